@@ -1,0 +1,119 @@
+"""How fast builds go into a store, every file synced to the disk before its commit is acknowledged.
+
+    python benchmarks/bench_ingest.py [--rows 200000] [--folder DIR]
+
+Two loads are measured: rows with their arrays only, and rows with two scores and a reward each. Beside them stands
+the raw disk: writing and syncing as many bytes as the arrays have, in one file a build.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from storage import SampleStore
+from storage.records import Build, Commit, Event, Reward, Run, RunKind, Samples, Score
+
+BUILD_ROWS = 10_000
+WIDTH = 80
+RUN_ID = "bench"
+OBJECTIVE = "0" * 64
+ATOMS = np.array(list("CCCCNOc1cccc1=()"))
+
+
+def make_build(iteration: int, rows: int, rng: np.random.Generator, *, scored: bool) -> Build:
+    """A build as a sampler makes it: strings of 25 to 60 characters, tokens and log-probs [rows, 80]."""
+    lengths = rng.integers(25, 60, rows).astype(np.int32)
+    letters = rng.choice(ATOMS, (rows, WIDTH))
+    raw = ["".join(row[:length]) for row, length in zip(letters, lengths, strict=True)]
+    inside = np.arange(WIDTH) < lengths[:, None]
+    samples = Samples(
+        raw=raw,
+        smiles=raw,
+        rejected_by=[None if value > 0.05 else "molecular_weight" for value in rng.random(rows)],
+        tokens=np.where(inside, rng.integers(3, 40, (rows, WIDTH)), 0).astype(np.uint8),
+        lengths=lengths,
+        log_probs=np.where(inside, -rng.random((rows, WIDTH)), 0).astype(np.float32),
+        vocabulary_sha256="1" * 64,
+    )
+    values = rng.random(rows).tolist()
+    return Build(
+        run_id=RUN_ID,
+        iteration=iteration,
+        event=Event.BUILD_BUFFER,
+        sampler="live",
+        sampler_kind="model",
+        samples=samples,
+        objective_sha256=OBJECTIVE,
+        rewards=[Reward(row, OBJECTIVE, value) for row, value in enumerate(values)] if scored else (),
+        scores=[
+            Score(text, component, "2" * 64, value)
+            for component in ("qed", "similarity")
+            for text, value in zip(raw, values, strict=True)
+        ]
+        if scored
+        else (),
+    )
+
+
+def measure(folder: Path, rows: int, *, scored: bool) -> list[float]:
+    """The seconds that each commit of one build took."""
+    rng = np.random.default_rng(7)
+    builds = [make_build(i, min(BUILD_ROWS, rows), rng, scored=scored) for i in range(max(1, rows // BUILD_ROWS))]
+    with SampleStore.create(folder) as store:
+        store.start_run(Run(RUN_ID, "bench", RunKind.BUILD, "{}", 7))
+        return [_seconds(lambda build=build: store.commit(Commit([build]))) for build in builds]
+
+
+def measure_disk(folder: Path, rows: int) -> list[float]:
+    """The seconds that writing and syncing one file of a build's arrays takes."""
+    folder.mkdir()
+    content = np.random.default_rng(7).bytes(min(BUILD_ROWS, rows) * WIDTH * 5)
+    return [_seconds(lambda i=i: _write(folder / str(i), content)) for i in range(max(1, rows // BUILD_ROWS))]
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Measures how fast builds go into a store.")
+    parser.add_argument("--rows", type=int, default=200_000, help="rows of each load")
+    parser.add_argument("--folder", type=Path, help="where the stores are made; default: a temporary folder")
+    options = parser.parse_args(arguments)
+    root = Path(tempfile.mkdtemp(prefix="bench-ingest-", dir=options.folder))
+    per_build = min(BUILD_ROWS, options.rows)
+    try:
+        loads = {
+            "samples + arrays": measure(root / "plain", options.rows, scored=False),
+            "samples + arrays, 2 scores and a reward a row": measure(root / "scored", options.rows, scored=True),
+            "raw disk: the arrays' bytes, one file a build": measure_disk(root / "disk", options.rows),
+        }
+    finally:
+        shutil.rmtree(root)
+    print(f"builds of {per_build:,} rows; 1-minute load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    print(f"{'load':<48}{'rows/s':>12}{'median ms':>12}{'worst ms':>12}")
+    for name, seconds in loads.items():
+        median = statistics.median(seconds)
+        print(f"{name:<48}{per_build / median:>12,.0f}{1000 * median:>12.1f}{1000 * max(seconds):>12.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What Prefect adds to a flow run and to a task, on a server of its own on this machine.
+
+    python benchmarks/bench_prefect.py [--tasks 100]
+
+A flow whose tasks do nothing is timed with 0 and with many tasks; what it takes is what Prefect adds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+
+os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.build_request import BuildRequest
+
+ROUNDS = 3
+
+
+@task(cache_policy=NO_CACHE)
+def receive(request: BuildRequest) -> dict[str, int]:
+    """A task with the parameters and the result of a build, and no work."""
+    return {"chunk": request.chunk, "kept": request.wanted}
+
+
+@flow(validate_parameters=False)
+def run_tasks(tasks: int) -> int:
+    """So many tasks, one after another."""
+    return sum(receive(BuildRequest("store", "run", 0, 0, chunk, 384, "0" * 64))["kept"] for chunk in range(tasks))
+
+
+def seconds(tasks: int) -> float:
+    started = time.perf_counter()
+    run_tasks(tasks)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--tasks", type=int, default=100, help="tasks of the longer flow")
+    chosen = arguments.parse_args()
+    with prefect_test_harness(server_startup_timeout=180):
+        seconds(1)  # imports, the first connection
+        empty = statistics.median(seconds(0) for _ in range(ROUNDS))
+        full = statistics.median(seconds(chosen.tasks) for _ in range(ROUNDS))
+    print(f"a flow run:  {empty:.2f} s")
+    print(f"a task:      {(full - empty) / chosen.tasks * 1000:.1f} ms ({chosen.tasks} tasks, {full:.2f} s)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Prefect flows and tasks, the configuration file, and the command line."""

@@ -1,0 +1,46 @@
+"""Which chunks a build of the buffer consists of, as references that any process can follow.
+
+These classes are here, and not beside the task, because Prefect loads a flow's file under a name of its own, and an
+object of a class from there could not be sent to another process.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from flows.campaign import Campaign
+
+CHUNK_ROWS = 2048
+"""Kept rows of a task: about a second of work or more, and little to lose when a worker is killed."""
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """Which chunk of which sampler's build is made.
+
+    Attributes:
+        store: the folder of the store. sampler: its place in the configuration, from 0.
+        wanted: kept rows. agent: sha256 of the policy in training, in the store.
+    """
+
+    store: str
+    run_id: str
+    iteration: int
+    sampler: int
+    chunk: int
+    wanted: int
+    agent: str
+
+
+def build_requests(campaign: Campaign, iteration: int, agent: str) -> list[BuildRequest]:
+    """The chunks of a build of the buffer, in row order."""
+    requests = []
+    for number, sampler in enumerate(campaign.settings.samplers):
+        chunks = math.ceil(sampler.buffer_size / CHUNK_ROWS)
+        for chunk in range(chunks):
+            wanted = min(CHUNK_ROWS, sampler.buffer_size - chunk * CHUNK_ROWS)
+            requests.append(
+                BuildRequest(str(campaign.store.path), campaign.run_id, iteration, number, chunk, wanted, agent)
+            )
+    return requests

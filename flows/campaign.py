@@ -1,0 +1,134 @@
+"""A campaign at work: the objects that settings describe, over an open store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.assemble import build_filters, build_objective, build_standardisation
+from flows.provenance import code_version, host_and_user, library_versions
+from flows.settings import Settings, load_settings
+from flows.settings_samplers import DatasetSamplerSettings, ModelSamplerSettings
+from samplers.base import Sampler, SamplerSize
+from samplers.build import Pipeline
+from samplers.dataset import DatasetSampler
+from samplers.model import ModelSampler
+from samplers.models.distribution import Sampling
+from samplers.policies import Policy, find_policy, load_policy, register_policy
+from samplers.scores import Scorer
+from samplers.seen import SeenMolecules
+from storage import SampleStore
+from storage.records import Commit, PolicyVersion, Run, RunKind, RunStatus
+
+
+def read_settings(config: str) -> Settings:
+    """Settings from the path of a TOML file, or from their own JSON text."""
+    return Settings.from_json(config) if config.lstrip().startswith("{") else load_settings(Path(config))
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Settings, the store they are run on, and the run.
+
+    Attributes:
+        prior: the policy that training starts from, registered in the store.
+    """
+
+    settings: Settings
+    store: SampleStore
+    run_id: str
+    prior: Policy
+
+    def samplers(self, agent: Callable[[], Policy]) -> list[Sampler]:
+        """The samplers in configuration order; ``agent`` gives the policy in training as it is when it draws."""
+        return [self._sampler(settings, agent) for settings in self.settings.samplers]
+
+    def pipeline(self, seen: SeenMolecules) -> Pipeline:
+        """How the drawn strings of this campaign become scored samples."""
+        scorer = Scorer(build_objective(self.settings), self.store, self.run_id)
+        return Pipeline(
+            build_standardisation(self.settings),
+            build_filters(self.settings),
+            scorer,
+            self.prior.vocabulary.can_encode,
+            seen,
+        )
+
+    def policy_versions(self) -> list[PolicyVersion]:
+        """The fixed policies that the campaign draws from, as the first rows of their lineage."""
+        names = [s.policy for s in self.settings.samplers if isinstance(s, ModelSamplerSettings)]
+        others = [open_policy(name, self.store) for name in names if name not in ("agent", "prior")]
+        policies = {policy.sha256: policy for policy in (self.prior, *others)}
+        return [PolicyVersion(sha256, policy.kind, weights_kept=True) for sha256, policy in policies.items()]
+
+    def _sampler(self, settings: ModelSamplerSettings | DatasetSamplerSettings, agent: Callable[[], Policy]) -> Sampler:
+        size = SamplerSize(settings.buffer_size, settings.p_batch)
+        if isinstance(settings, DatasetSamplerSettings):
+            path, vocabulary = Path(settings.path), self.prior.vocabulary
+            return DatasetSampler(
+                settings.name, path, lambda: vocabulary, size, column=settings.column, replacement=settings.replacement
+            )
+        sampling = Sampling(settings.temperature, settings.top_k or 0, settings.top_p or 1.0)
+        return ModelSampler(settings.name, self._policy(settings.policy, agent), size, sampling)
+
+    def _policy(self, name: str, agent: Callable[[], Policy]) -> Callable[[], Policy]:
+        if name == "agent":
+            return agent
+        policy = self.prior if name in ("prior", self.settings.policy.prior) else open_policy(name, self.store)
+        return lambda: policy
+
+
+def open_policy(name: str, store: SampleStore) -> Policy:
+    """Loads a policy by bundled name, folder or sha256, and keeps its files in the store from now on."""
+    return load_policy(store.policies.folder(register_policy(find_policy(name, store.policies), store)))
+
+
+@contextmanager
+def campaign_run(
+    settings: Settings,
+    store: SampleStore,
+    kind: RunKind,
+    run_id: str,
+    *,
+    snapshot: int | None = None,
+    selection: str | None = None,
+) -> Iterator[Campaign]:
+    """Records a run, from its start to its end or failure, around the work on a campaign.
+
+    Args:
+        run_id: a run that the store knows is resumed.
+        snapshot: the version of the store that the run reads of other runs; by default the present one.
+        selection: what an offline training reads, as JSON.
+    """
+    host, user = host_and_user()
+    run = Run(
+        run_id=run_id,
+        name=settings.campaign.name,
+        kind=kind,
+        config=settings.to_json(),
+        seed=settings.campaign.seed,
+        objective_sha256=build_objective(settings).sha256,
+        code_version=code_version(),
+        libraries=library_versions(),
+        host=host,
+        user=user,
+        pinned_snapshot=store.snapshot() if snapshot is None else snapshot,
+        selection=selection,
+    )
+    campaign = Campaign(settings, store, run_id, open_policy(settings.policy.prior, store))
+    store.start_run(run)
+    try:
+        store.commit(Commit(policies=campaign.policy_versions(), message=f"policies of run {run_id}"))
+        yield campaign
+    except BaseException as error:
+        store.finish_run(run_id, RunStatus.FAILED, f"{type(error).__name__}: {error}")
+        raise
+    store.finish_run(run_id, RunStatus.FINISHED)
+
+
+def reopen_campaign(store: SampleStore, run_id: str) -> Campaign:
+    """The campaign of a run that has been started, from what the store knows of it."""
+    settings = Settings.from_json(store.run(run_id).config)
+    return Campaign(settings, store, run_id, open_policy(settings.policy.prior, store))

@@ -1,0 +1,163 @@
+"""Commands that run flows: ``run``, ``build``, ``offline``, ``pretrain``, ``demo``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.cli_options import ColumnOption, ConfigurationFile, JsonOption, SmilesFile, SnapshotOption, StoreOption
+from flows.cli_output import as_json, write_text
+from flows.prefect_setup import prefect_ready
+
+if TYPE_CHECKING:
+    from flows.settings import Settings
+
+DEMO_STORE = Path("demo-store")
+
+ResumeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--resume",
+        metavar="RUN_ID",
+        help="Go on with this run, given by its id or the start of it; default: a new run.",
+    ),
+]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.command(epilog="Example: molbuffer run campaign.toml --store lab")(run)
+    app.command(epilog="Example: molbuffer build campaign.toml --store lab")(build)
+    app.command(epilog='Example: molbuffer offline campaign.toml --store lab --where "reward > 0.5"')(offline)
+    app.command(epilog="Example: molbuffer pretrain molecules.smi.gz --store lab --epochs 5")(pretrain)
+    app.command(epilog="Example: molbuffer demo --store demo-store")(demo)
+
+
+def run(file: ConfigurationFile, store: StoreOption, resume: ResumeOption = None, json: JsonOption = False) -> None:
+    """Run a campaign: fill the buffer, train on live and stored molecules, keep them all."""
+    settings, run_id = _load(file), _known(store, resume)
+    with prefect_ready():
+        if settings.campaign.offline:
+            from flows.train_offline import train_offline
+
+            result = train_offline(settings.to_json(), str(store), run_id=run_id)
+        else:
+            from flows.train import train
+
+            result = train(settings.to_json(), str(store), run_id=run_id)
+    _report(result, json)
+
+
+def build(file: ConfigurationFile, store: StoreOption, json: JsonOption = False) -> None:
+    """Fill the buffer once, without training."""
+    settings = _load(file)
+    with prefect_ready():
+        from flows.build_buffer import build as build_flow
+
+        result = build_flow(settings.to_json(), str(store))
+    _report(result, json)
+
+
+def offline(
+    file: ConfigurationFile,
+    store: StoreOption,
+    snapshot: SnapshotOption = None,
+    where: Annotated[
+        str | None, typer.Option(metavar="SQL", help="Only rows of sample_history that fulfil this condition.")
+    ] = None,
+    resume: ResumeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train from stored molecules alone: nothing is drawn or scored."""
+    settings, run_id = _load(file), _known(store, resume)
+    with prefect_ready():
+        from flows.train_offline import train_offline
+
+        result = train_offline(settings.to_json(), str(store), snapshot=snapshot, where=where, run_id=run_id)
+    _report(result, json)
+
+
+def pretrain(
+    smiles_file: SmilesFile,
+    store: StoreOption,
+    column: ColumnOption = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the molecules, the decay included.")] = 10,
+    decay_epochs: Annotated[
+        float, typer.Option(min=0, help="The last passes, in which the learning rate falls to 0.")
+    ] = 3.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Molecules of a training step.")] = 128,
+    learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 2e-3,
+    held_out: Annotated[int, typer.Option(min=1, help="Molecules kept apart for validation, at most a tenth.")] = 5000,
+    patience: Annotated[
+        int, typer.Option(min=1, help="Validations without improvement after which the decay begins.")
+    ] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Of the split, the order and the first weights.")] = 0,
+    layers: Annotated[int, typer.Option(min=1, help="Recurrent layers of the model.")] = 2,
+    hidden_size: Annotated[int, typer.Option(min=1, help="Width of each layer.")] = 384,
+    embedding_size: Annotated[int, typer.Option(min=1, help="Width of a token's embedding.")] = 192,
+    draws: Annotated[int, typer.Option(min=1, help="Molecules drawn at the end to judge the model.")] = 10_000,
+    resume: ResumeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train a generative model on the molecules of a file, and register it in the store as a policy."""
+    settings = {
+        "epochs": epochs,
+        "decay_epochs": decay_epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+        "held_out": held_out,
+        "patience": patience,
+        "seed": seed,
+    }
+    run_id = _known(store, resume)
+    sizes = {"layers": layers, "hidden_size": hidden_size, "embedding_size": embedding_size}
+    with prefect_ready():
+        from flows.pretrain import pretrain_prior
+
+        result = pretrain_prior(
+            str(smiles_file), str(store), column=column, sizes=sizes, settings=settings, draws=draws, run_id=run_id
+        )
+    _report(result, json)
+
+
+def demo(
+    store: Annotated[Path, typer.Option("--store", metavar="DIR", help="The folder of the store.")] = DEMO_STORE,
+) -> None:
+    """Show the whole way: fill a buffer, train online, train offline on what that stored, and compare."""
+    with prefect_ready():
+        from rich.console import Console
+
+        from flows.demo import run_demo
+        from flows.demo_report import print_report
+
+        print_report(run_demo(store), Console())
+
+
+def _load(file: Path) -> Settings:
+    """The settings of a file, checked before anything heavy is imported or anything is run."""
+    from flows.settings import load_settings
+
+    return load_settings(file)
+
+
+def _known(store: Path, run_id: str | None) -> str | None:
+    """The whole id of a run to go on with, by its start: a mistyped one would begin a new run."""
+    if run_id is None:
+        return None
+    from storage import SampleStore
+
+    with SampleStore.open(store, read_only=True) as opened:
+        return opened.run(run_id).run_id
+
+
+def _report(result: Mapping[str, Any], json: bool) -> None:
+    """What a flow returned: as JSON, or a line for each plain value."""
+    if json:
+        write_text(as_json(result))
+        return
+    plain = {name: value for name, value in result.items() if not isinstance(value, list)}
+    width = max(map(len, plain))
+    write_text("\n".join(f"{name:<{width}}  {value}" for name, value in plain.items()))

@@ -1,0 +1,139 @@
+"""What commands write: results to standard output, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars
+
+WIDEST_PIPE = 100_000
+"""Columns assumed where the output is no terminal, so that a table in a file or a pipe is never cut off."""
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+    PARQUET = "parquet"
+
+
+def note(text: str) -> None:
+    """A line for people, on standard error: standard output belongs to results."""
+    sys.stderr.write(text + "\n")
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: NaN and infinities become null, dates ISO 8601, bytes hexadecimal."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case Decimal():
+            return plain(float(value))
+        case datetime() | date() | time():
+            return value.isoformat()
+        case timedelta():
+            return value.total_seconds()
+        case bytes():
+            return value.hex()
+        case Mapping():
+            return {str(name): plain(each) for name, each in value.items()}
+        case list() | tuple():
+            return [plain(each) for each in value]
+        case _:
+            return value
+
+
+def as_json(value: Any) -> str:
+    """A value as JSON text; rows stand on a line each."""
+    if isinstance(value, list):
+        return "[" + ",\n ".join(json.dumps(plain(row), ensure_ascii=False) for row in value) + "]"
+    return json.dumps(plain(value), ensure_ascii=False, indent=1)
+
+
+def write_text(text: str, out: Path | None = None) -> None:
+    """Writes a result to a file, or to standard output."""
+    if out is None:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    else:
+        out.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+
+
+def write_frame(frame: polars.DataFrame, form: Format, out: Path | None = None) -> None:
+    """Writes rows to a file, or to standard output; Parquet, which is no text, only to a file."""
+    match form:
+        case Format.JSON:
+            write_text(as_json(frame.to_dicts()), out)
+        case Format.CSV:
+            write_text(_without_nesting(frame).write_csv(), out)
+        case Format.TABLE:
+            write_text(table(frame.columns, frame.rows()), out)
+        case Format.PARQUET:
+            assert out is not None
+            frame.write_parquet(out)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> str:
+    """Rows as a table for people, as wide as the terminal or, elsewhere, as its content."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    for column in columns:
+        grid.add_column(Text(column), overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(_cell(value)) for value in row))
+    console = Console(width=None if sys.stdout.isatty() else WIDEST_PIPE, highlight=False)
+    with console.capture() as captured:
+        console.print(grid)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip())
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case float() | Decimal():
+            return f"{value:.4g}"
+        case datetime():
+            return value.isoformat(" ", "seconds")
+        case bool():
+            return "yes" if value else "no"
+        case str() | int():
+            return str(value)
+        case _:
+            return json.dumps(plain(value), ensure_ascii=False)
+
+
+def _without_nesting(frame: polars.DataFrame) -> polars.DataFrame:
+    """The rows with lists and structures as JSON text, since CSV has no notation for them."""
+    import polars
+
+    nested = [name for name, kind in frame.schema.items() if kind.is_nested() or kind == polars.Binary]
+    texts = {name: [None if v is None else json.dumps(plain(v)) for v in frame[name].to_list()] for name in nested}
+    return frame.with_columns(polars.Series(name, values, polars.String) for name, values in texts.items())
+
+
+@contextmanager
+def progress_of(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error, where that is a terminal; gives the function that is told how much is done."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda done: bar.update(task, completed=done)

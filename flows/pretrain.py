@@ -1,0 +1,144 @@
+"""pretrain: a prior from a file of molecules, registered in the store as a policy."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from prefect import flow
+
+from flows.progress import step_bar
+from flows.provenance import code_version, host_and_user, library_versions
+from flows.run_identity import current_run_id
+from samplers.dataset import read_smiles_file
+from samplers.errors import SmilesFileError
+from samplers.model import ModelSampler
+from samplers.models.gru import GRUArchitecture, GRULanguageModel
+from samplers.models.protocol import GenerativeModel
+from samplers.policies import Policy, fingerprint, policy_files
+from samplers.seeds import derive_seed
+from samplers.vocabulary import Vocabulary
+from storage import SampleStore
+from storage.records import Commit, Metric, PolicyVersion, Run, RunKind, RunStatus
+from training.corpus import CleanMolecules, clean_molecules
+from training.pretrain import Corpus, PretrainSettings, draw_quality, pretrain
+
+EVALUATION_DRAWS = 10_000
+"""Molecules drawn at the end to judge a prior."""
+FEWEST_MOLECULES = 20
+"""A model cannot be trained and validated on fewer."""
+LONGEST_MARGIN = 20
+"""Tokens that a drawn molecule may be longer than the longest one trained on."""
+REPORTED_ROWS = 20
+"""Rejected rows that are named one by one."""
+
+_logger = logging.getLogger(__name__)
+
+
+@flow(name="pretrain", validate_parameters=False)
+def pretrain_prior(
+    smiles_file: str,
+    store: str,
+    column: str | None = None,
+    sizes: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    draws: int = EVALUATION_DRAWS,
+    run_id: str | None = None,
+) -> dict[str, Any]:
+    """Trains a GRU language model on the molecules of a file.
+
+    Args:
+        smiles_file: .smi, .csv or .parquet, the text ones optionally .gz; column: of the molecules in a table.
+        store: the folder of the store; made when it does not exist.
+        sizes: of the model, as of ``GRUArchitecture``. settings: of the training, as of ``PretrainSettings``.
+        draws: molecules drawn at the end to judge the prior.
+        run_id: a training to go on with; by default a new one, which a retry of this flow run resumes.
+
+    Returns:
+        ``policy`` (sha256), ``run_id``, ``molecules``, ``rejected``, ``held_out_nll`` (nats per molecule), and
+        validity, uniqueness and novelty of fresh draws.
+    """
+    chosen = PretrainSettings(**settings or {})
+    molecules = _read(Path(smiles_file), column)
+    vocabulary = Vocabulary.from_smiles(molecules.smiles)
+    corpus = Corpus.split(molecules.smiles, vocabulary, chosen.held_out, chosen.seed)
+    longest = int(corpus.lengths.max()) + LONGEST_MARGIN
+    architecture = GRUArchitecture(**{"vocabulary_size": len(vocabulary), "max_length": longest, **(sizes or {})})
+    torch.manual_seed(derive_seed(chosen.seed, "weights"))
+    model = GRULanguageModel(architecture)
+    config = {"smiles_file": smiles_file, "settings": asdict(chosen), "sizes": asdict(architecture)}
+    with SampleStore.open_or_create(Path(store)) as sample_store:
+        run = _start(sample_store, run_id or current_run_id(), smiles_file, config, chosen.seed)
+        checkpoint = sample_store.path / "pretraining" / run
+        with step_bar("pretraining") as report:
+            nll = pretrain(model, corpus, chosen, checkpoint=checkpoint, progress=report)
+        quality = _judge(model, vocabulary, set(molecules.smiles), draws, chosen.seed)
+        figures = {
+            "molecules": len(molecules.smiles),
+            "rejected": len(molecules.rejected),
+            "held_out_nll": nll,
+            **quality,
+        }
+        sha256 = _register(sample_store, model, vocabulary, run, figures)
+        shutil.rmtree(checkpoint, ignore_errors=True)
+        sample_store.finish_run(run, RunStatus.FINISHED)
+    return {"policy": sha256, "run_id": run, **figures}
+
+
+def _read(path: Path, column: str | None) -> CleanMolecules:
+    molecules = clean_molecules(read_smiles_file(path, column))
+    for row in molecules.rejected[:REPORTED_ROWS]:
+        _logger.warning("%s, %s", path, row)
+    if len(molecules.rejected) > REPORTED_ROWS:
+        _logger.warning("%s: %d further rows were left out", path, len(molecules.rejected) - REPORTED_ROWS)
+    if len(molecules.smiles) < FEWEST_MOLECULES:
+        found = len(molecules.smiles)
+        raise SmilesFileError(f"{path} has {found} different molecules; a prior needs at least {FEWEST_MOLECULES}")
+    return molecules
+
+
+def _start(store: SampleStore, run_id: str, name: str, config: Mapping[str, Any], seed: int) -> str:
+    host, user = host_and_user()
+    run = Run(
+        run_id,
+        Path(name).name,
+        RunKind.PRETRAIN,
+        json.dumps(config, sort_keys=True),
+        seed,
+        code_version=code_version(),
+        libraries=library_versions(),
+        host=host,
+        user=user,
+    )
+    store.start_run(run)
+    return run_id
+
+
+def _judge(
+    model: GenerativeModel, vocabulary: Vocabulary, known: set[str], draws: int, seed: int
+) -> dict[str, float | None]:
+    policy = Policy(model, vocabulary, fingerprint(model, vocabulary))
+    drawn = ModelSampler("evaluation", lambda: policy).draw(draws, derive_seed(seed, "evaluation"))
+    return draw_quality(drawn.raw, known)
+
+
+def _register(
+    store: SampleStore,
+    model: GenerativeModel,
+    vocabulary: Vocabulary,
+    run_id: str,
+    figures: Mapping[str, float | None],
+) -> str:
+    sha256 = store.policies.add(policy_files(model, vocabulary))
+    metrics = [(0, Metric(name, value)) for name, value in figures.items()]
+    version = PolicyVersion(sha256, model.kind, run_id=run_id, iteration=0, weights_kept=True)
+    store.commit(
+        Commit(policies=[version], consumed_by=run_id, run_metrics=metrics, message=f"prior of pretraining {run_id}")
+    )
+    return sha256

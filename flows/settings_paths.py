@@ -1,0 +1,97 @@
+"""What a configuration file refers to outside itself: files of molecules, and policies.
+
+Relative paths start at the folder the file is in, so that the folder can be moved and shared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from flows.config_errors import Problem, did_you_mean, shown
+from flows.config_lines import KeyPath
+
+OWN_POLICIES = ("agent", "prior")
+"""What a sampler may call the policy in training, and the one it started from."""
+
+_SHA256_START = re.compile(r"[0-9a-f]{6,64}")
+_POLICY_FILE = "config.json"
+
+
+def with_absolute_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A configuration whose relative paths start at ``folder``.
+
+    A run may happen in another working directory than the one in which the file was read.
+    """
+    changed = dict(data)
+    if isinstance(policy := data.get("policy"), Mapping):
+        changed["policy"] = _absolute_policy(policy, "prior", folder)
+    if isinstance(samplers := data.get("samplers"), list):
+        changed["samplers"] = [_absolute_sampler(table, folder) for table in samplers]
+    return changed
+
+
+def missing_references(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """The files and policies that a configuration names and that are not there.
+
+    A policy that looks like (the start of) a sha256 may be in the store, which is not known here.
+    """
+    for path, name in _named(data, "dataset", "path"):
+        if not Path(name).is_file():
+            yield Problem(path, f"there is no file {name}")
+    for path, name in _policies(data):
+        if Path(name).is_absolute():
+            if not (Path(name) / _POLICY_FILE).is_file():
+                yield Problem(path, f"there is no policy in {name}: expected a folder with a {_POLICY_FILE}")
+        elif name not in bundled_names() and not _SHA256_START.fullmatch(name):
+            bundled = ", ".join(bundled_names())
+            message = f"got {shown(name)}, expected a bundled policy ({bundled}), a folder, or a sha256 in the store"
+            yield Problem(path, message + did_you_mean(name, bundled_names()).removesuffix("."))
+
+
+@cache
+def bundled_names() -> tuple[str, ...]:
+    """The policies that come with the project. Read from the files, because loading a policy takes torch."""
+    folders = resources.files("samplers.bundled").iterdir()
+    return tuple(sorted(each.name for each in folders if each.joinpath(_POLICY_FILE).is_file()))
+
+
+def _policies(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    policy = data.get("policy")
+    if isinstance(policy, Mapping) and isinstance(policy.get("prior"), str):
+        yield ("policy", "prior"), policy["prior"]
+    yield from ((path, name) for path, name in _named(data, "model", "policy") if name not in OWN_POLICIES)
+
+
+def _named(data: Mapping[str, Any], kind: str, key: str) -> Iterator[tuple[KeyPath, str]]:
+    """The texts under a key of the samplers of a kind; what is no text is reported elsewhere."""
+    samplers = data.get("samplers")
+    for i, table in enumerate(samplers if isinstance(samplers, list) else ()):
+        if isinstance(table, Mapping) and table.get("kind") == kind and isinstance(table.get(key), str) and table[key]:
+            yield ("samplers", i, key), table[key]
+
+
+def _absolute_sampler(table: Any, folder: Path) -> Any:
+    if not isinstance(table, Mapping):
+        return table
+    path = table.get("path")
+    if isinstance(path, str) and path:
+        table = {**table, "path": str(_absolute(path, folder))}
+    return _absolute_policy(table, "policy", folder)
+
+
+def _absolute_policy(table: Mapping[str, Any], key: str, folder: Path) -> Mapping[str, Any]:
+    """The table with the policy's folder, where it is one: written as a path, or found beside the file."""
+    name = table.get(key)
+    if not isinstance(name, str) or not name or name in (*OWN_POLICIES, *bundled_names()):
+        return table
+    place = _absolute(name, folder)
+    return {**table, key: str(place)} if "/" in name or (place / _POLICY_FILE).is_file() else table
+
+
+def _absolute(path: str, folder: Path) -> Path:
+    return (folder / Path(path).expanduser()).resolve()

@@ -1,0 +1,142 @@
+"""train: online training. Builds of the buffer are tasks; batches mix live and stored samples by ``p_batch``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+
+from flows.assemble import build_objective, build_selection
+from flows.build_buffer import run_build_tasks
+from flows.build_request import build_requests
+from flows.campaign import Campaign, campaign_run, read_settings
+from flows.progress import progress_bar
+from flows.run_identity import current_run_id
+from flows.settings import Settings
+from samplers.seen import SeenMolecules
+from storage import SampleStore
+from storage.records import BuildReceipt, Commit, Event, RunKind
+from training.buffer import Buffer, BufferView
+from training.history import HistoryWriter
+from training.learner import Learner, StepSettings
+from training.loader import BatchPlan, LiveSamplers, MixedLoader
+from training.loop import commit_checkpoint, fit
+from training.losses import LOSSES
+
+
+@flow(name="train", validate_parameters=False)
+def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
+    """Runs a campaign: fills the buffer, trains the policy, and stores all that was drawn.
+
+    Args:
+        config: the path of a TOML file, or the settings as JSON.
+        store: the folder of the store; made when it does not exist.
+        run_id: a run to go on with; by default a new run, which a retry of this flow run resumes.
+
+    Returns:
+        What became of the run: ``run_id``, ``policy`` (sha256 of the trained policy), ``iterations`` and ``snapshot``.
+    """
+    settings = read_settings(config)
+    with (
+        SampleStore.open_or_create(Path(store)) as sample_store,
+        campaign_run(settings, sample_store, RunKind.TRAIN, run_id or current_run_id()) as campaign,
+    ):
+        training = prepare(campaign)
+        learner, loader, history = training.learner, training.loader, training.history
+        with progress_bar(f"training {settings.campaign.name}") as report, history:
+            fit(learner, loader, history, checkpoint_every=settings.training.checkpoint_every, progress=report)
+        return {
+            "run_id": campaign.run_id,
+            "store": store,
+            "policy": learner.policy().sha256,
+            "iterations": loader.iteration,
+            "snapshot": sample_store.snapshot(),
+        }
+
+
+@dataclass(frozen=True)
+class Training:
+    """The parts of a training, ready to be fitted or, after a restart, to be gone on with.
+
+    Attributes:
+        seen: the molecules of the run so far.
+    """
+
+    learner: Learner
+    loader: MixedLoader
+    history: HistoryWriter
+    seen: SeenMolecules
+
+
+def prepare(campaign: Campaign) -> Training:
+    """Puts a training together, and sets it back to its last checkpoint when it has one."""
+    settings, store, run_id = campaign.settings, campaign.store, campaign.run_id
+    seen = SeenMolecules(store, run_id)
+    learner = Learner(campaign.prior, LOSSES[settings.training.loss], step_settings(settings))
+    buffer = Buffer(store, _view(campaign), build_selection(settings.buffer), campaign.prior.vocabulary)
+    samplers, pipeline = campaign.samplers(learner.policy), campaign.pipeline(seen)
+    live = LiveSamplers(samplers, pipeline, run_id, settings.campaign.seed, seen.add)
+    plan = BatchPlan(
+        batch_size=settings.campaign.batch_size,
+        iterations=settings.campaign.iterations,
+        seed=settings.campaign.seed,
+        build_every=settings.buffer.build_every,
+        train_on_invalid=settings.training.train_on_invalid,
+    )
+    training = Training(learner, MixedLoader(plan, buffer, live), HistoryWriter(store, run_id), seen)
+    training.loader.build_buffer = TaskBuilder(campaign, training)
+    resume(training, store)
+    return training
+
+
+def resume(training: Training, store: SampleStore) -> None:
+    """Goes back to the last checkpoint of the run, if it has one."""
+    run_id = training.history.run_id
+    checkpoint = store.latest_checkpoint(run_id)
+    if checkpoint is None:
+        return
+    buffer = training.loader.buffer
+    training.loader.load_state_dict(training.learner.restore(checkpoint.folder)["loader"])
+    buffer.restore(store.consumed(run_id, up_to_iteration=checkpoint.iteration))
+    training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)
+
+
+def step_settings(settings: Settings) -> StepSettings:
+    """How a batch of online training changes the policy."""
+    training = settings.training
+    return StepSettings(training.sigma, training.learning_rate, training.gradient_norm)
+
+
+def _view(campaign: Campaign) -> BufferView:
+    settings = campaign.settings
+    return BufferView(
+        build_objective(settings).sha256,
+        run_id=campaign.run_id,
+        snapshot=campaign.store.run(campaign.run_id).pinned_snapshot,
+        own_only=settings.buffer.runs == "own",
+        train_on_invalid=settings.training.train_on_invalid,
+    )
+
+
+@dataclass
+class TaskBuilder:
+    """Builds the buffer of a training as task runs, with the policy as it is."""
+
+    campaign: Campaign
+    training: Training
+
+    def __call__(self, iteration: int) -> Sequence[BuildReceipt]:
+        """Publishes the policy, so that tasks in any process can draw with it, and has every chunk made."""
+        learner, history, store = self.training.learner, self.training.history, self.campaign.store
+        if history.pending:
+            # The metric ``new`` of what is built now must know all that was drawn before.
+            commit_checkpoint(learner, self.training.loader, history)
+        history.drain()
+        version = learner.publish(store.policies, history.run_id, iteration)
+        store.commit(Commit(policies=[version], message=f"policy of run {history.run_id}, iteration {iteration}"))
+        receipts = run_build_tasks(build_requests(self.campaign, iteration, version.sha256))
+        self.training.seen.read(iteration, Event.SAMPLE_BATCH)
+        return receipts

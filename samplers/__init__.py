@@ -1,0 +1,1 @@
+"""Vocabulary, generative models and the samplers that draw molecules from them."""

@@ -1,0 +1,102 @@
+"""What a sampler is: something with a name and two sizes that draws molecules as token sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samplers.models.distribution import Sampling
+from samplers.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Rows as a sampler drew them, before anything is parsed.
+
+    Attributes:
+        raw: the strings [n].
+        tokens: unsigned [n, L], PAD after the end; lengths: int32 [n], END included, 0 where ``vocabulary`` lacks a
+            token of the string; log_probs: float32 [n, L], NaN where the sampler has no likelihood.
+        vocabulary: what the tokens belong to.
+    """
+
+    raw: Sequence[str]
+    tokens: NDArray[np.unsignedinteger]
+    lengths: NDArray[np.int32]
+    log_probs: NDArray[np.float32]
+    vocabulary: Vocabulary
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+
+def concatenate(parts: Sequence[Drawn]) -> Drawn:
+    """The rows of several draws of one sampler, one after another, padded to the widest."""
+    if len(parts) == 1:
+        return parts[0]
+    width = max(part.tokens.shape[1] for part in parts)
+
+    def widened(rows: NDArray[Any]) -> NDArray[Any]:
+        return np.pad(rows, ((0, 0), (0, width - rows.shape[1])))
+
+    return Drawn(
+        raw=[text for part in parts for text in part.raw],
+        tokens=np.concatenate([widened(part.tokens) for part in parts]),
+        lengths=np.concatenate([part.lengths for part in parts]),
+        log_probs=np.concatenate([widened(part.log_probs) for part in parts]),
+        vocabulary=parts[0].vocabulary,
+    )
+
+
+@dataclass(frozen=True)
+class SamplerSize:
+    """How much a sampler contributes to each event.
+
+    Attributes:
+        buffer_size: kept rows that each build_buffer makes; 0 switches the sampler off there.
+        p_batch: the share of a training batch drawn live in sample_batch, in [0, 1]; 0 switches it off there.
+    """
+
+    buffer_size: int = 0
+    p_batch: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.buffer_size < 0:
+            raise ValueError(f"buffer_size must be >= 0, got {self.buffer_size}")
+        if not 0 <= self.p_batch <= 1:
+            raise ValueError(f"p_batch must be in [0, 1], got {self.p_batch}")
+
+
+class Sampler(Protocol):
+    """Draws molecules, for the buffer and for the batch alike."""
+
+    @property
+    def name(self) -> str:
+        """Unique in a campaign; the history and the metrics go by it."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """The name of the sampler's kind in the configuration."""
+        ...
+
+    @property
+    def size(self) -> SamplerSize: ...
+
+    @property
+    def policy_sha256(self) -> str | None:
+        """The version of the policy that draws, None for samplers without one."""
+        ...
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """How tokens are drawn, None for samplers without a likelihood."""
+        ...
+
+    def draw(self, n: int, seed: int) -> Drawn:
+        """Draws up to n rows; fewer only when the source is exhausted. The same seed gives the same rows."""
+        ...

@@ -1,0 +1,140 @@
+"""Building: draw from a sampler, standardise, filter, score. The result is a build that is ready to be committed.
+
+The same function makes builds for the buffer and for a training batch, so both events have the same rows, rejected
+ones included, the same scores and the same metrics.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from samplers.base import Drawn, Sampler, concatenate
+from samplers.metrics import sampler_metrics
+from samplers.scores import Scorer
+from samplers.seeds import derive_seed
+from scoring import Filter, Judgement, Standardisation, judge_many
+from storage.records import Build, Event, Reward, Samples, ScoreStatus, now
+
+REDRAW_ROUNDS = 4
+"""How often rejected rows are drawn again before a build is left short."""
+VOCABULARY = "vocabulary"
+"""What refuses a molecule that the policy in training cannot express."""
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """What turns drawn strings into scored samples, the same for every sampler of a campaign.
+
+    Attributes:
+        expressible: whether the policy in training can express a string; a row it cannot is rejected.
+        seen: which of some canonical SMILES occurred in the run before.
+    """
+
+    standardisation: Standardisation
+    filters: Sequence[Filter]
+    scorer: Scorer
+    expressible: Callable[[str], bool]
+    seen: Callable[[Sequence[str]], set[str]]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Which build of a run is made: its identity, its place in the row order, and the seed that follows from them.
+
+    Attributes:
+        wanted: kept rows to make.
+        campaign_seed: the campaign's; the build's own is derived from it.
+    """
+
+    run_id: str
+    iteration: int
+    event: Event
+    sampler_order: int
+    wanted: int
+    campaign_seed: int
+    chunk: int = 0
+    flow_run_id: str | None = None
+    task_run_id: str | None = None
+    attempt_id: str = ""
+
+
+def make_build(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> Build:
+    """Draws until ``slot.wanted`` rows are kept or the redraw rounds are over; a shortfall is a metric of the build."""
+    started, clock = now(), time.perf_counter()
+    seed = derive_seed(slot.campaign_seed, slot.iteration, slot.event.value, sampler.name, slot.chunk)
+    samples = _draw_samples(sampler, slot.wanted, seed, pipeline)
+    molecules = [text for text, keep in zip(samples.smiles, samples.kept, strict=True) if keep and text is not None]
+    scored = pipeline.scorer.score(molecules)
+    objective_sha256 = pipeline.scorer.objective.sha256
+    rewards = _rewards(samples, scored.reward_of(), objective_sha256)
+    seconds = time.perf_counter() - clock
+    sampling = sampler.sampling
+    return Build(
+        run_id=slot.run_id,
+        iteration=slot.iteration,
+        event=slot.event,
+        sampler=sampler.name,
+        sampler_kind=sampler.kind,
+        samples=samples,
+        chunk=slot.chunk,
+        sampler_order=slot.sampler_order,
+        policy_sha256=sampler.policy_sha256,
+        temperature=sampling.temperature if sampling else None,
+        top_k=sampling.top_k if sampling else None,
+        top_p=sampling.top_p if sampling else None,
+        seed=seed,
+        objective_sha256=objective_sha256,
+        rewards=rewards,
+        scores=scored.new,
+        metrics=sampler_metrics(samples, rewards, slot.wanted, pipeline.seen, seconds),
+        attempt_id=slot.attempt_id,
+        flow_run_id=slot.flow_run_id,
+        task_run_id=slot.task_run_id,
+        started=started,
+        ended=now(),
+    )
+
+
+def _draw_samples(sampler: Sampler, wanted: int, seed: int, pipeline: Pipeline) -> Samples:
+    draws: list[Drawn] = []
+    judged: list[Judgement] = []
+    missing = wanted
+    for attempt in range(1 + REDRAW_ROUNDS):
+        drawn = sampler.draw(missing, derive_seed(seed, attempt))
+        verdicts = judge_many(drawn.raw, pipeline.filters, pipeline.standardisation)
+        draws.append(drawn)
+        judged += [_judge_vocabulary(*row, pipeline) for row in zip(drawn.raw, verdicts, strict=True)]
+        missing = wanted - sum(judgement.rejected_by is None for judgement in judged)
+        if missing <= 0:
+            break
+    drawn = concatenate(draws)
+    return Samples(
+        raw=drawn.raw,
+        smiles=[judgement.smiles for judgement in judged],
+        rejected_by=[judgement.rejected_by for judgement in judged],
+        tokens=drawn.tokens,
+        lengths=drawn.lengths,
+        log_probs=drawn.log_probs,
+        vocabulary_sha256=drawn.vocabulary.sha256,
+    )
+
+
+def _judge_vocabulary(raw: str, judgement: Judgement, pipeline: Pipeline) -> Judgement:
+    if judgement.rejected_by is None and not pipeline.expressible(raw):
+        return replace(judgement, rejected_by=VOCABULARY)
+    return judgement
+
+
+def _rewards(samples: Samples, reward_of: dict[str, float], objective_sha256: str) -> list[Reward]:
+    """One reward for each kept row, found by its molecule; failed where it is NaN."""
+    rewards = []
+    for row, (smiles, keep) in enumerate(zip(samples.smiles, samples.kept, strict=True)):
+        if keep and smiles is not None:
+            value = reward_of[smiles]
+            failed = math.isnan(value)
+            status = ScoreStatus.FAILED if failed else ScoreStatus.OK
+            rewards.append(Reward(row, objective_sha256, None if failed else value, status))
+    return rewards

@@ -1,0 +1,1 @@
+"""Policies shipped with the project, one a folder."""

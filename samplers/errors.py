@@ -1,0 +1,40 @@
+"""What can go wrong while drawing samples.
+
+SamplerError
+├── UnknownTokenError     a SMILES string has a token that the vocabulary lacks
+├── SmilesFileError       a file of molecules cannot be read
+├── PolicyFormatError     a policy's files do not describe a model we can build
+├── UnknownPolicyError    no policy goes by a name
+└── QuotaError            shares of a batch cannot be met
+"""
+
+from __future__ import annotations
+
+
+class SamplerError(Exception):
+    """Anything that goes wrong while drawing samples."""
+
+
+class UnknownTokenError(SamplerError, ValueError):
+    """A SMILES string has a token that the vocabulary lacks."""
+
+    def __init__(self, smiles: str, token: str) -> None:
+        super().__init__(f"the token {token!r} of {smiles!r} is not in the vocabulary")
+        self.smiles = smiles
+        self.token = token
+
+
+class SmilesFileError(SamplerError):
+    """A file of molecules cannot be read."""
+
+
+class PolicyFormatError(SamplerError):
+    """A policy's files do not describe a model that can be built."""
+
+
+class UnknownPolicyError(SamplerError):
+    """No policy goes by a name."""
+
+
+class QuotaError(SamplerError):
+    """Shares of a batch cannot be met."""

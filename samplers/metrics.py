@@ -1,0 +1,68 @@
+"""The figures reported of every sampler, for both events.
+
+drawn       rows asked of the generator, rejected ones included
+parseable   rows that name a molecule
+kept        rows that passed every filter
+diversity   different molecules / parseable; null when none parses
+duplicates  parseable − different molecules; null when none parses
+valid       kept / drawn; null when nothing was drawn
+rewards     mean reward of the kept rows whose reward is complete; null when there is none
+new         share of the kept rows whose molecule occurs for the first time in the run, in row order, within this
+            build too; null when none was kept
+shortfall   rows that were wanted and could not be had
+seconds     from the first draw to the last score
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from storage.records import Metric, Reward, Samples, ScoreStatus
+
+
+def sampler_metrics(
+    samples: Samples,
+    rewards: Sequence[Reward],
+    wanted: int,
+    seen: Callable[[Sequence[str]], set[str]],
+    seconds: float,
+) -> list[Metric]:
+    """The metrics of one build.
+
+    Args:
+        samples: its rows. rewards: of its kept rows.
+        wanted: the kept rows it was to make.
+        seen: tells which of some molecules occurred in the run before this build.
+        seconds: how long it took.
+    """
+    parsed = [text for text in samples.smiles if text is not None]
+    kept = [text for text, keep in zip(samples.smiles, samples.kept, strict=True) if keep and text is not None]
+    different = len(set(parsed))
+    complete = [reward.value for reward in rewards if reward.status is ScoreStatus.OK and reward.value is not None]
+    figures = {
+        "drawn": len(samples),
+        "parseable": len(parsed),
+        "kept": len(kept),
+        "diversity": different / len(parsed) if parsed else None,
+        "duplicates": len(parsed) - different if parsed else None,
+        "valid": len(kept) / len(samples) if len(samples) else None,
+        "rewards": float(np.mean(complete)) if complete else None,
+        "new": _share_new(samples, seen),
+        "shortfall": max(0, wanted - len(kept)),
+        "seconds": seconds,
+    }
+    return [Metric(name, None if value is None else float(value)) for name, value in figures.items()]
+
+
+def _share_new(samples: Samples, seen: Callable[[Sequence[str]], set[str]]) -> float | None:
+    occurred = seen([text for text in dict.fromkeys(samples.smiles) if text is not None])
+    first = []
+    for smiles, keep in zip(samples.smiles, samples.kept, strict=True):
+        if smiles is None:
+            continue
+        if keep:
+            first.append(smiles not in occurred)
+        occurred.add(smiles)
+    return float(np.mean(first)) if first else None

@@ -1,0 +1,1 @@
+"""The generative models, one a file, behind one protocol."""

@@ -1,0 +1,85 @@
+"""Components that are a property of the molecule alone: QED, synthetic accessibility, and any named property."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from rdkit.Chem import QED as RDKIT_QED
+
+from scoring.components.base import Cost, RawScore, score_each
+from scoring.identity import sha256_of
+from scoring.properties import check_property, property_value
+from scoring.sa_score import check_sa_score, sa_score
+
+
+@dataclass(frozen=True)
+class QED:
+    """The quantitative estimate of drug-likeness, in [0, 1]: Bickerton et al., Nature Chemistry 4:90 (2012)."""
+
+    name: str = "qed"
+
+    kind: ClassVar[str] = "qed"
+    cost: ClassVar[Cost] = "low"
+    bounded: ClassVar[bool] = True
+    parallel: ClassVar[bool] = True
+
+    @cached_property
+    def version(self) -> str:
+        return sha256_of({"kind": self.kind})
+
+    def values(self, molecules: Sequence[str]) -> list[RawScore]:
+        return score_each(RDKIT_QED.qed, molecules)
+
+
+@dataclass(frozen=True)
+class SAScore:
+    """How hard a molecule is to make, from 1 (easy) to 10: Ertl and Schuffenhauer, J. Cheminformatics 1:8 (2009)."""
+
+    name: str = "sa_score"
+
+    kind: ClassVar[str] = "sa_score"
+    cost: ClassVar[Cost] = "low"
+    bounded: ClassVar[bool] = False
+    parallel: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_sa_score()
+
+    @cached_property
+    def version(self) -> str:
+        return sha256_of({"kind": self.kind})
+
+    def values(self, molecules: Sequence[str]) -> list[RawScore]:
+        return score_each(sa_score, molecules)
+
+
+@dataclass(frozen=True)
+class Property:
+    """A named property.
+
+    Attributes:
+        property: one of ``scoring.property_names()``.
+        name: ``property:`` and the property by default.
+    """
+
+    property: str
+    name: str = ""
+
+    kind: ClassVar[str] = "property"
+    cost: ClassVar[Cost] = "low"
+    bounded: ClassVar[bool] = False
+    parallel: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_property(self.property)
+        object.__setattr__(self, "name", self.name or f"{self.kind}:{self.property}")
+
+    @cached_property
+    def version(self) -> str:
+        return sha256_of({"kind": self.kind, "property": self.property})
+
+    def values(self, molecules: Sequence[str]) -> list[RawScore]:
+        return score_each(lambda molecule: property_value(self.property, molecule), molecules)

@@ -1,0 +1,125 @@
+"""Components that compare a molecule with a target molecule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from rdkit import Chem, DataStructs
+
+from scoring.components.base import Cost, RawScore, score_each
+from scoring.errors import ScoringConfigurationError, unknown_name
+from scoring.fingerprints import Fingerprint, count_fingerprint, tanimoto
+from scoring.identity import sha256_of
+from scoring.molecules import Standardisation, parse_smiles, standardise_smiles
+
+LARGEST_RADIUS = 10
+"""Larger environments than this hold the whole of any drug-like molecule."""
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """Tanimoto similarity of count fingerprints with a target molecule, in [0, 1].
+
+    Attributes:
+        target: any SMILES of the target; it becomes the canonical one, standardised as the molecules are: an
+            unstandardised target may be one that no standardised molecule can ever equal.
+        fingerprint: morgan, fcfp or atom_pair.
+        radius: of the first two, in bonds; it has no meaning for atom pairs.
+        standardisation: the campaign's.
+        name: by default the kind, the target, and the fingerprint where it is not morgan of radius 2.
+    """
+
+    target: str
+    fingerprint: Fingerprint | str = Fingerprint.MORGAN
+    radius: int = 2
+    standardisation: Standardisation = Standardisation()
+    name: str = ""
+
+    kind: ClassVar[str] = "similarity"
+    cost: ClassVar[Cost] = "low"
+    bounded: ClassVar[bool] = True
+    parallel: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.fingerprint not in tuple(Fingerprint):
+            raise unknown_name("fingerprint", str(self.fingerprint), Fingerprint)
+        if not 0 <= self.radius <= LARGEST_RADIUS:
+            raise ScoringConfigurationError(f"radius must be from 0 to {LARGEST_RADIUS}, got {self.radius}")
+        object.__setattr__(self, "fingerprint", Fingerprint(self.fingerprint))
+        object.__setattr__(self, "target", canonical_target(self.target, self.standardisation))
+        object.__setattr__(self, "name", self.name or f"{self.kind}:{self.target}{self._label()}")
+
+    def _label(self) -> str:
+        if self.fingerprint is Fingerprint.ATOM_PAIR:
+            return f":{self.fingerprint}"
+        return "" if (self.fingerprint, self.radius) == (Fingerprint.MORGAN, 2) else f":{self.fingerprint}{self.radius}"
+
+    @cached_property
+    def version(self) -> str:
+        settings = {"kind": self.kind, "target": self.target, "fingerprint": str(self.fingerprint)}
+        if self.fingerprint is not Fingerprint.ATOM_PAIR:
+            settings["radius"] = str(self.radius)
+        return sha256_of(settings)
+
+    def values(self, molecules: Sequence[str]) -> list[RawScore]:
+        return similarities(self.target, Fingerprint(self.fingerprint), self.radius, molecules)
+
+
+@dataclass(frozen=True)
+class Rediscovery:
+    """How near a molecule is to one that is to be found again, in [0, 1], as GuacaMol defines it.
+
+    The Tanimoto similarity of ECFP4 counts (Morgan, radius 2) with the target. It is 1 for the target itself, and for
+    molecules that the fingerprint does not tell from it, such as its stereoisomers.
+
+    Attributes:
+        target, standardisation, name: as of ``Similarity``.
+    """
+
+    target: str
+    standardisation: Standardisation = Standardisation()
+    name: str = ""
+
+    kind: ClassVar[str] = "rediscovery"
+    cost: ClassVar[Cost] = "low"
+    bounded: ClassVar[bool] = True
+    parallel: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "target", canonical_target(self.target, self.standardisation))
+        object.__setattr__(self, "name", self.name or f"{self.kind}:{self.target}")
+
+    @cached_property
+    def version(self) -> str:
+        return sha256_of({"kind": self.kind, "target": self.target})
+
+    def values(self, molecules: Sequence[str]) -> list[RawScore]:
+        return similarities(self.target, Fingerprint.MORGAN, 2, molecules)
+
+
+def canonical_target(target: str, standardisation: Standardisation) -> str:
+    """The canonical SMILES of a target.
+
+    Raises:
+        ScoringConfigurationError: the target is no molecule.
+    """
+    canonical = standardise_smiles(target, standardisation)
+    if canonical is None:
+        raise ScoringConfigurationError(f"the target {target!r} is no SMILES string that RDKit can read")
+    return canonical
+
+
+def similarities(target: str, kind: Fingerprint, radius: int, molecules: Sequence[str]) -> list[RawScore]:
+    """The similarity of each molecule with a canonical target."""
+    reference = _fingerprint_of(target, kind, radius)
+    return score_each(lambda molecule: tanimoto(reference, count_fingerprint(molecule, kind, radius)), molecules)
+
+
+def _fingerprint_of(smiles: str, kind: Fingerprint, radius: int) -> DataStructs.ULongSparseIntVect:
+    molecule: Chem.Mol | None = parse_smiles(smiles)
+    if molecule is None:
+        raise ScoringConfigurationError(f"the target {smiles!r} is no SMILES string that RDKit can read")
+    return count_fingerprint(molecule, kind, radius)

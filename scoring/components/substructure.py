@@ -1,0 +1,42 @@
+"""The component that asks whether a molecule contains a pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from scoring.components.base import Cost, RawScore, score_each
+from scoring.identity import sha256_of
+from scoring.molecules import parse_smarts
+
+
+@dataclass(frozen=True)
+class Substructure:
+    """1 for molecules that contain the pattern, 0 for the others.
+
+    Attributes:
+        smarts: the pattern.
+        name: ``substructure:`` and the pattern by default.
+    """
+
+    smarts: str
+    name: str = ""
+
+    kind: ClassVar[str] = "substructure"
+    cost: ClassVar[Cost] = "low"
+    bounded: ClassVar[bool] = True
+    parallel: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        parse_smarts(self.smarts)
+        object.__setattr__(self, "name", self.name or f"{self.kind}:{self.smarts}")
+
+    @cached_property
+    def version(self) -> str:
+        return sha256_of({"kind": self.kind, "smarts": self.smarts})
+
+    def values(self, molecules: Sequence[str]) -> list[RawScore]:
+        pattern = parse_smarts(self.smarts)
+        return score_each(lambda molecule: float(molecule.HasSubstructMatch(pattern)), molecules)

@@ -1,0 +1,237 @@
+"""Filters: what refuses a molecule before any score is paid for.
+
+A filter is a small value: it holds names and patterns, is cheap to send to another process, and compiles what it needs
+on first use there. Its ``name`` is what a refused sample is stored with as ``rejected_by``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Protocol, runtime_checkable
+
+from rdkit import Chem, rdBase
+from rdkit.Chem import FilterCatalog
+
+from scoring.errors import ScoringConfigurationError, unknown_name
+from scoring.identity import check_order, checked_number
+from scoring.molecules import Standardisation, parse_smarts, standardise
+from scoring.parallel import map_chunks
+from scoring.properties import check_property, property_value
+
+VALIDITY = "validity"
+"""What a string that is no molecule is rejected by."""
+
+
+@runtime_checkable
+class Filter(Protocol):
+    """Accepts or refuses molecules, without regard to any other molecule."""
+
+    @property
+    def name(self) -> str:
+        """What a refused sample is stored with."""
+
+    def accepts(self, molecule: Chem.Mol) -> bool:
+        """Whether the standardised molecule passes."""
+
+
+@dataclass(frozen=True)
+class SingleComponent:
+    """Refuses salts, mixtures and other strings of several fragments."""
+
+    name: str = "single_component"
+
+    def accepts(self, molecule: Chem.Mol) -> bool:
+        return len(Chem.GetMolFrags(molecule)) == 1
+
+
+@dataclass(frozen=True)
+class PropertyRange:
+    """Refuses molecules with a property outside [minimum, maximum], or without a value of it.
+
+    Attributes:
+        property: one of ``scoring.property_names()``.
+        minimum, maximum: inclusive; at least one is given.
+        name: the property's by default.
+    """
+
+    property: str
+    minimum: float | None = None
+    maximum: float | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        check_property(self.property)
+        _check_bounds(self.property, self.minimum, self.maximum)
+        object.__setattr__(self, "name", self.name or self.property)
+
+    def accepts(self, molecule: Chem.Mol) -> bool:
+        # Written so that a property that comes out as NaN is refused, whichever bound is given.
+        value = property_value(self.property, molecule)
+        low = float("-inf") if self.minimum is None else self.minimum
+        high = float("inf") if self.maximum is None else self.maximum
+        return low <= value <= high
+
+
+@dataclass(frozen=True)
+class Substructure:
+    """Refuses molecules that lack a pattern of ``must_have`` or contain one of ``must_not_have``.
+
+    Attributes:
+        must_have, must_not_have: SMARTS patterns; at least one pattern in all.
+    """
+
+    must_have: tuple[str, ...] = ()
+    must_not_have: tuple[str, ...] = ()
+    name: str = "substructure"
+
+    def __post_init__(self) -> None:
+        for field in ("must_have", "must_not_have"):
+            object.__setattr__(self, field, _as_names(field, getattr(self, field)))
+        if not self.must_have and not self.must_not_have:
+            raise ScoringConfigurationError("a substructure filter needs a pattern in must_have or must_not_have")
+        for smarts in (*self.must_have, *self.must_not_have):
+            parse_smarts(smarts)
+
+    def accepts(self, molecule: Chem.Mol) -> bool:
+        has = molecule.HasSubstructMatch
+        return all(has(parse_smarts(smarts)) for smarts in self.must_have) and not any(
+            has(parse_smarts(smarts)) for smarts in self.must_not_have
+        )
+
+
+@dataclass(frozen=True)
+class Alerts:
+    """Refuses molecules with a structural alert of RDKit's catalogues.
+
+    Attributes:
+        catalogs: names such as PAINS, BRENK, NIH, ZINC or CHEMBL, as RDKit has them.
+    """
+
+    catalogs: tuple[str, ...] = ("PAINS",)
+    name: str = "alerts"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "catalogs", _as_names("catalogs", self.catalogs))
+        if not self.catalogs:
+            raise ScoringConfigurationError(f"an alerts filter needs a catalogue, one of {', '.join(alert_catalogs())}")
+        for catalog in self.catalogs:
+            if catalog not in alert_catalogs():
+                raise unknown_name("catalogue of alerts", catalog, alert_catalogs())
+
+    def accepts(self, molecule: Chem.Mol) -> bool:
+        return not _alerts(self.catalogs).HasMatch(molecule)
+
+
+def alert_catalogs() -> tuple[str, ...]:
+    """The names of RDKit's catalogues of structural alerts."""
+    return tuple(sorted(FilterCatalog.FilterCatalogParams.FilterCatalogs.names))
+
+
+@cache
+def _alerts(catalogs: tuple[str, ...]) -> FilterCatalog.FilterCatalog:
+    parameters = FilterCatalog.FilterCatalogParams()
+    for catalog in catalogs:
+        parameters.AddCatalog(FilterCatalog.FilterCatalogParams.FilterCatalogs.names[catalog])
+    return FilterCatalog.FilterCatalog(parameters)
+
+
+@dataclass(frozen=True)
+class RingSize:
+    """Refuses molecules with a ring of fewer than ``minimum`` or more than ``maximum`` atoms; none at all is fine.
+
+    Attributes:
+        minimum, maximum: inclusive, at least one is given; of the rings of RDKit's symmetrised smallest set.
+    """
+
+    minimum: int | None = None
+    maximum: int | None = None
+    name: str = "ring_size"
+
+    def __post_init__(self) -> None:
+        _check_bounds("ring_size", self.minimum, self.maximum)
+
+    def accepts(self, molecule: Chem.Mol) -> bool:
+        low = 0 if self.minimum is None else self.minimum
+        high = molecule.GetNumAtoms() if self.maximum is None else self.maximum
+        return all(low <= len(ring) <= high for ring in molecule.GetRingInfo().AtomRings())
+
+
+@dataclass(frozen=True)
+class AllowedElements:
+    """Refuses molecules with an atom of an element that is not listed; hydrogen always is.
+
+    Attributes:
+        elements: symbols such as C or Br; ``*`` stands for RDKit's dummy atoms.
+    """
+
+    elements: tuple[str, ...]
+    name: str = "allowed_elements"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "elements", _as_names("elements", self.elements))
+        if not self.elements:
+            raise ScoringConfigurationError("a filter of elements needs at least one symbol, such as C")
+        for element in self.elements:
+            if element not in _element_symbols():
+                raise ScoringConfigurationError(f"{element!r} is not the symbol of an element")
+
+    def accepts(self, molecule: Chem.Mol) -> bool:
+        return all(atom.GetSymbol() in self.elements or atom.GetAtomicNum() == 1 for atom in molecule.GetAtoms())
+
+
+@cache
+def _element_symbols() -> frozenset[str]:
+    table = Chem.GetPeriodicTable()
+    return frozenset({"*", *(table.GetElementSymbol(number) for number in range(1, 119))})
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What became of a string.
+
+    Attributes:
+        smiles: the canonical SMILES, None where the string is no molecule.
+        rejected_by: the name of the first filter that refused it, ``validity`` for no molecule, None when it is kept.
+    """
+
+    smiles: str | None
+    rejected_by: str | None
+
+
+def judge_many(
+    raw: Sequence[str], filters: Sequence[Filter], standardisation: Standardisation = Standardisation()
+) -> list[Judgement]:
+    """Standardises and filters every string in one pass, in the order given, on all cores when there are many."""
+    return map_chunks(_judge_chunk, raw, tuple(filters), standardisation)
+
+
+def _judge_chunk(raw: Sequence[str], filters: Sequence[Filter], standardisation: Standardisation) -> list[Judgement]:
+    return [judge(text, filters, standardisation) for text in raw]
+
+
+def judge(raw: str, filters: Sequence[Filter], standardisation: Standardisation = Standardisation()) -> Judgement:
+    """Standardises one string and asks the filters in their order."""
+    named = standardise(raw, standardisation)
+    if named is None:
+        return Judgement(None, VALIDITY)
+    with rdBase.BlockLogs():
+        rejected_by = next((each.name for each in filters if not each.accepts(named.molecule)), None)
+    return Judgement(named.smiles, rejected_by)
+
+
+def _check_bounds(what: str, minimum: float | None, maximum: float | None) -> None:
+    if minimum is None and maximum is None:
+        raise ScoringConfigurationError(f"a filter on {what} needs a minimum or a maximum")
+    for bound, value in (("minimum", minimum), ("maximum", maximum)):
+        if value is not None:
+            checked_number(f"the {bound} of {what}", value)
+    check_order(f"the minimum of {what}", minimum, "its maximum", maximum, strict=False)
+
+
+def _as_names(what: str, names: Sequence[str]) -> tuple[str, ...]:
+    """The names as a tuple; a single string is refused, since its letters would pass for names."""
+    if isinstance(names, str):
+        raise ScoringConfigurationError(f"{what} must be a sequence of strings, got the string {names!r}")
+    return tuple(names)

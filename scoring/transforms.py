@@ -1,0 +1,172 @@
+"""Transforms: how a raw value becomes a share of the reward, in [0, 1].
+
+Each is a frozen dataclass that is called with a float64 array and returns one of the same shape. NaN, the mark of a
+failed or absent score, stays NaN. The sigmoids are those of REINVENT 4 (Loeffler et al., Journal of Cheminformatics
+16:20, 2024), σ(u) = 1 / (1 + 10^(−u)) over a range that is given by its ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scoring.errors import ScoringConfigurationError
+from scoring.identity import check_order, checked_number
+
+Values = NDArray[np.float64]
+
+
+@runtime_checkable
+class Transform(Protocol):
+    """Maps raw values to [0, 1]."""
+
+    @property
+    def kind(self) -> str: ...
+    def settings(self) -> dict[str, Any]:
+        """The kind and every parameter, as JSON values."""
+
+    def __call__(self, values: Values) -> Values:
+        """The transformed values, float64 of the same shape; NaN where a value is NaN."""
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """What transforms have in common: finite float parameters, of which a ``low`` is below its ``high``."""
+
+    kind: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        numbers = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, value in numbers.items():
+            object.__setattr__(self, name, checked_number(f"{name} of a {self.kind} transform", value))
+            if name not in ("low", "high", "mean") and value <= 0:
+                raise ScoringConfigurationError(f"{name} of a {self.kind} transform must be positive, got {value}")
+        low, high = numbers.get("low"), numbers.get("high")
+        check_order(f"low of a {self.kind} transform", low, "its high", high, strict=self.kind != "step")
+
+    def settings(self) -> dict[str, Any]:
+        return {"kind": self.kind, **asdict(self)}
+
+    def __call__(self, values: Values) -> Values:
+        # Far from its range a value may overflow to infinity on the way, which lands where the value belongs.
+        with np.errstate(over="ignore"):
+            return self._map(values)
+
+    def _map(self, values: Values) -> Values:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Identity(_Numbers):
+    """The raw value itself. One outside [0, 1] becomes NaN: what it is worth was not said."""
+
+    kind: ClassVar[str] = "identity"
+
+    def _map(self, values: Values) -> Values:
+        return np.where((values >= 0) & (values <= 1), values, np.nan)
+
+
+@dataclass(frozen=True)
+class Sigmoid(_Numbers):
+    """Rises from 0 below ``low`` to 1 above ``high``: σ(10 k (x − (low + high)/2) / (high − low)).
+
+    Attributes:
+        steepness: k; with the default of 0.5 the transform is 0.003 at ``low``, 0.5 half-way and 0.997 at ``high``.
+    """
+
+    low: float
+    high: float
+    steepness: float = 0.5
+
+    kind: ClassVar[str] = "sigmoid"
+
+    def _map(self, values: Values) -> Values:
+        return _sigmoid(10 * self.steepness * (values - (self.low + self.high) / 2) / (self.high - self.low))
+
+
+@dataclass(frozen=True)
+class ReverseSigmoid(_Numbers):
+    """Falls from 1 below ``low`` to 0 above ``high``: 1 − Sigmoid, for values of which less is better."""
+
+    low: float
+    high: float
+    steepness: float = 0.5
+
+    kind: ClassVar[str] = "reverse_sigmoid"
+
+    def _map(self, values: Values) -> Values:
+        return _sigmoid(-10 * self.steepness * (values - (self.low + self.high) / 2) / (self.high - self.low))
+
+
+@dataclass(frozen=True)
+class DoubleSigmoid(_Numbers):
+    """Near 1 between ``low`` and ``high`` and 0 far outside.
+
+    The product σ(10 k₁ (x − low) / (high − low)) σ(10 k₂ (high − x) / (high − low)); half at both ends, unless the
+    flanks are so flat that they meet.
+
+    Attributes:
+        steepness_low, steepness_high: k₁ and k₂ of the rising and the falling flank; at 2, a tenth of the range inside
+            an end the transform is 0.99, a tenth outside 0.01.
+    """
+
+    low: float
+    high: float
+    steepness_low: float = 2.0
+    steepness_high: float = 2.0
+
+    kind: ClassVar[str] = "double_sigmoid"
+
+    def _map(self, values: Values) -> Values:
+        width = self.high - self.low
+        rising = _sigmoid(10 * self.steepness_low * (values - self.low) / width)
+        return rising * _sigmoid(10 * self.steepness_high * (self.high - values) / width)
+
+
+@dataclass(frozen=True)
+class Linear(_Numbers):
+    """0 up to ``low``, 1 from ``high`` on, and a straight line between."""
+
+    low: float
+    high: float
+
+    kind: ClassVar[str] = "linear"
+
+    def _map(self, values: Values) -> Values:
+        return np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Step(_Numbers):
+    """1 in [low, high], both ends included, 0 elsewhere. The ends may coincide, to ask for a count exactly."""
+
+    low: float
+    high: float
+
+    kind: ClassVar[str] = "step"
+
+    def _map(self, values: Values) -> Values:
+        inside = ((values >= self.low) & (values <= self.high)).astype(np.float64)
+        return np.where(np.isnan(values), np.nan, inside)
+
+
+@dataclass(frozen=True)
+class Gaussian(_Numbers):
+    """exp(−(x − mean)² / (2 sigma²)): 1 at the mean, 0.61 one sigma off, 0.14 two."""
+
+    mean: float
+    sigma: float
+
+    kind: ClassVar[str] = "gaussian"
+
+    def _map(self, values: Values) -> Values:
+        return np.exp(-0.5 * ((values - self.mean) / self.sigma) ** 2)
+
+
+def _sigmoid(exponent: Values) -> Values:
+    """1 / (1 + 10^(−u)), without overflow for any u: the exponential is taken of −|u| only."""
+    small = np.power(10.0, -np.abs(exponent))
+    return np.where(exponent >= 0, 1 / (1 + small), small / (1 + small))

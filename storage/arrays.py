@@ -1,0 +1,190 @@
+"""The only Zarr code: one immutable segment of token arrays per commit.
+
+A segment is a Zarr v3 group with the rows of the blocks of one commit, one block after another:
+
+    zarr.json     attributes: format, vocabulary_sha256, rows, arrays (their names, so that a lost one is noticed)
+    tokens        uint8 or uint16 [n, L], 0 after the end of a row; L is the widest block's
+    lengths       int32 [n]
+    log_probs     float32 [n, L], 0 after the end of a row
+    latents       float32 [n, d], only when a block has latents; NaN for the rows (and columns) of blocks without
+
+It is created at its final shape by one writer and never appended to: an append resizes before it writes, so that a
+kill in between leaves zeros inside the shape, and appends from two processes lose rows without an error.
+
+Whole arrays are stored as one chunk each (up to a bound), with chunk files directly in the array's folder: commits
+are small, a reader decodes whole segments into its cache, and every further file or directory is one more fsync. The
+lowest zstd setting costs no time over no compression and saves a third. Each chunk carries a CRC32C, and every chunk
+is written, even one of zeros only: Zarr reads an absent chunk as zeros, which would hide a lost file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.storage import LocalStore
+
+from storage.durability import sync_tree
+from storage.errors import ArraysError
+from storage.records import Samples
+
+FORMAT = "molbuffer-segment-1"
+
+_COMPRESSION_LEVEL = -5
+# A chunk is decoded whole: this bounds the memory it takes (160 MB at 80 tokens) when segments are merged.
+_MAX_CHUNK_ROWS = 500_000
+
+
+@dataclass(frozen=True)
+class SegmentRows:
+    """Rows read from a segment.
+
+    Attributes:
+        tokens: uint8 or uint16 [n, L]; lengths: int32 [n]; log_probs: float32 [n, L].
+        latents: float32 [n, d], None when no row of the segment has any.
+        vocabulary_sha256: what the tokens belong to.
+    """
+
+    tokens: NDArray[np.unsignedinteger]
+    lengths: NDArray[np.int32]
+    log_probs: NDArray[np.float32]
+    latents: NDArray[np.float32] | None
+    vocabulary_sha256: str
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+def write_segment(folder: Path, blocks: Sequence[Samples]) -> list[int]:
+    """Writes the rows of all blocks as a new segment and returns once it is on the disk.
+
+    Args:
+        folder: where the segment will be; must not exist.
+        blocks: at least one, all of one vocabulary; a block may be empty.
+
+    Returns:
+        The row of the segment at which each block starts.
+
+    Raises:
+        ArraysError: the folder exists, there is no block, or vocabularies differ.
+        OSError: the disk is full or failed.
+    """
+    vocabulary_sha256 = _one_vocabulary(folder, blocks)
+    if folder.exists():
+        raise ArraysError(f"segment {folder} exists; segments are written once, each under a new name")
+    arrays = _join(blocks)
+    rows = len(arrays["lengths"])
+    attributes = {"format": FORMAT, "vocabulary_sha256": vocabulary_sha256, "rows": rows, "arrays": list(arrays)}
+    group = zarr.create_group(store=LocalStore(folder), zarr_format=3, attributes=attributes)
+    for name, array in arrays.items():
+        _create_array(group, name, array)
+    sync_tree(folder)
+    ends = np.cumsum([len(block) for block in blocks])
+    return [0, *ends[:-1].tolist()]
+
+
+def read_segment(folder: Path, offset: int = 0, n: int | None = None) -> SegmentRows:
+    """Reads the rows [offset, offset + n) of a segment, or all from ``offset`` on.
+
+    Raises:
+        ArraysError: the segment or one of its arrays is missing, damaged, of another format, or has fewer rows.
+    """
+    group, header = _open_segment(folder)
+    stop = header.rows if n is None else offset + n
+    if not 0 <= offset <= stop <= header.rows:
+        raise ArraysError(f"segment {folder} has {header.rows} rows, asked for rows {offset} to {stop}")
+    arrays = {name: _read_array(group, folder, name, header.rows, slice(offset, stop)) for name in header.arrays}
+    latents = arrays.pop("latents", None)
+    return SegmentRows(**arrays, latents=latents, vocabulary_sha256=header.vocabulary_sha256)
+
+
+def _one_vocabulary(folder: Path, blocks: Sequence[Samples]) -> str:
+    vocabularies = sorted({block.vocabulary_sha256 for block in blocks})
+    if len(vocabularies) != 1:
+        raise ArraysError(f"segment {folder} needs blocks of exactly one vocabulary, got {vocabularies or 'no block'}")
+    return vocabularies[0]
+
+
+def _join(blocks: Sequence[Samples]) -> dict[str, NDArray[Any]]:
+    """The arrays of a segment, by name: the blocks below one another, padded to the widest."""
+    sizes = [len(block) for block in blocks]
+    token_type = np.result_type(np.uint8, *(block.tokens.dtype for block in blocks))
+    arrays = {
+        "tokens": _stack([block.tokens for block in blocks], sizes, token_type, 0),
+        "lengths": np.concatenate([block.lengths for block in blocks]).astype(np.int32, copy=False),
+        "log_probs": _stack([block.log_probs for block in blocks], sizes, np.dtype(np.float32), 0.0),
+    }
+    if any(block.latents is not None for block in blocks):
+        arrays["latents"] = _stack([block.latents for block in blocks], sizes, np.dtype(np.float32), np.nan)
+    return arrays
+
+
+def _stack(
+    parts: Sequence[NDArray[Any] | None], sizes: Sequence[int], dtype: np.dtype[Any], fill: float
+) -> NDArray[Any]:
+    """One array [sum of sizes, widest] of parts [size, width]; what no part covers is ``fill``."""
+    width = max(part.shape[1] for part in parts if part is not None)
+    joined = np.full((sum(sizes), width), fill, dtype)
+    start = 0
+    for part, size in zip(parts, sizes, strict=True):
+        if part is not None:
+            joined[start : start + size, : part.shape[1]] = part
+        start += size
+    return joined
+
+
+def _create_array(group: zarr.Group, name: str, data: NDArray[Any]) -> None:
+    group.create_array(
+        name,
+        data=data,
+        # Zarr has no chunk of size 0, though an array may be empty.
+        chunks=(max(1, min(len(data), _MAX_CHUNK_ROWS)), *(max(1, width) for width in data.shape[1:])),
+        compressors=[ZstdCodec(level=_COMPRESSION_LEVEL), Crc32cCodec()],
+        chunk_key_encoding={"name": "default", "separator": "."},
+        config={"write_empty_chunks": True},
+    )
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a segment says of itself."""
+
+    vocabulary_sha256: str
+    rows: int
+    arrays: tuple[str, ...]
+
+
+def _open_segment(folder: Path) -> tuple[zarr.Group, _Header]:
+    try:
+        group = zarr.open_group(store=LocalStore(folder, read_only=True), mode="r", zarr_format=3)
+        said: dict[str, Any] = group.attrs.asdict()
+        found = said["format"]
+        header = _Header(said["vocabulary_sha256"], int(said["rows"]), tuple(said["arrays"]))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ArraysError(f"segment {folder} is missing; was it moved or deleted by hand?") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArraysError(f"segment {folder} has a damaged zarr.json: {error!r}; restore it from a backup") from error
+    if found != FORMAT:
+        raise ArraysError(f"segment {folder} has format {found!r}, expected {FORMAT!r}; update molbuffer")
+    return group, header
+
+
+def _read_array(group: zarr.Group, folder: Path, name: str, rows: int, selected: slice) -> NDArray[Any]:
+    try:
+        array = group[name]
+        if not isinstance(array, zarr.Array) or array.shape[0] != rows:
+            raise ValueError(f"expected an array of {rows} rows, got {array}")
+        # Zarr reads an absent chunk as zeros.
+        if (absent := array.nchunks - array.nchunks_initialized) > 0:
+            raise ValueError(f"{absent} of {array.nchunks} chunks are missing")
+        return np.asarray(array[selected])
+    except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise ArraysError(
+            f"array {name!r} of segment {folder} is missing or damaged: {error}; restore the folder from a backup"
+        ) from error

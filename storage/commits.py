@@ -1,0 +1,276 @@
+"""The commit protocol: all parts of a commit become visible together, durably, and exactly once.
+
+    1. The arrays are written as new segments, and the checkpoint as a new folder, and synced.
+    2. One transaction, which holds the commit lock, looks up which parts are there already and inserts the others. Its
+       Parquet files are synced before it commits.
+    3. Only then is the commit acknowledged.
+
+A crash before 2 leaves files that nothing names. A build is known by its id, consumed rows, checkpoint and figures of
+a training by their run and iteration: a second attempt finds them and adds nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
+from typing import Any, Protocol
+from uuid import uuid4
+
+import pyarrow as pa
+
+from storage import rows
+from storage.arrays import write_segment
+from storage.catalog import Catalog, Sync, Transaction
+from storage.errors import UnknownRunError
+from storage.layout import PRIVATE_FOLDER, Layout, write_private
+from storage.records import (
+    Build,
+    BuildReceipt,
+    Checkpoint,
+    Commit,
+    CommitReceipt,
+    Event,
+    PolicyVersion,
+    Score,
+    now,
+)
+from storage.rows import PlacedBuild
+
+
+class _Reader(Protocol):
+    def read(self, sql: str, *, parameters: Sequence[Any] | None = None, **tables: pa.Table) -> pa.Table: ...
+
+
+class Committer:
+    """Writes commits into one store; safe to use from several threads."""
+
+    def __init__(self, catalog: Catalog, layout: Layout, sync: Sync) -> None:
+        self._catalog = catalog
+        self._layout = layout
+        self._sync = sync
+        self._known_runs: set[str] = set()
+
+    def commit(self, commit: Commit) -> CommitReceipt:
+        """Carries out the protocol.
+
+        Raises:
+            ValueError: a commit that contradicts itself.
+            UnknownRunError: it names a run that was never started.
+            StoreError: nothing of the commit is visible.
+        """
+        check(commit)
+        self._check_runs(_runs(commit))
+        builds = rows.rows_in_order(commit.builds)
+        # Looking before the arrays are written spares a repeated attempt the writing; the look under the lock decides.
+        snapshot = self._catalog.newest()
+        known = find_receipts(self._catalog, builds)
+        placed = self._write_segments([build for build in builds if build.build_id not in known])
+        folder = self._write_checkpoint(commit.checkpoint) if commit.checkpoint else None
+        with self._catalog.transaction(
+            commit.author, commit.message or _message(commit), _extra(commit)
+        ) as transaction:
+            # Nothing can have been added since when the version is still the same.
+            if transaction.snapshot != snapshot:
+                known = find_receipts(transaction, builds)
+            placed = [place for place in placed if place.build.build_id not in known]
+            _insert_builds(transaction, placed)
+            insert_scores(transaction, commit.scores, commit.consumed_by or _only_run(commit))
+            _insert_policies(transaction, commit.policies)
+            _insert_training(transaction, commit)
+            if commit.checkpoint and folder:
+                _insert_checkpoint(transaction, commit.checkpoint, folder)
+        fresh = {place.build.build_id: rows.receipt(place.build, transaction.snapshot) for place in placed}
+        ids = [build.build_id for build in commit.builds]
+        return CommitReceipt(transaction.snapshot, tuple(fresh.get(build_id) or known[build_id] for build_id in ids))
+
+    def _check_runs(self, named: Sequence[str]) -> None:
+        """Without its run, nobody could say where a row came from."""
+        # Runs are never removed, so that one look at each is enough.
+        if not self._known_runs.issuperset(named):
+            self._known_runs |= set(self._catalog.read("SELECT run_id FROM {runs}")["run_id"].to_pylist())
+        if missing := sorted(set(named) - self._known_runs):
+            raise UnknownRunError(f"{', '.join(missing)} is no run in {self._layout.root}; call start_run first")
+
+    def _write_segments(self, builds: Sequence[Build]) -> list[PlacedBuild]:
+        """One segment for each vocabulary, in the order of the builds."""
+        groups: dict[str, list[Build]] = {}
+        for build in builds:
+            groups.setdefault(build.samples.vocabulary_sha256, []).append(build)
+        places: dict[str, PlacedBuild] = {}
+        for group in groups.values():
+            segment = uuid4().hex
+            offsets = write_segment(self._layout.arrays / segment, [build.samples for build in group])
+            places |= {b.build_id: PlacedBuild(b, segment, offset) for b, offset in zip(group, offsets, strict=True)}
+        return [places[build.build_id] for build in builds]
+
+    def _write_checkpoint(self, checkpoint: Checkpoint) -> str:
+        """The folder's place under the store's root."""
+        run = self._layout.checkpoints / checkpoint.run_id
+        run.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        # A second attempt at one iteration gets a folder of its own; the catalog names the one that counts.
+        folder = run / f"{checkpoint.iteration:08d}-{uuid4().hex[:8]}"
+        folder.mkdir(mode=PRIVATE_FOLDER)
+        for name, content in checkpoint.files.items():
+            write_private(folder / name, content)
+        self._sync([*folder.iterdir(), folder, run, run.parent])
+        return str(PurePosixPath(*folder.relative_to(self._layout.root).parts))
+
+
+def check(commit: Commit) -> None:
+    """Refuses a commit that contradicts itself.
+
+    Raises:
+        ValueError: a build occurs twice, a reward belongs to no row, or consumed rows or figures name no run.
+    """
+    ids = [build.build_id for build in commit.builds]
+    if len(set(ids)) != len(ids):
+        twice = next(build for build in commit.builds if ids.count(build.build_id) > 1)
+        raise ValueError(f"a commit holds a build of {twice.sampler!r} at iteration {twice.iteration} twice")
+    for build in commit.builds:
+        rows.check_rows(build)
+    if (commit.consumed or commit.run_metrics) and commit.consumed_by is None:
+        raise ValueError("a commit with consumed rows or run metrics needs consumed_by, the run they belong to")
+    names = commit.checkpoint.files if commit.checkpoint else ()
+    if any("/" in name or name.startswith(".") for name in names):
+        raise ValueError(f"files of a checkpoint need plain names, got {sorted(names)}")
+
+
+def find_receipts(reader: _Reader, builds: Sequence[Build]) -> dict[str, BuildReceipt]:
+    """The receipts of those builds that are committed already, by build id, marked as repeated."""
+    if not builds:
+        return {}
+    runs, iterations = [build.run_id for build in builds], [build.iteration for build in builds]
+    # The ranges let DuckLake skip the files of other runs and iterations; the join alone would read them all.
+    found = reader.read(
+        f"""{RECEIPT_COLUMNS} JOIN wanted USING (build_id)
+        WHERE run_id BETWEEN ? AND ? AND iteration BETWEEN ? AND ?""",
+        parameters=[min(runs), max(runs), min(iterations), max(iterations)],
+        wanted=pa.table({"build_id": [build.build_id for build in builds]}),
+    )
+    return {row["build_id"]: receipt_of(row, repeated=True) for row in found.to_pylist()}
+
+
+RECEIPT_COLUMNS = """SELECT build_id, run_id, iteration, event, sampler, drawn, parseable, kept, mean_reward,
+    snapshot_id AS snapshot FROM {builds}"""
+
+
+def receipt_of(row: dict[str, Any], *, repeated: bool = False) -> BuildReceipt:
+    """The receipt that ``RECEIPT_COLUMNS`` describes."""
+    return BuildReceipt(**(row | {"event": Event(row["event"]), "repeated": repeated}))
+
+
+def insert_scores(transaction: Transaction, scores: Sequence[Score], run_id: str | None) -> int:
+    """Adds scores, but no second good one of a molecule, component and version.
+
+    Returns:
+        How many were added.
+    """
+    if not scores:
+        return 0
+    incoming = rows.score_rows(scores, run_id, now())
+    # The same score recorded twice (a retried call) is the same fact; a failure may well be followed by a success.
+    fresh = transaction.read(
+        """SELECT scored.* FROM scored ANTI JOIN (FROM {scores} WHERE status = 'ok') AS good
+        ON scored.status = 'ok' AND good.smiles = scored.smiles AND good.component = scored.component
+        AND good.version = scored.version""",
+        scored=incoming,
+    )
+    transaction.insert("scores", fresh)
+    return int(fresh.num_rows)
+
+
+def insert_rewards(transaction: Transaction, build_id: str, incoming: pa.Table) -> int:
+    """Adds rewards of one build to rows without a good one under the same objective; returns how many."""
+    fresh = transaction.read(
+        """SELECT given.* FROM given ANTI JOIN (FROM {rewards} WHERE build_id = ? AND status = 'ok') AS good
+        ON good."row" = given."row" AND good.objective_sha256 = given.objective_sha256""",
+        [build_id],
+        given=incoming,
+    )
+    transaction.insert("rewards", fresh)
+    return int(fresh.num_rows)
+
+
+def _insert_builds(transaction: Transaction, placed: Sequence[PlacedBuild]) -> None:
+    if not placed:
+        return
+    builds, created = [place.build for place in placed], now()
+    transaction.insert("builds", rows.build_rows(placed, created))
+    transaction.insert("samples", rows.sample_rows(builds, created))
+    transaction.insert(
+        "rewards", pa.concat_tables(rows.reward_rows(b.build_id, b.run_id, b.rewards, created) for b in builds)
+    )
+    transaction.insert("scores", pa.concat_tables(rows.score_rows(b.scores, b.run_id, created) for b in builds))
+    transaction.insert("metrics", rows.metric_rows(builds, created))
+
+
+def _insert_policies(transaction: Transaction, policies: Sequence[PolicyVersion]) -> None:
+    if not policies:
+        return
+    known = transaction.read("SELECT sha256, bool_or(weights_kept) AS kept FROM {policies} GROUP BY sha256")
+    kept = dict(zip(known["sha256"].to_pylist(), known["kept"].to_pylist(), strict=True))
+    fresh: list[PolicyVersion] = []
+    for policy in policies:
+        # A version that drew a batch and is published later gets a second row, which says that its weights are kept.
+        if policy.sha256 not in kept or policy.weights_kept > kept[policy.sha256]:
+            fresh.append(policy)
+            kept[policy.sha256] = policy.weights_kept
+    transaction.insert("policies", rows.policy_rows(fresh, now()))
+
+
+def _insert_training(transaction: Transaction, commit: Commit) -> None:
+    run_id, created = commit.consumed_by, now()
+    if run_id is None:
+        return
+    if commit.consumed:
+        there = _iterations(transaction, "consumed", run_id)
+        fresh = [part for part in commit.consumed if part.iteration not in there]
+        transaction.insert("consumed", rows.consumed_rows(run_id, fresh, created))
+    if commit.run_metrics:
+        sql = "SELECT DISTINCT iteration, name FROM {metrics} WHERE run_id = ? AND build_id IS NULL"
+        known = {(row["iteration"], row["name"]) for row in transaction.read(sql, [run_id]).to_pylist()}
+        metrics = [(iteration, m) for iteration, m in commit.run_metrics if (iteration, m.name) not in known]
+        transaction.insert("metrics", rows.run_metric_rows(run_id, metrics, created))
+
+
+def _insert_checkpoint(transaction: Transaction, checkpoint: Checkpoint, folder: str) -> None:
+    if checkpoint.iteration in _iterations(transaction, "checkpoints", checkpoint.run_id):
+        return
+    row = {"run_id": checkpoint.run_id, "iteration": checkpoint.iteration, "folder": folder}
+    transaction.insert("checkpoints", pa.Table.from_pylist([row | {"snapshot": checkpoint.snapshot, "created": now()}]))
+
+
+def _iterations(transaction: Transaction, table: str, run_id: str) -> set[int]:
+    """The iterations of a run that a table has rows of."""
+    sql = f"SELECT DISTINCT iteration FROM {{{table}}} WHERE run_id = ?"
+    return set(transaction.read(sql, [run_id])["iteration"].to_pylist())
+
+
+def _runs(commit: Commit) -> list[str]:
+    named: Iterable[str | None] = (
+        *(build.run_id for build in commit.builds),
+        commit.consumed_by,
+        commit.checkpoint.run_id if commit.checkpoint else None,
+    )
+    return sorted({run_id for run_id in named if run_id is not None})
+
+
+def _only_run(commit: Commit) -> str | None:
+    found = _runs(commit)
+    return found[0] if len(found) == 1 else None
+
+
+def _message(commit: Commit) -> str:
+    parts = {"builds": commit.builds, "scores": commit.scores, "policies": commit.policies, "consumed": commit.consumed}
+    counts = [f"{len(part)} {name}" for name, part in parts.items() if part]
+    return ", ".join([*counts, *(["checkpoint"] if commit.checkpoint else [])]) or "figures of a training"
+
+
+def _extra(commit: Commit) -> dict[str, Any]:
+    """The provenance that the snapshot carries."""
+    return {
+        "runs": _runs(commit),
+        "iterations": sorted({build.iteration for build in commit.builds}),
+        "builds": [build.build_id for build in commit.builds],
+        "samples": sum(len(build.samples) for build in commit.builds),
+    }

@@ -1,0 +1,73 @@
+"""DuckDB databases: that of the process, with the extensions that the catalog needs, and closed ones for queries.
+
+The extensions come as wheels and are loaded from where those lie: an install needs no second download, and nothing is
+written to the home folder. One database serves all stores of a process, since loading takes half a second.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+
+from storage.errors import ExtensionError
+
+ENGINE_SETTINGS: Mapping[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    # Without this, a name in SQL that is no table is looked up among the caller's Python variables.
+    "python_enable_replacements": False,
+}
+
+_EXTENSIONS = ("sqlite_scanner", "ducklake")
+
+
+def quote(text: str) -> str:
+    """A text as a SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def one_line(message: object) -> str:
+    """DuckDB's own words, without the excerpt of the statement that it prints below them."""
+    return " ".join(str(message).split("\n\n")[0].split())
+
+
+def closed_connection(settings: Mapping[str, str] | None = None) -> duckdb.DuckDBPyConnection:
+    """A database of its own, in memory, with no extension loaded and no place on the disk; close it."""
+    closed = {"temp_directory": "", "max_temp_directory_size": "0B"}
+    return duckdb.connect(":memory:", config=dict(ENGINE_SETTINGS) | closed | dict(settings or {}))
+
+
+@functools.cache
+def engine(process_id: int) -> duckdb.DuckDBPyConnection:
+    """The DuckDB database of a process: its number is the key so that a fork does not use its parent's threads."""
+    # A commit is dozens of tiny statements on the catalog's tables; handing them to threads doubles its time.
+    database = duckdb.connect(":memory:", config=dict(ENGINE_SETTINGS) | {"threads": 1})
+    for name in _EXTENSIONS:
+        _load(database, name)
+    return database
+
+
+def _load(database: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Loads an extension from its wheel, where it lies, or installs it the DuckDB way where there is no wheel."""
+    try:
+        spec = importlib.util.find_spec(f"duckdb_extension_{name}")
+        folders = (spec.submodule_search_locations if spec else None) or []
+        files = [
+            file
+            for folder in folders
+            for file in Path(folder).glob(f"extensions/v{duckdb.__version__}/*.duckdb_extension")
+        ]
+        if files:
+            database.execute(f"LOAD {quote(str(files[0]))}")
+        else:
+            database.install_extension(name)
+            database.load_extension(name)
+    except duckdb.Error as error:
+        raise ExtensionError(
+            f"DuckDB {duckdb.__version__} cannot load its extension {name!r}: {error}. Install it with "
+            f"`pip install duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}`"
+        ) from error

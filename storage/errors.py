@@ -1,0 +1,112 @@
+"""The errors of the store.
+
+    StoreError
+    ├── StoreNotFoundError      there is no store at a path
+    ├── StoreExistsError        there is already something at the path of a new store
+    ├── StoreFormatError        store.toml or the tables are damaged, or of a newer release
+    ├── StoreModeError          writing to a store opened for reading, or using a closed one
+    ├── StoreBusyError          the commit lock was not to be had in time
+    ├── StorePlaceError         the file system cannot hold a store that is written to
+    ├── ExtensionError          DuckDB's extensions cannot be loaded
+    ├── UnknownRunError         no run, or several, go by an id or prefix
+    ├── RunConflictError        a run id is known with another configuration
+    ├── UnknownBuildError       no build goes by an id
+    ├── UnknownPolicyError      no policy, or several, go by a hash or prefix
+    ├── PolicyDamagedError      a policy's files are not those that were stored
+    ├── UnknownSnapshotError    a version that the store does not have
+    ├── ArraysError             a segment of arrays is missing, damaged or cannot be written
+    ├── CacheError              the decoded cache cannot be written (the disk is full)
+    └── QueryError              a query of a user failed; the message is one line
+        ├── QueryRefusedError   anything but one statement that reads
+        ├── QueryTimeoutError   a query took longer than it may
+        ├── QueryTooLargeError  a query needs more memory than it may have
+        └── PredicateError      a selection of rows cannot be made as asked
+
+Every message says what was got, what was expected, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """The root of all errors of the store."""
+
+
+class StoreNotFoundError(StoreError):
+    """There is no store at a path."""
+
+
+class StoreExistsError(StoreError):
+    """There is already something at the path of a new store."""
+
+
+class StoreFormatError(StoreError):
+    """The store's description or tables are damaged, or were written by a newer release."""
+
+
+class StoreModeError(StoreError):
+    """A store opened for reading was written to, or a closed one was used."""
+
+
+class StoreBusyError(StoreError):
+    """Another process held the commit lock for too long."""
+
+
+class StorePlaceError(StoreError):
+    """The file system cannot hold a store that is written to."""
+
+
+class ExtensionError(StoreError):
+    """DuckDB's extensions cannot be loaded."""
+
+
+class UnknownRunError(StoreError, LookupError):
+    """No run, or more than one, goes by an id or a prefix of one."""
+
+
+class RunConflictError(StoreError):
+    """A run id is already known with another configuration."""
+
+
+class UnknownBuildError(StoreError, LookupError):
+    """No build goes by an id."""
+
+
+class UnknownPolicyError(StoreError, LookupError):
+    """No policy, or more than one, goes by a hash or a prefix of one."""
+
+
+class PolicyDamagedError(StoreError):
+    """A policy's files are not those that were stored."""
+
+
+class UnknownSnapshotError(StoreError, LookupError):
+    """The store has no such version."""
+
+
+class ArraysError(StoreError):
+    """A segment of arrays is missing, damaged, or cannot be written."""
+
+
+class CacheError(StoreError):
+    """The decoded cache cannot be written."""
+
+
+class QueryError(StoreError):
+    """A query failed."""
+
+
+class QueryRefusedError(QueryError):
+    """A query is anything but one statement that reads."""
+
+
+class QueryTimeoutError(QueryError):
+    """A query took longer than it may."""
+
+
+class QueryTooLargeError(QueryError):
+    """A query needs more memory than it may have."""
+
+
+class PredicateError(QueryError):
+    """A predicate over rows cannot be applied."""

@@ -1,0 +1,104 @@
+"""Policies as files, named by their content.
+
+    policies/<sha256>/    weights.safetensors, config.json, vocabulary.json, or whatever files a policy has
+
+A folder is written aside, synced and renamed, so it is whole or not there; two processes that add the same policy make
+the same folder. What is read is checked against its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import uuid4
+
+from storage.catalog import Sync
+from storage.durability import sync_paths
+from storage.errors import PolicyDamagedError, StoreModeError, UnknownPolicyError
+from storage.layout import PRIVATE_FOLDER, write_private
+
+
+def content_sha256(files: Mapping[str, bytes]) -> str:
+    """The identity of a policy: a hash over the names and contents of its files, in the order of their names."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name}\0{hashlib.sha256(files[name]).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+class PolicyFiles:
+    """The policies whose weights a store keeps."""
+
+    def __init__(self, root: Path, *, read_only: bool = False, sync: Sync = sync_paths) -> None:
+        self._root = root
+        self._read_only = read_only
+        self._sync = sync
+
+    def add(self, files: Mapping[str, bytes]) -> str:
+        """Stores a policy, durably; one that is there already is left as it is.
+
+        Args:
+            files: the content of each file by plain file name; at least one.
+
+        Returns:
+            The policy's sha256.
+        """
+        if self._read_only:
+            raise StoreModeError(f"the store {self._root.parent} is open for reading only; policies cannot be added")
+        if not files or any(not name or Path(name).name != name for name in files):
+            raise ValueError(f"a policy needs files with plain names, got {sorted(files)}")
+        sha256 = content_sha256(files)
+        folder = self._root / sha256
+        if not folder.exists():
+            self._write(folder, files)
+        return sha256
+
+    def folder(self, sha256: str) -> Path:
+        """The folder of a policy, after its files were compared with its name.
+
+        Raises:
+            UnknownPolicyError: its weights are not kept here.
+            PolicyDamagedError: the files are not those that were added.
+        """
+        folder = self._root / sha256
+        if sha256 not in self.kept():
+            raise UnknownPolicyError(f"the store {self._root.parent} keeps no weights of policy {sha256!r}")
+        found = content_sha256({file.name: file.read_bytes() for file in folder.iterdir()})
+        if found != sha256:
+            raise PolicyDamagedError(
+                f"policy {folder} is damaged: its files hash to {found}; restore the folder from a backup"
+            )
+        return folder
+
+    def resolve(self, prefix: str) -> str:
+        """The sha256 of the only kept policy that starts with ``prefix``.
+
+        Raises:
+            UnknownPolicyError: there is none, or more than one.
+        """
+        found = [sha256 for sha256 in self.kept() if sha256.startswith(prefix)]
+        if len(found) != 1:
+            names = ", ".join(sha256[:12] for sha256 in found[:5]) or "none"
+            raise UnknownPolicyError(f"{prefix!r} must start exactly one policy kept in the store, got {names}")
+        return found[0]
+
+    def kept(self) -> list[str]:
+        """The sha256 of every policy whose weights are here, in alphabetical order."""
+        return sorted(path.name for path in self._root.iterdir() if not path.name.startswith("."))
+
+    def _write(self, folder: Path, files: Mapping[str, bytes]) -> None:
+        aside = self._root / f".{folder.name}.{uuid4().hex}"
+        aside.mkdir(mode=PRIVATE_FOLDER)
+        for name, content in files.items():
+            write_private(aside / name, content)
+        self._sync([*(aside / name for name in files), aside])
+        try:
+            aside.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
+            # Another process added the same policy meanwhile.
+            shutil.rmtree(aside)
+        self._sync([self._root])

@@ -1,0 +1,193 @@
+"""Queries of users: read-only by construction.
+
+A read-only attachment and locked settings are not enough: a single SELECT that calls a table function of an extension
+could delete files through an attached catalog. So a user's SQL runs on a DuckDB database of its own, in memory, which
+has no catalog attached and no extension to load: it has views over exactly the Parquet files of one version, may open
+only those files, and its settings are locked. Only then is the user's text looked at, which must be one statement that
+reads. Nothing is trusted to a list of forbidden words.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import polars as pl
+import pyarrow as pa
+
+from storage.catalog import Catalog, TableFiles
+from storage.engine import closed_connection, one_line, quote
+from storage.errors import PredicateError, QueryError, QueryRefusedError, QueryTimeoutError, QueryTooLargeError
+from storage.predicate import check_predicate
+from storage.schema import QUERYABLE_TABLES, VIEWS, bind
+
+_READING = frozenset(
+    {"SELECT", "WITH", "FROM", "VALUES", "TABLE", "DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "PIVOT", "UNPIVOT"}
+)
+_FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*(\w*)", re.DOTALL)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B", re.IGNORECASE)
+_BATCH_ROWS = 100_000
+# Compaction puts rows of several versions into one file, with the version of each row in a column of this field id.
+_SNAPSHOT_FIELD = (2147483539, "_ducklake_internal_snapshot_id", "BIGINT")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one query may take.
+
+    Attributes:
+        seconds: until it is interrupted.
+        memory: for the query, and again for its result; as DuckDB writes sizes, for instance ``2GB``.
+    """
+
+    seconds: float = 60.0
+    memory: str = "2GB"
+
+    @property
+    def bytes(self) -> int:
+        """The memory in bytes."""
+        match = _SIZE.fullmatch(self.memory)
+        if match is None:
+            raise QueryError(f"expected a memory limit such as 2GB or 512MiB, got {self.memory!r}")
+        return int(float(match[1]) * (1024 if match[3] else 1000) ** " KMGT".index(match[2].upper() or " "))
+
+
+def run_query(catalog: Catalog, sql: str, snapshot: int, limits: Limits = Limits()) -> pl.DataFrame:
+    """What ``SampleStore.query`` returns, and its errors."""
+    with _sandbox(catalog, snapshot, limits) as connection:
+        _check_reads(connection, sql)
+        return _frame(_fetch(connection, sql, limits))
+
+
+def matching_rows(catalog: Catalog, where: str, snapshot: int, limits: Limits = Limits()) -> pa.Table:
+    """What ``SampleStore.matching_rows`` returns, and its errors."""
+    condition = check_predicate(where)
+    sql = f"""SELECT build_id, "row" FROM sample_history WHERE ({condition}\n)
+        ORDER BY iteration, event, sampler_order, chunk, build_id, "row" """
+    with _sandbox(catalog, snapshot, limits) as connection:
+        try:
+            return _fetch(connection, sql, limits)
+        except (QueryTimeoutError, QueryTooLargeError):
+            raise
+        except QueryError as error:
+            raise PredicateError(f"the predicate {where!r} cannot be applied to sample_history: {error}") from error
+
+
+@contextmanager
+def _sandbox(catalog: Catalog, snapshot: int, limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database that sees one version of the store, and nothing else."""
+    files = catalog.files(QUERYABLE_TABLES, snapshot)
+    paths = [str(path) for table in files.values() for path in (*table.whole, *table.partial)]
+    with closing(closed_connection({"memory_limit": f"{limits.bytes}B"})) as connection:
+        # Order matters: the list of paths cannot be set once access is off, nor anything once settings are locked.
+        connection.execute(f"SET allowed_paths = [{', '.join(map(quote, paths))}]")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        for table, parts in files.items():
+            connection.execute(f"CREATE VIEW {table} AS {_table_sql(parts, snapshot)}")
+        for view, sql in VIEWS.items():
+            connection.execute(f"CREATE VIEW {view} AS {bind(sql, lambda name: name)}")
+        yield connection
+
+
+def _table_sql(parts: TableFiles, snapshot: int) -> str:
+    """A SELECT over the files of a table, with the columns the table had at the version."""
+    columns = [(field_id, name, kind) for name, kind, field_id in parts.columns]
+    names = ", ".join(f'"{name}"' for _, name, _ in columns)
+    pieces = []
+    if parts.whole:
+        pieces.append(f"SELECT {names} FROM {_scan(parts.whole, columns)}")
+    if parts.partial:
+        scan = _scan(parts.partial, [*columns, _SNAPSHOT_FIELD])
+        pieces.append(f'SELECT {names} FROM {scan} WHERE "{_SNAPSHOT_FIELD[1]}" <= {int(snapshot)}')
+    if not pieces:
+        empty = ", ".join(f'NULL::{kind} AS "{name}"' for _, name, kind in columns)
+        pieces.append(f"SELECT {empty} WHERE false")
+    return " UNION ALL ".join(pieces)
+
+
+def _scan(paths: Sequence[Any], columns: Sequence[tuple[int, str, str]]) -> str:
+    # By field id: files written before a column was added lack it and read as null.
+    schema = ", ".join(
+        f"{field_id}: {{name: {quote(name)}, type: {quote(kind)}, default_value: NULL}}"
+        for field_id, name, kind in columns
+    )
+    return f"read_parquet([{', '.join(quote(str(path)) for path in paths)}], schema = MAP {{{schema}}})"
+
+
+def _check_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    try:
+        statements = connection.extract_statements(sql)
+    except duckdb.Error as error:
+        raise QueryError(one_line(error)) from error
+    if len(statements) != 1:
+        raise QueryRefusedError(f"expected one statement, got {len(statements)}")
+    first = _FIRST_WORD.match(sql)
+    word = first[1].upper() if first else ""
+    if statements[0].type != duckdb.StatementType.SELECT or word not in _READING:
+        kind = statements[0].type.name
+        raise QueryRefusedError(
+            f"a query only reads: it starts with {', '.join(sorted(_READING))}; got {word or kind} ({kind})"
+        )
+
+
+def _fetch(connection: duckdb.DuckDBPyConnection, sql: str, limits: Limits) -> pa.Table:
+    """The result, while a clock runs that interrupts the query."""
+    late = threading.Event()
+
+    def interrupt() -> None:
+        late.set()
+        connection.interrupt()
+
+    clock = threading.Timer(limits.seconds, interrupt)
+    clock.daemon = True
+    clock.start()
+    try:
+        return _read_batches(connection, sql, limits)
+    except (duckdb.Error, pa.ArrowException, RuntimeError) as error:
+        if late.is_set():
+            raise QueryTimeoutError(
+                f"the query took longer than {limits.seconds:g} s; narrow it or allow more"
+            ) from error
+        if isinstance(error, duckdb.OutOfMemoryException):
+            raise QueryTooLargeError(
+                f"the query needs more than {limits.memory} of memory: {one_line(error)}"
+            ) from error
+        raise QueryError(one_line(error)) from error
+    finally:
+        clock.cancel()
+
+
+def _read_batches(connection: duckdb.DuckDBPyConnection, sql: str, limits: Limits) -> pa.Table:
+    reader = connection.execute(sql).to_arrow_reader(_BATCH_ROWS)
+    batches: list[pa.RecordBatch] = []
+    held, most = 0, limits.bytes
+    for batch in reader:
+        batches.append(batch)
+        held += batch.nbytes
+        if held > most:
+            raise QueryTooLargeError(f"the result is larger than {limits.memory}; add a LIMIT or aggregate")
+    return pa.Table.from_batches(batches, schema=reader.schema)
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    """The result as polars has it: a second column of one name gets a number, sums of integers are integers."""
+    names: list[str] = []
+    for name in table.column_names:
+        taken = sum(other == name or other.startswith(f"{name}_") for other in names)
+        names.append(f"{name}_{taken}" if name in names else name)
+    try:
+        frame = pl.DataFrame(table.rename_columns(names))
+    except pl.exceptions.PolarsError as error:
+        raise QueryError(
+            f"the result has a type that no table can hold ({one_line(error)}); cast it to text"
+        ) from error
+    # DuckDB sums integers in 128 bits, which Arrow has only as decimals.
+    sums = [name for name, kind in frame.schema.items() if kind == pl.Decimal(38, 0)]
+    fit = [name for name in sums if frame[name].cast(pl.Int64, strict=False).null_count() == frame[name].null_count()]
+    return frame.with_columns(pl.col(fit).cast(pl.Int64))

@@ -1,0 +1,399 @@
+"""The vocabulary of stored experience: the records that go into the store and come out of it.
+
+A *build* is what one sampler drew for one event of one iteration. Builds, the scores of molecules, the rows a training
+run consumed and its checkpoint go into the store together in one *commit*, which becomes one snapshot or nothing.
+Records hold numpy arrays and plain values; the rooms above turn them into tensors and molecules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Event(StrEnum):
+    """Where a build's samples were to go."""
+
+    BUILD_BUFFER = "build_buffer"
+    SAMPLE_BATCH = "sample_batch"
+
+
+class RunKind(StrEnum):
+    """What a run does."""
+
+    BUILD = "build"
+    PRETRAIN = "pretrain"
+    TRAIN = "train"
+    OFFLINE = "offline"
+    SCORE = "score"
+    IMPORT = "import"
+
+
+class RunStatus(StrEnum):
+    """What happened to a run; the newest event is its status."""
+
+    STARTED = "started"
+    RESUMED = "resumed"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+class ScoreStatus(StrEnum):
+    """Whether a score or reward stands (ok), could not be computed (failed), or is still to come (pending)."""
+
+    OK = "ok"
+    FAILED = "failed"
+    PENDING = "pending"
+
+
+def now() -> datetime:
+    """The present in UTC, without a zone: timestamps are stored as UTC."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+def make_build_id(run_id: str, iteration: int, event: Event, sampler: str, chunk: int) -> str:
+    """The deterministic name of a build: a retry or a duplicate attempt gets the same one and so counts once."""
+    text = "\x1f".join([run_id, str(iteration), event.value, sampler, str(chunk)])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One invocation and everything needed to say where its samples came from.
+
+    Attributes:
+        config: the configuration as a JSON text; objective_sha256: of its objective.
+        libraries: the version of each library that matters for the result, by name.
+        pinned_snapshot, selection: what an offline training reads.
+    """
+
+    run_id: str
+    name: str
+    kind: RunKind
+    config: str
+    seed: int
+    parent_run_id: str | None = None
+    objective_sha256: str | None = None
+    code_version: str = "unknown"
+    libraries: Mapping[str, str] = field(default_factory=dict)
+    host: str = ""
+    user: str = ""
+    pinned_snapshot: int | None = None
+    selection: str | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """The raw value of one component for one molecule.
+
+    Attributes:
+        smiles: canonical SMILES; component: the component's name; version: hash of all that affects its raw value.
+        value: None unless the status is ok. seconds: the time it took.
+    """
+
+    smiles: str
+    component: str
+    version: str
+    value: float | None
+    status: ScoreStatus = ScoreStatus.OK
+    error: str | None = None
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.status is ScoreStatus.OK and (self.value is None or not math.isfinite(self.value)):
+            raise ValueError(f"a score with status ok needs a finite value, got {self.value} for {self.smiles!r}")
+
+
+@dataclass(frozen=True)
+class Reward:
+    """The reward of one row of a build under one objective; ``value`` is None unless the status is ok."""
+
+    row: int
+    objective_sha256: str
+    value: float | None
+    status: ScoreStatus = ScoreStatus.OK
+
+    def __post_init__(self) -> None:
+        if (self.status is ScoreStatus.OK) != (self.value is not None and math.isfinite(self.value)):
+            raise ValueError(f"row {self.row} has reward {self.value} with status {self.status}; finite means ok")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One figure about a build; ``value`` is None when it is undefined (a mean of nothing)."""
+
+    name: str
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The n rows of a build, kept and rejected ones, in the order they were drawn.
+
+    Attributes:
+        raw: the strings as drawn [n].
+        smiles: canonical SMILES [n], None where the string is no molecule.
+        rejected_by: the name of the filter that refused a row [n]; None where the row was kept.
+        tokens: uint8 or uint16 [n, L], 0 after the end of a row; lengths: int32 [n].
+        log_probs: float32 [n, L] of the behaviour policy; NaN where a sampler has no likelihood, 0 after the end.
+        vocabulary_sha256: the vocabulary the tokens belong to.
+        latents: float32 [n, d], None for samplers without latents.
+        source_smiles: the source of each pair [n], None for samplers without sources.
+        source_rows: the stored row each source is [n], None where it is none.
+    """
+
+    raw: Sequence[str]
+    smiles: Sequence[str | None]
+    rejected_by: Sequence[str | None]
+    tokens: NDArray[np.unsignedinteger]
+    lengths: NDArray[np.int32]
+    log_probs: NDArray[np.float32]
+    vocabulary_sha256: str
+    latents: NDArray[np.float32] | None = None
+    source_smiles: Sequence[str | None] | None = None
+    source_rows: Sequence[RowId | None] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.raw)
+        sizes = {"smiles": len(self.smiles), "rejected_by": len(self.rejected_by), "tokens": len(self.tokens)}
+        sizes |= {"lengths": len(self.lengths), "log_probs": len(self.log_probs)}
+        for name in ("latents", "source_smiles", "source_rows"):
+            if (column := getattr(self, name)) is not None:
+                sizes[name] = len(column)
+        wrong = {name: size for name, size in sizes.items() if size != n}
+        if wrong:
+            raise ValueError(f"every column of a build needs {n} rows as raw has, got {wrong}")
+        if self.tokens.shape != self.log_probs.shape:
+            raise ValueError(f"tokens {self.tokens.shape} and log_probs {self.log_probs.shape} must have one shape")
+
+    def __len__(self) -> int:
+        return len(self.raw)
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """Which rows passed every filter [n]."""
+        return np.array([reason is None for reason in self.rejected_by], dtype=bool)
+
+
+@dataclass(frozen=True)
+class Build:
+    """What one sampler drew for one event of one iteration, with its provenance.
+
+    Attributes:
+        sampler_order: the sampler's place in the configuration; chunk: the part of the build, when it has several.
+            Rows are ordered by (iteration, event, sampler_order, chunk, row), never by scan order.
+        policy_sha256: of the policy that drew the rows, None for samplers without one.
+        rewards: at most one a row and objective; rejected rows have none.
+        scores: those computed for this build, not those found in the store.
+    """
+
+    run_id: str
+    iteration: int
+    event: Event
+    sampler: str
+    sampler_kind: str
+    samples: Samples
+    chunk: int = 0
+    sampler_order: int = 0
+    policy_sha256: str | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int = 0
+    objective_sha256: str | None = None
+    rewards: Sequence[Reward] = ()
+    scores: Sequence[Score] = ()
+    metrics: Sequence[Metric] = ()
+    attempt_id: str = ""
+    flow_run_id: str | None = None
+    task_run_id: str | None = None
+    started: datetime = field(default_factory=now)
+    ended: datetime = field(default_factory=now)
+
+    @property
+    def build_id(self) -> str:
+        """Deterministic in (run, iteration, event, sampler, chunk)."""
+        return make_build_id(self.run_id, self.iteration, self.event, self.sampler, self.chunk)
+
+
+@dataclass(frozen=True)
+class PolicyVersion:
+    """A version of a policy that drew samples, was published, or was checkpointed.
+
+    Attributes:
+        weights_kept: whether the weights are in the store's ``policies`` folder; versions that only drew a live batch
+            are known by hash, and lineage names their nearest kept ancestor.
+    """
+
+    sha256: str
+    kind: str
+    parent_sha256: str | None = None
+    run_id: str | None = None
+    iteration: int | None = None
+    weights_kept: bool = False
+
+
+@dataclass(frozen=True)
+class Consumed:
+    """Rows of a build that were delivered to a training run at an iteration."""
+
+    build_id: str
+    rows: Sequence[int]
+    iteration: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of a training run after ``iteration`` iterations.
+
+    Attributes:
+        files: the content of each file of the checkpoint by plain file name; the store writes and fsyncs them before
+            the commit that names them.
+        snapshot: what the run's loader is pinned to.
+    """
+
+    run_id: str
+    iteration: int
+    files: Mapping[str, bytes]
+    snapshot: int | None = None
+
+
+@dataclass(frozen=True)
+class Commit:
+    """All that becomes visible together. Parts already committed under their identity are skipped, not doubled.
+
+    Attributes:
+        consumed_by: the run that consumed ``consumed``.
+        run_metrics: figures about the training itself as (iteration, metric), with ``consumed_by`` as their run.
+    """
+
+    builds: Sequence[Build] = ()
+    scores: Sequence[Score] = ()
+    policies: Sequence[PolicyVersion] = ()
+    consumed_by: str | None = None
+    consumed: Sequence[Consumed] = ()
+    run_metrics: Sequence[tuple[int, Metric]] = ()
+    checkpoint: Checkpoint | None = None
+    author: str = "molbuffer"
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class BuildReceipt:
+    """What is durable of a build; small enough to be a task's result.
+
+    Attributes:
+        drawn, parseable, kept: numbers of rows. mean_reward: over rows whose reward is ok, None when there is none.
+        snapshot: the store's version that first had the build.
+        repeated: whether an earlier attempt had committed it, so that this attempt's rows were dropped.
+    """
+
+    build_id: str
+    run_id: str
+    iteration: int
+    event: Event
+    sampler: str
+    drawn: int
+    parseable: int
+    kept: int
+    mean_reward: float | None
+    snapshot: int
+    repeated: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The receipt as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> BuildReceipt:
+        """What ``to_json`` gave."""
+        return cls(**{**values, "event": Event(values["event"])})
+
+
+@dataclass(frozen=True)
+class CommitReceipt:
+    """Acknowledges a commit: everything it named is durable."""
+
+    snapshot: int
+    builds: tuple[BuildReceipt, ...] = ()
+
+
+@dataclass(frozen=True)
+class RowId:
+    """The identity of a stored row."""
+
+    build_id: str
+    row: int
+
+
+@dataclass(frozen=True)
+class StoredBuild:
+    """A committed build, read back.
+
+    Attributes:
+        build: as it was committed, with the rewards and metrics it has now; ``scores`` is empty, since scores belong to
+            molecules.
+        segment: the name of the segment that holds its arrays; offset: its first row there.
+    """
+
+    build: Build
+    receipt: BuildReceipt
+    segment: str
+    offset: int
+
+    @property
+    def samples(self) -> Samples:
+        """The rows, in the order they were drawn."""
+        return self.build.samples
+
+    @property
+    def rewards(self) -> Sequence[Reward]:
+        """The settled reward of each row under the build's own objective, in row order; rows without are left out."""
+        return self.build.rewards
+
+
+@dataclass(frozen=True)
+class StoredCheckpoint:
+    """A committed checkpoint.
+
+    Attributes:
+        folder: holds its files by name, as they were committed.
+        snapshot: what the run's loader was pinned to.
+    """
+
+    run_id: str
+    iteration: int
+    folder: Path
+    snapshot: int | None
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """Rows gathered from a pinned snapshot, by position in its index.
+
+    Attributes:
+        positions: int64 [n] into the index they were gathered from.
+        tokens: unsigned [n, L]; lengths: int32 [n]; log_probs: float32 [n, L]; latents: float32 [n, d] or None.
+        rewards: float64 [n] under the index's objective, NaN where there is none.
+        vocabulary: int [n], which of the index's vocabularies a row's tokens belong to.
+    """
+
+    positions: NDArray[np.int64]
+    tokens: NDArray[np.unsignedinteger]
+    lengths: NDArray[np.int32]
+    log_probs: NDArray[np.float32]
+    rewards: NDArray[np.float64]
+    vocabulary: NDArray[np.int32]
+    latents: NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.positions)

@@ -1,0 +1,141 @@
+"""The tables and views of the store, and the numbered migrations that make them.
+
+Every table but ``commit_fence`` is append-only: an UPDATE would conflict with any concurrent INSERT on the table. What
+changes is a row more: a run's status is its newest row in ``run_events``, a molecule scored again has a second row in
+``scores``, and a row rewarded under another objective has a second row in ``rewards``. Timestamps are UTC.
+
+SQL in this package names tables and views as ``{samples}``; ``bind`` puts in what the name stands for where the SQL
+runs: a table of the catalog, a table as of a version, or a view over Parquet files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+_FIRST_TABLES: Mapping[str, str] = {
+    "migrations": "number INTEGER, name VARCHAR, applied TIMESTAMP",
+    "commit_fence": "id INTEGER, commits BIGINT",
+    "runs": """run_id VARCHAR, name VARCHAR, kind VARCHAR, parent_run_id VARCHAR, config VARCHAR,
+        config_sha256 VARCHAR, seed BIGINT, code_version VARCHAR, libraries VARCHAR, host VARCHAR, "user" VARCHAR,
+        objective_sha256 VARCHAR, pinned_snapshot BIGINT, selection VARCHAR, created TIMESTAMP""",
+    "run_events": "run_id VARCHAR, status VARCHAR, detail VARCHAR, created TIMESTAMP",
+    "builds": """build_id VARCHAR, attempt_id VARCHAR, run_id VARCHAR, iteration BIGINT, event VARCHAR,
+        sampler VARCHAR, sampler_kind VARCHAR, sampler_order INTEGER, chunk INTEGER, policy_sha256 VARCHAR,
+        temperature DOUBLE, top_k INTEGER, top_p DOUBLE, seed BIGINT, objective_sha256 VARCHAR, drawn BIGINT,
+        parseable BIGINT, kept BIGINT, mean_reward DOUBLE, vocabulary_sha256 VARCHAR, segment VARCHAR,
+        segment_offset BIGINT, flow_run_id VARCHAR, task_run_id VARCHAR, started TIMESTAMP, ended TIMESTAMP,
+        created TIMESTAMP""",
+    "samples": """build_id VARCHAR, "row" INTEGER, smiles VARCHAR, raw VARCHAR, source_smiles VARCHAR,
+        source_build_id VARCHAR, source_row INTEGER, kept BOOLEAN, rejected_by VARCHAR, iteration BIGINT,
+        created TIMESTAMP""",
+    "rewards": """build_id VARCHAR, "row" INTEGER, objective_sha256 VARCHAR, value DOUBLE, status VARCHAR,
+        run_id VARCHAR, created TIMESTAMP""",
+    "scores": """smiles VARCHAR, component VARCHAR, version VARCHAR, value DOUBLE, status VARCHAR, error VARCHAR,
+        seconds DOUBLE, run_id VARCHAR, created TIMESTAMP""",
+    "metrics": """run_id VARCHAR, build_id VARCHAR, iteration BIGINT, sampler VARCHAR, event VARCHAR, name VARCHAR,
+        value DOUBLE, created TIMESTAMP""",
+    "policies": """sha256 VARCHAR, kind VARCHAR, parent_sha256 VARCHAR, run_id VARCHAR, iteration BIGINT,
+        weights_kept BOOLEAN, created TIMESTAMP""",
+    "consumed": 'run_id VARCHAR, build_id VARCHAR, "row" INTEGER, iteration BIGINT, created TIMESTAMP',
+    "checkpoints": "run_id VARCHAR, iteration BIGINT, folder VARCHAR, snapshot BIGINT, created TIMESTAMP",
+}
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A step from one schema to the next; its statements run in one transaction with the row that records it."""
+
+    number: int
+    name: str
+    statements: tuple[str, ...]
+
+
+MIGRATIONS = (
+    Migration(
+        1,
+        "first schema",
+        (
+            *(f"CREATE TABLE {{{table}}} ({columns})" for table, columns in _FIRST_TABLES.items()),
+            "INSERT INTO {commit_fence} VALUES (1, 0)",
+        ),
+    ),
+)
+"""In the order of their numbers, which count from 1. Never edit one that was released: add another."""
+
+TABLES = tuple(_FIRST_TABLES)
+QUERYABLE_TABLES = tuple(table for table in TABLES if table != "commit_fence")
+"""What people may query: the fence is not append-only and says nothing."""
+
+VIEWS: Mapping[str, str] = {
+    "sample_history": """
+        SELECT builds.run_id, runs.name AS run_name, runs.kind AS run_kind, samples.build_id, samples."row",
+            samples.iteration, builds.event, builds.sampler, builds.sampler_kind, builds.sampler_order, builds.chunk,
+            builds.policy_sha256, builds.temperature, builds.top_k, builds.top_p, samples.smiles, samples.raw,
+            samples.source_smiles, samples.source_build_id, samples.source_row, samples.kept, samples.rejected_by,
+            good.value AS reward, coalesce(good.status, other.status) AS reward_status,
+            coalesce(builds.objective_sha256, runs.objective_sha256) AS objective_sha256, samples.created
+        FROM {samples} AS samples
+        JOIN {builds} AS builds ON builds.build_id = samples.build_id
+        LEFT JOIN {runs} AS runs ON runs.run_id = builds.run_id
+        LEFT JOIN (SELECT * FROM {rewards} WHERE status = 'ok') AS good
+            ON good.build_id = samples.build_id AND good."row" = samples."row"
+            AND good.objective_sha256 = coalesce(builds.objective_sha256, runs.objective_sha256)
+        LEFT JOIN (
+            SELECT build_id, "row", objective_sha256, arg_max(status, created) AS status
+            FROM {rewards} WHERE status <> 'ok' GROUP BY ALL
+        ) AS other
+            ON other.build_id = samples.build_id AND other."row" = samples."row"
+            AND other.objective_sha256 = coalesce(builds.objective_sha256, runs.objective_sha256)""",
+    "top_molecules": """
+        SELECT smiles, max(reward) AS reward, objective_sha256, count(*) AS times_drawn,
+            arg_min(run_id, (created, build_id, "row")) AS first_run_id,
+            arg_min(build_id, (created, build_id, "row")) AS first_build_id,
+            arg_min("row", (created, build_id, "row")) AS first_row,
+            arg_min(policy_sha256, (created, build_id, "row")) AS first_policy_sha256, min(created) AS first_created
+        FROM {sample_history}
+        WHERE kept AND reward IS NOT NULL
+        GROUP BY smiles, objective_sha256
+        ORDER BY reward DESC, smiles""",
+    "score_cache": """
+        SELECT smiles, component, version, unnest(arg_max(
+            {'value': value, 'status': status, 'error': error, 'seconds': seconds, 'created': created},
+            (CASE status WHEN 'ok' THEN 2 WHEN 'failed' THEN 1 ELSE 0 END, created)))
+        FROM {scores}
+        GROUP BY smiles, component, version""",
+    "lineage": """
+        WITH RECURSIVE
+        versions AS (
+            SELECT sha256, any_value(kind) AS kind, any_value(parent_sha256) AS parent_sha256,
+                arg_min(run_id, created) AS run_id, arg_min(iteration, created) AS iteration,
+                bool_or(weights_kept) AS weights_kept, min(created) AS created
+            FROM {policies} GROUP BY sha256
+        ),
+        ancestors AS (
+            SELECT sha256, sha256 AS ancestor, 0 AS distance FROM versions
+            UNION
+            SELECT ancestors.sha256, versions.parent_sha256, distance + 1
+            FROM ancestors JOIN versions ON versions.sha256 = ancestors.ancestor
+            WHERE NOT versions.weights_kept AND versions.parent_sha256 IS NOT NULL
+        )
+        SELECT versions.*, kept.ancestor AS kept_ancestor, kept.distance AS updates_since_kept
+        FROM versions LEFT JOIN (
+            SELECT ancestors.sha256, ancestors.ancestor, ancestors.distance
+            FROM ancestors JOIN versions ON versions.sha256 = ancestors.ancestor AND versions.weights_kept
+        ) AS kept ON kept.sha256 = versions.sha256""",
+}
+"""The views by name, each after those it reads.
+
+``sample_history.reward`` is that of the build's own objective, null unless its status is ok. The store writes at most
+one ok reward a row and objective, so that this join never doubles a row. ``score_cache`` holds the newest good score
+of each molecule and component version, else the newest failed one. ``lineage.kept_ancestor`` is the nearest version
+whose weights are in the store, the version itself when they are.
+"""
+
+_NAME = re.compile(r"\{(" + "|".join((*TABLES, *VIEWS)) + r")\}")
+
+
+def bind(sql: str, relation: Callable[[str], str]) -> str:
+    """Replaces each ``{name}`` of a table or view by ``relation(name)``; other braces stay as they are."""
+    return _NAME.sub(lambda match: relation(match[1]), sql)

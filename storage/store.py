@@ -1,0 +1,357 @@
+"""The store: runs, builds, scores, policies and checkpoints of all campaigns, in one folder that survives crashes.
+
+    STORE/
+      store.toml            format, uuid, catalog, data path (relative, so that the folder can move)
+      catalog.sqlite        the DuckLake catalog: which rows and files exist at which version
+      tables/…/*.parquet    the rows of the tables of ``schema``
+      arrays/<segment>/     one immutable Zarr group per commit: tokens, lengths, log-probs, latents
+      policies/<sha256>/    the weights of kept policies, named by their content
+      checkpoints/<run>/    the files of each checkpoint of a training run
+      claims.sqlite         who is computing which expensive score
+      commit.lock           held by the process that commits
+
+Any number of processes and threads of one host read and write it at once. Every commit makes a new version, a
+*snapshot*, and what was visible at one stays readable as of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+import polars as pl
+import pyarrow as pa
+
+from storage import query as queries
+from storage import rows
+from storage.catalog import Catalog, Sync
+from storage.claims import ScoreClaims
+from storage.commits import RECEIPT_COLUMNS, Committer, insert_rewards, insert_scores, receipt_of
+from storage.durability import sync_paths
+from storage.errors import RunConflictError, StoreExistsError, UnknownBuildError, UnknownRunError
+from storage.layout import Description, Layout, refuse_network_file_system
+from storage.migrate import migrate
+from storage.policies import PolicyFiles
+from storage.readback import read_build
+from storage.records import (
+    BuildReceipt,
+    Commit,
+    CommitReceipt,
+    Consumed,
+    Event,
+    Reward,
+    Run,
+    RunKind,
+    RunStatus,
+    Score,
+    StoredBuild,
+    StoredCheckpoint,
+    now,
+)
+
+
+class SampleStore:
+    """An open store. Use ``create``, ``open`` or ``open_or_create``, and close it, or use it as a context.
+
+    Attributes:
+        path: the folder. uuid: its identity, which a copy shares.
+        read_only: whether it was opened for reading.
+        policies: the policies whose weights it keeps.
+        claims: who is computing which expensive score.
+    """
+
+    def __init__(self, layout: Layout, description: Description, catalog: Catalog, sync: Sync) -> None:
+        self.path = layout.root
+        self.uuid = description.uuid
+        self.read_only = catalog.read_only
+        self.policies = PolicyFiles(layout.policies, read_only=catalog.read_only, sync=sync)
+        self.claims = ScoreClaims(layout.claims)
+        self._layout = layout
+        self._catalog = catalog
+        self._committer = Committer(catalog, layout, sync)
+
+    @classmethod
+    def create(cls, path: str | Path, *, sync: Sync = sync_paths) -> Self:
+        """Makes a store in a new or empty folder, for its owner only.
+
+        Args:
+            sync: makes files and directories durable.
+
+        Raises:
+            StoreExistsError: there is something at ``path`` already.
+            StorePlaceError: the file system cannot hold a store.
+        """
+        layout = Layout(Path(path).resolve())
+        if layout.description.exists() or layout.has_foreign_files():
+            raise StoreExistsError(f"{layout.root} is not empty; name a new folder, or open the store that is there")
+        return cls._create(layout, sync)
+
+    @classmethod
+    def open(cls, path: str | Path, *, read_only: bool = False, sync: Sync = sync_paths) -> Self:
+        """Opens a store, wherever its folder was moved.
+
+        Raises:
+            StoreNotFoundError: there is none.
+            StoreFormatError: it is damaged, or of a newer release.
+            StorePlaceError: it is to be written to on a network file system.
+        """
+        layout = Layout(Path(path).resolve())
+        description = Description.read(layout)
+        if not read_only:
+            refuse_network_file_system(layout.root)
+        catalog = Catalog(layout.catalog, read_only=read_only, sync=sync)
+        try:
+            migrate(catalog)
+        except BaseException:
+            catalog.close()
+            raise
+        return cls(layout, description, catalog, sync)
+
+    @classmethod
+    def open_or_create(cls, path: str | Path, *, sync: Sync = sync_paths) -> Self:
+        """Opens the store at a path, or makes it; processes that race to make it share one."""
+        layout = Layout(Path(path).resolve())
+        return cls.open(path, sync=sync) if layout.description.exists() else cls.create(path, sync=sync)
+
+    @classmethod
+    def _create(cls, layout: Layout, sync: Sync) -> Self:
+        layout.make_folders()
+        refuse_network_file_system(layout.root)
+        catalog = Catalog(layout.catalog, read_only=False, sync=sync)
+        try:
+            migrate(catalog)
+            layout.catalog.database.chmod(0o600)
+            with catalog.locked():
+                if not layout.description.exists():
+                    sync([layout.root.parent, layout.root, *layout.folders])
+                    Description(uuid=str(uuid4())).write(layout, sync)
+        except BaseException:
+            catalog.close()
+            raise
+        return cls(layout, Description.read(layout), catalog, sync)
+
+    def close(self) -> None:
+        """Lets go of the catalog; closing twice is no error."""
+        self._catalog.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def start_run(self, run: Run) -> RunStatus:
+        """Records that a run starts, or starts again.
+
+        Returns:
+            STARTED, or RESUMED when the run id is known.
+
+        Raises:
+            RunConflictError: the run id is known with another configuration, kind or seed.
+        """
+        with self._catalog.transaction(
+            run.user or "molbuffer", f"run {run.name}", {"runs": [run.run_id]}
+        ) as transaction:
+            known = transaction.read(
+                "SELECT config_sha256, kind, seed FROM {runs} WHERE run_id = ?", [run.run_id]
+            ).to_pylist()
+            wanted = {"config_sha256": rows.config_sha256(run), "kind": run.kind.value, "seed": run.seed}
+            if known and known[0] != wanted:
+                different = ", ".join(name for name in wanted if wanted[name] != known[0][name])
+                raise RunConflictError(
+                    f"run {run.run_id} is in the store with another {different}; resume it as it was, or use a new id"
+                )
+            if not known:
+                transaction.insert("runs", rows.run_row(run, now()))
+            status = RunStatus.RESUMED if known else RunStatus.STARTED
+            transaction.insert("run_events", _event_row(run.run_id, status, None))
+        return status
+
+    def finish_run(self, run_id: str, status: RunStatus, detail: str | None = None) -> None:
+        """Records how a run ended.
+
+        Raises:
+            UnknownRunError: it never started.
+        """
+        name = self.run(run_id).name
+        with self._catalog.transaction("molbuffer", f"run {name} {status}", {"runs": [run_id]}) as transaction:
+            transaction.insert("run_events", _event_row(run_id, status, detail))
+
+    def run(self, run_id: str) -> Run:
+        """The only run whose id is, or starts with, ``run_id``.
+
+        Raises:
+            UnknownRunError: there is none, or more than one.
+        """
+        sql = "SELECT * FROM {runs} WHERE starts_with(run_id, ?) ORDER BY run_id"
+        found = self._catalog.read(sql, parameters=[run_id]).to_pylist()
+        exact = [row for row in found if row["run_id"] == run_id]
+        if len(exact or found) != 1 or not run_id:
+            names = ", ".join(row["run_id"] for row in found[:5]) or "none"
+            raise UnknownRunError(f"{run_id!r} must start the id of exactly one run in {self.path}, got {names}")
+        row = (exact or found)[0]
+        row |= {"kind": RunKind(row["kind"]), "libraries": json.loads(row["libraries"])}
+        return Run(**{name: row[name] for name in Run.__dataclass_fields__})
+
+    def commit(self, commit: Commit) -> CommitReceipt:
+        """Makes builds, scores, policies, consumed rows, figures and a checkpoint visible together, durably.
+
+        Any thread may commit. A build that is committed already is not stored again: its receipt is returned, marked
+        as repeated. Consumed rows and checkpoint of a run's iteration count once, too.
+
+        Raises:
+            UnknownRunError: a build or checkpoint names a run that was not started.
+            ValueError: the commit contradicts itself.
+            StoreError: nothing of the commit is visible.
+        """
+        return self._committer.commit(commit)
+
+    def receipts(self, run_id: str, *, iteration: int | None = None, event: Event | None = None) -> list[BuildReceipt]:
+        """The receipts of a run's builds, by iteration, event, place of the sampler in the configuration, and chunk."""
+        found = self._catalog.read(
+            f"""{RECEIPT_COLUMNS} WHERE run_id = ? AND (? IS NULL OR iteration = ?) AND (? IS NULL OR event = ?)
+            ORDER BY iteration, event, sampler_order, chunk""",
+            parameters=[run_id, iteration, iteration, event, event],
+        )
+        return [receipt_of(row) for row in found.to_pylist()]
+
+    def build(self, build_id: str) -> StoredBuild:
+        """A committed build with its arrays, for a resumed run that must not draw it again.
+
+        Raises:
+            UnknownBuildError: it is not committed.
+            ArraysError: its segment is missing or damaged.
+        """
+        return read_build(self._catalog, self._layout, build_id)
+
+    def record_scores(self, scores: Sequence[Score], *, run_id: str | None = None) -> int:
+        """Commits scores at once: each is durable when this returns, whatever becomes of the build that asked for it.
+
+        Returns:
+            How many were new: a second good score of one molecule, component and version is not stored.
+        """
+        extra = {"runs": [run_id] if run_id else [], "scores": len(scores)}
+        with self._catalog.transaction("molbuffer", f"{len(scores)} scores", extra) as transaction:
+            return insert_scores(transaction, scores, run_id)
+
+    def find_scores(
+        self, component: str, version: str, smiles: Sequence[str], *, retry_failed: bool = False
+    ) -> dict[str, Score]:
+        """The known scores of molecules: the newest good one, else the newest failed one, by SMILES.
+
+        Args:
+            retry_failed: leave molecules out whose scoring failed, so that they are scored again.
+        """
+        found = self._catalog.read(
+            """SELECT smiles, unnest(arg_max({'value': value, 'status': status, 'error': error, 'seconds': seconds},
+                (status = 'ok', created)))
+            FROM {scores} SEMI JOIN wanted USING (smiles)
+            WHERE component = ? AND version = ? AND (status = 'ok' OR (status = 'failed' AND NOT ?))
+            GROUP BY smiles""",
+            parameters=[component, version, retry_failed],
+            wanted=pa.table({"smiles": pa.array(smiles, pa.string())}),
+        )
+        return {row["smiles"]: rows.score_of(row, component, version) for row in found.to_pylist()}
+
+    def add_rewards(self, build_id: str, rewards: Sequence[Reward], run_id: str) -> int:
+        """Adds rewards to a committed build: of another objective, or of rows whose reward was pending or failed.
+
+        Returns:
+            How many were new: a good reward is final, since an objective's hash says all that it depends on.
+
+        Raises:
+            UnknownBuildError: the build is not committed, or has no such row.
+        """
+        incoming = rows.reward_rows(build_id, run_id, rewards, now())
+        extra = {"runs": [run_id], "builds": [build_id], "rewards": len(rewards)}
+        with self._catalog.transaction("molbuffer", f"{len(rewards)} rewards", extra) as transaction:
+            drawn = transaction.read("SELECT drawn FROM {builds} WHERE build_id = ?", [build_id])["drawn"].to_pylist()
+            if not drawn or any(not 0 <= reward.row < drawn[0] for reward in rewards):
+                raise UnknownBuildError(f"{build_id} is no build in {self.path}, or has no row that a reward names")
+            return insert_rewards(transaction, build_id, incoming)
+
+    def latest_checkpoint(self, run_id: str) -> StoredCheckpoint | None:
+        """A run's checkpoint of the highest iteration; None before the first."""
+        found = self._catalog.read(
+            """SELECT run_id, iteration, folder, snapshot FROM {checkpoints} WHERE run_id = ?
+            ORDER BY iteration DESC LIMIT 1""",
+            parameters=[run_id],
+        ).to_pylist()
+        return StoredCheckpoint(**(found[0] | {"folder": self.path / found[0]["folder"]})) if found else None
+
+    def consumed(self, run_id: str, *, up_to_iteration: int | None = None) -> list[Consumed]:
+        """What was delivered to a training run, by iteration and then by build in row order.
+
+        Args:
+            up_to_iteration: the last iteration that counts; None is all.
+        """
+        found = self._catalog.read(
+            """SELECT eaten.build_id, list(eaten."row" ORDER BY eaten."row") AS rows, eaten.iteration
+            FROM {consumed} AS eaten LEFT JOIN {builds} AS builds USING (build_id)
+            WHERE eaten.run_id = ? AND (? IS NULL OR eaten.iteration <= ?)
+            GROUP BY ALL
+            ORDER BY eaten.iteration, any_value(builds.iteration), any_value(builds.event),
+                any_value(builds.sampler_order), any_value(builds.chunk), eaten.build_id""",
+            parameters=[run_id, up_to_iteration, up_to_iteration],
+        )
+        return [Consumed(row["build_id"], tuple(row["rows"]), row["iteration"]) for row in found.to_pylist()]
+
+    def snapshot(self) -> int:
+        """The newest version."""
+        return self._catalog.newest()
+
+    def read_arrow(
+        self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
+    ) -> pa.Table:
+        """The result of trusted SQL, for the package itself: never pass on what a user wrote, use ``query``.
+
+        Args:
+            sql: names the store's tables and views in braces, as ``FROM {samples} AS samples JOIN {builds} AS builds
+                USING (build_id)`` or ``FROM {sample_history}``; each is read as of the snapshot. A name may be given
+                an alias; without one, give none to a view. Other braces are left alone.
+            snapshot: the version to read; None is the newest, one and the same for the whole statement.
+            parameters: for each ``?`` in the SQL.
+            tables: Arrow tables that the SQL names without braces.
+
+        Raises:
+            UnknownSnapshotError: the store has no such version.
+            StoreError: DuckDB refused the statement.
+        """
+        return self._catalog.read(sql, snapshot, parameters, **tables)
+
+    def query(
+        self, sql: str, *, snapshot: int | None = None, timeout_seconds: float = 60, memory_limit: str = "2GB"
+    ) -> pl.DataFrame:
+        """The result of one SELECT of a user over the tables and views of a version, the newest when none is named.
+
+        Nothing a statement says can write, attach, install, or read a file that is not part of the version: it runs on
+        a connection of its own that has no catalog, only views over the version's Parquet files.
+
+        Raises:
+            QueryRefusedError: the text is not exactly one statement that reads.
+            QueryTimeoutError: it took longer than ``timeout_seconds``.
+            QueryTooLargeError: the query or its result needs more than ``memory_limit``.
+            QueryError: DuckDB could not execute it.
+            UnknownSnapshotError: the store has no such version.
+        """
+        limits = queries.Limits(timeout_seconds, memory_limit)
+        return queries.run_query(self._catalog, sql, self.snapshot() if snapshot is None else snapshot, limits)
+
+    def matching_rows(self, where: str, snapshot: int | None = None) -> pa.Table:
+        """The rows (build_id, row) of ``sample_history`` for which a user's predicate is true, in row order.
+
+        Raises:
+            PredicateError: the text is not one boolean expression over a row.
+            UnknownSnapshotError: the store has no such version.
+        """
+        return queries.matching_rows(self._catalog, where, self.snapshot() if snapshot is None else snapshot)
+
+
+def _event_row(run_id: str, status: RunStatus, detail: str | None) -> pa.Table:
+    return pa.Table.from_pylist([{"run_id": run_id, "status": status.value, "detail": detail, "created": now()}])

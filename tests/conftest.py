@@ -1,0 +1,83 @@
+"""What tests of several rooms share: real molecules, a vocabulary of them, and an empty store."""
+
+import importlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from samplers.vocabulary import Vocabulary
+from storage import SampleStore
+
+WriteScorer = Callable[[str], str]
+
+MOLECULES = [
+    "CC(=O)Oc1ccccc1C(=O)O",
+    "CC(=O)Nc1ccc(O)cc1",
+    "CC(C)Cc1ccc(C(C)C(=O)O)cc1",
+    "CN1C(=O)N(C)c2ncn(C)c2C1=O",
+    "COc1ccc2cc(C(C)C(=O)O)ccc2c1",
+    "O=C(O)Cc1ccccc1Nc1c(Cl)cccc1Cl",
+    "CN1CCC[C@H]1c1cccnc1",
+    "Clc1ccccc1CN1CCc2sccc2C1",
+    "CCOC(=O)c1ccc(N)cc1",
+    "CCN(CC)CC(=O)Nc1c(C)cccc1C",
+    "NC(=O)N1c2ccccc2C=Cc2ccccc21",
+    "CN(C)CCCN1c2ccccc2CCc2ccccc21",
+    "O=C1CN=C(c2ccccc2)c2cc(Cl)ccc2N1",
+    "Cc1ccc(-c2cc(C(F)(F)F)nn2-c2ccc(S(N)(=O)=O)cc2)cc1",
+    "CCCCc1nc2ccccc2n1Cc1ccccc1",
+    "COc1cc(/C=C/C(=O)O)ccc1O",
+    "C[C@@H](N)C(=O)O",
+    "C[N+](C)(C)CCO",
+    "O=[N+]([O-])c1ccc(Br)cc1",
+    "Brc1ccc2[nH]ccc2c1",
+    "c1ccc2c(c1)[nH]c1ccccc12",
+    "O=C(c1ccccc1)N1CCN(c2ccccn2)CC1",
+    "CC1(C)SC2C(NC(=O)Cc3ccccc3)C(=O)N2C1C(=O)O",
+    "CS(=O)(=O)c1ccc(C2=C(c3ccccc3)C(=O)OC2)cc1",
+    "FC(F)(F)c1cccc(N2CCNCC2)c1",
+    "CC#CCOc1ccc(C(=O)NO)cc1",
+    "N#Cc1ccc(Oc2ccccc2)cc1",
+    "OCC1CCCN1c1ncccn1",
+    "CC(C)NCC(O)COc1cccc2ccccc12",
+    "CCOc1ccc(CC(=O)Nc2ccccc2)cc1",
+    "O=c1[nH]cnc2[nH]cnc12",
+    "Nc1ncnc2c1ncn2C1CCCC1",
+]
+
+
+@pytest.fixture(scope="session")
+def molecules() -> list[str]:
+    """Drug-like SMILES with stereo, charges, bracket atoms, halogens and triple bonds."""
+    return list(MOLECULES)
+
+
+@pytest.fixture(scope="session")
+def vocabulary(molecules: list[str]) -> Vocabulary:
+    return Vocabulary.from_smiles(molecules)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SampleStore]:
+    """An empty store with a decoded cache of its own."""
+    monkeypatch.setenv("MOLBUFFER_CACHE", str(tmp_path / "cache"))
+    with SampleStore.create(tmp_path / "store") as opened:
+        yield opened
+
+
+@pytest.fixture
+def write_scorer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WriteScorer:
+    """Writes a module with a scoring function, and returns the module's name; each is imported afresh."""
+    folder = tmp_path / "scorers"
+    folder.mkdir()
+    monkeypatch.syspath_prepend(folder)
+
+    def write(source: str) -> str:
+        name = f"scorer_{uuid4().hex}"
+        (folder / f"{name}.py").write_text(source)
+        importlib.invalidate_caches()
+        return name
+
+    return write

@@ -1,0 +1,87 @@
+"""The flows on a real Prefect server, a real store, and the bundled prior."""
+
+import asyncio
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from flows.build_buffer import build
+from flows.settings import Settings
+from flows.train import train
+from flows.train_offline import train_offline
+from storage import SampleStore
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+ROWS = """
+    SELECT iteration, event, sampler, row, smiles, raw, kept, rejected_by, reward, temperature, policy_sha256
+    FROM sample_history ORDER BY iteration, event, sampler, row, raw
+"""
+
+
+def history(store: Path) -> pl.DataFrame:
+    with SampleStore.open(store, read_only=True) as opened:
+        return opened.query(ROWS)
+
+
+def test_two_runs_of_one_seed_store_identical_rows(tiny_settings: Settings, tmp_path: Path) -> None:
+    results = [train(tiny_settings.to_json(), str(tmp_path / name)) for name in ("one", "two")]
+    one, two = history(tmp_path / "one"), history(tmp_path / "two")
+    assert_frame_equal(one, two)
+    assert results[0]["policy"] == results[1]["policy"]
+    # 2 builds of 24 for the buffer, 4 live draws of 8.
+    assert one.filter(pl.col("kept")).group_by("event").len().sort("event").rows() == [
+        ("build_buffer", 48),
+        ("sample_batch", 32),
+    ]
+
+
+def test_training_again_on_one_store_adds_a_run(tiny_settings: Settings, tmp_path: Path) -> None:
+    first = train(tiny_settings.to_json(), str(tmp_path / "store"))
+    second = train(tiny_settings.to_json(), str(tmp_path / "store"))
+    with SampleStore.open(tmp_path / "store", read_only=True) as store:
+        runs = store.query("SELECT run_id, count(*) AS n FROM sample_history GROUP BY run_id")
+    assert set(runs["run_id"]) == {first["run_id"], second["run_id"]}
+    assert first["policy"] == second["policy"]
+
+
+def test_every_build_is_a_visible_task_run_and_its_rows_name_it(tiny_settings: Settings, tmp_path: Path) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterId
+
+    result = build(tiny_settings.to_json(), str(tmp_path / "store"))
+    with SampleStore.open(tmp_path / "store", read_only=True) as store:
+        builds = store.query("SELECT build_id, flow_run_id, task_run_id FROM builds")
+    assert [receipt["build_id"] for receipt in result["builds"]] == builds["build_id"].to_list()
+    assert result["builds"][0]["kept"] == 24
+
+    async def visible() -> list[str]:
+        async with get_client() as client:
+            ids = TaskRunFilter(id=TaskRunFilterId(any_=builds["task_run_id"].to_list()))
+            return [run.state_name or "" for run in await client.read_task_runs(task_run_filter=ids)]
+
+    assert asyncio.run(visible()) == ["Completed"]
+
+
+def test_offline_training_draws_nothing_and_is_bound_to_its_snapshot(tiny_settings: Settings, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    online = train(tiny_settings.to_json(), str(store))
+    before = history(store)
+    first = train_offline(tiny_settings.to_json(), str(store), snapshot=online["snapshot"])
+    train(tiny_settings.to_json(), str(store))
+    second = train_offline(tiny_settings.to_json(), str(store), snapshot=online["snapshot"])
+    assert first["policy"] == second["policy"] != online["policy"]
+    assert first["rows"] == before["reward"].is_not_null().sum()
+    with SampleStore.open(store, read_only=True) as opened:
+        offline_rows = opened.query("SELECT r.kind, count(*) AS n FROM builds JOIN runs r USING (run_id) GROUP BY 1")
+    assert offline_rows.filter(pl.col("kind") == "offline").is_empty()
+
+
+def test_where_restricts_the_rows_of_offline_training(tiny_settings: Settings, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    train(tiny_settings.to_json(), str(store))
+    good = history(store).filter(pl.col("reward") > 0.6)
+    result = train_offline(tiny_settings.to_json(), str(store), where="reward > 0.6")
+    assert result["rows"] == len(good)

@@ -1,0 +1,33 @@
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+
+from samplers.models.gru import GRUArchitecture, GRULanguageModel
+from samplers.vocabulary import Vocabulary
+
+MakeModel = Callable[..., GRULanguageModel]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny tensors gain nothing from threads, which wait for each other for seconds where the machine is busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def make_model(vocabulary: Vocabulary) -> MakeModel:
+    """Makes tiny models with random weights; their head is scaled up so that tokens are far from equally likely."""
+
+    def make(seed: int = 0, max_length: int = 40, dropout: float = 0.0) -> GRULanguageModel:
+        torch.manual_seed(seed)
+        sizes = GRUArchitecture(len(vocabulary), 16, 32, layers=2, max_length=max_length, dropout=dropout)
+        model = GRULanguageModel(sizes)
+        with torch.no_grad():
+            model.head.weight.mul_(8)
+        return model.eval()
+
+    return make

@@ -1,0 +1,86 @@
+"""R19: molecules of a file as samples, without a likelihood; and what damaged files lead to."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from samplers.dataset import DatasetSampler, FileRow, encode_rows, read_smiles_file
+from samplers.errors import SmilesFileError
+from samplers.vocabulary import END, PAD, RESERVED, Vocabulary
+
+
+@pytest.fixture
+def path(tmp_path: Path, molecules: list[str]) -> Path:
+    path = tmp_path / "molecules.smi"
+    path.write_text("\n".join(molecules))
+    return path
+
+
+def test_without_replacement_no_row_comes_twice_and_the_file_ends(
+    path: Path, molecules: list[str], vocabulary: Vocabulary
+) -> None:
+    sampler = DatasetSampler("data", path, lambda: vocabulary)
+    some = sampler.draw(10, seed=1)
+    assert len(set(some.raw)) == 10
+    everything = sampler.draw(10_000, seed=1)
+    assert sorted(everything.raw) == sorted(molecules)
+    assert list(sampler.draw(10, seed=1).raw) == list(some.raw)
+    assert list(sampler.draw(10, seed=2).raw) != list(some.raw)
+
+
+def test_with_replacement_any_number_is_drawn(path: Path, molecules: list[str], vocabulary: Vocabulary) -> None:
+    sampler = DatasetSampler("data", path, lambda: vocabulary, replacement=True)
+    drawn = sampler.draw(20 * len(molecules), seed=1)
+    assert len(drawn) == 20 * len(molecules)
+    assert set(drawn.raw) == set(molecules)
+    assert len(sampler.draw(0, seed=1)) == 0
+
+
+def test_r19_rows_are_encoded_without_a_likelihood(path: Path, vocabulary: Vocabulary) -> None:
+    drawn = DatasetSampler("data", path, lambda: vocabulary).draw(12, seed=3)
+    assert vocabulary.decode(drawn.tokens, drawn.lengths) == list(drawn.raw)
+    inside = np.arange(drawn.tokens.shape[1]) < drawn.lengths[:, None]
+    assert np.isnan(drawn.log_probs[inside]).all()
+    assert (drawn.log_probs[~inside] == 0).all()
+    assert drawn.log_probs.dtype == np.float32
+
+
+def test_r8_a_row_with_an_unknown_token_has_no_length() -> None:
+    vocabulary = Vocabulary((*RESERVED, "C", "O"))
+    drawn = encode_rows(["CO", "CSC", "C?", "C"], vocabulary)
+    assert drawn.raw == ["CO", "CSC", "C?", "C"]
+    assert drawn.lengths.tolist() == [3, 0, 0, 2]
+    assert drawn.tokens.tolist() == [[3, 4, END], [PAD] * 3, [PAD] * 3, [3, END, PAD]]
+    assert np.isnan(drawn.log_probs).tolist() == [[True] * 3, [False] * 3, [False] * 3, [True, True, False]]
+    nothing = encode_rows(["S", "?"], vocabulary)
+    assert nothing.lengths.tolist() == [0, 0]
+    assert (nothing.tokens == PAD).all()
+
+
+def test_a_header_is_no_molecule_and_lines_are_counted_with_it(tmp_path: Path) -> None:
+    (tmp_path / "a.smi").write_bytes(b"\xef\xbb\xbfSMILES name\r\nCCO one\r\nCC two\r\n")
+    assert read_smiles_file(tmp_path / "a.smi") == [FileRow(2, "CCO"), FileRow(3, "CC")]
+    (tmp_path / "a.SMI").write_text("C\n")
+    assert read_smiles_file(tmp_path / "a.SMI") == [FileRow(1, "C")]
+
+
+@pytest.mark.parametrize("damage", ["cut off", "flipped"])
+@pytest.mark.parametrize("name", ["a.smi.gz", "a.csv.gz"])
+def test_damaged_compression_is_named(tmp_path: Path, name: str, damage: str) -> None:
+    whole = gzip.compress(b"smiles\n" + b"".join(b"C" * (i % 97) + b"\n" for i in range(5000)))
+    middle = len(whole) // 2
+    flipped = whole[:middle] + bytes(byte ^ 0xFF for byte in whole[middle : middle + 20]) + whole[middle + 20 :]
+    path = tmp_path / name
+    path.write_bytes({"cut off": whole[:middle], "flipped": flipped}[damage])
+    with pytest.raises(SmilesFileError, match="cannot be read") as caught:
+        read_smiles_file(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["folder.smi", "folder.csv", "folder.parquet"])
+def test_a_folder_is_no_file(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(SmilesFileError, match=name):
+        read_smiles_file(tmp_path / name)

@@ -1,0 +1,19 @@
+import pickle
+
+import scoring
+from scoring import ScoringConfigurationError, ScoringError, WorkerError, components
+
+
+def test_the_public_names_are_sorted_and_there() -> None:
+    for module in (scoring, components):
+        assert module.__all__ == sorted(
+            module.__all__, key=lambda name: (not name.isupper(), not name[0].isupper(), name)
+        )
+        assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_errors_are_one_tree() -> None:
+    assert issubclass(ScoringConfigurationError, ScoringError)
+    assert issubclass(ScoringConfigurationError, ValueError)
+    assert issubclass(WorkerError, ScoringError)
+    assert str(pickle.loads(pickle.dumps(WorkerError("why")))) == "why"

@@ -1,0 +1,179 @@
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from storage import SampleStore
+from storage.catalog import Catalog, CatalogPlace
+from storage.errors import StoreBusyError, StoreError, StoreExistsError, StoreFormatError, StoreNotFoundError
+from storage.layout import file_system_of
+from storage.migrate import migrate
+from storage.records import Commit
+from storage.schema import MIGRATIONS, Migration
+
+
+def test_open_or_create_makes_a_store_and_then_opens_it(tmp_path):
+    with SampleStore.open_or_create(tmp_path / "new" / "store") as store:
+        uuid = store.uuid
+    with SampleStore.open_or_create(tmp_path / "new" / "store") as store:
+        assert store.uuid == uuid
+        assert store.path == tmp_path / "new" / "store"
+
+
+def test_only_a_new_or_empty_folder_becomes_a_store(tmp_path, store):
+    with pytest.raises(StoreExistsError, match="not empty"):
+        SampleStore.create(store.path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    with pytest.raises(StoreExistsError):
+        SampleStore.open_or_create(tmp_path / "mine")
+    (tmp_path / "empty").mkdir()
+    SampleStore.create(tmp_path / "empty").close()
+
+
+def test_a_creation_that_was_cut_off_is_finished_by_the_next(tmp_path, store):
+    store.close()
+    (store.path / "store.toml").unlink()
+    with pytest.raises(StoreNotFoundError):
+        SampleStore.open(store.path)
+    with SampleStore.open_or_create(store.path) as opened:
+        assert opened.query("SELECT number FROM migrations").rows() == [(1,)]
+
+
+def test_what_is_no_store_is_said_to_be_none(tmp_path):
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "missing", tmp_path / "file"):
+        for read_only in (False, True):
+            with pytest.raises(StoreNotFoundError, match="no store"):
+                SampleStore.open(path, read_only=read_only)
+    assert not (tmp_path / "missing").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("format = 1", "format = 2", "update molbuffer"),
+        ("format = 1", "", "damaged"),
+        ("format = 1", "format = [", "damaged"),
+        ("sqlite:catalog.sqlite", "postgres:host=db", "postgres:host=db"),
+    ],
+)
+def test_a_newer_or_damaged_description_is_refused(store, old, new, message):
+    store.close()
+    description = store.path / "store.toml"
+    description.write_text(description.read_text().replace(old, new))
+    with pytest.raises(StoreFormatError, match=message):
+        SampleStore.open(store.path)
+
+
+def place(store):
+    return CatalogPlace(store.path / "catalog.sqlite", store.path / "tables", store.path / "commit.lock")
+
+
+def test_migrations_apply_in_order_once_and_whole(store):
+    store.close()
+    later = Migration(2, "charges", ("ALTER TABLE {samples} ADD COLUMN charge INTEGER",))
+    broken = Migration(3, "broken", ("ALTER TABLE {samples} ADD COLUMN mass DOUBLE", "DROP TABLE no_such_table"))
+    catalog = Catalog(place(store), read_only=False)
+    migrate(catalog, [*MIGRATIONS, later])
+    migrate(catalog, [*MIGRATIONS, later])
+    with pytest.raises(StoreError, match="no_such_table"):
+        migrate(catalog, [*MIGRATIONS, later, broken])
+    rows = catalog.read("SELECT number, name FROM {migrations} ORDER BY number").to_pylist()
+    assert rows == [{"number": 1, "name": "first schema"}, {"number": 2, "name": "charges"}]
+    assert catalog.read("SELECT charge FROM {samples}").num_rows == 0
+    with pytest.raises(StoreError, match="mass"):
+        catalog.read("SELECT mass FROM {samples}")
+    catalog.close()
+
+
+def test_rows_from_before_a_migration_read_as_null(started, make):
+    started.commit(Commit([make.make_build(0)]))
+    started.close()
+    catalog = Catalog(place(started), read_only=False)
+    catalog_migrations = [*MIGRATIONS, Migration(2, "charges", ("ALTER TABLE {samples} ADD COLUMN charge INTEGER",))]
+    migrate(catalog, catalog_migrations)
+    found = catalog.read("SELECT charge FROM {samples}")["charge"].to_pylist()
+    assert found == [None] * 6
+    files = catalog.files(["samples"], catalog.newest())
+    assert [name for name, _, _ in files["samples"].columns][-1] == "charge"
+    catalog.close()
+
+
+def test_a_store_with_a_newer_schema_is_refused(store):
+    store.close()
+    catalog = Catalog(place(store), read_only=False)
+    migrate(catalog, [*MIGRATIONS, Migration(2, "of the future", ())])
+    catalog.close()
+    for read_only in (False, True):
+        with pytest.raises(StoreFormatError, match="schema 2, this release knows up to 1"):
+            SampleStore.open(store.path, read_only=read_only)
+
+
+def test_a_lock_held_by_another_is_named_when_it_takes_too_long(store):
+    impatient = Catalog(place(store), read_only=False, lock_seconds=0.2)
+    holder = Catalog(place(store), read_only=False)
+    # Another thread, since a thread that holds the lock and waits for it would wait for ever.
+    with holder.locked(), ThreadPoolExecutor(1) as pool, pytest.raises(StoreBusyError, match=r"commit\.lock"):
+        pool.submit(impatient.transaction("a", "b", {}).__enter__).result()
+    holder.close()
+    impatient.close()
+
+
+def test_files_are_their_owners_only(started, make):
+    started.claims.claim("docking", "v1", ["CC"], "me", 60.0)
+    started.commit(Commit([make.make_build()]))
+    assert stat.S_IMODE(started.path.stat().st_mode) == 0o700
+    for name in ("catalog.sqlite", "store.toml", "claims.sqlite", "commit.lock"):
+        assert stat.S_IMODE((started.path / name).stat().st_mode) == 0o600, name
+
+
+def test_a_store_in_a_folder_with_odd_characters(tmp_path, make):
+    with SampleStore.create(tmp_path / "it's a {samples} store; -- ü%20?") as store:
+        store.start_run(make.make_run())
+        build = make.make_build()
+        store.commit(Commit([build]))
+        assert len(store.query("FROM sample_history")) == 6
+        assert store.build(build.build_id).samples.raw == build.samples.raw
+
+
+def test_the_file_system_of_a_path_is_that_of_the_deepest_mount(tmp_path):
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+        "40 22 0:35 / /home rw,relatime shared:20 - nfs4 server:/home rw,vers=4.2\n"
+        "41 40 8:2 / /home/me/local\\040disk rw - xfs /dev/sdb rw\n"
+    )
+    wanted = {"/home/me/store": "nfs4", "/home/me/local disk/store": "xfs", "/homes/store": "ext4", "/": "ext4"}
+    assert {path: file_system_of(type(tmp_path)(path), mounts) for path in wanted} == wanted
+    assert file_system_of(tmp_path, tmp_path / "missing") is None
+
+
+def test_a_read_only_open_never_creates_or_changes_files(started, make):
+    started.commit(Commit([make.make_build()]))
+    started.close()
+    before = {path: path.stat().st_mtime_ns for path in started.path.rglob("*") if path.is_file()}
+    with SampleStore.open(started.path, read_only=True) as store:
+        assert len(store.query("FROM samples")) == 6
+    after = {path: path.stat().st_mtime_ns for path in started.path.rglob("*") if path.is_file()}
+    changed = {path.name for path in after.keys() ^ before.keys()}
+    assert changed <= {"catalog.sqlite-wal", "catalog.sqlite-shm"}
+    assert all(after[path] == before[path] for path in before if path.suffix not in (".sqlite-wal", ".sqlite-shm"))
+
+
+def test_a_fork_is_told_to_open_the_store_itself(started):
+    reader, written = os.pipe()
+    process_id = os.fork()
+    if process_id == 0:
+        try:
+            started.snapshot()
+            said = b"no error"
+        except StoreError as error:
+            said = str(error).encode()
+        os.write(written, said)
+        os._exit(0)
+    os.waitpid(process_id, 0)
+    assert b"spawn processes" in os.read(reader, 1000)
+    os.close(reader)
+    os.close(written)

@@ -1,0 +1,108 @@
+"""A process that writes to a store, for tests that kill it, race it, or trace it.
+
+python writer_process.py ROLE STORE [ARGUMENTS]
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from storage import SampleStore
+from storage.durability import sync_paths
+from storage.records import Build, Commit, Event, Metric, Reward, Run, RunKind, Samples, Score
+
+OBJECTIVE = "objective-1"
+
+
+def make_run(run_id="run-1", **changes):
+    return Run(**({"run_id": run_id, "name": "test", "kind": RunKind.TRAIN, "config": "{}", "seed": 7} | changes))
+
+
+def make_samples(n=6, width=10, seed=0, vocabulary="vocabulary-1", **changes):
+    """Row 1 is no molecule, row 2 was refused by a filter; the longest row fills the width."""
+    rng = np.random.default_rng(seed)
+    lengths = np.r_[width, rng.integers(1, width, n - 1)].astype(np.int32)
+    inside = np.arange(width) < lengths[:, None]
+    smiles = [f"{'C' * (1 + row)}{'O' * seed}" for row in range(n)]
+    columns = {
+        "raw": list(smiles),
+        "smiles": [None if row == 1 else text for row, text in enumerate(smiles)],
+        "rejected_by": ["validity" if row == 1 else "molecular_weight" if row == 2 else None for row in range(n)],
+        "tokens": np.where(inside, rng.integers(3, 40, (n, width)), 0).astype(np.uint8),
+        "lengths": lengths,
+        "log_probs": np.where(inside, -rng.random((n, width)), 0).astype(np.float32),
+        "vocabulary_sha256": vocabulary,
+    }
+    return Samples(**(columns | changes))
+
+
+def make_build(iteration=0, n=6, seed=0, **changes):
+    fields = {
+        "run_id": "run-1",
+        "iteration": iteration,
+        "event": Event.BUILD_BUFFER,
+        "sampler": "live",
+        "sampler_kind": "model",
+        "samples": changes.pop("samples", None) or make_samples(n, seed=seed),
+        "policy_sha256": "policy-1",
+        "temperature": 0.9,
+        "top_p": 0.95,
+        "seed": 11,
+        "objective_sha256": OBJECTIVE,
+        "rewards": [Reward(row, OBJECTIVE, row / 10) for row in range(n) if row not in (1, 2)],
+        "metrics": [Metric("valid", 0.5), Metric("diversity", None)],
+    }
+    return Build(**(fields | changes))
+
+
+def race(store: SampleStore, first: str, last: str, sampler: str = "live") -> None:
+    """Commits the builds of a range of iterations, which other processes commit too."""
+    for iteration in range(int(first), int(last)):
+        receipt = store.commit(Commit([make_build(iteration, sampler=sampler)])).builds[0]
+        print("repeated" if receipt.repeated else "committed", receipt.build_id, flush=True)
+
+
+def endless(store: SampleStore) -> None:
+    """Commits builds until it is killed, and says which were acknowledged."""
+    race(store, "0", "1000000")
+
+
+def score(store: SampleStore) -> None:
+    """Records scores, says so, and dies without closing the store."""
+    store.record_scores([Score("CC", "docking", "v1", -7.5)])
+    print("recorded", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def claim(store: SampleStore, owner: str) -> None:
+    """Claims a hundred molecules and names those granted."""
+    granted = store.claims.claim("docking", "v1", [f"C{i}" for i in range(100)], owner, 60.0)
+    print(*sorted(granted), flush=True)
+
+
+def _die_at_parquet(paths: Iterable[Path]) -> None:
+    """Syncs as ever, until a transaction has written its Parquet files: then the process is killed before COMMIT."""
+    listed = list(paths)
+    sync_paths(listed)
+    if any("samples" in path.parts and path.suffix == ".parquet" for path in listed):
+        print("dying", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    role, path, *arguments = sys.argv[1:]
+    if role == "die":
+        with SampleStore.open(path, sync=_die_at_parquet) as store:
+            store.commit(Commit([make_build(int(arguments[0]))]))
+        return
+    with SampleStore.open_or_create(path) as store:
+        store.start_run(make_run())
+        {"race": race, "endless": endless, "score": score, "claim": claim}[role](store, *arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""A training put together from its parts, on a real store, without Prefect."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+
+from samplers.base import Sampler, SamplerSize
+from samplers.build import Pipeline, Slot, make_build
+from samplers.model import ModelSampler
+from samplers.models.gru import GRUArchitecture, GRULanguageModel
+from samplers.policies import Policy, fingerprint, policy_files
+from samplers.scores import Scorer
+from samplers.seen import SeenMolecules
+from samplers.vocabulary import RESERVED, Vocabulary
+from scoring import Filter, Objective, Standardisation, WeightedComponent
+from scoring.components import PythonFunction
+from storage import SampleStore
+from storage.records import BuildReceipt, Commit, Event, Run, RunKind
+from storage.select import Selection, Uniform
+from training.buffer import Buffer, BufferView
+from training.history import HistoryWriter
+from training.learner import Learner, StepSettings
+from training.loader import BatchPlan, LiveSamplers, MixedLoader
+from training.loop import FitProgress, commit_checkpoint, fit
+from training.losses import LOSSES
+
+CARBON_SHARE = """
+def carbon_share(smiles):
+    return smiles.count("C") / len(smiles)
+"""
+MakeSamplers = Callable[[Callable[[], Policy]], Sequence[Sampler]]
+
+
+@dataclass
+class Training:
+    """The parts of a training. ``build_buffer`` does what a flow's build tasks do, in this process."""
+
+    learner: Learner
+    loader: MixedLoader
+    history: HistoryWriter
+    seen: SeenMolecules
+    samplers: Sequence[Sampler]
+    pipeline: Pipeline
+    store: SampleStore
+    seed: int
+
+    def build_buffer(self, iteration: int) -> list[BuildReceipt]:
+        run_id = self.history.run_id
+        if self.history.pending:
+            commit_checkpoint(self.learner, self.loader, self.history)
+        self.history.drain()
+        version = self.learner.publish(self.store.policies, run_id, iteration)
+        self.store.commit(Commit(policies=[version]))
+        receipts: list[BuildReceipt] = []
+        for order, sampler in enumerate(self.samplers):
+            if sampler.size.buffer_size:
+                slot = Slot(run_id, iteration, Event.BUILD_BUFFER, order, sampler.size.buffer_size, self.seed)
+                receipts += self.store.commit(Commit(builds=[make_build(sampler, slot, self.pipeline)])).builds
+        self.seen.read(iteration, Event.SAMPLE_BATCH)
+        return receipts
+
+    def fit(self, checkpoint_every: int = 2, progress: Callable[[FitProgress], None] = lambda _: None) -> None:
+        with self.history:
+            fit(self.learner, self.loader, self.history, checkpoint_every=checkpoint_every, progress=progress)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """Everything a training is made of; ``start`` puts one together, or goes on with it from its last checkpoint."""
+
+    store: SampleStore
+    prior: Policy
+    objective: Objective
+    plan: BatchPlan = BatchPlan(batch_size=8, iterations=6, seed=5)
+    buffer_size: int = 16
+    p_batch: float = 0.5
+    make_samplers: MakeSamplers | None = None
+    selection: Selection = Uniform()
+    filters: tuple[Filter, ...] = ()
+    steps: StepSettings = StepSettings(sigma=10.0, learning_rate=5e-3)
+    run_id: str = "run"
+
+    def adapted(self, **changes: Any) -> "Lab":
+        """With some parts, or sizes of its plan, exchanged."""
+        of_plan = {name: changes.pop(name) for name in BatchPlan.__dataclass_fields__ if name in changes}
+        return replace(self, plan=replace(self.plan, **of_plan), **changes)
+
+    def samplers(self, policy: Callable[[], Policy]) -> Sequence[Sampler]:
+        if self.make_samplers is not None:
+            return self.make_samplers(policy)
+        return [ModelSampler("agent", policy, SamplerSize(self.buffer_size, self.p_batch))]
+
+    def start(self) -> Training:
+        self.store.policies.add(policy_files(self.prior.model, self.prior.vocabulary))
+        self._start_run(RunKind.TRAIN)
+        learner = Learner(self.prior, LOSSES["reinvent"], self.steps)
+        samplers = self.samplers(learner.policy)
+        seen = SeenMolecules(self.store, self.run_id)
+        scorer = Scorer(self.objective, self.store, self.run_id)
+        pipeline = Pipeline(Standardisation(), self.filters, scorer, self.prior.vocabulary.can_encode, seen)
+        view = BufferView(
+            self.objective.sha256, self.run_id, own_only=True, train_on_invalid=self.plan.train_on_invalid
+        )
+        buffer = Buffer(self.store, view, self.selection, self.prior.vocabulary)
+        live = LiveSamplers(samplers, pipeline, self.run_id, self.plan.seed, seen.add)
+        history = HistoryWriter(self.store, self.run_id)
+        loader = MixedLoader(self.plan, buffer, live)
+        training = Training(learner, loader, history, seen, samplers, pipeline, self.store, self.plan.seed)
+        loader.build_buffer = training.build_buffer
+        self._resume(training)
+        return training
+
+    def start_offline(self, view: BufferView | None = None) -> Training:
+        """A training on what other runs stored."""
+        self._start_run(RunKind.OFFLINE)
+        learner = Learner(self.prior, LOSSES["reinvent"], self.steps)
+        buffer = Buffer(self.store, view or BufferView(self.objective.sha256), self.selection, self.prior.vocabulary)
+        seen, history = SeenMolecules(self.store, self.run_id), HistoryWriter(self.store, self.run_id)
+        pipeline = Pipeline(Standardisation(), self.filters, Scorer(self.objective), lambda _: True, seen)
+        loader = MixedLoader(self.plan, buffer)
+        training = Training(learner, loader, history, seen, [], pipeline, self.store, self.plan.seed)
+        self._resume(training)
+        return training
+
+    def _start_run(self, kind: RunKind) -> None:
+        self.store.start_run(Run(self.run_id, "test", kind, "{}", self.plan.seed))
+
+    def _resume(self, training: Training) -> None:
+        checkpoint = self.store.latest_checkpoint(self.run_id)
+        if checkpoint is not None:
+            training.loader.load_state_dict(training.learner.restore(checkpoint.folder)["loader"])
+            consumed = self.store.consumed(self.run_id, up_to_iteration=checkpoint.iteration)
+            training.loader.buffer.restore(consumed)
+            training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny tensors gain nothing from threads, which wait for each other for seconds where the machine is busy."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def chains() -> Vocabulary:
+    """Chains of C, N and O: every string of them but the empty one is a molecule."""
+    return Vocabulary((*RESERVED, "C", "N", "O"))
+
+
+@pytest.fixture
+def chain_policy(chains: Vocabulary) -> Policy:
+    """A tiny policy with random weights that draws chains."""
+    torch.manual_seed(0)
+    model = GRULanguageModel(GRUArchitecture(len(chains), 16, 32, layers=2, max_length=10)).eval()
+    return Policy(model, chains, fingerprint(model, chains))
+
+
+@pytest.fixture
+def objective(write_scorer: Callable[[str], str]) -> Objective:
+    """The share of carbon among the atoms of a chain: 1 is the best there is."""
+    return Objective((WeightedComponent(PythonFunction(f"{write_scorer(CARBON_SHARE)}:carbon_share")),))
+
+
+@pytest.fixture
+def lab(store: SampleStore, chain_policy: Policy, objective: Objective) -> Lab:
+    return Lab(store, chain_policy, objective)

@@ -1,0 +1,80 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from samplers.model import ModelSampler
+from samplers.policies import Policy
+from samplers.scores import Scorer
+from scoring import Objective, Standardisation, WeightedComponent, judge_many
+from scoring.components import PythonFunction
+from scoring.filters import PropertyRange
+from storage import SampleStore
+from storage.records import ScoreStatus
+from training.evaluation import bootstrap_difference, evaluate_policy
+
+LIGHT = PropertyRange("molecular_weight", maximum=100)
+SOURCE = """
+def carbon_share(smiles):
+    if "NN" in smiles:
+        raise RuntimeError("explosive")
+    return smiles.count("C") / len(smiles)
+"""
+
+
+@pytest.fixture
+def failing_objective(write_scorer: Callable[[str], str]) -> Objective:
+    """The share of carbon; molecules with two nitrogens in a row cannot be scored."""
+    return Objective((WeightedComponent(PythonFunction(f"{write_scorer(SOURCE)}:carbon_share", name="carbon")),))
+
+
+def test_useless_draws_count_as_0(chain_policy: Policy, failing_objective: Objective, store: SampleStore) -> None:
+    found = evaluate_policy(chain_policy, Scorer(failing_objective, store), [LIGHT], Standardisation(), 200, seed=4)
+    judged = judge_many(ModelSampler("any", lambda: chain_policy).draw(200, seed=4).raw, [LIGHT])
+    expected = [
+        0.0 if row.smiles is None or row.rejected_by or "NN" in row.smiles else row.smiles.count("C") / len(row.smiles)
+        for row in judged
+    ]
+    assert {row.rejected_by for row in judged} >= {None, "molecular_weight"}
+    assert any(row.smiles and "NN" in row.smiles and not row.rejected_by for row in judged)
+    np.testing.assert_allclose(found.rewards, expected)
+    assert found.mean_reward == pytest.approx(float(np.mean(expected)))
+    molecules = [row.smiles for row in judged if row.smiles]
+    assert found.validity == len(molecules) / 200
+    assert found.uniqueness == len(set(molecules)) / len(molecules)
+
+
+def test_the_scores_go_to_the_store(chain_policy: Policy, failing_objective: Objective, store: SampleStore) -> None:
+    def evaluate() -> None:
+        evaluate_policy(chain_policy, Scorer(failing_objective, store), [], Standardisation(), 50, seed=4)
+
+    evaluate()
+    component = failing_objective.components[0].component
+    judged = judge_many(ModelSampler("any", lambda: chain_policy).draw(50, seed=4).raw, [])
+    molecules = {row.smiles for row in judged if row.smiles}
+    stored = store.find_scores("carbon", component.version, sorted(molecules))
+    assert set(stored) == molecules
+    assert {score.status for score in stored.values()} == {ScoreStatus.OK, ScoreStatus.FAILED}
+    before = store.read_arrow("SELECT count(*) AS n FROM {scores}")
+    evaluate()
+    assert store.read_arrow("SELECT count(*) AS n FROM {scores}") == before
+
+
+def test_a_real_difference_is_outside_the_interval_and_none_is_inside() -> None:
+    rng = np.random.default_rng(0)
+    base, same, better = rng.normal(0.3, 0.2, 1000), rng.normal(0.3, 0.2, 1000), rng.normal(0.4, 0.2, 1000)
+    low, high = bootstrap_difference(better, base, seed=1)
+    assert 0.06 < low < better.mean() - base.mean() < high < 0.14
+    low, high = bootstrap_difference(same, base, seed=1)
+    assert low < 0 < high
+    assert bootstrap_difference(better, base, seed=1) == bootstrap_difference(better, base, seed=1)
+
+
+def test_the_interval_is_as_wide_as_theory_says() -> None:
+    rng = np.random.default_rng(3)
+    one, other = rng.normal(0, 1, 400), rng.normal(0, 1, 900)
+    low, high = bootstrap_difference(one, other, seed=2)
+    expected = 2 * 1.96 * np.sqrt(one.var() / 400 + other.var() / 900)
+    assert high - low == pytest.approx(expected, rel=0.08)
+    narrow_low, narrow_high = bootstrap_difference(one, other, seed=2, level=0.5)
+    assert narrow_high - narrow_low == pytest.approx(expected * 0.674 / 1.96, rel=0.12)

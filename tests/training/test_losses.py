@@ -1,0 +1,57 @@
+import pytest
+import torch
+from torch import Tensor
+
+from training.losses import LOSSES, ValidOn, reinvent
+
+AGENT = torch.tensor([-20.0, -31.0, -25.5])
+PRIOR = torch.tensor([-22.0, -30.0, -25.5])
+REWARDS = torch.tensor([0.5, 0.0, 1.0])
+
+
+def test_reinvent_is_the_mean_square_of_the_difference_to_the_augmented_likelihood() -> None:
+    # augmented = -22 + 5, -30 + 0, -25.5 + 10; less agent: 3, 1, 10; squares: 9, 1, 100.
+    assert float(reinvent(AGENT, PRIOR, REWARDS, sigma=10.0)) == pytest.approx(110 / 3)
+
+
+def test_reinvent_is_0_where_the_agent_has_the_augmented_likelihood() -> None:
+    assert float(reinvent(PRIOR + 10.0 * REWARDS, PRIOR, REWARDS, sigma=10.0)) == 0.0
+
+
+def test_the_gradient_agrees_with_finite_differences() -> None:
+    agent = AGENT.double().requires_grad_()
+
+    def loss(likelihoods: Tensor) -> Tensor:
+        return reinvent(likelihoods, PRIOR.double(), REWARDS.double(), sigma=10.0)
+
+    assert torch.autograd.gradcheck(loss, (agent,))
+
+
+def test_the_gradient_has_the_value_worked_out_by_hand() -> None:
+    agent = AGENT.clone().requires_grad_()
+    reinvent(agent, PRIOR, REWARDS, sigma=10.0).backward()
+    # d/d agent of (augmented - agent)^2 / 3 is -2 (augmented - agent) / 3.
+    torch.testing.assert_close(agent.grad, torch.tensor([-2.0, -2 / 3, -20 / 3]))
+
+
+def test_the_gradient_flows_through_the_agent_only() -> None:
+    tensors = [tensor.clone().requires_grad_() for tensor in (AGENT, PRIOR, REWARDS)]
+    reinvent(*tensors, sigma=10.0).backward()
+    agent, prior, rewards = tensors
+    assert agent.grad is not None and agent.grad.abs().sum() > 0
+    assert prior.grad is None and rewards.grad is None
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [((3,), (3,), (3, 1)), ((3,), (4,), (3,)), ((3, 1), (3, 1), (3, 1)), ((), (), ())],
+)
+def test_wrong_shapes_are_named(shapes: tuple[tuple[int, ...], ...]) -> None:
+    with pytest.raises(ValueError, match=r"one shape \[n\]") as caught:
+        reinvent(*(torch.zeros(shape) for shape in shapes), sigma=1.0)
+    assert all(str(shape) in str(caught.value) for shape in shapes)
+
+
+def test_the_registry_says_that_reinvent_is_valid_on_any_data() -> None:
+    assert LOSSES["reinvent"].function is reinvent
+    assert LOSSES["reinvent"].valid_on is ValidOn.ANY

@@ -1,0 +1,91 @@
+"""R16: a training that was stopped and resumed is the training that was never stopped."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from storage import SampleStore
+from storage.records import Checkpoint, PolicyVersion
+from storage.select import ConsumeOnce, Uniform
+from training.errors import HistoryError
+from training.history import HistoryWriter
+from training.loop import FitProgress
+
+ROWS = """SELECT b.iteration, b.event, b.sampler_order, b.chunk, s."row", s.raw, s.smiles, s.rejected_by,
+        b.policy_sha256, b.seed, r.value
+    FROM {samples} AS s JOIN {builds} AS b USING (build_id)
+    LEFT JOIN {rewards} AS r ON r.build_id = s.build_id AND r."row" = s."row"
+    ORDER BY b.iteration, b.event, b.sampler_order, b.chunk, s."row" """
+
+
+class StoppedError(Exception):
+    """What stops a training in these tests."""
+
+
+def stop_after(iteration: int) -> Any:
+    def progress(report: FitProgress) -> None:
+        if report.iteration == iteration:
+            raise StoppedError
+
+    return progress
+
+
+def run_to_the_end(lab: Any, stops: tuple[int, ...] = (), checkpoint_every: int = 3) -> Any:
+    for stop in stops:
+        with pytest.raises(StoppedError):
+            lab.start().fit(checkpoint_every, stop_after(stop))
+    training = lab.start()
+    training.fit(checkpoint_every)
+    return training
+
+
+@pytest.mark.parametrize("selection", [Uniform(), ConsumeOnce()], ids=["uniform", "consume_once"])
+@pytest.mark.parametrize("stops", [(1,), (5, 7)], ids=["before_a_checkpoint", "twice"])
+def test_r16_a_resumed_training_equals_one_that_was_never_stopped(
+    lab: Any, tmp_path: Path, selection: Any, stops: tuple[int, ...]
+) -> None:
+    plan = {"iterations": 8, "build_every": 4, "buffer_size": 20, "selection": selection}
+    whole = run_to_the_end(lab.adapted(**plan))
+    with SampleStore.create(tmp_path / "stopped") as store:
+        resumed = run_to_the_end(lab.adapted(**plan, store=store), stops)
+        assert resumed.loader.iteration == whole.loader.iteration == 8
+        assert resumed.learner.policy().sha256 == whole.learner.policy().sha256
+        for name, weights in whole.learner.policy().model.as_module().state_dict().items():
+            assert torch.equal(weights, resumed.learner.policy().model.as_module().state_dict()[name])
+        assert store.read_arrow(ROWS).to_pylist() == whole.store.read_arrow(ROWS).to_pylist()
+        assert store.consumed("run") == whole.store.consumed("run")
+        lineage = "SELECT sha256, parent_sha256 FROM {policies} GROUP BY ALL ORDER BY ALL"
+        assert store.read_arrow(lineage).to_pylist() == whole.store.read_arrow(lineage).to_pylist()
+
+
+def test_a_finished_training_that_is_started_again_does_nothing(lab: Any) -> None:
+    first = run_to_the_end(lab)
+    before = lab.store.snapshot()
+    again = run_to_the_end(lab)
+    assert again.learner.policy().sha256 == first.learner.policy().sha256
+    tables = "SELECT count(*) AS n FROM {samples}"
+    assert lab.store.read_arrow(tables) == lab.store.read_arrow(tables, snapshot=before)
+
+
+def test_an_error_of_the_history_is_raised_by_the_training(lab: Any) -> None:
+    lab.start()
+    history = HistoryWriter(lab.store, "no such run")
+    version = PolicyVersion(lab.prior.sha256, lab.prior.kind, run_id="no such run")
+    with pytest.raises(HistoryError, match="no such run") as caught, history:
+        history.commit(Checkpoint("no such run", 1, {"state.json": b"{}"}), version)
+    assert caught.value.__cause__ is not None
+
+
+def test_after_an_error_nothing_more_is_committed(lab: Any) -> None:
+    lab.start()
+    history = HistoryWriter(lab.store, "no such run")
+    version = PolicyVersion(lab.prior.sha256, lab.prior.kind, run_id="no such run")
+    with pytest.raises(HistoryError), history:
+        history.commit(Checkpoint("no such run", 1, {"state.json": b"{}"}), version)
+        with pytest.raises(HistoryError):
+            history.drain()
+        with pytest.raises(HistoryError):
+            history.commit(Checkpoint("run", 2, {"state.json": b"{}"}), version)
+    assert lab.store.latest_checkpoint("run") is None

@@ -1,0 +1,1 @@
+"""Losses, the mixed loader and the fit loops."""

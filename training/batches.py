@@ -1,0 +1,24 @@
+"""Length-bucketed batches: which rows make up each batch of an epoch.
+
+A pure function of (lengths, batch size, seed, epoch): the state of a training is the epoch and the batch number.
+Rows of similar length share a batch, so that little is spent on padding, while which rows meet changes every epoch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+BATCHES_PER_BUCKET = 64
+"""Rows are sorted by length within this many batches of a shuffled epoch."""
+
+
+def bucketed_batches(lengths: NDArray[np.integer], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+    """The row numbers of each batch of an epoch; every row occurs once, and only the last-made batch may be smaller."""
+    rng = np.random.default_rng((seed, epoch))
+    order = rng.permutation(len(lengths))
+    size = batch_size * BATCHES_PER_BUCKET
+    buckets = [order[start : start + size] for start in range(0, len(order), size)]
+    ordered = [bucket[np.argsort(lengths[bucket], kind="stable")] for bucket in buckets]
+    batches = [bucket[i : i + batch_size] for bucket in ordered for i in range(0, len(bucket), batch_size)]
+    return [batches[i] for i in rng.permutation(len(batches))]

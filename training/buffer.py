@@ -1,0 +1,150 @@
+"""The buffer: the stored rows that a training run may use, as of a pinned snapshot, and which it has used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samplers.dataset import encode_rows
+from samplers.vocabulary import Vocabulary
+from storage import SampleStore
+from storage.index import HistoryIndex
+from storage.records import Consumed
+from storage.select import ConsumeOnce, Selection
+from training.batch import RowBlock
+
+BUFFER = "buffer"
+"""The origin of stored rows in a batch."""
+
+
+@dataclass(frozen=True)
+class BufferView:
+    """Which stored rows a run reads.
+
+    Attributes:
+        objective_sha256: rows count with their reward under this objective.
+        run_id: the run in training; None reads all rows alike.
+        snapshot: rows of other runs, or all rows without a run_id, are seen as of this version; None is the newest.
+        own_only: leave other runs' rows out.
+        where: an SQL predicate over ``sample_history``.
+        train_on_invalid: include rows that are no molecule, with reward 0.
+    """
+
+    objective_sha256: str
+    run_id: str | None = None
+    snapshot: int | None = None
+    own_only: bool = False
+    where: str | None = None
+    train_on_invalid: bool = False
+
+
+@dataclass
+class Buffer:
+    """Selects stored rows of a pinned snapshot; ``pin`` moves it to a newer one.
+
+    Attributes:
+        index: the rows as of the snapshot. delivered: int32 [rows], how often each was given to this run.
+        up_to_iteration: the last iteration whose own rows are seen; None is all.
+    """
+
+    store: SampleStore
+    view: BufferView
+    selection: Selection
+    vocabulary: Vocabulary
+    _consumed: list[Consumed] = field(default_factory=list)
+    index: HistoryIndex = field(init=False)
+    delivered: NDArray[np.int32] = field(init=False)
+    up_to_iteration: int | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        pinned = None if self.view.run_id else self.view.snapshot
+        self.pin(self.store.snapshot() if pinned is None else pinned)
+
+    def pin(self, snapshot: int, up_to_iteration: int | None = None) -> None:
+        """Reads the index as of ``snapshot``: own rows up to it, other runs' rows as of the start.
+
+        A run that was resumed from an earlier checkpoint must not see what it built after it: ``up_to_iteration``.
+        """
+        view = self.view
+        index = HistoryIndex.load(
+            self.store,
+            objective_sha256=view.objective_sha256,
+            run_id=view.run_id,
+            snapshot=snapshot,
+            foreign_snapshot=view.snapshot if view.run_id else None,
+            own_only=view.own_only,
+            up_to_iteration=up_to_iteration,
+            where=view.where,
+            include_unparseable=view.train_on_invalid,
+        )
+        self.index, self.up_to_iteration = self._expressible(index), up_to_iteration
+        self.delivered = self.index.times_consumed(self._consumed)
+        if view.run_id is not None:
+            # What the run drew live it has trained on already.
+            self.delivered += self.index.own & self.index.live
+
+    @property
+    def snapshot(self) -> int:
+        """The version of the store that is read."""
+        return self.index.snapshot
+
+    @property
+    def available(self) -> int:
+        """How many rows the next batch could take."""
+        return self.selection.available(self.index, self.delivered)
+
+    def take(self, n: int, rng: np.random.Generator) -> tuple[RowBlock, list[Consumed]]:
+        """Selects up to n rows; and, where the selection goes by it, the record of which ones these were."""
+        positions = self.selection.draw(self.index, n, rng, self.delivered)
+        consumed: list[Consumed] = []
+        if isinstance(self.selection, ConsumeOnce):
+            consumed = self._record(positions)
+            self._consumed += consumed
+            self.delivered[positions] += 1
+        return self._gather(positions), consumed
+
+    def restore(self, consumed: Sequence[Consumed]) -> None:
+        """Takes what an earlier part of the run consumed as consumed."""
+        self._consumed = list(consumed)
+        self.pin(self.snapshot, self.up_to_iteration)
+
+    def _expressible(self, index: HistoryIndex) -> HistoryIndex:
+        """Leaves out what the policy in training cannot express: rows stored in a vocabulary with tokens it lacks.
+
+        What was no molecule was not asked for that when it was drawn: of a file, such a row may have no tokens at all.
+        """
+        vocabularies = [sha256 != self.vocabulary.sha256 for sha256 in index.builds["vocabulary_sha256"].to_pylist()]
+        without_policy = [self.view.train_on_invalid and sha256 is None for sha256 in index.policy_sha256s]
+        foreign_builds = np.array(vocabularies, bool) | np.array(without_policy, bool)
+        foreign = np.flatnonzero(foreign_builds[index.build_numbers])
+        raw = index.raw(foreign) if len(foreign) else []
+        lacking = [at for at, text in zip(foreign, raw, strict=True) if not self.vocabulary.can_encode(text)]
+        return index.without(np.asarray(lacking, np.int64)) if lacking else index
+
+    def _gather(self, positions: NDArray[np.int64]) -> RowBlock:
+        rows = self.index.gather(positions)
+        native = np.array([sha256 == self.vocabulary.sha256 for sha256 in self.index.vocabularies], bool)
+        foreign = np.flatnonzero(~native[rows.vocabulary])
+        if not len(foreign):
+            return RowBlock(BUFFER, rows.tokens, rows.lengths, rows.log_probs, rows.rewards)
+        encoded = encode_rows(self.index.raw(positions[foreign]), self.vocabulary)
+        width = max(rows.tokens.shape[1], encoded.tokens.shape[1])
+        tokens: NDArray[np.unsignedinteger] = _widened(rows.tokens, width).astype(self.vocabulary.dtype)
+        log_probs, lengths = _widened(rows.log_probs, width), rows.lengths.copy()
+        tokens[foreign], log_probs[foreign] = _widened(encoded.tokens, width), _widened(encoded.log_probs, width)
+        lengths[foreign] = encoded.lengths
+        return RowBlock(BUFFER, tokens, lengths, log_probs, rows.rewards)
+
+    def _record(self, positions: NDArray[np.int64]) -> list[Consumed]:
+        by_build: dict[str, list[int]] = {}
+        for row_id in self.index.row_ids(positions):
+            by_build.setdefault(row_id.build_id, []).append(row_id.row)
+        return [Consumed(build_id, rows, iteration=-1) for build_id, rows in by_build.items()]
+
+
+def _widened(rows: NDArray[Any], width: int) -> NDArray[Any]:
+    return np.pad(rows, ((0, 0), (0, width - rows.shape[1])))

@@ -1,0 +1,62 @@
+"""The molecules of a file as something a model can be trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from samplers.dataset import FileRow
+from samplers.errors import UnknownTokenError
+from samplers.vocabulary import Vocabulary, tokenize
+from scoring import Standardisation, standardise_many
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """A row of a file that was left out, and why."""
+
+    line: int
+    smiles: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.smiles!r}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class CleanMolecules:
+    """The distinct molecules of a file as canonical SMILES, in the file's order, and the rows that were left out."""
+
+    smiles: Sequence[str]
+    rejected: Sequence[RejectedRow]
+    duplicates: int
+
+
+def clean_molecules(rows: Sequence[FileRow], vocabulary: Vocabulary | None = None) -> CleanMolecules:
+    """Standardises the molecules of a file.
+
+    A row that is no molecule, or that has a token ``vocabulary`` lacks, is reported with its line. Salts are cut down
+    to their largest fragment.
+    """
+    smiles: dict[str, None] = {}
+    rejected: list[RejectedRow] = []
+    standardised = standardise_many([row.smiles for row in rows], Standardisation(largest_fragment=True))
+    for row, molecule in zip(rows, standardised, strict=True):
+        if molecule is None:
+            rejected.append(RejectedRow(row.line, row.smiles, "is no molecule"))
+        elif reason := _inexpressible(molecule, vocabulary):
+            rejected.append(RejectedRow(row.line, row.smiles, reason))
+        else:
+            smiles[molecule] = None
+    return CleanMolecules(list(smiles), rejected, len(rows) - len(rejected) - len(smiles))
+
+
+def _inexpressible(smiles: str, vocabulary: Vocabulary | None) -> str | None:
+    try:
+        if vocabulary is None:
+            tokenize(smiles)
+        else:
+            vocabulary.encode(smiles)
+    except UnknownTokenError as error:
+        return str(error)
+    return None

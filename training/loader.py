@@ -1,0 +1,234 @@
+"""The mixed loader: batches of live and stored samples in the shares that ``p_batch`` asks for.
+
+Each iteration has the same course. The buffer is built when it is due or cannot fill the batch; every live sampler
+draws its quota; what the quotas leave comes from the buffer. A live sampler that stays short is made up for by the
+buffer, then by the other live samplers in configuration order; a batch that is short even so is an error.
+
+The loader draws at the moment a batch is asked for, with the policy as it is then. Randomness is a function of the
+campaign's seed and the iteration, so that its whole state is the iteration and the snapshots it is pinned to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from torch.utils.data import IterableDataset
+
+from samplers.base import Sampler
+from samplers.build import Pipeline, Slot, make_build
+from samplers.quotas import batch_quotas
+from samplers.seeds import numpy_generator
+from storage.records import Build, BuildReceipt, Consumed, Event
+from training.batch import RowBlock, TrainingBatch, invalid_rows, join, live_rows
+from training.buffer import Buffer
+from training.errors import BatchShortError
+
+
+@dataclass(frozen=True)
+class BatchOrigin:
+    """Where the rows of a batch came from, beside the batch itself.
+
+    Attributes:
+        built: receipts of the builds made for the buffer in this iteration.
+        live: the builds drawn for this batch. consumed: the stored rows that count as used up by it.
+        shortfall: rows that live samplers owed and others made up for.
+    """
+
+    built: Sequence[BuildReceipt] = ()
+    live: Sequence[Build] = ()
+    consumed: Sequence[Consumed] = ()
+    shortfall: int = 0
+
+
+@dataclass(frozen=True)
+class MixedBatch:
+    """A training batch and where its rows came from."""
+
+    batch: TrainingBatch
+    origin: BatchOrigin
+
+
+class BufferBuilder(Protocol):
+    """Makes the buffer's builds; everything the run drew before is committed when it is called."""
+
+    def __call__(self, iteration: int) -> Sequence[BuildReceipt]: ...
+
+
+@dataclass(frozen=True)
+class LiveSamplers:
+    """The samplers of a campaign, in configuration order, as sources of live rows.
+
+    Attributes:
+        made: called with each build as soon as it exists, so that later builds of the run know its molecules.
+    """
+
+    samplers: Sequence[Sampler]
+    pipeline: Pipeline
+    run_id: str
+    campaign_seed: int
+    made: Callable[[Build], None] = lambda _: None
+
+    def draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> Build:
+        """Draws ``wanted`` kept rows from one sampler for the batch of an iteration."""
+        slot = Slot(
+            self.run_id,
+            iteration,
+            Event.SAMPLE_BATCH,
+            number,
+            wanted,
+            self.campaign_seed,
+            chunk,
+            attempt_id=self.run_id,
+        )
+        build = make_build(self.samplers[number], slot, self.pipeline)
+        self.made(build)
+        return build
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """The sizes of a training.
+
+    Attributes:
+        build_every: iterations between builds of the buffer; 0 = only when it cannot fill a batch.
+        train_on_invalid: add live rows that are no molecule, with reward 0, on top of the batch.
+    """
+
+    batch_size: int
+    iterations: int
+    seed: int
+    build_every: int = 0
+    train_on_invalid: bool = False
+
+
+@dataclass
+class MixedLoader(IterableDataset[MixedBatch]):
+    """Yields the batch of each iteration; ends early when an offline buffer is used up.
+
+    Attributes:
+        live: the live samplers; None trains from the buffer alone.
+        build_buffer: makes the builds that are due; None never builds.
+    """
+
+    plan: BatchPlan
+    buffer: Buffer
+    live: LiveSamplers | None = None
+    build_buffer: BufferBuilder | None = None
+    iteration: int = field(default=0, init=False)
+
+    def __iter__(self) -> Iterator[MixedBatch]:
+        while self.iteration < self.plan.iterations:
+            if (mixed := self._next()) is None:
+                return
+            self.iteration += 1
+            yield mixed
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader stands, as JSON values; which rows are consumed stands in the store."""
+        pinned = {"snapshot": self.buffer.snapshot, "up_to_iteration": self.buffer.up_to_iteration}
+        return {"iteration": self.iteration, **pinned}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues at the batch after the last one that ``state`` has seen."""
+        self.iteration = state["iteration"]
+        self.buffer.pin(state["snapshot"], state["up_to_iteration"])
+
+    def _next(self) -> MixedBatch | None:
+        iteration = self.iteration
+        quotas = self._quotas()
+        from_buffer = self.plan.batch_size - sum(quotas)
+        built = self._ensure_buffer(iteration, from_buffer)
+        if self._used_up(from_buffer):
+            return None
+        draws = [self._draw(number, iteration, quota) for number, quota in enumerate(quotas) if quota]
+        missing = self.plan.batch_size - sum(draw.counted for draw in draws)
+        stored, consumed = self.buffer.take(
+            min(missing, self.buffer.available), numpy_generator(self.plan.seed, "buffer", iteration)
+        )
+        missing -= len(stored)
+        shortfall = sum(draw.wanted - draw.counted for draw in draws)
+        if missing:
+            draws += self._make_up(iteration, missing, draws)
+        blocks = [*(block for draw in draws for block in (draw.kept, *draw.extra)), stored]
+        origin = BatchOrigin(
+            built=built,
+            live=[draw.build for draw in draws],
+            consumed=[replace(part, iteration=iteration) for part in consumed],
+            shortfall=shortfall,
+        )
+        return MixedBatch(join(iteration, [block for block in blocks if len(block)]), origin)
+
+    def _quotas(self) -> list[int]:
+        if self.live is None:
+            return []
+        return batch_quotas(self.plan.batch_size, [sampler.size.p_batch for sampler in self.live.samplers])
+
+    def _ensure_buffer(self, iteration: int, rows: int) -> Sequence[BuildReceipt]:
+        """Builds the buffer when it is due or cannot give ``rows``; at most one build event an iteration."""
+        if self.build_buffer is None:
+            return ()
+        due = self.plan.build_every > 0 and iteration % self.plan.build_every == 0
+        if not due and self.buffer.available >= rows:
+            return ()
+        before = self.buffer.available
+        receipts = self.build_buffer(iteration)
+        self.buffer.pin(self.buffer.store.snapshot(), up_to_iteration=iteration)
+        if self.buffer.available < rows:
+            made = sum(receipt.kept for receipt in receipts)
+            raise BatchShortError(
+                f"iteration {iteration} needs {rows} rows from the buffer and {self.buffer.available} are available: "
+                f"{before} before the build, which kept {made}; raise a sampler's buffer_size or p_batch, or loosen "
+                "the filters"
+            )
+        return receipts
+
+    def _used_up(self, rows: int) -> bool:
+        """Whether a training that draws nothing new has come to the end of its rows."""
+        if self.live is not None or self.build_buffer is not None or self.buffer.available >= rows:
+            return False
+        if self.iteration == 0:
+            raise BatchShortError(
+                f"offline training needs batches of {rows} rows and the selection offers {self.buffer.available} of "
+                f"{len(self.buffer.index)} stored rows with a reward under this objective"
+            )
+        return True
+
+    def _draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> _Draw:
+        assert self.live is not None
+        build = self.live.draw(number, iteration, wanted, chunk)
+        vocabulary = self.buffer.vocabulary
+        # Quotas count kept rows: what train_on_invalid adds comes on top of the batch.
+        extra = (invalid_rows(build, vocabulary),) if self.plan.train_on_invalid else ()
+        return _Draw(number, build, live_rows(build, vocabulary), extra, wanted)
+
+    def _make_up(self, iteration: int, missing: int, draws: Sequence[_Draw]) -> list[_Draw]:
+        """Rows that neither their sampler nor the buffer could give, from the samplers that met their quota."""
+        extra: list[_Draw] = []
+        for draw in draws:
+            if missing and draw.counted >= draw.wanted:
+                extra.append(self._draw(draw.number, iteration, missing, chunk=1))
+                missing -= extra[-1].counted
+        if missing:
+            got = ", ".join(f"{draw.build.sampler}: {draw.counted} of {draw.wanted}" for draw in [*draws, *extra])
+            raise BatchShortError(
+                f"the batch of iteration {iteration} is {missing} rows short of {self.plan.batch_size}: live samplers "
+                f"kept {got or 'nothing'}, and the buffer has {self.buffer.available} rows left"
+            )
+        return extra
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """A live build, its trainable rows, and what comes on top of the ``wanted`` ones."""
+
+    number: int
+    build: Build
+    kept: RowBlock
+    extra: tuple[RowBlock, ...]
+    wanted: int
+
+    @property
+    def counted(self) -> int:
+        return len(self.kept)

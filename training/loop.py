@@ -1,0 +1,84 @@
+"""The fit loop: take a mixed batch, lower the loss, remember what happened, and now and then commit it all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.records import Checkpoint, PolicyVersion
+from training.buffer import BUFFER
+from training.history import HistoryWriter
+from training.learner import Learner
+from training.loader import MixedBatch, MixedLoader
+
+
+@dataclass(frozen=True)
+class FitProgress:
+    """What an iteration came to: see ``batch_figures`` for the figures, to which the loss is added."""
+
+    iteration: int
+    iterations: int
+    figures: Mapping[str, float | None]
+
+
+def fit(
+    learner: Learner,
+    loader: MixedLoader,
+    history: HistoryWriter,
+    *,
+    checkpoint_every: int,
+    progress: Callable[[FitProgress], None] = lambda _: None,
+) -> None:
+    """Trains until the loader ends, and commits history and checkpoint every ``checkpoint_every`` iterations.
+
+    A run that is killed continues from its last checkpoint and draws again what came after it.
+    """
+    committed = loader.iteration
+    for mixed in loader:
+        drawn_by = [learner.version(history.run_id, mixed.batch.iteration)] if mixed.origin.live else []
+        loss = learner.step(mixed.batch)
+        figures = {"loss": loss, **batch_figures(mixed)}
+        history.add(mixed.batch.iteration, mixed.origin, figures, drawn_by)
+        if loader.iteration % checkpoint_every == 0:
+            commit_checkpoint(learner, loader, history)
+            committed = loader.iteration
+        progress(FitProgress(loader.iteration, loader.plan.iterations, figures))
+    if committed < loader.iteration:
+        commit_checkpoint(learner, loader, history)
+    history.drain()
+
+
+def commit_checkpoint(learner: Learner, loader: MixedLoader, history: HistoryWriter) -> PolicyVersion:
+    """Commits the state of the training with all that it drew and consumed since the last checkpoint."""
+    version = learner.publish(history.store.policies, history.run_id, loader.iteration)
+    state = loader.state_dict()
+    files = learner.checkpoint_files({"loader": state})
+    history.commit(Checkpoint(history.run_id, loader.iteration, files, state["snapshot"]), version)
+    return version
+
+
+def batch_figures(mixed: MixedBatch) -> dict[str, float | None]:
+    """Mean rewards of a batch, of its live and of its stored rows, and the shares that were realised.
+
+    ``share_<origin>`` is the share of the batch that each live sampler, or the buffer, really gave; ``shortfall`` the
+    rows that samplers owed and others made up for. A mean of nothing is None.
+    """
+    batch = mixed.batch
+    origins = np.asarray(batch.origins)
+    rewards = batch.rewards.numpy()
+    stored = origins == BUFFER
+
+    def mean(rows: NDArray[np.bool_]) -> float | None:
+        return float(rewards[rows].mean()) if rows.any() else None
+
+    shares = {f"share_{name}": float((origins == name).mean()) for name in dict.fromkeys(batch.origins)}
+    return {
+        "reward": mean(np.ones(len(batch), bool)),
+        "reward_live": mean(~stored),
+        "reward_buffer": mean(stored),
+        "shortfall": float(mixed.origin.shortfall),
+        **shares,
+    }
