@@ -16,7 +16,7 @@ from samplers.build import Pipeline
 from samplers.dataset import DatasetSampler
 from samplers.model import ModelSampler
 from samplers.models.distribution import Sampling
-from samplers.policies import Policy, find_policy, load_policy, register_policy
+from samplers.policies import Policy, open_policy
 from samplers.scores import Scorer
 from samplers.seen import SeenMolecules
 from storage import SampleStore
@@ -78,11 +78,6 @@ class Campaign:
             return agent
         policy = self.prior if name in ("prior", self.settings.policy.prior) else open_policy(name, self.store)
         return lambda: policy
-
-
-def open_policy(name: str, store: SampleStore) -> Policy:
-    """Loads a policy by bundled name, folder or sha256, and keeps its files in the store from now on."""
-    return load_policy(store.policies.folder(register_policy(find_policy(name, store.policies), store)))
 
 
 @contextmanager

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from flows.cli_errors import UsageError
 from flows.cli_options import ColumnOption, ConfigurationFile, JsonOption, SmilesFile, SnapshotOption, StoreOption
 from flows.cli_output import as_json, write_text
 from flows.prefect_setup import prefect_ready
@@ -95,9 +96,19 @@ def pretrain(
         int, typer.Option(min=1, help="Validations without improvement after which the decay begins.")
     ] = 3,
     seed: Annotated[int, typer.Option(min=0, help="Of the split, the order and the first weights.")] = 0,
-    layers: Annotated[int, typer.Option(min=1, help="Recurrent layers of the model.")] = 2,
-    hidden_size: Annotated[int, typer.Option(min=1, help="Width of each layer.")] = 384,
-    embedding_size: Annotated[int, typer.Option(min=1, help="Width of a token's embedding.")] = 192,
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        typer.Option(help="Of the matrix products: float32, or bfloat16 on a processor that has it, faster."),
+    ] = "float32",
+    policy: Annotated[
+        str | None,
+        typer.Option("--policy", metavar="POLICY", help="Go on from this policy, with its sizes and vocabulary."),
+    ] = None,
+    layers: Annotated[int | None, typer.Option(min=1, help="Recurrent layers of the model. [default: 2]")] = None,
+    hidden_size: Annotated[int | None, typer.Option(min=1, help="Width of each layer. [default: 384]")] = None,
+    embedding_size: Annotated[
+        int | None, typer.Option(min=1, help="Width of a token's embedding. [default: 192]")
+    ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Molecules drawn at the end to judge the model.")] = 10_000,
     resume: ResumeOption = None,
     json: JsonOption = False,
@@ -111,14 +122,25 @@ def pretrain(
         "held_out": held_out,
         "patience": patience,
         "seed": seed,
+        "precision": precision,
     }
+    asked = {"layers": layers, "hidden_size": hidden_size, "embedding_size": embedding_size}
+    sizes = {name: size for name, size in asked.items() if size is not None}
+    if policy is not None and sizes:
+        raise UsageError(f"a model that goes on from --policy keeps its {', '.join(sizes)}: leave the sizes out")
     run_id = _known(store, resume)
-    sizes = {"layers": layers, "hidden_size": hidden_size, "embedding_size": embedding_size}
     with prefect_ready():
         from flows.pretrain import pretrain_prior
 
         result = pretrain_prior(
-            str(smiles_file), str(store), column=column, sizes=sizes, settings=settings, draws=draws, run_id=run_id
+            str(smiles_file),
+            str(store),
+            column=column,
+            policy=policy,
+            sizes=sizes,
+            settings=settings,
+            draws=draws,
+            run_id=run_id,
         )
     _report(result, json)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ from prefect import flow
 from flows.progress import step_bar
 from flows.provenance import code_version, host_and_user, library_versions
 from flows.run_identity import current_run_id
-from samplers.dataset import read_smiles_file
+from samplers.dataset import FileRow, read_smiles_file
 from samplers.errors import SmilesFileError
 from samplers.model import ModelSampler
 from samplers.models.gru import GRUArchitecture, GRULanguageModel
 from samplers.models.protocol import GenerativeModel
-from samplers.policies import Policy, fingerprint, policy_files
+from samplers.policies import Policy, fingerprint, open_policy, policy_files
 from samplers.seeds import derive_seed
 from samplers.vocabulary import Vocabulary
 from storage import SampleStore
@@ -46,17 +46,20 @@ def pretrain_prior(
     smiles_file: str,
     store: str,
     column: str | None = None,
+    policy: str | None = None,
     sizes: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     draws: int = EVALUATION_DRAWS,
     run_id: str | None = None,
 ) -> dict[str, Any]:
-    """Trains a GRU language model on the molecules of a file.
+    """Trains a GRU language model on the molecules of a file, from random weights or from those of a policy.
 
     Args:
         smiles_file: .smi, .csv or .parquet, the text ones optionally .gz; column: of the molecules in a table.
         store: the folder of the store; made when it does not exist.
-        sizes: of the model, as of ``GRUArchitecture``. settings: of the training, as of ``PretrainSettings``.
+        policy: a bundled policy, a folder, or a sha256 in the store, whose weights, sizes and vocabulary the training
+            goes on from; by default it begins with random weights.
+        sizes: of a new model, as of ``GRUArchitecture``. settings: of the training, as of ``PretrainSettings``.
         draws: molecules drawn at the end to judge the prior.
         run_id: a training to go on with; by default a new one, which a retry of this flow run resumes.
 
@@ -65,34 +68,46 @@ def pretrain_prior(
         validity, uniqueness and novelty of fresh draws.
     """
     chosen = PretrainSettings(**settings or {})
-    molecules = _read(Path(smiles_file), column)
-    vocabulary = Vocabulary.from_smiles(molecules.smiles)
-    corpus = Corpus.split(molecules.smiles, vocabulary, chosen.held_out, chosen.seed)
-    longest = int(corpus.lengths.max()) + LONGEST_MARGIN
-    architecture = GRUArchitecture(**{"vocabulary_size": len(vocabulary), "max_length": longest, **(sizes or {})})
-    torch.manual_seed(derive_seed(chosen.seed, "weights"))
-    model = GRULanguageModel(architecture)
-    config = {"smiles_file": smiles_file, "settings": asdict(chosen), "sizes": asdict(architecture)}
+    rows = read_smiles_file(Path(smiles_file), column)
     with SampleStore.open_or_create(Path(store)) as sample_store:
+        parent = open_policy(policy, sample_store) if policy is not None else None
+        molecules = _clean(rows, smiles_file, parent.vocabulary if parent is not None else None)
+        vocabulary = parent.vocabulary if parent is not None else Vocabulary.from_smiles(molecules.smiles)
+        corpus = Corpus.split(molecules.smiles, vocabulary, chosen.held_out, chosen.seed)
+        model = parent.model if parent is not None else _new_model(corpus, vocabulary, sizes or {}, chosen.seed)
+        parent_sha256 = parent.sha256 if parent is not None else None
+        config = {
+            "smiles_file": smiles_file,
+            "policy": parent_sha256,
+            "settings": asdict(chosen),
+            "sizes": dict(model.architecture()),
+        }
         run = _start(sample_store, run_id or current_run_id(), smiles_file, config, chosen.seed)
         checkpoint = sample_store.path / "pretraining" / run
         with step_bar("pretraining") as report:
             nll = pretrain(model, corpus, chosen, checkpoint=checkpoint, progress=report)
-        quality = _judge(model, vocabulary, set(molecules.smiles), draws, chosen.seed)
         figures = {
             "molecules": len(molecules.smiles),
             "rejected": len(molecules.rejected),
             "held_out_nll": nll,
-            **quality,
+            **_quality(model, vocabulary, set(molecules.smiles), draws, chosen.seed),
         }
-        sha256 = _register(sample_store, model, vocabulary, run, figures)
+        sha256 = sample_store.policies.add(policy_files(model, vocabulary))
+        version = PolicyVersion(sha256, model.kind, parent_sha256, run, iteration=0, weights_kept=True)
+        _commit(sample_store, version, parent, run, figures)
         shutil.rmtree(checkpoint, ignore_errors=True)
         sample_store.finish_run(run, RunStatus.FINISHED)
     return {"policy": sha256, "run_id": run, **figures}
 
 
-def _read(path: Path, column: str | None) -> CleanMolecules:
-    molecules = clean_molecules(read_smiles_file(path, column))
+def _new_model(corpus: Corpus, vocabulary: Vocabulary, sizes: Mapping[str, Any], seed: int) -> GenerativeModel:
+    longest = int(corpus.lengths.max()) + LONGEST_MARGIN
+    torch.manual_seed(derive_seed(seed, "weights"))
+    return GRULanguageModel(GRUArchitecture(**{"vocabulary_size": len(vocabulary), "max_length": longest, **sizes}))
+
+
+def _clean(rows: Sequence[FileRow], path: str, vocabulary: Vocabulary | None) -> CleanMolecules:
+    molecules = clean_molecules(rows, vocabulary)
     for row in molecules.rejected[:REPORTED_ROWS]:
         _logger.warning("%s, %s", path, row)
     if len(molecules.rejected) > REPORTED_ROWS:
@@ -120,7 +135,7 @@ def _start(store: SampleStore, run_id: str, name: str, config: Mapping[str, Any]
     return run_id
 
 
-def _judge(
+def _quality(
     model: GenerativeModel, vocabulary: Vocabulary, known: set[str], draws: int, seed: int
 ) -> dict[str, float | None]:
     policy = Policy(model, vocabulary, fingerprint(model, vocabulary))
@@ -128,17 +143,15 @@ def _judge(
     return draw_quality(drawn.raw, known)
 
 
-def _register(
+def _commit(
     store: SampleStore,
-    model: GenerativeModel,
-    vocabulary: Vocabulary,
+    version: PolicyVersion,
+    parent: Policy | None,
     run_id: str,
     figures: Mapping[str, float | None],
-) -> str:
-    sha256 = store.policies.add(policy_files(model, vocabulary))
+) -> None:
+    versions = [version] if parent is None else [PolicyVersion(parent.sha256, parent.kind, weights_kept=True), version]
     metrics = [(0, Metric(name, value)) for name, value in figures.items()]
-    version = PolicyVersion(sha256, model.kind, run_id=run_id, iteration=0, weights_kept=True)
     store.commit(
-        Commit(policies=[version], consumed_by=run_id, run_metrics=metrics, message=f"prior of pretraining {run_id}")
+        Commit(policies=versions, consumed_by=run_id, run_metrics=metrics, message=f"prior of pretraining {run_id}")
     )
-    return sha256

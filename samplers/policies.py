@@ -128,5 +128,10 @@ def register_policy(policy_folder: Path, store: SampleStore) -> str:
     return store.policies.add({name: (policy_folder / name).read_bytes() for name in (WEIGHTS, CONFIG, VOCABULARY)})
 
 
+def open_policy(name: str, store: SampleStore) -> Policy:
+    """Loads a policy by bundled name, folder or sha256, and keeps its files in the store from now on."""
+    return load_policy(store.policies.folder(register_policy(find_policy(name, store.policies), store)))
+
+
 def _bundled_folder() -> Path:
     return Path(bundled.__file__).parent

@@ -26,6 +26,9 @@ from scoring.molecules import standardise_many
 from training.batches import bucketed_batches
 from training.checkpoint import load_checkpoint, save_checkpoint
 
+PRECISIONS = ("float32", "bfloat16")
+"""What the matrix products of a training may be taken in. bfloat16 is slower where the processor lacks it."""
+
 
 @dataclass(frozen=True)
 class PretrainSettings:
@@ -43,6 +46,7 @@ class PretrainSettings:
         validate_every: steps between validations; 0 = each epoch.
         checkpoint_seconds: the least time between two checkpoints.
         seed: of the split, the order and the initial weights.
+        precision: of the matrix products in training, one of ``PRECISIONS``; weights, gates and losses are float32.
     """
 
     epochs: int = 10
@@ -56,6 +60,11 @@ class PretrainSettings:
     validate_every: int = 0
     checkpoint_seconds: float = 120.0
     seed: int = 0
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"expected precision to be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,7 @@ def pretrain(
         with torch.random.fork_rng(devices=[]):
             # Dropout draws from the global generator: seeded by the step, a resumed training drops the same units.
             torch.manual_seed(derive_seed(settings.seed, "dropout", step))
-            loss = _train_step(model, module, optimizer, corpus.batch(corpus.training[rows]), settings.gradient_norm)
+            loss = _train_step(model, optimizer, corpus.batch(corpus.training[rows]), settings)
         position.step = step + 1
         validation = None
         if position.step % (settings.validate_every or per_epoch) == 0:
@@ -175,20 +184,17 @@ def _batches(
 
 
 def _train_step(
-    model: GenerativeModel,
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batch: tuple[Tensor, Tensor],
-    gradient_norm: float,
+    model: GenerativeModel, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, Tensor], settings: PretrainSettings
 ) -> float:
     """One gradient step on a batch; the mean negative log-likelihood per molecule before it, in nats."""
-    module.train()
+    module = model.as_module().train()
     tokens, lengths = batch
-    log_probs = model.log_probs(tokens, lengths)
+    with torch.autocast(tokens.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        log_probs = model.log_probs(tokens, lengths)
     optimizer.zero_grad(set_to_none=True)
     # The mean over tokens, so that a batch of long molecules weighs no more than one of short ones.
     (-log_probs.sum() / lengths.sum()).backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(module.parameters(), gradient_norm)
+    nn.utils.clip_grad_norm_(module.parameters(), settings.gradient_norm)
     optimizer.step()
     return -float(log_probs.sum(1).mean().detach())
 

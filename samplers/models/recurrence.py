@@ -1,7 +1,8 @@
 """The recurrent part of a GRU layer over whole sequences, with its gradient written out.
 
 torch's own backward pass multiplies out the weight gradient at every step. Here each step of the backward pass does
-only what the step before it needs, and the weight gradient is one matrix product over all steps at the end.
+only what the step before it needs, and the weight gradient is one matrix product over all steps at the end. Under
+``torch.autocast`` the matrix products are taken in its precision; states and gates stay in float32.
 ``benchmarks/bench_training_step.py`` measures what that gains beside ``torch.nn.GRU``.
 """
 
@@ -25,34 +26,41 @@ def gated_recurrence(gates: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         bias: [3H].
 
     Returns:
-        The states [L, n, H] after each step.
+        The states [L, n, H] after each step, in the precision of ``weight``.
     """
-    states: Tensor = _GatedRecurrence.apply(gates, weight, bias)  # type: ignore[no-untyped-call]
+    device = gates.device.type
+    products = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+    states: Tensor = _GatedRecurrence.apply(gates.to(weight.dtype), weight, bias, products)  # type: ignore[no-untyped-call]
     return states
 
 
 class _GatedRecurrence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor, products: torch.dtype) -> Tensor:
         steps, n, width = gates.shape
         hidden = width // 3
         states = gates.new_zeros(steps + 1, n, hidden)
+        # What the products read: the states themselves, or a copy in the precision of the products.
+        operands = states if products == states.dtype else states.to(products)
         reset_update = gates.new_empty(steps, n, 2 * hidden)
         candidate = gates.new_empty(steps, n, hidden)
-        from_state = gates.new_empty(steps, n, width)
-        to_gates = weight.T
+        from_state = gates.new_empty(steps, n, width, dtype=products)
+        to_gates, offset = weight.to(products).T, bias.to(products)
         for t in range(steps):
-            product = torch.addmm(bias, states[t], to_gates, out=from_state[t])
+            product = torch.addmm(offset, operands[t], to_gates, out=from_state[t])
             r_z = torch.add(gates[t, :, : 2 * hidden], product[:, : 2 * hidden], out=reset_update[t]).sigmoid_()
             reset, update = r_z[:, :hidden], r_z[:, hidden:]
-            n_t = torch.addcmul(gates[t, :, 2 * hidden :], reset, product[:, 2 * hidden :], out=candidate[t]).tanh_()
+            candidate_product = product[:, 2 * hidden :].to(gates.dtype)
+            n_t = torch.addcmul(gates[t, :, 2 * hidden :], reset, candidate_product, out=candidate[t]).tanh_()
             torch.lerp(n_t, states[t], update, out=states[t + 1])
-        ctx.save_for_backward(weight, states, reset_update, candidate, from_state[:, :, 2 * hidden :])
+            if operands is not states:
+                operands[t + 1] = states[t + 1]
+        ctx.save_for_backward(weight, states, operands, reset_update, candidate, from_state[:, :, 2 * hidden :])
         return states[1:]
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        weight, states, reset_update, candidate, candidate_from_state = ctx.saved_tensors
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        weight, states, operands, reset_update, candidate, candidate_from_state = ctx.saved_tensors
         steps, n, hidden = candidate.shape
         reset, update = reset_update[..., :hidden], reset_update[..., hidden:]
         # The local derivatives of all steps at once; the loop below only chains them.
@@ -60,22 +68,18 @@ class _GatedRecurrence(torch.autograd.Function):
         by_candidate = (1 - update) * (1 - candidate * candidate)
         by_reset = candidate_from_state * reset * (1 - reset)
         # The gates' gradient with respect to the input's part and to the state's part differ in the candidate only.
-        gates_gradient = candidate.new_empty(steps, n, 3 * hidden)
-        reset_candidate = torch.empty_like(candidate)
-        reset_update_weight, candidate_weight = weight[: 2 * hidden], weight[2 * hidden :]
+        by_input = candidate.new_empty(steps, n, 3 * hidden)
+        by_state = operands.new_empty(steps, n, 3 * hidden)
+        to_state = weight.to(operands.dtype)
         carried = torch.zeros_like(states[0])
         for t in range(steps - 1, -1, -1):
             carried = carried + upstream[0][t]
-            d_gates = gates_gradient[t]
-            d_candidate = torch.mul(carried, by_candidate[t], out=d_gates[:, 2 * hidden :])
-            torch.mul(d_candidate, by_reset[t], out=d_gates[:, :hidden])
-            torch.mul(carried, by_update[t], out=d_gates[:, hidden : 2 * hidden])
-            d_from_state = torch.mul(d_candidate, reset[t], out=reset_candidate[t])
-            carried = carried.mul_(update[t]).addmm_(d_gates[:, : 2 * hidden], reset_update_weight)
-            carried.addmm_(d_from_state, candidate_weight)
-        before = states[:-1].view(-1, hidden)
-        reset_update_gradient = gates_gradient.view(-1, 3 * hidden)[:, : 2 * hidden]
-        candidate_gradient = reset_candidate.view(-1, hidden)
-        weight_gradient = torch.cat([reset_update_gradient.T @ before, candidate_gradient.T @ before])
-        bias_gradient = torch.cat([reset_update_gradient.sum(0), candidate_gradient.sum(0)])
-        return gates_gradient, weight_gradient, bias_gradient
+            from_candidate = torch.mul(carried, by_candidate[t], out=by_input[t, :, 2 * hidden :])
+            torch.mul(from_candidate, by_reset[t], out=by_input[t, :, :hidden])
+            torch.mul(carried, by_update[t], out=by_input[t, :, hidden : 2 * hidden])
+            by_state[t, :, : 2 * hidden] = by_input[t, :, : 2 * hidden]
+            by_state[t, :, 2 * hidden :] = from_candidate * reset[t]
+            carried = carried.mul_(update[t]).add_(by_state[t] @ to_state)
+        rows = by_state.view(-1, 3 * hidden)
+        weight_gradient = (rows.T @ operands[:-1].view(-1, hidden)).to(weight.dtype)
+        return by_input, weight_gradient, rows.sum(0, dtype=weight.dtype), None

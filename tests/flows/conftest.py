@@ -1,4 +1,7 @@
-from collections.abc import Iterator
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,6 +54,23 @@ def prefect_server() -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(scope="session")
+def molbuffer() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Runs the command as a process, with what is given by name in its environment."""
+
+    def run(*arguments: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+        program = Path(sys.executable).parent / "molbuffer"
+        return subprocess.run(
+            [str(program), *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment},
+            timeout=240,
+        )
+
+    return run
 
 
 @pytest.fixture

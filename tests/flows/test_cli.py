@@ -1,9 +1,8 @@
 """The command as a whole: documented, quick to answer, and without tracebacks for what a user can put right."""
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from training.pretrain import PretrainSettings
 
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
 BIN = Path(sys.executable).parent / "molbuffer"
 HEAVY = ("torch", "prefect", "rdkit", "polars", "duckdb", "pydantic")
 
@@ -28,12 +28,6 @@ def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tu
 
 
 COMMANDS = dict(commands())
-
-
-def run(*arguments: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [str(BIN), *map(str, arguments)], capture_output=True, text=True, env={**os.environ, **environment}, timeout=120
-    )
 
 
 def test_the_commands_are_those_that_are_documented() -> None:
@@ -57,7 +51,7 @@ def test_the_defaults_of_pretrain_are_those_of_the_training() -> None:
     defaults = {param.name: param.default for param in COMMANDS["pretrain",].params}
     settings = PretrainSettings()
     shared = set(defaults) & set(PretrainSettings.__dataclass_fields__)
-    assert len(shared) == 7
+    assert len(shared) == 8
     assert {name: defaults[name] for name in shared} == {name: getattr(settings, name) for name in shared}
 
 
@@ -67,17 +61,17 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_errors_are_messages_and_exit_codes(tmp_path: Path) -> None:
-    missing = run("config", "check", tmp_path / "nowhere.toml")
+def test_errors_are_messages_and_exit_codes(tmp_path: Path, molbuffer: Command) -> None:
+    missing = molbuffer("config", "check", tmp_path / "nowhere.toml")
     assert (missing.returncode, missing.stdout) == (1, "")
     assert missing.stderr == f"error: {tmp_path}/nowhere.toml: 1 problem\n  cannot be read: No such file or directory\n"
-    unknown = run("frobnicate")
+    unknown = molbuffer("frobnicate")
     assert unknown.returncode == 2
     assert "Traceback" not in unknown.stderr
 
 
-def test_tracebacks_come_back_on_request(tmp_path: Path) -> None:
-    done = run("config", "check", tmp_path / "nowhere.toml", MOLBUFFER_DEBUG="1")
+def test_tracebacks_come_back_on_request(tmp_path: Path, molbuffer: Command) -> None:
+    done = molbuffer("config", "check", tmp_path / "nowhere.toml", MOLBUFFER_DEBUG="1")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
 
@@ -98,12 +92,12 @@ def test_a_module_beside_the_user_can_be_scored_with(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_server_that_is_not_there_is_one_message(tmp_path: Path) -> None:
+def test_a_server_that_is_not_there_is_one_message(tmp_path: Path, molbuffer: Command) -> None:
     (tmp_path / "c.toml").write_text(
         '[[objective.components]]\nkind = "qed"\n[[samplers]]\nkind = "model"\nname = "live"\nbuffer_size = 1\n'
     )
     address = "http://127.0.0.1:9/api"
-    done = run("build", tmp_path / "c.toml", "--store", tmp_path / "lab", PREFECT_API_URL=address)
+    done = molbuffer("build", tmp_path / "c.toml", "--store", tmp_path / "lab", PREFECT_API_URL=address)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("error: ")

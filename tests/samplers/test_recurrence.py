@@ -56,3 +56,20 @@ def test_one_step_by_hand() -> None:
     # r = 0.5, z = σ(1), n = tanh(0.5 + 0.5 · 2); from state 0 the new state is (1 − z) n
     expected = (1 - torch.sigmoid(torch.tensor(1.0))) * torch.tanh(torch.tensor(1.5))
     assert_close(gated_recurrence(gates, weight, bias), expected.reshape(1, 1, 1))
+
+
+def test_autocast_takes_the_products_in_half_precision_only() -> None:
+    gru, inputs = arguments(torch.float32)
+    leaves = [inputs, *gru.parameters()]
+    upstream = torch.randn(STEPS, ROWS, HIDDEN)
+    expected = ours(gru, inputs)
+    expected_gradients = torch.autograd.grad(expected, leaves, upstream)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ours(gru, inputs)
+    assert found.dtype == torch.float32
+    assert not torch.equal(found, expected)
+    # bfloat16 has 8 bits of precision: 2 ** -8 for a product, and some more after seven steps of them.
+    assert_close(found, expected, atol=0.03, rtol=0)
+    for got, wanted in zip(torch.autograd.grad(found, leaves, upstream), expected_gradients, strict=True):
+        assert got.dtype == wanted.dtype
+        assert torch.linalg.vector_norm(got - wanted) < 0.03 * torch.linalg.vector_norm(wanted)

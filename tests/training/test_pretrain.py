@@ -89,3 +89,16 @@ def test_the_quality_of_draws_by_hand() -> None:
 def test_the_quality_of_nothing_is_undefined() -> None:
     assert draw_quality([], set()) == {"drawn": 0, "validity": None, "uniqueness": None, "novelty": None}
     assert draw_quality(["C("], set()) == {"drawn": 1, "validity": 0.0, "uniqueness": None, "novelty": None}
+
+
+def test_half_precision_products_train_as_well(corpus: Corpus) -> None:
+    model = make_model()
+    before = held_out_loss(model, corpus, 16)
+    after = pretrain(model, corpus, replace(SETTINGS, precision="bfloat16"))
+    assert after < 0.5 * before
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ValueError, match="one of float32, bfloat16, got 'float8'"):
+        PretrainSettings(precision="float8")

@@ -1,0 +1,68 @@
+"""``molbuffer pretrain`` as a user runs it: a process, a file of molecules, a store."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+MOLECULES = Path(__file__).parents[1] / "data" / "molecules.smi"
+QUICK = ("--epochs", "2", "--decay-epochs", "1", "--batch-size", "16", "--draws", "50", "--json")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pretrain") / "lab"
+
+
+@pytest.fixture(scope="module")
+def prior(store: Path, molbuffer: Command) -> dict[str, Any]:
+    sizes = ("--layers", "1", "--hidden-size", "24", "--embedding-size", "8")
+    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, *sizes)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_a_prior_is_trained_judged_and_registered(prior: dict[str, Any], store: Path, molbuffer: Command) -> None:
+    assert prior["held_out_nll"] > 0
+    assert 0 <= prior["validity"] <= 1
+    drawn = molbuffer("sample", prior["policy"], "-n", "5", "--store", store)
+    assert len(drawn.stdout.splitlines()) == 5
+    sql = "SELECT kind, parent_sha256, weights_kept FROM policies"
+    assert json.loads(molbuffer("query", "--store", store, sql, "--format", "json").stdout) == [
+        {"kind": "gru", "parent_sha256": None, "weights_kept": True}
+    ]
+
+
+def test_a_training_goes_on_from_a_policy_with_its_vocabulary(
+    prior: dict[str, Any], store: Path, tmp_path: Path, molbuffer: Command
+) -> None:
+    more = tmp_path / "more.smi"
+    more.write_text(MOLECULES.read_text() + "C[Se]C\n")
+    done = molbuffer("pretrain", more, "--store", store, *QUICK, "--policy", prior["policy"], "--precision", "bfloat16")
+    assert done.returncode == 0, done.stderr
+    tuned = json.loads(done.stdout)
+    assert "line 63: 'C[Se]C': the token '[Se]' of 'C[Se]C' is not in the vocabulary" in done.stderr
+    assert tuned["rejected"] == prior["rejected"] + 1
+    assert tuned["held_out_nll"] < prior["held_out_nll"]
+    sql = "SELECT parent_sha256 FROM policies WHERE sha256 = '{}'".format(tuned["policy"])
+    rows = json.loads(molbuffer("query", "--store", store, sql, "--format", "json").stdout)
+    assert rows == [{"parent_sha256": prior["policy"]}]
+
+
+def test_the_sizes_of_a_policy_are_its_own(tmp_path: Path, molbuffer: Command) -> None:
+    done = molbuffer("pretrain", MOLECULES, "--store", tmp_path / "s", "--policy", "zinc-gru", "--layers", "3")
+    assert done.returncode == 1
+    assert "keeps its layers" in done.stderr
+
+
+def test_a_file_without_molecules_makes_no_store(tmp_path: Path, molbuffer: Command) -> None:
+    empty = tmp_path / "empty.smi"
+    empty.write_text("")
+    done = molbuffer("pretrain", empty, "--store", tmp_path / "s")
+    assert done.returncode == 1
+    assert str(empty) in done.stderr
+    assert not (tmp_path / "s").exists()
