@@ -60,7 +60,7 @@ def main() -> None:
     for half in (False, True):
         times = dict.fromkeys(models, float("inf"))
         for name, model in [*models.items()] * 2:
-            taken = seconds(lambda model=model: training_step(model, tokens, lengths, half), chosen.steps)
+            taken = seconds(lambda model=model, half=half: training_step(model, tokens, lengths, half), chosen.steps)
             times[name] = min(taken, times[name])
         ours, theirs = times["ours"] * 1000, times["theirs"] * 1000
         precision = "bfloat16" if half else "float32"
