@@ -9,7 +9,7 @@ import pyarrow as pa
 from storage.arrays import SegmentRows, read_segment
 from storage.catalog import Catalog
 from storage.commits import RECEIPT_COLUMNS, receipt_of
-from storage.errors import UnknownBuildError
+from storage.errors import ArraysError, UnknownBuildError
 from storage.layout import Layout
 from storage.records import Build, Event, Metric, Reward, RowId, Samples, ScoreStatus, StoredBuild
 
@@ -17,6 +17,11 @@ _REWARDS = """SELECT "row", objective_sha256,
         arg_max({'value': value, 'status': status}, (status = 'ok', created)) AS last
     FROM {rewards} WHERE build_id = ? AND objective_sha256 = ? AND status <> 'pending'
     GROUP BY ALL ORDER BY "row" """
+_BUILD = """SELECT builds.* REPLACE (coalesce(moved.segment, builds.segment) AS segment,
+        coalesce(moved.segment_offset, builds.segment_offset) AS segment_offset), bad.reason AS quarantined
+    FROM {builds} AS builds LEFT JOIN {current_placements} AS moved USING (build_id)
+    LEFT JOIN {quarantine} AS bad ON bad.segment = coalesce(moved.segment, builds.segment)
+    WHERE build_id = ?"""
 _NOT_COLUMNS = ("samples", "rewards", "scores", "metrics")
 
 
@@ -25,7 +30,12 @@ def read_build(catalog: Catalog, layout: Layout, build_id: str) -> StoredBuild:
     receipts = catalog.read(f"{RECEIPT_COLUMNS} WHERE build_id = ?", parameters=[build_id]).to_pylist()
     if not receipts:
         raise UnknownBuildError(f"{build_id!r} is no build in {layout.root}; it was never committed")
-    row = catalog.read("SELECT * FROM {builds} WHERE build_id = ?", parameters=[build_id]).to_pylist()[0]
+    row = catalog.read(_BUILD, parameters=[build_id]).to_pylist()[0]
+    if row["quarantined"] is not None:
+        raise ArraysError(
+            f"the arrays of build {build_id} are in segment {row['segment']}, which was quarantined: "
+            f"{row['quarantined']}"
+        )
     samples = catalog.read('SELECT * FROM {samples} WHERE build_id = ? ORDER BY "row"', parameters=[build_id])
     arrays = read_segment(layout.arrays / row["segment"], row["segment_offset"], row["drawn"])
     fields = {name: row[name] for name in Build.__dataclass_fields__ if name not in _NOT_COLUMNS}

@@ -2,7 +2,9 @@
 
 Every table but ``commit_fence`` is append-only: an UPDATE would conflict with any concurrent INSERT on the table. What
 changes is a row more: a run's status is its newest row in ``run_events``, a molecule scored again has a second row in
-``scores``, and a row rewarded under another objective has a second row in ``rewards``. Timestamps are UTC.
+``scores``, and a row rewarded under another objective has a second row in ``rewards``. A build whose arrays were
+written again has a row in ``placements``, of which the highest generation counts; before the first, its arrays are
+where ``builds`` says. Builds with arrays in a segment of ``quarantine`` are left out of training. Timestamps are UTC.
 
 SQL in this package names tables and views as ``{samples}``; ``bind`` puts in what the name stands for where the SQL
 runs: a table of the catalog, a table as of a version, or a view over Parquet files.
@@ -40,6 +42,11 @@ _FIRST_TABLES: Mapping[str, str] = {
         weights_kept BOOLEAN, created TIMESTAMP""",
     "consumed": 'run_id VARCHAR, build_id VARCHAR, "row" INTEGER, iteration BIGINT, created TIMESTAMP',
     "checkpoints": "run_id VARCHAR, iteration BIGINT, folder VARCHAR, snapshot BIGINT, created TIMESTAMP",
+    "placements": """build_id VARCHAR, generation INTEGER, segment VARCHAR, segment_offset BIGINT,
+        created TIMESTAMP""",
+    "quarantine": "segment VARCHAR, reason VARCHAR, created TIMESTAMP",
+    "archives": """archive_id VARCHAR, snapshot BIGINT, run_id VARCHAR, predicate VARCHAR, "rows" BIGINT,
+        created TIMESTAMP""",
 }
 
 
@@ -104,6 +111,9 @@ VIEWS: Mapping[str, str] = {
             (CASE status WHEN 'ok' THEN 2 WHEN 'failed' THEN 1 ELSE 0 END, created)))
         FROM {scores}
         GROUP BY smiles, component, version""",
+    "current_placements": """
+        SELECT build_id, unnest(arg_max({'segment': segment, 'segment_offset': segment_offset}, generation))
+        FROM {placements} GROUP BY build_id""",
     "lineage": """
         WITH RECURSIVE
         versions AS (
