@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli_errors import UsageError
 from flows.cli_options import FormatOption, JsonOption, OutOption, SnapshotOption, StoreOption, chosen_format
-from flows.cli_output import Format, write_frame
+from flows.cli_output import Format, write_frame, write_text
 
 if TYPE_CHECKING:
     import polars
@@ -26,14 +27,24 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def query(
-    sql: Annotated[str, typer.Argument(metavar="SQL", help='One SELECT statement; "-" reads it from standard input.')],
     store: StoreOption,
+    sql: Annotated[
+        str | None, typer.Argument(metavar="SQL", help='One SELECT statement; "-" reads it from standard input.')
+    ] = None,
     form: FormatOption = None,
     out: OutOption = None,
     snapshot: SnapshotOption = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Stop the query after this time.")] = 300.0,
+    attach: Annotated[
+        bool, typer.Option("--attach", help="Print the statements that attach the store in a DuckDB shell of yours.")
+    ] = False,
 ) -> None:
     """Ask the history of samples in SQL. Tables to start with: sample_history, top_molecules, runs, metrics."""
+    if attach != (sql is None):
+        raise UsageError("expected either SQL or --attach")
+    if sql is None:
+        write_text(_attach_sql(store), out)
+        return
     written = chosen_format(form, out)
     text = sys.stdin.read() if sql == "-" else sql
     write_frame(_rows(store, text, snapshot, timeout), written, out)
@@ -99,6 +110,13 @@ FROM lineage AS l LEFT JOIN runs AS r ON r.run_id = l.run_id
 WHERE l.weights_kept OR {all}
 ORDER BY l.created DESC, l.sha256
 """
+
+
+def _attach_sql(store: Path) -> str:
+    from storage import SampleStore
+
+    with SampleStore.open(store, read_only=True) as opened:
+        return opened.attach_sql()
 
 
 def _rows(store: Path, sql: str, snapshot: int | None = None, timeout_seconds: float = 300.0) -> polars.DataFrame:

@@ -272,7 +272,8 @@ class Catalog:
             finally:
                 self._processes.release()
 
-    def _attach(self) -> None:
+    def attach_sql(self, alias: str, *, read_only: bool) -> str:
+        """The statement that attaches the catalog under a name, for this process or any other DuckDB."""
         options = [
             f"DATA_PATH {quote(str(self._place.tables) + os.sep)}",
             # A moved folder's catalog names the place where it was made.
@@ -282,11 +283,13 @@ class Catalog:
             "DATA_INLINING_ROW_LIMIT 0",
         ]
         # Setting the journal mode writes, which a reader on a read-only disk cannot.
-        options.append("READ_ONLY" if self.read_only else "META_JOURNAL_MODE 'WAL'")
-        address = quote(f"ducklake:sqlite:{self._place.database}")
+        options.append("READ_ONLY" if read_only else "META_JOURNAL_MODE 'WAL'")
+        return f"ATTACH {quote(f'ducklake:sqlite:{self._place.database}')} AS {alias} ({', '.join(options)})"
+
+    def _attach(self) -> None:
         with closing(engine(self._process_id).cursor()) as cursor:
             try:
-                cursor.execute(f"ATTACH {address} AS {self._alias} ({', '.join(options)})")
+                cursor.execute(self.attach_sql(self._alias, read_only=self.read_only))
             except duckdb.Error as error:
                 raise StoreError(f"the catalog {self._place.database} cannot be attached: {error}") from error
 

@@ -343,6 +343,15 @@ class SampleStore:
         limits = queries.Limits(timeout_seconds, memory_limit)
         return queries.run_query(self._catalog, sql, self.snapshot() if snapshot is None else snapshot, limits)
 
+    def attach_sql(self) -> str:
+        """Statements with which any DuckDB of this release attaches the store for reading, as ``molbuffer``.
+
+        However long it stays attached, writers are not held up. Unlike ``query``, it does not protect the store from
+        what is typed there: DuckLake's maintenance functions delete files through a read-only attachment, too.
+        """
+        attach = self._catalog.attach_sql("molbuffer", read_only=True)
+        return f"INSTALL ducklake; INSTALL sqlite; LOAD ducklake; LOAD sqlite;\n{attach};\nUSE molbuffer;"
+
     def matching_rows(self, where: str, snapshot: int | None = None) -> pa.Table:
         """The rows (build_id, row) of ``sample_history`` for which a user's predicate is true, in row order.
 

@@ -181,3 +181,17 @@ def test_a_run_that_the_store_does_not_know_cannot_be_gone_on_with(store: Path, 
     for command in ("run", "offline"):
         said = error(command, file, "--store", store, "--resume", "777")
         assert said.startswith("error: '777' must start the id of exactly one run")
+
+
+def test_the_attach_statement_names_the_catalog(store: Path) -> None:
+    done = CliRunner().invoke(app, ["query", "--store", str(store), "--attach"])
+    assert done.exit_code == 0
+    assert f"ATTACH 'ducklake:sqlite:{store}/catalog.sqlite' AS molbuffer" in done.stdout
+    assert "READ_ONLY" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["SELECT 1", "--attach"]])
+def test_either_sql_or_the_attach_statement_is_asked_for(store: Path, arguments: list[str]) -> None:
+    done = CliRunner().invoke(app, ["query", "--store", str(store), *arguments])
+    assert done.exit_code != 0
+    assert "expected either SQL or --attach" in done.stderr

@@ -25,9 +25,10 @@ def stored_builds(store: SampleStore) -> dict[str, int]:
     return dict(rows)
 
 
-def test_killed_between_arrays_and_commit_leaves_nothing_visible(started, make, writer):
+@pytest.mark.parametrize("stop", ["arrays written", "rows inserted", "before sync", "before COMMIT"])
+def test_killed_before_the_commit_nothing_is_visible(started, make, writer, stop):
     before = started.snapshot()
-    process = writer("die", started.path, 5)
+    process = writer("die", started.path, stop, 5)
     output, errors = process.communicate(timeout=60)
     assert (output, process.returncode) == ("dying\n", -signal.SIGKILL), errors
 
@@ -38,6 +39,17 @@ def test_killed_between_arrays_and_commit_leaves_nothing_visible(started, make, 
     receipt = started.commit(Commit([make.make_build(5)])).builds[0]
     assert not receipt.repeated
     assert stored_builds(started) == {receipt.build_id: 6}
+
+
+def test_killed_between_commit_and_acknowledgement_the_retry_is_told_that_it_is_there(started, make, writer):
+    process = writer("die", started.path, "before acknowledgement", 5)
+    output, errors = process.communicate(timeout=60)
+    assert (output, process.returncode) == ("dying\n", -signal.SIGKILL), errors
+
+    receipt = started.commit(Commit([make.make_build(5)])).builds[0]
+    assert receipt.repeated
+    assert stored_builds(started) == {receipt.build_id: 6}
+    assert started.build(receipt.build_id).samples.raw == make.make_build(5).samples.raw
 
 
 def test_killed_anywhere_keeps_every_acknowledged_build(tmp_path, writer):

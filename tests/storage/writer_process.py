@@ -7,10 +7,12 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+import storage.commits
 from storage import SampleStore
 from storage.durability import sync_paths
 from storage.records import Build, Commit, Event, Metric, Reward, Run, RunKind, Samples, Score
@@ -84,20 +86,53 @@ def claim(store: SampleStore, owner: str) -> None:
     print(*sorted(granted), flush=True)
 
 
-def _die_at_parquet(paths: Iterable[Path]) -> None:
-    """Syncs as ever, until a transaction has written its Parquet files: then the process is killed before COMMIT."""
+def _die() -> None:
+    print("dying", flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _die_after(module: object, name: str) -> None:
+    """Makes a function end the process as soon as it has done its work."""
+    original = getattr(module, name)
+
+    def last_act(*arguments, **named):
+        original(*arguments, **named)
+        _die()
+
+    setattr(module, name, last_act)
+
+
+def _die_at_parquet(paths: Iterable[Path], *, synced: bool) -> None:
     listed = list(paths)
+    parquet = any("samples" in path.parts and path.suffix == ".parquet" for path in listed)
+    if parquet and not synced:
+        _die()
     sync_paths(listed)
-    if any("samples" in path.parts and path.suffix == ".parquet" for path in listed):
-        print("dying", flush=True)
-        os.kill(os.getpid(), signal.SIGKILL)
+    if parquet:
+        _die()
+
+
+STOPS = {
+    "arrays written": lambda: _die_after(storage.commits, "write_segment"),
+    "rows inserted": lambda: _die_after(storage.commits, "_insert_builds"),
+    "before sync": lambda: partial(_die_at_parquet, synced=False),
+    "before COMMIT": lambda: partial(_die_at_parquet, synced=True),
+    "before acknowledgement": lambda: _die_after(storage.commits, "CommitReceipt"),
+}
+"""The steps of the commit protocol after which a process can be made to die."""
+
+
+def die(path: str, stop: str, iteration: str) -> None:
+    """Commits a build, and dies at a step of the protocol."""
+    sync = STOPS[stop]() or sync_paths
+    with SampleStore.open(path, sync=sync) as store:
+        store.commit(Commit([make_build(int(iteration))]))
 
 
 def main() -> None:
     role, path, *arguments = sys.argv[1:]
     if role == "die":
-        with SampleStore.open(path, sync=_die_at_parquet) as store:
-            store.commit(Commit([make_build(int(arguments[0]))]))
+        die(path, *arguments)
         return
     with SampleStore.open_or_create(path) as store:
         store.start_run(make_run())
