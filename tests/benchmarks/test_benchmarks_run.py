@@ -15,6 +15,7 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
         ("bench_sampling.py", ["--rows", "128", "--rounds", "1"], "ratio"),
         ("bench_training_step.py", ["--steps", "1"], "torch.nn.GRU"),
         ("bench_prefect.py", ["--tasks", "2"], "a flow run"),
+        ("bench_writers.py", ["--writers", "2", "--commits", "2", "--rows", "10"], "2 writers: 4 commits"),
     ],
 )
 def test_a_benchmark_runs(script: str, arguments: list[str], told: str) -> None:

@@ -1,0 +1,100 @@
+"""Many processes that commit to one store at once: no error may reach a caller, and how long does one wait?
+
+    python benchmarks/bench_writers.py [--writers 8] [--commits 50] [--rows 1000] [--folder DIR]
+
+Each process commits its builds one after another, every file synced to the disk. Beside the time of all commits stands
+that of a single process that commits as many alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from bench_ingest import RUN_ID, make_build
+
+from storage import SampleStore
+from storage.records import Commit, Run, RunKind
+
+
+def write(path: Path, number: int, commits: int, rows: int) -> None:
+    """What one process does: it prints the seconds each commit took."""
+    rng = np.random.default_rng(number)
+    builds = [make_build(number * commits + i, rows, rng, scored=False) for i in range(commits)]
+    seconds = []
+    with SampleStore.open(path) as store:
+        # All start at once, when the last of them is ready.
+        print("ready", flush=True)
+        sys.stdin.readline()
+        for build in builds:
+            started = time.perf_counter()
+            store.commit(Commit([build]))
+            seconds.append(time.perf_counter() - started)
+    print(json.dumps(seconds))
+
+
+def run_writers(path: Path, writers: int, commits: int, rows: int) -> tuple[list[float], float]:
+    """The seconds of every commit of all processes, and of all together.
+
+    Raises:
+        RuntimeError: a process ended with an error.
+    """
+    command = [sys.executable, __file__, "--commits", str(commits), "--rows", str(rows), "--worker"]
+    processes = [
+        subprocess.Popen([*command, f"{number}:{path}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for number in range(writers)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    started = time.perf_counter()
+    for process in processes:
+        assert process.stdin is not None
+        print("go", file=process.stdin, flush=True)
+    said = [process.communicate()[0] for process in processes]
+    seconds = time.perf_counter() - started
+    if failed := [process.returncode for process in processes if process.returncode]:
+        raise RuntimeError(f"{len(failed)} of {writers} writers failed; their errors are above")
+    return [value for lines in said for value in json.loads(lines.splitlines()[-1])], seconds
+
+
+def report(name: str, commits: list[float], seconds: float, rows: int) -> None:
+    median, worst = statistics.median(commits) * 1000, max(commits) * 1000
+    rate = len(commits) * rows / seconds
+    print(f"{name}: {len(commits)} commits of {rows} rows in {seconds:.1f} s, {rate:,.0f} rows/s; ", end="")
+    print(f"a commit takes {median:.0f} ms (median), {worst:.0f} ms (worst)")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--writers", type=int, default=8)
+    arguments.add_argument("--commits", type=int, default=50, help="of each writer")
+    arguments.add_argument("--rows", type=int, default=1_000, help="of each commit")
+    arguments.add_argument("--folder", type=Path, help="where the stores are made; default: a temporary folder")
+    arguments.add_argument("--worker", help=argparse.SUPPRESS)
+    chosen = arguments.parse_args()
+    if chosen.worker:
+        number, _, path = chosen.worker.partition(":")
+        write(Path(path), int(number), chosen.commits, chosen.rows)
+        return
+    for writers in (1, chosen.writers):
+        with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
+            path = Path(folder) / "store"
+            with SampleStore.create(path) as store:
+                store.start_run(Run(RUN_ID, "bench", RunKind.BUILD, "{}", 7))
+            commits, seconds = run_writers(path, writers, chosen.commits, chosen.rows)
+            with SampleStore.open(path, read_only=True) as store:
+                stored = len(store.receipts(RUN_ID))
+        assert stored == len(commits), f"{stored} builds are stored, {len(commits)} were acknowledged"
+        report(f"{writers} writer{'s' if writers > 1 else ''}", commits, seconds, chosen.rows)
+
+
+if __name__ == "__main__":
+    main()
