@@ -59,7 +59,8 @@ def pretrain_prior(
         store: the folder of the store; made when it does not exist.
         policy: a bundled policy, a folder, or a sha256 in the store, whose weights, sizes and vocabulary the training
             goes on from; by default it begins with random weights.
-        sizes: of a new model, as of ``GRUArchitecture``. settings: of the training, as of ``PretrainSettings``.
+        sizes: of the model, as of ``GRUArchitecture``; only ``dropout`` may differ from a policy's.
+        settings: of the training, as of ``PretrainSettings``.
         draws: molecules drawn at the end to judge the prior.
         run_id: a training to go on with; by default a new one, which a retry of this flow run resumes.
 
@@ -74,7 +75,7 @@ def pretrain_prior(
         molecules = _clean(rows, smiles_file, parent.vocabulary if parent is not None else None)
         vocabulary = parent.vocabulary if parent is not None else Vocabulary.from_smiles(molecules.smiles)
         corpus = Corpus.split(molecules.smiles, vocabulary, chosen.held_out, chosen.seed)
-        model = parent.model if parent is not None else _new_model(corpus, vocabulary, sizes or {}, chosen.seed)
+        model = _model(parent, corpus, vocabulary, sizes or {}, chosen.seed)
         parent_sha256 = parent.sha256 if parent is not None else None
         config = {
             "smiles_file": smiles_file,
@@ -100,10 +101,17 @@ def pretrain_prior(
     return {"policy": sha256, "run_id": run, **figures}
 
 
-def _new_model(corpus: Corpus, vocabulary: Vocabulary, sizes: Mapping[str, Any], seed: int) -> GenerativeModel:
-    longest = int(corpus.lengths.max()) + LONGEST_MARGIN
+def _model(
+    parent: Policy | None, corpus: Corpus, vocabulary: Vocabulary, sizes: Mapping[str, Any], seed: int
+) -> GenerativeModel:
+    """A model with random weights, or with those of ``parent``."""
     torch.manual_seed(derive_seed(seed, "weights"))
-    return GRULanguageModel(GRUArchitecture(**{"vocabulary_size": len(vocabulary), "max_length": longest, **sizes}))
+    longest = int(corpus.lengths.max()) + LONGEST_MARGIN
+    defaults = {"max_length": longest} if parent is None else dict(parent.model.architecture())
+    model = GRULanguageModel(GRUArchitecture(**{**defaults, "vocabulary_size": len(vocabulary), **sizes}))
+    if parent is not None:
+        model.load_state_dict(parent.model.as_module().state_dict())
+    return model
 
 
 def _clean(rows: Sequence[FileRow], path: str, vocabulary: Vocabulary | None) -> CleanMolecules:

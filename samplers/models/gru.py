@@ -30,7 +30,8 @@ class GRUArchitecture:
         embedding_size: width of a token's embedding.
         hidden_size: width of each recurrent layer.
         layers: number of recurrent layers.
-        dropout: probability of dropping an output between layers during training, in [0, 1).
+        dropout: probability of dropping a layer's output on its way up during training, in [0, 1); states are passed
+            on whole (Zaremba et al. 2014, arXiv:1409.2329).
         max_length: the most tokens of a sequence, END included; sampling stops there.
     """
 
@@ -51,9 +52,7 @@ class GRULanguageModel(nn.Module):
         super().__init__()
         self.sizes = sizes
         self.embedding = nn.Embedding(sizes.vocabulary_size, sizes.embedding_size)
-        self.recurrent = nn.GRU(
-            sizes.embedding_size, sizes.hidden_size, sizes.layers, dropout=sizes.dropout, batch_first=True
-        )
+        self.recurrent = nn.GRU(sizes.embedding_size, sizes.hidden_size, sizes.layers, batch_first=True)
         self.head = nn.Linear(sizes.hidden_size, sizes.vocabulary_size)
         impossible = torch.zeros(sizes.vocabulary_size)
         impossible[[PAD, START]] = -torch.inf
@@ -76,6 +75,7 @@ class GRULanguageModel(nn.Module):
         for from_input, from_state, input_bias, state_bias in upper_layers:
             output = functional.dropout(output, self.sizes.dropout, self.training)
             output = gated_recurrence(functional.linear(output, from_input, input_bias), from_state, state_bias)
+        output = functional.dropout(output, self.sizes.dropout, self.training)
         logits: Tensor = self.head(output.transpose(0, 1)) + self.impossible
         return logits
 
