@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from flows import cli_campaign, cli_config, cli_molecules, cli_store
+from flows import cli_archive, cli_campaign, cli_config, cli_maintain, cli_molecules, cli_store, cli_verify
 from flows.cli_errors import ReportingGroup
 
 app = typer.Typer(
@@ -23,9 +23,12 @@ app = typer.Typer(
     epilog="Start with: molbuffer demo",
 )
 app.add_typer(cli_config.app, name="config")
+cli_archive.add_commands(app)
 cli_campaign.add_commands(app)
+cli_maintain.add_commands(app)
 cli_molecules.add_commands(app)
 cli_store.add_commands(app)
+cli_verify.add_commands(app)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from flows.cli_archive import DEFAULT_MAX_SIZE, MaxSizeOption, limits
 from flows.cli_errors import UsageError
 from flows.cli_options import ColumnOption, ConfigurationFile, JsonOption, SmilesFile, SnapshotOption, StoreOption
 from flows.cli_output import as_json, write_text
@@ -69,15 +70,35 @@ def offline(
     where: Annotated[
         str | None, typer.Option(metavar="SQL", help="Only rows of sample_history that fulfil this condition.")
     ] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="ARCHIVE",
+            help="Read the molecules from this archive; the run and its policy go into the store all the same.",
+        ),
+    ] = None,
+    max_size: MaxSizeOption = DEFAULT_MAX_SIZE,
     resume: ResumeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train from stored molecules alone: nothing is drawn or scored."""
+    if source is not None and snapshot is not None:
+        raise UsageError("an archive has one version: leave --snapshot out, or read from the store without --from")
     settings, run_id = _load(file), _known(store, resume)
+    archive = None if source is None else str(source.resolve())
     with prefect_ready():
         from flows.train_offline import train_offline
 
-        result = train_offline(settings.to_json(), str(store), snapshot=snapshot, where=where, run_id=run_id)
+        result = train_offline(
+            settings.to_json(),
+            str(store),
+            snapshot=snapshot,
+            where=where,
+            run_id=run_id,
+            archive=archive,
+            archive_limit_bytes=limits(max_size).bytes,
+        )
     _report(result, json)
 
 
@@ -109,6 +130,9 @@ def pretrain(
     embedding_size: Annotated[
         int | None, typer.Option(min=1, help="Width of a token's embedding. [default: 192]")
     ] = None,
+    dropout: Annotated[
+        float | None, typer.Option(min=0, max=0.99, help="Of the layers' outputs. [default: 0, or the policy's]")
+    ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Molecules drawn at the end to judge the model.")] = 10_000,
     resume: ResumeOption = None,
     json: JsonOption = False,
@@ -125,9 +149,11 @@ def pretrain(
         "precision": precision,
     }
     asked = {"layers": layers, "hidden_size": hidden_size, "embedding_size": embedding_size}
-    sizes = {name: size for name, size in asked.items() if size is not None}
+    sizes: dict[str, float] = {name: size for name, size in asked.items() if size is not None}
     if policy is not None and sizes:
         raise UsageError(f"a model that goes on from --policy keeps its {', '.join(sizes)}: leave the sizes out")
+    if dropout is not None:
+        sizes["dropout"] = dropout
     run_id = _known(store, resume)
     with prefect_ready():
         from flows.pretrain import pretrain_prior

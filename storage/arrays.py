@@ -2,7 +2,8 @@
 
 A segment is a Zarr v3 group with the rows of the blocks of one commit, one block after another:
 
-    zarr.json     attributes: format, vocabulary_sha256, rows, arrays (their names, so that a lost one is noticed)
+    zarr.json     attributes: format, segment (its own name, so that folders that were exchanged are noticed),
+                  vocabulary_sha256, rows, arrays (their names, so that a lost one is noticed)
     tokens        uint8 or uint16 [n, L], 0 after the end of a row; L is the widest block's
     lengths       int32 [n]
     log_probs     float32 [n, L], 0 after the end of a row
@@ -19,10 +20,11 @@ is written, even one of zeros only: Zarr reads an absent chunk as zeros, which w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import zarr
@@ -32,7 +34,6 @@ from zarr.storage import LocalStore
 
 from storage.durability import sync_tree
 from storage.errors import ArraysError
-from storage.records import Samples
 
 FORMAT = "molbuffer-segment-1"
 
@@ -61,7 +62,23 @@ class SegmentRows:
         return len(self.lengths)
 
 
-def write_segment(folder: Path, blocks: Sequence[Samples]) -> list[int]:
+class Block(Protocol):
+    """What is needed of the rows of a block: ``Samples`` and ``SegmentRows`` have it."""
+
+    @property
+    def tokens(self) -> NDArray[np.unsignedinteger]: ...
+    @property
+    def lengths(self) -> NDArray[np.int32]: ...
+    @property
+    def log_probs(self) -> NDArray[np.float32]: ...
+    @property
+    def latents(self) -> NDArray[np.float32] | None: ...
+    @property
+    def vocabulary_sha256(self) -> str: ...
+    def __len__(self) -> int: ...
+
+
+def write_segment(folder: Path, blocks: Sequence[Block]) -> list[int]:
     """Writes the rows of all blocks as a new segment and returns once it is on the disk.
 
     Args:
@@ -80,7 +97,8 @@ def write_segment(folder: Path, blocks: Sequence[Samples]) -> list[int]:
         raise ArraysError(f"segment {folder} exists; segments are written once, each under a new name")
     arrays = _join(blocks)
     rows = len(arrays["lengths"])
-    attributes = {"format": FORMAT, "vocabulary_sha256": vocabulary_sha256, "rows": rows, "arrays": list(arrays)}
+    attributes = {"format": FORMAT, "segment": folder.name, "vocabulary_sha256": vocabulary_sha256, "rows": rows}
+    attributes["arrays"] = list(arrays)
     group = zarr.create_group(store=LocalStore(folder), zarr_format=3, attributes=attributes)
     for name, array in arrays.items():
         _create_array(group, name, array)
@@ -104,14 +122,44 @@ def read_segment(folder: Path, offset: int = 0, n: int | None = None) -> Segment
     return SegmentRows(**arrays, latents=latents, vocabulary_sha256=header.vocabulary_sha256)
 
 
-def _one_vocabulary(folder: Path, blocks: Sequence[Samples]) -> str:
+@dataclass(frozen=True)
+class SegmentHeader:
+    """What a segment says of itself.
+
+    Attributes:
+        segment: the name under which it was written.
+        arrays: the names of its arrays.
+    """
+
+    segment: str
+    vocabulary_sha256: str
+    rows: int
+    arrays: tuple[str, ...]
+
+
+def inspect_segment(folder: Path) -> SegmentHeader:
+    """What a segment says of itself, after its arrays were found to have its rows and all their chunks.
+
+    Nothing is decoded: a chunk that is there may yet be damaged.
+
+    Raises:
+        ArraysError: the segment, an array or a chunk is missing, or their descriptions are damaged.
+    """
+    group, header = _open_segment(folder)
+    for name in header.arrays:
+        with _named_in_errors(folder, name):
+            _find_array(group, name, header.rows)
+    return header
+
+
+def _one_vocabulary(folder: Path, blocks: Sequence[Block]) -> str:
     vocabularies = sorted({block.vocabulary_sha256 for block in blocks})
     if len(vocabularies) != 1:
         raise ArraysError(f"segment {folder} needs blocks of exactly one vocabulary, got {vocabularies or 'no block'}")
     return vocabularies[0]
 
 
-def _join(blocks: Sequence[Samples]) -> dict[str, NDArray[Any]]:
+def _join(blocks: Sequence[Block]) -> dict[str, NDArray[Any]]:
     """The arrays of a segment, by name: the blocks below one another, padded to the widest."""
     sizes = [len(block) for block in blocks]
     token_type = np.result_type(np.uint8, *(block.tokens.dtype for block in blocks))
@@ -151,39 +199,50 @@ def _create_array(group: zarr.Group, name: str, data: NDArray[Any]) -> None:
     )
 
 
-@dataclass(frozen=True)
-class _Header:
-    """What a segment says of itself."""
-
-    vocabulary_sha256: str
-    rows: int
-    arrays: tuple[str, ...]
-
-
-def _open_segment(folder: Path) -> tuple[zarr.Group, _Header]:
+def _open_segment(folder: Path) -> tuple[zarr.Group, SegmentHeader]:
     try:
         group = zarr.open_group(store=LocalStore(folder, read_only=True), mode="r", zarr_format=3)
         said: dict[str, Any] = group.attrs.asdict()
         found = said["format"]
-        header = _Header(said["vocabulary_sha256"], int(said["rows"]), tuple(said["arrays"]))
+        header = SegmentHeader(
+            said["segment"], said["vocabulary_sha256"], int(said["rows"]), tuple(map(str, said["arrays"]))
+        )
+        if lost := {"tokens", "lengths", "log_probs"}.difference(header.arrays):
+            raise ValueError(f"it does not name the arrays {sorted(lost)}")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ArraysError(f"segment {folder} is missing; was it moved or deleted by hand?") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ArraysError(f"segment {folder} has a damaged zarr.json: {error!r}; restore it from a backup") from error
     if found != FORMAT:
         raise ArraysError(f"segment {folder} has format {found!r}, expected {FORMAT!r}; update molbuffer")
+    if header.segment != folder.name:
+        raise ArraysError(
+            f"segment {folder} was written as {header.segment!r}: folders were exchanged or renamed, and its rows are "
+            "not those that belong here; give each folder the name it was written under"
+        )
     return group, header
 
 
 def _read_array(group: zarr.Group, folder: Path, name: str, rows: int, selected: slice) -> NDArray[Any]:
+    with _named_in_errors(folder, name):
+        return np.asarray(_find_array(group, name, rows)[selected])
+
+
+def _find_array(group: zarr.Group, name: str, rows: int) -> zarr.Array[Any]:
+    """An array that has all its chunks; raises what ``_named_in_errors`` knows."""
+    array = group[name]
+    if not isinstance(array, zarr.Array) or array.shape[0] != rows:
+        raise ValueError(f"expected an array of {rows} rows, got {array}")
+    # Zarr reads an absent chunk as zeros.
+    if (absent := array.nchunks - array.nchunks_initialized) > 0:
+        raise ValueError(f"{absent} of {array.nchunks} chunks are missing")
+    return array
+
+
+@contextmanager
+def _named_in_errors(folder: Path, name: str) -> Iterator[None]:
     try:
-        array = group[name]
-        if not isinstance(array, zarr.Array) or array.shape[0] != rows:
-            raise ValueError(f"expected an array of {rows} rows, got {array}")
-        # Zarr reads an absent chunk as zeros.
-        if (absent := array.nchunks - array.nchunks_initialized) > 0:
-            raise ValueError(f"{absent} of {array.nchunks} chunks are missing")
-        return np.asarray(array[selected])
+        yield
     except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise ArraysError(
             f"array {name!r} of segment {folder} is missing or damaged: {error}; restore the folder from a backup"

@@ -13,26 +13,39 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
+from storage.checksums import CHECKSUMS, file_checksums
 from storage.durability import sync_paths
-from storage.engine import engine, quote
-from storage.errors import StoreBusyError, StoreError, StoreModeError, UnknownSnapshotError
+from storage.engine import engine, one_line, quote
+from storage.errors import (
+    StoreBusyError,
+    StoreError,
+    StoreModeError,
+    StorePlaceError,
+    StoreWriteError,
+    UnknownSnapshotError,
+)
 from storage.schema import VIEWS, bind
 
 Sync = Callable[[Iterable[Path]], None]
 
 _BUSY_MILLISECONDS = 60_000
 _POLL_SECONDS = 0.005
+_RETRY_SECONDS = 0.05
+_TARGET_FILE_SIZE = "512MB"  # DuckLake's own default.
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -84,6 +97,38 @@ class Transaction:
             self._files_before.setdefault(table, self._catalog.parquet_files(table))
             self.change(f"INSERT INTO {{{table}}} BY NAME SELECT * FROM incoming", incoming=rows)
 
+    def insert_select(self, table: str, select: str, **tables: pa.Table) -> int:
+        """Adds the rows of a trusted SELECT, by column name, without taking them through Python.
+
+        Args:
+            select: ``{name}`` stands for a table of this catalog; another catalog's are named by its ``table``.
+
+        Returns:
+            How many rows were added.
+        """
+        before = self._catalog.parquet_files(table)
+        sql = bind(f"INSERT INTO {{{table}}} BY NAME {select}", self._catalog.table)
+        added: int = self._catalog.run(self._cursor, sql, None, None, tables)[0][0].as_py()
+        if added:
+            self._files_before.setdefault(table, before)
+            self.changed = True
+        return added
+
+    def merge_files(self, table: str, target_bytes: int) -> int:
+        """Merges a table's first adjacent Parquet files that are smaller than ``target_bytes`` into one of about that.
+
+        What is visible at each version stays as it is: rows keep the number of the version that added them.
+
+        Returns:
+            How many files were merged; 0 when no two can be.
+        """
+        before = self._catalog.parquet_files(table)
+        merged = self._catalog.merge_adjacent(self._cursor, table, target_bytes)
+        if merged:
+            self._files_before.setdefault(table, before)
+            self.changed = True
+        return merged
+
     def new_files(self) -> list[str]:
         """The Parquet files that this transaction wrote: nobody else writes any while the lock is held."""
         found: list[str] = []
@@ -102,6 +147,7 @@ class Catalog:
 
     Args:
         place: where it is; made when it is missing and ``read_only`` is false.
+        refusal: what an attempt to write to a read-only catalog is told; by default that it is open for reading only.
         sync: makes files and directories durable; called with a transaction's Parquet files before its COMMIT.
         lock_seconds: how long a commit waits for other processes' commits.
 
@@ -110,9 +156,16 @@ class Catalog:
     """
 
     def __init__(
-        self, place: CatalogPlace, *, read_only: bool, sync: Sync = sync_paths, lock_seconds: float = 600
+        self,
+        place: CatalogPlace,
+        *,
+        read_only: bool,
+        sync: Sync = sync_paths,
+        lock_seconds: float = 600,
+        refusal: str | None = None,
     ) -> None:
         self.read_only = read_only
+        self._refusal = refusal or f"the store at {place.database.parent} is open for reading only"
         self._place = place
         self._sync = sync
         self._process_id = os.getpid()
@@ -205,6 +258,52 @@ class Catalog:
         with closing(self.cursor()) as own:
             return self.newest(own)
 
+    def metadata(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of DuckLake's own tables, which trusted SQL names as ``METADATA.ducklake_snapshot``.
+
+        Raises:
+            StoreError: DuckDB refused the statement, or the catalog is damaged.
+        """
+        with closing(self.cursor()) as cursor:
+            try:
+                return cursor.execute(sql.replace("METADATA", self._metadata_name), parameters).fetchall()
+            except duckdb.Error as error:
+                raise StoreError(f"the catalog {self._place.database} failed: {error}") from error
+
+    def change_metadata(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Executes trusted SQL on DuckLake's own tables, which makes no version; holds the commit lock.
+
+        Raises:
+            StoreError: DuckDB refused the statement; nothing was changed.
+        """
+        with self.locked():
+            self.metadata(sql, parameters)
+
+    def expire(self, versions: Sequence[int]) -> None:
+        """Forgets versions in one step. Files that no other version has are listed for deletion, and stay.
+
+        Raises:
+            StoreError: DuckDB refused the statement; nothing was forgotten.
+        """
+        numbers = ", ".join(str(int(version)) for version in versions)
+        with self.locked(), closing(self.cursor()) as cursor:
+            self.run(
+                cursor, f"CALL ducklake_expire_snapshots('{self._alias}', versions => [{numbers}])", None, None, {}
+            )
+
+    def merge_adjacent(self, cursor: duckdb.DuckDBPyConnection, table: str, target_bytes: int) -> int:
+        """What ``Transaction.merge_files`` does, on its cursor."""
+        set_target = (
+            f"CALL {self._alias}.set_option('target_file_size', '[size]', schema => 'main', table_name => '{table}')"
+        )
+        # DuckLake bounds a merge by this option of the table only, which inserts heed as well: it is set back at once.
+        self.run(cursor, set_target.replace("[size]", f"{target_bytes // 1000}KB"), None, None, {})
+        options = "schema => 'main', max_compacted_files => 1"
+        merge = f"CALL ducklake_merge_adjacent_files('{self._alias}', '{table}', {options})"
+        merged = self.run(cursor, merge, None, None, {})
+        self.run(cursor, set_target.replace("[size]", _TARGET_FILE_SIZE), None, None, {})
+        return sum(merged["files_processed"].to_pylist())
+
     def files(self, tables: Sequence[str], snapshot: int) -> dict[str, TableFiles]:
         """The columns and Parquet files of tables as of a version.
 
@@ -225,31 +324,61 @@ class Catalog:
             for table in tables
         }
 
-    @contextmanager
-    def transaction(self, author: str, message: str, extra: Mapping[str, Any]) -> Iterator[Transaction]:
-        """Holds the commit lock, and commits on leaving unless an error is raised or nothing was inserted.
+    def transact(
+        self, author: str, message: str, extra: Mapping[str, Any], body: Callable[[Transaction], Result]
+    ) -> tuple[Result, int]:
+        """Runs ``body`` in a transaction, and again when another program was in the way of its COMMIT.
+
+        Other processes of ours wait for the commit lock; a shell that writes to the attached catalog does not.
 
         Args:
-            author, message, extra: what the snapshot says of itself; ``extra`` is stored as JSON.
+            author, message, extra: what the snapshot says of itself; ``extra`` is stored as JSON, and the Parquet
+                files' checksums are put beside those it has under ``CHECKSUMS``.
+            body: reads and inserts; it must not mind being run again.
+
+        Returns:
+            What ``body`` returned, and the version after it.
 
         Raises:
             StoreModeError: the store was opened for reading.
-            StoreBusyError: other processes held the lock for too long.
+            StoreBusyError: others held the lock, or the catalog, for too long.
+            StoreWriteError: the disk is full or failed; nothing of the transaction is visible.
             StoreError: DuckDB failed; nothing of the transaction is visible.
         """
+        give_up = time.monotonic() + _BUSY_MILLISECONDS / 1000
+        while True:
+            try:
+                with self.transaction(author, message, extra) as transaction:
+                    result = body(transaction)
+                return result, transaction.snapshot
+            except StoreBusyError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(_RETRY_SECONDS)
+
+    @contextmanager
+    def transaction(self, author: str, message: str, extra: Mapping[str, Any]) -> Iterator[Transaction]:
+        """One attempt of ``transact``: commits on leaving unless an error is raised or nothing was inserted."""
         with self.locked(), closing(self.cursor()) as cursor:
             cursor.execute("BEGIN TRANSACTION")
             transaction = Transaction(self, cursor)
             try:
                 yield transaction
                 if transaction.changed:
+                    written = transaction.new_files()
                     # DuckLake syncs its catalog, but not the Parquet files that the catalog will name.
-                    self._sync(_with_folders(transaction.new_files(), self._place.tables))
-                    said = [author, message, json.dumps(extra)]
+                    self._sync(_with_folders(written, self._place.tables))
+                    # Nor does it keep checksums: without ours, a bit that flips in a reward is another reward.
+                    checksums = {**extra.get(CHECKSUMS, {}), **file_checksums(written, self._place.database.parent)}
+                    said = [author, message, json.dumps({**extra, CHECKSUMS: checksums})]
                     cursor.execute(f"CALL {self._alias}.set_commit_message(?, ?, extra_info => ?)", said)
                 cursor.execute("COMMIT" if transaction.changed else "ROLLBACK")
             except BaseException as error:
                 _roll_back(cursor)
+                if isinstance(error, OSError) or any(words in str(error) for words in _DISK_FAILURES):
+                    raise unwritten(self._place.database.parent, error) from error
+                if isinstance(error, duckdb.Error) and _LOCKED in str(error):
+                    raise StoreBusyError(f"another program has locked {self._place.database}") from error
                 if isinstance(error, duckdb.Error):
                     raise StoreError(f"a transaction on {self._place.database} failed: {error}") from error
                 raise
@@ -259,7 +388,7 @@ class Catalog:
     def locked(self) -> Iterator[None]:
         """Keeps all other writers out, threads of this process and other processes."""
         if self.read_only:
-            raise StoreModeError(f"the store at {self._place.database.parent} is open for reading only")
+            raise StoreModeError(self._refusal)
         with self._threads:
             try:
                 self._processes.acquire(poll_interval=_POLL_SECONDS)
@@ -267,6 +396,8 @@ class Catalog:
                 raise StoreBusyError(
                     f"{self._place.lock} was held by other processes for {self._processes.timeout:g} s; is one hanging?"
                 ) from error
+            except OSError as error:
+                raise unwritten(self._place.database.parent, error) from error
             try:
                 yield
             finally:
@@ -291,11 +422,22 @@ class Catalog:
             try:
                 cursor.execute(self.attach_sql(self._alias, read_only=self.read_only))
             except duckdb.Error as error:
-                raise StoreError(f"the catalog {self._place.database} cannot be attached: {error}") from error
+                root = self._place.database.parent
+                if self.read_only and not os.access(root, os.W_OK):
+                    raise StorePlaceError(
+                        f"{root} cannot be written to, and SQLite reads a catalog that is written to only where "
+                        "it can make files beside it: copy the folder, or read an archive of the store"
+                    ) from error
+                raise StoreError(f"the catalog {self._place.database} cannot be attached: {one_line(error)}") from error
+
+    @property
+    def _metadata_name(self) -> str:
+        """The database in which DuckLake keeps its own tables."""
+        return f"__ducklake_metadata_{self._alias}"
 
     def _metadata(self, cursor: duckdb.DuckDBPyConnection, sql: str, snapshot: int) -> list[tuple[Any, ...]]:
         """Rows of DuckLake's own tables, which list what there is at a version."""
-        text = sql.replace("METADATA", f"__ducklake_metadata_{self._alias}")
+        text = sql.replace("METADATA", self._metadata_name)
         return cursor.execute(text, {"snapshot": snapshot}).fetchall()
 
     def parquet_files(self, table: str) -> set[str]:
@@ -322,6 +464,19 @@ _DATA_FILES = """SELECT table_name, part.path, coalesce(partial_max > $snapshot,
     WHERE part.begin_snapshot <= $snapshot AND coalesce(part.end_snapshot > $snapshot, true)
     AND whole.begin_snapshot <= $snapshot AND coalesce(whole.end_snapshot > $snapshot, true)
     ORDER BY data_file_id"""
+
+
+# DuckDB has no error classes of its own for these: what it was told by SQLite or by the system is in the text.
+_LOCKED = "database is locked"
+_DISK_FAILURES = ("disk is full", "No space left on device", "disk I/O error", "Read-only file system")
+
+
+def unwritten(root: Path, error: BaseException) -> StoreWriteError:
+    """The error for a commit that the disk refused."""
+    return StoreWriteError(
+        f"the disk refused to write to the store {root}, and nothing of this commit is visible; what was acknowledged "
+        f"before is safe. Free some space, then try again. The disk said: {one_line(error)}"
+    )
 
 
 def _one(cursor: duckdb.DuckDBPyConnection, sql: str) -> int:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from storage.errors import StoreError
+from storage.errors import StoreError, StoreModeError
 
 _BUSY_SECONDS = 60.0
 _TABLE = """CREATE TABLE IF NOT EXISTS claims (
@@ -30,10 +30,12 @@ class ScoreClaims:
     Args:
         path: of the SQLite file; made with the first claim.
         clock: seconds since the epoch; the processes that share claims must share it.
+        refusal: what an attempt to claim is told where nothing may be written; None where it may.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time, refusal: str | None = None) -> None:
         self._path = path
+        self._refusal = refusal
         self._clock = clock
 
     def claim(self, component: str, version: str, smiles: Sequence[str], owner: str, seconds: float) -> set[str]:
@@ -70,6 +72,8 @@ class ScoreClaims:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self._refusal is not None:
+            raise StoreModeError(self._refusal)
         try:
             with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
                 if self._path.stat().st_size == 0:

@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from storage import rows
 from storage.arrays import write_segment
-from storage.catalog import Catalog, Sync, Transaction
+from storage.catalog import Catalog, Sync, Transaction, unwritten
+from storage.checksums import CHECKSUMS, file_checksums
 from storage.errors import UnknownRunError
 from storage.layout import PRIVATE_FOLDER, Layout, write_private
 from storage.records import (
@@ -56,6 +57,7 @@ class Committer:
         Raises:
             ValueError: a commit that contradicts itself.
             UnknownRunError: it names a run that was never started.
+            StoreWriteError: the disk is full or failed; nothing of the commit is visible.
             StoreError: nothing of the commit is visible.
         """
         check(commit)
@@ -64,24 +66,30 @@ class Committer:
         # Looking before the arrays are written spares a repeated attempt the writing; the look under the lock decides.
         snapshot = self._catalog.newest()
         known = find_receipts(self._catalog, builds)
-        placed = self._write_segments([build for build in builds if build.build_id not in known])
-        folder = self._write_checkpoint(commit.checkpoint) if commit.checkpoint else None
-        with self._catalog.transaction(
-            commit.author, commit.message or _message(commit), _extra(commit)
-        ) as transaction:
+        try:
+            placed = self._write_segments([build for build in builds if build.build_id not in known])
+            folder = self._write_checkpoint(commit.checkpoint) if commit.checkpoint else None
+        except OSError as error:
+            raise unwritten(self._layout.root, error) from error
+
+        def insert(transaction: Transaction) -> dict[str, BuildReceipt]:
             # Nothing can have been added since when the version is still the same.
-            if transaction.snapshot != snapshot:
-                known = find_receipts(transaction, builds)
-            placed = [place for place in placed if place.build.build_id not in known]
-            _insert_builds(transaction, placed)
+            there = known if transaction.snapshot == snapshot else find_receipts(transaction, builds)
+            _insert_builds(transaction, [place for place in placed if place.build.build_id not in there])
             insert_scores(transaction, commit.scores, commit.consumed_by or _only_run(commit))
             _insert_policies(transaction, commit.policies)
             _insert_training(transaction, commit)
             if commit.checkpoint and folder:
                 _insert_checkpoint(transaction, commit.checkpoint, folder)
-        fresh = {place.build.build_id: rows.receipt(place.build, transaction.snapshot) for place in placed}
+            return there
+
+        said, extra = commit.message or _message(commit), _extra(commit)
+        if folder:
+            extra[CHECKSUMS] = file_checksums((self._layout.root / folder).iterdir(), self._layout.root)
+        there, version = self._catalog.transact(commit.author, said, extra, insert)
+        fresh = {place.build.build_id: rows.receipt(place.build, version) for place in placed}
         ids = [build.build_id for build in commit.builds]
-        return CommitReceipt(transaction.snapshot, tuple(fresh.get(build_id) or known[build_id] for build_id in ids))
+        return CommitReceipt(version, tuple(there.get(build_id) or fresh[build_id] for build_id in ids))
 
     def _check_runs(self, named: Sequence[str]) -> None:
         """Without its run, nobody could say where a row came from."""

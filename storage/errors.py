@@ -6,16 +6,21 @@
     ├── StoreFormatError        store.toml or the tables are damaged, or of a newer release
     ├── StoreModeError          writing to a store opened for reading, or using a closed one
     ├── StoreBusyError          the commit lock was not to be had in time
+    ├── MaintenanceBusyError    another process compacts, expires or vacuums the store
     ├── StorePlaceError         the file system cannot hold a store that is written to
+    ├── StoreWriteError         the disk is full, read-only or failed; nothing of a commit is visible
     ├── ExtensionError          DuckDB's extensions cannot be loaded
     ├── UnknownRunError         no run, or several, go by an id or prefix
     ├── RunConflictError        a run id is known with another configuration
     ├── UnknownBuildError       no build goes by an id
+    ├── PartialBuildError       only some rows of a build are in this store
     ├── UnknownPolicyError      no policy, or several, go by a hash or prefix
     ├── PolicyDamagedError      a policy's files are not those that were stored
     ├── UnknownSnapshotError    a version that the store does not have
     ├── ArraysError             a segment of arrays is missing, damaged or cannot be written
     ├── CacheError              the decoded cache cannot be written (the disk is full)
+    ├── ArchiveError            an archive is damaged, too large or not what it says; or there is nothing to archive
+    ├── MergeConflictError      an archive contradicts the store that it is to be brought into
     └── QueryError              a query of a user failed; the message is one line
         ├── QueryRefusedError   anything but one statement that reads
         ├── QueryTimeoutError   a query took longer than it may
@@ -52,8 +57,16 @@ class StoreBusyError(StoreError):
     """Another process held the commit lock for too long."""
 
 
+class MaintenanceBusyError(StoreError):
+    """Another process compacts, expires or vacuums the store."""
+
+
 class StorePlaceError(StoreError):
     """The file system cannot hold a store that is written to."""
+
+
+class StoreWriteError(StoreError):
+    """The disk is full, read-only or failed; nothing of the commit is visible."""
 
 
 class ExtensionError(StoreError):
@@ -70,6 +83,10 @@ class RunConflictError(StoreError):
 
 class UnknownBuildError(StoreError, LookupError):
     """No build goes by an id."""
+
+
+class PartialBuildError(StoreError):
+    """Only some rows of a build are in this store."""
 
 
 class UnknownPolicyError(StoreError, LookupError):
@@ -90,6 +107,14 @@ class ArraysError(StoreError):
 
 class CacheError(StoreError):
     """The decoded cache cannot be written."""
+
+
+class ArchiveError(StoreError):
+    """An archive is damaged, too large, or not what it says; or there is nothing to archive."""
+
+
+class MergeConflictError(StoreError):
+    """An archive contradicts the store that it is to be brought into; the store was not changed."""
 
 
 class QueryError(StoreError):

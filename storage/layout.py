@@ -6,7 +6,7 @@ import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from storage.catalog import CatalogPlace, Sync
 from storage.errors import StoreFormatError, StoreNotFoundError, StorePlaceError
@@ -44,6 +44,10 @@ class Layout:
         return self.root / "claims.sqlite"
 
     @property
+    def maintenance_lock(self) -> Path:
+        return self.root / "maintenance.lock"
+
+    @property
     def arrays(self) -> Path:
         return self.root / "arrays"
 
@@ -78,10 +82,24 @@ class Layout:
 
 @dataclass(frozen=True)
 class Description:
-    """What ``store.toml`` says."""
+    """What ``store.toml`` says.
+
+    Attributes:
+        archive: whether the store is an archive, to which nothing is ever added.
+    """
 
     uuid: str
     format: int = FORMAT
+    archive: bool = False
+
+    def refusal(self, layout: Layout) -> str | None:
+        """What an attempt to write to an archive is told; None for a store that can be written to."""
+        if not self.archive:
+            return None
+        return (
+            f"{layout.root} is an archive, to which nothing can be added: bring it into a store with "
+            f"`molbuffer merge {layout.root} --store DIR` and write there"
+        )
 
     def write(self, layout: Layout, sync: Sync) -> None:
         """Writes ``store.toml`` aside and renames it: with it, a folder becomes a store."""
@@ -92,6 +110,9 @@ class Description:
             'catalog = "sqlite:catalog.sqlite"\n'
             'data_path = "tables/"\n'
         )
+        if self.archive:
+            text += "# Its files are listed in checksums.json; `molbuffer merge` brings its rows into a store.\n"
+            text += "archive = true\n"
         write_aside(layout.description, text.encode(), sync)
 
     @classmethod
@@ -104,11 +125,12 @@ class Description:
         """
         try:
             said = tomllib.loads(layout.description.read_text())
-            found = cls(uuid=str(said["uuid"]), format=int(said["format"]))
+            # The decoded cache has a folder of this name, so that a name that is no uuid could lead out of it.
+            found = cls(str(UUID(said["uuid"])), int(said["format"]), archive=bool(said.get("archive", False)))
             catalog = said["catalog"]
         except (FileNotFoundError, NotADirectoryError) as error:
             raise StoreNotFoundError(f"{layout.root} is no store: it has no store.toml") from error
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise StoreFormatError(f"{layout.description} is damaged: {error!r}; restore it from a backup") from error
         if found.format > FORMAT:
             raise StoreFormatError(

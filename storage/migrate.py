@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from storage.catalog import Catalog
+from storage.catalog import Catalog, Transaction
 from storage.errors import StoreError, StoreFormatError
 from storage.records import now
 from storage.schema import MIGRATIONS, VIEWS, Migration, bind
@@ -45,7 +45,8 @@ def migrate(catalog: Catalog, migrations: Sequence[Migration] = MIGRATIONS) -> N
 
 def _apply(catalog: Catalog, migration: Migration) -> None:
     said = f"migration {migration.number}: {migration.name}"
-    with catalog.transaction("molbuffer", said, {"migration": migration.number}) as transaction:
+
+    def change(transaction: Transaction) -> None:
         # Another process may have applied it while this one waited for the lock.
         if applied(catalog) >= migration.number:
             return
@@ -56,3 +57,5 @@ def _apply(catalog: Catalog, migration: Migration) -> None:
         for view, sql in VIEWS.items():
             # Views of the catalog are for other programs that attach it; names in them are looked up where they stand.
             transaction.change(f"CREATE OR REPLACE VIEW {catalog.table(view)} AS {bind(sql, lambda name: name)}")
+
+    catalog.transact("molbuffer", said, {"migration": migration.number}, change)

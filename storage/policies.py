@@ -31,8 +31,11 @@ def content_sha256(files: Mapping[str, bytes]) -> str:
 class PolicyFiles:
     """The policies whose weights a store keeps."""
 
-    def __init__(self, root: Path, *, read_only: bool = False, sync: Sync = sync_paths) -> None:
+    def __init__(
+        self, root: Path, *, read_only: bool = False, sync: Sync = sync_paths, refusal: str | None = None
+    ) -> None:
         self._root = root
+        self._refusal = refusal or f"the store {root.parent} is open for reading only; policies cannot be added"
         self._read_only = read_only
         self._sync = sync
 
@@ -46,7 +49,7 @@ class PolicyFiles:
             The policy's sha256.
         """
         if self._read_only:
-            raise StoreModeError(f"the store {self._root.parent} is open for reading only; policies cannot be added")
+            raise StoreModeError(self._refusal)
         if not files or any(not name or Path(name).name != name for name in files):
             raise ValueError(f"a policy needs files with plain names, got {sorted(files)}")
         sha256 = content_sha256(files)

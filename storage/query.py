@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -32,6 +33,7 @@ _READING = frozenset(
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*(\w*)", re.DOTALL)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B", re.IGNORECASE)
 _BATCH_ROWS = 100_000
+_SPILL = "500GB"
 # Compaction puts rows of several versions into one file, with the version of each row in a column of this field id.
 _SNAPSHOT_FIELD = (2147483539, "_ducklake_internal_snapshot_id", "BIGINT")
 
@@ -59,7 +61,7 @@ class Limits:
 
 def run_query(catalog: Catalog, sql: str, snapshot: int, limits: Limits = Limits()) -> pl.DataFrame:
     """What ``SampleStore.query`` returns, and its errors."""
-    with _sandbox(catalog, snapshot, limits) as connection:
+    with sandbox(catalog, snapshot, limits) as connection:
         _check_reads(connection, sql)
         return _frame(_fetch(connection, sql, limits))
 
@@ -69,7 +71,7 @@ def matching_rows(catalog: Catalog, where: str, snapshot: int, limits: Limits = 
     condition = check_predicate(where)
     sql = f"""SELECT build_id, "row" FROM sample_history WHERE ({condition}\n)
         ORDER BY iteration, event, sampler_order, chunk, build_id, "row" """
-    with _sandbox(catalog, snapshot, limits) as connection:
+    with sandbox(catalog, snapshot, limits) as connection:
         try:
             return _fetch(connection, sql, limits)
         except (QueryTimeoutError, QueryTooLargeError):
@@ -79,11 +81,20 @@ def matching_rows(catalog: Catalog, where: str, snapshot: int, limits: Limits = 
 
 
 @contextmanager
-def _sandbox(catalog: Catalog, snapshot: int, limits: Limits) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database that sees one version of the store, and nothing else."""
+def sandbox(
+    catalog: Catalog, snapshot: int, limits: Limits, *, spill: Path | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database that sees one version of the store, and nothing else.
+
+    Args:
+        spill: a folder for what does not fit into the memory; without one, that is an error.
+    """
+    settings = {"memory_limit": f"{limits.bytes}B"}
+    if spill is not None:
+        settings |= {"temp_directory": str(spill), "max_temp_directory_size": _SPILL}
     files = catalog.files(QUERYABLE_TABLES, snapshot)
     paths = [str(path) for table in files.values() for path in (*table.whole, *table.partial)]
-    with closing(closed_connection({"memory_limit": f"{limits.bytes}B"})) as connection:
+    with closing(closed_connection(settings)) as connection:
         # Order matters: the list of paths cannot be set once access is off, nor anything once settings are locked.
         connection.execute(f"SET allowed_paths = [{', '.join(map(quote, paths))}]")
         connection.execute("SET enable_external_access = false")

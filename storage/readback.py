@@ -9,7 +9,7 @@ import pyarrow as pa
 from storage.arrays import SegmentRows, read_segment
 from storage.catalog import Catalog
 from storage.commits import RECEIPT_COLUMNS, receipt_of
-from storage.errors import ArraysError, UnknownBuildError
+from storage.errors import ArraysError, PartialBuildError, UnknownBuildError
 from storage.layout import Layout
 from storage.records import Build, Event, Metric, Reward, RowId, Samples, ScoreStatus, StoredBuild
 
@@ -37,6 +37,11 @@ def read_build(catalog: Catalog, layout: Layout, build_id: str) -> StoredBuild:
             f"{row['quarantined']}"
         )
     samples = catalog.read('SELECT * FROM {samples} WHERE build_id = ? ORDER BY "row"', parameters=[build_id])
+    if samples.num_rows != row["drawn"]:
+        raise PartialBuildError(
+            f"{samples.num_rows} of the {row['drawn']} rows of build {build_id} are in {layout.root}, for an archive "
+            "may hold part of a build: read its rows with HistoryIndex, or merge an archive that has the others"
+        )
     arrays = read_segment(layout.arrays / row["segment"], row["segment_offset"], row["drawn"])
     fields = {name: row[name] for name in Build.__dataclass_fields__ if name not in _NOT_COLUMNS}
     build = Build(

@@ -164,7 +164,7 @@ def read_strings(store: ReadableStore, parts: Sequence[Part], rows: ScannedRows,
         sql = _STRINGS.format(column=column, samples="{samples}")
         found.append(store.read_arrow(sql, snapshot=part.snapshot, numbered=numbered.take(of_part)))
     table = pa.concat_tables(found)
-    of = _keys(table)
+    of = keys_of(table)
     order = np.argsort(of, kind="stable")
     texts = table["text"].cast(pa.large_string()).combine_chunks()
     return texts.take(pa.array(order[np.searchsorted(of[order], keys)]))
@@ -176,7 +176,7 @@ def _number(builds: pa.Table) -> pa.Table:
 
 def _join(builds: pa.Table, samples: pa.Table, rewards: pa.Table, *, own: bool) -> ScannedRows:
     """Puts samples in order and gives each its reward, by identity; those without one are left out."""
-    keys = _keys(samples)
+    keys = keys_of(samples)
     order = np.argsort(keys, kind="stable")
     values = _rewards_of(keys[order], rewards)
     values[_numpy(samples, "unparseable")[order]] = 0.0
@@ -196,7 +196,7 @@ def _rewards_of(keys: NDArray[np.int64], rewards: pa.Table) -> NDArray[np.float6
     """The newest reward of each key, NaN where there is none."""
     if rewards.num_rows == 0:
         return np.full(len(keys), np.nan)
-    of = _keys(rewards)
+    of = keys_of(rewards)
     # By key, then age: the last of a key is its newest.
     order = np.lexsort((_numpy(rewards, "created"), of))
     of = of[order]
@@ -205,12 +205,12 @@ def _rewards_of(keys: NDArray[np.int64], rewards: pa.Table) -> NDArray[np.float6
     return np.where((last >= 0) & (of[last] == keys), values, np.nan)
 
 
-def _keys(table: pa.Table) -> NDArray[np.int64]:
+def keys_of(table: pa.Table) -> NDArray[np.int64]:
+    """The identity of each row (number, row) of a table as one number that sorts as rows are ordered."""
     return _key(_numpy(table, "number"), _numpy(table, "row"))
 
 
 def _key(build_numbers: NDArray[np.integer], row_numbers: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The identity of each row as one number that sorts as rows are ordered."""
     return (build_numbers.astype(np.int64) << 32) | row_numbers.astype(np.int64)
 
 

@@ -112,7 +112,8 @@ VIEWS: Mapping[str, str] = {
         FROM {scores}
         GROUP BY smiles, component, version""",
     "current_placements": """
-        SELECT build_id, unnest(arg_max({'segment': segment, 'segment_offset': segment_offset}, generation))
+        SELECT build_id, unnest(arg_max(
+            {'segment': segment, 'segment_offset': segment_offset, 'generation': generation}, generation))
         FROM {placements} GROUP BY build_id""",
     "lineage": """
         WITH RECURSIVE

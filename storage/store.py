@@ -16,8 +16,10 @@ Any number of processes and threads of one host read and write it at once. Every
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,14 +30,19 @@ import pyarrow as pa
 
 from storage import query as queries
 from storage import rows
-from storage.catalog import Catalog, Sync
+from storage.archive_catalog import check_catalog
+from storage.archive_file import CHECKSUMS
+from storage.catalog import Catalog, Sync, Transaction
 from storage.claims import ScoreClaims
 from storage.commits import RECEIPT_COLUMNS, Committer, insert_rewards, insert_scores, receipt_of
 from storage.durability import sync_paths
 from storage.errors import RunConflictError, StoreExistsError, UnknownBuildError, UnknownRunError
 from storage.layout import Description, Layout, refuse_network_file_system
+from storage.maintain import Maintenance
 from storage.migrate import migrate
+from storage.pinned import PinnedCatalog
 from storage.policies import PolicyFiles
+from storage.quarantine import QuarantineReceipt, quarantine
 from storage.readback import read_build
 from storage.records import (
     BuildReceipt,
@@ -52,6 +59,9 @@ from storage.records import (
     StoredCheckpoint,
     now,
 )
+from storage.snapshots import Snapshot, list_snapshots
+from storage.verify import verify_store
+from storage.verify_report import Report
 
 
 class SampleStore:
@@ -59,7 +69,7 @@ class SampleStore:
 
     Attributes:
         path: the folder. uuid: its identity, which a copy shares.
-        read_only: whether it was opened for reading.
+        read_only: whether it was opened for reading, or is an archive. archive: whether it is one.
         policies: the policies whose weights it keeps.
         claims: who is computing which expensive score.
     """
@@ -68,11 +78,15 @@ class SampleStore:
         self.path = layout.root
         self.uuid = description.uuid
         self.read_only = catalog.read_only
-        self.policies = PolicyFiles(layout.policies, read_only=catalog.read_only, sync=sync)
-        self.claims = ScoreClaims(layout.claims)
+        self.archive = description.archive
+        refusal = description.refusal(layout)
+        self.policies = PolicyFiles(layout.policies, read_only=catalog.read_only, sync=sync, refusal=refusal)
+        self.claims = ScoreClaims(layout.claims, refusal=refusal)
         self._layout = layout
         self._catalog = catalog
         self._committer = Committer(catalog, layout, sync)
+        self._description = description
+        self._sync = sync
 
     @classmethod
     def create(cls, path: str | Path, *, sync: Sync = sync_paths) -> Self:
@@ -92,7 +106,7 @@ class SampleStore:
 
     @classmethod
     def open(cls, path: str | Path, *, read_only: bool = False, sync: Sync = sync_paths) -> Self:
-        """Opens a store, wherever its folder was moved.
+        """Opens a store, wherever its folder was moved; an archive is opened for reading.
 
         Raises:
             StoreNotFoundError: there is none.
@@ -101,9 +115,12 @@ class SampleStore:
         """
         layout = Layout(Path(path).resolve())
         description = Description.read(layout)
-        if not read_only:
+        if description.archive:
+            check_catalog(layout)
+        elif not read_only:
             refuse_network_file_system(layout.root)
-        catalog = Catalog(layout.catalog, read_only=read_only, sync=sync)
+        read_only, refusal = read_only or description.archive, description.refusal(layout)
+        catalog = Catalog(layout.catalog, read_only=read_only, sync=sync, refusal=refusal)
         try:
             migrate(catalog)
         except BaseException:
@@ -134,6 +151,23 @@ class SampleStore:
             raise
         return cls(layout, Description.read(layout), catalog, sync)
 
+    @property
+    def cache_key(self) -> str:
+        """The name of its decoded cache: that of an archive depends on its content, which its uuid need not."""
+        if not self.archive:
+            return self.uuid
+        return f"archive-{hashlib.sha256((self.path / CHECKSUMS).read_bytes()).hexdigest()}"
+
+    @property
+    def catalog(self) -> Catalog:
+        """For the package itself: what archives and merges are made with."""
+        return self._catalog
+
+    @property
+    def layout(self) -> Layout:
+        """For the package itself: where its files are."""
+        return self._layout
+
     def close(self) -> None:
         """Lets go of the catalog; closing twice is no error."""
         self._catalog.close()
@@ -155,13 +189,11 @@ class SampleStore:
         Raises:
             RunConflictError: the run id is known with another configuration, kind or seed.
         """
-        with self._catalog.transaction(
-            run.user or "molbuffer", f"run {run.name}", {"runs": [run.run_id]}
-        ) as transaction:
-            known = transaction.read(
-                "SELECT config_sha256, kind, seed FROM {runs} WHERE run_id = ?", [run.run_id]
-            ).to_pylist()
-            wanted = {"config_sha256": rows.config_sha256(run), "kind": run.kind.value, "seed": run.seed}
+        wanted = {"config_sha256": rows.config_sha256(run), "kind": run.kind.value, "seed": run.seed}
+
+        def start(transaction: Transaction) -> RunStatus:
+            sql = "SELECT config_sha256, kind, seed FROM {runs} WHERE run_id = ?"
+            known = transaction.read(sql, [run.run_id]).to_pylist()
             if known and known[0] != wanted:
                 different = ", ".join(name for name in wanted if wanted[name] != known[0][name])
                 raise RunConflictError(
@@ -170,8 +202,11 @@ class SampleStore:
             if not known:
                 transaction.insert("runs", rows.run_row(run, now()))
             status = RunStatus.RESUMED if known else RunStatus.STARTED
-            transaction.insert("run_events", _event_row(run.run_id, status, None))
-        return status
+            _insert_event(transaction, run.run_id, status, None)
+            return status
+
+        author, extra = run.user or "molbuffer", {"runs": [run.run_id]}
+        return self._catalog.transact(author, f"run {run.name}", extra, start)[0]
 
     def finish_run(self, run_id: str, status: RunStatus, detail: str | None = None) -> None:
         """Records how a run ended.
@@ -180,8 +215,8 @@ class SampleStore:
             UnknownRunError: it never started.
         """
         name = self.run(run_id).name
-        with self._catalog.transaction("molbuffer", f"run {name} {status}", {"runs": [run_id]}) as transaction:
-            transaction.insert("run_events", _event_row(run_id, status, detail))
+        said, extra = f"run {name} {status}", {"runs": [run_id]}
+        self._catalog.transact("molbuffer", said, extra, lambda t: _insert_event(t, run_id, status, detail))
 
     def run(self, run_id: str) -> Run:
         """The only run whose id is, or starts with, ``run_id``.
@@ -237,8 +272,8 @@ class SampleStore:
             How many were new: a second good score of one molecule, component and version is not stored.
         """
         extra = {"runs": [run_id] if run_id else [], "scores": len(scores)}
-        with self._catalog.transaction("molbuffer", f"{len(scores)} scores", extra) as transaction:
-            return insert_scores(transaction, scores, run_id)
+        said = f"{len(scores)} scores"
+        return self._catalog.transact("molbuffer", said, extra, lambda t: insert_scores(t, scores, run_id))[0]
 
     def find_scores(
         self, component: str, version: str, smiles: Sequence[str], *, retry_failed: bool = False
@@ -270,20 +305,25 @@ class SampleStore:
         """
         incoming = rows.reward_rows(build_id, run_id, rewards, now())
         extra = {"runs": [run_id], "builds": [build_id], "rewards": len(rewards)}
-        with self._catalog.transaction("molbuffer", f"{len(rewards)} rewards", extra) as transaction:
+
+        def add(transaction: Transaction) -> int:
             drawn = transaction.read("SELECT drawn FROM {builds} WHERE build_id = ?", [build_id])["drawn"].to_pylist()
             if not drawn or any(not 0 <= reward.row < drawn[0] for reward in rewards):
                 raise UnknownBuildError(f"{build_id} is no build in {self.path}, or has no row that a reward names")
             return insert_rewards(transaction, build_id, incoming)
 
+        return self._catalog.transact("molbuffer", f"{len(rewards)} rewards", extra, add)[0]
+
     def latest_checkpoint(self, run_id: str) -> StoredCheckpoint | None:
-        """A run's checkpoint of the highest iteration; None before the first."""
+        """A run's checkpoint of the highest iteration whose files are there; None before the first."""
         found = self._catalog.read(
             """SELECT run_id, iteration, folder, snapshot FROM {checkpoints} WHERE run_id = ?
-            ORDER BY iteration DESC LIMIT 1""",
+            ORDER BY iteration DESC""",
             parameters=[run_id],
         ).to_pylist()
-        return StoredCheckpoint(**(found[0] | {"folder": self.path / found[0]["folder"]})) if found else None
+        stored = (StoredCheckpoint(**(row | {"folder": self.path / row["folder"]})) for row in found)
+        # The rows of those that a vacuum removed stay.
+        return next((checkpoint for checkpoint in stored if checkpoint.folder.is_dir()), None)
 
     def consumed(self, run_id: str, *, up_to_iteration: int | None = None) -> list[Consumed]:
         """What was delivered to a training run, by iteration and then by build in row order.
@@ -305,6 +345,26 @@ class SampleStore:
     def snapshot(self) -> int:
         """The newest version."""
         return self._catalog.newest()
+
+    def snapshots(self) -> list[Snapshot]:
+        """All versions that can be read, the oldest first, with what they say of themselves and what keeps them."""
+        return list_snapshots(self._catalog)
+
+    def at(self, snapshot: int) -> Self:
+        """The store as of a version, for reading: what was committed later is not there, whatever happened since.
+
+        Its rows, builds, arrays, scores and runs are those of the version. Policies are named by their content, and
+        checkpoints removed since by a vacuum are not there. It ends with the store from which it was made.
+
+        Raises:
+            UnknownSnapshotError: the store has no such version, or no longer.
+        """
+        return type(self)(self._layout, self._description, PinnedCatalog(self._catalog, snapshot), self._sync)
+
+    @property
+    def maintenance(self) -> Maintenance:
+        """Compaction, expiry and vacuum."""
+        return Maintenance(self._catalog, self._layout)
 
     def read_arrow(
         self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
@@ -352,6 +412,28 @@ class SampleStore:
         attach = self._catalog.attach_sql("molbuffer", read_only=True)
         return f"INSTALL ducklake; INSTALL sqlite; LOAD ducklake; LOAD sqlite;\n{attach};\nUSE molbuffer;"
 
+    def verify(self, *, quick: bool = False) -> Report:
+        """Checks everything that can be checked of the newest version, while others read and write.
+
+        What ``storage.verify.verify_store`` does, which also looks at a store that cannot be opened.
+
+        Args:
+            quick: look at names, sizes and descriptions only: no array is decoded, no file is hashed.
+        """
+        return verify_store(self.path, quick=quick)
+
+    def quarantine(self, reasons: Mapping[str, str]) -> QuarantineReceipt:
+        """Has training leave out the builds whose arrays lie in damaged segments; nothing is deleted.
+
+        Args:
+            reasons: what is wrong with each segment, by its name, as ``Report.damaged_segments`` says.
+
+        Raises:
+            ArraysError: no build has arrays in a segment that is named.
+            StoreModeError: the store was opened for reading.
+        """
+        return quarantine(self._catalog, reasons)
+
     def matching_rows(self, where: str, snapshot: int | None = None) -> pa.Table:
         """The rows (build_id, row) of ``sample_history`` for which a user's predicate is true, in row order.
 
@@ -362,5 +444,10 @@ class SampleStore:
         return queries.matching_rows(self._catalog, where, self.snapshot() if snapshot is None else snapshot)
 
 
-def _event_row(run_id: str, status: RunStatus, detail: str | None) -> pa.Table:
-    return pa.Table.from_pylist([{"run_id": run_id, "status": status.value, "detail": detail, "created": now()}])
+def _insert_event(transaction: Transaction, run_id: str, status: RunStatus, detail: str | None) -> None:
+    """Adds what happened to a run, later than all that happened to it before, though the clock may have gone back."""
+    sql = "SELECT max(created) AS last FROM {run_events} WHERE run_id = ?"
+    last = transaction.read(sql, [run_id])["last"][0].as_py()
+    created = now() if last is None else max(now(), last + timedelta(microseconds=1))
+    row = {"run_id": run_id, "status": status.value, "detail": detail, "created": created}
+    transaction.insert("run_events", pa.Table.from_pylist([row]))

@@ -42,7 +42,8 @@ def test_a_training_goes_on_from_a_policy_with_its_vocabulary(
 ) -> None:
     more = tmp_path / "more.smi"
     more.write_text(MOLECULES.read_text() + "C[Se]C\n")
-    done = molbuffer("pretrain", more, "--store", store, *QUICK, "--policy", prior["policy"], "--precision", "bfloat16")
+    options = ("--policy", prior["policy"], "--precision", "bfloat16", "--dropout", "0.1")
+    done = molbuffer("pretrain", more, "--store", store, *QUICK, *options)
     assert done.returncode == 0, done.stderr
     tuned = json.loads(done.stdout)
     assert "line 63: 'C[Se]C': the token '[Se]' of 'C[Se]C' is not in the vocabulary" in done.stderr

@@ -48,3 +48,20 @@ def writer() -> Callable[..., subprocess.Popen[str]]:
     for process in processes:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def maintainer() -> Callable[..., subprocess.Popen[str]]:
+    """Starts a process that maintains or reads; see maintenance_process.py for the roles."""
+    processes: list[subprocess.Popen[str]] = []
+    script = Path(__file__).with_name("maintenance_process.py")
+
+    def start(role: str, store: Path, *arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-W", "error", str(script), role, str(store), *map(str, arguments)]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()

@@ -1,0 +1,157 @@
+"""Kills processes that use a store at random moments, and then checks that the store kept its word.
+
+    python benchmarks/crash_store.py [--kills 200] [--writers 3] [--readers 2] [--seed 0] [--folder DIR]
+
+Writers commit builds (each its own, and some that all of them race for) and record expensive scores; readers check
+that every build they see is whole; a compactor compacts. One of them is killed with SIGKILL every few moments, and
+started again. What was acknowledged is then compared with what the store holds: nothing may be lost, torn, or there
+twice. A kill does not show writes that a power cut would lose: the tests of the order of fsync do that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crash_worker import COMPONENT, RUN_ID, VERSION, check_build, crash_run
+
+from storage import SampleStore
+
+WORKER = Path(__file__).with_name("crash_worker.py")
+LIFETIME_SECONDS = (0.1, 6.0)
+"""Between the moments at which processes are killed; starting one takes a second or two."""
+
+
+@dataclass
+class Worker:
+    """A process that is killed and started again, and all that it said."""
+
+    role: str
+    store: Path
+    number: int
+    said: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    process: subprocess.Popen[str] = field(init=False)
+    listener: threading.Thread = field(init=False)
+
+    def start(self) -> None:
+        command = [sys.executable, str(WORKER), self.role, str(self.store), str(self.number)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.listener = threading.Thread(target=self._listen, args=(self.process,), daemon=True)
+        self.listener.start()
+
+    def kill(self) -> None:
+        """Ends the process; one that had ended by itself said why."""
+        died = self.process.poll() is not None
+        self.process.kill()
+        self.listener.join()
+        errors = self.process.communicate()[1]
+        if died:
+            self.errors.append(f"{self.role} {self.number} ended by itself:\n{errors}")
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            # A line that a kill cut off was never acknowledged.
+            if line.endswith("\n"):
+                self.said.append(line.strip())
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the store did with what it had acknowledged; all but the first two have to be 0."""
+
+    builds: int
+    scores: int
+    lost_builds: int
+    lost_scores: int
+    torn: int
+    doubled: int
+    errors: int
+
+    @property
+    def kept(self) -> bool:
+        """Whether the store kept its word."""
+        return not (self.lost_builds or self.lost_scores or self.torn or self.doubled or self.errors)
+
+
+def run_workers(store: Path, kills: int, writers: int, readers: int, seed: int) -> list[Worker]:
+    """Starts all processes, kills and restarts them so many times, and ends them."""
+    rng = random.Random(seed)
+    workers = [Worker("writer", store, number) for number in range(writers)]
+    workers += [Worker("reader", store, number) for number in range(readers)]
+    workers.append(Worker("compactor", store, 0))
+    for worker in workers:
+        worker.start()
+    for _ in range(kills):
+        time.sleep(rng.uniform(*LIFETIME_SECONDS))
+        # Now and then the plug is pulled: all at once.
+        for worker in workers if rng.random() < 0.1 else [rng.choice(workers)]:
+            worker.kill()
+            worker.start()
+    # The last ones must have had the time to do something.
+    time.sleep(LIFETIME_SECONDS[1])
+    for worker in workers:
+        worker.kill()
+    return workers
+
+
+def judge(path: Path, workers: list[Worker]) -> Verdict:
+    """Compares what was acknowledged with what the store holds."""
+    said = [line.split(" ") for worker in workers for line in worker.said]
+    builds, scores = ({word[1] for word in said if word[0] == kind} for kind in ("build", "score"))
+    torn = 0
+    with SampleStore.open(path) as store:
+        receipts = store.receipts(RUN_ID)
+        for receipt in receipts:
+            try:
+                check_build(store, receipt.build_id, receipt.sampler, receipt.iteration)
+            except AssertionError as error:
+                print(error, file=sys.stderr)
+                torn += 1
+        stored = collections.Counter(receipt.build_id for receipt in receipts)
+        found = store.find_scores(COMPONENT, VERSION, sorted(scores))
+        rows = store.query('SELECT build_id, "row" FROM sample_history GROUP BY ALL HAVING count(*) > 1')
+    errors = [error for worker in workers for error in worker.errors]
+    for error in errors:
+        print(error, file=sys.stderr)
+    doubled = sum(number - 1 for number in stored.values()) + len(rows)
+    return Verdict(
+        len(builds), len(scores), len(builds - stored.keys()), len(scores - found.keys()), torn, doubled, len(errors)
+    )
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--kills", type=int, default=200, help="how many times a process, or all of them, is killed")
+    arguments.add_argument("--writers", type=int, default=3)
+    arguments.add_argument("--readers", type=int, default=2)
+    arguments.add_argument("--seed", type=int, default=0, help="of who is killed when")
+    arguments.add_argument("--folder", type=Path, help="where the store is made; default: a temporary folder")
+    chosen = arguments.parse_args()
+    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
+        path = Path(folder) / "store"
+        with SampleStore.create(path) as store:
+            store.start_run(crash_run())
+        started = time.perf_counter()
+        workers = run_workers(path, chosen.kills, chosen.writers, chosen.readers, chosen.seed)
+        seconds = time.perf_counter() - started
+        verdict = judge(path, workers)
+    counts = collections.Counter(line.split(" ")[0] for worker in workers for line in worker.said)
+    print(f"{chosen.kills} kills in {seconds:.0f} s; {counts['read']} reads, {counts['compacted']} compactions")
+    print(f"acknowledged: {verdict.builds} builds, {verdict.scores} scores")
+    print(f"lost: {verdict.lost_builds} builds, {verdict.lost_scores} scores; torn: {verdict.torn}; ", end="")
+    print(f"there twice: {verdict.doubled}; processes that failed: {verdict.errors}")
+    sys.exit(0 if verdict.kept else 1)
+
+
+if __name__ == "__main__":
+    main()

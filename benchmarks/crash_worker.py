@@ -1,0 +1,116 @@
+"""A process of ``crash_store.py``: it commits, reads or compacts until it is killed, and says what was acknowledged.
+
+    python benchmarks/crash_worker.py writer|reader|compactor STORE NUMBER
+
+A writer's lines are ``build <id>`` and ``score <smiles>``, each printed after the store has acknowledged it; a
+reader's ``read <builds>``; a compactor's ``compacted``. Any error ends the process with a traceback.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import sys
+import time
+
+import numpy as np
+
+from storage import SampleStore
+from storage.maintain import compact
+from storage.records import Build, Commit, Event, Reward, Run, RunKind, Samples, Score
+
+RUN_ID = "crash"
+OBJECTIVE = "0" * 64
+COMPONENT, VERSION = "docking", "1" * 64
+ROWS, WIDTH = 20, 40
+SHARED = "shared"
+"""The sampler whose builds all writers commit, so that each is raced for."""
+
+
+def crash_run() -> Run:
+    return Run(RUN_ID, "crash", RunKind.BUILD, "{}", 0, objective_sha256=OBJECTIVE)
+
+
+def make_build(sampler: str, iteration: int) -> Build:
+    """A build whose content follows from its name alone, so that what is stored can be compared with it."""
+    rng = np.random.default_rng([len(sampler), sum(sampler.encode()), iteration])
+    lengths = rng.integers(5, WIDTH, ROWS).astype(np.int32)
+    inside = np.arange(WIDTH) < lengths[:, None]
+    smiles = [f"{sampler}-{iteration}-{row}" for row in range(ROWS)]
+    samples = Samples(
+        raw=smiles,
+        smiles=smiles,
+        rejected_by=[None] * ROWS,
+        tokens=np.where(inside, rng.integers(3, 40, (ROWS, WIDTH)), 0).astype(np.uint8),
+        lengths=lengths,
+        log_probs=np.where(inside, -rng.random((ROWS, WIDTH)), 0).astype(np.float32),
+        vocabulary_sha256="2" * 64,
+    )
+    rewards = [Reward(row, OBJECTIVE, float(value)) for row, value in enumerate(rng.random(ROWS))]
+    event = Event.BUILD_BUFFER
+    return Build(RUN_ID, iteration, event, sampler, "model", samples, objective_sha256=OBJECTIVE, rewards=rewards)
+
+
+def write(store: SampleStore, number: int) -> None:
+    own = f"writer-{number}"
+    done = {(receipt.sampler, receipt.iteration) for receipt in store.receipts(RUN_ID)}
+    for iteration in itertools.count():
+        for sampler in (own, SHARED):
+            # After a restart a few of the last builds are tried again, as a resumed run does.
+            if (sampler, iteration + 3) not in done:
+                receipt = store.commit(Commit([make_build(sampler, iteration)])).builds[0]
+                print("build", receipt.build_id, flush=True)
+        if (own, iteration) not in done:
+            smiles = f"{own}-{iteration}"
+            store.record_scores([Score(smiles, COMPONENT, VERSION, float(iteration))], run_id=RUN_ID)
+            print("score", smiles, flush=True)
+
+
+def check_build(store: SampleStore, found: str, sampler: str, iteration: int) -> None:
+    """Compares a stored build, its arrays included, with what it must be.
+
+    Raises:
+        AssertionError: it is torn.
+    """
+    expected, stored = make_build(sampler, iteration), store.build(found).build
+    assert stored.samples.raw == expected.samples.raw, f"{found}: other strings"
+    assert np.array_equal(stored.samples.lengths, expected.samples.lengths), f"{found}: other lengths"
+    width = stored.samples.tokens.shape[1]
+    assert np.array_equal(stored.samples.tokens, expected.samples.tokens[:, :width]), f"{found}: other tokens"
+    assert np.array_equal(stored.samples.log_probs, expected.samples.log_probs[:, :width]), f"{found}: other log-probs"
+    assert [reward.value for reward in stored.rewards] == [reward.value for reward in expected.rewards], found
+
+
+def read(path: str, number: int) -> None:
+    rng = random.Random(number)
+    with SampleStore.open(path, read_only=True) as store:
+        while True:
+            torn = store.read_arrow(
+                """SELECT build_id, count(samples."row") AS n, any_value(drawn) AS drawn
+                FROM {builds} AS builds LEFT JOIN {samples} AS samples USING (build_id)
+                GROUP BY build_id HAVING n <> any_value(drawn)"""
+            )
+            assert torn.num_rows == 0, f"builds with missing or doubled rows: {torn.to_pylist()}"
+            receipts = store.receipts(RUN_ID)
+            for receipt in rng.sample(receipts, min(3, len(receipts))):
+                check_build(store, receipt.build_id, receipt.sampler, receipt.iteration)
+            print("read", len(receipts), flush=True)
+
+
+def compact_often(store: SampleStore) -> None:
+    while True:
+        compact(store)
+        print("compacted", flush=True)
+        time.sleep(1)
+
+
+def main() -> None:
+    role, path, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    if role == "reader":
+        read(path, number)
+    with SampleStore.open(path) as store:
+        write(store, number) if role == "writer" else compact_often(store)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Looks at the catalog of an archive before DuckDB does: whoever made the archive wrote every byte of it.
+
+DuckLake's tables name the files of a store. One that named a path outside of the archive, or a view where a table must
+be, would have the reader open whatever it says. So a catalog is only used when it holds what molbuffer writes into one:
+our tables and views, files by plain relative paths, nothing inlined, encrypted, deleted or scripted.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+from storage.errors import ArchiveError
+from storage.layout import Layout
+from storage.schema import TABLES, VIEWS
+
+_WAL_VERSION = 2
+_PARQUET = re.compile(r"[A-Za-z0-9_-]+\.parquet", re.ASCII)
+
+# What no archive of molbuffer has a row of.
+_EMPTY = (
+    "ducklake_delete_file",
+    "ducklake_files_scheduled_for_deletion",
+    "ducklake_inlined_data_tables",
+    "ducklake_column_mapping",
+    "ducklake_name_mapping",
+    "ducklake_macro",
+    "ducklake_partition_info",
+    "ducklake_sort_info",
+)
+
+
+def check_catalog(layout: Layout) -> None:
+    """Refuses a catalog that is not as molbuffer writes it into an archive.
+
+    Raises:
+        ArchiveError: saying what is wrong with it.
+    """
+    database = layout.catalog.database
+    try:
+        with database.open("rb") as file:
+            header = file.read(20)
+        if _WAL_VERSION in header[18:20]:
+            raise ArchiveError(f"{database} is in write-ahead mode, in which no archive is written; refused")
+        # An archive is never written to, so that reading it beside DuckDB disturbs no lock.
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+            connection.execute("PRAGMA trusted_schema = OFF")
+            problem = next(_problems(connection), None)
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+        raise ArchiveError(f"{database} is no catalog of an archive: {error}") from error
+    if problem is not None:
+        raise ArchiveError(f"{database} is not as molbuffer writes it, and is not used: {problem}")
+
+
+def _problems(connection: sqlite3.Connection) -> Iterator[str]:
+    for kind, name in connection.execute("SELECT type, name FROM sqlite_schema"):
+        if kind not in ("table", "index"):
+            yield f"it has the {kind} {name!r}"
+    for table in _EMPTY:
+        if connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone():
+            yield f"{table} has rows"
+    for key, value in connection.execute("SELECT key, value FROM ducklake_metadata"):
+        if (key, value) not in (("data_path", "tables/"), ("encrypted", "false")) and key in ("data_path", "encrypted"):
+            yield f"its {key} is {value!r}"
+    yield from _wrong_names(connection)
+    yield from _wrong_paths(connection)
+
+
+def _wrong_names(connection: sqlite3.Connection) -> Iterator[str]:
+    tables = [name for (name,) in connection.execute("SELECT table_name FROM ducklake_table")]
+    if sorted(tables) != sorted(TABLES):
+        yield f"its tables are {sorted(tables)}"
+    for (name,) in connection.execute("SELECT view_name FROM ducklake_view WHERE end_snapshot IS NULL"):
+        if name not in VIEWS:
+            yield f"it has a view {name!r}"
+
+
+def _wrong_paths(connection: sqlite3.Connection) -> Iterator[str]:
+    schemas = connection.execute("SELECT schema_name, path, path_is_relative FROM ducklake_schema").fetchall()
+    if schemas != [("main", "main/", 1)]:
+        yield f"its schemas are {schemas}"
+    for name, path, relative in connection.execute("SELECT table_name, path, path_is_relative FROM ducklake_table"):
+        if (path, relative) != (f"{name}/", 1):
+            yield f"its table {name!r} is at {path!r}"
+    files = "SELECT path, path_is_relative, file_format, encryption_key FROM ducklake_data_file"
+    for path, relative, form, key in connection.execute(files):
+        if relative != 1 or not isinstance(path, str) or not _PARQUET.fullmatch(path) or form != "parquet" or key:
+            yield f"it names the file {path!r}"

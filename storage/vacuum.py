@@ -1,0 +1,223 @@
+"""Vacuum: removes what nothing refers to, once it is older than a grace period.
+
+What a writer is making is younger than the grace period, which has to be longer than the longest transaction. What a
+clock calls younger than now is never removed. Each folder is renamed aside before its files go, so that a kill leaves a
+whole one or a hidden rest, which the next vacuum takes.
+
+    segment      no version that is left refers to it, through ``builds`` or ``placements``
+    parquet      no version has it: merged, expired, or left by a writer that was killed
+    checkpoint   no row names it, or a run has newer ones (``snapshots.KEPT_CHECKPOINTS``)
+    aside        a policy, description or removal that was never finished
+
+Policies stay, also those without a row: they are named by their content, so that a writer may be about to name one that
+has been there for long.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+
+from storage.catalog import Catalog
+from storage.layout import Layout
+from storage.snapshots import KEPT, KEPT_CHECKPOINTS
+
+GRACE = timedelta(hours=24)
+"""Longer than the longest transaction, and than a query or index load that may still read merged files."""
+
+# Where the arrays of each build were from which version on, and until which.
+_NEEDED = """
+    WITH places AS (
+        SELECT build_id, 0 AS generation, segment, snapshot_id AS since FROM {builds}
+        UNION ALL SELECT build_id, generation, segment, snapshot_id FROM {placements}
+    ), spans AS (
+        SELECT segment, since, lead(since) OVER (PARTITION BY build_id ORDER BY generation) AS until FROM places
+    )
+    SELECT DISTINCT segment FROM spans
+    WHERE until IS NULL OR EXISTS (FROM versions WHERE version >= since AND version < until)
+    UNION SELECT segment FROM {quarantine}"""
+_SCHEDULED = """SELECT data_file_id, path, epoch(schedule_start::TIMESTAMPTZ)
+    FROM METADATA.ducklake_files_scheduled_for_deletion WHERE path_is_relative ORDER BY data_file_id"""
+_LISTED = """SELECT path FROM METADATA.ducklake_data_file UNION ALL SELECT path FROM METADATA.ducklake_delete_file
+    UNION ALL SELECT path FROM METADATA.ducklake_files_scheduled_for_deletion"""
+_PORTION = 1_000
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A file or folder that was removed, or would be.
+
+    Attributes:
+        kind: segment, parquet, checkpoint or aside. path: relative to the store. bytes: what it took.
+    """
+
+    kind: str
+    path: str
+    bytes: int
+
+
+@dataclass(frozen=True)
+class VacuumReport:
+    """What a vacuum removed, or would remove."""
+
+    removed: tuple[Removed, ...]
+
+    @property
+    def bytes(self) -> int:
+        """What all of it took."""
+        return sum(removed.bytes for removed in self.removed)
+
+
+@dataclass(frozen=True)
+class _Vacuum:
+    """One vacuum: what it may remove."""
+
+    catalog: Catalog
+    layout: Layout
+    grace: timedelta
+    keep_checkpoints: int
+    instant: float
+    dry_run: bool
+
+    def run(self) -> Iterator[Removed]:
+        # Listed before the catalog is asked: what is committed in between is then not in the list.
+        for kind, found in (
+            ("segment", self._segments()),
+            ("parquet", self._orphaned_parquet()),
+            ("checkpoint", self._checkpoints()),
+            ("aside", self._asides()),
+        ):
+            for path in found:
+                yield self._remove(kind, path)
+        yield from self._scheduled_parquet()
+
+    def _segments(self) -> list[Path]:
+        there = self._old(self.layout.arrays)
+        versions = self.catalog.metadata("SELECT snapshot_id FROM METADATA.ducklake_snapshot")
+        needed = self.catalog.read(_NEEDED, versions=pa.table({"version": [version for (version,) in versions]}))
+        names = set(needed["segment"].to_pylist())
+        return [path for path in there if path.name not in names]
+
+    def _checkpoints(self) -> list[Path]:
+        there = [path for run in _entries(self.layout.checkpoints) for path in self._old(run)]
+        kept = self.catalog.read(KEPT, parameters=[self.keep_checkpoints])
+        folders = {self.layout.root / folder for folder in kept["folder"].to_pylist()}
+        return [path for path in there if path not in folders]
+
+    def _asides(self) -> list[Path]:
+        """What was written aside and never renamed. Others in the root are SQLite's, or the user's."""
+        policies = [path for path in self._old(self.layout.policies) if path.name.startswith(".")]
+        aside = f".{self.layout.description.name}."
+        return policies + [path for path in self._old(self.layout.root) if path.name.startswith(aside)]
+
+    def _orphaned_parquet(self) -> list[Path]:
+        tables = self.layout.catalog.tables / "main"
+        there = [path for table in _entries(tables) for path in self._old(table) if path.suffix == ".parquet"]
+        # A file is listed under its table's folder, or, once it is to be deleted, under the data path.
+        names = {Path(path).name for (path,) in self.catalog.metadata(_LISTED)}
+        return [path for path in there if path.name not in names]
+
+    def _scheduled_parquet(self) -> Iterator[Removed]:
+        """Files that DuckLake listed for deletion longer ago than the grace period.
+
+        Its own function for this compares times as texts of different form on a SQLite catalog, and so deletes files
+        of the same day at once.
+        """
+        due = [
+            (number, self.layout.catalog.tables / path)
+            for number, path, since in self.catalog.metadata(_SCHEDULED)
+            if self._is_old(since)
+        ]
+        for start in range(0, len(due), _PORTION):
+            portion = due[start : start + _PORTION]
+            for _, path in portion:
+                if path.exists():
+                    yield self._remove("parquet", path)
+            if not self.dry_run:
+                # The files first: a row that names a file that is gone does no harm, a file that no row names stays.
+                self._unschedule([number for number, _ in portion])
+
+    def _unschedule(self, numbers: Sequence[int]) -> None:
+        self.catalog.change_metadata(
+            "DELETE FROM METADATA.ducklake_files_scheduled_for_deletion "
+            f"WHERE data_file_id IN ({', '.join(map(str, numbers))})"
+        )
+
+    def _old(self, folder: Path) -> list[Path]:
+        return [path for path in _entries(folder) if self._is_old(_newest_change(path))]
+
+    def _is_old(self, since: float) -> bool:
+        # The future is not old either, so a clock that went back removes nothing.
+        return self.instant - since > self.grace.total_seconds()
+
+    def _remove(self, kind: str, path: Path) -> Removed:
+        size = sum(file.lstat().st_size for file in _files(path))
+        removed = Removed(kind, str(path.relative_to(self.layout.root)), size)
+        if not self.dry_run:
+            _delete(path)
+        return removed
+
+
+def vacuum(
+    catalog: Catalog,
+    layout: Layout,
+    *,
+    grace: timedelta = GRACE,
+    keep_checkpoints: int = KEPT_CHECKPOINTS,
+    dry_run: bool = False,
+) -> VacuumReport:
+    """Removes what nothing refers to; the caller holds the maintenance lock.
+
+    Args:
+        grace: how old a file must be; longer than the longest transaction.
+        keep_checkpoints: how many checkpoints of a run stay; at least 1. Of a finished run, its last.
+        dry_run: only say what.
+
+    Raises:
+        ValueError: ``keep_checkpoints`` is less than 1, or ``grace`` is negative.
+        StoreError: the catalog cannot be read or written.
+        OSError: a file cannot be removed.
+    """
+    if keep_checkpoints < 1 or grace < timedelta(0):
+        raise ValueError(f"expected keep_checkpoints >= 1 and grace >= 0, got {keep_checkpoints} and {grace}")
+    work = _Vacuum(catalog, layout, grace, keep_checkpoints, time.time(), dry_run)
+    return VacuumReport(tuple(work.run()))
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """A file, or a folder with all below it; what a writer removes meanwhile is left out."""
+    yield path
+    if path.is_dir() and not path.is_symlink():
+        yield from path.rglob("*")
+
+
+def _newest_change(path: Path) -> float:
+    """When a file, or anything in a folder, was last written to."""
+    times = []
+    for file in _files(path):
+        try:
+            times.append(file.lstat().st_mtime)
+        except FileNotFoundError:
+            # Its writer has renamed it: it is being worked on.
+            return float("inf")
+    return max(times)
+
+
+def _delete(path: Path) -> None:
+    if not path.is_dir() or path.is_symlink():
+        path.unlink(missing_ok=True)
+        return
+    aside = path if path.name.startswith(".") else path.with_name(f".removed-{path.name}-{uuid4().hex[:8]}")
+    path.rename(aside)
+    shutil.rmtree(aside)

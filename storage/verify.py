@@ -1,0 +1,124 @@
+"""Verifies a store: everything about it that can be checked, at one version, without changing or delaying anything.
+
+    description   store.toml is there and can be read
+    catalog       the SQLite file is sound, and the tables are those of this release
+    files         every Parquet file, policy and checkpoint is there, and as it was written
+    arrays        every segment that a build lies in decodes, and holds the rows of its builds
+    rows          identities are unique, references lead somewhere, counts and rewards agree
+    orphans       files that no version names
+
+Every check goes on where another found damage; what depends on a table that cannot be read is listed as unchecked. The
+store may be written to, compacted and read meanwhile. Memory is that of one segment and of 16 bytes a sample.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from storage.catalog import Catalog
+from storage.errors import ExtensionError, StoreError, StoreFormatError, StoreNotFoundError, StorePlaceError
+from storage.layout import Description, Layout
+from storage.migrate import applied
+from storage.schema import MIGRATIONS, TABLES
+from storage.verify_files import check_checkpoints, check_parquet, check_policies, recorded_checksums
+from storage.verify_orphans import check_orphans
+from storage.verify_report import Kind, Notes, Progress, Report
+from storage.verify_rows import check_rows
+from storage.verify_segments import check_segments
+
+_INTEGRITY = "SELECT * FROM sqlite_query('METADATA', 'PRAGMA {check}')"
+
+
+def _silent(done: int, total: int) -> None:
+    """Reports no progress."""
+
+
+def verify_store(path: str | Path, *, quick: bool = False, progress: Progress = _silent) -> Report:
+    """Verifies the store at a path, which is only read.
+
+    Args:
+        quick: look at names, sizes and descriptions only: no array is decoded, no file is hashed.
+        progress: called with how many of how many parts are checked.
+
+    Raises:
+        StoreNotFoundError: there is neither a store nor what is left of one.
+        StorePlaceError: the file system does not let the catalog be read.
+    """
+    layout, notes = Layout(Path(path).resolve()), Notes(progress)
+    if not layout.description.exists() and not layout.catalog.database.exists():
+        raise StoreNotFoundError(f"{layout.root} is no store: it has neither store.toml nor catalog.sqlite")
+    _check_description(layout, notes)
+    try:
+        if not layout.catalog.database.exists():
+            raise StoreError(f"{layout.catalog.database} is missing")
+        catalog = Catalog(layout.catalog, read_only=True)
+    except (StorePlaceError, ExtensionError):
+        raise
+    except StoreError as error:
+        message = f"{error}. Without it nobody knows which rows and files there are: restore it from a backup"
+        notes.error(Kind.CATALOG, message, path=layout.catalog.database.name)
+        notes.unchecked.append("everything that the catalog names: it cannot be read")
+        return notes.report(None)
+    with closing(catalog):
+        return _verify(catalog, layout, notes, quick=quick)
+
+
+def _verify(catalog: Catalog, layout: Layout, notes: Notes, *, quick: bool) -> Report:
+    snapshot = catalog.newest()
+    _check_catalog(catalog, layout, notes, quick=quick)
+    checksums = recorded_checksums(catalog)
+    check_parquet(catalog, layout, checksums, notes, quick=quick)
+    if _schema_is_ours(catalog, snapshot, notes):
+        check_policies(catalog, layout, snapshot, notes, quick=quick)
+        check_checkpoints(catalog, layout, snapshot, checksums, notes, quick=quick)
+        check_segments(catalog, layout, snapshot, notes, quick=quick)
+        check_rows(catalog, snapshot, notes)
+        check_orphans(catalog, layout, notes)
+    return notes.report(snapshot)
+
+
+def _check_description(layout: Layout, notes: Notes) -> None:
+    try:
+        Description.read(layout)
+    except StoreNotFoundError:
+        message = (
+            f"{layout.description} is missing, and without it no command opens the store, though its catalog is there. "
+            "Restore it from a backup; any copy of this store has the same"
+        )
+        notes.error(Kind.DESCRIPTION, message, path=layout.description.name)
+    except StoreFormatError as error:
+        notes.error(Kind.DESCRIPTION, str(error), path=layout.description.name)
+
+
+def _check_catalog(catalog: Catalog, layout: Layout, notes: Notes, *, quick: bool) -> None:
+    """Has SQLite check its file: through DuckDB, since opening it beside would drop the locks of this process."""
+    check = "quick_check" if quick else "integrity_check"
+    try:
+        said = [line for (line,) in catalog.metadata(_INTEGRITY.format(check=check))]
+    except StoreError as error:
+        said = [str(error)]
+    if said != ["ok"]:
+        message = f"SQLite finds {layout.catalog.database} damaged: {'; '.join(said[:5])}. Restore it from a backup"
+        notes.error(Kind.CATALOG, message, path=layout.catalog.database.name)
+    notes.checked["catalog"] += 1
+
+
+def _schema_is_ours(catalog: Catalog, snapshot: int, notes: Notes) -> bool:
+    """Whether the tables are those that this release knows; others are not looked into."""
+    known = MIGRATIONS[-1].number
+    missing = [table for table, parts in catalog.files(TABLES, snapshot).items() if not parts.columns]
+    found = known
+    if missing:
+        message = (
+            f"the catalog lacks the tables {', '.join(missing)}: it is of an older release, and opening it once for"
+        )
+        notes.error(Kind.SCHEMA, f"{message} writing migrates it, or it is damaged and to be restored from a backup")
+    elif notes.readable("the version of the schema", "migrations"):
+        found = applied(catalog)
+    if found != known:
+        advice = "update molbuffer" if found > known else "open it once for writing, which migrates it"
+        notes.warning(Kind.SCHEMA, f"the store has schema {found}, this release has {known}: {advice}")
+    if missing or found > known:
+        notes.unchecked.append("rows, arrays, policies and checkpoints: the tables are not those of this release")
+    return not missing and found <= known

@@ -1,0 +1,104 @@
+"""What a full disk, a read-only disk, a clock that goes back and a busy catalog do: a clear error, and nothing lost."""
+
+import os
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta
+
+import pytest
+
+import storage.store
+from storage import SampleStore
+from storage.errors import StorePlaceError, StoreWriteError
+from storage.records import Checkpoint, Commit, RunStatus
+
+
+def mount(*arguments):
+    if subprocess.run(["mount", *map(str, arguments)], capture_output=True).returncode != 0:
+        pytest.skip("mounting needs root: run the tests as root, in a container for instance")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own; call it with a size to make, or resize, it."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def resize(size):
+        mount("-t", "tmpfs", "-o", f"{'remount,' if os.path.ismount(folder) else ''}size={size}k", "tmpfs", folder)
+        return folder
+
+    yield resize
+    if os.path.ismount(folder):
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+# Which of the writes of a commit finds the disk full depends on the size.
+@pytest.mark.parametrize("size", [1500, 1700, 1900, 2100])
+def test_a_full_disk_is_an_error_and_loses_nothing(small_disk, make, size):
+    folder = small_disk(size)
+    acknowledged = []
+    with SampleStore.create(folder / "store") as store:
+        store.start_run(make.make_run())
+        with pytest.raises(StoreWriteError, match="Free some space"):
+            for iteration in range(100):
+                build = make.make_build(iteration, n=3000)
+                state = Checkpoint("run-1", iteration, {"state": bytes(20_000)})
+                acknowledged += store.commit(Commit([build], checkpoint=state)).builds
+        before = store.receipts("run-1")
+        assert [receipt.build_id for receipt in before] == [receipt.build_id for receipt in acknowledged]
+        small_disk(20 * size)
+        assert not store.commit(Commit([build])).builds[0].repeated
+    with SampleStore.open(folder / "store") as store:
+        assert len(store.receipts("run-1")) == len(acknowledged) + 1
+        for receipt in store.receipts("run-1"):
+            assert len(store.build(receipt.build_id).samples) == 3000
+
+
+def test_a_store_on_a_read_only_disk_says_what_to_do(small_disk, make):
+    folder = small_disk(20_000)
+    with SampleStore.create(folder / "store") as store:
+        store.start_run(make.make_run())
+        build = make.make_build()
+        store.commit(Commit([build]))
+    mount("-o", "remount,ro", folder)
+    with pytest.raises(StoreWriteError, match="Read-only file system"):
+        SampleStore.open(folder / "store")
+    with pytest.raises(StorePlaceError, match="an archive of the store"):
+        SampleStore.open(folder / "store", read_only=True)
+    mount("-o", "remount,rw", folder)
+    with SampleStore.open(folder / "store") as store:
+        assert store.build(build.build_id).samples.raw == build.samples.raw
+
+
+def test_the_last_thing_that_happened_to_a_run_is_its_status_though_the_clock_goes_back(started, monkeypatch):
+    monkeypatch.setattr(storage.store, "now", lambda: datetime(2020, 1, 1))
+    started.finish_run("run-1", RunStatus.FAILED, "out of luck")
+    monkeypatch.setattr(storage.store, "now", lambda: datetime(2020, 1, 1) - timedelta(days=1))
+    started.finish_run("run-1", RunStatus.FINISHED)
+    last = started.query("SELECT arg_max(status, created) FROM run_events").item()
+    assert last == "finished"
+
+
+BUSY = """
+import sqlite3, sys, time
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+time.sleep(3)
+connection.execute("ROLLBACK")
+"""
+
+
+def test_a_catalog_that_another_program_has_locked_is_waited_for(started, make):
+    catalog = started.path / "catalog.sqlite"
+    # Another process: closing a file here would drop the locks that DuckDB holds on it.
+    process = subprocess.Popen([sys.executable, "-c", BUSY, str(catalog)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "locked\n"
+    began = time.monotonic()
+    receipt = started.commit(Commit([make.make_build()])).builds[0]
+    waited = time.monotonic() - began
+    process.communicate()
+    assert waited > 1
+    assert started.receipts("run-1") == [receipt]
