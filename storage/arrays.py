@@ -210,7 +210,7 @@ def _open_segment(folder: Path) -> tuple[zarr.Group, SegmentHeader]:
         if lost := {"tokens", "lengths", "log_probs"}.difference(header.arrays):
             raise ValueError(f"it does not name the arrays {sorted(lost)}")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ArraysError(f"segment {folder} is missing; was it moved or deleted by hand?") from error
+        raise ArraysError(f"segment {folder} is missing: restore the folder from a backup") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ArraysError(f"segment {folder} has a damaged zarr.json: {error!r}; restore it from a backup") from error
     if found != FORMAT:
