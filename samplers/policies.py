@@ -22,7 +22,7 @@ from samplers.errors import PolicyFormatError, UnknownPolicyError
 from samplers.models.gru import GRUArchitecture, GRULanguageModel
 from samplers.models.protocol import GenerativeModel
 from samplers.vocabulary import Vocabulary
-from storage import PolicyFiles, SampleStore, content_sha256
+from storage import Place, PolicyFiles, SampleStore, content_sha256
 from storage.errors import UnknownPolicyError as NotInStoreError
 
 WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.json"
@@ -71,7 +71,7 @@ def fingerprint(model: GenerativeModel, vocabulary: Vocabulary) -> str:
     return content_sha256(policy_files(model, vocabulary))
 
 
-def load_policy(folder: Path) -> Policy:
+def load_policy(folder: Place) -> Policy:
     """Loads the policy in a folder; the model computes in float32 whatever precision the weights were stored in.
 
     Raises:
@@ -102,7 +102,7 @@ def bundled_policies() -> list[str]:
     return sorted(path.parent.name for path in _bundled_folder().glob(f"*/{CONFIG}"))
 
 
-def find_policy(name: str, policies: PolicyFiles | None = None) -> Path:
+def find_policy(name: str, policies: PolicyFiles | None = None) -> Place:
     """The folder of a policy given as a bundled name, a folder, or (the start of) a sha256 in a store.
 
     Raises:
@@ -123,7 +123,7 @@ def find_policy(name: str, policies: PolicyFiles | None = None) -> Path:
     raise UnknownPolicyError(f"no policy {name!r}: it is neither bundled ({known}), nor a policy's folder, nor {where}")
 
 
-def register_policy(policy_folder: Path, store: SampleStore) -> str:
+def register_policy(policy_folder: Place, store: SampleStore) -> str:
     """Copies a policy's three files into the store, where they stay under their sha256, which is returned."""
     return store.policies.add({name: (policy_folder / name).read_bytes() for name in (WEIGHTS, CONFIG, VOCABULARY)})
 

@@ -4,7 +4,8 @@
 """
 
 from storage.errors import QueryError, StoreError
+from storage.places import Place
 from storage.policies import PolicyFiles, content_sha256
 from storage.store import SampleStore
 
-__all__ = ["PolicyFiles", "QueryError", "SampleStore", "StoreError", "content_sha256"]
+__all__ = ["Place", "PolicyFiles", "QueryError", "SampleStore", "StoreError", "content_sha256"]

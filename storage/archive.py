@@ -273,13 +273,13 @@ def _copy_rows(
 def _settle(layout: Layout, uuid: str) -> None:
     """Makes a store that was just written, and closed, an archive."""
     # A catalog with a write-ahead log cannot be opened where nothing can be written.
-    with closing(sqlite3.connect(layout.catalog.database, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(layout.sqlite.database, isolation_level=None)) as connection:
         connection.execute("UPDATE ducklake_metadata SET value = 'tables/' WHERE key = 'data_path'")
         connection.execute("PRAGMA journal_mode = DELETE")
         connection.execute("VACUUM")
-    layout.catalog.lock.unlink(missing_ok=True)
+    layout.sqlite.lock.unlink(missing_ok=True)
     layout.description.unlink()
-    Description(uuid, archive=True).write(layout, sync_paths)
+    Description(uuid, archive=True).write(layout.description, sync_paths)
 
 
 def _place(folder: Path, out: Path) -> None:

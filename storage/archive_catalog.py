@@ -38,7 +38,7 @@ def check_catalog(layout: Layout) -> None:
     Raises:
         ArchiveError: saying what is wrong with it.
     """
-    database = layout.catalog.database
+    database = layout.sqlite.database
     try:
         with database.open("rb") as file:
             header = file.read(20)

@@ -162,7 +162,7 @@ def _wrong_policies(archive: SampleStore) -> Iterator[str]:
     for sha256 in sorted(set(kept) ^ set(there)):
         yield f"the policy {sha256!r} {'is not listed' if sha256 in there else 'has no weights'}"
     for sha256 in there:
-        for file in sorted(archive.policies.folder(sha256).iterdir()):
+        for file in sorted((archive.path / "policies" / sha256).iterdir()):
             if (problem := _wrong_policy_file(file)) is not None:
                 yield f"{file.name!r} of policy {sha256} {problem}"
 
@@ -185,24 +185,29 @@ _EXTENTS = """SELECT segment, vocabulary_sha256, segment_offset AS first, segmen
     FROM {builds} ORDER BY segment, first, stop"""
 
 
+def _arrays(archive: SampleStore) -> Path:
+    """An archive has its arrays in its folder."""
+    return archive.path / "arrays"
+
+
 def _wrong_segments(archive: SampleStore, limits: ArchiveLimits) -> Iterator[str]:
     extents: dict[str, list[dict[str, Any]]] = {}
     for extent in archive.read_arrow(_EXTENTS).to_pylist():
         extents.setdefault(extent["segment"], []).append(extent)
-    there = {path.name for path in archive.layout.arrays.iterdir()}
+    there = {path.name for path in _arrays(archive).iterdir()}
     for segment in sorted(there ^ extents.keys()):
         yield f"segment {segment!r} is {'of no build' if segment in there else 'missing'}"
     decoded = 0
     for segment, builds in extents.items():
         try:
-            decoded += _decoded_bytes(archive.layout.arrays / segment)
+            decoded += _decoded_bytes(_arrays(archive) / segment)
         except (KeyError, IndexError, TypeError, ValueError, OSError, RecursionError) as error:
             yield f"segment {segment!r} has a header that molbuffer does not write: {error!r}"
             return
         if decoded > limits.bytes:
             yield f"its arrays take more than the limit of {limits.bytes} bytes; raise it if you trust the archive"
             return
-        yield from _wrong_extents(archive.layout.arrays / segment, builds)
+        yield from _wrong_extents(_arrays(archive) / segment, builds)
 
 
 def _wrong_extents(folder: Path, builds: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -29,7 +29,8 @@ import pyarrow as pa
 
 from storage.checksums import file_sha256
 from storage.errors import ArchiveError, StoreNotFoundError
-from storage.layout import PRIVATE_FOLDER, Layout, write_private
+from storage.layout import Layout, write_private
+from storage.places import PRIVATE_FOLDER
 
 MANIFEST, CHECKSUMS = "archive.json", "checksums.json"
 FORMAT = "molbuffer-archive-1"

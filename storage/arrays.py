@@ -29,11 +29,13 @@ from typing import Any, Protocol
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.abc.store import Store
 from zarr.codecs import Crc32cCodec, ZstdCodec
-from zarr.storage import LocalStore
+from zarr.storage import LocalStore, ObjectStore
 
 from storage.durability import sync_tree
 from storage.errors import ArraysError
+from storage.places import Place
 
 FORMAT = "molbuffer-segment-1"
 
@@ -78,7 +80,7 @@ class Block(Protocol):
     def __len__(self) -> int: ...
 
 
-def write_segment(folder: Path, blocks: Sequence[Block]) -> list[int]:
+def write_segment(folder: Place, blocks: Sequence[Block]) -> list[int]:
     """Writes the rows of all blocks as a new segment and returns once it is on the disk.
 
     Args:
@@ -99,7 +101,7 @@ def write_segment(folder: Path, blocks: Sequence[Block]) -> list[int]:
     rows = len(arrays["lengths"])
     attributes = {"format": FORMAT, "segment": folder.name, "vocabulary_sha256": vocabulary_sha256, "rows": rows}
     attributes["arrays"] = list(arrays)
-    group = zarr.create_group(store=LocalStore(folder), zarr_format=3, attributes=attributes)
+    group = zarr.create_group(store=_store(folder), zarr_format=3, attributes=attributes)
     for name, array in arrays.items():
         _create_array(group, name, array)
     sync_tree(folder)
@@ -107,7 +109,7 @@ def write_segment(folder: Path, blocks: Sequence[Block]) -> list[int]:
     return [0, *ends[:-1].tolist()]
 
 
-def read_segment(folder: Path, offset: int = 0, n: int | None = None) -> SegmentRows:
+def read_segment(folder: Place, offset: int = 0, n: int | None = None) -> SegmentRows:
     """Reads the rows [offset, offset + n) of a segment, or all from ``offset`` on.
 
     Raises:
@@ -137,7 +139,7 @@ class SegmentHeader:
     arrays: tuple[str, ...]
 
 
-def inspect_segment(folder: Path) -> SegmentHeader:
+def inspect_segment(folder: Place) -> SegmentHeader:
     """What a segment says of itself, after its arrays were found to have its rows and all their chunks.
 
     Nothing is decoded: a chunk that is there may yet be damaged.
@@ -152,7 +154,14 @@ def inspect_segment(folder: Path) -> SegmentHeader:
     return header
 
 
-def _one_vocabulary(folder: Path, blocks: Sequence[Block]) -> str:
+def _store(folder: Place, *, read_only: bool = False) -> Store:
+    """Where Zarr finds a segment."""
+    if isinstance(folder, Path):
+        return LocalStore(folder, read_only=read_only)
+    return ObjectStore(folder.client(), read_only=read_only)
+
+
+def _one_vocabulary(folder: Place, blocks: Sequence[Block]) -> str:
     vocabularies = sorted({block.vocabulary_sha256 for block in blocks})
     if len(vocabularies) != 1:
         raise ArraysError(f"segment {folder} needs blocks of exactly one vocabulary, got {vocabularies or 'no block'}")
@@ -199,9 +208,9 @@ def _create_array(group: zarr.Group, name: str, data: NDArray[Any]) -> None:
     )
 
 
-def _open_segment(folder: Path) -> tuple[zarr.Group, SegmentHeader]:
+def _open_segment(folder: Place) -> tuple[zarr.Group, SegmentHeader]:
     try:
-        group = zarr.open_group(store=LocalStore(folder, read_only=True), mode="r", zarr_format=3)
+        group = zarr.open_group(store=_store(folder, read_only=True), mode="r", zarr_format=3)
         said: dict[str, Any] = group.attrs.asdict()
         found = said["format"]
         header = SegmentHeader(
@@ -223,7 +232,7 @@ def _open_segment(folder: Path) -> tuple[zarr.Group, SegmentHeader]:
     return group, header
 
 
-def _read_array(group: zarr.Group, folder: Path, name: str, rows: int, selected: slice) -> NDArray[Any]:
+def _read_array(group: zarr.Group, folder: Place, name: str, rows: int, selected: slice) -> NDArray[Any]:
     with _named_in_errors(folder, name):
         return np.asarray(_find_array(group, name, rows)[selected])
 
@@ -240,7 +249,7 @@ def _find_array(group: zarr.Group, name: str, rows: int) -> zarr.Array[Any]:
 
 
 @contextmanager
-def _named_in_errors(folder: Path, name: str) -> Iterator[None]:
+def _named_in_errors(folder: Place, name: str) -> Iterator[None]:
     try:
         yield
     except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:

@@ -35,9 +35,9 @@ from numpy.typing import NDArray
 
 from storage.arrays import SegmentRows, read_segment
 from storage.errors import CacheError
-from storage.layout import PRIVATE_FOLDER
 from storage.manifest import NAME as MANIFEST_NAME
 from storage.manifest import CachedSegment, Manifest, read_manifest, write_manifest
+from storage.places import PRIVATE_FOLDER, Place
 from storage.rowlayout import DecodedRows, RowLayout, latent_width_of
 
 LOCATION_VARIABLE = "MOLBUFFER_CACHE"
@@ -88,7 +88,7 @@ class DecodedCache:
     """
 
     store_uuid: str
-    arrays: Path
+    arrays: Place
     folder: Path = field(default_factory=default_folder)
     limit_bytes: int = DEFAULT_LIMIT_BYTES
 

@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,25 +23,16 @@ from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
-from filelock import FileLock, Timeout
 
+from storage.backends import BUSY_MILLISECONDS, Backend
 from storage.checksums import CHECKSUMS, file_checksums
-from storage.durability import sync_paths
-from storage.engine import engine, one_line, quote
-from storage.errors import (
-    StoreBusyError,
-    StoreError,
-    StoreModeError,
-    StorePlaceError,
-    StoreWriteError,
-    UnknownSnapshotError,
-)
+from storage.durability import Sync, sync_paths
+from storage.engine import engine, load, one_line, reach
+from storage.errors import StoreBusyError, StoreError, StoreModeError, StoreWriteError, UnknownSnapshotError
+from storage.places import Place
 from storage.schema import VIEWS, bind
+from storage.table_files import TableFiles, table_files
 
-Sync = Callable[[Iterable[Path]], None]
-
-_BUSY_MILLISECONDS = 60_000
-_POLL_SECONDS = 0.005
 _RETRY_SECONDS = 0.05
 _TARGET_FILE_SIZE = "512MB"  # DuckLake's own default.
 
@@ -50,26 +41,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class CatalogPlace:
-    """Where a store's catalog, its Parquet files and its commit lock are; absolute paths."""
-
-    database: Path
-    tables: Path
-    lock: Path
-
-
-@dataclass(frozen=True)
-class TableFiles:
-    """What a table is made of at a version.
+    """Where a store's catalog is.
 
     Attributes:
-        columns: name, DuckDB type and Parquet field id of each column.
-        whole: Parquet files all of whose rows belong to the version.
-        partial: files made by compaction that also hold rows of later versions.
+        backend: what keeps it. tables: where its Parquet files are.
+        root: the store's folder, by which errors name the store.
     """
 
-    columns: tuple[tuple[str, str, int], ...]
-    whole: tuple[Path, ...]
-    partial: tuple[Path, ...]
+    backend: Backend
+    tables: Place
+    root: Path
 
 
 class Transaction:
@@ -146,7 +127,7 @@ class Catalog:
     """An attached DuckLake catalog.
 
     Args:
-        place: where it is; made when it is missing and ``read_only`` is false.
+        place: where it is; made when it is missing and ``read_only`` is false. A Postgres schema must be there.
         refusal: what an attempt to write to a read-only catalog is told; by default that it is open for reading only.
         sync: makes files and directories durable; called with a transaction's Parquet files before its COMMIT.
         lock_seconds: how long a commit waits for other processes' commits.
@@ -165,18 +146,21 @@ class Catalog:
         refusal: str | None = None,
     ) -> None:
         self.read_only = read_only
-        self._refusal = refusal or f"the store at {place.database.parent} is open for reading only"
+        self._refusal = refusal or f"the store at {place.root} is open for reading only"
         self._place = place
         self._sync = sync
         self._process_id = os.getpid()
         self._alias = f"lake_{uuid4().hex}"
         self._threads = threading.Lock()
-        # DuckDB fails the transaction that finds a SQLite catalog busy, so writers queue here instead. The file stays:
-        # removing it would let two processes lock two files of one name.
-        self._processes = FileLock(place.lock, timeout=lock_seconds, mode=0o600, thread_local=False)
+        self._writers = place.backend.writers(lock_seconds)
         self._closed = False
         with nullcontext() if read_only else self.locked():
             self._attach()
+
+    @property
+    def tables(self) -> Place:
+        """Where the Parquet files are."""
+        return self._place.tables
 
     def close(self) -> None:
         """Detaches the catalog; nothing can be read afterwards. Closing twice is no error."""
@@ -231,7 +215,7 @@ class Catalog:
                 raise UnknownSnapshotError(
                     f"the store has no version {snapshot}; its newest is {self.newest()}"
                 ) from error
-            raise StoreError(f"the catalog {self._place.database} failed: {error}") from error
+            raise StoreError(f"the catalog {self._place.backend} failed: {error}") from error
         finally:
             for name in tables:
                 cursor.unregister(name)
@@ -243,10 +227,10 @@ class Catalog:
             StoreModeError: the store is closed, or was opened before this process was forked.
         """
         if self._closed:
-            raise StoreModeError(f"the store at {self._place.database.parent} is closed; open it again")
+            raise StoreModeError(f"the store at {self._place.root} is closed; open it again")
         if self._process_id != os.getpid():
             raise StoreModeError(
-                f"the store at {self._place.database.parent} was opened by process {self._process_id} and cannot be "
+                f"the store at {self._place.root} was opened by process {self._process_id} and cannot be "
                 f"used in its fork {os.getpid()}: spawn processes, and open the store in each"
             )
         return engine(self._process_id).cursor()
@@ -268,7 +252,7 @@ class Catalog:
             try:
                 return cursor.execute(sql.replace("METADATA", self._metadata_name), parameters).fetchall()
             except duckdb.Error as error:
-                raise StoreError(f"the catalog {self._place.database} failed: {error}") from error
+                raise StoreError(f"the catalog {self._place.backend} failed: {error}") from error
 
     def change_metadata(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Executes trusted SQL on DuckLake's own tables, which makes no version; holds the commit lock.
@@ -310,26 +294,18 @@ class Catalog:
         Raises:
             UnknownSnapshotError: the store has no such version.
         """
-        with closing(self.cursor()) as cursor:
-            if not self._metadata(cursor, _KNOWN, snapshot):
-                raise UnknownSnapshotError(f"the store has no version {snapshot}; its newest is {self.newest(cursor)}")
-            columns, paths = self._metadata(cursor, _COLUMNS, snapshot), self._metadata(cursor, _DATA_FILES, snapshot)
-        folder = self._place.tables / "main"
-        return {
-            table: TableFiles(
-                columns=tuple((name, _TYPES.get(kind, kind), key) for of, name, kind, key in columns if of == table),
-                whole=tuple(folder / table / path for of, path, partial in paths if of == table and not partial),
-                partial=tuple(folder / table / path for of, path, partial in paths if of == table and partial),
-            )
-            for table in tables
-        }
+        if not self.metadata(_KNOWN, {"snapshot": snapshot}):
+            raise UnknownSnapshotError(f"the store has no version {snapshot}; its newest is {self.newest()}")
+        return table_files(self.metadata, self._place.tables / "main", tables, snapshot)
 
     def transact(
         self, author: str, message: str, extra: Mapping[str, Any], body: Callable[[Transaction], Result]
     ) -> tuple[Result, int]:
-        """Runs ``body`` in a transaction, and again when another program was in the way of its COMMIT.
+        """Runs ``body`` in a transaction, and again when another commit was in the way of its own.
 
-        Other processes of ours wait for the commit lock; a shell that writes to the attached catalog does not.
+        Writers wait for each other's lock. Should one not (a shell that writes to the attached catalog, a host that
+        lost its connection to the lock's server), the number of the version to be made is taken: what ``body`` looked
+        up may not be so any more, and it looks again.
 
         Args:
             author, message, extra: what the snapshot says of itself; ``extra`` is stored as JSON, and the Parquet
@@ -345,7 +321,7 @@ class Catalog:
             StoreWriteError: the disk is full or failed; nothing of the transaction is visible.
             StoreError: DuckDB failed; nothing of the transaction is visible.
         """
-        give_up = time.monotonic() + _BUSY_MILLISECONDS / 1000
+        give_up = time.monotonic() + BUSY_MILLISECONDS / 1000
         while True:
             try:
                 with self.transaction(author, message, extra) as transaction:
@@ -367,21 +343,16 @@ class Catalog:
                 if transaction.changed:
                     written = transaction.new_files()
                     # DuckLake syncs its catalog, but not the Parquet files that the catalog will name.
-                    self._sync(_with_folders(written, self._place.tables))
-                    # Nor does it keep checksums: without ours, a bit that flips in a reward is another reward.
-                    checksums = {**extra.get(CHECKSUMS, {}), **file_checksums(written, self._place.database.parent)}
+                    checksums = {**extra.get(CHECKSUMS, {}), **self._make_durable(written)}
                     said = [author, message, json.dumps({**extra, CHECKSUMS: checksums})]
                     cursor.execute(f"CALL {self._alias}.set_commit_message(?, ?, extra_info => ?)", said)
                 cursor.execute("COMMIT" if transaction.changed else "ROLLBACK")
             except BaseException as error:
                 _roll_back(cursor)
-                if isinstance(error, OSError) or any(words in str(error) for words in _DISK_FAILURES):
-                    raise unwritten(self._place.database.parent, error) from error
-                if isinstance(error, duckdb.Error) and _LOCKED in str(error):
-                    raise StoreBusyError(f"another program has locked {self._place.database}") from error
-                if isinstance(error, duckdb.Error):
-                    raise StoreError(f"a transaction on {self._place.database} failed: {error}") from error
-                raise
+                told = self._told(error)
+                if told is error:
+                    raise
+                raise told from error
             transaction.snapshot = self.newest(cursor)
 
     @contextmanager
@@ -389,59 +360,62 @@ class Catalog:
         """Keeps all other writers out, threads of this process and other processes."""
         if self.read_only:
             raise StoreModeError(self._refusal)
-        with self._threads:
+        with self._threads, ExitStack() as stack:
             try:
-                self._processes.acquire(poll_interval=_POLL_SECONDS)
-            except Timeout as error:
-                raise StoreBusyError(
-                    f"{self._place.lock} was held by other processes for {self._processes.timeout:g} s; is one hanging?"
-                ) from error
+                stack.enter_context(self._writers.held())
             except OSError as error:
-                raise unwritten(self._place.database.parent, error) from error
-            try:
-                yield
-            finally:
-                self._processes.release()
+                raise unwritten(self._place.root, error) from error
+            yield
 
     def attach_sql(self, alias: str, *, read_only: bool) -> str:
         """The statement that attaches the catalog under a name, for this process or any other DuckDB."""
-        options = [
-            f"DATA_PATH {quote(str(self._place.tables) + os.sep)}",
-            # A moved folder's catalog names the place where it was made.
-            "OVERRIDE_DATA_PATH true",
-            f"META_BUSY_TIMEOUT {_BUSY_MILLISECONDS}",
-            # Every row goes to a Parquet file: those are what a query connection without the catalog can read.
-            "DATA_INLINING_ROW_LIMIT 0",
-        ]
-        # Setting the journal mode writes, which a reader on a read-only disk cannot.
-        options.append("READ_ONLY" if read_only else "META_JOURNAL_MODE 'WAL'")
-        return f"ATTACH {quote(f'ducklake:sqlite:{self._place.database}')} AS {alias} ({', '.join(options)})"
+        return self._place.backend.attach_sql(alias, str(self._place.tables), read_only=read_only)
 
     def _attach(self) -> None:
-        with closing(engine(self._process_id).cursor()) as cursor:
+        database = engine(self._process_id)
+        for extension in self._place.backend.extensions:
+            load(database, extension)
+        with closing(database.cursor()) as cursor:
+            reach(cursor, self._place.tables)
             try:
                 cursor.execute(self.attach_sql(self._alias, read_only=self.read_only))
             except duckdb.Error as error:
-                root = self._place.database.parent
-                if self.read_only and not os.access(root, os.W_OK):
-                    raise StorePlaceError(
-                        f"{root} cannot be written to, and SQLite reads a catalog that is written to only where "
-                        "it can make files beside it: copy the folder, or read an archive of the store"
-                    ) from error
-                raise StoreError(f"the catalog {self._place.database} cannot be attached: {one_line(error)}") from error
+                if self.read_only and (reason := self._place.backend.unreadable()) is not None:
+                    raise reason from error
+                raise StoreError(f"the catalog {self._place.backend} cannot be attached: {one_line(error)}") from error
+
+    def _make_durable(self, files: Sequence[str]) -> dict[str, str]:
+        """Syncs the Parquet files of a transaction, and returns their checksums."""
+        tables = self._place.tables
+        if not isinstance(tables, Path):
+            return {}
+        self._sync(_with_folders(files, tables))
+        # Without them, a bit that flips in a reward is another reward.
+        return file_checksums(files, tables.parent)
+
+    def _told(self, error: BaseException) -> BaseException:
+        """The error of a failed transaction, in our words; one that is not of the store stays as it is."""
+        text = str(error)
+        if isinstance(error, OSError) or any(words in text for words in _DISK_FAILURES):
+            return unwritten(self._place.root, error)
+        if not isinstance(error, duckdb.Error):
+            return error
+        if any(words in text for words in _IN_THE_WAY):
+            return StoreBusyError(f"another program was writing to {self._place.backend}: {one_line(error)}")
+        return StoreError(f"a transaction on {self._place.backend} failed: {error}")
 
     @property
     def _metadata_name(self) -> str:
         """The database in which DuckLake keeps its own tables."""
-        return f"__ducklake_metadata_{self._alias}"
-
-    def _metadata(self, cursor: duckdb.DuckDBPyConnection, sql: str, snapshot: int) -> list[tuple[Any, ...]]:
-        """Rows of DuckLake's own tables, which list what there is at a version."""
-        text = sql.replace("METADATA", self._metadata_name)
-        return cursor.execute(text, {"snapshot": snapshot}).fetchall()
+        return self._place.backend.own_tables(self._alias)
 
     def parquet_files(self, table: str) -> set[str]:
-        """The paths of a table's files, of whatever version; strings, as there may be thousands."""
+        """The paths of a table's files, of whatever version; strings, as there may be thousands.
+
+        None where they are in an object store: it makes them durable itself and keeps their checksums.
+        """
+        if not isinstance(self._place.tables, Path):
+            return set()
         folder = str(self._place.tables / "main" / table)
         try:
             return {f"{folder}{os.sep}{name}" for name in os.listdir(folder)}
@@ -450,24 +424,12 @@ class Catalog:
             return set()
 
 
-# DuckLake's names of types, where DuckDB has no such name or takes it for another type.
-_TYPES = {"int8": "TINYINT", "float32": "FLOAT", "float64": "DOUBLE"}
 _KNOWN = "SELECT snapshot_id FROM METADATA.ducklake_snapshot WHERE snapshot_id = $snapshot"
-_COLUMNS = """SELECT table_name, column_name, column_type, column_id
-    FROM METADATA.ducklake_column AS part JOIN METADATA.ducklake_table AS whole USING (table_id)
-    WHERE part.begin_snapshot <= $snapshot AND coalesce(part.end_snapshot > $snapshot, true)
-    AND whole.begin_snapshot <= $snapshot AND coalesce(whole.end_snapshot > $snapshot, true)
-    ORDER BY column_order"""
-# Compaction makes files that hold rows of several versions, up to ``partial_max``.
-_DATA_FILES = """SELECT table_name, part.path, coalesce(partial_max > $snapshot, false)
-    FROM METADATA.ducklake_data_file AS part JOIN METADATA.ducklake_table AS whole USING (table_id)
-    WHERE part.begin_snapshot <= $snapshot AND coalesce(part.end_snapshot > $snapshot, true)
-    AND whole.begin_snapshot <= $snapshot AND coalesce(whole.end_snapshot > $snapshot, true)
-    ORDER BY data_file_id"""
 
 
 # DuckDB has no error classes of its own for these: what it was told by SQLite or by the system is in the text.
-_LOCKED = "database is locked"
+# What stands in the error when another commit came first: the catalog is told not to try again by itself.
+_IN_THE_WAY = ("database is locked", "ducklake_max_retry_count", "Transaction conflict")
 _DISK_FAILURES = ("disk is full", "No space left on device", "disk I/O error", "Read-only file system")
 
 

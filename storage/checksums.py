@@ -10,6 +10,9 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from storage.object_store import ObjectPath
+from storage.places import Place
+
 CHECKSUMS = "checksums"
 """The key in a commit's extra info: the sha256 of each file by its path in the store."""
 
@@ -24,7 +27,9 @@ def place_of(file: str | Path, root: Path) -> str:
     return str(PurePosixPath(*Path(file).relative_to(root).parts))
 
 
-def file_sha256(file: str | Path) -> str:
-    """The sha256 of a file's content in hexadecimal, read in portions."""
+def file_sha256(file: str | Place) -> str:
+    """The sha256 of a file's content in hexadecimal, read in portions where that is possible."""
+    if isinstance(file, ObjectPath):
+        return hashlib.sha256(file.read_bytes()).hexdigest()
     with open(file, "rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

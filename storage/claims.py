@@ -1,7 +1,8 @@
 """Claims: who is computing an expensive score, so that no other process computes it too.
 
 A claim expires, so that a scorer that was killed blocks nobody for long. Claims are short-lived and need transactions
-of their own, so they live beside the catalog in a small SQLite file and not in it.
+of their own, so they live beside the catalog and not in it: in a small SQLite file, or where the catalog is in
+Postgres, in a table there (``storage.postgres``).
 
 A scorer that was granted a claim looks the score up once more before it computes: another may have computed, recorded
 and released it between the first look-up and the claim.
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from storage.errors import StoreError, StoreModeError
 
@@ -24,19 +26,8 @@ _TABLE = """CREATE TABLE IF NOT EXISTS claims (
 ) WITHOUT ROWID"""
 
 
-class ScoreClaims:
-    """The claims of a store on scores to be computed. Safe to use from any thread and process of a host.
-
-    Args:
-        path: of the SQLite file; made with the first claim.
-        clock: seconds since the epoch; the processes that share claims must share it.
-        refusal: what an attempt to claim is told where nothing may be written; None where it may.
-    """
-
-    def __init__(self, path: Path, clock: Callable[[], float] = time.time, refusal: str | None = None) -> None:
-        self._path = path
-        self._refusal = refusal
-        self._clock = clock
+class ScoreClaims(Protocol):
+    """The claims of a store on scores to be computed. Safe to use from any thread and process that uses the store."""
 
     def claim(self, component: str, version: str, smiles: Sequence[str], owner: str, seconds: float) -> set[str]:
         """Asks for the right to compute scores, for a time.
@@ -48,6 +39,26 @@ class ScoreClaims:
         Returns:
             The molecules granted. The others are being computed by someone else.
         """
+
+    def release(self, component: str, version: str, smiles: Sequence[str], owner: str) -> None:
+        """Gives claims back, once the scores are recorded or will not be computed; those of others stay."""
+
+
+class SqliteClaims:
+    """Claims in a SQLite file, for the processes of one host.
+
+    Args:
+        path: of the file; made with the first claim.
+        clock: seconds since the epoch; the processes that share claims must share it.
+        refusal: what an attempt to claim is told where nothing may be written; None where it may.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time, refusal: str | None = None) -> None:
+        self._path = path
+        self._refusal = refusal
+        self._clock = clock
+
+    def claim(self, component: str, version: str, smiles: Sequence[str], owner: str, seconds: float) -> set[str]:
         with self._transaction() as connection:
             instant = self._clock()
             connection.execute("DELETE FROM claims WHERE expires <= ?", [instant])
@@ -63,7 +74,6 @@ class ScoreClaims:
             return set(smiles) & {text for (text,) in mine}
 
     def release(self, component: str, version: str, smiles: Sequence[str], owner: str) -> None:
-        """Gives claims back, once the scores are recorded or will not be computed; those of others stay."""
         with self._transaction() as connection:
             connection.executemany(
                 "DELETE FROM claims WHERE component = ? AND version = ? AND smiles = ? AND owner = ?",

@@ -11,8 +11,9 @@ a training by their run and iteration: a second attempt finds them and adds noth
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -20,10 +21,12 @@ import pyarrow as pa
 
 from storage import rows
 from storage.arrays import write_segment
-from storage.catalog import Catalog, Sync, Transaction, unwritten
-from storage.checksums import CHECKSUMS, file_checksums
+from storage.catalog import Catalog, Transaction, unwritten
+from storage.checksums import CHECKSUMS
+from storage.durability import Sync
 from storage.errors import UnknownRunError
-from storage.layout import PRIVATE_FOLDER, Layout, write_private
+from storage.layout import Layout, write_private
+from storage.places import PRIVATE_FOLDER, put
 from storage.records import (
     Build,
     BuildReceipt,
@@ -84,8 +87,11 @@ class Committer:
             return there
 
         said, extra = commit.message or _message(commit), _extra(commit)
-        if folder:
-            extra[CHECKSUMS] = file_checksums((self._layout.root / folder).iterdir(), self._layout.root)
+        if commit.checkpoint and folder:
+            extra[CHECKSUMS] = {
+                f"{folder}/{name}": hashlib.sha256(content).hexdigest()
+                for name, content in commit.checkpoint.files.items()
+            }
         there, version = self._catalog.transact(commit.author, said, extra, insert)
         fresh = {place.build.build_id: rows.receipt(place.build, version) for place in placed}
         ids = [build.build_id for build in commit.builds]
@@ -112,16 +118,20 @@ class Committer:
         return [places[build.build_id] for build in builds]
 
     def _write_checkpoint(self, checkpoint: Checkpoint) -> str:
-        """The folder's place under the store's root."""
-        run = self._layout.checkpoints / checkpoint.run_id
-        run.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        """The folder's place under the store's data."""
         # A second attempt at one iteration gets a folder of its own; the catalog names the one that counts.
-        folder = run / f"{checkpoint.iteration:08d}-{uuid4().hex[:8]}"
-        folder.mkdir(mode=PRIVATE_FOLDER)
-        for name, content in checkpoint.files.items():
-            write_private(folder / name, content)
-        self._sync([*folder.iterdir(), folder, run, run.parent])
-        return str(PurePosixPath(*folder.relative_to(self._layout.root).parts))
+        name = f"{checkpoint.iteration:08d}-{uuid4().hex[:8]}"
+        run = self._layout.checkpoints / checkpoint.run_id
+        if isinstance(run, Path):
+            run.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+            folder = run / name
+            folder.mkdir(mode=PRIVATE_FOLDER)
+            for file, content in checkpoint.files.items():
+                write_private(folder / file, content)
+            self._sync([*folder.iterdir(), folder, run, run.parent])
+        else:
+            put(run / name, checkpoint.files)
+        return str(PurePosixPath(self._layout.checkpoints.name, checkpoint.run_id, name))
 
 
 def check(commit: Commit) -> None:

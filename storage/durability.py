@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+from storage.places import Place
+
+Sync = Callable[[Iterable[Path]], None]
+"""Makes files and directories durable; tests record what it is called with."""
 
 # Concurrent fsyncs share one commit of the file system's journal: 14 of them take 10 ms together and 50 ms in a row.
 _CONCURRENT_SYNCS = 16
@@ -22,9 +27,11 @@ def sync_paths(paths: Iterable[Path]) -> None:
             pass
 
 
-def sync_tree(folder: Path) -> None:
+def sync_tree(folder: Place) -> None:
     """Returns once a folder is on the disk with all it holds, and is named in its parent."""
-    sync_paths([folder.parent, folder, *folder.rglob("*")])
+    # What an object store has acknowledged is durable.
+    if isinstance(folder, Path):
+        sync_paths([folder.parent, folder, *folder.rglob("*")])
 
 
 def _sync(path: Path) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
 
 from storage.errors import ExtensionError
+from storage.object_store import ObjectPath, credentials, server
+from storage.places import Place
 
 ENGINE_SETTINGS: Mapping[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
@@ -21,8 +24,6 @@ ENGINE_SETTINGS: Mapping[str, str | bool | int | float | list[str]] = {
     # Without this, a name in SQL that is no table is looked up among the caller's Python variables.
     "python_enable_replacements": False,
 }
-
-_EXTENSIONS = ("sqlite_scanner", "ducklake")
 
 
 def quote(text: str) -> str:
@@ -46,13 +47,50 @@ def engine(process_id: int) -> duckdb.DuckDBPyConnection:
     """The DuckDB database of a process: its number is the key so that a fork does not use its parent's threads."""
     # A commit is dozens of tiny statements on the catalog's tables; handing them to threads doubles its time.
     database = duckdb.connect(":memory:", config=dict(ENGINE_SETTINGS) | {"threads": 1})
-    for name in _EXTENSIONS:
-        _load(database, name)
+    load(database, "ducklake")
+    # Of two transactions that began at one version, DuckLake would let the later COMMIT follow the earlier one, though
+    # what it looked up before (is this build there already?) may not be so any more.
+    database.execute("SET GLOBAL ducklake_max_retry_count = 0")
     return database
 
 
-def _load(database: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Loads an extension from its wheel, where it lies, or installs it the DuckDB way where there is no wheel."""
+def reach(connection: duckdb.DuckDBPyConnection, place: Place) -> None:
+    """Lets a connection's database read and write Parquet files at a place.
+
+    Raises:
+        ExtensionError: it needs DuckDB's extension httpfs, which cannot be loaded.
+        StorePlaceError: it needs credentials, which the environment does not have.
+    """
+    if not isinstance(place, Path):
+        load(connection, "httpfs")
+        name = re.sub(r"\W", "_", str(place))
+        options = credentials(place) | server()
+        connection.execute(f"CREATE OR REPLACE SECRET {name} (TYPE s3, {_secret_options(place, options)})")
+
+
+def reach_sql(place: Place) -> str:
+    """The statements with which a DuckDB of somebody else reaches a place, with credentials of their own."""
+    if isinstance(place, Path):
+        return ""
+    options = {"PROVIDER": "credential_chain", **server()}
+    return (
+        "INSTALL httpfs; LOAD httpfs; INSTALL aws; LOAD aws;\n"
+        f"CREATE SECRET (TYPE s3, {_secret_options(place, options)});\n"
+    )
+
+
+def _secret_options(place: ObjectPath, options: Mapping[str, str | None]) -> str:
+    """Options of a secret that serves what is below a place, and nothing else."""
+    given = {"SCOPE": f"{place}/", **options}
+    return ", ".join(f"{name} {quote(value)}" for name, value in given.items() if value)
+
+
+def load(database: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Loads an extension from its wheel, where it lies, or installs it the DuckDB way where there is no wheel.
+
+    Raises:
+        ExtensionError: it can neither be loaded nor installed.
+    """
     try:
         spec = importlib.util.find_spec(f"duckdb_extension_{name}")
         folders = (spec.submodule_search_locations if spec else None) or []

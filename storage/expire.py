@@ -13,11 +13,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from storage.catalog import Catalog
 from storage.checksums import CHECKSUMS
 from storage.layout import Layout
+from storage.places import Place
 from storage.records import now
 from storage.snapshots import list_snapshots, pins
 
@@ -64,11 +64,11 @@ def expire(
         return ExpireReport(tuple(going), pinned)
     expired: list[int] = []
     for start in range(0, len(going), _PORTION):
-        expired += _expire_some(catalog, layout.root, going[start : start + _PORTION])
+        expired += _expire_some(catalog, layout.data, going[start : start + _PORTION])
     return ExpireReport(tuple(expired), pinned)
 
 
-def _expire_some(catalog: Catalog, root: Path, versions: Sequence[int]) -> list[int]:
+def _expire_some(catalog: Catalog, root: Place, versions: Sequence[int]) -> list[int]:
     """Forgets versions unless they were pinned meanwhile; returns which."""
     pinned = pins(catalog)
     going = [version for version in versions if version not in pinned]
@@ -79,7 +79,7 @@ def _expire_some(catalog: Catalog, root: Path, versions: Sequence[int]) -> list[
     return going
 
 
-def _hand_on_checksums(catalog: Catalog, root: Path, versions: Sequence[int]) -> None:
+def _hand_on_checksums(catalog: Catalog, root: Place, versions: Sequence[int]) -> None:
     """Has the newest version say what those that go said of files that stay: ``verify`` needs their checksums."""
     newest = catalog.newest()
     numbers = ", ".join(map(str, [*versions, newest]))

@@ -103,7 +103,7 @@ class HistoryIndex:
         wanted = Filter(objective_sha256, where, include_unparseable)
         scanned = [scan(store, part, wanted) for part in parts]
         rows = concatenate(scanned)
-        cache = cache or DecodedCache(store.cache_key, store.path / "arrays")
+        cache = cache or DecodedCache(store.cache_key, store.layout.arrays)
         return cls(store=store, parts=tuple(parts), rows=rows, arrays=_place(rows, cache))
 
     def __len__(self) -> int:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from storage.catalog import CatalogPlace, Sync
-from storage.errors import StoreFormatError, StoreNotFoundError, StorePlaceError
+from storage.backends import Backend, PostgresBackend, SqliteBackend
+from storage.catalog import CatalogPlace
+from storage.durability import Sync
+from storage.errors import StoreExistsError, StoreFormatError, StoreNotFoundError, StorePlaceError
+from storage.places import Place, make_folder, place_at
+from storage.postgres import check_address, settle
 
 FORMAT = 1
 """The number of the layout that this release reads and writes."""
 
-PRIVATE_FOLDER = 0o700
+SQLITE = "sqlite:catalog.sqlite"
+"""The address of a catalog in the store's own folder."""
+HERE = "."
+"""The data path of a store that has everything in its own folder."""
+DEFAULT_SCHEMA = "molbuffer"
+OWNER = "molbuffer-store.json"
+
 PRIVATE_FILE = 0o600
 
 # SQLite's write-ahead log needs memory shared between all readers and writers: on these, a catalog is lost silently.
@@ -27,48 +38,82 @@ _MOUNTS = Path("/proc/self/mountinfo")
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of a store."""
+    """Where things lie that belong to a store.
+
+    Attributes:
+        root: the folder that has store.toml; only what one host needs is always there.
+        catalog_address, catalog_schema: as of ``Description``. data_path: of what is shared, relative to the root.
+    """
 
     root: Path
+    catalog_address: str = SQLITE
+    catalog_schema: str = DEFAULT_SCHEMA
+    data_path: str = HERE
 
     @property
     def description(self) -> Path:
         return self.root / "store.toml"
 
     @property
+    def sqlite(self) -> SqliteBackend:
+        """The catalog of a store that has it in its own folder."""
+        return SqliteBackend(self.root / "catalog.sqlite")
+
+    @property
+    def backend(self) -> Backend:
+        """Where the catalog is."""
+        if self.catalog_address == SQLITE:
+            return self.sqlite
+        return PostgresBackend(self.catalog_address, self.catalog_schema)
+
+    @property
     def catalog(self) -> CatalogPlace:
-        return CatalogPlace(self.root / "catalog.sqlite", self.root / "tables", self.root / "commit.lock")
+        """What a catalog is opened with."""
+        return CatalogPlace(self.backend, self.tables, self.root)
 
     @property
-    def claims(self) -> Path:
-        return self.root / "claims.sqlite"
+    def data(self) -> Place:
+        """Where tables, arrays, policies and checkpoints are."""
+        if self.data_path == HERE:
+            return self.root
+        place = place_at(self.data_path)
+        return self.root / place if isinstance(place, Path) else place
 
     @property
-    def maintenance_lock(self) -> Path:
-        return self.root / "maintenance.lock"
+    def tables(self) -> Place:
+        return self.data / "tables"
 
     @property
-    def arrays(self) -> Path:
-        return self.root / "arrays"
+    def arrays(self) -> Place:
+        return self.data / "arrays"
 
     @property
-    def policies(self) -> Path:
-        return self.root / "policies"
+    def policies(self) -> Place:
+        return self.data / "policies"
 
     @property
-    def checkpoints(self) -> Path:
-        return self.root / "checkpoints"
+    def checkpoints(self) -> Place:
+        return self.data / "checkpoints"
 
     @property
-    def folders(self) -> tuple[Path, ...]:
-        """The folders in the root."""
-        return (self.catalog.tables, self.arrays, self.policies, self.checkpoints)
+    def owner(self) -> Place:
+        """Says whose files these are, where they are apart from store.toml: two stores would delete each other's."""
+        return self.data / OWNER
+
+    @property
+    def folders(self) -> tuple[Place, ...]:
+        """The folders of the shared files."""
+        return (self.tables, self.arrays, self.policies, self.checkpoints)
+
+    def name_of(self, path: Place) -> str:
+        """What a file of the store is called in reports: its path in the folder, or below the data path."""
+        return str(path).removeprefix(f"{self.data}/").removeprefix(f"{self.root}/")
 
     def make_folders(self) -> None:
-        """Makes the root and the folders in it, for their owner only."""
-        self.root.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        """Makes the root and all folders, for their owner only."""
+        make_folder(self.root)
         for folder in self.folders:
-            folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+            make_folder(folder)
 
     def has_foreign_files(self) -> bool:
         """Whether the root holds anything but what a store that was never finished left there."""
@@ -86,37 +131,49 @@ class Description:
 
     Attributes:
         archive: whether the store is an archive, to which nothing is ever added.
+        catalog: ``sqlite:catalog.sqlite``, or the address of a Postgres database.
+        catalog_schema: of that database. data_path: where tables, arrays, policies and checkpoints are: a folder,
+            relative to the store's, or s3://bucket/prefix.
     """
 
     uuid: str
     format: int = FORMAT
     archive: bool = False
+    catalog: str = SQLITE
+    catalog_schema: str = DEFAULT_SCHEMA
+    data_path: str = HERE
 
-    def refusal(self, layout: Layout) -> str | None:
+    def layout(self, root: Path) -> Layout:
+        """Where things lie that belong to the store with this description in a folder."""
+        return Layout(root, self.catalog, self.catalog_schema, self.data_path)
+
+    def refusal(self, root: Path) -> str | None:
         """What an attempt to write to an archive is told; None for a store that can be written to."""
         if not self.archive:
             return None
         return (
-            f"{layout.root} is an archive, to which nothing can be added: bring it into a store with "
-            f"`molbuffer merge {layout.root} --store DIR` and write there"
+            f"{root} is an archive, to which nothing can be added: bring it into a store with "
+            f"`molbuffer merge {root} --store DIR` and write there"
         )
 
-    def write(self, layout: Layout, sync: Sync) -> None:
+    def write(self, path: Path, sync: Sync) -> None:
         """Writes ``store.toml`` aside and renames it: with it, a folder becomes a store."""
         text = (
             "# A molbuffer store. The folder may be moved or copied as a whole while nothing has it open.\n"
             f"format = {self.format}\n"
-            f'uuid = "{self.uuid}"\n'
-            'catalog = "sqlite:catalog.sqlite"\n'
-            'data_path = "tables/"\n'
+            f"uuid = {_toml(self.uuid)}\n"
+            f"catalog = {_toml(self.catalog)}\n"
         )
+        if self.catalog != SQLITE:
+            text += f"catalog_schema = {_toml(self.catalog_schema)}\n"
+        text += f"data_path = {_toml(self.data_path)}\n"
         if self.archive:
             text += "# Its files are listed in checksums.json; `molbuffer merge` brings its rows into a store.\n"
             text += "archive = true\n"
-        write_aside(layout.description, text.encode(), sync)
+        write_aside(path, text.encode(), sync)
 
     @classmethod
-    def read(cls, layout: Layout) -> Description:
+    def read(cls, path: Path) -> Description:
         """Reads ``store.toml``.
 
         Raises:
@@ -124,23 +181,46 @@ class Description:
             StoreFormatError: it is damaged, or of a newer release.
         """
         try:
-            said = tomllib.loads(layout.description.read_text())
-            # The decoded cache has a folder of this name, so that a name that is no uuid could lead out of it.
-            found = cls(str(UUID(said["uuid"])), int(said["format"]), archive=bool(said.get("archive", False)))
-            catalog = said["catalog"]
+            said = tomllib.loads(path.read_text())
+            found = cls(
+                # The decoded cache has a folder of this name, so that a name that is no uuid could lead out of it.
+                str(UUID(said["uuid"])),
+                int(said["format"]),
+                archive=bool(said.get("archive", False)),
+                catalog=str(said["catalog"]),
+                catalog_schema=str(said.get("catalog_schema", DEFAULT_SCHEMA)),
+                data_path=str(said["data_path"]),
+            )
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise StoreNotFoundError(f"{layout.root} is no store: it has no store.toml") from error
+            raise StoreNotFoundError(f"{path.parent} is no store: it has no store.toml") from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise StoreFormatError(f"{layout.description} is damaged: {error!r}; restore it from a backup") from error
+            raise StoreFormatError(f"{path} is damaged: {error!r}; restore it from a backup") from error
         if found.format > FORMAT:
             raise StoreFormatError(
-                f"the store {layout.root} has format {found.format}, this release reads {FORMAT}: update molbuffer"
+                f"the store {path.parent} has format {found.format}, this release reads {FORMAT}: update molbuffer"
             )
-        if catalog != "sqlite:catalog.sqlite":
-            raise StoreFormatError(
-                f"{layout.description} names the catalog {catalog!r}, this release reads 'sqlite:catalog.sqlite'"
-            )
+        found.check(path)
         return found
+
+    def check(self, path: Path) -> None:
+        """Refuses addresses that are none, and an archive whose parts are not all in its folder.
+
+        Raises:
+            StoreFormatError: naming the file and what is wrong.
+        """
+        try:
+            if self.catalog != SQLITE:
+                check_address(self.catalog, self.catalog_schema)
+            place_at(self.data_path)
+        except StorePlaceError as error:
+            raise StoreFormatError(f"{path}: {error}") from error
+        if self.archive and (self.catalog, self.data_path) != (SQLITE, HERE):
+            raise StoreFormatError(f"{path} is of an archive, and names a catalog or files outside of its folder")
+
+
+def _toml(text: str) -> str:
+    """A text as TOML writes it: as JSON does."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def write_aside(path: Path, content: bytes, sync: Sync) -> None:
@@ -157,6 +237,54 @@ def write_private(path: Path, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
     with open(descriptor, "wb") as file:
         file.write(content)
+
+
+def found_store(catalog: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:
+    """The uuid and data path of the store that a catalog has; of a new one, those given.
+
+    Raises:
+        StorePlaceError: the address of the catalog is none, or the store there has its data elsewhere.
+        StoreError: the database cannot be reached.
+    """
+    if catalog == SQLITE:
+        return uuid, data_path
+    check_address(catalog, schema)
+    place = place_at(data_path)
+    if isinstance(place, Path) and not place.is_absolute():
+        raise StorePlaceError(
+            f"a catalog in Postgres serves several hosts, and needs data where all find it: expected "
+            f"s3://bucket/prefix or the absolute path of a shared folder, got {data_path!r}"
+        )
+    uuid, there = settle(catalog, schema, uuid, data_path)
+    if there != data_path:
+        raise StorePlaceError(f"the store in schema {schema} of {catalog} has its data in {there}, not in {data_path}")
+    return uuid, there
+
+
+def check_place(layout: Layout, uuid: str) -> None:
+    """Refuses a place in which a store that is written to would lose data.
+
+    Raises:
+        StorePlaceError: a SQLite catalog on a network file system.
+        StoreExistsError: the data path is that of another store: a vacuum of one would delete the other's files.
+    """
+    if layout.backend == layout.sqlite:
+        refuse_network_file_system(layout.root)
+    if layout.data_path == HERE:
+        return
+    said = json.dumps({"uuid": uuid}).encode()
+    try:
+        if isinstance(layout.owner, Path):
+            write_private(layout.owner, said)
+        else:
+            layout.owner.write_bytes(said, new=True)
+    except FileExistsError:
+        if layout.owner.read_bytes() != said:
+            raise StoreExistsError(
+                f"{layout.data} has the files of another store ({layout.owner.read_text()}); name another place"
+            ) from None
+    except OSError as error:
+        raise StorePlaceError(f"{layout.data} cannot hold a store: {error}") from error
 
 
 def refuse_network_file_system(path: Path) -> None:

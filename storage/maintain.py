@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
-
-from filelock import FileLock, Timeout
 
 from storage.catalog import Catalog
 from storage.compact import SEGMENT_ROWS, CompactReport, compact
-from storage.errors import MaintenanceBusyError, StoreModeError
+from storage.errors import MaintenanceBusyError, StoreBusyError, StoreModeError
 from storage.expire import ExpireReport, expire
-from storage.layout import PRIVATE_FILE, Layout
+from storage.layout import Layout
 from storage.snapshots import KEPT_CHECKPOINTS
 from storage.vacuum import GRACE, VacuumReport, vacuum
 
@@ -79,15 +77,12 @@ class Maintenance:
     def _alone(self) -> Iterator[None]:
         if self._catalog.read_only:
             raise StoreModeError(f"the store at {self._layout.root} is open for reading only, and cannot be maintained")
-        lock = FileLock(self._layout.maintenance_lock, timeout=0, mode=PRIVATE_FILE)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise MaintenanceBusyError(
-                f"the store at {self._layout.root} is being compacted, expired or vacuumed by another process; "
-                "try again when that is done"
-            ) from error
-        try:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._layout.backend.maintainers().held())
+            except StoreBusyError as error:
+                raise MaintenanceBusyError(
+                    f"the store at {self._layout.root} is being compacted, expired or vacuumed by another process; "
+                    "try again when that is done"
+                ) from error
             yield
-        finally:
-            lock.release()

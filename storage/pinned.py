@@ -8,8 +8,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from storage.catalog import Catalog, TableFiles
+from storage.catalog import Catalog
 from storage.errors import UnknownSnapshotError
+from storage.table_files import TableFiles
 
 
 class PinnedCatalog(Catalog):

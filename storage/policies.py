@@ -3,7 +3,8 @@
     policies/<sha256>/    weights.safetensors, config.json, vocabulary.json, or whatever files a policy has
 
 A folder is written aside, synced and renamed, so it is whole or not there; two processes that add the same policy make
-the same folder. What is read is checked against its name.
+the same folder. In an object store, where nothing can be renamed, one that a killed writer left in part is completed by
+whoever adds the policy again; no row names it before. What is read is checked against its name.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
-from storage.catalog import Sync
-from storage.durability import sync_paths
+from storage.durability import Sync, sync_paths
 from storage.errors import PolicyDamagedError, StoreModeError, UnknownPolicyError
-from storage.layout import PRIVATE_FOLDER, write_private
+from storage.layout import write_private
+from storage.places import PRIVATE_FOLDER, Place, entries, put
 
 
 def content_sha256(files: Mapping[str, bytes]) -> str:
@@ -32,7 +33,7 @@ class PolicyFiles:
     """The policies whose weights a store keeps."""
 
     def __init__(
-        self, root: Path, *, read_only: bool = False, sync: Sync = sync_paths, refusal: str | None = None
+        self, root: Place, *, read_only: bool = False, sync: Sync = sync_paths, refusal: str | None = None
     ) -> None:
         self._root = root
         self._refusal = refusal or f"the store {root.parent} is open for reading only; policies cannot be added"
@@ -54,11 +55,14 @@ class PolicyFiles:
             raise ValueError(f"a policy needs files with plain names, got {sorted(files)}")
         sha256 = content_sha256(files)
         folder = self._root / sha256
-        if not folder.exists():
+        if not isinstance(folder, Path):
+            known = {path.name for path in entries(folder)}
+            put(folder, {name: content for name, content in files.items() if name not in known})
+        elif not folder.exists():
             self._write(folder, files)
         return sha256
 
-    def folder(self, sha256: str) -> Path:
+    def folder(self, sha256: str) -> Place:
         """The folder of a policy, after its files were compared with its name.
 
         Raises:
@@ -89,10 +93,10 @@ class PolicyFiles:
 
     def kept(self) -> list[str]:
         """The sha256 of every policy whose weights are here, in alphabetical order."""
-        return sorted(path.name for path in self._root.iterdir() if not path.name.startswith("."))
+        return [path.name for path in entries(self._root) if not path.name.startswith(".")]
 
     def _write(self, folder: Path, files: Mapping[str, bytes]) -> None:
-        aside = self._root / f".{folder.name}.{uuid4().hex}"
+        aside = folder.with_name(f".{folder.name}.{uuid4().hex}")
         aside.mkdir(mode=PRIVATE_FOLDER)
         for name, content in files.items():
             write_private(aside / name, content)
@@ -104,4 +108,4 @@ class PolicyFiles:
                 raise
             # Another process added the same policy meanwhile.
             shutil.rmtree(aside)
-        self._sync([self._root])
+        self._sync([folder.parent])

@@ -21,11 +21,12 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
-from storage.catalog import Catalog, TableFiles
-from storage.engine import closed_connection, one_line, quote
+from storage.catalog import Catalog
+from storage.engine import closed_connection, one_line, quote, reach
 from storage.errors import PredicateError, QueryError, QueryRefusedError, QueryTimeoutError, QueryTooLargeError
 from storage.predicate import check_predicate
 from storage.schema import QUERYABLE_TABLES, VIEWS, bind
+from storage.table_files import TableFiles
 
 _READING = frozenset(
     {"SELECT", "WITH", "FROM", "VALUES", "TABLE", "DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "PIVOT", "UNPIVOT"}
@@ -95,6 +96,7 @@ def sandbox(
     files = catalog.files(QUERYABLE_TABLES, snapshot)
     paths = [str(path) for table in files.values() for path in (*table.whole, *table.partial)]
     with closing(closed_connection(settings)) as connection:
+        reach(connection, catalog.tables)
         # Order matters: the list of paths cannot be set once access is off, nor anything once settings are locked.
         connection.execute(f"SET allowed_paths = [{', '.join(map(quote, paths))}]")
         connection.execute("SET enable_external_access = false")

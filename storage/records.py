@@ -13,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from storage.places import Place
 
 
 class Event(StrEnum):
@@ -372,7 +373,7 @@ class StoredCheckpoint:
 
     run_id: str
     iteration: int
-    folder: Path
+    folder: Place
     snapshot: int | None
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from storage.arrays import SegmentRows, read_segment, write_segment
 from storage.errors import ArraysError
+from storage.places import Place
 
 # Bounds the memory (86 MB at 80 tokens, twice while a segment is put together).
 _SEGMENT_ROWS = 200_000
@@ -31,7 +31,7 @@ class ArraySource:
         rows: int32, the rows of the build to be taken from there; None is all of them.
     """
 
-    arrays: Path
+    arrays: Place
     segment: str
     offset: int
     rows: NDArray[np.int32] | None = None
@@ -51,7 +51,7 @@ class BuildCopy:
     sources: tuple[ArraySource, ...]
 
 
-def copy_arrays(builds: Iterable[BuildCopy], arrays: Path) -> pa.Table:
+def copy_arrays(builds: Iterable[BuildCopy], arrays: Place) -> pa.Table:
     """Writes the arrays of builds into new, synced segments, as many as the memory of one allows for.
 
     Args:
@@ -75,7 +75,7 @@ class _Reader:
     """Reads builds out of segments, holding the segment that was read last: compacted ones have many builds."""
 
     def __init__(self) -> None:
-        self._folder: Path | None = None
+        self._folder: Place | None = None
         self._rows: SegmentRows | None = None
 
     def read(self, source: ArraySource, build: BuildCopy) -> SegmentRows:
@@ -102,7 +102,7 @@ class _Reader:
 class _Writer:
     """Collects builds until they fill a segment."""
 
-    def __init__(self, arrays: Path) -> None:
+    def __init__(self, arrays: Place) -> None:
         self._arrays = arrays
         self._ids: list[str] = []
         self._blocks: list[SegmentRows] = []

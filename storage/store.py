@@ -10,7 +10,9 @@
       claims.sqlite         who is computing which expensive score
       commit.lock           held by the process that commits
 
-Any number of processes and threads of one host read and write it at once. Every commit makes a new version, a
+For several hosts, the catalog is in a Postgres database, and tables, arrays, policies and checkpoints are in a shared
+folder or under a prefix of an object store; the folder then has store.toml, which says where. Any number of processes
+and threads, of one host or of all of them, read and write it at once. Every commit makes a new version, a
 *snapshot*, and what was visible at one stays readable as of it.
 """
 
@@ -32,12 +34,12 @@ from storage import query as queries
 from storage import rows
 from storage.archive_catalog import check_catalog
 from storage.archive_file import CHECKSUMS
-from storage.catalog import Catalog, Sync, Transaction
-from storage.claims import ScoreClaims
+from storage.catalog import Catalog, Transaction
 from storage.commits import RECEIPT_COLUMNS, Committer, insert_rewards, insert_scores, receipt_of
-from storage.durability import sync_paths
+from storage.durability import Sync, sync_paths
+from storage.engine import reach_sql
 from storage.errors import RunConflictError, StoreExistsError, UnknownBuildError, UnknownRunError
-from storage.layout import Description, Layout, refuse_network_file_system
+from storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Description, Layout, check_place, found_store
 from storage.maintain import Maintenance
 from storage.migrate import migrate
 from storage.pinned import PinnedCatalog
@@ -79,9 +81,9 @@ class SampleStore:
         self.uuid = description.uuid
         self.read_only = catalog.read_only
         self.archive = description.archive
-        refusal = description.refusal(layout)
+        refusal = description.refusal(layout.root)
         self.policies = PolicyFiles(layout.policies, read_only=catalog.read_only, sync=sync, refusal=refusal)
-        self.claims = ScoreClaims(layout.claims, refusal=refusal)
+        self.claims = layout.backend.claims(refusal)
         self._layout = layout
         self._catalog = catalog
         self._committer = Committer(catalog, layout, sync)
@@ -89,20 +91,35 @@ class SampleStore:
         self._sync = sync
 
     @classmethod
-    def create(cls, path: str | Path, *, sync: Sync = sync_paths) -> Self:
+    def create(
+        cls,
+        path: str | Path,
+        *,
+        catalog: str = SQLITE,
+        catalog_schema: str = DEFAULT_SCHEMA,
+        data_path: str = HERE,
+        sync: Sync = sync_paths,
+    ) -> Self:
         """Makes a store in a new or empty folder, for its owner only.
 
+        For several hosts, each has a folder of its own: made with the address of a catalog that is there already, it
+        leads to the store that this has.
+
         Args:
+            catalog: ``sqlite:catalog.sqlite`` in the folder, or ``postgres://user@host/database``, without password.
+            catalog_schema: the schema of that database which the store is, or will be, in.
+            data_path: where tables, arrays, policies and checkpoints are: a folder, or ``s3://bucket/prefix``.
             sync: makes files and directories durable.
 
         Raises:
-            StoreExistsError: there is something at ``path`` already.
-            StorePlaceError: the file system cannot hold a store.
+            StoreExistsError: there is something at ``path`` or at ``data_path`` already.
+            StorePlaceError: a place cannot hold a store, or an address is none.
+            StoreError: the database cannot be reached.
         """
         layout = Layout(Path(path).resolve())
         if layout.description.exists() or layout.has_foreign_files():
             raise StoreExistsError(f"{layout.root} is not empty; name a new folder, or open the store that is there")
-        return cls._create(layout, sync)
+        return cls._create(layout.root, catalog, catalog_schema, data_path, sync)
 
     @classmethod
     def open(cls, path: str | Path, *, read_only: bool = False, sync: Sync = sync_paths) -> Self:
@@ -113,13 +130,14 @@ class SampleStore:
             StoreFormatError: it is damaged, or of a newer release.
             StorePlaceError: it is to be written to on a network file system.
         """
-        layout = Layout(Path(path).resolve())
-        description = Description.read(layout)
+        root = Path(path).resolve()
+        description = Description.read(root / "store.toml")
+        layout, refusal = description.layout(root), description.refusal(root)
         if description.archive:
             check_catalog(layout)
         elif not read_only:
-            refuse_network_file_system(layout.root)
-        read_only, refusal = read_only or description.archive, description.refusal(layout)
+            check_place(layout, description.uuid)
+        read_only = read_only or description.archive
         catalog = Catalog(layout.catalog, read_only=read_only, sync=sync, refusal=refusal)
         try:
             migrate(catalog)
@@ -130,26 +148,33 @@ class SampleStore:
 
     @classmethod
     def open_or_create(cls, path: str | Path, *, sync: Sync = sync_paths) -> Self:
-        """Opens the store at a path, or makes it; processes that race to make it share one."""
-        layout = Layout(Path(path).resolve())
-        return cls.open(path, sync=sync) if layout.description.exists() else cls.create(path, sync=sync)
+        """Opens the store at a path, or makes one in that folder; processes that race to make it share one."""
+        there = Layout(Path(path).resolve()).description.exists()
+        return cls.open(path, sync=sync) if there else cls.create(path, sync=sync)
 
     @classmethod
-    def _create(cls, layout: Layout, sync: Sync) -> Self:
+    def _create(cls, root: Path, address: str, schema: str, data_path: str, sync: Sync) -> Self:
+        uuid, data_path = found_store(address, schema, str(uuid4()), data_path)
+        description = Description(uuid, catalog=address, catalog_schema=schema, data_path=data_path)
+        layout = description.layout(root)
         layout.make_folders()
-        refuse_network_file_system(layout.root)
+        check_place(layout, uuid)
         catalog = Catalog(layout.catalog, read_only=False, sync=sync)
         try:
             migrate(catalog)
-            layout.catalog.database.chmod(0o600)
+            if layout.backend == layout.sqlite:
+                layout.sqlite.database.chmod(0o600)
             with catalog.locked():
                 if not layout.description.exists():
-                    sync([layout.root.parent, layout.root, *layout.folders])
-                    Description(uuid=str(uuid4())).write(layout, sync)
+                    local = [folder for folder in layout.folders if isinstance(folder, Path)]
+                    sync([root.parent, root, *local])
+                    description.write(layout.description, sync)
         except BaseException:
             catalog.close()
             raise
-        return cls(layout, Description.read(layout), catalog, sync)
+        # That of another process which was quicker to make it.
+        description = Description.read(layout.description)
+        return cls(description.layout(root), description, catalog, sync)
 
     @property
     def cache_key(self) -> str:
@@ -321,9 +346,9 @@ class SampleStore:
             ORDER BY iteration DESC""",
             parameters=[run_id],
         ).to_pylist()
-        stored = (StoredCheckpoint(**(row | {"folder": self.path / row["folder"]})) for row in found)
+        stored = (StoredCheckpoint(**(row | {"folder": self._layout.data / row["folder"]})) for row in found)
         # The rows of those that a vacuum removed stay.
-        return next((checkpoint for checkpoint in stored if checkpoint.folder.is_dir()), None)
+        return next((checkpoint for checkpoint in stored if checkpoint.folder.exists()), None)
 
     def consumed(self, run_id: str, *, up_to_iteration: int | None = None) -> list[Consumed]:
         """What was delivered to a training run, by iteration and then by build in row order.
@@ -409,8 +434,10 @@ class SampleStore:
         However long it stays attached, writers are not held up. Unlike ``query``, it does not protect the store from
         what is typed there: DuckLake's maintenance functions delete files through a read-only attachment, too.
         """
+        names = ["ducklake", *(extension.removesuffix("_scanner") for extension in self._layout.backend.extensions)]
+        install = "; ".join(f"{verb} {name}" for verb in ("INSTALL", "LOAD") for name in names)
         attach = self._catalog.attach_sql("molbuffer", read_only=True)
-        return f"INSTALL ducklake; INSTALL sqlite; LOAD ducklake; LOAD sqlite;\n{attach};\nUSE molbuffer;"
+        return f"{install};\n{reach_sql(self._layout.tables)}{attach};\nUSE molbuffer;"
 
     def verify(self, *, quick: bool = False) -> Report:
         """Checks everything that can be checked of the newest version, while others read and write.

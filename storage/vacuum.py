@@ -15,18 +15,17 @@ has been there for long.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from uuid import uuid4
+from pathlib import PurePath
 
 import pyarrow as pa
 
 from storage.catalog import Catalog
 from storage.layout import Layout
+from storage.places import Place, StoredFile, entries, files_at, remove
 from storage.snapshots import KEPT, KEPT_CHECKPOINTS
 
 GRACE = timedelta(hours=24)
@@ -98,30 +97,30 @@ class _Vacuum:
                 yield self._remove(kind, path)
         yield from self._scheduled_parquet()
 
-    def _segments(self) -> list[Path]:
+    def _segments(self) -> list[Place]:
         there = self._old(self.layout.arrays)
         versions = self.catalog.metadata("SELECT snapshot_id FROM METADATA.ducklake_snapshot")
         needed = self.catalog.read(_NEEDED, versions=pa.table({"version": [version for (version,) in versions]}))
         names = set(needed["segment"].to_pylist())
         return [path for path in there if path.name not in names]
 
-    def _checkpoints(self) -> list[Path]:
-        there = [path for run in _entries(self.layout.checkpoints) for path in self._old(run)]
+    def _checkpoints(self) -> list[Place]:
+        there = [path for run in entries(self.layout.checkpoints) for path in self._old(run)]
         kept = self.catalog.read(KEPT, parameters=[self.keep_checkpoints])
-        folders = {self.layout.root / folder for folder in kept["folder"].to_pylist()}
+        folders = {self.layout.data / folder for folder in kept["folder"].to_pylist()}
         return [path for path in there if path not in folders]
 
-    def _asides(self) -> list[Path]:
+    def _asides(self) -> list[Place]:
         """What was written aside and never renamed. Others in the root are SQLite's, or the user's."""
         policies = [path for path in self._old(self.layout.policies) if path.name.startswith(".")]
         aside = f".{self.layout.description.name}."
         return policies + [path for path in self._old(self.layout.root) if path.name.startswith(aside)]
 
-    def _orphaned_parquet(self) -> list[Path]:
-        tables = self.layout.catalog.tables / "main"
-        there = [path for table in _entries(tables) for path in self._old(table) if path.suffix == ".parquet"]
+    def _orphaned_parquet(self) -> list[Place]:
+        tables = self.layout.tables / "main"
+        there = [path for table in entries(tables) for path in self._old(table) if path.suffix == ".parquet"]
         # A file is listed under its table's folder, or, once it is to be deleted, under the data path.
-        names = {Path(path).name for (path,) in self.catalog.metadata(_LISTED)}
+        names = {PurePath(path).name for (path,) in self.catalog.metadata(_LISTED)}
         return [path for path in there if path.name not in names]
 
     def _scheduled_parquet(self) -> Iterator[Removed]:
@@ -131,7 +130,7 @@ class _Vacuum:
         of the same day at once.
         """
         due = [
-            (number, self.layout.catalog.tables / path)
+            (number, self.layout.tables / path)
             for number, path, since in self.catalog.metadata(_SCHEDULED)
             if self._is_old(since)
         ]
@@ -150,18 +149,19 @@ class _Vacuum:
             f"WHERE data_file_id IN ({', '.join(map(str, numbers))})"
         )
 
-    def _old(self, folder: Path) -> list[Path]:
-        return [path for path in _entries(folder) if self._is_old(_newest_change(path))]
+    def _old(self, folder: Place) -> list[Place]:
+        # A file that its writer has renamed meanwhile is being worked on.
+        return [path for path in entries(folder) if (files := files_at(path)) and self._is_old(_newest_change(files))]
 
     def _is_old(self, since: float) -> bool:
         # The future is not old either, so a clock that went back removes nothing.
         return self.instant - since > self.grace.total_seconds()
 
-    def _remove(self, kind: str, path: Path) -> Removed:
-        size = sum(file.lstat().st_size for file in _files(path))
-        removed = Removed(kind, str(path.relative_to(self.layout.root)), size)
+    def _remove(self, kind: str, path: Place) -> Removed:
+        size = sum(file.bytes for file in files_at(path))
+        removed = Removed(kind, self.layout.name_of(path), size)
         if not self.dry_run:
-            _delete(path)
+            remove(path)
         return removed
 
 
@@ -191,33 +191,6 @@ def vacuum(
     return VacuumReport(tuple(work.run()))
 
 
-def _entries(folder: Path) -> list[Path]:
-    return sorted(folder.iterdir()) if folder.is_dir() else []
-
-
-def _files(path: Path) -> Iterator[Path]:
-    """A file, or a folder with all below it; what a writer removes meanwhile is left out."""
-    yield path
-    if path.is_dir() and not path.is_symlink():
-        yield from path.rglob("*")
-
-
-def _newest_change(path: Path) -> float:
-    """When a file, or anything in a folder, was last written to."""
-    times = []
-    for file in _files(path):
-        try:
-            times.append(file.lstat().st_mtime)
-        except FileNotFoundError:
-            # Its writer has renamed it: it is being worked on.
-            return float("inf")
-    return max(times)
-
-
-def _delete(path: Path) -> None:
-    if not path.is_dir() or path.is_symlink():
-        path.unlink(missing_ok=True)
-        return
-    aside = path if path.name.startswith(".") else path.with_name(f".removed-{path.name}-{uuid4().hex[:8]}")
-    path.rename(aside)
-    shutil.rmtree(aside)
+def _newest_change(files: Sequence[StoredFile]) -> float:
+    """When any of some files was last written to."""
+    return max(file.modified for file in files)

@@ -46,18 +46,18 @@ def verify_store(path: str | Path, *, quick: bool = False, progress: Progress = 
         StorePlaceError: the file system does not let the catalog be read.
     """
     layout, notes = Layout(Path(path).resolve()), Notes(progress)
-    if not layout.description.exists() and not layout.catalog.database.exists():
+    if not layout.description.exists() and not layout.sqlite.database.exists():
         raise StoreNotFoundError(f"{layout.root} is no store: it has neither store.toml nor catalog.sqlite")
-    _check_description(layout, notes)
+    layout = _check_description(layout, notes)
     try:
-        if not layout.catalog.database.exists():
-            raise StoreError(f"{layout.catalog.database} is missing")
+        if layout.backend == layout.sqlite and not layout.sqlite.database.exists():
+            raise StoreError(f"{layout.sqlite.database} is missing")
         catalog = Catalog(layout.catalog, read_only=True)
     except (StorePlaceError, ExtensionError):
         raise
     except StoreError as error:
         message = f"{error}. Without it nobody knows which rows and files there are: restore it from a backup"
-        notes.error(Kind.CATALOG, message, path=layout.catalog.database.name)
+        notes.error(Kind.CATALOG, message, path=layout.sqlite.database.name)
         notes.unchecked.append("everything that the catalog names: it cannot be read")
         return notes.report(None)
     with closing(catalog):
@@ -78,9 +78,10 @@ def _verify(catalog: Catalog, layout: Layout, notes: Notes, *, quick: bool) -> R
     return notes.report(snapshot)
 
 
-def _check_description(layout: Layout, notes: Notes) -> None:
+def _check_description(layout: Layout, notes: Notes) -> Layout:
+    """Where things are, as the description says; in the folder itself when it cannot be read."""
     try:
-        Description.read(layout)
+        return Description.read(layout.description).layout(layout.root)
     except StoreNotFoundError:
         message = (
             f"{layout.description} is missing, and without it no command opens the store, though its catalog is there. "
@@ -89,18 +90,24 @@ def _check_description(layout: Layout, notes: Notes) -> None:
         notes.error(Kind.DESCRIPTION, message, path=layout.description.name)
     except StoreFormatError as error:
         notes.error(Kind.DESCRIPTION, str(error), path=layout.description.name)
+    return layout
 
 
 def _check_catalog(catalog: Catalog, layout: Layout, notes: Notes, *, quick: bool) -> None:
-    """Has SQLite check its file: through DuckDB, since opening it beside would drop the locks of this process."""
+    """Has SQLite check its file: through DuckDB, since opening it beside would drop the locks of this process.
+
+    Postgres checks its own pages when it reads them.
+    """
+    if layout.backend != layout.sqlite:
+        return
     check = "quick_check" if quick else "integrity_check"
     try:
         said = [line for (line,) in catalog.metadata(_INTEGRITY.format(check=check))]
     except StoreError as error:
         said = [str(error)]
     if said != ["ok"]:
-        message = f"SQLite finds {layout.catalog.database} damaged: {'; '.join(said[:5])}. Restore it from a backup"
-        notes.error(Kind.CATALOG, message, path=layout.catalog.database.name)
+        message = f"SQLite finds {layout.sqlite.database} damaged: {'; '.join(said[:5])}. Restore it from a backup"
+        notes.error(Kind.CATALOG, message, path=layout.sqlite.database.name)
     notes.checked["catalog"] += 1
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from pathlib import Path
 
 from storage.catalog import Catalog
 from storage.layout import Layout
+from storage.places import Place, entries, files_at
 from storage.vacuum import GRACE, vacuum
 from storage.verify_report import Kind, Notes
 
@@ -21,17 +21,17 @@ def check_orphans(catalog: Catalog, layout: Layout, notes: Notes) -> None:
             _note(layout, f"{found.kind} {found.path}", found.path, found.bytes, notes)
     if notes.readable("which policies nothing names", "policies"):
         # Listed first: one that is named in between is then not in the list.
-        there = [path for path in layout.policies.glob("*") if not path.name.startswith(".")]
+        there = [path for path in entries(layout.policies) if not path.name.startswith(".")]
         named = set(catalog.read("SELECT DISTINCT sha256 FROM {policies}")["sha256"].to_pylist())
         for path in there:
             if path.name not in named:
-                size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+                size = sum(file.bytes for file in files_at(path))
                 message = f"no row names the policy {path.name} ({size:,} bytes); it can be drawn from all the same"
                 notes.information(Kind.ORPHAN, message, path=f"policies/{path.name}", bytes=size)
 
 
 def _note(layout: Layout, what: str, place: str, size: int, notes: Notes) -> None:
-    age = _age(layout.root / place)
+    age = _age(layout.data / place)
     if age is None:
         # Its writer, or a vacuum, has done its work.
         return
@@ -45,10 +45,7 @@ def _note(layout: Layout, what: str, place: str, size: int, notes: Notes) -> Non
     )
 
 
-def _age(path: Path) -> float | None:
+def _age(place: Place) -> float | None:
     """The seconds since anything in a file or folder was last written; None when it is gone."""
-    try:
-        newest = max(part.stat().st_mtime for part in (path, *path.rglob("*")))
-    except FileNotFoundError:
-        return None
-    return max(0.0, time.time() - newest)
+    found = files_at(place)
+    return max(0.0, time.time() - max(file.modified for file in found)) if found else None

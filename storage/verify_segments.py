@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from storage.arrays import SegmentHeader, inspect_segment, read_segment
 from storage.catalog import Catalog
 from storage.errors import ArraysError
 from storage.layout import Layout
+from storage.places import Place, entries
 from storage.verify_report import Kind, Notes, listed
 
 _PLACES = """
@@ -28,7 +28,7 @@ _PORTION_ROWS = 500_000
 
 
 @dataclass(frozen=True)
-class Place:
+class BuildPlace:
     """Where a build lies: in the rows [first, first + drawn) of a segment."""
 
     build_id: str
@@ -38,11 +38,11 @@ class Place:
     first: int
 
 
-def current_places(catalog: Catalog, snapshot: int) -> dict[str, list[Place]]:
+def current_places(catalog: Catalog, snapshot: int) -> dict[str, list[BuildPlace]]:
     """The builds in each segment as of a version, in the order of their rows."""
-    found: dict[str, list[Place]] = defaultdict(list)
+    found: dict[str, list[BuildPlace]] = defaultdict(list)
     for row in catalog.read(_PLACES, snapshot).to_pylist():
-        found[row["segment"]].append(Place(**row))
+        found[row["segment"]].append(BuildPlace(**row))
     return found
 
 
@@ -53,9 +53,9 @@ def check_segments(catalog: Catalog, layout: Layout, snapshot: int, notes: Notes
     """
     listed_by_catalog = notes.readable("which builds lie in which segment", "builds", "placements")
     if listed_by_catalog:
-        places: Mapping[str, list[Place]] = current_places(catalog, snapshot)
+        places: Mapping[str, list[BuildPlace]] = current_places(catalog, snapshot)
     else:
-        places = {folder.name: [] for folder in sorted(layout.arrays.iterdir())}
+        places = {folder.name: [] for folder in entries(layout.arrays)}
     notes.expect(len(places))
     faults: dict[str, str] = {}
     for segment, builds in places.items():
@@ -83,7 +83,7 @@ def _note(segment: str, fault: str, build_ids: list[str], notes: Notes) -> None:
     )
 
 
-def _fault(layout: Layout, segment: str, builds: list[Place], notes: Notes, *, quick: bool) -> str | None:
+def _fault(layout: Layout, segment: str, builds: list[BuildPlace], notes: Notes, *, quick: bool) -> str | None:
     """What is wrong with a segment, as a sentence; the first thing found."""
     folder = layout.arrays / segment
     try:
@@ -98,7 +98,7 @@ def _fault(layout: Layout, segment: str, builds: list[Place], notes: Notes, *, q
     return fault
 
 
-def _wrong_content(folder: Path, header: SegmentHeader, notes: Notes) -> str | None:
+def _wrong_content(folder: Place, header: SegmentHeader, notes: Notes) -> str | None:
     """What decodes and yet cannot be read as rows."""
     untidy = 0
     for start in range(0, header.rows, _PORTION_ROWS):
@@ -116,7 +116,7 @@ def _wrong_content(folder: Path, header: SegmentHeader, notes: Notes) -> str | N
     return None
 
 
-def _misplaced(segment: str, header: SegmentHeader, builds: list[Place]) -> Iterator[str]:
+def _misplaced(segment: str, header: SegmentHeader, builds: list[BuildPlace]) -> Iterator[str]:
     """What is wrong with where builds lie in a segment."""
     for build in builds:
         if build.vocabulary_sha256 != header.vocabulary_sha256:

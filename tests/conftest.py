@@ -1,8 +1,10 @@
 """What tests of several rooms share: real molecules, a vocabulary of them, and an empty store."""
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from uuid import uuid4
 
 import pytest
@@ -57,6 +59,37 @@ def molecules() -> list[str]:
 @pytest.fixture(scope="session")
 def vocabulary(molecules: list[str]) -> Vocabulary:
     return Vocabulary.from_smiles(molecules)
+
+
+@pytest.fixture(scope="session")
+def services() -> ModuleType:
+    """The servers of services.py."""
+    spec = importlib.util.spec_from_file_location("services", Path(__file__).with_name("services.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def postgres_server(services: ModuleType) -> Iterator[str]:
+    """The address of a Postgres server, which has the database ``postgres``."""
+    with services.postgres() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def s3_server(services: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server with the S3 protocol, which has the bucket ``lab``."""
+    with services.s3(tmp_path_factory.mktemp("s3") / "server") as address:
+        yield address
+
+
+@pytest.fixture
+def s3_environment(services: ModuleType, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment variables that lead to the S3 server; gives the address of a new prefix in its bucket."""
+    for name, value in (services.S3_ENVIRONMENT | {"AWS_ENDPOINT_URL": s3_server}).items():
+        monkeypatch.setenv(name, value)
+    return f"s3://lab/{uuid4().hex}"
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from storage import Place
 from training.errors import CheckpointError
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
@@ -32,7 +33,7 @@ def checkpoint_files(model: nn.Module, optimizer: Optimizer, state: Mapping[str,
     }
 
 
-def restore(folder: Path, model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
+def restore(folder: Place, model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
     """Puts the checkpoint in a folder back into model and optimizer, and returns the state saved with them.
 
     Raises:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from samplers.policies import Policy, fingerprint, policy_files
-from storage import PolicyFiles
+from storage import Place, PolicyFiles
 from storage.records import PolicyVersion
 from training.batch import TrainingBatch
 from training.checkpoint import checkpoint_files, restore
@@ -82,7 +81,7 @@ class Learner:
         """All that is needed to go on training later, with ``state`` (JSON values) of whoever trains."""
         return checkpoint_files(self._module, self._optimizer, {**state, "parent": self._parent})
 
-    def restore(self, folder: Path) -> dict[str, Any]:
+    def restore(self, folder: Place) -> dict[str, Any]:
         """Goes back to a checkpoint and returns the ``state`` saved with it."""
         state = restore(folder, self._module, self._optimizer)
         self._parent, self._current = state["parent"], None

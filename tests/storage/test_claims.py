@@ -1,4 +1,4 @@
-from storage.claims import ScoreClaims
+from storage.claims import SqliteClaims
 
 
 class Clock:
@@ -10,7 +10,7 @@ class Clock:
 
 
 def test_a_claim_is_exclusive_until_it_is_released(tmp_path):
-    claims = ScoreClaims(tmp_path / "claims.sqlite")
+    claims = SqliteClaims(tmp_path / "claims.sqlite")
     assert claims.claim("docking", "v1", ["C", "CC"], "a", 60) == {"C", "CC"}
     assert claims.claim("docking", "v1", ["CC", "CCC"], "b", 60) == {"CCC"}
     claims.release("docking", "v1", ["C", "CC", "CCC"], "a")
@@ -18,14 +18,14 @@ def test_a_claim_is_exclusive_until_it_is_released(tmp_path):
 
 
 def test_claims_are_per_component_and_version(tmp_path):
-    claims = ScoreClaims(tmp_path / "claims.sqlite")
+    claims = SqliteClaims(tmp_path / "claims.sqlite")
     for component, version in (("docking", "v1"), ("docking", "v2"), ("affinity", "v1")):
         assert claims.claim(component, version, ["C"], f"{component}{version}", 60) == {"C"}
 
 
 def test_a_claim_expires_and_its_owner_may_extend_it(tmp_path):
     clock = Clock()
-    claims = ScoreClaims(tmp_path / "claims.sqlite", clock)
+    claims = SqliteClaims(tmp_path / "claims.sqlite", clock)
     claims.claim("docking", "v1", ["C", "N"], "dead", 60)
     clock.now += 59
     assert claims.claim("docking", "v1", ["C"], "other", 60) == set()
@@ -41,7 +41,7 @@ def test_r1_processes_never_share_a_claim(started, writer):
 
 
 def test_many_molecules_and_repeats_are_claimed_at_once(tmp_path):
-    claims = ScoreClaims(tmp_path / "claims.sqlite")
+    claims = SqliteClaims(tmp_path / "claims.sqlite")
     smiles = [f"C{i}" for i in range(10_000)]
     assert claims.claim("docking", "v1", smiles + smiles[:5], "a", 60) == set(smiles)
     assert claims.claim("docking", "v1", [], "a", 60) == set()

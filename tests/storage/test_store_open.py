@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from storage import SampleStore
-from storage.catalog import Catalog, CatalogPlace
+from storage.catalog import Catalog
 from storage.errors import StoreBusyError, StoreError, StoreExistsError, StoreFormatError, StoreNotFoundError
-from storage.layout import file_system_of
+from storage.layout import Layout, file_system_of
 from storage.migrate import migrate
 from storage.records import Commit
 from storage.schema import MIGRATIONS, Migration
@@ -68,7 +68,7 @@ def test_a_newer_or_damaged_description_is_refused(store, old, new, message):
 
 
 def place(store):
-    return CatalogPlace(store.path / "catalog.sqlite", store.path / "tables", store.path / "commit.lock")
+    return Layout(store.path).catalog
 
 
 def test_migrations_apply_in_order_once_and_whole(store):

@@ -1,0 +1,120 @@
+"""Servers that tests start on free ports of the loopback interface and stop by their process id.
+
+A server that is not installed skips the tests that need it, with the command that installs it.
+"""
+
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import pytest
+
+_START_SECONDS = 60
+_DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
+S3_ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "never-shown", "AWS_REGION": "us-east-1"}
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """A Postgres server of its own; gives the address of it, without a database."""
+    programs = _postgres_programs()
+    # Not in pytest's folder, which root keeps to itself.
+    folder = Path(tempfile.mkdtemp(prefix="molbuffer-postgres-"))
+    user = _postgres_user(folder)
+    data, port = folder / "data", free_port()
+    subprocess.run(
+        [*user, programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"],
+        check=True,
+        capture_output=True,
+    )
+    options = ["-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder]
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen([*user, programs / "postgres", *options], stdout=log, stderr=log)
+    try:
+        ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres"]
+        _wait_until(lambda: subprocess.run(ready, capture_output=True).returncode == 0, server)
+        yield f"postgresql://postgres@127.0.0.1:{port}"
+    finally:
+        # The first line of postmaster.pid is the server's own process id, whatever started it.
+        os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGINT)
+        server.wait(_START_SECONDS)
+        shutil.rmtree(folder)
+
+
+def _postgres_programs() -> Path:
+    found = shutil.which("initdb")
+    candidates = [Path(found).resolve().parent] if found else sorted(_DEBIAN_POSTGRES.glob("*/bin"), reverse=True)
+    for folder in candidates:
+        if (folder / "postgres").exists():
+            return folder
+    pytest.skip("Postgres is not installed: apt-get install postgresql")
+
+
+def _postgres_user(folder: Path) -> list[str]:
+    """What runs a program as somebody else: Postgres refuses to run as root."""
+    if os.geteuid() != 0:
+        return []
+    shutil.chown(folder, "postgres")
+    return ["runuser", "-u", "postgres", "--"]
+
+
+@contextmanager
+def s3(folder: Path) -> Iterator[str]:
+    """A server of the S3 protocol (moto) with an empty bucket ``lab``; gives its address."""
+    if importlib.util.find_spec("moto") is None:
+        pytest.skip("moto is not installed: pip install 'moto[server]'")
+    folder.mkdir(parents=True)
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    with (folder / "log").open("w") as log:
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | S3_ENVIRONMENT)
+    try:
+        _wait_until(lambda: _answers(address), server)
+        make_bucket(address, "lab")
+        yield address
+    finally:
+        server.terminate()
+        server.wait(_START_SECONDS)
+
+
+def make_bucket(address: str, name: str) -> None:
+    from http.client import HTTPConnection
+
+    connection = HTTPConnection(address.removeprefix("http://"))
+    connection.request("PUT", f"/{name}")
+    assert connection.getresponse().status == 200
+    connection.close()
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urlopen(f"{address}/moto-api/"):
+            return True
+    except (URLError, ConnectionError):
+        return False
+
+
+def _wait_until(ready, server: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while not ready():
+        assert server.poll() is None, f"{server.args} ended with {server.returncode}"
+        assert time.monotonic() < end, f"{server.args} did not start"
+        time.sleep(0.05)
