@@ -1,9 +1,9 @@
 """Many processes that commit to one store at once: no error may reach a caller, and how long does one wait?
 
-    python benchmarks/bench_writers.py [--writers 8] [--commits 50] [--rows 1000] [--folder DIR]
+    python benchmarks/bench_writers.py [--writers 8] [--commits 50] [--rows 1000] [--folder DIR] [--catalog ADDRESS]
 
 Each process commits its builds one after another, every file synced to the disk. Beside the time of all commits stands
-that of a single process that commits as many alone.
+that of a single process that commits as many alone. ``--catalog postgres://…`` puts the catalog into that database.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 from bench_ingest import RUN_ID, make_build
@@ -72,12 +73,20 @@ def report(name: str, commits: list[float], seconds: float, rows: int) -> None:
     print(f"a commit takes {median:.0f} ms (median), {worst:.0f} ms (worst)")
 
 
+def _address(catalog: str | None, folder: str) -> dict[str, str]:
+    """What a store is made with."""
+    if catalog is None:
+        return {}
+    return {"catalog": catalog, "catalog_schema": f"bench_{uuid4().hex}", "data_path": f"{folder}/data"}
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--writers", type=int, default=8)
     arguments.add_argument("--commits", type=int, default=50, help="of each writer")
     arguments.add_argument("--rows", type=int, default=1_000, help="of each commit")
     arguments.add_argument("--folder", type=Path, help="where the stores are made; default: a temporary folder")
+    arguments.add_argument("--catalog", help="a Postgres database, in which a schema of its own is made for each store")
     arguments.add_argument("--worker", help=argparse.SUPPRESS)
     chosen = arguments.parse_args()
     if chosen.worker:
@@ -87,7 +96,7 @@ def main() -> None:
     for writers in (1, chosen.writers):
         with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
             path = Path(folder) / "store"
-            with SampleStore.create(path) as store:
+            with SampleStore.create(path, **_address(chosen.catalog, folder)) as store:
                 store.start_run(Run(RUN_ID, "bench", RunKind.BUILD, "{}", 7))
             commits, seconds = run_writers(path, writers, chosen.commits, chosen.rows)
             with SampleStore.open(path, read_only=True) as store:

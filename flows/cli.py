@@ -11,7 +11,16 @@ from pathlib import Path
 
 import typer
 
-from flows import cli_archive, cli_campaign, cli_config, cli_maintain, cli_molecules, cli_store, cli_verify
+from flows import (
+    cli_archive,
+    cli_campaign,
+    cli_config,
+    cli_init,
+    cli_maintain,
+    cli_molecules,
+    cli_store,
+    cli_verify,
+)
 from flows.cli_errors import ReportingGroup
 
 app = typer.Typer(
@@ -25,6 +34,7 @@ app = typer.Typer(
 app.add_typer(cli_config.app, name="config")
 cli_archive.add_commands(app)
 cli_campaign.add_commands(app)
+cli_init.add_commands(app)
 cli_maintain.add_commands(app)
 cli_molecules.add_commands(app)
 cli_store.add_commands(app)

@@ -63,6 +63,9 @@ def reach(connection: duckdb.DuckDBPyConnection, place: Place) -> None:
     """
     if not isinstance(place, Path):
         load(connection, "httpfs")
+        # httpfs copies credentials from the environment into settings that every query can read; a secret is not shown.
+        for setting in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
+            connection.execute(f"SET GLOBAL {setting} = ''")
         name = re.sub(r"\W", "_", str(place))
         options = credentials(place) | server()
         connection.execute(f"CREATE OR REPLACE SECRET {name} (TYPE s3, {_secret_options(place, options)})")
