@@ -18,7 +18,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from flows.config_errors import ConfigurationError, Problem, locate, toml_problem, validation_problems
-from flows.settings_base import Count, Section, Text, refuse
+from flows.settings_base import LARGEST_SEED, Count, Section, Text, refuse
 from flows.settings_filters import FilterSettings
 from flows.settings_objective import ObjectiveSettings
 from flows.settings_paths import missing_references, with_absolute_paths
@@ -33,7 +33,7 @@ class CampaignSettings(Section):
     name: Text = "campaign"
     """The name of the runs in the history."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     """All randomness follows from it: the same seed, configuration, code and stored rows give the same run."""
 
     iterations: Annotated[int, Field(ge=0)] = 100

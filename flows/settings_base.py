@@ -13,6 +13,9 @@ from scoring.components.similarity import canonical_target
 from scoring.molecules import Standardisation, parse_smarts
 from scoring.properties import check_property
 
+LARGEST_SEED = 2**63 - 1
+"""What the store's columns hold."""
+
 
 class Section(BaseModel):
     """A table of the configuration file: immutable, with no key that is not declared, and with no conversions.

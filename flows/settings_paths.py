@@ -48,9 +48,14 @@ def missing_references(data: Mapping[str, Any]) -> Iterator[Problem]:
             if not (Path(name) / _POLICY_FILE).is_file():
                 yield Problem(path, f"there is no policy in {name}: expected a folder with a {_POLICY_FILE}")
         elif name not in bundled_names() and not _SHA256_START.fullmatch(name):
+            # Only a sampler can refer to the policies of its own run.
+            own = OWN_POLICIES if path[0] == "samplers" else ()
+            named = f"{', '.join(own)}, a" if own else "a"
             bundled = ", ".join(bundled_names())
-            message = f"got {shown(name)}, expected a bundled policy ({bundled}), a folder, or a sha256 in the store"
-            yield Problem(path, message + did_you_mean(name, bundled_names()).removesuffix("."))
+            message = (
+                f"got {shown(name)}, expected {named} bundled policy ({bundled}), a folder, or a sha256 in the store"
+            )
+            yield Problem(path, message + did_you_mean(name, (*own, *bundled_names())).removesuffix("."))
 
 
 @cache

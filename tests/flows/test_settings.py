@@ -59,6 +59,10 @@ def test_a_minimal_file_has_the_documented_defaults(tmp_path: Path) -> None:
             "line 1, key `campaing`: this key is not known; did you mean `campaign`? Known here: campaign, ",
         ),
         ('[campaign]\nseed = "7"\n', 'line 2, key `campaign.seed`: got "7", expected a whole number'),
+        (
+            f"[campaign]\nseed = {2**63}\n",
+            f"line 2, key `campaign.seed`: got {2**63}, expected a number <= 9.22337e+18",
+        ),
         ("[campaign]\nseed = true\n", "line 2, key `campaign.seed`: got true, expected a whole number"),
         ("[campaign]\niterations = 1.5\n", "line 2, key `campaign.iterations`: got 1.5, expected a whole number"),
         ("[campaign]\niterations = -1\n", "line 2, key `campaign.iterations`: got -1, expected a number >= 0"),
@@ -326,7 +330,10 @@ def test_a_policy_that_is_nowhere_is_named(tmp_path: Path, keys: str, expected: 
 def test_a_policy_may_be_in_the_store_that_is_run_on(tmp_path: Path) -> None:
     assert load(tmp_path, '[policy]\nprior = "9f713a33b7b6"\n' + QED + LIVE).policy.prior == "9f713a33b7b6"
     of_a_sampler = problem(tmp_path, QED + LIVE + 'policy = "agnt"\n')
-    assert of_a_sampler.startswith('line 8, key `samplers[0].policy`: got "agnt", expected a bundled policy')
+    assert of_a_sampler == (
+        'line 8, key `samplers[0].policy`: got "agnt", expected agent, prior, a bundled policy (zinc-gru), a folder, '
+        "or a sha256 in the store; did you mean `agent`?"
+    )
 
 
 def test_settings_are_immutable(tmp_path: Path) -> None:
