@@ -112,7 +112,7 @@ def _load(function: str) -> Callable[..., Any]:
         raise ScoringConfigurationError(f"a function is named as module:function, got {function!r}")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that ends its process would end this one without a word
         reason = f"{type(error).__name__}: {error}"
         raise ScoringConfigurationError(f"cannot import {module_name!r} of {function!r}: {reason}") from error
     found = getattr(module, attribute, None)

@@ -169,6 +169,9 @@ def test_a_module_that_fails_to_import_is_a_configuration_error(module: Callable
     name = module("raise RuntimeError('no licence')")
     with pytest.raises(ScoringConfigurationError, match="RuntimeError: no licence"):
         PythonFunction(f"{name}:score")
+    script = module("import sys\nsys.exit(0)")
+    with pytest.raises(ScoringConfigurationError, match=f"cannot import '{script}' of '{script}:score': SystemExit: 0"):
+        PythonFunction(f"{script}:score")
 
 
 def test_a_function_without_source_needs_a_revision() -> None:
