@@ -191,9 +191,13 @@ class MixedLoader(IterableDataset[MixedBatch]):
         if self.iteration == 0:
             raise BatchShortError(
                 f"offline training needs batches of {rows} rows and the selection offers {self.buffer.available} of "
-                f"{len(self.buffer.index)} stored rows with a reward under this objective"
+                f"{len(self.buffer.index)} stored rows that have a reward under this objective{self._condition()}; run "
+                "a campaign with this objective first, or ask for less"
             )
         return True
+
+    def _condition(self) -> str:
+        return f" and fulfil {self.buffer.view.where!r}" if self.buffer.view.where else ""
 
     def _draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> _Draw:
         assert self.live is not None

@@ -173,6 +173,10 @@ def test_r12_offline_without_rows_is_an_error_with_counts(lab: Any) -> None:
     offline = lab.adapted(run_id="offline").start_offline()
     with pytest.raises(BatchShortError, match="batches of 8 rows and the selection offers 0 of 0"):
         next(iter(offline.loader))
+    lab.start().fit()
+    good = lab.adapted(run_id="good").start_offline(BufferView(lab.objective.sha256, where="reward > 5"))
+    with pytest.raises(BatchShortError, match=r"of 0 stored rows .* and fulfil 'reward > 5'; run a campaign"):
+        next(iter(good.loader))
 
 
 @pytest.fixture
