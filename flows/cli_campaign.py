@@ -11,7 +11,7 @@ import typer
 from flows.cli_archive import DEFAULT_MAX_SIZE, MaxSizeOption, limits
 from flows.cli_errors import UsageError
 from flows.cli_options import ColumnOption, ConfigurationFile, JsonOption, SmilesFile, SnapshotOption, StoreOption
-from flows.cli_output import as_json, write_text
+from flows.cli_output import as_json, output_kept_for_results, write_text
 from flows.prefect_setup import prefect_ready
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def pretrain(
     patience: Annotated[
         int, typer.Option(min=1, help="Validations without improvement after which the decay begins.")
     ] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split, the order and the first weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the split, the order and the first weights.")] = 0,
     precision: Annotated[
         Literal["float32", "bfloat16"],
         typer.Option(help="Of the matrix products: float32, or bfloat16 on a processor that has it, faster."),
@@ -125,13 +125,13 @@ def pretrain(
         str | None,
         typer.Option("--policy", metavar="POLICY", help="Go on from this policy, with its sizes and vocabulary."),
     ] = None,
-    layers: Annotated[int | None, typer.Option(min=1, help="Recurrent layers of the model. [default: 2]")] = None,
-    hidden_size: Annotated[int | None, typer.Option(min=1, help="Width of each layer. [default: 384]")] = None,
+    layers: Annotated[int | None, typer.Option(min=1, help="Recurrent layers of the model; default: 2.")] = None,
+    hidden_size: Annotated[int | None, typer.Option(min=1, help="Width of each layer; default: 384.")] = None,
     embedding_size: Annotated[
-        int | None, typer.Option(min=1, help="Width of a token's embedding. [default: 192]")
+        int | None, typer.Option(min=1, help="Width of a token's embedding; default: 192.")
     ] = None,
     dropout: Annotated[
-        float | None, typer.Option(min=0, max=0.99, help="Of the layers' outputs. [default: 0, or the policy's]")
+        float | None, typer.Option(min=0, max=0.99, help="Of the layers' outputs; default: 0, or the policy's.")
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Molecules drawn at the end to judge the model.")] = 10_000,
     resume: ResumeOption = None,
@@ -176,19 +176,22 @@ def demo(
 ) -> None:
     """Show the whole way: fill a buffer, train online, train offline on what that stored, and compare."""
     with prefect_ready():
-        from rich.console import Console
+        from flows.demo import demo_settings, run_demo
 
-        from flows.demo import run_demo
-        from flows.demo_report import print_report
+        report = run_demo(demo_settings(), store)
+    from rich.console import Console
 
-        print_report(run_demo(store), Console())
+    from flows.demo_report import print_report
+
+    print_report(report, Console())
 
 
 def _load(file: Path) -> Settings:
     """The settings of a file, checked before anything heavy is imported or anything is run."""
     from flows.settings import load_settings
 
-    return load_settings(file)
+    with output_kept_for_results():
+        return load_settings(file)
 
 
 def _known(store: Path, run_id: str | None) -> str | None:

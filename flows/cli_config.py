@@ -8,7 +8,7 @@ import typer
 
 from flows.cli_errors import ReportingGroup
 from flows.cli_options import ConfigurationFile, JsonOption
-from flows.cli_output import as_json, write_text
+from flows.cli_output import as_json, output_kept_for_results, write_text
 
 app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="Write and check configuration files.")
 
@@ -26,7 +26,8 @@ def check(file: ConfigurationFile, json: JsonOption = False) -> None:
     from flows.settings import load_settings
 
     try:
-        settings = load_settings(file)
+        with output_kept_for_results():  # the modules that the file names are imported
+            settings = load_settings(file)
     except ConfigurationError as error:
         if not json:
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,24 @@ class Format(StrEnum):
 def note(text: str) -> None:
     """A line for people, on standard error: standard output belongs to results."""
     sys.stderr.write(text + "\n")
+
+
+@contextmanager
+def output_kept_for_results() -> Iterator[None]:
+    """Sends what is printed meanwhile to standard error.
+
+    Functions that users score with print, and so do the programs that these start. A line of theirs in front of a
+    command's JSON would make it unreadable, so the descriptor itself is changed, which child processes inherit.
+    """
+    sys.stdout.flush()
+    results = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(results, 1)
+        os.close(results)
 
 
 def plain(value: Any) -> Any:

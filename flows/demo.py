@@ -24,6 +24,11 @@ DRAWS = 1_000
 """Fresh molecules drawn from each policy to compare them."""
 COMPARED_ITERATIONS = 10
 """The first and the last iterations whose mean rewards are compared."""
+OBJECTIVE = (
+    "drug-like molecules that resemble celecoxib. The prior is poor at it: it draws what can be bought, which is "
+    "drug-like, but hardly ever resembles a given drug."
+)
+"""What ``demo.toml`` rewards, and why there is something to learn."""
 
 _COUNTS = "SELECT run_id, count(*) AS n, count(*) FILTER (kept) AS kept FROM sample_history GROUP BY run_id"
 _LIVE_REWARDS = "SELECT run_id, value FROM metrics WHERE name = 'reward_live' ORDER BY iteration"
@@ -81,19 +86,18 @@ def demo_settings() -> Settings:
         return load_settings(path)
 
 
-def run_demo(store: Path) -> DemoReport:
+def run_demo(settings: Settings, store: Path, draws: int = DRAWS) -> DemoReport:
     """Trains online, trains offline on what that stored, draws from prior and both policies, and reports."""
-    settings = demo_settings()
     config = settings.to_json()
     online = train(config, str(store))
     offline = train_offline(config, str(store), where=f"run_id = '{online['run_id']}'")
     with SampleStore.open(store) as sample_store:
-        policies = _compare(settings, sample_store, online, offline)
+        policies = _compare(settings, sample_store, online, offline, draws)
         return _report(settings, sample_store, online["run_id"], policies)
 
 
 def _compare(
-    settings: Settings, store: SampleStore, online: Mapping[str, Any], offline: Mapping[str, Any]
+    settings: Settings, store: SampleStore, online: Mapping[str, Any], offline: Mapping[str, Any], draws: int
 ) -> tuple[PolicyResult, ...]:
     folders = {
         "prior": find_policy(settings.policy.prior, store.policies),
@@ -106,7 +110,7 @@ def _compare(
     for name, folder in folders.items():
         policy = load_policy(folder)
         seed = derive_seed(settings.campaign.seed, "evaluation", name)
-        evaluation = evaluate_policy(policy, scorer, filters, how, DRAWS, seed)
+        evaluation = evaluate_policy(policy, scorer, filters, how, draws, seed)
         gain = bootstrap_difference(evaluation.rewards, results[0].evaluation.rewards) if results else None
         results.append(PolicyResult(name, policy.sha256, evaluation, gain))
     return tuple(results)

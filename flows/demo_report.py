@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
 
-from flows.demo import COMPARED_ITERATIONS, DRAWS, DemoReport, PolicyResult
+from flows.demo import COMPARED_ITERATIONS, OBJECTIVE, DemoReport, PolicyResult
 
 SAMPLER_FIGURES = ("drawn", "kept", "valid", "diversity", "duplicates", "new", "rewards", "shortfall", "seconds")
 
 
 def print_report(report: DemoReport, console: Console) -> None:
     """Prints what was stored, what was gained, the samplers' metrics, the best molecules, and what to try next."""
-    console.print(f"\n[bold]Stored[/bold]: {report.rows} rows ({report.kept} kept), {report.scores} scores")
+    console.print(f"\n[bold]Objective[/bold]: {OBJECTIVE}")
+    console.print(f"[bold]Stored[/bold]: {report.rows} rows ({report.kept} kept), {report.scores} scores")
     console.print(
         f"[bold]Mean reward of live samples[/bold]: {report.first_reward:.3f} in the first {COMPARED_ITERATIONS} "
         f"iterations, {report.last_reward:.3f} in the last {COMPARED_ITERATIONS}"
@@ -27,8 +31,9 @@ def print_report(report: DemoReport, console: Console) -> None:
 
 def _policies(results: Iterable[PolicyResult]) -> Table:
     table = Table("policy", "mean reward", "gain (95 %)", "validity", "uniqueness", "sha256", title_justify="left")
-    table.title = f"{DRAWS} fresh draws of each policy (a useless draw counts as reward 0)"
     for result in results:
+        draws = len(result.evaluation.rewards)
+        table.title = f"{draws} fresh draws of each policy (a useless draw counts as reward 0)"
         evaluation = result.evaluation
         table.add_row(
             result.name,
@@ -61,9 +66,11 @@ def _best(report: DemoReport) -> Table:
 
 
 def _next_steps(report: DemoReport, console: Console) -> None:
-    store = report.store
+    # `make demo` runs the command of an environment that is not active in the user's shell.
+    program = "molbuffer" if shutil.which("molbuffer") else shlex.quote(sys.argv[0])
+    store = shlex.quote(str(report.store))
     online = report.policies[1].sha256[:12]
-    console.print(f"\n[bold]The store[/bold]: {store}\n[bold]Try next[/bold]:")
+    console.print(f"\n[bold]The store[/bold]: {report.store}\n[bold]Try next[/bold]:")
     per_iteration = "SELECT iteration, avg(reward) FROM sample_history GROUP BY iteration ORDER BY iteration"
     for command in ("top", f'query "{per_iteration}"', f"sample {online} -n 20"):
-        console.print(f"  molbuffer {command} --store {store}", soft_wrap=True, markup=False, highlight=False)
+        console.print(f"  {program} {command} --store {store}", soft_wrap=True, markup=False, highlight=False)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows.cli_errors import debugging
-from flows.cli_output import note
+from flows.cli_output import note, output_kept_for_results
 
 _SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -34,6 +34,8 @@ class PrefectServerError(Exception):
 def prefect_ready() -> Iterator[None]:
     """Prefect for the flows of one command: sets what is not set, and says which server will be used.
 
+    Whatever the flows print goes to standard error; the command writes its result afterwards.
+
     Prefect must not have been imported before.
 
     Raises:
@@ -50,7 +52,8 @@ def prefect_ready() -> Iterator[None]:
     if not server:
         note("PREFECT_API_URL is not set: using Prefect's ephemeral server for this command")
     try:
-        yield
+        with output_kept_for_results():
+            yield
     except RuntimeError as error:
         if not any(text in str(error) for text in _UNREACHABLE):
             raise

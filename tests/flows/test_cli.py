@@ -1,5 +1,7 @@
 """The command as a whole: documented, quick to answer, and without tracebacks for what a user can put right."""
 
+import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +13,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from flows.cli import app
+from samplers.models.gru import GRUArchitecture
 from training.pretrain import PretrainSettings
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -56,6 +59,14 @@ def test_the_defaults_of_pretrain_are_those_of_the_training() -> None:
     assert {name: defaults[name] for name in shared} == {name: getattr(settings, name) for name in shared}
 
 
+def test_the_help_of_pretrain_names_the_sizes_a_model_has_by_default() -> None:
+    """In square brackets the defaults would be taken for markup, and vanish."""
+    shown = CliRunner().invoke(app, ["pretrain", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).stdout
+    sizes = GRUArchitecture(vocabulary_size=4)
+    for option, size in (("layers", sizes.layers), ("hidden", sizes.hidden_size), ("embedding", sizes.embedding_size)):
+        assert re.search(rf"--{option}.*default: {size}\.", shown), option
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = f"import sys, flows.cli; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -91,6 +102,40 @@ def test_a_module_beside_the_user_can_be_scored_with(tmp_path: Path) -> None:
     )
     done = subprocess.run([str(BIN), "config", "check", "c.toml"], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+NOISY = """
+import subprocess
+print("imported")
+
+def score(smiles):
+    print("scoring", smiles)
+    subprocess.run(["echo", "from a program"])
+    return 0.5
+"""
+
+
+def test_what_a_function_of_the_user_prints_is_not_in_the_results(tmp_path: Path) -> None:
+    (tmp_path / "noisy.py").write_text(NOISY)
+    (tmp_path / "two.smi").write_text("CCO\nCCN\n")
+    (tmp_path / "c.toml").write_text(
+        '[[objective.components]]\nkind = "python"\nfunction = "noisy:score"\n'
+        '[[samplers]]\nkind = "model"\nname = "live"\nbuffer_size = 1\n'
+    )
+
+    def results(*arguments: str) -> tuple[Any, str]:
+        done = subprocess.run([str(BIN), *arguments], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout), done.stderr
+
+    checked, said = results("config", "check", "c.toml", "--json")
+    assert (checked["ok"], said) == (True, "imported\n")
+    scored, said = results("score", "two.smi", "--config", "c.toml", "--format", "json")
+    assert [row["reward"] for row in scored] == [0.5, 0.5]
+    assert said.count("scoring CC") == said.count("from a program") == 2
+    built, said = results("build", "c.toml", "--store", "lab", "--json")
+    assert built["builds"][0]["kept"] == 1
+    assert "from a program" in said
 
 
 def test_a_server_that_is_not_there_is_one_message(tmp_path: Path, molbuffer: Command) -> None:
