@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +11,7 @@ import typer
 
 from flows.cli_errors import UsageError
 from flows.cli_options import ColumnOption, FormatOption, OutOption, SmilesFile, chosen_format
-from flows.cli_output import note, progress_of, write_frame, write_text
+from flows.cli_output import note, output_kept_for_results, progress_of, write_frame, write_text
 
 if TYPE_CHECKING:
     import polars
@@ -41,11 +42,12 @@ def score(
     written = chosen_format(form, out)
     from flows.settings import load_settings
 
-    settings = load_settings(config)
-    from flows.score_file import summary
-    from samplers.dataset import read_smiles_file
+    with output_kept_for_results():
+        settings = load_settings(config)
+        from flows.score_file import summary
+        from samplers.dataset import read_smiles_file
 
-    scored = _scored(settings, smiles_file, read_smiles_file(smiles_file, column), store)
+        scored = _scored(settings, smiles_file, read_smiles_file(smiles_file, column), store)
     write_frame(scored, written, out)
     note(summary(scored))
 
@@ -77,8 +79,10 @@ def sample(
     store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="Where to look a sha256 up.")] = None,
 ) -> None:
     """Draw from a policy: SMILES as drawn, one a line; to a .csv, .json or .parquet file with log-likelihoods."""
-    if temperature <= 0 or not 0 < top_p <= 1:
-        raise UsageError(f"expected --temperature > 0 and --top-p in (0, 1], got {temperature:g} and {top_p:g}")
+    if not 0 < temperature < math.inf or not 0 < top_p <= 1:
+        raise UsageError(
+            f"expected a finite --temperature > 0 and --top-p in (0, 1], got {temperature:g} and {top_p:g}"
+        )
     from flows.sample_policy import draw, quality
     from samplers.models.distribution import Sampling
 

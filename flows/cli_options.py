@@ -16,7 +16,19 @@ SmilesFile = Annotated[
     Path, typer.Argument(metavar="SMILES_FILE", help="A .smi, .txt, .csv (each also .gz) or .parquet file.")
 ]
 ColumnOption = Annotated[str | None, typer.Option(help="The column of the molecules in a table; default: smiles.")]
-OutOption = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.")]
+
+
+def _with_a_folder(out: Path | None) -> Path | None:
+    """Refuses a file that could not be written before any work is done for it."""
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        reason = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
+        raise UsageError(f"--out {out} cannot be written: {reason}")
+    return out
+
+
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.", callback=_with_a_folder)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 SnapshotOption = Annotated[
     int | None, typer.Option("--snapshot", metavar="N", help="Read the store as of this version; default: the newest.")

@@ -89,7 +89,18 @@ class FileScorer:
             for weighted in self.scorer.objective.components if unknown else ():
                 component = weighted.component
                 failed += store.find_scores(component.name, component.version, unknown).values()
-        return {s.smiles: f"{s.component}: {s.error}" for s in failed if s.status is ScoreStatus.FAILED}
+        errors = _outside_transforms(self.scorer.objective, scored)
+        return errors | {s.smiles: f"{s.component}: {s.error}" for s in failed if s.status is ScoreStatus.FAILED}
+
+
+def _outside_transforms(objective: Objective, scored: ScoredMolecules) -> dict[str, str]:
+    """Molecules with a raw value that its transform gives no worth, as the identity does outside [0, 1]."""
+    errors = {}
+    for weighted in objective.components:
+        name, raw = weighted.component.name, scored.values[weighted.component.name]
+        for at in np.flatnonzero(~np.isnan(raw) & np.isnan(weighted.transform(raw))).tolist():
+            errors[scored.smiles[at]] = f"{name}: its transform expects a value in [0, 1], got {raw[at]:g}"
+    return errors
 
 
 def _values(objective: Objective, scored: ScoredMolecules) -> pl.DataFrame:
@@ -136,7 +147,8 @@ def summary(frame: pl.DataFrame) -> str:
         frame.filter(pl.col("rejected_by").is_not_null()).group_by("rejected_by").len().sort("rejected_by").rows()
     )
     reasons = ", ".join(f"{name} {count}" for name, count in rejected.items())
-    kept = len(frame) - sum(rejected.values())
-    mean = frame.filter(pl.col("rejected_by").is_null())["reward"].mean()
+    rewards = frame.filter(pl.col("rejected_by").is_null())["reward"]
+    mean, failed = rewards.mean(), rewards.null_count()
     reward = f", mean reward {mean:.3f}" if isinstance(mean, float) else ""
-    return f"{len(frame)} lines: {kept} kept{reward}" + (f"; refused by {reasons}" if rejected else "")
+    without = f", {failed} of them without a reward (see error)" if failed else ""
+    return f"{len(frame)} lines: {len(rewards)} kept{reward}{without}" + (f"; refused by {reasons}" if rejected else "")

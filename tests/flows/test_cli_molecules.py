@@ -88,7 +88,7 @@ def test_score_says_of_every_line_what_it_is_worth_or_why_not(
     assert frame["reward"].is_null().to_list() == [False, True, False, True, False]
     assert frame["error"].to_list()[3] == "assay: RuntimeError: the plate broke"
     assert said.startswith("5 lines: 3 kept, mean reward ")
-    assert said.endswith("refused by molecular_weight 1, validity 1\n")
+    assert said.endswith(", 1 of them without a reward (see error); refused by molecular_weight 1, validity 1\n")
 
 
 def test_a_score_that_the_store_knows_is_not_computed_again(
@@ -109,6 +109,34 @@ def test_a_score_that_the_store_knows_is_not_computed_again(
             store.query("SELECT component, status, run_id IS NOT NULL AS known FROM scores").group_by(pl.all()).len()
         )
         assert sorted(scores.rows()) == [("assay", "failed", True, 1), ("assay", "ok", True, 2), ("qed", "ok", True, 3)]
+
+
+def test_a_value_that_has_no_worth_without_a_transform_is_named(
+    config: Path, molecules_file: Path, tmp_path: Path
+) -> None:
+    config.write_text("\n".join(line for line in config.read_text().splitlines() if "transform" not in line))
+    said = invoke("score", molecules_file, "--config", config, "--out", tmp_path / "scores.csv")
+    frame = pl.read_csv(tmp_path / "scores.csv")
+    assert frame["reward"].null_count() == 5
+    assert frame["error"].to_list() == [
+        "assay: its transform expects a value in [0, 1], got 5",
+        None,
+        "assay: its transform expects a value in [0, 1], got 5",
+        "assay: RuntimeError: the plate broke",
+        "assay: its transform expects a value in [0, 1], got 5",
+    ]
+    assert said.startswith("5 lines: 3 kept, 3 of them without a reward (see error); ")
+
+
+@pytest.mark.parametrize(("out", "reason"), [("nowhere/scores.csv", "there is no folder"), (".", "it is a folder")])
+def test_nothing_is_scored_for_a_file_that_cannot_be_written(
+    out: str, reason: str, config: Path, assay: Path, molecules_file: Path, tmp_path: Path
+) -> None:
+    arguments = ["score", molecules_file, "--config", config, "--out", tmp_path / out]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"error: --out {tmp_path / out} cannot be written: {reason}")
+    assert not Path(f"{assay}.calls").exists()
 
 
 def test_a_file_that_cannot_be_scored_is_one_message(config: Path, tmp_path: Path) -> None:
@@ -140,8 +168,9 @@ def test_sample_draws_the_same_molecules_for_one_seed(tmp_path: Path) -> None:
     ("arguments", "expected"),
     [
         (["no-such-policy"], "no policy 'no-such-policy': it is neither bundled (zinc-gru)"),
-        (["zinc-gru", "--temperature", "0"], "expected --temperature > 0"),
-        (["zinc-gru", "--top-p", "1.5"], "expected --temperature > 0 and --top-p in (0, 1]"),
+        (["zinc-gru", "--temperature", "0"], "expected a finite --temperature > 0"),
+        (["zinc-gru", "--temperature", "nan"], "expected a finite --temperature > 0 and --top-p in (0, 1], got nan"),
+        (["zinc-gru", "--top-p", "1.5"], "expected a finite --temperature > 0 and --top-p in (0, 1], got 1 and 1.5"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_message(arguments: list[str], expected: str) -> None:
