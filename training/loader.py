@@ -1,8 +1,9 @@
 """The mixed loader: batches of live and stored samples in the shares that ``p_batch`` asks for.
 
 Each iteration has the same course. The buffer is built when it is due or cannot fill the batch; every live sampler
-draws its quota; what the quotas leave comes from the buffer. A live sampler that stays short is made up for by the
-buffer, then by the other live samplers in configuration order; a batch that is short even so is an error.
+draws its quota; what the quotas leave comes from the buffer. A live sampler that stays short, or whose scores failed,
+is made up for by the buffer, which is built for that if need be, then by the live samplers in configuration order; a
+batch that is short even so is an error.
 
 The loader draws at the moment a batch is asked for, with the policy as it is then. Randomness is a function of the
 campaign's seed and the iteration, so that its whole state is the iteration and the snapshots it is pinned to.
@@ -17,13 +18,17 @@ from typing import Any, Protocol
 from torch.utils.data import IterableDataset
 
 from samplers.base import Sampler
-from samplers.build import Pipeline, Slot, make_build
+from samplers.build import REDRAW_ROUNDS, Pipeline, Slot, make_build
 from samplers.quotas import batch_quotas
 from samplers.seeds import numpy_generator
 from storage.records import Build, BuildReceipt, Consumed, Event
 from training.batch import RowBlock, TrainingBatch, invalid_rows, join, live_rows
 from training.buffer import Buffer
 from training.errors import BatchShortError
+
+FAILED_SCORES = (
+    "; molecules whose score failed do not count: SELECT component, error FROM scores WHERE status = 'failed'"
+)
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,8 @@ class MixedLoader(IterableDataset[MixedBatch]):
             return None
         draws = [self._draw(number, iteration, quota) for number, quota in enumerate(quotas) if quota]
         missing = self.plan.batch_size - sum(draw.counted for draw in draws)
+        if missing > self.buffer.available and not built and self._can_build():
+            built = self._build(iteration)
         stored, consumed = self.buffer.take(
             min(missing, self.buffer.available), numpy_generator(self.plan.seed, "buffer", iteration)
         )
@@ -173,15 +180,24 @@ class MixedLoader(IterableDataset[MixedBatch]):
         if not due and self.buffer.available >= rows:
             return ()
         before = self.buffer.available
-        receipts = self.build_buffer(iteration)
-        self.buffer.pin(self.buffer.store.snapshot(), up_to_iteration=iteration)
+        receipts = self._build(iteration)
         if self.buffer.available < rows:
             made = sum(receipt.kept for receipt in receipts)
             raise BatchShortError(
                 f"iteration {iteration} needs {rows} rows from the buffer and {self.buffer.available} are available: "
                 f"{before} before the build, which kept {made}; raise a sampler's buffer_size or p_batch, or loosen "
-                "the filters"
+                f"the filters{FAILED_SCORES if made else ''}"
             )
+        return receipts
+
+    def _can_build(self) -> bool:
+        samplers = () if self.live is None else self.live.samplers
+        return self.build_buffer is not None and any(sampler.size.buffer_size for sampler in samplers)
+
+    def _build(self, iteration: int) -> Sequence[BuildReceipt]:
+        assert self.build_buffer is not None
+        receipts = self.build_buffer(iteration)
+        self.buffer.pin(self.buffer.store.snapshot(), up_to_iteration=iteration)
         return receipts
 
     def _used_up(self, rows: int) -> bool:
@@ -208,17 +224,23 @@ class MixedLoader(IterableDataset[MixedBatch]):
         return _Draw(number, build, live_rows(build, vocabulary), extra, wanted)
 
     def _make_up(self, iteration: int, missing: int, draws: Sequence[_Draw]) -> list[_Draw]:
-        """Rows that neither their sampler nor the buffer could give, from the samplers that met their quota."""
+        """Rows that neither their sampler nor the buffer could give, from the samplers that kept what they should.
+
+        Such a sampler also makes up for its own rows whose score failed: it can draw others.
+        """
         extra: list[_Draw] = []
-        for draw in draws:
-            if missing and draw.counted >= draw.wanted:
-                extra.append(self._draw(draw.number, iteration, missing, chunk=1))
-                missing -= extra[-1].counted
+        able = [draw for draw in draws if sum(draw.build.samples.kept) >= draw.wanted]
+        for chunk in range(1, 1 + REDRAW_ROUNDS):
+            for draw in able if missing else ():
+                if missing:
+                    extra.append(self._draw(draw.number, iteration, missing, chunk))
+                    missing -= extra[-1].counted
         if missing:
             got = ", ".join(f"{draw.build.sampler}: {draw.counted} of {draw.wanted}" for draw in [*draws, *extra])
             raise BatchShortError(
                 f"the batch of iteration {iteration} is {missing} rows short of {self.plan.batch_size}: live samplers "
-                f"kept {got or 'nothing'}, and the buffer has {self.buffer.available} rows left"
+                f"gave {got or 'nothing'}, and the buffer has {self.buffer.available} rows left"
+                f"{FAILED_SCORES if able else ''}"
             )
         return extra
 

@@ -148,7 +148,7 @@ def test_r13_other_samplers_make_up_for_what_the_buffer_lacks(lab: Any, chains: 
 
 def test_r13_a_batch_that_cannot_be_filled_is_an_error_with_counts(lab: Any) -> None:
     training = lab.adapted(filters=(NOTHING_PASSES,), buffer_size=0, p_batch=1.0).start()
-    with pytest.raises(BatchShortError, match=r"8 rows short of 8: live samplers kept agent: 0 of 8.*0 rows left"):
+    with pytest.raises(BatchShortError, match=r"8 rows short of 8: live samplers gave agent: 0 of 8.*0 rows left"):
         next(iter(training.loader))
 
 
@@ -231,6 +231,34 @@ def test_r25_rows_whose_scorer_failed_are_never_trained_on(lab: Any, chains: Voc
         reward for mixed in found for build in mixed.origin.live for reward in build.rewards if reward.value is None
     ]
     assert failed and all(reward.status is ScoreStatus.FAILED for reward in failed)
+
+
+def sometimes(write_scorer: Any) -> Objective:
+    """An objective of which about every third molecule's score fails."""
+    source = "def score(smiles):\n    return float('nan') if len(smiles) % 3 == 0 else 0.5\n"
+    return Objective((WeightedComponent(PythonFunction(f"{write_scorer(source)}:score")),))
+
+
+def test_r14_the_buffer_is_built_when_it_cannot_make_up_for_failed_scores(lab: Any, write_scorer: Any) -> None:
+    changed = lab.adapted(objective=sometimes(write_scorer), iterations=12, buffer_size=12, selection=ConsumeOnce())
+    found = batches(changed.start())
+    assert [len(mixed.batch) for mixed in found] == [8] * 12
+    assert all(len(mixed.origin.built) <= 1 for mixed in found)
+    assert any(mixed.origin.built and mixed.origin.shortfall for mixed in found)
+    consumed = [(part.build_id, row) for mixed in found for part in mixed.origin.consumed for row in part.rows]
+    assert len(consumed) == len(set(consumed))
+
+
+def test_r13_a_sampler_makes_up_for_its_own_failed_scores(lab: Any, write_scorer: Any) -> None:
+    changed = lab.adapted(objective=sometimes(write_scorer), iterations=4, buffer_size=0, p_batch=1.0)
+    found = batches(changed.start())
+    assert [len(mixed.batch) for mixed in found] == [8] * 4
+    chunks = [build.chunk for mixed in found for build in mixed.origin.live]
+    assert max(chunks) >= 1
+    failing = Objective((WeightedComponent(PythonFunction(f"{write_scorer('def score(s): return None')}:score")),))
+    hopeless = lab.adapted(run_id="hopeless", objective=failing, buffer_size=0, p_batch=1.0).start()
+    with pytest.raises(BatchShortError, match=r"agent: 0 of 8.*whose score failed do not count: SELECT component"):
+        next(iter(hopeless.loader))
 
 
 def test_r8_rows_stored_in_another_vocabulary_are_encoded_anew(lab: Any, chains: Vocabulary) -> None:
