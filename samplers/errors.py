@@ -5,7 +5,8 @@ SamplerError
 ├── SmilesFileError       a file of molecules cannot be read
 ├── PolicyFormatError     a policy's files do not describe a model we can build
 ├── UnknownPolicyError    no policy goes by a name
-└── QuotaError            shares of a batch cannot be met
+├── QuotaError            shares of a batch cannot be met
+└── DivergedPolicyError   a policy gives numbers that are no probabilities
 """
 
 from __future__ import annotations
@@ -38,3 +39,7 @@ class UnknownPolicyError(SamplerError):
 
 class QuotaError(SamplerError):
     """Shares of a batch cannot be met."""
+
+
+class DivergedPolicyError(SamplerError):
+    """A policy gives numbers that are no probabilities, since its weights have grown beyond all bounds."""

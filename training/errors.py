@@ -4,7 +4,8 @@ TrainingError
 ├── CheckpointError     a checkpoint does not belong to this training or cannot be read
 ├── HistoryError        what training drew cannot be written to the store
 ├── BatchShortError     a batch cannot be filled from the live samplers and the buffer
-└── UnsuitableDataError a loss was given data it is not valid on
+├── UnsuitableDataError a loss was given data it is not valid on
+└── DivergedError       the loss is no number any more
 """
 
 from __future__ import annotations
@@ -28,3 +29,7 @@ class BatchShortError(TrainingError):
 
 class UnsuitableDataError(TrainingError):
     """A loss was given data it is not valid on."""
+
+
+class DivergedError(TrainingError):
+    """The loss is no number any more."""

@@ -15,6 +15,7 @@ from storage import Place, PolicyFiles
 from storage.records import PolicyVersion
 from training.batch import TrainingBatch
 from training.checkpoint import checkpoint_files, restore
+from training.errors import DivergedError
 from training.losses import Loss
 
 
@@ -43,11 +44,20 @@ class Learner:
         self._current: Policy | None = prior
 
     def step(self, batch: TrainingBatch) -> float:
-        """One gradient step; returns the loss before it."""
+        """One gradient step; returns the loss before it.
+
+        Raises:
+            DivergedError: the loss is infinite or NaN; the policy stays as it is.
+        """
         with torch.no_grad():
             prior = self.prior.model.log_probs(batch.tokens, batch.lengths).sum(1)
         agent = self._model.log_probs(batch.tokens, batch.lengths).sum(1)
         loss = self._loss.function(agent, prior, batch.rewards, self._settings.sigma)
+        if not bool(loss.isfinite()):
+            raise DivergedError(
+                f"the loss of iteration {batch.iteration} is {float(loss.detach()):g}, expected a finite number: lower "
+                f"the learning rate ({self._settings.learning_rate:g}) or sigma ({self._settings.sigma:g})"
+            )
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._module.parameters(), self._settings.gradient_norm)

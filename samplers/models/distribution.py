@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from samplers.errors import DivergedPolicyError
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -65,9 +67,16 @@ def draw_tokens(log_probs: Tensor, uniform: Tensor) -> Tensor:
 
     Inversion, rather than a multinomial draw, makes a row's token depend on its own number alone, so that a row comes
     out the same however rows are split into batches and whichever rows have ended.
+
+    Raises:
+        DivergedPolicyError: the log-probabilities of a row are NaN.
     """
     cumulative = log_probs.exp().cumsum(-1)
     total = cumulative[:, -1]
+    if not bool(total.isfinite().all()):
+        raise DivergedPolicyError(
+            "a policy gives NaN where probabilities are expected: its weights have diverged; lower the learning rate"
+        )
     # A product that rounded up to the total would select past the last token with any probability.
     threshold = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(cumulative, threshold[:, None], right=True)[:, 0]

@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from samplers.errors import DivergedPolicyError
 from samplers.models.distribution import UNTRUNCATED, Sampling, draw_tokens, log_distribution
 
 PROBABILITIES = (0.5, 0.25, 0.15, 0.1)
@@ -120,3 +121,9 @@ def test_frequencies_match_the_probabilities() -> None:
     expected = torch.tensor(PROBABILITIES).double() * n
     chi_squared = float(((counts - expected) ** 2 / expected).sum())
     assert chi_squared < 16.3  # 0.1 % of true draws exceed this with 3 degrees of freedom
+
+
+def test_a_policy_that_has_diverged_is_named_as_such() -> None:
+    log_probs = torch.tensor([[0.5, 0.5], [float("nan"), 0.5]]).log()
+    with pytest.raises(DivergedPolicyError, match="its weights have diverged; lower the learning rate"):
+        draw_tokens(log_probs, torch.tensor([0.1, 0.1]))

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from storage.records import Event
 from storage.select import Uniform
+from training.errors import DivergedError
 from training.evaluation import evaluate_policy
 from training.learner import StepSettings
 
@@ -36,3 +39,13 @@ def test_offline_training_on_the_stored_history_raises_the_reward(lab: Any) -> N
     training.fit(checkpoint_every=100)
     after = mean_reward(training)
     assert after > before + 0.2, f"from {before:.3f} to {after:.3f}"
+
+
+def test_a_loss_that_is_no_number_ends_the_training_with_the_policy_as_it_was(lab: Any) -> None:
+    training = lab.adapted(steps=StepSettings(sigma=1e30)).start()
+    before = training.learner.policy().sha256
+    with pytest.raises(
+        DivergedError, match=r"loss of iteration 0 is inf.*learning rate \(0.0001\) or sigma \(1e\+30\)"
+    ):
+        training.fit()
+    assert training.learner.policy().sha256 == before
