@@ -37,7 +37,7 @@ class CampaignSettings(Section):
     """All randomness follows from it: the same seed, configuration, code and stored rows give the same run."""
 
     iterations: Annotated[int, Field(ge=0)] = 100
-    """Training steps; 0 = only the first build."""
+    """Training steps; 0 = none. To fill the buffer without training there is `molbuffer build`."""
 
     batch_size: Count = 64
     """Molecules of a training batch."""

@@ -75,8 +75,8 @@ class TrainingSettings(Section):
     """Train also on drawn strings that are no molecules, with reward 0."""
 
     checkpoint_every: Count = 10
-    """Iterations between checkpoints. Live molecules are stored together with the checkpoint, so this many iterations
-    are drawn again, to the same result, after a crash."""
+    """Iterations between checkpoints, offline ten times as many. Live molecules are stored together with the
+    checkpoint, so this many iterations are drawn again, to the same result, after a crash."""
 
 
 class OfflineSettings(SelectionKeys):
