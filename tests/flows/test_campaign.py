@@ -1,13 +1,17 @@
 """The flows on a real Prefect server, a real store, and the bundled prior."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
+from prefect.cache_policies import NO_CACHE
 
-from flows.build_buffer import build
+from flows.build_buffer import build, build_buffer_task
+from flows.maintain import maintain_store_task
 from flows.settings import Settings
 from flows.train import train
 from flows.train_offline import train_offline
@@ -47,22 +51,36 @@ def test_training_again_on_one_store_adds_a_run(tiny_settings: Settings, tmp_pat
     assert first["policy"] == second["policy"]
 
 
-def test_every_build_is_a_visible_task_run_and_its_rows_name_it(tiny_settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("flow", "expected"), [(build, [24]), (train, [24, 24])])
+def test_every_build_is_a_visible_task_run_and_its_rows_name_it(
+    tiny_settings: Settings, tmp_path: Path, flow: Callable[[str, str], dict[str, Any]], expected: list[int]
+) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterId
 
-    result = build(tiny_settings.to_json(), str(tmp_path / "store"))
+    result = flow(tiny_settings.to_json(), str(tmp_path / "store"))
     with SampleStore.open(tmp_path / "store", read_only=True) as store:
-        builds = store.query("SELECT build_id, flow_run_id, task_run_id FROM builds")
-    assert [receipt["build_id"] for receipt in result["builds"]] == builds["build_id"].to_list()
-    assert result["builds"][0]["kept"] == 24
+        builds = store.query(
+            "SELECT build_id, kept, flow_run_id, task_run_id FROM builds "
+            "WHERE event = 'build_buffer' ORDER BY iteration"
+        )
+    assert builds["kept"].to_list() == expected
+    assert builds["flow_run_id"].n_unique() == 1
+    if flow is build:
+        assert [receipt["build_id"] for receipt in result["builds"]] == builds["build_id"].to_list()
 
-    async def visible() -> list[str]:
+    async def visible() -> list[tuple[str, str | None]]:
         async with get_client() as client:
             ids = TaskRunFilter(id=TaskRunFilterId(any_=builds["task_run_id"].to_list()))
-            return [run.state_name or "" for run in await client.read_task_runs(task_run_filter=ids)]
+            runs = await client.read_task_runs(task_run_filter=ids)
+            return [(run.name.partition("-")[0], run.state_name) for run in runs]
 
-    assert asyncio.run(visible()) == ["Completed"]
+    assert asyncio.run(visible()) == [("build_buffer", "Completed")] * len(expected)
+
+
+def test_the_results_of_tasks_that_write_are_never_cached() -> None:
+    """A cached result would be returned, and nothing written, when the same chunk is asked for in another store."""
+    assert [task.cache_policy for task in (build_buffer_task, maintain_store_task)] == [NO_CACHE, NO_CACHE]
 
 
 def test_offline_training_draws_nothing_and_is_bound_to_its_snapshot(tiny_settings: Settings, tmp_path: Path) -> None:
