@@ -3,9 +3,9 @@
     python benchmarks/crash_store.py [--kills 200] [--writers 3] [--readers 2] [--seed 0] [--folder DIR]
 
 Writers commit builds (each its own, and some that all of them race for) and record expensive scores; readers check
-that every build they see is whole; a compactor compacts. One of them is killed with SIGKILL every few moments, and
-started again. What was acknowledged is then compared with what the store holds: nothing may be lost, torn, or there
-twice. A kill does not show writes that a power cut would lose: the tests of the order of fsync do that.
+that every build they see is whole; a maintainer compacts, expires and vacuums. One of them is killed with SIGKILL every
+few moments, and started again. What was acknowledged is then compared with what the store holds: nothing may be lost,
+torn, or there twice. A kill does not show writes that a power cut would lose: the tests of the order of fsync do that.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def run_workers(store: Path, kills: int, writers: int, readers: int, seed: int) 
     rng = random.Random(seed)
     workers = [Worker("writer", store, number) for number in range(writers)]
     workers += [Worker("reader", store, number) for number in range(readers)]
-    workers.append(Worker("compactor", store, 0))
+    workers.append(Worker("maintainer", store, 0))
     for worker in workers:
         worker.start()
     for _ in range(kills):
@@ -129,6 +129,12 @@ def judge(path: Path, workers: list[Worker]) -> Verdict:
     )
 
 
+def _sum(workers: list[Worker], what: str) -> int:
+    """The sum of the numbers that workers said after a word."""
+    words = (line.split(" ") for worker in workers for line in worker.said)
+    return sum(int(word[1]) for word in words if word[0] == what)
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--kills", type=int, default=200, help="how many times a process, or all of them, is killed")
@@ -146,7 +152,10 @@ def main() -> None:
         seconds = time.perf_counter() - started
         verdict = judge(path, workers)
     counts = collections.Counter(line.split(" ")[0] for worker in workers for line in worker.said)
-    print(f"{chosen.kills} kills in {seconds:.0f} s; {counts['read']} reads, {counts['compacted']} compactions")
+    print(
+        f"{chosen.kills} kills in {seconds:.0f} s; {counts['read']} reads, {counts['compacted']} compactions; ", end=""
+    )
+    print(f"{_sum(workers, 'expired')} versions expired, {_sum(workers, 'removed')} files removed")
     print(f"acknowledged: {verdict.builds} builds, {verdict.scores} scores")
     print(f"lost: {verdict.lost_builds} builds, {verdict.lost_scores} scores; torn: {verdict.torn}; ", end="")
     print(f"there twice: {verdict.doubled}; processes that failed: {verdict.errors}")

@@ -1,9 +1,10 @@
-"""A process of ``crash_store.py``: it commits, reads or compacts until it is killed, and says what was acknowledged.
+"""A process of ``crash_store.py``: it commits, reads or maintains until it is killed, and says what was acknowledged.
 
-    python benchmarks/crash_worker.py writer|reader|compactor STORE NUMBER
+    python benchmarks/crash_worker.py writer|reader|maintainer STORE NUMBER
 
 A writer's lines are ``build <id>`` and ``score <smiles>``, each printed after the store has acknowledged it; a
-reader's ``read <builds>``; a compactor's ``compacted``. Any error ends the process with a traceback.
+reader's ``read <builds>``; a maintainer's ``compacted``, ``expired <versions>`` and ``removed <files>``. Any error ends
+the process with a traceback.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import itertools
 import random
 import sys
 import time
+from datetime import timedelta
 
 import numpy as np
 
 from storage import SampleStore
-from storage.maintain import compact
 from storage.records import Build, Commit, Event, Reward, Run, RunKind, Samples, Score
 
 RUN_ID = "crash"
@@ -25,6 +26,8 @@ COMPONENT, VERSION = "docking", "1" * 64
 ROWS, WIDTH = 20, 40
 SHARED = "shared"
 """The sampler whose builds all writers commit, so that each is raced for."""
+PATIENCE = timedelta(seconds=45)
+"""Longer than any commit or read takes here, even where all processes have just been started at once."""
 
 
 def crash_run() -> Run:
@@ -97,10 +100,14 @@ def read(path: str, number: int) -> None:
             print("read", len(receipts), flush=True)
 
 
-def compact_often(store: SampleStore) -> None:
+def maintain(store: SampleStore) -> None:
+    work = store.maintenance
     while True:
-        compact(store)
+        # Segments of few rows, so that there are always some to rewrite.
+        work.compact(segment_rows=50 * ROWS)
         print("compacted", flush=True)
+        print("expired", len(work.expire(PATIENCE, keep=10).expired), flush=True)
+        print("removed", len(work.vacuum(grace=PATIENCE).removed), flush=True)
         time.sleep(1)
 
 
@@ -109,7 +116,7 @@ def main() -> None:
     if role == "reader":
         read(path, number)
     with SampleStore.open(path) as store:
-        write(store, number) if role == "writer" else compact_often(store)
+        write(store, number) if role == "writer" else maintain(store)
 
 
 if __name__ == "__main__":
