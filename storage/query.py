@@ -23,7 +23,14 @@ import pyarrow as pa
 
 from storage.catalog import Catalog
 from storage.engine import closed_connection, one_line, quote, reach
-from storage.errors import PredicateError, QueryError, QueryRefusedError, QueryTimeoutError, QueryTooLargeError
+from storage.errors import (
+    PredicateError,
+    QueryError,
+    QueryRefusedError,
+    QueryTimeoutError,
+    QueryTooLargeError,
+    UnknownSnapshotError,
+)
 from storage.predicate import check_predicate
 from storage.schema import QUERYABLE_TABLES, VIEWS, bind
 from storage.table_files import TableFiles
@@ -94,6 +101,8 @@ def sandbox(
     if spill is not None:
         settings |= {"temp_directory": str(spill), "max_temp_directory_size": _SPILL}
     files = catalog.files(QUERYABLE_TABLES, snapshot)
+    if not all(table.columns for table in files.values()):
+        raise UnknownSnapshotError(f"version {snapshot} is from before the store had its tables: name a later one")
     paths = [str(path) for table in files.values() for path in (*table.whole, *table.partial)]
     with closing(closed_connection(settings)) as connection:
         reach(connection, catalog.tables)
