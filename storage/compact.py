@@ -45,6 +45,9 @@ _PLACED = """SELECT builds.build_id, builds.drawn, coalesce(moved.generation, 0)
     FROM {builds} AS builds LEFT JOIN {current_placements} AS moved ON moved.build_id = builds.build_id
     WHERE coalesce(moved.segment, builds.segment) NOT IN (SELECT segment FROM {quarantine})
     ORDER BY builds.run_id, builds.iteration, builds.event, builds.sampler_order, builds.chunk"""
+# Of the builds whose arrays were copied, those that are still where they were copied from.
+_STILL_THERE = f"""SELECT copied.* FROM copied JOIN ({_PLACED}) AS placed
+    ON placed.build_id = copied.build_id AND placed.generation = copied.generation - 1"""
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class _Compaction:
         groups: dict[tuple[object, ...], _Group] = {}
         for segment, builds in self._small_segments():
             try:
-                rows = read_segment(self._layout.arrays / segment)
+                rows = self._read(segment, builds)
             except ArraysError as error:
                 _logger.warning("not compacted: %s", error)
                 self.unreadable[segment] = str(error)
@@ -150,6 +153,16 @@ class _Compaction:
                 self._write(groups.pop(largest))
         for group in groups.values():
             self._write(group)
+
+    def _read(self, segment: str, builds: list[_Placed]) -> SegmentRows:
+        rows = read_segment(self._layout.arrays / segment)
+        # Copied all the same, its builds would get the rows of those that follow them, and nobody would notice.
+        if (needed := max(build.offset + build.drawn for build in builds)) > len(rows):
+            raise ArraysError(
+                f"segment {self._layout.arrays / segment} has {len(rows)} rows, its builds expect {needed}: restore "
+                "the folder from a backup"
+            )
+        return rows
 
     def _small_segments(self) -> Iterator[tuple[str, list[_Placed]]]:
         segments: dict[str, list[_Placed]] = {}
@@ -170,8 +183,13 @@ class _Compaction:
             | {"segment_offset": offset, "created": now()}
             for build, offset in zip(group.builds, offsets, strict=True)
         ]
-        placements = pa.Table.from_pylist(rows)
-        self._step(f"rewrite {len(group.segments)} segments", lambda t: t.insert("placements", placements))
+        copied = pa.Table.from_pylist(rows)
+
+        def place(transaction: Transaction) -> None:
+            # A merge may have united builds with other rows since they were read, or they were put in quarantine.
+            transaction.insert("placements", transaction.read(_STILL_THERE, copied=copied))
+
+        self._step(f"rewrite {len(group.segments)} segments", place)
         self.segments_replaced += len(group.segments)
         self.segments_written += 1
 

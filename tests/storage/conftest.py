@@ -1,6 +1,7 @@
 """What tests of the store share: runs and builds, and processes that write."""
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,8 @@ from types import ModuleType
 import pytest
 
 from storage import SampleStore
+from storage.arrays import read_segment
+from storage.records import Commit, PolicyVersion, Score
 
 SCRIPT = Path(__file__).with_name("writer_process.py")
 
@@ -32,6 +35,65 @@ def started(store: SampleStore, make: ModuleType) -> SampleStore:
     """A store in which run-1 has started."""
     store.start_run(make.make_run())
     return store
+
+
+@pytest.fixture(scope="session")
+def six_commits(tmp_path_factory: pytest.TempPathFactory, make: ModuleType) -> Path:
+    """A closed store, to be copied: run-1 with a build and a score in each of six commits."""
+    path = tmp_path_factory.mktemp("six") / "store"
+    with SampleStore.create(path) as store:
+        store.start_run(make.make_run())
+        policy = PolicyVersion("policy-1", "gru", run_id="run-1", iteration=0)
+        for iteration in range(6):
+            build, score = make.make_build(iteration, seed=iteration), Score(f"C{iteration}", "docking", "v1", -1.0)
+            store.commit(Commit([build], scores=[score], policies=[policy]))
+    return path
+
+
+@pytest.fixture
+def filled(six_commits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SampleStore:
+    """A store like ``six_commits``, with a decoded cache of its own."""
+    monkeypatch.setenv("MOLBUFFER_CACHE", str(tmp_path / "cache"))
+    with SampleStore.open(shutil.copytree(six_commits, tmp_path / "store")) as opened:
+        yield opened
+
+
+PLACES = """SELECT builds.build_id, drawn, coalesce(moved.segment, builds.segment) AS segment,
+        coalesce(moved.segment_offset, builds.segment_offset) AS segment_offset
+    FROM {builds} AS builds LEFT JOIN {current_placements} AS moved ON moved.build_id = builds.build_id
+    ORDER BY builds.build_id"""
+
+
+@pytest.fixture(scope="session")
+def places() -> Callable[..., dict[str, str]]:
+    """Which segment each build is in at a version, by build id."""
+
+    def find(store: SampleStore, snapshot: int | None = None) -> dict[str, str]:
+        rows = store.read_arrow(PLACES, snapshot=snapshot).to_pylist()
+        return {row["build_id"]: row["segment"] for row in rows}
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def content() -> Callable[[SampleStore, int], list[object]]:
+    """All that a version says: the rows of its tables, and the arrays of its builds wherever they are."""
+
+    def read(store: SampleStore, snapshot: int) -> list[object]:
+        then = store.at(snapshot)
+        # A sum of floats would depend on the order in which threads add them.
+        counted = then.query('SELECT count(*), bit_xor(hash(build_id, "row", raw, reward)) FROM sample_history').rows()
+        said: list[object] = [then.receipts("run-1"), counted]
+        for table in ("runs", "builds", "samples", "rewards", "scores", "metrics", "policies", "checkpoints"):
+            said.append(then.read_arrow(f"SELECT * FROM {{{table}}} ORDER BY ALL").to_pylist())
+        for row in then.read_arrow(PLACES).to_pylist():
+            rows = read_segment(store.path / "arrays" / row["segment"], row["segment_offset"], row["drawn"])
+            width = int(rows.lengths.max(initial=1))
+            arrays = (rows.tokens[:, :width], rows.lengths, rows.log_probs[:, :width], rows.latents)
+            said.append([None if array is None else array.tolist() for array in arrays])
+        return said
+
+    return read
 
 
 @pytest.fixture
