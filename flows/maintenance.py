@@ -70,7 +70,11 @@ def maintain_store(request: MaintenanceRequest) -> dict[str, Any]:
         if request.compact and not request.dry_run:
             done["compact"] = asdict(work.compact())
         if older_than is not None:
-            done["expire"] = asdict(work.expire(older_than, keep=request.keep, dry_run=request.dry_run))
+            done["expire"] = asdict(
+                work.expire(
+                    older_than, keep=request.keep, keep_checkpoints=request.keep_checkpoints, dry_run=request.dry_run
+                )
+            )
         if request.vacuum:
             report = work.vacuum(grace=grace, keep_checkpoints=request.keep_checkpoints, dry_run=request.dry_run)
             done["vacuum"] = asdict(report) | {"bytes": report.bytes}

@@ -19,7 +19,7 @@ from storage.checksums import CHECKSUMS
 from storage.layout import Layout
 from storage.places import Place
 from storage.records import now
-from storage.snapshots import list_snapshots, pins
+from storage.snapshots import KEPT_CHECKPOINTS, list_snapshots, pins
 
 # Bounds for how long one step holds the commit lock.
 _PORTION = 200
@@ -39,24 +39,33 @@ class ExpireReport:
 
 
 def expire(
-    catalog: Catalog, layout: Layout, *, older_than: timedelta, keep: int = 1, dry_run: bool = False
+    catalog: Catalog,
+    layout: Layout,
+    *,
+    older_than: timedelta,
+    keep: int = 1,
+    keep_checkpoints: int = KEPT_CHECKPOINTS,
+    dry_run: bool = False,
 ) -> ExpireReport:
     """Forgets versions older than an age; the caller holds the maintenance lock.
 
     Args:
         older_than: the age. A version from the future, by this clock, is not old.
         keep: how many of the newest versions stay, whatever their age; at least 1.
+        keep_checkpoints: how many checkpoints of a run pin the version that they need, as for a vacuum.
         dry_run: only say which.
 
     Raises:
-        ValueError: ``keep`` is less than 1, or the age is negative.
+        ValueError: ``keep`` or ``keep_checkpoints`` is less than 1, or the age is negative.
         StoreModeError: the store was opened for reading.
         StoreError: the catalog cannot be read or written.
     """
-    if keep < 1 or older_than < timedelta(0):
-        raise ValueError(f"expected keep of at least 1 and an age of at least 0, got {keep} and {older_than}")
+    if keep < 1 or keep_checkpoints < 1 or older_than < timedelta(0):
+        raise ValueError(
+            f"expected keep >= 1, keep_checkpoints >= 1 and age >= 0, got {keep}, {keep_checkpoints} and {older_than}"
+        )
     before = now() - older_than
-    versions = list_snapshots(catalog)
+    versions = list_snapshots(catalog, keep_checkpoints)
     old = [snapshot for snapshot in versions[:-keep] if snapshot.created < before]
     pinned = {snapshot.version: snapshot.pinned_by for snapshot in old if snapshot.pinned_by}
     going = [snapshot.version for snapshot in old if not snapshot.pinned_by]
@@ -64,19 +73,19 @@ def expire(
         return ExpireReport(tuple(going), pinned)
     expired: list[int] = []
     for start in range(0, len(going), _PORTION):
-        expired += _expire_some(catalog, layout.data, going[start : start + _PORTION])
+        # Unless they were pinned meanwhile.
+        pinned_now = pins(catalog, keep_checkpoints)
+        portion = [version for version in going[start : start + _PORTION] if version not in pinned_now]
+        _expire_some(catalog, layout.data, portion)
+        expired += portion
     return ExpireReport(tuple(expired), pinned)
 
 
-def _expire_some(catalog: Catalog, root: Place, versions: Sequence[int]) -> list[int]:
-    """Forgets versions unless they were pinned meanwhile; returns which."""
-    pinned = pins(catalog)
-    going = [version for version in versions if version not in pinned]
-    if going:
+def _expire_some(catalog: Catalog, root: Place, versions: Sequence[int]) -> None:
+    if versions:
         # A kill in between leaves the checksums in both places, which is no contradiction.
-        _hand_on_checksums(catalog, root, going)
-        catalog.expire(going)
-    return going
+        _hand_on_checksums(catalog, root, versions)
+        catalog.expire(versions)
 
 
 def _hand_on_checksums(catalog: Catalog, root: Place, versions: Sequence[int]) -> None:

@@ -40,7 +40,14 @@ class Maintenance:
         with self._alone():
             return compact(self._catalog, self._layout, segment_rows=segment_rows)
 
-    def expire(self, older_than: timedelta, *, keep: int = 1, dry_run: bool = False) -> ExpireReport:
+    def expire(
+        self,
+        older_than: timedelta,
+        *,
+        keep: int = 1,
+        keep_checkpoints: int = KEPT_CHECKPOINTS,
+        dry_run: bool = False,
+    ) -> ExpireReport:
         """Forgets versions older than an age, but for those that a run, a checkpoint or an archive pins.
 
         The age should be longer than the time between the moment a program asks for the newest version and the
@@ -48,13 +55,21 @@ class Maintenance:
 
         Args:
             keep: how many of the newest versions stay, whatever their age.
+            keep_checkpoints: how many checkpoints of a run pin the version that they need: as many as a vacuum keeps.
             dry_run: only say which.
 
         Raises:
             MaintenanceBusyError, StoreModeError, StoreError: as for ``compact``.
         """
         with self._alone():
-            return expire(self._catalog, self._layout, older_than=older_than, keep=keep, dry_run=dry_run)
+            return expire(
+                self._catalog,
+                self._layout,
+                older_than=older_than,
+                keep=keep,
+                keep_checkpoints=keep_checkpoints,
+                dry_run=dry_run,
+            )
 
     def vacuum(
         self, *, grace: timedelta = GRACE, keep_checkpoints: int = KEPT_CHECKPOINTS, dry_run: bool = False

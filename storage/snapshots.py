@@ -55,9 +55,9 @@ class Snapshot:
     pinned_by: tuple[str, ...]
 
 
-def list_snapshots(catalog: Catalog) -> list[Snapshot]:
+def list_snapshots(catalog: Catalog, kept_checkpoints: int = KEPT_CHECKPOINTS) -> list[Snapshot]:
     """All versions that can be read, the oldest first."""
-    pinned = pins(catalog)
+    pinned = pins(catalog, kept_checkpoints)
     return [
         Snapshot(version, _time(created), author, message, _provenance(extra), tuple(pinned.get(version, ())))
         for version, created, author, message, extra in catalog.metadata(_VERSIONS)
