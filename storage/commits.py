@@ -5,6 +5,9 @@
        Parquet files are synced before it commits.
     3. Only then is the commit acknowledged.
 
+Between 1 and 2 the process may have slept for so long that a vacuum took its files for those of one that was killed.
+The transaction therefore looks whether they are there, and without them the commit starts again.
+
 A crash before 2 leaves files that nothing names. A build is known by its id, consumed rows, checkpoint and figures of
 a training by their run and iteration: a second attempt finds them and adds nothing.
 """
@@ -12,6 +15,7 @@ a training by their run and iteration: a second attempt finds them and adds noth
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -40,6 +44,8 @@ from storage.records import (
 )
 from storage.rows import PlacedBuild
 
+_logger = logging.getLogger("molbuffer.storage.commits")
+
 
 class _Reader(Protocol):
     def read(self, sql: str, *, parameters: Sequence[Any] | None = None, **tables: pa.Table) -> pa.Table: ...
@@ -65,6 +71,12 @@ class Committer:
         """
         check(commit)
         self._check_runs(_runs(commit))
+        while (receipt := self._attempt(commit)) is None:
+            _logger.warning("a vacuum removed arrays before they were committed; they are written again")
+        return receipt
+
+    def _attempt(self, commit: Commit) -> CommitReceipt | None:
+        """Carries out the protocol, unless the files of step 1 are gone in step 2."""
         builds = rows.rows_in_order(commit.builds)
         # Looking before the arrays are written spares a repeated attempt the writing; the look under the lock decides.
         snapshot = self._catalog.newest()
@@ -75,7 +87,10 @@ class Committer:
         except OSError as error:
             raise unwritten(self._layout.root, error) from error
 
-        def insert(transaction: Transaction) -> dict[str, BuildReceipt]:
+        def insert(transaction: Transaction) -> dict[str, BuildReceipt] | None:
+            # A vacuum removes nothing while the lock is held.
+            if not all((self._layout.data / path).is_dir() for path in written):
+                return None
             # Nothing can have been added since when the version is still the same.
             there = known if transaction.snapshot == snapshot else find_receipts(transaction, builds)
             _insert_builds(transaction, [place for place in placed if place.build.build_id not in there])
@@ -86,6 +101,7 @@ class Committer:
                 _insert_checkpoint(transaction, commit.checkpoint, folder)
             return there
 
+        written = {f"{self._layout.arrays.name}/{place.segment}" for place in placed} | ({folder} if folder else set())
         said, extra = commit.message or _message(commit), _extra(commit)
         if commit.checkpoint and folder:
             extra[CHECKSUMS] = {
@@ -93,6 +109,8 @@ class Committer:
                 for name, content in commit.checkpoint.files.items()
             }
         there, version = self._catalog.transact(commit.author, said, extra, insert)
+        if there is None:
+            return None
         fresh = {place.build.build_id: rows.receipt(place.build, version) for place in placed}
         ids = [build.build_id for build in commit.builds]
         return CommitReceipt(version, tuple(there.get(build_id) or fresh[build_id] for build_id in ids))

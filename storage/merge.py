@@ -110,7 +110,7 @@ def _attempt(store: SampleStore, archive: SampleStore) -> MergeReceipt | None:
         "molbuffer",
         f"merge of {plan.theirs.num_rows} rows of archive {archive.uuid}",
         {"archive": archive.uuid, "rows": plan.theirs.num_rows},
-        lambda transaction: _insert(archive, plan, placed, transaction),
+        lambda transaction: _insert(store, archive, plan, placed, transaction),
     )
     if added is None:
         return None
@@ -267,8 +267,13 @@ _NEW_ROWS = {
 }
 
 
-def _insert(archive: SampleStore, plan: _Plan, placed: pa.Table, transaction: Transaction) -> dict[str, int] | None:
+def _insert(
+    store: SampleStore, archive: SampleStore, plan: _Plan, placed: pa.Table, transaction: Transaction
+) -> dict[str, int] | None:
     """How many rows were added to which table; None, and nothing is added, when the plan no longer holds."""
+    # A vacuum may have removed what was written long ago, as one does with what a killed writer left.
+    if not all((store.layout.arrays / segment).is_dir() for segment in set(placed["segment"].to_pylist())):
+        return None
     # Nothing can have changed since when the version is still the same.
     if transaction.snapshot != plan.snapshot and not plan.same_as(_plan(transaction, archive)):
         return None

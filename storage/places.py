@@ -71,16 +71,27 @@ def _tree(path: Path) -> Iterator[Path]:
         yield from path.rglob("*")
 
 
-def remove(place: Place) -> None:
-    """Removes a file, or a folder with all in it: renamed aside first, so that a kill leaves it whole or hidden."""
+def set_aside(place: Place) -> Place:
+    """Has a folder vanish in one step, and returns where it is to be deleted: a kill leaves it whole or hidden.
+
+    A file vanishes in one step anyway. An object store cannot rename, so that there the objects are deleted at once.
+    """
     if not isinstance(place, Path):
         place.remove()
-    elif not place.is_dir() or place.is_symlink():
-        place.unlink(missing_ok=True)
+        return place
+    if not place.is_dir() or place.is_symlink() or place.name.startswith("."):
+        return place
+    return place.rename(place.with_name(f".removed-{place.name}-{uuid4().hex[:8]}"))
+
+
+def delete(place: Place) -> None:
+    """Deletes a file, or a folder with all in it; nothing when it is not there."""
+    if not isinstance(place, Path):
+        place.remove()
+    elif place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
     else:
-        aside = place if place.name.startswith(".") else place.with_name(f".removed-{place.name}-{uuid4().hex[:8]}")
-        place.rename(aside)
-        shutil.rmtree(aside)
+        place.unlink(missing_ok=True)
 
 
 def put(folder: ObjectPath, files: Mapping[str, bytes]) -> None:

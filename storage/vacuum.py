@@ -1,8 +1,10 @@
 """Vacuum: removes what nothing refers to, once it is older than a grace period.
 
 What a writer is making is younger than the grace period, which has to be longer than the longest transaction. What a
-clock calls younger than now is never removed. Each folder is renamed aside before its files go, so that a kill leaves a
-whole one or a hidden rest, which the next vacuum takes.
+clock calls younger than now is never removed. Should the clock have leapt, or a writer have slept for longer than that,
+nothing is lost either: what goes is chosen and renamed aside while no commit can be made, and a commit first looks
+whether its arrays are there (``storage.commits``). A kill leaves a whole folder or a hidden rest, which a later vacuum
+takes.
 
     segment      no version that is left refers to it, through ``builds`` or ``placements``
     parquet      no version has it: merged, expired, or left by a writer that was killed
@@ -16,7 +18,7 @@ has been there for long.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePath
@@ -25,7 +27,7 @@ import pyarrow as pa
 
 from storage.catalog import Catalog
 from storage.layout import Layout
-from storage.places import Place, StoredFile, entries, files_at, remove
+from storage.places import Place, StoredFile, delete, entries, files_at, set_aside
 from storage.snapshots import KEPT, KEPT_CHECKPOINTS
 
 GRACE = timedelta(hours=24)
@@ -87,25 +89,40 @@ class _Vacuum:
 
     def run(self) -> Iterator[Removed]:
         # Listed before the catalog is asked: what is committed in between is then not in the list.
-        for kind, found in (
-            ("segment", self._segments()),
-            ("parquet", self._orphaned_parquet()),
-            ("checkpoint", self._checkpoints()),
-            ("aside", self._asides()),
-        ):
-            for path in found:
-                yield self._remove(kind, path)
+        yield from self._remove_unneeded("segment", self._old(self.layout.arrays), self._unneeded_segments)
+        yield from self._remove_unneeded("parquet", self._parquet(), self._unneeded_parquet)
+        yield from self._remove_unneeded("checkpoint", self._checkpoints(), self._unneeded_checkpoints)
+        for path in self._asides():
+            yield self._remove("aside", path)
         yield from self._scheduled_parquet()
 
-    def _segments(self) -> list[Place]:
-        there = self._old(self.layout.arrays)
+    def _remove_unneeded(
+        self, kind: str, old: list[Place], unneeded: Callable[[list[Place]], list[Place]]
+    ) -> Iterator[Removed]:
+        going = unneeded(old)
+        if self.dry_run:
+            yield from (self._removed(kind, path) for path in going)
+            return
+        for start in range(0, len(going), _PORTION):
+            with self.catalog.locked():
+                # Once more: a writer that was slow may have committed since.
+                removed = [
+                    (self._removed(kind, path), set_aside(path)) for path in unneeded(going[start : start + _PORTION])
+                ]
+            for told, path in removed:
+                delete(path)
+                yield told
+
+    def _unneeded_segments(self, there: list[Place]) -> list[Place]:
         versions = self.catalog.metadata("SELECT snapshot_id FROM METADATA.ducklake_snapshot")
         needed = self.catalog.read(_NEEDED, versions=pa.table({"version": [version for (version,) in versions]}))
         names = set(needed["segment"].to_pylist())
         return [path for path in there if path.name not in names]
 
     def _checkpoints(self) -> list[Place]:
-        there = [path for run in entries(self.layout.checkpoints) for path in self._old(run)]
+        return [path for run in entries(self.layout.checkpoints) for path in self._old(run)]
+
+    def _unneeded_checkpoints(self, there: list[Place]) -> list[Place]:
         kept = self.catalog.read(KEPT, parameters=[self.keep_checkpoints])
         folders = {self.layout.data / folder for folder in kept["folder"].to_pylist()}
         return [path for path in there if path not in folders]
@@ -116,9 +133,11 @@ class _Vacuum:
         aside = f".{self.layout.description.name}."
         return policies + [path for path in self._old(self.layout.root) if path.name.startswith(aside)]
 
-    def _orphaned_parquet(self) -> list[Place]:
+    def _parquet(self) -> list[Place]:
         tables = self.layout.tables / "main"
-        there = [path for table in entries(tables) for path in self._old(table) if path.suffix == ".parquet"]
+        return [path for table in entries(tables) for path in self._old(table) if path.suffix == ".parquet"]
+
+    def _unneeded_parquet(self, there: list[Place]) -> list[Place]:
         # A file is listed under its table's folder, or, once it is to be deleted, under the data path.
         names = {PurePath(path).name for (path,) in self.catalog.metadata(_LISTED)}
         return [path for path in there if path.name not in names]
@@ -158,11 +177,13 @@ class _Vacuum:
         return self.instant - since > self.grace.total_seconds()
 
     def _remove(self, kind: str, path: Place) -> Removed:
-        size = sum(file.bytes for file in files_at(path))
-        removed = Removed(kind, self.layout.name_of(path), size)
+        removed = self._removed(kind, path)
         if not self.dry_run:
-            remove(path)
+            delete(set_aside(path))
         return removed
+
+    def _removed(self, kind: str, path: Place) -> Removed:
+        return Removed(kind, self.layout.name_of(path), sum(file.bytes for file in files_at(path)))
 
 
 def vacuum(

@@ -27,7 +27,7 @@ from storage.errors import (
 )
 from storage.index import HistoryIndex
 from storage.merge import merge_archive
-from storage.places import remove
+from storage.places import delete
 from storage.records import Checkpoint, Commit, PolicyVersion, Reward, RunStatus, Score
 
 WEIGHTS = {"weights.safetensors": save({"w": np.zeros(3, np.float32)}), "config.json": b"{}"}
@@ -165,12 +165,12 @@ class Contract:
         opened.commit(Commit([make.make_build(1)], checkpoint=Checkpoint("run-1", 1, {"state.json": b"{}"}, 1)))
         assert not opened.verify().errors
         segment = opened.build(make.make_build(0).build_id).segment
-        remove(opened.layout.arrays / segment)
+        delete(opened.layout.arrays / segment)
         (found,) = opened.verify().errors
         assert (found.kind, found.segment) == ("segment", segment)
         opened.quarantine({segment: "lost"})
         assert not opened.verify().errors
-        remove(opened.latest_checkpoint("run-1").folder / "state.json")
+        delete(opened.latest_checkpoint("run-1").folder / "state.json")
         assert {found.kind for found in opened.verify().errors} == {"checkpoint"}
 
     def test_an_archive_goes_into_it_and_comes_out_of_it(self, opened, make, tmp_path):
