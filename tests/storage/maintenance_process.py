@@ -75,7 +75,7 @@ def maintain(path: str) -> None:
     with SampleStore.open(path) as store:
         while True:
             report = store.maintenance.compact()
-            removed = store.maintenance.vacuum(grace=timedelta(seconds=60)).removed
+            removed = store.maintenance.vacuum(grace=timedelta(seconds=30)).removed
             print("maintained", sum(report.merged_files.values()), len(removed), flush=True)
 
 

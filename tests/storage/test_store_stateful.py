@@ -1,13 +1,15 @@
-"""The store against a plain dict: any order of commits, repeats, scores and re-openings."""
+"""The store against a plain dict: any order of commits, repeats, scores, re-openings, time travel and maintenance."""
 
 import importlib.util
 import shutil
 import tempfile
+from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from storage import SampleStore
 from storage.records import Commit, Score, ScoreStatus
@@ -21,6 +23,8 @@ molecules = st.sampled_from(["C", "CC", "N"])
 
 
 class StoreMachine(RuleBasedStateMachine):
+    """``builds`` and ``scores`` are what the store holds, ``versions`` the builds that it held at each version."""
+
     @initialize()
     def create(self):
         self.folder = Path(tempfile.mkdtemp())
@@ -29,6 +33,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.builds = {}
         self.scores = {}
         self.versions = {}
+        self.pinned = set()
 
     @rule(parts=st.dictionaries(iterations, st.integers(0, 2), min_size=1, max_size=3))
     def commit(self, parts):
@@ -37,7 +42,7 @@ class StoreMachine(RuleBasedStateMachine):
         for build, receipt in zip(builds, commit.builds, strict=True):
             assert receipt.repeated == (build.build_id in self.builds)
             self.builds.setdefault(build.build_id, build)
-        self.versions[commit.snapshot] = len(self.builds)
+        self.versions[commit.snapshot] = set(self.builds)
 
     @rule(smiles=molecules, value=st.none() | st.floats(0, 1))
     def record(self, smiles, value):
@@ -52,23 +57,58 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.close()
         self.store = SampleStore.open(self.folder / "store")
 
+    @rule(segment_rows=st.sampled_from([12, 200_000]))
+    def compact(self, segment_rows):
+        self.store.maintenance.compact(segment_rows=segment_rows)
+
+    @precondition(lambda self: self.versions)
+    @rule(data=st.data())
+    def pin(self, data):
+        version = data.draw(st.sampled_from(sorted(self.versions)))
+        self.store.start_run(make.make_run(f"pin-{version}", pinned_snapshot=version))
+        self.pinned.add(version)
+
+    @rule(keep=st.integers(1, 3))
+    def expire(self, keep):
+        self.store.maintenance.expire(timedelta(0), keep=keep)
+        left = {snapshot.version for snapshot in self.store.snapshots()}
+        assert left >= self.pinned
+        self.versions = {version: ids for version, ids in self.versions.items() if version in left}
+
+    @rule()
+    def vacuum(self):
+        self.store.maintenance.vacuum(grace=timedelta(0))
+        assert self.store.maintenance.vacuum(grace=timedelta(0)).removed == ()
+
     @invariant()
     def the_store_holds_what_the_dict_holds(self):
         counts = self.store.read_arrow("SELECT build_id, count(*) AS n FROM {samples} GROUP BY build_id").to_pylist()
         assert {row["build_id"]: row["n"] for row in counts} == {key: len(b.samples) for key, b in self.builds.items()}
         assert self.store.find_scores("qed", "v1", ["C", "CC", "N"]) == self.scores
-        for version, number in self.versions.items():
-            found = self.store.read_arrow("SELECT count(*) AS n FROM {builds}", snapshot=version)
-            assert found["n"][0].as_py() == number
+        for version, ids in self.versions.items():
+            found = self.store.read_arrow("SELECT build_id FROM {builds}", snapshot=version)["build_id"].to_pylist()
+            assert (len(found), set(found)) == (len(ids), ids)
 
     def teardown(self):
-        for build_id, build in self.builds.items():
-            assert self.store.build(build_id).samples.smiles == build.samples.smiles
+        newest = self.store.snapshot()
+        for version, ids in {**self.versions, newest: set(self.builds)}.items():
+            then = self.store.at(version)
+            assert {receipt.build_id for receipt in then.receipts("run-1")} == ids
+            for build_id in ids:
+                found, expected = then.build(build_id).samples, self.builds[build_id].samples
+                assert (found.raw, found.smiles) == (expected.raw, expected.smiles)
+                np.testing.assert_array_equal(found.tokens, expected.tokens)
+                np.testing.assert_array_equal(found.log_probs, expected.log_probs)
+        assert self.store.verify().errors == ()
         self.store.close()
         shutil.rmtree(self.folder)
 
 
 TestStore = StoreMachine.TestCase
 TestStore.settings = settings(
-    max_examples=6, stateful_step_count=8, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+    max_examples=6,
+    stateful_step_count=10,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=True,
 )
