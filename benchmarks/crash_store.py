@@ -1,6 +1,6 @@
 """Kills processes that use a store at random moments, and then checks that the store kept its word.
 
-    python benchmarks/crash_store.py [--kills 200] [--writers 3] [--readers 2] [--seed 0] [--folder DIR]
+    python benchmarks/crash_store.py [--kills 200] [--writers 3] [--readers 2] [--pace 6] [--seed 0]
 
 Writers commit builds (each its own, and some that all of them race for) and record expensive scores; readers check
 that every build they see is whole; a maintainer compacts, expires and vacuums. One of them is killed with SIGKILL every
@@ -26,8 +26,8 @@ from crash_worker import COMPONENT, RUN_ID, VERSION, check_build, crash_run
 from storage import SampleStore
 
 WORKER = Path(__file__).with_name("crash_worker.py")
-LIFETIME_SECONDS = (0.1, 6.0)
-"""Between the moments at which processes are killed; starting one takes a second or two."""
+SHORTEST_SECONDS = 0.1
+"""Between the moments at which processes are killed."""
 
 
 @dataclass
@@ -83,8 +83,8 @@ class Verdict:
         return not (self.lost_builds or self.lost_scores or self.torn or self.doubled or self.errors)
 
 
-def run_workers(store: Path, kills: int, writers: int, readers: int, seed: int) -> list[Worker]:
-    """Starts all processes, kills and restarts them so many times, and ends them."""
+def run_workers(store: Path, kills: int, writers: int, readers: int, pace: float, seed: int) -> list[Worker]:
+    """Starts all processes, kills and restarts them so many times, at most ``pace`` seconds apart, and ends them."""
     rng = random.Random(seed)
     workers = [Worker("writer", store, number) for number in range(writers)]
     workers += [Worker("reader", store, number) for number in range(readers)]
@@ -92,13 +92,13 @@ def run_workers(store: Path, kills: int, writers: int, readers: int, seed: int) 
     for worker in workers:
         worker.start()
     for _ in range(kills):
-        time.sleep(rng.uniform(*LIFETIME_SECONDS))
+        time.sleep(rng.uniform(SHORTEST_SECONDS, pace))
         # Now and then the plug is pulled: all at once.
         for worker in workers if rng.random() < 0.1 else [rng.choice(workers)]:
             worker.kill()
             worker.start()
     # The last ones must have had the time to do something.
-    time.sleep(LIFETIME_SECONDS[1])
+    time.sleep(pace)
     for worker in workers:
         worker.kill()
     return workers
@@ -140,6 +140,7 @@ def main() -> None:
     arguments.add_argument("--kills", type=int, default=200, help="how many times a process, or all of them, is killed")
     arguments.add_argument("--writers", type=int, default=3)
     arguments.add_argument("--readers", type=int, default=2)
+    arguments.add_argument("--pace", type=float, default=6.0, help="the most seconds between kills; starting takes one")
     arguments.add_argument("--seed", type=int, default=0, help="of who is killed when")
     arguments.add_argument("--folder", type=Path, help="where the store is made; default: a temporary folder")
     chosen = arguments.parse_args()
@@ -148,7 +149,7 @@ def main() -> None:
         with SampleStore.create(path) as store:
             store.start_run(crash_run())
         started = time.perf_counter()
-        workers = run_workers(path, chosen.kills, chosen.writers, chosen.readers, chosen.seed)
+        workers = run_workers(path, chosen.kills, chosen.writers, chosen.readers, chosen.pace, chosen.seed)
         seconds = time.perf_counter() - started
         verdict = judge(path, workers)
     counts = collections.Counter(line.split(" ")[0] for worker in workers for line in worker.said)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+NOTHING_LOST = "lost: 0 builds, 0 scores; torn: 0; there twice: 0; processes that failed: 0"
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,7 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
         ("bench_sampling.py", ["--rows", "128", "--rounds", "1"], "ratio"),
         ("bench_training_step.py", ["--steps", "1"], "torch.nn.GRU"),
         ("bench_prefect.py", ["--tasks", "2"], "a flow run"),
+        ("crash_store.py", ["--kills", "5", "--writers", "2", "--readers", "1", "--pace", "3"], NOTHING_LOST),
         ("bench_writers.py", ["--writers", "2", "--commits", "2", "--rows", "10"], "2 writers: 4 commits"),
     ],
 )
