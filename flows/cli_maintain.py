@@ -81,12 +81,12 @@ def _lines(done: dict[str, Any]) -> Iterator[str]:
             f"{compact['longest_lock_seconds']:.2f} s"
         )
         yield from (f"  not readable, left as it is: {reason}" for reason in compact["unreadable"].values())
-    would = "would " if done["dry_run"] else ""
+    forgot, removes = ("would forget", "would remove") if done["dry_run"] else ("forgot", "removed")
     if expire := done["expire"]:
         pinned = len(expire["pinned"])
-        yield f"{would}forget {len(expire['expired'])} versions; {pinned} old ones are pinned and stay"
+        yield f"{forgot} {len(expire['expired'])} versions; of the old ones {pinned} are pinned and stay"
     if vacuum := done["vacuum"]:
-        yield f"{would}remove {len(vacuum['removed'])} files and folders, {vacuum['bytes'] / 1e6:.1f} MB"
+        yield f"{removes} {len(vacuum['removed'])} files and folders, {vacuum['bytes'] / 1e6:.1f} MB"
         yield from (f"  {removed['kind']} {removed['path']}" for removed in vacuum["removed"])
 
 

@@ -58,11 +58,17 @@ def maintain_store(request: MaintenanceRequest) -> dict[str, Any]:
 
     Returns:
         ``compact``, ``expire`` and ``vacuum``: what each did, as JSON values; None for what was not asked for.
+
+    Raises:
+        UsageError: an age is none, or a dry run has nothing to list.
+        StoreError: the store cannot be read or written, or another process maintains it.
     """
     from storage import SampleStore
 
     older_than = None if request.expire_older_than is None else parse_age(request.expire_older_than)
     grace = parse_age(request.grace)
+    if request.dry_run and not request.vacuum and older_than is None:
+        raise UsageError("a dry run lists what expires and what a vacuum removes: ask for one of these, too")
     done: dict[str, Any] = {"store": request.store, "dry_run": request.dry_run}
     done |= {"compact": None, "expire": None, "vacuum": None}
     with SampleStore.open(Path(request.store)) as store:
