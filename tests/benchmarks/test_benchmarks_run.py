@@ -16,7 +16,7 @@ NOTHING_LOST = "lost: 0 builds, 0 scores; torn: 0; there twice: 0; processes tha
         ("bench_sampling.py", ["--rows", "128", "--rounds", "1"], "ratio"),
         ("bench_training_step.py", ["--steps", "1"], "torch.nn.GRU"),
         ("bench_prefect.py", ["--tasks", "2"], "a flow run"),
-        ("crash_store.py", ["--kills", "5", "--writers", "2", "--readers", "1", "--pace", "3"], NOTHING_LOST),
+        ("crash_store.py", ["--kills", "4", "--writers", "2", "--readers", "1", "--pace", "2.5"], NOTHING_LOST),
         ("bench_writers.py", ["--writers", "2", "--commits", "2", "--rows", "10"], "2 writers: 4 commits"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from storage import SampleStore
 from storage.verify import verify_store
 
-SECONDS = 8
+SECONDS = 5
 
 
 @pytest.fixture

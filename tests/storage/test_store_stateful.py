@@ -107,7 +107,7 @@ class StoreMachine(RuleBasedStateMachine):
 TestStore = StoreMachine.TestCase
 TestStore.settings = settings(
     max_examples=6,
-    stateful_step_count=10,
+    stateful_step_count=9,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     derandomize=True,
