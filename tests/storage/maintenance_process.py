@@ -50,7 +50,7 @@ STOPS = {
     "compact: files merged": lambda: _die_after(Transaction, "merge_files"),
     "expire: checksums handed on": lambda: _die_after(storage.expire, "_hand_on_checksums"),
     "expire: forgotten": lambda: _die_after(Catalog, "expire"),
-    "vacuum: first removed": lambda: _die_after(storage.vacuum, "_delete"),
+    "vacuum: first removed": lambda: _die_after(storage.vacuum, "delete"),
     "vacuum: renamed aside": lambda: _die_before(shutil, "rmtree"),
     "vacuum: files deleted": lambda: _die_before(Catalog, "change_metadata"),
 }

@@ -249,14 +249,14 @@ def test_a_merge_that_a_vacuum_overtook_writes_its_arrays_again(filled, tmp_path
 
 def test_what_vanishes_while_it_is_looked_at_is_no_error(filled, orphans, monkeypatch):
     """As when ``verify`` looks for orphans beside a vacuum, or a writer renames a policy."""
-    original = storage.vacuum._files
+    original = storage.vacuum.files_at
 
     def vanish(path):
         if path.name == "orphan":
             shutil.rmtree(path, ignore_errors=True)
         return original(path)
 
-    monkeypatch.setattr(storage.vacuum, "_files", vanish)
+    monkeypatch.setattr(storage.vacuum, "files_at", vanish)
     assert ("segment", "arrays/orphan") not in removed(filled.maintenance.vacuum(dry_run=True))
     assert filled.verify().errors == ()
 
