@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli_errors import UsageError
 from flows.cli_options import JsonOption, StoreOption
 from flows.cli_output import as_json, progress_of, write_text
 
 if TYPE_CHECKING:
+    from storage import SampleStore
     from storage.quarantine import QuarantineReceipt
     from storage.verify_report import Finding, Report
 
@@ -46,15 +48,26 @@ def verify(
     with progress_of("Verifying", 100) as show:
         report = verify_store(store, quick=quick, progress=lambda done, total: show(100 * done // max(1, total)))
     receipt = None
-    if quarantine and report.damaged_segments:
-        with SampleStore.open(store) as opened:
-            receipt = opened.quarantine(report.damaged_segments)
-    if json:
-        write_text(as_json(_json(report, receipt)))
-    else:
-        write_text("\n".join([*_lines(report), *_quarantine_lines(receipt)]))
+    try:
+        if quarantine and report.damaged_segments:
+            with SampleStore.open(store) as opened:
+                _refuse_archive(opened)
+                receipt = opened.quarantine(report.damaged_segments)
+    finally:
+        # What was found took long to find: it is told also where nothing can be put in quarantine.
+        if json:
+            write_text(as_json(_json(report, receipt)))
+        else:
+            write_text("\n".join([*_lines(report), *_quarantine_lines(receipt)]))
     if any(finding.segment is None or receipt is None for finding in report.errors):
         raise typer.Exit(1)
+
+
+def _refuse_archive(store: SampleStore) -> None:
+    if store.archive:
+        raise UsageError(
+            f"{store.path} is an archive, in which nothing can be changed: take another copy of it, or make it again"
+        )
 
 
 def _json(report: Report, receipt: QuarantineReceipt | None) -> dict[str, object]:

@@ -22,7 +22,8 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.archive_file import MANIFEST, Manifest, is_file_name, pack, write_checksums
+from storage.archive_file import MANIFEST, Manifest, write_checksums
+from storage.archive_tar import is_file_name, pack
 from storage.catalog import Transaction
 from storage.durability import sync_paths, sync_tree
 from storage.errors import ArchiveError, StoreExistsError

@@ -3,15 +3,21 @@
 DuckLake's tables name the files of a store. One that named a path outside of the archive, or a view where a table must
 be, would have the reader open whatever it says. So a catalog is only used when it holds what molbuffer writes into one:
 our tables and views, files by plain relative paths, nothing inlined, encrypted, deleted or scripted.
+
+It is looked at each time an archive is opened, also where nothing else of it is checked (``query``, ``export``).
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
+from storage.archive_file import archive_files
+from storage.engine import closed_connection
 from storage.errors import ArchiveError
 from storage.layout import Layout
 from storage.schema import TABLES, VIEWS
@@ -39,6 +45,10 @@ def check_catalog(layout: Layout) -> None:
         ArchiveError: saying what is wrong with it.
     """
     database = layout.sqlite.database
+    # What SQLite kept beside it would be rolled into it, after it was looked at.
+    for name in archive_files(layout.root):
+        if name.startswith(f"{database.name}-"):
+            raise ArchiveError(f"{layout.root}: no archive has a file {name!r}; refused")
     try:
         with database.open("rb") as file:
             header = file.read(20)
@@ -55,8 +65,8 @@ def check_catalog(layout: Layout) -> None:
 
 
 def _problems(connection: sqlite3.Connection) -> Iterator[str]:
-    for kind, name in connection.execute("SELECT type, name FROM sqlite_schema"):
-        if kind not in ("table", "index"):
+    for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_schema"):
+        if kind not in ("table", "index") or str(sql).split()[:2] == ["CREATE", "VIRTUAL"]:
             yield f"it has the {kind} {name!r}"
     for table in _EMPTY:
         if connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone():
@@ -72,9 +82,9 @@ def _wrong_names(connection: sqlite3.Connection) -> Iterator[str]:
     tables = [name for (name,) in connection.execute("SELECT table_name FROM ducklake_table")]
     if sorted(tables) != sorted(TABLES):
         yield f"its tables are {sorted(tables)}"
-    for (name,) in connection.execute("SELECT view_name FROM ducklake_view WHERE end_snapshot IS NULL"):
-        if name not in VIEWS:
-            yield f"it has a view {name!r}"
+    for name, dialect, sql in connection.execute("SELECT view_name, dialect, sql FROM ducklake_view"):
+        if name not in VIEWS or dialect != "duckdb" or not _reads_our_tables_only(str(sql)):
+            yield f"it has a view {name!r} that reads something else than its tables"
 
 
 def _wrong_paths(connection: sqlite3.Connection) -> Iterator[str]:
@@ -88,3 +98,35 @@ def _wrong_paths(connection: sqlite3.Connection) -> Iterator[str]:
     for path, relative, form, key in connection.execute(files):
         if relative != 1 or not isinstance(path, str) or not _PARQUET.fullmatch(path) or form != "parquet" or key:
             yield f"it names the file {path!r}"
+
+
+def _reads_our_tables_only(sql: str) -> bool:
+    """Whether a view names nothing but our tables and views: molbuffer runs its own text of each, other programs this.
+
+    A table function, or a name that is a path, would read a file when somebody attaches the archive and asks the view.
+    """
+    with closing(closed_connection()) as connection:
+        row = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
+    parsed = json.loads(row[0]) if row else {}
+    if parsed.get("error", True) or len(parsed["statements"]) != 1:
+        return False
+    nodes = list(_nodes(parsed))
+    # Of a WITH: the names are those of columns and tables, so that none of them is a path.
+    named = {str(each["key"]) for node in nodes for each in _entries(node.get("cte_map"))}
+    known = {*TABLES, *VIEWS, *(name for name in named if name.isidentifier())}
+    return not any(
+        node.get("type") == "TABLE_FUNCTION"
+        or (node.get("type") == "BASE_TABLE" and (node["table_name"] not in known or node["catalog_name"]))
+        for node in nodes
+    )
+
+
+def _entries(cte_map: Any) -> list[dict[str, Any]]:
+    return cte_map["map"] if isinstance(cte_map, dict) else []
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _nodes(item)

@@ -1,14 +1,13 @@
 """Whether what is inside an archive is what it says: rows, arrays and policies that belong together.
 
 Checksums tell that an archive is as it was made; they say nothing about who made it. Before anything of one is used or
-copied, its rows are compared with each other, the headers of its segments with what molbuffer writes (so that no other
-codec is run, and no array is decoded that is larger than it may be), and every segment and policy is read once.
+copied, the headers of its files are compared with what molbuffer writes (``archive_headers``), its rows with each
+other, and every segment and policy is read once.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,24 +17,17 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from storage.archive_file import ArchiveLimits, Manifest, read_manifest, unpacked
+from storage.archive_file import ArchiveLimits, Manifest, read_manifest
+from storage.archive_headers import check_parquet, decoded_bytes
+from storage.archive_tar import unpacked
 from storage.arrays import read_segment
 from storage.errors import ArchiveError
+from storage.layout import Description, Layout
 from storage.records import Event, RunKind, RunStatus, ScoreStatus, make_build_id
 from storage.store import SampleStore
 
 _SEGMENT = re.compile(r"[0-9a-f]{32}")
 _RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
-_WIDEST_ROW = 65_536
-# A segment is decoded whole, where it is read. Those of archives have 200,000 rows, or one build that has more.
-_LARGEST_SEGMENT_BYTES = 8 * 10**9
-_CODECS = ["bytes", "zstd", "crc32c"]
-_TYPES: Mapping[str, Sequence[str]] = {
-    "tokens": ("uint8", "uint16"),
-    "lengths": ("int32",),
-    "log_probs": ("float32",),
-    "latents": ("float32",),
-}
 
 
 @contextmanager
@@ -47,12 +39,15 @@ def trusted_archive(path: Path, limits: ArchiveLimits = ArchiveLimits()) -> Iter
         ArchiveError: it is no archive, is damaged, exceeds the limits, or is not what it says.
         StoreError: it is a damaged store.
     """
-    with unpacked(path, limits) as folder, SampleStore.open(folder, read_only=True) as archive:
-        manifest = read_manifest(folder)
-        if not archive.archive or manifest.uuid != archive.uuid:
+    with unpacked(path, limits) as folder:
+        manifest, description = read_manifest(folder), Description.read(Layout(folder).description)
+        # Before it is opened: what calls itself a store and no archive would be opened without a look at its catalog.
+        if not description.archive or manifest.uuid != description.uuid:
             raise ArchiveError(f"{path}: store.toml is not that of the archive {manifest.uuid} of archive.json")
-        check_archive(archive, manifest, limits)
-        yield archive, manifest
+        check_parquet(folder)
+        with SampleStore.open(folder, read_only=True) as archive:
+            check_archive(archive, manifest, limits)
+            yield archive, manifest
 
 
 def check_archive(archive: SampleStore, manifest: Manifest, limits: ArchiveLimits = ArchiveLimits()) -> None:
@@ -200,7 +195,7 @@ def _wrong_segments(archive: SampleStore, limits: ArchiveLimits) -> Iterator[str
     decoded = 0
     for segment, builds in extents.items():
         try:
-            decoded += _decoded_bytes(_arrays(archive) / segment)
+            decoded += decoded_bytes(_arrays(archive) / segment)
         except (KeyError, IndexError, TypeError, ValueError, OSError, RecursionError) as error:
             yield f"segment {segment!r} has a header that molbuffer does not write: {error!r}"
             return
@@ -222,38 +217,3 @@ def _wrong_extents(folder: Path, builds: Sequence[Mapping[str, Any]]) -> Iterato
         yield f"segment {folder.name!r} has rows that are longer than it is wide"
     if not np.array_equal(rows.tokens.shape, rows.log_probs.shape):
         yield f"segment {folder.name!r} has {rows.tokens.shape} tokens and {rows.log_probs.shape} log-probs"
-
-
-def _decoded_bytes(folder: Path) -> int:
-    """What the arrays of a segment take in memory, from their headers alone.
-
-    Raises:
-        KeyError, TypeError, ValueError: a header is not as molbuffer writes it.
-    """
-    group = json.loads((folder / "zarr.json").read_bytes())
-    names = group["attributes"]["arrays"]
-    # Headers repeated in the group's would be used in place of those that are checked here.
-    if group.keys() != {"attributes", "zarr_format", "node_type"} or not {*names} <= _TYPES.keys():
-        raise ValueError(f"a group with {sorted(group)} and the arrays {names}")
-    if {path.name for path in folder.iterdir()} != {"zarr.json", *names} or len(names) < 3:
-        raise ValueError(f"the folder does not hold the arrays {names}")
-    size = sum(_array_bytes(folder / name, int(group["attributes"]["rows"])) for name in names)
-    if size > _LARGEST_SEGMENT_BYTES:
-        raise ValueError(f"{size} bytes in memory, at most {_LARGEST_SEGMENT_BYTES} are expected")
-    return size
-
-
-def _array_bytes(folder: Path, rows: int) -> int:
-    header = json.loads((folder / "zarr.json").read_bytes())
-    shape, chunks = header["shape"], header["chunk_grid"]["configuration"]["chunk_shape"]
-    said = (header["zarr_format"], header["node_type"], header["chunk_grid"]["name"], header["storage_transformers"])
-    if said != (3, "array", "regular", []) or [codec["name"] for codec in header["codecs"]] != _CODECS:
-        raise ValueError(f"{folder.name} is stored in another way than molbuffer's arrays: {said}, {header['codecs']}")
-    if header["data_type"] not in _TYPES[folder.name] or not all(type(size) is int for size in (*shape, *chunks)):
-        raise ValueError(f"{folder.name} has the type {header['data_type']} and the shape {shape}")
-    wide = [max(1, size) for size in shape[1:]]
-    if shape[0] != rows or len(shape) > 2 or max(wide, default=1) > _WIDEST_ROW or chunks[1:] != wide:
-        raise ValueError(f"{folder.name} has the shape {shape} in chunks of {chunks}, the segment has {rows} rows")
-    if not 1 <= chunks[0] <= max(1, rows):
-        raise ValueError(f"{folder.name} has chunks of {chunks}")
-    return math.prod([rows, *wide]) * np.dtype(str(header["data_type"])).itemsize

@@ -96,6 +96,8 @@ def export_history(
     """
     if out.suffix not in _WRITERS:
         raise ValueError(f"expected a file name that ends in {' or '.join(_WRITERS)}, got {str(out)!r}")
+    if not out.absolute().parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {out.parent} for the file {out.name}: make it first")
     version = store.snapshot() if snapshot is None else snapshot
     condition = "true" if where is None else check_predicate(where)
     rows = 0

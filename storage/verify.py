@@ -6,6 +6,7 @@
     arrays        every segment that a build lies in decodes, and holds the rows of its builds
     rows          identities are unique, references lead somewhere, counts and rewards agree
     orphans       files that no version names
+    archive       in an archive, every file is the one that it lists
 
 Every check goes on where another found damage; what depends on a table that cannot be read is listed as unchecked. The
 store may be written to, compacted and read meanwhile. Memory is that of one segment and of 16 bytes a sample.
@@ -13,11 +14,21 @@ store may be written to, compacted and read meanwhile. Memory is that of one seg
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from pathlib import Path
 
+from storage.archive_catalog import check_catalog
+from storage.archive_file import CHECKSUMS, ArchiveLimits, wrong_files
 from storage.catalog import Catalog
-from storage.errors import ExtensionError, StoreError, StoreFormatError, StoreNotFoundError, StorePlaceError
+from storage.errors import (
+    ArchiveError,
+    ExtensionError,
+    StoreError,
+    StoreFormatError,
+    StoreNotFoundError,
+    StorePlaceError,
+)
 from storage.layout import Description, Layout
 from storage.migrate import applied
 from storage.schema import MIGRATIONS, TABLES
@@ -47,8 +58,19 @@ def verify_store(path: str | Path, *, quick: bool = False, progress: Progress = 
     """
     layout, notes = Layout(Path(path).resolve()), Notes(progress)
     if not layout.description.exists() and not layout.sqlite.database.exists():
-        raise StoreNotFoundError(f"{layout.root} is no store: it has neither store.toml nor catalog.sqlite")
-    layout = _check_description(layout, notes)
+        said = f"{layout.root} is no store: it has neither store.toml nor catalog.sqlite"
+        tar = "; an archive in a tar file is verified when it is merged, or trained on" if layout.root.is_file() else ""
+        raise StoreNotFoundError(said + tar)
+    description = _check_description(layout, notes)
+    if description is not None:
+        layout = description.layout(layout.root)
+    if (layout.root / CHECKSUMS).exists() or (description is not None and description.archive):
+        try:
+            _check_archive(layout, notes, quick=quick)
+        except ArchiveError as error:
+            notes.error(Kind.ARCHIVE, f"{error}. Take another copy of the archive")
+            notes.unchecked.append("everything in it: an archive that is not as molbuffer writes it is not opened")
+            return notes.report(None)
     try:
         if layout.backend == layout.sqlite and not layout.sqlite.database.exists():
             raise StoreError(f"{layout.sqlite.database} is missing")
@@ -78,10 +100,24 @@ def _verify(catalog: Catalog, layout: Layout, notes: Notes, *, quick: bool) -> R
     return notes.report(snapshot)
 
 
-def _check_description(layout: Layout, notes: Notes) -> Layout:
-    """Where things are, as the description says; in the folder itself when it cannot be read."""
+def _check_archive(layout: Layout, notes: Notes, *, quick: bool) -> None:
+    """Compares the files of an archive with its list.
+
+    Raises:
+        ArchiveError: it has no list, or its catalog must not be opened.
+    """
+    # However large it is, it is here already.
+    limits = ArchiveLimits(bytes=sys.maxsize, files=sys.maxsize)
+    for name, fault in wrong_files(layout.root, limits, sizes_only=quick):
+        notes.error(Kind.ARCHIVE, f"{name} {fault}. Take another copy of the archive", path=name)
+    notes.checked["list of an archive"] += 1
+    if layout.sqlite.database.exists():
+        check_catalog(layout)
+
+
+def _check_description(layout: Layout, notes: Notes) -> Description | None:
     try:
-        return Description.read(layout.description).layout(layout.root)
+        return Description.read(layout.description)
     except StoreNotFoundError:
         message = (
             f"{layout.description} is missing, and without it no command opens the store, though its catalog is there. "
@@ -90,7 +126,7 @@ def _check_description(layout: Layout, notes: Notes) -> Layout:
         notes.error(Kind.DESCRIPTION, message, path=layout.description.name)
     except StoreFormatError as error:
         notes.error(Kind.DESCRIPTION, str(error), path=layout.description.name)
-    return layout
+    return None
 
 
 def _check_catalog(catalog: Catalog, layout: Layout, notes: Notes, *, quick: bool) -> None:

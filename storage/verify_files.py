@@ -58,8 +58,17 @@ def recorded_checksums(catalog: Catalog) -> dict[str, str]:
     """The sha256 of files by their place in the store, as the versions that added them say."""
     found: dict[str, str] = {}
     for (said,) in catalog.metadata(_SAID):
-        found.update(json.loads(said).get(CHECKSUMS, {}))
+        found.update(_checksums_in(said))
     return found
+
+
+def _checksums_in(said: str) -> Mapping[str, str]:
+    """The checksums among what a version says of itself; a program that attached the catalog may say anything."""
+    try:
+        checksums = json.loads(said)[CHECKSUMS]
+    except (ValueError, TypeError, KeyError):
+        return {}
+    return checksums if isinstance(checksums, dict) else {}
 
 
 def check_parquet(catalog: Catalog, layout: Layout, checksums: Mapping[str, str], notes: Notes, *, quick: bool) -> None:

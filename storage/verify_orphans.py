@@ -38,7 +38,7 @@ def _note(layout: Layout, what: str, place: str, size: int, notes: Notes) -> Non
     notes.information(
         Kind.ORPHAN,
         f"nothing needs the {what} ({size:,} bytes, {age:,.0f} s old): it was replaced, or its writer was killed or is "
-        f"still at work. `molbuffer maintain` removes it once it is {GRACE.total_seconds() / 3600:.0f} h old",
+        f"still at work. `molbuffer maintain --vacuum` removes it once it is {GRACE.total_seconds() / 3600:.0f} h old",
         path=place,
         bytes=size,
         age_seconds=age,

@@ -60,6 +60,8 @@ class Kind(StrEnum):
     """Segments that training leaves out."""
     ORPHAN = "orphan"
     """Files that no version names: a writer was killed, or is at work on them."""
+    ARCHIVE = "archive"
+    """The files of an archive are not those that it lists."""
 
 
 @dataclass(frozen=True)

@@ -75,8 +75,8 @@ def check_segments(catalog: Catalog, layout: Layout, snapshot: int, notes: Notes
 def _note(segment: str, fault: str, build_ids: list[str], notes: Notes) -> None:
     notes.error(
         Kind.SEGMENT,
-        f"{fault}. It holds the arrays of {len(build_ids)} builds ({listed(build_ids)}), which training cannot read; "
-        "`molbuffer verify --quarantine` has training leave them out",
+        f"{fault}. It holds the arrays of {len(build_ids)} builds ({listed(build_ids)}), which training cannot read "
+        "until it is restored; `molbuffer verify --quarantine` has training leave them out",
         path=f"arrays/{segment}",
         segment=segment,
         build_ids=tuple(build_ids),

@@ -12,7 +12,8 @@ import pytest
 from storage import SampleStore
 from storage.archive import make_archive
 from storage.archive_check import trusted_archive
-from storage.archive_file import read_manifest, unpacked, verify_files
+from storage.archive_file import read_manifest, verify_files
+from storage.archive_tar import unpacked
 from storage.errors import (
     ArchiveError,
     PartialBuildError,
