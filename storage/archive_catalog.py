@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+import duckdb
+
 from storage.archive_file import archive_files
 from storage.engine import closed_connection
 from storage.errors import ArchiveError
@@ -82,9 +84,11 @@ def _wrong_names(connection: sqlite3.Connection) -> Iterator[str]:
     tables = [name for (name,) in connection.execute("SELECT table_name FROM ducklake_table")]
     if sorted(tables) != sorted(TABLES):
         yield f"its tables are {sorted(tables)}"
-    for name, dialect, sql in connection.execute("SELECT view_name, dialect, sql FROM ducklake_view"):
-        if name not in VIEWS or dialect != "duckdb" or not _reads_our_tables_only(str(sql)):
-            yield f"it has a view {name!r} that reads something else than its tables"
+    views = connection.execute("SELECT view_name, dialect, sql FROM ducklake_view").fetchall()
+    with closing(closed_connection()) as parser:
+        for name, dialect, sql in views:
+            if name not in VIEWS or dialect != "duckdb" or not _reads_our_tables_only(str(sql), parser):
+                yield f"it has a view {name!r} that reads something else than its tables"
 
 
 def _wrong_paths(connection: sqlite3.Connection) -> Iterator[str]:
@@ -100,13 +104,12 @@ def _wrong_paths(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"it names the file {path!r}"
 
 
-def _reads_our_tables_only(sql: str) -> bool:
+def _reads_our_tables_only(sql: str, parser: duckdb.DuckDBPyConnection) -> bool:
     """Whether a view names nothing but our tables and views: molbuffer runs its own text of each, other programs this.
 
     A table function, or a name that is a path, would read a file when somebody attaches the archive and asks the view.
     """
-    with closing(closed_connection()) as connection:
-        row = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
+    row = parser.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
     parsed = json.loads(row[0]) if row else {}
     if parsed.get("error", True) or len(parsed["statements"]) != 1:
         return False

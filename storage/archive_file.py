@@ -161,7 +161,9 @@ def archive_files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     waiting = [folder]
     while waiting:
-        for entry in os.scandir(waiting.pop()):
+        with os.scandir(waiting.pop()) as scanned:
+            entries = list(scanned)
+        for entry in entries:
             name = Path(entry.path).relative_to(folder).as_posix()
             if entry.is_dir(follow_symlinks=False):
                 waiting.append(Path(entry.path))

@@ -126,7 +126,8 @@ def _unpack_members(archive: Path, stream: Any, folder: Path, limits: ArchiveLim
         names.add(name)
         size += info.size
         target = folder / name
-        target.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        for parent in reversed(Path(name).parents):
+            (folder / parent).mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             _copy(stream, file, info.size)
         _read(stream, -info.size % _BLOCK)
