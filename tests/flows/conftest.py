@@ -1,12 +1,18 @@
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from flows.assemble import build_objective
 from flows.settings import Settings, load_settings
+from samplers.policies import open_policy
+from storage import SampleStore
+from storage.records import Build, Commit, Event, PolicyVersion, Reward, Run, RunKind, Samples
 
 TINY = """
 [campaign]
@@ -83,3 +89,46 @@ def tiny_config(tmp_path: Path) -> Path:
 @pytest.fixture
 def tiny_settings(tiny_config: Path) -> Settings:
     return load_settings(tiny_config)
+
+
+@pytest.fixture(scope="session")
+def scored_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with two builds of 16 rows each, in a segment each, scored under the objective of the tiny campaign."""
+    folder = tmp_path_factory.mktemp("scored")
+    (folder / "tiny.toml").write_text(TINY)
+    settings = load_settings(folder / "tiny.toml")
+    with SampleStore.create(folder / "store") as store:
+        policy = open_policy("zinc-gru", store)
+        objective = build_objective(settings).sha256
+        store.start_run(Run("a" * 32, "tiny", RunKind.BUILD, settings.to_json(), 3, objective_sha256=objective))
+        for iteration in range(2):
+            smiles = [f"{'C' * (1 + row)}{'O' * iteration}" for row in range(16)]
+            tokens, lengths = policy.vocabulary.encode_many(smiles)
+            build = Build(
+                run_id="a" * 32,
+                iteration=iteration,
+                event=Event.BUILD_BUFFER,
+                sampler="live",
+                sampler_kind="model",
+                samples=Samples(
+                    raw=smiles,
+                    smiles=smiles,
+                    rejected_by=[None] * 16,
+                    tokens=tokens,
+                    lengths=lengths,
+                    log_probs=np.zeros(tokens.shape, np.float32),
+                    vocabulary_sha256=policy.vocabulary.sha256,
+                ),
+                policy_sha256=policy.sha256,
+                objective_sha256=objective,
+                rewards=[Reward(row, objective, row / 20) for row in range(16)],
+            )
+            version = PolicyVersion(policy.sha256, policy.kind, run_id="a" * 32, iteration=0, weights_kept=True)
+            store.commit(Commit([build], policies=[version]))
+    return folder / "store"
+
+
+@pytest.fixture
+def scored_store(scored_template: Path, tmp_path: Path) -> Path:
+    """A copy of it, as stores may be copied while nothing has them open."""
+    return shutil.copytree(scored_template, tmp_path / "lab")
