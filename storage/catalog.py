@@ -10,6 +10,7 @@ therefore open ``catalog.sqlite`` in a process that may hold it: no copying, no 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import threading
@@ -31,7 +32,7 @@ from storage.engine import engine, load, one_line, reach
 from storage.errors import StoreBusyError, StoreError, StoreModeError, StoreWriteError, UnknownSnapshotError
 from storage.places import Place
 from storage.schema import VIEWS, bind
-from storage.table_files import TableFiles, table_files
+from storage.table_files import TableFiles, default_sql, later_columns, table_files
 
 _RETRY_SECONDS = 0.05
 _TARGET_FILE_SIZE = "512MB"  # DuckLake's own default.
@@ -151,7 +152,9 @@ class Catalog:
         self._sync = sync
         self._process_id = os.getpid()
         self._alias = f"lake_{uuid4().hex}"
-        self._threads = threading.Lock()
+        # A thread may hold it over several transactions, as a migration does.
+        self._threads = threading.RLock()
+        self._held = False
         self._writers = place.backend.writers(lock_seconds)
         self._closed = False
         with nullcontext() if read_only else self.locked():
@@ -170,10 +173,19 @@ class Catalog:
         self._closed = True
 
     def table(self, name: str, snapshot: int | None = None) -> str:
-        """The SQL that stands for a table, or for a table as of a version."""
+        """The SQL that stands for a table, or for a table as of a version.
+
+        Tables and columns that a migration added after the version are there, with what it gave to older rows.
+        """
         named = f"{self._alias}.main.{name}"
+        if snapshot is None:
+            return named
+        later = later_columns(self.metadata, name, snapshot) if snapshot < self._last_change else []
+        added = "".join(f', {default_sql(column)} AS "{column.name}"' for column in later)
+        if any(column.in_new_table for column in later):
+            return f"(SELECT {added.removeprefix(', ')} WHERE false)"
         # AT takes no alias, which the SQL around it may give.
-        return named if snapshot is None else f"(FROM {named} AT (VERSION => {int(snapshot)}))"
+        return f"(SELECT *{added} FROM {named} AT (VERSION => {int(snapshot)}))"
 
     def read(
         self, sql: str, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
@@ -361,10 +373,13 @@ class Catalog:
         if self.read_only:
             raise StoreModeError(self._refusal)
         with self._threads, ExitStack() as stack:
-            try:
-                stack.enter_context(self._writers.held())
-            except OSError as error:
-                raise unwritten(self._place.root, error) from error
+            if not self._held:
+                try:
+                    stack.enter_context(self._writers.held())
+                except OSError as error:
+                    raise unwritten(self._place.root, error) from error
+                stack.callback(setattr, self, "_held", False)
+                self._held = True
             yield
 
     def attach_sql(self, alias: str, *, read_only: bool) -> str:
@@ -408,6 +423,11 @@ class Catalog:
     def _metadata_name(self) -> str:
         """The database in which DuckLake keeps its own tables."""
         return self._place.backend.own_tables(self._alias)
+
+    @functools.cached_property
+    def _last_change(self) -> int:
+        """The version at which a table last got columns: later ones need not be asked about theirs."""
+        return int(self.metadata("SELECT max(begin_snapshot) FROM METADATA.ducklake_column")[0][0] or 0)
 
     def parquet_files(self, table: str) -> set[str]:
         """The paths of a table's files, of whatever version; strings, as there may be thousands.

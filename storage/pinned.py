@@ -48,7 +48,7 @@ class PinnedCatalog(Catalog):
         """The SQL that stands for a table as of the version, or as of an older one."""
         named = super().table(name, self._known(snapshot))
         # Receipts name the version that added a build. AT within brackets hides that column unless it is asked for.
-        return named.replace("(FROM", "(SELECT *, snapshot_id FROM", 1) if name == "builds" else named
+        return named.replace("(SELECT *", "(SELECT *, snapshot_id", 1) if name == "builds" else named
 
     def run(
         self,

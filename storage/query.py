@@ -43,7 +43,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B", re.IGNORECASE)
 _BATCH_ROWS = 100_000
 _SPILL = "500GB"
 # Compaction puts rows of several versions into one file, with the version of each row in a column of this field id.
-_SNAPSHOT_FIELD = (2147483539, "_ducklake_internal_snapshot_id", "BIGINT")
+_SNAPSHOT_FIELD = (2147483539, "_ducklake_internal_snapshot_id", "BIGINT", None)
 
 
 @dataclass(frozen=True)
@@ -118,9 +118,9 @@ def sandbox(
 
 
 def _table_sql(parts: TableFiles, snapshot: int) -> str:
-    """A SELECT over the files of a table, with the columns the table had at the version."""
-    columns = [(field_id, name, kind) for name, kind, field_id in parts.columns]
-    names = ", ".join(f'"{name}"' for _, name, _ in columns)
+    """A SELECT over the files of a table, with the columns that the table has now."""
+    columns = [(field_id, name, kind, parts.defaults.get(field_id)) for name, kind, field_id in parts.columns]
+    names = ", ".join(f'"{name}"' for _, name, *_ in columns)
     pieces = []
     if parts.whole:
         pieces.append(f"SELECT {names} FROM {_scan(parts.whole, columns)}")
@@ -128,16 +128,17 @@ def _table_sql(parts: TableFiles, snapshot: int) -> str:
         scan = _scan(parts.partial, [*columns, _SNAPSHOT_FIELD])
         pieces.append(f'SELECT {names} FROM {scan} WHERE "{_SNAPSHOT_FIELD[1]}" <= {int(snapshot)}')
     if not pieces:
-        empty = ", ".join(f'NULL::{kind} AS "{name}"' for _, name, kind in columns)
+        empty = ", ".join(f'NULL::{kind} AS "{name}"' for _, name, kind, _ in columns)
         pieces.append(f"SELECT {empty} WHERE false")
     return " UNION ALL ".join(pieces)
 
 
-def _scan(paths: Sequence[Any], columns: Sequence[tuple[int, str, str]]) -> str:
-    # By field id: files written before a column was added lack it and read as null.
+def _scan(paths: Sequence[Any], columns: Sequence[tuple[int, str, str, str | None]]) -> str:
+    # By field id: files written before a column was added lack it and read as its default.
     schema = ", ".join(
-        f"{field_id}: {{name: {quote(name)}, type: {quote(kind)}, default_value: NULL}}"
-        for field_id, name, kind in columns
+        f"{field_id}: {{name: {quote(name)}, type: {quote(kind)}, "
+        f"default_value: {'NULL' if default is None else quote(default)}}}"
+        for field_id, name, kind, default in columns
     )
     return f"read_parquet([{', '.join(quote(str(path)) for path in paths)}], schema = MAP {{{schema}}})"
 
