@@ -17,6 +17,7 @@ from flows import (
     cli_config,
     cli_init,
     cli_maintain,
+    cli_migrate,
     cli_molecules,
     cli_store,
     cli_verify,
@@ -36,6 +37,7 @@ cli_archive.add_commands(app)
 cli_campaign.add_commands(app)
 cli_init.add_commands(app)
 cli_maintain.add_commands(app)
+cli_migrate.add_commands(app)
 cli_molecules.add_commands(app)
 cli_store.add_commands(app)
 cli_verify.add_commands(app)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -22,7 +22,7 @@ from storage.archive_file import archive_files
 from storage.engine import closed_connection
 from storage.errors import ArchiveError
 from storage.layout import Layout
-from storage.schema import TABLES, VIEWS
+from storage.schema import MIGRATIONS, VIEWS, Migration, tables_of
 
 _WAL_VERSION = 2
 _PARQUET = re.compile(r"[A-Za-z0-9_-]+\.parquet", re.ASCII)
@@ -40,8 +40,11 @@ _EMPTY = (
 )
 
 
-def check_catalog(layout: Layout) -> None:
+def check_catalog(layout: Layout, migrations: Sequence[Migration] = MIGRATIONS) -> None:
     """Refuses a catalog that is not as molbuffer writes it into an archive.
+
+    Args:
+        migrations: those of this release; an archive may lack the last ones.
 
     Raises:
         ArchiveError: saying what is wrong with it.
@@ -59,14 +62,14 @@ def check_catalog(layout: Layout) -> None:
         # An archive is never written to, so that reading it beside DuckDB disturbs no lock.
         with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
             connection.execute("PRAGMA trusted_schema = OFF")
-            problem = next(_problems(connection), None)
+            problem = next(_problems(connection, migrations), None)
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
         raise ArchiveError(f"{database} is no catalog of an archive: {error}") from error
     if problem is not None:
         raise ArchiveError(f"{database} is not as molbuffer writes it, and is not used: {problem}")
 
 
-def _problems(connection: sqlite3.Connection) -> Iterator[str]:
+def _problems(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> Iterator[str]:
     for kind, name, sql in connection.execute("SELECT type, name, sql FROM sqlite_schema"):
         if kind not in ("table", "index") or str(sql).split()[:2] == ["CREATE", "VIRTUAL"]:
             yield f"it has the {kind} {name!r}"
@@ -76,18 +79,20 @@ def _problems(connection: sqlite3.Connection) -> Iterator[str]:
     for key, value in connection.execute("SELECT key, value FROM ducklake_metadata"):
         if (key, value) not in (("data_path", "tables/"), ("encrypted", "false")) and key in ("data_path", "encrypted"):
             yield f"its {key} is {value!r}"
-    yield from _wrong_names(connection)
+    yield from _wrong_names(connection, migrations)
     yield from _wrong_paths(connection)
 
 
-def _wrong_names(connection: sqlite3.Connection) -> Iterator[str]:
+def _wrong_names(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> Iterator[str]:
     tables = [name for (name,) in connection.execute("SELECT table_name FROM ducklake_table")]
-    if sorted(tables) != sorted(TABLES):
-        yield f"its tables are {sorted(tables)}"
+    schemas = [sorted(tables_of(migrations[: n + 1])) for n in range(len(migrations))]
+    if sorted(tables) not in schemas:
+        unknown = sorted({*tables} - {*schemas[-1]})
+        yield f"its tables are {sorted(tables)}" + (f"; {unknown} may be of a newer release" if unknown else "")
     views = connection.execute("SELECT view_name, dialect, sql FROM ducklake_view").fetchall()
     with closing(closed_connection()) as parser:
         for name, dialect, sql in views:
-            if name not in VIEWS or dialect != "duckdb" or not _reads_our_tables_only(str(sql), parser):
+            if name not in VIEWS or dialect != "duckdb" or not _reads_only(schemas[-1], str(sql), parser):
                 yield f"it has a view {name!r} that reads something else than its tables"
 
 
@@ -104,8 +109,8 @@ def _wrong_paths(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"it names the file {path!r}"
 
 
-def _reads_our_tables_only(sql: str, parser: duckdb.DuckDBPyConnection) -> bool:
-    """Whether a view names nothing but our tables and views: molbuffer runs its own text of each, other programs this.
+def _reads_only(tables: Sequence[str], sql: str, parser: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a view names nothing but these tables and our views: molbuffer runs its own text of each, other programs this.
 
     A table function, or a name that is a path, would read a file when somebody attaches the archive and asks the view.
     """
@@ -116,7 +121,7 @@ def _reads_our_tables_only(sql: str, parser: duckdb.DuckDBPyConnection) -> bool:
     nodes = list(_nodes(parsed))
     # Of a WITH: the names are those of columns and tables, so that none of them is a path.
     named = {str(each["key"]) for node in nodes for each in _entries(node.get("cte_map"))}
-    known = {*TABLES, *VIEWS, *(name for name in named if name.isidentifier())}
+    known = {*tables, *VIEWS, *(name for name in named if name.isidentifier())}
     return not any(
         node.get("type") == "TABLE_FUNCTION"
         or (node.get("type") == "BASE_TABLE" and (node["table_name"] not in known or node["catalog_name"]))

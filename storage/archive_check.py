@@ -19,11 +19,13 @@ from safetensors import SafetensorError, safe_open
 
 from storage.archive_file import ArchiveLimits, Manifest, read_manifest
 from storage.archive_headers import check_parquet, decoded_bytes
+from storage.archive_older import opened_archive
 from storage.archive_tar import unpacked
 from storage.arrays import read_segment
 from storage.errors import ArchiveError
 from storage.layout import Description, Layout
 from storage.records import Event, RunKind, RunStatus, ScoreStatus, make_build_id
+from storage.schema import MIGRATIONS, Migration
 from storage.store import SampleStore
 
 _SEGMENT = re.compile(r"[0-9a-f]{32}")
@@ -31,8 +33,13 @@ _RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 
 
 @contextmanager
-def trusted_archive(path: Path, limits: ArchiveLimits = ArchiveLimits()) -> Iterator[tuple[SampleStore, Manifest]]:
+def trusted_archive(
+    path: Path, limits: ArchiveLimits = ArchiveLimits(), migrations: Sequence[Migration] = MIGRATIONS
+) -> Iterator[tuple[SampleStore, Manifest]]:
     """An archive, opened for reading once all of it was checked; a tar file is unpacked for as long as this lasts.
+
+    Args:
+        migrations: those of this release, as which an archive of an older one is read, too.
 
     Raises:
         StoreNotFoundError: there is nothing at the path.
@@ -45,7 +52,7 @@ def trusted_archive(path: Path, limits: ArchiveLimits = ArchiveLimits()) -> Iter
         if not description.archive or manifest.uuid != description.uuid:
             raise ArchiveError(f"{path}: store.toml is not that of the archive {manifest.uuid} of archive.json")
         check_parquet(folder)
-        with SampleStore.open(folder, read_only=True) as archive:
+        with opened_archive(folder, migrations) as archive:
             check_archive(archive, manifest, limits)
             yield archive, manifest
 

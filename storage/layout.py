@@ -101,6 +101,10 @@ class Layout:
         return self.data / OWNER
 
     @property
+    def backups(self) -> Place:
+        return self.data / "backups"
+
+    @property
     def folders(self) -> tuple[Place, ...]:
         """The folders of the shared files."""
         return (self.tables, self.arrays, self.policies, self.checkpoints)
@@ -173,8 +177,11 @@ class Description:
         write_aside(path, text.encode(), sync)
 
     @classmethod
-    def read(cls, path: Path) -> Description:
-        """Reads ``store.toml``.
+    def read(cls, path: Path, newest: int = FORMAT) -> Description:
+        """Reads ``store.toml``, also that of an older format.
+
+        Args:
+            newest: the newest format that is known.
 
         Raises:
             StoreNotFoundError: there is none.
@@ -191,13 +198,15 @@ class Description:
                 catalog_schema=str(said.get("catalog_schema", DEFAULT_SCHEMA)),
                 data_path=str(said["data_path"]),
             )
+            if found.format < 1:
+                raise ValueError(f"there is no format {found.format}")
         except (FileNotFoundError, NotADirectoryError) as error:
             raise StoreNotFoundError(f"{path.parent} is no store: it has no store.toml") from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise StoreFormatError(f"{path} is damaged: {error!r}; restore it from a backup") from error
-        if found.format > FORMAT:
+        if found.format > newest:
             raise StoreFormatError(
-                f"the store {path.parent} has format {found.format}, this release reads {FORMAT}: update molbuffer"
+                f"the store {path.parent} has format {found.format}, this release reads {newest}: update molbuffer"
             )
         found.check(path)
         return found

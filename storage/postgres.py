@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _CONNECT_SECONDS = 10
+_LONGEST_NAME = 63
 
 
 def check_address(uri: str, schema: str) -> None:
@@ -139,6 +140,38 @@ class PostgresClaims:
             # Two that insert the same molecules in another order would each wait for the other's.
             connection.execute(f"LOCK TABLE {self._table} IN SHARE ROW EXCLUSIVE MODE")
             yield connection
+
+
+def copy_schema(uri: str, schema: str, name: str) -> str:
+    """Copies all tables of a schema into a new one, or leaves the one that an earlier copy made.
+
+    Args:
+        name: what the new schema's name ends in.
+
+    Returns:
+        The new schema.
+
+    Raises:
+        StoreError: the server cannot be reached, or does not let this user make a schema.
+    """
+    import psycopg
+
+    target = f"{schema}_{re.sub(r'[^a-z0-9_]', '_', name)}"[:_LONGEST_NAME]
+    with connect(uri) as connection:
+        try:
+            with connection.transaction():
+                if connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [target]).fetchone():
+                    return target
+                connection.execute(f"CREATE SCHEMA {target}")
+                tables = connection.execute(
+                    "SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema]
+                ).fetchall()
+                for (table,) in tables:
+                    connection.execute(f'CREATE TABLE {target}."{table}" (LIKE {schema}."{table}" INCLUDING ALL)')
+                    connection.execute(f'INSERT INTO {target}."{table}" SELECT * FROM {schema}."{table}"')
+        except psycopg.Error as error:
+            raise StoreError(f"no backup can be made in {uri}: {str(error).strip()}") from error
+    return target
 
 
 def settle(uri: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:

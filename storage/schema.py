@@ -13,7 +13,7 @@ runs: a table of the catalog, a table as of a version, or a view over Parquet fi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 _FIRST_TABLES: Mapping[str, str] = {
@@ -52,14 +52,21 @@ _FIRST_TABLES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Migration:
-    """A step from one schema to the next; its statements run in one transaction with the row that records it."""
+    """A step from one schema to the next; its statements run in one transaction with the row that records it.
+
+    Attributes:
+        statements: SQL with tables in braces. They add tables, and columns with or without a default, and nothing
+            else: older versions of a migrated store are then read as if they had had them (``Catalog.table``).
+        adds: the tables that they create.
+    """
 
     number: int
     name: str
     statements: tuple[str, ...]
+    adds: tuple[str, ...] = ()
 
 
-MIGRATIONS = (
+MIGRATIONS: tuple[Migration, ...] = (
     Migration(
         1,
         "first schema",
@@ -67,11 +74,19 @@ MIGRATIONS = (
             *(f"CREATE TABLE {{{table}}} ({columns})" for table, columns in _FIRST_TABLES.items()),
             "INSERT INTO {commit_fence} VALUES (1, 0)",
         ),
+        adds=tuple(_FIRST_TABLES),
     ),
 )
-"""In the order of their numbers, which count from 1. Never edit one that was released: add another."""
+"""In the order of their numbers, which count from 1. Never edit one that was released: add another. A release that
+changes only a view adds one without statements, since the views of the catalog are written with the last migration."""
 
-TABLES = tuple(_FIRST_TABLES)
+
+def tables_of(migrations: Iterable[Migration]) -> tuple[str, ...]:
+    """The tables of a store that has had these migrations."""
+    return tuple(table for migration in migrations for table in migration.adds)
+
+
+TABLES = tables_of(MIGRATIONS)
 QUERYABLE_TABLES = tuple(table for table in TABLES if table != "commit_fence")
 """What people may query: the fence is not append-only and says nothing."""
 

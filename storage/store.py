@@ -8,6 +8,7 @@
       policies/<sha256>/    the weights of kept policies, named by their content
       checkpoints/<run>/    the files of each checkpoint of a training run
       claims.sqlite         who is computing which expensive score
+      backups/              the catalog as it was before each migration
       commit.lock           held by the process that commits
 
 For several hosts, the catalog is in a Postgres database, and tables, arrays, policies and checkpoints are in a shared
@@ -41,7 +42,7 @@ from storage.engine import reach_sql
 from storage.errors import RunConflictError, StoreExistsError, UnknownBuildError, UnknownRunError
 from storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Description, Layout, check_place, found_store
 from storage.maintain import Maintenance
-from storage.migrate import migrate
+from storage.migrate import check_schema, create_schema
 from storage.pinned import PinnedCatalog
 from storage.policies import PolicyFiles
 from storage.quarantine import QuarantineReceipt, quarantine
@@ -61,6 +62,7 @@ from storage.records import (
     StoredCheckpoint,
     now,
 )
+from storage.schema import MIGRATIONS, Migration
 from storage.snapshots import Snapshot, list_snapshots
 from storage.verify import verify_store
 from storage.verify_report import Report
@@ -122,25 +124,35 @@ class SampleStore:
         return cls._create(layout.root, catalog, catalog_schema, data_path, sync)
 
     @classmethod
-    def open(cls, path: str | Path, *, read_only: bool = False, sync: Sync = sync_paths) -> Self:
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        read_only: bool = False,
+        sync: Sync = sync_paths,
+        migrations: Sequence[Migration] = MIGRATIONS,
+    ) -> Self:
         """Opens a store, wherever its folder was moved; an archive is opened for reading.
+
+        Args:
+            migrations: those that it must have had, and no others.
 
         Raises:
             StoreNotFoundError: there is none.
-            StoreFormatError: it is damaged, or of a newer release.
+            StoreFormatError: it is damaged, of a newer release, or of an older one and to be migrated first.
             StorePlaceError: it is to be written to on a network file system.
         """
         root = Path(path).resolve()
         description = Description.read(root / "store.toml")
         layout, refusal = description.layout(root), description.refusal(root)
         if description.archive:
-            check_catalog(layout)
+            check_catalog(layout, migrations)
         elif not read_only:
             check_place(layout, description.uuid)
         read_only = read_only or description.archive
         catalog = Catalog(layout.catalog, read_only=read_only, sync=sync, refusal=refusal)
         try:
-            migrate(catalog)
+            check_schema(catalog, layout, description, migrations)
         except BaseException:
             catalog.close()
             raise
@@ -161,7 +173,7 @@ class SampleStore:
         check_place(layout, uuid)
         catalog = Catalog(layout.catalog, read_only=False, sync=sync)
         try:
-            migrate(catalog)
+            create_schema(catalog)
             if layout.backend == layout.sqlite:
                 layout.sqlite.database.chmod(0o600)
             with catalog.locked():

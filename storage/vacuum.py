@@ -12,19 +12,20 @@ takes.
     aside        a policy, description or removal that was never finished
 
 Policies stay, also those without a row: they are named by their content, so that a writer may be about to name one that
-has been there for long.
+has been there for long. What a backup needs (``storage.backup``) stays as long as the backup is there.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePath
 
 import pyarrow as pa
 
+from storage.backup import kept_by_backups
 from storage.catalog import Catalog
 from storage.layout import Layout
 from storage.places import Place, StoredFile, delete, entries, files_at, set_aside
@@ -86,6 +87,7 @@ class _Vacuum:
     keep_checkpoints: int
     instant: float
     dry_run: bool
+    backed_up: Collection[str]
 
     def run(self) -> Iterator[Removed]:
         # Listed before the catalog is asked: what is committed in between is then not in the list.
@@ -96,10 +98,13 @@ class _Vacuum:
             yield self._remove("aside", path)
         yield from self._scheduled_parquet()
 
+    def _is_backed_up(self, path: Place) -> bool:
+        return self.layout.name_of(path) in self.backed_up
+
     def _remove_unneeded(
         self, kind: str, old: list[Place], unneeded: Callable[[list[Place]], list[Place]]
     ) -> Iterator[Removed]:
-        going = unneeded(old)
+        going = unneeded([path for path in old if not self._is_backed_up(path)])
         if self.dry_run:
             yield from (self._removed(kind, path) for path in going)
             return
@@ -148,11 +153,12 @@ class _Vacuum:
         Its own function for this compares times as texts of different form on a SQLite catalog, and so deletes files
         of the same day at once.
         """
-        due = [
+        scheduled = [
             (number, self.layout.tables / path)
             for number, path, since in self.catalog.metadata(_SCHEDULED)
             if self._is_old(since)
         ]
+        due = [(number, path) for number, path in scheduled if not self._is_backed_up(path)]
         for start in range(0, len(due), _PORTION):
             portion = due[start : start + _PORTION]
             for _, path in portion:
@@ -208,7 +214,7 @@ def vacuum(
     """
     if keep_checkpoints < 1 or grace < timedelta(0):
         raise ValueError(f"expected keep_checkpoints >= 1 and grace >= 0, got {keep_checkpoints} and {grace}")
-    work = _Vacuum(catalog, layout, grace, keep_checkpoints, time.time(), dry_run)
+    work = _Vacuum(catalog, layout, grace, keep_checkpoints, time.time(), dry_run, kept_by_backups(layout))
     return VacuumReport(tuple(work.run()))
 
 

@@ -30,8 +30,8 @@ from storage.errors import (
     StorePlaceError,
 )
 from storage.layout import Description, Layout
-from storage.migrate import applied
-from storage.schema import MIGRATIONS, TABLES
+from storage.migrate import check_schema
+from storage.schema import TABLES
 from storage.verify_files import check_checkpoints, check_parquet, check_policies, recorded_checksums
 from storage.verify_orphans import check_orphans
 from storage.verify_report import Kind, Notes, Progress, Report
@@ -91,7 +91,7 @@ def _verify(catalog: Catalog, layout: Layout, notes: Notes, *, quick: bool) -> R
     _check_catalog(catalog, layout, notes, quick=quick)
     checksums = recorded_checksums(catalog)
     check_parquet(catalog, layout, checksums, notes, quick=quick)
-    if _schema_is_ours(catalog, snapshot, notes):
+    if _schema_is_ours(catalog, layout, snapshot, notes):
         check_policies(catalog, layout, snapshot, notes, quick=quick)
         check_checkpoints(catalog, layout, snapshot, checksums, notes, quick=quick)
         check_segments(catalog, layout, snapshot, notes, quick=quick)
@@ -147,21 +147,28 @@ def _check_catalog(catalog: Catalog, layout: Layout, notes: Notes, *, quick: boo
     notes.checked["catalog"] += 1
 
 
-def _schema_is_ours(catalog: Catalog, snapshot: int, notes: Notes) -> bool:
+def _schema_is_ours(catalog: Catalog, layout: Layout, snapshot: int, notes: Notes) -> bool:
     """Whether the tables are those that this release knows; others are not looked into."""
-    known = MIGRATIONS[-1].number
-    missing = [table for table, parts in catalog.files(TABLES, snapshot).items() if not parts.columns]
-    found = known
-    if missing:
-        message = (
-            f"the catalog lacks the tables {', '.join(missing)}: it is of an older release, and opening it once for"
-        )
-        notes.error(Kind.SCHEMA, f"{message} writing migrates it, or it is damaged and to be restored from a backup")
-    elif notes.readable("the version of the schema", "migrations"):
-        found = applied(catalog)
-    if found != known:
-        advice = "update molbuffer" if found > known else "open it once for writing, which migrates it"
-        notes.warning(Kind.SCHEMA, f"the store has schema {found}, this release has {known}: {advice}")
-    if missing or found > known:
+    if not notes.readable("the version of the schema", "migrations"):
+        return not _missing_tables(catalog, snapshot)
+    try:
+        check_schema(catalog, layout, _description(layout))
+        if missing := _missing_tables(catalog, snapshot):
+            raise StoreFormatError(f"the catalog lacks the tables {', '.join(missing)}: restore it from a backup")
+    except StoreFormatError as error:
+        notes.error(Kind.SCHEMA, str(error))
         notes.unchecked.append("rows, arrays, policies and checkpoints: the tables are not those of this release")
-    return not missing and found <= known
+        return False
+    return True
+
+
+def _missing_tables(catalog: Catalog, snapshot: int) -> list[str]:
+    return [table for table, parts in catalog.files(TABLES, snapshot).items() if not parts.columns]
+
+
+def _description(layout: Layout) -> Description:
+    """What ``store.toml`` says; where it cannot be read, which is noted elsewhere, that of a store of this release."""
+    try:
+        return Description.read(layout.description)
+    except StoreError:
+        return Description(uuid="")

@@ -37,7 +37,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
     assert {" ".join(words) for words in COMMANDS} == {
         "config example", "config check", "config schema", "run", "build", "offline", "pretrain", "demo",
         "sample", "score", "query", "runs", "top", "policies",
-        "init", "maintain", "snapshots", "verify", "archive", "merge", "export",
+        "init", "maintain", "migrate", "snapshots", "verify", "archive", "merge", "export",
     }  # fmt: skip
 
 
