@@ -110,7 +110,7 @@ def _wrong_paths(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _reads_only(tables: Sequence[str], sql: str, parser: duckdb.DuckDBPyConnection) -> bool:
-    """Whether a view names nothing but these tables and our views: molbuffer runs its own text of each, other programs this.
+    """Whether a view names nothing but these tables and our views. Of each, molbuffer runs its own text, others this.
 
     A table function, or a name that is a path, would read a file when somebody attaches the archive and asks the view.
     """

@@ -29,7 +29,14 @@ from storage.backends import BUSY_MILLISECONDS, Backend
 from storage.checksums import CHECKSUMS, file_checksums
 from storage.durability import Sync, sync_paths
 from storage.engine import engine, load, one_line, reach
-from storage.errors import StoreBusyError, StoreError, StoreModeError, StoreWriteError, UnknownSnapshotError
+from storage.errors import (
+    StoreBusyError,
+    StoreError,
+    StoreFormatError,
+    StoreModeError,
+    StoreWriteError,
+    UnknownSnapshotError,
+)
 from storage.places import Place
 from storage.schema import VIEWS, bind
 from storage.table_files import TableFiles, default_sql, later_columns, table_files
@@ -395,6 +402,11 @@ class Catalog:
             try:
                 cursor.execute(self.attach_sql(self._alias, read_only=self.read_only))
             except duckdb.Error as error:
+                if _OTHER_DUCKLAKE in str(error):
+                    raise StoreFormatError(
+                        f"the catalog {self._place.backend} was written by another release of DuckLake, which this "
+                        f"release of molbuffer does not read: use the one that wrote it. {one_line(error)}"
+                    ) from error
                 if self.read_only and (reason := self._place.backend.unreadable()) is not None:
                     raise reason from error
                 raise StoreError(f"the catalog {self._place.backend} cannot be attached: {one_line(error)}") from error
@@ -448,6 +460,7 @@ _KNOWN = "SELECT snapshot_id FROM METADATA.ducklake_snapshot WHERE snapshot_id =
 
 
 # DuckDB has no error classes of its own for these: what it was told by SQLite or by the system is in the text.
+_OTHER_DUCKLAKE = "catalog version mismatch"
 # What stands in the error when another commit came first: the catalog is told not to try again by itself.
 _IN_THE_WAY = ("database is locked", "ducklake_max_retry_count", "Transaction conflict")
 _DISK_FAILURES = ("disk is full", "No space left on device", "disk I/O error", "Read-only file system")
