@@ -397,19 +397,32 @@ class Catalog:
         database = engine(self._process_id)
         for extension in self._place.backend.extensions:
             load(database, extension)
+        give_up = time.monotonic() + BUSY_MILLISECONDS / 1000
         with closing(database.cursor()) as cursor:
             reach(cursor, self._place.tables)
-            try:
-                cursor.execute(self.attach_sql(self._alias, read_only=self.read_only))
-            except duckdb.Error as error:
-                if _OTHER_DUCKLAKE in str(error):
-                    raise StoreFormatError(
-                        f"the catalog {self._place.backend} was written by another release of DuckLake, which this "
-                        f"release of molbuffer does not read: use the one that wrote it. {one_line(error)}"
-                    ) from error
-                if self.read_only and (reason := self._place.backend.unreadable()) is not None:
-                    raise reason from error
-                raise StoreError(f"the catalog {self._place.backend} cannot be attached: {one_line(error)}") from error
+            while True:
+                try:
+                    cursor.execute(self.attach_sql(self._alias, read_only=self.read_only))
+                    return
+                except duckdb.Error as error:
+                    # SQLite waits for a lock, but not to make a log for a catalog that was copied here without one.
+                    if _LOCKED not in str(error) or time.monotonic() > give_up:
+                        raise self._not_attached(error) from error
+                time.sleep(_RETRY_SECONDS)
+
+    def _not_attached(self, error: duckdb.Error) -> StoreError:
+        """What to tell about a catalog that cannot be attached."""
+        backend = self._place.backend
+        if _LOCKED in str(error):
+            return StoreBusyError(f"another program has locked {backend}; is one hanging?")
+        if _OTHER_DUCKLAKE in str(error):
+            return StoreFormatError(
+                f"the catalog {backend} was written by another release of DuckLake, which this release of molbuffer "
+                f"does not read: use the one that wrote it. {one_line(error)}"
+            )
+        if self.read_only and (reason := backend.unreadable()) is not None:
+            return reason
+        return StoreError(f"the catalog {backend} cannot be attached: {one_line(error)}")
 
     def _make_durable(self, files: Sequence[str]) -> dict[str, str]:
         """Syncs the Parquet files of a transaction, and returns their checksums."""
@@ -461,8 +474,9 @@ _KNOWN = "SELECT snapshot_id FROM METADATA.ducklake_snapshot WHERE snapshot_id =
 
 # DuckDB has no error classes of its own for these: what it was told by SQLite or by the system is in the text.
 _OTHER_DUCKLAKE = "catalog version mismatch"
+_LOCKED = "database is locked"
 # What stands in the error when another commit came first: the catalog is told not to try again by itself.
-_IN_THE_WAY = ("database is locked", "ducklake_max_retry_count", "Transaction conflict")
+_IN_THE_WAY = (_LOCKED, "ducklake_max_retry_count", "Transaction conflict")
 _DISK_FAILURES = ("disk is full", "No space left on device", "disk I/O error", "Read-only file system")
 
 

@@ -25,6 +25,13 @@ ENGINE_SETTINGS: Mapping[str, str | bool | int | float | list[str]] = {
     "python_enable_replacements": False,
 }
 
+CLOSED_SETTINGS: Mapping[str, str | bool | int | float | list[str]] = {
+    **ENGINE_SETTINGS,
+    "temp_directory": "",
+    "max_temp_directory_size": "0B",
+}
+"""Those of a database that has no place on the disk."""
+
 
 def quote(text: str) -> str:
     """A text as a SQL literal."""
@@ -38,8 +45,7 @@ def one_line(message: object) -> str:
 
 def closed_connection(settings: Mapping[str, str] | None = None) -> duckdb.DuckDBPyConnection:
     """A database of its own, in memory, with no extension loaded and no place on the disk; close it."""
-    closed = {"temp_directory": "", "max_temp_directory_size": "0B"}
-    return duckdb.connect(":memory:", config=dict(ENGINE_SETTINGS) | closed | dict(settings or {}))
+    return duckdb.connect(":memory:", config=dict(CLOSED_SETTINGS) | dict(settings or {}))
 
 
 @functools.cache
@@ -63,12 +69,27 @@ def reach(connection: duckdb.DuckDBPyConnection, place: Place) -> None:
     """
     if not isinstance(place, Path):
         load(connection, "httpfs")
+    for statement in reach_statements(place):
+        connection.execute(statement)
+
+
+def reach_statements(place: Place) -> list[str]:
+    """The statements after which a database reads and writes Parquet files at a place, also one of another process.
+
+    Raises:
+        StorePlaceError: it needs credentials, which the environment does not have.
+    """
+    if isinstance(place, Path):
+        return []
+    options = credentials(place) | server()
+    name = re.sub(r"\W", "_", str(place))
+    file = _extension_file("httpfs")
+    return [
+        f"LOAD {quote(str(file)) if file else 'httpfs'}",
         # httpfs copies credentials from the environment into settings that every query can read; a secret is not shown.
-        for setting in ("s3_access_key_id", "s3_secret_access_key", "s3_session_token"):
-            connection.execute(f"SET GLOBAL {setting} = ''")
-        name = re.sub(r"\W", "_", str(place))
-        options = credentials(place) | server()
-        connection.execute(f"CREATE OR REPLACE SECRET {name} (TYPE s3, {_secret_options(place, options)})")
+        *(f"SET GLOBAL s3_{setting} = ''" for setting in ("access_key_id", "secret_access_key", "session_token")),
+        f"CREATE OR REPLACE SECRET {name} (TYPE s3, {_secret_options(place, options)})",
+    ]
 
 
 def reach_sql(place: Place) -> str:
@@ -95,15 +116,9 @@ def load(database: duckdb.DuckDBPyConnection, name: str) -> None:
         ExtensionError: it can neither be loaded nor installed.
     """
     try:
-        spec = importlib.util.find_spec(f"duckdb_extension_{name}")
-        folders = (spec.submodule_search_locations if spec else None) or []
-        files = [
-            file
-            for folder in folders
-            for file in Path(folder).glob(f"extensions/v{duckdb.__version__}/*.duckdb_extension")
-        ]
-        if files:
-            database.execute(f"LOAD {quote(str(files[0]))}")
+        file = _extension_file(name)
+        if file:
+            database.execute(f"LOAD {quote(str(file))}")
         else:
             database.install_extension(name)
             database.load_extension(name)
@@ -112,3 +127,11 @@ def load(database: duckdb.DuckDBPyConnection, name: str) -> None:
             f"DuckDB {duckdb.__version__} cannot load its extension {name!r}: {error}. Install it with "
             f"`pip install duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}`"
         ) from error
+
+
+def _extension_file(name: str) -> Path | None:
+    """Where an extension's wheel has put it; None without the wheel."""
+    spec = importlib.util.find_spec(f"duckdb_extension_{name}")
+    folders = (spec.submodule_search_locations if spec else None) or []
+    pattern = f"extensions/v{duckdb.__version__}/*.duckdb_extension"
+    return next((file for folder in folders for file in Path(folder).glob(pattern)), None)

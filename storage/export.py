@@ -24,8 +24,7 @@ from storage.durability import sync_paths
 from storage.engine import one_line
 from storage.errors import PredicateError, QueryError
 from storage.layout import write_private
-from storage.predicate import check_predicate
-from storage.query import Limits, sandbox
+from storage.query import Limits, check_condition, sandbox
 from storage.store import SampleStore
 
 COLUMNS: Mapping[str, str] = {
@@ -99,7 +98,7 @@ def export_history(
     if not out.absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {out.parent} for the file {out.name}: make it first")
     version = store.snapshot() if snapshot is None else snapshot
-    condition = "true" if where is None else check_predicate(where)
+    condition = "true" if where is None else check_condition(store.catalog, where, version)
     rows = 0
     with _replacing(out) as aside, _history(store.catalog, version, condition, memory_limit) as reader:
         schema = _described(reader.schema)

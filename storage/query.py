@@ -4,13 +4,13 @@ A read-only attachment and locked settings are not enough: a single SELECT that 
 could delete files through an attached catalog. So a user's SQL runs on a DuckDB database of its own, in memory, which
 has no catalog attached and no extension to load: it has views over exactly the Parquet files of one version, may open
 only those files, and its settings are locked. Only then is the user's text looked at, which must be one statement that
-reads. Nothing is trusted to a list of forbidden words.
+reads. Nothing is trusted to a list of forbidden words. All this happens in a process of its own, which is ended when it
+takes too long or too much memory (``storage.query_process``).
 """
 
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -22,25 +22,17 @@ import polars as pl
 import pyarrow as pa
 
 from storage.catalog import Catalog
-from storage.engine import closed_connection, one_line, quote, reach
-from storage.errors import (
-    PredicateError,
-    QueryError,
-    QueryRefusedError,
-    QueryTimeoutError,
-    QueryTooLargeError,
-    UnknownSnapshotError,
-)
-from storage.predicate import check_predicate
+from storage.engine import CLOSED_SETTINGS, closed_connection, one_line, quote, reach_statements
+from storage.errors import PredicateError, QueryError, QueryTimeoutError, QueryTooLargeError
+from storage.predicate import check_predicate, shown
+from storage.query_process import Request, answer
 from storage.schema import QUERYABLE_TABLES, VIEWS, bind
 from storage.table_files import TableFiles
 
 _READING = frozenset(
     {"SELECT", "WITH", "FROM", "VALUES", "TABLE", "DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "PIVOT", "UNPIVOT"}
 )
-_FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*(\w*)", re.DOTALL)
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B", re.IGNORECASE)
-_BATCH_ROWS = 100_000
 _SPILL = "500GB"
 # Compaction puts rows of several versions into one file, with the version of each row in a column of this field id.
 _SNAPSHOT_FIELD = (2147483539, "_ducklake_internal_snapshot_id", "BIGINT", None)
@@ -69,30 +61,61 @@ class Limits:
 
 def run_query(catalog: Catalog, sql: str, snapshot: int, limits: Limits = Limits()) -> pl.DataFrame:
     """What ``SampleStore.query`` returns, and its errors."""
-    with sandbox(catalog, snapshot, limits) as connection:
-        _check_reads(connection, sql)
-        return _frame(_fetch(connection, sql, limits))
+    return _frame(_answer(catalog, snapshot, sql, limits, readers=sorted(_READING)))
 
 
 def matching_rows(catalog: Catalog, where: str, snapshot: int, limits: Limits = Limits()) -> pa.Table:
     """What ``SampleStore.matching_rows`` returns, and its errors."""
+    return _apply(
+        catalog,
+        where,
+        snapshot,
+        limits,
+        """SELECT build_id, "row" FROM sample_history WHERE ([condition]\n)
+        ORDER BY iteration, event, sampler_order, chunk, build_id, "row" """,
+    )
+
+
+def check_condition(catalog: Catalog, where: str, snapshot: int, limits: Limits = Limits()) -> str:
+    """The predicate, once it was applied to a version within the limits: it can be used in a process of ours.
+
+    Raises:
+        PredicateError: it is none, or cannot be applied.
+        QueryTimeoutError, QueryTooLargeError: it takes more than it may.
+    """
+    _apply(catalog, where, snapshot, limits, "SELECT count(*) FROM sample_history WHERE ([condition]\n)")
+    return where
+
+
+def _apply(catalog: Catalog, where: str, snapshot: int, limits: Limits, sql: str) -> pa.Table:
+    """The result of trusted SQL with a user's predicate in it."""
     condition = check_predicate(where)
-    sql = f"""SELECT build_id, "row" FROM sample_history WHERE ({condition}\n)
-        ORDER BY iteration, event, sampler_order, chunk, build_id, "row" """
-    with sandbox(catalog, snapshot, limits) as connection:
-        try:
-            return _fetch(connection, sql, limits)
-        except (QueryTimeoutError, QueryTooLargeError):
-            raise
-        except QueryError as error:
-            raise PredicateError(f"the predicate {where!r} cannot be applied to sample_history: {error}") from error
+    try:
+        return _answer(catalog, snapshot, sql.replace("[condition]", condition), limits, readers=[])
+    except (QueryTimeoutError, QueryTooLargeError):
+        raise
+    except QueryError as error:
+        raise PredicateError(f"the predicate {shown(where)} cannot be applied to sample_history: {error}") from error
+
+
+def _answer(catalog: Catalog, snapshot: int, sql: str, limits: Limits, *, readers: list[str]) -> pa.Table:
+    request = Request(
+        settings=dict(CLOSED_SETTINGS) | {"memory_limit": f"{limits.bytes}B"},
+        setup=_setup(catalog, snapshot),
+        sql=sql,
+        readers=readers,
+        seconds=limits.seconds,
+        result_bytes=limits.bytes,
+        memory=limits.memory,
+    )
+    return answer(request)
 
 
 @contextmanager
 def sandbox(
     catalog: Catalog, snapshot: int, limits: Limits, *, spill: Path | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database that sees one version of the store, and nothing else.
+    """A database in this process that sees one version of the store, and nothing else, for SQL of ours.
 
     Args:
         spill: a folder for what does not fit into the memory; without one, that is an error.
@@ -100,21 +123,25 @@ def sandbox(
     settings = {"memory_limit": f"{limits.bytes}B"}
     if spill is not None:
         settings |= {"temp_directory": str(spill), "max_temp_directory_size": _SPILL}
-    files = catalog.files(QUERYABLE_TABLES, snapshot)
-    if not all(table.columns for table in files.values()):
-        raise UnknownSnapshotError(f"version {snapshot} is from before the store had its tables: name a later one")
-    paths = [str(path) for table in files.values() for path in (*table.whole, *table.partial)]
     with closing(closed_connection(settings)) as connection:
-        reach(connection, catalog.tables)
-        # Order matters: the list of paths cannot be set once access is off, nor anything once settings are locked.
-        connection.execute(f"SET allowed_paths = [{', '.join(map(quote, paths))}]")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        for table, parts in files.items():
-            connection.execute(f"CREATE VIEW {table} AS {_table_sql(parts, snapshot)}")
-        for view, sql in VIEWS.items():
-            connection.execute(f"CREATE VIEW {view} AS {bind(sql, lambda name: name)}")
+        for statement in _setup(catalog, snapshot):
+            connection.execute(statement)
         yield connection
+
+
+def _setup(catalog: Catalog, snapshot: int) -> list[str]:
+    """The statements after which a database sees one version of the store, and nothing else."""
+    files = catalog.files(QUERYABLE_TABLES, snapshot)
+    paths = [str(path) for table in files.values() for path in (*table.whole, *table.partial)]
+    return [
+        *reach_statements(catalog.tables),
+        # Order matters: the list of paths cannot be set once access is off, nor anything once settings are locked.
+        f"SET allowed_paths = [{', '.join(map(quote, paths))}]",
+        "SET enable_external_access = false",
+        "SET lock_configuration = true",
+        *(f"CREATE VIEW {table} AS {_table_sql(parts, snapshot)}" for table, parts in files.items()),
+        *(f"CREATE VIEW {view} AS {bind(sql, lambda name: name)}" for view, sql in VIEWS.items()),
+    ]
 
 
 def _table_sql(parts: TableFiles, snapshot: int) -> str:
@@ -141,61 +168,6 @@ def _scan(paths: Sequence[Any], columns: Sequence[tuple[int, str, str, str | Non
         for field_id, name, kind, default in columns
     )
     return f"read_parquet([{', '.join(quote(str(path)) for path in paths)}], schema = MAP {{{schema}}})"
-
-
-def _check_reads(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    try:
-        statements = connection.extract_statements(sql)
-    except duckdb.Error as error:
-        raise QueryError(one_line(error)) from error
-    if len(statements) != 1:
-        raise QueryRefusedError(f"expected one statement, got {len(statements)}")
-    first = _FIRST_WORD.match(sql)
-    word = first[1].upper() if first else ""
-    if statements[0].type != duckdb.StatementType.SELECT or word not in _READING:
-        kind = statements[0].type.name
-        raise QueryRefusedError(
-            f"a query only reads: it starts with {', '.join(sorted(_READING))}; got {word or kind} ({kind})"
-        )
-
-
-def _fetch(connection: duckdb.DuckDBPyConnection, sql: str, limits: Limits) -> pa.Table:
-    """The result, while a clock runs that interrupts the query."""
-    late = threading.Event()
-
-    def interrupt() -> None:
-        late.set()
-        connection.interrupt()
-
-    clock = threading.Timer(limits.seconds, interrupt)
-    clock.daemon = True
-    clock.start()
-    try:
-        return _read_batches(connection, sql, limits)
-    except (duckdb.Error, pa.ArrowException, RuntimeError) as error:
-        if late.is_set():
-            raise QueryTimeoutError(
-                f"the query took longer than {limits.seconds:g} s; narrow it or allow more"
-            ) from error
-        if isinstance(error, duckdb.OutOfMemoryException):
-            raise QueryTooLargeError(
-                f"the query needs more than {limits.memory} of memory: {one_line(error)}"
-            ) from error
-        raise QueryError(one_line(error)) from error
-    finally:
-        clock.cancel()
-
-
-def _read_batches(connection: duckdb.DuckDBPyConnection, sql: str, limits: Limits) -> pa.Table:
-    reader = connection.execute(sql).to_arrow_reader(_BATCH_ROWS)
-    batches: list[pa.RecordBatch] = []
-    held, most = 0, limits.bytes
-    for batch in reader:
-        batches.append(batch)
-        held += batch.nbytes
-        if held > most:
-            raise QueryTooLargeError(f"the result is larger than {limits.memory}; add a LIMIT or aggregate")
-    return pa.Table.from_batches(batches, schema=reader.schema)
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

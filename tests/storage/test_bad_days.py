@@ -1,17 +1,23 @@
 """What a full disk, a read-only disk, a clock that goes back and a busy catalog do: a clear error, and nothing lost."""
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+import storage.migrate
 import storage.store
 from storage import SampleStore
-from storage.errors import StorePlaceError, StoreWriteError
+from storage.claims import ScoreClaims
+from storage.errors import StoreFormatError, StorePlaceError, StoreWriteError
+from storage.migrate import migrate_store
 from storage.records import Checkpoint, Commit, RunStatus
+from storage.schema import MIGRATIONS, Migration
 
 
 def mount(*arguments):
@@ -32,6 +38,12 @@ def small_disk(tmp_path):
     yield resize
     if os.path.ismount(folder):
         subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A copy of the store of format 1."""
+    return Path(shutil.copytree(Path(__file__).parents[1] / "data" / "store-format-1", tmp_path / "old"))
 
 
 # Which of the writes of a commit finds the disk full depends on the size.
@@ -102,3 +114,54 @@ def test_a_catalog_that_another_program_has_locked_is_waited_for(started, make):
     process.communicate()
     assert waited > 1
     assert started.receipts("run-1") == [receipt]
+
+
+def test_a_migration_on_a_full_disk_changes_nothing_and_is_done_later(small_disk, old):
+    folder = small_disk(5_000)
+    store = Path(shutil.copytree(old, folder / "store"))
+    (folder / "filler").write_bytes(bytes(shutil.disk_usage(folder).free - 60_000))
+    with pytest.raises(StoreWriteError, match="Free some space"):
+        migrate_store(store, newest_format=2)
+    assert list(store.glob("backups/*")) == []
+    with SampleStore.open(store, read_only=True) as opened:
+        assert len(opened.query("FROM samples")) == 24
+    (folder / "filler").unlink()
+    assert migrate_store(store, newest_format=2).format == 2
+
+
+def test_a_migration_on_a_read_only_disk_says_so(small_disk, old):
+    folder = small_disk(5_000)
+    store = Path(shutil.copytree(old, folder / "store"))
+    mount("-o", "remount,ro", folder)
+    with pytest.raises(StoreWriteError, match="Read-only file system"):
+        migrate_store(store, newest_format=2)
+    mount("-o", "remount,rw", folder)
+    assert migrate_store(store, newest_format=2).format == 2
+
+
+def test_a_migration_waits_for_a_catalog_that_another_program_has_locked(old):
+    process = subprocess.Popen(
+        [sys.executable, "-c", BUSY, str(old / "catalog.sqlite")], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "locked\n"
+    later = Migration(2, "charges", ("ALTER TABLE {samples} ADD COLUMN charge INTEGER",))
+    assert migrate_store(old, migrations=[*MIGRATIONS, later]).applied == ("charges",)
+    process.communicate()
+
+
+def test_migrations_are_in_their_order_though_the_clock_goes_back(old, monkeypatch):
+    monkeypatch.setattr(storage.migrate, "now", lambda: datetime(1999, 1, 1))
+    later = Migration(2, "charges", ("ALTER TABLE {samples} ADD COLUMN charge INTEGER",))
+    assert migrate_store(old, migrations=[*MIGRATIONS, later]).schema == 2
+    with pytest.raises(StoreFormatError, match="schema 2"):
+        SampleStore.open(old)
+
+
+def test_a_kept_claim_is_had_again_after_its_time_though_the_clock_goes_back(tmp_path):
+    instant = [1_000_000.0]
+    claims = ScoreClaims(tmp_path / "claims.sqlite", clock=lambda: instant[0])
+    assert claims.claim("docking", "v1", ["CC"], "first", 60.0) == {"CC"}
+    instant[0] -= 3600.0
+    assert claims.claim("docking", "v1", ["CC"], "second", 60.0) == set()
+    instant[0] += 3661.0
+    assert claims.claim("docking", "v1", ["CC"], "second", 60.0) == {"CC"}

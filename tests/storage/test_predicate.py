@@ -1,7 +1,7 @@
 import pytest
 
 from storage import SampleStore
-from storage.errors import PredicateError, QueryTimeoutError, UnknownSnapshotError
+from storage.errors import PredicateError, QueryTimeoutError, QueryTooLargeError, UnknownSnapshotError
 from storage.query import Limits, check_predicate, matching_rows
 from storage.records import Commit, Event
 
@@ -27,6 +27,10 @@ def filled(tmp_path_factory, make):
         "created >= TIMESTAMP '2026-01-01'",
         "CASE WHEN kept THEN reward > 0.1 ELSE false END",
         "row % 2 = 0",
+        "split_part(raw, '=', 1) = 'C' AND list_sum([row, 1]) > 2",
+        "age(created, TIMESTAMP '2026-01-01') > INTERVAL 1 DAY",
+        "nullif(raw, 'C') IS NOT NULL",
+        "kept AND " * 500 + "kept",
     ],
 )
 def test_one_condition_over_a_row_is_accepted(where):
@@ -57,12 +61,32 @@ def test_one_condition_over_a_row_is_accepted(where):
         "created > now() - INTERVAL 1 DAY",
         "created > current_timestamp",
         "created > today()",
+        "created > ago(INTERVAL 1 DAY)",
+        "age(created) > INTERVAL 1 DAY",
+        "created > current_localtimestamp()",
+        "pg_postmaster_start_time() > created",
+        "pg_sleep(1) IS NULL",
+        "current_setting('memory_limit') = '2GB'",
+        "getvariable('a') IS NULL",
+        "pg_get_viewdef(1) IS NULL",
+        "true/**/)OR(true",
+        "kept\x00",
+        "kept QUALIFY true",
+        "kept USING SAMPLE 1",
+        "raw IN (FROM runs)",
+        "array(SELECT 1) IS NOT NULL",
+        "(lambda x: x)(1)",
+        "query('x')",
+        "(" * 90_000,
+        "NOT " * 10_000 + "kept",
+        "kept AND " * 100_000 + "kept",
     ],
 )
 def test_anything_else_is_refused(where, filled):
     with pytest.raises(PredicateError) as caught:
         filled.matching_rows(where)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600
 
 
 @pytest.mark.parametrize("where", ["nothing = 1", "sum(reward) > 1", "row_number() OVER () = 1", "raw", "no_such(raw)"])
@@ -93,3 +117,8 @@ def test_a_predicate_that_takes_too_long_is_stopped(filled):
     slow = "list_sum(list_transform(range(300000), x -> x * row)) > 0"
     with pytest.raises(QueryTimeoutError):
         matching_rows(filled._catalog, slow, filled.snapshot(), Limits(seconds=0.01))
+
+
+def test_a_predicate_that_would_take_all_the_memory_is_stopped(filled):
+    with pytest.raises(QueryTooLargeError, match="50MB"):
+        matching_rows(filled._catalog, "len(range(1000000000)) > row", filled.snapshot(), Limits(memory="50MB"))

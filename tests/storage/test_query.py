@@ -186,10 +186,46 @@ ATTACKS = [
     "SELECT no_such_column FROM samples",
     "SELECT 'a'::INTEGER",
     "SELECT error('given up')",
+    "FROM read_text('file://{store}/store.toml')",
+    "FROM read_text('{parquet}/../../../../store.toml')",
+    "FROM read_csv(['{parquet}', '/etc/passwd'])",
+    "FROM read_blob('/proc/self/environ')",
+    "FROM glob('{store}/tables/main/samples/*')",
+    "FROM read_parquet('{store}/tables/main/samples/*.parquet')",
+    "FROM read_json_auto('{store}/arrays/*/zarr.json')",
+    "FROM 'https://example.com/a.parquet'",
+    "FROM read_parquet('s3://bucket/a.parquet')",
+    "FROM json_execute_serialized_sql(json_serialize_sql('SELECT * FROM read_text(''/etc/passwd'')'))",
+    "FROM query('SELECT 1; SELECT 2')",
+    "FROM query('ATTACH ''{out}''')",
+    "FROM query('SET threads = 1')",
+    "FROM query_table(['samples', '/etc/passwd'])",
+    "WITH c AS (COPY (SELECT 1) TO '{out}') SELECT 1",
+    "SELECT CASE WHEN false THEN (SELECT content FROM read_text('/etc/passwd')) END",
+    "SUMMARIZE '/etc/passwd'",
+    "DESCRIBE FROM read_text('/etc/passwd')",
+    "SHOW (DROP VIEW samples)",
+    "FROM pandas_scan(1)",
+    "FROM force_checkpoint()",
+    "FROM duckdb_extensions()",
+    "IMPORT DATABASE '{out}'",
+    "MERGE INTO samples USING runs ON true WHEN MATCHED THEN DELETE",
+    "EXECUTE p",
+    "SET VARIABLE a = 1",
+    "CREATE SECRET (TYPE s3)",
+    "UPDATE EXTENSIONS",
+    "SELECT 1; PRAGMA threads = 1",
+    "SELECT 1\u037e DROP VIEW samples",
+    "SEL\u200bECT 1",
+    "\ufeffDROP VIEW samples",
+    "SELECT $1",
+    "SELECT 'a\x00'; DROP VIEW samples",
+    "SELECT " + "(" * 100_000 + "1" + ")" * 100_000,
+    "SELECT * FROM (" * 20_000 + "SELECT 1" + ")" * 20_000,
 ]
 
 
-@pytest.mark.parametrize("sql", ATTACKS)
+@pytest.mark.parametrize("sql", ATTACKS, ids=lambda sql: sql[:60])
 def test_r11_nothing_but_reading_the_version_is_possible(shared, tmp_path, sql):
     local_frame = pl.DataFrame({"a": [1]})
     out = tmp_path / "out"
