@@ -18,7 +18,7 @@ def old(tmp_path: Path) -> Path:
     layout = Layout(tmp_path / "lab")
     layout.make_folders()
     Catalog(layout.catalog, read_only=False).close()
-    Description(uuid="12345678-1234-1234-1234-123456789abc").write(layout, sync_paths)
+    Description(uuid="12345678-1234-1234-1234-123456789abc").write(layout.description, sync_paths)
     return layout.root
 
 

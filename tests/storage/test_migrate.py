@@ -74,7 +74,7 @@ def schema_0(path):
     layout = Layout(path)
     layout.make_folders()
     Catalog(layout.catalog, read_only=False).close()
-    Description(uuid="12345678-1234-1234-1234-123456789abc").write(layout, sync_paths)
+    Description(uuid="12345678-1234-1234-1234-123456789abc").write(layout.description, sync_paths)
     return path
 
 
@@ -198,7 +198,7 @@ def test_an_older_format_is_migrated_to_the_newest(old):
     receipt = migrate_store(old, newest_format=LATER_FORMAT)
     assert (receipt.old_format, receipt.format, receipt.applied) == (1, LATER_FORMAT, ())
     assert receipt.backup.joinpath("store.toml").read_text() == (DATA / "store-format-1" / "store.toml").read_text()
-    description = Description.read(Layout(old), newest=LATER_FORMAT)
+    description = Description.read(Layout(old).description, newest=LATER_FORMAT)
     assert (description.format, description.uuid) == (LATER_FORMAT, SAID["uuid"])
     with pytest.raises(StoreFormatError, match="format 2, this release reads 1: update molbuffer"):
         SampleStore.open(old)
@@ -232,7 +232,7 @@ def test_killed_anywhere_a_store_is_old_or_new_and_is_migrated_by_the_next(old, 
         numbers = catalog.read("SELECT number FROM {migrations} ORDER BY number")["number"].to_pylist()
         assert numbers == [1, 2, 3]
         assert catalog.read("SELECT count(*) AS n FROM {samples} WHERE charge = 7")["n"].to_pylist() == [24]
-    assert Description.read(Layout(old), newest=LATER_FORMAT).format == LATER_FORMAT
+    assert Description.read(Layout(old).description, newest=LATER_FORMAT).format == LATER_FORMAT
     # Nothing is left of what was cut off.
     assert [path.name for path in old.glob("backups/.*")] == []
 
