@@ -9,6 +9,7 @@ from pathlib import Path
 
 from flows.assemble import build_filters, build_objective, build_standardisation
 from flows.provenance import code_version, host_and_user, library_versions
+from flows.row_reports import report_unknown_tokens
 from flows.settings import Settings, load_settings
 from flows.settings_samplers import DatasetSamplerSettings, ModelSamplerSettings
 from samplers.base import Sampler, SamplerSize
@@ -63,6 +64,12 @@ class Campaign:
         policies = {policy.sha256: policy for policy in (self.prior, *others)}
         return [PolicyVersion(sha256, policy.kind, weights_kept=True) for sha256, policy in policies.items()]
 
+    def report_files(self) -> None:
+        """Names the rows of the samplers' files that the policy in training cannot express."""
+        for sampler in self.settings.samplers:
+            if isinstance(sampler, DatasetSamplerSettings):
+                report_unknown_tokens(sampler.path, sampler.column, self.prior.vocabulary)
+
     def _sampler(self, settings: ModelSamplerSettings | DatasetSamplerSettings, agent: Callable[[], Policy]) -> Sampler:
         size = SamplerSize(settings.buffer_size, settings.p_batch)
         if isinstance(settings, DatasetSamplerSettings):
@@ -113,7 +120,8 @@ def campaign_run(
         selection=selection,
     )
     campaign = Campaign(settings, store, run_id, open_policy(settings.policy.prior, store))
-    store.start_run(run)
+    if store.start_run(run) is RunStatus.STARTED:
+        campaign.report_files()
     try:
         store.commit(Commit(policies=campaign.policy_versions(), message=f"policies of run {run_id}"))
         yield campaign

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from prefect import flow
 
 from flows.progress import step_bar
 from flows.provenance import code_version, host_and_user, library_versions
+from flows.row_reports import report_rows
 from flows.run_identity import current_run_id
 from samplers.dataset import FileRow, read_smiles_file
 from samplers.errors import SmilesFileError
@@ -35,10 +35,6 @@ FEWEST_MOLECULES = 20
 """A model cannot be trained and validated on fewer."""
 LONGEST_MARGIN = 20
 """Tokens that a drawn molecule may be longer than the longest one trained on."""
-REPORTED_ROWS = 20
-"""Rejected rows that are named one by one."""
-
-_logger = logging.getLogger(__name__)
 
 
 @flow(name="pretrain", validate_parameters=False)
@@ -116,10 +112,7 @@ def _model(
 
 def _clean(rows: Sequence[FileRow], path: str, vocabulary: Vocabulary | None) -> CleanMolecules:
     molecules = clean_molecules(rows, vocabulary)
-    for row in molecules.rejected[:REPORTED_ROWS]:
-        _logger.warning("%s, %s", path, row)
-    if len(molecules.rejected) > REPORTED_ROWS:
-        _logger.warning("%s: %d further rows were left out", path, len(molecules.rejected) - REPORTED_ROWS)
+    report_rows(path, molecules.rejected)
     if len(molecules.smiles) < FEWEST_MOLECULES:
         found = len(molecules.smiles)
         raise SmilesFileError(f"{path} has {found} different molecules; a prior needs at least {FEWEST_MOLECULES}")

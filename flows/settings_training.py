@@ -52,9 +52,6 @@ class BufferSettings(SelectionKeys):
     """all: also rows that earlier runs stored under the same objective, as of the start of this run; own: only rows of
     this run."""
 
-    pending_timeout: Annotated[float, Field(ge=0)] = 600.0
-    """Seconds to wait for rows whose scores are still to come when the buffer cannot fill a batch without them."""
-
 
 class TrainingSettings(Section):
     """How the policy learns."""

@@ -14,7 +14,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from samplers.base import Drawn, SamplerSize
-from samplers.errors import SmilesFileError
+from samplers.errors import SmilesFileError, UnknownTokenError
 from samplers.seeds import numpy_generator
 from samplers.vocabulary import PAD, Vocabulary
 
@@ -76,6 +76,31 @@ def _read_table(table: pl.DataFrame, column: str | None, path: Path, first_line:
         raise SmilesFileError(f"{path} has no column {wanted or ' or '.join(SMILES_COLUMNS)!r}; it has: {got}")
     texts = table[wanted].cast(pl.String).str.strip_chars().to_list()
     return [FileRow(line, text) for line, text in enumerate(texts, first_line) if text]
+
+
+@dataclass(frozen=True)
+class UnknownToken:
+    """A row of a file that a vocabulary cannot express, and the token that it lacks."""
+
+    row: FileRow
+    token: str
+
+    def __str__(self) -> str:
+        return (
+            f"line {self.row.line}: {self.row.smiles!r}: the policy's vocabulary lacks the token {self.token!r}; "
+            "it is rejected when it is drawn"
+        )
+
+
+def unknown_tokens(rows: Sequence[FileRow], vocabulary: Vocabulary) -> list[UnknownToken]:
+    """The rows that a vocabulary cannot express."""
+    found = []
+    for row in rows:
+        try:
+            vocabulary.encode(row.smiles)
+        except UnknownTokenError as error:
+            found.append(UnknownToken(row, error.token))
+    return found
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,14 @@ def run(command: str, folder: Path) -> str:
 
 
 @pytest.mark.timeout(600)
-def test_the_commands_of_the_readme_work_in_their_order(tmp_path: Path) -> None:
+def test_the_commands_of_the_readme_work_in_their_order(
+    tmp_path: Path, postgres_server: str, s3_environment: str
+) -> None:
+    servers = {"postgres://chem@db.example/lab": f"{postgres_server}/postgres", "s3://lab-bucket/store": s3_environment}
     commands = readme_commands()
+    for example, here in servers.items():
+        assert sum(example in command for command in commands) == 1
+        commands = [command.replace(example, here) for command in commands]
     assert [command.split()[1] for command in commands[:6]] == ["config", "config", "run", "offline", "top", "query"]
     for command in commands:
         output = run(command, tmp_path)
