@@ -17,7 +17,7 @@ demo: $(STAMP)
 	$(BIN)/molbuffer demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

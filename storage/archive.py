@@ -24,13 +24,13 @@ import pyarrow.compute as pc
 
 from storage.archive_file import MANIFEST, Manifest, write_checksums
 from storage.archive_tar import is_file_name, pack
-from storage.catalog import Transaction
 from storage.durability import sync_paths, sync_tree
 from storage.errors import ArchiveError, StoreExistsError
 from storage.layout import Description, Layout, write_private
 from storage.records import now
 from storage.segment_copy import ArraySource, BuildCopy, copy_arrays, rows_by_build
 from storage.store import SampleStore
+from storage.transaction import Transaction
 
 _READ_ONLY_FILE, _READ_ONLY_FOLDER = 0o400, 0o500
 

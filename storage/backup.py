@@ -21,9 +21,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from storage.backends import PostgresBackend
-from storage.catalog import unwritten
 from storage.durability import Sync
 from storage.errors import StoreError, StoreWriteError
+from storage.failures import unwritten
 from storage.layout import Layout, write_private
 from storage.places import PRIVATE_FOLDER, Place, entries, put
 from storage.postgres import copy_schema

@@ -28,18 +28,13 @@ import pyarrow as pa
 from storage.backends import BUSY_MILLISECONDS, Backend
 from storage.checksums import CHECKSUMS, file_checksums
 from storage.durability import Sync, sync_paths
-from storage.engine import engine, load, one_line, reach
-from storage.errors import (
-    StoreBusyError,
-    StoreError,
-    StoreFormatError,
-    StoreModeError,
-    StoreWriteError,
-    UnknownSnapshotError,
-)
+from storage.engine import engine, load, reach
+from storage.errors import StoreBusyError, StoreError, StoreModeError, UnknownSnapshotError
+from storage.failures import not_attached, not_committed, unwritten
 from storage.places import Place
 from storage.schema import VIEWS, bind
 from storage.table_files import TableFiles, default_sql, later_columns, table_files
+from storage.transaction import Transaction
 
 _RETRY_SECONDS = 0.05
 _TARGET_FILE_SIZE = "512MB"  # DuckLake's own default.
@@ -59,76 +54,6 @@ class CatalogPlace:
     backend: Backend
     tables: Place
     root: Path
-
-
-class Transaction:
-    """One DuckLake transaction: everything inserted becomes visible together or not at all.
-
-    Attributes:
-        snapshot: the version the transaction started from, and after its end the one that it made, if it made one.
-        changed: whether it inserted anything.
-    """
-
-    def __init__(self, catalog: Catalog, cursor: duckdb.DuckDBPyConnection) -> None:
-        self._catalog = catalog
-        self._cursor = cursor
-        self._files_before: dict[str, set[str]] = {}
-        self.snapshot = catalog.newest(cursor)
-        self.changed = False
-
-    def read(self, sql: str, parameters: Sequence[Any] | None = None, **tables: pa.Table) -> pa.Table:
-        """As ``Catalog.read``, and sees what this transaction inserted."""
-        return self._catalog.run(self._cursor, sql, None, parameters, tables)
-
-    def insert(self, table: str, rows: pa.Table) -> None:
-        """Adds rows to a table by column name; an empty table adds nothing and makes no file."""
-        if rows.num_rows:
-            self._files_before.setdefault(table, self._catalog.parquet_files(table))
-            self.change(f"INSERT INTO {{{table}}} BY NAME SELECT * FROM incoming", incoming=rows)
-
-    def insert_select(self, table: str, select: str, **tables: pa.Table) -> int:
-        """Adds the rows of a trusted SELECT, by column name, without taking them through Python.
-
-        Args:
-            select: ``{name}`` stands for a table of this catalog; another catalog's are named by its ``table``.
-
-        Returns:
-            How many rows were added.
-        """
-        before = self._catalog.parquet_files(table)
-        sql = bind(f"INSERT INTO {{{table}}} BY NAME {select}", self._catalog.table)
-        added: int = self._catalog.run(self._cursor, sql, None, None, tables)[0][0].as_py()
-        if added:
-            self._files_before.setdefault(table, before)
-            self.changed = True
-        return added
-
-    def merge_files(self, table: str, target_bytes: int) -> int:
-        """Merges a table's first adjacent Parquet files that are smaller than ``target_bytes`` into one of about that.
-
-        What is visible at each version stays as it is: rows keep the number of the version that added them.
-
-        Returns:
-            How many files were merged; 0 when no two can be.
-        """
-        before = self._catalog.parquet_files(table)
-        merged = self._catalog.merge_adjacent(self._cursor, table, target_bytes)
-        if merged:
-            self._files_before.setdefault(table, before)
-            self.changed = True
-        return merged
-
-    def new_files(self) -> list[str]:
-        """The Parquet files that this transaction wrote: nobody else writes any while the lock is held."""
-        found: list[str] = []
-        for table, before in self._files_before.items():
-            found += self._catalog.parquet_files(table) - before
-        return found
-
-    def change(self, sql: str, **tables: pa.Table) -> None:
-        """Executes trusted SQL that changes the store; ``{name}`` stands for a table."""
-        self.changed = True
-        self._catalog.run(self._cursor, bind(sql, self._catalog.table), None, None, tables)
 
 
 class Catalog:
@@ -368,7 +293,7 @@ class Catalog:
                 cursor.execute("COMMIT" if transaction.changed else "ROLLBACK")
             except BaseException as error:
                 _roll_back(cursor)
-                told = self._told(error)
+                told = not_committed(error, self._place.backend, self._place.root)
                 if told is error:
                     raise
                 raise told from error
@@ -405,24 +330,11 @@ class Catalog:
                     cursor.execute(self.attach_sql(self._alias, read_only=self.read_only))
                     return
                 except duckdb.Error as error:
+                    told = not_attached(error, self._place.backend, read_only=self.read_only)
                     # SQLite waits for a lock, but not to make a log for a catalog that was copied here without one.
-                    if _LOCKED not in str(error) or time.monotonic() > give_up:
-                        raise self._not_attached(error) from error
+                    if not isinstance(told, StoreBusyError) or time.monotonic() > give_up:
+                        raise told from error
                 time.sleep(_RETRY_SECONDS)
-
-    def _not_attached(self, error: duckdb.Error) -> StoreError:
-        """What to tell about a catalog that cannot be attached."""
-        backend = self._place.backend
-        if _LOCKED in str(error):
-            return StoreBusyError(f"another program has locked {backend}; is one hanging?")
-        if _OTHER_DUCKLAKE in str(error):
-            return StoreFormatError(
-                f"the catalog {backend} was written by another release of DuckLake, which this release of molbuffer "
-                f"does not read: use the one that wrote it. {one_line(error)}"
-            )
-        if self.read_only and (reason := backend.unreadable()) is not None:
-            return reason
-        return StoreError(f"the catalog {backend} cannot be attached: {one_line(error)}")
 
     def _make_durable(self, files: Sequence[str]) -> dict[str, str]:
         """Syncs the Parquet files of a transaction, and returns their checksums."""
@@ -432,17 +344,6 @@ class Catalog:
         self._sync(_with_folders(files, tables))
         # Without them, a bit that flips in a reward is another reward.
         return file_checksums(files, tables.parent)
-
-    def _told(self, error: BaseException) -> BaseException:
-        """The error of a failed transaction, in our words; one that is not of the store stays as it is."""
-        text = str(error)
-        if isinstance(error, OSError) or any(words in text for words in _DISK_FAILURES):
-            return unwritten(self._place.root, error)
-        if not isinstance(error, duckdb.Error):
-            return error
-        if any(words in text for words in _IN_THE_WAY):
-            return StoreBusyError(f"another program was writing to {self._place.backend}: {one_line(error)}")
-        return StoreError(f"a transaction on {self._place.backend} failed: {error}")
 
     @property
     def _metadata_name(self) -> str:
@@ -470,22 +371,6 @@ class Catalog:
 
 
 _KNOWN = "SELECT snapshot_id FROM METADATA.ducklake_snapshot WHERE snapshot_id = $snapshot"
-
-
-# DuckDB has no error classes of its own for these: what it was told by SQLite or by the system is in the text.
-_OTHER_DUCKLAKE = "catalog version mismatch"
-_LOCKED = "database is locked"
-# What stands in the error when another commit came first: the catalog is told not to try again by itself.
-_IN_THE_WAY = (_LOCKED, "ducklake_max_retry_count", "Transaction conflict")
-_DISK_FAILURES = ("disk is full", "No space left on device", "disk I/O error", "Read-only file system")
-
-
-def unwritten(root: Path, error: BaseException) -> StoreWriteError:
-    """The error for a commit that the disk refused."""
-    return StoreWriteError(
-        f"the disk refused to write to the store {root}, and nothing of this commit is visible; what was acknowledged "
-        f"before is safe. Free some space, then try again. The disk said: {one_line(error)}"
-    )
 
 
 def _one(cursor: duckdb.DuckDBPyConnection, sql: str) -> int:

@@ -25,10 +25,11 @@ import pyarrow as pa
 
 from storage import rows
 from storage.arrays import write_segment
-from storage.catalog import Catalog, Transaction, unwritten
+from storage.catalog import Catalog
 from storage.checksums import CHECKSUMS
 from storage.durability import Sync
 from storage.errors import UnknownRunError
+from storage.failures import unwritten
 from storage.layout import Layout, write_private
 from storage.places import PRIVATE_FOLDER, put
 from storage.records import (
@@ -43,6 +44,7 @@ from storage.records import (
     now,
 )
 from storage.rows import PlacedBuild
+from storage.transaction import Transaction
 
 _logger = logging.getLogger("molbuffer.storage.commits")
 

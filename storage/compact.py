@@ -22,11 +22,12 @@ from uuid import uuid4
 import pyarrow as pa
 
 from storage.arrays import SegmentRows, read_segment, write_segment
-from storage.catalog import Catalog, Transaction
+from storage.catalog import Catalog
 from storage.errors import ArraysError
 from storage.layout import Layout
 from storage.records import now
 from storage.schema import QUERYABLE_TABLES
+from storage.transaction import Transaction
 
 MERGE_BYTES = (256_000, 8_000_000, 32_000_000)
 """The sizes to which Parquet files are merged, stage by stage. One step, under the commit lock, reads about as much: a

@@ -21,11 +21,11 @@ from typing import Any
 import pyarrow as pa
 
 from storage.archive_check import find_circle
-from storage.catalog import Transaction
 from storage.errors import MergeConflictError, RunConflictError, StoreBusyError, StoreModeError
 from storage.records import now
 from storage.segment_copy import ArraySource, BuildCopy, copy_arrays, rows_by_build
 from storage.store import SampleStore
+from storage.transaction import Transaction
 
 _ATTEMPTS = 10
 

@@ -19,13 +19,14 @@ from pathlib import Path
 import pyarrow as pa
 
 from storage.backup import back_up
-from storage.catalog import Catalog, Transaction
+from storage.catalog import Catalog
 from storage.durability import Sync, sync_paths
 from storage.errors import StoreError, StoreFormatError
 from storage.layout import FORMAT, Description, Layout, check_place
 from storage.places import Place
 from storage.records import now
 from storage.schema import MIGRATIONS, VIEWS, Migration, bind
+from storage.transaction import Transaction
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from storage.catalog import Catalog, Transaction
+from storage.catalog import Catalog
 from storage.errors import ArraysError
 from storage.records import now
+from storage.transaction import Transaction
 
 _AFFECTED = """
     SELECT builds.build_id, builds.drawn, builds.kept

@@ -35,7 +35,7 @@ from storage import query as queries
 from storage import rows
 from storage.archive_catalog import check_catalog
 from storage.archive_file import CHECKSUMS
-from storage.catalog import Catalog, Transaction
+from storage.catalog import Catalog
 from storage.commits import RECEIPT_COLUMNS, Committer, insert_rewards, insert_scores, receipt_of
 from storage.durability import Sync, sync_paths
 from storage.engine import reach_sql
@@ -64,6 +64,7 @@ from storage.records import (
 )
 from storage.schema import MIGRATIONS, Migration
 from storage.snapshots import Snapshot, list_snapshots
+from storage.transaction import Transaction
 from storage.verify import verify_store
 from storage.verify_report import Report
 

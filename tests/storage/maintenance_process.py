@@ -16,8 +16,9 @@ import storage.expire
 import storage.vacuum
 from storage import SampleStore
 from storage.cache import DecodedCache
-from storage.catalog import Catalog, Transaction
+from storage.catalog import Catalog
 from storage.index import HistoryIndex
+from storage.transaction import Transaction
 
 OBJECTIVE = "objective-1"
 

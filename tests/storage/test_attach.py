@@ -7,8 +7,9 @@ from storage.records import Commit
 
 SHELL = """
 import os, sys
-from storage.engine import engine
+from storage.engine import engine, load
 database = engine(os.getpid())
+load(database, "sqlite_scanner")
 for statement in sys.stdin.readline().split(";"):
     database.execute(statement)
 database.execute("BEGIN")

@@ -13,7 +13,7 @@ import pytest
 import storage.migrate
 import storage.store
 from storage import SampleStore
-from storage.claims import ScoreClaims
+from storage.claims import SqliteClaims
 from storage.errors import StoreFormatError, StorePlaceError, StoreWriteError
 from storage.migrate import migrate_store
 from storage.records import Checkpoint, Commit, RunStatus
@@ -159,7 +159,7 @@ def test_migrations_are_in_their_order_though_the_clock_goes_back(old, monkeypat
 
 def test_a_kept_claim_is_had_again_after_its_time_though_the_clock_goes_back(tmp_path):
     instant = [1_000_000.0]
-    claims = ScoreClaims(tmp_path / "claims.sqlite", clock=lambda: instant[0])
+    claims = SqliteClaims(tmp_path / "claims.sqlite", clock=lambda: instant[0])
     assert claims.claim("docking", "v1", ["CC"], "first", 60.0) == {"CC"}
     instant[0] -= 3600.0
     assert claims.claim("docking", "v1", ["CC"], "second", 60.0) == set()
