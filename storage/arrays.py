@@ -63,6 +63,11 @@ class SegmentRows:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def part(self, rows: slice) -> SegmentRows:
+        """Some of the rows, as views."""
+        latents = None if self.latents is None else self.latents[rows]
+        return SegmentRows(self.tokens[rows], self.lengths[rows], self.log_probs[rows], latents, self.vocabulary_sha256)
+
 
 class Block(Protocol):
     """What is needed of the rows of a block: ``Samples`` and ``SegmentRows`` have it."""

@@ -100,7 +100,7 @@ class _Group:
         self.segments.append(segment)
         for build in builds:
             self.builds.append(build)
-            self.blocks.append(_part(rows, slice(build.offset, build.offset + build.drawn)))
+            self.blocks.append(rows.part(slice(build.offset, build.offset + build.drawn)))
 
 
 class _Compaction:
@@ -235,15 +235,4 @@ def compact(
         segments_written=compaction.segments_written,
         unreadable=compaction.unreadable,
         longest_lock_seconds=compaction.longest_lock_seconds,
-    )
-
-
-def _part(rows: SegmentRows, part: slice) -> SegmentRows:
-    latents = None if rows.latents is None else rows.latents[part]
-    return SegmentRows(
-        tokens=rows.tokens[part],
-        lengths=rows.lengths[part],
-        log_probs=rows.log_probs[part],
-        latents=latents,
-        vocabulary_sha256=rows.vocabulary_sha256,
     )

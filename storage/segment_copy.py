@@ -89,14 +89,7 @@ class _Reader:
                 f"segment {folder} has {len(held)} rows of vocabulary {held.vocabulary_sha256}; build {build.build_id} "
                 f"expects {stop} of {build.vocabulary_sha256}: restore the folder from a backup"
             )
-        at = slice(source.offset, stop)
-        return SegmentRows(
-            held.tokens[at],
-            held.lengths[at],
-            held.log_probs[at],
-            None if held.latents is None else held.latents[at],
-            held.vocabulary_sha256,
-        )
+        return held.part(slice(source.offset, stop))
 
 
 class _Writer:

@@ -4,7 +4,8 @@ import importlib.util
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,7 @@ from storage import SampleStore
 from storage.arrays import read_segment
 from storage.records import Commit, PolicyVersion, Score
 
+StartProcess = Callable[..., "subprocess.Popen[str]"]
 SCRIPT = Path(__file__).with_name("writer_process.py")
 
 
@@ -96,27 +98,10 @@ def content() -> Callable[[SampleStore, int], list[object]]:
     return read
 
 
-@pytest.fixture
-def writer() -> Callable[..., subprocess.Popen[str]]:
-    """Starts a process that writes; see writer_process.py for the roles."""
+@contextmanager
+def _processes_of(script: Path) -> Iterator[StartProcess]:
+    """Starts processes of a script in a role, and ends them."""
     processes: list[subprocess.Popen[str]] = []
-
-    def start(role: str, store: Path, *arguments: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-W", "error", str(SCRIPT), role, str(store), *map(str, arguments)]
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def maintainer() -> Callable[..., subprocess.Popen[str]]:
-    """Starts a process that maintains or reads; see maintenance_process.py for the roles."""
-    processes: list[subprocess.Popen[str]] = []
-    script = Path(__file__).with_name("maintenance_process.py")
 
     def start(role: str, store: Path, *arguments: object) -> subprocess.Popen[str]:
         command = [sys.executable, "-W", "error", str(script), role, str(store), *map(str, arguments)]
@@ -127,3 +112,17 @@ def maintainer() -> Callable[..., subprocess.Popen[str]]:
     for process in processes:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def writer() -> Iterator[StartProcess]:
+    """Starts a process that writes; see writer_process.py for the roles."""
+    with _processes_of(SCRIPT) as start:
+        yield start
+
+
+@pytest.fixture
+def maintainer() -> Iterator[StartProcess]:
+    """Starts a process that maintains or reads; see maintenance_process.py for the roles."""
+    with _processes_of(SCRIPT.with_name("maintenance_process.py")) as start:
+        yield start
