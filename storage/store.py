@@ -20,9 +20,7 @@ and threads, of one host or of all of them, read and write it at once. Every com
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,14 +30,14 @@ import polars as pl
 import pyarrow as pa
 
 from storage import query as queries
-from storage import rows
+from storage import rows, runs
 from storage.archive_catalog import check_catalog
 from storage.archive_file import CHECKSUMS
 from storage.catalog import Catalog
 from storage.commits import RECEIPT_COLUMNS, Committer, insert_rewards, insert_scores, receipt_of
 from storage.durability import Sync, sync_paths
 from storage.engine import reach_sql
-from storage.errors import RunConflictError, StoreExistsError, UnknownBuildError, UnknownRunError
+from storage.errors import StoreExistsError, UnknownBuildError
 from storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Description, Layout, check_place, found_store
 from storage.maintain import Maintenance
 from storage.migrate import check_schema, create_schema
@@ -55,7 +53,6 @@ from storage.records import (
     Event,
     Reward,
     Run,
-    RunKind,
     RunStatus,
     Score,
     StoredBuild,
@@ -227,24 +224,7 @@ class SampleStore:
         Raises:
             RunConflictError: the run id is known with another configuration, kind or seed.
         """
-        wanted = {"config_sha256": rows.config_sha256(run), "kind": run.kind.value, "seed": run.seed}
-
-        def start(transaction: Transaction) -> RunStatus:
-            sql = "SELECT config_sha256, kind, seed FROM {runs} WHERE run_id = ?"
-            known = transaction.read(sql, [run.run_id]).to_pylist()
-            if known and known[0] != wanted:
-                different = ", ".join(name for name in wanted if wanted[name] != known[0][name])
-                raise RunConflictError(
-                    f"run {run.run_id} is in the store with another {different}; resume it as it was, or use a new id"
-                )
-            if not known:
-                transaction.insert("runs", rows.run_row(run, now()))
-            status = RunStatus.RESUMED if known else RunStatus.STARTED
-            _insert_event(transaction, run.run_id, status, None)
-            return status
-
-        author, extra = run.user or "molbuffer", {"runs": [run.run_id]}
-        return self._catalog.transact(author, f"run {run.name}", extra, start)[0]
+        return runs.start_run(self._catalog, run)
 
     def finish_run(self, run_id: str, status: RunStatus, detail: str | None = None) -> None:
         """Records how a run ended.
@@ -252,9 +232,7 @@ class SampleStore:
         Raises:
             UnknownRunError: it never started.
         """
-        name = self.run(run_id).name
-        said, extra = f"run {name} {status}", {"runs": [run_id]}
-        self._catalog.transact("molbuffer", said, extra, lambda t: _insert_event(t, run_id, status, detail))
+        runs.finish_run(self._catalog, self.run(run_id), status, detail)
 
     def run(self, run_id: str) -> Run:
         """The only run whose id is, or starts with, ``run_id``.
@@ -262,15 +240,7 @@ class SampleStore:
         Raises:
             UnknownRunError: there is none, or more than one.
         """
-        sql = "SELECT * FROM {runs} WHERE starts_with(run_id, ?) ORDER BY run_id"
-        found = self._catalog.read(sql, parameters=[run_id]).to_pylist()
-        exact = [row for row in found if row["run_id"] == run_id]
-        if len(exact or found) != 1 or not run_id:
-            names = ", ".join(row["run_id"] for row in found[:5]) or "none"
-            raise UnknownRunError(f"{run_id!r} must start the id of exactly one run in {self.path}, got {names}")
-        row = (exact or found)[0]
-        row |= {"kind": RunKind(row["kind"]), "libraries": json.loads(row["libraries"])}
-        return Run(**{name: row[name] for name in Run.__dataclass_fields__})
+        return runs.find_run(self._catalog, self.path, run_id)
 
     def commit(self, commit: Commit) -> CommitReceipt:
         """Makes builds, scores, policies, consumed rows, figures and a checkpoint visible together, durably.
@@ -482,12 +452,3 @@ class SampleStore:
             UnknownSnapshotError: the store has no such version.
         """
         return queries.matching_rows(self._catalog, where, self.snapshot() if snapshot is None else snapshot)
-
-
-def _insert_event(transaction: Transaction, run_id: str, status: RunStatus, detail: str | None) -> None:
-    """Adds what happened to a run, later than all that happened to it before, though the clock may have gone back."""
-    sql = "SELECT max(created) AS last FROM {run_events} WHERE run_id = ?"
-    last = transaction.read(sql, [run_id])["last"][0].as_py()
-    created = now() if last is None else max(now(), last + timedelta(microseconds=1))
-    row = {"run_id": run_id, "status": status.value, "detail": detail, "created": created}
-    transaction.insert("run_events", pa.Table.from_pylist([row]))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import storage.migrate
-import storage.store
+import storage.runs
 from storage import SampleStore
 from storage.claims import SqliteClaims
 from storage.errors import StoreFormatError, StorePlaceError, StoreWriteError
@@ -85,9 +85,9 @@ def test_a_store_on_a_read_only_disk_says_what_to_do(small_disk, make):
 
 
 def test_the_last_thing_that_happened_to_a_run_is_its_status_though_the_clock_goes_back(started, monkeypatch):
-    monkeypatch.setattr(storage.store, "now", lambda: datetime(2020, 1, 1))
+    monkeypatch.setattr(storage.runs, "now", lambda: datetime(2020, 1, 1))
     started.finish_run("run-1", RunStatus.FAILED, "out of luck")
-    monkeypatch.setattr(storage.store, "now", lambda: datetime(2020, 1, 1) - timedelta(days=1))
+    monkeypatch.setattr(storage.runs, "now", lambda: datetime(2020, 1, 1) - timedelta(days=1))
     started.finish_run("run-1", RunStatus.FINISHED)
     last = started.query("SELECT arg_max(status, created) FROM run_events").item()
     assert last == "finished"
