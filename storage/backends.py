@@ -49,6 +49,9 @@ class Backend(Protocol):
     def attach_sql(self, alias: str, tables: str, *, read_only: bool) -> str:
         """The statement that attaches the catalog under a name; ``tables`` is where the Parquet files are."""
 
+    def keep_open_sql(self, alias: str) -> str | None:
+        """A statement that opens the catalog in a transaction and locks nothing; None when that gains nothing."""
+
     def own_tables(self, alias: str) -> str:
         """What names the database in which DuckLake keeps its own tables, once the catalog is attached."""
 
@@ -111,6 +114,9 @@ class SqliteBackend:
         options = [f"META_BUSY_TIMEOUT {BUSY_MILLISECONDS}", mode]
         return attach_statement(f"sqlite:{self.database}", alias, tables, options)
 
+    def keep_open_sql(self, alias: str) -> str | None:
+        return f"USE {self.own_tables(alias)}"
+
     def own_tables(self, alias: str) -> str:
         return f"__ducklake_metadata_{alias}"
 
@@ -152,6 +158,9 @@ class PostgresBackend:
     def attach_sql(self, alias: str, tables: str, *, read_only: bool) -> str:
         options = [f"META_SCHEMA {quote(self.schema)}", *(["READ_ONLY"] if read_only else [])]
         return attach_statement(f"postgres:{self.uri}", alias, tables, options)
+
+    def keep_open_sql(self, alias: str) -> str | None:
+        return None
 
     def own_tables(self, alias: str) -> str:
         return f"__ducklake_metadata_{alias}.{self.schema}"

@@ -91,6 +91,7 @@ class Catalog:
         self._closed = False
         with nullcontext() if read_only else self.locked():
             self._attach()
+        self._keeper = self._keep_open()
 
     @property
     def tables(self) -> Place:
@@ -100,6 +101,7 @@ class Catalog:
     def close(self) -> None:
         """Detaches the catalog; nothing can be read afterwards. Closing twice is no error."""
         if not self._closed and self._process_id == os.getpid():
+            self._keeper.close()
             with closing(engine(self._process_id).cursor()) as cursor:
                 cursor.execute(f"DETACH {self._alias}")
         self._closed = True
@@ -335,6 +337,20 @@ class Catalog:
                     if not isinstance(told, StoreBusyError) or time.monotonic() > give_up:
                         raise told from error
                 time.sleep(_RETRY_SECONDS)
+
+    def _keep_open(self) -> duckdb.DuckDBPyConnection:
+        """Begins a transaction that reads nothing and ends with the store.
+
+        DuckDB opens the catalog anew for every transaction. The last to close a SQLite catalog writes its log into it,
+        syncs both and removes the log, and whoever opens it meanwhile waits: a reader and a writer, taking turns at
+        being the last, up to a second. With one transaction that stays, nobody is the last.
+        """
+        keeper = engine(self._process_id).cursor()
+        statement = self._place.backend.keep_open_sql(self._alias)
+        if statement is not None:
+            keeper.execute("BEGIN TRANSACTION")
+            keeper.execute(statement)
+        return keeper
 
     def _make_durable(self, files: Sequence[str]) -> dict[str, str]:
         """Syncs the Parquet files of a transaction, and returns their checksums."""

@@ -1,5 +1,7 @@
 import os
 import stat
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -8,7 +10,10 @@ from storage import SampleStore
 from storage.catalog import Catalog
 from storage.errors import StoreBusyError, StoreError, StoreExistsError, StoreFormatError, StoreNotFoundError
 from storage.layout import Layout, file_system_of
-from storage.records import Commit
+from storage.records import Commit, Score
+
+_EMPTY_LOG = """import sqlite3, sys
+print(*sqlite3.connect(sys.argv[1]).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())"""
 
 
 def test_open_or_create_makes_a_store_and_then_opens_it(tmp_path):
@@ -136,3 +141,16 @@ def test_a_fork_is_told_to_open_the_store_itself(started):
     assert b"spawn processes" in os.read(reader, 1000)
     os.close(reader)
     os.close(written)
+
+
+def test_the_catalogs_log_stays_while_the_store_is_open_and_can_be_emptied(started):
+    # Removed with each transaction, it made readers and writers wait for each other, up to a second.
+    log = started.path / "catalog.sqlite-wal"
+    before = log.stat().st_ino
+    started.record_scores([Score("C", "docking", "v1", -7.0)])
+    assert log.stat().st_ino == before
+    command = [sys.executable, "-c", _EMPTY_LOG, str(started.path / "catalog.sqlite")]
+    busy = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[0]
+    assert (busy, log.stat().st_size) == ("0", 0), "what keeps the catalog open holds no lock"
+    started.close()
+    assert not log.exists()
