@@ -19,7 +19,7 @@ from flows.campaign import Campaign, campaign_run, read_settings, reopen_campaig
 from flows.run_identity import current_run_id
 from samplers.build import Slot, make_build
 from samplers.policies import load_policy
-from samplers.seen import SeenMolecules
+from samplers.seen import SeenBefore
 from storage import SampleStore
 from storage.records import BuildReceipt, Commit, Event, RunKind, make_build_id
 
@@ -46,8 +46,7 @@ def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
     for receipt in store.receipts(request.run_id, iteration=request.iteration, event=event):
         if receipt.build_id == build_id:
             return receipt
-    seen = SeenMolecules(store, request.run_id)
-    seen.read(request.iteration, event, request.sampler, request.chunk)
+    seen = SeenBefore(store, request.run_id, request.iteration, event, request.sampler, request.chunk)
     slot = Slot(
         run_id=request.run_id,
         iteration=request.iteration,

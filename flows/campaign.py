@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,6 @@ from samplers.model import ModelSampler
 from samplers.models.distribution import Sampling
 from samplers.policies import Policy, open_policy
 from samplers.scores import Scorer
-from samplers.seen import SeenMolecules
 from storage import SampleStore
 from storage.records import Commit, PolicyVersion, Run, RunKind, RunStatus
 
@@ -46,8 +45,8 @@ class Campaign:
         """The samplers in configuration order; ``agent`` gives the policy in training as it is when it draws."""
         return [self._sampler(settings, agent) for settings in self.settings.samplers]
 
-    def pipeline(self, seen: SeenMolecules) -> Pipeline:
-        """How the drawn strings of this campaign become scored samples."""
+    def pipeline(self, seen: Callable[[Sequence[str]], set[str]]) -> Pipeline:
+        """How the drawn strings of this campaign become scored samples; ``seen`` as ``Pipeline`` has it."""
         scorer = Scorer(build_objective(self.settings), self.store, self.run_id)
         return Pipeline(
             build_standardisation(self.settings),

@@ -9,22 +9,60 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+
 from storage import SampleStore
 from storage.records import Build, Event
 
 _BEFORE = """
     SELECT DISTINCT s.smiles
-    FROM {samples} s JOIN {builds} b USING (build_id)
+    FROM {samples} s JOIN {builds} b USING (build_id) [asked]
     WHERE s.smiles IS NOT NULL AND b.run_id = ? AND (
         b.iteration < ?
         OR (b.iteration = ? AND b.event = 'build_buffer'
             AND (? = 'sample_batch' OR (b.sampler_order, b.chunk) < (?, ?))))
 """
+_ASKED = "SEMI JOIN asked ON asked.smiles = s.smiles"
+
+
+@dataclass(frozen=True)
+class SeenBefore:
+    """The molecules of a run that are committed before one build, asked of the store: for a process that makes only it.
+
+    Whatever the length of the history, only what is asked for is read into Python.
+    """
+
+    store: SampleStore
+    run_id: str
+    iteration: int
+    event: Event
+    sampler_order: int = 0
+    chunk: int = 0
+
+    def __call__(self, smiles: Sequence[str]) -> set[str]:
+        """Those of some canonical SMILES that the run has met."""
+        asked = pa.table({"smiles": pa.array(smiles, pa.string())})
+        sql = _BEFORE.replace("[asked]", _ASKED)
+        found = self.store.read_arrow(sql, parameters=self._parameters, asked=asked)
+        return set(found.column("smiles").to_pylist())
+
+    def all(self) -> set[str]:
+        """All that the run has met."""
+        found = self.store.read_arrow(_BEFORE.replace("[asked]", ""), parameters=self._parameters)
+        return set(found.column("smiles").to_pylist())
+
+    @property
+    def _parameters(self) -> list[str | int]:
+        event = self.event.value
+        return [self.run_id, self.iteration, self.iteration, event, self.sampler_order, self.chunk]
 
 
 @dataclass
 class SeenMolecules:
-    """The molecules of a run so far, committed ones and those still on their way to the store."""
+    """The molecules of a run so far, committed ones and those still on their way to the store.
+
+    For a training, which asks for each live batch: it keeps them in memory.
+    """
 
     store: SampleStore
     run_id: str
@@ -32,9 +70,7 @@ class SeenMolecules:
 
     def read(self, iteration: int, event: Event, sampler_order: int = 0, chunk: int = 0) -> None:
         """Adds what is committed of the run before a build."""
-        parameters = [self.run_id, iteration, iteration, event.value, sampler_order, chunk]
-        found = self.store.read_arrow(_BEFORE, parameters=parameters)
-        self._molecules.update(found.column("smiles").to_pylist())
+        self._molecules |= SeenBefore(self.store, self.run_id, iteration, event, sampler_order, chunk).all()
 
     def add(self, build: Build) -> None:
         """Adds the molecules of a build that is not committed yet."""

@@ -302,6 +302,21 @@ class SampleStore:
         )
         return {row["smiles"]: rows.score_of(row, component, version) for row in found.to_pylist()}
 
+    def known_molecules(self, smiles: Sequence[str], *, run_id: str | None = None) -> set[str]:
+        """Those of some molecules that were drawn before, whether kept or not; the others are new to the history.
+
+        Args:
+            smiles: canonical SMILES, standardised as the campaign's are.
+            run_id: whose history; None is that of all runs.
+        """
+        found = self._catalog.read(
+            """SELECT DISTINCT smiles FROM {samples} SEMI JOIN wanted USING (smiles)
+            WHERE ? IS NULL OR build_id IN (SELECT build_id FROM {builds} WHERE run_id = ?)""",
+            parameters=[run_id, run_id],
+            wanted=pa.table({"smiles": pa.array(smiles, pa.string())}),
+        )
+        return set(found["smiles"].to_pylist())
+
     def add_rewards(self, build_id: str, rewards: Sequence[Reward], run_id: str) -> int:
         """Adds rewards to a committed build: of another objective, or of rows whose reward was pending or failed.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from samplers.seen import SeenMolecules
+from samplers.seen import SeenBefore, SeenMolecules
 from storage import SampleStore
 from storage.records import Build, Commit, Event, Run, RunKind, Samples
 
@@ -72,6 +72,10 @@ def test_what_is_committed_before_a_place_was_seen(
     assert seen(ALL) == set()
     seen.read(*place)
     assert seen([*ALL, NOBODY]) == set(ALL[:n_before])
+    before = SeenBefore(full, "run", *place)
+    assert before([*ALL, NOBODY]) == set(ALL[:n_before])
+    assert before([*ALL[2:], NOBODY]) == set(ALL[2:n_before])
+    assert before([]) == set()
 
 
 def test_builds_on_their_way_to_the_store_were_seen(full: SampleStore) -> None:
