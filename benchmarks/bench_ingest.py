@@ -18,58 +18,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from rows import WIDTH, bench_run, make_build
 
 from storage import SampleStore
-from storage.records import Build, Commit, Event, Reward, Run, RunKind, Samples, Score
+from storage.records import Commit
 
 BUILD_ROWS = 10_000
-WIDTH = 80
-RUN_ID = "bench"
-OBJECTIVE = "0" * 64
-ATOMS = np.array(list("CCCCNOc1cccc1=()"))
-
-
-def make_build(iteration: int, rows: int, rng: np.random.Generator, *, scored: bool) -> Build:
-    """A build as a sampler makes it: strings of 25 to 60 characters, tokens and log-probs [rows, 80]."""
-    lengths = rng.integers(25, 60, rows).astype(np.int32)
-    letters = rng.choice(ATOMS, (rows, WIDTH))
-    raw = ["".join(row[:length]) for row, length in zip(letters, lengths, strict=True)]
-    inside = np.arange(WIDTH) < lengths[:, None]
-    samples = Samples(
-        raw=raw,
-        smiles=raw,
-        rejected_by=[None if value > 0.05 else "molecular_weight" for value in rng.random(rows)],
-        tokens=np.where(inside, rng.integers(3, 40, (rows, WIDTH)), 0).astype(np.uint8),
-        lengths=lengths,
-        log_probs=np.where(inside, -rng.random((rows, WIDTH)), 0).astype(np.float32),
-        vocabulary_sha256="1" * 64,
-    )
-    values = rng.random(rows).tolist()
-    return Build(
-        run_id=RUN_ID,
-        iteration=iteration,
-        event=Event.BUILD_BUFFER,
-        sampler="live",
-        sampler_kind="model",
-        samples=samples,
-        objective_sha256=OBJECTIVE,
-        rewards=[Reward(row, OBJECTIVE, value) for row, value in enumerate(values)] if scored else (),
-        scores=[
-            Score(text, component, "2" * 64, value)
-            for component in ("qed", "similarity")
-            for text, value in zip(raw, values, strict=True)
-        ]
-        if scored
-        else (),
-    )
+REJECTED = 0.05
 
 
 def measure(folder: Path, rows: int, *, scored: bool) -> list[float]:
     """The seconds that each commit of one build took."""
     rng = np.random.default_rng(7)
-    builds = [make_build(i, min(BUILD_ROWS, rows), rng, scored=scored) for i in range(max(1, rows // BUILD_ROWS))]
+    per_build = min(BUILD_ROWS, rows)
+    builds = [
+        make_build(i, per_build, rng, rewarded=scored, scored=scored, rejected=REJECTED)
+        for i in range(max(1, rows // BUILD_ROWS))
+    ]
     with SampleStore.create(folder) as store:
-        store.start_run(Run(RUN_ID, "bench", RunKind.BUILD, "{}", 7))
+        store.start_run(bench_run())
         return [_seconds(lambda build=build: store.commit(Commit([build]))) for build in builds]
 
 

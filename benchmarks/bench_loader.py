@@ -25,54 +25,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rows import OBJECTIVE, bench_run, make_build
 
 from storage import SampleStore
 from storage.cache import DecodedCache
 from storage.index import HistoryIndex
-from storage.records import Build, Commit, Event, Reward, Run, RunKind, Samples
+from storage.records import Commit
 
 if TYPE_CHECKING:
     from torchrl.data import ReplayBuffer
 
-WIDTH, LATENTS, BATCH, ROUNDS = 80, 6, 256, 6
-OBJECTIVE = "0" * 64
+BATCH, ROUNDS = 256, 6
 BYTES_PER_ROW = 1_500
 """What a row takes at most in store, cache and peer together."""
 
 Batch = dict[str, torch.Tensor]
 
 
-def make_build(iteration: int, rows: int, rng: np.random.Generator) -> Build:
-    """A build of rows with 25 to 80 tokens."""
-    lengths = rng.integers(25, WIDTH + 1, rows).astype(np.int32)
-    inside = np.arange(WIDTH) < lengths[:, None]
-    names = [f"CC(=O)Nc1ccc(O)cc1-{iteration}-{row}" for row in range(rows)]
-    return Build(
-        run_id="bench",
-        iteration=iteration,
-        event=Event.BUILD_BUFFER,
-        sampler="live",
-        sampler_kind="model",
-        samples=Samples(
-            raw=names,
-            smiles=names,
-            rejected_by=[None] * rows,
-            tokens=np.where(inside, rng.integers(3, 40, (rows, WIDTH)), 0).astype(np.uint8),
-            lengths=lengths,
-            log_probs=np.where(inside, -rng.random((rows, WIDTH)), 0).astype(np.float32),
-            vocabulary_sha256="1" * 64,
-            latents=rng.normal(size=(rows, LATENTS)).astype(np.float32),
-        ),
-        objective_sha256=OBJECTIVE,
-        rewards=[Reward(row, OBJECTIVE, value) for row, value in enumerate(rng.random(rows).tolist())],
-    )
-
-
 def fill_store(store: SampleStore, rows: int, segments: int) -> None:
     rng = np.random.default_rng(7)
-    store.start_run(Run("bench", "bench", RunKind.BUILD, "{}", 7))
+    store.start_run(bench_run())
     for iteration in range(segments):
-        store.commit(Commit([make_build(iteration, rows // segments, rng)]))
+        store.commit(Commit([make_build(iteration, rows // segments, rng, latents=True, rewarded=True)]))
 
 
 def fill_peer(index: HistoryIndex, folder: Path) -> ReplayBuffer:
@@ -150,7 +124,8 @@ def measure(root: Path, rows: int, segments: int, batches: int) -> None:
             index = HistoryIndex.load(store, objective_sha256=OBJECTIVE, cache=cache)
         with told("index again"):
             index = HistoryIndex.load(store, objective_sha256=OBJECTIVE, cache=cache)
-        store.commit(Commit([make_build(segments, rows // segments, np.random.default_rng(8))]))
+        last = make_build(segments, rows // segments, np.random.default_rng(8), latents=True, rewarded=True)
+        store.commit(Commit([last]))
         with told("index after one more commit"):
             HistoryIndex.load(store, objective_sha256=OBJECTIVE, cache=cache)
         peer = None

@@ -15,20 +15,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
-from bench_ingest import RUN_ID, make_build
+from rows import RUN_ID, bench_run, make_build
 
 from storage import SampleStore
-from storage.records import Commit, Run, RunKind
+from storage.records import Commit
 
 
 def write(path: Path, number: int, commits: int, rows: int) -> None:
     """What one process does: it prints the seconds each commit took."""
     rng = np.random.default_rng(number)
-    builds = [make_build(number * commits + i, rows, rng, scored=False) for i in range(commits)]
+    builds = [make_build(number * commits + i, rows, rng) for i in range(commits)]
     seconds = []
     with SampleStore.open(path) as store:
         # All start at once, when the last of them is ready.
@@ -42,15 +44,23 @@ def write(path: Path, number: int, commits: int, rows: int) -> None:
 
 
 def run_writers(path: Path, writers: int, commits: int, rows: int) -> tuple[list[float], float]:
-    """The seconds of every commit of all processes, and of all together.
+    """The seconds of every commit of all processes, and of all together."""
+    command = [sys.executable, __file__, "--commits", str(commits), "--rows", str(rows), "--worker"]
+    said, seconds = run_together([[*command, f"{number}:{path}"] for number in range(writers)])
+    return [value for values in said for value in values], seconds
+
+
+def run_together(commands: Sequence[Sequence[str]]) -> tuple[list[Any], float]:
+    """Runs programs that say when they are ready, lets them begin at once, and waits for all.
+
+    Returns:
+        The JSON text that each printed last, and the seconds from the beginning to the end of the last of them.
 
     Raises:
-        RuntimeError: a process ended with an error.
+        RuntimeError: one ended with an error.
     """
-    command = [sys.executable, __file__, "--commits", str(commits), "--rows", str(rows), "--worker"]
     processes = [
-        subprocess.Popen([*command, f"{number}:{path}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for number in range(writers)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for command in commands
     ]
     for process in processes:
         assert process.stdout is not None
@@ -62,8 +72,8 @@ def run_writers(path: Path, writers: int, commits: int, rows: int) -> tuple[list
     said = [process.communicate()[0] for process in processes]
     seconds = time.perf_counter() - started
     if failed := [process.returncode for process in processes if process.returncode]:
-        raise RuntimeError(f"{len(failed)} of {writers} writers failed; their errors are above")
-    return [value for lines in said for value in json.loads(lines.splitlines()[-1])], seconds
+        raise RuntimeError(f"{len(failed)} of {len(commands)} processes failed; their errors are above")
+    return [json.loads(lines.splitlines()[-1]) for lines in said], seconds
 
 
 def report(name: str, commits: list[float], seconds: float, rows: int) -> None:
@@ -97,7 +107,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
             path = Path(folder) / "store"
             with SampleStore.create(path, **_address(chosen.catalog, folder)) as store:
-                store.start_run(Run(RUN_ID, "bench", RunKind.BUILD, "{}", 7))
+                store.start_run(bench_run())
             commits, seconds = run_writers(path, writers, chosen.commits, chosen.rows)
             with SampleStore.open(path, read_only=True) as store:
                 stored = len(store.receipts(RUN_ID))

@@ -9,6 +9,8 @@ import pytest
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 NOTHING_LOST = "lost: 0 builds, 0 scores; torn: 0; there twice: 0; processes that failed: 0"
 
+FEW_ROWS = ["--rows", "200", "--per-build", "100", "--writers", "1"]
+
 
 @pytest.mark.parametrize(
     ("script", "arguments", "told"),
@@ -18,9 +20,25 @@ NOTHING_LOST = "lost: 0 builds, 0 scores; torn: 0; there twice: 0; processes tha
         ("bench_prefect.py", ["--tasks", "2"], "a flow run"),
         ("crash_store.py", ["--kills", "4", "--writers", "2", "--readers", "1", "--pace", "2.5"], NOTHING_LOST),
         ("bench_writers.py", ["--writers", "2", "--commits", "2", "--rows", "10"], "2 writers: 4 commits"),
+        ("bench_growth.py", ["--commits", "2", "4", "--rows", "5", "--maintain-every", "2"], "4 maintained"),
+        (
+            "bench_store.py",
+            [*FEW_ROWS, "--stores", "molbuffer", "SQLite", "Parquet"],
+            "which of 10k molecules are known",
+        ),
     ],
 )
 def test_a_benchmark_runs(script: str, arguments: list[str], told: str) -> None:
+    run(script, arguments, told)
+
+
+@pytest.mark.parametrize(("name", "package"), [("Lance", "lance"), ("TorchRL", "torchrl")])
+def test_a_store_of_the_bench_extra_is_compared(name: str, package: str) -> None:
+    pytest.importorskip(package, reason="pip install 'molbuffer[bench]'")
+    run("bench_store.py", [*FEW_ROWS, "--stores", "molbuffer", name], name)
+
+
+def run(script: str, arguments: list[str], told: str) -> None:
     done = subprocess.run([sys.executable, BENCHMARKS / script, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert told in done.stdout

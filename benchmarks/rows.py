@@ -1,0 +1,67 @@
+"""The rows that benchmarks of the store write: what samplers draw, at random, as wide as molecules are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from storage.records import Build, Event, Reward, Run, RunKind, Samples, Score
+
+WIDTH, LATENTS = 80, 6
+RUN_ID = "bench"
+OBJECTIVE = "0" * 64
+ATOMS = np.array(list("CCCCNOc1cccc1=()"))
+
+
+def bench_run() -> Run:
+    """The run that all builds belong to."""
+    return Run(RUN_ID, "bench", RunKind.BUILD, "{}", 7)
+
+
+def make_build(
+    iteration: int,
+    rows: int,
+    rng: np.random.Generator,
+    *,
+    latents: bool = False,
+    rewarded: bool = False,
+    scored: bool = False,
+    rejected: float = 0.0,
+) -> Build:
+    """A build as a sampler makes it: strings of 25 to 80 characters, tokens and log-probs [rows, 80].
+
+    Args:
+        latents: each row has 6 of them. rewarded: each has a reward. scored: each molecule has two scores.
+        rejected: the share of rows that a filter refused.
+    """
+    lengths = rng.integers(25, WIDTH + 1, rows).astype(np.int32)
+    letters = rng.choice(ATOMS, (rows, WIDTH)).view(f"<U{WIDTH}")[:, 0].tolist()
+    raw = [text[:length] for text, length in zip(letters, lengths.tolist(), strict=True)]
+    inside = np.arange(WIDTH) < lengths[:, None]
+    values = rng.random(rows).tolist()
+    samples = Samples(
+        raw=raw,
+        smiles=raw,
+        rejected_by=["molecular_weight" if refused else None for refused in rng.random(rows) < rejected],
+        tokens=np.where(inside, rng.integers(3, 40, (rows, WIDTH)), 0).astype(np.uint8),
+        lengths=lengths,
+        log_probs=np.where(inside, -rng.random((rows, WIDTH)), 0).astype(np.float32),
+        vocabulary_sha256="1" * 64,
+        latents=rng.normal(size=(rows, LATENTS)).astype(np.float32) if latents else None,
+    )
+    return Build(
+        run_id=RUN_ID,
+        iteration=iteration,
+        event=Event.BUILD_BUFFER,
+        sampler="live",
+        sampler_kind="model",
+        samples=samples,
+        objective_sha256=OBJECTIVE,
+        rewards=[Reward(row, OBJECTIVE, value) for row, value in enumerate(values)] if rewarded else (),
+        scores=[
+            Score(text, component, "2" * 64, value)
+            for component in ("qed", "similarity")
+            for text, value in zip(raw, values, strict=True)
+        ]
+        if scored
+        else (),
+    )
