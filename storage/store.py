@@ -309,10 +309,11 @@ class SampleStore:
             smiles: canonical SMILES, standardised as the campaign's are.
             run_id: whose history; None is that of all runs.
         """
+        # Without a run, no column but the molecules is read: of 10,000,000 rows, that takes a second already.
+        of_run = "" if run_id is None else " WHERE build_id IN (SELECT build_id FROM {builds} WHERE run_id = ?)"
         found = self._catalog.read(
-            """SELECT DISTINCT smiles FROM {samples} SEMI JOIN wanted USING (smiles)
-            WHERE ? IS NULL OR build_id IN (SELECT build_id FROM {builds} WHERE run_id = ?)""",
-            parameters=[run_id, run_id],
+            f"SELECT smiles FROM wanted WHERE smiles IN (SELECT smiles FROM {{samples}}{of_run})",
+            parameters=[] if run_id is None else [run_id],
             wanted=pa.table({"smiles": pa.array(smiles, pa.string())}),
         )
         return set(found["smiles"].to_pylist())
