@@ -221,6 +221,15 @@ class Catalog:
                 cursor, f"CALL ducklake_expire_snapshots('{self._alias}', versions => [{numbers}])", None, None, {}
             )
 
+    def set_compression(self, codec: str) -> None:
+        """How Parquet files are compressed from now on, by every process.
+
+        Raises:
+            StoreError: DuckDB refused it.
+        """
+        with self.locked(), closing(self.cursor()) as cursor:
+            self.run(cursor, f"CALL {self._alias}.set_option('parquet_compression', ?)", None, [codec], {})
+
     def merge_adjacent(self, cursor: duckdb.DuckDBPyConnection, table: str, target_bytes: int) -> int:
         """What ``Transaction.merge_files`` does, on its cursor."""
         set_target = (

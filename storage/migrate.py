@@ -28,6 +28,10 @@ from storage.records import now
 from storage.schema import MIGRATIONS, VIEWS, Migration, bind
 from storage.transaction import Transaction
 
+COMPRESSION = "lz4_raw"
+"""Of the Parquet files of a store made by this release. Most of the time of a scan of strings is their decompression:
+of 1,000,000 molecules it takes 38 ms, with DuckDB's own choice, Snappy, 77 ms; the files are 8 % larger."""
+
 
 @dataclass(frozen=True)
 class MigrationReceipt:
@@ -68,6 +72,8 @@ def create_schema(catalog: Catalog, migrations: Sequence[Migration] = MIGRATIONS
     with catalog.locked():
         found = applied(catalog)
         _refuse_newer(found, migrations)
+        if not found:
+            catalog.set_compression(COMPRESSION)
         _apply(catalog, [migration for migration in migrations if migration.number > found])
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow.parquet as pq
 import pytest
 
 from storage import SampleStore
@@ -154,3 +155,10 @@ def test_the_catalogs_log_stays_while_the_store_is_open_and_can_be_emptied(start
     assert (busy, log.stat().st_size) == ("0", 0), "what keeps the catalog open holds no lock"
     started.close()
     assert not log.exists()
+
+
+def test_a_new_store_compresses_its_tables_so_that_scans_are_quick(started, make):
+    started.commit(Commit([make.make_build(0)]))
+    files = [pq.read_metadata(path) for path in started.path.glob("tables/main/samples/*.parquet")]
+    codecs = {file.row_group(0).column(index).compression for file in files for index in range(file.num_columns)}
+    assert codecs == {"LZ4"}
