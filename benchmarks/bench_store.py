@@ -41,7 +41,7 @@ def measure(name: str, root: Path, rows: int, per_build: int) -> tuple[Column, i
         filled = run(name, folder, "fill", rows, per_build)
         taken = {part: size_of(folder / part) for part in (".", "cache")}
         found = run(name, folder, "read", rows, per_build)
-    commits, own, mapped = filled["commits"], *found["memory"]
+    commits, own, mapped, most = filled["commits"], *found["memory"]
     column = {
         "durability of a build": PEERS[name].durability,
         f"ingest, builds of {per_build:,}: rows/s": f"{rows / sum(commits):,.0f}",
@@ -55,6 +55,7 @@ def measure(name: str, root: Path, rows: int, per_build: int) -> tuple[Column, i
         "index: s": f"{found['load']:.2f}",
         "memory after 1,600 batches, own: MB": f"{own / 1e6:,.0f}",
         "  pages of files: MB": f"{mapped / 1e6:,.0f}",
+        "  both together, at most: MB": f"{most / 1e6:,.0f}",
     }
     for kind in ("cold", "warm"):
         column |= {f"batch of {size}, {kind}: ms": ms(found[kind][str(size)]) for size in BATCHES}
@@ -98,7 +99,8 @@ def order(name: str, folder: Path, step: str, *numbers: float) -> list[str]:
 
 
 def ms(seconds: float) -> str:
-    return f"{1000 * seconds:.1f}" if seconds < 0.01 else f"{1000 * seconds:,.0f}"
+    digits = 2 if seconds < 0.001 else 1 if seconds < 0.01 else 0
+    return f"{1000 * seconds:,.{digits}f}"
 
 
 def median(seconds: Sequence[float]) -> str:

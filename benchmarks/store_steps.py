@@ -148,10 +148,13 @@ def forget(folder: Path) -> None:
             os.close(descriptor)
 
 
-def memory() -> tuple[int, int]:
-    """The bytes that this process has for itself, and those of mapped files, which the system can take back."""
+def memory() -> tuple[int, int, int]:
+    """The bytes that this process has for itself, those of mapped files, which the system can take back, and the most
+    of both that it ever had; only Linux tells.
+    """
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
-    return int(status["RssAnon"].split()[0]) * 1024, int(status["RssFile"].split()[0]) * 1024
+    own, mapped, most = (int(status[name].split()[0]) * 1024 for name in ("RssAnon", "RssFile", "VmHWM"))
+    return own, mapped, most
 
 
 STEPS: dict[str, Callable[..., Any]] = {step.__name__: step for step in (fill, write, watch, read)}
