@@ -25,7 +25,7 @@ from storage.errors import StoreError, StoreFormatError
 from storage.layout import FORMAT, Description, Layout, check_place
 from storage.places import Place
 from storage.records import now
-from storage.schema import MIGRATIONS, VIEWS, Migration, bind
+from storage.schema import MIGRATIONS, TABLES, VIEWS, Migration, bind
 from storage.transaction import Transaction
 
 COMPRESSION = "lz4_raw"
@@ -180,6 +180,7 @@ def _apply(catalog: Catalog, missing: Sequence[Migration]) -> None:
 
 
 def _change(catalog: Catalog, migration: Migration, transaction: Transaction, *, views: bool) -> None:
+    transaction.watch({*TABLES, *migration.adds})
     for statement in migration.statements:
         for table in migration.adds:
             statement = statement.replace(f"{{{table}}}", catalog.table(table))

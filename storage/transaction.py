@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import duckdb
@@ -47,10 +47,16 @@ class Transaction:
         """As ``Catalog.read``, and sees what this transaction inserted."""
         return self._catalog.run(self._cursor, sql, None, parameters, tables)
 
+    def watch(self, tables: Iterable[str]) -> None:
+        """Has new Parquet files of tables be noticed, so that they are synced and their checksums kept."""
+        for table in tables:
+            if table not in self._files_before:
+                self._files_before[table] = self._catalog.parquet_files(table)
+
     def insert(self, table: str, rows: pa.Table) -> None:
         """Adds rows to a table by column name; an empty table adds nothing and makes no file."""
         if rows.num_rows:
-            self._files_before.setdefault(table, self._catalog.parquet_files(table))
+            self.watch([table])
             self.change(f"INSERT INTO {{{table}}} BY NAME SELECT * FROM incoming", incoming=rows)
 
     def insert_select(self, table: str, select: str, **tables: pa.Table) -> int:
@@ -93,6 +99,9 @@ class Transaction:
         return found
 
     def change(self, sql: str, **tables: pa.Table) -> None:
-        """Executes trusted SQL that changes the store; ``{name}`` stands for a table."""
+        """Executes trusted SQL that changes the store; ``{name}`` stands for a table.
+
+        Files that it writes are noticed in tables that are watched only.
+        """
         self.changed = True
         self._catalog.run(self._cursor, bind(sql, self._catalog.table), None, None, tables)
