@@ -40,10 +40,10 @@ from storage.records import (
     CommitReceipt,
     Event,
     PolicyVersion,
-    Score,
     now,
 )
 from storage.rows import PlacedBuild
+from storage.scores import insert_scores
 from storage.transaction import Transaction
 
 _logger = logging.getLogger("molbuffer.storage.commits")
@@ -195,38 +195,6 @@ RECEIPT_COLUMNS = """SELECT build_id, run_id, iteration, event, sampler, drawn, 
 def receipt_of(row: dict[str, Any], *, repeated: bool = False) -> BuildReceipt:
     """The receipt that ``RECEIPT_COLUMNS`` describes."""
     return BuildReceipt(**(row | {"event": Event(row["event"]), "repeated": repeated}))
-
-
-def insert_scores(transaction: Transaction, scores: Sequence[Score], run_id: str | None) -> int:
-    """Adds scores, but no second good one of a molecule, component and version.
-
-    Returns:
-        How many were added.
-    """
-    if not scores:
-        return 0
-    incoming = rows.score_rows(scores, run_id, now())
-    # The same score recorded twice (a retried call) is the same fact; a failure may well be followed by a success.
-    fresh = transaction.read(
-        """SELECT scored.* FROM scored ANTI JOIN (FROM {scores} WHERE status = 'ok') AS good
-        ON scored.status = 'ok' AND good.smiles = scored.smiles AND good.component = scored.component
-        AND good.version = scored.version""",
-        scored=incoming,
-    )
-    transaction.insert("scores", fresh)
-    return int(fresh.num_rows)
-
-
-def insert_rewards(transaction: Transaction, build_id: str, incoming: pa.Table) -> int:
-    """Adds rewards of one build to rows without a good one under the same objective; returns how many."""
-    fresh = transaction.read(
-        """SELECT given.* FROM given ANTI JOIN (FROM {rewards} WHERE build_id = ? AND status = 'ok') AS good
-        ON good."row" = given."row" AND good.objective_sha256 = given.objective_sha256""",
-        [build_id],
-        given=incoming,
-    )
-    transaction.insert("rewards", fresh)
-    return int(fresh.num_rows)
 
 
 def _insert_builds(transaction: Transaction, placed: Sequence[PlacedBuild]) -> None:

@@ -30,14 +30,15 @@ import polars as pl
 import pyarrow as pa
 
 from storage import query as queries
-from storage import rows, runs
+from storage import runs
+from storage import scores as scores_of
 from storage.archive_catalog import check_catalog
 from storage.archive_file import CHECKSUMS
 from storage.catalog import Catalog
-from storage.commits import RECEIPT_COLUMNS, Committer, insert_rewards, insert_scores, receipt_of
+from storage.commits import RECEIPT_COLUMNS, Committer, receipt_of
 from storage.durability import Sync, sync_paths
 from storage.engine import reach_sql
-from storage.errors import StoreExistsError, UnknownBuildError
+from storage.errors import StoreExistsError
 from storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Description, Layout, check_place, found_store
 from storage.maintain import Maintenance
 from storage.migrate import check_schema, create_schema
@@ -57,11 +58,9 @@ from storage.records import (
     Score,
     StoredBuild,
     StoredCheckpoint,
-    now,
 )
 from storage.schema import MIGRATIONS, Migration
 from storage.snapshots import Snapshot, list_snapshots
-from storage.transaction import Transaction
 from storage.verify import verify_store
 from storage.verify_report import Report
 
@@ -279,9 +278,7 @@ class SampleStore:
         Returns:
             How many were new: a second good score of one molecule, component and version is not stored.
         """
-        extra = {"runs": [run_id] if run_id else [], "scores": len(scores)}
-        said = f"{len(scores)} scores"
-        return self._catalog.transact("molbuffer", said, extra, lambda t: insert_scores(t, scores, run_id))[0]
+        return scores_of.record_scores(self._catalog, scores, run_id)
 
     def find_scores(
         self, component: str, version: str, smiles: Sequence[str], *, retry_failed: bool = False
@@ -291,16 +288,7 @@ class SampleStore:
         Args:
             retry_failed: leave molecules out whose scoring failed, so that they are scored again.
         """
-        found = self._catalog.read(
-            """SELECT smiles, unnest(arg_max({'value': value, 'status': status, 'error': error, 'seconds': seconds},
-                (status = 'ok', created)))
-            FROM {scores} SEMI JOIN wanted USING (smiles)
-            WHERE component = ? AND version = ? AND (status = 'ok' OR (status = 'failed' AND NOT ?))
-            GROUP BY smiles""",
-            parameters=[component, version, retry_failed],
-            wanted=pa.table({"smiles": pa.array(smiles, pa.string())}),
-        )
-        return {row["smiles"]: rows.score_of(row, component, version) for row in found.to_pylist()}
+        return scores_of.find_scores(self._catalog, component, version, smiles, retry_failed=retry_failed)
 
     def known_molecules(self, smiles: Sequence[str], *, run_id: str | None = None) -> set[str]:
         """Those of some molecules that were drawn before, whether kept or not; the others are new to the history.
@@ -327,16 +315,7 @@ class SampleStore:
         Raises:
             UnknownBuildError: the build is not committed, or has no such row.
         """
-        incoming = rows.reward_rows(build_id, run_id, rewards, now())
-        extra = {"runs": [run_id], "builds": [build_id], "rewards": len(rewards)}
-
-        def add(transaction: Transaction) -> int:
-            drawn = transaction.read("SELECT drawn FROM {builds} WHERE build_id = ?", [build_id])["drawn"].to_pylist()
-            if not drawn or any(not 0 <= reward.row < drawn[0] for reward in rewards):
-                raise UnknownBuildError(f"{build_id} is no build in {self.path}, or has no row that a reward names")
-            return insert_rewards(transaction, build_id, incoming)
-
-        return self._catalog.transact("molbuffer", f"{len(rewards)} rewards", extra, add)[0]
+        return scores_of.add_rewards(self._catalog, self.path, build_id, rewards, run_id)
 
     def latest_checkpoint(self, run_id: str) -> StoredCheckpoint | None:
         """A run's checkpoint of the highest iteration whose files are there; None before the first."""
