@@ -18,8 +18,9 @@ from storage.archive_catalog import check_catalog
 from storage.archive_file import CHECKSUMS, MANIFEST
 from storage.catalog import Catalog
 from storage.durability import sync_paths
-from storage.layout import PRIVATE_FILE, Description, Layout
+from storage.layout import Description, Layout
 from storage.migrate import applied, create_schema
+from storage.places import PRIVATE_FILE
 from storage.schema import MIGRATIONS, Migration
 from storage.store import SampleStore
 

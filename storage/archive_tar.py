@@ -23,7 +23,7 @@ import pyarrow as pa
 from storage.archive_file import CHECKSUMS, MEMBER, ArchiveLimits, archive_files, check_sizes, verify_files
 from storage.errors import ArchiveError, StoreNotFoundError
 from storage.layout import Layout
-from storage.places import PRIVATE_FOLDER
+from storage.places import PRIVATE_FILE, PRIVATE_FOLDER
 
 _COMPRESSION = {".tar": None, ".tar.gz": "gzip", ".tgz": "gzip", ".tar.zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -51,7 +51,7 @@ def pack(folder: Path, out: Path, root: str) -> None:
     suffix = max((end for end in _COMPRESSION if root.endswith(end)), key=len)
     stem = root.removesuffix(suffix)
     stem = stem if stem.isascii() and 0 < len(stem) <= _LONGEST_ROOT else "archive"
-    descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
     with open(descriptor, "wb") as plain, pa.output_stream(plain, compression=_COMPRESSION[suffix]) as stream:
         for name, path in sorted((archive_files(folder) | {CHECKSUMS: folder / CHECKSUMS}).items()):
             _write_member(stream, f"{stem}/{name}", path)
@@ -128,7 +128,7 @@ def _unpack_members(archive: Path, stream: Any, folder: Path, limits: ArchiveLim
         target = folder / name
         for parent in reversed(Path(name).parents):
             (folder / parent).mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE), "wb") as file:
             _copy(stream, file, info.size)
         _read(stream, -info.size % _BLOCK)
 

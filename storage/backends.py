@@ -20,10 +20,10 @@ from storage import postgres
 from storage.claims import ScoreClaims, SqliteClaims
 from storage.engine import quote
 from storage.errors import StoreBusyError, StorePlaceError
+from storage.places import PRIVATE_FILE
 
 BUSY_MILLISECONDS = 60_000
 _POLL_SECONDS = 0.005
-_PRIVATE_FILE = 0o600
 
 
 class Lock(Protocol):
@@ -186,7 +186,7 @@ class _FileLock:
 
     def __init__(self, path: Path, seconds: float) -> None:
         self._path = path
-        self._lock = FileLock(path, timeout=seconds, mode=_PRIVATE_FILE, thread_local=False)
+        self._lock = FileLock(path, timeout=seconds, mode=PRIVATE_FILE, thread_local=False)
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from storage.errors import StoreError, StoreModeError
+from storage.places import PRIVATE_FILE
 
 _BUSY_SECONDS = 60.0
 _TABLE = """CREATE TABLE IF NOT EXISTS claims (
@@ -87,7 +88,7 @@ class SqliteClaims:
         try:
             with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
                 if self._path.stat().st_size == 0:
-                    self._path.chmod(0o600)
+                    self._path.chmod(PRIVATE_FILE)
                 # IMMEDIATE takes the write lock first: two that read before they write could not both go on.
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute(_TABLE)

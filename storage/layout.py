@@ -13,7 +13,7 @@ from storage.backends import Backend, PostgresBackend, SqliteBackend
 from storage.catalog import CatalogPlace
 from storage.durability import Sync
 from storage.errors import StoreExistsError, StoreFormatError, StoreNotFoundError, StorePlaceError
-from storage.places import Place, make_folder, place_at
+from storage.places import PRIVATE_FILE, Place, make_folder, place_at
 from storage.postgres import check_address, settle
 
 FORMAT = 1
@@ -25,8 +25,6 @@ HERE = "."
 """The data path of a store that has everything in its own folder."""
 DEFAULT_SCHEMA = "molbuffer"
 OWNER = "molbuffer-store.json"
-
-PRIVATE_FILE = 0o600
 
 # SQLite's write-ahead log needs memory shared between all readers and writers: on these, a catalog is lost silently.
 _NETWORK_FILE_SYSTEMS = frozenset(

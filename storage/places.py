@@ -21,6 +21,7 @@ from storage.object_store import ObjectPath
 Place = Path | ObjectPath
 
 PRIVATE_FOLDER = 0o700
+PRIVATE_FILE = 0o600
 
 
 @dataclass(frozen=True)

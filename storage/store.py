@@ -43,6 +43,7 @@ from storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Description, Layout, ch
 from storage.maintain import Maintenance
 from storage.migrate import check_schema, create_schema
 from storage.pinned import PinnedCatalog
+from storage.places import PRIVATE_FILE
 from storage.policies import PolicyFiles
 from storage.quarantine import QuarantineReceipt, quarantine
 from storage.readback import read_build
@@ -172,7 +173,7 @@ class SampleStore:
         try:
             create_schema(catalog)
             if layout.backend == layout.sqlite:
-                layout.sqlite.database.chmod(0o600)
+                layout.sqlite.database.chmod(PRIVATE_FILE)
             with catalog.locked():
                 if not layout.description.exists():
                     local = [folder for folder in layout.folders if isinstance(folder, Path)]
