@@ -23,7 +23,7 @@ from storage.errors import StoreBusyError, StorePlaceError
 from storage.places import PRIVATE_FILE
 
 BUSY_MILLISECONDS = 60_000
-_POLL_SECONDS = 0.005
+_POLL_SECONDS = 0.001
 
 
 class Lock(Protocol):

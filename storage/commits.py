@@ -95,7 +95,9 @@ class Committer:
                 return None
             # Nothing can have been added since when the version is still the same.
             there = known if transaction.snapshot == snapshot else find_receipts(transaction, builds)
-            _insert_builds(transaction, [place for place in placed if place.build.build_id not in there])
+            fresh = [place for place in placed if place.build.build_id not in there]
+            for name, table in (tables if len(fresh) == len(placed) else rows.build_tables(fresh, now())).items():
+                transaction.insert(name, table)
             insert_scores(transaction, commit.scores, commit.consumed_by or _only_run(commit))
             _insert_policies(transaction, commit.policies)
             _insert_training(transaction, commit)
@@ -103,6 +105,8 @@ class Committer:
                 _insert_checkpoint(transaction, commit.checkpoint, folder)
             return there
 
+        # Every writer waits for what is done under the lock, so that rows are put into columns before it.
+        tables = rows.build_tables(placed, now())
         written = {f"{self._layout.arrays.name}/{place.segment}" for place in placed} | ({folder} if folder else set())
         said, extra = commit.message or _message(commit), _extra(commit)
         if commit.checkpoint and folder:
@@ -113,9 +117,9 @@ class Committer:
         there, version = self._catalog.transact(commit.author, said, extra, insert)
         if there is None:
             return None
-        fresh = {place.build.build_id: rows.receipt(place.build, version) for place in placed}
+        made = {place.build.build_id: rows.receipt(place.build, version) for place in placed}
         ids = [build.build_id for build in commit.builds]
-        return CommitReceipt(version, tuple(there.get(build_id) or fresh[build_id] for build_id in ids))
+        return CommitReceipt(version, tuple(there.get(build_id) or made[build_id] for build_id in ids))
 
     def _check_runs(self, named: Sequence[str]) -> None:
         """Without its run, nobody could say where a row came from."""
@@ -195,19 +199,6 @@ RECEIPT_COLUMNS = """SELECT build_id, run_id, iteration, event, sampler, drawn, 
 def receipt_of(row: dict[str, Any], *, repeated: bool = False) -> BuildReceipt:
     """The receipt that ``RECEIPT_COLUMNS`` describes."""
     return BuildReceipt(**(row | {"event": Event(row["event"]), "repeated": repeated}))
-
-
-def _insert_builds(transaction: Transaction, placed: Sequence[PlacedBuild]) -> None:
-    if not placed:
-        return
-    builds, created = [place.build for place in placed], now()
-    transaction.insert("builds", rows.build_rows(placed, created))
-    transaction.insert("samples", rows.sample_rows(builds, created))
-    transaction.insert(
-        "rewards", pa.concat_tables(rows.reward_rows(b.build_id, b.run_id, b.rewards, created) for b in builds)
-    )
-    transaction.insert("scores", pa.concat_tables(rows.score_rows(b.scores, b.run_id, created) for b in builds))
-    transaction.insert("metrics", rows.metric_rows(builds, created))
 
 
 def _insert_policies(transaction: Transaction, policies: Sequence[PolicyVersion]) -> None:

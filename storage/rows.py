@@ -45,6 +45,20 @@ def config_sha256(run: Run) -> str:
     return hashlib.sha256(run.config.encode()).hexdigest()
 
 
+def build_tables(placed: Sequence[PlacedBuild], created: datetime) -> dict[str, pa.Table]:
+    """What is inserted for some builds, by table; nothing for none."""
+    if not placed:
+        return {}
+    builds = [place.build for place in placed]
+    return {
+        "builds": build_rows(placed, created),
+        "samples": sample_rows(builds, created),
+        "rewards": pa.concat_tables(reward_rows(b.build_id, b.run_id, b.rewards, created) for b in builds),
+        "scores": pa.concat_tables(score_rows(b.scores, b.run_id, created) for b in builds),
+        "metrics": metric_rows(builds, created),
+    }
+
+
 def build_rows(placed: Sequence[PlacedBuild], created: datetime) -> pa.Table:
     """The rows of ``builds``."""
     fields = [name for name in Build.__dataclass_fields__ if name not in ("samples", "rewards", "scores", "metrics")]
