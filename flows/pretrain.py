@@ -26,8 +26,8 @@ from samplers.seeds import derive_seed
 from samplers.vocabulary import Vocabulary
 from storage import SampleStore
 from storage.records import Commit, Metric, PolicyVersion, Run, RunKind, RunStatus
-from training.corpus import CleanMolecules, clean_molecules
-from training.pretrain import Corpus, PretrainSettings, draw_quality, pretrain
+from training.corpus import CleanMolecules, Corpus, clean_molecules
+from training.pretrain import PretrainSettings, draw_quality, pretrain
 
 EVALUATION_DRAWS = 10_000
 """Molecules drawn at the end to judge a prior."""

@@ -11,17 +11,40 @@ from numpy.typing import NDArray
 
 from samplers.models.distribution import Sampling
 from samplers.vocabulary import Vocabulary
+from storage.records import RowId
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the rows of a build of pairs were made from.
+
+    Attributes:
+        smiles: as the model was given them [n].
+        tokens: unsigned [n, S], PAD after the end; lengths: int32 [n], END included. In the vocabulary of the rows.
+        rows: the stored row that each is [n], None where it is none.
+    """
+
+    smiles: Sequence[str]
+    tokens: NDArray[np.unsignedinteger]
+    lengths: NDArray[np.int32]
+    rows: Sequence[RowId | None]
+
+    def __len__(self) -> int:
+        return len(self.smiles)
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Rows as a sampler drew them, before anything is parsed.
+    """Rows as a sampler drew them, before anything is parsed. Columns belong together row by row.
 
     Attributes:
         raw: the strings [n].
         tokens: unsigned [n, L], PAD after the end; lengths: int32 [n], END included, 0 where ``vocabulary`` lacks a
             token of the string; log_probs: float32 [n, L], NaN where the sampler has no likelihood.
         vocabulary: what the tokens belong to.
+        latents: float32 [n, d], what each row was decoded from; None for samplers without.
+        latent_log_probs: float32 [n], the log-density of each latent under the prior that drew it; None without one.
+        sources: None for samplers that draw no pairs.
     """
 
     raw: Sequence[str]
@@ -29,6 +52,9 @@ class Drawn:
     lengths: NDArray[np.int32]
     log_probs: NDArray[np.float32]
     vocabulary: Vocabulary
+    latents: NDArray[np.float32] | None = None
+    latent_log_probs: NDArray[np.float32] | None = None
+    sources: Sources | None = None
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -38,17 +64,36 @@ def concatenate(parts: Sequence[Drawn]) -> Drawn:
     """The rows of several draws of one sampler, one after another, padded to the widest."""
     if len(parts) == 1:
         return parts[0]
-    width = max(part.tokens.shape[1] for part in parts)
-
-    def widened(rows: NDArray[Any]) -> NDArray[Any]:
-        return np.pad(rows, ((0, 0), (0, width - rows.shape[1])))
-
+    sources = [part.sources for part in parts if part.sources is not None]
     return Drawn(
         raw=[text for part in parts for text in part.raw],
-        tokens=np.concatenate([widened(part.tokens) for part in parts]),
+        tokens=stack_rows([part.tokens for part in parts]),
         lengths=np.concatenate([part.lengths for part in parts]),
-        log_probs=np.concatenate([widened(part.log_probs) for part in parts]),
+        log_probs=stack_rows([part.log_probs for part in parts]),
         vocabulary=parts[0].vocabulary,
+        latents=_joined([part.latents for part in parts]),
+        latent_log_probs=_joined([part.latent_log_probs for part in parts]),
+        sources=_concatenate_sources(sources) if sources else None,
+    )
+
+
+def stack_rows(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """One array of parts [n, width] of different widths, below one another, 0 where a part is narrower."""
+    width = max(part.shape[1] for part in parts)
+    return np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
+
+
+def _joined(parts: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if there else None
+
+
+def _concatenate_sources(parts: Sequence[Sources]) -> Sources:
+    return Sources(
+        [text for part in parts for text in part.smiles],
+        stack_rows([part.tokens for part in parts]),
+        np.concatenate([part.lengths for part in parts]),
+        [row for part in parts for row in part.rows],
     )
 
 

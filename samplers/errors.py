@@ -6,6 +6,7 @@ SamplerError
 ├── PolicyFormatError     a policy's files do not describe a model we can build
 ├── UnknownPolicyError    no policy goes by a name
 ├── QuotaError            shares of a batch cannot be met
+├── ConditionError        a model is not given the latents or sources that it takes
 └── DivergedPolicyError   a policy gives numbers that are no probabilities
 """
 
@@ -39,6 +40,10 @@ class UnknownPolicyError(SamplerError):
 
 class QuotaError(SamplerError):
     """Shares of a batch cannot be met."""
+
+
+class ConditionError(SamplerError, ValueError):
+    """A model is not given the latents or sources that it takes."""
 
 
 class DivergedPolicyError(SamplerError):

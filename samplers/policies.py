@@ -7,10 +7,8 @@ on loading: weights are read by safetensors only.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -19,18 +17,13 @@ from torch import Tensor
 
 from samplers import bundled
 from samplers.errors import PolicyFormatError, UnknownPolicyError
-from samplers.models.gru import GRUArchitecture, GRULanguageModel
 from samplers.models.protocol import GenerativeModel
+from samplers.models.registry import MODELS
 from samplers.vocabulary import Vocabulary
 from storage import Place, PolicyFiles, SampleStore, content_sha256
 from storage.errors import UnknownPolicyError as NotInStoreError
 
 WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.json"
-
-_ARCHITECTURES: Mapping[str, Callable[[Mapping[str, Any]], GenerativeModel]] = {
-    GRULanguageModel.kind: lambda sizes: GRULanguageModel(GRUArchitecture(**sizes)),
-}
-"""How to build an empty model of each stored kind."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +76,13 @@ def load_policy(folder: Place) -> Policy:
         raise PolicyFormatError(f"{folder} is not a policy: {error.strerror}: {error.filename}") from error
     try:
         config = json.loads(files[CONFIG])
-        build = _ARCHITECTURES.get(config["kind"])
-        if build is None:
-            known = ", ".join(sorted(_ARCHITECTURES))
+        kind = MODELS.get(config["kind"])
+        if kind is None:
+            known = ", ".join(sorted(MODELS))
             raise PolicyFormatError(f"{folder / CONFIG}: kind {config['kind']!r} is not known; known kinds: {known}")
         vocabulary = Vocabulary.from_json(files[VOCABULARY].decode())
         weights: dict[str, Tensor] = load(files[WEIGHTS])
-        model = build(config["architecture"])
+        model = kind.make(config["architecture"])
         model.as_module().load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise PolicyFormatError(f"the files in {folder} do not make a policy: {error}") from error

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from samplers.dataset import FileRow
 from samplers.errors import UnknownTokenError
+from samplers.models.condition import UNCONDITIONED, Condition
 from samplers.vocabulary import Vocabulary, tokenize
 from scoring import Standardisation, standardise_many
 
@@ -60,3 +66,47 @@ def _inexpressible(smiles: str, vocabulary: Vocabulary | None) -> str | None:
     except UnknownTokenError as error:
         return str(error)
     return None
+
+
+@dataclass(frozen=True)
+class CorpusBatch:
+    """Sequences to train on.
+
+    Attributes:
+        tokens: int64 [b, L], L that of the longest; lengths: int64 [b].
+        condition: what each is conditioned on.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    condition: Condition = UNCONDITIONED
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Tokenised molecules, split at random.
+
+    Attributes:
+        tokens: unsigned [n, L]; lengths: [n], END included; smiles: the n strings.
+        held_out, training: the row numbers of the two parts.
+    """
+
+    smiles: Sequence[str]
+    tokens: NDArray[np.unsignedinteger]
+    lengths: NDArray[np.int32]
+    held_out: NDArray[np.int64]
+    training: NDArray[np.int64]
+
+    @classmethod
+    def split(cls, smiles: Sequence[str], vocabulary: Vocabulary, held_out: int, seed: int) -> Corpus:
+        """Tokenises the strings and keeps ``held_out`` of them apart, at most a tenth."""
+        tokens, lengths = vocabulary.encode_many(smiles)
+        order = np.random.default_rng(seed).permutation(len(smiles))
+        kept_apart = max(1, min(held_out, len(smiles) // 10))
+        return cls(smiles, tokens, lengths, order[:kept_apart], order[kept_apart:])
+
+    def batch(self, rows: NDArray[np.int64]) -> CorpusBatch:
+        """Some rows as tensors."""
+        lengths = self.lengths[rows]
+        tokens = self.tokens[rows, : int(lengths.max())]
+        return CorpusBatch(torch.from_numpy(tokens.astype(np.int64)), torch.from_numpy(lengths.astype(np.int64)))

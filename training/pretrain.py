@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,10 +21,10 @@ from torch import Tensor, nn
 
 from samplers.models.protocol import GenerativeModel
 from samplers.seeds import derive_seed
-from samplers.vocabulary import Vocabulary
 from scoring.molecules import standardise_many
 from training.batches import bucketed_batches
 from training.checkpoint import load_checkpoint, save_checkpoint
+from training.corpus import Corpus, CorpusBatch
 
 PRECISIONS = ("float32", "bfloat16")
 """What the matrix products of a training may be taken in. bfloat16 is slower where the processor lacks it."""
@@ -77,34 +77,22 @@ class PretrainProgress:
     validation_loss: float | None = None
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """Tokenised molecules, split at random.
+class MoleculeLoss(Protocol):
+    """What pretraining lowers."""
 
-    Attributes:
-        tokens: unsigned [n, L]; lengths: [n], END included; smiles: the n strings.
-        held_out, training: the row numbers of the two parts.
-    """
+    def __call__(self, model: GenerativeModel, batch: CorpusBatch, step: int | None) -> Tensor:
+        """The loss of each sequence [b], in nats.
 
-    smiles: Sequence[str]
-    tokens: NDArray[np.unsignedinteger]
-    lengths: NDArray[np.int32]
-    held_out: NDArray[np.int64]
-    training: NDArray[np.int64]
+        Args:
+            step: of the training, from 0, for losses that change on the way; None asks for the final loss, by which a
+                model is validated.
+        """
+        ...
 
-    @classmethod
-    def split(cls, smiles: Sequence[str], vocabulary: Vocabulary, held_out: int, seed: int) -> Corpus:
-        """Tokenises the strings and keeps ``held_out`` of them apart, at most a tenth."""
-        tokens, lengths = vocabulary.encode_many(smiles)
-        order = np.random.default_rng(seed).permutation(len(smiles))
-        kept_apart = max(1, min(held_out, len(smiles) // 10))
-        return cls(smiles, tokens, lengths, order[:kept_apart], order[kept_apart:])
 
-    def batch(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Tokens int64 [b, longest of the rows] and lengths int64 [b]."""
-        lengths = self.lengths[rows]
-        tokens = self.tokens[rows, : int(lengths.max())]
-        return torch.from_numpy(tokens.astype(np.int64)), torch.from_numpy(lengths.astype(np.int64))
+def negative_log_likelihood(model: GenerativeModel, batch: CorpusBatch, step: int | None) -> Tensor:
+    """−log p(sequence | condition), END included."""
+    return -model.log_probs(batch.tokens, batch.lengths, condition=batch.condition).sum(1)
 
 
 @dataclass
@@ -122,6 +110,7 @@ def pretrain(
     corpus: Corpus,
     settings: PretrainSettings,
     *,
+    loss: MoleculeLoss = negative_log_likelihood,
     checkpoint: Path | None = None,
     progress: Callable[[PretrainProgress], None] = lambda _: None,
 ) -> float:
@@ -152,23 +141,23 @@ def pretrain(
         with torch.random.fork_rng(devices=[]):
             # Dropout draws from the global generator: seeded by the step, a resumed training drops the same units.
             torch.manual_seed(derive_seed(settings.seed, "dropout", step))
-            loss = _train_step(model, optimizer, corpus.batch(corpus.training[rows]), settings)
+            lowered = _train_step(model, optimizer, corpus.batch(corpus.training[rows]), settings, loss, step)
         position.step = step + 1
         validation = None
         if position.step % (settings.validate_every or per_epoch) == 0:
-            validation = held_out_loss(model, corpus, settings.batch_size)
+            validation = held_out_loss(model, corpus, settings.batch_size, loss)
             position.since_best = 0 if validation < position.best_loss else position.since_best + 1
             position.best_loss = min(position.best_loss, validation)
             if position.since_best >= settings.patience and position.step < decay_from:
                 decay_from = position.decay_from = position.step
                 total = decay_from + decay_steps
-        progress(PretrainProgress(position.step, total, loss, validation))
+        progress(PretrainProgress(position.step, total, lowered, validation))
         if checkpoint is not None and time.monotonic() - saved_at > settings.checkpoint_seconds:
             save_checkpoint(checkpoint, module, optimizer, asdict(position))
             saved_at = time.monotonic()
     if checkpoint is not None:
         save_checkpoint(checkpoint, module, optimizer, asdict(position))
-    return held_out_loss(model, corpus, settings.batch_size)
+    return held_out_loss(model, corpus, settings.batch_size, loss)
 
 
 def _batches(
@@ -184,29 +173,35 @@ def _batches(
 
 
 def _train_step(
-    model: GenerativeModel, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, Tensor], settings: PretrainSettings
+    model: GenerativeModel,
+    optimizer: torch.optim.Optimizer,
+    batch: CorpusBatch,
+    settings: PretrainSettings,
+    loss: MoleculeLoss,
+    step: int,
 ) -> float:
-    """One gradient step on a batch; the mean negative log-likelihood per molecule before it, in nats."""
+    """One gradient step on a batch; the mean loss per molecule before it, in nats."""
     module = model.as_module().train()
-    tokens, lengths = batch
-    with torch.autocast(tokens.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-        log_probs = model.log_probs(tokens, lengths)
+    with torch.autocast(batch.tokens.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+        losses = loss(model, batch, step)
     optimizer.zero_grad(set_to_none=True)
     # The mean over tokens, so that a batch of long molecules weighs no more than one of short ones.
-    (-log_probs.sum() / lengths.sum()).backward()  # type: ignore[no-untyped-call]
+    (losses.sum() / batch.lengths.sum()).backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(module.parameters(), settings.gradient_norm)
     optimizer.step()
-    return -float(log_probs.sum(1).mean().detach())
+    return float(losses.mean().detach())
 
 
 @torch.no_grad()
-def held_out_loss(model: GenerativeModel, corpus: Corpus, batch_size: int) -> float:
-    """The mean negative log-likelihood per held-out molecule, END included, in nats."""
+def held_out_loss(
+    model: GenerativeModel, corpus: Corpus, batch_size: int, loss: MoleculeLoss = negative_log_likelihood
+) -> float:
+    """The mean loss per held-out molecule, END included, in nats."""
     module = model.as_module()
     module.eval()
     by_length = corpus.held_out[np.argsort(corpus.lengths[corpus.held_out], kind="stable")]
     batches = (by_length[start : start + batch_size] for start in range(0, len(by_length), batch_size))
-    return -sum(float(model.log_probs(*corpus.batch(rows)).sum()) for rows in batches) / len(by_length)
+    return sum(float(loss(model, corpus.batch(rows), None).sum()) for rows in batches) / len(by_length)
 
 
 def draw_quality(smiles: Sequence[str], known: set[str]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Training runs ``gated_recurrence`` over whole sequences. Sampling steps through the same weights one token at a time,
 and three things make it several times faster than the usual loop: the first layer's input projection is a table with
-one row a token, the gates of a layer take two matrix products, and rows that have ended leave the batch.
+one row a token, the gates of a layer take two matrix products, and rows that have ended leave the batch (``decode``).
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from samplers.models.distribution import UNTRUNCATED, Sampling, draw_tokens, log_distribution
-from samplers.models.protocol import Sequences, token_mask
+from samplers.models.condition import UNCONDITIONED, Condition, Takes
+from samplers.models.decoding import chosen_log_probs, decode, impossible_tokens
+from samplers.models.distribution import UNTRUNCATED, Sampling
+from samplers.models.protocol import Sequences
 from samplers.models.recurrence import gated_recurrence
-from samplers.vocabulary import END, PAD, START
+from samplers.vocabulary import START
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class GRULanguageModel(nn.Module):
     """p(sequence) = Π p(token | tokens before it), with PAD and START impossible."""
 
     kind = "gru"
+    takes = Takes.NOTHING
 
     def __init__(self, sizes: GRUArchitecture) -> None:
         super().__init__()
@@ -54,9 +57,7 @@ class GRULanguageModel(nn.Module):
         self.embedding = nn.Embedding(sizes.vocabulary_size, sizes.embedding_size)
         self.recurrent = nn.GRU(sizes.embedding_size, sizes.hidden_size, sizes.layers, batch_first=True)
         self.head = nn.Linear(sizes.hidden_size, sizes.vocabulary_size)
-        impossible = torch.zeros(sizes.vocabulary_size)
-        impossible[[PAD, START]] = -torch.inf
-        self.register_buffer("impossible", impossible, persistent=False)
+        self.register_buffer("impossible", impossible_tokens(sizes.vocabulary_size), persistent=False)
         self.impossible: Tensor
 
     def architecture(self) -> Mapping[str, Any]:
@@ -79,51 +80,35 @@ class GRULanguageModel(nn.Module):
         logits: Tensor = self.head(output.transpose(0, 1)) + self.impossible
         return logits
 
-    def log_probs(self, tokens: Tensor, lengths: Tensor, *, sampling: Sampling = UNTRUNCATED) -> Tensor:
+    def log_probs(
+        self,
+        tokens: Tensor,
+        lengths: Tensor,
+        *,
+        condition: Condition = UNCONDITIONED,
+        sampling: Sampling = UNTRUNCATED,
+    ) -> Tensor:
         """The log-probability [n, L] of each token of int64 [n, L] under ``sampling``; 0 at and after lengths [n]."""
-        distribution = log_distribution(self.logits(tokens), sampling)
-        inside = token_mask(lengths, tokens.shape[1])
-        # PAD is impossible: gathering it would put −inf where the mask wants 0, and NaN into the gradient.
-        chosen = distribution.gather(-1, tokens.masked_fill(~inside, END)[..., None])[..., 0]
-        return chosen.masked_fill(~inside, 0.0)
+        return chosen_log_probs(self.logits(tokens), tokens, lengths, sampling)
 
     @torch.no_grad()
-    def sample(self, n: int, *, sampling: Sampling = UNTRUNCATED, generator: torch.Generator) -> Sequences:
-        """Draws n sequences; the result's width is that of the longest.
-
-        Row i depends on the generator's numbers for row i alone: drawing 10 then 20 rows gives the rows that drawing
-        30 gives, up to the rounding of matrix products of different shape.
-        """
-        longest = self.sizes.max_length
-        uniform = torch.rand(n, longest, generator=generator, device=generator.device)
-        tokens = torch.full((n, longest), PAD, dtype=torch.int64, device=uniform.device)
-        log_probs = torch.zeros(n, longest, device=uniform.device)
-        lengths = torch.full((n,), longest, dtype=torch.int64, device=uniform.device)
-        step = _Step(self)
-        alive = torch.arange(n, device=uniform.device)
-        states = [torch.zeros(n, self.sizes.hidden_size, device=uniform.device) for _ in range(self.sizes.layers)]
-        last = torch.full((n,), START, dtype=torch.int64, device=uniform.device)
-        for position in range(longest):
-            if not len(alive):
-                break
-            logits, states = step(last, states)
-            distribution = log_distribution(logits, sampling)
-            last = draw_tokens(distribution, uniform[alive, position])
-            tokens[alive, position] = last
-            log_probs[alive, position] = distribution.gather(1, last[:, None])[:, 0]
-            going = last != END
-            if not going.all():
-                lengths[alive[~going]] = position + 1
-                alive, last = alive[going], last[going]
-                states = [state[going] for state in states]
-        width = int(lengths.max()) if n else 0
-        return Sequences(tokens[:, :width], lengths, log_probs[:, :width])
+    def sample(
+        self,
+        n: int,
+        *,
+        condition: Condition = UNCONDITIONED,
+        sampling: Sampling = UNTRUNCATED,
+        generator: torch.Generator,
+    ) -> Sequences:
+        """Draws n sequences; see ``decode`` for what a row depends on. A condition is left alone."""
+        step = _Step(self, n, generator.device)
+        return decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
 
 
 class _Step:
     """One step of all layers for a batch, on the weights as they are when it is made."""
 
-    def __init__(self, model: GRULanguageModel) -> None:
+    def __init__(self, model: GRULanguageModel, n: int, device: torch.device) -> None:
         weights = [tuple(layer) for layer in model.recurrent.all_weights]
         self._from_input = [input_weight.T for input_weight, _, _, _ in weights]
         self._from_state = [state_weight.T for _, state_weight, _, _ in weights]
@@ -132,11 +117,12 @@ class _Step:
         self._token_gates = torch.addmm(self._input_bias[0], model.embedding.weight, self._from_input[0])
         self._head = model.head.weight.T
         self._head_bias = model.head.bias + model.impossible
+        self._states = [torch.zeros(n, model.sizes.hidden_size, device=device) for _ in weights]
 
-    def __call__(self, tokens: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Logits [n, V] and new states after tokens [n]."""
-        output, new_states = tokens, []
-        for layer, state in enumerate(states):
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Logits [n, V] after tokens [n]."""
+        output = tokens
+        for layer, state in enumerate(self._states):
             if layer == 0:
                 from_input = self._token_gates[tokens]
             else:
@@ -145,6 +131,8 @@ class _Step:
             hidden = state.shape[1]
             reset, update = (from_input[:, : 2 * hidden] + from_state[:, : 2 * hidden]).sigmoid_().chunk(2, 1)
             candidate = torch.addcmul(from_input[:, 2 * hidden :], reset, from_state[:, 2 * hidden :]).tanh_()
-            output = torch.lerp(candidate, state, update)
-            new_states.append(output)
-        return torch.addmm(self._head_bias, output, self._head), new_states
+            output = self._states[layer] = torch.lerp(candidate, state, update)
+        return torch.addmm(self._head_bias, output, self._head)
+
+    def keep(self, rows: Tensor) -> None:
+        self._states = [state[rows] for state in self._states]

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from samplers.models.condition import UNCONDITIONED, Condition, Takes
 from samplers.models.distribution import UNTRUNCATED, Sampling
 
 
@@ -21,11 +22,13 @@ class Sequences:
         lengths: int64 [n], the END token counted; a row that reached the longest length allowed has no END.
         log_probs: float32 [n, L], the log-probability of each token under the distribution it was drawn from
             (tempered and truncated); 0 after the end of a row.
+        latents: float32 [n, d], what a latent model decoded; None for others.
     """
 
     tokens: Tensor
     lengths: Tensor
     log_probs: Tensor
+    latents: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -37,13 +40,37 @@ class GenerativeModel(Protocol):
 
     kind: str
     """The name under which policies of this architecture are stored."""
+    takes: Takes
+    """What its sequences are conditioned on."""
 
-    def sample(self, n: int, *, sampling: Sampling = UNTRUNCATED, generator: torch.Generator) -> Sequences:
-        """Draws n sequences in evaluation mode, without a graph."""
+    def sample(
+        self,
+        n: int,
+        *,
+        condition: Condition = UNCONDITIONED,
+        sampling: Sampling = UNTRUNCATED,
+        generator: torch.Generator,
+    ) -> Sequences:
+        """Draws n sequences in evaluation mode, without a graph.
+
+        Raises:
+            ConditionError: the condition is not that of n rows of what the model takes.
+        """
         ...
 
-    def log_probs(self, tokens: Tensor, lengths: Tensor, *, sampling: Sampling = UNTRUNCATED) -> Tensor:
-        """The log-probability [n, L] of each token of [n, L]; 0 after the end of a row. Differentiable."""
+    def log_probs(
+        self,
+        tokens: Tensor,
+        lengths: Tensor,
+        *,
+        condition: Condition = UNCONDITIONED,
+        sampling: Sampling = UNTRUNCATED,
+    ) -> Tensor:
+        """The log-probability [n, L] of each token of [n, L]; 0 after the end of a row. Differentiable.
+
+        Raises:
+            ConditionError: the condition is not that of n rows of what the model takes.
+        """
         ...
 
     def architecture(self) -> Mapping[str, Any]:
@@ -52,6 +79,18 @@ class GenerativeModel(Protocol):
 
     def as_module(self) -> nn.Module:
         """The torch module with the parameters."""
+        ...
+
+
+@runtime_checkable
+class LatentModel(GenerativeModel, Protocol):
+    """A generative model of sequences given latent vectors, which can say what latent vector a sequence has."""
+
+    latent_size: int
+    """d, the numbers of a latent vector."""
+
+    def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """The latent vector [n, d] that stands for each sequence of int64 [n, L]: the mean of its posterior."""
         ...
 
 

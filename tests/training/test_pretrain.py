@@ -7,7 +7,8 @@ import torch
 
 from samplers.models.gru import GRUArchitecture, GRULanguageModel
 from samplers.vocabulary import RESERVED, Vocabulary
-from training.pretrain import Corpus, PretrainProgress, PretrainSettings, draw_quality, held_out_loss, pretrain
+from training.corpus import Corpus
+from training.pretrain import PretrainProgress, PretrainSettings, draw_quality, held_out_loss, pretrain
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 SETTINGS = PretrainSettings(
