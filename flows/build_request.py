@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from flows.assemble_samplers import sampler_size
 from flows.campaign import Campaign
 
 CHUNK_ROWS = 2048
@@ -37,9 +38,10 @@ def build_requests(campaign: Campaign, iteration: int, agent: str) -> list[Build
     """The chunks of a build of the buffer, in row order."""
     requests = []
     for number, sampler in enumerate(campaign.settings.samplers):
-        chunks = math.ceil(sampler.buffer_size / CHUNK_ROWS)
+        rows = sampler_size(sampler).buffer_size_at(iteration)
+        chunks = math.ceil(rows / CHUNK_ROWS)
         for chunk in range(chunks):
-            wanted = min(CHUNK_ROWS, sampler.buffer_size - chunk * CHUNK_ROWS)
+            wanted = min(CHUNK_ROWS, rows - chunk * CHUNK_ROWS)
             requests.append(
                 BuildRequest(str(campaign.store.path), campaign.run_id, iteration, number, chunk, wanted, agent)
             )

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.assemble import build_filters, build_objective, build_standardisation
+from flows.assemble_samplers import SamplerParts, build_sampler
 from flows.provenance import code_version, host_and_user, library_versions
 from flows.row_reports import report_unknown_tokens
 from flows.settings import Settings, load_settings
-from flows.settings_samplers import DatasetSamplerSettings, ModelSamplerSettings
-from samplers.base import Sampler, SamplerSize
+from flows.settings_samplers import DatasetSamplerSettings
+from samplers.base import Sampler
 from samplers.build import Pipeline
-from samplers.dataset import DatasetSampler
-from samplers.model import ModelSampler
-from samplers.models.distribution import Sampling
 from samplers.policies import Policy, open_policy
 from samplers.scores import Scorer
 from storage import SampleStore
@@ -43,7 +41,8 @@ class Campaign:
 
     def samplers(self, agent: Callable[[], Policy]) -> list[Sampler]:
         """The samplers in configuration order; ``agent`` gives the policy in training as it is when it draws."""
-        return [self._sampler(settings, agent) for settings in self.settings.samplers]
+        parts = SamplerParts(self.store, self.run_id, self.prior, self.settings.policy.prior, agent)
+        return [build_sampler(settings, parts) for settings in self.settings.samplers]
 
     def pipeline(self, seen: Callable[[Sequence[str]], set[str]]) -> Pipeline:
         """How the drawn strings of this campaign become scored samples; ``seen`` as ``Pipeline`` has it."""
@@ -58,8 +57,8 @@ class Campaign:
 
     def policy_versions(self) -> list[PolicyVersion]:
         """The fixed policies that the campaign draws from, as the first rows of their lineage."""
-        names = [s.policy for s in self.settings.samplers if isinstance(s, ModelSamplerSettings)]
-        others = [open_policy(name, self.store) for name in names if name not in ("agent", "prior")]
+        names = {name for settings in self.settings.samplers for name in settings.policies}
+        others = [open_policy(name, self.store) for name in sorted(names - {"agent", "prior"})]
         policies = {policy.sha256: policy for policy in (self.prior, *others)}
         return [PolicyVersion(sha256, policy.kind, weights_kept=True) for sha256, policy in policies.items()]
 
@@ -68,22 +67,6 @@ class Campaign:
         for sampler in self.settings.samplers:
             if isinstance(sampler, DatasetSamplerSettings):
                 report_unknown_tokens(sampler.path, sampler.column, self.prior.vocabulary)
-
-    def _sampler(self, settings: ModelSamplerSettings | DatasetSamplerSettings, agent: Callable[[], Policy]) -> Sampler:
-        size = SamplerSize(settings.buffer_size, settings.p_batch)
-        if isinstance(settings, DatasetSamplerSettings):
-            path, vocabulary = Path(settings.path), self.prior.vocabulary
-            return DatasetSampler(
-                settings.name, path, lambda: vocabulary, size, column=settings.column, replacement=settings.replacement
-            )
-        sampling = Sampling(settings.temperature, settings.top_k or 0, settings.top_p or 1.0)
-        return ModelSampler(settings.name, self._policy(settings.policy, agent), size, sampling)
-
-    def _policy(self, name: str, agent: Callable[[], Policy]) -> Callable[[], Policy]:
-        if name == "agent":
-            return agent
-        policy = self.prior if name in ("prior", self.settings.policy.prior) else open_policy(name, self.store)
-        return lambda: policy
 
 
 @contextmanager

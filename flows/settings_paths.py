@@ -18,6 +18,15 @@ from flows.config_lines import KeyPath
 OWN_POLICIES = ("agent", "prior")
 """What a sampler may call the policy in training, and the one it started from."""
 
+Keys = Mapping[str, tuple[str, ...]]
+
+FILE_KEYS: Keys = {"dataset": ("path",)}
+"""The keys that name files, by the kind of sampler."""
+POLICY_KEYS: Keys = {"model": ("policy",)}
+"""The keys that name policies, by the kind of sampler."""
+INNER_SAMPLER = "base_sampler"
+"""The key of the sampler inside another."""
+
 _SHA256_START = re.compile(r"[0-9a-f]{6,64}")
 _POLICY_FILE = "config.json"
 
@@ -40,7 +49,7 @@ def missing_references(data: Mapping[str, Any]) -> Iterator[Problem]:
 
     A policy that looks like (the start of) a sha256 may be in the store, which is not known here.
     """
-    for path, name in _named(data, "dataset", "path"):
+    for path, name in _named(data, FILE_KEYS):
         if not Path(name).is_file():
             yield Problem(path, f"there is no file {name}")
     for path, name in _policies(data):
@@ -69,24 +78,40 @@ def _policies(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     policy = data.get("policy")
     if isinstance(policy, Mapping) and isinstance(policy.get("prior"), str):
         yield ("policy", "prior"), policy["prior"]
-    yield from ((path, name) for path, name in _named(data, "model", "policy") if name not in OWN_POLICIES)
+    yield from ((path, name) for path, name in _named(data, POLICY_KEYS) if name not in OWN_POLICIES)
 
 
-def _named(data: Mapping[str, Any], kind: str, key: str) -> Iterator[tuple[KeyPath, str]]:
-    """The texts under a key of the samplers of a kind; what is no text is reported elsewhere."""
+def _named(data: Mapping[str, Any], keys: Keys) -> Iterator[tuple[KeyPath, str]]:
+    """The texts under some keys of the samplers; what is no text is reported elsewhere."""
     samplers = data.get("samplers")
     for i, table in enumerate(samplers if isinstance(samplers, list) else ()):
-        if isinstance(table, Mapping) and table.get("kind") == kind and isinstance(table.get(key), str) and table[key]:
-            yield ("samplers", i, key), table[key]
+        yield from _named_in(table, ("samplers", i), keys)
+
+
+def _named_in(table: Any, path: KeyPath, keys: Keys) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(table, Mapping):
+        yield from (((*path, key), table[key]) for key in _keys(table, keys) if table[key])
+        yield from _named_in(table.get(INNER_SAMPLER), (*path, INNER_SAMPLER), keys)
+
+
+def _keys(table: Mapping[str, Any], keys: Keys) -> list[str]:
+    """Those of the keys that a table of its kind has, with a text."""
+    kind = table.get("kind")
+    return [key for key in keys.get(kind, ()) if isinstance(table.get(key), str)] if isinstance(kind, str) else []
 
 
 def _absolute_sampler(table: Any, folder: Path) -> Any:
     if not isinstance(table, Mapping):
         return table
-    path = table.get("path")
-    if isinstance(path, str) and path:
-        table = {**table, "path": str(_absolute(path, folder))}
-    return _absolute_policy(table, "policy", folder)
+    changed = dict(table)
+    for key in _keys(table, FILE_KEYS):
+        if table[key]:
+            changed[key] = str(_absolute(table[key], folder))
+    for key in _keys(table, POLICY_KEYS):
+        changed = dict(_absolute_policy(changed, key, folder))
+    if INNER_SAMPLER in table:
+        changed[INNER_SAMPLER] = _absolute_sampler(table[INNER_SAMPLER], folder)
+    return changed
 
 
 def _absolute_policy(table: Mapping[str, Any], key: str, folder: Path) -> Mapping[str, Any]:

@@ -40,9 +40,19 @@ def _shares_fit_the_batch(data: Mapping[str, Any]) -> Iterator[Problem]:
         )
 
 
+def _samplers_draw_at_some_time(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for i, table in _tables(data, "samplers"):
+        begin, end = _iteration(table, "from_iteration", 0), _iteration(table, "until_iteration", math.inf)
+        if end <= begin:
+            yield Problem(
+                ("samplers", i, "until_iteration"),
+                f"got {end:g}, expected more than from_iteration, which is {begin:g}",
+            )
+
+
 def _somebody_draws(data: Mapping[str, Any]) -> Iterator[Problem]:
     samplers = [table for _, table in _tables(data, "samplers")]
-    if not _is_offline(data) and not any(table.get("p_batch") or table.get("buffer_size") for table in samplers):
+    if not _is_offline(data) and not any(_draws_live(table) or _fills_buffer(table) for table in samplers):
         advice = "give a sampler a buffer_size or p_batch greater than 0, or set campaign.offline = true"
         yield Problem(("samplers",), f"no sampler draws anything; {advice}")
 
@@ -51,8 +61,8 @@ def _buffer_can_be_filled(data: Mapping[str, Any]) -> Iterator[Problem]:
     """Refuses a run that would stop at its first batch: a buffer of its own rows that nobody fills."""
     samplers = [table for _, table in _tables(data, "samplers")]
     share = 1 - _total_share(data)
-    filled = any(table.get("buffer_size") for table in samplers)
-    drawing = any(table.get("p_batch") for table in samplers)
+    filled = any(map(_fills_buffer, samplers))
+    drawing = any(map(_draws_live, samplers))
     if not _is_offline(data) and _only_own_rows(data) and share > SHARE_TOLERANCE and drawing and not filled:
         advice = "give a sampler a buffer_size, let the p_batch add up to 1, or use the rows of all runs"
         yield Problem(
@@ -81,6 +91,7 @@ def _selection_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
 _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     _names_are_unique,
     _shares_fit_the_batch,
+    _samplers_draw_at_some_time,
     _somebody_draws,
     _buffer_can_be_filled,
     _offline_has_rows,
@@ -106,9 +117,34 @@ def _is_number(value: Any) -> bool:
 
 
 def _total_share(data: Mapping[str, Any]) -> float:
-    shares = (table.get("p_batch", 0) for _, table in _tables(data, "samplers"))
+    """The most that the shares of one iteration's batch add up to."""
+    samplers = [table for _, table in _tables(data, "samplers") if table.get("sample_batch") is not False]
+    # Shares only grow where a sampler begins to draw.
+    begins = {0, *(_iteration(table, "from_iteration", 0) for table in samplers)}
+    return max(math.fsum(_share(table) for table in samplers if _draws_at(table, begin)) for begin in begins)
+
+
+def _draws_live(table: Mapping[str, Any]) -> bool:
+    return bool(table.get("p_batch")) and table.get("sample_batch") is not False
+
+
+def _fills_buffer(table: Mapping[str, Any]) -> bool:
+    return bool(table.get("buffer_size")) and table.get("build_buffer") is not False
+
+
+def _share(table: Mapping[str, Any]) -> float:
+    share: Any = table.get("p_batch", 0)
     # Shares outside [0, 1] are reported as such; counting them here would report them twice.
-    return math.fsum(share for share in shares if _is_number(share) and 0 <= share <= 1)
+    return float(share) if _is_number(share) and 0 <= share <= 1 else 0.0
+
+
+def _draws_at(table: Mapping[str, Any], iteration: float) -> bool:
+    return _iteration(table, "from_iteration", 0) <= iteration < _iteration(table, "until_iteration", math.inf)
+
+
+def _iteration(table: Mapping[str, Any], key: str, default: float) -> float:
+    value: Any = table.get(key)
+    return float(value) if _is_number(value) else default
 
 
 def _is_offline(data: Mapping[str, Any]) -> bool:

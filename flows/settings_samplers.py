@@ -9,8 +9,17 @@ from pydantic import Field
 from flows.settings_base import Count, Section, Share, Text
 
 
-class SamplerKeys(Section):
-    """What every sampler has."""
+class DrawKeys(Section):
+    """What everything that draws molecules has, a sampler of the campaign or one inside another."""
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """The policies that it draws from, by the names they have in a configuration."""
+        return ()
+
+
+class SizeKeys(Section):
+    """How much a sampler of the campaign draws, and when."""
 
     name: Text
     """The sampler's name in the history and in the metrics; no two samplers share one."""
@@ -22,8 +31,20 @@ class SamplerKeys(Section):
     """Share of each training batch drawn live, in [0, 1]; 0 = none. The shares of all samplers add up to at most 1;
     what they leave comes from the buffer."""
 
+    build_buffer: bool = True
+    """false: the sampler takes no part in builds, whatever its buffer_size."""
 
-class ModelSamplerSettings(SamplerKeys):
+    sample_batch: bool = True
+    """false: the sampler draws nothing live, whatever its p_batch; the buffer gives its share."""
+
+    from_iteration: Annotated[int, Field(ge=0)] = 0
+    """The first iteration in which it draws."""
+
+    until_iteration: Count | None = None
+    """The first iteration in which it draws no more; default: it never stops."""
+
+
+class ModelDraws(DrawKeys):
     """Draws from a generative model."""
 
     kind: Literal["model"]
@@ -41,8 +62,12 @@ class ModelSamplerSettings(SamplerKeys):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     """Draw each token from the smallest set of tokens with this probability, in (0, 1]; default: from all."""
 
+    @property
+    def policies(self) -> tuple[str, ...]:
+        return (self.policy,)
 
-class DatasetSamplerSettings(SamplerKeys):
+
+class DatasetDraws(DrawKeys):
     """Draws from a file of molecules."""
 
     kind: Literal["dataset"]
@@ -56,6 +81,14 @@ class DatasetSamplerSettings(SamplerKeys):
 
     replacement: bool = False
     """Draw each molecule independently; otherwise one draw has no row twice."""
+
+
+class ModelSamplerSettings(SizeKeys, ModelDraws):
+    """Draws from a generative model."""
+
+
+class DatasetSamplerSettings(SizeKeys, DatasetDraws):
+    """Draws from a file of molecules."""
 
 
 SamplerSettings = Annotated[ModelSamplerSettings | DatasetSamplerSettings, Field(discriminator="kind")]

@@ -104,16 +104,31 @@ class SamplerSize:
     Attributes:
         buffer_size: kept rows that each build_buffer makes; 0 switches the sampler off there.
         p_batch: the share of a training batch drawn live in sample_batch, in [0, 1]; 0 switches it off there.
+        from_iteration, until_iteration: it draws in the iterations [from, until); None is without end.
     """
 
     buffer_size: int = 0
     p_batch: float = 0.0
+    from_iteration: int = 0
+    until_iteration: int | None = None
 
     def __post_init__(self) -> None:
         if self.buffer_size < 0:
             raise ValueError(f"buffer_size must be >= 0, got {self.buffer_size}")
         if not 0 <= self.p_batch <= 1:
             raise ValueError(f"p_batch must be in [0, 1], got {self.p_batch}")
+
+    def draws_at(self, iteration: int) -> bool:
+        """Whether the sampler is switched on in an iteration."""
+        return self.from_iteration <= iteration and (self.until_iteration is None or iteration < self.until_iteration)
+
+    def buffer_size_at(self, iteration: int) -> int:
+        """Kept rows that a build of this iteration makes."""
+        return self.buffer_size if self.draws_at(iteration) else 0
+
+    def p_batch_at(self, iteration: int) -> float:
+        """The share of this iteration's batch."""
+        return self.p_batch if self.draws_at(iteration) else 0.0
 
 
 class Sampler(Protocol):

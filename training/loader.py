@@ -142,14 +142,14 @@ class MixedLoader(IterableDataset[MixedBatch]):
 
     def _next(self) -> MixedBatch | None:
         iteration = self.iteration
-        quotas = self._quotas()
+        quotas = self._quotas(iteration)
         from_buffer = self.plan.batch_size - sum(quotas)
         built = self._ensure_buffer(iteration, from_buffer)
         if self._used_up(from_buffer):
             return None
         draws = [self._draw(number, iteration, quota) for number, quota in enumerate(quotas) if quota]
         missing = self.plan.batch_size - sum(draw.counted for draw in draws)
-        if missing > self.buffer.available and not built and self._can_build():
+        if missing > self.buffer.available and not built and self._can_build(iteration):
             built = self._build(iteration)
         stored, consumed = self.buffer.take(
             min(missing, self.buffer.available), numpy_generator(self.plan.seed, "buffer", iteration)
@@ -167,10 +167,12 @@ class MixedLoader(IterableDataset[MixedBatch]):
         )
         return MixedBatch(join(iteration, [block for block in blocks if len(block)]), origin)
 
-    def _quotas(self) -> list[int]:
+    def _quotas(self, iteration: int) -> list[int]:
         if self.live is None:
             return []
-        return batch_quotas(self.plan.batch_size, [sampler.size.p_batch for sampler in self.live.samplers])
+        return batch_quotas(
+            self.plan.batch_size, [sampler.size.p_batch_at(iteration) for sampler in self.live.samplers]
+        )
 
     def _ensure_buffer(self, iteration: int, rows: int) -> Sequence[BuildReceipt]:
         """Builds the buffer when it is due or cannot give ``rows``; at most one build event an iteration."""
@@ -190,9 +192,9 @@ class MixedLoader(IterableDataset[MixedBatch]):
             )
         return receipts
 
-    def _can_build(self) -> bool:
+    def _can_build(self, iteration: int) -> bool:
         samplers = () if self.live is None else self.live.samplers
-        return self.build_buffer is not None and any(sampler.size.buffer_size for sampler in samplers)
+        return self.build_buffer is not None and any(sampler.size.buffer_size_at(iteration) for sampler in samplers)
 
     def _build(self, iteration: int) -> Sequence[BuildReceipt]:
         assert self.build_buffer is not None

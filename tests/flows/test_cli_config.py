@@ -15,6 +15,7 @@ from flows.config_errors import ConfigurationError
 from flows.config_lines import KeyPath
 from flows.config_schema import resolve
 from flows.settings import Settings, load_settings, settings_schema
+from flows.settings_samplers import SizeKeys
 from flows.settings_training import SELECTION_KEYS
 
 ALTERNATIVES = ("top_k = 100", "alpha = 0.7", "max_iterations = 10")
@@ -77,7 +78,7 @@ def test_the_example_has_every_kind_and_every_key_of_every_table() -> None:
         else:
             absent |= {(title, key) for key in table["properties"] if key not in seen.get(title, ())}
     # Said once for all tables of a sort, instead of in each.
-    once = {"name", "weight", "transform", "label", *SELECTION_KEYS.values()}
+    once = {"name", "weight", "transform", "label", *SELECTION_KEYS.values(), *SizeKeys.model_fields}
     assert {(title, key) for title, key in absent if key not in once} == set()
 
 

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from flows.assemble import build_filters, build_objective, build_selection, build_standardisation
+from flows.assemble_samplers import sampler_size
 from flows.config_errors import ConfigurationError
 from flows.config_schema import resolve
 from flows.settings import Settings, load_settings, settings_schema
@@ -411,3 +412,49 @@ def test_every_key_is_described_in_the_schema() -> None:
     # A description that is that of the table itself stands with the table.
     described = {key for _, key, _ in keys if resolve(schema, (key,), {}).get("description")}
     assert [(table, key) for table, key, value in keys if not value.get("description") and key not in described] == []
+
+
+TAKING_TURNS = """
+[objective]
+components = [{ kind = "qed" }]
+[[samplers]]
+kind = "model"
+name = "early"
+p_batch = 0.8
+until_iteration = 50
+[[samplers]]
+kind = "model"
+name = "late"
+p_batch = 0.8
+from_iteration = 50
+buffer_size = 10
+"""
+
+
+def test_shares_of_samplers_that_take_turns_need_not_fit_one_batch(tmp_path: Path) -> None:
+    (tmp_path / "turns.toml").write_text(TAKING_TURNS)
+    early, late = load_settings(tmp_path / "turns.toml").samplers
+    sizes = sampler_size(early), sampler_size(late)
+    assert [size.p_batch_at(i) for i in (0, 49, 50) for size in sizes] == [0.8, 0, 0.8, 0, 0, 0.8]
+    assert [size.buffer_size_at(i) for i in (0, 49, 50) for size in sizes] == [0, 0, 0, 0, 0, 10]
+
+
+@pytest.mark.parametrize(
+    ("changed", "to", "expected"),
+    [
+        ("from_iteration = 50", "from_iteration = 49", "add up to 1.6"),
+        ("until_iteration = 50", "from_iteration = 10\nuntil_iteration = 10", "more than from_iteration, which is 10"),
+        ("until_iteration = 50", "until_iteration = 0", "got 0, expected a number >= 1"),
+    ],
+)
+def test_wrong_turns_are_named(tmp_path: Path, changed: str, to: str, expected: str) -> None:
+    (tmp_path / "turns.toml").write_text(TAKING_TURNS.replace(changed, to))
+    with pytest.raises(ConfigurationError, match=expected):
+        load_settings(tmp_path / "turns.toml")
+
+
+def test_an_event_can_be_switched_off_without_losing_its_size(tmp_path: Path) -> None:
+    text = TAKING_TURNS.replace("buffer_size = 10", "buffer_size = 10\nsample_batch = false")
+    (tmp_path / "turns.toml").write_text(text.replace("from_iteration = 50", ""))
+    size = sampler_size(load_settings(tmp_path / "turns.toml").samplers[1])
+    assert (size.buffer_size_at(0), size.p_batch_at(0)) == (10, 0)

@@ -1,0 +1,82 @@
+"""From the settings of a sampler to the sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.settings_samplers import (
+    DatasetDraws,
+    DatasetSamplerSettings,
+    DrawKeys,
+    ModelDraws,
+    ModelSamplerSettings,
+    SamplerSettings,
+    SizeKeys,
+)
+from samplers.base import Sampler, SamplerSize
+from samplers.dataset import DatasetSampler
+from samplers.model import ModelSampler
+from samplers.models.distribution import Sampling
+from samplers.policies import Policy, open_policy
+from storage import SampleStore
+
+
+@dataclass(frozen=True)
+class SamplerParts:
+    """What the samplers of a campaign are made of, beside their settings.
+
+    Attributes:
+        run_id: the run that they draw for.
+        prior: the policy that training started from; prior_name: what the configuration calls it.
+        agent: gives the policy in training as it is when it is asked for.
+    """
+
+    store: SampleStore
+    run_id: str
+    prior: Policy
+    prior_name: str
+    agent: Callable[[], Policy]
+
+    def policy(self, name: str) -> Callable[[], Policy]:
+        """What gives the policy of a name, at the time of a draw."""
+        if name == "agent":
+            return self.agent
+        policy = self.prior if name in ("prior", self.prior_name) else open_policy(name, self.store)
+        return lambda: policy
+
+
+def build_sampler(settings: SamplerSettings, parts: SamplerParts) -> Sampler:
+    """The sampler that a table describes."""
+    return _BUILDERS[type(settings)](settings.name, settings, parts, sampler_size(settings))
+
+
+def sampler_size(settings: SizeKeys) -> SamplerSize:
+    """How much a sampler draws, and when."""
+    return SamplerSize(
+        settings.buffer_size if settings.build_buffer else 0,
+        settings.p_batch if settings.sample_batch else 0.0,
+        settings.from_iteration,
+        settings.until_iteration,
+    )
+
+
+def _model(name: str, settings: ModelDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    sampling = Sampling(settings.temperature, settings.top_k or 0, settings.top_p or 1.0)
+    return ModelSampler(name, parts.policy(settings.policy), size, sampling)
+
+
+def _dataset(name: str, settings: DatasetDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    vocabulary = parts.prior.vocabulary
+    return DatasetSampler(
+        name, Path(settings.path), lambda: vocabulary, size, column=settings.column, replacement=settings.replacement
+    )
+
+
+_BUILDERS: Mapping[type[DrawKeys], Callable[[str, Any, SamplerParts, SamplerSize], Sampler]] = {
+    ModelSamplerSettings: _model,
+    DatasetSamplerSettings: _dataset,
+}
+"""What makes a sampler of each kind, of (name, settings, parts, size)."""
