@@ -10,12 +10,13 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
-from samplers.base import Drawn, Sampler, concatenate
+from samplers.base import Drawn, Sampler, Sources, concatenate
 from samplers.metrics import sampler_metrics
 from samplers.scores import Scorer
 from samplers.seeds import derive_seed
-from scoring import Filter, Judgement, Standardisation, judge_many
+from scoring import Filter, Judgement, Standardisation, judge_many, standardise_many
 from storage.records import Build, Event, Reward, Samples, ScoreStatus, now
 
 REDRAW_ROUNDS = 4
@@ -119,7 +120,22 @@ def _draw_samples(sampler: Sampler, wanted: int, seed: int, pipeline: Pipeline) 
         lengths=drawn.lengths,
         log_probs=drawn.log_probs,
         vocabulary_sha256=drawn.vocabulary.sha256,
+        latents=drawn.latents,
+        latent_log_probs=drawn.latent_log_probs,
+        **_source_columns(drawn.sources, pipeline),
     )
+
+
+def _source_columns(sources: Sources | None, pipeline: Pipeline) -> dict[str, Any]:
+    """The columns of what pairs were made from."""
+    if sources is None:
+        return {}
+    return {
+        "source_smiles": standardise_many(sources.smiles, pipeline.standardisation),
+        "source_rows": sources.rows,
+        "source_tokens": sources.tokens,
+        "source_lengths": sources.lengths,
+    }
 
 
 def _judge_vocabulary(raw: str, judgement: Judgement, pipeline: Pipeline) -> Judgement:

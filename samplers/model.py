@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from samplers.base import Drawn, SamplerSize
+from samplers.models.condition import UNCONDITIONED, Condition
 from samplers.models.distribution import UNTRUNCATED, Sampling
 from samplers.policies import Policy
 from samplers.seeds import torch_generator
@@ -36,18 +38,41 @@ class ModelSampler:
 
     def draw(self, n: int, seed: int) -> Drawn:
         """Draws exactly n rows with the log-probabilities of the distribution really sampled."""
-        policy = self.policy()
-        generator = torch_generator(seed)
-        parts = [
-            policy.model.sample(min(ROWS_AT_ONCE, n - start), sampling=self.sampling, generator=generator)
-            for start in range(0, n, ROWS_AT_ONCE)
-        ]
-        width = max((part.tokens.shape[1] for part in parts), default=0)
-        tokens = np.zeros((n, width), policy.vocabulary.dtype)
-        log_probs = np.zeros((n, width), np.float32)
-        for start, part in zip(range(0, n, ROWS_AT_ONCE), parts, strict=True):
-            rows, columns = part.tokens.shape
-            tokens[start : start + rows, :columns] = part.tokens.numpy()
-            log_probs[start : start + rows, :columns] = part.log_probs.numpy()
-        lengths = np.concatenate([part.lengths.numpy() for part in parts] or [np.zeros(0)]).astype(np.int32)
-        return Drawn(policy.vocabulary.decode(tokens, lengths), tokens, lengths, log_probs, policy.vocabulary)
+        return draw_rows(self.policy(), n, self.sampling, torch_generator(seed))
+
+
+def draw_rows(
+    policy: Policy,
+    n: int,
+    sampling: Sampling,
+    generator: torch.Generator,
+    condition: Condition = UNCONDITIONED,
+) -> Drawn:
+    """Draws n rows from a policy, each on its part of the condition, some hundreds at once."""
+    starts = range(0, n, ROWS_AT_ONCE)
+    parts = [
+        policy.model.sample(
+            min(ROWS_AT_ONCE, n - start),
+            condition=condition[start : start + ROWS_AT_ONCE],
+            sampling=sampling,
+            generator=generator,
+        )
+        for start in starts
+    ]
+    width = max((part.tokens.shape[1] for part in parts), default=0)
+    tokens = np.zeros((n, width), policy.vocabulary.dtype)
+    log_probs = np.zeros((n, width), np.float32)
+    for start, part in zip(starts, parts, strict=True):
+        rows, columns = part.tokens.shape
+        tokens[start : start + rows, :columns] = part.tokens.numpy()
+        log_probs[start : start + rows, :columns] = part.log_probs.numpy()
+    lengths = np.concatenate([part.lengths.numpy() for part in parts] or [np.zeros(0)]).astype(np.int32)
+    latents = [part.latents.numpy() for part in parts if part.latents is not None]
+    return Drawn(
+        policy.vocabulary.decode(tokens, lengths),
+        tokens,
+        lengths,
+        log_probs,
+        policy.vocabulary,
+        latents=np.concatenate(latents) if latents else None,
+    )

@@ -148,8 +148,10 @@ class Samples:
         log_probs: float32 [n, L] of the behaviour policy; NaN where a sampler has no likelihood, 0 after the end.
         vocabulary_sha256: the vocabulary the tokens belong to.
         latents: float32 [n, d], None for samplers without latents.
+        latent_log_probs: float32 [n], the log-density of each latent under the prior that drew it; None without one.
         source_smiles: the source of each pair [n], None for samplers without sources.
         source_rows: the stored row each source is [n], None where it is none.
+        source_tokens: as ``tokens`` [n, S], of the sources; source_lengths: int32 [n]. None without sources.
     """
 
     raw: Sequence[str]
@@ -160,14 +162,17 @@ class Samples:
     log_probs: NDArray[np.float32]
     vocabulary_sha256: str
     latents: NDArray[np.float32] | None = None
+    latent_log_probs: NDArray[np.float32] | None = None
     source_smiles: Sequence[str | None] | None = None
     source_rows: Sequence[RowId | None] | None = None
+    source_tokens: NDArray[np.unsignedinteger] | None = None
+    source_lengths: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.raw)
         sizes = {"smiles": len(self.smiles), "rejected_by": len(self.rejected_by), "tokens": len(self.tokens)}
         sizes |= {"lengths": len(self.lengths), "log_probs": len(self.log_probs)}
-        for name in ("latents", "source_smiles", "source_rows"):
+        for name in _OPTIONAL_COLUMNS:
             if (column := getattr(self, name)) is not None:
                 sizes[name] = len(column)
         wrong = {name: size for name, size in sizes.items() if size != n}
@@ -175,6 +180,8 @@ class Samples:
             raise ValueError(f"every column of a build needs {n} rows as raw has, got {wrong}")
         if self.tokens.shape != self.log_probs.shape:
             raise ValueError(f"tokens {self.tokens.shape} and log_probs {self.log_probs.shape} must have one shape")
+        if (self.source_tokens is None) != (self.source_lengths is None):
+            raise ValueError("source_tokens and source_lengths belong together: got one without the other")
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -183,6 +190,9 @@ class Samples:
     def kept(self) -> NDArray[np.bool_]:
         """Which rows passed every filter [n]."""
         return np.array([reason is None for reason in self.rejected_by], dtype=bool)
+
+
+_OPTIONAL_COLUMNS = ("latents", "latent_log_probs", "source_smiles", "source_rows", "source_tokens", "source_lengths")
 
 
 @dataclass(frozen=True)
