@@ -4,7 +4,7 @@ TrainingError
 ├── CheckpointError     a checkpoint does not belong to this training or cannot be read
 ├── HistoryError        what training drew cannot be written to the store
 ├── BatchShortError     a batch cannot be filled from the live samplers and the buffer
-├── UnsuitableDataError a loss was given data it is not valid on
+├── UnsuitableDataError a loss or a policy was given rows that it cannot learn from
 └── DivergedError       the loss is no number any more
 """
 
@@ -28,7 +28,7 @@ class BatchShortError(TrainingError):
 
 
 class UnsuitableDataError(TrainingError):
-    """A loss was given data it is not valid on."""
+    """A loss or a policy was given rows that it cannot learn from."""
 
 
 class DivergedError(TrainingError):

@@ -15,6 +15,7 @@ from storage import Place, PolicyFiles
 from storage.records import PolicyVersion
 from training.batch import TrainingBatch
 from training.checkpoint import checkpoint_files, restore
+from training.conditioning import condition_for
 from training.errors import DivergedError
 from training.losses import Loss
 
@@ -48,10 +49,13 @@ class Learner:
 
         Raises:
             DivergedError: the loss is infinite or NaN; the policy stays as it is.
+            UnsuitableDataError: a conditional policy is given rows without a source.
         """
+        # One condition for both: under another, the difference of the likelihoods would not be the policy's doing.
+        condition = condition_for(self.prior.model, batch)
         with torch.no_grad():
-            prior = self.prior.model.log_probs(batch.tokens, batch.lengths).sum(1)
-        agent = self._model.log_probs(batch.tokens, batch.lengths).sum(1)
+            prior = self.prior.model.log_probs(batch.tokens, batch.lengths, condition=condition).sum(1)
+        agent = self._model.log_probs(batch.tokens, batch.lengths, condition=condition).sum(1)
         loss = self._loss.function(agent, prior, batch.rewards, self._settings.sigma)
         if not bool(loss.isfinite()):
             raise DivergedError(
