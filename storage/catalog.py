@@ -37,6 +37,7 @@ from storage.table_files import TableFiles, default_sql, later_columns, table_fi
 from storage.transaction import Transaction
 
 _RETRY_SECONDS = 0.05
+_BATCH_ROWS = 100_000
 _TARGET_FILE_SIZE = "512MB"  # DuckLake's own default.
 
 Result = TypeVar("Result")
@@ -139,6 +140,17 @@ class Catalog:
         with closing(self.cursor()) as cursor:
             return self.run(cursor, sql, snapshot, parameters, tables)
 
+    def read_batches(
+        self, sql: str, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
+    ) -> Iterator[pa.RecordBatch]:
+        """What ``read`` returns, a portion of rows at a time: there is never more of it in memory than that.
+
+        Raises:
+            UnknownSnapshotError, StoreError: as ``read``, also after some portions.
+        """
+        with closing(self.cursor()) as cursor, self.executed(cursor, sql, snapshot, parameters, tables) as result:
+            yield from result.to_arrow_reader(_BATCH_ROWS)
+
     def run(
         self,
         cursor: duckdb.DuckDBPyConnection,
@@ -148,6 +160,19 @@ class Catalog:
         tables: Mapping[str, pa.Table],
     ) -> pa.Table:
         """What ``read`` does, on a given cursor."""
+        with self.executed(cursor, sql, snapshot, parameters, tables) as result:
+            return result.to_arrow_table()
+
+    @contextmanager
+    def executed(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        sql: str,
+        snapshot: int | None,
+        parameters: Sequence[Any] | None,
+        tables: Mapping[str, pa.Table],
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The cursor, once it has executed what ``read`` is given: its result is there to be fetched."""
 
         def relation(name: str) -> str:
             return f"({bind(VIEWS[name], relation)})" if name in VIEWS else self.table(name, snapshot)
@@ -155,8 +180,9 @@ class Catalog:
         for name, rows in tables.items():
             cursor.register(name, rows)
         try:
-            return cursor.execute(bind(sql, relation), parameters).to_arrow_table()
-        except duckdb.Error as error:
+            yield cursor.execute(bind(sql, relation), parameters)
+        # What fails while a result is fetched in portions comes as Arrow's OSError.
+        except (duckdb.Error, OSError) as error:
             if "No snapshot found" in str(error):
                 raise UnknownSnapshotError(
                     f"the store has no version {snapshot}; its newest is {self.newest()}"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from storage.cache import CachedRows, DecodedCache
 from storage.errors import ArraysError
 from storage.records import Consumed, Event, RowId, StoredRows
-from storage.scan import Filter, Part, ScannedRows, concatenate, read_strings, scan
+from storage.scan import Filter, Part, ScannedRows, read_strings, scan
 from storage.store import SampleStore
 
 Positions = NDArray[np.int64]
@@ -100,9 +100,7 @@ class HistoryIndex:
         if run_id is not None and not own_only:
             foreign = snapshot if foreign_snapshot is None else foreign_snapshot
             parts.append(Part(foreign, own=False, run_id=run_id, others=True))
-        wanted = Filter(objective_sha256, where, include_unparseable)
-        scanned = [scan(store, part, wanted) for part in parts]
-        rows = concatenate(scanned)
+        rows = scan(store, parts, Filter(objective_sha256, where, include_unparseable))
         cache = cache or DecodedCache(store.cache_key, store.layout.arrays)
         return cls(store=store, parts=tuple(parts), rows=rows, arrays=_place(rows, cache))
 
@@ -285,5 +283,6 @@ def _place(rows: ScannedRows, cache: DecodedCache) -> _Arrays:
             )
         first[number] = segment.position + build["segment_offset"]
         latent_width = max(latent_width, segment.latent_width)
-    positions: NDArray[np.int64] = np.add(first.take(rows.build_numbers), rows.row_numbers, dtype=np.int64)
+    positions = first.take(rows.build_numbers)
+    positions += rows.row_numbers
     return _Arrays(cached, positions, latent_width)

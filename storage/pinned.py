@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import duckdb
@@ -50,16 +51,18 @@ class PinnedCatalog(Catalog):
         # Receipts name the version that added a build. AT within brackets hides that column unless it is asked for.
         return named.replace("(SELECT *", "(SELECT *, snapshot_id", 1) if name == "builds" else named
 
-    def run(
+    @contextmanager
+    def executed(
         self,
         cursor: duckdb.DuckDBPyConnection,
         sql: str,
         snapshot: int | None,
         parameters: Sequence[Any] | None,
         tables: Mapping[str, pa.Table],
-    ) -> pa.Table:
-        """What ``read`` does, on a given cursor."""
-        return super().run(cursor, sql, self._known(snapshot), parameters, tables)
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The cursor, once it has executed what ``read`` is given, as of the version or an older one."""
+        with super().executed(cursor, sql, self._known(snapshot), parameters, tables) as result:
+            yield result
 
     def files(self, tables: Sequence[str], snapshot: int) -> dict[str, TableFiles]:
         """The columns and Parquet files of tables as of the version, or of an older one."""

@@ -8,7 +8,7 @@ two runs of one seed would draw different batches.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,6 +27,11 @@ class ReadableStore(Protocol):
         self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
     ) -> pa.Table:
         """The result of SQL over the version."""
+
+    def read_batches(
+        self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
+    ) -> Iterator[pa.RecordBatch]:
+        """The same in portions, of any size and in any order."""
 
     def matching_rows(self, where: str, snapshot: int | None = None) -> pa.Table:
         """The rows (build_id, row) for which a user's predicate is true."""
@@ -104,29 +109,47 @@ _STRINGS = """
     SELECT number, samples."row" AS "row", samples.{column} AS text
     FROM {samples} AS samples JOIN numbered USING (build_id)"""
 _REWARDS = """
-    SELECT number, rewards."row" AS "row", rewards.value AS value, rewards.created AS created
+    SELECT number, rewards."row" AS "row", rewards.value AS value, epoch_us(rewards.created) AS created
     FROM {rewards} AS rewards JOIN numbered USING (build_id)
     WHERE rewards.objective_sha256 = $1 AND rewards.status = 'ok'"""
 
 
-def scan(store: ReadableStore, part: Part, wanted: Filter) -> ScannedRows:
-    """The rows of a part that can be trained on.
+_ROW = 2**32 - 1
+"""The bits of a key that are the row; those above are the build."""
+
+
+def scan(store: ReadableStore, parts: Sequence[Part], wanted: Filter) -> ScannedRows:
+    """The rows of all parts that can be trained on, one part after another.
+
+    The store's answers are taken a portion at a time, and columns are given up as soon as what is made of them is
+    there, so that reading the rows takes little more memory than having them.
 
     Raises:
         PredicateError: ``where`` is no predicate over a row.
         StoreError: the store cannot be read.
     """
-    builds = _read_builds(store, part)
-    numbered = _number(builds)
-    samples_sql, tables = _SAMPLES, {"numbered": numbered}
-    if wanted.where is not None:
-        samples_sql = samples_sql.replace("WHERE", f"{_MATCHING} WHERE")
-        tables["matching"] = store.matching_rows(wanted.where, part.snapshot)
-    unparseable = [wanted.include_unparseable]
-    samples = store.read_arrow(samples_sql, snapshot=part.snapshot, parameters=unparseable, **tables)
-    objective = [wanted.objective_sha256]
-    rewards = store.read_arrow(_REWARDS, snapshot=part.snapshot, parameters=objective, numbered=numbered)
-    return _join(builds, samples, rewards, own=part.own)
+    builds = [_read_builds(store, part) for part in parts]
+    numbered = _number(pa.concat_tables(builds))
+    first, asked = 0, []
+    for part, of_part in zip(parts, builds, strict=True):
+        asked.append(_Asked(store, part, numbered.slice(first, of_part.num_rows)))
+        first += of_part.num_rows
+    keys, molecules, unparseable = _read_samples(asked, wanted)
+    rewards = _read_rewards(asked, wanted, keys)
+    rewards[unparseable] = 0.0
+    keep = ~np.isnan(rewards)
+    if not keep.all():
+        keys, molecules, rewards = keys[keep], molecules[keep], rewards[keep]
+    build_numbers, row_numbers = (keys >> 32).astype(np.int32), (keys & _ROW).astype(np.int32)
+    own = np.repeat([part.own for part in parts], [of_part.num_rows for of_part in builds])
+    return ScannedRows(
+        builds=pa.concat_tables(builds).combine_chunks(),
+        build_numbers=build_numbers,
+        row_numbers=row_numbers,
+        rewards=rewards,
+        molecules=molecules,
+        own=own.take(build_numbers),
+    )
 
 
 def _read_builds(store: ReadableStore, part: Part) -> pa.Table:
@@ -140,18 +163,65 @@ def _read_builds(store: ReadableStore, part: Part) -> pa.Table:
     return store.read_arrow(sql, snapshot=part.snapshot, parameters=list(given.values()))
 
 
-def concatenate(parts: Sequence[ScannedRows]) -> ScannedRows:
-    """The rows of all parts, one part after another."""
-    offsets = np.cumsum([0, *(part.builds.num_rows for part in parts[:-1])]).tolist()
-    numbers = [part.build_numbers + np.int32(offset) for part, offset in zip(parts, offsets, strict=True)]
-    return ScannedRows(
-        builds=pa.concat_tables([part.builds for part in parts]).combine_chunks(),
-        build_numbers=np.concatenate(numbers),
-        row_numbers=np.concatenate([part.row_numbers for part in parts]),
-        rewards=np.concatenate([part.rewards for part in parts]),
-        molecules=np.concatenate([part.molecules for part in parts]),
-        own=np.concatenate([part.own for part in parts]),
-    )
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What is asked about a part: the rows of these builds, by id and number."""
+
+    store: ReadableStore
+    part: Part
+    numbered: pa.Table
+
+    def read(self, sql: str, parameter: str | bool, **tables: pa.Table) -> Iterator[pa.RecordBatch]:
+        """The answer to SQL over ``numbered`` and the tables."""
+        return self.store.read_batches(
+            sql, snapshot=self.part.snapshot, parameters=[parameter], numbered=self.numbered, **tables
+        )
+
+
+def _read_samples(
+    asked: Sequence[_Asked], wanted: Filter
+) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.bool_]]:
+    """The keys of the wanted samples [n], ascending, their molecules, and which of them are no molecule."""
+    keys: list[NDArray[np.int64]] = []
+    molecules: list[NDArray[np.uint64]] = []
+    unparseable: list[NDArray[np.bool_]] = []
+    for ask in asked:
+        sql, tables = _SAMPLES, {}
+        if wanted.where is not None:
+            sql = sql.replace("WHERE", f"{_MATCHING} WHERE")
+            tables["matching"] = ask.store.matching_rows(wanted.where, ask.part.snapshot)
+        for batch in ask.read(sql, wanted.include_unparseable, **tables):
+            keys.append(keys_of(batch))
+            # A view would keep the whole portion.
+            molecules.append(_numpy(batch, "molecule").copy())
+            unparseable.append(_numpy(batch, "unparseable"))
+    unordered = _whole(keys, np.int64)
+    order = np.argsort(unordered, kind="stable")
+    return unordered[order], _whole(molecules, np.uint64)[order], _whole(unparseable, np.bool_)[order]
+
+
+def _read_rewards(asked: Sequence[_Asked], wanted: Filter, keys: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The newest reward of each key [n], NaN where there is none; the keys ascend."""
+    values = np.full(len(keys), np.nan)
+    created = np.full(len(keys), np.iinfo(np.int64).min)
+    for ask in asked if len(keys) else ():
+        for batch in ask.read(_REWARDS, wanted.objective_sha256):
+            of, stamps = keys_of(batch), _numpy(batch, "created")
+            places = np.searchsorted(keys, of)
+            # The oldest first: where a row occurs twice, what is assigned last stays.
+            order = np.argsort(stamps, kind="stable")
+            newest = (keys.take(places, mode="clip") == of) & (stamps >= created.take(places, mode="clip"))
+            order = order[newest[order]]
+            values[places[order]] = _numpy(batch, "value")[order]
+            created[places[order]] = stamps[order]
+    return values
+
+
+def _whole(pieces: list[NDArray[Any]], kind: type) -> NDArray[Any]:
+    """The pieces as one array; they leave the list, so that they are not in memory beside what is made of it."""
+    whole = np.concatenate([np.zeros(0, kind), *pieces])
+    pieces.clear()
+    return whole
 
 
 def read_strings(store: ReadableStore, parts: Sequence[Part], rows: ScannedRows, column: str) -> pa.LargeStringArray:
@@ -174,38 +244,7 @@ def _number(builds: pa.Table) -> pa.Table:
     return pa.table({"build_id": builds["build_id"], "number": np.arange(builds.num_rows)})
 
 
-def _join(builds: pa.Table, samples: pa.Table, rewards: pa.Table, *, own: bool) -> ScannedRows:
-    """Puts samples in order and gives each its reward, by identity; those without one are left out."""
-    keys = keys_of(samples)
-    order = np.argsort(keys, kind="stable")
-    values = _rewards_of(keys[order], rewards)
-    values[_numpy(samples, "unparseable")[order]] = 0.0
-    found = ~np.isnan(values)
-    order = order[found]
-    return ScannedRows(
-        builds=builds,
-        build_numbers=_numpy(samples, "number").astype(np.int32)[order],
-        row_numbers=_numpy(samples, "row").astype(np.int32)[order],
-        rewards=values[found],
-        molecules=_numpy(samples, "molecule")[order],
-        own=np.full(len(order), own),
-    )
-
-
-def _rewards_of(keys: NDArray[np.int64], rewards: pa.Table) -> NDArray[np.float64]:
-    """The newest reward of each key, NaN where there is none."""
-    if rewards.num_rows == 0:
-        return np.full(len(keys), np.nan)
-    of = keys_of(rewards)
-    # By key, then age: the last of a key is its newest.
-    order = np.lexsort((_numpy(rewards, "created"), of))
-    of = of[order]
-    last = np.searchsorted(of, keys, side="right") - 1
-    values = _numpy(rewards, "value")[order][last]
-    return np.where((last >= 0) & (of[last] == keys), values, np.nan)
-
-
-def keys_of(table: pa.Table) -> NDArray[np.int64]:
+def keys_of(table: pa.Table | pa.RecordBatch) -> NDArray[np.int64]:
     """The identity of each row (number, row) of a table as one number that sorts as rows are ordered."""
     return _key(_numpy(table, "number"), _numpy(table, "row"))
 
@@ -214,5 +253,7 @@ def _key(build_numbers: NDArray[np.integer], row_numbers: NDArray[np.integer]) -
     return (build_numbers.astype(np.int64) << 32) | row_numbers.astype(np.int64)
 
 
-def _numpy(table: pa.Table, name: str) -> NDArray[Any]:
-    return np.asarray(table[name].combine_chunks().to_numpy(zero_copy_only=False))
+def _numpy(table: pa.Table | pa.RecordBatch, name: str) -> NDArray[Any]:
+    column = table[name]
+    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    return np.asarray(whole.to_numpy(zero_copy_only=False))

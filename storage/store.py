@@ -20,7 +20,7 @@ and threads, of one host or of all of them, read and write it at once. Every com
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -388,6 +388,12 @@ class SampleStore:
             StoreError: DuckDB refused the statement.
         """
         return self._catalog.read(sql, snapshot, parameters, **tables)
+
+    def read_batches(
+        self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
+    ) -> Iterator[pa.RecordBatch]:
+        """What ``read_arrow`` returns, a portion of rows at a time, for results that are better not held as a whole."""
+        return self._catalog.read_batches(sql, snapshot, parameters, **tables)
 
     def query(
         self, sql: str, *, snapshot: int | None = None, timeout_seconds: float = 60, memory_limit: str = "2GB"

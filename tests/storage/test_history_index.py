@@ -199,6 +199,41 @@ def test_of_several_good_rewards_the_newest_counts(started: SampleStore, make: M
     assert index.rewards.tolist() == [0, 0.8, 0.4, 0.5]
 
 
+@pytest.mark.parametrize("view", [{}, {"include_unparseable": True}, {"where": "reward > 0.35"}, {"own_only": True}])
+def test_an_index_read_row_by_row_is_the_one_read_at_once(
+    started: SampleStore,
+    make: ModuleType,
+    cache: DecodedCache,
+    monkeypatch: pytest.MonkeyPatch,
+    view: dict[str, object],
+) -> None:
+    started.start_run(make.make_run("other"))
+    builds = [make.make_build(i, seed=i, run_id=run_id) for i in range(3) for run_id in ("run-1", "other")]
+    for at in (4, 1, 0, 5, 3, 2):
+        started.commit(Commit([builds[at]]))
+    with started._catalog.transaction("test", "by hand", {}) as transaction:
+        for age, value in ((1, 0.7), (-1, 0.8)):
+            transaction.change(
+                'INSERT INTO {rewards} SELECT build_id, "row", objective_sha256, '
+                f"{value}, status, run_id, created - INTERVAL ({age}) HOUR FROM {{rewards}} WHERE value = 0.4"
+            )
+
+    def read() -> HistoryIndex:
+        return HistoryIndex.load(started, objective_sha256=OBJECTIVE, run_id="run-1", cache=cache, **view)
+
+    whole = read()
+    monkeypatch.setattr("storage.catalog._BATCH_ROWS", 1)
+    assert [batch.num_rows for batch in started.read_batches('SELECT "row" FROM {samples}')] == [1] * 36
+    pieces = read()
+    assert len(pieces) == len(whole) >= 6
+    assert 0.8 in whole.rewards and not {0.4, 0.7} & set(whole.rewards)
+    for column in ("build_numbers", "row_numbers", "rewards", "molecules", "own"):
+        assert getattr(pieces, column).dtype == getattr(whole, column).dtype
+        assert np.array_equal(getattr(pieces, column), getattr(whole, column))
+    assert pieces.builds == whole.builds
+    assert np.array_equal(pieces.arrays.positions, whole.arrays.positions)
+
+
 def test_unparseable_rows_have_reward_zero_when_asked_for(
     started: SampleStore, make: ModuleType, cache: DecodedCache
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from storage.errors import (
     RunConflictError,
+    StoreError,
     StoreModeError,
     UnknownBuildError,
     UnknownRunError,
@@ -243,6 +244,19 @@ def test_r4_an_old_version_stays_as_it_was(started, make):
     for read in (started.read_arrow, started.query):
         with pytest.raises(UnknownSnapshotError, match="999"):
             read("SELECT 1 AS one FROM {runs}" if read == started.read_arrow else "SELECT 1", snapshot=999)
+
+
+def test_a_result_in_portions_fails_as_a_whole_one_does(started, make):
+    started.commit(Commit([make.make_build()]))
+    assert sum(batch.num_rows for batch in started.read_batches("SELECT build_id FROM {samples}")) == 6
+    with pytest.raises(UnknownSnapshotError, match="999"):
+        list(started.read_batches("SELECT build_id FROM {samples}", snapshot=999))
+    late = """SELECT CASE WHEN number = 500000 THEN error('late') ELSE number END AS number
+        FROM range(1000000) AS numbers(number), {runs}"""
+    portions = started.read_batches(late)
+    assert next(portions).num_rows > 0
+    with pytest.raises(StoreError, match="late"):
+        list(portions)
 
 
 def test_r25_a_value_that_is_no_number_is_never_ok(started, make):
