@@ -83,8 +83,8 @@ def report(name: str, commits: list[float], seconds: float, rows: int) -> None:
     print(f"a commit takes {median:.0f} ms (median), {worst:.0f} ms (worst)")
 
 
-def _address(catalog: str | None, folder: str) -> dict[str, str]:
-    """What a store is made with."""
+def address(catalog: str | None, folder: str) -> dict[str, str]:
+    """What a store is made with: when a Postgres database is named, its catalog is in a schema of its own there."""
     if catalog is None:
         return {}
     return {"catalog": catalog, "catalog_schema": f"bench_{uuid4().hex}", "data_path": f"{folder}/data"}
@@ -106,7 +106,7 @@ def main() -> None:
     for writers in (1, chosen.writers):
         with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
             path = Path(folder) / "store"
-            with SampleStore.create(path, **_address(chosen.catalog, folder)) as store:
+            with SampleStore.create(path, **address(chosen.catalog, folder)) as store:
                 store.start_run(bench_run())
             commits, seconds = run_writers(path, writers, chosen.commits, chosen.rows)
             with SampleStore.open(path, read_only=True) as store:

@@ -1,11 +1,14 @@
 """Kills processes that use a store at random moments, and then checks that the store kept its word.
 
-    python benchmarks/crash_store.py [--kills 200] [--writers 3] [--readers 2] [--pace 6] [--seed 0]
+    python benchmarks/crash_store.py [--kills 200] [--writers 3] [--readers 2] [--pace 6] [--seed 0] [--catalog ADDRESS]
 
 Writers commit builds (each its own, and some that all of them race for) and record expensive scores; readers check
 that every build they see is whole; a maintainer compacts, expires and vacuums. One of them is killed with SIGKILL every
 few moments, and started again. What was acknowledged is then compared with what the store holds: nothing may be lost,
 torn, or there twice. A kill does not show writes that a power cut would lose: the tests of the order of fsync do that.
+
+``--catalog postgres://…`` puts the catalog into that database, where no file lock helps: what a killed process held is
+given back by the server, when that notices.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench_writers import address
 from crash_worker import COMPONENT, RUN_ID, VERSION, check_build, crash_run
 
 from storage import SampleStore
@@ -143,19 +147,20 @@ def main() -> None:
     arguments.add_argument("--pace", type=float, default=6.0, help="the most seconds between kills; starting takes one")
     arguments.add_argument("--seed", type=int, default=0, help="of who is killed when")
     arguments.add_argument("--folder", type=Path, help="where the store is made; default: a temporary folder")
+    arguments.add_argument("--catalog", help="a Postgres database, in which a schema of its own is made for the store")
     chosen = arguments.parse_args()
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         path = Path(folder) / "store"
-        with SampleStore.create(path) as store:
+        with SampleStore.create(path, **address(chosen.catalog, folder)) as store:
             store.start_run(crash_run())
         started = time.perf_counter()
         workers = run_workers(path, chosen.kills, chosen.writers, chosen.readers, chosen.pace, chosen.seed)
         seconds = time.perf_counter() - started
         verdict = judge(path, workers)
     counts = collections.Counter(line.split(" ")[0] for worker in workers for line in worker.said)
-    print(
-        f"{chosen.kills} kills in {seconds:.0f} s; {counts['read']} reads, {counts['compacted']} compactions; ", end=""
-    )
+    kept_in = "SQLite" if chosen.catalog is None else "Postgres"
+    print(f"{chosen.kills} kills in {seconds:.0f} s, the catalog in {kept_in}; ", end="")
+    print(f"{counts['read']} reads, {counts['compacted']} compactions; ", end="")
     print(f"{_sum(workers, 'expired')} versions expired, {_sum(workers, 'removed')} files removed")
     print(f"acknowledged: {verdict.builds} builds, {verdict.scores} scores")
     print(f"lost: {verdict.lost_builds} builds, {verdict.lost_scores} scores; torn: {verdict.torn}; ", end="")

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, runtime, task
+from prefect import State, Task, flow, runtime, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas import TaskRun
 
 from flows.build_request import BuildRequest, build_requests
 from flows.campaign import Campaign, campaign_run, read_settings, reopen_campaign
+from flows.retries import can_pass
 from flows.run_identity import current_run_id
 from samplers.build import Slot, make_build
 from samplers.policies import load_policy
@@ -24,12 +26,18 @@ from storage import SampleStore
 from storage.records import BuildReceipt, Commit, Event, RunKind, make_build_id
 
 
+def _failed_for_now(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether Prefect shall try a failed chunk again."""
+    return can_pass(state.data)
+
+
 @task(
     name="build_buffer",
     task_run_name="build_buffer-{request.iteration}-{request.sampler}-{request.chunk}",
     cache_policy=NO_CACHE,
     retries=2,
     retry_delay_seconds=1,
+    retry_condition_fn=_failed_for_now,
 )
 def build_buffer_task(request: BuildRequest) -> dict[str, Any]:
     """Makes and commits one chunk, unless an earlier attempt has; returns the receipt."""

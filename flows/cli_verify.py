@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.cli_archive import DEFAULT_MAX_SIZE, MaxSizeOption, limits
 from flows.cli_errors import UsageError
-from flows.cli_options import JsonOption, StoreOption
+from flows.cli_options import JsonOption
 from flows.cli_output import as_json, progress_of, write_text
 
 if TYPE_CHECKING:
-    from storage import SampleStore
     from storage.quarantine import QuarantineReceipt
     from storage.verify_report import Finding, Report
 
@@ -26,7 +27,10 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def verify(
-    store: StoreOption,
+    store: Annotated[
+        Path,
+        typer.Option("--store", metavar="PATH", help="The folder of the store; of an archive, a folder or a tar file."),
+    ],
     quick: Annotated[
         bool, typer.Option("--quick", help="Look at names, sizes and rows only: decode no array and hash no file.")
     ] = False,
@@ -36,6 +40,7 @@ def verify(
             "--quarantine", help="Have training leave out the rows of damaged segments from now on; deletes nothing."
         ),
     ] = False,
+    max_size: MaxSizeOption = DEFAULT_MAX_SIZE,
     json: JsonOption = False,
 ) -> None:
     """Check everything that can be checked of a store, also while it is in use.
@@ -46,12 +51,20 @@ def verify(
     from storage.verify import verify_store
 
     with progress_of("Verifying", 100) as show:
-        report = verify_store(store, quick=quick, progress=lambda done, total: show(100 * done // max(1, total)))
+        report = verify_store(
+            store,
+            quick=quick,
+            progress=lambda done, total: show(100 * done // max(1, total)),
+            limits=limits(max_size),
+        )
     receipt = None
     try:
         if quarantine and report.damaged_segments:
+            if store.is_file():
+                raise _is_archive(store)
             with SampleStore.open(store) as opened:
-                _refuse_archive(opened)
+                if opened.archive:
+                    raise _is_archive(store)
                 receipt = opened.quarantine(report.damaged_segments)
     finally:
         # What was found took long to find: it is told also where nothing can be put in quarantine.
@@ -63,11 +76,10 @@ def verify(
         raise typer.Exit(1)
 
 
-def _refuse_archive(store: SampleStore) -> None:
-    if store.archive:
-        raise UsageError(
-            f"{store.path} is an archive, in which nothing can be changed: take another copy of it, or make it again"
-        )
+def _is_archive(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} is an archive, in which nothing can be changed: take another copy of it, or make it again"
+    )
 
 
 def _json(report: Report, receipt: QuarantineReceipt | None) -> dict[str, object]:

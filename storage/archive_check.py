@@ -18,7 +18,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from storage.archive_file import ArchiveLimits, Manifest, read_manifest
-from storage.archive_headers import check_parquet, decoded_bytes
+from storage.archive_headers import check_parquet, wrong_arrays
 from storage.archive_older import opened_archive
 from storage.archive_tar import unpacked
 from storage.arrays import read_segment
@@ -199,16 +199,10 @@ def _wrong_segments(archive: SampleStore, limits: ArchiveLimits) -> Iterator[str
     there = {path.name for path in _arrays(archive).iterdir()}
     for segment in sorted(there ^ extents.keys()):
         yield f"segment {segment!r} is {'of no build' if segment in there else 'missing'}"
-    decoded = 0
+    if (problem := wrong_arrays(archive.path, limits.bytes)) is not None:
+        yield problem
+        return
     for segment, builds in extents.items():
-        try:
-            decoded += decoded_bytes(_arrays(archive) / segment)
-        except (KeyError, IndexError, TypeError, ValueError, OSError, RecursionError) as error:
-            yield f"segment {segment!r} has a header that molbuffer does not write: {error!r}"
-            return
-        if decoded > limits.bytes:
-            yield f"its arrays take more than the limit of {limits.bytes} bytes; raise it if you trust the archive"
-            return
         yield from _wrong_extents(_arrays(archive) / segment, builds)
 
 

@@ -41,6 +41,23 @@ def check_parquet(folder: Path) -> None:
             raise ArchiveError(f"{path} says that it has {rows} rows, in {size} bytes: refused")
 
 
+def wrong_arrays(folder: Path, most_bytes: int) -> str | None:
+    """Why the arrays of an archive are not to be decoded; None when they may be.
+
+    Args:
+        most_bytes: what all of them may take in memory, one after the other.
+    """
+    decoded = 0
+    for segment in sorted((folder / "arrays").glob("*")):
+        try:
+            decoded += decoded_bytes(segment)
+        except (KeyError, IndexError, TypeError, ValueError, OSError, RecursionError) as error:
+            return f"segment {segment.name!r} has a header that molbuffer does not write: {error!r}"
+        if decoded > most_bytes:
+            return f"its arrays take more than the limit of {most_bytes} bytes; raise it if you trust the archive"
+    return None
+
+
 def decoded_bytes(segment: Path) -> int:
     """What the arrays of a segment take in memory, from the headers of the segment, its arrays and their chunks.
 

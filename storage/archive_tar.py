@@ -84,14 +84,25 @@ def unpacked(archive: Path, limits: ArchiveLimits = ArchiveLimits()) -> Iterator
         verify_files(archive, limits)
         yield archive.resolve()
     elif archive.is_file():
-        with tempfile.TemporaryDirectory(prefix="molbuffer-archive-") as temporary:
-            folder = Path(temporary) / "archive"
-            Layout(folder).make_folders()
-            _unpack(archive, folder, limits)
+        with unpacked_file(archive, limits) as folder:
             verify_files(folder, limits)
             yield folder
     else:
         raise StoreNotFoundError(f"there is no archive at {archive}")
+
+
+@contextmanager
+def unpacked_file(archive: Path, limits: ArchiveLimits = ArchiveLimits()) -> Iterator[Path]:
+    """A folder with the files of a tar file, which need not be those that it lists; it lasts as long as this does.
+
+    Raises:
+        ArchiveError: it is no tar file of an archive, ends in the middle, or exceeds the limits.
+    """
+    with tempfile.TemporaryDirectory(prefix="molbuffer-archive-") as temporary:
+        folder = Path(temporary).resolve() / "archive"
+        Layout(folder).make_folders()
+        _unpack(archive, folder, limits)
+        yield folder
 
 
 def _that_fit(folder: Path, limits: ArchiveLimits) -> ArchiveLimits:

@@ -57,12 +57,15 @@ class Removed:
     """A file or folder that was removed, or would be.
 
     Attributes:
-        kind: segment, parquet, checkpoint or aside. path: relative to the store. bytes: what it took.
+        kind: segment, parquet, checkpoint or aside. path: below the data path, or in the folder that has store.toml.
+        bytes: what it took. modified: when anything in it was last written, in seconds since the epoch; None when it
+            is gone by now.
     """
 
     kind: str
     path: str
     bytes: int
+    modified: float | None
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,9 @@ class _Vacuum:
         return removed
 
     def _removed(self, kind: str, path: Place) -> Removed:
-        return Removed(kind, self.layout.name_of(path), sum(file.bytes for file in files_at(path)))
+        files = files_at(path)
+        modified = _newest_change(files) if files else None
+        return Removed(kind, self.layout.name_of(path), sum(file.bytes for file in files), modified)
 
 
 def vacuum(

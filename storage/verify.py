@@ -8,18 +8,20 @@
     orphans       files that no version names
     archive       in an archive, every file is the one that it lists
 
+An archive in a tar file is unpacked, and verified as one in a folder. What somebody else may have made to do harm, as
+``storage.archive_check`` says of archives that are read, is named and not opened.
+
 Every check goes on where another found damage; what depends on a table that cannot be read is listed as unchecked. The
 store may be written to, compacted and read meanwhile. Memory is that of one segment and of 16 bytes a sample.
 """
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from pathlib import Path
 
-from storage.archive_catalog import check_catalog
-from storage.archive_file import CHECKSUMS, ArchiveLimits, wrong_files
+from storage.archive_file import CHECKSUMS, ArchiveLimits
+from storage.archive_tar import unpacked_file
 from storage.catalog import Catalog
 from storage.errors import (
     ArchiveError,
@@ -32,6 +34,7 @@ from storage.errors import (
 from storage.layout import Description, Layout
 from storage.migrate import check_schema
 from storage.schema import TABLES
+from storage.verify_archive import ALREADY_HERE, check_archive, stays_inside
 from storage.verify_files import check_checkpoints, check_parquet, check_policies, recorded_checksums
 from storage.verify_orphans import check_orphans
 from storage.verify_report import Kind, Notes, Progress, Report
@@ -45,32 +48,50 @@ def _silent(done: int, total: int) -> None:
     """Reports no progress."""
 
 
-def verify_store(path: str | Path, *, quick: bool = False, progress: Progress = _silent) -> Report:
+def verify_store(
+    path: str | Path,
+    *,
+    quick: bool = False,
+    progress: Progress = _silent,
+    limits: ArchiveLimits = ArchiveLimits(),
+) -> Report:
     """Verifies the store at a path, which is only read.
 
     Args:
+        path: the folder of a store, or an archive: a folder or a tar file.
         quick: look at names, sizes and descriptions only: no array is decoded, no file is hashed.
         progress: called with how many of how many parts are checked.
+        limits: what an archive may take.
 
     Raises:
         StoreNotFoundError: there is neither a store nor what is left of one.
+        ArchiveError: a tar file is none of an archive, ends in the middle, or exceeds the limits.
         StorePlaceError: the file system does not let the catalog be read.
     """
-    layout, notes = Layout(Path(path).resolve()), Notes(progress)
-    if not layout.description.exists() and not layout.sqlite.database.exists():
-        said = f"{layout.root} is no store: it has neither store.toml nor catalog.sqlite"
-        tar = "; an archive in a tar file is verified when it is merged, or trained on" if layout.root.is_file() else ""
-        raise StoreNotFoundError(said + tar)
+    path, notes = Path(path).resolve(), Notes(progress)
+    if not path.is_file():
+        return _verify_folder(path, notes, quick=quick, limits=None)
+    with unpacked_file(path, limits) as folder:
+        return _verify_folder(folder, notes, quick=quick, limits=limits)
+
+
+def _verify_folder(folder: Path, notes: Notes, *, quick: bool, limits: ArchiveLimits | None) -> Report:
+    """Verifies a folder; with limits, one that was unpacked and has to be an archive."""
+    layout = Layout(folder)
+    if limits is None and not layout.description.exists() and not layout.sqlite.database.exists():
+        raise StoreNotFoundError(f"{layout.root} is no store: it has neither store.toml nor catalog.sqlite")
     description = _check_description(layout, notes)
-    if description is not None:
-        layout = description.layout(layout.root)
-    if (layout.root / CHECKSUMS).exists() or (description is not None and description.archive):
+    said_to_be = description is not None and description.archive
+    archive = limits is not None or said_to_be or (layout.root / CHECKSUMS).exists()
+    if archive:
         try:
-            _check_archive(layout, notes, quick=quick)
+            check_archive(layout, description, limits or ALREADY_HERE, notes, quick=quick)
         except ArchiveError as error:
             notes.error(Kind.ARCHIVE, f"{error}. Take another copy of the archive")
             notes.unchecked.append("everything in it: an archive that is not as molbuffer writes it is not opened")
             return notes.report(None)
+    elif description is not None:
+        layout = description.layout(folder)
     try:
         if layout.backend == layout.sqlite and not layout.sqlite.database.exists():
             raise StoreError(f"{layout.sqlite.database} is missing")
@@ -83,36 +104,22 @@ def verify_store(path: str | Path, *, quick: bool = False, progress: Progress = 
         notes.unchecked.append("everything that the catalog names: it cannot be read")
         return notes.report(None)
     with closing(catalog):
-        return _verify(catalog, layout, notes, quick=quick)
+        return _verify(catalog, layout, notes, quick=quick, archive=archive)
 
 
-def _verify(catalog: Catalog, layout: Layout, notes: Notes, *, quick: bool) -> Report:
+def _verify(catalog: Catalog, layout: Layout, notes: Notes, *, quick: bool, archive: bool) -> Report:
     snapshot = catalog.newest()
     _check_catalog(catalog, layout, notes, quick=quick)
     checksums = recorded_checksums(catalog)
     check_parquet(catalog, layout, checksums, notes, quick=quick)
-    if _schema_is_ours(catalog, layout, snapshot, notes):
+    ours = _schema_is_ours(catalog, layout, snapshot, notes)
+    if ours and (not archive or stays_inside(catalog, snapshot, notes)):
         check_policies(catalog, layout, snapshot, notes, quick=quick)
         check_checkpoints(catalog, layout, snapshot, checksums, notes, quick=quick)
         check_segments(catalog, layout, snapshot, notes, quick=quick)
         check_rows(catalog, snapshot, notes)
         check_orphans(catalog, layout, notes)
     return notes.report(snapshot)
-
-
-def _check_archive(layout: Layout, notes: Notes, *, quick: bool) -> None:
-    """Compares the files of an archive with its list.
-
-    Raises:
-        ArchiveError: it has no list, or its catalog must not be opened.
-    """
-    # However large it is, it is here already.
-    limits = ArchiveLimits(bytes=sys.maxsize, files=sys.maxsize)
-    for name, fault in wrong_files(layout.root, limits, sizes_only=quick):
-        notes.error(Kind.ARCHIVE, f"{name} {fault}. Take another copy of the archive", path=name)
-    notes.checked["list of an archive"] += 1
-    if layout.sqlite.database.exists():
-        check_catalog(layout)
 
 
 def _check_description(layout: Layout, notes: Notes) -> Description | None:

@@ -32,13 +32,22 @@ def test_a_benchmark_runs(script: str, arguments: list[str], told: str) -> None:
     run(script, arguments, told)
 
 
+def test_nothing_is_lost_where_the_catalog_is_in_postgres(postgres_server: str) -> None:
+    arguments = ["--kills", "4", "--writers", "2", "--readers", "1", "--pace", "2.5"]
+    told = run("crash_store.py", [*arguments, "--catalog", f"{postgres_server}/postgres"], NOTHING_LOST)
+    assert "the catalog in Postgres" in told
+    assert "acknowledged: 0 builds" not in told
+
+
 @pytest.mark.parametrize(("name", "package"), [("Lance", "lance"), ("TorchRL", "torchrl")])
 def test_a_store_of_the_bench_extra_is_compared(name: str, package: str) -> None:
     pytest.importorskip(package, reason="pip install 'molbuffer[bench]'")
     run("bench_store.py", [*FEW_ROWS, "--stores", "molbuffer", name], name)
 
 
-def run(script: str, arguments: list[str], told: str) -> None:
+def run(script: str, arguments: list[str], told: str) -> str:
+    """Runs a benchmark, which has to tell something; gives all that it told."""
     done = subprocess.run([sys.executable, BENCHMARKS / script, *arguments], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert told in done.stdout
+    return done.stdout

@@ -85,9 +85,29 @@ def test_damage_of_an_archive_is_named_and_cannot_be_put_in_quarantine(scored_st
     assert "is an archive, in which nothing can be changed: take another copy" in done.stderr
 
 
+def test_an_archive_in_a_file_is_verified_as_one_in_a_folder(scored_store: Path, tmp_path: Path) -> None:
+    with SampleStore.open(scored_store) as store:
+        make_archive(store, tmp_path / "archive.tar")
+    done = verify("--store", tmp_path / "archive.tar")
+    assert (done.exit_code, done.stdout.splitlines()[-1].endswith("no error")) == (0, True)
+    assert "32 samples" in done.stdout
+    too_large = verify("--store", tmp_path / "archive.tar", "--max-size", "0.00001")
+    assert (too_large.exit_code, too_large.stdout) == (1, "")
+    assert "the limits are 10000" in too_large.stderr
+    tar = bytearray((tmp_path / "archive.tar").read_bytes())
+    # The middle of the first chunk of an array.
+    start = tar.index(b"/tokens/c.0.0\0")
+    tar[start - start % 512 + 512 + 30] ^= 4
+    (tmp_path / "damaged.tar").write_bytes(tar)
+    damaged = verify("--store", tmp_path / "damaged.tar", "--quarantine")
+    assert damaged.exit_code == 1
+    assert "tokens/c.0.0 is damaged: it is not the file that checksums.json lists" in damaged.stdout
+    assert "is an archive, in which nothing can be changed: take another copy" in damaged.stderr
+
+
 def test_what_is_no_store_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "archive.tar").write_bytes(b"")
-    for name, words in (("nowhere", "is no store"), ("archive.tar", "is verified when it is merged, or trained on")):
+    for name, words in (("nowhere", "is no store"), ("archive.tar", "the archive ends in the middle")):
         done = verify("--store", tmp_path / name)
         assert (done.exit_code, done.stdout) == (1, "")
         assert done.stderr.startswith("error: ")

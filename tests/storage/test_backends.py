@@ -173,6 +173,12 @@ class Contract:
         delete(opened.latest_checkpoint("run-1").folder / "state.json")
         assert {found.kind for found in opened.verify().errors} == {"checkpoint"}
 
+    def test_verify_names_what_was_left_unfinished_beside_the_description(self, opened, path):
+        (path / ".store.toml.0").write_text("format")
+        (found,) = opened.verify().findings
+        assert (found.severity, found.kind, found.path, found.bytes) == ("information", "orphan", ".store.toml.0", 6)
+        assert found.age_seconds < 600
+
     def test_an_archive_goes_into_it_and_comes_out_of_it(self, opened, make, tmp_path):
         sha256 = opened.policies.add(WEIGHTS)
         opened.commit(

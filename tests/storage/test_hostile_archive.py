@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -22,7 +23,7 @@ from storage import SampleStore
 from storage.archive import _settle, make_archive
 from storage.archive_check import trusted_archive
 from storage.archive_file import ArchiveLimits, write_checksums
-from storage.archive_headers import zstd_content_bytes
+from storage.archive_headers import wrong_arrays, zstd_content_bytes
 from storage.archive_tar import unpacked
 from storage.errors import ArchiveError, StoreError
 from storage.layout import Layout
@@ -484,6 +485,65 @@ def test_what_is_unpacked_is_private_and_gone_afterwards(archive):
         modes = {stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.rglob("*"))}
     assert modes == {0o600, 0o700}
     assert not folder.exists()
+
+
+# Verification
+
+
+def named(archive: Path, match: str, limits: ArchiveLimits = ArchiveLimits()) -> None:
+    """Verifying it, as a folder and as a tar file, names what is wrong and opens nothing."""
+    for path in (signed(archive), packed(archive)):
+        report = verify_store(path, limits=limits)
+        assert any(re.search(match, found.message) for found in report.errors), report.errors
+        assert report.unchecked
+
+
+def test_the_template_is_verified_in_each_form(archive):
+    for path in (signed(archive), packed(archive)):
+        report = verify_store(path)
+        assert (report.errors, report.unchecked, report.checked["samples"]) == ((), (), 12)
+        assert report.checked["rows of arrays"] == 12
+
+
+def test_what_calls_itself_a_store_is_not_opened_to_be_verified(archive, monkeypatch):
+    text = (archive / "store.toml").read_text().replace("archive = true", "archive = false")
+    (archive / "store.toml").write_text(text.replace('"sqlite:catalog.sqlite"', '"postgres://nobody@127.0.0.1:9/lake"'))
+    monkeypatch.setattr("storage.verify.Catalog", lambda *_, **__: pytest.fail("was opened"))
+    named(archive, r"store\.toml says that it is no archive")
+
+
+@pytest.mark.parametrize("lie", ARRAY_LIES.values(), ids=ARRAY_LIES)
+def test_what_would_not_end_is_not_decoded_to_be_verified(archive, lie, monkeypatch):
+    lie(segment_of(archive))
+    monkeypatch.setattr("storage.verify_segments.read_segment", lambda *_, **__: pytest.fail("was decoded"))
+    named(archive, "has a header that molbuffer does not write")
+
+
+def test_arrays_beyond_the_limit_are_not_decoded(archive):
+    (tokens,) = archive.glob("arrays/*/tokens/zarr.json")
+    rows, width = json.loads(tokens.read_text())["shape"]
+    assert wrong_arrays(archive, rows * (width + 4 + 4 * width)) is None
+    assert "more than the limit of" in str(wrong_arrays(archive, rows * (width + 4 + 4 * width) - 1))
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        ("builds", {"segment": "../../outside"}),
+        ("policies", {"sha256": "../..", "weights_kept": True}),
+        ("placements", {"build_id": "0", "segment": "/"}),
+        ("checkpoints", {"run_id": "run-1", "folder": "checkpoints/x"}),
+    ],
+)
+def test_names_that_lead_out_are_not_followed_to_be_verified(archive, table, row):
+    named(forged(archive, table, row), f"no archive has .* in its table {table}")
+
+
+@pytest.mark.parametrize("attack", TAR_ATTACKS.values(), ids=TAR_ATTACKS)
+def test_a_hostile_tar_file_is_not_verified(archive, attack):
+    with pytest.raises(ArchiveError, match=r"refused|no archive has a file|has the type"):
+        verify_store(packed(signed(archive), attack))
+    assert (archive.parent / "outside").read_bytes() == OUTSIDE
 
 
 def test_a_store_is_as_it_was_after_a_hostile_archive_was_to_be_merged(archive, tmp_path, make):
