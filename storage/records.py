@@ -192,6 +192,12 @@ class Samples:
         return np.array([reason is None for reason in self.rejected_by], dtype=bool)
 
 
+def no_samples(vocabulary_sha256: str) -> Samples:
+    """The samples of a build that has none of its own."""
+    tokens, lengths, log_probs = np.zeros((0, 1), np.uint8), np.zeros(0, np.int32), np.zeros((0, 1), np.float32)
+    return Samples([], [], [], tokens, lengths, log_probs, vocabulary_sha256)
+
+
 _OPTIONAL_COLUMNS = ("latents", "latent_log_probs", "source_smiles", "source_rows", "source_tokens", "source_lengths")
 
 

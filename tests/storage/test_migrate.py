@@ -86,7 +86,7 @@ def schema_0(path):
 
 
 def test_the_store_of_schema_1_is_migrated_and_has_what_was_stored(first):
-    with pytest.raises(StoreFormatError, match="schema 1 .*molbuffer migrate"):
+    with pytest.raises(StoreFormatError, match=r"schema 1 .*molbuffer migrate"):
         SampleStore.open(first, read_only=True)
     receipt = migrate_store(first)
     assert (receipt.old_schema, receipt.schema, receipt.format) == (1, len(MIGRATIONS), 1)
