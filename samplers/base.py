@@ -45,6 +45,7 @@ class Drawn:
         latents: float32 [n, d], what each row was decoded from; None for samplers without.
         latent_log_probs: float32 [n], the log-density of each latent under the prior that drew it; None without one.
         sources: None for samplers that draw no pairs.
+        rows: the stored row that each is [n], None where it is none; None for samplers that draw no stored rows.
     """
 
     raw: Sequence[str]
@@ -55,6 +56,7 @@ class Drawn:
     latents: NDArray[np.float32] | None = None
     latent_log_probs: NDArray[np.float32] | None = None
     sources: Sources | None = None
+    rows: Sequence[RowId | None] | None = None
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -74,6 +76,7 @@ def concatenate(parts: Sequence[Drawn]) -> Drawn:
         latents=_joined([part.latents for part in parts]),
         latent_log_probs=_joined([part.latent_log_probs for part in parts]),
         sources=_concatenate_sources(sources) if sources else None,
+        rows=[row for part in parts for row in part.rows or ()] if any(part.rows for part in parts) else None,
     )
 
 

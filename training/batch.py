@@ -14,7 +14,7 @@ from torch import Tensor
 from samplers.dataset import encode_rows
 from samplers.models.condition import UNCONDITIONED, Condition
 from samplers.vocabulary import PAD, Vocabulary
-from storage.records import Build, ScoreStatus
+from storage.records import Build, ScoreStatus, StoredRows
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,20 @@ def _stack(
             stacked[start : start + size, :columns] = part[:, :columns]
         start += size
     return stacked
+
+
+def block_of(origin: str, rows: StoredRows) -> RowBlock:
+    """Rows of the history as a block, in the vocabulary that they are in."""
+    return RowBlock(
+        origin,
+        rows.tokens,
+        rows.lengths,
+        rows.log_probs,
+        rows.rewards,
+        latents=rows.latents,
+        source_tokens=rows.source_tokens,
+        source_lengths=rows.source_lengths,
+    )
 
 
 def live_rows(build: Build, vocabulary: Vocabulary) -> RowBlock:
