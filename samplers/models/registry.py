@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from samplers.models.gru import GRUArchitecture, GRULanguageModel
+from samplers.models.lstm import LSTMArchitecture, LSTMLanguageModel
 from samplers.models.protocol import GenerativeModel
+from samplers.models.transformer import TransformerArchitecture, TransformerLanguageModel
 
 
 @dataclass(frozen=True)
@@ -33,5 +35,7 @@ class ModelKind:
 
 MODELS: Mapping[str, ModelKind] = {
     GRULanguageModel.kind: ModelKind(GRUArchitecture, GRULanguageModel),
+    LSTMLanguageModel.kind: ModelKind(LSTMArchitecture, LSTMLanguageModel),
+    TransformerLanguageModel.kind: ModelKind(TransformerArchitecture, TransformerLanguageModel),
 }
 """Every architecture; a stored policy names one."""
