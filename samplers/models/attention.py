@@ -80,8 +80,8 @@ class Block(nn.Module):
         return x + functional.dropout(self.perceptron_out(hidden), dropout, training=dropout > 0)
 
     def _attention(self, x: Tensor, rotary: Tensor, attend: Attend) -> Tensor:
-        n, positions, _ = x.shape
-        parts = self.attention_in(x).view(n, positions, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        n, positions, size = x.shape
+        parts = self.attention_in(x).view(n, positions, 3, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
         queries, keys = rotate(parts[:2], rotary)
         mixed = attend(queries.to(parts.dtype), keys.to(parts.dtype), parts[2])
         added: Tensor = self.attention_out(mixed.transpose(1, 2).flatten(2))

@@ -9,6 +9,7 @@ from typing import Any
 from samplers.models.gru import GRUArchitecture, GRULanguageModel
 from samplers.models.lstm import LSTMArchitecture, LSTMLanguageModel
 from samplers.models.protocol import GenerativeModel
+from samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
 from samplers.models.transformer import TransformerArchitecture, TransformerLanguageModel
 
 
@@ -36,6 +37,7 @@ class ModelKind:
 MODELS: Mapping[str, ModelKind] = {
     GRULanguageModel.kind: ModelKind(GRUArchitecture, GRULanguageModel),
     LSTMLanguageModel.kind: ModelKind(LSTMArchitecture, LSTMLanguageModel),
+    Seq2SeqModel.kind: ModelKind(Seq2SeqArchitecture, Seq2SeqModel),
     TransformerLanguageModel.kind: ModelKind(TransformerArchitecture, TransformerLanguageModel),
 }
 """Every architecture; a stored policy names one."""
