@@ -14,7 +14,7 @@ from flows.row_reports import report_unknown_tokens
 from flows.settings import Settings, load_settings
 from flows.settings_samplers import DatasetSamplerSettings
 from samplers.base import Sampler
-from samplers.build import Pipeline
+from samplers.judging import Pipeline
 from samplers.policies import Policy, open_policy
 from samplers.scores import Scorer
 from storage import SampleStore

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 from torch.utils.data import IterableDataset
 
 from samplers.base import Sampler
-from samplers.build import REDRAW_ROUNDS, Pipeline, Slot, make_build
+from samplers.build import REDRAW_ROUNDS, Slot, make_build
+from samplers.judging import Pipeline
 from samplers.quotas import batch_quotas
 from samplers.seeds import numpy_generator
 from storage.records import Build, BuildReceipt, Consumed, Event

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from samplers.base import Sampler, SamplerSize
-from samplers.build import Pipeline, Slot, make_build
+from samplers.build import Slot, make_build
+from samplers.judging import Pipeline
 from samplers.model import ModelSampler
 from samplers.models.gru import GRUArchitecture, GRULanguageModel
 from samplers.policies import Policy, fingerprint, policy_files
