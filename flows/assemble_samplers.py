@@ -11,17 +11,22 @@ from flows.settings_samplers import (
     DatasetDraws,
     DatasetSamplerSettings,
     DrawKeys,
+    HistoryDraws,
+    HistorySamplerSettings,
     ModelDraws,
     ModelSamplerSettings,
     SamplerSettings,
     SizeKeys,
 )
 from samplers.base import Sampler, SamplerSize
+from samplers.choices import AboveQuantile, AnyRow, BestMolecules, ByScaffold, Choice, RecentRows
 from samplers.dataset import DatasetSampler
+from samplers.history import HistorySampler, RunHistory
 from samplers.model import ModelSampler
 from samplers.models.distribution import Sampling
 from samplers.policies import Policy, open_policy
 from storage import SampleStore
+from storage.predicate import check_predicate
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class SamplerParts:
         run_id: the run that they draw for.
         prior: the policy that training started from; prior_name: what the configuration calls it.
         agent: gives the policy in training as it is when it is asked for.
+        settled: gives the iteration before which all that the run drew is committed.
     """
 
     store: SampleStore
@@ -39,6 +45,7 @@ class SamplerParts:
     prior: Policy
     prior_name: str
     agent: Callable[[], Policy]
+    settled: Callable[[], int]
 
     def policy(self, name: str) -> Callable[[], Policy]:
         """What gives the policy of a name, at the time of a draw."""
@@ -75,8 +82,45 @@ def _dataset(name: str, settings: DatasetDraws, parts: SamplerParts, size: Sampl
     )
 
 
+def _history(name: str, settings: HistoryDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    run = parts.store.run(parts.run_id)
+    runs: tuple[str, ...] | None = None
+    if settings.runs == "own":
+        runs = (run.run_id,)
+    elif settings.runs != "all":
+        runs = tuple(parts.store.run(run_id).run_id for run_id in settings.runs)
+    assert run.objective_sha256 is not None
+    history = RunHistory(
+        parts.store,
+        run.run_id,
+        run.objective_sha256,
+        parts.prior.vocabulary,
+        parts.settled,
+        foreign_snapshot=run.pinned_snapshot,
+        runs=runs,
+        where=None if settings.where is None else check_predicate(settings.where),
+    )
+    return HistorySampler(name, history, parts.prior.vocabulary, _choice(settings), size)
+
+
+def _choice(settings: HistoryDraws) -> Choice:
+    """How rows are chosen; a key that is absent has the choice's own default."""
+    match settings.select:
+        case "uniform":
+            return AnyRow()
+        case "top_k":
+            return BestMolecules() if settings.top_k is None else BestMolecules(settings.top_k)
+        case "quantile":
+            return AboveQuantile() if settings.quantile is None else AboveQuantile(settings.quantile)
+        case "recent":
+            return RecentRows() if settings.max_iterations is None else RecentRows(settings.max_iterations)
+        case "scaffold":
+            return ByScaffold()
+
+
 _BUILDERS: Mapping[type[DrawKeys], Callable[[str, Any, SamplerParts, SamplerSize], Sampler]] = {
     ModelSamplerSettings: _model,
     DatasetSamplerSettings: _dataset,
+    HistorySamplerSettings: _history,
 }
 """What makes a sampler of each kind, of (name, settings, parts, size)."""

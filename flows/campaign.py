@@ -39,9 +39,14 @@ class Campaign:
     run_id: str
     prior: Policy
 
-    def samplers(self, agent: Callable[[], Policy]) -> list[Sampler]:
-        """The samplers in configuration order; ``agent`` gives the policy in training as it is when it draws."""
-        parts = SamplerParts(self.store, self.run_id, self.prior, self.settings.policy.prior, agent)
+    def samplers(self, agent: Callable[[], Policy], settled: Callable[[], int]) -> list[Sampler]:
+        """The samplers in configuration order.
+
+        Args:
+            agent: gives the policy in training as it is when it draws.
+            settled: gives the iteration before which all that the run drew is committed.
+        """
+        parts = SamplerParts(self.store, self.run_id, self.prior, self.settings.policy.prior, agent, settled)
         return [build_sampler(settings, parts) for settings in self.settings.samplers]
 
     def pipeline(self, seen: Callable[[Sequence[str]], set[str]]) -> Pipeline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -16,6 +17,11 @@ class DrawKeys(Section):
     def policies(self) -> tuple[str, ...]:
         """The policies that it draws from, by the names they have in a configuration."""
         return ()
+
+    @property
+    def in_chunks(self) -> bool:
+        """Whether what it draws for a build of the buffer can be shared out among tasks."""
+        return True
 
 
 class SizeKeys(Section):
@@ -83,6 +89,49 @@ class DatasetDraws(DrawKeys):
     """Draw each molecule independently; otherwise one draw has no row twice."""
 
 
+ChoiceName = Literal["uniform", "top_k", "quantile", "recent", "scaffold"]
+CHOICE_KEYS: Mapping[ChoiceName, str | None] = {
+    "uniform": None,
+    "top_k": "top_k",
+    "quantile": "quantile",
+    "recent": "max_iterations",
+    "scaffold": None,
+}
+"""The key that belongs to each choice of stored rows and to no other."""
+
+
+class HistoryDraws(DrawKeys):
+    """Draws stored molecules once more, with all that was stored of them; they are not stored again."""
+
+    kind: Literal["history"]
+    """Molecules of the history that have a reward under this objective."""
+
+    select: ChoiceName = "uniform"
+    """uniform: any row, equally likely; top_k: the best molecules; quantile: the rows whose reward is at least a
+    quantile of all rewards; recent: the newest iterations of each run; scaffold: the same chance for each scaffold."""
+
+    top_k: Count | None = None
+    """Of top_k: how many of the best molecules are drawn from; default 100."""
+
+    quantile: Share | None = None
+    """Of quantile: the quantile of the rewards, in [0, 1], itself included; default 0.9, the best tenth."""
+
+    max_iterations: Count | None = None
+    """Of recent: how many of each run's newest iterations; default 10."""
+
+    runs: Literal["own", "all"] | list[Text] = "own"
+    """own: rows of this run before its last checkpoint; all: also of other runs, as of the start of this run; or a list
+    of the ids of runs."""
+
+    where: Text | None = None
+    """An SQL condition on ``sample_history`` that the rows must fulfil as well, such as ``reward > 0.5``."""
+
+    @property
+    def in_chunks(self) -> bool:
+        """Two chunks would draw the same rows, and nothing of this takes long."""
+        return False
+
+
 class ModelSamplerSettings(SizeKeys, ModelDraws):
     """Draws from a generative model."""
 
@@ -91,5 +140,11 @@ class DatasetSamplerSettings(SizeKeys, DatasetDraws):
     """Draws from a file of molecules."""
 
 
-SamplerSettings = Annotated[ModelSamplerSettings | DatasetSamplerSettings, Field(discriminator="kind")]
+class HistorySamplerSettings(SizeKeys, HistoryDraws):
+    """Draws stored molecules once more, with all that was stored of them; they are not stored again."""
+
+
+SamplerSettings = Annotated[
+    ModelSamplerSettings | DatasetSamplerSettings | HistorySamplerSettings, Field(discriminator="kind")
+]
 """Every kind of sampler."""

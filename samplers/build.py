@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from samplers.base import Drawn, Sampler, Sources, concatenate
+from samplers.history import HistorySampler, Recalled
 from samplers.judging import BuildScores, Pipeline, judge_drawn
 from samplers.metrics import sampler_metrics
 from samplers.pair_rewards import pair_rewards, reward_of, source_metrics
 from samplers.seeds import derive_seed
 from scoring import PairJudgement
-from storage.records import Build, Event, Reward, Samples, now
+from storage.records import Build, Event, Reward, Samples, no_samples, now
 
 REDRAW_ROUNDS = 4
 """How often rejected rows are drawn again before a build is left short."""
@@ -45,7 +46,12 @@ class Slot:
 
 
 def make_build(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> Build:
-    """Draws until ``slot.wanted`` rows are kept or the redraw rounds are over; a shortfall is a metric of the build."""
+    """Draws until ``slot.wanted`` rows are kept or the redraw rounds are over; a shortfall is a metric of the build.
+
+    What draws from the history makes a build that refers to its rows.
+    """
+    if isinstance(sampler, HistorySampler):
+        return recall_build(sampler, slot, pipeline)[0]
     started, clock = now(), time.perf_counter()
     seed = derive_seed(slot.campaign_seed, slot.iteration, slot.event.value, sampler.name, slot.chunk)
     scores = BuildScores(pipeline.scorer)
@@ -56,34 +62,67 @@ def make_build(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> Build:
     if drawn.sources is not None and pipeline.template is not None:
         pairs, of_pairs = pair_rewards(judged, pipeline.template, scores)
         figures += of_pairs
-    objective_sha256 = pipeline.scorer.objective.sha256
-    rewards = _rewards(samples, scores, objective_sha256)
+    rewards = _rewards(samples, scores)
     seconds = time.perf_counter() - clock
-    sampling = sampler.sampling
     return Build(
-        run_id=slot.run_id,
-        iteration=slot.iteration,
-        event=slot.event,
-        sampler=sampler.name,
-        sampler_kind=sampler.kind,
+        **_provenance(sampler, slot, pipeline),
         samples=samples,
-        chunk=slot.chunk,
-        sampler_order=slot.sampler_order,
-        policy_sha256=sampler.policy_sha256,
-        temperature=sampling.temperature if sampling else None,
-        top_k=sampling.top_k if sampling else None,
-        top_p=sampling.top_p if sampling else None,
         seed=seed,
-        objective_sha256=objective_sha256,
         rewards=[*rewards, *pairs],
         scores=scores.new,
         metrics=[*sampler_metrics(samples, rewards, slot.wanted, pipeline.seen, seconds), *figures],
-        attempt_id=slot.attempt_id,
-        flow_run_id=slot.flow_run_id,
-        task_run_id=slot.task_run_id,
         started=started,
         ended=now(),
     )
+
+
+def recall_build(sampler: HistorySampler, slot: Slot, pipeline: Pipeline) -> tuple[Build, Recalled]:
+    """Draws stored rows once: a build without samples that refers to them, and the rows.
+
+    They are neither judged nor scored again, and none of them is new.
+    """
+    started, clock = now(), time.perf_counter()
+    seed = derive_seed(slot.campaign_seed, slot.iteration, slot.event.value, sampler.name, slot.chunk)
+    recalled = sampler.recall(slot.wanted, derive_seed(seed, 0))
+    drawn, n = recalled.drawn, len(recalled)
+    rows = Samples(
+        drawn.raw, recalled.smiles, [None] * n, drawn.tokens, drawn.lengths, drawn.log_probs, drawn.vocabulary.sha256
+    )
+    objective_sha256 = pipeline.scorer.objective.sha256
+    rewards = [Reward(row, objective_sha256, value) for row, value in enumerate(recalled.stored.rewards.tolist())]
+    seconds = time.perf_counter() - clock
+    build = Build(
+        **_provenance(sampler, slot, pipeline),
+        samples=no_samples(drawn.vocabulary.sha256),
+        references=recalled.rows,
+        seed=seed,
+        metrics=sampler_metrics(rows, rewards, slot.wanted, lambda smiles: set(smiles), seconds),
+        started=started,
+        ended=now(),
+    )
+    return build, recalled
+
+
+def _provenance(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> dict[str, Any]:
+    """What says where the rows of a build came from."""
+    sampling = sampler.sampling
+    return {
+        "run_id": slot.run_id,
+        "iteration": slot.iteration,
+        "event": slot.event,
+        "sampler": sampler.name,
+        "sampler_kind": sampler.kind,
+        "chunk": slot.chunk,
+        "sampler_order": slot.sampler_order,
+        "policy_sha256": sampler.policy_sha256,
+        "temperature": sampling.temperature if sampling else None,
+        "top_k": sampling.top_k if sampling else None,
+        "top_p": sampling.top_p if sampling else None,
+        "objective_sha256": pipeline.scorer.objective.sha256,
+        "attempt_id": slot.attempt_id,
+        "flow_run_id": slot.flow_run_id,
+        "task_run_id": slot.task_run_id,
+    }
 
 
 def _draw(
@@ -128,12 +167,12 @@ def _source_columns(sources: Sources | None, judged: Sequence[PairJudgement]) ->
     }
 
 
-def _rewards(samples: Samples, scores: BuildScores, objective_sha256: str) -> list[Reward]:
+def _rewards(samples: Samples, scores: BuildScores) -> list[Reward]:
     """One reward for each kept row, found by its molecule; failed where it is NaN."""
     kept = [
         (row, smiles)
         for row, (smiles, keep) in enumerate(zip(samples.smiles, samples.kept, strict=True))
         if keep and smiles is not None
     ]
-    values = scores.of([smiles for _, smiles in kept]).tolist()
+    values, objective_sha256 = scores.of([smiles for _, smiles in kept]).tolist(), scores.scorer.objective.sha256
     return [reward_of(row, value, objective_sha256) for (row, _), value in zip(kept, values, strict=True)]

@@ -65,12 +65,12 @@ class ContrastiveSampler:
         policy = self.output_model()
         found = self._sources(-(-n // self.repeats), seed, policy.vocabulary)
         pairs = min(n, len(found) * self.repeats)
-        of_source = np.arange(pairs) // self.repeats
+        of_pair = np.arange(pairs) // self.repeats
         sources = Sources(
-            smiles=[found.smiles[at] for at in of_source],
-            tokens=found.tokens[of_source],
-            lengths=found.lengths[of_source],
-            rows=[found.rows[at] for at in of_source],
+            smiles=[found.smiles[at] for at in of_pair.tolist()],
+            tokens=found.tokens[of_pair],
+            lengths=found.lengths[of_pair],
+            rows=[found.rows[at] for at in of_pair.tolist()],
             unusable=found.unusable,
         )
         condition = Condition(

@@ -69,7 +69,7 @@ def judge_drawn(drawn: Drawn, pipeline: Pipeline, scores: BuildScores) -> list[P
     if drawn.sources is None:
         targets = judge_many(drawn.raw, pipeline.filters, pipeline.standardisation)
         judged = [PairJudgement(target, None) for target in targets]
-        ends = [(text,) for text in drawn.raw]
+        ends: list[tuple[str, ...]] = [(text,) for text in drawn.raw]
     else:
         sources, template = drawn.sources.smiles, pipeline.template
         judged = judge_pairs(drawn.raw, sources, pipeline.filters, template, pipeline.standardisation)

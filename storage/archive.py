@@ -214,10 +214,11 @@ def _build_copies(store: SampleStore, chosen: _Chosen) -> Iterator[BuildCopy]:
 def _copy_policies(store: SampleStore, chosen: _Chosen, target: SampleStore) -> pa.Table:
     """Copies weights, and returns the rows of ``policies``: versions that drew the rows, and all their ancestors."""
     drew = store.read_arrow(
-        "SELECT DISTINCT policy_sha256 FROM {builds} SEMI JOIN chosen USING (build_id)",
+        """SELECT DISTINCT unnest([policy_sha256, latent_sha256]) AS sha256
+        FROM {builds} SEMI JOIN chosen USING (build_id)""",
         snapshot=chosen.snapshot,
         chosen=chosen.builds.select(["build_id"]),
-    )["policy_sha256"].to_pylist()
+    )["sha256"].to_pylist()
     lineage = store.read_arrow("FROM {lineage}", snapshot=chosen.snapshot)
     versions = {row["sha256"]: row for row in lineage.to_pylist()}
     kept = {versions[sha256]["kept_ancestor"] for sha256 in drew if sha256 in versions} - {None}
@@ -240,6 +241,7 @@ _COPIES = {
     "samples": 'SELECT * FROM [samples] AS whole SEMI JOIN chosen USING (build_id, "row")',
     "builds": """SELECT whole.* REPLACE (placed.segment AS segment, placed.segment_offset AS segment_offset)
         FROM [builds] AS whole JOIN placed ON placed.build_id = whole.build_id""",
+    "readmitted": "SELECT * FROM [readmitted] AS whole SEMI JOIN placed USING (build_id)",
     "rewards": 'SELECT * FROM [rewards] AS whole SEMI JOIN chosen USING (build_id, "row")',
     "consumed": 'SELECT * FROM [consumed] AS whole SEMI JOIN chosen USING (build_id, "row")',
     "scores": """SELECT * FROM [scores] AS whole
