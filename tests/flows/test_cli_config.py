@@ -18,8 +18,8 @@ from flows.settings import Settings, load_settings, settings_schema
 from flows.settings_samplers import SizeKeys
 from flows.settings_training import SELECTION_KEYS
 
-ALTERNATIVES = ("top_k = 100", "alpha = 0.7", "max_iterations = 10")
-"""Keys of the example's buffer that belong to other selections than the one it chooses."""
+ALTERNATIVES = ("top_k = 100", "alpha = 0.7", "max_iterations = 10", "quantile = 0.9")
+"""Keys of the example that belong to other selections of stored rows than the one that is chosen there."""
 
 
 TRANSFORMS = ("identity", "sigmoid", "reversesigmoid", "doublesigmoid", "linear", "step", "gaussian")
@@ -55,6 +55,8 @@ def test_the_alternatives_of_the_example_are_right_too(beside_the_example: Path)
         "buffer.top_k",
         "buffer.alpha",
         "buffer.max_iterations",
+        "samplers[2].quantile",
+        "samplers[2].max_iterations",
     ]
     lines = with_alternatives().splitlines(keepends=True)
     file.write_text("".join(line for line in lines if not line.startswith(ALTERNATIVES)))
@@ -140,5 +142,5 @@ def test_the_schema_is_json_and_lists_the_kinds() -> None:
     schema = json.loads(CliRunner().invoke(app, ["config", "schema"]).stdout)
     assert set(schema["properties"]) == set(Settings.model_fields)
     kinds = schema["properties"]["samplers"]["items"]["discriminator"]["mapping"]
-    assert set(kinds) == {"model", "dataset"}
+    assert set(kinds) == {"model", "dataset", "history"}
     assert schema["required"] == ["objective"]

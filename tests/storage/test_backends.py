@@ -28,7 +28,7 @@ from storage.errors import (
 from storage.index import HistoryIndex
 from storage.merge import merge_archive
 from storage.places import delete
-from storage.records import Checkpoint, Commit, PolicyVersion, Reward, RunStatus, Score
+from storage.records import Checkpoint, Commit, PolicyVersion, Reward, RowId, RunStatus, Score
 
 WEIGHTS = {"weights.safetensors": save({"w": np.zeros(3, np.float32)}), "config.json": b"{}"}
 
@@ -50,21 +50,23 @@ class Contract:
             yield store
 
     def test_what_was_committed_reads_back(self, opened, path, make):
-        latents = np.random.default_rng(3).random((6, 4)).astype(np.float32)
         builds = [
-            make.make_build(0, samples=make.make_samples(latents=latents)),
-            make.make_build(1, samples=make.make_samples(seed=1, latents=latents)),
+            make.make_build(0, samples=make.make_pairs(), latent_sha256="prior-1"),
+            make.make_build(1, samples=make.make_pairs(seed=1)),
         ]
+        builds.append(make.make_readmission(2, (RowId(builds[0].build_id, 3), RowId(builds[1].build_id, 0))))
         sha256 = opened.policies.add(WEIGHTS)
         state = Checkpoint("run-1", 2, {"state.json": b"{}", "tensors": b"123"}, opened.snapshot())
         policies = [PolicyVersion(sha256, "gru", run_id="run-1", weights_kept=True)]
         receipts = opened.commit(Commit(builds, policies=policies, checkpoint=state)).builds
-        assert [receipt.kept for receipt in receipts] == [4, 4]
+        assert [(receipt.kept, receipt.readmitted) for receipt in receipts] == [(4, 0), (4, 0), (0, 2)]
         with SampleStore.open(path, read_only=True) as reader:
             assert reader.uuid == opened.uuid
             assert reader.receipts("run-1") == list(receipts)
             for build in builds:
-                stored = reader.build(build.build_id).samples
+                read = reader.build(build.build_id).build
+                assert (read.latent_sha256, read.references) == (build.latent_sha256, build.references)
+                stored = read.samples
                 for field in dataclasses.fields(stored):
                     got, wanted = getattr(stored, field.name), getattr(build.samples, field.name)
                     np.testing.assert_array_equal(got, wanted, field.name)
