@@ -1,0 +1,87 @@
+"""What a file offers to pretraining: molecules, or pairs for a conditional model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.row_reports import report_rows
+from samplers.dataset import read_smiles_file
+from samplers.errors import SmilesFileError
+from samplers.model import ModelSampler
+from samplers.policies import Policy
+from samplers.seeds import derive_seed
+from samplers.vocabulary import Vocabulary
+from training.corpus import Corpus, clean_molecules
+from training.pair_corpus import PairCorpus, clean_pairs, pair_quality, read_pairs
+from training.pretrain import PretrainSettings, draw_quality
+
+FEWEST_ROWS = 20
+"""A model cannot be trained and validated on fewer molecules or pairs."""
+
+
+@dataclass(frozen=True)
+class PretrainData:
+    """Tokenised rows of a file, and how a model that was trained on them is judged.
+
+    Attributes:
+        counts: what there was in the file, to be reported with the figures of the training.
+        judge: the quality of n draws of a policy, with a seed.
+    """
+
+    corpus: Corpus
+    vocabulary: Vocabulary
+    counts: dict[str, int]
+    judge: Callable[[Policy, int, int], dict[str, Any]]
+
+
+def molecules_of(path: Path, column: str | None, known: Vocabulary | None, settings: PretrainSettings) -> PretrainData:
+    """The molecules of a file; bad rows are reported with their lines.
+
+    Args:
+        known: the vocabulary of the policy that the training goes on from; None makes one of the molecules.
+    """
+    molecules = clean_molecules(read_smiles_file(path, column), known)
+    report_rows(str(path), molecules.rejected)
+    _check_size(path, len(molecules.smiles), "different molecules")
+    vocabulary = known or Vocabulary.from_smiles(molecules.smiles)
+    corpus = Corpus.split(molecules.smiles, vocabulary, settings.held_out, settings.seed)
+    trained_on = set(molecules.smiles)
+
+    def judge(policy: Policy, draws: int, seed: int) -> dict[str, Any]:
+        drawn = ModelSampler("evaluation", lambda: policy).draw(draws, derive_seed(seed, "evaluation"))
+        return draw_quality(drawn.raw, trained_on)
+
+    return PretrainData(
+        corpus, vocabulary, {"molecules": len(molecules.smiles), "rejected": len(molecules.rejected)}, judge
+    )
+
+
+def pairs_of(path: Path, columns: Sequence[str], known: Vocabulary | None, settings: PretrainSettings) -> PretrainData:
+    """The pairs of a file; bad rows are reported with their lines.
+
+    Args:
+        columns: of the sources and of the targets.
+        known: as of ``molecules_of``.
+    """
+    source_column, target_column = columns
+    pairs = clean_pairs(read_pairs(path, source_column, target_column), known)
+    report_rows(str(path), pairs.rejected)
+    _check_size(path, len(pairs), "different pairs")
+    if len(set(pairs.sources)) < 2:
+        raise SmilesFileError(f"{path} has pairs of one source only; a conditional model needs several")
+    vocabulary = known or Vocabulary.from_smiles([*pairs.sources, *pairs.targets])
+    corpus = PairCorpus.split_pairs(pairs, vocabulary, settings.held_out, settings.seed)
+    return PretrainData(
+        corpus,
+        vocabulary,
+        {"pairs": len(pairs), "rejected": len(pairs.rejected)},
+        lambda policy, draws, seed: pair_quality(policy, corpus, draws, seed),
+    )
+
+
+def _check_size(path: Path, found: int, of_what: str) -> None:
+    if found < FEWEST_ROWS:
+        raise SmilesFileError(f"{path} has {found} {of_what}; a model needs at least {FEWEST_ROWS}")
