@@ -94,11 +94,9 @@ def _dataset(name: str, settings: DatasetDraws, parts: SamplerParts, size: Sampl
 
 def _history(name: str, settings: HistoryDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     run = parts.store.run(parts.run_id)
-    runs: tuple[str, ...] | None = None
-    if settings.runs == "own":
-        runs = (run.run_id,)
-    elif settings.runs != "all":
-        runs = tuple(parts.store.run(run_id).run_id for run_id in settings.runs)
+    runs = None
+    if "all" not in settings.runs:
+        runs = tuple(run.run_id if name == "own" else parts.store.run(name).run_id for name in settings.runs)
     history = RunHistory(
         parts.store,
         run.run_id,

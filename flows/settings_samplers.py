@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from flows.settings_base import Count, Section, Share, Text
+from flows.settings_base import Count, Section, Share, Text, Texts
 
 
 class DrawKeys(Section):
@@ -109,6 +109,10 @@ CHOICE_KEYS: Mapping[ChoiceName, str | None] = {
 """The key that belongs to each choice of stored rows and to no other."""
 
 
+def _in_a_list(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
 class HistoryDraws(DrawKeys):
     """Draws stored molecules once more, with all that was stored of them; they are not stored again."""
 
@@ -128,9 +132,9 @@ class HistoryDraws(DrawKeys):
     max_iterations: Count | None = None
     """Of recent: how many of each run's newest iterations; default 10."""
 
-    runs: Literal["own", "all"] | list[Text] = "own"
-    """own: rows of this run before its last checkpoint; all: also of other runs, as of the start of this run; or a list
-    of the ids of runs."""
+    runs: Annotated[Texts, BeforeValidator(_in_a_list), Field(min_length=1)] = ("own",)
+    """"own": rows of this run before its last checkpoint; "all": also of other runs, as of the start of this run; or a
+    list of the ids of runs, or how they start, in which "own" may stand too."""
 
     where: Text | None = None
     """An SQL condition on ``sample_history`` that the rows must fulfil as well, such as ``reward > 0.5``."""

@@ -83,13 +83,7 @@ class RowLayout:
     @property
     def words(self) -> int:
         """The number of 32-bit words of a record."""
-        return sum(self._sizes)
-
-    @property
-    def _sizes(self) -> tuple[int, ...]:
-        """The words of each column, in the order in which they lie."""
-        tokens, source = (width * self.token_bytes // _WORD_BYTES for width in (self.width, self.source_width))
-        return (self.width, self.latent_width, int(self.latent_log_probs), 1, tokens, int(source > 0), source)
+        return self._source + (1 + self.source_width * self.token_bytes // _WORD_BYTES if self.source_width else 0)
 
     @property
     def record_bytes(self) -> int:
@@ -97,20 +91,24 @@ class RowLayout:
 
     def split(self, records: NDArray[np.uint32]) -> DecodedRows:
         """The columns of records [n, words], as views."""
-        stops = np.cumsum(self._sizes).tolist()
-        log_probs, latents, latent_log_probs, lengths, tokens, source_lengths, source_tokens = (
-            records[:, stop - size : stop] for stop, size in zip(stops, self._sizes, strict=True)
-        )
+        latents, density = self.width, self.width + self.latent_width
+        length, source = density + self.latent_log_probs, self._source
         token = np.uint8 if self.token_bytes == 1 else np.uint16
         return DecodedRows(
-            tokens=tokens.view(token),
-            lengths=lengths[:, 0].view(np.int32),
-            log_probs=log_probs.view(np.float32),
-            latents=latents.view(np.float32),
-            latent_log_probs=latent_log_probs[:, 0].view(np.float32) if self.latent_log_probs else None,
-            source_tokens=source_tokens.view(token) if self.source_width else None,
-            source_lengths=source_lengths[:, 0].view(np.int32) if self.source_width else None,
+            tokens=records[:, length + 1 : source].view(token),
+            lengths=records[:, length].view(np.int32),
+            log_probs=records[:, :latents].view(np.float32),
+            latents=records[:, latents:density].view(np.float32),
+            latent_log_probs=records[:, density].view(np.float32) if self.latent_log_probs else None,
+            source_tokens=records[:, source + 1 :].view(token) if self.source_width else None,
+            source_lengths=records[:, source].view(np.int32) if self.source_width else None,
         )
+
+    @property
+    def _source(self) -> int:
+        """The word at which the source begins, where there is one."""
+        tokens = self.width * self.token_bytes // _WORD_BYTES
+        return self.width + self.latent_width + self.latent_log_probs + 1 + tokens
 
     def pack(self, rows: SegmentRows) -> NDArray[np.uint32]:
         """Records [n, words] of rows that this layout covers; latents that rows lack are NaN."""

@@ -86,6 +86,9 @@ class Buffer:
         self.delivered = self.index.times_consumed(self._consumed)
         if (readmitted := self.index.times_readmitted()) is not None:
             self.delivered -= readmitted
+            if view.own_only and isinstance(self.selection, ConsumeOnce):
+                # Rows of other runs are there for their readmissions only, and have no delivery of their own.
+                self.delivered += np.where(self.index.own, 0, self.selection.epochs).astype(np.int32)
         if view.run_id is not None:
             # What the run drew live it has trained on already.
             self.delivered += self.index.own & self.index.live

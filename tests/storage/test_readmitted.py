@@ -200,3 +200,11 @@ def test_rewards_given_later_count_for_readmitted_rows(two_runs, make):
     index = HistoryIndex.load(store, objective_sha256="objective-2", run_id="run-1", own_only=True)
     assert readmitted(index) == {RowId(foreign.build_id, 3): 1}
     assert index.rewards.tolist() == [0.9]
+
+
+def test_sources_of_impossible_lengths_are_found(started, make):
+    lengths = np.array([0, 99, 1, 0, 1, 1], np.int32)
+    commit(started, make.make_build(0, samples=make.make_pairs(source_lengths=lengths)))
+    (error,) = started.verify().errors
+    assert "the source of row 1" in error.message
+    assert "is 99 of 5 tokens long" in error.message

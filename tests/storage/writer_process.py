@@ -134,7 +134,7 @@ def _die_at_parquet(paths: Iterable[Path], *, synced: bool) -> None:
 
 STOPS = {
     "arrays written": lambda: _die_after(storage.commits, "write_segment"),
-    "rows inserted": lambda: _die_after(storage.commits, "_insert_builds"),
+    "rows inserted": lambda: _die_after(storage.commits, "insert_scores"),
     "before sync": lambda: partial(_die_at_parquet, synced=False),
     "before COMMIT": lambda: partial(_die_at_parquet, synced=True),
     "before acknowledgement": lambda: _die_after(storage.commits, "CommitReceipt"),

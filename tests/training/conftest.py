@@ -33,6 +33,7 @@ CARBON_SHARE = """
 def carbon_share(smiles):
     return smiles.count("C") / len(smiles)
 """
+MoreSamplers = Callable[["Lab", HistoryWriter], Sequence[Sampler]]
 MakeSamplers = Callable[[Callable[[], Policy]], Sequence[Sampler]]
 
 
@@ -80,6 +81,7 @@ class Lab:
     buffer_size: int = 16
     p_batch: float = 0.5
     make_samplers: MakeSamplers | None = None
+    more_samplers: MoreSamplers = lambda *_: ()
     selection: Selection = Uniform()
     filters: tuple[Filter, ...] = ()
     steps: StepSettings = StepSettings(sigma=10.0, learning_rate=5e-3)
@@ -107,7 +109,8 @@ class Lab:
         self.store.policies.add(policy_files(self.prior.model, self.prior.vocabulary))
         self._start_run(RunKind.TRAIN)
         learner = Learner(self.prior, LOSSES["reinvent"], self.steps)
-        samplers = self.samplers(learner.policy)
+        history = HistoryWriter(self.store, self.run_id)
+        samplers = [*self.samplers(learner.policy), *self.more_samplers(self, history)]
         seen = SeenMolecules(self.store, self.run_id)
         scorer = Scorer(self.objective, self.store, self.run_id)
         pipeline = Pipeline(
@@ -118,7 +121,6 @@ class Lab:
         )
         buffer = Buffer(self.store, view, self.selection, self.prior.vocabulary)
         live = LiveSamplers(samplers, pipeline, self.run_id, self.plan.seed, seen.add)
-        history = HistoryWriter(self.store, self.run_id)
         loader = MixedLoader(self.plan, buffer, live)
         training = Training(learner, loader, history, seen, samplers, pipeline, self.store, self.plan.seed)
         loader.build_buffer = training.build_buffer
@@ -149,6 +151,7 @@ class Lab:
             consumed = self.store.consumed(self.run_id, up_to_iteration=checkpoint.iteration)
             training.loader.buffer.restore(consumed)
             training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)
+            training.history.checkpointed = checkpoint.iteration
 
 
 @pytest.fixture(scope="session", autouse=True)
