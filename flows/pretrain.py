@@ -19,8 +19,8 @@ from flows.run_identity import current_run_id
 from samplers.dataset import FileRow, read_smiles_file
 from samplers.errors import SmilesFileError
 from samplers.model import ModelSampler
-from samplers.models.gru import GRUArchitecture, GRULanguageModel
 from samplers.models.protocol import GenerativeModel
+from samplers.models.registry import MODELS, check_sizes
 from samplers.policies import Policy, fingerprint, open_policy, policy_files
 from samplers.seeds import derive_seed
 from samplers.vocabulary import Vocabulary
@@ -28,6 +28,7 @@ from storage import SampleStore
 from storage.records import Commit, Metric, PolicyVersion, Run, RunKind, RunStatus
 from training.corpus import CleanMolecules, Corpus, clean_molecules
 from training.pretrain import PretrainSettings, draw_quality, pretrain
+from training.pretrain_kinds import LOSSES
 
 EVALUATION_DRAWS = 10_000
 """Molecules drawn at the end to judge a prior."""
@@ -35,6 +36,7 @@ FEWEST_MOLECULES = 20
 """A model cannot be trained and validated on fewer."""
 LONGEST_MARGIN = 20
 """Tokens that a drawn molecule may be longer than the longest one trained on."""
+DEFAULT_MODEL = "gru"
 
 
 @flow(name="pretrain", validate_parameters=False)
@@ -42,20 +44,22 @@ def pretrain_prior(
     smiles_file: str,
     store: str,
     column: str | None = None,
+    model: str = DEFAULT_MODEL,
     policy: str | None = None,
     sizes: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     draws: int = EVALUATION_DRAWS,
     run_id: str | None = None,
 ) -> dict[str, Any]:
-    """Trains a GRU language model on the molecules of a file, from random weights or from those of a policy.
+    """Trains a generative model on the molecules of a file, from random weights or from those of a policy.
 
     Args:
         smiles_file: .smi, .csv or .parquet, the text ones optionally .gz; column: of the molecules in a table.
         store: the folder of the store; made when it does not exist.
-        policy: a bundled policy, a folder, or a sha256 in the store, whose weights, sizes and vocabulary the training
-            goes on from; by default it begins with random weights.
-        sizes: of the model, as of ``GRUArchitecture``; only ``dropout`` may differ from a policy's.
+        model: a kind of ``samplers.models.registry``.
+        policy: a bundled policy, a folder, or a sha256 in the store, whose weights, kind, sizes and vocabulary the
+            training goes on from; by default it begins with random weights.
+        sizes: of the model, as its kind has them; only ``dropout`` may differ from a policy's.
         settings: of the training, as of ``PretrainSettings``.
         draws: molecules drawn at the end to judge the prior.
         run_id: a training to go on with; by default a new one, which a retry of this flow run resumes.
@@ -65,32 +69,36 @@ def pretrain_prior(
         validity, uniqueness and novelty of fresh draws.
     """
     chosen = PretrainSettings(**settings or {})
+    if policy is None:
+        check_sizes(model, sizes or {})
     rows = read_smiles_file(Path(smiles_file), column)
     with SampleStore.open_or_create(Path(store)) as sample_store:
         parent = open_policy(policy, sample_store) if policy is not None else None
         molecules = _clean(rows, smiles_file, parent.vocabulary if parent is not None else None)
         vocabulary = parent.vocabulary if parent is not None else Vocabulary.from_smiles(molecules.smiles)
         corpus = Corpus.split(molecules.smiles, vocabulary, chosen.held_out, chosen.seed)
-        model = _model(parent, corpus, vocabulary, sizes or {}, chosen.seed)
+        trained = _model(parent, model, corpus, vocabulary, sizes or {}, chosen.seed)
         parent_sha256 = parent.sha256 if parent is not None else None
         config = {
             "smiles_file": smiles_file,
             "policy": parent_sha256,
             "settings": asdict(chosen),
-            "sizes": dict(model.architecture()),
+            "model": trained.kind,
+            "sizes": dict(trained.architecture()),
         }
         run = _start(sample_store, run_id or current_run_id(), smiles_file, config, chosen.seed)
         checkpoint = sample_store.path / "pretraining" / run
         with step_bar("pretraining") as report:
-            nll = pretrain(model, corpus, chosen, checkpoint=checkpoint, progress=report)
+            loss = LOSSES[trained.kind]
+            nll = pretrain(trained, corpus, chosen, loss=loss, checkpoint=checkpoint, progress=report)
         figures = {
             "molecules": len(molecules.smiles),
             "rejected": len(molecules.rejected),
             "held_out_nll": nll,
-            **_quality(model, vocabulary, set(molecules.smiles), draws, chosen.seed),
+            **_quality(trained, vocabulary, set(molecules.smiles), draws, chosen.seed),
         }
-        sha256 = sample_store.policies.add(policy_files(model, vocabulary))
-        version = PolicyVersion(sha256, model.kind, parent_sha256, run, iteration=0, weights_kept=True)
+        sha256 = sample_store.policies.add(policy_files(trained, vocabulary))
+        version = PolicyVersion(sha256, trained.kind, parent_sha256, run, iteration=0, weights_kept=True)
         _commit(sample_store, version, parent, run, figures)
         shutil.rmtree(checkpoint, ignore_errors=True)
         sample_store.finish_run(run, RunStatus.FINISHED)
@@ -98,15 +106,17 @@ def pretrain_prior(
 
 
 def _model(
-    parent: Policy | None, corpus: Corpus, vocabulary: Vocabulary, sizes: Mapping[str, Any], seed: int
+    parent: Policy | None, kind: str, corpus: Corpus, vocabulary: Vocabulary, sizes: Mapping[str, Any], seed: int
 ) -> GenerativeModel:
-    """A model with random weights, or with those of ``parent``."""
+    """A model of a kind with random weights, or one with those of ``parent``."""
     torch.manual_seed(derive_seed(seed, "weights"))
     longest = int(corpus.lengths.max()) + LONGEST_MARGIN
     defaults = {"max_length": longest} if parent is None else dict(parent.model.architecture())
-    model = GRULanguageModel(GRUArchitecture(**{**defaults, "vocabulary_size": len(vocabulary), **sizes}))
     if parent is not None:
-        model.load_state_dict(parent.model.as_module().state_dict())
+        check_sizes(kind := parent.kind, sizes)
+    model = MODELS[kind].make({**defaults, "vocabulary_size": len(vocabulary), **sizes})
+    if parent is not None:
+        model.as_module().load_state_dict(parent.model.as_module().state_dict())
     return model
 
 

@@ -54,6 +54,45 @@ def test_a_training_goes_on_from_a_policy_with_its_vocabulary(
     assert rows == [{"parent_sha256": prior["policy"]}]
 
 
+def test_a_transformer_is_trained_and_goes_on(store: Path, molbuffer: Command) -> None:
+    sizes = ("--layers", "1", "--hidden-size", "16", "--size", "heads=2")
+    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, "--model", "transformer", *sizes)
+    assert done.returncode == 0, done.stderr
+    first = json.loads(done.stdout)
+    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, "--policy", first["policy"], "--dropout", "0.1")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["held_out_nll"] < first["held_out_nll"]
+    drawn = molbuffer("sample", first["policy"], "-n", "3", "--store", store)
+    assert len(drawn.stdout.splitlines()) == 3
+    rows = json.loads(molbuffer("query", "--store", store, "SELECT kind FROM policies", "--format", "json").stdout)
+    assert sorted(row["kind"] for row in rows)[-2:] == ["transformer", "transformer"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--model", "bert"), "no model 'bert'; there are: gru, lstm, transformer"),
+        (
+            ("--model", "transformer", "--embedding-size", "64"),
+            "the model 'transformer' has no embedding_size; its sizes are: hidden_size, layers, heads, dropout",
+        ),
+        (("--model", "transformer", "--hidden-size", "30"), "multiple of 2 × heads, got hidden_size 30 and heads 4"),
+        (("--size", "heads=4"), "the model 'gru' has no heads; its sizes are: embedding_size, hidden_size, layers"),
+        (("--model", "transformer", "--size", "heads=2.5"), "expected heads of 'transformer' to be of type int"),
+        (("--size", "heads"), "expected --size NAME=NUMBER, as heads=4, got 'heads'"),
+        (("--policy", "zinc-gru", "--model", "lstm"), "keeps its model"),
+        (("--policy", "zinc-gru", "--size", "heads=4"), "keeps its heads"),
+    ],
+)
+def test_what_a_model_cannot_be_is_refused(
+    options: tuple[str, ...], told: str, tmp_path: Path, molbuffer: Command
+) -> None:
+    done = molbuffer("pretrain", MOLECULES, "--store", tmp_path / "s", *options)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert not (tmp_path / "s").exists()
+
+
 def test_the_sizes_of_a_policy_are_its_own(tmp_path: Path, molbuffer: Command) -> None:
     done = molbuffer("pretrain", MOLECULES, "--store", tmp_path / "s", "--policy", "zinc-gru", "--layers", "3")
     assert done.returncode == 1
