@@ -123,7 +123,8 @@ def pretrain(
         typer.Option(help="Of the matrix products: float32, or bfloat16 on a processor that has it, faster."),
     ] = "float32",
     model: Annotated[
-        str | None, typer.Option(metavar="KIND", help="gru, lstm or transformer; default: gru, or the policy's.")
+        str | None,
+        typer.Option(metavar="KIND", help="gru, lstm, seq2seq or transformer; default: gru, or the policy's."),
     ] = None,
     policy: Annotated[
         str | None,
@@ -145,11 +146,17 @@ def pretrain(
         list[str] | None,
         typer.Option(metavar="NAME=NUMBER", help="Another size that the kind has, as heads=4 of a transformer."),
     ] = None,
+    source_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of seq2seq, which learns pairs: the sources; default: source.")
+    ] = None,
+    target_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The targets of such pairs; default: target.")
+    ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Molecules drawn at the end to judge the model.")] = 10_000,
     resume: ResumeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Train a generative model on the molecules of a file, and register it in the store as a policy."""
+    """Train a generative model on the molecules, or pairs, of a file, and register it in the store as a policy."""
     settings = {
         "epochs": epochs,
         "decay_epochs": decay_epochs,
@@ -180,6 +187,8 @@ def pretrain(
             settings=settings,
             draws=draws,
             run_id=run_id,
+            source_column=source_column,
+            target_column=target_column,
         )
     _report(result, json)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from flows.row_reports import report_rows
 from samplers.dataset import read_smiles_file
 from samplers.errors import SmilesFileError
 from samplers.model import ModelSampler
+from samplers.models.registry import MODELS
 from samplers.policies import Policy
 from samplers.seeds import derive_seed
 from samplers.vocabulary import Vocabulary
 from training.corpus import Corpus, clean_molecules
-from training.pair_corpus import PairCorpus, clean_pairs, pair_quality, read_pairs
+from training.pair_corpus import SOURCE_COLUMN, TARGET_COLUMN, PairCorpus, clean_pairs, pair_quality, read_pairs
 from training.pretrain import PretrainSettings, draw_quality
 
 FEWEST_ROWS = 20
@@ -37,13 +38,36 @@ class PretrainData:
     judge: Callable[[Policy, int, int], dict[str, Any]]
 
 
-def molecules_of(path: Path, column: str | None, known: Vocabulary | None, settings: PretrainSettings) -> PretrainData:
-    """The molecules of a file; bad rows are reported with their lines.
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table, by default those that are called as usual: of molecules, or of the ends of pairs."""
+
+    molecules: str | None = None
+    sources: str | None = None
+    targets: str | None = None
+
+
+def data_of(
+    kind: str, path: Path, columns: Columns, known: Vocabulary | None, settings: PretrainSettings
+) -> PretrainData:
+    """What a model of a kind learns from; bad rows of the file are reported with their lines.
 
     Args:
-        known: the vocabulary of the policy that the training goes on from; None makes one of the molecules.
+        known: the vocabulary of the policy that the training goes on from; None makes one of what is in the file.
+
+    Raises:
+        SmilesFileError: the file cannot be read, or has too little; or a column is named that is not looked at.
     """
-    molecules = clean_molecules(read_smiles_file(path, column), known)
+    learns_pairs = MODELS[kind].learns_pairs
+    if learns_pairs and columns.molecules is not None:
+        raise SmilesFileError(f"the model {kind!r} learns pairs: name a source_column and a target_column, no column")
+    if not learns_pairs and (columns.sources or columns.targets):
+        raise SmilesFileError(f"the model {kind!r} learns molecules, not pairs: name a column, no source or target")
+    return (_pairs_of if learns_pairs else _molecules_of)(path, columns, known, settings)
+
+
+def _molecules_of(path: Path, columns: Columns, known: Vocabulary | None, settings: PretrainSettings) -> PretrainData:
+    molecules = clean_molecules(read_smiles_file(path, columns.molecules), known)
     report_rows(str(path), molecules.rejected)
     _check_size(path, len(molecules.smiles), "different molecules")
     vocabulary = known or Vocabulary.from_smiles(molecules.smiles)
@@ -59,15 +83,9 @@ def molecules_of(path: Path, column: str | None, known: Vocabulary | None, setti
     )
 
 
-def pairs_of(path: Path, columns: Sequence[str], known: Vocabulary | None, settings: PretrainSettings) -> PretrainData:
-    """The pairs of a file; bad rows are reported with their lines.
-
-    Args:
-        columns: of the sources and of the targets.
-        known: as of ``molecules_of``.
-    """
-    source_column, target_column = columns
-    pairs = clean_pairs(read_pairs(path, source_column, target_column), known)
+def _pairs_of(path: Path, columns: Columns, known: Vocabulary | None, settings: PretrainSettings) -> PretrainData:
+    names = columns.sources or SOURCE_COLUMN, columns.targets or TARGET_COLUMN
+    pairs = clean_pairs(read_pairs(path, *names), known)
     report_rows(str(path), pairs.rejected)
     _check_size(path, len(pairs), "different pairs")
     if len(set(pairs.sources)) < 2:

@@ -24,10 +24,12 @@ class ModelKind:
     Attributes:
         architecture: a dataclass of its sizes, among them ``vocabulary_size`` and ``max_length``.
         build: makes a model with random weights, as torch's global generator has them.
+        learns_pairs: it is trained on pairs of a source and a target, others on molecules.
     """
 
     architecture: type[Any]
     build: Callable[[Any], GenerativeModel]
+    learns_pairs: bool = False
 
     def make(self, sizes: Mapping[str, Any]) -> GenerativeModel:
         """A model of these sizes.
@@ -47,7 +49,7 @@ class ModelKind:
 MODELS: Mapping[str, ModelKind] = {
     GRULanguageModel.kind: ModelKind(GRUArchitecture, GRULanguageModel),
     LSTMLanguageModel.kind: ModelKind(LSTMArchitecture, LSTMLanguageModel),
-    Seq2SeqModel.kind: ModelKind(Seq2SeqArchitecture, Seq2SeqModel),
+    Seq2SeqModel.kind: ModelKind(Seq2SeqArchitecture, Seq2SeqModel, learns_pairs=True),
     TransformerLanguageModel.kind: ModelKind(TransformerArchitecture, TransformerLanguageModel),
 }
 """Every architecture; a stored policy names one."""
