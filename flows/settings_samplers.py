@@ -19,9 +19,27 @@ class DrawKeys(Section):
         return ()
 
     @property
+    def inner(self) -> DrawKeys | None:
+        """What draws inside of it."""
+        return None
+
+    @property
     def in_chunks(self) -> bool:
         """Whether what it draws for a build of the buffer can be shared out among tasks."""
         return True
+
+
+class SamplingKeys(DrawKeys):
+    """How a model draws."""
+
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Divides the logits; below 1 draws likelier molecules, above 1 more diverse ones."""
+
+    top_k: Count | None = None
+    """Draw each token from the k likeliest only; default: from all."""
+
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Draw each token from the smallest set of tokens with this probability, in (0, 1]; default: from all."""
 
 
 class SizeKeys(Section):
@@ -50,7 +68,7 @@ class SizeKeys(Section):
     """The first iteration in which it draws no more; default: it never stops."""
 
 
-class ModelDraws(DrawKeys):
+class ModelDraws(SamplingKeys):
     """Draws from a generative model."""
 
     kind: Literal["model"]
@@ -58,15 +76,6 @@ class ModelDraws(DrawKeys):
 
     policy: Text = "agent"
     """Who draws: "agent" (the policy in training), "prior", a bundled policy, a folder, or a sha256 in the store."""
-
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    """Divides the logits; below 1 draws likelier molecules, above 1 more diverse ones."""
-
-    top_k: Count | None = None
-    """Draw each token from the k likeliest only; default: from all."""
-
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Draw each token from the smallest set of tokens with this probability, in (0, 1]; default: from all."""
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -136,6 +145,34 @@ class HistoryDraws(DrawKeys):
         return False
 
 
+class ContrastiveDraws(SamplingKeys):
+    """Draws pairs: sources from any other sampler, and for each of them targets from a conditional model."""
+
+    kind: Literal["contrastive"]
+    """Pairs of a source and a target."""
+
+    base_sampler: InnerDraws
+    """A table of any kind of sampler, without a name and sizes: who draws the sources."""
+
+    output_model: Text = "agent"
+    """The conditional model that draws the targets: named like the policy of a model sampler."""
+
+    repeats: Count = 1
+    """Targets of each source."""
+
+    @property
+    def inner(self) -> DrawKeys:
+        return self.base_sampler
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        return (self.output_model, *self.base_sampler.policies)
+
+
+InnerDraws = Annotated[ModelDraws | DatasetDraws | HistoryDraws | ContrastiveDraws, Field(discriminator="kind")]
+"""Every kind of sampler inside another."""
+
+
 class ModelSamplerSettings(SizeKeys, ModelDraws):
     """Draws from a generative model."""
 
@@ -148,7 +185,12 @@ class HistorySamplerSettings(SizeKeys, HistoryDraws):
     """Draws stored molecules once more, with all that was stored of them; they are not stored again."""
 
 
+class ContrastiveSamplerSettings(SizeKeys, ContrastiveDraws):
+    """Draws pairs: sources from any other sampler, and for each of them targets from a conditional model."""
+
+
 SamplerSettings = Annotated[
-    ModelSamplerSettings | DatasetSamplerSettings | HistorySamplerSettings, Field(discriminator="kind")
+    ModelSamplerSettings | DatasetSamplerSettings | HistorySamplerSettings | ContrastiveSamplerSettings,
+    Field(discriminator="kind"),
 ]
 """Every kind of sampler."""

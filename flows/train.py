@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.assemble import build_objective, build_selection
+from flows.assemble import build_selection
 from flows.build_buffer import run_build_tasks
 from flows.build_request import build_requests
 from flows.campaign import Campaign, campaign_run, read_settings
@@ -115,7 +115,7 @@ def step_settings(settings: Settings) -> StepSettings:
 def _view(campaign: Campaign) -> BufferView:
     settings = campaign.settings
     return BufferView(
-        build_objective(settings).sha256,
+        campaign.training_objective_sha256,
         run_id=campaign.run_id,
         snapshot=campaign.store.run(campaign.run_id).pinned_snapshot,
         own_only=settings.buffer.runs == "own",

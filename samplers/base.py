@@ -22,12 +22,14 @@ class Sources:
         smiles: as the model was given them [n].
         tokens: unsigned [n, S], PAD after the end; lengths: int32 [n], END included. In the vocabulary of the rows.
         rows: the stored row that each is [n], None where it is none.
+        unusable: how many others were drawn beside these that were no molecule, or that the model cannot express.
     """
 
     smiles: Sequence[str]
     tokens: NDArray[np.unsignedinteger]
     lengths: NDArray[np.int32]
     rows: Sequence[RowId | None]
+    unusable: int = 0
 
     def __len__(self) -> int:
         return len(self.smiles)
@@ -97,6 +99,7 @@ def _concatenate_sources(parts: Sequence[Sources]) -> Sources:
         stack_rows([part.tokens for part in parts]),
         np.concatenate([part.lengths for part in parts]),
         [row for part in parts for row in part.rows],
+        sum(part.unusable for part in parts),
     )
 
 

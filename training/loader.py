@@ -18,8 +18,9 @@ from typing import Any, Protocol
 from torch.utils.data import IterableDataset
 
 from samplers.base import Sampler
-from samplers.build import REDRAW_ROUNDS, Pipeline, Slot, make_build, recall_build
+from samplers.build import REDRAW_ROUNDS, Slot, make_build, recall_build
 from samplers.history import HistorySampler, Recalled
+from samplers.judging import Pipeline
 from samplers.quotas import batch_quotas
 from samplers.seeds import numpy_generator
 from storage.records import Build, BuildReceipt, Consumed, Event
@@ -234,7 +235,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         vocabulary = self.buffer.vocabulary
         # Quotas count kept rows: what train_on_invalid adds comes on top of the batch.
         extra = (invalid_rows(build, vocabulary),) if self.plan.train_on_invalid else ()
-        return _Draw(number, build, live_rows(build, vocabulary), extra, wanted)
+        return _Draw(number, build, live_rows(build, vocabulary, self.buffer.view.objective_sha256), extra, wanted)
 
     def _make_up(self, iteration: int, missing: int, draws: Sequence[_Draw]) -> list[_Draw]:
         """Rows that neither their sampler nor the buffer could give, from the samplers that kept what they should.

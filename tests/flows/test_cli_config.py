@@ -78,7 +78,9 @@ def test_the_example_has_every_kind_and_every_key_of_every_table() -> None:
             )
             absent |= {(title, key) for key in table["properties"] if key != "kind" and key not in line.split("#")[1]}
         else:
-            absent |= {(title, key) for key in table["properties"] if key not in seen.get(title, ())}
+            # A sampler inside another has the keys of a sampler of the campaign, less its name and sizes.
+            shown = seen.get(title.replace("Draws", "SamplerSettings"), ())
+            absent |= {(title, key) for key in table["properties"] if key not in shown}
     # Said once for all tables of a sort, instead of in each.
     once = {"name", "weight", "transform", "label", *SELECTION_KEYS.values(), *SizeKeys.model_fields}
     assert {(title, key) for title, key in absent if key not in once} == set()
@@ -142,5 +144,5 @@ def test_the_schema_is_json_and_lists_the_kinds() -> None:
     schema = json.loads(CliRunner().invoke(app, ["config", "schema"]).stdout)
     assert set(schema["properties"]) == set(Settings.model_fields)
     kinds = schema["properties"]["samplers"]["items"]["discriminator"]["mapping"]
-    assert set(kinds) == {"model", "dataset", "history"}
+    assert set(kinds) == {"contrastive", "dataset", "history", "model"}
     assert schema["required"] == ["objective"]

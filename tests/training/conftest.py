@@ -8,14 +8,16 @@ import pytest
 import torch
 
 from samplers.base import Sampler, SamplerSize
-from samplers.build import Pipeline, Slot, make_build
+from samplers.build import Slot, make_build
+from samplers.judging import Pipeline
 from samplers.model import ModelSampler
+from samplers.models.condition import Takes
 from samplers.models.gru import GRUArchitecture, GRULanguageModel
 from samplers.policies import Policy, fingerprint, policy_files
 from samplers.scores import Scorer
 from samplers.seen import SeenMolecules
 from samplers.vocabulary import RESERVED, Vocabulary
-from scoring import Filter, Objective, Standardisation, WeightedComponent
+from scoring import ContrastiveTemplate, Filter, Objective, Standardisation, WeightedComponent
 from scoring.components import PythonFunction
 from storage import SampleStore
 from storage.records import BuildReceipt, Commit, Event, Run, RunKind
@@ -84,11 +86,19 @@ class Lab:
     filters: tuple[Filter, ...] = ()
     steps: StepSettings = StepSettings(sigma=10.0, learning_rate=5e-3)
     run_id: str = "run"
+    template: ContrastiveTemplate | None = None
 
     def adapted(self, **changes: Any) -> "Lab":
         """With some parts, or sizes of its plan, exchanged."""
         of_plan = {name: changes.pop(name) for name in BatchPlan.__dataclass_fields__ if name in changes}
         return replace(self, plan=replace(self.plan, **of_plan), **changes)
+
+    @property
+    def training_objective_sha256(self) -> str:
+        """Whose rewards are learned from, as ``flows.campaign.Campaign`` has it."""
+        if self.template is None or self.prior.model.takes is not Takes.SOURCES:
+            return self.objective.sha256
+        return self.template.objective_sha256(self.objective)
 
     def samplers(self, policy: Callable[[], Policy]) -> Sequence[Sampler]:
         if self.make_samplers is not None:
@@ -103,9 +113,11 @@ class Lab:
         samplers = [*self.samplers(learner.policy), *self.more_samplers(self, history)]
         seen = SeenMolecules(self.store, self.run_id)
         scorer = Scorer(self.objective, self.store, self.run_id)
-        pipeline = Pipeline(Standardisation(), self.filters, scorer, self.prior.vocabulary.can_encode, seen)
+        pipeline = Pipeline(
+            Standardisation(), self.filters, scorer, self.prior.vocabulary.can_encode, seen, self.template
+        )
         view = BufferView(
-            self.objective.sha256, self.run_id, own_only=True, train_on_invalid=self.plan.train_on_invalid
+            self.training_objective_sha256, self.run_id, own_only=True, train_on_invalid=self.plan.train_on_invalid
         )
         buffer = Buffer(self.store, view, self.selection, self.prior.vocabulary)
         live = LiveSamplers(samplers, pipeline, self.run_id, self.plan.seed, seen.add)
@@ -119,7 +131,9 @@ class Lab:
         """A training on what other runs stored."""
         self._start_run(RunKind.OFFLINE)
         learner = Learner(self.prior, LOSSES["reinvent"], self.steps)
-        buffer = Buffer(self.store, view or BufferView(self.objective.sha256), self.selection, self.prior.vocabulary)
+        buffer = Buffer(
+            self.store, view or BufferView(self.training_objective_sha256), self.selection, self.prior.vocabulary
+        )
         seen, history = SeenMolecules(self.store, self.run_id), HistoryWriter(self.store, self.run_id)
         pipeline = Pipeline(Standardisation(), self.filters, Scorer(self.objective), lambda _: True, seen)
         loader = MixedLoader(self.plan, buffer)
