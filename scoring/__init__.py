@@ -17,16 +17,19 @@ from scoring.molecules import (
     standardise_smiles,
 )
 from scoring.objective import Aggregation, Objective, WeightedComponent
+from scoring.pairs import ContrastiveTemplate, PairJudgement, judge_pairs
 from scoring.properties import property_names, property_value
 from scoring.transforms import Transform
 
 __all__ = [
     "Aggregation",
     "Component",
+    "ContrastiveTemplate",
     "Filter",
     "Judgement",
     "NamedMolecule",
     "Objective",
+    "PairJudgement",
     "RawScore",
     "ScoringConfigurationError",
     "ScoringError",
@@ -38,6 +41,7 @@ __all__ = [
     "components",
     "filters",
     "judge_many",
+    "judge_pairs",
     "property_names",
     "property_value",
     "score_many",
