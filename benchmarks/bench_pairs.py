@@ -66,7 +66,9 @@ def main() -> None:
         seconds[name] = time.perf_counter() - started
     if found["similar_pairs"] != found["BulkTanimotoSimilarity"]:
         raise SystemExit("the two ways find different pairs")
-    print(f"{len(molecules):,} molecules, {len(found['similar_pairs']):,} pairs with a similarity >= {chosen.minimum:g}")
+    print(
+        f"{len(molecules):,} molecules, {len(found['similar_pairs']):,} pairs with a similarity >= {chosen.minimum:g}"
+    )
     for name, value in seconds.items():
         print(f"{name:<24} {value:8.2f} s")
     print(f"{'ratio':<24} {seconds['BulkTanimotoSimilarity'] / seconds['similar_pairs']:8.1f}")
