@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flows.settings import Settings
 from flows.settings_training import SelectionKeys
-from scoring import Filter, Objective, Standardisation
+from scoring import ContrastiveTemplate, Filter, Objective, Standardisation
 from storage.select import ConsumeOnce, Prioritized, Recent, Selection, TopK, Uniform
 
 
@@ -26,6 +26,11 @@ def build_filters(settings: Settings) -> tuple[Filter, ...]:
 def build_objective(settings: Settings) -> Objective:
     """What the campaign rewards."""
     return settings.objective.build(build_standardisation(settings))
+
+
+def build_template(settings: Settings) -> ContrastiveTemplate | None:
+    """Which pairs the campaign keeps, and what they are worth."""
+    return None if settings.contrastive is None else settings.contrastive.build()
 
 
 def build_selection(settings: SelectionKeys) -> Selection:

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from flows.settings_paths import INNER_SAMPLER
 from flows.settings_samplers import (
+    ContrastiveDraws,
     DatasetDraws,
-    DatasetSamplerSettings,
     DrawKeys,
+    HistoryDraws,
     ModelDraws,
-    ModelSamplerSettings,
     SamplerSettings,
+    SamplingKeys,
     SizeKeys,
 )
 from samplers.base import Sampler, SamplerSize
+from samplers.choices import AboveQuantile, AnyRow, BestMolecules, ByScaffold, Choice, RecentRows
+from samplers.contrastive import ContrastiveSampler
 from samplers.dataset import DatasetSampler
+from samplers.history import HistorySampler, RunHistory
 from samplers.model import ModelSampler
 from samplers.models.distribution import Sampling
 from samplers.policies import Policy, open_policy
+from scoring import Standardisation
 from storage import SampleStore
+from storage.predicate import check_predicate
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,8 @@ class SamplerParts:
         run_id: the run that they draw for.
         prior: the policy that training started from; prior_name: what the configuration calls it.
         agent: gives the policy in training as it is when it is asked for.
+        settled: gives the iteration before which all that the run drew is committed.
+        objective_sha256: by whose rewards stored rows are drawn. standardisation: the campaign's.
     """
 
     store: SampleStore
@@ -39,6 +48,9 @@ class SamplerParts:
     prior: Policy
     prior_name: str
     agent: Callable[[], Policy]
+    settled: Callable[[], int]
+    objective_sha256: str
+    standardisation: Standardisation
 
     def policy(self, name: str) -> Callable[[], Policy]:
         """What gives the policy of a name, at the time of a draw."""
@@ -50,7 +62,13 @@ class SamplerParts:
 
 def build_sampler(settings: SamplerSettings, parts: SamplerParts) -> Sampler:
     """The sampler that a table describes."""
-    return _BUILDERS[type(settings)](settings.name, settings, parts, sampler_size(settings))
+    return _build(settings.name, settings, parts, sampler_size(settings))
+
+
+def _build(name: str, settings: DrawKeys, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    # A sampler of the campaign is of a subclass of what can be inside another.
+    build = next(_BUILDERS[each] for each in type(settings).__mro__ if each in _BUILDERS)
+    return build(name, settings, parts, size)
 
 
 def sampler_size(settings: SizeKeys) -> SamplerSize:
@@ -64,8 +82,7 @@ def sampler_size(settings: SizeKeys) -> SamplerSize:
 
 
 def _model(name: str, settings: ModelDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
-    sampling = Sampling(settings.temperature, settings.top_k or 0, settings.top_p or 1.0)
-    return ModelSampler(name, parts.policy(settings.policy), size, sampling)
+    return ModelSampler(name, parts.policy(settings.policy), size, _sampling(settings))
 
 
 def _dataset(name: str, settings: DatasetDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
@@ -75,8 +92,64 @@ def _dataset(name: str, settings: DatasetDraws, parts: SamplerParts, size: Sampl
     )
 
 
+def _history(name: str, settings: HistoryDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    run = parts.store.run(parts.run_id)
+    runs = None
+    if "all" not in settings.runs:
+        runs = tuple(run.run_id if name == "own" else parts.store.run(name).run_id for name in settings.runs)
+    history = RunHistory(
+        parts.store,
+        run.run_id,
+        parts.objective_sha256,
+        parts.prior.vocabulary,
+        parts.settled,
+        foreign_snapshot=run.pinned_snapshot,
+        runs=runs,
+        where=None if settings.where is None else check_predicate(settings.where),
+    )
+    return HistorySampler(name, history, parts.prior.vocabulary, _choice(settings), size)
+
+
+def _choice(settings: HistoryDraws) -> Choice:
+    """How rows are chosen; a key that is absent has the choice's own default."""
+    match settings.select:
+        case "uniform":
+            return AnyRow()
+        case "top_k":
+            return BestMolecules() if settings.top_k is None else BestMolecules(settings.top_k)
+        case "quantile":
+            return AboveQuantile() if settings.quantile is None else AboveQuantile(settings.quantile)
+        case "recent":
+            return RecentRows() if settings.max_iterations is None else RecentRows(settings.max_iterations)
+        case "scaffold":
+            return ByScaffold()
+
+
+def _contrastive(name: str, settings: ContrastiveDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    objective_sha256 = parts.store.run(parts.run_id).objective_sha256
+    assert objective_sha256 is not None
+    # A source is a molecule like any other: it is drawn by its own reward, not by that of a pair.
+    base_parts = replace(parts, objective_sha256=objective_sha256)
+    base = _build(f"{name}.{INNER_SAMPLER}", settings.base_sampler, base_parts, SamplerSize())
+    return ContrastiveSampler(
+        name,
+        base,
+        parts.policy(settings.output_model),
+        size,
+        settings.repeats,
+        _sampling(settings),
+        parts.standardisation,
+    )
+
+
+def _sampling(settings: SamplingKeys) -> Sampling:
+    return Sampling(settings.temperature, settings.top_k or 0, settings.top_p or 1.0)
+
+
 _BUILDERS: Mapping[type[DrawKeys], Callable[[str, Any, SamplerParts, SamplerSize], Sampler]] = {
-    ModelSamplerSettings: _model,
-    DatasetSamplerSettings: _dataset,
+    ModelDraws: _model,
+    DatasetDraws: _dataset,
+    HistoryDraws: _history,
+    ContrastiveDraws: _contrastive,
 }
 """What makes a sampler of each kind, of (name, settings, parts, size)."""

@@ -49,7 +49,8 @@ def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
     """Makes and commits one chunk, unless an earlier attempt has."""
     store, event = campaign.store, Event.BUILD_BUFFER
     agent = load_policy(store.policies.folder(request.agent))
-    sampler = campaign.samplers(lambda: agent)[request.sampler]
+    # All that the run drew in earlier iterations is committed when its buffer is built.
+    sampler = campaign.samplers(lambda: agent, lambda: request.iteration)[request.sampler]
     build_id = make_build_id(request.run_id, request.iteration, event, sampler.name, request.chunk)
     for receipt in store.receipts(request.run_id, iteration=request.iteration, event=event):
         if receipt.build_id == build_id:

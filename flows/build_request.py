@@ -39,9 +39,10 @@ def build_requests(campaign: Campaign, iteration: int, agent: str) -> list[Build
     requests = []
     for number, sampler in enumerate(campaign.settings.samplers):
         rows = sampler_size(sampler).buffer_size_at(iteration)
-        chunks = math.ceil(rows / CHUNK_ROWS)
+        chunk_rows = CHUNK_ROWS if sampler.in_chunks else max(rows, 1)
+        chunks = math.ceil(rows / chunk_rows)
         for chunk in range(chunks):
-            wanted = min(CHUNK_ROWS, rows - chunk * CHUNK_ROWS)
+            wanted = min(chunk_rows, rows - chunk * chunk_rows)
             requests.append(
                 BuildRequest(str(campaign.store.path), campaign.run_id, iteration, number, chunk, wanted, agent)
             )

@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.assemble import build_filters, build_objective, build_standardisation
+from flows.assemble import build_filters, build_objective, build_standardisation, build_template
 from flows.assemble_samplers import SamplerParts, build_sampler
 from flows.provenance import code_version, host_and_user, library_versions
 from flows.row_reports import report_unknown_tokens
 from flows.settings import Settings, load_settings
-from flows.settings_samplers import DatasetSamplerSettings
+from flows.settings_samplers import DatasetDraws, DrawKeys
 from samplers.base import Sampler
-from samplers.build import Pipeline
+from samplers.judging import Pipeline
+from samplers.models.condition import Takes
 from samplers.policies import Policy, open_policy
 from samplers.scores import Scorer
 from storage import SampleStore
@@ -39,10 +40,32 @@ class Campaign:
     run_id: str
     prior: Policy
 
-    def samplers(self, agent: Callable[[], Policy]) -> list[Sampler]:
-        """The samplers in configuration order; ``agent`` gives the policy in training as it is when it draws."""
-        parts = SamplerParts(self.store, self.run_id, self.prior, self.settings.policy.prior, agent)
+    def samplers(self, agent: Callable[[], Policy], settled: Callable[[], int]) -> list[Sampler]:
+        """The samplers in configuration order.
+
+        Args:
+            agent: gives the policy in training as it is when it draws.
+            settled: gives the iteration before which all that the run drew is committed.
+        """
+        parts = SamplerParts(
+            self.store,
+            self.run_id,
+            self.prior,
+            self.settings.policy.prior,
+            agent,
+            settled,
+            self.training_objective_sha256,
+            build_standardisation(self.settings),
+        )
         return [build_sampler(settings, parts) for settings in self.settings.samplers]
+
+    @property
+    def training_objective_sha256(self) -> str:
+        """Whose rewards are learned from: those of pairs by a conditional policy where a table says what these are."""
+        objective, template = build_objective(self.settings), build_template(self.settings)
+        if template is not None and self.prior.model.takes is Takes.SOURCES:
+            return template.objective_sha256(objective)
+        return objective.sha256
 
     def pipeline(self, seen: Callable[[Sequence[str]], set[str]]) -> Pipeline:
         """How the drawn strings of this campaign become scored samples; ``seen`` as ``Pipeline`` has it."""
@@ -53,6 +76,7 @@ class Campaign:
             scorer,
             self.prior.vocabulary.can_encode,
             seen,
+            build_template(self.settings),
         )
 
     def policy_versions(self) -> list[PolicyVersion]:
@@ -65,8 +89,11 @@ class Campaign:
     def report_files(self) -> None:
         """Names the rows of the samplers' files that the policy in training cannot express."""
         for sampler in self.settings.samplers:
-            if isinstance(sampler, DatasetSamplerSettings):
-                report_unknown_tokens(sampler.path, sampler.column, self.prior.vocabulary)
+            table: DrawKeys | None = sampler
+            while table is not None:
+                if isinstance(table, DatasetDraws):
+                    report_unknown_tokens(table.path, table.column, self.prior.vocabulary)
+                table = table.inner
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from json import loads as json_value
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -121,23 +122,41 @@ def pretrain(
         Literal["float32", "bfloat16"],
         typer.Option(help="Of the matrix products: float32, or bfloat16 on a processor that has it, faster."),
     ] = "float32",
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="gru, lstm, seq2seq or transformer; default: gru, or the policy's."),
+    ] = None,
     policy: Annotated[
         str | None,
-        typer.Option("--policy", metavar="POLICY", help="Go on from this policy, with its sizes and vocabulary."),
+        typer.Option("--policy", metavar="POLICY", help="Go on from this policy: its kind, sizes and vocabulary."),
     ] = None,
-    layers: Annotated[int | None, typer.Option(min=1, help="Recurrent layers of the model; default: 2.")] = None,
-    hidden_size: Annotated[int | None, typer.Option(min=1, help="Width of each layer; default: 384.")] = None,
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="Layers of the model; default: 2, of a transformer 4.")
+    ] = None,
+    hidden_size: Annotated[
+        int | None, typer.Option(min=1, help="Width of each layer; default: 384, of a transformer 256.")
+    ] = None,
     embedding_size: Annotated[
-        int | None, typer.Option(min=1, help="Width of a token's embedding; default: 192.")
+        int | None, typer.Option(min=1, help="Width of a token's embedding in a gru or lstm; default: 192.")
     ] = None,
     dropout: Annotated[
         float | None, typer.Option(min=0, max=0.99, help="Of the layers' outputs; default: 0, or the policy's.")
+    ] = None,
+    size: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=NUMBER", help="Another size that the kind has, as heads=4 of a transformer."),
+    ] = None,
+    source_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of seq2seq, which learns pairs: the sources; default: source.")
+    ] = None,
+    target_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The targets of such pairs; default: target.")
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Molecules drawn at the end to judge the model.")] = 10_000,
     resume: ResumeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Train a generative model on the molecules of a file, and register it in the store as a policy."""
+    """Train a generative model on the molecules, or pairs, of a file, and register it in the store as a policy."""
     settings = {
         "epochs": epochs,
         "decay_epochs": decay_epochs,
@@ -149,24 +168,27 @@ def pretrain(
         "precision": precision,
     }
     asked = {"layers": layers, "hidden_size": hidden_size, "embedding_size": embedding_size}
-    sizes: dict[str, float] = {name: size for name, size in asked.items() if size is not None}
-    if policy is not None and sizes:
-        raise UsageError(f"a model that goes on from --policy keeps its {', '.join(sizes)}: leave the sizes out")
+    sizes = {name: value for name, value in asked.items() if value is not None} | _sizes(size or ())
+    if policy is not None and (kept := [*sizes, *(["model"] if model is not None else [])]):
+        raise UsageError(f"a model that goes on from --policy keeps its {', '.join(kept)}: leave them out")
     if dropout is not None:
         sizes["dropout"] = dropout
     run_id = _known(store, resume)
     with prefect_ready():
-        from flows.pretrain import pretrain_prior
+        from flows.pretrain import DEFAULT_MODEL, pretrain_prior
 
         result = pretrain_prior(
             str(smiles_file),
             str(store),
             column=column,
+            model=model or DEFAULT_MODEL,
             policy=policy,
             sizes=sizes,
             settings=settings,
             draws=draws,
             run_id=run_id,
+            source_column=source_column,
+            target_column=target_column,
         )
     _report(result, json)
 
@@ -192,6 +214,18 @@ def _load(file: Path) -> Settings:
 
     with output_kept_for_results():
         return load_settings(file)
+
+
+def _sizes(given: Sequence[str]) -> dict[str, Any]:
+    """Sizes by name, of the texts NAME=NUMBER."""
+    sizes: dict[str, Any] = {}
+    for text in given:
+        name, _, number = text.partition("=")
+        try:
+            sizes[name] = json_value(number)
+        except ValueError:
+            raise UsageError(f"expected --size NAME=NUMBER, as heads=4, got {text!r}") from None
+    return sizes
 
 
 def _known(store: Path, run_id: str | None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,29 +12,26 @@ from typing import Any
 import torch
 from prefect import flow
 
+from flows.pretrain_data import Columns, data_of
 from flows.progress import step_bar
 from flows.provenance import code_version, host_and_user, library_versions
-from flows.row_reports import report_rows
 from flows.run_identity import current_run_id
-from samplers.dataset import FileRow, read_smiles_file
-from samplers.errors import SmilesFileError
-from samplers.model import ModelSampler
-from samplers.models.gru import GRUArchitecture, GRULanguageModel
 from samplers.models.protocol import GenerativeModel
+from samplers.models.registry import MODELS, check_sizes
 from samplers.policies import Policy, fingerprint, open_policy, policy_files
 from samplers.seeds import derive_seed
 from samplers.vocabulary import Vocabulary
 from storage import SampleStore
 from storage.records import Commit, Metric, PolicyVersion, Run, RunKind, RunStatus
-from training.corpus import CleanMolecules, Corpus, clean_molecules
-from training.pretrain import PretrainSettings, draw_quality, pretrain
+from training.corpus import Corpus
+from training.pretrain import PretrainSettings, pretrain
+from training.pretrain_kinds import LOSSES
 
 EVALUATION_DRAWS = 10_000
 """Molecules drawn at the end to judge a prior."""
-FEWEST_MOLECULES = 20
-"""A model cannot be trained and validated on fewer."""
 LONGEST_MARGIN = 20
 """Tokens that a drawn molecule may be longer than the longest one trained on."""
+DEFAULT_MODEL = "gru"
 
 
 @flow(name="pretrain", validate_parameters=False)
@@ -42,55 +39,64 @@ def pretrain_prior(
     smiles_file: str,
     store: str,
     column: str | None = None,
+    model: str = DEFAULT_MODEL,
     policy: str | None = None,
     sizes: Mapping[str, Any] | None = None,
     settings: Mapping[str, Any] | None = None,
     draws: int = EVALUATION_DRAWS,
     run_id: str | None = None,
+    source_column: str | None = None,
+    target_column: str | None = None,
 ) -> dict[str, Any]:
-    """Trains a GRU language model on the molecules of a file, from random weights or from those of a policy.
+    """Trains a generative model on the molecules or pairs of a file, from random weights or from those of a policy.
 
     Args:
         smiles_file: .smi, .csv or .parquet, the text ones optionally .gz; column: of the molecules in a table.
         store: the folder of the store; made when it does not exist.
-        policy: a bundled policy, a folder, or a sha256 in the store, whose weights, sizes and vocabulary the training
-            goes on from; by default it begins with random weights.
-        sizes: of the model, as of ``GRUArchitecture``; only ``dropout`` may differ from a policy's.
+        model: a kind of ``samplers.models.registry``.
+        policy: a bundled policy, a folder, or a sha256 in the store, whose weights, kind, sizes and vocabulary the
+            training goes on from; by default it begins with random weights.
+        sizes: of the model, as its kind has them; only ``dropout`` may differ from a policy's.
         settings: of the training, as of ``PretrainSettings``.
         draws: molecules drawn at the end to judge the prior.
         run_id: a training to go on with; by default a new one, which a retry of this flow run resumes.
+        source_column, target_column: of the pairs in a table, for a model that learns pairs; by default called so.
 
     Returns:
-        ``policy`` (sha256), ``run_id``, ``molecules``, ``rejected``, ``held_out_nll`` (nats per molecule), and
-        validity, uniqueness and novelty of fresh draws.
+        ``policy`` (sha256), ``run_id``, ``molecules`` or ``pairs``, ``rejected``, ``held_out_nll`` (nats per molecule),
+        and the quality of fresh draws, as of ``training.pretrain.draw_quality``; of a model that learns pairs that of
+        one draw for each of at most ``draws`` held-out pairs, as of ``training.pair_corpus.pair_quality``.
     """
     chosen = PretrainSettings(**settings or {})
-    rows = read_smiles_file(Path(smiles_file), column)
+    if policy is None:
+        check_sizes(model, sizes or {})
+    columns = Columns(column, source_column, target_column)
+    # A file that is of no use is told before a store is made.
+    data = data_of(model, Path(smiles_file), columns, None, chosen) if policy is None else None
     with SampleStore.open_or_create(Path(store)) as sample_store:
         parent = open_policy(policy, sample_store) if policy is not None else None
-        molecules = _clean(rows, smiles_file, parent.vocabulary if parent is not None else None)
-        vocabulary = parent.vocabulary if parent is not None else Vocabulary.from_smiles(molecules.smiles)
-        corpus = Corpus.split(molecules.smiles, vocabulary, chosen.held_out, chosen.seed)
-        model = _model(parent, corpus, vocabulary, sizes or {}, chosen.seed)
+        if parent is not None:
+            data = data_of(parent.kind, Path(smiles_file), columns, parent.vocabulary, chosen)
+        assert data is not None
+        corpus, vocabulary = data.corpus, data.vocabulary
+        trained = _model(parent, model, corpus, vocabulary, sizes or {}, chosen.seed)
         parent_sha256 = parent.sha256 if parent is not None else None
         config = {
             "smiles_file": smiles_file,
             "policy": parent_sha256,
             "settings": asdict(chosen),
-            "sizes": dict(model.architecture()),
+            "model": trained.kind,
+            "sizes": dict(trained.architecture()),
         }
         run = _start(sample_store, run_id or current_run_id(), smiles_file, config, chosen.seed)
         checkpoint = sample_store.path / "pretraining" / run
         with step_bar("pretraining") as report:
-            nll = pretrain(model, corpus, chosen, checkpoint=checkpoint, progress=report)
-        figures = {
-            "molecules": len(molecules.smiles),
-            "rejected": len(molecules.rejected),
-            "held_out_nll": nll,
-            **_quality(model, vocabulary, set(molecules.smiles), draws, chosen.seed),
-        }
-        sha256 = sample_store.policies.add(policy_files(model, vocabulary))
-        version = PolicyVersion(sha256, model.kind, parent_sha256, run, iteration=0, weights_kept=True)
+            loss = LOSSES[trained.kind]
+            nll = pretrain(trained, corpus, chosen, loss=loss, checkpoint=checkpoint, progress=report)
+        judged = Policy(trained, vocabulary, fingerprint(trained, vocabulary))
+        figures = {**data.counts, "held_out_nll": nll, **data.judge(judged, draws, chosen.seed)}
+        sha256 = sample_store.policies.add(policy_files(trained, vocabulary))
+        version = PolicyVersion(sha256, trained.kind, parent_sha256, run, iteration=0, weights_kept=True)
         _commit(sample_store, version, parent, run, figures)
         shutil.rmtree(checkpoint, ignore_errors=True)
         sample_store.finish_run(run, RunStatus.FINISHED)
@@ -98,25 +104,18 @@ def pretrain_prior(
 
 
 def _model(
-    parent: Policy | None, corpus: Corpus, vocabulary: Vocabulary, sizes: Mapping[str, Any], seed: int
+    parent: Policy | None, kind: str, corpus: Corpus, vocabulary: Vocabulary, sizes: Mapping[str, Any], seed: int
 ) -> GenerativeModel:
-    """A model with random weights, or with those of ``parent``."""
+    """A model of a kind with random weights, or one with those of ``parent``."""
     torch.manual_seed(derive_seed(seed, "weights"))
     longest = int(corpus.lengths.max()) + LONGEST_MARGIN
     defaults = {"max_length": longest} if parent is None else dict(parent.model.architecture())
-    model = GRULanguageModel(GRUArchitecture(**{**defaults, "vocabulary_size": len(vocabulary), **sizes}))
     if parent is not None:
-        model.load_state_dict(parent.model.as_module().state_dict())
+        check_sizes(kind := parent.kind, sizes)
+    model = MODELS[kind].make({**defaults, "vocabulary_size": len(vocabulary), **sizes})
+    if parent is not None:
+        model.as_module().load_state_dict(parent.model.as_module().state_dict())
     return model
-
-
-def _clean(rows: Sequence[FileRow], path: str, vocabulary: Vocabulary | None) -> CleanMolecules:
-    molecules = clean_molecules(rows, vocabulary)
-    report_rows(path, molecules.rejected)
-    if len(molecules.smiles) < FEWEST_MOLECULES:
-        found = len(molecules.smiles)
-        raise SmilesFileError(f"{path} has {found} different molecules; a prior needs at least {FEWEST_MOLECULES}")
-    return molecules
 
 
 def _start(store: SampleStore, run_id: str, name: str, config: Mapping[str, Any], seed: int) -> str:
@@ -134,14 +133,6 @@ def _start(store: SampleStore, run_id: str, name: str, config: Mapping[str, Any]
     )
     store.start_run(run)
     return run_id
-
-
-def _quality(
-    model: GenerativeModel, vocabulary: Vocabulary, known: set[str], draws: int, seed: int
-) -> dict[str, float | None]:
-    policy = Policy(model, vocabulary, fingerprint(model, vocabulary))
-    drawn = ModelSampler("evaluation", lambda: policy).draw(draws, derive_seed(seed, "evaluation"))
-    return draw_quality(drawn.raw, known)
 
 
 def _commit(

@@ -21,7 +21,9 @@ from flows.config_errors import ConfigurationError, Problem, locate, toml_proble
 from flows.settings_base import LARGEST_SEED, Count, Section, Text, refuse
 from flows.settings_filters import FilterSettings
 from flows.settings_objective import ObjectiveSettings
+from flows.settings_pairs import ContrastiveSettings
 from flows.settings_paths import missing_references, with_absolute_paths
+from flows.settings_predicates import refused_predicates
 from flows.settings_rules import broken_rules
 from flows.settings_samplers import SamplerSettings
 from flows.settings_training import BufferSettings, OfflineSettings, TrainingSettings
@@ -79,6 +81,10 @@ class Settings(Section):
 
     filters: Annotated[tuple[FilterSettings, ...], Field(strict=False)] = ()
     """What refuses a molecule, in order. Refused molecules are stored with the filter's name, but not scored."""
+
+    contrastive: ContrastiveSettings | None = None
+    """Which pairs are kept, and what they are worth to a conditional policy. Without the table every pair whose target
+    passes the filters is kept, and worth what its target is."""
 
     buffer: BufferSettings = BufferSettings()
     """Which stored rows fill a batch, and when more are made."""
@@ -153,7 +159,7 @@ def settings_schema() -> Mapping[str, Any]:
 
 def _validate(data: Mapping[str, Any], source: str, text: str) -> Settings:
     """Settings from the tables of a file, or one error with every problem and its line in the file's text."""
-    problems = list(missing_references(data))
+    problems = [*missing_references(data), *refused_predicates(data)]
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:

@@ -22,7 +22,7 @@ Keys = Mapping[str, tuple[str, ...]]
 
 FILE_KEYS: Keys = {"dataset": ("path",)}
 """The keys that name files, by the kind of sampler."""
-POLICY_KEYS: Keys = {"model": ("policy",)}
+POLICY_KEYS: Keys = {"contrastive": ("output_model",), "model": ("policy",)}
 """The keys that name policies, by the kind of sampler."""
 INNER_SAMPLER = "base_sampler"
 """The key of the sampler inside another."""

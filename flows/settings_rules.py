@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from flows.config_errors import Problem, shown
+from flows.config_lines import KeyPath
+from flows.settings_paths import INNER_SAMPLER
+from flows.settings_samplers import CHOICE_KEYS
 from flows.settings_training import SELECTION_KEYS
 
 SHARE_TOLERANCE = 1e-9
@@ -88,6 +91,17 @@ def _selection_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem((section, key), f"{problem}; remove the key or change the selection")
 
 
+def _choice_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for path, table in _draws(data):
+        chosen = table.get("select", "uniform")
+        if table.get("kind") != "history" or not isinstance(chosen, str) or chosen not in CHOICE_KEYS:
+            continue
+        for choice, key in CHOICE_KEYS.items():
+            if key and table.get(key) is not None and choice != chosen:
+                problem = f'this key belongs to select = "{choice}", but the rows are selected by "{chosen}"'
+                yield Problem((*path, key), f"{problem}; remove the key or change select")
+
+
 _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     _names_are_unique,
     _shares_fit_the_batch,
@@ -96,6 +110,7 @@ _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     _buffer_can_be_filled,
     _offline_has_rows,
     _selection_keys_belong,
+    _choice_keys_belong,
 )
 
 
@@ -110,6 +125,16 @@ def _tables(data: Mapping[str, Any], key: str) -> list[tuple[int, Mapping[str, A
     if not isinstance(items, list | tuple):
         return []
     return [(i, item) for i, item in enumerate(items) if isinstance(item, Mapping)]
+
+
+def _draws(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    """Every table that draws: the samplers, and those inside them."""
+    for i, sampler in _tables(data, "samplers"):
+        path: KeyPath = ("samplers", i)
+        table: Any = sampler
+        while isinstance(table, Mapping):
+            yield path, table
+            path, table = (*path, INNER_SAMPLER), table.get(INNER_SAMPLER)
 
 
 def _is_number(value: Any) -> bool:

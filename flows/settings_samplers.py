@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from flows.settings_base import Count, Section, Share, Text
+from flows.settings_base import Count, Section, Share, Text, Texts
 
 
 class DrawKeys(Section):
@@ -16,6 +17,29 @@ class DrawKeys(Section):
     def policies(self) -> tuple[str, ...]:
         """The policies that it draws from, by the names they have in a configuration."""
         return ()
+
+    @property
+    def inner(self) -> DrawKeys | None:
+        """What draws inside of it."""
+        return None
+
+    @property
+    def in_chunks(self) -> bool:
+        """Whether what it draws for a build of the buffer can be shared out among tasks."""
+        return True
+
+
+class SamplingKeys(DrawKeys):
+    """How a model draws."""
+
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    """Divides the logits; below 1 draws likelier molecules, above 1 more diverse ones."""
+
+    top_k: Count | None = None
+    """Draw each token from the k likeliest only; default: from all."""
+
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Draw each token from the smallest set of tokens with this probability, in (0, 1]; default: from all."""
 
 
 class SizeKeys(Section):
@@ -44,7 +68,7 @@ class SizeKeys(Section):
     """The first iteration in which it draws no more; default: it never stops."""
 
 
-class ModelDraws(DrawKeys):
+class ModelDraws(SamplingKeys):
     """Draws from a generative model."""
 
     kind: Literal["model"]
@@ -52,15 +76,6 @@ class ModelDraws(DrawKeys):
 
     policy: Text = "agent"
     """Who draws: "agent" (the policy in training), "prior", a bundled policy, a folder, or a sha256 in the store."""
-
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    """Divides the logits; below 1 draws likelier molecules, above 1 more diverse ones."""
-
-    top_k: Count | None = None
-    """Draw each token from the k likeliest only; default: from all."""
-
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Draw each token from the smallest set of tokens with this probability, in (0, 1]; default: from all."""
 
     @property
     def policies(self) -> tuple[str, ...]:
@@ -83,6 +98,81 @@ class DatasetDraws(DrawKeys):
     """Draw each molecule independently; otherwise one draw has no row twice."""
 
 
+ChoiceName = Literal["uniform", "top_k", "quantile", "recent", "scaffold"]
+CHOICE_KEYS: Mapping[ChoiceName, str | None] = {
+    "uniform": None,
+    "top_k": "top_k",
+    "quantile": "quantile",
+    "recent": "max_iterations",
+    "scaffold": None,
+}
+"""The key that belongs to each choice of stored rows and to no other."""
+
+
+def _in_a_list(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+class HistoryDraws(DrawKeys):
+    """Draws stored molecules once more, with all that was stored of them; they are not stored again."""
+
+    kind: Literal["history"]
+    """Molecules of the history that have a reward under this objective."""
+
+    select: ChoiceName = "uniform"
+    """uniform: any row, equally likely; top_k: the best molecules; quantile: the rows whose reward is at least a
+    quantile of all rewards; recent: the newest iterations of each run; scaffold: the same chance for each scaffold."""
+
+    top_k: Count | None = None
+    """Of top_k: how many of the best molecules are drawn from; default 100."""
+
+    quantile: Share | None = None
+    """Of quantile: the quantile of the rewards, in [0, 1], itself included; default 0.9, the best tenth."""
+
+    max_iterations: Count | None = None
+    """Of recent: how many of each run's newest iterations; default 10."""
+
+    runs: Annotated[Texts, BeforeValidator(_in_a_list), Field(min_length=1)] = ("own",)
+    """"own": rows of this run before its last checkpoint; "all": also of other runs, as of the start of this run; or a
+    list of the ids of runs, or how they start, in which "own" may stand too."""
+
+    where: Text | None = None
+    """An SQL condition on ``sample_history`` that the rows must fulfil as well, such as ``reward > 0.5``."""
+
+    @property
+    def in_chunks(self) -> bool:
+        """Two chunks would draw the same rows, and nothing of this takes long."""
+        return False
+
+
+class ContrastiveDraws(SamplingKeys):
+    """Draws pairs: sources from any other sampler, and for each of them targets from a conditional model."""
+
+    kind: Literal["contrastive"]
+    """Pairs of a source and a target."""
+
+    base_sampler: InnerDraws
+    """A table of any kind of sampler, without a name and sizes: who draws the sources."""
+
+    output_model: Text = "agent"
+    """The conditional model that draws the targets: named like the policy of a model sampler."""
+
+    repeats: Count = 1
+    """Targets of each source."""
+
+    @property
+    def inner(self) -> DrawKeys:
+        return self.base_sampler
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        return (self.output_model, *self.base_sampler.policies)
+
+
+InnerDraws = Annotated[ModelDraws | DatasetDraws | HistoryDraws | ContrastiveDraws, Field(discriminator="kind")]
+"""Every kind of sampler inside another."""
+
+
 class ModelSamplerSettings(SizeKeys, ModelDraws):
     """Draws from a generative model."""
 
@@ -91,5 +181,16 @@ class DatasetSamplerSettings(SizeKeys, DatasetDraws):
     """Draws from a file of molecules."""
 
 
-SamplerSettings = Annotated[ModelSamplerSettings | DatasetSamplerSettings, Field(discriminator="kind")]
+class HistorySamplerSettings(SizeKeys, HistoryDraws):
+    """Draws stored molecules once more, with all that was stored of them; they are not stored again."""
+
+
+class ContrastiveSamplerSettings(SizeKeys, ContrastiveDraws):
+    """Draws pairs: sources from any other sampler, and for each of them targets from a conditional model."""
+
+
+SamplerSettings = Annotated[
+    ModelSamplerSettings | DatasetSamplerSettings | HistorySamplerSettings | ContrastiveSamplerSettings,
+    Field(discriminator="kind"),
+]
 """Every kind of sampler."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.assemble import build_objective, build_selection
+from flows.assemble import build_selection
 from flows.build_buffer import run_build_tasks
 from flows.build_request import build_requests
 from flows.campaign import Campaign, campaign_run, read_settings
@@ -77,7 +77,8 @@ def prepare(campaign: Campaign) -> Training:
     seen = SeenMolecules(store, run_id)
     learner = Learner(campaign.prior, LOSSES[settings.training.loss], step_settings(settings))
     buffer = Buffer(store, _view(campaign), build_selection(settings.buffer), campaign.prior.vocabulary)
-    samplers, pipeline = campaign.samplers(learner.policy), campaign.pipeline(seen)
+    history = HistoryWriter(store, run_id)
+    samplers, pipeline = campaign.samplers(learner.policy, history.settled), campaign.pipeline(seen)
     live = LiveSamplers(samplers, pipeline, run_id, settings.campaign.seed, seen.add)
     plan = BatchPlan(
         batch_size=settings.campaign.batch_size,
@@ -86,7 +87,7 @@ def prepare(campaign: Campaign) -> Training:
         build_every=settings.buffer.build_every,
         train_on_invalid=settings.training.train_on_invalid,
     )
-    training = Training(learner, MixedLoader(plan, buffer, live), HistoryWriter(store, run_id), seen)
+    training = Training(learner, MixedLoader(plan, buffer, live), history, seen)
     training.loader.build_buffer = TaskBuilder(campaign, training)
     resume(training, store)
     return training
@@ -101,6 +102,7 @@ def resume(training: Training, store: SampleStore) -> None:
     buffer = training.loader.buffer
     training.loader.load_state_dict(training.learner.restore(checkpoint.folder)["loader"])
     buffer.restore(store.consumed(run_id, up_to_iteration=checkpoint.iteration))
+    training.history.checkpointed = checkpoint.iteration
     training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)
 
 
@@ -113,7 +115,7 @@ def step_settings(settings: Settings) -> StepSettings:
 def _view(campaign: Campaign) -> BufferView:
     settings = campaign.settings
     return BufferView(
-        build_objective(settings).sha256,
+        campaign.training_objective_sha256,
         run_id=campaign.run_id,
         snapshot=campaign.store.run(campaign.run_id).pinned_snapshot,
         own_only=settings.buffer.runs == "own",

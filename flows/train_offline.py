@@ -8,7 +8,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.assemble import build_objective, build_selection
+from flows.assemble import build_selection
 from flows.campaign import Campaign, campaign_run, read_settings
 from flows.offline_rows import OfflineRows, offline_rows, refuse_other_archive
 from flows.progress import progress_bar
@@ -90,7 +90,7 @@ def prepare_offline(campaign: Campaign, where: str | None, rows: OfflineRows | N
     settings, store, run_id = campaign.settings, campaign.store, campaign.run_id
     offline, rows = settings.offline, rows or OfflineRows(store)
     view = BufferView(
-        build_objective(settings).sha256,
+        campaign.training_objective_sha256,
         snapshot=store.run(run_id).pinned_snapshot if rows.snapshot is None else rows.snapshot,
         where=where,
         train_on_invalid=settings.training.train_on_invalid,

@@ -22,12 +22,14 @@ class Sources:
         smiles: as the model was given them [n].
         tokens: unsigned [n, S], PAD after the end; lengths: int32 [n], END included. In the vocabulary of the rows.
         rows: the stored row that each is [n], None where it is none.
+        unusable: how many others were drawn beside these that were no molecule, or that the model cannot express.
     """
 
     smiles: Sequence[str]
     tokens: NDArray[np.unsignedinteger]
     lengths: NDArray[np.int32]
     rows: Sequence[RowId | None]
+    unusable: int = 0
 
     def __len__(self) -> int:
         return len(self.smiles)
@@ -45,6 +47,7 @@ class Drawn:
         latents: float32 [n, d], what each row was decoded from; None for samplers without.
         latent_log_probs: float32 [n], the log-density of each latent under the prior that drew it; None without one.
         sources: None for samplers that draw no pairs.
+        rows: the stored row that each is [n], None where it is none; None for samplers that draw no stored rows.
     """
 
     raw: Sequence[str]
@@ -55,6 +58,7 @@ class Drawn:
     latents: NDArray[np.float32] | None = None
     latent_log_probs: NDArray[np.float32] | None = None
     sources: Sources | None = None
+    rows: Sequence[RowId | None] | None = None
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -74,6 +78,7 @@ def concatenate(parts: Sequence[Drawn]) -> Drawn:
         latents=_joined([part.latents for part in parts]),
         latent_log_probs=_joined([part.latent_log_probs for part in parts]),
         sources=_concatenate_sources(sources) if sources else None,
+        rows=[row for part in parts for row in part.rows or ()] if any(part.rows for part in parts) else None,
     )
 
 
@@ -94,6 +99,7 @@ def _concatenate_sources(parts: Sequence[Sources]) -> Sources:
         stack_rows([part.tokens for part in parts]),
         np.concatenate([part.lengths for part in parts]),
         [row for part in parts for row in part.rows],
+        sum(part.unusable for part in parts),
     )
 
 

@@ -5,6 +5,8 @@ SamplerError
 ├── SmilesFileError       a file of molecules cannot be read
 ├── PolicyFormatError     a policy's files do not describe a model we can build
 ├── UnknownPolicyError    no policy goes by a name
+├── UnknownModelKindError no architecture goes by a name
+├── ModelSizeError        an architecture cannot have a size
 ├── QuotaError            shares of a batch cannot be met
 ├── ConditionError        a model is not given the latents or sources that it takes
 └── DivergedPolicyError   a policy gives numbers that are no probabilities
@@ -36,6 +38,14 @@ class PolicyFormatError(SamplerError):
 
 class UnknownPolicyError(SamplerError):
     """No policy goes by a name."""
+
+
+class UnknownModelKindError(SamplerError):
+    """No architecture goes by a name."""
+
+
+class ModelSizeError(SamplerError, ValueError):
+    """An architecture cannot have a size that was asked for."""
 
 
 class QuotaError(SamplerError):

@@ -18,17 +18,20 @@ from scoring.molecules import (
     standardise_smiles,
 )
 from scoring.objective import Aggregation, Objective, WeightedComponent
+from scoring.pairs import ContrastiveTemplate, PairJudgement, judge_pairs
 from scoring.properties import property_names, property_value
 from scoring.transforms import Transform
 
 __all__ = [
     "Aggregation",
     "Component",
+    "ContrastiveTemplate",
     "Diversity",
     "Filter",
     "Judgement",
     "NamedMolecule",
     "Objective",
+    "PairJudgement",
     "RawScore",
     "ScoringConfigurationError",
     "ScoringError",
@@ -41,6 +44,7 @@ __all__ = [
     "diversity_of",
     "filters",
     "judge_many",
+    "judge_pairs",
     "property_names",
     "property_value",
     "score_many",

@@ -16,7 +16,7 @@ from rdkit.Chem import FilterCatalog
 
 from scoring.errors import ScoringConfigurationError, unknown_name
 from scoring.identity import check_order, checked_number
-from scoring.molecules import Standardisation, parse_smarts, standardise
+from scoring.molecules import NamedMolecule, Standardisation, parse_smarts, standardise
 from scoring.parallel import map_chunks
 from scoring.properties import check_property, property_value
 
@@ -214,11 +214,15 @@ def _judge_chunk(raw: Sequence[str], filters: Sequence[Filter], standardisation:
 def judge(raw: str, filters: Sequence[Filter], standardisation: Standardisation = Standardisation()) -> Judgement:
     """Standardises one string and asks the filters in their order."""
     named = standardise(raw, standardisation)
+    return Judgement(None if named is None else named.smiles, first_refusal(named, filters))
+
+
+def first_refusal(named: NamedMolecule | None, filters: Sequence[Filter]) -> str | None:
+    """The name of the first filter that refuses a molecule, ``validity`` where there is none; None when it is kept."""
     if named is None:
-        return Judgement(None, VALIDITY)
+        return VALIDITY
     with rdBase.BlockLogs():
-        rejected_by = next((each.name for each in filters if not each.accepts(named.molecule)), None)
-    return Judgement(named.smiles, rejected_by)
+        return next((each.name for each in filters if not each.accepts(named.molecule)), None)
 
 
 def _check_bounds(what: str, minimum: float | None, maximum: float | None) -> None:

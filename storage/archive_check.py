@@ -218,3 +218,7 @@ def _wrong_extents(folder: Path, builds: Sequence[Mapping[str, Any]]) -> Iterato
         yield f"segment {folder.name!r} has rows that are longer than it is wide"
     if not np.array_equal(rows.tokens.shape, rows.log_probs.shape):
         yield f"segment {folder.name!r} has {rows.tokens.shape} tokens and {rows.log_probs.shape} log-probs"
+    if rows.source_tokens is not None and rows.source_lengths is not None:
+        lengths = rows.source_lengths
+        if lengths.min(initial=0) < 0 or lengths.max(initial=0) > rows.source_tokens.shape[1]:
+            yield f"segment {folder.name!r} has sources that are longer than it is wide"

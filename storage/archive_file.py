@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from storage.arrays import ARRAYS
 from storage.checksums import file_sha256
 from storage.errors import ArchiveError
 from storage.layout import write_private
@@ -29,7 +30,7 @@ FORMAT = "molbuffer-archive-1"
 
 MEMBER = re.compile(
     r"store\.toml|archive\.json|checksums\.json|catalog\.sqlite|tables/main/[a-z_]+/[A-Za-z0-9_-]+\.parquet"
-    r"|arrays/[0-9a-f]{32}/(zarr\.json|(tokens|lengths|log_probs|latents)/(zarr\.json|c(\.[0-9]+){1,2}))"
+    rf"|arrays/[0-9a-f]{{32}}/(zarr\.json|({'|'.join(ARRAYS)})/(zarr\.json|c(\.[0-9]+){{1,2}}))"
     r"|policies/[0-9a-f]{64}/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}"
 )
 """The names of the files of an archive."""

@@ -8,25 +8,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.arrays import ARRAYS
 from storage.errors import ArchiveError
 
 _WIDEST_ROW = 65_536
 # A segment is decoded whole, where it is read. Those of archives have 200,000 rows, or one build that has more.
 _LARGEST_SEGMENT_BYTES = 8 * 10**9
 _CODECS = ["bytes", "zstd", "crc32c"]
-_TYPES: Mapping[str, Sequence[str]] = {
-    "tokens": ("uint8", "uint16"),
-    "lengths": ("int32",),
-    "log_probs": ("float32",),
-    "latents": ("float32",),
-}
 # Every table has a column that differs from row to row; no file that molbuffer wrote has one row a byte.
 _MOST_ROWS_A_BYTE = 20
 
@@ -73,7 +67,7 @@ def decoded_bytes(segment: Path) -> int:
     group = json.loads((segment / "zarr.json").read_bytes())
     names = group["attributes"]["arrays"]
     # Headers repeated in the group's would be used in place of those that are checked here.
-    if group.keys() != {"attributes", "zarr_format", "node_type"} or not {*names} <= _TYPES.keys():
+    if group.keys() != {"attributes", "zarr_format", "node_type"} or not {*names} <= ARRAYS.keys():
         raise ValueError(f"a group with {sorted(group)} and the arrays {names}")
     if {path.name for path in segment.iterdir()} != {"zarr.json", *names} or len(names) < 3:
         raise ValueError(f"the folder does not hold the arrays {names}")
@@ -90,7 +84,7 @@ def _array_bytes(folder: Path, rows: int) -> int:
     said = (header["zarr_format"], header["node_type"], header["chunk_grid"]["name"], header["storage_transformers"])
     if said != (3, "array", "regular", []) or [codec["name"] for codec in header["codecs"]] != _CODECS:
         raise ValueError(f"{folder.name} is stored in another way than molbuffer's arrays: {said}, {header['codecs']}")
-    if header["data_type"] not in _TYPES[folder.name] or not all(type(size) is int for size in (*shape, *chunks)):
+    if header["data_type"] not in ARRAYS[folder.name] or not all(type(size) is int for size in (*shape, *chunks)):
         raise ValueError(f"{folder.name} has the type {header['data_type']} and the shape {shape}")
     wide = [max(1, size) for size in shape[1:]]
     if shape[0] != rows or rows < 0 or len(shape) > 2 or max(wide, default=1) > _WIDEST_ROW or chunks[1:] != wide:

@@ -8,6 +8,9 @@ A segment is a Zarr v3 group with the rows of the blocks of one commit, one bloc
     lengths       int32 [n]
     log_probs     float32 [n, L], 0 after the end of a row
     latents       float32 [n, d], only when a block has latents; NaN for the rows (and columns) of blocks without
+    latent_log_probs    float32 [n], only when a block has them; NaN for the rows of blocks without
+    source_tokens       as tokens [n, S], and
+    source_lengths      int32 [n], only when a block has sources; of length 0 in the rows of blocks without
 
 It is created at its final shape by one writer and never appended to: an append resizes before it writes, so that a
 kill in between leaves zeros inside the shape, and appends from two processes lose rows without an error.
@@ -20,9 +23,9 @@ is written, even one of zeros only: Zarr reads an absent chunk as zeros, which w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,6 +42,19 @@ from storage.places import Place
 
 FORMAT = "molbuffer-segment-1"
 
+ARRAYS: Mapping[str, tuple[str, ...]] = {
+    "tokens": ("uint8", "uint16"),
+    "lengths": ("int32",),
+    "log_probs": ("float32",),
+    "latents": ("float32",),
+    "latent_log_probs": ("float32",),
+    "source_tokens": ("uint8", "uint16"),
+    "source_lengths": ("int32",),
+}
+"""The arrays that a segment can have, and the types of each."""
+_ALWAYS = ("tokens", "lengths", "log_probs")
+_TOGETHER = {"source_tokens", "source_lengths"}
+
 _COMPRESSION_LEVEL = -5
 # A chunk is decoded whole: this bounds the memory it takes (160 MB at 80 tokens) when segments are merged.
 _MAX_CHUNK_ROWS = 500_000
@@ -50,8 +66,10 @@ class SegmentRows:
 
     Attributes:
         tokens: uint8 or uint16 [n, L]; lengths: int32 [n]; log_probs: float32 [n, L].
-        latents: float32 [n, d], None when no row of the segment has any.
+        latents: float32 [n, d], None when no row of the segment has any; latent_log_probs: float32 [n], likewise.
         vocabulary_sha256: what the tokens belong to.
+        source_tokens: as ``tokens`` [n, S]; source_lengths: int32 [n], 0 for rows without a source. None when no row
+            of the segment has one.
     """
 
     tokens: NDArray[np.unsignedinteger]
@@ -59,14 +77,23 @@ class SegmentRows:
     log_probs: NDArray[np.float32]
     latents: NDArray[np.float32] | None
     vocabulary_sha256: str
+    latent_log_probs: NDArray[np.float32] | None = None
+    source_tokens: NDArray[np.unsignedinteger] | None = None
+    source_lengths: NDArray[np.int32] | None = None
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]], vocabulary_sha256: str) -> SegmentRows:
+        """The rows that arrays have, by name."""
+        found: dict[str, Any] = {name: arrays.get(name) for name in ARRAYS}
+        return cls(**found, vocabulary_sha256=vocabulary_sha256)
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def part(self, rows: slice) -> SegmentRows:
         """Some of the rows, as views."""
-        latents = None if self.latents is None else self.latents[rows]
-        return SegmentRows(self.tokens[rows], self.lengths[rows], self.log_probs[rows], latents, self.vocabulary_sha256)
+        there = {name: array[rows] for name in ARRAYS if (array := getattr(self, name)) is not None}
+        return replace(self, **there)
 
 
 class Block(Protocol):
@@ -80,6 +107,12 @@ class Block(Protocol):
     def log_probs(self) -> NDArray[np.float32]: ...
     @property
     def latents(self) -> NDArray[np.float32] | None: ...
+    @property
+    def latent_log_probs(self) -> NDArray[np.float32] | None: ...
+    @property
+    def source_tokens(self) -> NDArray[np.unsignedinteger] | None: ...
+    @property
+    def source_lengths(self) -> NDArray[np.int32] | None: ...
     @property
     def vocabulary_sha256(self) -> str: ...
     def __len__(self) -> int: ...
@@ -125,8 +158,7 @@ def read_segment(folder: Place, offset: int = 0, n: int | None = None) -> Segmen
     if not 0 <= offset <= stop <= header.rows:
         raise ArraysError(f"segment {folder} has {header.rows} rows, asked for rows {offset} to {stop}")
     arrays = {name: _read_array(group, folder, name, header.rows, slice(offset, stop)) for name in header.arrays}
-    latents = arrays.pop("latents", None)
-    return SegmentRows(**arrays, latents=latents, vocabulary_sha256=header.vocabulary_sha256)
+    return SegmentRows.of(arrays, header.vocabulary_sha256)
 
 
 @dataclass(frozen=True)
@@ -176,29 +208,47 @@ def _one_vocabulary(folder: Place, blocks: Sequence[Block]) -> str:
 def _join(blocks: Sequence[Block]) -> dict[str, NDArray[Any]]:
     """The arrays of a segment, by name: the blocks below one another, padded to the widest."""
     sizes = [len(block) for block in blocks]
-    token_type = np.result_type(np.uint8, *(block.tokens.dtype for block in blocks))
-    arrays = {
-        "tokens": _stack([block.tokens for block in blocks], sizes, token_type, 0),
-        "lengths": np.concatenate([block.lengths for block in blocks]).astype(np.int32, copy=False),
-        "log_probs": _stack([block.log_probs for block in blocks], sizes, np.dtype(np.float32), 0.0),
-    }
-    if any(block.latents is not None for block in blocks):
-        arrays["latents"] = _stack([block.latents for block in blocks], sizes, np.dtype(np.float32), np.nan)
+    arrays = {}
+    for name in ARRAYS:
+        parts = [getattr(block, name) for block in blocks]
+        if name in _ALWAYS or any(part is not None for part in parts):
+            arrays[name] = _stack(parts, sizes, array_type(name, parts), empty_value(name))
     return arrays
+
+
+def array_type(name: str, parts: Iterable[NDArray[Any] | None]) -> np.dtype[Any]:
+    """The type of an array that has room for the numbers of all parts."""
+    smallest = np.dtype(ARRAYS[name][0])
+    if len(ARRAYS[name]) == 1:
+        return smallest
+    return np.result_type(smallest, *(part.dtype for part in parts if part is not None))
+
+
+def empty_value(name: str) -> float:
+    """What stands in an array for rows that have nothing there."""
+    return np.nan if name in ("latents", "latent_log_probs") else 0
 
 
 def _stack(
     parts: Sequence[NDArray[Any] | None], sizes: Sequence[int], dtype: np.dtype[Any], fill: float
 ) -> NDArray[Any]:
-    """One array [sum of sizes, widest] of parts [size, width]; what no part covers is ``fill``."""
-    width = max(part.shape[1] for part in parts if part is not None)
-    joined = np.full((sum(sizes), width), fill, dtype)
+    """One array [sum of sizes, widest] of parts [size, width], or [size]; what no part covers is ``fill``."""
+    widths = zip(*(part.shape[1:] for part in parts if part is not None), strict=True)
+    joined = np.full((sum(sizes), *map(max, widths)), fill, dtype)
     start = 0
     for part, size in zip(parts, sizes, strict=True):
         if part is not None:
-            joined[start : start + size, : part.shape[1]] = part
+            put_rows(joined, slice(start, start + size), part)
         start += size
     return joined
+
+
+def put_rows(array: NDArray[Any], rows: slice | NDArray[np.integer], values: NDArray[Any]) -> None:
+    """Writes values [n] or [n, width] into some rows of an array that is as wide or wider."""
+    if array.ndim == 1:
+        array[rows] = values
+    else:
+        array[rows, : values.shape[1]] = values
 
 
 def _create_array(group: zarr.Group, name: str, data: NDArray[Any]) -> None:
@@ -221,8 +271,12 @@ def _open_segment(folder: Place) -> tuple[zarr.Group, SegmentHeader]:
         header = SegmentHeader(
             said["segment"], said["vocabulary_sha256"], int(said["rows"]), tuple(map(str, said["arrays"]))
         )
-        if lost := {"tokens", "lengths", "log_probs"}.difference(header.arrays):
+        if lost := set(_ALWAYS).difference(header.arrays):
             raise ValueError(f"it does not name the arrays {sorted(lost)}")
+        if unknown := set(header.arrays).difference(ARRAYS):
+            raise ValueError(f"it names the arrays {sorted(unknown)}, which this release does not know")
+        if len(_TOGETHER.intersection(header.arrays)) == 1:
+            raise ValueError(f"it names one of the arrays {sorted(_TOGETHER)} without the other")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ArraysError(f"segment {folder} is missing: restore the folder from a backup") from error
     except (KeyError, TypeError, ValueError) as error:

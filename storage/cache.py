@@ -179,7 +179,7 @@ class DecodedCache:
         with _open_at(self._own / manifest.file, manifest.total_bytes) as file:
             for name, rows in portion.items():
                 file.write(manifest.layout.pack(rows).data)
-                segments[name] = CachedSegment(position, len(rows), rows.vocabulary_sha256, latent_width_of(rows))
+                segments[name] = _cached(rows, position)
                 position += len(rows)
         manifest = replace(manifest, segments=segments)
         write_manifest(self._own, manifest)
@@ -210,6 +210,11 @@ class DecodedCache:
         if others + manifest.total_bytes > self.limit_bytes:
             _logger.warning("rows in use take %d bytes, over the limit of %d", manifest.total_bytes, self.limit_bytes)
         return manifest
+
+
+def _cached(rows: SegmentRows, position: int) -> CachedSegment:
+    optional = (rows.source_tokens is not None, rows.latent_log_probs is not None)
+    return CachedSegment(position, len(rows), rows.vocabulary_sha256, latent_width_of(rows), *optional)
 
 
 def evict(folder: Path, limit_bytes: int, spare: str | None = None) -> int:

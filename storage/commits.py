@@ -193,7 +193,7 @@ def find_receipts(reader: _Reader, builds: Sequence[Build]) -> dict[str, BuildRe
 
 
 RECEIPT_COLUMNS = """SELECT build_id, run_id, iteration, event, sampler, drawn, parseable, kept, mean_reward,
-    snapshot_id AS snapshot FROM {builds}"""
+    readmitted, snapshot_id AS snapshot FROM {builds}"""
 
 
 def receipt_of(row: dict[str, Any], *, repeated: bool = False) -> BuildReceipt:

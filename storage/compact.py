@@ -83,7 +83,7 @@ class _Placed:
 
 @dataclass
 class _Group:
-    """Rows that can be in one segment: one vocabulary, one type of tokens, one number of latents.
+    """Rows that can be in one segment.
 
     Attributes:
         segments: where the rows are; builds: whose they are; blocks: the rows of each build.
@@ -101,6 +101,13 @@ class _Group:
         for build in builds:
             self.builds.append(build)
             self.blocks.append(rows.part(slice(build.offset, build.offset + build.drawn)))
+
+
+def _kind(rows: SegmentRows) -> tuple[object, ...]:
+    """What rows must have in common to be in one segment: others would make its arrays larger than their own."""
+    latents = None if rows.latents is None else rows.latents.shape[1]
+    others = (rows.latent_log_probs is None, rows.source_tokens is None)
+    return (rows.vocabulary_sha256, rows.tokens.dtype, latents, *others)
 
 
 class _Compaction:
@@ -146,8 +153,7 @@ class _Compaction:
                 _logger.warning("not compacted: %s", error)
                 self.unreadable[segment] = str(error)
                 continue
-            latents = None if rows.latents is None else rows.latents.shape[1]
-            group = groups.setdefault((rows.vocabulary_sha256, rows.tokens.dtype, latents), _Group())
+            group = groups.setdefault(_kind(rows), _Group())
             group.add(segment, rows, builds)
             if sum(map(len, groups.values())) >= self._segment_rows:
                 largest = max(groups, key=lambda key: len(groups[key]))

@@ -40,6 +40,7 @@ COLUMNS: Mapping[str, str] = {
     "sampler_order": "the place of the sampler in the configuration, from 0",
     "chunk": "the part of the build, from 0",
     "policy_sha256": "the policy that drew the sample",
+    "latent_sha256": "the version of the prior, or of the latent vectors, that its latents are from",
     "temperature": "at which it was drawn",
     "top_k": "the truncation under which it was drawn",
     "top_p": "the truncation under which it was drawn",

@@ -16,27 +16,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from storage.cache import CachedRows, DecodedCache
-from storage.errors import ArraysError
+from storage.cache import DecodedCache
+from storage.index_arrays import IndexArrays, place
 from storage.records import Consumed, Event, RowId, StoredRows
-from storage.scan import Filter, Part, ScannedRows, read_strings, scan
+from storage.scan import Filter, Part, ScannedRows, read_readmitted, read_strings, scan
+from storage.segment_copy import rows_by_build
 from storage.store import SampleStore
 
 Positions = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class _Arrays:
-    """Where the arrays of the rows are.
-
-    Attributes:
-        cached: the decoded rows of every segment that has a row of the index.
-        positions: int64 [n] of the rows in it; latent_width: the most latents a row has.
-    """
-
-    cached: CachedRows
-    positions: NDArray[np.int64]
-    latent_width: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +36,14 @@ class HistoryIndex:
         store: what it was read from; only ``smiles`` and ``raw`` still read from it.
         parts: whose rows, as of which version: the run's own first.
         rows: the columns.
+        readmitted: columns build_id, row, times of the rows that the run's builds have given to its buffer once more.
     """
 
     store: SampleStore
     parts: tuple[Part, ...]
     rows: ScannedRows
-    arrays: _Arrays
+    arrays: IndexArrays
+    readmitted: pa.Table | None = None
 
     @classmethod
     def load(
@@ -66,6 +55,7 @@ class HistoryIndex:
         snapshot: int | None = None,
         foreign_snapshot: int | None = None,
         own_only: bool = False,
+        runs: Sequence[str] | None = None,
         where: str | None = None,
         up_to_iteration: int | None = None,
         include_unparseable: bool = False,
@@ -81,7 +71,8 @@ class HistoryIndex:
             snapshot: the version that own rows are read at; None is the newest.
             foreign_snapshot: the version that rows of other runs are read at; None is ``snapshot``. A run that trains
                 while others write pins this at its start, so that what they do does not change its batches.
-            own_only: leave out the rows of other runs.
+            own_only: leave out the rows of other runs, but for those that the run has readmitted.
+            runs: leave out the rows of runs other than these, by their ids.
             where: a predicate over ``sample_history`` that must hold as well.
             up_to_iteration: the last iteration whose own rows count; None is all.
             include_unparseable: rows that are no molecule count too, with reward 0.
@@ -96,13 +87,20 @@ class HistoryIndex:
         if run_id is None and (own_only or foreign_snapshot is not None):
             raise ValueError("own_only and foreign_snapshot tell a run's rows from others: name the run_id")
         snapshot = store.snapshot() if snapshot is None else snapshot
-        parts = [Part(snapshot, own=True, run_id=run_id, up_to_iteration=up_to_iteration)]
-        if run_id is not None and not own_only:
+        of_runs = None if runs is None else tuple(runs)
+        parts = [Part(snapshot, own=True, run_id=run_id, up_to_iteration=up_to_iteration, runs=of_runs)]
+        readmitted = None
+        if run_id is not None:
+            readmitted = read_readmitted(store, parts[0])
             foreign = snapshot if foreign_snapshot is None else foreign_snapshot
-            parts.append(Part(foreign, own=False, run_id=run_id, others=True))
+            others = Part(foreign, own=False, run_id=run_id, others=True, runs=of_runs)
+            if not own_only:
+                parts.append(others)
+            elif readmitted.num_rows:
+                parts.append(replace(others, rows=readmitted))
         rows = scan(store, parts, Filter(objective_sha256, where, include_unparseable))
         cache = cache or DecodedCache(store.cache_key, store.layout.arrays)
-        return cls(store=store, parts=tuple(parts), rows=rows, arrays=_place(rows, cache))
+        return cls(store, tuple(parts), rows, place(rows, cache), readmitted)
 
     def __len__(self) -> int:
         return len(self.rewards)
@@ -136,6 +134,11 @@ class HistoryIndex:
     def molecules(self) -> NDArray[np.uint64]:
         """A hash of the canonical SMILES, uint64 [n], equal for equal molecules; one for all that are no molecule."""
         return self.rows.molecules
+
+    @property
+    def sources(self) -> bool:
+        """Whether a row can have a source."""
+        return self.arrays.sources
 
     @property
     def own(self) -> NDArray[np.bool_]:
@@ -186,16 +189,18 @@ class HistoryIndex:
         Raises:
             IndexError: a position is not in the index.
         """
-        decoded = self.arrays.cached.gather(self.arrays.positions.take(positions))
-        width = int(decoded.lengths.max(initial=1))
+        decoded = self.arrays.gather(positions)
         return StoredRows(
             positions=positions,
-            tokens=decoded.tokens[:, :width],
+            tokens=decoded.tokens,
             lengths=decoded.lengths,
-            log_probs=decoded.log_probs[:, :width],
+            log_probs=decoded.log_probs,
             rewards=self.rewards.take(positions),
             vocabulary=self._vocabulary_numbers.take(self.build_numbers.take(positions)),
-            latents=decoded.latents[:, : self.arrays.latent_width] if self.arrays.latent_width else None,
+            latents=decoded.latents if self.arrays.latent_width else None,
+            latent_log_probs=decoded.latent_log_probs,
+            source_tokens=decoded.source_tokens,
+            source_lengths=decoded.source_lengths,
         )
 
     def without(self, positions: Positions) -> Self:
@@ -213,16 +218,18 @@ class HistoryIndex:
 
     def positions_of(self, build_id: str, rows: Sequence[int] | NDArray[np.integer]) -> Positions:
         """Where rows of a build are; those that are not in the index (rejected, without reward) are left out."""
-        build = self._numbers_by_id.get(build_id)
-        if build is None:
-            return np.zeros(0, np.int64)
+        positions, found = self._find(build_id, rows)
+        return positions[found]
+
+    def _find(self, build_id: str, rows: Sequence[int] | NDArray[np.integer]) -> tuple[Positions, NDArray[np.bool_]]:
+        """Where rows of a build are, and which of them are in the index: the others have a position of no meaning."""
+        wanted = np.asarray(rows, np.int64)
+        build = self._numbers_by_id.get(build_id, -1)
         start, stop = np.searchsorted(self.build_numbers, (build, build + 1))
         here = self.row_numbers[start:stop]
-        wanted = np.asarray(rows, np.int64)
         places = np.searchsorted(here, wanted)
         found = here.take(places, mode="clip") == wanted if len(here) else np.zeros(len(wanted), bool)
-        positions: Positions = start + places[found].astype(np.int64)
-        return positions
+        return np.add(start, places, dtype=np.int64), found
 
     def times_consumed(self, consumed: Iterable[Consumed]) -> NDArray[np.int32]:
         """How often each row was delivered, int32 [n], by what the store has of a training run."""
@@ -230,6 +237,28 @@ class HistoryIndex:
         for part in consumed:
             times[self.positions_of(part.build_id, part.rows)] += 1
         return times
+
+    def times_readmitted(self) -> NDArray[np.int32] | None:
+        """How often the run's builds have given each row to its buffer once more, int32 [n]; None when they never did.
+
+        Each time, the row may be delivered once more.
+        """
+        if self.readmitted is None or not self.readmitted.num_rows:
+            return None
+        times = np.zeros(len(self), np.int32)
+        counted = self.readmitted["times"].to_numpy()
+        start = 0
+        for build_id, rows in rows_by_build(self.readmitted).items():
+            positions, found = self._find(build_id, rows)
+            times[positions[found]] = counted[start : start + len(rows)][found]
+            start += len(rows)
+        return times
+
+    def read(self, column: str, positions: Positions) -> list[str | None]:
+        """A text column of the table ``samples`` for a few rows, of which it reads only the builds."""
+        columns = {name: getattr(self.rows, name)[positions] for name in ("build_numbers", "row_numbers", "own")}
+        few = replace(self.rows, **columns)
+        return read_strings(self.store, self.parts, few, column).to_pylist()  # type: ignore[no-any-return]
 
     def smiles(self, positions: Positions) -> list[str | None]:
         """The canonical SMILES of rows, None for what is no molecule. The first call reads them for all rows."""
@@ -255,34 +284,3 @@ class HistoryIndex:
     def _vocabulary_numbers(self) -> NDArray[np.int32]:
         numbers = {vocabulary: number for number, vocabulary in enumerate(self.vocabularies)}
         return np.array([numbers[name] for name in self.builds["vocabulary_sha256"].to_pylist()], np.int32)
-
-
-def _place(rows: ScannedRows, cache: DecodedCache) -> _Arrays:
-    """Has the segments that are needed decoded, and finds each row in them.
-
-    Raises:
-        ArraysError: a segment has fewer rows than its builds, or another vocabulary.
-    """
-    used = np.unique(rows.build_numbers)
-    builds = rows.builds.select(["segment", "segment_offset", "drawn", "vocabulary_sha256"]).take(pa.array(used))
-    names = builds["segment"].to_pylist()
-    cached = cache.pin(names)
-    first: NDArray[np.int64] = np.zeros(rows.builds.num_rows, np.int64)
-    latent_width = 0
-    for number, build in zip(used.tolist(), builds.to_pylist(), strict=True):
-        segment = cached.segments[build["segment"]]
-        if build["segment_offset"] + build["drawn"] > segment.rows:
-            raise ArraysError(
-                f"segment {build['segment']} has {segment.rows} rows, fewer than its builds; "
-                "restore the folder from a backup"
-            )
-        if build["vocabulary_sha256"] != segment.vocabulary_sha256:
-            raise ArraysError(
-                f"segment {build['segment']} names the vocabulary {segment.vocabulary_sha256}, its build "
-                f"{build['vocabulary_sha256']}; restore the folder from a backup"
-            )
-        first[number] = segment.position + build["segment_offset"]
-        latent_width = max(latent_width, segment.latent_width)
-    positions = first.take(rows.build_numbers)
-    positions += rows.row_numbers
-    return _Arrays(cached, positions, latent_width)

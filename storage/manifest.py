@@ -23,12 +23,15 @@ class CachedSegment:
     Attributes:
         position: of its first row; rows: how many.
         vocabulary_sha256: what its tokens belong to; latent_width: the number of latents of a row, 0 without.
+        sources: whether a row can have a source; latent_log_probs: whether it can have the log-density of its latents.
     """
 
     position: int
     rows: int
     vocabulary_sha256: str
     latent_width: int
+    sources: bool = False
+    latent_log_probs: bool = False
 
 
 @dataclass(frozen=True)

@@ -121,9 +121,11 @@ _RUN_CONFLICTS = """SELECT run_id FROM {runs} AS ours JOIN [runs] AS theirs USIN
     WHERE (ours.config_sha256, ours.kind, ours.seed) IS DISTINCT FROM (theirs.config_sha256, theirs.kind, theirs.seed)
     ORDER BY run_id LIMIT 1"""
 _BUILD_CONFLICTS = """SELECT build_id FROM {builds} AS ours JOIN [builds] AS theirs USING (build_id)
-    WHERE (ours.drawn, ours.vocabulary_sha256, ours.sampler_kind, ours.policy_sha256, ours.objective_sha256)
+    WHERE (ours.drawn, ours.vocabulary_sha256, ours.sampler_kind, ours.policy_sha256, ours.objective_sha256,
+            ours.latent_sha256, ours.readmitted)
         IS DISTINCT FROM
-        (theirs.drawn, theirs.vocabulary_sha256, theirs.sampler_kind, theirs.policy_sha256, theirs.objective_sha256)
+        (theirs.drawn, theirs.vocabulary_sha256, theirs.sampler_kind, theirs.policy_sha256, theirs.objective_sha256,
+            theirs.latent_sha256, theirs.readmitted)
     ORDER BY build_id LIMIT 1"""
 _ROW_CONFLICTS = """SELECT build_id, "row" FROM {samples} AS ours JOIN [samples] AS theirs USING (build_id, "row")
     WHERE (ours.raw, ours.smiles, ours.rejected_by, ours.source_smiles)
@@ -162,7 +164,7 @@ _THEIRS = """SELECT theirs.build_id, theirs."row" FROM [samples] AS theirs SEMI 
 
 def _of(archive: SampleStore, sql: str) -> str:
     """SQL in which ``[name]`` is a table of the archive; the tables of the store stay ``{name}``."""
-    for table in ("runs", "run_events", "builds", "samples", "rewards", "scores", "metrics", "policies", "consumed"):
+    for table in _NEW_ROWS:
         sql = sql.replace(f"[{table}]", archive.catalog.table(table))
     return sql
 
@@ -239,6 +241,8 @@ _NEW_ROWS = {
         ANTI JOIN {builds} AS known ON known.build_id = whole.build_id""",
     "samples": """SELECT * FROM [samples] AS whole SEMI JOIN placed USING (build_id)
         ANTI JOIN {samples} AS known ON known.build_id = whole.build_id AND known."row" = whole."row" """,
+    "readmitted": """SELECT * FROM [readmitted] AS whole SEMI JOIN {builds} USING (build_id)
+        ANTI JOIN {readmitted} AS known ON known.build_id = whole.build_id AND known.position = whole.position""",
     # Only of rows that are there: those of a build that was left out are not.
     "rewards": """SELECT * FROM [rewards] AS whole SEMI JOIN {samples} USING (build_id, "row")
         ANTI JOIN {rewards} AS known ON known.build_id = whole.build_id AND known."row" = whole."row"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from storage.arrays import SegmentRows, read_segment
 from storage.catalog import Catalog
@@ -12,6 +14,7 @@ from storage.commits import RECEIPT_COLUMNS, receipt_of
 from storage.errors import ArraysError, PartialBuildError, UnknownBuildError
 from storage.layout import Layout
 from storage.records import Build, Event, Metric, Reward, RowId, Samples, ScoreStatus, StoredBuild
+from storage.rows import OTHER_TABLES
 
 _REWARDS = """SELECT "row", objective_sha256,
         arg_max({'value': value, 'status': status}, (status = 'ok', created)) AS last
@@ -22,7 +25,7 @@ _BUILD = """SELECT builds.* REPLACE (coalesce(moved.segment, builds.segment) AS 
     FROM {builds} AS builds LEFT JOIN {current_placements} AS moved USING (build_id)
     LEFT JOIN {quarantine} AS bad ON bad.segment = coalesce(moved.segment, builds.segment)
     WHERE build_id = ?"""
-_NOT_COLUMNS = ("samples", "rewards", "scores", "metrics")
+_REFERENCES = "SELECT source_build_id, source_row FROM {readmitted} WHERE build_id = ? ORDER BY position"
 
 
 def read_build(catalog: Catalog, layout: Layout, build_id: str) -> StoredBuild:
@@ -43,10 +46,11 @@ def read_build(catalog: Catalog, layout: Layout, build_id: str) -> StoredBuild:
             "may hold part of a build: read its rows with HistoryIndex, or merge an archive that has the others"
         )
     arrays = read_segment(layout.arrays / row["segment"], row["segment_offset"], row["drawn"])
-    fields = {name: row[name] for name in Build.__dataclass_fields__ if name not in _NOT_COLUMNS}
+    fields = {name: row[name] for name in Build.__dataclass_fields__ if name not in OTHER_TABLES}
     build = Build(
         **(fields | {"event": Event(row["event"])}),
         samples=_samples(samples, arrays),
+        references=_references(catalog, build_id) if row["readmitted"] else (),
         rewards=_rewards(catalog, build_id, row["objective_sha256"]),
         metrics=_metrics(catalog, build_id),
     )
@@ -70,10 +74,30 @@ def _samples(table: pa.Table, arrays: SegmentRows) -> Samples:
         lengths=arrays.lengths,
         log_probs=arrays.log_probs[:, :width],
         vocabulary_sha256=arrays.vocabulary_sha256,
-        latents=arrays.latents,
+        latents=_given(arrays.latents),
+        latent_log_probs=_given(arrays.latent_log_probs),
         source_smiles=columns["source_smiles"] if has_sources else None,
         source_rows=sources if any(sources) else None,
+        **_sources(arrays),
     )
+
+
+def _sources(arrays: SegmentRows) -> dict[str, Any]:
+    """The tokens of the sources of a build, nothing where they are those of other builds in its segment."""
+    tokens, lengths = arrays.source_tokens, arrays.source_lengths
+    if tokens is None or lengths is None or not lengths.any():
+        return {}
+    return {"source_tokens": tokens[:, : int(lengths.max())], "source_lengths": lengths}
+
+
+def _given(numbers: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+    """The numbers of a build, None where they are those of other builds in its segment."""
+    return None if numbers is None or np.isnan(numbers).all() else numbers
+
+
+def _references(catalog: Catalog, build_id: str) -> tuple[RowId, ...]:
+    found = catalog.read(_REFERENCES, parameters=[build_id]).to_pylist()
+    return tuple(RowId(row["source_build_id"], row["source_row"]) for row in found)
 
 
 def _rewards(catalog: Catalog, build_id: str, objective_sha256: str | None) -> list[Reward]:

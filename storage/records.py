@@ -192,6 +192,12 @@ class Samples:
         return np.array([reason is None for reason in self.rejected_by], dtype=bool)
 
 
+def no_samples(vocabulary_sha256: str) -> Samples:
+    """The samples of a build that has none of its own."""
+    tokens, lengths, log_probs = np.zeros((0, 1), np.uint8), np.zeros(0, np.int32), np.zeros((0, 1), np.float32)
+    return Samples([], [], [], tokens, lengths, log_probs, vocabulary_sha256)
+
+
 _OPTIONAL_COLUMNS = ("latents", "latent_log_probs", "source_smiles", "source_rows", "source_tokens", "source_lengths")
 
 
@@ -203,6 +209,8 @@ class Build:
         sampler_order: the sampler's place in the configuration; chunk: the part of the build, when it has several.
             Rows are ordered by (iteration, event, sampler_order, chunk, row), never by scan order.
         policy_sha256: of the policy that drew the rows, None for samplers without one.
+        latent_sha256: of the prior, or of the latent vectors, that the latents were drawn from; None without latents.
+        references: stored rows that the build gives once more, instead of samples of its own; each at most once.
         rewards: at most one a row and objective; rejected rows have none.
         scores: those computed for this build, not those found in the store.
     """
@@ -219,8 +227,10 @@ class Build:
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
+    latent_sha256: str | None = None
     seed: int = 0
     objective_sha256: str | None = None
+    references: Sequence[RowId] = ()
     rewards: Sequence[Reward] = ()
     scores: Sequence[Score] = ()
     metrics: Sequence[Metric] = ()
@@ -303,7 +313,8 @@ class BuildReceipt:
     """What is durable of a build; small enough to be a task's result.
 
     Attributes:
-        drawn, parseable, kept: numbers of rows. mean_reward: over rows whose reward is ok, None when there is none.
+        drawn, parseable, kept: numbers of rows of its own. readmitted: of stored rows that it gives once more.
+        mean_reward: over rows whose reward is ok, None when there is none.
         snapshot: the store's version that first had the build.
         repeated: whether an earlier attempt had committed it, so that this attempt's rows were dropped.
     """
@@ -319,6 +330,7 @@ class BuildReceipt:
     mean_reward: float | None
     snapshot: int
     repeated: bool = False
+    readmitted: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """The receipt as JSON values."""
@@ -396,6 +408,8 @@ class StoredRows:
         tokens: unsigned [n, L]; lengths: int32 [n]; log_probs: float32 [n, L]; latents: float32 [n, d] or None.
         rewards: float64 [n] under the index's objective, NaN where there is none.
         vocabulary: int [n], which of the index's vocabularies a row's tokens belong to.
+        latent_log_probs: float32 [n], NaN for rows without; source_tokens: as ``tokens`` [n, S], in the same
+            vocabulary; source_lengths: int32 [n], 0 for rows without a source. None when no row of the index has any.
     """
 
     positions: NDArray[np.int64]
@@ -405,6 +419,9 @@ class StoredRows:
     rewards: NDArray[np.float64]
     vocabulary: NDArray[np.int32]
     latents: NDArray[np.float32] | None = None
+    latent_log_probs: NDArray[np.float32] | None = None
+    source_tokens: NDArray[np.unsignedinteger] | None = None
+    source_lengths: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.positions)

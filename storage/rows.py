@@ -15,6 +15,8 @@ import pyarrow as pa
 
 from storage.records import Build, BuildReceipt, Consumed, Metric, PolicyVersion, Reward, Run, Score, ScoreStatus
 
+OTHER_TABLES = ("samples", "references", "rewards", "scores", "metrics")
+"""What of a build is not in its row of ``builds``."""
 _STRING = pa.string()
 _TIMESTAMP = pa.timestamp("us")
 
@@ -53,6 +55,7 @@ def build_tables(placed: Sequence[PlacedBuild], created: datetime) -> dict[str, 
     return {
         "builds": build_rows(placed, created),
         "samples": sample_rows(builds, created),
+        "readmitted": pa.concat_tables(_readmitted_rows(build, created) for build in builds),
         "rewards": pa.concat_tables(reward_rows(b.build_id, b.run_id, b.rewards, created) for b in builds),
         "scores": pa.concat_tables(score_rows(b.scores, b.run_id, created) for b in builds),
         "metrics": metric_rows(builds, created),
@@ -61,12 +64,12 @@ def build_tables(placed: Sequence[PlacedBuild], created: datetime) -> dict[str, 
 
 def build_rows(placed: Sequence[PlacedBuild], created: datetime) -> pa.Table:
     """The rows of ``builds``."""
-    fields = [name for name in Build.__dataclass_fields__ if name not in ("samples", "rewards", "scores", "metrics")]
+    fields = [name for name in Build.__dataclass_fields__ if name not in OTHER_TABLES]
     rows = []
     for place in placed:
         build = place.build
         row, counts = {name: getattr(build, name) for name in fields}, receipt(build, snapshot=0)
-        row |= {name: getattr(counts, name) for name in ("drawn", "parseable", "kept", "mean_reward")}
+        row |= {name: getattr(counts, name) for name in ("drawn", "parseable", "kept", "mean_reward", "readmitted")}
         row |= {"build_id": build.build_id, "vocabulary_sha256": build.samples.vocabulary_sha256, "created": created}
         rows.append(row | {"segment": place.segment, "segment_offset": place.offset})
     return pa.Table.from_pylist(rows)
@@ -86,6 +89,7 @@ def receipt(build: Build, snapshot: int) -> BuildReceipt:
         kept=samples.rejected_by.count(None),
         mean_reward=mean_reward(build),
         snapshot=snapshot,
+        readmitted=len(build.references),
     )
 
 
@@ -116,6 +120,19 @@ def _sample_rows(build: Build, created: datetime) -> pa.Table:
             "kept": rejected_by.is_null(),
             "rejected_by": rejected_by,
             "iteration": _repeat(build.iteration, n, pa.int64()),
+            "created": _repeat(created, n, _TIMESTAMP),
+        }
+    )
+
+
+def _readmitted_rows(build: Build, created: datetime) -> pa.Table:
+    n = len(build.references)
+    return pa.table(
+        {
+            "build_id": _repeat(build.build_id, n, _STRING),
+            "position": np.arange(n, dtype=np.int32),
+            "source_build_id": pa.array([row.build_id for row in build.references], _STRING),
+            "source_row": pa.array([row.row for row in build.references], pa.int32()),
             "created": _repeat(created, n, _TIMESTAMP),
         }
     )
@@ -203,7 +220,8 @@ def consumed_rows(run_id: str, consumed: Sequence[Consumed], created: datetime) 
 
 
 def check_rows(build: Build) -> None:
-    """Refuses rewards of rows that a build does not have, and more than one of a row under one objective.
+    """Refuses rewards of rows that a build does not have, more than one of a row under one objective, and two
+    references to one row.
 
     Raises:
         ValueError: naming the sampler and the row.
@@ -212,6 +230,8 @@ def check_rows(build: Build) -> None:
     given = {(reward.row, reward.objective_sha256) for reward in build.rewards}
     if len(given) != len(build.rewards):
         raise ValueError(f"build of {build.sampler!r} has a row with two rewards under one objective")
+    if len(set(build.references)) != len(build.references):
+        raise ValueError(f"build of {build.sampler!r} gives a stored row twice: it can be given once by a build")
     if foreign := [row for row, _ in given if not 0 <= row < n]:
         raise ValueError(f"build of {build.sampler!r} has {n} rows, and rewards for rows {sorted(foreign)[:5]}")
 

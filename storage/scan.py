@@ -45,6 +45,7 @@ class Part:
         own: whether these count as the reader's own rows.
         run_id: whose rows: that run's, or when ``others`` all but that run's; None is all rows.
         up_to_iteration: the last iteration that counts; None is all.
+        runs: of these runs only; None is all. rows: columns build_id, row: these rows only; None is all.
     """
 
     snapshot: int
@@ -52,6 +53,8 @@ class Part:
     run_id: str | None = None
     others: bool = False
     up_to_iteration: int | None = None
+    runs: tuple[str, ...] | None = None
+    rows: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,14 @@ _SAMPLES = """
     SELECT number, samples."row" AS "row", hash(samples.smiles) AS molecule, samples.smiles IS NULL AS unparseable
     FROM {samples} AS samples JOIN numbered USING (build_id)
     WHERE samples.kept OR ($1 AND samples.smiles IS NULL)"""
-_MATCHING = ' SEMI JOIN matching ON matching.build_id = samples.build_id AND matching."row" = samples."row"'
+_MATCHING = ' SEMI JOIN [rows] ON [rows].build_id = samples.build_id AND [rows]."row" = samples."row"'
+# Of the buffer's builds: rows that a build gives to a batch are in that batch already.
+_READMITTED = """
+    SELECT given.source_build_id AS build_id, given.source_row AS "row", count(*) AS times
+    FROM {builds} AS builds JOIN {readmitted} AS given ON given.build_id = builds.build_id
+    WHERE builds.run_id = $1 AND builds.readmitted > 0 AND builds.event = 'build_buffer'
+        AND ($2 IS NULL OR builds.iteration <= $2)
+    GROUP BY ALL ORDER BY ALL"""
 _STRINGS = """
     SELECT number, samples."row" AS "row", samples.{column} AS text
     FROM {samples} AS samples JOIN numbered USING (build_id)"""
@@ -152,15 +162,26 @@ def scan(store: ReadableStore, parts: Sequence[Part], wanted: Filter) -> Scanned
     )
 
 
+def read_readmitted(store: ReadableStore, part: Part) -> pa.Table:
+    """The rows (build_id, row, times) that a run's builds have given to its buffer once more, and how often."""
+    parameters = [part.run_id, part.up_to_iteration]
+    return store.read_arrow(_READMITTED, snapshot=part.snapshot, parameters=parameters)
+
+
 def _read_builds(store: ReadableStore, part: Part) -> pa.Table:
     # Bare comparisons, so that Parquet files of other runs are known by their statistics and not opened.
-    conditions: dict[str, str | int | None] = {
+    conditions: dict[str, Any] = {
         f"builds.run_id {'<>' if part.others else '='} ?": part.run_id,
         "builds.iteration <= ?": part.up_to_iteration,
+        "list_contains(?, builds.run_id)": None if part.runs is None else list(part.runs),
     }
     given = {condition: value for condition, value in conditions.items() if value is not None}
-    sql = _BUILDS.replace("[condition]", " AND ".join(given) or "true")
-    return store.read_arrow(sql, snapshot=part.snapshot, parameters=list(given.values()))
+    bare, tables = list(given), {}
+    if part.rows is not None:
+        bare.append("builds.build_id IN (SELECT build_id FROM wanted)")
+        tables["wanted"] = part.rows
+    sql = _BUILDS.replace("[condition]", " AND ".join(bare) or "true")
+    return store.read_arrow(sql, snapshot=part.snapshot, parameters=list(given.values()), **tables)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,10 +207,13 @@ def _read_samples(
     molecules: list[NDArray[np.uint64]] = []
     unparseable: list[NDArray[np.bool_]] = []
     for ask in asked:
-        sql, tables = _SAMPLES, {}
+        tables = {}
         if wanted.where is not None:
-            sql = sql.replace("WHERE", f"{_MATCHING} WHERE")
             tables["matching"] = ask.store.matching_rows(wanted.where, ask.part.snapshot)
+        if ask.part.rows is not None:
+            tables["wanted"] = ask.part.rows
+        matching = "".join(_MATCHING.replace("[rows]", name) for name in tables)
+        sql = _SAMPLES.replace("WHERE", f"{matching} WHERE")
         for batch in ask.read(sql, wanted.include_unparseable, **tables):
             keys.append(keys_of(batch))
             # A view would keep the whole portion.

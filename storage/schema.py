@@ -4,7 +4,8 @@ Every table but ``commit_fence`` is append-only: an UPDATE would conflict with a
 changes is a row more: a run's status is its newest row in ``run_events``, a molecule scored again has a second row in
 ``scores``, and a row rewarded under another objective has a second row in ``rewards``. A build whose arrays were
 written again has a row in ``placements``, of which the highest generation counts; before the first, its arrays are
-where ``builds`` says. Builds with arrays in a segment of ``quarantine`` are left out of training. Timestamps are UTC.
+where ``builds`` says. ``readmitted`` names the stored rows that a build gives once more, in the order of ``position``.
+Builds with arrays in a segment of ``quarantine`` are left out of training. Timestamps are UTC.
 
 SQL in this package names tables and views as ``{samples}``; ``bind`` puts in what the name stands for where the SQL
 runs: a table of the catalog, a table as of a version, or a view over Parquet files.
@@ -76,6 +77,17 @@ MIGRATIONS: tuple[Migration, ...] = (
         ),
         adds=tuple(_FIRST_TABLES),
     ),
+    Migration(
+        2,
+        "versions of latents and readmitted rows",
+        (
+            "ALTER TABLE {builds} ADD COLUMN latent_sha256 VARCHAR",
+            "ALTER TABLE {builds} ADD COLUMN readmitted BIGINT DEFAULT 0",
+            """CREATE TABLE {readmitted} (build_id VARCHAR, position INTEGER, source_build_id VARCHAR,
+                source_row INTEGER, created TIMESTAMP)""",
+        ),
+        adds=("readmitted",),
+    ),
 )
 """In the order of their numbers, which count from 1. Never edit one that was released: add another. A release that
 changes only a view adds one without statements, since the views of the catalog are written with the last migration."""
@@ -94,8 +106,9 @@ VIEWS: Mapping[str, str] = {
     "sample_history": """
         SELECT builds.run_id, runs.name AS run_name, runs.kind AS run_kind, samples.build_id, samples."row",
             samples.iteration, builds.event, builds.sampler, builds.sampler_kind, builds.sampler_order, builds.chunk,
-            builds.policy_sha256, builds.temperature, builds.top_k, builds.top_p, samples.smiles, samples.raw,
-            samples.source_smiles, samples.source_build_id, samples.source_row, samples.kept, samples.rejected_by,
+            builds.policy_sha256, builds.latent_sha256, builds.temperature, builds.top_k, builds.top_p, samples.smiles,
+            samples.raw, samples.source_smiles, samples.source_build_id, samples.source_row, samples.kept,
+            samples.rejected_by,
             good.value AS reward, coalesce(good.status, other.status) AS reward_status,
             coalesce(builds.objective_sha256, runs.objective_sha256) AS objective_sha256, samples.created
         FROM {samples} AS samples

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from storage.arrays import SegmentRows, read_segment, write_segment
+from storage.arrays import ARRAYS, SegmentRows, array_type, empty_value, put_rows, read_segment, write_segment
 from storage.errors import ArraysError
 from storage.places import Place
 
@@ -129,23 +130,27 @@ def _assemble(build: BuildCopy, reader: _Reader) -> SegmentRows:
     """The rows of a build from all its sources, no wider than they need, blank where no source has them."""
     # Copied, since the segment they are a view of shall not be held until the new one is written.
     parts = [(_rows_of(source, build), reader.read(source, build)) for source in build.sources]
-    width = max((int(part.lengths[rows].max(initial=1)) for rows, part in parts), default=1)
-    latents = max((part.latents.shape[1] for _, part in parts if part.latents is not None), default=0)
-    result = SegmentRows(
-        np.zeros((build.drawn, width), np.result_type(np.uint8, *(part.tokens.dtype for _, part in parts))),
-        np.zeros(build.drawn, np.int32),
-        np.zeros((build.drawn, width), np.float32),
-        np.full((build.drawn, latents), np.nan, np.float32) if latents else None,
-        build.vocabulary_sha256,
-    )
-    for rows, part in parts:
-        here = min(width, part.tokens.shape[1])
-        result.tokens[rows, :here] = part.tokens[rows, :here]
-        result.log_probs[rows, :here] = part.log_probs[rows, :here]
-        result.lengths[rows] = part.lengths[rows]
-        if result.latents is not None and part.latents is not None:
-            result.latents[rows, : part.latents.shape[1]] = part.latents[rows]
-    return result
+    longest = max((int(part.lengths[rows].max(initial=1)) for rows, part in parts), default=1)
+    widths = {"tokens": longest, "log_probs": longest}
+    sources = [part.source_lengths[rows] for rows, part in parts if part.source_lengths is not None]
+    widths["source_tokens"] = max((int(lengths.max(initial=1)) for lengths in sources), default=1)
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in ARRAYS:
+        there = [(rows, array) for rows, part in parts if (array := getattr(part, name)) is not None]
+        if there or name in ("tokens", "lengths", "log_probs"):
+            arrays[name] = _blank(name, build.drawn, widths.get(name), [array for _, array in there])
+        for rows, array in there:
+            put_rows(arrays[name], rows, array[rows] if array.ndim == 1 else array[rows, : widths.get(name)])
+    return SegmentRows.of(arrays, build.vocabulary_sha256)
+
+
+def _blank(name: str, n: int, width: int | None, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """An array for n rows that has nothing of them yet; without a width, as wide as the widest part."""
+    if name in ("lengths", "source_lengths", "latent_log_probs"):
+        shape: tuple[int, ...] = (n,)
+    else:
+        shape = (n, max(part.shape[1] for part in parts) if width is None else width)
+    return np.full(shape, empty_value(name), array_type(name, parts))
 
 
 def _rows_of(source: ArraySource, build: BuildCopy) -> NDArray[np.int32]:

@@ -4,7 +4,7 @@
       store.toml            format, uuid, catalog, data path (relative, so that the folder can move)
       catalog.sqlite        the DuckLake catalog: which rows and files exist at which version
       tables/…/*.parquet    the rows of the tables of ``schema``
-      arrays/<segment>/     one immutable Zarr group per commit: tokens, lengths, log-probs, latents
+      arrays/<segment>/     one immutable Zarr group per commit: tokens, lengths, log-probs, latents, sources
       policies/<sha256>/    the weights of kept policies, named by their content
       checkpoints/<run>/    the files of each checkpoint of a training run
       claims.sqlite         who is computing which expensive score
@@ -352,7 +352,7 @@ class SampleStore:
 
     def snapshots(self) -> list[Snapshot]:
         """All versions that can be read, the oldest first, with what they say of themselves and what keeps them."""
-        return list_snapshots(self._catalog)
+        return list_snapshots(self._catalog, self._layout)
 
     def at(self, snapshot: int) -> Self:
         """The store as of a version, for reading: what was committed later is not there, whatever happened since.

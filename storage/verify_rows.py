@@ -26,6 +26,7 @@ _UNIQUE = (
     ("builds", "build_id"),
     ("checkpoints", "run_id, iteration"),
     ("placements", "build_id, generation"),
+    ("readmitted", "build_id, position"),
 )
 
 _REFERENCES = (
@@ -38,10 +39,13 @@ _REFERENCES = (
     ("rewards", "build_id", "builds", "build_id", Severity.ERROR),
     ("metrics", "build_id", "builds", "build_id", Severity.ERROR),
     ("placements", "build_id", "builds", "build_id", Severity.ERROR),
+    ("readmitted", "build_id", "builds", "build_id", Severity.ERROR),
     # An archive may leave these behind, and nothing but the lineage depends on them.
     ("consumed", "build_id", "builds", "build_id", Severity.WARNING),
     ("samples", "source_build_id", "builds", "build_id", Severity.WARNING),
+    ("readmitted", "source_build_id", "builds", "build_id", Severity.WARNING),
     ("builds", "policy_sha256", "policies", "sha256", Severity.WARNING),
+    ("builds", "latent_sha256", "policies", "sha256", Severity.WARNING),
     ("policies", "parent_sha256", "policies", "sha256", Severity.WARNING),
     ("policies", "run_id", "runs", "run_id", Severity.WARNING),
     ("runs", "parent_run_id", "runs", "run_id", Severity.WARNING),
@@ -67,6 +71,13 @@ _REWARDS = """
     SELECT number, rewards."row" AS "row", rewards.objective_sha256 AS objective, rewards.status = 'ok' AS ok,
         coalesce(isfinite(rewards.value), false) AS has_value
     FROM {rewards} AS rewards JOIN numbered USING (build_id)"""
+_READMITTED = """
+    SELECT number, given.source_row AS "row"
+    FROM {readmitted} AS given JOIN numbered ON numbered.build_id = given.source_build_id"""
+_READMITTED_COUNTS = """
+    SELECT build_id, builds.readmitted AS said, count(given.build_id) AS found
+    FROM {builds} AS builds LEFT JOIN {readmitted} AS given USING (build_id)
+    GROUP BY build_id, builds.readmitted HAVING said <> found ORDER BY build_id"""
 _CONSUMED = 'SELECT number, eaten."row" AS "row" FROM {consumed} AS eaten JOIN numbered USING (build_id)'
 
 
@@ -90,6 +101,8 @@ def check_rows(catalog: Catalog, snapshot: int, notes: Notes) -> None:
             _check_rewards(catalog, snapshot, samples, notes)
         if notes.readable("consumed rows", "consumed"):
             _check_consumed(catalog, snapshot, samples, notes)
+        if notes.readable("readmitted rows", "readmitted"):
+            _check_readmitted(catalog, snapshot, samples, notes)
         notes.done("rules about rows")
 
 
@@ -268,3 +281,21 @@ def _check_consumed(catalog: Catalog, snapshot: int, samples: _Samples, notes: N
         where = samples.where(absent)
         message = f"{len(absent)} rows were delivered to a training and do not exist: {_named(where['rows'])}"
         notes.warning(Kind.REFERENCE, f"{message}; a resumed training passes over them", table="consumed", **where)
+
+
+def _check_readmitted(catalog: Catalog, snapshot: int, samples: _Samples, notes: Notes) -> None:
+    """The rows that each build gives once more are as many as it says, and exist."""
+    wrong = catalog.read(_READMITTED_COUNTS, snapshot).to_pylist()
+    if wrong:
+        first = wrong[0]
+        message = (
+            f"{len(wrong)} builds say another number of readmitted rows than they have: {first['build_id']} says "
+            f"{first['said']} and has {first['found']}. Restore readmitted and builds from a backup"
+        )
+        ids = tuple(row["build_id"] for row in wrong)
+        notes.error(Kind.COUNT, message, table="readmitted", build_ids=ids)
+    absent = samples.lacks(keys_of(catalog.read(_READMITTED, snapshot, numbered=_numbered(samples.builds))))
+    if len(absent):
+        where = samples.where(absent)
+        message = f"{len(absent)} rows were readmitted to a buffer and do not exist: {_named(where['rows'])}"
+        notes.warning(Kind.REFERENCE, f"{message}; a training passes over them", table="readmitted", **where)

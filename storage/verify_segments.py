@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from storage.arrays import SegmentHeader, inspect_segment, read_segment
 from storage.catalog import Catalog
@@ -109,11 +110,23 @@ def _wrong_content(folder: Place, header: SegmentHeader, notes: Notes) -> str | 
         wrong = np.flatnonzero((rows.lengths < 0) | (rows.lengths > width))
         if len(wrong):
             return f"row {start + wrong[0]} of {folder} is {rows.lengths[wrong[0]]} of {width} tokens long: restore it"
-        untidy += int(((rows.tokens != 0) & (np.arange(width) >= rows.lengths[:, None])).any(axis=1).sum())
+        untidy += _untidy(rows.tokens, rows.lengths)
+        if rows.source_tokens is not None and rows.source_lengths is not None:
+            lengths, width = rows.source_lengths, rows.source_tokens.shape[1]
+            wrong = np.flatnonzero((lengths < 0) | (lengths > width))
+            if len(wrong):
+                source = f"the source of row {start + wrong[0]} of {folder}"
+                return f"{source} is {lengths[wrong[0]]} of {width} tokens long: restore it"
+            untidy += _untidy(rows.source_tokens, lengths)
     if untidy:
         message = f"{untidy} rows of segment {folder.name} have tokens after their end, where their writer should put 0"
         notes.warning(Kind.SEGMENT, message, path=f"arrays/{folder.name}")
     return None
+
+
+def _untidy(tokens: NDArray[np.unsignedinteger], lengths: NDArray[np.int32]) -> int:
+    """How many rows have tokens after their end."""
+    return int(((tokens != 0) & (np.arange(tokens.shape[1]) >= lengths[:, None])).any(axis=1).sum())
 
 
 def _misplaced(segment: str, header: SegmentHeader, builds: list[BuildPlace]) -> Iterator[str]:

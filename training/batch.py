@@ -14,7 +14,8 @@ from torch import Tensor
 from samplers.dataset import encode_rows
 from samplers.models.condition import UNCONDITIONED, Condition
 from samplers.vocabulary import PAD, Vocabulary
-from storage.records import Build, ScoreStatus
+from storage.records import Build, ScoreStatus, StoredRows
+from training.errors import UnsuitableDataError
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,36 @@ def _stack(
     return stacked
 
 
-def live_rows(build: Build, vocabulary: Vocabulary) -> RowBlock:
-    """The kept rows of a live build whose reward is complete: one that a scorer failed on is unknown, not 0."""
-    rewards = {reward.row: reward.value for reward in build.rewards if reward.status is ScoreStatus.OK}
+def block_of(origin: str, rows: StoredRows) -> RowBlock:
+    """Rows of the history as a block, in the vocabulary that they are in."""
+    return RowBlock(
+        origin,
+        rows.tokens,
+        rows.lengths,
+        rows.log_probs,
+        rows.rewards,
+        latents=rows.latents,
+        source_tokens=rows.source_tokens,
+        source_lengths=rows.source_lengths,
+    )
+
+
+def live_rows(build: Build, vocabulary: Vocabulary, objective_sha256: str) -> RowBlock:
+    """The kept rows of a live build whose reward is complete: one that a scorer failed on is unknown, not 0.
+
+    Args:
+        objective_sha256: whose rewards are learned from: pairs have those of their targets, and those of pairs.
+
+    Raises:
+        UnsuitableDataError: rewards of pairs are learned from, and the build has no pairs.
+    """
+    if objective_sha256 != build.objective_sha256 and build.samples.source_smiles is None:
+        raise UnsuitableDataError(
+            f"the policy in training is conditional and learns from pairs, but the sampler {build.sampler!r} draws "
+            "none; set its p_batch to 0, or draw the targets of its molecules with a contrastive sampler"
+        )
+    complete = [each for each in build.rewards if each.status is ScoreStatus.OK]
+    rewards = {each.row: each.value for each in complete if each.objective_sha256 == objective_sha256}
     rows = sorted(rewards)
     return _block(build, rows, np.array([rewards[row] for row in rows], np.float64), vocabulary)
 
@@ -119,8 +147,11 @@ def live_rows(build: Build, vocabulary: Vocabulary) -> RowBlock:
 def invalid_rows(build: Build, vocabulary: Vocabulary) -> RowBlock:
     """The rows of a live build that are no molecule, with reward 0."""
     samples = build.samples
-    # What a file holds may be no molecule and have no tokens either.
-    rows = [row for row, smiles in enumerate(samples.smiles) if smiles is None and samples.lengths[row] > 0]
+    # What a file holds may be no molecule and have no tokens either, at either end of a pair.
+    tokens = (
+        samples.lengths > 0 if samples.source_lengths is None else (samples.lengths > 0) & (samples.source_lengths > 0)
+    )
+    rows = [row for row, smiles in enumerate(samples.smiles) if smiles is None and tokens[row]]
     return _block(build, rows, np.zeros(len(rows)), vocabulary)
 
 

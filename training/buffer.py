@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from samplers.dataset import encode_rows
+from samplers.stored import expressible, stored_rows
 from samplers.vocabulary import Vocabulary
 from storage import SampleStore
 from storage.index import HistoryIndex
 from storage.records import Consumed
 from storage.select import ConsumeOnce, Selection
-from training.batch import RowBlock
+from training.batch import RowBlock, block_of
 
 BUFFER = "buffer"
 """The origin of stored rows in a batch."""
@@ -47,7 +46,8 @@ class Buffer:
     """Selects stored rows of a pinned snapshot; ``pin`` moves it to a newer one.
 
     Attributes:
-        index: the rows as of the snapshot. delivered: int32 [rows], how often each was given to this run.
+        index: the rows as of the snapshot. delivered: int32 [rows], how often each was given to this run, less
+            how often the run has readmitted it: each readmission allows for one delivery more.
         up_to_iteration: the last iteration whose own rows are seen; None is all.
     """
 
@@ -81,8 +81,14 @@ class Buffer:
             where=view.where,
             include_unparseable=view.train_on_invalid,
         )
-        self.index, self.up_to_iteration = self._expressible(index), up_to_iteration
+        self.index = expressible(index, self.vocabulary, unparseable=view.train_on_invalid)
+        self.up_to_iteration = up_to_iteration
         self.delivered = self.index.times_consumed(self._consumed)
+        if (readmitted := self.index.times_readmitted()) is not None:
+            self.delivered -= readmitted
+            if view.own_only and isinstance(self.selection, ConsumeOnce):
+                # Rows of other runs are there for their readmissions only, and have no delivery of their own.
+                self.delivered += np.where(self.index.own, 0, self.selection.epochs).astype(np.int32)
         if view.run_id is not None:
             # What the run drew live it has trained on already.
             self.delivered += self.index.own & self.index.live
@@ -112,39 +118,12 @@ class Buffer:
         self._consumed = list(consumed)
         self.pin(self.snapshot, self.up_to_iteration)
 
-    def _expressible(self, index: HistoryIndex) -> HistoryIndex:
-        """Leaves out what the policy in training cannot express: rows stored in a vocabulary with tokens it lacks.
-
-        What was no molecule was not asked for that when it was drawn: of a file, such a row may have no tokens at all.
-        """
-        vocabularies = [sha256 != self.vocabulary.sha256 for sha256 in index.builds["vocabulary_sha256"].to_pylist()]
-        without_policy = [self.view.train_on_invalid and sha256 is None for sha256 in index.policy_sha256s]
-        foreign_builds = np.array(vocabularies, bool) | np.array(without_policy, bool)
-        foreign = np.flatnonzero(foreign_builds[index.build_numbers])
-        raw = index.raw(foreign) if len(foreign) else []
-        lacking = [at for at, text in zip(foreign, raw, strict=True) if not self.vocabulary.can_encode(text)]
-        return index.without(np.asarray(lacking, np.int64)) if lacking else index
-
     def _gather(self, positions: NDArray[np.int64]) -> RowBlock:
-        rows = self.index.gather(positions)
-        native = np.array([sha256 == self.vocabulary.sha256 for sha256 in self.index.vocabularies], bool)
-        foreign = np.flatnonzero(~native[rows.vocabulary])
-        if not len(foreign):
-            return RowBlock(BUFFER, rows.tokens, rows.lengths, rows.log_probs, rows.rewards)
-        encoded = encode_rows(self.index.raw(positions[foreign]), self.vocabulary)
-        width = max(rows.tokens.shape[1], encoded.tokens.shape[1])
-        tokens: NDArray[np.unsignedinteger] = _widened(rows.tokens, width).astype(self.vocabulary.dtype)
-        log_probs, lengths = _widened(rows.log_probs, width), rows.lengths.copy()
-        tokens[foreign], log_probs[foreign] = _widened(encoded.tokens, width), _widened(encoded.log_probs, width)
-        lengths[foreign] = encoded.lengths
-        return RowBlock(BUFFER, tokens, lengths, log_probs, rows.rewards)
+        rows = stored_rows(self.index, positions, self.vocabulary)
+        return block_of(BUFFER, rows)
 
     def _record(self, positions: NDArray[np.int64]) -> list[Consumed]:
         by_build: dict[str, list[int]] = {}
         for row_id in self.index.row_ids(positions):
             by_build.setdefault(row_id.build_id, []).append(row_id.row)
         return [Consumed(build_id, rows, iteration=-1) for build_id, rows in by_build.items()]
-
-
-def _widened(rows: NDArray[Any], width: int) -> NDArray[Any]:
-    return np.pad(rows, ((0, 0), (0, width - rows.shape[1])))

@@ -44,17 +44,24 @@ def clean_molecules(rows: Sequence[FileRow], vocabulary: Vocabulary | None = Non
     A row that is no molecule, or that has a token ``vocabulary`` lacks, is reported with its line. Salts are cut down
     to their largest fragment.
     """
-    smiles: dict[str, None] = {}
-    rejected: list[RejectedRow] = []
+    found = clean_rows(rows, vocabulary)
+    rejected = [each for each in found if isinstance(each, RejectedRow)]
+    smiles = dict.fromkeys(each for each in found if isinstance(each, str))
+    return CleanMolecules(list(smiles), rejected, len(rows) - len(rejected) - len(smiles))
+
+
+def clean_rows(rows: Sequence[FileRow], vocabulary: Vocabulary | None = None) -> list[str | RejectedRow]:
+    """The canonical SMILES of each row, or why it is left out."""
     standardised = standardise_many([row.smiles for row in rows], Standardisation(largest_fragment=True))
+    found: list[str | RejectedRow] = []
     for row, molecule in zip(rows, standardised, strict=True):
         if molecule is None:
-            rejected.append(RejectedRow(row.line, row.smiles, "is no molecule"))
+            found.append(RejectedRow(row.line, row.smiles, "is no molecule"))
         elif reason := _inexpressible(molecule, vocabulary):
-            rejected.append(RejectedRow(row.line, row.smiles, reason))
+            found.append(RejectedRow(row.line, row.smiles, reason))
         else:
-            smiles[molecule] = None
-    return CleanMolecules(list(smiles), rejected, len(rows) - len(rejected) - len(smiles))
+            found.append(molecule)
+    return found
 
 
 def _inexpressible(smiles: str, vocabulary: Vocabulary | None) -> str | None:

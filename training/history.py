@@ -25,10 +25,14 @@ class HistoryWriter:
     """Collects what iterations leave behind, and commits it with each checkpoint.
 
     Use it as a context manager: leaving it waits for the last commit and raises what went wrong in the thread.
+
+    Attributes:
+        checkpointed: how many iterations the last checkpoint has seen.
     """
 
     store: SampleStore
     run_id: str
+    checkpointed: int = 0
     _builds: list[Build] = field(default_factory=list)
     _consumed: list[Consumed] = field(default_factory=list)
     _metrics: list[tuple[int, Metric]] = field(default_factory=list)
@@ -80,11 +84,20 @@ class HistoryWriter:
         )
         self._builds, self._consumed, self._metrics, self._policies = [], [], [], {}
         self._queue.put(group)
+        self.checkpointed = checkpoint.iteration
 
     def drain(self) -> None:
         """Waits until everything handed over is durable."""
         self._queue.join()
         self._raise_failure()
+
+    def settled(self) -> int:
+        """The iteration before which all that the run drew is durable: that of the last checkpoint, after a wait.
+
+        A run that is resumed from the checkpoint finds the same, whatever was committed after it.
+        """
+        self.drain()
+        return self.checkpointed
 
     def _work(self) -> None:
         while (group := self._queue.get()) is not None:

@@ -18,11 +18,13 @@ from typing import Any, Protocol
 from torch.utils.data import IterableDataset
 
 from samplers.base import Sampler
-from samplers.build import REDRAW_ROUNDS, Pipeline, Slot, make_build
+from samplers.build import REDRAW_ROUNDS, Slot, make_build, recall_build
+from samplers.history import HistorySampler, Recalled
+from samplers.judging import Pipeline
 from samplers.quotas import batch_quotas
 from samplers.seeds import numpy_generator
 from storage.records import Build, BuildReceipt, Consumed, Event
-from training.batch import RowBlock, TrainingBatch, invalid_rows, join, live_rows
+from training.batch import RowBlock, TrainingBatch, block_of, invalid_rows, join, live_rows
 from training.buffer import Buffer
 from training.errors import BatchShortError
 
@@ -75,8 +77,12 @@ class LiveSamplers:
     campaign_seed: int
     made: Callable[[Build], None] = lambda _: None
 
-    def draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> Build:
-        """Draws ``wanted`` kept rows from one sampler for the batch of an iteration."""
+    def draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> tuple[Build, Recalled | None]:
+        """Draws ``wanted`` kept rows from one sampler for the batch of an iteration.
+
+        Returns:
+            The build, and its rows when they are not its samples but those of the history that it refers to.
+        """
         slot = Slot(
             self.run_id,
             iteration,
@@ -87,9 +93,13 @@ class LiveSamplers:
             chunk,
             attempt_id=self.run_id,
         )
-        build = make_build(self.samplers[number], slot, self.pipeline)
+        sampler, recalled = self.samplers[number], None
+        if isinstance(sampler, HistorySampler):
+            build, recalled = recall_build(sampler, slot, self.pipeline)
+        else:
+            build = make_build(sampler, slot, self.pipeline)
         self.made(build)
-        return build
+        return build, recalled
 
 
 @dataclass(frozen=True)
@@ -184,7 +194,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         before = self.buffer.available
         receipts = self._build(iteration)
         if self.buffer.available < rows:
-            made = sum(receipt.kept for receipt in receipts)
+            made = sum(receipt.kept + receipt.readmitted for receipt in receipts)
             raise BatchShortError(
                 f"iteration {iteration} needs {rows} rows from the buffer and {self.buffer.available} are available: "
                 f"{before} before the build, which kept {made}; raise a sampler's buffer_size or p_batch, or loosen "
@@ -219,11 +229,13 @@ class MixedLoader(IterableDataset[MixedBatch]):
 
     def _draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> _Draw:
         assert self.live is not None
-        build = self.live.draw(number, iteration, wanted, chunk)
+        build, recalled = self.live.draw(number, iteration, wanted, chunk)
+        if recalled is not None:
+            return _Draw(number, build, block_of(build.sampler, recalled.stored), (), wanted)
         vocabulary = self.buffer.vocabulary
         # Quotas count kept rows: what train_on_invalid adds comes on top of the batch.
         extra = (invalid_rows(build, vocabulary),) if self.plan.train_on_invalid else ()
-        return _Draw(number, build, live_rows(build, vocabulary), extra, wanted)
+        return _Draw(number, build, live_rows(build, vocabulary, self.buffer.view.objective_sha256), extra, wanted)
 
     def _make_up(self, iteration: int, missing: int, draws: Sequence[_Draw]) -> list[_Draw]:
         """Rows that neither their sampler nor the buffer could give, from the samplers that kept what they should.
@@ -231,7 +243,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         Such a sampler also makes up for its own rows whose score failed: it can draw others.
         """
         extra: list[_Draw] = []
-        able = [draw for draw in draws if sum(draw.build.samples.kept) >= draw.wanted]
+        able = [draw for draw in draws if draw.made >= draw.wanted]
         for chunk in range(1, 1 + REDRAW_ROUNDS):
             for draw in able if missing else ():
                 if missing:
@@ -260,3 +272,8 @@ class _Draw:
     @property
     def counted(self) -> int:
         return len(self.kept)
+
+    @property
+    def made(self) -> int:
+        """The rows that the sampler kept, or recalled, whether or not their scores failed."""
+        return len(self.build.references) or int(sum(self.build.samples.kept))

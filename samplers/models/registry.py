@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from samplers.errors import ModelSizeError, UnknownModelKindError
 from samplers.models.gru import GRUArchitecture, GRULanguageModel
+from samplers.models.lstm import LSTMArchitecture, LSTMLanguageModel
 from samplers.models.protocol import GenerativeModel
+from samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
+from samplers.models.transformer import TransformerArchitecture, TransformerLanguageModel
+
+GIVEN_SIZES = ("vocabulary_size", "max_length")
+"""Sizes that follow from what a model is trained on."""
 
 
 @dataclass(frozen=True)
@@ -17,21 +24,54 @@ class ModelKind:
     Attributes:
         architecture: a dataclass of its sizes, among them ``vocabulary_size`` and ``max_length``.
         build: makes a model with random weights, as torch's global generator has them.
+        learns_pairs: it is trained on pairs of a source and a target, others on molecules.
     """
 
-    architecture: Callable[..., Any]
+    architecture: type[Any]
     build: Callable[[Any], GenerativeModel]
+    learns_pairs: bool = False
 
     def make(self, sizes: Mapping[str, Any]) -> GenerativeModel:
         """A model of these sizes.
 
         Raises:
             TypeError: a size is missing, or the architecture has none of that name.
+            ValueError: the sizes do not go together.
         """
         return self.build(self.architecture(**sizes))
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """The sizes that a user may choose, with their defaults."""
+        return {field.name: field.default for field in fields(self.architecture) if field.name not in GIVEN_SIZES}
 
 
 MODELS: Mapping[str, ModelKind] = {
     GRULanguageModel.kind: ModelKind(GRUArchitecture, GRULanguageModel),
+    LSTMLanguageModel.kind: ModelKind(LSTMArchitecture, LSTMLanguageModel),
+    Seq2SeqModel.kind: ModelKind(Seq2SeqArchitecture, Seq2SeqModel, learns_pairs=True),
+    TransformerLanguageModel.kind: ModelKind(TransformerArchitecture, TransformerLanguageModel),
 }
 """Every architecture; a stored policy names one."""
+
+
+def check_sizes(kind: str, sizes: Mapping[str, Any]) -> None:
+    """Refuses sizes that a model of the kind cannot be given.
+
+    Raises:
+        UnknownModelKindError: there is no such kind.
+        ModelSizeError: the kind has no such size, or it is of another type, or the sizes do not go together.
+    """
+    if kind not in MODELS:
+        raise UnknownModelKindError(f"no model {kind!r}; there are: {', '.join(sorted(MODELS))}")
+    choices = MODELS[kind].choices
+    for name, value in sizes.items():
+        if name not in choices:
+            raise ModelSizeError(f"the model {kind!r} has no {name}; its sizes are: {', '.join(choices)}")
+        expected = type(choices[name])
+        if type(value) is not expected and not (expected is float and type(value) is int):
+            raise ModelSizeError(f"expected {name} of {kind!r} to be of type {expected.__name__}, got {value!r}")
+    try:
+        MODELS[kind].architecture(**{**dict.fromkeys(GIVEN_SIZES, 1), **sizes})
+    except ValueError as error:
+        raise ModelSizeError(f"sizes of {kind!r}: {error}") from error

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,69 @@ def test_a_training_goes_on_from_a_policy_with_its_vocabulary(
     sql = "SELECT parent_sha256 FROM policies WHERE sha256 = '{}'".format(tuned["policy"])
     rows = json.loads(molbuffer("query", "--store", store, sql, "--format", "json").stdout)
     assert rows == [{"parent_sha256": prior["policy"]}]
+
+
+def test_a_transformer_is_trained_and_goes_on(store: Path, molbuffer: Command) -> None:
+    sizes = ("--layers", "1", "--hidden-size", "16", "--size", "heads=2")
+    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, "--model", "transformer", *sizes)
+    assert done.returncode == 0, done.stderr
+    first = json.loads(done.stdout)
+    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, "--policy", first["policy"], "--dropout", "0.1")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["held_out_nll"] < first["held_out_nll"]
+    drawn = molbuffer("sample", first["policy"], "-n", "3", "--store", store)
+    assert len(drawn.stdout.splitlines()) == 3
+    rows = json.loads(molbuffer("query", "--store", store, "SELECT kind FROM policies", "--format", "json").stdout)
+    assert sorted(row["kind"] for row in rows)[-2:] == ["transformer", "transformer"]
+
+
+def test_a_conditional_model_is_trained_on_pairs_and_judged_on_sources_it_has_not_seen(
+    store: Path, tmp_path: Path, molbuffer: Command
+) -> None:
+    molecules = [line.split()[0] for line in MOLECULES.read_text().splitlines() if line]
+    rows = "".join(f"{source},{target}\n" for source, target in pairwise(molecules))
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f"before,after\nCCO,C1\nCCO,OCC\n{rows}")
+    columns = ("--source-column", "before", "--target-column", "after")
+    sizes = ("--hidden-size", "16", "--size", "heads=2", "--size", "encoder_layers=1", "--size", "decoder_layers=1")
+    done = molbuffer("pretrain", pairs, "--store", store, *QUICK, "--model", "seq2seq", *columns, *sizes)
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert "the target is no molecule" in done.stderr and "the target is the source" in done.stderr
+    assert made["pairs"] > 20 and made["rejected"] >= 2 and 1 <= made["drawn"] <= made["pairs"] // 10
+    assert {"validity", "uniqueness", "within_similarity", "min_similarity", "max_similarity"} <= set(made)
+    done = molbuffer("pretrain", pairs, "--store", store, *QUICK, "--policy", made["policy"], *columns)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["held_out_nll"] < made["held_out_nll"]
+    done = molbuffer("sample", made["policy"], "--store", store)
+    assert done.returncode == 1 and "a conditional model needs one a row" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--model", "bert"), "no model 'bert'; there are: gru, lstm, seq2seq, transformer"),
+        (
+            ("--model", "transformer", "--embedding-size", "64"),
+            "the model 'transformer' has no embedding_size; its sizes are: hidden_size, layers, heads, dropout",
+        ),
+        (("--model", "transformer", "--hidden-size", "30"), "multiple of 2 × heads, got hidden_size 30 and heads 4"),
+        (("--size", "heads=4"), "the model 'gru' has no heads; its sizes are: embedding_size, hidden_size, layers"),
+        (("--model", "transformer", "--size", "heads=2.5"), "expected heads of 'transformer' to be of type int"),
+        (("--size", "heads"), "expected --size NAME=NUMBER, as heads=4, got 'heads'"),
+        (("--policy", "zinc-gru", "--model", "lstm"), "keeps its model"),
+        (("--model", "seq2seq", "--column", "smiles"), "learns pairs: name a source_column and a target_column"),
+        (("--source-column", "before"), "learns molecules, not pairs"),
+        (("--policy", "zinc-gru", "--size", "heads=4"), "keeps its heads"),
+    ],
+)
+def test_what_a_model_cannot_be_is_refused(
+    options: tuple[str, ...], told: str, tmp_path: Path, molbuffer: Command
+) -> None:
+    done = molbuffer("pretrain", MOLECULES, "--store", tmp_path / "s", *options)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert not (tmp_path / "s").exists()
 
 
 def test_the_sizes_of_a_policy_are_its_own(tmp_path: Path, molbuffer: Command) -> None:

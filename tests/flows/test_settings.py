@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from flows.assemble import build_filters, build_objective, build_selection, build_standardisation
+from flows.assemble import build_filters, build_objective, build_selection, build_standardisation, build_template
 from flows.assemble_samplers import sampler_size
 from flows.config_errors import ConfigurationError
 from flows.config_schema import resolve
 from flows.settings import Settings, load_settings, settings_schema
+from flows.settings_samplers import ContrastiveSamplerSettings
 from flows.settings_training import SELECTION_KEYS, LossName, OfflineSettings, SelectionName
-from scoring import transforms
+from scoring import ContrastiveTemplate, transforms
+from scoring.filters import PropertyRange
 from storage.select import SELECTIONS, ConsumeOnce, Prioritized, Recent, TopK, Uniform
 from training.losses import LOSSES
 
@@ -337,6 +339,39 @@ def test_a_policy_may_be_in_the_store_that_is_run_on(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("rewrd > 0.5", 'Referenced column "rewrd" not found in FROM clause! Candidate bindings: "reward", '),
+        ("weight(smiles) > 300", "Scalar Function with name weight does not exist!"),
+        ("sum(reward) > 1", "WHERE clause cannot contain aggregates!"),
+        ("reward >", "the predicate 'reward >' cannot be read: syntax error"),
+        ("true; DROP TABLE samples", "cannot be read: "),
+        ("raw IN (SELECT raw FROM samples)", "a predicate is about one row and has no subquery, got "),
+        ("created > now() - INTERVAL 1 DAY", "a predicate must choose the same rows each time"),
+        ("len(range(1000000000)) > row", "256MB"),
+    ],
+)
+def test_a_condition_that_no_store_could_fulfil_is_refused(tmp_path: Path, where: str, expected: str) -> None:
+    found = problem(tmp_path, f"{QED}{LIVE}[offline]\nsteps = 3\nwhere = '{where}'\n")
+    assert found.startswith("line 10, key `offline.where`: ")
+    assert expected in found
+    assert "\n" not in found
+
+
+def test_a_wrong_condition_is_reported_with_all_else_that_is_wrong(tmp_path: Path) -> None:
+    found = problems(tmp_path, f"{QED}{LIVE}[offline]\nwhere = 'rewrd > 0'\nsteps = 0\n")
+    assert [text.partition(":")[0] for text in found] == ["line 9, key `offline.where`", "line 10, key `offline.steps`"]
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["reward > 0.5 AND kept", "sampler = 'live' -- mine", "sample_history.iteration % 2 = 0 AND smiles ILIKE 'c%'"],
+)
+def test_a_condition_on_the_history_is_kept(tmp_path: Path, where: str) -> None:
+    assert load(tmp_path, f'{QED}{LIVE}[offline]\nwhere = " {where} "\n').offline.where == where
+
+
 def test_settings_are_immutable(tmp_path: Path) -> None:
     settings = load(tmp_path, QED + LIVE)
     with pytest.raises(ValidationError, match="frozen"):
@@ -458,3 +493,73 @@ def test_an_event_can_be_switched_off_without_losing_its_size(tmp_path: Path) ->
     (tmp_path / "turns.toml").write_text(text.replace("from_iteration = 50", ""))
     size = sampler_size(load_settings(tmp_path / "turns.toml").samplers[1])
     assert (size.buffer_size_at(0), size.p_batch_at(0)) == (10, 0)
+
+
+PAIRS = """
+[[samplers]]
+kind = "contrastive"
+name = "pairs"
+p_batch = 0.5
+output_model = "mine"
+repeats = 3
+temperature = 0.8
+[samplers.base_sampler]
+kind = "contrastive"
+output_model = "prior"
+[samplers.base_sampler.base_sampler]
+kind = "dataset"
+path = "leads.smi"
+"""
+
+
+def test_a_sampler_of_pairs_holds_another_of_any_kind_whose_files_are_those_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "leads.smi").write_text("CCO\n")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").touch()
+    pairs = load(tmp_path, QED + PAIRS).samplers[0]
+    assert isinstance(pairs, ContrastiveSamplerSettings)
+    assert (pairs.output_model, pairs.repeats, pairs.temperature) == (str(tmp_path / "mine"), 3, 0.8)
+    assert pairs.policies == (str(tmp_path / "mine"), "prior")
+    assert pairs.inner.inner.path == str(tmp_path / "leads.smi")
+    assert pairs.inner.inner.inner is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ('path = "leads.smi"', "key `samplers[0].base_sampler.base_sampler.path`: there is no file"),
+        ('output_model = "prior"', 'key `samplers[0].base_sampler.output_model`: got "nobody", expected agent, prior'),
+        (
+            'kind = "dataset"',
+            'key `samplers[0].base_sampler.base_sampler`: got kind "nobody", expected one of: contrastive, dataset',
+        ),
+    ],
+)
+def test_what_is_wrong_inside_a_sampler_is_named_by_its_place(tmp_path: Path, changed: str, expected: str) -> None:
+    (tmp_path / "leads.smi").write_text("CCO\n")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").touch()
+    key = changed.split(" = ")[0]
+    assert expected in problem(tmp_path, QED + PAIRS.replace(changed, f'{key} = "nobody"'))
+
+
+def test_a_template_of_pairs_is_built_with_its_filters(tmp_path: Path) -> None:
+    table = """
+[contrastive]
+min_similarity = 0.4
+max_similarity = 0.9
+fingerprint = "atom_pair"
+min_improvement = 0.1
+scaled = true
+[[contrastive.source_filters]]
+kind = "property"
+name = "molecular_weight"
+max = 400
+"""
+    settings = load(tmp_path, QED + LIVE + table)
+    source = PropertyRange("molecular_weight", maximum=400)
+    assert build_template(settings) == ContrastiveTemplate((source,), 0.4, 0.9, "atom_pair", 2, 0.1, True)
+    assert build_template(load(tmp_path, QED + LIVE)) is None
+    assert Settings.from_json(settings.to_json()) == settings
+    found = problem(tmp_path, QED + LIVE + table.replace("0.9", "0.3"))
+    assert "`contrastive`: min_similarity must be at most max_similarity, got 0.4 and 0.3" in found

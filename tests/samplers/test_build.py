@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from samplers.base import Drawn, Sampler
-from samplers.build import REDRAW_ROUNDS, VOCABULARY, Pipeline, Slot, make_build
+from samplers.build import REDRAW_ROUNDS, Slot, make_build
 from samplers.dataset import DatasetSampler
+from samplers.judging import VOCABULARY, Pipeline
 from samplers.model import ModelSampler
 from samplers.models.gru import GRULanguageModel
 from samplers.policies import Policy, fingerprint

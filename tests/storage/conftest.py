@@ -86,12 +86,23 @@ def content() -> Callable[[SampleStore, int], list[object]]:
         # A sum of floats would depend on the order in which threads add them.
         counted = then.query('SELECT count(*), bit_xor(hash(build_id, "row", raw, reward)) FROM sample_history').rows()
         said: list[object] = [then.receipts("run-1"), counted]
-        for table in ("runs", "builds", "samples", "rewards", "scores", "metrics", "policies", "checkpoints"):
+        for table in (
+            "runs",
+            "builds",
+            "samples",
+            "rewards",
+            "scores",
+            "metrics",
+            "policies",
+            "checkpoints",
+            "readmitted",
+        ):
             said.append(then.read_arrow(f"SELECT * FROM {{{table}}} ORDER BY ALL").to_pylist())
         for row in then.read_arrow(PLACES).to_pylist():
             rows = read_segment(store.path / "arrays" / row["segment"], row["segment_offset"], row["drawn"])
             width = int(rows.lengths.max(initial=1))
-            arrays = (rows.tokens[:, :width], rows.lengths, rows.log_probs[:, :width], rows.latents)
+            arrays = [rows.tokens[:, :width], rows.lengths, rows.log_probs[:, :width], rows.latents]
+            arrays += [rows.latent_log_probs, rows.source_tokens, rows.source_lengths]
             said.append([None if array is None else array.tolist() for array in arrays])
         return said
 

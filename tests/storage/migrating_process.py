@@ -14,7 +14,7 @@ from storage.schema import MIGRATIONS, Migration
 LATER = (
     *MIGRATIONS,
     Migration(
-        2,
+        3,
         "charges",
         (
             "ALTER TABLE {samples} ADD COLUMN charge INTEGER DEFAULT 7",
@@ -23,7 +23,7 @@ LATER = (
         ),
     ),
     Migration(
-        3,
+        4,
         "notes",
         ("CREATE TABLE {notes} (run_id VARCHAR, note VARCHAR)", "INSERT INTO {notes} VALUES ('run-1', 'first')"),
         adds=("notes",),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storage.arrays import read_segment, write_segment
+from storage.arrays import ARRAYS, read_segment, write_segment
 from storage.errors import ArraysError
 from storage.records import Samples
 
@@ -26,6 +26,17 @@ def make_block(n: int, width: int = 12, *, seed: int = 0, latents: int | None = 
         vocabulary_sha256=vocabulary,
         latents=None if latents is None else rng.normal(size=(n, latents)).astype(np.float32),
     )
+
+
+def make_pairs(n: int, width: int = 12, *, sources: int = 9, seed: int = 0) -> Samples:
+    """A block with every array that there is; its first row has no source."""
+    rng = np.random.default_rng(seed)
+    more = {
+        "latent_log_probs": rng.normal(size=n).astype(np.float32),
+        "source_tokens": rng.integers(1, 40, (n, sources)).astype(np.uint8),
+        "source_lengths": np.r_[0, rng.integers(1, sources + 1, n - 1)].astype(np.int32),
+    }
+    return Samples(**{**vars(make_block(n, width, seed=seed, latents=3)), **more})
 
 
 def test_blocks_come_back_at_their_offsets(tmp_path: Path) -> None:
@@ -66,6 +77,37 @@ def test_latents_are_nan_where_a_block_has_none(tmp_path: Path) -> None:
     assert np.array_equal(latents[2:5], with_latents.latents)
     assert np.array_equal(latents[5:, :4], narrow.latents)
     assert np.isnan(latents[5:, 4:]).all()
+
+
+def test_sources_and_densities_are_empty_where_a_block_has_none(tmp_path: Path) -> None:
+    pairs, narrow = make_pairs(3, sources=9), make_pairs(2, sources=4, seed=1)
+    wide = Samples(**{**vars(narrow), "source_tokens": np.full((2, 4), 700, np.uint16)})
+    write_segment(tmp_path / "s", [make_block(2), pairs, wide])
+    rows = read_segment(tmp_path / "s")
+    assert rows.source_tokens is not None and rows.source_lengths is not None and rows.latent_log_probs is not None
+    assert (rows.tokens.dtype, rows.source_tokens.dtype, rows.source_tokens.shape) == (np.uint8, np.uint16, (7, 9))
+    assert rows.source_lengths.tolist() == [0, 0, *pairs.source_lengths.tolist(), *wide.source_lengths.tolist()]
+    assert not rows.source_tokens[:2].any() and not rows.source_tokens[5:, 4:].any()
+    assert np.array_equal(rows.source_tokens[2:5], pairs.source_tokens)
+    assert (rows.source_tokens[5:, :4] == 700).all()
+    assert np.isnan(rows.latent_log_probs[:2]).all()
+    assert np.array_equal(rows.latent_log_probs[2:5], pairs.latent_log_probs)
+    part = rows.part(slice(2, 4))
+    assert part.source_lengths is not None and part.source_lengths.tolist() == pairs.source_lengths[:2].tolist()
+
+
+def test_arrays_of_another_release_are_refused(tmp_path: Path) -> None:
+    write_segment(tmp_path / "s", [make_pairs(2)])
+    header = tmp_path / "s" / "zarr.json"
+    said = json.loads(header.read_text())
+    said["attributes"]["arrays"] = [*ARRAYS, "charges"]
+    header.write_text(json.dumps(said))
+    with pytest.raises(ArraysError, match=r"'charges'.*, which this release does not know"):
+        read_segment(tmp_path / "s")
+    said["attributes"]["arrays"] = [name for name in ARRAYS if name != "source_lengths"]
+    header.write_text(json.dumps(said))
+    with pytest.raises(ArraysError, match="without the other"):
+        read_segment(tmp_path / "s")
 
 
 @pytest.mark.parametrize(("n", "width"), [(0, 12), (0, 0), (3, 0)])
@@ -113,10 +155,10 @@ def test_a_missing_segment_is_named(tmp_path: Path) -> None:
         read_segment(tmp_path / "gone")
 
 
-@pytest.mark.parametrize("name", ["tokens", "lengths", "log_probs", "latents"])
+@pytest.mark.parametrize("name", list(ARRAYS))
 @pytest.mark.parametrize("damage", ["flip", "truncate", "lose", "lose array"])
 def test_damage_is_found_and_named(tmp_path: Path, name: str, damage: str) -> None:
-    write_segment(tmp_path / "s", [make_block(50, latents=3)])
+    write_segment(tmp_path / "s", [make_pairs(50)])
     (chunk,) = (tmp_path / "s" / name).glob("c*")
     data = bytearray(chunk.read_bytes())
     if damage == "flip":

@@ -15,6 +15,7 @@ from safetensors.numpy import save
 from storage import SampleStore
 from storage.archive import make_archive
 from storage.archive_check import trusted_archive
+from storage.archive_pin import archive_pins, version_kept
 from storage.cache import DecodedCache
 from storage.errors import (
     MaintenanceBusyError,
@@ -28,7 +29,7 @@ from storage.errors import (
 from storage.index import HistoryIndex
 from storage.merge import merge_archive
 from storage.places import delete
-from storage.records import Checkpoint, Commit, PolicyVersion, Reward, RunStatus, Score
+from storage.records import Checkpoint, Commit, PolicyVersion, Reward, RowId, RunStatus, Score
 
 WEIGHTS = {"weights.safetensors": save({"w": np.zeros(3, np.float32)}), "config.json": b"{}"}
 
@@ -50,21 +51,23 @@ class Contract:
             yield store
 
     def test_what_was_committed_reads_back(self, opened, path, make):
-        latents = np.random.default_rng(3).random((6, 4)).astype(np.float32)
         builds = [
-            make.make_build(0, samples=make.make_samples(latents=latents)),
-            make.make_build(1, samples=make.make_samples(seed=1, latents=latents)),
+            make.make_build(0, samples=make.make_pairs(), latent_sha256="prior-1"),
+            make.make_build(1, samples=make.make_pairs(seed=1)),
         ]
+        builds.append(make.make_readmission(2, (RowId(builds[0].build_id, 3), RowId(builds[1].build_id, 0))))
         sha256 = opened.policies.add(WEIGHTS)
         state = Checkpoint("run-1", 2, {"state.json": b"{}", "tensors": b"123"}, opened.snapshot())
         policies = [PolicyVersion(sha256, "gru", run_id="run-1", weights_kept=True)]
         receipts = opened.commit(Commit(builds, policies=policies, checkpoint=state)).builds
-        assert [receipt.kept for receipt in receipts] == [4, 4]
+        assert [(receipt.kept, receipt.readmitted) for receipt in receipts] == [(4, 0), (4, 0), (0, 2)]
         with SampleStore.open(path, read_only=True) as reader:
             assert reader.uuid == opened.uuid
             assert reader.receipts("run-1") == list(receipts)
             for build in builds:
-                stored = reader.build(build.build_id).samples
+                read = reader.build(build.build_id).build
+                assert (read.latent_sha256, read.references) == (build.latent_sha256, build.references)
+                stored = read.samples
                 for field in dataclasses.fields(stored):
                     got, wanted = getattr(stored, field.name), getattr(build.samples, field.name)
                     np.testing.assert_array_equal(got, wanted, field.name)
@@ -196,6 +199,25 @@ class Contract:
                 assert merge_archive(home, archive).rows == 8
             with SampleStore.open(tmp_path / "store") as store:
                 assert merge_archive(store, archive).rows == 0
+
+    def test_a_version_is_kept_while_an_archive_is_made_of_it(self, opened, path, make):
+        version = opened.commit(Commit([make.make_build(0)])).snapshot
+        opened.commit(Commit([make.make_build(1)]))
+        with SampleStore.open(path) as other:
+            with version_kept(opened.layout, version, str(uuid4())):
+                assert version in other.maintenance.expire(timedelta(0)).pinned
+                assert other.maintenance.vacuum(grace=timedelta(0)).removed == ()
+            assert version not in other.maintenance.expire(timedelta(0), dry_run=True).pinned
+            dead = f".archiving-{version}-{uuid4()}"
+            with version_kept(opened.layout, version, dead[-36:]):
+                (pin,) = archive_pins(opened.layout)
+            # As a process leaves it that is killed.
+            pin.path.write_bytes(b"")
+            assert other.maintenance.vacuum(grace=timedelta(hours=1)).removed == ()
+            assert version in other.maintenance.expire(timedelta(0)).pinned
+            removed = other.maintenance.vacuum(grace=timedelta(0)).removed
+            assert ("pin", dead) in {(each.kind, each.path) for each in removed}
+            assert version in other.maintenance.expire(timedelta(0)).expired
 
     def test_a_run_ends_and_a_query_reads_only(self, opened):
         opened.finish_run("run-1", RunStatus.FINISHED)

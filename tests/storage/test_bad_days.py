@@ -40,10 +40,16 @@ def small_disk(tmp_path):
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+LATER = len(MIGRATIONS) + 1
+"""The number of a migration of a later release."""
+
+
 @pytest.fixture
 def old(tmp_path):
-    """A copy of the store of format 1."""
-    return Path(shutil.copytree(Path(__file__).parents[1] / "data" / "store-format-1", tmp_path / "old"))
+    """A copy of the store of format 1, with the schema of this release."""
+    path = Path(shutil.copytree(Path(__file__).parents[1] / "data" / "store-format-1", tmp_path / "old"))
+    shutil.rmtree(migrate_store(path).backup.parent)
+    return path
 
 
 # Which of the writes of a commit finds the disk full depends on the size.
@@ -144,16 +150,16 @@ def test_a_migration_waits_for_a_catalog_that_another_program_has_locked(old):
         [sys.executable, "-c", BUSY, str(old / "catalog.sqlite")], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "locked\n"
-    later = Migration(2, "charges", ("ALTER TABLE {samples} ADD COLUMN charge INTEGER",))
+    later = Migration(LATER, "charges", ("ALTER TABLE {samples} ADD COLUMN charge INTEGER",))
     assert migrate_store(old, migrations=[*MIGRATIONS, later]).applied == ("charges",)
     process.communicate()
 
 
 def test_migrations_are_in_their_order_though_the_clock_goes_back(old, monkeypatch):
     monkeypatch.setattr(storage.migrate, "now", lambda: datetime(1999, 1, 1))
-    later = Migration(2, "charges", ("ALTER TABLE {samples} ADD COLUMN charge INTEGER",))
-    assert migrate_store(old, migrations=[*MIGRATIONS, later]).schema == 2
-    with pytest.raises(StoreFormatError, match="schema 2"):
+    later = Migration(LATER, "charges", ("ALTER TABLE {samples} ADD COLUMN charge INTEGER",))
+    assert migrate_store(old, migrations=[*MIGRATIONS, later]).schema == LATER
+    with pytest.raises(StoreFormatError, match=f"schema {LATER}"):
         SampleStore.open(old)
 
 

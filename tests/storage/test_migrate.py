@@ -50,10 +50,17 @@ PROCESS = Path(__file__).with_name("migrating_process.py")
 
 
 @pytest.fixture
-def old(tmp_path, monkeypatch):
-    """A copy of the store of format 1 as git keeps it: no empty folder, no modes, no lock."""
+def first(tmp_path, monkeypatch):
+    """A copy of the store of format 1 and schema 1 as git keeps it: no empty folder, no modes, no lock."""
     monkeypatch.setenv("MOLBUFFER_CACHE", str(tmp_path / "cache"))
     return Path(shutil.copytree(DATA / "store-format-1", tmp_path / "old"))
+
+
+@pytest.fixture
+def old(first):
+    """The same with the schema of this release, which is old to ``LATER``; as if it had always had it."""
+    shutil.rmtree(migrate_store(first).backup.parent)
+    return first
 
 
 def migrated(path):
@@ -78,12 +85,19 @@ def schema_0(path):
     return path
 
 
-def test_the_store_of_format_1_has_what_was_stored(old):
-    assert [finding for finding in verify_store(old).findings if finding.severity == "error"] == []
-    with SampleStore.open(old) as store:
+def test_the_store_of_schema_1_is_migrated_and_has_what_was_stored(first):
+    with pytest.raises(StoreFormatError, match=r"schema 1 .*molbuffer migrate"):
+        SampleStore.open(first, read_only=True)
+    receipt = migrate_store(first)
+    assert (receipt.old_schema, receipt.schema, receipt.format) == (1, len(MIGRATIONS), 1)
+    assert receipt.applied == tuple(migration.name for migration in MIGRATIONS[1:])
+    assert [finding for finding in verify_store(first).findings if finding.severity == "error"] == []
+    with SampleStore.open(first) as store:
         assert store.uuid == SAID["uuid"]
         assert plain(store.query(HISTORY).to_dicts()) == SAID["history"]
-        assert {table: store.query(f"SELECT count(*) FROM {table}").item() for table in TABLES} == SAID["rows"]
+        rows = {table: store.query(f"SELECT count(*) FROM {table}").item() for table in TABLES}
+        assert rows == SAID["rows"] | {"migrations": len(MIGRATIONS)}
+        assert store.query("SELECT sum(readmitted) FROM builds").item() == store.query("FROM readmitted").height == 0
         assert {build: arrays(store, build) for build in SAID["arrays"]} == SAID["arrays"]
         kept = [policy["sha256"] for policy in SAID["policies"] if policy["weights_kept"]]
         assert store.policies.kept() == kept
@@ -98,7 +112,7 @@ def test_the_store_of_format_1_has_what_was_stored(old):
         assert (
             plain(store.query(HISTORY.replace("ORDER", "WHERE run_id <> 'run-3' ORDER")).to_dicts()) == SAID["history"]
         )
-    assert [finding for finding in verify_store(old).findings if finding.severity == "error"] == []
+    assert [finding for finding in verify_store(first).findings if finding.severity == "error"] == []
 
 
 def test_a_run_can_be_trained_on_the_store_of_format_1(old, tmp_path):
@@ -124,12 +138,12 @@ def assert_trainable(store, tmp_path, snapshot=None):
 
 def test_a_migrated_store_has_all_it_had_and_what_the_migrations_add(old, tmp_path):
     receipt = migrated(old)
-    assert (receipt.old_schema, receipt.schema, receipt.applied) == (1, 3, ("charges", "notes"))
+    assert (receipt.old_schema, receipt.schema, receipt.applied) == (2, 4, ("charges", "notes"))
     with later(old) as store:
         assert plain(store.query(HISTORY).to_dicts()) == SAID["history"]
         assert {build: arrays(store, build) for build in SAID["arrays"]} == SAID["arrays"]
         recorded = store.read_arrow("SELECT number, name FROM {migrations} ORDER BY number").to_pylist()
-        assert [(row["number"], row["name"]) for row in recorded] == [(1, "first schema"), (2, "charges"), (3, "notes")]
+        assert [(row["number"], row["name"]) for row in recorded] == [(each.number, each.name) for each in LATER]
         assert store.read_arrow(f"FROM {store.catalog.table('notes')}")["note"].to_pylist() == ["first"]
         assert_trainable(store, tmp_path)
         store.commit(Commit([make_build(7)]))
@@ -168,10 +182,10 @@ def test_versions_from_before_a_migration_read_as_if_it_had_been_there(old, tmp_
 
 
 def test_a_migration_that_fails_leaves_the_one_before_it(old):
-    broken = Migration(3, "broken", ("ALTER TABLE {samples} ADD COLUMN mass DOUBLE", "DROP TABLE no_such_table"))
+    broken = Migration(4, "broken", ("ALTER TABLE {samples} ADD COLUMN mass DOUBLE", "DROP TABLE no_such_table"))
     with pytest.raises(StoreError, match="no_such_table"):
-        migrate_store(old, migrations=[*LATER[:2], broken])
-    with SampleStore.open(old, migrations=LATER[:2]) as store:
+        migrate_store(old, migrations=[*LATER[:3], broken])
+    with SampleStore.open(old, migrations=LATER[:3]) as store:
         assert_new_columns(store, None, builds=4)
         with pytest.raises(StoreError, match="mass"):
             store.read_arrow("SELECT mass FROM {samples}")
@@ -189,7 +203,7 @@ def test_an_older_schema_is_refused_with_the_command_that_migrates_it(tmp_path, 
     report = verify_store(store)
     assert any("molbuffer migrate --store" in finding.message for finding in report.errors)
     assert report.unchecked
-    assert migrate_store(store).applied == ("first schema",)
+    assert migrate_store(store).applied == tuple(migration.name for migration in MIGRATIONS)
     with SampleStore.open(store, read_only=read_only) as opened:
         assert len(opened.query("FROM sample_history")) == 0
 
@@ -211,7 +225,7 @@ def test_a_newer_store_is_refused_wherever_it_is_asked_for(old, newer):
     else:
         migrate_store(old, newest_format=LATER_FORMAT)
     for read_only in (False, True):
-        with pytest.raises(StoreFormatError, match=f"{newer} [23], this release .*: update molbuffer"):
+        with pytest.raises(StoreFormatError, match=f"{newer} [24], this release .*: update molbuffer"):
             SampleStore.open(old, read_only=read_only)
     with pytest.raises(StoreFormatError, match="update molbuffer"):
         migrate_store(old)
@@ -230,7 +244,7 @@ def test_killed_anywhere_a_store_is_old_or_new_and_is_migrated_by_the_next(old, 
     assert receipt.applied == {1: ("charges", "notes"), 3: ("charges", "notes"), 4: ("notes",), 5: ()}[step]
     with closing(Catalog(Layout(old).catalog, read_only=True)) as catalog:
         numbers = catalog.read("SELECT number FROM {migrations} ORDER BY number")["number"].to_pylist()
-        assert numbers == [1, 2, 3]
+        assert numbers == [1, 2, 3, 4]
         assert catalog.read("SELECT count(*) AS n FROM {samples} WHERE charge = 7")["n"].to_pylist() == [24]
     assert Description.read(Layout(old).description, newest=LATER_FORMAT).format == LATER_FORMAT
     # Nothing is left of what was cut off.

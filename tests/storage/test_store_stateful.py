@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from storage import SampleStore
-from storage.records import Commit, Score, ScoreStatus
+from storage.arrays import ARRAYS
+from storage.records import Commit, RowId, Score, ScoreStatus
 
 spec = importlib.util.spec_from_file_location("writer_helpers", Path(__file__).with_name("writer_process.py"))
 make = importlib.util.module_from_spec(spec)
@@ -40,11 +41,24 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(parts=st.dictionaries(iterations, st.integers(0, 2), min_size=1, max_size=3))
     def commit(self, parts):
-        builds = [make.make_build(iteration, seed=seed) for iteration, seed in parts.items()]
+        builds = [self.build(iteration, seed) for iteration, seed in parts.items()]
         commit = self.store.commit(Commit(builds))
         for build, receipt in zip(builds, commit.builds, strict=True):
             assert receipt.repeated == (build.build_id in self.builds)
             self.builds.setdefault(build.build_id, build)
+        self.versions[commit.snapshot] = set(self.builds)
+
+    def build(self, iteration, seed):
+        """One with sources and latents, or without."""
+        return make.make_build(iteration, samples=make.make_pairs(seed=seed) if seed else make.make_samples())
+
+    @rule(iteration=iterations, row=st.integers(0, 5), place=st.integers(0, 5))
+    def readmit(self, iteration, row, place):
+        source = sorted(self.builds)[place % len(self.builds)]
+        build = make.make_readmission(iteration, (RowId(source, row),))
+        commit = self.store.commit(Commit([build]))
+        assert commit.builds[0].repeated == (build.build_id in self.builds)
+        self.builds.setdefault(build.build_id, build)
         self.versions[commit.snapshot] = set(self.builds)
 
     @rule(smiles=molecules, value=st.none() | st.floats(0, 1))
@@ -82,7 +96,9 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def the_store_holds_what_the_dict_holds(self):
         counts = self.store.read_arrow("SELECT build_id, count(*) AS n FROM {samples} GROUP BY build_id").to_pylist()
-        assert {row["build_id"]: row["n"] for row in counts} == {key: len(b.samples) for key, b in self.builds.items()}
+        assert {row["build_id"]: row["n"] for row in counts} == {
+            key: len(build.samples) for key, build in self.builds.items() if len(build.samples)
+        }
         assert self.store.find_scores("qed", "v1", ["C", "CC", "N"]) == self.scores
         for version, ids in self.versions.items():
             found = self.store.read_arrow("SELECT build_id FROM {builds}", snapshot=version)["build_id"].to_pylist()
@@ -94,10 +110,12 @@ class StoreMachine(RuleBasedStateMachine):
             then = self.store.at(version)
             assert {receipt.build_id for receipt in then.receipts("run-1")} == ids
             for build_id in ids:
-                found, expected = then.build(build_id).samples, self.builds[build_id].samples
+                read, wanted = then.build(build_id).build, self.builds[build_id]
+                assert read.references == wanted.references
+                found, expected = read.samples, wanted.samples
                 assert (found.raw, found.smiles) == (expected.raw, expected.smiles)
-                np.testing.assert_array_equal(found.tokens, expected.tokens)
-                np.testing.assert_array_equal(found.log_probs, expected.log_probs)
+                for name in ARRAYS:
+                    np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), name)
         assert self.store.verify().errors == ()
         self.store.close()
         shutil.rmtree(self.folder)

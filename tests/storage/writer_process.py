@@ -15,7 +15,7 @@ import numpy as np
 import storage.commits
 from storage import SampleStore
 from storage.durability import sync_paths
-from storage.records import Build, Commit, Event, Metric, Reward, Run, RunKind, Samples, Score
+from storage.records import Build, Commit, Event, Metric, Reward, Run, RunKind, Samples, Score, no_samples
 
 OBJECTIVE = "objective-1"
 
@@ -42,6 +42,26 @@ def make_samples(n=6, width=10, seed=0, vocabulary="vocabulary-1", **changes):
     return Samples(**(columns | changes))
 
 
+def make_pairs(n=6, seed=0, **changes):
+    """Samples with everything that a row can have: a source, which rows 0 and 3 lack, and latents with a density."""
+    rng = np.random.default_rng(100 + seed)
+    lengths = np.array([0 if row in (0, 3) else 1 + row % 5 for row in range(n)], np.int32)
+    columns = {
+        "latents": rng.normal(size=(n, 3)).astype(np.float32),
+        "latent_log_probs": rng.normal(size=n).astype(np.float32),
+        "source_smiles": [None if row in (0, 3) else "C" * (1 + row) for row in range(n)],
+        "source_tokens": np.where(np.arange(5) < lengths[:, None], rng.integers(3, 40, (n, 5)), 0).astype(np.uint8),
+        "source_lengths": lengths,
+    }
+    return make_samples(n, seed=seed, **(columns | changes))
+
+
+def make_readmission(iteration, rows, **changes):
+    """A build that gives stored rows to the buffer once more."""
+    fields = {"samples": no_samples("vocabulary-1"), "references": rows, "rewards": [], "sampler": "history"}
+    return make_build(iteration, **(fields | {"policy_sha256": None} | changes))
+
+
 def make_build(iteration=0, n=6, seed=0, **changes):
     fields = {
         "run_id": "run-1",
@@ -49,7 +69,7 @@ def make_build(iteration=0, n=6, seed=0, **changes):
         "event": Event.BUILD_BUFFER,
         "sampler": "live",
         "sampler_kind": "model",
-        "samples": changes.pop("samples", None) or make_samples(n, seed=seed),
+        "samples": changes.pop("samples") if "samples" in changes else make_samples(n, seed=seed),
         "policy_sha256": "policy-1",
         "temperature": 0.9,
         "top_p": 0.95,
@@ -114,7 +134,7 @@ def _die_at_parquet(paths: Iterable[Path], *, synced: bool) -> None:
 
 STOPS = {
     "arrays written": lambda: _die_after(storage.commits, "write_segment"),
-    "rows inserted": lambda: _die_after(storage.commits, "_insert_builds"),
+    "rows inserted": lambda: _die_after(storage.commits, "insert_scores"),
     "before sync": lambda: partial(_die_at_parquet, synced=False),
     "before COMMIT": lambda: partial(_die_at_parquet, synced=True),
     "before acknowledgement": lambda: _die_after(storage.commits, "CommitReceipt"),

@@ -8,14 +8,16 @@ import pytest
 import torch
 
 from samplers.base import Sampler, SamplerSize
-from samplers.build import Pipeline, Slot, make_build
+from samplers.build import Slot, make_build
+from samplers.judging import Pipeline
 from samplers.model import ModelSampler
+from samplers.models.condition import Takes
 from samplers.models.gru import GRUArchitecture, GRULanguageModel
 from samplers.policies import Policy, fingerprint, policy_files
 from samplers.scores import Scorer
 from samplers.seen import SeenMolecules
 from samplers.vocabulary import RESERVED, Vocabulary
-from scoring import Filter, Objective, Standardisation, WeightedComponent
+from scoring import ContrastiveTemplate, Filter, Objective, Standardisation, WeightedComponent
 from scoring.components import PythonFunction
 from storage import SampleStore
 from storage.records import BuildReceipt, Commit, Event, Run, RunKind
@@ -31,6 +33,7 @@ CARBON_SHARE = """
 def carbon_share(smiles):
     return smiles.count("C") / len(smiles)
 """
+MoreSamplers = Callable[["Lab", HistoryWriter], Sequence[Sampler]]
 MakeSamplers = Callable[[Callable[[], Policy]], Sequence[Sampler]]
 
 
@@ -78,15 +81,24 @@ class Lab:
     buffer_size: int = 16
     p_batch: float = 0.5
     make_samplers: MakeSamplers | None = None
+    more_samplers: MoreSamplers = lambda *_: ()
     selection: Selection = Uniform()
     filters: tuple[Filter, ...] = ()
     steps: StepSettings = StepSettings(sigma=10.0, learning_rate=5e-3)
     run_id: str = "run"
+    template: ContrastiveTemplate | None = None
 
     def adapted(self, **changes: Any) -> "Lab":
         """With some parts, or sizes of its plan, exchanged."""
         of_plan = {name: changes.pop(name) for name in BatchPlan.__dataclass_fields__ if name in changes}
         return replace(self, plan=replace(self.plan, **of_plan), **changes)
+
+    @property
+    def training_objective_sha256(self) -> str:
+        """Whose rewards are learned from, as ``flows.campaign.Campaign`` has it."""
+        if self.template is None or self.prior.model.takes is not Takes.SOURCES:
+            return self.objective.sha256
+        return self.template.objective_sha256(self.objective)
 
     def samplers(self, policy: Callable[[], Policy]) -> Sequence[Sampler]:
         if self.make_samplers is not None:
@@ -97,16 +109,18 @@ class Lab:
         self.store.policies.add(policy_files(self.prior.model, self.prior.vocabulary))
         self._start_run(RunKind.TRAIN)
         learner = Learner(self.prior, LOSSES["reinvent"], self.steps)
-        samplers = self.samplers(learner.policy)
+        history = HistoryWriter(self.store, self.run_id)
+        samplers = [*self.samplers(learner.policy), *self.more_samplers(self, history)]
         seen = SeenMolecules(self.store, self.run_id)
         scorer = Scorer(self.objective, self.store, self.run_id)
-        pipeline = Pipeline(Standardisation(), self.filters, scorer, self.prior.vocabulary.can_encode, seen)
+        pipeline = Pipeline(
+            Standardisation(), self.filters, scorer, self.prior.vocabulary.can_encode, seen, self.template
+        )
         view = BufferView(
-            self.objective.sha256, self.run_id, own_only=True, train_on_invalid=self.plan.train_on_invalid
+            self.training_objective_sha256, self.run_id, own_only=True, train_on_invalid=self.plan.train_on_invalid
         )
         buffer = Buffer(self.store, view, self.selection, self.prior.vocabulary)
         live = LiveSamplers(samplers, pipeline, self.run_id, self.plan.seed, seen.add)
-        history = HistoryWriter(self.store, self.run_id)
         loader = MixedLoader(self.plan, buffer, live)
         training = Training(learner, loader, history, seen, samplers, pipeline, self.store, self.plan.seed)
         loader.build_buffer = training.build_buffer
@@ -117,7 +131,9 @@ class Lab:
         """A training on what other runs stored."""
         self._start_run(RunKind.OFFLINE)
         learner = Learner(self.prior, LOSSES["reinvent"], self.steps)
-        buffer = Buffer(self.store, view or BufferView(self.objective.sha256), self.selection, self.prior.vocabulary)
+        buffer = Buffer(
+            self.store, view or BufferView(self.training_objective_sha256), self.selection, self.prior.vocabulary
+        )
         seen, history = SeenMolecules(self.store, self.run_id), HistoryWriter(self.store, self.run_id)
         pipeline = Pipeline(Standardisation(), self.filters, Scorer(self.objective), lambda _: True, seen)
         loader = MixedLoader(self.plan, buffer)
@@ -135,6 +151,7 @@ class Lab:
             consumed = self.store.consumed(self.run_id, up_to_iteration=checkpoint.iteration)
             training.loader.buffer.restore(consumed)
             training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)
+            training.history.checkpointed = checkpoint.iteration
 
 
 @pytest.fixture(scope="session", autouse=True)

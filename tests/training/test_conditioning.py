@@ -160,7 +160,8 @@ def test_live_pairs_of_another_vocabulary_are_encoded_again_at_both_ends() -> No
         source_smiles=sources, source_tokens=tokens, source_lengths=lengths,
     )  # fmt: skip
     rewards = [Reward(row, "objective", row / 10) for row in range(4)]
-    rows = live_rows(Build("run", 0, Event.SAMPLE_BATCH, "pairs", "contrastive", samples, rewards=rewards), ours)
+    build = Build("run", 0, Event.SAMPLE_BATCH, "pairs", "contrastive", samples, rewards=rewards)
+    rows = live_rows(build, ours, "objective")
     # The second target, the absent source and the last source cannot be expressed.
     assert rows.rewards.tolist() == [0.0]
     assert ours.decode(rows.tokens, rows.lengths) == ["CO"]

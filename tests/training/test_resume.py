@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 import torch
 
+from samplers.base import SamplerSize
+from samplers.choices import AboveQuantile
+from samplers.history import HistorySampler, RunHistory
 from storage import SampleStore
 from storage.records import Checkpoint, PolicyVersion
 from storage.select import ConsumeOnce, Uniform
@@ -18,6 +21,12 @@ ROWS = """SELECT b.iteration, b.event, b.sampler_order, b.chunk, s."row", s.raw,
     FROM {samples} AS s JOIN {builds} AS b USING (build_id)
     LEFT JOIN {rewards} AS r ON r.build_id = s.build_id AND r."row" = s."row"
     ORDER BY b.iteration, b.event, b.sampler_order, b.chunk, s."row" """
+
+
+REFERENCES = """SELECT b.iteration, b.event, b.sampler, b.chunk, given.position, given.source_build_id,
+        given.source_row
+    FROM {readmitted} AS given JOIN {builds} AS b ON b.build_id = given.build_id
+    ORDER BY b.iteration, b.event, b.chunk, given.position"""
 
 
 class StoppedError(Exception):
@@ -58,6 +67,27 @@ def test_r16_a_resumed_training_equals_one_that_was_never_stopped(
         assert store.consumed("run") == whole.store.consumed("run")
         lineage = "SELECT sha256, parent_sha256 FROM {policies} GROUP BY ALL ORDER BY ALL"
         assert store.read_arrow(lineage).to_pylist() == whole.store.read_arrow(lineage).to_pylist()
+
+
+def recall(lab: Any, history: HistoryWriter) -> list[HistorySampler]:
+    vocabulary = lab.prior.vocabulary
+    view = RunHistory(lab.store, "run", lab.objective.sha256, vocabulary, history.settled, runs=("run",))
+    return [HistorySampler("again", view, vocabulary, AboveQuantile(0.5), SamplerSize(buffer_size=6, p_batch=0.25))]
+
+
+@pytest.mark.parametrize("stops", [(1,), (4, 7)], ids=["before_a_checkpoint", "twice"])
+def test_r16_a_resumed_training_recalls_and_readmits_the_same_rows(
+    lab: Any, tmp_path: Path, stops: tuple[int, ...]
+) -> None:
+    plan = {"iterations": 9, "build_every": 4, "buffer_size": 12, "selection": ConsumeOnce(), "more_samplers": recall}
+    whole = run_to_the_end(lab.adapted(**plan), checkpoint_every=2)
+    given = whole.store.read_arrow(REFERENCES).to_pylist()
+    assert {(row["event"], row["iteration"]) for row in given} >= {("build_buffer", 4), ("sample_batch", 8)}
+    with SampleStore.create(tmp_path / "stopped") as store:
+        resumed = run_to_the_end(lab.adapted(**plan, store=store), stops, checkpoint_every=2)
+        assert resumed.learner.policy().sha256 == whole.learner.policy().sha256
+        assert store.read_arrow(REFERENCES).to_pylist() == given
+        assert store.consumed("run") == whole.store.consumed("run")
 
 
 def test_a_finished_training_that_is_started_again_does_nothing(lab: Any) -> None:

@@ -1,0 +1,105 @@
+"""What a file offers to pretraining: molecules, or pairs for a conditional model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flows.row_reports import report_rows
+from samplers.dataset import read_smiles_file
+from samplers.errors import SmilesFileError
+from samplers.model import ModelSampler
+from samplers.models.registry import MODELS
+from samplers.policies import Policy
+from samplers.seeds import derive_seed
+from samplers.vocabulary import Vocabulary
+from training.corpus import Corpus, clean_molecules
+from training.pair_corpus import SOURCE_COLUMN, TARGET_COLUMN, PairCorpus, clean_pairs, pair_quality, read_pairs
+from training.pretrain import PretrainSettings, draw_quality
+
+FEWEST_ROWS = 20
+"""A model cannot be trained and validated on fewer molecules or pairs."""
+
+
+@dataclass(frozen=True)
+class PretrainData:
+    """Tokenised rows of a file, and how a model that was trained on them is judged.
+
+    Attributes:
+        counts: what there was in the file, to be reported with the figures of the training.
+        judge: the quality of n draws of a policy, with a seed.
+    """
+
+    corpus: Corpus
+    vocabulary: Vocabulary
+    counts: dict[str, int]
+    judge: Callable[[Policy, int, int], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table, by default those that are called as usual: of molecules, or of the ends of pairs."""
+
+    molecules: str | None = None
+    sources: str | None = None
+    targets: str | None = None
+
+
+def data_of(
+    kind: str, path: Path, columns: Columns, known: Vocabulary | None, settings: PretrainSettings
+) -> PretrainData:
+    """What a model of a kind learns from; bad rows of the file are reported with their lines.
+
+    Args:
+        known: the vocabulary of the policy that the training goes on from; None makes one of what is in the file.
+
+    Raises:
+        SmilesFileError: the file cannot be read, or has too little; or a column is named that is not looked at.
+    """
+    learns_pairs = MODELS[kind].learns_pairs
+    if learns_pairs and columns.molecules is not None:
+        raise SmilesFileError(f"the model {kind!r} learns pairs: name a source_column and a target_column, no column")
+    if not learns_pairs and (columns.sources or columns.targets):
+        raise SmilesFileError(f"the model {kind!r} learns molecules, not pairs: name a column, no source or target")
+    return (_pairs_of if learns_pairs else _molecules_of)(path, columns, known, settings)
+
+
+def _molecules_of(path: Path, columns: Columns, known: Vocabulary | None, settings: PretrainSettings) -> PretrainData:
+    molecules = clean_molecules(read_smiles_file(path, columns.molecules), known)
+    report_rows(str(path), molecules.rejected)
+    _check_size(path, len(molecules.smiles), "different molecules")
+    vocabulary = known or Vocabulary.from_smiles(molecules.smiles)
+    corpus = Corpus.split(molecules.smiles, vocabulary, settings.held_out, settings.seed)
+    trained_on = set(molecules.smiles)
+
+    def judge(policy: Policy, draws: int, seed: int) -> dict[str, Any]:
+        drawn = ModelSampler("evaluation", lambda: policy).draw(draws, derive_seed(seed, "evaluation"))
+        return draw_quality(drawn.raw, trained_on)
+
+    return PretrainData(
+        corpus, vocabulary, {"molecules": len(molecules.smiles), "rejected": len(molecules.rejected)}, judge
+    )
+
+
+def _pairs_of(path: Path, columns: Columns, known: Vocabulary | None, settings: PretrainSettings) -> PretrainData:
+    names = columns.sources or SOURCE_COLUMN, columns.targets or TARGET_COLUMN
+    pairs = clean_pairs(read_pairs(path, *names), known)
+    report_rows(str(path), pairs.rejected)
+    _check_size(path, len(pairs), "different pairs")
+    if len(set(pairs.sources)) < 2:
+        raise SmilesFileError(f"{path} has pairs of one source only; a conditional model needs several")
+    vocabulary = known or Vocabulary.from_smiles([*pairs.sources, *pairs.targets])
+    corpus = PairCorpus.split_pairs(pairs, vocabulary, settings.held_out, settings.seed)
+    return PretrainData(
+        corpus,
+        vocabulary,
+        {"pairs": len(pairs), "rejected": len(pairs.rejected)},
+        lambda policy, draws, seed: pair_quality(policy, corpus, draws, seed),
+    )
+
+
+def _check_size(path: Path, found: int, of_what: str) -> None:
+    if found < FEWEST_ROWS:
+        raise SmilesFileError(f"{path} has {found} {of_what}; a model needs at least {FEWEST_ROWS}")

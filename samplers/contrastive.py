@@ -1,0 +1,101 @@
+"""ContrastiveSampler: draws sources from any sampler, and from a conditional model the targets made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from samplers.base import Drawn, Sampler, SamplerSize, Sources
+from samplers.errors import ConditionError
+from samplers.model import draw_rows
+from samplers.models.condition import Condition, Takes
+from samplers.models.distribution import UNTRUNCATED, Sampling
+from samplers.policies import Policy
+from samplers.seeds import derive_seed, torch_generator
+from samplers.vocabulary import Vocabulary
+from scoring import Standardisation, standardise_many
+from storage.records import RowId
+
+SOURCE_ROUNDS = 5
+"""How often sources are drawn, each time as many as could not be used the time before."""
+
+
+@dataclass(frozen=True)
+class ContrastiveSampler:
+    """Draws pairs (source, target). Which pairs are kept is not its affair: see ``scoring.ContrastiveTemplate``.
+
+    Sources are molecules in their canonical form, as a conditional model is trained on. They become samples of the
+    history only where ``base_sampler`` makes builds of its own.
+
+    Attributes:
+        base_sampler: draws the sources. Where it draws pairs itself, their targets are the sources.
+        output_model: gives the policy as it is at the time of the draw.
+        repeats: targets of each source, one after another; the last source of a draw may have fewer.
+        standardisation: how a drawn string becomes a source; the campaign's.
+    """
+
+    name: str
+    base_sampler: Sampler
+    output_model: Callable[[], Policy]
+    size: SamplerSize = SamplerSize()
+    repeats: int = 1
+    sampling: Sampling = UNTRUNCATED
+    standardisation: Standardisation = Standardisation()
+    kind: str = "contrastive"
+
+    def __post_init__(self) -> None:
+        if self.repeats < 1:
+            raise ValueError(f"repeats must be at least 1, got {self.repeats}")
+        model = self.output_model().model
+        if model.takes is not Takes.SOURCES:
+            raise ConditionError(
+                f"the output_model of the sampler {self.name!r} is of kind {model.kind!r}, which takes {model.takes}; "
+                "expected a conditional model, such as one of `molbuffer pretrain --model seq2seq`"
+            )
+
+    @property
+    def policy_sha256(self) -> str:
+        return self.output_model().sha256
+
+    def draw(self, n: int, seed: int) -> Drawn:
+        """Draws n pairs; fewer only when the sources are exhausted, or too few of them can be used."""
+        policy = self.output_model()
+        found = self._sources(-(-n // self.repeats), seed, policy.vocabulary)
+        pairs = min(n, len(found) * self.repeats)
+        of_pair = np.arange(pairs) // self.repeats
+        sources = Sources(
+            smiles=[found.smiles[at] for at in of_pair.tolist()],
+            tokens=found.tokens[of_pair],
+            lengths=found.lengths[of_pair],
+            rows=[found.rows[at] for at in of_pair.tolist()],
+            unusable=found.unusable,
+        )
+        condition = Condition(
+            sources=torch.from_numpy(sources.tokens.astype(np.int64)),
+            source_lengths=torch.from_numpy(sources.lengths.astype(np.int64)),
+        )
+        drawn = draw_rows(policy, pairs, self.sampling, torch_generator(seed, "targets"), condition)
+        return replace(drawn, sources=sources)
+
+    def _sources(self, wanted: int, seed: int, vocabulary: Vocabulary) -> Sources:
+        """Up to ``wanted`` molecules that the vocabulary can express; for each that it cannot another is drawn."""
+        smiles: list[str] = []
+        rows: list[RowId | None] = []
+        unusable, missing = 0, wanted
+        for attempt in range(SOURCE_ROUNDS):
+            if not missing:
+                break
+            drawn = self.base_sampler.draw(missing, derive_seed(seed, "sources", attempt))
+            missing = 0
+            for number, molecule in enumerate(standardise_many(drawn.raw, self.standardisation)):
+                if molecule is not None and vocabulary.can_encode(molecule):
+                    smiles.append(molecule)
+                    rows.append(drawn.rows[number] if drawn.rows is not None else None)
+                else:
+                    missing += 1
+            unusable += missing
+        tokens, lengths = vocabulary.encode_many(smiles)
+        return Sources(smiles, tokens, lengths, rows, unusable)

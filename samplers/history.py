@@ -1,0 +1,137 @@
+"""HistorySampler: draws rows that are stored already, with all that was stored of them.
+
+Its rows are never stored as new samples. A build of it refers to them: in a build of the buffer each reference lets
+the run deliver the row once more, in a training batch the rows join those that are drawn live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from samplers.base import Drawn, SamplerSize, Sources
+from samplers.choices import AnyRow, Choice
+from samplers.seeds import numpy_generator
+from samplers.stored import expressible, stored_rows
+from samplers.vocabulary import Vocabulary
+from storage import SampleStore
+from storage.index import HistoryIndex, Positions
+from storage.records import RowId, StoredRows
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """Rows of the history that were drawn, n of them.
+
+    Attributes:
+        drawn: what they are, as any sampler gives it. stored: their columns, with the rewards.
+        smiles: their canonical SMILES [n]. rows: their identities [n].
+    """
+
+    drawn: Drawn
+    stored: StoredRows
+    smiles: Sequence[str]
+    rows: Sequence[RowId]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class HistorySampler:
+    """Draws stored rows with a good reward under the campaign's objective.
+
+    Attributes:
+        history: gives the rows to draw from as they are at the time of a draw; the vocabulary can express them.
+        vocabulary: of the policy in training: rows of another one are encoded again, with log-probabilities NaN.
+        choice: which of them are drawn.
+    """
+
+    name: str
+    history: Callable[[], HistoryIndex]
+    vocabulary: Vocabulary
+    choice: Choice = AnyRow()
+    size: SamplerSize = SamplerSize()
+    kind: str = "history"
+    policy_sha256: None = None
+    sampling: None = None
+
+    def draw(self, n: int, seed: int) -> Drawn:
+        """Draws up to n different rows; fewer when the history has fewer."""
+        return self.recall(n, seed).drawn
+
+    def recall(self, n: int, seed: int) -> Recalled:
+        """What ``draw`` gives, with the rewards and identities of the rows."""
+        index = self.history()
+        positions = self.choice.choose(index, n, numpy_generator(seed))
+        stored, rows = stored_rows(index, positions, self.vocabulary), index.row_ids(positions)
+        drawn = Drawn(
+            raw=self.vocabulary.decode(stored.tokens, stored.lengths),
+            tokens=stored.tokens,
+            lengths=stored.lengths,
+            log_probs=stored.log_probs,
+            vocabulary=self.vocabulary,
+            latents=stored.latents,
+            latent_log_probs=stored.latent_log_probs,
+            sources=self._sources(index, positions, stored),
+            rows=rows,
+        )
+        smiles = [text or "" for text in index.read("smiles", positions)]
+        return Recalled(drawn, stored, smiles, rows)
+
+    def _sources(self, index: HistoryIndex, positions: Positions, stored: StoredRows) -> Sources | None:
+        """What the rows were made from; a row that was made from nothing has a source of length 0."""
+        if stored.source_tokens is None or stored.source_lengths is None:
+            return None
+        builds, numbers = (index.read(column, positions) for column in ("source_build_id", "source_row"))
+        return Sources(
+            self.vocabulary.decode(stored.source_tokens, stored.source_lengths),
+            stored.source_tokens,
+            stored.source_lengths,
+            [
+                None if build_id is None or row is None else RowId(build_id, int(row))
+                for build_id, row in zip(builds, numbers, strict=True)
+            ],
+        )
+
+
+@dataclass
+class RunHistory:
+    """What a run may draw from: its own rows before an iteration, and those of other runs as it pinned them.
+
+    Attributes:
+        run_id: the run that draws. objective_sha256: whose rewards count. vocabulary: of the policy in training.
+        settled: gives the iteration before which all that the run drew is committed: own rows are seen up to there, so
+            that a resumed run sees the same.
+        foreign_snapshot: the version at which rows of other runs are read.
+        runs: whose rows; None is those of all runs.
+        where: a predicate over ``sample_history`` that must hold as well.
+    """
+
+    store: SampleStore
+    run_id: str
+    objective_sha256: str
+    vocabulary: Vocabulary
+    settled: Callable[[], int]
+    foreign_snapshot: int | None = None
+    runs: tuple[str, ...] | None = None
+    where: str | None = None
+    _index: HistoryIndex | None = field(default=None, init=False)
+    _last_iteration: int = field(default=-1, init=False)
+
+    def __call__(self) -> HistoryIndex:
+        """The rows; read again only when the run has settled more of its own."""
+        own = self.runs is None or self.run_id in self.runs
+        last_iteration = self.settled() - 1 if own else -1
+        if self._index is None or last_iteration != self._last_iteration:
+            index = HistoryIndex.load(
+                self.store,
+                objective_sha256=self.objective_sha256,
+                run_id=self.run_id,
+                foreign_snapshot=self.foreign_snapshot,
+                runs=self.runs,
+                where=self.where,
+                up_to_iteration=last_iteration,
+            )
+            self._index, self._last_iteration = expressible(index, self.vocabulary), last_iteration
+        return self._index

@@ -1,0 +1,130 @@
+"""Transformer blocks in their present form, and the cache that lets them go on token by token.
+
+RMS norm without a gain before each part (Zhang & Sennrich 2019, arXiv:1910.07467), rotary positions (Su et al. 2021,
+arXiv:2104.09864), a squared ReLU between the two layers of the perceptron (So et al. 2021, arXiv:2109.08668), and no
+biases. A block leaves open who answers its queries: ``causal_attention`` where whole sequences are known, a
+``KeyValueCache`` where they are being drawn. Both therefore run the same weights through the same lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Gives each query [n, heads, L, size] its mix of the values, from queries, keys and values of that shape."""
+
+ROTARY_BASE = 10_000.0
+CACHE_BLOCK = 32
+"""Positions by which a cache grows: each growth copies what is there."""
+FULLEST = 0.75
+"""A cache is rewritten when no more than this share of its rows still grows: each rewriting copies the others."""
+
+
+def rms_norm(x: Tensor) -> Tensor:
+    """The vectors [..., d], each with a mean square of 1."""
+    return functional.rms_norm(x, (x.shape[-1],))
+
+
+def rotary_table(positions: int, size: int) -> Tensor:
+    """The cosines and sines [2, positions, size / 2] by which queries and keys of a size are turned."""
+    frequencies = ROTARY_BASE ** (-torch.arange(0, size, 2) / size)
+    angles = torch.outer(torch.arange(positions), frequencies)
+    return torch.stack([angles.cos(), angles.sin()])
+
+
+def rotate(x: Tensor, rotary: Tensor) -> Tensor:
+    """Turns x [..., L, size] by the table [2, L, size / 2] of its positions."""
+    cosine, sine = rotary
+    first, second = x.chunk(2, -1)
+    return torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1)
+
+
+def causal_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """The attention of each position to itself and those before it."""
+    return functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
+
+
+class Block(nn.Module):
+    """Attention, then a perceptron, each added to what comes in.
+
+    Args:
+        size: width of what comes in and goes out. heads: of the attention; size / heads is even.
+    """
+
+    def __init__(self, size: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_in = nn.Linear(size, 3 * size, bias=False)
+        self.attention_out = nn.Linear(size, size, bias=False)
+        self.perceptron_in = nn.Linear(size, 4 * size, bias=False)
+        self.perceptron_out = nn.Linear(4 * size, size, bias=False)
+        for layer in (self.attention_in, self.perceptron_in):
+            nn.init.normal_(layer.weight, std=size**-0.5)
+        # A new block passes on what comes in, so that the gradient reaches the lowest of many unchanged.
+        for layer in (self.attention_out, self.perceptron_out):
+            nn.init.zeros_(layer.weight)
+
+    def forward(self, x: Tensor, rotary: Tensor, attend: Attend, dropout: float = 0.0) -> Tensor:
+        """What comes in, x [n, L, size], with what the block adds.
+
+        Args:
+            rotary: the table [2, L, size / heads / 2] of the L positions.
+            dropout: probability of dropping a number of what is added, whatever mode the module is in.
+        """
+        x = x + functional.dropout(self._attention(rms_norm(x), rotary, attend), dropout, training=dropout > 0)
+        hidden = functional.relu(self.perceptron_in(rms_norm(x))).square()
+        return x + functional.dropout(self.perceptron_out(hidden), dropout, training=dropout > 0)
+
+    def _attention(self, x: Tensor, rotary: Tensor, attend: Attend) -> Tensor:
+        n, positions, size = x.shape
+        parts = self.attention_in(x).view(n, positions, 3, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
+        queries, keys = rotate(parts[:2], rotary)
+        mixed = attend(queries.to(parts.dtype), keys.to(parts.dtype), parts[2])
+        added: Tensor = self.attention_out(mixed.transpose(1, 2).flatten(2))
+        return added
+
+
+class KeyValueCache:
+    """The keys and values of all tokens so far in one block, for n rows that are drawn together."""
+
+    def __init__(self, n: int) -> None:
+        self._stored = torch.empty(0)
+        """[2, rows, heads, positions, size]: keys and values, with room for positions to come."""
+        self._length = 0
+        self._rows = n
+        self._growing: Tensor | None = None
+        """Which stored rows still grow; None = all."""
+
+    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Takes the next token's key and value, and gives the attention of its query; all [m, heads, 1, size]."""
+        self._make_room(keys)
+        at = slice(None) if self._growing is None else self._growing
+        self._stored[0, at, :, self._length] = keys[:, :, 0]
+        self._stored[1, at, :, self._length] = values[:, :, 0]
+        self._length += 1
+        known = self._stored[:, :, :, : self._length]
+        if self._growing is None:
+            return functional.scaled_dot_product_attention(queries, known[0], known[1])
+        # Rows that have ended are asked, too: to leave them out would copy all the others at every step.
+        asked = queries.new_zeros(self._rows, *queries.shape[1:])
+        asked[self._growing] = queries
+        return functional.scaled_dot_product_attention(asked, known[0], known[1])[self._growing]
+
+    def keep(self, rows: Tensor) -> None:
+        """Goes on with some of the growing rows only, bool [m]."""
+        growing = rows.nonzero()[:, 0] if self._growing is None else self._growing[rows]
+        self._growing = growing
+        if len(growing) <= FULLEST * self._rows:
+            self._stored = self._stored[:, growing]
+            self._rows, self._growing = len(growing), None
+
+    def _make_room(self, keys: Tensor) -> None:
+        """Makes room for another position where there is none."""
+        if self._length == 0:
+            self._stored = keys.new_zeros(2, self._rows, keys.shape[1], CACHE_BLOCK, keys.shape[3])
+        elif self._length == self._stored.shape[3]:
+            self._stored = functional.pad(self._stored, (0, 0, 0, CACHE_BLOCK))

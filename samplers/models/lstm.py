@@ -1,0 +1,140 @@
+"""The LSTM language model: an embedding, stacked LSTM layers (Hochreiter & Schmidhuber 1997), a head.
+
+Training runs ``torch.nn.LSTM`` over whole sequences. Sampling steps through the same weights one token at a time, with
+the first layer's input projection as a table with one row a token, as the GRU does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from samplers.models.condition import UNCONDITIONED, Condition, Takes
+from samplers.models.decoding import chosen_log_probs, decode, impossible_tokens
+from samplers.models.distribution import UNTRUNCATED, Sampling
+from samplers.models.protocol import Sequences
+from samplers.vocabulary import START
+
+
+@dataclass(frozen=True)
+class LSTMArchitecture:
+    """The sizes of an LSTM language model.
+
+    Attributes:
+        vocabulary_size: tokens, reserved ones included.
+        embedding_size: width of a token's embedding.
+        hidden_size: width of each recurrent layer.
+        layers: number of recurrent layers.
+        dropout: probability of dropping a layer's output on its way up during training, in [0, 1).
+        layer_norm: whether the last layer's output at each token is brought to mean 0 and variance 1 before the head.
+        max_length: the most tokens of a sequence, END included; sampling stops there.
+    """
+
+    vocabulary_size: int
+    embedding_size: int = 192
+    hidden_size: int = 384
+    layers: int = 2
+    dropout: float = 0.0
+    layer_norm: bool = False
+    max_length: int = 128
+
+
+class LSTMLanguageModel(nn.Module):
+    """p(sequence) = Π p(token | tokens before it), with PAD and START impossible."""
+
+    kind = "lstm"
+    takes = Takes.NOTHING
+
+    def __init__(self, sizes: LSTMArchitecture) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.embedding = nn.Embedding(sizes.vocabulary_size, sizes.embedding_size)
+        # torch drops outputs between layers only, and warns where there is nothing between.
+        between = sizes.dropout if sizes.layers > 1 else 0.0
+        self.recurrent = nn.LSTM(
+            sizes.embedding_size, sizes.hidden_size, sizes.layers, batch_first=True, dropout=between
+        )
+        self.head = nn.Linear(sizes.hidden_size, sizes.vocabulary_size)
+        self.register_buffer("impossible", impossible_tokens(sizes.vocabulary_size), persistent=False)
+        self.impossible: Tensor
+
+    def architecture(self) -> Mapping[str, Any]:
+        return asdict(self.sizes)
+
+    def as_module(self) -> nn.Module:
+        return self
+
+    def logits(self, tokens: Tensor) -> Tensor:
+        """The next-token logits [n, L, V] before each token of [n, L]."""
+        before = functional.pad(tokens[:, :-1], (1, 0), value=START)
+        output, _ = self.recurrent(self.embedding(before))
+        output = functional.dropout(self.normed(output), self.sizes.dropout, self.training)
+        logits: Tensor = self.head(output) + self.impossible
+        return logits
+
+    def normed(self, output: Tensor) -> Tensor:
+        """The last layer's output [..., H] as the head takes it."""
+        return functional.layer_norm(output, output.shape[-1:]) if self.sizes.layer_norm else output
+
+    def log_probs(
+        self,
+        tokens: Tensor,
+        lengths: Tensor,
+        *,
+        condition: Condition = UNCONDITIONED,
+        sampling: Sampling = UNTRUNCATED,
+    ) -> Tensor:
+        """The log-probability [n, L] of each token of int64 [n, L] under ``sampling``; 0 at and after lengths [n]."""
+        return chosen_log_probs(self.logits(tokens), tokens, lengths, sampling)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        *,
+        condition: Condition = UNCONDITIONED,
+        sampling: Sampling = UNTRUNCATED,
+        generator: torch.Generator,
+    ) -> Sequences:
+        """Draws n sequences; see ``decode`` for what a row depends on. A condition is left alone."""
+        step = _Step(self, n, generator.device)
+        return decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
+
+
+class _Step:
+    """One step of all layers for a batch, on the weights as they are when it is made."""
+
+    def __init__(self, model: LSTMLanguageModel, n: int, device: torch.device) -> None:
+        self._model = model
+        weights = [tuple(layer) for layer in model.recurrent.all_weights]
+        self._from_input = [input_weight.T for input_weight, _, _, _ in weights]
+        self._from_state = [state_weight.T for _, state_weight, _, _ in weights]
+        self._bias = [input_bias + state_bias for _, _, input_bias, state_bias in weights]
+        self._token_gates = torch.addmm(self._bias[0], model.embedding.weight, self._from_input[0])
+        self._states = [torch.zeros(n, model.sizes.hidden_size, device=device) for _ in weights]
+        self._cells = [torch.zeros_like(state) for state in self._states]
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Logits [n, V] after tokens [n]."""
+        output = tokens
+        for layer, state in enumerate(self._states):
+            if layer == 0:
+                from_input = self._token_gates[tokens]
+            else:
+                from_input = torch.addmm(self._bias[layer], output, self._from_input[layer])
+            gates = torch.addmm(from_input, state, self._from_state[layer])
+            accept, forget, candidate, reveal = gates.chunk(4, 1)
+            cell = forget.sigmoid() * self._cells[layer] + accept.sigmoid() * candidate.tanh()
+            output = self._states[layer] = reveal.sigmoid() * cell.tanh()
+            self._cells[layer] = cell
+        logits: Tensor = self._model.head(self._model.normed(output)) + self._model.impossible
+        return logits
+
+    def keep(self, rows: Tensor) -> None:
+        self._states = [state[rows] for state in self._states]
+        self._cells = [cell[rows] for cell in self._cells]

@@ -1,0 +1,225 @@
+"""A transformer encoder-decoder: sequences given a source sequence each, such as a molecule and what is made of it.
+
+The encoder's blocks see the whole source. Each layer of the decoder reads the encoded source and then goes through a
+causal block; both are in the form that ``attention`` describes. Queries to the source are turned by their position,
+and its keys by theirs, so that copying, most of what is done to a molecule, needs a shift and no search. A source is
+encoded once, and what the decoder's layers read of it is kept while a target is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from samplers.models.attention import (
+    Attend,
+    Block,
+    KeyValueCache,
+    causal_attention,
+    rms_norm,
+    rotary_table,
+    rotate,
+)
+from samplers.models.condition import UNCONDITIONED, Condition, Takes
+from samplers.models.decoding import chosen_log_probs, decode, impossible_tokens
+from samplers.models.distribution import UNTRUNCATED, Sampling
+from samplers.models.protocol import Sequences, token_mask
+from samplers.vocabulary import START
+
+
+@dataclass(frozen=True)
+class Seq2SeqArchitecture:
+    """The sizes of an encoder-decoder.
+
+    Attributes:
+        vocabulary_size: tokens, reserved ones included; sources and targets share them.
+        hidden_size: width of a token's vector on its way through the blocks.
+        encoder_layers, decoder_layers: numbers of blocks.
+        heads: of each attention; hidden_size / heads is even.
+        dropout: probability of dropping a number of what a part adds during training, in [0, 1).
+        max_length: the most tokens of a target, END included; sampling stops there. Sources may be longer.
+    """
+
+    vocabulary_size: int
+    hidden_size: int = 192
+    encoder_layers: int = 3
+    decoder_layers: int = 3
+    heads: int = 6
+    dropout: float = 0.0
+    max_length: int = 128
+
+    def __post_init__(self) -> None:
+        if self.heads < 1 or self.hidden_size % (2 * self.heads):
+            raise ValueError(
+                f"expected hidden_size to be a multiple of 2 × heads, got hidden_size {self.hidden_size} "
+                f"and heads {self.heads}"
+            )
+
+
+@dataclass(frozen=True)
+class SourceMemory:
+    """What a layer of the decoder reads of the sources.
+
+    Attributes:
+        keys, values: [n, heads, S, size]. mask: bool [n, 1, 1, S], True inside a source.
+    """
+
+    keys: Tensor
+    values: Tensor
+    mask: Tensor
+
+    def __getitem__(self, rows: Tensor) -> SourceMemory:
+        """That of some of the rows, bool [n]."""
+        return SourceMemory(self.keys[rows], self.values[rows], self.mask[rows])
+
+
+class SourceAttention(nn.Module):
+    """Attention of targets to encoded sources, added to what comes in."""
+
+    def __init__(self, size: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(size, size, bias=False)
+        self.key_value = nn.Linear(size, 2 * size, bias=False)
+        self.out = nn.Linear(size, size, bias=False)
+        for layer in (self.query, self.key_value):
+            nn.init.normal_(layer.weight, std=size**-0.5)
+        # As of a new block: what comes in is passed on.
+        nn.init.zeros_(self.out.weight)
+
+    def memory(self, encoded: Tensor, rotary: Tensor, mask: Tensor) -> SourceMemory:
+        """What is read of encoded sources [n, S, size]; rotary: of the S positions; mask: bool [n, 1, 1, S]."""
+        n, positions, size = encoded.shape
+        keys, values = (
+            self.key_value(encoded).view(n, positions, 2, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
+        )
+        return SourceMemory(rotate(keys, rotary).to(values.dtype), values, mask)
+
+    def forward(self, x: Tensor, rotary: Tensor, memory: SourceMemory, dropout: float = 0.0) -> Tensor:
+        """What comes in, x [n, L, size], with what is read; rotary: of the L positions."""
+        n, positions, size = x.shape
+        queries = self.query(rms_norm(x)).view(n, positions, self.heads, size // self.heads).transpose(1, 2)
+        queries = rotate(queries, rotary).to(memory.keys.dtype)
+        read = functional.scaled_dot_product_attention(queries, memory.keys, memory.values, attn_mask=memory.mask)
+        return x + functional.dropout(self.out(read.transpose(1, 2).flatten(2)), dropout, training=dropout > 0)
+
+
+class DecoderLayer(nn.Module):
+    """Reads the source, then goes through a block."""
+
+    def __init__(self, size: int, heads: int) -> None:
+        super().__init__()
+        self.source = SourceAttention(size, heads)
+        self.block = Block(size, heads)
+
+    def forward(self, x: Tensor, rotary: Tensor, memory: SourceMemory, attend: Attend, dropout: float = 0.0) -> Tensor:
+        output: Tensor = self.block(self.source(x, rotary, memory, dropout), rotary, attend, dropout)
+        return output
+
+
+class Seq2SeqModel(nn.Module):
+    """p(target | source) = Π p(token | tokens before it, source), with PAD and START impossible."""
+
+    kind = "seq2seq"
+    takes = Takes.SOURCES
+
+    def __init__(self, sizes: Seq2SeqArchitecture) -> None:
+        super().__init__()
+        self.sizes = sizes
+        width, heads = sizes.hidden_size, sizes.heads
+        self.source_embedding = nn.Embedding(sizes.vocabulary_size, width)
+        self.encoder = nn.ModuleList(Block(width, heads) for _ in range(sizes.encoder_layers))
+        self.embedding = nn.Embedding(sizes.vocabulary_size, width)
+        self.decoder = nn.ModuleList(DecoderLayer(width, heads) for _ in range(sizes.decoder_layers))
+        self.head = nn.Linear(width, sizes.vocabulary_size, bias=False)
+        # Small, so that a new model finds all tokens about equally likely.
+        nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)
+        self.register_buffer("impossible", impossible_tokens(sizes.vocabulary_size), persistent=False)
+        self.impossible: Tensor
+
+    def architecture(self) -> Mapping[str, Any]:
+        return asdict(self.sizes)
+
+    def as_module(self) -> nn.Module:
+        return self
+
+    def log_probs(
+        self,
+        tokens: Tensor,
+        lengths: Tensor,
+        *,
+        condition: Condition = UNCONDITIONED,
+        sampling: Sampling = UNTRUNCATED,
+    ) -> Tensor:
+        """The log-probability [n, L] of each token of int64 [n, L] given the sources; 0 at and after lengths [n]."""
+        dropout = self.sizes.dropout if self.training else 0.0
+        memories = self.memories(*condition.sources_of(len(tokens)), dropout)
+        x = self.embedding(functional.pad(tokens[:, :-1], (1, 0), value=START))
+        rotary = self.rotary(tokens.shape[1])
+        for layer, memory in zip(self.decoder, memories, strict=True):
+            x = layer(x, rotary, memory, causal_attention, dropout)
+        return chosen_log_probs(self.head(rms_norm(x)) + self.impossible, tokens, lengths, sampling)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        *,
+        condition: Condition = UNCONDITIONED,
+        sampling: Sampling = UNTRUNCATED,
+        generator: torch.Generator,
+    ) -> Sequences:
+        """Draws one sequence for each of n sources; see ``decode`` for what a row depends on."""
+        step = _Step(self, n, self.memories(*condition.sources_of(n)))
+        return decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
+
+    def memories(self, sources: Tensor, lengths: Tensor, dropout: float = 0.0) -> list[SourceMemory]:
+        """What each layer of the decoder reads of int64 [n, S] with lengths [n]."""
+        # Padding beyond the longest source would only cost time.
+        sources = sources[:, : int(lengths.max())] if len(lengths) else sources
+        mask = token_mask(lengths, sources.shape[1])[:, None, None]
+
+        def inside(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+            return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+
+        x, rotary = self.source_embedding(sources), self.rotary(sources.shape[1])
+        for block in self.encoder:
+            x = block(x, rotary, inside, dropout)
+        encoded = rms_norm(x)
+        return [layer.source.memory(encoded, rotary, mask) for layer in self.decoder if isinstance(layer, DecoderLayer)]
+
+    def rotary(self, positions: int) -> Tensor:
+        """The table by which vectors of the first positions are turned."""
+        return rotary_table(positions, self.sizes.hidden_size // self.sizes.heads).to(self.head.weight.device)
+
+
+class _Step:
+    """One step of all layers of the decoder for a batch."""
+
+    def __init__(self, model: Seq2SeqModel, n: int, memories: Sequence[SourceMemory]) -> None:
+        self._model = model
+        self._memories = list(memories)
+        self._caches = [KeyValueCache(n) for _ in memories]
+        self._rotary = model.rotary(model.sizes.max_length)
+        self._position = 0
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Logits [n, V] after tokens [n]."""
+        model = self._model
+        rotary = self._rotary[:, self._position : self._position + 1]
+        x = model.embedding(tokens)[:, None]
+        for layer, memory, cache in zip(model.decoder, self._memories, self._caches, strict=True):
+            x = layer(x, rotary, memory, cache.attend)
+        self._position += 1
+        logits: Tensor = model.head(rms_norm(x))[:, 0] + model.impossible
+        return logits
+
+    def keep(self, rows: Tensor) -> None:
+        self._memories = [memory[rows] for memory in self._memories]
+        for cache in self._caches:
+            cache.keep(rows)
