@@ -6,6 +6,7 @@ The kinds of filters, components and transforms are in ``scoring.filters``, ``sc
 
 from scoring import components, filters, transforms
 from scoring.components import Component, RawScore, score_many
+from scoring.diversity import Diversity, diversity_of
 from scoring.errors import ScoringConfigurationError, ScoringError, WorkerError
 from scoring.filters import Filter, Judgement, judge_many
 from scoring.molecules import (
@@ -25,6 +26,7 @@ __all__ = [
     "Aggregation",
     "Component",
     "ContrastiveTemplate",
+    "Diversity",
     "Filter",
     "Judgement",
     "NamedMolecule",
@@ -39,6 +41,7 @@ __all__ = [
     "WorkerError",
     "canonical_smiles",
     "components",
+    "diversity_of",
     "filters",
     "judge_many",
     "judge_pairs",

@@ -48,6 +48,16 @@ def parse_smiles(smiles: str) -> Chem.Mol | None:
     return None if molecule is None or molecule.GetNumAtoms() == 0 else molecule
 
 
+def parse_canonical(smiles: str) -> Chem.Mol:
+    """The molecule of a name that ``canonical_smiles`` gave, in a quarter of the time: nothing is checked or perceived
+    again. Rings are known, aromaticity is as written; good for fingerprints and scaffolds.
+    """
+    molecule = Chem.MolFromSmiles(smiles, sanitize=False)
+    molecule.UpdatePropertyCache(strict=False)
+    Chem.FastFindRings(molecule)
+    return molecule
+
+
 def parse_smarts(smarts: str) -> Chem.Mol:
     """The query of a SMARTS pattern; compiled once per process.
 

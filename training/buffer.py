@@ -41,6 +41,20 @@ class BufferView:
     train_on_invalid: bool = False
 
 
+@dataclass(frozen=True)
+class Taken:
+    """Stored rows for a batch.
+
+    Attributes:
+        consumed: which ones they were, where the selection goes by it.
+        drawn_in: the iterations in which this run drew its own ones among them.
+    """
+
+    rows: RowBlock
+    consumed: Sequence[Consumed]
+    drawn_in: Sequence[int]
+
+
 @dataclass
 class Buffer:
     """Selects stored rows of a pinned snapshot; ``pin`` moves it to a newer one.
@@ -103,15 +117,15 @@ class Buffer:
         """How many rows the next batch could take."""
         return self.selection.available(self.index, self.delivered)
 
-    def take(self, n: int, rng: np.random.Generator) -> tuple[RowBlock, list[Consumed]]:
-        """Selects up to n rows; and, where the selection goes by it, the record of which ones these were."""
+    def take(self, n: int, rng: np.random.Generator) -> Taken:
+        """Selects up to n rows."""
         positions = self.selection.draw(self.index, n, rng, self.delivered)
         consumed: list[Consumed] = []
         if isinstance(self.selection, ConsumeOnce):
             consumed = self._record(positions)
             self._consumed += consumed
             self.delivered[positions] += 1
-        return self._gather(positions), consumed
+        return Taken(self._gather(positions), consumed, self._drawn_in(positions))
 
     def restore(self, consumed: Sequence[Consumed]) -> None:
         """Takes what an earlier part of the run consumed as consumed."""
@@ -121,6 +135,11 @@ class Buffer:
     def _gather(self, positions: NDArray[np.int64]) -> RowBlock:
         rows = stored_rows(self.index, positions, self.vocabulary)
         return block_of(BUFFER, rows)
+
+    def _drawn_in(self, positions: NDArray[np.int64]) -> list[int]:
+        index = self.index
+        own = positions[index.own[positions]]
+        return index.builds["iteration"].take(index.build_numbers[own]).to_pylist()  # type: ignore[no-any-return]
 
     def _record(self, positions: NDArray[np.int64]) -> list[Consumed]:
         by_build: dict[str, list[int]] = {}

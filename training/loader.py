@@ -41,12 +41,14 @@ class BatchOrigin:
         built: receipts of the builds made for the buffer in this iteration.
         live: the builds drawn for this batch. consumed: the stored rows that count as used up by it.
         shortfall: rows that live samplers owed and others made up for.
+        lags: of each stored row that the run drew itself, the iterations since.
     """
 
     built: Sequence[BuildReceipt] = ()
     live: Sequence[Build] = ()
     consumed: Sequence[Consumed] = ()
     shortfall: int = 0
+    lags: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -161,19 +163,20 @@ class MixedLoader(IterableDataset[MixedBatch]):
         missing = self.plan.batch_size - sum(draw.counted for draw in draws)
         if missing > self.buffer.available and not built and self._can_build(iteration):
             built = self._build(iteration)
-        stored, consumed = self.buffer.take(
+        taken = self.buffer.take(
             min(missing, self.buffer.available), numpy_generator(self.plan.seed, "buffer", iteration)
         )
-        missing -= len(stored)
+        missing -= len(taken.rows)
         shortfall = sum(draw.wanted - draw.counted for draw in draws)
         if missing:
             draws += self._make_up(iteration, missing, draws)
-        blocks = [*(block for draw in draws for block in (draw.kept, *draw.extra)), stored]
+        blocks = [*(block for draw in draws for block in (draw.kept, *draw.extra)), taken.rows]
         origin = BatchOrigin(
             built=built,
             live=[draw.build for draw in draws],
-            consumed=[replace(part, iteration=iteration) for part in consumed],
+            consumed=[replace(part, iteration=iteration) for part in taken.consumed],
             shortfall=shortfall,
+            lags=[iteration - drawn_in for drawn_in in taken.drawn_in],
         )
         return MixedBatch(join(iteration, [block for block in blocks if len(block)]), origin)
 

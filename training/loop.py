@@ -63,8 +63,9 @@ def commit_checkpoint(learner: Learner, loader: MixedLoader, history: HistoryWri
 def batch_figures(mixed: MixedBatch) -> dict[str, float | None]:
     """Mean rewards of a batch, of its live and of its stored rows, and the shares that were realised.
 
-    ``share_<origin>`` is the share of the batch that each live sampler, or the buffer, really gave; ``shortfall`` the
-    rows that samplers owed and others made up for. A mean of nothing is None.
+    ``policy_lag`` is how many iterations ago, in the mean, the run drew the stored rows that are its own; ``share_<origin>``
+    the share of the batch that each live sampler, or the buffer, really gave; ``shortfall`` the rows that samplers owed
+    and others made up for. A mean of nothing is None.
     """
     batch = mixed.batch
     origins = np.asarray(batch.origins)
@@ -79,6 +80,7 @@ def batch_figures(mixed: MixedBatch) -> dict[str, float | None]:
         "reward": mean(np.ones(len(batch), bool)),
         "reward_live": mean(~stored),
         "reward_buffer": mean(stored),
+        "policy_lag": float(np.mean(mixed.origin.lags)) if mixed.origin.lags else None,
         "shortfall": float(mixed.origin.shortfall),
         **shares,
     }

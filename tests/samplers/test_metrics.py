@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from samplers.metrics import sampler_metrics
+from samplers.metrics import MOST_COMPARED, sampler_metrics
 from storage.records import Reward, Samples, ScoreStatus
 
 OBJECTIVE = "objective"
@@ -60,6 +60,11 @@ def test_r20_figures_of_a_build_with_every_kind_of_row() -> None:
         "rewards": pytest.approx(0.5),
         # CCO once in the build and not again, CCN; CCC occurred before.
         "new": pytest.approx(2 / 4),
+        # CCO and CCN have six environments each and three in common (CH3, CH2, CH3 with its neighbour), CCC has four,
+        # and three of either: the six pairs are 0, 2/3, 2/3, 4/7, 4/7 and 4/7 apart.
+        "internal_diversity": pytest.approx(32 / 63),
+        # Chains have one scaffold, the empty one.
+        "scaffolds": pytest.approx(1 / 4),
         "shortfall": 2,
         "seconds": 1.5,
     }
@@ -69,6 +74,7 @@ def test_r20_nothing_drawn_leaves_every_share_undefined() -> None:
     got = figures(samples(), wanted=3)
     assert (got["drawn"], got["parseable"], got["kept"], got["shortfall"]) == (0, 0, 0, 3)
     assert all(got[name] is None for name in ("diversity", "duplicates", "valid", "rewards", "new"))
+    assert got["internal_diversity"] is None and got["scaffolds"] is None
 
 
 def test_r20_nothing_that_parses() -> None:
@@ -81,6 +87,29 @@ def test_r20_nothing_kept() -> None:
     got = figures(samples(("CC", "logp"), ("CC", "logp")), wanted=2)
     assert (got["diversity"], got["duplicates"], got["valid"]) == (0.5, 1, 0.0)
     assert got["rewards"] is None and got["new"] is None
+    assert got["internal_diversity"] is None and got["scaffolds"] is None, "rejected rows are not compared"
+
+
+def test_one_row_has_a_scaffold_and_no_pair() -> None:
+    got = figures(samples(("c1ccccc1", None)), wanted=1)
+    assert (got["kept"], got["internal_diversity"], got["scaffolds"], got["new"]) == (1, None, 1.0, 1.0)
+
+
+def test_what_is_compared_is_spread_over_a_large_build() -> None:
+    # Half of the rows are one molecule, the others another: of 32 rows at equal distances, 16 are of either.
+    half = 5 * MOST_COMPARED
+    rows = [("C", None)] * half + [("O", None)] * half
+    got = figures(samples(*rows), wanted=2 * half)
+    assert got["internal_diversity"] == pytest.approx(16 * 16 / (32 * 31 / 2))
+    assert got["scaffolds"] == 1 / 32
+
+
+def test_a_molecule_of_two_samplers_is_credited_to_each_by_what_it_drew() -> None:
+    drawn = samples(("CCO", None), ("CCN", None))
+    first = figures(drawn, [reward(0, 0.5), reward(1, 0.5)], wanted=2)
+    second = figures(drawn, [reward(0, 0.5), reward(1, 0.5)], wanted=2, seen=frozenset({"CCO", "CCN"}))
+    assert (first["new"], second["new"]) == (1.0, 0.0)
+    assert {**first, "new": None} == {**second, "new": None}
 
 
 def test_r20_a_failed_reward_counts_in_no_mean() -> None:

@@ -20,9 +20,11 @@ from scoring.components import PythonFunction
 from scoring.filters import PropertyRange
 from storage.records import ScoreStatus
 from storage.select import ConsumeOnce, Uniform
-from training.batch import TrainingBatch
+from training.batch import RowBlock, TrainingBatch, join
 from training.buffer import BUFFER, BufferView
 from training.errors import BatchShortError
+from training.loader import BatchOrigin, MixedBatch
+from training.loop import batch_figures
 
 NOTHING_PASSES = PropertyRange("molecular_weight", minimum=100_000, name="heavy")
 
@@ -280,3 +282,15 @@ def test_r8_rows_stored_in_another_vocabulary_are_encoded_anew(lab: Any, chains:
     for mixed in found:
         inside = np.arange(mixed.batch.tokens.shape[1]) < mixed.batch.lengths.numpy()[:, None]
         assert np.isnan(mixed.batch.behaviour_log_probs.numpy()[inside]).all()
+
+
+def test_policy_lag_is_the_age_of_what_the_run_drew_itself(lab: Any) -> None:
+    training = lab.adapted(p_batch=0.0, buffer_size=8, batch_size=8, iterations=5, build_every=3).start()
+    batches = [(mixed.batch.iteration, mixed.origin.lags, batch_figures(mixed)) for mixed in training.loader]
+    for iteration, lags, figures in batches:
+        assert len(lags) == 8
+        assert all((iteration - lag) % 3 == 0 for lag in lags), "rows are drawn in iterations 0 and 3"
+        assert figures["policy_lag"] == sum(lags) / 8
+    assert batches[2][2]["policy_lag"] == 2.0
+    row = RowBlock("agent", np.full((1, 2), 3, np.uint8), np.array([2]), np.zeros((1, 2), np.float32), np.zeros(1))
+    assert batch_figures(MixedBatch(join(0, [row]), BatchOrigin()))["policy_lag"] is None

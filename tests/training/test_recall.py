@@ -116,7 +116,8 @@ def test_r15_a_readmitted_row_is_delivered_once_more(lab: Any) -> None:
     buffer.pin(lab.store.snapshot())
     assert buffer.available == 3
     assert len(build.references) == 3
-    block, consumed = buffer.take(5, rng)
+    taken = buffer.take(5, rng)
+    block, consumed = taken.rows, taken.consumed
     taken = {(part.build_id, row) for part in consumed for row in part.rows}
     assert taken == {(row.build_id, row.row) for row in build.references}
     assert (len(block), buffer.available) == (3, 0)
