@@ -23,6 +23,7 @@ from flows.settings_filters import FilterSettings
 from flows.settings_objective import ObjectiveSettings
 from flows.settings_pairs import ContrastiveSettings
 from flows.settings_paths import missing_references, with_absolute_paths
+from flows.settings_predicates import refused_predicates
 from flows.settings_rules import broken_rules
 from flows.settings_samplers import SamplerSettings
 from flows.settings_training import BufferSettings, OfflineSettings, TrainingSettings
@@ -158,7 +159,7 @@ def settings_schema() -> Mapping[str, Any]:
 
 def _validate(data: Mapping[str, Any], source: str, text: str) -> Settings:
     """Settings from the tables of a file, or one error with every problem and its line in the file's text."""
-    problems = list(missing_references(data))
+    problems = [*missing_references(data), *refused_predicates(data)]
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:

@@ -5,16 +5,16 @@ metrics, scores of their molecules, who consumed them, their arrays, and the lin
 the policies it has the weights that were kept of those and, where none were, of their nearest kept ancestors. It has
 no checkpoints. A build may be there in part: its row in ``builds`` says what was drawn, ``samples`` what was chosen.
 
-It is written aside and renamed, so that it is whole or not there.
+It is written aside and renamed, so that it is whole or not there. The source keeps its version meanwhile, and from
+then on (``storage.archive_pin``).
 """
 
 from __future__ import annotations
 
 import importlib.metadata
-import shutil
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -23,16 +23,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.archive_file import MANIFEST, Manifest, write_checksums
-from storage.archive_tar import is_file_name, pack
-from storage.durability import sync_paths, sync_tree
-from storage.errors import ArchiveError, StoreExistsError
+from storage.archive_pin import version_kept
+from storage.archive_place import finished, put_in_place, refuse_existing, workplace
+from storage.durability import sync_paths
+from storage.errors import ArchiveError
 from storage.layout import Description, Layout, write_private
 from storage.records import now
 from storage.segment_copy import ArraySource, BuildCopy, copy_arrays, rows_by_build
 from storage.store import SampleStore
 from storage.transaction import Transaction
-
-_READ_ONLY_FILE, _READ_ONLY_FOLDER = 0o400, 0o500
 
 
 @dataclass(frozen=True)
@@ -96,25 +95,26 @@ def make_archive(
         snapshot: the version of the store; None is the newest.
 
     Raises:
-        StoreExistsError: there is something at ``out``.
-        ArchiveError: no row was chosen.
+        StoreExistsError: there is something at ``out``, or another process is making it.
+        ArchiveError: no row was chosen, or the version expired while it was archived.
         UnknownRunError, UnknownSnapshotError, PredicateError: the selection is none.
         ArraysError, PolicyDamagedError: the store is damaged.
         OSError: the disk is full or failed.
     """
     out = out.absolute()
-    if out.exists() or out.is_symlink():
-        raise StoreExistsError(f"there is something at {out} already; name a new folder or file for the archive")
+    refuse_existing(out)
     chosen = _choose(store, runs, where, store.snapshot() if snapshot is None else snapshot)
     uuid = str(uuid4())
-    # First, so that the version is kept from now on.
     recorded = not store.read_only
-    if recorded:
-        _record(store, uuid, chosen)
-    with _aside(out) as folder:
+    with version_kept(store.layout, chosen.snapshot, uuid) if recorded else nullcontext(), workplace(out) as folder:
         _fill(store, chosen, folder, uuid)
         sha256 = write_checksums(folder)
-        _place(folder, out)
+        made = finished(folder, out)
+        refuse_existing(out)
+        if recorded:
+            # Before it has its name, so that there is no archive whose version the store does not keep.
+            _record(store, uuid, chosen)
+        put_in_place(made, out)
     return ArchiveReceipt(
         out, uuid, chosen.snapshot, chosen.rows.num_rows, chosen.builds.num_rows, chosen.quarantined, sha256, recorded
     )
@@ -155,24 +155,22 @@ def _choose(store: SampleStore, runs: Sequence[str], where: str | None, snapshot
 def _record(store: SampleStore, uuid: str, chosen: _Chosen) -> None:
     row = {"archive_id": uuid, "snapshot": chosen.snapshot, "predicate": chosen.where, "rows": chosen.rows.num_rows}
     named = pa.Table.from_pylist([row | {"run_id": run_id, "created": now()} for run_id in chosen.runs or (None,)])
+
+    def insert(transaction: Transaction) -> None:
+        # Nothing expires while a commit can be made.
+        if not store.catalog.has_version(chosen.snapshot):
+            raise ArchiveError(
+                f"version {chosen.snapshot} of {store.path} expired while it was archived: was this process cut off "
+                "from the store for longer than a vacuum's grace period? Archive another version"
+            )
+        transaction.insert("archives", named)
+
     store.catalog.transact(
         "molbuffer",
         f"archive of {chosen.rows.num_rows} rows at version {chosen.snapshot}",
         {"archive": uuid, "runs": list(chosen.runs)},
-        lambda transaction: transaction.insert("archives", named),
+        insert,
     )
-
-
-@contextmanager
-def _aside(out: Path) -> Iterator[Path]:
-    """A private folder beside ``out``, removed again if it was not renamed."""
-    folder = out.with_name(f".{out.name}.{uuid4().hex}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield folder
-    finally:
-        if folder.exists():
-            shutil.rmtree(folder)
 
 
 def _fill(store: SampleStore, chosen: _Chosen, folder: Path, uuid: str) -> None:
@@ -283,28 +281,3 @@ def _settle(layout: Layout, uuid: str) -> None:
     layout.sqlite.lock.unlink(missing_ok=True)
     layout.description.unlink()
     Description(uuid, archive=True).write(layout.description, sync_paths)
-
-
-def _place(folder: Path, out: Path) -> None:
-    """Puts a finished archive where it is to be, in one step."""
-    if is_file_name(out):
-        aside = out.with_name(f".{out.name}.{uuid4().hex}")
-        try:
-            pack(folder, aside, out.name)
-            aside.chmod(_READ_ONLY_FILE)
-            sync_paths([aside])
-            aside.rename(out)
-        finally:
-            aside.unlink(missing_ok=True)
-        sync_paths([out.parent])
-        return
-    sync_tree(folder)
-    for path in folder.rglob("*"):
-        if path.is_file():
-            path.chmod(_READ_ONLY_FILE)
-    folder.rename(out)
-    # Last, since what is in a read-only folder can neither be renamed nor, after a failure, be removed.
-    for path in (out, *out.rglob("*")):
-        if path.is_dir():
-            path.chmod(_READ_ONLY_FOLDER)
-    sync_paths([out.parent])

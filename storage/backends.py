@@ -20,7 +20,7 @@ from storage import postgres
 from storage.claims import ScoreClaims, SqliteClaims
 from storage.engine import quote
 from storage.errors import StoreBusyError, StorePlaceError
-from storage.places import PRIVATE_FILE
+from storage.places import PRIVATE_FILE, Place
 
 BUSY_MILLISECONDS = 60_000
 _POLL_SECONDS = 0.001
@@ -60,6 +60,9 @@ class Backend(Protocol):
 
     def maintainers(self) -> Lock:
         """The lock around maintenance, for which nobody waits."""
+
+    def archiving(self, pin: Place) -> Lock:
+        """The lock that the process holds which makes the archive of a pin (``storage.archive_pin``)."""
 
     def claims(self, refusal: str | None) -> ScoreClaims:
         """Who is computing which expensive score."""
@@ -127,6 +130,9 @@ class SqliteBackend:
     def maintainers(self) -> Lock:
         return _FileLock(self.maintenance_lock, 0)
 
+    def archiving(self, pin: Place) -> Lock:
+        return _FileLock(self.database.with_name(pin.name), 0)
+
     def claims(self, refusal: str | None) -> ScoreClaims:
         return SqliteClaims(self.claims_file, refusal=refusal)
 
@@ -171,6 +177,9 @@ class PostgresBackend:
     def maintainers(self) -> Lock:
         return postgres.AdvisoryLock(self.uri, self.schema, "maintenance", 0)
 
+    def archiving(self, pin: Place) -> Lock:
+        return postgres.AdvisoryLock(self.uri, self.schema, pin.name, 0)
+
     def claims(self, refusal: str | None) -> ScoreClaims:
         return postgres.PostgresClaims(self.uri, self.schema, refusal=refusal)
 
@@ -181,7 +190,8 @@ class PostgresBackend:
 class _FileLock:
     """A lock on a file, between processes of one host.
 
-    The file stays: removing it would let two processes lock two files of one name.
+    The file stays: removing it would let two processes lock two files of one name. A pin is removed by who holds it,
+    since nobody takes a lock of its name again.
     """
 
     def __init__(self, path: Path, seconds: float) -> None:

@@ -269,13 +269,17 @@ class Catalog:
         self.run(cursor, set_target.replace("[size]", _TARGET_FILE_SIZE), None, None, {})
         return sum(merged["files_processed"].to_pylist())
 
+    def has_version(self, snapshot: int) -> bool:
+        """Whether the store has a version, which it may have lost to an expiry."""
+        return bool(self.metadata(_KNOWN, {"snapshot": snapshot}))
+
     def files(self, tables: Sequence[str], snapshot: int) -> dict[str, TableFiles]:
         """The columns and Parquet files of tables as of a version.
 
         Raises:
             UnknownSnapshotError: the store has no such version.
         """
-        if not self.metadata(_KNOWN, {"snapshot": snapshot}):
+        if not self.has_version(snapshot):
             raise UnknownSnapshotError(f"the store has no version {snapshot}; its newest is {self.newest()}")
         return table_files(self.metadata, self._place.tables / "main", tables, snapshot)
 

@@ -65,7 +65,7 @@ def expire(
             f"expected keep >= 1, keep_checkpoints >= 1 and age >= 0, got {keep}, {keep_checkpoints} and {older_than}"
         )
     before = now() - older_than
-    versions = list_snapshots(catalog, keep_checkpoints)
+    versions = list_snapshots(catalog, layout, keep_checkpoints)
     old = [snapshot for snapshot in versions[:-keep] if snapshot.created < before]
     pinned = {snapshot.version: snapshot.pinned_by for snapshot in old if snapshot.pinned_by}
     going = [snapshot.version for snapshot in old if not snapshot.pinned_by]
@@ -73,10 +73,11 @@ def expire(
         return ExpireReport(tuple(going), pinned)
     expired: list[int] = []
     for start in range(0, len(going), _PORTION):
-        # Unless they were pinned meanwhile.
-        pinned_now = pins(catalog, keep_checkpoints)
-        portion = [version for version in going[start : start + _PORTION] if version not in pinned_now]
-        _expire_some(catalog, layout.data, portion)
+        with catalog.locked():
+            # Unless they were pinned meanwhile.
+            pinned_now = pins(catalog, layout, keep_checkpoints)
+            portion = [version for version in going[start : start + _PORTION] if version not in pinned_now]
+            _expire_some(catalog, layout.data, portion)
         expired += portion
     return ExpireReport(tuple(expired), pinned)
 

@@ -38,11 +38,8 @@ def check_predicate(where: str) -> str:
     if len(where) > _LONGEST:
         raise PredicateError(f"a predicate has at most {_LONGEST:,} characters, got {len(where):,}: {shown(where)}")
     with closing(closed_connection()) as connection:
-        plain, given, bare = (
-            _parse(connection, "(true\n)"),
-            _parse(connection, f"({where}\n)"),
-            _parse(connection, where),
-        )
+        # As it was written first, so that a syntax error quotes that.
+        plain, bare, given = (_parse(connection, text) for text in ("(true\n)", where, f"({where}\n)"))
         condition = given.get("where_clause")
         # Whatever is not part of the one condition (a UNION, an ORDER BY, a second statement) shows as a difference,
         # and so does a condition that needs the brackets around it ("true) OR (true").

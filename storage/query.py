@@ -26,7 +26,7 @@ from storage.engine import CLOSED_SETTINGS, closed_connection, one_line, quote, 
 from storage.errors import PredicateError, QueryError, QueryTimeoutError, QueryTooLargeError
 from storage.predicate import check_predicate, shown
 from storage.query_process import Request, answer
-from storage.schema import QUERYABLE_TABLES, VIEWS, bind
+from storage.schema import MIGRATIONS, QUERYABLE_TABLES, VIEWS, bind
 from storage.table_files import TableFiles
 
 _READING = frozenset(
@@ -34,6 +34,9 @@ _READING = frozenset(
 )
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B", re.IGNORECASE)
 _SPILL = "500GB"
+_CLOSE = ("SET enable_external_access = false", "SET lock_configuration = true")
+_VIEWS = tuple(f"CREATE VIEW {view} AS {bind(sql, str)}" for view, sql in VIEWS.items())
+_COUNT = "SELECT count(*) FROM sample_history WHERE ([condition]\n)"
 # Compaction puts rows of several versions into one file, with the version of each row in a column of this field id.
 _SNAPSHOT_FIELD = (2147483539, "_ducklake_internal_snapshot_id", "BIGINT", None)
 
@@ -59,17 +62,19 @@ class Limits:
         return int(float(match[1]) * (1024 if match[3] else 1000) ** " KMGT".index(match[2].upper() or " "))
 
 
+_OF_NO_ROWS = Limits(seconds=10, memory="256MB")
+
+
 def run_query(catalog: Catalog, sql: str, snapshot: int, limits: Limits = Limits()) -> pl.DataFrame:
     """What ``SampleStore.query`` returns, and its errors."""
-    return _frame(_answer(catalog, snapshot, sql, limits, readers=sorted(_READING)))
+    return _frame(_answer(_setup(catalog, snapshot), sql, limits, readers=sorted(_READING)))
 
 
 def matching_rows(catalog: Catalog, where: str, snapshot: int, limits: Limits = Limits()) -> pa.Table:
     """What ``SampleStore.matching_rows`` returns, and its errors."""
     return _apply(
-        catalog,
         where,
-        snapshot,
+        _setup(catalog, snapshot),
         limits,
         """SELECT build_id, "row" FROM sample_history WHERE ([condition]\n)
         ORDER BY iteration, event, sampler_order, chunk, build_id, "row" """,
@@ -83,25 +88,36 @@ def check_condition(catalog: Catalog, where: str, snapshot: int, limits: Limits 
         PredicateError: it is none, or cannot be applied.
         QueryTimeoutError, QueryTooLargeError: it takes more than it may.
     """
-    _apply(catalog, where, snapshot, limits, "SELECT count(*) FROM sample_history WHERE ([condition]\n)")
+    _apply(where, _setup(catalog, snapshot), limits, _COUNT)
     return where
 
 
-def _apply(catalog: Catalog, where: str, snapshot: int, limits: Limits, sql: str) -> pa.Table:
+def check_unapplied(where: str, limits: Limits = _OF_NO_ROWS) -> str:
+    """The predicate, once it was applied to a history without rows: there need be no store yet.
+
+    Raises:
+        PredicateError: it is none, or names a column or function that there is not.
+        QueryTimeoutError, QueryTooLargeError: it takes more than it may even so.
+    """
+    _apply(where, _setup_of_no_rows(), limits, _COUNT)
+    return where
+
+
+def _apply(where: str, setup: list[str], limits: Limits, sql: str) -> pa.Table:
     """The result of trusted SQL with a user's predicate in it."""
     condition = check_predicate(where)
     try:
-        return _answer(catalog, snapshot, sql.replace("[condition]", condition), limits, readers=[])
+        return _answer(setup, sql.replace("[condition]", condition), limits, readers=[])
     except (QueryTimeoutError, QueryTooLargeError):
         raise
     except QueryError as error:
         raise PredicateError(f"the predicate {shown(where)} cannot be applied to sample_history: {error}") from error
 
 
-def _answer(catalog: Catalog, snapshot: int, sql: str, limits: Limits, *, readers: list[str]) -> pa.Table:
+def _answer(setup: list[str], sql: str, limits: Limits, *, readers: list[str]) -> pa.Table:
     request = Request(
         settings=dict(CLOSED_SETTINGS) | {"memory_limit": f"{limits.bytes}B"},
-        setup=_setup(catalog, snapshot),
+        setup=setup,
         sql=sql,
         readers=readers,
         seconds=limits.seconds,
@@ -137,11 +153,16 @@ def _setup(catalog: Catalog, snapshot: int) -> list[str]:
         *reach_statements(catalog.tables),
         # Order matters: the list of paths cannot be set once access is off, nor anything once settings are locked.
         f"SET allowed_paths = [{', '.join(map(quote, paths))}]",
-        "SET enable_external_access = false",
-        "SET lock_configuration = true",
+        *_CLOSE,
         *(f"CREATE VIEW {table} AS {_table_sql(parts, snapshot)}" for table, parts in files.items()),
-        *(f"CREATE VIEW {view} AS {bind(sql, lambda name: name)}" for view, sql in VIEWS.items()),
+        *_VIEWS,
     ]
+
+
+def _setup_of_no_rows() -> list[str]:
+    """The statements after which a database is as one that sees a new store."""
+    made = [bind(statement, str) for migration in MIGRATIONS for statement in migration.statements]
+    return [*_CLOSE, *made, *_VIEWS]
 
 
 def _table_sql(parts: TableFiles, snapshot: int) -> str:

@@ -4,7 +4,7 @@ newest           the present state
 run              ``runs.pinned_snapshot`` of every run, finished or not: a training that is repeated or resumed in a
                  year has to find the rows it read
 checkpoint       what the loader was pinned to, for the checkpoints from which a run can still be resumed
-archive          what an archive was made from
+archive          what an archive was made from, or is being made from
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from storage.archive_pin import archive_pins
 from storage.catalog import Catalog
 from storage.checksums import CHECKSUMS
+from storage.layout import Layout
 
 KEPT_CHECKPOINTS = 2
 """How many checkpoints of a run stay, the newest ones; of a finished run the last."""
@@ -55,18 +57,22 @@ class Snapshot:
     pinned_by: tuple[str, ...]
 
 
-def list_snapshots(catalog: Catalog, kept_checkpoints: int = KEPT_CHECKPOINTS) -> list[Snapshot]:
+def list_snapshots(catalog: Catalog, layout: Layout, kept_checkpoints: int = KEPT_CHECKPOINTS) -> list[Snapshot]:
     """All versions that can be read, the oldest first."""
-    pinned = pins(catalog, kept_checkpoints)
+    pinned = pins(catalog, layout, kept_checkpoints)
     return [
         Snapshot(version, _time(created), author, message, _provenance(extra), tuple(pinned.get(version, ())))
         for version, created, author, message, extra in catalog.metadata(_VERSIONS)
     ]
 
 
-def pins(catalog: Catalog, kept_checkpoints: int = KEPT_CHECKPOINTS) -> dict[int, list[str]]:
+def pins(catalog: Catalog, layout: Layout, kept_checkpoints: int = KEPT_CHECKPOINTS) -> dict[int, list[str]]:
     """What keeps which version."""
+    # Before the rows are read: an archive that is finished in between has one by then.
+    being_made = archive_pins(layout)
     found: dict[int, list[str]] = {catalog.newest(): ["newest"]}
+    for pin in being_made:
+        found.setdefault(pin.version, []).append(f"archive {pin.archive_id}, unfinished")
     for row in catalog.read(_PINS, parameters=[kept_checkpoints]).to_pylist():
         if row["snapshot"] is not None:
             found.setdefault(row["snapshot"], []).append(row["pinned_by"])

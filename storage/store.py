@@ -352,7 +352,7 @@ class SampleStore:
 
     def snapshots(self) -> list[Snapshot]:
         """All versions that can be read, the oldest first, with what they say of themselves and what keeps them."""
-        return list_snapshots(self._catalog)
+        return list_snapshots(self._catalog, self._layout)
 
     def at(self, snapshot: int) -> Self:
         """The store as of a version, for reading: what was committed later is not there, whatever happened since.

@@ -10,6 +10,7 @@ takes.
     parquet      no version has it: merged, expired, or left by a writer that was killed
     checkpoint   no row names it, or a run has newer ones (``snapshots.KEPT_CHECKPOINTS``)
     aside        a policy, description or removal that was never finished
+    pin          the version is kept for an archive whose process was killed (``storage.archive_pin``)
 
 Policies stay, also those without a row: they are named by their content, so that a writer may be about to name one that
 has been there for long. What a backup needs (``storage.backup``) stays as long as the backup is there.
@@ -25,8 +26,10 @@ from pathlib import PurePath
 
 import pyarrow as pa
 
+from storage.archive_pin import archive_pins
 from storage.backup import kept_by_backups
 from storage.catalog import Catalog
+from storage.errors import StoreBusyError
 from storage.layout import Layout
 from storage.places import Place, StoredFile, delete, entries, files_at, set_aside
 from storage.snapshots import KEPT, KEPT_CHECKPOINTS
@@ -57,9 +60,9 @@ class Removed:
     """A file or folder that was removed, or would be.
 
     Attributes:
-        kind: segment, parquet, checkpoint or aside. path: below the data path, or in the folder that has store.toml.
-        bytes: what it took. modified: when anything in it was last written, in seconds since the epoch; None when it
-            is gone by now.
+        kind: segment, parquet, checkpoint, aside or pin. bytes: what it took.
+        path: below the data path, or in the folder that has store.toml.
+        modified: when anything in it was last written, in seconds since the epoch; None when it is gone by now.
     """
 
     kind: str
@@ -99,6 +102,7 @@ class _Vacuum:
         yield from self._remove_unneeded("checkpoint", self._checkpoints(), self._unneeded_checkpoints)
         for path in self._asides():
             yield self._remove("aside", path)
+        yield from self._abandoned_pins()
         yield from self._scheduled_parquet()
 
     def _is_backed_up(self, path: Place) -> bool:
@@ -140,6 +144,22 @@ class _Vacuum:
         policies = [path for path in self._old(self.layout.policies) if path.name.startswith(".")]
         aside = f".{self.layout.description.name}."
         return policies + [path for path in self._old(self.layout.root) if path.name.startswith(aside)]
+
+    def _abandoned_pins(self) -> Iterator[Removed]:
+        """Pins of archives that nobody is making any more."""
+        for pin in archive_pins(self.layout):
+            if not ((files := files_at(pin.path)) and self._is_old(_newest_change(files))):
+                continue
+            if self.catalog.read_only:
+                # Who may only read can take no lock.
+                yield self._removed("pin", pin.path)
+                continue
+            try:
+                with self.layout.backend.archiving(pin.path).held():
+                    removed = self._remove("pin", pin.path)
+            except StoreBusyError:
+                continue
+            yield removed
 
     def _parquet(self) -> list[Place]:
         tables = self.layout.tables / "main"

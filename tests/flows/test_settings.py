@@ -339,6 +339,39 @@ def test_a_policy_may_be_in_the_store_that_is_run_on(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("rewrd > 0.5", 'Referenced column "rewrd" not found in FROM clause! Candidate bindings: "reward", '),
+        ("weight(smiles) > 300", "Scalar Function with name weight does not exist!"),
+        ("sum(reward) > 1", "WHERE clause cannot contain aggregates!"),
+        ("reward >", "the predicate 'reward >' cannot be read: syntax error"),
+        ("true; DROP TABLE samples", "cannot be read: "),
+        ("raw IN (SELECT raw FROM samples)", "a predicate is about one row and has no subquery, got "),
+        ("created > now() - INTERVAL 1 DAY", "a predicate must choose the same rows each time"),
+        ("len(range(1000000000)) > row", "256MB"),
+    ],
+)
+def test_a_condition_that_no_store_could_fulfil_is_refused(tmp_path: Path, where: str, expected: str) -> None:
+    found = problem(tmp_path, f"{QED}{LIVE}[offline]\nsteps = 3\nwhere = '{where}'\n")
+    assert found.startswith("line 10, key `offline.where`: ")
+    assert expected in found
+    assert "\n" not in found
+
+
+def test_a_wrong_condition_is_reported_with_all_else_that_is_wrong(tmp_path: Path) -> None:
+    found = problems(tmp_path, f"{QED}{LIVE}[offline]\nwhere = 'rewrd > 0'\nsteps = 0\n")
+    assert [text.partition(":")[0] for text in found] == ["line 9, key `offline.where`", "line 10, key `offline.steps`"]
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["reward > 0.5 AND kept", "sampler = 'live' -- mine", "sample_history.iteration % 2 = 0 AND smiles ILIKE 'c%'"],
+)
+def test_a_condition_on_the_history_is_kept(tmp_path: Path, where: str) -> None:
+    assert load(tmp_path, f'{QED}{LIVE}[offline]\nwhere = " {where} "\n').offline.where == where
+
+
 def test_settings_are_immutable(tmp_path: Path) -> None:
     settings = load(tmp_path, QED + LIVE)
     with pytest.raises(ValidationError, match="frozen"):

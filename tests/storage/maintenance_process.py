@@ -7,9 +7,11 @@ import os
 import shutil
 import signal
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 
+import storage.archive
 import storage.arrays
 import storage.compact
 import storage.expire
@@ -71,6 +73,26 @@ def die(path: str, stop: str) -> None:
         STEPS[stop.split(":")[0]](store)
 
 
+def archive(path: str, out: str, snapshot: str, step: str, then: str) -> None:
+    """Archives a version; after a step of that it dies, or waits until there is a file ``go`` beside the archive."""
+
+    def wait() -> None:
+        print("waiting", flush=True)
+        while not Path(out).with_name("go").exists():
+            time.sleep(0.05)
+
+    original = getattr(storage.archive, step)
+
+    def with_a_stop(*arguments, **named):
+        result = original(*arguments, **named)
+        {"die": _die, "wait": wait}[then]()
+        return result
+
+    setattr(storage.archive, step, with_a_stop)
+    with SampleStore.open(path) as store:
+        print("archived", storage.archive.make_archive(store, Path(out), snapshot=int(snapshot)).uuid, flush=True)
+
+
 def maintain(path: str) -> None:
     """Compacts over and over, with a vacuum of what was merged a while ago, until it is killed."""
     with SampleStore.open(path) as store:
@@ -83,7 +105,6 @@ def maintain(path: str) -> None:
 def read(path: str, cache: str, snapshot: str, seconds: str) -> None:
     """Loads the index of a version again and again; says what its rows are, and how many the newest has."""
     import hashlib
-    import time
 
     end = time.monotonic() + float(seconds)
     with SampleStore.open(path, read_only=True) as store:
@@ -99,7 +120,7 @@ def read(path: str, cache: str, snapshot: str, seconds: str) -> None:
 
 def main() -> None:
     role, path, *arguments = sys.argv[1:]
-    {"die": die, "maintain": maintain, "read": read}[role](path, *arguments)
+    {"archive": archive, "die": die, "maintain": maintain, "read": read}[role](path, *arguments)
 
 
 if __name__ == "__main__":

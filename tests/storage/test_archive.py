@@ -5,6 +5,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from storage import SampleStore
 from storage.archive import make_archive
 from storage.archive_check import trusted_archive
 from storage.archive_file import read_manifest, verify_files
+from storage.archive_place import finished
 from storage.archive_tar import unpacked
 from storage.errors import (
     ArchiveError,
@@ -254,6 +256,104 @@ def test_a_failed_archive_leaves_no_file(filled, tmp_path):
         with pytest.raises(Exception, match=segment):
             make_archive(filled, tmp_path / name)
     assert sorted(tmp_path.iterdir()) == before
+    assert hidden(filled.path) == []
+    assert filled.query("FROM archives").is_empty()
+
+
+AT_ONCE, DAY = timedelta(0), timedelta(days=1)
+
+
+def hidden(folder):
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+def versions(store):
+    return [snapshot.version for snapshot in store.snapshots()]
+
+
+@pytest.mark.parametrize(
+    ("name", "step"), [("archive", "copy_arrays"), ("archive", "finished"), ("archive.tar", "finished")]
+)
+def test_a_killed_archive_keeps_its_version_until_a_vacuum_and_is_cleared_by_the_next(
+    filled, make, tmp_path, maintainer, name, step
+):
+    version, out = filled.snapshot(), tmp_path / "out" / name
+    filled.commit(Commit([make.make_build(7)]))
+    output, errors = maintainer("archive", filled.path, out, version, step, "die").communicate(timeout=120)
+    assert output == "dying\n", errors
+    assert len(hidden(out.parent)) == 1
+    (left,) = [found for found in filled.verify().findings if found.path in hidden(filled.path)]
+    assert left.severity == "information"
+
+    # Its process could still be at work, for all that an expiry knows.
+    (by,) = filled.maintenance.expire(AT_ONCE).pinned[version]
+    assert by.endswith("unfinished")
+    assert filled.maintenance.vacuum(grace=DAY).removed == ()
+    assert versions(filled) == [version, filled.snapshot()]
+    (said,) = filled.maintenance.vacuum(grace=AT_ONCE, dry_run=True).removed
+    (removed,) = [each for each in filled.maintenance.vacuum(grace=AT_ONCE).removed if each.kind == "pin"]
+    assert (removed.path, said.path) == (left.path, left.path)
+    filled.maintenance.expire(AT_ONCE)
+    assert versions(filled) == [filled.snapshot()]
+
+    assert filled.query("FROM archives").is_empty()
+    make_archive(filled, out)
+    assert [path.name for path in out.parent.iterdir()] == [name]
+    assert (hidden(filled.path), filled.query("FROM archives").shape[0]) == ([], 1)
+
+
+def test_an_archive_that_is_being_made_keeps_its_version_and_its_place(filled, make, tmp_path, maintainer):
+    version, out = filled.snapshot(), tmp_path / "out" / "archive"
+    filled.commit(Commit([make.make_build(7)]))
+    process = maintainer("archive", filled.path, out, version, "copy_arrays", "wait")
+    assert process.stdout.readline() == "waiting\n"
+    there = hidden(out.parent)
+    for _ in range(2):
+        assert filled.maintenance.vacuum(grace=AT_ONCE).removed == ()
+        filled.maintenance.expire(AT_ONCE)
+    assert versions(filled) == [version, filled.snapshot()]
+    with pytest.raises(StoreExistsError, match="another process is making the archive"):
+        make_archive(filled, out)
+    assert hidden(out.parent) == there
+
+    (out.parent / "go").touch()
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert filled.query("SELECT archive_id, snapshot FROM archives").rows() == [(output.split()[1], version)]
+    assert (hidden(out.parent), hidden(filled.path)) == ([], [])
+    filled.maintenance.expire(AT_ONCE)
+    assert version in versions(filled)
+    with trusted_archive(out) as (_, manifest):
+        assert manifest.snapshot == version
+
+
+def test_an_archive_whose_version_expired_meanwhile_is_refused(filled, make, tmp_path, monkeypatch):
+    version = filled.snapshot()
+    filled.commit(Commit([make.make_build(7)]))
+
+    def lose_the_pin(folder, out):
+        (filled.path / hidden(filled.path)[0]).unlink()
+        filled.maintenance.expire(AT_ONCE)
+        return finished(folder, out)
+
+    monkeypatch.setattr("storage.archive.finished", lose_the_pin)
+    with pytest.raises(ArchiveError, match=f"version {version} of .* expired while it was archived"):
+        make_archive(filled, tmp_path / "out" / "archive", snapshot=version)
+    assert list((tmp_path / "out").iterdir()) == []
+    assert filled.query("FROM archives").is_empty()
+
+
+def test_what_came_to_the_place_meanwhile_stays(filled, tmp_path, monkeypatch):
+    def with_another(folder, out):
+        out.write_text("mine")
+        return finished(folder, out)
+
+    monkeypatch.setattr("storage.archive.finished", with_another)
+    with pytest.raises(StoreExistsError, match=r"thesis\.tar already"):
+        make_archive(filled, tmp_path / "out" / "thesis.tar")
+    assert [(path.name, path.read_text()) for path in (tmp_path / "out").iterdir()] == [("thesis.tar", "mine")]
+    assert filled.query("FROM archives").is_empty()
+    assert hidden(filled.path) == []
 
 
 def test_an_archive_can_be_archived(filled, tmp_path):

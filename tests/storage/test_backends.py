@@ -15,6 +15,7 @@ from safetensors.numpy import save
 from storage import SampleStore
 from storage.archive import make_archive
 from storage.archive_check import trusted_archive
+from storage.archive_pin import archive_pins, version_kept
 from storage.cache import DecodedCache
 from storage.errors import (
     MaintenanceBusyError,
@@ -198,6 +199,25 @@ class Contract:
                 assert merge_archive(home, archive).rows == 8
             with SampleStore.open(tmp_path / "store") as store:
                 assert merge_archive(store, archive).rows == 0
+
+    def test_a_version_is_kept_while_an_archive_is_made_of_it(self, opened, path, make):
+        version = opened.commit(Commit([make.make_build(0)])).snapshot
+        opened.commit(Commit([make.make_build(1)]))
+        with SampleStore.open(path) as other:
+            with version_kept(opened.layout, version, str(uuid4())):
+                assert version in other.maintenance.expire(timedelta(0)).pinned
+                assert other.maintenance.vacuum(grace=timedelta(0)).removed == ()
+            assert version not in other.maintenance.expire(timedelta(0), dry_run=True).pinned
+            dead = f".archiving-{version}-{uuid4()}"
+            with version_kept(opened.layout, version, dead[-36:]):
+                (pin,) = archive_pins(opened.layout)
+            # As a process leaves it that is killed.
+            pin.path.write_bytes(b"")
+            assert other.maintenance.vacuum(grace=timedelta(hours=1)).removed == ()
+            assert version in other.maintenance.expire(timedelta(0)).pinned
+            removed = other.maintenance.vacuum(grace=timedelta(0)).removed
+            assert ("pin", dead) in {(each.kind, each.path) for each in removed}
+            assert version in other.maintenance.expire(timedelta(0)).expired
 
     def test_a_run_ends_and_a_query_reads_only(self, opened):
         opened.finish_run("run-1", RunStatus.FINISHED)
