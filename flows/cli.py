@@ -19,6 +19,7 @@ from flows import (
     cli_maintain,
     cli_migrate,
     cli_molecules,
+    cli_pairs,
     cli_store,
     cli_verify,
 )
@@ -39,6 +40,7 @@ cli_init.add_commands(app)
 cli_maintain.add_commands(app)
 cli_migrate.add_commands(app)
 cli_molecules.add_commands(app)
+cli_pairs.add_commands(app)
 cli_store.add_commands(app)
 cli_verify.add_commands(app)
 

@@ -1,0 +1,78 @@
+"""How long it takes to find all pairs of similar molecules, beside a loop of RDKit's BulkTanimotoSimilarity.
+
+    python benchmarks/bench_pairs.py [--molecules 10000] [--minimum 0.5] [--file molecules.smi]
+
+Without a file the molecules are drawn from the bundled policy. Both ways begin with SMILES, compare the same count
+fingerprints, and have to find the same pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rdkit import DataStructs
+
+from samplers.dataset import read_smiles_file
+from samplers.model import ModelSampler
+from samplers.policies import find_policy, load_policy
+from scoring import standardise_many
+from scoring.fingerprints import Fingerprint, count_fingerprint
+from scoring.molecules import parse_smiles
+from scoring.neighbours import SimilarityBounds, similar_pairs
+
+Pairs = set[tuple[int, int]]
+
+
+def some_molecules(n: int, file: Path | None) -> list[str]:
+    """At most n different molecules, as canonical SMILES."""
+    if file is not None:
+        raw = [row.smiles for row in read_smiles_file(file)[:n]]
+    else:
+        policy = load_policy(find_policy("zinc-gru"))
+        raw = list(ModelSampler("bench", lambda: policy).draw(n + n // 10, seed=7).raw)
+    return [text for text in dict.fromkeys(standardise_many(raw)) if text is not None][:n]
+
+
+def by_loop(molecules: Sequence[str], minimum: float) -> Pairs:
+    """What one writes without a search: each molecule against all after it."""
+    parsed = [parse_smiles(text) for text in molecules]
+    fingerprints = [count_fingerprint(molecule, Fingerprint.MORGAN) for molecule in parsed if molecule is not None]
+    pairs: Pairs = set()
+    for i, fingerprint in enumerate(fingerprints):
+        similarities = DataStructs.BulkTanimotoSimilarity(fingerprint, fingerprints[i + 1 :])
+        pairs.update((i, i + 1 + j) for j, similarity in enumerate(similarities) if similarity >= minimum)
+    return pairs
+
+
+def by_search(molecules: Sequence[str], minimum: float) -> Pairs:
+    found = similar_pairs(molecules, SimilarityBounds(minimum))
+    return {(i, j) for i, j in zip(found.first.tolist(), found.second.tolist(), strict=True) if i < j}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--molecules", type=int, default=10_000)
+    parser.add_argument("--minimum", type=float, default=0.5)
+    parser.add_argument("--file", type=Path)
+    chosen = parser.parse_args()
+    molecules = some_molecules(chosen.molecules, chosen.file)
+    found, seconds = {}, {}
+    for name, way in {"similar_pairs": by_search, "BulkTanimotoSimilarity": by_loop}.items():
+        started = time.perf_counter()
+        found[name] = way(molecules, chosen.minimum)
+        seconds[name] = time.perf_counter() - started
+    if found["similar_pairs"] != found["BulkTanimotoSimilarity"]:
+        raise SystemExit("the two ways find different pairs")
+    print(
+        f"{len(molecules):,} molecules, {len(found['similar_pairs']):,} pairs with a similarity >= {chosen.minimum:g}"
+    )
+    for name, value in seconds.items():
+        print(f"{name:<24} {value:8.2f} s")
+    print(f"{'ratio':<24} {seconds['BulkTanimotoSimilarity'] / seconds['similar_pairs']:8.1f}")
+
+
+if __name__ == "__main__":
+    main()
