@@ -40,7 +40,8 @@ class SamplerParts:
         prior: the policy that training started from; prior_name: what the configuration calls it.
         agent: gives the policy in training as it is when it is asked for.
         settled: gives the iteration before which all that the run drew is committed.
-        objective_sha256: by whose rewards stored rows are drawn. standardisation: the campaign's.
+        standardisation: the campaign's.
+        objective_sha256: by whose rewards stored rows are drawn; None is the objective of the run.
     """
 
     store: SampleStore
@@ -49,8 +50,8 @@ class SamplerParts:
     prior_name: str
     agent: Callable[[], Policy]
     settled: Callable[[], int]
-    objective_sha256: str
-    standardisation: Standardisation
+    standardisation: Standardisation = Standardisation()
+    objective_sha256: str | None = None
 
     def policy(self, name: str) -> Callable[[], Policy]:
         """What gives the policy of a name, at the time of a draw."""
@@ -97,10 +98,12 @@ def _history(name: str, settings: HistoryDraws, parts: SamplerParts, size: Sampl
     runs = None
     if "all" not in settings.runs:
         runs = tuple(run.run_id if name == "own" else parts.store.run(name).run_id for name in settings.runs)
+    objective_sha256 = parts.objective_sha256 or run.objective_sha256
+    assert objective_sha256 is not None
     history = RunHistory(
         parts.store,
         run.run_id,
-        parts.objective_sha256,
+        objective_sha256,
         parts.prior.vocabulary,
         parts.settled,
         foreign_snapshot=run.pinned_snapshot,
@@ -126,10 +129,8 @@ def _choice(settings: HistoryDraws) -> Choice:
 
 
 def _contrastive(name: str, settings: ContrastiveDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
-    objective_sha256 = parts.store.run(parts.run_id).objective_sha256
-    assert objective_sha256 is not None
     # A source is a molecule like any other: it is drawn by its own reward, not by that of a pair.
-    base_parts = replace(parts, objective_sha256=objective_sha256)
+    base_parts = replace(parts, objective_sha256=None)
     base = _build(f"{name}.{INNER_SAMPLER}", settings.base_sampler, base_parts, SamplerSize())
     return ContrastiveSampler(
         name,

@@ -54,8 +54,8 @@ class Campaign:
             self.settings.policy.prior,
             agent,
             settled,
-            self.training_objective_sha256,
             build_standardisation(self.settings),
+            self.training_objective_sha256,
         )
         return [build_sampler(settings, parts) for settings in self.settings.samplers]
 

@@ -142,7 +142,8 @@ def _misplaced(segment: str, header: SegmentHeader, builds: list[BuildPlace]) ->
                 f"segment {segment} has {header.rows} rows, its build {build.build_id} should lie in rows "
                 f"{build.first} to {build.first + build.drawn}; restore the folder from a backup"
             )
-    for before, after in pairwise(builds):
+    # A build that drew nothing, or only refers to stored rows, lies at the first row of another one.
+    for before, after in pairwise(build for build in builds if build.drawn):
         if before.first + before.drawn > after.first:
             yield (
                 f"the builds {before.build_id} and {after.build_id} both lie in rows {after.first} to "

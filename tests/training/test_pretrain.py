@@ -1,4 +1,3 @@
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,12 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from samplers.models.protocol import GenerativeModel
-from samplers.models.registry import MODELS
+from samplers.models.gru import GRUArchitecture, GRULanguageModel
 from samplers.vocabulary import RESERVED, Vocabulary
 from training.corpus import Corpus
 from training.pretrain import PretrainProgress, PretrainSettings, draw_quality, held_out_loss, pretrain
-from training.pretrain_kinds import LOSSES
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 SETTINGS = PretrainSettings(
@@ -23,17 +20,9 @@ class StoppedError(Exception):
     """What stops a training in these tests."""
 
 
-SIZES = {
-    "gru": {"embedding_size": 16, "hidden_size": 32},
-    "lstm": {"embedding_size": 16, "hidden_size": 32},
-    "transformer": {"hidden_size": 32, "heads": 2},
-}
-
-
-def make_model(dropout: float = 0.0, kind: str = "gru") -> GenerativeModel:
+def make_model(dropout: float = 0.0) -> GRULanguageModel:
     torch.manual_seed(0)
-    sizes = {"vocabulary_size": len(CHAINS), "layers": 2, "max_length": 10, "dropout": dropout}
-    return MODELS[kind].make({**sizes, **SIZES[kind]})
+    return GRULanguageModel(GRUArchitecture(len(CHAINS), 16, 32, layers=2, max_length=10, dropout=dropout))
 
 
 @pytest.fixture(scope="module")
@@ -49,30 +38,18 @@ def test_a_corpus_is_split_into_two_parts(corpus: Corpus) -> None:
     assert sorted([*corpus.held_out.tolist(), *corpus.training.tolist()]) == list(range(200))
 
 
-def test_every_kind_of_model_has_a_loss() -> None:
-    assert LOSSES.keys() == MODELS.keys()
-
-
-@pytest.mark.parametrize("kind", SIZES)
-def test_a_model_learns_all_there_is_to_learn(corpus: Corpus, kind: str) -> None:
-    model = make_model(kind=kind)
+def test_training_lowers_the_held_out_loss(corpus: Corpus) -> None:
+    model = make_model()
     before = held_out_loss(model, corpus, 16)
-    after = pretrain(model, corpus, replace(SETTINGS, epochs=15, decay_epochs=5))
+    after = pretrain(model, corpus, SETTINGS)
+    assert after < 0.5 * before
     assert after == pytest.approx(held_out_loss(model, corpus, 16))
-    # Of a chain only its length is chance, 2, 4 or 6 tokens before the N: ln 3 nats. A new model guesses every token.
-    assert before > 5.5
-    assert math.log(3) - 0.15 < after < math.log(3) + 0.15
-    drawn = model.sample(200, generator=torch.Generator().manual_seed(1))
-    chains = CHAINS.decode(drawn.tokens.numpy(), drawn.lengths.numpy())
-    assert sum(chain in {"CON", "COCON", "COCOCON"} for chain in chains) > 190
 
 
-@pytest.mark.parametrize(("kind", "dropout"), [("gru", 0.0), ("gru", 0.2), ("lstm", 0.2), ("transformer", 0.2)])
-def test_a_resumed_training_equals_an_uninterrupted_one(
-    corpus: Corpus, tmp_path: Path, kind: str, dropout: float
-) -> None:
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_resumed_training_equals_an_uninterrupted_one(corpus: Corpus, tmp_path: Path, dropout: float) -> None:
     settings = replace(SETTINGS, epochs=2, checkpoint_seconds=0.0)
-    whole = make_model(dropout, kind)
+    whole = make_model(dropout)
     pretrain(whole, corpus, settings)
 
     def stop(report: PretrainProgress) -> None:
@@ -80,14 +57,14 @@ def test_a_resumed_training_equals_an_uninterrupted_one(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        pretrain(make_model(dropout, kind), corpus, settings, checkpoint=tmp_path / "c", progress=stop)
-    resumed = make_model(dropout, kind)
+        pretrain(make_model(dropout), corpus, settings, checkpoint=tmp_path / "c", progress=stop)
+    resumed = make_model(dropout)
     torch.manual_seed(99)
     steps: list[int] = []
     pretrain(resumed, corpus, settings, checkpoint=tmp_path / "c", progress=lambda report: steps.append(report.step))
     assert steps[0] == 15, "the step whose checkpoint was not written is done again"
-    for name, weights in whole.as_module().state_dict().items():
-        assert torch.equal(weights, resumed.as_module().state_dict()[name]), name
+    for name, weights in whole.state_dict().items():
+        assert torch.equal(weights, resumed.state_dict()[name]), name
 
 
 def test_early_stopping_enters_the_decay(corpus: Corpus) -> None:
@@ -115,13 +92,12 @@ def test_the_quality_of_nothing_is_undefined() -> None:
     assert draw_quality(["C("], set()) == {"drawn": 1, "validity": 0.0, "uniqueness": None, "novelty": None}
 
 
-@pytest.mark.parametrize("kind", SIZES)
-def test_half_precision_products_train_as_well(corpus: Corpus, kind: str) -> None:
-    model = make_model(kind=kind)
+def test_half_precision_products_train_as_well(corpus: Corpus) -> None:
+    model = make_model()
     before = held_out_loss(model, corpus, 16)
     after = pretrain(model, corpus, replace(SETTINGS, precision="bfloat16"))
     assert after < 0.5 * before
-    assert {parameter.dtype for parameter in model.as_module().parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
 def test_an_unknown_precision_is_refused() -> None:
