@@ -63,9 +63,9 @@ def commit_checkpoint(learner: Learner, loader: MixedLoader, history: HistoryWri
 def batch_figures(mixed: MixedBatch) -> dict[str, float | None]:
     """Mean rewards of a batch, of its live and of its stored rows, and the shares that were realised.
 
-    ``policy_lag`` is how many iterations ago, in the mean, the run drew the stored rows that are its own; ``share_<origin>``
-    the share of the batch that each live sampler, or the buffer, really gave; ``shortfall`` the rows that samplers owed
-    and others made up for. A mean of nothing is None.
+    ``policy_lag`` is how many iterations ago, in the mean, the run drew the stored rows that are its own;
+    ``share_<origin>`` the share of the batch that each live sampler, or the buffer, really gave; ``shortfall`` the rows
+    that samplers owed and others made up for. A mean of nothing is None.
     """
     batch = mixed.batch
     origins = np.asarray(batch.origins)
