@@ -1,0 +1,69 @@
+"""GraphGASampler: a genetic algorithm on molecular graphs, whose population is the best of the stored history.
+
+After Jensen 2019 (doi:10.1039/C8SC05372C), without generations of its own: what it draws is stored and scored as all
+samples are, and the best of it are parents from then on, beside what every other sampler found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from samplers.base import Drawn, Sampler, SamplerSize
+from samplers.dataset import encode_rows
+from samplers.seeds import derive_seed, numpy_generator
+from samplers.vocabulary import Vocabulary
+from scoring.offspring import Breeding, children
+from storage.index import HistoryIndex
+
+
+@dataclass(frozen=True)
+class GraphGASampler:
+    """Draws children of good molecules; it has no likelihood (R19).
+
+    Attributes:
+        history: gives the stored rows, as they are at the time of a draw.
+        base_sampler: draws the first parents, as long as the history has fewer than ``parents`` molecules.
+        vocabulary: gives that of the policy in training.
+        parents: how many of the best molecules have children, at least 2. A parent is chosen with a probability that
+            falls linearly with its rank, to nearly 0 for the last.
+        breeding: how children are made.
+    """
+
+    name: str
+    history: Callable[[], HistoryIndex]
+    base_sampler: Sampler
+    vocabulary: Callable[[], Vocabulary]
+    size: SamplerSize = SamplerSize()
+    parents: int = 100
+    breeding: Breeding = Breeding()
+    kind: str = "graph_ga"
+    policy_sha256: None = None
+    sampling: None = None
+
+    def __post_init__(self) -> None:
+        if self.parents < 2:
+            raise ValueError(f"parents must be at least 2, got {self.parents}")
+
+    def draw(self, n: int, seed: int) -> Drawn:
+        """Draws up to n children; fewer when the parents have no more that differ from them."""
+        parents = self._parents(seed)
+        rng = numpy_generator(seed, "children")
+        return encode_rows(children(parents, _by_rank(len(parents)), n, rng, self.breeding), self.vocabulary())
+
+    def _parents(self, seed: int) -> list[str]:
+        """Molecules from the best down, those of the base sampler last."""
+        index = self.history()
+        best = [text for text in index.smiles(index.best_of_each_molecule[: self.parents]) if text]
+        missing = self.parents - len(best)
+        first: Sequence[str] = self.base_sampler.draw(missing, derive_seed(seed, "parents")).raw if missing else ()
+        return [*best, *first]
+
+
+def _by_rank(n: int) -> NDArray[np.float64]:
+    """Probabilities [n] that fall linearly from the first to the last."""
+    weights = np.arange(n, 0, -1, dtype=np.float64)
+    return weights / weights.sum()

@@ -1,0 +1,98 @@
+"""MutationSampler: changes molecules of any other sampler by a token or two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from samplers.base import Drawn, Sampler, SamplerSize
+from samplers.dataset import encode_rows
+from samplers.errors import UnknownTokenError
+from samplers.seeds import derive_seed, numpy_generator
+from samplers.vocabulary import RESERVED, Vocabulary, tokenize
+from scoring import standardise_many
+
+TRIES = 50
+"""How often a parent is changed before its last mutant is taken, molecule or not: about one change in three is one."""
+
+
+@dataclass(frozen=True)
+class MutationSampler:
+    """Replaces, inserts, deletes and swaps tokens of SMILES strings; it has no likelihood (R19).
+
+    Attributes:
+        base_sampler: draws the parents.
+        vocabulary: gives that of the policy in training, from which new tokens are taken.
+        mutations: changes of each parent, at least 1.
+        valid_only: change a parent anew until a molecule comes out that is another one than the parent.
+    """
+
+    name: str
+    base_sampler: Sampler
+    vocabulary: Callable[[], Vocabulary]
+    size: SamplerSize = SamplerSize()
+    mutations: int = 1
+    valid_only: bool = True
+    kind: str = "mutation"
+    policy_sha256: None = None
+    sampling: None = None
+
+    def __post_init__(self) -> None:
+        if self.mutations < 1:
+            raise ValueError(f"mutations must be at least 1, got {self.mutations}")
+
+    def draw(self, n: int, seed: int) -> Drawn:
+        """Draws a mutant of each of n parents; fewer when there are fewer parents."""
+        vocabulary = self.vocabulary()
+        parents = self.base_sampler.draw(n, derive_seed(seed, "parents")).raw
+        rng = numpy_generator(seed, "mutations")
+        mutants = [self._mutant(parent, vocabulary, rng) for parent in parents]
+        if self.valid_only:
+            self._mend(mutants, parents, vocabulary, rng)
+        return encode_rows(mutants, vocabulary)
+
+    def _mend(
+        self, mutants: list[str], parents: Sequence[str], vocabulary: Vocabulary, rng: np.random.Generator
+    ) -> None:
+        """Makes those mutants anew that are no molecule, or the molecule that their parent is."""
+        molecules, checked = standardise_many(parents), list(range(len(parents)))
+        for _ in range(TRIES):
+            made = standardise_many([mutants[at] for at in checked])
+            checked = [
+                at for at, smiles in zip(checked, made, strict=True) if smiles is None or smiles == molecules[at]
+            ]
+            for at in checked:
+                mutants[at] = self._mutant(parents[at], vocabulary, rng)
+
+    def _mutant(self, parent: str, vocabulary: Vocabulary, rng: np.random.Generator) -> str:
+        try:
+            tokens = tokenize(parent)
+        except UnknownTokenError:
+            # What is no SMILES string has no tokens to change: it is judged as it is.
+            return parent
+        choices = vocabulary.tokens[len(RESERVED) :]
+        for _ in range(self.mutations):
+            tokens = _changed(tokens, choices, rng)
+        return "".join(tokens)
+
+
+def _changed(tokens: Sequence[str], choices: Sequence[str], rng: np.random.Generator) -> list[str]:
+    """The tokens after one change, of which there is always at least one left."""
+    changed = list(tokens)
+    kinds = ("insert", "replace", "delete", "swap") if len(changed) > 1 else ("insert", "replace")
+    kind = kinds[int(rng.integers(len(kinds)))]
+    place = int(rng.integers(len(changed) + (kind == "insert"))) if changed else 0
+    new = choices[int(rng.integers(len(choices)))]
+    match kind:
+        case "insert":
+            changed.insert(place, new)
+        case "replace":
+            changed[place : place + 1] = [new]
+        case "delete":
+            del changed[place]
+        case "swap":
+            other = int(rng.integers(len(changed)))
+            changed[place], changed[other] = changed[other], changed[place]
+    return changed

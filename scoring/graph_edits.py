@@ -1,0 +1,187 @@
+"""Small random changes of a molecule's graph: the mutations of a graph genetic algorithm.
+
+After Jensen 2019 (doi:10.1039/C8SC05372C): atoms are appended, inserted, deleted and exchanged, bonds change their order,
+rings open and close. Each edit works on the Kekulé form, changes one thing, and gives None where it finds nothing to
+change; what it makes is a sanitised molecule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+from rdkit import Chem, rdBase
+
+T = TypeVar("T")
+Edit = Callable[[Chem.RWMol, np.random.Generator], bool]
+"""Changes a Kekulé molecule in place, and says whether it did."""
+
+ELEMENTS = (6, 7, 8, 9, 16, 17)
+"""What is appended and exchanged: C, N, O, F, S, Cl."""
+VALENCES = {6: 4, 7: 3, 8: 2, 9: 1, 16: 2, 17: 1}
+ELEMENT_WEIGHTS = np.array([0.5, 0.15, 0.15, 0.07, 0.06, 0.07])
+"""How often each is chosen: about as often as drug-like molecules have them beside carbon."""
+RING_SIZES = (5, 6)
+TRIES = 10
+"""How many random edits are tried before a molecule counts as one that cannot be changed."""
+ORDERS = (Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
+
+
+def mutated(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
+    """The molecule after one random edit; None when no edit that was tried made a molecule of it."""
+    for _ in range(TRIES):
+        edit = EDITS[rng.integers(len(EDITS))]
+        changed = Chem.RWMol(molecule)
+        Chem.Kekulize(changed, clearAromaticFlags=True)
+        if edit(changed, rng) and (made := sanitised(changed)) is not None:
+            return made
+    return None
+
+
+def sanitised(molecule: Chem.Mol) -> Chem.Mol | None:
+    """The molecule with its aromaticity and valences checked; None when it is none, or falls into parts."""
+    with rdBase.BlockLogs():
+        made = molecule.GetMol() if isinstance(molecule, Chem.RWMol) else molecule
+        failed = Chem.SanitizeMol(made, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE
+    if failed or made.GetNumAtoms() == 0 or len(Chem.GetMolFrags(made)) > 1:
+        return None
+    Chem.AssignStereochemistry(made, cleanIt=True, force=True)
+    return made
+
+
+def append_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
+    """A new atom on one that has a hydrogen to give, by a single or, where both can, a double bond."""
+    hosts = [atom for atom in molecule.GetAtoms() if atom.GetTotalNumHs() > 0]
+    if not hosts:
+        return False
+    host, element = _one_of(hosts, rng), _element(rng)
+    order = 2 if rng.random() < 0.2 and min(host.GetTotalNumHs(), VALENCES[element]) >= 2 else 1
+    _take_hydrogens(host, order)
+    molecule.AddBond(host.GetIdx(), molecule.AddAtom(Chem.Atom(element)), ORDERS[order - 1])
+    return True
+
+
+def insert_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
+    """A new atom between two that a single bond joins."""
+    bonds = [bond for bond in molecule.GetBonds() if bond.GetBondType() is ORDERS[0]]
+    element = _element(rng)
+    if not bonds or VALENCES[element] < 2:
+        return False
+    bond = _one_of(bonds, rng)
+    begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+    molecule.RemoveBond(begin, end)
+    between = molecule.AddAtom(Chem.Atom(element))
+    molecule.AddBond(begin, between, ORDERS[0])
+    molecule.AddBond(between, end, ORDERS[0])
+    return True
+
+
+def delete_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
+    """One atom less: one at an end, or one between two others, which are then joined."""
+    atoms = [atom for atom in molecule.GetAtoms() if atom.GetDegree() <= 2 and molecule.GetNumAtoms() > 1]
+    if not atoms:
+        return False
+    atom = _one_of(atoms, rng)
+    neighbours = [other.GetIdx() for other in atom.GetNeighbors()]
+    if len(neighbours) == 2:
+        if molecule.GetBondBetweenAtoms(*neighbours) is not None:
+            return False
+        molecule.AddBond(*neighbours, ORDERS[0])
+    for neighbour in neighbours:
+        _free_hydrogens(molecule.GetAtomWithIdx(neighbour))
+    molecule.RemoveAtom(atom.GetIdx())
+    return True
+
+
+def exchange_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
+    """Another element in an atom's place, one that can have its bonds."""
+    atoms = [atom for atom in molecule.GetAtoms() if atom.GetFormalCharge() == 0 and atom.GetAtomicNum() in VALENCES]
+    if not atoms:
+        return False
+    atom = _one_of(atoms, rng)
+    bonds = sum(bond.GetBondTypeAsDouble() for bond in atom.GetBonds())
+    others = [each for each in ELEMENTS if each != atom.GetAtomicNum() and VALENCES[each] >= bonds]
+    if not others:
+        return False
+    atom.SetAtomicNum(int(_one_of(others, rng)))
+    _free_hydrogens(atom)
+    return True
+
+
+def change_order(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
+    """Another order of a bond, as far as the hydrogens of its ends allow."""
+    bonds = [bond for bond in molecule.GetBonds() if bond.GetBondType() in ORDERS]
+    if not bonds:
+        return False
+    bond = _one_of(bonds, rng)
+    ends, order = (bond.GetBeginAtom(), bond.GetEndAtom()), ORDERS.index(bond.GetBondType()) + 1
+    highest = min(order + min(end.GetTotalNumHs() for end in ends), 2 if bond.IsInRing() else 3)
+    others = [each for each in range(1, highest + 1) if each != order]
+    if not others:
+        return False
+    changed = int(_one_of(others, rng))
+    for end in ends:
+        _take_hydrogens(end, max(0, changed - order))
+    bond.SetBondType(ORDERS[changed - 1])
+    return True
+
+
+def close_ring(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
+    """A single bond that makes a ring of five or six of two atoms with hydrogens to give."""
+    distances = Chem.GetDistanceMatrix(molecule)
+    able = np.array([atom.GetTotalNumHs() > 0 for atom in molecule.GetAtoms()], bool)
+    near = np.isin(distances, [size - 1 for size in RING_SIZES]) & able[:, None] & able[None, :]
+    begins, ends = np.nonzero(np.triu(near))
+    if not len(begins):
+        return False
+    chosen = int(rng.integers(len(begins)))
+    begin, end = int(begins[chosen]), int(ends[chosen])
+    for place in (begin, end):
+        _take_hydrogens(molecule.GetAtomWithIdx(place), 1)
+    molecule.AddBond(begin, end, ORDERS[0])
+    return True
+
+
+def open_ring(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
+    """One single bond of a ring less."""
+    bonds = [bond for bond in molecule.GetBonds() if bond.IsInRing() and bond.GetBondType() is ORDERS[0]]
+    if not bonds:
+        return False
+    bond = _one_of(bonds, rng)
+    for end in (bond.GetBeginAtom(), bond.GetEndAtom()):
+        _free_hydrogens(end)
+    molecule.RemoveBond(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx())
+    return True
+
+
+EDITS: tuple[Edit, ...] = (
+    append_atom,
+    insert_atom,
+    delete_atom,
+    exchange_atom,
+    change_order,
+    close_ring,
+    open_ring,
+)
+"""All edits; each is as likely as any other."""
+
+
+def _one_of(choices: Sequence[T], rng: np.random.Generator) -> T:
+    return choices[int(rng.integers(len(choices)))]
+
+
+def _element(rng: np.random.Generator) -> int:
+    return int(rng.choice(ELEMENTS, p=ELEMENT_WEIGHTS))
+
+
+def _take_hydrogens(atom: Chem.Atom, n: int) -> None:
+    """Makes room for bonds at an atom whose hydrogens are counted one by one, as in ``[nH]``."""
+    atom.SetNumExplicitHs(max(0, atom.GetNumExplicitHs() - n))
+
+
+def _free_hydrogens(atom: Chem.Atom) -> None:
+    """Has the hydrogens of an atom follow from its bonds again."""
+    if atom.GetFormalCharge() == 0:
+        atom.SetNoImplicit(False)
+        atom.SetNumExplicitHs(0)
