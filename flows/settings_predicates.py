@@ -6,19 +6,32 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from flows.config_errors import Problem
+from flows.config_lines import KeyPath
+from flows.settings_paths import INNER_SAMPLER
 
 
 def refused_predicates(data: Mapping[str, Any]) -> Iterator[Problem]:
     """The conditions that cannot be applied to any history; what is no text is reported elsewhere."""
-    offline = data.get("offline")
-    where = offline.get("where") if isinstance(offline, Mapping) else None
-    if not isinstance(where, str) or not where.strip():
-        return
-    # Only a file that has a condition pays for DuckDB.
-    from storage.errors import QueryError
-    from storage.query import check_unapplied
+    for path, where in _conditions(data):
+        # Only a file that has a condition pays for DuckDB.
+        from storage.errors import QueryError
+        from storage.query import check_unapplied
 
-    try:
-        check_unapplied(where.strip())
-    except QueryError as error:
-        yield Problem(("offline", "where"), str(error))
+        try:
+            check_unapplied(where.strip())
+        except QueryError as error:
+            yield Problem(path, str(error))
+
+
+def _conditions(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """The texts of the conditions of offline training and of samplers of the history, also inside others."""
+    samplers = data.get("samplers")
+    tables: list[tuple[KeyPath, Any]] = [(("offline",), data.get("offline"))]
+    tables += [(("samplers", i), each) for i, each in enumerate(samplers if isinstance(samplers, list) else ())]
+    while tables:
+        path, table = tables.pop(0)
+        if isinstance(table, Mapping):
+            where = table.get("where")
+            if isinstance(where, str) and where.strip():
+                yield (*path, "where"), where
+            tables.append(((*path, INNER_SAMPLER), table.get(INNER_SAMPLER)))

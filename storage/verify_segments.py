@@ -22,7 +22,8 @@ _PLACES = """
         coalesce(moved.segment, builds.segment) AS segment,
         coalesce(moved.segment_offset, builds.segment_offset) AS first
     FROM {builds} AS builds LEFT JOIN {current_placements} AS moved ON moved.build_id = builds.build_id
-    ORDER BY segment, first, builds.build_id"""
+    -- A build without rows begins where the next one does.
+    ORDER BY segment, first, builds.drawn, builds.build_id"""
 
 # As many rows as a chunk has at most: reading less would decode a chunk several times.
 _PORTION_ROWS = 500_000

@@ -17,6 +17,7 @@ from flows.train import train
 from samplers.choices import AboveQuantile, AnyRow, BestMolecules, ByScaffold, RecentRows
 from samplers.history import HistorySampler
 from samplers.policies import open_policy
+from scoring import Standardisation
 from storage import SampleStore
 from storage.errors import PredicateError, UnknownRunError
 from storage.records import Run, RunKind
@@ -45,12 +46,20 @@ def test_a_key_of_another_choice_is_refused(tmp_path: Path) -> None:
     assert "uniform" in found and "scaffold" in found
 
 
+def test_a_condition_that_cannot_be_applied_is_refused(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, 'where = "no_such_column > 1"\n')
+    assert "samplers[1].where" in found and "no_such_column" in found
+
+
 def sampler(store: SampleStore, **keys: Any) -> HistorySampler:
     run = Run("ab12" * 8, "test", RunKind.BUILD, "{}", 3, objective_sha256="objective-1", pinned_snapshot=1)
     store.start_run(run)
     settings: Any = TypeAdapter(SamplerSettings).validate_python({"kind": "history", "name": "again"} | keys)
     prior = open_policy("zinc-gru", store)
-    made = build_sampler(settings, SamplerParts(store, run.run_id, prior, "zinc-gru", lambda: prior, lambda: 0))
+    parts = SamplerParts(
+        store, run.run_id, prior, "zinc-gru", lambda: prior, lambda: 0, "objective-1", Standardisation()
+    )
+    made = build_sampler(settings, parts)
     assert isinstance(made, HistorySampler)
     return made
 

@@ -208,3 +208,19 @@ def test_sources_of_impossible_lengths_are_found(started, make):
     (error,) = started.verify().errors
     assert "the source of row 1" in error.message
     assert "is 99 of 5 tokens long" in error.message
+
+
+def test_a_build_without_samples_lies_where_the_next_one_does(two_runs, make):
+    store, own, _ = two_runs
+    builds = []
+    for iteration in range(1, 9):
+        builds.append(make.make_readmission(iteration, [RowId(own.build_id, 0)]))
+        builds.append(make.make_build(iteration, seed=iteration, sampler_order=1))
+    # Whatever the order of their ids.
+    assert {before.build_id < after.build_id for before, after in zip(builds[::2], builds[1::2], strict=True)} == {
+        True,
+        False,
+    }
+    commit(store, *builds)
+    assert store.verify().errors == ()
+    assert [store.build(build.build_id).samples.raw for build in builds] == [build.samples.raw for build in builds]
