@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,10 @@ from flows.settings_samplers import (
     ContrastiveDraws,
     DatasetDraws,
     DrawKeys,
+    GraphGADraws,
     HistoryDraws,
     ModelDraws,
+    MutationDraws,
     SamplerSettings,
     SamplingKeys,
     SizeKeys,
@@ -22,11 +24,14 @@ from samplers.base import Sampler, SamplerSize
 from samplers.choices import AboveQuantile, AnyRow, BestMolecules, ByScaffold, Choice, RecentRows
 from samplers.contrastive import ContrastiveSampler
 from samplers.dataset import DatasetSampler
+from samplers.graph_ga import GraphGASampler
 from samplers.history import HistorySampler, RunHistory
 from samplers.model import ModelSampler
 from samplers.models.distribution import Sampling
+from samplers.mutation import MutationSampler
 from samplers.policies import Policy, open_policy
 from scoring import Standardisation
+from scoring.offspring import Breeding
 from storage import SampleStore
 from storage.predicate import check_predicate
 
@@ -94,23 +99,26 @@ def _dataset(name: str, settings: DatasetDraws, parts: SamplerParts, size: Sampl
 
 
 def _history(name: str, settings: HistoryDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    history = _run_history(parts, settings.runs, settings.where)
+    return HistorySampler(name, history, parts.prior.vocabulary, _choice(settings), size)
+
+
+def _run_history(parts: SamplerParts, runs: Sequence[str], where: str | None = None) -> RunHistory:
+    """The stored rows of runs: "own", "all", or ids."""
     run = parts.store.run(parts.run_id)
-    runs = None
-    if "all" not in settings.runs:
-        runs = tuple(run.run_id if name == "own" else parts.store.run(name).run_id for name in settings.runs)
     objective_sha256 = parts.objective_sha256 or run.objective_sha256
     assert objective_sha256 is not None
-    history = RunHistory(
+    named = tuple(run.run_id if name == "own" else parts.store.run(name).run_id for name in runs if name != "all")
+    return RunHistory(
         parts.store,
         run.run_id,
         objective_sha256,
         parts.prior.vocabulary,
         parts.settled,
         foreign_snapshot=run.pinned_snapshot,
-        runs=runs,
-        where=None if settings.where is None else check_predicate(settings.where),
+        runs=None if "all" in runs else named,
+        where=None if where is None else check_predicate(where),
     )
-    return HistorySampler(name, history, parts.prior.vocabulary, _choice(settings), size)
 
 
 def _choice(settings: HistoryDraws) -> Choice:
@@ -129,18 +137,33 @@ def _choice(settings: HistoryDraws) -> Choice:
 
 
 def _contrastive(name: str, settings: ContrastiveDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
-    # A source is a molecule like any other: it is drawn by its own reward, not by that of a pair.
-    base_parts = replace(parts, objective_sha256=None)
-    base = _build(f"{name}.{INNER_SAMPLER}", settings.base_sampler, base_parts, SamplerSize())
     return ContrastiveSampler(
         name,
-        base,
+        _base(name, settings.base_sampler, parts),
         parts.policy(settings.output_model),
         size,
         settings.repeats,
         _sampling(settings),
         parts.standardisation,
     )
+
+
+def _mutation(name: str, settings: MutationDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    base, vocabulary = _base(name, settings.base_sampler, parts), parts.prior.vocabulary
+    return MutationSampler(name, base, lambda: vocabulary, size, settings.mutations, settings.valid_only)
+
+
+def _graph_ga(name: str, settings: GraphGADraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    vocabulary = parts.prior.vocabulary
+    breeding = Breeding(settings.crossover_rate, settings.mutation_rate, settings.most_atoms)
+    history = _run_history(replace(parts, objective_sha256=None), settings.runs)
+    base = _base(name, settings.base_sampler, parts)
+    return GraphGASampler(name, history, base, lambda: vocabulary, size, settings.parents, breeding)
+
+
+def _base(name: str, settings: DrawKeys, parts: SamplerParts) -> Sampler:
+    """The sampler inside another. What it draws counts by its own reward, not by that of a pair."""
+    return _build(f"{name}.{INNER_SAMPLER}", settings, replace(parts, objective_sha256=None), SamplerSize())
 
 
 def _sampling(settings: SamplingKeys) -> Sampling:
@@ -152,5 +175,7 @@ _BUILDERS: Mapping[type[DrawKeys], Callable[[str, Any, SamplerParts, SamplerSize
     DatasetDraws: _dataset,
     HistoryDraws: _history,
     ContrastiveDraws: _contrastive,
+    MutationDraws: _mutation,
+    GraphGADraws: _graph_ga,
 }
 """What makes a sampler of each kind, of (name, settings, parts, size)."""

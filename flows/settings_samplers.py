@@ -169,7 +169,60 @@ class ContrastiveDraws(SamplingKeys):
         return (self.output_model, *self.base_sampler.policies)
 
 
-InnerDraws = Annotated[ModelDraws | DatasetDraws | HistoryDraws | ContrastiveDraws, Field(discriminator="kind")]
+class ParentKeys(DrawKeys):
+    """Changes molecules of any other sampler."""
+
+    base_sampler: InnerDraws
+    """A table of any kind of sampler, without a name and sizes: who draws the parents."""
+
+    @property
+    def inner(self) -> DrawKeys:
+        return self.base_sampler
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        return self.base_sampler.policies
+
+
+class MutationDraws(ParentKeys):
+    """Replaces, inserts, deletes and swaps tokens of the SMILES of other molecules."""
+
+    kind: Literal["mutation"]
+    """Molecules that differ from others by a token or two."""
+
+    mutations: Count = 1
+    """Changes of each parent."""
+
+    valid_only: bool = True
+    """Change a parent anew until a molecule comes out that is not the parent itself."""
+
+
+class GraphGADraws(ParentKeys):
+    """Draws children of the best stored molecules, and, as long as there are few, of those of the base sampler."""
+
+    kind: Literal["graph_ga"]
+    """A genetic algorithm on molecular graphs."""
+
+    parents: Annotated[int, Field(ge=2)] = 100
+    """How many of the best molecules have children; better ones have more."""
+
+    crossover_rate: Share = 0.8
+    """How often a child has two parents; otherwise it is a mutant of one."""
+
+    mutation_rate: Share = 0.5
+    """How often a child of two parents is mutated as well."""
+
+    most_atoms: Count = 50
+    """Heavy atoms of a child at most: without a bound, molecules grow."""
+
+    runs: Annotated[Texts, BeforeValidator(_in_a_list), Field(min_length=1)] = ("own",)
+    """Whose molecules are parents: as of the history sampler."""
+
+
+InnerDraws = Annotated[
+    ModelDraws | DatasetDraws | HistoryDraws | ContrastiveDraws | MutationDraws | GraphGADraws,
+    Field(discriminator="kind"),
+]
 """Every kind of sampler inside another."""
 
 
@@ -189,8 +242,21 @@ class ContrastiveSamplerSettings(SizeKeys, ContrastiveDraws):
     """Draws pairs: sources from any other sampler, and for each of them targets from a conditional model."""
 
 
+class MutationSamplerSettings(SizeKeys, MutationDraws):
+    """Replaces, inserts, deletes and swaps tokens of the SMILES of other molecules."""
+
+
+class GraphGASamplerSettings(SizeKeys, GraphGADraws):
+    """Draws children of the best stored molecules, and, as long as there are few, of those of the base sampler."""
+
+
 SamplerSettings = Annotated[
-    ModelSamplerSettings | DatasetSamplerSettings | HistorySamplerSettings | ContrastiveSamplerSettings,
+    ModelSamplerSettings
+    | DatasetSamplerSettings
+    | HistorySamplerSettings
+    | ContrastiveSamplerSettings
+    | MutationSamplerSettings
+    | GraphGASamplerSettings,
     Field(discriminator="kind"),
 ]
 """Every kind of sampler."""

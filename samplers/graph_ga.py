@@ -65,5 +65,6 @@ class GraphGASampler:
 
 def _by_rank(n: int) -> NDArray[np.float64]:
     """Probabilities [n] that fall linearly from the first to the last."""
-    weights = np.arange(n, 0, -1, dtype=np.float64)
-    return weights / weights.sum()
+    weights: NDArray[np.float64] = np.arange(n, 0, -1, dtype=np.float64)
+    weights /= weights.sum()
+    return weights

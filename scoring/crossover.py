@@ -1,7 +1,7 @@
 """Crossover: a molecule of parts of two others, as in a graph genetic algorithm.
 
-After Jensen 2019 (doi:10.1039/C8SC05372C): each parent is cut at a bond outside of rings, or at two bonds of one ring; a
-part of the one is joined to a part of the other where they were cut.
+After Jensen 2019 (doi:10.1039/C8SC05372C): each parent is cut at a bond outside of rings, or at two bonds of one ring,
+and a part of the one is joined to a part of the other where they were cut.
 """
 
 from __future__ import annotations
@@ -73,9 +73,7 @@ def _part(molecule: Chem.Mol, bonds: Sequence[int], rng: np.random.Generator) ->
     kekule = Chem.Mol(molecule)
     Chem.Kekulize(kekule, clearAromaticFlags=True)
     labels = [(0, 0)] * len(bonds)
-    parts = Chem.GetMolFrags(
-        Chem.FragmentOnBonds(kekule, bonds, dummyLabels=labels), asMols=True, sanitizeFrags=False
-    )
+    parts = Chem.GetMolFrags(Chem.FragmentOnBonds(kekule, bonds, dummyLabels=labels), asMols=True, sanitizeFrags=False)
     whole = [part for part in parts if len(_dummies(part)) == len(bonds)]
     return whole[int(rng.integers(len(whole)))] if whole else None
 

@@ -1,8 +1,8 @@
 """Small random changes of a molecule's graph: the mutations of a graph genetic algorithm.
 
-After Jensen 2019 (doi:10.1039/C8SC05372C): atoms are appended, inserted, deleted and exchanged, bonds change their order,
-rings open and close. Each edit works on the Kekulé form, changes one thing, and gives None where it finds nothing to
-change; what it makes is a sanitised molecule.
+After Jensen 2019 (doi:10.1039/C8SC05372C): atoms are appended, inserted, deleted and exchanged, bonds change their
+order, rings open and close. Each edit works on the Kekulé form and changes one thing, or nothing where it finds nothing
+to change; what comes out of it is sanitised, or it counts as no molecule.
 """
 
 from __future__ import annotations
@@ -85,9 +85,9 @@ def delete_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
     atom = _one_of(atoms, rng)
     neighbours = [other.GetIdx() for other in atom.GetNeighbors()]
     if len(neighbours) == 2:
-        if molecule.GetBondBetweenAtoms(*neighbours) is not None:
+        if molecule.GetBondBetweenAtoms(neighbours[0], neighbours[1]) is not None:
             return False
-        molecule.AddBond(*neighbours, ORDERS[0])
+        molecule.AddBond(neighbours[0], neighbours[1], ORDERS[0])
     for neighbour in neighbours:
         _free_hydrogens(molecule.GetAtomWithIdx(neighbour))
     molecule.RemoveAtom(atom.GetIdx())

@@ -144,5 +144,5 @@ def test_the_schema_is_json_and_lists_the_kinds() -> None:
     schema = json.loads(CliRunner().invoke(app, ["config", "schema"]).stdout)
     assert set(schema["properties"]) == set(Settings.model_fields)
     kinds = schema["properties"]["samplers"]["items"]["discriminator"]["mapping"]
-    assert set(kinds) == {"contrastive", "dataset", "history", "model"}
+    assert set(kinds) == {"contrastive", "dataset", "graph_ga", "history", "model", "mutation"}
     assert schema["required"] == ["objective"]
