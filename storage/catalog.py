@@ -1,11 +1,7 @@
-"""The only code that talks to DuckLake: one attached catalog, its reads, and its transactions.
+"""The only code that talks to DuckLake: the reads and the transactions of one attached catalog.
 
-Every process has one in-memory DuckDB database, in which each open store attaches its catalog under an alias of its
-own. A cursor is a connection: every read and every transaction takes a fresh one, so that any number of threads read
-while one commits. Readers see the newest snapshot as of their statement, and are never blocked.
-
-POSIX drops all of a process's locks on a file when any descriptor of it is closed there. Nothing but DuckDB may
-therefore open ``catalog.sqlite`` in a process that may hold it: no copying, no hashing, no ``sqlite3``.
+Readers see the newest snapshot as of their statement, and are never blocked. How the catalog is attached, and how
+threads share that, is in ``storage.attachment``.
 """
 
 from __future__ import annotations
@@ -17,20 +13,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
 
 import duckdb
 import pyarrow as pa
 
-from storage.backends import BUSY_MILLISECONDS, Backend
+from storage.attachment import Attachment, CatalogPlace
+from storage.backends import BUSY_MILLISECONDS
 from storage.checksums import CHECKSUMS, file_checksums
 from storage.durability import Sync, sync_paths
-from storage.engine import engine, load, reach
 from storage.errors import StoreBusyError, StoreError, StoreModeError, UnknownSnapshotError
-from storage.failures import not_attached, not_committed, unwritten
+from storage.failures import not_committed, unwritten
 from storage.places import Place
 from storage.schema import VIEWS, bind
 from storage.table_files import TableFiles, default_sql, later_columns, table_files
@@ -41,20 +35,6 @@ _BATCH_ROWS = 100_000
 _TARGET_FILE_SIZE = "512MB"  # DuckLake's own default.
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class CatalogPlace:
-    """Where a store's catalog is.
-
-    Attributes:
-        backend: what keeps it. tables: where its Parquet files are.
-        root: the store's folder, by which errors name the store.
-    """
-
-    backend: Backend
-    tables: Place
-    root: Path
 
 
 class Catalog:
@@ -83,16 +63,13 @@ class Catalog:
         self._refusal = refusal or f"the store at {place.root} is open for reading only"
         self._place = place
         self._sync = sync
-        self._process_id = os.getpid()
-        self._alias = f"lake_{uuid4().hex}"
         # A thread may hold it over several transactions, as a migration does.
         self._threads = threading.RLock()
         self._held = False
         self._writers = place.backend.writers(lock_seconds)
-        self._closed = False
         with nullcontext() if read_only else self.locked():
-            self._attach()
-        self._keeper = self._keep_open()
+            self._attachment = Attachment(place, read_only=read_only)
+        self._alias = self._attachment.alias
 
     @property
     def tables(self) -> Place:
@@ -101,11 +78,7 @@ class Catalog:
 
     def close(self) -> None:
         """Detaches the catalog; nothing can be read afterwards. Closing twice is no error."""
-        if not self._closed and self._process_id == os.getpid():
-            self._keeper.close()
-            with closing(engine(self._process_id).cursor()) as cursor:
-                cursor.execute(f"DETACH {self._alias}")
-        self._closed = True
+        self._attachment.close()
 
     def table(self, name: str, snapshot: int | None = None) -> str:
         """The SQL that stands for a table, or for a table as of a version.
@@ -198,14 +171,7 @@ class Catalog:
         Raises:
             StoreModeError: the store is closed, or was opened before this process was forked.
         """
-        if self._closed:
-            raise StoreModeError(f"the store at {self._place.root} is closed; open it again")
-        if self._process_id != os.getpid():
-            raise StoreModeError(
-                f"the store at {self._place.root} was opened by process {self._process_id} and cannot be "
-                f"used in its fork {os.getpid()}: spawn processes, and open the store in each"
-            )
-        return engine(self._process_id).cursor()
+        return self._attachment.cursor()
 
     def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int:
         """The newest version, as a cursor sees it: within a transaction, the one it started from."""
@@ -222,7 +188,7 @@ class Catalog:
         """
         with closing(self.cursor()) as cursor:
             try:
-                return cursor.execute(sql.replace("METADATA", self._metadata_name), parameters).fetchall()
+                return cursor.execute(sql.replace("METADATA", self._attachment.metadata), parameters).fetchall()
             except duckdb.Error as error:
                 raise StoreError(f"the catalog {self._place.backend} failed: {error}") from error
 
@@ -357,39 +323,7 @@ class Catalog:
 
     def attach_sql(self, alias: str, *, read_only: bool) -> str:
         """The statement that attaches the catalog under a name, for this process or any other DuckDB."""
-        return self._place.backend.attach_sql(alias, str(self._place.tables), read_only=read_only)
-
-    def _attach(self) -> None:
-        database = engine(self._process_id)
-        for extension in self._place.backend.extensions:
-            load(database, extension)
-        give_up = time.monotonic() + BUSY_MILLISECONDS / 1000
-        with closing(database.cursor()) as cursor:
-            reach(cursor, self._place.tables)
-            while True:
-                try:
-                    cursor.execute(self.attach_sql(self._alias, read_only=self.read_only))
-                    return
-                except duckdb.Error as error:
-                    told = not_attached(error, self._place.backend, read_only=self.read_only)
-                    # SQLite waits for a lock, but not to make a log for a catalog that was copied here without one.
-                    if not isinstance(told, StoreBusyError) or time.monotonic() > give_up:
-                        raise told from error
-                time.sleep(_RETRY_SECONDS)
-
-    def _keep_open(self) -> duckdb.DuckDBPyConnection:
-        """Begins a transaction that reads nothing and ends with the store.
-
-        DuckDB opens the catalog anew for every transaction. The last to close a SQLite catalog writes its log into it,
-        syncs both and removes the log, and whoever opens it meanwhile waits: a reader and a writer, taking turns at
-        being the last, up to a second. With one transaction that stays, nobody is the last.
-        """
-        keeper = engine(self._process_id).cursor()
-        statement = self._place.backend.keep_open_sql(self._alias)
-        if statement is not None:
-            keeper.execute("BEGIN TRANSACTION")
-            keeper.execute(statement)
-        return keeper
+        return self._place.attach_sql(alias, read_only=read_only)
 
     def _make_durable(self, files: Sequence[str]) -> dict[str, str]:
         """Syncs the Parquet files of a transaction, and returns their checksums."""
@@ -399,11 +333,6 @@ class Catalog:
         self._sync(_with_folders(files, tables))
         # Without them, a bit that flips in a reward is another reward.
         return file_checksums(files, tables.parent)
-
-    @property
-    def _metadata_name(self) -> str:
-        """The database in which DuckLake keeps its own tables."""
-        return self._place.backend.own_tables(self._alias)
 
     @functools.cached_property
     def _last_change(self) -> int:

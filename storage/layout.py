@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from storage.attachment import CatalogPlace
 from storage.backends import Backend, PostgresBackend, SqliteBackend
-from storage.catalog import CatalogPlace
 from storage.durability import Sync
 from storage.errors import StoreExistsError, StoreFormatError, StoreNotFoundError, StorePlaceError
 from storage.places import PRIVATE_FILE, Place, make_folder, place_at

@@ -29,17 +29,12 @@ class PinnedCatalog(Catalog):
         # Not Catalog's own constructor, which would attach the catalog once more.
         vars(self).update(vars(whole))
         whole.files((), snapshot)
-        self._whole = whole
         self._snapshot = snapshot
         self._refusal = f"this is version {snapshot} of a store, to which nothing can be added: write to the store"
         self.read_only = True
 
     def close(self) -> None:
         """Does nothing: the catalog belongs to the store."""
-
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of the caller's own; close it."""
-        return self._whole.cursor()
 
     def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int:
         """The version."""

@@ -24,26 +24,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from uuid import uuid4
 
 import polars as pl
 import pyarrow as pa
 
+from storage import progress, runs
 from storage import query as queries
-from storage import runs
 from storage import scores as scores_of
-from storage.archive_catalog import check_catalog
 from storage.archive_file import CHECKSUMS
 from storage.catalog import Catalog
 from storage.commits import RECEIPT_COLUMNS, Committer, receipt_of
 from storage.durability import Sync, sync_paths
 from storage.engine import reach_sql
-from storage.errors import StoreExistsError
-from storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Description, Layout, check_place, found_store
+from storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Description, Layout
 from storage.maintain import Maintenance
-from storage.migrate import check_schema, create_schema
+from storage.opening import make_store, open_store
 from storage.pinned import PinnedCatalog
-from storage.places import PRIVATE_FILE
 from storage.policies import PolicyFiles
 from storage.quarantine import QuarantineReceipt, quarantine
 from storage.readback import read_build
@@ -116,10 +112,7 @@ class SampleStore:
             StorePlaceError: a place cannot hold a store, or an address is none.
             StoreError: the database cannot be reached.
         """
-        layout = Layout(Path(path).resolve())
-        if layout.description.exists() or layout.has_foreign_files():
-            raise StoreExistsError(f"{layout.root} is not empty; name a new folder, or open the store that is there")
-        return cls._create(layout.root, catalog, catalog_schema, data_path, sync)
+        return cls(*make_store(Path(path).resolve(), catalog, catalog_schema, data_path, sync), sync)
 
     @classmethod
     def open(
@@ -141,50 +134,13 @@ class SampleStore:
             StorePlaceError: it is to be written to on a network file system.
         """
         root = Path(path).resolve()
-        description = Description.read(root / "store.toml")
-        layout, refusal = description.layout(root), description.refusal(root)
-        if description.archive:
-            check_catalog(layout, migrations)
-        elif not read_only:
-            check_place(layout, description.uuid)
-        read_only = read_only or description.archive
-        catalog = Catalog(layout.catalog, read_only=read_only, sync=sync, refusal=refusal)
-        try:
-            check_schema(catalog, layout, description, migrations)
-        except BaseException:
-            catalog.close()
-            raise
-        return cls(layout, description, catalog, sync)
+        return cls(*open_store(root, read_only=read_only, sync=sync, migrations=migrations), sync)
 
     @classmethod
     def open_or_create(cls, path: str | Path, *, sync: Sync = sync_paths) -> Self:
         """Opens the store at a path, or makes one in that folder; processes that race to make it share one."""
         there = Layout(Path(path).resolve()).description.exists()
         return cls.open(path, sync=sync) if there else cls.create(path, sync=sync)
-
-    @classmethod
-    def _create(cls, root: Path, address: str, schema: str, data_path: str, sync: Sync) -> Self:
-        uuid, data_path = found_store(address, schema, str(uuid4()), data_path)
-        description = Description(uuid, catalog=address, catalog_schema=schema, data_path=data_path)
-        layout = description.layout(root)
-        layout.make_folders()
-        check_place(layout, uuid)
-        catalog = Catalog(layout.catalog, read_only=False, sync=sync)
-        try:
-            create_schema(catalog)
-            if layout.backend == layout.sqlite:
-                layout.sqlite.database.chmod(PRIVATE_FILE)
-            with catalog.locked():
-                if not layout.description.exists():
-                    local = [folder for folder in layout.folders if isinstance(folder, Path)]
-                    sync([root.parent, root, *local])
-                    description.write(layout.description, sync)
-        except BaseException:
-            catalog.close()
-            raise
-        # That of another process which was quicker to make it.
-        description = Description.read(layout.description)
-        return cls(description.layout(root), description, catalog, sync)
 
     @property
     def cache_key(self) -> str:
@@ -320,14 +276,7 @@ class SampleStore:
 
     def latest_checkpoint(self, run_id: str) -> StoredCheckpoint | None:
         """A run's checkpoint of the highest iteration whose files are there; None before the first."""
-        found = self._catalog.read(
-            """SELECT run_id, iteration, folder, snapshot FROM {checkpoints} WHERE run_id = ?
-            ORDER BY iteration DESC""",
-            parameters=[run_id],
-        ).to_pylist()
-        stored = (StoredCheckpoint(**(row | {"folder": self._layout.data / row["folder"]})) for row in found)
-        # The rows of those that a vacuum removed stay.
-        return next((checkpoint for checkpoint in stored if checkpoint.folder.exists()), None)
+        return progress.latest_checkpoint(self._catalog, self._layout, run_id)
 
     def consumed(self, run_id: str, *, up_to_iteration: int | None = None) -> list[Consumed]:
         """What was delivered to a training run, by iteration and then by build in row order.
@@ -335,16 +284,7 @@ class SampleStore:
         Args:
             up_to_iteration: the last iteration that counts; None is all.
         """
-        found = self._catalog.read(
-            """SELECT eaten.build_id, list(eaten."row" ORDER BY eaten."row") AS rows, eaten.iteration
-            FROM {consumed} AS eaten LEFT JOIN {builds} AS builds USING (build_id)
-            WHERE eaten.run_id = ? AND (? IS NULL OR eaten.iteration <= ?)
-            GROUP BY ALL
-            ORDER BY eaten.iteration, any_value(builds.iteration), any_value(builds.event),
-                any_value(builds.sampler_order), any_value(builds.chunk), eaten.build_id""",
-            parameters=[run_id, up_to_iteration, up_to_iteration],
-        )
-        return [Consumed(row["build_id"], tuple(row["rows"]), row["iteration"]) for row in found.to_pylist()]
+        return progress.consumed_rows(self._catalog, run_id, up_to_iteration)
 
     def snapshot(self) -> int:
         """The newest version."""

@@ -1,0 +1,76 @@
+"""The steps of making and of opening a store, up to its catalog: what ``SampleStore.create`` and ``open`` do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from storage.archive_catalog import check_catalog
+from storage.catalog import Catalog
+from storage.durability import Sync
+from storage.errors import StoreExistsError
+from storage.layout import Description, Layout, check_place, found_store
+from storage.migrate import check_schema, create_schema
+from storage.places import PRIVATE_FILE
+from storage.schema import Migration
+
+Opened = tuple[Layout, Description, Catalog]
+
+
+def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync) -> Opened:
+    """A store in a new or empty folder; processes that race to make it share one.
+
+    Raises:
+        StoreExistsError: there is something in the folder, or at ``data_path``, already.
+        StorePlaceError: a place cannot hold a store, or an address is none.
+        StoreError: the database cannot be reached.
+    """
+    here = Layout(root)
+    if here.description.exists() or here.has_foreign_files():
+        raise StoreExistsError(f"{root} is not empty; name a new folder, or open the store that is there")
+    uuid, data_path = found_store(address, schema, str(uuid4()), data_path)
+    description = Description(uuid, catalog=address, catalog_schema=schema, data_path=data_path)
+    layout = description.layout(root)
+    layout.make_folders()
+    check_place(layout, uuid)
+    catalog = Catalog(layout.catalog, read_only=False, sync=sync)
+    try:
+        create_schema(catalog)
+        if layout.backend == layout.sqlite:
+            layout.sqlite.database.chmod(PRIVATE_FILE)
+        with catalog.locked():
+            if not layout.description.exists():
+                local = [folder for folder in layout.folders if isinstance(folder, Path)]
+                sync([root.parent, root, *local])
+                description.write(layout.description, sync)
+    except BaseException:
+        catalog.close()
+        raise
+    # That of another process which was quicker to make it.
+    description = Description.read(layout.description)
+    return description.layout(root), description, catalog
+
+
+def open_store(root: Path, *, read_only: bool, sync: Sync, migrations: Sequence[Migration]) -> Opened:
+    """A store that is there, for reading only where it is an archive.
+
+    Raises:
+        StoreNotFoundError: there is none.
+        StoreFormatError: it is damaged, of a newer release, or of an older one and to be migrated first.
+        StorePlaceError: it is to be written to on a network file system.
+    """
+    description = Description.read(root / "store.toml")
+    layout = description.layout(root)
+    if description.archive:
+        check_catalog(layout, migrations)
+    elif not read_only:
+        check_place(layout, description.uuid)
+    read_only = read_only or description.archive
+    catalog = Catalog(layout.catalog, read_only=read_only, sync=sync, refusal=description.refusal(root))
+    try:
+        check_schema(catalog, layout, description, migrations)
+    except BaseException:
+        catalog.close()
+        raise
+    return layout, description, catalog
