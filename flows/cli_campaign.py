@@ -146,6 +146,9 @@ def pretrain(
         list[str] | None,
         typer.Option(metavar="NAME=NUMBER", help="Another size that the kind has, as heads=4 of a transformer."),
     ] = None,
+    grammar: Annotated[
+        Literal["smiles", "selfies"], typer.Option(help="The notation that the model learns; a --policy keeps its own.")
+    ] = "smiles",
     source_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="Of seq2seq, which learns pairs: the sources; default: source.")
     ] = None,
@@ -189,6 +192,7 @@ def pretrain(
             run_id=run_id,
             source_column=source_column,
             target_column=target_column,
+            grammar=grammar,
         )
     _report(result, json)
 

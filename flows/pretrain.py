@@ -16,6 +16,7 @@ from flows.pretrain_data import Columns, data_of
 from flows.progress import step_bar
 from flows.provenance import code_version, host_and_user, library_versions
 from flows.run_identity import current_run_id
+from samplers.grammars import GRAMMARS, SMILES
 from samplers.models.protocol import GenerativeModel
 from samplers.models.registry import MODELS, check_sizes
 from samplers.policies import Policy, fingerprint, open_policy, policy_files
@@ -47,6 +48,7 @@ def pretrain_prior(
     run_id: str | None = None,
     source_column: str | None = None,
     target_column: str | None = None,
+    grammar: str = SMILES.name,
 ) -> dict[str, Any]:
     """Trains a generative model on the molecules or pairs of a file, from random weights or from those of a policy.
 
@@ -61,6 +63,7 @@ def pretrain_prior(
         draws: molecules drawn at the end to judge the prior.
         run_id: a training to go on with; by default a new one, which a retry of this flow run resumes.
         source_column, target_column: of the pairs in a table, for a model that learns pairs; by default called so.
+        grammar: "smiles" or "selfies", the notation that a model learns; that of a policy stays.
 
     Returns:
         ``policy`` (sha256), ``run_id``, ``molecules`` or ``pairs``, ``rejected``, ``held_out_nll`` (nats per molecule),
@@ -72,7 +75,7 @@ def pretrain_prior(
         check_sizes(model, sizes or {})
     columns = Columns(column, source_column, target_column)
     # A file that is of no use is told before a store is made.
-    data = data_of(model, Path(smiles_file), columns, None, chosen) if policy is None else None
+    data = data_of(model, Path(smiles_file), columns, None, chosen, GRAMMARS[grammar]) if policy is None else None
     with SampleStore.open_or_create(Path(store)) as sample_store:
         parent = open_policy(policy, sample_store) if policy is not None else None
         if parent is not None:

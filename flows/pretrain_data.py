@@ -10,6 +10,7 @@ from typing import Any
 from flows.row_reports import report_rows
 from samplers.dataset import read_smiles_file
 from samplers.errors import SmilesFileError
+from samplers.grammars import SMILES, Grammar
 from samplers.model import ModelSampler
 from samplers.models.registry import MODELS
 from samplers.policies import Policy
@@ -48,12 +49,18 @@ class Columns:
 
 
 def data_of(
-    kind: str, path: Path, columns: Columns, known: Vocabulary | None, settings: PretrainSettings
+    kind: str,
+    path: Path,
+    columns: Columns,
+    known: Vocabulary | None,
+    settings: PretrainSettings,
+    grammar: Grammar = SMILES,
 ) -> PretrainData:
     """What a model of a kind learns from; bad rows of the file are reported with their lines.
 
     Args:
         known: the vocabulary of the policy that the training goes on from; None makes one of what is in the file.
+        grammar: of a vocabulary that is made.
 
     Raises:
         SmilesFileError: the file cannot be read, or has too little; or a column is named that is not looked at.
@@ -63,14 +70,16 @@ def data_of(
         raise SmilesFileError(f"the model {kind!r} learns pairs: name a source_column and a target_column, no column")
     if not learns_pairs and (columns.sources or columns.targets):
         raise SmilesFileError(f"the model {kind!r} learns molecules, not pairs: name a column, no source or target")
-    return (_pairs_of if learns_pairs else _molecules_of)(path, columns, known, settings)
+    return (_pairs_of if learns_pairs else _molecules_of)(path, columns, known, settings, grammar)
 
 
-def _molecules_of(path: Path, columns: Columns, known: Vocabulary | None, settings: PretrainSettings) -> PretrainData:
-    molecules = clean_molecules(read_smiles_file(path, columns.molecules), known)
+def _molecules_of(
+    path: Path, columns: Columns, known: Vocabulary | None, settings: PretrainSettings, grammar: Grammar
+) -> PretrainData:
+    molecules = clean_molecules(read_smiles_file(path, columns.molecules), known, grammar)
     report_rows(str(path), molecules.rejected)
     _check_size(path, len(molecules.smiles), "different molecules")
-    vocabulary = known or Vocabulary.from_smiles(molecules.smiles)
+    vocabulary = known or Vocabulary.from_smiles(molecules.smiles, grammar)
     corpus = Corpus.split(molecules.smiles, vocabulary, settings.held_out, settings.seed)
     trained_on = set(molecules.smiles)
 
@@ -83,14 +92,16 @@ def _molecules_of(path: Path, columns: Columns, known: Vocabulary | None, settin
     )
 
 
-def _pairs_of(path: Path, columns: Columns, known: Vocabulary | None, settings: PretrainSettings) -> PretrainData:
+def _pairs_of(
+    path: Path, columns: Columns, known: Vocabulary | None, settings: PretrainSettings, grammar: Grammar
+) -> PretrainData:
     names = columns.sources or SOURCE_COLUMN, columns.targets or TARGET_COLUMN
-    pairs = clean_pairs(read_pairs(path, *names), known)
+    pairs = clean_pairs(read_pairs(path, *names), known, grammar)
     report_rows(str(path), pairs.rejected)
     _check_size(path, len(pairs), "different pairs")
     if len(set(pairs.sources)) < 2:
         raise SmilesFileError(f"{path} has pairs of one source only; a conditional model needs several")
-    vocabulary = known or Vocabulary.from_smiles([*pairs.sources, *pairs.targets])
+    vocabulary = known or Vocabulary.from_smiles([*pairs.sources, *pairs.targets], grammar)
     corpus = PairCorpus.split_pairs(pairs, vocabulary, settings.held_out, settings.seed)
     return PretrainData(
         corpus,

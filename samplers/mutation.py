@@ -11,7 +11,7 @@ from samplers.base import Drawn, Sampler, SamplerSize
 from samplers.dataset import encode_rows
 from samplers.errors import UnknownTokenError
 from samplers.seeds import derive_seed, numpy_generator
-from samplers.vocabulary import RESERVED, Vocabulary, tokenize
+from samplers.vocabulary import RESERVED, Vocabulary
 from scoring import standardise_many
 
 TRIES = 50
@@ -20,7 +20,7 @@ TRIES = 50
 
 @dataclass(frozen=True)
 class MutationSampler:
-    """Replaces, inserts, deletes and swaps tokens of SMILES strings; it has no likelihood (R19).
+    """Replaces, inserts, deletes and swaps tokens of molecules; it has no likelihood (R19).
 
     Attributes:
         base_sampler: draws the parents.
@@ -68,14 +68,14 @@ class MutationSampler:
 
     def _mutant(self, parent: str, vocabulary: Vocabulary, rng: np.random.Generator) -> str:
         try:
-            tokens = tokenize(parent)
+            tokens = vocabulary.grammar.split(parent)
         except UnknownTokenError:
-            # What is no SMILES string has no tokens to change: it is judged as it is.
+            # What the grammar cannot express has no tokens to change: it is judged as it is.
             return parent
         choices = vocabulary.tokens[len(RESERVED) :]
         for _ in range(self.mutations):
             tokens = _changed(tokens, choices, rng)
-        return "".join(tokens)
+        return vocabulary.grammar.join(tokens)
 
 
 def _changed(tokens: Sequence[str], choices: Sequence[str], rng: np.random.Generator) -> list[str]:

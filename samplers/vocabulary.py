@@ -1,15 +1,14 @@
-"""The vocabulary: how a SMILES string becomes token ids and back.
+"""The vocabulary: how a molecule becomes token ids and back.
 
-A token is an atom (bracket atoms whole, ``Cl`` and ``Br`` whole), a bond, a branch, or a ring closure (``%12`` whole).
-Three ids are reserved: ``PAD`` fills a row of tokens after its end, ``START`` is what a model is given before the
-first token and is never stored, ``END`` closes a sequence, is stored, counted in the length, and has a probability.
+What a token is, the grammar of the vocabulary says: see ``samplers.grammars``. Three ids are reserved: ``PAD`` fills a
+row of tokens after its end, ``START`` is what a model is given before the first token and is never stored, ``END``
+closes a sequence, is stored, counted in the length, and has a probability.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,23 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplers.errors import UnknownTokenError
+from samplers.grammars import GRAMMARS, SMILES, Grammar
 
 PAD, START, END = 0, 1, 2
 RESERVED = ("<pad>", "<start>", "<end>")
-
-_TOKEN = re.compile(r"\[[^\[\]]+\]|Br|Cl|%\(\d+\)|%\d{2}|[A-Za-z0-9]|[=#$:/\\\-+().~*@]")
-
-
-def tokenize(smiles: str) -> list[str]:
-    """Splits a SMILES string into tokens whose concatenation is the string again.
-
-    Raises:
-        UnknownTokenError: a character belongs to no SMILES token.
-    """
-    tokens = _TOKEN.findall(smiles)
-    if sum(map(len, tokens)) != len(smiles):
-        raise UnknownTokenError(smiles, _TOKEN.sub("", smiles)[0])
-    return tokens
 
 
 @dataclass(frozen=True)
@@ -43,9 +29,11 @@ class Vocabulary:
 
     Attributes:
         tokens: every token, the three reserved ones first.
+        grammar: what they are tokens of.
     """
 
     tokens: tuple[str, ...]
+    grammar: Grammar = SMILES
 
     def __post_init__(self) -> None:
         if self.tokens[:3] != RESERVED:
@@ -54,30 +42,33 @@ class Vocabulary:
             raise ValueError("a vocabulary lists a token twice")
 
     @classmethod
-    def from_smiles(cls, smiles: Iterable[str]) -> Vocabulary:
+    def from_smiles(cls, smiles: Iterable[str], grammar: Grammar = SMILES) -> Vocabulary:
         """The vocabulary of the tokens that occur in the strings, in alphabetical order."""
         found: set[str] = set()
         for text in smiles:
-            found.update(tokenize(text))
-        return cls((*RESERVED, *sorted(found)))
+            found.update(grammar.split(text))
+        return cls((*RESERVED, *sorted(found)), grammar)
 
     @classmethod
     def from_json(cls, text: str) -> Vocabulary:
         """Reads what ``to_json`` wrote.
 
         Raises:
-            ValueError: the text is not a vocabulary.
+            ValueError: the text is not a vocabulary, or one of a grammar that is not known.
         """
         try:
-            tokens = json.loads(text)["tokens"]
-        except (KeyError, TypeError, ValueError) as error:
+            said = json.loads(text)
+            tokens, kind = said["tokens"], said.get("kind", SMILES.name)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"a vocabulary is a JSON object with a list 'tokens', got {text[:80]!r}") from error
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
             raise ValueError(f"a vocabulary needs a list of strings as its 'tokens', got {str(tokens)[:80]}")
-        return cls(tuple(tokens))
+        if kind not in GRAMMARS:
+            raise ValueError(f"a vocabulary needs a kind of {', '.join(GRAMMARS)}, got {kind!r}")
+        return cls(tuple(tokens), GRAMMARS[kind])
 
     def to_json(self) -> str:
-        return json.dumps({"kind": "smiles", "tokens": list(self.tokens)}, indent=1, ensure_ascii=False)
+        return json.dumps({"kind": self.grammar.name, "tokens": list(self.tokens)}, indent=1, ensure_ascii=False)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -90,7 +81,9 @@ class Vocabulary:
     @cached_property
     def sha256(self) -> str:
         """The identity of the vocabulary: segments of stored tokens name it."""
-        return hashlib.sha256("\n".join(self.tokens).encode()).hexdigest()
+        # What is stored in SMILES was named before there were other grammars.
+        grammar = () if self.grammar is SMILES else (self.grammar.name,)
+        return hashlib.sha256("\n".join((*grammar, *self.tokens)).encode()).hexdigest()
 
     @property
     def dtype(self) -> type[np.uint8] | type[np.uint16]:
@@ -101,9 +94,9 @@ class Vocabulary:
         """The token ids of one string, END included.
 
         Raises:
-            UnknownTokenError: the string has a token that the vocabulary lacks.
+            UnknownTokenError: the string has a token that the vocabulary lacks, or the grammar cannot express it.
         """
-        tokens = tokenize(smiles)
+        tokens = self.grammar.split(smiles)
         try:
             return [self.ids[token] for token in tokens] + [END]
         except KeyError as error:
@@ -131,6 +124,6 @@ class Vocabulary:
         return True
 
     def decode(self, tokens: NDArray[np.integer], lengths: NDArray[np.integer]) -> list[str]:
-        """The strings of token ids [n, L] with lengths [n]; END is dropped, and an unended row is cut at its length."""
+        """The SMILES of token ids [n, L] with lengths [n]; END is dropped, and an unended row is cut at its length."""
         names = np.array(["" if i < len(RESERVED) else token for i, token in enumerate(self.tokens)], dtype=object)
-        return ["".join(names[row[:length]]) for row, length in zip(tokens, lengths, strict=True)]
+        return [self.grammar.join(names[row[:length]]) for row, length in zip(tokens, lengths, strict=True)]

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from samplers.dataset import FileRow
 from samplers.errors import UnknownTokenError
+from samplers.grammars import SMILES, Grammar
 from samplers.models.condition import UNCONDITIONED, Condition
-from samplers.vocabulary import Vocabulary, tokenize
+from samplers.vocabulary import Vocabulary
 from scoring import Standardisation, standardise_many
 
 
@@ -38,36 +39,40 @@ class CleanMolecules:
     duplicates: int
 
 
-def clean_molecules(rows: Sequence[FileRow], vocabulary: Vocabulary | None = None) -> CleanMolecules:
+def clean_molecules(
+    rows: Sequence[FileRow], vocabulary: Vocabulary | None = None, grammar: Grammar = SMILES
+) -> CleanMolecules:
     """Standardises the molecules of a file.
 
-    A row that is no molecule, or that has a token ``vocabulary`` lacks, is reported with its line. Salts are cut down
-    to their largest fragment.
+    A row that is no molecule, or that ``vocabulary`` (without one, ``grammar``) cannot express, is reported with its
+    line. Salts are cut down to their largest fragment.
     """
-    found = clean_rows(rows, vocabulary)
+    found = clean_rows(rows, vocabulary, grammar)
     rejected = [each for each in found if isinstance(each, RejectedRow)]
     smiles = dict.fromkeys(each for each in found if isinstance(each, str))
     return CleanMolecules(list(smiles), rejected, len(rows) - len(rejected) - len(smiles))
 
 
-def clean_rows(rows: Sequence[FileRow], vocabulary: Vocabulary | None = None) -> list[str | RejectedRow]:
+def clean_rows(
+    rows: Sequence[FileRow], vocabulary: Vocabulary | None = None, grammar: Grammar = SMILES
+) -> list[str | RejectedRow]:
     """The canonical SMILES of each row, or why it is left out."""
     standardised = standardise_many([row.smiles for row in rows], Standardisation(largest_fragment=True))
     found: list[str | RejectedRow] = []
     for row, molecule in zip(rows, standardised, strict=True):
         if molecule is None:
             found.append(RejectedRow(row.line, row.smiles, "is no molecule"))
-        elif reason := _inexpressible(molecule, vocabulary):
+        elif reason := _inexpressible(molecule, vocabulary, grammar):
             found.append(RejectedRow(row.line, row.smiles, reason))
         else:
             found.append(molecule)
     return found
 
 
-def _inexpressible(smiles: str, vocabulary: Vocabulary | None) -> str | None:
+def _inexpressible(smiles: str, vocabulary: Vocabulary | None, grammar: Grammar) -> str | None:
     try:
         if vocabulary is None:
-            tokenize(smiles)
+            grammar.split(smiles)
         else:
             vocabulary.encode(smiles)
     except UnknownTokenError as error:

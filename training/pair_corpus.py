@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from samplers.dataset import FileRow, read_smiles_file
+from samplers.grammars import SMILES, Grammar
 from samplers.model import draw_rows
 from samplers.models.condition import Condition
 from samplers.models.distribution import UNTRUNCATED
@@ -64,14 +65,16 @@ class CleanPairs:
         return len(self.sources)
 
 
-def clean_pairs(pairs: Sequence[FilePair], vocabulary: Vocabulary | None = None) -> CleanPairs:
+def clean_pairs(
+    pairs: Sequence[FilePair], vocabulary: Vocabulary | None = None, grammar: Grammar = SMILES
+) -> CleanPairs:
     """Standardises both ends of each pair, salts cut down to their largest fragment.
 
-    A pair with an end that is no molecule, or that has a token ``vocabulary`` lacks, or whose ends are one molecule,
-    is reported with its line.
+    A pair with an end that is no molecule, or that ``vocabulary`` (without one, ``grammar``) cannot express, or whose
+    ends are one molecule, is reported with its line.
     """
     ends = [
-        clean_rows([FileRow(pair.line, getattr(pair, end)) for pair in pairs], vocabulary)
+        clean_rows([FileRow(pair.line, getattr(pair, end)) for pair in pairs], vocabulary, grammar)
         for end in ("source", "target")
     ]
     clean: dict[tuple[str, str], None] = {}

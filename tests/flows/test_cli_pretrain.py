@@ -131,3 +131,14 @@ def test_a_file_without_molecules_makes_no_store(tmp_path: Path, molbuffer: Comm
     assert done.returncode == 1
     assert str(empty) in done.stderr
     assert not (tmp_path / "s").exists()
+
+
+def test_a_model_that_learns_selfies_draws_smiles(store: Path, molbuffer: Command) -> None:
+    sizes = ("--layers", "1", "--hidden-size", "16", "--embedding-size", "8")
+    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, *sizes, "--grammar", "selfies")
+    assert done.returncode == 0, done.stderr
+    prior = json.loads(done.stdout)
+    # Whatever tokens an untrained model draws, they are a molecule, save for a draw that ends at once.
+    assert prior["validity"] > 0.9
+    drawn = molbuffer("sample", prior["policy"], "-n", "5", "--store", store).stdout
+    assert drawn.count("[") < len(drawn) / 4

@@ -1,5 +1,7 @@
+import hashlib
 import json
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from samplers.errors import UnknownTokenError
-from samplers.vocabulary import END, PAD, RESERVED, START, Vocabulary, tokenize
+from samplers.grammars import SELFIES, SMILES
+from samplers.vocabulary import END, PAD, RESERVED, START, Vocabulary
+from scoring import standardise_many
 
 RING_BOND = st.sampled_from(["%12", "%99", "%(123)", "%(5)"])
 ATOM = st.sampled_from(["C", "c", "N", "Cl", "Br", "[nH]", "[C@@H]", "[13CH3+]", "*"])
@@ -17,7 +21,7 @@ OTHER = st.sampled_from(["(", ")", "=", "#", "-", "/", "\\", ".", ":", "~", "$",
 
 @given(st.lists(st.one_of(RING_BOND, ATOM, OTHER), max_size=30))
 def test_tokens_that_are_joined_are_found_again(tokens: list[str]) -> None:
-    assert tokenize("".join(tokens)) == tokens
+    assert SMILES.split("".join(tokens)) == tokens
 
 
 @given(draws=st.data())
@@ -26,7 +30,7 @@ def test_any_spelling_of_a_molecule_survives_encoding(draws: st.DataObject, mole
     order = list(range(molecule.GetNumAtoms()))
     random.Random(draws.draw(st.integers(0, 10_000))).shuffle(order)
     spelling = Chem.MolToSmiles(Chem.RenumberAtoms(molecule, order), canonical=False)
-    assert "".join(tokenize(spelling)) == spelling
+    assert "".join(SMILES.split(spelling)) == spelling
     vocabulary = Vocabulary.from_smiles([spelling])
     tokens, lengths = vocabulary.encode_many([spelling])
     assert vocabulary.decode(tokens, lengths) == [spelling]
@@ -46,7 +50,7 @@ def test_any_spelling_of_a_molecule_survives_encoding(draws: st.DataObject, mole
     ],
 )
 def test_what_belongs_together_is_one_token(smiles: str, tokens: list[str]) -> None:
-    assert tokenize(smiles) == tokens
+    assert SMILES.split(smiles) == tokens
 
 
 @pytest.mark.parametrize(
@@ -54,7 +58,7 @@ def test_what_belongs_together_is_one_token(smiles: str, tokens: list[str]) -> N
 )
 def test_an_unknown_character_is_named(smiles: str, character: str) -> None:
     with pytest.raises(UnknownTokenError) as caught:
-        tokenize(smiles)
+        SMILES.split(smiles)
     assert caught.value.token == character
     assert caught.value.smiles == smiles
     assert repr(character) in str(caught.value)
@@ -141,3 +145,45 @@ def test_a_malformed_file_is_refused_in_words(text: str) -> None:
 
 def test_reserved_ids_are_what_the_tokens_say() -> None:
     assert (RESERVED[PAD], RESERVED[START], RESERVED[END]) == ("<pad>", "<start>", "<end>")
+
+
+FILE = Path(__file__).parents[1] / "data/molecules.smi"
+
+
+@pytest.fixture(scope="module")
+def real_molecules() -> list[str]:
+    found = standardise_many([line.split()[0] for line in FILE.read_text().splitlines()])
+    return [smiles for smiles in found if smiles is not None]
+
+
+def test_selfies_and_back_is_the_same_molecule(real_molecules: list[str]) -> None:
+    vocabulary = Vocabulary.from_smiles(real_molecules, SELFIES)
+    assert all(token.startswith("[") for token in vocabulary.tokens[3:])
+    tokens, lengths = vocabulary.encode_many(real_molecules)
+    assert standardise_many(vocabulary.decode(tokens, lengths)) == real_molecules
+
+
+def test_any_selfies_tokens_are_a_molecule(real_molecules: list[str]) -> None:
+    vocabulary = Vocabulary.from_smiles(real_molecules, SELFIES)
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(3, len(vocabulary), (200, 30))
+    drawn = vocabulary.decode(tokens, rng.integers(1, 30, 200))
+    made = [smiles for smiles in standardise_many([text for text in drawn if text]) if smiles is not None]
+    assert len(made) >= 190
+
+
+def test_what_selfies_cannot_express_is_unknown(real_molecules: list[str]) -> None:
+    vocabulary = Vocabulary.from_smiles(real_molecules, SELFIES)
+    for smiles in ("*CC", "CC(", "not a molecule", "C[Xe]C"):
+        assert not vocabulary.can_encode(smiles)
+
+
+def test_a_vocabulary_keeps_its_grammar_and_its_name(real_molecules: list[str]) -> None:
+    ours, theirs = Vocabulary.from_smiles(["CCO"]), Vocabulary.from_smiles(["CCO"], SELFIES)
+    assert Vocabulary.from_json(theirs.to_json()) == theirs != ours
+    assert Vocabulary.from_json(ours.to_json()).grammar is SMILES
+    # The name of a SMILES vocabulary is that of segments stored before there were others.
+    assert ours.sha256 == hashlib.sha256(b"<pad>\n<start>\n<end>\nC\nO").hexdigest()
+    assert Vocabulary(ours.tokens, SELFIES).sha256 != ours.sha256
+    with pytest.raises(ValueError, match="a kind of smiles, selfies, got 'inchi'"):
+        Vocabulary.from_json(ours.to_json().replace("smiles", "inchi"))
