@@ -171,9 +171,9 @@ def _table_sql(parts: TableFiles, snapshot: int) -> str:
     names = ", ".join(f'"{name}"' for _, name, *_ in columns)
     pieces = []
     if parts.whole:
-        pieces.append(f"SELECT {names} FROM {_scan(parts.whole, columns)}")
+        pieces.append(f"SELECT {names} FROM {_scan(parts.whole, columns, parts.rows)}")
     if parts.partial:
-        scan = _scan(parts.partial, [*columns, _SNAPSHOT_FIELD])
+        scan = _scan(parts.partial, [*columns, _SNAPSHOT_FIELD], parts.rows)
         pieces.append(f'SELECT {names} FROM {scan} WHERE "{_SNAPSHOT_FIELD[1]}" <= {int(snapshot)}')
     if not pieces:
         empty = ", ".join(f'NULL::{kind} AS "{name}"' for _, name, kind, _ in columns)
@@ -181,14 +181,16 @@ def _table_sql(parts: TableFiles, snapshot: int) -> str:
     return " UNION ALL ".join(pieces)
 
 
-def _scan(paths: Sequence[Any], columns: Sequence[tuple[int, str, str, str | None]]) -> str:
+def _scan(paths: Sequence[Any], columns: Sequence[tuple[int, str, str, str | None]], rows: int) -> str:
     # By field id: files written before a column was added lack it and read as its default.
     schema = ", ".join(
         f"{field_id}: {{name: {quote(name)}, type: {quote(kind)}, "
         f"default_value: {'NULL' if default is None else quote(default)}}}"
         for field_id, name, kind, default in columns
     )
-    return f"read_parquet([{', '.join(quote(str(path)) for path in paths)}], schema = MAP {{{schema}}})"
+    files = ", ".join(quote(str(path)) for path in paths)
+    # With a schema DuckDB takes every table for a small one, and would keep the larger side of a join in memory.
+    return f"read_parquet([{files}], schema = MAP {{{schema}}}, explicit_cardinality = {rows})"
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

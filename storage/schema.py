@@ -104,25 +104,32 @@ QUERYABLE_TABLES = tuple(table for table in TABLES if table != "commit_fence")
 
 VIEWS: Mapping[str, str] = {
     "sample_history": """
-        SELECT builds.run_id, runs.name AS run_name, runs.kind AS run_kind, samples.build_id, samples."row",
-            samples.iteration, builds.event, builds.sampler, builds.sampler_kind, builds.sampler_order, builds.chunk,
-            builds.policy_sha256, builds.latent_sha256, builds.temperature, builds.top_k, builds.top_p, samples.smiles,
-            samples.raw, samples.source_smiles, samples.source_build_id, samples.source_row, samples.kept,
-            samples.rejected_by,
-            good.value AS reward, coalesce(good.status, other.status) AS reward_status,
-            coalesce(builds.objective_sha256, runs.objective_sha256) AS objective_sha256, samples.created
+        WITH numbered AS MATERIALIZED (
+            SELECT builds.*, runs.name AS run_name, runs.kind AS run_kind,
+                coalesce(builds.objective_sha256, runs.objective_sha256) AS rewarded_by,
+                row_number() OVER () AS number
+            FROM {builds} AS builds LEFT JOIN {runs} AS runs ON runs.run_id = builds.run_id
+        ),
+        found AS NOT MATERIALIZED (
+            SELECT numbered.number, rewards."row", rewards.value, rewards.status, rewards.created
+            FROM {rewards} AS rewards
+            JOIN numbered ON numbered.build_id = rewards.build_id AND numbered.rewarded_by = rewards.objective_sha256
+        )
+        SELECT numbered.run_id, numbered.run_name, numbered.run_kind, samples.build_id, samples."row",
+            samples.iteration, numbered.event, numbered.sampler, numbered.sampler_kind, numbered.sampler_order,
+            numbered.chunk, numbered.policy_sha256, numbered.latent_sha256, numbered.temperature, numbered.top_k,
+            numbered.top_p, samples.smiles, samples.raw, samples.source_smiles, samples.source_build_id,
+            samples.source_row, samples.kept, samples.rejected_by, good.value AS reward,
+            CASE WHEN good.value IS NULL THEN other.status ELSE 'ok' END AS reward_status,
+            numbered.rewarded_by AS objective_sha256, samples.created
         FROM {samples} AS samples
-        JOIN {builds} AS builds ON builds.build_id = samples.build_id
-        LEFT JOIN {runs} AS runs ON runs.run_id = builds.run_id
-        LEFT JOIN (SELECT * FROM {rewards} WHERE status = 'ok') AS good
-            ON good.build_id = samples.build_id AND good."row" = samples."row"
-            AND good.objective_sha256 = coalesce(builds.objective_sha256, runs.objective_sha256)
+        JOIN numbered ON numbered.build_id = samples.build_id
+        LEFT JOIN (SELECT number, "row", value FROM found WHERE status = 'ok') AS good
+            ON good.number = numbered.number AND good."row" = samples."row"
         LEFT JOIN (
-            SELECT build_id, "row", objective_sha256, arg_max(status, created) AS status
-            FROM {rewards} WHERE status <> 'ok' GROUP BY ALL
+            SELECT number, "row", arg_max(status, created) AS status FROM found WHERE status <> 'ok' GROUP BY ALL
         ) AS other
-            ON other.build_id = samples.build_id AND other."row" = samples."row"
-            AND other.objective_sha256 = coalesce(builds.objective_sha256, runs.objective_sha256)""",
+            ON other.number = numbered.number AND other."row" = samples."row" """,
     "top_molecules": """
         SELECT smiles, max(reward) AS reward, objective_sha256, count(*) AS times_drawn,
             arg_min(run_id, (created, build_id, "row")) AS first_run_id,
@@ -167,9 +174,10 @@ VIEWS: Mapping[str, str] = {
 """The views by name, each after those it reads.
 
 ``sample_history.reward`` is that of the build's own objective, null unless its status is ok. The store writes at most
-one ok reward a row and objective, so that this join never doubles a row. ``score_cache`` holds the newest good score
-of each molecule and component version, else the newest failed one. ``lineage.kept_ancestor`` is the nearest version
-whose weights are in the store, the version itself when they are.
+one ok reward a row and objective, so that this join never doubles a row. It goes by the numbers of builds: by their ids
+and the hash of the objective, texts of 96 letters, it takes 2 GB for 10,000,000 rows instead of 0.7. ``score_cache``
+holds the newest good score of each molecule and component version, else the newest failed one.
+``lineage.kept_ancestor`` is the nearest version whose weights are in the store, the version itself when they are.
 """
 
 _NAME = re.compile(r"\{(" + "|".join((*TABLES, *VIEWS)) + r")\}")

@@ -22,7 +22,7 @@ _LATER_COLUMNS = """SELECT column_name, column_type, initial_default, whole.begi
     WHERE part.end_snapshot IS NULL AND whole.end_snapshot IS NULL
     AND table_name = $name AND part.begin_snapshot > $snapshot ORDER BY column_order"""
 # Compaction makes files that hold rows of several versions, up to ``partial_max``.
-_DATA_FILES = """SELECT table_name, part.path, coalesce(partial_max > $snapshot, false)
+_DATA_FILES = """SELECT table_name, part.path, coalesce(partial_max > $snapshot, false), record_count
     FROM METADATA.ducklake_data_file AS part JOIN METADATA.ducklake_table AS whole USING (table_id)
     WHERE part.begin_snapshot <= $snapshot AND coalesce(part.end_snapshot > $snapshot, true)
     AND whole.begin_snapshot <= $snapshot AND coalesce(whole.end_snapshot > $snapshot, true)
@@ -38,12 +38,14 @@ class TableFiles:
         defaults: by field id, what rows have in a column that was added after they were written; null where absent.
         whole: Parquet files all of whose rows belong to the version.
         partial: files made by compaction that also hold rows of later versions.
+        rows: that all of the files hold.
     """
 
     columns: tuple[tuple[str, str, int], ...]
     defaults: Mapping[int, str]
     whole: tuple[Place, ...]
     partial: tuple[Place, ...]
+    rows: int
 
 
 def table_files(metadata: Metadata, folder: Place, tables: Sequence[str], snapshot: int) -> dict[str, TableFiles]:
@@ -57,8 +59,9 @@ def table_files(metadata: Metadata, folder: Place, tables: Sequence[str], snapsh
         table: TableFiles(
             columns=tuple((name, _type(kind), key) for of, name, kind, key, _ in columns if of == table),
             defaults={key: given for of, _, _, key, given in columns if of == table and given is not None},
-            whole=tuple(folder / table / path for of, path, partial in paths if of == table and not partial),
-            partial=tuple(folder / table / path for of, path, partial in paths if of == table and partial),
+            whole=tuple(folder / table / path for of, path, partial, _ in paths if of == table and not partial),
+            partial=tuple(folder / table / path for of, path, partial, _ in paths if of == table and partial),
+            rows=sum(rows for of, _, _, rows in paths if of == table),
         )
         for table in tables
     }
