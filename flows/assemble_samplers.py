@@ -14,6 +14,7 @@ from flows.settings_samplers import (
     DrawKeys,
     HistoryDraws,
     ModelDraws,
+    PairDatasetDraws,
     SamplerSettings,
     SamplingKeys,
     SizeKeys,
@@ -25,6 +26,7 @@ from samplers.dataset import DatasetSampler
 from samplers.history import HistorySampler, RunHistory
 from samplers.model import ModelSampler
 from samplers.models.distribution import Sampling
+from samplers.pair_dataset import PairDatasetSampler
 from samplers.policies import Policy, open_policy
 from scoring import Standardisation
 from storage import SampleStore
@@ -93,6 +95,20 @@ def _dataset(name: str, settings: DatasetDraws, parts: SamplerParts, size: Sampl
     )
 
 
+def _pair_dataset(name: str, settings: PairDatasetDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    vocabulary = parts.prior.vocabulary
+    return PairDatasetSampler(
+        name,
+        Path(settings.path),
+        lambda: vocabulary,
+        size,
+        settings.source_column,
+        settings.target_column,
+        settings.replacement,
+        parts.standardisation,
+    )
+
+
 def _history(name: str, settings: HistoryDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     run = parts.store.run(parts.run_id)
     runs = None
@@ -150,6 +166,7 @@ def _sampling(settings: SamplingKeys) -> Sampling:
 _BUILDERS: Mapping[type[DrawKeys], Callable[[str, Any, SamplerParts, SamplerSize], Sampler]] = {
     ModelDraws: _model,
     DatasetDraws: _dataset,
+    PairDatasetDraws: _pair_dataset,
     HistoryDraws: _history,
     ContrastiveDraws: _contrastive,
 }
