@@ -16,6 +16,7 @@ from flows.settings_samplers import (
     HistoryDraws,
     ModelDraws,
     MutationDraws,
+    PairDatasetDraws,
     SamplerSettings,
     SamplingKeys,
     SizeKeys,
@@ -29,6 +30,7 @@ from samplers.history import HistorySampler, RunHistory
 from samplers.model import ModelSampler
 from samplers.models.distribution import Sampling
 from samplers.mutation import MutationSampler
+from samplers.pair_dataset import PairDatasetSampler
 from samplers.policies import Policy, open_policy
 from scoring import Standardisation
 from scoring.offspring import Breeding
@@ -95,6 +97,20 @@ def _dataset(name: str, settings: DatasetDraws, parts: SamplerParts, size: Sampl
     vocabulary = parts.prior.vocabulary
     return DatasetSampler(
         name, Path(settings.path), lambda: vocabulary, size, column=settings.column, replacement=settings.replacement
+    )
+
+
+def _pair_dataset(name: str, settings: PairDatasetDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    vocabulary = parts.prior.vocabulary
+    return PairDatasetSampler(
+        name,
+        Path(settings.path),
+        lambda: vocabulary,
+        size,
+        settings.source_column,
+        settings.target_column,
+        settings.replacement,
+        parts.standardisation,
     )
 
 
@@ -173,6 +189,7 @@ def _sampling(settings: SamplingKeys) -> Sampling:
 _BUILDERS: Mapping[type[DrawKeys], Callable[[str, Any, SamplerParts, SamplerSize], Sampler]] = {
     ModelDraws: _model,
     DatasetDraws: _dataset,
+    PairDatasetDraws: _pair_dataset,
     HistoryDraws: _history,
     ContrastiveDraws: _contrastive,
     MutationDraws: _mutation,

@@ -51,10 +51,15 @@ def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
     agent = load_policy(store.policies.folder(request.agent))
     # All that the run drew in earlier iterations is committed when its buffer is built.
     sampler = campaign.samplers(lambda: agent, lambda: request.iteration)[request.sampler]
-    build_id = make_build_id(request.run_id, request.iteration, event, sampler.name, request.chunk)
-    for receipt in store.receipts(request.run_id, iteration=request.iteration, event=event):
-        if receipt.build_id == build_id:
-            return receipt
+    *earlier, build_id = (
+        make_build_id(request.run_id, request.iteration, event, sampler.name, chunk)
+        for chunk in range(request.chunk + 1)
+    )
+    receipts = {
+        each.build_id: each for each in store.receipts(request.run_id, iteration=request.iteration, event=event)
+    }
+    if build_id in receipts:
+        return receipts[build_id]
     seen = SeenBefore(store, request.run_id, request.iteration, event, request.sampler, request.chunk)
     slot = Slot(
         run_id=request.run_id,
@@ -67,6 +72,7 @@ def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
         flow_run_id=runtime.flow_run.id,
         task_run_id=runtime.task_run.id,
         attempt_id=f"{runtime.task_run.id}/{runtime.task_run.run_count}",
+        drawn_before=request.drawn_before + sum(receipts[each].drawn for each in earlier if each in receipts),
     )
     build = make_build(sampler, slot, campaign.pipeline(seen))
     message = f"build_buffer of {sampler.name}, iteration {request.iteration}, chunk {request.chunk}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from flows.assemble_samplers import sampler_size
 from flows.campaign import Campaign
+from samplers.drawn_rows import DrawnRows
 
 CHUNK_ROWS = 2048
 """Kept rows of a task: about a second of work or more, and little to lose when a worker is killed."""
@@ -23,6 +24,7 @@ class BuildRequest:
     Attributes:
         store: the folder of the store. sampler: its place in the configuration, from 0.
         wanted: kept rows. agent: sha256 of the policy in training, in the store.
+        drawn_before: rows that the sampler drew in the run before the first chunk of this build.
     """
 
     store: str
@@ -32,10 +34,13 @@ class BuildRequest:
     chunk: int
     wanted: int
     agent: str
+    drawn_before: int = 0
 
 
-def build_requests(campaign: Campaign, iteration: int, agent: str) -> list[BuildRequest]:
-    """The chunks of a build of the buffer, in row order."""
+def build_requests(
+    campaign: Campaign, iteration: int, agent: str, drawn: DrawnRows | None = None
+) -> list[BuildRequest]:
+    """The chunks of a build of the buffer, in row order; ``drawn`` tells how far the run has come before it."""
     requests = []
     for number, sampler in enumerate(campaign.settings.samplers):
         rows = sampler_size(sampler).buffer_size_at(iteration)
@@ -43,7 +48,8 @@ def build_requests(campaign: Campaign, iteration: int, agent: str) -> list[Build
         chunks = math.ceil(rows / chunk_rows)
         for chunk in range(chunks):
             wanted = min(chunk_rows, rows - chunk * chunk_rows)
+            before = drawn.of(sampler.name) if drawn is not None else 0
             requests.append(
-                BuildRequest(str(campaign.store.path), campaign.run_id, iteration, number, chunk, wanted, agent)
+                BuildRequest(str(campaign.store.path), campaign.run_id, iteration, number, chunk, wanted, agent, before)
             )
     return requests

@@ -10,9 +10,9 @@ from pathlib import Path
 from flows.assemble import build_filters, build_objective, build_standardisation, build_template
 from flows.assemble_samplers import SamplerParts, build_sampler
 from flows.provenance import code_version, host_and_user, library_versions
-from flows.row_reports import report_unknown_tokens
+from flows.row_reports import report_bad_rows
 from flows.settings import Settings, load_settings
-from flows.settings_samplers import DatasetDraws, DrawKeys
+from flows.settings_samplers import DatasetDraws, DrawKeys, PairDatasetDraws
 from samplers.base import Sampler
 from samplers.judging import Pipeline
 from samplers.models.condition import Takes
@@ -87,12 +87,14 @@ class Campaign:
         return [PolicyVersion(sha256, policy.kind, weights_kept=True) for sha256, policy in policies.items()]
 
     def report_files(self) -> None:
-        """Names the rows of the samplers' files that the policy in training cannot express."""
+        """Names rows of the samplers' files that are no molecules, or that the policy in training cannot express."""
         for sampler in self.settings.samplers:
             table: DrawKeys | None = sampler
             while table is not None:
                 if isinstance(table, DatasetDraws):
-                    report_unknown_tokens(table.path, table.column, self.prior.vocabulary)
+                    report_bad_rows(table.path, [table.column], self.prior.vocabulary)
+                elif isinstance(table, PairDatasetDraws):
+                    report_bad_rows(table.path, [table.source_column, table.target_column], self.prior.vocabulary)
                 table = table.inner
 
 

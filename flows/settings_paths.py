@@ -20,7 +20,7 @@ OWN_POLICIES = ("agent", "prior")
 
 Keys = Mapping[str, tuple[str, ...]]
 
-FILE_KEYS: Keys = {"dataset": ("path",)}
+FILE_KEYS: Keys = {"dataset": ("path",), "pair_dataset": ("path",)}
 """The keys that name files, by the kind of sampler."""
 POLICY_KEYS: Keys = {"contrastive": ("output_model",), "model": ("policy",)}
 """The keys that name policies, by the kind of sampler."""

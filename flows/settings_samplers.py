@@ -95,7 +95,26 @@ class DatasetDraws(DrawKeys):
     """The column of the molecules in a table; default: one called smiles."""
 
     replacement: bool = False
-    """Draw each molecule independently; otherwise one draw has no row twice."""
+    """Draw each molecule independently; otherwise a run goes through the whole file before a row comes again."""
+
+
+class PairDatasetDraws(DrawKeys):
+    """Draws from a file of pairs of molecules."""
+
+    kind: Literal["pair_dataset"]
+    """A file of pairs, such as `molbuffer pairs` makes."""
+
+    path: Text
+    """A .csv (also .gz) or .parquet file; relative to the folder of the configuration file."""
+
+    source_column: Text = "source"
+    """The column of the molecules that pairs start from."""
+
+    target_column: Text = "target"
+    """The column of the molecules that are to be made of them: the samples."""
+
+    replacement: bool = False
+    """Draw each pair independently; otherwise a run goes through the whole file before a pair comes again."""
 
 
 ChoiceName = Literal["uniform", "top_k", "quantile", "recent", "scaffold"]
@@ -220,7 +239,7 @@ class GraphGADraws(ParentKeys):
 
 
 InnerDraws = Annotated[
-    ModelDraws | DatasetDraws | HistoryDraws | ContrastiveDraws | MutationDraws | GraphGADraws,
+    ModelDraws | DatasetDraws | PairDatasetDraws | HistoryDraws | ContrastiveDraws | MutationDraws | GraphGADraws,
     Field(discriminator="kind"),
 ]
 """Every kind of sampler inside another."""
@@ -232,6 +251,10 @@ class ModelSamplerSettings(SizeKeys, ModelDraws):
 
 class DatasetSamplerSettings(SizeKeys, DatasetDraws):
     """Draws from a file of molecules."""
+
+
+class PairDatasetSamplerSettings(SizeKeys, PairDatasetDraws):
+    """Draws from a file of pairs of molecules."""
 
 
 class HistorySamplerSettings(SizeKeys, HistoryDraws):
@@ -253,6 +276,7 @@ class GraphGASamplerSettings(SizeKeys, GraphGADraws):
 SamplerSettings = Annotated[
     ModelSamplerSettings
     | DatasetSamplerSettings
+    | PairDatasetSamplerSettings
     | HistorySamplerSettings
     | ContrastiveSamplerSettings
     | MutationSamplerSettings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from flows.campaign import Campaign, campaign_run, read_settings
 from flows.progress import progress_bar
 from flows.run_identity import current_run_id
 from flows.settings import Settings
+from samplers.drawn_rows import DrawnRows
 from samplers.seen import SeenMolecules
 from storage import SampleStore
 from storage.records import BuildReceipt, Commit, Event, RunKind
@@ -62,13 +63,14 @@ class Training:
     """The parts of a training, ready to be fitted or, after a restart, to be gone on with.
 
     Attributes:
-        seen: the molecules of the run so far.
+        seen: the molecules of the run so far. drawn: how far its samplers have come.
     """
 
     learner: Learner
     loader: MixedLoader
     history: HistoryWriter
     seen: SeenMolecules
+    drawn: DrawnRows = field(default_factory=DrawnRows)
 
 
 def prepare(campaign: Campaign) -> Training:
@@ -79,7 +81,9 @@ def prepare(campaign: Campaign) -> Training:
     buffer = Buffer(store, _view(campaign), build_selection(settings.buffer), campaign.prior.vocabulary)
     history = HistoryWriter(store, run_id)
     samplers, pipeline = campaign.samplers(learner.policy, history.settled), campaign.pipeline(seen)
-    live = LiveSamplers(samplers, pipeline, run_id, settings.campaign.seed, seen.add)
+    checkpoint = store.latest_checkpoint(run_id)
+    drawn = DrawnRows() if checkpoint is None else DrawnRows.before(checkpoint.iteration, store.receipts(run_id))
+    live = LiveSamplers(samplers, pipeline, run_id, settings.campaign.seed, seen.add, drawn)
     plan = BatchPlan(
         batch_size=settings.campaign.batch_size,
         iterations=settings.campaign.iterations,
@@ -87,7 +91,7 @@ def prepare(campaign: Campaign) -> Training:
         build_every=settings.buffer.build_every,
         train_on_invalid=settings.training.train_on_invalid,
     )
-    training = Training(learner, MixedLoader(plan, buffer, live), history, seen)
+    training = Training(learner, MixedLoader(plan, buffer, live), history, seen, drawn)
     training.loader.build_buffer = TaskBuilder(campaign, training)
     resume(training, store)
     return training
@@ -139,6 +143,6 @@ class TaskBuilder:
         history.drain()
         version = learner.publish(store.policies, history.run_id, iteration)
         store.commit(Commit(policies=[version], message=f"policy of run {history.run_id}, iteration {iteration}"))
-        receipts = run_build_tasks(build_requests(self.campaign, iteration, version.sha256))
+        receipts = run_build_tasks(build_requests(self.campaign, iteration, version.sha256, self.training.drawn))
         self.training.seen.read(iteration, Event.SAMPLE_BATCH)
         return receipts

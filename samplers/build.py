@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from samplers.base import Drawn, Sampler, Sources, concatenate
+from samplers.epochs import GoesOn
 from samplers.history import HistorySampler, Recalled
 from samplers.judging import BuildScores, Pipeline, judge_drawn
 from samplers.metrics import sampler_metrics
@@ -31,6 +32,7 @@ class Slot:
     Attributes:
         wanted: kept rows to make.
         campaign_seed: the campaign's; the build's own is derived from it.
+        drawn_before: rows that the sampler drew in the run before: where one that goes on begins.
     """
 
     run_id: str
@@ -43,6 +45,7 @@ class Slot:
     flow_run_id: str | None = None
     task_run_id: str | None = None
     attempt_id: str = ""
+    drawn_before: int = 0
 
 
 def make_build(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> Build:
@@ -55,7 +58,7 @@ def make_build(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> Build:
     started, clock = now(), time.perf_counter()
     seed = derive_seed(slot.campaign_seed, slot.iteration, slot.event.value, sampler.name, slot.chunk)
     scores = BuildScores(pipeline.scorer)
-    drawn, judged = _draw(sampler, slot.wanted, seed, pipeline, scores)
+    drawn, judged = _draw(sampler, slot, seed, pipeline, scores)
     samples = _samples(drawn, judged)
     pairs: list[Reward] = []
     figures = source_metrics(drawn.sources)
@@ -126,15 +129,19 @@ def _provenance(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> dict[str, A
 
 
 def _draw(
-    sampler: Sampler, wanted: int, seed: int, pipeline: Pipeline, scores: BuildScores
+    sampler: Sampler, slot: Slot, seed: int, pipeline: Pipeline, scores: BuildScores
 ) -> tuple[Drawn, list[PairJudgement]]:
     draws: list[Drawn] = []
     judged: list[PairJudgement] = []
-    missing = wanted
+    missing = slot.wanted
     for attempt in range(1 + REDRAW_ROUNDS):
-        draws.append(sampler.draw(missing, derive_seed(seed, attempt)))
+        if isinstance(sampler, GoesOn):
+            start = slot.drawn_before + sum(map(len, draws))
+            draws.append(sampler.draw_from(start, missing, derive_seed(slot.campaign_seed, sampler.name)))
+        else:
+            draws.append(sampler.draw(missing, derive_seed(seed, attempt)))
         judged += judge_drawn(draws[-1], pipeline, scores)
-        missing = wanted - sum(judgement.target.rejected_by is None for judgement in judged)
+        missing = slot.wanted - sum(judgement.target.rejected_by is None for judgement in judged)
         if missing <= 0:
             break
     return concatenate(draws), judged

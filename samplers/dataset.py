@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from samplers.base import Drawn, SamplerSize
+from samplers.epochs import rows_from
 from samplers.errors import SmilesFileError, UnknownTokenError
-from samplers.seeds import numpy_generator
+from samplers.packed_rows import PackedRows, open_rows
+from samplers.text_files import read_columns
 from samplers.vocabulary import PAD, Vocabulary
-
-SMILES_COLUMNS = ("smiles", "SMILES", "canonical_smiles", "Smiles")
-"""Where the molecules of a table are looked for when no column is named."""
+from scoring import standardise_many
 
 
 @dataclass(frozen=True)
@@ -31,10 +27,7 @@ class FileRow:
 
 
 def read_smiles_file(path: Path, column: str | None = None) -> list[FileRow]:
-    """Reads a .smi, .txt, .csv or .parquet file, the text ones optionally compressed as .gz; blank lines are skipped.
-
-    In a .smi file the first word of a line is the molecule and the rest its name; a first line that starts with the
-    name of a column, such as ``SMILES``, is a header.
+    """All molecules of a .smi, .txt, .csv or .parquet file, as ``read_columns`` reads them; blank ones are skipped.
 
     Args:
         path: the file.
@@ -43,63 +36,38 @@ def read_smiles_file(path: Path, column: str | None = None) -> list[FileRow]:
     Raises:
         SmilesFileError: the file cannot be read, has another format, lacks the column, or holds no molecule.
     """
-    suffix = next((s.lower() for s in reversed(path.suffixes) if s != ".gz"), "")
-    try:
-        if suffix in (".smi", ".smiles", ".txt", ".ism"):
-            rows = _read_lines(path)
-        elif suffix == ".csv":
-            rows = _read_table(pl.read_csv(path, infer_schema=False), column, path, first_line=2)
-        elif suffix == ".parquet":
-            rows = _read_table(pl.read_parquet(path), column, path, first_line=1)
-        else:
-            raise SmilesFileError(f"{path}: expected a .smi, .txt, .csv or .parquet file (or .gz of a text one)")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
-        raise SmilesFileError(f"{path} cannot be read: {error}") from error
+    rows = [
+        FileRow(line, text)
+        for block in read_columns(path, [column])
+        for line, text in zip(block.lines, block.columns[0], strict=True)
+    ]
     if not rows:
         raise SmilesFileError(f"{path} holds no molecule")
     return rows
 
 
-def _read_lines(path: Path) -> list[FileRow]:
-    opener = gzip.open if path.suffix == ".gz" else open
-    # utf-8-sig: the byte order mark that some editors write would become part of the first molecule.
-    with opener(path, "rt", encoding="utf-8-sig") as lines:
-        words = ((number, line.split(maxsplit=1)) for number, line in enumerate(lines, 1))
-        rows = [FileRow(number, first[0]) for number, first in words if first]
-    return rows[1:] if rows and rows[0].smiles in SMILES_COLUMNS else rows
-
-
-def _read_table(table: pl.DataFrame, column: str | None, path: Path, first_line: int) -> list[FileRow]:
-    wanted = column or next((name for name in SMILES_COLUMNS if name in table.columns), None)
-    if wanted is None or wanted not in table.columns:
-        got = ", ".join(table.columns)
-        raise SmilesFileError(f"{path} has no column {wanted or ' or '.join(SMILES_COLUMNS)!r}; it has: {got}")
-    texts = table[wanted].cast(pl.String).str.strip_chars().to_list()
-    return [FileRow(line, text) for line, text in enumerate(texts, first_line) if text]
-
-
 @dataclass(frozen=True)
-class UnknownToken:
-    """A row of a file that a vocabulary cannot express, and the token that it lacks."""
+class BadRow:
+    """A row of a file that is rejected when it is drawn, and why."""
 
     row: FileRow
-    token: str
+    reason: str
 
     def __str__(self) -> str:
-        return (
-            f"line {self.row.line}: {self.row.smiles!r}: the policy's vocabulary lacks the token {self.token!r}; "
-            "it is rejected when it is drawn"
-        )
+        return f"line {self.row.line}: {self.row.smiles!r}: {self.reason}; it is rejected when it is drawn"
 
 
-def unknown_tokens(rows: Sequence[FileRow], vocabulary: Vocabulary) -> list[UnknownToken]:
-    """The rows that a vocabulary cannot express."""
+def bad_rows(rows: Sequence[FileRow], vocabulary: Vocabulary) -> list[BadRow]:
+    """The rows that are no molecule, or that a vocabulary cannot express."""
     found = []
-    for row in rows:
+    for row, molecule in zip(rows, standardise_many([row.smiles for row in rows]), strict=True):
         try:
             vocabulary.encode(row.smiles)
         except UnknownTokenError as error:
-            found.append(UnknownToken(row, error.token))
+            found.append(BadRow(row, f"the policy's vocabulary lacks the token {error.token!r}"))
+        else:
+            if molecule is None:
+                found.append(BadRow(row, "this is no molecule"))
     return found
 
 
@@ -107,10 +75,17 @@ def unknown_tokens(rows: Sequence[FileRow], vocabulary: Vocabulary) -> list[Unkn
 class DatasetSampler:
     """Draws the molecules of a file, as written there.
 
+    Without replacement, a run goes through the whole file, in random order, before a row comes again, in another order.
+    How far it has come is the number of rows that its builds have drawn, rejected ones included, in the order in which
+    they were made. The store has that number: builds of earlier iterations are in it when an iteration begins, or
+    begins again. Within one, whoever trains adds up what was drawn live and what builds of the buffer report, and tells
+    each build, so that one which is made again begins where it began before. Inside another sampler, which does not
+    count its sources, each draw goes through the file in an order of its own.
+
     Attributes:
-        path, column: as of ``read_smiles_file``.
+        path, column: as of ``read_columns``.
         vocabulary: gives the vocabulary of the policy in training, for the rows' tokens.
-        replacement: draw each row independently; otherwise a draw has no row twice and ends when the file does.
+        replacement: draw each row independently of all others.
     """
 
     name: str
@@ -123,17 +98,19 @@ class DatasetSampler:
     policy_sha256: None = None
     sampling: None = None
 
-    @cached_property
-    def rows(self) -> list[FileRow]:
-        """The molecules of the file, read once."""
-        return read_smiles_file(self.path, self.column)
+    @property
+    def rows(self) -> PackedRows:
+        """The molecules of the file, of which none is held in memory."""
+        return open_rows(self.path, [self.column])
 
     def draw(self, n: int, seed: int) -> Drawn:
-        """Draws rows at random; without replacement at most as many as the file has."""
-        rng = numpy_generator(seed)
-        n_rows = len(self.rows)
-        chosen = rng.integers(n_rows, size=n) if self.replacement else rng.permutation(n_rows)[:n]
-        return encode_rows([self.rows[i].smiles for i in chosen], self.vocabulary())
+        """Draws n rows in an order that is this draw's own; more than the file has are drawn from several epochs."""
+        return self.draw_from(0, n, seed)
+
+    def draw_from(self, start: int, n: int, seed: int) -> Drawn:
+        rows = self.rows
+        (smiles,) = rows.take(rows_from(len(rows), start, n, seed, replacement=self.replacement))
+        return encode_rows(smiles, self.vocabulary())
 
 
 def encode_rows(smiles: Sequence[str], vocabulary: Vocabulary) -> Drawn:

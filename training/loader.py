@@ -19,6 +19,7 @@ from torch.utils.data import IterableDataset
 
 from samplers.base import Sampler
 from samplers.build import REDRAW_ROUNDS, Slot, make_build, recall_build
+from samplers.drawn_rows import DrawnRows
 from samplers.history import HistorySampler, Recalled
 from samplers.judging import Pipeline
 from samplers.quotas import batch_quotas
@@ -71,6 +72,7 @@ class LiveSamplers:
 
     Attributes:
         made: called with each build as soon as it exists, so that later builds of the run know its molecules.
+        drawn: how far the samplers of the run have come, builds of the buffer included.
     """
 
     samplers: Sequence[Sampler]
@@ -78,6 +80,7 @@ class LiveSamplers:
     run_id: str
     campaign_seed: int
     made: Callable[[Build], None] = lambda _: None
+    drawn: DrawnRows = field(default_factory=DrawnRows)
 
     def draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> tuple[Build, Recalled | None]:
         """Draws ``wanted`` kept rows from one sampler for the batch of an iteration.
@@ -85,6 +88,7 @@ class LiveSamplers:
         Returns:
             The build, and its rows when they are not its samples but those of the history that it refers to.
         """
+        sampler, recalled = self.samplers[number], None
         slot = Slot(
             self.run_id,
             iteration,
@@ -94,12 +98,13 @@ class LiveSamplers:
             self.campaign_seed,
             chunk,
             attempt_id=self.run_id,
+            drawn_before=self.drawn.of(sampler.name),
         )
-        sampler, recalled = self.samplers[number], None
         if isinstance(sampler, HistorySampler):
             build, recalled = recall_build(sampler, slot, self.pipeline)
         else:
             build = make_build(sampler, slot, self.pipeline)
+        self.drawn.add(sampler.name, len(build.samples))
         self.made(build)
         return build, recalled
 
@@ -212,6 +217,9 @@ class MixedLoader(IterableDataset[MixedBatch]):
     def _build(self, iteration: int) -> Sequence[BuildReceipt]:
         assert self.build_buffer is not None
         receipts = self.build_buffer(iteration)
+        if self.live is not None:
+            for receipt in receipts:
+                self.live.drawn.add(receipt.sampler, receipt.drawn)
         self.buffer.pin(self.buffer.store.snapshot(), up_to_iteration=iteration)
         return receipts
 

@@ -16,6 +16,7 @@ FEW_ROWS = ["--rows", "200", "--per-build", "100", "--writers", "1"]
     ("script", "arguments", "told"),
     [
         ("bench_sampling.py", ["--rows", "128", "--rounds", "1"], "ratio"),
+        ("bench_pairs.py", ["--molecules", "60", "--minimum", "0.2", "--looped", "20"], "BulkTanimotoSimilarity"),
         ("bench_training_step.py", ["--steps", "1"], "torch.nn.GRU"),
         ("bench_prefect.py", ["--tasks", "2"], "a flow run"),
         ("crash_store.py", ["--kills", "4", "--writers", "2", "--readers", "1", "--pace", "2.5"], NOTHING_LOST),

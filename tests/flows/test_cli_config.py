@@ -35,6 +35,7 @@ def beside_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the example's alternatives refer to."""
     (tmp_path / "docking.py").write_text("def score(smiles):\n    return len(smiles)\n")
     (tmp_path / "actives.smi").write_text("CCO\n")
+    (tmp_path / "pairs.csv").write_text("source,target\nCCO,CCN\n")
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
 
@@ -55,8 +56,8 @@ def test_the_alternatives_of_the_example_are_right_too(beside_the_example: Path)
         "buffer.top_k",
         "buffer.alpha",
         "buffer.max_iterations",
-        "samplers[2].quantile",
-        "samplers[2].max_iterations",
+        "samplers[3].quantile",
+        "samplers[3].max_iterations",
     ]
     lines = with_alternatives().splitlines(keepends=True)
     file.write_text("".join(line for line in lines if not line.startswith(ALTERNATIVES)))
@@ -144,5 +145,5 @@ def test_the_schema_is_json_and_lists_the_kinds() -> None:
     schema = json.loads(CliRunner().invoke(app, ["config", "schema"]).stdout)
     assert set(schema["properties"]) == set(Settings.model_fields)
     kinds = schema["properties"]["samplers"]["items"]["discriminator"]["mapping"]
-    assert set(kinds) == {"contrastive", "dataset", "graph_ga", "history", "model", "mutation"}
+    assert set(kinds) == {"contrastive", "dataset", "graph_ga", "history", "model", "mutation", "pair_dataset"}
     assert schema["required"] == ["objective"]

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.row_reports import REPORTED_ROWS, report_rows, report_unknown_tokens
+from flows.row_reports import REPORTED_ROWS, report_bad_rows, report_rows
 from samplers.vocabulary import RESERVED, Vocabulary
 
 
@@ -13,7 +13,7 @@ def test_r8_rows_that_a_policy_cannot_express_are_named_with_their_line(
     path = tmp_path / "molecules.smi"
     path.write_text("SMILES name\nCO methanol\nC[Se]C selenide\nCN amine\n")
     with caplog.at_level(logging.WARNING):
-        report_unknown_tokens(str(path), None, Vocabulary((*RESERVED, "C", "O")))
+        report_bad_rows(str(path), [None], Vocabulary((*RESERVED, "C", "O")))
     first, second = (record.getMessage() for record in caplog.records)
     assert first.startswith(f"{path}, line 3: 'C[Se]C': the policy's vocabulary lacks the token '[Se]'")
     assert second.startswith(f"{path}, line 4: 'CN': the policy's vocabulary lacks the token 'N'")

@@ -1,6 +1,7 @@
 """R13, R19, R25: what a build holds of what was drawn."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -94,17 +95,29 @@ def test_r13_rejected_rows_stay_in_the_build_with_the_name_of_the_filter(
 
 
 def test_r13_a_sampler_whose_rows_are_all_refused_is_asked_1_and_4_times_and_stays_short(
-    dataset: DatasetSampler, make_pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
+    policy: Policy, make_pipeline: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = count_draws(dataset, monkeypatch)
-    build = make_build(dataset, slot(7), make_pipeline([NOTHING_PASSES]))
+    sampler = ModelSampler("agent", lambda: policy)
+    calls = count_draws(sampler, monkeypatch)
+    build = make_build(sampler, slot(7), make_pipeline([NOTHING_PASSES]))
     assert [n for n, _ in calls] == [7] * (1 + REDRAW_ROUNDS)
     assert len({seed for _, seed in calls}) == 1 + REDRAW_ROUNDS
     assert len(build.samples) == 35
-    assert set(build.samples.rejected_by) == {"heavy"}
+    assert set(build.samples.rejected_by) <= {"heavy", VALIDITY}
     assert not build.rewards and not build.scores
     figures = metrics(build)
     assert (figures["drawn"], figures["kept"], figures["shortfall"], figures["rewards"]) == (35, 0, 7, None)
+
+
+def test_a_build_goes_on_in_its_file_where_the_run_had_come_to_and_so_do_its_further_draws(
+    dataset: DatasetSampler, molecules: list[str], make_pipeline: Callable[..., Pipeline]
+) -> None:
+    light = PropertyRange("molecular_weight", maximum=250, name="light")
+    first = make_build(dataset, slot(5), make_pipeline([light])).samples
+    assert len(first) > 5, "some rows were refused, and others drawn for them"
+    place = replace(slot(len(molecules) - len(first)), drawn_before=len(first), iteration=9, chunk=3)
+    rest = make_build(dataset, place, make_pipeline()).samples
+    assert sorted([*first.raw, *rest.raw]) == sorted(molecules)
 
 
 def test_only_what_is_missing_is_drawn_again(
@@ -125,7 +138,7 @@ def test_only_what_is_missing_is_drawn_again(
 def test_r25_rewards_are_joined_by_molecule_and_a_failed_score_is_no_reward(
     dataset: DatasetSampler, make_pipeline: Callable[..., Pipeline]
 ) -> None:
-    refused = standardise_smiles(dataset.rows[0].smiles)
+    refused = standardise_smiles(dataset.rows.take(np.array([0]))[0][0])
     assert refused is not None
     repeating = DatasetSampler("dataset", dataset.path, dataset.vocabulary, replacement=True)
     build = make_build(repeating, slot(150), make_pipeline(refuse=refused))

@@ -9,6 +9,7 @@ import torch
 
 from samplers.base import Sampler, SamplerSize
 from samplers.build import Slot, make_build
+from samplers.drawn_rows import DrawnRows
 from samplers.judging import Pipeline
 from samplers.model import ModelSampler
 from samplers.models.condition import Takes
@@ -60,7 +61,8 @@ class Training:
         receipts: list[BuildReceipt] = []
         for order, sampler in enumerate(self.samplers):
             if sampler.size.buffer_size:
-                slot = Slot(run_id, iteration, Event.BUILD_BUFFER, order, sampler.size.buffer_size, self.seed)
+                place = (run_id, iteration, Event.BUILD_BUFFER, order, sampler.size.buffer_size, self.seed)
+                slot = Slot(*place, drawn_before=self.loader.live.drawn.of(sampler.name))
                 receipts += self.store.commit(Commit(builds=[make_build(sampler, slot, self.pipeline)])).builds
         self.seen.read(iteration, Event.SAMPLE_BATCH)
         return receipts
@@ -120,7 +122,10 @@ class Lab:
             self.training_objective_sha256, self.run_id, own_only=True, train_on_invalid=self.plan.train_on_invalid
         )
         buffer = Buffer(self.store, view, self.selection, self.prior.vocabulary)
-        live = LiveSamplers(samplers, pipeline, self.run_id, self.plan.seed, seen.add)
+        checkpoint = self.store.latest_checkpoint(self.run_id)
+        reached = checkpoint.iteration if checkpoint is not None else 0
+        drawn = DrawnRows.before(reached, self.store.receipts(self.run_id))
+        live = LiveSamplers(samplers, pipeline, self.run_id, self.plan.seed, seen.add, drawn)
         loader = MixedLoader(self.plan, buffer, live)
         training = Training(learner, loader, history, seen, samplers, pipeline, self.store, self.plan.seed)
         loader.build_buffer = training.build_buffer

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from samplers.base import SamplerSize
+from samplers.base import Drawn, SamplerSize
 from samplers.dataset import DatasetSampler
 from samplers.model import ModelSampler
 from samplers.models.gru import GRUArchitecture, GRULanguageModel
@@ -119,13 +119,20 @@ def test_r12_without_shares_the_training_lives_on_the_buffer(lab: Any) -> None:
         assert set(mixed.batch.origins) == {BUFFER} and not mixed.origin.live
 
 
+class Scarce(DatasetSampler):
+    """Gives 2 rows a draw at most."""
+
+    def draw_from(self, start: int, n: int, seed: int) -> Drawn:
+        return super().draw_from(start, min(n, 2), seed)
+
+
 def test_r13_the_buffer_makes_up_for_a_sampler_that_stays_short(lab: Any, chains: Vocabulary, tmp_path: Path) -> None:
     path = tmp_path / "two.smi"
     path.write_text("CCC\nCCO\n")
 
     def samplers(policy: Callable[[], Policy]) -> list[Any]:
-        # A draw gives 2 rows at most, five draws 10: less than the 12 that are wanted.
-        scarce = DatasetSampler("scarce", path, lambda: chains, SamplerSize(0, 0.75))
+        # Five draws give 10 rows: less than the 12 that are wanted.
+        scarce = Scarce("scarce", path, lambda: chains, SamplerSize(0, 0.75))
         return [scarce, ModelSampler("agent", policy, SamplerSize(30, 0.0))]
 
     training = lab.adapted(batch_size=16, iterations=2, make_samplers=samplers).start()
@@ -139,7 +146,7 @@ def test_r13_other_samplers_make_up_for_what_the_buffer_lacks(lab: Any, chains: 
     path.write_text("CCC\nCCO\n")
 
     def samplers(policy: Callable[[], Policy]) -> list[Any]:
-        scarce = DatasetSampler("scarce", path, lambda: chains, SamplerSize(0, 0.75))
+        scarce = Scarce("scarce", path, lambda: chains, SamplerSize(0, 0.75))
         return [scarce, ModelSampler("agent", policy, SamplerSize(0, 0.25))]
 
     training = lab.adapted(batch_size=16, iterations=1, make_samplers=samplers).start()

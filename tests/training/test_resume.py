@@ -1,5 +1,6 @@
 """R16: a training that was stopped and resumed is the training that was never stopped."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import torch
 
 from samplers.base import SamplerSize
 from samplers.choices import AboveQuantile
+from samplers.dataset import DatasetSampler
 from samplers.history import HistorySampler, RunHistory
+from samplers.model import ModelSampler
 from storage import SampleStore
 from storage.records import Checkpoint, PolicyVersion
 from storage.select import ConsumeOnce, Uniform
@@ -67,6 +70,30 @@ def test_r16_a_resumed_training_equals_one_that_was_never_stopped(
         assert store.consumed("run") == whole.store.consumed("run")
         lineage = "SELECT sha256, parent_sha256 FROM {policies} GROUP BY ALL ORDER BY ALL"
         assert store.read_arrow(lineage).to_pylist() == whole.store.read_arrow(lineage).to_pylist()
+
+
+@pytest.mark.parametrize("stops", [(1,), (5, 7), (4, 8)], ids=["before_a_checkpoint", "between", "at_builds"])
+def test_r16_a_run_goes_through_its_file_once_before_a_row_comes_again_however_often_it_is_resumed(
+    lab: Any, tmp_path: Path, stops: tuple[int, ...]
+) -> None:
+    rows = ["C" * (1 + number % 8) + "O" * (number // 8) for number in range(48)]
+    (tmp_path / "rows.smi").write_text("\n".join([*rows, "C(", "no molecule"]))
+    vocabulary = lab.prior.vocabulary
+
+    def samplers(policy: Any) -> list[Any]:
+        dataset = DatasetSampler("data", tmp_path / "rows.smi", lambda: vocabulary, SamplerSize(9, 0.5))
+        return [ModelSampler("agent", policy, SamplerSize(10, 0.25)), dataset]
+
+    # The buffer is built when it is due, and again when live rows are short, which is after they were drawn.
+    plan = {"iterations": 12, "build_every": 4, "selection": ConsumeOnce(), "make_samplers": samplers}
+    whole = run_to_the_end(lab.adapted(**plan))
+    drawn = Counter(row["raw"] for row in whole.store.read_arrow(ROWS).to_pylist() if row["sampler_order"] == 1)
+    assert sum(drawn.values()) > 50, "more than an epoch"
+    assert max(drawn.values()) - min(drawn.values()) <= 1
+    assert set(drawn) == {*rows, "C(", "no"}
+    with SampleStore.create(tmp_path / "stopped") as store:
+        run_to_the_end(lab.adapted(**plan, store=store), stops)
+        assert store.read_arrow(ROWS).to_pylist() == whole.store.read_arrow(ROWS).to_pylist()
 
 
 def recall(lab: Any, history: HistoryWriter) -> list[HistorySampler]:

@@ -1,0 +1,61 @@
+"""PairDatasetSampler: draws pairs (source, target) from a file that has them already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from samplers.base import Drawn, SamplerSize, Sources
+from samplers.dataset import encode_rows
+from samplers.epochs import rows_from
+from samplers.packed_rows import PackedRows, open_rows
+from samplers.vocabulary import Vocabulary
+from scoring import Standardisation, standardise_many
+
+
+@dataclass(frozen=True)
+class PairDatasetSampler:
+    """Draws the pairs of a table, such as ``molbuffer pairs`` makes: targets as written there, without a likelihood.
+
+    A source is given in its canonical form, as a conditional model is trained on. One that is no molecule stays as it
+    is written, and has length 0 when the vocabulary cannot express it: its pair is drawn all the same, and rejected
+    by whoever judges it.
+
+    Attributes:
+        path: a .csv file, which may be compressed as .gz, or a .parquet file.
+        vocabulary: gives the vocabulary of the policy in training, for the tokens of both ends.
+        replacement: draw each pair independently of all others; otherwise a run goes through the file as
+            ``DatasetSampler`` does.
+        standardisation: how a text becomes a source; the campaign's.
+    """
+
+    name: str
+    path: Path
+    vocabulary: Callable[[], Vocabulary]
+    size: SamplerSize = SamplerSize()
+    source_column: str = "source"
+    target_column: str = "target"
+    replacement: bool = False
+    standardisation: Standardisation = Standardisation()
+    kind: str = "pair_dataset"
+    policy_sha256: None = None
+    sampling: None = None
+
+    @property
+    def rows(self) -> PackedRows:
+        """The pairs of the file as columns of sources and of targets, of which none is held in memory."""
+        return open_rows(self.path, [self.source_column, self.target_column])
+
+    def draw(self, n: int, seed: int) -> Drawn:
+        """Draws n pairs in an order that is this draw's own; more than the file has are drawn from several epochs."""
+        return self.draw_from(0, n, seed)
+
+    def draw_from(self, start: int, n: int, seed: int) -> Drawn:
+        rows = self.rows
+        written, targets = rows.take(rows_from(len(rows), start, n, seed, replacement=self.replacement))
+        molecules = standardise_many(written, self.standardisation)
+        smiles = [text if molecule is None else molecule for text, molecule in zip(written, molecules, strict=True)]
+        encoded = encode_rows(smiles, self.vocabulary())
+        sources = Sources(smiles, encoded.tokens, encoded.lengths, [None] * n)
+        return replace(encode_rows(targets, self.vocabulary()), sources=sources)

@@ -1,0 +1,109 @@
+"""Pairs of a file: sources and targets stay together, whatever of them cannot be read or expressed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from samplers.build import Slot, make_build
+from samplers.errors import SmilesFileError
+from samplers.judging import VOCABULARY, Pipeline
+from samplers.pair_dataset import PairDatasetSampler
+from samplers.scores import Scorer
+from samplers.vocabulary import RESERVED, Vocabulary
+from scoring import ContrastiveTemplate, Objective, Standardisation, WeightedComponent
+from scoring.components import QED
+from scoring.filters import VALIDITY
+from scoring.pairs import SIMILARITY, SOURCE
+from storage.records import Event
+
+CHAINS = Vocabulary((*RESERVED, "C", "N", "O", "("))
+PAIRS = {
+    "CCO": "CCN",
+    "NCC": "OCCC",
+    "C(": "CCC",
+    "CS": "CCCC",
+    "?!": "CCCCC",
+    "": "CCCCCC",
+    "CCCN": "",
+    "CCCO": "CS",
+    "CCCCO": "C(",
+    "CCCCN": "O",
+}
+CANONICAL = {"NCC": "CCN"}
+REFUSED = {
+    "": VALIDITY,
+    "CS": VOCABULARY,
+    "C(": VALIDITY,
+    "CCC": SOURCE,
+    "CCCC": VOCABULARY,
+    "CCCCC": SOURCE,
+    "CCCCCC": SOURCE,
+    "O": SIMILARITY,
+}
+
+
+@pytest.fixture
+def sampler(tmp_path: Path) -> PairDatasetSampler:
+    path = tmp_path / "pairs.csv"
+    path.write_text("".join(f"{a},x,{b}\n" for a, b in {"source": "target", **PAIRS}.items()))
+    return PairDatasetSampler("pairs", path, lambda: CHAINS)
+
+
+@pytest.fixture
+def pipeline() -> Pipeline:
+    scorer = Scorer(Objective((WeightedComponent(QED()),)))
+    template = ContrastiveTemplate(min_similarity=0.01)
+    return Pipeline(Standardisation(), (), scorer, CHAINS.can_encode, lambda _: set(), template)
+
+
+def test_a_draw_goes_through_all_pairs_and_keeps_ends_together(sampler: PairDatasetSampler) -> None:
+    drawn = sampler.draw(len(PAIRS), seed=3)
+    assert drawn.sources is not None
+    written = {CANONICAL.get(source, source): target for source, target in PAIRS.items()}
+    assert dict(zip(drawn.sources.smiles, drawn.raw, strict=True)) == written
+    assert drawn.sources.rows == [None] * len(PAIRS)
+    for ends, tokens, lengths in [
+        (drawn.raw, drawn.tokens, drawn.lengths),
+        (drawn.sources.smiles, drawn.sources.tokens, drawn.sources.lengths),
+    ]:
+        expressed = [text if CHAINS.can_encode(text) else "" for text in ends]
+        assert CHAINS.decode(tokens, lengths) == expressed
+        assert [length == 0 for length in lengths] == [not CHAINS.can_encode(text) for text in ends]
+    inside = np.arange(drawn.tokens.shape[1]) < drawn.lengths[:, None]
+    assert np.isnan(drawn.log_probs[inside]).all() and (drawn.log_probs[~inside] == 0).all()
+
+
+def test_the_same_place_gives_the_same_pairs(sampler: PairDatasetSampler) -> None:
+    whole = sampler.draw_from(0, 25, seed=1)
+    part = sampler.draw_from(7, 6, seed=1)
+    assert whole.sources is not None and part.sources is not None
+    assert (whole.raw[7:13], whole.sources.smiles[7:13]) == (part.raw, part.sources.smiles)
+
+
+@pytest.mark.parametrize("event", Event)
+def test_r24_what_cannot_be_read_or_expressed_is_stored_as_rejected_with_a_reason(
+    sampler: PairDatasetSampler, pipeline: Pipeline, event: Event
+) -> None:
+    slot = Slot("run", 0, event, 0, wanted=len(PAIRS), campaign_seed=4)
+    samples = make_build(sampler, slot, pipeline).samples
+    assert samples.source_smiles is not None
+    rejected = dict(zip(samples.raw, samples.rejected_by, strict=True))
+    assert {text for text, reason in rejected.items() if reason is None} == {"CCN", "OCCC"}
+    assert {text: reason for text, reason in rejected.items() if reason} == REFUSED
+    assert sorted(samples.raw[: len(PAIRS)]) == sorted(PAIRS.values()), "the first ten are an epoch"
+    source_of = {target: CANONICAL.get(source, source) for source, target in PAIRS.items()}
+    for raw, source in zip(samples.raw, samples.source_smiles, strict=True):
+        assert source == (source_of[raw] if source_of[raw] not in ("C(", "?!", "") else None)
+
+
+def test_names_of_columns_can_be_chosen_and_must_be_there(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("before,after\nCC,CO\n")
+    drawn = PairDatasetSampler(
+        "pairs", path, lambda: CHAINS, source_column="before", target_column="after", replacement=True
+    ).draw(3, seed=0)
+    assert drawn.sources is not None
+    assert (drawn.sources.smiles, drawn.raw) == (["CC"] * 3, ["CO"] * 3)
+    with pytest.raises(SmilesFileError, match="has no column 'source'; it has: before, after"):
+        PairDatasetSampler("pairs", path, lambda: CHAINS).draw(1, seed=0)
