@@ -1,0 +1,108 @@
+"""Defects of earlier software of this kind that have no better place; ``docs/design`` lists all, each with its test."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from samplers.base import SamplerSize
+from samplers.build import Slot, make_build
+from samplers.dataset import DatasetSampler
+from samplers.judging import Pipeline
+from samplers.scores import Scorer
+from samplers.vocabulary import Vocabulary
+from scoring import Objective, Standardisation, WeightedComponent
+from scoring.components import QED, PythonFunction
+from scoring.filters import PropertyRange
+from storage.records import Event
+
+BUILD = """
+import hashlib, json, sys, torch
+from pathlib import Path
+from samplers.build import Slot, make_build
+from samplers.dataset import DatasetSampler
+from samplers.judging import Pipeline
+from samplers.model import ModelSampler
+from samplers.models.gru import GRUArchitecture, GRULanguageModel
+from samplers.mutation import MutationSampler
+from samplers.policies import Policy, fingerprint
+from samplers.scores import Scorer
+from samplers.vocabulary import Vocabulary
+from scoring import Objective, Standardisation, WeightedComponent
+from scoring.components import QED
+from scoring.filters import PropertyRange
+from storage.records import Event
+
+path = Path(sys.argv[1])
+vocabulary = Vocabulary.from_smiles(path.read_text().split())
+torch.manual_seed(0)
+model = GRULanguageModel(GRUArchitecture(len(vocabulary), 8, 16, layers=1, max_length=20)).eval()
+policy = Policy(model, vocabulary, fingerprint(model, vocabulary))
+dataset = DatasetSampler("file", path, lambda: vocabulary)
+samplers = [ModelSampler("model", lambda: policy), dataset, MutationSampler("mutants", dataset, lambda: vocabulary)]
+filters = (PropertyRange("molecular_weight", maximum=250), PropertyRange("logp", minimum=-5))
+pipeline = Pipeline(
+    Standardisation(), filters, Scorer(Objective((WeightedComponent(QED()),))), vocabulary.can_encode, lambda _: set()
+)
+said = []
+for order, sampler in enumerate(samplers):
+    build = make_build(sampler, Slot("run", 0, Event.BUILD_BUFFER, order, 8, campaign_seed=1), pipeline)
+    samples = build.samples
+    figures = [(metric.name, metric.value) for metric in build.metrics if metric.name != "seconds"]
+    rewards = [(reward.row, reward.value) for reward in build.rewards]
+    said.append([samples.raw, samples.smiles, samples.rejected_by, samples.tokens.tolist(), rewards, figures])
+print(json.dumps(said))
+"""
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, molecules: list[str], vocabulary: Vocabulary) -> DatasetSampler:
+    path = tmp_path / "molecules.smi"
+    path.write_text("\n".join(molecules))
+    return DatasetSampler("file", path, lambda: vocabulary, SamplerSize(8, 0.5))
+
+
+def test_the_hash_seed_of_python_changes_nothing_of_a_build(dataset: DatasetSampler) -> None:
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", BUILD, str(dataset.path)],
+            env=os.environ | {"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1")
+    }
+    assert len(said) == 1
+    assert [len(rows[0]) > 0 for rows in json.loads(said.pop())] == [True, True, True]
+
+
+def test_both_events_have_the_same_metrics(dataset: DatasetSampler, vocabulary: Vocabulary) -> None:
+    scorer = Scorer(Objective((WeightedComponent(QED()),)))
+    filters = (PropertyRange("molecular_weight", maximum=250),)
+    pipeline = Pipeline(Standardisation(), filters, scorer, vocabulary.can_encode, lambda _: set())
+    builds = [make_build(dataset, Slot("run", 0, event, 0, 6, campaign_seed=1), pipeline) for event in Event]
+    names = [[metric.name for metric in build.metrics] for build in builds]
+    assert names[0] == names[1]
+    assert {"drawn", "kept", "diversity", "duplicates", "valid", "rewards", "new"} <= set(names[0])
+    assert all(metric.value is not None for build in builds for metric in build.metrics)
+
+
+def test_scores_do_not_leak_from_one_run_into_the_next(write_scorer: Callable[[str], str]) -> None:
+    module = write_scorer("def constant(smiles, value=0.0):\n    return value\n")
+
+    def scorer(value: float) -> Scorer:
+        component = PythonFunction(f"{module}:constant", parameters={"value": value})
+        return Scorer(Objective((WeightedComponent(component),)))
+
+    assert scorer(0.25).score(["CCO"]).reward_of() == {"CCO": 0.25}
+    assert scorer(0.75).score(["CCO"]).reward_of() == {"CCO": 0.75}
+    first, second = scorer(0.5), scorer(0.5)
+    assert first.score(["CCO"]).new
+    # The second has no store to remember by, and did not ask the first.
+    assert second.score(["CCO"]).new
+    assert first.owner != second.owner
