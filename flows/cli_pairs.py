@@ -31,8 +31,18 @@ def pairs(
         Path | None,
         typer.Option("--config", metavar="FILE.toml", help="Give the rewards of both ends under its objective."),
     ] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="DIR", help="Look scores up in this store, and keep new ones.")
+    ] = None,
+    improve: Annotated[
+        str | None, typer.Option(metavar="PROPERTY", help="Give a property of both ends instead, such as qed.")
+    ] = None,
+    same_scaffold: Annotated[
+        bool, typer.Option("--same-scaffold", help="Only pairs whose ends have the same Bemis-Murcko scaffold.")
+    ] = False,
     min_improvement: Annotated[
-        float | None, typer.Option(help="The least reward of a target less that of its source; needs --config.")
+        float | None,
+        typer.Option(help="The least reward of a target less that of its source; needs --config or --improve."),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=2, help="Take so many of the file's molecules, at random; default: all.")
@@ -44,8 +54,14 @@ def pairs(
     json: JsonOption = False,
 ) -> None:
     """Find the pairs of similar molecules in a file: source, target and similarity, from each molecule to others."""
-    if min_improvement is not None and config is None:
-        raise UsageError("--min-improvement needs --config FILE.toml, whose objective says what is better")
+    if config is not None and improve is not None:
+        raise UsageError("--config and --improve both say what is better; give one of them")
+    if min_improvement is not None and config is None and improve is None:
+        raise UsageError(
+            "--min-improvement needs --config FILE.toml, whose objective says what is better, or --improve PROPERTY"
+        )
+    if store is not None and config is None:
+        raise UsageError("--store keeps the scores of an objective; name it with --config FILE.toml")
     if json and out is None:
         raise UsageError("--json prints a summary; the pairs themselves need --out FILE")
     written = chosen_format(form, out)
@@ -53,17 +69,20 @@ def pairs(
 
     with output_kept_for_results():
         settings = None if config is None else load_settings(config)
-        from flows.similar_pairs import PairSearch, pairs_of_file
+        from flows.similar_pairs import PairSearch, pairs_of_file, rewards_of_objective, rewards_of_property
         from scoring.fingerprints import Fingerprint
         from scoring.neighbours import SimilarityBounds
 
         if fingerprint not in tuple(Fingerprint):
             raise UsageError(f"expected --fingerprint to be one of {', '.join(Fingerprint)}, got {fingerprint!r}")
         bounds = SimilarityBounds(min_similarity, max_similarity, Fingerprint(fingerprint))
-        search = PairSearch(bounds, per_molecule, limit, seed, min_improvement)
+        search = PairSearch(bounds, per_molecule, limit, seed, min_improvement, same_scaffold)
+        rewards = None if settings is None else rewards_of_objective(settings, smiles_file, store)
+        if improve is not None:
+            rewards = rewards_of_property(improve)
         with progress_of("comparing", 100) as show:
             found = pairs_of_file(
-                smiles_file, column, search, settings, lambda done, total: show(100 * done // max(1, total))
+                smiles_file, column, search, rewards, lambda done, total: show(100 * done // max(1, total))
             )
     write_frame(found, written, out)
     sources = found["source"].n_unique()
