@@ -77,6 +77,7 @@ class Campaign:
             self.prior.vocabulary.can_encode,
             seen,
             build_template(self.settings),
+            self.prior.vocabulary.sha256,
         )
 
     def policy_versions(self) -> list[PolicyVersion]:

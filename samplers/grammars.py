@@ -65,7 +65,8 @@ class SelfiesGrammar:
     def split(self, smiles: str) -> list[str]:
         try:
             return list(selfies.split_selfies(selfies.encoder(smiles)))
-        except selfies.EncoderError as error:
+        # Of some strings that are no molecules the encoder says so by way of an index of its own.
+        except (selfies.EncoderError, LookupError, ValueError, TypeError, AttributeError) as error:
             raise UnknownTokenError(smiles, smiles) from error
 
     def join(self, tokens: Sequence[str]) -> str:

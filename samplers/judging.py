@@ -26,6 +26,8 @@ class Pipeline:
         expressible: whether the policy in training can express a string; a row it cannot is rejected.
         seen: which of some canonical SMILES occurred in the run before.
         template: which pairs are kept, and what they are worth; None keeps all, and only their targets have rewards.
+        vocabulary_sha256: of that policy: rows in this vocabulary say themselves whether it expresses them. Asked by
+            its SMILES, a molecule that was drawn in SELFIES may have tokens that it was not drawn with.
     """
 
     standardisation: Standardisation
@@ -34,6 +36,7 @@ class Pipeline:
     expressible: Callable[[str], bool]
     seen: Callable[[Sequence[str]], set[str]]
     template: ContrastiveTemplate | None = None
+    vocabulary_sha256: str | None = None
 
 
 @dataclass
@@ -74,10 +77,18 @@ def judge_drawn(drawn: Drawn, pipeline: Pipeline, scores: BuildScores) -> list[P
         sources, template = drawn.sources.smiles, pipeline.template
         judged = judge_pairs(drawn.raw, sources, pipeline.filters, template, pipeline.standardisation)
         ends = list(zip(drawn.raw, sources, strict=True))
+    native = drawn.vocabulary.sha256 == pipeline.vocabulary_sha256
     for row, judgement in enumerate(judged):
-        if judgement.target.rejected_by is None and not all(map(pipeline.expressible, ends[row])):
+        if judgement.target.rejected_by is None and not (
+            _has_tokens(drawn, row) if native else all(map(pipeline.expressible, ends[row]))
+        ):
             judged[row] = _rejected(judgement, VOCABULARY)
     return _improved(judged, pipeline.template, scores)
+
+
+def _has_tokens(drawn: Drawn, row: int) -> bool:
+    """Whether the vocabulary of a row expresses it, and its source."""
+    return bool(drawn.lengths[row] > 0 and (drawn.sources is None or drawn.sources.lengths[row] > 0))
 
 
 def _improved(

@@ -15,7 +15,7 @@ from samplers.vocabulary import RESERVED, Vocabulary
 from scoring import standardise_many
 
 TRIES = 50
-"""How often a parent is changed before its last mutant is taken, molecule or not: about one change in three is one."""
+"""How often a parent is changed before it counts as one without mutants: about one change in three is a molecule."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,19 @@ class MutationSampler:
             raise ValueError(f"mutations must be at least 1, got {self.mutations}")
 
     def draw(self, n: int, seed: int) -> Drawn:
-        """Draws a mutant of each of n parents; fewer when there are fewer parents."""
+        """Draws a mutant of each of n parents; fewer when there are fewer parents, or some have no mutants."""
         vocabulary = self.vocabulary()
         parents = self.base_sampler.draw(n, derive_seed(seed, "parents")).raw
         rng = numpy_generator(seed, "mutations")
         mutants = [self._mutant(parent, vocabulary, rng) for parent in parents]
         if self.valid_only:
-            self._mend(mutants, parents, vocabulary, rng)
+            mutants = self._mended(mutants, parents, vocabulary, rng)
         return encode_rows(mutants, vocabulary)
 
-    def _mend(
+    def _mended(
         self, mutants: list[str], parents: Sequence[str], vocabulary: Vocabulary, rng: np.random.Generator
-    ) -> None:
-        """Makes those mutants anew that are no molecule, or the molecule that their parent is."""
+    ) -> list[str]:
+        """The mutants; those that are no molecule, or the one that their parent is, are made anew or left out."""
         molecules, checked = standardise_many(parents), list(range(len(parents)))
         for _ in range(TRIES):
             made = standardise_many([mutants[at] for at in checked])
@@ -65,6 +65,8 @@ class MutationSampler:
             ]
             for at in checked:
                 mutants[at] = self._mutant(parents[at], vocabulary, rng)
+        left_out = set(checked)
+        return [mutant for at, mutant in enumerate(mutants) if at not in left_out]
 
     def _mutant(self, parent: str, vocabulary: Vocabulary, rng: np.random.Generator) -> str:
         try:

@@ -18,6 +18,9 @@ TRIES = 10
 RING_SHARE = 0.5
 """How often a ring is cut, where both parents have one."""
 
+_CUT = 9999
+"""The isotope of the dummy atoms that stand for what was cut off: a parent may have dummies of its own."""
+
 Part = Chem.Mol
 
 
@@ -72,7 +75,7 @@ def _part(molecule: Chem.Mol, bonds: Sequence[int], rng: np.random.Generator) ->
     """One of the parts that cutting some bonds leaves, if it has as many cuts as there are bonds."""
     kekule = Chem.Mol(molecule)
     Chem.Kekulize(kekule, clearAromaticFlags=True)
-    labels = [(0, 0)] * len(bonds)
+    labels = [(_CUT, _CUT)] * len(bonds)
     parts = Chem.GetMolFrags(Chem.FragmentOnBonds(kekule, bonds, dummyLabels=labels), asMols=True, sanitizeFrags=False)
     whole = [part for part in parts if len(_dummies(part)) == len(bonds)]
     return whole[int(rng.integers(len(whole)))] if whole else None
@@ -99,4 +102,4 @@ def _joined(parts: Sequence[Part], rng: np.random.Generator) -> Chem.Mol | None:
 
 def _dummies(part: Part) -> list[int]:
     """The places of the atoms that stand for what was cut off."""
-    return [atom.GetIdx() for atom in part.GetAtoms() if atom.GetAtomicNum() == 0]
+    return [atom.GetIdx() for atom in part.GetAtoms() if atom.GetAtomicNum() == 0 and atom.GetIsotope() == _CUT]

@@ -23,6 +23,8 @@ VALENCES = {6: 4, 7: 3, 8: 2, 9: 1, 16: 2, 17: 1}
 ELEMENT_WEIGHTS = np.array([0.5, 0.15, 0.15, 0.07, 0.06, 0.07])
 """How often each is chosen: about as often as drug-like molecules have them beside carbon."""
 RING_SIZES = (5, 6)
+LARGEST_RING = 8
+_CUMULATED = Chem.MolFromSmarts("[R]=[R]=[R]")
 TRIES = 10
 """How many random edits are tried before a molecule counts as one that cannot be changed."""
 ORDERS = (Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
@@ -46,8 +48,16 @@ def sanitised(molecule: Chem.Mol) -> Chem.Mol | None:
         failed = Chem.SanitizeMol(made, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE
     if failed or made.GetNumAtoms() == 0 or len(Chem.GetMolFrags(made)) > 1:
         return None
+    if _has_odd_rings(made) or any(atom.GetNumRadicalElectrons() for atom in made.GetAtoms()):
+        return None
     Chem.AssignStereochemistry(made, cleanIt=True, force=True)
     return made
+
+
+def _has_odd_rings(molecule: Chem.Mol) -> bool:
+    """Whether a ring is larger than drugs have, or is strained by double bonds side by side."""
+    largest = max(map(len, molecule.GetRingInfo().AtomRings()), default=0)
+    return largest > LARGEST_RING or molecule.HasSubstructMatch(_CUMULATED)
 
 
 def append_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
@@ -182,6 +192,6 @@ def _take_hydrogens(atom: Chem.Atom, n: int) -> None:
 
 def _free_hydrogens(atom: Chem.Atom) -> None:
     """Has the hydrogens of an atom follow from its bonds again."""
-    if atom.GetFormalCharge() == 0:
+    if atom.GetAtomicNum() in VALENCES:
         atom.SetNoImplicit(False)
         atom.SetNumExplicitHs(0)

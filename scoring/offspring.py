@@ -50,11 +50,14 @@ def children(
     """Up to n different molecules, none of them a parent, as canonical SMILES.
 
     Args:
-        parents: SMILES; what is no molecule, or has several parts, has no children.
+        parents: SMILES; what is no molecule, has several parts as a salt has, or more than twice ``most_atoms``, has no
+            children.
         probabilities: float64 of each parent, of sum 1.
         n: how many are wanted; there are fewer when ``TRIES`` attempts for each find no more.
     """
-    usable = [(molecule, p) for text, p in zip(parents, probabilities, strict=True) if (molecule := _parent(text))]
+    usable = [
+        (molecule, p) for text, p in zip(parents, probabilities, strict=True) if (molecule := _parent(text, breeding))
+    ]
     if not usable:
         return []
     molecules = [molecule for molecule, _ in usable]
@@ -71,9 +74,12 @@ def children(
     return list(found)
 
 
-def _parent(text: str) -> Chem.Mol | None:
+def _parent(text: str, breeding: Breeding) -> Chem.Mol | None:
     molecule = parse_smiles(text)
-    return molecule if molecule is not None and len(Chem.GetMolFrags(molecule)) == 1 else None
+    # The distances between all atoms of a very large one would take seconds at every edit.
+    if molecule is None or molecule.GetNumAtoms() > 2 * breeding.most_atoms:
+        return None
+    return molecule if len(Chem.GetMolFrags(molecule)) == 1 else None
 
 
 def _child(one: Chem.Mol, other: Chem.Mol, rng: np.random.Generator, breeding: Breeding) -> str | None:

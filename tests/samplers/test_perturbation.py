@@ -61,7 +61,9 @@ def test_no_parents_have_no_mutants_and_odd_ones_do_no_harm(tmp_path: Path, wide
     odd = DatasetSampler("odd", tmp_path / "odd.smi", lambda: wide_vocabulary)
     sampler = MutationSampler("mutants", odd, lambda: wide_vocabulary)
     assert len(sampler.draw(0, seed=1)) == 0
-    assert len(sampler.draw(10, seed=1)) == 3
+    made = standardise_many(sampler.draw(10, seed=1).raw)
+    assert 0 < len(made) < 10, "what has no mutants is left out"
+    assert None not in made
     with pytest.raises(ValueError, match="at least 1, got 0"):
         MutationSampler("mutants", odd, lambda: wide_vocabulary, mutations=0)
 

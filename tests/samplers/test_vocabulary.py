@@ -174,7 +174,7 @@ def test_any_selfies_tokens_are_a_molecule(real_molecules: list[str]) -> None:
 
 def test_what_selfies_cannot_express_is_unknown(real_molecules: list[str]) -> None:
     vocabulary = Vocabulary.from_smiles(real_molecules, SELFIES)
-    for smiles in ("*CC", "CC(", "not a molecule", "C[Xe]C"):
+    for smiles in ("*CC", "CC(", "not a molecule", "C[Xe]C", "F[Na+]Cl[2H]:S", "n%12%12N"):
         assert not vocabulary.can_encode(smiles)
 
 

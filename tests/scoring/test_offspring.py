@@ -121,3 +121,25 @@ def test_parents_without_children_end_the_search() -> None:
 def test_settings_that_breed_nothing_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ScoringConfigurationError, match=next(iter(wrong))):
         Breeding(**wrong)
+
+
+def test_children_are_no_radicals_and_have_no_odd_rings() -> None:
+    parents = ["C[NH2+]CC(=O)[O-]", "C1CCCCCCC1", "C1=CC=CC1", "O=C1CCCC1", *MOLECULES[:40]]
+    found = children(parents, np.full(44, 1 / 44), 300, np.random.default_rng(1))
+    assert len(found) == 300
+    for molecule in map(parse_smiles, found):
+        assert not any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms())
+        assert max(map(len, molecule.GetRingInfo().AtomRings()), default=0) <= 8
+        assert not molecule.HasSubstructMatch(Chem.MolFromSmarts("[R]=[R]=[R]"))
+
+
+def test_a_parent_of_thousands_of_atoms_is_passed_over() -> None:
+    found = children(["C" * 1500, "CCO"], np.full(2, 0.5), 10, np.random.default_rng(1))
+    assert 0 < len(found) <= 10
+    assert max(map(len, found)) < 100
+
+
+def test_dummies_of_a_parent_are_no_cuts() -> None:
+    for seed in range(30):
+        made = crossed(parse_smiles("*CCO"), parse_smiles("CCN"), np.random.default_rng(seed), 50)
+        assert made is None or not any(atom.GetIsotope() for atom in made.GetAtoms())
