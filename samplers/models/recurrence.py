@@ -39,9 +39,7 @@ def gated_recurrence(gates: Tensor, weight: Tensor, bias: Tensor, first: Tensor 
 
 class _GatedRecurrence(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor, first: Tensor, products: torch.dtype
-    ) -> Tensor:
+    def forward(ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor, first: Tensor, products: torch.dtype) -> Tensor:
         steps, n, width = gates.shape
         hidden = width // 3
         states = gates.new_empty(steps + 1, n, hidden)
