@@ -32,7 +32,7 @@ class NegativeELBO:
         warmup_steps: steps in which β rises linearly to it from 0, so that the decoder gets used to latent vectors that
             say something (Bowman et al. 2016, arXiv:1511.06349).
         free_bits: nats that each independent part of a latent vector may say at no cost: where the divergence of a
-            part, averaged over the batch, is less, it has no gradient (Kingma et al. 2016, arXiv:1606.04934, equation 15).
+            part, averaged over the batch, is less, it has no gradient (Kingma et al. 2016, arXiv:1606.04934).
     """
 
     beta: float = 1.0
