@@ -57,7 +57,8 @@ class PriorSampler:
         size = latent_model(policy, self.name).latent_size
         if prior.latent_size != size:
             raise LatentsError(
-                f"sampler {self.name!r}: the prior has vectors of {prior.latent_size} numbers, its policy decodes {size}"
+                f"sampler {self.name!r}: its prior has vectors of {prior.latent_size} numbers, its policy decodes "
+                f"{size}"
             )
         latents = prior.sample(n, torch_generator(seed, "latents"))
         drawn = draw_rows(policy, n, self.sampling, torch_generator(seed), Condition(latents=latents))
