@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from flows.assemble_latents import first_prior, first_vectors, stored_state
+from flows.settings_draws import DrawKeys, SamplingKeys, SizeKeys
+from flows.settings_latents import LatentDraws, PriorDraws
 from flows.settings_paths import INNER_SAMPLER
 from flows.settings_samplers import (
     ContrastiveDraws,
     DatasetDraws,
-    DrawKeys,
     GraphGADraws,
     HistoryDraws,
     ModelDraws,
     MutationDraws,
     PairDatasetDraws,
     SamplerSettings,
-    SamplingKeys,
-    SizeKeys,
 )
 from samplers.base import Sampler, SamplerSize
 from samplers.choices import AboveQuantile, AnyRow, BestMolecules, ByScaffold, Choice, RecentRows
@@ -27,11 +27,13 @@ from samplers.contrastive import ContrastiveSampler
 from samplers.dataset import DatasetSampler
 from samplers.graph_ga import GraphGASampler
 from samplers.history import HistorySampler, RunHistory
+from samplers.latent import LatentSampler
 from samplers.model import ModelSampler
 from samplers.models.distribution import Sampling
 from samplers.mutation import MutationSampler
 from samplers.pair_dataset import PairDatasetSampler
 from samplers.policies import Policy, open_policy
+from samplers.prior import PriorSampler
 from scoring import Standardisation
 from scoring.offspring import Breeding
 from storage import SampleStore
@@ -49,6 +51,7 @@ class SamplerParts:
         settled: gives the iteration before which all that the run drew is committed.
         standardisation: the campaign's.
         objective_sha256: by whose rewards stored rows are drawn; None is the objective of the run.
+        latents: the sha256 of what samplers of latent vectors draw from, by their names; others begin anew.
     """
 
     store: SampleStore
@@ -59,6 +62,7 @@ class SamplerParts:
     settled: Callable[[], int]
     standardisation: Standardisation = Standardisation()
     objective_sha256: str | None = None
+    latents: Mapping[str, str] = field(default_factory=dict)
 
     def policy(self, name: str) -> Callable[[], Policy]:
         """What gives the policy of a name, at the time of a draw."""
@@ -91,6 +95,26 @@ def sampler_size(settings: SizeKeys) -> SamplerSize:
 
 def _model(name: str, settings: ModelDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     return ModelSampler(name, parts.policy(settings.policy), size, _sampling(settings))
+
+
+def _prior(name: str, settings: PriorDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    policy = parts.policy(settings.policy)
+    if name in parts.latents:
+        latents = stored_state(parts.latents[name], parts.store)
+    else:
+        latents = first_prior(name, settings, policy(), parts.store)
+    return PriorSampler(name, policy, latents, size, _sampling(settings))
+
+
+def _latent(name: str, settings: LatentDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    policy = parts.policy(settings.policy)
+    if name in parts.latents:
+        latents = stored_state(parts.latents[name], parts.store)
+    else:
+        # The policy in training encodes as the one that it started from: a resumed run finds the same vectors.
+        encoder = parts.prior if settings.policy == "agent" else policy()
+        latents = first_vectors(name, settings, encoder, parts)
+    return LatentSampler(name, policy, latents, size, _sampling(settings))
 
 
 def _dataset(name: str, settings: DatasetDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
@@ -188,6 +212,8 @@ def _sampling(settings: SamplingKeys) -> Sampling:
 
 _BUILDERS: Mapping[type[DrawKeys], Callable[[str, Any, SamplerParts, SamplerSize], Sampler]] = {
     ModelDraws: _model,
+    PriorDraws: _prior,
+    LatentDraws: _latent,
     DatasetDraws: _dataset,
     PairDatasetDraws: _pair_dataset,
     HistoryDraws: _history,

@@ -15,6 +15,7 @@ from prefect import State, Task, flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import TaskRun
 
+from flows.assemble_latents import publish_latents
 from flows.build_request import BuildRequest, build_requests
 from flows.campaign import Campaign, campaign_run, read_settings, reopen_campaign
 from flows.retries import can_pass
@@ -50,7 +51,7 @@ def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
     store, event = campaign.store, Event.BUILD_BUFFER
     agent = load_policy(store.policies.folder(request.agent))
     # All that the run drew in earlier iterations is committed when its buffer is built.
-    sampler = campaign.samplers(lambda: agent, lambda: request.iteration)[request.sampler]
+    sampler = campaign.samplers(lambda: agent, lambda: request.iteration, request.latents)[request.sampler]
     *earlier, build_id = (
         make_build_id(request.run_id, request.iteration, event, sampler.name, chunk)
         for chunk in range(request.chunk + 1)
@@ -97,5 +98,7 @@ def build(config: str, store: str) -> dict[str, Any]:
         SampleStore.open_or_create(Path(store)) as sample_store,
         campaign_run(settings, sample_store, RunKind.BUILD, current_run_id()) as campaign,
     ):
-        receipts = run_build_tasks(build_requests(campaign, 0, campaign.prior.sha256))
+        samplers = campaign.samplers(lambda: campaign.prior, lambda: 0)
+        latents = publish_latents(samplers, sample_store, campaign.run_id)
+        receipts = run_build_tasks(build_requests(campaign, 0, campaign.prior.sha256, latents=latents))
     return {"run_id": campaign.run_id, "store": store, "builds": [receipt.to_json() for receipt in receipts]}

@@ -7,7 +7,8 @@ object of a class from there could not be sent to another process.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from flows.assemble_samplers import sampler_size
 from flows.campaign import Campaign
@@ -25,6 +26,7 @@ class BuildRequest:
         store: the folder of the store. sampler: its place in the configuration, from 0.
         wanted: kept rows. agent: sha256 of the policy in training, in the store.
         drawn_before: rows that the sampler drew in the run before the first chunk of this build.
+        latents: sha256 of what samplers of latent vectors draw from, in the store, by their names.
     """
 
     store: str
@@ -35,13 +37,19 @@ class BuildRequest:
     wanted: int
     agent: str
     drawn_before: int = 0
+    latents: Mapping[str, str] = field(default_factory=dict)
 
 
 def build_requests(
-    campaign: Campaign, iteration: int, agent: str, drawn: DrawnRows | None = None
+    campaign: Campaign,
+    iteration: int,
+    agent: str,
+    drawn: DrawnRows | None = None,
+    latents: Mapping[str, str] | None = None,
 ) -> list[BuildRequest]:
     """The chunks of a build of the buffer, in row order; ``drawn`` tells how far the run has come before it."""
     requests = []
+    store, run_id, versions = str(campaign.store.path), campaign.run_id, latents or {}
     for number, sampler in enumerate(campaign.settings.samplers):
         rows = sampler_size(sampler).buffer_size_at(iteration)
         chunk_rows = CHUNK_ROWS if sampler.in_chunks else max(rows, 1)
@@ -49,7 +57,5 @@ def build_requests(
         for chunk in range(chunks):
             wanted = min(chunk_rows, rows - chunk * chunk_rows)
             before = drawn.of(sampler.name) if drawn is not None else 0
-            requests.append(
-                BuildRequest(str(campaign.store.path), campaign.run_id, iteration, number, chunk, wanted, agent, before)
-            )
+            requests.append(BuildRequest(store, run_id, iteration, number, chunk, wanted, agent, before, versions))
     return requests

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,9 @@ from flows.assemble_samplers import SamplerParts, build_sampler
 from flows.provenance import code_version, host_and_user, library_versions
 from flows.row_reports import report_bad_rows
 from flows.settings import Settings, load_settings
-from flows.settings_samplers import DatasetDraws, DrawKeys, PairDatasetDraws
+from flows.settings_draws import DrawKeys
+from flows.settings_latents import LatentDraws
+from flows.settings_samplers import DatasetDraws, PairDatasetDraws
 from samplers.base import Sampler
 from samplers.judging import Pipeline
 from samplers.models.condition import Takes
@@ -40,12 +42,15 @@ class Campaign:
     run_id: str
     prior: Policy
 
-    def samplers(self, agent: Callable[[], Policy], settled: Callable[[], int]) -> list[Sampler]:
+    def samplers(
+        self, agent: Callable[[], Policy], settled: Callable[[], int], latents: Mapping[str, str] | None = None
+    ) -> list[Sampler]:
         """The samplers in configuration order.
 
         Args:
             agent: gives the policy in training as it is when it draws.
             settled: gives the iteration before which all that the run drew is committed.
+            latents: the sha256 of what samplers of latent vectors draw from, by their names; others begin anew.
         """
         parts = SamplerParts(
             self.store,
@@ -56,6 +61,7 @@ class Campaign:
             settled,
             build_standardisation(self.settings),
             self.training_objective_sha256,
+            latents or {},
         )
         return [build_sampler(settings, parts) for settings in self.settings.samplers]
 
@@ -94,6 +100,8 @@ class Campaign:
             while table is not None:
                 if isinstance(table, DatasetDraws):
                     report_bad_rows(table.path, [table.column], self.prior.vocabulary)
+                elif isinstance(table, LatentDraws) and table.molecules is not None:
+                    report_bad_rows(table.molecules, [table.column], self.prior.vocabulary)
                 elif isinstance(table, PairDatasetDraws):
                     report_bad_rows(table.path, [table.source_column, table.target_column], self.prior.vocabulary)
                 table = table.inner

@@ -20,9 +20,14 @@ OWN_POLICIES = ("agent", "prior")
 
 Keys = Mapping[str, tuple[str, ...]]
 
-FILE_KEYS: Keys = {"dataset": ("path",), "pair_dataset": ("path",)}
+FILE_KEYS: Keys = {"dataset": ("path",), "latent": ("molecules", "vectors"), "pair_dataset": ("path",)}
 """The keys that name files, by the kind of sampler."""
-POLICY_KEYS: Keys = {"contrastive": ("output_model",), "model": ("policy",)}
+POLICY_KEYS: Keys = {
+    "contrastive": ("output_model",),
+    "latent": ("policy",),
+    "model": ("policy",),
+    "prior": ("policy",),
+}
 """The keys that name policies, by the kind of sampler."""
 INNER_SAMPLER = "base_sampler"
 """The key of the sampler inside another."""

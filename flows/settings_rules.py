@@ -12,6 +12,7 @@ from typing import Any
 
 from flows.config_errors import Problem, shown
 from flows.config_lines import KeyPath
+from flows.settings_latents import ORIGIN_KEYS, ORIGINS
 from flows.settings_paths import INNER_SAMPLER
 from flows.settings_samplers import CHOICE_KEYS
 from flows.settings_training import SELECTION_KEYS
@@ -102,6 +103,32 @@ def _choice_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem((*path, key), f"{problem}; remove the key or change select")
 
 
+def _latents_have_one_origin(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for path, table in _draws(data):
+        if table.get("kind") != "latent":
+            continue
+        given = [key for key in ORIGINS if table.get(key) is not None]
+        if not given:
+            yield Problem(path, f"this sampler has no latent vectors; give it one of {', '.join(ORIGINS)}")
+        for key in given[1:]:
+            yield Problem((*path, key), f"latent vectors come from {given[0]} already; remove one of the keys")
+        for key, origin in ORIGIN_KEYS.items():
+            if table.get(key) and given and origin not in given:
+                yield Problem((*path, key), f"this key belongs to {origin}, but latent vectors come from {given[0]}")
+
+
+def _prior_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for path, table in _draws(data):
+        if table.get("kind") != "prior":
+            continue
+        if table.get("prior") == "spherical" and table.get("components", 1) != 1:
+            yield Problem((*path, "components"), "this key belongs to a normal prior, but the prior is spherical")
+        if table.get("learnt_prior") is not None and (
+            table.get("prior") is not None or table.get("components", 1) != 1
+        ):
+            yield Problem((*path, "learnt_prior"), "a prior that was learnt is what it is; remove prior and components")
+
+
 _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     _names_are_unique,
     _shares_fit_the_batch,
@@ -111,6 +138,8 @@ _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     _offline_has_rows,
     _selection_keys_belong,
     _choice_keys_belong,
+    _latents_have_one_origin,
+    _prior_keys_belong,
 )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from prefect import flow
 
 from flows.assemble import build_selection
+from flows.assemble_latents import build_trainables, latent_versions, publish_latents
 from flows.build_buffer import run_build_tasks
 from flows.build_request import build_requests
 from flows.campaign import Campaign, campaign_run, read_settings
@@ -26,6 +27,7 @@ from training.learner import Learner, StepSettings
 from training.loader import BatchPlan, LiveSamplers, MixedLoader
 from training.loop import commit_checkpoint, fit
 from training.losses import LOSSES
+from training.trainables import Trainables
 
 
 @flow(name="train", validate_parameters=False)
@@ -48,7 +50,14 @@ def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
         training = prepare(campaign)
         learner, loader, history = training.learner, training.loader, training.history
         with progress_bar(f"training {settings.campaign.name}") as report, history:
-            fit(learner, loader, history, checkpoint_every=settings.training.checkpoint_every, progress=report)
+            fit(
+                learner,
+                loader,
+                history,
+                trainables=training.trainables,
+                checkpoint_every=settings.training.checkpoint_every,
+                progress=report,
+            )
         return {
             "run_id": campaign.run_id,
             "store": store,
@@ -64,6 +73,7 @@ class Training:
 
     Attributes:
         seen: the molecules of the run so far. drawn: how far its samplers have come.
+        trainables: what the samplers learn.
     """
 
     learner: Learner
@@ -71,6 +81,7 @@ class Training:
     history: HistoryWriter
     seen: SeenMolecules
     drawn: DrawnRows = field(default_factory=DrawnRows)
+    trainables: Trainables = Trainables()
 
 
 def prepare(campaign: Campaign) -> Training:
@@ -81,6 +92,7 @@ def prepare(campaign: Campaign) -> Training:
     buffer = Buffer(store, _view(campaign), build_selection(settings.buffer), campaign.prior.vocabulary)
     history = HistoryWriter(store, run_id)
     samplers, pipeline = campaign.samplers(learner.policy, history.settled), campaign.pipeline(seen)
+    publish_latents(samplers, store, run_id)
     checkpoint = store.latest_checkpoint(run_id)
     drawn = DrawnRows() if checkpoint is None else DrawnRows.before(checkpoint.iteration, store.receipts(run_id))
     live = LiveSamplers(samplers, pipeline, run_id, settings.campaign.seed, seen.add, drawn)
@@ -91,7 +103,8 @@ def prepare(campaign: Campaign) -> Training:
         build_every=settings.buffer.build_every,
         train_on_invalid=settings.training.train_on_invalid,
     )
-    training = Training(learner, MixedLoader(plan, buffer, live), history, seen, drawn)
+    trainables = build_trainables(settings.samplers, samplers)
+    training = Training(learner, MixedLoader(plan, buffer, live), history, seen, drawn, trainables)
     training.loader.build_buffer = TaskBuilder(campaign, training)
     resume(training, store)
     return training
@@ -105,6 +118,7 @@ def resume(training: Training, store: SampleStore) -> None:
         return
     buffer = training.loader.buffer
     training.loader.load_state_dict(training.learner.restore(checkpoint.folder)["loader"])
+    training.trainables.restore(checkpoint.folder)
     buffer.restore(store.consumed(run_id, up_to_iteration=checkpoint.iteration))
     training.history.checkpointed = checkpoint.iteration
     training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)
@@ -137,12 +151,17 @@ class TaskBuilder:
     def __call__(self, iteration: int) -> Sequence[BuildReceipt]:
         """Publishes the policy, so that tasks in any process can draw with it, and has every chunk made."""
         learner, history, store = self.training.learner, self.training.history, self.campaign.store
+        trainables, live = self.training.trainables, self.training.loader.live
         if history.pending:
             # The metric ``new`` of what is built now must know all that was drawn before.
-            commit_checkpoint(learner, self.training.loader, history)
+            commit_checkpoint(learner, self.training.loader, history, trainables)
         history.drain()
         version = learner.publish(store.policies, history.run_id, iteration)
-        store.commit(Commit(policies=[version], message=f"policy of run {history.run_id}, iteration {iteration}"))
-        receipts = run_build_tasks(build_requests(self.campaign, iteration, version.sha256, self.training.drawn))
+        others = trainables.publish(store.policies, history.run_id, iteration)
+        message = f"policy of run {history.run_id}, iteration {iteration}"
+        store.commit(Commit(policies=[version, *others.values()], message=message))
+        latents = latent_versions(live.samplers if live is not None else ())
+        requests = build_requests(self.campaign, iteration, version.sha256, self.training.drawn, latents)
+        receipts = run_build_tasks(requests)
         self.training.seen.read(iteration, Event.SAMPLE_BATCH)
         return receipts

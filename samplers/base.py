@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,4 +165,14 @@ class Sampler(Protocol):
 
     def draw(self, n: int, seed: int) -> Drawn:
         """Draws up to n rows; fewer only when the source is exhausted. The same seed gives the same rows."""
+        ...
+
+
+@runtime_checkable
+class DrawsLatents(Protocol):
+    """A sampler that decodes latent vectors, which it draws from something that has versions."""
+
+    @property
+    def latent_sha256(self) -> str:
+        """The version of the prior, or of the latent vectors, that it draws from."""
         ...

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from samplers.base import Drawn, Sampler, Sources, concatenate
+from samplers.base import Drawn, DrawsLatents, Sampler, Sources, concatenate
 from samplers.epochs import GoesOn
 from samplers.history import HistorySampler, Recalled
 from samplers.judging import BuildScores, Pipeline, judge_drawn
@@ -118,6 +118,7 @@ def _provenance(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> dict[str, A
         "chunk": slot.chunk,
         "sampler_order": slot.sampler_order,
         "policy_sha256": sampler.policy_sha256,
+        "latent_sha256": sampler.latent_sha256 if isinstance(sampler, DrawsLatents) else None,
         "temperature": sampling.temperature if sampling else None,
         "top_k": sampling.top_k if sampling else None,
         "top_p": sampling.top_p if sampling else None,

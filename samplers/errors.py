@@ -8,6 +8,7 @@ SamplerError
 ├── UnknownModelKindError no architecture goes by a name
 ├── ModelSizeError        an architecture cannot have a size
 ├── QuotaError            shares of a batch cannot be met
+├── LatentsError          there are no latent vectors that a policy can decode where they were looked for
 ├── ConditionError        a model is not given the latents or sources that it takes
 └── DivergedPolicyError   a policy gives numbers that are no probabilities
 """
@@ -50,6 +51,10 @@ class ModelSizeError(SamplerError, ValueError):
 
 class QuotaError(SamplerError):
     """Shares of a batch cannot be met."""
+
+
+class LatentsError(SamplerError):
+    """There are no latent vectors that a policy can decode where they were looked for."""
 
 
 class ConditionError(SamplerError, ValueError):

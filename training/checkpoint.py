@@ -24,26 +24,32 @@ from training.errors import CheckpointError
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
 
 
-def checkpoint_files(model: nn.Module, optimizer: Optimizer, state: Mapping[str, Any]) -> dict[str, bytes]:
-    """The files of a checkpoint by name: the model's and the optimizer's tensors, and ``state`` (JSON values)."""
+def checkpoint_files(
+    model: nn.Module, optimizer: Optimizer, state: Mapping[str, Any], prefix: str = ""
+) -> dict[str, bytes]:
+    """The files of a checkpoint by name: the model's and the optimizer's tensors, and ``state`` (JSON values).
+
+    Args:
+        prefix: what their names begin with, so that those of several models can stand in one folder.
+    """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()} | optimizer_tensors(optimizer)
     return {
-        _TENSORS: save({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}),
-        _STATE: json.dumps(dict(state)).encode(),
+        prefix + _TENSORS: save({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}),
+        prefix + _STATE: json.dumps(dict(state)).encode(),
     }
 
 
-def restore(folder: Place, model: nn.Module, optimizer: Optimizer) -> dict[str, Any]:
+def restore(folder: Place, model: nn.Module, optimizer: Optimizer, prefix: str = "") -> dict[str, Any]:
     """Puts the checkpoint in a folder back into model and optimizer, and returns the state saved with them.
 
     Raises:
         CheckpointError: the checkpoint belongs to a model of another architecture or cannot be read.
     """
     try:
-        tensors = load((folder / _TENSORS).read_bytes())
+        tensors = load((folder / (prefix + _TENSORS)).read_bytes())
         model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
         load_optimizer_tensors(optimizer, tensors)
-        state: dict[str, Any] = json.loads((folder / _STATE).read_text())
+        state: dict[str, Any] = json.loads((folder / (prefix + _STATE)).read_text())
     except (SafetensorError, RuntimeError, KeyError, ValueError, OSError) as error:
         raise CheckpointError(f"the checkpoint {folder} does not fit this training: {error}") from error
     return state

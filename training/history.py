@@ -70,12 +70,12 @@ class HistoryWriter:
         """Whether something was added that no commit has taken along yet."""
         return bool(self._builds or self._consumed or self._metrics or self._policies)
 
-    def commit(self, checkpoint: Checkpoint, policy: PolicyVersion) -> None:
-        """Hands all that was added, with the checkpoint after it and the policy in it, to the writing thread."""
+    def commit(self, checkpoint: Checkpoint, *policies: PolicyVersion) -> None:
+        """Hands all that was added, with the checkpoint after it and the policies in it, to the writing thread."""
         self._raise_failure()
         group = Commit(
             builds=self._builds,
-            policies=[*self._policies.values(), policy],
+            policies=[*self._policies.values(), *policies],
             consumed_by=self.run_id,
             consumed=self._consumed,
             run_metrics=self._metrics,

@@ -13,6 +13,7 @@ from training.buffer import BUFFER
 from training.history import HistoryWriter
 from training.learner import Learner
 from training.loader import MixedBatch, MixedLoader
+from training.trainables import Trainables
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ def fit(
     loader: MixedLoader,
     history: HistoryWriter,
     *,
+    trainables: Trainables = Trainables(),
     checkpoint_every: int,
     progress: Callable[[FitProgress], None] = lambda _: None,
 ) -> None:
@@ -38,26 +40,36 @@ def fit(
     """
     committed = loader.iteration
     for mixed in loader:
-        drawn_by = [learner.version(history.run_id, mixed.batch.iteration)] if mixed.origin.live else []
+        drawn_by = _versions(learner, trainables, history.run_id, mixed) if mixed.origin.live else []
+        of_trainables = trainables.update(mixed.origin, history.store)
         loss = learner.step(mixed.batch)
-        figures = {"loss": loss, **batch_figures(mixed)}
+        figures = {"loss": loss, **batch_figures(mixed), **of_trainables}
         history.add(mixed.batch.iteration, mixed.origin, figures, drawn_by)
         if loader.iteration % checkpoint_every == 0:
-            commit_checkpoint(learner, loader, history)
+            commit_checkpoint(learner, loader, history, trainables)
             committed = loader.iteration
         progress(FitProgress(loader.iteration, loader.plan.iterations, figures))
     if committed < loader.iteration:
-        commit_checkpoint(learner, loader, history)
+        commit_checkpoint(learner, loader, history, trainables)
     history.drain()
 
 
-def commit_checkpoint(learner: Learner, loader: MixedLoader, history: HistoryWriter) -> PolicyVersion:
+def commit_checkpoint(
+    learner: Learner, loader: MixedLoader, history: HistoryWriter, trainables: Trainables = Trainables()
+) -> PolicyVersion:
     """Commits the state of the training with all that it drew and consumed since the last checkpoint."""
     version = learner.publish(history.store.policies, history.run_id, loader.iteration)
+    others = trainables.publish(history.store.policies, history.run_id, loader.iteration)
     state = loader.state_dict()
-    files = learner.checkpoint_files({"loader": state})
-    history.commit(Checkpoint(history.run_id, loader.iteration, files, state["snapshot"]), version)
+    files = learner.checkpoint_files({"loader": state}) | trainables.checkpoint_files()
+    history.commit(Checkpoint(history.run_id, loader.iteration, files, state["snapshot"]), version, *others.values())
     return version
+
+
+def _versions(learner: Learner, trainables: Trainables, run_id: str, mixed: MixedBatch) -> list[PolicyVersion]:
+    """What drew the live rows of a batch."""
+    iteration = mixed.batch.iteration
+    return [learner.version(run_id, iteration), *trainables.versions(run_id, iteration)]
 
 
 def batch_figures(mixed: MixedBatch) -> dict[str, float | None]:

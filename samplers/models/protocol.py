@@ -86,8 +86,10 @@ class GenerativeModel(Protocol):
 class LatentModel(GenerativeModel, Protocol):
     """A generative model of sequences given latent vectors, which can say what latent vector a sequence has."""
 
-    latent_size: int
-    """d, the numbers of a latent vector."""
+    @property
+    def latent_size(self) -> int:
+        """d, the numbers of a latent vector."""
+        ...
 
     def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """The latent vector [n, d] that stands for each sequence of int64 [n, L]: the mean of its posterior."""

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 
-def gated_recurrence(gates: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The states of a GRU layer that starts from a zero state.
+def gated_recurrence(gates: Tensor, weight: Tensor, bias: Tensor, first: Tensor | None = None) -> Tensor:
+    """The states of a GRU layer.
 
     With gates x_r, x_z, x_n from the input and the state's products h_r, h_z, h_n = W h + b, in torch's convention:
     r = σ(x_r + h_r), z = σ(x_z + h_z), n = tanh(x_n + r ⊙ h_n), and the new state is (1 − z) ⊙ n + z ⊙ h.
@@ -24,22 +24,26 @@ def gated_recurrence(gates: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         gates: [L, n, 3H], the input's part of the reset, update and candidate gates at each step, bias included.
         weight: [3H, H], from the state to the gates.
         bias: [3H].
+        first: [n, H], the state before the first step; zeros by default.
 
     Returns:
         The states [L, n, H] after each step, in the precision of ``weight``.
     """
     device = gates.device.type
     products = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
-    states: Tensor = _GatedRecurrence.apply(gates.to(weight.dtype), weight, bias, products)  # type: ignore[no-untyped-call]
+    start = gates.new_zeros(gates.shape[1], weight.shape[1]) if first is None else first
+    arguments = (gates.to(weight.dtype), weight, bias, start.to(weight.dtype), products)
+    states: Tensor = _GatedRecurrence.apply(*arguments)  # type: ignore[no-untyped-call]
     return states
 
 
 class _GatedRecurrence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor, products: torch.dtype) -> Tensor:
+    def forward(ctx: Any, gates: Tensor, weight: Tensor, bias: Tensor, first: Tensor, products: torch.dtype) -> Tensor:
         steps, n, width = gates.shape
         hidden = width // 3
-        states = gates.new_zeros(steps + 1, n, hidden)
+        states = gates.new_empty(steps + 1, n, hidden)
+        states[0] = first
         # What the products read: the states themselves, or a copy in the precision of the products.
         operands = states if products == states.dtype else states.to(products)
         reset_update = gates.new_empty(steps, n, 2 * hidden)
@@ -59,7 +63,7 @@ class _GatedRecurrence(torch.autograd.Function):
         return states[1:]
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, None]:
         weight, states, operands, reset_update, candidate, candidate_from_state = ctx.saved_tensors
         steps, n, hidden = candidate.shape
         reset, update = reset_update[..., :hidden], reset_update[..., hidden:]
@@ -82,4 +86,4 @@ class _GatedRecurrence(torch.autograd.Function):
             carried = carried.mul_(update[t]).add_(by_state[t] @ to_state)
         rows = by_state.view(-1, 3 * hidden)
         weight_gradient = (rows.T @ operands[:-1].view(-1, hidden)).to(weight.dtype)
-        return by_input, weight_gradient, rows.sum(0, dtype=weight.dtype), None
+        return by_input, weight_gradient, rows.sum(0, dtype=weight.dtype), carried, None

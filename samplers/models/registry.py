@@ -12,6 +12,7 @@ from samplers.models.lstm import LSTMArchitecture, LSTMLanguageModel
 from samplers.models.protocol import GenerativeModel
 from samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
 from samplers.models.transformer import TransformerArchitecture, TransformerLanguageModel
+from samplers.models.vae import VAE, VAEArchitecture
 
 GIVEN_SIZES = ("vocabulary_size", "max_length")
 """Sizes that follow from what a model is trained on."""
@@ -51,6 +52,7 @@ MODELS: Mapping[str, ModelKind] = {
     LSTMLanguageModel.kind: ModelKind(LSTMArchitecture, LSTMLanguageModel),
     Seq2SeqModel.kind: ModelKind(Seq2SeqArchitecture, Seq2SeqModel, learns_pairs=True),
     TransformerLanguageModel.kind: ModelKind(TransformerArchitecture, TransformerLanguageModel),
+    VAE.kind: ModelKind(VAEArchitecture, VAE),
 }
 """Every architecture; a stored policy names one."""
 

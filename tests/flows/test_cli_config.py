@@ -15,11 +15,14 @@ from flows.config_errors import ConfigurationError
 from flows.config_lines import KeyPath
 from flows.config_schema import resolve
 from flows.settings import Settings, load_settings, settings_schema
-from flows.settings_samplers import SizeKeys
+from flows.settings_draws import SizeKeys
 from flows.settings_training import SELECTION_KEYS
 
-ALTERNATIVES = ("top_k = 100", "alpha = 0.7", "max_iterations = 10", "quantile = 0.9")
-"""Keys of the example that belong to other selections of stored rows than the one that is chosen there."""
+ALTERNATIVES = (
+    *("top_k = 100", "alpha = 0.7", "max_iterations = 10", "quantile = 0.9"),
+    *("learnt_prior", "vectors = ", "best = ", "stored_latents", "learnt_latents"),
+)
+"""Keys of the example that exclude others: of selections of stored rows, and of where latents come from."""
 
 
 TRANSFORMS = ("identity", "sigmoid", "reversesigmoid", "doublesigmoid", "linear", "step", "gaussian")
@@ -35,6 +38,7 @@ def beside_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the example's alternatives refer to."""
     (tmp_path / "docking.py").write_text("def score(smiles):\n    return len(smiles)\n")
     (tmp_path / "actives.smi").write_text("CCO\n")
+    (tmp_path / "latents.npy").write_bytes(b"")
     (tmp_path / "pairs.csv").write_text("source,target\nCCO,CCN\n")
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
@@ -56,8 +60,12 @@ def test_the_alternatives_of_the_example_are_right_too(beside_the_example: Path)
         "buffer.top_k",
         "buffer.alpha",
         "buffer.max_iterations",
-        "samplers[3].quantile",
-        "samplers[3].max_iterations",
+        "samplers[1].learnt_prior",
+        "samplers[2].vectors",
+        "samplers[2].best",
+        "samplers[2].learnt_latents",
+        "samplers[5].quantile",
+        "samplers[5].max_iterations",
     ]
     lines = with_alternatives().splitlines(keepends=True)
     file.write_text("".join(line for line in lines if not line.startswith(ALTERNATIVES)))
@@ -145,5 +153,7 @@ def test_the_schema_is_json_and_lists_the_kinds() -> None:
     schema = json.loads(CliRunner().invoke(app, ["config", "schema"]).stdout)
     assert set(schema["properties"]) == set(Settings.model_fields)
     kinds = schema["properties"]["samplers"]["items"]["discriminator"]["mapping"]
-    assert set(kinds) == {"contrastive", "dataset", "graph_ga", "history", "model", "mutation", "pair_dataset"}
+    assert set(kinds) == {
+        *("contrastive", "dataset", "graph_ga", "history", "latent", "model", "mutation", "pair_dataset", "prior")
+    }
     assert schema["required"] == ["objective"]

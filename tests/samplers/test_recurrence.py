@@ -43,6 +43,21 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(gated_recurrence, (gates, weight, bias))
 
 
+def test_the_first_state_has_values_and_gradients_as_in_torch() -> None:
+    gru, inputs = arguments(torch.float64)
+    first = torch.randn(ROWS, HIDDEN, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(STEPS, ROWS, HIDDEN, dtype=torch.float64)
+    gates = torch.nn.functional.linear(inputs, gru.weight_ih_l0, gru.bias_ih_l0)
+    found = gated_recurrence(gates, gru.weight_hh_l0, gru.bias_hh_l0, first)
+    expected = gru(inputs, first[None])[0]
+    assert_close(found, expected, atol=1e-12, rtol=1e-12)
+    leaves = [inputs, first, *gru.parameters()]
+    for got, wanted in zip(
+        torch.autograd.grad(found, leaves, upstream), torch.autograd.grad(expected, leaves, upstream), strict=True
+    ):
+        assert_close(got, wanted, atol=1e-11, rtol=1e-11)
+
+
 def test_only_the_last_state_may_matter() -> None:
     gru, inputs = arguments(torch.float64)
     (expected,) = torch.autograd.grad(gru(inputs)[0][-1].sum(), inputs)

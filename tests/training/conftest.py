@@ -29,11 +29,13 @@ from training.learner import Learner, StepSettings
 from training.loader import BatchPlan, LiveSamplers, MixedLoader
 from training.loop import FitProgress, commit_checkpoint, fit
 from training.losses import LOSSES
+from training.trainables import Trainables
 
 CARBON_SHARE = """
 def carbon_share(smiles):
     return smiles.count("C") / len(smiles)
 """
+MakeTrainables = Callable[[Sequence[Sampler]], Trainables]
 MoreSamplers = Callable[["Lab", HistoryWriter], Sequence[Sampler]]
 MakeSamplers = Callable[[Callable[[], Policy]], Sequence[Sampler]]
 
@@ -50,14 +52,16 @@ class Training:
     pipeline: Pipeline
     store: SampleStore
     seed: int
+    trainables: Trainables = Trainables()
 
     def build_buffer(self, iteration: int) -> list[BuildReceipt]:
         run_id = self.history.run_id
         if self.history.pending:
-            commit_checkpoint(self.learner, self.loader, self.history)
+            commit_checkpoint(self.learner, self.loader, self.history, self.trainables)
         self.history.drain()
         version = self.learner.publish(self.store.policies, run_id, iteration)
-        self.store.commit(Commit(policies=[version]))
+        others = self.trainables.publish(self.store.policies, run_id, iteration)
+        self.store.commit(Commit(policies=[version, *others.values()]))
         receipts: list[BuildReceipt] = []
         for order, sampler in enumerate(self.samplers):
             if sampler.size.buffer_size:
@@ -69,7 +73,14 @@ class Training:
 
     def fit(self, checkpoint_every: int = 2, progress: Callable[[FitProgress], None] = lambda _: None) -> None:
         with self.history:
-            fit(self.learner, self.loader, self.history, checkpoint_every=checkpoint_every, progress=progress)
+            fit(
+                self.learner,
+                self.loader,
+                self.history,
+                trainables=self.trainables,
+                checkpoint_every=checkpoint_every,
+                progress=progress,
+            )
 
 
 @dataclass(frozen=True)
@@ -84,6 +95,7 @@ class Lab:
     p_batch: float = 0.5
     make_samplers: MakeSamplers | None = None
     more_samplers: MoreSamplers = lambda *_: ()
+    make_trainables: MakeTrainables = lambda _: Trainables()
     selection: Selection = Uniform()
     filters: tuple[Filter, ...] = ()
     steps: StepSettings = StepSettings(sigma=10.0, learning_rate=5e-3)
@@ -127,7 +139,8 @@ class Lab:
         drawn = DrawnRows.before(reached, self.store.receipts(self.run_id))
         live = LiveSamplers(samplers, pipeline, self.run_id, self.plan.seed, seen.add, drawn)
         loader = MixedLoader(self.plan, buffer, live)
-        training = Training(learner, loader, history, seen, samplers, pipeline, self.store, self.plan.seed)
+        trainables = self.make_trainables(samplers)
+        training = Training(learner, loader, history, seen, samplers, pipeline, self.store, self.plan.seed, trainables)
         loader.build_buffer = training.build_buffer
         self._resume(training)
         return training
@@ -153,6 +166,7 @@ class Lab:
         checkpoint = self.store.latest_checkpoint(self.run_id)
         if checkpoint is not None:
             training.loader.load_state_dict(training.learner.restore(checkpoint.folder)["loader"])
+            training.trainables.restore(checkpoint.folder)
             consumed = self.store.consumed(self.run_id, up_to_iteration=checkpoint.iteration)
             training.loader.buffer.restore(consumed)
             training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)

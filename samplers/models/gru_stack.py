@@ -1,0 +1,99 @@
+"""Stacked gated recurrent units that read tokens: over whole sequences for training, token by token for sampling.
+
+A first layer's input is a token's embedding and, where there is one, a context that is the same at every step. Its
+product with the weights is a table with one row a token, plus one row a sequence, in place of a product for every token
+of every sequence.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from samplers.models.recurrence import gated_recurrence
+
+
+class GRUStack(nn.GRU):
+    """Layers of GRU over embeddings [E] and a context [C]; parameters are named as in ``torch.nn.GRU``."""
+
+    def __init__(self, embedding_size: int, hidden_size: int, layers: int, context_size: int = 0) -> None:
+        super().__init__(embedding_size + context_size, hidden_size, layers, batch_first=True)
+        self._embedding_size = embedding_size
+
+    def token_gates(self, embedding: Tensor) -> Tensor:
+        """What each token of embeddings [V, E] adds to the first layer's gates [V, 3H], bias included."""
+        from_input, _, bias, _ = self.all_weights[0]
+        return functional.linear(embedding, from_input[:, : self._embedding_size], bias)
+
+    def context_gates(self, context: Tensor) -> Tensor:
+        """What the context [n, C] adds to the first layer's gates [n, 3H] at every step."""
+        return functional.linear(context, self.all_weights[0][0][:, self._embedding_size :])
+
+    def outputs(self, gates: Tensor, dropout: float = 0.0, first: Tensor | None = None) -> Tensor:
+        """The last layer's states [L, n, H] after each step.
+
+        Args:
+            gates: [L, n, 3H], the first layer's, of tokens and context.
+            dropout: of each layer's output on its way up, applied in training.
+            first: [layers, n, H], the states before the first step; zeros by default.
+        """
+        output = gates
+        for layer, (from_input, from_state, input_bias, state_bias) in enumerate(self.all_weights):
+            if layer:
+                gates = functional.linear(output, from_input, input_bias)
+            output = gated_recurrence(gates, from_state, state_bias, None if first is None else first[layer])
+            output = functional.dropout(output, dropout, self.training)
+        return output
+
+
+class GRUStep:
+    """One step of all layers and of the head for a batch, on the weights as they are when it is made."""
+
+    def __init__(
+        self,
+        recurrent: GRUStack,
+        embedding: Tensor,
+        head: nn.Linear,
+        impossible: Tensor,
+        states: Tensor,
+        context_gates: Tensor | None = None,
+    ) -> None:
+        """Begins n sequences.
+
+        Args:
+            embedding: [V, E]. head: to the logits, to which ``impossible`` [V] is added.
+            states: [layers, n, H], before the first token. context_gates: [n, 3H], as of ``GRUStack``.
+        """
+        weights = [tuple(layer) for layer in recurrent.all_weights]
+        self._from_input = [input_weight.T for input_weight, _, _, _ in weights]
+        self._from_state = [state_weight.T for _, state_weight, _, _ in weights]
+        self._input_bias = [bias for _, _, bias, _ in weights]
+        self._state_bias = [bias for _, _, _, bias in weights]
+        self._token_gates = recurrent.token_gates(embedding)
+        self._context_gates = context_gates
+        self._head = head.weight.T
+        self._head_bias = head.bias + impossible
+        self._states = list(states)
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Logits [n, V] after tokens [n]."""
+        output = tokens
+        for layer, state in enumerate(self._states):
+            if layer == 0:
+                from_input = self._token_gates[tokens]
+                if self._context_gates is not None:
+                    from_input = from_input + self._context_gates
+            else:
+                from_input = torch.addmm(self._input_bias[layer], output, self._from_input[layer])
+            from_state = torch.addmm(self._state_bias[layer], state, self._from_state[layer])
+            hidden = state.shape[1]
+            reset, update = (from_input[:, : 2 * hidden] + from_state[:, : 2 * hidden]).sigmoid_().chunk(2, 1)
+            candidate = torch.addcmul(from_input[:, 2 * hidden :], reset, from_state[:, 2 * hidden :]).tanh_()
+            output = self._states[layer] = torch.lerp(candidate, state, update)
+        return torch.addmm(self._head_bias, output, self._head)
+
+    def keep(self, rows: Tensor) -> None:
+        self._states = [state[rows] for state in self._states]
+        if self._context_gates is not None:
+            self._context_gates = self._context_gates[rows]

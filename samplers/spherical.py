@@ -1,0 +1,121 @@
+"""The von Mises-Fisher distribution on the unit sphere of R^d: p(z) = C_d(κ) exp(κ μ·z), for |μ| = 1, κ >= 0, d >= 2.
+
+C_d(κ) = κ^(d/2 − 1) / ((2π)^(d/2) I_(d/2 − 1)(κ)) with the modified Bessel function I. κ = 0 is the uniform
+distribution. Source: Mardia & Jupp 2000, Directional Statistics, chapter 9.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import gammaln, hyp0f1, ive
+from torch import Tensor
+
+_SMALLEST = 1e-280
+"""Of a scaled Bessel function: below, near the end of double precision, its power series takes over."""
+
+
+def log_area(d: int) -> float:
+    """The logarithm of the area of the unit sphere of R^d: 2 π^(d/2) / Γ(d/2)."""
+    return math.log(2) + d / 2 * math.log(math.pi) - math.lgamma(d / 2)
+
+
+def log_normaliser(concentration: Tensor, d: int) -> Tensor:
+    """The logarithm of C_d(κ), of any shape, computed in float64; its derivative is −A_d(κ), see ``mean_cosine``."""
+    result: Tensor = _LogNormaliser.apply(concentration, d)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _LogNormaliser(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, concentration: Tensor, d: int) -> Tensor:
+        kappa = concentration.detach().double().cpu().numpy()
+        ctx.slope = torch.as_tensor(-mean_cosine(kappa, d)).to(concentration)
+        order = d / 2 - 1
+        scaled, vanishes = _scaled_bessel(order, kappa)
+        by_bessel = order * np.log(np.where(vanishes, 1, kappa)) - np.log(scaled) - kappa
+        # I_ν(κ) = (κ/2)^ν / Γ(ν + 1) · 0F1(ν + 1; κ²/4): the power of κ cancels.
+        by_series = order * math.log(2) + gammaln(order + 1) - _log_series(order, np.where(vanishes, kappa, 0))
+        result = np.where(vanishes, by_series, by_bessel) - d / 2 * math.log(2 * math.pi)
+        return torch.as_tensor(result).to(concentration)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None]:
+        return upstream[0] * ctx.slope, None
+
+
+def mean_cosine(concentration: Any, d: int) -> Any:
+    """A_d(κ) = I_(d/2)(κ) / I_(d/2 − 1)(κ), the length of the mean: E[μ·z], of numbers or arrays."""
+    kappa = np.asarray(concentration, np.float64)
+    order = d / 2 - 1
+    below, vanishes = _scaled_bessel(order, kappa)
+    small = np.where(vanishes, kappa, 0)
+    by_series = small / d * np.exp(_log_series(order + 1, small) - _log_series(order, small))
+    return np.where(vanishes, by_series, ive(order + 1, kappa) / below)
+
+
+def divergence_from_uniform(concentration: float, d: int) -> float:
+    """KL(vMF(μ, κ) || uniform) = κ A_d(κ) + log C_d(κ) + log area: the same for every μ (Xu & Durrett 2018)."""
+    normaliser = float(log_normaliser(torch.tensor(concentration, dtype=torch.float64), d))
+    return concentration * float(mean_cosine(concentration, d)) + normaliser + log_area(d)
+
+
+def sample_directions(means: Tensor, concentration: float, generator: torch.Generator | None = None) -> Tensor:
+    """One draw [n, d] around each unit vector of means [n, d]; differentiable in the means.
+
+    The cosine with the mean is drawn by rejection, the rest uniformly; a reflection that takes the first axis to the
+    mean does the rest. Source: Ulrich 1984, corrected by Wood 1994 (doi:10.1080/03610919408813161), algorithm VM*.
+
+    Args:
+        generator: torch's global one by default.
+    """
+    n, d = means.shape
+    cosines = _sample_cosines(n, d, concentration, generator).to(means)
+    across = torch.randn(n, d - 1, generator=generator).to(means)
+    across = across / across.norm(dim=1, keepdim=True)
+    around_first = torch.cat([cosines[:, None], (1 - cosines.square()).clamp(min=0).sqrt()[:, None] * across], 1)
+    return _reflect(around_first, means)
+
+
+def _sample_cosines(n: int, d: int, concentration: float, generator: torch.Generator | None) -> Tensor:
+    """Cosines [n] of the angle to the mean, float64."""
+    b = (d - 1) / (2 * concentration + math.hypot(2 * concentration, d - 1))
+    x = (1 - b) / (1 + b)
+    c = concentration * x + (d - 1) * math.log(4 * b / (1 + b) ** 2)  # the last is 1 − x²
+    cosines = torch.zeros(n, dtype=torch.float64)
+    left = torch.arange(n)
+    while len(left):
+        # A coordinate u of a uniform direction makes (1 + u) / 2 follow Beta((d − 1)/2, (d − 1)/2).
+        normal = torch.randn(len(left), d, generator=generator, dtype=torch.float64)
+        beta = (1 + normal[:, 0] / normal.norm(dim=1)) / 2
+        proposed = (1 - (1 + b) * beta) / (1 - (1 - b) * beta)
+        uniform = torch.rand(len(left), generator=generator, dtype=torch.float64)
+        accepted = concentration * proposed + (d - 1) * torch.log1p(-x * proposed) - c >= uniform.log()
+        cosines[left[accepted]] = proposed[accepted]
+        left = left[~accepted]
+    return cosines
+
+
+def _reflect(vectors: Tensor, means: Tensor) -> Tensor:
+    """The reflection of vectors [n, d] that takes the first axis to the mean of each row (Householder)."""
+    axis = torch.zeros_like(means)
+    axis[:, 0] = 1
+    normal = axis - means
+    # Where the mean is the axis itself there is nothing to reflect, and the normal has no direction.
+    squared = normal.square().sum(1, keepdim=True)
+    factor = torch.where(squared > 1e-12, 2 / squared.clamp(min=1e-12), torch.zeros_like(squared))
+    return vectors - factor * (vectors * normal).sum(1, keepdim=True) * normal
+
+
+def _scaled_bessel(order: float, kappa: Any) -> tuple[Any, Any]:
+    """I_order(κ) exp(−κ), 1 where double precision cannot hold it or κ is 0; and where that is."""
+    scaled = ive(order, kappa)
+    vanishes = (scaled < _SMALLEST) | (kappa == 0)
+    return np.where(vanishes, 1, scaled), vanishes
+
+
+def _log_series(order: float, kappa: Any) -> Any:
+    return np.log(hyp0f1(order + 1, np.square(kappa) / 4))

@@ -1,0 +1,266 @@
+"""R18, R23: campaigns that draw from priors and given latent vectors, put together from their settings."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+import flows.train
+from flows.assemble_latents import stored_state
+from flows.build_buffer import build_chunk
+from flows.build_request import BuildRequest
+from flows.campaign import Campaign, campaign_run
+from flows.config_errors import ConfigurationError
+from flows.settings import Settings, load_settings
+from flows.train import Training, prepare
+from samplers.errors import LatentsError
+from samplers.latent import LatentSampler
+from samplers.latent_priors import SphericalPrior
+from samplers.models.vae import VAE, VAEArchitecture
+from samplers.policies import policy_files
+from samplers.prior import PriorSampler
+from samplers.vocabulary import RESERVED, Vocabulary
+from storage import SampleStore
+from storage.records import BuildReceipt, RunKind
+from training.loop import fit
+
+CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
+CAMPAIGN = """
+[campaign]
+name = "latents"
+iterations = {iterations}
+batch_size = 8
+[policy]
+prior = "vae"
+[[objective.components]]
+kind = "qed"
+[buffer]
+build_every = 2
+runs = "own"
+[training]
+checkpoint_every = 2
+"""
+PRIOR = """
+[[samplers]]
+kind = "prior"
+name = "of-prior"
+buffer_size = 8
+p_batch = 0.5
+"""
+LATENT = """
+[[samplers]]
+kind = "latent"
+name = "given"
+buffer_size = 6
+p_batch = 0.25
+"""
+OF_FILE = 'molecules = "sources.smi"\n'
+LEARNING = "optimise = true\nlearning_rate = 0.05\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two latent policies, a policy without latents is bundled, and files that latent vectors come from."""
+    for name, geometry in {"vae": "normal", "sphere": "spherical"}.items():
+        torch.manual_seed(0)
+        sizes = VAEArchitecture(len(CHAINS), 3, geometry, 20.0, 8, 8, 16, max_length=8)
+        (tmp_path / name).mkdir()
+        for file, content in policy_files(VAE(sizes), CHAINS).items():
+            (tmp_path / name / file).write_bytes(content)
+    (tmp_path / "sources.smi").write_text("CCN\nCCO\nC[Se]\nCNCC\n")
+    np.save(tmp_path / "vectors.npy", np.eye(3))
+    return tmp_path
+
+
+def settings(folder: Path, samplers: str, iterations: int = 4) -> Settings:
+    path = folder / "campaign.toml"
+    path.write_text(CAMPAIGN.format(iterations=iterations) + samplers)
+    return load_settings(path)
+
+
+@contextmanager
+def running(
+    folder: Path, samplers: str, monkeypatch: pytest.MonkeyPatch, run_id: str = "run", iterations: int = 4
+) -> Iterator[tuple[Campaign, Training]]:
+    """A campaign whose build tasks are done in this process, from what the requests say."""
+    with (
+        SampleStore.open_or_create(folder / "lab") as store,
+        campaign_run(settings(folder, samplers, iterations), store, RunKind.TRAIN, run_id) as campaign,
+    ):
+
+        def run_tasks(requests: Sequence[BuildRequest]) -> list[BuildReceipt]:
+            return [build_chunk(campaign, request) for request in requests]
+
+        monkeypatch.setattr(flows.train, "run_build_tasks", run_tasks)
+        yield campaign, prepare(campaign)
+
+
+def run(training: Training, every: int = 2) -> None:
+    with training.history:
+        fit(
+            training.learner, training.loader, training.history,
+            trainables=training.trainables, checkpoint_every=every,
+        )  # fmt: skip
+
+
+def versions(campaign: Campaign, sampler: str) -> list[tuple[int, str, str]]:
+    """Iteration, event and version of each build of a sampler in a run."""
+    sql = "SELECT iteration, event, latent_sha256, sampler, run_id FROM {builds} ORDER BY ALL"
+    rows = campaign.store.read_arrow(sql).to_pylist()
+    return [
+        (row["iteration"], row["event"], row["latent_sha256"])
+        for row in rows
+        if (row["sampler"], row["run_id"]) == (sampler, campaign.run_id)
+    ]
+
+
+@pytest.mark.parametrize("samplers", [PRIOR, LATENT + OF_FILE], ids=["prior", "latent"])
+def test_r23_what_is_not_to_learn_stays_as_it_began(
+    folder: Path, samplers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(folder, samplers, monkeypatch) as (campaign, training):
+        run(training)
+        name = "of-prior" if samplers == PRIOR else "given"
+        drawn = versions(campaign, name)
+        assert {event for _, event, _ in drawn} == {"build_buffer", "sample_batch"}
+        assert len({sha256 for _, _, sha256 in drawn}) == 1
+        assert training.learner.policy().sha256 != campaign.prior.sha256
+        assert not campaign.store.verify().errors
+
+
+def test_r23_priors_and_vectors_learn_and_tasks_draw_with_the_present_version(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samplers = PRIOR + LEARNING + LATENT + OF_FILE + LEARNING
+    with running(folder, samplers, monkeypatch) as (campaign, training):
+        run(training)
+        store = campaign.store
+        for name, kind in (("of-prior", "normal_prior"), ("given", "latents")):
+            by_iteration: dict[int, set[str]] = {}
+            for iteration, _, sha256 in versions(campaign, name):
+                by_iteration.setdefault(iteration, set()).add(sha256)
+            assert [len(shas) for shas in by_iteration.values()] == [1] * 4, "both events draw with one version"
+            assert len(set.union(*by_iteration.values())) == 4
+            known = store.read_arrow("SELECT sha256, kind, weights_kept FROM {policies}").to_pylist()
+            kept = {row["sha256"] for row in known if row["kind"] == kind and row["weights_kept"]}
+            assert by_iteration[0] | by_iteration[2] <= kept, "what tasks drew with is in the store"
+            loss = store.read_arrow(f"SELECT value FROM {{metrics}} WHERE name = 'latent_loss_{name}'").to_pylist()
+            assert len(loss) == 4 and all(row["value"] is not None for row in loss)
+        assert not store.verify().errors
+
+
+class StoppedError(Exception):
+    """What stops a training in these tests."""
+
+
+def test_r16_a_resumed_campaign_goes_on_with_what_was_learnt(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samplers = PRIOR + LEARNING + LATENT + OF_FILE + LEARNING
+    with running(folder, samplers, monkeypatch, iterations=5) as (campaign, training):
+        run(training)
+        whole = versions(campaign, "of-prior"), versions(campaign, "given"), training.learner.policy().sha256
+    (folder / "lab").rename(folder / "whole")
+
+    def stop(report: Any) -> None:
+        if report.iteration == 3:
+            raise StoppedError
+
+    with (
+        pytest.raises(StoppedError),
+        running(folder, samplers, monkeypatch, iterations=5) as (_, training),
+        training.history,
+    ):
+        parts = (training.learner, training.loader, training.history)
+        fit(*parts, trainables=training.trainables, checkpoint_every=2, progress=stop)
+    with running(folder, samplers, monkeypatch, iterations=5) as (campaign, training):
+        run(training)
+        found = versions(campaign, "of-prior"), versions(campaign, "given"), training.learner.policy().sha256
+    assert found == whole
+
+
+def samplers_of(campaign: Campaign) -> list[Any]:
+    return campaign.samplers(lambda: campaign.prior, lambda: 0)
+
+
+def test_vectors_come_from_molecules_files_the_history_and_earlier_runs(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt = PRIOR + LEARNING + LATENT + OF_FILE + LEARNING
+    with running(folder, learnt, monkeypatch) as (campaign, training):
+        (prior, given) = samplers_of(campaign)
+        assert isinstance(prior, PriorSampler) and isinstance(given, LatentSampler)
+        assert given.vectors.shape == (3, 3), "one of the four molecules cannot be expressed"
+        run(training)
+        shas = {name: training.trainables.members[i].version("run", 9).sha256 for i, name in enumerate("pv")}
+        best = campaign.store.read_arrow(
+            "SELECT s.smiles, max(r.value) AS value FROM {rewards} r JOIN {samples} s USING (build_id, row) "
+            "GROUP BY ALL ORDER BY value DESC"
+        ).to_pylist()
+    origins = {
+        'vectors = "vectors.npy"\n': 3,
+        "best = 2\n": 2,
+        "best = 4\nstored_latents = true\n": 4,
+        f'learnt_latents = "{shas["v"][:10]}"\n': 3,
+    }
+    for number, (keys, rows) in enumerate(origins.items()):
+        with running(folder, LATENT + keys, monkeypatch, f"run-{number}") as (campaign, _):
+            (sampler,) = samplers_of(campaign)
+            assert len(sampler.vectors) == rows, keys
+            if keys == "best = 2\n":
+                expected = [row["smiles"] for row in best[:2]]
+                tokens, lengths = CHAINS.encode_many(expected)
+                encoded = campaign.prior.model.encode(torch.from_numpy(tokens).long(), torch.from_numpy(lengths).long())
+                assert_close(sampler.vectors.detach(), encoded.detach())
+            if "learnt" in keys:
+                assert sampler.latent_sha256 == shas["v"]
+    with running(folder, PRIOR + f'learnt_prior = "{shas["p"]}"\n', monkeypatch, "again") as (campaign, training):
+        (sampler,) = samplers_of(campaign)
+        assert sampler.latent_sha256 == shas["p"]
+        assert stored_state(shas["p"], campaign.store).sha256 == shas["p"]
+        run(training)
+        assert {sha256 for _, _, sha256 in versions(campaign, "of-prior")} == {shas["p"]}
+
+
+def test_the_prior_is_that_of_the_latent_space(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(folder, PRIOR + 'policy = "sphere"\n', monkeypatch) as (campaign, _):
+        (sampler,) = samplers_of(campaign)
+        assert isinstance(sampler.prior, SphericalPrior)
+    samplers = PRIOR + LATENT + 'vectors = "vectors.npy"\n' + "policy = 'sphere'\n" + LEARNING
+    with running(folder, samplers, monkeypatch, "other") as (campaign, training):
+        run(training)
+        (_, given) = training.loader.live.samplers
+        assert_close(given.vectors.norm(dim=1).detach(), torch.ones(3))
+    for number, (key, message) in enumerate(
+        [
+            ('prior = "spherical"\n', r"'of-prior': its prior is spherical, and the latent space .* normal"),
+            ('policy = "zinc-gru"\n', r"'of-prior': policy .* is of kind 'gru' and has no latent vectors"),
+        ]
+    ):
+        with pytest.raises(LatentsError, match=message), running(folder, PRIOR + key, monkeypatch, f"no-{number}"):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("samplers", "expected"),
+    [
+        (LATENT, "has no latent vectors; give it one of molecules, vectors, best, learnt_latents"),
+        (LATENT + OF_FILE + "best = 3\n", "samplers[0].best`: latent vectors come from molecules already"),
+        (LATENT + "best = 3\ncolumn = 'a'\n", "samplers[0].column`: this key belongs to molecules"),
+        (LATENT + OF_FILE + "stored_latents = true\n", "samplers[0].stored_latents`: this key belongs to best"),
+        (LATENT + 'molecules = "absent.smi"\n', "samplers[0].molecules`: there is no file"),
+        (PRIOR + 'prior = "spherical"\ncomponents = 2\n', "belongs to a normal prior, but the prior is spherical"),
+        (PRIOR + 'prior = "normal"\nlearnt_prior = "ab"\n', "what it is; remove prior and components"),
+        (PRIOR + 'policy = "zinc-gur"\n', "zinc-gru"),
+    ],
+)
+def test_keys_that_do_not_go_together_are_refused(folder: Path, samplers: str, expected: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        settings(folder, samplers)
+    (problem,) = raised.value.problems
+    assert expected in str(problem)

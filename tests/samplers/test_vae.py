@@ -1,0 +1,203 @@
+"""The VAE: a latent model whose draws have the likelihood it says, and an encoder that reads each row to its end."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from samplers.errors import ConditionError
+from samplers.models.condition import Condition, Takes
+from samplers.models.distribution import UNTRUNCATED, Sampling
+from samplers.models.posterior import NormalPosterior
+from samplers.models.protocol import GenerativeModel, LatentModel, token_mask
+from samplers.models.registry import MODELS
+from samplers.models.vae import VAE, VAEArchitecture, reversed_rows
+from samplers.policies import load_policy, policy_files
+from samplers.spherical import divergence_from_uniform
+from samplers.vocabulary import END, PAD, START, Vocabulary
+from storage import SampleStore
+
+SIZES = VAEArchitecture(0, latent_size=6, embedding_size=8, encoder_size=12, hidden_size=24, layers=2, max_length=30)
+BOTH = pytest.mark.parametrize("geometry", ["normal", "spherical"])
+
+
+def make(vocabulary: Vocabulary, geometry: str = "normal", **changes: float) -> VAE:
+    torch.manual_seed(0)
+    vae = VAE(replace(SIZES, vocabulary_size=len(vocabulary), geometry=geometry, **changes))
+    with torch.no_grad():
+        vae.head.weight.mul_(8)
+        vae.to_state.weight.mul_(3)
+    return vae.eval()
+
+
+def generator(seed: int = 5) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@BOTH
+def test_it_is_a_latent_model_that_can_be_built_again(vocabulary: Vocabulary, geometry: str) -> None:
+    vae: LatentModel = make(vocabulary, geometry)
+    assert isinstance(vae, GenerativeModel)
+    assert isinstance(vae, LatentModel)
+    assert vae.takes is Takes.LATENTS
+    again = MODELS["vae"].make(vae.architecture())
+    again.as_module().load_state_dict(vae.as_module().state_dict())
+
+
+def test_it_is_stored_as_every_policy(vocabulary: Vocabulary, store: SampleStore) -> None:
+    vae = make(vocabulary)
+    policy = load_policy(store.policies.folder(store.policies.add(policy_files(vae, vocabulary))))
+    assert policy.kind == "vae"
+    assert isinstance(policy.model, LatentModel)
+    one, two = vae.sample(9, generator=generator()), policy.model.sample(9, generator=generator())
+    assert torch.equal(one.tokens, two.tokens)
+
+
+@BOTH
+@pytest.mark.parametrize("sampling", [UNTRUNCATED, Sampling(0.7), Sampling(1.6), Sampling(0.9, 12, 0.9)])
+@pytest.mark.parametrize("given", [True, False])
+def test_behaviour_log_probs_are_those_the_model_gives_its_draws(
+    vocabulary: Vocabulary, geometry: str, sampling: Sampling, given: bool
+) -> None:
+    vae = make(vocabulary, geometry)
+    condition = Condition(latents=torch.randn(64, 6, generator=generator(1)) if given else None)
+    drawn = vae.sample(64, condition=condition, sampling=sampling, generator=generator())
+    assert drawn.latents is not None
+    if condition.latents is not None:
+        assert torch.equal(drawn.latents, condition.latents)
+    again = vae.log_probs(drawn.tokens, drawn.lengths, condition=Condition(latents=drawn.latents), sampling=sampling)
+    assert_close(drawn.log_probs, again.detach(), atol=1e-4, rtol=0)
+    others = Condition(latents=drawn.latents.roll(1, 0))
+    assert not torch.allclose(drawn.log_probs, vae.log_probs(drawn.tokens, drawn.lengths, condition=others), atol=1e-2)
+
+
+def test_a_sequence_is_as_likely_as_the_product_of_the_steps_of_an_ordinary_gru(vocabulary: Vocabulary) -> None:
+    vae = make(vocabulary)
+    drawn = vae.sample(3, generator=generator())
+    assert drawn.latents is not None
+    gru = torch.nn.GRU(8 + 6, 24, 2, batch_first=True)
+    gru.load_state_dict(vae.recurrent.state_dict())
+    for row in range(3):
+        z, before, found = drawn.latents[row], START, []
+        state = vae.to_state(z).tanh().view(2, 1, 24)
+        for token in drawn.tokens[row, : int(drawn.lengths[row])].tolist():
+            read = torch.cat([vae.embedding(torch.tensor(before)), z]).view(1, 1, -1)
+            output, state = gru(read, state)
+            found.append((vae.head(output[0, 0]) + vae.impossible).log_softmax(-1)[token])
+            before = token
+        assert_close(torch.stack(found).detach(), drawn.log_probs[row, : len(found)], atol=1e-4, rtol=0)
+
+
+def test_rows_given_latents_do_not_depend_on_how_a_draw_is_split(vocabulary: Vocabulary) -> None:
+    vae, latents = make(vocabulary), torch.randn(30, 6, generator=generator(1))
+    seeded, whole = generator(), vae.sample(30, condition=Condition(latents=latents), generator=generator())
+    for rows in (slice(0, 10), slice(10, 30)):
+        part = vae.sample(rows.stop - rows.start, condition=Condition(latents=latents[rows]), generator=seeded)
+        assert torch.equal(part.tokens, whole.tokens[rows, : part.tokens.shape[1]])
+
+
+@BOTH
+def test_the_models_own_prior_is_drawn_by_the_generator(vocabulary: Vocabulary, geometry: str) -> None:
+    vae = make(vocabulary, geometry)
+    one, two, other = (vae.sample(500, generator=generator(seed)) for seed in (1, 1, 2))
+    assert one.latents is not None and two.latents is not None and other.latents is not None
+    assert torch.equal(one.latents, two.latents) and torch.equal(one.tokens, two.tokens)
+    assert not torch.equal(one.latents, other.latents)
+    assert_close(one.latents.mean(0), torch.zeros(6), atol=0.25, rtol=0)
+    if geometry == "spherical":
+        assert_close(one.latents.norm(dim=1), torch.ones(500))
+    else:
+        assert float(one.latents.std()) == pytest.approx(1, abs=0.05)
+
+
+@BOTH
+@pytest.mark.parametrize("n", [0, 1])
+def test_few_rows(vocabulary: Vocabulary, geometry: str, n: int) -> None:
+    drawn = make(vocabulary, geometry).sample(n, generator=generator())
+    assert drawn.latents is not None
+    assert len(drawn) == len(drawn.latents) == n
+
+
+def test_likelihoods_need_latents_of_the_right_size(vocabulary: Vocabulary) -> None:
+    vae = make(vocabulary)
+    drawn = vae.sample(4, generator=generator())
+    with pytest.raises(ConditionError, match=r"expected latents \[4, 6\].*got none"):
+        vae.log_probs(drawn.tokens, drawn.lengths)
+    with pytest.raises(ConditionError, match=r"expected latents \[4, 6\].*got \[4, 5\]"):
+        vae.sample(4, condition=Condition(latents=torch.zeros(4, 5)), generator=generator())
+
+
+@BOTH
+def test_encoding_is_the_mean_of_the_posterior_and_sees_nothing_after_the_end(
+    vocabulary: Vocabulary, geometry: str
+) -> None:
+    vae = make(vocabulary, geometry)
+    drawn = vae.sample(20, generator=generator())
+    encoded = vae.encode(drawn.tokens, drawn.lengths)
+    assert_close(encoded, vae.posterior(drawn.tokens, drawn.lengths).mean)
+    for row in range(20):
+        length = drawn.lengths[row : row + 1]
+        alone = vae.encode(drawn.tokens[row : row + 1, : int(length)], length)
+        assert_close(alone[0], encoded[row], atol=1e-5, rtol=1e-5)
+    if geometry == "spherical":
+        assert_close(encoded.norm(dim=1), torch.ones(20))
+
+
+def test_rows_are_reversed_within_their_lengths() -> None:
+    tokens = torch.tensor([[5, 6, END, PAD], [7, END, PAD, PAD]])
+    assert reversed_rows(tokens, torch.tensor([3, 2])).tolist() == [[END, 6, 5, PAD], [END, 7, PAD, PAD]]
+
+
+def test_the_divergence_of_a_normal_posterior_by_hand() -> None:
+    posterior = NormalPosterior(torch.tensor([[1.0, 0.0]]), torch.tensor([[math.log(4.0), 0.0]]))
+    assert_close(posterior.divergence(), torch.tensor([[(1 + 4 - 1 - math.log(4)) / 2, 0.0]]))
+    draws = torch.stack([posterior.sample(generator(seed))[0] for seed in range(3000)])
+    assert_close(draws.mean(0), torch.tensor([1.0, 0.0]), atol=0.15, rtol=0)
+    assert_close(draws.std(0), torch.tensor([2.0, 1.0]), atol=0.1, rtol=0)
+
+
+def test_the_divergence_of_a_spherical_posterior_is_a_constant(vocabulary: Vocabulary) -> None:
+    vae = make(vocabulary, "spherical", concentration=20.0)
+    drawn = vae.sample(3, generator=generator())
+    posterior = vae.posterior(drawn.tokens, drawn.lengths)
+    expected = divergence_from_uniform(20.0, 6)
+    assert_close(posterior.divergence(), torch.full((3, 1), expected))
+    assert_close(posterior.sample(generator()).norm(dim=1), torch.ones(3), atol=1e-5, rtol=0)
+
+
+def test_word_dropout_hides_tokens_in_training_only(vocabulary: Vocabulary) -> None:
+    vae = make(vocabulary, word_dropout=0.5)
+    drawn = vae.sample(8, generator=generator())
+    condition = Condition(latents=drawn.latents)
+    plain = vae.log_probs(drawn.tokens, drawn.lengths, condition=condition)
+    assert_close(plain, make(vocabulary).log_probs(drawn.tokens, drawn.lengths, condition=condition))
+    vae.train()
+    hidden = vae.log_probs(drawn.tokens, drawn.lengths, condition=condition)
+    assert not torch.allclose(plain, hidden)
+    # The first token is read off the latent vector alone, whatever is hidden.
+    assert_close(plain[:, 0], hidden[:, 0])
+    assert torch.equal(vae.sample(8, generator=generator()).tokens, drawn.tokens)
+
+
+def test_the_gradient_reaches_every_weight(vocabulary: Vocabulary) -> None:
+    vae = make(vocabulary)
+    drawn = vae.sample(8, generator=generator())
+    posterior = vae.posterior(drawn.tokens, drawn.lengths)
+    condition = Condition(latents=posterior.sample(generator()))
+    log_probs = vae.log_probs(drawn.tokens, drawn.lengths, condition=condition)
+    assert (log_probs[~token_mask(drawn.lengths, drawn.tokens.shape[1])] == 0).all()
+    (posterior.divergence().sum() - log_probs.sum()).backward()
+    for name, parameter in vae.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"geometry": "flat"}, "one of normal, spherical, got 'flat'"), ({"latent_size": 0}, "latent_size 0")],
+)
+def test_sizes_that_make_no_sense_are_refused(changes: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        replace(SIZES, **changes)

@@ -1,0 +1,202 @@
+"""Learning where in a latent space the rewards are: the parameters of a prior, or given latent vectors themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from samplers.latent import LatentSampler
+from samplers.latent_priors import LatentPrior
+from samplers.latent_state import LatentState, latent_files
+from samplers.models.condition import Condition
+from samplers.prior import PriorSampler
+from storage import Place, PolicyFiles
+from storage.records import Build, PolicyVersion, ScoreStatus
+from training.checkpoint import checkpoint_files, restore
+from training.errors import DivergedError
+from training.score_function import Baseline, mean_reward, score_function_loss
+
+
+@dataclass(frozen=True)
+class LatentSteps:
+    """How latents learn.
+
+    Attributes:
+        learning_rate: of Adam. gradient_norm: the largest norm of a step's gradient.
+        baseline: one of ``training.score_function.BASELINES``.
+    """
+
+    learning_rate: float = 0.02
+    gradient_norm: float = 1.0
+    baseline: Baseline = mean_reward
+
+
+@dataclass(frozen=True)
+class LatentRows:
+    """Rows that a sampler drew under the present version of its latents: all but those whose reward is not known.
+
+    Attributes:
+        latents: float32 [n, d]; rewards: float32 [n], 0 for rejected rows.
+        tokens: int64 [n, L]; lengths: int64 [n].
+    """
+
+    latents: Tensor
+    rewards: Tensor
+    tokens: Tensor
+    lengths: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+
+def rows_under(builds: Sequence[Build], latent_sha256: str) -> LatentRows | None:
+    """The rows of the builds that were drawn under a version, None when there is none (R23).
+
+    A rejected row has reward 0: that it was rejected is known. One whose score failed or is pending is left out.
+    """
+    found: list[tuple[Build, NDArray[np.int64], NDArray[np.float32]]] = []
+    for build in builds:
+        if build.latent_sha256 == latent_sha256 and build.samples.latents is not None:
+            rewards = np.where(build.samples.kept, np.nan, 0).astype(np.float32)
+            for reward in build.rewards:
+                if reward.status is ScoreStatus.OK and reward.objective_sha256 == build.objective_sha256:
+                    rewards[reward.row] = reward.value
+            rows = np.flatnonzero(~np.isnan(rewards))
+            found.append((build, rows, rewards[rows]))
+    if not sum(len(rows) for _, rows, _ in found):
+        return None
+    width = max(build.samples.tokens.shape[1] for build, _, _ in found)
+    tokens = [
+        np.pad(build.samples.tokens[rows], ((0, 0), (0, width - build.samples.tokens.shape[1])))
+        for build, rows, _ in found
+    ]
+    latents = [build.samples.latents[rows] for build, rows, _ in found if build.samples.latents is not None]
+    return LatentRows(
+        torch.from_numpy(np.concatenate(latents)),
+        torch.from_numpy(np.concatenate([rewards for _, _, rewards in found])),
+        torch.from_numpy(np.concatenate(tokens).astype(np.int64)),
+        torch.from_numpy(np.concatenate([build.samples.lengths[rows] for build, rows, _ in found]).astype(np.int64)),
+    )
+
+
+class LatentTrainer:
+    """What trainers of latents have in common; a subclass says what the loss of some rows is."""
+
+    def __init__(self, name: str, latents: LatentState, steps: LatentSteps) -> None:
+        self._name, self._latents, self._steps = name, latents, steps
+        self._module: nn.Module = latents.source.as_module()
+        self._optimizer = torch.optim.Adam(self._module.parameters(), steps.learning_rate)
+        self._parent: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def loss(self, rows: LatentRows) -> Tensor:
+        """A scalar with a gradient in the parameters."""
+        raise NotImplementedError
+
+    def constrain(self) -> None:
+        """Puts the parameters back to where they have to be after a step."""
+
+    def update(self, builds: Sequence[Build]) -> Mapping[str, float | None]:
+        """One gradient step on all rows of the builds.
+
+        Returns:
+            ``latent_loss``, the loss before the step; ``latent_reward``, the mean reward; both None without rows; and
+            ``latent_rows``, their number.
+
+        Raises:
+            DivergedError: the loss is infinite or NaN; the parameters stay as they are.
+        """
+        rows = rows_under(builds, self._latents.sha256)
+        if rows is None:
+            return {"latent_loss": None, "latent_reward": None, "latent_rows": 0.0}
+        loss = self.loss(rows)
+        if not bool(loss.isfinite()):
+            raise DivergedError(
+                f"the loss of the latents of sampler {self._name!r} is {float(loss.detach()):g}, expected a finite "
+                f"number: lower its learning rate ({self._steps.learning_rate:g})"
+            )
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._module.parameters(), self._steps.gradient_norm)
+        self._parent = self._latents.sha256
+        self._optimizer.step()
+        self.constrain()
+        self._latents.changed()
+        figures = {"latent_loss": loss.detach(), "latent_reward": rows.rewards.mean()}
+        return {**{name: float(value) for name, value in figures.items()}, "latent_rows": float(len(rows))}
+
+    def version(self, run_id: str, iteration: int) -> PolicyVersion:
+        """The present parameters; their parent is the version before the last step."""
+        sha256 = self._latents.sha256
+        parent = self._parent if self._parent != sha256 else None
+        return PolicyVersion(sha256, self._latents.source.kind, parent, run_id, iteration)
+
+    def publish(self, policies: PolicyFiles, run_id: str, iteration: int) -> PolicyVersion:
+        policies.add(latent_files(self._latents.source))
+        return replace(self.version(run_id, iteration), weights_kept=True)
+
+    def checkpoint_files(self, prefix: str) -> Mapping[str, bytes]:
+        return checkpoint_files(self._module, self._optimizer, {"parent": self._parent}, prefix)
+
+    def restore(self, folder: Place, prefix: str) -> None:
+        self._parent = restore(folder, self._module, self._optimizer, prefix)["parent"]
+        self._latents.changed()
+
+
+class PriorTrainer(LatentTrainer):
+    """Moves a prior to where the rewards are, by the gradient of −log p(z) · (reward − baseline)."""
+
+    def __init__(self, sampler: PriorSampler, steps: LatentSteps = LatentSteps()) -> None:
+        super().__init__(sampler.name, sampler.latents, steps)
+        self._prior = sampler.prior
+
+    def loss(self, rows: LatentRows) -> Tensor:
+        return prior_loss(self._prior, rows.latents, rows.rewards, self._steps.baseline)
+
+
+def prior_loss(prior: LatentPrior, latents: Tensor, rewards: Tensor, baseline: Baseline = mean_reward) -> Tensor:
+    """The score-function loss of latents [n, d] that a prior drew.
+
+    They are detached: through a reparameterised draw, the gradient of log p(z) in the location is exactly 0.
+    """
+    return score_function_loss(prior.log_prob(latents.detach()), rewards, baseline)
+
+
+class VectorTrainer(LatentTrainer):
+    """Moves given latent vectors to where they decode to better molecules.
+
+    The loss is the mean of −log p(sequence | z) · (reward − baseline) under the policy that drew the sequences, at the
+    temperature and truncation drawn with.
+    """
+
+    def __init__(self, sampler: LatentSampler, steps: LatentSteps = LatentSteps(), *, spherical: bool = False) -> None:
+        """A trainer of a sampler's vectors; ``spherical`` keeps them on the unit sphere."""
+        super().__init__(sampler.name, sampler.latents, steps)
+        self._sampler, self._spherical = sampler, spherical
+
+    def loss(self, rows: LatentRows) -> Tensor:
+        vectors = self._sampler.vectors
+        # A row is told by its vector which of them it was decoded from: rows come from several builds.
+        places = {vector.tobytes(): place for place, vector in enumerate(vectors.detach().numpy())}
+        chosen = torch.tensor([places[latents.tobytes()] for latents in rows.latents.numpy()])
+        log_probs = self._sampler.policy().model.log_probs(
+            rows.tokens,
+            rows.lengths,
+            condition=Condition(latents=vectors[chosen]),
+            sampling=self._sampler.sampling,
+        )
+        return score_function_loss(log_probs.sum(1), rows.rewards, self._steps.baseline)
+
+    @torch.no_grad()
+    def constrain(self) -> None:
+        if self._spherical:
+            vectors = self._sampler.vectors
+            vectors.div_(vectors.norm(dim=1, keepdim=True))
