@@ -35,7 +35,8 @@ _READING = frozenset(
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B", re.IGNORECASE)
 _SPILL = "500GB"
 _CLOSE = ("SET enable_external_access = false", "SET lock_configuration = true")
-_VIEWS = tuple(f"CREATE VIEW {view} AS {bind(sql, str)}" for view, sql in VIEWS.items())
+_VIEW = "CREATE VIEW "
+_VIEWS = tuple(f"{_VIEW}{view} AS {bind(sql, str)}" for view, sql in VIEWS.items())
 _COUNT = "SELECT count(*) FROM sample_history WHERE ([condition]\n)"
 # Compaction puts rows of several versions into one file, with the version of each row in a column of this field id.
 _SNAPSHOT_FIELD = (2147483539, "_ducklake_internal_snapshot_id", "BIGINT", None)
@@ -117,7 +118,8 @@ def _apply(where: str, setup: list[str], limits: Limits, sql: str) -> pa.Table:
 def _answer(setup: list[str], sql: str, limits: Limits, *, readers: list[str]) -> pa.Table:
     request = Request(
         settings=dict(CLOSED_SETTINGS) | {"memory_limit": f"{limits.bytes}B"},
-        setup=setup,
+        setup=[statement for statement in setup if not statement.startswith(_VIEW)],
+        views=[statement for statement in setup if statement.startswith(_VIEW)],
         sql=sql,
         readers=readers,
         seconds=limits.seconds,
@@ -154,7 +156,7 @@ def _setup(catalog: Catalog, snapshot: int) -> list[str]:
         # Order matters: the list of paths cannot be set once access is off, nor anything once settings are locked.
         f"SET allowed_paths = [{', '.join(map(quote, paths))}]",
         *_CLOSE,
-        *(f"CREATE VIEW {table} AS {_table_sql(parts, snapshot)}" for table, parts in files.items()),
+        *(f"{_VIEW}{table} AS {_table_sql(parts, snapshot)}" for table, parts in files.items()),
         *_VIEWS,
     ]
 

@@ -44,6 +44,7 @@ class Request:
 
     Attributes:
         settings, setup: of its database, and the statements that prepare it; trusted, and outside of the limits.
+        views: statements that make what it reads; a query of other views than one that cannot be made is answered.
         sql: the query; readers: the words one of a user may begin with; none when the SQL is ours.
         seconds: until it is ended. result_bytes: what its result may take; it may take as much itself.
         memory: the same as the user wrote it.
@@ -51,6 +52,7 @@ class Request:
 
     settings: Mapping[str, Any]
     setup: list[str]
+    views: list[str]
     sql: str
     readers: list[str]
     seconds: float

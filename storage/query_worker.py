@@ -46,6 +46,7 @@ def _answer(request: dict[str, Any], results: IO[bytes]) -> None:
     with closing(duckdb.connect(":memory:", config=request["settings"])) as connection:
         for statement in request["setup"]:
             connection.execute(statement)
+        unmade = _make_views(connection, request["views"])
         results.write(b"+")
         results.flush()
         try:
@@ -67,12 +68,25 @@ def _answer(request: dict[str, Any], results: IO[bytes]) -> None:
         except duckdb.OutOfMemoryException as failed:
             error = {"kind": "QueryTooLargeError", "message": str(failed)}
         except (duckdb.Error, pa.ArrowException, RuntimeError, ValueError) as failed:
-            error = {"kind": "QueryError", "message": str(failed)}
+            error = {"kind": "QueryError", "message": "; ".join([str(failed), *unmade[:1]])}
     if not written:
         pa.ipc.new_stream(results, pa.schema([])).close()
     text = json.dumps(error).encode()
     results.write(_LENGTH.pack(len(text)) + text)
     results.flush()
+
+
+def _make_views(connection: Any, statements: list[str]) -> list[str]:
+    """Makes the views, and says why some could not be made: with a file lost, the other tables can be read."""
+    import duckdb
+
+    unmade = []
+    for statement in statements:
+        try:
+            connection.execute(statement)
+        except duckdb.Error as failed:
+            unmade.append(str(failed))
+    return unmade
 
 
 class _RefusedError(Exception):

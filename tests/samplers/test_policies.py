@@ -113,8 +113,8 @@ def test_a_missing_file_is_named(tmp_path: Path, files: dict[str, bytes], name: 
 
 
 def test_an_unknown_kind_lists_the_known_ones(tmp_path: Path, files: dict[str, bytes]) -> None:
-    folder = write(tmp_path / "policy", files | {CONFIG: b'{"kind": "lstm", "architecture": {}}'})
-    with pytest.raises(PolicyFormatError, match="kind 'lstm' is not known; known kinds: gru"):
+    folder = write(tmp_path / "policy", files | {CONFIG: b'{"kind": "mamba", "architecture": {}}'})
+    with pytest.raises(PolicyFormatError, match="kind 'mamba' is not known; known kinds: gru, lstm"):
         load_policy(folder)
 
 
