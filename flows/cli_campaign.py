@@ -124,7 +124,7 @@ def pretrain(
     ] = "float32",
     model: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="gru, lstm, seq2seq or transformer; default: gru, or the policy's."),
+        typer.Option(metavar="KIND", help="gru, lstm, seq2seq, transformer or vae; default: gru, or the policy's."),
     ] = None,
     policy: Annotated[
         str | None,
@@ -144,7 +144,15 @@ def pretrain(
     ] = None,
     size: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=NUMBER", help="Another size that the kind has, as heads=4 of a transformer."),
+        typer.Option(metavar="NAME=VALUE", help="Another size that the kind has, as heads=4 of a transformer."),
+    ] = None,
+    loss: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER",
+            help="Of a vae: beta (default 0.1), the price of its divergence from the prior; warmup_steps (2000), in "
+            "which it rises from 0; free_bits (0), nats that each latent number may say at no cost.",
+        ),
     ] = None,
     grammar: Annotated[
         Literal["smiles", "selfies"], typer.Option(help="The notation that the model learns; a --policy keeps its own.")
@@ -171,7 +179,7 @@ def pretrain(
         "precision": precision,
     }
     asked = {"layers": layers, "hidden_size": hidden_size, "embedding_size": embedding_size}
-    sizes = {name: value for name, value in asked.items() if value is not None} | _sizes(size or ())
+    sizes = {name: value for name, value in asked.items() if value is not None} | _values("--size", size or ())
     if policy is not None and (kept := [*sizes, *(["model"] if model is not None else [])]):
         raise UsageError(f"a model that goes on from --policy keeps its {', '.join(kept)}: leave them out")
     if dropout is not None:
@@ -193,6 +201,7 @@ def pretrain(
             source_column=source_column,
             target_column=target_column,
             grammar=grammar,
+            loss=_values("--loss", loss or ()),
         )
     _report(result, json)
 
@@ -220,16 +229,18 @@ def _load(file: Path) -> Settings:
         return load_settings(file)
 
 
-def _sizes(given: Sequence[str]) -> dict[str, Any]:
-    """Sizes by name, of the texts NAME=NUMBER."""
-    sizes: dict[str, Any] = {}
+def _values(option: str, given: Sequence[str]) -> dict[str, Any]:
+    """Values by name, of the texts NAME=VALUE; what is no number is a text."""
+    values: dict[str, Any] = {}
     for text in given:
-        name, _, number = text.partition("=")
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise UsageError(f"expected {option} NAME=VALUE, as heads=4, got {text!r}")
         try:
-            sizes[name] = json_value(number)
+            values[name] = json_value(value)
         except ValueError:
-            raise UsageError(f"expected --size NAME=NUMBER, as heads=4, got {text!r}") from None
-    return sizes
+            values[name] = value
+    return values
 
 
 def _known(store: Path, run_id: str | None) -> str | None:

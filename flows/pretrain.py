@@ -26,7 +26,7 @@ from storage import SampleStore
 from storage.records import Commit, Metric, PolicyVersion, Run, RunKind, RunStatus
 from training.corpus import Corpus
 from training.pretrain import PretrainSettings, pretrain
-from training.pretrain_kinds import LOSSES
+from training.pretrain_kinds import pretraining_loss
 
 EVALUATION_DRAWS = 10_000
 """Molecules drawn at the end to judge a prior."""
@@ -49,6 +49,7 @@ def pretrain_prior(
     source_column: str | None = None,
     target_column: str | None = None,
     grammar: str = SMILES.name,
+    loss: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
     """Trains a generative model on the molecules or pairs of a file, from random weights or from those of a policy.
 
@@ -64,15 +65,19 @@ def pretrain_prior(
         run_id: a training to go on with; by default a new one, which a retry of this flow run resumes.
         source_column, target_column: of the pairs in a table, for a model that learns pairs; by default called so.
         grammar: "smiles" or "selfies", the notation that a model learns; that of a policy stays.
+        loss: options of the model's loss, as its kind has them in ``training.pretrain_kinds``.
 
     Returns:
         ``policy`` (sha256), ``run_id``, ``molecules`` or ``pairs``, ``rejected``, ``held_out_nll`` (nats per molecule),
-        and the quality of fresh draws, as of ``training.pretrain.draw_quality``; of a model that learns pairs that of
+        and the quality of fresh draws, as of ``training.pretrain.draw_quality``; of a latent model ``reconstruction``
+        too, the share of held-out molecules that it gives back, and its ``held_out_nll`` is the negative evidence
+        lower bound with one draw of each posterior; of a model that learns pairs the quality of
         one draw for each of at most ``draws`` held-out pairs, as of ``training.pair_corpus.pair_quality``.
     """
     chosen = PretrainSettings(**settings or {})
     if policy is None:
         check_sizes(model, sizes or {})
+        pretraining_loss(model, loss or {})
     columns = Columns(column, source_column, target_column)
     # A file that is of no use is told before a store is made.
     data = data_of(model, Path(smiles_file), columns, None, chosen, GRAMMARS[grammar]) if policy is None else None
@@ -82,6 +87,7 @@ def pretrain_prior(
             data = data_of(parent.kind, Path(smiles_file), columns, parent.vocabulary, chosen)
         assert data is not None
         corpus, vocabulary = data.corpus, data.vocabulary
+        lowered = pretraining_loss(model if parent is None else parent.kind, loss or {})
         trained = _model(parent, model, corpus, vocabulary, sizes or {}, chosen.seed)
         parent_sha256 = parent.sha256 if parent is not None else None
         config = {
@@ -90,12 +96,12 @@ def pretrain_prior(
             "settings": asdict(chosen),
             "model": trained.kind,
             "sizes": dict(trained.architecture()),
+            "loss": dict(loss or {}),
         }
         run = _start(sample_store, run_id or current_run_id(), smiles_file, config, chosen.seed)
         checkpoint = sample_store.path / "pretraining" / run
         with step_bar("pretraining") as report:
-            loss = LOSSES[trained.kind]
-            nll = pretrain(trained, corpus, chosen, loss=loss, checkpoint=checkpoint, progress=report)
+            nll = pretrain(trained, corpus, chosen, loss=lowered, checkpoint=checkpoint, progress=report)
         judged = Policy(trained, vocabulary, fingerprint(trained, vocabulary))
         figures = {**data.counts, "held_out_nll": nll, **data.judge(judged, draws, chosen.seed)}
         sha256 = sample_store.policies.add(policy_files(trained, vocabulary))

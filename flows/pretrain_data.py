@@ -12,6 +12,7 @@ from samplers.dataset import read_smiles_file
 from samplers.errors import SmilesFileError
 from samplers.grammars import SMILES, Grammar
 from samplers.model import ModelSampler
+from samplers.models.protocol import LatentModel
 from samplers.models.registry import MODELS
 from samplers.policies import Policy
 from samplers.seeds import derive_seed
@@ -19,6 +20,7 @@ from samplers.vocabulary import Vocabulary
 from training.corpus import Corpus, clean_molecules
 from training.pair_corpus import SOURCE_COLUMN, TARGET_COLUMN, PairCorpus, clean_pairs, pair_quality, read_pairs
 from training.pretrain import PretrainSettings, draw_quality
+from training.reconstruction import reconstruction_accuracy
 
 FEWEST_ROWS = 20
 """A model cannot be trained and validated on fewer molecules or pairs."""
@@ -85,7 +87,10 @@ def _molecules_of(
 
     def judge(policy: Policy, draws: int, seed: int) -> dict[str, Any]:
         drawn = ModelSampler("evaluation", lambda: policy).draw(draws, derive_seed(seed, "evaluation"))
-        return draw_quality(drawn.raw, trained_on)
+        quality = draw_quality(drawn.raw, trained_on)
+        if isinstance(policy.model, LatentModel):
+            quality["reconstruction"] = reconstruction_accuracy(policy, corpus, draws)
+        return quality
 
     return PretrainData(
         corpus, vocabulary, {"molecules": len(molecules.smiles), "rejected": len(molecules.rejected)}, judge

@@ -69,6 +69,20 @@ def test_a_transformer_is_trained_and_goes_on(store: Path, molbuffer: Command) -
     assert sorted(row["kind"] for row in rows)[-2:] == ["transformer", "transformer"]
 
 
+def test_a_vae_is_trained_and_says_what_it_gives_back(store: Path, molbuffer: Command) -> None:
+    sizes = ("--hidden-size", "16", "--embedding-size", "8", "--size", "latent_size=4", "--size", "encoder_size=8")
+    options = ("--size", "geometry=spherical", "--loss", "warmup_steps=5", "--loss", "beta=0.5")
+    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, "--model", "vae", *sizes, *options)
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert 0 <= made["reconstruction"] <= 1 and made["drawn"] == 50 and made["held_out_nll"] > 0
+    sql = f"SELECT value FROM metrics WHERE run_id = '{made['run_id']}' AND name = 'reconstruction'"
+    assert json.loads(molbuffer("query", "--store", store, sql, "--format", "json").stdout) == [
+        {"value": made["reconstruction"]}
+    ]
+    assert len(molbuffer("sample", made["policy"], "-n", "3", "--store", store).stdout.splitlines()) == 3
+
+
 def test_a_conditional_model_is_trained_on_pairs_and_judged_on_sources_it_has_not_seen(
     store: Path, tmp_path: Path, molbuffer: Command
 ) -> None:
@@ -94,7 +108,7 @@ def test_a_conditional_model_is_trained_on_pairs_and_judged_on_sources_it_has_no
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        (("--model", "bert"), "no model 'bert'; there are: gru, lstm, seq2seq, transformer"),
+        (("--model", "bert"), "no model 'bert'; there are: gru, lstm, seq2seq, transformer, vae"),
         (
             ("--model", "transformer", "--embedding-size", "64"),
             "the model 'transformer' has no embedding_size; its sizes are: hidden_size, layers, heads, dropout",
@@ -102,11 +116,15 @@ def test_a_conditional_model_is_trained_on_pairs_and_judged_on_sources_it_has_no
         (("--model", "transformer", "--hidden-size", "30"), "multiple of 2 × heads, got hidden_size 30 and heads 4"),
         (("--size", "heads=4"), "the model 'gru' has no heads; its sizes are: embedding_size, hidden_size, layers"),
         (("--model", "transformer", "--size", "heads=2.5"), "expected heads of 'transformer' to be of type int"),
-        (("--size", "heads"), "expected --size NAME=NUMBER, as heads=4, got 'heads'"),
+        (("--size", "heads"), "expected --size NAME=VALUE, as heads=4, got 'heads'"),
         (("--policy", "zinc-gru", "--model", "lstm"), "keeps its model"),
         (("--model", "seq2seq", "--column", "smiles"), "learns pairs: name a source_column and a target_column"),
         (("--source-column", "before"), "learns molecules, not pairs"),
         (("--policy", "zinc-gru", "--size", "heads=4"), "keeps its heads"),
+        (("--model", "vae", "--size", "geometry=flat"), "geometry to be one of normal, spherical, got 'flat'"),
+        (("--loss", "beta=0.1"), "the loss of 'gru' has no beta; its options are: none"),
+        (("--model", "vae", "--loss", "beta=-1"), "beta, warmup_steps and free_bits must be >= 0"),
+        (("--model", "vae", "--loss", "beta=much"), "expected beta of 'vae' to be a number, got 'much'"),
     ],
 )
 def test_what_a_model_cannot_be_is_refused(

@@ -10,11 +10,16 @@ from torch.testing import assert_close
 from samplers.models.condition import Condition
 from samplers.models.distribution import Sampling
 from samplers.models.gru import GRUArchitecture, GRULanguageModel
+from samplers.models.registry import MODELS
 from samplers.models.vae import VAE, VAEArchitecture
+from samplers.policies import Policy
 from samplers.vocabulary import RESERVED, Vocabulary
+from scoring import standardise_many
 from training.corpus import Corpus
 from training.elbo import NegativeELBO
-from training.pretrain import PretrainSettings, held_out_loss, pretrain
+from training.pretrain import PretrainSettings, held_out_loss, negative_log_likelihood, pretrain
+from training.pretrain_kinds import LOSSES, pretraining_loss
+from training.reconstruction import reconstruction_accuracy
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 SETTINGS = PretrainSettings(
@@ -102,7 +107,7 @@ def divergence_after(corpus: Corpus, loss: NegativeELBO) -> float:
     vae = make()
     pretrain(vae, corpus, replace(SETTINGS, epochs=12, decay_epochs=2), loss=loss)
     batch = corpus.batch(corpus.held_out)
-    return float(vae.posterior(batch.tokens, batch.lengths).divergence().sum(1).mean())
+    return float(vae.posterior(batch.tokens, batch.lengths).divergence().sum(1).mean().detach())
 
 
 def test_the_divergence_is_paid_for(corpus: Corpus) -> None:
@@ -117,3 +122,21 @@ def test_a_model_without_a_posterior_is_refused(corpus: Corpus) -> None:
     gru = GRULanguageModel(GRUArchitecture(len(CHAINS), 8, 8, 1))
     with pytest.raises(TypeError, match="needs a model with a posterior, got one of kind 'gru'"):
         NegativeELBO()(gru, corpus.batch(corpus.held_out), 0)
+
+
+def test_each_kind_of_model_has_a_loss_and_options_of_its_own() -> None:
+    assert set(LOSSES) == set(MODELS)
+    assert pretraining_loss("gru", {}) is negative_log_likelihood
+    assert pretraining_loss("vae", {"beta": 0.5}) == NegativeELBO(0.5, 2000, 0.0)
+
+
+def test_reconstruction_counts_molecules_not_strings(corpus: Corpus) -> None:
+    vae = make()
+    pretrain(vae, corpus, replace(SETTINGS, epochs=12, decay_epochs=4), loss=NegativeELBO(0.05))
+    policy = Policy(vae, CHAINS, "a" * 64)
+    # Each chain is the same molecule as its reverse; what is encoded is the canonical one.
+    canonical = replace(corpus, smiles=[text or "" for text in standardise_many(corpus.smiles)])
+    found = reconstruction_accuracy(policy, canonical, 30)
+    assert 0.3 < found <= 1
+    reverse = replace(corpus, smiles=[text[::-1] for text in corpus.smiles])
+    assert reconstruction_accuracy(policy, reverse, 30) == found
