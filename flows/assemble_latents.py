@@ -24,6 +24,9 @@ from training.latent_trainers import LatentSteps, PriorTrainer, VectorTrainer
 from training.score_function import BASELINES
 from training.trainables import Trainable, Trainables
 
+NORM_TOLERANCE = 1e-3
+"""How far the length of a unit vector of a file may be from 1: it may have been written with a few digits."""
+
 
 class History(Protocol):
     """Which run, of which store, a sampler draws for."""
@@ -46,6 +49,13 @@ def first_prior(name: str, settings: PriorDraws, policy: Policy, store: SampleSt
         prior = _stored(settings.learnt_prior, store)
         if not isinstance(prior, LatentPrior):
             raise LatentsError(f"sampler {name!r}: {settings.learnt_prior} is no prior, it is of kind {prior.kind!r}")
+        learnt_space = "spherical" if isinstance(prior, SphericalPrior) else "normal"
+        if (prior.latent_size, learnt_space) != (size, space):
+            raise LatentsError(
+                f"sampler {name!r}: the prior {settings.learnt_prior} is of a {learnt_space} space of "
+                f"{prior.latent_size} numbers, and policy {policy.sha256[:12]} decodes a {space} one of {size}; "
+                "name the policy that it was learnt with"
+            )
         return LatentState(prior)
     if (wanted := settings.prior or space) != space:
         raise LatentsError(
@@ -81,7 +91,21 @@ def first_vectors(name: str, settings: LatentDraws, policy: Policy, history: His
             table = LatentTable.of(encode_molecules(policy, best_molecules(index, settings.best, name), name))
     if table.latent_size != size:
         raise LatentsError(f"sampler {name!r}: its vectors have {table.latent_size} numbers, its policy decodes {size}")
+    if latent_space(policy) == "spherical":
+        _check_on_sphere(name, table)
     return LatentState(table)
+
+
+def _check_on_sphere(name: str, table: LatentTable) -> None:
+    norms = table.vectors.detach().norm(dim=1)
+    off = (norms - 1).abs() > NORM_TOLERANCE
+    if bool(off.any()):
+        first = int(off.nonzero()[0, 0])
+        raise LatentsError(
+            f"sampler {name!r}: {int(off.sum())} of its {len(norms)} different vectors are not of length 1, the first "
+            f"is number {first} (from 0) with {float(norms[first]):.6g}, and its policy decodes unit vectors; divide "
+            "each by its length"
+        )
 
 
 def latent_space(policy: Policy) -> str:

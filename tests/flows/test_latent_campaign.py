@@ -20,7 +20,8 @@ from flows.settings import Settings, load_settings
 from flows.train import Training, prepare
 from samplers.errors import LatentsError
 from samplers.latent import LatentSampler
-from samplers.latent_priors import SphericalPrior
+from samplers.latent_priors import NormalPrior, SphericalPrior
+from samplers.latent_state import latent_files
 from samplers.models.vae import VAE, VAEArchitecture
 from samplers.policies import policy_files
 from samplers.prior import PriorSampler
@@ -244,6 +245,31 @@ def test_the_prior_is_that_of_the_latent_space(folder: Path, monkeypatch: pytest
     ):
         with pytest.raises(LatentsError, match=message), running(folder, PRIOR + key, monkeypatch, f"no-{number}"):
             pass
+
+
+def test_a_prior_of_another_space_and_vectors_off_the_sphere_are_refused_at_the_start(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(folder, PRIOR, monkeypatch) as (campaign, _):
+        shas = [campaign.store.policies.add(latent_files(prior)) for prior in (NormalPrior(3), NormalPrior(4))]
+    np.save(folder / "long.npy", np.diag([1.0, 3.0, 0.0]))
+    refused = [
+        (
+            PRIOR + f'policy = "sphere"\nlearnt_prior = "{shas[0]}"\n',
+            r"is of a normal space of 3 .* a spherical one of 3",
+        ),
+        (PRIOR + f'learnt_prior = "{shas[1]}"\n', r"is of a normal space of 4 .* decodes a normal one of 3"),
+        (
+            LATENT + 'policy = "sphere"\nvectors = "long.npy"\n',
+            r"'given': 2 of its 3 different vectors are not of length 1, the first is number 1 \(from 0\) with 3, .*",
+        ),
+    ]
+    for number, (samplers, message) in enumerate(refused):
+        with pytest.raises(LatentsError, match=message), running(folder, samplers, monkeypatch, f"no-{number}"):
+            pass
+    with running(folder, LATENT + 'vectors = "long.npy"\n', monkeypatch, "normal") as (campaign, _):
+        (sampler,) = samplers_of(campaign)
+        assert_close(sampler.vectors.detach(), torch.diag(torch.tensor([1.0, 3.0, 0.0])))
 
 
 @pytest.mark.parametrize(
