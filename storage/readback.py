@@ -74,7 +74,7 @@ def _samples(table: pa.Table, arrays: SegmentRows) -> Samples:
         lengths=arrays.lengths,
         log_probs=arrays.log_probs[:, :width],
         vocabulary_sha256=arrays.vocabulary_sha256,
-        latents=_given(arrays.latents),
+        latents=_latents(arrays.latents),
         latent_log_probs=_given(arrays.latent_log_probs),
         source_smiles=columns["source_smiles"] if has_sources else None,
         source_rows=sources if any(sources) else None,
@@ -93,6 +93,13 @@ def _sources(arrays: SegmentRows) -> dict[str, Any]:
 def _given(numbers: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
     """The numbers of a build, None where they are those of other builds in its segment."""
     return None if numbers is None or np.isnan(numbers).all() else numbers
+
+
+def _latents(latents: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+    """The latents of a build, without the columns that only wider builds of its segment have."""
+    if (latents := _given(latents)) is None:
+        return None
+    return latents[:, : int(np.flatnonzero(~np.isnan(latents).all(0))[-1]) + 1]
 
 
 def _references(catalog: Catalog, build_id: str) -> tuple[RowId, ...]:

@@ -1,5 +1,6 @@
 """R19: stored rows that a run gives to its buffer once more are referred to, never stored again, and counted once."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -224,3 +225,13 @@ def test_a_build_without_samples_lies_where_the_next_one_does(two_runs, make):
     commit(store, *builds)
     assert store.verify().errors == ()
     assert [store.build(build.build_id).samples.raw for build in builds] == [build.samples.raw for build in builds]
+
+
+def test_latents_of_builds_in_one_commit_keep_their_own_width(started, make):
+    builds = [make.make_build(0, samples=make.make_pairs(seed=seed)) for seed in (1, 2)]
+    wide, narrow = builds[0], replace(builds[1], iteration=1)
+    narrow = replace(narrow, samples=replace(narrow.samples, latents=narrow.samples.latents[:, :2].copy()))
+    assert wide.samples.latents.shape[1] > 2
+    commit(started, wide, narrow)
+    for build in (wide, narrow):
+        np.testing.assert_array_equal(started.build(build.build_id).samples.latents, build.samples.latents)
