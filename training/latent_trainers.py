@@ -124,7 +124,8 @@ class LatentTrainer:
                 f"number: lower its learning rate ({self._steps.learning_rate:g})"
             )
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        # Only here: the policy that decodes gets no gradient of it.
+        loss.backward(inputs=list(self._module.parameters()))  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._module.parameters(), self._steps.gradient_norm)
         self._parent = self._latents.sha256
         self._optimizer.step()

@@ -264,6 +264,8 @@ def test_the_gradient_of_a_vector_is_that_of_its_own_rows_under_the_policy_that_
         place = int((vectors == z.detach()).all(1).nonzero()[0, 0])
         expected[place] -= rewards[row] * gradient[0] / 7
     assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    trainer.update([replace(build, samples=samples)])
+    assert sampler.vectors.grad is not None and all(p.grad is None for p in policy.model.as_module().parameters())
 
 
 def with_prior(lab: Any, chains: Vocabulary, **plan: Any) -> Any:
