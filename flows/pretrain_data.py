@@ -18,8 +18,9 @@ from samplers.policies import Policy
 from samplers.seeds import derive_seed
 from samplers.vocabulary import Vocabulary
 from training.corpus import Corpus, clean_molecules
+from training.elbo import NegativeELBO
 from training.pair_corpus import SOURCE_COLUMN, TARGET_COLUMN, PairCorpus, clean_pairs, pair_quality, read_pairs
-from training.pretrain import PretrainSettings, draw_quality
+from training.pretrain import PretrainSettings, draw_quality, held_out_loss
 from training.reconstruction import reconstruction_accuracy
 
 FEWEST_ROWS = 20
@@ -89,6 +90,8 @@ def _molecules_of(
         drawn = ModelSampler("evaluation", lambda: policy).draw(draws, derive_seed(seed, "evaluation"))
         quality = draw_quality(drawn.raw, trained_on)
         if isinstance(policy.model, LatentModel):
+            # What was lowered has a β of its own; only at 1 does it bound the likelihood.
+            quality["held_out_nll"] = held_out_loss(policy.model, corpus, settings.batch_size, NegativeELBO())
             quality["reconstruction"] = reconstruction_accuracy(policy, corpus, draws)
         return quality
 

@@ -44,17 +44,17 @@ class NegativeELBO:
             raise ValueError(f"beta, warmup_steps and free_bits must be >= 0, got {self}")
 
     def __call__(self, model: GenerativeModel, batch: CorpusBatch, step: int | None) -> Tensor:
-        """The loss of each sequence [b] in nats. Validation has β = 1, no free bits, and the same noise each time."""
+        """The loss of each sequence [b] in nats. Validation has the final β and the same noise each time."""
         if not isinstance(model, Autoencoder):
             raise TypeError(f"the evidence lower bound needs a model with a posterior, got one of kind {model.kind!r}")
         posterior = model.posterior(batch.tokens, batch.lengths)
         latents = posterior.sample(torch.Generator().manual_seed(0) if step is None else None)
         log_probs = model.log_probs(batch.tokens, batch.lengths, condition=Condition(latents=latents))
         divergence = posterior.divergence()
-        if step is None:
-            return divergence.sum(1) - log_probs.sum(1)
         priced = torch.where(divergence.mean(0) > self.free_bits, divergence, self.free_bits)
-        return self.beta_at(step) * priced.sum(1) - log_probs.sum(1)
+        # By the price that is trained with: at β = 1 a model with β < 1 looks worse as its latent vectors say more.
+        beta = self.beta if step is None else self.beta_at(step)
+        return beta * priced.sum(1) - log_probs.sum(1)
 
     def beta_at(self, step: int) -> float:
         """β at a step of the training."""
