@@ -20,6 +20,7 @@ from flows import (
     cli_migrate,
     cli_molecules,
     cli_pairs,
+    cli_priors,
     cli_store,
     cli_verify,
 )
@@ -41,6 +42,7 @@ cli_maintain.add_commands(app)
 cli_migrate.add_commands(app)
 cli_molecules.add_commands(app)
 cli_pairs.add_commands(app)
+cli_priors.add_commands(app)
 cli_store.add_commands(app)
 cli_verify.add_commands(app)
 

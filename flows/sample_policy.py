@@ -10,9 +10,16 @@ import polars as pl
 
 from samplers.model import ModelSampler
 from samplers.models.distribution import Sampling
-from samplers.policies import find_policy, load_policy
+from samplers.policies import Policy, find_policy, load_policy
 from scoring import standardise_many
 from storage import SampleStore
+
+
+def named_policy(policy: str, store: Path | None = None) -> Policy:
+    """A policy by its bundled name, its folder, or (the start of) its sha256 in ``store``, which is only read."""
+    with ExitStack() as opened:
+        policies = None if store is None else opened.enter_context(SampleStore.open(store, read_only=True)).policies
+        return load_policy(find_policy(policy, policies))
 
 
 def draw(policy: str, n: int, sampling: Sampling, seed: int, store: Path | None = None) -> pl.DataFrame:
@@ -29,9 +36,7 @@ def draw(policy: str, n: int, sampling: Sampling, seed: int, store: Path | None 
         ``smiles`` as drawn; ``molecule``, the canonical SMILES, null where the string is none; ``log_likelihood`` in
         nats, of the distribution drawn from.
     """
-    with ExitStack() as opened:
-        policies = None if store is None else opened.enter_context(SampleStore.open(store, read_only=True)).policies
-        loaded = load_policy(find_policy(policy, policies))
+    loaded = named_policy(policy, store)
     rows = ModelSampler("sample", lambda: loaded, sampling=sampling).draw(n, seed)
     likelihoods = rows.log_probs.sum(1, dtype=np.float64)
     columns = {"smiles": rows.raw, "molecule": standardise_many(rows.raw), "log_likelihood": likelihoods}
