@@ -17,6 +17,11 @@ FEW_ROWS = ["--rows", "200", "--per-build", "100", "--writers", "1"]
     [
         ("bench_sampling.py", ["--rows", "128", "--rounds", "1"], "ratio"),
         ("bench_pairs.py", ["--molecules", "60", "--minimum", "0.2", "--looped", "20"], "BulkTanimotoSimilarity"),
+        (
+            "bench_transformer.py",
+            ["--rows", "128", "--rounds", "1", "--length", "20", "--cache-rows", "8"],
+            "plain loop of the gru",
+        ),
         ("bench_training_step.py", ["--steps", "1"], "torch.nn.GRU"),
         ("bench_prefect.py", ["--tasks", "2"], "a flow run"),
         ("crash_store.py", ["--kills", "4", "--writers", "2", "--readers", "1", "--pace", "2.5"], NOTHING_LOST),

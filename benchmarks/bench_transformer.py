@@ -1,0 +1,129 @@
+"""What the cache of keys and values gains, and how fast a transformer draws beside the recurrent models.
+
+    python benchmarks/bench_transformer.py [--rows 512] [--rounds 3] [--length 100]
+
+First one transformer draws sequences of exactly ``--length`` tokens twice: with its cache, and without, taking the
+whole prefix through all blocks at every token. Both draw the same tokens, which is checked.
+
+Then models of the default sizes of their kinds draw sequences of about the lengths of molecules, beside the plain loop
+of ``bench_sampling.py`` on the weights of the GRU. All have random weights, with an end that is as likely at every
+token. All are timed in turn, and the best of the rounds counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+import time
+from collections.abc import Callable
+
+import torch
+from bench_sampling import MEAN_LENGTH, PlainLoop, molecules_per_second
+from torch import Tensor
+from torch.nn import functional
+
+from samplers.models.decoding import decode
+from samplers.models.distribution import UNTRUNCATED
+from samplers.models.gru import GRULanguageModel
+from samplers.models.protocol import GenerativeModel, Sequences
+from samplers.models.registry import MODELS
+from samplers.models.transformer import TransformerLanguageModel
+from samplers.vocabulary import END, PAD
+
+KINDS = ("gru", "lstm", "transformer")
+VOCABULARY_SIZE = 64
+BATCHES = (128, 512)
+
+
+class WholePrefix:
+    """A step that keeps nothing of a transformer's but the tokens."""
+
+    def __init__(self, model: TransformerLanguageModel, n: int) -> None:
+        self._model = model
+        self._tokens = torch.empty(n, 0, dtype=torch.int64)
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        self._tokens = torch.cat([self._tokens, tokens[:, None]], 1)
+        # ``logits`` puts START in front and leaves the last token out.
+        return self._model.logits(functional.pad(self._tokens[:, 1:], (0, 1), value=PAD))[:, -1]
+
+    def keep(self, rows: Tensor) -> None:
+        self._tokens = self._tokens[rows]
+
+
+def random_model(kind: str, end_probability: float, max_length: int) -> GenerativeModel:
+    """A model of a kind's default sizes that ends a sequence with this probability at each token."""
+    torch.manual_seed(0)
+    model = MODELS[kind].make({"vocabulary_size": VOCABULARY_SIZE, "max_length": max_length})
+    module = model.as_module().eval()
+    with torch.no_grad():
+        module.head.weight[END] = 0
+        # The other logits are near 0: all tokens but PAD, START and END are about equally likely.
+        odds = end_probability / (1 - end_probability)
+        module.impossible[END] = math.log(odds * (VOCABULARY_SIZE - 3)) if odds else -torch.inf
+    return model
+
+
+@torch.no_grad()
+def draw_whole_prefix(model: TransformerLanguageModel, n: int) -> Sequences:
+    generator = torch.Generator().manual_seed(0)
+    return decode(WholePrefix(model, n), n, longest=model.sizes.max_length, sampling=UNTRUNCATED, generator=generator)
+
+
+def seconds(draw: Callable[[], Sequences]) -> tuple[float, Sequences]:
+    started = time.perf_counter()
+    drawn = draw()
+    return time.perf_counter() - started, drawn
+
+
+def compare_cache(length: int, rows: int, rounds: int) -> None:
+    """Prints the time that one transformer takes with its cache and without."""
+    model = random_model("transformer", 0.0, length)
+    assert isinstance(model, TransformerLanguageModel)
+    with_cache, without = [], []
+    for _ in range(rounds):
+        taken, cached = seconds(lambda: model.sample(rows, generator=torch.Generator().manual_seed(0)))
+        with_cache.append(taken)
+        taken, whole = seconds(lambda: draw_whole_prefix(model, rows))
+        without.append(taken)
+        # A number that falls on a token's border may give another token, and the row then goes another way.
+        assert (cached.tokens == whole.tokens).all(1).float().mean() > 0.9
+    print(f"transformer: {model.sizes.layers} x {model.sizes.hidden_size}, {rows} rows of {length} tokens")
+    for name, taken in (("cache", min(with_cache)), ("whole prefix", min(without))):
+        print(f"{name:>13} {taken:>8.2f} s {rows * length / taken:>10.0f} tokens / s")
+    print(f"{'ratio':>13} {min(without) / min(with_cache):>8.2f}")
+
+
+def compare_models(rows: int, rounds: int) -> None:
+    """Prints how many molecules a second each model draws."""
+    models = {kind: random_model(kind, 1 / MEAN_LENGTH, 128) for kind in KINDS}
+    gru = models["gru"]
+    assert isinstance(gru, GRULanguageModel)
+    for batch in (size for size in BATCHES if size <= rows):
+        draws: dict[str, Callable[[int], object]] = {
+            kind: functools.partial(model.sample, generator=torch.Generator().manual_seed(0))
+            for kind, model in models.items()
+        }
+        draws["plain loop of the gru"] = PlainLoop(gru).sample
+        found: dict[str, list[float]] = {name: [] for name in draws}
+        for _ in range(rounds):
+            for name, draw in draws.items():
+                found[name].append(molecules_per_second(draw, rows, batch))
+        print(f"batch {batch}: " + ", ".join(f"{name} {max(rates):.0f} / s" for name, rates in found.items()))
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--rows", type=int, default=512, help="molecules of each timing")
+    arguments.add_argument("--rounds", type=int, default=3, help="timings of each, of which the best counts")
+    arguments.add_argument("--length", type=int, default=100, help="tokens of a row where the cache is timed")
+    arguments.add_argument("--cache-rows", type=int, default=64, help="rows where the cache is timed")
+    chosen = arguments.parse_args()
+    torch.set_flush_denormal(True)
+    compare_cache(chosen.length, chosen.cache_rows, chosen.rounds)
+    compare_models(chosen.rows, chosen.rounds)
+
+
+if __name__ == "__main__":
+    main()
