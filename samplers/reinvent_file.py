@@ -7,6 +7,7 @@ no class of the file is looked up. A file that names anything else is refused be
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,20 +29,20 @@ class SavedObject:
     """What a file holds of an object, as attributes."""
 
 
-def read_reinvent_file(path: Path) -> dict[str, Any]:
+def read_reinvent_file(content: bytes, path: Path) -> dict[str, Any]:
     """What a file of REINVENT's model type ``Reinvent`` holds, by name.
+
+    Args:
+        content: of the file. path: where it was read, for messages.
 
     Raises:
         PolicyFormatError: the file is damaged, would run something, or holds a model of another type.
-        OSError: there is no such file, or it cannot be read.
     """
-    with path.open("rb"):
-        pass  # what is no file, or another's, is told as such
-    if not zipfile.is_zipfile(path):
+    if not zipfile.is_zipfile(io.BytesIO(content)):
         raise PolicyFormatError(f"{path} is no model of REINVENT 4, which is a zip file as torch.save writes it")
     try:
-        _refuse_what_expands(path)
-        saved = _read(path)
+        _refuse_what_expands_or_is_damaged(content, path)
+        saved = _read(content, path)
     except PolicyFormatError:
         raise
     except Exception as error:  # a damaged pickle can raise anything
@@ -53,13 +54,16 @@ def read_reinvent_file(path: Path) -> dict[str, Any]:
     return saved
 
 
-def weights_of(saved: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+def weights_of(saved: Mapping[str, Any], path: Path, limit: int) -> dict[str, Tensor]:
     """The network's weights by name, in float32.
+
+    Args:
+        path: where they were read, for messages. limit: the bytes of the file.
 
     Raises:
         PolicyFormatError: something among them is no ordinary tensor, or one is larger than the file.
     """
-    network, limit = saved.get("network"), path.stat().st_size
+    network = saved.get("network")
     if not isinstance(network, Mapping):
         raise PolicyFormatError(f"{path}: expected the weights of a network, got {type(network).__name__}")
     for name, weight in network.items():
@@ -71,22 +75,28 @@ def weights_of(saved: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
     return {str(name): weight.detach().float() for name, weight in network.items()}
 
 
-def _read(path: Path) -> Any:
-    named = get_unsafe_globals_in_checkpoint(str(path))
+def _read(content: bytes, path: Path) -> Any:
+    named = get_unsafe_globals_in_checkpoint(io.BytesIO(content))
     foreign = sorted(name for name in named if not name.startswith(_OWN_MODULES) and name not in _PLAIN_CLASSES)
     if foreign:
         raise PolicyFormatError(
             f"{path} is refused: reading it would use {', '.join(foreign)}, which no prior of REINVENT needs"
         )
     with safe_globals([(SavedObject, name) for name in named]):
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
-def _refuse_what_expands(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
+def _refuse_what_expands_or_is_damaged(content: bytes, path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
         claimed = sum(entry.file_size for entry in archive.infolist())
-    if claimed > path.stat().st_size:
-        raise PolicyFormatError(f"{path} is refused: it would expand to {claimed} bytes; torch.save compresses nothing")
+        if claimed > len(content):
+            raise PolicyFormatError(
+                f"{path} is refused: it would expand to {claimed} bytes; torch.save compresses nothing"
+            )
+        # torch compares no checksums: without this, a bit that has changed would make another model.
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise PolicyFormatError(f"{path} is damaged: {damaged!r} in it differs from its checksum; fetch the file again")
 
 
 def _model_type(saved: Mapping[str, Any]) -> str:

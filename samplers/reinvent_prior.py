@@ -72,8 +72,10 @@ def read_reinvent_prior(path: Path) -> ReinventPrior:
         PolicyFormatError: the file is damaged, would run something, or has a model that is none of ours.
         OSError: there is no such file, or it cannot be read.
     """
-    saved = read_reinvent_file(path)
-    weights = weights_of(saved, path)
+    # Read once, so that the hash is that of what became a model.
+    content = path.read_bytes()
+    saved = read_reinvent_file(content, path)
+    weights = weights_of(saved, path, len(content))
     try:
         tokens = _tokens(saved["vocabulary"])
         vocabulary = Vocabulary((*RESERVED, *(token for token in tokens if token != LAST)))
@@ -85,7 +87,7 @@ def read_reinvent_prior(path: Path) -> ReinventPrior:
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         raise PolicyFormatError(f"{path} does not hold a model that can be built: {error}") from error
     model.as_module().eval()
-    return ReinventPrior(model, vocabulary, hashlib.sha256(path.read_bytes()).hexdigest(), _origin(saved))
+    return ReinventPrior(model, vocabulary, hashlib.sha256(content).hexdigest(), _origin(saved))
 
 
 def write_reinvent_prior(policy: Policy, path: Path) -> None:

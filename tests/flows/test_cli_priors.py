@@ -1,5 +1,6 @@
 """``molbuffer import-prior`` and ``export-prior`` as a user runs them."""
 
+import hashlib
 import json
 import subprocess
 from collections.abc import Callable
@@ -26,7 +27,14 @@ def test_a_prior_goes_to_reinvent_and_comes_back(exported: Path, tmp_path: Path,
     told = json.loads(done.stdout)
     assert told["kind"] == "gru" and told["only_drawn"] == ["^"]
     again = json.loads(molbuffer("import-prior", exported, "--store", lab, "--json").stdout)
-    assert again == told
+    assert again.pop("run_id") != told["run_id"]
+    assert again.items() <= told.items()
+    sql = "SELECT r.kind, r.name, r.config, p.sha256 FROM runs r JOIN policies p USING (run_id)"
+    (made,) = json.loads(molbuffer("query", "--store", lab, sql, "--format", "json").stdout)
+    assert (made["kind"], made["name"], made["sha256"]) == ("import", "zinc.prior", told["policy"])
+    assert json.loads(made["config"])["file_sha256"] == hashlib.sha256(exported.read_bytes()).hexdigest()
+    runs = json.loads(molbuffer("runs", "--store", lab, "--json").stdout)
+    assert [row["status"] for row in runs] == ["finished", "finished"]
     listed = json.loads(molbuffer("policies", "--store", lab, "--json").stdout)
     assert [(row["sha256"], row["kind"], row["weights_kept"]) for row in listed] == [(told["policy"], "gru", True)]
     assert told["file_sha256"] in molbuffer("snapshots", "--store", lab, "--json").stdout

@@ -288,6 +288,16 @@ def test_a_cut_file_is_refused(lstm: TheirNetwork, save: Save) -> None:
         read_reinvent_prior(path)
 
 
+def test_a_changed_bit_of_a_weight_is_refused(lstm: TheirNetwork, save: Save) -> None:
+    path = save(lstm.save_dict())
+    content = bytearray(path.read_bytes())
+    at = content.index(lstm.linear.weight.detach().numpy().tobytes())
+    content[at + 100] ^= 0x40
+    path.write_bytes(content)
+    with pytest.raises(PolicyFormatError, match=r"is damaged: '.*data/\d+' in it differs from its checksum"):
+        read_reinvent_prior(path)
+
+
 def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_reinvent_prior(tmp_path / "nothing.prior")
