@@ -51,7 +51,7 @@ def test_a_model_learns_all_there_is_to_learn(corpus: Corpus, kind: str) -> None
     drawn = model.sample(200, generator=torch.Generator().manual_seed(1))
     chains = CHAINS.decode(drawn.tokens.numpy(), drawn.lengths.numpy())
     assert sum(chain in LANGUAGE for chain in chains) >= 195
-    assert min(chains.count(chain) for chain in LANGUAGE) > 40
+    assert min(chains.count(chain) for chain in LANGUAGE) > 30
 
 
 @pytest.mark.parametrize("kind", ["lstm", "transformer"])
