@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from samplers.models.protocol import GenerativeModel
 from samplers.seeds import derive_seed
@@ -182,7 +184,7 @@ def _train_step(
 ) -> float:
     """One gradient step on a batch; the mean loss per molecule before it, in nats."""
     module = model.as_module().train()
-    with torch.autocast(batch.tokens.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+    with _products_in(settings.precision, batch.tokens.device.type):
         losses = loss(model, batch, step)
     optimizer.zero_grad(set_to_none=True)
     # The mean over tokens, so that a batch of long molecules weighs no more than one of short ones.
@@ -190,6 +192,18 @@ def _train_step(
     nn.utils.clip_grad_norm_(module.parameters(), settings.gradient_norm)
     optimizer.step()
     return float(losses.mean().detach())
+
+
+@contextmanager
+def _products_in(precision: str, device: str) -> Iterator[None]:
+    """Takes the matrix products of a forward pass, and of the backward pass that belongs to it, in a precision."""
+    with ExitStack() as chosen:
+        if precision == "bfloat16":
+            chosen.enter_context(torch.autocast(device, torch.bfloat16))
+            if device == "cpu":
+                # The backward pass of fused attention takes longer there than all the rest of a step.
+                chosen.enter_context(sdpa_kernel(SDPBackend.MATH))
+        yield
 
 
 @torch.no_grad()
