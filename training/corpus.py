@@ -56,17 +56,22 @@ def clean_molecules(
 def clean_rows(
     rows: Sequence[FileRow], vocabulary: Vocabulary | None = None, grammar: Grammar = SMILES
 ) -> list[str | RejectedRow]:
-    """The canonical SMILES of each row, or why it is left out."""
-    standardised = standardise_many([row.smiles for row in rows], Standardisation(largest_fragment=True))
-    found: list[str | RejectedRow] = []
-    for row, molecule in zip(rows, standardised, strict=True):
+    """The canonical SMILES of each row, or why it is left out; what stands in many rows is looked at once."""
+    distinct = list(dict.fromkeys(row.smiles for row in rows))
+    molecules: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    standardised = standardise_many(distinct, Standardisation(largest_fragment=True))
+    for text, molecule in zip(distinct, standardised, strict=True):
         if molecule is None:
-            found.append(RejectedRow(row.line, row.smiles, "is no molecule"))
+            reasons[text] = "is no molecule"
         elif reason := _inexpressible(molecule, vocabulary, grammar):
-            found.append(RejectedRow(row.line, row.smiles, reason))
+            reasons[text] = reason
         else:
-            found.append(molecule)
-    return found
+            molecules[text] = molecule
+    return [
+        RejectedRow(row.line, row.smiles, reasons[row.smiles]) if row.smiles in reasons else molecules[row.smiles]
+        for row in rows
+    ]
 
 
 def _inexpressible(smiles: str, vocabulary: Vocabulary | None, grammar: Grammar) -> str | None:

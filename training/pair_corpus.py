@@ -73,13 +73,16 @@ def clean_pairs(
     A pair with an end that is no molecule, or that ``vocabulary`` (without one, ``grammar``) cannot express, or whose
     ends are one molecule, is reported with its line.
     """
-    ends = [
-        clean_rows([FileRow(pair.line, getattr(pair, end)) for pair in pairs], vocabulary, grammar)
-        for end in ("source", "target")
-    ]
+    # At once, since most molecules are the source of some pairs and the target of others.
+    ends = clean_rows(
+        [FileRow(pair.line, pair.source) for pair in pairs] + [FileRow(pair.line, pair.target) for pair in pairs],
+        vocabulary,
+        grammar,
+    )
+    sources, targets = ends[: len(pairs)], ends[len(pairs) :]
     clean: dict[tuple[str, str], None] = {}
     rejected: list[RejectedRow] = []
-    for pair, source, target in zip(pairs, *ends, strict=True):
+    for pair, source, target in zip(pairs, sources, targets, strict=True):
         if isinstance(source, RejectedRow):
             rejected.append(replace(source, reason=f"the source {source.reason}"))
         elif isinstance(target, RejectedRow):
