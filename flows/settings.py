@@ -18,7 +18,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, ValidationError, model_validator
 
 from flows.config_errors import ConfigurationError, Problem, locate, toml_problem, validation_problems
-from flows.settings_base import LARGEST_SEED, Count, Section, Text, refuse
+from flows.settings_base import DEFAULT_BATCH_SIZE, DEFAULT_ITERATIONS, LARGEST_SEED, Count, Section, Text, refuse
 from flows.settings_filters import FilterSettings
 from flows.settings_objective import ObjectiveSettings
 from flows.settings_pairs import ContrastiveSettings
@@ -38,10 +38,10 @@ class CampaignSettings(Section):
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     """All randomness follows from it: the same seed, configuration, code and stored rows give the same run."""
 
-    iterations: Annotated[int, Field(ge=0)] = 100
+    iterations: Annotated[int, Field(ge=0)] = DEFAULT_ITERATIONS
     """Training steps; 0 = none. To fill the buffer without training there is `molbuffer build`."""
 
-    batch_size: Count = 64
+    batch_size: Count = DEFAULT_BATCH_SIZE
     """Molecules of a training batch."""
 
     offline: bool = False

@@ -16,6 +16,9 @@ from scoring.properties import check_property
 LARGEST_SEED = 2**63 - 1
 """What the store's columns hold."""
 
+DEFAULT_ITERATIONS, DEFAULT_BATCH_SIZE = 100, 64
+"""Of a campaign. Rules over several keys read files in which these are left out."""
+
 
 class Section(BaseModel):
     """A table of the configuration file: immutable, with no key that is not declared, and with no conversions.

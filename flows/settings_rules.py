@@ -12,13 +12,15 @@ from typing import Any
 
 from flows.config_errors import Problem, shown
 from flows.config_lines import KeyPath
+from flows.settings_base import DEFAULT_BATCH_SIZE, DEFAULT_ITERATIONS
 from flows.settings_latents import ORIGIN_KEYS, ORIGINS
 from flows.settings_paths import INNER_SAMPLER
 from flows.settings_samplers import CHOICE_KEYS
 from flows.settings_training import SELECTION_KEYS
+from samplers.quotas import TOLERANCE, batch_quotas
 
-SHARE_TOLERANCE = 1e-9
-"""How far the shares of a batch may add up beyond 1: 0.1 ten times is not exactly 1 in floating point."""
+NAME_OF_BUFFER = "buffer"
+"""What stored rows go by in the metrics of a batch (``training.buffer.BUFFER``), and so no sampler can."""
 
 
 def broken_rules(data: Mapping[str, Any]) -> list[Problem]:
@@ -30,23 +32,45 @@ def _names_are_unique(data: Mapping[str, Any]) -> Iterator[Problem]:
     names: set[str] = set()
     for i, table in _tables(data, "samplers"):
         name = table.get("name")
-        if isinstance(name, str) and name in names:
+        if name == NAME_OF_BUFFER:
+            yield Problem(
+                ("samplers", i, "name"), f"{shown(name)} is what stored rows are called in the metrics; change the name"
+            )
+        elif isinstance(name, str) and name in names:
             yield Problem(("samplers", i, "name"), f"two samplers have the name {shown(name)}; change one")
         elif isinstance(name, str):
             names.add(name)
 
 
 def _shares_fit_the_batch(data: Mapping[str, Any]) -> Iterator[Problem]:
-    total = _total_share(data)
-    if total > 1 + SHARE_TOLERANCE:
+    total = max(map(math.fsum, _shares(data).values()))
+    if total > 1 + TOLERANCE:
         yield Problem(
-            ("samplers",), f"the p_batch of all samplers add up to {total:g}, expected at most 1; lower some of them"
+            ("samplers",), f"the p_batch of all samplers add up to {total:.10g}, expected at most 1; lower some of them"
+        )
+
+
+def _shares_are_rows(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Refuses a share that is rounded to no row at all: its sampler would never draw live, and nothing would say so."""
+    batch_size: Any = _table(data, "campaign").get("batch_size", DEFAULT_BATCH_SIZE)
+    if _is_offline(data) or not isinstance(batch_size, int) or batch_size < 1:
+        return
+    places = [i for i, _ in _tables(data, "samplers")]
+    without: dict[int, float] = {}
+    for shares in _shares(data).values():
+        if math.fsum(shares) <= 1 + TOLERANCE:
+            quotas = batch_quotas(batch_size, shares)
+            without |= {i: share for i, share, rows in zip(places, shares, quotas, strict=True) if share and not rows}
+    for i, share in sorted(without.items()):
+        yield Problem(
+            ("samplers", i, "p_batch"),
+            f"{share:g} of a batch of {batch_size} is rounded to no row; raise it or the batch_size, or set it to 0",
         )
 
 
 def _samplers_draw_at_some_time(data: Mapping[str, Any]) -> Iterator[Problem]:
     for i, table in _tables(data, "samplers"):
-        begin, end = _iteration(table, "from_iteration", 0), _iteration(table, "until_iteration", math.inf)
+        begin, end = _begin(table), _end(table)
         if end <= begin:
             yield Problem(
                 ("samplers", i, "until_iteration"),
@@ -62,17 +86,21 @@ def _somebody_draws(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _buffer_can_be_filled(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Refuses a run that would stop at its first batch: a buffer of its own rows that nobody fills."""
+    """Refuses a run that is sure to stop at some batch: by then nobody has filled its buffer of own rows."""
     samplers = [table for _, table in _tables(data, "samplers")]
-    share = 1 - _total_share(data)
-    filled = any(map(_fills_buffer, samplers))
-    drawing = any(map(_draws_live, samplers))
-    if not _is_offline(data) and _only_own_rows(data) and share > SHARE_TOLERANCE and drawing and not filled:
-        advice = "give a sampler a buffer_size, let the p_batch add up to 1, or use the rows of all runs"
-        yield Problem(
-            ("buffer", "runs"),
-            f'with "own" the buffer stays empty, but {share:.3g} of each batch comes from it; {advice}',
-        )
+    if _is_offline(data) or not _only_own_rows(data) or not any(map(_draws_live, samplers)):
+        return
+    filled_from = min((_begin(table) for table in samplers if _fills_buffer(table)), default=math.inf)
+    for iteration, shares in _shares(data).items():
+        left = 1 - math.fsum(shares)
+        if left > TOLERANCE and iteration < filled_from:
+            advice = "give a sampler a buffer_size, let the p_batch add up to 1, or use the rows of all runs"
+            yield Problem(
+                ("buffer", "runs"),
+                f'with "own" the buffer is still empty in iteration {iteration:g}, but {left:.3g} of the batch comes '
+                f"from it; {advice}",
+            )
+            return
 
 
 def _offline_has_rows(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -132,6 +160,7 @@ def _prior_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
 _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     _names_are_unique,
     _shares_fit_the_batch,
+    _shares_are_rows,
     _samplers_draw_at_some_time,
     _somebody_draws,
     _buffer_can_be_filled,
@@ -170,12 +199,15 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _total_share(data: Mapping[str, Any]) -> float:
-    """The most that the shares of one iteration's batch add up to."""
-    samplers = [table for _, table in _tables(data, "samplers") if table.get("sample_batch") is not False]
-    # Shares only grow where a sampler begins to draw.
-    begins = {0, *(_iteration(table, "from_iteration", 0) for table in samplers)}
-    return max(math.fsum(_share(table) for table in samplers if _draws_at(table, begin)) for begin in begins)
+def _shares(data: Mapping[str, Any]) -> dict[float, list[float]]:
+    """The shares of all samplers, 0 for those that do not draw live, in each iteration in which one begins or ends."""
+    samplers = [table for _, table in _tables(data, "samplers")]
+    iterations: Any = _table(data, "campaign").get("iterations", DEFAULT_ITERATIONS)
+    last = iterations if _is_number(iterations) else math.inf
+    changes = {at for table in samplers for at in (_begin(table), _end(table)) if at < last}
+    return {
+        at: [_share(table) if _draws_at(table, at) else 0.0 for table in samplers] for at in sorted({0.0, *changes})
+    }
 
 
 def _draws_live(table: Mapping[str, Any]) -> bool:
@@ -187,13 +219,21 @@ def _fills_buffer(table: Mapping[str, Any]) -> bool:
 
 
 def _share(table: Mapping[str, Any]) -> float:
-    share: Any = table.get("p_batch", 0)
+    share: Any = table.get("p_batch", 0) if table.get("sample_batch") is not False else 0
     # Shares outside [0, 1] are reported as such; counting them here would report them twice.
     return float(share) if _is_number(share) and 0 <= share <= 1 else 0.0
 
 
 def _draws_at(table: Mapping[str, Any], iteration: float) -> bool:
-    return _iteration(table, "from_iteration", 0) <= iteration < _iteration(table, "until_iteration", math.inf)
+    return _begin(table) <= iteration < _end(table)
+
+
+def _begin(table: Mapping[str, Any]) -> float:
+    return _iteration(table, "from_iteration", 0)
+
+
+def _end(table: Mapping[str, Any]) -> float:
+    return _iteration(table, "until_iteration", math.inf)
 
 
 def _iteration(table: Mapping[str, Any], key: str, default: float) -> float:

@@ -231,7 +231,7 @@ def test_a_wrong_filter_is_named(tmp_path: Path, keys: str, expected: str) -> No
         ('name = "a"', "line 1, key `samplers`: no sampler draws anything; give a sampler a buffer_size or p_batch "),
         (
             'name = "a"\np_batch = 0.4\n[buffer]\nruns = "own"',
-            'line 6, key `buffer.runs`: with "own" the buffer stays empty, but 0.6 of each batch comes from it; ',
+            'line 6, key `buffer.runs`: with "own" the buffer is still empty in iteration 0, but 0.6 of the batch ',
         ),
         (
             'name = "a"\np_batch = 1\ntemperature = 0',
@@ -248,7 +248,9 @@ def test_wrong_samplers_are_named(tmp_path: Path, samplers: str, expected: str) 
 def test_shares_may_miss_one_by_rounding_only(tmp_path: Path) -> None:
     tenth = '[[samplers]]\nkind = "model"\nname = "s{}"\np_batch = {}\n'
     assert load(tmp_path, QED + "".join(tenth.format(i, 0.1) for i in range(10)))
-    assert "add up to 1" in problem(tmp_path, QED + tenth.format(0, 0.5) + tenth.format(1, 0.500000002))
+    over = QED + tenth.format(0, 0.5) + tenth.format(1, 0.500000002)
+    assert "add up to 1.000000002, expected at most 1" in problem(tmp_path, over)
+    assert load(tmp_path, over.replace("0.500000002", "0.500000000001"))
 
 
 def test_components_of_one_name_are_refused_whether_it_was_given_or_is_the_kinds_own(tmp_path: Path) -> None:
