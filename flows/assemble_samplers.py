@@ -17,6 +17,7 @@ from flows.settings_samplers import (
     GraphGADraws,
     HistoryDraws,
     ModelDraws,
+    ModelSamplerSettings,
     MutationDraws,
     PairDatasetDraws,
     SamplerSettings,
@@ -94,7 +95,8 @@ def sampler_size(settings: SizeKeys) -> SamplerSize:
 
 
 def _model(name: str, settings: ModelDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
-    return ModelSampler(name, parts.policy(settings.policy), size, _sampling(settings))
+    unique = isinstance(settings, ModelSamplerSettings) and settings.unique
+    return ModelSampler(name, parts.policy(settings.policy), size, _sampling(settings), unique)
 
 
 def _prior(name: str, settings: PriorDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
@@ -203,7 +205,9 @@ def _graph_ga(name: str, settings: GraphGADraws, parts: SamplerParts, size: Samp
 
 def _base(name: str, settings: DrawKeys, parts: SamplerParts) -> Sampler:
     """The sampler inside another. What it draws counts by its own reward, not by that of a pair."""
-    return _build(f"{name}.{INNER_SAMPLER}", settings, replace(parts, objective_sha256=None), SamplerSize())
+    # Versions of latents are those of the campaign's samplers, one of which may have the name that this one has here.
+    of_inner = replace(parts, objective_sha256=None, latents={})
+    return _build(f"{name}.{INNER_SAMPLER}", settings, of_inner, SamplerSize())
 
 
 def _sampling(settings: SamplingKeys) -> Sampling:

@@ -193,6 +193,15 @@ InnerDraws = Annotated[
 class ModelSamplerSettings(SizeKeys, ModelDraws):
     """Draws from a generative model."""
 
+    unique: bool = False
+    """Keep each molecule once in a build of the buffer, and once in what is drawn for a batch; others are drawn for
+    the repetitions, which are stored as rejected."""
+
+    @property
+    def in_chunks(self) -> bool:
+        """A chunk does not know what others of its build have kept."""
+        return not self.unique
+
 
 class DatasetSamplerSettings(SizeKeys, DatasetDraws):
     """Draws from a file of molecules."""

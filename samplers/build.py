@@ -14,8 +14,9 @@ from typing import Any
 from samplers.base import Drawn, DrawsLatents, Sampler, Sources, concatenate
 from samplers.epochs import GoesOn
 from samplers.history import HistorySampler, Recalled
-from samplers.judging import BuildScores, Pipeline, judge_drawn
-from samplers.metrics import sampler_metrics
+from samplers.judging import BuildScores, Pipeline, judge_drawn, refuse_duplicates
+from samplers.metrics import policy_lag, sampler_metrics
+from samplers.model import ModelSampler
 from samplers.pair_rewards import pair_rewards, reward_of, source_metrics
 from samplers.seeds import derive_seed
 from scoring import PairJudgement
@@ -99,7 +100,10 @@ def recall_build(sampler: HistorySampler, slot: Slot, pipeline: Pipeline) -> tup
         samples=no_samples(drawn.vocabulary.sha256),
         references=recalled.rows,
         seed=seed,
-        metrics=sampler_metrics(rows, rewards, slot.wanted, lambda smiles: set(smiles), seconds),
+        metrics=[
+            *sampler_metrics(rows, rewards, slot.wanted, lambda smiles: set(smiles), seconds),
+            policy_lag(slot.iteration, recalled.drawn_in),
+        ],
         started=started,
         ended=now(),
     )
@@ -134,6 +138,7 @@ def _draw(
 ) -> tuple[Drawn, list[PairJudgement]]:
     draws: list[Drawn] = []
     judged: list[PairJudgement] = []
+    kept_once: set[str] | None = set() if isinstance(sampler, ModelSampler) and sampler.unique else None
     missing = slot.wanted
     for attempt in range(1 + REDRAW_ROUNDS):
         if isinstance(sampler, GoesOn):
@@ -141,7 +146,8 @@ def _draw(
             draws.append(sampler.draw_from(start, missing, derive_seed(slot.campaign_seed, sampler.name)))
         else:
             draws.append(sampler.draw(missing, derive_seed(seed, attempt)))
-        judged += judge_drawn(draws[-1], pipeline, scores)
+        fates = judge_drawn(draws[-1], pipeline, scores)
+        judged += fates if kept_once is None else refuse_duplicates(fates, kept_once)
         missing = slot.wanted - sum(judgement.target.rejected_by is None for judgement in judged)
         if missing <= 0:
             break

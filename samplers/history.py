@@ -26,12 +26,14 @@ class Recalled:
     Attributes:
         drawn: what they are, as any sampler gives it. stored: their columns, with the rewards.
         smiles: their canonical SMILES [n]. rows: their identities [n].
+        drawn_in: the iterations in which the run drew its own ones among them.
     """
 
     drawn: Drawn
     stored: StoredRows
     smiles: Sequence[str]
     rows: Sequence[RowId]
+    drawn_in: Sequence[int]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -77,7 +79,7 @@ class HistorySampler:
             rows=rows,
         )
         smiles = [text or "" for text in index.read("smiles", positions)]
-        return Recalled(drawn, stored, smiles, rows)
+        return Recalled(drawn, stored, smiles, rows, index.own_iterations(positions))
 
     def _sources(self, index: HistoryIndex, positions: Positions, stored: StoredRows) -> Sources | None:
         """What the rows were made from; a row that was made from nothing has a source of length 0."""

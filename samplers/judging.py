@@ -16,6 +16,8 @@ from storage.records import Score
 
 VOCABULARY = "vocabulary"
 """What refuses a molecule that the policy in training cannot express; of a pair, either end."""
+DUPLICATE = "duplicate"
+"""What refuses a molecule that a build has kept already, where it is to keep each once."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,22 @@ def judge_drawn(drawn: Drawn, pipeline: Pipeline, scores: BuildScores) -> list[P
         ):
             judged[row] = _rejected(judgement, VOCABULARY)
     return _improved(judged, pipeline.template, scores)
+
+
+def refuse_duplicates(judged: Sequence[PairJudgement], kept: set[str]) -> list[PairJudgement]:
+    """The fate of rows of which each molecule is kept once; ``kept`` has those of earlier draws, and gets the new ones.
+
+    Molecules are compared by their canonical SMILES: the strings of one may differ.
+    """
+    fates = []
+    for judgement in judged:
+        smiles = judgement.target.smiles
+        if judgement.target.rejected_by is None and smiles is not None:
+            if smiles in kept:
+                judgement = _rejected(judgement, DUPLICATE)
+            kept.add(smiles)
+        fates.append(judgement)
+    return fates
 
 
 def _has_tokens(drawn: Drawn, row: int) -> bool:

@@ -13,6 +13,8 @@ internal_diversity  mean of 1 − Tanimoto over the pairs of a sample of the kep
 scaffolds           different Bemis-Murcko scaffolds / rows of the same sample; null when none was kept
 shortfall           rows that were wanted and could not be had
 seconds             from the first draw to the last score
+policy_lag          of rows of the history: how many iterations ago, in the mean, the run drew those that are its own;
+                    null when none is. Of rows that the buffer gives it is a figure of the batch.
 
 A molecule that two samplers draw counts for each of them, with what each drew: a build knows its own rows only. Just
 ``new`` looks beyond them.
@@ -67,6 +69,11 @@ def sampler_metrics(
         "seconds": seconds,
     }
     return [Metric(name, None if value is None else float(value)) for name, value in figures.items()]
+
+
+def policy_lag(iteration: int, drawn_in: Sequence[int]) -> Metric:
+    """The age of stored rows that a build of an iteration refers to, by the iterations in which the run drew them."""
+    return Metric("policy_lag", float(iteration - np.mean(drawn_in)) if drawn_in else None)
 
 
 def _share_new(samples: Samples, seen: Callable[[Sequence[str]], set[str]]) -> float | None:

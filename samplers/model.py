@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from samplers.base import Drawn, SamplerSize
-from samplers.models.condition import UNCONDITIONED, Condition
+from samplers.errors import ConditionError
+from samplers.models.condition import UNCONDITIONED, Condition, Takes
 from samplers.models.distribution import UNTRUNCATED, Sampling
 from samplers.policies import Policy
 from samplers.seeds import torch_generator
@@ -24,13 +25,23 @@ class ModelSampler:
 
     Attributes:
         policy: gives the policy as it is at the time of the draw; the one in training changes under the sampler.
+        unique: a build keeps each molecule once, and draws others for its repetitions (``samplers.judging``).
     """
 
     name: str
     policy: Callable[[], Policy]
     size: SamplerSize = SamplerSize()
     sampling: Sampling = UNTRUNCATED
+    unique: bool = False
     kind: str = "model"
+
+    def __post_init__(self) -> None:
+        model = self.policy().model
+        if model.takes is Takes.SOURCES:
+            raise ConditionError(
+                f"the policy of the sampler {self.name!r} is of kind {model.kind!r}, which takes {model.takes}: make "
+                "it the output_model of a contrastive sampler, which draws sources for it"
+            )
 
     @property
     def policy_sha256(self) -> str:

@@ -216,6 +216,11 @@ class HistoryIndex:
         pairs = zip(self.build_numbers[positions].tolist(), self.row_numbers[positions].tolist(), strict=True)
         return [RowId(self.build_ids[build], row) for build, row in pairs]
 
+    def own_iterations(self, positions: Positions) -> list[int]:
+        """The iterations in which the run in training drew those of some rows that are its own."""
+        iterations: list[int] = self.iterations[positions[self.own[positions]]].tolist()
+        return iterations
+
     def positions_of(self, build_id: str, rows: Sequence[int] | NDArray[np.integer]) -> Positions:
         """Where rows of a build are; those that are not in the index (rejected, without reward) are left out."""
         positions, found = self._find(build_id, rows)

@@ -125,7 +125,7 @@ class Buffer:
             consumed = self._record(positions)
             self._consumed += consumed
             self.delivered[positions] += 1
-        return Taken(self._gather(positions), consumed, self._drawn_in(positions))
+        return Taken(self._gather(positions), consumed, self.index.own_iterations(positions))
 
     def restore(self, consumed: Sequence[Consumed]) -> None:
         """Takes what an earlier part of the run consumed as consumed."""
@@ -135,11 +135,6 @@ class Buffer:
     def _gather(self, positions: NDArray[np.int64]) -> RowBlock:
         rows = stored_rows(self.index, positions, self.vocabulary)
         return block_of(BUFFER, rows)
-
-    def _drawn_in(self, positions: NDArray[np.int64]) -> list[int]:
-        index = self.index
-        own = positions[index.own[positions]]
-        return index.builds["iteration"].take(index.build_numbers[own]).to_pylist()  # type: ignore[no-any-return]
 
     def _record(self, positions: NDArray[np.int64]) -> list[Consumed]:
         by_build: dict[str, list[int]] = {}

@@ -56,6 +56,12 @@ def stored(lab: Any) -> dict[Any, tuple[list[int], float]]:
     return dict(zip(index.row_ids(rows.positions), zip(tokens, rows.rewards.tolist(), strict=True), strict=True))
 
 
+def lag(build: Build) -> float | None:
+    """The metric of a build."""
+    (value,) = [metric.value for metric in build.metrics if metric.name == "policy_lag"]
+    return value
+
+
 def test_r19_stored_rows_join_the_live_ones_and_are_not_stored_again(lab: Any) -> None:
     again = recalling(SamplerSize(p_batch=0.25), BestMolecules(4))
     training = lab.adapted(iterations=6, batch_size=8, p_batch=0.5, more_samplers=again).start()
@@ -69,6 +75,8 @@ def test_r19_stored_rows_join_the_live_ones_and_are_not_stored_again(lab: Any) -
     for mixed in batches[2:]:
         (build,) = [build for build in mixed.origin.live if build.sampler == "again"]
         assert (len(build.samples), len(build.references), build.sampler_kind) == (0, 2, "history")
+        ages = [build.iteration - lab.store.build(row.build_id).build.iteration for row in build.references]
+        assert lag(build) == sum(ages) / 2
         places = [place for place, origin in enumerate(mixed.batch.origins) if origin == "again"]
         for place, row in zip(places, build.references, strict=True):
             tokens, reward = known[row]
@@ -95,6 +103,7 @@ def test_other_runs_are_read_as_they_were_at_the_start(lab: Any) -> None:
     (mixed,) = train(training)
     (build,) = [build for build in mixed.origin.live if build.sampler == "again"]
     assert {lab.store.build(row.build_id).build.run_id for row in build.references} == {"earlier"}
+    assert lag(build) is None, "the policies of another run are of no age in this one"
     assert mixed.origin.shortfall == 0
 
 
