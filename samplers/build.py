@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from samplers.base import Drawn, DrawsLatents, Sampler, Sources, concatenate
-from samplers.epochs import GoesOn
+from samplers.epochs import Place, going_on
 from samplers.history import HistorySampler, Recalled
 from samplers.judging import BuildScores, Pipeline, judge_drawn, refuse_duplicates
 from samplers.metrics import policy_lag, sampler_metrics
@@ -139,11 +139,12 @@ def _draw(
     draws: list[Drawn] = []
     judged: list[PairJudgement] = []
     kept_once: set[str] | None = set() if isinstance(sampler, ModelSampler) and sampler.unique else None
-    missing = slot.wanted
+    missing, going = slot.wanted, going_on(sampler)
     for attempt in range(1 + REDRAW_ROUNDS):
-        if isinstance(sampler, GoesOn):
+        if going is not None:
             start = slot.drawn_before + sum(map(len, draws))
-            draws.append(sampler.draw_from(start, missing, derive_seed(slot.campaign_seed, sampler.name)))
+            place = Place(start, derive_seed(slot.campaign_seed, sampler.name))
+            draws.append(going.draw_from(place, missing, derive_seed(seed, attempt)))
         else:
             draws.append(sampler.draw(missing, derive_seed(seed, attempt)))
         fates = judge_drawn(draws[-1], pipeline, scores)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from samplers.base import Drawn, Sampler, SamplerSize, Sources
+from samplers.epochs import Place, going_on
 from samplers.errors import ConditionError
 from samplers.model import draw_rows
 from samplers.models.condition import Condition, Takes
@@ -33,7 +34,8 @@ class ContrastiveSampler:
     Attributes:
         base_sampler: draws the sources. Where it draws pairs itself, their targets are the sources.
         output_model: gives the policy as it is at the time of the draw.
-        repeats: targets of each source, one after another; the last source of a draw may have fewer.
+        repeats: targets of each source, one after another. The last source of a draw may have fewer; where the
+            sources are those of a file, in the order of an epoch, it has the others in the next draw.
         standardisation: how a drawn string becomes a source; the campaign's.
     """
 
@@ -60,12 +62,29 @@ class ContrastiveSampler:
     def policy_sha256(self) -> str:
         return self.output_model().sha256
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the sources are those of a file, which a run goes through once before one comes again."""
+        return going_on(self.base_sampler) is not None
+
     def draw(self, n: int, seed: int) -> Drawn:
         """Draws n pairs; fewer only when the sources are exhausted, or too few of them can be used."""
+        return self._pairs(n, seed, 0, self.base_sampler.draw)
+
+    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
+        """Draws n pairs from the sources that are next in a file; what cannot be used of them is made up for by any."""
+        base = going_on(self.base_sampler)
+        assert base is not None
+        first, drawn_of_it = divmod(place.start, self.repeats)
+        in_turn = replace(place, start=first)
+        return self._pairs(n, seed, drawn_of_it, lambda wanted, own: base.draw_from(in_turn, wanted, own))
+
+    def _pairs(self, n: int, seed: int, drawn_of_first: int, draw: Callable[[int, int], Drawn]) -> Drawn:
+        """Up to n pairs, of the first source as many fewer as were drawn of it before; ``draw`` gives sources."""
         policy = self.output_model()
-        found = self._sources(-(-n // self.repeats), seed, policy.vocabulary)
-        pairs = min(n, len(found) * self.repeats)
-        of_pair = np.arange(pairs) // self.repeats
+        found = self._sources(-(-(drawn_of_first + n) // self.repeats) if n else 0, seed, policy.vocabulary, draw)
+        pairs = max(0, min(n, len(found) * self.repeats - drawn_of_first))
+        of_pair = (drawn_of_first + np.arange(pairs)) // self.repeats
         sources = Sources(
             smiles=[found.smiles[at] for at in of_pair.tolist()],
             tokens=found.tokens[of_pair],
@@ -80,7 +99,7 @@ class ContrastiveSampler:
         drawn = draw_rows(policy, pairs, self.sampling, torch_generator(seed, "targets"), condition)
         return replace(drawn, sources=sources)
 
-    def _sources(self, wanted: int, seed: int, vocabulary: Vocabulary) -> Sources:
+    def _sources(self, wanted: int, seed: int, vocabulary: Vocabulary, draw: Callable[[int, int], Drawn]) -> Sources:
         """Up to ``wanted`` molecules that the vocabulary can express; for each that it cannot another is drawn."""
         smiles: list[str] = []
         rows: list[RowId | None] = []
@@ -88,8 +107,9 @@ class ContrastiveSampler:
         for attempt in range(SOURCE_ROUNDS):
             if not missing:
                 break
-            drawn = self.base_sampler.draw(missing, derive_seed(seed, "sources", attempt))
-            missing = 0
+            drawn = draw(missing, derive_seed(seed, "sources", attempt))
+            # Another that is next in its file would come again in the next draw, which does not know of this.
+            missing, draw = 0, self.base_sampler.draw
             for number, molecule in enumerate(standardise_many(drawn.raw, self.standardisation)):
                 if molecule is not None and vocabulary.can_encode(molecule):
                     smiles.append(molecule)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from samplers.base import Drawn, SamplerSize
-from samplers.epochs import rows_from
+from samplers.epochs import Place, file_rows
 from samplers.errors import SmilesFileError, UnknownTokenError
 from samplers.packed_rows import PackedRows, open_rows
 from samplers.text_files import read_columns
@@ -79,8 +79,8 @@ class DatasetSampler:
     How far it has come is the number of rows that its builds have drawn, rejected ones included, in the order in which
     they were made. The store has that number: builds of earlier iterations are in it when an iteration begins, or
     begins again. Within one, whoever trains adds up what was drawn live and what builds of the buffer report, and tells
-    each build, so that one which is made again begins where it began before. Inside another sampler, which does not
-    count its sources, each draw goes through the file in an order of its own.
+    each build, so that one which is made again begins where it began before. Inside a contrastive or a mutation
+    sampler it is what that one has drawn that tells how far the file was gone through.
 
     Attributes:
         path, column: as of ``read_columns``.
@@ -99,17 +99,22 @@ class DatasetSampler:
     sampling: None = None
 
     @property
+    def goes_on(self) -> bool:
+        """Whether a run goes through the whole file before a row comes again."""
+        return not self.replacement
+
+    @property
     def rows(self) -> PackedRows:
         """The molecules of the file, of which none is held in memory."""
         return open_rows(self.path, [self.column])
 
     def draw(self, n: int, seed: int) -> Drawn:
         """Draws n rows in an order that is this draw's own; more than the file has are drawn from several epochs."""
-        return self.draw_from(0, n, seed)
+        return self.draw_from(Place(0, seed), n, seed)
 
-    def draw_from(self, start: int, n: int, seed: int) -> Drawn:
+    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
         rows = self.rows
-        (smiles,) = rows.take(rows_from(len(rows), start, n, seed, replacement=self.replacement))
+        (smiles,) = rows.take(file_rows(len(rows), place, n, seed, replacement=self.replacement))
         return encode_rows(smiles, self.vocabulary())
 
 

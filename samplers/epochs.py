@@ -7,6 +7,7 @@ rows, and every row comes once before any comes again, however the sequence is c
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol, runtime_checkable
 
@@ -17,27 +18,57 @@ from samplers.base import Drawn
 from samplers.seeds import numpy_generator
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a run has come to in the rows of a file.
+
+    Attributes:
+        start: how many were drawn before. seed: of the orders, the same for a whole run.
+    """
+
+    start: int
+    seed: int
+
+
 @runtime_checkable
 class GoesOn(Protocol):
-    """What a sampler is whose draws go on, within a run, where the one before ended."""
+    """What a sampler is whose draws can go on, within a run, where the one before ended."""
 
-    def draw_from(self, start: int, n: int, seed: int) -> Drawn:
-        """Rows ``start`` to ``start + n`` of the endless sequence that a seed, the same for a whole run, stands for."""
+    @property
+    def goes_on(self) -> bool:
+        """Whether they do: those of a sampler that holds another one do where those of the other do."""
+        ...
+
+    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
+        """Draws up to n rows from a place on; ``seed`` is as of ``draw``, for all that does not follow from the place.
+
+        It may only be called where ``goes_on`` is true.
+        """
         ...
 
 
-def rows_from(n_rows: int, start: int, n: int, seed: int, *, replacement: bool = False) -> NDArray[np.int64]:
-    """Which rows of ``n_rows`` the draws ``start`` to ``start + n`` of a sequence give [n].
+def going_on(sampler: object) -> GoesOn | None:
+    """The sampler, where its draws go on."""
+    return sampler if isinstance(sampler, GoesOn) and sampler.goes_on else None
+
+
+def file_rows(n_rows: int, place: Place, n: int, seed: int, *, replacement: bool) -> NDArray[np.int64]:
+    """Which rows of a file a draw from a place gives [n]; with replacement the place does not matter.
 
     Args:
         n_rows: at least 1.
-        start: how many were drawn before.
+        place: where the run has come to.
         n: how many are drawn.
-        seed: of the sequence.
-        replacement: each row is independent of all others; otherwise each epoch has every row once.
+        seed: of the draw, with replacement: each row is then independent of all others.
+        replacement: otherwise each epoch has every row once.
     """
     if replacement:
-        return numpy_generator(seed, "replacement", start).integers(n_rows, size=n)
+        return numpy_generator(seed, "replacement").integers(n_rows, size=n)
+    return rows_from(n_rows, place.start, n, place.seed)
+
+
+def rows_from(n_rows: int, start: int, n: int, seed: int) -> NDArray[np.int64]:
+    """The rows ``start`` to ``start + n`` of the endless sequence of epochs of a file of ``n_rows`` >= 1 rows [n]."""
     chosen = np.empty(n, np.int64)
     done = 0
     while done < n:

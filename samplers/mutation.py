@@ -9,6 +9,7 @@ import numpy as np
 
 from samplers.base import Drawn, Sampler, SamplerSize
 from samplers.dataset import encode_rows
+from samplers.epochs import Place, going_on
 from samplers.errors import UnknownTokenError
 from samplers.seeds import derive_seed, numpy_generator
 from samplers.vocabulary import RESERVED, Vocabulary
@@ -43,15 +44,33 @@ class MutationSampler:
         if self.mutations < 1:
             raise ValueError(f"mutations must be at least 1, got {self.mutations}")
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the parents are those of a file, which a run goes through once before one comes again."""
+        return going_on(self.base_sampler) is not None
+
     def draw(self, n: int, seed: int) -> Drawn:
         """Draws a mutant of each of n parents; fewer when there are fewer parents, or some have no mutants."""
-        vocabulary = self.vocabulary()
+        vocabulary, rng = self.vocabulary(), numpy_generator(seed, "mutations")
         parents = self.base_sampler.draw(n, derive_seed(seed, "parents")).raw
-        rng = numpy_generator(seed, "mutations")
-        mutants = [self._mutant(parent, vocabulary, rng) for parent in parents]
-        if self.valid_only:
-            mutants = self._mended(mutants, parents, vocabulary, rng)
+        return encode_rows(self._mutants(parents, vocabulary, rng), vocabulary)
+
+    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
+        """Draws mutants of the n parents that are next in a file; for parents without mutants, of any others."""
+        base = going_on(self.base_sampler)
+        assert base is not None
+        vocabulary, rng = self.vocabulary(), numpy_generator(seed, "mutations")
+        mutants = self._mutants(base.draw_from(place, n, derive_seed(seed, "parents")).raw, vocabulary, rng)
+        if missing := n - len(mutants):
+            # The rows of a build tell how far the file was gone through: without this, it would not be left.
+            others = self.base_sampler.draw(missing, derive_seed(seed, "others")).raw
+            mutants += self._mutants(others, vocabulary, rng)
         return encode_rows(mutants, vocabulary)
+
+    def _mutants(self, parents: Sequence[str], vocabulary: Vocabulary, rng: np.random.Generator) -> list[str]:
+        """A mutant of each parent that has one."""
+        mutants = [self._mutant(parent, vocabulary, rng) for parent in parents]
+        return self._mended(mutants, parents, vocabulary, rng) if self.valid_only else mutants
 
     def _mended(
         self, mutants: list[str], parents: Sequence[str], vocabulary: Vocabulary, rng: np.random.Generator

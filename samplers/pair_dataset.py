@@ -8,7 +8,7 @@ from pathlib import Path
 
 from samplers.base import Drawn, SamplerSize, Sources
 from samplers.dataset import encode_rows
-from samplers.epochs import rows_from
+from samplers.epochs import Place, file_rows
 from samplers.packed_rows import PackedRows, open_rows
 from samplers.vocabulary import Vocabulary
 from scoring import Standardisation, standardise_many
@@ -43,17 +43,22 @@ class PairDatasetSampler:
     sampling: None = None
 
     @property
+    def goes_on(self) -> bool:
+        """Whether a run goes through the whole file before a row comes again."""
+        return not self.replacement
+
+    @property
     def rows(self) -> PackedRows:
         """The pairs of the file as columns of sources and of targets, of which none is held in memory."""
         return open_rows(self.path, [self.source_column, self.target_column])
 
     def draw(self, n: int, seed: int) -> Drawn:
         """Draws n pairs in an order that is this draw's own; more than the file has are drawn from several epochs."""
-        return self.draw_from(0, n, seed)
+        return self.draw_from(Place(0, seed), n, seed)
 
-    def draw_from(self, start: int, n: int, seed: int) -> Drawn:
+    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
         rows = self.rows
-        written, targets = rows.take(rows_from(len(rows), start, n, seed, replacement=self.replacement))
+        written, targets = rows.take(file_rows(len(rows), place, n, seed, replacement=self.replacement))
         molecules = standardise_many(written, self.standardisation)
         smiles = [text if molecule is None else molecule for text, molecule in zip(written, molecules, strict=True)]
         encoded = encode_rows(smiles, self.vocabulary())

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplers.epochs import rows_from
+from samplers.epochs import Place, file_rows, rows_from
 
 
 @given(
@@ -37,8 +37,8 @@ def test_all_orders_of_an_epoch_are_equally_likely() -> None:
     assert sum((count - 500) ** 2 / 500 for count in counts) < 20.5
 
 
-def test_with_replacement_a_place_of_the_sequence_has_rows_of_its_own() -> None:
-    drawn = rows_from(4, 100, 1000, 5, replacement=True)
-    assert drawn.tolist() == rows_from(4, 100, 1000, 5, replacement=True).tolist()
-    assert drawn.tolist() != rows_from(4, 1100, 1000, 5, replacement=True).tolist()
+def test_with_replacement_each_draw_has_rows_of_its_own() -> None:
+    drawn = file_rows(4, Place(100, 5), 1000, 6, replacement=True)
+    assert drawn.tolist() == file_rows(4, Place(0, 9), 1000, 6, replacement=True).tolist()
+    assert drawn.tolist() != file_rows(4, Place(100, 5), 1000, 7, replacement=True).tolist()
     assert np.bincount(drawn, minlength=4).min() > 190

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from samplers.build import Slot, make_build
+from samplers.epochs import Place
 from samplers.errors import SmilesFileError
 from samplers.judging import VOCABULARY, Pipeline
 from samplers.pair_dataset import PairDatasetSampler
@@ -75,8 +76,8 @@ def test_a_draw_goes_through_all_pairs_and_keeps_ends_together(sampler: PairData
 
 
 def test_the_same_place_gives_the_same_pairs(sampler: PairDatasetSampler) -> None:
-    whole = sampler.draw_from(0, 25, seed=1)
-    part = sampler.draw_from(7, 6, seed=1)
+    whole = sampler.draw_from(Place(0, 1), 25, seed=2)
+    part = sampler.draw_from(Place(7, 1), 6, seed=3)
     assert whole.sources is not None and part.sources is not None
     assert (whole.raw[7:13], whole.sources.smiles[7:13]) == (part.raw, part.sources.smiles)
 

@@ -11,6 +11,7 @@ import torch
 
 from samplers.base import Drawn, SamplerSize
 from samplers.dataset import DatasetSampler
+from samplers.epochs import Place
 from samplers.model import ModelSampler
 from samplers.models.gru import GRUArchitecture, GRULanguageModel
 from samplers.policies import Policy, fingerprint
@@ -122,8 +123,8 @@ def test_r12_without_shares_the_training_lives_on_the_buffer(lab: Any) -> None:
 class Scarce(DatasetSampler):
     """Gives 2 rows a draw at most."""
 
-    def draw_from(self, start: int, n: int, seed: int) -> Drawn:
-        return super().draw_from(start, min(n, 2), seed)
+    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
+        return super().draw_from(place, min(n, 2), seed)
 
 
 def test_r13_the_buffer_makes_up_for_a_sampler_that_stays_short(lab: Any, chains: Vocabulary, tmp_path: Path) -> None:
