@@ -181,6 +181,17 @@ def test_word_dropout_hides_tokens_in_training_only(vocabulary: Vocabulary) -> N
     assert torch.equal(vae.sample(8, generator=generator()).tokens, drawn.tokens)
 
 
+def test_drawing_and_encoding_are_without_dropout_in_any_mode(vocabulary: Vocabulary) -> None:
+    vae = make(vocabulary, dropout=0.5)
+    drawn = vae.sample(20, generator=generator())
+    encoded, condition = vae.encode(drawn.tokens, drawn.lengths), Condition(latents=drawn.latents)
+    plain = vae.log_probs(drawn.tokens, drawn.lengths, condition=condition)
+    vae.train()
+    assert torch.equal(vae.sample(20, generator=generator()).tokens, drawn.tokens)
+    assert torch.equal(vae.encode(drawn.tokens, drawn.lengths), encoded)
+    assert not torch.allclose(vae.log_probs(drawn.tokens, drawn.lengths, condition=condition), plain)
+
+
 def test_the_gradient_reaches_every_weight(vocabulary: Vocabulary) -> None:
     vae = make(vocabulary)
     drawn = vae.sample(8, generator=generator())
