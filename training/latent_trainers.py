@@ -54,14 +54,16 @@ class LatentRows:
         return len(self.rewards)
 
 
-def rows_under(builds: Sequence[Build], latent_sha256: str) -> LatentRows | None:
-    """The rows of the builds that were drawn under a version, None when there is none (R23).
+def rows_under(builds: Sequence[Build], sampler: str, latent_sha256: str) -> LatentRows | None:
+    """The rows of the builds that a sampler drew under a version, None when there is none (R18, R23).
 
+    The version alone does not tell whose they are: two samplers may begin with the same vectors.
     A rejected row has reward 0: that it was rejected is known. One whose score failed or is pending is left out.
     """
     found: list[tuple[Build, NDArray[np.int64], NDArray[np.float32]]] = []
     for build in builds:
-        if build.latent_sha256 == latent_sha256 and build.samples.latents is not None:
+        drawn = (build.sampler, build.latent_sha256) == (sampler, latent_sha256)
+        if drawn and build.samples.latents is not None:
             rewards = np.where(build.samples.kept, np.nan, 0).astype(np.float32)
             for reward in build.rewards:
                 if reward.status is ScoreStatus.OK and reward.objective_sha256 == build.objective_sha256:
@@ -114,7 +116,7 @@ class LatentTrainer:
         Raises:
             DivergedError: the loss is infinite or NaN; the parameters stay as they are.
         """
-        rows = rows_under(builds, self._latents.sha256)
+        rows = rows_under(builds, self._name, self._latents.sha256)
         if rows is None:
             return {"latent_loss": None, "latent_reward": None, "latent_rows": 0.0}
         loss = self.loss(rows)

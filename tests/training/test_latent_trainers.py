@@ -29,6 +29,7 @@ from storage.records import Build, Event, Reward, Samples, ScoreStatus
 from training.errors import DivergedError
 from training.latent_trainers import LatentSteps, PriorTrainer, VectorTrainer, prior_loss, rows_under
 from training.learner import StepSettings
+from training.loader import BatchOrigin
 from training.loop import FitProgress
 from training.score_function import BASELINES, leave_one_out, score_function_loss
 from training.trainables import Trainables
@@ -97,13 +98,13 @@ def test_r23_latents_are_detached_or_the_gradient_of_the_location_would_be_0() -
 def test_r23_rows_that_count_are_those_of_the_version_rejected_ones_with_0_failed_ones_without() -> None:
     latents = torch.arange(12.0).view(4, 3)
     ours, other = (a_build(latents, [0.5, None, 1.0, None], sha, rejected=[3]) for sha in ("now", "then"))
-    rows = rows_under([other, ours, ours], "now")
+    rows = rows_under([other, ours, ours], "prior", "now")
     assert rows is not None
     assert rows.rewards.tolist() == [0.5, 1.0, 0.0] * 2
     assert_close(rows.latents, latents[[0, 2, 3]].repeat(2, 1))
     assert rows.tokens.shape == (6, 2) and rows.lengths.tolist() == [2] * 6
-    assert rows_under([other], "now") is None
-    assert rows_under([], "now") is None
+    assert rows_under([other], "prior", "now") is None
+    assert rows_under([], "prior", "now") is None
 
 
 def test_an_update_is_a_clipped_step_and_says_over_which_rows(chains: Vocabulary) -> None:
@@ -182,13 +183,18 @@ def carbon_share(raw: Sequence[str]) -> list[float]:
     return [text.count("C") / len(text) if text else 0.0 for text in raw]
 
 
+def drawn_build(sampler: LatentSampler, n: int, seed: int) -> Build:
+    """What a sampler draws, with the share of carbon as reward."""
+    drawn = sampler.draw(n, seed)
+    assert drawn.latents is not None
+    build = a_build(torch.from_numpy(drawn.latents), carbon_share(drawn.raw), sampler.latent_sha256)
+    samples = replace(build.samples, tokens=drawn.tokens, lengths=drawn.lengths, log_probs=drawn.log_probs)
+    return replace(build, sampler=sampler.name, samples=samples)
+
+
 def carbon_after(sampler: LatentSampler, trainer: VectorTrainer, updates: int) -> float:
     for update in range(updates):
-        drawn = sampler.draw(32, update)
-        assert drawn.latents is not None
-        build = a_build(torch.from_numpy(drawn.latents), carbon_share(drawn.raw), sampler.latent_sha256)
-        samples = replace(build.samples, tokens=drawn.tokens, lengths=drawn.lengths, log_probs=drawn.log_probs)
-        trainer.update([replace(build, samples=samples)])
+        trainer.update([drawn_build(sampler, 32, update)])
     return float(np.mean(carbon_share(sampler.draw(500, 10_000).raw)))
 
 
@@ -248,7 +254,7 @@ def test_the_gradient_of_a_vector_is_that_of_its_own_rows_under_the_policy_that_
     rewards = torch.linspace(0, 1, 7)
     build = a_build(torch.from_numpy(drawn.latents), rewards.tolist(), sampler.latent_sha256)
     samples = replace(build.samples, tokens=drawn.tokens, lengths=drawn.lengths, log_probs=drawn.log_probs)
-    rows = rows_under([replace(build, samples=samples)], sampler.latent_sha256)
+    rows = rows_under([replace(build, samples=samples)], "prior", sampler.latent_sha256)
     assert rows is not None
     trainer = VectorTrainer(sampler, LatentSteps(baseline=BASELINES["none"]))
     (found,) = torch.autograd.grad(trainer.loss(rows), sampler.vectors)
@@ -282,6 +288,23 @@ def with_prior(lab: Any, chains: Vocabulary, **plan: Any) -> Any:
     return lab.adapted(
         prior=policy, make_samplers=samplers, make_trainables=trainables, steps=StepSettings(10.0, 1e-3), **plan
     )
+
+
+def test_r18_samplers_that_begin_with_the_same_vectors_learn_from_their_own_rows_only(
+    store: SampleStore, chains: Vocabulary
+) -> None:
+    policy, vectors = Policy(Dice(), chains, "dice"), torch.eye(3)
+    samplers = [LatentSampler(name, lambda: policy, LatentState(LatentTable.of(vectors))) for name in ("ours", "other")]
+    ours, other = (VectorTrainer(sampler, LatentSteps(learning_rate=0.05)) for sampler in samplers)
+    builds = [drawn_build(sampler, n, seed=1) for sampler, n in zip(samplers, (6, 9), strict=True)]
+    assert builds[0].latent_sha256 == builds[1].latent_sha256
+    rows = rows_under(builds, "ours", samplers[0].latent_sha256)
+    assert rows is not None
+    assert_close(rows.latents, torch.from_numpy(builds[0].samples.latents))
+    assert ours.update([builds[1]]) == {"latent_loss": None, "latent_reward": None, "latent_rows": 0.0}
+    assert_close(samplers[0].vectors.detach(), vectors)
+    figures = Trainables([ours, other]).update(BatchOrigin(live=builds), store)
+    assert (figures["latent_rows_ours"], figures["latent_rows_other"]) == (6, 9)
 
 
 class StoppedError(Exception):
