@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from flows.settings_draws import DrawKeys
-from flows.settings_latents import LatentDraws, LearningKeys, PriorDraws
+from flows.settings_latents import LatentDraws, LearningKeys, PriorDraws, PriorLearningKeys
 from samplers.base import Sampler
 from samplers.dataset import read_smiles_file
 from samplers.errors import LatentsError
@@ -122,11 +122,12 @@ def build_trainables(settings: Sequence[DrawKeys], samplers: Sequence[Sampler]) 
     """What the samplers that are to learn learn, in their order."""
     found: list[Trainable] = []
     for table, sampler in zip(settings, samplers, strict=True):
+        clip = table.replay_ratio_clip if isinstance(table, PriorLearningKeys) else None
         if not isinstance(table, LearningKeys) or not table.optimise:
             continue
         steps = LatentSteps(table.learning_rate, table.gradient_norm, BASELINES[table.baseline])
         if isinstance(sampler, PriorSampler):
-            found.append(PriorTrainer(sampler, steps))
+            found.append(PriorTrainer(sampler, steps, replay_ratio_clip=clip))
         elif isinstance(sampler, LatentSampler):
             spherical = latent_space(sampler.policy()) == "spherical"
             found.append(VectorTrainer(sampler, steps, spherical=spherical))

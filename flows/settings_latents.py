@@ -61,7 +61,7 @@ class LatentDraws(PolicyKeys):
 
 
 class LearningKeys(Section):
-    """How the latents of a sampler learn. They learn only from what the sampler draws in the present iteration."""
+    """How the latents of a sampler learn. They learn from what the sampler draws in the present iteration."""
 
     optimise: bool = False
     """Learn where the rewards are, by the score-function gradient."""
@@ -76,7 +76,16 @@ class LearningKeys(Section):
     """What is subtracted from a reward: the mean of all rows, the mean of the others, or nothing."""
 
 
-class PriorSamplerSettings(SizeKeys, LearningKeys, PriorDraws):
+class PriorLearningKeys(LearningKeys):
+    """How a prior learns."""
+
+    replay_ratio_clip: Annotated[float, Field(gt=0)] | None = None
+    """Learn also from stored rows of the batch that the sampler drew earlier in the run, each weighted by how much
+    likelier its latent vector has become since, p_now(z) / p_then(z), and by this at most; default: stored rows are for
+    the decoder only."""
+
+
+class PriorSamplerSettings(SizeKeys, PriorLearningKeys, PriorDraws):
     """Draws latent vectors from a prior, and molecules of them from a model that decodes these."""
 
 

@@ -157,6 +157,15 @@ def _prior_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem((*path, "learnt_prior"), "a prior that was learnt is what it is; remove prior and components")
 
 
+def _replay_is_for_what_learns(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for i, table in _tables(data, "samplers"):
+        if table.get("replay_ratio_clip") is not None and table.get("optimise", False) is False:
+            yield Problem(
+                ("samplers", i, "replay_ratio_clip"),
+                "this key is for a prior that learns; set optimise = true, or remove the key",
+            )
+
+
 _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     _names_are_unique,
     _shares_fit_the_batch,
@@ -169,6 +178,7 @@ _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     _choice_keys_belong,
     _latents_have_one_origin,
     _prior_keys_belong,
+    _replay_is_for_what_learns,
 )
 
 

@@ -15,6 +15,7 @@ from storage.index import HistoryIndex
 from storage.records import Consumed
 from storage.select import ConsumeOnce, Selection
 from training.batch import RowBlock, block_of
+from training.replayed_latents import ReplayedLatents, replayed_latents
 
 BUFFER = "buffer"
 """The origin of stored rows in a batch."""
@@ -48,11 +49,13 @@ class Taken:
     Attributes:
         consumed: which ones they were, where the selection goes by it.
         drawn_in: the iterations in which this run drew its own ones among them.
+        replayed: what priors can learn from them; None when this run drew none of them from one.
     """
 
     rows: RowBlock
     consumed: Sequence[Consumed]
     drawn_in: Sequence[int]
+    replayed: ReplayedLatents | None = None
 
 
 @dataclass
@@ -125,16 +128,14 @@ class Buffer:
             consumed = self._record(positions)
             self._consumed += consumed
             self.delivered[positions] += 1
-        return Taken(self._gather(positions), consumed, self.index.own_iterations(positions))
+        rows = stored_rows(self.index, positions, self.vocabulary)
+        replayed = replayed_latents(self.index, rows)
+        return Taken(block_of(BUFFER, rows), consumed, self.index.own_iterations(positions), replayed)
 
     def restore(self, consumed: Sequence[Consumed]) -> None:
         """Takes what an earlier part of the run consumed as consumed."""
         self._consumed = list(consumed)
         self.pin(self.snapshot, self.up_to_iteration)
-
-    def _gather(self, positions: NDArray[np.int64]) -> RowBlock:
-        rows = stored_rows(self.index, positions, self.vocabulary)
-        return block_of(BUFFER, rows)
 
     def _record(self, positions: NDArray[np.int64]) -> list[Consumed]:
         by_build: dict[str, list[int]] = {}

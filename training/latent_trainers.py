@@ -19,7 +19,8 @@ from storage import Place, PolicyFiles
 from storage.records import Build, PolicyVersion, ScoreStatus
 from training.checkpoint import checkpoint_files, restore
 from training.errors import DivergedError
-from training.score_function import Baseline, mean_reward, score_function_loss
+from training.replayed_latents import ReplayedLatents
+from training.score_function import Baseline, clipped_ratio, mean_reward, score_function_loss
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,13 @@ def rows_under(builds: Sequence[Build], sampler: str, latent_sha256: str) -> Lat
     )
 
 
+def figures_of(rows: LatentRows | None) -> dict[str, float | None]:
+    """The mean reward of rows, None without any, and their number."""
+    if rows is None:
+        return {"latent_reward": None, "latent_rows": 0.0}
+    return {"latent_reward": float(rows.rewards.mean()), "latent_rows": float(len(rows))}
+
+
 class LatentTrainer:
     """What trainers of latents have in common; a subclass says what the loss of some rows is."""
 
@@ -106,8 +114,8 @@ class LatentTrainer:
     def constrain(self) -> None:
         """Puts the parameters back to where they have to be after a step."""
 
-    def update(self, builds: Sequence[Build]) -> Mapping[str, float | None]:
-        """One gradient step on all rows of the builds.
+    def update(self, builds: Sequence[Build], replayed: ReplayedLatents | None = None) -> dict[str, float | None]:
+        """One gradient step on all rows of the builds; replayed ones are for the decoder.
 
         Returns:
             ``latent_loss``, the loss before the step; ``latent_reward``, the mean reward; both None without rows; and
@@ -116,10 +124,17 @@ class LatentTrainer:
         Raises:
             DivergedError: the loss is infinite or NaN; the parameters stay as they are.
         """
-        rows = rows_under(builds, self._name, self._latents.sha256)
-        if rows is None:
-            return {"latent_loss": None, "latent_reward": None, "latent_rows": 0.0}
-        loss = self.loss(rows)
+        rows = self.rows(builds)
+        return self.learn(None if rows is None else self.loss(rows)) | figures_of(rows)
+
+    def rows(self, builds: Sequence[Build]) -> LatentRows | None:
+        """The sampler's own rows of the present version."""
+        return rows_under(builds, self._name, self._latents.sha256)
+
+    def learn(self, loss: Tensor | None) -> dict[str, float | None]:
+        """One gradient step on a loss, none where there is none; returns it as a figure."""
+        if loss is None:
+            return {"latent_loss": None}
         if not bool(loss.isfinite()):
             raise DivergedError(
                 f"the loss of the latents of sampler {self._name!r} is {float(loss.detach()):g}, expected a finite "
@@ -133,8 +148,7 @@ class LatentTrainer:
         self._optimizer.step()
         self.constrain()
         self._latents.changed()
-        figures = {"latent_loss": loss.detach(), "latent_reward": rows.rewards.mean()}
-        return {**{name: float(value) for name, value in figures.items()}, "latent_rows": float(len(rows))}
+        return {"latent_loss": float(loss.detach())}
 
     def version(self, run_id: str, iteration: int) -> PolicyVersion:
         """The present parameters; their parent is the version before the last step."""
@@ -157,20 +171,59 @@ class LatentTrainer:
 class PriorTrainer(LatentTrainer):
     """Moves a prior to where the rewards are, by the gradient of −log p(z) · (reward − baseline)."""
 
-    def __init__(self, sampler: PriorSampler, steps: LatentSteps = LatentSteps()) -> None:
+    def __init__(
+        self, sampler: PriorSampler, steps: LatentSteps = LatentSteps(), *, replay_ratio_clip: float | None = None
+    ) -> None:
+        """A trainer of a sampler's prior.
+
+        Args:
+            replay_ratio_clip: learn from replayed rows of earlier versions too, each weighted by
+                min(p_now(z) / p_then(z), replay_ratio_clip); None leaves them to the decoder.
+        """
         super().__init__(sampler.name, sampler.latents, steps)
-        self._prior = sampler.prior
+        self._prior, self._clip = sampler.prior, replay_ratio_clip
 
     def loss(self, rows: LatentRows) -> Tensor:
         return prior_loss(self._prior, rows.latents, rows.rewards, self._steps.baseline)
 
+    def update(self, builds: Sequence[Build], replayed: ReplayedLatents | None = None) -> dict[str, float | None]:
+        """One gradient step on all rows of the builds, and on replayed ones where the trainer learns from such.
 
-def prior_loss(prior: LatentPrior, latents: Tensor, rewards: Tensor, baseline: Baseline = mean_reward) -> Tensor:
-    """The score-function loss of latents [n, d] that a prior drew.
+        Returns:
+            What trainers of latents return, of the rows of the builds; the loss is that of all rows. With replay also
+            ``latent_replayed``, how many replayed rows there were, and ``latent_replay_weight``, their mean weight,
+            None without any.
+        """
+        if self._clip is None:
+            return super().update(builds)
+        rows, earlier = self.rows(builds), None
+        if replayed is not None:
+            earlier = replayed.earlier(self._name, self._latents.sha256, self._prior.latent_size)
+        if earlier is None:
+            return super().update(builds) | {"latent_replayed": 0.0, "latent_replay_weight": None}
+        with torch.no_grad():
+            weights = clipped_ratio(self._prior.log_prob(earlier.latents), earlier.log_probs, self._clip)
+        figures = {"latent_replayed": float(len(earlier)), "latent_replay_weight": float(weights.mean())}
+        latents, rewards = earlier.latents, earlier.rewards
+        if rows is not None:
+            latents, rewards = torch.cat([rows.latents, latents]), torch.cat([rows.rewards, rewards])
+            weights = torch.cat([torch.ones(len(rows)), weights])
+        loss = prior_loss(self._prior, latents, rewards, self._steps.baseline, weights)
+        return self.learn(loss) | figures_of(rows) | figures
+
+
+def prior_loss(
+    prior: LatentPrior,
+    latents: Tensor,
+    rewards: Tensor,
+    baseline: Baseline = mean_reward,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """The score-function loss of latents [n, d] that a prior drew, or that others did, with weights [n].
 
     They are detached: through a reparameterised draw, the gradient of log p(z) in the location is exactly 0.
     """
-    return score_function_loss(prior.log_prob(latents.detach()), rewards, baseline)
+    return score_function_loss(prior.log_prob(latents.detach()), rewards, baseline, weights)
 
 
 class VectorTrainer(LatentTrainer):

@@ -28,6 +28,7 @@ from storage.records import Build, BuildReceipt, Consumed, Event
 from training.batch import RowBlock, TrainingBatch, block_of, invalid_rows, join, live_rows
 from training.buffer import Buffer
 from training.errors import BatchShortError
+from training.replayed_latents import ReplayedLatents
 
 FAILED_SCORES = (
     "; molecules whose score failed do not count: SELECT component, error FROM scores WHERE status = 'failed'"
@@ -43,6 +44,7 @@ class BatchOrigin:
         live: the builds drawn for this batch. consumed: the stored rows that count as used up by it.
         shortfall: rows that live samplers owed and others made up for.
         lags: of each stored row that the run drew itself, the iterations since.
+        replayed: the latents of stored rows that the run drew from priors; None without any.
     """
 
     built: Sequence[BuildReceipt] = ()
@@ -50,6 +52,7 @@ class BatchOrigin:
     consumed: Sequence[Consumed] = ()
     shortfall: int = 0
     lags: Sequence[int] = ()
+    replayed: ReplayedLatents | None = None
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
             consumed=[replace(part, iteration=iteration) for part in taken.consumed],
             shortfall=shortfall,
             lags=[iteration - drawn_in for drawn_in in taken.drawn_in],
+            replayed=taken.replayed,
         )
         return MixedBatch(join(iteration, [block for block in blocks if len(block)]), origin)
 

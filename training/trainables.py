@@ -1,7 +1,8 @@
 """What a sampler of a campaign may learn beside the policy: the protocol, and all of them together in the fit loop.
 
-A trainable learns from the rows of its own sampler only, drawn under its present parameters (R18, R23). Like a policy
-it has versions: one that drew is known by its sha256, one that was published or checkpointed is kept in the store.
+A trainable learns from the rows of its own sampler only, drawn under its present parameters; earlier ones it may weigh
+by how likely they have become (R18, R23). Like a policy it has versions: one that drew is known by its sha256, one that
+was published or checkpointed is kept in the store.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Protocol
 from storage import Place, PolicyFiles, SampleStore
 from storage.records import Build, PolicyVersion
 from training.loader import BatchOrigin
+from training.replayed_latents import ReplayedLatents
 
 
 class Trainable(Protocol):
@@ -23,8 +25,12 @@ class Trainable(Protocol):
         """The name of the sampler that it belongs to."""
         ...
 
-    def update(self, builds: Sequence[Build]) -> Mapping[str, float | None]:
-        """Learns from what the sampler drew in an iteration, live and for the buffer; returns figures by name."""
+    def update(self, builds: Sequence[Build], replayed: ReplayedLatents | None = None) -> Mapping[str, float | None]:
+        """Learns from what the sampler drew in an iteration, live and for the buffer; returns figures by name.
+
+        Args:
+            replayed: what the batch has of the run's earlier draws, of this sampler and of others.
+        """
         ...
 
     def version(self, run_id: str, iteration: int) -> PolicyVersion:
@@ -60,7 +66,8 @@ class Trainables:
         figures: dict[str, float | None] = {}
         for member in self.members:
             builds = [build for build in (*built, *origin.live) if build.sampler == member.name]
-            figures |= {f"{figure}_{member.name}": value for figure, value in member.update(builds).items()}
+            learnt = member.update(builds, origin.replayed)
+            figures |= {f"{figure}_{member.name}": value for figure, value in learnt.items()}
         return figures
 
     def versions(self, run_id: str, iteration: int) -> list[PolicyVersion]:

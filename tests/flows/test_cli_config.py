@@ -20,9 +20,9 @@ from flows.settings_training import SELECTION_KEYS
 
 ALTERNATIVES = (
     *("top_k = 100", "alpha = 0.7", "max_iterations = 10", "quantile = 0.9"),
-    *("learnt_prior", "vectors = ", "best = ", "stored_latents", "learnt_latents"),
+    *("learnt_prior", "vectors = ", "best = ", "stored_latents", "learnt_latents", "replay_ratio_clip"),
 )
-"""Keys of the example that exclude others: of selections of stored rows, and of where latents come from."""
+"""Keys of the example that exclude others: of selections of stored rows, of where latents come from, of what learns."""
 
 
 TRANSFORMS = ("identity", "sigmoid", "reversesigmoid", "doublesigmoid", "linear", "step", "gaussian")
@@ -61,6 +61,7 @@ def test_the_alternatives_of_the_example_are_right_too(beside_the_example: Path)
         "buffer.alpha",
         "buffer.max_iterations",
         "samplers[1].learnt_prior",
+        "samplers[1].replay_ratio_clip",
         "samplers[2].vectors",
         "samplers[2].best",
         "samplers[2].learnt_latents",

@@ -155,6 +155,25 @@ def test_r23_priors_and_vectors_learn_and_tasks_draw_with_the_present_version(
         assert not store.verify().errors
 
 
+@pytest.mark.parametrize("clip", [None, 1.5])
+def test_r23_a_prior_learns_from_its_earlier_rows_only_if_it_is_told_to(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, clip: float | None
+) -> None:
+    samplers = PRIOR + LEARNING + ("" if clip is None else f"replay_ratio_clip = {clip}\n")
+    with running(folder, samplers, monkeypatch) as (campaign, training):
+        run(training)
+        sql = "SELECT name, iteration, value FROM {metrics} WHERE name LIKE 'latent_repl%' ORDER BY ALL"
+        found = {(row["name"], row["iteration"]): row["value"] for row in campaign.store.read_arrow(sql).to_pylist()}
+    if clip is None:
+        assert not found
+        return
+    replayed, weights = (
+        [found[f"{name}_of-prior", i] for i in range(4)] for name in ("latent_replayed", "latent_replay_weight")
+    )
+    assert (replayed[0], weights[0]) == (0, None), "what is built in an iteration is new in it"
+    assert replayed[1] == 4 and 0 < weights[1] <= clip
+
+
 class StoppedError(Exception):
     """What stops a training in these tests."""
 
@@ -283,6 +302,12 @@ def test_a_prior_of_another_space_and_vectors_off_the_sphere_are_refused_at_the_
         (PRIOR + 'prior = "spherical"\ncomponents = 2\n', "belongs to a normal prior, but the prior is spherical"),
         (PRIOR + 'prior = "normal"\nlearnt_prior = "ab"\n', "what it is; remove prior and components"),
         (PRIOR + 'policy = "zinc-gur"\n', "zinc-gru"),
+        (
+            PRIOR + "replay_ratio_clip = 1.0\n",
+            "samplers[0].replay_ratio_clip`: this key is for a prior that learns; set",
+        ),
+        (PRIOR + LEARNING + "replay_ratio_clip = 0\n", "samplers[0].replay_ratio_clip"),
+        (LATENT + OF_FILE + LEARNING + "replay_ratio_clip = 1.0\n", "samplers[0].replay_ratio_clip"),
     ],
 )
 def test_keys_that_do_not_go_together_are_refused(folder: Path, samplers: str, expected: str) -> None:

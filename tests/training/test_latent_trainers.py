@@ -74,9 +74,9 @@ def test_the_loss_by_hand() -> None:
     log_probs, rewards = torch.tensor([-1.0, -2.0, -4.0]), torch.tensor([1.0, 0.0, 0.5])
     assert float(score_function_loss(log_probs, rewards, BASELINES["none"])) == pytest.approx((1 + 2) / 3)
     assert float(score_function_loss(log_probs, rewards, BASELINES["mean"])) == pytest.approx((0.5 - 1 + 0) / 3)
-    assert leave_one_out(rewards).tolist() == [0.25, 0.75, 0.5]
-    assert leave_one_out(torch.tensor([0.7])).tolist() == [0.0]
-    with pytest.raises(ValueError, match=r"expected one shape \[n\], got \[3\] and \[2\]"):
+    assert leave_one_out(rewards, torch.ones(3)).tolist() == [0.25, 0.75, 0.5]
+    assert leave_one_out(torch.tensor([0.7]), torch.ones(1)).tolist() == [0.0]
+    with pytest.raises(ValueError, match=r"expected one shape \[n\] .* got \[3\], \[2\], \[2\]"):
         score_function_loss(log_probs, rewards[:2])
 
 
@@ -274,7 +274,7 @@ def test_the_gradient_of_a_vector_is_that_of_its_own_rows_under_the_policy_that_
     assert sampler.vectors.grad is not None and all(p.grad is None for p in policy.model.as_module().parameters())
 
 
-def with_prior(lab: Any, chains: Vocabulary, **plan: Any) -> Any:
+def with_prior(lab: Any, chains: Vocabulary, replay_ratio_clip: float | None = None, **plan: Any) -> Any:
     """A lab whose policy is a VAE, trained together with a prior that draws live and for the buffer."""
     policy = make_vae(chains)
 
@@ -283,7 +283,8 @@ def with_prior(lab: Any, chains: Vocabulary, **plan: Any) -> Any:
         return [PriorSampler("prior", agent, LatentState(NormalPrior(3)), size)]
 
     def trainables(made: Sequence[Sampler]) -> Trainables:
-        return Trainables([PriorTrainer(sampler) for sampler in made if isinstance(sampler, PriorSampler)])
+        priors = [sampler for sampler in made if isinstance(sampler, PriorSampler)]
+        return Trainables([PriorTrainer(sampler, replay_ratio_clip=replay_ratio_clip) for sampler in priors])
 
     return lab.adapted(
         prior=policy, make_samplers=samplers, make_trainables=trainables, steps=StepSettings(10.0, 1e-3), **plan
@@ -319,11 +320,11 @@ def stop_after(iteration: int) -> Callable[[FitProgress], None]:
     return progress
 
 
-@pytest.mark.parametrize("stop", [1, 5])
+@pytest.mark.parametrize(("stop", "replay_ratio_clip"), [(1, None), (5, None), (5, 2.0)])
 def test_r16_a_resumed_training_has_the_prior_of_one_that_was_never_stopped(
-    lab: Any, chains: Vocabulary, tmp_path: Path, stop: int
+    lab: Any, chains: Vocabulary, tmp_path: Path, stop: int, replay_ratio_clip: float | None
 ) -> None:
-    plan = {"iterations": 7, "build_every": 3}
+    plan = {"iterations": 7, "build_every": 3, "replay_ratio_clip": replay_ratio_clip}
     whole = with_prior(lab, chains, **plan).start()
     whole.fit(checkpoint_every=2)
     with SampleStore.create(tmp_path / "stopped") as store:
@@ -360,6 +361,21 @@ def test_every_version_that_drew_has_a_row_and_its_rows_have_densities(lab: Any,
     sql = "SELECT b.iteration, count(*) AS n FROM {samples} s JOIN {builds} b USING (build_id) GROUP BY ALL ORDER BY 1"
     drawn = {row["iteration"]: row["n"] for row in lab.store.read_arrow(sql).to_pylist()}
     assert counted == drawn, "rows of both events count, rejected ones too"
+
+
+def test_r23_a_training_replays_what_the_prior_drew_for_the_buffer_in_earlier_iterations(
+    lab: Any, chains: Vocabulary
+) -> None:
+    training = with_prior(lab, chains, replay_ratio_clip=2.0, iterations=6, build_every=3).start()
+    counts: list[int] = []
+    for mixed in training.loader:
+        figures = training.trainables.update(mixed.origin, lab.store)
+        drawn = sum(len(build.samples) for build in mixed.origin.live) + sum(each.drawn for each in mixed.origin.built)
+        assert figures["latent_rows_prior"] == drawn
+        assert figures["latent_replayed_prior"] == sum(lag > 0 for lag in mixed.origin.lags)
+        counts.append(int(figures["latent_replayed_prior"]))
+    assert counts[0] == 0 and counts[1:3] == [4, 4], "half of each batch, after the first, is of iteration 0"
+    assert 0 < figures["latent_replay_weight_prior"] <= 2
 
 
 def test_a_frozen_prior_stays_as_it_is_while_the_decoder_learns(lab: Any, chains: Vocabulary) -> None:
