@@ -13,6 +13,7 @@ from samplers.dataset import read_smiles_file
 from samplers.errors import LatentsError
 from samplers.latent import LatentSampler
 from samplers.latent_priors import LatentPrior, NormalPrior, SphericalPrior
+from samplers.latent_relatives import latent_relatives
 from samplers.latent_state import LatentSource, LatentState, LatentTable, latent_files, load_latents
 from samplers.latent_vectors import best_latents, best_molecules, encode_molecules, latent_model, read_vectors
 from samplers.policies import Policy
@@ -86,7 +87,8 @@ def first_vectors(name: str, settings: LatentDraws, policy: Policy, history: His
         assert settings.best is not None
         index = _best_rows(history)
         if settings.stored_latents:
-            table = LatentTable.of(best_latents(index, settings.best, size, name))
+            relatives = latent_relatives(history.store, policy.sha256, index.snapshot)
+            table = LatentTable.of(best_latents(index, settings.best, size, relatives, name))
         else:
             table = LatentTable.of(encode_molecules(policy, best_molecules(index, settings.best, name), name))
     if table.latent_size != size:

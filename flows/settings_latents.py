@@ -54,7 +54,8 @@ class LatentDraws(PolicyKeys):
     """How many of the best stored molecules with a reward under this objective, as of the start of the run."""
 
     stored_latents: bool = False
-    """Of best: take the latent vectors that the best rows were decoded from, instead of encoding the molecules."""
+    """Of best: take the latent vectors that the best rows were decoded from, instead of encoding the molecules; only of
+    rows that the policy drew, or one that was trained from the same VAE."""
 
     learnt_latents: Text | None = None
     """The vectors that an earlier run has learnt, by their sha256 in the store."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from samplers.errors import LatentsError
 from samplers.models.protocol import LatentModel
 from samplers.policies import Policy
 from scoring import standardise_many
-from storage.index import HistoryIndex
+from storage.index import HistoryIndex, Positions
 
 ROWS_AT_ONCE = 512
 """Molecules that are encoded, or rows that are looked through, together."""
@@ -101,23 +101,28 @@ def encode_molecules(policy: Policy, smiles: Sequence[str], sampler: str) -> Ten
     return torch.cat(parts)
 
 
-def best_latents(index: HistoryIndex, count: int, latent_size: int, sampler: str) -> Tensor:
+def best_latents(index: HistoryIndex, count: int, latent_size: int, relatives: Collection[str], sampler: str) -> Tensor:
     """The latent vectors [m, d] that the best rows of a history were decoded from, m <= count, best first.
 
-    Rows without latents of this size are passed over.
+    Rows without latents of this size, or that a stranger decoded, are passed over.
+
+    Args:
+        relatives: the policies of one latent space, by sha256, such as ``latent_relatives`` has them.
 
     Raises:
         LatentsError: no row has any.
     """
+    ours = np.array([sha256 in relatives for sha256 in index.policy_sha256s], bool)[index.build_numbers]
     found: list[NDArray[np.float32]] = []
-    for latents in _stored_latents(index, latent_size):
+    for latents in _stored_latents(index, index.best_first[ours[index.best_first]], latent_size):
         found += list(latents)
         if len(found) >= count:
             break
     if not found:
         raise LatentsError(
-            f"sampler {sampler!r}: none of the {len(index)} stored rows with a reward under this objective was decoded "
-            f"from {latent_size} latents; encode the best molecules instead (stored_latents = false)"
+            f"sampler {sampler!r}: of the {len(index)} stored rows with a reward under this objective, its policy and "
+            f"those trained from the same VAE drew {int(ours.sum())}, none of them from {latent_size} latents, and "
+            "vectors of another VAE mean nothing to it; encode the best molecules instead (stored_latents = false)"
         )
     return torch.from_numpy(np.stack(found[:count]))
 
@@ -134,9 +139,9 @@ def best_molecules(index: HistoryIndex, count: int, sampler: str) -> list[str]:
     return smiles
 
 
-def _stored_latents(index: HistoryIndex, latent_size: int) -> Iterator[NDArray[np.float32]]:
-    for start in range(0, len(index), ROWS_AT_ONCE):
-        latents = index.gather(index.best_first[start : start + ROWS_AT_ONCE]).latents
+def _stored_latents(index: HistoryIndex, positions: Positions, latent_size: int) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, len(positions), ROWS_AT_ONCE):
+        latents = index.gather(positions[start : start + ROWS_AT_ONCE]).latents
         if latents is None or latents.shape[1] < latent_size:
             return
         # A history of several models has the room of the widest; what a row lacks is NaN.

@@ -27,6 +27,7 @@ from samplers.policies import policy_files
 from samplers.prior import PriorSampler
 from samplers.vocabulary import RESERVED, Vocabulary
 from storage import SampleStore
+from storage.index import HistoryIndex
 from storage.records import BuildReceipt, RunKind
 from training.loop import fit
 
@@ -66,9 +67,9 @@ LEARNING = "optimise = true\nlearning_rate = 0.05\n"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two latent policies, a policy without latents is bundled, and files that latent vectors come from."""
-    for name, geometry in {"vae": "normal", "sphere": "spherical"}.items():
-        torch.manual_seed(0)
+    """Three latent policies, a policy without latents is bundled, and files that latent vectors come from."""
+    for seed, (name, geometry) in enumerate({"vae": "normal", "sphere": "spherical", "stranger": "normal"}.items()):
+        torch.manual_seed(seed)
         sizes = VAEArchitecture(len(CHAINS), 3, geometry, 20.0, 8, 8, 16, max_length=8)
         (tmp_path / name).mkdir()
         for file, content in policy_files(VAE(sizes), CHAINS).items():
@@ -245,6 +246,40 @@ def test_vectors_come_from_molecules_files_the_history_and_earlier_runs(
         assert stored_state(shas["p"], campaign.store).sha256 == shas["p"]
         run(training)
         assert {sha256 for _, _, sha256 in versions(campaign, "of-prior")} == {shas["p"]}
+
+
+def test_stored_vectors_are_those_of_the_same_vae_and_of_what_was_trained_from_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = LATENT + "best = 100\nstored_latents = true\n"
+    # Under one name, both samplers would draw the same vectors.
+    of_stranger = PRIOR.replace("of-prior", "of-stranger") + 'policy = "stranger"\n'
+    with running(folder, of_stranger, monkeypatch, "stranger") as (campaign, training):
+        run(training)
+        stranger = read_latents(campaign)
+    with (
+        pytest.raises(LatentsError, match=r"'given': of the \d+ stored rows .* drew 0, none of them from 3 latents"),
+        running(folder, best, monkeypatch, "none"),
+    ):
+        pass
+    with running(folder, PRIOR, monkeypatch, "own") as (campaign, training):
+        run(training)
+        trained, own = training.learner.policy().sha256, read_latents(campaign) - stranger
+        assert own and stranger
+    for number, (keys, expected) in enumerate({"": own, 'policy = "stranger"\n': stranger}.items()):
+        with running(folder, best + keys, monkeypatch, f"best-{number}") as (campaign, _):
+            (sampler,) = samplers_of(campaign)
+            assert {row.tobytes() for row in sampler.vectors.detach().numpy()} == expected
+    # The versions before it drew what a trained policy may take.
+    with running(folder, best + f'policy = "{trained}"\n', monkeypatch, "trained") as (campaign, _):
+        (sampler,) = samplers_of(campaign)
+        assert {row.tobytes() for row in sampler.vectors.detach().numpy()} == own
+
+
+def read_latents(campaign: Campaign) -> set[bytes]:
+    """The different vectors of the stored rows that have a reward."""
+    index = HistoryIndex.load(campaign.store, objective_sha256=campaign.store.run(campaign.run_id).objective_sha256)
+    return {row.tobytes() for row in index.gather(index.best_first).latents}
 
 
 def test_the_prior_is_that_of_the_latent_space(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

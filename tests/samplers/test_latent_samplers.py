@@ -14,6 +14,7 @@ from samplers.base import DrawsLatents, concatenate
 from samplers.errors import LatentsError
 from samplers.latent import LatentSampler
 from samplers.latent_priors import LatentPrior, NormalPrior, SphericalPrior
+from samplers.latent_relatives import latent_relatives
 from samplers.latent_state import LatentState, LatentTable
 from samplers.latent_vectors import best_latents, best_molecules, encode_molecules, read_vectors
 from samplers.models.condition import Condition
@@ -25,7 +26,7 @@ from samplers.prior import PriorSampler
 from samplers.vocabulary import Vocabulary
 from storage import SampleStore
 from storage.index import HistoryIndex
-from storage.records import Build, Commit, Event, Reward, Run, RunKind, Samples
+from storage.records import Build, Commit, Event, PolicyVersion, Reward, Run, RunKind, Samples
 
 
 @pytest.fixture(scope="module")
@@ -173,24 +174,59 @@ def test_the_best_of_the_history(store: SampleStore, policy: Policy) -> None:
     tokens, lengths = policy.vocabulary.encode_many(smiles)
     latents = np.arange(20, dtype=np.float32).reshape(5, 4)
 
-    def build(name: str, latents: np.ndarray | None) -> Build:
+    def build(name: str, latents: np.ndarray | None, policy_sha256: str | None = "ours") -> Build:
         samples = Samples(
             smiles, smiles, [None] * 5, tokens, lengths, np.zeros(tokens.shape, np.float32),
             policy.vocabulary.sha256, latents=latents,
         )  # fmt: skip
         given = [Reward(row, "o", reward) for row, reward in enumerate(rewards)]
-        return Build("run", 0, Event.BUILD_BUFFER, name, "prior", samples, objective_sha256="o", rewards=given)
+        return Build(
+            "run", 0, Event.BUILD_BUFFER, name, "prior", samples,
+            policy_sha256=policy_sha256, objective_sha256="o", rewards=given,
+        )  # fmt: skip
 
-    store.commit(Commit([build("none", None)]))
+    ours = {"ours", "trained"}
+    strangers = [build("theirs", latents + 100, "theirs"), build("nobodys", latents + 200, None)]
+    store.commit(Commit([build("none", None), *strangers]))
     index = HistoryIndex.load(store, objective_sha256="o")
-    with pytest.raises(LatentsError, match=r"'s': none of the 5 stored rows.*decoded from 4 latents; encode the best"):
-        best_latents(index, 2, 4, "s")
+    with pytest.raises(
+        LatentsError, match=r"'s': of the 15 stored rows .* drew 5, none of them from 4 latents, .*; encode the best"
+    ):
+        best_latents(index, 2, 4, ours, "s")
+    with pytest.raises(LatentsError, match=r"drew 0, none of them"):
+        best_latents(index, 2, 4, {"trained"}, "s")
     assert best_molecules(index, 2, "s") == ["CC", "CO"]
     assert best_molecules(index, 99, "s") == ["CC", "CO", "CCC", "C"]
-    store.commit(Commit([build("some", latents), build("narrow", latents[:, :2])]))
+    store.commit(Commit([build("some", latents, "trained"), build("narrow", latents[:, :2])]))
     index = HistoryIndex.load(store, objective_sha256="o")
-    assert_close(best_latents(index, 2, 4, "s"), torch.from_numpy(latents[[1, 3]]))
-    assert len(best_latents(index, 99, 4, "s")) == 5
-    assert_close(best_latents(index, 1, 2, "s"), torch.from_numpy(latents[[1], :2]))
+    assert_close(best_latents(index, 2, 4, ours, "s"), torch.from_numpy(latents[[1, 3]]))
+    assert_close(best_latents(index, 99, 4, ours, "s"), torch.from_numpy(latents[[1, 3, 4, 2, 0]]))
+    assert_close(best_latents(index, 1, 2, ours, "s"), torch.from_numpy(latents[[1], :2]))
+    assert_close(best_latents(index, 1, 4, {"theirs"}, "s"), torch.from_numpy(latents[[1]] + 100))
     with pytest.raises(LatentsError, match="'s': no stored molecule has a reward"):
         best_molecules(HistoryIndex.load(store, objective_sha256="other"), 2, "s")
+
+
+def test_relatives_go_back_to_one_vae_by_reinforcement_learning(store: SampleStore) -> None:
+    kinds = {"train": RunKind.TRAIN, "again": RunKind.TRAIN, "offline": RunKind.OFFLINE, "pretrain": RunKind.PRETRAIN}
+    for run_id, kind in kinds.items():
+        store.start_run(Run(run_id, "test", kind, "{}", 0))
+
+    def version(sha256: str, parent: str | None, run_id: str | None) -> PolicyVersion:
+        return PolicyVersion(sha256, "vae", parent, run_id)
+
+    first = [version("vae", None, "pretrain"), version("a", "vae", "train"), version("b", "a", "train")]
+    then = store.commit(Commit(policies=first)).snapshot
+    # A campaign that goes on from b names it without its parent; a second pretraining goes on from it too.
+    more = [version("b", None, None), version("c", "b", "again"), version("sibling", "vae", "offline")]
+    apart = [version("tuned", "b", "pretrain"), version("d", "tuned", "train"), version("other", None, "pretrain")]
+    store.commit(Commit(policies=[*more, *apart]))
+    family = {"vae", "a", "b", "c", "sibling"}
+    for sha256 in family:
+        assert latent_relatives(store, sha256) == family
+    assert latent_relatives(store, "tuned") == latent_relatives(store, "d") == {"tuned", "d"}
+    assert latent_relatives(store, "other") == {"other"}
+    assert latent_relatives(store, "never-seen") == {"never-seen"}
+    assert latent_relatives(store, "vae", then) == {"vae", "a", "b"}
+    store.commit(Commit(policies=[version("x", "y", "train"), version("y", "x", "train")]))
+    assert latent_relatives(store, "x") == {"x", "y"}, "a circle ends too"
