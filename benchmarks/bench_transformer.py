@@ -6,7 +6,7 @@ First one transformer draws sequences of exactly ``--length`` tokens twice: with
 whole prefix through all blocks at every token. Both draw the same tokens, which is checked.
 
 Then models of the default sizes of their kinds draw sequences of about the lengths of molecules, beside the plain loop
-of ``bench_sampling.py`` on the weights of the GRU. All have random weights, with an end that is as likely at every
+of ``plain_loops`` on the weights of the GRU. All have random weights, with an end that is as likely at every
 token. All are timed in turn, and the best of the rounds counts.
 """
 
@@ -19,9 +19,8 @@ import time
 from collections.abc import Callable
 
 import torch
-from bench_sampling import MEAN_LENGTH, PlainLoop, molecules_per_second
-from torch import Tensor
-from torch.nn import functional
+from bench_sampling import MEAN_LENGTH, molecules_per_second
+from plain_loops import PlainLoop, WholePrefix
 
 from samplers.models.decoding import decode
 from samplers.models.distribution import UNTRUNCATED
@@ -29,46 +28,34 @@ from samplers.models.gru import GRULanguageModel
 from samplers.models.protocol import GenerativeModel, Sequences
 from samplers.models.registry import MODELS
 from samplers.models.transformer import TransformerLanguageModel
-from samplers.vocabulary import END, PAD
+from samplers.vocabulary import END
 
 KINDS = ("gru", "lstm", "transformer")
 VOCABULARY_SIZE = 64
 BATCHES = (128, 512)
 
 
-class WholePrefix:
-    """A step that keeps nothing of a transformer's but the tokens."""
-
-    def __init__(self, model: TransformerLanguageModel, n: int) -> None:
-        self._model = model
-        self._tokens = torch.empty(n, 0, dtype=torch.int64)
-
-    def __call__(self, tokens: Tensor) -> Tensor:
-        self._tokens = torch.cat([self._tokens, tokens[:, None]], 1)
-        # ``logits`` puts START in front and leaves the last token out.
-        return self._model.logits(functional.pad(self._tokens[:, 1:], (0, 1), value=PAD))[:, -1]
-
-    def keep(self, rows: Tensor) -> None:
-        self._tokens = self._tokens[rows]
-
-
-def random_model(kind: str, end_probability: float, max_length: int) -> GenerativeModel:
+def random_model(
+    kind: str, end_probability: float, max_length: int, vocabulary_size: int = VOCABULARY_SIZE
+) -> GenerativeModel:
     """A model of a kind's default sizes that ends a sequence with this probability at each token."""
     torch.manual_seed(0)
-    model = MODELS[kind].make({"vocabulary_size": VOCABULARY_SIZE, "max_length": max_length})
+    model = MODELS[kind].make({"vocabulary_size": vocabulary_size, "max_length": max_length})
     module = model.as_module().eval()
     with torch.no_grad():
         module.head.weight[END] = 0
         # The other logits are near 0: all tokens but PAD, START and END are about equally likely.
         odds = end_probability / (1 - end_probability)
-        module.impossible[END] = math.log(odds * (VOCABULARY_SIZE - 3)) if odds else -torch.inf
+        module.impossible[END] = math.log(odds * (vocabulary_size - 3)) if odds else -torch.inf
     return model
 
 
 @torch.no_grad()
 def draw_whole_prefix(model: TransformerLanguageModel, n: int) -> Sequences:
     generator = torch.Generator().manual_seed(0)
-    return decode(WholePrefix(model, n), n, longest=model.sizes.max_length, sampling=UNTRUNCATED, generator=generator)
+    return decode(
+        WholePrefix(model.logits, n), n, longest=model.sizes.max_length, sampling=UNTRUNCATED, generator=generator
+    )
 
 
 def seconds(draw: Callable[[], Sequences]) -> tuple[float, Sequences]:

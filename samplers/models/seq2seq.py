@@ -159,11 +159,16 @@ class Seq2SeqModel(nn.Module):
         """The log-probability [n, L] of each token of int64 [n, L] given the sources; 0 at and after lengths [n]."""
         dropout = self.sizes.dropout if self.training else 0.0
         memories = self.memories(*condition.sources_of(len(tokens)), dropout)
+        return chosen_log_probs(self.logits(tokens, memories, dropout), tokens, lengths, sampling)
+
+    def logits(self, tokens: Tensor, memories: Sequence[SourceMemory], dropout: float = 0.0) -> Tensor:
+        """The next-token logits [n, L, V] before each token of [n, L], given what the decoder reads of the sources."""
         x = self.embedding(functional.pad(tokens[:, :-1], (1, 0), value=START))
         rotary = self.rotary(tokens.shape[1])
         for layer, memory in zip(self.decoder, memories, strict=True):
             x = layer(x, rotary, memory, causal_attention, dropout)
-        return chosen_log_probs(self.head(rms_norm(x)) + self.impossible, tokens, lengths, sampling)
+        logits: Tensor = self.head(rms_norm(x)) + self.impossible
+        return logits
 
     @torch.no_grad()
     def sample(

@@ -1,0 +1,274 @@
+"""Molecules per second of every sampler and every model, beside the plain loops of the field.
+
+    python benchmarks/bench_samplers.py [--rows 128] [--rounds 3] [--molecules 2000] [--latent-rows 1000]
+
+Models draw tokens with their log-probabilities; samplers draw what they do in a campaign: strings and tokens of
+``--rows`` molecules at once. The plain loops are those of ``plain_loops`` and ``plain_samplers``: on the same weights,
+checked to draw from the same distribution, and from the same molecules. Files are read, and an index of the history is
+loaded, before anything is timed. Both are timed in turn, and the best of the rounds counts. Ours standardise molecules
+on all cores, where there are enough of them; the plain loops use one.
+
+A model is a bundled policy where there is one of its kind. Others have the default sizes of their kind and random
+weights, which never end a sequence sensibly: with them each row has as many tokens as a molecule has on average, and
+none ends earlier. Ours gain nothing then of what they gain where rows end one by one.
+
+Last come tokens per second on a GPU, or where there is none on the CPU, beside the memory-bound floor of
+``memory_floor``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import plain_samplers as plain
+import polars as pl
+import torch
+from bench_pairs import some_molecules
+from bench_transformer import random_model
+from memory_floor import print_floors
+from plain_loops import PlainLoop
+from rows import OBJECTIVE, bench_run
+from torch import Tensor
+from torch.nn import functional
+
+from samplers.base import Sampler
+from samplers.contrastive import ContrastiveSampler
+from samplers.dataset import DatasetSampler, encode_rows
+from samplers.epochs import GoesOn
+from samplers.grammars import SELFIES
+from samplers.graph_ga import GraphGASampler
+from samplers.history import HistorySampler
+from samplers.latent import LatentSampler
+from samplers.latent_priors import NormalPrior, SphericalPrior
+from samplers.latent_state import LatentState, LatentTable
+from samplers.latent_vectors import encode_molecules
+from samplers.model import ModelSampler
+from samplers.models.condition import UNCONDITIONED, Condition
+from samplers.models.registry import MODELS
+from samplers.models.vae import VAE
+from samplers.mutation import MutationSampler
+from samplers.pair_dataset import PairDatasetSampler
+from samplers.policies import Policy, bundled_policies, find_policy, load_policy
+from samplers.prior import PriorSampler
+from samplers.vocabulary import Vocabulary
+from storage import SampleStore
+from storage.index import HistoryIndex
+from storage.records import Build, Commit, Event, Reward, Samples
+
+SHORTEST = 0.1
+"""Seconds that a timing takes at least, in as many draws as that needs."""
+
+Draw = Callable[[int], object]
+"""Draws n molecules."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two ways to draw the same: a kind, with the weights or the notation that it is timed with."""
+
+    name: str
+    ours: Draw
+    plain: Draw
+
+
+@dataclass(frozen=True)
+class Molecules:
+    """Where samplers draw from.
+
+    Attributes:
+        smiles: different molecules, the best first. file: they. pairs: of each and the next.
+        index: they as a history. vocabulary: expresses them.
+    """
+
+    smiles: Sequence[str]
+    file: Path
+    pairs: Path
+    index: HistoryIndex
+    vocabulary: Vocabulary
+
+
+def write_molecules(smiles: Sequence[str], vocabulary: Vocabulary, folder: Path, store: SampleStore) -> Molecules:
+    """The molecules in files, and in a store, where each has a lower reward than the one before."""
+    file, pairs, run = folder / "molecules.smi", folder / "pairs.csv", bench_run()
+    file.write_text("\n".join(smiles))
+    pl.DataFrame({"source": smiles, "target": [*smiles[1:], smiles[0]]}).write_csv(pairs)
+    rows, nothing = encode_rows(smiles, vocabulary), [None] * len(smiles)
+    samples = Samples(smiles, smiles, nothing, rows.tokens, rows.lengths, rows.log_probs, vocabulary.sha256)
+    rewards = [Reward(row, OBJECTIVE, 1 - row / len(smiles)) for row in range(len(smiles))]
+    build = Build(
+        run.run_id, 0, Event.BUILD_BUFFER, "file", "dataset", samples, objective_sha256=OBJECTIVE, rewards=rewards
+    )
+    store.start_run(run)
+    store.commit(Commit([build]))
+    return Molecules(smiles, file, pairs, HistoryIndex.load(store, objective_sha256=OBJECTIVE), vocabulary)
+
+
+def some_policy(kind: str, smiles: Sequence[str], vocabulary: Vocabulary) -> tuple[str, Policy]:
+    """A bundled policy of a kind that speaks the vocabulary's grammar, or random weights; and what it is called."""
+    for name in bundled_policies():
+        policy = load_policy(find_policy(name))
+        if policy.kind == kind and policy.vocabulary.grammar is vocabulary.grammar:
+            return name, policy
+    mean_length = round(float(np.mean([len(vocabulary.encode(text)) for text in smiles])))
+    return "random weights", Policy(random_model(kind, 0.0, mean_length, len(vocabulary)), vocabulary, "")
+
+
+def first_latents(model: VAE, n: int) -> Tensor:
+    """Draws of the prior that a VAE is trained with [n, d]."""
+    latents = torch.randn(n, model.latent_size)
+    return functional.normalize(latents, dim=1) if model.geometry == "spherical" else latents
+
+
+def conditions(policy: Policy, sources: plain.Draw) -> Callable[[int], Condition]:
+    """What gives n rows their conditions: latents of the prior, or sources with their tokens."""
+    model = policy.model
+    if isinstance(model, VAE):
+        return lambda n: Condition(latents=first_latents(model, n))
+    if MODELS[policy.kind].learns_pairs:
+
+        def tokenised(n: int) -> Condition:
+            tokens = plain.padded(sources(n), policy.vocabulary)
+            return Condition(sources=tokens, source_lengths=(tokens != 0).sum(1))
+
+        return tokenised
+    return lambda n: UNCONDITIONED
+
+
+def compare_model(name: str, policy: Policy, condition: Condition) -> Compared:
+    """A model beside its plain loop, which is checked to draw from the same distribution."""
+    model, loop, generator = policy.model, PlainLoop(policy.model), torch.Generator().manual_seed(0)
+    drawn = loop.sample(8, condition[:8])
+    with torch.no_grad():
+        expected = model.log_probs(drawn.tokens, drawn.lengths, condition=condition[:8])
+    if not torch.allclose(drawn.log_probs, expected, atol=1e-3):
+        raise SystemExit(f"the plain loop of {policy.kind} draws from another distribution")
+    return Compared(
+        f"{policy.kind} ({name})",
+        lambda n: model.sample(n, condition=condition[:n], generator=generator),
+        lambda n: loop.sample(n, condition[:n]),
+    )
+
+
+def drawn_by(sampler: Sampler) -> Draw:
+    """A sampler's draws, each with a seed of its own, or where the one before ended."""
+    numbers = itertools.count()
+
+    def draw(n: int) -> object:
+        number = next(numbers)
+        return sampler.draw_from(number * n, n, 0) if isinstance(sampler, GoesOn) else sampler.draw(n, number)
+
+    return draw
+
+
+def latent_samplers(name: str, policy: Policy, smiles: Sequence[str]) -> Iterator[Compared]:
+    model = policy.model
+    assert isinstance(model, VAE)
+    prior = NormalPrior(model.latent_size) if model.geometry == "normal" else SphericalPrior(model.latent_size)
+    yield Compared(
+        f"prior ({name})",
+        drawn_by(PriorSampler("prior", lambda: policy, LatentState(prior))),
+        plain.from_model(policy, lambda n: Condition(latents=first_latents(model, n))),
+    )
+    vectors = encode_molecules(policy, smiles, "latent")
+    yield Compared(
+        f"latent ({name})",
+        drawn_by(LatentSampler("latent", lambda: policy, LatentState(LatentTable.of(vectors)))),
+        plain.from_model(policy, lambda n: Condition(latents=vectors[torch.randint(len(vectors), (n,))])),
+    )
+
+
+def all_samplers(molecules: Molecules, policies: dict[str, tuple[str, Policy]]) -> Iterator[Compared]:
+    """Every kind of sampler, and those again in SELFIES that write or read tokens of whole molecules."""
+    vocabulary, file = molecules.vocabulary, molecules.file
+    in_selfies = Vocabulary.from_smiles(molecules.smiles, SELFIES)
+    for name, policy in (policies["gru"], some_policy("gru", molecules.smiles, in_selfies)):
+        label = f"model ({policy.vocabulary.grammar.name} gru, {name})"
+        yield Compared(label, drawn_by(ModelSampler("model", lambda policy=policy: policy)), plain.from_model(policy))
+    yield from latent_samplers(*policies["vae"], molecules.smiles)
+    rows_of_file = plain.from_file(file)
+    for each in (vocabulary, in_selfies):
+        sampler = DatasetSampler("dataset", file, lambda each=each: each)
+        yield Compared(f"dataset ({each.grammar.name})", drawn_by(sampler), plain.with_tokens(rows_of_file, each))
+    memory = plain.from_memory(pl.DataFrame({"smiles": molecules.smiles}))
+    history = HistorySampler("history", lambda: molecules.index, vocabulary)
+    yield Compared("history (uniform)", drawn_by(history), plain.with_tokens(memory, vocabulary))
+    name, pairs = policies["seq2seq"]
+    yield Compared(
+        f"contrastive ({name})",
+        drawn_by(ContrastiveSampler("contrastive", DatasetSampler("base", file, lambda: vocabulary), lambda: pairs)),
+        plain.from_model(pairs, conditions(pairs, rows_of_file)),
+    )
+    yield Compared(
+        "pair_dataset (smiles)",
+        drawn_by(PairDatasetSampler("pair_dataset", molecules.pairs, lambda: vocabulary)),
+        plain.with_tokens(plain.from_pairs(molecules.pairs, vocabulary), vocabulary),
+    )
+    base = DatasetSampler("base", file, lambda: vocabulary)
+    yield Compared(
+        "mutation (smiles)",
+        drawn_by(MutationSampler("mutation", base, lambda: vocabulary)),
+        plain.with_tokens(plain.by_mutation(rows_of_file, vocabulary), vocabulary),
+    )
+    breeder = GraphGASampler("graph_ga", lambda: molecules.index, base, lambda: vocabulary)
+    children = plain.by_genetic_algorithm(molecules.smiles[: breeder.parents], vocabulary)
+    yield Compared("graph_ga", drawn_by(breeder), plain.with_tokens(children, vocabulary))
+
+
+def per_second(draw: Draw, n: int) -> float:
+    """The molecules a second of some draws."""
+    drawn, started = 0, time.perf_counter()
+    while not drawn or time.perf_counter() - started < SHORTEST:
+        draw(n)
+        drawn += n
+    return drawn / (time.perf_counter() - started)
+
+
+def compare(both: Compared, n: int, rounds: int) -> tuple[float, float]:
+    """Molecules a second of ours and of the plain loop, the best of the rounds."""
+    found = [(per_second(both.ours, n), per_second(both.plain, n)) for _ in range(rounds)]
+    ours, theirs = map(max, zip(*found, strict=True))
+    return ours, theirs
+
+
+def print_table(title: str, all_compared: Iterator[Compared], n: int, rounds: int) -> None:
+    print(f"{title + f', {n} at once':<42} {'ours / s':>10} {'plain loop / s':>15} {'ratio':>6}")
+    for each in all_compared:
+        ours, theirs = compare(each, n, rounds)
+        print(f"{each.name:<42} {ours:>10,.0f} {theirs:>15,.0f} {ours / theirs:>6.2f}", flush=True)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--rows", type=int, default=128, help="molecules of each draw")
+    arguments.add_argument("--rounds", type=int, default=3, help="timings of each, of which the best counts")
+    arguments.add_argument("--molecules", type=int, default=2000, help="in the files and in the history")
+    arguments.add_argument("--latent-rows", type=int, default=1000, help="molecules of one draw of a VAE")
+    chosen = arguments.parse_args()
+    rows, rounds = chosen.rows, chosen.rounds
+    torch.set_flush_denormal(True)
+    torch.manual_seed(0)
+    smiles = some_molecules(max(chosen.molecules, rows), None)
+    vocabulary = load_policy(find_policy("zinc-gru")).vocabulary
+    policies = {kind: some_policy(kind, smiles, vocabulary) for kind in MODELS}
+    with tempfile.TemporaryDirectory() as folder, SampleStore.create(Path(folder) / "store") as store:
+        molecules = write_molecules(smiles, vocabulary, Path(folder), store)
+        sources = plain.from_file(molecules.file)
+        given = {kind: conditions(policy, sources)(rows) for kind, (_, policy) in policies.items()}
+        compared = (compare_model(name, policy, given[kind]) for kind, (name, policy) in policies.items())
+        print_table("models", compared, rows, rounds)
+        print_table("samplers", all_samplers(molecules, policies), rows, rounds)
+        drawn = next(latent_samplers(*policies["vae"], smiles))
+        ours, theirs = (chosen.latent_rows / rate for rate in compare(drawn, chosen.latent_rows, rounds))
+    print(f"{chosen.latent_rows:,} molecules of a VAE ({policies['vae'][0]}): {ours:.2f} s, plain loop {theirs:.2f} s")
+    print_floors([policy for _, policy in policies.values()], given, rows)
+
+
+if __name__ == "__main__":
+    main()
