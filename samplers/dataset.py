@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from samplers.base import Drawn, SamplerSize
 from samplers.epochs import Place, file_rows
 from samplers.errors import SmilesFileError, UnknownTokenError
 from samplers.packed_rows import PackedRows, open_rows
 from samplers.text_files import read_columns
-from samplers.vocabulary import PAD, Vocabulary
+from samplers.vocabulary import Vocabulary
 from scoring import standardise_many
 
 
@@ -120,12 +119,6 @@ class DatasetSampler:
 
 def encode_rows(smiles: Sequence[str], vocabulary: Vocabulary) -> Drawn:
     """Rows without a likelihood: log-probabilities NaN; length 0 where the vocabulary cannot express the string."""
-    expressible: NDArray[np.bool_] = np.fromiter((vocabulary.can_encode(text) for text in smiles), bool, len(smiles))
-    known_tokens, known_lengths = vocabulary.encode_many(
-        [text for text, ok in zip(smiles, expressible, strict=True) if ok]
-    )
-    tokens = np.full((len(smiles), known_tokens.shape[1]), PAD, vocabulary.dtype)
-    lengths = np.zeros(len(smiles), np.int32)
-    tokens[expressible], lengths[expressible] = known_tokens, known_lengths
+    tokens, lengths = vocabulary.encode_expressible(smiles)
     log_probs = np.where(np.arange(tokens.shape[1]) < lengths[:, None], np.nan, 0).astype(np.float32)
     return Drawn(list(smiles), tokens, lengths, log_probs, vocabulary)

@@ -108,20 +108,29 @@ class Vocabulary:
         Raises:
             UnknownTokenError: a string has a token that the vocabulary lacks.
         """
-        rows = [self.encode(text) for text in smiles]
+        return self._padded([self.encode(text) for text in smiles])
+
+    def encode_expressible(self, smiles: Sequence[str]) -> tuple[NDArray[np.unsignedinteger], NDArray[np.int32]]:
+        """As of ``encode_many``, of any strings: one that the vocabulary cannot express has length 0."""
+        return self._padded([self._encoded(text) or [] for text in smiles])
+
+    def can_encode(self, smiles: str) -> bool:
+        """Whether every token of the string is in the vocabulary."""
+        return self._encoded(smiles) is not None
+
+    def _encoded(self, smiles: str) -> list[int] | None:
+        """What ``encode`` gives, None where it cannot."""
+        try:
+            return self.encode(smiles)
+        except UnknownTokenError:
+            return None
+
+    def _padded(self, rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.unsignedinteger], NDArray[np.int32]]:
         lengths = np.fromiter(map(len, rows), np.int32, len(rows))
         tokens = np.full((len(rows), int(lengths.max(initial=1))), PAD, self.dtype)
         for row, ids in zip(tokens, rows, strict=True):
             row[: len(ids)] = ids
         return tokens, lengths
-
-    def can_encode(self, smiles: str) -> bool:
-        """Whether every token of the string is in the vocabulary."""
-        try:
-            self.encode(smiles)
-        except UnknownTokenError:
-            return False
-        return True
 
     def decode(self, tokens: NDArray[np.integer], lengths: NDArray[np.integer]) -> list[str]:
         """The SMILES of token ids [n, L] with lengths [n]; END is dropped, and an unended row is cut at its length."""

@@ -10,6 +10,7 @@ from samplers.choices import AboveQuantile
 from samplers.history import HistorySampler, RunHistory
 from samplers.vocabulary import Vocabulary
 from storage import SampleStore
+from storage.index import HistoryIndex
 from storage.records import Build, Commit, Event, Reward, RowId, Run, RunKind, Samples
 
 OBJECTIVE = "objective-1"
@@ -76,6 +77,20 @@ def test_every_column_is_that_of_its_row(store: SampleStore, vocabulary: Vocabul
         assert drawn.sources.rows[place] == (RowId("elsewhere", 7) if row.row == 0 else None)
         assert recalled.stored.rewards[place] == [0.2, 0.9, 0.9][row.row]
     assert drawn.rows == recalled.rows
+
+
+def test_a_draw_of_rows_that_are_no_pairs_asks_nothing_of_the_store(
+    store: SampleStore, vocabulary: Vocabulary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    smiles = ["CCN", "CC", "c1ccncc1"]
+    tokens, lengths = vocabulary.encode_many(smiles)
+    log_probs = np.zeros(tokens.shape, np.float32)
+    commit(store, "run", 0, Samples(smiles, smiles, [None] * 3, tokens, lengths, log_probs, vocabulary.sha256), [1] * 3)
+    index = HistoryIndex.load(store, objective_sha256=OBJECTIVE)
+    again = HistorySampler("again", lambda: index, vocabulary)
+    recalled = again.recall(3, seed=4)
+    monkeypatch.setattr(SampleStore, "read_arrow", None)
+    assert again.draw(3, seed=4).rows == recalled.rows
 
 
 def test_a_draw_is_one_of_its_seed_and_parts_of_draws_keep_their_identities(

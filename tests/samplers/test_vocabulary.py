@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem
 
+from samplers.dataset import encode_rows
 from samplers.errors import UnknownTokenError
-from samplers.grammars import SELFIES, SMILES
+from samplers.grammars import SELFIES, SMILES, SmilesGrammar
 from samplers.vocabulary import END, PAD, RESERVED, START, Vocabulary
 from scoring import standardise_many
 
@@ -81,6 +82,24 @@ def test_encoding_by_hand() -> None:
     assert lengths.tolist() == [3, 4, 1]
     assert lengths.dtype == np.int32
     assert vocabulary.decode(tokens, lengths) == ["CO", "ClCCl", ""]
+
+
+def test_strings_of_any_kind_are_encoded_once_each() -> None:
+    vocabulary = Vocabulary((*RESERVED, "C", "O"), CountingGrammar())
+    tokens, lengths = vocabulary.encode_expressible(["C", "CN", "C?", "CO"])
+    assert tokens.tolist() == [[3, END, PAD], [PAD] * 3, [PAD] * 3, [3, 4, END]]
+    assert lengths.tolist() == [2, 0, 0, 3]
+    assert encode_rows(["CO", "N", "C"], vocabulary).lengths.tolist() == [3, 0, 2]
+    assert vocabulary.grammar.asked == ["C", "CN", "C?", "CO", "CO", "N", "C"], "SELFIES takes 0.3 ms for each"
+
+
+class CountingGrammar(SmilesGrammar):
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def split(self, smiles: str) -> list[str]:
+        self.asked.append(smiles)
+        return super().split(smiles)
 
 
 def test_a_row_without_end_is_cut_at_its_length(vocabulary: Vocabulary) -> None:
