@@ -22,7 +22,7 @@ import argparse
 import itertools
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,8 +65,8 @@ from storage.records import Build, Commit, Event, Reward, Samples
 SHORTEST = 0.1
 """Seconds that a timing takes at least, in as many draws as that needs."""
 
-Draw = Callable[[int], object]
-"""Draws n molecules."""
+Draw = Callable[[int], Sized]
+"""Draws up to n molecules."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def drawn_by(sampler: Sampler) -> Draw:
     """A sampler's draws, each with a seed of its own, or where the one before ended."""
     numbers = itertools.count()
 
-    def draw(n: int) -> object:
+    def draw(n: int) -> Sized:
         number = next(numbers)
         return sampler.draw_from(number * n, n, 0) if isinstance(sampler, GoesOn) else sampler.draw(n, number)
 
@@ -224,10 +224,10 @@ def all_samplers(molecules: Molecules, policies: dict[str, tuple[str, Policy]]) 
 def per_second(draw: Draw, n: int) -> float:
     """The molecules a second of some draws."""
     drawn, started = 0, time.perf_counter()
-    while not drawn or time.perf_counter() - started < SHORTEST:
-        draw(n)
-        drawn += n
-    return drawn / (time.perf_counter() - started)
+    while True:
+        drawn += len(draw(n))
+        if (seconds := time.perf_counter() - started) >= SHORTEST:
+            return drawn / seconds
 
 
 def compare(both: Compared, n: int, rounds: int) -> tuple[float, float]:
@@ -254,9 +254,11 @@ def main() -> None:
     rows, rounds = chosen.rows, chosen.rounds
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
-    smiles = some_molecules(max(chosen.molecules, rows), None)
+    smiles = some_molecules(max(chosen.molecules, 2 * rows), None)
     vocabulary = load_policy(find_policy("zinc-gru")).vocabulary
     policies = {kind: some_policy(kind, smiles, vocabulary) for kind in MODELS}
+    spoken = [policy.vocabulary for _, policy in policies.values()]
+    smiles = [text for text in smiles if all(each.can_encode(text) for each in spoken)]
     with tempfile.TemporaryDirectory() as folder, SampleStore.create(Path(folder) / "store") as store:
         molecules = write_molecules(smiles, vocabulary, Path(folder), store)
         sources = plain.from_file(molecules.file)

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from samplers.base import Drawn, SamplerSize
-from samplers.epochs import Place, file_rows
+from samplers.epochs import Place, rows_from, rows_of_draw
 from samplers.errors import SmilesFileError, UnknownTokenError
 from samplers.packed_rows import PackedRows, open_rows
+from samplers.seeds import numpy_generator
 from samplers.text_files import read_columns
 from samplers.vocabulary import Vocabulary
 from scoring import standardise_many
@@ -109,11 +111,14 @@ class DatasetSampler:
 
     def draw(self, n: int, seed: int) -> Drawn:
         """Draws n rows in an order that is this draw's own; more than the file has are drawn from several epochs."""
-        return self.draw_from(Place(0, seed), n, seed)
+        rng = numpy_generator(seed, "rows")
+        return self._drawn(rows_of_draw(len(self.rows), n, rng, replacement=self.replacement))
 
     def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
-        rows = self.rows
-        (smiles,) = rows.take(file_rows(len(rows), place, n, seed, replacement=self.replacement))
+        return self._drawn(rows_from(len(self.rows), place.start, n, place.seed))
+
+    def _drawn(self, chosen: NDArray[np.int64]) -> Drawn:
+        (smiles,) = self.rows.take(chosen)
         return encode_rows(smiles, self.vocabulary())
 
 

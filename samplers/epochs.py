@@ -52,21 +52,6 @@ def going_on(sampler: object) -> GoesOn | None:
     return sampler if isinstance(sampler, GoesOn) and sampler.goes_on else None
 
 
-def file_rows(n_rows: int, place: Place, n: int, seed: int, *, replacement: bool) -> NDArray[np.int64]:
-    """Which rows of a file a draw from a place gives [n]; with replacement the place does not matter.
-
-    Args:
-        n_rows: at least 1.
-        place: where the run has come to.
-        n: how many are drawn.
-        seed: of the draw, with replacement: each row is then independent of all others.
-        replacement: otherwise each epoch has every row once.
-    """
-    if replacement:
-        return numpy_generator(seed, "replacement").integers(n_rows, size=n)
-    return rows_from(n_rows, place.start, n, place.seed)
-
-
 def rows_from(n_rows: int, start: int, n: int, seed: int) -> NDArray[np.int64]:
     """The rows ``start`` to ``start + n`` of the endless sequence of epochs of a file of ``n_rows`` >= 1 rows [n]."""
     chosen = np.empty(n, np.int64)
@@ -77,6 +62,23 @@ def rows_from(n_rows: int, start: int, n: int, seed: int) -> NDArray[np.int64]:
         chosen[done : done + len(part)] = part
         done += len(part)
     return chosen
+
+
+def rows_of_draw(n_rows: int, n: int, rng: np.random.Generator, *, replacement: bool = False) -> NDArray[np.int64]:
+    """Which rows of ``n_rows`` a draw gives that no other goes on from [n].
+
+    It takes the time and the memory of n rows, while an order of a whole file takes those of the file.
+
+    Args:
+        n_rows: at least 1.
+        n: how many are drawn.
+        rng: what is random.
+        replacement: each row is independent of all others; otherwise every row comes once before any comes again.
+    """
+    if replacement:
+        return rng.integers(n_rows, size=n)
+    whole = [rng.permutation(n_rows) for _ in range(n // n_rows)]
+    return np.concatenate([*whole, rng.choice(n_rows, n % n_rows, replace=False)])
 
 
 @lru_cache(maxsize=2)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from samplers.base import Drawn, SamplerSize
+from samplers.epochs import rows_of_draw
 from samplers.errors import LatentsError
 from samplers.latent_state import LatentState, LatentTable
 from samplers.latent_vectors import latent_model
@@ -60,7 +60,6 @@ class LatentSampler:
             raise LatentsError(
                 f"sampler {self.name!r}: its vectors have {vectors.shape[1]} numbers, its policy decodes {size}"
             )
-        rng, m = numpy_generator(seed, "latents"), len(vectors)
-        chosen = np.concatenate([np.zeros(0, np.int64), *(rng.permutation(m) for _ in range(-(-n // m)))])[:n]
+        chosen = rows_of_draw(len(vectors), n, numpy_generator(seed, "latents"))
         latents = vectors[torch.from_numpy(chosen)]
         return draw_rows(policy, n, self.sampling, torch_generator(seed), Condition(latents=latents))

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from samplers.base import Drawn, SamplerSize, Sources
 from samplers.dataset import encode_rows
-from samplers.epochs import Place, file_rows
+from samplers.epochs import Place, rows_from, rows_of_draw
 from samplers.packed_rows import PackedRows, open_rows
+from samplers.seeds import numpy_generator
 from samplers.vocabulary import Vocabulary
 from scoring import Standardisation, standardise_many
 
@@ -54,13 +58,16 @@ class PairDatasetSampler:
 
     def draw(self, n: int, seed: int) -> Drawn:
         """Draws n pairs in an order that is this draw's own; more than the file has are drawn from several epochs."""
-        return self.draw_from(Place(0, seed), n, seed)
+        rng = numpy_generator(seed, "rows")
+        return self._drawn(rows_of_draw(len(self.rows), n, rng, replacement=self.replacement))
 
     def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
-        rows = self.rows
-        written, targets = rows.take(file_rows(len(rows), place, n, seed, replacement=self.replacement))
+        return self._drawn(rows_from(len(self.rows), place.start, n, place.seed))
+
+    def _drawn(self, chosen: NDArray[np.int64]) -> Drawn:
+        written, targets = self.rows.take(chosen)
         molecules = standardise_many(written, self.standardisation)
         smiles = [text if molecule is None else molecule for text, molecule in zip(written, molecules, strict=True)]
         encoded = encode_rows(smiles, self.vocabulary())
-        sources = Sources(smiles, encoded.tokens, encoded.lengths, [None] * n)
+        sources = Sources(smiles, encoded.tokens, encoded.lengths, [None] * len(chosen))
         return replace(encode_rows(targets, self.vocabulary()), sources=sources)

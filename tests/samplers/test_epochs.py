@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from samplers.epochs import Place, file_rows, rows_from
+from samplers.epochs import rows_from, rows_of_draw
 
 
 @given(
@@ -37,8 +37,27 @@ def test_all_orders_of_an_epoch_are_equally_likely() -> None:
     assert sum((count - 500) ** 2 / 500 for count in counts) < 20.5
 
 
-def test_with_replacement_each_draw_has_rows_of_its_own() -> None:
-    drawn = file_rows(4, Place(100, 5), 1000, 6, replacement=True)
-    assert drawn.tolist() == file_rows(4, Place(0, 9), 1000, 6, replacement=True).tolist()
-    assert drawn.tolist() != file_rows(4, Place(100, 5), 1000, 7, replacement=True).tolist()
+def test_with_replacement_each_row_is_independent_of_the_others() -> None:
+    drawn = rows_of_draw(4, 1000, np.random.default_rng(6), replacement=True)
+    assert drawn.tolist() != rows_of_draw(4, 1000, np.random.default_rng(7), replacement=True).tolist()
     assert np.bincount(drawn, minlength=4).min() > 190
+    assert len(set(drawn[:4].tolist())) < 4 or len(set(drawn[4:8].tolist())) < 4
+
+
+@given(n_rows=st.integers(1, 12), n=st.integers(0, 40), seed=st.integers(0, 2**40), replacement=st.booleans())
+def test_a_draw_by_itself_has_every_row_before_any_comes_again(
+    n_rows: int, n: int, seed: int, replacement: bool
+) -> None:
+    drawn = rows_of_draw(n_rows, n, np.random.default_rng(seed), replacement=replacement)
+    assert drawn.shape == (n,)
+    assert set(drawn.tolist()) <= set(range(n_rows))
+    for start in range(0, 0 if replacement else n, n_rows):
+        epoch = drawn[start : start + n_rows].tolist()
+        assert len(set(epoch)) == len(epoch)
+
+
+def test_a_draw_by_itself_makes_no_order_of_the_whole_file() -> None:
+    rng = np.random.default_rng(0)
+    few = rows_of_draw(10**12, 1000, rng), rows_of_draw(10**12, 1000, rng)
+    assert len(set(np.concatenate(few).tolist())) == 2000
+    assert abs(np.concatenate(few).mean() - 5e11) < 2.6e10, "four standard deviations of such a mean"
