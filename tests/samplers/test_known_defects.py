@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from samplers.base import SamplerSize
 from samplers.build import Slot, make_build
+from samplers.choices import BestMolecules
 from samplers.dataset import DatasetSampler
 from samplers.judging import Pipeline
 from samplers.scores import Scorer
@@ -18,7 +20,10 @@ from samplers.vocabulary import Vocabulary
 from scoring import Objective, Standardisation, WeightedComponent
 from scoring.components import QED, PythonFunction
 from scoring.filters import PropertyRange
-from storage.records import Event
+from storage import SampleStore
+from storage.index import HistoryIndex
+from storage.records import Commit, Event, Run, RunKind
+from storage.select import TopK
 
 BUILD = """
 import hashlib, json, sys, torch
@@ -92,7 +97,9 @@ def test_both_events_have_the_same_metrics(dataset: DatasetSampler, vocabulary: 
     assert all(metric.value is not None for build in builds for metric in build.metrics)
 
 
-def test_scores_do_not_leak_from_one_run_into_the_next(write_scorer: Callable[[str], str]) -> None:
+def test_scores_do_not_leak_from_one_run_into_the_next(
+    write_scorer: Callable[[str], str], dataset: DatasetSampler, vocabulary: Vocabulary
+) -> None:
     module = write_scorer("def constant(smiles, value=0.0):\n    return value\n")
 
     def scorer(value: float) -> Scorer:
@@ -106,3 +113,24 @@ def test_scores_do_not_leak_from_one_run_into_the_next(write_scorer: Callable[[s
     # The second has no store to remember by, and did not ask the first.
     assert second.score(["CCO"]).new
     assert first.owner != second.owner
+    for value in (0.25, 0.75):
+        pipeline = Pipeline(Standardisation(), (), scorer(value), vocabulary.can_encode, lambda _: set())
+        build = make_build(dataset, Slot("run", 0, Event.BUILD_BUFFER, 0, 6, campaign_seed=1), pipeline)
+        assert [reward.value for reward in build.rewards] == [value] * 6
+
+
+def test_the_history_knows_a_molecule_however_it_was_written(
+    tmp_path: Path, store: SampleStore, vocabulary: Vocabulary
+) -> None:
+    (tmp_path / "spellings.smi").write_text("c1ccccc1CCO\nOCCc1ccccc1\nC(c1ccccc1)CO\nCCO\n")
+    dataset = DatasetSampler("file", tmp_path / "spellings.smi", lambda: vocabulary)
+    objective = Objective((WeightedComponent(QED()),))
+    pipeline = Pipeline(Standardisation(), (), Scorer(objective), vocabulary.can_encode, lambda _: set())
+    build = make_build(dataset, Slot("run", 0, Event.BUILD_BUFFER, 0, 4, campaign_seed=1), pipeline)
+    store.start_run(Run("run", "test", RunKind.BUILD, "{}", 1, objective_sha256=objective.sha256))
+    store.commit(Commit([build]))
+    index = HistoryIndex.load(store, objective_sha256=objective.sha256)
+    assert len(set(index.raw(np.arange(4)))) == 4
+    rng, never = np.random.default_rng(0), np.zeros(4, np.int32)
+    for positions in (TopK(10).draw(index, 4, rng, never), BestMolecules(10).choose(index, 4, rng)):
+        assert sorted(index.smiles(positions)) == ["CCO", "OCCc1ccccc1"]

@@ -1,0 +1,150 @@
+"""What a campaign relies on in every kind of sampler: one signature, one record of rows, and draws of no row at all."""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+import samplers as room
+from samplers.base import Sampler
+from samplers.build import Slot, make_build
+from samplers.contrastive import ContrastiveSampler
+from samplers.dataset import DatasetSampler
+from samplers.graph_ga import GraphGASampler
+from samplers.history import HistorySampler, RunHistory
+from samplers.judging import Pipeline
+from samplers.latent import LatentSampler
+from samplers.latent_priors import NormalPrior
+from samplers.latent_state import LatentState, LatentTable
+from samplers.model import ModelSampler
+from samplers.models.condition import Condition
+from samplers.models.distribution import Sampling
+from samplers.models.gru import GRUArchitecture, GRULanguageModel
+from samplers.models.protocol import GenerativeModel
+from samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
+from samplers.models.vae import VAE, VAEArchitecture
+from samplers.mutation import MutationSampler
+from samplers.pair_dataset import PairDatasetSampler
+from samplers.policies import Policy, fingerprint
+from samplers.prior import PriorSampler
+from samplers.scores import Scorer
+from samplers.vocabulary import RESERVED, Vocabulary
+from scoring import Objective, Standardisation, WeightedComponent
+from scoring.components import QED
+from storage import SampleStore
+from storage.records import Commit, Event, Run, RunKind
+
+CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
+OBJECTIVE = Objective((WeightedComponent(QED()),))
+PIPELINE = Pipeline(Standardisation(), (), Scorer(OBJECTIVE), CHAINS.can_encode, lambda _: set())
+TEMPERED = Sampling(temperature=1.3)
+SAMPLERS = {
+    kind.__name__: kind
+    for module in pkgutil.iter_modules(room.__path__)
+    for kind in vars(importlib.import_module(f"samplers.{module.name}")).values()
+    if inspect.isclass(kind) and kind.__module__ == f"samplers.{module.name}" and hasattr(kind, "draw")
+    if kind is not Sampler
+}
+
+
+def policy(model: GenerativeModel) -> Policy:
+    model.as_module().eval()
+    return Policy(model, CHAINS, fingerprint(model, CHAINS))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[Sampler, Policy | None]]]:
+    """One sampler of each kind that there is, and the policy that it draws from."""
+    folder = tmp_path_factory.mktemp("every")
+    with pytest.MonkeyPatch.context() as patched, SampleStore.create(folder / "store") as store:
+        patched.setenv("MOLBUFFER_CACHE", str(folder / "cache"))
+        yield make_all(folder, store)
+
+
+def make_all(folder: Path, store: SampleStore) -> dict[str, tuple[Sampler, Policy | None]]:
+    torch.manual_seed(0)
+    gru = policy(GRULanguageModel(GRUArchitecture(len(CHAINS), 8, 16, max_length=6)))
+    vae = policy(VAE(VAEArchitecture(len(CHAINS), 3, "normal", 1.0, 8, 8, 16, max_length=6)))
+    seq2seq = policy(Seq2SeqModel(Seq2SeqArchitecture(len(CHAINS), 16, 1, 1, 2, max_length=6)))
+    (folder / "chains.smi").write_text("CCN\nCCO\nCNC\nNCCO\n")
+    (folder / "pairs.csv").write_text("source,target\nCCN,CCO\nCNC,CCO\nCCO,CC\n")
+    dataset = DatasetSampler("dataset", folder / "chains.smi", lambda: CHAINS)
+    store.start_run(Run("earlier", "test", RunKind.BUILD, "{}", 1, objective_sha256=OBJECTIVE.sha256))
+    store.commit(Commit([make_build(dataset, slot(4, Event.BUILD_BUFFER, "earlier"), PIPELINE)]))
+    history = RunHistory(store, "run", OBJECTIVE.sha256, CHAINS, lambda: 0)
+    table = LatentTable.of(torch.randn(3, 3))
+    return {
+        "ModelSampler": (ModelSampler("model", lambda: gru, sampling=TEMPERED), gru),
+        "PriorSampler": (PriorSampler("prior", lambda: vae, LatentState(NormalPrior(3)), sampling=TEMPERED), vae),
+        "LatentSampler": (LatentSampler("latent", lambda: vae, LatentState(table), sampling=TEMPERED), vae),
+        "DatasetSampler": (dataset, None),
+        "HistorySampler": (HistorySampler("history", history, CHAINS), None),
+        "ContrastiveSampler": (ContrastiveSampler("pairs", dataset, lambda: seq2seq, sampling=TEMPERED), seq2seq),
+        "PairDatasetSampler": (PairDatasetSampler("file", folder / "pairs.csv", lambda: CHAINS), None),
+        "MutationSampler": (MutationSampler("mutants", dataset, lambda: CHAINS), None),
+        "GraphGASampler": (GraphGASampler("children", history, dataset, lambda: CHAINS), None),
+    }
+
+
+def tensor(column: Any) -> torch.Tensor | None:
+    if column is None:
+        return None
+    return torch.from_numpy(column if column.dtype == np.float32 else column.astype(np.int64))
+
+
+def slot(wanted: int, event: Event, run_id: str = "run") -> Slot:
+    return Slot(run_id, 0, event, sampler_order=0, wanted=wanted, campaign_seed=1)
+
+
+def test_no_kind_is_left_out(made: dict[str, Any]) -> None:
+    assert set(made) == set(SAMPLERS)
+    assert len({sampler.kind for sampler, _ in made.values()}) == len(made)
+
+
+@pytest.mark.parametrize("kind", SAMPLERS.values())
+def test_what_holds_another_sampler_is_called_as_that_is(kind: type) -> None:
+    assert inspect.signature(kind.draw) == inspect.signature(Sampler.draw)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_columns_have_a_row_for_each_that_was_drawn(made: dict[str, Any], name: str, n: int) -> None:
+    sampler, drawn_from = made[name]
+    drawn = sampler.draw(n, seed=5)
+    # Children of few parents may be fewer than were asked for.
+    assert len(drawn) == n or (0 < len(drawn) < n and name == "GraphGASampler")
+    columns = (drawn.tokens, drawn.lengths, drawn.log_probs, drawn.latents, drawn.latent_log_probs, drawn.sources)
+    assert {len(column) for column in columns if column is not None} == {len(drawn)}
+    assert CHAINS.decode(drawn.tokens, drawn.lengths) == list(drawn.raw)
+    again = sampler.draw(n, seed=5)
+    assert again.raw == drawn.raw
+    if not n or drawn_from is None:
+        return
+    given = (drawn.sources.tokens, drawn.sources.lengths) if drawn.sources else (None, None)
+    condition = Condition(*map(tensor, (drawn.latents, *given)))
+    tokens, lengths = tensor(drawn.tokens), tensor(drawn.lengths)
+    expected = drawn_from.model.log_probs(tokens, lengths, condition=condition, sampling=TEMPERED).detach().numpy()
+    assert_allclose(drawn.log_probs, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("event", Event)
+@pytest.mark.parametrize("wanted", [0, 2])
+def test_every_kind_makes_builds_of_both_events_and_of_no_rows(
+    made: dict[str, Any], name: str, event: Event, wanted: int
+) -> None:
+    sampler, _ = made[name]
+    build = make_build(sampler, slot(wanted, event), PIPELINE)
+    figures = {metric.name: metric.value for metric in build.metrics}
+    kept = len(build.references) or int(build.samples.kept.sum())
+    assert figures["kept"] == kept and figures["shortfall"] == wanted - kept
+    assert kept == wanted
+    assert (build.sampler, build.sampler_kind, build.event) == (sampler.name, sampler.kind, event)
+    assert [reward.row for reward in build.rewards] == np.flatnonzero(build.samples.kept).tolist()
