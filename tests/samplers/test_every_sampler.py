@@ -1,9 +1,11 @@
-"""What a campaign relies on in every kind of sampler: one signature, one record of rows, and draws of no row at all."""
+"""What a campaign relies on in every kind of sampler, alone and inside another: one signature, one record of rows, and
+builds of no row at all."""
 
 import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +38,16 @@ from samplers.policies import Policy, fingerprint
 from samplers.prior import PriorSampler
 from samplers.scores import Scorer
 from samplers.vocabulary import RESERVED, Vocabulary
-from scoring import Objective, Standardisation, WeightedComponent
+from scoring import ContrastiveTemplate, Objective, Standardisation, WeightedComponent, standardise_smiles
 from scoring.components import QED
+from scoring.filters import PropertyRange
 from storage import SampleStore
 from storage.records import Commit, Event, Run, RunKind
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 OBJECTIVE = Objective((WeightedComponent(QED()),))
-PIPELINE = Pipeline(Standardisation(), (), Scorer(OBJECTIVE), CHAINS.can_encode, lambda _: set())
+PIPELINE = Pipeline(Standardisation(), (), Scorer(OBJECTIVE), CHAINS.can_encode, lambda _: set(), ContrastiveTemplate())
+REFUSING = replace(PIPELINE, filters=(PropertyRange("molecular_weight", minimum=100_000, name="heavy"),))
 TEMPERED = Sampling(temperature=1.3)
 SAMPLERS = {
     kind.__name__: kind
@@ -147,4 +151,31 @@ def test_every_kind_makes_builds_of_both_events_and_of_no_rows(
     assert figures["kept"] == kept and figures["shortfall"] == wanted - kept
     assert kept == wanted
     assert (build.sampler, build.sampler_kind, build.event) == (sampler.name, sampler.kind, event)
-    assert [reward.row for reward in build.rewards] == np.flatnonzero(build.samples.kept).tolist()
+    # A pair has two rewards, one of which is its target's own.
+    assert {reward.row for reward in build.rewards} == set(np.flatnonzero(build.samples.kept).tolist())
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_nothing_that_every_kind_draws_may_be_kept(made: dict[str, Any], name: str) -> None:
+    build = make_build(made[name][0], slot(2, Event.SAMPLE_BATCH), REFUSING)
+    figures = {metric.name: metric.value for metric in build.metrics}
+    if name == "HistorySampler":
+        assert figures["kept"] == 2, "what is stored was judged when it was drawn"
+        return
+    assert (figures["kept"], figures["shortfall"], figures["rewards"]) == (0, 2, None)
+    assert not build.samples.kept.any() and build.rewards == []
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("outer", ["ContrastiveSampler", "MutationSampler", "GraphGASampler"])
+def test_every_kind_may_be_inside_another(made: dict[str, Any], outer: str, name: str) -> None:
+    sampler = replace(made[outer][0], base_sampler=made[name][0])
+    for wanted, pipeline in ((0, PIPELINE), (3, PIPELINE), (2, REFUSING)):
+        build = make_build(sampler, slot(wanted, Event.BUILD_BUFFER), pipeline)
+        figures = {metric.name: metric.value for metric in build.metrics}
+        samples = build.samples
+        assert figures["shortfall"] == wanted - int(samples.kept.sum())
+        assert pipeline is PIPELINE or not samples.kept.any()
+        for raw, smiles, row, length in zip(samples.raw, samples.smiles, samples.tokens, samples.lengths, strict=True):
+            assert smiles == standardise_smiles(raw)
+            assert length == 0 or CHAINS.decode(row[None], np.array([length])) == [raw]
