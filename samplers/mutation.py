@@ -13,7 +13,7 @@ from samplers.epochs import Place, going_on
 from samplers.errors import UnknownTokenError
 from samplers.seeds import derive_seed, numpy_generator
 from samplers.vocabulary import RESERVED, Vocabulary
-from scoring import standardise_many
+from scoring.molecules import are_other_molecules
 
 TRIES = 50
 """How often a parent is changed before it counts as one without mutants: about one change in three is a molecule."""
@@ -76,12 +76,10 @@ class MutationSampler:
         self, mutants: list[str], parents: Sequence[str], vocabulary: Vocabulary, rng: np.random.Generator
     ) -> list[str]:
         """The mutants; those that are no molecule, or the one that their parent is, are made anew or left out."""
-        molecules, checked = standardise_many(parents), list(range(len(parents)))
+        checked = list(range(len(parents)))
         for _ in range(TRIES):
-            made = standardise_many([mutants[at] for at in checked])
-            checked = [
-                at for at, smiles in zip(checked, made, strict=True) if smiles is None or smiles == molecules[at]
-            ]
+            good = are_other_molecules([(mutants[at], parents[at]) for at in checked])
+            checked = [at for at, other in zip(checked, good, strict=True) if not other]
             for at in checked:
                 mutants[at] = self._mutant(parents[at], vocabulary, rng)
         left_out = set(checked)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from scoring import ScoringConfigurationError, Standardisation, standardise, standardise_many, standardise_smiles
-from scoring.molecules import parse_smarts, parse_smiles
+from scoring.molecules import are_other_molecules, parse_smarts, parse_smiles
 
 MOLECULES = [line.split()[0] for line in (Path(__file__).parents[1] / "data/molecules.smi").read_text().splitlines()]
 LARGEST = Standardisation(largest_fragment=True)
@@ -112,6 +112,31 @@ def test_the_molecule_that_is_returned_is_the_one_that_is_named() -> None:
 def test_many_are_in_order_with_none_for_what_is_no_molecule() -> None:
     raw = [*MOLECULES, *NO_MOLECULE] * 2
     assert standardise_many(raw) == [standardise_smiles(text) for text in raw]
+
+
+def test_other_molecules_are_those_of_other_names() -> None:
+    spellings = [
+        *("OCC", "CCO", "CCN", "CC[O-]", "C[N+](=O)[O-]", "CN(=O)=O", "CS(C)=O", "C[S+](C)[O-]"),
+        *("CC(=O)O[Na]", "CC(=O)[O-].[Na+]", "[2H]C", "C", "[H][H]", "[2H][H]", "C(F)(Cl)Br", "F[C@](Cl)Br", "C1"),
+        *MOLECULES[:8],
+    ]
+    pairs = [(one, other) for one in spellings for other in spellings]
+    names = dict(zip(spellings, standardise_many(spellings), strict=True))
+    expected = [names[one] is not None and names[one] != names[other] for one, other in pairs]
+    assert are_other_molecules(pairs) == expected
+    assert names["CN(=O)=O"] == names["C[N+](=O)[O-]"]
+    assert names["CC(=O)O[Na]"] == names["CC(=O)[O-].[Na+]"]
+
+
+def test_clean_up_leaves_heavy_atoms_as_they_are() -> None:
+    for smiles in [*MOLECULES, "CC(=O)O[Na]", "C[Mg]Br", "[Pt](N)(N)(Cl)Cl", "CN(=O)=O", "C[n+]1noc([O-])c1C"]:
+        named = standardise(smiles)
+        assert named is not None
+        elements = [
+            sorted(atom.GetSymbol() for atom in molecule.GetAtoms() if atom.GetSymbol() != "H")
+            for molecule in (Chem.MolFromSmiles(smiles), Chem.MolFromSmiles(named.smiles))
+        ]
+        assert elements[0] == elements[1]
 
 
 def test_a_pattern_that_is_no_smarts_is_refused() -> None:
