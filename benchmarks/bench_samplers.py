@@ -41,7 +41,7 @@ from torch.nn import functional
 from samplers.base import Sampler
 from samplers.contrastive import ContrastiveSampler
 from samplers.dataset import DatasetSampler, encode_rows
-from samplers.epochs import GoesOn
+from samplers.epochs import Place, going_on
 from samplers.grammars import SELFIES
 from samplers.graph_ga import GraphGASampler
 from samplers.history import HistorySampler
@@ -161,8 +161,8 @@ def drawn_by(sampler: Sampler) -> Draw:
     numbers = itertools.count()
 
     def draw(n: int) -> Sized:
-        number = next(numbers)
-        return sampler.draw_from(number * n, n, 0) if isinstance(sampler, GoesOn) else sampler.draw(n, number)
+        number, file = next(numbers), going_on(sampler)
+        return sampler.draw(n, number) if file is None else file.draw_from(Place(number * n, 0), n, number)
 
     return draw
 
