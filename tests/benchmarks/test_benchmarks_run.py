@@ -18,7 +18,7 @@ FEW_ROWS = ["--rows", "200", "--per-build", "100", "--writers", "1"]
         ("bench_sampling.py", ["--rows", "128", "--rounds", "1"], "ratio"),
         (
             "bench_samplers.py",
-            ["--rows", "8", "--rounds", "1", "--molecules", "40", "--latent-rows", "8"],
+            ["--rows", "8", "--rounds", "1", "--molecules", "20", "--latent-rows", "8"],
             "of the memory-bound floor",
         ),
         ("bench_pairs.py", ["--molecules", "60", "--minimum", "0.2", "--looped", "20"], "BulkTanimotoSimilarity"),
