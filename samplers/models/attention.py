@@ -48,6 +48,16 @@ def causal_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     return functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
 
 
+def attention_within(inside: Tensor) -> Attend:
+    """The attention of each position to all that are inside its row, bool [n, L], of which each row has one."""
+    mask = inside[:, None, None]
+
+    def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
+
+    return attend
+
+
 class Block(nn.Module):
     """Attention, then a perceptron, each added to what comes in.
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from samplers.errors import ModelSizeError, UnknownModelKindError
+from samplers.models.autoencoder import VAEArchitecture, VariationalAutoencoder
 from samplers.models.gru import GRUArchitecture, GRULanguageModel
 from samplers.models.lstm import LSTMArchitecture, LSTMLanguageModel
 from samplers.models.protocol import GenerativeModel
 from samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
 from samplers.models.transformer import TransformerArchitecture, TransformerLanguageModel
-from samplers.models.vae import VAE, VAEArchitecture
+from samplers.models.transformer_vae import TransformerVAE
+from samplers.models.vae import VAE
 
 GIVEN_SIZES = ("vocabulary_size", "max_length")
 """Sizes that follow from what a model is trained on."""
@@ -47,12 +49,15 @@ class ModelKind:
         return {field.name: field.default for field in fields(self.architecture) if field.name not in GIVEN_SIZES}
 
 
+_VAES: Mapping[str, Callable[[VAEArchitecture], GenerativeModel]] = {"gru": VAE, "transformer": TransformerVAE}
+"""The autoencoders of each of ``autoencoder.ARCHITECTURES``."""
+
 MODELS: Mapping[str, ModelKind] = {
     GRULanguageModel.kind: ModelKind(GRUArchitecture, GRULanguageModel),
     LSTMLanguageModel.kind: ModelKind(LSTMArchitecture, LSTMLanguageModel),
     Seq2SeqModel.kind: ModelKind(Seq2SeqArchitecture, Seq2SeqModel, learns_pairs=True),
     TransformerLanguageModel.kind: ModelKind(TransformerArchitecture, TransformerLanguageModel),
-    VAE.kind: ModelKind(VAEArchitecture, VAE),
+    VariationalAutoencoder.kind: ModelKind(VAEArchitecture, lambda sizes: _VAES[sizes.architecture](sizes)),
 }
 """Every architecture; a stored policy names one."""
 

@@ -20,11 +20,13 @@ from samplers.models.attention import (
     Attend,
     Block,
     KeyValueCache,
+    attention_within,
     causal_attention,
     rms_norm,
     rotary_table,
     rotate,
 )
+from samplers.models.block_stack import block_outputs
 from samplers.models.condition import UNCONDITIONED, Condition, Takes
 from samplers.models.decoding import chosen_log_probs, decode, impossible_tokens
 from samplers.models.distribution import UNTRUNCATED, Sampling
@@ -187,15 +189,10 @@ class Seq2SeqModel(nn.Module):
         """What each layer of the decoder reads of int64 [n, S] with lengths [n]."""
         # Padding beyond the longest source would only cost time.
         sources = sources[:, : int(lengths.max())] if len(lengths) else sources
-        mask = token_mask(lengths, sources.shape[1])[:, None, None]
-
-        def inside(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-            return functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask)
-
-        x, rotary = self.source_embedding(sources), self.rotary(sources.shape[1])
-        for block in self.encoder:
-            x = block(x, rotary, inside, dropout)
-        encoded = rms_norm(x)
+        inside, rotary = token_mask(lengths, sources.shape[1]), self.rotary(sources.shape[1])
+        x = self.source_embedding(sources)
+        encoded = block_outputs(self.encoder, x, rotary, attention_within(inside), dropout)
+        mask = inside[:, None, None]
         return [layer.source.memory(encoded, rotary, mask) for layer in self.decoder if isinstance(layer, DecoderLayer)]
 
     def rotary(self, positions: int) -> Tensor:

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from samplers.models.attention import Block, KeyValueCache, causal_attention, rms_norm, rotary_table
+from samplers.models.attention import Block, causal_attention, rotary_table
+from samplers.models.block_stack import BlockStep, block_outputs
 from samplers.models.condition import UNCONDITIONED, Condition, Takes
 from samplers.models.decoding import chosen_log_probs, decode, impossible_tokens
 from samplers.models.distribution import UNTRUNCATED, Sampling
@@ -83,10 +84,8 @@ class TransformerLanguageModel(nn.Module):
         before = functional.pad(tokens[:, :-1], (1, 0), value=START)
         dropout = self.sizes.dropout if self.training else 0.0
         rotary = self._rotary(before.shape[1])
-        x = self.embedding(before)
-        for block in self.blocks:
-            x = block(x, rotary, causal_attention, dropout)
-        logits: Tensor = self.head(rms_norm(x)) + self.impossible
+        x = block_outputs(self.blocks, self.embedding(before), rotary, causal_attention, dropout)
+        logits: Tensor = self.head(x) + self.impossible
         return logits
 
     def log_probs(
@@ -110,34 +109,11 @@ class TransformerLanguageModel(nn.Module):
         generator: torch.Generator,
     ) -> Sequences:
         """Draws n sequences; see ``decode`` for what a row depends on. A condition is left alone."""
-        return decode(_Step(self, n), n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
+        step = BlockStep(self.blocks, self.embedding, self.head, self.impossible, self.rotary, n)
+        return decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
 
     def _rotary(self, positions: int) -> Tensor:
         """The table of the first positions; rows that were not drawn here may have more than max_length."""
         if positions > self.rotary.shape[1]:
             return rotary_table(positions, self.sizes.hidden_size // self.sizes.heads).to(self.rotary.device)
         return self.rotary[:, :positions]
-
-
-class _Step:
-    """One step of all blocks for a batch."""
-
-    def __init__(self, model: TransformerLanguageModel, n: int) -> None:
-        self._model = model
-        self._caches = [KeyValueCache(n) for _ in model.blocks]
-        self._position = 0
-
-    def __call__(self, tokens: Tensor) -> Tensor:
-        """Logits [n, V] after tokens [n]."""
-        model = self._model
-        rotary = model.rotary[:, self._position : self._position + 1]
-        x = model.embedding(tokens)[:, None]
-        for block, cache in zip(model.blocks, self._caches, strict=True):
-            x = block(x, rotary, cache.attend)
-        self._position += 1
-        logits: Tensor = model.head(rms_norm(x))[:, 0] + model.impossible
-        return logits
-
-    def keep(self, rows: Tensor) -> None:
-        for cache in self._caches:
-            cache.keep(rows)

@@ -69,9 +69,11 @@ def test_a_transformer_is_trained_and_goes_on(store: Path, molbuffer: Command) -
     assert sorted(row["kind"] for row in rows)[-2:] == ["transformer", "transformer"]
 
 
-def test_a_vae_is_trained_and_says_what_it_gives_back(store: Path, molbuffer: Command) -> None:
+@pytest.mark.parametrize("architecture", ["gru", "transformer"])
+def test_a_vae_is_trained_and_says_what_it_gives_back(store: Path, molbuffer: Command, architecture: str) -> None:
     sizes = ("--hidden-size", "16", "--embedding-size", "8", "--size", "latent_size=4", "--size", "encoder_size=8")
     options = ("--size", "geometry=spherical", "--loss", "warmup_steps=5", "--loss", "beta=0.5")
+    options += ("--size", f"architecture={architecture}")
     done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, "--model", "vae", *sizes, *options)
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
@@ -122,6 +124,7 @@ def test_a_conditional_model_is_trained_on_pairs_and_judged_on_sources_it_has_no
         (("--source-column", "before"), "learns molecules, not pairs"),
         (("--policy", "zinc-gru", "--size", "heads=4"), "keeps its heads"),
         (("--model", "vae", "--size", "geometry=flat"), "geometry to be one of normal, spherical, got 'flat'"),
+        (("--model", "vae", "--size", "architecture=cnn"), "architecture to be one of gru, transformer, got 'cnn'"),
         (("--loss", "beta=0.1"), "the loss of 'gru' has no beta; its options are: none"),
         (("--model", "vae", "--loss", "beta=-1"), "beta, warmup_steps and free_bits must be >= 0"),
         (("--model", "vae", "--loss", "beta=much"), "expected beta of 'vae' to be a number, got 'much'"),

@@ -1,35 +1,55 @@
 """The VAE: a latent model whose draws have the likelihood it says, and an encoder that reads each row to its end."""
 
+import json
 import math
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.testing import assert_close
 
 from samplers.errors import ConditionError
+from samplers.models.autoencoder import ARCHITECTURES, VAEArchitecture
 from samplers.models.condition import Condition, Takes
 from samplers.models.distribution import UNTRUNCATED, Sampling
 from samplers.models.posterior import NormalPosterior
 from samplers.models.protocol import GenerativeModel, LatentModel, token_mask
 from samplers.models.registry import MODELS
-from samplers.models.vae import VAE, VAEArchitecture, reversed_rows
+from samplers.models.transformer import TransformerArchitecture, TransformerLanguageModel
+from samplers.models.vae import VAE, reversed_rows
 from samplers.policies import load_policy, policy_files
 from samplers.spherical import divergence_from_uniform
 from samplers.vocabulary import END, PAD, START, Vocabulary
 from storage import SampleStore
 
-SIZES = VAEArchitecture(0, latent_size=6, embedding_size=8, encoder_size=12, hidden_size=24, layers=2, max_length=30)
+SIZES = VAEArchitecture(
+    0, latent_size=6, embedding_size=8, encoder_size=12, hidden_size=24, layers=2, max_length=30, heads=2
+)
+MakeVAE = Callable[..., Any]
 BOTH = pytest.mark.parametrize("geometry", ["normal", "spherical"])
 
 
-def make(vocabulary: Vocabulary, geometry: str = "normal", **changes: float) -> VAE:
+def make_vae(vocabulary: Vocabulary, architecture: str, geometry: str = "normal", **changes: float) -> Any:
+    """A tiny model with random weights, whose head is scaled up so that tokens are far from equally likely."""
     torch.manual_seed(0)
-    vae = VAE(replace(SIZES, vocabulary_size=len(vocabulary), geometry=geometry, **changes))
+    sizes = replace(SIZES, vocabulary_size=len(vocabulary), geometry=geometry, architecture=architecture, **changes)
+    vae = MODELS["vae"].make(asdict(sizes)).as_module()
     with torch.no_grad():
-        vae.head.weight.mul_(8)
+        vae.head.weight.mul_(8 if architecture == "gru" else 30)
         vae.to_state.weight.mul_(3)
+        for name, weight in vae.named_parameters():
+            if name.endswith("_out.weight"):  # zeros, with which blocks would only pass on what comes in
+                weight.normal_(std=0.2)
     return vae.eval()
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def make(request: pytest.FixtureRequest, vocabulary: Vocabulary) -> MakeVAE:
+    return partial(make_vae, vocabulary, request.param)
 
 
 def generator(seed: int = 5) -> torch.Generator:
@@ -37,8 +57,8 @@ def generator(seed: int = 5) -> torch.Generator:
 
 
 @BOTH
-def test_it_is_a_latent_model_that_can_be_built_again(vocabulary: Vocabulary, geometry: str) -> None:
-    vae: LatentModel = make(vocabulary, geometry)
+def test_it_is_a_latent_model_that_can_be_built_again(make: MakeVAE, geometry: str) -> None:
+    vae = make(geometry)
     assert isinstance(vae, GenerativeModel)
     assert isinstance(vae, LatentModel)
     assert vae.takes is Takes.LATENTS
@@ -46,8 +66,8 @@ def test_it_is_a_latent_model_that_can_be_built_again(vocabulary: Vocabulary, ge
     again.as_module().load_state_dict(vae.as_module().state_dict())
 
 
-def test_it_is_stored_as_every_policy(vocabulary: Vocabulary, store: SampleStore) -> None:
-    vae = make(vocabulary)
+def test_it_is_stored_as_every_policy(make: MakeVAE, vocabulary: Vocabulary, store: SampleStore) -> None:
+    vae = make()
     policy = load_policy(store.policies.folder(store.policies.add(policy_files(vae, vocabulary))))
     assert policy.kind == "vae"
     assert isinstance(policy.model, LatentModel)
@@ -59,9 +79,9 @@ def test_it_is_stored_as_every_policy(vocabulary: Vocabulary, store: SampleStore
 @pytest.mark.parametrize("sampling", [UNTRUNCATED, Sampling(0.7), Sampling(1.6), Sampling(0.9, 12, 0.9)])
 @pytest.mark.parametrize("given", [True, False])
 def test_behaviour_log_probs_are_those_the_model_gives_its_draws(
-    vocabulary: Vocabulary, geometry: str, sampling: Sampling, given: bool
+    make: MakeVAE, geometry: str, sampling: Sampling, given: bool
 ) -> None:
-    vae = make(vocabulary, geometry)
+    vae = make(geometry)
     condition = Condition(latents=torch.randn(64, 6, generator=generator(1)) if given else None)
     drawn = vae.sample(64, condition=condition, sampling=sampling, generator=generator())
     assert drawn.latents is not None
@@ -74,7 +94,7 @@ def test_behaviour_log_probs_are_those_the_model_gives_its_draws(
 
 
 def test_a_sequence_is_as_likely_as_the_product_of_the_steps_of_an_ordinary_gru(vocabulary: Vocabulary) -> None:
-    vae = make(vocabulary)
+    vae = make_vae(vocabulary, "gru")
     drawn = vae.sample(3, generator=generator())
     assert drawn.latents is not None
     gru = torch.nn.GRU(8 + 6, 24, 2, batch_first=True)
@@ -90,8 +110,41 @@ def test_a_sequence_is_as_likely_as_the_product_of_the_steps_of_an_ordinary_gru(
         assert_close(torch.stack(found).detach(), drawn.log_probs[row, : len(found)], atol=1e-4, rtol=0)
 
 
-def test_rows_given_latents_do_not_depend_on_how_a_draw_is_split(vocabulary: Vocabulary) -> None:
-    vae, latents = make(vocabulary), torch.randn(30, 6, generator=generator(1))
+def test_a_decoder_of_blocks_is_the_language_model_whose_tokens_have_the_latent_vector_added(
+    vocabulary: Vocabulary,
+) -> None:
+    vae = make_vae(vocabulary, "transformer")
+    z = torch.randn(1, 6, generator=generator(1))
+    plain = TransformerLanguageModel(TransformerArchitecture(len(vocabulary), 24, 2, 2, max_length=30)).eval()
+    plain.blocks.load_state_dict(vae.decoder.state_dict())
+    plain.head.load_state_dict(vae.head.state_dict())
+    with torch.no_grad():
+        plain.embedding.weight.copy_(vae.embedding.weight + vae.to_state(z))
+    drawn = vae.sample(1, condition=Condition(latents=z), generator=generator())
+    assert_close(plain.log_probs(drawn.tokens, drawn.lengths).detach(), drawn.log_probs, atol=1e-4, rtol=0)
+
+
+def test_the_encoder_reads_the_order_of_tokens(make: MakeVAE) -> None:
+    one, other = torch.tensor([[5, 6, 7, END]]), torch.tensor([[7, 6, 5, END]])
+    encoded, turned = (make().encode(tokens, torch.tensor([4])) for tokens in (one, other))
+    assert not torch.allclose(encoded, turned, atol=1e-3)
+
+
+def test_a_policy_of_before_there_was_a_choice_of_layers_is_one_of_grus(vocabulary: Vocabulary, tmp_path: Path) -> None:
+    vae = make_vae(vocabulary, "gru")
+    files = policy_files(vae, vocabulary)
+    config = json.loads(files["config.json"])
+    del config["architecture"]["architecture"], config["architecture"]["heads"]
+    for name, content in (files | {"config.json": json.dumps(config).encode()}).items():
+        (tmp_path / name).write_bytes(content)
+    policy = load_policy(tmp_path)
+    assert isinstance(policy.model, VAE)
+    one, two = vae.sample(9, generator=generator()), policy.model.sample(9, generator=generator())
+    assert torch.equal(one.tokens, two.tokens)
+
+
+def test_rows_given_latents_do_not_depend_on_how_a_draw_is_split(make: MakeVAE) -> None:
+    vae, latents = make(), torch.randn(30, 6, generator=generator(1))
     seeded, whole = generator(), vae.sample(30, condition=Condition(latents=latents), generator=generator())
     for rows in (slice(0, 10), slice(10, 30)):
         part = vae.sample(rows.stop - rows.start, condition=Condition(latents=latents[rows]), generator=seeded)
@@ -99,8 +152,8 @@ def test_rows_given_latents_do_not_depend_on_how_a_draw_is_split(vocabulary: Voc
 
 
 @BOTH
-def test_the_models_own_prior_is_drawn_by_the_generator(vocabulary: Vocabulary, geometry: str) -> None:
-    vae = make(vocabulary, geometry)
+def test_the_models_own_prior_is_drawn_by_the_generator(make: MakeVAE, geometry: str) -> None:
+    vae = make(geometry)
     one, two, other = (vae.sample(500, generator=generator(seed)) for seed in (1, 1, 2))
     assert one.latents is not None and two.latents is not None and other.latents is not None
     assert torch.equal(one.latents, two.latents) and torch.equal(one.tokens, two.tokens)
@@ -114,14 +167,14 @@ def test_the_models_own_prior_is_drawn_by_the_generator(vocabulary: Vocabulary, 
 
 @BOTH
 @pytest.mark.parametrize("n", [0, 1])
-def test_few_rows(vocabulary: Vocabulary, geometry: str, n: int) -> None:
-    drawn = make(vocabulary, geometry).sample(n, generator=generator())
+def test_few_rows(make: MakeVAE, geometry: str, n: int) -> None:
+    drawn = make(geometry).sample(n, generator=generator())
     assert drawn.latents is not None
     assert len(drawn) == len(drawn.latents) == n
 
 
-def test_likelihoods_need_latents_of_the_right_size(vocabulary: Vocabulary) -> None:
-    vae = make(vocabulary)
+def test_likelihoods_need_latents_of_the_right_size(make: MakeVAE) -> None:
+    vae = make()
     drawn = vae.sample(4, generator=generator())
     with pytest.raises(ConditionError, match=r"expected latents \[4, 6\].*got none"):
         vae.log_probs(drawn.tokens, drawn.lengths)
@@ -130,10 +183,8 @@ def test_likelihoods_need_latents_of_the_right_size(vocabulary: Vocabulary) -> N
 
 
 @BOTH
-def test_encoding_is_the_mean_of_the_posterior_and_sees_nothing_after_the_end(
-    vocabulary: Vocabulary, geometry: str
-) -> None:
-    vae = make(vocabulary, geometry)
+def test_encoding_is_the_mean_of_the_posterior_and_sees_nothing_after_the_end(make: MakeVAE, geometry: str) -> None:
+    vae = make(geometry)
     drawn = vae.sample(20, generator=generator())
     encoded = vae.encode(drawn.tokens, drawn.lengths)
     assert_close(encoded, vae.posterior(drawn.tokens, drawn.lengths).mean)
@@ -158,8 +209,8 @@ def test_the_divergence_of_a_normal_posterior_by_hand() -> None:
     assert_close(draws.std(0), torch.tensor([2.0, 1.0]), atol=0.1, rtol=0)
 
 
-def test_the_divergence_of_a_spherical_posterior_is_a_constant(vocabulary: Vocabulary) -> None:
-    vae = make(vocabulary, "spherical", concentration=20.0)
+def test_the_divergence_of_a_spherical_posterior_is_a_constant(make: MakeVAE) -> None:
+    vae = make("spherical", concentration=20.0)
     drawn = vae.sample(3, generator=generator())
     posterior = vae.posterior(drawn.tokens, drawn.lengths)
     expected = divergence_from_uniform(20.0, 6)
@@ -167,12 +218,12 @@ def test_the_divergence_of_a_spherical_posterior_is_a_constant(vocabulary: Vocab
     assert_close(posterior.sample(generator()).norm(dim=1), torch.ones(3), atol=1e-5, rtol=0)
 
 
-def test_word_dropout_hides_tokens_in_training_only(vocabulary: Vocabulary) -> None:
-    vae = make(vocabulary, word_dropout=0.5)
+def test_word_dropout_hides_tokens_in_training_only(make: MakeVAE) -> None:
+    vae = make(word_dropout=0.5)
     drawn = vae.sample(8, generator=generator())
     condition = Condition(latents=drawn.latents)
     plain = vae.log_probs(drawn.tokens, drawn.lengths, condition=condition)
-    assert_close(plain, make(vocabulary).log_probs(drawn.tokens, drawn.lengths, condition=condition))
+    assert_close(plain, make().log_probs(drawn.tokens, drawn.lengths, condition=condition))
     vae.train()
     hidden = vae.log_probs(drawn.tokens, drawn.lengths, condition=condition)
     assert not torch.allclose(plain, hidden)
@@ -181,8 +232,8 @@ def test_word_dropout_hides_tokens_in_training_only(vocabulary: Vocabulary) -> N
     assert torch.equal(vae.sample(8, generator=generator()).tokens, drawn.tokens)
 
 
-def test_sampling_and_encoding_are_without_dropout_in_any_mode(vocabulary: Vocabulary) -> None:
-    vae = make(vocabulary, dropout=0.5, layers=2)
+def test_sampling_and_encoding_are_without_dropout_in_any_mode(make: MakeVAE) -> None:
+    vae = make(dropout=0.5, layers=2)
     drawn = vae.sample(12, generator=generator())
     encoded, condition = vae.encode(drawn.tokens, drawn.lengths), Condition(latents=drawn.latents)
     plain = vae.log_probs(drawn.tokens, drawn.lengths, condition=condition)
@@ -194,8 +245,8 @@ def test_sampling_and_encoding_are_without_dropout_in_any_mode(vocabulary: Vocab
     assert not torch.allclose(vae.log_probs(drawn.tokens, drawn.lengths, condition=condition), plain)
 
 
-def test_the_gradient_reaches_every_weight(vocabulary: Vocabulary) -> None:
-    vae = make(vocabulary)
+def test_the_gradient_reaches_every_weight(make: MakeVAE) -> None:
+    vae = make()
     drawn = vae.sample(8, generator=generator())
     posterior = vae.posterior(drawn.tokens, drawn.lengths)
     condition = Condition(latents=posterior.sample(generator()))
@@ -209,7 +260,14 @@ def test_the_gradient_reaches_every_weight(vocabulary: Vocabulary) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"geometry": "flat"}, "one of normal, spherical, got 'flat'"), ({"latent_size": 0}, "latent_size 0")],
+    [
+        ({"geometry": "flat"}, "one of normal, spherical, got 'flat'"),
+        ({"latent_size": 0}, "latent_size 0"),
+        ({"geometry": "spherical", "latent_size": 1}, "latent_size 1"),
+        ({"architecture": "lstm"}, "one of gru, transformer, got 'lstm'"),
+        ({"architecture": "transformer", "encoder_size": 14}, "multiples of 2 × heads.*encoder_size 14 and heads 2"),
+        ({"architecture": "transformer", "heads": 0}, "heads 0"),
+    ],
 )
 def test_sizes_that_make_no_sense_are_refused(changes: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -1,17 +1,18 @@
 """The evidence lower bound by hand, and a tiny VAE on a toy language that learns to say what it was told."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
+from samplers.models.autoencoder import VAEArchitecture, VariationalAutoencoder
 from samplers.models.condition import Condition
 from samplers.models.distribution import Sampling
 from samplers.models.gru import GRUArchitecture, GRULanguageModel
 from samplers.models.registry import MODELS
-from samplers.models.vae import VAE, VAEArchitecture
 from samplers.policies import Policy
 from samplers.vocabulary import RESERVED, Vocabulary
 from scoring import standardise_many
@@ -34,13 +35,15 @@ def corpus() -> Corpus:
     return Corpus.split(["".join(rng.choice(list("CNO"), 3)) for _ in range(400)], CHAINS, held_out=40, seed=1)
 
 
-def make(geometry: str = "normal", **changes: float) -> VAE:
+def make(geometry: str = "normal", **changes: Any) -> VariationalAutoencoder:
     torch.manual_seed(0)
-    sizes = VAEArchitecture(len(CHAINS), 4, geometry, 40.0, 8, 16, 32, max_length=6)
-    return VAE(replace(sizes, **changes))
+    sizes = VAEArchitecture(len(CHAINS), 4, geometry, 40.0, 8, 16, 32, max_length=6, heads=2)
+    vae = MODELS["vae"].make(asdict(replace(sizes, **changes)))
+    assert isinstance(vae, VariationalAutoencoder)
+    return vae
 
 
-def reconstructed(vae: VAE, corpus: Corpus) -> float:
+def reconstructed(vae: VariationalAutoencoder, corpus: Corpus) -> float:
     """The share of held-out chains that come out of their own latent vector."""
     batch = corpus.batch(corpus.held_out)
     condition = Condition(latents=vae.encode(batch.tokens, batch.lengths))
@@ -95,9 +98,11 @@ def test_beta_rises_linearly() -> None:
     assert NegativeELBO(beta=0.5).beta_at(0) == 0.5
 
 
-@pytest.mark.parametrize("geometry", ["normal", "spherical"])
-def test_a_tiny_vae_reconstructs_what_it_has_not_seen(corpus: Corpus, geometry: str) -> None:
-    vae = make(geometry)
+@pytest.mark.parametrize(
+    ("geometry", "architecture"), [("normal", "gru"), ("spherical", "gru"), ("normal", "transformer")]
+)
+def test_a_tiny_vae_reconstructs_what_it_has_not_seen(corpus: Corpus, geometry: str, architecture: str) -> None:
+    vae = make(geometry, architecture=architecture)
     before = reconstructed(vae, corpus)
     loss = NegativeELBO(beta=0.1, warmup_steps=100)
     after = pretrain(vae, corpus, SETTINGS, loss=loss)

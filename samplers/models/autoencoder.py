@@ -1,0 +1,184 @@
+"""What variational autoencoders of sequences have in common, whatever layers they are made of (Kingma & Welling 2014,
+arXiv:1312.6114; Bowman et al. 2016, arXiv:1511.06349).
+
+An encoder gives a sequence a posterior over latent vectors; a decoder gives a latent vector a distribution of
+sequences. As a generative model of this package an autoencoder is its decoder: draws and likelihoods are of sequences
+given latent vectors, and only ``posterior`` and ``encode`` look at the encoder.
+
+Geometries of the latent space:
+
+normal      Gaussian posterior with a diagonal covariance, standard normal prior.
+spherical   von Mises-Fisher posterior with a fixed concentration, uniform prior on the unit sphere. The divergence
+            between the two is a constant, so that it cannot collapse (Xu & Durrett 2018, arXiv:1808.10805).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from samplers.models.condition import UNCONDITIONED, Condition, Takes
+from samplers.models.decoding import Step, chosen_log_probs, decode, impossible_tokens
+from samplers.models.distribution import UNTRUNCATED, Sampling
+from samplers.models.posterior import NormalPosterior, Posterior, SphericalPosterior
+from samplers.models.protocol import Sequences
+from samplers.vocabulary import START
+
+GEOMETRIES = ("normal", "spherical")
+"""The latent spaces there are."""
+ARCHITECTURES = ("gru", "transformer")
+"""The layers there are."""
+
+
+@dataclass(frozen=True)
+class VAEArchitecture:
+    """The sizes of a VAE.
+
+    Attributes:
+        vocabulary_size: tokens, reserved ones included.
+        latent_size: numbers of a latent vector.
+        geometry: of the latent space, one of ``GEOMETRIES``.
+        concentration: of a spherical posterior: how close to its mean it stays, >= 0.
+        embedding_size: width of a token's embedding; a transformer's has the width of its layers.
+        encoder_size: width of the encoder's layers, of GRUs in each direction.
+        hidden_size: width of each layer of the decoder; layers: their number, which a transformer's encoder has, too.
+        dropout: of the output of a layer of the decoder in training, in [0, 1).
+        word_dropout: the share of the tokens that the decoder does not get to see in training, in [0, 1): what it
+            cannot read off them it has to read off the latent vector.
+        max_length: the most tokens of a sequence, END included; sampling stops there.
+        architecture: what encoder and decoder are made of, one of ``ARCHITECTURES``.
+        heads: of a transformer's attention; hidden_size / heads and encoder_size / heads are even.
+    """
+
+    vocabulary_size: int
+    latent_size: int = 64
+    geometry: str = "normal"
+    concentration: float = 100.0
+    embedding_size: int = 64
+    encoder_size: int = 256
+    hidden_size: int = 384
+    layers: int = 1
+    dropout: float = 0.0
+    word_dropout: float = 0.0
+    max_length: int = 128
+    architecture: str = "gru"
+    heads: int = 4
+
+    def __post_init__(self) -> None:
+        if self.geometry not in GEOMETRIES:
+            raise ValueError(f"expected geometry to be one of {', '.join(GEOMETRIES)}, got {self.geometry!r}")
+        if self.latent_size < (2 if self.geometry == "spherical" else 1):
+            raise ValueError(f"a {self.geometry} latent space cannot have latent_size {self.latent_size}")
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(
+                f"expected architecture to be one of {', '.join(ARCHITECTURES)}, got {self.architecture!r}"
+            )
+        if self.architecture == "transformer" and (
+            self.heads < 1 or self.hidden_size % (2 * self.heads) or self.encoder_size % (2 * self.heads)
+        ):
+            raise ValueError(
+                f"expected hidden_size and encoder_size to be multiples of 2 × heads, got hidden_size "
+                f"{self.hidden_size}, encoder_size {self.encoder_size} and heads {self.heads}"
+            )
+
+
+class VariationalAutoencoder(nn.Module, ABC):
+    """p(sequence | z) = Π p(token | tokens before it, z), and q(z | sequence)."""
+
+    kind = "vae"
+    takes = Takes.LATENTS
+
+    def __init__(self, sizes: VAEArchitecture) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.register_buffer("impossible", impossible_tokens(sizes.vocabulary_size), persistent=False)
+        self.impossible: Tensor
+
+    @abstractmethod
+    def posterior_numbers(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """What the encoder makes of int64 [n, L] with lengths [n]: [n, numbers_of_posterior]."""
+
+    @abstractmethod
+    def logits(self, tokens: Tensor, latents: Tensor) -> Tensor:
+        """The next-token logits [n, L, V] before each token of [n, L], given latents [n, d]."""
+
+    @abstractmethod
+    def step(self, latents: Tensor) -> Step:
+        """The decoder at the beginning of a sequence for each latent vector [n, d], without dropout."""
+
+    @property
+    def latent_size(self) -> int:
+        return self.sizes.latent_size
+
+    @property
+    def numbers_of_posterior(self) -> int:
+        """A normal posterior has a mean and a variance of each number, a spherical one has a direction only."""
+        return 2 * self.latent_size if self.sizes.geometry == "normal" else self.latent_size
+
+    def architecture(self) -> Mapping[str, Any]:
+        return asdict(self.sizes)
+
+    def as_module(self) -> nn.Module:
+        return self
+
+    def posterior(self, tokens: Tensor, lengths: Tensor) -> Posterior:
+        """q(z | sequence) of each sequence of int64 [n, L] with lengths [n]."""
+        numbers = self.posterior_numbers(tokens, lengths).float()
+        if self.sizes.geometry == "spherical":
+            return SphericalPosterior(functional.normalize(numbers, dim=1), self.sizes.concentration)
+        return NormalPosterior(*numbers.chunk(2, 1))
+
+    def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """The mean [n, d] of each sequence's posterior; on the sphere its direction."""
+        return self.posterior(tokens, lengths).mean
+
+    def log_probs(
+        self,
+        tokens: Tensor,
+        lengths: Tensor,
+        *,
+        condition: Condition = UNCONDITIONED,
+        sampling: Sampling = UNTRUNCATED,
+    ) -> Tensor:
+        """The log-probability [n, L] of each token of int64 [n, L] given the condition's latents."""
+        latents = condition.latents_of(len(lengths), self.latent_size)
+        return chosen_log_probs(self.logits(tokens, latents), tokens, lengths, sampling)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        *,
+        condition: Condition = UNCONDITIONED,
+        sampling: Sampling = UNTRUNCATED,
+        generator: torch.Generator,
+    ) -> Sequences:
+        """Draws n sequences, given the condition's latents or, without any, latents from the model's own prior.
+
+        Given latents, a row depends on its own numbers only, as ``decode`` says. Latents of the prior come from the
+        same generator before the tokens, so that a draw that is split gives other rows.
+        """
+        given = condition.latents is not None
+        latents = condition.latents_of(n, self.latent_size) if given else self._prior_latents(n, generator)
+        step = self.step(latents)
+        drawn = decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
+        return Sequences(drawn.tokens, drawn.lengths, drawn.log_probs, latents)
+
+    def seen(self, tokens: Tensor) -> Tensor:
+        """What the decoder gets to see before each token of [n, L]: the one before it; in training, not all of them."""
+        before = functional.pad(tokens[:, :-1], (1, 0), value=START)
+        if self.training and self.sizes.word_dropout:
+            # START, which is nowhere else within a sequence, stands for a token that is not seen.
+            unseen = torch.rand(before.shape, device=before.device) < self.sizes.word_dropout
+            before = before.masked_fill(unseen, START)
+        return before
+
+    def _prior_latents(self, n: int, generator: torch.Generator) -> Tensor:
+        latents = torch.randn(n, self.latent_size, generator=generator, device=generator.device)
+        return functional.normalize(latents, dim=1) if self.sizes.geometry == "spherical" else latents
