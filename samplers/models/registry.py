@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -67,7 +68,8 @@ def check_sizes(kind: str, sizes: Mapping[str, Any]) -> None:
 
     Raises:
         UnknownModelKindError: there is no such kind.
-        ModelSizeError: the kind has no such size, or it is of another type, or the sizes do not go together.
+        ModelSizeError: the kind has no such size, it is of another type or out of range, or the sizes do not go
+            together.
     """
     if kind not in MODELS:
         raise UnknownModelKindError(f"no model {kind!r}; there are: {', '.join(sorted(MODELS))}")
@@ -78,6 +80,9 @@ def check_sizes(kind: str, sizes: Mapping[str, Any]) -> None:
         expected = type(choices[name])
         if type(value) is not expected and not (expected is float and type(value) is int):
             raise ModelSizeError(f"expected {name} of {kind!r} to be of type {expected.__name__}, got {value!r}")
+        lowest, below = (1, math.inf) if expected is int else (0, 1 if name.endswith("dropout") else math.inf)
+        if expected in (int, float) and not lowest <= value < below:
+            raise ModelSizeError(f"expected {name} of {kind!r} to be in [{lowest}, {below}), got {value}")
     try:
         MODELS[kind].architecture(**{**dict.fromkeys(GIVEN_SIZES, 1), **sizes})
     except ValueError as error:
