@@ -167,7 +167,7 @@ def test_sample_draws_the_same_molecules_for_one_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["no-such-policy"], "no policy 'no-such-policy': it is neither bundled (zinc-gru)"),
+        (["no-such-policy"], "no policy 'no-such-policy': it is neither bundled (zinc-gru, zinc-pairs, zinc-vae)"),
         (["zinc-gru", "--temperature", "0"], "expected a finite --temperature > 0"),
         (["zinc-gru", "--temperature", "nan"], "expected a finite --temperature > 0 and --top-p in (0, 1], got nan"),
         (["zinc-gru", "--top-p", "1.5"], "expected a finite --temperature > 0 and --top-p in (0, 1], got 1 and 1.5"),

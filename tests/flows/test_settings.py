@@ -321,7 +321,8 @@ def test_paths_are_those_of_the_files_folder(tmp_path: Path) -> None:
     [
         (
             'prior = "zinc_gru"',
-            'got "zinc_gru", expected a bundled policy (zinc-gru), a folder, or a sha256 in the store; ',
+            'got "zinc_gru", expected a bundled policy (zinc-gru, zinc-pairs, zinc-vae), a folder, or a sha256 in the '
+            "store; ",
         ),
         ('prior = "./nowhere"', "there is no policy in {folder}/nowhere: expected a folder with a config.json"),
         ('prior = "agent"', 'got "agent", expected a bundled policy'),
@@ -336,8 +337,8 @@ def test_a_policy_may_be_in_the_store_that_is_run_on(tmp_path: Path) -> None:
     assert load(tmp_path, '[policy]\nprior = "9f713a33b7b6"\n' + QED + LIVE).policy.prior == "9f713a33b7b6"
     of_a_sampler = problem(tmp_path, QED + LIVE + 'policy = "agnt"\n')
     assert of_a_sampler == (
-        'line 8, key `samplers[0].policy`: got "agnt", expected agent, prior, a bundled policy (zinc-gru), a folder, '
-        "or a sha256 in the store; did you mean `agent`?"
+        'line 8, key `samplers[0].policy`: got "agnt", expected agent, prior, a bundled policy (zinc-gru, zinc-pairs, '
+        "zinc-vae), a folder, or a sha256 in the store; did you mean `agent`?"
     )
 
 
