@@ -69,5 +69,8 @@ def test_targets_of_drugs_are_mostly_other_molecules_like_them(pairs: Policy) ->
     sources = [smiles for smiles in standardise_many(DRUGS) if smiles is not None] * 10
     drawn = draw_rows(pairs, len(sources), Sampling(), torch_generator(0), encoded(pairs.vocabulary, sources))
     found = similarities(sources, drawn.raw)
-    assert sum(0.4 <= similarity < 1 for similarity in found) > len(found) / 2
-    assert len(set(drawn.raw)) > len(found) / 4
+    assert sum(0.3 <= similarity < 1 for similarity in found) > len(found) / 2
+    assert len(set(drawn.raw)) > len(found) / 2
+    # To the source of another target there is hardly any similarity.
+    others = similarities(sources[1:] + sources[:1], drawn.raw)
+    assert sum(found) > 2 * sum(others)
