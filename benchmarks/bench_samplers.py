@@ -123,7 +123,7 @@ def some_policy(kind: str, smiles: Sequence[str], vocabulary: Vocabulary) -> tup
 def first_latents(model: VAE, n: int) -> Tensor:
     """Draws of the prior that a VAE is trained with [n, d]."""
     latents = torch.randn(n, model.latent_size)
-    return functional.normalize(latents, dim=1) if model.geometry == "spherical" else latents
+    return functional.normalize(latents, dim=1) if model.sizes.geometry == "spherical" else latents
 
 
 def conditions(policy: Policy, sources: plain.Draw) -> Callable[[int], Condition]:
@@ -170,7 +170,7 @@ def drawn_by(sampler: Sampler) -> Draw:
 def latent_samplers(name: str, policy: Policy, smiles: Sequence[str]) -> Iterator[Compared]:
     model = policy.model
     assert isinstance(model, VAE)
-    prior = NormalPrior(model.latent_size) if model.geometry == "normal" else SphericalPrior(model.latent_size)
+    prior = NormalPrior(model.latent_size) if model.sizes.geometry == "normal" else SphericalPrior(model.latent_size)
     yield Compared(
         f"prior ({name})",
         drawn_by(PriorSampler("prior", lambda: policy, LatentState(prior))),

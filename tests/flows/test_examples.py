@@ -83,6 +83,9 @@ def test_an_example_draws_for_the_buffer_and_for_batches(folder: Path, name: str
 
 
 def test_what_the_history_example_stored_is_trained_from_offline(folder: Path) -> None:
+    # The history that is drawn from is that of the last checkpoint, of which there is one every ten iterations.
+    config = folder / "history.toml"
+    config.write_text(config.read_text().replace("iterations = 2", "iterations = 12"))
     run(folder, "run", "history.toml", "--store", "histories")
     again = query(folder, "histories", "SELECT count(*) AS n FROM metrics WHERE name = 'share_best-so-far'")
     assert again[0]["n"] > 0

@@ -141,10 +141,10 @@ def test_r25_rewards_are_joined_by_molecule_and_a_failed_score_is_no_reward(
     refused = standardise_smiles(dataset.rows.take(np.array([0]))[0][0])
     assert refused is not None
     repeating = DatasetSampler("dataset", dataset.path, dataset.vocabulary, replacement=True)
-    build = make_build(repeating, slot(150), make_pipeline(refuse=refused))
+    build = make_build(repeating, slot(300), make_pipeline(refuse=refused))
     samples = build.samples
     assert samples.smiles.count(refused) > 1, "the draw should meet the refused molecule twice"
-    assert len(build.rewards) == 150
+    assert len(build.rewards) == 300
     for reward in build.rewards:
         smiles = samples.smiles[reward.row]
         assert smiles is not None
