@@ -254,8 +254,8 @@ def main() -> None:
     rows, rounds = chosen.rows, chosen.rounds
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
-    smiles = some_molecules(max(chosen.molecules, 2 * rows), None)
     vocabulary = load_policy(find_policy("zinc-gru")).vocabulary
+    smiles = [text for text in some_molecules(max(chosen.molecules, 2 * rows), None) if vocabulary.can_encode(text)]
     policies = {kind: some_policy(kind, smiles, vocabulary) for kind in MODELS}
     spoken = [policy.vocabulary for _, policy in policies.values()]
     smiles = [text for text in smiles if all(each.can_encode(text) for each in spoken)]
