@@ -35,8 +35,6 @@ from bench_transformer import random_model
 from memory_floor import print_floors
 from plain_loops import PlainLoop
 from rows import OBJECTIVE, bench_run
-from torch import Tensor
-from torch.nn import functional
 
 from samplers.base import Sampler
 from samplers.contrastive import ContrastiveSampler
@@ -120,17 +118,11 @@ def some_policy(kind: str, smiles: Sequence[str], vocabulary: Vocabulary) -> tup
     return "random weights", Policy(random_model(kind, 0.0, mean_length, len(vocabulary)), vocabulary, "")
 
 
-def first_latents(model: VAE, n: int) -> Tensor:
-    """Draws of the prior that a VAE is trained with [n, d]."""
-    latents = torch.randn(n, model.latent_size)
-    return functional.normalize(latents, dim=1) if model.sizes.geometry == "spherical" else latents
-
-
 def conditions(policy: Policy, sources: plain.Draw) -> Callable[[int], Condition]:
     """What gives n rows their conditions: latents of the prior, or sources with their tokens."""
     model = policy.model
     if isinstance(model, VAE):
-        return lambda n: Condition(latents=first_latents(model, n))
+        return lambda n: Condition(latents=model.prior_latents(n, torch.default_generator))
     if MODELS[policy.kind].learns_pairs:
 
         def tokenised(n: int) -> Condition:
@@ -174,7 +166,7 @@ def latent_samplers(name: str, policy: Policy, smiles: Sequence[str]) -> Iterato
     yield Compared(
         f"prior ({name})",
         drawn_by(PriorSampler("prior", lambda: policy, LatentState(prior))),
-        plain.from_model(policy, lambda n: Condition(latents=first_latents(model, n))),
+        plain.from_model(policy, lambda n: Condition(latents=model.prior_latents(n, torch.default_generator))),
     )
     vectors = encode_molecules(policy, smiles, "latent")
     yield Compared(

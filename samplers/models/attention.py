@@ -58,6 +58,18 @@ def attention_within(inside: Tensor) -> Attend:
     return attend
 
 
+def check_heads(heads: int, **widths: int) -> None:
+    """Refuses widths, by the name of their size, that heads cannot share out so that each has an even part.
+
+    Raises:
+        ValueError: there is no head, or a width is no multiple of 2 × heads.
+    """
+    if heads < 1 or any(width % (2 * heads) for width in widths.values()):
+        multiple = "a multiple" if len(widths) == 1 else "multiples"
+        got = ", ".join(f"{name} {width}" for name, width in widths.items())
+        raise ValueError(f"expected {' and '.join(widths)} to be {multiple} of 2 × heads, got {got} and heads {heads}")
+
+
 class Block(nn.Module):
     """Attention, then a perceptron, each added to what comes in.
 

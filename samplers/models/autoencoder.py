@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from samplers.models.attention import check_heads
 from samplers.models.condition import UNCONDITIONED, Condition, Takes
 from samplers.models.decoding import Step, chosen_log_probs, decode, impossible_tokens
 from samplers.models.distribution import UNTRUNCATED, Sampling
@@ -79,13 +80,8 @@ class VAEArchitecture:
             raise ValueError(
                 f"expected architecture to be one of {', '.join(ARCHITECTURES)}, got {self.architecture!r}"
             )
-        if self.architecture == "transformer" and (
-            self.heads < 1 or self.hidden_size % (2 * self.heads) or self.encoder_size % (2 * self.heads)
-        ):
-            raise ValueError(
-                f"expected hidden_size and encoder_size to be multiples of 2 × heads, got hidden_size "
-                f"{self.hidden_size}, encoder_size {self.encoder_size} and heads {self.heads}"
-            )
+        if self.architecture == "transformer":
+            check_heads(self.heads, hidden_size=self.hidden_size, encoder_size=self.encoder_size)
 
 
 class VariationalAutoencoder(nn.Module, ABC):
@@ -165,7 +161,7 @@ class VariationalAutoencoder(nn.Module, ABC):
         same generator before the tokens, so that a draw that is split gives other rows.
         """
         given = condition.latents is not None
-        latents = condition.latents_of(n, self.latent_size) if given else self._prior_latents(n, generator)
+        latents = condition.latents_of(n, self.latent_size) if given else self.prior_latents(n, generator)
         step = self.step(latents)
         drawn = decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
         return Sequences(drawn.tokens, drawn.lengths, drawn.log_probs, latents)
@@ -179,6 +175,7 @@ class VariationalAutoencoder(nn.Module, ABC):
             before = before.masked_fill(unseen, START)
         return before
 
-    def _prior_latents(self, n: int, generator: torch.Generator) -> Tensor:
+    def prior_latents(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draws [n, d] of the prior that the model is trained with."""
         latents = torch.randn(n, self.latent_size, generator=generator, device=generator.device)
         return functional.normalize(latents, dim=1) if self.sizes.geometry == "spherical" else latents

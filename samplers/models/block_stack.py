@@ -9,6 +9,13 @@ from torch import Tensor, nn
 from samplers.models.attention import Attend, KeyValueCache, rms_norm
 
 
+def next_token_head(size: int, vocabulary_size: int) -> nn.Linear:
+    """What makes logits of the normalised output [..., size] of blocks, so small at first that all are about equal."""
+    head = nn.Linear(size, vocabulary_size, bias=False)
+    nn.init.normal_(head.weight, std=0.1 * size**-0.5)
+    return head
+
+
 def block_outputs(
     blocks: Iterable[nn.Module], x: Tensor, rotary: Tensor, attend: Attend, dropout: float = 0.0
 ) -> Tensor:

@@ -22,11 +22,12 @@ from samplers.models.attention import (
     KeyValueCache,
     attention_within,
     causal_attention,
+    check_heads,
     rms_norm,
     rotary_table,
     rotate,
 )
-from samplers.models.block_stack import block_outputs
+from samplers.models.block_stack import block_outputs, next_token_head
 from samplers.models.condition import UNCONDITIONED, Condition, Takes
 from samplers.models.decoding import chosen_log_probs, decode, impossible_tokens
 from samplers.models.distribution import UNTRUNCATED, Sampling
@@ -56,11 +57,7 @@ class Seq2SeqArchitecture:
     max_length: int = 128
 
     def __post_init__(self) -> None:
-        if self.heads < 1 or self.hidden_size % (2 * self.heads):
-            raise ValueError(
-                f"expected hidden_size to be a multiple of 2 × heads, got hidden_size {self.hidden_size} "
-                f"and heads {self.heads}"
-            )
+        check_heads(self.heads, hidden_size=self.hidden_size)
 
 
 @dataclass(frozen=True)
@@ -138,9 +135,7 @@ class Seq2SeqModel(nn.Module):
         self.encoder = nn.ModuleList(Block(width, heads) for _ in range(sizes.encoder_layers))
         self.embedding = nn.Embedding(sizes.vocabulary_size, width)
         self.decoder = nn.ModuleList(DecoderLayer(width, heads) for _ in range(sizes.decoder_layers))
-        self.head = nn.Linear(width, sizes.vocabulary_size, bias=False)
-        # Small, so that a new model finds all tokens about equally likely.
-        nn.init.normal_(self.head.weight, std=0.1 * width**-0.5)
+        self.head = next_token_head(width, sizes.vocabulary_size)
         self.register_buffer("impossible", impossible_tokens(sizes.vocabulary_size), persistent=False)
         self.impossible: Tensor
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from samplers.models.attention import Block, causal_attention, rotary_table
-from samplers.models.block_stack import BlockStep, block_outputs
+from samplers.models.attention import Block, causal_attention, check_heads, rotary_table
+from samplers.models.block_stack import BlockStep, block_outputs, next_token_head
 from samplers.models.condition import UNCONDITIONED, Condition, Takes
 from samplers.models.decoding import chosen_log_probs, decode, impossible_tokens
 from samplers.models.distribution import UNTRUNCATED, Sampling
@@ -46,11 +46,7 @@ class TransformerArchitecture:
     max_length: int = 128
 
     def __post_init__(self) -> None:
-        if self.heads < 1 or self.hidden_size % (2 * self.heads):
-            raise ValueError(
-                f"expected hidden_size to be a multiple of 2 × heads, got hidden_size {self.hidden_size} "
-                f"and heads {self.heads}"
-            )
+        check_heads(self.heads, hidden_size=self.hidden_size)
 
 
 class TransformerLanguageModel(nn.Module):
@@ -64,9 +60,7 @@ class TransformerLanguageModel(nn.Module):
         self.sizes = sizes
         self.embedding = nn.Embedding(sizes.vocabulary_size, sizes.hidden_size)
         self.blocks = nn.ModuleList(Block(sizes.hidden_size, sizes.heads) for _ in range(sizes.layers))
-        self.head = nn.Linear(sizes.hidden_size, sizes.vocabulary_size, bias=False)
-        # Small, so that a new model finds all tokens about equally likely.
-        nn.init.normal_(self.head.weight, std=0.1 * sizes.hidden_size**-0.5)
+        self.head = next_token_head(sizes.hidden_size, sizes.vocabulary_size)
         self.register_buffer("impossible", impossible_tokens(sizes.vocabulary_size), persistent=False)
         table = rotary_table(sizes.max_length, sizes.hidden_size // sizes.heads)
         self.register_buffer("rotary", table, persistent=False)

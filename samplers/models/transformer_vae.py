@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from samplers.models.attention import Block, attention_within, causal_attention, rotary_table
 from samplers.models.autoencoder import VAEArchitecture, VariationalAutoencoder
-from samplers.models.block_stack import BlockStep, block_outputs
+from samplers.models.block_stack import BlockStep, block_outputs, next_token_head
 from samplers.models.decoding import Step
 from samplers.models.protocol import token_mask
 
@@ -28,9 +28,7 @@ class TransformerVAE(VariationalAutoencoder):
         self.embedding = nn.Embedding(sizes.vocabulary_size, hidden)
         self.to_state = nn.Linear(sizes.latent_size, hidden)
         self.decoder = nn.ModuleList(Block(hidden, heads) for _ in range(sizes.layers))
-        self.head = nn.Linear(hidden, sizes.vocabulary_size, bias=False)
-        # Small, so that a new model finds all tokens about equally likely.
-        nn.init.normal_(self.head.weight, std=0.1 * hidden**-0.5)
+        self.head = next_token_head(hidden, sizes.vocabulary_size)
 
     def posterior_numbers(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         # Attention to nothing has no value: of an empty row its first PAD is read.
