@@ -60,21 +60,22 @@ class HistorySampler:
 
     def draw(self, n: int, seed: int) -> Drawn:
         """Draws up to n different rows; fewer when the history has fewer."""
-        return self._drawn(*self._choose(n, seed))
+        index, positions, stored = self._choose(n, seed)
+        return self._drawn(index, positions, stored, index.row_ids(positions))
 
     def recall(self, n: int, seed: int) -> Recalled:
         """What ``draw`` gives, with the rewards of the rows, and with their names, for which the store is asked."""
         index, positions, stored = self._choose(n, seed)
         smiles = [text or "" for text in index.read("smiles", positions)]
         rows, drawn_in = index.row_ids(positions), index.own_iterations(positions)
-        return Recalled(self._drawn(index, positions, stored), stored, smiles, rows, drawn_in)
+        return Recalled(self._drawn(index, positions, stored, rows), stored, smiles, rows, drawn_in)
 
     def _choose(self, n: int, seed: int) -> tuple[HistoryIndex, Positions, StoredRows]:
         index = self.history()
         positions = self.choice.choose(index, n, numpy_generator(seed))
         return index, positions, stored_rows(index, positions, self.vocabulary)
 
-    def _drawn(self, index: HistoryIndex, positions: Positions, stored: StoredRows) -> Drawn:
+    def _drawn(self, index: HistoryIndex, positions: Positions, stored: StoredRows, rows: Sequence[RowId]) -> Drawn:
         return Drawn(
             raw=self.vocabulary.decode(stored.tokens, stored.lengths),
             tokens=stored.tokens,
@@ -84,7 +85,7 @@ class HistorySampler:
             latents=stored.latents,
             latent_log_probs=stored.latent_log_probs,
             sources=self._sources(index, positions, stored),
-            rows=index.row_ids(positions),
+            rows=rows,
         )
 
     def _sources(self, index: HistoryIndex, positions: Positions, stored: StoredRows) -> Sources | None:

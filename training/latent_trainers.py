@@ -196,11 +196,12 @@ class PriorTrainer(LatentTrainer):
         """
         if self._clip is None:
             return super().update(builds)
-        rows, earlier = self.rows(builds), None
+        earlier = None
         if replayed is not None:
             earlier = replayed.earlier(self._name, self._latents.sha256, self._prior.latent_size)
         if earlier is None:
             return super().update(builds) | {"latent_replayed": 0.0, "latent_replay_weight": None}
+        rows = self.rows(builds)
         with torch.no_grad():
             weights = clipped_ratio(self._prior.log_prob(earlier.latents), earlier.log_probs, self._clip)
         figures = {"latent_replayed": float(len(earlier)), "latent_replay_weight": float(weights.mean())}
