@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -89,7 +89,10 @@ class AdvisoryLock:
                 raise StoreError(f"{self._what} cannot be taken: {str(error).strip()}") from error
             if not held:
                 raise StoreBusyError(f"{self._what} was held by others for {self._seconds:g} s; is one hanging?")
-            yield
+            try:
+                yield
+            finally:
+                self._give_back(connection)
 
     def _take(self, connection: psycopg.Connection[Any]) -> bool:
         if not self._seconds:
@@ -98,6 +101,14 @@ class AdvisoryLock:
         connection.execute("SELECT set_config('lock_timeout', %s, false)", [f"{int(self._seconds * 1000)}ms"])
         connection.execute("SELECT pg_advisory_lock(%s)", [self._key])
         return True
+
+    def _give_back(self, connection: psycopg.Connection[Any]) -> None:
+        import psycopg
+
+        # Not left to the end of the connection, which the server notices only some time after it is closed here. One
+        # that is broken has given the lock back already.
+        with suppress(psycopg.Error):
+            connection.execute("SELECT pg_advisory_unlock(%s)", [self._key])
 
 
 class PostgresClaims:

@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, nullcontext
 from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from storage import SampleStore
+from storage import SampleStore, postgres
 from storage.archive import make_archive
 from storage.archive_check import trusted_archive
 from storage.archive_pin import archive_pins, version_kept
@@ -268,8 +269,6 @@ def unlocked(store):
 
     class Nobody:
         def held(self):
-            from contextlib import nullcontext
-
             return nullcontext()
 
     store.catalog._writers = Nobody()
@@ -296,6 +295,16 @@ class TestPostgresAndFolder(Contract):
     @pytest.fixture
     def address(self, schema, tmp_path):
         return schema | {"data_path": str(tmp_path / "shared")}
+
+    def test_a_lock_is_free_before_the_server_sees_that_its_holder_has_gone(self, opened, monkeypatch):
+        with ExitStack() as at_the_end:
+
+            def closed_later(connection):
+                return nullcontext(at_the_end.enter_context(closing(connection)))
+
+            monkeypatch.setattr(postgres, "closing", closed_later)
+            for _ in range(2):
+                assert opened.maintenance.vacuum(grace=timedelta(0)).removed == ()
 
 
 class TestPostgresAndObjects(Contract):
