@@ -16,9 +16,9 @@ from pathlib import Path
 
 from rdkit import DataStructs
 
-from samplers.dataset import read_smiles_file
 from samplers.model import ModelSampler
 from samplers.policies import find_policy, load_policy
+from samplers.smiles_files import read_smiles_file
 from scoring import standardise_many
 from scoring.fingerprints import Fingerprint, count_fingerprint
 from scoring.molecules import parse_smiles

@@ -9,7 +9,6 @@ from typing import Protocol
 from flows.settings_draws import DrawKeys
 from flows.settings_latents import LatentDraws, LearningKeys, PriorDraws, PriorLearningKeys
 from samplers.base import Sampler
-from samplers.dataset import read_smiles_file
 from samplers.errors import LatentsError
 from samplers.latent import LatentSampler
 from samplers.latent_priors import LatentPrior, NormalPrior, SphericalPrior
@@ -18,6 +17,7 @@ from samplers.latent_state import LatentSource, LatentState, LatentTable, latent
 from samplers.latent_vectors import best_latents, best_molecules, encode_molecules, latent_model, read_vectors
 from samplers.policies import Policy
 from samplers.prior import PriorSampler
+from samplers.smiles_files import read_smiles_file
 from storage import SampleStore
 from storage.index import HistoryIndex
 from storage.records import Commit, PolicyVersion

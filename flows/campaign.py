@@ -10,11 +10,11 @@ from pathlib import Path
 from flows.assemble import build_filters, build_objective, build_standardisation, build_template
 from flows.assemble_samplers import SamplerParts, build_sampler
 from flows.provenance import code_version, host_and_user, library_versions
-from flows.row_reports import report_bad_rows
 from flows.settings import Settings, load_settings
 from flows.settings_draws import DrawKeys
 from flows.settings_latents import LatentDraws
 from flows.settings_samplers import DatasetDraws, PairDatasetDraws
+from samplers.bad_rows import report_bad_rows
 from samplers.base import Sampler
 from samplers.judging import Pipeline
 from samplers.models.condition import Takes

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import polars
 
     from flows.settings import Settings
-    from samplers.dataset import FileRow
+    from samplers.smiles_files import FileRow
 
 LINE_FILES = (".smi", ".smiles", ".txt")
 
@@ -45,7 +45,7 @@ def score(
     with output_kept_for_results():
         settings = load_settings(config)
         from flows.score_file import summary
-        from samplers.dataset import read_smiles_file
+        from samplers.smiles_files import read_smiles_file
 
         scored = _scored(settings, smiles_file, read_smiles_file(smiles_file, column), store)
     write_frame(scored, written, out)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.row_reports import report_rows
-from samplers.dataset import read_smiles_file
+from samplers.bad_rows import report_rows
 from samplers.errors import SmilesFileError
 from samplers.grammars import SMILES, Grammar
 from samplers.model import ModelSampler
@@ -16,6 +15,7 @@ from samplers.models.protocol import LatentModel
 from samplers.models.registry import MODELS
 from samplers.policies import Policy
 from samplers.seeds import derive_seed
+from samplers.smiles_files import read_smiles_file
 from samplers.vocabulary import Vocabulary
 from training.corpus import Corpus, clean_molecules
 from training.elbo import NegativeELBO

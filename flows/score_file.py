@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from flows.assemble import build_filters, build_objective, build_standardisation
 from flows.provenance import code_version, host_and_user, library_versions
 from flows.settings import Settings
-from samplers.dataset import FileRow
 from samplers.scores import ScoredMolecules, Scorer
+from samplers.smiles_files import FileRow
 from scoring import Filter, Objective, Standardisation, judge_many
 from storage import SampleStore
 from storage.records import Run, RunKind, RunStatus, ScoreStatus

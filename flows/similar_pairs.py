@@ -11,12 +11,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from flows.row_reports import report_rows
 from flows.score_file import FileScorer, scoring_run
 from flows.settings import Settings
-from samplers.dataset import FileRow, read_smiles_file
+from samplers.bad_rows import report_rows
 from samplers.errors import SmilesFileError
 from samplers.seeds import numpy_generator
+from samplers.smiles_files import FileRow, read_smiles_file
 from scoring import score_many
 from scoring.components import Property
 from scoring.molecules import parse_smiles

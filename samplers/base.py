@@ -48,6 +48,7 @@ class Drawn:
         latent_log_probs: float32 [n], the log-density of each latent under the prior that drew it; None without one.
         sources: None for samplers that draw no pairs.
         rows: the stored row that each is [n], None where it is none; None for samplers that draw no stored rows.
+        written_at: the file and line of each [n], None where a bad row has been named before; None where all have.
     """
 
     raw: Sequence[str]
@@ -59,6 +60,7 @@ class Drawn:
     latent_log_probs: NDArray[np.float32] | None = None
     sources: Sources | None = None
     rows: Sequence[RowId | None] | None = None
+    written_at: Sequence[str | None] | None = None
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -78,7 +80,8 @@ def concatenate(parts: Sequence[Drawn]) -> Drawn:
         latents=_joined([part.latents for part in parts]),
         latent_log_probs=_joined([part.latent_log_probs for part in parts]),
         sources=_concatenate_sources(sources) if sources else None,
-        rows=[row for part in parts for row in part.rows or ()] if any(part.rows for part in parts) else None,
+        rows=_listed([part.rows for part in parts]),
+        written_at=_listed([part.written_at for part in parts]),
     )
 
 
@@ -91,6 +94,11 @@ def stack_rows(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
 def _joined(parts: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
     there = [part for part in parts if part is not None]
     return np.concatenate(there) if there else None
+
+
+def _listed(parts: Sequence[Sequence[Any] | None]) -> list[Any] | None:
+    there = [part for part in parts if part is not None]
+    return [item for part in there for item in part] if there else None
 
 
 def _concatenate_sources(parts: Sequence[Sources]) -> Sources:

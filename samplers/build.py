@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from samplers.bad_rows import report_rejected
 from samplers.base import Drawn, DrawsLatents, Sampler, Sources, concatenate
 from samplers.epochs import Place, going_on
 from samplers.history import HistorySampler, Recalled
@@ -152,7 +153,9 @@ def _draw(
         missing = slot.wanted - sum(judgement.target.rejected_by is None for judgement in judged)
         if missing <= 0:
             break
-    return concatenate(draws), judged
+    drawn = concatenate(draws)
+    report_rejected(drawn, judged)
+    return drawn, judged
 
 
 def _samples(drawn: Drawn, judged: Sequence[PairJudgement]) -> Samples:

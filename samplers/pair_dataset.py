@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 
 from samplers.base import Drawn, SamplerSize, Sources
 from samplers.dataset import encode_rows
-from samplers.epochs import Place, rows_from, rows_of_draw
+from samplers.file_draws import FileDraws
 from samplers.packed_rows import PackedRows, open_rows
-from samplers.seeds import numpy_generator
 from samplers.vocabulary import Vocabulary
 from scoring import Standardisation, standardise_many
 
 
 @dataclass(frozen=True)
-class PairDatasetSampler:
+class PairDatasetSampler(FileDraws):
     """Draws the pairs of a table, such as ``molbuffer pairs`` makes: targets as written there, without a likelihood.
 
     A source is given in its canonical form, as a conditional model is trained on. One that is no molecule stays as it
@@ -29,8 +28,7 @@ class PairDatasetSampler:
     Attributes:
         path: a .csv file, which may be compressed as .gz, or a .parquet file.
         vocabulary: gives the vocabulary of the policy in training, for the tokens of both ends.
-        replacement: draw each pair independently of all others; otherwise a run goes through the file as
-            ``DatasetSampler`` does.
+        replacement: as of ``FileDraws``.
         standardisation: how a text becomes a source; the campaign's.
     """
 
@@ -47,24 +45,11 @@ class PairDatasetSampler:
     sampling: None = None
 
     @property
-    def goes_on(self) -> bool:
-        """Whether a run goes through the whole file before a row comes again."""
-        return not self.replacement
-
-    @property
     def rows(self) -> PackedRows:
-        """The pairs of the file as columns of sources and of targets, of which none is held in memory."""
+        """The pairs of the file, as columns of sources and of targets."""
         return open_rows(self.path, [self.source_column, self.target_column])
 
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draws n pairs in an order that is this draw's own; more than the file has are drawn from several epochs."""
-        rng = numpy_generator(seed, "rows")
-        return self._drawn(rows_of_draw(len(self.rows), n, rng, replacement=self.replacement))
-
-    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
-        return self._drawn(rows_from(len(self.rows), place.start, n, place.seed))
-
-    def _drawn(self, chosen: NDArray[np.int64]) -> Drawn:
+    def drawn_of(self, chosen: NDArray[np.int64]) -> Drawn:
         written, targets = self.rows.take(chosen)
         molecules = standardise_many(written, self.standardisation)
         smiles = [text if molecule is None else molecule for text, molecule in zip(written, molecules, strict=True)]

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from samplers.dataset import FileRow
 from samplers.errors import UnknownTokenError
 from samplers.grammars import SMILES, Grammar
 from samplers.models.condition import UNCONDITIONED, Condition
+from samplers.smiles_files import FileRow
 from samplers.vocabulary import Vocabulary
 from scoring import Standardisation, standardise_many
 

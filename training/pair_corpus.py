@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from samplers.dataset import FileRow, read_smiles_file
 from samplers.grammars import SMILES, Grammar
 from samplers.model import draw_rows
 from samplers.models.condition import Condition
 from samplers.models.distribution import UNTRUNCATED
 from samplers.policies import Policy
 from samplers.seeds import torch_generator
+from samplers.smiles_files import FileRow, read_smiles_file
 from samplers.vocabulary import Vocabulary
 from scoring import ContrastiveTemplate, Standardisation, judge_pairs
 from training.corpus import Corpus, CorpusBatch, RejectedRow, clean_rows

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samplers.dataset import DatasetSampler, FileRow, encode_rows, read_smiles_file
+from samplers.dataset import DatasetSampler, encode_rows
 from samplers.errors import SmilesFileError
+from samplers.smiles_files import FileRow, read_smiles_file
 from samplers.vocabulary import END, PAD, RESERVED, Vocabulary
 
 

@@ -54,7 +54,7 @@ SAMPLERS = {
     for module in pkgutil.iter_modules(room.__path__)
     for kind in vars(importlib.import_module(f"samplers.{module.name}")).values()
     if inspect.isclass(kind) and kind.__module__ == f"samplers.{module.name}" and hasattr(kind, "draw")
-    if kind is not Sampler
+    if kind is not Sampler and not inspect.isabstract(kind)
 }
 
 

@@ -1,4 +1,4 @@
-from samplers.dataset import FileRow
+from samplers.smiles_files import FileRow
 from samplers.vocabulary import RESERVED, Vocabulary
 from training.corpus import clean_molecules
 

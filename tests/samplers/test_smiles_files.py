@@ -5,8 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from samplers.dataset import FileRow, read_smiles_file
 from samplers.errors import SmilesFileError
+from samplers.smiles_files import FileRow, read_smiles_file
 
 CSV = "name,smiles\nethanol,CCO\nempty,\namine,CCN\n"
 
