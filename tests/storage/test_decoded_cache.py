@@ -81,7 +81,7 @@ def test_gathered_columns_are_fresh_memory_that_torch_can_take(arrays: Path) -> 
     for column in (rows.tokens, rows.lengths, rows.log_probs, rows.latents):
         assert torch.from_numpy(column).data_ptr() == column.__array_interface__["data"][0] or column.size == 0
         assert column.flags.writeable
-        assert not np.shares_memory(column, pinned.records)
+        assert not np.shares_memory(column, pinned.records._records)
 
 
 def test_a_new_segment_costs_only_itself(arrays: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,13 +96,13 @@ def test_a_new_segment_costs_only_itself(arrays: Path, monkeypatch: pytest.Monke
     assert list(own_folder(cache).glob("rows-*.bin")) == [rows_file]
     assert after.segments["a"] == before.segments["a"]
     assert len(before.records) == 10
-    assert np.array_equal(before.records, after.records[:10])
+    assert np.array_equal(before.records.take(np.arange(10)), after.records.take(np.arange(10)))
 
 
 def test_wider_rows_lead_to_a_new_file_and_readers_keep_the_old(arrays: Path) -> None:
     cache = cache_of(arrays)
     old = cache.pin(list("abc"))
-    was = old.records.copy()
+    was = old.records.take(np.arange(15))
     write(arrays, "wide", width=70)
     write(arrays, "latent", latents=6)
     write(arrays, "tokens", token=3000)
@@ -117,7 +117,7 @@ def test_wider_rows_lead_to_a_new_file_and_readers_keep_the_old(arrays: Path) ->
         assert np.array_equal(
             got.latents, np.full((5, 6), np.nan) if segment.latents is None else segment.latents, True
         )
-    assert np.array_equal(old.records, was)
+    assert np.array_equal(old.records.take(np.arange(15)), was)
 
 
 def test_empty_segments_and_no_segments(arrays: Path) -> None:
