@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import mmap
+import os
 import resource
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
 
 _PROBED_ROWS = 8
 _BATCHES_ASKED_FOR = 16
+_SHARE_OF_MEMORY = 0.5
+_READ_AT_ONCE = 2**20
 # Faults of this thread; macOS counts only those of a process.
 _WHOSE = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 
@@ -22,7 +28,8 @@ class MappedRows:
     neighbourhood that nobody wants. Here neighbours are left out, and all pages of a batch are asked for before the
     first is touched: 256 rows of 4 GB take 3 ms instead of up to a second (docs/design/0009). Asking costs 0.7 us a
     row, more than the row itself when it is in memory, and so it is done only while pages are missing: a few rows tell,
-    and then the next batches are asked for without another look.
+    and then the next batches are asked for without another look. A file that takes at most half of the machine's memory
+    is also read as a whole, meanwhile and once a process.
     """
 
     def __init__(self, path: Path, rows: int, words: int) -> None:
@@ -32,7 +39,8 @@ class MappedRows:
             OSError: the file cannot be read. ValueError: it has fewer rows.
         """
         self._row_bytes = words * np.dtype(np.uint32).itemsize
-        self._batches_to_ask_for = _BATCHES_ASKED_FOR if rows else 0
+        self._path = path
+        self._batches_to_ask_for = 0
         if not rows:  # An empty file cannot be mapped.
             self._records: NDArray[np.uint32] = np.zeros((0, words), np.uint32)
             return
@@ -48,6 +56,8 @@ class MappedRows:
         """A copy of some rows [n, words]."""
         if not self._batches_to_ask_for and self._missing(rows[:_PROBED_ROWS]):
             self._batches_to_ask_for = _BATCHES_ASKED_FOR
+            if self._records.nbytes <= _SHARE_OF_MEMORY * os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE:
+                read_through(self._path)
         if self._batches_to_ask_for:
             self._batches_to_ask_for -= 1
             self._ask_for(rows)
@@ -65,3 +75,20 @@ class MappedRows:
         pages = first - first % mmap.PAGESIZE
         for page, length in zip(pages.tolist(), (first - pages + self._row_bytes).tolist(), strict=True):
             self._map.madvise(mmap.MADV_WILLNEED, page, length)
+
+
+@cache
+def read_through(path: Path) -> Thread:
+    """Begins to have the system read a file into memory, once a process, and returns what does so."""
+    thread = Thread(target=_read, args=(path,), name=f"reading {path.name}", daemon=True)
+    thread.start()
+    return thread
+
+
+def _read(path: Path) -> None:
+    # What is gone, or on a disk that fails, is told by whoever needs it.
+    # One piece at a time: asked for all at once, it would keep the disk from the rows that a batch waits for.
+    buffer = bytearray(_READ_AT_ONCE)
+    with suppress(OSError), path.open("rb", buffering=0) as file:
+        while file.readinto(buffer):
+            pass

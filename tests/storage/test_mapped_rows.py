@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from storage.mapped_rows import _BATCHES_ASKED_FOR, MappedRows
+from storage.mapped_rows import _BATCHES_ASKED_FOR, MappedRows, read_through
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the page faults of a thread")
 
@@ -73,19 +73,37 @@ def test_pages_that_are_not_in_memory_are_not_waited_for_one_by_one(written, bat
         assert faults() - before < 10
 
 
-def test_rows_that_are_in_memory_are_not_asked_for(written, batch, monkeypatch) -> None:
-    path, rows = written
+@pytest.mark.parametrize("missing", [True, False])
+def test_rows_are_asked_for_while_some_are_missing(written, batch, monkeypatch, missing) -> None:
+    path, _ = written
     mapped = MappedRows(path, ROWS, WORDS)
-    asked = []
+    asked, looked = [], []
     monkeypatch.setattr(mapped, "_ask_for", asked.append)
-    rows_in_memory = mapped._records.sum()
+    monkeypatch.setattr(mapped, "_missing", lambda rows: looked.append(len(rows)) or missing)
     for _ in range(2 * _BATCHES_ASKED_FOR):
         mapped.take(batch())
-    assert rows_in_memory == rows.sum()
-    assert len(asked) == _BATCHES_ASKED_FOR
-    monkeypatch.setattr(mapped, "_missing", lambda rows: True)
+    assert len(asked) == (2 * _BATCHES_ASKED_FOR if missing else 0)
+    assert len(looked) == (2 if missing else 2 * _BATCHES_ASKED_FOR)
+    assert max(looked) < 10
+
+
+def test_a_file_that_fits_is_read_into_memory_meanwhile(written, batch, tmp_path, monkeypatch) -> None:
+    path = tmp_path / "rows.bin"
+    path.write_bytes(written[0].read_bytes())
+    evict(path)
+    mapped = MappedRows(path, ROWS, WORDS)
+    with monkeypatch.context() as patch:
+        patch.setattr("storage.mapped_rows._SHARE_OF_MEMORY", 0.0)
+        mapped.take(batch())
+        before = read_through.cache_info().misses
+    mapped._batches_to_ask_for = 0
+    evict(path)
     mapped.take(batch())
-    assert len(asked) == _BATCHES_ASKED_FOR + 1
+    read_through(path).join()
+    assert read_through.cache_info().misses == before + 1
+    before = faults()
+    mapped._records.sum()
+    assert faults() - before < 10
 
 
 @pytest.mark.parametrize("rows", [0, 1, ROWS])
