@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 _PROBED_ROWS = 8
 _BATCHES_ASKED_FOR = 16
 _SHARE_OF_MEMORY = 0.5
-_READ_AT_ONCE = 2**20
+_READ_AT_ONCE = 2**23
 # Faults of this thread; macOS counts only those of a process.
 _WHOSE = getattr(resource, "RUSAGE_THREAD", resource.RUSAGE_SELF)
 
