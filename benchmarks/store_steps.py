@@ -116,7 +116,7 @@ def read(peer: type[Peer], folder: Path, rows: int, per_build: int) -> dict[str,
 
 
 def warm_up(store: Peer, rows: int, rng: np.random.Generator) -> None:
-    """Reads batches until about every row has been read, or for as long as there is time: most of a store is in memory."""
+    """Reads batches until most of a store is in memory: about four times its rows, or for as long as there is time."""
     end = time.monotonic() + _WARM_UP_SECONDS
     for _ in range(-(-4 * rows // BATCHES[-1])):
         store.gather(rng.integers(0, rows, BATCHES[-1]))
