@@ -63,16 +63,26 @@ def prefect_server() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def molbuffer() -> Callable[..., "subprocess.CompletedProcess[str]"]:
+def with_server(prefect_server: None) -> dict[str, str]:
+    """What tells a process to run its flows with that server: to start one of its own would take it 6 s."""
+    from prefect.settings import PREFECT_API_URL
+
+    return {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
+
+
+@pytest.fixture(scope="session")
+def molbuffer(request: pytest.FixtureRequest) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Runs the command as a process, with what is given by name in its environment."""
 
     def run(*arguments: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+        runs_a_flow = arguments[0] in ("build", "run", "offline", "pretrain")
+        server = request.getfixturevalue("with_server") if runs_a_flow and "PREFECT_API_URL" not in environment else {}
         program = Path(sys.executable).parent / "molbuffer"
         return subprocess.run(
             [str(program), *map(str, arguments)],
             capture_output=True,
             text=True,
-            env={**os.environ, **environment},
+            env={**os.environ, **server, **environment},
             timeout=240,
         )
 

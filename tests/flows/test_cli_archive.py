@@ -162,17 +162,13 @@ def test_an_archive_is_no_place_for_a_policy_and_a_damaged_one_is_not_trained_on
         train_offline(config, str(tmp_path / "own"), archive=str(archive))
 
 
-@pytest.mark.usefixtures("prefect_server")
 def test_the_command_reads_the_rows_from_an_archive(
     archive: Path, tiny_config: Path, tmp_path: Path, molbuffer: Command
 ) -> None:
-    from prefect.settings import PREFECT_API_URL
-
-    server = {"PREFECT_API_URL": str(PREFECT_API_URL.value()), "MOLBUFFER_CACHE": str(tmp_path / "cache")}
-    own = tmp_path / "own"
-    trained = said(molbuffer("offline", tiny_config, "--store", own, "--from", archive, "--json", **server))
+    own, cached = tmp_path / "own", {"MOLBUFFER_CACHE": str(tmp_path / "cache")}
+    trained = said(molbuffer("offline", tiny_config, "--store", own, "--from", archive, "--json", **cached))
     assert (trained["rows"], trained["iterations"]) == (32, 3)
-    done = molbuffer("offline", tiny_config, "--store", own, "--from", archive, "--snapshot", "2", **server)
+    done = molbuffer("offline", tiny_config, "--store", own, "--from", archive, "--snapshot", "2", **cached)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
         "error: an archive has one version: leave --snapshot out, or read from the store without --from\n"

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import polars as pl
-import pytest
 from polars.testing import assert_frame_equal
 
 from flows.settings import load_settings
@@ -38,15 +37,18 @@ def checkpoints(store: Path) -> int:
     return int(read(store, "SELECT count(*) AS n FROM checkpoints")["n"][0])
 
 
-@pytest.mark.usefixtures("prefect_server")
-def test_a_killed_training_is_resumed_to_the_same_end(tiny_config: Path, tmp_path: Path) -> None:
+def test_a_killed_training_is_resumed_to_the_same_end(
+    tiny_config: Path, tmp_path: Path, with_server: dict[str, str]
+) -> None:
     tiny_config.write_text(tiny_config.read_text().replace("iterations = 4", "iterations = 8"))
     config = load_settings(tiny_config).to_json()
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     expected = train(config, str(undisturbed))
     with (tmp_path / "log").open("w") as log:
         arguments = [COMMAND, "run", str(tiny_config), "--store", str(killed)]
-        process = subprocess.Popen(arguments, stdout=log, stderr=log, start_new_session=True)
+        process = subprocess.Popen(
+            arguments, stdout=log, stderr=log, env={**os.environ, **with_server}, start_new_session=True
+        )
     deadline = time.monotonic() + PATIENCE_SECONDS
     while checkpoints(killed) == 0 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
