@@ -180,7 +180,7 @@ def test_a_script_without_a_main_guard_runs_once_and_ends_quickly(tmp_path: Path
     assert len(pids) == 2
     assert list(lines) == [], "imported once"
     assert script.wait(30) == 0
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30
     script.stdout.close()
     assert_all_gone(pids)
 
@@ -191,7 +191,7 @@ def test_workers_do_not_outlive_their_parent(tmp_path: Path, how: signal.Signals
     assert script.stdout is not None
     pids = pids_from(script)
     script.send_signal(how)
-    assert script.wait(10) != 0
+    assert script.wait(60) != 0
     script.stdout.close()
     assert_all_gone(pids)
 
@@ -203,7 +203,7 @@ def pids_from(script: subprocess.Popen[str]) -> list[int]:
 
 
 def assert_all_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     left = pids
     while left and time.monotonic() < deadline:
         left = [pid for pid in left if Path(f"/proc/{pid}").exists()]
