@@ -43,7 +43,7 @@ def test_later_rows_are_named_when_they_are_drawn(
     path.write_text("\n".join(["C(", "CO", "", "CCO", "OC(", "CN"][: rows + 1]) + "\n")
     vocabulary = Vocabulary((*RESERVED, "(", "C", "O"))
     sampler = DatasetSampler("file", path, lambda: vocabulary)
-    slot = Slot("run", 0, Event.BUILD_BUFFER, 0, rows, campaign_seed=1)
+    slot = Slot("run", 0, Event.BUILD_BUFFER, 0, 4 * rows, campaign_seed=1)
     objective = Objective((WeightedComponent(QED()),))
     pipeline = Pipeline(Standardisation(), (), Scorer(objective), vocabulary.can_encode, lambda _: set())
     with caplog.at_level(logging.WARNING):
