@@ -15,18 +15,17 @@ spherical   von Mises-Fisher posterior with a fixed concentration, uniform prior
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from samplers.models.attention import check_heads
 from samplers.models.condition import UNCONDITIONED, Condition, Takes
-from samplers.models.decoding import Step, chosen_log_probs, decode, impossible_tokens
+from samplers.models.decoding import Step, chosen_log_probs, decode, tokens_before
 from samplers.models.distribution import UNTRUNCATED, Sampling
+from samplers.models.language_model import SequenceModule
 from samplers.models.posterior import NormalPosterior, Posterior, SphericalPosterior
 from samplers.models.protocol import Sequences
 from samplers.vocabulary import START
@@ -84,17 +83,12 @@ class VAEArchitecture:
             check_heads(self.heads, hidden_size=self.hidden_size, encoder_size=self.encoder_size)
 
 
-class VariationalAutoencoder(nn.Module, ABC):
+class VariationalAutoencoder(SequenceModule, ABC):
     """p(sequence | z) = Π p(token | tokens before it, z), and q(z | sequence)."""
 
     kind = "vae"
     takes = Takes.LATENTS
-
-    def __init__(self, sizes: VAEArchitecture) -> None:
-        super().__init__()
-        self.sizes = sizes
-        self.register_buffer("impossible", impossible_tokens(sizes.vocabulary_size), persistent=False)
-        self.impossible: Tensor
+    sizes: VAEArchitecture
 
     @abstractmethod
     def posterior_numbers(self, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -116,12 +110,6 @@ class VariationalAutoencoder(nn.Module, ABC):
     def numbers_of_posterior(self) -> int:
         """A normal posterior has a mean and a variance of each number, a spherical one has a direction only."""
         return 2 * self.latent_size if self.sizes.geometry == "normal" else self.latent_size
-
-    def architecture(self) -> Mapping[str, Any]:
-        return asdict(self.sizes)
-
-    def as_module(self) -> nn.Module:
-        return self
 
     def posterior(self, tokens: Tensor, lengths: Tensor) -> Posterior:
         """q(z | sequence) of each sequence of int64 [n, L] with lengths [n]."""
@@ -168,7 +156,7 @@ class VariationalAutoencoder(nn.Module, ABC):
 
     def seen(self, tokens: Tensor) -> Tensor:
         """What the decoder gets to see before each token of [n, L]: the one before it; in training, not all of them."""
-        before = functional.pad(tokens[:, :-1], (1, 0), value=START)
+        before = tokens_before(tokens)
         if self.training and self.sizes.word_dropout:
             # START, which is nowhere else within a sequence, stands for a token that is not seen.
             unseen = torch.rand(before.shape, device=before.device) < self.sizes.word_dropout

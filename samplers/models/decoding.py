@@ -9,6 +9,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from samplers.models.distribution import UNTRUNCATED, Sampling, draw_tokens, log_distribution
 from samplers.models.protocol import Sequences, token_mask
@@ -66,6 +67,11 @@ def chosen_log_probs(logits: Tensor, tokens: Tensor, lengths: Tensor, sampling: 
     # PAD is impossible: gathering it would put −inf where the mask wants 0, and NaN into the gradient.
     chosen = distribution.gather(-1, tokens.masked_fill(~inside, END)[..., None])[..., 0]
     return chosen.masked_fill(~inside, 0.0)
+
+
+def tokens_before(tokens: Tensor) -> Tensor:
+    """The token before each of [n, L]; START before the first."""
+    return functional.pad(tokens[:, :-1], (1, 0), value=START)
 
 
 def impossible_tokens(vocabulary_size: int) -> Tensor:

@@ -7,20 +7,15 @@ token, the gates of a layer take two matrix products, and rows that have ended l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from samplers.models.condition import UNCONDITIONED, Condition, Takes
-from samplers.models.decoding import chosen_log_probs, decode, impossible_tokens
-from samplers.models.distribution import UNTRUNCATED, Sampling
+from samplers.models.decoding import Step, tokens_before
 from samplers.models.gru_stack import GRUStack, GRUStep
-from samplers.models.protocol import Sequences
-from samplers.vocabulary import START
+from samplers.models.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -45,56 +40,24 @@ class GRUArchitecture:
     max_length: int = 128
 
 
-class GRULanguageModel(nn.Module):
-    """p(sequence) = Π p(token | tokens before it), with PAD and START impossible."""
+class GRULanguageModel(LanguageModel):
+    """A language model of stacked gated recurrent units."""
 
     kind = "gru"
-    takes = Takes.NOTHING
+    sizes: GRUArchitecture
 
     def __init__(self, sizes: GRUArchitecture) -> None:
-        super().__init__()
-        self.sizes = sizes
+        super().__init__(sizes)
         self.embedding = nn.Embedding(sizes.vocabulary_size, sizes.embedding_size)
         self.recurrent = GRUStack(sizes.embedding_size, sizes.hidden_size, sizes.layers)
         self.head = nn.Linear(sizes.hidden_size, sizes.vocabulary_size)
-        self.register_buffer("impossible", impossible_tokens(sizes.vocabulary_size), persistent=False)
-        self.impossible: Tensor
-
-    def architecture(self) -> Mapping[str, Any]:
-        return asdict(self.sizes)
-
-    def as_module(self) -> nn.Module:
-        return self
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """The next-token logits [n, L, V] before each token of [n, L]."""
-        before = functional.pad(tokens[:, :-1], (1, 0), value=START).T
-        gates = functional.embedding(before, self.recurrent.token_gates(self.embedding.weight))
+        gates = functional.embedding(tokens_before(tokens).T, self.recurrent.token_gates(self.embedding.weight))
         output = self.recurrent.outputs(gates, self.sizes.dropout)
         logits: Tensor = self.head(output.transpose(0, 1)) + self.impossible
         return logits
 
-    def log_probs(
-        self,
-        tokens: Tensor,
-        lengths: Tensor,
-        *,
-        condition: Condition = UNCONDITIONED,
-        sampling: Sampling = UNTRUNCATED,
-    ) -> Tensor:
-        """The log-probability [n, L] of each token of int64 [n, L] under ``sampling``; 0 at and after lengths [n]."""
-        return chosen_log_probs(self.logits(tokens), tokens, lengths, sampling)
-
-    @torch.no_grad()
-    def sample(
-        self,
-        n: int,
-        *,
-        condition: Condition = UNCONDITIONED,
-        sampling: Sampling = UNTRUNCATED,
-        generator: torch.Generator,
-    ) -> Sequences:
-        """Draws n sequences; see ``decode`` for what a row depends on. A condition is left alone."""
-        states = torch.zeros(self.sizes.layers, n, self.sizes.hidden_size, device=generator.device)
-        step = GRUStep(self.recurrent, self.embedding.weight, self.head, self.impossible, states)
-        return decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
+    def step(self, n: int, device: torch.device) -> Step:
+        states = torch.zeros(self.sizes.layers, n, self.sizes.hidden_size, device=device)
+        return GRUStep(self.recurrent, self.embedding.weight, self.head, self.impossible, states)

@@ -6,19 +6,14 @@ the first layer's input projection as a table with one row a token, as the GRU d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from samplers.models.condition import UNCONDITIONED, Condition, Takes
-from samplers.models.decoding import chosen_log_probs, decode, impossible_tokens
-from samplers.models.distribution import UNTRUNCATED, Sampling
-from samplers.models.protocol import Sequences
-from samplers.vocabulary import START
+from samplers.models.decoding import Step, tokens_before
+from samplers.models.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -44,15 +39,14 @@ class LSTMArchitecture:
     max_length: int = 128
 
 
-class LSTMLanguageModel(nn.Module):
-    """p(sequence) = Π p(token | tokens before it), with PAD and START impossible."""
+class LSTMLanguageModel(LanguageModel):
+    """A language model of stacked LSTM layers."""
 
     kind = "lstm"
-    takes = Takes.NOTHING
+    sizes: LSTMArchitecture
 
     def __init__(self, sizes: LSTMArchitecture) -> None:
-        super().__init__()
-        self.sizes = sizes
+        super().__init__(sizes)
         self.embedding = nn.Embedding(sizes.vocabulary_size, sizes.embedding_size)
         # torch drops outputs between layers only, and warns where there is nothing between.
         between = sizes.dropout if sizes.layers > 1 else 0.0
@@ -60,19 +54,9 @@ class LSTMLanguageModel(nn.Module):
             sizes.embedding_size, sizes.hidden_size, sizes.layers, batch_first=True, dropout=between
         )
         self.head = nn.Linear(sizes.hidden_size, sizes.vocabulary_size)
-        self.register_buffer("impossible", impossible_tokens(sizes.vocabulary_size), persistent=False)
-        self.impossible: Tensor
-
-    def architecture(self) -> Mapping[str, Any]:
-        return asdict(self.sizes)
-
-    def as_module(self) -> nn.Module:
-        return self
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """The next-token logits [n, L, V] before each token of [n, L]."""
-        before = functional.pad(tokens[:, :-1], (1, 0), value=START)
-        output, _ = self.recurrent(self.embedding(before))
+        output, _ = self.recurrent(self.embedding(tokens_before(tokens)))
         output = functional.dropout(self.normed(output), self.sizes.dropout, self.training)
         logits: Tensor = self.head(output) + self.impossible
         return logits
@@ -81,29 +65,8 @@ class LSTMLanguageModel(nn.Module):
         """The last layer's output [..., H] as the head takes it."""
         return functional.layer_norm(output, output.shape[-1:]) if self.sizes.layer_norm else output
 
-    def log_probs(
-        self,
-        tokens: Tensor,
-        lengths: Tensor,
-        *,
-        condition: Condition = UNCONDITIONED,
-        sampling: Sampling = UNTRUNCATED,
-    ) -> Tensor:
-        """The log-probability [n, L] of each token of int64 [n, L] under ``sampling``; 0 at and after lengths [n]."""
-        return chosen_log_probs(self.logits(tokens), tokens, lengths, sampling)
-
-    @torch.no_grad()
-    def sample(
-        self,
-        n: int,
-        *,
-        condition: Condition = UNCONDITIONED,
-        sampling: Sampling = UNTRUNCATED,
-        generator: torch.Generator,
-    ) -> Sequences:
-        """Draws n sequences; see ``decode`` for what a row depends on. A condition is left alone."""
-        step = _Step(self, n, generator.device)
-        return decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
+    def step(self, n: int, device: torch.device) -> Step:
+        return _Step(self, n, device)
 
 
 class _Step:

@@ -8,9 +8,8 @@ encoded once, and what the decoder's layers read of it is kept while a target is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +28,10 @@ from samplers.models.attention import (
 )
 from samplers.models.block_stack import block_outputs, next_token_head
 from samplers.models.condition import UNCONDITIONED, Condition, Takes
-from samplers.models.decoding import chosen_log_probs, decode, impossible_tokens
+from samplers.models.decoding import chosen_log_probs, decode, tokens_before
 from samplers.models.distribution import UNTRUNCATED, Sampling
+from samplers.models.language_model import SequenceModule
 from samplers.models.protocol import Sequences, token_mask
-from samplers.vocabulary import START
 
 
 @dataclass(frozen=True)
@@ -121,29 +120,21 @@ class DecoderLayer(nn.Module):
         return output
 
 
-class Seq2SeqModel(nn.Module):
+class Seq2SeqModel(SequenceModule):
     """p(target | source) = Π p(token | tokens before it, source), with PAD and START impossible."""
 
     kind = "seq2seq"
     takes = Takes.SOURCES
+    sizes: Seq2SeqArchitecture
 
     def __init__(self, sizes: Seq2SeqArchitecture) -> None:
-        super().__init__()
-        self.sizes = sizes
+        super().__init__(sizes)
         width, heads = sizes.hidden_size, sizes.heads
         self.source_embedding = nn.Embedding(sizes.vocabulary_size, width)
         self.encoder = nn.ModuleList(Block(width, heads) for _ in range(sizes.encoder_layers))
         self.embedding = nn.Embedding(sizes.vocabulary_size, width)
         self.decoder = nn.ModuleList(DecoderLayer(width, heads) for _ in range(sizes.decoder_layers))
         self.head = next_token_head(width, sizes.vocabulary_size)
-        self.register_buffer("impossible", impossible_tokens(sizes.vocabulary_size), persistent=False)
-        self.impossible: Tensor
-
-    def architecture(self) -> Mapping[str, Any]:
-        return asdict(self.sizes)
-
-    def as_module(self) -> nn.Module:
-        return self
 
     def log_probs(
         self,
@@ -160,7 +151,7 @@ class Seq2SeqModel(nn.Module):
 
     def logits(self, tokens: Tensor, memories: Sequence[SourceMemory], dropout: float = 0.0) -> Tensor:
         """The next-token logits [n, L, V] before each token of [n, L], given what the decoder reads of the sources."""
-        x = self.embedding(functional.pad(tokens[:, :-1], (1, 0), value=START))
+        x = self.embedding(tokens_before(tokens))
         rotary = self.rotary(tokens.shape[1])
         for layer, memory in zip(self.decoder, memories, strict=True):
             x = layer(x, rotary, memory, causal_attention, dropout)

@@ -8,21 +8,15 @@ so far in a cache, so that a step costs the same products however long the seque
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from samplers.models.attention import Block, causal_attention, check_heads, rotary_table
 from samplers.models.block_stack import BlockStep, block_outputs, next_token_head
-from samplers.models.condition import UNCONDITIONED, Condition, Takes
-from samplers.models.decoding import chosen_log_probs, decode, impossible_tokens
-from samplers.models.distribution import UNTRUNCATED, Sampling
-from samplers.models.protocol import Sequences
-from samplers.vocabulary import START
+from samplers.models.decoding import Step, tokens_before
+from samplers.models.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -49,62 +43,30 @@ class TransformerArchitecture:
         check_heads(self.heads, hidden_size=self.hidden_size)
 
 
-class TransformerLanguageModel(nn.Module):
-    """p(sequence) = Π p(token | tokens before it), with PAD and START impossible."""
+class TransformerLanguageModel(LanguageModel):
+    """A language model of causal transformer blocks."""
 
     kind = "transformer"
-    takes = Takes.NOTHING
+    sizes: TransformerArchitecture
+    rotary: Tensor
 
     def __init__(self, sizes: TransformerArchitecture) -> None:
-        super().__init__()
-        self.sizes = sizes
+        super().__init__(sizes)
         self.embedding = nn.Embedding(sizes.vocabulary_size, sizes.hidden_size)
         self.blocks = nn.ModuleList(Block(sizes.hidden_size, sizes.heads) for _ in range(sizes.layers))
         self.head = next_token_head(sizes.hidden_size, sizes.vocabulary_size)
-        self.register_buffer("impossible", impossible_tokens(sizes.vocabulary_size), persistent=False)
         table = rotary_table(sizes.max_length, sizes.hidden_size // sizes.heads)
         self.register_buffer("rotary", table, persistent=False)
-        self.impossible: Tensor
-        self.rotary: Tensor
-
-    def architecture(self) -> Mapping[str, Any]:
-        return asdict(self.sizes)
-
-    def as_module(self) -> nn.Module:
-        return self
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """The next-token logits [n, L, V] before each token of [n, L]."""
-        before = functional.pad(tokens[:, :-1], (1, 0), value=START)
         dropout = self.sizes.dropout if self.training else 0.0
-        rotary = self._rotary(before.shape[1])
-        x = block_outputs(self.blocks, self.embedding(before), rotary, causal_attention, dropout)
+        rotary = self._rotary(tokens.shape[1])
+        x = block_outputs(self.blocks, self.embedding(tokens_before(tokens)), rotary, causal_attention, dropout)
         logits: Tensor = self.head(x) + self.impossible
         return logits
 
-    def log_probs(
-        self,
-        tokens: Tensor,
-        lengths: Tensor,
-        *,
-        condition: Condition = UNCONDITIONED,
-        sampling: Sampling = UNTRUNCATED,
-    ) -> Tensor:
-        """The log-probability [n, L] of each token of int64 [n, L] under ``sampling``; 0 at and after lengths [n]."""
-        return chosen_log_probs(self.logits(tokens), tokens, lengths, sampling)
-
-    @torch.no_grad()
-    def sample(
-        self,
-        n: int,
-        *,
-        condition: Condition = UNCONDITIONED,
-        sampling: Sampling = UNTRUNCATED,
-        generator: torch.Generator,
-    ) -> Sequences:
-        """Draws n sequences; see ``decode`` for what a row depends on. A condition is left alone."""
-        step = BlockStep(self.blocks, self.embedding, self.head, self.impossible, self.rotary, n)
-        return decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
+    def step(self, n: int, device: torch.device) -> Step:
+        return BlockStep(self.blocks, self.embedding, self.head, self.impossible, self.rotary, n)
 
     def _rotary(self, positions: int) -> Tensor:
         """The table of the first positions; rows that were not drawn here may have more than max_length."""
