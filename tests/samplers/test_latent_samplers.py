@@ -98,10 +98,10 @@ def test_every_vector_is_reached_one_at_a_time(policy: Policy) -> None:
 
 def test_sizes_and_policies_that_do_not_fit_are_refused(policy: Policy, vocabulary: Vocabulary) -> None:
     narrow = PriorSampler("p", lambda: policy, LatentState(NormalPrior(3)))
-    with pytest.raises(LatentsError, match="'p': its prior has vectors of 3 numbers, its policy decodes 4"):
+    with pytest.raises(LatentsError, match="'p': its latent vectors have 3 numbers, its policy decodes 4"):
         narrow.draw(2, 0)
     wrong = replace(table(policy, 2), latents=LatentState(LatentTable.of(torch.ones(2, 5))))
-    with pytest.raises(LatentsError, match="'latent': its vectors have 5 numbers, its policy decodes 4"):
+    with pytest.raises(LatentsError, match="'latent': its latent vectors have 5 numbers, its policy decodes 4"):
         wrong.draw(2, 0)
     gru = GRULanguageModel(GRUArchitecture(len(vocabulary), 8, 8, 1))
     other = Policy(gru, vocabulary, "a" * 64)
