@@ -7,7 +7,8 @@ import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
+from importlib.machinery import ModuleSpec
 from typing import Any, ClassVar, get_args
 
 from scoring.components.base import Cost, RawScore
@@ -56,8 +57,19 @@ class PythonFunction:
         # Hashed now rather than on first use: a file that is edited later is not what this process has imported.
         _ = self.version
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Refuses to come to a process that has imported other source: it would score under a version not its own."""
+        self.__dict__.update(state)
+        if self._version_here() != self.version:
+            raise ScoringConfigurationError(
+                f"the source of {self.function!r} was edited after it had been imported; a new process has another"
+            )
+
     @cached_property
     def version(self) -> str:
+        return self._version_here()
+
+    def _version_here(self) -> str:
         settings = {
             "kind": self.kind,
             "function": self.function,
@@ -100,7 +112,6 @@ class PythonFunction:
         return [RawScore.of(value, seconds) for value in values]
 
 
-@cache
 def _load(function: str) -> Callable[..., Any]:
     """The function of a ``module:function``.
 
@@ -139,11 +150,24 @@ def _check_call(function: str, parameters: Mapping[str, Any]) -> None:
         ) from None
 
 
+_SOURCES: dict[str, tuple[ModuleSpec | None, str]] = {}
+"""Of each module, its import (a reload has another spec) and its source then."""
+
+
 def _source(function: str, revision: str) -> str | None:
-    """The source of the function's module; None where it has none, which needs a revision in its place."""
+    """The source of the function's module; None where it has none, which needs a revision in its place.
+
+    It is read once an import: components are made anew throughout a run, while the file may be edited for the next one.
+    """
     module_name = function.partition(":")[0]
+    module = importlib.import_module(module_name)
+    imported, source = _SOURCES.get(module_name, (None, None))
+    if source is not None and imported is module.__spec__:
+        return source
     try:
-        return inspect.getsource(importlib.import_module(module_name))
+        source = inspect.getsource(module)
+        _SOURCES[module_name] = (module.__spec__, source)
+        return source
     except (OSError, TypeError):
         if revision:
             return None

@@ -141,6 +141,24 @@ def test_r5_the_version_changes_with_the_source(module: Callable[[str], str], mo
     assert len(versions) == 3
 
 
+def test_r5_a_file_that_is_edited_leaves_the_version_of_what_was_imported(
+    module: Callable[[str], str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = module("def score(smiles):\n    return 1\n")
+    first = PythonFunction(f"{name}:score", parallel=True)
+    (tmp_path / f"{name}.py").write_text("def score(smiles):\n    return 2.0\n")
+    second = PythonFunction(f"{name}:score", parallel=True)
+    assert values(second, "C") == [1.0]
+    assert second.version == first.version
+    # New processes would import the new source: the work stays in this one, which has the old.
+    assert set(values(second, *["C"] * 200)) == {1.0}
+    assert "was edited after it had been imported" in caplog.text
+    importlib.reload(importlib.import_module(name))
+    third = PythonFunction(f"{name}:score")
+    assert values(third, "C") == [2.0]
+    assert third.version != first.version
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
