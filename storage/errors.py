@@ -11,7 +11,7 @@
     ├── StoreWriteError         the disk is full, read-only or failed; nothing of a commit is visible
     ├── ExtensionError          DuckDB's extensions cannot be loaded
     ├── UnknownRunError         no run, or several, go by an id or prefix
-    ├── RunConflictError        a run id is known with another configuration
+    ├── RunConflictError        a run id is known with another configuration or objective
     ├── UnknownBuildError       no build goes by an id
     ├── PartialBuildError       only some rows of a build are in this store
     ├── UnknownPolicyError      no policy, or several, go by a hash or prefix
@@ -78,7 +78,7 @@ class UnknownRunError(StoreError, LookupError):
 
 
 class RunConflictError(StoreError):
-    """A run id is already known with another configuration."""
+    """A run id is already known with another configuration or objective."""
 
 
 class UnknownBuildError(StoreError, LookupError):

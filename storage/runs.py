@@ -20,15 +20,23 @@ from storage.transaction import Transaction
 
 def start_run(catalog: Catalog, run: Run) -> RunStatus:
     """What ``SampleStore.start_run`` does, and its errors."""
-    wanted = {"config_sha256": rows.config_sha256(run), "kind": run.kind.value, "seed": run.seed}
+    wanted = {
+        "config_sha256": rows.config_sha256(run),
+        "kind": run.kind.value,
+        "seed": run.seed,
+        "objective_sha256": run.objective_sha256,
+    }
 
     def start(transaction: Transaction) -> RunStatus:
-        sql = "SELECT config_sha256, kind, seed FROM {runs} WHERE run_id = ?"
+        sql = "SELECT config_sha256, kind, seed, objective_sha256 FROM {runs} WHERE run_id = ?"
         known = transaction.read(sql, [run.run_id]).to_pylist()
         if known and known[0] != wanted:
-            different = ", ".join(name for name in wanted if wanted[name] != known[0][name])
+            different = [name for name in wanted if wanted[name] != known[0][name]]
+            # With the same configuration this is what is left, and nothing that its user has changed has that name.
+            why = " (a scoring function's source or a library has changed)" if different == ["objective_sha256"] else ""
             raise RunConflictError(
-                f"run {run.run_id} is in the store with another {different}; resume it as it was, or use a new id"
+                f"run {run.run_id} is in the store with another {', '.join(different)}{why}; resume it as it was, or "
+                "use a new id"
             )
         if not known:
             transaction.insert("runs", rows.run_row(run, now()))

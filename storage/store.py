@@ -178,7 +178,7 @@ class SampleStore:
             STARTED, or RESUMED when the run id is known.
 
         Raises:
-            RunConflictError: the run id is known with another configuration, kind or seed.
+            RunConflictError: the run id is known with another configuration, objective, kind or seed.
         """
         return runs.start_run(self._catalog, run)
 
