@@ -101,4 +101,10 @@ def build(config: str, store: str) -> dict[str, Any]:
         samplers = campaign.samplers(lambda: campaign.prior, lambda: 0)
         latents = publish_latents(samplers, sample_store, campaign.run_id)
         receipts = run_build_tasks(build_requests(campaign, 0, campaign.prior.sha256, latents=latents))
-    return {"run_id": campaign.run_id, "store": store, "builds": [receipt.to_json() for receipt in receipts]}
+    return {
+        "run_id": campaign.run_id,
+        "store": store,
+        "drawn": sum(receipt.drawn for receipt in receipts),
+        "kept": sum(receipt.kept for receipt in receipts),
+        "builds": [receipt.to_json() for receipt in receipts],
+    }

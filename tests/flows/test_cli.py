@@ -135,7 +135,8 @@ def test_what_a_function_of_the_user_prints_is_not_in_the_results(tmp_path: Path
     assert [row["reward"] for row in scored] == [0.5, 0.5]
     assert said.count("scoring CC") == said.count("from a program") == 2
     built, said = results("build", "c.toml", "--store", "lab", "--json")
-    assert built["builds"][0]["kept"] == 1
+    assert built["builds"][0]["kept"] == built["kept"] == 1
+    assert built["builds"][0]["drawn"] == built["drawn"]
     assert "from a program" in said
 
 
