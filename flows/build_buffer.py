@@ -68,7 +68,7 @@ def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
         event=event,
         sampler_order=request.sampler,
         wanted=request.wanted,
-        campaign_seed=campaign.settings.campaign.seed,
+        campaign_seed=campaign.seed,
         chunk=request.chunk,
         flow_run_id=runtime.flow_run.id,
         task_run_id=runtime.task_run.id,
@@ -87,7 +87,7 @@ def run_build_tasks(requests: Sequence[BuildRequest]) -> list[BuildReceipt]:
 
 @flow(name="build_buffer", validate_parameters=False)
 def build(config: str, store: str) -> dict[str, Any]:
-    """Fills the buffer once with what every sampler's ``buffer_size`` asks for.
+    """Fills the buffer once with what every sampler's ``buffer_size`` asks for; each time with other draws.
 
     Args:
         config: the path of a TOML file, or the settings as JSON.

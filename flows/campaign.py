@@ -20,6 +20,7 @@ from samplers.judging import Pipeline
 from samplers.models.condition import Takes
 from samplers.policies import Policy, open_policy
 from samplers.scores import Scorer
+from samplers.seeds import derive_seed
 from storage import SampleStore
 from storage.records import Commit, PolicyVersion, Run, RunKind, RunStatus
 
@@ -34,12 +35,14 @@ class Campaign:
     """Settings, the store they are run on, and the run.
 
     Attributes:
+        seed: what all draws of the run follow from (``run_seed``).
         prior: the policy that training starts from, registered in the store.
     """
 
     settings: Settings
     store: SampleStore
     run_id: str
+    seed: int
     prior: Policy
 
     def samplers(
@@ -107,6 +110,20 @@ class Campaign:
                 table = table.inner
 
 
+def run_seed(settings: Settings, store: SampleStore, kind: RunKind, run_id: str) -> int:
+    """The seed of a run: the campaign's, but for builds without training, one of its own for each after the first.
+
+    With the same one, a scheduled build would draw the same molecules every night. A run that is known keeps its seed.
+    """
+    if kind is not RunKind.BUILD:
+        return settings.campaign.seed
+    known = store.read_arrow("SELECT run_id, seed FROM {runs} WHERE kind = ?", parameters=[kind.value])
+    seeds: dict[str, int] = dict(zip(known["run_id"].to_pylist(), known["seed"].to_pylist(), strict=True))
+    if run_id in seeds:
+        return seeds[run_id]
+    return derive_seed(settings.campaign.seed, "build", len(seeds)) if seeds else settings.campaign.seed
+
+
 @contextmanager
 def campaign_run(
     settings: Settings,
@@ -125,12 +142,13 @@ def campaign_run(
         selection: what an offline training reads, as JSON.
     """
     host, user = host_and_user()
+    seed = run_seed(settings, store, kind, run_id)
     run = Run(
         run_id=run_id,
         name=settings.campaign.name,
         kind=kind,
         config=settings.to_json(),
-        seed=settings.campaign.seed,
+        seed=seed,
         objective_sha256=build_objective(settings).sha256,
         code_version=code_version(),
         libraries=library_versions(),
@@ -139,7 +157,7 @@ def campaign_run(
         pinned_snapshot=store.snapshot() if snapshot is None else snapshot,
         selection=selection,
     )
-    campaign = Campaign(settings, store, run_id, open_policy(settings.policy.prior, store))
+    campaign = Campaign(settings, store, run_id, seed, open_policy(settings.policy.prior, store))
     if store.start_run(run) is RunStatus.STARTED:
         campaign.report_files()
     try:
@@ -153,5 +171,6 @@ def campaign_run(
 
 def reopen_campaign(store: SampleStore, run_id: str) -> Campaign:
     """The campaign of a run that has been started, from what the store knows of it."""
-    settings = Settings.from_json(store.run(run_id).config)
-    return Campaign(settings, store, run_id, open_policy(settings.policy.prior, store))
+    run = store.run(run_id)
+    settings = Settings.from_json(run.config)
+    return Campaign(settings, store, run_id, run.seed, open_policy(settings.policy.prior, store))

@@ -55,7 +55,7 @@ def run(file: ConfigurationFile, store: StoreOption, resume: ResumeOption = None
 
 
 def build(file: ConfigurationFile, store: StoreOption, json: JsonOption = False) -> None:
-    """Fill the buffer once, without training."""
+    """Fill the buffer once, without training; each time with other draws."""
     settings = _load(file)
     with prefect_ready():
         from flows.build_buffer import build as build_flow

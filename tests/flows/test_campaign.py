@@ -11,11 +11,13 @@ from polars.testing import assert_frame_equal
 from prefect.cache_policies import NO_CACHE
 
 from flows.build_buffer import build, build_buffer_task
+from flows.campaign import run_seed
 from flows.maintain import maintain_store_task
 from flows.settings import Settings
 from flows.train import train
 from flows.train_offline import train_offline
 from storage import SampleStore
+from storage.records import RunKind
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -49,6 +51,26 @@ def test_training_again_on_one_store_adds_a_run(tiny_settings: Settings, tmp_pat
         runs = store.query("SELECT run_id, count(*) AS n FROM sample_history GROUP BY run_id")
     assert set(runs["run_id"]) == {first["run_id"], second["run_id"]}
     assert first["policy"] == second["policy"]
+
+
+def test_each_further_build_draws_other_molecules_and_a_resumed_one_the_same(
+    tiny_settings: Settings, tmp_path: Path
+) -> None:
+    config = tiny_settings.to_json()
+    for store in ("one", "two"):
+        for _ in range(3):
+            build(config, str(tmp_path / store))
+    one, two = history(tmp_path / "one"), history(tmp_path / "two")
+    assert_frame_equal(one, two)
+    kept = one.filter(pl.col("kept"))
+    assert len(kept) == 3 * 24
+    assert kept["smiles"].n_unique() > 2 * 24
+    with SampleStore.open(tmp_path / "one", read_only=True) as opened:
+        runs = opened.query("SELECT run_id, seed FROM runs ORDER BY created").rows()
+        seeds = [run_seed(tiny_settings, opened, RunKind.BUILD, run_id) for run_id, _ in runs]
+        assert seeds == [seed for _, seed in runs]
+        assert seeds[0] == run_seed(tiny_settings, opened, RunKind.TRAIN, "new") == tiny_settings.campaign.seed
+    assert len(set(seeds)) == 3
 
 
 @pytest.mark.parametrize(("flow", "expected"), [(build, [24]), (train, [24, 24])])
