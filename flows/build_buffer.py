@@ -101,10 +101,12 @@ def build(config: str, store: str) -> dict[str, Any]:
         samplers = campaign.samplers(lambda: campaign.prior, lambda: 0)
         latents = publish_latents(samplers, sample_store, campaign.run_id)
         receipts = run_build_tasks(build_requests(campaign, 0, campaign.prior.sha256, latents=latents))
+        failed = campaign.failed_scores
     return {
         "run_id": campaign.run_id,
         "store": store,
         "drawn": sum(receipt.drawn for receipt in receipts),
         "kept": sum(receipt.kept for receipt in receipts),
+        "failed_scores": failed,
         "builds": [receipt.to_json() for receipt in receipts],
     }

@@ -22,7 +22,7 @@ from samplers.policies import Policy, open_policy
 from samplers.scores import Scorer
 from samplers.seeds import derive_seed
 from storage import SampleStore
-from storage.records import Commit, PolicyVersion, Run, RunKind, RunStatus
+from storage.records import Commit, PolicyVersion, Run, RunKind, RunStatus, ScoreStatus
 
 
 def read_settings(config: str) -> Settings:
@@ -67,6 +67,13 @@ class Campaign:
             latents or {},
         )
         return [build_sampler(settings, parts) for settings in self.settings.samplers]
+
+    @property
+    def failed_scores(self) -> int:
+        """How many scores of this run could not be computed: the table ``scores`` says why."""
+        sql = "SELECT count(*) AS n FROM {scores} WHERE run_id = ? AND status = ?"
+        counted: int = self.store.read_arrow(sql, parameters=[self.run_id, ScoreStatus.FAILED.value])["n"][0].as_py()
+        return counted
 
     @property
     def training_objective_sha256(self) -> str:

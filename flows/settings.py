@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from flows.config_errors import ConfigurationError, Problem, locate, toml_problem, validation_problems
 from flows.settings_base import DEFAULT_BATCH_SIZE, DEFAULT_ITERATIONS, LARGEST_SEED, Count, Section, Text, refuse
+from flows.settings_files import unusable_files
 from flows.settings_filters import FilterSettings
 from flows.settings_objective import ObjectiveSettings
 from flows.settings_pairs import ContrastiveSettings
@@ -159,7 +160,7 @@ def settings_schema() -> Mapping[str, Any]:
 
 def _validate(data: Mapping[str, Any], source: str, text: str) -> Settings:
     """Settings from the tables of a file, or one error with every problem and its line in the file's text."""
-    problems = [*missing_references(data), *refused_predicates(data)]
+    problems = [*missing_references(data), *unusable_files(data), *refused_predicates(data)]
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:

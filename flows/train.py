@@ -40,7 +40,8 @@ def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
         run_id: a run to go on with; by default a new run, which a retry of this flow run resumes.
 
     Returns:
-        What became of the run: ``run_id``, ``policy`` (sha256 of the trained policy), ``iterations`` and ``snapshot``.
+        What became of the run: ``run_id``, ``policy`` (sha256 of the trained policy), ``iterations``, ``failed_scores``
+        (the scores that could not be computed) and ``snapshot``.
     """
     settings = read_settings(config)
     with (
@@ -63,6 +64,7 @@ def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
             "store": store,
             "policy": learner.policy().sha256,
             "iterations": loader.iteration,
+            "failed_scores": campaign.failed_scores,
             "snapshot": sample_store.snapshot(),
         }
 

@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from flows.build_buffer import build, build_buffer_task
 from flows.campaign import run_seed
 from flows.maintain import maintain_store_task
-from flows.settings import Settings
+from flows.settings import Settings, load_settings
 from flows.train import train
 from flows.train_offline import train_offline
 from storage import SampleStore
@@ -98,6 +98,31 @@ def test_every_build_is_a_visible_task_run_and_its_rows_name_it(
             return [(run.name.partition("-")[0], run.state_name) for run in runs]
 
     assert asyncio.run(visible()) == [("build_buffer", "Completed")] * len(expected)
+
+
+SOMETIMES = """
+def score(smiles):
+    if "F" in smiles:
+        raise ValueError("no fluorine")
+    return 0.5
+"""
+
+
+@pytest.mark.parametrize("flow", [build, train])
+def test_scores_that_failed_are_counted(
+    tiny_config: Path, tmp_path: Path, write_scorer: Callable[[str], str], flow: Callable[[str, str], dict[str, Any]]
+) -> None:
+    function = f'kind = "python"\nfunction = "{write_scorer(SOMETIMES)}:score"'
+    tiny_config.write_text(tiny_config.read_text().replace('kind = "qed"', function))
+    # Twice: what an earlier run could not compute was not asked for again, and is not this one's.
+    for times in range(2):
+        result = flow(load_settings(tiny_config).to_json(), str(tmp_path / "store"))
+        with SampleStore.open(tmp_path / "store", read_only=True) as store:
+            rows = store.query(
+                f"SELECT count(*) AS n FROM scores WHERE error LIKE '%no fluorine%' AND run_id = '{result['run_id']}'"
+            )
+        assert result["failed_scores"] == rows["n"][0]
+        assert result["failed_scores"] > 0 or times
 
 
 def test_the_results_of_tasks_that_write_are_never_cached() -> None:
