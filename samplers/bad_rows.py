@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from samplers.base import Drawn
-from samplers.errors import SmilesFileError, UnknownTokenError
+from samplers.errors import UnknownTokenError
 from samplers.file_draws import CHECKED_ROWS
 from samplers.judging import VOCABULARY
 from samplers.smiles_files import FileRow
@@ -94,6 +94,4 @@ def _columns_of(path: Path, columns: Sequence[str | None]) -> list[list[FileRow]
             found += map(FileRow, block.lines, texts)
         if len(rows[0]) > CHECKED_ROWS:
             break
-    if not rows[0]:
-        raise SmilesFileError(f"{path} holds no molecule")
     return rows

@@ -39,8 +39,8 @@ class DatasetSampler(FileDraws):
     def rows(self) -> PackedRows:
         return open_rows(self.path, [self.column])
 
-    def drawn_of(self, chosen: NDArray[np.int64]) -> Drawn:
-        (smiles,) = self.rows.take(chosen)
+    def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Drawn:
+        (smiles,) = rows.take(chosen)
         return encode_rows(smiles, self.vocabulary())
 
 

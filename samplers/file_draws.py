@@ -41,8 +41,8 @@ class FileDraws(ABC):
         """The rows of the file, of which none is held in memory."""
 
     @abstractmethod
-    def drawn_of(self, chosen: NDArray[np.int64]) -> Drawn:
-        """Some rows of the file as a draw [n]."""
+    def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Drawn:
+        """Some of the rows of the file as a draw [n]."""
 
     @property
     def goes_on(self) -> bool:
@@ -51,15 +51,16 @@ class FileDraws(ABC):
 
     def draw(self, n: int, seed: int) -> Drawn:
         """Draws n rows in an order that is this draw's own; more than the file has are drawn from several epochs."""
-        rng = numpy_generator(seed, "rows")
-        return self._drawn(rows_of_draw(len(self.rows), n, rng, replacement=self.replacement))
+        rows, rng = self.rows, numpy_generator(seed, "rows")
+        return self._drawn(rows, rows_of_draw(len(rows), n, rng, replacement=self.replacement))
 
     def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
         """Draws the n rows that are next in the run."""
-        return self._drawn(rows_from(len(self.rows), place.start, n, place.seed))
+        rows = self.rows
+        return self._drawn(rows, rows_from(len(rows), place.start, n, place.seed))
 
-    def _drawn(self, chosen: NDArray[np.int64]) -> Drawn:
-        drawn, rows = self.drawn_of(chosen), self.rows
+    def _drawn(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Drawn:
+        drawn = self.drawn_of(rows, chosen)
         if len(rows) <= CHECKED_ROWS:
             return drawn
         lines = zip(chosen.tolist(), rows.lines(chosen), strict=True)

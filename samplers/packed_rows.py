@@ -81,8 +81,6 @@ def _open(path: Path, columns: tuple[str | None, ...], _modified: int, _size: in
             packing = _Packing(text, bounds, lines)
             for block in read_columns(path, columns):
                 packing.add(block.lines, block.columns)
-            if not packing.rows:
-                raise SmilesFileError(f"{path} holds no molecule")
             return packing.finish(len(columns))
     except OSError as error:
         raise SmilesFileError(

@@ -49,8 +49,8 @@ class PairDatasetSampler(FileDraws):
         """The pairs of the file, as columns of sources and of targets."""
         return open_rows(self.path, [self.source_column, self.target_column])
 
-    def drawn_of(self, chosen: NDArray[np.int64]) -> Drawn:
-        written, targets = self.rows.take(chosen)
+    def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Drawn:
+        written, targets = rows.take(chosen)
         molecules = standardise_many(written, self.standardisation)
         smiles = [text if molecule is None else molecule for text, molecule in zip(written, molecules, strict=True)]
         encoded = encode_rows(smiles, self.vocabulary())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from samplers.errors import SmilesFileError
 from samplers.text_files import read_columns
 
 
@@ -27,11 +26,8 @@ def read_smiles_file(path: Path, column: str | None = None) -> list[FileRow]:
     Raises:
         SmilesFileError: the file cannot be read, has another format, lacks the column, or holds no molecule.
     """
-    rows = [
+    return [
         FileRow(line, text)
         for block in read_columns(path, [column])
         for line, text in zip(block.lines, block.columns[0], strict=True)
     ]
-    if not rows:
-        raise SmilesFileError(f"{path} holds no molecule")
-    return rows

@@ -50,19 +50,26 @@ def read_columns(path: Path, columns: Sequence[str | None]) -> Iterator[TextBloc
             name.
 
     Raises:
-        SmilesFileError: the file cannot be read, has another format, or lacks a column.
+        SmilesFileError: the file cannot be read, has another format, lacks a column, or holds no molecule.
     """
-    suffix = next((s.lower() for s in reversed(path.suffixes) if s != ".gz"), "")
     with _named_in_errors(path):
-        if suffix in LINE_FILES and len(columns) == 1:
-            yield from _blocks(_line_rows(path))
-        elif suffix == ".csv":
-            yield from _blocks(_csv_rows(path, columns))
-        elif suffix == ".parquet":
-            yield from _blocks(_parquet_rows(path, columns))
-        else:
-            tables = ".csv or .parquet file" if len(columns) > 1 else ".smi, .txt, .csv or .parquet file"
-            raise SmilesFileError(f"{path}: expected a {tables} (or .gz of a text one)")
+        blocks = _blocks(_rows(path, columns))
+        if (first := next(blocks, None)) is None:
+            raise SmilesFileError(f"{path} holds no molecule")
+        yield first
+        yield from blocks
+
+
+def _rows(path: Path, columns: Sequence[str | None]) -> Iterator[Row]:
+    suffix = next((s.lower() for s in reversed(path.suffixes) if s != ".gz"), "")
+    if suffix in LINE_FILES and len(columns) == 1:
+        return _line_rows(path)
+    if suffix == ".csv":
+        return _csv_rows(path, columns)
+    if suffix == ".parquet":
+        return _parquet_rows(path, columns)
+    tables = ".csv or .parquet file" if len(columns) > 1 else ".smi, .txt, .csv or .parquet file"
+    raise SmilesFileError(f"{path}: expected a {tables} (or .gz of a text one)")
 
 
 @contextmanager
