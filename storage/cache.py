@@ -183,9 +183,8 @@ class DecodedCache:
 
     def _rewrite(self, manifest: Manifest, layout: RowLayout, keep: Iterable[str]) -> Manifest:
         """Copies the segments to keep into a new rows file of the given layout."""
-        fresh, segments, position = Manifest(layout=layout), {}, 0
+        old, fresh, segments, position = self._records(manifest), Manifest(layout=layout), {}, 0
         with _open_at(self._own / fresh.file, 0) as file:
-            old = self._records(manifest)
             for name in keep:
                 place = manifest.segments[name]
                 for start in range(place.position, place.position + place.rows, _PORTION_ROWS):
