@@ -8,7 +8,7 @@ from typing import Any
 
 from flows.config_errors import Problem
 from flows.config_lines import KeyPath
-from flows.settings_paths import INNER_SAMPLER
+from flows.settings_paths import sampler_tables
 
 COLUMN_KEYS: Mapping[str, tuple[str, Mapping[str, str | None]]] = {
     "dataset": ("path", {"column": None}),
@@ -21,24 +21,15 @@ COLUMN_KEYS: Mapping[str, tuple[str, Mapping[str, str | None]]] = {
 def unusable_files(data: Mapping[str, Any]) -> Iterator[Problem]:
     """The files that are there and that no molecule can be read of: of another format, empty, or without a column.
 
-    Only their beginning is read.
+    Only their beginning is read. What is no text, or names no file, is reported elsewhere.
     """
-    samplers = data.get("samplers")
-    for i, table in enumerate(samplers if isinstance(samplers, list) else ()):
-        yield from _unusable_in(table, ("samplers", i))
-
-
-def _unusable_in(table: Any, path: KeyPath) -> Iterator[Problem]:
-    if not isinstance(table, Mapping):
-        return
-    kind = table.get("kind")
-    if isinstance(kind, str) and kind in COLUMN_KEYS:
-        key, columns = COLUMN_KEYS[kind]
-        file, names = table.get(key), [table.get(name, default) for name, default in columns.items()]
-        # What is no text, or names no file, is reported elsewhere.
-        if isinstance(file, str) and all(isinstance(each, str | None) for each in names) and Path(file).is_file():
-            yield from _problem_of(Path(file), names, (*path, key))
-    yield from _unusable_in(table.get(INNER_SAMPLER), (*path, INNER_SAMPLER))
+    for path, table in sampler_tables(data):
+        kind = table.get("kind")
+        if isinstance(kind, str) and kind in COLUMN_KEYS:
+            key, columns = COLUMN_KEYS[kind]
+            file, names = table.get(key), [table.get(name, default) for name, default in columns.items()]
+            if isinstance(file, str) and all(isinstance(each, str | None) for each in names) and Path(file).is_file():
+                yield from _problem_of(Path(file), names, (*path, key))
 
 
 def _problem_of(file: Path, columns: list[str | None], path: KeyPath) -> Iterator[Problem]:
@@ -47,7 +38,6 @@ def _problem_of(file: Path, columns: list[str | None], path: KeyPath) -> Iterato
     from samplers.text_files import read_columns
 
     try:
-        if next(read_columns(file, columns), None) is None:
-            yield Problem(path, f"{file} holds no molecule")
+        next(read_columns(file, columns))
     except SmilesFileError as error:
         yield Problem(path, str(error))

@@ -86,17 +86,20 @@ def _policies(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     yield from ((path, name) for path, name in _named(data, POLICY_KEYS) if name not in OWN_POLICIES)
 
 
+def sampler_tables(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    """The tables of the samplers, each before those inside of it; what is no table is reported elsewhere."""
+    samplers = data.get("samplers")
+    for i, table in enumerate(samplers if isinstance(samplers, list | tuple) else ()):
+        path: KeyPath = ("samplers", i)
+        while isinstance(table, Mapping):
+            yield path, table
+            path, table = (*path, INNER_SAMPLER), table.get(INNER_SAMPLER)
+
+
 def _named(data: Mapping[str, Any], keys: Keys) -> Iterator[tuple[KeyPath, str]]:
     """The texts under some keys of the samplers; what is no text is reported elsewhere."""
-    samplers = data.get("samplers")
-    for i, table in enumerate(samplers if isinstance(samplers, list) else ()):
-        yield from _named_in(table, ("samplers", i), keys)
-
-
-def _named_in(table: Any, path: KeyPath, keys: Keys) -> Iterator[tuple[KeyPath, str]]:
-    if isinstance(table, Mapping):
+    for path, table in sampler_tables(data):
         yield from (((*path, key), table[key]) for key in _keys(table, keys) if table[key])
-        yield from _named_in(table.get(INNER_SAMPLER), (*path, INNER_SAMPLER), keys)
 
 
 def _keys(table: Mapping[str, Any], keys: Keys) -> list[str]:

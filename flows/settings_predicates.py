@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.config_errors import Problem
 from flows.config_lines import KeyPath
-from flows.settings_paths import INNER_SAMPLER
+from flows.settings_paths import sampler_tables
 
 
 def refused_predicates(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -25,13 +25,8 @@ def refused_predicates(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _conditions(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
     """The texts of the conditions of offline training and of samplers of the history, also inside others."""
-    samplers = data.get("samplers")
-    tables: list[tuple[KeyPath, Any]] = [(("offline",), data.get("offline"))]
-    tables += [(("samplers", i), each) for i, each in enumerate(samplers if isinstance(samplers, list) else ())]
-    while tables:
-        path, table = tables.pop(0)
-        if isinstance(table, Mapping):
-            where = table.get("where")
-            if isinstance(where, str) and where.strip():
-                yield (*path, "where"), where
-            tables.append(((*path, INNER_SAMPLER), table.get(INNER_SAMPLER)))
+    tables: list[tuple[KeyPath, Any]] = [(("offline",), data.get("offline")), *sampler_tables(data)]
+    for path, table in tables:
+        where = table.get("where") if isinstance(table, Mapping) else None
+        if isinstance(where, str) and where.strip():
+            yield (*path, "where"), where

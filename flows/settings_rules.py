@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from flows.config_errors import Problem, shown
-from flows.config_lines import KeyPath
 from flows.settings_base import DEFAULT_BATCH_SIZE, DEFAULT_ITERATIONS
 from flows.settings_latents import ORIGIN_KEYS, ORIGINS
-from flows.settings_paths import INNER_SAMPLER
+from flows.settings_paths import sampler_tables
 from flows.settings_samplers import CHOICE_KEYS
 from flows.settings_training import SELECTION_KEYS
 from samplers.quotas import TOLERANCE, batch_quotas
@@ -121,7 +120,7 @@ def _selection_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _choice_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
-    for path, table in _draws(data):
+    for path, table in sampler_tables(data):
         chosen = table.get("select", "uniform")
         if table.get("kind") != "history" or not isinstance(chosen, str) or chosen not in CHOICE_KEYS:
             continue
@@ -132,7 +131,7 @@ def _choice_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _latents_have_one_origin(data: Mapping[str, Any]) -> Iterator[Problem]:
-    for path, table in _draws(data):
+    for path, table in sampler_tables(data):
         if table.get("kind") != "latent":
             continue
         given = [key for key in ORIGINS if table.get(key) is not None]
@@ -146,7 +145,7 @@ def _latents_have_one_origin(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _prior_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
-    for path, table in _draws(data):
+    for path, table in sampler_tables(data):
         if table.get("kind") != "prior":
             continue
         if table.get("prior") == "spherical" and table.get("components", 1) != 1:
@@ -193,16 +192,6 @@ def _tables(data: Mapping[str, Any], key: str) -> list[tuple[int, Mapping[str, A
     if not isinstance(items, list | tuple):
         return []
     return [(i, item) for i, item in enumerate(items) if isinstance(item, Mapping)]
-
-
-def _draws(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
-    """Every table that draws: the samplers, and those inside them."""
-    for i, sampler in _tables(data, "samplers"):
-        path: KeyPath = ("samplers", i)
-        table: Any = sampler
-        while isinstance(table, Mapping):
-            yield path, table
-            path, table = (*path, INNER_SAMPLER), table.get(INNER_SAMPLER)
 
 
 def _is_number(value: Any) -> bool:
