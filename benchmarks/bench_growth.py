@@ -25,11 +25,11 @@ from pathlib import Path
 import numpy as np
 from rows import OBJECTIVE, RUN_ID, bench_run, make_build
 
-from storage import SampleStore
-from storage.cache import DecodedCache
-from storage.commits import find_receipts
-from storage.index import HistoryIndex
-from storage.records import Build, Commit
+from molbuffer.storage import SampleStore
+from molbuffer.storage.commits.commit import find_receipts
+from molbuffer.storage.history.cache import DecodedCache
+from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.records import Build, Commit
 
 CARE = ALONE, COMPACTED, MAINTAINED = ("alone", "compacted", "maintained")
 RECENT = 50

@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from rows import WIDTH, bench_run, make_build
 
-from storage import SampleStore
-from storage.records import Commit
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Commit
 
 BUILD_ROWS = 10_000
 REJECTED = 0.05

@@ -27,10 +27,10 @@ import torch
 from numpy.typing import NDArray
 from rows import OBJECTIVE, bench_run, make_build
 
-from storage import SampleStore
-from storage.cache import DecodedCache
-from storage.index import HistoryIndex
-from storage.records import Commit
+from molbuffer.storage import SampleStore
+from molbuffer.storage.history.cache import DecodedCache
+from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.records import Commit
 
 if TYPE_CHECKING:
     from torchrl.data import ReplayBuffer

@@ -16,13 +16,13 @@ from pathlib import Path
 
 from rdkit import DataStructs
 
-from samplers.model import ModelSampler
-from samplers.policies import find_policy, load_policy
-from samplers.smiles_files import read_smiles_file
-from scoring import standardise_many
-from scoring.fingerprints import Fingerprint, count_fingerprint
-from scoring.molecules import parse_smiles
-from scoring.neighbours import SimilarityBounds, similar_pairs
+from molbuffer.samplers.files.smiles_files import read_smiles_file
+from molbuffer.samplers.model import ModelSampler
+from molbuffer.samplers.policies.policy import find_policy, load_policy
+from molbuffer.scoring import standardise_many
+from molbuffer.scoring.molecules.fingerprints import Fingerprint, count_fingerprint
+from molbuffer.scoring.molecules.molecules import parse_smiles
+from molbuffer.scoring.molecules.neighbours import SimilarityBounds, similar_pairs
 
 Pairs = set[tuple[int, int]]
 

@@ -36,29 +36,29 @@ from memory_floor import print_floors
 from plain_loops import PlainLoop
 from rows import OBJECTIVE, bench_run
 
-from samplers.base import Sampler
-from samplers.contrastive import ContrastiveSampler
-from samplers.dataset import DatasetSampler, encode_rows
-from samplers.epochs import Place, going_on
-from samplers.grammars import SELFIES
-from samplers.graph_ga import GraphGASampler
-from samplers.history import HistorySampler
-from samplers.latent import LatentSampler
-from samplers.latent_priors import NormalPrior, SphericalPrior
-from samplers.latent_state import LatentState, LatentTable
-from samplers.latent_vectors import encode_molecules
-from samplers.model import ModelSampler
-from samplers.models.condition import UNCONDITIONED, Condition
-from samplers.models.registry import MODELS
-from samplers.models.vae import VAE
-from samplers.mutation import MutationSampler
-from samplers.pair_dataset import PairDatasetSampler
-from samplers.policies import Policy, bundled_policies, find_policy, load_policy
-from samplers.prior import PriorSampler
-from samplers.vocabulary import Vocabulary
-from storage import SampleStore
-from storage.index import HistoryIndex
-from storage.records import Build, Commit, Event, Reward, Samples
+from molbuffer.samplers.base import Sampler
+from molbuffer.samplers.contrastive import ContrastiveSampler
+from molbuffer.samplers.dataset import DatasetSampler, encode_rows
+from molbuffer.samplers.files.epochs import Place, going_on
+from molbuffer.samplers.graph_ga import GraphGASampler
+from molbuffer.samplers.history import HistorySampler
+from molbuffer.samplers.latent import LatentSampler
+from molbuffer.samplers.latents.priors import NormalPrior, SphericalPrior
+from molbuffer.samplers.latents.source import LatentState, LatentTable
+from molbuffer.samplers.latents.vectors import encode_molecules
+from molbuffer.samplers.model import ModelSampler
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
+from molbuffer.samplers.models.registry import MODELS
+from molbuffer.samplers.models.vae_gru import VAE
+from molbuffer.samplers.mutation import MutationSampler
+from molbuffer.samplers.pair_dataset import PairDatasetSampler
+from molbuffer.samplers.policies.policy import Policy, bundled_policies, find_policy, load_policy
+from molbuffer.samplers.prior import PriorSampler
+from molbuffer.samplers.tokens.grammars import SELFIES
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.storage import SampleStore
+from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.records import Build, Commit, Event, Reward, Samples
 
 SHORTEST = 0.1
 """Seconds that a timing takes at least, in as many draws as that needs."""

@@ -22,9 +22,9 @@ from collections.abc import Callable
 import torch
 from plain_loops import PlainLoop
 
-from samplers.models.gru import GRUArchitecture, GRULanguageModel
-from samplers.policies import find_policy, load_policy
-from samplers.vocabulary import END
+from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
+from molbuffer.samplers.policies.policy import find_policy, load_policy
+from molbuffer.samplers.tokens.vocabulary import END
 
 BATCHES = (128, 512)
 MEAN_LENGTH = 40

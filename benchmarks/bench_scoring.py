@@ -19,10 +19,10 @@ from typing import TypeVar
 
 from rdkit import Chem
 
-from scoring import judge_many, score_many
-from scoring.components import QED, Similarity
-from scoring.filters import AllowedElements, PropertyRange, RingSize, SingleComponent
-from scoring.parallel import available_cores
+from molbuffer.scoring import judge_many, score_many
+from molbuffer.scoring.components import QED, Similarity
+from molbuffer.scoring.filters import AllowedElements, PropertyRange, RingSize, SingleComponent
+from molbuffer.scoring.workers.pool import available_cores
 
 Result = TypeVar("Result")
 

@@ -23,8 +23,8 @@ from uuid import uuid4
 import numpy as np
 from rows import RUN_ID, bench_run, make_build
 
-from storage import SampleStore
-from storage.records import Commit
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Commit
 
 
 def write(path: Path, number: int, commits: int, rows: int) -> None:

@@ -27,7 +27,7 @@ from pathlib import Path
 from bench_writers import address
 from crash_worker import COMPONENT, RUN_ID, VERSION, check_build, crash_run
 
-from storage import SampleStore
+from molbuffer.storage import SampleStore
 
 WORKER = Path(__file__).with_name("crash_worker.py")
 SHORTEST_SECONDS = 0.1

@@ -17,8 +17,8 @@ from datetime import timedelta
 
 import numpy as np
 
-from storage import SampleStore
-from storage.records import Build, Commit, Event, Reward, Run, RunKind, Samples, Score
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Build, Commit, Event, Reward, Run, RunKind, Samples, Score
 
 RUN_ID = "crash"
 OBJECTIVE = "0" * 64

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rows import LATENTS, OBJECTIVE, WIDTH, bench_run
 
-from storage import SampleStore
-from storage.cache import DecodedCache
-from storage.index import HistoryIndex
-from storage.records import Build, Commit
+from molbuffer.storage import SampleStore
+from molbuffer.storage.history.cache import DecodedCache
+from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.records import Build, Commit
 
 Ids = NDArray[np.int64]
 ARRAYS = {"tokens": (np.uint8, WIDTH), "log_probs": (np.float32, WIDTH), "latents": (np.float32, LATENTS)}

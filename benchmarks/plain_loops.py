@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from samplers.models.condition import UNCONDITIONED, Condition
-from samplers.models.gru import GRULanguageModel
-from samplers.models.lstm import LSTMLanguageModel
-from samplers.models.protocol import GenerativeModel, Sequences
-from samplers.models.seq2seq import Seq2SeqModel
-from samplers.models.transformer import TransformerLanguageModel
-from samplers.models.vae import VAE
-from samplers.vocabulary import END, PAD, START
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
+from molbuffer.samplers.models.gru import GRULanguageModel
+from molbuffer.samplers.models.lstm import LSTMLanguageModel
+from molbuffer.samplers.models.protocol import GenerativeModel, Sequences
+from molbuffer.samplers.models.seq2seq import Seq2SeqModel
+from molbuffer.samplers.models.transformer import TransformerLanguageModel
+from molbuffer.samplers.models.vae_gru import VAE
+from molbuffer.samplers.tokens.vocabulary import END, PAD, START
 
 PlainStep = Callable[[Tensor], Tensor]
 """Takes the last token [n] of each row and gives the logits [n, V] of the next."""

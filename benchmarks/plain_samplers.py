@@ -15,9 +15,9 @@ from rdkit.Chem import AllChem
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from samplers.models.condition import UNCONDITIONED, Condition
-from samplers.policies import Policy
-from samplers.vocabulary import END, RESERVED, Vocabulary
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
+from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers.tokens.vocabulary import END, RESERVED, Vocabulary
 
 Draw = Callable[[int], Sequence[str]]
 """Gives n molecules."""

@@ -15,16 +15,16 @@ from prefect import State, Task, flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import TaskRun
 
-from flows.assemble_latents import publish_latents
-from flows.build_request import BuildRequest, build_requests
-from flows.campaign import Campaign, campaign_run, read_settings, reopen_campaign
-from flows.retries import can_pass
-from flows.run_identity import current_run_id
-from samplers.build import Slot, make_build
-from samplers.policies import load_policy
-from samplers.seen import SeenBefore
-from storage import SampleStore
-from storage.records import BuildReceipt, Commit, Event, RunKind, make_build_id
+from molbuffer.flows.campaign.campaign import Campaign, campaign_run, read_settings, reopen_campaign
+from molbuffer.flows.campaign.latents import publish_latents
+from molbuffer.flows.campaign.run_identity import current_run_id
+from molbuffer.flows.tasks.build_request import BuildRequest, build_requests
+from molbuffer.flows.tasks.retries import can_pass
+from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.builds.seen import SeenBefore
+from molbuffer.samplers.policies.policy import load_policy
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import BuildReceipt, Commit, Event, RunKind, make_build_id
 
 
 def _failed_for_now(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

@@ -12,21 +12,21 @@ from typing import Any
 import torch
 from prefect import flow
 
-from flows.pretrain_data import Columns, data_of
-from flows.progress import step_bar
-from flows.provenance import code_version, host_and_user, library_versions
-from flows.run_identity import current_run_id
-from samplers.grammars import GRAMMARS, SMILES
-from samplers.models.protocol import GenerativeModel
-from samplers.models.registry import MODELS, check_sizes
-from samplers.policies import Policy, fingerprint, open_policy, policy_files
-from samplers.seeds import derive_seed
-from samplers.vocabulary import Vocabulary
-from storage import SampleStore
-from storage.records import Commit, Metric, PolicyVersion, Run, RunKind, RunStatus
-from training.corpus import Corpus
-from training.pretrain import PretrainSettings, pretrain
-from training.pretrain_kinds import pretraining_loss
+from molbuffer.flows.campaign.progress import step_bar
+from molbuffer.flows.campaign.provenance import code_version, host_and_user, library_versions
+from molbuffer.flows.campaign.run_identity import current_run_id
+from molbuffer.samplers.models.protocol import GenerativeModel
+from molbuffer.samplers.models.registry import MODELS, check_sizes
+from molbuffer.samplers.policies.policy import Policy, fingerprint, open_policy, policy_files
+from molbuffer.samplers.seeds import derive_seed
+from molbuffer.samplers.tokens.grammars import GRAMMARS, SMILES
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Commit, Metric, PolicyVersion, Run, RunKind, RunStatus
+from molbuffer.training.pretraining.corpus import Corpus
+from molbuffer.training.pretraining.objectives import pretraining_loss
+from molbuffer.training.pretraining.pretrain import PretrainSettings, pretrain
+from molbuffer.training.pretraining.pretrain_data import Columns, data_of
 
 EVALUATION_DRAWS = 10_000
 """Molecules drawn at the end to judge a prior."""
@@ -56,7 +56,7 @@ def pretrain_prior(
     Args:
         smiles_file: .smi, .csv or .parquet, the text ones optionally .gz; column: of the molecules in a table.
         store: the folder of the store; made when it does not exist.
-        model: a kind of ``samplers.models.registry``.
+        model: a kind of ``molbuffer.samplers.models.registry``.
         policy: a bundled policy, a folder, or a sha256 in the store, whose weights, kind, sizes and vocabulary the
             training goes on from; by default it begins with random weights.
         sizes: of the model, as its kind has them; only ``dropout`` may differ from a policy's.
@@ -65,14 +65,14 @@ def pretrain_prior(
         run_id: a training to go on with; by default a new one, which a retry of this flow run resumes.
         source_column, target_column: of the pairs in a table, for a model that learns pairs; by default called so.
         grammar: "smiles" or "selfies", the notation that a model learns; that of a policy stays.
-        loss: options of the model's loss, as its kind has them in ``training.pretrain_kinds``.
+        loss: options of the model's loss, as its kind has them in ``molbuffer.training.pretraining.objectives``.
 
     Returns:
         ``policy`` (sha256), ``run_id``, ``molecules`` or ``pairs``, ``rejected``, ``held_out_nll`` (nats per molecule),
-        and the quality of fresh draws, as of ``training.pretrain.draw_quality``; of a latent model ``reconstruction``
+        and the quality of fresh draws, as of ``draw_quality``; of a latent model ``reconstruction``
         too, the share of held-out molecules that it gives back, and its ``held_out_nll`` is the negative evidence
         lower bound with one draw of each posterior; of a model that learns pairs the quality of
-        one draw for each of at most ``draws`` held-out pairs, as of ``training.pair_corpus.pair_quality``.
+        one draw for each of at most ``draws`` held-out pairs, as of ``pair_quality``.
     """
     chosen = PretrainSettings(**settings or {})
     if policy is None:

@@ -9,25 +9,25 @@ from typing import Any
 
 from prefect import flow
 
-from flows.assemble import build_selection
-from flows.assemble_latents import build_trainables, latent_versions, publish_latents
-from flows.build_buffer import run_build_tasks
-from flows.build_request import build_requests
-from flows.campaign import Campaign, campaign_run, read_settings
-from flows.progress import progress_bar
-from flows.run_identity import current_run_id
-from flows.settings import Settings
-from samplers.drawn_rows import DrawnRows
-from samplers.seen import SeenMolecules
-from storage import SampleStore
-from storage.records import BuildReceipt, Commit, Event, RunKind
-from training.buffer import Buffer, BufferView
-from training.history import HistoryWriter
-from training.learner import Learner, StepSettings
-from training.loader import BatchPlan, LiveSamplers, MixedLoader
-from training.loop import commit_checkpoint, fit
-from training.losses import LOSSES
-from training.trainables import Trainables
+from molbuffer.flows.build_buffer import run_build_tasks
+from molbuffer.flows.campaign.assemble import build_selection
+from molbuffer.flows.campaign.campaign import Campaign, campaign_run, read_settings
+from molbuffer.flows.campaign.latents import build_trainables, latent_versions, publish_latents
+from molbuffer.flows.campaign.progress import progress_bar
+from molbuffer.flows.campaign.run_identity import current_run_id
+from molbuffer.flows.settings.settings import Settings
+from molbuffer.flows.tasks.build_request import build_requests
+from molbuffer.samplers.builds.drawn_counts import DrawnRows
+from molbuffer.samplers.builds.seen import SeenMolecules
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import BuildReceipt, Commit, Event, RunKind
+from molbuffer.training.batches.buffer import Buffer, BufferView
+from molbuffer.training.batches.loader import BatchPlan, LiveSamplers, MixedLoader
+from molbuffer.training.fit.history_writer import HistoryWriter
+from molbuffer.training.fit.learner import Learner, StepSettings
+from molbuffer.training.fit.loop import commit_checkpoint, fit
+from molbuffer.training.fit.trainables import Trainables
+from molbuffer.training.losses import LOSSES
 
 
 @flow(name="train", validate_parameters=False)

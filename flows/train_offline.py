@@ -8,23 +8,23 @@ from typing import Any
 
 from prefect import flow
 
-from flows.assemble import build_selection
-from flows.campaign import Campaign, campaign_run, read_settings
-from flows.offline_rows import OfflineRows, offline_rows, refuse_other_archive
-from flows.progress import progress_bar
-from flows.run_identity import current_run_id
-from flows.settings import Settings
-from flows.train import Training, resume, step_settings
-from samplers.seen import SeenMolecules
-from storage import SampleStore
-from storage.archive_file import ArchiveLimits
-from storage.records import RunKind
-from training.buffer import Buffer, BufferView
-from training.history import HistoryWriter
-from training.learner import Learner, StepSettings
-from training.loader import BatchPlan, MixedLoader
-from training.loop import fit
-from training.losses import LOSSES
+from molbuffer.flows.campaign.assemble import build_selection
+from molbuffer.flows.campaign.campaign import Campaign, campaign_run, read_settings
+from molbuffer.flows.campaign.offline_rows import OfflineRows, offline_rows, refuse_other_archive
+from molbuffer.flows.campaign.progress import progress_bar
+from molbuffer.flows.campaign.run_identity import current_run_id
+from molbuffer.flows.settings.settings import Settings
+from molbuffer.flows.train import Training, resume, step_settings
+from molbuffer.samplers.builds.seen import SeenMolecules
+from molbuffer.storage import SampleStore
+from molbuffer.storage.archive.manifest import ArchiveLimits
+from molbuffer.storage.records import RunKind
+from molbuffer.training.batches.buffer import Buffer, BufferView
+from molbuffer.training.batches.loader import BatchPlan, MixedLoader
+from molbuffer.training.fit.history_writer import HistoryWriter
+from molbuffer.training.fit.learner import Learner, StepSettings
+from molbuffer.training.fit.loop import fit
+from molbuffer.training.losses import LOSSES
 
 
 @flow(name="train_offline", validate_parameters=False)

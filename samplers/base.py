@@ -9,9 +9,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from samplers.models.distribution import Sampling
-from samplers.vocabulary import Vocabulary
-from storage.records import RowId
+from molbuffer.samplers.models.distribution import Sampling
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.storage.records import RowId
 
 
 @dataclass(frozen=True)

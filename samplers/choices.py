@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.scaffolds import scaffolds_of
-from storage.index import HistoryIndex, Positions
+from molbuffer.scoring.molecules.scaffolds import scaffolds_of
+from molbuffer.storage.history.index import HistoryIndex, Positions
 
 
 class Choice(Protocol):

@@ -8,17 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from samplers.base import Drawn, Sampler, SamplerSize, Sources
-from samplers.epochs import Place, going_on
-from samplers.errors import ConditionError
-from samplers.model import draw_rows
-from samplers.models.condition import Condition, Takes
-from samplers.models.distribution import UNTRUNCATED, Sampling
-from samplers.policies import Policy
-from samplers.seeds import derive_seed, torch_generator
-from samplers.vocabulary import Vocabulary
-from scoring import Standardisation, standardise_many
-from storage.records import RowId
+from molbuffer.samplers.base import Drawn, Sampler, SamplerSize, Sources
+from molbuffer.samplers.errors import ConditionError
+from molbuffer.samplers.files.epochs import Place, going_on
+from molbuffer.samplers.model import draw_rows
+from molbuffer.samplers.models.condition import Condition, Takes
+from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
+from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers.seeds import derive_seed, torch_generator
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.scoring import Standardisation, standardise_many
+from molbuffer.storage.records import RowId
 
 SOURCE_ROUNDS = 5
 """How often sources are drawn, each time as many as could not be used the time before."""

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from samplers.base import Drawn, SamplerSize
-from samplers.file_draws import FileDraws
-from samplers.packed_rows import PackedRows, open_rows
-from samplers.vocabulary import Vocabulary
+from molbuffer.samplers.base import Drawn, SamplerSize
+from molbuffer.samplers.files.file_sampler import FileDraws
+from molbuffer.samplers.files.packed_rows import PackedRows, open_rows
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from samplers.base import Drawn, Sampler, SamplerSize
-from samplers.dataset import encode_rows
-from samplers.seeds import derive_seed, numpy_generator
-from samplers.vocabulary import Vocabulary
-from scoring.offspring import Breeding, children
-from storage.index import HistoryIndex
+from molbuffer.samplers.base import Drawn, Sampler, SamplerSize
+from molbuffer.samplers.dataset import encode_rows
+from molbuffer.samplers.seeds import derive_seed, numpy_generator
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.scoring.genetic.offspring import Breeding, children
+from molbuffer.storage.history.index import HistoryIndex
 
 
 @dataclass(frozen=True)

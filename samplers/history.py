@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from samplers.base import Drawn, SamplerSize, Sources
-from samplers.choices import AnyRow, Choice
-from samplers.seeds import numpy_generator
-from samplers.stored import expressible, stored_rows
-from samplers.vocabulary import Vocabulary
-from storage import SampleStore
-from storage.index import HistoryIndex, Positions
-from storage.records import RowId, StoredRows
+from molbuffer.samplers.base import Drawn, SamplerSize, Sources
+from molbuffer.samplers.choices import AnyRow, Choice
+from molbuffer.samplers.replay import expressible, stored_rows
+from molbuffer.samplers.seeds import numpy_generator
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.storage import SampleStore
+from molbuffer.storage.history.index import HistoryIndex, Positions
+from molbuffer.storage.records import RowId, StoredRows
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from samplers.base import Drawn
-from samplers.decoded_latents import DecodedLatents
-from samplers.epochs import rows_of_draw
-from samplers.latent_state import LatentTable
-from samplers.seeds import numpy_generator
+from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.files.epochs import rows_of_draw
+from molbuffer.samplers.latents.decoding import DecodedLatents
+from molbuffer.samplers.latents.source import LatentTable
+from molbuffer.samplers.seeds import numpy_generator
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from samplers.base import Drawn, SamplerSize
-from samplers.errors import ConditionError
-from samplers.models.condition import UNCONDITIONED, Condition, Takes
-from samplers.models.distribution import UNTRUNCATED, Sampling
-from samplers.policies import Policy
-from samplers.seeds import torch_generator
+from molbuffer.samplers.base import Drawn, SamplerSize
+from molbuffer.samplers.errors import ConditionError
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, Takes
+from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
+from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers.seeds import torch_generator
 
 ROWS_AT_ONCE = 512
 """Rows a model draws together: more gains no speed on CPUs and costs memory."""
@@ -25,7 +25,7 @@ class ModelSampler:
 
     Attributes:
         policy: gives the policy as it is at the time of the draw; the one in training changes under the sampler.
-        unique: a build keeps each molecule once, and draws others for its repetitions (``samplers.judging``).
+        unique: a build keeps each molecule once, and draws others for its repetitions (``builds.judging``).
     """
 
     name: str

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from samplers.base import Drawn, Sampler, SamplerSize
-from samplers.dataset import encode_rows
-from samplers.epochs import Place, going_on
-from samplers.errors import UnknownTokenError
-from samplers.seeds import derive_seed, numpy_generator
-from samplers.vocabulary import RESERVED, Vocabulary
-from scoring.molecules import are_other_molecules
+from molbuffer.samplers.base import Drawn, Sampler, SamplerSize
+from molbuffer.samplers.dataset import encode_rows
+from molbuffer.samplers.errors import UnknownTokenError
+from molbuffer.samplers.files.epochs import Place, going_on
+from molbuffer.samplers.seeds import derive_seed, numpy_generator
+from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
+from molbuffer.scoring.molecules.molecules import are_other_molecules
 
 TRIES = 50
 """How often a parent is changed before it counts as one without mutants: about one change in three is a molecule."""

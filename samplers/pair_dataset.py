@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from samplers.base import Drawn, SamplerSize, Sources
-from samplers.dataset import encode_rows
-from samplers.file_draws import FileDraws
-from samplers.packed_rows import PackedRows, open_rows
-from samplers.vocabulary import Vocabulary
-from scoring import Standardisation, standardise_many
+from molbuffer.samplers.base import Drawn, SamplerSize, Sources
+from molbuffer.samplers.dataset import encode_rows
+from molbuffer.samplers.files.file_sampler import FileDraws
+from molbuffer.samplers.files.packed_rows import PackedRows, open_rows
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.scoring import Standardisation, standardise_many
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from samplers.base import Drawn
-from samplers.decoded_latents import DecodedLatents
-from samplers.latent_priors import LatentPrior
-from samplers.seeds import torch_generator
+from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.latents.decoding import DecodedLatents
+from molbuffer.samplers.latents.priors import LatentPrior
+from molbuffer.samplers.seeds import torch_generator
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,15 @@
 """Molecules, filters, score components and objectives. Knows rdkit and numpy, and no other room.
 
-The kinds of filters, components and transforms are in ``scoring.filters``, ``scoring.components`` and
-``scoring.transforms``.
+The kinds of filters, components and transforms are in ``filters``, ``components`` and
+``transforms``.
 """
 
-from scoring import components, filters, transforms
-from scoring.components import Component, RawScore, score_many
-from scoring.diversity import Diversity, diversity_of
-from scoring.errors import ScoringConfigurationError, ScoringError, WorkerError
-from scoring.filters import Filter, Judgement, judge_many
-from scoring.molecules import (
+from molbuffer.scoring import components, filters, transforms
+from molbuffer.scoring.components import Component, RawScore, score_many
+from molbuffer.scoring.errors import ScoringConfigurationError, ScoringError, WorkerError
+from molbuffer.scoring.filters import Filter, Judgement, judge_many
+from molbuffer.scoring.molecules.diversity import Diversity, diversity_of
+from molbuffer.scoring.molecules.molecules import (
     NamedMolecule,
     Standardisation,
     canonical_smiles,
@@ -17,10 +17,10 @@ from scoring.molecules import (
     standardise_many,
     standardise_smiles,
 )
-from scoring.objective import Aggregation, Objective, WeightedComponent
-from scoring.pairs import ContrastiveTemplate, PairJudgement, judge_pairs
-from scoring.properties import property_names, property_value
-from scoring.transforms import Transform
+from molbuffer.scoring.molecules.properties import property_names, property_value
+from molbuffer.scoring.objective import Aggregation, Objective, WeightedComponent
+from molbuffer.scoring.pairs import ContrastiveTemplate, PairJudgement, judge_pairs
+from molbuffer.scoring.transforms import Transform
 
 __all__ = [
     "Aggregation",

@@ -14,11 +14,11 @@ from typing import Protocol, runtime_checkable
 from rdkit import Chem, rdBase
 from rdkit.Chem import FilterCatalog
 
-from scoring.errors import ScoringConfigurationError, unknown_name
-from scoring.identity import check_order, checked_number
-from scoring.molecules import NamedMolecule, Standardisation, parse_smarts, standardise
-from scoring.parallel import map_chunks
-from scoring.properties import check_property, property_value
+from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
+from molbuffer.scoring.identity import check_order, checked_number
+from molbuffer.scoring.molecules.molecules import NamedMolecule, Standardisation, parse_smarts, standardise
+from molbuffer.scoring.molecules.properties import check_property, property_value
+from molbuffer.scoring.workers.pool import map_chunks
 
 VALIDITY = "validity"
 """What a string that is no molecule is rejected by."""
@@ -51,7 +51,7 @@ class PropertyRange:
     """Refuses molecules with a property outside [minimum, maximum], or without a value of it.
 
     Attributes:
-        property: one of ``scoring.property_names()``.
+        property: one of ``molbuffer.scoring.property_names()``.
         minimum, maximum: inclusive; at least one is given.
         name: the property's by default.
     """

@@ -7,7 +7,7 @@ import json
 import math
 from typing import Any
 
-from scoring.errors import ScoringConfigurationError
+from molbuffer.scoring.errors import ScoringConfigurationError
 
 
 def sha256_of(settings: Any) -> str:

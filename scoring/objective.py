@@ -10,10 +10,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.components import Component
-from scoring.errors import ScoringConfigurationError, unknown_name
-from scoring.identity import checked_number, sha256_of
-from scoring.transforms import Identity, Transform
+from molbuffer.scoring.components import Component
+from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
+from molbuffer.scoring.identity import checked_number, sha256_of
+from molbuffer.scoring.transforms import Identity, Transform
 
 
 class Aggregation(StrEnum):

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.components.similarity import LARGEST_RADIUS
-from scoring.errors import ScoringConfigurationError, unknown_name
-from scoring.filters import VALIDITY, Filter, Judgement, first_refusal
-from scoring.fingerprints import Fingerprint, count_fingerprint, tanimoto
-from scoring.identity import check_order, checked_number, sha256_of
-from scoring.molecules import NamedMolecule, Standardisation, standardise
-from scoring.objective import Objective
-from scoring.parallel import map_chunks
+from molbuffer.scoring.components.similarity import LARGEST_RADIUS
+from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
+from molbuffer.scoring.filters import VALIDITY, Filter, Judgement, first_refusal
+from molbuffer.scoring.identity import check_order, checked_number, sha256_of
+from molbuffer.scoring.molecules.fingerprints import Fingerprint, count_fingerprint, tanimoto
+from molbuffer.scoring.molecules.molecules import NamedMolecule, Standardisation, standardise
+from molbuffer.scoring.objective import Objective
+from molbuffer.scoring.workers.pool import map_chunks
 
 SOURCE = "source"
 """What a pair is rejected by whose source is no molecule; ``source:NAME`` where the filter NAME refuses it."""
@@ -35,7 +35,7 @@ class ContrastiveTemplate:
         source_filters: what refuses a source; targets have the campaign's filters.
         min_similarity, max_similarity: of the two ends, both inclusive, in [0, 1]. With a maximum of 1 a target may
             be its source, or what the fingerprint does not tell from it.
-        fingerprint, radius: what similarity is of, as of ``scoring.components.Similarity``.
+        fingerprint, radius: what similarity is of, as of ``molbuffer.scoring.components.Similarity``.
         min_improvement: the least reward of the target less that of its source, inclusive; None asks for none. A pair
             with an end that could not be scored is not refused by it: it has no reward, and nothing learns from it.
         scaled: divide the improvement by the room that it had.

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from scoring.errors import ScoringConfigurationError
-from scoring.identity import check_order, checked_number
+from molbuffer.scoring.errors import ScoringConfigurationError
+from molbuffer.scoring.identity import check_order, checked_number
 
 Values = NDArray[np.float64]
 

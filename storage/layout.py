@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from storage.attachment import CatalogPlace
-from storage.backends import Backend, PostgresBackend, SqliteBackend
-from storage.durability import Sync
-from storage.errors import StoreExistsError, StoreFormatError, StoreNotFoundError, StorePlaceError
-from storage.places import PRIVATE_FILE, Place, make_folder, place_at
-from storage.postgres import check_address, settle
+from molbuffer.storage.backends.attachment import CatalogPlace
+from molbuffer.storage.backends.base import Backend, PostgresBackend, SqliteBackend
+from molbuffer.storage.backends.postgres import check_address, settle
+from molbuffer.storage.errors import StoreExistsError, StoreFormatError, StoreNotFoundError, StorePlaceError
+from molbuffer.storage.files.durable import Sync
+from molbuffer.storage.files.places import PRIVATE_FILE, Place, make_folder, place_at
 
 FORMAT = 1
 """The number of the layout that this release reads and writes."""

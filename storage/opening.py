@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from storage.archive_catalog import check_catalog
-from storage.catalog import Catalog
-from storage.durability import Sync
-from storage.errors import StoreExistsError
-from storage.layout import Description, Layout, check_place, found_store
-from storage.migrate import check_schema, create_schema
-from storage.places import PRIVATE_FILE
-from storage.schema import Migration
+from molbuffer.storage.archive.check_catalog import check_catalog
+from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog.migrate import check_schema, create_schema
+from molbuffer.storage.catalog.schema import Migration
+from molbuffer.storage.errors import StoreExistsError
+from molbuffer.storage.files.durable import Sync
+from molbuffer.storage.files.places import PRIVATE_FILE
+from molbuffer.storage.layout import Description, Layout, check_place, found_store
 
 Opened = tuple[Layout, Description, Catalog]
 

@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
-from storage.durability import Sync, sync_paths
-from storage.errors import PolicyDamagedError, StoreModeError, UnknownPolicyError
-from storage.layout import write_private
-from storage.places import PRIVATE_FOLDER, Place, entries, put
+from molbuffer.storage.errors import PolicyDamagedError, StoreModeError, UnknownPolicyError
+from molbuffer.storage.files.durable import Sync, sync_paths
+from molbuffer.storage.files.places import PRIVATE_FOLDER, Place, entries, put
+from molbuffer.storage.layout import write_private
 
 
 def content_sha256(files: Mapping[str, bytes]) -> str:

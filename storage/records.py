@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.places import Place
+from molbuffer.storage.files.places import Place
 
 
 class Event(StrEnum):

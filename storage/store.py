@@ -28,22 +28,23 @@ from typing import Any, Self
 import polars as pl
 import pyarrow as pa
 
-from storage import progress, runs
-from storage import query as queries
-from storage import scores as scores_of
-from storage.archive_file import CHECKSUMS
-from storage.catalog import Catalog
-from storage.commits import RECEIPT_COLUMNS, Committer, receipt_of
-from storage.durability import Sync, sync_paths
-from storage.engine import reach_sql
-from storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Description, Layout
-from storage.maintain import Maintenance
-from storage.opening import make_store, open_store
-from storage.pinned import PinnedCatalog
-from storage.policies import PolicyFiles
-from storage.quarantine import QuarantineReceipt, quarantine
-from storage.readback import read_build
-from storage.records import (
+from molbuffer.storage.archive.manifest import CHECKSUMS
+from molbuffer.storage.backends.engine import reach_sql
+from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog.pinned import PinnedCatalog
+from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
+from molbuffer.storage.commits import progress, runs
+from molbuffer.storage.commits import scores as scores_of
+from molbuffer.storage.commits.commit import RECEIPT_COLUMNS, Committer, receipt_of
+from molbuffer.storage.commits.readback import read_build
+from molbuffer.storage.files.durable import Sync, sync_paths
+from molbuffer.storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Description, Layout
+from molbuffer.storage.maintenance.maintenance import Maintenance
+from molbuffer.storage.maintenance.snapshots import Snapshot, list_snapshots
+from molbuffer.storage.opening import make_store, open_store
+from molbuffer.storage.policies import PolicyFiles
+from molbuffer.storage.query import sandbox as queries
+from molbuffer.storage.records import (
     BuildReceipt,
     Commit,
     CommitReceipt,
@@ -56,10 +57,9 @@ from storage.records import (
     StoredBuild,
     StoredCheckpoint,
 )
-from storage.schema import MIGRATIONS, Migration
-from storage.snapshots import Snapshot, list_snapshots
-from storage.verify import verify_store
-from storage.verify_report import Report
+from molbuffer.storage.verify.quarantine import QuarantineReceipt, quarantine
+from molbuffer.storage.verify.report import Report
+from molbuffer.storage.verify.verify import verify_store
 
 
 class SampleStore:
@@ -367,7 +367,7 @@ class SampleStore:
     def verify(self, *, quick: bool = False) -> Report:
         """Checks everything that can be checked of the newest version, while others read and write.
 
-        What ``storage.verify.verify_store`` does, which also looks at a store that cannot be opened.
+        What ``molbuffer.storage.verify.verify.verify_store`` does, which also looks at a store that cannot be opened.
 
         Args:
             quick: look at names, sizes and descriptions only: no array is decoded, no file is hashed.

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from samplers.vocabulary import Vocabulary
-from storage import SampleStore
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.storage import SampleStore
 
 WriteScorer = Callable[[str], str]
 

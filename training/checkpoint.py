@@ -18,8 +18,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from storage import Place
-from training.errors import CheckpointError
+from molbuffer.storage import Place
+from molbuffer.training.errors import CheckpointError
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from samplers.model import ModelSampler
-from samplers.policies import Policy
-from samplers.scores import Scorer
-from scoring import Filter, Standardisation, judge_many
+from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.model import ModelSampler
+from molbuffer.samplers.policies.policy import Policy
+from molbuffer.scoring import Filter, Standardisation, judge_many
 
 RESAMPLES = 2_000
 """Bootstrap samples of an interval."""

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from torch import Tensor
 
-from samplers.errors import ConditionError
+from molbuffer.samplers.errors import ConditionError
 
 
 class Takes(StrEnum):

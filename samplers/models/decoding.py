@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from samplers.models.distribution import UNTRUNCATED, Sampling, draw_tokens, log_distribution
-from samplers.models.protocol import Sequences, token_mask
-from samplers.vocabulary import END, PAD, START
+from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling, draw_tokens, log_distribution
+from molbuffer.samplers.models.protocol import Sequences, token_mask
+from molbuffer.samplers.tokens.vocabulary import END, PAD, START
 
 
 class Step(Protocol):

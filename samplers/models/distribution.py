@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from samplers.errors import DivergedPolicyError
+from molbuffer.samplers.errors import DivergedPolicyError
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from samplers.models.recurrence import gated_recurrence
+from molbuffer.samplers.models.gru_recurrence import gated_recurrence
 
 
 class GRUStack(nn.GRU):

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from samplers.models.condition import UNCONDITIONED, Condition, Takes
-from samplers.models.decoding import Step, chosen_log_probs, decode, impossible_tokens
-from samplers.models.distribution import UNTRUNCATED, Sampling
-from samplers.models.protocol import Sequences
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, Takes
+from molbuffer.samplers.models.decoding import Step, chosen_log_probs, decode, impossible_tokens
+from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
+from molbuffer.samplers.models.protocol import Sequences
 
 
 class SequenceModule(nn.Module):

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from samplers.models.decoding import Step, tokens_before
-from samplers.models.language_model import LanguageModel
+from molbuffer.samplers.models.decoding import Step, tokens_before
+from molbuffer.samplers.models.language_model import LanguageModel
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from samplers.models.condition import UNCONDITIONED, Condition, Takes
-from samplers.models.distribution import UNTRUNCATED, Sampling
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, Takes
+from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from samplers.errors import ModelSizeError, UnknownModelKindError
-from samplers.models.autoencoder import VAEArchitecture, VariationalAutoencoder
-from samplers.models.gru import GRUArchitecture, GRULanguageModel
-from samplers.models.lstm import LSTMArchitecture, LSTMLanguageModel
-from samplers.models.protocol import GenerativeModel
-from samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
-from samplers.models.transformer import TransformerArchitecture, TransformerLanguageModel
-from samplers.models.transformer_vae import TransformerVAE
-from samplers.models.vae import VAE
+from molbuffer.samplers.errors import ModelSizeError, UnknownModelKindError
+from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
+from molbuffer.samplers.models.lstm import LSTMArchitecture, LSTMLanguageModel
+from molbuffer.samplers.models.protocol import GenerativeModel
+from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
+from molbuffer.samplers.models.transformer import TransformerArchitecture, TransformerLanguageModel
+from molbuffer.samplers.models.vae import VAEArchitecture, VariationalAutoencoder
+from molbuffer.samplers.models.vae_gru import VAE
+from molbuffer.samplers.models.vae_transformer import TransformerVAE
 
 GIVEN_SIZES = ("vocabulary_size", "max_length")
 """Sizes that follow from what a model is trained on."""

@@ -15,7 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from samplers.models.attention import (
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, Takes
+from molbuffer.samplers.models.decoding import chosen_log_probs, decode, tokens_before
+from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
+from molbuffer.samplers.models.language_model import SequenceModule
+from molbuffer.samplers.models.protocol import Sequences, token_mask
+from molbuffer.samplers.models.transformer_block import (
     Attend,
     Block,
     KeyValueCache,
@@ -26,12 +31,7 @@ from samplers.models.attention import (
     rotary_table,
     rotate,
 )
-from samplers.models.block_stack import block_outputs, next_token_head
-from samplers.models.condition import UNCONDITIONED, Condition, Takes
-from samplers.models.decoding import chosen_log_probs, decode, tokens_before
-from samplers.models.distribution import UNTRUNCATED, Sampling
-from samplers.models.language_model import SequenceModule
-from samplers.models.protocol import Sequences, token_mask
+from molbuffer.samplers.models.transformer_stack import block_outputs, next_token_head
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from samplers.models.attention import Block, causal_attention, check_heads, rotary_table
-from samplers.models.block_stack import BlockStep, block_outputs, next_token_head
-from samplers.models.decoding import Step, tokens_before
-from samplers.models.language_model import LanguageModel
+from molbuffer.samplers.models.decoding import Step, tokens_before
+from molbuffer.samplers.models.language_model import LanguageModel
+from molbuffer.samplers.models.transformer_block import Block, causal_attention, check_heads, rotary_table
+from molbuffer.samplers.models.transformer_stack import BlockStep, block_outputs, next_token_head
 
 
 @dataclass(frozen=True)

@@ -1,78 +1,169 @@
-"""The variational autoencoder of GRUs.
+"""What variational autoencoders of sequences have in common, whatever layers they are made of (Kingma & Welling 2014,
+arXiv:1312.6114; Bowman et al. 2016, arXiv:1511.06349).
 
-A GRU in both directions encodes a sequence; a GRU decodes a latent vector, which gives its first state and is read
-again at every step.
+An encoder gives a sequence a posterior over latent vectors; a decoder gives a latent vector a distribution of
+sequences. As a generative model of this package an autoencoder is its decoder: draws and likelihoods are of sequences
+given latent vectors, and only ``posterior`` and ``encode`` look at the encoder.
+
+Geometries of the latent space:
+
+normal      Gaussian posterior with a diagonal covariance, standard normal prior.
+spherical   von Mises-Fisher posterior with a fixed concentration, uniform prior on the unit sphere. The divergence
+            between the two is a constant, so that it cannot collapse (Xu & Durrett 2018, arXiv:1808.10805).
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from samplers.models.autoencoder import VAEArchitecture, VariationalAutoencoder
-from samplers.models.decoding import Step
-from samplers.models.gru_stack import GRUStack, GRUStep
-from samplers.vocabulary import PAD
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, Takes
+from molbuffer.samplers.models.decoding import Step, chosen_log_probs, decode, tokens_before
+from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
+from molbuffer.samplers.models.language_model import SequenceModule
+from molbuffer.samplers.models.posterior import NormalPosterior, Posterior, SphericalPosterior
+from molbuffer.samplers.models.protocol import Sequences
+from molbuffer.samplers.models.transformer_block import check_heads
+from molbuffer.samplers.tokens.vocabulary import START
+
+GEOMETRIES = ("normal", "spherical")
+"""The latent spaces there are."""
+ARCHITECTURES = ("gru", "transformer")
+"""The layers there are."""
 
 
-class VAE(VariationalAutoencoder):
-    """p(sequence | z) and q(z | sequence), both by GRUs."""
+@dataclass(frozen=True)
+class VAEArchitecture:
+    """The sizes of a VAE.
 
-    def __init__(self, sizes: VAEArchitecture) -> None:
-        super().__init__(sizes)
-        embedding, hidden, latent = sizes.embedding_size, sizes.hidden_size, sizes.latent_size
-        self.encoder_embedding = nn.Embedding(sizes.vocabulary_size, embedding)
-        self.encoder_forward = GRUStack(embedding, sizes.encoder_size, 1)
-        self.encoder_backward = GRUStack(embedding, sizes.encoder_size, 1)
-        self.to_posterior = nn.Linear(2 * sizes.encoder_size, self.numbers_of_posterior)
-        self.embedding = nn.Embedding(sizes.vocabulary_size, embedding)
-        self.to_state = nn.Linear(latent, sizes.layers * hidden)
-        self.recurrent = GRUStack(embedding, hidden, sizes.layers, context_size=latent)
-        self.head = nn.Linear(hidden, sizes.vocabulary_size)
+    Attributes:
+        vocabulary_size: tokens, reserved ones included.
+        latent_size: numbers of a latent vector.
+        geometry: of the latent space, one of ``GEOMETRIES``.
+        concentration: of a spherical posterior: how close to its mean it stays, >= 0.
+        embedding_size: width of a token's embedding; a transformer's has the width of its layers.
+        encoder_size: width of the encoder's layers, of GRUs in each direction.
+        hidden_size: width of each layer of the decoder; layers: their number, which a transformer's encoder has, too.
+        dropout: of the output of a layer of the decoder in training, in [0, 1).
+        word_dropout: the share of the tokens that the decoder does not get to see in training, in [0, 1): what it
+            cannot read off them it has to read off the latent vector.
+        max_length: the most tokens of a sequence, END included; sampling stops there.
+        architecture: what encoder and decoder are made of, one of ``ARCHITECTURES``.
+        heads: of a transformer's attention; hidden_size / heads and encoder_size / heads are even.
+    """
 
-    def posterior_numbers(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        last = [
-            _last_states(stack, self.encoder_embedding.weight, each, lengths)
-            for stack, each in (
-                (self.encoder_forward, tokens),
-                (self.encoder_backward, reversed_rows(tokens, lengths)),
+    vocabulary_size: int
+    latent_size: int = 64
+    geometry: str = "normal"
+    concentration: float = 100.0
+    embedding_size: int = 64
+    encoder_size: int = 256
+    hidden_size: int = 384
+    layers: int = 1
+    dropout: float = 0.0
+    word_dropout: float = 0.0
+    max_length: int = 128
+    architecture: str = "gru"
+    heads: int = 4
+
+    def __post_init__(self) -> None:
+        if self.geometry not in GEOMETRIES:
+            raise ValueError(f"expected geometry to be one of {', '.join(GEOMETRIES)}, got {self.geometry!r}")
+        if self.latent_size < (2 if self.geometry == "spherical" else 1):
+            raise ValueError(f"a {self.geometry} latent space cannot have latent_size {self.latent_size}")
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(
+                f"expected architecture to be one of {', '.join(ARCHITECTURES)}, got {self.architecture!r}"
             )
-        ]
-        numbers: Tensor = self.to_posterior(torch.cat(last, 1))
-        return numbers
+        if self.architecture == "transformer":
+            check_heads(self.heads, hidden_size=self.hidden_size, encoder_size=self.encoder_size)
 
+
+class VariationalAutoencoder(SequenceModule, ABC):
+    """p(sequence | z) = Π p(token | tokens before it, z), and q(z | sequence)."""
+
+    kind = "vae"
+    takes = Takes.LATENTS
+    sizes: VAEArchitecture
+
+    @abstractmethod
+    def posterior_numbers(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """What the encoder makes of int64 [n, L] with lengths [n]: [n, numbers_of_posterior]."""
+
+    @abstractmethod
     def logits(self, tokens: Tensor, latents: Tensor) -> Tensor:
-        gates = functional.embedding(self.seen(tokens).T, self.recurrent.token_gates(self.embedding.weight))
-        gates = gates + self.recurrent.context_gates(latents)
-        output = self.recurrent.outputs(gates, self.sizes.dropout, self._first_states(latents))
-        logits: Tensor = self.head(output.transpose(0, 1)) + self.impossible
-        return logits
+        """The next-token logits [n, L, V] before each token of [n, L], given latents [n, d]."""
 
+    @abstractmethod
     def step(self, latents: Tensor) -> Step:
-        return GRUStep(
-            self.recurrent,
-            self.embedding.weight,
-            self.head,
-            self.impossible,
-            self._first_states(latents),
-            self.recurrent.context_gates(latents),
-        )
+        """The decoder at the beginning of a sequence for each latent vector [n, d], without dropout."""
 
-    def _first_states(self, latents: Tensor) -> Tensor:
-        """The decoder's states [layers, n, H] before the first token."""
-        states: Tensor = self.to_state(latents).tanh()
-        return states.view(len(latents), self.sizes.layers, self.sizes.hidden_size).transpose(0, 1)
+    @property
+    def latent_size(self) -> int:
+        return self.sizes.latent_size
 
+    @property
+    def numbers_of_posterior(self) -> int:
+        """A normal posterior has a mean and a variance of each number, a spherical one has a direction only."""
+        return 2 * self.latent_size if self.sizes.geometry == "normal" else self.latent_size
 
-def reversed_rows(tokens: Tensor, lengths: Tensor) -> Tensor:
-    """Each row of [n, L] from its end, at lengths [n], to its beginning; PAD stays behind."""
-    places = lengths[:, None] - 1 - torch.arange(tokens.shape[1], device=tokens.device)
-    return tokens.gather(1, places.clamp(min=0)).masked_fill(places < 0, PAD)
+    def posterior(self, tokens: Tensor, lengths: Tensor) -> Posterior:
+        """q(z | sequence) of each sequence of int64 [n, L] with lengths [n]."""
+        numbers = self.posterior_numbers(tokens, lengths).float()
+        if self.sizes.geometry == "spherical":
+            return SphericalPosterior(functional.normalize(numbers, dim=1), self.sizes.concentration)
+        return NormalPosterior(*numbers.chunk(2, 1))
 
+    def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """The mean [n, d] of each sequence's posterior; on the sphere its direction."""
+        return self.posterior(tokens, lengths).mean
 
-def _last_states(stack: GRUStack, embedding: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
-    """The state [n, H] after the last token of each row."""
-    outputs = stack.outputs(functional.embedding(tokens.T, stack.token_gates(embedding)))
-    rows = torch.arange(len(lengths), device=tokens.device)
-    return outputs[(lengths - 1).clamp(min=0), rows]
+    def log_probs(
+        self,
+        tokens: Tensor,
+        lengths: Tensor,
+        *,
+        condition: Condition = UNCONDITIONED,
+        sampling: Sampling = UNTRUNCATED,
+    ) -> Tensor:
+        """The log-probability [n, L] of each token of int64 [n, L] given the condition's latents."""
+        latents = condition.latents_of(len(lengths), self.latent_size)
+        return chosen_log_probs(self.logits(tokens, latents), tokens, lengths, sampling)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        n: int,
+        *,
+        condition: Condition = UNCONDITIONED,
+        sampling: Sampling = UNTRUNCATED,
+        generator: torch.Generator,
+    ) -> Sequences:
+        """Draws n sequences, given the condition's latents or, without any, latents from the model's own prior.
+
+        Given latents, a row depends on its own numbers only, as ``decode`` says. Latents of the prior come from the
+        same generator before the tokens, so that a draw that is split gives other rows.
+        """
+        given = condition.latents is not None
+        latents = condition.latents_of(n, self.latent_size) if given else self.prior_latents(n, generator)
+        step = self.step(latents)
+        drawn = decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
+        return Sequences(drawn.tokens, drawn.lengths, drawn.log_probs, latents)
+
+    def seen(self, tokens: Tensor) -> Tensor:
+        """What the decoder gets to see before each token of [n, L]: the one before it; in training, not all of them."""
+        before = tokens_before(tokens)
+        if self.training and self.sizes.word_dropout:
+            # START, which is nowhere else within a sequence, stands for a token that is not seen.
+            unseen = torch.rand(before.shape, device=before.device) < self.sizes.word_dropout
+            before = before.masked_fill(unseen, START)
+        return before
+
+    def prior_latents(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draws [n, d] of the prior that the model is trained with."""
+        latents = torch.randn(n, self.latent_size, generator=generator, device=generator.device)
+        return functional.normalize(latents, dim=1) if self.sizes.geometry == "spherical" else latents

@@ -1,10 +1,10 @@
 """Score components: QED, synthetic accessibility, properties, similarity, substructure, Python functions."""
 
-from scoring.components.base import Component, Cost, RawScore, score_many
-from scoring.components.descriptors import QED, Property, SAScore
-from scoring.components.python_function import PythonFunction
-from scoring.components.similarity import Rediscovery, Similarity
-from scoring.components.substructure import Substructure
+from molbuffer.scoring.components.base import Component, Cost, RawScore, score_many
+from molbuffer.scoring.components.descriptors import QED, Property, SAScore
+from molbuffer.scoring.components.python_function import PythonFunction
+from molbuffer.scoring.components.similarity import Rediscovery, Similarity
+from molbuffer.scoring.components.substructure import Substructure
 
 __all__ = [
     "QED",

@@ -15,9 +15,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from rdkit import Chem, rdBase
 
-from scoring.errors import ScoringError, WorkerError
-from scoring.molecules import parse_smiles
-from scoring.parallel import map_chunks
+from molbuffer.scoring.errors import ScoringError, WorkerError
+from molbuffer.scoring.molecules.molecules import parse_smiles
+from molbuffer.scoring.workers.pool import map_chunks
 
 Cost = Literal["low", "high"]
 """``high``: a score worth claiming, and committing by itself the moment it arrives."""

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from rdkit.Chem import QED as RDKIT_QED
 
-from scoring.components.base import Cost, RawScore, score_each
-from scoring.identity import sha256_of
-from scoring.properties import check_property, property_value
-from scoring.sa_score import check_sa_score, sa_score
+from molbuffer.scoring.components.base import Cost, RawScore, score_each
+from molbuffer.scoring.identity import sha256_of
+from molbuffer.scoring.molecules.properties import check_property, property_value
+from molbuffer.scoring.molecules.sa_score import check_sa_score, sa_score
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Property:
     """A named property.
 
     Attributes:
-        property: one of ``scoring.property_names()``.
+        property: one of ``molbuffer.scoring.property_names()``.
         name: ``property:`` and the property by default.
     """
 

@@ -11,9 +11,9 @@ from functools import cached_property
 from importlib.machinery import ModuleSpec
 from typing import Any, ClassVar, get_args
 
-from scoring.components.base import Cost, RawScore
-from scoring.errors import ScoringConfigurationError, unknown_name
-from scoring.identity import sha256_of
+from molbuffer.scoring.components.base import Cost, RawScore
+from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
+from molbuffer.scoring.identity import sha256_of
 
 
 @dataclass(frozen=True)

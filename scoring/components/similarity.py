@@ -9,11 +9,11 @@ from typing import ClassVar
 
 from rdkit import Chem, DataStructs
 
-from scoring.components.base import Cost, RawScore, score_each
-from scoring.errors import ScoringConfigurationError, unknown_name
-from scoring.fingerprints import Fingerprint, count_fingerprint, tanimoto
-from scoring.identity import sha256_of
-from scoring.molecules import Standardisation, parse_smiles, standardise_smiles
+from molbuffer.scoring.components.base import Cost, RawScore, score_each
+from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
+from molbuffer.scoring.identity import sha256_of
+from molbuffer.scoring.molecules.fingerprints import Fingerprint, count_fingerprint, tanimoto
+from molbuffer.scoring.molecules.molecules import Standardisation, parse_smiles, standardise_smiles
 
 LARGEST_RADIUS = 10
 """Larger environments than this hold the whole of any drug-like molecule."""

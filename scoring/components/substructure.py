@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from scoring.components.base import Cost, RawScore, score_each
-from scoring.identity import sha256_of
-from scoring.molecules import parse_smarts
+from molbuffer.scoring.components.base import Cost, RawScore, score_each
+from molbuffer.scoring.identity import sha256_of
+from molbuffer.scoring.molecules.molecules import parse_smarts
 
 
 @dataclass(frozen=True)

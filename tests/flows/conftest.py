@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from flows.assemble import build_objective
-from flows.settings import Settings, load_settings
-from samplers.policies import open_policy
-from storage import SampleStore
-from storage.records import Build, Commit, Event, PolicyVersion, Reward, Run, RunKind, Samples
+from molbuffer.flows.campaign.assemble import build_objective
+from molbuffer.flows.settings.settings import Settings, load_settings
+from molbuffer.samplers.policies.policy import open_policy
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Build, Commit, Event, PolicyVersion, Reward, Run, RunKind, Samples
 
 TINY = """
 [campaign]

@@ -3,8 +3,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from samplers.models.gru import GRUArchitecture, GRULanguageModel
-from samplers.vocabulary import Vocabulary
+from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
 
 MakeModel = Callable[..., GRULanguageModel]
 

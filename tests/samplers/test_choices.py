@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from samplers.choices import AboveQuantile, AnyRow, BestMolecules, ByScaffold, RecentRows
+from molbuffer.samplers.choices import AboveQuantile, AnyRow, BestMolecules, ByScaffold, RecentRows
 
 
 class Rows:

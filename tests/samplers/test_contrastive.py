@@ -9,25 +9,32 @@ import numpy as np
 import pytest
 import torch
 
-from samplers.base import Drawn, Sampler, SamplerSize
-from samplers.build import REDRAW_ROUNDS, Slot, make_build
-from samplers.contrastive import SOURCE_ROUNDS, ContrastiveSampler
-from samplers.dataset import encode_rows
-from samplers.errors import ConditionError
-from samplers.judging import VOCABULARY, Pipeline
-from samplers.model import ModelSampler
-from samplers.models.condition import Condition
-from samplers.models.distribution import Sampling
-from samplers.models.gru import GRUArchitecture, GRULanguageModel
-from samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
-from samplers.policies import Policy, fingerprint
-from samplers.scores import Scorer
-from samplers.vocabulary import RESERVED, Vocabulary
-from scoring import ContrastiveTemplate, Filter, Objective, Standardisation, WeightedComponent, standardise_smiles
-from scoring.components import PythonFunction
-from scoring.filters import PropertyRange
-from scoring.pairs import IMPROVEMENT, SIMILARITY, SOURCE
-from storage.records import Build, Event, RowId, ScoreStatus
+from molbuffer.samplers.base import Drawn, Sampler, SamplerSize
+from molbuffer.samplers.builds.build import REDRAW_ROUNDS, Slot, make_build
+from molbuffer.samplers.builds.judging import VOCABULARY, Pipeline
+from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.contrastive import SOURCE_ROUNDS, ContrastiveSampler
+from molbuffer.samplers.dataset import encode_rows
+from molbuffer.samplers.errors import ConditionError
+from molbuffer.samplers.model import ModelSampler
+from molbuffer.samplers.models.condition import Condition
+from molbuffer.samplers.models.distribution import Sampling
+from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
+from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
+from molbuffer.samplers.policies.policy import Policy, fingerprint
+from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
+from molbuffer.scoring import (
+    ContrastiveTemplate,
+    Filter,
+    Objective,
+    Standardisation,
+    WeightedComponent,
+    standardise_smiles,
+)
+from molbuffer.scoring.components import PythonFunction
+from molbuffer.scoring.filters import PropertyRange
+from molbuffer.scoring.pairs import IMPROVEMENT, SIMILARITY, SOURCE
+from molbuffer.storage.records import Build, Event, RowId, ScoreStatus
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 MOLECULES = ["CCN", "OCC", "CCCC", "NCO", "CCCO"]

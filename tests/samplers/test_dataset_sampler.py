@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samplers.dataset import DatasetSampler, encode_rows
-from samplers.errors import SmilesFileError
-from samplers.smiles_files import FileRow, read_smiles_file
-from samplers.vocabulary import END, PAD, RESERVED, Vocabulary
+from molbuffer.samplers.dataset import DatasetSampler, encode_rows
+from molbuffer.samplers.errors import SmilesFileError
+from molbuffer.samplers.files.smiles_files import FileRow, read_smiles_file
+from molbuffer.samplers.tokens.vocabulary import END, PAD, RESERVED, Vocabulary
 
 
 @pytest.fixture

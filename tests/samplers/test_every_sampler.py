@@ -14,35 +14,35 @@ import pytest
 import torch
 from numpy.testing import assert_allclose
 
-import samplers as room
-from samplers.base import Sampler
-from samplers.build import Slot, make_build
-from samplers.contrastive import ContrastiveSampler
-from samplers.dataset import DatasetSampler
-from samplers.graph_ga import GraphGASampler
-from samplers.history import HistorySampler, RunHistory
-from samplers.judging import Pipeline
-from samplers.latent import LatentSampler
-from samplers.latent_priors import NormalPrior
-from samplers.latent_state import LatentState, LatentTable
-from samplers.model import ModelSampler
-from samplers.models.condition import Condition
-from samplers.models.distribution import Sampling
-from samplers.models.gru import GRUArchitecture, GRULanguageModel
-from samplers.models.protocol import GenerativeModel
-from samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
-from samplers.models.vae import VAE, VAEArchitecture
-from samplers.mutation import MutationSampler
-from samplers.pair_dataset import PairDatasetSampler
-from samplers.policies import Policy, fingerprint
-from samplers.prior import PriorSampler
-from samplers.scores import Scorer
-from samplers.vocabulary import RESERVED, Vocabulary
-from scoring import ContrastiveTemplate, Objective, Standardisation, WeightedComponent, standardise_smiles
-from scoring.components import QED
-from scoring.filters import PropertyRange
-from storage import SampleStore
-from storage.records import Commit, Event, Run, RunKind
+import molbuffer.samplers as room
+from molbuffer.samplers.base import Sampler
+from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.builds.judging import Pipeline
+from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.contrastive import ContrastiveSampler
+from molbuffer.samplers.dataset import DatasetSampler
+from molbuffer.samplers.graph_ga import GraphGASampler
+from molbuffer.samplers.history import HistorySampler, RunHistory
+from molbuffer.samplers.latent import LatentSampler
+from molbuffer.samplers.latents.priors import NormalPrior
+from molbuffer.samplers.latents.source import LatentState, LatentTable
+from molbuffer.samplers.model import ModelSampler
+from molbuffer.samplers.models.condition import Condition
+from molbuffer.samplers.models.distribution import Sampling
+from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
+from molbuffer.samplers.models.protocol import GenerativeModel
+from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
+from molbuffer.samplers.models.vae_gru import VAE, VAEArchitecture
+from molbuffer.samplers.mutation import MutationSampler
+from molbuffer.samplers.pair_dataset import PairDatasetSampler
+from molbuffer.samplers.policies.policy import Policy, fingerprint
+from molbuffer.samplers.prior import PriorSampler
+from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
+from molbuffer.scoring import ContrastiveTemplate, Objective, Standardisation, WeightedComponent, standardise_smiles
+from molbuffer.scoring.components import QED
+from molbuffer.scoring.filters import PropertyRange
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Commit, Event, Run, RunKind
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 OBJECTIVE = Objective((WeightedComponent(QED()),))
@@ -52,8 +52,8 @@ TEMPERED = Sampling(temperature=1.3)
 SAMPLERS = {
     kind.__name__: kind
     for module in pkgutil.iter_modules(room.__path__)
-    for kind in vars(importlib.import_module(f"samplers.{module.name}")).values()
-    if inspect.isclass(kind) and kind.__module__ == f"samplers.{module.name}" and hasattr(kind, "draw")
+    for kind in vars(importlib.import_module(f"molbuffer.samplers.{module.name}")).values()
+    if inspect.isclass(kind) and kind.__module__ == f"molbuffer.samplers.{module.name}" and hasattr(kind, "draw")
     if kind is not Sampler and not inspect.isabstract(kind)
 }
 

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from samplers.base import concatenate
-from samplers.choices import AboveQuantile
-from samplers.history import HistorySampler, RunHistory
-from samplers.vocabulary import Vocabulary
-from storage import SampleStore
-from storage.index import HistoryIndex
-from storage.records import Build, Commit, Event, Reward, RowId, Run, RunKind, Samples
+from molbuffer.samplers.base import concatenate
+from molbuffer.samplers.choices import AboveQuantile
+from molbuffer.samplers.history import HistorySampler, RunHistory
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.storage import SampleStore
+from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.records import Build, Commit, Event, Reward, RowId, Run, RunKind, Samples
 
 OBJECTIVE = "objective-1"
 

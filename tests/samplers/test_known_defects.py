@@ -10,37 +10,37 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samplers.base import SamplerSize
-from samplers.build import Slot, make_build
-from samplers.choices import BestMolecules
-from samplers.dataset import DatasetSampler
-from samplers.judging import Pipeline
-from samplers.scores import Scorer
-from samplers.vocabulary import Vocabulary
-from scoring import Objective, Standardisation, WeightedComponent
-from scoring.components import QED, PythonFunction
-from scoring.filters import PropertyRange
-from storage import SampleStore
-from storage.index import HistoryIndex
-from storage.records import Commit, Event, Run, RunKind
-from storage.select import TopK
+from molbuffer.samplers.base import SamplerSize
+from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.builds.judging import Pipeline
+from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.choices import BestMolecules
+from molbuffer.samplers.dataset import DatasetSampler
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.scoring import Objective, Standardisation, WeightedComponent
+from molbuffer.scoring.components import QED, PythonFunction
+from molbuffer.scoring.filters import PropertyRange
+from molbuffer.storage import SampleStore
+from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.selections import TopK
+from molbuffer.storage.records import Commit, Event, Run, RunKind
 
 BUILD = """
 import hashlib, json, sys, torch
 from pathlib import Path
-from samplers.build import Slot, make_build
-from samplers.dataset import DatasetSampler
-from samplers.judging import Pipeline
-from samplers.model import ModelSampler
-from samplers.models.gru import GRUArchitecture, GRULanguageModel
-from samplers.mutation import MutationSampler
-from samplers.policies import Policy, fingerprint
-from samplers.scores import Scorer
-from samplers.vocabulary import Vocabulary
-from scoring import Objective, Standardisation, WeightedComponent
-from scoring.components import QED
-from scoring.filters import PropertyRange
-from storage.records import Event
+from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.dataset import DatasetSampler
+from molbuffer.samplers.builds.judging import Pipeline
+from molbuffer.samplers.model import ModelSampler
+from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
+from molbuffer.samplers.mutation import MutationSampler
+from molbuffer.samplers.policies.policy import Policy, fingerprint
+from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.scoring import Objective, Standardisation, WeightedComponent
+from molbuffer.scoring.components import QED
+from molbuffer.scoring.filters import PropertyRange
+from molbuffer.storage.records import Event
 
 path = Path(sys.argv[1])
 vocabulary = Vocabulary.from_smiles(path.read_text().split())

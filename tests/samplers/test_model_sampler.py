@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from samplers.base import SamplerSize, concatenate
-from samplers.model import ROWS_AT_ONCE, ModelSampler
-from samplers.models.distribution import Sampling
-from samplers.models.gru import GRULanguageModel
-from samplers.policies import Policy, fingerprint
-from samplers.seeds import derive_seed, numpy_generator, torch_generator
-from samplers.vocabulary import Vocabulary
+from molbuffer.samplers.base import SamplerSize, concatenate
+from molbuffer.samplers.model import ROWS_AT_ONCE, ModelSampler
+from molbuffer.samplers.models.distribution import Sampling
+from molbuffer.samplers.models.gru import GRULanguageModel
+from molbuffer.samplers.policies.policy import Policy, fingerprint
+from molbuffer.samplers.seeds import derive_seed, numpy_generator, torch_generator
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
 
 MakeModel = Callable[..., GRULanguageModel]
 

@@ -5,18 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samplers.build import Slot, make_build
-from samplers.epochs import Place
-from samplers.errors import SmilesFileError
-from samplers.judging import VOCABULARY, Pipeline
-from samplers.pair_dataset import PairDatasetSampler
-from samplers.scores import Scorer
-from samplers.vocabulary import RESERVED, Vocabulary
-from scoring import ContrastiveTemplate, Objective, Standardisation, WeightedComponent
-from scoring.components import QED
-from scoring.filters import VALIDITY
-from scoring.pairs import SIMILARITY, SOURCE
-from storage.records import Event
+from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.builds.judging import VOCABULARY, Pipeline
+from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.errors import SmilesFileError
+from molbuffer.samplers.files.epochs import Place
+from molbuffer.samplers.pair_dataset import PairDatasetSampler
+from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
+from molbuffer.scoring import ContrastiveTemplate, Objective, Standardisation, WeightedComponent
+from molbuffer.scoring.components import QED
+from molbuffer.scoring.filters import VALIDITY
+from molbuffer.scoring.pairs import SIMILARITY, SOURCE
+from molbuffer.storage.records import Event
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O", "("))
 PAIRS = {

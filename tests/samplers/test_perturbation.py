@@ -7,19 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from samplers.base import SamplerSize
-from samplers.build import Slot, make_build
-from samplers.dataset import DatasetSampler
-from samplers.graph_ga import GraphGASampler
-from samplers.history import RunHistory
-from samplers.judging import Pipeline
-from samplers.mutation import MutationSampler
-from samplers.scores import Scorer
-from samplers.vocabulary import Vocabulary
-from scoring import Objective, Standardisation, WeightedComponent, standardise_many
-from scoring.components import QED
-from storage import SampleStore
-from storage.records import Commit, Event, Run, RunKind
+from molbuffer.samplers.base import SamplerSize
+from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.builds.judging import Pipeline
+from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.dataset import DatasetSampler
+from molbuffer.samplers.graph_ga import GraphGASampler
+from molbuffer.samplers.history import RunHistory
+from molbuffer.samplers.mutation import MutationSampler
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.scoring import Objective, Standardisation, WeightedComponent, standardise_many
+from molbuffer.scoring.components import QED
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Commit, Event, Run, RunKind
 
 FILE = Path(__file__).parents[1] / "data/molecules.smi"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from rdkit import Chem
 
-from scoring import Filter, Judgement, ScoringConfigurationError, Standardisation, filters, judge_many
-from scoring.filters import (
+from molbuffer.scoring import Filter, Judgement, ScoringConfigurationError, Standardisation, filters, judge_many
+from molbuffer.scoring.filters import (
     Alerts,
     AllowedElements,
     PropertyRange,

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring import Aggregation, Component, Objective, RawScore, ScoringConfigurationError, WeightedComponent
-from scoring.components import QED, Property, SAScore, Similarity
-from scoring.transforms import Identity, Linear, ReverseSigmoid, Sigmoid
+from molbuffer.scoring import Aggregation, Component, Objective, RawScore, ScoringConfigurationError, WeightedComponent
+from molbuffer.scoring.components import QED, Property, SAScore, Similarity
+from molbuffer.scoring.transforms import Identity, Linear, ReverseSigmoid, Sigmoid
 
 
 @dataclass(frozen=True)

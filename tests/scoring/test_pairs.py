@@ -10,10 +10,10 @@ from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 from rdkit.DataStructs import TanimotoSimilarity
 
-from scoring import ContrastiveTemplate, Objective, ScoringConfigurationError, WeightedComponent, judge_pairs
-from scoring.components import QED
-from scoring.filters import VALIDITY, Filter, PropertyRange
-from scoring.pairs import SIMILARITY, SOURCE
+from molbuffer.scoring import ContrastiveTemplate, Objective, ScoringConfigurationError, WeightedComponent, judge_pairs
+from molbuffer.scoring.components import QED
+from molbuffer.scoring.filters import VALIDITY, Filter, PropertyRange
+from molbuffer.scoring.pairs import SIMILARITY, SOURCE
 
 ASPIRIN, PARACETAMOL, ETHANOL = "CC(=O)Oc1ccccc1C(=O)O", "CC(=O)Nc1ccc(O)cc1", "CCO"
 HEAVY = PropertyRange("molecular_weight", minimum=100, name="heavy")

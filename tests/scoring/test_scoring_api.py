@@ -1,7 +1,7 @@
 import pickle
 
-import scoring
-from scoring import ScoringConfigurationError, ScoringError, WorkerError, components
+from molbuffer import scoring
+from molbuffer.scoring import ScoringConfigurationError, ScoringError, WorkerError, components
 
 
 def test_the_public_names_are_sorted_and_there() -> None:

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scoring import ScoringConfigurationError, Transform
-from scoring.transforms import DoubleSigmoid, Gaussian, Identity, Linear, ReverseSigmoid, Sigmoid, Step
+from molbuffer.scoring import ScoringConfigurationError, Transform
+from molbuffer.scoring.transforms import DoubleSigmoid, Gaussian, Identity, Linear, ReverseSigmoid, Sigmoid, Step
 
 ALL: list[Transform] = [
     Identity(),

@@ -11,9 +11,9 @@ from types import ModuleType
 
 import pytest
 
-from storage import SampleStore
-from storage.arrays import read_segment
-from storage.records import Commit, PolicyVersion, Score
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Commit, PolicyVersion, Score
+from molbuffer.storage.segments.segment import read_segment
 
 StartProcess = Callable[..., "subprocess.Popen[str]"]
 SCRIPT = Path(__file__).with_name("writer_process.py")

@@ -16,8 +16,8 @@ import numpy as np
 from safetensors.numpy import save
 from writer_process import OBJECTIVE, make_build, make_run, make_samples
 
-from storage import SampleStore
-from storage.records import (
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import (
     Checkpoint,
     Commit,
     Consumed,

@@ -11,16 +11,16 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-import storage.archive
-import storage.arrays
-import storage.compact
-import storage.expire
-import storage.vacuum
-from storage import SampleStore
-from storage.cache import DecodedCache
-from storage.catalog import Catalog
-from storage.index import HistoryIndex
-from storage.transaction import Transaction
+import molbuffer.storage.archive.make
+import molbuffer.storage.maintenance.compact
+import molbuffer.storage.maintenance.expire
+import molbuffer.storage.maintenance.vacuum
+import molbuffer.storage.segments.segment
+from molbuffer.storage import SampleStore
+from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog.transaction import Transaction
+from molbuffer.storage.history.cache import DecodedCache
+from molbuffer.storage.history.index import HistoryIndex
 
 OBJECTIVE = "objective-1"
 
@@ -46,14 +46,14 @@ def _die_before(owner: object, name: str) -> None:
 
 
 STOPS = {
-    "compact: arrays written": lambda: _die_after(storage.arrays, "_create_array"),
-    "compact: segment written": lambda: _die_after(storage.compact, "write_segment"),
+    "compact: arrays written": lambda: _die_after(molbuffer.storage.segments.segment, "_create_array"),
+    "compact: segment written": lambda: _die_after(molbuffer.storage.maintenance.compact, "write_segment"),
     "compact: placements inserted": lambda: _die_after(Transaction, "insert"),
     "compact: placements committed": lambda: _die_after(Catalog, "transact"),
     "compact: files merged": lambda: _die_after(Transaction, "merge_files"),
-    "expire: checksums handed on": lambda: _die_after(storage.expire, "_hand_on_checksums"),
+    "expire: checksums handed on": lambda: _die_after(molbuffer.storage.maintenance.expire, "_hand_on_checksums"),
     "expire: forgotten": lambda: _die_after(Catalog, "expire"),
-    "vacuum: first removed": lambda: _die_after(storage.vacuum, "delete"),
+    "vacuum: first removed": lambda: _die_after(molbuffer.storage.maintenance.vacuum, "delete"),
     "vacuum: renamed aside": lambda: _die_before(shutil, "rmtree"),
     "vacuum: files deleted": lambda: _die_before(Catalog, "change_metadata"),
 }
@@ -81,16 +81,20 @@ def archive(path: str, out: str, snapshot: str, step: str, then: str) -> None:
         while not Path(out).with_name("go").exists():
             time.sleep(0.05)
 
-    original = getattr(storage.archive, step)
+    original = getattr(molbuffer.storage.archive.make, step)
 
     def with_a_stop(*arguments, **named):
         result = original(*arguments, **named)
         {"die": _die, "wait": wait}[then]()
         return result
 
-    setattr(storage.archive, step, with_a_stop)
+    setattr(molbuffer.storage.archive.make, step, with_a_stop)
     with SampleStore.open(path) as store:
-        print("archived", storage.archive.make_archive(store, Path(out), snapshot=int(snapshot)).uuid, flush=True)
+        print(
+            "archived",
+            molbuffer.storage.archive.make.make_archive(store, Path(out), snapshot=int(snapshot)).uuid,
+            flush=True,
+        )
 
 
 def maintain(path: str) -> None:

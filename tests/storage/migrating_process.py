@@ -7,9 +7,9 @@ import os
 import signal
 import sys
 
-from storage.durability import sync_paths
-from storage.migrate import migrate_store
-from storage.schema import MIGRATIONS, Migration
+from molbuffer.storage.catalog.migrate import migrate_store
+from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
+from molbuffer.storage.files.durable import sync_paths
 
 LATER = (
     *MIGRATIONS,

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-import storage.migrate
-import storage.runs
-from storage import SampleStore
-from storage.claims import SqliteClaims
-from storage.errors import StoreFormatError, StorePlaceError, StoreWriteError
-from storage.migrate import migrate_store
-from storage.records import Checkpoint, Commit, RunStatus
-from storage.schema import MIGRATIONS, Migration
+import molbuffer.storage.catalog.migrate
+import molbuffer.storage.commits.runs
+from molbuffer.storage import SampleStore
+from molbuffer.storage.backends.claims import SqliteClaims
+from molbuffer.storage.catalog.migrate import migrate_store
+from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
+from molbuffer.storage.errors import StoreFormatError, StorePlaceError, StoreWriteError
+from molbuffer.storage.records import Checkpoint, Commit, RunStatus
 
 
 def mount(*arguments):
@@ -91,9 +91,9 @@ def test_a_store_on_a_read_only_disk_says_what_to_do(small_disk, make):
 
 
 def test_the_last_thing_that_happened_to_a_run_is_its_status_though_the_clock_goes_back(started, monkeypatch):
-    monkeypatch.setattr(storage.runs, "now", lambda: datetime(2020, 1, 1))
+    monkeypatch.setattr(molbuffer.storage.commits.runs, "now", lambda: datetime(2020, 1, 1))
     started.finish_run("run-1", RunStatus.FAILED, "out of luck")
-    monkeypatch.setattr(storage.runs, "now", lambda: datetime(2020, 1, 1) - timedelta(days=1))
+    monkeypatch.setattr(molbuffer.storage.commits.runs, "now", lambda: datetime(2020, 1, 1) - timedelta(days=1))
     started.finish_run("run-1", RunStatus.FINISHED)
     last = started.query("SELECT arg_max(status, created) FROM run_events").item()
     assert last == "finished"
@@ -156,7 +156,7 @@ def test_a_migration_waits_for_a_catalog_that_another_program_has_locked(old):
 
 
 def test_migrations_are_in_their_order_though_the_clock_goes_back(old, monkeypatch):
-    monkeypatch.setattr(storage.migrate, "now", lambda: datetime(1999, 1, 1))
+    monkeypatch.setattr(molbuffer.storage.catalog.migrate, "now", lambda: datetime(1999, 1, 1))
     later = Migration(LATER, "charges", ("ALTER TABLE {samples} ADD COLUMN charge INTEGER",))
     assert migrate_store(old, migrations=[*MIGRATIONS, later]).schema == LATER
     with pytest.raises(StoreFormatError, match=f"schema {LATER}"):

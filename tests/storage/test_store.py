@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from storage.errors import (
+from molbuffer.storage.errors import (
     RunConflictError,
     StoreError,
     StoreModeError,
@@ -13,7 +13,7 @@ from storage.errors import (
     UnknownRunError,
     UnknownSnapshotError,
 )
-from storage.records import (
+from molbuffer.storage.records import (
     Checkpoint,
     Commit,
     Consumed,

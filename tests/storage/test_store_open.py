@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow.parquet as pq
 import pytest
 
-from storage import SampleStore
-from storage.catalog import Catalog
-from storage.errors import StoreBusyError, StoreError, StoreExistsError, StoreFormatError, StoreNotFoundError
-from storage.layout import Layout, file_system_of
-from storage.records import Commit, Score
-from storage.schema import MIGRATIONS
+from molbuffer.storage import SampleStore
+from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog.schema import MIGRATIONS
+from molbuffer.storage.errors import StoreBusyError, StoreError, StoreExistsError, StoreFormatError, StoreNotFoundError
+from molbuffer.storage.layout import Layout, file_system_of
+from molbuffer.storage.records import Commit, Score
 
 _EMPTY_LOG = """import sqlite3, sys
 print(*sqlite3.connect(sys.argv[1]).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())"""

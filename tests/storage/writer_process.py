@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-import storage.commits
-from storage import SampleStore
-from storage.durability import sync_paths
-from storage.records import Build, Commit, Event, Metric, Reward, Run, RunKind, Samples, Score, no_samples
+import molbuffer.storage.commits.commit
+from molbuffer.storage import SampleStore
+from molbuffer.storage.files.durable import sync_paths
+from molbuffer.storage.records import Build, Commit, Event, Metric, Reward, Run, RunKind, Samples, Score, no_samples
 
 OBJECTIVE = "objective-1"
 
@@ -133,11 +133,11 @@ def _die_at_parquet(paths: Iterable[Path], *, synced: bool) -> None:
 
 
 STOPS = {
-    "arrays written": lambda: _die_after(storage.commits, "write_segment"),
-    "rows inserted": lambda: _die_after(storage.commits, "insert_scores"),
+    "arrays written": lambda: _die_after(molbuffer.storage.commits.commit, "write_segment"),
+    "rows inserted": lambda: _die_after(molbuffer.storage.commits.commit, "insert_scores"),
     "before sync": lambda: partial(_die_at_parquet, synced=False),
     "before COMMIT": lambda: partial(_die_at_parquet, synced=True),
-    "before acknowledgement": lambda: _die_after(storage.commits, "CommitReceipt"),
+    "before acknowledgement": lambda: _die_after(molbuffer.storage.commits.commit, "CommitReceipt"),
 }
 """The steps of the commit protocol after which a process can be made to die."""
 

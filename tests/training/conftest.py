@@ -7,29 +7,29 @@ from typing import Any
 import pytest
 import torch
 
-from samplers.base import Sampler, SamplerSize
-from samplers.build import Slot, make_build
-from samplers.drawn_rows import DrawnRows
-from samplers.judging import Pipeline
-from samplers.model import ModelSampler
-from samplers.models.condition import Takes
-from samplers.models.gru import GRUArchitecture, GRULanguageModel
-from samplers.policies import Policy, fingerprint, policy_files
-from samplers.scores import Scorer
-from samplers.seen import SeenMolecules
-from samplers.vocabulary import RESERVED, Vocabulary
-from scoring import ContrastiveTemplate, Filter, Objective, Standardisation, WeightedComponent
-from scoring.components import PythonFunction
-from storage import SampleStore
-from storage.records import BuildReceipt, Commit, Event, Run, RunKind
-from storage.select import Selection, Uniform
-from training.buffer import Buffer, BufferView
-from training.history import HistoryWriter
-from training.learner import Learner, StepSettings
-from training.loader import BatchPlan, LiveSamplers, MixedLoader
-from training.loop import FitProgress, commit_checkpoint, fit
-from training.losses import LOSSES
-from training.trainables import Trainables
+from molbuffer.samplers.base import Sampler, SamplerSize
+from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.builds.drawn_counts import DrawnRows
+from molbuffer.samplers.builds.judging import Pipeline
+from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.builds.seen import SeenMolecules
+from molbuffer.samplers.model import ModelSampler
+from molbuffer.samplers.models.condition import Takes
+from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
+from molbuffer.samplers.policies.policy import Policy, fingerprint, policy_files
+from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
+from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, Standardisation, WeightedComponent
+from molbuffer.scoring.components import PythonFunction
+from molbuffer.storage import SampleStore
+from molbuffer.storage.history.selections import Selection, Uniform
+from molbuffer.storage.records import BuildReceipt, Commit, Event, Run, RunKind
+from molbuffer.training.batches.buffer import Buffer, BufferView
+from molbuffer.training.batches.loader import BatchPlan, LiveSamplers, MixedLoader
+from molbuffer.training.fit.history_writer import HistoryWriter
+from molbuffer.training.fit.learner import Learner, StepSettings
+from molbuffer.training.fit.loop import FitProgress, commit_checkpoint, fit
+from molbuffer.training.fit.trainables import Trainables
+from molbuffer.training.losses import LOSSES
 
 CARBON_SHARE = """
 def carbon_share(smiles):
@@ -109,7 +109,7 @@ class Lab:
 
     @property
     def training_objective_sha256(self) -> str:
-        """Whose rewards are learned from, as ``flows.campaign.Campaign`` has it."""
+        """Whose rewards are learned from, as ``molbuffer.flows.campaign.campaign.Campaign`` has it."""
         if self.template is None or self.prior.model.takes is not Takes.SOURCES:
             return self.objective.sha256
         return self.template.objective_sha256(self.objective)

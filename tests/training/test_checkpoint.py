@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from training.checkpoint import load_checkpoint, save_checkpoint
-from training.errors import CheckpointError
+from molbuffer.training.checkpoint import load_checkpoint, save_checkpoint
+from molbuffer.training.errors import CheckpointError
 
 
 def make(size: int = 4, seed: int = 0) -> tuple[nn.Module, torch.optim.Adam]:

@@ -3,15 +3,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from samplers.model import ModelSampler
-from samplers.policies import Policy
-from samplers.scores import Scorer
-from scoring import Objective, Standardisation, WeightedComponent, judge_many
-from scoring.components import PythonFunction
-from scoring.filters import PropertyRange
-from storage import SampleStore
-from storage.records import ScoreStatus
-from training.evaluation import bootstrap_difference, evaluate_policy
+from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.model import ModelSampler
+from molbuffer.samplers.policies.policy import Policy
+from molbuffer.scoring import Objective, Standardisation, WeightedComponent, judge_many
+from molbuffer.scoring.components import PythonFunction
+from molbuffer.scoring.filters import PropertyRange
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import ScoreStatus
+from molbuffer.training.evaluation import bootstrap_difference, evaluate_policy
 
 LIGHT = PropertyRange("molecular_weight", maximum=100)
 SOURCE = """

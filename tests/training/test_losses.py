@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.losses import LOSSES, ValidOn, reinvent
+from molbuffer.training.losses import LOSSES, ValidOn, reinvent
 
 AGENT = torch.tensor([-20.0, -31.0, -25.5])
 PRIOR = torch.tensor([-22.0, -30.0, -25.5])

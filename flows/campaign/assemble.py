@@ -1,0 +1,48 @@
+"""From settings to the objects that do the work."""
+
+from __future__ import annotations
+
+from molbuffer.flows.settings.settings import Settings
+from molbuffer.flows.settings.training import SelectionKeys
+from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, Standardisation
+from molbuffer.storage.history.selections import ConsumeOnce, Prioritized, Recent, Selection, TopK, Uniform
+
+
+def build_standardisation(settings: Settings) -> Standardisation:
+    """How the campaign standardises molecules.
+
+    A salt is cut down to its largest part unless the filter ``single_component`` is there to refuse it.
+    """
+    refused = any(each.kind == "single_component" for each in settings.filters)
+    cleanup = settings.standardisation.cleanup
+    return Standardisation(cleanup=cleanup, largest_fragment=cleanup and not refused)
+
+
+def build_filters(settings: Settings) -> tuple[Filter, ...]:
+    """The campaign's filters, in the order in which they are applied."""
+    return tuple(each.build() for each in settings.filters)
+
+
+def build_objective(settings: Settings) -> Objective:
+    """What the campaign rewards."""
+    return settings.objective.build(build_standardisation(settings))
+
+
+def build_template(settings: Settings) -> ContrastiveTemplate | None:
+    """Which pairs the campaign keeps, and what they are worth."""
+    return None if settings.contrastive is None else settings.contrastive.build()
+
+
+def build_selection(settings: SelectionKeys) -> Selection:
+    """How rows are selected; a key that is absent has the selection's own default."""
+    match settings.selection:
+        case "uniform":
+            return Uniform()
+        case "consume_once":
+            return ConsumeOnce() if settings.epochs is None else ConsumeOnce(settings.epochs)
+        case "top_k":
+            return TopK() if settings.top_k is None else TopK(settings.top_k)
+        case "prioritized":
+            return Prioritized() if settings.alpha is None else Prioritized(settings.alpha)
+        case "recent":
+            return Recent() if settings.max_iterations is None else Recent(settings.max_iterations)

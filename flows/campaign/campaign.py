@@ -1,0 +1,183 @@
+"""A campaign at work: the objects that settings describe, over an open store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from molbuffer.flows.campaign.assemble import build_filters, build_objective, build_standardisation, build_template
+from molbuffer.flows.campaign.provenance import code_version, host_and_user, library_versions
+from molbuffer.flows.campaign.samplers import SamplerParts, build_sampler
+from molbuffer.flows.settings.draws import DrawKeys
+from molbuffer.flows.settings.latents import LatentDraws
+from molbuffer.flows.settings.samplers import DatasetDraws, PairDatasetDraws
+from molbuffer.flows.settings.settings import Settings, load_settings
+from molbuffer.samplers.base import Sampler
+from molbuffer.samplers.builds.bad_rows import report_bad_rows
+from molbuffer.samplers.builds.judging import Pipeline
+from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.models.condition import Takes
+from molbuffer.samplers.policies.policy import Policy, open_policy
+from molbuffer.samplers.seeds import derive_seed
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Commit, PolicyVersion, Run, RunKind, RunStatus, ScoreStatus
+
+
+def read_settings(config: str) -> Settings:
+    """Settings from the path of a TOML file, or from their own JSON text."""
+    return Settings.from_json(config) if config.lstrip().startswith("{") else load_settings(Path(config))
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Settings, the store they are run on, and the run.
+
+    Attributes:
+        seed: what all draws of the run follow from (``run_seed``).
+        prior: the policy that training starts from, registered in the store.
+    """
+
+    settings: Settings
+    store: SampleStore
+    run_id: str
+    seed: int
+    prior: Policy
+
+    def samplers(
+        self, agent: Callable[[], Policy], settled: Callable[[], int], latents: Mapping[str, str] | None = None
+    ) -> list[Sampler]:
+        """The samplers in configuration order.
+
+        Args:
+            agent: gives the policy in training as it is when it draws.
+            settled: gives the iteration before which all that the run drew is committed.
+            latents: the sha256 of what samplers of latent vectors draw from, by their names; others begin anew.
+        """
+        parts = SamplerParts(
+            self.store,
+            self.run_id,
+            self.prior,
+            self.settings.policy.prior,
+            agent,
+            settled,
+            build_standardisation(self.settings),
+            self.training_objective_sha256,
+            latents or {},
+        )
+        return [build_sampler(settings, parts) for settings in self.settings.samplers]
+
+    @property
+    def failed_scores(self) -> int:
+        """How many scores of this run could not be computed: the table ``scores`` says why."""
+        sql = "SELECT count(*) AS n FROM {scores} WHERE run_id = ? AND status = ?"
+        counted: int = self.store.read_arrow(sql, parameters=[self.run_id, ScoreStatus.FAILED.value])["n"][0].as_py()
+        return counted
+
+    @property
+    def training_objective_sha256(self) -> str:
+        """Whose rewards are learned from: those of pairs by a conditional policy where a table says what these are."""
+        objective, template = build_objective(self.settings), build_template(self.settings)
+        if template is not None and self.prior.model.takes is Takes.SOURCES:
+            return template.objective_sha256(objective)
+        return objective.sha256
+
+    def pipeline(self, seen: Callable[[Sequence[str]], set[str]]) -> Pipeline:
+        """How the drawn strings of this campaign become scored samples; ``seen`` as ``Pipeline`` has it."""
+        scorer = Scorer(build_objective(self.settings), self.store, self.run_id)
+        return Pipeline(
+            build_standardisation(self.settings),
+            build_filters(self.settings),
+            scorer,
+            self.prior.vocabulary.can_encode,
+            seen,
+            build_template(self.settings),
+            self.prior.vocabulary.sha256,
+        )
+
+    def policy_versions(self) -> list[PolicyVersion]:
+        """The fixed policies that the campaign draws from, as the first rows of their lineage."""
+        names = {name for settings in self.settings.samplers for name in settings.policies}
+        others = [open_policy(name, self.store) for name in sorted(names - {"agent", "prior"})]
+        policies = {policy.sha256: policy for policy in (self.prior, *others)}
+        return [PolicyVersion(sha256, policy.kind, weights_kept=True) for sha256, policy in policies.items()]
+
+    def report_files(self) -> None:
+        """Names rows of the samplers' files that are no molecules, or that the policy in training cannot express."""
+        for sampler in self.settings.samplers:
+            table: DrawKeys | None = sampler
+            while table is not None:
+                if isinstance(table, DatasetDraws):
+                    report_bad_rows(table.path, [table.column], self.prior.vocabulary)
+                elif isinstance(table, LatentDraws) and table.molecules is not None:
+                    report_bad_rows(table.molecules, [table.column], self.prior.vocabulary)
+                elif isinstance(table, PairDatasetDraws):
+                    report_bad_rows(table.path, [table.source_column, table.target_column], self.prior.vocabulary)
+                table = table.inner
+
+
+def run_seed(settings: Settings, store: SampleStore, kind: RunKind, run_id: str) -> int:
+    """The seed of a run: the campaign's, but for builds without training, one of its own for each after the first.
+
+    With the same one, a scheduled build would draw the same molecules every night. A run that is known keeps its seed.
+    """
+    if kind is not RunKind.BUILD:
+        return settings.campaign.seed
+    known = store.read_arrow("SELECT run_id, seed FROM {runs} WHERE kind = ?", parameters=[kind.value])
+    seeds: dict[str, int] = dict(zip(known["run_id"].to_pylist(), known["seed"].to_pylist(), strict=True))
+    if run_id in seeds:
+        return seeds[run_id]
+    return derive_seed(settings.campaign.seed, "build", len(seeds)) if seeds else settings.campaign.seed
+
+
+@contextmanager
+def campaign_run(
+    settings: Settings,
+    store: SampleStore,
+    kind: RunKind,
+    run_id: str,
+    *,
+    snapshot: int | None = None,
+    selection: str | None = None,
+) -> Iterator[Campaign]:
+    """Records a run, from its start to its end or failure, around the work on a campaign.
+
+    Args:
+        run_id: a run that the store knows is resumed.
+        snapshot: the version of the store that the run reads of other runs; by default the present one.
+        selection: what an offline training reads, as JSON.
+    """
+    host, user = host_and_user()
+    seed = run_seed(settings, store, kind, run_id)
+    run = Run(
+        run_id=run_id,
+        name=settings.campaign.name,
+        kind=kind,
+        config=settings.to_json(),
+        seed=seed,
+        objective_sha256=build_objective(settings).sha256,
+        code_version=code_version(),
+        libraries=library_versions(),
+        host=host,
+        user=user,
+        pinned_snapshot=store.snapshot() if snapshot is None else snapshot,
+        selection=selection,
+    )
+    campaign = Campaign(settings, store, run_id, seed, open_policy(settings.policy.prior, store))
+    if store.start_run(run) is RunStatus.STARTED:
+        campaign.report_files()
+    try:
+        store.commit(Commit(policies=campaign.policy_versions(), message=f"policies of run {run_id}"))
+        yield campaign
+    except BaseException as error:
+        store.finish_run(run_id, RunStatus.FAILED, f"{type(error).__name__}: {error}")
+        raise
+    store.finish_run(run_id, RunStatus.FINISHED)
+
+
+def reopen_campaign(store: SampleStore, run_id: str) -> Campaign:
+    """The campaign of a run that has been started, from what the store knows of it."""
+    run = store.run(run_id)
+    settings = Settings.from_json(run.config)
+    return Campaign(settings, store, run_id, run.seed, open_policy(settings.policy.prior, store))

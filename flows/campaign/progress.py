@@ -1,0 +1,57 @@
+"""Progress of long work on the terminal: a bar where there is one, nothing elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from molbuffer.training.fit.loop import FitProgress
+from molbuffer.training.pretraining.pretrain import PretrainProgress
+
+SHOWN_FIGURES = ("loss", "reward_live", "reward_buffer")
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[FitProgress], None]]:
+    """A bar for training, with the figures that tell whether it works; gives the function that moves it."""
+    with _bar(title) as move:
+
+        def report(progress: FitProgress) -> None:
+            shown = ((name, progress.figures.get(name)) for name in SHOWN_FIGURES)
+            figures = "  ".join(f"{name} {value:.3g}" for name, value in shown if value is not None)
+            move(progress.iteration, progress.iterations, figures)
+
+        yield report
+
+
+@contextmanager
+def step_bar(title: str) -> Iterator[Callable[[PretrainProgress], None]]:
+    """A bar for pretraining, with the losses in nats per molecule; gives the function that moves it."""
+    with _bar(title) as move:
+        validation = ""
+
+        def report(progress: PretrainProgress) -> None:
+            nonlocal validation
+            if progress.validation_loss is not None:
+                validation = f"  held out {progress.validation_loss:.2f}"
+            move(progress.step, progress.steps, f"loss {progress.loss:.1f}{validation}")
+
+        yield report
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None, figures="")
+        yield lambda done, total, figures: bar.update(task, completed=done, total=total, figures=figures)

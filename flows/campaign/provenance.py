@@ -1,0 +1,53 @@
+"""Where a run comes from: the code, the libraries, the machine and the user."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import shutil
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+LIBRARIES = ("molbuffer", "torch", "rdkit", "duckdb", "zarr", "polars", "prefect", "numpy")
+"""What a run's results may depend on."""
+
+
+@cache
+def code_version() -> str:
+    """The package's version, and for a git checkout the commit, with ``-dirty`` when files were changed since."""
+    released = library_versions()["molbuffer"]
+    root, git = Path(__file__).resolve().parents[2], shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return released
+    described = subprocess.run(
+        [git, "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return f"{released}+g{described.stdout.strip()}" if described.returncode == 0 else released
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """The installed version of each library that results may depend on."""
+    return {name: _installed_version(name) for name in LIBRARIES} | {"python": platform.python_version()}
+
+
+def _installed_version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def host_and_user() -> tuple[str, str]:
+    """The name of this machine, and who runs the process."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        user = str(os.getuid())
+    return platform.node(), user

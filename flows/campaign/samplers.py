@@ -1,0 +1,228 @@
+"""From the settings of a sampler to the sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from molbuffer.flows.campaign.latents import first_prior, first_vectors, stored_state
+from molbuffer.flows.settings.draws import DrawKeys, SamplingKeys, SizeKeys
+from molbuffer.flows.settings.latents import LatentDraws, PriorDraws
+from molbuffer.flows.settings.references import INNER_SAMPLER
+from molbuffer.flows.settings.samplers import (
+    ContrastiveDraws,
+    DatasetDraws,
+    GraphGADraws,
+    HistoryDraws,
+    ModelDraws,
+    ModelSamplerSettings,
+    MutationDraws,
+    PairDatasetDraws,
+    SamplerSettings,
+)
+from molbuffer.samplers.base import Sampler, SamplerSize
+from molbuffer.samplers.choices import AboveQuantile, AnyRow, BestMolecules, ByScaffold, Choice, RecentRows
+from molbuffer.samplers.contrastive import ContrastiveSampler
+from molbuffer.samplers.dataset import DatasetSampler
+from molbuffer.samplers.graph_ga import GraphGASampler
+from molbuffer.samplers.history import HistorySampler, RunHistory
+from molbuffer.samplers.latent import LatentSampler
+from molbuffer.samplers.model import ModelSampler
+from molbuffer.samplers.models.distribution import Sampling
+from molbuffer.samplers.mutation import MutationSampler
+from molbuffer.samplers.pair_dataset import PairDatasetSampler
+from molbuffer.samplers.policies.policy import Policy, open_policy
+from molbuffer.samplers.prior import PriorSampler
+from molbuffer.scoring import Standardisation
+from molbuffer.scoring.genetic.offspring import Breeding
+from molbuffer.storage import SampleStore
+from molbuffer.storage.query.predicate import check_predicate
+
+
+@dataclass(frozen=True)
+class SamplerParts:
+    """What the samplers of a campaign are made of, beside their settings.
+
+    Attributes:
+        run_id: the run that they draw for.
+        prior: the policy that training started from; prior_name: what the configuration calls it.
+        agent: gives the policy in training as it is when it is asked for.
+        settled: gives the iteration before which all that the run drew is committed.
+        standardisation: the campaign's.
+        objective_sha256: by whose rewards stored rows are drawn; None is the objective of the run.
+        latents: the sha256 of what samplers of latent vectors draw from, by their names; others begin anew.
+    """
+
+    store: SampleStore
+    run_id: str
+    prior: Policy
+    prior_name: str
+    agent: Callable[[], Policy]
+    settled: Callable[[], int]
+    standardisation: Standardisation = Standardisation()
+    objective_sha256: str | None = None
+    latents: Mapping[str, str] = field(default_factory=dict)
+
+    def policy(self, name: str) -> Callable[[], Policy]:
+        """What gives the policy of a name, at the time of a draw."""
+        if name == "agent":
+            return self.agent
+        policy = self.prior if name in ("prior", self.prior_name) else open_policy(name, self.store)
+        return lambda: policy
+
+
+def build_sampler(settings: SamplerSettings, parts: SamplerParts) -> Sampler:
+    """The sampler that a table describes."""
+    return _build(settings.name, settings, parts, sampler_size(settings))
+
+
+def _build(name: str, settings: DrawKeys, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    # A sampler of the campaign is of a subclass of what can be inside another.
+    build = next(_BUILDERS[each] for each in type(settings).__mro__ if each in _BUILDERS)
+    return build(name, settings, parts, size)
+
+
+def sampler_size(settings: SizeKeys) -> SamplerSize:
+    """How much a sampler draws, and when."""
+    return SamplerSize(
+        settings.buffer_size if settings.build_buffer else 0,
+        settings.p_batch if settings.sample_batch else 0.0,
+        settings.from_iteration,
+        settings.until_iteration,
+    )
+
+
+def _model(name: str, settings: ModelDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    unique = isinstance(settings, ModelSamplerSettings) and settings.unique
+    return ModelSampler(name, parts.policy(settings.policy), size, _sampling(settings), unique)
+
+
+def _prior(name: str, settings: PriorDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    policy = parts.policy(settings.policy)
+    if name in parts.latents:
+        latents = stored_state(parts.latents[name], parts.store)
+    else:
+        latents = first_prior(name, settings, policy(), parts.store)
+    return PriorSampler(name, policy, latents, size, _sampling(settings))
+
+
+def _latent(name: str, settings: LatentDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    policy = parts.policy(settings.policy)
+    if name in parts.latents:
+        latents = stored_state(parts.latents[name], parts.store)
+    else:
+        # The policy in training encodes as the one that it started from: a resumed run finds the same vectors.
+        encoder = parts.prior if settings.policy == "agent" else policy()
+        latents = first_vectors(name, settings, encoder, parts)
+    return LatentSampler(name, policy, latents, size, _sampling(settings))
+
+
+def _dataset(name: str, settings: DatasetDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    vocabulary = parts.prior.vocabulary
+    return DatasetSampler(
+        name, Path(settings.path), lambda: vocabulary, size, column=settings.column, replacement=settings.replacement
+    )
+
+
+def _pair_dataset(name: str, settings: PairDatasetDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    vocabulary = parts.prior.vocabulary
+    return PairDatasetSampler(
+        name,
+        Path(settings.path),
+        lambda: vocabulary,
+        size,
+        settings.source_column,
+        settings.target_column,
+        settings.replacement,
+        parts.standardisation,
+    )
+
+
+def _history(name: str, settings: HistoryDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    history = _run_history(parts, settings.runs, settings.where)
+    return HistorySampler(name, history, parts.prior.vocabulary, _choice(settings), size)
+
+
+def _run_history(parts: SamplerParts, runs: Sequence[str], where: str | None = None) -> RunHistory:
+    """The stored rows of runs: "own", "all", or ids."""
+    run = parts.store.run(parts.run_id)
+    objective_sha256 = parts.objective_sha256 or run.objective_sha256
+    assert objective_sha256 is not None
+    named = tuple(run.run_id if name == "own" else parts.store.run(name).run_id for name in runs if name != "all")
+    return RunHistory(
+        parts.store,
+        run.run_id,
+        objective_sha256,
+        parts.prior.vocabulary,
+        parts.settled,
+        foreign_snapshot=run.pinned_snapshot,
+        runs=None if "all" in runs else named,
+        where=None if where is None else check_predicate(where),
+    )
+
+
+def _choice(settings: HistoryDraws) -> Choice:
+    """How rows are chosen; a key that is absent has the choice's own default."""
+    match settings.select:
+        case "uniform":
+            return AnyRow()
+        case "top_k":
+            return BestMolecules() if settings.top_k is None else BestMolecules(settings.top_k)
+        case "quantile":
+            return AboveQuantile() if settings.quantile is None else AboveQuantile(settings.quantile)
+        case "recent":
+            return RecentRows() if settings.max_iterations is None else RecentRows(settings.max_iterations)
+        case "scaffold":
+            return ByScaffold()
+
+
+def _contrastive(name: str, settings: ContrastiveDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    return ContrastiveSampler(
+        name,
+        _base(name, settings.base_sampler, parts),
+        parts.policy(settings.output_model),
+        size,
+        settings.repeats,
+        _sampling(settings),
+        parts.standardisation,
+    )
+
+
+def _mutation(name: str, settings: MutationDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    base, vocabulary = _base(name, settings.base_sampler, parts), parts.prior.vocabulary
+    return MutationSampler(name, base, lambda: vocabulary, size, settings.mutations, settings.valid_only)
+
+
+def _graph_ga(name: str, settings: GraphGADraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
+    vocabulary = parts.prior.vocabulary
+    breeding = Breeding(settings.crossover_rate, settings.mutation_rate, settings.most_atoms)
+    history = _run_history(replace(parts, objective_sha256=None), settings.runs)
+    base = _base(name, settings.base_sampler, parts)
+    return GraphGASampler(name, history, base, lambda: vocabulary, size, settings.parents, breeding)
+
+
+def _base(name: str, settings: DrawKeys, parts: SamplerParts) -> Sampler:
+    """The sampler inside another. What it draws counts by its own reward, not by that of a pair."""
+    # Versions of latents are those of the campaign's samplers, one of which may have the name that this one has here.
+    of_inner = replace(parts, objective_sha256=None, latents={})
+    return _build(f"{name}.{INNER_SAMPLER}", settings, of_inner, SamplerSize())
+
+
+def _sampling(settings: SamplingKeys) -> Sampling:
+    return Sampling(settings.temperature, settings.top_k or 0, settings.top_p or 1.0)
+
+
+_BUILDERS: Mapping[type[DrawKeys], Callable[[str, Any, SamplerParts, SamplerSize], Sampler]] = {
+    ModelDraws: _model,
+    PriorDraws: _prior,
+    LatentDraws: _latent,
+    DatasetDraws: _dataset,
+    PairDatasetDraws: _pair_dataset,
+    HistoryDraws: _history,
+    ContrastiveDraws: _contrastive,
+    MutationDraws: _mutation,
+    GraphGADraws: _graph_ga,
+}
+"""What makes a sampler of each kind, of (name, settings, parts, size)."""

@@ -1,0 +1,54 @@
+"""The command ``molbuffer``.
+
+Commands import what they need when they run: the help and the light commands answer at once, and only what trains
+waits for torch and Prefect.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import typer
+
+from molbuffer.flows.cli import (
+    archive,
+    campaign,
+    config,
+    maintain,
+    migrate,
+    molecules,
+    pairs,
+    priors,
+    query,
+    store,
+    verify,
+)
+from molbuffer.flows.cli.errors import ReportingGroup
+
+app = typer.Typer(
+    cls=ReportingGroup,
+    name="molbuffer",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A streaming data pipeline on a persistent store for reinforcement learning of molecule generators.",
+    epilog="Start with: molbuffer demo",
+)
+app.add_typer(config.app, name="config")
+archive.add_commands(app)
+campaign.add_commands(app)
+store.add_commands(app)
+maintain.add_commands(app)
+migrate.add_commands(app)
+molecules.add_commands(app)
+pairs.add_commands(app)
+priors.add_commands(app)
+query.add_commands(app)
+verify.add_commands(app)
+
+
+def main() -> None:
+    """Runs the command line of this process."""
+    # Functions to score with may lie where the user is. At the end, so that no file there hides one of ours.
+    sys.path.append(str(Path.cwd()))
+    app()

@@ -1,0 +1,122 @@
+"""Commands that move rows between stores: ``archive``, ``merge``, ``export``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from molbuffer.flows.cli.errors import UsageError
+from molbuffer.flows.cli.options import JsonOption, SnapshotOption, StoreOption
+from molbuffer.flows.cli.output import as_json, note, write_text
+
+if TYPE_CHECKING:
+    from molbuffer.storage import SampleStore
+
+WhereOption = Annotated[
+    str | None, typer.Option("--where", metavar="SQL", help="Only rows of sample_history that fulfil this condition.")
+]
+ArchiveArgument = Annotated[
+    Path, typer.Argument(metavar="ARCHIVE", help="A folder or tar file that molbuffer archive made.")
+]
+MaxSizeOption = Annotated[
+    float,
+    typer.Option(
+        "--max-size", metavar="GB", min=0, help="Refuse an archive that takes more, unpacked or decoded; 10⁹ bytes."
+    ),
+]
+DEFAULT_MAX_SIZE = 200.0
+_EXPORT_SUFFIXES = (".parquet", ".csv")
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.command(epilog='Example: molbuffer archive --store lab --out best.tar --where "reward > 0.8"')(archive)
+    app.command(epilog="Example: molbuffer merge best.tar --store home")(merge)
+    app.command(epilog="Example: molbuffer export --store lab --out history.parquet")(export)
+
+
+def archive(
+    store: StoreOption,
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="PATH", help="A new folder, or a new file in .tar, .tar.gz, .tgz or .tar.zst."),
+    ],
+    run: Annotated[
+        list[str] | None,
+        typer.Option("--run", metavar="RUN_ID", help="Only this run, by its id or the start of it; may be repeated."),
+    ] = None,
+    where: WhereOption = None,
+    snapshot: SnapshotOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Copy rows, with all that belongs to them, into a read-only store of their own to keep or to pass on."""
+    from molbuffer.storage.archive.make import make_archive
+
+    with _writable_where_possible(store) as opened:
+        receipt = make_archive(opened, out, runs=run or (), where=where, snapshot=snapshot)
+    if receipt.quarantined:
+        note(f"left out: {receipt.quarantined} builds whose arrays are quarantined")
+    if not receipt.recorded:
+        note(
+            f"{store} cannot be written to: it does not know of this archive, and may expire version {receipt.snapshot}"
+        )
+    _report(asdict(receipt) | {"path": str(receipt.path)}, json)
+
+
+def merge(
+    source: ArchiveArgument,
+    store: StoreOption,
+    max_size: MaxSizeOption = DEFAULT_MAX_SIZE,
+    json: JsonOption = False,
+) -> None:
+    """Bring the rows of an archive into a store, each once; a store that does not exist is made."""
+    from molbuffer.storage import SampleStore
+    from molbuffer.storage.archive.check_content import trusted_archive
+    from molbuffer.storage.archive.merge import merge_archive
+
+    with trusted_archive(source, limits(max_size)) as (archived, _), SampleStore.open_or_create(store) as opened:
+        receipt = merge_archive(opened, archived)
+    if receipt.left_out:
+        note(f"left as they are: {receipt.left_out} builds with quarantined arrays, of which the archive has a part")
+    _report(asdict(receipt), json)
+
+
+def export(
+    store: StoreOption,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .parquet or .csv file; replaced if it exists.")],
+    where: WhereOption = None,
+    snapshot: SnapshotOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Write the history of samples as one Parquet or CSV file, for programs that know nothing of molbuffer."""
+    if out.suffix not in _EXPORT_SUFFIXES:
+        raise UsageError(f"--out must end in {' or '.join(_EXPORT_SUFFIXES)}, got {out}")
+    from molbuffer.storage import SampleStore
+    from molbuffer.storage.query.export import export_history
+
+    with SampleStore.open(store, read_only=True) as opened:
+        receipt = export_history(opened, out, where=where, snapshot=snapshot)
+    _report({"path": str(out)} | asdict(receipt), json)
+
+
+def limits(max_size: float) -> Any:
+    """The limits of an archive of at most so many gigabytes."""
+    from molbuffer.storage.archive.manifest import ArchiveLimits
+
+    return ArchiveLimits(bytes=int(max_size * 10**9))
+
+
+def _writable_where_possible(store: Path) -> SampleStore:
+    """The store, for reading only where nothing can be written, as on a read-only mount."""
+    from molbuffer.storage import SampleStore
+
+    return SampleStore.open(store, read_only=not os.access(store, os.W_OK))
+
+
+def _report(result: dict[str, Any], json: bool) -> None:
+    width = max(map(len, result))
+    write_text(as_json(result) if json else "\n".join(f"{name:<{width}}  {value}" for name, value in result.items()))

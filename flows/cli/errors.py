@@ -1,0 +1,56 @@
+"""The one place where errors become messages: what a user can put right is one line, not a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+DEBUG = "MOLBUFFER_DEBUG"
+"""The environment variable that, set to 1, brings the tracebacks back."""
+
+_ROOTS = (
+    ("molbuffer.flows.cli.errors", "UsageError"),
+    ("molbuffer.flows.settings.problems", "ConfigurationError"),
+    ("molbuffer.flows.cli.prefect_setup", "PrefectServerError"),
+    ("molbuffer.samplers.errors", "SamplerError"),
+    ("molbuffer.scoring.errors", "ScoringError"),
+    ("molbuffer.storage.errors", "StoreError"),
+    ("molbuffer.training.errors", "TrainingError"),
+)
+"""The roots of the rooms' errors, by module and name."""
+
+
+class UsageError(Exception):
+    """A command was given options that do not go together."""
+
+
+class ReportingGroup(TyperGroup):
+    """Commands whose errors are reported on standard error, with exit code 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if debugging() or not _is_for_users(error):
+                raise
+            sys.stderr.write(f"error: {error}\n")
+            raise typer.Exit(1) from error
+
+
+def debugging() -> bool:
+    """Whether tracebacks are wanted."""
+    return os.environ.get(DEBUG) == "1"
+
+
+def _is_for_users(error: Exception) -> bool:
+    """Whether a user, rather than a developer, can do something about an error."""
+    if isinstance(error, BrokenPipeError):
+        # Not an error: the program that read the output has seen enough. Typer ends the command.
+        return False
+    # An error of a room can only come from a room that has been imported; importing the others would take seconds.
+    imported = ((sys.modules.get(module), name) for module, name in _ROOTS)
+    return isinstance(error, (OSError, *(getattr(module, name) for module, name in imported if module is not None)))

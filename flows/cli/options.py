@@ -1,0 +1,53 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from molbuffer.flows.cli.errors import UsageError
+from molbuffer.flows.cli.output import Format
+
+ConfigurationFile = Annotated[Path, typer.Argument(metavar="FILE.toml", help="The configuration file.")]
+StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="The folder of the store.")]
+SmilesFile = Annotated[
+    Path, typer.Argument(metavar="SMILES_FILE", help="A .smi, .txt, .csv (each also .gz) or .parquet file.")
+]
+ColumnOption = Annotated[str | None, typer.Option(help="The column of the molecules in a table; default: smiles.")]
+
+
+def _with_a_folder(out: Path | None) -> Path | None:
+    """Refuses a file that could not be written before any work is done for it."""
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        reason = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
+        raise UsageError(f"--out {out} cannot be written: {reason}")
+    return out
+
+
+OutOption = Annotated[
+    Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.", callback=_with_a_folder)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+SnapshotOption = Annotated[
+    int | None, typer.Option("--snapshot", metavar="N", help="Read the store as of this version; default: the newest.")
+]
+FormatOption = Annotated[
+    Format | None,
+    typer.Option("--format", help="How to write the rows; default: by the name of --out, otherwise table."),
+]
+
+_FORMAT_OF_SUFFIX = {".csv": Format.CSV, ".json": Format.JSON, ".parquet": Format.PARQUET}
+
+
+def chosen_format(form: Format | None, out: Path | None) -> Format:
+    """How rows are to be written: as asked for, else as the file's name says, else as a table.
+
+    Raises:
+        UsageError: Parquet was asked for on standard output.
+    """
+    chosen = form or _FORMAT_OF_SUFFIX.get(out.suffix.lower() if out else "", Format.TABLE)
+    if chosen is Format.PARQUET and out is None:
+        raise UsageError("--format parquet needs --out FILE, because Parquet is not text")
+    return chosen

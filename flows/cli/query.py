@@ -1,0 +1,131 @@
+"""Commands that read a store: ``query``, ``runs``, ``top``, ``policies``. None of them can change it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molbuffer.flows.cli.errors import UsageError
+from molbuffer.flows.cli.options import FormatOption, JsonOption, OutOption, SnapshotOption, StoreOption, chosen_format
+from molbuffer.flows.cli.output import Format, write_frame, write_text
+
+if TYPE_CHECKING:
+    import polars
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.command(
+        epilog='Example: molbuffer query --store lab "SELECT sampler, avg(reward) FROM sample_history GROUP BY ALL"'
+    )(query)
+    app.command(epilog="Example: molbuffer runs --store lab")(runs)
+    app.command(epilog="Example: molbuffer top --store lab -n 20")(top)
+    app.command(epilog="Example: molbuffer policies --store lab")(policies)
+
+
+def query(
+    store: StoreOption,
+    sql: Annotated[
+        str | None, typer.Argument(metavar="SQL", help='One SELECT statement; "-" reads it from standard input.')
+    ] = None,
+    form: FormatOption = None,
+    out: OutOption = None,
+    snapshot: SnapshotOption = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Stop the query after this time.")] = 300.0,
+    attach: Annotated[
+        bool, typer.Option("--attach", help="Print the statements that attach the store in a DuckDB shell of yours.")
+    ] = False,
+) -> None:
+    """Ask the history of samples in SQL. Tables to start with: sample_history, top_molecules, runs, metrics."""
+    if attach != (sql is None):
+        raise UsageError("expected either SQL or --attach")
+    if sql is None:
+        write_text(_attach_sql(store), out)
+        return
+    written = chosen_format(form, out)
+    text = sys.stdin.read() if sql == "-" else sql
+    write_frame(_rows(store, text, snapshot, timeout), written, out)
+
+
+def runs(store: StoreOption, json: JsonOption = False) -> None:
+    """List the runs of a store, the newest first."""
+    write_frame(_rows(store, _RUNS), Format.JSON if json else Format.TABLE)
+
+
+def top(
+    store: StoreOption,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 10,
+    run: Annotated[str | None, typer.Option(help="Only of this run: its name or the start of its run_id.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the best molecules of a store, each once, with where they came from."""
+    of_run = "" if run is None else f"WHERE run_name = {_literal(run)} OR starts_with(run_id, {_literal(run)})"
+    write_frame(_rows(store, _TOP.format(of_run=of_run, n=n)), Format.JSON if json else Format.TABLE)
+
+
+def policies(
+    store: StoreOption,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also versions that drew live samples and whose weights were not kept.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """List the policies of a store, the newest first; each can be drawn from by its sha256."""
+    write_frame(_rows(store, _POLICIES.format(all=every)), Format.JSON if json else Format.TABLE)
+
+
+_RUNS = """
+SELECT r.run_id, r.name, r.kind, e.status, coalesce(s.samples, 0) AS samples, coalesce(s.kept, 0) AS kept,
+       s.mean_reward, s.iterations, r.seed, r.created AS started, e.changed, e.detail
+FROM runs AS r
+LEFT JOIN (
+    SELECT run_id, arg_max(status, created) AS status, max(created) AS changed, arg_max(detail, created) AS detail
+    FROM run_events GROUP BY run_id
+) AS e ON e.run_id = r.run_id
+LEFT JOIN (
+    SELECT run_id, sum(drawn)::BIGINT AS samples, sum(kept)::BIGINT AS kept,
+           sum(mean_reward * kept) / sum(kept) FILTER (mean_reward IS NOT NULL) AS mean_reward,
+           max(iteration) + 1 AS iterations
+    FROM builds GROUP BY run_id
+) AS s ON s.run_id = r.run_id
+ORDER BY r.created DESC, r.run_id
+"""
+
+_TOP = """
+SELECT smiles, max(reward) AS reward, arg_max(run_name, reward) AS run_name, arg_max(sampler, reward) AS sampler,
+       min(iteration) AS iteration
+FROM (SELECT * FROM sample_history {of_run})
+WHERE kept AND reward IS NOT NULL
+GROUP BY smiles
+ORDER BY reward DESC, smiles
+LIMIT {n}
+"""
+
+_POLICIES = """
+SELECT l.sha256, l.kind, l.weights_kept, l.parent_sha256, l.run_id, r.name AS run_name, l.iteration, l.created
+FROM lineage AS l LEFT JOIN runs AS r ON r.run_id = l.run_id
+WHERE l.weights_kept OR {all}
+ORDER BY l.created DESC, l.sha256
+"""
+
+
+def _attach_sql(store: Path) -> str:
+    from molbuffer.storage import SampleStore
+
+    with SampleStore.open(store, read_only=True) as opened:
+        return opened.attach_sql()
+
+
+def _rows(store: Path, sql: str, snapshot: int | None = None, timeout_seconds: float = 300.0) -> polars.DataFrame:
+    from molbuffer.storage import SampleStore
+
+    with SampleStore.open(store, read_only=True) as opened:
+        return opened.query(sql, snapshot=snapshot, timeout_seconds=timeout_seconds)
+
+
+def _literal(text: str) -> str:
+    """A text as SQL has it."""
+    return "'" + text.replace("'", "''") + "'"

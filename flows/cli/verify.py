@@ -1,0 +1,122 @@
+"""The command ``verify``: says what is wrong with a store, and has training leave out what is damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molbuffer.flows.cli.archive import DEFAULT_MAX_SIZE, MaxSizeOption, limits
+from molbuffer.flows.cli.errors import UsageError
+from molbuffer.flows.cli.options import JsonOption
+from molbuffer.flows.cli.output import as_json, progress_of, write_text
+
+if TYPE_CHECKING:
+    from molbuffer.storage.verify.quarantine import QuarantineReceipt
+    from molbuffer.storage.verify.report import Finding, Report
+
+MOST_SHOWN = 5
+"""How many findings of one kind that are no errors are shown one by one; ``--json`` has them all."""
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds the commands of this module."""
+    app.command(epilog="Example: molbuffer verify --store lab")(verify)
+
+
+def verify(
+    store: Annotated[
+        Path,
+        typer.Option("--store", metavar="PATH", help="The folder of the store; of an archive, a folder or a tar file."),
+    ],
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Look at names, sizes and rows only: decode no array and hash no file.")
+    ] = False,
+    quarantine: Annotated[
+        bool,
+        typer.Option(
+            "--quarantine", help="Have training leave out the rows of damaged segments from now on; deletes nothing."
+        ),
+    ] = False,
+    max_size: MaxSizeOption = DEFAULT_MAX_SIZE,
+    json: JsonOption = False,
+) -> None:
+    """Check everything that can be checked of a store, also while it is in use.
+
+    The exit code is 1 when there are errors, unless all of them were put in quarantine just now.
+    """
+    from molbuffer.storage import SampleStore
+    from molbuffer.storage.verify.verify import verify_store
+
+    with progress_of("Verifying", 100) as show:
+        report = verify_store(
+            store,
+            quick=quick,
+            progress=lambda done, total: show(100 * done // max(1, total)),
+            limits=limits(max_size),
+        )
+    receipt = None
+    try:
+        if quarantine and report.damaged_segments:
+            if store.is_file():
+                raise _is_archive(store)
+            with SampleStore.open(store) as opened:
+                if opened.archive:
+                    raise _is_archive(store)
+                receipt = opened.quarantine(report.damaged_segments)
+    finally:
+        # What was found took long to find: it is told also where nothing can be put in quarantine.
+        if json:
+            write_text(as_json(_json(report, receipt)))
+        else:
+            write_text("\n".join([*_lines(report), *_quarantine_lines(receipt)]))
+    if any(finding.segment is None or receipt is None for finding in report.errors):
+        raise typer.Exit(1)
+
+
+def _is_archive(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} is an archive, in which nothing can be changed: take another copy of it, or make it again"
+    )
+
+
+def _json(report: Report, receipt: QuarantineReceipt | None) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return report.to_json() | {"errors": len(report.errors), "quarantined": asdict(receipt) if receipt else None}
+
+
+def _lines(report: Report) -> list[str]:
+    """The report for people."""
+    lines: list[str] = []
+    for (severity, kind), group in _grouped(report.findings).items():
+        shown = group if severity == "error" else group[:MOST_SHOWN]
+        lines += [f"{severity}: {finding.message}" for finding in shown]
+        if rest := group[len(shown) :]:
+            taken = sum(finding.bytes or 0 for finding in rest)
+            size = f" ({taken:,} bytes)" if taken else ""
+            lines.append(f"{severity}: {len(rest)} more of the kind {kind}{size}; --json lists them")
+    lines += [f"not checked: {what}" for what in report.unchecked]
+    lines.append("checked: " + ", ".join(f"{count:,} {what}" for what, count in report.checked.items()))
+    version = "no version" if report.snapshot is None else f"version {report.snapshot}"
+    verdict = f"{len(report.errors)} error{'s' if len(report.errors) > 1 else ''}" if report.errors else "no error"
+    return [*lines, f"{version}: {verdict}"]
+
+
+def _grouped(findings: Sequence[Finding]) -> dict[tuple[str, str], list[Finding]]:
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.severity.value, finding.kind.value), []).append(finding)
+    return groups
+
+
+def _quarantine_lines(receipt: QuarantineReceipt | None) -> list[str]:
+    if receipt is None:
+        return []
+    segments = ", ".join(receipt.segments)
+    return [
+        f"quarantined: {segments}; training leaves out {receipt.rows} rows from now on, and nothing was deleted",
+        *(f"  build {build.build_id}: {build.kept} of its {build.drawn} rows" for build in receipt.builds),
+    ]

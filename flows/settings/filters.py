@@ -1,0 +1,123 @@
+"""The ``[[filters]]`` tables: what refuses a molecule before it is scored."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from molbuffer.flows.settings.base import Buildable, Count, PropertyName, SmartsList, Text, Texts
+from molbuffer.scoring import filters
+
+
+class FilterKeys(Buildable):
+    """What every filter has."""
+
+    label: Text | None = None
+    """The name under which a refusal is stored; default: the kind, or the property."""
+
+    def build(self) -> filters.Filter:
+        raise NotImplementedError
+
+    def named(self) -> dict[str, str]:
+        """The label as an argument of the filter's constructor, where there is one."""
+        return {} if self.label is None else {"name": self.label}
+
+
+class PropertyFilterSettings(FilterKeys):
+    """Keeps molecules with a property in a range."""
+
+    kind: Literal["property"]
+    """A property within a range."""
+
+    name: PropertyName
+    """The property, such as molecular_weight or logp."""
+
+    minimum: float | None = Field(default=None, alias="min")
+    """The least value that is kept; default: no lower bound."""
+
+    maximum: float | None = Field(default=None, alias="max")
+    """The greatest value that is kept; default: no upper bound."""
+
+    def build(self) -> filters.Filter:
+        return filters.PropertyRange(self.name, minimum=self.minimum, maximum=self.maximum, name=self.label or "")
+
+
+class SingleComponentFilterSettings(FilterKeys):
+    """Refuses salts and mixtures. Without this filter they are cut down to their largest part."""
+
+    kind: Literal["single_component"]
+    """No salts and mixtures."""
+
+    def build(self) -> filters.Filter:
+        return filters.SingleComponent(**self.named())
+
+
+class SubstructureFilterSettings(FilterKeys):
+    """Keeps molecules with all of some substructures and none of others."""
+
+    kind: Literal["substructure"]
+    """Substructures that must and must not be there."""
+
+    must_have: SmartsList = ()
+    """SMARTS patterns of which every one must match."""
+
+    must_not_have: SmartsList = ()
+    """SMARTS patterns of which none may match."""
+
+    def build(self) -> filters.Filter:
+        return filters.Substructure(self.must_have, self.must_not_have, **self.named())
+
+
+class AlertsFilterSettings(FilterKeys):
+    """Refuses molecules with a structural alert."""
+
+    kind: Literal["alerts"]
+    """No structural alerts."""
+
+    catalogs: Texts = ("PAINS",)
+    """RDKit's catalogues of alerts, such as PAINS, BRENK, NIH, ZINC."""
+
+    def build(self) -> filters.Filter:
+        return filters.Alerts(self.catalogs, **self.named())
+
+
+class RingSizeFilterSettings(FilterKeys):
+    """Keeps molecules whose rings all have a size in a range; molecules without rings are kept."""
+
+    kind: Literal["ring_size"]
+    """Ring sizes within a range."""
+
+    minimum: Count | None = Field(default=None, alias="min")
+    """Atoms of the smallest ring that is kept; default: no lower bound."""
+
+    maximum: Count | None = Field(default=None, alias="max")
+    """Atoms of the largest ring that is kept; default: no upper bound."""
+
+    def build(self) -> filters.Filter:
+        return filters.RingSize(self.minimum, self.maximum, **self.named())
+
+
+class ElementsFilterSettings(FilterKeys):
+    """Keeps molecules made of some elements only."""
+
+    kind: Literal["elements"]
+    """Allowed elements."""
+
+    allowed: Texts
+    """Symbols of the elements that may occur; hydrogen always may."""
+
+    def build(self) -> filters.Filter:
+        return filters.AllowedElements(self.allowed, **self.named())
+
+
+FilterSettings = Annotated[
+    PropertyFilterSettings
+    | SingleComponentFilterSettings
+    | SubstructureFilterSettings
+    | AlertsFilterSettings
+    | RingSizeFilterSettings
+    | ElementsFilterSettings,
+    Field(discriminator="kind"),
+]
+"""Every kind of filter."""

@@ -1,0 +1,190 @@
+"""What is wrong with a configuration file, said so that a user can put it right.
+
+Each problem names the line and the key, what was found there, what was expected, and the closest known word where
+one was mistyped. All problems of a file are reported together.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from molbuffer.flows.settings.schema import resolve
+from molbuffer.flows.settings.toml_lines import KeyPath, find_line
+
+LONGEST_SHOWN = 60
+"""Characters of a wrong value that a message repeats."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        path: of the key; empty when the file as a whole is meant.
+        line: where it stands, from 1; None when no line can be named.
+    """
+
+    path: KeyPath
+    message: str
+    line: int | None = None
+
+    @property
+    def key(self) -> str:
+        """The key as people write it: ``samplers[0].p_batch``; positions count from 0."""
+        return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path).removeprefix(".")
+
+    def __str__(self) -> str:
+        place = [f"line {self.line}"] if self.line else []
+        place += [f"key `{self.key}`"] if self.path else []
+        return f"{', '.join(place)}: {self.message}" if place else self.message
+
+
+class ConfigurationError(Exception):
+    """A configuration that cannot be run.
+
+    Attributes:
+        source: the file it came from; problems: everything that is wrong with it, in the order of the file.
+    """
+
+    def __init__(self, source: str, problems: Sequence[Problem]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        counted = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        super().__init__("\n".join([f"{source}: {counted}", *(f"  {problem}" for problem in problems)]))
+
+
+def toml_problem(error: tomllib.TOMLDecodeError) -> Problem:
+    """A syntax error, with its line taken out of the parser's message."""
+    message, _, place = str(error).rpartition(" (at ")
+    words = place.rstrip(")").replace(",", "").split()
+    line = int(words[1]) if words[:1] == ["line"] else None
+    column = f" (column {words[3]})" if line else ""
+    return Problem((), f"this is not valid TOML: {message or error}{column}", line)
+
+
+def validation_problems(
+    error: ValidationError, data: Mapping[str, Any], schema: Mapping[str, Any]
+) -> tuple[Problem, ...]:
+    """A validation error as problems.
+
+    Args:
+        error: what pydantic found.
+        data: the configuration that was validated.
+        schema: its JSON schema, for the keys and values that are allowed.
+    """
+    details = error.errors(include_url=False)
+    paths = [_without_tags(detail["loc"], data) for detail in details]
+    return tuple(
+        Problem(path, _message(detail, path, data, schema))
+        for detail, path in zip(details, paths, strict=True)
+        if not (detail["type"] == "too_short" and _explained_by_others(path, paths))
+    )
+
+
+def locate(problems: Iterable[Problem], text: str) -> list[Problem]:
+    """The problems with the lines at which their keys stand in the file, without doubles, in the order of the file.
+
+    A missing key is located at the table that lacks it.
+    """
+    located = {replace(problem, line=problem.line or _nearest_line(text, problem.path)) for problem in problems}
+    return sorted(located, key=lambda problem: (problem.line or 0, problem.key, problem.message))
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """``; did you mean `x`?`` with the known word closest to a mistyped one, or a full stop when none is close."""
+    close = difflib.get_close_matches(str(word), list(known), n=1)
+    return f"; did you mean `{close[0]}`?" if close else "."
+
+
+def shown(value: object) -> str:
+    """A value of the file as a message repeats it."""
+    if isinstance(value, Mapping):
+        return "a table"
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
+
+
+def _nearest_line(text: str, path: KeyPath) -> int | None:
+    starts = (path[:size] for size in range(len(path), 0, -1))
+    return next((line for start in starts if (line := find_line(text, start)) is not None), None)
+
+
+def _without_tags(location: tuple[int | str, ...], data: Any) -> KeyPath:
+    """The path of a key, without the kinds that pydantic adds to it on the way through a choice of tables."""
+    path: list[str | int] = []
+    at_kind = False
+    for part in location:
+        if not at_kind and isinstance(data, Mapping) and part == data.get("kind"):
+            # Once only: a table of kind "x" may well have an unknown key "x".
+            at_kind = True
+            continue
+        path.append(part)
+        at_kind = False
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            data = None
+    return tuple(path)
+
+
+def _explained_by_others(path: KeyPath, paths: Sequence[KeyPath]) -> bool:
+    """Whether a list is only "too short" because its items were refused."""
+    return any(len(other) > len(path) and other[: len(path)] == path for other in paths)
+
+
+_EXPECTED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "a text in quotes",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "finite_number": "a finite number",
+    "greater_than": "a number > {gt:g}",
+    "greater_than_equal": "a number >= {ge:g}",
+    "less_than": "a number < {lt:g}",
+    "less_than_equal": "a number <= {le:g}",
+    "string_too_short": "a text that is not empty",
+}
+"""What was expected, by the type of pydantic's error."""
+
+
+def _message(detail: ErrorDetails, path: KeyPath, data: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    context, got = detail.get("ctx", {}), detail["input"]
+    place = resolve(schema, path, data)
+    match detail["type"]:
+        case "extra_forbidden":
+            known = resolve(schema, path[:-1], data).get("properties", {})
+            return f"this key is not known{did_you_mean(path[-1], known)} Known here: {', '.join(known)}."
+        case "missing":
+            return f"this key is missing. {place.get('description', '')}".rstrip()
+        case "union_tag_not_found":
+            return f"the key `kind` is missing, expected one of: {', '.join(place['discriminator']['mapping'])}"
+        case "union_tag_invalid":
+            return _not_among(context["tag"], place["discriminator"]["mapping"], "kind ")
+        case "literal_error":
+            return _not_among(got, place.get("enum") or [place["const"]])
+        case "too_short":
+            return f"expected at least {context['min_length']} of them, got {len(got)}"
+        case "value_error":
+            return str(context["error"])
+        case "broken_rule":
+            return str(context["message"])
+        case known_type if known_type in _EXPECTED:
+            return f"got {shown(got)}, expected {_EXPECTED[known_type].format(**context)}"
+        case _:
+            return f"got {shown(got)}: {detail['msg']}"
+
+
+def _not_among(got: object, allowed: Iterable[str], what: str = "") -> str:
+    words = list(allowed)
+    return f"got {what}{shown(got)}, expected one of: {', '.join(words)}{did_you_mean(got, words)}"

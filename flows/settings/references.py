@@ -1,0 +1,135 @@
+"""What a configuration file refers to outside itself: files of molecules, and policies.
+
+Relative paths start at the folder the file is in, so that the folder can be moved and shared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from molbuffer.flows.settings.problems import Problem, did_you_mean, shown
+from molbuffer.flows.settings.toml_lines import KeyPath
+
+OWN_POLICIES = ("agent", "prior")
+"""What a sampler may call the policy in training, and the one it started from."""
+
+Keys = Mapping[str, tuple[str, ...]]
+
+FILE_KEYS: Keys = {"dataset": ("path",), "latent": ("molecules", "vectors"), "pair_dataset": ("path",)}
+"""The keys that name files, by the kind of sampler."""
+POLICY_KEYS: Keys = {
+    "contrastive": ("output_model",),
+    "latent": ("policy",),
+    "model": ("policy",),
+    "prior": ("policy",),
+}
+"""The keys that name policies, by the kind of sampler."""
+INNER_SAMPLER = "base_sampler"
+"""The key of the sampler inside another."""
+
+_SHA256_START = re.compile(r"[0-9a-f]{6,64}")
+_POLICY_FILE = "config.json"
+
+
+def with_absolute_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """A configuration whose relative paths start at ``folder``.
+
+    A run may happen in another working directory than the one in which the file was read.
+    """
+    changed = dict(data)
+    if isinstance(policy := data.get("policy"), Mapping):
+        changed["policy"] = _absolute_policy(policy, "prior", folder)
+    if isinstance(samplers := data.get("samplers"), list):
+        changed["samplers"] = [_absolute_sampler(table, folder) for table in samplers]
+    return changed
+
+
+def missing_references(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """The files and policies that a configuration names and that are not there.
+
+    A policy that looks like (the start of) a sha256 may be in the store, which is not known here.
+    """
+    for path, name in _named(data, FILE_KEYS):
+        if not Path(name).is_file():
+            yield Problem(path, f"there is no file {name}")
+    for path, name in _policies(data):
+        if Path(name).is_absolute():
+            if not (Path(name) / _POLICY_FILE).is_file():
+                yield Problem(path, f"there is no policy in {name}: expected a folder with a {_POLICY_FILE}")
+        elif name not in bundled_names() and not _SHA256_START.fullmatch(name):
+            # Only a sampler can refer to the policies of its own run.
+            own = OWN_POLICIES if path[0] == "samplers" else ()
+            named = f"{', '.join(own)}, a" if own else "a"
+            bundled = ", ".join(bundled_names())
+            message = (
+                f"got {shown(name)}, expected {named} bundled policy ({bundled}), a folder, or a sha256 in the store"
+            )
+            yield Problem(path, message + did_you_mean(name, (*own, *bundled_names())).removesuffix("."))
+
+
+@cache
+def bundled_names() -> tuple[str, ...]:
+    """The policies that come with the project. Read from the files, because loading a policy takes torch."""
+    folders = resources.files("molbuffer.samplers.bundled").iterdir()
+    return tuple(sorted(each.name for each in folders if each.joinpath(_POLICY_FILE).is_file()))
+
+
+def _policies(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    policy = data.get("policy")
+    if isinstance(policy, Mapping) and isinstance(policy.get("prior"), str):
+        yield ("policy", "prior"), policy["prior"]
+    yield from ((path, name) for path, name in _named(data, POLICY_KEYS) if name not in OWN_POLICIES)
+
+
+def sampler_tables(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+    """The tables of the samplers, each before those inside of it; what is no table is reported elsewhere."""
+    samplers = data.get("samplers")
+    for i, table in enumerate(samplers if isinstance(samplers, list | tuple) else ()):
+        path: KeyPath = ("samplers", i)
+        while isinstance(table, Mapping):
+            yield path, table
+            path, table = (*path, INNER_SAMPLER), table.get(INNER_SAMPLER)
+
+
+def _named(data: Mapping[str, Any], keys: Keys) -> Iterator[tuple[KeyPath, str]]:
+    """The texts under some keys of the samplers; what is no text is reported elsewhere."""
+    for path, table in sampler_tables(data):
+        yield from (((*path, key), table[key]) for key in _keys(table, keys) if table[key])
+
+
+def _keys(table: Mapping[str, Any], keys: Keys) -> list[str]:
+    """Those of the keys that a table of its kind has, with a text."""
+    kind = table.get("kind")
+    return [key for key in keys.get(kind, ()) if isinstance(table.get(key), str)] if isinstance(kind, str) else []
+
+
+def _absolute_sampler(table: Any, folder: Path) -> Any:
+    if not isinstance(table, Mapping):
+        return table
+    changed = dict(table)
+    for key in _keys(table, FILE_KEYS):
+        if table[key]:
+            changed[key] = str(_absolute(table[key], folder))
+    for key in _keys(table, POLICY_KEYS):
+        changed = dict(_absolute_policy(changed, key, folder))
+    if INNER_SAMPLER in table:
+        changed[INNER_SAMPLER] = _absolute_sampler(table[INNER_SAMPLER], folder)
+    return changed
+
+
+def _absolute_policy(table: Mapping[str, Any], key: str, folder: Path) -> Mapping[str, Any]:
+    """The table with the policy's folder, where it is one: written as a path, or found beside the file."""
+    name = table.get(key)
+    if not isinstance(name, str) or not name or name in (*OWN_POLICIES, *bundled_names()):
+        return table
+    place = _absolute(name, folder)
+    return {**table, key: str(place)} if "/" in name or (place / _POLICY_FILE).is_file() else table
+
+
+def _absolute(path: str, folder: Path) -> Path:
+    return (folder / Path(path).expanduser()).resolve()

@@ -1,0 +1,248 @@
+"""Rules that concern several keys of a configuration at once.
+
+They read plain data, so that they can be checked on a file in which other keys are wrong: all problems of a file are
+then reported together. For the same reason they pass over values of the wrong type, which are reported elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from molbuffer.flows.settings.base import DEFAULT_BATCH_SIZE, DEFAULT_ITERATIONS
+from molbuffer.flows.settings.latents import ORIGIN_KEYS, ORIGINS
+from molbuffer.flows.settings.problems import Problem, shown
+from molbuffer.flows.settings.references import sampler_tables
+from molbuffer.flows.settings.samplers import CHOICE_KEYS
+from molbuffer.flows.settings.training import SELECTION_KEYS
+from molbuffer.samplers.builds.quotas import TOLERANCE, batch_quotas
+
+NAME_OF_BUFFER = "buffer"
+"""What stored rows go by in the metrics of a batch (``BUFFER`` of training), and so no sampler can."""
+
+
+def broken_rules(data: Mapping[str, Any]) -> list[Problem]:
+    """Every breach of a rule in a configuration."""
+    return [problem for rule in _RULES for problem in rule(data)]
+
+
+def _names_are_unique(data: Mapping[str, Any]) -> Iterator[Problem]:
+    names: set[str] = set()
+    for i, table in _tables(data, "samplers"):
+        name = table.get("name")
+        if name == NAME_OF_BUFFER:
+            yield Problem(
+                ("samplers", i, "name"), f"{shown(name)} is what stored rows are called in the metrics; change the name"
+            )
+        elif isinstance(name, str) and name in names:
+            yield Problem(("samplers", i, "name"), f"two samplers have the name {shown(name)}; change one")
+        elif isinstance(name, str):
+            names.add(name)
+
+
+def _shares_fit_the_batch(data: Mapping[str, Any]) -> Iterator[Problem]:
+    total = max(map(math.fsum, _shares(data).values()))
+    if total > 1 + TOLERANCE:
+        yield Problem(
+            ("samplers",), f"the p_batch of all samplers add up to {total:.10g}, expected at most 1; lower some of them"
+        )
+
+
+def _shares_are_rows(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Refuses a share that is rounded to no row at all: its sampler would never draw live, and nothing would say so."""
+    batch_size: Any = _table(data, "campaign").get("batch_size", DEFAULT_BATCH_SIZE)
+    if _is_offline(data) or not isinstance(batch_size, int) or batch_size < 1:
+        return
+    places = [i for i, _ in _tables(data, "samplers")]
+    without: dict[int, float] = {}
+    for shares in _shares(data).values():
+        if math.fsum(shares) <= 1 + TOLERANCE:
+            quotas = batch_quotas(batch_size, shares)
+            without |= {i: share for i, share, rows in zip(places, shares, quotas, strict=True) if share and not rows}
+    for i, share in sorted(without.items()):
+        yield Problem(
+            ("samplers", i, "p_batch"),
+            f"{share:g} of a batch of {batch_size} is rounded to no row; raise it or the batch_size, or set it to 0",
+        )
+
+
+def _samplers_draw_at_some_time(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for i, table in _tables(data, "samplers"):
+        begin, end = _begin(table), _end(table)
+        if end <= begin:
+            yield Problem(
+                ("samplers", i, "until_iteration"),
+                f"got {end:g}, expected more than from_iteration, which is {begin:g}",
+            )
+
+
+def _somebody_draws(data: Mapping[str, Any]) -> Iterator[Problem]:
+    samplers = [table for _, table in _tables(data, "samplers")]
+    if not _is_offline(data) and not any(_draws_live(table) or _fills_buffer(table) for table in samplers):
+        advice = "give a sampler a buffer_size or p_batch greater than 0, or set campaign.offline = true"
+        yield Problem(("samplers",), f"no sampler draws anything; {advice}")
+
+
+def _buffer_can_be_filled(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Refuses a run that is sure to stop at some batch: by then nobody has filled its buffer of own rows."""
+    samplers = [table for _, table in _tables(data, "samplers")]
+    if _is_offline(data) or not _only_own_rows(data) or not any(map(_draws_live, samplers)):
+        return
+    filled_from = min((_begin(table) for table in samplers if _fills_buffer(table)), default=math.inf)
+    for iteration, shares in _shares(data).items():
+        left = 1 - math.fsum(shares)
+        if left > TOLERANCE and iteration < filled_from:
+            advice = "give a sampler a buffer_size, let the p_batch add up to 1, or use the rows of all runs"
+            yield Problem(
+                ("buffer", "runs"),
+                f'with "own" the buffer is still empty in iteration {iteration:g}, but {left:.3g} of the batch comes '
+                f"from it; {advice}",
+            )
+            return
+
+
+def _offline_has_rows(data: Mapping[str, Any]) -> Iterator[Problem]:
+    if _is_offline(data) and _only_own_rows(data):
+        yield Problem(("buffer", "runs"), 'got "own", expected "all": an offline campaign draws no rows of its own')
+
+
+def _selection_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for section, default in [("buffer", "consume_once"), ("offline", "uniform")]:
+        table = _table(data, section)
+        chosen = table.get("selection", default)
+        if chosen not in SELECTION_KEYS:
+            continue
+        for selection, key in SELECTION_KEYS.items():
+            if key and table.get(key) is not None and selection != chosen:
+                problem = f'this key belongs to selection = "{selection}", but the selection is "{chosen}"'
+                yield Problem((section, key), f"{problem}; remove the key or change the selection")
+
+
+def _choice_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for path, table in sampler_tables(data):
+        chosen = table.get("select", "uniform")
+        if table.get("kind") != "history" or not isinstance(chosen, str) or chosen not in CHOICE_KEYS:
+            continue
+        for choice, key in CHOICE_KEYS.items():
+            if key and table.get(key) is not None and choice != chosen:
+                problem = f'this key belongs to select = "{choice}", but the rows are selected by "{chosen}"'
+                yield Problem((*path, key), f"{problem}; remove the key or change select")
+
+
+def _latents_have_one_origin(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for path, table in sampler_tables(data):
+        if table.get("kind") != "latent":
+            continue
+        given = [key for key in ORIGINS if table.get(key) is not None]
+        if not given:
+            yield Problem(path, f"this sampler has no latent vectors; give it one of {', '.join(ORIGINS)}")
+        for key in given[1:]:
+            yield Problem((*path, key), f"latent vectors come from {given[0]} already; remove one of the keys")
+        for key, origin in ORIGIN_KEYS.items():
+            if table.get(key) and given and origin not in given:
+                yield Problem((*path, key), f"this key belongs to {origin}, but latent vectors come from {given[0]}")
+
+
+def _prior_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for path, table in sampler_tables(data):
+        if table.get("kind") != "prior":
+            continue
+        if table.get("prior") == "spherical" and table.get("components", 1) != 1:
+            yield Problem((*path, "components"), "this key belongs to a normal prior, but the prior is spherical")
+        if table.get("learnt_prior") is not None and (
+            table.get("prior") is not None or table.get("components", 1) != 1
+        ):
+            yield Problem((*path, "learnt_prior"), "a prior that was learnt is what it is; remove prior and components")
+
+
+def _replay_is_for_what_learns(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for i, table in _tables(data, "samplers"):
+        if table.get("replay_ratio_clip") is not None and table.get("optimise", False) is False:
+            yield Problem(
+                ("samplers", i, "replay_ratio_clip"),
+                "this key is for a prior that learns; set optimise = true, or remove the key",
+            )
+
+
+_RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
+    _names_are_unique,
+    _shares_fit_the_batch,
+    _shares_are_rows,
+    _samplers_draw_at_some_time,
+    _somebody_draws,
+    _buffer_can_be_filled,
+    _offline_has_rows,
+    _selection_keys_belong,
+    _choice_keys_belong,
+    _latents_have_one_origin,
+    _prior_keys_belong,
+    _replay_is_for_what_learns,
+)
+
+
+def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    table = data.get(key)
+    return table if isinstance(table, Mapping) else {}
+
+
+def _tables(data: Mapping[str, Any], key: str) -> list[tuple[int, Mapping[str, Any]]]:
+    """The tables of a list of tables, with their positions."""
+    items = data.get(key)
+    if not isinstance(items, list | tuple):
+        return []
+    return [(i, item) for i, item in enumerate(items) if isinstance(item, Mapping)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _shares(data: Mapping[str, Any]) -> dict[float, list[float]]:
+    """The shares of all samplers, 0 for those that do not draw live, in each iteration in which one begins or ends."""
+    samplers = [table for _, table in _tables(data, "samplers")]
+    iterations: Any = _table(data, "campaign").get("iterations", DEFAULT_ITERATIONS)
+    last = iterations if _is_number(iterations) else math.inf
+    changes = {at for table in samplers for at in (_begin(table), _end(table)) if at < last}
+    return {
+        at: [_share(table) if _draws_at(table, at) else 0.0 for table in samplers] for at in sorted({0.0, *changes})
+    }
+
+
+def _draws_live(table: Mapping[str, Any]) -> bool:
+    return bool(table.get("p_batch")) and table.get("sample_batch") is not False
+
+
+def _fills_buffer(table: Mapping[str, Any]) -> bool:
+    return bool(table.get("buffer_size")) and table.get("build_buffer") is not False
+
+
+def _share(table: Mapping[str, Any]) -> float:
+    share: Any = table.get("p_batch", 0) if table.get("sample_batch") is not False else 0
+    # Shares outside [0, 1] are reported as such; counting them here would report them twice.
+    return float(share) if _is_number(share) and 0 <= share <= 1 else 0.0
+
+
+def _draws_at(table: Mapping[str, Any], iteration: float) -> bool:
+    return _begin(table) <= iteration < _end(table)
+
+
+def _begin(table: Mapping[str, Any]) -> float:
+    return _iteration(table, "from_iteration", 0)
+
+
+def _end(table: Mapping[str, Any]) -> float:
+    return _iteration(table, "until_iteration", math.inf)
+
+
+def _iteration(table: Mapping[str, Any], key: str, default: float) -> float:
+    value: Any = table.get(key)
+    return float(value) if _is_number(value) else default
+
+
+def _is_offline(data: Mapping[str, Any]) -> bool:
+    return _table(data, "campaign").get("offline") is True
+
+
+def _only_own_rows(data: Mapping[str, Any]) -> bool:
+    return _table(data, "buffer").get("runs") == "own"

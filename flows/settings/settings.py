@@ -1,0 +1,179 @@
+"""The configuration of a campaign: the TOML file as checked, immutable settings.
+
+``load_settings`` reads a file and either returns settings that can be run or raises one error with everything that is
+wrong. ``Settings`` is the one place that lists what a file may say: the JSON schema and the error messages are
+derived from it. A run stores its settings as canonical JSON, from which they come back equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from molbuffer.flows.settings.base import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_ITERATIONS,
+    LARGEST_SEED,
+    Count,
+    Section,
+    Text,
+    refuse,
+)
+from molbuffer.flows.settings.files import unusable_files
+from molbuffer.flows.settings.filters import FilterSettings
+from molbuffer.flows.settings.objective import ObjectiveSettings
+from molbuffer.flows.settings.pairs import ContrastiveSettings
+from molbuffer.flows.settings.predicates import refused_predicates
+from molbuffer.flows.settings.problems import ConfigurationError, Problem, locate, toml_problem, validation_problems
+from molbuffer.flows.settings.references import missing_references, with_absolute_paths
+from molbuffer.flows.settings.rules import broken_rules
+from molbuffer.flows.settings.samplers import SamplerSettings
+from molbuffer.flows.settings.training import BufferSettings, OfflineSettings, TrainingSettings
+
+
+class CampaignSettings(Section):
+    """What is run."""
+
+    name: Text = "campaign"
+    """The name of the runs in the history."""
+
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
+    """All randomness follows from it: the same seed, configuration, code and stored rows give the same run."""
+
+    iterations: Annotated[int, Field(ge=0)] = DEFAULT_ITERATIONS
+    """Training steps; 0 = none. To fill the buffer without training there is `molbuffer build`."""
+
+    batch_size: Count = DEFAULT_BATCH_SIZE
+    """Molecules of a training batch."""
+
+    offline: bool = False
+    """Train from stored rows only: no sampler draws, neither for the buffer nor for the batch."""
+
+
+class PolicySettings(Section):
+    """What is trained."""
+
+    prior: Text = "zinc-gru"
+    """The model that training starts from and is held near: a bundled policy, a folder (relative to the folder of the
+    configuration file), or a sha256 in the store."""
+
+
+class StandardisationSettings(Section):
+    """How a drawn string becomes the molecule that is stored and scored."""
+
+    cleanup: bool = True
+    """Apply RDKit's clean-up: normalise functional groups, disconnect metals, re-ionise. Switch it off for benchmarks
+    that score the molecule as drawn."""
+
+
+class Settings(Section):
+    """A configuration of molbuffer."""
+
+    campaign: CampaignSettings = CampaignSettings()
+    """What is run."""
+
+    policy: PolicySettings = PolicySettings()
+    """What is trained."""
+
+    objective: ObjectiveSettings
+    """What a good molecule is."""
+
+    standardisation: StandardisationSettings = StandardisationSettings()
+    """How a drawn string becomes a molecule."""
+
+    filters: Annotated[tuple[FilterSettings, ...], Field(strict=False)] = ()
+    """What refuses a molecule, in order. Refused molecules are stored with the filter's name, but not scored."""
+
+    contrastive: ContrastiveSettings | None = None
+    """Which pairs are kept, and what they are worth to a conditional policy. Without the table every pair whose target
+    passes the filters is kept, and worth what its target is."""
+
+    buffer: BufferSettings = BufferSettings()
+    """Which stored rows fill a batch, and when more are made."""
+
+    samplers: Annotated[tuple[SamplerSettings, ...], Field(strict=False)] = ()
+    """Who draws molecules."""
+
+    training: TrainingSettings = TrainingSettings()
+    """How the policy learns."""
+
+    offline: OfflineSettings = OfflineSettings()
+    """Training from stored rows alone."""
+
+    @model_validator(mode="after")
+    def _keeps_the_rules(self) -> Self:
+        refuse("configuration", broken_rules(self.model_dump(mode="json")))
+        return self
+
+    def to_json(self) -> str:
+        """The settings with all defaults as canonical JSON: equal settings give equal texts."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Settings:
+        """The settings that ``to_json`` wrote.
+
+        Raises:
+            ConfigurationError: they are not the settings of this version.
+        """
+        source = "the stored configuration"
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigurationError(source, [Problem((), f"this is not JSON: {error}")]) from error
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise ConfigurationError(source, validation_problems(error, data, settings_schema())) from None
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the canonical JSON."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def load_settings(path: Path) -> Settings:
+    """Reads and checks a TOML file. Relative paths in it are taken from the folder it is in, and made absolute.
+
+    Raises:
+        ConfigurationError: with all that is wrong with the file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigurationError(str(path), [Problem((), f"cannot be read: {error.strerror}")]) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(str(path), [Problem((), f"is not UTF-8 text: {error}")]) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(str(path), [toml_problem(error)]) from error
+    if not data:
+        advice = "`molbuffer config example` prints a configuration to start from"
+        raise ConfigurationError(str(path), [Problem((), f"the file has no keys; {advice}")])
+    return _validate(with_absolute_paths(data, path.parent), str(path), text)
+
+
+@cache
+def settings_schema() -> Mapping[str, Any]:
+    """The JSON schema of a configuration."""
+    return Settings.model_json_schema()
+
+
+def _validate(data: Mapping[str, Any], source: str, text: str) -> Settings:
+    """Settings from the tables of a file, or one error with every problem and its line in the file's text."""
+    problems = [*missing_references(data), *unusable_files(data), *refused_predicates(data)]
+    try:
+        settings = Settings.model_validate(data)
+    except ValidationError as error:
+        problems += [*validation_problems(error, data, settings_schema()), *broken_rules(data)]
+    else:
+        if not problems:
+            return settings
+    raise ConfigurationError(source, locate(problems, text))

@@ -1,0 +1,87 @@
+"""One round of maintenance of a store, as the command and the deployment ask for it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from molbuffer.flows.cli.errors import UsageError
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_AGE = re.compile(r"(\d+)([smhdw])")
+
+
+@dataclass(frozen=True)
+class MaintenanceRequest:
+    """What to do with a store.
+
+    Attributes:
+        store: its folder.
+        compact, vacuum: whether to.
+        expire_older_than: the age from which versions expire; None keeps all.
+        keep: how many of the newest versions stay, whatever their age.
+        grace: how old a file must be that a vacuum removes.
+        keep_checkpoints: how many checkpoints of an unfinished run stay.
+        dry_run: only say what would expire and be removed; nothing is compacted.
+    """
+
+    store: str
+    compact: bool = True
+    vacuum: bool = True
+    expire_older_than: str | None = None
+    keep: int = 1
+    grace: str = "24h"
+    keep_checkpoints: int = 2
+    dry_run: bool = False
+
+
+def parse_age(text: str) -> timedelta:
+    """An age such as 45s, 30m, 24h, 7d or 2w.
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = _AGE.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"expected an age such as 30m, 24h, 7d or 2w, got {text!r}")
+    try:
+        return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    except OverflowError as error:
+        raise UsageError(f"expected an age of at most {timedelta.max.days}d, got {text!r}") from error
+
+
+def maintain_store(request: MaintenanceRequest) -> dict[str, Any]:
+    """Compacts, expires and vacuums a store, in this order, as far as asked for.
+
+    Returns:
+        ``compact``, ``expire`` and ``vacuum``: what each did, as JSON values; None for what was not asked for.
+
+    Raises:
+        UsageError: an age is none, or a dry run has nothing to list.
+        StoreError: the store cannot be read or written, or another process maintains it.
+    """
+    from molbuffer.storage import SampleStore
+
+    older_than = None if request.expire_older_than is None else parse_age(request.expire_older_than)
+    grace = parse_age(request.grace)
+    if request.dry_run and not request.vacuum and older_than is None:
+        raise UsageError("a dry run lists what expires and what a vacuum removes: ask for one of these, too")
+    done: dict[str, Any] = {"store": request.store, "dry_run": request.dry_run}
+    done |= {"compact": None, "expire": None, "vacuum": None}
+    with SampleStore.open(Path(request.store)) as store:
+        work = store.maintenance
+        if request.compact and not request.dry_run:
+            done["compact"] = asdict(work.compact())
+        if older_than is not None:
+            done["expire"] = asdict(
+                work.expire(
+                    older_than, keep=request.keep, keep_checkpoints=request.keep_checkpoints, dry_run=request.dry_run
+                )
+            )
+        if request.vacuum:
+            report = work.vacuum(grace=grace, keep_checkpoints=request.keep_checkpoints, dry_run=request.dry_run)
+            done["vacuum"] = asdict(report) | {"bytes": report.bytes}
+    return done

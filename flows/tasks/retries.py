@@ -1,0 +1,33 @@
+"""Which errors can pass by themselves, so that a task which failed with one is worth trying again.
+
+    can pass     the catalog or its server failed (StoreError itself), or others held the lock (StoreBusyError)
+                 a network, an object store or a file system failed (OSError), or an error of the store or of a policy's
+                 files says that one did
+    cannot       a full or read-only disk, a file that is missing or not ours to read: not within seconds
+                 all other errors: a configuration, a module that cannot be imported, a wrong value, workers that died
+                 again and again would be the same a second later
+
+A run that ends with an error loses nothing: resumed, it goes on from what is in the store.
+"""
+
+from __future__ import annotations
+
+import errno
+
+from molbuffer.samplers.errors import SamplerError
+from molbuffer.storage.errors import StoreBusyError, StoreError
+
+_LASTING = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
+_LASTING_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG})
+
+
+def can_pass(error: object) -> bool:
+    """Whether trying again in a moment may go well."""
+    if isinstance(error, OSError):
+        return not isinstance(error, _LASTING) and error.errno not in _LASTING_NUMBERS
+    if type(error) is StoreError or isinstance(error, StoreBusyError):
+        return True
+    # Rooms tell of what the system said in errors of their own.
+    if isinstance(error, (StoreError, SamplerError)) and isinstance(error.__cause__, OSError):
+        return can_pass(error.__cause__)
+    return False

@@ -1,0 +1,141 @@
+"""The demonstration: a campaign on real molecules, an offline training on what it stored, and what both gained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from molbuffer.flows.campaign.assemble import build_filters, build_objective, build_standardisation
+from molbuffer.flows.settings.settings import Settings, load_settings
+from molbuffer.flows.train import train
+from molbuffer.flows.train_offline import train_offline
+from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.policies.policy import find_policy, load_policy
+from molbuffer.samplers.seeds import derive_seed
+from molbuffer.storage import SampleStore
+from molbuffer.training.evaluation import DrawEvaluation, bootstrap_difference, evaluate_policy
+
+DRAWS = 1_000
+"""Fresh molecules drawn from each policy to compare them."""
+COMPARED_ITERATIONS = 10
+"""The first and the last iterations whose mean rewards are compared."""
+OBJECTIVE = (
+    "drug-like molecules that resemble celecoxib. The prior is poor at it: it draws what can be bought, which is "
+    "drug-like, but hardly ever resembles a given drug."
+)
+"""What ``demo.toml`` rewards, and why there is something to learn."""
+
+_COUNTS = "SELECT run_id, count(*) AS n, count(*) FILTER (kept) AS kept FROM sample_history GROUP BY run_id"
+_LIVE_REWARDS = "SELECT run_id, value FROM metrics WHERE name = 'reward_live' ORDER BY iteration"
+_SAMPLER_METRICS = """
+    SELECT b.run_id, b.sampler, b.event, m.name, avg(m.value) AS mean
+    FROM metrics m JOIN builds b USING (build_id) GROUP BY ALL ORDER BY ALL
+"""
+_MOLECULES = """
+    SELECT run_id, smiles, max(reward) AS reward, min(iteration) AS first_iteration
+    FROM sample_history WHERE reward IS NOT NULL GROUP BY run_id, smiles ORDER BY reward DESC, smiles
+"""
+
+
+@dataclass(frozen=True)
+class PolicyResult:
+    """What fresh draws of a policy came to.
+
+    Attributes:
+        gain: the 95 % bootstrap interval of its mean reward less the prior's; None for the prior.
+    """
+
+    name: str
+    sha256: str
+    evaluation: DrawEvaluation
+    gain: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class DemoReport:
+    """All that the demonstration tells.
+
+    Attributes:
+        rows, kept, scores: what the store holds of the demonstration's run, and the scores in its cache.
+        first_reward, last_reward: mean rewards of live samples in the first and the last iterations.
+        policies: prior, online policy, offline policy. samplers: metrics of each sampler and event.
+        best: the molecules of highest reward.
+    """
+
+    settings: Settings
+    store: Path
+    run_id: str
+    rows: int
+    kept: int
+    scores: int
+    first_reward: float
+    last_reward: float
+    policies: tuple[PolicyResult, ...]
+    samplers: pl.DataFrame
+    best: pl.DataFrame
+
+
+def demo_settings() -> Settings:
+    """The configuration that the demonstration runs, as shipped."""
+    with resources.as_file(resources.files("molbuffer.flows.tools") / "demo.toml") as path:
+        return load_settings(path)
+
+
+def run_demo(settings: Settings, store: Path, draws: int = DRAWS) -> DemoReport:
+    """Trains online, trains offline on what that stored, draws from prior and both policies, and reports."""
+    config = settings.to_json()
+    online = train(config, str(store))
+    offline = train_offline(config, str(store), where=f"run_id = '{online['run_id']}'")
+    with SampleStore.open(store) as sample_store:
+        policies = _compare(settings, sample_store, online, offline, draws)
+        return _report(settings, sample_store, online["run_id"], policies)
+
+
+def _compare(
+    settings: Settings, store: SampleStore, online: Mapping[str, Any], offline: Mapping[str, Any], draws: int
+) -> tuple[PolicyResult, ...]:
+    folders = {
+        "prior": find_policy(settings.policy.prior, store.policies),
+        "online": store.policies.folder(online["policy"]),
+        "offline": store.policies.folder(offline["policy"]),
+    }
+    filters, how = build_filters(settings), build_standardisation(settings)
+    scorer = Scorer(build_objective(settings), store, online["run_id"])
+    results: list[PolicyResult] = []
+    for name, folder in folders.items():
+        policy = load_policy(folder)
+        seed = derive_seed(settings.campaign.seed, "evaluation", name)
+        evaluation = evaluate_policy(policy, scorer, filters, how, draws, seed)
+        gain = bootstrap_difference(evaluation.rewards, results[0].evaluation.rewards) if results else None
+        results.append(PolicyResult(name, policy.sha256, evaluation, gain))
+    return tuple(results)
+
+
+def _report(settings: Settings, store: SampleStore, run_id: str, policies: tuple[PolicyResult, ...]) -> DemoReport:
+    counts = store.query(_COUNTS).row(by_predicate=pl.col("run_id") == run_id, named=True)
+    rewards = store.query(_LIVE_REWARDS).filter(run_id=run_id)["value"]
+    samplers = store.query(_SAMPLER_METRICS).filter(run_id=run_id)
+    best = store.query(_MOLECULES).filter(run_id=run_id).head(10)
+    return DemoReport(
+        settings=settings,
+        store=store.path,
+        run_id=run_id,
+        rows=counts["n"],
+        kept=counts["kept"],
+        scores=store.query("SELECT count(*) AS n FROM scores")["n"][0],
+        first_reward=_mean(rewards.head(COMPARED_ITERATIONS)),
+        last_reward=_mean(rewards.tail(COMPARED_ITERATIONS)),
+        policies=policies,
+        samplers=samplers.pivot(on="name", index=["sampler", "event"], values="mean"),
+        best=best.select("smiles", "reward", "first_iteration"),
+    )
+
+
+def _mean(rewards: pl.Series) -> float:
+    mean = rewards.mean()
+    return float(mean) if isinstance(mean, float) else float("nan")

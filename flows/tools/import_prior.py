@@ -1,0 +1,61 @@
+"""A prior of another program becomes a policy in the store."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+from molbuffer.flows.campaign.provenance import code_version, host_and_user, library_versions
+from molbuffer.samplers.policies.policy import policy_files
+from molbuffer.samplers.policies.reinvent import ReinventPrior, read_reinvent_prior
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Commit, PolicyVersion, Run, RunKind, RunStatus
+
+
+def import_reinvent_prior(file: Path, store: Path) -> dict[str, Any]:
+    """Registers the model of a file of REINVENT 4 in a store, which is made when it does not exist.
+
+    The file is read, and refused, before the store is touched. A prior that is there already is left as it is.
+
+    Returns:
+        ``policy`` (its sha256 in the store), ``run_id``, ``file_sha256``, the kind, the sizes and the tokens of the
+        model, those tokens that it can draw but that no SMILES string is read as, and what the file says of its origin.
+    """
+    prior = read_reinvent_prior(file)
+    run = _run(file, prior)
+    with SampleStore.open_or_create(store) as opened:
+        sha256 = opened.policies.add(policy_files(prior.model, prior.vocabulary))
+        opened.start_run(run)
+        version = PolicyVersion(sha256, prior.model.kind, run_id=run.run_id, weights_kept=True)
+        message = f"prior imported from {file.name}, sha256 {prior.file_sha256}"
+        opened.commit(Commit(policies=[version], message=message))
+        opened.finish_run(run.run_id, RunStatus.FINISHED)
+    return {
+        "policy": sha256,
+        "run_id": run.run_id,
+        "kind": prior.model.kind,
+        "file_sha256": prior.file_sha256,
+        **prior.model.architecture(),
+        "tokens": list(prior.vocabulary.tokens[3:]),
+        "only_drawn": prior.only_drawn,
+        **prior.origin,
+    }
+
+
+def _run(file: Path, prior: ReinventPrior) -> Run:
+    """The import as a run: the store says of which file a policy was made."""
+    host, user = host_and_user()
+    config = {"file": file.name, "file_sha256": prior.file_sha256, "origin": dict(prior.origin)}
+    return Run(
+        uuid.uuid4().hex,
+        file.name,
+        RunKind.IMPORT,
+        json.dumps(config, sort_keys=True),
+        seed=0,
+        code_version=code_version(),
+        libraries=library_versions(),
+        host=host,
+        user=user,
+    )

@@ -1,0 +1,49 @@
+"""Drawing molecules from a policy, outside any campaign."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from molbuffer.samplers.model import ModelSampler
+from molbuffer.samplers.models.distribution import Sampling
+from molbuffer.samplers.policies.policy import Policy, find_policy, load_policy
+from molbuffer.scoring import standardise_many
+from molbuffer.storage import SampleStore
+
+
+def named_policy(policy: str, store: Path | None = None) -> Policy:
+    """A policy by its bundled name, its folder, or (the start of) its sha256 in ``store``, which is only read."""
+    with ExitStack() as opened:
+        policies = None if store is None else opened.enter_context(SampleStore.open(store, read_only=True)).policies
+        return load_policy(find_policy(policy, policies))
+
+
+def draw(policy: str, n: int, sampling: Sampling, seed: int, store: Path | None = None) -> pl.DataFrame:
+    """Draws n rows.
+
+    Args:
+        policy: a bundled name, a folder, or (the start of) a sha256 in ``store``.
+        n: how many.
+        sampling: temperature and truncation.
+        seed: the same gives the same rows.
+        store: the folder of a store to look the policy up in.
+
+    Returns:
+        ``smiles`` as drawn; ``molecule``, the canonical SMILES, null where the string is none; ``log_likelihood`` in
+        nats, of the distribution drawn from.
+    """
+    loaded = named_policy(policy, store)
+    rows = ModelSampler("sample", lambda: loaded, sampling=sampling).draw(n, seed)
+    likelihoods = rows.log_probs.sum(1, dtype=np.float64)
+    columns = {"smiles": rows.raw, "molecule": standardise_many(rows.raw), "log_likelihood": likelihoods}
+    return pl.DataFrame(columns, schema={"smiles": pl.String, "molecule": pl.String, "log_likelihood": pl.Float64})
+
+
+def quality(drawn: pl.DataFrame) -> str:
+    """How many of the rows are molecules, and different ones, in one line."""
+    molecules = drawn["molecule"].drop_nulls()
+    return f"{len(drawn)} drawn, {len(molecules)} of them molecules, {molecules.n_unique()} different"

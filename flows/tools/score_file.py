@@ -1,0 +1,154 @@
+"""Scoring a file of molecules under a configuration: what each filter and component says about every line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from molbuffer.flows.campaign.assemble import build_filters, build_objective, build_standardisation
+from molbuffer.flows.campaign.provenance import code_version, host_and_user, library_versions
+from molbuffer.flows.settings.settings import Settings
+from molbuffer.samplers.builds.scorer import ScoredMolecules, Scorer
+from molbuffer.samplers.files.smiles_files import FileRow
+from molbuffer.scoring import Filter, Objective, Standardisation, judge_many
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Run, RunKind, RunStatus, ScoreStatus
+
+CHUNK_LINES = 2048
+"""Lines scored together: their scores are in the store before the next ones are computed."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FileScorer:
+    """Judges and scores the lines of files.
+
+    Molecules that a filter refuses are scored all the same, since a user who asks about a file wants to see why.
+    """
+
+    scorer: Scorer
+    filters: Sequence[Filter]
+    standardisation: Standardisation
+
+    @classmethod
+    def of(cls, settings: Settings, store: SampleStore | None = None, run_id: str | None = None) -> FileScorer:
+        """The scorer that a configuration describes; with a store as its memory, under a run that has started."""
+        scorer = Scorer(build_objective(settings), store, run_id, owner=run_id or "molbuffer score")
+        return cls(scorer, build_filters(settings), build_standardisation(settings))
+
+    def score(self, rows: Sequence[FileRow], progress: Callable[[int], None] = lambda _: None) -> pl.DataFrame:
+        """One row a line, in order, with the columns of ``column_names``.
+
+        ``rejected_by`` is ``validity`` for a line that is no molecule, and null for one that passes every filter. Raw
+        and transformed values and the reward are null where they are not known, and ``error`` says why.
+
+        Args:
+            rows: the lines.
+            progress: is told the number of lines that are done.
+        """
+        frames = [self._score_chunk([])]
+        for start in range(0, len(rows), CHUNK_LINES):
+            frames.append(self._score_chunk(rows[start : start + CHUNK_LINES]))
+            progress(min(start + CHUNK_LINES, len(rows)))
+        return pl.concat(frames)
+
+    def _score_chunk(self, rows: Sequence[FileRow]) -> pl.DataFrame:
+        judgements = judge_many([row.smiles for row in rows], self.filters, self.standardisation)
+        molecules = [each.smiles for each in judgements]
+        scored = self.scorer.score([text for text in molecules if text is not None])
+        errors = self._errors(scored)
+        frame = pl.DataFrame(
+            {
+                "line": [row.line for row in rows],
+                "smiles": [row.smiles for row in rows],
+                "molecule": molecules,
+                "rejected_by": [each.rejected_by for each in judgements],
+                "error": [None if text is None else errors.get(text) for text in molecules],
+            },
+            schema={"line": pl.Int64} | dict.fromkeys(("smiles", "molecule", "rejected_by", "error"), pl.String),
+        )
+        # Values are joined by molecule, never by position: the scorer scores each distinct molecule once.
+        values = _values(self.scorer.objective, scored)
+        return frame.join(values, on="molecule", how="left", maintain_order="left").select(
+            *frame.columns[:4], *values.columns[1:], "error"
+        )
+
+    def _errors(self, scored: ScoredMolecules) -> dict[str, str]:
+        """Why molecules have no reward, by molecule; new scores go into the store first, where there is one."""
+        store, failed = self.scorer.store, [s for s in scored.new if s.status is ScoreStatus.FAILED]
+        if store is not None:
+            store.record_scores(scored.new, run_id=self.scorer.run_id)
+            unknown = [text for text, reward in scored.reward_of().items() if np.isnan(reward)]
+            for weighted in self.scorer.objective.components if unknown else ():
+                component = weighted.component
+                failed += store.find_scores(component.name, component.version, unknown).values()
+        errors = _outside_transforms(self.scorer.objective, scored)
+        return errors | {s.smiles: f"{s.component}: {s.error}" for s in failed if s.status is ScoreStatus.FAILED}
+
+
+def _outside_transforms(objective: Objective, scored: ScoredMolecules) -> dict[str, str]:
+    """Molecules with a raw value that its transform gives no worth, as the identity does outside [0, 1]."""
+    errors = {}
+    for weighted in objective.components:
+        name, raw = weighted.component.name, scored.values[weighted.component.name]
+        for at in np.flatnonzero(~np.isnan(raw) & np.isnan(weighted.transform(raw))).tolist():
+            errors[scored.smiles[at]] = f"{name}: its transform expects a value in [0, 1], got {raw[at]:g}"
+    return errors
+
+
+def _values(objective: Objective, scored: ScoredMolecules) -> pl.DataFrame:
+    """Reward, raw and transformed values of distinct molecules, null where unknown."""
+    columns: dict[str, Floats] = {"reward": scored.rewards}
+    for weighted in objective.components:
+        name = weighted.component.name
+        columns[f"raw_{name}"] = scored.values[name]
+        columns[f"transformed_{name}"] = weighted.transform(scored.values[name])
+    smiles = pl.Series("molecule", list(scored.smiles), pl.String)
+    return pl.DataFrame([smiles, *(pl.Series(name, values, pl.Float64) for name, values in columns.items())]).fill_nan(
+        None
+    )
+
+
+@contextmanager
+def scoring_run(settings: Settings, store: SampleStore, run_id: str, source: Path) -> Iterator[None]:
+    """Records the scoring of a file as a run, so that every score says where it came from."""
+    host, user = host_and_user()
+    run = Run(
+        run_id,
+        f"score {source.name}",
+        RunKind.SCORE,
+        settings.to_json(),
+        settings.campaign.seed,
+        objective_sha256=build_objective(settings).sha256,
+        code_version=code_version(),
+        libraries=library_versions(),
+        host=host,
+        user=user,
+    )
+    store.start_run(run)
+    try:
+        yield
+    except BaseException as error:
+        store.finish_run(run_id, RunStatus.FAILED, f"{type(error).__name__}: {error}")
+        raise
+    store.finish_run(run_id, RunStatus.FINISHED)
+
+
+def summary(frame: pl.DataFrame) -> str:
+    """What became of the lines, in one line."""
+    rejected: Mapping[str, int] = dict(
+        frame.filter(pl.col("rejected_by").is_not_null()).group_by("rejected_by").len().sort("rejected_by").rows()
+    )
+    reasons = ", ".join(f"{name} {count}" for name, count in rejected.items())
+    rewards = frame.filter(pl.col("rejected_by").is_null())["reward"]
+    mean, failed = rewards.mean(), rewards.null_count()
+    reward = f", mean reward {mean:.3f}" if isinstance(mean, float) else ""
+    without = f", {failed} of them without a reward (see error)" if failed else ""
+    return f"{len(frame)} lines: {len(rewards)} kept{reward}{without}" + (f"; refused by {reasons}" if rejected else "")

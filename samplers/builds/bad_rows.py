@@ -1,0 +1,97 @@
+"""Rows of files that are no molecules, or that a policy cannot express: named with their lines, for people."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.builds.judging import VOCABULARY
+from molbuffer.samplers.errors import UnknownTokenError
+from molbuffer.samplers.files.file_sampler import CHECKED_ROWS
+from molbuffer.samplers.files.smiles_files import FileRow
+from molbuffer.samplers.files.text_files import read_columns
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.scoring import PairJudgement, standardise_many
+from molbuffer.scoring.filters import VALIDITY
+from molbuffer.scoring.pairs import SOURCE
+
+REPORTED_ROWS = 20
+"""Rows that are named one by one; others are counted."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row of a file that is rejected when it is drawn, and why."""
+
+    row: FileRow
+    reason: str
+
+    def __str__(self) -> str:
+        return f"line {self.row.line}: {self.row.smiles!r}: {self.reason}; it is rejected when it is drawn"
+
+
+def bad_rows(rows: Sequence[FileRow], vocabulary: Vocabulary) -> list[BadRow]:
+    """The rows that are no molecule, or that a vocabulary cannot express."""
+    found = []
+    for row, molecule in zip(rows, standardise_many([row.smiles for row in rows]), strict=True):
+        try:
+            vocabulary.encode(row.smiles)
+        except UnknownTokenError as error:
+            found.append(BadRow(row, f"the policy's vocabulary lacks the token {error.token!r}"))
+        else:
+            if molecule is None:
+                found.append(BadRow(row, "this is no molecule"))
+    return found
+
+
+def report_rows(path: str, rows: Sequence[object], consequence: str = "were left out") -> None:
+    """Logs rows, each with its line, molecule and reason in its text."""
+    _warn([f"{path}, {row}" for row in rows], path, consequence)
+
+
+def report_bad_rows(path: str, columns: Sequence[str | None], vocabulary: Vocabulary) -> None:
+    """Names the rows of a file that are no molecule or that a policy cannot express: when drawn, they are rejected.
+
+    Of a long file only the first rows are looked at, since reading millions of molecules takes many minutes; others
+    are named by ``report_rejected`` when they are drawn.
+    """
+    for rows in _columns_of(Path(path), columns):
+        found = bad_rows(rows[:CHECKED_ROWS], vocabulary)
+        report_rows(path, found, "are no molecules or have tokens that are unknown to the policy, too")
+        if len(rows) > CHECKED_ROWS:
+            _logger.info("%s: rows after the first %d are looked at when they are drawn", path, CHECKED_ROWS)
+
+
+def report_rejected(drawn: Drawn, judged: Sequence[PairJudgement]) -> None:
+    """Names the rows of a file that came to nothing when they were drawn, of those that nobody had looked at before."""
+    if drawn.written_at is None:
+        return
+    rejected = [
+        f"{place}: {text!r} is rejected by {judgement.target.rejected_by!r}"
+        for place, text, judgement in zip(drawn.written_at, drawn.raw, judged, strict=True)
+        if place is not None and judgement.target.rejected_by in (VALIDITY, VOCABULARY, SOURCE)
+    ]
+    _warn(list(dict.fromkeys(rejected)), "the same draw", "were rejected")
+
+
+def _warn(rows: Sequence[str], whose: str, consequence: str) -> None:
+    for row in rows[:REPORTED_ROWS]:
+        _logger.warning("%s", row)
+    if len(rows) > REPORTED_ROWS:
+        _logger.warning("%s: %d further rows %s", whose, len(rows) - REPORTED_ROWS, consequence)
+
+
+def _columns_of(path: Path, columns: Sequence[str | None]) -> list[list[FileRow]]:
+    """The first rows of each column, one more than are looked at."""
+    rows: list[list[FileRow]] = [[] for _ in columns]
+    for block in read_columns(path, columns):
+        for found, texts in zip(rows, block.columns, strict=True):
+            found += map(FileRow, block.lines, texts)
+        if len(rows[0]) > CHECKED_ROWS:
+            break
+    return rows

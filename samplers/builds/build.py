@@ -1,0 +1,196 @@
+"""Building: draw from a sampler, standardise, filter, score. The result is a build that is ready to be committed.
+
+The same function makes builds for the buffer and for a training batch, so both events have the same rows, rejected
+ones included, the same scores and the same metrics.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from molbuffer.samplers.base import Drawn, DrawsLatents, Sampler, Sources, concatenate
+from molbuffer.samplers.builds.bad_rows import report_rejected
+from molbuffer.samplers.builds.judging import BuildScores, Pipeline, judge_drawn, refuse_duplicates
+from molbuffer.samplers.builds.metrics import policy_lag, sampler_metrics
+from molbuffer.samplers.builds.pair_rewards import pair_rewards, reward_of, source_metrics
+from molbuffer.samplers.files.epochs import Place, going_on
+from molbuffer.samplers.history import HistorySampler, Recalled
+from molbuffer.samplers.model import ModelSampler
+from molbuffer.samplers.seeds import derive_seed
+from molbuffer.scoring import PairJudgement
+from molbuffer.storage.records import Build, Event, Reward, Samples, no_samples, now
+
+REDRAW_ROUNDS = 4
+"""How often rejected rows are drawn again before a build is left short."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Which build of a run is made: its identity, its place in the row order, and the seed that follows from them.
+
+    Attributes:
+        wanted: kept rows to make.
+        campaign_seed: the campaign's; the build's own is derived from it.
+        drawn_before: rows that the sampler drew in the run before: where one that goes on begins.
+    """
+
+    run_id: str
+    iteration: int
+    event: Event
+    sampler_order: int
+    wanted: int
+    campaign_seed: int
+    chunk: int = 0
+    flow_run_id: str | None = None
+    task_run_id: str | None = None
+    attempt_id: str = ""
+    drawn_before: int = 0
+
+
+def make_build(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> Build:
+    """Draws until ``slot.wanted`` rows are kept or the redraw rounds are over; a shortfall is a metric of the build.
+
+    What draws from the history makes a build that refers to its rows.
+    """
+    if isinstance(sampler, HistorySampler):
+        return recall_build(sampler, slot, pipeline)[0]
+    started, clock = now(), time.perf_counter()
+    seed = derive_seed(slot.campaign_seed, slot.iteration, slot.event.value, sampler.name, slot.chunk)
+    scores = BuildScores(pipeline.scorer)
+    drawn, judged = _draw(sampler, slot, seed, pipeline, scores)
+    samples = _samples(drawn, judged)
+    pairs: list[Reward] = []
+    figures = source_metrics(drawn.sources)
+    if drawn.sources is not None and pipeline.template is not None:
+        pairs, of_pairs = pair_rewards(judged, pipeline.template, scores)
+        figures += of_pairs
+    rewards = _rewards(samples, scores)
+    seconds = time.perf_counter() - clock
+    return Build(
+        **_provenance(sampler, slot, pipeline),
+        samples=samples,
+        seed=seed,
+        rewards=[*rewards, *pairs],
+        scores=scores.new,
+        metrics=[*sampler_metrics(samples, rewards, slot.wanted, pipeline.seen, seconds), *figures],
+        started=started,
+        ended=now(),
+    )
+
+
+def recall_build(sampler: HistorySampler, slot: Slot, pipeline: Pipeline) -> tuple[Build, Recalled]:
+    """Draws stored rows once: a build without samples that refers to them, and the rows.
+
+    They are neither judged nor scored again, and none of them is new.
+    """
+    started, clock = now(), time.perf_counter()
+    seed = derive_seed(slot.campaign_seed, slot.iteration, slot.event.value, sampler.name, slot.chunk)
+    recalled = sampler.recall(slot.wanted, derive_seed(seed, 0))
+    drawn, n = recalled.drawn, len(recalled)
+    rows = Samples(
+        drawn.raw, recalled.smiles, [None] * n, drawn.tokens, drawn.lengths, drawn.log_probs, drawn.vocabulary.sha256
+    )
+    objective_sha256 = pipeline.scorer.objective.sha256
+    rewards = [Reward(row, objective_sha256, value) for row, value in enumerate(recalled.stored.rewards.tolist())]
+    seconds = time.perf_counter() - clock
+    build = Build(
+        **_provenance(sampler, slot, pipeline),
+        samples=no_samples(drawn.vocabulary.sha256),
+        references=recalled.rows,
+        seed=seed,
+        metrics=[
+            *sampler_metrics(rows, rewards, slot.wanted, lambda smiles: set(smiles), seconds),
+            policy_lag(slot.iteration, recalled.drawn_in),
+        ],
+        started=started,
+        ended=now(),
+    )
+    return build, recalled
+
+
+def _provenance(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> dict[str, Any]:
+    """What says where the rows of a build came from."""
+    sampling = sampler.sampling
+    return {
+        "run_id": slot.run_id,
+        "iteration": slot.iteration,
+        "event": slot.event,
+        "sampler": sampler.name,
+        "sampler_kind": sampler.kind,
+        "chunk": slot.chunk,
+        "sampler_order": slot.sampler_order,
+        "policy_sha256": sampler.policy_sha256,
+        "latent_sha256": sampler.latent_sha256 if isinstance(sampler, DrawsLatents) else None,
+        "temperature": sampling.temperature if sampling else None,
+        "top_k": sampling.top_k if sampling else None,
+        "top_p": sampling.top_p if sampling else None,
+        "objective_sha256": pipeline.scorer.objective.sha256,
+        "attempt_id": slot.attempt_id,
+        "flow_run_id": slot.flow_run_id,
+        "task_run_id": slot.task_run_id,
+    }
+
+
+def _draw(
+    sampler: Sampler, slot: Slot, seed: int, pipeline: Pipeline, scores: BuildScores
+) -> tuple[Drawn, list[PairJudgement]]:
+    draws: list[Drawn] = []
+    judged: list[PairJudgement] = []
+    kept_once: set[str] | None = set() if isinstance(sampler, ModelSampler) and sampler.unique else None
+    missing, going = slot.wanted, going_on(sampler)
+    for attempt in range(1 + REDRAW_ROUNDS):
+        if going is not None:
+            start = slot.drawn_before + sum(map(len, draws))
+            place = Place(start, derive_seed(slot.campaign_seed, sampler.name))
+            draws.append(going.draw_from(place, missing, derive_seed(seed, attempt)))
+        else:
+            draws.append(sampler.draw(missing, derive_seed(seed, attempt)))
+        fates = judge_drawn(draws[-1], pipeline, scores)
+        judged += fates if kept_once is None else refuse_duplicates(fates, kept_once)
+        missing = slot.wanted - sum(judgement.target.rejected_by is None for judgement in judged)
+        if missing <= 0:
+            break
+    drawn = concatenate(draws)
+    report_rejected(drawn, judged)
+    return drawn, judged
+
+
+def _samples(drawn: Drawn, judged: Sequence[PairJudgement]) -> Samples:
+    return Samples(
+        raw=drawn.raw,
+        smiles=[judgement.target.smiles for judgement in judged],
+        rejected_by=[judgement.target.rejected_by for judgement in judged],
+        tokens=drawn.tokens,
+        lengths=drawn.lengths,
+        log_probs=drawn.log_probs,
+        vocabulary_sha256=drawn.vocabulary.sha256,
+        latents=drawn.latents,
+        latent_log_probs=drawn.latent_log_probs,
+        **_source_columns(drawn.sources, judged),
+    )
+
+
+def _source_columns(sources: Sources | None, judged: Sequence[PairJudgement]) -> dict[str, Any]:
+    """The columns of what pairs were made from."""
+    if sources is None:
+        return {}
+    return {
+        "source_smiles": [judgement.source for judgement in judged],
+        "source_rows": sources.rows,
+        "source_tokens": sources.tokens,
+        "source_lengths": sources.lengths,
+    }
+
+
+def _rewards(samples: Samples, scores: BuildScores) -> list[Reward]:
+    """One reward for each kept row, found by its molecule; failed where it is NaN."""
+    kept = [
+        (row, smiles)
+        for row, (smiles, keep) in enumerate(zip(samples.smiles, samples.kept, strict=True))
+        if keep and smiles is not None
+    ]
+    values, objective_sha256 = scores.of([smiles for _, smiles in kept]).tolist(), scores.scorer.objective.sha256
+    return [reward_of(row, value, objective_sha256) for (row, _), value in zip(kept, values, strict=True)]

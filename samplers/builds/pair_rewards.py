@@ -1,0 +1,60 @@
+"""What the pairs of a build are worth, and the figures reported of them beside those of every sampler.
+
+sources_unusable  sources that were drawn beside those of the pairs, and were no molecule or could not be expressed
+similarity        mean similarity of target and source over the kept pairs; null when none was kept
+improvement       mean reward of the target less that of the source, over the kept pairs with both; null without any
+pair_rewards      mean reward of these pairs, which is the improvement, or its share of the room that there was
+
+The last three are reported where a template says what a pair is worth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from molbuffer.samplers.base import Sources
+from molbuffer.samplers.builds.judging import BuildScores
+from molbuffer.scoring import ContrastiveTemplate, PairJudgement
+from molbuffer.storage.records import Metric, Reward, ScoreStatus
+
+
+def pair_rewards(
+    judged: Sequence[PairJudgement], template: ContrastiveTemplate, scores: BuildScores
+) -> tuple[list[Reward], list[Metric]]:
+    """The reward of each kept pair by the scores of its ends, failed where one of them is; and the figures of it."""
+    kept = [
+        (row, judgement.source, judgement.target.smiles)
+        for row, judgement in enumerate(judged)
+        if judgement.target.rejected_by is None and judgement.source is not None and judgement.target.smiles is not None
+    ]
+    # Both ends at once: an expensive scorer is then asked for all that it has to score in one go.
+    scores.rewards([end for _, *ends in kept for end in ends])
+    sources, targets = scores.of([source for _, source, _ in kept]), scores.of([target for *_, target in kept])
+    values = template.rewards(sources, targets)
+    objective_sha256 = template.objective_sha256(scores.scorer.objective)
+    rewards = [reward_of(row, value, objective_sha256) for (row, *_), value in zip(kept, values.tolist(), strict=True)]
+    similarities = [value for row, *_ in kept if (value := judged[row].similarity) is not None]
+    return rewards, [
+        Metric("similarity", _mean(similarities)),
+        Metric("improvement", _mean((targets - sources).tolist())),
+        Metric("pair_rewards", _mean(values.tolist())),
+    ]
+
+
+def reward_of(row: int, value: float, objective_sha256: str) -> Reward:
+    """The reward of a row, failed where it is NaN."""
+    failed = math.isnan(value)
+    return Reward(row, objective_sha256, None if failed else value, ScoreStatus.FAILED if failed else ScoreStatus.OK)
+
+
+def source_metrics(sources: Sources | None) -> list[Metric]:
+    """The figures of the sources of a build; none where it has no pairs."""
+    return [] if sources is None else [Metric("sources_unusable", float(sources.unusable))]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else None

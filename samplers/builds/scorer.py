@@ -1,0 +1,242 @@
+"""Scores of molecules: looked up in the store before they are computed, and stored even when they failed.
+
+Cheap components are scored together and their scores committed with the build. Expensive ones (``cost = "high"``) are
+claimed before they are computed, so that two processes never pay for the same molecule, and each score is committed
+within a second of its arrival, whatever becomes of the build that wanted it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molbuffer.scoring import Component, Objective, RawScore, score_many
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Score, ScoreStatus
+
+
+@dataclass(frozen=True)
+class Pace:
+    """When expensive scores are claimed, committed and looked for.
+
+    Attributes:
+        claim_seconds: how long a claim outlives its last renewal: a killed scorer blocks a molecule no longer.
+        renewal_seconds: between renewals; at most half of the above, so that one may be late.
+        flush_seconds: scores that arrive within this time of each other share a commit.
+        poll_seconds: between looks at what others are scoring.
+    """
+
+    claim_seconds: float = 60.0
+    renewal_seconds: float = 15.0
+    flush_seconds: float = 0.25
+    poll_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.renewal_seconds <= self.claim_seconds / 2:
+            raise ValueError(
+                f"renewal_seconds must be positive and at most half of claim_seconds, got {self.renewal_seconds} "
+                f"and {self.claim_seconds}"
+            )
+
+
+@dataclass(frozen=True)
+class ScoredMolecules:
+    """The scores of distinct molecules.
+
+    Attributes:
+        values: float64 [n] by component name, NaN where the component failed, in the order of ``smiles``.
+        rewards: float64 [n], NaN where a component failed.
+        new: the scores that are still to be committed with the build.
+    """
+
+    smiles: Sequence[str]
+    values: Mapping[str, NDArray[np.float64]]
+    rewards: NDArray[np.float64]
+    new: Sequence[Score] = ()
+
+    def reward_of(self) -> dict[str, float]:
+        """The reward of each molecule by its SMILES: rows are joined by identity, never by position."""
+        return dict(zip(self.smiles, self.rewards.tolist(), strict=True))
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores molecules under an objective with the store as its memory.
+
+    Attributes:
+        owner: who claims expensive scores; unique to this scorer.
+        retry_failed: compute again what the store knows to have failed.
+        pace: of expensive scores.
+    """
+
+    objective: Objective
+    store: SampleStore | None = None
+    run_id: str | None = None
+    owner: str = field(default_factory=lambda: uuid4().hex)
+    retry_failed: bool = False
+    pace: Pace = Pace()
+
+    def score(self, smiles: Sequence[str]) -> ScoredMolecules:
+        """The scores and rewards of the distinct molecules among canonical ``smiles``, in order of first occurrence."""
+        distinct = list(dict.fromkeys(smiles))
+        values: dict[str, NDArray[np.float64]] = {}
+        new: list[Score] = []
+        for weighted in self.objective.components:
+            component = weighted.component
+            known = self._look_up(component, distinct)
+            missing = [text for text in distinct if text not in known]
+            if component.cost == "high" and self.store is not None:
+                known |= self._score_expensive(component, missing)
+            else:
+                computed = _scores(component, missing, score_many(component, missing))
+                new += computed
+                known |= {score.smiles: score for score in computed}
+            values[component.name] = np.array([_number(known[text]) for text in distinct], np.float64)
+        return ScoredMolecules(distinct, values, self.objective.rewards(values), new)
+
+    def _look_up(self, component: Component, smiles: Sequence[str]) -> dict[str, Score]:
+        if self.store is None or not smiles:
+            return {}
+        return self.store.find_scores(component.name, component.version, smiles, retry_failed=self.retry_failed)
+
+    def _score_expensive(self, component: Component, smiles: Sequence[str]) -> dict[str, Score]:
+        """Scores what nobody else is scoring, one molecule at a time, and waits for what somebody else is."""
+        assert self.store is not None
+        scored: dict[str, Score] = {}
+        waiting = list(smiles)
+        with _Writer(self.store, self.run_id, self.owner, component, self.pace) as writer:
+            while waiting:
+                held_elsewhere = []
+                for text in waiting:
+                    if not writer.claim(text):
+                        held_elsewhere.append(text)
+                        continue
+                    # Between the look-up and the claim another process may have finished and released this molecule.
+                    found = self._look_up(component, [text])
+                    if text in found:
+                        writer.release(text)
+                    else:
+                        found = {text: _scores(component, [text], component.values([text]))[0]}
+                        writer.put(found[text])
+                    scored |= found
+                if held_elsewhere:
+                    time.sleep(self.pace.poll_seconds)
+                    scored |= self._look_up(component, held_elsewhere)
+                waiting = [text for text in held_elsewhere if text not in scored]
+        return scored
+
+
+def _scores(component: Component, smiles: Sequence[str], raw: Sequence[RawScore]) -> list[Score]:
+    return [
+        Score(
+            smiles=text,
+            component=component.name,
+            version=component.version,
+            value=result.value,
+            status=ScoreStatus.FAILED if result.value is None else ScoreStatus.OK,
+            error=result.error,
+            seconds=result.seconds,
+        )
+        for text, result in zip(smiles, raw, strict=True)
+    ]
+
+
+def _number(score: Score) -> float:
+    return score.value if score.status is ScoreStatus.OK and score.value is not None else float("nan")
+
+
+@dataclass
+class _Writer:
+    """Commits expensive scores from a thread of its own, since the next call of a scorer may take hours.
+
+    The thread also renews the claims on molecules being scored, so that they outlive a long call but no dead process.
+    """
+
+    store: SampleStore
+    run_id: str | None
+    owner: str
+    component: Component
+    pace: Pace
+    _arrived: SimpleQueue[Score | None] = field(default_factory=SimpleQueue)
+    _claimed: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _failure: BaseException | None = None
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> _Writer:
+        self._thread = threading.Thread(target=self._work, name="expensive-scores", daemon=False)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._thread is not None
+        self._arrived.put(None)
+        self._thread.join()
+        with self._lock:
+            left = list(self._claimed)
+        for smiles in left:
+            self.release(smiles)
+        if self._failure is not None:
+            raise self._failure
+
+    def claim(self, smiles: str) -> bool:
+        if self._failure is not None:
+            raise self._failure
+        granted = self._ask_for([smiles])
+        with self._lock:
+            self._claimed |= granted
+        return smiles in granted
+
+    def release(self, smiles: str) -> None:
+        with self._lock:
+            self._claimed.discard(smiles)
+        self.store.claims.release(self.component.name, self.component.version, [smiles], self.owner)
+
+    def put(self, score: Score) -> None:
+        self._arrived.put(score)
+
+    def _work(self) -> None:
+        try:
+            renewed = time.monotonic()
+            ending = False
+            while not ending:
+                batch, ending = self._take()
+                if batch:
+                    self.store.record_scores(batch, run_id=self.run_id)
+                    for score in batch:
+                        self.release(score.smiles)
+                if time.monotonic() - renewed >= self.pace.renewal_seconds:
+                    self._renew()
+                    renewed = time.monotonic()
+        except BaseException as error:  # handed to the thread that scores, which raises it
+            self._failure = error
+
+    def _take(self) -> tuple[list[Score], bool]:
+        """What arrives within ``flush_seconds`` of the first arrival, and whether it was the end."""
+        batch: list[Score] = []
+        try:
+            score = self._arrived.get(timeout=self.pace.renewal_seconds)
+            deadline = time.monotonic() + self.pace.flush_seconds
+            while score is not None:
+                batch.append(score)
+                score = self._arrived.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            return batch, False
+        return batch, True
+
+    def _renew(self) -> None:
+        with self._lock:
+            held = list(self._claimed)
+        if held:
+            self._ask_for(held)
+
+    def _ask_for(self, smiles: Sequence[str]) -> set[str]:
+        component, seconds = self.component, self.pace.claim_seconds
+        return self.store.claims.claim(component.name, component.version, smiles, self.owner, seconds)

@@ -1,0 +1,81 @@
+"""Which molecules a run has met before: what the metric ``new`` compares with.
+
+The row order of a run is (iteration, event, sampler order, chunk, row), with build_buffer before sample_batch. "Before"
+is meant in that order, so that a retried or resumed run counts as the first attempt did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Build, Event
+
+_BEFORE = """
+    SELECT DISTINCT s.smiles
+    FROM {samples} s JOIN {builds} b USING (build_id) [asked]
+    WHERE s.smiles IS NOT NULL AND b.run_id = ? AND (
+        b.iteration < ?
+        OR (b.iteration = ? AND b.event = 'build_buffer'
+            AND (? = 'sample_batch' OR (b.sampler_order, b.chunk) < (?, ?))))
+"""
+_ASKED = "SEMI JOIN asked ON asked.smiles = s.smiles"
+
+
+@dataclass(frozen=True)
+class SeenBefore:
+    """The molecules of a run that are committed before one build, asked of the store: for a process that makes only it.
+
+    Whatever the length of the history, only what is asked for is read into Python.
+    """
+
+    store: SampleStore
+    run_id: str
+    iteration: int
+    event: Event
+    sampler_order: int = 0
+    chunk: int = 0
+
+    def __call__(self, smiles: Sequence[str]) -> set[str]:
+        """Those of some canonical SMILES that the run has met."""
+        asked = pa.table({"smiles": pa.array(smiles, pa.string())})
+        sql = _BEFORE.replace("[asked]", _ASKED)
+        found = self.store.read_arrow(sql, parameters=self._parameters, asked=asked)
+        return set(found.column("smiles").to_pylist())
+
+    def all(self) -> set[str]:
+        """All that the run has met."""
+        found = self.store.read_arrow(_BEFORE.replace("[asked]", ""), parameters=self._parameters)
+        return set(found.column("smiles").to_pylist())
+
+    @property
+    def _parameters(self) -> list[str | int]:
+        event = self.event.value
+        return [self.run_id, self.iteration, self.iteration, event, self.sampler_order, self.chunk]
+
+
+@dataclass
+class SeenMolecules:
+    """The molecules of a run so far, committed ones and those still on their way to the store.
+
+    For a training, which asks for each live batch: it keeps them in memory.
+    """
+
+    store: SampleStore
+    run_id: str
+    _molecules: set[str] = field(default_factory=set)
+
+    def read(self, iteration: int, event: Event, sampler_order: int = 0, chunk: int = 0) -> None:
+        """Adds what is committed of the run before a build."""
+        self._molecules |= SeenBefore(self.store, self.run_id, iteration, event, sampler_order, chunk).all()
+
+    def add(self, build: Build) -> None:
+        """Adds the molecules of a build that is not committed yet."""
+        self._molecules.update(text for text in build.samples.smiles if text is not None)
+
+    def __call__(self, smiles: Sequence[str]) -> set[str]:
+        """Those of some canonical SMILES that the run has met."""
+        return self._molecules.intersection(smiles)

@@ -1,0 +1,116 @@
+"""The rows of a file at random access, whatever its format and size.
+
+The file is read once, in blocks, into an unpacked copy in the user's cache folder (``MOLBUFFER_CACHE`` names another),
+which is memory-mapped and has no name: it goes with the process. So a row costs no memory, only room on the disk, and
+the system keeps in memory what is drawn often.
+"""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molbuffer.samplers.errors import SmilesFileError
+from molbuffer.samplers.files.text_files import read_columns
+from molbuffer.storage.history.cache import LOCATION_VARIABLE, default_folder
+
+FILES_KEPT_OPEN = 8
+"""Unpacked files of a process. A sampler is made anew for each chunk of a build, and must not read its file again."""
+
+
+@dataclass(frozen=True)
+class PackedRows:
+    """The rows of some columns of a file, as of when it was read.
+
+    Attributes:
+        n_columns: how many columns there are.
+    """
+
+    n_columns: int
+    _text: mmap.mmap
+    _bounds: NDArray[np.int64]
+    _lines: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def take(self, rows: NDArray[np.integer]) -> tuple[list[str], ...]:
+        """The texts of some rows, column by column."""
+        bounds = [self._bounds[at : at + self.n_columns + 1].tolist() for at in (rows * self.n_columns).tolist()]
+        return tuple(
+            [self._text[ends[column] : ends[column + 1]].decode() for ends in bounds]
+            for column in range(self.n_columns)
+        )
+
+    def lines(self, rows: NDArray[np.integer]) -> list[int]:
+        """The lines of the file that some rows begin in, from 1."""
+        return [int(line) for line in self._lines[rows]]
+
+
+def open_rows(path: Path, columns: Sequence[str | None]) -> PackedRows:
+    """The rows of a file's columns, as of ``read_columns``; read once a process for as long as the file stays the same.
+
+    Raises:
+        SmilesFileError: the file cannot be read or holds no molecule, or there is no room for its unpacked copy.
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise SmilesFileError(f"{path} cannot be read: {error}") from error
+    return _open(path, tuple(columns), found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=FILES_KEPT_OPEN)
+def _open(path: Path, columns: tuple[str | None, ...], _modified: int, _size: int) -> PackedRows:
+    folder = default_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (
+            tempfile.TemporaryFile(dir=folder) as text,
+            tempfile.TemporaryFile(dir=folder) as bounds,
+            tempfile.TemporaryFile(dir=folder) as lines,
+        ):
+            packing = _Packing(text, bounds, lines)
+            for block in read_columns(path, columns):
+                packing.add(block.lines, block.columns)
+            return packing.finish(len(columns))
+    except OSError as error:
+        raise SmilesFileError(
+            f"{path} cannot be unpacked in {folder}: {error}; {LOCATION_VARIABLE} may name a folder with more room"
+        ) from error
+
+
+@dataclass
+class _Packing:
+    text: IO[bytes]
+    bounds: IO[bytes]
+    lines: IO[bytes]
+    rows: int = 0
+    _end: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, np.int64))
+
+    def add(self, lines: Sequence[int], columns: tuple[Sequence[str], ...]) -> None:
+        texts = [text.encode() for row in zip(*columns, strict=True) for text in row]
+        ends = self._end + np.cumsum([len(text) for text in texts])
+        if not self.rows:
+            self.bounds.write(self._end.tobytes())
+        self.text.write(b"".join(texts))
+        self.bounds.write(ends.tobytes())
+        self.lines.write(np.asarray(lines, np.int64).tobytes())
+        self.rows, self._end = self.rows + len(lines), ends[-1:]
+
+    def finish(self, n_columns: int) -> PackedRows:
+        maps = []
+        for file in (self.text, self.bounds, self.lines):
+            file.flush()
+            # The map outlives the descriptor, which the caller closes.
+            maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        text, bounds, lines = maps
+        return PackedRows(n_columns, text, np.frombuffer(bounds, np.int64), np.frombuffer(lines, np.int64))

@@ -1,0 +1,62 @@
+"""What samplers that decode latent vectors have in common, wherever the vectors come from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from molbuffer.samplers.base import Drawn, SamplerSize
+from molbuffer.samplers.errors import LatentsError
+from molbuffer.samplers.latents.source import LatentState
+from molbuffer.samplers.latents.vectors import latent_model
+from molbuffer.samplers.model import draw_rows
+from molbuffer.samplers.models.condition import Condition
+from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
+from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers.seeds import torch_generator
+
+
+@dataclass(frozen=True)
+class DecodedLatents(ABC):
+    """A sampler that decodes what it draws from a source of latent vectors, which may be in training.
+
+    Attributes:
+        policy: gives the policy that decodes, as it is at the time of the draw.
+        latents: the source, as it is at the time of the draw.
+    """
+
+    name: str
+    policy: Callable[[], Policy]
+    latents: LatentState
+    size: SamplerSize = SamplerSize()
+    sampling: Sampling = UNTRUNCATED
+
+    @property
+    def policy_sha256(self) -> str:
+        return self.policy().sha256
+
+    @property
+    def latent_sha256(self) -> str:
+        """The version of the source."""
+        return self.latents.sha256
+
+    @abstractmethod
+    def draw(self, n: int, seed: int) -> Drawn:
+        """Draws exactly n rows with their latents."""
+
+    def decoded(self, latents: Tensor, seed: int) -> Drawn:
+        """A row of each of latents [n, d].
+
+        Raises:
+            LatentsError: the policy decodes vectors of another size.
+        """
+        policy, size = self.policy(), latents.shape[1]
+        decodes = latent_model(policy, self.name).latent_size
+        if size != decodes:
+            raise LatentsError(
+                f"sampler {self.name!r}: its latent vectors have {size} numbers, its policy decodes {decodes}"
+            )
+        return draw_rows(policy, len(latents), self.sampling, torch_generator(seed), Condition(latents=latents))

@@ -1,0 +1,133 @@
+"""Priors of latent vectors whose parameters can be learnt: what PriorSampler draws from.
+
+A draw has no gradient; ``log_prob`` has, in the parameters. Both are torch modules, stored as ``latent_state`` says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from molbuffer.samplers.models.von_mises_fisher import log_normaliser, sample_directions
+
+_FIRST_SPREAD = 0.5
+"""Standard deviation of the first means of a mixture: alike, its components would stay alike for good."""
+
+
+@runtime_checkable
+class LatentPrior(Protocol):
+    """A distribution of latent vectors."""
+
+    kind: str
+    """The name under which it is stored."""
+
+    @property
+    def latent_size(self) -> int:
+        """d, the numbers of a vector."""
+        ...
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draws vectors [n, d], without a graph."""
+        ...
+
+    def log_prob(self, latents: Tensor) -> Tensor:
+        """The log-density [n] of vectors [n, d], differentiable in the parameters."""
+        ...
+
+    def architecture(self) -> Mapping[str, Any]:
+        """What, beside the parameters, is needed to build it again; JSON values only."""
+        ...
+
+    def as_module(self) -> nn.Module:
+        """The torch module with the parameters."""
+        ...
+
+
+class NormalPrior(nn.Module):
+    """A mixture of normal distributions with diagonal covariances; one component by default, the standard normal.
+
+    The components of a mixture begin with means of their own and equal weights, so that together they have variance 1.
+    """
+
+    kind = "normal_prior"
+
+    def __init__(self, latent_size: int, components: int = 1) -> None:
+        super().__init__()
+        if latent_size < 1 or components < 1:
+            raise ValueError(f"latent_size and components must be >= 1, got {latent_size} and {components}")
+        spread = _FIRST_SPREAD if components > 1 else 0.0
+        means = torch.randn(components, latent_size, generator=torch.Generator().manual_seed(0)) * spread
+        self.means = nn.Parameter(means)
+        self.log_scales = nn.Parameter(torch.full((components, latent_size), math.log1p(-(spread**2)) / 2))
+        self.weight_logits = nn.Parameter(torch.zeros(components))
+
+    @property
+    def latent_size(self) -> int:
+        return self.means.shape[1]
+
+    def architecture(self) -> Mapping[str, Any]:
+        return {"latent_size": self.latent_size, "components": len(self.means)}
+
+    def as_module(self) -> nn.Module:
+        return self
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        uniform = torch.rand(n, generator=generator)
+        borders = self.weight_logits.softmax(0).cumsum(0)[:-1].contiguous()
+        component = torch.searchsorted(borders, uniform, right=True)
+        noise = torch.randn(n, self.latent_size, generator=generator)
+        return self.means[component] + self.log_scales[component].exp() * noise
+
+    def log_prob(self, latents: Tensor) -> Tensor:
+        standard = (latents[:, None] - self.means) / self.log_scales.exp()
+        of_numbers = -0.5 * standard.square() - self.log_scales - 0.5 * math.log(2 * math.pi)
+        return torch.logsumexp(self.weight_logits.log_softmax(0) + of_numbers.sum(2), dim=1)
+
+
+class SphericalPrior(nn.Module):
+    """A von Mises-Fisher distribution of unit vectors, with a direction and a concentration.
+
+    It begins with concentration 1, which in more than a few dimensions is next to uniform: 0 itself has no direction to
+    learn.
+    """
+
+    kind = "spherical_prior"
+
+    def __init__(self, latent_size: int) -> None:
+        super().__init__()
+        if latent_size < 2:
+            raise ValueError(f"a sphere needs latent_size >= 2, got {latent_size}")
+        self.direction = nn.Parameter(torch.full((latent_size,), latent_size**-0.5))
+        self.log_concentration = nn.Parameter(torch.zeros(()))
+
+    @property
+    def latent_size(self) -> int:
+        return len(self.direction)
+
+    @property
+    def mean(self) -> Tensor:
+        """The unit vector [d] that draws scatter around; only the direction of the parameter counts."""
+        return functional.normalize(self.direction, dim=0)
+
+    def architecture(self) -> Mapping[str, Any]:
+        return {"latent_size": self.latent_size}
+
+    def as_module(self) -> nn.Module:
+        return self
+
+    @torch.no_grad()
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        means = self.mean.expand(n, self.latent_size)
+        return sample_directions(means, float(self.log_concentration.exp()), generator)
+
+    def log_prob(self, latents: Tensor) -> Tensor:
+        # In double precision, since the normaliser is a small difference of large numbers.
+        concentration = self.log_concentration.double().exp()
+        normaliser = log_normaliser(concentration, self.latent_size)
+        return (concentration * (latents.double() @ self.mean.double()) + normaliser).to(latents.dtype)

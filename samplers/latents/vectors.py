@@ -1,0 +1,149 @@
+"""Where given latent vectors come from: a file of vectors, molecules that are encoded, or the stored history."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from molbuffer.samplers.errors import LatentsError
+from molbuffer.samplers.models.protocol import LatentModel
+from molbuffer.samplers.policies.policy import Policy
+from molbuffer.scoring import standardise_many
+from molbuffer.storage.history.index import HistoryIndex, Positions
+
+ROWS_AT_ONCE = 512
+"""Molecules that are encoded, or rows that are looked through, together."""
+
+
+def latent_model(policy: Policy, sampler: str) -> LatentModel:
+    """The model of a policy that decodes latent vectors.
+
+    Raises:
+        LatentsError: it decodes none.
+    """
+    if not isinstance(policy.model, LatentModel):
+        raise LatentsError(
+            f"sampler {sampler!r}: policy {policy.sha256[:12]} is of kind {policy.kind!r} and has no latent vectors; "
+            "name a policy that has, such as one of kind 'vae'"
+        )
+    return policy.model
+
+
+def read_vectors(path: Path) -> Tensor:
+    """The vectors [m, d] in a .npy file (an array [m, d], or [d] for one), or in a .csv or .parquet file.
+
+    A table has a row a vector and a column a number, or one column of lists. A .csv file may have a header.
+
+    Raises:
+        LatentsError: the file cannot be read or holds anything but finite numbers; nothing in it is ever executed.
+    """
+    try:
+        if path.suffix == ".npy":
+            array = np.load(path, allow_pickle=False)
+        elif path.suffix == ".csv":
+            array = _table(pl.read_csv(path, has_header=_has_header(path)))
+        elif path.suffix == ".parquet":
+            array = _table(pl.read_parquet(path))
+        else:
+            raise LatentsError(f"{path}: expected a .npy, .csv or .parquet file of latent vectors")
+        vectors = np.atleast_2d(np.asarray(array, np.float32))
+    except (OSError, ValueError, TypeError, pl.exceptions.PolarsError) as error:
+        raise LatentsError(f"{path} holds no latent vectors: {error}") from error
+    if vectors.ndim != 2 or not vectors.size:
+        raise LatentsError(f"{path}: expected vectors [m, d] with m and d >= 1, got an array {list(vectors.shape)}")
+    if not np.isfinite(vectors).all():
+        row = int(np.flatnonzero(~np.isfinite(vectors).all(1))[0])
+        raise LatentsError(f"{path}: vector {row} (counted from 0) has a number that is missing or not finite")
+    return torch.from_numpy(np.ascontiguousarray(vectors))
+
+
+def _has_header(path: Path) -> bool:
+    with path.open(encoding="utf-8-sig") as lines:
+        first = lines.readline()
+    try:
+        [float(cell) for cell in first.split(",")]
+    except ValueError:
+        return True
+    return False
+
+
+def _table(table: pl.DataFrame) -> NDArray[np.float32]:
+    if table.width == 1 and isinstance(table.dtypes[0], pl.List | pl.Array):
+        return np.array(table.to_series().to_list(), np.float32)
+    return table.cast(pl.Float32).to_numpy()
+
+
+@torch.no_grad()
+def encode_molecules(policy: Policy, smiles: Sequence[str], sampler: str) -> Tensor:
+    """The latent vectors [m, d] of the molecules among the strings that the policy can express, in their order.
+
+    They are standardised first, as the molecules that a policy is trained on are.
+
+    Raises:
+        LatentsError: there is none, or the policy has no latent vectors.
+    """
+    model = latent_model(policy, sampler)
+    molecules = [text for text in standardise_many(smiles) if text is not None and policy.vocabulary.can_encode(text)]
+    if not molecules:
+        raise LatentsError(f"sampler {sampler!r}: none of {len(smiles)} molecules can be encoded by its policy")
+    parts = []
+    for start in range(0, len(molecules), ROWS_AT_ONCE):
+        tokens, lengths = policy.vocabulary.encode_many(molecules[start : start + ROWS_AT_ONCE])
+        parts.append(
+            model.encode(torch.from_numpy(tokens.astype(np.int64)), torch.from_numpy(lengths.astype(np.int64)))
+        )
+    return torch.cat(parts)
+
+
+def best_latents(index: HistoryIndex, count: int, latent_size: int, relatives: Collection[str], sampler: str) -> Tensor:
+    """The latent vectors [m, d] that the best rows of a history were decoded from, m <= count, best first.
+
+    Rows without latents of this size, or that a stranger decoded, are passed over.
+
+    Args:
+        relatives: the policies of one latent space, by sha256, such as ``latent_relatives`` has them.
+
+    Raises:
+        LatentsError: no row has any.
+    """
+    ours = np.array([sha256 in relatives for sha256 in index.policy_sha256s], bool)[index.build_numbers]
+    found: list[NDArray[np.float32]] = []
+    for latents in _stored_latents(index, index.best_first[ours[index.best_first]], latent_size):
+        found += list(latents)
+        if len(found) >= count:
+            break
+    if not found:
+        raise LatentsError(
+            f"sampler {sampler!r}: of the {len(index)} stored rows with a reward under this objective, its policy and "
+            f"those trained from the same VAE drew {int(ours.sum())}, none of them from {latent_size} latents, and "
+            "vectors of another VAE mean nothing to it; encode the best molecules instead (stored_latents = false)"
+        )
+    return torch.from_numpy(np.stack(found[:count]))
+
+
+def best_molecules(index: HistoryIndex, count: int, sampler: str) -> list[str]:
+    """The best different molecules of a history, at most ``count``.
+
+    Raises:
+        LatentsError: the history has none.
+    """
+    smiles = [text for text in index.smiles(index.best_of_each_molecule[:count]) if text is not None]
+    if not smiles:
+        raise LatentsError(f"sampler {sampler!r}: no stored molecule has a reward under this objective")
+    return smiles
+
+
+def _stored_latents(index: HistoryIndex, positions: Positions, latent_size: int) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, len(positions), ROWS_AT_ONCE):
+        latents = index.gather(positions[start : start + ROWS_AT_ONCE]).latents
+        if latents is None or latents.shape[1] < latent_size:
+            return
+        # A history of several models has the room of the widest; what a row lacks is NaN.
+        wider = np.isfinite(latents[:, latent_size:]).any(1)
+        yield latents[np.isfinite(latents[:, :latent_size]).all(1) & ~wider, :latent_size]

@@ -1,0 +1,78 @@
+"""The variational autoencoder of GRUs.
+
+A GRU in both directions encodes a sequence; a GRU decodes a latent vector, which gives its first state and is read
+again at every step.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from molbuffer.samplers.models.decoding import Step
+from molbuffer.samplers.models.gru_stack import GRUStack, GRUStep
+from molbuffer.samplers.models.vae import VAEArchitecture, VariationalAutoencoder
+from molbuffer.samplers.tokens.vocabulary import PAD
+
+
+class VAE(VariationalAutoencoder):
+    """p(sequence | z) and q(z | sequence), both by GRUs."""
+
+    def __init__(self, sizes: VAEArchitecture) -> None:
+        super().__init__(sizes)
+        embedding, hidden, latent = sizes.embedding_size, sizes.hidden_size, sizes.latent_size
+        self.encoder_embedding = nn.Embedding(sizes.vocabulary_size, embedding)
+        self.encoder_forward = GRUStack(embedding, sizes.encoder_size, 1)
+        self.encoder_backward = GRUStack(embedding, sizes.encoder_size, 1)
+        self.to_posterior = nn.Linear(2 * sizes.encoder_size, self.numbers_of_posterior)
+        self.embedding = nn.Embedding(sizes.vocabulary_size, embedding)
+        self.to_state = nn.Linear(latent, sizes.layers * hidden)
+        self.recurrent = GRUStack(embedding, hidden, sizes.layers, context_size=latent)
+        self.head = nn.Linear(hidden, sizes.vocabulary_size)
+
+    def posterior_numbers(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        last = [
+            _last_states(stack, self.encoder_embedding.weight, each, lengths)
+            for stack, each in (
+                (self.encoder_forward, tokens),
+                (self.encoder_backward, reversed_rows(tokens, lengths)),
+            )
+        ]
+        numbers: Tensor = self.to_posterior(torch.cat(last, 1))
+        return numbers
+
+    def logits(self, tokens: Tensor, latents: Tensor) -> Tensor:
+        gates = functional.embedding(self.seen(tokens).T, self.recurrent.token_gates(self.embedding.weight))
+        gates = gates + self.recurrent.context_gates(latents)
+        output = self.recurrent.outputs(gates, self.sizes.dropout, self._first_states(latents))
+        logits: Tensor = self.head(output.transpose(0, 1)) + self.impossible
+        return logits
+
+    def step(self, latents: Tensor) -> Step:
+        return GRUStep(
+            self.recurrent,
+            self.embedding.weight,
+            self.head,
+            self.impossible,
+            self._first_states(latents),
+            self.recurrent.context_gates(latents),
+        )
+
+    def _first_states(self, latents: Tensor) -> Tensor:
+        """The decoder's states [layers, n, H] before the first token."""
+        states: Tensor = self.to_state(latents).tanh()
+        return states.view(len(latents), self.sizes.layers, self.sizes.hidden_size).transpose(0, 1)
+
+
+def reversed_rows(tokens: Tensor, lengths: Tensor) -> Tensor:
+    """Each row of [n, L] from its end, at lengths [n], to its beginning; PAD stays behind."""
+    places = lengths[:, None] - 1 - torch.arange(tokens.shape[1], device=tokens.device)
+    return tokens.gather(1, places.clamp(min=0)).masked_fill(places < 0, PAD)
+
+
+def _last_states(stack: GRUStack, embedding: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+    """The state [n, H] after the last token of each row."""
+    outputs = stack.outputs(functional.embedding(tokens.T, stack.token_gates(embedding)))
+    rows = torch.arange(len(lengths), device=tokens.device)
+    return outputs[(lengths - 1).clamp(min=0), rows]

@@ -1,0 +1,96 @@
+"""Children of molecules: what a graph genetic algorithm makes of its parents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from rdkit import Chem
+
+from molbuffer.scoring.errors import ScoringConfigurationError
+from molbuffer.scoring.genetic.crossover import crossed
+from molbuffer.scoring.genetic.mutations import mutated
+from molbuffer.scoring.molecules.molecules import canonical_smiles, parse_smiles
+
+TRIES = 20
+"""Attempts for each child that is wanted."""
+
+
+@dataclass(frozen=True)
+class Breeding:
+    """How children are made.
+
+    Attributes:
+        crossover_rate: how often a child has two parents, in [0, 1]; otherwise it is a mutant of one.
+        mutation_rate: how often a child of two parents is mutated as well, in [0, 1].
+        most_atoms: heavy atoms of a child at most.
+    """
+
+    crossover_rate: float = 0.8
+    mutation_rate: float = 0.5
+    most_atoms: int = 50
+
+    def __post_init__(self) -> None:
+        for name in ("crossover_rate", "mutation_rate"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ScoringConfigurationError(f"{name} must be in [0, 1], got {getattr(self, name):g}")
+        if self.most_atoms < 1:
+            raise ScoringConfigurationError(f"most_atoms must be at least 1, got {self.most_atoms}")
+
+
+def children(
+    parents: Sequence[str],
+    probabilities: NDArray[np.float64],
+    n: int,
+    rng: np.random.Generator,
+    breeding: Breeding = Breeding(),
+) -> list[str]:
+    """Up to n different molecules, none of them a parent, as canonical SMILES.
+
+    Args:
+        parents: SMILES; what is no molecule, has several parts as a salt has, or more than twice ``most_atoms``, has no
+            children.
+        probabilities: float64 of each parent, of sum 1.
+        n: how many are wanted; there are fewer when ``TRIES`` attempts for each find no more.
+    """
+    usable = [
+        (molecule, p) for text, p in zip(parents, probabilities, strict=True) if (molecule := _parent(text, breeding))
+    ]
+    if not usable:
+        return []
+    molecules = [molecule for molecule, _ in usable]
+    weights = np.array([p for _, p in usable]) / sum(p for _, p in usable)
+    known = {canonical_smiles(molecule) for molecule in molecules}
+    found: dict[str, None] = {}
+    for _ in range(TRIES * n):
+        if len(found) == n:
+            break
+        pair = [molecules[i] for i in rng.choice(len(molecules), 2, p=weights)]
+        child = _child(pair[0], pair[1], rng, breeding)
+        if child is not None and child not in known:
+            found[child] = None
+    return list(found)
+
+
+def _parent(text: str, breeding: Breeding) -> Chem.Mol | None:
+    molecule = parse_smiles(text)
+    # The distances between all atoms of a very large one would take seconds at every edit.
+    if molecule is None or molecule.GetNumAtoms() > 2 * breeding.most_atoms:
+        return None
+    return molecule if len(Chem.GetMolFrags(molecule)) == 1 else None
+
+
+def _child(one: Chem.Mol, other: Chem.Mol, rng: np.random.Generator, breeding: Breeding) -> str | None:
+    if rng.random() < breeding.crossover_rate:
+        made = crossed(one, other, rng, breeding.most_atoms)
+        if made is not None and rng.random() < breeding.mutation_rate:
+            made = mutated(made, rng)
+    else:
+        made = mutated(one, rng)
+    if made is None or made.GetNumHeavyAtoms() > breeding.most_atoms:
+        return None
+    smiles = canonical_smiles(made)
+    # A few names of odd ring systems do not come back: a child has to be a molecule to whoever reads it.
+    return smiles if parse_smiles(smiles) is not None else None

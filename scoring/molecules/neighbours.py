@@ -1,0 +1,222 @@
+"""Neighbours: all pairs of molecules in a list whose similarity lies within bounds.
+
+The Tanimoto similarity of count fingerprints, Σ min(a, b) / Σ max(a, b), is that of sets once a feature that occurs c
+times counts as c features of their own. What two molecules share is then a product of matrices of zeros and ones. The
+features that many molecules have are multiplied as a dense matrix, the many that few have as a sparse one, and only
+molecules of sizes that can reach the least similarity meet: a pair is at most as similar as the smaller is large in
+proportion to the larger. Everything is exact, for counts are whole numbers that float32 holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from molbuffer.scoring.errors import ScoringConfigurationError, ScoringError
+from molbuffer.scoring.molecules.fingerprints import Fingerprint, count_fingerprint
+from molbuffer.scoring.molecules.molecules import parse_smiles
+from molbuffer.scoring.workers.pool import map_chunks
+
+DENSE_SHARE = 0.02
+"""Features that more than this share of the molecules has are cheaper to multiply as a dense matrix."""
+BLOCK_CELLS = 4_000_000
+"""Pairs looked at together: 16 MB."""
+MOST_PENDING = 1_000_000
+"""Pairs kept before those that are not among the most similar are dropped."""
+SLACK = 0.01
+"""Rounding that the first look at a pair allows for; what passes it is compared exactly."""
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SimilarityBounds:
+    """How similar two molecules have to be; both bounds belong to what is accepted.
+
+    Attributes:
+        minimum, maximum: Tanimoto similarity, in [0, 1].
+        fingerprint, radius: as of ``molbuffer.scoring.molecules.fingerprints``.
+    """
+
+    minimum: float
+    maximum: float = 1.0
+    fingerprint: Fingerprint = Fingerprint.MORGAN
+    radius: int = 2
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.minimum <= self.maximum <= 1:
+            raise ScoringConfigurationError(
+                f"a similarity needs 0 <= minimum <= maximum <= 1, got {self.minimum:g} and {self.maximum:g}"
+            )
+
+
+@dataclass(frozen=True)
+class SimilarPairs:
+    """Ordered pairs of molecules by their places in a list, from each first one to the most similar second one down.
+
+    Attributes:
+        first, second: int64 [n]; ordered by first, then by falling similarity, then by second.
+        similarity: float64 [n], in [0, 1].
+    """
+
+    first: Indices
+    second: Indices
+    similarity: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def similar_pairs(
+    molecules: Sequence[str],
+    bounds: SimilarityBounds,
+    *,
+    most: int | None = None,
+    accepts: Callable[[Indices, Indices], NDArray[np.bool_]] | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> SimilarPairs:
+    """All ordered pairs within the bounds: of two similar molecules (a, b) and (b, a); no molecule with itself.
+
+    The time grows with the square of the number of molecules, at some 10⁸ pairs a second.
+
+    Args:
+        molecules: SMILES.
+        bounds: of the similarity.
+        most: keep the most similar ones of each first molecule only; of equally similar ones those that come first.
+        accepts: which of some pairs, given as places [n] of first and second, count at all; asked before ``most`` is.
+        progress: is told how many molecules have met all others.
+
+    Raises:
+        ScoringError: a string is no molecule.
+    """
+    features = _Features.of(molecules, bounds)
+    found, pending = [_EMPTY], 0
+    for rows, columns in features.blocks(bounds.minimum):
+        pairs = _both_ways(features.within(rows, columns, bounds))
+        if accepts is not None:
+            pairs = _chosen(pairs, accepts(pairs.first, pairs.second))
+        found.append(pairs)
+        pending += len(pairs)
+        if most is not None and pending > max(MOST_PENDING, 2 * most * len(molecules)):
+            found, pending = [_most_similar(found, most)], 0
+        progress(rows.stop)
+    return _most_similar(found, most)
+
+
+@dataclass(frozen=True)
+class _Features:
+    """The features of the molecules in ascending order of size, ones where a molecule has a feature.
+
+    Attributes:
+        places: int64 [n], where in the list each is. sizes: float64 [n], ascending, features of each.
+        common: float32 [n, c]; rare: the other columns.
+    """
+
+    places: Indices
+    sizes: NDArray[np.float64]
+    common: NDArray[np.float32]
+    rare: sparse.csr_array
+
+    @classmethod
+    def of(cls, molecules: Sequence[str], bounds: SimilarityBounds) -> _Features:
+        counted = map_chunks(_feature_counts, molecules, bounds.fingerprint, bounds.radius)
+        for place, (text, features) in enumerate(zip(molecules, counted, strict=True)):
+            if features is None:
+                raise ScoringError(f"neighbours are sought among molecules, and {text!r}, at {place}, is none")
+        kinds = [features[0] for features in counted if features is not None]
+        counts = np.concatenate([_NO_COUNTS, *(features[1] for features in counted if features is not None)])
+        rows = np.repeat(np.arange(len(molecules)), [len(ids) for ids in kinds])
+        sizes = np.bincount(rows, counts, minlength=len(molecules)).astype(np.int64)
+        order = np.argsort(sizes, kind="stable")
+        place_of = np.empty_like(order)
+        place_of[order] = np.arange(len(order))
+        # A feature that occurs c times becomes the features (feature, 0) … (feature, c - 1).
+        numbers = np.unique(np.concatenate([_NO_KINDS, *kinds]), return_inverse=True)[1]
+        occurrence = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        key = np.repeat(numbers, counts) * (int(counts.max(initial=0)) + 1) + occurrence
+        _, columns, molecules_with = np.unique(key, return_inverse=True, return_counts=True)
+        shape = (len(molecules), len(molecules_with))
+        ones = np.ones(len(columns), np.float32)
+        matrix = sparse.csr_array((ones, (place_of[np.repeat(rows, counts)], columns)), shape=shape)
+        common = molecules_with > DENSE_SHARE * len(molecules)
+        return cls(order, sizes[order].astype(np.float64), matrix[:, common].toarray(), matrix[:, ~common])
+
+    def blocks(self, minimum: float) -> Iterator[tuple[slice, slice]]:
+        """Rows, and the columns from the first of them on whose sizes admit the least similarity with any of them."""
+        n, start = len(self.sizes), 0
+        while start < n:
+            rows = slice(start, min(n, start + max(1, BLOCK_CELLS // n)))
+            # A part of a feature more: rounding must not shut out a pair that just reaches the minimum.
+            largest = np.inf if minimum == 0 else self.sizes[rows.stop - 1] / minimum + SLACK
+            yield rows, slice(start, int(np.searchsorted(self.sizes, largest, "right")))
+            start = rows.stop
+
+    def within(self, rows: slice, columns: slice, bounds: SimilarityBounds) -> SimilarPairs:
+        """The pairs of a block that are within the bounds, each once, in any order."""
+        shared: NDArray[np.float32] = self.common[rows] @ self.common[columns].T
+        rest = (self.rare[rows] @ self.rare[columns].T).tocoo()
+        shared[rest.row, rest.col] += rest.data
+        # similarity >= t exactly where shared >= t / (1 + t) · (size + size)
+        share = bounds.minimum / (1 + bounds.minimum)
+        least = np.add.outer(self.sizes[rows] * share - SLACK, self.sizes[columns] * share).astype(np.float32)
+        row, column = np.nonzero(shared >= least)
+        common = shared[row, column].astype(np.float64)
+        union = self.sizes[rows][row] + self.sizes[columns][column] - common
+        similarity = np.divide(common, union, out=np.zeros_like(union), where=union > 0)
+        row, column = row + rows.start, column + columns.start
+        inside = (similarity >= bounds.minimum) & (similarity <= bounds.maximum) & (row < column)
+        return SimilarPairs(self.places[row[inside]], self.places[column[inside]], similarity[inside])
+
+
+_NO_KINDS: NDArray[np.uint64] = np.zeros(0, np.uint64)
+_NO_COUNTS: NDArray[np.int64] = np.zeros(0, np.int64)
+_EMPTY = SimilarPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
+
+
+def _feature_counts(
+    molecules: Sequence[str], kind: Fingerprint, radius: int
+) -> list[tuple[NDArray[np.uint64], NDArray[np.int64]] | None]:
+    """The features of each molecule and how often it has them; None where a string is no molecule."""
+    found: list[tuple[NDArray[np.uint64], NDArray[np.int64]] | None] = []
+    for text in molecules:
+        if (molecule := parse_smiles(text)) is None:
+            found.append(None)
+        else:
+            features = count_fingerprint(molecule, kind, radius).GetNonzeroElements()
+            n = len(features)
+            found.append((np.fromiter(features.keys(), np.uint64, n), np.fromiter(features.values(), np.int64, n)))
+    return found
+
+
+def _chosen(pairs: SimilarPairs, which: NDArray[np.bool_]) -> SimilarPairs:
+    return SimilarPairs(pairs.first[which], pairs.second[which], pairs.similarity[which])
+
+
+def _both_ways(pairs: SimilarPairs) -> SimilarPairs:
+    return SimilarPairs(
+        np.concatenate([pairs.first, pairs.second]),
+        np.concatenate([pairs.second, pairs.first]),
+        np.concatenate([pairs.similarity, pairs.similarity]),
+    )
+
+
+def _most_similar(parts: Sequence[SimilarPairs], most: int | None) -> SimilarPairs:
+    """All pairs of the parts in order, at most ``most`` of each first molecule."""
+    first, second, similarity = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("first", "second", "similarity")
+    )
+    order = np.lexsort((second, -similarity, first))
+    pairs = SimilarPairs(first[order], second[order], similarity[order])
+    return pairs if most is None else _chosen(pairs, _rank(pairs.first) < most)
+
+
+def _rank(ordered: Indices) -> Indices:
+    """How many equal values stand before each, in an array whose equal values stand together."""
+    new = np.ones(len(ordered), bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    starts = np.flatnonzero(new)
+    return np.arange(len(ordered)) - np.repeat(starts, np.diff(np.append(starts, len(ordered))))

@@ -1,0 +1,35 @@
+"""Bemis-Murcko scaffolds: the rings of a molecule and what links them (https://doi.org/10.1021/jm9602928)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rdkit import Chem
+from rdkit.Chem.Scaffolds import MurckoScaffold
+
+from molbuffer.scoring.molecules.molecules import parse_smiles
+from molbuffer.scoring.workers.pool import map_chunks
+
+
+def scaffold_of(molecule: Chem.Mol) -> str:
+    """The scaffold as a SMILES without stereo; the empty string for a molecule without a ring."""
+    scaffold = MurckoScaffold.GetScaffoldForMol(molecule)  # type: ignore[no-untyped-call]
+    return str(Chem.MolToSmiles(scaffold, isomericSmiles=False))
+
+
+def scaffolds_of(smiles: Sequence[str]) -> list[str]:
+    """The scaffold of each molecule, in the order given, on all cores when there are many.
+
+    Raises:
+        ValueError: a string is no molecule.
+    """
+    return map_chunks(_scaffolds, smiles)
+
+
+def _scaffolds(smiles: Sequence[str]) -> list[str]:
+    found = []
+    for text in smiles:
+        if (molecule := parse_smiles(text)) is None:
+            raise ValueError(f"{text!r} is no molecule, and has no scaffold")
+        found.append(scaffold_of(molecule))
+    return found

@@ -1,0 +1,151 @@
+"""Work on many molecules, shared among processes: RDKit holds the interpreter lock, so threads would gain nothing.
+
+The processes are started on the first call that is large enough, one a core, and shared by the threads of this process
+until it exits. Results do not depend on how many there are.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from molbuffer.scoring.errors import WorkerError
+from molbuffer.scoring.workers.worker import WORKER_VARIABLE, UnloadableWorkError, Worker, WorkerDiedError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+SMALLEST_PARALLEL = 64
+"""Below this many items the exchange with the processes costs more than it gains."""
+SMALLEST_CHUNK = 16
+LARGEST_CHUNK = 512
+"""Bounds what is done again when a process dies, and how long an interrupted program waits for chunks under way."""
+CHUNKS_PER_WORKER = 4
+"""Several chunks a process even out molecules of different size."""
+ATTEMPTS = 2
+"""A chunk that killed a process gets one more chance with a fresh one: memory may have been short only then."""
+
+_log = logging.getLogger(__name__)
+
+
+def available_cores() -> int:
+    """The cores this process may use: a container or batch system may grant fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def map_chunks(
+    work: Callable[..., list[Result]], items: Sequence[Item], *arguments: Any, workers: int | None = None
+) -> list[Result]:
+    """``work(chunk, *arguments)`` over chunks of ``items``; the results joined in the order of the items.
+
+    Args:
+        work: a module-level function that returns one result an item and does not depend on how items are chunked.
+        items: what is shared out; few are done in this process.
+        arguments: given to every call; like ``items`` they are pickled. When a process cannot import their classes
+            (they were defined in a notebook, say), the work is done in this process instead.
+        workers: how many processes at most; all available cores by default.
+
+    Raises:
+        WorkerError: a chunk killed a process, and then a fresh one.
+        Exception: the first, in the order of the items, that ``work`` raised.
+    """
+    workers = available_cores() if workers is None else workers
+    if len(items) < SMALLEST_PARALLEL or workers == 1 or WORKER_VARIABLE in os.environ:
+        return work(items, *arguments)
+    chunks = _split(items, workers)
+    futures: list[Future[list[Result]]] = []
+    try:
+        pool = _shared_pool(workers)
+        futures += [pool.submit(work, chunk, arguments) for chunk in chunks]
+        return [result for future in futures for result in future.result()]
+    except UnloadableWorkError as error:
+        _log.warning("working in one process, since others cannot import what it takes: %s", error)
+    finally:
+        for future in futures:
+            future.cancel()
+    return work(items, *arguments)
+
+
+def _split(items: Sequence[Item], workers: int) -> list[Sequence[Item]]:
+    even = -(-len(items) // (workers * CHUNKS_PER_WORKER))
+    size = min(max(even, SMALLEST_CHUNK), LARGEST_CHUNK)
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+class _Pool:
+    """Worker processes, each driven by one thread at a time."""
+
+    def __init__(self, workers: int) -> None:
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="molecules")
+        self._idle: SimpleQueue[Worker] = SimpleQueue()
+        atexit.register(self.close)
+
+    def submit(
+        self, work: Callable[..., list[Result]], items: Sequence[Any], arguments: tuple[Any, ...]
+    ) -> Future[list[Result]]:
+        return self._threads.submit(self._run, work, items, arguments)
+
+    def _run(self, work: Callable[..., list[Any]], items: Sequence[Any], arguments: tuple[Any, ...]) -> list[Any]:
+        for attempt in range(1, ATTEMPTS + 1):
+            worker = self._take()
+            try:
+                results = worker.call(work, items, arguments)
+            except WorkerDiedError as error:
+                worker.close()
+                if attempt == ATTEMPTS:
+                    raise WorkerError(_death_notice(work, items, error)) from error
+                _log.warning("%s; its %d items are done again in a fresh one", error, len(items))
+            except Exception:
+                self._idle.put(worker)
+                raise
+            else:
+                self._idle.put(worker)
+                return results
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _take(self) -> Worker:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            return Worker()
+
+    def close(self) -> None:
+        self._threads.shutdown(cancel_futures=True)
+        while not self._idle.empty():
+            self._idle.get().close()
+
+
+def _death_notice(work: Callable[..., Any], items: Sequence[Any], error: WorkerDiedError) -> str:
+    return (
+        f"{error}, {ATTEMPTS} times, at {work.__module__}.{work.__qualname__} of {len(items)} items from {items[0]!r} "
+        f"to {items[-1]!r}. Exit code -9 often means that memory ran out, -11 that a library crashed on an item: "
+        f"try fewer cores, or leave that item out."
+    )
+
+
+class _Pools:
+    """The pools of this process by size; a forked child starts its own, as it cannot share the pipes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pools: dict[tuple[int, int], _Pool] = {}
+
+    def get(self, workers: int) -> _Pool:
+        key = (os.getpid(), workers)
+        with self._lock:
+            if key not in self._pools:
+                self._pools[key] = _Pool(workers)
+            return self._pools[key]
+
+
+_POOLS = _Pools()
+
+
+def _shared_pool(workers: int) -> _Pool:
+    return _POOLS.get(workers)

@@ -1,0 +1,130 @@
+"""Whether the files of an archive are of the size that they take: known from their headers, before they are decoded.
+
+A few kilobytes can decode to terabytes. So no array is read whose header names another codec than ours, or a size that
+its chunks do not have, and no Parquet file that says it has more rows than can be in it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from molbuffer.storage.errors import ArchiveError
+from molbuffer.storage.segments.segment import ARRAYS
+
+_WIDEST_ROW = 65_536
+# A segment is decoded whole, where it is read. Those of archives have 200,000 rows, or one build that has more.
+_LARGEST_SEGMENT_BYTES = 8 * 10**9
+_CODECS = ["bytes", "zstd", "crc32c"]
+# Every table has a column that differs from row to row; no file that molbuffer wrote has one row a byte.
+_MOST_ROWS_A_BYTE = 20
+
+
+def check_parquet(folder: Path) -> None:
+    """Refuses an archive with a Parquet file whose rows cannot be in it: reading them would never end.
+
+    Raises:
+        ArchiveError: naming the file.
+    """
+    for path in sorted(folder.glob("tables/main/*/*.parquet")):
+        try:
+            said = pq.read_metadata(path)
+            rows = max(said.num_rows, sum(said.row_group(group).num_rows for group in range(said.num_row_groups)))
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise ArchiveError(f"{path} is no Parquet file: {error}") from error
+        if rows > _MOST_ROWS_A_BYTE * (size := path.stat().st_size):
+            raise ArchiveError(f"{path} says that it has {rows} rows, in {size} bytes: refused")
+
+
+def wrong_arrays(folder: Path, most_bytes: int) -> str | None:
+    """Why the arrays of an archive are not to be decoded; None when they may be.
+
+    Args:
+        most_bytes: what all of them may take in memory, one after the other.
+    """
+    decoded = 0
+    for segment in sorted((folder / "arrays").glob("*")):
+        try:
+            decoded += decoded_bytes(segment)
+        except (KeyError, IndexError, TypeError, ValueError, OSError, RecursionError) as error:
+            return f"segment {segment.name!r} has a header that molbuffer does not write: {error!r}"
+        if decoded > most_bytes:
+            return f"its arrays take more than the limit of {most_bytes} bytes; raise it if you trust the archive"
+    return None
+
+
+def decoded_bytes(segment: Path) -> int:
+    """What the arrays of a segment take in memory, from the headers of the segment, its arrays and their chunks.
+
+    Raises:
+        KeyError, IndexError, TypeError, ValueError, OSError: a header is not as molbuffer writes it.
+    """
+    group = json.loads((segment / "zarr.json").read_bytes())
+    names = group["attributes"]["arrays"]
+    # Headers repeated in the group's would be used in place of those that are checked here.
+    if group.keys() != {"attributes", "zarr_format", "node_type"} or not {*names} <= ARRAYS.keys():
+        raise ValueError(f"a group with {sorted(group)} and the arrays {names}")
+    if {path.name for path in segment.iterdir()} != {"zarr.json", *names} or len(names) < 3:
+        raise ValueError(f"the folder does not hold the arrays {names}")
+    rows = int(group["attributes"]["rows"])
+    size = sum(_array_bytes(segment / str(name), rows) for name in names)
+    if size > _LARGEST_SEGMENT_BYTES:
+        raise ValueError(f"{size} bytes in memory, at most {_LARGEST_SEGMENT_BYTES} are expected")
+    return size
+
+
+def _array_bytes(folder: Path, rows: int) -> int:
+    header = json.loads((folder / "zarr.json").read_bytes())
+    shape, chunks = header["shape"], header["chunk_grid"]["configuration"]["chunk_shape"]
+    said = (header["zarr_format"], header["node_type"], header["chunk_grid"]["name"], header["storage_transformers"])
+    if said != (3, "array", "regular", []) or [codec["name"] for codec in header["codecs"]] != _CODECS:
+        raise ValueError(f"{folder.name} is stored in another way than molbuffer's arrays: {said}, {header['codecs']}")
+    if header["data_type"] not in ARRAYS[folder.name] or not all(type(size) is int for size in (*shape, *chunks)):
+        raise ValueError(f"{folder.name} has the type {header['data_type']} and the shape {shape}")
+    wide = [max(1, size) for size in shape[1:]]
+    if shape[0] != rows or rows < 0 or len(shape) > 2 or max(wide, default=1) > _WIDEST_ROW or chunks[1:] != wide:
+        raise ValueError(f"{folder.name} has the shape {shape} in chunks of {chunks}, the segment has {rows} rows")
+    if not 1 <= chunks[0] <= max(1, rows):
+        raise ValueError(f"{folder.name} has chunks of {chunks}")
+    row_bytes = int(math.prod(wide)) * np.dtype(str(header["data_type"])).itemsize
+    _check_chunks(folder, expected=math.ceil(rows / chunks[0]), size=chunks[0] * row_bytes)
+    return int(rows * row_bytes)
+
+
+def _check_chunks(folder: Path, *, expected: int, size: int) -> None:
+    """Whether an array has as many chunks as it should, each of the size that its header gives it when decoded."""
+    chunks = [path for path in folder.iterdir() if path.name != "zarr.json"]
+    if len(chunks) != expected:
+        raise ValueError(f"{folder.name} has {len(chunks)} chunks, expected {expected}")
+    for chunk in chunks:
+        with chunk.open("rb") as file:
+            found = zstd_content_bytes(file.read(_LONGEST_FRAME_HEADER))
+        if found != size:
+            raise ValueError(f"{folder.name}/{chunk.name} decodes to {found} bytes, expected {size}")
+
+
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_LONGEST_FRAME_HEADER = 18
+
+
+def zstd_content_bytes(frame: bytes) -> int:
+    """What a zstd frame says that it decodes to, for which the decoder makes room (RFC 8878, section 3.1.1.1).
+
+    Raises:
+        ValueError: it is no such frame, or does not say.
+    """
+    if len(frame) < 5 or frame[:4] != _ZSTD_MAGIC:
+        raise ValueError("a chunk is no zstd frame")
+    descriptor = frame[4]
+    single_segment = descriptor >> 5 & 1
+    field_bytes = (single_segment, 2, 4, 8)[descriptor >> 6]
+    start = 5 + (1 - single_segment) + (0, 1, 2, 4)[descriptor & 3]
+    field = frame[start : start + field_bytes]
+    if not field_bytes or len(field) != field_bytes:
+        raise ValueError("a chunk does not say how large it is when decoded")
+    return int.from_bytes(field, "little") + (256 if field_bytes == 2 else 0)

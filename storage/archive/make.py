@@ -1,0 +1,283 @@
+"""Makes archives: self-contained, read-only, checksummed stores with chosen rows of another store's version.
+
+An archive has the chosen rows with everything that says where they came from: builds, runs and their events, rewards,
+metrics, scores of their molecules, who consumed them, their arrays, and the lineage of the policies that drew them. Of
+the policies it has the weights that were kept of those and, where none were, of their nearest kept ancestors. It has
+no checkpoints. A build may be there in part: its row in ``builds`` says what was drawn, ``samples`` what was chosen.
+
+It is written aside and renamed, so that it is whole or not there. The source keeps its version meanwhile, and from
+then on (``molbuffer.storage.maintenance.pins``).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from molbuffer.storage.archive.manifest import MANIFEST, Manifest, write_checksums
+from molbuffer.storage.archive.workplace import finished, put_in_place, refuse_existing, workplace
+from molbuffer.storage.catalog.transaction import Transaction
+from molbuffer.storage.errors import ArchiveError
+from molbuffer.storage.files.durable import sync_paths
+from molbuffer.storage.layout import Description, Layout, write_private
+from molbuffer.storage.maintenance.pins import version_kept
+from molbuffer.storage.records import now
+from molbuffer.storage.segments.copy import ArraySource, BuildCopy, copy_arrays, rows_by_build
+from molbuffer.storage.store import SampleStore
+
+
+@dataclass(frozen=True)
+class ArchiveReceipt:
+    """What was archived.
+
+    Attributes:
+        path: of the archive; uuid: its identity. snapshot: the version that it is of.
+        rows, builds: how many it has. quarantined: how many builds were left out because their arrays are damaged.
+        sha256: of its list of checksums, which stands for all of it.
+        recorded: whether the source knows of it and will keep the version; one that cannot be written to does not.
+    """
+
+    path: Path
+    uuid: str
+    snapshot: int
+    rows: int
+    builds: int
+    quarantined: int
+    sha256: str
+    recorded: bool
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What goes into an archive.
+
+    Attributes:
+        runs: the ids of the runs that were named; none is all runs.
+        builds: columns build_id, run_id, drawn, vocabulary_sha256, segment, segment_offset, ordered for copying.
+        rows: columns build_id, row, ordered by build. quarantined: how many builds were left out as damaged.
+    """
+
+    snapshot: int
+    runs: tuple[str, ...]
+    where: str | None
+    builds: pa.Table
+    rows: pa.Table
+    quarantined: int
+
+    @property
+    def whole_runs(self) -> pa.Table:
+        """The runs whose own figures are archived: those named, and those of the builds."""
+        return pa.table({"run_id": pa.array(sorted({*self.runs, *self.builds["run_id"].to_pylist()}), pa.string())})
+
+
+def make_archive(
+    store: SampleStore,
+    out: Path,
+    *,
+    runs: Sequence[str] = (),
+    where: str | None = None,
+    snapshot: int | None = None,
+) -> ArchiveReceipt:
+    """Archives rows of a store.
+
+    Args:
+        out: a new folder, or a new file when it ends in .tar, .tar.gz, .tgz or .tar.zst.
+        runs: ids of runs, or how they start; none is all runs.
+        where: a predicate over ``sample_history`` that the rows must fulfil.
+        snapshot: the version of the store; None is the newest.
+
+    Raises:
+        StoreExistsError: there is something at ``out``, or another process is making it.
+        ArchiveError: no row was chosen, or the version expired while it was archived.
+        UnknownRunError, UnknownSnapshotError, PredicateError: the selection is none.
+        ArraysError, PolicyDamagedError: the store is damaged.
+        OSError: the disk is full or failed.
+    """
+    out = out.absolute()
+    refuse_existing(out)
+    chosen = _choose(store, runs, where, store.snapshot() if snapshot is None else snapshot)
+    uuid = str(uuid4())
+    recorded = not store.read_only
+    with version_kept(store.layout, chosen.snapshot, uuid) if recorded else nullcontext(), workplace(out) as folder:
+        _fill(store, chosen, folder, uuid)
+        sha256 = write_checksums(folder)
+        made = finished(folder, out)
+        refuse_existing(out)
+        if recorded:
+            # Before it has its name, so that there is no archive whose version the store does not keep.
+            _record(store, uuid, chosen)
+        put_in_place(made, out)
+    return ArchiveReceipt(
+        out, uuid, chosen.snapshot, chosen.rows.num_rows, chosen.builds.num_rows, chosen.quarantined, sha256, recorded
+    )
+
+
+_BUILDS = """
+    SELECT builds.build_id, builds.run_id, builds.drawn, builds.vocabulary_sha256,
+        coalesce(moved.segment, builds.segment) AS segment,
+        coalesce(moved.segment_offset, builds.segment_offset) AS segment_offset,
+        coalesce(moved.segment, builds.segment) IN (SELECT segment FROM {quarantine}) AS quarantined
+    FROM {builds} AS builds LEFT JOIN {current_placements} AS moved ON moved.build_id = builds.build_id
+    WHERE len(?) = 0 OR list_contains(?, builds.run_id)
+    ORDER BY builds.vocabulary_sha256, segment, segment_offset"""
+_ROWS = """SELECT samples.build_id, samples."row" FROM {samples} AS samples SEMI JOIN usable USING (build_id)
+    [matching] ORDER BY samples.build_id, samples."row" """
+_MATCHING = 'SEMI JOIN matching ON matching.build_id = samples.build_id AND matching."row" = samples."row"'
+
+
+def _choose(store: SampleStore, runs: Sequence[str], where: str | None, snapshot: int) -> _Chosen:
+    ids = tuple(dict.fromkeys(store.run(run).run_id for run in runs))
+    builds = store.read_arrow(_BUILDS, snapshot=snapshot, parameters=[list(ids), list(ids)])
+    usable = builds.filter(pc.invert(builds["quarantined"])).drop_columns("quarantined")
+    tables = {"usable": usable.select(["build_id"])}
+    if where is not None:
+        tables["matching"] = store.matching_rows(where, snapshot)
+    sql = _ROWS.replace("[matching]", "" if where is None else _MATCHING)
+    rows = store.read_arrow(sql, snapshot=snapshot, **tables)
+    if where is not None:
+        usable = usable.filter(pc.is_in(usable["build_id"], pc.unique(rows["build_id"])))
+    if not rows.num_rows:
+        raise ArchiveError(
+            f"no row of {store.path} at version {snapshot} was chosen: there is nothing to archive "
+            f"(runs: {', '.join(ids) or 'all'}; condition: {where or 'none'})"
+        )
+    return _Chosen(snapshot, ids, where, usable, rows, builds.num_rows - builds["quarantined"].to_pylist().count(False))
+
+
+def _record(store: SampleStore, uuid: str, chosen: _Chosen) -> None:
+    row = {"archive_id": uuid, "snapshot": chosen.snapshot, "predicate": chosen.where, "rows": chosen.rows.num_rows}
+    named = pa.Table.from_pylist([row | {"run_id": run_id, "created": now()} for run_id in chosen.runs or (None,)])
+
+    def insert(transaction: Transaction) -> None:
+        # Nothing expires while a commit can be made.
+        if not store.catalog.has_version(chosen.snapshot):
+            raise ArchiveError(
+                f"version {chosen.snapshot} of {store.path} expired while it was archived: was this process cut off "
+                "from the store for longer than a vacuum's grace period? Archive another version"
+            )
+        transaction.insert("archives", named)
+
+    store.catalog.transact(
+        "molbuffer",
+        f"archive of {chosen.rows.num_rows} rows at version {chosen.snapshot}",
+        {"archive": uuid, "runs": list(chosen.runs)},
+        insert,
+    )
+
+
+def _fill(store: SampleStore, chosen: _Chosen, folder: Path, uuid: str) -> None:
+    with SampleStore.create(folder) as target:
+        placed = copy_arrays(_build_copies(store, chosen), target.layout.arrays)
+        kept = _copy_policies(store, chosen, target)
+        target.catalog.transact(
+            "molbuffer",
+            f"{chosen.rows.num_rows} rows of version {chosen.snapshot} of {store.uuid}",
+            {"source": store.uuid, "snapshot": chosen.snapshot},
+            lambda transaction: _copy_rows(store, chosen, placed, kept, transaction),
+        )
+    layout = Layout(folder)
+    _settle(layout, uuid)
+    manifest = Manifest(
+        uuid=uuid,
+        source_uuid=store.uuid,
+        snapshot=chosen.snapshot,
+        runs=chosen.runs,
+        where=chosen.where,
+        rows=chosen.rows.num_rows,
+        builds=chosen.builds.num_rows,
+        molbuffer=importlib.metadata.version("molbuffer"),
+        created=now().isoformat(timespec="seconds"),
+    )
+    write_private(folder / MANIFEST, manifest.to_bytes())
+
+
+def _build_copies(store: SampleStore, chosen: _Chosen) -> Iterator[BuildCopy]:
+    rows = rows_by_build(chosen.rows)
+    for build in chosen.builds.to_pylist():
+        wanted = rows.get(build["build_id"])
+        sources: tuple[ArraySource, ...] = ()
+        if wanted is not None:
+            sources = (ArraySource(store.layout.arrays, build["segment"], build["segment_offset"], wanted),)
+        yield BuildCopy(build["build_id"], build["drawn"], build["vocabulary_sha256"], sources)
+
+
+def _copy_policies(store: SampleStore, chosen: _Chosen, target: SampleStore) -> pa.Table:
+    """Copies weights, and returns the rows of ``policies``: versions that drew the rows, and all their ancestors."""
+    drew = store.read_arrow(
+        """SELECT DISTINCT unnest([policy_sha256, latent_sha256]) AS sha256
+        FROM {builds} SEMI JOIN chosen USING (build_id)""",
+        snapshot=chosen.snapshot,
+        chosen=chosen.builds.select(["build_id"]),
+    )["sha256"].to_pylist()
+    lineage = store.read_arrow("FROM {lineage}", snapshot=chosen.snapshot)
+    versions = {row["sha256"]: row for row in lineage.to_pylist()}
+    kept = {versions[sha256]["kept_ancestor"] for sha256 in drew if sha256 in versions} - {None}
+    for sha256 in sorted(kept):
+        folder = store.policies.folder(sha256)
+        target.policies.add({file.name: file.read_bytes() for file in folder.iterdir()})
+    wanted: set[str] = set()
+    for sha256 in drew:
+        while sha256 in versions and sha256 not in wanted:
+            wanted.add(sha256)
+            sha256 = versions[sha256]["parent_sha256"]
+    rows = [row | {"weights_kept": row["sha256"] in kept} for row in versions.values() if row["sha256"] in wanted]
+    schema = pa.schema([field for field in lineage.schema if field.name not in ("kept_ancestor", "updates_since_kept")])
+    return pa.Table.from_pylist([{name: row[name] for name in schema.names} for row in rows], schema=schema)
+
+
+# Every SELECT reads the source; {name} is a table of the archive, filled before. Runs come last: whose they are is
+# known only then.
+_COPIES = {
+    "samples": 'SELECT * FROM [samples] AS whole SEMI JOIN chosen USING (build_id, "row")',
+    "builds": """SELECT whole.* REPLACE (placed.segment AS segment, placed.segment_offset AS segment_offset)
+        FROM [builds] AS whole JOIN placed ON placed.build_id = whole.build_id""",
+    "readmitted": "SELECT * FROM [readmitted] AS whole SEMI JOIN placed USING (build_id)",
+    "rewards": 'SELECT * FROM [rewards] AS whole SEMI JOIN chosen USING (build_id, "row")',
+    "consumed": 'SELECT * FROM [consumed] AS whole SEMI JOIN chosen USING (build_id, "row")',
+    "scores": """SELECT * FROM [scores] AS whole
+        SEMI JOIN (SELECT smiles FROM {samples} UNION SELECT source_smiles FROM {samples}) USING (smiles)""",
+    "metrics": """SELECT * FROM [metrics] AS whole WHERE build_id IN (SELECT build_id FROM placed)
+        OR (build_id IS NULL AND run_id IN (SELECT run_id FROM whole_runs))""",
+    "policies": "FROM lineage_rows",
+    "runs": """WITH RECURSIVE involved AS (
+            SELECT run_id FROM whole_runs UNION SELECT run_id FROM {rewards} UNION SELECT run_id FROM {scores}
+            UNION SELECT run_id FROM {consumed} UNION SELECT run_id FROM {policies}
+            UNION SELECT parent_run_id FROM [runs] AS child JOIN involved USING (run_id)
+        ) SELECT * FROM [runs] AS whole SEMI JOIN involved USING (run_id)""",
+    "run_events": "SELECT * FROM [run_events] AS whole SEMI JOIN {runs} USING (run_id)",
+}
+
+
+def _copy_rows(
+    store: SampleStore, chosen: _Chosen, placed: pa.Table, lineage_rows: pa.Table, transaction: Transaction
+) -> None:
+    tables = {
+        "chosen": chosen.rows,
+        "placed": placed,
+        "whole_runs": chosen.whole_runs,
+        "lineage_rows": lineage_rows,
+    }
+    for table, select in _COPIES.items():
+        for source in _COPIES:
+            select = select.replace(f"[{source}]", store.catalog.table(source, chosen.snapshot))
+        transaction.insert_select(table, select, **tables)
+
+
+def _settle(layout: Layout, uuid: str) -> None:
+    """Makes a store that was just written, and closed, an archive."""
+    # A catalog with a write-ahead log cannot be opened where nothing can be written.
+    with closing(sqlite3.connect(layout.sqlite.database, isolation_level=None)) as connection:
+        connection.execute("UPDATE ducklake_metadata SET value = 'tables/' WHERE key = 'data_path'")
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("VACUUM")
+    layout.sqlite.lock.unlink(missing_ok=True)
+    layout.description.unlink()
+    Description(uuid, archive=True).write(layout.description, sync_paths)

@@ -1,0 +1,304 @@
+"""Brings the rows of an archive into a store, each once, by (build_id, row).
+
+As in every commit, the arrays are written and synced first, and one transaction under the commit lock makes all of it
+visible or nothing. A merge that was killed leaves files that nothing names, and is done again from the start; one that
+is repeated adds nothing.
+
+A build may be in the store in part, and in the archive in another part. Its rows are then united: the arrays of all of
+them are written as a new segment, to which a row in ``placements`` points. What is to be united is decided before the
+arrays are written, and once more under the lock: had another process changed it meanwhile, the merge starts again.
+
+Facts that both have must be the same: a run with its configuration, a build with its size and vocabulary, a row with
+its molecule. A store keeps the reward and the score that it has, and learns only those that it lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from molbuffer.storage.archive.check_content import find_circle
+from molbuffer.storage.catalog.transaction import Transaction
+from molbuffer.storage.errors import MergeConflictError, RunConflictError, StoreBusyError, StoreModeError
+from molbuffer.storage.records import now
+from molbuffer.storage.segments.copy import ArraySource, BuildCopy, copy_arrays, rows_by_build
+from molbuffer.storage.store import SampleStore
+
+_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class MergeReceipt:
+    """What a merge added; a repeated one adds nothing.
+
+    Attributes:
+        archive: its uuid. snapshot: the version of the store after it.
+        runs, builds, rows, rewards, scores, policies: how many were added.
+        united: how many builds were there in part and have more rows now.
+        left_out: how many builds were left as they are, because their arrays in the store are quarantined and the
+            archive does not have all of their rows.
+    """
+
+    archive: str
+    snapshot: int
+    runs: int
+    builds: int
+    rows: int
+    rewards: int
+    scores: int
+    policies: int
+    united: int
+    left_out: int
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be done with the arrays.
+
+    Attributes:
+        snapshot: the version of the store before it was looked at.
+        builds: for each build that gains rows: where its arrays are in the archive and in the store, if it is there.
+        ours: columns build_id, row of the rows that the store has of those builds and whose arrays are sound.
+        theirs: columns build_id, row of the rows that are new to it.
+    """
+
+    snapshot: int
+    builds: pa.Table
+    ours: pa.Table
+    theirs: pa.Table
+    left_out: int
+
+    def same_as(self, other: _Plan) -> bool:
+        """Whether the same arrays are to be written."""
+        return all(getattr(self, name).equals(getattr(other, name)) for name in ("builds", "ours", "theirs"))
+
+
+def merge_archive(store: SampleStore, archive: SampleStore) -> MergeReceipt:
+    """Brings what an archive has and a store has not into the store.
+
+    Args:
+        archive: as ``trusted_archive`` gave it.
+
+    Raises:
+        StoreModeError: ``store`` cannot be written to, or ``archive`` is none.
+        RunConflictError: a run is known with another configuration, kind or seed; nothing was changed.
+        MergeConflictError: a build or a row is another one in the archive; nothing was changed.
+        StoreError: nothing of the archive is visible.
+    """
+    if not archive.archive:
+        raise StoreModeError(f"{archive.path} is a store and no archive: make one with `molbuffer archive`")
+    with store.catalog.locked():
+        pass  # A store that cannot be written to is told so at once.
+    for _ in range(_ATTEMPTS):
+        receipt = _attempt(store, archive)
+        if receipt is not None:
+            return receipt
+    raise StoreBusyError(f"builds of {store.path} changed during each of {_ATTEMPTS} merges: try again later")
+
+
+def _attempt(store: SampleStore, archive: SampleStore) -> MergeReceipt | None:
+    """Merges, unless others change the builds concerned while their arrays are written."""
+    plan = _plan(store, archive)
+    for sha256 in archive.policies.kept():
+        folder = archive.policies.folder(sha256)
+        store.policies.add({file.name: file.read_bytes() for file in folder.iterdir()})
+    placed = copy_arrays(_copies(store, archive, plan), store.layout.arrays)
+    added, snapshot = store.catalog.transact(
+        "molbuffer",
+        f"merge of {plan.theirs.num_rows} rows of archive {archive.uuid}",
+        {"archive": archive.uuid, "rows": plan.theirs.num_rows},
+        lambda transaction: _insert(store, archive, plan, placed, transaction),
+    )
+    if added is None:
+        return None
+    return MergeReceipt(archive=archive.uuid, snapshot=snapshot, left_out=plan.left_out, **added)
+
+
+_RUN_CONFLICTS = """SELECT run_id FROM {runs} AS ours JOIN [runs] AS theirs USING (run_id)
+    WHERE (ours.config_sha256, ours.kind, ours.seed) IS DISTINCT FROM (theirs.config_sha256, theirs.kind, theirs.seed)
+    ORDER BY run_id LIMIT 1"""
+_BUILD_CONFLICTS = """SELECT build_id FROM {builds} AS ours JOIN [builds] AS theirs USING (build_id)
+    WHERE (ours.drawn, ours.vocabulary_sha256, ours.sampler_kind, ours.policy_sha256, ours.objective_sha256,
+            ours.latent_sha256, ours.readmitted)
+        IS DISTINCT FROM
+        (theirs.drawn, theirs.vocabulary_sha256, theirs.sampler_kind, theirs.policy_sha256, theirs.objective_sha256,
+            theirs.latent_sha256, theirs.readmitted)
+    ORDER BY build_id LIMIT 1"""
+_ROW_CONFLICTS = """SELECT build_id, "row" FROM {samples} AS ours JOIN [samples] AS theirs USING (build_id, "row")
+    WHERE (ours.raw, ours.smiles, ours.rejected_by, ours.source_smiles)
+        IS DISTINCT FROM (theirs.raw, theirs.smiles, theirs.rejected_by, theirs.source_smiles)
+    ORDER BY build_id, "row" LIMIT 1"""
+
+_BUILDS = """
+    WITH placed AS (
+        SELECT whole.build_id, coalesce(moved.segment, whole.segment) AS segment,
+            coalesce(moved.segment_offset, whole.segment_offset) AS segment_offset,
+            coalesce((SELECT max(generation) FROM {placements} AS old WHERE old.build_id = whole.build_id), 0)
+                AS generation
+        FROM {builds} AS whole LEFT JOIN {current_placements} AS moved ON moved.build_id = whole.build_id
+        WHERE whole.build_id IN (SELECT build_id FROM [builds])
+    ),
+    counted AS (
+        SELECT theirs.build_id, count(*) AS theirs, count(ours.build_id) AS both
+        FROM [samples] AS theirs LEFT JOIN {samples} AS ours
+            ON ours.build_id = theirs.build_id AND ours."row" = theirs."row"
+        GROUP BY ALL
+    ),
+    known AS (SELECT build_id, count(*) AS ours FROM {samples} SEMI JOIN [builds] USING (build_id) GROUP BY ALL)
+    SELECT archived.build_id, archived.drawn, archived.vocabulary_sha256, archived.segment, archived.segment_offset,
+        placed.segment AS our_segment, placed.segment_offset AS our_offset, placed.generation,
+        placed.segment IN (SELECT segment FROM {quarantine}) AS quarantined,
+        coalesce(counted.theirs, 0) AS theirs, coalesce(counted.both, 0) AS both, coalesce(known.ours, 0) AS ours
+    FROM [builds] AS archived LEFT JOIN placed ON placed.build_id = archived.build_id
+    LEFT JOIN counted ON counted.build_id = archived.build_id LEFT JOIN known ON known.build_id = archived.build_id
+    ORDER BY archived.vocabulary_sha256, archived.segment, archived.segment_offset"""
+_OURS = """SELECT samples.build_id, samples."row" FROM {samples} AS samples SEMI JOIN united USING (build_id)
+    ORDER BY samples.build_id, samples."row" """
+_THEIRS = """SELECT theirs.build_id, theirs."row" FROM [samples] AS theirs SEMI JOIN gaining USING (build_id)
+    ANTI JOIN sound ON sound.build_id = theirs.build_id AND sound."row" = theirs."row"
+    ORDER BY theirs.build_id, theirs."row" """
+
+
+def _of(archive: SampleStore, sql: str) -> str:
+    """SQL in which ``[name]`` is a table of the archive; the tables of the store stay ``{name}``."""
+    for table in _NEW_ROWS:
+        sql = sql.replace(f"[{table}]", archive.catalog.table(table))
+    return sql
+
+
+def _plan(reader: SampleStore | Transaction, archive: SampleStore) -> _Plan:
+    """Which builds gain rows, and which rows those are."""
+    snapshot = reader.snapshot if isinstance(reader, Transaction) else reader.snapshot()
+
+    def read(sql: str, **tables: pa.Table) -> pa.Table:
+        if isinstance(reader, Transaction):
+            return reader.read(_of(archive, sql), **tables)
+        return reader.catalog.read(_of(archive, sql), **tables)
+
+    _refuse_conflicts(read)
+    builds = read(_BUILDS)
+    gaining, left_out = [], 0
+    for build in builds.to_pylist():
+        new = build["our_segment"] is None
+        healed = bool(build["quarantined"]) and build["both"] == build["ours"]
+        left_out += bool(build["quarantined"]) and not healed
+        gaining.append(new or healed or (not build["quarantined"] and build["both"] < build["theirs"]))
+    wanted = builds.filter(pa.array(gaining, pa.bool_()))
+    # What was quarantined is read from the archive, also the rows that are known.
+    united = [row["build_id"] for row in wanted.to_pylist() if row["our_segment"] and not row["quarantined"]]
+    ours = read(_OURS, united=pa.table({"build_id": pa.array(united, pa.string())}))
+    theirs = read(_THEIRS, gaining=wanted.select(["build_id"]), sound=ours)
+    return _Plan(snapshot, wanted, ours, theirs, left_out)
+
+
+def _refuse_conflicts(read: Any) -> None:
+    for row in read(_RUN_CONFLICTS).to_pylist():
+        raise RunConflictError(
+            f"run {row['run_id']} is in the store with another configuration, kind or seed than in the archive; "
+            "nothing was changed"
+        )
+    for row in read(_BUILD_CONFLICTS).to_pylist():
+        raise MergeConflictError(
+            f"build {row['build_id']} is another one in the store than in the archive; nothing was changed"
+        )
+    for row in read(_ROW_CONFLICTS).to_pylist():
+        raise MergeConflictError(
+            f"row {row['row']} of build {row['build_id']} is another molecule in the store than in the archive; "
+            "nothing was changed"
+        )
+    parents = read(
+        "SELECT sha256, parent_sha256 FROM [policies] UNION ALL SELECT sha256, parent_sha256 FROM {policies}"
+    )
+    # As the store has it, where both know a policy: what is known is not inserted again.
+    circle = find_circle(dict(zip(*(parents[name].to_pylist() for name in parents.column_names), strict=True)))
+    if circle is not None:
+        raise MergeConflictError(f"policy {circle} would descend from itself after the merge; nothing was changed")
+
+
+def _copies(store: SampleStore, archive: SampleStore, plan: _Plan) -> Iterator[BuildCopy]:
+    ours, theirs = rows_by_build(plan.ours), rows_by_build(plan.theirs)
+    for build in plan.builds.to_pylist():
+        build_id, sources = build["build_id"], []
+        if build_id in theirs:
+            place = (archive.layout.arrays, build["segment"], build["segment_offset"])
+            sources.append(ArraySource(*place, rows=theirs[build_id]))
+        if build_id in ours:
+            place = (store.layout.arrays, build["our_segment"], build["our_offset"])
+            sources.append(ArraySource(*place, rows=ours[build_id]))
+        yield BuildCopy(build_id, build["drawn"], build["vocabulary_sha256"], tuple(sources))
+
+
+# Every SELECT gives what [table] has and {table} lacks.
+_NEW_ROWS = {
+    "runs": "SELECT * FROM [runs] AS whole ANTI JOIN {runs} AS known USING (run_id)",
+    "run_events": """SELECT * FROM [run_events] AS whole WHERE NOT EXISTS (FROM {run_events} AS known
+        WHERE (known.run_id, known.status, known.created) = (whole.run_id, whole.status, whole.created))""",
+    "builds": """SELECT whole.* REPLACE (placed.segment AS segment, placed.segment_offset AS segment_offset)
+        FROM [builds] AS whole JOIN placed ON placed.build_id = whole.build_id
+        ANTI JOIN {builds} AS known ON known.build_id = whole.build_id""",
+    "samples": """SELECT * FROM [samples] AS whole SEMI JOIN placed USING (build_id)
+        ANTI JOIN {samples} AS known ON known.build_id = whole.build_id AND known."row" = whole."row" """,
+    "readmitted": """SELECT * FROM [readmitted] AS whole SEMI JOIN {builds} USING (build_id)
+        ANTI JOIN {readmitted} AS known ON known.build_id = whole.build_id AND known.position = whole.position""",
+    # Only of rows that are there: those of a build that was left out are not.
+    "rewards": """SELECT * FROM [rewards] AS whole SEMI JOIN {samples} USING (build_id, "row")
+        ANTI JOIN {rewards} AS known ON known.build_id = whole.build_id AND known."row" = whole."row"
+            AND known.objective_sha256 = whole.objective_sha256 AND (known.status = 'ok' AND whole.status = 'ok'
+            OR known.status = whole.status AND known.created = whole.created)""",
+    "scores": """SELECT * FROM [scores] AS whole
+        ANTI JOIN {scores} AS known ON known.smiles = whole.smiles AND known.component = whole.component
+            AND known.version = whole.version AND (known.status = 'ok' AND whole.status = 'ok'
+            OR known.status = whole.status AND known.created = whole.created)
+        QUALIFY whole.status <> 'ok' OR row_number() OVER (
+            PARTITION BY whole.smiles, whole.component, whole.version, whole.status ORDER BY whole.created) = 1""",
+    "metrics": """SELECT * FROM [metrics] AS whole WHERE NOT EXISTS (FROM {metrics} AS known
+        WHERE known.run_id = whole.run_id AND known.build_id IS NOT DISTINCT FROM whole.build_id
+        AND known.iteration = whole.iteration AND known.name = whole.name)""",
+    # A version that the store knows gets a second row when its weights come with the archive; its parent stays.
+    "policies": """SELECT whole.* REPLACE (
+            CASE WHEN known.sha256 IS NULL THEN whole.parent_sha256 ELSE known.parent_sha256 END AS parent_sha256)
+        FROM [policies] AS whole LEFT JOIN (
+            SELECT sha256, any_value(parent_sha256) AS parent_sha256, bool_or(weights_kept) AS weights_kept
+            FROM {policies} GROUP BY sha256
+        ) AS known ON known.sha256 = whole.sha256
+        WHERE known.sha256 IS NULL OR whole.weights_kept > known.weights_kept""",
+    "consumed": """SELECT * FROM [consumed] AS whole SEMI JOIN {samples} USING (build_id, "row")
+        ANTI JOIN {consumed} AS known ON known.run_id = whole.run_id AND known.build_id = whole.build_id
+            AND known."row" = whole."row" AND known.iteration = whole.iteration""",
+}
+
+
+def _insert(
+    store: SampleStore, archive: SampleStore, plan: _Plan, placed: pa.Table, transaction: Transaction
+) -> dict[str, int] | None:
+    """How many rows were added to which table; None, and nothing is added, when the plan no longer holds."""
+    # A vacuum may have removed what was written long ago, as one does with what a killed writer left.
+    if not all((store.layout.arrays / segment).is_dir() for segment in set(placed["segment"].to_pylist())):
+        return None
+    # Nothing can have changed since when the version is still the same.
+    if transaction.snapshot != plan.snapshot and not plan.same_as(_plan(transaction, archive)):
+        return None
+    added = {
+        table: transaction.insert_select(table, _of(archive, select), placed=placed)
+        for table, select in _NEW_ROWS.items()
+    }
+    moved = _moved(plan, placed)
+    transaction.insert("placements", moved)
+    counts = {name: added[name] for name in ("runs", "builds", "rewards", "scores", "policies")}
+    return counts | {"rows": added["samples"], "united": moved.num_rows}
+
+
+def _moved(plan: _Plan, placed: pa.Table) -> pa.Table:
+    """The rows of ``placements`` for builds that were there and have their arrays elsewhere now."""
+    places = {row["build_id"]: row for row in placed.to_pylist()}
+    created = now()
+    return pa.Table.from_pylist(
+        [
+            places[build["build_id"]] | {"generation": build["generation"] + 1, "created": created}
+            for build in plan.builds.to_pylist()
+            if build["our_segment"] is not None
+        ]
+    )

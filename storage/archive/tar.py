@@ -1,0 +1,181 @@
+"""An archive as one tar file, and how one is unpacked without trusting it.
+
+The files of the archive lie below one folder. A tar file is read header by header: only plain files and folders whose
+names are those of an archive are taken, and nothing grows beyond the limits, whatever a header declares. Extended
+headers, which can hide names and sizes, are refused together with links and devices.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+
+from molbuffer.storage.archive.manifest import (
+    CHECKSUMS,
+    MEMBER,
+    ArchiveLimits,
+    archive_files,
+    check_sizes,
+    verify_files,
+)
+from molbuffer.storage.errors import ArchiveError, StoreNotFoundError
+from molbuffer.storage.files.places import PRIVATE_FILE, PRIVATE_FOLDER
+from molbuffer.storage.layout import Layout
+
+_COMPRESSION = {".tar": None, ".tar.gz": "gzip", ".tgz": "gzip", ".tar.zst": "zstd"}
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_BLOCK = 512
+_COPY_BYTES = 1 << 20
+_LARGEST_MEMBER = 8**11 - 1
+_LONGEST_ROOT = 60
+_SHARE_OF_FREE = 0.9
+
+
+def is_file_name(path: Path) -> bool:
+    """Whether an archive of this name is to be one file."""
+    return path.name.endswith(tuple(_COMPRESSION))
+
+
+def pack(folder: Path, out: Path, root: str) -> None:
+    """Writes a folder as a tar file, compressed as the name ``out`` will have says.
+
+    Args:
+        root: the name of the archive; the files lie below a folder of this name.
+
+    Raises:
+        ArchiveError: a file is larger than tar can say.
+    """
+    suffix = max((end for end in _COMPRESSION if root.endswith(end)), key=len)
+    stem = root.removesuffix(suffix)
+    stem = stem if stem.isascii() and 0 < len(stem) <= _LONGEST_ROOT else "archive"
+    descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+    with open(descriptor, "wb") as plain, pa.output_stream(plain, compression=_COMPRESSION[suffix]) as stream:
+        for name, path in sorted((archive_files(folder) | {CHECKSUMS: folder / CHECKSUMS}).items()):
+            _write_member(stream, f"{stem}/{name}", path)
+        stream.write(bytes(2 * _BLOCK))
+
+
+def _write_member(stream: Any, name: str, path: Path) -> None:
+    info = tarfile.TarInfo(name)
+    info.size, info.mode, info.mtime = path.stat().st_size, 0o400, int(time.time())
+    if info.size > _LARGEST_MEMBER:
+        raise ArchiveError(
+            f"{path} has {info.size} bytes, more than a tar file can hold: write the archive as a folder"
+        )
+    stream.write(info.tobuf(tarfile.USTAR_FORMAT))
+    with path.open("rb") as file:
+        while content := file.read(_COPY_BYTES):
+            stream.write(content)
+    stream.write(bytes(-info.size % _BLOCK))
+
+
+@contextmanager
+def unpacked(archive: Path, limits: ArchiveLimits = ArchiveLimits()) -> Iterator[Path]:
+    """The folder of an archive whose files are those it lists; a tar file is unpacked for as long as this lasts.
+
+    Raises:
+        StoreNotFoundError: there is nothing at the path.
+        ArchiveError: it is no archive, is damaged, or exceeds the limits.
+    """
+    if archive.is_dir():
+        verify_files(archive, limits)
+        yield archive.resolve()
+    elif archive.is_file():
+        with unpacked_file(archive, limits) as folder:
+            verify_files(folder, limits)
+            yield folder
+    else:
+        raise StoreNotFoundError(f"there is no archive at {archive}")
+
+
+@contextmanager
+def unpacked_file(archive: Path, limits: ArchiveLimits = ArchiveLimits()) -> Iterator[Path]:
+    """A folder with the files of a tar file, which need not be those that it lists; it lasts as long as this does.
+
+    Raises:
+        ArchiveError: it is no tar file of an archive, ends in the middle, or exceeds the limits.
+    """
+    with tempfile.TemporaryDirectory(prefix="molbuffer-archive-") as temporary:
+        folder = Path(temporary).resolve() / "archive"
+        Layout(folder).make_folders()
+        _unpack(archive, folder, limits)
+        yield folder
+
+
+def _that_fit(folder: Path, limits: ArchiveLimits) -> ArchiveLimits:
+    """The limits, or what is free on the disk if that is less: others may be writing there."""
+    return replace(limits, bytes=min(limits.bytes, int(shutil.disk_usage(folder).free * _SHARE_OF_FREE)))
+
+
+def _unpack(archive: Path, folder: Path, limits: ArchiveLimits) -> None:
+    try:
+        with archive.open("rb") as plain:
+            start = plain.read(4)
+            plain.seek(0)
+            compression = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
+            limits = _that_fit(folder, limits)
+            with pa.input_stream(plain, compression=compression) as stream:
+                _unpack_members(archive, stream, folder, limits)
+    except (pa.ArrowException, tarfile.HeaderError, OSError, ValueError) as error:
+        raise ArchiveError(f"{archive} is no archive, or is damaged: {error}") from error
+
+
+def _unpack_members(archive: Path, stream: Any, folder: Path, limits: ArchiveLimits) -> None:
+    size, names, members = 0, set[str](), 0
+    while (header := _read(stream, _BLOCK)).strip(b"\0"):
+        info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
+        members += 1
+        check_sizes(archive, size + max(info.size, 0), members, limits)
+        if info.isdir():
+            continue
+        name = _member_name(archive, info)
+        if name in names:
+            raise ArchiveError(f"{archive} has {info.name!r} twice: refused")
+        names.add(name)
+        size += info.size
+        target = folder / name
+        for parent in reversed(Path(name).parents):
+            (folder / parent).mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE), "wb") as file:
+            _copy(stream, file, info.size)
+        _read(stream, -info.size % _BLOCK)
+
+
+def _member_name(archive: Path, info: tarfile.TarInfo) -> str:
+    """The name of a file below the tar's one folder."""
+    if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
+        raise ArchiveError(
+            f"{archive}: {info.name!r} has the type {info.type!r}; an archive has files and folders only "
+            "(if you packed it yourself, use `tar --format=ustar`)"
+        )
+    _, _, name = info.name.removeprefix("./").rpartition("/") if "/" not in info.name else info.name.partition("/")
+    if not MEMBER.fullmatch(name) or info.name.startswith("/") or ".." in info.name.split("/") or info.size < 0:
+        raise ArchiveError(f"{archive}: no archive has a file {info.name!r}")
+    return name
+
+
+def _copy(stream: Any, file: IO[bytes], size: int) -> None:
+    while size:
+        content = _read(stream, min(size, _COPY_BYTES))
+        file.write(content)
+        size -= len(content)
+
+
+def _read(stream: Any, size: int) -> bytes:
+    """Exactly so many bytes."""
+    content: bytes = stream.read(size) if size else b""
+    if len(content) != size:
+        raise ArchiveError(
+            f"the archive ends in the middle: expected {size} bytes more, got {len(content)}; truncated?"
+        )
+    return content

@@ -1,0 +1,103 @@
+"""Where an archive is made, and how it gets its name: it is whole, or not there.
+
+.lab.tar.0123…/      beside lab.tar, for as long as that is being made
+  lock               held by the process that makes it, and by nobody once that was killed
+  archive/           its files
+  packed             the tar file, if it is to be one
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from filelock import FileLock, Timeout
+
+from molbuffer.storage.archive.tar import is_file_name, pack
+from molbuffer.storage.errors import StoreExistsError
+from molbuffer.storage.files.durable import sync_paths, sync_tree
+from molbuffer.storage.files.places import PRIVATE_FILE, PRIVATE_FOLDER
+
+_READ_ONLY_FILE, _READ_ONLY_FOLDER = 0o400, 0o500
+_LOCK, _FILES, _PACKED = "lock", "archive", "packed"
+
+
+@contextmanager
+def workplace(out: Path) -> Iterator[Path]:
+    """A folder, not there yet, for the files of an archive; it goes with all that is beside it when this ends.
+
+    What processes left that were killed while they made an archive of this name goes first.
+
+    Raises:
+        StoreExistsError: another process is making an archive of this name.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _clear(out)
+    around = out.with_name(f".{out.name}.{uuid4().hex}")
+    around.mkdir(mode=PRIVATE_FOLDER)
+    try:
+        with _alone(around, out):
+            yield around / _FILES
+    finally:
+        shutil.rmtree(around)
+
+
+def _clear(out: Path) -> None:
+    name = re.compile(re.escape(f".{out.name}.") + "[0-9a-f]{32}")
+    for left in sorted(out.parent.iterdir()):
+        # One without a lock is being made just now, or not ours.
+        if name.fullmatch(left.name) and not left.is_symlink() and (left / _LOCK).exists():
+            with _alone(left, out):
+                shutil.rmtree(left)
+
+
+@contextmanager
+def _alone(around: Path, out: Path) -> Iterator[None]:
+    """Holds the lock of a workplace, which a process that was killed does not."""
+    try:
+        lock = FileLock(around / _LOCK, timeout=0, mode=PRIVATE_FILE).acquire()
+    except Timeout as error:
+        raise StoreExistsError(
+            f"another process is making the archive {out}: wait for it, or name another place"
+        ) from error
+    with lock:
+        yield
+
+
+def refuse_existing(out: Path) -> None:
+    """Refuses a place where something is.
+
+    Raises:
+        StoreExistsError: there is.
+    """
+    if out.exists() or out.is_symlink():
+        raise StoreExistsError(f"there is something at {out} already; name a new folder or file for the archive")
+
+
+def finished(folder: Path, out: Path) -> Path:
+    """The folder or file that is to be renamed to ``out``, durable and read-only, of an archive that is all written."""
+    if is_file_name(out):
+        packed = folder.with_name(_PACKED)
+        pack(folder, packed, out.name)
+        packed.chmod(_READ_ONLY_FILE)
+        sync_paths([packed])
+        return packed
+    sync_tree(folder)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            path.chmod(_READ_ONLY_FILE)
+    return folder
+
+
+def put_in_place(made: Path, out: Path) -> None:
+    """Gives what is finished its name, in one step."""
+    made.rename(out)
+    # Last, since what is in a read-only folder can neither be renamed nor, after a failure, be removed.
+    for path in (out, *out.rglob("*")):
+        if path.is_dir():
+            path.chmod(_READ_ONLY_FOLDER)
+    sync_paths([out.parent])

@@ -1,0 +1,121 @@
+"""A store's catalog as this process has it attached: under which name, since when, and until when.
+
+Every process has one in-memory DuckDB database, in which each open store attaches its catalog under an alias of its
+own. A cursor is a connection: every read and every transaction takes a fresh one, so that any number of threads read
+while one commits.
+
+POSIX drops all of a process's locks on a file when any descriptor of it is closed there. Nothing but DuckDB may
+therefore open ``catalog.sqlite`` in a process that may hold it: no copying, no hashing, no ``sqlite3``.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+
+from molbuffer.storage.backends.base import BUSY_MILLISECONDS, Backend
+from molbuffer.storage.backends.duckdb_errors import not_attached
+from molbuffer.storage.backends.engine import engine, load, reach
+from molbuffer.storage.errors import StoreBusyError, StoreModeError
+from molbuffer.storage.files.places import Place
+
+_RETRY_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class CatalogPlace:
+    """Where a store's catalog is.
+
+    Attributes:
+        backend: what keeps it. tables: where its Parquet files are.
+        root: the store's folder, by which errors name the store.
+    """
+
+    backend: Backend
+    tables: Place
+    root: Path
+
+    def attach_sql(self, alias: str, *, read_only: bool) -> str:
+        """The statement that attaches the catalog under a name, for this process or any other DuckDB."""
+        return self.backend.attach_sql(alias, str(self.tables), read_only=read_only)
+
+
+class Attachment:
+    """A catalog that is attached, from the making of this to ``close``; made when it is missing, unless read-only.
+
+    Attributes:
+        alias: the name of its database. metadata: that of the one in which DuckLake keeps its own tables.
+
+    Raises:
+        StoreError: the catalog cannot be attached.
+    """
+
+    def __init__(self, place: CatalogPlace, *, read_only: bool) -> None:
+        self.alias = f"lake_{uuid4().hex}"
+        self.metadata = place.backend.own_tables(self.alias)
+        self._place = place
+        self._process_id = os.getpid()
+        self._closed = False
+        self._attach(read_only)
+        self._keeper = self._keep_open()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of the caller's own; close it.
+
+        Raises:
+            StoreModeError: the store is closed, or was opened before this process was forked.
+        """
+        if self._closed:
+            raise StoreModeError(f"the store at {self._place.root} is closed; open it again")
+        if self._process_id != os.getpid():
+            raise StoreModeError(
+                f"the store at {self._place.root} was opened by process {self._process_id} and cannot be "
+                f"used in its fork {os.getpid()}: spawn processes, and open the store in each"
+            )
+        return engine(self._process_id).cursor()
+
+    def close(self) -> None:
+        """Detaches the catalog; closing twice is no error."""
+        if not self._closed and self._process_id == os.getpid():
+            self._keeper.close()
+            with closing(engine(self._process_id).cursor()) as cursor:
+                cursor.execute(f"DETACH {self.alias}")
+        self._closed = True
+
+    def _attach(self, read_only: bool) -> None:
+        database = engine(self._process_id)
+        for extension in self._place.backend.extensions:
+            load(database, extension)
+        give_up = time.monotonic() + BUSY_MILLISECONDS / 1000
+        with closing(database.cursor()) as cursor:
+            reach(cursor, self._place.tables)
+            while True:
+                try:
+                    cursor.execute(self._place.attach_sql(self.alias, read_only=read_only))
+                    return
+                except duckdb.Error as error:
+                    told = not_attached(error, self._place.backend, read_only=read_only)
+                    # SQLite waits for a lock, but not to make a log for a catalog that was copied here without one.
+                    if not isinstance(told, StoreBusyError) or time.monotonic() > give_up:
+                        raise told from error
+                time.sleep(_RETRY_SECONDS)
+
+    def _keep_open(self) -> duckdb.DuckDBPyConnection:
+        """Begins a transaction that reads nothing and ends with the store.
+
+        DuckDB opens the catalog anew for every transaction. The last to close a SQLite catalog writes its log into it,
+        syncs both and removes the log, and whoever opens it meanwhile waits: a reader and a writer, taking turns at
+        being the last, up to a second. With one transaction that stays, nobody is the last.
+        """
+        keeper = engine(self._process_id).cursor()
+        statement = self._place.backend.keep_open_sql(self.alias)
+        if statement is not None:
+            keeper.execute("BEGIN TRANSACTION")
+            keeper.execute(statement)
+        return keeper

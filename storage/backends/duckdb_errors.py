@@ -1,0 +1,57 @@
+"""What DuckDB, SQLite, Postgres and the system say when something fails, as errors of the store.
+
+DuckDB has no error classes of its own for most of it: what it was told by others is in the text.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from molbuffer.storage.backends.base import Backend
+from molbuffer.storage.backends.engine import one_line
+from molbuffer.storage.errors import StoreBusyError, StoreError, StoreFormatError, StoreWriteError
+
+_OTHER_DUCKLAKE = "catalog version mismatch"
+_LOCKED = "database is locked"
+# What stands in the error when another commit came first: DuckLake is told not to try again by itself.
+_IN_THE_WAY = (_LOCKED, "ducklake_max_retry_count", "Transaction conflict")
+_DISK_FAILURES = ("disk is full", "No space left on device", "disk I/O error", "Read-only file system")
+
+
+def not_attached(error: duckdb.Error, backend: Backend, *, read_only: bool) -> StoreError:
+    """The error for a catalog that cannot be attached; ``StoreBusyError`` when it may be a moment later."""
+    if _LOCKED in str(error):
+        return StoreBusyError(f"another program has locked {backend}; is one hanging?")
+    if _OTHER_DUCKLAKE in str(error):
+        return StoreFormatError(
+            f"the catalog {backend} was written by another release of DuckLake, which this release of molbuffer does "
+            f"not read: use the one that wrote it. {one_line(error)}"
+        )
+    if read_only and (reason := backend.unreadable()) is not None:
+        return reason
+    return StoreError(f"the catalog {backend} cannot be attached: {one_line(error)}")
+
+
+def not_committed(error: BaseException, backend: Backend, root: Path) -> BaseException:
+    """The error for a transaction that failed; one that is not about the store stays as it is.
+
+    ``StoreBusyError`` when another commit was in the way, after which it can be tried again.
+    """
+    text = str(error)
+    if isinstance(error, OSError) or any(words in text for words in _DISK_FAILURES):
+        return unwritten(root, error)
+    if not isinstance(error, duckdb.Error):
+        return error
+    if any(words in text for words in _IN_THE_WAY):
+        return StoreBusyError(f"another program was writing to {backend}: {one_line(error)}")
+    return StoreError(f"a transaction on {backend} failed: {error}")
+
+
+def unwritten(root: Path, error: BaseException) -> StoreWriteError:
+    """The error for a commit that the disk refused."""
+    return StoreWriteError(
+        f"the disk refused to write to the store {root}, and nothing of this commit is visible; what was acknowledged "
+        f"before is safe. Free some space, then try again. The disk said: {one_line(error)}"
+    )

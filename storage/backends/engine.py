@@ -1,0 +1,137 @@
+"""DuckDB databases: that of the process, with the extensions that the catalog needs, and closed ones for queries.
+
+The extensions come as wheels and are loaded from where those lie: an install needs no second download, and nothing is
+written to the home folder. One database serves all stores of a process, since loading takes half a second.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import duckdb
+
+from molbuffer.storage.errors import ExtensionError
+from molbuffer.storage.files.object_store import ObjectPath, credentials, server
+from molbuffer.storage.files.places import Place
+
+ENGINE_SETTINGS: Mapping[str, str | bool | int | float | list[str]] = {
+    "autoinstall_known_extensions": False,
+    "autoload_known_extensions": False,
+    # Without this, a name in SQL that is no table is looked up among the caller's Python variables.
+    "python_enable_replacements": False,
+}
+
+CLOSED_SETTINGS: Mapping[str, str | bool | int | float | list[str]] = {
+    **ENGINE_SETTINGS,
+    "temp_directory": "",
+    "max_temp_directory_size": "0B",
+}
+"""Those of a database that has no place on the disk."""
+
+
+def quote(text: str) -> str:
+    """A text as a SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def one_line(message: object) -> str:
+    """DuckDB's own words, without the excerpt of the statement that it prints below them."""
+    return " ".join(str(message).split("\n\n")[0].split())
+
+
+def closed_connection(settings: Mapping[str, str] | None = None) -> duckdb.DuckDBPyConnection:
+    """A database of its own, in memory, with no extension loaded and no place on the disk; close it."""
+    return duckdb.connect(":memory:", config=dict(CLOSED_SETTINGS) | dict(settings or {}))
+
+
+@functools.cache
+def engine(process_id: int) -> duckdb.DuckDBPyConnection:
+    """The DuckDB database of a process: its number is the key so that a fork does not use its parent's threads."""
+    # A commit is dozens of tiny statements on the catalog's tables; handing them to threads doubles its time.
+    database = duckdb.connect(":memory:", config=dict(ENGINE_SETTINGS) | {"threads": 1})
+    load(database, "ducklake")
+    # Of two transactions that began at one version, DuckLake would let the later COMMIT follow the earlier one, though
+    # what it looked up before (is this build there already?) may not be so any more.
+    database.execute("SET GLOBAL ducklake_max_retry_count = 0")
+    return database
+
+
+def reach(connection: duckdb.DuckDBPyConnection, place: Place) -> None:
+    """Lets a connection's database read and write Parquet files at a place.
+
+    Raises:
+        ExtensionError: it needs DuckDB's extension httpfs, which cannot be loaded.
+        StorePlaceError: it needs credentials, which the environment does not have.
+    """
+    if not isinstance(place, Path):
+        load(connection, "httpfs")
+    for statement in reach_statements(place):
+        connection.execute(statement)
+
+
+def reach_statements(place: Place) -> list[str]:
+    """The statements after which a database reads and writes Parquet files at a place, also one of another process.
+
+    Raises:
+        StorePlaceError: it needs credentials, which the environment does not have.
+    """
+    if isinstance(place, Path):
+        return []
+    options = credentials(place) | server()
+    name = re.sub(r"\W", "_", str(place))
+    file = _extension_file("httpfs")
+    return [
+        f"LOAD {quote(str(file)) if file else 'httpfs'}",
+        # httpfs copies credentials from the environment into settings that every query can read; a secret is not shown.
+        *(f"SET GLOBAL s3_{setting} = ''" for setting in ("access_key_id", "secret_access_key", "session_token")),
+        f"CREATE OR REPLACE SECRET {name} (TYPE s3, {_secret_options(place, options)})",
+    ]
+
+
+def reach_sql(place: Place) -> str:
+    """The statements with which a DuckDB of somebody else reaches a place, with credentials of their own."""
+    if isinstance(place, Path):
+        return ""
+    options = {"PROVIDER": "credential_chain", **server()}
+    return (
+        "INSTALL httpfs; LOAD httpfs; INSTALL aws; LOAD aws;\n"
+        f"CREATE SECRET (TYPE s3, {_secret_options(place, options)});\n"
+    )
+
+
+def _secret_options(place: ObjectPath, options: Mapping[str, str | None]) -> str:
+    """Options of a secret that serves what is below a place, and nothing else."""
+    given = {"SCOPE": f"{place}/", **options}
+    return ", ".join(f"{name} {quote(value)}" for name, value in given.items() if value)
+
+
+def load(database: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Loads an extension from its wheel, where it lies, or installs it the DuckDB way where there is no wheel.
+
+    Raises:
+        ExtensionError: it can neither be loaded nor installed.
+    """
+    try:
+        file = _extension_file(name)
+        if file:
+            database.execute(f"LOAD {quote(str(file))}")
+        else:
+            database.install_extension(name)
+            database.load_extension(name)
+    except duckdb.Error as error:
+        raise ExtensionError(
+            f"DuckDB {duckdb.__version__} cannot load its extension {name!r}: {error}. Install it with "
+            f"`pip install duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}`"
+        ) from error
+
+
+def _extension_file(name: str) -> Path | None:
+    """Where an extension's wheel has put it; None without the wheel."""
+    spec = importlib.util.find_spec(f"duckdb_extension_{name}")
+    folders = (spec.submodule_search_locations if spec else None) or []
+    pattern = f"extensions/v{duckdb.__version__}/*.duckdb_extension"
+    return next((file for folder in folders for file in Path(folder).glob(pattern)), None)

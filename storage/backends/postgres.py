@@ -1,0 +1,219 @@
+"""What a store asks of Postgres itself, beside DuckLake: locks between hosts, claims, and which store a schema holds.
+
+psycopg, the client, is an extra: ``pip install 'molbuffer[postgres]'``. Passwords are never part of an address that is
+written into a store: libpq takes them from PGPASSWORD or ~/.pgpass, here and within DuckDB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from molbuffer.storage.errors import ExtensionError, StoreBusyError, StoreError, StoreModeError, StorePlaceError
+
+if TYPE_CHECKING:
+    import psycopg
+
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_CONNECT_SECONDS = 10
+_LONGEST_NAME = 63
+
+
+def check_address(uri: str, schema: str) -> None:
+    """Refuses an address that is none, that has a password, or a schema whose name needs quotes.
+
+    Raises:
+        StorePlaceError: saying which.
+    """
+    try:
+        parts = urlsplit(uri)
+        password = parts.password
+    except ValueError as error:
+        raise StorePlaceError(f"expected an address such as postgres://user@host/database, got {uri!r}") from error
+    if "://" not in uri or parts.scheme not in ("postgres", "postgresql") or not parts.path.strip("/"):
+        raise StorePlaceError(f"expected an address such as postgres://user@host/database, got {uri!r}")
+    if password is not None or "password" in parts.query:
+        raise StorePlaceError(
+            "the address of the catalog has a password, which would be written into store.toml: leave it out, and put "
+            "it into ~/.pgpass or PGPASSWORD"
+        )
+    if not _SCHEMA.fullmatch(schema):
+        raise StorePlaceError(f"a schema needs a name of lower-case letters, digits and _, got {schema!r}")
+
+
+def connect(uri: str) -> psycopg.Connection[Any]:
+    """A connection on which every statement commits by itself.
+
+    Raises:
+        ExtensionError: psycopg is not installed. StoreError: the server cannot be reached.
+    """
+    try:
+        import psycopg
+    except ImportError as error:
+        raise ExtensionError("a catalog in Postgres needs psycopg: pip install 'molbuffer[postgres]'") from error
+    try:
+        return psycopg.connect(uri, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+    except psycopg.Error as error:
+        raise StoreError(f"the catalog {uri} cannot be reached: {str(error).strip()}") from error
+
+
+class AdvisoryLock:
+    """A lock of the database server, which it gives back when the connection of its holder ends.
+
+    Args:
+        purpose: two locks of one schema and different purposes are two locks.
+        seconds: how long others are waited for; 0 not at all.
+    """
+
+    def __init__(self, uri: str, schema: str, purpose: str, seconds: float) -> None:
+        self._uri = uri
+        self._key = int.from_bytes(hashlib.sha256(f"molbuffer {schema} {purpose}".encode()).digest()[:8], signed=True)
+        self._what = f"the lock for {purpose} of {schema} in {uri}"
+        self._seconds = seconds
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        import psycopg
+
+        # A connection each time: one that is kept may have been ended by the server since.
+        with closing(connect(self._uri)) as connection:
+            try:
+                held = self._take(connection)
+            except psycopg.errors.LockNotAvailable:
+                held = False
+            except psycopg.Error as error:
+                raise StoreError(f"{self._what} cannot be taken: {str(error).strip()}") from error
+            if not held:
+                raise StoreBusyError(f"{self._what} was held by others for {self._seconds:g} s; is one hanging?")
+            try:
+                yield
+            finally:
+                self._give_back(connection)
+
+    def _take(self, connection: psycopg.Connection[Any]) -> bool:
+        if not self._seconds:
+            row = connection.execute("SELECT pg_try_advisory_lock(%s)", [self._key]).fetchone()
+            return row is not None and bool(row[0])
+        connection.execute("SELECT set_config('lock_timeout', %s, false)", [f"{int(self._seconds * 1000)}ms"])
+        connection.execute("SELECT pg_advisory_lock(%s)", [self._key])
+        return True
+
+    def _give_back(self, connection: psycopg.Connection[Any]) -> None:
+        import psycopg
+
+        # Not left to the end of the connection, which the server notices only some time after it is closed here. One
+        # that is broken has given the lock back already.
+        with suppress(psycopg.Error):
+            connection.execute("SELECT pg_advisory_unlock(%s)", [self._key])
+
+
+class PostgresClaims:
+    """Claims in a table beside the catalog; what ``ScoreClaims`` says. Times are the server's."""
+
+    def __init__(self, uri: str, schema: str, refusal: str | None = None) -> None:
+        self._uri = uri
+        self._table = f"{schema}.molbuffer_claims"
+        self._refusal = refusal
+
+    def claim(self, component: str, version: str, smiles: Sequence[str], owner: str, seconds: float) -> set[str]:
+        with self._transaction() as connection:
+            connection.execute(f"DELETE FROM {self._table} WHERE expires <= now()")
+            connection.execute(
+                f"""INSERT INTO {self._table} AS claims
+                SELECT %s, %s, unnest(%s::text[]), %s, now() + %s * interval '1 second'
+                ON CONFLICT (component, version, smiles) DO UPDATE SET expires = excluded.expires
+                WHERE claims.owner = excluded.owner""",
+                [component, version, sorted(set(smiles)), owner, seconds],
+            )
+            mine = connection.execute(
+                f"SELECT smiles FROM {self._table} WHERE component = %s AND version = %s AND owner = %s",
+                [component, version, owner],
+            )
+            return set(smiles) & {text for (text,) in mine}
+
+    def release(self, component: str, version: str, smiles: Sequence[str], owner: str) -> None:
+        with self._transaction() as connection:
+            connection.execute(
+                f"""DELETE FROM {self._table}
+                WHERE component = %s AND version = %s AND smiles = ANY(%s) AND owner = %s""",
+                [component, version, sorted(set(smiles)), owner],
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[psycopg.Connection[Any]]:
+        if self._refusal is not None:
+            raise StoreModeError(self._refusal)
+        with connect(self._uri) as connection, connection.transaction():
+            # Two that insert the same molecules in another order would each wait for the other's.
+            connection.execute(f"LOCK TABLE {self._table} IN SHARE ROW EXCLUSIVE MODE")
+            yield connection
+
+
+def copy_schema(uri: str, schema: str, name: str) -> str:
+    """Copies all tables of a schema into a new one, or leaves the one that an earlier copy made.
+
+    Args:
+        name: what the new schema's name ends in.
+
+    Returns:
+        The new schema.
+
+    Raises:
+        StoreError: the server cannot be reached, or does not let this user make a schema.
+    """
+    import psycopg
+
+    target = f"{schema}_{re.sub(r'[^a-z0-9_]', '_', name)}"[:_LONGEST_NAME]
+    with connect(uri) as connection:
+        try:
+            with connection.transaction():
+                if connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [target]).fetchone():
+                    return target
+                connection.execute(f"CREATE SCHEMA {target}")
+                tables = connection.execute(
+                    "SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema]
+                ).fetchall()
+                for (table,) in tables:
+                    connection.execute(f'CREATE TABLE {target}."{table}" (LIKE {schema}."{table}" INCLUDING ALL)')
+                    connection.execute(f'INSERT INTO {target}."{table}" SELECT * FROM {schema}."{table}"')
+        except psycopg.Error as error:
+            raise StoreError(f"no backup can be made in {uri}: {str(error).strip()}") from error
+    return target
+
+
+def settle(uri: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:
+    """Makes the schema of a store, or finds it made.
+
+    Args:
+        uuid, data_path: of the store, if it is a new one.
+
+    Returns:
+        The uuid and data path of the store that the schema holds.
+
+    Raises:
+        StoreError: the server cannot be reached, or does not let this user make a schema.
+    """
+    import psycopg
+
+    with connect(uri) as connection:
+        try:
+            with connection.transaction():
+                # Two that make one store at once: the second waits here.
+                connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"molbuffer {schema}"])
+                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {schema}.molbuffer_store (uuid TEXT, data_path TEXT)")
+                connection.execute(
+                    f"""CREATE TABLE IF NOT EXISTS {schema}.molbuffer_claims (component TEXT, version TEXT, smiles TEXT,
+                    owner TEXT NOT NULL, expires TIMESTAMPTZ NOT NULL, PRIMARY KEY (component, version, smiles))"""
+                )
+                found = connection.execute(f"SELECT uuid, data_path FROM {schema}.molbuffer_store").fetchone()
+                if found is None:
+                    connection.execute(f"INSERT INTO {schema}.molbuffer_store VALUES (%s, %s)", [uuid, data_path])
+                    return uuid, data_path
+                return str(found[0]), str(found[1])
+        except psycopg.Error as error:
+            raise StoreError(f"no store can be made in {uri}: {str(error).strip()}") from error

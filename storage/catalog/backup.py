@@ -1,0 +1,163 @@
+"""Backups of what a migration can change: the catalog and ``store.toml``.
+
+    STORE/backups/schema-1-version-57/
+      catalog.sqlite        as it was, without a write-ahead log
+      store.toml            as it was
+      files.txt             the files and folders there were, which a vacuum leaves alone as long as the backup is there
+      how-to-go-back.txt    what it says
+
+Parquet files, segments, policies and checkpoints are never written to, so that keeping those that the old catalog names
+is all that a backup of them takes. Nothing removes a backup but its owner.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+from molbuffer.storage.backends.base import PostgresBackend
+from molbuffer.storage.backends.duckdb_errors import unwritten
+from molbuffer.storage.backends.postgres import copy_schema
+from molbuffer.storage.errors import StoreError, StoreWriteError
+from molbuffer.storage.files.durable import Sync
+from molbuffer.storage.files.places import PRIVATE_FOLDER, Place, entries, put
+from molbuffer.storage.layout import Layout, write_private
+
+FILES = "files.txt"
+HOW_TO_GO_BACK = "how-to-go-back.txt"
+
+# In a process of its own: one that closed the catalog here would drop the locks that DuckDB holds on it.
+_COPY = """
+import contextlib, sqlite3, sys
+source, target = sys.argv[1:]
+try:
+    with contextlib.closing(sqlite3.connect(source, uri=True, timeout=60)) as connection:
+        connection.execute("VACUUM INTO ?", [target])
+    with contextlib.closing(sqlite3.connect(target)) as copy:
+        found = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
+except sqlite3.Error as error:
+    sys.exit(str(error))
+sys.exit(None if found == "ok" else found)
+"""
+_INSTRUCTIONS = """This is the catalog of the store {root}
+as it was before `molbuffer migrate`. What it names is still in the store, and stays until this folder is removed:
+remove it when you are sure that you do not want to go back.
+
+To go back:
+1. End all programs that use the store. What was committed after this backup is not in it: if there is any, write it to
+   a file with `molbuffer export --store DIR --out FILE` first.
+2. Move catalog.sqlite, catalog.sqlite-wal, catalog.sqlite-shm and store.toml out of the store's folder. The second and
+   third may not be there; if they are, none may stay, since SQLite would apply them to the old catalog.
+3. Copy catalog.sqlite and store.toml from here into the store's folder.
+4. Use the release of molbuffer that you used before. `molbuffer verify --store DIR` says whether all is there.
+"""
+_INSTRUCTIONS_POSTGRES = """The schema {backup} of the database has the catalog of the store
+{root} as it was before `molbuffer migrate`. What it names is still in the store, and stays until this folder is
+removed: remove it, and drop the schema, when you are sure that you do not want to go back.
+
+To go back:
+1. End all programs that use the store, on all hosts. What was committed after this backup is not in it: if there is
+   any, write it to a file with `molbuffer export --store DIR --out FILE` first.
+2. In psql: ALTER SCHEMA {schema} RENAME TO {schema}_new; ALTER SCHEMA {backup} RENAME TO {schema};
+3. Copy store.toml from here into the store's folder, on all hosts.
+4. Use the release of molbuffer that you used before. `molbuffer verify --store DIR` says whether all is there.
+"""
+
+
+def back_up(layout: Layout, name: str, sync: Sync) -> Place:
+    """Makes a backup, or leaves the one of that name as it is; the caller holds the commit lock.
+
+    Args:
+        name: says which state of the catalog it is: one name, one content.
+
+    Returns:
+        Its folder, which is durable with all that is in it.
+
+    Raises:
+        StoreWriteError: the disk is full or failed; nothing was changed.
+        StoreError: the catalog is damaged, so that there is no backup of it.
+    """
+    folder = layout.backups / name
+    if folder.exists():
+        return folder
+    try:
+        if isinstance(folder, Path):
+            _write_folder(layout, folder, sync)
+        else:
+            # The list of files last: a vacuum heeds a backup by it, and the migration begins after it.
+            files = _content(layout, name)
+            put(folder, {file: files[file] for file in sorted(files, key=FILES.__eq__)})
+    except OSError as error:
+        raise unwritten(layout.root, error) from error
+    return folder
+
+
+def _write_folder(layout: Layout, folder: Path, sync: Sync) -> None:
+    folder.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+    for unfinished in folder.parent.glob(".*"):
+        shutil.rmtree(unfinished)
+    aside = folder.with_name(f".{folder.name}.{uuid4().hex}")
+    try:
+        aside.mkdir(mode=PRIVATE_FOLDER)
+        for name, content in _content(layout, folder.name).items():
+            write_private(aside / name, content)
+        sync([*aside.iterdir(), aside])
+        aside.rename(folder)
+        sync([folder.parent, folder.parent.parent])
+    finally:
+        if aside.exists():
+            shutil.rmtree(aside)
+
+
+def kept_by_backups(layout: Layout) -> set[str]:
+    """The files and folders that backups need, by their paths in the store.
+
+    Raises:
+        OSError: a backup cannot be read.
+    """
+    lists = [folder / FILES for folder in entries(layout.backups) if not folder.name.startswith(".")]
+    return {line for path in lists for line in path.read_bytes().decode().splitlines()}
+
+
+def _content(layout: Layout, name: str) -> dict[str, bytes]:
+    """The files of a backup. A catalog in Postgres is copied there, into a schema of its own."""
+    files = {
+        layout.description.name: layout.description.read_bytes(),
+        FILES: "".join(f"{line}\n" for line in _there(layout)).encode(),
+    }
+    if isinstance(layout.backend, PostgresBackend):
+        schema = copy_schema(layout.backend.uri, layout.backend.schema, name)
+        said = _INSTRUCTIONS_POSTGRES.format(root=layout.root, backup=schema, schema=layout.backend.schema)
+    else:
+        files[layout.sqlite.database.name] = _copied_catalog(layout.sqlite.database)
+        said = _INSTRUCTIONS.format(root=layout.root)
+    return files | {HOW_TO_GO_BACK: said.encode()}
+
+
+def _copied_catalog(database: Path) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="molbuffer-backup-", dir=database.parent) as folder:
+        target = Path(folder) / database.name
+        command = [sys.executable, "-I", "-c", _COPY, f"{database.as_uri()}?mode=ro", str(target)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            return target.read_bytes()
+    said = " ".join(done.stderr.split()) or f"the process that copies it ended with {done.returncode}"
+    kind = StoreWriteError if "disk" in said else StoreError
+    raise kind(
+        f"there is no backup of {database}, so nothing was changed: {said}. Free some space if the disk is full; "
+        "if the catalog is damaged, restore it from a backup"
+    )
+
+
+def _there(layout: Layout) -> Iterator[str]:
+    """All that a version of the catalog may name, and what is just being written, too."""
+    for table in entries(layout.tables / "main"):
+        yield from (layout.name_of(path) for path in entries(table) if path.suffix == ".parquet")
+    yield from (layout.name_of(path) for path in entries(layout.arrays))
+    for run in entries(layout.checkpoints):
+        yield from (layout.name_of(path) for path in entries(run))

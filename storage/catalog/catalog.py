@@ -1,0 +1,379 @@
+"""The only code that talks to DuckLake: the reads and the transactions of one attached catalog.
+
+Readers see the newest snapshot as of their statement, and are never blocked. How the catalog is attached, and how
+threads share that, is in ``molbuffer.storage.backends.attachment``.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import duckdb
+import pyarrow as pa
+
+from molbuffer.storage.backends.attachment import Attachment, CatalogPlace
+from molbuffer.storage.backends.base import BUSY_MILLISECONDS
+from molbuffer.storage.backends.duckdb_errors import not_committed, unwritten
+from molbuffer.storage.catalog.parquet_files import TableFiles, default_sql, later_columns, table_files
+from molbuffer.storage.catalog.schema import VIEWS, bind
+from molbuffer.storage.catalog.transaction import Transaction
+from molbuffer.storage.errors import StoreBusyError, StoreError, StoreModeError, UnknownSnapshotError
+from molbuffer.storage.files.checksums import CHECKSUMS, file_checksums
+from molbuffer.storage.files.durable import Sync, sync_paths
+from molbuffer.storage.files.places import Place
+
+_RETRY_SECONDS = 0.05
+_BATCH_ROWS = 100_000
+_TARGET_FILE_SIZE = "512MB"  # DuckLake's own default.
+
+Result = TypeVar("Result")
+
+
+class Catalog:
+    """An attached DuckLake catalog.
+
+    Args:
+        place: where it is; made when it is missing and ``read_only`` is false. A Postgres schema must be there.
+        refusal: what an attempt to write to a read-only catalog is told; by default that it is open for reading only.
+        sync: makes files and directories durable; called with a transaction's Parquet files before its COMMIT.
+        lock_seconds: how long a commit waits for other processes' commits.
+
+    Raises:
+        StoreError: the catalog cannot be attached.
+    """
+
+    def __init__(
+        self,
+        place: CatalogPlace,
+        *,
+        read_only: bool,
+        sync: Sync = sync_paths,
+        lock_seconds: float = 600,
+        refusal: str | None = None,
+    ) -> None:
+        self.read_only = read_only
+        self._refusal = refusal or f"the store at {place.root} is open for reading only"
+        self._place = place
+        self._sync = sync
+        # A thread may hold it over several transactions, as a migration does.
+        self._threads = threading.RLock()
+        self._held = False
+        self._writers = place.backend.writers(lock_seconds)
+        with nullcontext() if read_only else self.locked():
+            self._attachment = Attachment(place, read_only=read_only)
+        self._alias = self._attachment.alias
+
+    @property
+    def tables(self) -> Place:
+        """Where the Parquet files are."""
+        return self._place.tables
+
+    def close(self) -> None:
+        """Detaches the catalog; nothing can be read afterwards. Closing twice is no error."""
+        self._attachment.close()
+
+    def table(self, name: str, snapshot: int | None = None) -> str:
+        """The SQL that stands for a table, or for a table as of a version.
+
+        Tables and columns that a migration added after the version are there, with what it gave to older rows.
+        """
+        named = f"{self._alias}.main.{name}"
+        if snapshot is None:
+            return named
+        later = later_columns(self.metadata, name, snapshot) if snapshot < self._last_change else []
+        added = "".join(f', {default_sql(column)} AS "{column.name}"' for column in later)
+        if any(column.in_new_table for column in later):
+            return f"(SELECT {added.removeprefix(', ')} WHERE false)"
+        # AT takes no alias, which the SQL around it may give.
+        return f"(SELECT *{added} FROM {named} AT (VERSION => {int(snapshot)}))"
+
+    def read(
+        self, sql: str, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
+    ) -> pa.Table:
+        """The result of trusted SQL.
+
+        Args:
+            sql: names tables and views of the store as ``{samples}``.
+            snapshot: the version every ``{name}`` is read at; None is the newest.
+            parameters: for the ``?`` in the SQL.
+            tables: Arrow tables that the SQL may name as they are named here.
+
+        Raises:
+            UnknownSnapshotError: the store has no such version.
+            StoreError: DuckDB refused the statement or the store is damaged.
+        """
+        with closing(self.cursor()) as cursor:
+            return self.run(cursor, sql, snapshot, parameters, tables)
+
+    def read_batches(
+        self, sql: str, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
+    ) -> Iterator[pa.RecordBatch]:
+        """What ``read`` returns, a portion of rows at a time: there is never more of it in memory than that.
+
+        Raises:
+            UnknownSnapshotError, StoreError: as ``read``, also after some portions.
+        """
+        with closing(self.cursor()) as cursor, self.executed(cursor, sql, snapshot, parameters, tables) as result:
+            yield from result.to_arrow_reader(_BATCH_ROWS)
+
+    def run(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        sql: str,
+        snapshot: int | None,
+        parameters: Sequence[Any] | None,
+        tables: Mapping[str, pa.Table],
+    ) -> pa.Table:
+        """What ``read`` does, on a given cursor."""
+        with self.executed(cursor, sql, snapshot, parameters, tables) as result:
+            return result.to_arrow_table()
+
+    @contextmanager
+    def executed(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        sql: str,
+        snapshot: int | None,
+        parameters: Sequence[Any] | None,
+        tables: Mapping[str, pa.Table],
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The cursor, once it has executed what ``read`` is given: its result is there to be fetched."""
+
+        def relation(name: str) -> str:
+            return f"({bind(VIEWS[name], relation)})" if name in VIEWS else self.table(name, snapshot)
+
+        for name, rows in tables.items():
+            cursor.register(name, rows)
+        try:
+            yield cursor.execute(bind(sql, relation), parameters)
+        # What fails while a result is fetched in portions comes as Arrow's OSError.
+        except (duckdb.Error, OSError) as error:
+            if "No snapshot found" in str(error):
+                raise UnknownSnapshotError(
+                    f"the store has no version {snapshot}; its newest is {self.newest()}"
+                ) from error
+            raise StoreError(f"the catalog {self._place.backend} failed: {error}") from error
+        finally:
+            for name in tables:
+                cursor.unregister(name)
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of the caller's own; close it.
+
+        Raises:
+            StoreModeError: the store is closed, or was opened before this process was forked.
+        """
+        return self._attachment.cursor()
+
+    def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int:
+        """The newest version, as a cursor sees it: within a transaction, the one it started from."""
+        if cursor is not None:
+            return _one(cursor, f"FROM {self._alias}.current_snapshot()")
+        with closing(self.cursor()) as own:
+            return self.newest(own)
+
+    def metadata(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
+        """Rows of DuckLake's own tables, which trusted SQL names as ``METADATA.ducklake_snapshot``.
+
+        Raises:
+            StoreError: DuckDB refused the statement, or the catalog is damaged.
+        """
+        with closing(self.cursor()) as cursor:
+            try:
+                return cursor.execute(sql.replace("METADATA", self._attachment.metadata), parameters).fetchall()
+            except duckdb.Error as error:
+                raise StoreError(f"the catalog {self._place.backend} failed: {error}") from error
+
+    def change_metadata(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
+        """Executes trusted SQL on DuckLake's own tables, which makes no version; holds the commit lock.
+
+        Raises:
+            StoreError: DuckDB refused the statement; nothing was changed.
+        """
+        with self.locked():
+            self.metadata(sql, parameters)
+
+    def expire(self, versions: Sequence[int]) -> None:
+        """Forgets versions in one step. Files that no other version has are listed for deletion, and stay.
+
+        Raises:
+            StoreError: DuckDB refused the statement; nothing was forgotten.
+        """
+        numbers = ", ".join(str(int(version)) for version in versions)
+        with self.locked(), closing(self.cursor()) as cursor:
+            self.run(
+                cursor, f"CALL ducklake_expire_snapshots('{self._alias}', versions => [{numbers}])", None, None, {}
+            )
+
+    def set_compression(self, codec: str) -> None:
+        """How Parquet files are compressed from now on, by every process.
+
+        Raises:
+            StoreError: DuckDB refused it.
+        """
+        with self.locked(), closing(self.cursor()) as cursor:
+            self.run(cursor, f"CALL {self._alias}.set_option('parquet_compression', ?)", None, [codec], {})
+
+    def merge_adjacent(self, cursor: duckdb.DuckDBPyConnection, table: str, target_bytes: int) -> int:
+        """What ``Transaction.merge_files`` does, on its cursor."""
+        set_target = (
+            f"CALL {self._alias}.set_option('target_file_size', '[size]', schema => 'main', table_name => '{table}')"
+        )
+        # DuckLake bounds a merge by this option of the table only, which inserts heed as well: it is set back at once.
+        self.run(cursor, set_target.replace("[size]", f"{target_bytes // 1000}KB"), None, None, {})
+        options = "schema => 'main', max_compacted_files => 1"
+        merge = f"CALL ducklake_merge_adjacent_files('{self._alias}', '{table}', {options})"
+        merged = self.run(cursor, merge, None, None, {})
+        self.run(cursor, set_target.replace("[size]", _TARGET_FILE_SIZE), None, None, {})
+        return sum(merged["files_processed"].to_pylist())
+
+    def has_version(self, snapshot: int) -> bool:
+        """Whether the store has a version, which it may have lost to an expiry."""
+        return bool(self.metadata(_KNOWN, {"snapshot": snapshot}))
+
+    def files(self, tables: Sequence[str], snapshot: int) -> dict[str, TableFiles]:
+        """The columns and Parquet files of tables as of a version.
+
+        Raises:
+            UnknownSnapshotError: the store has no such version.
+        """
+        if not self.has_version(snapshot):
+            raise UnknownSnapshotError(f"the store has no version {snapshot}; its newest is {self.newest()}")
+        return table_files(self.metadata, self._place.tables / "main", tables, snapshot)
+
+    def transact(
+        self, author: str, message: str, extra: Mapping[str, Any], body: Callable[[Transaction], Result]
+    ) -> tuple[Result, int]:
+        """Runs ``body`` in a transaction, and again when another commit was in the way of its own.
+
+        Writers wait for each other's lock. Should one not (a shell that writes to the attached catalog, a host that
+        lost its connection to the lock's server), the number of the version to be made is taken: what ``body`` looked
+        up may not be so any more, and it looks again.
+
+        Args:
+            author, message, extra: what the snapshot says of itself; ``extra`` is stored as JSON, and the Parquet
+                files' checksums are put beside those it has under ``CHECKSUMS``.
+            body: reads and inserts; it must not mind being run again.
+
+        Returns:
+            What ``body`` returned, and the version after it.
+
+        Raises:
+            StoreModeError: the store was opened for reading.
+            StoreBusyError: others held the lock, or the catalog, for too long.
+            StoreWriteError: the disk is full or failed; nothing of the transaction is visible.
+            StoreError: DuckDB failed; nothing of the transaction is visible.
+        """
+        give_up = time.monotonic() + BUSY_MILLISECONDS / 1000
+        while True:
+            try:
+                with self.transaction(author, message, extra) as transaction:
+                    result = body(transaction)
+                return result, transaction.snapshot
+            except StoreBusyError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(_RETRY_SECONDS)
+
+    @contextmanager
+    def transaction(self, author: str, message: str, extra: Mapping[str, Any]) -> Iterator[Transaction]:
+        """One attempt of ``transact``: commits on leaving unless an error is raised or nothing was inserted."""
+        with self.locked(), closing(self.cursor()) as cursor:
+            cursor.execute("BEGIN TRANSACTION")
+            transaction = Transaction(self, cursor)
+            try:
+                yield transaction
+                if transaction.changed:
+                    written = transaction.new_files()
+                    # DuckLake syncs its catalog, but not the Parquet files that the catalog will name.
+                    checksums = {**extra.get(CHECKSUMS, {}), **self._make_durable(written)}
+                    said = [author, message, json.dumps({**extra, CHECKSUMS: checksums})]
+                    cursor.execute(f"CALL {self._alias}.set_commit_message(?, ?, extra_info => ?)", said)
+                cursor.execute("COMMIT" if transaction.changed else "ROLLBACK")
+            except BaseException as error:
+                _roll_back(cursor)
+                told = not_committed(error, self._place.backend, self._place.root)
+                if told is error:
+                    raise
+                raise told from error
+            transaction.snapshot = self.newest(cursor)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps all other writers out, threads of this process and other processes."""
+        if self.read_only:
+            raise StoreModeError(self._refusal)
+        with self._threads, ExitStack() as stack:
+            if not self._held:
+                try:
+                    stack.enter_context(self._writers.held())
+                except OSError as error:
+                    raise unwritten(self._place.root, error) from error
+                stack.callback(setattr, self, "_held", False)
+                self._held = True
+            yield
+
+    def attach_sql(self, alias: str, *, read_only: bool) -> str:
+        """The statement that attaches the catalog under a name, for this process or any other DuckDB."""
+        return self._place.attach_sql(alias, read_only=read_only)
+
+    def _make_durable(self, files: Sequence[str]) -> dict[str, str]:
+        """Syncs the Parquet files of a transaction, and returns their checksums."""
+        tables = self._place.tables
+        if not isinstance(tables, Path):
+            return {}
+        self._sync(_with_folders(files, tables))
+        # Without them, a bit that flips in a reward is another reward.
+        return file_checksums(files, tables.parent)
+
+    @functools.cached_property
+    def _last_change(self) -> int:
+        """The version at which a table last got columns: later ones need not be asked about theirs."""
+        return int(self.metadata("SELECT max(begin_snapshot) FROM METADATA.ducklake_column")[0][0] or 0)
+
+    def parquet_files(self, table: str) -> set[str]:
+        """The paths of a table's files, of whatever version; strings, as there may be thousands.
+
+        None where they are in an object store: it makes them durable itself and keeps their checksums.
+        """
+        if not isinstance(self._place.tables, Path):
+            return set()
+        folder = str(self._place.tables / "main" / table)
+        try:
+            return {f"{folder}{os.sep}{name}" for name in os.listdir(folder)}
+        except FileNotFoundError:
+            # DuckLake makes the folder with the first file.
+            return set()
+
+
+_KNOWN = "SELECT snapshot_id FROM METADATA.ducklake_snapshot WHERE snapshot_id = $snapshot"
+
+
+def _one(cursor: duckdb.DuckDBPyConnection, sql: str) -> int:
+    row = cursor.execute(sql).fetchone()
+    if row is None:
+        raise StoreError(f"DuckDB returned no row for {sql}")
+    return int(row[0])
+
+
+def _roll_back(cursor: duckdb.DuckDBPyConnection) -> None:
+    try:
+        cursor.execute("ROLLBACK")
+    except duckdb.TransactionException:
+        # A failed COMMIT has ended the transaction already.
+        return
+
+
+def _with_folders(files: Iterable[str], root: Path) -> list[Path]:
+    """The files and every directory from theirs up to ``root``: a file is durable when all that name it are."""
+    paths = [Path(file) for file in files]
+    folders = {folder for path in paths for folder in path.parents if folder.is_relative_to(root)}
+    return [*paths, *folders]

@@ -1,0 +1,107 @@
+"""What is done within one DuckLake transaction: reads, inserts, and which Parquet files they made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import duckdb
+import pyarrow as pa
+
+from molbuffer.storage.catalog.schema import bind
+
+
+class Lake(Protocol):
+    """What a transaction needs of the catalog that it is one of; ``Catalog`` says what each does."""
+
+    def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int: ...
+    def table(self, name: str, snapshot: int | None = None) -> str: ...
+    def parquet_files(self, table: str) -> set[str]: ...
+    def merge_adjacent(self, cursor: duckdb.DuckDBPyConnection, table: str, target_bytes: int) -> int: ...
+    def run(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        sql: str,
+        snapshot: int | None,
+        parameters: Sequence[Any] | None,
+        tables: Mapping[str, pa.Table],
+    ) -> pa.Table: ...
+
+
+class Transaction:
+    """One DuckLake transaction: everything inserted becomes visible together or not at all.
+
+    Attributes:
+        snapshot: the version the transaction started from, and after its end the one that it made, if it made one.
+        changed: whether it inserted anything.
+    """
+
+    def __init__(self, catalog: Lake, cursor: duckdb.DuckDBPyConnection) -> None:
+        self._catalog = catalog
+        self._cursor = cursor
+        self._files_before: dict[str, set[str]] = {}
+        self.snapshot = catalog.newest(cursor)
+        self.changed = False
+
+    def read(self, sql: str, parameters: Sequence[Any] | None = None, **tables: pa.Table) -> pa.Table:
+        """As ``Catalog.read``, and sees what this transaction inserted."""
+        return self._catalog.run(self._cursor, sql, None, parameters, tables)
+
+    def watch(self, tables: Iterable[str]) -> None:
+        """Has new Parquet files of tables be noticed, so that they are synced and their checksums kept."""
+        for table in tables:
+            if table not in self._files_before:
+                self._files_before[table] = self._catalog.parquet_files(table)
+
+    def insert(self, table: str, rows: pa.Table) -> None:
+        """Adds rows to a table by column name; an empty table adds nothing and makes no file."""
+        if rows.num_rows:
+            self.watch([table])
+            self.change(f"INSERT INTO {{{table}}} BY NAME SELECT * FROM incoming", incoming=rows)
+
+    def insert_select(self, table: str, select: str, **tables: pa.Table) -> int:
+        """Adds the rows of a trusted SELECT, by column name, without taking them through Python.
+
+        Args:
+            select: ``{name}`` stands for a table of this catalog; another catalog's are named by its ``table``.
+
+        Returns:
+            How many rows were added.
+        """
+        before = self._catalog.parquet_files(table)
+        sql = bind(f"INSERT INTO {{{table}}} BY NAME {select}", self._catalog.table)
+        added: int = self._catalog.run(self._cursor, sql, None, None, tables)[0][0].as_py()
+        if added:
+            self._files_before.setdefault(table, before)
+            self.changed = True
+        return added
+
+    def merge_files(self, table: str, target_bytes: int) -> int:
+        """Merges a table's first adjacent Parquet files that are smaller than ``target_bytes`` into one of about that.
+
+        What is visible at each version stays as it is: rows keep the number of the version that added them.
+
+        Returns:
+            How many files were merged; 0 when no two can be.
+        """
+        before = self._catalog.parquet_files(table)
+        merged = self._catalog.merge_adjacent(self._cursor, table, target_bytes)
+        if merged:
+            self._files_before.setdefault(table, before)
+            self.changed = True
+        return merged
+
+    def new_files(self) -> list[str]:
+        """The Parquet files that this transaction wrote: nobody else writes any while the lock is held."""
+        found: list[str] = []
+        for table, before in self._files_before.items():
+            found += self._catalog.parquet_files(table) - before
+        return found
+
+    def change(self, sql: str, **tables: pa.Table) -> None:
+        """Executes trusted SQL that changes the store; ``{name}`` stands for a table.
+
+        Files that it writes are noticed in tables that are watched only.
+        """
+        self.changed = True
+        self._catalog.run(self._cursor, bind(sql, self._catalog.table), None, None, tables)

@@ -1,0 +1,75 @@
+"""Runs: who starts one, who resumes it, and how it ended.
+
+A run's row is never changed. What happens to it is a row each in ``run_events``, of which the newest is its status.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+
+from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog.transaction import Transaction
+from molbuffer.storage.commits import tables
+from molbuffer.storage.errors import RunConflictError, UnknownRunError
+from molbuffer.storage.records import Run, RunKind, RunStatus, now
+
+
+def start_run(catalog: Catalog, run: Run) -> RunStatus:
+    """What ``SampleStore.start_run`` does, and its errors."""
+    wanted = {
+        "config_sha256": tables.config_sha256(run),
+        "kind": run.kind.value,
+        "seed": run.seed,
+        "objective_sha256": run.objective_sha256,
+    }
+
+    def start(transaction: Transaction) -> RunStatus:
+        sql = "SELECT config_sha256, kind, seed, objective_sha256 FROM {runs} WHERE run_id = ?"
+        known = transaction.read(sql, [run.run_id]).to_pylist()
+        if known and known[0] != wanted:
+            different = [name for name in wanted if wanted[name] != known[0][name]]
+            # With the same configuration this is what is left, and nothing that its user has changed has that name.
+            why = " (a scoring function's source or a library has changed)" if different == ["objective_sha256"] else ""
+            raise RunConflictError(
+                f"run {run.run_id} is in the store with another {', '.join(different)}{why}; resume it as it was, or "
+                "use a new id"
+            )
+        if not known:
+            transaction.insert("runs", tables.run_row(run, now()))
+        status = RunStatus.RESUMED if known else RunStatus.STARTED
+        _insert_event(transaction, run.run_id, status, None)
+        return status
+
+    return catalog.transact(run.user or "molbuffer", f"run {run.name}", {"runs": [run.run_id]}, start)[0]
+
+
+def finish_run(catalog: Catalog, run: Run, status: RunStatus, detail: str | None) -> None:
+    """What ``SampleStore.finish_run`` does, for a run that was started."""
+    said, extra = f"run {run.name} {status}", {"runs": [run.run_id]}
+    catalog.transact("molbuffer", said, extra, lambda t: _insert_event(t, run.run_id, status, detail))
+
+
+def find_run(catalog: Catalog, store: Path, run_id: str) -> Run:
+    """What ``SampleStore.run`` returns, and its errors; ``store`` is the path that they name."""
+    sql = "SELECT * FROM {runs} WHERE starts_with(run_id, ?) ORDER BY run_id"
+    found = catalog.read(sql, parameters=[run_id]).to_pylist()
+    exact = [row for row in found if row["run_id"] == run_id]
+    if len(exact or found) != 1 or not run_id:
+        names = ", ".join(row["run_id"] for row in found[:5]) or "none"
+        raise UnknownRunError(f"{run_id!r} must start the id of exactly one run in {store}, got {names}")
+    row = (exact or found)[0]
+    row |= {"kind": RunKind(row["kind"]), "libraries": json.loads(row["libraries"])}
+    return Run(**{name: row[name] for name in Run.__dataclass_fields__})
+
+
+def _insert_event(transaction: Transaction, run_id: str, status: RunStatus, detail: str | None) -> None:
+    """Adds what happened to a run, later than all that happened to it before, though the clock may have gone back."""
+    sql = "SELECT max(created) AS last FROM {run_events} WHERE run_id = ?"
+    last = transaction.read(sql, [run_id])["last"][0].as_py()
+    created = now() if last is None else max(now(), last + timedelta(microseconds=1))
+    row = {"run_id": run_id, "status": status.value, "detail": detail, "created": created}
+    transaction.insert("run_events", pa.Table.from_pylist([row]))

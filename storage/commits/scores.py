@@ -1,0 +1,87 @@
+"""Scores and rewards: facts of their own, which need no build and outlive it.
+
+At most one good score of a molecule, component and version is recorded by itself, and at most one good reward of a row
+and objective at all; what failed may be followed by a success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+
+from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog.transaction import Transaction
+from molbuffer.storage.commits import tables
+from molbuffer.storage.errors import UnknownBuildError
+from molbuffer.storage.records import Reward, Score, now
+
+
+def record_scores(catalog: Catalog, scores: Sequence[Score], run_id: str | None) -> int:
+    """What ``SampleStore.record_scores`` does."""
+    extra = {"runs": [run_id] if run_id else [], "scores": len(scores)}
+    said = f"{len(scores)} scores"
+    return catalog.transact("molbuffer", said, extra, lambda t: insert_scores(t, scores, run_id))[0]
+
+
+def find_scores(
+    catalog: Catalog, component: str, version: str, smiles: Sequence[str], *, retry_failed: bool
+) -> dict[str, Score]:
+    """What ``SampleStore.find_scores`` returns."""
+    found = catalog.read(
+        """SELECT smiles, unnest(arg_max({'value': value, 'status': status, 'error': error, 'seconds': seconds},
+            (status = 'ok', created)))
+        FROM {scores} SEMI JOIN wanted USING (smiles)
+        WHERE component = ? AND version = ? AND (status = 'ok' OR (status = 'failed' AND NOT ?))
+        GROUP BY smiles""",
+        parameters=[component, version, retry_failed],
+        wanted=pa.table({"smiles": pa.array(smiles, pa.string())}),
+    )
+    return {row["smiles"]: tables.score_of(row, component, version) for row in found.to_pylist()}
+
+
+def add_rewards(catalog: Catalog, store: Path, build_id: str, rewards: Sequence[Reward], run_id: str) -> int:
+    """What ``SampleStore.add_rewards`` does, and its errors; ``store`` is the path that they name."""
+    incoming = tables.reward_rows(build_id, run_id, rewards, now())
+    extra = {"runs": [run_id], "builds": [build_id], "rewards": len(rewards)}
+
+    def add(transaction: Transaction) -> int:
+        drawn = transaction.read("SELECT drawn FROM {builds} WHERE build_id = ?", [build_id])["drawn"].to_pylist()
+        if not drawn or any(not 0 <= reward.row < drawn[0] for reward in rewards):
+            raise UnknownBuildError(f"{build_id} is no build in {store}, or has no row that a reward names")
+        return _insert_rewards(transaction, build_id, incoming)
+
+    return catalog.transact("molbuffer", f"{len(rewards)} rewards", extra, add)[0]
+
+
+def insert_scores(transaction: Transaction, scores: Sequence[Score], run_id: str | None) -> int:
+    """Adds scores, but no second good one of a molecule, component and version.
+
+    Returns:
+        How many were added.
+    """
+    if not scores:
+        return 0
+    incoming = tables.score_rows(scores, run_id, now())
+    # The same score recorded twice (a retried call) is the same fact; a failure may well be followed by a success.
+    fresh = transaction.read(
+        """SELECT scored.* FROM scored ANTI JOIN (FROM {scores} WHERE status = 'ok') AS good
+        ON scored.status = 'ok' AND good.smiles = scored.smiles AND good.component = scored.component
+        AND good.version = scored.version""",
+        scored=incoming,
+    )
+    transaction.insert("scores", fresh)
+    return int(fresh.num_rows)
+
+
+def _insert_rewards(transaction: Transaction, build_id: str, incoming: pa.Table) -> int:
+    """Adds rewards of one build to rows without a good one under the same objective; returns how many."""
+    fresh = transaction.read(
+        """SELECT given.* FROM given ANTI JOIN (FROM {rewards} WHERE build_id = ? AND status = 'ok') AS good
+        ON good."row" = given."row" AND good.objective_sha256 = given.objective_sha256""",
+        [build_id],
+        given=incoming,
+    )
+    transaction.insert("rewards", fresh)
+    return int(fresh.num_rows)

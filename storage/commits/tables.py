@@ -1,0 +1,255 @@
+"""Records as rows of the tables, column by column: inserting row by row would be a hundred times slower."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from molbuffer.storage.records import (
+    Build,
+    BuildReceipt,
+    Consumed,
+    Metric,
+    PolicyVersion,
+    Reward,
+    Run,
+    Score,
+    ScoreStatus,
+)
+
+OTHER_TABLES = ("samples", "references", "rewards", "scores", "metrics")
+"""What of a build is not in its row of ``builds``."""
+_STRING = pa.string()
+_TIMESTAMP = pa.timestamp("us")
+
+
+@dataclass(frozen=True)
+class PlacedBuild:
+    """A build and where its arrays are: in a segment, from row ``offset`` on."""
+
+    build: Build
+    segment: str
+    offset: int
+
+
+def rows_in_order(builds: Sequence[Build]) -> list[Build]:
+    """Builds in the order in which rows stand everywhere: iteration, event, place in the configuration, chunk."""
+    return sorted(builds, key=lambda build: (build.iteration, build.event, build.sampler_order, build.chunk))
+
+
+def run_row(run: Run, created: datetime) -> pa.Table:
+    """The row of ``runs``."""
+    row = {name: getattr(run, name) for name in run.__dataclass_fields__}
+    row |= {"libraries": json.dumps(dict(run.libraries), sort_keys=True), "config_sha256": config_sha256(run)}
+    return pa.Table.from_pylist([row | {"created": created}])
+
+
+def config_sha256(run: Run) -> str:
+    """What tells whether two runs have one configuration."""
+    return hashlib.sha256(run.config.encode()).hexdigest()
+
+
+def build_tables(placed: Sequence[PlacedBuild], created: datetime) -> dict[str, pa.Table]:
+    """What is inserted for some builds, by table; nothing for none."""
+    if not placed:
+        return {}
+    builds = [place.build for place in placed]
+    return {
+        "builds": build_rows(placed, created),
+        "samples": sample_rows(builds, created),
+        "readmitted": pa.concat_tables(_readmitted_rows(build, created) for build in builds),
+        "rewards": pa.concat_tables(reward_rows(b.build_id, b.run_id, b.rewards, created) for b in builds),
+        "scores": pa.concat_tables(score_rows(b.scores, b.run_id, created) for b in builds),
+        "metrics": metric_rows(builds, created),
+    }
+
+
+def build_rows(placed: Sequence[PlacedBuild], created: datetime) -> pa.Table:
+    """The rows of ``builds``."""
+    fields = [name for name in Build.__dataclass_fields__ if name not in OTHER_TABLES]
+    rows = []
+    for place in placed:
+        build = place.build
+        row, counts = {name: getattr(build, name) for name in fields}, receipt(build, snapshot=0)
+        row |= {name: getattr(counts, name) for name in ("drawn", "parseable", "kept", "mean_reward", "readmitted")}
+        row |= {"build_id": build.build_id, "vocabulary_sha256": build.samples.vocabulary_sha256, "created": created}
+        rows.append(row | {"segment": place.segment, "segment_offset": place.offset})
+    return pa.Table.from_pylist(rows)
+
+
+def receipt(build: Build, snapshot: int) -> BuildReceipt:
+    """What is to be said of a build that a version first had."""
+    samples = build.samples
+    return BuildReceipt(
+        build_id=build.build_id,
+        run_id=build.run_id,
+        iteration=build.iteration,
+        event=build.event,
+        sampler=build.sampler,
+        drawn=len(samples),
+        parseable=len(samples) - samples.smiles.count(None),
+        kept=samples.rejected_by.count(None),
+        mean_reward=mean_reward(build),
+        snapshot=snapshot,
+        readmitted=len(build.references),
+    )
+
+
+def mean_reward(build: Build) -> float | None:
+    """The mean over the rows whose reward under the build's own objective is ok; None when there is none."""
+    values = [r.value for r in build.rewards if r.value is not None and r.objective_sha256 == build.objective_sha256]
+    return math.fsum(values) / len(values) if values else None
+
+
+def sample_rows(builds: Sequence[Build], created: datetime) -> pa.Table:
+    """The rows of ``samples``, those of each build in the order they were drawn."""
+    return pa.concat_tables([_sample_rows(build, created) for build in builds])
+
+
+def _sample_rows(build: Build, created: datetime) -> pa.Table:
+    samples, n = build.samples, len(build.samples)
+    sources = samples.source_rows or [None] * n
+    rejected_by = pa.array(samples.rejected_by, _STRING)
+    return pa.table(
+        {
+            "build_id": _repeat(build.build_id, n, _STRING),
+            "row": np.arange(n, dtype=np.int32),
+            "smiles": pa.array(samples.smiles, _STRING),
+            "raw": pa.array(samples.raw, _STRING),
+            "source_smiles": pa.array(samples.source_smiles or [None] * n, _STRING),
+            "source_build_id": pa.array([source and source.build_id for source in sources], _STRING),
+            "source_row": pa.array([source and source.row for source in sources], pa.int32()),
+            "kept": rejected_by.is_null(),
+            "rejected_by": rejected_by,
+            "iteration": _repeat(build.iteration, n, pa.int64()),
+            "created": _repeat(created, n, _TIMESTAMP),
+        }
+    )
+
+
+def _readmitted_rows(build: Build, created: datetime) -> pa.Table:
+    n = len(build.references)
+    return pa.table(
+        {
+            "build_id": _repeat(build.build_id, n, _STRING),
+            "position": np.arange(n, dtype=np.int32),
+            "source_build_id": pa.array([row.build_id for row in build.references], _STRING),
+            "source_row": pa.array([row.row for row in build.references], pa.int32()),
+            "created": _repeat(created, n, _TIMESTAMP),
+        }
+    )
+
+
+def reward_rows(build_id: str, run_id: str, rewards: Sequence[Reward], created: datetime) -> pa.Table:
+    """The rows of ``rewards``."""
+    n = len(rewards)
+    return pa.table(
+        {
+            "build_id": _repeat(build_id, n, _STRING),
+            "row": pa.array([reward.row for reward in rewards], pa.int32()),
+            "objective_sha256": pa.array([reward.objective_sha256 for reward in rewards], _STRING),
+            "value": pa.array([reward.value for reward in rewards], pa.float64()),
+            "status": pa.array([reward.status for reward in rewards], _STRING),
+            "run_id": _repeat(run_id, n, _STRING),
+            "created": _repeat(created, n, _TIMESTAMP),
+        }
+    )
+
+
+def score_rows(scores: Sequence[Score], run_id: str | None, created: datetime) -> pa.Table:
+    """The rows of ``scores``."""
+    n = len(scores)
+    return pa.table(
+        {
+            "smiles": pa.array([score.smiles for score in scores], _STRING),
+            "component": pa.array([score.component for score in scores], _STRING),
+            "version": pa.array([score.version for score in scores], _STRING),
+            "value": pa.array([score.value for score in scores], pa.float64()),
+            "status": pa.array([score.status for score in scores], _STRING),
+            "error": pa.array([score.error for score in scores], _STRING),
+            "seconds": pa.array([score.seconds for score in scores], pa.float64()),
+            "run_id": _repeat(run_id, n, _STRING),
+            "created": _repeat(created, n, _TIMESTAMP),
+        }
+    )
+
+
+def score_of(row: dict[str, Any], component: str, version: str) -> Score:
+    """The score that a row of ``scores`` holds."""
+    status = ScoreStatus(row["status"])
+    return Score(row["smiles"], component, version, row["value"], status, row["error"], row["seconds"])
+
+
+def metric_rows(builds: Sequence[Build], created: datetime) -> pa.Table:
+    """The rows of ``metrics`` about builds."""
+    rows = []
+    for build in builds:
+        about = {"run_id": build.run_id, "build_id": build.build_id, "iteration": build.iteration}
+        about |= {"sampler": build.sampler, "event": build.event}
+        rows += [about | {"name": m.name, "value": m.value, "created": created} for m in build.metrics]
+    return _table(rows)
+
+
+def run_metric_rows(run_id: str, metrics: Sequence[tuple[int, Metric]], created: datetime) -> pa.Table:
+    """The rows of ``metrics`` about a training itself."""
+    return _table(
+        [
+            {"run_id": run_id, "iteration": iteration, "name": metric.name, "value": metric.value, "created": created}
+            for iteration, metric in metrics
+        ]
+    )
+
+
+def policy_rows(policies: Sequence[PolicyVersion], created: datetime) -> pa.Table:
+    """The rows of ``policies``."""
+    fields = PolicyVersion.__dataclass_fields__
+    return _table([{name: getattr(policy, name) for name in fields} | {"created": created} for policy in policies])
+
+
+def consumed_rows(run_id: str, consumed: Sequence[Consumed], created: datetime) -> pa.Table:
+    """The rows of ``consumed``, one for each sample."""
+    sizes = [len(part.rows) for part in consumed]
+    n = sum(sizes)
+    return pa.table(
+        {
+            "run_id": _repeat(run_id, n, _STRING),
+            "build_id": pa.array(np.repeat(np.array([part.build_id for part in consumed], object), sizes), _STRING),
+            "row": pa.array([row for part in consumed for row in part.rows], pa.int32()),
+            "iteration": np.repeat(np.array([part.iteration for part in consumed], np.int64), sizes),
+            "created": _repeat(created, n, _TIMESTAMP),
+        }
+    )
+
+
+def check_rows(build: Build) -> None:
+    """Refuses rewards of rows that a build does not have, more than one of a row under one objective, and two
+    references to one row.
+
+    Raises:
+        ValueError: naming the sampler and the row.
+    """
+    n = len(build.samples)
+    given = {(reward.row, reward.objective_sha256) for reward in build.rewards}
+    if len(given) != len(build.rewards):
+        raise ValueError(f"build of {build.sampler!r} has a row with two rewards under one objective")
+    if len(set(build.references)) != len(build.references):
+        raise ValueError(f"build of {build.sampler!r} gives a stored row twice: it can be given once by a build")
+    if foreign := [row for row, _ in given if not 0 <= row < n]:
+        raise ValueError(f"build of {build.sampler!r} has {n} rows, and rewards for rows {sorted(foreign)[:5]}")
+
+
+def _repeat(value: Any, n: int, kind: pa.DataType) -> pa.Array:
+    return pa.repeat(pa.scalar(value, kind), n)
+
+
+def _table(rows: list[dict[str, Any]]) -> pa.Table:
+    # Without rows there are no column names, which an insert by name would miss.
+    return pa.Table.from_pylist(rows)

@@ -1,0 +1,35 @@
+"""Checksums of the files that a version adds, kept in what the version says of itself.
+
+Arrays have a checksum in each chunk and policies are named by theirs, but Parquet files as DuckDB writes them have
+none, nor have the files of a checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from molbuffer.storage.files.object_store import ObjectPath
+from molbuffer.storage.files.places import Place
+
+CHECKSUMS = "checksums"
+"""The key in a commit's extra info: the sha256 of each file by its path in the store."""
+
+
+def file_checksums(files: Iterable[str | Path], root: Path) -> dict[str, str]:
+    """The sha256 of files in hexadecimal, by their path under ``root`` as POSIX writes it."""
+    return {place_of(file, root): file_sha256(file) for file in files}
+
+
+def place_of(file: str | Path, root: Path) -> str:
+    """The path of a file under ``root``, the same wherever the store's folder is."""
+    return str(PurePosixPath(*Path(file).relative_to(root).parts))
+
+
+def file_sha256(file: str | Place) -> str:
+    """The sha256 of a file's content in hexadecimal, read in portions where that is possible."""
+    if isinstance(file, ObjectPath):
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

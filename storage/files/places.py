@@ -1,0 +1,101 @@
+"""Where a store's files are: in a folder, or under a prefix of an object store.
+
+``ObjectPath`` has those methods of ``pathlib.Path`` that the store uses, so that most code need not know which of both
+it was given. What differs is here:
+
+    a folder          files are made durable by fsync, and become visible together by a rename
+    an object store   a write that was acknowledged is durable; objects become visible one by one, so that nothing may
+                      be named by the catalog before all of its objects are there
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from molbuffer.storage.files.object_store import ObjectPath
+
+Place = Path | ObjectPath
+
+PRIVATE_FOLDER = 0o700
+PRIVATE_FILE = 0o600
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file below a place: its path, its size in bytes, and when it was last written, in seconds since the epoch."""
+
+    path: Place
+    bytes: int
+    modified: float
+
+
+def place_at(address: str) -> Place:
+    """The place that an address names: ``s3://bucket/prefix``, or a folder."""
+    return ObjectPath.of(address) if "://" in address else Path(address)
+
+
+def make_folder(place: Place) -> None:
+    """Makes a folder for its owner only; an object store has none to make."""
+    if isinstance(place, Path):
+        place.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+
+
+def entries(place: Place) -> list[Place]:
+    """What is directly in a folder, hidden things included, by name; nothing when it does not exist."""
+    if isinstance(place, Path):
+        return sorted(place.iterdir()) if place.is_dir() else []
+    return sorted(place.iterdir())
+
+
+def files_at(place: Place) -> list[StoredFile]:
+    """A file, or all files in a folder and below it; without what a writer removes meanwhile."""
+    if not isinstance(place, Path):
+        return [StoredFile(path, size, modified) for path, size, modified in place.files()]
+    found = []
+    for path in _tree(place):
+        try:
+            status = path.lstat()
+        except FileNotFoundError:
+            continue
+        found.append(StoredFile(path, status.st_size, status.st_mtime))
+    return found
+
+
+def _tree(path: Path) -> Iterator[Path]:
+    """A path, and when it is a folder and no link, all below it: folders change when a file in them does."""
+    yield path
+    if path.is_dir() and not path.is_symlink():
+        yield from path.rglob("*")
+
+
+def set_aside(place: Place) -> Place:
+    """Has a folder vanish in one step, and returns where it is to be deleted: a kill leaves it whole or hidden.
+
+    A file vanishes in one step anyway. An object store cannot rename, so that there the objects are deleted at once.
+    """
+    if not isinstance(place, Path):
+        place.remove()
+        return place
+    if not place.is_dir() or place.is_symlink() or place.name.startswith("."):
+        return place
+    return place.rename(place.with_name(f".removed-{place.name}-{uuid4().hex[:8]}"))
+
+
+def delete(place: Place) -> None:
+    """Deletes a file, or a folder with all in it; nothing when it is not there."""
+    if not isinstance(place, Path):
+        place.remove()
+    elif place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place)
+    else:
+        place.unlink(missing_ok=True)
+
+
+def put(folder: ObjectPath, files: Mapping[str, bytes]) -> None:
+    """Writes files under a prefix of an object store; each is durable when this returns."""
+    for name, content in files.items():
+        (folder / name).write_bytes(content)

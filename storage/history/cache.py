@@ -1,0 +1,279 @@
+"""The decoded cache: the rows of a store's segments, decoded once, in one memory-mapped file.
+
+A training batch is a few hundred rows from anywhere in the history. Zarr decodes a whole chunk for each of them
+(186 ms for 256 rows over 100 segments), so segments are decoded once into records of fixed width, in the order in
+which they were first asked for, and batches are gathered from a memory map of those.
+
+    CACHE/decoded/<store uuid>/manifest.json       which rows file holds which segment, and where
+    CACHE/decoded/<store uuid>/rows-<random>.bin   the records
+    CACHE/decoded/<store uuid>.lock                held while these are changed; outside, so that eviction leaves it
+
+CACHE is an argument, the environment variable MOLBUFFER_CACHE, or the user's cache folder; it never lies in the store,
+so that read-only and remote stores have a cache too.
+
+Only what the manifest lists exists, and it is replaced in one step after the rows are on the disk. So a writer that is
+killed leaves a tail or a file that is not listed; the next one overwrites or deletes it. A rows file is only ever
+extended; wider rows, or a limit on the size, lead to a new file, and readers keep the map of the old one. The cache
+can be deleted at any time, and whatever is wrong with it leads to decoding again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import platformdirs
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from molbuffer.storage.errors import CacheError
+from molbuffer.storage.files.places import PRIVATE_FOLDER, Place
+from molbuffer.storage.history.cache_manifest import NAME as MANIFEST_NAME
+from molbuffer.storage.history.cache_manifest import CachedSegment, Manifest, read_manifest, write_manifest
+from molbuffer.storage.history.mapped_rows import MappedRows
+from molbuffer.storage.history.record_layout import DecodedRows, RowLayout, latent_width_of
+from molbuffer.storage.segments.segment import SegmentRows, read_segment
+
+LOCATION_VARIABLE = "MOLBUFFER_CACHE"
+SUBFOLDER = "decoded"
+DEFAULT_LIMIT_BYTES = 32 * 10**9
+
+# New segments are decoded and listed in portions of about this many rows: bounds the memory (86 MB at 80 tokens), and
+# what a kill makes the next process decode again.
+_PORTION_ROWS = 200_000
+
+_logger = logging.getLogger("molbuffer.storage.cache")
+
+
+def default_folder() -> Path:
+    """Where the caches are unless told otherwise: $MOLBUFFER_CACHE, or else the user's cache folder."""
+    return Path(os.environ.get(LOCATION_VARIABLE) or platformdirs.user_cache_dir("molbuffer"))
+
+
+@dataclass(frozen=True)
+class CachedRows:
+    """A memory map of the decoded rows as they were when it was made; later changes of the cache do not touch it.
+
+    Attributes:
+        segments: where the rows of each segment are.
+        records: the rows in the form of ``layout``.
+    """
+
+    segments: Mapping[str, CachedSegment]
+    layout: RowLayout
+    records: MappedRows
+
+    def gather(self, positions: NDArray[np.int64]) -> DecodedRows:
+        """The rows at positions [n], as views of a fresh block of memory."""
+        return self.layout.split(self.records.take(positions))
+
+
+@dataclass(frozen=True)
+class DecodedCache:
+    """The decoded cache of one store.
+
+    Attributes:
+        store_uuid: whose segments these are; a store that was moved finds its cache again.
+        arrays: the folder of the store's segments.
+        folder: CACHE, for the caches of all stores.
+        limit_bytes: what all of them together may take. The store not used for longest goes first; then those rows of
+            this store that were not asked for. Rows that are asked for are cached even when they alone take more.
+    """
+
+    store_uuid: str
+    arrays: Place
+    folder: Path = field(default_factory=default_folder)
+    limit_bytes: int = DEFAULT_LIMIT_BYTES
+
+    def pin(self, segments: Sequence[str]) -> CachedRows:
+        """A map that has every segment named; costs the decoding of those that never were.
+
+        Raises:
+            ArraysError: a segment to decode is missing or damaged in the store.
+            CacheError: the disk is full, or the folder cannot be written.
+        """
+        wanted = list(dict.fromkeys(segments))
+        try:
+            return self._pin_decoded(wanted)
+        except (OSError, KeyError, TypeError, ValueError):
+            # Not all there yet, damaged, or replaced by another process since its manifest was read: settled below.
+            with self._writing():
+                manifest = self._shrink(self._extend(self._current(), wanted), wanted)
+                return self._map(manifest)
+
+    @property
+    def _own(self) -> Path:
+        return self.folder / SUBFOLDER / self.store_uuid
+
+    def _pin_decoded(self, wanted: Sequence[str]) -> CachedRows:
+        manifest = read_manifest(self._own)
+        if not manifest.segments.keys() >= set(wanted):
+            raise KeyError("segments to decode")
+        rows = self._map(manifest)
+        with suppress(
+            OSError
+        ):  # The time of use only orders eviction; a cache on a read-only disk serves all the same.
+            os.utime(self._own / MANIFEST_NAME)
+        return rows
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Alone among processes; what the disk refuses is told in words."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._own.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+            with _lock(self._own):
+                self._own.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+                yield
+        except OSError as error:
+            raise CacheError(
+                f"cannot write the decoded cache in {self.folder}: {error}; free some disk space there, "
+                f"or set {LOCATION_VARIABLE} to a folder with more"
+            ) from error
+
+    def _current(self) -> Manifest:
+        try:
+            return read_manifest(self._own)
+        except FileNotFoundError:
+            return Manifest()
+        except (KeyError, TypeError, ValueError) as error:
+            _logger.warning("the decoded cache %s is damaged (%s); decoding again", self._own, error)
+            return Manifest()
+
+    def _map(self, manifest: Manifest) -> CachedRows:
+        records = MappedRows(self._own / manifest.file, manifest.rows, manifest.layout.words)
+        return CachedRows(manifest.segments, manifest.layout, records)
+
+    def _extend(self, manifest: Manifest, wanted: Sequence[str]) -> Manifest:
+        """Decodes what is wanted and not there."""
+        for portion in self._decode([name for name in wanted if name not in manifest.segments]):
+            layout = reduce(RowLayout.covering, portion.values(), manifest.layout)
+            if layout != manifest.layout:
+                manifest = self._rewrite(manifest, layout, manifest.segments)
+            manifest = self._append(manifest, portion)
+        return manifest
+
+    def _decode(self, names: Sequence[str]) -> Iterator[dict[str, SegmentRows]]:
+        portion: dict[str, SegmentRows] = {}
+        for name in names:
+            portion[name] = read_segment(self.arrays / name)
+            if sum(map(len, portion.values())) >= _PORTION_ROWS:
+                yield portion
+                portion = {}
+        if portion:
+            yield portion
+
+    def _append(self, manifest: Manifest, portion: Mapping[str, SegmentRows]) -> Manifest:
+        segments, position = dict(manifest.segments), manifest.rows
+        with _open_at(self._own / manifest.file, manifest.total_bytes) as file:
+            for name, rows in portion.items():
+                file.write(manifest.layout.pack(rows).data)
+                segments[name] = _cached(rows, position)
+                position += len(rows)
+        manifest = replace(manifest, segments=segments)
+        write_manifest(self._own, manifest)
+        return manifest
+
+    def _rewrite(self, manifest: Manifest, layout: RowLayout, keep: Iterable[str]) -> Manifest:
+        """Copies the segments to keep into a new rows file of the given layout."""
+        old, fresh, segments, position = self._records(manifest), Manifest(layout=layout), {}, 0
+        with _open_at(self._own / fresh.file, 0) as file:
+            for name in keep:
+                place = manifest.segments[name]
+                for start in range(place.position, place.position + place.rows, _PORTION_ROWS):
+                    stop = min(start + _PORTION_ROWS, place.position + place.rows)
+                    file.write(layout.repack(old[start:stop], manifest.layout).data)
+                segments[name] = replace(place, position=position)
+                position += place.rows
+        fresh = replace(fresh, segments=segments)
+        write_manifest(self._own, fresh)
+        return fresh
+
+    def _records(self, manifest: Manifest) -> NDArray[np.uint32]:
+        """The rows as they lie in the file, for reading from one end to the other."""
+        shape = (manifest.rows, manifest.layout.words)
+        if not manifest.rows:  # An empty file cannot be mapped.
+            return np.zeros(shape, np.uint32)
+        return np.memmap(self._own / manifest.file, np.uint32, "r", shape=shape)
+
+    def _shrink(self, manifest: Manifest, wanted: Sequence[str]) -> Manifest:
+        """Evicts what is over the limit: other stores by age, then what this store has beyond ``wanted``."""
+        others = evict(self.folder, self.limit_bytes - manifest.total_bytes, spare=self.store_uuid)
+        if others + manifest.total_bytes <= self.limit_bytes:
+            return manifest
+        if manifest.segments.keys() > set(wanted):
+            manifest = self._rewrite(manifest, manifest.layout, wanted)
+        if others + manifest.total_bytes > self.limit_bytes:
+            _logger.warning("rows in use take %d bytes, over the limit of %d", manifest.total_bytes, self.limit_bytes)
+        return manifest
+
+
+def _cached(rows: SegmentRows, position: int) -> CachedSegment:
+    optional = (rows.source_tokens is not None, rows.latent_log_probs is not None)
+    return CachedSegment(position, len(rows), rows.vocabulary_sha256, latent_width_of(rows), *optional)
+
+
+def evict(folder: Path, limit_bytes: int, spare: str | None = None) -> int:
+    """Deletes the caches of the stores used longest ago until what they take is at most ``limit_bytes``.
+
+    Args:
+        folder: CACHE, for the caches of all stores.
+        limit_bytes: may be negative: then all go that can.
+        spare: a store whose cache neither counts nor goes. Those that another process is writing stay as well.
+
+    Returns:
+        What the remaining ones take, in bytes.
+    """
+    stores = [path for path in (folder / SUBFOLDER).iterdir() if path.is_dir() and path.name != spare]
+    sizes = {store: sum(map(_size, _files_of(store))) for store in stores}
+    for store in sorted(stores, key=_last_used):
+        if sum(sizes.values()) <= limit_bytes:
+            break
+        with suppress(Timeout), _lock(store, wait=False):
+            # The manifest goes first: what a kill leaves of the rest is not listed.
+            for file in _files_of(store):
+                file.unlink(missing_ok=True)
+            del sizes[store]
+    return sum(sizes.values())
+
+
+def _files_of(store: Path) -> list[Path]:
+    # By name: were CACHE set to a folder with other things in it, those must stay.
+    return [store / MANIFEST_NAME, *store.glob("rows-*.bin")]
+
+
+def _size(file: Path) -> int:
+    # Another process may replace a file while we look.
+    with suppress(FileNotFoundError):
+        return file.stat().st_size
+    return 0
+
+
+def _last_used(store: Path) -> float:
+    with suppress(FileNotFoundError):
+        return (store / MANIFEST_NAME).stat().st_mtime
+    return 0.0
+
+
+def _lock(store: Path, *, wait: bool = True) -> FileLock:
+    return FileLock(store.parent / f"{store.name}.lock", timeout=-1 if wait else 0)
+
+
+@contextmanager
+def _open_at(path: Path, position: int) -> Iterator[BinaryIO]:
+    """A file to write from a position on, made if need be; what lay beyond the writes is cut off.
+
+    Written to rather than mapped, so that a full disk is an error and not a signal that ends the process.
+    """
+    path.touch()
+    with path.open("r+b") as file:
+        file.seek(position)
+        yield file
+        file.truncate()

@@ -1,0 +1,291 @@
+"""The index of a pinned snapshot: what training needs to know of each stored row, in memory, and the way to its arrays.
+
+The index is read once, when a loader pins a version of the store. From then on a batch costs no SQL and no Zarr: a
+selection chooses positions by looking at columns, and ``gather`` copies the rows from the decoded cache. A position is
+a row's place in the history's order; two runs of one seed have the same rows at the same positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from molbuffer.storage.history.cache import DecodedCache
+from molbuffer.storage.history.index_arrays import IndexArrays, place
+from molbuffer.storage.history.scan import Filter, Part, ScannedRows, read_readmitted, read_strings, scan
+from molbuffer.storage.records import Consumed, Event, RowId, StoredRows
+from molbuffer.storage.segments.copy import rows_by_build
+from molbuffer.storage.store import SampleStore
+
+Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class HistoryIndex:
+    """The rows of a pinned snapshot that can be trained on; n of them, from b builds.
+
+    Make it with ``load``. It can be selected from (``molbuffer.storage.history.selections``).
+
+    Attributes:
+        store: what it was read from; only ``smiles`` and ``raw`` still read from it.
+        parts: whose rows, as of which version: the run's own first.
+        rows: the columns.
+        readmitted: columns build_id, row, times of the rows that the run's builds have given to its buffer once more.
+    """
+
+    store: SampleStore
+    parts: tuple[Part, ...]
+    rows: ScannedRows
+    arrays: IndexArrays
+    readmitted: pa.Table | None = None
+
+    @classmethod
+    def load(
+        cls,
+        store: SampleStore,
+        *,
+        objective_sha256: str,
+        run_id: str | None = None,
+        snapshot: int | None = None,
+        foreign_snapshot: int | None = None,
+        own_only: bool = False,
+        runs: Sequence[str] | None = None,
+        where: str | None = None,
+        up_to_iteration: int | None = None,
+        include_unparseable: bool = False,
+        cache: DecodedCache | None = None,
+    ) -> Self:
+        """Reads the index, and decodes the segments that are not in the cache yet.
+
+        Rows are kept ones with a good reward under the objective, the newest if there are several.
+
+        Args:
+            objective_sha256: whose rewards count; rows may have been drawn under another objective.
+            run_id: the run in training, whose rows are its own; None when the reader is no run: all rows are own.
+            snapshot: the version that own rows are read at; None is the newest.
+            foreign_snapshot: the version that rows of other runs are read at; None is ``snapshot``. A run that trains
+                while others write pins this at its start, so that what they do does not change its batches.
+            own_only: leave out the rows of other runs, but for those that the run has readmitted.
+            runs: leave out the rows of runs other than these, by their ids.
+            where: a predicate over ``sample_history`` that must hold as well.
+            up_to_iteration: the last iteration whose own rows count; None is all.
+            include_unparseable: rows that are no molecule count too, with reward 0.
+            cache: where decoded rows are kept; None is the user's cache folder.
+
+        Raises:
+            PredicateError: ``where`` is no predicate over a row.
+            ArraysError: a segment is missing or damaged.
+            CacheError: the cache cannot be written.
+            StoreError: the store has no such version, or cannot be read.
+        """
+        if run_id is None and (own_only or foreign_snapshot is not None):
+            raise ValueError("own_only and foreign_snapshot tell a run's rows from others: name the run_id")
+        snapshot = store.snapshot() if snapshot is None else snapshot
+        of_runs = None if runs is None else tuple(runs)
+        parts = [Part(snapshot, own=True, run_id=run_id, up_to_iteration=up_to_iteration, runs=of_runs)]
+        readmitted = None
+        if run_id is not None:
+            readmitted = read_readmitted(store, parts[0])
+            foreign = snapshot if foreign_snapshot is None else foreign_snapshot
+            others = Part(foreign, own=False, run_id=run_id, others=True, runs=of_runs)
+            if not own_only:
+                parts.append(others)
+            elif readmitted.num_rows:
+                parts.append(replace(others, rows=readmitted))
+        rows = scan(store, parts, Filter(objective_sha256, where, include_unparseable))
+        cache = cache or DecodedCache(store.cache_key, store.layout.arrays)
+        return cls(store, tuple(parts), rows, place(rows, cache), readmitted)
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+    @property
+    def snapshot(self) -> int:
+        """The version that own rows were read at."""
+        return self.parts[0].snapshot
+
+    @property
+    def builds(self) -> pa.Table:
+        """Columns of the table ``builds`` [b] in the rows' order: sampler, policy, temperature, top_k and more."""
+        return self.rows.builds
+
+    @property
+    def build_numbers(self) -> NDArray[np.int32]:
+        """Each row's place in ``builds``, int32 [n]."""
+        return self.rows.build_numbers
+
+    @property
+    def row_numbers(self) -> NDArray[np.int32]:
+        """Each row's place in its build, int32 [n]."""
+        return self.rows.row_numbers
+
+    @property
+    def rewards(self) -> NDArray[np.float64]:
+        """The rewards under the objective, float64 [n]; none is missing."""
+        return self.rows.rewards
+
+    @property
+    def molecules(self) -> NDArray[np.uint64]:
+        """A hash of the canonical SMILES, uint64 [n], equal for equal molecules; one for all that are no molecule."""
+        return self.rows.molecules
+
+    @property
+    def sources(self) -> bool:
+        """Whether a row can have a source."""
+        return self.arrays.sources
+
+    @property
+    def own(self) -> NDArray[np.bool_]:
+        """Whether the run in training drew the row, bool [n]."""
+        return self.rows.own
+
+    @cached_property
+    def live(self) -> NDArray[np.bool_]:
+        """Whether a row was drawn for a training batch rather than for the buffer, bool [n]."""
+        live = np.array([event == Event.SAMPLE_BATCH for event in self.builds["event"].to_pylist()], bool)
+        return live.take(self.build_numbers)
+
+    @cached_property
+    def iterations(self) -> NDArray[np.int32]:
+        """The iterations of the rows' builds, int32 [n]."""
+        iterations: NDArray[np.int32] = self.builds["iteration"].to_numpy().astype(np.int32)
+        return iterations.take(self.build_numbers)
+
+    @cached_property
+    def build_ids(self) -> tuple[str, ...]:
+        """The identity of each build [b]."""
+        return tuple(self.builds["build_id"].to_pylist())
+
+    @cached_property
+    def policy_sha256s(self) -> tuple[str | None, ...]:
+        """The policy that drew each build [b], None for samplers without one."""
+        return tuple(self.builds["policy_sha256"].to_pylist())
+
+    @cached_property
+    def vocabularies(self) -> tuple[str, ...]:
+        """The hashes of the vocabularies that tokens belong to; ``StoredRows.vocabulary`` counts these."""
+        return tuple(dict.fromkeys(self.builds["vocabulary_sha256"].to_pylist()))
+
+    @cached_property
+    def best_first(self) -> Positions:
+        """All positions by descending reward, int64 [n]; of equal ones the earlier first."""
+        return np.argsort(-self.rewards, kind="stable")
+
+    @cached_property
+    def best_of_each_molecule(self) -> Positions:
+        """The best position of each distinct molecule, int64 [m], by descending reward."""
+        first = np.unique(self.molecules[self.best_first], return_index=True)[1]
+        return self.best_first[np.sort(first)]
+
+    def gather(self, positions: Positions) -> StoredRows:
+        """The rows at positions [n], as wide as the longest of them; torch can take the memory as it is.
+
+        Raises:
+            IndexError: a position is not in the index.
+        """
+        decoded = self.arrays.gather(positions)
+        return StoredRows(
+            positions=positions,
+            tokens=decoded.tokens,
+            lengths=decoded.lengths,
+            log_probs=decoded.log_probs,
+            rewards=self.rewards.take(positions),
+            vocabulary=self._vocabulary_numbers.take(self.build_numbers.take(positions)),
+            latents=decoded.latents if self.arrays.latent_width else None,
+            latent_log_probs=decoded.latent_log_probs,
+            source_tokens=decoded.source_tokens,
+            source_lengths=decoded.source_lengths,
+        )
+
+    def without(self, positions: Positions) -> Self:
+        """The index less some rows; the positions of the rows after them change."""
+        keep = np.ones(len(self), bool)
+        keep[positions] = False
+        columns = ("build_numbers", "row_numbers", "rewards", "molecules", "own")
+        rows = replace(self.rows, **{name: getattr(self.rows, name)[keep] for name in columns})
+        return replace(self, rows=rows, arrays=replace(self.arrays, positions=self.arrays.positions[keep]))
+
+    def row_ids(self, positions: Positions) -> list[RowId]:
+        """The identities of rows."""
+        pairs = zip(self.build_numbers[positions].tolist(), self.row_numbers[positions].tolist(), strict=True)
+        return [RowId(self.build_ids[build], row) for build, row in pairs]
+
+    def own_iterations(self, positions: Positions) -> list[int]:
+        """The iterations in which the run in training drew those of some rows that are its own."""
+        iterations: list[int] = self.iterations[positions[self.own[positions]]].tolist()
+        return iterations
+
+    def positions_of(self, build_id: str, rows: Sequence[int] | NDArray[np.integer]) -> Positions:
+        """Where rows of a build are; those that are not in the index (rejected, without reward) are left out."""
+        positions, found = self._find(build_id, rows)
+        return positions[found]
+
+    def _find(self, build_id: str, rows: Sequence[int] | NDArray[np.integer]) -> tuple[Positions, NDArray[np.bool_]]:
+        """Where rows of a build are, and which of them are in the index: the others have a position of no meaning."""
+        wanted = np.asarray(rows, np.int64)
+        build = self._numbers_by_id.get(build_id, -1)
+        start, stop = np.searchsorted(self.build_numbers, (build, build + 1))
+        here = self.row_numbers[start:stop]
+        places = np.searchsorted(here, wanted)
+        found = here.take(places, mode="clip") == wanted if len(here) else np.zeros(len(wanted), bool)
+        return np.add(start, places, dtype=np.int64), found
+
+    def times_consumed(self, consumed: Iterable[Consumed]) -> NDArray[np.int32]:
+        """How often each row was delivered, int32 [n], by what the store has of a training run."""
+        times = np.zeros(len(self), np.int32)
+        for part in consumed:
+            times[self.positions_of(part.build_id, part.rows)] += 1
+        return times
+
+    def times_readmitted(self) -> NDArray[np.int32] | None:
+        """How often the run's builds have given each row to its buffer once more, int32 [n]; None when they never did.
+
+        Each time, the row may be delivered once more.
+        """
+        if self.readmitted is None or not self.readmitted.num_rows:
+            return None
+        times = np.zeros(len(self), np.int32)
+        counted = self.readmitted["times"].to_numpy()
+        start = 0
+        for build_id, rows in rows_by_build(self.readmitted).items():
+            positions, found = self._find(build_id, rows)
+            times[positions[found]] = counted[start : start + len(rows)][found]
+            start += len(rows)
+        return times
+
+    def read(self, column: str, positions: Positions) -> list[str | None]:
+        """A text column of the table ``samples`` for a few rows, of which it reads only the builds."""
+        columns = {name: getattr(self.rows, name)[positions] for name in ("build_numbers", "row_numbers", "own")}
+        few = replace(self.rows, **columns)
+        return read_strings(self.store, self.parts, few, column).to_pylist()  # type: ignore[no-any-return]
+
+    def smiles(self, positions: Positions) -> list[str | None]:
+        """The canonical SMILES of rows, None for what is no molecule. The first call reads them for all rows."""
+        return self._smiles.take(pa.array(positions)).to_pylist()  # type: ignore[no-any-return]
+
+    def raw(self, positions: Positions) -> list[str]:
+        """The strings of rows as they were drawn. The first call reads them for all rows."""
+        return self._raw.take(pa.array(positions)).to_pylist()  # type: ignore[no-any-return]
+
+    @cached_property
+    def _smiles(self) -> pa.LargeStringArray:
+        return read_strings(self.store, self.parts, self.rows, "smiles")
+
+    @cached_property
+    def _raw(self) -> pa.LargeStringArray:
+        return read_strings(self.store, self.parts, self.rows, "raw")
+
+    @cached_property
+    def _numbers_by_id(self) -> dict[str, int]:
+        return {build_id: number for number, build_id in enumerate(self.build_ids)}
+
+    @cached_property
+    def _vocabulary_numbers(self) -> NDArray[np.int32]:
+        numbers = {vocabulary: number for number, vocabulary in enumerate(self.vocabularies)}
+        return np.array([numbers[name] for name in self.builds["vocabulary_sha256"].to_pylist()], np.int32)

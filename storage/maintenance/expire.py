@@ -1,0 +1,112 @@
+"""Expiry: old versions are forgotten, but for those that something pins (``molbuffer.storage.maintenance.snapshots``).
+
+Nothing of the newest version is lost: only the way back to what was visible at an old one. Files that no remaining
+version has are listed for deletion, and ``molbuffer.storage.maintenance.vacuum`` deletes them after its grace period.
+
+DuckLake can choose versions by age itself; on a SQLite catalog its comparison is one of texts of different form, which
+gets times of one day wrong. So versions are chosen here and named one by one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.files.checksums import CHECKSUMS
+from molbuffer.storage.files.places import Place
+from molbuffer.storage.layout import Layout
+from molbuffer.storage.maintenance.snapshots import KEPT_CHECKPOINTS, list_snapshots, pins
+from molbuffer.storage.records import now
+
+# Bounds for how long one step holds the commit lock.
+_PORTION = 200
+
+
+@dataclass(frozen=True)
+class ExpireReport:
+    """What expiry did, or would do.
+
+    Attributes:
+        expired: the versions forgotten.
+        pinned: old versions that stay, and what pins each.
+    """
+
+    expired: tuple[int, ...]
+    pinned: Mapping[int, tuple[str, ...]]
+
+
+def expire(
+    catalog: Catalog,
+    layout: Layout,
+    *,
+    older_than: timedelta,
+    keep: int = 1,
+    keep_checkpoints: int = KEPT_CHECKPOINTS,
+    dry_run: bool = False,
+) -> ExpireReport:
+    """Forgets versions older than an age; the caller holds the maintenance lock.
+
+    Args:
+        older_than: the age. A version from the future, by this clock, is not old.
+        keep: how many of the newest versions stay, whatever their age; at least 1.
+        keep_checkpoints: how many checkpoints of a run pin the version that they need, as for a vacuum.
+        dry_run: only say which.
+
+    Raises:
+        ValueError: ``keep`` or ``keep_checkpoints`` is less than 1, or the age is negative.
+        StoreModeError: the store was opened for reading.
+        StoreError: the catalog cannot be read or written.
+    """
+    if keep < 1 or keep_checkpoints < 1 or older_than < timedelta(0):
+        raise ValueError(
+            f"expected keep >= 1, keep_checkpoints >= 1 and age >= 0, got {keep}, {keep_checkpoints} and {older_than}"
+        )
+    before = now() - older_than
+    versions = list_snapshots(catalog, layout, keep_checkpoints)
+    old = [snapshot for snapshot in versions[:-keep] if snapshot.created < before]
+    pinned = {snapshot.version: snapshot.pinned_by for snapshot in old if snapshot.pinned_by}
+    going = [snapshot.version for snapshot in old if not snapshot.pinned_by]
+    if dry_run:
+        return ExpireReport(tuple(going), pinned)
+    expired: list[int] = []
+    for start in range(0, len(going), _PORTION):
+        with catalog.locked():
+            # Unless they were pinned meanwhile.
+            pinned_now = pins(catalog, layout, keep_checkpoints)
+            portion = [version for version in going[start : start + _PORTION] if version not in pinned_now]
+            _expire_some(catalog, layout.data, portion)
+        expired += portion
+    return ExpireReport(tuple(expired), pinned)
+
+
+def _expire_some(catalog: Catalog, root: Place, versions: Sequence[int]) -> None:
+    if versions:
+        # A kill in between leaves the checksums in both places, which is no contradiction.
+        _hand_on_checksums(catalog, root, versions)
+        catalog.expire(versions)
+
+
+def _hand_on_checksums(catalog: Catalog, root: Place, versions: Sequence[int]) -> None:
+    """Has the newest version say what those that go said of files that stay: ``verify`` needs their checksums."""
+    newest = catalog.newest()
+    numbers = ", ".join(map(str, [*versions, newest]))
+    extras = catalog.metadata(
+        "SELECT snapshot_id, commit_extra_info FROM METADATA.ducklake_snapshot_changes "
+        f"WHERE snapshot_id IN ({numbers}) ORDER BY snapshot_id"
+    )
+    said = {version: json.loads(extra) for version, extra in extras if extra}
+    checksums = {
+        file: checksum
+        for extra in said.values()
+        for file, checksum in extra.get(CHECKSUMS, {}).items()
+        if (root / file).exists()
+    }
+    if checksums:
+        extra = json.dumps({**said.get(newest, {}), CHECKSUMS: checksums})
+        catalog.change_metadata(
+            "UPDATE METADATA.ducklake_snapshot_changes SET commit_extra_info = $extra WHERE snapshot_id = $newest",
+            {"extra": extra, "newest": newest},
+        )

@@ -1,0 +1,103 @@
+"""Maintenance of a store while others use it: compaction, expiry and vacuum, one process at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+
+from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.errors import MaintenanceBusyError, StoreBusyError, StoreModeError
+from molbuffer.storage.layout import Layout
+from molbuffer.storage.maintenance.compact import SEGMENT_ROWS, CompactReport, compact
+from molbuffer.storage.maintenance.expire import ExpireReport, expire
+from molbuffer.storage.maintenance.snapshots import KEPT_CHECKPOINTS
+from molbuffer.storage.maintenance.vacuum import GRACE, VacuumReport, vacuum
+
+
+class Maintenance:
+    """What keeps a store small and quick: ``SampleStore.maintenance``.
+
+    Builders, trainings and queries go on meanwhile. Each method takes a lock of its own; a second process that wants
+    to maintain the store is told so at once.
+    """
+
+    def __init__(self, catalog: Catalog, layout: Layout) -> None:
+        self._catalog = catalog
+        self._layout = layout
+
+    def compact(self, *, segment_rows: int = SEGMENT_ROWS) -> CompactReport:
+        """Merges small Parquet files and rewrites small segments; every version stays as it is.
+
+        Args:
+            segment_rows: about how many rows a large segment has; segments with less than half are rewritten.
+
+        Raises:
+            MaintenanceBusyError: another process maintains the store.
+            StoreModeError: the store was opened for reading.
+            StoreError: the store cannot be read or written; what was done until then stands.
+        """
+        with self._alone():
+            return compact(self._catalog, self._layout, segment_rows=segment_rows)
+
+    def expire(
+        self,
+        older_than: timedelta,
+        *,
+        keep: int = 1,
+        keep_checkpoints: int = KEPT_CHECKPOINTS,
+        dry_run: bool = False,
+    ) -> ExpireReport:
+        """Forgets versions older than an age, but for those that a run, a checkpoint or an archive pins.
+
+        The age should be longer than the time between the moment a program asks for the newest version and the
+        moment it has recorded that as its own: an hour is more than enough.
+
+        Args:
+            keep: how many of the newest versions stay, whatever their age.
+            keep_checkpoints: how many checkpoints of a run pin the version that they need: as many as a vacuum keeps.
+            dry_run: only say which.
+
+        Raises:
+            MaintenanceBusyError, StoreModeError, StoreError: as for ``compact``.
+        """
+        with self._alone():
+            return expire(
+                self._catalog,
+                self._layout,
+                older_than=older_than,
+                keep=keep,
+                keep_checkpoints=keep_checkpoints,
+                dry_run=dry_run,
+            )
+
+    def vacuum(
+        self, *, grace: timedelta = GRACE, keep_checkpoints: int = KEPT_CHECKPOINTS, dry_run: bool = False
+    ) -> VacuumReport:
+        """Removes segments, Parquet files, checkpoints and unfinished files that nothing refers to.
+
+        Args:
+            grace: how old they must be; longer than the longest transaction.
+            keep_checkpoints: how many checkpoints of a run stay. Of a finished run, its last.
+            dry_run: only say what.
+
+        Raises:
+            MaintenanceBusyError, StoreModeError, StoreError: as for ``compact``.
+            OSError: a file cannot be removed.
+        """
+        with self._alone():
+            return vacuum(self._catalog, self._layout, grace=grace, keep_checkpoints=keep_checkpoints, dry_run=dry_run)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self._catalog.read_only:
+            raise StoreModeError(f"the store at {self._layout.root} is open for reading only, and cannot be maintained")
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(self._layout.backend.maintainers().held())
+            except StoreBusyError as error:
+                raise MaintenanceBusyError(
+                    f"the store at {self._layout.root} is being compacted, expired or vacuumed by another process; "
+                    "try again when that is done"
+                ) from error
+            yield

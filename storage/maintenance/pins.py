@@ -1,0 +1,70 @@
+"""Keeps a version from expiring while an archive is made of it.
+
+A row in ``archives`` keeps its version for good. It is therefore inserted when all of the archive is written, so that
+an archive that was killed has none. Until then a hidden file names the version, and whoever makes the archive holds a
+lock of that name, which ends with its process:
+
+    .archiving-<version>-<archive id>     beside the catalog of a store with SQLite, else below the data path
+
+Expiry keeps the versions that such files name. A vacuum removes those that are older than its grace period, once it has
+got the lock that a living process would hold. The grace period is for a process that lost its connection to Postgres,
+and with it the lock; should it need longer, its archive is refused in the end (``molbuffer.storage.archive.make``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from molbuffer.storage.files.places import Place, delete, entries
+from molbuffer.storage.layout import Layout, write_private
+
+_NAME = re.compile(r"\.archiving-([0-9]{1,18})-([0-9a-f-]{36})")
+
+
+@dataclass(frozen=True)
+class ArchivePin:
+    """The file that keeps a version while an archive is made of it.
+
+    Attributes:
+        path: of the file. version: the version. archive_id: the uuid that the archive will have.
+    """
+
+    path: Place
+    version: int
+    archive_id: str
+
+
+def archive_pins(layout: Layout) -> list[ArchivePin]:
+    """The pins of archives that are being made, and of those whose process was killed."""
+    found = ((path, _NAME.fullmatch(path.name)) for path in entries(_folder(layout)))
+    return [ArchivePin(path, int(match[1]), match[2]) for path, match in found if match is not None]
+
+
+@contextmanager
+def version_kept(layout: Layout, version: int, archive_id: str) -> Iterator[None]:
+    """Keeps a version for as long as this lasts.
+
+    Raises:
+        StoreError: the server that has the catalog cannot be reached.
+        OSError: the disk is full or failed.
+    """
+    path = _folder(layout) / f".archiving-{version}-{archive_id}"
+    with layout.backend.archiving(path).held():
+        # The lock of a SQLite catalog has made it: it is a lock on this file.
+        if not isinstance(path, Path):
+            path.write_bytes(b"")
+        elif not path.exists():
+            write_private(path, b"")
+        try:
+            yield
+        finally:
+            delete(path)
+
+
+def _folder(layout: Layout) -> Place:
+    """Where all find the pins who can write to the catalog."""
+    return layout.root if layout.backend == layout.sqlite else layout.data

@@ -1,0 +1,89 @@
+"""The versions of a store, and what keeps one from expiring.
+
+newest           the present state
+run              ``runs.pinned_snapshot`` of every run, finished or not: a training that is repeated or resumed in a
+                 year has to find the rows it read
+checkpoint       what the loader was pinned to, for the checkpoints from which a run can still be resumed
+archive          what an archive was made from, or is being made from
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.files.checksums import CHECKSUMS
+from molbuffer.storage.layout import Layout
+from molbuffer.storage.maintenance.pins import archive_pins
+
+KEPT_CHECKPOINTS = 2
+"""How many checkpoints of a run stay, the newest ones; of a finished run the last."""
+
+# The newest checkpoints of each run; the others can be removed.
+KEPT = """SELECT run_id, iteration, folder, snapshot FROM (
+        SELECT *, row_number() OVER (PARTITION BY run_id ORDER BY iteration DESC) AS place FROM {checkpoints}
+    ) LEFT JOIN (SELECT run_id, arg_max(status, created) AS status FROM {run_events} GROUP BY run_id) USING (run_id)
+    WHERE place <= CASE status WHEN 'finished' THEN 1 ELSE ? END"""
+_PINS = f"""
+    SELECT pinned_snapshot AS snapshot, 'run ' || run_id AS pinned_by FROM {{runs}}
+    UNION ALL SELECT snapshot, 'checkpoint ' || run_id || ' ' || iteration FROM ({KEPT})
+    UNION ALL SELECT snapshot, 'archive ' || archive_id FROM {{archives}}"""
+# Times as numbers: SQLite keeps them as text with a zone, which DuckDB hands to Python only with the help of pytz.
+_VERSIONS = """SELECT snapshot_id, epoch_us(snapshot_time::TIMESTAMPTZ), author, commit_message, commit_extra_info
+    FROM METADATA.ducklake_snapshot LEFT JOIN METADATA.ducklake_snapshot_changes USING (snapshot_id)
+    ORDER BY snapshot_id"""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A version of a store.
+
+    Attributes:
+        version: its number, by which everything that reads takes it. created: in UTC.
+        author, message: who made it, and what it added.
+        extra: provenance, such as the ``runs``, ``builds`` and number of ``samples`` of the commit.
+        pinned_by: what keeps it from expiring; empty when nothing does.
+    """
+
+    version: int
+    created: datetime
+    author: str | None
+    message: str | None
+    extra: Mapping[str, Any]
+    pinned_by: tuple[str, ...]
+
+
+def list_snapshots(catalog: Catalog, layout: Layout, kept_checkpoints: int = KEPT_CHECKPOINTS) -> list[Snapshot]:
+    """All versions that can be read, the oldest first."""
+    pinned = pins(catalog, layout, kept_checkpoints)
+    return [
+        Snapshot(version, _time(created), author, message, _provenance(extra), tuple(pinned.get(version, ())))
+        for version, created, author, message, extra in catalog.metadata(_VERSIONS)
+    ]
+
+
+def pins(catalog: Catalog, layout: Layout, kept_checkpoints: int = KEPT_CHECKPOINTS) -> dict[int, list[str]]:
+    """What keeps which version."""
+    # Before the rows are read: an archive that is finished in between has one by then.
+    being_made = archive_pins(layout)
+    found: dict[int, list[str]] = {catalog.newest(): ["newest"]}
+    for pin in being_made:
+        found.setdefault(pin.version, []).append(f"archive {pin.archive_id}, unfinished")
+    for row in catalog.read(_PINS, parameters=[kept_checkpoints]).to_pylist():
+        if row["snapshot"] is not None:
+            found.setdefault(row["snapshot"], []).append(row["pinned_by"])
+    return found
+
+
+def _time(microseconds: int) -> datetime:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).replace(tzinfo=None)
+
+
+def _provenance(extra: str | None) -> dict[str, Any]:
+    """What a version says of itself, without the checksums of its files, which are for ``verify``."""
+    said: dict[str, Any] = json.loads(extra) if extra else {}
+    return {name: value for name, value in said.items() if name != CHECKSUMS}

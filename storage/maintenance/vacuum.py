@@ -1,0 +1,248 @@
+"""Vacuum: removes what nothing refers to, once it is older than a grace period.
+
+What a writer is making is younger than the grace period, which has to be longer than the longest transaction. What a
+clock calls younger than now is never removed. Should the clock have leapt, or a writer have slept for longer than that,
+nothing is lost either: what goes is chosen and renamed aside while no commit can be made, and a commit first looks
+whether its arrays are there (``commits.commit``). A kill leaves a whole folder or a hidden rest, which a later vacuum
+takes.
+
+    segment      no version that is left refers to it, through ``builds`` or ``placements``
+    parquet      no version has it: merged, expired, or left by a writer that was killed
+    checkpoint   no row names it, or a run has newer ones (``snapshots.KEPT_CHECKPOINTS``)
+    aside        a policy, description or removal that was never finished
+    pin          the version is kept for an archive whose process was killed (``molbuffer.storage.maintenance.pins``)
+
+Policies stay, also those without a row: they are named by their content, so that a writer may be about to name one that
+has been there for long. What a backup needs (``catalog.backup``) stays as long as the backup is there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import PurePath
+
+import pyarrow as pa
+
+from molbuffer.storage.catalog.backup import kept_by_backups
+from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.errors import StoreBusyError
+from molbuffer.storage.files.places import Place, StoredFile, delete, entries, files_at, set_aside
+from molbuffer.storage.layout import Layout
+from molbuffer.storage.maintenance.pins import archive_pins
+from molbuffer.storage.maintenance.snapshots import KEPT, KEPT_CHECKPOINTS
+
+GRACE = timedelta(hours=24)
+"""Longer than the longest transaction, and than a query or index load that may still read merged files."""
+
+# Where the arrays of each build were from which version on, and until which.
+_NEEDED = """
+    WITH places AS (
+        SELECT build_id, 0 AS generation, segment, snapshot_id AS since FROM {builds}
+        UNION ALL SELECT build_id, generation, segment, snapshot_id FROM {placements}
+    ), spans AS (
+        SELECT segment, since, lead(since) OVER (PARTITION BY build_id ORDER BY generation) AS until FROM places
+    )
+    SELECT DISTINCT segment FROM spans
+    WHERE until IS NULL OR EXISTS (FROM versions WHERE version >= since AND version < until)
+    UNION SELECT segment FROM {quarantine}"""
+_SCHEDULED = """SELECT data_file_id, path, epoch(schedule_start::TIMESTAMPTZ)
+    FROM METADATA.ducklake_files_scheduled_for_deletion WHERE path_is_relative ORDER BY data_file_id"""
+_LISTED = """SELECT path FROM METADATA.ducklake_data_file UNION ALL SELECT path FROM METADATA.ducklake_delete_file
+    UNION ALL SELECT path FROM METADATA.ducklake_files_scheduled_for_deletion"""
+_PORTION = 1_000
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A file or folder that was removed, or would be.
+
+    Attributes:
+        kind: segment, parquet, checkpoint, aside or pin. bytes: what it took.
+        path: below the data path, or in the folder that has store.toml.
+        modified: when anything in it was last written, in seconds since the epoch; None when it is gone by now.
+    """
+
+    kind: str
+    path: str
+    bytes: int
+    modified: float | None
+
+
+@dataclass(frozen=True)
+class VacuumReport:
+    """What a vacuum removed, or would remove."""
+
+    removed: tuple[Removed, ...]
+
+    @property
+    def bytes(self) -> int:
+        """What all of it took."""
+        return sum(removed.bytes for removed in self.removed)
+
+
+@dataclass(frozen=True)
+class _Vacuum:
+    """One vacuum: what it may remove."""
+
+    catalog: Catalog
+    layout: Layout
+    grace: timedelta
+    keep_checkpoints: int
+    instant: float
+    dry_run: bool
+    backed_up: Collection[str]
+
+    def run(self) -> Iterator[Removed]:
+        # Listed before the catalog is asked: what is committed in between is then not in the list.
+        yield from self._remove_unneeded("segment", self._old(self.layout.arrays), self._unneeded_segments)
+        yield from self._remove_unneeded("parquet", self._parquet(), self._unneeded_parquet)
+        yield from self._remove_unneeded("checkpoint", self._checkpoints(), self._unneeded_checkpoints)
+        for path in self._asides():
+            yield self._remove("aside", path)
+        yield from self._abandoned_pins()
+        yield from self._scheduled_parquet()
+
+    def _is_backed_up(self, path: Place) -> bool:
+        return self.layout.name_of(path) in self.backed_up
+
+    def _remove_unneeded(
+        self, kind: str, old: list[Place], unneeded: Callable[[list[Place]], list[Place]]
+    ) -> Iterator[Removed]:
+        going = unneeded([path for path in old if not self._is_backed_up(path)])
+        if self.dry_run:
+            yield from (self._removed(kind, path) for path in going)
+            return
+        for start in range(0, len(going), _PORTION):
+            with self.catalog.locked():
+                # Once more: a writer that was slow may have committed since.
+                removed = [
+                    (self._removed(kind, path), set_aside(path)) for path in unneeded(going[start : start + _PORTION])
+                ]
+            for told, path in removed:
+                delete(path)
+                yield told
+
+    def _unneeded_segments(self, there: list[Place]) -> list[Place]:
+        versions = self.catalog.metadata("SELECT snapshot_id FROM METADATA.ducklake_snapshot")
+        needed = self.catalog.read(_NEEDED, versions=pa.table({"version": [version for (version,) in versions]}))
+        names = set(needed["segment"].to_pylist())
+        return [path for path in there if path.name not in names]
+
+    def _checkpoints(self) -> list[Place]:
+        return [path for run in entries(self.layout.checkpoints) for path in self._old(run)]
+
+    def _unneeded_checkpoints(self, there: list[Place]) -> list[Place]:
+        kept = self.catalog.read(KEPT, parameters=[self.keep_checkpoints])
+        folders = {self.layout.data / folder for folder in kept["folder"].to_pylist()}
+        return [path for path in there if path not in folders]
+
+    def _asides(self) -> list[Place]:
+        """What was written aside and never renamed. Others in the root are SQLite's, or the user's."""
+        policies = [path for path in self._old(self.layout.policies) if path.name.startswith(".")]
+        aside = f".{self.layout.description.name}."
+        return policies + [path for path in self._old(self.layout.root) if path.name.startswith(aside)]
+
+    def _abandoned_pins(self) -> Iterator[Removed]:
+        """Pins of archives that nobody is making any more."""
+        for pin in archive_pins(self.layout):
+            if not ((files := files_at(pin.path)) and self._is_old(_newest_change(files))):
+                continue
+            if self.catalog.read_only:
+                # Who may only read can take no lock.
+                yield self._removed("pin", pin.path)
+                continue
+            try:
+                with self.layout.backend.archiving(pin.path).held():
+                    removed = self._remove("pin", pin.path)
+            except StoreBusyError:
+                continue
+            yield removed
+
+    def _parquet(self) -> list[Place]:
+        tables = self.layout.tables / "main"
+        return [path for table in entries(tables) for path in self._old(table) if path.suffix == ".parquet"]
+
+    def _unneeded_parquet(self, there: list[Place]) -> list[Place]:
+        # A file is listed under its table's folder, or, once it is to be deleted, under the data path.
+        names = {PurePath(path).name for (path,) in self.catalog.metadata(_LISTED)}
+        return [path for path in there if path.name not in names]
+
+    def _scheduled_parquet(self) -> Iterator[Removed]:
+        """Files that DuckLake listed for deletion longer ago than the grace period.
+
+        Its own function for this compares times as texts of different form on a SQLite catalog, and so deletes files
+        of the same day at once.
+        """
+        scheduled = [
+            (number, self.layout.tables / path)
+            for number, path, since in self.catalog.metadata(_SCHEDULED)
+            if self._is_old(since)
+        ]
+        due = [(number, path) for number, path in scheduled if not self._is_backed_up(path)]
+        for start in range(0, len(due), _PORTION):
+            portion = due[start : start + _PORTION]
+            for _, path in portion:
+                if path.exists():
+                    yield self._remove("parquet", path)
+            if not self.dry_run:
+                # The files first: a row that names a file that is gone does no harm, a file that no row names stays.
+                self._unschedule([number for number, _ in portion])
+
+    def _unschedule(self, numbers: Sequence[int]) -> None:
+        self.catalog.change_metadata(
+            "DELETE FROM METADATA.ducklake_files_scheduled_for_deletion "
+            f"WHERE data_file_id IN ({', '.join(map(str, numbers))})"
+        )
+
+    def _old(self, folder: Place) -> list[Place]:
+        # A file that its writer has renamed meanwhile is being worked on.
+        return [path for path in entries(folder) if (files := files_at(path)) and self._is_old(_newest_change(files))]
+
+    def _is_old(self, since: float) -> bool:
+        # The future is not old either, so a clock that went back removes nothing.
+        return self.instant - since > self.grace.total_seconds()
+
+    def _remove(self, kind: str, path: Place) -> Removed:
+        removed = self._removed(kind, path)
+        if not self.dry_run:
+            delete(set_aside(path))
+        return removed
+
+    def _removed(self, kind: str, path: Place) -> Removed:
+        files = files_at(path)
+        modified = _newest_change(files) if files else None
+        return Removed(kind, self.layout.name_of(path), sum(file.bytes for file in files), modified)
+
+
+def vacuum(
+    catalog: Catalog,
+    layout: Layout,
+    *,
+    grace: timedelta = GRACE,
+    keep_checkpoints: int = KEPT_CHECKPOINTS,
+    dry_run: bool = False,
+) -> VacuumReport:
+    """Removes what nothing refers to; the caller holds the maintenance lock.
+
+    Args:
+        grace: how old a file must be; longer than the longest transaction.
+        keep_checkpoints: how many checkpoints of a run stay; at least 1. Of a finished run, its last.
+        dry_run: only say what.
+
+    Raises:
+        ValueError: ``keep_checkpoints`` is less than 1, or ``grace`` is negative.
+        StoreError: the catalog cannot be read or written.
+        OSError: a file cannot be removed.
+    """
+    if keep_checkpoints < 1 or grace < timedelta(0):
+        raise ValueError(f"expected keep_checkpoints >= 1 and grace >= 0, got {keep_checkpoints} and {grace}")
+    work = _Vacuum(catalog, layout, grace, keep_checkpoints, time.time(), dry_run, kept_by_backups(layout))
+    return VacuumReport(tuple(work.run()))
+
+
+def _newest_change(files: Sequence[StoredFile]) -> float:
+    """When any of some files was last written to."""
+    return max(file.modified for file in files)

@@ -1,0 +1,150 @@
+"""Writes the history of samples as one Parquet or CSV file, for people and programs without molbuffer.
+
+One line a drawn sample, with the columns of the view ``sample_history``, in the history's order: run by run as they
+started, and in each by iteration, event, place of the sampler in the configuration, chunk and row. The rows are
+streamed; what sorting needs beyond a fixed memory is put into a private temporary folder.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from molbuffer.storage.backends.engine import one_line
+from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.errors import PredicateError, QueryError
+from molbuffer.storage.files.durable import sync_paths
+from molbuffer.storage.layout import write_private
+from molbuffer.storage.query.sandbox import Limits, check_condition, sandbox
+from molbuffer.storage.store import SampleStore
+
+COLUMNS: Mapping[str, str] = {
+    "run_id": "the run that drew the sample",
+    "run_name": "the name of its configuration",
+    "run_kind": "build, train, offline, pretrain, score or import",
+    "build_id": "the build of the sample; with row, its identity",
+    "row": "its place in the build, from 0",
+    "iteration": "of the run, from 0",
+    "event": "build_buffer (for the buffer) or sample_batch (for a training batch)",
+    "sampler": "the name of the sampler in the configuration",
+    "sampler_kind": "model, dataset, ...",
+    "sampler_order": "the place of the sampler in the configuration, from 0",
+    "chunk": "the part of the build, from 0",
+    "policy_sha256": "the policy that drew the sample",
+    "latent_sha256": "the version of the prior, or of the latent vectors, that its latents are from",
+    "temperature": "at which it was drawn",
+    "top_k": "the truncation under which it was drawn",
+    "top_p": "the truncation under which it was drawn",
+    "smiles": "canonical SMILES of the molecule; empty when the string is none",
+    "raw": "the string as it was drawn",
+    "source_smiles": "for pairs, the molecule it was made from",
+    "source_build_id": "for pairs, the build of that molecule",
+    "source_row": "for pairs, its row in that build",
+    "kept": "whether every filter let it pass",
+    "rejected_by": "the filter that refused it",
+    "reward": "under the objective; empty unless reward_status is ok",
+    "reward_status": "ok, failed or pending",
+    "objective_sha256": "the objective of the reward",
+    "created": "when it was stored, UTC",
+}
+"""The columns of an export and what they mean; in a Parquet file each column carries its meaning."""
+
+# The condition stands where it sees the columns of the history and no others.
+_HISTORY = """SELECT {columns} FROM (SELECT * FROM sample_history WHERE ({where}\n)) AS history
+    LEFT JOIN runs ON runs.run_id = history.run_id
+    ORDER BY runs.created NULLS LAST, history.run_id, history.iteration, history.event, history.sampler_order,
+        history.chunk, history.build_id, history."row" """
+_BATCH_ROWS = 50_000
+
+
+@dataclass(frozen=True)
+class ExportReceipt:
+    """What was written: how many rows of which version."""
+
+    rows: int
+    snapshot: int
+
+
+def export_history(
+    store: SampleStore,
+    out: Path,
+    *,
+    where: str | None = None,
+    snapshot: int | None = None,
+    memory_limit: str = "1GB",
+) -> ExportReceipt:
+    """Writes the history of a version to a file, which replaces what is there in one step.
+
+    Args:
+        out: a name that ends in .parquet or .csv.
+        where: a predicate over ``sample_history``; None is all rows.
+        memory_limit: for reading and sorting; what is beyond it goes to temporary files.
+
+    Raises:
+        ValueError: the file's name says no format.
+        PredicateError, UnknownSnapshotError: the selection is none.
+        OSError: the disk is full or failed.
+    """
+    if out.suffix not in _WRITERS:
+        raise ValueError(f"expected a file name that ends in {' or '.join(_WRITERS)}, got {str(out)!r}")
+    if not out.absolute().parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {out.parent} for the file {out.name}: make it first")
+    version = store.snapshot() if snapshot is None else snapshot
+    condition = "true" if where is None else check_condition(store.catalog, where, version)
+    rows = 0
+    with _replacing(out) as aside, _history(store.catalog, version, condition, memory_limit) as reader:
+        schema = _described(reader.schema)
+        with _WRITERS[out.suffix](aside, schema) as writer:
+            for batch in reader:
+                writer.write_batch(batch.cast(schema))
+                rows += batch.num_rows
+    return ExportReceipt(rows, version)
+
+
+_WRITERS: Mapping[str, Callable[[Path, pa.Schema], pq.ParquetWriter | pyarrow.csv.CSVWriter]] = {
+    ".parquet": lambda path, schema: pq.ParquetWriter(path, schema, compression="zstd"),
+    ".csv": lambda path, schema: pyarrow.csv.CSVWriter(str(path), schema),
+}
+
+
+@contextmanager
+def _history(catalog: Catalog, snapshot: int, condition: str, memory_limit: str) -> Iterator[pa.RecordBatchReader]:
+    names = ", ".join(f'history."{name}"' for name in COLUMNS)
+    with (
+        tempfile.TemporaryDirectory(prefix="molbuffer-export-") as spill,
+        sandbox(catalog, snapshot, Limits(memory=memory_limit), spill=Path(spill)) as connection,
+    ):
+        try:
+            sql = _HISTORY.format(columns=names, where=condition)
+            yield connection.execute(sql).to_arrow_reader(_BATCH_ROWS)
+        except (duckdb.BinderException, duckdb.ConversionException, duckdb.InvalidInputException) as error:
+            raise PredicateError(f"the condition {condition!r} cannot be applied: {one_line(error)}") from error
+        except duckdb.Error as error:
+            raise QueryError(f"the history cannot be read: {one_line(error)}") from error
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """A private file beside ``out`` that takes its place when all went well, and else is removed."""
+    aside = out.with_name(f".{out.name}.{uuid4().hex}")
+    write_private(aside, b"")
+    try:
+        yield aside
+        sync_paths([aside])
+        aside.rename(out)
+        sync_paths([out.absolute().parent])
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _described(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_metadata({"description": COLUMNS[field.name]}) for field in schema])

@@ -1,0 +1,134 @@
+"""Predicates of users: one boolean expression over the columns of a row of ``sample_history``.
+
+The text is parsed by DuckDB and the parsed statement is looked at, so that nothing depends on how it is written. It is
+then evaluated as every query of a user is, on a connection that can only read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import duckdb
+
+from molbuffer.storage.backends.engine import closed_connection, one_line
+from molbuffer.storage.errors import PredicateError
+
+_CHANGING_WORDS = frozenset(
+    {"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"}
+    | {"current_catalog", "current_role", "current_schema", "current_user", "session_user", "user"}
+)
+
+# DuckDB calls these consistent, and yet they depend on the day, the settings or the machine.
+_CHANGING_FUNCTIONS = frozenset({"current_localtime", "current_localtimestamp", "current_setting", "getvariable"})
+_LONGEST = 100_000
+
+
+def check_predicate(where: str) -> str:
+    """The predicate, when it is one expression over the columns of a row and nothing more.
+
+    Subqueries are refused, and so are functions that give another answer each time (``random()``, ``now()``), also
+    where a macro hides them (``ago()``): a selection must be the same rows whenever it is made from one version.
+
+    Raises:
+        PredicateError: it is anything else.
+    """
+    if len(where) > _LONGEST:
+        raise PredicateError(f"a predicate has at most {_LONGEST:,} characters, got {len(where):,}: {shown(where)}")
+    with closing(closed_connection()) as connection:
+        # As it was written first, so that a syntax error quotes that.
+        plain, bare, given = (_parse(connection, text) for text in ("(true\n)", where, f"({where}\n)"))
+        condition = given.get("where_clause")
+        # Whatever is not part of the one condition (a UNION, an ORDER BY, a second statement) shows as a difference,
+        # and so does a condition that needs the brackets around it ("true) OR (true").
+        if given != bare or plain | {"where_clause": condition} != given or condition is None:
+            raise PredicateError(f"expected one condition such as 'reward > 0.5 AND kept', got {shown(where)}")
+        _refuse_changing(connection, where, condition)
+    return where
+
+
+def _refuse_changing(connection: duckdb.DuckDBPyConnection, where: str, condition: Any) -> None:
+    """Looks at a condition, and at what the macros that it calls stand for."""
+    looked_at: set[str] = set()
+    parts = [condition]
+    while parts:
+        called = _called(parts.pop(), where) - looked_at
+        looked_at |= called
+        _refuse_changing_functions(connection, called)
+        macros = connection.execute(
+            "SELECT macro_definition FROM duckdb_functions() WHERE function_type = 'macro' "
+            "AND list_contains(?, function_name)",
+            [sorted(called)],
+        ).fetchall()
+        parts += [_parse(connection, f"({definition})")["where_clause"] for (definition,) in macros]
+
+
+def _called(expression: Any, where: str) -> set[str]:
+    """The names of the functions in an expression.
+
+    Raises:
+        PredicateError: it has a subquery, or a word whose value changes.
+    """
+    called = set()
+    for node in _nodes(expression):
+        if node.get("class") == "SUBQUERY":
+            raise PredicateError(f"a predicate is about one row and has no subquery, got {shown(where)}")
+        # DuckDB takes these words for columns until it finds that there is none of the name.
+        if node.get("class") == "COLUMN_REF" and node["column_names"][-1].lower() in _CHANGING_WORDS:
+            raise PredicateError(f"a predicate must choose the same rows each time, got {shown(where)}")
+        if node.get("class") == "FUNCTION":
+            name = str(node.get("function_name")).lower()
+            # With one argument, it counts from today.
+            if name in _CHANGING_FUNCTIONS or (name == "age" and len(node.get("children", [])) == 1):
+                raise PredicateError(
+                    f"a predicate must choose the same rows each time; {name} does not give the same value"
+                )
+            called.add(name)
+    return called
+
+
+def _parse(connection: duckdb.DuckDBPyConnection, where: str) -> dict[str, Any]:
+    """The parsed SELECT around a predicate."""
+    text = f"SELECT 1 FROM sample_history WHERE {where}"
+    row = connection.execute("SELECT json_serialize_sql(?)", [text]).fetchone()
+    parsed = _without_places(json.loads(row[0])) if row else {}
+    if parsed.get("error", True):
+        raise PredicateError(
+            f"the predicate {shown(where.strip())} cannot be read: {one_line(parsed.get('error_message', ''))}"
+        )
+    if len(parsed["statements"]) != 1:
+        raise PredicateError(f"expected one condition, got {len(parsed['statements'])} statements in {shown(where)}")
+    node: dict[str, Any] = parsed["statements"][0]["node"]
+    return node
+
+
+def shown(where: str) -> str:
+    """A predicate as messages quote it: a long one by how it begins."""
+    return repr(where if len(where) <= 200 else f"{where[:200]}…")
+
+
+def _without_places(value: Any) -> Any:
+    """A parsed statement without the positions in the text, which differ where nothing else does."""
+    if isinstance(value, dict):
+        return {key: _without_places(item) for key, item in value.items() if key != "query_location"}
+    return [_without_places(item) for item in value] if isinstance(value, list) else value
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _nodes(item)
+
+
+def _refuse_changing_functions(connection: duckdb.DuckDBPyConnection, called: set[str]) -> None:
+    changing = connection.execute(
+        """SELECT DISTINCT function_name FROM duckdb_functions()
+        WHERE list_contains(?, function_name) AND stability <> 'CONSISTENT'""",
+        [sorted(called)],
+    ).fetchall()
+    if changing:
+        names = ", ".join(sorted(name for (name,) in changing))
+        raise PredicateError(f"a predicate must choose the same rows each time; {names} does not give the same value")

@@ -1,0 +1,176 @@
+"""Copies the arrays of chosen rows into a few large segments: what archives are made of, and merges write.
+
+A build keeps its own row numbering wherever its arrays go, since a row is known by (build_id, row): those of its rows
+that were not chosen are blank there, of length 0, and compress to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from molbuffer.storage.errors import ArraysError
+from molbuffer.storage.files.places import Place
+from molbuffer.storage.segments.segment import (
+    ARRAYS,
+    SegmentRows,
+    array_type,
+    empty_value,
+    put_rows,
+    read_segment,
+    write_segment,
+)
+
+# Bounds the memory (86 MB at 80 tokens, twice while a segment is put together).
+_SEGMENT_ROWS = 200_000
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """Where the arrays of a build are, in this store or another.
+
+    Attributes:
+        arrays: the folder of segments; segment, offset: the build's place in it.
+        rows: int32, the rows of the build to be taken from there; None is all of them.
+    """
+
+    arrays: Place
+    segment: str
+    offset: int
+    rows: NDArray[np.int32] | None = None
+
+
+@dataclass(frozen=True)
+class BuildCopy:
+    """A build whose arrays are to be copied.
+
+    Attributes:
+        drawn: how many rows it has, chosen or not. sources: which rows are where.
+    """
+
+    build_id: str
+    drawn: int
+    vocabulary_sha256: str
+    sources: tuple[ArraySource, ...]
+
+
+def copy_arrays(builds: Iterable[BuildCopy], arrays: Place) -> pa.Table:
+    """Writes the arrays of builds into new, synced segments, as many as the memory of one allows for.
+
+    Args:
+        builds: those of one vocabulary in a row share segments, and those of one segment in a row are read at once.
+        arrays: the folder for the new segments.
+
+    Returns:
+        build_id, segment and segment_offset of each build.
+
+    Raises:
+        ArraysError: a segment is missing, damaged, or of another vocabulary than its build says.
+        OSError: the disk is full or failed.
+    """
+    reader, writer = _Reader(), _Writer(arrays)
+    for build in builds:
+        writer.add(build.build_id, _assemble(build, reader))
+    return writer.finish()
+
+
+class _Reader:
+    """Reads builds out of segments, holding the segment that was read last: compacted ones have many builds."""
+
+    def __init__(self) -> None:
+        self._folder: Place | None = None
+        self._rows: SegmentRows | None = None
+
+    def read(self, source: ArraySource, build: BuildCopy) -> SegmentRows:
+        folder = source.arrays / source.segment
+        if self._rows is None or folder != self._folder:
+            self._rows = None
+            self._folder, self._rows = folder, read_segment(folder)
+        held, stop = self._rows, source.offset + build.drawn
+        if stop > len(held) or held.vocabulary_sha256 != build.vocabulary_sha256:
+            raise ArraysError(
+                f"segment {folder} has {len(held)} rows of vocabulary {held.vocabulary_sha256}; build {build.build_id} "
+                f"expects {stop} of {build.vocabulary_sha256}: restore the folder from a backup"
+            )
+        return held.part(slice(source.offset, stop))
+
+
+class _Writer:
+    """Collects builds until they fill a segment."""
+
+    def __init__(self, arrays: Place) -> None:
+        self._arrays = arrays
+        self._ids: list[str] = []
+        self._blocks: list[SegmentRows] = []
+        self._places: list[dict[str, str | int]] = []
+
+    def add(self, build_id: str, block: SegmentRows) -> None:
+        if self._blocks and (
+            self._blocks[0].vocabulary_sha256 != block.vocabulary_sha256
+            or sum(map(len, self._blocks)) + len(block) > _SEGMENT_ROWS
+        ):
+            self._write()
+        self._ids.append(build_id)
+        self._blocks.append(block)
+
+    def finish(self) -> pa.Table:
+        self._write()
+        columns = {"build_id": pa.string(), "segment": pa.string(), "segment_offset": pa.int64()}
+        return pa.Table.from_pylist(self._places, schema=pa.schema(columns))
+
+    def _write(self) -> None:
+        if not self._blocks:
+            return
+        segment = uuid4().hex
+        offsets = write_segment(self._arrays / segment, self._blocks)
+        for build_id, offset in zip(self._ids, offsets, strict=True):
+            self._places.append({"build_id": build_id, "segment": segment, "segment_offset": offset})
+        self._ids, self._blocks = [], []
+
+
+def _assemble(build: BuildCopy, reader: _Reader) -> SegmentRows:
+    """The rows of a build from all its sources, no wider than they need, blank where no source has them."""
+    # Copied, since the segment they are a view of shall not be held until the new one is written.
+    parts = [(_rows_of(source, build), reader.read(source, build)) for source in build.sources]
+    longest = max((int(part.lengths[rows].max(initial=1)) for rows, part in parts), default=1)
+    widths = {"tokens": longest, "log_probs": longest}
+    sources = [part.source_lengths[rows] for rows, part in parts if part.source_lengths is not None]
+    widths["source_tokens"] = max((int(lengths.max(initial=1)) for lengths in sources), default=1)
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in ARRAYS:
+        there = [(rows, array) for rows, part in parts if (array := getattr(part, name)) is not None]
+        if there or name in ("tokens", "lengths", "log_probs"):
+            arrays[name] = _blank(name, build.drawn, widths.get(name), [array for _, array in there])
+        for rows, array in there:
+            put_rows(arrays[name], rows, array[rows] if array.ndim == 1 else array[rows, : widths.get(name)])
+    return SegmentRows.of(arrays, build.vocabulary_sha256)
+
+
+def _blank(name: str, n: int, width: int | None, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """An array for n rows that has nothing of them yet; without a width, as wide as the widest part."""
+    if name in ("lengths", "source_lengths", "latent_log_probs"):
+        shape: tuple[int, ...] = (n,)
+    else:
+        shape = (n, max(part.shape[1] for part in parts) if width is None else width)
+    return np.full(shape, empty_value(name), array_type(name, parts))
+
+
+def _rows_of(source: ArraySource, build: BuildCopy) -> NDArray[np.int32]:
+    return np.arange(build.drawn, dtype=np.int32) if source.rows is None else source.rows
+
+
+def rows_by_build(chosen: pa.Table) -> dict[str, NDArray[np.int32]]:
+    """The rows of each build, from columns (build_id, row) that are ordered by build."""
+    if not chosen.num_rows:
+        return {}
+    ids = chosen["build_id"].combine_chunks().dictionary_encode()
+    numbers = np.asarray(ids.indices)
+    starts = np.flatnonzero(np.r_[True, np.diff(numbers) != 0])
+    parts: Sequence[NDArray[np.int32]] = np.split(np.asarray(chosen["row"].to_numpy(), np.int32), starts[1:])
+    return dict(zip(ids.dictionary.to_pylist(), parts, strict=True))

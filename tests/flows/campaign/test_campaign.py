@@ -1,0 +1,152 @@
+"""The flows on a real Prefect server, a real store, and the bundled prior."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from prefect.cache_policies import NO_CACHE
+
+from molbuffer.flows.build_buffer import build, build_buffer_task
+from molbuffer.flows.campaign.campaign import run_seed
+from molbuffer.flows.maintain import maintain_store_task
+from molbuffer.flows.settings.settings import Settings, load_settings
+from molbuffer.flows.train import train
+from molbuffer.flows.train_offline import train_offline
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import RunKind
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+ROWS = """
+    SELECT iteration, event, sampler, row, smiles, raw, kept, rejected_by, reward, temperature, policy_sha256
+    FROM sample_history ORDER BY iteration, event, sampler, row, raw
+"""
+
+
+def history(store: Path) -> pl.DataFrame:
+    with SampleStore.open(store, read_only=True) as opened:
+        return opened.query(ROWS)
+
+
+def test_two_runs_of_one_seed_store_identical_rows(tiny_settings: Settings, tmp_path: Path) -> None:
+    results = [train(tiny_settings.to_json(), str(tmp_path / name)) for name in ("one", "two")]
+    one, two = history(tmp_path / "one"), history(tmp_path / "two")
+    assert_frame_equal(one, two)
+    assert results[0]["policy"] == results[1]["policy"]
+    # 2 builds of 24 for the buffer, 4 live draws of 8.
+    assert one.filter(pl.col("kept")).group_by("event").len().sort("event").rows() == [
+        ("build_buffer", 48),
+        ("sample_batch", 32),
+    ]
+
+
+def test_training_again_on_one_store_adds_a_run(tiny_settings: Settings, tmp_path: Path) -> None:
+    first = train(tiny_settings.to_json(), str(tmp_path / "store"))
+    second = train(tiny_settings.to_json(), str(tmp_path / "store"))
+    with SampleStore.open(tmp_path / "store", read_only=True) as store:
+        runs = store.query("SELECT run_id, count(*) AS n FROM sample_history GROUP BY run_id")
+    assert set(runs["run_id"]) == {first["run_id"], second["run_id"]}
+    assert first["policy"] == second["policy"]
+
+
+def test_each_further_build_draws_other_molecules_and_a_resumed_one_the_same(
+    tiny_settings: Settings, tmp_path: Path
+) -> None:
+    config = tiny_settings.to_json()
+    for store in ("one", "two"):
+        for _ in range(3):
+            build(config, str(tmp_path / store))
+    one, two = history(tmp_path / "one"), history(tmp_path / "two")
+    assert_frame_equal(one, two)
+    kept = one.filter(pl.col("kept"))
+    assert len(kept) == 3 * 24
+    assert kept["smiles"].n_unique() > 2 * 24
+    with SampleStore.open(tmp_path / "one", read_only=True) as opened:
+        runs = opened.query("SELECT run_id, seed FROM runs ORDER BY created").rows()
+        seeds = [run_seed(tiny_settings, opened, RunKind.BUILD, run_id) for run_id, _ in runs]
+        assert seeds == [seed for _, seed in runs]
+        assert seeds[0] == run_seed(tiny_settings, opened, RunKind.TRAIN, "new") == tiny_settings.campaign.seed
+    assert len(set(seeds)) == 3
+
+
+@pytest.mark.parametrize(("flow", "expected"), [(build, [24]), (train, [24, 24])])
+def test_every_build_is_a_visible_task_run_and_its_rows_name_it(
+    tiny_settings: Settings, tmp_path: Path, flow: Callable[[str, str], dict[str, Any]], expected: list[int]
+) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterId
+
+    result = flow(tiny_settings.to_json(), str(tmp_path / "store"))
+    with SampleStore.open(tmp_path / "store", read_only=True) as store:
+        builds = store.query(
+            "SELECT build_id, kept, flow_run_id, task_run_id FROM builds "
+            "WHERE event = 'build_buffer' ORDER BY iteration"
+        )
+    assert builds["kept"].to_list() == expected
+    assert builds["flow_run_id"].n_unique() == 1
+    if flow is build:
+        assert [receipt["build_id"] for receipt in result["builds"]] == builds["build_id"].to_list()
+
+    async def visible() -> list[tuple[str, str | None]]:
+        async with get_client() as client:
+            ids = TaskRunFilter(id=TaskRunFilterId(any_=builds["task_run_id"].to_list()))
+            runs = await client.read_task_runs(task_run_filter=ids)
+            return [(run.name.partition("-")[0], run.state_name) for run in runs]
+
+    assert asyncio.run(visible()) == [("build_buffer", "Completed")] * len(expected)
+
+
+SOMETIMES = """
+def score(smiles):
+    if "F" in smiles:
+        raise ValueError("no fluorine")
+    return 0.5
+"""
+
+
+@pytest.mark.parametrize("flow", [build, train])
+def test_scores_that_failed_are_counted(
+    tiny_config: Path, tmp_path: Path, write_scorer: Callable[[str], str], flow: Callable[[str, str], dict[str, Any]]
+) -> None:
+    function = f'kind = "python"\nfunction = "{write_scorer(SOMETIMES)}:score"'
+    tiny_config.write_text(tiny_config.read_text().replace('kind = "qed"', function))
+    # Twice: what an earlier run could not compute was not asked for again, and is not this one's.
+    for times in range(2):
+        result = flow(load_settings(tiny_config).to_json(), str(tmp_path / "store"))
+        with SampleStore.open(tmp_path / "store", read_only=True) as store:
+            rows = store.query(
+                f"SELECT count(*) AS n FROM scores WHERE error LIKE '%no fluorine%' AND run_id = '{result['run_id']}'"
+            )
+        assert result["failed_scores"] == rows["n"][0]
+        assert result["failed_scores"] > 0 or times
+
+
+def test_the_results_of_tasks_that_write_are_never_cached() -> None:
+    """A cached result would be returned, and nothing written, when the same chunk is asked for in another store."""
+    assert [task.cache_policy for task in (build_buffer_task, maintain_store_task)] == [NO_CACHE, NO_CACHE]
+
+
+def test_offline_training_draws_nothing_and_is_bound_to_its_snapshot(tiny_settings: Settings, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    online = train(tiny_settings.to_json(), str(store))
+    before = history(store)
+    first = train_offline(tiny_settings.to_json(), str(store), snapshot=online["snapshot"])
+    train(tiny_settings.to_json(), str(store))
+    second = train_offline(tiny_settings.to_json(), str(store), snapshot=online["snapshot"])
+    assert first["policy"] == second["policy"] != online["policy"]
+    assert first["rows"] == before["reward"].is_not_null().sum()
+    with SampleStore.open(store, read_only=True) as opened:
+        offline_rows = opened.query("SELECT r.kind, count(*) AS n FROM builds JOIN runs r USING (run_id) GROUP BY 1")
+    assert offline_rows.filter(pl.col("kind") == "offline").is_empty()
+
+
+def test_where_restricts_the_rows_of_offline_training(tiny_settings: Settings, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    train(tiny_settings.to_json(), str(store))
+    good = history(store).filter(pl.col("reward") > 0.6)
+    result = train_offline(tiny_settings.to_json(), str(store), where="reward > 0.6")
+    assert result["rows"] == len(good)

@@ -1,0 +1,106 @@
+"""Campaigns that draw from files, from their settings to the stored rows: in chunks, in both events, with bad rows."""
+
+import gzip
+import logging
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from molbuffer.flows.build_buffer import build_chunk
+from molbuffer.flows.campaign.campaign import campaign_run
+from molbuffer.flows.settings.settings import load_settings
+from molbuffer.flows.tasks import build_request
+from molbuffer.flows.tasks.build_request import build_requests
+from molbuffer.flows.train import prepare
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Commit, Event, RunKind
+
+CAMPAIGN = """
+[campaign]
+seed = 3
+iterations = 3
+batch_size = 12
+[policy]
+prior = "zinc-gru"
+[[objective.components]]
+kind = "qed"
+[buffer]
+runs = "own"
+build_every = 2
+[[samplers]]
+kind = "dataset"
+name = "molecules"
+path = "molecules.csv.gz"
+buffer_size = 11
+p_batch = 0.25
+[[samplers]]
+kind = "pair_dataset"
+name = "pairs"
+path = "pairs.csv"
+buffer_size = 6
+p_batch = 0.25
+"""
+MOLECULES = ["C" * n + "O" for n in range(1, 16)] + ["C(", "C[Xe]C"]
+PAIRS = [("C" * n, "C" * n + "N") for n in range(1, 9)] + [("C(", "CCC")]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+
+    (tmp_path / "molecules.csv.gz").write_bytes(gzip.compress("\n".join(["smiles", *MOLECULES]).encode()))
+    (tmp_path / "pairs.csv").write_text("\n".join(["source,target", *(f"{a},{b}" for a, b in PAIRS)]))
+    (tmp_path / "campaign.toml").write_text(CAMPAIGN)
+    return tmp_path / "campaign.toml"
+
+
+def test_rows_of_files_come_once_an_epoch_in_builds_of_several_chunks_and_live_ones_together(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(build_request, "CHUNK_ROWS", 4)
+    settings = load_settings(config)
+    with (
+        caplog.at_level(logging.WARNING),
+        SampleStore.create(tmp_path / "lab") as store,
+        campaign_run(settings, store, RunKind.TRAIN, "run") as campaign,
+    ):
+        training = prepare(campaign)
+
+        def build(iteration: int) -> list:
+            training.history.drain()
+            version = training.learner.publish(store.policies, "run", iteration)
+            store.commit(Commit(policies=[version]))
+            requests = build_requests(campaign, iteration, version.sha256, training.drawn)
+            return [build_chunk(campaign, request) for request in requests]
+
+        training.loader.build_buffer = build
+        with training.history:
+            for mixed in training.loader:
+                store.commit(Commit(builds=mixed.origin.live))
+        rows = store.read_arrow(
+            """SELECT b.sampler, b.event, b.chunk, s.raw, s.source_smiles, s.rejected_by
+            FROM {samples} AS s JOIN {builds} AS b USING (build_id)"""
+        ).to_pylist()
+    for name, texts in {"molecules": MOLECULES, "pairs": [target for _, target in PAIRS]}.items():
+        drawn = Counter(row["raw"] for row in rows if row["sampler"] == name)
+        assert sum(drawn.values()) > len(texts) and set(drawn) == set(texts)
+        assert max(drawn.values()) - min(drawn.values()) <= 1
+        assert {row["event"] for row in rows if row["sampler"] == name} == set(Event)
+    assert {row["chunk"] for row in rows if row["sampler"] == "molecules"} == {0, 1, 2}
+    refused = {(row["raw"], row["rejected_by"]) for row in rows if row["rejected_by"]}
+    assert refused == {("C(", "validity"), ("C[Xe]C", "vocabulary"), ("CCC", "source")}
+    assert all(row["source_smiles"] == row["raw"][:-1] for row in rows if row["raw"].endswith("N"))
+    told = [record.getMessage() for record in caplog.records]
+    gz, pairs = tmp_path / "molecules.csv.gz", tmp_path / "pairs.csv"
+    assert told == [
+        f"{gz}, line 17: 'C(': this is no molecule; it is rejected when it is drawn",
+        f"{gz}, line 18: 'C[Xe]C': the policy's vocabulary lacks the token '[Xe]'; it is rejected when it is drawn",
+        f"{pairs}, line 10: 'C(': this is no molecule; it is rejected when it is drawn",
+    ]
+
+
+@pytest.mark.parametrize("name", ["molecules.csv.gz", "pairs.csv"])
+def test_a_file_that_is_not_there_is_named_before_anything_runs(config: Path, name: str) -> None:
+    (config.parent / name).unlink()
+    with pytest.raises(Exception, match=f"there is no file .*{name}"):
+        load_settings(config)

@@ -1,0 +1,108 @@
+"""The examples, run as their first lines say, with fewer and smaller iterations."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+BIN = Path(sys.executable).parent
+Run = Callable[..., str]
+SMALLER: Mapping[str, int] = {"iterations": 2, "batch_size": 8, "buffer_size": 8, "steps": 2, "from_iteration": 1}
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The examples with smaller numbers."""
+    folder = tmp_path / "examples"
+    shutil.copytree(EXAMPLES, folder)
+    for file in folder.glob("*.toml"):
+        text = file.read_text()
+        for key, small in SMALLER.items():
+            text = re.sub(rf"^{key} = \d+", f"{key} = {small}", text, flags=re.MULTILINE)
+        file.write_text(text)
+    return folder
+
+
+@pytest.fixture
+def run(folder: Path, with_server: dict[str, str]) -> Run:
+    """Runs the command in the folder of the examples."""
+    # One thread: the examples may share the machine with other tests, and threads of torch wait for each other.
+    environment = {**os.environ, **with_server, "OMP_NUM_THREADS": "1"}
+
+    def process(*arguments: str) -> str:
+        done = subprocess.run(
+            [BIN / "molbuffer", *arguments], cwd=folder, capture_output=True, text=True, timeout=280, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return process
+
+
+def query(run: Run, store: str, sql: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(run("query", "--store", store, sql, "--format", "json"))
+    return rows
+
+
+def drawn(run: Run, store: str) -> dict[tuple[str, str], int]:
+    """How many rows each sampler drew in each event."""
+    rows = query(run, store, "SELECT sampler, event, count(*) AS n FROM sample_history GROUP BY ALL")
+    return {(row["sampler"], row["event"]): row["n"] for row in rows}
+
+
+def test_the_shape_example_scores_with_its_own_function(run: Run) -> None:
+    run("run", "shape.toml", "--store", "shapes")
+    sql = "SELECT component, status, value, seconds FROM scores WHERE component = 'shape'"
+    scores = query(run, "shapes", sql)
+    assert len(scores) >= 8
+    values = [score["value"] for score in scores if score["status"] == "ok"]
+    assert len(values) >= 6
+    assert all(0 < value < 1 for value in values)
+    assert len(set(values)) > len(values) // 2
+
+
+@pytest.mark.parametrize(
+    ("name", "sampler", "metric"),
+    [
+        ("prior", "prior", "latent_rows_prior"),
+        ("latent", "near-inhibitors", "latent_rows_near-inhibitors"),
+        ("contrastive", "pairs", "similarity"),
+    ],
+)
+def test_an_example_draws_for_the_buffer_and_for_batches(run: Run, name: str, sampler: str, metric: str) -> None:
+    run("run", f"{name}.toml", "--store", "lab")
+    rows = drawn(run, "lab")
+    assert rows[sampler, "build_buffer"] >= 8
+    assert rows[sampler, "sample_batch"] >= 2 * 4
+    found = query(run, "lab", f"SELECT value FROM metrics WHERE name = '{metric}' AND value IS NOT NULL")
+    assert len(found) >= SMALLER["iterations"]
+    assert all(each["value"] > 0 for each in found)
+
+
+def test_what_the_history_example_stored_is_trained_from_offline(folder: Path, run: Run) -> None:
+    # The history that is drawn from is that of the last checkpoint, of which there is one every ten iterations.
+    config = folder / "history.toml"
+    config.write_text(config.read_text().replace("iterations = 2", "iterations = 12"))
+    run("run", "history.toml", "--store", "histories")
+    again = query(run, "histories", "SELECT count(*) AS n FROM metrics WHERE name = 'share_best-so-far'")
+    assert again[0]["n"] > 0
+    before = query(run, "histories", "SELECT count(*) AS n FROM sample_history")
+    trained = json.loads(run("run", "offline.toml", "--store", "histories", "--json"))
+    assert trained["iterations"] == SMALLER["steps"]
+    assert trained["rows"] > 0
+    assert query(run, "histories", "SELECT count(*) AS n FROM sample_history") == before
+    run("archive", "--store", "histories", "--out", "histories.tar.gz")
+    elsewhere = json.loads(
+        run("offline", "offline.toml", "--store", "elsewhere", "--from", "histories.tar.gz", "--json")
+    )
+    assert elsewhere["policy"] == trained["policy"]

@@ -1,0 +1,131 @@
+"""The sampler of the history in a configuration file, and in a campaign."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from pydantic import TypeAdapter
+
+from molbuffer.flows.campaign.samplers import SamplerParts, build_sampler
+from molbuffer.flows.settings.problems import ConfigurationError
+from molbuffer.flows.settings.samplers import CHOICE_KEYS, SamplerSettings
+from molbuffer.flows.settings.settings import Settings, load_settings
+from molbuffer.flows.tasks.build_request import build_requests
+from molbuffer.flows.train import train
+from molbuffer.samplers.choices import AboveQuantile, AnyRow, BestMolecules, ByScaffold, RecentRows
+from molbuffer.samplers.history import HistorySampler
+from molbuffer.samplers.policies.policy import open_policy
+from molbuffer.scoring import Standardisation
+from molbuffer.storage import SampleStore
+from molbuffer.storage.errors import PredicateError, UnknownRunError
+from molbuffer.storage.records import Run, RunKind
+
+HISTORY = """
+[[samplers]]
+kind = "history"
+name = "again"
+"""
+QED = '[[objective.components]]\nkind = "qed"\n'
+LIVE = '[[samplers]]\nkind = "model"\nname = "live"\nbuffer_size = 10\np_batch = 0.5\n'
+
+
+def problems(tmp_path: Path, keys: str) -> list[str]:
+    path = tmp_path / "campaign.toml"
+    path.write_text(QED + LIVE + HISTORY + keys)
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings(path)
+    return [str(problem) for problem in raised.value.problems]
+
+
+def test_a_key_of_another_choice_is_refused(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, 'select = "top_k"\nquantile = 0.5\n')
+    assert 'samplers[1].quantile`: this key belongs to select = "quantile"' in found
+    (found,) = problems(tmp_path, 'select = "best"\n')
+    assert "uniform" in found and "scaffold" in found
+
+
+def test_a_condition_that_cannot_be_applied_is_refused(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, 'where = "no_such_column > 1"\n')
+    assert "samplers[1].where" in found and "no_such_column" in found
+
+
+def sampler(store: SampleStore, **keys: Any) -> HistorySampler:
+    run = Run("ab12" * 8, "test", RunKind.BUILD, "{}", 3, objective_sha256="objective-1", pinned_snapshot=1)
+    store.start_run(run)
+    settings: Any = TypeAdapter(SamplerSettings).validate_python({"kind": "history", "name": "again"} | keys)
+    prior = open_policy("zinc-gru", store)
+    parts = SamplerParts(
+        store, run.run_id, prior, "zinc-gru", lambda: prior, lambda: 0, "objective-1", Standardisation()
+    )
+    made = build_sampler(settings, parts)
+    assert isinstance(made, HistorySampler)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({}, AnyRow()),
+        ({"select": "top_k"}, BestMolecules(100)),
+        ({"select": "top_k", "top_k": 7}, BestMolecules(7)),
+        ({"select": "quantile"}, AboveQuantile(0.9)),
+        ({"select": "quantile", "quantile": 1.0}, AboveQuantile(1.0)),
+        ({"select": "recent", "max_iterations": 3}, RecentRows(3)),
+        ({"select": "scaffold"}, ByScaffold()),
+    ],
+)
+def test_choices_are_built_with_their_own_key(store: SampleStore, keys: dict[str, Any], expected: object) -> None:
+    assert sampler(store, **keys).choice == expected
+    assert {keys.get("select", "uniform")} <= CHOICE_KEYS.keys()
+
+
+def test_runs_are_named_by_how_their_ids_start(store: SampleStore) -> None:
+    own = "ab12" * 8
+    history: Any = sampler(store, runs=["ab1"]).history
+    assert history.runs == (own,)
+    history = sampler(store, runs="all", where="reward > 0.5").history
+    assert (history.runs, history.where, history.foreign_snapshot) == (None, "reward > 0.5", 1)
+    with pytest.raises(UnknownRunError):
+        sampler(store, runs=["ffff"])
+    with pytest.raises(PredicateError):
+        sampler(store, where="reward > (SELECT 1)")
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_campaign_recalls_and_readmits_rows_in_both_events(tiny_config: Path, tmp_path: Path) -> None:
+    keys = 'select = "quantile"\nquantile = 0.5\nbuffer_size = 6\np_batch = 0.25\n'
+    tiny_config.write_text(tiny_config.read_text() + HISTORY + keys)
+    settings = load_settings(tiny_config)
+    results = [train(settings.to_json(), str(tmp_path / name)) for name in ("one", "two")]
+    assert results[0]["policy"] == results[1]["policy"]
+    one, two = (given(tmp_path / name) for name in ("one", "two"))
+    assert_frame_equal(one, two)
+    # Four iterations of 16, checkpoints and builds every two: the first have no settled rows.
+    assert one.group_by("event", "iteration").len().sort("event", "iteration").rows() == [
+        ("build_buffer", 2, 6),
+        ("sample_batch", 2, 4),
+        ("sample_batch", 3, 4),
+    ]
+    assert (one["of_iteration"] < one["iteration"]).all()
+    with SampleStore.open(tmp_path / "one", read_only=True) as store:
+        samplers = store.query("SELECT DISTINCT sampler FROM sample_history")["sampler"].to_list()
+        assert samplers == ["live"]
+        assert store.verify().errors == ()
+
+
+def given(path: Path) -> pl.DataFrame:
+    """The stored rows that were given again, by what is equal in two runs."""
+    with SampleStore.open(path, read_only=True) as store:
+        return store.query("""SELECT b.event, b.iteration, position, s.iteration AS of_iteration, s.event AS of_event,
+                source_row FROM readmitted AS g JOIN builds AS b USING (build_id)
+                JOIN builds AS s ON s.build_id = g.source_build_id ORDER BY ALL""")
+
+
+def test_what_the_history_gives_to_the_buffer_is_one_task(tiny_config: Path, store: SampleStore) -> None:
+    tiny_config.write_text(tiny_config.read_text() + HISTORY + "buffer_size = 5000\n")
+    campaign = type("Campaign", (), {"settings": load_settings(tiny_config), "store": store, "run_id": "run"})()
+    asked = [(request.sampler, request.wanted) for request in build_requests(campaign, 0, "policy")]
+    assert asked == [(0, 24), (1, 5000)]
+    assert isinstance(campaign.settings, Settings)

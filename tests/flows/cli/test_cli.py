@@ -1,0 +1,152 @@
+"""The command as a whole: documented, quick to answer, and without tracebacks for what a user can put right."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from molbuffer.flows.cli import app
+from molbuffer.samplers.models.gru import GRUArchitecture
+from molbuffer.training.pretraining.pretrain import PretrainSettings
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+BIN = Path(sys.executable).parent / "molbuffer"
+HEAVY = ("torch", "prefect", "rdkit", "polars", "duckdb", "pydantic")
+
+
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command with its words."""
+    for name, command in (group or typer.main.get_command(app)).commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+COMMANDS = dict(commands())
+
+
+def test_the_commands_are_those_that_are_documented() -> None:
+    assert {" ".join(words) for words in COMMANDS} == {
+        "config example", "config check", "config schema", "run", "build", "offline", "pretrain", "demo", "pairs",
+        "import-prior", "export-prior",
+        "sample", "score", "query", "runs", "top", "policies",
+        "init", "maintain", "migrate", "snapshots", "verify", "archive", "merge", "export",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_and_option_is_explained_with_an_example(words: tuple[str, ...]) -> None:
+    command = COMMANDS[words]
+    assert command.epilog.startswith("Example: molbuffer " + " ".join(words))
+    assert [p.name for p in command.params if not p.help] == []
+    result = CliRunner().invoke(app, [*words, "--help"])
+    assert result.exit_code == 0
+    assert "Example: molbuffer" in result.stdout
+
+
+def test_the_defaults_of_pretrain_are_those_of_the_training() -> None:
+    defaults = {param.name: param.default for param in COMMANDS["pretrain",].params}
+    settings = PretrainSettings()
+    shared = set(defaults) & set(PretrainSettings.__dataclass_fields__)
+    assert len(shared) == 8
+    assert {name: defaults[name] for name in shared} == {name: getattr(settings, name) for name in shared}
+
+
+def test_the_help_of_pretrain_names_the_sizes_a_model_has_by_default() -> None:
+    """In square brackets the defaults would be taken for markup, and vanish."""
+    shown = CliRunner().invoke(app, ["pretrain", "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).stdout
+    sizes = GRUArchitecture(vocabulary_size=4)
+    for option, size in (("layers", sizes.layers), ("hidden", sizes.hidden_size), ("embedding", sizes.embedding_size)):
+        assert re.search(rf"--{option}.*default: {size}\b", shown), option
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = f"import sys, molbuffer.flows.cli; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_errors_are_messages_and_exit_codes(tmp_path: Path, molbuffer: Command) -> None:
+    missing = molbuffer("config", "check", tmp_path / "nowhere.toml")
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert missing.stderr == f"error: {tmp_path}/nowhere.toml: 1 problem\n  cannot be read: No such file or directory\n"
+    unknown = molbuffer("frobnicate")
+    assert unknown.returncode == 2
+    assert "Traceback" not in unknown.stderr
+
+
+def test_tracebacks_come_back_on_request(tmp_path: Path, molbuffer: Command) -> None:
+    done = molbuffer("config", "check", tmp_path / "nowhere.toml", MOLBUFFER_DEBUG="1")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    done = subprocess.run(f"{BIN} config schema | head -1", shell=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("{\n", "")
+
+
+def test_a_module_beside_the_user_can_be_scored_with(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def score(smiles):\n    return 0.5\n")
+    (tmp_path / "storage.py").write_text("raise RuntimeError('a file of the user must not hide a room')\n")
+    (tmp_path / "c.toml").write_text(
+        '[[objective.components]]\nkind = "python"\nfunction = "mine:score"\n'
+        '[[samplers]]\nkind = "model"\nname = "live"\nbuffer_size = 1\n'
+    )
+    done = subprocess.run([str(BIN), "config", "check", "c.toml"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+NOISY = """
+import subprocess
+print("imported")
+
+def score(smiles):
+    print("scoring", smiles)
+    subprocess.run(["echo", "from a program"])
+    return 0.5
+"""
+
+
+def test_what_a_function_of_the_user_prints_is_not_in_the_results(tmp_path: Path) -> None:
+    (tmp_path / "noisy.py").write_text(NOISY)
+    (tmp_path / "two.smi").write_text("CCO\nCCN\n")
+    (tmp_path / "c.toml").write_text(
+        '[[objective.components]]\nkind = "python"\nfunction = "noisy:score"\n'
+        '[[samplers]]\nkind = "model"\nname = "live"\nbuffer_size = 1\n'
+    )
+
+    def results(*arguments: str) -> tuple[Any, str]:
+        done = subprocess.run([str(BIN), *arguments], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout), done.stderr
+
+    checked, said = results("config", "check", "c.toml", "--json")
+    assert (checked["ok"], said) == (True, "imported\n")
+    scored, said = results("score", "two.smi", "--config", "c.toml", "--format", "json")
+    assert [row["reward"] for row in scored] == [0.5, 0.5]
+    assert said.count("scoring CC") == said.count("from a program") == 2
+    built, said = results("build", "c.toml", "--store", "lab", "--json")
+    assert built["builds"][0]["kept"] == built["kept"] == 1
+    assert built["builds"][0]["drawn"] == built["drawn"]
+    assert "from a program" in said
+
+
+def test_a_server_that_is_not_there_is_one_message(tmp_path: Path, molbuffer: Command) -> None:
+    (tmp_path / "c.toml").write_text(
+        '[[objective.components]]\nkind = "qed"\n[[samplers]]\nkind = "model"\nname = "live"\nbuffer_size = 1\n'
+    )
+    address = "http://127.0.0.1:9/api"
+    done = molbuffer("build", tmp_path / "c.toml", "--store", tmp_path / "lab", PREFECT_API_URL=address)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert f"start the server of PREFECT_API_URL={address}, or unset it" in done.stderr

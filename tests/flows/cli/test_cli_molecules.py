@@ -1,0 +1,179 @@
+"""``molbuffer score`` and ``molbuffer sample`` on real molecules and the bundled policy."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from typer.testing import CliRunner
+
+from molbuffer.flows.cli import app
+from molbuffer.scoring import standardise_smiles
+from molbuffer.storage import SampleStore
+
+CONFIG = """
+[[objective.components]]
+kind = "qed"
+
+[[objective.components]]
+kind = "python"
+name = "assay"
+function = "MODULE:activity"
+transform = { kind = "linear", low = 0, high = 10 }
+
+[[filters]]
+kind = "property"
+name = "molecular_weight"
+max = 200
+
+[[samplers]]
+kind = "model"
+name = "live"
+buffer_size = 1
+"""
+ASSAY = """
+def activity(smiles):
+    with open(__file__ + ".calls", "a") as calls:
+        calls.write(smiles + "\\n")
+    if "Cl" in smiles:
+        raise RuntimeError("the plate broke")
+    return 5
+"""
+
+
+@pytest.fixture
+def assay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A module of the user's that keeps count of its calls; a name of its own, since modules are imported once."""
+    module = tmp_path / f"assay_{tmp_path.name}.py"
+    module.write_text(ASSAY)
+    monkeypatch.syspath_prepend(tmp_path)
+    return module
+
+
+@pytest.fixture
+def config(tmp_path: Path, assay: Path) -> Path:
+    (tmp_path / "campaign.toml").write_text(CONFIG.replace("MODULE", assay.stem))
+    return tmp_path / "campaign.toml"
+
+
+@pytest.fixture
+def molecules_file(tmp_path: Path) -> Path:
+    path = tmp_path / "molecules.smi"
+    path.write_text("OCC ethanol\nnonsense\n\nCCO\nCCCl\nCCCCCCCCCCCCCCCCCCCC\n")
+    return path
+
+
+def invoke(*arguments: str | Path) -> str:
+    """What a command says on standard error when all is well."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exit_code == 0, result.output
+    return result.stderr
+
+
+def test_score_says_of_every_line_what_it_is_worth_or_why_not(
+    config: Path, molecules_file: Path, tmp_path: Path
+) -> None:
+    said = invoke("score", molecules_file, "--config", config, "--out", tmp_path / "scores.csv")
+    frame = pl.read_csv(tmp_path / "scores.csv")
+    assert frame.columns == [
+        "line", "smiles", "molecule", "rejected_by", "reward",
+        "raw_qed", "transformed_qed", "raw_assay", "transformed_assay", "error",
+    ]  # fmt: skip
+    assert frame["line"].to_list() == [1, 2, 4, 5, 6]
+    assert frame["molecule"].to_list() == ["CCO", None, "CCO", "CCCl", "C" * 20]
+    assert frame["rejected_by"].to_list() == [None, "validity", None, None, "molecular_weight"]
+    assert frame["transformed_assay"].to_list() == [0.5, None, 0.5, None, 0.5]
+    ethanol = frame.row(0, named=True)
+    assert ethanol["reward"] == pytest.approx((ethanol["raw_qed"] * 0.5) ** 0.5)
+    assert frame["reward"].is_null().to_list() == [False, True, False, True, False]
+    assert frame["error"].to_list()[3] == "assay: RuntimeError: the plate broke"
+    assert said.startswith("5 lines: 3 kept, mean reward ")
+    assert said.endswith(", 1 of them without a reward (see error); refused by molecular_weight 1, validity 1\n")
+
+
+def test_a_score_that_the_store_knows_is_not_computed_again(
+    config: Path, assay: Path, molecules_file: Path, tmp_path: Path
+) -> None:
+    for out in ("one.parquet", "two.parquet"):
+        invoke("score", molecules_file, "--config", config, "--store", tmp_path / "lab", "--out", tmp_path / out)
+    assert_frame_equal(pl.read_parquet(tmp_path / "one.parquet"), pl.read_parquet(tmp_path / "two.parquet"))
+    assert sorted(Path(f"{assay}.calls").read_text().split()) == ["C" * 20, "CCCl", "CCO"]
+    with SampleStore.open(tmp_path / "lab", read_only=True) as store:
+        runs = store.query("SELECT r.name, r.kind, e.status FROM runs r JOIN run_events e USING (run_id)").sort(
+            "status"
+        )
+        assert runs.rows() == [
+            ("score molecules.smi", "score", s) for s in ("finished", "finished", "started", "started")
+        ]
+        scores = (
+            store.query("SELECT component, status, run_id IS NOT NULL AS known FROM scores").group_by(pl.all()).len()
+        )
+        assert sorted(scores.rows()) == [("assay", "failed", True, 1), ("assay", "ok", True, 2), ("qed", "ok", True, 3)]
+
+
+def test_a_value_that_has_no_worth_without_a_transform_is_named(
+    config: Path, molecules_file: Path, tmp_path: Path
+) -> None:
+    config.write_text("\n".join(line for line in config.read_text().splitlines() if "transform" not in line))
+    said = invoke("score", molecules_file, "--config", config, "--out", tmp_path / "scores.csv")
+    frame = pl.read_csv(tmp_path / "scores.csv")
+    assert frame["reward"].null_count() == 5
+    assert frame["error"].to_list() == [
+        "assay: its transform expects a value in [0, 1], got 5",
+        None,
+        "assay: its transform expects a value in [0, 1], got 5",
+        "assay: RuntimeError: the plate broke",
+        "assay: its transform expects a value in [0, 1], got 5",
+    ]
+    assert said.startswith("5 lines: 3 kept, 3 of them without a reward (see error); ")
+
+
+@pytest.mark.parametrize(("out", "reason"), [("nowhere/scores.csv", "there is no folder"), (".", "it is a folder")])
+def test_nothing_is_scored_for_a_file_that_cannot_be_written(
+    out: str, reason: str, config: Path, assay: Path, molecules_file: Path, tmp_path: Path
+) -> None:
+    arguments = ["score", molecules_file, "--config", config, "--out", tmp_path / out]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"error: --out {tmp_path / out} cannot be written: {reason}")
+    assert not Path(f"{assay}.calls").exists()
+
+
+def test_a_file_that_cannot_be_scored_is_one_message(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("name\nethanol\n")
+    for file in (tmp_path / "table.csv", tmp_path / "nowhere.smi", tmp_path / "molecules.sdf"):
+        result = CliRunner().invoke(app, ["score", str(file), "--config", str(config)])
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr.startswith("error: ")
+        assert str(file) in result.stderr
+
+
+def test_sample_draws_the_same_molecules_for_one_seed(tmp_path: Path) -> None:
+    def draw(*more: str | Path) -> str:
+        result = CliRunner().invoke(app, ["sample", "zinc-gru", "-n", "20", *map(str, more)])
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    one = draw("--seed", "3").splitlines()
+    assert len(one) == 20
+    assert one != draw("--seed", "4").splitlines()
+    assert draw("--seed", "3", "--out", tmp_path / "drawn.csv") == ""
+    frame = pl.read_csv(tmp_path / "drawn.csv")
+    assert frame["smiles"].to_list() == one
+    assert frame["molecule"].to_list() == [standardise_smiles(text) for text in one]
+    assert (frame["log_likelihood"] < 0).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["no-such-policy"], "no policy 'no-such-policy': it is neither bundled (zinc-gru, zinc-pairs, zinc-vae)"),
+        (["zinc-gru", "--temperature", "0"], "expected a finite --temperature > 0"),
+        (["zinc-gru", "--temperature", "nan"], "expected a finite --temperature > 0 and --top-p in (0, 1], got nan"),
+        (["zinc-gru", "--top-p", "1.5"], "expected a finite --temperature > 0 and --top-p in (0, 1], got 1 and 1.5"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_message(arguments: list[str], expected: str) -> None:
+    result = CliRunner().invoke(app, ["sample", *arguments])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"error: {expected}")

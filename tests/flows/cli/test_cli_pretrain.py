@@ -1,0 +1,171 @@
+"""``molbuffer pretrain`` as a user runs it: a process, a file of molecules, a store."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+MOLECULES = Path(__file__).parents[2] / "data" / "molecules.smi"
+QUICK = ("--epochs", "2", "--decay-epochs", "1", "--batch-size", "16", "--draws", "50", "--json")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pretrain") / "lab"
+
+
+@pytest.fixture(scope="module")
+def prior(store: Path, molbuffer: Command) -> dict[str, Any]:
+    sizes = ("--layers", "1", "--hidden-size", "24", "--embedding-size", "8")
+    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, *sizes)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_a_prior_is_trained_judged_and_registered(prior: dict[str, Any], store: Path, molbuffer: Command) -> None:
+    assert prior["held_out_nll"] > 0
+    assert 0 <= prior["validity"] <= 1
+    drawn = molbuffer("sample", prior["policy"], "-n", "5", "--store", store)
+    assert len(drawn.stdout.splitlines()) == 5
+    sql = "SELECT kind, parent_sha256, weights_kept FROM policies"
+    assert json.loads(molbuffer("query", "--store", store, sql, "--format", "json").stdout) == [
+        {"kind": "gru", "parent_sha256": None, "weights_kept": True}
+    ]
+
+
+def test_a_training_goes_on_from_a_policy_with_its_vocabulary(
+    prior: dict[str, Any], store: Path, tmp_path: Path, molbuffer: Command
+) -> None:
+    more = tmp_path / "more.smi"
+    more.write_text(MOLECULES.read_text() + "C[Se]C\n")
+    options = ("--policy", prior["policy"], "--precision", "bfloat16", "--dropout", "0.1")
+    done = molbuffer("pretrain", more, "--store", store, *QUICK, *options)
+    assert done.returncode == 0, done.stderr
+    tuned = json.loads(done.stdout)
+    assert "line 63: 'C[Se]C': the token '[Se]' of 'C[Se]C' is not in the vocabulary" in done.stderr
+    assert tuned["rejected"] == prior["rejected"] + 1
+    assert tuned["held_out_nll"] < prior["held_out_nll"]
+    sql = "SELECT parent_sha256 FROM policies WHERE sha256 = '{}'".format(tuned["policy"])
+    rows = json.loads(molbuffer("query", "--store", store, sql, "--format", "json").stdout)
+    assert rows == [{"parent_sha256": prior["policy"]}]
+
+
+def test_a_transformer_is_trained_and_goes_on(store: Path, molbuffer: Command) -> None:
+    sizes = ("--layers", "1", "--hidden-size", "16", "--size", "heads=2")
+    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, "--model", "transformer", *sizes)
+    assert done.returncode == 0, done.stderr
+    first = json.loads(done.stdout)
+    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, "--policy", first["policy"], "--dropout", "0.1")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["held_out_nll"] < first["held_out_nll"]
+    drawn = molbuffer("sample", first["policy"], "-n", "3", "--store", store)
+    assert len(drawn.stdout.splitlines()) == 3
+    rows = json.loads(molbuffer("query", "--store", store, "SELECT kind FROM policies", "--format", "json").stdout)
+    assert sorted(row["kind"] for row in rows)[-2:] == ["transformer", "transformer"]
+
+
+@pytest.mark.parametrize("architecture", ["gru", "transformer"])
+def test_a_vae_is_trained_and_says_what_it_gives_back(store: Path, molbuffer: Command, architecture: str) -> None:
+    sizes = ("--hidden-size", "16", "--embedding-size", "8", "--size", "latent_size=4", "--size", "encoder_size=8")
+    options = ("--size", "geometry=spherical", "--loss", "warmup_steps=5", "--loss", "beta=0.5")
+    options += ("--size", f"architecture={architecture}")
+    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, "--model", "vae", *sizes, *options)
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert 0 <= made["reconstruction"] <= 1 and made["drawn"] == 50 and made["held_out_nll"] > 0
+    sql = f"SELECT value FROM metrics WHERE run_id = '{made['run_id']}' AND name = 'reconstruction'"
+    assert json.loads(molbuffer("query", "--store", store, sql, "--format", "json").stdout) == [
+        {"value": made["reconstruction"]}
+    ]
+    assert len(molbuffer("sample", made["policy"], "-n", "3", "--store", store).stdout.splitlines()) == 3
+
+
+def test_a_conditional_model_is_trained_on_pairs_and_judged_on_sources_it_has_not_seen(
+    store: Path, tmp_path: Path, molbuffer: Command
+) -> None:
+    molecules = [line.split()[0] for line in MOLECULES.read_text().splitlines() if line]
+    rows = "".join(f"{source},{target}\n" for source, target in pairwise(molecules))
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text(f"before,after\nCCO,C1\nCCO,OCC\n{rows}")
+    columns = ("--source-column", "before", "--target-column", "after")
+    sizes = ("--hidden-size", "16", "--size", "heads=2", "--size", "encoder_layers=1", "--size", "decoder_layers=1")
+    done = molbuffer("pretrain", pairs, "--store", store, *QUICK, "--model", "seq2seq", *columns, *sizes)
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert "the target is no molecule" in done.stderr and "the target is the source" in done.stderr
+    assert made["pairs"] > 20 and made["rejected"] >= 2 and 1 <= made["drawn"] <= made["pairs"] // 10
+    assert {"validity", "uniqueness", "within_similarity", "min_similarity", "max_similarity"} <= set(made)
+    done = molbuffer("pretrain", pairs, "--store", store, *QUICK, "--policy", made["policy"], *columns)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["held_out_nll"] < made["held_out_nll"]
+    done = molbuffer("sample", made["policy"], "--store", store)
+    assert done.returncode == 1 and "which takes sources" in done.stderr
+
+
+REFUSED = [
+    (("--model", "bert"), "no model 'bert'; there are: gru, lstm, seq2seq, transformer, vae"),
+    (
+        ("--model", "transformer", "--embedding-size", "64"),
+        "the model 'transformer' has no embedding_size; its sizes are: hidden_size, layers, heads, dropout",
+    ),
+    (("--model", "transformer", "--hidden-size", "30"), "multiple of 2 × heads, got hidden_size 30 and heads 4"),
+    (("--size", "heads=4"), "the model 'gru' has no heads; its sizes are: embedding_size, hidden_size, layers"),
+    (("--model", "transformer", "--size", "heads=2.5"), "expected heads of 'transformer' to be of type int"),
+    (("--size", "heads"), "expected --size NAME=VALUE, as heads=4, got 'heads'"),
+    (("--policy", "zinc-gru", "--model", "lstm"), "keeps its model"),
+    (("--model", "seq2seq", "--column", "smiles"), "learns pairs: name a source_column and a target_column"),
+    (("--source-column", "before"), "learns molecules, not pairs"),
+    (("--policy", "zinc-gru", "--size", "heads=4"), "keeps its heads"),
+    (("--model", "vae", "--size", "geometry=flat"), "geometry to be one of normal, spherical, got 'flat'"),
+    (("--model", "vae", "--size", "architecture=cnn"), "architecture to be one of gru, transformer, got 'cnn'"),
+    (("--loss", "beta=0.1"), "the loss of 'gru' has no beta; its options are: none"),
+    (("--model", "vae", "--loss", "beta=-1"), "beta, warmup_steps and free_bits must be >= 0"),
+    (("--model", "vae", "--loss", "beta=much"), "expected beta of 'vae' to be a number, got 'much'"),
+    (("--policy", "zinc-gru", "--layers", "3"), "keeps its layers"),
+]
+IN_ONE_PROCESS = """
+import json, sys
+from typer.testing import CliRunner
+from molbuffer.flows.cli import app
+for options in json.loads(sys.argv[1]):
+    done = CliRunner().invoke(app, options)
+    print(json.dumps([done.exit_code, done.stdout, done.stderr]))
+"""
+
+
+def test_what_a_model_cannot_be_is_refused(tmp_path: Path) -> None:
+    commands = [["pretrain", str(MOLECULES), "--store", str(tmp_path / "s"), *options] for options, _ in REFUSED]
+    # A process for each would import torch and Prefect again.
+    arguments = [sys.executable, "-c", IN_ONE_PROCESS, json.dumps(commands)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    for (_, told), line in zip(REFUSED, done.stdout.splitlines(), strict=True):
+        exit_code, output, errors = json.loads(line)
+        assert (exit_code, output) == (1, "")
+        assert told in errors and "Traceback" not in errors
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_file_without_molecules_makes_no_store(tmp_path: Path, molbuffer: Command) -> None:
+    empty = tmp_path / "empty.smi"
+    empty.write_text("")
+    done = molbuffer("pretrain", empty, "--store", tmp_path / "s")
+    assert done.returncode == 1
+    assert str(empty) in done.stderr
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_model_that_learns_selfies_draws_smiles(store: Path, molbuffer: Command) -> None:
+    sizes = ("--layers", "1", "--hidden-size", "16", "--embedding-size", "8")
+    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, *sizes, "--grammar", "selfies")
+    assert done.returncode == 0, done.stderr
+    prior = json.loads(done.stdout)
+    # Whatever tokens an untrained model draws, they are a molecule, save for a draw that ends at once.
+    assert prior["validity"] > 0.9
+    drawn = molbuffer("sample", prior["policy"], "-n", "5", "--store", store).stdout
+    assert drawn.count("[") < len(drawn) / 4

@@ -1,0 +1,74 @@
+"""The README's commands, run as a newcomer would: as processes, in an empty folder, in the order they stand there."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+BIN = Path(sys.executable).parent
+# The example is meant for a real campaign; its sizes are cut down so that the test takes seconds.
+SMALLER = {
+    "iterations = 100": "iterations = 2",
+    "batch_size = 64": "batch_size = 16",
+    "buffer_size = 384": "buffer_size = 24",
+    "steps = 500": "steps = 2",
+}
+
+
+def readme_commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("molbuffer ")]
+
+
+def run(command: str, folder: Path) -> str:
+    """The standard output of a command line of the README."""
+    command, _, target = command.partition(" > ")
+    program, *arguments = shlex.split(command)
+    done = subprocess.run(
+        [BIN / program, *arguments], cwd=folder, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    if target:
+        (folder / target).write_text(done.stdout)
+    return done.stdout
+
+
+@pytest.mark.timeout(600)
+def test_the_commands_of_the_readme_work_in_their_order(
+    tmp_path: Path, postgres_server: str, s3_environment: str
+) -> None:
+    servers = {"postgres://chem@db.example/lab": f"{postgres_server}/postgres", "s3://lab-bucket/store": s3_environment}
+    commands = readme_commands()
+    for example, here in servers.items():
+        assert sum(example in command for command in commands) == 1
+        commands = [command.replace(example, here) for command in commands]
+    assert [command.split()[1] for command in commands[:6]] == ["config", "config", "run", "offline", "top", "query"]
+    for command in commands:
+        output = run(command, tmp_path)
+        if " > " in command:
+            config = tmp_path / "campaign.toml"
+            text = config.read_text()
+            for full, small in SMALLER.items():
+                assert full in text
+                text = text.replace(full, small)
+            config.write_text(text)
+        if "FROM sample_history" in command:
+            assert "build_buffer" in output
+            assert "sample_batch" in output
+    rows = json.loads(run('molbuffer query --store lab "SELECT * FROM sample_history" --format json', tmp_path))
+    assert {row["run_name"] for row in rows} == {"demo"}
+    assert all(row["policy_sha256"] for row in rows)
+
+
+def test_the_readme_names_the_two_commands_and_make_has_them() -> None:
+    readme, makefile = (ROOT / "README.md").read_text(), (ROOT / "Makefile").read_text()
+    for target in ("demo", "test"):
+        assert f"make {target}" in readme
+        assert f"\n{target}:" in makefile

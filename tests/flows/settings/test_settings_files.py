@@ -1,0 +1,70 @@
+"""Files that no molecule can be read of are named with the key, before a run."""
+
+from pathlib import Path
+
+import pytest
+
+from molbuffer.flows.settings.problems import ConfigurationError
+from molbuffer.flows.settings.settings import load_settings
+
+FILES = {
+    "good.smi": "CCO ethanol\n",
+    "empty.smi": "",
+    "blank.smi": "\n \n",
+    "good.csv": "smiles,before,after\nC,CC,CCC\n",
+    "header.csv": "smiles\n",
+    "other.csv": "name,weight\na,1\n",
+    "molecules.sdf": "C\n",
+}
+DATASET = 'kind = "dataset"\nbuffer_size = 5\n'
+LATENT = 'kind = "latent"\npolicy = "zinc-vae"\nbuffer_size = 5\n'
+PAIRS = 'kind = "pair_dataset"\nbuffer_size = 5\n'
+
+
+def load(folder: Path, sampler: str) -> None:
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    config = folder / "c.toml"
+    config.write_text(f'[[objective.components]]\nkind = "qed"\n[[samplers]]\nname = "a"\n{sampler}\n')
+    load_settings(config)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        DATASET + 'path = "good.smi"',
+        DATASET + 'path = "good.csv"\ncolumn = "before"',
+        LATENT + 'molecules = "good.smi"',
+        PAIRS + 'path = "good.csv"\nsource_column = "before"\ntarget_column = "after"',
+    ],
+)
+def test_files_with_molecules_are_taken(tmp_path: Path, sampler: str) -> None:
+    load(tmp_path, sampler)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "told"),
+    [
+        (DATASET + 'path = "empty.smi"', r"line 7, key `samplers\[0\].path`: .*empty.smi holds no molecule"),
+        (DATASET + 'path = "blank.smi"', "blank.smi holds no molecule"),
+        (DATASET + 'path = "header.csv"', "header.csv holds no molecule"),
+        (DATASET + 'path = "other.csv"', r"other.csv has no column .*; it has: name, weight"),
+        (DATASET + 'path = "good.csv"\ncolumn = "SMILE"', "good.csv has no column 'SMILE'; it has: smiles, before"),
+        (DATASET + 'path = "molecules.sdf"', "expected a .smi, .txt, .csv or .parquet file"),
+        (LATENT + 'molecules = "empty.smi"', r"`samplers\[0\].molecules`: .*empty.smi holds no molecule"),
+        (PAIRS + 'path = "good.csv"', "good.csv has no column 'source'"),
+        (
+            'kind = "mutation"\nbuffer_size = 5\nbase_sampler = { kind = "dataset", path = "empty.smi" }',
+            r"`samplers\[0\].base_sampler.path`: .*empty.smi holds no molecule",
+        ),
+    ],
+)
+def test_a_file_that_no_molecule_can_be_read_of_is_named(tmp_path: Path, sampler: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        load(tmp_path, sampler)
+
+
+def test_what_is_no_text_is_reported_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        load(tmp_path, DATASET + 'path = "good.csv"\ncolumn = 3')
+    assert [problem.key for problem in refused.value.problems] == ["samplers[0].column"]

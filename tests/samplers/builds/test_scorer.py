@@ -1,0 +1,113 @@
+"""R1, R5, R25: scores are looked up before they are computed, and stored whatever becomes of who wanted them."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.scoring import Objective, WeightedComponent
+from molbuffer.scoring.components import PythonFunction
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import ScoreStatus
+
+SOURCE = """
+import time
+
+def count(smiles, log="", seconds=0.0):
+    with open(log, "a") as file:
+        file.write(smiles + "\\n")
+    time.sleep(seconds)
+    if "Br" in smiles:
+        raise RuntimeError("bromine")
+    return len(smiles) / 10
+"""
+MakeObjective = Callable[..., Objective]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    (tmp_path / "calls.log").touch()
+    return tmp_path / "calls.log"
+
+
+@pytest.fixture
+def make_objective(write_scorer: Callable[[str], str], log: Path) -> MakeObjective:
+    module = write_scorer(SOURCE)
+
+    def make(cost: str = "low", seconds: float = 0.0) -> Objective:
+        parameters = {"log": str(log), "seconds": seconds}
+        component = PythonFunction(f"{module}:count", cost=cost, parameters=parameters, name="count")
+        return Objective((WeightedComponent(component),))
+
+    return make
+
+
+def calls(log: Path) -> Counter[str]:
+    """How often each molecule was computed."""
+    return Counter(log.read_text().split())
+
+
+def test_distinct_molecules_are_scored_once_in_order_of_occurrence(make_objective: MakeObjective, log: Path) -> None:
+    scored = Scorer(make_objective()).score(["CC", "CO", "CC", "CBr"])
+    assert scored.smiles == ["CC", "CO", "CBr"]
+    assert calls(log) == {"CC": 1, "CO": 1, "CBr": 1}
+    np.testing.assert_allclose(scored.rewards, [0.2, 0.2, np.nan])
+    assert [score.status for score in scored.new] == [ScoreStatus.OK, ScoreStatus.OK, ScoreStatus.FAILED]
+
+
+def test_known_scores_are_not_computed_again(store: SampleStore, make_objective: MakeObjective, log: Path) -> None:
+    scorer = Scorer(make_objective(), store)
+    store.record_scores(scorer.score(["CC", "CBr"]).new)
+    again = Scorer(make_objective(), store).score(["CBr", "CCC", "CC"])
+    np.testing.assert_allclose(again.rewards, [np.nan, 0.3, 0.2])
+    assert [score.smiles for score in again.new] == ["CCC"]
+    assert calls(log) == {"CC": 1, "CBr": 1, "CCC": 1}
+
+
+def test_failed_scores_are_computed_again_on_request(
+    store: SampleStore, make_objective: MakeObjective, log: Path
+) -> None:
+    store.record_scores(Scorer(make_objective(), store).score(["CC", "CBr"]).new)
+    Scorer(make_objective(), store, retry_failed=True).score(["CC", "CBr"])
+    assert calls(log) == {"CC": 1, "CBr": 2}
+
+
+@pytest.mark.parametrize("retry_failed", [False, True])
+def test_r1_expensive_scores_are_stored_without_a_build(
+    store: SampleStore, make_objective: MakeObjective, log: Path, retry_failed: bool
+) -> None:
+    objective = make_objective("high")
+    scored = Scorer(objective, store, retry_failed=retry_failed).score(["CC", "CBr"])
+    assert not scored.new, "a build has nothing left to commit"
+    component = objective.components[0].component
+    stored = store.find_scores(component.name, component.version, ["CC", "CBr"])
+    assert (stored["CC"].value, stored["CBr"].status) == (0.2, ScoreStatus.FAILED)
+    assert "bromine" in (stored["CBr"].error or "")
+    Scorer(objective, store).score(["CC", "CBr"])
+    assert calls(log) == {"CC": 1, "CBr": 1}
+    assert store.claims.claim(component.name, component.version, ["CC", "CBr"], "other", 1.0) == {"CC", "CBr"}
+
+
+def test_r1_two_scorers_that_want_one_molecule_compute_it_once(
+    store: SampleStore, make_objective: MakeObjective, log: Path
+) -> None:
+    objective = make_objective("high", seconds=0.2)
+    start = threading.Barrier(2)
+    rewards: dict[int, list[float]] = {}
+
+    def work(number: int, smiles: list[str]) -> None:
+        start.wait()
+        rewards[number] = Scorer(objective, store).score(smiles).rewards.tolist()
+
+    wanted = (["CC", "CCC", "CCCC"], ["CCCC", "CCC", "CC"])
+    threads = [threading.Thread(target=work, args=each) for each in enumerate(wanted)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert calls(log) == {"CC": 1, "CCC": 1, "CCCC": 1}
+    assert rewards == {0: pytest.approx([0.2, 0.3, 0.4]), 1: pytest.approx([0.4, 0.3, 0.2])}

@@ -1,0 +1,71 @@
+"""R13, R20: a model sampler that keeps each molecule once, told by the molecule and not by the string."""
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+import torch
+
+from molbuffer.samplers.builds.build import REDRAW_ROUNDS, Slot, make_build
+from molbuffer.samplers.builds.judging import DUPLICATE, Pipeline
+from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.errors import ConditionError
+from molbuffer.samplers.model import ModelSampler
+from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
+from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
+from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
+from molbuffer.scoring import Objective, Standardisation, WeightedComponent, standardise_smiles
+from molbuffer.scoring.components import QED
+from molbuffer.storage.records import Build, Event
+
+CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
+
+
+@pytest.fixture
+def sampler() -> ModelSampler:
+    """Draws chains of at most two atoms: CN and NC, CO and OC, NO and ON are one molecule each."""
+    torch.manual_seed(1)
+    model = GRULanguageModel(GRUArchitecture(len(CHAINS), 8, 16, layers=1, max_length=2)).eval()
+    return ModelSampler("agent", lambda: Policy(model, CHAINS, "gru"), unique=True)
+
+
+def build(sampler: ModelSampler, wanted: int, event: Event = Event.SAMPLE_BATCH) -> Build:
+    scorer = Scorer(Objective((WeightedComponent(QED()),)))
+    pipeline = Pipeline(Standardisation(), (), scorer, CHAINS.can_encode, lambda _: set())
+    return make_build(sampler, Slot("run", 1, event, 0, wanted, campaign_seed=3), pipeline)
+
+
+@pytest.mark.parametrize("event", Event)
+def test_repetitions_are_stored_as_rejected_and_others_are_drawn_for_them(sampler: ModelSampler, event: Event) -> None:
+    made = build(sampler, 7, event)
+    samples = made.samples
+    kept = [smiles for smiles, keep in zip(samples.smiles, samples.kept, strict=True) if keep]
+    assert len(kept) == len(set(kept)) == 7
+    met: set[str] = set()
+    for raw, smiles, reason in zip(samples.raw, samples.smiles, samples.rejected_by, strict=True):
+        assert smiles == standardise_smiles(raw)
+        if smiles is not None:
+            assert reason == (DUPLICATE if smiles in met else None)
+            met.add(smiles)
+    assert DUPLICATE in samples.rejected_by
+    assert [reward.row for reward in made.rewards] == [row for row, keep in enumerate(samples.kept) if keep]
+    twice = build(replace(sampler, unique=False), 7, event).samples
+    assert DUPLICATE not in twice.rejected_by and max(Counter(twice.smiles).values()) > 1
+
+
+def test_the_strings_of_a_molecule_are_one_and_too_few_molecules_a_shortfall(sampler: ModelSampler) -> None:
+    made = build(sampler, 40)
+    figures = {metric.name: metric.value for metric in made.metrics}
+    # C, N, O, and a pair of any two of them.
+    assert figures["kept"] == 9 and figures["shortfall"] == 31
+    assert len(made.samples) > 40 + 31 * (REDRAW_ROUNDS - 1)
+    assert {"NO", "ON", "CO", "OC"} <= set(made.samples.raw), "of two strings of a molecule one is kept"
+
+
+def test_a_policy_that_takes_sources_is_refused_before_anything_is_drawn() -> None:
+    policy = Policy(Seq2SeqModel(Seq2SeqArchitecture(len(CHAINS), 16, 1, 1, 2)), CHAINS, "seq2seq")
+    with pytest.raises(
+        ConditionError, match=r"the sampler 'agent' is of kind 'seq2seq', which takes sources: make it the output_model"
+    ):
+        ModelSampler("agent", lambda: policy)

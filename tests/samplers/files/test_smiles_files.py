@@ -1,0 +1,77 @@
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from molbuffer.samplers.errors import SmilesFileError
+from molbuffer.samplers.files.smiles_files import FileRow, read_smiles_file
+
+CSV = "name,smiles\nethanol,CCO\nempty,\namine,CCN\n"
+
+
+@pytest.mark.parametrize("suffix", [".smi", ".smiles", ".txt", ".ism"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_with_names_and_blank_lines(tmp_path: Path, suffix: str, end: str) -> None:
+    path = tmp_path / f"molecules.v2{suffix}"
+    path.write_bytes(end.join(["CCO ethanol from the shelf", "", "CCN\tamine", "  C  "]).encode())
+    assert read_smiles_file(path) == [FileRow(1, "CCO"), FileRow(3, "CCN"), FileRow(4, "C")]
+
+
+@pytest.mark.parametrize("name", ["m.smi", "m.smi.gz", "m.csv", "m.csv.gz", "m.parquet"])
+def test_every_format_holds_the_same_molecules(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if name.endswith(".parquet"):
+        pl.DataFrame({"smiles": ["CCO", None, "CCN"]}).write_parquet(path)
+    else:
+        content = ("CCO\n\nCCN\n" if ".smi" in name else CSV).encode()
+        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert [row.smiles for row in read_smiles_file(path)] == ["CCO", "CCN"]
+
+
+@pytest.mark.parametrize("name", ["m.smi", "m.csv"])
+def test_a_byte_order_mark_is_no_part_of_the_first_molecule(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("smiles\nCCO\n" if name == "m.csv" else "CCO\n", encoding="utf-8-sig")
+    assert [row.smiles for row in read_smiles_file(path)] == ["CCO"]
+
+
+def test_a_column_may_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("smiles,product\nCCO,CCN\n")
+    assert read_smiles_file(path, "product") == [FileRow(2, "CCN")]
+
+
+def write(name: str, content: bytes) -> Callable[[Path], Path]:
+    def into(folder: Path) -> Path:
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    return into
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda folder: folder / "absent.smi", "cannot be read"),
+        (lambda folder: folder / "absent.csv", "cannot be read"),
+        (write("empty.smi", b""), "holds no molecule"),
+        (write("blank.smi", b"\n \n"), "holds no molecule"),
+        (write("empty.csv", b""), "cannot be read"),
+        (write("header.csv", b"smiles\n"), "holds no molecule"),
+        (write("other.csv", b"name,weight\na,1\n"), "has no column.*it has: name, weight"),
+        (write("garbage.smi", bytes(range(256))), "cannot be read"),
+        (write("garbage.parquet", bytes(range(256))), "cannot be read"),
+        (write("plain.smi.gz", b"CCO\n"), "cannot be read"),
+        (write("cut.smi.gz", gzip.compress(b"CCO\n" * 50)[:-12]), "cannot be read"),
+        (write("broken.smi.gz", gzip.compress(b"CCO\n")[:12] + b"\xff" * 30), "cannot be read"),
+        (write("molecules.sdf", b"CCO\n"), "expected a .smi"),
+        (write("molecules", b"CCO\n"), "expected a .smi"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, make: Callable[[Path], Path], reason: str) -> None:
+    path = make(tmp_path)
+    with pytest.raises(SmilesFileError, match=reason) as caught:
+        read_smiles_file(path)
+    assert str(path) in str(caught.value)

@@ -1,0 +1,47 @@
+from molbuffer.storage.backends.claims import SqliteClaims
+
+
+class Clock:
+    def __init__(self):
+        self.now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_a_claim_is_exclusive_until_it_is_released(tmp_path):
+    claims = SqliteClaims(tmp_path / "claims.sqlite")
+    assert claims.claim("docking", "v1", ["C", "CC"], "a", 60) == {"C", "CC"}
+    assert claims.claim("docking", "v1", ["CC", "CCC"], "b", 60) == {"CCC"}
+    claims.release("docking", "v1", ["C", "CC", "CCC"], "a")
+    assert claims.claim("docking", "v1", ["C", "CC", "CCC"], "c", 60) == {"C", "CC"}
+
+
+def test_claims_are_per_component_and_version(tmp_path):
+    claims = SqliteClaims(tmp_path / "claims.sqlite")
+    for component, version in (("docking", "v1"), ("docking", "v2"), ("affinity", "v1")):
+        assert claims.claim(component, version, ["C"], f"{component}{version}", 60) == {"C"}
+
+
+def test_a_claim_expires_and_its_owner_may_extend_it(tmp_path):
+    clock = Clock()
+    claims = SqliteClaims(tmp_path / "claims.sqlite", clock)
+    claims.claim("docking", "v1", ["C", "N"], "dead", 60)
+    clock.now += 59
+    assert claims.claim("docking", "v1", ["C"], "other", 60) == set()
+    assert claims.claim("docking", "v1", ["N"], "dead", 60) == {"N"}
+    clock.now += 1
+    assert claims.claim("docking", "v1", ["C", "N"], "other", 60) == {"C"}
+
+
+def test_r1_processes_never_share_a_claim(started, writer):
+    processes = [writer("claim", started.path, f"owner-{i}") for i in range(3)]
+    granted = [smiles for process in processes for smiles in process.communicate(timeout=60)[0].split()]
+    assert sorted(granted) == sorted(f"C{i}" for i in range(100))
+
+
+def test_many_molecules_and_repeats_are_claimed_at_once(tmp_path):
+    claims = SqliteClaims(tmp_path / "claims.sqlite")
+    smiles = [f"C{i}" for i in range(10_000)]
+    assert claims.claim("docking", "v1", smiles + smiles[:5], "a", 60) == set(smiles)
+    assert claims.claim("docking", "v1", [], "a", 60) == set()

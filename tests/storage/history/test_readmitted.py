@@ -1,0 +1,237 @@
+"""R19: stored rows that a run gives to its buffer once more are referred to, never stored again, and counted once."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from molbuffer.storage import SampleStore
+from molbuffer.storage.archive.check_content import trusted_archive
+from molbuffer.storage.archive.make import make_archive
+from molbuffer.storage.archive.merge import merge_archive
+from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.query.export import COLUMNS
+from molbuffer.storage.records import Commit, Event, Reward, RowId
+from molbuffer.storage.verify.verify import verify_store
+
+OBJECTIVE = "objective-1"
+
+
+def commit(store, *builds):
+    return store.commit(Commit(builds)).builds
+
+
+def load(store, **options):
+    return HistoryIndex.load(store, objective_sha256=OBJECTIVE, **({"run_id": "run-1"} | options))
+
+
+def readmitted(index):
+    """How often each row was, those that never were left out."""
+    times = index.times_readmitted()
+    ids = index.row_ids(np.arange(len(index)))
+    return {} if times is None else {row: n for row, n in zip(ids, times.tolist(), strict=True) if n}
+
+
+@pytest.fixture
+def two_runs(started, make):
+    """A build of run-1, the run that trains, and one of another run; with the first four trainable rows of each."""
+    started.start_run(make.make_run("run-2"))
+    own, foreign = make.make_build(0), make.make_build(0, seed=1, run_id="run-2")
+    commit(started, own, foreign)
+    return started, own, foreign
+
+
+def test_a_build_reads_back_with_what_it_refers_to(two_runs, make):
+    store, own, foreign = two_runs
+    rows = (RowId(foreign.build_id, 4), RowId(own.build_id, 0), RowId(foreign.build_id, 3))
+    build = make.make_readmission(1, rows)
+    (receipt,) = commit(store, build)
+    assert (receipt.drawn, receipt.kept, receipt.readmitted, receipt.mean_reward) == (0, 0, 3, None)
+    assert commit(store, build)[0].repeated
+    assert store.read_arrow("SELECT count(*) AS n FROM {readmitted}")["n"].to_pylist() == [3]
+    stored = store.build(build.build_id).build
+    assert (stored.references, len(stored.samples), stored.rewards) == (rows, 0, [])
+    assert store.query("SELECT count(*) FROM samples").item() == 12
+    # Any user can ask which rows were given again.
+    asked = store.query("SELECT source_row FROM readmitted JOIN builds USING (build_id) ORDER BY position")
+    assert asked["source_row"].to_list() == [4, 0, 3]
+
+
+def test_a_build_gives_a_row_once_only(two_runs, make):
+    store, own, _ = two_runs
+    with pytest.raises(ValueError, match="gives a stored row twice"):
+        commit(store, make.make_readmission(1, [RowId(own.build_id, 0)] * 2))
+
+
+def test_rows_of_other_runs_join_a_buffer_of_own_rows(two_runs, make):
+    store, own, foreign = two_runs
+    before = store.snapshot()
+    given = [RowId(foreign.build_id, 3), RowId(own.build_id, 5), RowId(foreign.build_id, 1)]
+    commit(store, make.make_readmission(1, given), make.make_readmission(3, given[:1]))
+    index = load(store, own_only=True)
+    # Row 1 is no molecule and cannot be trained on.
+    assert index.row_ids(np.arange(len(index)))[-1] == given[0]
+    assert index.own.tolist() == [True] * 4 + [False]
+    assert index.gather(np.array([4])).rewards.tolist() == [0.3]
+    assert readmitted(index) == {given[0]: 2, given[1]: 1}
+    assert index.read("smiles", np.array([4, 0, 4])) == ["CCCCO", "C", "CCCCO"]
+    # As of a version, and of an iteration.
+    assert readmitted(load(store, own_only=True, snapshot=before)) == {}
+    assert len(load(store, own_only=True, snapshot=before)) == 4
+    assert readmitted(load(store, own_only=True, up_to_iteration=2)) == {given[0]: 1, given[1]: 1}
+    # Of the run that trains, and of nobody else.
+    assert readmitted(load(store, run_id="run-2", own_only=True)) == {}
+    assert readmitted(load(store)) == {given[0]: 2, given[1]: 1}
+    assert load(store, run_id=None).times_readmitted() is None
+    # What the pinned version of other runs has not, is not there.
+    started = load(store, own_only=True, foreign_snapshot=before - 1)
+    assert readmitted(started) == {given[1]: 1}
+
+
+def test_what_a_batch_was_given_is_no_readmission(two_runs, make):
+    store, own, _ = two_runs
+    commit(store, make.make_readmission(1, [RowId(own.build_id, 0)], event=Event.SAMPLE_BATCH))
+    assert load(store).times_readmitted() is None
+    assert store.query("FROM readmitted").height == 1
+
+
+def test_rows_without_some_keep_how_often_they_were_readmitted(two_runs, make):
+    store, own, foreign = two_runs
+    commit(store, make.make_readmission(1, [RowId(own.build_id, 3), RowId(foreign.build_id, 5)]))
+    index = load(store)
+    assert readmitted(index.without(np.array([0, 1]))) == {RowId(foreign.build_id, 5): 1}
+
+
+def test_only_some_runs_are_read(two_runs):
+    store, own, foreign = two_runs
+    assert load(store, runs=["run-2"]).build_ids == (foreign.build_id,)
+    assert load(store, runs=["run-1"]).build_ids == (own.build_id,)
+    assert len(load(store, runs=[])) == 0
+    assert load(store, run_id=None, runs=["run-2"]).build_ids == (foreign.build_id,)
+
+
+def test_everything_a_row_can_have_is_gathered_wherever_it_lies(started, make, tmp_path):
+    pairs = make.make_build(0, samples=make.make_pairs(), sampler="pairs", latent_sha256="prior-1")
+    plain = make.make_build(0, seed=1)
+    commit(started, plain, pairs)
+    assert_gathered(load(started), pairs, plain)
+    stored = started.build(pairs.build_id).build
+    assert stored.latent_sha256 == "prior-1"
+    assert started.build(plain.build_id).samples.source_tokens is None
+    commit(started, make.make_build(1, samples=make.make_pairs(seed=2)))
+    started.maintenance.compact()
+    started.maintenance.vacuum(grace=timedelta(0))
+    assert_gathered(load(started), pairs, plain)
+    assert (
+        started.query("SELECT DISTINCT latent_sha256 FROM sample_history WHERE sampler = 'pairs'").item() == "prior-1"
+    )
+    make_archive(started, tmp_path / "archive", where='"row" <> 3')
+    with SampleStore.create(tmp_path / "other") as other, trusted_archive(tmp_path / "archive") as (archive, _):
+        merge_archive(other, archive)
+        assert_gathered(load(other), pairs, plain, rows=[0, 4, 5])
+        assert verify_store(other.path).errors == ()
+
+
+def assert_gathered(index, pairs, plain, rows=(0, 3, 4, 5)):
+    """Trainable rows of the builds have their own columns, and those without have nothing."""
+    samples = pairs.samples
+    found = index.gather(index.positions_of(pairs.build_id, list(rows)))
+    for name in ("latents", "latent_log_probs", "source_lengths"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(samples, name)[list(rows)], name)
+    for place, row in enumerate(rows):
+        length = samples.source_lengths[row]
+        assert found.source_tokens[place, :length].tolist() == samples.source_tokens[row, :length].tolist()
+        assert not found.source_tokens[place, length:].any()
+    others = index.gather(index.positions_of(plain.build_id, list(rows)))
+    assert np.isnan(others.latents).all() and np.isnan(others.latent_log_probs).all()
+    assert others.source_lengths.tolist() == [0] * len(rows)
+
+
+def test_an_index_of_plain_rows_has_no_room_for_more(started, make):
+    commit(started, make.make_build(0))
+    index = load(started)
+    rows = index.gather(np.arange(4))
+    assert (rows.latents, rows.latent_log_probs, rows.source_tokens, rows.source_lengths) == (None,) * 4
+    # 16 log-probs of four bytes, a length, and 16 tokens of one.
+    assert index.arrays.cached.layout.record_bytes == 16 * 4 + 4 + 16
+    assert not index.sources
+
+
+def test_archives_and_merges_carry_readmissions(two_runs, make, tmp_path):
+    store, own, foreign = two_runs
+    commit(store, make.make_readmission(1, [RowId(own.build_id, 3), RowId(foreign.build_id, 5)]))
+    make_archive(store, tmp_path / "archive")
+    make_archive(store, tmp_path / "own", runs=["run-1"])
+    with SampleStore.create(tmp_path / "other") as other:
+        for name in ("own", "archive", "archive"):
+            with trusted_archive(tmp_path / name) as (archive, _):
+                merge_archive(other, archive)
+            assert other.query("FROM readmitted").height == 2
+            assert verify_store(other.path).errors == ()
+        assert readmitted(load(other)) == readmitted(load(store)) != {}
+        assert other.build(make.make_readmission(1, []).build_id).build.references[0] == RowId(own.build_id, 3)
+    # The rows of another run are not in an archive of this one, and nothing but their delivery depends on them.
+    warned = [finding.message for finding in verify_store(tmp_path / "own").findings if finding.table == "readmitted"]
+    assert verify_store(tmp_path / "own").errors == ()
+    assert any("name a source_build_id that builds does not have" in message for message in warned)
+
+
+def test_verify_counts_readmissions_and_looks_for_their_rows(two_runs, make):
+    store, own, _ = two_runs
+    build = make.make_readmission(1, [RowId(own.build_id, 3), RowId(own.build_id, 99)])
+    commit(store, build)
+    report = verify_store(store.path)
+    assert report.errors == ()
+    (absent,) = [finding for finding in report.findings if finding.table == "readmitted"]
+    assert "1 rows were readmitted to a buffer and do not exist" in absent.message
+    store.catalog.transact("test", "damage", {}, lambda transaction: transaction.change("DELETE FROM {readmitted}"))
+    (error,) = verify_store(store.path).errors
+    assert f"{build.build_id} says 2 and has 0" in error.message
+
+
+def test_an_export_has_the_version_of_latents():
+    assert list(COLUMNS).index("latent_sha256") == list(COLUMNS).index("policy_sha256") + 1
+
+
+def test_rewards_given_later_count_for_readmitted_rows(two_runs, make):
+    store, _, foreign = two_runs
+    commit(store, make.make_readmission(1, [RowId(foreign.build_id, 3)]))
+    store.add_rewards(foreign.build_id, [Reward(3, "objective-2", 0.9)], "run-2")
+    index = HistoryIndex.load(store, objective_sha256="objective-2", run_id="run-1", own_only=True)
+    assert readmitted(index) == {RowId(foreign.build_id, 3): 1}
+    assert index.rewards.tolist() == [0.9]
+
+
+def test_sources_of_impossible_lengths_are_found(started, make):
+    lengths = np.array([0, 99, 1, 0, 1, 1], np.int32)
+    commit(started, make.make_build(0, samples=make.make_pairs(source_lengths=lengths)))
+    (error,) = started.verify().errors
+    assert "the source of row 1" in error.message
+    assert "is 99 of 5 tokens long" in error.message
+
+
+def test_a_build_without_samples_lies_where_the_next_one_does(two_runs, make):
+    store, own, _ = two_runs
+    builds = []
+    for iteration in range(1, 9):
+        builds.append(make.make_readmission(iteration, [RowId(own.build_id, 0)]))
+        builds.append(make.make_build(iteration, seed=iteration, sampler_order=1))
+    # Whatever the order of their ids.
+    assert {before.build_id < after.build_id for before, after in zip(builds[::2], builds[1::2], strict=True)} == {
+        True,
+        False,
+    }
+    commit(store, *builds)
+    assert store.verify().errors == ()
+    assert [store.build(build.build_id).samples.raw for build in builds] == [build.samples.raw for build in builds]
+
+
+def test_latents_of_builds_in_one_commit_keep_their_own_width(started, make):
+    builds = [make.make_build(0, samples=make.make_pairs(seed=seed)) for seed in (1, 2)]
+    wide, narrow = builds[0], replace(builds[1], iteration=1)
+    narrow = replace(narrow, samples=replace(narrow.samples, latents=narrow.samples.latents[:, :2].copy()))
+    assert wide.samples.latents.shape[1] > 2
+    commit(started, wide, narrow)
+    for build in (wide, narrow):
+        np.testing.assert_array_equal(started.build(build.build_id).samples.latents, build.samples.latents)

@@ -1,0 +1,197 @@
+"""R19, R15: rows of the history in a training, drawn live and given to its buffer once more."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from molbuffer.samplers.base import SamplerSize
+from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.choices import AnyRow, BestMolecules, Choice
+from molbuffer.samplers.history import HistorySampler, RunHistory
+from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
+from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.selections import ConsumeOnce, Recent
+from molbuffer.storage.records import Build, Commit, Event
+from molbuffer.training.batches.buffer import BUFFER
+from molbuffer.training.errors import BatchShortError
+from molbuffer.training.fit.history_writer import HistoryWriter
+from molbuffer.training.fit.loop import commit_checkpoint
+
+
+def recalling(
+    size: SamplerSize, choice: Choice = AnyRow(), runs: Sequence[str] | None = ("run",), name: str = "again"
+) -> Any:
+    """What adds a sampler of the history to a lab's own."""
+
+    def make(lab: Any, history: HistoryWriter) -> list[HistorySampler]:
+        view = RunHistory(
+            lab.store, lab.run_id, lab.objective.sha256, lab.prior.vocabulary, history.settled,
+            runs=None if runs is None else tuple(runs),
+        )  # fmt: skip
+        return [HistorySampler(name, view, lab.prior.vocabulary, choice, size)]
+
+    return make
+
+
+def train(training: Any, checkpoint_every: int = 2) -> list[Any]:
+    """All batches, committed every few iterations as the fit loop does."""
+    found = []
+    with training.history as history:
+        for mixed in training.loader:
+            found.append(mixed)
+            history.add(mixed.batch.iteration, mixed.origin, {})
+            if training.loader.iteration % checkpoint_every == 0:
+                commit_checkpoint(training.learner, training.loader, history)
+    return found
+
+
+def stored(lab: Any) -> dict[Any, tuple[list[int], float]]:
+    """Tokens and reward of each stored row that can be trained on."""
+    index = HistoryIndex.load(lab.store, objective_sha256=lab.objective.sha256)
+    rows = index.gather(np.arange(len(index)))
+    tokens = [row[:length].tolist() for row, length in zip(rows.tokens, rows.lengths, strict=True)]
+    return dict(zip(index.row_ids(rows.positions), zip(tokens, rows.rewards.tolist(), strict=True), strict=True))
+
+
+def lag(build: Build) -> float | None:
+    """The metric of a build."""
+    (value,) = [metric.value for metric in build.metrics if metric.name == "policy_lag"]
+    return value
+
+
+def test_r19_stored_rows_join_the_live_ones_and_are_not_stored_again(lab: Any) -> None:
+    again = recalling(SamplerSize(p_batch=0.25), BestMolecules(4))
+    training = lab.adapted(iterations=6, batch_size=8, p_batch=0.5, more_samplers=again).start()
+    batches = train(training)
+    counts = [Counter(mixed.batch.origins) for mixed in batches]
+    # Nothing is settled before the first checkpoint: the buffer gives what the history owes.
+    assert counts[0] == counts[1] == {"agent": 4, BUFFER: 4}
+    assert [mixed.origin.shortfall for mixed in batches] == [2, 2, 0, 0, 0, 0]
+    assert all(count == {"agent": 4, "again": 2, BUFFER: 2} for count in counts[2:])
+    known = stored(lab)
+    for mixed in batches[2:]:
+        (build,) = [build for build in mixed.origin.live if build.sampler == "again"]
+        assert (len(build.samples), len(build.references), build.sampler_kind) == (0, 2, "history")
+        ages = [build.iteration - lab.store.build(row.build_id).build.iteration for row in build.references]
+        assert lag(build) == sum(ages) / 2
+        places = [place for place, origin in enumerate(mixed.batch.origins) if origin == "again"]
+        for place, row in zip(places, build.references, strict=True):
+            tokens, reward = known[row]
+            length = int(mixed.batch.lengths[place])
+            assert mixed.batch.tokens[place, :length].tolist() == tokens
+            assert float(mixed.batch.rewards[place]) == pytest.approx(reward)
+            assert mixed.batch.behaviour_log_probs[place, :length].isfinite().all()
+            assert lab.store.build(row.build_id).build.iteration < mixed.batch.iteration // 2 * 2
+    said = lab.store.read_arrow("SELECT DISTINCT sampler FROM {sample_history}")["sampler"].to_pylist()
+    assert said == ["agent"]
+    figures = lab.store.read_arrow(
+        "SELECT name, min(value) AS low, max(value) AS high FROM {metrics} WHERE sampler = 'again' AND iteration >= 2 "
+        "AND name IN ('drawn', 'kept', 'valid', 'new', 'shortfall') GROUP BY name"
+    ).to_pylist()
+    assert {row["name"]: (row["low"], row["high"]) for row in figures} == {
+        "drawn": (2, 2), "kept": (2, 2), "valid": (1, 1), "new": (0, 0), "shortfall": (0, 0),
+    }  # fmt: skip
+
+
+def test_other_runs_are_read_as_they_were_at_the_start(lab: Any) -> None:
+    lab.adapted(run_id="earlier", iterations=2).start().fit()
+    again = recalling(SamplerSize(p_batch=0.25), runs=None)
+    training = lab.adapted(iterations=1, batch_size=8, more_samplers=again).start()
+    (mixed,) = train(training)
+    (build,) = [build for build in mixed.origin.live if build.sampler == "again"]
+    assert {lab.store.build(row.build_id).build.run_id for row in build.references} == {"earlier"}
+    assert lag(build) is None, "the policies of another run are of no age in this one"
+    assert mixed.origin.shortfall == 0
+
+
+def readmit(training: Any, lab: Any, n: int, iteration: int = 1) -> Build:
+    sampler = training.samplers[-1]
+    build = make_build(sampler, Slot("run", iteration, Event.BUILD_BUFFER, 1, n, lab.plan.seed), training.pipeline)
+    lab.store.commit(Commit([build]))
+    return build
+
+
+def test_r15_a_readmitted_row_is_delivered_once_more(lab: Any) -> None:
+    again = recalling(SamplerSize(buffer_size=3))
+    training = lab.adapted(iterations=1, batch_size=8, p_batch=0.0, buffer_size=8, selection=ConsumeOnce(),
+                           more_samplers=again).start()  # fmt: skip
+    train(training, checkpoint_every=1)
+    buffer, rng = training.loader.buffer, np.random.default_rng(0)
+    assert buffer.available == 0
+    build = readmit(training, lab, 3)
+    buffer.pin(lab.store.snapshot())
+    assert buffer.available == 3
+    assert len(build.references) == 3
+    taken = buffer.take(5, rng)
+    block, consumed = taken.rows, taken.consumed
+    taken = {(part.build_id, row) for part in consumed for row in part.rows}
+    assert taken == {(row.build_id, row.row) for row in build.references}
+    assert (len(block), buffer.available) == (3, 0)
+    # Seen again, as a resumed run sees it, it counts once.
+    buffer.pin(lab.store.snapshot())
+    assert buffer.available == 0
+    before = build.iteration - 1
+    buffer.pin(lab.store.snapshot(), up_to_iteration=before)
+    assert buffer.available == 0
+
+
+def test_r15_rows_of_other_runs_can_be_readmitted_to_a_buffer_of_own_rows(lab: Any) -> None:
+    lab.adapted(run_id="earlier", iterations=2, p_batch=0.0, buffer_size=24, selection=ConsumeOnce()).start().fit()
+    again = recalling(SamplerSize(buffer_size=8), BestMolecules(8), runs=("earlier",))
+    quiet = lab.adapted(iterations=3, batch_size=4, p_batch=0.0, buffer_size=0, selection=ConsumeOnce())
+    training = quiet.adapted(more_samplers=again).start()
+    batches = train(training)
+    # Eight rows for two batches; the third is short, and the build of its iteration gives the same rows once more.
+    assert [[receipt.readmitted for receipt in mixed.origin.built] for mixed in batches] == [[8], [], [8]]
+    delivered = Counter(
+        (part.build_id, row) for mixed in batches for part in mixed.origin.consumed for row in part.rows
+    )
+    assert len(delivered) == 8
+    assert sorted(delivered.values()) == [1, 1, 1, 1, 2, 2, 2, 2]
+
+
+def test_an_empty_history_is_a_shortfall_and_then_an_error_with_counts(lab: Any) -> None:
+    again = recalling(SamplerSize(p_batch=0.5, buffer_size=4))
+    alone = lab.adapted(iterations=1, batch_size=8, p_batch=0.0, buffer_size=0, more_samplers=again).start()
+    with pytest.raises(BatchShortError, match=r"needs 4 rows from the buffer and 0 are available: .* which kept 0"):
+        train(alone)
+    live = recalling(SamplerSize(p_batch=0.5))
+    both = lab.adapted(run_id="both", iterations=1, batch_size=8, p_batch=0.5, buffer_size=0, more_samplers=live)
+    (mixed,) = train(both.start())
+    # Without a buffer, the other sampler makes up for it.
+    assert (Counter(mixed.batch.origins), mixed.origin.shortfall) == ({"agent": 8}, 4)
+
+
+def test_recent_rows_of_the_buffer_are_own_ones_whatever_was_readmitted(lab: Any) -> None:
+    lab.adapted(run_id="earlier", iterations=1).start().fit()
+    again = recalling(SamplerSize(buffer_size=8), runs=("earlier",))
+    training = lab.adapted(p_batch=0.0, iterations=1, selection=Recent(), more_samplers=again).start()
+    train(training)
+    index = training.loader.buffer.index
+    assert np.count_nonzero(~index.own) == 8
+    assert training.loader.buffer.available == np.count_nonzero(index.own)
+
+
+def test_rows_of_another_vocabulary_are_encoded_again(lab: Any) -> None:
+    lab.adapted(run_id="earlier", iterations=1).start().fit()
+    wider = Vocabulary((*RESERVED, "S", "O", "N", "C"))
+    view = RunHistory(lab.store, "later", lab.objective.sha256, wider, lambda: 0)
+    recalled = HistorySampler("again", view, wider).recall(10, seed=1)
+    known = stored(lab)
+    ours = lab.prior.vocabulary
+    assert len(recalled) == 10
+    for row, tokens, length in zip(recalled.rows, recalled.stored.tokens, recalled.stored.lengths, strict=True):
+        theirs = known[row][0]
+        assert wider.decode(tokens[None], [length]) == ours.decode(np.array([theirs]), np.array([len(theirs)]))
+    inside = np.arange(recalled.stored.tokens.shape[1]) < recalled.stored.lengths[:, None]
+    assert np.isnan(recalled.stored.log_probs[inside]).all()
+    assert not recalled.stored.log_probs[~inside].any()
+    narrow = Vocabulary((*RESERVED, "C"))
+    few = RunHistory(lab.store, "later", lab.objective.sha256, narrow, lambda: 0)()
+    assert set(few.raw(np.arange(len(few)))) == {
+        text for text in ("".join(ours.tokens[token] for token in tokens[:-1]) for tokens, _ in known.values())
+        if set(text) == {"C"}
+    }  # fmt: skip

@@ -1,0 +1,51 @@
+"""Training must learn: on an objective whose optimum is known, the loop comes near it."""
+
+from typing import Any
+
+import pytest
+
+from molbuffer.storage.history.selections import Uniform
+from molbuffer.storage.records import Event
+from molbuffer.training.errors import DivergedError
+from molbuffer.training.evaluation import evaluate_policy
+from molbuffer.training.fit.learner import StepSettings
+
+STEPS = StepSettings(sigma=80.0, learning_rate=5e-3)
+
+
+def mean_reward(training: Any) -> float:
+    """Of fresh draws; what is no molecule counts as 0."""
+    pipeline = training.pipeline
+    policy = training.learner.policy()
+    return evaluate_policy(policy, pipeline.scorer, (), pipeline.standardisation, 300, seed=11).mean_reward
+
+
+def test_the_agent_comes_near_the_known_optimum(lab: Any) -> None:
+    changed = lab.adapted(batch_size=24, iterations=200, p_batch=0.75, buffer_size=48, build_every=25, steps=STEPS)
+    training = changed.adapted(train_on_invalid=True).start()
+    before = mean_reward(training)
+    training.fit(checkpoint_every=50)
+    after = mean_reward(training)
+    assert before < 0.5 and after >= 0.95, f"the optimum is 1; from {before:.3f} to {after:.3f}"
+
+
+def test_offline_training_on_the_stored_history_raises_the_reward(lab: Any) -> None:
+    history = lab.adapted(iterations=1, buffer_size=200, p_batch=0.0).start()
+    before = mean_reward(history)
+    history.build_buffer(0)
+    assert history.store.receipts("run", event=Event.BUILD_BUFFER)[0].kept == 200
+    offline = lab.adapted(run_id="offline", batch_size=32, iterations=100, selection=Uniform(), steps=STEPS)
+    training = offline.start_offline()
+    training.fit(checkpoint_every=100)
+    after = mean_reward(training)
+    assert after > before + 0.2, f"from {before:.3f} to {after:.3f}"
+
+
+def test_a_loss_that_is_no_number_ends_the_training_with_the_policy_as_it_was(lab: Any) -> None:
+    training = lab.adapted(steps=StepSettings(sigma=1e30)).start()
+    before = training.learner.policy().sha256
+    with pytest.raises(
+        DivergedError, match=r"loss of iteration 0 is inf.*learning rate \(0.0001\) or sigma \(1e\+30\)"
+    ):
+        training.fit()
+    assert training.learner.policy().sha256 == before

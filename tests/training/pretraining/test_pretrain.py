@@ -1,0 +1,111 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
+from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
+from molbuffer.training.pretraining.corpus import Corpus
+from molbuffer.training.pretraining.pretrain import (
+    PretrainProgress,
+    PretrainSettings,
+    draw_quality,
+    held_out_loss,
+    pretrain,
+)
+
+CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
+SETTINGS = PretrainSettings(
+    epochs=4, decay_epochs=1, batch_size=16, learning_rate=1e-2, warmup_steps=4, held_out=20, patience=99, seed=3
+)
+
+
+class StoppedError(Exception):
+    """What stops a training in these tests."""
+
+
+def make_model(dropout: float = 0.0) -> GRULanguageModel:
+    torch.manual_seed(0)
+    return GRULanguageModel(GRUArchitecture(len(CHAINS), 16, 32, layers=2, max_length=10, dropout=dropout))
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Corpus:
+    """Chains in which C and O alternate: much can be learnt of them."""
+    rng = np.random.default_rng(0)
+    smiles = ["CO" * int(n) + "N" for n in rng.integers(1, 4, 200)]
+    return Corpus.split(smiles, CHAINS, held_out=20, seed=1)
+
+
+def test_a_corpus_is_split_into_two_parts(corpus: Corpus) -> None:
+    assert len(corpus.held_out) == 20
+    assert sorted([*corpus.held_out.tolist(), *corpus.training.tolist()]) == list(range(200))
+
+
+def test_training_lowers_the_held_out_loss(corpus: Corpus) -> None:
+    model = make_model()
+    before = held_out_loss(model, corpus, 16)
+    after = pretrain(model, corpus, SETTINGS)
+    assert after < 0.5 * before
+    assert after == pytest.approx(held_out_loss(model, corpus, 16))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.2])
+def test_a_resumed_training_equals_an_uninterrupted_one(corpus: Corpus, tmp_path: Path, dropout: float) -> None:
+    settings = replace(SETTINGS, epochs=2, checkpoint_seconds=0.0)
+    whole = make_model(dropout)
+    pretrain(whole, corpus, settings)
+
+    def stop(report: PretrainProgress) -> None:
+        if report.step == 15:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        pretrain(make_model(dropout), corpus, settings, checkpoint=tmp_path / "c", progress=stop)
+    resumed = make_model(dropout)
+    torch.manual_seed(99)
+    steps: list[int] = []
+    pretrain(resumed, corpus, settings, checkpoint=tmp_path / "c", progress=lambda report: steps.append(report.step))
+    assert steps[0] == 15, "the step whose checkpoint was not written is done again"
+    for name, weights in whole.state_dict().items():
+        assert torch.equal(weights, resumed.state_dict()[name]), name
+
+
+def test_early_stopping_enters_the_decay(corpus: Corpus) -> None:
+    reports: list[PretrainProgress] = []
+    # With a rate of 0 no validation is better than the first: the third begins the decay of one epoch.
+    settings = replace(SETTINGS, epochs=20, patience=2, learning_rate=0.0)
+    pretrain(make_model(), corpus, settings, progress=reports.append)
+    per_epoch = -(-180 // 16)
+    assert [report.step for report in reports] == list(range(1, 4 * per_epoch + 1))
+    assert reports[0].steps == 20 * per_epoch and reports[-1].steps == 4 * per_epoch
+
+
+def test_the_quality_of_draws_by_hand() -> None:
+    # CCO twice (once written otherwise) and CCN parse; one is known.
+    assert draw_quality(["CCO", "OCC", "CCN", "CC("], {"CCO"}) == {
+        "drawn": 4,
+        "validity": 0.75,
+        "uniqueness": pytest.approx(2 / 3),
+        "novelty": 0.5,
+    }
+
+
+def test_the_quality_of_nothing_is_undefined() -> None:
+    assert draw_quality([], set()) == {"drawn": 0, "validity": None, "uniqueness": None, "novelty": None}
+    assert draw_quality(["C("], set()) == {"drawn": 1, "validity": 0.0, "uniqueness": None, "novelty": None}
+
+
+def test_half_precision_products_train_as_well(corpus: Corpus) -> None:
+    model = make_model()
+    before = held_out_loss(model, corpus, 16)
+    after = pretrain(model, corpus, replace(SETTINGS, precision="bfloat16"))
+    assert after < 0.5 * before
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(ValueError, match="one of float32, bfloat16, got 'float8'"):
+        PretrainSettings(precision="float8")

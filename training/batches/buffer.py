@@ -1,0 +1,144 @@
+"""The buffer: the stored rows that a training run may use, as of a pinned snapshot, and which it has used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from molbuffer.samplers.replay import expressible, stored_rows
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.storage import SampleStore
+from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.selections import ConsumeOnce, Selection
+from molbuffer.storage.records import Consumed
+from molbuffer.training.batches.batch import RowBlock, block_of
+from molbuffer.training.latents.replayed import ReplayedLatents, replayed_latents
+
+BUFFER = "buffer"
+"""The origin of stored rows in a batch."""
+
+
+@dataclass(frozen=True)
+class BufferView:
+    """Which stored rows a run reads.
+
+    Attributes:
+        objective_sha256: rows count with their reward under this objective.
+        run_id: the run in training; None reads all rows alike.
+        snapshot: rows of other runs, or all rows without a run_id, are seen as of this version; None is the newest.
+        own_only: leave other runs' rows out.
+        where: an SQL predicate over ``sample_history``.
+        train_on_invalid: include rows that are no molecule, with reward 0.
+    """
+
+    objective_sha256: str
+    run_id: str | None = None
+    snapshot: int | None = None
+    own_only: bool = False
+    where: str | None = None
+    train_on_invalid: bool = False
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Stored rows for a batch.
+
+    Attributes:
+        consumed: which ones they were, where the selection goes by it.
+        drawn_in: the iterations in which this run drew its own ones among them.
+        replayed: what priors can learn from them; None when this run drew none of them from one.
+    """
+
+    rows: RowBlock
+    consumed: Sequence[Consumed]
+    drawn_in: Sequence[int]
+    replayed: ReplayedLatents | None = None
+
+
+@dataclass
+class Buffer:
+    """Selects stored rows of a pinned snapshot; ``pin`` moves it to a newer one.
+
+    Attributes:
+        index: the rows as of the snapshot. delivered: int32 [rows], how often each was given to this run, less
+            how often the run has readmitted it: each readmission allows for one delivery more.
+        up_to_iteration: the last iteration whose own rows are seen; None is all.
+    """
+
+    store: SampleStore
+    view: BufferView
+    selection: Selection
+    vocabulary: Vocabulary
+    _consumed: list[Consumed] = field(default_factory=list)
+    index: HistoryIndex = field(init=False)
+    delivered: NDArray[np.int32] = field(init=False)
+    up_to_iteration: int | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        pinned = None if self.view.run_id else self.view.snapshot
+        self.pin(self.store.snapshot() if pinned is None else pinned)
+
+    def pin(self, snapshot: int, up_to_iteration: int | None = None) -> None:
+        """Reads the index as of ``snapshot``: own rows up to it, other runs' rows as of the start.
+
+        A run that was resumed from an earlier checkpoint must not see what it built after it: ``up_to_iteration``.
+        """
+        view = self.view
+        index = HistoryIndex.load(
+            self.store,
+            objective_sha256=view.objective_sha256,
+            run_id=view.run_id,
+            snapshot=snapshot,
+            foreign_snapshot=view.snapshot if view.run_id else None,
+            own_only=view.own_only,
+            up_to_iteration=up_to_iteration,
+            where=view.where,
+            include_unparseable=view.train_on_invalid,
+        )
+        self.index = expressible(index, self.vocabulary, unparseable=view.train_on_invalid)
+        self.up_to_iteration = up_to_iteration
+        self.delivered = self.index.times_consumed(self._consumed)
+        if (readmitted := self.index.times_readmitted()) is not None:
+            self.delivered -= readmitted
+            if view.own_only and isinstance(self.selection, ConsumeOnce):
+                # Rows of other runs are there for their readmissions only, and have no delivery of their own.
+                self.delivered += np.where(self.index.own, 0, self.selection.epochs).astype(np.int32)
+        if view.run_id is not None:
+            # What the run drew live it has trained on already.
+            self.delivered += self.index.own & self.index.live
+
+    @property
+    def snapshot(self) -> int:
+        """The version of the store that is read."""
+        return self.index.snapshot
+
+    @property
+    def available(self) -> int:
+        """How many rows the next batch could take."""
+        return self.selection.available(self.index, self.delivered)
+
+    def take(self, n: int, rng: np.random.Generator) -> Taken:
+        """Selects up to n rows."""
+        positions = self.selection.draw(self.index, n, rng, self.delivered)
+        consumed: list[Consumed] = []
+        if isinstance(self.selection, ConsumeOnce):
+            consumed = self._record(positions)
+            self._consumed += consumed
+            self.delivered[positions] += 1
+        rows = stored_rows(self.index, positions, self.vocabulary)
+        replayed = replayed_latents(self.index, rows)
+        return Taken(block_of(BUFFER, rows), consumed, self.index.own_iterations(positions), replayed)
+
+    def restore(self, consumed: Sequence[Consumed]) -> None:
+        """Takes what an earlier part of the run consumed as consumed."""
+        self._consumed = list(consumed)
+        self.pin(self.snapshot, self.up_to_iteration)
+
+    def _record(self, positions: NDArray[np.int64]) -> list[Consumed]:
+        by_build: dict[str, list[int]] = {}
+        for row_id in self.index.row_ids(positions):
+            by_build.setdefault(row_id.build_id, []).append(row_id.row)
+        return [Consumed(build_id, rows, iteration=-1) for build_id, rows in by_build.items()]

@@ -1,0 +1,294 @@
+"""The mixed loader: batches of live and stored samples in the shares that ``p_batch`` asks for.
+
+Each iteration has the same course. The buffer is built when it is due or cannot fill the batch; every live sampler
+draws its quota; what the quotas leave comes from the buffer. A live sampler that stays short, or whose scores failed,
+is made up for by the buffer, which is built for that if need be, then by the live samplers in configuration order; a
+batch that is short even so is an error.
+
+The loader draws at the moment a batch is asked for, with the policy as it is then. Randomness is a function of the
+campaign's seed and the iteration, so that its whole state is the iteration and the snapshots it is pinned to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from torch.utils.data import IterableDataset
+
+from molbuffer.samplers.base import Sampler
+from molbuffer.samplers.builds.build import REDRAW_ROUNDS, Slot, make_build, recall_build
+from molbuffer.samplers.builds.drawn_counts import DrawnRows
+from molbuffer.samplers.builds.judging import Pipeline
+from molbuffer.samplers.builds.quotas import batch_quotas
+from molbuffer.samplers.history import HistorySampler, Recalled
+from molbuffer.samplers.seeds import numpy_generator
+from molbuffer.storage.records import Build, BuildReceipt, Consumed, Event
+from molbuffer.training.batches.batch import RowBlock, TrainingBatch, block_of, invalid_rows, join, live_rows
+from molbuffer.training.batches.buffer import Buffer
+from molbuffer.training.errors import BatchShortError
+from molbuffer.training.latents.replayed import ReplayedLatents
+
+FAILED_SCORES = (
+    "; molecules whose score failed do not count: SELECT component, error FROM scores WHERE status = 'failed'"
+)
+
+
+@dataclass(frozen=True)
+class BatchOrigin:
+    """Where the rows of a batch came from, beside the batch itself.
+
+    Attributes:
+        built: receipts of the builds made for the buffer in this iteration.
+        live: the builds drawn for this batch. consumed: the stored rows that count as used up by it.
+        shortfall: rows that live samplers owed and others made up for.
+        lags: of each stored row that the run drew itself, the iterations since.
+        replayed: the latents of stored rows that the run drew from priors; None without any.
+    """
+
+    built: Sequence[BuildReceipt] = ()
+    live: Sequence[Build] = ()
+    consumed: Sequence[Consumed] = ()
+    shortfall: int = 0
+    lags: Sequence[int] = ()
+    replayed: ReplayedLatents | None = None
+
+
+@dataclass(frozen=True)
+class MixedBatch:
+    """A training batch and where its rows came from."""
+
+    batch: TrainingBatch
+    origin: BatchOrigin
+
+
+class BufferBuilder(Protocol):
+    """Makes the buffer's builds; everything the run drew before is committed when it is called."""
+
+    def __call__(self, iteration: int) -> Sequence[BuildReceipt]: ...
+
+
+@dataclass(frozen=True)
+class LiveSamplers:
+    """The samplers of a campaign, in configuration order, as sources of live rows.
+
+    Attributes:
+        made: called with each build as soon as it exists, so that later builds of the run know its molecules.
+        drawn: how far the samplers of the run have come, builds of the buffer included.
+    """
+
+    samplers: Sequence[Sampler]
+    pipeline: Pipeline
+    run_id: str
+    campaign_seed: int
+    made: Callable[[Build], None] = lambda _: None
+    drawn: DrawnRows = field(default_factory=DrawnRows)
+
+    def draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> tuple[Build, Recalled | None]:
+        """Draws ``wanted`` kept rows from one sampler for the batch of an iteration.
+
+        Returns:
+            The build, and its rows when they are not its samples but those of the history that it refers to.
+        """
+        sampler, recalled = self.samplers[number], None
+        slot = Slot(
+            self.run_id,
+            iteration,
+            Event.SAMPLE_BATCH,
+            number,
+            wanted,
+            self.campaign_seed,
+            chunk,
+            attempt_id=self.run_id,
+            drawn_before=self.drawn.of(sampler.name),
+        )
+        if isinstance(sampler, HistorySampler):
+            build, recalled = recall_build(sampler, slot, self.pipeline)
+        else:
+            build = make_build(sampler, slot, self.pipeline)
+        self.drawn.add(sampler.name, len(build.samples))
+        self.made(build)
+        return build, recalled
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """The sizes of a training.
+
+    Attributes:
+        build_every: iterations between builds of the buffer; 0 = only when it cannot fill a batch.
+        train_on_invalid: add live rows that are no molecule, with reward 0, on top of the batch.
+    """
+
+    batch_size: int
+    iterations: int
+    seed: int
+    build_every: int = 0
+    train_on_invalid: bool = False
+
+
+@dataclass
+class MixedLoader(IterableDataset[MixedBatch]):
+    """Yields the batch of each iteration; ends early when an offline buffer is used up.
+
+    Attributes:
+        live: the live samplers; None trains from the buffer alone.
+        build_buffer: makes the builds that are due; None never builds.
+    """
+
+    plan: BatchPlan
+    buffer: Buffer
+    live: LiveSamplers | None = None
+    build_buffer: BufferBuilder | None = None
+    iteration: int = field(default=0, init=False)
+
+    def __iter__(self) -> Iterator[MixedBatch]:
+        while self.iteration < self.plan.iterations:
+            if (mixed := self._next()) is None:
+                return
+            self.iteration += 1
+            yield mixed
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the loader stands, as JSON values; which rows are consumed stands in the store."""
+        pinned = {"snapshot": self.buffer.snapshot, "up_to_iteration": self.buffer.up_to_iteration}
+        return {"iteration": self.iteration, **pinned}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues at the batch after the last one that ``state`` has seen."""
+        self.iteration = state["iteration"]
+        self.buffer.pin(state["snapshot"], state["up_to_iteration"])
+
+    def _next(self) -> MixedBatch | None:
+        iteration = self.iteration
+        quotas = self._quotas(iteration)
+        from_buffer = self.plan.batch_size - sum(quotas)
+        built = self._ensure_buffer(iteration, from_buffer)
+        if self._used_up(from_buffer):
+            return None
+        draws = [self._draw(number, iteration, quota) for number, quota in enumerate(quotas) if quota]
+        missing = self.plan.batch_size - sum(draw.counted for draw in draws)
+        if missing > self.buffer.available and not built and self._can_build(iteration):
+            built = self._build(iteration)
+        taken = self.buffer.take(
+            min(missing, self.buffer.available), numpy_generator(self.plan.seed, "buffer", iteration)
+        )
+        missing -= len(taken.rows)
+        shortfall = sum(draw.wanted - draw.counted for draw in draws)
+        if missing:
+            draws += self._make_up(iteration, missing, draws)
+        blocks = [*(block for draw in draws for block in (draw.kept, *draw.extra)), taken.rows]
+        origin = BatchOrigin(
+            built=built,
+            live=[draw.build for draw in draws],
+            consumed=[replace(part, iteration=iteration) for part in taken.consumed],
+            shortfall=shortfall,
+            lags=[iteration - drawn_in for drawn_in in taken.drawn_in],
+            replayed=taken.replayed,
+        )
+        return MixedBatch(join(iteration, [block for block in blocks if len(block)]), origin)
+
+    def _quotas(self, iteration: int) -> list[int]:
+        if self.live is None:
+            return []
+        return batch_quotas(
+            self.plan.batch_size, [sampler.size.p_batch_at(iteration) for sampler in self.live.samplers]
+        )
+
+    def _ensure_buffer(self, iteration: int, rows: int) -> Sequence[BuildReceipt]:
+        """Builds the buffer when it is due or cannot give ``rows``; at most one build event an iteration."""
+        if self.build_buffer is None:
+            return ()
+        due = self.plan.build_every > 0 and iteration % self.plan.build_every == 0
+        if not due and self.buffer.available >= rows:
+            return ()
+        before = self.buffer.available
+        receipts = self._build(iteration)
+        if self.buffer.available < rows:
+            made = sum(receipt.kept + receipt.readmitted for receipt in receipts)
+            raise BatchShortError(
+                f"iteration {iteration} needs {rows} rows from the buffer and {self.buffer.available} are available: "
+                f"{before} before the build, which kept {made}; raise a sampler's buffer_size or p_batch, or loosen "
+                f"the filters{FAILED_SCORES if made else ''}"
+            )
+        return receipts
+
+    def _can_build(self, iteration: int) -> bool:
+        samplers = () if self.live is None else self.live.samplers
+        return self.build_buffer is not None and any(sampler.size.buffer_size_at(iteration) for sampler in samplers)
+
+    def _build(self, iteration: int) -> Sequence[BuildReceipt]:
+        assert self.build_buffer is not None
+        receipts = self.build_buffer(iteration)
+        if self.live is not None:
+            for receipt in receipts:
+                self.live.drawn.add(receipt.sampler, receipt.drawn)
+        self.buffer.pin(self.buffer.store.snapshot(), up_to_iteration=iteration)
+        return receipts
+
+    def _used_up(self, rows: int) -> bool:
+        """Whether a training that draws nothing new has come to the end of its rows."""
+        if self.live is not None or self.build_buffer is not None or self.buffer.available >= rows:
+            return False
+        if self.iteration == 0:
+            raise BatchShortError(
+                f"offline training needs batches of {rows} rows and the selection offers {self.buffer.available} of "
+                f"{len(self.buffer.index)} stored rows that have a reward under this objective{self._condition()}; run "
+                "a campaign with this objective first, or ask for less"
+            )
+        return True
+
+    def _condition(self) -> str:
+        return f" and fulfil {self.buffer.view.where!r}" if self.buffer.view.where else ""
+
+    def _draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> _Draw:
+        assert self.live is not None
+        build, recalled = self.live.draw(number, iteration, wanted, chunk)
+        if recalled is not None:
+            return _Draw(number, build, block_of(build.sampler, recalled.stored), (), wanted)
+        vocabulary = self.buffer.vocabulary
+        # Quotas count kept rows: what train_on_invalid adds comes on top of the batch.
+        extra = (invalid_rows(build, vocabulary),) if self.plan.train_on_invalid else ()
+        return _Draw(number, build, live_rows(build, vocabulary, self.buffer.view.objective_sha256), extra, wanted)
+
+    def _make_up(self, iteration: int, missing: int, draws: Sequence[_Draw]) -> list[_Draw]:
+        """Rows that neither their sampler nor the buffer could give, from the samplers that kept what they should.
+
+        Such a sampler also makes up for its own rows whose score failed: it can draw others.
+        """
+        extra: list[_Draw] = []
+        able = [draw for draw in draws if draw.made >= draw.wanted]
+        for chunk in range(1, 1 + REDRAW_ROUNDS):
+            for draw in able if missing else ():
+                if missing:
+                    extra.append(self._draw(draw.number, iteration, missing, chunk))
+                    missing -= extra[-1].counted
+        if missing:
+            got = ", ".join(f"{draw.build.sampler}: {draw.counted} of {draw.wanted}" for draw in [*draws, *extra])
+            raise BatchShortError(
+                f"the batch of iteration {iteration} is {missing} rows short of {self.plan.batch_size}: live samplers "
+                f"gave {got or 'nothing'}, and the buffer has {self.buffer.available} rows left"
+                f"{FAILED_SCORES if able else ''}"
+            )
+        return extra
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """A live build, its trainable rows, and what comes on top of the ``wanted`` ones."""
+
+    number: int
+    build: Build
+    kept: RowBlock
+    extra: tuple[RowBlock, ...]
+    wanted: int
+
+    @property
+    def counted(self) -> int:
+        return len(self.kept)
+
+    @property
+    def made(self) -> int:
+        """The rows that the sampler kept, or recalled, whether or not their scores failed."""
+        return len(self.build.references) or int(sum(self.build.samples.kept))

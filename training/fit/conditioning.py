@@ -1,0 +1,58 @@
+"""What a model in training is given of the rows of a batch: nothing, their latents, or their sources (R18)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import torch
+from torch import Tensor
+
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, Takes
+from molbuffer.samplers.models.protocol import GenerativeModel, LatentModel
+from molbuffer.training.batches.batch import TrainingBatch
+from molbuffer.training.errors import UnsuitableDataError
+
+
+def condition_for(model: GenerativeModel, batch: TrainingBatch) -> Condition:
+    """The condition of the rows of a batch for a model that was not trained on them.
+
+    An unconditional model learns the targets of pairs. A latent model is given the latents that rows were decoded
+    from, and its own encoding of rows that have none, such as those of a file; no gradient goes into either.
+
+    Args:
+        model: the fixed prior: the same latents are to condition it and the policy in training.
+
+    Raises:
+        UnsuitableDataError: the model takes sources and a row has none.
+    """
+    if model.takes is Takes.SOURCES:
+        _check_sources(batch)
+        return Condition(sources=batch.condition.sources, source_lengths=batch.condition.source_lengths)
+    if isinstance(model, LatentModel) and model.takes is Takes.LATENTS:
+        return Condition(latents=_latents(model, batch))
+    return UNCONDITIONED
+
+
+def _check_sources(batch: TrainingBatch) -> None:
+    lengths = batch.condition.source_lengths
+    without = range(len(batch)) if lengths is None else torch.nonzero(lengths == 0)[:, 0].tolist()
+    if without:
+        origins = Counter(batch.origins[row] for row in without)
+        named = ", ".join(f"{count} of {origin}" for origin, count in origins.items())
+        raise UnsuitableDataError(
+            f"the policy in training is conditional, and {len(without)} of {len(batch)} rows of iteration "
+            f"{batch.iteration} have no source ({named}); draw pairs only, and let the buffer hold only pairs: "
+            'buffer.runs = "own", or a fresh store'
+        )
+
+
+@torch.no_grad()
+def _latents(model: LatentModel, batch: TrainingBatch) -> Tensor:
+    given = batch.condition.latents
+    latents = torch.full((len(batch), model.latent_size), torch.nan)
+    if given is not None and given.shape[1] == model.latent_size:
+        latents = given.clone()
+    missing = latents.isnan().any(1)
+    if missing.any():
+        latents[missing] = model.encode(batch.tokens[missing], batch.lengths[missing])
+    return latents

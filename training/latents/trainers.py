@@ -1,0 +1,259 @@
+"""Learning where in a latent space the rewards are: the parameters of a prior, or given latent vectors themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from molbuffer.samplers.latent import LatentSampler
+from molbuffer.samplers.latents.priors import LatentPrior
+from molbuffer.samplers.latents.source import LatentState, latent_files
+from molbuffer.samplers.models.condition import Condition
+from molbuffer.samplers.prior import PriorSampler
+from molbuffer.storage import Place, PolicyFiles
+from molbuffer.storage.records import Build, PolicyVersion, ScoreStatus
+from molbuffer.training.checkpoint import checkpoint_files, restore
+from molbuffer.training.errors import DivergedError
+from molbuffer.training.latents.reinforce import Baseline, clipped_ratio, mean_reward, score_function_loss
+from molbuffer.training.latents.replayed import ReplayedLatents
+
+
+@dataclass(frozen=True)
+class LatentSteps:
+    """How latents learn.
+
+    Attributes:
+        learning_rate: of Adam. gradient_norm: the largest norm of a step's gradient.
+        baseline: one of ``molbuffer.training.latents.reinforce.BASELINES``.
+    """
+
+    learning_rate: float = 0.02
+    gradient_norm: float = 1.0
+    baseline: Baseline = mean_reward
+
+
+@dataclass(frozen=True)
+class LatentRows:
+    """Rows that a sampler drew under the present version of its latents: all but those whose reward is not known.
+
+    Attributes:
+        latents: float32 [n, d]; rewards: float32 [n], 0 for rejected rows.
+        tokens: int64 [n, L]; lengths: int64 [n].
+    """
+
+    latents: Tensor
+    rewards: Tensor
+    tokens: Tensor
+    lengths: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rewards)
+
+
+def rows_under(builds: Sequence[Build], sampler: str, latent_sha256: str) -> LatentRows | None:
+    """The rows of the builds that a sampler drew under a version, None when there is none (R18, R23).
+
+    The version alone does not tell whose they are: two samplers may begin with the same vectors.
+    A rejected row has reward 0: that it was rejected is known. One whose score failed or is pending is left out.
+    """
+    found: list[tuple[Build, NDArray[np.int64], NDArray[np.float32]]] = []
+    for build in builds:
+        drawn = (build.sampler, build.latent_sha256) == (sampler, latent_sha256)
+        if drawn and build.samples.latents is not None:
+            rewards = np.where(build.samples.kept, np.nan, 0).astype(np.float32)
+            for reward in build.rewards:
+                if reward.status is ScoreStatus.OK and reward.objective_sha256 == build.objective_sha256:
+                    rewards[reward.row] = reward.value
+            rows = np.flatnonzero(~np.isnan(rewards))
+            found.append((build, rows, rewards[rows]))
+    if not sum(len(rows) for _, rows, _ in found):
+        return None
+    width = max(build.samples.tokens.shape[1] for build, _, _ in found)
+    tokens = [
+        np.pad(build.samples.tokens[rows], ((0, 0), (0, width - build.samples.tokens.shape[1])))
+        for build, rows, _ in found
+    ]
+    latents = [build.samples.latents[rows] for build, rows, _ in found if build.samples.latents is not None]
+    return LatentRows(
+        torch.from_numpy(np.concatenate(latents)),
+        torch.from_numpy(np.concatenate([rewards for _, _, rewards in found])),
+        torch.from_numpy(np.concatenate(tokens).astype(np.int64)),
+        torch.from_numpy(np.concatenate([build.samples.lengths[rows] for build, rows, _ in found]).astype(np.int64)),
+    )
+
+
+def figures_of(rows: LatentRows | None) -> dict[str, float | None]:
+    """The mean reward of rows, None without any, and their number."""
+    if rows is None:
+        return {"latent_reward": None, "latent_rows": 0.0}
+    return {"latent_reward": float(rows.rewards.mean()), "latent_rows": float(len(rows))}
+
+
+class LatentTrainer:
+    """What trainers of latents have in common; a subclass says what the loss of some rows is."""
+
+    def __init__(self, name: str, latents: LatentState, steps: LatentSteps) -> None:
+        self._name, self._latents, self._steps = name, latents, steps
+        self._module: nn.Module = latents.source.as_module()
+        self._optimizer = torch.optim.Adam(self._module.parameters(), steps.learning_rate)
+        self._parent: str | None = None
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def loss(self, rows: LatentRows) -> Tensor:
+        """A scalar with a gradient in the parameters."""
+        raise NotImplementedError
+
+    def constrain(self) -> None:
+        """Puts the parameters back to where they have to be after a step."""
+
+    def update(self, builds: Sequence[Build], replayed: ReplayedLatents | None = None) -> dict[str, float | None]:
+        """One gradient step on all rows of the builds; replayed ones are for the decoder.
+
+        Returns:
+            ``latent_loss``, the loss before the step; ``latent_reward``, the mean reward; both None without rows; and
+            ``latent_rows``, their number.
+
+        Raises:
+            DivergedError: the loss is infinite or NaN; the parameters stay as they are.
+        """
+        rows = self.rows(builds)
+        return self.learn(None if rows is None else self.loss(rows)) | figures_of(rows)
+
+    def rows(self, builds: Sequence[Build]) -> LatentRows | None:
+        """The sampler's own rows of the present version."""
+        return rows_under(builds, self._name, self._latents.sha256)
+
+    def learn(self, loss: Tensor | None) -> dict[str, float | None]:
+        """One gradient step on a loss, none where there is none; returns it as a figure."""
+        if loss is None:
+            return {"latent_loss": None}
+        if not bool(loss.isfinite()):
+            raise DivergedError(
+                f"the loss of the latents of sampler {self._name!r} is {float(loss.detach()):g}, expected a finite "
+                f"number: lower its learning rate ({self._steps.learning_rate:g})"
+            )
+        self._optimizer.zero_grad(set_to_none=True)
+        # Only here: the policy that decodes gets no gradient of it.
+        loss.backward(inputs=list(self._module.parameters()))  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._module.parameters(), self._steps.gradient_norm)
+        self._parent = self._latents.sha256
+        self._optimizer.step()
+        self.constrain()
+        self._latents.changed()
+        return {"latent_loss": float(loss.detach())}
+
+    def version(self, run_id: str, iteration: int) -> PolicyVersion:
+        """The present parameters; their parent is the version before the last step."""
+        sha256 = self._latents.sha256
+        parent = self._parent if self._parent != sha256 else None
+        return PolicyVersion(sha256, self._latents.source.kind, parent, run_id, iteration)
+
+    def publish(self, policies: PolicyFiles, run_id: str, iteration: int) -> PolicyVersion:
+        policies.add(latent_files(self._latents.source))
+        return replace(self.version(run_id, iteration), weights_kept=True)
+
+    def checkpoint_files(self, prefix: str) -> Mapping[str, bytes]:
+        return checkpoint_files(self._module, self._optimizer, {"parent": self._parent}, prefix)
+
+    def restore(self, folder: Place, prefix: str) -> None:
+        self._parent = restore(folder, self._module, self._optimizer, prefix)["parent"]
+        self._latents.changed()
+
+
+class PriorTrainer(LatentTrainer):
+    """Moves a prior to where the rewards are, by the gradient of −log p(z) · (reward − baseline)."""
+
+    def __init__(
+        self, sampler: PriorSampler, steps: LatentSteps = LatentSteps(), *, replay_ratio_clip: float | None = None
+    ) -> None:
+        """A trainer of a sampler's prior.
+
+        Args:
+            replay_ratio_clip: learn from replayed rows of earlier versions too, each weighted by
+                min(p_now(z) / p_then(z), replay_ratio_clip); None leaves them to the decoder.
+        """
+        super().__init__(sampler.name, sampler.latents, steps)
+        self._prior, self._clip = sampler.prior, replay_ratio_clip
+
+    def loss(self, rows: LatentRows) -> Tensor:
+        return prior_loss(self._prior, rows.latents, rows.rewards, self._steps.baseline)
+
+    def update(self, builds: Sequence[Build], replayed: ReplayedLatents | None = None) -> dict[str, float | None]:
+        """One gradient step on all rows of the builds, and on replayed ones where the trainer learns from such.
+
+        Returns:
+            What trainers of latents return, of the rows of the builds; the loss is that of all rows. With replay also
+            ``latent_replayed``, how many replayed rows there were, and ``latent_replay_weight``, their mean weight,
+            None without any.
+        """
+        if self._clip is None:
+            return super().update(builds)
+        earlier = None
+        if replayed is not None:
+            earlier = replayed.earlier(self._name, self._latents.sha256, self._prior.latent_size)
+        if earlier is None:
+            return super().update(builds) | {"latent_replayed": 0.0, "latent_replay_weight": None}
+        rows = self.rows(builds)
+        with torch.no_grad():
+            weights = clipped_ratio(self._prior.log_prob(earlier.latents), earlier.log_probs, self._clip)
+        figures = {"latent_replayed": float(len(earlier)), "latent_replay_weight": float(weights.mean())}
+        latents, rewards = earlier.latents, earlier.rewards
+        if rows is not None:
+            latents, rewards = torch.cat([rows.latents, latents]), torch.cat([rows.rewards, rewards])
+            weights = torch.cat([torch.ones(len(rows)), weights])
+        loss = prior_loss(self._prior, latents, rewards, self._steps.baseline, weights)
+        return self.learn(loss) | figures_of(rows) | figures
+
+
+def prior_loss(
+    prior: LatentPrior,
+    latents: Tensor,
+    rewards: Tensor,
+    baseline: Baseline = mean_reward,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """The score-function loss of latents [n, d] that a prior drew, or that others did, with weights [n].
+
+    They are detached: through a reparameterised draw, the gradient of log p(z) in the location is exactly 0.
+    """
+    return score_function_loss(prior.log_prob(latents.detach()), rewards, baseline, weights)
+
+
+class VectorTrainer(LatentTrainer):
+    """Moves given latent vectors to where they decode to better molecules.
+
+    The loss is the mean of −log p(sequence | z) · (reward − baseline) under the policy that drew the sequences, at the
+    temperature and truncation drawn with.
+    """
+
+    def __init__(self, sampler: LatentSampler, steps: LatentSteps = LatentSteps(), *, spherical: bool = False) -> None:
+        """A trainer of a sampler's vectors; ``spherical`` keeps them on the unit sphere."""
+        super().__init__(sampler.name, sampler.latents, steps)
+        self._sampler, self._spherical = sampler, spherical
+
+    def loss(self, rows: LatentRows) -> Tensor:
+        vectors = self._sampler.vectors
+        # A row is told by its vector which of them it was decoded from: rows come from several builds.
+        places = {vector.tobytes(): place for place, vector in enumerate(vectors.detach().numpy())}
+        chosen = torch.tensor([places[latents.tobytes()] for latents in rows.latents.numpy()])
+        log_probs = self._sampler.policy().model.log_probs(
+            rows.tokens,
+            rows.lengths,
+            condition=Condition(latents=vectors[chosen]),
+            sampling=self._sampler.sampling,
+        )
+        return score_function_loss(log_probs.sum(1), rows.rewards, self._steps.baseline)
+
+    @torch.no_grad()
+    def constrain(self) -> None:
+        if self._spherical:
+            vectors = self._sampler.vectors
+            vectors.div_(vectors.norm(dim=1, keepdim=True))

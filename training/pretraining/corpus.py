@@ -1,0 +1,129 @@
+"""The molecules of a file as something a model can be trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from molbuffer.samplers.errors import UnknownTokenError
+from molbuffer.samplers.files.smiles_files import FileRow
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
+from molbuffer.samplers.tokens.grammars import SMILES, Grammar
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.scoring import Standardisation, standardise_many
+
+
+@dataclass(frozen=True)
+class RejectedRow:
+    """A row of a file that was left out, and why."""
+
+    line: int
+    smiles: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.smiles!r}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class CleanMolecules:
+    """The distinct molecules of a file as canonical SMILES, in the file's order, and the rows that were left out."""
+
+    smiles: Sequence[str]
+    rejected: Sequence[RejectedRow]
+    duplicates: int
+
+
+def clean_molecules(
+    rows: Sequence[FileRow], vocabulary: Vocabulary | None = None, grammar: Grammar = SMILES
+) -> CleanMolecules:
+    """Standardises the molecules of a file.
+
+    A row that is no molecule, or that ``vocabulary`` (without one, ``grammar``) cannot express, is reported with its
+    line. Salts are cut down to their largest fragment.
+    """
+    found = clean_rows(rows, vocabulary, grammar)
+    rejected = [each for each in found if isinstance(each, RejectedRow)]
+    smiles = dict.fromkeys(each for each in found if isinstance(each, str))
+    return CleanMolecules(list(smiles), rejected, len(rows) - len(rejected) - len(smiles))
+
+
+def clean_rows(
+    rows: Sequence[FileRow], vocabulary: Vocabulary | None = None, grammar: Grammar = SMILES
+) -> list[str | RejectedRow]:
+    """The canonical SMILES of each row, or why it is left out; what stands in many rows is looked at once."""
+    distinct = list(dict.fromkeys(row.smiles for row in rows))
+    molecules: dict[str, str] = {}
+    reasons: dict[str, str] = {}
+    standardised = standardise_many(distinct, Standardisation(largest_fragment=True))
+    for text, molecule in zip(distinct, standardised, strict=True):
+        if molecule is None:
+            reasons[text] = "is no molecule"
+        elif reason := _inexpressible(molecule, vocabulary, grammar):
+            reasons[text] = reason
+        else:
+            molecules[text] = molecule
+    return [
+        RejectedRow(row.line, row.smiles, reasons[row.smiles]) if row.smiles in reasons else molecules[row.smiles]
+        for row in rows
+    ]
+
+
+def _inexpressible(smiles: str, vocabulary: Vocabulary | None, grammar: Grammar) -> str | None:
+    try:
+        if vocabulary is None:
+            grammar.split(smiles)
+        else:
+            vocabulary.encode(smiles)
+    except UnknownTokenError as error:
+        return str(error)
+    return None
+
+
+@dataclass(frozen=True)
+class CorpusBatch:
+    """Sequences to train on.
+
+    Attributes:
+        tokens: int64 [b, L], L that of the longest; lengths: int64 [b].
+        condition: what each is conditioned on.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    condition: Condition = UNCONDITIONED
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Tokenised molecules, split at random.
+
+    Attributes:
+        tokens: unsigned [n, L]; lengths: [n], END included; smiles: the n strings.
+        held_out, training: the row numbers of the two parts.
+    """
+
+    smiles: Sequence[str]
+    tokens: NDArray[np.unsignedinteger]
+    lengths: NDArray[np.int32]
+    held_out: NDArray[np.int64]
+    training: NDArray[np.int64]
+
+    @classmethod
+    def split(cls, smiles: Sequence[str], vocabulary: Vocabulary, held_out: int, seed: int) -> Corpus:
+        """Tokenises the strings and keeps ``held_out`` of them apart, at most a tenth."""
+        tokens, lengths = vocabulary.encode_many(smiles)
+        order = np.random.default_rng(seed).permutation(len(smiles))
+        kept_apart = max(1, min(held_out, len(smiles) // 10))
+        return cls(smiles, tokens, lengths, order[:kept_apart], order[kept_apart:])
+
+    def batch(self, rows: NDArray[np.int64]) -> CorpusBatch:
+        """Some rows as tensors."""
+        lengths = self.lengths[rows]
+        tokens = self.tokens[rows, : int(lengths.max())]
+        return CorpusBatch(torch.from_numpy(tokens.astype(np.int64)), torch.from_numpy(lengths.astype(np.int64)))

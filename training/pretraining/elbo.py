@@ -1,0 +1,61 @@
+"""The loss that autoencoders are pretrained with: the negative evidence lower bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from molbuffer.samplers.models.condition import Condition
+from molbuffer.samplers.models.posterior import Posterior
+from molbuffer.samplers.models.protocol import GenerativeModel, LatentModel
+from molbuffer.training.pretraining.corpus import CorpusBatch
+
+
+@runtime_checkable
+class Autoencoder(LatentModel, Protocol):
+    """A latent model with a posterior to draw from."""
+
+    def posterior(self, tokens: Tensor, lengths: Tensor) -> Posterior:
+        """q(z | sequence) of int64 [n, L] with lengths [n]."""
+        ...
+
+
+@dataclass(frozen=True)
+class NegativeELBO:
+    """−E_q[log p(sequence | z)] + β KL(q(z | sequence) || p(z)), with one reparameterised z a sequence.
+
+    Attributes:
+        beta: the weight of the divergence (Higgins et al. 2017, beta-VAE); 1 bounds the log-likelihood.
+        warmup_steps: steps in which β rises linearly to it from 0, so that the decoder gets used to latent vectors that
+            say something (Bowman et al. 2016, arXiv:1511.06349).
+        free_bits: nats that each independent part of a latent vector may say at no cost: where the divergence of a
+            part, averaged over the batch, is less, it has no gradient (Kingma et al. 2016, arXiv:1606.04934).
+    """
+
+    beta: float = 1.0
+    warmup_steps: int = 0
+    free_bits: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.beta < 0 or self.warmup_steps < 0 or self.free_bits < 0:
+            raise ValueError(f"beta, warmup_steps and free_bits must be >= 0, got {self}")
+
+    def __call__(self, model: GenerativeModel, batch: CorpusBatch, step: int | None) -> Tensor:
+        """The loss of each sequence [b] in nats. Validation has the final β and the same noise each time."""
+        if not isinstance(model, Autoencoder):
+            raise TypeError(f"the evidence lower bound needs a model with a posterior, got one of kind {model.kind!r}")
+        posterior = model.posterior(batch.tokens, batch.lengths)
+        latents = posterior.sample(torch.Generator().manual_seed(0) if step is None else None)
+        log_probs = model.log_probs(batch.tokens, batch.lengths, condition=Condition(latents=latents))
+        divergence = posterior.divergence()
+        priced = torch.where(divergence.mean(0) > self.free_bits, divergence, self.free_bits)
+        # By the price that is trained with: at β = 1 a model with β < 1 looks worse as its latent vectors say more.
+        beta = self.beta if step is None else self.beta_at(step)
+        return beta * priced.sum(1) - log_probs.sum(1)
+
+    def beta_at(self, step: int) -> float:
+        """β at a step of the training."""
+        return self.beta * min(1.0, step / self.warmup_steps if self.warmup_steps else 1.0)

@@ -1,0 +1,56 @@
+"""What each kind of model lowers in pretraining."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from molbuffer.samplers.errors import ModelSizeError
+from molbuffer.training.pretraining.elbo import NegativeELBO
+from molbuffer.training.pretraining.pretrain import MoleculeLoss, negative_log_likelihood
+
+
+def _likelihood() -> MoleculeLoss:
+    return negative_log_likelihood
+
+
+@dataclass(frozen=True)
+class LossKind:
+    """A loss that may be adapted.
+
+    Attributes:
+        make: makes it, of options by name. defaults: the options there are, with their defaults.
+    """
+
+    make: Callable[..., MoleculeLoss] = _likelihood
+    defaults: Mapping[str, float] = field(default_factory=dict)
+
+
+LOSSES: Mapping[str, LossKind] = {
+    "gru": LossKind(),
+    "lstm": LossKind(),
+    "seq2seq": LossKind(),
+    "transformer": LossKind(),
+    # At a full price from the start, the decoder of a sequence model learns to do without the latent vector.
+    "vae": LossKind(NegativeELBO, {"beta": 0.1, "warmup_steps": 2000, "free_bits": 0.0}),
+}
+"""The loss of each kind of ``molbuffer.samplers.models.registry.MODELS``."""
+
+
+def pretraining_loss(kind: str, options: Mapping[str, float]) -> MoleculeLoss:
+    """What a model of a kind lowers.
+
+    Raises:
+        ModelSizeError: the loss has no such option, or it cannot have such a value.
+    """
+    defaults = LOSSES[kind].defaults
+    for name, value in options.items():
+        if name not in defaults:
+            known = ", ".join(defaults) or "none"
+            raise ModelSizeError(f"the loss of {kind!r} has no {name}; its options are: {known}")
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ModelSizeError(f"expected {name} of {kind!r} to be a number, got {value!r}")
+    try:
+        return LOSSES[kind].make(**{**defaults, **options})
+    except ValueError as error:
+        raise ModelSizeError(f"the loss of {kind!r}: {error}") from error

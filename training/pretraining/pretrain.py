@@ -1,0 +1,234 @@
+"""Maximum-likelihood training of a generative model on molecules: how a prior is made.
+
+The learning rate is raised linearly, held, and in the last epochs lowered to zero (warm-up, stable, decay; Hu et al.
+2024, arXiv:2404.06395). Since only the last phase knows where the end is, a training can be resumed with more epochs.
+Early stopping ends the stable phase, not the training: the decay still follows.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from molbuffer.samplers.models.protocol import GenerativeModel
+from molbuffer.samplers.seeds import derive_seed
+from molbuffer.scoring.molecules.molecules import standardise_many
+from molbuffer.training.checkpoint import load_checkpoint, save_checkpoint
+from molbuffer.training.pretraining.corpus import Corpus, CorpusBatch
+from molbuffer.training.pretraining.length_buckets import bucketed_batches
+
+PRECISIONS = ("float32", "bfloat16")
+"""What the matrix products of a training may be taken in. bfloat16 is slower where the processor lacks it."""
+
+
+@dataclass(frozen=True)
+class PretrainSettings:
+    """How a prior is trained.
+
+    Attributes:
+        epochs: passes over the training molecules, the decay included.
+        decay_epochs: the last passes, in which the learning rate falls linearly to 0.
+        batch_size: molecules a step.
+        learning_rate: of AdamW, in the stable phase.
+        warmup_steps: steps in which the learning rate rises from 0.
+        gradient_norm: the largest norm of a step's gradient.
+        held_out: molecules kept for validation, drawn at random with the seed.
+        patience: validations without improvement after which the decay begins.
+        validate_every: steps between validations; 0 = each epoch.
+        checkpoint_seconds: the least time between two checkpoints.
+        seed: of the split, the order and the initial weights.
+        precision: of the matrix products in training, one of ``PRECISIONS``; weights, gates and losses are float32.
+    """
+
+    epochs: int = 10
+    decay_epochs: float = 3.0
+    batch_size: int = 128
+    learning_rate: float = 2e-3
+    warmup_steps: int = 300
+    gradient_norm: float = 1.0
+    held_out: int = 5000
+    patience: int = 3
+    validate_every: int = 0
+    checkpoint_seconds: float = 120.0
+    seed: int = 0
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"expected precision to be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+
+
+@dataclass(frozen=True)
+class PretrainProgress:
+    """Where a training stands: after a step, and after a validation with ``validation_loss``."""
+
+    step: int
+    steps: int
+    loss: float
+    validation_loss: float | None = None
+
+
+class MoleculeLoss(Protocol):
+    """What pretraining lowers."""
+
+    def __call__(self, model: GenerativeModel, batch: CorpusBatch, step: int | None) -> Tensor:
+        """The loss of each sequence [b], in nats.
+
+        Args:
+            step: of the training, from 0, for losses that change on the way; None asks for the final loss, by which a
+                model is validated.
+        """
+        ...
+
+
+def negative_log_likelihood(model: GenerativeModel, batch: CorpusBatch, step: int | None) -> Tensor:
+    """−log p(sequence | condition), END included."""
+    return -model.log_probs(batch.tokens, batch.lengths, condition=batch.condition).sum(1)
+
+
+@dataclass
+class _Position:
+    """What a checkpoint holds beside tensors."""
+
+    step: int = 0
+    best_loss: float = math.inf
+    since_best: int = 0
+    decay_from: int | None = None
+
+
+def pretrain(
+    model: GenerativeModel,
+    corpus: Corpus,
+    settings: PretrainSettings,
+    *,
+    loss: MoleculeLoss = negative_log_likelihood,
+    checkpoint: Path | None = None,
+    progress: Callable[[PretrainProgress], None] = lambda _: None,
+) -> float:
+    """Trains the model in place and returns the held-out negative log-likelihood per molecule, in nats.
+
+    With a ``checkpoint`` folder the training continues from what is there and leaves its state there.
+    """
+    module = model.as_module()
+    optimizer = torch.optim.AdamW(module.parameters(), settings.learning_rate, weight_decay=0.0)
+    position = _Position()
+    if checkpoint is not None and (saved := load_checkpoint(checkpoint, module, optimizer)) is not None:
+        position = _Position(**saved)
+    training_lengths = corpus.lengths[corpus.training]
+    per_epoch = -(-len(training_lengths) // settings.batch_size)
+    total, decay_steps = settings.epochs * per_epoch, max(1, round(settings.decay_epochs * per_epoch))
+    # A training on few molecules may have fewer steps than the warm-up asks for: it is over by the half of them.
+    warmup = max(1, min(settings.warmup_steps, total // 2))
+    decay_from = min(max(warmup, total - decay_steps), total - 1)
+    if position.decay_from is not None:
+        decay_from, total = position.decay_from, position.decay_from + decay_steps
+    saved_at = time.monotonic()
+    for step, rows in _batches(training_lengths, settings, position.step, per_epoch):
+        if step >= total:
+            break
+        rate = min(1.0, (step + 1) / warmup, (total - step) / (total - decay_from))
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * rate
+        with torch.random.fork_rng(devices=[]):
+            # Dropout draws from the global generator: seeded by the step, a resumed training drops the same units.
+            torch.manual_seed(derive_seed(settings.seed, "dropout", step))
+            lowered = _train_step(model, optimizer, corpus.batch(corpus.training[rows]), settings, loss, step)
+        position.step = step + 1
+        validation = None
+        if position.step % (settings.validate_every or per_epoch) == 0:
+            validation = held_out_loss(model, corpus, settings.batch_size, loss)
+            position.since_best = 0 if validation < position.best_loss else position.since_best + 1
+            position.best_loss = min(position.best_loss, validation)
+            if position.since_best >= settings.patience and position.step < decay_from:
+                decay_from = position.decay_from = position.step
+                total = decay_from + decay_steps
+        progress(PretrainProgress(position.step, total, lowered, validation))
+        if checkpoint is not None and time.monotonic() - saved_at > settings.checkpoint_seconds:
+            save_checkpoint(checkpoint, module, optimizer, asdict(position))
+            saved_at = time.monotonic()
+    if checkpoint is not None:
+        save_checkpoint(checkpoint, module, optimizer, asdict(position))
+    return held_out_loss(model, corpus, settings.batch_size, loss)
+
+
+def _batches(
+    lengths: NDArray[np.int32], settings: PretrainSettings, first: int, per_epoch: int
+) -> Iterator[tuple[int, NDArray[np.int64]]]:
+    """(step, row numbers) from step ``first`` on, without end."""
+    epoch = first // per_epoch
+    while True:
+        batches = bucketed_batches(lengths, settings.batch_size, settings.seed, epoch)
+        for i in range(max(0, first - epoch * per_epoch), per_epoch):
+            yield epoch * per_epoch + i, batches[i]
+        epoch += 1
+
+
+def _train_step(
+    model: GenerativeModel,
+    optimizer: torch.optim.Optimizer,
+    batch: CorpusBatch,
+    settings: PretrainSettings,
+    loss: MoleculeLoss,
+    step: int,
+) -> float:
+    """One gradient step on a batch; the mean loss per molecule before it, in nats."""
+    module = model.as_module().train()
+    with _products_in(settings.precision, batch.tokens.device.type):
+        losses = loss(model, batch, step)
+    optimizer.zero_grad(set_to_none=True)
+    # The mean over tokens, so that a batch of long molecules weighs no more than one of short ones.
+    (losses.sum() / batch.lengths.sum()).backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(module.parameters(), settings.gradient_norm)
+    optimizer.step()
+    return float(losses.mean().detach())
+
+
+@contextmanager
+def _products_in(precision: str, device: str) -> Iterator[None]:
+    """Takes the matrix products of a forward pass, and of the backward pass that belongs to it, in a precision."""
+    with ExitStack() as chosen:
+        if precision == "bfloat16":
+            chosen.enter_context(torch.autocast(device, torch.bfloat16))
+            if device == "cpu":
+                # The backward pass of fused attention takes longer there than all the rest of a step.
+                chosen.enter_context(sdpa_kernel(SDPBackend.MATH))
+        yield
+
+
+@torch.no_grad()
+def held_out_loss(
+    model: GenerativeModel, corpus: Corpus, batch_size: int, loss: MoleculeLoss = negative_log_likelihood
+) -> float:
+    """The mean loss per held-out molecule, END included, in nats."""
+    module = model.as_module()
+    module.eval()
+    by_length = corpus.held_out[np.argsort(corpus.lengths[corpus.held_out], kind="stable")]
+    batches = (by_length[start : start + batch_size] for start in range(0, len(by_length), batch_size))
+    return sum(float(loss(model, corpus.batch(rows), None).sum()) for rows in batches) / len(by_length)
+
+
+def draw_quality(smiles: Sequence[str], known: set[str]) -> dict[str, Any]:
+    """Validity, uniqueness and novelty of drawn strings, after Brown et al. 2019 (GuacaMol, arXiv:1811.09621).
+
+    validity = parseable / drawn; uniqueness = different molecules / parseable; novelty = different molecules that are
+    not in ``known`` (canonical SMILES) / different molecules. A share of nothing is None.
+    """
+    parseable = [text for text in standardise_many(smiles) if text is not None]
+    unique = set(parseable)
+    return {
+        "drawn": len(smiles),
+        "validity": len(parseable) / len(smiles) if smiles else None,
+        "uniqueness": len(unique) / len(parseable) if parseable else None,
+        "novelty": len(unique - known) / len(unique) if unique else None,
+    }

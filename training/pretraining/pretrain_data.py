@@ -1,0 +1,131 @@
+"""What a file offers to pretraining: molecules, or pairs for a conditional model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from molbuffer.samplers.builds.bad_rows import report_rows
+from molbuffer.samplers.errors import SmilesFileError
+from molbuffer.samplers.files.smiles_files import read_smiles_file
+from molbuffer.samplers.model import ModelSampler
+from molbuffer.samplers.models.protocol import LatentModel
+from molbuffer.samplers.models.registry import MODELS
+from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers.seeds import derive_seed
+from molbuffer.samplers.tokens.grammars import SMILES, Grammar
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.training.pretraining.corpus import Corpus, clean_molecules
+from molbuffer.training.pretraining.elbo import NegativeELBO
+from molbuffer.training.pretraining.pair_corpus import (
+    SOURCE_COLUMN,
+    TARGET_COLUMN,
+    PairCorpus,
+    clean_pairs,
+    pair_quality,
+    read_pairs,
+)
+from molbuffer.training.pretraining.pretrain import PretrainSettings, draw_quality, held_out_loss
+from molbuffer.training.pretraining.quality import reconstruction_accuracy
+
+FEWEST_ROWS = 20
+"""A model cannot be trained and validated on fewer molecules or pairs."""
+
+
+@dataclass(frozen=True)
+class PretrainData:
+    """Tokenised rows of a file, and how a model that was trained on them is judged.
+
+    Attributes:
+        counts: what there was in the file, to be reported with the figures of the training.
+        judge: the quality of n draws of a policy, with a seed.
+    """
+
+    corpus: Corpus
+    vocabulary: Vocabulary
+    counts: dict[str, int]
+    judge: Callable[[Policy, int, int], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a table, by default those that are called as usual: of molecules, or of the ends of pairs."""
+
+    molecules: str | None = None
+    sources: str | None = None
+    targets: str | None = None
+
+
+def data_of(
+    kind: str,
+    path: Path,
+    columns: Columns,
+    known: Vocabulary | None,
+    settings: PretrainSettings,
+    grammar: Grammar = SMILES,
+) -> PretrainData:
+    """What a model of a kind learns from; bad rows of the file are reported with their lines.
+
+    Args:
+        known: the vocabulary of the policy that the training goes on from; None makes one of what is in the file.
+        grammar: of a vocabulary that is made.
+
+    Raises:
+        SmilesFileError: the file cannot be read, or has too little; or a column is named that is not looked at.
+    """
+    learns_pairs = MODELS[kind].learns_pairs
+    if learns_pairs and columns.molecules is not None:
+        raise SmilesFileError(f"the model {kind!r} learns pairs: name a source_column and a target_column, no column")
+    if not learns_pairs and (columns.sources or columns.targets):
+        raise SmilesFileError(f"the model {kind!r} learns molecules, not pairs: name a column, no source or target")
+    return (_pairs_of if learns_pairs else _molecules_of)(path, columns, known, settings, grammar)
+
+
+def _molecules_of(
+    path: Path, columns: Columns, known: Vocabulary | None, settings: PretrainSettings, grammar: Grammar
+) -> PretrainData:
+    molecules = clean_molecules(read_smiles_file(path, columns.molecules), known, grammar)
+    report_rows(str(path), molecules.rejected)
+    _check_size(path, len(molecules.smiles), "different molecules")
+    vocabulary = known or Vocabulary.from_smiles(molecules.smiles, grammar)
+    corpus = Corpus.split(molecules.smiles, vocabulary, settings.held_out, settings.seed)
+    trained_on = set(molecules.smiles)
+
+    def judge(policy: Policy, draws: int, seed: int) -> dict[str, Any]:
+        drawn = ModelSampler("evaluation", lambda: policy).draw(draws, derive_seed(seed, "evaluation"))
+        quality = draw_quality(drawn.raw, trained_on)
+        if isinstance(policy.model, LatentModel):
+            # What was lowered has a β of its own; only at 1 does it bound the likelihood.
+            quality["held_out_nll"] = held_out_loss(policy.model, corpus, settings.batch_size, NegativeELBO())
+            quality["reconstruction"] = reconstruction_accuracy(policy, corpus, draws)
+        return quality
+
+    return PretrainData(
+        corpus, vocabulary, {"molecules": len(molecules.smiles), "rejected": len(molecules.rejected)}, judge
+    )
+
+
+def _pairs_of(
+    path: Path, columns: Columns, known: Vocabulary | None, settings: PretrainSettings, grammar: Grammar
+) -> PretrainData:
+    names = columns.sources or SOURCE_COLUMN, columns.targets or TARGET_COLUMN
+    pairs = clean_pairs(read_pairs(path, *names), known, grammar)
+    report_rows(str(path), pairs.rejected)
+    _check_size(path, len(pairs), "different pairs")
+    if len(set(pairs.sources)) < 2:
+        raise SmilesFileError(f"{path} has pairs of one source only; a conditional model needs several")
+    vocabulary = known or Vocabulary.from_smiles([*pairs.sources, *pairs.targets], grammar)
+    corpus = PairCorpus.split_pairs(pairs, vocabulary, settings.held_out, settings.seed)
+    return PretrainData(
+        corpus,
+        vocabulary,
+        {"pairs": len(pairs), "rejected": len(pairs.rejected)},
+        lambda policy, draws, seed: pair_quality(policy, corpus, draws, seed),
+    )
+
+
+def _check_size(path: Path, found: int, of_what: str) -> None:
+    if found < FEWEST_ROWS:
+        raise SmilesFileError(f"{path} has {found} {of_what}; a model needs at least {FEWEST_ROWS}")
