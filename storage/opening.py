@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
 from molbuffer.storage.archive.check_catalog import check_catalog
+from molbuffer.storage.backends.postgres import check_address, settle
+from molbuffer.storage.backends.sqlite import refuse_network_file_system
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.migrate import check_schema, create_schema
 from molbuffer.storage.catalog.schema import Migration
-from molbuffer.storage.errors import StoreExistsError
-from molbuffer.storage.files.durable import Sync
-from molbuffer.storage.files.places import PRIVATE_FILE
-from molbuffer.storage.layout import Description, Layout, check_place, found_store
+from molbuffer.storage.description import Description
+from molbuffer.storage.errors import StoreExistsError, StorePlaceError
+from molbuffer.storage.files.durable import Sync, write_private
+from molbuffer.storage.files.places import PRIVATE_FILE, place_at
+from molbuffer.storage.layout import HERE, SQLITE, Layout
 
 Opened = tuple[Layout, Description, Catalog]
 
@@ -74,3 +78,51 @@ def open_store(root: Path, *, read_only: bool, sync: Sync, migrations: Sequence[
         catalog.close()
         raise
     return layout, description, catalog
+
+
+def found_store(catalog: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:
+    """The uuid and data path of the store that a catalog has; of a new one, those given.
+
+    Raises:
+        StorePlaceError: the address of the catalog is none, or the store there has its data elsewhere.
+        StoreError: the database cannot be reached.
+    """
+    if catalog == SQLITE:
+        return uuid, data_path
+    check_address(catalog, schema)
+    place = place_at(data_path)
+    if isinstance(place, Path) and not place.is_absolute():
+        raise StorePlaceError(
+            f"a catalog in Postgres serves several hosts, and needs data where all find it: expected "
+            f"s3://bucket/prefix or the absolute path of a shared folder, got {data_path!r}"
+        )
+    uuid, there = settle(catalog, schema, uuid, data_path)
+    if there != data_path:
+        raise StorePlaceError(f"the store in schema {schema} of {catalog} has its data in {there}, not in {data_path}")
+    return uuid, there
+
+
+def check_place(layout: Layout, uuid: str) -> None:
+    """Refuses a place in which a store that is written to would lose data.
+
+    Raises:
+        StorePlaceError: a SQLite catalog on a network file system.
+        StoreExistsError: the data path is that of another store: a vacuum of one would delete the other's files.
+    """
+    if layout.backend == layout.sqlite:
+        refuse_network_file_system(layout.root)
+    if layout.data_path == HERE:
+        return
+    said = json.dumps({"uuid": uuid}).encode()
+    try:
+        if isinstance(layout.owner, Path):
+            write_private(layout.owner, said)
+        else:
+            layout.owner.write_bytes(said, new=True)
+    except FileExistsError:
+        if layout.owner.read_bytes() != said:
+            raise StoreExistsError(
+                f"{layout.data} has the files of another store ({layout.owner.read_text()}); name another place"
+            ) from None
+    except OSError as error:
+        raise StorePlaceError(f"{layout.data} cannot hold a store: {error}") from error

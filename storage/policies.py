@@ -16,9 +16,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from molbuffer.storage.errors import PolicyDamagedError, StoreModeError, UnknownPolicyError
-from molbuffer.storage.files.durable import Sync, sync_paths
+from molbuffer.storage.files.durable import Sync, sync_paths, write_private
 from molbuffer.storage.files.places import PRIVATE_FOLDER, Place, entries, put
-from molbuffer.storage.layout import write_private
 
 
 def content_sha256(files: Mapping[str, bytes]) -> str:

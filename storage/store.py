@@ -33,12 +33,13 @@ from molbuffer.storage.backends.engine import reach_sql
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.pinned import PinnedCatalog
 from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
-from molbuffer.storage.commits import progress, runs
+from molbuffer.storage.commits import runs
 from molbuffer.storage.commits import scores as scores_of
 from molbuffer.storage.commits.commit import RECEIPT_COLUMNS, Committer, receipt_of
 from molbuffer.storage.commits.readback import read_build
+from molbuffer.storage.description import Description
 from molbuffer.storage.files.durable import Sync, sync_paths
-from molbuffer.storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Description, Layout
+from molbuffer.storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Layout
 from molbuffer.storage.maintenance.maintenance import Maintenance
 from molbuffer.storage.maintenance.snapshots import Snapshot, list_snapshots
 from molbuffer.storage.opening import make_store, open_store
@@ -276,7 +277,7 @@ class SampleStore:
 
     def latest_checkpoint(self, run_id: str) -> StoredCheckpoint | None:
         """A run's checkpoint of the highest iteration whose files are there; None before the first."""
-        return progress.latest_checkpoint(self._catalog, self._layout, run_id)
+        return runs.latest_checkpoint(self._catalog, self._layout, run_id)
 
     def consumed(self, run_id: str, *, up_to_iteration: int | None = None) -> list[Consumed]:
         """What was delivered to a training run, by iteration and then by build in row order.
@@ -284,7 +285,7 @@ class SampleStore:
         Args:
             up_to_iteration: the last iteration that counts; None is all.
         """
-        return progress.consumed_rows(self._catalog, run_id, up_to_iteration)
+        return runs.consumed_rows(self._catalog, run_id, up_to_iteration)
 
     def snapshot(self) -> int:
         """The newest version."""

@@ -20,7 +20,8 @@ import duckdb
 
 from molbuffer.storage.archive.manifest import archive_files
 from molbuffer.storage.backends.engine import closed_connection
-from molbuffer.storage.catalog.schema import MIGRATIONS, VIEWS, Migration, tables_of
+from molbuffer.storage.catalog.schema import MIGRATIONS, Migration, tables_of
+from molbuffer.storage.catalog.views import VIEWS
 from molbuffer.storage.errors import ArchiveError
 from molbuffer.storage.layout import Layout
 

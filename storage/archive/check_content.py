@@ -22,8 +22,9 @@ from molbuffer.storage.archive.manifest import ArchiveLimits, Manifest, read_man
 from molbuffer.storage.archive.older import opened_archive
 from molbuffer.storage.archive.tar import unpacked
 from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
+from molbuffer.storage.description import Description
 from molbuffer.storage.errors import ArchiveError
-from molbuffer.storage.layout import Description, Layout
+from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import Event, RunKind, RunStatus, ScoreStatus, make_build_id
 from molbuffer.storage.segments.segment import read_segment
 from molbuffer.storage.store import SampleStore

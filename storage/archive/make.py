@@ -25,9 +25,10 @@ import pyarrow.compute as pc
 from molbuffer.storage.archive.manifest import MANIFEST, Manifest, write_checksums
 from molbuffer.storage.archive.workplace import finished, put_in_place, refuse_existing, workplace
 from molbuffer.storage.catalog.transaction import Transaction
+from molbuffer.storage.description import Description
 from molbuffer.storage.errors import ArchiveError
-from molbuffer.storage.files.durable import sync_paths
-from molbuffer.storage.layout import Description, Layout, write_private
+from molbuffer.storage.files.durable import sync_paths, write_private
+from molbuffer.storage.layout import Layout
 from molbuffer.storage.maintenance.pins import version_kept
 from molbuffer.storage.records import now
 from molbuffer.storage.segments.copy import ArraySource, BuildCopy, copy_arrays, rows_by_build

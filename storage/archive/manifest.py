@@ -22,7 +22,7 @@ from typing import Any
 
 from molbuffer.storage.errors import ArchiveError
 from molbuffer.storage.files.checksums import file_sha256
-from molbuffer.storage.layout import write_private
+from molbuffer.storage.files.durable import write_private
 from molbuffer.storage.segments.segment import ARRAYS
 
 MANIFEST, CHECKSUMS = "archive.json", "checksums.json"

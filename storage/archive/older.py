@@ -19,9 +19,10 @@ from molbuffer.storage.archive.manifest import CHECKSUMS, MANIFEST
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.migrate import applied, create_schema
 from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
+from molbuffer.storage.description import Description
 from molbuffer.storage.files.durable import sync_paths
 from molbuffer.storage.files.places import PRIVATE_FILE
-from molbuffer.storage.layout import Description, Layout
+from molbuffer.storage.layout import Layout
 from molbuffer.storage.store import SampleStore
 
 

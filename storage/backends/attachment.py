@@ -13,37 +13,17 @@ from __future__ import annotations
 import os
 import time
 from contextlib import closing
-from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 import duckdb
 
-from molbuffer.storage.backends.base import BUSY_MILLISECONDS, Backend
+from molbuffer.storage.backends.base import CatalogPlace
 from molbuffer.storage.backends.duckdb_errors import not_attached
 from molbuffer.storage.backends.engine import engine, load, reach
+from molbuffer.storage.backends.sqlite import BUSY_MILLISECONDS
 from molbuffer.storage.errors import StoreBusyError, StoreModeError
-from molbuffer.storage.files.places import Place
 
 _RETRY_SECONDS = 0.05
-
-
-@dataclass(frozen=True)
-class CatalogPlace:
-    """Where a store's catalog is.
-
-    Attributes:
-        backend: what keeps it. tables: where its Parquet files are.
-        root: the store's folder, by which errors name the store.
-    """
-
-    backend: Backend
-    tables: Place
-    root: Path
-
-    def attach_sql(self, alias: str, *, read_only: bool) -> str:
-        """The statement that attaches the catalog under a name, for this process or any other DuckDB."""
-        return self.backend.attach_sql(alias, str(self.tables), read_only=read_only)
 
 
 class Attachment:

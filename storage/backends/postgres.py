@@ -10,10 +10,15 @@ import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from molbuffer.storage.backends import postgres
+from molbuffer.storage.backends.base import Lock, ScoreClaims, attach_statement
+from molbuffer.storage.backends.engine import quote
 from molbuffer.storage.errors import ExtensionError, StoreBusyError, StoreError, StoreModeError, StorePlaceError
+from molbuffer.storage.files.places import Place
 
 if TYPE_CHECKING:
     import psycopg
@@ -217,3 +222,45 @@ def settle(uri: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:
                 return str(found[0]), str(found[1])
         except psycopg.Error as error:
             raise StoreError(f"no store can be made in {uri}: {str(error).strip()}") from error
+
+
+@dataclass(frozen=True)
+class PostgresBackend:
+    """A catalog in a schema of a Postgres database, for writers on any number of hosts.
+
+    Attributes:
+        uri: of the database, without a password. schema: what the store's tables are in.
+    """
+
+    uri: str
+    schema: str
+
+    extensions: tuple[str, ...] = ("postgres_scanner",)
+
+    def __str__(self) -> str:
+        return f"{self.uri} (schema {self.schema})"
+
+    def attach_sql(self, alias: str, tables: str, *, read_only: bool) -> str:
+        options = [f"META_SCHEMA {quote(self.schema)}", *(["READ_ONLY"] if read_only else [])]
+        return attach_statement(f"postgres:{self.uri}", alias, tables, options)
+
+    def keep_open_sql(self, alias: str) -> str | None:
+        return None
+
+    def own_tables(self, alias: str) -> str:
+        return f"__ducklake_metadata_{alias}.{self.schema}"
+
+    def writers(self, seconds: float) -> Lock:
+        return postgres.AdvisoryLock(self.uri, self.schema, "commits", seconds)
+
+    def maintainers(self) -> Lock:
+        return postgres.AdvisoryLock(self.uri, self.schema, "maintenance", 0)
+
+    def archiving(self, pin: Place) -> Lock:
+        return postgres.AdvisoryLock(self.uri, self.schema, pin.name, 0)
+
+    def claims(self, refusal: str | None) -> ScoreClaims:
+        return postgres.PostgresClaims(self.uri, self.schema, refusal=refusal)
+
+    def unreadable(self) -> StorePlaceError | None:
+        return None

@@ -20,13 +20,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-from molbuffer.storage.backends.base import PostgresBackend
 from molbuffer.storage.backends.duckdb_errors import unwritten
-from molbuffer.storage.backends.postgres import copy_schema
+from molbuffer.storage.backends.postgres import PostgresBackend, copy_schema
 from molbuffer.storage.errors import StoreError, StoreWriteError
-from molbuffer.storage.files.durable import Sync
+from molbuffer.storage.files.durable import Sync, write_private
 from molbuffer.storage.files.places import PRIVATE_FOLDER, Place, entries, put
-from molbuffer.storage.layout import Layout, write_private
+from molbuffer.storage.layout import Layout
 
 FILES = "files.txt"
 HOW_TO_GO_BACK = "how-to-go-back.txt"

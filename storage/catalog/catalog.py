@@ -19,12 +19,13 @@ from typing import Any, TypeVar
 import duckdb
 import pyarrow as pa
 
-from molbuffer.storage.backends.attachment import Attachment, CatalogPlace
-from molbuffer.storage.backends.base import BUSY_MILLISECONDS
+from molbuffer.storage.backends.attachment import Attachment
+from molbuffer.storage.backends.base import CatalogPlace
 from molbuffer.storage.backends.duckdb_errors import not_committed, unwritten
+from molbuffer.storage.backends.sqlite import BUSY_MILLISECONDS
 from molbuffer.storage.catalog.parquet_files import TableFiles, default_sql, later_columns, table_files
-from molbuffer.storage.catalog.schema import VIEWS, bind
 from molbuffer.storage.catalog.transaction import Transaction
+from molbuffer.storage.catalog.views import VIEWS, bind
 from molbuffer.storage.errors import StoreBusyError, StoreError, StoreModeError, UnknownSnapshotError
 from molbuffer.storage.files.checksums import CHECKSUMS, file_checksums
 from molbuffer.storage.files.durable import Sync, sync_paths

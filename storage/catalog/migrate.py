@@ -20,12 +20,15 @@ import pyarrow as pa
 
 from molbuffer.storage.catalog.backup import back_up
 from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.schema import MIGRATIONS, TABLES, VIEWS, Migration, bind
+from molbuffer.storage.catalog.schema import MIGRATIONS, TABLES, Migration
 from molbuffer.storage.catalog.transaction import Transaction
+from molbuffer.storage.catalog.views import VIEWS, bind
+from molbuffer.storage.description import FORMAT, Description
 from molbuffer.storage.errors import StoreError, StoreFormatError
 from molbuffer.storage.files.durable import Sync, sync_paths
 from molbuffer.storage.files.places import Place
-from molbuffer.storage.layout import FORMAT, Description, Layout, check_place
+from molbuffer.storage.layout import Layout
+from molbuffer.storage.opening import check_place
 from molbuffer.storage.records import now
 
 COMPRESSION = "lz4_raw"

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import duckdb
 import pyarrow as pa
 
-from molbuffer.storage.catalog.schema import bind
+from molbuffer.storage.catalog.views import bind
 
 
 class Lake(Protocol):

@@ -31,9 +31,9 @@ from molbuffer.storage.commits.scores import insert_scores
 from molbuffer.storage.commits.tables import PlacedBuild
 from molbuffer.storage.errors import UnknownRunError
 from molbuffer.storage.files.checksums import CHECKSUMS
-from molbuffer.storage.files.durable import Sync
+from molbuffer.storage.files.durable import Sync, write_private
 from molbuffer.storage.files.places import PRIVATE_FOLDER, put
-from molbuffer.storage.layout import Layout, write_private
+from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import (
     Build,
     BuildReceipt,

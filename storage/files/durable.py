@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import uuid4
 
-from molbuffer.storage.files.places import Place
+from molbuffer.storage.files.places import PRIVATE_FILE, Place
 
 Sync = Callable[[Iterable[Path]], None]
 """Makes files and directories durable; tests record what it is called with."""
@@ -40,3 +41,19 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_aside(path: Path, content: bytes, sync: Sync) -> None:
+    """Writes a file so that a crash leaves the old one, or none, or the whole new one."""
+    aside = path.with_name(f".{path.name}.{uuid4().hex}")
+    write_private(aside, content)
+    sync([aside])
+    aside.rename(path)
+    sync([path.parent])
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Writes a new file that only its owner may read."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
+    with open(descriptor, "wb") as file:
+        file.write(content)

@@ -22,8 +22,8 @@ from uuid import uuid4
 import pyarrow as pa
 
 from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.schema import QUERYABLE_TABLES
 from molbuffer.storage.catalog.transaction import Transaction
+from molbuffer.storage.catalog.views import QUERYABLE_TABLES
 from molbuffer.storage.errors import ArraysError
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import now

@@ -22,8 +22,7 @@ import pyarrow.parquet as pq
 from molbuffer.storage.backends.engine import one_line
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.errors import PredicateError, QueryError
-from molbuffer.storage.files.durable import sync_paths
-from molbuffer.storage.layout import write_private
+from molbuffer.storage.files.durable import sync_paths, write_private
 from molbuffer.storage.query.sandbox import Limits, check_condition, sandbox
 from molbuffer.storage.store import SampleStore
 

@@ -24,7 +24,8 @@ import pyarrow as pa
 from molbuffer.storage.backends.engine import CLOSED_SETTINGS, closed_connection, one_line, quote, reach_statements
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.parquet_files import TableFiles
-from molbuffer.storage.catalog.schema import MIGRATIONS, QUERYABLE_TABLES, VIEWS, bind
+from molbuffer.storage.catalog.schema import MIGRATIONS
+from molbuffer.storage.catalog.views import QUERYABLE_TABLES, VIEWS, bind
 from molbuffer.storage.errors import PredicateError, QueryError, QueryTimeoutError, QueryTooLargeError
 from molbuffer.storage.query.predicate import check_predicate, shown
 from molbuffer.storage.query.process import Request, answer

@@ -14,8 +14,9 @@ from molbuffer.storage.archive.check_catalog import check_catalog
 from molbuffer.storage.archive.check_headers import check_parquet, wrong_arrays
 from molbuffer.storage.archive.manifest import ArchiveLimits, wrong_files
 from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.description import Description
 from molbuffer.storage.errors import ArchiveError
-from molbuffer.storage.layout import Description, Layout
+from molbuffer.storage.layout import Layout
 from molbuffer.storage.verify.report import Kind, Notes
 
 ALREADY_HERE = ArchiveLimits(bytes=sys.maxsize, files=sys.maxsize)

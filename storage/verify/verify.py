@@ -25,6 +25,7 @@ from molbuffer.storage.archive.tar import unpacked_file
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.migrate import check_schema
 from molbuffer.storage.catalog.schema import TABLES
+from molbuffer.storage.description import Description
 from molbuffer.storage.errors import (
     ArchiveError,
     ExtensionError,
@@ -33,10 +34,15 @@ from molbuffer.storage.errors import (
     StoreNotFoundError,
     StorePlaceError,
 )
-from molbuffer.storage.layout import Description, Layout
+from molbuffer.storage.layout import Layout
 from molbuffer.storage.verify.archives import ALREADY_HERE, check_archive, stays_inside
-from molbuffer.storage.verify.files import check_checkpoints, check_parquet, check_policies, recorded_checksums
-from molbuffer.storage.verify.orphans import check_orphans
+from molbuffer.storage.verify.files import (
+    check_checkpoints,
+    check_orphans,
+    check_parquet,
+    check_policies,
+    recorded_checksums,
+)
 from molbuffer.storage.verify.report import Kind, Notes, Progress, Report
 from molbuffer.storage.verify.rows import check_rows
 from molbuffer.storage.verify.segments import check_segments

@@ -13,7 +13,7 @@ import pytest
 import molbuffer.storage.catalog.migrate
 import molbuffer.storage.commits.runs
 from molbuffer.storage import SampleStore
-from molbuffer.storage.backends.claims import SqliteClaims
+from molbuffer.storage.backends.sqlite import SqliteClaims
 from molbuffer.storage.catalog.migrate import migrate_store
 from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
 from molbuffer.storage.errors import StoreFormatError, StorePlaceError, StoreWriteError

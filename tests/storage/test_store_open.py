@@ -8,10 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from molbuffer.storage import SampleStore
+from molbuffer.storage.backends.sqlite import file_system_of
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.schema import MIGRATIONS
 from molbuffer.storage.errors import StoreBusyError, StoreError, StoreExistsError, StoreFormatError, StoreNotFoundError
-from molbuffer.storage.layout import Layout, file_system_of
+from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import Commit, Score
 
 _EMPTY_LOG = """import sqlite3, sys

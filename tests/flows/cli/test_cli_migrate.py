@@ -10,8 +10,9 @@ from molbuffer.flows.cli import app
 from molbuffer.storage import SampleStore
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.schema import MIGRATIONS
+from molbuffer.storage.description import Description
 from molbuffer.storage.files.durable import sync_paths
-from molbuffer.storage.layout import Description, Layout
+from molbuffer.storage.layout import Layout
 
 NAMES = [migration.name for migration in MIGRATIONS]
 

@@ -254,7 +254,7 @@ SHELL = """
 import sys, duckdb
 from pathlib import Path
 from molbuffer.storage.backends.engine import load, reach
-from molbuffer.storage.layout import Description
+from molbuffer.storage.description import Description
 connection = duckdb.connect()
 layout = Description.read(Path(sys.argv[2]) / "store.toml").layout(Path(sys.argv[2]))
 for extension in ("ducklake", *layout.backend.extensions):

@@ -1,4 +1,4 @@
-from molbuffer.storage.backends.claims import SqliteClaims
+from molbuffer.storage.backends.sqlite import SqliteClaims
 
 
 class Clock:

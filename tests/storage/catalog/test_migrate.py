@@ -22,12 +22,13 @@ from molbuffer.storage.archive.merge import merge_archive
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.migrate import migrate_store
 from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
+from molbuffer.storage.description import Description
 from molbuffer.storage.errors import StoreError, StoreFormatError
 from molbuffer.storage.files.durable import sync_paths
 from molbuffer.storage.history.cache import DecodedCache
 from molbuffer.storage.history.index import HistoryIndex
 from molbuffer.storage.history.selections import SELECTIONS
-from molbuffer.storage.layout import Description, Layout
+from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import Commit, RunStatus
 from molbuffer.storage.verify.verify import verify_store
 

@@ -1,0 +1,208 @@
+"""TODO."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from molbuffer.storage.backends.base import Lock, ScoreClaims, attach_statement
+from molbuffer.storage.errors import StoreBusyError, StoreError, StoreModeError, StorePlaceError
+from molbuffer.storage.files.places import PRIVATE_FILE, Place
+
+BUSY_MILLISECONDS = 60_000
+
+
+_POLL_SECONDS = 0.001
+
+
+@dataclass(frozen=True)
+class SqliteBackend:
+    """A catalog in a SQLite file, for the processes of one host.
+
+    Attributes:
+        database: the file. lock, maintenance_lock, claims_file: others beside it.
+    """
+
+    database: Path
+
+    extensions: tuple[str, ...] = ("sqlite_scanner",)
+
+    def __str__(self) -> str:
+        return str(self.database)
+
+    @property
+    def lock(self) -> Path:
+        return self.database.with_name("commit.lock")
+
+    @property
+    def maintenance_lock(self) -> Path:
+        return self.database.with_name("maintenance.lock")
+
+    @property
+    def claims_file(self) -> Path:
+        return self.database.with_name("claims.sqlite")
+
+    def attach_sql(self, alias: str, tables: str, *, read_only: bool) -> str:
+        # Setting the journal mode writes, which a reader on a read-only disk cannot.
+        mode = "READ_ONLY" if read_only else "META_JOURNAL_MODE 'WAL'"
+        options = [f"META_BUSY_TIMEOUT {BUSY_MILLISECONDS}", mode]
+        return attach_statement(f"sqlite:{self.database}", alias, tables, options)
+
+    def keep_open_sql(self, alias: str) -> str | None:
+        return f"USE {self.own_tables(alias)}"
+
+    def own_tables(self, alias: str) -> str:
+        return f"__ducklake_metadata_{alias}"
+
+    def writers(self, seconds: float) -> Lock:
+        # DuckDB fails the transaction that finds a SQLite catalog busy, so writers queue here instead.
+        return _FileLock(self.lock, seconds)
+
+    def maintainers(self) -> Lock:
+        return _FileLock(self.maintenance_lock, 0)
+
+    def archiving(self, pin: Place) -> Lock:
+        return _FileLock(self.database.with_name(pin.name), 0)
+
+    def claims(self, refusal: str | None) -> ScoreClaims:
+        return SqliteClaims(self.claims_file, refusal=refusal)
+
+    def unreadable(self) -> StorePlaceError | None:
+        if os.access(self.database.parent, os.W_OK):
+            return None
+        return StorePlaceError(
+            f"{self.database.parent} cannot be written to, and SQLite reads a catalog that is written to only where "
+            "it can make files beside it: copy the folder, or read an archive of the store"
+        )
+
+
+class _FileLock:
+    """A lock on a file, between processes of one host.
+
+    The file stays: removing it would let two processes lock two files of one name. A pin is removed by who holds it,
+    since nobody takes a lock of its name again.
+    """
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self._path = path
+        self._lock = FileLock(path, timeout=seconds, mode=PRIVATE_FILE, thread_local=False)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        try:
+            self._lock.acquire(poll_interval=_POLL_SECONDS)
+        except Timeout as error:
+            raise StoreBusyError(
+                f"{self._path} was held by other processes for {self._lock.timeout:g} s; is one hanging?"
+            ) from error
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+
+_BUSY_SECONDS = 60.0
+_TABLE = """CREATE TABLE IF NOT EXISTS claims (
+    component TEXT, version TEXT, smiles TEXT, owner TEXT NOT NULL, expires REAL NOT NULL,
+    PRIMARY KEY (component, version, smiles)
+) WITHOUT ROWID"""
+
+
+class SqliteClaims:
+    """Claims in a SQLite file, for the processes of one host.
+
+    Args:
+        path: of the file; made with the first claim.
+        clock: seconds since the epoch; the processes that share claims must share it.
+        refusal: what an attempt to claim is told where nothing may be written; None where it may.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time, refusal: str | None = None) -> None:
+        self._path = path
+        self._refusal = refusal
+        self._clock = clock
+
+    def claim(self, component: str, version: str, smiles: Sequence[str], owner: str, seconds: float) -> set[str]:
+        with self._transaction() as connection:
+            instant = self._clock()
+            connection.execute("DELETE FROM claims WHERE expires <= ?", [instant])
+            connection.executemany(
+                "INSERT INTO claims VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET expires = excluded.expires "
+                "WHERE owner = excluded.owner",
+                [(component, version, text, owner, instant + seconds) for text in set(smiles)],
+            )
+            mine = connection.execute(
+                "SELECT smiles FROM claims WHERE component = ? AND version = ? AND owner = ?",
+                [component, version, owner],
+            )
+            return set(smiles) & {text for (text,) in mine}
+
+    def release(self, component: str, version: str, smiles: Sequence[str], owner: str) -> None:
+        with self._transaction() as connection:
+            connection.executemany(
+                "DELETE FROM claims WHERE component = ? AND version = ? AND smiles = ? AND owner = ?",
+                [(component, version, text, owner) for text in set(smiles)],
+            )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        if self._refusal is not None:
+            raise StoreModeError(self._refusal)
+        try:
+            with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
+                if self._path.stat().st_size == 0:
+                    self._path.chmod(PRIVATE_FILE)
+                # IMMEDIATE takes the write lock first: two that read before they write could not both go on.
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute(_TABLE)
+                yield connection
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise StoreError(f"the claims {self._path} cannot be used: {error}") from error
+
+
+# SQLite's write-ahead log needs memory shared between all readers and writers: on these, a catalog is lost silently.
+_NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "gpfs", "beegfs", "9p"}
+    | {"fuse.sshfs", "fuse.glusterfs", "fuse.s3fs"}
+)
+
+
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
+def refuse_network_file_system(path: Path) -> None:
+    """Refuses a place in which SQLite's write-ahead log would lose data.
+
+    Raises:
+        StorePlaceError: the path is on a network file system.
+    """
+    kind = file_system_of(path)
+    if kind in _NETWORK_FILE_SYSTEMS:
+        raise StorePlaceError(
+            f"{path} is on a network file system ({kind}), on which SQLite catalogs are lost when two hosts write: "
+            "put the store on a local disk (a Postgres catalog serves several hosts)"
+        )
+
+
+def file_system_of(path: Path, mounts: Path = _MOUNTS) -> str | None:
+    """The type of the file system that holds a path; None where the system does not say (only Linux does)."""
+    try:
+        lines = mounts.read_text().splitlines()
+    except OSError:
+        return None
+    best, kind = -1, None
+    for line in lines:
+        # mountinfo(5): the mount point is the fifth field, the type is the first one after a lone hyphen.
+        before, _, after = line.partition(" - ")
+        mount = Path(before.split()[4].replace("\\040", " "))
+        if path.resolve().is_relative_to(mount) and len(mount.parts) >= best:
+            best, kind = len(mount.parts), after.split()[0]
+    return kind

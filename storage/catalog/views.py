@@ -1,0 +1,98 @@
+"""TODO."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from molbuffer.storage.catalog.schema import TABLES
+
+QUERYABLE_TABLES = tuple(table for table in TABLES if table != "commit_fence")
+"""What people may query: the fence is not append-only and says nothing."""
+
+
+VIEWS: Mapping[str, str] = {
+    "sample_history": """
+        WITH numbered AS MATERIALIZED (
+            SELECT builds.*, runs.name AS run_name, runs.kind AS run_kind,
+                coalesce(builds.objective_sha256, runs.objective_sha256) AS rewarded_by,
+                row_number() OVER () AS number
+            FROM {builds} AS builds LEFT JOIN {runs} AS runs ON runs.run_id = builds.run_id
+        ),
+        found AS NOT MATERIALIZED (
+            SELECT numbered.number, rewards."row", rewards.value, rewards.status, rewards.created
+            FROM {rewards} AS rewards
+            JOIN numbered ON numbered.build_id = rewards.build_id AND numbered.rewarded_by = rewards.objective_sha256
+        )
+        SELECT numbered.run_id, numbered.run_name, numbered.run_kind, samples.build_id, samples."row",
+            samples.iteration, numbered.event, numbered.sampler, numbered.sampler_kind, numbered.sampler_order,
+            numbered.chunk, numbered.policy_sha256, numbered.latent_sha256, numbered.temperature, numbered.top_k,
+            numbered.top_p, samples.smiles, samples.raw, samples.source_smiles, samples.source_build_id,
+            samples.source_row, samples.kept, samples.rejected_by, good.value AS reward,
+            CASE WHEN good.value IS NULL THEN other.status ELSE 'ok' END AS reward_status,
+            numbered.rewarded_by AS objective_sha256, samples.created
+        FROM {samples} AS samples
+        JOIN numbered ON numbered.build_id = samples.build_id
+        LEFT JOIN (SELECT number, "row", value FROM found WHERE status = 'ok') AS good
+            ON good.number = numbered.number AND good."row" = samples."row"
+        LEFT JOIN (
+            SELECT number, "row", arg_max(status, created) AS status FROM found WHERE status <> 'ok' GROUP BY ALL
+        ) AS other
+            ON other.number = numbered.number AND other."row" = samples."row" """,
+    "top_molecules": """
+        SELECT smiles, max(reward) AS reward, objective_sha256, count(*) AS times_drawn,
+            arg_min(run_id, (created, build_id, "row")) AS first_run_id,
+            arg_min(build_id, (created, build_id, "row")) AS first_build_id,
+            arg_min("row", (created, build_id, "row")) AS first_row,
+            arg_min(policy_sha256, (created, build_id, "row")) AS first_policy_sha256, min(created) AS first_created
+        FROM {sample_history}
+        WHERE kept AND reward IS NOT NULL
+        GROUP BY smiles, objective_sha256
+        ORDER BY reward DESC, smiles""",
+    "score_cache": """
+        SELECT smiles, component, version, unnest(arg_max(
+            {'value': value, 'status': status, 'error': error, 'seconds': seconds, 'created': created},
+            (CASE status WHEN 'ok' THEN 2 WHEN 'failed' THEN 1 ELSE 0 END, created)))
+        FROM {scores}
+        GROUP BY smiles, component, version""",
+    "current_placements": """
+        SELECT build_id, unnest(arg_max(
+            {'segment': segment, 'segment_offset': segment_offset, 'generation': generation}, generation))
+        FROM {placements} GROUP BY build_id""",
+    "lineage": """
+        WITH RECURSIVE
+        versions AS (
+            SELECT sha256, any_value(kind) AS kind, any_value(parent_sha256) AS parent_sha256,
+                arg_min(run_id, created) AS run_id, arg_min(iteration, created) AS iteration,
+                bool_or(weights_kept) AS weights_kept, min(created) AS created
+            FROM {policies} GROUP BY sha256
+        ),
+        ancestors AS (
+            SELECT sha256, sha256 AS ancestor, 0 AS distance FROM versions
+            UNION
+            SELECT ancestors.sha256, versions.parent_sha256, distance + 1
+            FROM ancestors JOIN versions ON versions.sha256 = ancestors.ancestor
+            WHERE NOT versions.weights_kept AND versions.parent_sha256 IS NOT NULL
+        )
+        SELECT versions.*, kept.ancestor AS kept_ancestor, kept.distance AS updates_since_kept
+        FROM versions LEFT JOIN (
+            SELECT ancestors.sha256, ancestors.ancestor, ancestors.distance
+            FROM ancestors JOIN versions ON versions.sha256 = ancestors.ancestor AND versions.weights_kept
+        ) AS kept ON kept.sha256 = versions.sha256""",
+}
+"""The views by name, each after those it reads.
+
+``sample_history.reward`` is that of the build's own objective, null unless its status is ok. The store writes at most
+one ok reward a row and objective, so that this join never doubles a row. It goes by the numbers of builds: by their ids
+and the hash of the objective, texts of 96 letters, it takes 2 GB for 10,000,000 rows instead of 0.7. ``score_cache``
+holds the newest good score of each molecule and component version, else the newest failed one.
+``lineage.kept_ancestor`` is the nearest version whose weights are in the store, the version itself when they are.
+"""
+
+
+_NAME = re.compile(r"\{(" + "|".join((*TABLES, *VIEWS)) + r")\}")
+
+
+def bind(sql: str, relation: Callable[[str], str]) -> str:
+    """Replaces each ``{name}`` of a table or view by ``relation(name)``; other braces stay as they are."""
+    return _NAME.sub(lambda match: relation(match[1]), sql)
