@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rdkit import DataStructs
 
-from molbuffer.samplers.files.smiles_files import read_smiles_file
+from molbuffer.samplers.files.text_files import read_smiles_file
 from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.policies.policy import find_policy, load_policy
 from molbuffer.scoring import standardise_many

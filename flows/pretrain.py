@@ -13,8 +13,7 @@ import torch
 from prefect import flow
 
 from molbuffer.flows.campaign.progress import step_bar
-from molbuffer.flows.campaign.provenance import code_version, host_and_user, library_versions
-from molbuffer.flows.campaign.run_identity import current_run_id
+from molbuffer.flows.campaign.provenance import code_version, current_run_id, host_and_user, library_versions
 from molbuffer.samplers.models.protocol import GenerativeModel
 from molbuffer.samplers.models.registry import MODELS, check_sizes
 from molbuffer.samplers.policies.policy import Policy, fingerprint, open_policy, policy_files
@@ -24,9 +23,9 @@ from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Commit, Metric, PolicyVersion, Run, RunKind, RunStatus
 from molbuffer.training.pretraining.corpus import Corpus
+from molbuffer.training.pretraining.data import Columns, data_of
 from molbuffer.training.pretraining.objectives import pretraining_loss
 from molbuffer.training.pretraining.pretrain import PretrainSettings, pretrain
-from molbuffer.training.pretraining.pretrain_data import Columns, data_of
 
 EVALUATION_DRAWS = 10_000
 """Molecules drawn at the end to judge a prior."""

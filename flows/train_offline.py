@@ -12,9 +12,9 @@ from molbuffer.flows.campaign.assemble import build_selection
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run, read_settings
 from molbuffer.flows.campaign.offline_rows import OfflineRows, offline_rows, refuse_other_archive
 from molbuffer.flows.campaign.progress import progress_bar
-from molbuffer.flows.campaign.run_identity import current_run_id
+from molbuffer.flows.campaign.provenance import current_run_id
+from molbuffer.flows.campaign.training import Training, resume, step_settings
 from molbuffer.flows.settings.settings import Settings
-from molbuffer.flows.train import Training, resume, step_settings
 from molbuffer.samplers.builds.seen import SeenMolecules
 from molbuffer.storage import SampleStore
 from molbuffer.storage.archive.manifest import ArchiveLimits

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from molbuffer.storage.backends.base import Backend, CatalogPlace
 from molbuffer.storage.backends.postgres import PostgresBackend
-from molbuffer.storage.backends.sqlite import SqliteBackend
+from molbuffer.storage.backends.sqlite import SqliteBackend, refuse_network_file_system
+from molbuffer.storage.errors import StoreExistsError, StorePlaceError
+from molbuffer.storage.files.durable import write_private
 from molbuffer.storage.files.places import Place, make_folder, place_at
 
 SQLITE = "sqlite:catalog.sqlite"
@@ -109,3 +112,29 @@ class Layout:
         ours |= {"tables", "arrays", "policies", "checkpoints"}
         names = (path.name for path in self.root.iterdir())
         return not self.root.is_dir() or any(name not in ours and not name.startswith(".store.toml.") for name in names)
+
+
+def check_place(layout: Layout, uuid: str) -> None:
+    """Refuses a place in which a store that is written to would lose data.
+
+    Raises:
+        StorePlaceError: a SQLite catalog on a network file system.
+        StoreExistsError: the data path is that of another store: a vacuum of one would delete the other's files.
+    """
+    if layout.backend == layout.sqlite:
+        refuse_network_file_system(layout.root)
+    if layout.data_path == HERE:
+        return
+    said = json.dumps({"uuid": uuid}).encode()
+    try:
+        if isinstance(layout.owner, Path):
+            write_private(layout.owner, said)
+        else:
+            layout.owner.write_bytes(said, new=True)
+    except FileExistsError:
+        if layout.owner.read_bytes() != said:
+            raise StoreExistsError(
+                f"{layout.data} has the files of another store ({layout.owner.read_text()}); name another place"
+            ) from None
+    except OSError as error:
+        raise StorePlaceError(f"{layout.data} cannot hold a store: {error}") from error

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
 from molbuffer.storage.archive.check_catalog import check_catalog
 from molbuffer.storage.backends.postgres import check_address, settle
-from molbuffer.storage.backends.sqlite import refuse_network_file_system
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.migrate import check_schema, create_schema
 from molbuffer.storage.catalog.schema import Migration
 from molbuffer.storage.description import Description
 from molbuffer.storage.errors import StoreExistsError, StorePlaceError
-from molbuffer.storage.files.durable import Sync, write_private
+from molbuffer.storage.files.durable import Sync
 from molbuffer.storage.files.places import PRIVATE_FILE, place_at
-from molbuffer.storage.layout import HERE, SQLITE, Layout
+from molbuffer.storage.layout import SQLITE, Layout, check_place
 
 Opened = tuple[Layout, Description, Catalog]
 
@@ -100,29 +98,3 @@ def found_store(catalog: str, schema: str, uuid: str, data_path: str) -> tuple[s
     if there != data_path:
         raise StorePlaceError(f"the store in schema {schema} of {catalog} has its data in {there}, not in {data_path}")
     return uuid, there
-
-
-def check_place(layout: Layout, uuid: str) -> None:
-    """Refuses a place in which a store that is written to would lose data.
-
-    Raises:
-        StorePlaceError: a SQLite catalog on a network file system.
-        StoreExistsError: the data path is that of another store: a vacuum of one would delete the other's files.
-    """
-    if layout.backend == layout.sqlite:
-        refuse_network_file_system(layout.root)
-    if layout.data_path == HERE:
-        return
-    said = json.dumps({"uuid": uuid}).encode()
-    try:
-        if isinstance(layout.owner, Path):
-            write_private(layout.owner, said)
-        else:
-            layout.owner.write_bytes(said, new=True)
-    except FileExistsError:
-        if layout.owner.read_bytes() != said:
-            raise StoreExistsError(
-                f"{layout.data} has the files of another store ({layout.owner.read_text()}); name another place"
-            ) from None
-    except OSError as error:
-        raise StorePlaceError(f"{layout.data} cannot hold a store: {error}") from error

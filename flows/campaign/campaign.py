@@ -10,8 +10,7 @@ from pathlib import Path
 from molbuffer.flows.campaign.assemble import build_filters, build_objective, build_standardisation, build_template
 from molbuffer.flows.campaign.provenance import code_version, host_and_user, library_versions
 from molbuffer.flows.campaign.samplers import SamplerParts, build_sampler
-from molbuffer.flows.settings.draws import DrawKeys
-from molbuffer.flows.settings.latents import LatentDraws
+from molbuffer.flows.settings.draws import DrawKeys, LatentDraws
 from molbuffer.flows.settings.samplers import DatasetDraws, PairDatasetDraws
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.samplers.base import Sampler

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from molbuffer.flows.settings.draws import DrawKeys
-from molbuffer.flows.settings.latents import LatentDraws, LearningKeys, PriorDraws, PriorLearningKeys
+from molbuffer.flows.settings.draws import DrawKeys, LatentDraws, LearningKeys, PriorDraws, PriorLearningKeys
 from molbuffer.samplers.base import Sampler
 from molbuffer.samplers.errors import LatentsError
-from molbuffer.samplers.files.smiles_files import read_smiles_file
+from molbuffer.samplers.files.text_files import read_smiles_file
 from molbuffer.samplers.latent import LatentSampler
 from molbuffer.samplers.latents.lineage import latent_relatives
 from molbuffer.samplers.latents.priors import LatentPrior, NormalPrior, SphericalPrior

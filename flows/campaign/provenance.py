@@ -7,9 +7,12 @@ import os
 import platform
 import shutil
 import subprocess
+import uuid
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from prefect import runtime
 
 LIBRARIES = ("molbuffer", "torch", "rdkit", "duckdb", "zarr", "polars", "prefect", "numpy")
 """What a run's results may depend on."""
@@ -51,3 +54,9 @@ def host_and_user() -> tuple[str, str]:
     except (KeyError, OSError):  # a container may run under a number that has no name
         user = str(os.getuid())
     return platform.node(), user
+
+
+def current_run_id() -> str:
+    """The run_id of the flow run at hand: a retried flow has the same one and so resumes its run."""
+    flow_run_id = runtime.flow_run.id
+    return uuid.UUID(flow_run_id).hex if flow_run_id else uuid.uuid4().hex

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from molbuffer.flows.campaign.latents import first_prior, first_vectors, stored_state
-from molbuffer.flows.settings.draws import DrawKeys, SamplingKeys, SizeKeys
-from molbuffer.flows.settings.latents import LatentDraws, PriorDraws
+from molbuffer.flows.settings.draws import DrawKeys, LatentDraws, PriorDraws, SamplingKeys, SizeKeys
 from molbuffer.flows.settings.references import INNER_SAMPLER
 from molbuffer.flows.settings.samplers import (
     ContrastiveDraws,

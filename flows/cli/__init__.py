@@ -15,10 +15,7 @@ from molbuffer.flows.cli import (
     archive,
     campaign,
     config,
-    maintain,
-    migrate,
     molecules,
-    pairs,
     priors,
     query,
     store,
@@ -38,10 +35,7 @@ app.add_typer(config.app, name="config")
 archive.add_commands(app)
 campaign.add_commands(app)
 store.add_commands(app)
-maintain.add_commands(app)
-migrate.add_commands(app)
 molecules.add_commands(app)
-pairs.add_commands(app)
 priors.add_commands(app)
 query.add_commands(app)
 verify.add_commands(app)

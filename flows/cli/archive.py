@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molbuffer.flows.cli.errors import UsageError
 from molbuffer.flows.cli.options import JsonOption, SnapshotOption, StoreOption
 from molbuffer.flows.cli.output import as_json, note, write_text
+from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
     from molbuffer.storage import SampleStore

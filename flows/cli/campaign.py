@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from molbuffer.flows.cli.archive import DEFAULT_MAX_SIZE, MaxSizeOption, limits
-from molbuffer.flows.cli.errors import UsageError
 from molbuffer.flows.cli.options import (
     ColumnOption,
     ConfigurationFile,
@@ -21,6 +20,7 @@ from molbuffer.flows.cli.options import (
 )
 from molbuffer.flows.cli.output import as_json, output_kept_for_results, write_text
 from molbuffer.flows.cli.prefect_setup import prefect_ready
+from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
     from molbuffer.flows.settings.settings import Settings
@@ -223,7 +223,7 @@ def demo(
         report = run_demo(demo_settings(), store)
     from rich.console import Console
 
-    from molbuffer.flows.tools.demo_report import print_report
+    from molbuffer.flows.tools.demo import print_report
 
     print_report(report, Console())
 

@@ -13,7 +13,7 @@ DEBUG = "MOLBUFFER_DEBUG"
 """The environment variable that, set to 1, brings the tracebacks back."""
 
 _ROOTS = (
-    ("molbuffer.flows.cli.errors", "UsageError"),
+    ("molbuffer.flows.errors", "UsageError"),
     ("molbuffer.flows.settings.problems", "ConfigurationError"),
     ("molbuffer.flows.cli.prefect_setup", "PrefectServerError"),
     ("molbuffer.samplers.errors", "SamplerError"),
@@ -22,10 +22,6 @@ _ROOTS = (
     ("molbuffer.training.errors", "TrainingError"),
 )
 """The roots of the rooms' errors, by module and name."""
-
-
-class UsageError(Exception):
-    """A command was given options that do not go together."""
 
 
 class ReportingGroup(TyperGroup):

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from molbuffer.flows.cli.errors import UsageError
 from molbuffer.flows.cli.output import Format
+from molbuffer.flows.errors import UsageError
 
 ConfigurationFile = Annotated[Path, typer.Argument(metavar="FILE.toml", help="The configuration file.")]
 StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="The folder of the store.")]

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from molbuffer.flows.cli.errors import UsageError
 from molbuffer.flows.cli.options import JsonOption, StoreOption
 from molbuffer.flows.cli.output import as_json, write_text
+from molbuffer.flows.errors import UsageError
 
 PriorFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .prior or .model file of REINVENT 4.")]
 

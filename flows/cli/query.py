@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molbuffer.flows.cli.errors import UsageError
 from molbuffer.flows.cli.options import FormatOption, JsonOption, OutOption, SnapshotOption, StoreOption, chosen_format
 from molbuffer.flows.cli.output import Format, write_frame, write_text
+from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
     import polars

@@ -1,13 +1,26 @@
-"""The command ``init``: makes a store, or a folder that leads to one which other hosts use as well."""
+"""Commands that make a store or change it as a whole: ``init``, ``migrate``, ``maintain``; and ``snapshots``."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molbuffer.flows.cli.options import JsonOption, StoreOption
 from molbuffer.flows.cli.output import as_json, write_text
+
+if TYPE_CHECKING:
+    import polars
+
+    from molbuffer.storage.catalog.migrate import MigrationReceipt
+
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from molbuffer.flows.cli.output import Format, write_frame
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -15,6 +28,9 @@ def add_commands(app: typer.Typer) -> None:
     app.command(epilog="Example: molbuffer init --store lab --catalog postgres://chem@db/lab --data s3://lab/store")(
         init
     )
+    app.command(epilog="Example: molbuffer migrate --store lab")(migrate)
+    app.command(epilog="Example: molbuffer maintain --store lab --expire-older-than 30d")(maintain)
+    app.command(epilog="Example: molbuffer snapshots --store lab")(snapshots)
 
 
 def init(
@@ -52,3 +68,131 @@ def init(
     with SampleStore.create(store, **{name: value for name, value in given.items() if value is not None}) as made:
         result = {"store": str(store), "uuid": made.uuid, "version": made.snapshot()}
     write_text(as_json(result) if json else f"{store} leads to the store {made.uuid}, at version {result['version']}")
+
+
+def migrate(store: StoreOption, json: JsonOption = False) -> None:
+    """Bring a store of an older release to this one, after a backup of what that changes.
+
+    End the programs that use the store first. A store that needs nothing is left as it is; a migration that was cut
+    off goes on where it ended. The backup says how to go back to it.
+    """
+    from molbuffer.storage.catalog.migrate import migrate_store
+
+    receipt = migrate_store(store)
+    if json:
+        write_text(as_json(asdict(receipt) | {"backup": receipt.backup and str(receipt.backup)}))
+    else:
+        write_text(_migration_text(receipt))
+
+
+def _migration_text(receipt: MigrationReceipt) -> str:
+    """The receipt for people."""
+    now = f"schema {receipt.schema}, format {receipt.format}"
+    if receipt.backup is None:
+        return f"nothing to do: the store is of this release ({now})"
+    lines = [f"applied: {name}" for name in receipt.applied]
+    return "\n".join(
+        [
+            *lines,
+            f"schema {receipt.old_schema}, format {receipt.old_format} became {now}",
+            f"backup: {receipt.backup}",
+            "how-to-go-back.txt in it says how to use it. Remove the folder when you are sure: until then, a vacuum "
+            "leaves what it needs",
+        ]
+    )
+
+
+def maintain(
+    store: StoreOption,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Merge small files. Without --compact and --vacuum, both are done.")
+    ] = False,
+    vacuum: Annotated[bool, typer.Option("--vacuum", help="Remove what nothing refers to.")] = False,
+    expire_older_than: Annotated[
+        str | None,
+        typer.Option(
+            "--expire-older-than",
+            metavar="AGE",
+            help="Forget versions older than this, such as 30d, but for those that a run or an archive pins.",
+        ),
+    ] = None,
+    keep: Annotated[int, typer.Option(min=1, help="Never forget this many of the newest versions.")] = 1,
+    grace: Annotated[
+        str, typer.Option(metavar="AGE", help="Remove only files older than this; longer than any commit takes.")
+    ] = "24h",
+    keep_checkpoints: Annotated[
+        int, typer.Option(min=1, help="Keep this many checkpoints of a run; of a finished one its last.")
+    ] = 2,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only list what would be forgotten and removed; compact nothing.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Compact a store, forget old versions of it, and remove what nothing refers to, while others use it."""
+    from molbuffer.flows.tasks.maintenance import MaintenanceRequest, maintain_store
+
+    both = not (compact or vacuum)
+    done = maintain_store(
+        MaintenanceRequest(
+            store=str(store),
+            compact=compact or both,
+            vacuum=vacuum or both,
+            expire_older_than=expire_older_than,
+            keep=keep,
+            grace=grace,
+            keep_checkpoints=keep_checkpoints,
+            dry_run=dry_run,
+        )
+    )
+    write_text(as_json(done) if json else "\n".join(_maintenance_lines(done)))
+
+
+def snapshots(store: StoreOption, json: JsonOption = False) -> None:
+    """List the versions of a store, the newest first, and what keeps each from being forgotten."""
+    write_frame(_snapshots(store), Format.JSON if json else Format.TABLE)
+
+
+def _maintenance_lines(done: dict[str, Any]) -> Iterator[str]:
+    """What was done, for people."""
+    if compact := done["compact"]:
+        merged = sum(compact["merged_files"].values())
+        yield (
+            f"compacted: merged {merged} Parquet files, {compact['files']} are left; rewrote "
+            f"{compact['segments_replaced']} segments as {compact['segments_written']}; other writers waited at most "
+            f"{compact['longest_lock_seconds']:.2f} s"
+        )
+        yield from (f"  not readable, left as it is: {reason}" for reason in compact["unreadable"].values())
+    forgot, removes = ("would forget", "would remove") if done["dry_run"] else ("forgot", "removed")
+    if expire := done["expire"]:
+        pinned = len(expire["pinned"])
+        yield f"{forgot} {len(expire['expired'])} versions; of the old ones {pinned} are pinned and stay"
+    if vacuum := done["vacuum"]:
+        yield f"{removes} {len(vacuum['removed'])} files and folders, {vacuum['bytes'] / 1e6:.1f} MB"
+        yield from (f"  {removed['kind']} {removed['path']}" for removed in vacuum["removed"])
+
+
+def _snapshots(store: Path) -> polars.DataFrame:
+    import polars
+
+    from molbuffer.storage import SampleStore
+
+    with SampleStore.open(store, read_only=True) as opened:
+        found = opened.snapshots()
+    rows = [
+        {
+            "version": snapshot.version,
+            "created": snapshot.created,
+            "author": snapshot.author,
+            "message": snapshot.message,
+            "runs": snapshot.extra.get("runs") or [],
+            "samples": snapshot.extra.get("samples"),
+            "pinned_by": list(snapshot.pinned_by),
+        }
+        for snapshot in reversed(found)
+    ]
+    kinds: dict[str, Any] = {
+        "runs": polars.List(polars.String),
+        "pinned_by": polars.List(polars.String),
+        "samples": polars.Int64,
+    }
+    return polars.DataFrame(rows, schema_overrides=kinds, infer_schema_length=None)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molbuffer.flows.cli.archive import DEFAULT_MAX_SIZE, MaxSizeOption, limits
-from molbuffer.flows.cli.errors import UsageError
 from molbuffer.flows.cli.options import JsonOption
 from molbuffer.flows.cli.output import as_json, progress_of, write_text
+from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
     from molbuffer.storage.verify.quarantine import QuarantineReceipt

@@ -1,16 +1,177 @@
-"""The ``[objective]`` table: what a good molecule is."""
+"""The tables ``[objective]`` and ``[contrastive]``: what a good molecule, and a good pair of molecules, is."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from molbuffer.flows.settings.base import Section, refuse
-from molbuffer.flows.settings.components import ComponentSettings
+from molbuffer.flows.settings.base import Buildable, PropertyName, Section, Share, Smarts, Target, Text, refuse
+from molbuffer.flows.settings.filters import FilterSettings
 from molbuffer.flows.settings.problems import Problem, shown
-from molbuffer.scoring import Objective, Standardisation
+from molbuffer.flows.settings.transforms import TransformSettings
+from molbuffer.scoring import (
+    Component,
+    ContrastiveTemplate,
+    Objective,
+    Standardisation,
+    Transform,
+    WeightedComponent,
+    components,
+    transforms,
+)
+
+
+class ComponentKeys(Buildable):
+    """What every component has."""
+
+    name: Text | None = None
+    """The component's name in the history; default: its kind and what it is about. No two components share one."""
+
+    weight: Annotated[float, Field(ge=0)] = 1.0
+    """Its share in the reward, relative to the other weights; with 0 it is computed and stored, but does not count."""
+
+    transform: TransformSettings | None = None
+    """How the raw value becomes a number in [0, 1]; needed where it is not there already."""
+
+    def build(self, standardisation: Standardisation = Standardisation()) -> WeightedComponent:
+        """The component with its weight and transform; targets are standardised as the molecules are."""
+        transform: Transform = transforms.Identity() if self.transform is None else self.transform.build()
+        return WeightedComponent(self.component(standardisation), self.weight, transform)
+
+    def component(self, standardisation: Standardisation) -> Component:
+        """What computes the raw value."""
+        raise NotImplementedError
+
+
+class QEDSettings(ComponentKeys):
+    """Drug-likeness after Bickerton et al. 2012, in [0, 1]."""
+
+    kind: Literal["qed"]
+    """Drug-likeness, in [0, 1]."""
+
+    def component(self, standardisation: Standardisation) -> Component:
+        return components.QED(self.name or self.kind)
+
+
+class SAScoreSettings(ComponentKeys):
+    """Synthetic accessibility after Ertl and Schuffenhauer 2009, from 1 (easy) to 10 (hard)."""
+
+    kind: Literal["sa_score"]
+    """Synthetic accessibility, from 1 (easy) to 10 (hard); it needs a transform."""
+
+    def component(self, standardisation: Standardisation) -> Component:
+        return components.SAScore(self.name or self.kind)
+
+
+class PropertySettings(ComponentKeys):
+    """A property of the molecule."""
+
+    kind: Literal["property"]
+    """A property of the molecule; it needs a transform."""
+
+    property: PropertyName
+    """The property, such as molecular_weight or logp."""
+
+    def component(self, standardisation: Standardisation) -> Component:
+        return components.Property(self.property, self.name or "")
+
+
+class SimilaritySettings(ComponentKeys):
+    """Tanimoto similarity of count fingerprints with a molecule, in [0, 1]."""
+
+    kind: Literal["similarity"]
+    """Tanimoto similarity to a molecule, in [0, 1]."""
+
+    target: Target
+    """The molecule, as SMILES."""
+
+    fingerprint: Literal["morgan", "fcfp", "atom_pair"] = "morgan"
+    """What is counted: circular environments of atoms (morgan), of pharmacophoric atoms (fcfp), or pairs of atoms."""
+
+    radius: Annotated[int, Field(ge=0)] = 2
+    """Bonds from the centre of a circular environment to its rim; without meaning for atom_pair."""
+
+    def component(self, standardisation: Standardisation) -> Component:
+        return components.Similarity(self.target, self.fingerprint, self.radius, standardisation, self.name or "")
+
+
+class RediscoverySettings(ComponentKeys):
+    """Similarity to a molecule that is to be found again, in [0, 1]."""
+
+    kind: Literal["rediscovery"]
+    """Similarity to a molecule that is to be found again, in [0, 1], as GuacaMol defines it."""
+
+    target: Target
+    """The molecule, as SMILES."""
+
+    def component(self, standardisation: Standardisation) -> Component:
+        return components.Rediscovery(self.target, standardisation, self.name or "")
+
+
+class SubstructureSettings(ComponentKeys):
+    """1 for molecules with a substructure, 0 for others."""
+
+    kind: Literal["substructure"]
+    """1 with a substructure, 0 without."""
+
+    smarts: Smarts
+    """The SMARTS pattern."""
+
+    def component(self, standardisation: Standardisation) -> Component:
+        return components.Substructure(self.smarts, self.name or "")
+
+
+class PythonSettings(ComponentKeys):
+    """Any Python function."""
+
+    kind: Literal["python"]
+    """Any Python function."""
+
+    function: Text
+    """The function as "module:function"; it is given a SMILES text and returns a number. The module may lie in the
+    folder that molbuffer is started in."""
+
+    cost: Literal["low", "high"] = "low"
+    """high: every score is stored as soon as it is there, and no two processes compute the same one."""
+
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    """Given to the function by keyword."""
+
+    batch: bool = False
+    """Call the function with a list of SMILES; it then returns as many numbers."""
+
+    parallel: bool = False
+    """Share the molecules out among processes, each of which imports the module."""
+
+    revision: str = ""
+    """Change it when something changes that the module's source does not show, such as the weights of a model it
+    reads: stored scores are then not used again."""
+
+    def component(self, standardisation: Standardisation) -> Component:
+        return components.PythonFunction(
+            self.function,
+            cost=self.cost,
+            parameters=self.parameters,
+            batch=self.batch,
+            parallel=self.parallel,
+            revision=self.revision,
+            name=self.name or "",
+        )
+
+
+ComponentSettings = Annotated[
+    QEDSettings
+    | SAScoreSettings
+    | PropertySettings
+    | SimilaritySettings
+    | RediscoverySettings
+    | SubstructureSettings
+    | PythonSettings,
+    Field(discriminator="kind"),
+]
+"""Every kind of component."""
 
 
 class ObjectiveSettings(Section):
@@ -43,3 +204,40 @@ class ObjectiveSettings(Section):
     def _missing_weight(self) -> Iterator[Problem]:
         if not any(each.weight for each in self.components):
             yield Problem(("components",), "every weight is 0, so there is no reward; give one a weight above 0")
+
+
+class ContrastiveSettings(Buildable):
+    """What contrastive samplers draw is judged by it, in builds of the buffer and in batches alike."""
+
+    source_filters: Annotated[tuple[FilterSettings, ...], Field(strict=False)] = ()
+    """What refuses a source, as in the filters of the campaign, which are those of targets."""
+
+    min_similarity: Share = 0.0
+    """The least similarity of source and target, inclusive, in [0, 1]."""
+
+    max_similarity: Share = 1.0
+    """The greatest, inclusive; with 1 a target may be its source."""
+
+    fingerprint: Literal["morgan", "fcfp", "atom_pair"] = "morgan"
+    """What similarity is of: count fingerprints of this kind."""
+
+    radius: Annotated[int, Field(ge=0, le=10)] = 2
+    """Bonds from the centre of an environment to its rim; not for atom_pair."""
+
+    min_improvement: Annotated[float, Field(ge=-1, le=1)] | None = None
+    """The least reward of the target less that of the source, inclusive; default: any."""
+
+    scaled: bool = False
+    """The reward of a pair. false: that of the target less that of the source; true: this divided by the room there
+    was, so that 1 is the best there can be and -1 the worst."""
+
+    def build(self) -> ContrastiveTemplate:
+        return ContrastiveTemplate(
+            tuple(each.build() for each in self.source_filters),
+            self.min_similarity,
+            self.max_similarity,
+            self.fingerprint,
+            self.radius,
+            self.min_improvement,
+            self.scaled,
+        )

@@ -133,3 +133,58 @@ def _absolute_policy(table: Mapping[str, Any], key: str, folder: Path) -> Mappin
 
 def _absolute(path: str, folder: Path) -> Path:
     return (folder / Path(path).expanduser()).resolve()
+
+
+COLUMN_KEYS: Mapping[str, tuple[str, Mapping[str, str | None]]] = {
+    "dataset": ("path", {"column": None}),
+    "latent": ("molecules", {"column": None}),
+    "pair_dataset": ("path", {"source_column": "source", "target_column": "target"}),
+}
+"""By the kind of sampler: the key of its file, and those of the columns with their defaults."""
+
+
+def unusable_files(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """The files that are there and that no molecule can be read of: of another format, empty, or without a column.
+
+    Only their beginning is read. What is no text, or names no file, is reported elsewhere.
+    """
+    for path, table in sampler_tables(data):
+        kind = table.get("kind")
+        if isinstance(kind, str) and kind in COLUMN_KEYS:
+            key, columns = COLUMN_KEYS[kind]
+            file, names = table.get(key), [table.get(name, default) for name, default in columns.items()]
+            if isinstance(file, str) and all(isinstance(each, str | None) for each in names) and Path(file).is_file():
+                yield from _problem_of(Path(file), names, (*path, key))
+
+
+def _problem_of(file: Path, columns: list[str | None], path: KeyPath) -> Iterator[Problem]:
+    # Only a configuration with a file pays for the readers of files.
+    from molbuffer.samplers.errors import SmilesFileError
+    from molbuffer.samplers.files.text_files import read_columns
+
+    try:
+        next(read_columns(file, columns))
+    except SmilesFileError as error:
+        yield Problem(path, str(error))
+
+
+def refused_predicates(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """The conditions that cannot be applied to any history; what is no text is reported elsewhere."""
+    for path, where in _conditions(data):
+        # Only a file that has a condition pays for DuckDB.
+        from molbuffer.storage.errors import QueryError
+        from molbuffer.storage.query.sandbox import check_unapplied
+
+        try:
+            check_unapplied(where.strip())
+        except QueryError as error:
+            yield Problem(path, str(error))
+
+
+def _conditions(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
+    """The texts of the conditions of offline training and of samplers of the history, also inside others."""
+    tables: list[tuple[KeyPath, Any]] = [(("offline",), data.get("offline")), *sampler_tables(data)]
+    for path, table in tables:
+        where = table.get("where") if isinstance(table, Mapping) else None
+        if isinstance(where, str) and where.strip():
+            yield (*path, "where"), where

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from molbuffer.flows.settings.base import DEFAULT_BATCH_SIZE, DEFAULT_ITERATIONS
-from molbuffer.flows.settings.latents import ORIGIN_KEYS, ORIGINS
+from molbuffer.flows.settings.draws import ORIGIN_KEYS, ORIGINS
 from molbuffer.flows.settings.problems import Problem, shown
 from molbuffer.flows.settings.references import sampler_tables
 from molbuffer.flows.settings.samplers import CHOICE_KEYS

@@ -8,8 +8,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from molbuffer.flows.settings.base import Count, Share, Text, Texts
-from molbuffer.flows.settings.draws import DrawKeys, PolicyKeys, SamplingKeys, SizeKeys
-from molbuffer.flows.settings.latents import LatentDraws, LatentSamplerSettings, PriorDraws, PriorSamplerSettings
+from molbuffer.flows.settings.draws import (
+    DrawKeys,
+    LatentDraws,
+    LatentSamplerSettings,
+    PolicyKeys,
+    PriorDraws,
+    PriorSamplerSettings,
+    SamplingKeys,
+    SizeKeys,
+)
 
 
 class ModelDraws(PolicyKeys):

@@ -26,13 +26,15 @@ from molbuffer.flows.settings.base import (
     Text,
     refuse,
 )
-from molbuffer.flows.settings.files import unusable_files
 from molbuffer.flows.settings.filters import FilterSettings
-from molbuffer.flows.settings.objective import ObjectiveSettings
-from molbuffer.flows.settings.pairs import ContrastiveSettings
-from molbuffer.flows.settings.predicates import refused_predicates
+from molbuffer.flows.settings.objective import ContrastiveSettings, ObjectiveSettings
 from molbuffer.flows.settings.problems import ConfigurationError, Problem, locate, toml_problem, validation_problems
-from molbuffer.flows.settings.references import missing_references, with_absolute_paths
+from molbuffer.flows.settings.references import (
+    missing_references,
+    refused_predicates,
+    unusable_files,
+    with_absolute_paths,
+)
 from molbuffer.flows.settings.rules import broken_rules
 from molbuffer.flows.settings.samplers import SamplerSettings
 from molbuffer.flows.settings.training import BufferSettings, OfflineSettings, TrainingSettings

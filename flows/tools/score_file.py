@@ -15,7 +15,7 @@ from molbuffer.flows.campaign.assemble import build_filters, build_objective, bu
 from molbuffer.flows.campaign.provenance import code_version, host_and_user, library_versions
 from molbuffer.flows.settings.settings import Settings
 from molbuffer.samplers.builds.scorer import ScoredMolecules, Scorer
-from molbuffer.samplers.files.smiles_files import FileRow
+from molbuffer.samplers.files.text_files import FileRow
 from molbuffer.scoring import Filter, Objective, Standardisation, judge_many
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Run, RunKind, RunStatus, ScoreStatus

@@ -15,7 +15,7 @@ from molbuffer.flows.settings.settings import Settings
 from molbuffer.flows.tools.score_file import FileScorer, scoring_run
 from molbuffer.samplers.builds.bad_rows import report_rows
 from molbuffer.samplers.errors import SmilesFileError
-from molbuffer.samplers.files.smiles_files import FileRow, read_smiles_file
+from molbuffer.samplers.files.text_files import FileRow, read_smiles_file
 from molbuffer.samplers.seeds import numpy_generator
 from molbuffer.scoring import score_many
 from molbuffer.scoring.components import Property

@@ -11,8 +11,7 @@ from molbuffer.samplers.base import Drawn
 from molbuffer.samplers.builds.judging import VOCABULARY
 from molbuffer.samplers.errors import UnknownTokenError
 from molbuffer.samplers.files.file_sampler import CHECKED_ROWS
-from molbuffer.samplers.files.smiles_files import FileRow
-from molbuffer.samplers.files.text_files import read_columns
+from molbuffer.samplers.files.text_files import FileRow, read_columns
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.scoring import PairJudgement, standardise_many
 from molbuffer.scoring.filters import VALIDITY

@@ -27,8 +27,7 @@ from molbuffer.storage.description import FORMAT, Description
 from molbuffer.storage.errors import StoreError, StoreFormatError
 from molbuffer.storage.files.durable import Sync, sync_paths
 from molbuffer.storage.files.places import Place
-from molbuffer.storage.layout import Layout
-from molbuffer.storage.opening import check_place
+from molbuffer.storage.layout import Layout, check_place
 from molbuffer.storage.records import now
 
 COMPRESSION = "lz4_raw"

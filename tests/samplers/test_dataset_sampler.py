@@ -8,7 +8,7 @@ import pytest
 
 from molbuffer.samplers.dataset import DatasetSampler, encode_rows
 from molbuffer.samplers.errors import SmilesFileError
-from molbuffer.samplers.files.smiles_files import FileRow, read_smiles_file
+from molbuffer.samplers.files.text_files import FileRow, read_smiles_file
 from molbuffer.samplers.tokens.vocabulary import END, PAD, RESERVED, Vocabulary
 
 

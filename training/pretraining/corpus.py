@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molbuffer.samplers.errors import UnknownTokenError
-from molbuffer.samplers.files.smiles_files import FileRow
+from molbuffer.samplers.files.text_files import FileRow
 from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
 from molbuffer.samplers.tokens.grammars import SMILES, Grammar
 from molbuffer.samplers.tokens.vocabulary import Vocabulary

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from molbuffer.samplers.files.smiles_files import FileRow, read_smiles_file
+from molbuffer.samplers.files.text_files import FileRow, read_smiles_file
 from molbuffer.samplers.model import draw_rows
 from molbuffer.samplers.models.condition import Condition
 from molbuffer.samplers.models.distribution import UNTRUNCATED

@@ -10,10 +10,11 @@ import pytest
 from polars.testing import assert_frame_equal
 from prefect.cache_policies import NO_CACHE
 
-from molbuffer.flows.build_buffer import build, build_buffer_task
+from molbuffer.flows.build_buffer import build
 from molbuffer.flows.campaign.campaign import run_seed
 from molbuffer.flows.maintain import maintain_store_task
 from molbuffer.flows.settings.settings import Settings, load_settings
+from molbuffer.flows.tasks.building import build_buffer_task
 from molbuffer.flows.train import train
 from molbuffer.flows.train_offline import train_offline
 from molbuffer.storage import SampleStore

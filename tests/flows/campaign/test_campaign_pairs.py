@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from molbuffer.flows.build_buffer import build_chunk
 from molbuffer.flows.campaign.assemble import build_objective, build_template
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
+from molbuffer.flows.campaign.training import Training, prepare
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.flows.tasks.build_request import build_requests
-from molbuffer.flows.train import Training, prepare
+from molbuffer.flows.tasks.building import build_chunk
 from molbuffer.flows.train_offline import prepare_offline
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel

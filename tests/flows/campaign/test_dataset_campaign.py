@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from molbuffer.flows.build_buffer import build_chunk
 from molbuffer.flows.campaign.campaign import campaign_run
+from molbuffer.flows.campaign.training import prepare
 from molbuffer.flows.settings.settings import load_settings
 from molbuffer.flows.tasks import build_request
 from molbuffer.flows.tasks.build_request import build_requests
-from molbuffer.flows.train import prepare
+from molbuffer.flows.tasks.building import build_chunk
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Commit, Event, RunKind
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-import molbuffer.flows.train
-from molbuffer.flows.build_buffer import build_chunk
+import molbuffer.flows.tasks.building
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
 from molbuffer.flows.campaign.latents import stored_state
+from molbuffer.flows.campaign.training import Training, prepare
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.flows.tasks.build_request import BuildRequest
-from molbuffer.flows.train import Training, prepare
+from molbuffer.flows.tasks.building import build_chunk
 from molbuffer.samplers.errors import LatentsError
 from molbuffer.samplers.latent import LatentSampler
 from molbuffer.samplers.latents.priors import NormalPrior, SphericalPrior
@@ -98,8 +98,10 @@ def running(
         def run_tasks(requests: Sequence[BuildRequest]) -> list[BuildReceipt]:
             return [build_chunk(campaign, request) for request in requests]
 
-        monkeypatch.setattr(molbuffer.flows.train, "run_build_tasks", run_tasks)
-        yield campaign, prepare(campaign)
+        monkeypatch.setattr(molbuffer.flows.tasks.building, "run_build_tasks", run_tasks)
+        training = prepare(campaign)
+        training.loader.build_buffer = molbuffer.flows.tasks.building.TaskBuilder(campaign, training)
+        yield campaign, training
 
 
 def run(training: Training, every: int = 2) -> None:

@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 from molbuffer.flows.cli import app
 from molbuffer.flows.cli.config import example_text
 from molbuffer.flows.settings.draws import SizeKeys
-from molbuffer.flows.settings.problems import ConfigurationError
-from molbuffer.flows.settings.schema import resolve
+from molbuffer.flows.settings.problems import ConfigurationError, resolve
 from molbuffer.flows.settings.settings import Settings, load_settings, settings_schema
 from molbuffer.flows.settings.toml_lines import KeyPath
 from molbuffer.flows.settings.training import SELECTION_KEYS

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from molbuffer.flows.cli import app
-from molbuffer.flows.cli.errors import UsageError
+from molbuffer.flows.errors import UsageError
 from molbuffer.flows.maintain import maintain
 from molbuffer.flows.tasks.maintenance import MaintenanceRequest, maintain_store, parse_age
 from molbuffer.storage import SampleStore

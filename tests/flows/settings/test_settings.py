@@ -14,9 +14,8 @@ from molbuffer.flows.campaign.assemble import (
     build_template,
 )
 from molbuffer.flows.campaign.samplers import sampler_size
-from molbuffer.flows.settings.problems import ConfigurationError
+from molbuffer.flows.settings.problems import ConfigurationError, resolve
 from molbuffer.flows.settings.samplers import ContrastiveSamplerSettings
-from molbuffer.flows.settings.schema import resolve
 from molbuffer.flows.settings.settings import Settings, load_settings, settings_schema
 from molbuffer.flows.settings.training import SELECTION_KEYS, LossName, OfflineSettings, SelectionName
 from molbuffer.scoring import ContrastiveTemplate, transforms

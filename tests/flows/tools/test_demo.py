@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 
 from molbuffer.flows.cli import app
 from molbuffer.flows.settings.settings import Settings
-from molbuffer.flows.tools.demo import DemoReport, demo_settings, run_demo
-from molbuffer.flows.tools.demo_report import print_report
+from molbuffer.flows.tools.demo import DemoReport, demo_settings, print_report, run_demo
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from molbuffer.samplers.errors import SmilesFileError
-from molbuffer.samplers.files.smiles_files import FileRow, read_smiles_file
+from molbuffer.samplers.files.text_files import FileRow, read_smiles_file
 
 CSV = "name,smiles\nethanol,CCO\nempty,\namine,CCN\n"
 

@@ -1,4 +1,4 @@
-from molbuffer.samplers.files.smiles_files import FileRow
+from molbuffer.samplers.files.text_files import FileRow
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.training.pretraining.corpus import clean_molecules
 

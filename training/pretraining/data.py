@@ -9,7 +9,7 @@ from typing import Any
 
 from molbuffer.samplers.builds.bad_rows import report_rows
 from molbuffer.samplers.errors import SmilesFileError
-from molbuffer.samplers.files.smiles_files import read_smiles_file
+from molbuffer.samplers.files.text_files import read_smiles_file
 from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.models.protocol import LatentModel
 from molbuffer.samplers.models.registry import MODELS

@@ -1,0 +1,7 @@
+"""Errors of flows and commands that belong to no other room."""
+
+from __future__ import annotations
+
+
+class UsageError(Exception):
+    """A command was given options that do not go together."""

@@ -1,0 +1,113 @@
+"""Builds of the buffer as tasks: draw, standardise, filter, score and commit samples.
+
+A task makes one chunk, all the way to the commit, and returns a receipt. It is given references (the store's path, the
+run, the sampler's name, the policy's sha256) and finds the rest in the store, so that it can run in any process that
+reaches the store, and so that Prefect never has to look through arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import State, Task, runtime, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas import TaskRun
+
+from molbuffer.flows.campaign.campaign import Campaign, reopen_campaign
+from molbuffer.flows.campaign.latents import latent_versions
+from molbuffer.flows.campaign.training import Training
+from molbuffer.flows.tasks.build_request import BuildRequest, build_requests
+from molbuffer.flows.tasks.retries import can_pass
+from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.builds.seen import SeenBefore
+from molbuffer.samplers.policies.policy import load_policy
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import BuildReceipt, Commit, Event, make_build_id
+from molbuffer.training.fit.loop import commit_checkpoint
+
+
+def _failed_for_now(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether Prefect shall try a failed chunk again."""
+    return can_pass(state.data)
+
+
+@task(
+    name="build_buffer",
+    task_run_name="build_buffer-{request.iteration}-{request.sampler}-{request.chunk}",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=1,
+    retry_condition_fn=_failed_for_now,
+)
+def build_buffer_task(request: BuildRequest) -> dict[str, Any]:
+    """Makes and commits one chunk, unless an earlier attempt has; returns the receipt."""
+    with SampleStore.open(Path(request.store)) as store:
+        return build_chunk(reopen_campaign(store, request.run_id), request).to_json()
+
+
+def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
+    """Makes and commits one chunk, unless an earlier attempt has."""
+    store, event = campaign.store, Event.BUILD_BUFFER
+    agent = load_policy(store.policies.folder(request.agent))
+    # All that the run drew in earlier iterations is committed when its buffer is built.
+    sampler = campaign.samplers(lambda: agent, lambda: request.iteration, request.latents)[request.sampler]
+    *earlier, build_id = (
+        make_build_id(request.run_id, request.iteration, event, sampler.name, chunk)
+        for chunk in range(request.chunk + 1)
+    )
+    receipts = {
+        each.build_id: each for each in store.receipts(request.run_id, iteration=request.iteration, event=event)
+    }
+    if build_id in receipts:
+        return receipts[build_id]
+    seen = SeenBefore(store, request.run_id, request.iteration, event, request.sampler, request.chunk)
+    slot = Slot(
+        run_id=request.run_id,
+        iteration=request.iteration,
+        event=event,
+        sampler_order=request.sampler,
+        wanted=request.wanted,
+        campaign_seed=campaign.seed,
+        chunk=request.chunk,
+        flow_run_id=runtime.flow_run.id,
+        task_run_id=runtime.task_run.id,
+        attempt_id=f"{runtime.task_run.id}/{runtime.task_run.run_count}",
+        drawn_before=request.drawn_before + sum(receipts[each].drawn for each in earlier if each in receipts),
+    )
+    build = make_build(sampler, slot, campaign.pipeline(seen))
+    message = f"build_buffer of {sampler.name}, iteration {request.iteration}, chunk {request.chunk}"
+    return store.commit(Commit(builds=[build], message=message)).builds[0]
+
+
+def run_build_tasks(requests: Sequence[BuildRequest]) -> list[BuildReceipt]:
+    """One task run a chunk, one after the other, so that ``new`` counts each molecule where it occurs first."""
+    return [BuildReceipt.from_json(build_buffer_task(request)) for request in requests]
+
+
+@dataclass
+class TaskBuilder:
+    """Builds the buffer of a training as task runs, with the policy as it is."""
+
+    campaign: Campaign
+    training: Training
+
+    def __call__(self, iteration: int) -> Sequence[BuildReceipt]:
+        """Publishes the policy, so that tasks in any process can draw with it, and has every chunk made."""
+        learner, history, store = self.training.learner, self.training.history, self.campaign.store
+        trainables, live = self.training.trainables, self.training.loader.live
+        if history.pending:
+            # The metric ``new`` of what is built now must know all that was drawn before.
+            commit_checkpoint(learner, self.training.loader, history, trainables)
+        history.drain()
+        version = learner.publish(store.policies, history.run_id, iteration)
+        others = trainables.publish(store.policies, history.run_id, iteration)
+        message = f"policy of run {history.run_id}, iteration {iteration}"
+        store.commit(Commit(policies=[version, *others.values()], message=message))
+        latents = latent_versions(live.samplers if live is not None else ())
+        requests = build_requests(self.campaign, iteration, version.sha256, self.training.drawn, latents)
+        receipts = run_build_tasks(requests)
+        self.training.seen.read(iteration, Event.SAMPLE_BATCH)
+        return receipts
