@@ -1,1 +1,6 @@
-"""Vocabulary, generative models and the samplers that draw molecules from them."""
+"""Samplers, generative models, and the builds that samplers make.
+
+The nine samplers are the modules at the top. ``models`` has the generative models, ``policies`` a model with its
+vocabulary and files, ``tokens`` the vocabulary, ``latents`` latent priors and vectors, ``files`` the reading of molecule
+files, and ``builds`` the way from a draw to a build: standardise, filter, score.
+"""

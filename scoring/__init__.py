@@ -1,7 +1,7 @@
-"""Molecules, filters, score components and objectives. Knows rdkit and numpy, and no other room.
+"""Molecules, filters, score components, transforms and objectives.
 
-The kinds of filters, components and transforms are in ``filters``, ``components`` and
-``transforms``.
+Parsing and standardisation are in ``molecules``, what computes a raw score is in ``components``, the graph genetic
+algorithm in ``genetic``, and the processes that share work in ``workers``. The room knows neither torch nor the store.
 """
 
 from molbuffer.scoring import components, filters, transforms

@@ -1,6 +1,9 @@
-"""The persistent store: DuckLake catalog, Zarr segments, policies, selection. Knows no torch, rdkit or Prefect.
+"""The persistent store of runs, builds, samples, scores, policies and checkpoints.
 
-``SampleStore`` is the way in; what goes into it and comes out of it are the records of ``molbuffer.storage.records``.
+``SampleStore`` is the way in; what goes into it and comes out of it are frozen records. The room knows neither torch
+nor RDKit nor Prefect. From top to bottom: ``store`` (the facade), ``opening``, ``verify``, ``archive``,
+``maintenance``, ``history`` (what training reads) and ``query`` (what people ask), ``commits`` (the commit protocol),
+``segments`` (Zarr) and ``policies``, ``catalog`` (DuckLake), ``layout``, ``backends`` (SQLite and Postgres) and ``files``.
 """
 
 from molbuffer.storage.errors import QueryError, StoreError

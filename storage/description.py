@@ -1,4 +1,4 @@
-"""TODO."""
+"""The description of a store, ``store.toml``: its format, its identity, and where its catalog and data are."""
 
 from __future__ import annotations
 

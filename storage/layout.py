@@ -1,4 +1,4 @@
-"""Where things lie in a store's folder, and its description ``store.toml``."""
+"""Where things lie that belong to a store, and which places cannot hold one."""
 
 from __future__ import annotations
 

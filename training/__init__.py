@@ -1,1 +1,5 @@
-"""Losses, the mixed loader and the fit loops."""
+"""Losses, the mixed loader, the fit loop, and pretraining.
+
+``losses`` is the heart of the room. ``batches`` mixes live and stored rows, ``fit`` takes the training steps and writes
+the history of the run, ``latents`` trains latent priors and vectors, ``pretraining`` makes a prior from a file.
+"""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What runs as a Prefect task, and what a task is given."""

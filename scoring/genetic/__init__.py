@@ -1,1 +1,1 @@
-"""TODO."""
+"""The graph genetic algorithm: crossover and mutation of molecular graphs."""

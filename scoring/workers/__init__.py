@@ -1,1 +1,1 @@
-"""TODO."""
+"""Worker processes that share the scoring of many molecules."""

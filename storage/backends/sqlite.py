@@ -1,4 +1,4 @@
-"""TODO."""
+"""A catalog in a SQLite file, for the processes of one host: its locks, its claims, and where it must not lie."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The DuckLake catalog: tables, views and migrations, transactions and snapshots. No other room knows DuckLake."""

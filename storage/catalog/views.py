@@ -1,4 +1,4 @@
-"""TODO."""
+"""The views over the tables, and how SQL that names tables and views in braces is bound to a snapshot."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Files and folders, local or in an object store: paths, durable writes and checksums."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Verification: finds what is damaged or lost in a store or an archive, and sets damaged segments aside."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The fit loop: the learner, other trainables, conditioning, and the history that a run writes."""
