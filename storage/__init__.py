@@ -3,7 +3,7 @@
 ``SampleStore`` is the way in; what goes into it and comes out of it are frozen records. The room knows neither torch
 nor RDKit nor Prefect. From top to bottom: ``store`` (the facade), ``opening``, ``verify``, ``archive``,
 ``maintenance``, ``history`` (what training reads) and ``query`` (what people ask), ``commits`` (the commit protocol),
-``segments`` (Zarr) and ``policies``, ``catalog`` (DuckLake), ``layout``, ``backends`` (SQLite and Postgres) and ``files``.
+``segments`` (Zarr) and ``policies``, ``catalog`` (DuckLake), ``layout``, ``backends`` (SQLite, Postgres) and ``files``.
 """
 
 from molbuffer.storage.errors import QueryError, StoreError
