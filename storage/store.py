@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,6 +39,7 @@ from molbuffer.storage.commits import scores as scores_of
 from molbuffer.storage.commits.commit import RECEIPT_COLUMNS, Committer, receipt_of
 from molbuffer.storage.commits.readback import read_build
 from molbuffer.storage.description import Description
+from molbuffer.storage.errors import StoreError
 from molbuffer.storage.files.durable import Sync, sync_paths
 from molbuffer.storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Layout
 from molbuffer.storage.maintenance.maintenance import Maintenance
@@ -190,6 +192,26 @@ class SampleStore:
             UnknownRunError: it never started.
         """
         runs.finish_run(self._catalog, self.run(run_id), status, detail)
+
+    @contextmanager
+    def recorded_run(self, run: Run) -> Iterator[RunStatus]:
+        """Record the life of a run around the work on it: started or resumed, then finished, or failed with its error.
+
+        Gives STARTED, or RESUMED when the run id is known.
+
+        Raises:
+            RunConflictError: the run id is known with another configuration, objective, kind or seed.
+        """
+        status = self.start_run(run)
+        try:
+            yield status
+        except BaseException as error:
+            try:
+                self.finish_run(run.run_id, RunStatus.FAILED, f"{type(error).__name__}: {error}")
+            except (OSError, StoreError) as unrecorded:
+                error.add_note(f"the store could not record that run {run.run_id} failed: {unrecorded}")
+            raise
+        self.finish_run(run.run_id, RunStatus.FINISHED)
 
     def run(self, run_id: str) -> Run:
         """The only run whose id is, or starts with, ``run_id``.

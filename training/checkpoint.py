@@ -1,16 +1,13 @@
-"""The state of a training on disk: tensors as safetensors, numbers as JSON; never a pickle.
+"""The state of a training as files: tensors as safetensors, numbers as JSON; never a pickle.
 
-A checkpoint is one folder. It is written under another name and renamed, so that a kill leaves the old one or the new
-one, never half of one.
+The store keeps the files: a checkpoint is part of a commit, so that a kill leaves the old one or the new one.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from safetensors import SafetensorError
@@ -18,7 +15,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from molbuffer.storage import Place
+from molbuffer.storage import Place, SampleStore
+from molbuffer.storage.records import Checkpoint, Commit
 from molbuffer.training.errors import CheckpointError
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
@@ -55,46 +53,22 @@ def restore(folder: Place, model: nn.Module, optimizer: Optimizer, prefix: str =
     return state
 
 
-def save_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Replaces the checkpoint in a folder of its own by the present state."""
-    _finish_interrupted_save(folder)
-    aside, old = _aside(folder), _old(folder)
-    for leftover in (aside, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    aside.mkdir(parents=True)
-    for name, content in checkpoint_files(model, optimizer, state).items():
-        (aside / name).write_bytes(content)
-        fsync(aside / name)
-    fsync(aside)
-    if folder.exists():
-        folder.rename(old)
-    aside.rename(folder)
-    fsync(folder.parent)
-    shutil.rmtree(old, ignore_errors=True)
+@dataclass(frozen=True)
+class RunCheckpoints:
+    """The checkpoints of a run that commits nothing else on its way, as a pretraining."""
 
+    store: SampleStore
+    run_id: str
 
-def load_checkpoint(folder: Path, model: nn.Module, optimizer: Optimizer) -> dict[str, Any] | None:
-    """Restores what ``save_checkpoint`` left and returns the state saved; None when there is no checkpoint."""
-    _finish_interrupted_save(folder)
-    return restore(folder, model, optimizer) if folder.exists() else None
+    def save(self, step: int, files: Mapping[str, bytes]) -> None:
+        """Commit the state after some steps; when this returns, it is durable."""
+        checkpoint = Checkpoint(self.run_id, step, files)
+        self.store.commit(Commit(checkpoint=checkpoint, message=f"checkpoint of run {self.run_id}, step {step}"))
 
-
-def _finish_interrupted_save(folder: Path) -> None:
-    """Does the second rename of a save that was killed between its two.
-
-    Only then is the old checkpoint aside and no checkpoint in place. Without the old one, what lies under the new one's
-    first name is what a kill left of the first save ever, which may be half of one.
-    """
-    if not folder.exists() and _old(folder).exists():
-        _aside(folder).rename(folder)
-
-
-def _aside(folder: Path) -> Path:
-    return folder.with_name(folder.name + ".new")
-
-
-def _old(folder: Path) -> Path:
-    return folder.with_name(folder.name + ".old")
+    def newest(self) -> Place | None:
+        """The folder of the newest checkpoint; None before the first."""
+        stored = self.store.latest_checkpoint(self.run_id)
+        return None if stored is None else stored.folder
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
@@ -111,12 +85,3 @@ def load_optimizer_tensors(optimizer: Optimizer, tensors: Mapping[str, Tensor]) 
             _, number, name = key.split(".", 2)
             state.setdefault(int(number), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
-def fsync(path: Path) -> None:
-    """Makes a file's content, or a folder's entries, durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from molbuffer.flows.campaign.assemble import build_filters, build_objective, build_standardisation, build_template
-from molbuffer.flows.campaign.provenance import code_version, host_and_user, library_versions
+from molbuffer.flows.campaign.provenance import described_run
 from molbuffer.flows.campaign.samplers import SamplerParts, build_sampler
 from molbuffer.flows.settings.draws import DrawKeys, LatentDraws
 from molbuffer.flows.settings.samplers import DatasetDraws, PairDatasetDraws
@@ -21,7 +21,7 @@ from molbuffer.samplers.models.condition import Takes
 from molbuffer.samplers.policies.policy import Policy, open_policy
 from molbuffer.samplers.seeds import derive_seed
 from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Commit, PolicyVersion, Run, RunKind, RunStatus, ScoreStatus
+from molbuffer.storage.records import Commit, PolicyVersion, RunKind, RunStatus, ScoreStatus
 
 
 def read_settings(config: str) -> Settings:
@@ -147,32 +147,23 @@ def campaign_run(
         snapshot: the version of the store that the run reads of other runs; by default the present one.
         selection: what an offline training reads, as JSON.
     """
-    host, user = host_and_user()
     seed = run_seed(settings, store, kind, run_id)
-    run = Run(
-        run_id=run_id,
-        name=settings.campaign.name,
-        kind=kind,
-        config=settings.to_json(),
-        seed=seed,
+    run = described_run(
+        run_id,
+        settings.campaign.name,
+        kind,
+        settings.to_json(),
+        seed,
         objective_sha256=build_objective(settings).sha256,
-        code_version=code_version(),
-        libraries=library_versions(),
-        host=host,
-        user=user,
         pinned_snapshot=store.snapshot() if snapshot is None else snapshot,
         selection=selection,
     )
     campaign = Campaign(settings, store, run_id, seed, open_policy(settings.policy.prior, store))
-    if store.start_run(run) is RunStatus.STARTED:
-        campaign.report_files()
-    try:
+    with store.recorded_run(run) as status:
+        if status is RunStatus.STARTED:
+            campaign.report_files()
         store.commit(Commit(policies=campaign.policy_versions(), message=f"policies of run {run_id}"))
         yield campaign
-    except BaseException as error:
-        store.finish_run(run_id, RunStatus.FAILED, f"{type(error).__name__}: {error}")
-        raise
-    store.finish_run(run_id, RunStatus.FINISHED)
 
 
 def reopen_campaign(store: SampleStore, run_id: str) -> Campaign:

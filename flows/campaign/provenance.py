@@ -1,4 +1,4 @@
-"""Where a run comes from: the code, the libraries, the machine and the user."""
+"""The provenance of a run: its identity under Prefect, the code, the libraries, the machine and the user."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import uuid
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from prefect import runtime
+
+from molbuffer.storage.records import Run, RunKind
 
 LIBRARIES = ("molbuffer", "torch", "rdkit", "duckdb", "zarr", "polars", "prefect", "numpy")
 """What a run's results may depend on."""
@@ -60,3 +63,29 @@ def current_run_id() -> str:
     """The run_id of the flow run at hand: a retried flow has the same one and so resumes its run."""
     flow_run_id = runtime.flow_run.id
     return uuid.UUID(flow_run_id).hex if flow_run_id else uuid.uuid4().hex
+
+
+def described_run(run_id: str, name: str, kind: RunKind, config: str, seed: int, **more: Any) -> Run:
+    """The record of a run of this process.
+
+    Args:
+        run_id: identifies the run.
+        name: of the run, for people.
+        kind: what the run does.
+        config: its configuration as JSON.
+        seed: what its draws follow from.
+        more: other fields of ``Run``.
+    """
+    host, user = host_and_user()
+    return Run(
+        run_id,
+        name,
+        kind,
+        config,
+        seed,
+        code_version=code_version(),
+        libraries=library_versions(),
+        host=host,
+        user=user,
+        **more,
+    )

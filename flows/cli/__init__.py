@@ -16,6 +16,7 @@ from molbuffer.flows.cli import (
     campaign,
     config,
     molecules,
+    pretrain,
     priors,
     query,
     store,
@@ -36,6 +37,7 @@ archive.add_commands(app)
 campaign.add_commands(app)
 store.add_commands(app)
 molecules.add_commands(app)
+pretrain.add_commands(app)
 priors.add_commands(app)
 query.add_commands(app)
 verify.add_commands(app)

@@ -51,3 +51,23 @@ def chosen_format(form: Format | None, out: Path | None) -> Format:
     if chosen is Format.PARQUET and out is None:
         raise UsageError("--format parquet needs --out FILE, because Parquet is not text")
     return chosen
+
+
+def known_run(store: Path, run_id: str | None) -> str | None:
+    """The whole id of a run to go on with, by its start: a mistyped one would begin a new run."""
+    if run_id is None:
+        return None
+    from molbuffer.storage import SampleStore
+
+    with SampleStore.open(store, read_only=True) as opened:
+        return opened.run(run_id).run_id
+
+
+ResumeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--resume",
+        metavar="RUN_ID",
+        help="Go on with this run, given by its id or the start of it; default: a new run.",
+    ),
+]

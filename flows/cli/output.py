@@ -156,3 +156,13 @@ def progress_of(title: str, total: int) -> Iterator[Callable[[int], None]]:
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=total)
         yield lambda done: bar.update(task, completed=done)
+
+
+def write_result(result: Mapping[str, Any], json: bool) -> None:
+    """What a flow returned: as JSON, or a line for each plain value."""
+    if json:
+        write_text(as_json(result))
+        return
+    plain = {name: value for name, value in result.items() if not isinstance(value, list)}
+    width = max(map(len, plain))
+    write_text("\n".join(f"{name:<{width}}  {value}" for name, value in plain.items()))

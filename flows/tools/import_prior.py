@@ -7,11 +7,11 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from molbuffer.flows.campaign.provenance import code_version, host_and_user, library_versions
+from molbuffer.flows.campaign.provenance import described_run
 from molbuffer.samplers.policies.policy import policy_files
 from molbuffer.samplers.policies.reinvent import ReinventPrior, read_reinvent_prior
 from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Commit, PolicyVersion, Run, RunKind, RunStatus
+from molbuffer.storage.records import Commit, PolicyVersion, Run, RunKind
 
 
 def import_reinvent_prior(file: Path, store: Path) -> dict[str, Any]:
@@ -25,13 +25,11 @@ def import_reinvent_prior(file: Path, store: Path) -> dict[str, Any]:
     """
     prior = read_reinvent_prior(file)
     run = _run(file, prior)
-    with SampleStore.open_or_create(store) as opened:
+    with SampleStore.open_or_create(store) as opened, opened.recorded_run(run):
         sha256 = opened.policies.add(policy_files(prior.model, prior.vocabulary))
-        opened.start_run(run)
         version = PolicyVersion(sha256, prior.model.kind, run_id=run.run_id, weights_kept=True)
         message = f"prior imported from {file.name}, sha256 {prior.file_sha256}"
         opened.commit(Commit(policies=[version], message=message))
-        opened.finish_run(run.run_id, RunStatus.FINISHED)
     return {
         "policy": sha256,
         "run_id": run.run_id,
@@ -46,16 +44,5 @@ def import_reinvent_prior(file: Path, store: Path) -> dict[str, Any]:
 
 def _run(file: Path, prior: ReinventPrior) -> Run:
     """The import as a run: the store says of which file a policy was made."""
-    host, user = host_and_user()
     config = {"file": file.name, "file_sha256": prior.file_sha256, "origin": dict(prior.origin)}
-    return Run(
-        uuid.uuid4().hex,
-        file.name,
-        RunKind.IMPORT,
-        json.dumps(config, sort_keys=True),
-        seed=0,
-        code_version=code_version(),
-        libraries=library_versions(),
-        host=host,
-        user=user,
-    )
+    return described_run(uuid.uuid4().hex, file.name, RunKind.IMPORT, json.dumps(config, sort_keys=True), seed=0)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from molbuffer.flows.campaign.assemble import build_filters, build_objective, build_standardisation
-from molbuffer.flows.campaign.provenance import code_version, host_and_user, library_versions
+from molbuffer.flows.campaign.provenance import described_run
 from molbuffer.flows.settings.settings import Settings
 from molbuffer.samplers.builds.scorer import ScoredMolecules, Scorer
 from molbuffer.samplers.files.text_files import FileRow
 from molbuffer.scoring import Filter, Objective, Standardisation, judge_many
 from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Run, RunKind, RunStatus, ScoreStatus
+from molbuffer.storage.records import RunKind, RunStatus, ScoreStatus
 
 CHUNK_LINES = 2048
 """Lines scored together: their scores are in the store before the next ones are computed."""
@@ -116,29 +116,14 @@ def _values(objective: Objective, scored: ScoredMolecules) -> pl.DataFrame:
     )
 
 
-@contextmanager
-def scoring_run(settings: Settings, store: SampleStore, run_id: str, source: Path) -> Iterator[None]:
-    """Records the scoring of a file as a run, so that every score says where it came from."""
-    host, user = host_and_user()
-    run = Run(
-        run_id,
-        f"score {source.name}",
-        RunKind.SCORE,
-        settings.to_json(),
-        settings.campaign.seed,
-        objective_sha256=build_objective(settings).sha256,
-        code_version=code_version(),
-        libraries=library_versions(),
-        host=host,
-        user=user,
+def scoring_run(settings: Settings, store: SampleStore, run_id: str, source: Path) -> AbstractContextManager[RunStatus]:
+    """Record the scoring of a file as a run, so that every score says where it came from."""
+    objective, seed = build_objective(settings).sha256, settings.campaign.seed
+    return store.recorded_run(
+        described_run(
+            run_id, f"score {source.name}", RunKind.SCORE, settings.to_json(), seed, objective_sha256=objective
+        )
     )
-    store.start_run(run)
-    try:
-        yield
-    except BaseException as error:
-        store.finish_run(run_id, RunStatus.FAILED, f"{type(error).__name__}: {error}")
-        raise
-    store.finish_run(run_id, RunStatus.FINISHED)
 
 
 def summary(frame: pl.DataFrame) -> str:

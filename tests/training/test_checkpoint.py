@@ -1,10 +1,14 @@
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from molbuffer.training.checkpoint import load_checkpoint, save_checkpoint
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Run, RunKind
+from molbuffer.training.checkpoint import RunCheckpoints, checkpoint_files, restore
 from molbuffer.training.errors import CheckpointError
 
 
@@ -20,12 +24,25 @@ def step(module: nn.Module, optimizer: torch.optim.Adam) -> None:
     optimizer.step()
 
 
+def write(folder: Path, module: nn.Module, optimizer: torch.optim.Adam, state: Mapping[str, Any]) -> Path:
+    folder.mkdir()
+    for name, content in checkpoint_files(module, optimizer, state).items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture
+def checkpoints(store: SampleStore) -> RunCheckpoints:
+    store.start_run(Run("run", "run", RunKind.PRETRAIN, "{}", 0))
+    return RunCheckpoints(store, "run")
+
+
 def test_a_restored_training_goes_on_bit_by_bit(tmp_path: Path) -> None:
     module, optimizer = make()
     step(module, optimizer)
-    save_checkpoint(tmp_path / "c", module, optimizer, {"step": 1, "best": 0.5, "none": None})
+    folder = write(tmp_path / "c", module, optimizer, {"step": 1, "best": 0.5, "none": None})
     other, other_optimizer = make(seed=1)
-    assert load_checkpoint(tmp_path / "c", other, other_optimizer) == {"step": 1, "best": 0.5, "none": None}
+    assert restore(folder, other, other_optimizer) == {"step": 1, "best": 0.5, "none": None}
     for _ in range(3):
         step(module, optimizer)
         step(other, other_optimizer)
@@ -33,33 +50,47 @@ def test_a_restored_training_goes_on_bit_by_bit(tmp_path: Path) -> None:
         assert torch.equal(tensor, other.state_dict()[name])
 
 
-def test_there_is_no_checkpoint_before_the_first(tmp_path: Path) -> None:
-    assert load_checkpoint(tmp_path / "c", *make()) is None
+def test_there_is_no_checkpoint_before_the_first(checkpoints: RunCheckpoints) -> None:
+    assert checkpoints.newest() is None
 
 
-def test_a_save_replaces_the_one_before(tmp_path: Path) -> None:
+def test_the_newest_checkpoint_is_that_of_the_last_step(checkpoints: RunCheckpoints) -> None:
     module, optimizer = make()
-    save_checkpoint(tmp_path / "c", module, optimizer, {"step": 1})
+    checkpoints.save(1, checkpoint_files(module, optimizer, {"step": 1}))
     step(module, optimizer)
-    save_checkpoint(tmp_path / "c", module, optimizer, {"step": 2})
-    assert load_checkpoint(tmp_path / "c", *make()) == {"step": 2}
-    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+    checkpoints.save(2, checkpoint_files(module, optimizer, {"step": 2}))
+    other, other_optimizer = make(seed=1)
+    newest = checkpoints.newest()
+    assert newest is not None
+    assert restore(newest, other, other_optimizer) == {"step": 2}
+    assert torch.equal(other.state_dict()["weight"], module.state_dict()["weight"])
+
+
+def test_a_step_that_is_saved_already_is_saved_once(checkpoints: RunCheckpoints) -> None:
+    files = checkpoint_files(*make(), {"step": 1})
+    checkpoints.save(1, files)
+    checkpoints.save(1, files)
+    assert checkpoints.store.query("SELECT count(*) AS n FROM checkpoints")["n"][0] == 1
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "c", *make(), {})
     with pytest.raises(CheckpointError, match="does not fit this training"):
-        load_checkpoint(tmp_path / "c", *make(size=5))
+        restore(write(tmp_path / "c", *make(), {}), *make(size=5))
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "c", *make(), {})
-    tensors = tmp_path / "c" / "tensors.safetensors"
+    folder = write(tmp_path / "c", *make(), {})
+    tensors = folder / "tensors.safetensors"
     tensors.write_bytes(tensors.read_bytes()[:40])
     with pytest.raises(CheckpointError, match=str(tmp_path)):
-        load_checkpoint(tmp_path / "c", *make())
+        restore(folder, *make())
 
 
-def test_nothing_is_pickled(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "c", *make(), {"step": 1})
-    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["state.json", "tensors.safetensors"]
+def test_no_file_is_a_pickle() -> None:
+    module, optimizer = make()
+    step(module, optimizer)
+    files = checkpoint_files(module, optimizer, {"step": 1})
+    assert sorted(files) == ["state.json", "tensors.safetensors"]
+    header = int.from_bytes(files["tensors.safetensors"][:8], "little")
+    assert files["tensors.safetensors"][8 : 8 + header].startswith(b"{")
+    assert not any(content.startswith((b"\x80", b"PK")) for content in files.values())

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,7 +23,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from molbuffer.samplers.models.protocol import GenerativeModel
 from molbuffer.samplers.seeds import derive_seed
 from molbuffer.scoring.molecules.molecules import standardise_many
-from molbuffer.training.checkpoint import load_checkpoint, save_checkpoint
+from molbuffer.training.checkpoint import RunCheckpoints, checkpoint_files, restore
 from molbuffer.training.pretraining.corpus import Corpus, CorpusBatch
 from molbuffer.training.pretraining.length_buckets import bucketed_batches
 
@@ -113,18 +112,18 @@ def pretrain(
     settings: PretrainSettings,
     *,
     loss: MoleculeLoss = negative_log_likelihood,
-    checkpoint: Path | None = None,
+    checkpoints: RunCheckpoints | None = None,
     progress: Callable[[PretrainProgress], None] = lambda _: None,
 ) -> float:
     """Trains the model in place and returns the held-out negative log-likelihood per molecule, in nats.
 
-    With a ``checkpoint`` folder the training continues from what is there and leaves its state there.
+    With ``checkpoints``, the training goes on from the newest one, and commits its state on the way and at its end.
     """
     module = model.as_module()
     optimizer = torch.optim.AdamW(module.parameters(), settings.learning_rate, weight_decay=0.0)
     position = _Position()
-    if checkpoint is not None and (saved := load_checkpoint(checkpoint, module, optimizer)) is not None:
-        position = _Position(**saved)
+    if checkpoints is not None and (newest := checkpoints.newest()) is not None:
+        position = _Position(**restore(newest, module, optimizer))
     training_lengths = corpus.lengths[corpus.training]
     per_epoch = -(-len(training_lengths) // settings.batch_size)
     total, decay_steps = settings.epochs * per_epoch, max(1, round(settings.decay_epochs * per_epoch))
@@ -154,11 +153,11 @@ def pretrain(
                 decay_from = position.decay_from = position.step
                 total = decay_from + decay_steps
         progress(PretrainProgress(position.step, total, lowered, validation))
-        if checkpoint is not None and time.monotonic() - saved_at > settings.checkpoint_seconds:
-            save_checkpoint(checkpoint, module, optimizer, asdict(position))
+        if checkpoints is not None and time.monotonic() - saved_at > settings.checkpoint_seconds:
+            checkpoints.save(position.step, checkpoint_files(module, optimizer, asdict(position)))
             saved_at = time.monotonic()
-    if checkpoint is not None:
-        save_checkpoint(checkpoint, module, optimizer, asdict(position))
+    if checkpoints is not None:
+        checkpoints.save(position.step, checkpoint_files(module, optimizer, asdict(position)))
     return held_out_loss(model, corpus, settings.batch_size, loss)
 
 

@@ -1,5 +1,4 @@
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +6,7 @@ import torch
 
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
+from molbuffer.training.checkpoint import RunCheckpoints
 from molbuffer.training.pretraining.corpus import Corpus
 from molbuffer.training.pretraining.pretrain import (
     PretrainProgress,
@@ -53,7 +53,9 @@ def test_training_lowers_the_held_out_loss(corpus: Corpus) -> None:
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])
-def test_a_resumed_training_equals_an_uninterrupted_one(corpus: Corpus, tmp_path: Path, dropout: float) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(
+    corpus: Corpus, checkpoints: RunCheckpoints, dropout: float
+) -> None:
     settings = replace(SETTINGS, epochs=2, checkpoint_seconds=0.0)
     whole = make_model(dropout)
     pretrain(whole, corpus, settings)
@@ -63,11 +65,11 @@ def test_a_resumed_training_equals_an_uninterrupted_one(corpus: Corpus, tmp_path
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        pretrain(make_model(dropout), corpus, settings, checkpoint=tmp_path / "c", progress=stop)
+        pretrain(make_model(dropout), corpus, settings, checkpoints=checkpoints, progress=stop)
     resumed = make_model(dropout)
     torch.manual_seed(99)
     steps: list[int] = []
-    pretrain(resumed, corpus, settings, checkpoint=tmp_path / "c", progress=lambda report: steps.append(report.step))
+    pretrain(resumed, corpus, settings, checkpoints=checkpoints, progress=lambda report: steps.append(report.step))
     assert steps[0] == 15, "the step whose checkpoint was not written is done again"
     for name, weights in whole.state_dict().items():
         assert torch.equal(weights, resumed.state_dict()[name]), name

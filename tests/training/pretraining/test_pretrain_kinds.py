@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +10,7 @@ import torch
 from molbuffer.samplers.models.protocol import GenerativeModel
 from molbuffer.samplers.models.registry import MODELS
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
+from molbuffer.training.checkpoint import RunCheckpoints
 from molbuffer.training.pretraining.corpus import Corpus
 from molbuffer.training.pretraining.pretrain import PretrainProgress, PretrainSettings, held_out_loss, pretrain
 
@@ -67,7 +67,7 @@ class StoppedError(Exception):
 
 
 @pytest.mark.parametrize("kind", ["lstm", "transformer"])
-def test_a_resumed_training_equals_an_uninterrupted_one(corpus: Corpus, tmp_path: Path, kind: str) -> None:
+def test_a_resumed_training_equals_an_uninterrupted_one(corpus: Corpus, checkpoints: RunCheckpoints, kind: str) -> None:
     settings = replace(SETTINGS, epochs=2, decay_epochs=1, checkpoint_seconds=0.0)
     whole = make_model(kind, dropout=0.2)
     pretrain(whole, corpus, settings)
@@ -77,8 +77,8 @@ def test_a_resumed_training_equals_an_uninterrupted_one(corpus: Corpus, tmp_path
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        pretrain(make_model(kind, dropout=0.2), corpus, settings, checkpoint=tmp_path / "c", progress=stop)
+        pretrain(make_model(kind, dropout=0.2), corpus, settings, checkpoints=checkpoints, progress=stop)
     resumed = make_model(kind, dropout=0.2)
-    pretrain(resumed, corpus, settings, checkpoint=tmp_path / "c")
+    pretrain(resumed, corpus, settings, checkpoints=checkpoints)
     for name, weights in whole.as_module().state_dict().items():
         assert torch.equal(weights, resumed.as_module().state_dict()[name]), name

@@ -1,0 +1,142 @@
+"""The command ``pretrain``: a generative model from a file of molecules or pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from json import loads as json_value
+from typing import Annotated, Any, Literal
+
+import typer
+
+from molbuffer.flows.cli.options import (
+    ColumnOption,
+    JsonOption,
+    ResumeOption,
+    SmilesFile,
+    StoreOption,
+    known_run,
+)
+from molbuffer.flows.cli.output import write_result
+from molbuffer.flows.cli.prefect_setup import prefect_ready
+from molbuffer.flows.errors import UsageError
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds the command of this module."""
+    app.command(epilog="Example: molbuffer pretrain molecules.smi.gz --store lab --epochs 5")(pretrain)
+
+
+def pretrain(
+    smiles_file: SmilesFile,
+    store: StoreOption,
+    column: ColumnOption = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the molecules, the decay included.")] = 10,
+    decay_epochs: Annotated[
+        float, typer.Option(min=0, help="The last passes, in which the learning rate falls to 0.")
+    ] = 3.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Molecules of a training step.")] = 128,
+    learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 2e-3,
+    held_out: Annotated[int, typer.Option(min=1, help="Molecules kept apart for validation, at most a tenth.")] = 5000,
+    patience: Annotated[
+        int, typer.Option(min=1, help="Validations without improvement after which the decay begins.")
+    ] = 3,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the split, the order and the first weights.")] = 0,
+    precision: Annotated[
+        Literal["float32", "bfloat16"],
+        typer.Option(help="Of the matrix products: float32, or bfloat16 on a processor that has it, faster."),
+    ] = "float32",
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="KIND", help="gru, lstm, seq2seq, transformer or vae; default: gru, or the policy's."),
+    ] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option("--policy", metavar="POLICY", help="Go on from this policy: its kind, sizes and vocabulary."),
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(min=1, help="Layers of the model; default: 2, of a transformer 4.")
+    ] = None,
+    hidden_size: Annotated[
+        int | None, typer.Option(min=1, help="Width of each layer; default: 384, of a transformer 256.")
+    ] = None,
+    embedding_size: Annotated[
+        int | None, typer.Option(min=1, help="Width of a token's embedding in a gru or lstm; default: 192.")
+    ] = None,
+    dropout: Annotated[
+        float | None, typer.Option(min=0, max=0.99, help="Of the layers' outputs; default: 0, or the policy's.")
+    ] = None,
+    size: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Another size that the kind has, as heads=4 of a transformer."),
+    ] = None,
+    loss: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER",
+            help="Of a vae: beta (default 0.1), the price of its divergence from the prior; warmup_steps (2000), in "
+            "which it rises from 0; free_bits (0), nats that each latent number may say at no cost.",
+        ),
+    ] = None,
+    grammar: Annotated[
+        Literal["smiles", "selfies"], typer.Option(help="The notation that the model learns; a --policy keeps its own.")
+    ] = "smiles",
+    source_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of seq2seq, which learns pairs: the sources; default: source.")
+    ] = None,
+    target_column: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The targets of such pairs; default: target.")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Molecules drawn at the end to judge the model.")] = 10_000,
+    resume: ResumeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Train a generative model on the molecules, or pairs, of a file, and register it in the store as a policy."""
+    asked = {"layers": layers, "hidden_size": hidden_size, "embedding_size": embedding_size}
+    sizes = {name: value for name, value in asked.items() if value is not None} | _values("--size", size or ())
+    if policy is not None and (kept := [*sizes, *(["model"] if model is not None else [])]):
+        raise UsageError(f"a model that goes on from --policy keeps its {', '.join(kept)}: leave them out")
+    if dropout is not None:
+        sizes["dropout"] = dropout
+    run_id = known_run(store, resume)
+    with prefect_ready():
+        from molbuffer.flows.pretrain import DEFAULT_MODEL, PretrainRequest, pretrain_prior
+        from molbuffer.training.pretraining.data import Columns
+        from molbuffer.training.pretraining.pretrain import PretrainSettings
+
+        request = PretrainRequest(
+            str(smiles_file),
+            str(store),
+            columns=Columns(column, source_column, target_column),
+            model=model or DEFAULT_MODEL,
+            policy=policy,
+            sizes=sizes,
+            settings=PretrainSettings(
+                epochs=epochs,
+                decay_epochs=decay_epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                held_out=held_out,
+                patience=patience,
+                seed=seed,
+                precision=precision,
+            ),
+            draws=draws,
+            grammar=grammar,
+            loss=_values("--loss", loss or ()),
+        )
+        result = pretrain_prior(request, run_id)
+    write_result(result, json)
+
+
+def _values(option: str, given: Sequence[str]) -> dict[str, Any]:
+    """Values by name, of the texts NAME=VALUE; what is no number is a text."""
+    values: dict[str, Any] = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise UsageError(f"expected {option} NAME=VALUE, as heads=4, got {text!r}")
+        try:
+            values[name] = json_value(value)
+        except ValueError:
+            values[name] = value
+    return values

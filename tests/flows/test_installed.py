@@ -1,0 +1,226 @@
+"""The package as a wheel installs it, used from a folder whose files and folders have the names of our rooms."""
+
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+
+from molbuffer.storage import SampleStore
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("flows", "samplers", "scoring", "storage", "training")
+PATIENCE_SECONDS = 180
+
+NIGHT = """
+import os
+import signal
+from pathlib import Path
+
+from molbuffer.flows.build_buffer import build
+
+FOLDER = Path.cwd()
+
+
+def score(smiles):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tell(flow, flow_run, state):
+    (FOLDER / "hook-ran").write_text(state.type.value)
+
+
+nightly = build.with_options(name="nightly", on_crashed=[tell])
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    # A copy, so that nothing is left in the checkout; links are kept as links.
+    listed = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    source = folder / "source"
+    for name in filter(None, listed.stdout.split("\0")):
+        if name.startswith(("tests/", "docs/", "benchmarks/")) or not os.path.lexists(ROOT / name):
+            continue
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_symlink():
+            (source / name).symlink_to(os.readlink(ROOT / name))
+        else:
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    make = [
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(folder),
+        str(source),
+    ]
+    done = subprocess.run([sys.executable, *make], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (made,) = folder.glob("molbuffer-*.whl")
+    return made
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of a new environment that has the wheel, and the libraries of this one."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
+    # A path in a .pth file is searched, but its own .pth files are not read: the checkout stays out.
+    (packages / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    install = ["-m", "pip", "--python", str(folder), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    done = subprocess.run([sys.executable, *install], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / "bin"
+
+
+@pytest.fixture
+def crowded(tmp_path: Path) -> Path:
+    """A working folder with packages and a module that are called as our rooms are."""
+    folder = tmp_path / "work"
+    for room in ROOMS:
+        (folder / room).mkdir(parents=True)
+    for room in ("samplers", "storage"):
+        (folder / room / "__init__.py").write_text("")
+    (folder / "scoring.py").write_text("raise RuntimeError('a file of the user was imported instead of ours')\n")
+    return folder
+
+
+@pytest.fixture
+def command(installed: Path, crowded: Path) -> Callable[..., str]:
+    """Runs the installed command in the crowded folder; gives what it prints."""
+
+    def run(*words: str | Path, **environment: str) -> str:
+        done = subprocess.run(
+            [installed / "molbuffer", *words],
+            cwd=crowded,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_a_wheel_has_the_one_package_and_all_of_its_rooms(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"molbuffer"}
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files", *ROOMS], check=True, capture_output=True, text=True).stdout
+    shipped = (".json", ".md", ".py", ".pyi", ".safetensors", ".toml", ".typed")
+    expected = {f"molbuffer/{name}" for name in listed.split() if name.endswith(shipped)}
+    assert expected - set(names) == set()
+    assert "molbuffer/py.typed" in names
+
+
+def test_the_steps_of_the_demonstration_run_among_files_named_as_our_rooms(
+    command: Callable[..., str], crowded: Path, tiny_config: Path, with_server: dict[str, str]
+) -> None:
+    command("init", "--store", "storage/lab")
+    command("config", "check", tiny_config)
+    command("run", tiny_config, "--store", "storage/lab", **with_server)
+    command("offline", tiny_config, "--store", "storage/lab", **with_server)
+    assert "finished" in command("runs", "--store", "storage/lab")
+    assert command("query", "--store", "storage/lab", "--format", "csv", "SELECT count(*) > 24 FROM samples").endswith(
+        "true\n"
+    )
+    assert command("top", "--store", "storage/lab")
+
+
+@contextmanager
+def process(*command: str | Path, log: Path, **how: Any) -> Iterator[None]:
+    """A process in a group of its own, all of which is ended with the block."""
+    with log.open("ab") as output:
+        started = subprocess.Popen([*command], stdout=output, stderr=output, start_new_session=True, **how)
+    try:
+        yield
+    finally:
+        os.killpg(started.pid, signal.SIGTERM)
+        try:
+            started.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)
+            started.wait()
+
+
+def wait_until(happened: Callable[[], bool], what: str, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not happened():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} did not happen:\n{log.read_text()}")
+        time.sleep(0.3)
+
+
+def test_a_deployment_by_module_path_runs_through_a_worker_and_its_crash_hook_loads(
+    installed: Path, crowded: Path, tiny_config: Path, services: ModuleType
+) -> None:
+    port, modules, log = services.free_port(), crowded.parent / "modules", crowded.parent / "processes.log"
+    modules.mkdir()
+    (modules / "night.py").write_text(NIGHT)
+    deadly = crowded.parent / "deadly.toml"
+    deadly.write_text(tiny_config.read_text().replace('kind = "qed"', 'kind = "python"\nfunction = "night:score"'))
+    prefect = [installed / "python", "-m", "prefect"]
+    how: dict[str, Any] = {
+        "cwd": crowded,
+        "env": os.environ
+        | {
+            "PREFECT_HOME": str(crowded.parent / "prefect"),
+            "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PYTHONPATH": str(modules),
+        },
+    }
+
+    def healthy() -> bool:
+        with suppress(httpx.TransportError):
+            return httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=2).is_success
+        return False
+
+    def run(*words: str) -> None:
+        done = subprocess.run([*prefect, *words], **how, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    with process(*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port), log=log, **how):
+        wait_until(healthy, "the start of the server", log)
+        run("work-pool", "create", "molbuffer", "--type", "process")
+        for entrypoint, name, config in (
+            ("molbuffer.flows.build_buffer.build", "ours", tiny_config),
+            ("night.nightly", "deadly", deadly),
+        ):
+            parameters = ("--param", f"config={config}", "--param", f"store=storage/{name}")
+            run("--no-prompt", "deploy", entrypoint, "--name", name, "--pool", "molbuffer", *parameters)
+        with process(*prefect, "worker", "start", "--pool", "molbuffer", log=log, **how):
+            run("deployment", "run", "build_buffer/ours")
+            run("deployment", "run", "nightly/deadly")
+            wait_until((crowded / "storage/ours/store.toml").exists, "the build", log)
+            wait_until((crowded / "hook-ran").exists, "the hook of the flow that crashed", log)
+            wait_until(lambda: kept(crowded / "storage/ours") == 24, "the commit of the build", log)
+    assert (crowded / "hook-ran").read_text() == "CRASHED"
+    assert "failed to retrieve flow" not in log.read_text()
+
+
+def kept(folder: Path) -> int:
+    with SampleStore.open(folder, read_only=True) as store:
+        return int(store.query("SELECT count(*) AS n FROM sample_history WHERE kept")["n"][0])
