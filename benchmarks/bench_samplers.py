@@ -36,9 +36,9 @@ from memory_floor import print_floors
 from plain_loops import PlainLoop
 from rows import OBJECTIVE, bench_run
 
-from molbuffer.samplers.base import Sampler
+from molbuffer.samplers.base import Sampler, encode_rows
 from molbuffer.samplers.contrastive import ContrastiveSampler
-from molbuffer.samplers.dataset import DatasetSampler, encode_rows
+from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.files.epochs import Place, going_on
 from molbuffer.samplers.graph_ga import GraphGASampler
 from molbuffer.samplers.history import HistorySampler
@@ -98,7 +98,7 @@ def write_molecules(smiles: Sequence[str], vocabulary: Vocabulary, folder: Path,
     file.write_text("\n".join(smiles))
     pl.DataFrame({"source": smiles, "target": [*smiles[1:], smiles[0]]}).write_csv(pairs)
     rows, nothing = encode_rows(smiles, vocabulary), [None] * len(smiles)
-    samples = Samples(smiles, smiles, nothing, rows.tokens, rows.lengths, rows.log_probs, vocabulary.sha256)
+    samples = Samples(smiles, smiles, nothing, rows)
     rewards = [Reward(row, OBJECTIVE, 1 - row / len(smiles)) for row in range(len(smiles))]
     build = Build(
         run.run_id, 0, Event.BUILD_BUFFER, "file", "dataset", samples, objective_sha256=OBJECTIVE, rewards=rewards

@@ -19,6 +19,7 @@ import numpy as np
 
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Build, Commit, Event, Reward, Run, RunKind, Samples, Score
+from molbuffer.storage.rows import Rows
 
 RUN_ID = "crash"
 OBJECTIVE = "0" * 64
@@ -44,10 +45,12 @@ def make_build(sampler: str, iteration: int) -> Build:
         raw=smiles,
         smiles=smiles,
         rejected_by=[None] * ROWS,
-        tokens=np.where(inside, rng.integers(3, 40, (ROWS, WIDTH)), 0).astype(np.uint8),
-        lengths=lengths,
-        log_probs=np.where(inside, -rng.random((ROWS, WIDTH)), 0).astype(np.float32),
-        vocabulary_sha256="2" * 64,
+        rows=Rows(
+            tokens=np.where(inside, rng.integers(3, 40, (ROWS, WIDTH)), 0).astype(np.uint8),
+            lengths=lengths,
+            log_probs=np.where(inside, -rng.random((ROWS, WIDTH)), 0).astype(np.float32),
+            vocabulary_sha256="2" * 64,
+        ),
     )
     rewards = [Reward(row, OBJECTIVE, float(value)) for row, value in enumerate(rng.random(ROWS))]
     event = Event.BUILD_BUFFER
@@ -77,10 +80,12 @@ def check_build(store: SampleStore, found: str, sampler: str, iteration: int) ->
     """
     expected, stored = make_build(sampler, iteration), store.build(found).build
     assert stored.samples.raw == expected.samples.raw, f"{found}: other strings"
-    assert np.array_equal(stored.samples.lengths, expected.samples.lengths), f"{found}: other lengths"
-    width = stored.samples.tokens.shape[1]
-    assert np.array_equal(stored.samples.tokens, expected.samples.tokens[:, :width]), f"{found}: other tokens"
-    assert np.array_equal(stored.samples.log_probs, expected.samples.log_probs[:, :width]), f"{found}: other log-probs"
+    assert np.array_equal(stored.samples.rows.lengths, expected.samples.rows.lengths), f"{found}: other lengths"
+    width = stored.samples.rows.tokens.shape[1]
+    assert np.array_equal(stored.samples.rows.tokens, expected.samples.rows.tokens[:, :width]), f"{found}: other tokens"
+    assert np.array_equal(stored.samples.rows.log_probs, expected.samples.rows.log_probs[:, :width]), (
+        f"{found}: other log-probs"
+    )
     assert [reward.value for reward in stored.rewards] == [reward.value for reward in expected.rewards], found
 
 

@@ -26,7 +26,7 @@ def as_table(build: Build) -> pa.Table:
     """The rows of a build with all their columns; arrays are lists of fixed size."""
     samples = build.samples
     arrays = {
-        name: pa.FixedSizeListArray.from_arrays(pa.array(getattr(samples, name).ravel()), width)
+        name: pa.FixedSizeListArray.from_arrays(pa.array(getattr(samples.rows, name).ravel()), width)
         for name, (_, width) in ARRAYS.items()
     }
     rewards = [reward.value for reward in build.rewards]
@@ -56,7 +56,7 @@ class SQLite:
 
     def ingest(self, build: Build) -> None:
         samples = build.samples
-        blobs = [[row.tobytes() for row in getattr(samples, name)] for name in ARRAYS]
+        blobs = [[row.tobytes() for row in getattr(samples.rows, name)] for name in ARRAYS]
         rows = zip(samples.smiles, [reward.value for reward in build.rewards], *blobs, strict=True)
         with self.connection:
             sql = f"INSERT INTO samples VALUES (NULL, {build.iteration}, ?, ?, ?, ?, ?)"
@@ -225,7 +225,7 @@ class TorchRL:
         import torch
         from tensordict import TensorDict
 
-        rows = {name: torch.from_numpy(getattr(build.samples, name)) for name in ARRAYS}
+        rows = {name: torch.from_numpy(getattr(build.samples.rows, name)) for name in ARRAYS}
         rows |= {"reward": torch.tensor([reward.value for reward in build.rewards])}
         self.buffer.extend(TensorDict(rows, batch_size=[len(build.samples)]))
 

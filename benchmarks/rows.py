@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from molbuffer.storage.records import Build, Event, Reward, Run, RunKind, Samples, Score
+from molbuffer.storage.rows import Rows
 
 WIDTH, LATENTS = 80, 6
 RUN_ID = "bench"
@@ -42,11 +43,13 @@ def make_build(
         raw=raw,
         smiles=raw,
         rejected_by=["molecular_weight" if refused else None for refused in rng.random(rows) < rejected],
-        tokens=np.where(inside, rng.integers(3, 40, (rows, WIDTH)), 0).astype(np.uint8),
-        lengths=lengths,
-        log_probs=np.where(inside, -rng.random((rows, WIDTH)), 0).astype(np.float32),
-        vocabulary_sha256="1" * 64,
-        latents=rng.normal(size=(rows, LATENTS)).astype(np.float32) if latents else None,
+        rows=Rows(
+            tokens=np.where(inside, rng.integers(3, 40, (rows, WIDTH)), 0).astype(np.uint8),
+            lengths=lengths,
+            log_probs=np.where(inside, -rng.random((rows, WIDTH)), 0).astype(np.float32),
+            vocabulary_sha256="1" * 64,
+            latents=rng.normal(size=(rows, LATENTS)).astype(np.float32) if latents else None,
+        ),
     )
     return Build(
         run_id=RUN_ID,

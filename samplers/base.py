@@ -3,63 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 from molbuffer.samplers.models.distribution import Sampling
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage.records import RowId
-
-
-@dataclass(frozen=True)
-class Sources:
-    """What the rows of a build of pairs were made from.
-
-    Attributes:
-        smiles: as the model was given them [n].
-        tokens: unsigned [n, S], PAD after the end; lengths: int32 [n], END included. In the vocabulary of the rows.
-        rows: the stored row that each is [n], None where it is none.
-        unusable: how many others were drawn beside these that were no molecule, or that the model cannot express.
-    """
-
-    smiles: Sequence[str]
-    tokens: NDArray[np.unsignedinteger]
-    lengths: NDArray[np.int32]
-    rows: Sequence[RowId | None]
-    unusable: int = 0
-
-    def __len__(self) -> int:
-        return len(self.smiles)
+from molbuffer.storage.rows import Rows
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """Rows as a sampler drew them, before anything is parsed. Columns belong together row by row.
+    """Rows as a sampler drew them, before anything is parsed. What it holds belongs together row by row.
 
     Attributes:
         raw: the strings [n].
-        tokens: unsigned [n, L], PAD after the end; lengths: int32 [n], END included, 0 where ``vocabulary`` lacks a
-            token of the string; log_probs: float32 [n, L], NaN where the sampler has no likelihood.
-        vocabulary: what the tokens belong to.
-        latents: float32 [n, d], what each row was decoded from; None for samplers without.
-        latent_log_probs: float32 [n], the log-density of each latent under the prior that drew it; None without one.
-        sources: None for samplers that draw no pairs.
-        rows: the stored row that each is [n], None where it is none; None for samplers that draw no stored rows.
+        rows: their tokens, and whatever else the sampler knows of them [n].
+        stored: the stored row that each is [n], None where it is none; None for samplers that draw no stored rows.
+        source_smiles: what the rows of pairs were made from, as the model was given it [n]; None without pairs.
+        source_rows: the stored row that each source is [n], None where it is none; None without pairs.
+        sources_unusable: how many other sources were drawn that were no molecule, or that the model cannot express.
         written_at: the file and line of each [n], None where a bad row has been named before; None where all have.
     """
 
     raw: Sequence[str]
-    tokens: NDArray[np.unsignedinteger]
-    lengths: NDArray[np.int32]
-    log_probs: NDArray[np.float32]
-    vocabulary: Vocabulary
-    latents: NDArray[np.float32] | None = None
-    latent_log_probs: NDArray[np.float32] | None = None
-    sources: Sources | None = None
-    rows: Sequence[RowId | None] | None = None
+    rows: Rows
+    stored: Sequence[RowId | None] | None = None
+    source_smiles: Sequence[str] | None = None
+    source_rows: Sequence[RowId | None] | None = None
+    sources_unusable: int = 0
     written_at: Sequence[str | None] | None = None
 
     def __len__(self) -> int:
@@ -67,33 +43,18 @@ class Drawn:
 
 
 def concatenate(parts: Sequence[Drawn]) -> Drawn:
-    """The rows of several draws of one sampler, one after another, padded to the widest."""
+    """The rows of several draws of one sampler, one after another."""
     if len(parts) == 1:
         return parts[0]
-    sources = [part.sources for part in parts if part.sources is not None]
     return Drawn(
         raw=[text for part in parts for text in part.raw],
-        tokens=stack_rows([part.tokens for part in parts]),
-        lengths=np.concatenate([part.lengths for part in parts]),
-        log_probs=stack_rows([part.log_probs for part in parts]),
-        vocabulary=parts[0].vocabulary,
-        latents=_joined([part.latents for part in parts]),
-        latent_log_probs=_joined([part.latent_log_probs for part in parts]),
-        sources=_concatenate_sources(sources) if sources else None,
-        rows=_listed([part.rows for part in parts]),
+        rows=Rows.concat([part.rows for part in parts]),
+        stored=_listed([part.stored for part in parts]),
+        source_smiles=_listed([part.source_smiles for part in parts]),
+        source_rows=_listed([part.source_rows for part in parts]),
+        sources_unusable=sum(part.sources_unusable for part in parts),
         written_at=_listed([part.written_at for part in parts]),
     )
-
-
-def stack_rows(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """One array of parts [n, width] of different widths, below one another, 0 where a part is narrower."""
-    width = max(part.shape[1] for part in parts)
-    return np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])
-
-
-def _joined(parts: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
-    there = [part for part in parts if part is not None]
-    return np.concatenate(there) if there else None
 
 
 def _listed(parts: Sequence[Sequence[Any] | None]) -> list[Any] | None:
@@ -101,14 +62,28 @@ def _listed(parts: Sequence[Sequence[Any] | None]) -> list[Any] | None:
     return [item for part in there for item in part] if there else None
 
 
-def _concatenate_sources(parts: Sequence[Sources]) -> Sources:
-    return Sources(
-        [text for part in parts for text in part.smiles],
-        stack_rows([part.tokens for part in parts]),
-        np.concatenate([part.lengths for part in parts]),
-        [row for part in parts for row in part.rows],
-        sum(part.unusable for part in parts),
-    )
+def encode_rows(texts: Sequence[str], vocabulary: Vocabulary, sources: Sequence[str | None] | None = None) -> Rows:
+    """Rows without a likelihood: log-probabilities NaN; length 0 where the vocabulary cannot express the string.
+
+    Args:
+        texts: the strings [n].
+        vocabulary: what they are encoded in.
+        sources: what the rows of pairs were made from [n], of length 0 for a row without; None without pairs.
+    """
+    tokens, lengths = vocabulary.encode_expressible(texts)
+    log_probs = np.where(np.arange(tokens.shape[1]) < lengths[:, None], np.nan, 0).astype(np.float32)
+    rows = Rows(tokens=tokens, lengths=lengths, log_probs=log_probs, vocabulary_sha256=vocabulary.sha256)
+    if sources is None:
+        return rows
+    tokens, lengths = vocabulary.encode_expressible([text or "" for text in sources])
+    there = np.array([text is not None for text in sources], bool)
+    return replace(rows, source_tokens=tokens * there[:, None], source_lengths=lengths * there)
+
+
+def tensors(rows: Rows) -> dict[str, Tensor]:
+    """The columns of rows for a model, by name: whole numbers as int64, others as float32."""
+    kinds = {name: np.int64 if array.dtype.kind in "iu" else np.float32 for name, array in rows.columns().items()}
+    return {name: torch.from_numpy(array.astype(kinds[name])) for name, array in rows.columns().items()}
 
 
 @dataclass(frozen=True)

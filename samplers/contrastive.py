@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
-from molbuffer.samplers.base import Drawn, Sampler, SamplerSize, Sources
+from molbuffer.samplers.base import Drawn, Sampler, SamplerSize
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.files.epochs import Place, going_on
 from molbuffer.samplers.model import draw_rows
@@ -83,27 +83,25 @@ class ContrastiveSampler:
         """Up to n pairs, of the first source as many fewer as were drawn of it before; ``draw`` gives sources."""
         policy = self.output_model()
         found = self._sources(-(-(drawn_of_first + n) // self.repeats) if n else 0, seed, policy.vocabulary, draw)
-        pairs = max(0, min(n, len(found) * self.repeats - drawn_of_first))
+        pairs = max(0, min(n, len(found.smiles) * self.repeats - drawn_of_first))
         of_pair = (drawn_of_first + np.arange(pairs)) // self.repeats
-        sources = Sources(
-            smiles=[found.smiles[at] for at in of_pair.tolist()],
-            tokens=found.tokens[of_pair],
-            lengths=found.lengths[of_pair],
-            rows=[found.rows[at] for at in of_pair.tolist()],
-            unusable=found.unusable,
-        )
+        tokens, lengths = policy.vocabulary.encode_many(found.smiles)
+        tokens, lengths = tokens[of_pair], lengths[of_pair]
         condition = Condition(
-            sources=torch.from_numpy(sources.tokens.astype(np.int64)),
-            source_lengths=torch.from_numpy(sources.lengths.astype(np.int64)),
+            sources=torch.from_numpy(tokens.astype(np.int64)), source_lengths=torch.from_numpy(lengths.astype(np.int64))
         )
         drawn = draw_rows(policy, pairs, self.sampling, torch_generator(seed, "targets"), condition)
-        return replace(drawn, sources=sources)
+        return replace(
+            drawn,
+            rows=replace(drawn.rows, source_tokens=tokens, source_lengths=lengths),
+            source_smiles=[found.smiles[at] for at in of_pair.tolist()],
+            source_rows=[found.stored[at] for at in of_pair.tolist()],
+            sources_unusable=found.unusable,
+        )
 
-    def _sources(self, wanted: int, seed: int, vocabulary: Vocabulary, draw: Callable[[int, int], Drawn]) -> Sources:
+    def _sources(self, wanted: int, seed: int, vocabulary: Vocabulary, draw: Callable[[int, int], Drawn]) -> _Sources:
         """Up to ``wanted`` molecules that the vocabulary can express; for each that it cannot another is drawn."""
-        smiles: list[str] = []
-        rows: list[RowId | None] = []
-        unusable, missing = 0, wanted
+        found, missing = _Sources(), wanted
         for attempt in range(SOURCE_ROUNDS):
             if not missing:
                 break
@@ -112,10 +110,24 @@ class ContrastiveSampler:
             missing, draw = 0, self.base_sampler.draw
             for number, molecule in enumerate(standardise_many(drawn.raw, self.standardisation)):
                 if molecule is not None and vocabulary.can_encode(molecule):
-                    smiles.append(molecule)
-                    rows.append(drawn.rows[number] if drawn.rows is not None else None)
+                    found.smiles.append(molecule)
+                    found.stored.append(drawn.stored[number] if drawn.stored is not None else None)
                 else:
                     missing += 1
-            unusable += missing
-        tokens, lengths = vocabulary.encode_many(smiles)
-        return Sources(smiles, tokens, lengths, rows, unusable)
+            found.unusable += missing
+        return found
+
+
+@dataclass
+class _Sources:
+    """Molecules to make pairs of.
+
+    Attributes:
+        smiles: as the model is given them.
+        stored: the stored row that each is, None where it is none.
+        unusable: how many others were drawn that were no molecule, or that the model cannot express.
+    """
+
+    smiles: list[str] = field(default_factory=list)
+    stored: list[RowId | None] = field(default_factory=list)
+    unusable: int = 0

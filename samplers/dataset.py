@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.base import Drawn, SamplerSize
+from molbuffer.samplers.base import Drawn, SamplerSize, encode_rows
 from molbuffer.samplers.files.file_sampler import FileDraws
 from molbuffer.samplers.files.packed_rows import PackedRows, open_rows
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
@@ -41,11 +41,4 @@ class DatasetSampler(FileDraws):
 
     def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Drawn:
         (smiles,) = rows.take(chosen)
-        return encode_rows(smiles, self.vocabulary())
-
-
-def encode_rows(smiles: Sequence[str], vocabulary: Vocabulary) -> Drawn:
-    """Rows without a likelihood: log-probabilities NaN; length 0 where the vocabulary cannot express the string."""
-    tokens, lengths = vocabulary.encode_expressible(smiles)
-    log_probs = np.where(np.arange(tokens.shape[1]) < lengths[:, None], np.nan, 0).astype(np.float32)
-    return Drawn(list(smiles), tokens, lengths, log_probs, vocabulary)
+        return Drawn(smiles, encode_rows(smiles, self.vocabulary()))

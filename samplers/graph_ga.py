@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.base import Drawn, Sampler, SamplerSize
-from molbuffer.samplers.dataset import encode_rows
+from molbuffer.samplers.base import Drawn, Sampler, SamplerSize, encode_rows
 from molbuffer.samplers.seeds import derive_seed, numpy_generator
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.scoring.genetic.offspring import Breeding, children
@@ -52,7 +51,8 @@ class GraphGASampler:
         """Draws up to n children; fewer when the parents have no more that differ from them."""
         parents = self._parents(seed)
         rng = numpy_generator(seed, "children")
-        return encode_rows(children(parents, _by_rank(len(parents)), n, rng, self.breeding), self.vocabulary())
+        found = children(parents, _by_rank(len(parents)), n, rng, self.breeding)
+        return Drawn(found, encode_rows(found, self.vocabulary()))
 
     def _parents(self, seed: int) -> list[str]:
         """Molecules from the best down, those of the base sampler last."""

@@ -7,16 +7,19 @@ the run deliver the row once more, in a training batch the rows join those that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from molbuffer.samplers.base import Drawn, SamplerSize, Sources
+import numpy as np
+from numpy.typing import NDArray
+
+from molbuffer.samplers.base import Drawn, SamplerSize
 from molbuffer.samplers.choices import AnyRow, Choice
 from molbuffer.samplers.replay import expressible, stored_rows
 from molbuffer.samplers.seeds import numpy_generator
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
 from molbuffer.storage.history.index import HistoryIndex, Positions
-from molbuffer.storage.records import RowId, StoredRows
+from molbuffer.storage.records import RowId
 
 
 @dataclass(frozen=True)
@@ -24,19 +27,25 @@ class Recalled:
     """Rows of the history that were drawn, n of them.
 
     Attributes:
-        drawn: what they are, as any sampler gives it. stored: their columns, with the rewards.
-        smiles: their canonical SMILES [n]. rows: their identities [n].
+        drawn: what they are, as any sampler gives it, with their rewards.
+        smiles: their canonical SMILES [n].
+        ids: their identities [n].
         drawn_in: the iterations in which the run drew its own ones among them.
     """
 
     drawn: Drawn
-    stored: StoredRows
     smiles: Sequence[str]
-    rows: Sequence[RowId]
+    ids: Sequence[RowId]
     drawn_in: Sequence[int]
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.ids)
+
+    @property
+    def rewards(self) -> NDArray[np.float64]:
+        """The rewards of the rows under the campaign's objective [n]."""
+        assert self.drawn.rows.rewards is not None
+        return self.drawn.rows.rewards
 
 
 @dataclass(frozen=True)
@@ -60,48 +69,33 @@ class HistorySampler:
 
     def draw(self, n: int, seed: int) -> Drawn:
         """Draws up to n different rows; fewer when the history has fewer."""
-        index, positions, stored = self._choose(n, seed)
-        return self._drawn(index, positions, stored, index.row_ids(positions))
+        index, positions = self._choose(n, seed)
+        return self._drawn(index, positions, index.row_ids(positions))
 
     def recall(self, n: int, seed: int) -> Recalled:
-        """What ``draw`` gives, with the rewards of the rows, and with their names, for which the store is asked."""
-        index, positions, stored = self._choose(n, seed)
+        """What ``draw`` gives, with the names of the rows, for which the store is asked."""
+        index, positions = self._choose(n, seed)
         smiles = [text or "" for text in index.read("smiles", positions)]
-        rows, drawn_in = index.row_ids(positions), index.own_iterations(positions)
-        return Recalled(self._drawn(index, positions, stored, rows), stored, smiles, rows, drawn_in)
+        ids, drawn_in = index.row_ids(positions), index.own_iterations(positions)
+        return Recalled(self._drawn(index, positions, ids), smiles, ids, drawn_in)
 
-    def _choose(self, n: int, seed: int) -> tuple[HistoryIndex, Positions, StoredRows]:
+    def _choose(self, n: int, seed: int) -> tuple[HistoryIndex, Positions]:
         index = self.history()
-        positions = self.choice.choose(index, n, numpy_generator(seed))
-        return index, positions, stored_rows(index, positions, self.vocabulary)
+        return index, self.choice.choose(index, n, numpy_generator(seed))
 
-    def _drawn(self, index: HistoryIndex, positions: Positions, stored: StoredRows, rows: Sequence[RowId]) -> Drawn:
-        return Drawn(
-            raw=self.vocabulary.decode(stored.tokens, stored.lengths),
-            tokens=stored.tokens,
-            lengths=stored.lengths,
-            log_probs=stored.log_probs,
-            vocabulary=self.vocabulary,
-            latents=stored.latents,
-            latent_log_probs=stored.latent_log_probs,
-            sources=self._sources(index, positions, stored),
-            rows=rows,
-        )
-
-    def _sources(self, index: HistoryIndex, positions: Positions, stored: StoredRows) -> Sources | None:
-        """What the rows were made from; a row that was made from nothing has a source of length 0."""
-        if stored.source_tokens is None or stored.source_lengths is None:
-            return None
+    def _drawn(self, index: HistoryIndex, positions: Positions, ids: Sequence[RowId]) -> Drawn:
+        rows = stored_rows(index, positions, self.vocabulary)
+        drawn = Drawn(self.vocabulary.decode(rows.tokens, rows.lengths), rows, stored=ids)
+        if rows.source_tokens is None or rows.source_lengths is None:
+            return drawn
+        # A row that was made from nothing has a source of length 0.
         builds, numbers = (index.read(column, positions) for column in ("source_build_id", "source_row"))
-        return Sources(
-            self.vocabulary.decode(stored.source_tokens, stored.source_lengths),
-            stored.source_tokens,
-            stored.source_lengths,
-            [
-                None if build_id is None or row is None else RowId(build_id, int(row))
-                for build_id, row in zip(builds, numbers, strict=True)
-            ],
-        )
+        sources = [
+            None if build_id is None or row is None else RowId(build_id, int(row))
+            for build_id, row in zip(builds, numbers, strict=True)
+        ]
+        smiles = self.vocabulary.decode(rows.source_tokens, rows.source_lengths)
+        return replace(drawn, source_smiles=smiles, source_rows=sources)
 
 
 @dataclass

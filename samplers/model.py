@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,11 @@ from molbuffer.samplers.base import Drawn, SamplerSize
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, Takes
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
+from molbuffer.samplers.models.protocol import Sequences
 from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.seeds import torch_generator
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.storage.rows import COLUMNS, Rows
 
 ROWS_AT_ONCE = 512
 """Rows a model draws together: more gains no speed on CPUs and costs memory."""
@@ -60,7 +64,6 @@ def draw_rows(
     condition: Condition = UNCONDITIONED,
 ) -> Drawn:
     """Draws n rows from a policy, each on its part of the condition, some hundreds at once."""
-    starts = range(0, n, ROWS_AT_ONCE)
     parts = [
         policy.model.sample(
             min(ROWS_AT_ONCE, n - start),
@@ -68,22 +71,16 @@ def draw_rows(
             sampling=sampling,
             generator=generator,
         )
-        for start in starts
+        for start in range(0, n, ROWS_AT_ONCE)
     ]
-    width = max((part.tokens.shape[1] for part in parts), default=0)
-    tokens = np.zeros((n, width), policy.vocabulary.dtype)
-    log_probs = np.zeros((n, width), np.float32)
-    for start, part in zip(starts, parts, strict=True):
-        rows, columns = part.tokens.shape
-        tokens[start : start + rows, :columns] = part.tokens.numpy()
-        log_probs[start : start + rows, :columns] = part.log_probs.numpy()
-    lengths = np.concatenate([part.lengths.numpy() for part in parts] or [np.zeros(0)]).astype(np.int32)
-    latents = [part.latents.numpy() for part in parts if part.latents is not None]
-    return Drawn(
-        policy.vocabulary.decode(tokens, lengths),
-        tokens,
-        lengths,
-        log_probs,
-        policy.vocabulary,
-        latents=np.concatenate(latents) if latents else None,
-    )
+    rows = Rows.concat([_rows_of(part, policy.vocabulary) for part in parts])
+    rows = replace(rows, vocabulary_sha256=policy.vocabulary.sha256)
+    return Drawn(policy.vocabulary.decode(rows.tokens, rows.lengths), rows)
+
+
+def _rows_of(sequences: Sequences, vocabulary: Vocabulary) -> Rows:
+    """What a model drew, as rows: each of its tensors is the column of that name."""
+    dtypes = {name: column.dtypes[0] for name, column in COLUMNS.items()} | {"tokens": np.dtype(vocabulary.dtype)}
+    there = {name: tensor.numpy() for name, tensor in vars(sequences).items() if tensor is not None}
+    columns: dict[str, Any] = {name: array.astype(dtypes[name]) for name, array in there.items()}
+    return Rows(**columns)

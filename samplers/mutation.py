@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from molbuffer.samplers.base import Drawn, Sampler, SamplerSize
-from molbuffer.samplers.dataset import encode_rows
+from molbuffer.samplers.base import Drawn, Sampler, SamplerSize, encode_rows
 from molbuffer.samplers.errors import UnknownTokenError
 from molbuffer.samplers.files.epochs import Place, going_on
 from molbuffer.samplers.seeds import derive_seed, numpy_generator
@@ -53,7 +52,8 @@ class MutationSampler:
         """Draws a mutant of each of n parents; fewer when there are fewer parents, or some have no mutants."""
         vocabulary, rng = self.vocabulary(), numpy_generator(seed, "mutations")
         parents = self.base_sampler.draw(n, derive_seed(seed, "parents")).raw
-        return encode_rows(self._mutants(parents, vocabulary, rng), vocabulary)
+        mutants = self._mutants(parents, vocabulary, rng)
+        return Drawn(mutants, encode_rows(mutants, vocabulary))
 
     def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
         """Draws mutants of the n parents that are next in a file; for parents without mutants, of any others."""
@@ -65,7 +65,7 @@ class MutationSampler:
             # The rows of a build tell how far the file was gone through: without this, it would not be left.
             others = self.base_sampler.draw(missing, derive_seed(seed, "others")).raw
             mutants += self._mutants(others, vocabulary, rng)
-        return encode_rows(mutants, vocabulary)
+        return Drawn(mutants, encode_rows(mutants, vocabulary))
 
     def _mutants(self, parents: Sequence[str], vocabulary: Vocabulary, rng: np.random.Generator) -> list[str]:
         """A mutant of each parent that has one."""

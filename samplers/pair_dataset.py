@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.base import Drawn, SamplerSize, Sources
-from molbuffer.samplers.dataset import encode_rows
+from molbuffer.samplers.base import Drawn, SamplerSize, encode_rows
 from molbuffer.samplers.files.file_sampler import FileDraws
 from molbuffer.samplers.files.packed_rows import PackedRows, open_rows
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
@@ -53,6 +52,5 @@ class PairDatasetSampler(FileDraws):
         written, targets = rows.take(chosen)
         molecules = standardise_many(written, self.standardisation)
         smiles = [text if molecule is None else molecule for text, molecule in zip(written, molecules, strict=True)]
-        encoded = encode_rows(smiles, self.vocabulary())
-        sources = Sources(smiles, encoded.tokens, encoded.lengths, [None] * len(chosen))
-        return replace(encode_rows(targets, self.vocabulary()), sources=sources)
+        pairs = encode_rows(targets, self.vocabulary(), smiles)
+        return Drawn(targets, pairs, source_smiles=smiles, source_rows=[None] * len(chosen))

@@ -29,4 +29,5 @@ class PriorSampler(DecodedLatents):
         """Draws exactly n rows with their latents and the log-density of these under the prior."""
         prior = self.prior
         latents = prior.sample(n, torch_generator(seed, "latents"))
-        return replace(self.decoded(latents, seed), latent_log_probs=prior.log_prob(latents).numpy())
+        drawn = self.decoded(latents, seed)
+        return replace(drawn, rows=replace(drawn.rows, latent_log_probs=prior.log_prob(latents).numpy()))

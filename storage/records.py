@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molbuffer.storage.files.places import Place
+from molbuffer.storage.rows import Rows
 
 
 class Event(StrEnum):
@@ -144,47 +145,33 @@ class Samples:
         raw: the strings as drawn [n].
         smiles: canonical SMILES [n], None where the string is no molecule.
         rejected_by: the name of the filter that refused a row [n]; None where the row was kept.
-        tokens: uint8 or uint16 [n, L], 0 after the end of a row; lengths: int32 [n].
-        log_probs: float32 [n, L] of the behaviour policy; NaN where a sampler has no likelihood, 0 after the end.
-        vocabulary_sha256: the vocabulary the tokens belong to.
-        latents: float32 [n, d], None for samplers without latents.
-        latent_log_probs: float32 [n], the log-density of each latent under the prior that drew it; None without one.
+        rows: their tokens, behaviour log-probabilities and whatever else the sampler gave [n].
         source_smiles: the source of each pair [n], None for samplers without sources.
         source_rows: the stored row each source is [n], None where it is none.
-        source_tokens: as ``tokens`` [n, S], of the sources; source_lengths: int32 [n]. None without sources.
     """
 
     raw: Sequence[str]
     smiles: Sequence[str | None]
     rejected_by: Sequence[str | None]
-    tokens: NDArray[np.unsignedinteger]
-    lengths: NDArray[np.int32]
-    log_probs: NDArray[np.float32]
-    vocabulary_sha256: str
-    latents: NDArray[np.float32] | None = None
-    latent_log_probs: NDArray[np.float32] | None = None
+    rows: Rows
     source_smiles: Sequence[str | None] | None = None
     source_rows: Sequence[RowId | None] | None = None
-    source_tokens: NDArray[np.unsignedinteger] | None = None
-    source_lengths: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.raw)
-        sizes = {"smiles": len(self.smiles), "rejected_by": len(self.rejected_by), "tokens": len(self.tokens)}
-        sizes |= {"lengths": len(self.lengths), "log_probs": len(self.log_probs)}
-        for name in _OPTIONAL_COLUMNS:
-            if (column := getattr(self, name)) is not None:
-                sizes[name] = len(column)
-        wrong = {name: size for name, size in sizes.items() if size != n}
+        wrong = {name: len(column) for name, column in vars(self).items() if column is not None and len(column) != n}
         if wrong:
             raise ValueError(f"every column of a build needs {n} rows as raw has, got {wrong}")
-        if self.tokens.shape != self.log_probs.shape:
-            raise ValueError(f"tokens {self.tokens.shape} and log_probs {self.log_probs.shape} must have one shape")
-        if (self.source_tokens is None) != (self.source_lengths is None):
-            raise ValueError("source_tokens and source_lengths belong together: got one without the other")
+        if self.rows.vocabulary_sha256 is None:
+            raise ValueError("the rows of a build need the vocabulary that their tokens belong to, got None")
 
     def __len__(self) -> int:
         return len(self.raw)
+
+    @property
+    def vocabulary_sha256(self) -> str:
+        """What the tokens belong to."""
+        return str(self.rows.vocabulary_sha256)
 
     @property
     def kept(self) -> NDArray[np.bool_]:
@@ -194,11 +181,7 @@ class Samples:
 
 def no_samples(vocabulary_sha256: str) -> Samples:
     """The samples of a build that has none of its own."""
-    tokens, lengths, log_probs = np.zeros((0, 1), np.uint8), np.zeros(0, np.int32), np.zeros((0, 1), np.float32)
-    return Samples([], [], [], tokens, lengths, log_probs, vocabulary_sha256)
-
-
-_OPTIONAL_COLUMNS = ("latents", "latent_log_probs", "source_smiles", "source_rows", "source_tokens", "source_lengths")
+    return Samples([], [], [], Rows.blank(0, vocabulary_sha256))
 
 
 @dataclass(frozen=True)
@@ -397,31 +380,3 @@ class StoredCheckpoint:
     iteration: int
     folder: Place
     snapshot: int | None
-
-
-@dataclass(frozen=True)
-class StoredRows:
-    """Rows gathered from a pinned snapshot, by position in its index.
-
-    Attributes:
-        positions: int64 [n] into the index they were gathered from.
-        tokens: unsigned [n, L]; lengths: int32 [n]; log_probs: float32 [n, L]; latents: float32 [n, d] or None.
-        rewards: float64 [n] under the index's objective, NaN where there is none.
-        vocabulary: int [n], which of the index's vocabularies a row's tokens belong to.
-        latent_log_probs: float32 [n], NaN for rows without; source_tokens: as ``tokens`` [n, S], in the same
-            vocabulary; source_lengths: int32 [n], 0 for rows without a source. None when no row of the index has any.
-    """
-
-    positions: NDArray[np.int64]
-    tokens: NDArray[np.unsignedinteger]
-    lengths: NDArray[np.int32]
-    log_probs: NDArray[np.float32]
-    rewards: NDArray[np.float64]
-    vocabulary: NDArray[np.int32]
-    latents: NDArray[np.float32] | None = None
-    latent_log_probs: NDArray[np.float32] | None = None
-    source_tokens: NDArray[np.unsignedinteger] | None = None
-    source_lengths: NDArray[np.int32] | None = None
-
-    def __len__(self) -> int:
-        return len(self.positions)

@@ -37,9 +37,9 @@ def draw(policy: str, n: int, sampling: Sampling, seed: int, store: Path | None 
         nats, of the distribution drawn from.
     """
     loaded = named_policy(policy, store)
-    rows = ModelSampler("sample", lambda: loaded, sampling=sampling).draw(n, seed)
-    likelihoods = rows.log_probs.sum(1, dtype=np.float64)
-    columns = {"smiles": rows.raw, "molecule": standardise_many(rows.raw), "log_likelihood": likelihoods}
+    drawn = ModelSampler("sample", lambda: loaded, sampling=sampling).draw(n, seed)
+    likelihoods = drawn.rows.log_probs.sum(1, dtype=np.float64)
+    columns = {"smiles": drawn.raw, "molecule": standardise_many(drawn.raw), "log_likelihood": likelihoods}
     return pl.DataFrame(columns, schema={"smiles": pl.String, "molecule": pl.String, "log_likelihood": pl.Float64})
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from molbuffer.samplers.base import Drawn, DrawsLatents, Sampler, Sources, concatenate
+from molbuffer.samplers.base import Drawn, DrawsLatents, Sampler, concatenate
 from molbuffer.samplers.builds.bad_rows import report_rejected
 from molbuffer.samplers.builds.judging import BuildScores, Pipeline, judge_drawn, refuse_duplicates
 from molbuffer.samplers.builds.metrics import policy_lag, sampler_metrics
@@ -63,8 +63,8 @@ def make_build(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> Build:
     drawn, judged = _draw(sampler, slot, seed, pipeline, scores)
     samples = _samples(drawn, judged)
     pairs: list[Reward] = []
-    figures = source_metrics(drawn.sources)
-    if drawn.sources is not None and pipeline.template is not None:
+    figures = source_metrics(drawn)
+    if drawn.source_smiles is not None and pipeline.template is not None:
         pairs, of_pairs = pair_rewards(judged, pipeline.template, scores)
         figures += of_pairs
     rewards = _rewards(samples, scores)
@@ -90,19 +90,17 @@ def recall_build(sampler: HistorySampler, slot: Slot, pipeline: Pipeline) -> tup
     seed = derive_seed(slot.campaign_seed, slot.iteration, slot.event.value, sampler.name, slot.chunk)
     recalled = sampler.recall(slot.wanted, derive_seed(seed, 0))
     drawn, n = recalled.drawn, len(recalled)
-    rows = Samples(
-        drawn.raw, recalled.smiles, [None] * n, drawn.tokens, drawn.lengths, drawn.log_probs, drawn.vocabulary.sha256
-    )
+    samples = Samples(drawn.raw, recalled.smiles, [None] * n, drawn.rows)
     objective_sha256 = pipeline.scorer.objective.sha256
-    rewards = [Reward(row, objective_sha256, value) for row, value in enumerate(recalled.stored.rewards.tolist())]
+    rewards = [Reward(row, objective_sha256, value) for row, value in enumerate(recalled.rewards.tolist())]
     seconds = time.perf_counter() - clock
     build = Build(
         **_provenance(sampler, slot, pipeline),
-        samples=no_samples(drawn.vocabulary.sha256),
-        references=recalled.rows,
+        samples=no_samples(samples.vocabulary_sha256),
+        references=recalled.ids,
         seed=seed,
         metrics=[
-            *sampler_metrics(rows, rewards, slot.wanted, lambda smiles: set(smiles), seconds),
+            *sampler_metrics(samples, rewards, slot.wanted, lambda smiles: set(smiles), seconds),
             policy_lag(slot.iteration, recalled.drawn_in),
         ],
         started=started,
@@ -163,26 +161,10 @@ def _samples(drawn: Drawn, judged: Sequence[PairJudgement]) -> Samples:
         raw=drawn.raw,
         smiles=[judgement.target.smiles for judgement in judged],
         rejected_by=[judgement.target.rejected_by for judgement in judged],
-        tokens=drawn.tokens,
-        lengths=drawn.lengths,
-        log_probs=drawn.log_probs,
-        vocabulary_sha256=drawn.vocabulary.sha256,
-        latents=drawn.latents,
-        latent_log_probs=drawn.latent_log_probs,
-        **_source_columns(drawn.sources, judged),
+        rows=drawn.rows,
+        source_smiles=None if drawn.source_smiles is None else [judgement.source for judgement in judged],
+        source_rows=drawn.source_rows,
     )
-
-
-def _source_columns(sources: Sources | None, judged: Sequence[PairJudgement]) -> dict[str, Any]:
-    """The columns of what pairs were made from."""
-    if sources is None:
-        return {}
-    return {
-        "source_smiles": [judgement.source for judgement in judged],
-        "source_rows": sources.rows,
-        "source_tokens": sources.tokens,
-        "source_lengths": sources.lengths,
-    }
 
 
 def _rewards(samples: Samples, scores: BuildScores) -> list[Reward]:

@@ -71,15 +71,15 @@ def judge_drawn(drawn: Drawn, pipeline: Pipeline, scores: BuildScores) -> list[P
 
     A bound on the improvement is asked last, since it has to score both ends of what nothing else refuses.
     """
-    if drawn.sources is None:
+    if drawn.source_smiles is None:
         targets = judge_many(drawn.raw, pipeline.filters, pipeline.standardisation)
         judged = [PairJudgement(target, None) for target in targets]
         ends: list[tuple[str, ...]] = [(text,) for text in drawn.raw]
     else:
-        sources, template = drawn.sources.smiles, pipeline.template
+        sources, template = drawn.source_smiles, pipeline.template
         judged = judge_pairs(drawn.raw, sources, pipeline.filters, template, pipeline.standardisation)
         ends = list(zip(drawn.raw, sources, strict=True))
-    native = drawn.vocabulary.sha256 == pipeline.vocabulary_sha256
+    native = drawn.rows.vocabulary_sha256 == pipeline.vocabulary_sha256
     for row, judgement in enumerate(judged):
         if judgement.target.rejected_by is None and not (
             _has_tokens(drawn, row) if native else all(map(pipeline.expressible, ends[row]))
@@ -106,7 +106,8 @@ def refuse_duplicates(judged: Sequence[PairJudgement], kept: set[str]) -> list[P
 
 def _has_tokens(drawn: Drawn, row: int) -> bool:
     """Whether the vocabulary of a row expresses it, and its source."""
-    return bool(drawn.lengths[row] > 0 and (drawn.sources is None or drawn.sources.lengths[row] > 0))
+    sources = drawn.rows.source_lengths
+    return bool(drawn.rows.lengths[row] > 0 and (sources is None or sources[row] > 0))
 
 
 def _improved(

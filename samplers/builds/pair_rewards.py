@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from molbuffer.samplers.base import Sources
+from molbuffer.samplers.base import Drawn
 from molbuffer.samplers.builds.judging import BuildScores
 from molbuffer.scoring import ContrastiveTemplate, PairJudgement
 from molbuffer.storage.records import Metric, Reward, ScoreStatus
@@ -50,9 +50,9 @@ def reward_of(row: int, value: float, objective_sha256: str) -> Reward:
     return Reward(row, objective_sha256, None if failed else value, ScoreStatus.FAILED if failed else ScoreStatus.OK)
 
 
-def source_metrics(sources: Sources | None) -> list[Metric]:
+def source_metrics(drawn: Drawn) -> list[Metric]:
     """The figures of the sources of a build; none where it has no pairs."""
-    return [] if sources is None else [Metric("sources_unusable", float(sources.unusable))]
+    return [] if drawn.source_smiles is None else [Metric("sources_unusable", float(drawn.sources_unusable))]
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -15,7 +15,7 @@ from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 
 @dataclass(frozen=True)
 class Sequences:
-    """Token sequences drawn from a model.
+    """Token sequences drawn from a model; each tensor becomes the column of its name in ``storage.Rows``.
 
     Attributes:
         tokens: int64 [n, L], PAD after the end of a row.

@@ -137,7 +137,7 @@ class Committer:
         places: dict[str, PlacedBuild] = {}
         for group in groups.values():
             segment = uuid4().hex
-            offsets = write_segment(self._layout.arrays / segment, [build.samples for build in group])
+            offsets = write_segment(self._layout.arrays / segment, [build.samples.rows for build in group])
             places |= {b.build_id: PlacedBuild(b, segment, offset) for b, offset in zip(group, offsets, strict=True)}
         return [places[build.build_id] for build in builds]
 

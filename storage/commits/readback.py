@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.commits.commit import RECEIPT_COLUMNS, receipt_of
@@ -14,7 +13,8 @@ from molbuffer.storage.commits.tables import OTHER_TABLES
 from molbuffer.storage.errors import ArraysError, PartialBuildError, UnknownBuildError
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import Build, Event, Metric, Reward, RowId, Samples, ScoreStatus, StoredBuild
-from molbuffer.storage.segments.segment import SegmentRows, read_segment
+from molbuffer.storage.rows import BY_AXIS, COLUMNS, Axis, Rows
+from molbuffer.storage.segments.segment import read_segment
 
 _REWARDS = """SELECT "row", objective_sha256,
         arg_max({'value': value, 'status': status}, (status = 'ok', created)) AS last
@@ -45,11 +45,11 @@ def read_build(catalog: Catalog, layout: Layout, build_id: str) -> StoredBuild:
             f"{samples.num_rows} of the {row['drawn']} rows of build {build_id} are in {layout.root}, for an archive "
             "may hold part of a build: read its rows with HistoryIndex, or merge an archive that has the others"
         )
-    arrays = read_segment(layout.arrays / row["segment"], row["segment_offset"], row["drawn"])
+    rows = read_segment(layout.arrays / row["segment"], row["segment_offset"], row["drawn"])
     fields = {name: row[name] for name in Build.__dataclass_fields__ if name not in OTHER_TABLES}
     build = Build(
         **(fields | {"event": Event(row["event"])}),
-        samples=_samples(samples, arrays),
+        samples=_samples(samples, rows),
         references=_references(catalog, build_id) if row["readmitted"] else (),
         rewards=_rewards(catalog, build_id, row["objective_sha256"]),
         metrics=_metrics(catalog, build_id),
@@ -57,10 +57,8 @@ def read_build(catalog: Catalog, layout: Layout, build_id: str) -> StoredBuild:
     return StoredBuild(build, receipt_of(receipts[0]), row["segment"], row["segment_offset"])
 
 
-def _samples(table: pa.Table, arrays: SegmentRows) -> Samples:
+def _samples(table: pa.Table, rows: Rows) -> Samples:
     columns: dict[str, list[Any]] = {name: table[name].to_pylist() for name in table.column_names}
-    # A segment is as wide as its longest build.
-    width = int(arrays.lengths.max(initial=1))
     has_sources = any(text is not None for text in columns["source_smiles"])
     sources = [
         None if build_id is None else RowId(build_id, row)
@@ -70,36 +68,27 @@ def _samples(table: pa.Table, arrays: SegmentRows) -> Samples:
         raw=columns["raw"],
         smiles=columns["smiles"],
         rejected_by=columns["rejected_by"],
-        tokens=arrays.tokens[:, :width],
-        lengths=arrays.lengths,
-        log_probs=arrays.log_probs[:, :width],
-        vocabulary_sha256=arrays.vocabulary_sha256,
-        latents=_latents(arrays.latents),
-        latent_log_probs=_given(arrays.latent_log_probs),
+        rows=_own(rows),
         source_smiles=columns["source_smiles"] if has_sources else None,
         source_rows=sources if any(sources) else None,
-        **_sources(arrays),
     )
 
 
-def _sources(arrays: SegmentRows) -> dict[str, Any]:
-    """The tokens of the sources of a build, nothing where they are those of other builds in its segment."""
-    tokens, lengths = arrays.source_tokens, arrays.source_lengths
-    if tokens is None or lengths is None or not lengths.any():
-        return {}
-    return {"source_tokens": tokens[:, : int(lengths.max())], "source_lengths": lengths}
-
-
-def _given(numbers: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-    """The numbers of a build, None where they are those of other builds in its segment."""
-    return None if numbers is None or np.isnan(numbers).all() else numbers
-
-
-def _latents(latents: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
-    """The latents of a build, without the columns that only wider builds of its segment have."""
-    if (latents := _given(latents)) is None:
-        return None
-    return latents[:, : int(np.flatnonzero(~np.isnan(latents).all(0))[-1]) + 1]
+def _own(rows: Rows) -> Rows:
+    """The rows of a build without the columns, and without the width, that only other builds of its segment have."""
+    columns, given, widths = rows.trimmed().columns(), set[str](), dict[Axis, int]()
+    for name, array in columns.items():
+        column = COLUMNS[name]
+        filled = ~np.isnan(array) if np.isnan(column.fill) else array != column.fill
+        if column.required or filled.any():
+            given |= {name, *column.needs}
+            if column.axis is not None and column.axis.lengths is None:
+                last = int(np.flatnonzero(filled.any(0))[-1])
+                widths[column.axis] = max(last + 1, widths.get(column.axis, 0))
+    own = {name: array for name, array in columns.items() if name in given}
+    for axis, width in widths.items():
+        own |= {name: own[name][:, :width] for name in BY_AXIS[axis] if name in own}
+    return Rows(**own, vocabulary_sha256=rows.vocabulary_sha256)
 
 
 def _references(catalog: Catalog, build_id: str) -> tuple[RowId, ...]:

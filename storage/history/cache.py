@@ -38,8 +38,9 @@ from molbuffer.storage.files.places import PRIVATE_FOLDER, Place
 from molbuffer.storage.history.cache_manifest import NAME as MANIFEST_NAME
 from molbuffer.storage.history.cache_manifest import CachedSegment, Manifest, read_manifest, write_manifest
 from molbuffer.storage.history.mapped_rows import MappedRows
-from molbuffer.storage.history.record_layout import DecodedRows, RowLayout, latent_width_of
-from molbuffer.storage.segments.segment import SegmentRows, read_segment
+from molbuffer.storage.history.record_layout import RowLayout
+from molbuffer.storage.rows import Rows
+from molbuffer.storage.segments.segment import read_segment
 
 LOCATION_VARIABLE = "MOLBUFFER_CACHE"
 SUBFOLDER = "decoded"
@@ -70,7 +71,7 @@ class CachedRows:
     layout: RowLayout
     records: MappedRows
 
-    def gather(self, positions: NDArray[np.int64]) -> DecodedRows:
+    def gather(self, positions: NDArray[np.int64]) -> Rows:
         """The rows at positions [n], as views of a fresh block of memory."""
         return self.layout.split(self.records.take(positions))
 
@@ -160,8 +161,8 @@ class DecodedCache:
             manifest = self._append(manifest, portion)
         return manifest
 
-    def _decode(self, names: Sequence[str]) -> Iterator[dict[str, SegmentRows]]:
-        portion: dict[str, SegmentRows] = {}
+    def _decode(self, names: Sequence[str]) -> Iterator[dict[str, Rows]]:
+        portion: dict[str, Rows] = {}
         for name in names:
             portion[name] = read_segment(self.arrays / name)
             if sum(map(len, portion.values())) >= _PORTION_ROWS:
@@ -170,12 +171,12 @@ class DecodedCache:
         if portion:
             yield portion
 
-    def _append(self, manifest: Manifest, portion: Mapping[str, SegmentRows]) -> Manifest:
+    def _append(self, manifest: Manifest, portion: Mapping[str, Rows]) -> Manifest:
         segments, position = dict(manifest.segments), manifest.rows
         with _open_at(self._own / manifest.file, manifest.total_bytes) as file:
             for name, rows in portion.items():
                 file.write(manifest.layout.pack(rows).data)
-                segments[name] = _cached(rows, position)
+                segments[name] = CachedSegment(position, len(rows), str(rows.vocabulary_sha256), rows.optional_widths())
                 position += len(rows)
         manifest = replace(manifest, segments=segments)
         write_manifest(self._own, manifest)
@@ -213,11 +214,6 @@ class DecodedCache:
         if others + manifest.total_bytes > self.limit_bytes:
             _logger.warning("rows in use take %d bytes, over the limit of %d", manifest.total_bytes, self.limit_bytes)
         return manifest
-
-
-def _cached(rows: SegmentRows, position: int) -> CachedSegment:
-    optional = (rows.source_tokens is not None, rows.latent_log_probs is not None)
-    return CachedSegment(position, len(rows), rows.vocabulary_sha256, latent_width_of(rows), *optional)
 
 
 def evict(folder: Path, limit_bytes: int, spare: str | None = None) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from molbuffer.storage.files.durable import sync_paths
 from molbuffer.storage.history.record_layout import RowLayout
 
-FORMAT = "molbuffer-cache-1"
+FORMAT = "molbuffer-cache-2"
 NAME = "manifest.json"
 
 
@@ -21,17 +21,16 @@ class CachedSegment:
     """Where the rows of a segment are in the cache.
 
     Attributes:
-        position: of its first row; rows: how many.
-        vocabulary_sha256: what its tokens belong to; latent_width: the number of latents of a row, 0 without.
-        sources: whether a row can have a source; latent_log_probs: whether it can have the log-density of its latents.
+        position: of its first row.
+        rows: how many there are.
+        vocabulary_sha256: what its tokens belong to.
+        optional: its columns that not all rows have, as of ``Rows.optional_widths``.
     """
 
     position: int
     rows: int
     vocabulary_sha256: str
-    latent_width: int
-    sources: bool = False
-    latent_log_probs: bool = False
+    optional: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,8 @@ def read_manifest(folder: Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replaces the manifest in one step, once the rows are on the disk, and deletes the rows files it does not list."""
     segments = {name: list(vars(segment).values()) for name, segment in manifest.segments.items()}
-    values = {"format": FORMAT, "file": manifest.file, "layout": vars(manifest.layout), "segments": segments}
+    layout = {"dtypes": manifest.layout.dtypes, "widths": manifest.layout.widths}
+    values = {"format": FORMAT, "file": manifest.file, "layout": layout, "segments": segments}
     aside = folder / f"{NAME}.new"
     aside.write_text(json.dumps(values), encoding="utf-8")
     # Were the name on the disk before the rows, a power cut would leave rows of zeros that are taken for data.

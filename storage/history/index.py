@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from molbuffer.storage.history.cache import DecodedCache
 from molbuffer.storage.history.index_arrays import IndexArrays, place
 from molbuffer.storage.history.scan import Filter, Part, ScannedRows, read_readmitted, read_strings, scan
-from molbuffer.storage.records import Consumed, Event, RowId, StoredRows
+from molbuffer.storage.records import Consumed, Event, RowId
+from molbuffer.storage.rows import Rows
 from molbuffer.storage.segments.copy import rows_by_build
 from molbuffer.storage.store import SampleStore
 
@@ -138,7 +139,7 @@ class HistoryIndex:
     @property
     def sources(self) -> bool:
         """Whether a row can have a source."""
-        return self.arrays.sources
+        return "source_tokens" in self.arrays.optional
 
     @property
     def own(self) -> NDArray[np.bool_]:
@@ -169,7 +170,7 @@ class HistoryIndex:
 
     @cached_property
     def vocabularies(self) -> tuple[str, ...]:
-        """The hashes of the vocabularies that tokens belong to; ``StoredRows.vocabulary`` counts these."""
+        """The hashes of the vocabularies that tokens belong to; ``vocabulary_numbers`` counts these."""
         return tuple(dict.fromkeys(self.builds["vocabulary_sha256"].to_pylist()))
 
     @cached_property
@@ -183,25 +184,17 @@ class HistoryIndex:
         first = np.unique(self.molecules[self.best_first], return_index=True)[1]
         return self.best_first[np.sort(first)]
 
-    def gather(self, positions: Positions) -> StoredRows:
-        """The rows at positions [n], as wide as the longest of them; torch can take the memory as it is.
+    def gather(self, positions: Positions) -> Rows:
+        """The rows at positions [n] with their rewards, as wide as the longest of them; torch can take the memory.
 
         Raises:
             IndexError: a position is not in the index.
         """
-        decoded = self.arrays.gather(positions)
-        return StoredRows(
-            positions=positions,
-            tokens=decoded.tokens,
-            lengths=decoded.lengths,
-            log_probs=decoded.log_probs,
-            rewards=self.rewards.take(positions),
-            vocabulary=self._vocabulary_numbers.take(self.build_numbers.take(positions)),
-            latents=decoded.latents if self.arrays.latent_width else None,
-            latent_log_probs=decoded.latent_log_probs,
-            source_tokens=decoded.source_tokens,
-            source_lengths=decoded.source_lengths,
-        )
+        return self.arrays.gather(positions, self.rewards.take(positions))
+
+    def vocabulary_numbers(self, positions: Positions) -> NDArray[np.int32]:
+        """Which of ``vocabularies`` the tokens of each row belong to, int32 [n]."""
+        return self._vocabulary_of_build.take(self.build_numbers.take(positions))
 
     def without(self, positions: Positions) -> Self:
         """The index less some rows; the positions of the rows after them change."""
@@ -286,6 +279,6 @@ class HistoryIndex:
         return {build_id: number for number, build_id in enumerate(self.build_ids)}
 
     @cached_property
-    def _vocabulary_numbers(self) -> NDArray[np.int32]:
+    def _vocabulary_of_build(self) -> NDArray[np.int32]:
         numbers = {vocabulary: number for number, vocabulary in enumerate(self.vocabularies)}
         return np.array([numbers[name] for name in self.builds["vocabulary_sha256"].to_pylist()], np.int32)

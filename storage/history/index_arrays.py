@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,8 @@ from numpy.typing import NDArray
 
 from molbuffer.storage.errors import ArraysError
 from molbuffer.storage.history.cache import CachedRows, DecodedCache
-from molbuffer.storage.history.record_layout import DecodedRows
 from molbuffer.storage.history.scan import ScannedRows
+from molbuffer.storage.rows import Rows, trimmed
 
 
 @dataclass(frozen=True)
@@ -20,34 +21,23 @@ class IndexArrays:
 
     Attributes:
         cached: the decoded rows of every segment that has a row of the index.
-        positions: int64 [n] of the rows in it; latent_width: the most latents a row has.
-        sources, latent_log_probs: whether a row can have them.
+        positions: int64 [n] of the rows in it.
+        optional: the columns that a row can have and not all do, as of ``Rows.optional_widths``.
     """
 
     cached: CachedRows
     positions: NDArray[np.int64]
-    latent_width: int
-    sources: bool
-    latent_log_probs: bool
+    optional: Mapping[str, int]
 
-    def gather(self, positions: NDArray[np.int64]) -> DecodedRows:
-        """The rows at positions [n], no wider than the longest of them; without what no row of the index has."""
-        rows = self.cached.gather(self.positions.take(positions))
-        width = int(rows.lengths.max(initial=1))
-        source_tokens, source_lengths = rows.source_tokens, rows.source_lengths
-        if not self.sources or source_tokens is None or source_lengths is None:
-            source_tokens = source_lengths = None
-        else:
-            source_tokens = source_tokens[:, : int(source_lengths.max(initial=1))]
-        return DecodedRows(
-            tokens=rows.tokens[:, :width],
-            lengths=rows.lengths,
-            log_probs=rows.log_probs[:, :width],
-            latents=rows.latents[:, : self.latent_width],
-            latent_log_probs=rows.latent_log_probs if self.latent_log_probs else None,
-            source_tokens=source_tokens,
-            source_lengths=source_lengths,
-        )
+    def gather(self, positions: NDArray[np.int64], rewards: NDArray[np.float64]) -> Rows:
+        """The rows at positions [n], no wider than the longest of them; without what no row of the index has.
+
+        Args:
+            positions: in the index.
+            rewards: of these rows [n], which the cache does not hold.
+        """
+        records = self.cached.records.take(self.positions.take(positions))
+        return Rows(**trimmed(self.cached.layout.columns(records, self.optional)), rewards=rewards)
 
 
 def place(rows: ScannedRows, cache: DecodedCache) -> IndexArrays:
@@ -61,7 +51,7 @@ def place(rows: ScannedRows, cache: DecodedCache) -> IndexArrays:
     names = builds["segment"].to_pylist()
     cached = cache.pin(names)
     first: NDArray[np.int64] = np.zeros(rows.builds.num_rows, np.int64)
-    latent_width, sources, latent_log_probs = 0, False, False
+    optional: dict[str, int] = {}
     for number, build in zip(used.tolist(), builds.to_pylist(), strict=True):
         segment = cached.segments[build["segment"]]
         if build["segment_offset"] + build["drawn"] > segment.rows:
@@ -75,8 +65,8 @@ def place(rows: ScannedRows, cache: DecodedCache) -> IndexArrays:
                 f"{build['vocabulary_sha256']}; restore the folder from a backup"
             )
         first[number] = segment.position + build["segment_offset"]
-        latent_width = max(latent_width, segment.latent_width)
-        sources, latent_log_probs = sources or segment.sources, latent_log_probs or segment.latent_log_probs
+        for name, width in segment.optional.items():
+            optional[name] = max(width, optional.get(name, 0))
     positions = first.take(rows.build_numbers)
     positions += rows.row_numbers
-    return IndexArrays(cached, positions, latent_width, sources, latent_log_probs)
+    return IndexArrays(cached, positions, optional)

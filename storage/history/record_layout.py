@@ -1,47 +1,50 @@
-"""How one decoded row lies in memory and in the cache file: a record of fixed width.
+"""How a decoded row lies in memory and in the cache file: a record of fixed width.
 
-    log_probs float32 [L] | latents float32 [d] | latent log-prob float32 | length int32 | tokens uint8 or uint16 [L]
-        | source length int32 | source tokens uint8 or uint16 [S]
-
-What no row has takes no room: the latents' log-prob and the source are there only when a layout says so.
-
-A record is a whole number of 32-bit words, so that rows are gathered as rows of one array of words, a single copy of
-memory each, and the columns of the result are views of it: float32 columns are aligned, and the last axis of every
-view is contiguous, which is what a view of another type needs.
+A record holds the stored columns of ``Rows`` that a row of the cache has, in the order of their definition. Each begins
+at a whole 32-bit word, so that rows are gathered as rows of one array of words, a single copy of memory each, and the
+columns of the result are views of it: float32 columns are aligned, and the last axis of every view is contiguous, which
+is what a view of another type needs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.storage.segments.segment import SegmentRows
+from molbuffer.storage.rows import BY_AXIS, COLUMNS, STORED, Column, Rows, put
 
-# Widths are rounded up to this, so that slightly longer molecules do not call for a new layout each time; it also
-# makes L tokens of one byte a whole number of words.
+# Widths of axes with lengths are rounded up to this, so that slightly longer molecules do not call for a new layout
+# each time; it also makes tokens of one byte a whole number of words.
 _WIDTH_STEP = 16
 _WORD_BYTES = 4
 
 
 @dataclass(frozen=True)
-class DecodedRows:
-    """Columns of n rows, views of one block of memory that belongs to them alone.
+class _Place:
+    """Where a column lies: in the words [start, stop) of a record."""
 
-    Attributes:
-        tokens: uint8 or uint16 [n, L]; lengths: int32 [n]; log_probs: float32 [n, L]; latents: float32 [n, d].
-        latent_log_probs: float32 [n], NaN for rows without; source_tokens: as tokens [n, S]; source_lengths: int32
-            [n], 0 for rows without. None when the layout has no room for them.
-    """
+    column: Column
+    start: int
+    stop: int
+    dtype: np.dtype[Any]
+    width: int
 
-    tokens: NDArray[np.unsignedinteger]
-    lengths: NDArray[np.int32]
-    log_probs: NDArray[np.float32]
-    latents: NDArray[np.float32]
-    latent_log_probs: NDArray[np.float32] | None = None
-    source_tokens: NDArray[np.unsignedinteger] | None = None
-    source_lengths: NDArray[np.int32] | None = None
+    def view(self, records: NDArray[np.uint32], width: int) -> NDArray[Any]:
+        """The column of records [n, words], its first ``width`` numbers."""
+        if self.column.axis is not None:
+            return records[:, self.start : self.stop].view(self.dtype)[:, :width]
+        if self.dtype.itemsize == _WORD_BYTES:
+            return records[:, self.start].view(self.dtype)
+        return records[:, self.start : self.stop].view(self.dtype)[:, 0]
+
+
+def _smallest() -> dict[str, str]:
+    return {name: str(column.dtypes[0]) for name, column in STORED.items() if column.required}
 
 
 @dataclass(frozen=True)
@@ -49,100 +52,92 @@ class RowLayout:
     """The shape of a record.
 
     Attributes:
-        width: L, the number of tokens a record has room for; a multiple of 16.
-        latent_width: d, the number of latents it has room for.
-        token_bytes: 1 or 2.
-        source_width: S, the number of tokens it has room for of a source; a multiple of 16, 0 for no source.
-        latent_log_probs: whether it has room for the log-density of the latents.
+        dtypes: the type of each column that a record has room for, by name.
+        widths: the width of each axis that such a column has, by name; a multiple of 16 where the axis has lengths.
     """
 
-    width: int = _WIDTH_STEP
-    latent_width: int = 0
-    token_bytes: int = 1
-    source_width: int = 0
-    latent_log_probs: bool = False
+    dtypes: Mapping[str, str] = field(default_factory=_smallest)
+    widths: Mapping[str, int] = field(default_factory=lambda: {"tokens": _WIDTH_STEP})
 
     def __post_init__(self) -> None:
-        widths = (self.width, self.source_width)
-        if any(width % _WIDTH_STEP for width in widths) or self.width <= 0 or self.source_width < 0:
-            raise ValueError(f"no layout of records: {self}")
-        if self.latent_width < 0 or self.token_bytes not in (1, 2):
-            raise ValueError(f"no layout of records: {self}")
+        for name, dtype in self.dtypes.items():
+            column = STORED[name]
+            if np.dtype(dtype) not in column.dtypes:
+                raise ValueError(f"a record has {name!r} of type {dtype}, expected one of {column.dtypes}")
+            width = _WIDTH_STEP if column.axis is None else self.widths[column.axis.name]
+            rounded = column.axis is None or column.axis.lengths is None or (width > 0 and width % _WIDTH_STEP == 0)
+            if width < 0 or not rounded:
+                raise ValueError(f"a record has room for {width} {name!r}, expected a multiple of {_WIDTH_STEP}")
 
-    def covering(self, rows: SegmentRows) -> RowLayout:
+    def covering(self, rows: Rows) -> RowLayout:
         """The smallest layout that has room for what this one holds and for these rows too."""
-        tokens = [rows.tokens] if rows.source_tokens is None else [rows.tokens, rows.source_tokens]
-        return RowLayout(
-            max(self.width, _rounded_up(rows.tokens.shape[1])),
-            max(self.latent_width, latent_width_of(rows)),
-            max(self.token_bytes, *(array.dtype.itemsize for array in tokens)),
-            max(self.source_width, source_width_of(rows)),
-            self.latent_log_probs or rows.latent_log_probs is not None,
-        )
+        dtypes, widths = {}, dict(self.widths)
+        for name, column in STORED.items():
+            array, dtype = getattr(rows, name), self.dtypes.get(name)
+            if array is not None:
+                dtype = str(array.dtype if dtype is None else np.result_type(array.dtype, dtype))
+                if (axis := column.axis) is not None:
+                    width = array.shape[1] if axis.lengths is None else _rounded_up(array.shape[1])
+                    widths[axis.name] = max(widths.get(axis.name, 0), width)
+            if dtype is not None:
+                dtypes[name] = dtype
+        return RowLayout(dtypes, widths)
 
     @property
     def words(self) -> int:
         """The number of 32-bit words of a record."""
-        return self._source + (1 + self.source_width * self.token_bytes // _WORD_BYTES if self.source_width else 0)
+        return self._places[-1].stop
 
     @property
     def record_bytes(self) -> int:
         return self.words * _WORD_BYTES
 
-    def split(self, records: NDArray[np.uint32]) -> DecodedRows:
-        """The columns of records [n, words], as views."""
-        latents, density = self.width, self.width + self.latent_width
-        length, source = density + self.latent_log_probs, self._source
-        token = np.uint8 if self.token_bytes == 1 else np.uint16
-        return DecodedRows(
-            tokens=records[:, length + 1 : source].view(token),
-            lengths=records[:, length].view(np.int32),
-            log_probs=records[:, :latents].view(np.float32),
-            latents=records[:, latents:density].view(np.float32),
-            latent_log_probs=records[:, density].view(np.float32) if self.latent_log_probs else None,
-            source_tokens=records[:, source + 1 :].view(token) if self.source_width else None,
-            source_lengths=records[:, source].view(np.int32) if self.source_width else None,
-        )
+    def split(self, records: NDArray[np.uint32]) -> Rows:
+        """The rows in records [n, words], as views."""
+        return Rows(**self.columns(records))
 
-    @property
-    def _source(self) -> int:
-        """The word at which the source begins, where there is one."""
-        tokens = self.width * self.token_bytes // _WORD_BYTES
-        return self.width + self.latent_width + self.latent_log_probs + 1 + tokens
+    def columns(self, records: NDArray[np.uint32], optional: Mapping[str, int] | None = None) -> dict[str, Any]:
+        """The columns of the rows in records [n, words], by name, as views.
 
-    def pack(self, rows: SegmentRows) -> NDArray[np.uint32]:
-        """Records [n, words] of rows that this layout covers; latents that rows lack are NaN."""
+        Args:
+            records: of this layout.
+            optional: the columns wanted beside those that all rows have, with their widths where no lengths say how
+                far a row is filled; None is all that there are.
+        """
+        columns: dict[str, Any] = {}
+        for place in self._places:
+            width = place.width
+            if optional is not None and not place.column.required:
+                if place.column.name not in optional:
+                    continue
+                if (axis := place.column.axis) is not None and axis.lengths is None:
+                    width = max(optional.get(name, 0) for name in BY_AXIS[axis])
+            columns[place.column.name] = place.view(records, width)
+        return columns
+
+    def pack(self, rows: Rows) -> NDArray[np.uint32]:
+        """Records [n, words] of rows that this layout covers."""
         records = np.zeros((len(rows), self.words), np.uint32)
-        columns = self.split(records)
-        width = rows.tokens.shape[1]
-        columns.tokens[:, :width] = rows.tokens
-        columns.log_probs[:, :width] = rows.log_probs
-        columns.lengths[:] = rows.lengths
-        columns.latents[:] = np.nan
-        if rows.latents is not None:
-            columns.latents[:, : rows.latents.shape[1]] = rows.latents
-        if columns.latent_log_probs is not None:
-            columns.latent_log_probs[:] = np.nan if rows.latent_log_probs is None else rows.latent_log_probs
-        if columns.source_lengths is not None and rows.source_lengths is not None:
-            columns.source_lengths[:] = rows.source_lengths
-        if columns.source_tokens is not None and rows.source_tokens is not None:
-            columns.source_tokens[:, : rows.source_tokens.shape[1]] = rows.source_tokens
+        for name, array in self.columns(records).items():
+            put(array, slice(None), getattr(rows, name), COLUMNS[name].fill)
         return records
 
     def repack(self, records: NDArray[np.uint32], old: RowLayout) -> NDArray[np.uint32]:
         """Records of this layout from records of another one that it covers."""
-        return self.pack(SegmentRows(**vars(old.split(records)), vocabulary_sha256=""))
+        return self.pack(old.split(records))
 
-
-def latent_width_of(rows: SegmentRows) -> int:
-    """The number of latents a row has, 0 when the rows have none."""
-    return 0 if rows.latents is None else rows.latents.shape[1]
-
-
-def source_width_of(rows: SegmentRows) -> int:
-    """The room that the rows' sources need, 0 when no row has one."""
-    return 0 if rows.source_tokens is None else _rounded_up(max(1, rows.source_tokens.shape[1]))
+    @cached_property
+    def _places(self) -> tuple[_Place, ...]:
+        places, start = [], 0
+        for name, column in STORED.items():
+            if name in self.dtypes:
+                dtype = np.dtype(self.dtypes[name])
+                width = 1 if column.axis is None else self.widths[column.axis.name]
+                stop = start - (-width * dtype.itemsize // _WORD_BYTES)
+                places.append(_Place(column, start, stop, dtype, width))
+                start = stop
+        return tuple(places)
 
 
 def _rounded_up(width: int) -> int:
-    return -(-width // _WIDTH_STEP) * _WIDTH_STEP
+    return -(-max(1, width) // _WIDTH_STEP) * _WIDTH_STEP

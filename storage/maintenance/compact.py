@@ -27,7 +27,8 @@ from molbuffer.storage.catalog.views import QUERYABLE_TABLES
 from molbuffer.storage.errors import ArraysError
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import now
-from molbuffer.storage.segments.segment import SegmentRows, read_segment, write_segment
+from molbuffer.storage.rows import STORED, Rows
+from molbuffer.storage.segments.segment import read_segment, write_segment
 
 MERGE_BYTES = (256_000, 8_000_000, 32_000_000)
 """The sizes to which Parquet files are merged, stage by stage. One step, under the commit lock, reads about as much: a
@@ -91,23 +92,25 @@ class _Group:
 
     segments: list[str] = field(default_factory=list)
     builds: list[_Placed] = field(default_factory=list)
-    blocks: list[SegmentRows] = field(default_factory=list)
+    blocks: list[Rows] = field(default_factory=list)
 
     def __len__(self) -> int:
         return sum(map(len, self.blocks))
 
-    def add(self, segment: str, rows: SegmentRows, builds: list[_Placed]) -> None:
+    def add(self, segment: str, rows: Rows, builds: list[_Placed]) -> None:
         self.segments.append(segment)
         for build in builds:
             self.builds.append(build)
-            self.blocks.append(rows.part(slice(build.offset, build.offset + build.drawn)))
+            self.blocks.append(rows.take(slice(build.offset, build.offset + build.drawn)))
 
 
-def _kind(rows: SegmentRows) -> tuple[object, ...]:
+def _kind(rows: Rows) -> tuple[object, ...]:
     """What rows must have in common to be in one segment: others would make its arrays larger than their own."""
-    latents = None if rows.latents is None else rows.latents.shape[1]
-    others = (rows.latent_log_probs is None, rows.source_tokens is None)
-    return (rows.vocabulary_sha256, rows.tokens.dtype, latents, *others)
+    alike = []
+    for name, width in rows.optional_widths().items():
+        axis = STORED[name].axis
+        alike.append((name, width if axis is not None and axis.lengths is None else 1))
+    return (rows.vocabulary_sha256, rows.tokens.dtype, *alike)
 
 
 class _Compaction:
@@ -161,7 +164,7 @@ class _Compaction:
         for group in groups.values():
             self._write(group)
 
-    def _read(self, segment: str, builds: list[_Placed]) -> SegmentRows:
+    def _read(self, segment: str, builds: list[_Placed]) -> Rows:
         rows = read_segment(self._layout.arrays / segment)
         # Copied all the same, its builds would get the rows of those that follow them, and nobody would notice.
         if (needed := max(build.offset + build.drawn for build in builds)) > len(rows):

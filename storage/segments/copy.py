@@ -7,8 +7,7 @@ that were not chosen are blank there, of length 0, and compress to nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 import numpy as np
@@ -17,15 +16,8 @@ from numpy.typing import NDArray
 
 from molbuffer.storage.errors import ArraysError
 from molbuffer.storage.files.places import Place
-from molbuffer.storage.segments.segment import (
-    ARRAYS,
-    SegmentRows,
-    array_type,
-    empty_value,
-    put_rows,
-    read_segment,
-    write_segment,
-)
+from molbuffer.storage.rows import Rows
+from molbuffer.storage.segments.segment import read_segment, write_segment
 
 # Bounds the memory (86 MB at 80 tokens, twice while a segment is put together).
 _SEGMENT_ROWS = 200_000
@@ -85,9 +77,9 @@ class _Reader:
 
     def __init__(self) -> None:
         self._folder: Place | None = None
-        self._rows: SegmentRows | None = None
+        self._rows: Rows | None = None
 
-    def read(self, source: ArraySource, build: BuildCopy) -> SegmentRows:
+    def read(self, source: ArraySource, build: BuildCopy) -> Rows:
         folder = source.arrays / source.segment
         if self._rows is None or folder != self._folder:
             self._rows = None
@@ -98,7 +90,7 @@ class _Reader:
                 f"segment {folder} has {len(held)} rows of vocabulary {held.vocabulary_sha256}; build {build.build_id} "
                 f"expects {stop} of {build.vocabulary_sha256}: restore the folder from a backup"
             )
-        return held.part(slice(source.offset, stop))
+        return held.take(slice(source.offset, stop))
 
 
 class _Writer:
@@ -107,10 +99,10 @@ class _Writer:
     def __init__(self, arrays: Place) -> None:
         self._arrays = arrays
         self._ids: list[str] = []
-        self._blocks: list[SegmentRows] = []
+        self._blocks: list[Rows] = []
         self._places: list[dict[str, str | int]] = []
 
-    def add(self, build_id: str, block: SegmentRows) -> None:
+    def add(self, build_id: str, block: Rows) -> None:
         if self._blocks and (
             self._blocks[0].vocabulary_sha256 != block.vocabulary_sha256
             or sum(map(len, self._blocks)) + len(block) > _SEGMENT_ROWS
@@ -134,35 +126,15 @@ class _Writer:
         self._ids, self._blocks = [], []
 
 
-def _assemble(build: BuildCopy, reader: _Reader) -> SegmentRows:
+def _assemble(build: BuildCopy, reader: _Reader) -> Rows:
     """The rows of a build from all its sources, no wider than they need, blank where no source has them."""
     # Copied, since the segment they are a view of shall not be held until the new one is written.
-    parts = [(_rows_of(source, build), reader.read(source, build)) for source in build.sources]
-    longest = max((int(part.lengths[rows].max(initial=1)) for rows, part in parts), default=1)
-    widths = {"tokens": longest, "log_probs": longest}
-    sources = [part.source_lengths[rows] for rows, part in parts if part.source_lengths is not None]
-    widths["source_tokens"] = max((int(lengths.max(initial=1)) for lengths in sources), default=1)
-    arrays: dict[str, NDArray[Any]] = {}
-    for name in ARRAYS:
-        there = [(rows, array) for rows, part in parts if (array := getattr(part, name)) is not None]
-        if there or name in ("tokens", "lengths", "log_probs"):
-            arrays[name] = _blank(name, build.drawn, widths.get(name), [array for _, array in there])
-        for rows, array in there:
-            put_rows(arrays[name], rows, array[rows] if array.ndim == 1 else array[rows, : widths.get(name)])
-    return SegmentRows.of(arrays, build.vocabulary_sha256)
-
-
-def _blank(name: str, n: int, width: int | None, parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """An array for n rows that has nothing of them yet; without a width, as wide as the widest part."""
-    if name in ("lengths", "source_lengths", "latent_log_probs"):
-        shape: tuple[int, ...] = (n,)
-    else:
-        shape = (n, max(part.shape[1] for part in parts) if width is None else width)
-    return np.full(shape, empty_value(name), array_type(name, parts))
-
-
-def _rows_of(source: ArraySource, build: BuildCopy) -> NDArray[np.int32]:
-    return np.arange(build.drawn, dtype=np.int32) if source.rows is None else source.rows
+    every = np.arange(build.drawn, dtype=np.int32)
+    parts = []
+    for source in build.sources:
+        rows = every if source.rows is None else source.rows
+        parts.append((rows, reader.read(source, build).take(rows).trimmed()))
+    return replace(Rows.placed(build.drawn, parts), vocabulary_sha256=build.vocabulary_sha256)
 
 
 def rows_by_build(chosen: pa.Table) -> dict[str, NDArray[np.int32]]:

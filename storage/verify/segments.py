@@ -106,8 +106,6 @@ def _wrong_content(folder: Place, header: SegmentHeader, notes: Notes) -> str | 
     for start in range(0, header.rows, _PORTION_ROWS):
         rows = read_segment(folder, start, min(_PORTION_ROWS, header.rows - start))
         width = rows.tokens.shape[1]
-        if rows.log_probs.shape != rows.tokens.shape:
-            return f"{folder} has tokens {rows.tokens.shape} and log-probs {rows.log_probs.shape}: restore it"
         wrong = np.flatnonzero((rows.lengths < 0) | (rows.lengths > width))
         if len(wrong):
             return f"row {start + wrong[0]} of {folder} is {rows.lengths[wrong[0]]} of {width} tokens long: restore it"

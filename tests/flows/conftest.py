@@ -13,6 +13,7 @@ from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.samplers.policies.policy import open_policy
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Build, Commit, Event, PolicyVersion, Reward, Run, RunKind, Samples
+from molbuffer.storage.rows import Rows
 
 TINY = """
 [campaign]
@@ -124,10 +125,12 @@ def scored_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     raw=smiles,
                     smiles=smiles,
                     rejected_by=[None] * 16,
-                    tokens=tokens,
-                    lengths=lengths,
-                    log_probs=np.zeros(tokens.shape, np.float32),
-                    vocabulary_sha256=policy.vocabulary.sha256,
+                    rows=Rows(
+                        tokens=tokens,
+                        lengths=lengths,
+                        log_probs=np.zeros(tokens.shape, np.float32),
+                        vocabulary_sha256=policy.vocabulary.sha256,
+                    ),
                 ),
                 policy_sha256=policy.sha256,
                 objective_sha256=objective,

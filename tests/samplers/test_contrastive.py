@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from molbuffer.samplers.base import Drawn, Sampler, SamplerSize
+from molbuffer.samplers.base import Drawn, Sampler, SamplerSize, encode_rows
 from molbuffer.samplers.builds.build import REDRAW_ROUNDS, Slot, make_build
 from molbuffer.samplers.builds.judging import VOCABULARY, Pipeline
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.contrastive import SOURCE_ROUNDS, ContrastiveSampler
-from molbuffer.samplers.dataset import encode_rows
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.models.condition import Condition
@@ -70,8 +69,8 @@ class Listed:
         self.draws.append((n, seed))
         first, self._given = self._given, min(self._given + n, len(self.smiles))
         rows = [RowId("earlier", row) for row in range(first, self._given)]
-        drawn = encode_rows(self.smiles[first : self._given], self.vocabulary)
-        return replace(drawn, rows=rows if self.stored else None)
+        smiles = self.smiles[first : self._given]
+        return Drawn(smiles, encode_rows(smiles, self.vocabulary), stored=rows if self.stored else None)
 
 
 def seq2seq(seed: int = 0, max_length: int = 8) -> Policy:
@@ -124,30 +123,30 @@ def figures(build: Build) -> dict[str, float | None]:
 def test_every_pair_keeps_its_source_whatever_repeats_is() -> None:
     drawn = sampler(Listed(MOLECULES), repeats=3).draw(10, seed=4)
     assert len(drawn) == 10
-    sources = drawn.sources
-    assert sources is not None
+    sources, tokens, lengths = drawn.source_smiles, drawn.rows.source_tokens, drawn.rows.source_lengths
+    assert sources is not None and tokens is not None and lengths is not None
     canonical = [standardise_smiles(text) for text in MOLECULES]
-    assert sources.smiles == [canonical[row] for row in (0, 0, 0, 1, 1, 1, 2, 2, 2, 3)]
-    assert [row.row for row in sources.rows if row] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
-    assert CHAINS.decode(sources.tokens, sources.lengths) == list(sources.smiles)
-    assert CHAINS.decode(drawn.tokens, drawn.lengths) == list(drawn.raw)
+    assert sources == [canonical[row] for row in (0, 0, 0, 1, 1, 1, 2, 2, 2, 3)]
+    assert [row.row for row in drawn.source_rows if row] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3]
+    assert CHAINS.decode(tokens, lengths) == list(sources)
+    assert CHAINS.decode(drawn.rows.tokens, drawn.rows.lengths) == list(drawn.raw)
     condition = Condition(
-        sources=torch.from_numpy(sources.tokens.astype(np.int64)),
-        source_lengths=torch.from_numpy(sources.lengths.astype(np.int64)),
+        sources=torch.from_numpy(tokens.astype(np.int64)),
+        source_lengths=torch.from_numpy(lengths.astype(np.int64)),
     )
     found = seq2seq().model.log_probs(
-        torch.from_numpy(drawn.tokens.astype(np.int64)),
-        torch.from_numpy(drawn.lengths.astype(np.int64)),
+        torch.from_numpy(drawn.rows.tokens.astype(np.int64)),
+        torch.from_numpy(drawn.rows.lengths.astype(np.int64)),
         condition=condition,
     )
     # Under another row's source the likelihoods would differ.
-    assert np.abs(found.detach().numpy() - drawn.log_probs).max() < 1e-4
+    assert np.abs(found.detach().numpy() - drawn.rows.log_probs).max() < 1e-4
     other = seq2seq().model.log_probs(
-        torch.from_numpy(drawn.tokens.astype(np.int64)),
-        torch.from_numpy(drawn.lengths.astype(np.int64)),
+        torch.from_numpy(drawn.rows.tokens.astype(np.int64)),
+        torch.from_numpy(drawn.rows.lengths.astype(np.int64)),
         condition=condition[torch.arange(9, -1, -1)],
     )
-    assert np.abs(other.detach().numpy() - drawn.log_probs).max() > 1e-2
+    assert np.abs(other.detach().numpy() - drawn.rows.log_probs).max() > 1e-2
 
 
 @pytest.mark.parametrize(("n", "repeats", "asked"), [(1, 1, 1), (2, 5, 1), (7, 2, 4), (4, 4, 1), (5, 4, 2)])
@@ -156,7 +155,7 @@ def test_as_many_sources_are_drawn_as_the_pairs_need(n: int, repeats: int, asked
     drawn = sampler(base, repeats=repeats).draw(n, seed=4)
     assert len(drawn) == n
     assert [count for count, _ in base.draws] == [asked]
-    assert max(Counter(drawn.sources.smiles).values()) <= repeats
+    assert max(Counter(drawn.source_smiles).values()) <= repeats
 
 
 def test_for_a_source_that_is_no_molecule_or_cannot_be_expressed_another_is_drawn() -> None:
@@ -165,9 +164,9 @@ def test_for_a_source_that_is_no_molecule_or_cannot_be_expressed_another_is_draw
     drawn = sampler(base, repeats=2).draw(8, seed=4)
     assert [count for count, _ in base.draws] == [4, 2, 1]
     assert len({seed for _, seed in base.draws}) == 3
-    assert drawn.sources.smiles == [text for text in ("CCN", "CCO", "CCCC", "NCO") for _ in range(2)]
-    assert [row.row for row in drawn.sources.rows] == [0, 0, 3, 3, 5, 5, 6, 6]
-    assert drawn.sources.unusable == 3
+    assert drawn.source_smiles == [text for text in ("CCN", "CCO", "CCCC", "NCO") for _ in range(2)]
+    assert [row.row for row in drawn.source_rows] == [0, 0, 3, 3, 5, 5, 6, 6]
+    assert drawn.sources_unusable == 3
 
 
 def test_sources_that_can_never_be_used_end_the_draw_without_pairs(make_pipeline: MakePipeline) -> None:
@@ -175,7 +174,7 @@ def test_sources_that_can_never_be_used_end_the_draw_without_pairs(make_pipeline
     drawn = sampler(base).draw(3, seed=4)
     assert len(drawn) == 0
     assert [count for count, _ in base.draws] == [3] * SOURCE_ROUNDS
-    assert drawn.sources.unusable == 3 * SOURCE_ROUNDS
+    assert drawn.sources_unusable == 3 * SOURCE_ROUNDS
     build = make_build(sampler(base), slot(3), make_pipeline(ContrastiveTemplate(scaled=True)))
     assert len(build.samples) == 0 and not build.rewards and not build.scores
     found = figures(build)
@@ -185,7 +184,7 @@ def test_sources_that_can_never_be_used_end_the_draw_without_pairs(make_pipeline
 
 def test_when_the_sources_are_exhausted_there_are_fewer_pairs() -> None:
     drawn = sampler(Listed(["CCN", "CCO"]), repeats=2).draw(9, seed=4)
-    assert drawn.sources.smiles == ["CCN", "CCN", "CCO", "CCO"]
+    assert drawn.source_smiles == ["CCN", "CCN", "CCO", "CCO"]
 
 
 def test_quota_0_draws_nothing(make_pipeline: MakePipeline) -> None:
@@ -202,10 +201,10 @@ def test_a_draw_follows_from_its_seed_and_any_sampler_can_be_the_base() -> None:
     base = ModelSampler("base", lambda: policy)
     nested = sampler(sampler(base), sampling=Sampling(0.8, 2))
     one, two, other = (nested.draw(20, seed) for seed in (1, 1, 2))
-    assert one.raw == two.raw and one.sources.smiles == two.sources.smiles
-    assert np.array_equal(one.log_probs, two.log_probs)
-    assert one.sources.smiles != other.sources.smiles
-    assert set(one.sources.rows) == {None}
+    assert one.raw == two.raw and one.source_smiles == two.source_smiles
+    assert np.array_equal(one.rows.log_probs, two.rows.log_probs)
+    assert one.source_smiles != other.source_smiles
+    assert set(one.source_rows) == {None}
 
 
 def test_the_output_model_has_to_be_conditional() -> None:
@@ -233,7 +232,7 @@ def test_r24_a_build_of_pairs_has_the_sources_the_rewards_of_both_kinds_and_the_
     for row in range(len(samples)):
         stored = samples.source_rows[row]
         assert samples.source_smiles[row] == standardise_smiles((MOLECULES * 20)[stored.row])
-    assert CHAINS.decode(samples.source_tokens, samples.source_lengths) == list(samples.source_smiles)
+    assert CHAINS.decode(samples.rows.source_tokens, samples.rows.source_lengths) == list(samples.source_smiles)
     plain = {each.row: each.value for each in build.rewards if each.objective_sha256 == objective.sha256}
     paired = {each.row: each.value for each in build.rewards if each.objective_sha256 != objective.sha256}
     assert set(plain) == set(paired) == set(np.flatnonzero(samples.kept).tolist())
@@ -316,7 +315,8 @@ def test_a_source_may_be_its_own_target_and_the_best_there_is(make_pipeline: Mak
 
         def draw(self, n: int, seed: int) -> Drawn:
             pairs = sampler(self.base).draw(n, seed)
-            return replace(encode_rows(pairs.sources.smiles, CHAINS), sources=pairs.sources)
+            rows = encode_rows(pairs.source_smiles, CHAINS, pairs.source_smiles)
+            return replace(pairs, raw=pairs.source_smiles, rows=rows)
 
     template = ContrastiveTemplate(scaled=True)
     build = make_build(Copies(Listed(["CCCC", "CCN"])), slot(2), make_pipeline(template))

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from molbuffer.samplers.dataset import DatasetSampler, encode_rows
+from molbuffer.samplers.base import encode_rows
+from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.errors import SmilesFileError
 from molbuffer.samplers.files.text_files import FileRow, read_smiles_file
 from molbuffer.samplers.tokens.vocabulary import END, PAD, RESERVED, Vocabulary
@@ -42,20 +43,19 @@ def test_with_replacement_any_number_is_drawn(path: Path, molecules: list[str], 
 
 def test_r19_rows_are_encoded_without_a_likelihood(path: Path, vocabulary: Vocabulary) -> None:
     drawn = DatasetSampler("data", path, lambda: vocabulary).draw(12, seed=3)
-    assert vocabulary.decode(drawn.tokens, drawn.lengths) == list(drawn.raw)
-    inside = np.arange(drawn.tokens.shape[1]) < drawn.lengths[:, None]
-    assert np.isnan(drawn.log_probs[inside]).all()
-    assert (drawn.log_probs[~inside] == 0).all()
-    assert drawn.log_probs.dtype == np.float32
+    assert vocabulary.decode(drawn.rows.tokens, drawn.rows.lengths) == list(drawn.raw)
+    inside = np.arange(drawn.rows.tokens.shape[1]) < drawn.rows.lengths[:, None]
+    assert np.isnan(drawn.rows.log_probs[inside]).all()
+    assert (drawn.rows.log_probs[~inside] == 0).all()
+    assert drawn.rows.log_probs.dtype == np.float32
 
 
 def test_r8_a_row_with_an_unknown_token_has_no_length() -> None:
     vocabulary = Vocabulary((*RESERVED, "C", "O"))
-    drawn = encode_rows(["CO", "CSC", "C?", "C"], vocabulary)
-    assert drawn.raw == ["CO", "CSC", "C?", "C"]
-    assert drawn.lengths.tolist() == [3, 0, 0, 2]
-    assert drawn.tokens.tolist() == [[3, 4, END], [PAD] * 3, [PAD] * 3, [3, END, PAD]]
-    assert np.isnan(drawn.log_probs).tolist() == [[True] * 3, [False] * 3, [False] * 3, [True, True, False]]
+    rows = encode_rows(["CO", "CSC", "C?", "C"], vocabulary)
+    assert rows.lengths.tolist() == [3, 0, 0, 2]
+    assert rows.tokens.tolist() == [[3, 4, END], [PAD] * 3, [PAD] * 3, [3, END, PAD]]
+    assert np.isnan(rows.log_probs).tolist() == [[True] * 3, [False] * 3, [False] * 3, [True, True, False]]
     nothing = encode_rows(["S", "?"], vocabulary)
     assert nothing.lengths.tolist() == [0, 0]
     assert (nothing.tokens == PAD).all()

@@ -124,18 +124,18 @@ def test_columns_have_a_row_for_each_that_was_drawn(made: dict[str, Any], name: 
     drawn = sampler.draw(n, seed=5)
     # Children of few parents may be fewer than were asked for.
     assert len(drawn) == n or (0 < len(drawn) < n and name == "GraphGASampler")
-    columns = (drawn.tokens, drawn.lengths, drawn.log_probs, drawn.latents, drawn.latent_log_probs, drawn.sources)
+    columns = (*drawn.rows.columns().values(), drawn.source_smiles, drawn.source_rows)
     assert {len(column) for column in columns if column is not None} == {len(drawn)}
-    assert CHAINS.decode(drawn.tokens, drawn.lengths) == list(drawn.raw)
+    assert CHAINS.decode(drawn.rows.tokens, drawn.rows.lengths) == list(drawn.raw)
     again = sampler.draw(n, seed=5)
     assert again.raw == drawn.raw
     if not n or drawn_from is None:
         return
-    given = (drawn.sources.tokens, drawn.sources.lengths) if drawn.sources else (None, None)
-    condition = Condition(*map(tensor, (drawn.latents, *given)))
-    tokens, lengths = tensor(drawn.tokens), tensor(drawn.lengths)
+    given = (drawn.rows.latents, drawn.rows.source_tokens, drawn.rows.source_lengths)
+    condition = Condition(*map(tensor, given))
+    tokens, lengths = tensor(drawn.rows.tokens), tensor(drawn.rows.lengths)
     expected = drawn_from.model.log_probs(tokens, lengths, condition=condition, sampling=TEMPERED).detach().numpy()
-    assert_allclose(drawn.log_probs, expected, atol=1e-4)
+    assert_allclose(drawn.rows.log_probs, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -176,6 +176,8 @@ def test_every_kind_may_be_inside_another(made: dict[str, Any], outer: str, name
         samples = build.samples
         assert figures["shortfall"] == wanted - int(samples.kept.sum())
         assert pipeline is PIPELINE or not samples.kept.any()
-        for raw, smiles, row, length in zip(samples.raw, samples.smiles, samples.tokens, samples.lengths, strict=True):
+        for raw, smiles, row, length in zip(
+            samples.raw, samples.smiles, samples.rows.tokens, samples.rows.lengths, strict=True
+        ):
             assert smiles == standardise_smiles(raw)
             assert length == 0 or CHAINS.decode(row[None], np.array([length])) == [raw]

@@ -59,7 +59,7 @@ for order, sampler in enumerate(samplers):
     samples = build.samples
     figures = [(metric.name, metric.value) for metric in build.metrics if metric.name != "seconds"]
     rewards = [(reward.row, reward.value) for reward in build.rewards]
-    said.append([samples.raw, samples.smiles, samples.rejected_by, samples.tokens.tolist(), rewards, figures])
+    said.append([samples.raw, samples.smiles, samples.rejected_by, samples.rows.tokens.tolist(), rewards, figures])
 print(json.dumps(said))
 """
 

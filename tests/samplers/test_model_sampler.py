@@ -25,12 +25,12 @@ def test_rows_are_decoded_and_have_the_likelihood_they_were_drawn_with(policy: P
     sampling = Sampling(temperature=1.4, top_k=9)
     drawn = ModelSampler("agent", lambda: policy, sampling=sampling).draw(50, seed=1)
     assert len(drawn) == 50
-    assert drawn.tokens.dtype == policy.vocabulary.dtype
-    assert policy.vocabulary.decode(drawn.tokens, drawn.lengths) == list(drawn.raw)
-    tokens, lengths = torch.from_numpy(drawn.tokens.astype(np.int64)), torch.from_numpy(drawn.lengths).long()
+    assert drawn.rows.tokens.dtype == policy.vocabulary.dtype
+    assert policy.vocabulary.decode(drawn.rows.tokens, drawn.rows.lengths) == list(drawn.raw)
+    tokens, lengths = torch.from_numpy(drawn.rows.tokens.astype(np.int64)), torch.from_numpy(drawn.rows.lengths).long()
     with torch.no_grad():
         expected = policy.model.log_probs(tokens, lengths, sampling=sampling).numpy()
-    np.testing.assert_allclose(drawn.log_probs, expected, atol=1e-4)
+    np.testing.assert_allclose(drawn.rows.log_probs, expected, atol=1e-4)
 
 
 def test_many_rows_are_drawn_in_parts_and_the_same_seed_draws_the_same(policy: Policy) -> None:
@@ -39,7 +39,7 @@ def test_many_rows_are_drawn_in_parts_and_the_same_seed_draws_the_same(policy: P
     one, same = sampler.draw(n, seed=3), sampler.draw(n, seed=3)
     assert len(one) == n
     assert one.raw == same.raw
-    np.testing.assert_array_equal(one.tokens, same.tokens)
+    np.testing.assert_array_equal(one.rows.tokens, same.rows.tokens)
     # What comes first does not depend on how much follows.
     assert list(sampler.draw(10, seed=3).raw) == list(one.raw[:10])
     assert list(sampler.draw(10, seed=4).raw) != list(one.raw[:10])
@@ -58,14 +58,16 @@ def test_it_draws_from_the_policy_as_it_is_then(policy: Policy, make_model: Make
 
 def test_draws_are_joined_to_the_widest(policy: Policy) -> None:
     sampler = ModelSampler("agent", lambda: policy)
-    shortest = min((sampler.draw(1, seed) for seed in range(30)), key=lambda drawn: int(drawn.lengths[0]))
+    shortest = min((sampler.draw(1, seed) for seed in range(30)), key=lambda drawn: int(drawn.rows.lengths[0]))
     parts = [shortest, sampler.draw(30, seed=6), sampler.draw(0, seed=7)]
-    assert parts[0].tokens.shape[1] < parts[1].tokens.shape[1]
+    assert parts[0].rows.tokens.shape[1] < parts[1].rows.tokens.shape[1]
     joined = concatenate(parts)
     assert list(joined.raw) == [text for part in parts for text in part.raw]
-    assert joined.tokens.dtype == policy.vocabulary.dtype
-    assert policy.vocabulary.decode(joined.tokens, joined.lengths) == list(joined.raw)
-    np.testing.assert_allclose(joined.log_probs.sum(1), np.concatenate([part.log_probs.sum(1) for part in parts]))
+    assert joined.rows.tokens.dtype == policy.vocabulary.dtype
+    assert policy.vocabulary.decode(joined.rows.tokens, joined.rows.lengths) == list(joined.raw)
+    np.testing.assert_allclose(
+        joined.rows.log_probs.sum(1), np.concatenate([part.rows.log_probs.sum(1) for part in parts])
+    )
 
 
 @pytest.mark.parametrize(

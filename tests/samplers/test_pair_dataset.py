@@ -60,26 +60,26 @@ def pipeline() -> Pipeline:
 
 def test_a_draw_goes_through_all_pairs_and_keeps_ends_together(sampler: PairDatasetSampler) -> None:
     drawn = sampler.draw(len(PAIRS), seed=3)
-    assert drawn.sources is not None
+    assert drawn.source_smiles is not None
     written = {CANONICAL.get(source, source): target for source, target in PAIRS.items()}
-    assert dict(zip(drawn.sources.smiles, drawn.raw, strict=True)) == written
-    assert drawn.sources.rows == [None] * len(PAIRS)
+    assert dict(zip(drawn.source_smiles, drawn.raw, strict=True)) == written
+    assert drawn.source_rows == [None] * len(PAIRS)
     for ends, tokens, lengths in [
-        (drawn.raw, drawn.tokens, drawn.lengths),
-        (drawn.sources.smiles, drawn.sources.tokens, drawn.sources.lengths),
+        (drawn.raw, drawn.rows.tokens, drawn.rows.lengths),
+        (drawn.source_smiles, drawn.rows.source_tokens, drawn.rows.source_lengths),
     ]:
         expressed = [text if CHAINS.can_encode(text) else "" for text in ends]
         assert CHAINS.decode(tokens, lengths) == expressed
         assert [length == 0 for length in lengths] == [not CHAINS.can_encode(text) for text in ends]
-    inside = np.arange(drawn.tokens.shape[1]) < drawn.lengths[:, None]
-    assert np.isnan(drawn.log_probs[inside]).all() and (drawn.log_probs[~inside] == 0).all()
+    inside = np.arange(drawn.rows.tokens.shape[1]) < drawn.rows.lengths[:, None]
+    assert np.isnan(drawn.rows.log_probs[inside]).all() and (drawn.rows.log_probs[~inside] == 0).all()
 
 
 def test_the_same_place_gives_the_same_pairs(sampler: PairDatasetSampler) -> None:
     whole = sampler.draw_from(Place(0, 1), 25, seed=2)
     part = sampler.draw_from(Place(7, 1), 6, seed=3)
-    assert whole.sources is not None and part.sources is not None
-    assert (whole.raw[7:13], whole.sources.smiles[7:13]) == (part.raw, part.sources.smiles)
+    assert whole.source_smiles is not None and part.source_smiles is not None
+    assert (whole.raw[7:13], whole.source_smiles[7:13]) == (part.raw, part.source_smiles)
 
 
 @pytest.mark.parametrize("event", Event)
@@ -104,7 +104,7 @@ def test_names_of_columns_can_be_chosen_and_must_be_there(tmp_path: Path) -> Non
     drawn = PairDatasetSampler(
         "pairs", path, lambda: CHAINS, source_column="before", target_column="after", replacement=True
     ).draw(3, seed=0)
-    assert drawn.sources is not None
-    assert (drawn.sources.smiles, drawn.raw) == (["CC"] * 3, ["CO"] * 3)
+    assert drawn.source_smiles is not None
+    assert (drawn.source_smiles, drawn.raw) == (["CC"] * 3, ["CO"] * 3)
     with pytest.raises(SmilesFileError, match="has no column 'source'; it has: before, after"):
         PairDatasetSampler("pairs", path, lambda: CHAINS).draw(1, seed=0)

@@ -41,8 +41,8 @@ def test_mutants_are_molecules_other_than_their_parents(parents: DatasetSampler,
     made = standardise_many(drawn.raw)
     assert len(drawn) == 60
     assert sum(smiles is not None for smiles in made) >= 58
-    assert np.isnan(drawn.log_probs[:, 0]).all()
-    assert wide_vocabulary.decode(drawn.tokens, drawn.lengths) == list(drawn.raw)
+    assert np.isnan(drawn.rows.log_probs[:, 0]).all()
+    assert wide_vocabulary.decode(drawn.rows.tokens, drawn.rows.lengths) == list(drawn.raw)
     assert sampler.draw(60, seed=3).raw == drawn.raw != sampler.draw(60, seed=4).raw
 
 
@@ -103,7 +103,7 @@ def test_children_of_the_best_are_better_generation_by_generation(breed: Callabl
     assert {build.sampler_kind for build in generations} == {"graph_ga"}
     assert all(build.policy_sha256 is None for build in generations)
     samples = generations[-1].samples
-    assert np.isnan(samples.log_probs[samples.kept][:, 0]).all()
+    assert np.isnan(samples.rows.log_probs[samples.kept][:, 0]).all()
 
 
 def test_an_empty_history_and_no_other_parents_leave_a_shortfall(

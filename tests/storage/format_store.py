@@ -95,8 +95,8 @@ def contents(store: SampleStore, before: int) -> dict[str, object]:
 
 def arrays(store: SampleStore, build_id: str) -> dict[str, object]:
     """The arrays of a build as lists."""
-    samples = store.build(build_id).samples
-    found = {name: getattr(samples, name) for name in ("tokens", "lengths", "log_probs", "latents")}
+    rows = store.build(build_id).samples.rows
+    found = {name: getattr(rows, name) for name in ("tokens", "lengths", "log_probs", "latents")}
     return {name: None if array is None else array.tolist() for name, array in found.items()}
 
 

@@ -16,6 +16,7 @@ import molbuffer.storage.commits.commit
 from molbuffer.storage import SampleStore
 from molbuffer.storage.files.durable import sync_paths
 from molbuffer.storage.records import Build, Commit, Event, Metric, Reward, Run, RunKind, Samples, Score, no_samples
+from molbuffer.storage.rows import COLUMNS, Rows
 
 OBJECTIVE = "objective-1"
 
@@ -39,7 +40,9 @@ def make_samples(n=6, width=10, seed=0, vocabulary="vocabulary-1", **changes):
         "log_probs": np.where(inside, -rng.random((n, width)), 0).astype(np.float32),
         "vocabulary_sha256": vocabulary,
     }
-    return Samples(**(columns | changes))
+    columns |= changes
+    of_rows = {name: columns.pop(name) for name in (*COLUMNS, "vocabulary_sha256") if name in columns}
+    return Samples(**columns, rows=Rows(**of_rows))
 
 
 def make_pairs(n=6, seed=0, **changes):

@@ -14,7 +14,7 @@ from molbuffer.storage import SampleStore
 from molbuffer.storage.history.index import HistoryIndex
 from molbuffer.storage.history.selections import ConsumeOnce, Selection
 from molbuffer.storage.records import Consumed
-from molbuffer.training.batches.batch import RowBlock, block_of
+from molbuffer.storage.rows import Rows
 from molbuffer.training.latents.replayed import ReplayedLatents, replayed_latents
 
 BUFFER = "buffer"
@@ -52,7 +52,7 @@ class Taken:
         replayed: what priors can learn from them; None when this run drew none of them from one.
     """
 
-    rows: RowBlock
+    rows: Rows
     consumed: Sequence[Consumed]
     drawn_in: Sequence[int]
     replayed: ReplayedLatents | None = None
@@ -129,8 +129,8 @@ class Buffer:
             self._consumed += consumed
             self.delivered[positions] += 1
         rows = stored_rows(self.index, positions, self.vocabulary)
-        replayed = replayed_latents(self.index, rows)
-        return Taken(block_of(BUFFER, rows), consumed, self.index.own_iterations(positions), replayed)
+        replayed = replayed_latents(self.index, positions, rows)
+        return Taken(rows, consumed, self.index.own_iterations(positions), replayed)
 
     def restore(self, consumed: Sequence[Consumed]) -> None:
         """Takes what an earlier part of the run consumed as consumed."""

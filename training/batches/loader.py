@@ -25,8 +25,9 @@ from molbuffer.samplers.builds.quotas import batch_quotas
 from molbuffer.samplers.history import HistorySampler, Recalled
 from molbuffer.samplers.seeds import numpy_generator
 from molbuffer.storage.records import Build, BuildReceipt, Consumed, Event
-from molbuffer.training.batches.batch import RowBlock, TrainingBatch, block_of, invalid_rows, join, live_rows
-from molbuffer.training.batches.buffer import Buffer
+from molbuffer.storage.rows import Rows
+from molbuffer.training.batches.batch import TrainingBatch, invalid_rows, join, live_rows
+from molbuffer.training.batches.buffer import BUFFER, Buffer
 from molbuffer.training.errors import BatchShortError
 from molbuffer.training.latents.replayed import ReplayedLatents
 
@@ -178,7 +179,8 @@ class MixedLoader(IterableDataset[MixedBatch]):
         shortfall = sum(draw.wanted - draw.counted for draw in draws)
         if missing:
             draws += self._make_up(iteration, missing, draws)
-        blocks = [*(block for draw in draws for block in (draw.kept, *draw.extra)), taken.rows]
+        blocks = [(draw.build.sampler, rows) for draw in draws for rows in (draw.kept, *draw.extra)]
+        blocks.append((BUFFER, taken.rows))
         origin = BatchOrigin(
             built=built,
             live=[draw.build for draw in draws],
@@ -187,7 +189,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
             lags=[iteration - drawn_in for drawn_in in taken.drawn_in],
             replayed=taken.replayed,
         )
-        return MixedBatch(join(iteration, [block for block in blocks if len(block)]), origin)
+        return MixedBatch(join(iteration, [(name, rows) for name, rows in blocks if len(rows)]), origin)
 
     def _quotas(self, iteration: int) -> list[int]:
         if self.live is None:
@@ -246,7 +248,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         assert self.live is not None
         build, recalled = self.live.draw(number, iteration, wanted, chunk)
         if recalled is not None:
-            return _Draw(number, build, block_of(build.sampler, recalled.stored), (), wanted)
+            return _Draw(number, build, recalled.drawn.rows, (), wanted)
         vocabulary = self.buffer.vocabulary
         # Quotas count kept rows: what train_on_invalid adds comes on top of the batch.
         extra = (invalid_rows(build, vocabulary),) if self.plan.train_on_invalid else ()
@@ -280,8 +282,8 @@ class _Draw:
 
     number: int
     build: Build
-    kept: RowBlock
-    extra: tuple[RowBlock, ...]
+    kept: Rows
+    extra: tuple[Rows, ...]
     wanted: int
 
     @property

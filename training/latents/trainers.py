@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from molbuffer.samplers.base import tensors
 from molbuffer.samplers.latent import LatentSampler
 from molbuffer.samplers.latents.priors import LatentPrior
 from molbuffer.samplers.latents.source import LatentState, latent_files
@@ -17,6 +17,7 @@ from molbuffer.samplers.models.condition import Condition
 from molbuffer.samplers.prior import PriorSampler
 from molbuffer.storage import Place, PolicyFiles
 from molbuffer.storage.records import Build, PolicyVersion, ScoreStatus
+from molbuffer.storage.rows import Rows
 from molbuffer.training.checkpoint import checkpoint_files, restore
 from molbuffer.training.errors import DivergedError
 from molbuffer.training.latents.reinforce import Baseline, clipped_ratio, mean_reward, score_function_loss
@@ -37,61 +38,29 @@ class LatentSteps:
     baseline: Baseline = mean_reward
 
 
-@dataclass(frozen=True)
-class LatentRows:
-    """Rows that a sampler drew under the present version of its latents: all but those whose reward is not known.
-
-    Attributes:
-        latents: float32 [n, d]; rewards: float32 [n], 0 for rejected rows.
-        tokens: int64 [n, L]; lengths: int64 [n].
-    """
-
-    latents: Tensor
-    rewards: Tensor
-    tokens: Tensor
-    lengths: Tensor
-
-    def __len__(self) -> int:
-        return len(self.rewards)
-
-
-def rows_under(builds: Sequence[Build], sampler: str, latent_sha256: str) -> LatentRows | None:
-    """The rows of the builds that a sampler drew under a version, None when there is none (R18, R23).
+def rows_under(builds: Sequence[Build], sampler: str, latent_sha256: str) -> Rows | None:
+    """The rows of the builds that a sampler drew under a version, with rewards; None when there is none (R18, R23).
 
     The version alone does not tell whose they are: two samplers may begin with the same vectors.
     A rejected row has reward 0: that it was rejected is known. One whose score failed or is pending is left out.
     """
-    found: list[tuple[Build, NDArray[np.int64], NDArray[np.float32]]] = []
+    found: list[Rows] = []
     for build in builds:
         drawn = (build.sampler, build.latent_sha256) == (sampler, latent_sha256)
-        if drawn and build.samples.latents is not None:
-            rewards = np.where(build.samples.kept, np.nan, 0).astype(np.float32)
+        if drawn and build.samples.rows.latents is not None:
+            rewards = np.where(build.samples.kept, np.nan, 0.0)
             for reward in build.rewards:
                 if reward.status is ScoreStatus.OK and reward.objective_sha256 == build.objective_sha256:
                     rewards[reward.row] = reward.value
-            rows = np.flatnonzero(~np.isnan(rewards))
-            found.append((build, rows, rewards[rows]))
-    if not sum(len(rows) for _, rows, _ in found):
-        return None
-    width = max(build.samples.tokens.shape[1] for build, _, _ in found)
-    tokens = [
-        np.pad(build.samples.tokens[rows], ((0, 0), (0, width - build.samples.tokens.shape[1])))
-        for build, rows, _ in found
-    ]
-    latents = [build.samples.latents[rows] for build, rows, _ in found if build.samples.latents is not None]
-    return LatentRows(
-        torch.from_numpy(np.concatenate(latents)),
-        torch.from_numpy(np.concatenate([rewards for _, _, rewards in found])),
-        torch.from_numpy(np.concatenate(tokens).astype(np.int64)),
-        torch.from_numpy(np.concatenate([build.samples.lengths[rows] for build, rows, _ in found]).astype(np.int64)),
-    )
+            found.append(replace(build.samples.rows, rewards=rewards).take(~np.isnan(rewards)))
+    return Rows.concat(found) if sum(map(len, found)) else None
 
 
-def figures_of(rows: LatentRows | None) -> dict[str, float | None]:
+def figures_of(rows: Rows | None) -> dict[str, float | None]:
     """The mean reward of rows, None without any, and their number."""
     if rows is None:
         return {"latent_reward": None, "latent_rows": 0.0}
-    return {"latent_reward": float(rows.rewards.mean()), "latent_rows": float(len(rows))}
+    return {"latent_reward": float(tensors(rows)["rewards"].mean()), "latent_rows": float(len(rows))}
 
 
 class LatentTrainer:
@@ -107,7 +76,7 @@ class LatentTrainer:
     def name(self) -> str:
         return self._name
 
-    def loss(self, rows: LatentRows) -> Tensor:
+    def loss(self, rows: Rows) -> Tensor:
         """A scalar with a gradient in the parameters."""
         raise NotImplementedError
 
@@ -127,7 +96,7 @@ class LatentTrainer:
         rows = self.rows(builds)
         return self.learn(None if rows is None else self.loss(rows)) | figures_of(rows)
 
-    def rows(self, builds: Sequence[Build]) -> LatentRows | None:
+    def rows(self, builds: Sequence[Build]) -> Rows | None:
         """The sampler's own rows of the present version."""
         return rows_under(builds, self._name, self._latents.sha256)
 
@@ -183,8 +152,9 @@ class PriorTrainer(LatentTrainer):
         super().__init__(sampler.name, sampler.latents, steps)
         self._prior, self._clip = sampler.prior, replay_ratio_clip
 
-    def loss(self, rows: LatentRows) -> Tensor:
-        return prior_loss(self._prior, rows.latents, rows.rewards, self._steps.baseline)
+    def loss(self, rows: Rows) -> Tensor:
+        columns = tensors(rows)
+        return prior_loss(self._prior, columns["latents"], columns["rewards"], self._steps.baseline)
 
     def update(self, builds: Sequence[Build], replayed: ReplayedLatents | None = None) -> dict[str, float | None]:
         """One gradient step on all rows of the builds, and on replayed ones where the trainer learns from such.
@@ -201,15 +171,14 @@ class PriorTrainer(LatentTrainer):
             earlier = replayed.earlier(self._name, self._latents.sha256, self._prior.latent_size)
         if earlier is None:
             return super().update(builds) | {"latent_replayed": 0.0, "latent_replay_weight": None}
-        rows = self.rows(builds)
+        rows, then = self.rows(builds), tensors(earlier)
         with torch.no_grad():
-            weights = clipped_ratio(self._prior.log_prob(earlier.latents), earlier.log_probs, self._clip)
+            weights = clipped_ratio(self._prior.log_prob(then["latents"]), then["latent_log_probs"], self._clip)
         figures = {"latent_replayed": float(len(earlier)), "latent_replay_weight": float(weights.mean())}
-        latents, rewards = earlier.latents, earlier.rewards
+        every = tensors(earlier if rows is None else Rows.concat([rows, earlier]))
         if rows is not None:
-            latents, rewards = torch.cat([rows.latents, latents]), torch.cat([rows.rewards, rewards])
             weights = torch.cat([torch.ones(len(rows)), weights])
-        loss = prior_loss(self._prior, latents, rewards, self._steps.baseline, weights)
+        loss = prior_loss(self._prior, every["latents"], every["rewards"], self._steps.baseline, weights)
         return self.learn(loss) | figures_of(rows) | figures
 
 
@@ -239,18 +208,18 @@ class VectorTrainer(LatentTrainer):
         super().__init__(sampler.name, sampler.latents, steps)
         self._sampler, self._spherical = sampler, spherical
 
-    def loss(self, rows: LatentRows) -> Tensor:
-        vectors = self._sampler.vectors
+    def loss(self, rows: Rows) -> Tensor:
+        vectors, columns = self._sampler.vectors, tensors(rows)
         # A row is told by its vector which of them it was decoded from: rows come from several builds.
         places = {vector.tobytes(): place for place, vector in enumerate(vectors.detach().numpy())}
-        chosen = torch.tensor([places[latents.tobytes()] for latents in rows.latents.numpy()])
+        chosen = torch.tensor([places[latents.tobytes()] for latents in columns["latents"].numpy()])
         log_probs = self._sampler.policy().model.log_probs(
-            rows.tokens,
-            rows.lengths,
+            columns["tokens"],
+            columns["lengths"],
             condition=Condition(latents=vectors[chosen]),
             sampling=self._sampler.sampling,
         )
-        return score_function_loss(log_probs.sum(1), rows.rewards, self._steps.baseline)
+        return score_function_loss(log_probs.sum(1), columns["rewards"], self._steps.baseline)
 
     @torch.no_grad()
     def constrain(self) -> None:

@@ -20,9 +20,14 @@ from molbuffer.storage import SampleStore
 from molbuffer.storage.archive.make import make_archive
 from molbuffer.storage.catalog.schema import MIGRATIONS
 from molbuffer.storage.records import Build, Checkpoint, Commit, Event, Run, RunKind, Samples
+from molbuffer.storage.rows import Rows
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
-SAMPLES = Samples(["C"], ["C"], [None], np.ones((1, 3), np.uint8), np.ones(1, np.int32), np.zeros((1, 3)), "vocabulary")
+ROWS = Rows(
+    tokens=np.ones((1, 3), np.uint8), lengths=np.ones(1, np.int32), log_probs=np.zeros((1, 3), np.float32),
+    vocabulary_sha256="vocabulary",
+)  # fmt: skip
+SAMPLES = Samples(["C"], ["C"], [None], ROWS)
 BUILD = Build("run-1", 0, Event.BUILD_BUFFER, "live", "model", SAMPLES)
 
 

@@ -24,6 +24,7 @@ from molbuffer.storage.records import (
     RunStatus,
     Samples,
 )
+from molbuffer.storage.rows import Rows
 
 SMILES = ["CCO", "CCO", "CCN", "c1ccccc1", "CC(=O)Nc1ccc(O)cc1"]
 REWARDS = [0.25, 0.25, 0.5, None, 0.75]
@@ -36,10 +37,12 @@ def make_build(run_id: str, vocabulary: Vocabulary, smiles: list[str], rewards: 
         raw=smiles,
         smiles=smiles,
         rejected_by=rejected,
-        tokens=tokens,
-        lengths=lengths,
-        log_probs=np.zeros(tokens.shape, np.float32),
-        vocabulary_sha256=vocabulary.sha256,
+        rows=Rows(
+            tokens=tokens,
+            lengths=lengths,
+            log_probs=np.zeros(tokens.shape, np.float32),
+            vocabulary_sha256=vocabulary.sha256,
+        ),
     )
     return Build(
         run_id=run_id,

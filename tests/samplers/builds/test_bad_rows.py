@@ -63,7 +63,7 @@ def test_pairs_are_named_with_the_line_that_they_are_in(
     vocabulary = Vocabulary((*RESERVED, "(", "C", "O"))
     drawn = PairDatasetSampler("pairs", path, lambda: vocabulary).draw(4, seed=1)
     with caplog.at_level(logging.WARNING):
-        report_rejected(drawn, judge_pairs(drawn.raw, drawn.sources.smiles, (), None, Standardisation()))
+        report_rejected(drawn, judge_pairs(drawn.raw, drawn.source_smiles, (), None, Standardisation()))
     assert sorted(record.getMessage() for record in caplog.records) == [
         f"{path}, line 3: 'CO' is rejected by 'source'",
         f"{path}, line 4: 'C(' is rejected by 'validity'",

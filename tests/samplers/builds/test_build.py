@@ -90,7 +90,7 @@ def test_r13_rejected_rows_stay_in_the_build_with_the_name_of_the_filter(
     for raw, smiles, reason in zip(samples.raw, samples.smiles, samples.rejected_by, strict=True):
         assert (smiles is None) == (reason == VALIDITY)
         assert smiles == standardise_smiles(raw)
-    assert vocabulary.decode(samples.tokens, samples.lengths) == samples.raw
+    assert vocabulary.decode(samples.rows.tokens, samples.rows.lengths) == samples.raw
     assert [reward.row for reward in build.rewards] == np.flatnonzero(samples.kept).tolist()
 
 
@@ -164,7 +164,7 @@ def test_r8_what_the_policy_in_training_cannot_express_is_rejected_by_vocabulary
     lacking = Vocabulary.from_smiles([text for text in molecules if "Br" not in text and "S" not in text])
     narrow = DatasetSampler("dataset", dataset.path, lambda: lacking)
     build = make_build(narrow, slot(len(molecules)), make_pipeline(expressible=lacking.can_encode))
-    first = list(zip(build.samples.raw, build.samples.rejected_by, build.samples.lengths, strict=True))
+    first = list(zip(build.samples.raw, build.samples.rejected_by, build.samples.rows.lengths, strict=True))
     assert sorted(raw for raw, *_ in first[: len(molecules)]) == sorted(molecules)
     for raw, reason, length in first:
         assert reason == (None if lacking.can_encode(raw) else VOCABULARY)
@@ -179,8 +179,8 @@ def test_the_same_seed_makes_the_same_build(policy: Policy, make_pipeline: Calla
     assert one.seed == same.seed != other.seed
     assert one.samples.raw == same.samples.raw != other.samples.raw
     assert one.rewards == same.rewards and one.build_id == same.build_id
-    np.testing.assert_array_equal(one.samples.tokens, same.samples.tokens)
-    np.testing.assert_array_equal(one.samples.log_probs, same.samples.log_probs)
+    np.testing.assert_array_equal(one.samples.rows.tokens, same.samples.rows.tokens)
+    np.testing.assert_array_equal(one.samples.rows.log_probs, same.samples.rows.log_probs)
 
 
 def test_different_places_in_a_run_draw_differently(policy: Policy, make_pipeline: Callable[..., Pipeline]) -> None:
@@ -209,14 +209,17 @@ def test_r19_a_sampler_without_a_likelihood_stores_nan(
     dataset: DatasetSampler, make_pipeline: Callable[..., Pipeline]
 ) -> None:
     samples = make_build(dataset, slot(12), make_pipeline()).samples
-    inside = np.arange(samples.tokens.shape[1]) < samples.lengths[:, None]
-    assert np.isnan(samples.log_probs[inside]).all()
-    assert (samples.log_probs[~inside] == 0).all()
+    inside = np.arange(samples.rows.tokens.shape[1]) < samples.rows.lengths[:, None]
+    assert np.isnan(samples.rows.log_probs[inside]).all()
+    assert (samples.rows.log_probs[~inside] == 0).all()
 
 
 def test_r21_stored_log_probs_are_those_of_the_policy(policy: Policy, make_pipeline: Callable[..., Pipeline]) -> None:
     samples = make_build(ModelSampler("agent", lambda: policy), slot(12), make_pipeline()).samples
     with torch.no_grad():
-        tokens, lengths = torch.from_numpy(samples.tokens.astype(np.int64)), torch.from_numpy(samples.lengths).long()
+        tokens, lengths = (
+            torch.from_numpy(samples.rows.tokens.astype(np.int64)),
+            torch.from_numpy(samples.rows.lengths).long(),
+        )
         expected = policy.model.log_probs(tokens, lengths).numpy()
-    np.testing.assert_allclose(samples.log_probs, expected, atol=1e-4)
+    np.testing.assert_allclose(samples.rows.log_probs, expected, atol=1e-4)

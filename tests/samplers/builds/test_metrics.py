@@ -7,6 +7,7 @@ import pytest
 
 from molbuffer.samplers.builds.metrics import MOST_COMPARED, sampler_metrics
 from molbuffer.storage.records import Reward, Samples, ScoreStatus
+from molbuffer.storage.rows import Rows
 
 OBJECTIVE = "objective"
 
@@ -18,10 +19,12 @@ def samples(*rows: tuple[str | None, str | None]) -> Samples:
         raw=[smiles or "C(" for smiles, _ in rows],
         smiles=[smiles for smiles, _ in rows],
         rejected_by=[reason for _, reason in rows],
-        tokens=np.zeros((n, 1), np.uint8),
-        lengths=np.ones(n, np.int32),
-        log_probs=np.zeros((n, 1), np.float32),
-        vocabulary_sha256="v",
+        rows=Rows(
+            tokens=np.zeros((n, 1), np.uint8),
+            lengths=np.ones(n, np.int32),
+            log_probs=np.zeros((n, 1), np.float32),
+            vocabulary_sha256="v",
+        ),
     )
 
 

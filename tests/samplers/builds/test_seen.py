@@ -8,6 +8,7 @@ import pytest
 from molbuffer.samplers.builds.seen import SeenBefore, SeenMolecules
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Build, Commit, Event, Run, RunKind, Samples
+from molbuffer.storage.rows import Rows
 
 NOBODY = "XX"
 
@@ -20,10 +21,12 @@ def build(
         raw=["raw"] * n,
         smiles=smiles,
         rejected_by=[None if text else "validity" for text in smiles],
-        tokens=np.ones((n, 2), np.uint8),
-        lengths=np.full(n, 2, np.int32),
-        log_probs=np.zeros((n, 2), np.float32),
-        vocabulary_sha256="v",
+        rows=Rows(
+            tokens=np.ones((n, 2), np.uint8),
+            lengths=np.full(n, 2, np.int32),
+            log_probs=np.zeros((n, 2), np.float32),
+            vocabulary_sha256="v",
+        ),
     )
     return Build(run_id, iteration, event, f"sampler-{order}", "model", samples, chunk=chunk, sampler_order=order)
 

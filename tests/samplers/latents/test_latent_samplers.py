@@ -27,6 +27,7 @@ from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
 from molbuffer.storage.history.index import HistoryIndex
 from molbuffer.storage.records import Build, Commit, Event, PolicyVersion, Reward, Run, RunKind, Samples
+from molbuffer.storage.rows import Rows
 
 
 @pytest.fixture(scope="module")
@@ -48,23 +49,23 @@ def table(policy: Policy, m: int) -> LatentSampler:
 def test_a_prior_sampler_draws_latents_and_decodes_them(policy: Policy, prior: LatentPrior, n: int) -> None:
     sampler = PriorSampler("prior", lambda: policy, LatentState(prior), sampling=Sampling(1.4))
     drawn = sampler.draw(n, seed=3)
-    assert len(drawn) == len(drawn.lengths) == n
+    assert len(drawn) == len(drawn.rows.lengths) == n
     if not n:
         return
-    assert drawn.latents is not None and drawn.latent_log_probs is not None
-    latents = torch.from_numpy(drawn.latents)
-    assert len(np.unique(drawn.latents, axis=0)) == n
-    assert_close(torch.from_numpy(drawn.latent_log_probs), prior.log_prob(latents).detach())
+    assert drawn.rows.latents is not None and drawn.rows.latent_log_probs is not None
+    latents = torch.from_numpy(drawn.rows.latents)
+    assert len(np.unique(drawn.rows.latents, axis=0)) == n
+    assert_close(torch.from_numpy(drawn.rows.latent_log_probs), prior.log_prob(latents).detach())
     found = policy.model.log_probs(
-        torch.from_numpy(drawn.tokens.astype(np.int64)),
-        torch.from_numpy(drawn.lengths).long(),
+        torch.from_numpy(drawn.rows.tokens.astype(np.int64)),
+        torch.from_numpy(drawn.rows.lengths).long(),
         condition=Condition(latents=latents),
         sampling=Sampling(1.4),
     )
-    assert_close(torch.from_numpy(drawn.log_probs), found.detach(), atol=1e-4, rtol=0)
+    assert_close(torch.from_numpy(drawn.rows.log_probs), found.detach(), atol=1e-4, rtol=0)
     again = sampler.draw(n, seed=3)
-    assert again.raw == drawn.raw and np.array_equal(again.latents, drawn.latents)
-    assert not np.array_equal(sampler.draw(n, seed=4).latents, drawn.latents)
+    assert again.raw == drawn.raw and np.array_equal(again.rows.latents, drawn.rows.latents)
+    assert not np.array_equal(sampler.draw(n, seed=4).rows.latents, drawn.rows.latents)
 
 
 def test_both_say_which_policy_and_which_latents_draw(policy: Policy) -> None:
@@ -80,9 +81,9 @@ def test_both_say_which_policy_and_which_latents_draw(policy: Policy) -> None:
 def test_a_latent_sampler_draws_each_vector_as_often_as_the_others(policy: Policy, m: int, n: int) -> None:
     sampler = table(policy, m)
     drawn = sampler.draw(n, seed=2)
-    assert len(drawn) == n and drawn.latents is not None
-    assert drawn.latent_log_probs is None
-    times = Counter(row.tobytes() for row in drawn.latents)
+    assert len(drawn) == n and drawn.rows.latents is not None
+    assert drawn.rows.latent_log_probs is None
+    times = Counter(row.tobytes() for row in drawn.rows.latents)
     assert set(times) <= {row.tobytes() for row in sampler.vectors.detach().numpy()}
     assert len(times) == min(m, n)
     assert set(times.values()) <= {n // m, -(-n // m)}
@@ -92,8 +93,8 @@ def test_every_vector_is_reached_one_at_a_time(policy: Policy) -> None:
     sampler = table(policy, 6)
     parts = [sampler.draw(1, seed) for seed in range(60)]
     drawn = concatenate(parts)
-    assert drawn.latents is not None
-    assert len({row.tobytes() for row in drawn.latents}) == 6
+    assert drawn.rows.latents is not None
+    assert len({row.tobytes() for row in drawn.rows.latents}) == 6
 
 
 def test_sizes_and_policies_that_do_not_fit_are_refused(policy: Policy, vocabulary: Vocabulary) -> None:
@@ -175,10 +176,11 @@ def test_the_best_of_the_history(store: SampleStore, policy: Policy) -> None:
     latents = np.arange(20, dtype=np.float32).reshape(5, 4)
 
     def build(name: str, latents: np.ndarray | None, policy_sha256: str | None = "ours") -> Build:
-        samples = Samples(
-            smiles, smiles, [None] * 5, tokens, lengths, np.zeros(tokens.shape, np.float32),
-            policy.vocabulary.sha256, latents=latents,
+        rows = Rows(
+            tokens=tokens, lengths=lengths, log_probs=np.zeros(tokens.shape, np.float32),
+            latents=latents, vocabulary_sha256=policy.vocabulary.sha256,
         )  # fmt: skip
+        samples = Samples(smiles, smiles, [None] * 5, rows)
         given = [Reward(row, "o", reward) for row, reward in enumerate(rewards)]
         return Build(
             "run", 0, Event.BUILD_BUFFER, name, "prior", samples,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from molbuffer.samplers.dataset import encode_rows
+from molbuffer.samplers.base import encode_rows
 from molbuffer.samplers.errors import UnknownTokenError
 from molbuffer.samplers.tokens.grammars import SELFIES, SMILES, SmilesGrammar
 from molbuffer.samplers.tokens.vocabulary import END, PAD, RESERVED, START, Vocabulary

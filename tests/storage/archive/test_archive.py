@@ -87,9 +87,9 @@ def test_an_archive_of_a_run_has_all_that_belongs_to_its_rows(filled, tmp_path):
         for build in filled.receipts("run-2"):
             ours, their = filled.build(build.build_id), archive.build(build.build_id)
             assert (ours.samples.raw, ours.rewards) == (their.samples.raw, their.rewards)
-            np.testing.assert_array_equal(ours.samples.tokens, their.samples.tokens)
-            np.testing.assert_array_equal(ours.samples.log_probs, their.samples.log_probs)
-            np.testing.assert_array_equal(ours.samples.lengths, their.samples.lengths)
+            np.testing.assert_array_equal(ours.samples.rows.tokens, their.samples.rows.tokens)
+            np.testing.assert_array_equal(ours.samples.rows.log_probs, their.samples.rows.log_probs)
+            np.testing.assert_array_equal(ours.samples.rows.lengths, their.samples.rows.lengths)
 
 
 def test_lineage_goes_to_the_root_and_has_the_nearest_kept_weights(filled, tmp_path):
@@ -133,7 +133,7 @@ def test_r8_arrays_are_read_where_they_were_moved_to_and_quarantined_ones_left_o
     assert (receipt.rows, receipt.builds, receipt.quarantined) == (6, 1, 1)
     with SampleStore.open(tmp_path / "archive") as archive:
         theirs = archive.build(moved.build.build_id)
-        np.testing.assert_array_equal(theirs.samples.tokens, moved.samples.tokens)
+        np.testing.assert_array_equal(theirs.samples.rows.tokens, moved.samples.rows.tokens)
         assert archive.query("FROM placements").is_empty()
 
 

@@ -91,7 +91,7 @@ def same_as_source(store: SampleStore, source: SampleStore, make) -> None:
     assert len(ours[0]) == 6
     for receipt in source.receipts("run-1"):
         np.testing.assert_array_equal(
-            store.build(receipt.build_id).samples.tokens, source.build(receipt.build_id).samples.tokens
+            store.build(receipt.build_id).samples.rows.tokens, source.build(receipt.build_id).samples.rows.tokens
         )
     assert store.policies.kept() == source.policies.kept()
 

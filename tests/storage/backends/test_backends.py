@@ -70,9 +70,9 @@ class Contract:
                 read = reader.build(build.build_id).build
                 assert (read.latent_sha256, read.references) == (build.latent_sha256, build.references)
                 stored = read.samples
-                for field in dataclasses.fields(stored):
-                    got, wanted = getattr(stored, field.name), getattr(build.samples, field.name)
-                    np.testing.assert_array_equal(got, wanted, field.name)
+                for found, given in ((stored, build.samples), (stored.rows, build.samples.rows)):
+                    for name in {field.name for field in dataclasses.fields(given)} - {"rows"}:
+                        np.testing.assert_array_equal(getattr(found, name), getattr(given, name), name)
             folder = reader.policies.folder(reader.policies.resolve(sha256[:8]))
             assert {name: (folder / name).read_bytes() for name in WEIGHTS} == WEIGHTS
             checkpoint = reader.latest_checkpoint("run-1").folder

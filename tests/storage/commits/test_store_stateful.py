@@ -115,7 +115,7 @@ class StoreMachine(RuleBasedStateMachine):
                 found, expected = read.samples, wanted.samples
                 assert (found.raw, found.smiles) == (expected.raw, expected.smiles)
                 for name in ARRAYS:
-                    np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), name)
+                    np.testing.assert_array_equal(getattr(found.rows, name), getattr(expected.rows, name), name)
         assert self.store.verify().errors == ()
         self.store.close()
         shutil.rmtree(self.folder)

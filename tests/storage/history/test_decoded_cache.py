@@ -14,17 +14,14 @@ import pytest
 import molbuffer.storage.history.cache
 from molbuffer.storage.errors import ArraysError, CacheError
 from molbuffer.storage.history.cache import LOCATION_VARIABLE, DecodedCache, default_folder, evict
-from molbuffer.storage.records import Samples
+from molbuffer.storage.rows import Rows
 from molbuffer.storage.segments.segment import read_segment, write_segment
 
 
 def write(arrays: Path, name: str, n: int = 5, width: int = 12, latents: int | None = None, token: int = 40) -> None:
     rng = np.random.default_rng(list(name.encode()))
     dtype = np.uint8 if token < 256 else np.uint16
-    block = Samples(
-        raw=["C"] * n,
-        smiles=["C"] * n,
-        rejected_by=[None] * n,
+    block = Rows(
         tokens=rng.integers(1, token + 1, (n, width)).astype(dtype),
         lengths=rng.integers(1, width + 1, n).astype(np.int32),
         log_probs=rng.normal(size=(n, width)).astype(np.float32),
@@ -64,9 +61,10 @@ def assert_holds(cache: DecodedCache, names: str) -> None:
         assert not got.log_probs[:, width:].any()
         assert np.array_equal(got.lengths[::-1], segment.lengths)
         latents = np.full((n, 0), np.nan) if segment.latents is None else segment.latents
-        assert np.array_equal(got.latents[::-1, : latents.shape[1]], latents)
-        assert np.isnan(got.latents[:, latents.shape[1] :]).all()
-        assert place.latent_width == latents.shape[1]
+        found = np.full((n, 0), np.nan) if got.latents is None else got.latents
+        assert np.array_equal(found[::-1, : latents.shape[1]], latents)
+        assert np.isnan(found[:, latents.shape[1] :]).all()
+        assert place.optional == ({} if segment.latents is None else {"latents": latents.shape[1]})
 
 
 def test_gather_equals_the_segments(arrays: Path) -> None:
@@ -78,7 +76,7 @@ def test_gathered_columns_are_fresh_memory_that_torch_can_take(arrays: Path) -> 
     torch = pytest.importorskip("torch")
     pinned = cache_of(arrays).pin(["a"])
     rows = pinned.gather(np.array([1, 1, 0]))
-    for column in (rows.tokens, rows.lengths, rows.log_probs, rows.latents):
+    for column in rows.columns().values():
         assert torch.from_numpy(column).data_ptr() == column.__array_interface__["data"][0] or column.size == 0
         assert column.flags.writeable
         assert not np.shares_memory(column, pinned.records._records)

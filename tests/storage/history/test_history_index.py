@@ -76,7 +76,7 @@ def test_gather_equals_the_segments(started: SampleStore, make: ModuleType, cach
         assert not rows.tokens[at, width:].any()
         assert np.array_equal(rows.log_probs[at, :width], segment.log_probs[0])
         assert rows.lengths[at] == segment.lengths[0]
-        assert index.vocabularies[rows.vocabulary[at]] == segment.vocabulary_sha256
+        assert index.vocabularies[index.vocabulary_numbers(positions)[at]] == segment.vocabulary_sha256
         assert rows.rewards[at] == row_id.row / 10
         latents = [1.0] * 4 if segment.latents is not None else [np.nan] * 4
         assert np.array_equal(rows.latents[at], latents, equal_nan=True)

@@ -5,6 +5,7 @@ import time
 import numpy as np
 
 from molbuffer.storage.records import Commit, Samples
+from molbuffer.storage.rows import Rows
 
 
 def drawn(make, smiles, run_id="run-1", iteration=0):
@@ -14,10 +15,12 @@ def drawn(make, smiles, run_id="run-1", iteration=0):
         raw=["raw"] * n,
         smiles=smiles,
         rejected_by=["molecular_weight" if text else "validity" for text in smiles],
-        tokens=np.ones((n, 2), np.uint8),
-        lengths=np.full(n, 2, np.int32),
-        log_probs=np.zeros((n, 2), np.float32),
-        vocabulary_sha256="v",
+        rows=Rows(
+            tokens=np.ones((n, 2), np.uint8),
+            lengths=np.full(n, 2, np.int32),
+            log_probs=np.zeros((n, 2), np.float32),
+            vocabulary_sha256="v",
+        ),
     )
     return make.make_build(iteration, samples=samples, run_id=run_id, rewards=())
 

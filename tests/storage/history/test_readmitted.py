@@ -118,7 +118,7 @@ def test_everything_a_row_can_have_is_gathered_wherever_it_lies(started, make, t
     assert_gathered(load(started), pairs, plain)
     stored = started.build(pairs.build_id).build
     assert stored.latent_sha256 == "prior-1"
-    assert started.build(plain.build_id).samples.source_tokens is None
+    assert started.build(plain.build_id).samples.rows.source_tokens is None
     commit(started, make.make_build(1, samples=make.make_pairs(seed=2)))
     started.maintenance.compact()
     started.maintenance.vacuum(grace=timedelta(0))
@@ -138,10 +138,10 @@ def assert_gathered(index, pairs, plain, rows=(0, 3, 4, 5)):
     samples = pairs.samples
     found = index.gather(index.positions_of(pairs.build_id, list(rows)))
     for name in ("latents", "latent_log_probs", "source_lengths"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(samples, name)[list(rows)], name)
+        np.testing.assert_array_equal(getattr(found, name), getattr(samples.rows, name)[list(rows)], name)
     for place, row in enumerate(rows):
-        length = samples.source_lengths[row]
-        assert found.source_tokens[place, :length].tolist() == samples.source_tokens[row, :length].tolist()
+        length = samples.rows.source_lengths[row]
+        assert found.source_tokens[place, :length].tolist() == samples.rows.source_tokens[row, :length].tolist()
         assert not found.source_tokens[place, length:].any()
     others = index.gather(index.positions_of(plain.build_id, list(rows)))
     assert np.isnan(others.latents).all() and np.isnan(others.latent_log_probs).all()
@@ -230,8 +230,9 @@ def test_a_build_without_samples_lies_where_the_next_one_does(two_runs, make):
 def test_latents_of_builds_in_one_commit_keep_their_own_width(started, make):
     builds = [make.make_build(0, samples=make.make_pairs(seed=seed)) for seed in (1, 2)]
     wide, narrow = builds[0], replace(builds[1], iteration=1)
-    narrow = replace(narrow, samples=replace(narrow.samples, latents=narrow.samples.latents[:, :2].copy()))
-    assert wide.samples.latents.shape[1] > 2
+    two = replace(narrow.samples.rows, latents=narrow.samples.rows.latents[:, :2].copy())
+    narrow = replace(narrow, samples=replace(narrow.samples, rows=two))
+    assert wide.samples.rows.latents.shape[1] > 2
     commit(started, wide, narrow)
     for build in (wide, narrow):
-        np.testing.assert_array_equal(started.build(build.build_id).samples.latents, build.samples.latents)
+        np.testing.assert_array_equal(started.build(build.build_id).samples.rows.latents, build.samples.rows.latents)

@@ -88,7 +88,7 @@ def test_rows_that_cannot_be_in_one_segment_are_kept_apart(started, make, conten
     kinds = {
         "plain": {},
         "other vocabulary": {"vocabulary": "vocabulary-2"},
-        "wide tokens": {"tokens": wide.tokens.astype(np.uint16) * 300},
+        "wide tokens": {"tokens": wide.rows.tokens.astype(np.uint16) * 300},
         "latents": {"latents": np.arange(12, dtype=np.float32).reshape(6, 2)},
     }
     for iteration, changes in enumerate([*kinds.values()] * 2):
@@ -166,9 +166,9 @@ def test_builds_that_gain_rows_from_a_merge_during_a_compaction_keep_them(filled
         for receipt in filled.receipts("run-1")[:2]:
             found, expected = target.build(receipt.build_id).samples, filled.build(receipt.build_id).samples
             assert found.raw == expected.raw
-            np.testing.assert_array_equal(found.lengths, expected.lengths)
-            np.testing.assert_array_equal(found.tokens, expected.tokens)
-            np.testing.assert_array_equal(found.log_probs, expected.log_probs)
+            np.testing.assert_array_equal(found.rows.lengths, expected.rows.lengths)
+            np.testing.assert_array_equal(found.rows.tokens, expected.rows.tokens)
+            np.testing.assert_array_equal(found.rows.log_probs, expected.rows.log_probs)
         assert target.verify().errors == ()
 
 
@@ -189,7 +189,7 @@ def test_an_archive_of_a_version_is_the_same_before_and_after(filled, tmp_path):
     for name in ("before", "after"):
         with SampleStore.open(tmp_path / name) as archive:
             builds = [archive.build(receipt.build_id) for receipt in archive.receipts("run-1")]
-            found.append([(build.samples.raw, build.samples.log_probs.tolist()) for build in builds])
+            found.append([(build.samples.raw, build.samples.rows.log_probs.tolist()) for build in builds])
     assert len(found[0]) == 3
     assert found[0] == found[1]
 

@@ -47,7 +47,7 @@ def test_at_sees_exactly_what_there_was(started, make):
     assert then.latest_checkpoint("run-1") is None
     assert then.consumed("run-1") == []
     np.testing.assert_array_equal(
-        then.build(first.builds[0].build_id).samples.log_probs, make.make_build(0).samples.log_probs
+        then.build(first.builds[0].build_id).samples.rows.log_probs, make.make_build(0).samples.rows.log_probs
     )
     with pytest.raises(UnknownBuildError):
         then.build(later.build_id)

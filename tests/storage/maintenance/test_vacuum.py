@@ -43,7 +43,7 @@ def removed(report):
 @pytest.fixture
 def orphans(filled, make):
     """What killed processes leave behind, two days old; as (kind, path)."""
-    write_segment(filled.path / "arrays" / "orphan", [make.make_samples()])
+    write_segment(filled.path / "arrays" / "orphan", [make.make_samples().rows])
     paths = {
         "parquet": filled.path / "tables/main/samples/orphan.parquet",
         "checkpoint": filled.path / "checkpoints/run-1/00000001-orphan",

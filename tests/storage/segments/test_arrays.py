@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from molbuffer.storage.errors import ArraysError
-from molbuffer.storage.records import Samples
+from molbuffer.storage.rows import Rows
 from molbuffer.storage.segments.segment import ARRAYS, read_segment, write_segment
 
 
-def make_block(n: int, width: int = 12, *, seed: int = 0, latents: int | None = None, vocabulary: str = "v") -> Samples:
+def make_block(n: int, width: int = 12, *, seed: int = 0, latents: int | None = None, vocabulary: str = "v") -> Rows:
     rng = np.random.default_rng(seed)
-    return Samples(
-        raw=["C"] * n,
-        smiles=["C"] * n,
-        rejected_by=[None] * n,
+    return Rows(
         tokens=rng.integers(1, 40, (n, width)).astype(np.uint8),
         lengths=rng.integers(1, width + 1, n).astype(np.int32),
         log_probs=rng.normal(size=(n, width)).astype(np.float32),
@@ -28,7 +26,7 @@ def make_block(n: int, width: int = 12, *, seed: int = 0, latents: int | None = 
     )
 
 
-def make_pairs(n: int, width: int = 12, *, sources: int = 9, seed: int = 0) -> Samples:
+def make_pairs(n: int, width: int = 12, *, sources: int = 9, seed: int = 0) -> Rows:
     """A block with every array that there is; its first row has no source."""
     rng = np.random.default_rng(seed)
     more = {
@@ -36,7 +34,7 @@ def make_pairs(n: int, width: int = 12, *, sources: int = 9, seed: int = 0) -> S
         "source_tokens": rng.integers(1, 40, (n, sources)).astype(np.uint8),
         "source_lengths": np.r_[0, rng.integers(1, sources + 1, n - 1)].astype(np.int32),
     }
-    return Samples(**{**vars(make_block(n, width, seed=seed, latents=3)), **more})
+    return replace(make_block(n, width, seed=seed, latents=3), **more)
 
 
 def test_blocks_come_back_at_their_offsets(tmp_path: Path) -> None:
@@ -59,7 +57,7 @@ def test_blocks_come_back_at_their_offsets(tmp_path: Path) -> None:
 def test_types_and_nan_survive(tmp_path: Path) -> None:
     block = make_block(4)
     block.log_probs[1] = np.nan
-    wide = Samples(**{**vars(make_block(2)), "tokens": np.full((2, 12), 1000, np.uint16)})
+    wide = replace(make_block(2), tokens=np.full((2, 12), 1000, np.uint16))
     write_segment(tmp_path / "s", [block, wide])
     rows = read_segment(tmp_path / "s")
     assert (rows.tokens.dtype, rows.lengths.dtype, rows.log_probs.dtype) == (np.uint16, np.int32, np.float32)
@@ -81,7 +79,7 @@ def test_latents_are_nan_where_a_block_has_none(tmp_path: Path) -> None:
 
 def test_sources_and_densities_are_empty_where_a_block_has_none(tmp_path: Path) -> None:
     pairs, narrow = make_pairs(3, sources=9), make_pairs(2, sources=4, seed=1)
-    wide = Samples(**{**vars(narrow), "source_tokens": np.full((2, 4), 700, np.uint16)})
+    wide = replace(narrow, source_tokens=np.full((2, 4), 700, np.uint16))
     write_segment(tmp_path / "s", [make_block(2), pairs, wide])
     rows = read_segment(tmp_path / "s")
     assert rows.source_tokens is not None and rows.source_lengths is not None and rows.latent_log_probs is not None
@@ -92,7 +90,7 @@ def test_sources_and_densities_are_empty_where_a_block_has_none(tmp_path: Path) 
     assert (rows.source_tokens[5:, :4] == 700).all()
     assert np.isnan(rows.latent_log_probs[:2]).all()
     assert np.array_equal(rows.latent_log_probs[2:5], pairs.latent_log_probs)
-    part = rows.part(slice(2, 4))
+    part = rows.take(slice(2, 4))
     assert part.source_lengths is not None and part.source_lengths.tolist() == pairs.source_lengths[:2].tolist()
 
 
@@ -117,9 +115,9 @@ def test_nothing_to_write_is_still_a_segment(tmp_path: Path, n: int, width: int)
 
 
 def test_rows_without_tokens(tmp_path: Path) -> None:
-    empty = Samples(
-        ["", ""], [None, None], ["validity"] * 2, np.zeros((2, 0), np.uint8), np.zeros(2, np.int32),
-        np.zeros((2, 0), np.float32), "v",
+    empty = Rows(
+        tokens=np.zeros((2, 0), np.uint8), lengths=np.zeros(2, np.int32), log_probs=np.zeros((2, 0), np.float32),
+        vocabulary_sha256="v",
     )  # fmt: skip
     write_segment(tmp_path / "s", [empty])
     assert read_segment(tmp_path / "s").tokens.shape == (2, 0)
@@ -139,7 +137,7 @@ def test_a_segment_is_written_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("blocks", [[], [make_block(1, vocabulary="a"), make_block(1, vocabulary="b")]])
-def test_one_vocabulary_is_needed(tmp_path: Path, blocks: list[Samples]) -> None:
+def test_one_vocabulary_is_needed(tmp_path: Path, blocks: list[Rows]) -> None:
     with pytest.raises(ArraysError, match="exactly one vocabulary"):
         write_segment(tmp_path / "s", blocks)
 

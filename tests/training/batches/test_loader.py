@@ -21,7 +21,8 @@ from molbuffer.scoring.components import PythonFunction
 from molbuffer.scoring.filters import PropertyRange
 from molbuffer.storage.history.selections import ConsumeOnce, Uniform
 from molbuffer.storage.records import ScoreStatus
-from molbuffer.training.batches.batch import RowBlock, TrainingBatch, join
+from molbuffer.storage.rows import Rows
+from molbuffer.training.batches.batch import TrainingBatch, join
 from molbuffer.training.batches.buffer import BUFFER, BufferView
 from molbuffer.training.batches.loader import BatchOrigin, MixedBatch
 from molbuffer.training.errors import BatchShortError
@@ -300,5 +301,8 @@ def test_policy_lag_is_the_age_of_what_the_run_drew_itself(lab: Any) -> None:
         assert all((iteration - lag) % 3 == 0 for lag in lags), "rows are drawn in iterations 0 and 3"
         assert figures["policy_lag"] == sum(lags) / 8
     assert batches[2][2]["policy_lag"] == 2.0
-    row = RowBlock("agent", np.full((1, 2), 3, np.uint8), np.array([2]), np.zeros((1, 2), np.float32), np.zeros(1))
-    assert batch_figures(MixedBatch(join(0, [row]), BatchOrigin()))["policy_lag"] is None
+    row = Rows(
+        tokens=np.full((1, 2), 3, np.uint8), lengths=np.array([2], np.int32), log_probs=np.zeros((1, 2), np.float32),
+        rewards=np.zeros(1),
+    )  # fmt: skip
+    assert batch_figures(MixedBatch(join(0, [("agent", row)]), BatchOrigin()))["policy_lag"] is None

@@ -51,9 +51,10 @@ def train(training: Any, checkpoint_every: int = 2) -> list[Any]:
 def stored(lab: Any) -> dict[Any, tuple[list[int], float]]:
     """Tokens and reward of each stored row that can be trained on."""
     index = HistoryIndex.load(lab.store, objective_sha256=lab.objective.sha256)
-    rows = index.gather(np.arange(len(index)))
+    positions = np.arange(len(index))
+    rows = index.gather(positions)
     tokens = [row[:length].tolist() for row, length in zip(rows.tokens, rows.lengths, strict=True)]
-    return dict(zip(index.row_ids(rows.positions), zip(tokens, rows.rewards.tolist(), strict=True), strict=True))
+    return dict(zip(index.row_ids(positions), zip(tokens, rows.rewards.tolist(), strict=True), strict=True))
 
 
 def lag(build: Build) -> float | None:
@@ -183,12 +184,12 @@ def test_rows_of_another_vocabulary_are_encoded_again(lab: Any) -> None:
     known = stored(lab)
     ours = lab.prior.vocabulary
     assert len(recalled) == 10
-    for row, tokens, length in zip(recalled.rows, recalled.stored.tokens, recalled.stored.lengths, strict=True):
+    for row, tokens, length in zip(recalled.ids, recalled.drawn.rows.tokens, recalled.drawn.rows.lengths, strict=True):
         theirs = known[row][0]
         assert wider.decode(tokens[None], [length]) == ours.decode(np.array([theirs]), np.array([len(theirs)]))
-    inside = np.arange(recalled.stored.tokens.shape[1]) < recalled.stored.lengths[:, None]
-    assert np.isnan(recalled.stored.log_probs[inside]).all()
-    assert not recalled.stored.log_probs[~inside].any()
+    inside = np.arange(recalled.drawn.rows.tokens.shape[1]) < recalled.drawn.rows.lengths[:, None]
+    assert np.isnan(recalled.drawn.rows.log_probs[inside]).all()
+    assert not recalled.drawn.rows.log_probs[~inside].any()
     narrow = Vocabulary((*RESERVED, "C"))
     few = RunHistory(lab.store, "later", lab.objective.sha256, narrow, lambda: 0)()
     assert set(few.raw(np.arange(len(few)))) == {

@@ -16,18 +16,21 @@ from molbuffer.samplers.models.protocol import GenerativeModel, LatentModel, Seq
 from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.tokens.vocabulary import END, Vocabulary
 from molbuffer.storage.records import Build, Event, Reward, Samples
-from molbuffer.training.batches.batch import RowBlock, TrainingBatch, join, live_rows
+from molbuffer.storage.rows import Rows
+from molbuffer.training.batches.batch import TrainingBatch, join, live_rows
 from molbuffer.training.errors import UnsuitableDataError
 from molbuffer.training.fit.conditioning import condition_for
 from molbuffer.training.fit.learner import Learner, StepSettings
 from molbuffer.training.losses import LOSSES
 
 
-def block(origin: str, n: int, width: int, **more: Any) -> RowBlock:
+def block(origin: str, n: int, width: int, **more: Any) -> tuple[str, Rows]:
     """Rows of n, n+1, … tokens, recognisable by their rewards."""
-    tokens = np.full((n, width), 3, np.uint8)
-    lengths = np.arange(1, n + 1).clip(max=width)
-    return RowBlock(origin, tokens, lengths, np.zeros((n, width), np.float32), np.arange(n) / 10, **more)
+    rows = Rows(
+        tokens=np.full((n, width), 3, np.uint8), lengths=np.arange(1, n + 1).clip(max=width).astype(np.int32),
+        log_probs=np.zeros((n, width), np.float32), rewards=np.arange(n) / 10, **more,
+    )  # fmt: skip
+    return origin, rows
 
 
 class Conditional(nn.Module):
@@ -78,7 +81,7 @@ def test_rows_of_different_origins_keep_their_own_latents_and_sources() -> None:
         [
             block("plain", 1, 4),
             block("latent", 2, 3, latents=latents),
-            block("pairs", 2, 5, source_tokens=sources, source_lengths=np.array([2, 3])),
+            block("pairs", 2, 5, source_tokens=sources, source_lengths=np.array([2, 3], np.int32)),
         ],
     )
     assert batch.origins == ["plain", "latent", "latent", "pairs", "pairs"]
@@ -97,7 +100,7 @@ def test_a_batch_without_conditions_makes_none() -> None:
 
 
 def test_a_conditional_policy_refuses_rows_without_a_source() -> None:
-    sources = {"source_tokens": np.array([[5, END]], np.uint8), "source_lengths": np.array([2])}
+    sources = {"source_tokens": np.array([[5, END]], np.uint8), "source_lengths": np.array([2], np.int32)}
     mixed = join(4, [block("buffer", 2, 4), block("pairs", 1, 4, **sources)])
     model: GenerativeModel = Conditional(Takes.SOURCES, 8)
     with pytest.raises(UnsuitableDataError, match=r"2 of 3 rows of iteration 4 have no source \(2 of buffer\)"):
@@ -123,11 +126,11 @@ def test_latents_of_another_size_are_those_of_another_model() -> None:
 
 def batch_of_latents(rewards: Sequence[float]) -> TrainingBatch:
     latents = np.array([[0.5, 0], [2.0, 0], [-1.0, 0]], np.float32)
-    rows = RowBlock(
-        "latent", np.array([[3, END], [4, END], [END, 0]], np.uint8), np.array([2, 2, 1]),
-        np.zeros((3, 2), np.float32), np.array(rewards), latents=latents,
+    rows = Rows(
+        tokens=np.array([[3, END], [4, END], [END, 0]], np.uint8), lengths=np.array([2, 2, 1], np.int32),
+        log_probs=np.zeros((3, 2), np.float32), rewards=np.array(rewards), latents=latents,
     )  # fmt: skip
-    return join(0, [rows])
+    return join(0, [("latent", rows)])
 
 
 def test_the_prior_keeps_its_own_likelihood_while_the_agent_moves_away() -> None:
@@ -154,11 +157,11 @@ def test_live_pairs_of_another_vocabulary_are_encoded_again_at_both_ends() -> No
     ours = Vocabulary(("<pad>", "<start>", "<end>", "C", "N", "O"))
     targets, sources = ["CO", "CS", "CN", "CC"], ["C", "CC", None, "SC"]
     tokens, lengths = theirs.encode_many(targets)
-    samples = Samples(
-        raw=targets, smiles=targets, rejected_by=[None] * 4, tokens=tokens, lengths=lengths,
-        log_probs=np.zeros(tokens.shape, np.float32), vocabulary_sha256=theirs.sha256,
-        source_smiles=sources, source_tokens=tokens, source_lengths=lengths,
+    drawn = Rows(
+        tokens=tokens, lengths=lengths, log_probs=np.zeros(tokens.shape, np.float32),
+        source_tokens=tokens, source_lengths=lengths, vocabulary_sha256=theirs.sha256,
     )  # fmt: skip
+    samples = Samples(targets, targets, [None] * 4, drawn, source_smiles=sources)
     rewards = [Reward(row, "objective", row / 10) for row in range(4)]
     build = Build("run", 0, Event.SAMPLE_BATCH, "pairs", "contrastive", samples, rewards=rewards)
     rows = live_rows(build, ours, "objective")

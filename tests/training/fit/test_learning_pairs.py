@@ -83,7 +83,7 @@ def improvements(training: Any, policy: Policy) -> tuple[float, float]:
     contrastive = training.samplers[0]
     drawn = ContrastiveSampler("fresh", contrastive.base_sampler, lambda: policy).draw(300, seed=9)
     target, source = (
-        np.array([text.count("C") / max(1, len(text)) for text in texts]) for texts in (drawn.raw, drawn.sources.smiles)
+        np.array([text.count("C") / max(1, len(text)) for text in texts]) for texts in (drawn.raw, drawn.source_smiles)
     )
     return float(target.mean()), float((target - source).mean())
 

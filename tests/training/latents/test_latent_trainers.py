@@ -26,6 +26,7 @@ from molbuffer.samplers.prior import PriorSampler
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Build, Event, Reward, Samples, ScoreStatus
+from molbuffer.storage.rows import Rows
 from molbuffer.training.batches.loader import BatchOrigin
 from molbuffer.training.errors import DivergedError
 from molbuffer.training.fit.learner import StepSettings
@@ -58,8 +59,10 @@ def a_build(latents: Tensor, rewards: Sequence[float | None], sha256: str, rejec
         "run", 0, Event.SAMPLE_BATCH, "prior", "prior",
         Samples(
             ["C"] * n, ["C"] * n, ["filter" if row in rejected else None for row in range(n)],
-            np.full((n, 2), 3, np.uint8), np.full(n, 2, np.int32), np.zeros((n, 2), np.float32), "v",
-            latents=latents.numpy(),
+            Rows(
+                tokens=np.full((n, 2), 3, np.uint8), lengths=np.full(n, 2, np.int32),
+                log_probs=np.zeros((n, 2), np.float32), latents=latents.numpy(), vocabulary_sha256="v",
+            ),
         ),
         latent_sha256=sha256,
         objective_sha256="o",
@@ -101,7 +104,7 @@ def test_r23_rows_that_count_are_those_of_the_version_rejected_ones_with_0_faile
     rows = rows_under([other, ours, ours], "prior", "now")
     assert rows is not None
     assert rows.rewards.tolist() == [0.5, 1.0, 0.0] * 2
-    assert_close(rows.latents, latents[[0, 2, 3]].repeat(2, 1))
+    assert_close(torch.from_numpy(rows.latents), latents[[0, 2, 3]].repeat(2, 1))
     assert rows.tokens.shape == (6, 2) and rows.lengths.tolist() == [2] * 6
     assert rows_under([other], "prior", "now") is None
     assert rows_under([], "prior", "now") is None
@@ -186,9 +189,9 @@ def carbon_share(raw: Sequence[str]) -> list[float]:
 def drawn_build(sampler: LatentSampler, n: int, seed: int) -> Build:
     """What a sampler draws, with the share of carbon as reward."""
     drawn = sampler.draw(n, seed)
-    assert drawn.latents is not None
-    build = a_build(torch.from_numpy(drawn.latents), carbon_share(drawn.raw), sampler.latent_sha256)
-    samples = replace(build.samples, tokens=drawn.tokens, lengths=drawn.lengths, log_probs=drawn.log_probs)
+    assert drawn.rows.latents is not None
+    build = a_build(torch.from_numpy(drawn.rows.latents), carbon_share(drawn.raw), sampler.latent_sha256)
+    samples = replace(build.samples, rows=drawn.rows)
     return replace(build, sampler=sampler.name, samples=samples)
 
 
@@ -250,22 +253,23 @@ def test_the_gradient_of_a_vector_is_that_of_its_own_rows_under_the_policy_that_
     vectors = torch.tensor([[0.1, 0.2, 0.3], [1.0, -1.0, 0.5], [0.0, 0.0, 1.0]])
     sampler = LatentSampler("prior", lambda: policy, LatentState(LatentTable.of(vectors)), sampling=Sampling(1.4))
     drawn = sampler.draw(7, 5)
-    assert drawn.latents is not None
+    assert drawn.rows.latents is not None
     rewards = torch.linspace(0, 1, 7)
-    build = a_build(torch.from_numpy(drawn.latents), rewards.tolist(), sampler.latent_sha256)
-    samples = replace(build.samples, tokens=drawn.tokens, lengths=drawn.lengths, log_probs=drawn.log_probs)
+    build = a_build(torch.from_numpy(drawn.rows.latents), rewards.tolist(), sampler.latent_sha256)
+    samples = replace(build.samples, rows=drawn.rows)
     rows = rows_under([replace(build, samples=samples)], "prior", sampler.latent_sha256)
     assert rows is not None
+    tokens, lengths = torch.from_numpy(rows.tokens.astype(np.int64)), torch.from_numpy(rows.lengths).long()
     trainer = VectorTrainer(sampler, LatentSteps(baseline=BASELINES["none"]))
     (found,) = torch.autograd.grad(trainer.loss(rows), sampler.vectors)
     expected = torch.zeros_like(vectors)
     for row in range(7):
-        z = torch.from_numpy(drawn.latents[row : row + 1]).clone().requires_grad_()
+        z = torch.from_numpy(drawn.rows.latents[row : row + 1]).clone().requires_grad_()
         likelihood = policy.model.log_probs(
-            rows.tokens[row : row + 1], rows.lengths[row : row + 1],
+            tokens[row : row + 1], lengths[row : row + 1],
             condition=Condition(latents=z), sampling=Sampling(1.4),
         )  # fmt: skip
-        assert_close(likelihood.sum().detach(), torch.tensor(drawn.log_probs[row].sum()), atol=1e-4, rtol=0)
+        assert_close(likelihood.sum().detach(), torch.tensor(drawn.rows.log_probs[row].sum()), atol=1e-4, rtol=0)
         (gradient,) = torch.autograd.grad(likelihood.sum(), z)
         place = int((vectors == z.detach()).all(1).nonzero()[0, 0])
         expected[place] -= rewards[row] * gradient[0] / 7
@@ -301,7 +305,7 @@ def test_r18_samplers_that_begin_with_the_same_vectors_learn_from_their_own_rows
     assert builds[0].latent_sha256 == builds[1].latent_sha256
     rows = rows_under(builds, "ours", samplers[0].latent_sha256)
     assert rows is not None
-    assert_close(rows.latents, torch.from_numpy(builds[0].samples.latents))
+    np.testing.assert_array_equal(rows.latents, builds[0].samples.rows.latents)
     assert ours.update([builds[1]]) == {"latent_loss": None, "latent_reward": None, "latent_rows": 0.0}
     assert_close(samplers[0].vectors.detach(), vectors)
     figures = Trainables([ours, other]).update(BatchOrigin(live=builds), store)
@@ -353,8 +357,8 @@ def test_every_version_that_drew_has_a_row_and_its_rows_have_densities(lab: Any,
     samples = lab.store.build(first["build_id"]).samples
     prior = load_latents(lab.store.policies.folder(first["latent_sha256"]))
     assert isinstance(prior, NormalPrior)
-    expected = prior.log_prob(torch.from_numpy(samples.latents)).detach()
-    assert_close(torch.from_numpy(samples.latent_log_probs), expected)
+    expected = prior.log_prob(torch.from_numpy(samples.rows.latents)).detach()
+    assert_close(torch.from_numpy(samples.rows.latent_log_probs), expected)
     assert not lab.store.verify().errors
     sql = "SELECT iteration, value FROM {metrics} WHERE name = 'latent_rows_prior' ORDER BY iteration"
     counted = {row["iteration"]: row["value"] for row in lab.store.read_arrow(sql).to_pylist()}
@@ -408,11 +412,11 @@ def test_likelihoods_of_prior_and_agent_are_those_of_two_models(lab: Any, chains
     training = with_prior(lab, chains, iterations=4).start()
     training.fit()
     learner, drawn = training.learner, training.samplers[0].draw(20, 1)
-    condition = Condition(latents=torch.from_numpy(drawn.latents))
-    tokens, lengths = torch.from_numpy(drawn.tokens.astype(np.int64)), torch.from_numpy(drawn.lengths).long()
+    condition = Condition(latents=torch.from_numpy(drawn.rows.latents))
+    tokens, lengths = torch.from_numpy(drawn.rows.tokens.astype(np.int64)), torch.from_numpy(drawn.rows.lengths).long()
     of_agent, of_prior = (
         model.log_probs(tokens, lengths, condition=condition).detach()
         for model in (learner.policy().model, learner.prior.model)
     )
-    assert_close(of_agent, torch.from_numpy(drawn.log_probs), atol=1e-4, rtol=0)
+    assert_close(of_agent, torch.from_numpy(drawn.rows.log_probs), atol=1e-4, rtol=0)
     assert not torch.allclose(of_agent, of_prior, atol=1e-3)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
 from molbuffer.storage.history.selections import Uniform
 from molbuffer.storage.records import Build, Commit, Event, Reward, Run, RunKind, Samples
+from molbuffer.storage.rows import Rows
 from molbuffer.training.batches.buffer import Buffer, BufferView
 from molbuffer.training.batches.loader import BatchOrigin
 from molbuffer.training.fit.trainables import Trainables
@@ -48,7 +50,23 @@ def density(latents: Tensor, mean: Tensor) -> Tensor:
 
 def replay(latents: Tensor, log_probs: Tensor, rewards: Tensor, version: str = "then") -> ReplayedLatents:
     n = len(latents)
-    return ReplayedLatents(["prior"] * n, [version] * n, latents, log_probs, rewards)
+    return ReplayedLatents(["prior"] * n, [version] * n, replayed_rows(latents, log_probs, rewards))
+
+
+def replayed_rows(latents: Tensor, log_probs: Tensor, rewards: Tensor) -> Rows:
+    return replace(
+        rows_of(latents),
+        latent_log_probs=log_probs.numpy().astype(np.float32),
+        rewards=rewards.numpy().astype(np.float64),
+    )
+
+
+def rows_of(latents: Tensor) -> Rows:
+    n = len(latents)
+    return Rows(
+        tokens=np.full((n, 2), 3, np.uint8), lengths=np.full(n, 2, np.int32), log_probs=np.zeros((n, 2), np.float32),
+        latents=latents.numpy(), vocabulary_sha256="v",
+    )  # fmt: skip
 
 
 def a_build(
@@ -60,11 +78,8 @@ def a_build(
     run_id: str = "run",
 ) -> Build:
     n = len(latents)
-    columns = np.full((n, 2), 3, np.uint8), np.full(n, 2, np.int32), np.zeros((n, 2), np.float32)
     given = None if log_probs is None else np.array(log_probs, np.float32)
-    samples = Samples(
-        ["C"] * n, ["C"] * n, [None] * n, *columns, "v", latents=latents.numpy(), latent_log_probs=given
-    )  # fmt: skip
+    samples = Samples(["C"] * n, ["C"] * n, [None] * n, replace(rows_of(latents), latent_log_probs=given))
     return Build(
         run_id, 0, Event.BUILD_BUFFER, sampler, "prior", samples,
         latent_sha256=sha256, objective_sha256="o",
@@ -153,7 +168,8 @@ def test_r23_rows_of_others_and_of_the_present_version_are_never_used() -> None:
     sampler = sampler_of(NormalPrior(2))
     before = sampler.latent_sha256
     latents, zeros = torch.ones(3, 2), torch.zeros(3)
-    rows = ReplayedLatents(["other", "prior", "other"], ["then", before, before], latents, zeros, zeros + 1)
+    given = replayed_rows(latents, zeros, zeros + 1)
+    rows = ReplayedLatents(["other", "prior", "other"], ["then", before, before], given)
     trainer = PriorTrainer(sampler, replay_ratio_clip=1.0)
     figures = trainer.update([], rows)
     assert (figures["latent_loss"], figures["latent_replayed"], figures["latent_replay_weight"]) == (None, 0.0, None)
@@ -194,9 +210,9 @@ def test_r23_what_a_batch_replays_is_known_by_run_sampler_and_version(stored: Sa
     ours = taken.replayed.earlier("prior", "now", 2)
     assert ours is not None
     order = ours.rewards.argsort()
-    assert_close(ours.rewards[order], torch.tensor([0.1, 0.3]))
-    assert_close(ours.log_probs[order], torch.tensor([-1.0, -3.0]))
-    assert_close(ours.latents[order], torch.tensor([[0.0, 1.0], [4.0, 5.0]]))
+    assert ours.rewards[order].tolist() == [0.1, 0.3]
+    assert ours.latent_log_probs[order].tolist() == [-1.0, -3.0]
+    assert ours.latents[order].tolist() == [[0.0, 1.0], [4.0, 5.0]]
     assert taken.replayed.earlier("prior", "then", 2) is None
     assert taken.replayed.earlier("absent", "now", 2) is None
     figures = Trainables([PriorTrainer(sampler_of(NormalPrior(2)), replay_ratio_clip=1.0)]).update(
