@@ -194,21 +194,21 @@ def all_samplers(molecules: Molecules, policies: dict[str, tuple[str, Policy]]) 
     name, pairs = policies["seq2seq"]
     yield Compared(
         f"contrastive ({name})",
-        drawn_by(ContrastiveSampler("contrastive", DatasetSampler("base", file, lambda: vocabulary), lambda: pairs)),
+        drawn_by(ContrastiveSampler("contrastive", DatasetSampler("base", file, vocabulary), lambda: pairs)),
         plain.from_model(pairs, conditions(pairs, rows_of_file)),
     )
     yield Compared(
         "pair_dataset (smiles)",
-        drawn_by(PairDatasetSampler("pair_dataset", molecules.pairs, lambda: vocabulary)),
+        drawn_by(PairDatasetSampler("pair_dataset", molecules.pairs, vocabulary)),
         plain.with_tokens(plain.from_pairs(molecules.pairs, vocabulary), vocabulary),
     )
-    base = DatasetSampler("base", file, lambda: vocabulary)
+    base = DatasetSampler("base", file, vocabulary)
     yield Compared(
         "mutation (smiles)",
-        drawn_by(MutationSampler("mutation", base, lambda: vocabulary)),
+        drawn_by(MutationSampler("mutation", base, vocabulary)),
         plain.with_tokens(plain.by_mutation(rows_of_file, vocabulary), vocabulary),
     )
-    breeder = GraphGASampler("graph_ga", lambda: molecules.index, base, lambda: vocabulary)
+    breeder = GraphGASampler("graph_ga", lambda: molecules.index, base, vocabulary)
     children = plain.by_genetic_algorithm(molecules.smiles[: breeder.parents], vocabulary)
     yield Compared("graph_ga", drawn_by(breeder), plain.with_tokens(children, vocabulary))
 

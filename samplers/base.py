@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from molbuffer.samplers.models.distribution import Sampling
@@ -120,42 +122,65 @@ class SamplerSize:
         return self.p_batch if self.draws_at(iteration) else 0.0
 
 
-class Sampler(Protocol):
-    """Draws molecules, for the buffer and for the batch alike."""
+@dataclass(frozen=True)
+class Recall:
+    """Rows of the history that were drawn, n of them.
+
+    Attributes:
+        drawn: what they are, as any sampler gives it, with their rewards.
+        smiles: their canonical SMILES [n].
+        ids: their identities [n].
+        drawn_in: the iterations in which the run drew its own ones among them.
+    """
+
+    drawn: Drawn
+    smiles: Sequence[str]
+    ids: Sequence[RowId]
+    drawn_in: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
     @property
-    def name(self) -> str:
-        """Unique in a campaign; the history and the metrics go by it."""
-        ...
+    def rewards(self) -> NDArray[np.float64]:
+        """The rewards of the rows under the campaign's objective [n]."""
+        assert self.drawn.rows.rewards is not None
+        return self.drawn.rows.rewards
 
-    @property
-    def kind(self) -> str:
-        """The name of the sampler's kind in the configuration."""
-        ...
 
-    @property
-    def size(self) -> SamplerSize: ...
+class Sampler(ABC):
+    """Draws molecules, for the buffer and for the batch alike.
+
+    A sampler has a name, a kind and a size, and defines ``draw``. Everything else has a default.
+
+    Attributes:
+        name: unique in a campaign; the history and the metrics go by it.
+        kind: the name of the sampler's kind in the configuration.
+        size: how much it contributes to each event.
+        sampling: how tokens are drawn; None for a sampler without a likelihood.
+        unique: whether a build keeps each molecule once, and draws others for its repetitions.
+    """
+
+    name: str
+    kind: str
+    size: SamplerSize
+    sampling: Sampling | None = None
+    unique: bool = False
 
     @property
     def policy_sha256(self) -> str | None:
-        """The version of the policy that draws, None for samplers without one."""
-        ...
+        """The version of the policy that draws; None for a sampler without one."""
+        return None
 
     @property
-    def sampling(self) -> Sampling | None:
-        """How tokens are drawn, None for samplers without a likelihood."""
-        ...
+    def latent_sha256(self) -> str | None:
+        """The version of the latent prior, or of the latent vectors, that are decoded; None without latents."""
+        return None
 
+    @abstractmethod
     def draw(self, n: int, seed: int) -> Drawn:
-        """Draws up to n rows; fewer only when the source is exhausted. The same seed gives the same rows."""
-        ...
+        """Draw up to n rows; fewer only when the source is exhausted. The same seed gives the same rows."""
 
-
-@runtime_checkable
-class DrawsLatents(Protocol):
-    """A sampler that decodes latent vectors, which it draws from something that has versions."""
-
-    @property
-    def latent_sha256(self) -> str:
-        """The version of the prior, or of the latent vectors, that it draws from."""
-        ...
+    def recall(self, n: int, seed: int) -> Recall | None:
+        """Draw up to n stored rows, for a build that refers to them; None for a sampler that draws new rows."""
+        return None

@@ -11,9 +11,9 @@ import torch
 from molbuffer.samplers.base import Drawn, Sampler, SamplerSize
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.files.epochs import Place, going_on
-from molbuffer.samplers.model import draw_rows
 from molbuffer.samplers.models.condition import Condition, Takes
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
+from molbuffer.samplers.policies.drawing import draw_rows
 from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.seeds import derive_seed, torch_generator
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
@@ -25,7 +25,7 @@ SOURCE_ROUNDS = 5
 
 
 @dataclass(frozen=True)
-class ContrastiveSampler:
+class ContrastiveSampler(Sampler):
     """Draws pairs (source, target). Which pairs are kept is not its affair: see ``scoring.ContrastiveTemplate``.
 
     Sources are molecules in their canonical form, as a conditional model is trained on. They become samples of the

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,19 +20,17 @@ class DatasetSampler(FileDraws):
 
     Attributes:
         path, column: as of ``read_columns``.
-        vocabulary: gives the vocabulary of the policy in training, for the rows' tokens.
+        vocabulary: of the policy in training, for the rows' tokens.
         replacement: as of ``FileDraws``.
     """
 
     name: str
     path: Path
-    vocabulary: Callable[[], Vocabulary]
+    vocabulary: Vocabulary
     size: SamplerSize = SamplerSize()
     column: str | None = None
     replacement: bool = False
     kind: str = "dataset"
-    policy_sha256: None = None
-    sampling: None = None
 
     @property
     def rows(self) -> PackedRows:
@@ -41,4 +38,4 @@ class DatasetSampler(FileDraws):
 
     def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Drawn:
         (smiles,) = rows.take(chosen)
-        return Drawn(smiles, encode_rows(smiles, self.vocabulary()))
+        return Drawn(smiles, encode_rows(smiles, self.vocabulary))

@@ -20,13 +20,13 @@ from molbuffer.storage.history.index import HistoryIndex
 
 
 @dataclass(frozen=True)
-class GraphGASampler:
+class GraphGASampler(Sampler):
     """Draws children of good molecules; it has no likelihood (R19).
 
     Attributes:
         history: gives the stored rows, as they are at the time of a draw.
         base_sampler: draws the first parents, as long as the history has fewer than ``parents`` molecules.
-        vocabulary: gives that of the policy in training.
+        vocabulary: of the policy in training.
         parents: how many of the best molecules have children, at least 2. A parent is chosen with a probability that
             falls linearly with its rank, to nearly 0 for the last.
         breeding: how children are made.
@@ -35,13 +35,11 @@ class GraphGASampler:
     name: str
     history: Callable[[], HistoryIndex]
     base_sampler: Sampler
-    vocabulary: Callable[[], Vocabulary]
+    vocabulary: Vocabulary
     size: SamplerSize = SamplerSize()
     parents: int = 100
     breeding: Breeding = Breeding()
     kind: str = "graph_ga"
-    policy_sha256: None = None
-    sampling: None = None
 
     def __post_init__(self) -> None:
         if self.parents < 2:
@@ -52,7 +50,7 @@ class GraphGASampler:
         parents = self._parents(seed)
         rng = numpy_generator(seed, "children")
         found = children(parents, _by_rank(len(parents)), n, rng, self.breeding)
-        return Drawn(found, encode_rows(found, self.vocabulary()))
+        return Drawn(found, encode_rows(found, self.vocabulary))
 
     def _parents(self, seed: int) -> list[str]:
         """Molecules from the best down, those of the base sampler last."""

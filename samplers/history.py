@@ -10,78 +10,49 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
-from molbuffer.samplers.base import Drawn, SamplerSize
-from molbuffer.samplers.choices import AnyRow, Choice
+from molbuffer.samplers.base import Drawn, Recall, Sampler, SamplerSize
 from molbuffer.samplers.replay import expressible, stored_rows
 from molbuffer.samplers.seeds import numpy_generator
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
 from molbuffer.storage.history.index import HistoryIndex, Positions
+from molbuffer.storage.history.selections import Selection, Uniform
 from molbuffer.storage.records import RowId
 
 
 @dataclass(frozen=True)
-class Recalled:
-    """Rows of the history that were drawn, n of them.
-
-    Attributes:
-        drawn: what they are, as any sampler gives it, with their rewards.
-        smiles: their canonical SMILES [n].
-        ids: their identities [n].
-        drawn_in: the iterations in which the run drew its own ones among them.
-    """
-
-    drawn: Drawn
-    smiles: Sequence[str]
-    ids: Sequence[RowId]
-    drawn_in: Sequence[int]
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def rewards(self) -> NDArray[np.float64]:
-        """The rewards of the rows under the campaign's objective [n]."""
-        assert self.drawn.rows.rewards is not None
-        return self.drawn.rows.rewards
-
-
-@dataclass(frozen=True)
-class HistorySampler:
+class HistorySampler(Sampler):
     """Draws stored rows with a good reward under the campaign's objective.
 
     Attributes:
         history: gives the rows to draw from as they are at the time of a draw; the vocabulary can express them.
         vocabulary: of the policy in training: rows of another one are encoded again, with log-probabilities NaN.
-        choice: which of them are drawn.
+        selection: which of them are drawn; none counts as delivered.
     """
 
     name: str
     history: Callable[[], HistoryIndex]
     vocabulary: Vocabulary
-    choice: Choice = AnyRow()
+    selection: Selection = Uniform()
     size: SamplerSize = SamplerSize()
     kind: str = "history"
-    policy_sha256: None = None
-    sampling: None = None
 
     def draw(self, n: int, seed: int) -> Drawn:
         """Draws up to n different rows; fewer when the history has fewer."""
         index, positions = self._choose(n, seed)
         return self._drawn(index, positions, index.row_ids(positions))
 
-    def recall(self, n: int, seed: int) -> Recalled:
+    def recall(self, n: int, seed: int) -> Recall:
         """What ``draw`` gives, with the names of the rows, for which the store is asked."""
         index, positions = self._choose(n, seed)
         smiles = [text or "" for text in index.read("smiles", positions)]
         ids, drawn_in = index.row_ids(positions), index.own_iterations(positions)
-        return Recalled(self._drawn(index, positions, ids), smiles, ids, drawn_in)
+        return Recall(self._drawn(index, positions, ids), smiles, ids, drawn_in)
 
     def _choose(self, n: int, seed: int) -> tuple[HistoryIndex, Positions]:
         index = self.history()
-        return index, self.choice.choose(index, n, numpy_generator(seed))
+        return index, self.selection.draw(index, n, numpy_generator(seed), np.zeros(len(index), np.int32))
 
     def _drawn(self, index: HistoryIndex, positions: Positions, ids: Sequence[RowId]) -> Drawn:
         rows = stored_rows(index, positions, self.vocabulary)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,25 +19,23 @@ TRIES = 50
 
 
 @dataclass(frozen=True)
-class MutationSampler:
+class MutationSampler(Sampler):
     """Replaces, inserts, deletes and swaps tokens of molecules; it has no likelihood (R19).
 
     Attributes:
         base_sampler: draws the parents.
-        vocabulary: gives that of the policy in training, from which new tokens are taken.
+        vocabulary: of the policy in training, from which new tokens are taken.
         mutations: changes of each parent, at least 1.
         valid_only: change a parent anew until a molecule comes out that is another one than the parent.
     """
 
     name: str
     base_sampler: Sampler
-    vocabulary: Callable[[], Vocabulary]
+    vocabulary: Vocabulary
     size: SamplerSize = SamplerSize()
     mutations: int = 1
     valid_only: bool = True
     kind: str = "mutation"
-    policy_sha256: None = None
-    sampling: None = None
 
     def __post_init__(self) -> None:
         if self.mutations < 1:
@@ -50,7 +48,7 @@ class MutationSampler:
 
     def draw(self, n: int, seed: int) -> Drawn:
         """Draws a mutant of each of n parents; fewer when there are fewer parents, or some have no mutants."""
-        vocabulary, rng = self.vocabulary(), numpy_generator(seed, "mutations")
+        vocabulary, rng = self.vocabulary, numpy_generator(seed, "mutations")
         parents = self.base_sampler.draw(n, derive_seed(seed, "parents")).raw
         mutants = self._mutants(parents, vocabulary, rng)
         return Drawn(mutants, encode_rows(mutants, vocabulary))
@@ -59,7 +57,7 @@ class MutationSampler:
         """Draws mutants of the n parents that are next in a file; for parents without mutants, of any others."""
         base = going_on(self.base_sampler)
         assert base is not None
-        vocabulary, rng = self.vocabulary(), numpy_generator(seed, "mutations")
+        vocabulary, rng = self.vocabulary, numpy_generator(seed, "mutations")
         mutants = self._mutants(base.draw_from(place, n, derive_seed(seed, "parents")).raw, vocabulary, rng)
         if missing := n - len(mutants):
             # The rows of a build tell how far the file was gone through: without this, it would not be left.

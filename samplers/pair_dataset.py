@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,22 +25,20 @@ class PairDatasetSampler(FileDraws):
 
     Attributes:
         path: a .csv file, which may be compressed as .gz, or a .parquet file.
-        vocabulary: gives the vocabulary of the policy in training, for the tokens of both ends.
+        vocabulary: of the policy in training, for the tokens of both ends.
         replacement: as of ``FileDraws``.
         standardisation: how a text becomes a source; the campaign's.
     """
 
     name: str
     path: Path
-    vocabulary: Callable[[], Vocabulary]
+    vocabulary: Vocabulary
     size: SamplerSize = SamplerSize()
     source_column: str = "source"
     target_column: str = "target"
     replacement: bool = False
     standardisation: Standardisation = Standardisation()
     kind: str = "pair_dataset"
-    policy_sha256: None = None
-    sampling: None = None
 
     @property
     def rows(self) -> PackedRows:
@@ -52,5 +49,5 @@ class PairDatasetSampler(FileDraws):
         written, targets = rows.take(chosen)
         molecules = standardise_many(written, self.standardisation)
         smiles = [text if molecule is None else molecule for text, molecule in zip(written, molecules, strict=True)]
-        pairs = encode_rows(targets, self.vocabulary(), smiles)
+        pairs = encode_rows(targets, self.vocabulary, smiles)
         return Drawn(targets, pairs, source_smiles=smiles, source_rows=[None] * len(chosen))

@@ -1,14 +1,17 @@
-"""Rows of the history in the vocabulary of the policy in training, whatever vocabulary they were stored in."""
+"""Rows of the history for samplers: in the vocabulary of the policy in training, and selected by scaffold."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from molbuffer.samplers.base import encode_rows
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.scoring.molecules.scaffolds import scaffolds_of
 from molbuffer.storage.history.index import HistoryIndex, Positions
+from molbuffer.storage.history.selections import SelectableRows
 from molbuffer.storage.rows import Rows
 
 
@@ -50,3 +53,40 @@ def stored_rows(index: HistoryIndex, positions: Positions, vocabulary: Vocabular
         encoded = replace(encoded, rewards=index.rewards[positions[foreign]])
         rows = Rows.placed(len(rows), [(slice(None), rows), (foreign, encoded)])
     return replace(rows, vocabulary_sha256=vocabulary.sha256)
+
+
+@dataclass
+class ByScaffold:
+    """Rows stratified by Bemis-Murcko scaffold: each scaffold has the same chance, however many rows it has.
+
+    Before a scaffold is drawn a second time, every other is drawn once. Molecules without a ring are one scaffold. To
+    find it takes about 0.1 ms a molecule, once for each different one.
+    """
+
+    _of_molecule: dict[int, str] = field(default_factory=dict)
+
+    def available(self, rows: SelectableRows, consumed: NDArray[np.integer]) -> int:
+        return len(rows)
+
+    def draw(self, rows: SelectableRows, n: int, rng: np.random.Generator, consumed: NDArray[np.integer]) -> Positions:
+        if not len(rows):
+            return np.zeros(0, np.int64)
+        scaffolds = self._numbers(rows)
+        order = rng.permutation(len(rows))
+        # Each row's place among those of its scaffold, in random order.
+        by_scaffold = order[np.argsort(scaffolds[order], kind="stable")]
+        sizes = np.unique(scaffolds, return_counts=True)[1]
+        turns = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        # Within a turn, too, the scaffolds come in random order.
+        return by_scaffold[np.lexsort((rng.random(len(rows)), turns))[:n]]
+
+    def _numbers(self, rows: SelectableRows) -> NDArray[np.int64]:
+        """A number for each row [n], equal for equal scaffolds."""
+        molecules, first, of_row = np.unique(rows.molecules, return_index=True, return_inverse=True)
+        missing = np.flatnonzero([molecule not in self._of_molecule for molecule in molecules.tolist()])
+        if len(missing):
+            smiles = [text or "" for text in rows.smiles(first[missing])]
+            self._of_molecule |= dict(zip(molecules[missing].tolist(), scaffolds_of(smiles), strict=True))
+        scaffolds = [self._of_molecule[molecule] for molecule in molecules.tolist()]
+        numbers: NDArray[np.int64] = np.unique(scaffolds, return_inverse=True)[1]
+        return numbers[of_row]

@@ -47,19 +47,8 @@ from molbuffer.storage.maintenance.snapshots import Snapshot, list_snapshots
 from molbuffer.storage.opening import make_store, open_store
 from molbuffer.storage.policies import PolicyFiles
 from molbuffer.storage.query import sandbox as queries
-from molbuffer.storage.records import (
-    BuildReceipt,
-    Commit,
-    CommitReceipt,
-    Consumed,
-    Event,
-    Reward,
-    Run,
-    RunStatus,
-    Score,
-    StoredBuild,
-    StoredCheckpoint,
-)
+from molbuffer.storage.records import Commit, Consumed, Event, Reward, Run, RunStatus, Score
+from molbuffer.storage.stored import BuildReceipt, CommitReceipt, StoredBuild, StoredCheckpoint
 from molbuffer.storage.verify.quarantine import QuarantineReceipt, quarantine
 from molbuffer.storage.verify.report import Report
 from molbuffer.storage.verify.verify import verify_store

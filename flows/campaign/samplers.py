@@ -22,7 +22,6 @@ from molbuffer.flows.settings.samplers import (
     SamplerSettings,
 )
 from molbuffer.samplers.base import Sampler, SamplerSize
-from molbuffer.samplers.choices import AboveQuantile, AnyRow, BestMolecules, ByScaffold, Choice, RecentRows
 from molbuffer.samplers.contrastive import ContrastiveSampler
 from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.graph_ga import GraphGASampler
@@ -34,9 +33,11 @@ from molbuffer.samplers.mutation import MutationSampler
 from molbuffer.samplers.pair_dataset import PairDatasetSampler
 from molbuffer.samplers.policies.policy import Policy, open_policy
 from molbuffer.samplers.prior import PriorSampler
+from molbuffer.samplers.replay import ByScaffold
 from molbuffer.scoring import Standardisation
 from molbuffer.scoring.genetic.offspring import Breeding
 from molbuffer.storage import SampleStore
+from molbuffer.storage.history.selections import AboveQuantile, RecentOfEachRun, Selection, TopK, Uniform
 from molbuffer.storage.query.predicate import check_predicate
 
 
@@ -121,7 +122,7 @@ def _latent(name: str, settings: LatentDraws, parts: SamplerParts, size: Sampler
 def _dataset(name: str, settings: DatasetDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     vocabulary = parts.prior.vocabulary
     return DatasetSampler(
-        name, Path(settings.path), lambda: vocabulary, size, column=settings.column, replacement=settings.replacement
+        name, Path(settings.path), vocabulary, size, column=settings.column, replacement=settings.replacement
     )
 
 
@@ -130,7 +131,7 @@ def _pair_dataset(name: str, settings: PairDatasetDraws, parts: SamplerParts, si
     return PairDatasetSampler(
         name,
         Path(settings.path),
-        lambda: vocabulary,
+        vocabulary,
         size,
         settings.source_column,
         settings.target_column,
@@ -141,7 +142,7 @@ def _pair_dataset(name: str, settings: PairDatasetDraws, parts: SamplerParts, si
 
 def _history(name: str, settings: HistoryDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     history = _run_history(parts, settings.runs, settings.where)
-    return HistorySampler(name, history, parts.prior.vocabulary, _choice(settings), size)
+    return HistorySampler(name, history, parts.prior.vocabulary, _selection(settings), size)
 
 
 def _run_history(parts: SamplerParts, runs: Sequence[str], where: str | None = None) -> RunHistory:
@@ -162,17 +163,17 @@ def _run_history(parts: SamplerParts, runs: Sequence[str], where: str | None = N
     )
 
 
-def _choice(settings: HistoryDraws) -> Choice:
+def _selection(settings: HistoryDraws) -> Selection:
     """How rows are chosen; a key that is absent has the choice's own default."""
     match settings.select:
         case "uniform":
-            return AnyRow()
+            return Uniform()
         case "top_k":
-            return BestMolecules() if settings.top_k is None else BestMolecules(settings.top_k)
+            return TopK() if settings.top_k is None else TopK(settings.top_k)
         case "quantile":
             return AboveQuantile() if settings.quantile is None else AboveQuantile(settings.quantile)
         case "recent":
-            return RecentRows() if settings.max_iterations is None else RecentRows(settings.max_iterations)
+            return RecentOfEachRun() if settings.max_iterations is None else RecentOfEachRun(settings.max_iterations)
         case "scaffold":
             return ByScaffold()
 
@@ -191,7 +192,7 @@ def _contrastive(name: str, settings: ContrastiveDraws, parts: SamplerParts, siz
 
 def _mutation(name: str, settings: MutationDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     base, vocabulary = _base(name, settings.base_sampler, parts), parts.prior.vocabulary
-    return MutationSampler(name, base, lambda: vocabulary, size, settings.mutations, settings.valid_only)
+    return MutationSampler(name, base, vocabulary, size, settings.mutations, settings.valid_only)
 
 
 def _graph_ga(name: str, settings: GraphGADraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
@@ -199,7 +200,7 @@ def _graph_ga(name: str, settings: GraphGADraws, parts: SamplerParts, size: Samp
     breeding = Breeding(settings.crossover_rate, settings.mutation_rate, settings.most_atoms)
     history = _run_history(replace(parts, objective_sha256=None), settings.runs)
     base = _base(name, settings.base_sampler, parts)
-    return GraphGASampler(name, history, base, lambda: vocabulary, size, settings.parents, breeding)
+    return GraphGASampler(name, history, base, vocabulary, size, settings.parents, breeding)
 
 
 def _base(name: str, settings: DrawKeys, parts: SamplerParts) -> Sampler:

@@ -25,7 +25,8 @@ from molbuffer.samplers.builds.build import Slot, make_build
 from molbuffer.samplers.builds.seen import SeenBefore
 from molbuffer.samplers.policies.policy import load_policy
 from molbuffer.storage import SampleStore
-from molbuffer.storage.records import BuildReceipt, Commit, Event, make_build_id
+from molbuffer.storage.records import Commit, Event, make_build_id
+from molbuffer.storage.stored import BuildReceipt
 from molbuffer.training.fit.loop import commit_checkpoint
 
 

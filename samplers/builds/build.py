@@ -7,18 +7,16 @@ ones included, the same scores and the same metrics.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from molbuffer.samplers.base import Drawn, DrawsLatents, Sampler, concatenate
+from molbuffer.samplers.base import Drawn, Recall, Sampler, concatenate
 from molbuffer.samplers.builds.bad_rows import report_rejected
 from molbuffer.samplers.builds.judging import BuildScores, Pipeline, judge_drawn, refuse_duplicates
 from molbuffer.samplers.builds.metrics import policy_lag, sampler_metrics
 from molbuffer.samplers.builds.pair_rewards import pair_rewards, reward_of, source_metrics
 from molbuffer.samplers.files.epochs import Place, going_on
-from molbuffer.samplers.history import HistorySampler, Recalled
-from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.seeds import derive_seed
 from molbuffer.scoring import PairJudgement
 from molbuffer.storage.records import Build, Event, Reward, Samples, no_samples, now
@@ -51,62 +49,61 @@ class Slot:
 
 
 def make_build(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> Build:
-    """Draws until ``slot.wanted`` rows are kept or the redraw rounds are over; a shortfall is a metric of the build.
+    """Draw until ``slot.wanted`` rows are kept or the redraw rounds are over; a shortfall is a metric of the build.
 
-    What draws from the history makes a build that refers to its rows.
+    What recalls rows of the history makes a build that refers to them.
     """
-    if isinstance(sampler, HistorySampler):
-        return recall_build(sampler, slot, pipeline)[0]
+    return draw_build(sampler, slot, pipeline)[0]
+
+
+def draw_build(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> tuple[Build, Recall | None]:
+    """Make a build as ``make_build`` does; with it, the stored rows that it refers to, None for one of new rows."""
     started, clock = now(), time.perf_counter()
     seed = derive_seed(slot.campaign_seed, slot.iteration, slot.event.value, sampler.name, slot.chunk)
+    provenance = _provenance(sampler, slot, pipeline) | {"seed": seed, "started": started}
+    recall = sampler.recall(slot.wanted, derive_seed(seed, 0))
+    if recall is not None:
+        return _recall_build(recall, slot, pipeline, provenance, clock), recall
     scores = BuildScores(pipeline.scorer)
     drawn, judged = _draw(sampler, slot, seed, pipeline, scores)
     samples = _samples(drawn, judged)
     pairs: list[Reward] = []
-    figures = source_metrics(drawn)
+    metrics = source_metrics(drawn)
     if drawn.source_smiles is not None and pipeline.template is not None:
         pairs, of_pairs = pair_rewards(judged, pipeline.template, scores)
-        figures += of_pairs
+        metrics += of_pairs
     rewards = _rewards(samples, scores)
     seconds = time.perf_counter() - clock
-    return Build(
-        **_provenance(sampler, slot, pipeline),
+    build = Build(
+        **provenance,
         samples=samples,
-        seed=seed,
         rewards=[*rewards, *pairs],
         scores=scores.new,
-        metrics=[*sampler_metrics(samples, rewards, slot.wanted, pipeline.seen, seconds), *figures],
-        started=started,
+        metrics=[*sampler_metrics(samples, rewards, slot.wanted, pipeline.seen, seconds), *metrics],
         ended=now(),
     )
+    return build, None
 
 
-def recall_build(sampler: HistorySampler, slot: Slot, pipeline: Pipeline) -> tuple[Build, Recalled]:
-    """Draws stored rows once: a build without samples that refers to them, and the rows.
+def _recall_build(recall: Recall, slot: Slot, pipeline: Pipeline, provenance: Mapping[str, Any], clock: float) -> Build:
+    """Return a build without samples that refers to stored rows.
 
     They are neither judged nor scored again, and none of them is new.
     """
-    started, clock = now(), time.perf_counter()
-    seed = derive_seed(slot.campaign_seed, slot.iteration, slot.event.value, sampler.name, slot.chunk)
-    recalled = sampler.recall(slot.wanted, derive_seed(seed, 0))
-    drawn, n = recalled.drawn, len(recalled)
-    samples = Samples(drawn.raw, recalled.smiles, [None] * n, drawn.rows)
+    samples = Samples(recall.drawn.raw, recall.smiles, [None] * len(recall), recall.drawn.rows)
     objective_sha256 = pipeline.scorer.objective.sha256
-    rewards = [Reward(row, objective_sha256, value) for row, value in enumerate(recalled.rewards.tolist())]
+    rewards = [Reward(row, objective_sha256, value) for row, value in enumerate(recall.rewards.tolist())]
     seconds = time.perf_counter() - clock
-    build = Build(
-        **_provenance(sampler, slot, pipeline),
+    return Build(
+        **provenance,
         samples=no_samples(samples.vocabulary_sha256),
-        references=recalled.ids,
-        seed=seed,
+        references=recall.ids,
         metrics=[
             *sampler_metrics(samples, rewards, slot.wanted, lambda smiles: set(smiles), seconds),
-            policy_lag(slot.iteration, recalled.drawn_in),
+            policy_lag(slot.iteration, recall.drawn_in),
         ],
-        started=started,
         ended=now(),
     )
-    return build, recalled
 
 
 def _provenance(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> dict[str, Any]:
@@ -121,7 +118,7 @@ def _provenance(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> dict[str, A
         "chunk": slot.chunk,
         "sampler_order": slot.sampler_order,
         "policy_sha256": sampler.policy_sha256,
-        "latent_sha256": sampler.latent_sha256 if isinstance(sampler, DrawsLatents) else None,
+        "latent_sha256": sampler.latent_sha256,
         "temperature": sampling.temperature if sampling else None,
         "top_k": sampling.top_k if sampling else None,
         "top_p": sampling.top_p if sampling else None,
@@ -137,7 +134,7 @@ def _draw(
 ) -> tuple[Drawn, list[PairJudgement]]:
     draws: list[Drawn] = []
     judged: list[PairJudgement] = []
-    kept_once: set[str] | None = set() if isinstance(sampler, ModelSampler) and sampler.unique else None
+    kept_once: set[str] | None = set() if sampler.unique else None
     missing, going = slot.wanted, going_on(sampler)
     for attempt in range(1 + REDRAW_ROUNDS):
         if going is not None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.base import Drawn, Sampler
 from molbuffer.samplers.files.epochs import Place, rows_from, rows_of_draw
 from molbuffer.samplers.files.packed_rows import PackedRows
 from molbuffer.samplers.seeds import numpy_generator
@@ -18,7 +18,7 @@ CHECKED_ROWS = 20_000
 """Rows of a sampler's file that are looked at before a run begins: seconds."""
 
 
-class FileDraws(ABC):
+class FileDraws(Sampler):
     """What samplers of a file have in common.
 
     Without replacement, a run goes through the whole file, in random order, before a row comes again, in another order.

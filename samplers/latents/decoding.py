@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from molbuffer.samplers.base import Drawn, SamplerSize
+from molbuffer.samplers.base import Drawn, Sampler, SamplerSize
 from molbuffer.samplers.errors import LatentsError
 from molbuffer.samplers.latents.source import LatentState
 from molbuffer.samplers.latents.vectors import latent_model
-from molbuffer.samplers.model import draw_rows
 from molbuffer.samplers.models.condition import Condition
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
+from molbuffer.samplers.policies.drawing import draw_rows
 from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.seeds import torch_generator
 
 
 @dataclass(frozen=True)
-class DecodedLatents(ABC):
+class DecodedLatents(Sampler):
     """A sampler that decodes what it draws from a source of latent vectors, which may be in training.
 
     Attributes:
@@ -42,10 +41,6 @@ class DecodedLatents(ABC):
     def latent_sha256(self) -> str:
         """The version of the source."""
         return self.latents.sha256
-
-    @abstractmethod
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draws exactly n rows with their latents."""
 
     def decoded(self, latents: Tensor, seed: int) -> Drawn:
         """A row of each of latents [n, d].

@@ -34,17 +34,9 @@ from molbuffer.storage.files.checksums import CHECKSUMS
 from molbuffer.storage.files.durable import Sync, write_private
 from molbuffer.storage.files.places import PRIVATE_FOLDER, put
 from molbuffer.storage.layout import Layout
-from molbuffer.storage.records import (
-    Build,
-    BuildReceipt,
-    Checkpoint,
-    Commit,
-    CommitReceipt,
-    Event,
-    PolicyVersion,
-    now,
-)
+from molbuffer.storage.records import Build, Checkpoint, Commit, Event, PolicyVersion, now
 from molbuffer.storage.segments.segment import write_segment
+from molbuffer.storage.stored import BuildReceipt, CommitReceipt
 
 _logger = logging.getLogger("molbuffer.storage.commits")
 

@@ -12,9 +12,10 @@ from molbuffer.storage.commits.commit import RECEIPT_COLUMNS, receipt_of
 from molbuffer.storage.commits.tables import OTHER_TABLES
 from molbuffer.storage.errors import ArraysError, PartialBuildError, UnknownBuildError
 from molbuffer.storage.layout import Layout
-from molbuffer.storage.records import Build, Event, Metric, Reward, RowId, Samples, ScoreStatus, StoredBuild
+from molbuffer.storage.records import Build, Event, Metric, Reward, RowId, Samples, ScoreStatus
 from molbuffer.storage.rows import BY_AXIS, COLUMNS, Axis, Rows
 from molbuffer.storage.segments.segment import read_segment
+from molbuffer.storage.stored import StoredBuild
 
 _REWARDS = """SELECT "row", objective_sha256,
         arg_max({'value': value, 'status': status}, (status = 'ok', created)) AS last

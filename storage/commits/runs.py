@@ -16,7 +16,8 @@ from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.commits import tables
 from molbuffer.storage.errors import RunConflictError, UnknownRunError
 from molbuffer.storage.layout import Layout
-from molbuffer.storage.records import Consumed, Run, RunKind, RunStatus, StoredCheckpoint, now
+from molbuffer.storage.records import Consumed, Run, RunKind, RunStatus, now
+from molbuffer.storage.stored import StoredCheckpoint
 
 
 def start_run(catalog: Catalog, run: Run) -> RunStatus:

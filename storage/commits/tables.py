@@ -13,17 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from molbuffer.storage.records import (
-    Build,
-    BuildReceipt,
-    Consumed,
-    Metric,
-    PolicyVersion,
-    Reward,
-    Run,
-    Score,
-    ScoreStatus,
-)
+from molbuffer.storage.records import Build, Consumed, Metric, PolicyVersion, Reward, Run, Score, ScoreStatus
+from molbuffer.storage.stored import BuildReceipt
 
 OTHER_TABLES = ("samples", "references", "rewards", "scores", "metrics")
 """What of a build is not in its row of ``builds``."""

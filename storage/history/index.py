@@ -159,6 +159,13 @@ class HistoryIndex:
         return iterations.take(self.build_numbers)
 
     @cached_property
+    def run_numbers(self) -> NDArray[np.int32]:
+        """Numbers int32 [n] that are equal for rows of one run."""
+        runs = self.builds["run_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+        numbers: NDArray[np.int32] = runs.take(self.build_numbers)
+        return numbers
+
+    @cached_property
     def build_ids(self) -> tuple[str, ...]:
         """The identity of each build [b]."""
         return tuple(self.builds["build_id"].to_pylist())

@@ -11,7 +11,7 @@ that ties are decided by it: of two rows with one reward the earlier one is the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -29,6 +29,9 @@ class SelectableRows(Protocol):
 
     Attributes:
         iterations: int [n] of the builds that drew the rows.
+        run_numbers: int [n], equal for rows of one run.
+        rewards: float64 [n] under the objective of the reader.
+        molecules: uint64 [n], equal for rows of one molecule.
         own: bool [n], whether the run in training drew the row; all true when the reader is no run.
         best_first: int64 [n], all positions by descending reward, ties by position.
         best_of_each_molecule: int64 [m], of ``best_first`` the first position of each distinct molecule.
@@ -38,11 +41,19 @@ class SelectableRows(Protocol):
     @property
     def iterations(self) -> NDArray[np.integer]: ...
     @property
+    def run_numbers(self) -> NDArray[np.integer]: ...
+    @property
+    def rewards(self) -> NDArray[np.float64]: ...
+    @property
+    def molecules(self) -> NDArray[np.uint64]: ...
+    @property
     def own(self) -> NDArray[np.bool_]: ...
     @property
     def best_first(self) -> Positions: ...
     @property
     def best_of_each_molecule(self) -> Positions: ...
+    def smiles(self, positions: Positions) -> Sequence[str | None]:
+        """The canonical SMILES of some rows."""
 
 
 class Selection(Protocol):
@@ -171,14 +182,63 @@ class Recent:
         return np.flatnonzero(rows.own & (rows.iterations > newest - self.max_iterations))
 
 
-SELECTIONS: Mapping[str, type[Uniform | ConsumeOnce | TopK | Prioritized | Recent]] = {
-    "consume_once": ConsumeOnce,
-    "uniform": Uniform,
-    "top_k": TopK,
-    "prioritized": Prioritized,
-    "recent": Recent,
-}
-"""The selections by their names in the configuration file; their fields are its keys."""
+@dataclass(frozen=True)
+class AboveQuantile:
+    """The rows whose reward is at least the quantile of all rewards, each as likely as any other.
+
+    The quantile is a reward that occurs, and rows that have it belong to it: with many rows of the highest reward, all
+    of them are drawn from, however high the quantile.
+
+    Attributes:
+        quantile: in [0, 1]; 0.9 draws from about the best tenth.
+    """
+
+    quantile: float = 0.9
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.quantile <= 1:
+            raise ValueError(f"quantile of a selection must be in [0, 1], got {self.quantile}")
+
+    def available(self, rows: SelectableRows, consumed: NDArray[np.integer]) -> int:
+        return len(self._candidates(rows))
+
+    def draw(self, rows: SelectableRows, n: int, rng: np.random.Generator, consumed: NDArray[np.integer]) -> Positions:
+        candidates = self._candidates(rows)
+        return candidates[_choose(len(candidates), n, rng)]
+
+    def _candidates(self, rows: SelectableRows) -> Positions:
+        if not len(rows):
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(rows.rewards >= np.quantile(rows.rewards, self.quantile, method="higher"))
+
+
+@dataclass(frozen=True)
+class RecentOfEachRun:
+    """The rows of each run's newest iterations, each as likely as any other.
+
+    Attributes:
+        max_iterations: at least 1; 1 draws from the newest iteration of each run that has rows.
+    """
+
+    max_iterations: int = 10
+
+    def __post_init__(self) -> None:
+        _require_positive("max_iterations", self.max_iterations)
+
+    def available(self, rows: SelectableRows, consumed: NDArray[np.integer]) -> int:
+        return len(self._candidates(rows))
+
+    def draw(self, rows: SelectableRows, n: int, rng: np.random.Generator, consumed: NDArray[np.integer]) -> Positions:
+        candidates = self._candidates(rows)
+        return candidates[_choose(len(candidates), n, rng)]
+
+    def _candidates(self, rows: SelectableRows) -> Positions:
+        if not len(rows):
+            return np.zeros(0, np.int64)
+        run_of = rows.run_numbers
+        newest = np.full(int(run_of.max()) + 1, -1, np.int64)
+        np.maximum.at(newest, run_of, rows.iterations)
+        return np.flatnonzero(rows.iterations > newest[run_of] - self.max_iterations)
 
 
 def _require_positive(name: str, value: int) -> None:

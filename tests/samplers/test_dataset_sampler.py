@@ -23,7 +23,7 @@ def path(tmp_path: Path, molecules: list[str]) -> Path:
 def test_without_replacement_every_row_comes_once_before_any_comes_again(
     path: Path, molecules: list[str], vocabulary: Vocabulary
 ) -> None:
-    sampler = DatasetSampler("data", path, lambda: vocabulary)
+    sampler = DatasetSampler("data", path, vocabulary)
     some = sampler.draw(10, seed=1)
     assert len(set(some.raw)) == 10
     twice = sampler.draw(2 * len(molecules), seed=1).raw
@@ -34,7 +34,7 @@ def test_without_replacement_every_row_comes_once_before_any_comes_again(
 
 
 def test_with_replacement_any_number_is_drawn(path: Path, molecules: list[str], vocabulary: Vocabulary) -> None:
-    sampler = DatasetSampler("data", path, lambda: vocabulary, replacement=True)
+    sampler = DatasetSampler("data", path, vocabulary, replacement=True)
     drawn = sampler.draw(20 * len(molecules), seed=1)
     assert len(drawn) == 20 * len(molecules)
     assert set(drawn.raw) == set(molecules)
@@ -42,7 +42,7 @@ def test_with_replacement_any_number_is_drawn(path: Path, molecules: list[str], 
 
 
 def test_r19_rows_are_encoded_without_a_likelihood(path: Path, vocabulary: Vocabulary) -> None:
-    drawn = DatasetSampler("data", path, lambda: vocabulary).draw(12, seed=3)
+    drawn = DatasetSampler("data", path, vocabulary).draw(12, seed=3)
     assert vocabulary.decode(drawn.rows.tokens, drawn.rows.lengths) == list(drawn.raw)
     inside = np.arange(drawn.rows.tokens.shape[1]) < drawn.rows.lengths[:, None]
     assert np.isnan(drawn.rows.log_probs[inside]).all()

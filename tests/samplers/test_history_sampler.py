@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from molbuffer.samplers.base import concatenate
-from molbuffer.samplers.choices import AboveQuantile
 from molbuffer.samplers.history import HistorySampler, RunHistory
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
 from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.selections import AboveQuantile
 from molbuffer.storage.records import Build, Commit, Event, Reward, RowId, Run, RunKind, Samples
 from molbuffer.storage.rows import Rows
 

@@ -14,7 +14,6 @@ from molbuffer.samplers.base import SamplerSize
 from molbuffer.samplers.builds.build import Slot, make_build
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.builds.scorer import Scorer
-from molbuffer.samplers.choices import BestMolecules
 from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.scoring import Objective, Standardisation, WeightedComponent
@@ -47,8 +46,8 @@ vocabulary = Vocabulary.from_smiles(path.read_text().split())
 torch.manual_seed(0)
 model = GRULanguageModel(GRUArchitecture(len(vocabulary), 8, 16, layers=1, max_length=20)).eval()
 policy = Policy(model, vocabulary, fingerprint(model, vocabulary))
-dataset = DatasetSampler("file", path, lambda: vocabulary)
-samplers = [ModelSampler("model", lambda: policy), dataset, MutationSampler("mutants", dataset, lambda: vocabulary)]
+dataset = DatasetSampler("file", path, vocabulary)
+samplers = [ModelSampler("model", lambda: policy), dataset, MutationSampler("mutants", dataset, vocabulary)]
 filters = (PropertyRange("molecular_weight", maximum=250), PropertyRange("logp", minimum=-5))
 pipeline = Pipeline(
     Standardisation(), filters, Scorer(Objective((WeightedComponent(QED()),))), vocabulary.can_encode, lambda _: set()
@@ -68,7 +67,7 @@ print(json.dumps(said))
 def dataset(tmp_path: Path, molecules: list[str], vocabulary: Vocabulary) -> DatasetSampler:
     path = tmp_path / "molecules.smi"
     path.write_text("\n".join(molecules))
-    return DatasetSampler("file", path, lambda: vocabulary, SamplerSize(8, 0.5))
+    return DatasetSampler("file", path, vocabulary, SamplerSize(8, 0.5))
 
 
 def test_the_hash_seed_of_python_changes_nothing_of_a_build(dataset: DatasetSampler) -> None:
@@ -123,7 +122,7 @@ def test_the_history_knows_a_molecule_however_it_was_written(
     tmp_path: Path, store: SampleStore, vocabulary: Vocabulary
 ) -> None:
     (tmp_path / "spellings.smi").write_text("c1ccccc1CCO\nOCCc1ccccc1\nC(c1ccccc1)CO\nCCO\n")
-    dataset = DatasetSampler("file", tmp_path / "spellings.smi", lambda: vocabulary)
+    dataset = DatasetSampler("file", tmp_path / "spellings.smi", vocabulary)
     objective = Objective((WeightedComponent(QED()),))
     pipeline = Pipeline(Standardisation(), (), Scorer(objective), vocabulary.can_encode, lambda _: set())
     build = make_build(dataset, Slot("run", 0, Event.BUILD_BUFFER, 0, 4, campaign_seed=1), pipeline)
@@ -132,5 +131,5 @@ def test_the_history_knows_a_molecule_however_it_was_written(
     index = HistoryIndex.load(store, objective_sha256=objective.sha256)
     assert len(set(index.raw(np.arange(4)))) == 4
     rng, never = np.random.default_rng(0), np.zeros(4, np.int32)
-    for positions in (TopK(10).draw(index, 4, rng, never), BestMolecules(10).choose(index, 4, rng)):
+    for positions in (TopK(10).draw(index, 4, rng, never), TopK(10).draw(index, 4, rng, never)):
         assert sorted(index.smiles(positions)) == ["CCO", "OCCc1ccccc1"]

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from molbuffer.samplers.base import SamplerSize, concatenate
-from molbuffer.samplers.model import ROWS_AT_ONCE, ModelSampler
+from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.models.distribution import Sampling
 from molbuffer.samplers.models.gru import GRULanguageModel
+from molbuffer.samplers.policies.drawing import ROWS_AT_ONCE
 from molbuffer.samplers.policies.policy import Policy, fingerprint
 from molbuffer.samplers.seeds import derive_seed, numpy_generator, torch_generator
 from molbuffer.samplers.tokens.vocabulary import Vocabulary

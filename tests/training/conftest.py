@@ -22,7 +22,8 @@ from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, Standardis
 from molbuffer.scoring.components import PythonFunction
 from molbuffer.storage import SampleStore
 from molbuffer.storage.history.selections import Selection, Uniform
-from molbuffer.storage.records import BuildReceipt, Commit, Event, Run, RunKind
+from molbuffer.storage.records import Commit, Event, Run, RunKind
+from molbuffer.storage.stored import BuildReceipt
 from molbuffer.training.batches.buffer import Buffer, BufferView
 from molbuffer.training.batches.loader import BatchPlan, LiveSamplers, MixedLoader
 from molbuffer.training.fit.history_writer import HistoryWriter

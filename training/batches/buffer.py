@@ -15,7 +15,7 @@ from molbuffer.storage.history.index import HistoryIndex
 from molbuffer.storage.history.selections import ConsumeOnce, Selection
 from molbuffer.storage.records import Consumed
 from molbuffer.storage.rows import Rows
-from molbuffer.training.latents.replayed import ReplayedLatents, replayed_latents
+from molbuffer.training.batches.replayed_latents import ReplayedLatents, replayed_latents
 
 BUFFER = "buffer"
 """The origin of stored rows in a batch."""

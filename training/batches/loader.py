@@ -17,19 +17,19 @@ from typing import Any, Protocol
 
 from torch.utils.data import IterableDataset
 
-from molbuffer.samplers.base import Sampler
-from molbuffer.samplers.builds.build import REDRAW_ROUNDS, Slot, make_build, recall_build
+from molbuffer.samplers.base import Recall, Sampler
+from molbuffer.samplers.builds.build import REDRAW_ROUNDS, Slot, draw_build
 from molbuffer.samplers.builds.drawn_counts import DrawnRows
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.builds.quotas import batch_quotas
-from molbuffer.samplers.history import HistorySampler, Recalled
 from molbuffer.samplers.seeds import numpy_generator
-from molbuffer.storage.records import Build, BuildReceipt, Consumed, Event
+from molbuffer.storage.records import Build, Consumed, Event
 from molbuffer.storage.rows import Rows
+from molbuffer.storage.stored import BuildReceipt
 from molbuffer.training.batches.batch import TrainingBatch, invalid_rows, join, live_rows
 from molbuffer.training.batches.buffer import BUFFER, Buffer
+from molbuffer.training.batches.replayed_latents import ReplayedLatents
 from molbuffer.training.errors import BatchShortError
-from molbuffer.training.latents.replayed import ReplayedLatents
 
 FAILED_SCORES = (
     "; molecules whose score failed do not count: SELECT component, error FROM scores WHERE status = 'failed'"
@@ -86,13 +86,13 @@ class LiveSamplers:
     made: Callable[[Build], None] = lambda _: None
     drawn: DrawnRows = field(default_factory=DrawnRows)
 
-    def draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> tuple[Build, Recalled | None]:
+    def draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> tuple[Build, Recall | None]:
         """Draws ``wanted`` kept rows from one sampler for the batch of an iteration.
 
         Returns:
             The build, and its rows when they are not its samples but those of the history that it refers to.
         """
-        sampler, recalled = self.samplers[number], None
+        sampler = self.samplers[number]
         slot = Slot(
             self.run_id,
             iteration,
@@ -104,10 +104,7 @@ class LiveSamplers:
             attempt_id=self.run_id,
             drawn_before=self.drawn.of(sampler.name),
         )
-        if isinstance(sampler, HistorySampler):
-            build, recalled = recall_build(sampler, slot, self.pipeline)
-        else:
-            build = make_build(sampler, slot, self.pipeline)
+        build, recalled = draw_build(sampler, slot, self.pipeline)
         self.drawn.add(sampler.name, len(build.samples))
         self.made(build)
         return build, recalled

@@ -14,7 +14,7 @@ from typing import Protocol
 from molbuffer.storage import Place, PolicyFiles, SampleStore
 from molbuffer.storage.records import Build, PolicyVersion
 from molbuffer.training.batches.loader import BatchOrigin
-from molbuffer.training.latents.replayed import ReplayedLatents
+from molbuffer.training.batches.replayed_latents import ReplayedLatents
 
 
 class Trainable(Protocol):

@@ -18,10 +18,10 @@ from molbuffer.samplers.prior import PriorSampler
 from molbuffer.storage import Place, PolicyFiles
 from molbuffer.storage.records import Build, PolicyVersion, ScoreStatus
 from molbuffer.storage.rows import Rows
+from molbuffer.training.batches.replayed_latents import ReplayedLatents
 from molbuffer.training.checkpoint import checkpoint_files, restore
 from molbuffer.training.errors import DivergedError
 from molbuffer.training.latents.reinforce import Baseline, clipped_ratio, mean_reward, score_function_loss
-from molbuffer.training.latents.replayed import ReplayedLatents
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from molbuffer.samplers.files.text_files import FileRow, read_smiles_file
-from molbuffer.samplers.model import draw_rows
 from molbuffer.samplers.models.condition import Condition
 from molbuffer.samplers.models.distribution import UNTRUNCATED
+from molbuffer.samplers.policies.drawing import draw_rows
 from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.seeds import torch_generator
 from molbuffer.samplers.tokens.grammars import SMILES, Grammar

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from molbuffer.samplers.latents.vectors import encode_molecules
-from molbuffer.samplers.model import draw_rows
 from molbuffer.samplers.models.condition import Condition
 from molbuffer.samplers.models.distribution import Sampling
+from molbuffer.samplers.policies.drawing import draw_rows
 from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.seeds import torch_generator
 from molbuffer.scoring import standardise_many

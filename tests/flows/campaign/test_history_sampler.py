@@ -14,12 +14,13 @@ from molbuffer.flows.settings.samplers import CHOICE_KEYS, SamplerSettings
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.flows.tasks.build_request import build_requests
 from molbuffer.flows.train import train
-from molbuffer.samplers.choices import AboveQuantile, AnyRow, BestMolecules, ByScaffold, RecentRows
 from molbuffer.samplers.history import HistorySampler
 from molbuffer.samplers.policies.policy import open_policy
+from molbuffer.samplers.replay import ByScaffold
 from molbuffer.scoring import Standardisation
 from molbuffer.storage import SampleStore
 from molbuffer.storage.errors import PredicateError, UnknownRunError
+from molbuffer.storage.history.selections import AboveQuantile, RecentOfEachRun, TopK, Uniform
 from molbuffer.storage.records import Run, RunKind
 
 HISTORY = """
@@ -67,17 +68,17 @@ def sampler(store: SampleStore, **keys: Any) -> HistorySampler:
 @pytest.mark.parametrize(
     ("keys", "expected"),
     [
-        ({}, AnyRow()),
-        ({"select": "top_k"}, BestMolecules(100)),
-        ({"select": "top_k", "top_k": 7}, BestMolecules(7)),
+        ({}, Uniform()),
+        ({"select": "top_k"}, TopK(100)),
+        ({"select": "top_k", "top_k": 7}, TopK(7)),
         ({"select": "quantile"}, AboveQuantile(0.9)),
         ({"select": "quantile", "quantile": 1.0}, AboveQuantile(1.0)),
-        ({"select": "recent", "max_iterations": 3}, RecentRows(3)),
+        ({"select": "recent", "max_iterations": 3}, RecentOfEachRun(3)),
         ({"select": "scaffold"}, ByScaffold()),
     ],
 )
 def test_choices_are_built_with_their_own_key(store: SampleStore, keys: dict[str, Any], expected: object) -> None:
-    assert sampler(store, **keys).choice == expected
+    assert sampler(store, **keys).selection == expected
     assert {keys.get("select", "uniform")} <= CHOICE_KEYS.keys()
 
 

@@ -28,7 +28,8 @@ from molbuffer.samplers.prior import PriorSampler
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.storage import SampleStore
 from molbuffer.storage.history.index import HistoryIndex
-from molbuffer.storage.records import BuildReceipt, RunKind
+from molbuffer.storage.records import RunKind
+from molbuffer.storage.stored import BuildReceipt
 from molbuffer.training.fit.loop import fit
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))

@@ -42,7 +42,7 @@ def test_later_rows_are_named_when_they_are_drawn(
     path = tmp_path / "100%.smi"
     path.write_text("\n".join(["C(", "CO", "", "CCO", "OC(", "CN"][: rows + 1]) + "\n")
     vocabulary = Vocabulary((*RESERVED, "(", "C", "O"))
-    sampler = DatasetSampler("file", path, lambda: vocabulary)
+    sampler = DatasetSampler("file", path, vocabulary)
     slot = Slot("run", 0, Event.BUILD_BUFFER, 0, 4 * rows, campaign_seed=1)
     objective = Objective((WeightedComponent(QED()),))
     pipeline = Pipeline(Standardisation(), (), Scorer(objective), vocabulary.can_encode, lambda _: set())
@@ -61,7 +61,7 @@ def test_pairs_are_named_with_the_line_that_they_are_in(
     path = tmp_path / "pairs.csv"
     path.write_text("source,target\nC,CO\nC(,CO\nC,C(\nC,CC\n")
     vocabulary = Vocabulary((*RESERVED, "(", "C", "O"))
-    drawn = PairDatasetSampler("pairs", path, lambda: vocabulary).draw(4, seed=1)
+    drawn = PairDatasetSampler("pairs", path, vocabulary).draw(4, seed=1)
     with caplog.at_level(logging.WARNING):
         report_rejected(drawn, judge_pairs(drawn.raw, drawn.source_smiles, (), None, Standardisation()))
     assert sorted(record.getMessage() for record in caplog.records) == [

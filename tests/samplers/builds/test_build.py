@@ -55,7 +55,7 @@ def make_pipeline(write_scorer: Callable[[str], str]) -> Callable[..., Pipeline]
 def dataset(tmp_path: Path, molecules: list[str], vocabulary: Vocabulary) -> DatasetSampler:
     path = tmp_path / "molecules.smi"
     path.write_text("\n".join(molecules))
-    return DatasetSampler("dataset", path, lambda: vocabulary)
+    return DatasetSampler("dataset", path, vocabulary)
 
 
 def slot(wanted: int, seed: int = 1) -> Slot:

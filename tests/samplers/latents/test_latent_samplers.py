@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from molbuffer.samplers.base import DrawsLatents, concatenate
+from molbuffer.samplers.base import Sampler, concatenate
 from molbuffer.samplers.errors import LatentsError
 from molbuffer.samplers.latent import LatentSampler
 from molbuffer.samplers.latents.lineage import latent_relatives
@@ -71,7 +71,7 @@ def test_a_prior_sampler_draws_latents_and_decodes_them(policy: Policy, prior: L
 def test_both_say_which_policy_and_which_latents_draw(policy: Policy) -> None:
     state = LatentState(NormalPrior(4))
     for sampler in (PriorSampler("prior", lambda: policy, state), table(policy, 3)):
-        assert isinstance(sampler, DrawsLatents)
+        assert isinstance(sampler, Sampler)
         assert sampler.policy_sha256 == policy.sha256
         assert len(sampler.latent_sha256) == 64
     assert PriorSampler("other", lambda: policy, state).latent_sha256 == state.sha256

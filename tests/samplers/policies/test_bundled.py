@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from molbuffer.samplers.latents.vectors import encode_molecules
-from molbuffer.samplers.model import draw_rows
 from molbuffer.samplers.models.condition import Condition
 from molbuffer.samplers.models.distribution import Sampling
+from molbuffer.samplers.policies.drawing import draw_rows
 from molbuffer.samplers.policies.policy import Policy, find_policy, load_policy
 from molbuffer.samplers.seeds import torch_generator
 from molbuffer.samplers.tokens.vocabulary import Vocabulary

@@ -27,7 +27,7 @@ from molbuffer.storage.errors import StoreError, StoreFormatError
 from molbuffer.storage.files.durable import sync_paths
 from molbuffer.storage.history.cache import DecodedCache
 from molbuffer.storage.history.index import HistoryIndex
-from molbuffer.storage.history.selections import SELECTIONS
+from molbuffer.storage.history.selections import TopK
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import Commit, RunStatus
 from molbuffer.storage.verify.verify import verify_store
@@ -128,7 +128,7 @@ def assert_trainable(store, tmp_path, snapshot=None):
     rewarded = {(row["build_id"], row["row"]): row["reward"] for row in history if row["reward"] is not None}
     ids = index.row_ids(np.arange(len(index)))
     assert {(row.build_id, row.row): reward for row, reward in zip(ids, index.rewards, strict=True)} == rewarded
-    drawn = SELECTIONS["top_k"](k=5).draw(index, 5, np.random.default_rng(0), np.zeros(len(index), np.int32))
+    drawn = TopK(k=5).draw(index, 5, np.random.default_rng(0), np.zeros(len(index), np.int32))
     gathered = index.gather(drawn)
     for place, row in enumerate(index.row_ids(drawn)):
         stored = SAID["arrays"][row.build_id]

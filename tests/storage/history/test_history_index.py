@@ -14,7 +14,7 @@ from molbuffer.storage import SampleStore
 from molbuffer.storage.errors import ArraysError, PredicateError
 from molbuffer.storage.history.cache import DecodedCache
 from molbuffer.storage.history.index import HistoryIndex
-from molbuffer.storage.history.selections import SELECTIONS
+from molbuffer.storage.history.selections import ConsumeOnce, Prioritized, Recent, TopK, Uniform
 from molbuffer.storage.records import Build, Commit, Consumed, Event, Reward, RowId, ScoreStatus
 from molbuffer.storage.segments.segment import read_segment
 
@@ -346,7 +346,7 @@ def test_every_selection_draws_from_an_index(started: SampleStore, make: ModuleT
     started.commit(Commit([make.make_build(0), make.make_build(1, seed=1)]))
     index = HistoryIndex.load(started, objective_sha256=OBJECTIVE, run_id="run-1", cache=cache)
     fresh = np.zeros(len(index), np.int32)
-    for kind in SELECTIONS.values():
+    for kind in (ConsumeOnce, Uniform, TopK, Prioritized, Recent):
         positions = kind().draw(index, 5, np.random.default_rng(3), fresh)
         assert len(index.gather(positions)) == 5
 

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from molbuffer.storage.history.selections import (
-    SELECTIONS,
+    AboveQuantile,
     ConsumeOnce,
     Prioritized,
     Recent,
+    RecentOfEachRun,
     SelectableRows,
     Selection,
     TopK,
@@ -31,6 +32,10 @@ class Rows:
     iterations: NDArray[np.int64]
     molecules: NDArray[np.int64]
     own: NDArray[np.bool_]
+
+    @cached_property
+    def run_numbers(self) -> NDArray[np.int64]:
+        return np.where(self.own, 0, 1 + self.molecules % 2)
 
     def __len__(self) -> int:
         return len(self.rewards)
@@ -62,6 +67,8 @@ SELECTION = st.one_of(
     st.builds(TopK, k=st.integers(1, 30)),
     st.builds(Prioritized, alpha=st.floats(0, 6)),
     st.builds(Recent, max_iterations=st.integers(1, 9)),
+    st.builds(AboveQuantile, quantile=st.floats(0, 1)),
+    st.builds(RecentOfEachRun, max_iterations=st.integers(1, 9)),
 )
 
 
@@ -167,21 +174,21 @@ def test_settings_that_draw_nothing_are_refused(kind: type[TopK], wrong: dict[st
         kind(**wrong)
 
 
-def test_the_registry_has_the_names_of_the_configuration_file() -> None:
-    assert set(SELECTIONS) == {"consume_once", "uniform", "top_k", "prioritized", "recent"}
-    assert all(kind().draw(make_rows(9), 2, np.random.default_rng(0), np.zeros(9)).size for kind in SELECTIONS.values())
+def test_each_kind_draws_with_its_defaults() -> None:
+    kinds = (ConsumeOnce, Uniform, TopK, Prioritized, Recent, AboveQuantile, RecentOfEachRun)
+    assert all(kind().draw(make_rows(9), 2, np.random.default_rng(0), np.zeros(9)).size for kind in kinds)
 
 
 _DRAWS = """
 import numpy as np
-from molbuffer.storage.history.selections import SELECTIONS
+from molbuffer.storage.history.selections import ConsumeOnce, Prioritized, Recent, TopK, Uniform
 class Rows:
     iterations = np.arange(50) // 10
     own = np.ones(50, bool)
     best_first = best_of_each_molecule = np.arange(50)[::-1]
     def __len__(self): return 50
-for name in sorted(SELECTIONS):
-    print(SELECTIONS[name]().draw(Rows(), 7, np.random.default_rng(3), np.zeros(50)).tolist())
+for kind in (ConsumeOnce, Prioritized, Recent, TopK, Uniform):
+    print(kind().draw(Rows(), 7, np.random.default_rng(3), np.zeros(50)).tolist())
 """
 
 

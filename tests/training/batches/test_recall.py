@@ -9,11 +9,10 @@ import pytest
 
 from molbuffer.samplers.base import SamplerSize
 from molbuffer.samplers.builds.build import Slot, make_build
-from molbuffer.samplers.choices import AnyRow, BestMolecules, Choice
 from molbuffer.samplers.history import HistorySampler, RunHistory
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.storage.history.index import HistoryIndex
-from molbuffer.storage.history.selections import ConsumeOnce, Recent
+from molbuffer.storage.history.selections import ConsumeOnce, Recent, Selection, TopK, Uniform
 from molbuffer.storage.records import Build, Commit, Event
 from molbuffer.training.batches.buffer import BUFFER
 from molbuffer.training.errors import BatchShortError
@@ -22,7 +21,7 @@ from molbuffer.training.fit.loop import commit_checkpoint
 
 
 def recalling(
-    size: SamplerSize, choice: Choice = AnyRow(), runs: Sequence[str] | None = ("run",), name: str = "again"
+    size: SamplerSize, choice: Selection = Uniform(), runs: Sequence[str] | None = ("run",), name: str = "again"
 ) -> Any:
     """What adds a sampler of the history to a lab's own."""
 
@@ -64,7 +63,7 @@ def lag(build: Build) -> float | None:
 
 
 def test_r19_stored_rows_join_the_live_ones_and_are_not_stored_again(lab: Any) -> None:
-    again = recalling(SamplerSize(p_batch=0.25), BestMolecules(4))
+    again = recalling(SamplerSize(p_batch=0.25), TopK(4))
     training = lab.adapted(iterations=6, batch_size=8, p_batch=0.5, more_samplers=again).start()
     batches = train(training)
     counts = [Counter(mixed.batch.origins) for mixed in batches]
@@ -141,7 +140,7 @@ def test_r15_a_readmitted_row_is_delivered_once_more(lab: Any) -> None:
 
 def test_r15_rows_of_other_runs_can_be_readmitted_to_a_buffer_of_own_rows(lab: Any) -> None:
     lab.adapted(run_id="earlier", iterations=2, p_batch=0.0, buffer_size=24, selection=ConsumeOnce()).start().fit()
-    again = recalling(SamplerSize(buffer_size=8), BestMolecules(8), runs=("earlier",))
+    again = recalling(SamplerSize(buffer_size=8), TopK(8), runs=("earlier",))
     quiet = lab.adapted(iterations=3, batch_size=4, p_batch=0.0, buffer_size=0, selection=ConsumeOnce())
     training = quiet.adapted(more_samplers=again).start()
     batches = train(training)

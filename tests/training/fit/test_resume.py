@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from molbuffer.samplers.base import SamplerSize
-from molbuffer.samplers.choices import AboveQuantile
 from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.history import HistorySampler, RunHistory
 from molbuffer.samplers.model import ModelSampler
 from molbuffer.storage import SampleStore
-from molbuffer.storage.history.selections import ConsumeOnce, Uniform
+from molbuffer.storage.history.selections import AboveQuantile, ConsumeOnce, Uniform
 from molbuffer.storage.records import Checkpoint, PolicyVersion
 from molbuffer.training.errors import HistoryError
 from molbuffer.training.fit.history_writer import HistoryWriter
@@ -81,7 +80,7 @@ def test_r16_a_run_goes_through_its_file_once_before_a_row_comes_again_however_o
     vocabulary = lab.prior.vocabulary
 
     def samplers(policy: Any) -> list[Any]:
-        dataset = DatasetSampler("data", tmp_path / "rows.smi", lambda: vocabulary, SamplerSize(9, 0.5))
+        dataset = DatasetSampler("data", tmp_path / "rows.smi", vocabulary, SamplerSize(9, 0.5))
         return [ModelSampler("agent", policy, SamplerSize(10, 0.25)), dataset]
 
     # The buffer is built when it is due, and again when live rows are short, which is after they were drawn.

@@ -21,6 +21,7 @@ from molbuffer.storage.records import Build, Commit, Event, Reward, Run, RunKind
 from molbuffer.storage.rows import Rows
 from molbuffer.training.batches.buffer import Buffer, BufferView
 from molbuffer.training.batches.loader import BatchOrigin
+from molbuffer.training.batches.replayed_latents import ReplayedLatents
 from molbuffer.training.fit.trainables import Trainables
 from molbuffer.training.latents.reinforce import (
     BASELINES,
@@ -29,7 +30,6 @@ from molbuffer.training.latents.reinforce import (
     mean_reward,
     score_function_loss,
 )
-from molbuffer.training.latents.replayed import ReplayedLatents
 from molbuffer.training.latents.trainers import LatentSteps, PriorTrainer, prior_loss
 
 NAN = math.nan

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from molbuffer.samplers.choices import AboveQuantile, AnyRow, BestMolecules, ByScaffold, RecentRows
+from molbuffer.samplers.replay import ByScaffold
+from molbuffer.storage.history.selections import AboveQuantile, RecentOfEachRun, TopK, Uniform
 
 
 class Rows:
@@ -26,8 +26,7 @@ class Rows:
         self.rewards = np.array(rewards, np.float64)
         self.texts = list(smiles or [f"{'C' * (1 + row)}" for row in range(n)])
         self.molecules = np.array([self.texts.index(text) for text in self.texts], np.uint64)
-        self.builds = pa.table({"run_id": pa.array(runs or ["run"] * n, pa.string())})
-        self.build_numbers = np.arange(n, dtype=np.int32)
+        self.run_numbers = np.unique(runs or ["run"] * n, return_inverse=True)[1]
         self.iterations = np.array(iterations or [0] * n, np.int32)
         self.looked_up: list[str] = []
 
@@ -46,27 +45,27 @@ class Rows:
         return found
 
 
-def chosen(choice: Any, rows: Rows, n: int = 100, seed: int = 0) -> list[int]:
-    found: list[int] = choice.choose(rows, n, np.random.default_rng(seed)).tolist()
+def chosen(selection: Any, rows: Rows, n: int = 100, seed: int = 0) -> list[int]:
+    found: list[int] = selection.draw(rows, n, np.random.default_rng(seed), np.zeros(len(rows), np.int32)).tolist()
     return found
 
 
-CHOICES = [AnyRow(), BestMolecules(3), AboveQuantile(0.5), RecentRows(2), ByScaffold()]
+SELECTIONS = [Uniform(), TopK(3), AboveQuantile(0.5), RecentOfEachRun(2), ByScaffold()]
 
 
-@pytest.mark.parametrize("choice", CHOICES)
-def test_a_history_without_rows_gives_none(choice: Any) -> None:
-    assert chosen(choice, Rows([])) == []
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_a_history_without_rows_gives_none(selection: Any) -> None:
+    assert chosen(selection, Rows([])) == []
 
 
-@pytest.mark.parametrize("choice", CHOICES)
-def test_a_draw_is_a_function_of_its_seed_and_has_no_row_twice(choice: Any) -> None:
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_a_draw_is_a_function_of_its_seed_and_has_no_row_twice(selection: Any) -> None:
     rows = Rows(np.linspace(0, 1, 40).tolist(), iterations=[row // 10 for row in range(40)])
-    draws = [tuple(chosen(choice, rows, 2, seed)) for seed in range(60)]
-    assert draws == [tuple(chosen(choice, rows, 2, seed)) for seed in range(60)]
+    draws = [tuple(chosen(selection, rows, 2, seed)) for seed in range(60)]
+    assert draws == [tuple(chosen(selection, rows, 2, seed)) for seed in range(60)]
     assert len(set(draws)) > 3
     assert all(len(set(draw)) == 2 for draw in draws)
-    everything = chosen(choice, rows, 1000)
+    everything = chosen(selection, rows, 1000)
     assert len(set(everything)) == len(everything) > 0
 
 
@@ -88,14 +87,14 @@ def test_a_quantile_is_the_best_share_of_the_rows() -> None:
 
 def test_the_best_molecules_are_drawn_once_each_with_their_best_row() -> None:
     rows = Rows([0.9, 0.95, 0.2, 0.8, 0.9], smiles=["CC", "CC", "CO", "CN", "CS"])
-    assert sorted(chosen(BestMolecules(3), rows)) == [1, 3, 4]
-    assert sorted(chosen(BestMolecules(1), rows)) == [1]
+    assert sorted(chosen(TopK(3), rows)) == [1, 3, 4]
+    assert sorted(chosen(TopK(1), rows)) == [1]
 
 
 def test_the_newest_iterations_are_those_of_each_run() -> None:
     rows = Rows([0] * 7, runs=["a", "a", "a", "b", "b", "b", "b"], iterations=[0, 1, 2, 7, 9, 9, 8])
-    assert sorted(chosen(RecentRows(1), rows)) == [2, 4, 5]
-    assert sorted(chosen(RecentRows(2), rows)) == [1, 2, 4, 5, 6]
+    assert sorted(chosen(RecentOfEachRun(1), rows)) == [2, 4, 5]
+    assert sorted(chosen(RecentOfEachRun(2), rows)) == [1, 2, 4, 5, 6]
 
 
 RINGS = ["c1ccccc1C", "c1ccccc1CC", "c1ccccc1O", "c1ccccc1N", "c1ccncc1", "C1CCCC1C", "CCO", "CCCC"]
@@ -103,25 +102,25 @@ SCAFFOLDS = ["benzene"] * 4 + ["pyridine", "cyclopentane", "none", "none"]
 
 
 def test_each_scaffold_has_the_same_chance_however_many_rows_it_has() -> None:
-    rows, choice = Rows([0] * 8, smiles=RINGS), ByScaffold()
-    first = Counter(SCAFFOLDS[chosen(choice, rows, 1, seed)[0]] for seed in range(2000))
+    rows, selection = Rows([0] * 8, smiles=RINGS), ByScaffold()
+    first = Counter(SCAFFOLDS[chosen(selection, rows, 1, seed)[0]] for seed in range(2000))
     # Of 2,000 draws, 500 each: five standard deviations are 97.
     assert {name: abs(count - 500) < 97 for name, count in first.items()} == dict.fromkeys(SCAFFOLDS, True)
-    within = Counter(row for seed in range(2000) for row in chosen(choice, rows, 1, seed) if row < 4)
+    within = Counter(row for seed in range(2000) for row in chosen(selection, rows, 1, seed) if row < 4)
     assert all(abs(within[row] - 125) < 55 for row in range(4))
 
 
 def test_every_scaffold_is_drawn_once_before_one_is_drawn_twice() -> None:
-    rows, choice = Rows([0] * 8, smiles=RINGS), ByScaffold()
+    rows, selection = Rows([0] * 8, smiles=RINGS), ByScaffold()
     for seed in range(20):
-        drawn = [SCAFFOLDS[row] for row in chosen(choice, rows, 8, seed)]
+        drawn = [SCAFFOLDS[row] for row in chosen(selection, rows, 8, seed)]
         assert sorted(drawn[:4]) == sorted(set(SCAFFOLDS))
         assert sorted(drawn[4:6]) == ["benzene", "none"]
         assert drawn[6:] == ["benzene", "benzene"]
 
 
 def test_the_scaffold_of_a_molecule_is_found_once() -> None:
-    rows, choice = Rows([0] * 9, smiles=[*RINGS, RINGS[0]]), ByScaffold()
-    chosen(choice, rows, 2)
-    chosen(choice, rows, 2)
+    rows, selection = Rows([0] * 9, smiles=[*RINGS, RINGS[0]]), ByScaffold()
+    chosen(selection, rows, 2)
+    chosen(selection, rows, 2)
     assert sorted(rows.looked_up) == sorted(RINGS)
