@@ -11,11 +11,12 @@ from uuid import UUID
 from molbuffer.storage.backends.postgres import check_address
 from molbuffer.storage.errors import StoreFormatError, StoreNotFoundError, StorePlaceError
 from molbuffer.storage.files.durable import Sync, write_aside
-from molbuffer.storage.files.places import place_at
+from molbuffer.storage.files.places import place_at, plain_file
 from molbuffer.storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Layout
 
 FORMAT = 1
 """The number of the layout that this release reads and writes."""
+_MOST_BYTES = 8192
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,6 @@ class Description:
     """What ``store.toml`` says.
 
     Attributes:
-        archive: whether the store is an archive, to which nothing is ever added.
         catalog: ``sqlite:catalog.sqlite``, or the address of a Postgres database.
         catalog_schema: of that database. data_path: where tables, arrays, policies and checkpoints are: a folder,
             relative to the store's, or s3://bucket/prefix.
@@ -31,7 +31,6 @@ class Description:
 
     uuid: str
     format: int = FORMAT
-    archive: bool = False
     catalog: str = SQLITE
     catalog_schema: str = DEFAULT_SCHEMA
     data_path: str = HERE
@@ -39,15 +38,6 @@ class Description:
     def layout(self, root: Path) -> Layout:
         """Where things lie that belong to the store with this description in a folder."""
         return Layout(root, self.catalog, self.catalog_schema, self.data_path)
-
-    def refusal(self, root: Path) -> str | None:
-        """What an attempt to write to an archive is told; None for a store that can be written to."""
-        if not self.archive:
-            return None
-        return (
-            f"{root} is an archive, to which nothing can be added: bring it into a store with "
-            f"`molbuffer merge {root} --store DIR` and write there"
-        )
 
     def write(self, path: Path, sync: Sync) -> None:
         """Writes ``store.toml`` aside and renames it: with it, a folder becomes a store."""
@@ -60,9 +50,6 @@ class Description:
         if self.catalog != SQLITE:
             text += f"catalog_schema = {_toml(self.catalog_schema)}\n"
         text += f"data_path = {_toml(self.data_path)}\n"
-        if self.archive:
-            text += "# Its files are listed in checksums.json; `molbuffer merge` brings its rows into a store.\n"
-            text += "archive = true\n"
         write_aside(path, text.encode(), sync)
 
     @classmethod
@@ -77,12 +64,12 @@ class Description:
             StoreFormatError: it is damaged, or of a newer release.
         """
         try:
-            said = tomllib.loads(path.read_text())
+            # Dotted keys take the square of their length in memory: of 40 KB, 1.5 GB.
+            said = tomllib.loads(plain_file(path.resolve(), _MOST_BYTES).decode())
             found = cls(
                 # The decoded cache has a folder of this name, so that a name that is no uuid could lead out of it.
                 str(UUID(said["uuid"])),
                 int(said["format"]),
-                archive=bool(said.get("archive", False)),
                 catalog=str(said["catalog"]),
                 catalog_schema=str(said.get("catalog_schema", DEFAULT_SCHEMA)),
                 data_path=str(said["data_path"]),
@@ -91,7 +78,7 @@ class Description:
                 raise ValueError(f"there is no format {found.format}")
         except (FileNotFoundError, NotADirectoryError) as error:
             raise StoreNotFoundError(f"{path.parent} is no store: it has no store.toml") from error
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise StoreFormatError(f"{path} is damaged: {error!r}; restore it from a backup") from error
         if found.format > newest:
             raise StoreFormatError(
@@ -101,7 +88,7 @@ class Description:
         return found
 
     def check(self, path: Path) -> None:
-        """Refuses addresses that are none, and an archive whose parts are not all in its folder.
+        """Refuses addresses that are none.
 
         Raises:
             StoreFormatError: naming the file and what is wrong.
@@ -112,8 +99,6 @@ class Description:
             place_at(self.data_path)
         except StorePlaceError as error:
             raise StoreFormatError(f"{path}: {error}") from error
-        if self.archive and (self.catalog, self.data_path) != (SQLITE, HERE):
-            raise StoreFormatError(f"{path} is of an archive, and names a catalog or files outside of its folder")
 
 
 def _toml(text: str) -> str:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from molbuffer.storage.archive.check_catalog import check_catalog
+from molbuffer.storage.archive.catalog import ArchiveCatalog
+from molbuffer.storage.archive.files import open_manifest
+from molbuffer.storage.archive.manifest import ALREADY_HERE, is_archive
 from molbuffer.storage.backends.postgres import check_address, settle
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.migrate import check_schema, create_schema
@@ -17,7 +19,7 @@ from molbuffer.storage.files.durable import Sync
 from molbuffer.storage.files.places import PRIVATE_FILE, place_at
 from molbuffer.storage.layout import SQLITE, Layout, check_place
 
-Opened = tuple[Layout, Description, Catalog]
+Opened = tuple[Layout, str, Catalog]
 
 
 def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync) -> Opened:
@@ -51,31 +53,32 @@ def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync
         raise
     # That of another process which was quicker to make it.
     description = Description.read(layout.description)
-    return description.layout(root), description, catalog
+    return description.layout(root), description.uuid, catalog
 
 
 def open_store(root: Path, *, read_only: bool, sync: Sync, migrations: Sequence[Migration]) -> Opened:
-    """A store that is there, for reading only where it is an archive.
+    """A store that is there, or an archive, which is open for reading only.
 
     Raises:
         StoreNotFoundError: there is none.
         StoreFormatError: it is damaged, of a newer release, or of an older one and to be migrated first.
         StorePlaceError: it is to be written to on a network file system.
+        ArchiveError: it is an archive that is not as molbuffer writes it.
     """
+    if is_archive(root):
+        manifest = open_manifest(root, ALREADY_HERE)
+        return Layout(root), manifest.uuid, ArchiveCatalog(root, manifest, migrations)
     description = Description.read(root / "store.toml")
     layout = description.layout(root)
-    if description.archive:
-        check_catalog(layout, migrations)
-    elif not read_only:
+    if not read_only:
         check_place(layout, description.uuid)
-    read_only = read_only or description.archive
-    catalog = Catalog(layout.catalog, read_only=read_only, sync=sync, refusal=description.refusal(root))
+    catalog = Catalog(layout.catalog, read_only=read_only, sync=sync)
     try:
         check_schema(catalog, layout, description, migrations)
     except BaseException:
         catalog.close()
         raise
-    return layout, description, catalog
+    return layout, description.uuid, catalog
 
 
 def found_store(catalog: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:

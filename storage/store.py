@@ -19,7 +19,6 @@ and threads, of one host or of all of them, read and write it at once. Every com
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +28,8 @@ from typing import Any, Self
 import polars as pl
 import pyarrow as pa
 
-from molbuffer.storage.archive.manifest import CHECKSUMS
+from molbuffer.storage.archive.catalog import ArchiveCatalog
+from molbuffer.storage.archive.manifest import is_archive
 from molbuffer.storage.backends.engine import reach_sql
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.pinned import PinnedCatalog
@@ -38,7 +38,6 @@ from molbuffer.storage.commits import runs
 from molbuffer.storage.commits import scores as scores_of
 from molbuffer.storage.commits.commit import RECEIPT_COLUMNS, Committer, receipt_of
 from molbuffer.storage.commits.readback import read_build
-from molbuffer.storage.description import Description
 from molbuffer.storage.errors import StoreError
 from molbuffer.storage.files.durable import Sync, sync_paths
 from molbuffer.storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Layout
@@ -64,18 +63,17 @@ class SampleStore:
         claims: who is computing which expensive score.
     """
 
-    def __init__(self, layout: Layout, description: Description, catalog: Catalog, sync: Sync) -> None:
+    def __init__(self, layout: Layout, uuid: str, catalog: Catalog, sync: Sync) -> None:
         self.path = layout.root
-        self.uuid = description.uuid
+        self.uuid = uuid
         self.read_only = catalog.read_only
-        self.archive = description.archive
-        refusal = description.refusal(layout.root)
+        self.archive = isinstance(catalog, ArchiveCatalog)
+        refusal = catalog.refusal if self.archive else None
         self.policies = PolicyFiles(layout.policies, read_only=catalog.read_only, sync=sync, refusal=refusal)
         self.claims = layout.backend.claims(refusal)
         self._layout = layout
         self._catalog = catalog
         self._committer = Committer(catalog, layout, sync)
-        self._description = description
         self._sync = sync
 
     @classmethod
@@ -131,15 +129,14 @@ class SampleStore:
     @classmethod
     def open_or_create(cls, path: str | Path, *, sync: Sync = sync_paths) -> Self:
         """Opens the store at a path, or makes one in that folder; processes that race to make it share one."""
-        there = Layout(Path(path).resolve()).description.exists()
+        root = Path(path).resolve()
+        there = is_archive(root) or Layout(root).description.exists()
         return cls.open(path, sync=sync) if there else cls.create(path, sync=sync)
 
     @property
     def cache_key(self) -> str:
         """The name of its decoded cache: that of an archive depends on its content, which its uuid need not."""
-        if not self.archive:
-            return self.uuid
-        return f"archive-{hashlib.sha256((self.path / CHECKSUMS).read_bytes()).hexdigest()}"
+        return f"archive-{self._catalog.manifest.content}" if isinstance(self._catalog, ArchiveCatalog) else self.uuid
 
     @property
     def catalog(self) -> Catalog:
@@ -315,7 +312,9 @@ class SampleStore:
         Raises:
             UnknownSnapshotError: the store has no such version, or no longer.
         """
-        return type(self)(self._layout, self._description, PinnedCatalog(self._catalog, snapshot), self._sync)
+        catalog = self._catalog
+        pinned = catalog.at(snapshot) if isinstance(catalog, ArchiveCatalog) else PinnedCatalog(catalog, snapshot)
+        return type(self)(self._layout, self.uuid, pinned, self._sync)
 
     @property
     def maintenance(self) -> Maintenance:
@@ -371,6 +370,8 @@ class SampleStore:
         However long it stays attached, writers are not held up. Unlike ``query``, it does not protect the store from
         what is typed there: DuckLake's maintenance functions delete files through a read-only attachment, too.
         """
+        if self.archive:
+            return f"{self._catalog.attach_sql('molbuffer', read_only=True)};\nUSE molbuffer;"
         names = ["ducklake", *(extension.removesuffix("_scanner") for extension in self._layout.backend.extensions)]
         install = "; ".join(f"{verb} {name}" for verb in ("INSTALL", "LOAD") for name in names)
         attach = self._catalog.attach_sql("molbuffer", read_only=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.check_content import trusted_archive
 from molbuffer.storage.archive.manifest import ArchiveLimits
 from molbuffer.storage.errors import RunConflictError, StoreModeError, UnknownRunError
+from molbuffer.storage.trusted import trusted_archive
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def archive(
     snapshot: SnapshotOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Copy rows, with all that belongs to them, into a read-only store of their own to keep or to pass on."""
+    """Copy rows, with all that belongs to them, into plain files that can be read anywhere, to keep or to pass on."""
     from molbuffer.storage.archive.make import make_archive
 
     with _writable_where_possible(store) as opened:
@@ -75,8 +75,8 @@ def merge(
 ) -> None:
     """Bring the rows of an archive into a store, each once; a store that does not exist is made."""
     from molbuffer.storage import SampleStore
-    from molbuffer.storage.archive.check_content import trusted_archive
     from molbuffer.storage.archive.merge import merge_archive
+    from molbuffer.storage.trusted import trusted_archive
 
     with trusted_archive(source, limits(max_size)) as (archived, _), SampleStore.open_or_create(store) as opened:
         receipt = merge_archive(opened, archived)

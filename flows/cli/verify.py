@@ -48,6 +48,7 @@ def verify(
     The exit code is 1 when there are errors, unless all of them were put in quarantine just now.
     """
     from molbuffer.storage import SampleStore
+    from molbuffer.storage.archive.manifest import is_archive
     from molbuffer.storage.verify.verify import verify_store
 
     with progress_of("Verifying", 100) as show:
@@ -60,11 +61,9 @@ def verify(
     receipt = None
     try:
         if quarantine and report.damaged_segments:
-            if store.is_file():
+            if store.is_file() or is_archive(store):
                 raise _is_archive(store)
             with SampleStore.open(store) as opened:
-                if opened.archive:
-                    raise _is_archive(store)
                 receipt = opened.quarantine(report.damaged_segments)
     finally:
         # What was found took long to find: it is told also where nothing can be put in quarantine.

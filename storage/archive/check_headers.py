@@ -1,57 +1,41 @@
-"""Whether the files of an archive are of the size that they take: known from their headers, before they are decoded.
+"""What the arrays of an archive take when they are decoded, known from their headers before they are.
 
 A few kilobytes can decode to terabytes. So no array is read whose header names another codec than ours, or a size that
-its chunks do not have, and no Parquet file that says it has more rows than can be in it.
+its chunks do not have.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from molbuffer.storage.errors import ArchiveError
+from molbuffer.storage.archive.manifest import strict_json
+from molbuffer.storage.files.places import plain_file
 from molbuffer.storage.segments.segment import ARRAYS
 
 _WIDEST_ROW = 65_536
 # A segment is decoded whole, where it is read. Those of archives have 200,000 rows, or one build that has more.
 _LARGEST_SEGMENT_BYTES = 8 * 10**9
 _CODECS = ["bytes", "zstd", "crc32c"]
-# Every table has a column that differs from row to row; no file that molbuffer wrote has one row a byte.
-_MOST_ROWS_A_BYTE = 20
-
-
-def check_parquet(folder: Path) -> None:
-    """Refuses an archive with a Parquet file whose rows cannot be in it: reading them would never end.
-
-    Raises:
-        ArchiveError: naming the file.
-    """
-    for path in sorted(folder.glob("tables/main/*/*.parquet")):
-        try:
-            said = pq.read_metadata(path)
-            rows = max(said.num_rows, sum(said.row_group(group).num_rows for group in range(said.num_row_groups)))
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise ArchiveError(f"{path} is no Parquet file: {error}") from error
-        if rows > _MOST_ROWS_A_BYTE * (size := path.stat().st_size):
-            raise ArchiveError(f"{path} says that it has {rows} rows, in {size} bytes: refused")
+# What molbuffer writes has less than a thousand bytes.
+_HEADER_BYTES, _HEADER_STRUCTURE = 16_384, 1_000
 
 
 def wrong_arrays(folder: Path, most_bytes: int) -> str | None:
     """Why the arrays of an archive are not to be decoded; None when they may be.
 
     Args:
+        folder: of the archive.
         most_bytes: what all of them may take in memory, one after the other.
     """
     decoded = 0
     for segment in sorted((folder / "arrays").glob("*")):
         try:
             decoded += decoded_bytes(segment)
-        except (KeyError, IndexError, TypeError, ValueError, OSError, RecursionError) as error:
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError, OSError) as error:
             return f"segment {segment.name!r} has a header that molbuffer does not write: {error!r}"
         if decoded > most_bytes:
             return f"its arrays take more than the limit of {most_bytes} bytes; raise it if you trust the archive"
@@ -62,24 +46,31 @@ def decoded_bytes(segment: Path) -> int:
     """What the arrays of a segment take in memory, from the headers of the segment, its arrays and their chunks.
 
     Raises:
-        KeyError, IndexError, TypeError, ValueError, OSError: a header is not as molbuffer writes it.
+        AttributeError, KeyError, IndexError, TypeError, ValueError, OSError: a header is not as molbuffer writes it.
     """
-    group = json.loads((segment / "zarr.json").read_bytes())
+    group = _header(segment)
     names = group["attributes"]["arrays"]
     # Headers repeated in the group's would be used in place of those that are checked here.
     if group.keys() != {"attributes", "zarr_format", "node_type"} or not {*names} <= ARRAYS.keys():
         raise ValueError(f"a group with {sorted(group)} and the arrays {names}")
     if {path.name for path in segment.iterdir()} != {"zarr.json", *names} or len(names) < 3:
         raise ValueError(f"the folder does not hold the arrays {names}")
-    rows = int(group["attributes"]["rows"])
+    rows = group["attributes"]["rows"]
+    if type(rows) is not int:
+        raise ValueError(f"the segment has {rows!r} rows")
     size = sum(_array_bytes(segment / str(name), rows) for name in names)
     if size > _LARGEST_SEGMENT_BYTES:
         raise ValueError(f"{size} bytes in memory, at most {_LARGEST_SEGMENT_BYTES} are expected")
     return size
 
 
+def _header(folder: Path) -> Any:
+    content = plain_file(folder / "zarr.json", _HEADER_BYTES)
+    return strict_json(content, structure=_HEADER_STRUCTURE, fractions=True)
+
+
 def _array_bytes(folder: Path, rows: int) -> int:
-    header = json.loads((folder / "zarr.json").read_bytes())
+    header = _header(folder)
     shape, chunks = header["shape"], header["chunk_grid"]["configuration"]["chunk_shape"]
     said = (header["zarr_format"], header["node_type"], header["chunk_grid"]["name"], header["storage_transformers"])
     if said != (3, "array", "regular", []) or [codec["name"] for codec in header["codecs"]] != _CODECS:

@@ -1,4 +1,4 @@
-"""Makes archives: self-contained, read-only, checksummed stores with chosen rows of another store's version.
+"""Makes archives: self-contained, read-only, checksummed files with chosen rows of one version of a store.
 
 An archive has the chosen rows with everything that says where they came from: builds, runs and their events, rewards,
 metrics, scores of their molecules, who consumed them, their arrays, and the lineage of the policies that drew them. Of
@@ -12,9 +12,8 @@ then on (``molbuffer.storage.maintenance.pins``).
 from __future__ import annotations
 
 import importlib.metadata
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -22,14 +21,17 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from molbuffer.storage.archive.manifest import MANIFEST, Manifest, write_checksums
+from molbuffer.storage.archive.files import listed_files
+from molbuffer.storage.archive.manifest import MANIFEST, Manifest
+from molbuffer.storage.archive.tables import write_table
 from molbuffer.storage.archive.workplace import finished, put_in_place, refuse_existing, workplace
+from molbuffer.storage.catalog.schema import MIGRATIONS
 from molbuffer.storage.catalog.transaction import Transaction
-from molbuffer.storage.description import Description
 from molbuffer.storage.errors import ArchiveError
-from molbuffer.storage.files.durable import sync_paths, write_private
-from molbuffer.storage.layout import Layout
+from molbuffer.storage.files.durable import write_private
+from molbuffer.storage.files.places import make_folder
 from molbuffer.storage.maintenance.pins import version_kept
+from molbuffer.storage.policies import PolicyFiles
 from molbuffer.storage.records import now
 from molbuffer.storage.segments.copy import ArraySource, BuildCopy, copy_arrays, rows_by_build
 from molbuffer.storage.store import SampleStore
@@ -42,7 +44,7 @@ class ArchiveReceipt:
     Attributes:
         path: of the archive; uuid: its identity. snapshot: the version that it is of.
         rows, builds: how many it has. quarantined: how many builds were left out because their arrays are damaged.
-        sha256: of its list of checksums, which stands for all of it.
+        sha256: of its manifest, which stands for all of it.
         recorded: whether the source knows of it and will keep the version; one that cannot be written to does not.
     """
 
@@ -108,8 +110,7 @@ def make_archive(
     uuid = str(uuid4())
     recorded = not store.read_only
     with version_kept(store.layout, chosen.snapshot, uuid) if recorded else nullcontext(), workplace(out) as folder:
-        _fill(store, chosen, folder, uuid)
-        sha256 = write_checksums(folder)
+        sha256 = _fill(store, chosen, folder, uuid)
         made = finished(folder, out)
         refuse_existing(out)
         if recorded:
@@ -174,30 +175,29 @@ def _record(store: SampleStore, uuid: str, chosen: _Chosen) -> None:
     )
 
 
-def _fill(store: SampleStore, chosen: _Chosen, folder: Path, uuid: str) -> None:
-    with SampleStore.create(folder) as target:
-        placed = copy_arrays(_build_copies(store, chosen), target.layout.arrays)
-        kept = _copy_policies(store, chosen, target)
-        target.catalog.transact(
-            "molbuffer",
-            f"{chosen.rows.num_rows} rows of version {chosen.snapshot} of {store.uuid}",
-            {"source": store.uuid, "snapshot": chosen.snapshot},
-            lambda transaction: _copy_rows(store, chosen, placed, kept, transaction),
-        )
-    layout = Layout(folder)
-    _settle(layout, uuid)
+def _fill(store: SampleStore, chosen: _Chosen, folder: Path, uuid: str) -> str:
+    """Writes all files of an archive, and returns the hash of its manifest."""
+    for name in ("tables", "arrays", "policies"):
+        make_folder(folder / name)
+    placed = copy_arrays(_build_copies(store, chosen), folder / "arrays")
+    lineage = _copy_policies(store, chosen, folder / "policies")
+    tables = _write_tables(store, chosen, placed, lineage, folder)
     manifest = Manifest(
         uuid=uuid,
         source_uuid=store.uuid,
         snapshot=chosen.snapshot,
+        schema=MIGRATIONS[-1].number,
         runs=chosen.runs,
         where=chosen.where,
         rows=chosen.rows.num_rows,
         builds=chosen.builds.num_rows,
+        tables=tables,
         molbuffer=importlib.metadata.version("molbuffer"),
         created=now().isoformat(timespec="seconds"),
+        files=listed_files(folder),
     )
     write_private(folder / MANIFEST, manifest.to_bytes())
+    return manifest.content
 
 
 def _build_copies(store: SampleStore, chosen: _Chosen) -> Iterator[BuildCopy]:
@@ -210,7 +210,7 @@ def _build_copies(store: SampleStore, chosen: _Chosen) -> Iterator[BuildCopy]:
         yield BuildCopy(build["build_id"], build["drawn"], build["vocabulary_sha256"], sources)
 
 
-def _copy_policies(store: SampleStore, chosen: _Chosen, target: SampleStore) -> pa.Table:
+def _copy_policies(store: SampleStore, chosen: _Chosen, out: Path) -> pa.Table:
     """Copies weights, and returns the rows of ``policies``: versions that drew the rows, and all their ancestors."""
     drew = store.read_arrow(
         """SELECT DISTINCT unnest([policy_sha256, latent_sha256]) AS sha256
@@ -221,9 +221,10 @@ def _copy_policies(store: SampleStore, chosen: _Chosen, target: SampleStore) -> 
     lineage = store.read_arrow("FROM {lineage}", snapshot=chosen.snapshot)
     versions = {row["sha256"]: row for row in lineage.to_pylist()}
     kept = {versions[sha256]["kept_ancestor"] for sha256 in drew if sha256 in versions} - {None}
+    policies = PolicyFiles(out)
     for sha256 in sorted(kept):
         folder = store.policies.folder(sha256)
-        target.policies.add({file.name: file.read_bytes() for file in folder.iterdir()})
+        policies.add({file.name: file.read_bytes() for file in folder.iterdir()})
     wanted: set[str] = set()
     for sha256 in drew:
         while sha256 in versions and sha256 not in wanted:
@@ -234,51 +235,46 @@ def _copy_policies(store: SampleStore, chosen: _Chosen, target: SampleStore) -> 
     return pa.Table.from_pylist([{name: row[name] for name in schema.names} for row in rows], schema=schema)
 
 
-# Every SELECT reads the source; {name} is a table of the archive, filled before. Runs come last: whose they are is
-# known only then.
 _COPIES = {
-    "samples": 'SELECT * FROM [samples] AS whole SEMI JOIN chosen USING (build_id, "row")',
+    "samples": 'SELECT * FROM {samples} AS whole SEMI JOIN chosen USING (build_id, "row")',
     "builds": """SELECT whole.* REPLACE (placed.segment AS segment, placed.segment_offset AS segment_offset)
-        FROM [builds] AS whole JOIN placed ON placed.build_id = whole.build_id""",
-    "readmitted": "SELECT * FROM [readmitted] AS whole SEMI JOIN placed USING (build_id)",
-    "rewards": 'SELECT * FROM [rewards] AS whole SEMI JOIN chosen USING (build_id, "row")',
-    "consumed": 'SELECT * FROM [consumed] AS whole SEMI JOIN chosen USING (build_id, "row")',
-    "scores": """SELECT * FROM [scores] AS whole
-        SEMI JOIN (SELECT smiles FROM {samples} UNION SELECT source_smiles FROM {samples}) USING (smiles)""",
-    "metrics": """SELECT * FROM [metrics] AS whole WHERE build_id IN (SELECT build_id FROM placed)
+        FROM {builds} AS whole JOIN placed ON placed.build_id = whole.build_id""",
+    "readmitted": "SELECT * FROM {readmitted} AS whole SEMI JOIN placed USING (build_id)",
+    "rewards": 'SELECT * FROM {rewards} AS whole SEMI JOIN chosen USING (build_id, "row")',
+    "consumed": 'SELECT * FROM {consumed} AS whole SEMI JOIN chosen USING (build_id, "row")',
+    "scores": """WITH archived AS (SELECT * FROM {samples} AS whole SEMI JOIN chosen USING (build_id, "row"))
+        SELECT * FROM {scores} AS whole
+        SEMI JOIN (SELECT smiles FROM archived UNION SELECT source_smiles FROM archived) USING (smiles)""",
+    "metrics": """SELECT * FROM {metrics} AS whole WHERE build_id IN (SELECT build_id FROM placed)
         OR (build_id IS NULL AND run_id IN (SELECT run_id FROM whole_runs))""",
     "policies": "FROM lineage_rows",
+    # Whose they are is known only when the others are written.
     "runs": """WITH RECURSIVE involved AS (
-            SELECT run_id FROM whole_runs UNION SELECT run_id FROM {rewards} UNION SELECT run_id FROM {scores}
-            UNION SELECT run_id FROM {consumed} UNION SELECT run_id FROM {policies}
-            UNION SELECT parent_run_id FROM [runs] AS child JOIN involved USING (run_id)
-        ) SELECT * FROM [runs] AS whole SEMI JOIN involved USING (run_id)""",
-    "run_events": "SELECT * FROM [run_events] AS whole SEMI JOIN {runs} USING (run_id)",
+            SELECT run_id FROM named_runs UNION SELECT parent_run_id FROM {runs} AS child JOIN involved USING (run_id)
+        ) SELECT * FROM {runs} AS whole SEMI JOIN involved USING (run_id)""",
+    "run_events": """WITH RECURSIVE involved AS (
+            SELECT run_id FROM named_runs UNION SELECT parent_run_id FROM {runs} AS child JOIN involved USING (run_id)
+        ) SELECT * FROM {run_events} AS whole SEMI JOIN involved USING (run_id)""",
 }
+_NAME_RUNS = ("rewards", "consumed", "scores", "policies")
 
 
-def _copy_rows(
-    store: SampleStore, chosen: _Chosen, placed: pa.Table, lineage_rows: pa.Table, transaction: Transaction
-) -> None:
-    tables = {
-        "chosen": chosen.rows,
-        "placed": placed,
-        "whole_runs": chosen.whole_runs,
-        "lineage_rows": lineage_rows,
-    }
+def _write_tables(
+    store: SampleStore, chosen: _Chosen, placed: pa.Table, lineage_rows: pa.Table, folder: Path
+) -> dict[str, int]:
+    """Writes the chosen rows of each table, a portion at a time, and returns how many there are."""
+    whole_runs = chosen.whole_runs
+    named = set(whole_runs["run_id"].to_pylist())
+
+    def noting_runs(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            named.update(pc.unique(batch["run_id"]).to_pylist())
+            yield batch
+
+    written = {}
     for table, select in _COPIES.items():
-        for source in _COPIES:
-            select = select.replace(f"[{source}]", store.catalog.table(source, chosen.snapshot))
-        transaction.insert_select(table, select, **tables)
-
-
-def _settle(layout: Layout, uuid: str) -> None:
-    """Makes a store that was just written, and closed, an archive."""
-    # A catalog with a write-ahead log cannot be opened where nothing can be written.
-    with closing(sqlite3.connect(layout.sqlite.database, isolation_level=None)) as connection:
-        connection.execute("UPDATE ducklake_metadata SET value = 'tables/' WHERE key = 'data_path'")
-        connection.execute("PRAGMA journal_mode = DELETE")
-        connection.execute("VACUUM")
-    layout.sqlite.lock.unlink(missing_ok=True)
-    layout.description.unlink()
-    Description(uuid, archive=True).write(layout.description, sync_paths)
+        given = {"chosen": chosen.rows, "placed": placed, "whole_runs": whole_runs, "lineage_rows": lineage_rows}
+        given["named_runs"] = pa.table({"run_id": pa.array(sorted(named - {None}), pa.string())})
+        batches = store.read_batches(select, snapshot=chosen.snapshot, **given)
+        written[table] = write_table(folder, table, noting_runs(batches) if table in _NAME_RUNS else batches)
+    return written

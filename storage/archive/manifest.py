@@ -1,40 +1,56 @@
-"""An archive as files: what it lists of itself, and how its files are compared with that.
+"""What an archive says of itself: ``archive.json``, the one list of its files, tables and origin.
 
     ARCHIVE/
-      store.toml, catalog.sqlite, tables/, arrays/, policies/     as in every store
-      archive.json      where it came from: source, version, selection, number of rows
-      checksums.json    size and sha256 of every other file
+      archive.json                     format, identity, source, version, selection, rows of each table; each file
+      tables/<table>/<number>.parquet  the rows, readable by any program that reads Parquet
+      arrays/<segment>/…               Zarr groups, as in a store
+      policies/<sha256>/…              weights, configurations and vocabularies
 
-Nothing is read but plain files whose names are those of an archive: no link is followed, no pipe or device opened.
+Somebody else may have written it. So it is read within limits on its size and structure, and nothing is taken from it
+but the fields of ``Manifest``, each of exactly the type and the form that molbuffer writes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
+import math
 import re
-import stat
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NoReturn
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from molbuffer.storage.errors import ArchiveError
-from molbuffer.storage.files.checksums import file_sha256
-from molbuffer.storage.files.durable import write_private
+from molbuffer.storage.files.places import plain_file
 from molbuffer.storage.segments.segment import ARRAYS
 
-MANIFEST, CHECKSUMS = "archive.json", "checksums.json"
-FORMAT = "molbuffer-archive-1"
+MANIFEST = "archive.json"
+FORMAT, VERSION = "molbuffer-archive", 2
+OLD_FORM = frozenset({"catalog.sqlite", "checksums.json", "store.toml"})
+"""Files that archives of the first form had, beside a catalog that had to be attached to be read."""
+
+ARCHIVED_TABLES = (
+    *("samples", "builds", "readmitted", "rewards", "consumed"),
+    *("scores", "metrics", "policies", "runs", "run_events"),
+)
+"""The tables that an archive can have rows of."""
 
 MEMBER = re.compile(
-    r"store\.toml|archive\.json|checksums\.json|catalog\.sqlite|tables/main/[a-z_]+/[A-Za-z0-9_-]+\.parquet"
-    rf"|arrays/[0-9a-f]{{32}}/(zarr\.json|({'|'.join(ARRAYS)})/(zarr\.json|c(\.[0-9]+){{1,2}}))"
-    r"|policies/[0-9a-f]{64}/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}"
+    rf"tables/(?P<table>{'|'.join(ARCHIVED_TABLES)})/[0-9]{{5}}\.parquet"
+    rf"|arrays/[0-9a-f]{{32}}/(zarr\.json|({'|'.join(ARRAYS)})/(zarr\.json|c(\.[0-9]{{1,9}}){{1,2}}))"
+    r"|policies/[0-9a-f]{64}/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}",
+    re.ASCII,
 )
-"""The names of the files of an archive."""
-_MAX_LISTING_BYTES = 64 << 20
+"""The names of the files that a manifest lists."""
+
+_MOST_BYTES = 64 << 20
+_MOST_STRUCTURE_BESIDE_FILES = 100_000
+_LARGEST_NUMBER = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -42,141 +58,149 @@ class ArchiveLimits:
     """What an archive may take, so that a small file cannot fill a disk or the memory.
 
     Attributes:
-        bytes: of all its files together, and again of its arrays when they are decoded.
-        files: how many.
+        bytes: the size of all its files together; its arrays, decoded, may take as much again.
+        files: the number of its files.
     """
 
     bytes: int = 200 * 10**9
     files: int = 200_000
 
 
+ALREADY_HERE = ArchiveLimits(bytes=sys.maxsize, files=1_000_000)
+"""Of an archive in a folder, which takes what it takes."""
+
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
+_Count = Annotated[int, Field(ge=0, le=2**63 - 1)]
+_Name = Annotated[str, Field(max_length=200)]
+_Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+
+
 @dataclass(frozen=True)
-class Manifest:
-    """What ``archive.json`` says.
+class ListedFile:
+    """What a manifest says of a file.
 
     Attributes:
-        uuid: of the archive; source_uuid, snapshot: the store it is from, and which version of it.
-        runs, where: the selection; no run is all runs. rows, builds: how many it has.
-        molbuffer: the release that made it; created: when, in UTC.
+        bytes: its size.
+        sha256: the hash of its content.
     """
 
-    uuid: str
-    source_uuid: str
-    snapshot: int
-    runs: tuple[str, ...]
-    where: str | None
-    rows: int
-    builds: int
-    molbuffer: str
-    created: str
+    __pydantic_config__ = _STRICT
+
+    bytes: _Count
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """The content of ``archive.json``.
+
+    Attributes:
+        format: the name of the format.
+        version: of the format.
+        uuid: the identity of the archive.
+        source_uuid: the store that the rows are from.
+        snapshot: the version of that store.
+        schema: the number of the newest migration whose columns the tables have.
+        runs: the ids of the runs that were chosen; empty for all runs.
+        where: the condition that the rows fulfil; None when there was none.
+        rows: the number of rows of ``samples``.
+        builds: the number of rows of ``builds``.
+        tables: the number of rows of each table.
+        molbuffer: the release that made it.
+        created: when it was made, in UTC.
+        files: every other file, by its path in the archive.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    format: str = FORMAT
+    version: int = VERSION
+    uuid: _Uuid
+    source_uuid: _Uuid
+    snapshot: _Count
+    schema: _Count
+    runs: tuple[_Name, ...]
+    where: Annotated[str, Field(max_length=100_000)] | None
+    rows: _Count
+    builds: _Count
+    tables: Mapping[str, _Count]
+    molbuffer: _Name
+    created: Annotated[str, Field(pattern=r"^[0-9T:-]{19}$")]
+    files: Mapping[str, ListedFile]
 
     def to_bytes(self) -> bytes:
-        """The content of ``archive.json``."""
-        return (json.dumps({"format": FORMAT} | asdict(self), indent=1) + "\n").encode()
+        """The content of the file."""
+        return (json.dumps(asdict(self), indent=1) + "\n").encode()
+
+    @property
+    def content(self) -> str:
+        """A hash that stands for the whole archive, since every file is listed with its own."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def tables_without(self, broken: Collection[str]) -> Manifest:
+        """The manifest of an archive without the files of some tables."""
+        kept = {name: file for name, file in self.files.items() if table_of(name) not in broken}
+        return replace(self, files=kept, tables=dict(self.tables) | dict.fromkeys(broken, 0))
 
 
-def write_checksums(folder: Path) -> str:
-    """Lists every file of a finished archive; returns the sha256 of the list, which stands for the whole archive."""
-    found = archive_files(folder)
-    listed = {name: {"bytes": path.stat().st_size, "sha256": file_sha256(path)} for name, path in found.items()}
-    content = (json.dumps({"format": FORMAT, "files": listed}, indent=1, sort_keys=True) + "\n").encode()
-    write_private(folder / CHECKSUMS, content)
-    return hashlib.sha256(content).hexdigest()
+def table_of(name: str) -> str | None:
+    """The table that a file of an archive belongs to; None for a file of arrays or of a policy."""
+    match = MEMBER.fullmatch(name)
+    return None if match is None else match["table"]
 
 
-def verify_files(folder: Path, limits: ArchiveLimits = ArchiveLimits()) -> Manifest:
-    """Compares every file of an archive with the list of its checksums.
-
-    Raises:
-        ArchiveError: naming the file that is wrong, missing, or not listed.
-    """
-    for name, fault in wrong_files(folder, limits):
-        raise ArchiveError(f"{folder}: {name!r} {fault}")
-    return read_manifest(folder)
+def is_archive(folder: Path) -> bool:
+    """Whether a folder says that it is an archive, of whatever form: it is then never opened as a store."""
+    return (folder / MANIFEST).exists() or (folder / MANIFEST).is_symlink()
 
 
-def wrong_files(
-    folder: Path, limits: ArchiveLimits = ArchiveLimits(), *, sizes_only: bool = False
-) -> Iterator[tuple[str, str]]:
-    """The files of an archive that are not those it lists, and what is wrong with each.
-
-    Raises:
-        ArchiveError: it has no list, or exceeds the limits.
-    """
-    listed = _listed(folder, limits)
-    found = archive_files(folder)
-    for name in sorted(found.keys() ^ listed.keys()):
-        yield name, f"is {'missing' if name in listed else 'not listed'} ({CHECKSUMS})"
-    for name in sorted(found.keys() & listed.keys()):
-        size, sha256 = listed[name]
-        if found[name].stat().st_size != size or not (sizes_only or file_sha256(found[name]) == sha256):
-            yield name, f"is damaged: it is not the file that {CHECKSUMS} lists"
-
-
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path, limits: ArchiveLimits = ArchiveLimits()) -> Manifest:
     """Reads ``archive.json``.
 
     Raises:
-        ArchiveError: it is missing or damaged.
+        ArchiveError: there is none, it is no plain file, is not as molbuffer writes it, or exceeds the limits.
     """
-    said = _read_json(folder / MANIFEST)
+    path = folder / MANIFEST
+    if not is_archive(folder):
+        raise ArchiveError(f"{folder} is no archive: it has no {MANIFEST}")
     try:
-        fields = {name: said[name] for name in Manifest.__dataclass_fields__}
-        return Manifest(**(fields | {"runs": tuple(said["runs"])}))
-    except (KeyError, TypeError) as error:
-        raise ArchiveError(f"{folder / MANIFEST} is damaged: {error!r}") from error
+        content = plain_file(path, _MOST_BYTES)
+        said = strict_json(content, structure=4 * limits.files + _MOST_STRUCTURE_BESIDE_FILES)
+        _check_form(said, folder)
+        manifest = _MANIFEST.validate_json(content)
+        _check_names(manifest)
+    except (OSError, ValueError) as error:
+        raise ArchiveError(
+            f"{path} is no manifest of an archive: {_one_line(error)}. Take another copy of the archive"
+        ) from error
+    check_sizes(folder, sum(file.bytes for file in manifest.files.values()), len(manifest.files), limits)
+    return manifest
 
 
-def _listed(folder: Path, limits: ArchiveLimits) -> dict[str, tuple[int, str]]:
-    """Size and sha256 of each file, as the list says."""
-    said = _read_json(folder / CHECKSUMS)
-    try:
-        listed = {str(name): (int(each["bytes"]), str(each["sha256"])) for name, each in said["files"].items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ArchiveError(f"{folder / CHECKSUMS} is damaged: {error!r}") from error
-    for name, (size, _) in listed.items():
-        if not MEMBER.fullmatch(name) or size < 0:
-            raise ArchiveError(f"{folder}: no archive has a file {name!r} of {size} bytes")
-    check_sizes(folder, sum(size for size, _ in listed.values()), len(listed), limits)
-    return listed
+_MANIFEST = TypeAdapter(Manifest)
 
 
-def _read_json(path: Path) -> Mapping[str, Any]:
-    try:
-        found = path.lstat()
-        # Reading a pipe or a device would never end.
-        if not stat.S_ISREG(found.st_mode) or found.st_size > _MAX_LISTING_BYTES:
-            raise ArchiveError(f"{path} is no plain file, or larger than {_MAX_LISTING_BYTES} bytes: refused")
-        said = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ArchiveError(f"{path.parent} is no archive: it has no {path.name}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArchiveError(f"{path} is damaged: {error}") from error
-    if not isinstance(said, dict) or said.get("format") != FORMAT:
-        raise ArchiveError(f"{path} is not of the format {FORMAT!r} that this release reads: update molbuffer")
-    return said
+def _one_line(error: OSError | ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(str(part)[:100] for part in first['loc'])}: {first['msg']}"
 
 
-def archive_files(folder: Path) -> dict[str, Path]:
-    """Every file of an archive but the list itself, by relative name; anything but files and folders is refused."""
-    found: dict[str, Path] = {}
-    waiting = [folder]
-    while waiting:
-        with os.scandir(waiting.pop()) as scanned:
-            entries = list(scanned)
-        for entry in entries:
-            name = Path(entry.path).relative_to(folder).as_posix()
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(Path(entry.path))
-            elif not entry.is_file(follow_symlinks=False):
-                raise ArchiveError(f"{folder}: {name!r} is a link or a device; an archive has files and folders only")
-            elif name != CHECKSUMS:
-                found[name] = Path(entry.path)
-    return found
+def _check_names(manifest: Manifest) -> None:
+    datetime.fromisoformat(manifest.created)
+    if unknown := sorted(manifest.tables.keys() - {*ARCHIVED_TABLES}):
+        raise ValueError(f"no archive has the tables {[name[:100] for name in unknown[:20]]}")
+    for name in manifest.files:
+        if not MEMBER.fullmatch(name):
+            raise ValueError(f"no archive has a file {name[:200]!r}")
+    if len({name.casefold() for name in manifest.files}) != len(manifest.files):
+        raise ValueError("two of its files have one name where case does not count")
 
 
 def check_sizes(archive: Path, size: int, files: int, limits: ArchiveLimits) -> None:
-    """Refuses what exceeds the limits.
+    """Refuses an archive that exceeds the limits.
 
     Raises:
         ArchiveError: it does.
@@ -186,3 +210,69 @@ def check_sizes(archive: Path, size: int, files: int, limits: ArchiveLimits) -> 
             f"{archive} takes {size} bytes in {files} files or more, the limits are {limits.bytes} (of a tar file also "
             f"what is free in the folder for temporary files, TMPDIR) and {limits.files}; raise them if you trust it"
         )
+
+
+def old_form(archive: Path) -> ArchiveError:
+    """The error of an archive of the first form, which had a catalog of its own."""
+    return ArchiveError(
+        f"{archive} is an archive of an earlier release, which had a catalog to be attached and is not read any more: "
+        "make it again from its store with `molbuffer archive` of this release"
+    )
+
+
+def strict_json(content: bytes, *, structure: int, fractions: bool = False) -> Any:
+    """The values of a JSON text by somebody else.
+
+    Args:
+        structure: how many brackets and commas it may have, which bounds the memory that it takes.
+        fractions: whether numbers may have a fraction; none may be infinite or no number.
+
+    Raises:
+        ValueError: it is no JSON, has a key twice, an unusual number, or too much structure.
+    """
+    found = sum(content.count(character) for character in (b"[", b"{", b","))
+    if found > structure:
+        raise ValueError(f"it has {found} brackets and commas, expected at most {structure}")
+    try:
+        return json.loads(
+            content.decode(),
+            object_pairs_hook=_unique,
+            parse_constant=_refuse_number,
+            parse_int=_whole_number,
+            parse_float=_fraction if fractions else _refuse_number,
+        )
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError(f"it has a key twice among {[key[:100] for key, _ in pairs[:20]]}")
+    return found
+
+
+def _whole_number(text: str) -> int:
+    if len(text) > 20 or abs(number := int(text)) > _LARGEST_NUMBER:
+        _refuse_number(text)
+    return number
+
+
+def _fraction(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _refuse_number(text)
+
+
+def _refuse_number(text: str) -> NoReturn:
+    raise ValueError(f"it has the number {text[:40]}")
+
+
+def _check_form(said: Any, folder: Path) -> None:
+    form = said.get("format") if isinstance(said, dict) else None
+    if form == "molbuffer-archive-1":
+        raise old_form(folder)
+    version = said.get("version") if form == FORMAT else None
+    if type(version) is int and version > VERSION:
+        raise ArchiveError(f"{folder} is of version {version}, this release reads {VERSION}: update molbuffer")
+    if version != VERSION:
+        raise ValueError(f"expected the format {FORMAT!r} of version {VERSION}")

@@ -117,21 +117,26 @@ def _attempt(store: SampleStore, archive: SampleStore) -> MergeReceipt | None:
     return MergeReceipt(archive=archive.uuid, snapshot=snapshot, left_out=plan.left_out, **added)
 
 
-_RUN_CONFLICTS = """SELECT run_id FROM {runs} AS ours JOIN [runs] AS theirs USING (run_id)
+# In what is read from the store, {name} is a table of it, and what has no braces are rows of the archive. They come as
+# data, a portion at a time where they are many: an engine that can touch files reads no file of somebody else.
+_RUN_CONFLICTS = """SELECT run_id FROM {runs} AS ours JOIN theirs USING (run_id)
     WHERE (ours.config_sha256, ours.kind, ours.seed) IS DISTINCT FROM (theirs.config_sha256, theirs.kind, theirs.seed)
     ORDER BY run_id LIMIT 1"""
-_BUILD_CONFLICTS = """SELECT build_id FROM {builds} AS ours JOIN [builds] AS theirs USING (build_id)
+_BUILD_CONFLICTS = """SELECT build_id FROM {builds} AS ours JOIN theirs USING (build_id)
     WHERE (ours.drawn, ours.vocabulary_sha256, ours.sampler_kind, ours.policy_sha256, ours.objective_sha256,
             ours.latent_sha256, ours.readmitted)
         IS DISTINCT FROM
         (theirs.drawn, theirs.vocabulary_sha256, theirs.sampler_kind, theirs.policy_sha256, theirs.objective_sha256,
             theirs.latent_sha256, theirs.readmitted)
     ORDER BY build_id LIMIT 1"""
-_ROW_CONFLICTS = """SELECT build_id, "row" FROM {samples} AS ours JOIN [samples] AS theirs USING (build_id, "row")
+_ROW_CONFLICTS = """SELECT build_id, "row" FROM {samples} AS ours JOIN theirs USING (build_id, "row")
     WHERE (ours.raw, ours.smiles, ours.rejected_by, ours.source_smiles)
         IS DISTINCT FROM (theirs.raw, theirs.smiles, theirs.rejected_by, theirs.source_smiles)
     ORDER BY build_id, "row" LIMIT 1"""
-
+_OF_KNOWN_BUILDS = "SELECT samples.* FROM {samples} AS samples SEMI JOIN known USING (build_id)"
+_KNOWN_ROWS = """SELECT build_id, count(*) AS both FROM {samples} AS ours SEMI JOIN theirs USING (build_id, "row")
+    GROUP BY ALL"""
+_COUNTED = "SELECT build_id, count(*) AS theirs FROM {samples} GROUP BY ALL"
 _BUILDS = """
     WITH placed AS (
         SELECT whole.build_id, coalesce(moved.segment, whole.segment) AS segment,
@@ -139,47 +144,39 @@ _BUILDS = """
             coalesce((SELECT max(generation) FROM {placements} AS old WHERE old.build_id = whole.build_id), 0)
                 AS generation
         FROM {builds} AS whole LEFT JOIN {current_placements} AS moved ON moved.build_id = whole.build_id
-        WHERE whole.build_id IN (SELECT build_id FROM [builds])
+        WHERE whole.build_id IN (SELECT build_id FROM archived)
     ),
-    counted AS (
-        SELECT theirs.build_id, count(*) AS theirs, count(ours.build_id) AS both
-        FROM [samples] AS theirs LEFT JOIN {samples} AS ours
-            ON ours.build_id = theirs.build_id AND ours."row" = theirs."row"
-        GROUP BY ALL
-    ),
-    known AS (SELECT build_id, count(*) AS ours FROM {samples} SEMI JOIN [builds] USING (build_id) GROUP BY ALL)
+    known AS (SELECT build_id, count(*) AS ours FROM {samples} SEMI JOIN archived USING (build_id) GROUP BY ALL)
     SELECT archived.build_id, archived.drawn, archived.vocabulary_sha256, archived.segment, archived.segment_offset,
         placed.segment AS our_segment, placed.segment_offset AS our_offset, placed.generation,
         placed.segment IN (SELECT segment FROM {quarantine}) AS quarantined,
-        coalesce(counted.theirs, 0) AS theirs, coalesce(counted.both, 0) AS both, coalesce(known.ours, 0) AS ours
-    FROM [builds] AS archived LEFT JOIN placed ON placed.build_id = archived.build_id
-    LEFT JOIN counted ON counted.build_id = archived.build_id LEFT JOIN known ON known.build_id = archived.build_id
+        coalesce(counted.theirs, 0) AS theirs, coalesce(shared.both, 0) AS both, coalesce(known.ours, 0) AS ours
+    FROM archived LEFT JOIN placed ON placed.build_id = archived.build_id
+    LEFT JOIN counted ON counted.build_id = archived.build_id LEFT JOIN shared ON shared.build_id = archived.build_id
+    LEFT JOIN known ON known.build_id = archived.build_id
     ORDER BY archived.vocabulary_sha256, archived.segment, archived.segment_offset"""
 _OURS = """SELECT samples.build_id, samples."row" FROM {samples} AS samples SEMI JOIN united USING (build_id)
     ORDER BY samples.build_id, samples."row" """
-_THEIRS = """SELECT theirs.build_id, theirs."row" FROM [samples] AS theirs SEMI JOIN gaining USING (build_id)
+_THEIRS = """SELECT theirs.build_id, theirs."row" FROM {samples} AS theirs SEMI JOIN gaining USING (build_id)
     ANTI JOIN sound ON sound.build_id = theirs.build_id AND sound."row" = theirs."row"
     ORDER BY theirs.build_id, theirs."row" """
 
 
-def _of(archive: SampleStore, sql: str) -> str:
-    """SQL in which ``[name]`` is a table of the archive; the tables of the store stay ``{name}``."""
-    for table in _NEW_ROWS:
-        sql = sql.replace(f"[{table}]", archive.catalog.table(table))
-    return sql
+def _streamed(archive: SampleStore, sql: str, **tables: pa.Table) -> pa.RecordBatchReader:
+    """Rows of the archive, to be read once, a portion at a time."""
+    schema = archive.read_arrow(f"FROM ({sql}) LIMIT 0", **tables).schema
+    return pa.RecordBatchReader.from_batches(schema, archive.read_batches(sql, **tables))
 
 
 def _plan(reader: SampleStore | Transaction, archive: SampleStore) -> _Plan:
     """Which builds gain rows, and which rows those are."""
     snapshot = reader.snapshot if isinstance(reader, Transaction) else reader.snapshot()
-
-    def read(sql: str, **tables: pa.Table) -> pa.Table:
-        if isinstance(reader, Transaction):
-            return reader.read(_of(archive, sql), **tables)
-        return reader.catalog.read(_of(archive, sql), **tables)
-
-    _refuse_conflicts(read)
-    builds = read(_BUILDS)
+    read = reader.read if isinstance(reader, Transaction) else reader.catalog.read
+    archived = archive.read_arrow("SELECT * FROM {builds}")
+    known = read("SELECT build_id FROM {builds} SEMI JOIN archived USING (build_id)", archived=archived)
+    _refuse_conflicts(read, archive, archived, known)
+    shared = read(_KNOWN_ROWS, theirs=_streamed(archive, _OF_KNOWN_BUILDS, known=known))
+    builds = read(_BUILDS, archived=archived, counted=archive.read_arrow(_COUNTED), shared=shared)
     gaining, left_out = [], 0
     for build in builds.to_pylist():
         new = build["our_segment"] is None
@@ -190,29 +187,29 @@ def _plan(reader: SampleStore | Transaction, archive: SampleStore) -> _Plan:
     # What was quarantined is read from the archive, also the rows that are known.
     united = [row["build_id"] for row in wanted.to_pylist() if row["our_segment"] and not row["quarantined"]]
     ours = read(_OURS, united=pa.table({"build_id": pa.array(united, pa.string())}))
-    theirs = read(_THEIRS, gaining=wanted.select(["build_id"]), sound=ours)
+    theirs = archive.read_arrow(_THEIRS, gaining=wanted.select(["build_id"]), sound=ours)
     return _Plan(snapshot, wanted, ours, theirs, left_out)
 
 
-def _refuse_conflicts(read: Any) -> None:
-    for row in read(_RUN_CONFLICTS).to_pylist():
+def _refuse_conflicts(read: Any, archive: SampleStore, builds: pa.Table, known: pa.Table) -> None:
+    runs = archive.read_arrow("SELECT run_id, config_sha256, kind, seed FROM {runs}")
+    for row in read(_RUN_CONFLICTS, theirs=runs).to_pylist():
         raise RunConflictError(
             f"run {row['run_id']} is in the store with another configuration, kind or seed than in the archive; "
             "nothing was changed"
         )
-    for row in read(_BUILD_CONFLICTS).to_pylist():
+    for row in read(_BUILD_CONFLICTS, theirs=builds).to_pylist():
         raise MergeConflictError(
             f"build {row['build_id']} is another one in the store than in the archive; nothing was changed"
         )
-    for row in read(_ROW_CONFLICTS).to_pylist():
+    for row in read(_ROW_CONFLICTS, theirs=_streamed(archive, _OF_KNOWN_BUILDS, known=known)).to_pylist():
         raise MergeConflictError(
             f"row {row['row']} of build {row['build_id']} is another molecule in the store than in the archive; "
             "nothing was changed"
         )
-    parents = read(
-        "SELECT sha256, parent_sha256 FROM [policies] UNION ALL SELECT sha256, parent_sha256 FROM {policies}"
-    )
+    lineage = archive.read_arrow("SELECT sha256, parent_sha256 FROM {policies}")
     # As the store has it, where both know a policy: what is known is not inserted again.
+    parents = pa.concat_tables([lineage, read("SELECT sha256, parent_sha256 FROM {policies}")])
     circle = find_circle(dict(zip(*(parents[name].to_pylist() for name in parents.column_names), strict=True)))
     if circle is not None:
         raise MergeConflictError(f"policy {circle} would descend from itself after the merge; nothing was changed")
@@ -231,41 +228,43 @@ def _copies(store: SampleStore, archive: SampleStore, plan: _Plan) -> Iterator[B
         yield BuildCopy(build_id, build["drawn"], build["vocabulary_sha256"], tuple(sources))
 
 
-# Every SELECT gives what [table] has and {table} lacks.
+# A build is read with the version that added it, which is another one here.
+_ALL = {"builds": "* EXCLUDE (snapshot_id)"}
+# Every SELECT gives what ``theirs``, the rows of the archive, has and the table lacks.
 _NEW_ROWS = {
-    "runs": "SELECT * FROM [runs] AS whole ANTI JOIN {runs} AS known USING (run_id)",
-    "run_events": """SELECT * FROM [run_events] AS whole WHERE NOT EXISTS (FROM {run_events} AS known
+    "runs": "SELECT * FROM theirs AS whole ANTI JOIN {runs} AS known USING (run_id)",
+    "run_events": """SELECT * FROM theirs AS whole WHERE NOT EXISTS (FROM {run_events} AS known
         WHERE (known.run_id, known.status, known.created) = (whole.run_id, whole.status, whole.created))""",
     "builds": """SELECT whole.* REPLACE (placed.segment AS segment, placed.segment_offset AS segment_offset)
-        FROM [builds] AS whole JOIN placed ON placed.build_id = whole.build_id
+        FROM theirs AS whole JOIN placed ON placed.build_id = whole.build_id
         ANTI JOIN {builds} AS known ON known.build_id = whole.build_id""",
-    "samples": """SELECT * FROM [samples] AS whole SEMI JOIN placed USING (build_id)
+    "samples": """SELECT * FROM theirs AS whole SEMI JOIN placed USING (build_id)
         ANTI JOIN {samples} AS known ON known.build_id = whole.build_id AND known."row" = whole."row" """,
-    "readmitted": """SELECT * FROM [readmitted] AS whole SEMI JOIN {builds} USING (build_id)
+    "readmitted": """SELECT * FROM theirs AS whole SEMI JOIN {builds} USING (build_id)
         ANTI JOIN {readmitted} AS known ON known.build_id = whole.build_id AND known.position = whole.position""",
     # Only of rows that are there: those of a build that was left out are not.
-    "rewards": """SELECT * FROM [rewards] AS whole SEMI JOIN {samples} USING (build_id, "row")
+    "rewards": """SELECT * FROM theirs AS whole SEMI JOIN {samples} USING (build_id, "row")
         ANTI JOIN {rewards} AS known ON known.build_id = whole.build_id AND known."row" = whole."row"
             AND known.objective_sha256 = whole.objective_sha256 AND (known.status = 'ok' AND whole.status = 'ok'
             OR known.status = whole.status AND known.created = whole.created)""",
-    "scores": """SELECT * FROM [scores] AS whole
+    "scores": """SELECT * FROM theirs AS whole
         ANTI JOIN {scores} AS known ON known.smiles = whole.smiles AND known.component = whole.component
             AND known.version = whole.version AND (known.status = 'ok' AND whole.status = 'ok'
             OR known.status = whole.status AND known.created = whole.created)
         QUALIFY whole.status <> 'ok' OR row_number() OVER (
             PARTITION BY whole.smiles, whole.component, whole.version, whole.status ORDER BY whole.created) = 1""",
-    "metrics": """SELECT * FROM [metrics] AS whole WHERE NOT EXISTS (FROM {metrics} AS known
+    "metrics": """SELECT * FROM theirs AS whole WHERE NOT EXISTS (FROM {metrics} AS known
         WHERE known.run_id = whole.run_id AND known.build_id IS NOT DISTINCT FROM whole.build_id
         AND known.iteration = whole.iteration AND known.name = whole.name)""",
     # A version that the store knows gets a second row when its weights come with the archive; its parent stays.
     "policies": """SELECT whole.* REPLACE (
             CASE WHEN known.sha256 IS NULL THEN whole.parent_sha256 ELSE known.parent_sha256 END AS parent_sha256)
-        FROM [policies] AS whole LEFT JOIN (
+        FROM theirs AS whole LEFT JOIN (
             SELECT sha256, any_value(parent_sha256) AS parent_sha256, bool_or(weights_kept) AS weights_kept
             FROM {policies} GROUP BY sha256
         ) AS known ON known.sha256 = whole.sha256
         WHERE known.sha256 IS NULL OR whole.weights_kept > known.weights_kept""",
-    "consumed": """SELECT * FROM [consumed] AS whole SEMI JOIN {samples} USING (build_id, "row")
+    "consumed": """SELECT * FROM theirs AS whole SEMI JOIN {samples} USING (build_id, "row")
         ANTI JOIN {consumed} AS known ON known.run_id = whole.run_id AND known.build_id = whole.build_id
             AND known."row" = whole."row" AND known.iteration = whole.iteration""",
 }
@@ -282,7 +281,9 @@ def _insert(
     if transaction.snapshot != plan.snapshot and not plan.same_as(_plan(transaction, archive)):
         return None
     added = {
-        table: transaction.insert_select(table, _of(archive, select), placed=placed)
+        table: transaction.insert_select(
+            table, select, placed=placed, theirs=_streamed(archive, f"SELECT {_ALL.get(table, '*')} FROM {{{table}}}")
+        )
         for table, select in _NEW_ROWS.items()
     }
     moved = _moved(plan, placed)

@@ -20,17 +20,9 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from molbuffer.storage.archive.manifest import (
-    CHECKSUMS,
-    MEMBER,
-    ArchiveLimits,
-    archive_files,
-    check_sizes,
-    verify_files,
-)
-from molbuffer.storage.errors import ArchiveError, StoreNotFoundError
+from molbuffer.storage.archive.manifest import MANIFEST, MEMBER, OLD_FORM, ArchiveLimits, check_sizes, old_form
+from molbuffer.storage.errors import ArchiveError
 from molbuffer.storage.files.places import PRIVATE_FILE, PRIVATE_FOLDER
-from molbuffer.storage.layout import Layout
 
 _COMPRESSION = {".tar": None, ".tar.gz": "gzip", ".tgz": "gzip", ".tar.zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -47,9 +39,10 @@ def is_file_name(path: Path) -> bool:
 
 
 def pack(folder: Path, out: Path, root: str) -> None:
-    """Writes a folder as a tar file, compressed as the name ``out`` will have says.
+    """Writes an archive as a tar file, compressed as the name ``out`` will have says.
 
     Args:
+        folder: of the archive; its manifest comes first.
         root: the name of the archive; the files lie below a folder of this name.
 
     Raises:
@@ -60,8 +53,9 @@ def pack(folder: Path, out: Path, root: str) -> None:
     stem = stem if stem.isascii() and 0 < len(stem) <= _LONGEST_ROOT else "archive"
     descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE)
     with open(descriptor, "wb") as plain, pa.output_stream(plain, compression=_COMPRESSION[suffix]) as stream:
-        for name, path in sorted((archive_files(folder) | {CHECKSUMS: folder / CHECKSUMS}).items()):
-            _write_member(stream, f"{stem}/{name}", path)
+        files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+        for path in (folder / MANIFEST, *files):
+            _write_member(stream, f"{stem}/{path.relative_to(folder).as_posix()}", path)
         stream.write(bytes(2 * _BLOCK))
 
 
@@ -81,25 +75,6 @@ def _write_member(stream: Any, name: str, path: Path) -> None:
 
 @contextmanager
 def unpacked(archive: Path, limits: ArchiveLimits = ArchiveLimits()) -> Iterator[Path]:
-    """The folder of an archive whose files are those it lists; a tar file is unpacked for as long as this lasts.
-
-    Raises:
-        StoreNotFoundError: there is nothing at the path.
-        ArchiveError: it is no archive, is damaged, or exceeds the limits.
-    """
-    if archive.is_dir():
-        verify_files(archive, limits)
-        yield archive.resolve()
-    elif archive.is_file():
-        with unpacked_file(archive, limits) as folder:
-            verify_files(folder, limits)
-            yield folder
-    else:
-        raise StoreNotFoundError(f"there is no archive at {archive}")
-
-
-@contextmanager
-def unpacked_file(archive: Path, limits: ArchiveLimits = ArchiveLimits()) -> Iterator[Path]:
     """A folder with the files of a tar file, which need not be those that it lists; it lasts as long as this does.
 
     Raises:
@@ -107,7 +82,7 @@ def unpacked_file(archive: Path, limits: ArchiveLimits = ArchiveLimits()) -> Ite
     """
     with tempfile.TemporaryDirectory(prefix="molbuffer-archive-") as temporary:
         folder = Path(temporary).resolve() / "archive"
-        Layout(folder).make_folders()
+        folder.mkdir(mode=PRIVATE_FOLDER)
         _unpack(archive, folder, limits)
         yield folder
 
@@ -159,7 +134,14 @@ def _member_name(archive: Path, info: tarfile.TarInfo) -> str:
             "(if you packed it yourself, use `tar --format=ustar`)"
         )
     _, _, name = info.name.removeprefix("./").rpartition("/") if "/" not in info.name else info.name.partition("/")
-    if not MEMBER.fullmatch(name) or info.name.startswith("/") or ".." in info.name.split("/") or info.size < 0:
+    if name in OLD_FORM:
+        raise old_form(archive)
+    if (
+        not (MEMBER.fullmatch(name) or name == MANIFEST)
+        or info.name.startswith("/")
+        or ".." in info.name.split("/")
+        or info.size < 0
+    ):
         raise ArchiveError(f"{archive}: no archive has a file {info.name!r}")
     return name
 

@@ -19,7 +19,7 @@ import duckdb
 
 from molbuffer.storage.backends.base import CatalogPlace
 from molbuffer.storage.backends.duckdb_errors import not_attached
-from molbuffer.storage.backends.engine import engine, load, reach
+from molbuffer.storage.backends.engine import engine, load, quote_name, reach
 from molbuffer.storage.backends.sqlite import BUSY_MILLISECONDS
 from molbuffer.storage.errors import StoreBusyError, StoreModeError
 
@@ -65,7 +65,7 @@ class Attachment:
         if not self._closed and self._process_id == os.getpid():
             self._keeper.close()
             with closing(engine(self._process_id).cursor()) as cursor:
-                cursor.execute(f"DETACH {self.alias}")
+                cursor.execute(f"DETACH {quote_name(self.alias)}")
         self._closed = True
 
     def _attach(self, read_only: bool) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from molbuffer.storage.backends.engine import quote
+from molbuffer.storage.backends.engine import quote, quote_name
 from molbuffer.storage.errors import StorePlaceError
 from molbuffer.storage.files.places import Place
 
@@ -73,7 +73,7 @@ def attach_statement(source: str, alias: str, tables: str, options: list[str]) -
         "DATA_INLINING_ROW_LIMIT 0",
         *options,
     ]
-    return f"ATTACH {quote(f'ducklake:{source}')} AS {alias} ({', '.join(options)})"
+    return f"ATTACH {quote(f'ducklake:{source}')} AS {quote_name(alias)} ({', '.join(options)})"
 
 
 class ScoreClaims(Protocol):

@@ -38,6 +38,11 @@ def quote(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def quote_name(name: str) -> str:
+    """A name of a table, column or database as SQL writes it, whatever characters it has."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def one_line(message: object) -> str:
     """DuckDB's own words, without the excerpt of the statement that it prints below them."""
     return " ".join(str(message).split("\n\n")[0].split())

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from molbuffer.storage.backends import postgres
 from molbuffer.storage.backends.base import Lock, ScoreClaims, attach_statement
-from molbuffer.storage.backends.engine import quote
+from molbuffer.storage.backends.engine import quote, quote_name
 from molbuffer.storage.errors import ExtensionError, StoreBusyError, StoreError, StoreModeError, StorePlaceError
 from molbuffer.storage.files.places import Place
 
@@ -121,7 +121,7 @@ class PostgresClaims:
 
     def __init__(self, uri: str, schema: str, refusal: str | None = None) -> None:
         self._uri = uri
-        self._table = f"{schema}.molbuffer_claims"
+        self._table = f"{quote_name(schema)}.molbuffer_claims"
         self._refusal = refusal
 
     def claim(self, component: str, version: str, smiles: Sequence[str], owner: str, seconds: float) -> set[str]:
@@ -178,13 +178,14 @@ def copy_schema(uri: str, schema: str, name: str) -> str:
             with connection.transaction():
                 if connection.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [target]).fetchone():
                     return target
-                connection.execute(f"CREATE SCHEMA {target}")
+                connection.execute(f"CREATE SCHEMA {quote_name(target)}")
                 tables = connection.execute(
                     "SELECT tablename FROM pg_tables WHERE schemaname = %s", [schema]
                 ).fetchall()
                 for (table,) in tables:
-                    connection.execute(f'CREATE TABLE {target}."{table}" (LIKE {schema}."{table}" INCLUDING ALL)')
-                    connection.execute(f'INSERT INTO {target}."{table}" SELECT * FROM {schema}."{table}"')
+                    made, read = (f"{quote_name(of)}.{quote_name(table)}" for of in (target, schema))
+                    connection.execute(f"CREATE TABLE {made} (LIKE {read} INCLUDING ALL)")
+                    connection.execute(f"INSERT INTO {made} SELECT * FROM {read}")
         except psycopg.Error as error:
             raise StoreError(f"no backup can be made in {uri}: {str(error).strip()}") from error
     return target
@@ -204,20 +205,21 @@ def settle(uri: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:
     """
     import psycopg
 
+    named = quote_name(schema)
     with connect(uri) as connection:
         try:
             with connection.transaction():
                 # Two that make one store at once: the second waits here.
                 connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"molbuffer {schema}"])
-                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-                connection.execute(f"CREATE TABLE IF NOT EXISTS {schema}.molbuffer_store (uuid TEXT, data_path TEXT)")
+                connection.execute(f"CREATE SCHEMA IF NOT EXISTS {named}")
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {named}.molbuffer_store (uuid TEXT, data_path TEXT)")
                 connection.execute(
-                    f"""CREATE TABLE IF NOT EXISTS {schema}.molbuffer_claims (component TEXT, version TEXT, smiles TEXT,
+                    f"""CREATE TABLE IF NOT EXISTS {named}.molbuffer_claims (component TEXT, version TEXT, smiles TEXT,
                     owner TEXT NOT NULL, expires TIMESTAMPTZ NOT NULL, PRIMARY KEY (component, version, smiles))"""
                 )
-                found = connection.execute(f"SELECT uuid, data_path FROM {schema}.molbuffer_store").fetchone()
+                found = connection.execute(f"SELECT uuid, data_path FROM {named}.molbuffer_store").fetchone()
                 if found is None:
-                    connection.execute(f"INSERT INTO {schema}.molbuffer_store VALUES (%s, %s)", [uuid, data_path])
+                    connection.execute(f"INSERT INTO {named}.molbuffer_store VALUES (%s, %s)", [uuid, data_path])
                     return uuid, data_path
                 return str(found[0]), str(found[1])
         except psycopg.Error as error:
@@ -248,7 +250,7 @@ class PostgresBackend:
         return None
 
     def own_tables(self, alias: str) -> str:
-        return f"__ducklake_metadata_{alias}.{self.schema}"
+        return f"{quote_name(f'__ducklake_metadata_{alias}')}.{quote_name(self.schema)}"
 
     def writers(self, seconds: float) -> Lock:
         return postgres.AdvisoryLock(self.uri, self.schema, "commits", seconds)

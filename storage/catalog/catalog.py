@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -22,8 +22,9 @@ import pyarrow as pa
 from molbuffer.storage.backends.attachment import Attachment
 from molbuffer.storage.backends.base import CatalogPlace
 from molbuffer.storage.backends.duckdb_errors import not_committed, unwritten
+from molbuffer.storage.backends.engine import quote, quote_name
 from molbuffer.storage.backends.sqlite import BUSY_MILLISECONDS
-from molbuffer.storage.catalog.parquet_files import TableFiles, default_sql, later_columns, table_files
+from molbuffer.storage.catalog.parquet_files import TableFiles, TableSource, later_columns, select_nothing, table_files
 from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.catalog.views import VIEWS, bind
 from molbuffer.storage.errors import StoreBusyError, StoreError, StoreModeError, UnknownSnapshotError
@@ -32,10 +33,21 @@ from molbuffer.storage.files.durable import Sync, sync_paths
 from molbuffer.storage.files.places import Place
 
 _RETRY_SECONDS = 0.05
-_BATCH_ROWS = 100_000
+BATCH_ROWS = 100_000
+"""How many rows a portion of a result has."""
 _TARGET_FILE_SIZE = "512MB"  # DuckLake's own default.
 
 Result = TypeVar("Result")
+
+
+class Version(NamedTuple):
+    """A version, as DuckLake keeps it: its number, when it was made in microseconds, and what it says of itself."""
+
+    number: int
+    created: int
+    author: str | None
+    message: str | None
+    extra: str | None
 
 
 class Catalog:
@@ -43,7 +55,6 @@ class Catalog:
 
     Args:
         place: where it is; made when it is missing and ``read_only`` is false. A Postgres schema must be there.
-        refusal: what an attempt to write to a read-only catalog is told; by default that it is open for reading only.
         sync: makes files and directories durable; called with a transaction's Parquet files before its COMMIT.
         lock_seconds: how long a commit waits for other processes' commits.
 
@@ -58,11 +69,11 @@ class Catalog:
         read_only: bool,
         sync: Sync = sync_paths,
         lock_seconds: float = 600,
-        refusal: str | None = None,
     ) -> None:
         self.read_only = read_only
-        self._refusal = refusal or f"the store at {place.root} is open for reading only"
+        self.refusal = f"the store at {place.root} is open for reading only"
         self._place = place
+        self._name = str(place.backend)
         self._sync = sync
         # A thread may hold it over several transactions, as a migration does.
         self._threads = threading.RLock()
@@ -86,13 +97,13 @@ class Catalog:
 
         Tables and columns that a migration added after the version are there, with what it gave to older rows.
         """
-        named = f"{self._alias}.main.{name}"
+        named = f"{quote_name(self._alias)}.main.{quote_name(name)}"
         if snapshot is None:
             return named
-        later = later_columns(self.metadata, name, snapshot) if snapshot < self._last_change else []
-        added = "".join(f', {default_sql(column)} AS "{column.name}"' for column in later)
-        if any(column.in_new_table for column in later):
-            return f"(SELECT {added.removeprefix(', ')} WHERE false)"
+        later, as_new = later_columns(self.metadata, name, snapshot) if snapshot < self._last_change else ([], False)
+        if as_new:
+            return f"({select_nothing(later)})"
+        added = "".join(f", {column.default_sql}" for column in later)
         # AT takes no alias, which the SQL around it may give.
         return f"(SELECT *{added} FROM {named} AT (VERSION => {int(snapshot)}))"
 
@@ -123,7 +134,12 @@ class Catalog:
             UnknownSnapshotError, StoreError: as ``read``, also after some portions.
         """
         with closing(self.cursor()) as cursor, self.executed(cursor, sql, snapshot, parameters, tables) as result:
-            yield from result.to_arrow_reader(_BATCH_ROWS)
+            yield from result.to_arrow_reader(self.batch_rows)
+
+    @property
+    def batch_rows(self) -> int:
+        """How many rows ``read_batches`` gives at a time."""
+        return BATCH_ROWS
 
     def run(
         self,
@@ -161,7 +177,7 @@ class Catalog:
                 raise UnknownSnapshotError(
                     f"the store has no version {snapshot}; its newest is {self.newest()}"
                 ) from error
-            raise StoreError(f"the catalog {self._place.backend} failed: {error}") from error
+            raise StoreError(f"the catalog {self._name} failed: {error}") from error
         finally:
             for name in tables:
                 cursor.unregister(name)
@@ -177,7 +193,7 @@ class Catalog:
     def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int:
         """The newest version, as a cursor sees it: within a transaction, the one it started from."""
         if cursor is not None:
-            return _one(cursor, f"FROM {self._alias}.current_snapshot()")
+            return _one(cursor, f"FROM {quote_name(self._alias)}.current_snapshot()")
         with closing(self.cursor()) as own:
             return self.newest(own)
 
@@ -191,7 +207,7 @@ class Catalog:
             try:
                 return cursor.execute(sql.replace("METADATA", self._attachment.metadata), parameters).fetchall()
             except duckdb.Error as error:
-                raise StoreError(f"the catalog {self._place.backend} failed: {error}") from error
+                raise StoreError(f"the catalog {self._name} failed: {error}") from error
 
     def change_metadata(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Executes trusted SQL on DuckLake's own tables, which makes no version; holds the commit lock.
@@ -210,9 +226,8 @@ class Catalog:
         """
         numbers = ", ".join(str(int(version)) for version in versions)
         with self.locked(), closing(self.cursor()) as cursor:
-            self.run(
-                cursor, f"CALL ducklake_expire_snapshots('{self._alias}', versions => [{numbers}])", None, None, {}
-            )
+            expire = f"CALL ducklake_expire_snapshots({quote(self._alias)}, versions => [{numbers}])"
+            self.run(cursor, expire, None, None, {})
 
     def set_compression(self, codec: str) -> None:
         """How Parquet files are compressed from now on, by every process.
@@ -221,20 +236,23 @@ class Catalog:
             StoreError: DuckDB refused it.
         """
         with self.locked(), closing(self.cursor()) as cursor:
-            self.run(cursor, f"CALL {self._alias}.set_option('parquet_compression', ?)", None, [codec], {})
+            self.run(cursor, f"CALL {quote_name(self._alias)}.set_option('parquet_compression', ?)", None, [codec], {})
 
     def merge_adjacent(self, cursor: duckdb.DuckDBPyConnection, table: str, target_bytes: int) -> int:
         """What ``Transaction.merge_files`` does, on its cursor."""
-        set_target = (
-            f"CALL {self._alias}.set_option('target_file_size', '[size]', schema => 'main', table_name => '{table}')"
-        )
+        of_table = f"schema => 'main', table_name => {quote(table)}"
+        set_target = f"CALL {quote_name(self._alias)}.set_option('target_file_size', ?, {of_table})"
         # DuckLake bounds a merge by this option of the table only, which inserts heed as well: it is set back at once.
-        self.run(cursor, set_target.replace("[size]", f"{target_bytes // 1000}KB"), None, None, {})
+        self.run(cursor, set_target, None, [f"{target_bytes // 1000}KB"], {})
         options = "schema => 'main', max_compacted_files => 1"
-        merge = f"CALL ducklake_merge_adjacent_files('{self._alias}', '{table}', {options})"
+        merge = f"CALL ducklake_merge_adjacent_files({quote(self._alias)}, {quote(table)}, {options})"
         merged = self.run(cursor, merge, None, None, {})
-        self.run(cursor, set_target.replace("[size]", _TARGET_FILE_SIZE), None, None, {})
+        self.run(cursor, set_target, None, [_TARGET_FILE_SIZE], {})
         return sum(merged["files_processed"].to_pylist())
+
+    def versions(self) -> list[Version]:
+        """All versions that can be read, the oldest first."""
+        return [Version(*row) for row in self.metadata(_VERSIONS)]
 
     def has_version(self, snapshot: int) -> bool:
         """Whether the store has a version, which it may have lost to an expiry."""
@@ -249,6 +267,14 @@ class Catalog:
         if not self.has_version(snapshot):
             raise UnknownSnapshotError(f"the store has no version {snapshot}; its newest is {self.newest()}")
         return table_files(self.metadata, self._place.tables / "main", tables, snapshot)
+
+    def sources(self, tables: Sequence[str], snapshot: int) -> Mapping[str, TableSource]:
+        """What a database without this catalog reads tables from, as of a version.
+
+        Raises:
+            UnknownSnapshotError: the store has no such version.
+        """
+        return self.files(tables, snapshot)
 
     def transact(
         self, author: str, message: str, extra: Mapping[str, Any], body: Callable[[Transaction], Result]
@@ -297,7 +323,7 @@ class Catalog:
                     # DuckLake syncs its catalog, but not the Parquet files that the catalog will name.
                     checksums = {**extra.get(CHECKSUMS, {}), **self._make_durable(written)}
                     said = [author, message, json.dumps({**extra, CHECKSUMS: checksums})]
-                    cursor.execute(f"CALL {self._alias}.set_commit_message(?, ?, extra_info => ?)", said)
+                    cursor.execute(f"CALL {quote_name(self._alias)}.set_commit_message(?, ?, extra_info => ?)", said)
                 cursor.execute("COMMIT" if transaction.changed else "ROLLBACK")
             except BaseException as error:
                 _roll_back(cursor)
@@ -311,7 +337,7 @@ class Catalog:
     def locked(self) -> Iterator[None]:
         """Keeps all other writers out, threads of this process and other processes."""
         if self.read_only:
-            raise StoreModeError(self._refusal)
+            raise StoreModeError(self.refusal)
         with self._threads, ExitStack() as stack:
             if not self._held:
                 try:
@@ -355,6 +381,10 @@ class Catalog:
             return set()
 
 
+# Times as numbers: SQLite keeps them as text with a zone, which DuckDB hands to Python only with the help of pytz.
+_VERSIONS = """SELECT snapshot_id, epoch_us(snapshot_time::TIMESTAMPTZ), author, commit_message, commit_extra_info
+    FROM METADATA.ducklake_snapshot LEFT JOIN METADATA.ducklake_snapshot_changes USING (snapshot_id)
+    ORDER BY snapshot_id"""
 _KNOWN = "SELECT snapshot_id FROM METADATA.ducklake_snapshot WHERE snapshot_id = $snapshot"
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from molbuffer.storage.backends.engine import quote_name
 from molbuffer.storage.catalog.backup import back_up
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.schema import MIGRATIONS, TABLES, Migration
@@ -95,16 +96,10 @@ def check_schema(
     _refuse_newer(found, migrations)
     if (found, description.format) == (newest, newest_format):
         return
-    kind = "archive" if description.archive else "store"
-    said = f"the {kind} {layout.root} has schema {found} and format {description.format}, this release uses schema "
-    said += f"{newest} and format {newest_format}: "
-    if description.archive:
-        raise StoreFormatError(
-            f"{said}an archive stays as it is; bring it into a store of this release with "
-            f"`molbuffer merge {shlex.quote(str(layout.root))} --store DIR`"
-        )
     raise StoreFormatError(
-        f"{said}run `molbuffer migrate --store {shlex.quote(str(layout.root))}`, which keeps a backup"
+        f"the store {layout.root} has schema {found} and format {description.format}, this release uses schema "
+        f"{newest} and format {newest_format}: run `molbuffer migrate --store {shlex.quote(str(layout.root))}`, which "
+        "keeps a backup"
     )
 
 
@@ -125,7 +120,7 @@ def migrate_store(
 
     Raises:
         StoreNotFoundError: there is no store.
-        StoreFormatError: it is damaged, of a newer release, or an archive.
+        StoreFormatError: it is damaged, or of a newer release.
         StorePlaceError: it is on a network file system.
         StoreBusyError: others held the commit lock, or the catalog, for too long.
         StoreWriteError: the disk is full or failed; the migrations that were applied until then stand.
@@ -134,8 +129,6 @@ def migrate_store(
     root = Path(path).resolve()
     description = Description.read(root / "store.toml", newest=newest_format)
     layout = description.layout(root)
-    if description.archive:
-        _refuse_archive(layout, description, migrations, newest_format)
     check_place(layout, description.uuid)
     with closing(Catalog(layout.catalog, read_only=False, sync=sync)) as catalog, catalog.locked():
         # Another process may have migrated it while this one waited for the lock.
@@ -165,14 +158,6 @@ def _refuse_newer(found: int, migrations: Sequence[Migration]) -> None:
         raise StoreFormatError(f"the store has schema {found}, this release knows up to {newest}: update molbuffer")
 
 
-def _refuse_archive(
-    layout: Layout, description: Description, migrations: Sequence[Migration], newest_format: int
-) -> None:
-    with closing(Catalog(layout.catalog, read_only=True)) as catalog:
-        check_schema(catalog, layout, description, migrations, newest_format)
-    raise StoreFormatError(f"{layout.root} is an archive of this release, which needs no migration; nothing was done")
-
-
 def _apply(catalog: Catalog, missing: Sequence[Migration]) -> None:
     """Applies migrations in order; the caller holds the commit lock."""
     for migration in missing:
@@ -192,4 +177,4 @@ def _change(catalog: Catalog, migration: Migration, transaction: Transaction, *,
     # They may read what any of the migrations adds, so they are made once all of it is there. Views of the catalog are
     # for other programs that attach it; names in them are looked up where they stand.
     for view, sql in VIEWS.items() if views else ():
-        transaction.change(f"CREATE OR REPLACE VIEW {catalog.table(view)} AS {bind(sql, lambda name: name)}")
+        transaction.change(f"CREATE OR REPLACE VIEW {catalog.table(view)} AS {bind(sql, quote_name)}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from molbuffer.storage.backends.engine import quote
+from molbuffer.storage.backends.engine import quote, quote_name
+from molbuffer.storage.errors import StoreFormatError
 from molbuffer.storage.files.places import Place
 
 Metadata = Callable[[str, Mapping[str, Any]], list[tuple[Any, ...]]]
@@ -14,6 +16,7 @@ Metadata = Callable[[str, Mapping[str, Any]], list[tuple[Any, ...]]]
 
 # DuckLake's names of types, where DuckDB has no such name or takes it for another type.
 _TYPES = {"int8": "TINYINT", "float32": "FLOAT", "float64": "DOUBLE"}
+_TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\([0-9]+(, ?[0-9]+)?\))?", re.ASCII)
 _COLUMNS = """SELECT table_name, column_name, column_type, column_id, initial_default
     FROM METADATA.ducklake_column AS part JOIN METADATA.ducklake_table AS whole USING (table_id)
     WHERE part.end_snapshot IS NULL AND whole.end_snapshot IS NULL ORDER BY column_order"""
@@ -29,23 +32,101 @@ _DATA_FILES = """SELECT table_name, part.path, coalesce(partial_max > $snapshot,
     ORDER BY data_file_id"""
 
 
+# Compaction puts rows of several versions into one file, with the version of each row in a column of this field id.
+_SNAPSHOT_FIELD, _SNAPSHOT_COLUMN = 2147483539, "_ducklake_internal_snapshot_id"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: its name.
+        kind: its DuckDB type.
+        default: the text of what rows have in it that are older than it; None for NULL.
+    """
+
+    name: str
+    kind: str
+    default: str | None = None
+
+    def __post_init__(self) -> None:
+        # Types cannot be quoted, and a catalog may say anything.
+        if not _TYPE.fullmatch(self.kind):
+            raise StoreFormatError(f"the column {self.name!r} has the type {self.kind!r}, which no store has")
+
+    @property
+    def default_sql(self) -> str:
+        """The SQL of what older rows have in it, under its name."""
+        value = "NULL" if self.default is None else quote(self.default)
+        return f"CAST({value} AS {self.kind}) AS {quote_name(self.name)}"
+
+
+class TableSource(Protocol):
+    """Parquet files that are read as a table."""
+
+    @property
+    def paths(self) -> Sequence[Place]:
+        """The files."""
+
+    def select(self, snapshot: int) -> str:
+        """A SELECT over the files of a version, with the columns that the table has now."""
+
+
 @dataclass(frozen=True)
 class TableFiles:
     """What a table is made of at a version.
 
     Attributes:
-        columns: name, DuckDB type and Parquet field id of each column, also of those added after the version.
-        defaults: by field id, what rows have in a column that was added after they were written; null where absent.
+        columns: the Parquet field id of each column, also of those added after the version, and what it is.
         whole: Parquet files all of whose rows belong to the version.
         partial: files made by compaction that also hold rows of later versions.
         rows: that all of the files hold.
     """
 
-    columns: tuple[tuple[str, str, int], ...]
-    defaults: Mapping[int, str]
+    columns: Mapping[int, Column]
     whole: tuple[Place, ...]
     partial: tuple[Place, ...]
     rows: int
+
+    @property
+    def paths(self) -> Sequence[Place]:
+        """The files."""
+        return (*self.whole, *self.partial)
+
+    def select(self, snapshot: int) -> str:
+        """A SELECT over the files of a version, with the columns that the table has now."""
+        names = ", ".join(quote_name(column.name) for column in self.columns.values())
+        pieces = []
+        if self.whole:
+            pieces.append(f"SELECT {names} FROM {self._scan(self.whole, self.columns)}")
+        if self.partial:
+            versions = {_SNAPSHOT_FIELD: Column(_SNAPSHOT_COLUMN, "BIGINT")}
+            scan = self._scan(self.partial, {**self.columns, **versions})
+            pieces.append(f"SELECT {names} FROM {scan} WHERE {quote_name(_SNAPSHOT_COLUMN)} <= {int(snapshot)}")
+        if not pieces:
+            pieces.append(select_nothing(self.columns.values()))
+        return " UNION ALL ".join(pieces)
+
+    def _scan(self, paths: Sequence[Place], columns: Mapping[int, Column]) -> str:
+        # By field id: files written before a column was added lack it and read as its default.
+        schema = ", ".join(
+            f"{field_id}: {{name: {quote(column.name)}, type: {quote(column.kind)}, "
+            f"default_value: {'NULL' if column.default is None else quote(column.default)}}}"
+            for field_id, column in columns.items()
+        )
+        # With a schema DuckDB takes every table for a small one, and would keep the larger side of a join in memory.
+        return f"read_parquet({file_list(paths)}, schema = MAP {{{schema}}}, explicit_cardinality = {self.rows})"
+
+
+def file_list(paths: Sequence[Place]) -> str:
+    """Paths as a list of SQL."""
+    return f"[{', '.join(quote(str(path)) for path in paths)}]"
+
+
+def select_nothing(columns: Iterable[Column]) -> str:
+    """A SELECT of no rows, with these columns."""
+    return f"SELECT {', '.join(f'NULL::{column.kind} AS {quote_name(column.name)}' for column in columns)} WHERE false"
 
 
 def table_files(metadata: Metadata, folder: Place, tables: Sequence[str], snapshot: int) -> dict[str, TableFiles]:
@@ -57,8 +138,9 @@ def table_files(metadata: Metadata, folder: Place, tables: Sequence[str], snapsh
     columns, paths = metadata(_COLUMNS, {}), metadata(_DATA_FILES, {"snapshot": snapshot})
     return {
         table: TableFiles(
-            columns=tuple((name, _type(kind), key) for of, name, kind, key, _ in columns if of == table),
-            defaults={key: given for of, _, _, key, given in columns if of == table and given is not None},
+            columns={
+                key: Column(name, _type(kind), default) for of, name, kind, key, default in columns if of == table
+            },
             whole=tuple(folder / table / path for of, path, partial, _ in paths if of == table and not partial),
             partial=tuple(folder / table / path for of, path, partial, _ in paths if of == table and partial),
             rows=sum(rows for of, _, _, rows in paths if of == table),
@@ -67,29 +149,10 @@ def table_files(metadata: Metadata, folder: Place, tables: Sequence[str], snapsh
     }
 
 
-@dataclass(frozen=True)
-class LaterColumn:
-    """A column that a table got after a version.
-
-    Attributes:
-        kind: its DuckDB type. default: what older rows have in it. in_new_table: whether the table is as new.
-    """
-
-    name: str
-    kind: str
-    default: str | None
-    in_new_table: bool
-
-
-def later_columns(metadata: Metadata, table: str, snapshot: int) -> list[LaterColumn]:
-    """The columns that a table got after a version."""
+def later_columns(metadata: Metadata, table: str, snapshot: int) -> tuple[list[Column], bool]:
+    """The columns that a table got after a version, and whether the table is as new as they are."""
     found = metadata(_LATER_COLUMNS, {"snapshot": snapshot, "name": table})
-    return [LaterColumn(name, _type(kind), default, new) for name, kind, default, new in found]
-
-
-def default_sql(column: LaterColumn) -> str:
-    """The SQL of what rows older than a column have in it."""
-    return f"CAST({'NULL' if column.default is None else quote(column.default)} AS {column.kind})"
+    return [Column(name, _type(kind), default) for name, kind, default, _ in found], any(row[3] for row in found)
 
 
 def _type(kind: str) -> str:

@@ -30,7 +30,7 @@ class PinnedCatalog(Catalog):
         vars(self).update(vars(whole))
         whole.files((), snapshot)
         self._snapshot = snapshot
-        self._refusal = f"this is version {snapshot} of a store, to which nothing can be added: write to the store"
+        self.refusal = f"this is version {snapshot} of a store, to which nothing can be added: write to the store"
         self.read_only = True
 
     def close(self) -> None:

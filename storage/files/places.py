@@ -10,7 +10,9 @@ it was given. What differs is here:
 
 from __future__ import annotations
 
+import os
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,25 @@ class StoredFile:
 def place_at(address: str) -> Place:
     """The place that an address names: ``s3://bucket/prefix``, or a folder."""
     return ObjectPath.of(address) if "://" in address else Path(address)
+
+
+def plain_file(path: Path, most_bytes: int) -> bytes:
+    """The content of a file that somebody else may have put there.
+
+    A link is not followed, and a pipe or a device, whose reading might never end, is not opened.
+
+    Raises:
+        ValueError: it is no plain file, or larger than ``most_bytes``.
+        OSError: it cannot be read.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise ValueError("it is a link, a folder, a pipe or a device and no plain file")
+    # Whatever takes its place in this moment is not waited for, and looked at once more.
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
+            raise ValueError(f"it is no plain file, or has {status.st_size} bytes where at most {most_bytes} may be")
+        return file.read(most_bytes)
 
 
 def make_folder(place: Place) -> None:

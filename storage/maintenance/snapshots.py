@@ -32,10 +32,6 @@ _PINS = f"""
     SELECT pinned_snapshot AS snapshot, 'run ' || run_id AS pinned_by FROM {{runs}}
     UNION ALL SELECT snapshot, 'checkpoint ' || run_id || ' ' || iteration FROM ({KEPT})
     UNION ALL SELECT snapshot, 'archive ' || archive_id FROM {{archives}}"""
-# Times as numbers: SQLite keeps them as text with a zone, which DuckDB hands to Python only with the help of pytz.
-_VERSIONS = """SELECT snapshot_id, epoch_us(snapshot_time::TIMESTAMPTZ), author, commit_message, commit_extra_info
-    FROM METADATA.ducklake_snapshot LEFT JOIN METADATA.ducklake_snapshot_changes USING (snapshot_id)
-    ORDER BY snapshot_id"""
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ def list_snapshots(catalog: Catalog, layout: Layout, kept_checkpoints: int = KEP
     pinned = pins(catalog, layout, kept_checkpoints)
     return [
         Snapshot(version, _time(created), author, message, _provenance(extra), tuple(pinned.get(version, ())))
-        for version, created, author, message, extra in catalog.metadata(_VERSIONS)
+        for version, created, author, message, extra in catalog.versions()
     ]
 
 

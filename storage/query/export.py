@@ -124,7 +124,7 @@ def _history(catalog: Catalog, snapshot: int, condition: str, memory_limit: str)
     ):
         try:
             sql = _HISTORY.format(columns=names, where=condition)
-            yield connection.execute(sql).to_arrow_reader(_BATCH_ROWS)
+            yield connection.execute(sql).to_arrow_reader(min(_BATCH_ROWS, catalog.batch_rows))
         except (duckdb.BinderException, duckdb.ConversionException, duckdb.InvalidInputException) as error:
             raise PredicateError(f"the condition {condition!r} cannot be applied: {one_line(error)}") from error
         except duckdb.Error as error:

@@ -15,18 +15,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import polars as pl
 import pyarrow as pa
 
-from molbuffer.storage.backends.engine import CLOSED_SETTINGS, closed_connection, one_line, quote, reach_statements
+from molbuffer.storage.backends.engine import CLOSED_SETTINGS, closed_connection, one_line, quote_name, reach_statements
 from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.parquet_files import TableFiles
+from molbuffer.storage.catalog.parquet_files import file_list
 from molbuffer.storage.catalog.schema import MIGRATIONS
 from molbuffer.storage.catalog.views import QUERYABLE_TABLES, VIEWS, bind
 from molbuffer.storage.errors import PredicateError, QueryError, QueryTimeoutError, QueryTooLargeError
+from molbuffer.storage.files.places import Place
 from molbuffer.storage.query.predicate import check_predicate, shown
 from molbuffer.storage.query.process import Request, answer
 
@@ -37,10 +37,8 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B", re.IGNORECASE)
 _SPILL = "500GB"
 _CLOSE = ("SET enable_external_access = false", "SET lock_configuration = true")
 _VIEW = "CREATE VIEW "
-_VIEWS = tuple(f"{_VIEW}{view} AS {bind(sql, str)}" for view, sql in VIEWS.items())
+_VIEWS = tuple(f"{_VIEW}{quote_name(view)} AS {bind(sql, quote_name)}" for view, sql in VIEWS.items())
 _COUNT = "SELECT count(*) FROM sample_history WHERE ([condition]\n)"
-# Compaction puts rows of several versions into one file, with the version of each row in a column of this field id.
-_SNAPSHOT_FIELD = (2147483539, "_ducklake_internal_snapshot_id", "BIGINT", None)
 
 
 @dataclass(frozen=True)
@@ -69,14 +67,14 @@ _OF_NO_ROWS = Limits(seconds=10, memory="256MB")
 
 def run_query(catalog: Catalog, sql: str, snapshot: int, limits: Limits = Limits()) -> pl.DataFrame:
     """What ``SampleStore.query`` returns, and its errors."""
-    return _frame(_answer(_setup(catalog, snapshot), sql, limits, readers=sorted(_READING)))
+    return _frame(_answer(view_statements(catalog, snapshot), sql, limits, readers=sorted(_READING)))
 
 
 def matching_rows(catalog: Catalog, where: str, snapshot: int, limits: Limits = Limits()) -> pa.Table:
     """What ``SampleStore.matching_rows`` returns, and its errors."""
     return _apply(
         where,
-        _setup(catalog, snapshot),
+        view_statements(catalog, snapshot),
         limits,
         """SELECT build_id, "row" FROM sample_history WHERE ([condition]\n)
         ORDER BY iteration, event, sampler_order, chunk, build_id, "row" """,
@@ -90,7 +88,7 @@ def check_condition(catalog: Catalog, where: str, snapshot: int, limits: Limits 
         PredicateError: it is none, or cannot be applied.
         QueryTimeoutError, QueryTooLargeError: it takes more than it may.
     """
-    _apply(where, _setup(catalog, snapshot), limits, _COUNT)
+    _apply(where, view_statements(catalog, snapshot), limits, _COUNT)
     return where
 
 
@@ -103,6 +101,19 @@ def check_unapplied(where: str, limits: Limits = _OF_NO_ROWS) -> str:
     """
     _apply(where, _setup_of_no_rows(), limits, _COUNT)
     return where
+
+
+def read_apart(setup: list[str], sql: str, limits: Limits) -> pa.Table:
+    """The result of trusted SQL, made in a process that is ended when it takes more than it may.
+
+    Args:
+        setup: ``closed_over`` some files, or the ``view_statements`` of a version.
+
+    Raises:
+        QueryTimeoutError, QueryTooLargeError: it does.
+        QueryError: a file cannot be read as what it should be.
+    """
+    return _answer(setup, sql, limits, readers=[])
 
 
 def _apply(where: str, setup: list[str], limits: Limits, sql: str) -> pa.Table:
@@ -143,57 +154,33 @@ def sandbox(
     if spill is not None:
         settings |= {"temp_directory": str(spill), "max_temp_directory_size": _SPILL}
     with closing(closed_connection(settings)) as connection:
-        for statement in _setup(catalog, snapshot):
+        for statement in view_statements(catalog, snapshot):
             connection.execute(statement)
         yield connection
 
 
-def _setup(catalog: Catalog, snapshot: int) -> list[str]:
+def view_statements(catalog: Catalog, snapshot: int) -> list[str]:
     """The statements after which a database sees one version of the store, and nothing else."""
-    files = catalog.files(QUERYABLE_TABLES, snapshot)
-    paths = [str(path) for table in files.values() for path in (*table.whole, *table.partial)]
+    sources = catalog.sources(QUERYABLE_TABLES, snapshot)
+    paths = [path for source in sources.values() for path in source.paths]
     return [
         *reach_statements(catalog.tables),
-        # Order matters: the list of paths cannot be set once access is off, nor anything once settings are locked.
-        f"SET allowed_paths = [{', '.join(map(quote, paths))}]",
-        *_CLOSE,
-        *(f"{_VIEW}{table} AS {_table_sql(parts, snapshot)}" for table, parts in files.items()),
+        *closed_over(paths),
+        *(f"{_VIEW}{quote_name(table)} AS {source.select(snapshot)}" for table, source in sources.items()),
         *_VIEWS,
     ]
 
 
+def closed_over(paths: Sequence[Place]) -> list[str]:
+    """The statements after which a database can open some files, and nothing else."""
+    # Order matters: the list of paths cannot be set once access is off, nor anything once settings are locked.
+    return [f"SET allowed_paths = {file_list(paths)}", *_CLOSE]
+
+
 def _setup_of_no_rows() -> list[str]:
     """The statements after which a database is as one that sees a new store."""
-    made = [bind(statement, str) for migration in MIGRATIONS for statement in migration.statements]
+    made = [bind(statement, quote_name) for migration in MIGRATIONS for statement in migration.statements]
     return [*_CLOSE, *made, *_VIEWS]
-
-
-def _table_sql(parts: TableFiles, snapshot: int) -> str:
-    """A SELECT over the files of a table, with the columns that the table has now."""
-    columns = [(field_id, name, kind, parts.defaults.get(field_id)) for name, kind, field_id in parts.columns]
-    names = ", ".join(f'"{name}"' for _, name, *_ in columns)
-    pieces = []
-    if parts.whole:
-        pieces.append(f"SELECT {names} FROM {_scan(parts.whole, columns, parts.rows)}")
-    if parts.partial:
-        scan = _scan(parts.partial, [*columns, _SNAPSHOT_FIELD], parts.rows)
-        pieces.append(f'SELECT {names} FROM {scan} WHERE "{_SNAPSHOT_FIELD[1]}" <= {int(snapshot)}')
-    if not pieces:
-        empty = ", ".join(f'NULL::{kind} AS "{name}"' for _, name, kind, _ in columns)
-        pieces.append(f"SELECT {empty} WHERE false")
-    return " UNION ALL ".join(pieces)
-
-
-def _scan(paths: Sequence[Any], columns: Sequence[tuple[int, str, str, str | None]], rows: int) -> str:
-    # By field id: files written before a column was added lack it and read as its default.
-    schema = ", ".join(
-        f"{field_id}: {{name: {quote(name)}, type: {quote(kind)}, "
-        f"default_value: {'NULL' if default is None else quote(default)}}}"
-        for field_id, name, kind, default in columns
-    )
-    files = ", ".join(quote(str(path)) for path in paths)
-    # With a schema DuckDB takes every table for a small one, and would keep the larger side of a join in memory.
-    return f"read_parquet([{files}], schema = MAP {{{schema}}}, explicit_cardinality = {rows})"
 
 
 def _frame(table: pa.Table) -> pl.DataFrame:

@@ -1,76 +1,81 @@
-"""Verifies what archives have beyond other stores: a list of their files, and a maker who may have meant harm.
+"""Verifies an archive: its files against its manifest, and its content as that of a store.
 
-What is looked at, and in which order, is what ``archive.check_content`` asks of an archive before its rows are used.
-Here every damaged file is named; but what molbuffer would not write is not opened, decoded, or followed elsewhere.
+Somebody may have made it to do harm. What is looked at, and in which order, is what ``archive.check_content`` asks
+before the rows of an archive are used. Here every damaged file is named; but what molbuffer would not write is not
+opened, decoded, or followed elsewhere.
 """
 
 from __future__ import annotations
 
-import re
-import sys
-from collections.abc import Iterator, Mapping
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
 
-from molbuffer.storage.archive.check_catalog import check_catalog
-from molbuffer.storage.archive.check_headers import check_parquet, wrong_arrays
-from molbuffer.storage.archive.manifest import ArchiveLimits, wrong_files
-from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.description import Description
-from molbuffer.storage.errors import ArchiveError
+from molbuffer.storage.archive.catalog import ArchiveCatalog
+from molbuffer.storage.archive.check_content import wrong_content
+from molbuffer.storage.archive.check_headers import wrong_arrays
+from molbuffer.storage.archive.files import wrong_files
+from molbuffer.storage.archive.manifest import ArchiveLimits, read_manifest, table_of
+from molbuffer.storage.errors import StoreError
 from molbuffer.storage.layout import Layout
-from molbuffer.storage.verify.report import Kind, Notes
+from molbuffer.storage.verify.files import check_policies
+from molbuffer.storage.verify.report import Kind, Notes, Report
+from molbuffer.storage.verify.rows import check_rows
+from molbuffer.storage.verify.segments import check_segments
 
-ALREADY_HERE = ArchiveLimits(bytes=sys.maxsize, files=sys.maxsize)
-"""Of an archive in a folder, which takes what it takes."""
-
-# By table: what of it ends up in a path, and what that has to be. Tables of which no archive has rows have no pattern.
-_NAMES: Mapping[str, tuple[str, re.Pattern[str] | None]] = {
-    "builds": ("SELECT DISTINCT segment FROM {builds}", re.compile(r"[0-9a-f]{32}")),
-    "policies": ("SELECT DISTINCT sha256 FROM {policies} WHERE weights_kept", re.compile(r"[0-9a-f]{64}")),
-    "placements": ("SELECT DISTINCT segment FROM {placements}", None),
-    "quarantine": ("SELECT DISTINCT segment FROM {quarantine}", None),
-    "checkpoints": ("SELECT DISTINCT folder FROM {checkpoints}", None),
-}
+_MOST_SHOWN = 20
 
 
-def check_archive(
-    layout: Layout, description: Description | None, limits: ArchiveLimits, notes: Notes, *, quick: bool
-) -> None:
-    """Compares the files of an archive with its list, and looks at all that is read of it from outside.
+def verify_archive(folder: Path, limits: ArchiveLimits, notes: Notes, *, quick: bool) -> Report:
+    """Verifies an archive in a folder.
 
     Args:
-        layout: of the folder, whatever the description says.
-        description: what ``store.toml`` says; None when it cannot be read.
-
-    Raises:
-        ArchiveError: it has no list, or must not be opened.
+        folder: of the archive.
+        limits: what it may take.
+        notes: where what is found is noted.
+        quick: look at names, sizes and descriptions only.
     """
-    for name, fault in wrong_files(layout.root, limits, sizes_only=quick):
+    try:
+        snapshot = _verify(folder, limits, notes, quick=quick)
+    except StoreError as error:
+        notes.error(Kind.ARCHIVE, f"{error}. Take another copy of the archive")
+        notes.unchecked.append("everything else in it: what is not as molbuffer writes it is not read")
+        return notes.report(None)
+    return notes.report(snapshot)
+
+
+def _verify(folder: Path, limits: ArchiveLimits, notes: Notes, *, quick: bool) -> int:
+    manifest = read_manifest(folder, limits)
+    damaged = dict(wrong_files(folder, manifest, limits, sizes_only=quick))
+    for name, fault in damaged.items():
         notes.error(Kind.ARCHIVE, f"{name} {fault}. Take another copy of the archive", path=name)
-    notes.checked["list of an archive"] += 1
-    if description is not None and not description.archive:
-        raise ArchiveError("store.toml says that it is no archive, and may name a catalog and files elsewhere")
-    if layout.sqlite.database.exists():
-        check_catalog(layout)
-    check_parquet(layout.root)
-    if (problem := wrong_arrays(layout.root, limits.bytes)) is not None:
-        raise ArchiveError(problem)
+    notes.checked["manifest of an archive"] += 1
+    notes.checked["files"] += len(manifest.files)
+    notes.broken_tables.update(table for name in damaged if (table := table_of(name)) is not None)
+    if (problem := wrong_arrays(folder, limits.bytes)) is not None:
+        notes.error(Kind.ARCHIVE, f"{problem}. Take another copy of the archive")
+        notes.unchecked.append("arrays, policies and rows: the arrays are not as molbuffer writes them")
+        return manifest.snapshot
+    with closing(ArchiveCatalog(folder, manifest.tables_without(notes.broken_tables))) as catalog:
+        verify_content(catalog, notes, quick=quick)
+    return manifest.snapshot
 
 
-def stays_inside(catalog: Catalog, snapshot: int, notes: Notes) -> bool:
-    """Whether the rows of an archive name nothing outside of it; notes those that do."""
-    wrong = list(_leading_out(catalog, snapshot, notes))
-    for table, name in wrong:
-        message = f"no archive has {name!r} in its table {table}. Take another copy of the archive"
-        notes.error(Kind.ARCHIVE, message, table=table)
+def verify_content(archive: ArchiveCatalog, notes: Notes, *, quick: bool = False) -> None:
+    """Verifies the rows, arrays and policies of an archive whose files are not those of somebody who means harm.
+
+    Args:
+        archive: whose arrays may be decoded, as their headers say.
+        notes: where what is found is noted.
+        quick: look at names, sizes and descriptions only.
+    """
+    wrong = list(islice(wrong_content(archive), _MOST_SHOWN)) if not notes.broken_tables else []
+    for problem in wrong:
+        notes.error(Kind.ARCHIVE, f"no archive is such: {problem}. Take another copy of it")
     if wrong:
-        notes.unchecked.append("arrays, policies and rows: the rows of the archive are not as molbuffer writes them")
-    return not wrong
-
-
-def _leading_out(catalog: Catalog, snapshot: int, notes: Notes) -> Iterator[tuple[str, str]]:
-    for table, (sql, pattern) in _NAMES.items():
-        # What would be read by the names in a table that cannot be read is not checked anyway.
-        if table not in notes.broken_tables:
-            for (name,) in (row.values() for row in catalog.read(sql, snapshot).to_pylist()):
-                if pattern is None or not pattern.fullmatch(str(name)):
-                    yield table, str(name)
+        notes.unchecked.append("arrays, policies and rows: they are not as molbuffer writes them")
+        return
+    layout, snapshot = Layout(archive.folder), archive.newest()
+    check_policies(archive, layout, snapshot, notes, quick=quick)
+    check_segments(archive, layout, snapshot, notes, quick=quick)
+    check_rows(archive, snapshot, notes)

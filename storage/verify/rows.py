@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from molbuffer.storage.backends.engine import quote_name
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.history.scan import keys_of
 from molbuffer.storage.records import RowId
@@ -124,9 +125,9 @@ def _check_reference(
 ) -> None:
     table, column, other, key = reference
     found = catalog.read(
-        f"""SELECT part.{column} AS missing, count(*) AS times FROM {{{table}}} AS part
-        ANTI JOIN {{{other}}} AS whole ON whole.{key} = part.{column}
-        WHERE part.{column} IS NOT NULL AND {_ELSEWHERE.get((table, column), "true")}
+        f"""SELECT part.{quote_name(column)} AS missing, count(*) AS times FROM {{{table}}} AS part
+        ANTI JOIN {{{other}}} AS whole ON whole.{quote_name(key)} = part.{quote_name(column)}
+        WHERE part.{quote_name(column)} IS NOT NULL AND {_ELSEWHERE.get((table, column), "true")}
         GROUP BY missing ORDER BY missing""",
         snapshot,
     )

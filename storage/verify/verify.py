@@ -20,14 +20,13 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from molbuffer.storage.archive.manifest import CHECKSUMS, ArchiveLimits
-from molbuffer.storage.archive.tar import unpacked_file
+from molbuffer.storage.archive.manifest import ALREADY_HERE, ArchiveLimits, is_archive
+from molbuffer.storage.archive.tar import unpacked
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.migrate import check_schema
 from molbuffer.storage.catalog.schema import TABLES
 from molbuffer.storage.description import Description
 from molbuffer.storage.errors import (
-    ArchiveError,
     ExtensionError,
     StoreError,
     StoreFormatError,
@@ -35,7 +34,7 @@ from molbuffer.storage.errors import (
     StorePlaceError,
 )
 from molbuffer.storage.layout import Layout
-from molbuffer.storage.verify.archives import ALREADY_HERE, check_archive, stays_inside
+from molbuffer.storage.verify.archives import verify_archive
 from molbuffer.storage.verify.files import (
     check_checkpoints,
     check_orphans,
@@ -75,28 +74,20 @@ def verify_store(
         StorePlaceError: the file system does not let the catalog be read.
     """
     path, notes = Path(path).resolve(), Notes(progress)
-    if not path.is_file():
-        return _verify_folder(path, notes, quick=quick, limits=None)
-    with unpacked_file(path, limits) as folder:
-        return _verify_folder(folder, notes, quick=quick, limits=limits)
+    if path.is_file():
+        with unpacked(path, limits) as folder:
+            return verify_archive(folder, limits, notes, quick=quick)
+    if is_archive(path):
+        return verify_archive(path, ALREADY_HERE, notes, quick=quick)
+    return _verify_store(path, notes, quick=quick)
 
 
-def _verify_folder(folder: Path, notes: Notes, *, quick: bool, limits: ArchiveLimits | None) -> Report:
-    """Verifies a folder; with limits, one that was unpacked and has to be an archive."""
+def _verify_store(folder: Path, notes: Notes, *, quick: bool) -> Report:
     layout = Layout(folder)
-    if limits is None and not layout.description.exists() and not layout.sqlite.database.exists():
+    if not layout.description.exists() and not layout.sqlite.database.exists():
         raise StoreNotFoundError(f"{layout.root} is no store: it has neither store.toml nor catalog.sqlite")
     description = _check_description(layout, notes)
-    said_to_be = description is not None and description.archive
-    archive = limits is not None or said_to_be or (layout.root / CHECKSUMS).exists()
-    if archive:
-        try:
-            check_archive(layout, description, limits or ALREADY_HERE, notes, quick=quick)
-        except ArchiveError as error:
-            notes.error(Kind.ARCHIVE, f"{error}. Take another copy of the archive")
-            notes.unchecked.append("everything in it: an archive that is not as molbuffer writes it is not opened")
-            return notes.report(None)
-    elif description is not None:
+    if description is not None:
         layout = description.layout(folder)
     try:
         if layout.backend == layout.sqlite and not layout.sqlite.database.exists():
@@ -110,16 +101,15 @@ def _verify_folder(folder: Path, notes: Notes, *, quick: bool, limits: ArchiveLi
         notes.unchecked.append("everything that the catalog names: it cannot be read")
         return notes.report(None)
     with closing(catalog):
-        return _verify(catalog, layout, notes, quick=quick, archive=archive)
+        return _verify(catalog, layout, notes, quick=quick)
 
 
-def _verify(catalog: Catalog, layout: Layout, notes: Notes, *, quick: bool, archive: bool) -> Report:
+def _verify(catalog: Catalog, layout: Layout, notes: Notes, *, quick: bool) -> Report:
     snapshot = catalog.newest()
     _check_catalog(catalog, layout, notes, quick=quick)
     checksums = recorded_checksums(catalog)
     check_parquet(catalog, layout, checksums, notes, quick=quick)
-    ours = _schema_is_ours(catalog, layout, snapshot, notes)
-    if ours and (not archive or stays_inside(catalog, snapshot, notes)):
+    if _schema_is_ours(catalog, layout, snapshot, notes):
         check_policies(catalog, layout, snapshot, notes, quick=quick)
         check_checkpoints(catalog, layout, snapshot, checksums, notes, quick=quick)
         check_segments(catalog, layout, snapshot, notes, quick=quick)

@@ -85,9 +85,9 @@ def test_what_cannot_be_done_is_one_message(scored_store: Path, archive: Path, t
 
 
 def test_a_hostile_archive_makes_no_store(archive: Path, tmp_path: Path) -> None:
-    (archive / "store.toml").chmod(0o600)
-    (archive / "store.toml").write_text("archive = false\n")
-    assert "'store.toml' is damaged" in error("merge", archive, "--store", tmp_path / "home")
+    (archive / "archive.json").chmod(0o600)
+    (archive / "archive.json").write_text('{"bytes": 1e999}')
+    assert "is no manifest of an archive" in error("merge", archive, "--store", tmp_path / "home")
     assert not (tmp_path / "home").exists()
 
 

@@ -200,7 +200,7 @@ def test_a_run_that_the_store_does_not_know_cannot_be_gone_on_with(store: Path, 
 def test_the_attach_statement_names_the_catalog(store: Path) -> None:
     done = CliRunner().invoke(app, ["query", "--store", str(store), "--attach"])
     assert done.exit_code == 0
-    assert f"ATTACH 'ducklake:sqlite:{store}/catalog.sqlite' AS molbuffer" in done.stdout
+    assert f"ATTACH 'ducklake:sqlite:{store}/catalog.sqlite' AS \"molbuffer\"" in done.stdout
     assert "READ_ONLY" in done.stdout
 
 

@@ -7,14 +7,15 @@ import subprocess
 import sys
 from datetime import timedelta
 
+import duckdb
 import numpy as np
+import polars as pl
 import pytest
 
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.check_content import trusted_archive
+from molbuffer.storage.archive.files import verify_files
 from molbuffer.storage.archive.make import make_archive
-from molbuffer.storage.archive.manifest import read_manifest, verify_files
-from molbuffer.storage.archive.tar import unpacked
+from molbuffer.storage.archive.manifest import read_manifest
 from molbuffer.storage.archive.workplace import finished
 from molbuffer.storage.errors import (
     ArchiveError,
@@ -24,10 +25,12 @@ from molbuffer.storage.errors import (
     StoreModeError,
     StoreNotFoundError,
     UnknownRunError,
+    UnknownSnapshotError,
 )
 from molbuffer.storage.history.index import HistoryIndex
 from molbuffer.storage.records import Commit, Consumed, Metric, PolicyVersion, RunStatus, Score
 from molbuffer.storage.segments.copy import ArraySource, BuildCopy, copy_arrays
+from molbuffer.storage.trusted import trusted_archive
 
 OBJECTIVE = "objective-1"
 
@@ -210,14 +213,53 @@ def test_r10_an_archive_opens_on_a_read_only_mount(filled, tmp_path):
     assert (done.stdout, done.stderr) == ("24\nFalse\n", "")
 
 
-def test_the_catalog_needs_no_write_ahead_log_and_names_no_place(filled, tmp_path):
+def test_it_is_plain_files_that_name_no_place(filled, tmp_path):
     make_archive(filled, tmp_path / "archive")
-    content = (tmp_path / "archive" / "catalog.sqlite").read_bytes()
-    assert content[18:20] == b"\x01\x01"
-    assert str(tmp_path).encode() not in content
-    assert {path.name for path in (tmp_path / "archive").iterdir()} == {
-        "store.toml", "archive.json", "checksums.json", "catalog.sqlite", "tables", "arrays", "policies", "checkpoints",
-    }  # fmt: skip
+    assert {path.name for path in (tmp_path / "archive").iterdir()} == {"archive.json", "tables", "arrays", "policies"}
+    for path in (tmp_path / "archive").rglob("*"):
+        assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes()
+
+
+def test_other_programs_read_its_tables(filled, tmp_path):
+    make_archive(filled, tmp_path / "archive", where="kept")
+    expected = filled.query('SELECT build_id, "row", smiles FROM samples WHERE kept ORDER BY ALL')
+    found = pl.scan_parquet(tmp_path / "archive" / "tables" / "samples" / "*.parquet").select(expected.columns)
+    assert found.collect().sort(expected.columns).equals(expected)
+    ours = duckdb.sql(
+        f"SELECT build_id, \"row\", smiles FROM '{tmp_path}/archive/tables/samples/*.parquet' ORDER BY ALL"
+    )
+    assert ours.pl().equals(expected)
+
+
+def test_a_database_of_somebody_else_attaches_its_tables(filled, tmp_path):
+    make_archive(filled, tmp_path / "archive")
+    with SampleStore.open(tmp_path / "archive") as archive, duckdb.connect() as shell:
+        shell.execute(archive.attach_sql())
+        assert shell.sql("SELECT count(*) FROM samples").fetchall() == [(24,)]
+
+
+def test_it_has_the_one_version_that_it_is_of(filled, tmp_path):
+    receipt = make_archive(filled, tmp_path / "archive")
+    with SampleStore.open(tmp_path / "archive") as archive:
+        assert archive.snapshot() == receipt.snapshot
+        assert [snapshot.version for snapshot in archive.snapshots()] == [receipt.snapshot]
+        with archive.at(receipt.snapshot) as pinned:
+            assert pinned.receipts("run-1") == archive.receipts("run-1")
+        assert {build.snapshot for build in archive.receipts("run-1")} == {receipt.snapshot}
+        for read in (archive.at, lambda version: archive.query("FROM samples", snapshot=version)):
+            with pytest.raises(UnknownSnapshotError, match=f"its only one is {receipt.snapshot}"):
+                read(receipt.snapshot + 1)
+    with pytest.raises(StoreModeError, match="is closed"):
+        archive.snapshots()
+
+
+def test_many_rows_are_several_files_and_portions(filled, tmp_path, monkeypatch):
+    monkeypatch.setattr("molbuffer.storage.archive.tables._FILE_ROWS", 5)
+    monkeypatch.setattr("molbuffer.storage.catalog.catalog.BATCH_ROWS", 10)
+    make_archive(filled, tmp_path / "archive")
+    assert len(list((tmp_path / "archive" / "tables" / "samples").iterdir())) == 3
+    with trusted_archive(tmp_path / "archive") as (archive, _):
+        assert frame(archive, "sample_history").equals(frame(filled, "sample_history"))
 
 
 def test_the_decoded_cache_of_an_archive_is_told_by_its_content(filled, tmp_path):
@@ -367,9 +409,9 @@ def test_an_archive_can_be_archived(filled, tmp_path):
 
 
 def test_a_store_is_no_archive_and_nothing_is_neither(filled, tmp_path):
-    with pytest.raises(ArchiveError, match=r"no archive: it has no checksums\.json"), unpacked(filled.path):
+    with pytest.raises(ArchiveError, match=r"no archive: it has no archive\.json"), trusted_archive(filled.path):
         pass
-    with pytest.raises(StoreNotFoundError), unpacked(tmp_path / "nowhere"):
+    with pytest.raises(StoreNotFoundError), trusted_archive(tmp_path / "nowhere"):
         pass
 
 

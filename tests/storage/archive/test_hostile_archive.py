@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
-import sqlite3
+import socket
 import stat
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,15 +22,15 @@ import zarr
 from zarr.codecs import Crc32cCodec, GzipCodec
 
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.check_content import trusted_archive
 from molbuffer.storage.archive.check_headers import wrong_arrays, zstd_content_bytes
-from molbuffer.storage.archive.make import _settle, make_archive
-from molbuffer.storage.archive.manifest import ArchiveLimits, write_checksums
+from molbuffer.storage.archive.files import listed_files
+from molbuffer.storage.archive.make import make_archive
+from molbuffer.storage.archive.manifest import ArchiveLimits
 from molbuffer.storage.archive.merge import merge_archive
 from molbuffer.storage.archive.tar import unpacked
 from molbuffer.storage.errors import ArchiveError, StoreError
-from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import Commit, PolicyVersion
+from molbuffer.storage.trusted import trusted_archive
 from molbuffer.storage.verify.verify import verify_store
 
 OUTSIDE = b"a secret of the victim"
@@ -62,10 +64,17 @@ def _unlock(folder: Path) -> None:
         path.chmod(0o700 if path.is_dir() else 0o600)
 
 
-def signed(archive: Path) -> Path:
-    """The archive with a list of checksums that is right: a stranger can make one."""
-    (archive / "checksums.json").unlink(missing_ok=True)
-    write_checksums(archive)
+def signed(archive: Path, **changes: object) -> Path:
+    """The archive with a manifest that is right, as a stranger can make one, but for what is changed in it."""
+    said = json.loads((archive / "archive.json").read_text())
+    said["files"] = {name: vars(file) for name, file in listed_files(archive).items()}
+    for path in archive.glob("tables/*/*.parquet"):
+        try:
+            said["tables"][path.parent.name] = pq.read_metadata(path).num_rows
+        except (pa.ArrowException, OSError):
+            continue
+    said["rows"], said["builds"] = said["tables"]["samples"], said["tables"]["builds"]
+    (archive / "archive.json").write_text(json.dumps(said | changes))
     return archive
 
 
@@ -76,9 +85,25 @@ def refused(archive: Path, match: str, limits: ArchiveLimits = ArchiveLimits()) 
     assert (archive.parent / "outside").read_bytes() == OUTSIDE
 
 
+def refused_in_each_way(archive: Path, match: str) -> None:
+    """It cannot be merged, opened or, but for saying what is wrong, verified."""
+    refused(archive, match)
+    with pytest.raises(ArchiveError, match=match):
+        SampleStore.open(archive, read_only=True)
+    report = verify_store(archive)
+    assert re.search(match, report.errors[0].message)
+    assert report.unchecked
+    assert "samples" not in report.checked
+
+
 def segment_of(archive: Path) -> Path:
     (segment,) = (archive / "arrays").iterdir()
     return segment
+
+
+def parquet_of(archive: Path, table: str) -> Path:
+    (path,) = (archive / "tables" / table).iterdir()
+    return path
 
 
 def test_the_template_itself_is_trusted(archive):
@@ -95,135 +120,441 @@ def test_a_wrong_checksum_is_refused_and_the_file_named(archive):
     refused(archive, r"lengths/c\.0' is damaged")
 
 
-@pytest.mark.parametrize("name", ["checksums.json", "archive.json", "store.toml", "catalog.sqlite"])
-def test_links_are_refused(archive, name):
-    (archive / name).rename(archive.parent / "elsewhere")
-    (archive / name).symlink_to(archive.parent / "elsewhere")
-    refused(archive, r"link")
+KINDS: dict[str, Callable[[Path], Path]] = {
+    "the manifest": lambda archive: archive / "archive.json",
+    "a table": lambda archive: parquet_of(archive, "samples"),
+    "a header of arrays": lambda archive: segment_of(archive) / "zarr.json",
+    "a chunk": lambda archive: segment_of(archive) / "tokens" / "c.0.0",
+    "a policy": lambda archive: next((archive / "policies").glob("*/config.json")),
+    "a folder": lambda archive: archive / "tables" / "samples",
+    "a file more": lambda archive: archive / "tables" / "more",
+}
 
 
-def test_links_to_folders_are_refused_also_where_the_archive_is_only_queried(archive):
-    tables = archive / "tables" / "main" / "samples"
-    tables.rename(archive.parent / "samples")
-    tables.symlink_to(archive.parent / "samples")
-    refused(archive, "link or a device")
-    with pytest.raises(ArchiveError, match="link or a device"):
-        SampleStore.open(archive)
-    (finding,) = verify_store(archive).errors
-    assert "link or a device" in finding.message
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        # Its path must be short.
+        folder = os.open(path.parent, os.O_RDONLY)
+        made.bind(f"/proc/self/fd/{folder}/{path.name}")
+        os.close(folder)
 
 
-@pytest.mark.parametrize("name", ["checksums.json", "archive.json", "tables/pipe"])
-def test_pipes_are_not_read(archive, name):
-    (archive / name).unlink(missing_ok=True)
-    os.mkfifo(archive / name)
-    refused(archive, "no plain file|link or a device")
+def _device(path: Path) -> None:
+    try:
+        os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 5))
+    except PermissionError:
+        pytest.skip("no device can be made here")
 
 
-@pytest.mark.parametrize("name", ["run.py", "catalog.sqlite-journal", "catalog.sqlite-wal", "policies/x.pkl"])
-def test_files_that_no_archive_has_are_refused(archive, name):
+ODD: dict[str, Callable[[Path], None]] = {
+    "link to /dev/zero": lambda path: path.symlink_to("/dev/zero"),
+    "link to a file": lambda path: path.symlink_to("/etc/passwd"),
+    "pipe": os.mkfifo,
+    "socket": _socket,
+    "device": _device,
+}
+
+
+@pytest.mark.parametrize("odd", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_what_is_no_plain_file_is_not_opened(archive, kind, odd):
+    path = kind(archive)
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    odd(path)
+    refused_in_each_way(archive, "link or a device|is a link, a folder, a pipe or a device")
+
+
+def test_a_link_to_a_sound_file_is_refused_too(archive):
+    path = archive / "archive.json"
+    path.rename(archive.parent / "elsewhere")
+    path.symlink_to(archive.parent / "elsewhere")
+    refused_in_each_way(archive, "is a link, a folder, a pipe or a device")
+
+
+@pytest.mark.parametrize("name", ["run.py", "policies/x.pkl", "tables/samples/00001.parquet", "tables/samples.parquet"])
+def test_files_that_are_not_listed_are_refused(archive, name):
     (archive / name).write_bytes(b"x")
-    refused(signed(archive), "no archive has a file")
-    if name.startswith("catalog"):
-        with pytest.raises(ArchiveError, match="no archive has a file"):
-            SampleStore.open(archive)
+    refused(archive, "is not listed")
+    with pytest.raises(ArchiveError, match="is not listed"):
+        SampleStore.open(archive)
+    assert name in {finding.path for finding in verify_store(archive).errors}
 
 
-@pytest.mark.parametrize("name", ["/etc/passwd", "../outside", "arrays/../../outside", "tables/main/x/../../y.parquet"])
-def test_a_list_that_names_a_file_outside_is_refused(archive, name):
-    said = json.loads((archive / "checksums.json").read_text())
-    said["files"][name] = {"bytes": len(OUTSIDE), "sha256": "0" * 64}
-    (archive / "checksums.json").write_text(json.dumps(said))
-    refused(archive, "no archive has a file")
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b"[]", b"{}", b"{" * 100_000, b'{"format": "molbuffer-archive-1"}', b"\x80\x04K\x01."]
-)
-@pytest.mark.parametrize("name", ["checksums.json", "archive.json"])
-def test_a_damaged_description_is_refused(archive, name, content):
-    (archive / name).write_bytes(content)
-    if name == "archive.json":
-        signed(archive)
-    refused(archive, rf"{name}")
+def test_a_file_that_is_missing_is_refused(archive):
+    parquet_of(archive, "samples").unlink()
+    refused(archive, "is missing")
 
 
 def test_limits_hold_for_a_folder(archive):
     refused(signed(archive), "the limits are", ArchiveLimits(bytes=10_000))
     refused(archive, "the limits are", ArchiveLimits(files=5))
-    refused(archive, "more than the limit of 100000 bytes|the limits are", ArchiveLimits(bytes=1_000))
+    # Folders are no files, and yet not without end.
+    for number in range(100):
+        (archive / "tables" / str(number)).mkdir()
+    refused(archive, "the limits are", ArchiveLimits(files=30))
 
 
-# The catalog
+# The manifest
 
 
-def test_what_calls_itself_a_store_is_not_opened(archive, monkeypatch):
-    text = (archive / "store.toml").read_text()
-    (archive / "store.toml").write_text(text.replace("archive = true", "archive = false"))
-    monkeypatch.setattr(SampleStore, "open", lambda *_, **__: pytest.fail("was opened"))
-    refused(signed(archive), r"store\.toml is not that of the archive")
+NONSENSE = [
+    b"", b"[]", b"{}", b"null", b"{" * 100_000, b"[" * 100_000, b"\x80\x04K\x01.", b"\xff\xfe{}", b'{"a": 1} {}',
+    b'{"format": "molbuffer-archive", "version": 2}', b'{"format": "molbuffer-archive", "version": "2"}',
+    b'{"format": "another"}', b'{"format": ["molbuffer-archive"], "version": 2}', b'{"version": 2}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", NONSENSE)
+def test_a_manifest_that_is_none_is_refused(archive, content):
+    (archive / "archive.json").write_bytes(content)
+    refused_in_each_way(archive, "is no manifest of an archive")
+
+
+WRONG_FIELDS: dict[str, object] = {
+    "uuid": "../../outside", "source_uuid": 7, "snapshot": -1, "schema": None, "runs": ["x", 1], "where": [],
+    "rows": "12", "builds": True, "tables": {"samples": 12.0}, "molbuffer": "x" * 1_000, "created": "yesterday",
+    "files": [], "more": 1,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG_FIELDS.items(), ids=WRONG_FIELDS)
+def test_a_field_of_another_type_or_form_is_refused(archive, name, value):
+    refused_in_each_way(signed(archive, **{name: value}), "is no manifest of an archive")
 
 
 @pytest.mark.parametrize(
-    ("sql", "match"),
-    [
-        ("UPDATE ducklake_data_file SET path = '../../../../outside'", "names the file"),
-        ("UPDATE ducklake_data_file SET path = '/outside.parquet', path_is_relative = 0", "names the file"),
-        ("UPDATE ducklake_data_file SET encryption_key = 'x'", "names the file"),
-        ("UPDATE ducklake_table SET path = '/etc/'", "is at '/etc/'"),
-        ("UPDATE ducklake_table SET table_name = 'other' WHERE table_name = 'scores'", "its tables are"),
-        ("UPDATE ducklake_schema SET path = '../'", "its schemas are"),
-        ("UPDATE ducklake_metadata SET value = 's3://bucket/' WHERE key = 'data_path'", "its data_path is"),
-        ("UPDATE ducklake_metadata SET value = 'true' WHERE key = 'encrypted'", "its encrypted is"),
-        ("CREATE TRIGGER t AFTER INSERT ON ducklake_table BEGIN DELETE FROM ducklake_table; END", "the trigger 't'"),
-        ("CREATE VIEW v AS SELECT 1", "the view 'v'"),
-        ("CREATE VIRTUAL TABLE v USING fts5(x)", "the table 'v'"),
-        ("INSERT INTO ducklake_delete_file (data_file_id) VALUES (1)", "ducklake_delete_file has rows"),
-        ("INSERT INTO ducklake_macro (macro_id) VALUES (1)", "ducklake_macro has rows"),
-        ("INSERT INTO ducklake_inlined_data_tables (table_id) VALUES (1)", "ducklake_inlined_data_tables has rows"),
-        ("UPDATE ducklake_view SET view_name = 'mine' WHERE view_name = 'lineage'", "a view 'mine'"),
-        ("UPDATE ducklake_view SET sql = 'FROM read_text(''/etc/passwd'')'", "reads something else"),
-        ("UPDATE ducklake_view SET sql = 'SELECT * FROM \"/etc/passwd.csv\"'", "reads something else"),
-        ("UPDATE ducklake_view SET sql = 'SELECT (SELECT x FROM other.main.t)'", "reads something else"),
-        ("UPDATE ducklake_view SET sql = 'DROP TABLE samples'", "reads something else"),
-        ("DROP TABLE ducklake_data_file", "no such table"),
-        ("PRAGMA journal_mode = WAL", "write-ahead mode"),
-    ],
+    "number", ["1e999", "-1e999", "NaN", "Infinity", "9" * 400, "9" * 5000, "1.5", "-1", "2e1", '"1"']
 )
-def test_a_catalog_that_molbuffer_would_not_write_is_not_used(archive, sql, match):
-    catalog = sqlite3.connect(archive / "catalog.sqlite")
-    with catalog:
-        catalog.execute(sql)
-    catalog.close()
-    for name in ("catalog.sqlite-wal", "catalog.sqlite-shm"):
-        (archive / name).unlink(missing_ok=True)
-    refused(signed(archive), match)
-    with pytest.raises(ArchiveError, match=match):
-        SampleStore.open(archive, read_only=True)
-    assert match.split("'")[0] in verify_store(archive).errors[0].message
+@pytest.mark.parametrize("place", ['"snapshot": ', '"bytes": '])
+def test_unusual_numbers_are_refused(archive, place, number):
+    text = (archive / "archive.json").read_text()
+    (archive / "archive.json").write_text(re.sub(rf"{place}\d+", place + number, text, count=1))
+    refused_in_each_way(archive, "is no manifest of an archive")
 
 
-def test_a_catalog_that_is_no_database_is_refused(archive):
-    (archive / "catalog.sqlite").write_bytes(b"no database " * 100)
-    refused(signed(archive), "no catalog of an archive")
+def test_a_key_twice_is_refused(archive):
+    text = (archive / "archive.json").read_text()
+    (archive / "archive.json").write_text(text.replace('"snapshot": ', '"snapshot": 1, "snapshot": '))
+    refused_in_each_way(archive, "a key twice")
 
 
-# Rows
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/etc/passwd", "../outside", "arrays/../../outside", "tables/samples/../../outside", "archive.json",
+        "tables/samples/00000.parquet\0", "tables\\samples\\00000.parquet", "tables/sqlite_master/00000.parquet",
+        "tables/samples/0.parquet",
+        "policies/../outside", f"policies/{'a' * 64}/..", f"policies/{'a' * 64}/x/y", "checkpoints/run/x",
+        "tables/samples/٠٠٠٠٠.parquet", "C:/outside", "",
+    ],
+)  # fmt: skip
+def test_a_manifest_that_names_another_file_is_refused(archive, name):
+    said = json.loads((archive / "archive.json").read_text())
+    said["files"][name] = {"bytes": len(OUTSIDE), "sha256": "0" * 64}
+    (archive / "archive.json").write_text(json.dumps(said))
+    refused_in_each_way(archive, "no archive has a file")
+
+
+@pytest.mark.parametrize(
+    "file", [None, [], {"bytes": 1}, {"bytes": 1, "sha256": "x"}, {"bytes": -1, "sha256": "0" * 64}]
+)
+def test_a_file_that_is_described_in_another_way_is_refused(archive, file):
+    said = json.loads((archive / "archive.json").read_text())
+    said["files"][next(iter(said["files"]))] = file
+    (archive / "archive.json").write_text(json.dumps(said))
+    refused_in_each_way(archive, "is no manifest of an archive")
+
+
+def test_names_that_differ_in_case_only_are_refused(archive):
+    folder = next((archive / "policies").iterdir())
+    (folder / "Config.json").write_bytes(b"{}")
+    refused_in_each_way(signed(archive), "where case does not count")
+
+
+def test_an_archive_of_a_newer_release_says_so(archive):
+    refused_in_each_way(signed(archive, version=3), "update molbuffer")
+    refused_in_each_way(signed(archive, version=2, schema=99), "update molbuffer")
+
+
+def test_an_archive_of_the_first_form_says_what_to_do(archive, tmp_path):
+    advice = "make it again from its store"
+    (archive / "catalog.sqlite").write_bytes(b"SQLite format 3")
+    refused_in_each_way(archive, advice)
+    refused(packed(archive), advice)
+    (archive / "catalog.sqlite").unlink()
+    (archive / "store.toml").write_text("archive = true\n")
+    refused_in_each_way(archive, advice)
+    (archive / "archive.json").write_text('{"format": "molbuffer-archive-1", "uuid": "x"}')
+    refused_in_each_way(archive, advice)
+
+
+def test_what_is_a_store_as_well_is_not_opened_as_one(archive):
+    with SampleStore.create(archive.parent / "store") as store:
+        text = (store.path / "store.toml").read_text()
+    (archive / "store.toml").write_text(text)
+    refused_in_each_way(archive, "an archive of an earlier release")
+
+
+# Tables
+
+
+def read_rows(path: Path) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        return file.read()
+
+
+def changed(archive: Path, table: str, change: Callable[[pa.Table], pa.Table], **options: object) -> Path:
+    """The archive with other rows in a table."""
+    path = parquet_of(archive, table)
+    pq.write_table(change(read_rows(path)), path, **options)
+    return signed(archive)
 
 
 def forged(archive: Path, table: str, *rows: dict) -> Path:
-    """The archive with rows more, by way of a store that it is made into for the time being."""
-    description, said = archive / "store.toml", (archive / "store.toml").read_text()
-    description.write_text(said.replace("archive = true", "archive = false"))
-    (archive / "checksums.json").unlink()
-    with SampleStore.open(archive) as store:
-        for row in rows:
-            first = store.read_arrow(f"SELECT * FROM {{{table}}} ORDER BY ALL LIMIT 1").to_pylist()
-            whole = (first[0] if first else {}) | row
-            store.catalog.transact("x", "x", {}, lambda t, whole=whole: t.insert(table, pa.Table.from_pylist([whole])))
-        uuid = store.uuid
-    _settle(Layout(archive), uuid)
+    """The archive with rows more: the first of the table, with some values of others."""
+    folder = archive / "tables" / table
+    if not folder.exists():
+        raise ValueError(f"the archive has no {table}")
+
+    def more(whole: pa.Table) -> pa.Table:
+        first = whole.slice(0, 1).to_pylist()[0]
+        return pa.concat_tables([whole, pa.Table.from_pylist([first | row for row in rows], schema=whole.schema)])
+
+    return changed(archive, table, more)
+
+
+INJECTIONS = [
+    "smiles\" FROM read_text('{outside}') --",
+    "smiles') FROM read_text('{outside}') --",
+    "smiles, (SELECT content FROM read_text('{outside}')) AS x",
+    "COPY (SELECT 1) TO '{outside}'",
+    "smiles; COPY (SELECT 1) TO '{outside}'; --",
+    "SMILES",
+    "",
+    "x\0y",
+]
+
+
+@pytest.mark.parametrize("name", INJECTIONS)
+def test_a_column_with_another_name_is_refused(archive, name):
+    name = name.format(outside=archive.parent / "outside")
+
+    def renamed(whole: pa.Table) -> pa.Table:
+        return whole.rename_columns([name if column == "smiles" else column for column in whole.column_names])
+
+    refused_in_each_way(changed(archive, "samples", renamed), "has other columns than this table")
+    refused_in_each_way(
+        changed(archive, "samples", lambda whole: whole.append_column("smiles", whole[name])), "has other columns"
+    )
+
+
+def test_values_like_sql_are_values(archive):
+    text = f"'; COPY (SELECT 1) TO '{archive.parent / 'outside'}'; --"
+
+    def quoted(whole: pa.Table) -> pa.Table:
+        at = whole.column_names.index("smiles")
+        return whole.set_column(
+            at, "smiles", pa.array([text if smiles else None for smiles in whole["smiles"].to_pylist()])
+        )
+
+    with trusted_archive(changed(archive, "samples", quoted)) as (opened, _):
+        assert set(opened.query("FROM samples")["smiles"]) == {text, None}
+        with SampleStore.create(archive.parent / "home") as home:
+            assert merge_archive(home, opened).rows == 12
+            assert home.verify().errors == ()
+    assert (archive.parent / "outside").read_bytes() == OUTSIDE
+
+
+OTHER_TYPES: dict[str, pa.Array] = {
+    "numbers": pa.array(range(12)),
+    "bytes": pa.array([b"C"] * 12),
+    "a list": pa.array([["C"]] * 12),
+    "a record": pa.array([{"smiles": "C"}] * 12),
+    "a map": pa.array([[("a", "C")]] * 12, pa.map_(pa.string(), pa.string())),
+    "another name in it": pa.array([{"x": {"y": {"z": "C"}}}] * 12),
+}
+
+
+@pytest.mark.parametrize("values", OTHER_TYPES.values(), ids=OTHER_TYPES)
+def test_a_column_of_another_type_is_refused(archive, values):
+    def typed(whole: pa.Table) -> pa.Table:
+        return whole.set_column(whole.column_names.index("smiles"), "smiles", values)
+
+    refused_in_each_way(changed(archive, "samples", typed), "has other columns than this table")
+
+
+def test_a_missing_column_and_one_twice_are_refused(archive):
+    whole = read_rows(parquet_of(archive, "samples"))
+    refused_in_each_way(changed(archive, "samples", lambda _: whole.drop_columns("kept")), "has other columns")
+    refused_in_each_way(
+        changed(archive, "samples", lambda _: whole.append_column("kept", whole["kept"])), "has other columns"
+    )
+    refused_in_each_way(
+        changed(archive, "samples", lambda _: whole.append_column("kept", whole["kept"]).drop_columns("raw")),
+        "has other columns",
+    )
+
+
+def test_what_arrow_remembers_of_its_types_is_not_heeded(archive):
+    """A Parquet file can say that a column is of a type of some library, which would be asked to make it."""
+    odd = pa.field("smiles", pa.string(), metadata={"ARROW:extension:name": "arrow.py_extension_type",
+                                                   "ARROW:extension:metadata": b"\x80\x04K\x01."})  # fmt: skip
+
+    def extended(whole: pa.Table) -> pa.Table:
+        schema = whole.schema.set(whole.column_names.index("smiles"), odd)
+        return pa.table(whole.columns, schema=schema)
+
+    with trusted_archive(changed(archive, "samples", extended)) as (opened, _):
+        assert len(opened.query("FROM samples")) == 12
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PAR1", b"PAR1" + bytes(20) + b"PAR1", b"PARE" * 10, b"PAR1\xff\xff\xff\x7fPAR1"]
+)
+def test_a_file_that_is_no_parquet_file_is_refused(archive, content):
+    parquet_of(archive, "rewards").write_bytes(content)
+    refused_in_each_way(signed(archive), "is no Parquet file|other columns")
+
+
+def test_an_encrypted_table_is_refused(archive):
+    from pyarrow.parquet import encryption
+
+    class Wrapping(encryption.KmsClient):
+        def wrap_key(self, key, _):
+            return key
+
+        def unwrap_key(self, key, _):
+            return key
+
+    factory = encryption.CryptoFactory(lambda _: Wrapping())
+    for plain_end in (False, True):
+        named = {"footer_key": "f", "column_keys": {"c": ["smiles"]}, "plaintext_footer": plain_end}
+        properties = factory.file_encryption_properties(
+            encryption.KmsConnectionConfig(), encryption.EncryptionConfiguration(**named)
+        )
+        copy = shutil.copytree(archive, archive.parent / f"encrypted-{plain_end}")
+        refused(
+            changed(copy, "samples", lambda whole: whole, encryption_properties=properties), "encrypt|no decryption"
+        )
+
+
+def test_a_table_of_other_rows_than_it_says_is_refused(archive):
+    said = json.loads((archive / "archive.json").read_text())
+    refused_in_each_way(signed(archive, tables=said["tables"] | {"samples": 13}), "samples has 12 rows")
+    refused_in_each_way(signed(archive, tables=said["tables"] | {"consumed": 1}), "consumed has 0 rows")
+    refused(signed(archive, rows=13, tables=said["tables"]), "other rows and builds")
+
+
+@pytest.mark.parametrize(("rows", "group"), [(8_000_000, 8_000_000), (10_000_000, 1_000_000)])
+def test_more_rows_than_a_file_of_its_size_can_have_are_refused(archive, rows, group):
+    def nothing(whole: pa.Table) -> pa.Table:
+        return pa.table([pa.nulls(rows, field.type) for field in whole.schema], schema=whole.schema)
+
+    changed(archive, "rewards", nothing, row_group_size=group)
+    assert parquet_of(archive, "rewards").stat().st_size < 200_000
+    refused(archive, "far too much|a reward has no row")
+
+
+def test_a_changed_byte_is_an_error_in_words_or_nothing(archive):
+    path = parquet_of(archive, "samples")
+    sound = path.read_bytes()
+    rng = np.random.default_rng(7)
+    # The end has the sizes and types, which decide what a reader makes room for.
+    for place in (*rng.integers(0, len(sound), 6), *rng.integers(len(sound) - 1500, len(sound), 14)):
+        damaged = bytearray(sound)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(damaged)
+        try:
+            with SampleStore.open(signed(archive)) as opened:
+                opened.read_arrow("FROM {samples}")
+        except StoreError:
+            continue
+
+
+MEMORY = """
+import json, re, resource, sys
+from pathlib import Path
+from molbuffer.storage import SampleStore
+from molbuffer.storage.trusted import trusted_archive
+from molbuffer.storage.archive.merge import merge_archive
+from molbuffer.storage.errors import ArchiveError
+from molbuffer.storage.query import process
+from molbuffer.storage.verify.verify import verify_store
+said = verify_store(sys.argv[1]).errors[0].message
+try:
+    with trusted_archive(Path(sys.argv[1])) as (archive, _), SampleStore.create(sys.argv[2]) as store:
+        merge_archive(store, archive)
+except ArchiveError as error:
+    said = str(error)
+# The peak of this process and of no one before it: ru_maxrss begins with that of its parent.
+taken = int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
+for worker in [worker for workers in process._idle.values() for worker in workers]:
+    worker.close()
+print(json.dumps([said, taken / 1e6, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6]))
+"""
+
+
+def gigabytes_taken(archive: Path, match: str) -> tuple[float, float]:
+    """What a process takes that verifies and merges an archive, and the largest of those that it starts."""
+    command = [sys.executable, "-c", MEMORY, str(archive), str(archive.parent / "home")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    said, taken, by_others = json.loads(done.stdout)
+    assert re.search(match, said)
+    assert not (archive.parent / "home").exists()
+    return taken, by_others
+
+
+def bomb(archive: Path, table: str, column: str, length: int, rows: int) -> Path:
+    """The archive with a table in which many rows name one long text, which the file has once."""
+    path = parquet_of(archive, table)
+    first = read_rows(path).slice(0, 1)
+    fields = [field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.name == column else field
+              for field in first.schema]  # fmt: skip
+    columns = [
+        pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), pa.array(["C" * length]))
+        if field.name == column
+        else first[field.name].take(pa.array(np.zeros(rows, np.int32)))
+        for field in fields
+    ]
+    pq.write_table(pa.table(columns, schema=pa.schema(fields)), path, compression="zstd", store_schema=False)
     return signed(archive)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux says what a process takes")
+@pytest.mark.parametrize(("table", "column"), [("samples", "smiles"), ("runs", "config"), ("builds", "sampler")])
+def test_a_dictionary_bomb_takes_a_bounded_memory(archive, table, column):
+    bomb(archive, table, column, 1_000_000, 7_000)
+    assert parquet_of(archive, table).stat().st_size < 60_000
+    taken, by_others = gigabytes_taken(archive, "far too much|cannot be decoded")
+    assert taken < 0.8
+    assert by_others < 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"[" * (60 << 20), b"[]," * (20 << 20), b'{"a":' * (10 << 20), b" " * (65 << 20), b"1," * (30 << 20)],
+    ids=["deep", "wide", "deep keys", "large", "numbers"],
+)
+def test_a_giant_manifest_takes_a_bounded_memory(archive, content):
+    (archive / "archive.json").write_bytes(content)
+    taken, _ = gigabytes_taken(archive, "brackets and commas|no plain file|is no manifest")
+    assert taken < 0.8
+
+
+def test_a_table_of_many_equal_rows_is_read_in_portions_that_fit(archive):
+    def long(whole: pa.Table) -> pa.Table:
+        at = whole.column_names.index("raw")
+        return whole.set_column(at, "raw", pa.array(["C" * 7_000_000] * whole.num_rows))
+
+    with SampleStore.open(changed(archive, "samples", long)) as opened:
+        sizes = [batch.num_rows for batch in opened.read_batches("SELECT raw FROM {samples}")]
+        assert (sum(sizes), max(sizes) <= 9) == (12, True)
+
+
+# Rows
 
 
 @pytest.mark.parametrize(
@@ -231,35 +562,44 @@ def forged(archive: Path, table: str, *rows: dict) -> Path:
     [
         ("samples", {"row": 5, "build_id": "x"}, "a row has no build"),
         ("samples", {"row": 77}, "a row has no build"),
-        ("samples", {}, "it has a row twice"),
-        ("rewards", {}, "two good rewards"),
-        ("rewards", {"row": 1, "value": None}, "a reward is none"),
+        ("samples", {}, "exist more than once"),
+        ("rewards", {}, "more than one good reward"),
+        ("rewards", {"row": 1, "value": None}, "without a finite value"),
+        ("rewards", {"row": 1, "value": float("nan")}, "without a finite value"),
+        ("rewards", {"row": 1, "value": float("inf")}, "without a finite value"),
+        ("rewards", {"row": 1, "value": 1.0, "status": "failed"}, "without the status ok"),
+        ("rewards", {"row": 1, "value": 1.0, "status": None}, "a reward is none"),
         ("rewards", {"row": 77}, "a reward has no row"),
         ("runs", {"run_id": "../../outside"}, "no run has the id"),
+        ("runs", {"run_id": None}, "no run has the id"),
         ("runs", {"run_id": "r", "config": '{"x": 1}'}, "another configuration"),
+        ("runs", {"run_id": "r", "kind": None}, "unknown kind"),
+        ("runs", {"run_id": "r", "libraries": "[" * 100_000}, "are no JSON object"),
+        ("runs", {"run_id": "r", "selection": '{"x": 1e999}'}, "are no JSON object"),
+        ("run_events", {"status": "x"}, "an event of a run is unknown"),
         ("builds", {"build_id": "x", "segment": "../../outside"}, "not the one that its row in builds describes"),
+        ("builds", {"build_id": "x", "event": None}, "unknown event"),
+        ("builds", {"build_id": "x", "drawn": 2**62, "segment_offset": 2**62}, "not the one|out of range"),
         ("policies", {"sha256": "../outside", "weights_kept": True}, "has no weights"),
-        ("checkpoints", {"run_id": "run-1", "iteration": 0, "folder": "/etc"}, "it has a checkpoint"),
-        ("placements", {"build_id": "x", "generation": 1, "segment": "../x"}, "it has moved arrays"),
+        ("policies", {"sha256": None, "weights_kept": True}, "has no weights"),
     ],
 )
 def test_rows_that_contradict_each_other_or_lead_out_are_refused(archive, table, row, match):
     refused(forged(archive, table, row), match)
 
 
+@pytest.mark.parametrize("table", ["checkpoints", "placements", "quarantine", "archives", "commit_fence"])
+def test_tables_that_no_archive_has_are_refused(archive, table):
+    shutil.copytree(archive / "tables" / "samples", archive / "tables" / table)
+    refused_in_each_way(signed(archive), "no archive has the tables")
+    said = json.loads((archive / "archive.json").read_text())
+    (archive / "archive.json").write_text(json.dumps(said | {"tables": {"samples": 12, "builds": 2}}))
+    refused_in_each_way(archive, "no archive has a file")
+
+
 def test_a_lineage_that_would_never_end_is_refused(archive):
     circle = [{"sha256": a, "parent_sha256": b, "weights_kept": False} for a, b in (("a", "b"), ("b", "a"))]
     refused(forged(archive, "policies", *circle), "descends from itself")
-
-
-def test_a_parquet_file_of_more_rows_than_it_can_hold_is_not_read(archive):
-    (path,) = (archive / "tables" / "main" / "rewards").iterdir()
-    many = pa.table({"run_id": pa.DictionaryArray.from_arrays(np.zeros(2_000_000, np.int8), ["x"])})
-    pq.write_table(many, path)
-    assert path.stat().st_size < 100_000
-    refused(signed(archive), "says that it has 2000000 rows")
-    path.write_bytes(b"PAR1" + bytes(20) + b"PAR1")
-    refused(signed(archive), "is no Parquet file")
 
 
 # Policies
@@ -295,6 +635,12 @@ def rewrite(segment: Path, name: str, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+def rewrite_text(segment: Path, name: str, old: str, new: str) -> None:
+    path = segment / name / "zarr.json"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new, 1))
+
+
 def grid(*chunks: int) -> dict:
     return {"name": "regular", "configuration": {"chunk_shape": list(chunks)}}
 
@@ -305,6 +651,12 @@ ARRAY_LIES: dict[str, Callable[[Path], None]] = {
     "negative shape": lambda s: rewrite(s, "lengths", shape=[-12]),
     "a chunk larger than the array": lambda s: rewrite(s, "tokens", chunk_grid=grid(12, 10**9)),
     "other chunks": lambda s: rewrite(s, "lengths", chunk_grid=grid(1)),
+    "rows without end": lambda s: rewrite_text(s, ".", '"rows":', '"rows": 1e999, "x":'),
+    "rows that are none": lambda s: rewrite_text(s, ".", '"rows":', '"rows": NaN, "x":'),
+    "rows twice": lambda s: rewrite_text(s, ".", '"rows":', '"rows": 12, "rows":'),
+    "a deep header": lambda s: (s / "tokens" / "zarr.json").write_text("[" * 10_000),
+    "a large header": lambda s: (s / "tokens" / "zarr.json").write_text(" " * 20_000 + "{}"),
+    "no record": lambda s: (s / "zarr.json").write_text("[]"),
     "no whole number": lambda s: rewrite(s, "lengths", shape=["12"]),
     "another type": lambda s: rewrite(s, "tokens", data_type="string"),
     "foreign codec": lambda s: rewrite(s, "tokens", codecs=[{"name": "bytes"}, {"name": "blosc"}]),
@@ -321,7 +673,7 @@ ARRAY_LIES: dict[str, Callable[[Path], None]] = {
 @pytest.mark.parametrize("lie", ARRAY_LIES.values(), ids=ARRAY_LIES)
 def test_a_header_that_molbuffer_does_not_write_is_not_decoded(archive, lie, monkeypatch):
     lie(segment_of(archive))
-    monkeypatch.setattr("molbuffer.storage.archive.check_content.read_segment", lambda *_: pytest.fail("was decoded"))
+    monkeypatch.setattr("molbuffer.storage.verify.segments.read_segment", lambda *_, **__: pytest.fail("was decoded"))
     refused(signed(archive), "has a header that molbuffer does not write")
 
 
@@ -329,7 +681,7 @@ def test_a_chunk_that_decodes_to_more_than_its_array_is_not_decoded(archive, mon
     chunk = segment_of(archive) / "tokens" / "c.0.0"
     # A frame of one block of 2^40 bytes, which is all that a decoder would look at before it makes room.
     chunk.write_bytes(b"\x28\xb5\x2f\xfd\xe0" + (2**40).to_bytes(8, "little") + b"\x03\x00\x00x")
-    monkeypatch.setattr("molbuffer.storage.archive.check_content.read_segment", lambda *_: pytest.fail("was decoded"))
+    monkeypatch.setattr("molbuffer.storage.verify.segments.read_segment", lambda *_, **__: pytest.fail("was decoded"))
     refused(signed(archive), rf"decodes to {2**40} bytes, expected 120")
 
 
@@ -406,17 +758,17 @@ TAR_ATTACKS: dict[str, Callable[[tarfile.TarFile], None]] = {
     "parent below": lambda tar: add(tar, "archive/../../outside", b"x"),
     "absolute": lambda tar: add(tar, "/tmp/outside", b"x"),
     "foreign name": lambda tar: add(tar, "archive/sitecustomize.py", b"x"),
-    "odd characters": lambda tar: add(tar, "archive/tables/main/samples/a\nb.parquet", b"x"),
-    "symbolic link": lambda tar: add(tar, "archive/store.toml", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+    "odd characters": lambda tar: add(tar, "archive/tables/samples/a\nb.parquet", b"x"),
+    "symbolic link": lambda tar: add(tar, "archive/archive.json", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
     "link to a folder": lambda tar: add(tar, "archive/tables", type=tarfile.SYMTYPE, linkname="/tmp"),
-    "hard link": lambda tar: add(tar, "archive/store.toml", type=tarfile.LNKTYPE, linkname="archive/archive.json"),
-    "device": lambda tar: add(tar, "archive/store.toml", type=tarfile.CHRTYPE, devmajor=1, devminor=5),
-    "pipe": lambda tar: add(tar, "archive/store.toml", type=tarfile.FIFOTYPE),
-    "sparse": lambda tar: add(tar, "archive/store.toml", type=tarfile.GNUTYPE_SPARSE),
+    "hard link": lambda tar: add(tar, "archive/archive.json", type=tarfile.LNKTYPE, linkname="archive/archive.json"),
+    "device": lambda tar: add(tar, "archive/archive.json", type=tarfile.CHRTYPE, devmajor=1, devminor=5),
+    "pipe": lambda tar: add(tar, "archive/archive.json", type=tarfile.FIFOTYPE),
+    "sparse": lambda tar: add(tar, "archive/archive.json", type=tarfile.GNUTYPE_SPARSE),
     "extended header": lambda tar: add(tar, "archive/x", b"30 path=archive/archive.json\n", type=tarfile.XHDTYPE),
     "global header": lambda tar: add(tar, "archive/x", b"", type=tarfile.XGLTYPE),
     "long name": lambda tar: add(tar, "archive/x", b"", type=tarfile.GNUTYPE_LONGNAME),
-    "the same file twice": lambda tar: add(tar, "archive/store.toml", b"x"),
+    "the same file twice": lambda tar: add(tar, "archive/archive.json", b"x"),
 }
 
 
@@ -435,7 +787,7 @@ def test_long_names_of_other_tar_formats_are_refused(archive, form):
 def test_members_are_refused_by_the_size_they_declare_before_anything_is_written(archive, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "unpacking"))
     (tmp_path / "unpacking").mkdir()
-    info = tarfile.TarInfo("archive/store.toml")
+    info = tarfile.TarInfo("archive/archive.json")
     for size, match in ((8**11 - 1, "the limits are"), (2**80, "the limits are"), (-5, "no archive has a file")):
         info.size = size
         (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
@@ -450,7 +802,7 @@ def test_a_tar_file_is_not_unpacked_beyond_what_is_free(archive, monkeypatch):
 
 def test_a_decompression_bomb_is_stopped_at_the_limit(tmp_path):
     (tmp_path / "outside").write_bytes(OUTSIDE)
-    info = tarfile.TarInfo("archive/catalog.sqlite")
+    info = tarfile.TarInfo("archive/tables/samples/00000.parquet")
     info.size = 50 << 20
     bomb = tmp_path / "bomb.tar.gz"
     with gzip.open(bomb, "wb", 9) as file:
@@ -505,13 +857,6 @@ def test_the_template_is_verified_in_each_form(archive):
         assert report.checked["rows of arrays"] == 12
 
 
-def test_what_calls_itself_a_store_is_not_opened_to_be_verified(archive, monkeypatch):
-    text = (archive / "store.toml").read_text().replace("archive = true", "archive = false")
-    (archive / "store.toml").write_text(text.replace('"sqlite:catalog.sqlite"', '"postgres://nobody@127.0.0.1:9/lake"'))
-    monkeypatch.setattr("molbuffer.storage.verify.verify.Catalog", lambda *_, **__: pytest.fail("was opened"))
-    named(archive, r"store\.toml says that it is no archive")
-
-
 @pytest.mark.parametrize("lie", ARRAY_LIES.values(), ids=ARRAY_LIES)
 def test_what_would_not_end_is_not_decoded_to_be_verified(archive, lie, monkeypatch):
     lie(segment_of(archive))
@@ -531,12 +876,11 @@ def test_arrays_beyond_the_limit_are_not_decoded(archive):
     [
         ("builds", {"segment": "../../outside"}),
         ("policies", {"sha256": "../..", "weights_kept": True}),
-        ("placements", {"build_id": "0", "segment": "/"}),
-        ("checkpoints", {"run_id": "run-1", "folder": "checkpoints/x"}),
+        ("builds", {"segment": None}),
     ],
 )
 def test_names_that_lead_out_are_not_followed_to_be_verified(archive, table, row):
-    named(forged(archive, table, row), f"no archive has .* in its table {table}")
+    named(forged(archive, table, row), "no archive is such")
 
 
 @pytest.mark.parametrize("attack", TAR_ATTACKS.values(), ids=TAR_ATTACKS)

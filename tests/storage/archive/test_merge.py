@@ -260,7 +260,7 @@ MERGE = """
 import os, signal, sys
 import molbuffer.storage.archive.merge
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.check_content import trusted_archive
+from molbuffer.storage.trusted import trusted_archive
 from pathlib import Path
 path, archive, stop = sys.argv[1:]
 if stop:

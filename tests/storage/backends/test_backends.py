@@ -1,12 +1,12 @@
 """What every store promises, wherever its catalog and its files are: one class of tests for each pair of places."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, nullcontext
 from datetime import timedelta
-from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
@@ -14,16 +14,15 @@ import pytest
 from safetensors.numpy import save
 
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.check_content import trusted_archive
 from molbuffer.storage.archive.make import make_archive
 from molbuffer.storage.archive.merge import merge_archive
 from molbuffer.storage.backends import postgres
 from molbuffer.storage.errors import (
+    ArchiveError,
     MaintenanceBusyError,
     QueryError,
     StoreError,
     StoreExistsError,
-    StoreFormatError,
     StoreModeError,
     StorePlaceError,
 )
@@ -32,6 +31,7 @@ from molbuffer.storage.history.cache import DecodedCache
 from molbuffer.storage.history.index import HistoryIndex
 from molbuffer.storage.maintenance.pins import archive_pins, version_kept
 from molbuffer.storage.records import Checkpoint, Commit, PolicyVersion, Reward, RowId, RunStatus, Score
+from molbuffer.storage.trusted import trusted_archive
 
 WEIGHTS = {"weights.safetensors": save({"w": np.zeros(3, np.float32)}), "config.json": b"{}"}
 
@@ -364,8 +364,8 @@ def test_credentials_that_are_missing_are_named(tmp_path, monkeypatch, s3_enviro
 def test_an_archive_names_no_place_but_its_folder(started, make, tmp_path):
     started.commit(Commit([make.make_build(0)]))
     make_archive(started, tmp_path / "archive")
-    description = Path(tmp_path / "archive" / "store.toml")
-    description.chmod(0o600)
-    description.write_text(description.read_text().replace('data_path = "."', 'data_path = "s3://lab/other"'))
-    with pytest.raises(StoreFormatError, match="outside of its folder"):
+    manifest = tmp_path / "archive" / "archive.json"
+    manifest.chmod(0o600)
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"data_path": "s3://lab/other"}))
+    with pytest.raises(ArchiveError, match="data_path"):
         SampleStore.open(tmp_path / "archive")

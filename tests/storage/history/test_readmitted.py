@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.check_content import trusted_archive
 from molbuffer.storage.archive.make import make_archive
 from molbuffer.storage.archive.merge import merge_archive
 from molbuffer.storage.history.index import HistoryIndex
 from molbuffer.storage.query.export import COLUMNS
 from molbuffer.storage.records import Commit, Event, Reward, RowId
+from molbuffer.storage.trusted import trusted_archive
 from molbuffer.storage.verify.verify import verify_store
 
 OBJECTIVE = "objective-1"

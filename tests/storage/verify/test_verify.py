@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from safetensors.numpy import save
 
 from molbuffer.storage import SampleStore
 from molbuffer.storage.archive.make import make_archive
@@ -27,7 +28,7 @@ def template(tmp_path_factory, make) -> Path:
     path = tmp_path_factory.mktemp("template") / "store"
     with SampleStore.create(path) as store:
         store.start_run(make.make_run())
-        sha256 = store.policies.add({"weights.safetensors": os.urandom(500), "config.json": b"{}"})
+        sha256 = store.policies.add({"weights.safetensors": save({"w": np.zeros(500, np.uint8)}), "config.json": b"{}"})
         policy = PolicyVersion(sha256, "gru", run_id="run-1", iteration=0, weights_kept=True)
         for iteration in range(3):
             build = make.make_build(iteration, seed=iteration, policy_sha256=sha256)

@@ -1,0 +1,50 @@
+"""An archive of anybody, opened for use once all of it was verified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from molbuffer.storage.archive.catalog import ArchiveCatalog
+from molbuffer.storage.archive.check_headers import wrong_arrays
+from molbuffer.storage.archive.files import verify_files
+from molbuffer.storage.archive.manifest import ArchiveLimits, Manifest
+from molbuffer.storage.archive.tar import unpacked
+from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
+from molbuffer.storage.errors import ArchiveError, StoreNotFoundError
+from molbuffer.storage.files.durable import sync_paths
+from molbuffer.storage.layout import Layout
+from molbuffer.storage.store import SampleStore
+from molbuffer.storage.verify.archives import verify_content
+from molbuffer.storage.verify.report import Notes
+
+
+@contextmanager
+def trusted_archive(
+    path: Path, limits: ArchiveLimits = ArchiveLimits(), migrations: Sequence[Migration] = MIGRATIONS
+) -> Iterator[tuple[SampleStore, Manifest]]:
+    """An archive, opened for reading once all of it was verified; a tar file is unpacked for as long as this lasts.
+
+    Args:
+        path: a folder or a tar file.
+        limits: what it may take.
+        migrations: those of this release.
+
+    Raises:
+        StoreNotFoundError: there is nothing at the path.
+        ArchiveError: it is no archive, is damaged, exceeds the limits, or is not what it says.
+    """
+    if not path.is_dir() and not path.is_file():
+        raise StoreNotFoundError(f"there is no archive at {path}")
+    with nullcontext(path.resolve()) if path.is_dir() else unpacked(path, limits) as folder:
+        manifest = verify_files(folder, limits)
+        if (problem := wrong_arrays(folder, limits.bytes)) is not None:
+            raise ArchiveError(f"{path} is not used: {problem}")
+        catalog = ArchiveCatalog(folder, manifest, migrations)
+        with SampleStore(Layout(folder), manifest.uuid, catalog, sync_paths) as archive:
+            notes = Notes(lambda done, total: None)
+            verify_content(catalog, notes)
+            for error in notes.report(manifest.snapshot).errors:
+                raise ArchiveError(f"{path} is not what an archive is, and is not used: {error.message}")
+            yield archive, manifest
