@@ -53,8 +53,8 @@ SAMPLERS = {
     kind.__name__: kind
     for module in pkgutil.iter_modules(room.__path__)
     for kind in vars(importlib.import_module(f"molbuffer.samplers.{module.name}")).values()
-    if inspect.isclass(kind) and kind.__module__ == f"molbuffer.samplers.{module.name}" and hasattr(kind, "draw")
-    if kind is not Sampler and not inspect.isabstract(kind)
+    if inspect.isclass(kind) and kind.__module__ == f"molbuffer.samplers.{module.name}"
+    if issubclass(kind, Sampler) and not inspect.isabstract(kind)
 }
 
 
@@ -79,7 +79,7 @@ def make_all(folder: Path, store: SampleStore) -> dict[str, tuple[Sampler, Polic
     seq2seq = policy(Seq2SeqModel(Seq2SeqArchitecture(len(CHAINS), 16, 1, 1, 2, max_length=6)))
     (folder / "chains.smi").write_text("CCN\nCCO\nCNC\nNCCO\n")
     (folder / "pairs.csv").write_text("source,target\nCCN,CCO\nCNC,CCO\nCCO,CC\n")
-    dataset = DatasetSampler("dataset", folder / "chains.smi", lambda: CHAINS)
+    dataset = DatasetSampler("dataset", folder / "chains.smi", CHAINS)
     store.start_run(Run("earlier", "test", RunKind.BUILD, "{}", 1, objective_sha256=OBJECTIVE.sha256))
     store.commit(Commit([make_build(dataset, slot(4, Event.BUILD_BUFFER, "earlier"), PIPELINE)]))
     history = RunHistory(store, "run", OBJECTIVE.sha256, CHAINS, lambda: 0)
@@ -91,9 +91,9 @@ def make_all(folder: Path, store: SampleStore) -> dict[str, tuple[Sampler, Polic
         "DatasetSampler": (dataset, None),
         "HistorySampler": (HistorySampler("history", history, CHAINS), None),
         "ContrastiveSampler": (ContrastiveSampler("pairs", dataset, lambda: seq2seq, sampling=TEMPERED), seq2seq),
-        "PairDatasetSampler": (PairDatasetSampler("file", folder / "pairs.csv", lambda: CHAINS), None),
-        "MutationSampler": (MutationSampler("mutants", dataset, lambda: CHAINS), None),
-        "GraphGASampler": (GraphGASampler("children", history, dataset, lambda: CHAINS), None),
+        "PairDatasetSampler": (PairDatasetSampler("file", folder / "pairs.csv", CHAINS), None),
+        "MutationSampler": (MutationSampler("mutants", dataset, CHAINS), None),
+        "GraphGASampler": (GraphGASampler("children", history, dataset, CHAINS), None),
     }
 
 

@@ -48,7 +48,7 @@ REFUSED = {
 def sampler(tmp_path: Path) -> PairDatasetSampler:
     path = tmp_path / "pairs.csv"
     path.write_text("".join(f"{a},x,{b}\n" for a, b in {"source": "target", **PAIRS}.items()))
-    return PairDatasetSampler("pairs", path, lambda: CHAINS)
+    return PairDatasetSampler("pairs", path, CHAINS)
 
 
 @pytest.fixture
@@ -102,9 +102,9 @@ def test_names_of_columns_can_be_chosen_and_must_be_there(tmp_path: Path) -> Non
     path = tmp_path / "pairs.csv"
     path.write_text("before,after\nCC,CO\n")
     drawn = PairDatasetSampler(
-        "pairs", path, lambda: CHAINS, source_column="before", target_column="after", replacement=True
+        "pairs", path, CHAINS, source_column="before", target_column="after", replacement=True
     ).draw(3, seed=0)
     assert drawn.source_smiles is not None
     assert (drawn.source_smiles, drawn.raw) == (["CC"] * 3, ["CO"] * 3)
     with pytest.raises(SmilesFileError, match="has no column 'source'; it has: before, after"):
-        PairDatasetSampler("pairs", path, lambda: CHAINS).draw(1, seed=0)
+        PairDatasetSampler("pairs", path, CHAINS).draw(1, seed=0)

@@ -32,11 +32,11 @@ def wide_vocabulary() -> Vocabulary:
 
 @pytest.fixture
 def parents(wide_vocabulary: Vocabulary) -> DatasetSampler:
-    return DatasetSampler("parents", FILE, lambda: wide_vocabulary)
+    return DatasetSampler("parents", FILE, wide_vocabulary)
 
 
 def test_mutants_are_molecules_other_than_their_parents(parents: DatasetSampler, wide_vocabulary: Vocabulary) -> None:
-    sampler = MutationSampler("mutants", parents, lambda: wide_vocabulary)
+    sampler = MutationSampler("mutants", parents, wide_vocabulary)
     drawn = sampler.draw(60, seed=3)
     made = standardise_many(drawn.raw)
     assert len(drawn) == 60
@@ -48,8 +48,8 @@ def test_mutants_are_molecules_other_than_their_parents(parents: DatasetSampler,
 
 def test_a_mutation_changes_one_token(tmp_path: Path, wide_vocabulary: Vocabulary) -> None:
     (tmp_path / "one.smi").write_text("CCCCCCCC")
-    one = DatasetSampler("one", tmp_path / "one.smi", lambda: wide_vocabulary, replacement=True)
-    sampler = MutationSampler("mutants", one, lambda: wide_vocabulary, valid_only=False)
+    one = DatasetSampler("one", tmp_path / "one.smi", wide_vocabulary, replacement=True)
+    sampler = MutationSampler("mutants", one, wide_vocabulary, valid_only=False)
     for tokens in (wide_vocabulary.encode(text) for text in sampler.draw(80, seed=1).raw):
         others = [token for token in tokens[:-1] if wide_vocabulary.tokens[token] != "C"]
         assert 7 <= len(tokens) - 1 <= 9
@@ -58,14 +58,14 @@ def test_a_mutation_changes_one_token(tmp_path: Path, wide_vocabulary: Vocabular
 
 def test_no_parents_have_no_mutants_and_odd_ones_do_no_harm(tmp_path: Path, wide_vocabulary: Vocabulary) -> None:
     (tmp_path / "odd.smi").write_text("C\nnonsense!\n[Fe]\n")
-    odd = DatasetSampler("odd", tmp_path / "odd.smi", lambda: wide_vocabulary)
-    sampler = MutationSampler("mutants", odd, lambda: wide_vocabulary)
+    odd = DatasetSampler("odd", tmp_path / "odd.smi", wide_vocabulary)
+    sampler = MutationSampler("mutants", odd, wide_vocabulary)
     assert len(sampler.draw(0, seed=1)) == 0
     made = standardise_many(sampler.draw(10, seed=1).raw)
     assert 0 < len(made) < 10, "what has no mutants is left out"
     assert None not in made
     with pytest.raises(ValueError, match="at least 1, got 0"):
-        MutationSampler("mutants", odd, lambda: wide_vocabulary, mutations=0)
+        MutationSampler("mutants", odd, wide_vocabulary, mutations=0)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def breed(store: SampleStore, parents: DatasetSampler, wide_vocabulary: Vocabula
     iteration = 0
     history = RunHistory(store, "run", objective.sha256, wide_vocabulary, lambda: iteration)
     sampler = GraphGASampler(
-        "children", history, parents, lambda: wide_vocabulary, SamplerSize(buffer_size=60), parents=40
+        "children", history, parents, wide_vocabulary, SamplerSize(buffer_size=60), parents=40
     )
 
     def build(at: int) -> Any:
@@ -112,7 +112,7 @@ def test_an_empty_history_and_no_other_parents_leave_a_shortfall(
     (tmp_path / "none.smi").write_text("nonsense!\n")
     store.start_run(Run("run", "test", RunKind.BUILD, "{}", 1))
     history = RunHistory(store, "run", "objective", wide_vocabulary, lambda: 0)
-    base = DatasetSampler("none", tmp_path / "none.smi", lambda: wide_vocabulary)
-    assert len(GraphGASampler("children", history, base, lambda: wide_vocabulary).draw(5, seed=1)) == 0
+    base = DatasetSampler("none", tmp_path / "none.smi", wide_vocabulary)
+    assert len(GraphGASampler("children", history, base, wide_vocabulary).draw(5, seed=1)) == 0
     with pytest.raises(ValueError, match="at least 2, got 1"):
-        GraphGASampler("children", history, base, lambda: wide_vocabulary, parents=1)
+        GraphGASampler("children", history, base, wide_vocabulary, parents=1)

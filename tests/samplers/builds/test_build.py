@@ -162,7 +162,7 @@ def test_r8_what_the_policy_in_training_cannot_express_is_rejected_by_vocabulary
     dataset: DatasetSampler, molecules: list[str], make_pipeline: Callable[..., Pipeline]
 ) -> None:
     lacking = Vocabulary.from_smiles([text for text in molecules if "Br" not in text and "S" not in text])
-    narrow = DatasetSampler("dataset", dataset.path, lambda: lacking)
+    narrow = DatasetSampler("dataset", dataset.path, lacking)
     build = make_build(narrow, slot(len(molecules)), make_pipeline(expressible=lacking.can_encode))
     first = list(zip(build.samples.raw, build.samples.rejected_by, build.samples.rows.lengths, strict=True))
     assert sorted(raw for raw, *_ in first[: len(molecules)]) == sorted(molecules)

@@ -50,7 +50,7 @@ class Noted(DatasetSampler):
 def noted(tmp_path: Path, molecules: Sequence[str] = MOLECULES) -> Noted:
     path = tmp_path / "molecules.smi"
     path.write_text("\n".join(molecules))
-    return Noted("file", path, lambda: CHAINS)
+    return Noted("file", path, CHAINS)
 
 
 def contrastive(base: Sampler, repeats: int = 1) -> ContrastiveSampler:
@@ -84,17 +84,17 @@ def test_each_source_has_its_targets_before_one_comes_again(tmp_path: Path, repe
 
 def test_parents_of_mutants_are_gone_through_and_so_are_those_inside_two_samplers(tmp_path: Path) -> None:
     file = noted(tmp_path)
-    run(MutationSampler("mutants", contrastive(file), lambda: CHAINS, valid_only=False), [5, 3, 2, 4])
+    run(MutationSampler("mutants", contrastive(file), CHAINS, valid_only=False), [5, 3, 2, 4])
     assert sorted(file.in_turn[: len(MOLECULES)]) == sorted(MOLECULES)
     alone = noted(tmp_path)
-    (samples, *_) = run(MutationSampler("mutants", alone, lambda: CHAINS), [len(MOLECULES), 3])
+    (samples, *_) = run(MutationSampler("mutants", alone, CHAINS), [len(MOLECULES), 3])
     assert sorted(alone.in_turn[: len(MOLECULES)]) == sorted(MOLECULES)
     assert len(samples) == len(MOLECULES) and not alone.others
 
 
 def test_what_cannot_be_used_of_a_file_is_made_up_for_and_left_behind(tmp_path: Path) -> None:
     rows = [*MOLECULES[:6], "no!", "C(!", "!!", "#!"]
-    for make in (contrastive, lambda file: MutationSampler("mutants", file, lambda: CHAINS)):
+    for make in (contrastive, lambda file: MutationSampler("mutants", file, CHAINS)):
         file = noted(tmp_path, rows)
         made = run(make(file), [1] * 15)
         assert [samples.kept.sum() for samples in made] == [1] * 15
@@ -106,6 +106,6 @@ def test_it_goes_on_where_what_is_inside_does(tmp_path: Path) -> None:
     file = noted(tmp_path)
     with_replacement = replace(file, replacement=True)
     for base, expected in ((file, True), (with_replacement, False)):
-        inside = MutationSampler("mutants", contrastive(base), lambda: CHAINS)
+        inside = MutationSampler("mutants", contrastive(base), CHAINS)
         assert (going_on(base) is base, going_on(inside) is inside) == (expected, expected)
-    assert going_on(GraphGASampler("children", None, file, lambda: CHAINS)) is None  # type: ignore[arg-type]
+    assert going_on(GraphGASampler("children", None, file, CHAINS)) is None  # type: ignore[arg-type]

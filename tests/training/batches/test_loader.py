@@ -63,7 +63,7 @@ def test_shares_of_several_samplers(lab: Any, chains: Vocabulary, tmp_path: Path
     path.write_text("CCC\nCCO\nCNC\nCOC\nNCN\n")
 
     def samplers(policy: Callable[[], Policy]) -> list[Any]:
-        known = DatasetSampler("known", path, lambda: chains, SamplerSize(5, 0.25))
+        known = DatasetSampler("known", path, chains, SamplerSize(5, 0.25))
         return [known, ModelSampler("agent", policy, SamplerSize(16, 0.5))]
 
     training = lab.adapted(iterations=2, make_samplers=samplers).start()
@@ -134,7 +134,7 @@ def test_r13_the_buffer_makes_up_for_a_sampler_that_stays_short(lab: Any, chains
 
     def samplers(policy: Callable[[], Policy]) -> list[Any]:
         # Five draws give 10 rows: less than the 12 that are wanted.
-        scarce = Scarce("scarce", path, lambda: chains, SamplerSize(0, 0.75))
+        scarce = Scarce("scarce", path, chains, SamplerSize(0, 0.75))
         return [scarce, ModelSampler("agent", policy, SamplerSize(30, 0.0))]
 
     training = lab.adapted(batch_size=16, iterations=2, make_samplers=samplers).start()
@@ -148,7 +148,7 @@ def test_r13_other_samplers_make_up_for_what_the_buffer_lacks(lab: Any, chains: 
     path.write_text("CCC\nCCO\n")
 
     def samplers(policy: Callable[[], Policy]) -> list[Any]:
-        scarce = Scarce("scarce", path, lambda: chains, SamplerSize(0, 0.75))
+        scarce = Scarce("scarce", path, chains, SamplerSize(0, 0.75))
         return [scarce, ModelSampler("agent", policy, SamplerSize(0, 0.25))]
 
     training = lab.adapted(batch_size=16, iterations=1, make_samplers=samplers).start()
@@ -225,7 +225,7 @@ def test_a_dataset_row_without_tokens_is_never_trained_on(lab: Any, chains: Voca
     path.write_text("CCC\nC(((\nCCO\n")
 
     def samplers(policy: Callable[[], Policy]) -> list[Any]:
-        return [DatasetSampler("file", path, lambda: chains, SamplerSize(8, 0.5))]
+        return [DatasetSampler("file", path, chains, SamplerSize(8, 0.5))]
 
     changed = lab.adapted(make_samplers=samplers, iterations=2, train_on_invalid=True)
     for mixed in batches(changed.start()):

@@ -42,7 +42,7 @@ def test_rewards_likelihoods_and_latents_are_those_of_the_row_when_latent_and_ot
     def samplers(agent: Callable[[], Policy]) -> list[Sampler]:
         made: list[Sampler] = [
             PriorSampler("prior", agent, LatentState(NormalPrior(3)), size),
-            DatasetSampler("file", path, lambda: chains, size),
+            DatasetSampler("file", path, chains, size),
             ModelSampler("agent", agent, size),
         ]
         return [made[number] for number in order]

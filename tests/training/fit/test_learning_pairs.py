@@ -72,7 +72,7 @@ def pairs(lab: Any, copier: Policy, chains: Vocabulary, sources: Path) -> Any:
     """A lab whose policy draws pairs from the file, most of each batch live, and learns from them."""
 
     def samplers(policy: Callable[[], Policy]) -> Sequence[Sampler]:
-        base = DatasetSampler("sources", sources, lambda: chains, replacement=True)
+        base = DatasetSampler("sources", sources, chains, replacement=True)
         return [ContrastiveSampler("pairs", base, policy, SamplerSize(32, 0.75), repeats=2)]
 
     return lab.adapted(prior=copier, make_samplers=samplers, batch_size=32, build_every=10, steps=STEPS)
@@ -131,7 +131,7 @@ def test_r18_an_unconditional_policy_learns_from_the_targets_with_their_own_rewa
     pairs: Any, lab: Any, copier: Policy, chains: Vocabulary, sources: Path
 ) -> None:
     def samplers(policy: Callable[[], Policy]) -> Sequence[Sampler]:
-        base = DatasetSampler("sources", sources, lambda: chains, replacement=True)
+        base = DatasetSampler("sources", sources, chains, replacement=True)
         return [
             ContrastiveSampler("pairs", base, lambda: copier, SamplerSize(8, 0.5)),
             ModelSampler("own", policy, SamplerSize(8, 0.25)),
