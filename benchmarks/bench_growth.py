@@ -28,7 +28,7 @@ from rows import OBJECTIVE, RUN_ID, bench_run, make_build
 from molbuffer.storage import SampleStore
 from molbuffer.storage.commits.commit import find_receipts
 from molbuffer.storage.history.cache import DecodedCache
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import HistoryIndex, IndexScope
 from molbuffer.storage.records import Build, Commit
 
 CARE = ALONE, COMPACTED, MAINTAINED = ("alone", "compacted", "maintained")
@@ -84,17 +84,17 @@ class Growth:
         found = {"commit, median of the last": statistics.median(self.commits[-RECENT:])}
         found["open"] = least_of(lambda: SampleStore.open(self.path).close())
         with SampleStore.open(self.path) as store:
-            decoded = DecodedCache(store.uuid, store.layout.arrays, cache)
+            decoded = DecodedCache(store.uuid, store._open.layout.arrays, cache)
 
             def load() -> HistoryIndex:
-                return HistoryIndex.load(store, objective_sha256=OBJECTIVE, cache=decoded)
+                return store.index(IndexScope(objective_sha256=OBJECTIVE), cache=decoded)
 
             found["index, new segments decoded"] = seconds_of(load)
             found["index"] = least_of(load)
             found["count"] = least_of(lambda: store.read_arrow("SELECT count(*) FROM {samples}"))
             found["query of a user"] = least_of(lambda: store.query("SELECT count(*) FROM sample_history"))
             last = self.build(len(self.commits) - 1)
-            found["look-up of a build"] = least_of(lambda: find_receipts(store.catalog, [last]))
+            found["look-up of a build"] = least_of(lambda: find_receipts(store._open.catalog, [last]))
             found["receipts of a run"] = least_of(lambda: store.receipts(RUN_ID))
             molecules = [text for text in last.samples.smiles if text]
             found["known molecules"] = least_of(lambda: store.known_molecules(molecules))

@@ -29,7 +29,7 @@ from rows import OBJECTIVE, bench_run, make_build
 
 from molbuffer.storage import SampleStore
 from molbuffer.storage.history.cache import DecodedCache
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import HistoryIndex, IndexScope
 from molbuffer.storage.records import Commit
 
 if TYPE_CHECKING:
@@ -121,13 +121,13 @@ def measure(root: Path, rows: int, segments: int, batches: int) -> None:
             fill_store(store, rows, segments)
         cache = DecodedCache(store.uuid, store.path / "arrays", folder=root / "cache")
         with told("first index, decoding all segments"):
-            index = HistoryIndex.load(store, objective_sha256=OBJECTIVE, cache=cache)
+            index = store.index(IndexScope(objective_sha256=OBJECTIVE), cache=cache)
         with told("index again"):
-            index = HistoryIndex.load(store, objective_sha256=OBJECTIVE, cache=cache)
+            index = store.index(IndexScope(objective_sha256=OBJECTIVE), cache=cache)
         last = make_build(segments, rows // segments, np.random.default_rng(8), latents=True, rewarded=True)
         store.commit(Commit([last]))
         with told("index after one more commit"):
-            HistoryIndex.load(store, objective_sha256=OBJECTIVE, cache=cache)
+            store.index(IndexScope(objective_sha256=OBJECTIVE), cache=cache)
         peer = None
         if find_spec("torchrl") is None:
             print("the peer is not installed: pip install 'molbuffer[bench]'")

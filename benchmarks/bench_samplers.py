@@ -57,7 +57,7 @@ from molbuffer.samplers.prior import PriorSampler
 from molbuffer.samplers.tokens.grammars import SELFIES
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import HistoryIndex, IndexScope
 from molbuffer.storage.records import Build, Commit, Event, Reward, Samples
 
 SHORTEST = 0.1
@@ -105,7 +105,7 @@ def write_molecules(smiles: Sequence[str], vocabulary: Vocabulary, folder: Path,
     )
     store.start_run(run)
     store.commit(Commit([build]))
-    return Molecules(smiles, file, pairs, HistoryIndex.load(store, objective_sha256=OBJECTIVE), vocabulary)
+    return Molecules(smiles, file, pairs, store.index(IndexScope(objective_sha256=OBJECTIVE)), vocabulary)
 
 
 def some_policy(kind: str, smiles: Sequence[str], vocabulary: Vocabulary) -> tuple[str, Policy]:

@@ -22,7 +22,7 @@ from rows import LATENTS, OBJECTIVE, WIDTH, bench_run
 
 from molbuffer.storage import SampleStore
 from molbuffer.storage.history.cache import DecodedCache
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.records import Build, Commit
 
 Ids = NDArray[np.int64]
@@ -93,7 +93,7 @@ class Molbuffer:
         self.store = SampleStore.open_or_create(folder / "store")
         if not there:
             self.store.start_run(bench_run())
-        self.cache = DecodedCache(self.store.cache_key, self.store.layout.arrays, folder / "cache")
+        self.cache = DecodedCache(self.store.cache_key, self.store._open.layout.arrays, folder / "cache")
 
     def ingest(self, build: Build) -> None:
         self.store.commit(Commit([build]))
@@ -102,7 +102,7 @@ class Molbuffer:
         """Nothing: it was all there when it was acknowledged."""
 
     def load(self) -> None:
-        self.index = HistoryIndex.load(self.store, objective_sha256=OBJECTIVE, cache=self.cache)
+        self.index = self.store.index(IndexScope(objective_sha256=OBJECTIVE), cache=self.cache)
 
     def gather(self, ids: Ids) -> Mapping[str, Any]:
         rows = self.index.gather(ids)

@@ -16,7 +16,7 @@ from molbuffer.samplers.replay import expressible, stored_rows
 from molbuffer.samplers.seeds import numpy_generator
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
-from molbuffer.storage.history.index import HistoryIndex, Positions
+from molbuffer.storage.history.index import HistoryIndex, IndexScope, Positions
 from molbuffer.storage.history.selections import Selection, Uniform
 from molbuffer.storage.records import RowId
 
@@ -98,14 +98,15 @@ class RunHistory:
         own = self.runs is None or self.run_id in self.runs
         last_iteration = self.settled() - 1 if own else -1
         if self._index is None or last_iteration != self._last_iteration:
-            index = HistoryIndex.load(
-                self.store,
-                objective_sha256=self.objective_sha256,
-                run_id=self.run_id,
-                foreign_snapshot=self.foreign_snapshot,
-                runs=self.runs,
-                where=self.where,
-                up_to_iteration=last_iteration,
+            index = self.store.index(
+                IndexScope(
+                    objective_sha256=self.objective_sha256,
+                    run_id=self.run_id,
+                    foreign_snapshot=self.foreign_snapshot,
+                    runs=self.runs,
+                    where=self.where,
+                    up_to_iteration=last_iteration,
+                )
             )
             self._index, self._last_iteration = expressible(index, self.vocabulary), last_iteration
         return self._index

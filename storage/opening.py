@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from molbuffer.storage.archive.catalog import ArchiveCatalog
+from molbuffer.storage.archive.catalog import ArchiveCatalog, as_store
 from molbuffer.storage.archive.files import open_manifest
 from molbuffer.storage.archive.manifest import ALREADY_HERE, is_archive
 from molbuffer.storage.backends.postgres import check_address, settle
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.migrate import check_schema, create_schema
+from molbuffer.storage.catalog.pinned import PinnedCatalog
 from molbuffer.storage.catalog.schema import Migration
 from molbuffer.storage.description import Description
 from molbuffer.storage.errors import StoreExistsError, StorePlaceError
 from molbuffer.storage.files.durable import Sync
 from molbuffer.storage.files.places import PRIVATE_FILE, place_at
+from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.layout import SQLITE, Layout, check_place
 
-Opened = tuple[Layout, str, Catalog]
 
-
-def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync) -> Opened:
+def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync) -> OpenStore:
     """A store in a new or empty folder; processes that race to make it share one.
 
     Raises:
@@ -53,10 +54,10 @@ def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync
         raise
     # That of another process which was quicker to make it.
     description = Description.read(layout.description)
-    return description.layout(root), description.uuid, catalog
+    return OpenStore.of(description.layout(root), description.uuid, catalog, sync)
 
 
-def open_store(root: Path, *, read_only: bool, sync: Sync, migrations: Sequence[Migration]) -> Opened:
+def open_store(root: Path, *, read_only: bool, sync: Sync, migrations: Sequence[Migration]) -> OpenStore:
     """A store that is there, or an archive, which is open for reading only.
 
     Raises:
@@ -66,8 +67,7 @@ def open_store(root: Path, *, read_only: bool, sync: Sync, migrations: Sequence[
         ArchiveError: it is an archive that is not as molbuffer writes it.
     """
     if is_archive(root):
-        manifest = open_manifest(root, ALREADY_HERE)
-        return Layout(root), manifest.uuid, ArchiveCatalog(root, manifest, migrations)
+        return as_store(ArchiveCatalog(root, open_manifest(root, ALREADY_HERE), migrations), sync)
     description = Description.read(root / "store.toml")
     layout = description.layout(root)
     if not read_only:
@@ -78,7 +78,18 @@ def open_store(root: Path, *, read_only: bool, sync: Sync, migrations: Sequence[
     except BaseException:
         catalog.close()
         raise
-    return layout, description.uuid, catalog
+    return OpenStore.of(layout, description.uuid, catalog, sync)
+
+
+def store_at(opened: OpenStore, snapshot: int) -> OpenStore:
+    """Return a store as of a version, for reading; it ends with the store.
+
+    Raises:
+        UnknownSnapshotError: the store has no such version, or no longer.
+    """
+    catalog = opened.catalog
+    pinned = catalog.at(snapshot) if isinstance(catalog, ArchiveCatalog) else PinnedCatalog(catalog, snapshot)
+    return replace(opened, catalog=pinned)
 
 
 def found_store(catalog: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:

@@ -28,11 +28,10 @@ from typing import Any, Self
 import polars as pl
 import pyarrow as pa
 
-from molbuffer.storage.archive.catalog import ArchiveCatalog
+from molbuffer.storage.archive.make import ArchiveReceipt, make_archive
 from molbuffer.storage.archive.manifest import is_archive
+from molbuffer.storage.archive.merge import MergeReceipt, merge_archive
 from molbuffer.storage.backends.engine import reach_sql
-from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.pinned import PinnedCatalog
 from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
 from molbuffer.storage.commits import runs
 from molbuffer.storage.commits import scores as scores_of
@@ -40,12 +39,15 @@ from molbuffer.storage.commits.commit import RECEIPT_COLUMNS, Committer, receipt
 from molbuffer.storage.commits.readback import read_build
 from molbuffer.storage.errors import StoreError
 from molbuffer.storage.files.durable import Sync, sync_paths
+from molbuffer.storage.handle import OpenStore
+from molbuffer.storage.history.cache import DecodedCache
+from molbuffer.storage.history.index import HistoryIndex, IndexScope
 from molbuffer.storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Layout
 from molbuffer.storage.maintenance.maintenance import Maintenance
 from molbuffer.storage.maintenance.snapshots import Snapshot, list_snapshots
-from molbuffer.storage.opening import make_store, open_store
-from molbuffer.storage.policies import PolicyFiles
+from molbuffer.storage.opening import make_store, open_store, store_at
 from molbuffer.storage.query import sandbox as queries
+from molbuffer.storage.query.export import ExportReceipt, export_history
 from molbuffer.storage.records import Commit, Consumed, Event, Reward, Run, RunStatus, Score
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt, StoredBuild, StoredCheckpoint
 from molbuffer.storage.verify.quarantine import QuarantineReceipt, quarantine
@@ -57,24 +59,26 @@ class SampleStore:
     """An open store. Use ``create``, ``open`` or ``open_or_create``, and close it, or use it as a context.
 
     Attributes:
-        path: the folder. uuid: its identity, which a copy shares.
-        read_only: whether it was opened for reading, or is an archive. archive: whether it is one.
+        path: the folder.
+        uuid: its identity, which a copy shares.
+        cache_key: the name of its decoded cache: its uuid, or of an archive a name that follows from its content.
+        read_only: whether it was opened for reading, or is an archive.
+        archived: whether it is an archive.
         policies: the policies whose weights it keeps.
         claims: who is computing which expensive score.
     """
 
-    def __init__(self, layout: Layout, uuid: str, catalog: Catalog, sync: Sync) -> None:
-        self.path = layout.root
-        self.uuid = uuid
-        self.read_only = catalog.read_only
-        self.archive = isinstance(catalog, ArchiveCatalog)
-        refusal = catalog.refusal if self.archive else None
-        self.policies = PolicyFiles(layout.policies, read_only=catalog.read_only, sync=sync, refusal=refusal)
-        self.claims = layout.backend.claims(refusal)
-        self._layout = layout
-        self._catalog = catalog
-        self._committer = Committer(catalog, layout, sync)
-        self._sync = sync
+    def __init__(self, opened: OpenStore) -> None:
+        self._open = opened
+        self._catalog, self._layout = opened.catalog, opened.layout
+        self._committer = Committer(opened.catalog, opened.layout, opened.sync)
+        self.path = opened.path
+        self.uuid = opened.uuid
+        self.cache_key = opened.cache_key
+        self.read_only = opened.read_only
+        self.archived = opened.archive
+        self.policies = opened.policies
+        self.claims = opened.claims
 
     @classmethod
     def create(
@@ -102,7 +106,7 @@ class SampleStore:
             StorePlaceError: a place cannot hold a store, or an address is none.
             StoreError: the database cannot be reached.
         """
-        return cls(*make_store(Path(path).resolve(), catalog, catalog_schema, data_path, sync), sync)
+        return cls(make_store(Path(path).resolve(), catalog, catalog_schema, data_path, sync))
 
     @classmethod
     def open(
@@ -124,7 +128,7 @@ class SampleStore:
             StorePlaceError: it is to be written to on a network file system.
         """
         root = Path(path).resolve()
-        return cls(*open_store(root, read_only=read_only, sync=sync, migrations=migrations), sync)
+        return cls(open_store(root, read_only=read_only, sync=sync, migrations=migrations))
 
     @classmethod
     def open_or_create(cls, path: str | Path, *, sync: Sync = sync_paths) -> Self:
@@ -132,21 +136,6 @@ class SampleStore:
         root = Path(path).resolve()
         there = is_archive(root) or Layout(root).description.exists()
         return cls.open(path, sync=sync) if there else cls.create(path, sync=sync)
-
-    @property
-    def cache_key(self) -> str:
-        """The name of its decoded cache: that of an archive depends on its content, which its uuid need not."""
-        return f"archive-{self._catalog.manifest.content}" if isinstance(self._catalog, ArchiveCatalog) else self.uuid
-
-    @property
-    def catalog(self) -> Catalog:
-        """For the package itself: what archives and merges are made with."""
-        return self._catalog
-
-    @property
-    def layout(self) -> Layout:
-        """For the package itself: where its files are."""
-        return self._layout
 
     def close(self) -> None:
         """Lets go of the catalog; closing twice is no error."""
@@ -312,14 +301,43 @@ class SampleStore:
         Raises:
             UnknownSnapshotError: the store has no such version, or no longer.
         """
-        catalog = self._catalog
-        pinned = catalog.at(snapshot) if isinstance(catalog, ArchiveCatalog) else PinnedCatalog(catalog, snapshot)
-        return type(self)(self._layout, self.uuid, pinned, self._sync)
+        return type(self)(store_at(self._open, snapshot))
 
     @property
     def maintenance(self) -> Maintenance:
         """Compaction, expiry and vacuum."""
         return Maintenance(self._catalog, self._layout)
+
+    def index(self, scope: IndexScope, *, cache: DecodedCache | None = None) -> HistoryIndex:
+        """Read the index of the rows that a training may use, and decode the segments that are not in the cache yet.
+
+        Args:
+            scope: which rows.
+            cache: where decoded rows are kept; None is the user's cache folder.
+
+        Raises:
+            PredicateError: the predicate of the scope is no predicate over a row.
+            ArraysError: a segment is missing or damaged.
+            CacheError: the cache cannot be written.
+            StoreError: the store has no such version, or cannot be read.
+        """
+        return HistoryIndex.load(self._open, scope, cache)
+
+    def archive(
+        self, out: Path, *, runs: Sequence[str] = (), where: str | None = None, snapshot: int | None = None
+    ) -> ArchiveReceipt:
+        """Make an archive of chosen rows of one version, as ``storage.archive.make_archive`` does."""
+        return make_archive(self._open, out, runs=runs, where=where, snapshot=snapshot)
+
+    def export(
+        self, out: Path, *, where: str | None = None, snapshot: int | None = None, memory_limit: str = "1GB"
+    ) -> ExportReceipt:
+        """Write the history of a version to a .parquet or .csv file, as ``storage.query.export_history`` does."""
+        return export_history(self._open, out, where=where, snapshot=snapshot, memory_limit=memory_limit)
+
+    def merge(self, archive: SampleStore) -> MergeReceipt:
+        """Bring the rows of an archive into this store, each once, as ``storage.archive.merge_archive`` does."""
+        return merge_archive(self._open, archive._open)
 
     def read_arrow(
         self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
@@ -370,7 +388,7 @@ class SampleStore:
         However long it stays attached, writers are not held up. Unlike ``query``, it does not protect the store from
         what is typed there: DuckLake's maintenance functions delete files through a read-only attachment, too.
         """
-        if self.archive:
+        if self.archived:
             return f"{self._catalog.attach_sql('molbuffer', read_only=True)};\nUSE molbuffer;"
         names = ["ducklake", *(extension.removesuffix("_scanner") for extension in self._layout.backend.extensions)]
         install = "; ".join(f"{verb} {name}" for verb in ("INSTALL", "LOAD") for name in names)

@@ -6,15 +6,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from molbuffer.storage.archive.catalog import ArchiveCatalog
+from molbuffer.storage.archive.catalog import ArchiveCatalog, as_store
 from molbuffer.storage.archive.check_headers import wrong_arrays
 from molbuffer.storage.archive.files import verify_files
 from molbuffer.storage.archive.manifest import ArchiveLimits, Manifest
 from molbuffer.storage.archive.tar import unpacked
 from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
 from molbuffer.storage.errors import ArchiveError, StoreNotFoundError
-from molbuffer.storage.files.durable import sync_paths
-from molbuffer.storage.layout import Layout
 from molbuffer.storage.store import SampleStore
 from molbuffer.storage.verify.archives import verify_content
 from molbuffer.storage.verify.report import Notes
@@ -42,7 +40,7 @@ def trusted_archive(
         if (problem := wrong_arrays(folder, limits.bytes)) is not None:
             raise ArchiveError(f"{path} is not used: {problem}")
         catalog = ArchiveCatalog(folder, manifest, migrations)
-        with SampleStore(Layout(folder), manifest.uuid, catalog, sync_paths) as archive:
+        with SampleStore(as_store(catalog)) as archive:
             notes = Notes(lambda done, total: None)
             verify_content(catalog, notes)
             for error in notes.report(manifest.snapshot).errors:

@@ -24,7 +24,7 @@ from molbuffer.samplers.latents.vectors import (
 from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.prior import PriorSampler
 from molbuffer.storage import SampleStore
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import HistoryIndex, IndexScope
 from molbuffer.storage.records import Commit, PolicyVersion
 from molbuffer.training.fit.trainables import Trainable, Trainables
 from molbuffer.training.latents.reinforce import BASELINES
@@ -167,4 +167,4 @@ def _best_rows(history: History) -> HistoryIndex:
     """The history as of the start of the run: the same when it is resumed."""
     run = history.store.run(history.run_id)
     assert run.objective_sha256 is not None
-    return HistoryIndex.load(history.store, objective_sha256=run.objective_sha256, snapshot=run.pinned_snapshot)
+    return history.store.index(IndexScope(objective_sha256=run.objective_sha256, snapshot=run.pinned_snapshot))

@@ -44,7 +44,7 @@ def offline_rows(own: SampleStore, archive: str | None, limits: ArchiveLimits) -
         StoreModeError: ``own`` is an archive.
         ArchiveError: the archive is damaged or not what it says.
     """
-    if own.archive:
+    if own.archived:
         raise StoreModeError(
             f"{own.path} is an archive, and a new policy cannot be written there: name a store for the run and its "
             f"policy, and read the rows from the archive, as in --store DIR --from {own.path}"

@@ -54,10 +54,8 @@ def archive(
     json: JsonOption = False,
 ) -> None:
     """Copy rows, with all that belongs to them, into plain files that can be read anywhere, to keep or to pass on."""
-    from molbuffer.storage.archive.make import make_archive
-
     with _writable_where_possible(store) as opened:
-        receipt = make_archive(opened, out, runs=run or (), where=where, snapshot=snapshot)
+        receipt = opened.archive(out, runs=run or (), where=where, snapshot=snapshot)
     if receipt.quarantined:
         note(f"left out: {receipt.quarantined} builds whose arrays are quarantined")
     if not receipt.recorded:
@@ -75,11 +73,10 @@ def merge(
 ) -> None:
     """Bring the rows of an archive into a store, each once; a store that does not exist is made."""
     from molbuffer.storage import SampleStore
-    from molbuffer.storage.archive.merge import merge_archive
     from molbuffer.storage.trusted import trusted_archive
 
     with trusted_archive(source, limits(max_size)) as (archived, _), SampleStore.open_or_create(store) as opened:
-        receipt = merge_archive(opened, archived)
+        receipt = opened.merge(archived)
     if receipt.left_out:
         note(f"left as they are: {receipt.left_out} builds with quarantined arrays, of which the archive has a part")
     _report(asdict(receipt), json)
@@ -96,10 +93,9 @@ def export(
     if out.suffix not in _EXPORT_SUFFIXES:
         raise UsageError(f"--out must end in {' or '.join(_EXPORT_SUFFIXES)}, got {out}")
     from molbuffer.storage import SampleStore
-    from molbuffer.storage.query.export import export_history
 
     with SampleStore.open(store, read_only=True) as opened:
-        receipt = export_history(opened, out, where=where, snapshot=snapshot)
+        receipt = opened.export(out, where=where, snapshot=snapshot)
     _report({"path": str(out)} | asdict(receipt), json)
 
 

@@ -32,6 +32,9 @@ from molbuffer.storage.catalog.catalog import BATCH_ROWS, Catalog, Version
 from molbuffer.storage.catalog.parquet_files import TableSource
 from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
 from molbuffer.storage.errors import ArchiveError, QueryError, StoreModeError, UnknownSnapshotError
+from molbuffer.storage.files.durable import Sync, sync_paths
+from molbuffer.storage.handle import OpenStore
+from molbuffer.storage.layout import Layout
 from molbuffer.storage.query.sandbox import Limits, read_apart, view_statements
 
 _PORTION_BYTES = 64 * 10**6
@@ -218,3 +221,11 @@ def _measure(source: ArchivedTable) -> str:
     width = " + ".join([f"{8 * len(source.columns)}", *(f"coalesce(strlen({name}), 0)" for name in texts)])
     return f"""SELECT {quote(source.name)} AS name, count(*)::BIGINT AS "rows", coalesce(max({width}), 0) AS widest,
         coalesce(sum({width}), 0)::BIGINT AS bytes FROM {quote_name(source.name)}"""
+
+
+def as_store(catalog: ArchiveCatalog, sync: Sync = sync_paths) -> OpenStore:
+    """Return an archive as a store that is open for reading."""
+    # The content names its decoded cache: the uuid of an archive may be that of another one.
+    key = f"archive-{catalog.manifest.content}"
+    layout, refusal = Layout(catalog.folder), catalog.refusal
+    return OpenStore.of(layout, catalog.manifest.uuid, catalog, sync, refusal=refusal, cache_key=key)

@@ -30,11 +30,12 @@ from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.errors import ArchiveError
 from molbuffer.storage.files.durable import write_private
 from molbuffer.storage.files.places import make_folder
+from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.maintenance.pins import version_kept
 from molbuffer.storage.policies import PolicyFiles
+from molbuffer.storage.query.sandbox import matching_rows
 from molbuffer.storage.records import now
 from molbuffer.storage.segments.copy import ArraySource, BuildCopy, copy_arrays, rows_by_build
-from molbuffer.storage.store import SampleStore
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class _Chosen:
 
 
 def make_archive(
-    store: SampleStore,
+    store: OpenStore,
     out: Path,
     *,
     runs: Sequence[str] = (),
@@ -135,13 +136,13 @@ _ROWS = """SELECT samples.build_id, samples."row" FROM {samples} AS samples SEMI
 _MATCHING = 'SEMI JOIN matching ON matching.build_id = samples.build_id AND matching."row" = samples."row"'
 
 
-def _choose(store: SampleStore, runs: Sequence[str], where: str | None, snapshot: int) -> _Chosen:
+def _choose(store: OpenStore, runs: Sequence[str], where: str | None, snapshot: int) -> _Chosen:
     ids = tuple(dict.fromkeys(store.run(run).run_id for run in runs))
     builds = store.read_arrow(_BUILDS, snapshot=snapshot, parameters=[list(ids), list(ids)])
     usable = builds.filter(pc.invert(builds["quarantined"])).drop_columns("quarantined")
     tables = {"usable": usable.select(["build_id"])}
     if where is not None:
-        tables["matching"] = store.matching_rows(where, snapshot)
+        tables["matching"] = matching_rows(store.catalog, where, snapshot)
     sql = _ROWS.replace("[matching]", "" if where is None else _MATCHING)
     rows = store.read_arrow(sql, snapshot=snapshot, **tables)
     if where is not None:
@@ -154,7 +155,7 @@ def _choose(store: SampleStore, runs: Sequence[str], where: str | None, snapshot
     return _Chosen(snapshot, ids, where, usable, rows, builds.num_rows - builds["quarantined"].to_pylist().count(False))
 
 
-def _record(store: SampleStore, uuid: str, chosen: _Chosen) -> None:
+def _record(store: OpenStore, uuid: str, chosen: _Chosen) -> None:
     row = {"archive_id": uuid, "snapshot": chosen.snapshot, "predicate": chosen.where, "rows": chosen.rows.num_rows}
     named = pa.Table.from_pylist([row | {"run_id": run_id, "created": now()} for run_id in chosen.runs or (None,)])
 
@@ -175,7 +176,7 @@ def _record(store: SampleStore, uuid: str, chosen: _Chosen) -> None:
     )
 
 
-def _fill(store: SampleStore, chosen: _Chosen, folder: Path, uuid: str) -> str:
+def _fill(store: OpenStore, chosen: _Chosen, folder: Path, uuid: str) -> str:
     """Writes all files of an archive, and returns the hash of its manifest."""
     for name in ("tables", "arrays", "policies"):
         make_folder(folder / name)
@@ -200,7 +201,7 @@ def _fill(store: SampleStore, chosen: _Chosen, folder: Path, uuid: str) -> str:
     return manifest.content
 
 
-def _build_copies(store: SampleStore, chosen: _Chosen) -> Iterator[BuildCopy]:
+def _build_copies(store: OpenStore, chosen: _Chosen) -> Iterator[BuildCopy]:
     rows = rows_by_build(chosen.rows)
     for build in chosen.builds.to_pylist():
         wanted = rows.get(build["build_id"])
@@ -210,7 +211,7 @@ def _build_copies(store: SampleStore, chosen: _Chosen) -> Iterator[BuildCopy]:
         yield BuildCopy(build["build_id"], build["drawn"], build["vocabulary_sha256"], sources)
 
 
-def _copy_policies(store: SampleStore, chosen: _Chosen, out: Path) -> pa.Table:
+def _copy_policies(store: OpenStore, chosen: _Chosen, out: Path) -> pa.Table:
     """Copies weights, and returns the rows of ``policies``: versions that drew the rows, and all their ancestors."""
     drew = store.read_arrow(
         """SELECT DISTINCT unnest([policy_sha256, latent_sha256]) AS sha256
@@ -260,7 +261,7 @@ _NAME_RUNS = ("rewards", "consumed", "scores", "policies")
 
 
 def _write_tables(
-    store: SampleStore, chosen: _Chosen, placed: pa.Table, lineage_rows: pa.Table, folder: Path
+    store: OpenStore, chosen: _Chosen, placed: pa.Table, lineage_rows: pa.Table, folder: Path
 ) -> dict[str, int]:
     """Writes the chosen rows of each table, a portion at a time, and returns how many there are."""
     whole_runs = chosen.whole_runs

@@ -23,9 +23,9 @@ import pyarrow as pa
 from molbuffer.storage.archive.check_content import find_circle
 from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.errors import MergeConflictError, RunConflictError, StoreBusyError, StoreModeError
+from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.records import now
 from molbuffer.storage.segments.copy import ArraySource, BuildCopy, copy_arrays, rows_by_build
-from molbuffer.storage.store import SampleStore
 
 _ATTEMPTS = 10
 
@@ -76,7 +76,7 @@ class _Plan:
         return all(getattr(self, name).equals(getattr(other, name)) for name in ("builds", "ours", "theirs"))
 
 
-def merge_archive(store: SampleStore, archive: SampleStore) -> MergeReceipt:
+def merge_archive(store: OpenStore, archive: OpenStore) -> MergeReceipt:
     """Brings what an archive has and a store has not into the store.
 
     Args:
@@ -99,7 +99,7 @@ def merge_archive(store: SampleStore, archive: SampleStore) -> MergeReceipt:
     raise StoreBusyError(f"builds of {store.path} changed during each of {_ATTEMPTS} merges: try again later")
 
 
-def _attempt(store: SampleStore, archive: SampleStore) -> MergeReceipt | None:
+def _attempt(store: OpenStore, archive: OpenStore) -> MergeReceipt | None:
     """Merges, unless others change the builds concerned while their arrays are written."""
     plan = _plan(store, archive)
     for sha256 in archive.policies.kept():
@@ -162,13 +162,13 @@ _THEIRS = """SELECT theirs.build_id, theirs."row" FROM {samples} AS theirs SEMI 
     ORDER BY theirs.build_id, theirs."row" """
 
 
-def _streamed(archive: SampleStore, sql: str, **tables: pa.Table) -> pa.RecordBatchReader:
+def _streamed(archive: OpenStore, sql: str, **tables: pa.Table) -> pa.RecordBatchReader:
     """Rows of the archive, to be read once, a portion at a time."""
     schema = archive.read_arrow(f"FROM ({sql}) LIMIT 0", **tables).schema
     return pa.RecordBatchReader.from_batches(schema, archive.read_batches(sql, **tables))
 
 
-def _plan(reader: SampleStore | Transaction, archive: SampleStore) -> _Plan:
+def _plan(reader: OpenStore | Transaction, archive: OpenStore) -> _Plan:
     """Which builds gain rows, and which rows those are."""
     snapshot = reader.snapshot if isinstance(reader, Transaction) else reader.snapshot()
     read = reader.read if isinstance(reader, Transaction) else reader.catalog.read
@@ -191,7 +191,7 @@ def _plan(reader: SampleStore | Transaction, archive: SampleStore) -> _Plan:
     return _Plan(snapshot, wanted, ours, theirs, left_out)
 
 
-def _refuse_conflicts(read: Any, archive: SampleStore, builds: pa.Table, known: pa.Table) -> None:
+def _refuse_conflicts(read: Any, archive: OpenStore, builds: pa.Table, known: pa.Table) -> None:
     runs = archive.read_arrow("SELECT run_id, config_sha256, kind, seed FROM {runs}")
     for row in read(_RUN_CONFLICTS, theirs=runs).to_pylist():
         raise RunConflictError(
@@ -215,7 +215,7 @@ def _refuse_conflicts(read: Any, archive: SampleStore, builds: pa.Table, known: 
         raise MergeConflictError(f"policy {circle} would descend from itself after the merge; nothing was changed")
 
 
-def _copies(store: SampleStore, archive: SampleStore, plan: _Plan) -> Iterator[BuildCopy]:
+def _copies(store: OpenStore, archive: OpenStore, plan: _Plan) -> Iterator[BuildCopy]:
     ours, theirs = rows_by_build(plan.ours), rows_by_build(plan.theirs)
     for build in plan.builds.to_pylist():
         build_id, sources = build["build_id"], []
@@ -271,7 +271,7 @@ _NEW_ROWS = {
 
 
 def _insert(
-    store: SampleStore, archive: SampleStore, plan: _Plan, placed: pa.Table, transaction: Transaction
+    store: OpenStore, archive: OpenStore, plan: _Plan, placed: pa.Table, transaction: Transaction
 ) -> dict[str, int] | None:
     """How many rows were added to which table; None, and nothing is added, when the plan no longer holds."""
     # A vacuum may have removed what was written long ago, as one does with what a killed writer left.

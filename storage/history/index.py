@@ -16,22 +16,57 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.history.cache import DecodedCache
 from molbuffer.storage.history.index_arrays import IndexArrays, place
 from molbuffer.storage.history.scan import Filter, Part, ScannedRows, read_readmitted, read_strings, scan
 from molbuffer.storage.records import Consumed, Event, RowId
 from molbuffer.storage.rows import Rows
 from molbuffer.storage.segments.copy import rows_by_build
-from molbuffer.storage.store import SampleStore
 
 Positions = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexScope:
+    """Which rows an index has: kept ones with a good reward under an objective, the newest if there are several.
+
+    Attributes:
+        objective_sha256: whose rewards count; rows may have been drawn under another objective.
+        run_id: the run in training, whose rows are its own; None when the reader is no run: all rows are own.
+        snapshot: the version that own rows are read at; None is the newest.
+        foreign_snapshot: the version that rows of other runs are read at; None is ``snapshot``. A run that trains while
+            others write pins this at its start, so that what they do does not change its batches.
+        own_only: leave out the rows of other runs, but for those that the run has readmitted.
+        runs: leave out the rows of runs other than these, by their ids.
+        where: a predicate over ``sample_history`` that must hold as well.
+        up_to_iteration: the last iteration whose own rows count; None is all.
+        include_unparseable: rows that are no molecule count too, with reward 0.
+
+    Raises:
+        ValueError: own and foreign rows are told apart, and no run is named.
+    """
+
+    objective_sha256: str
+    run_id: str | None = None
+    snapshot: int | None = None
+    foreign_snapshot: int | None = None
+    own_only: bool = False
+    runs: Sequence[str] | None = None
+    where: str | None = None
+    up_to_iteration: int | None = None
+    include_unparseable: bool = False
+
+    def __post_init__(self) -> None:
+        if self.run_id is None and (self.own_only or self.foreign_snapshot is not None):
+            raise ValueError("own_only and foreign_snapshot tell a run's rows from others: name the run_id")
 
 
 @dataclass(frozen=True, eq=False)
 class HistoryIndex:
     """The rows of a pinned snapshot that can be trained on; n of them, from b builds.
 
-    Make it with ``load``. It can be selected from (``molbuffer.storage.history.selections``).
+    ``SampleStore.index`` makes it. It can be selected from (``molbuffer.storage.history.selections``).
 
     Attributes:
         store: what it was read from; only ``smiles`` and ``raw`` still read from it.
@@ -40,66 +75,29 @@ class HistoryIndex:
         readmitted: columns build_id, row, times of the rows that the run's builds have given to its buffer once more.
     """
 
-    store: SampleStore
+    store: OpenStore
     parts: tuple[Part, ...]
     rows: ScannedRows
     arrays: IndexArrays
     readmitted: pa.Table | None = None
 
     @classmethod
-    def load(
-        cls,
-        store: SampleStore,
-        *,
-        objective_sha256: str,
-        run_id: str | None = None,
-        snapshot: int | None = None,
-        foreign_snapshot: int | None = None,
-        own_only: bool = False,
-        runs: Sequence[str] | None = None,
-        where: str | None = None,
-        up_to_iteration: int | None = None,
-        include_unparseable: bool = False,
-        cache: DecodedCache | None = None,
-    ) -> Self:
-        """Reads the index, and decodes the segments that are not in the cache yet.
-
-        Rows are kept ones with a good reward under the objective, the newest if there are several.
-
-        Args:
-            objective_sha256: whose rewards count; rows may have been drawn under another objective.
-            run_id: the run in training, whose rows are its own; None when the reader is no run: all rows are own.
-            snapshot: the version that own rows are read at; None is the newest.
-            foreign_snapshot: the version that rows of other runs are read at; None is ``snapshot``. A run that trains
-                while others write pins this at its start, so that what they do does not change its batches.
-            own_only: leave out the rows of other runs, but for those that the run has readmitted.
-            runs: leave out the rows of runs other than these, by their ids.
-            where: a predicate over ``sample_history`` that must hold as well.
-            up_to_iteration: the last iteration whose own rows count; None is all.
-            include_unparseable: rows that are no molecule count too, with reward 0.
-            cache: where decoded rows are kept; None is the user's cache folder.
-
-        Raises:
-            PredicateError: ``where`` is no predicate over a row.
-            ArraysError: a segment is missing or damaged.
-            CacheError: the cache cannot be written.
-            StoreError: the store has no such version, or cannot be read.
-        """
-        if run_id is None and (own_only or foreign_snapshot is not None):
-            raise ValueError("own_only and foreign_snapshot tell a run's rows from others: name the run_id")
-        snapshot = store.snapshot() if snapshot is None else snapshot
-        of_runs = None if runs is None else tuple(runs)
-        parts = [Part(snapshot, own=True, run_id=run_id, up_to_iteration=up_to_iteration, runs=of_runs)]
-        readmitted = None
-        if run_id is not None:
-            readmitted = read_readmitted(store, parts[0])
-            foreign = snapshot if foreign_snapshot is None else foreign_snapshot
-            others = Part(foreign, own=False, run_id=run_id, others=True, runs=of_runs)
-            if not own_only:
+    def load(cls, store: OpenStore, scope: IndexScope, cache: DecodedCache | None = None) -> Self:
+        """Read the index, as ``SampleStore.index`` does, and its errors."""
+        snapshot = store.snapshot() if scope.snapshot is None else scope.snapshot
+        of_runs = None if scope.runs is None else tuple(scope.runs)
+        own = Part(snapshot, own=True, run_id=scope.run_id, up_to_iteration=scope.up_to_iteration, runs=of_runs)
+        parts, readmitted = [own], None
+        if scope.run_id is not None:
+            readmitted = read_readmitted(store, own)
+            foreign = snapshot if scope.foreign_snapshot is None else scope.foreign_snapshot
+            others = Part(foreign, own=False, run_id=scope.run_id, others=True, runs=of_runs)
+            if not scope.own_only:
                 parts.append(others)
             elif readmitted.num_rows:
                 parts.append(replace(others, rows=readmitted))
-        rows = scan(store, parts, Filter(objective_sha256, where, include_unparseable))
+        wanted = Filter(scope.objective_sha256, scope.where, scope.include_unparseable)
+        rows = scan(store, parts, wanted)
         cache = cache or DecodedCache(store.cache_key, store.layout.arrays)
         return cls(store, tuple(parts), rows, place(rows, cache), readmitted)
 

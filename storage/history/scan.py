@@ -10,31 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-
-class ReadableStore(Protocol):
-    """What is needed of a store."""
-
-    def snapshot(self) -> int:
-        """The newest version."""
-
-    def read_arrow(
-        self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
-    ) -> pa.Table:
-        """The result of SQL over the version."""
-
-    def read_batches(
-        self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
-    ) -> Iterator[pa.RecordBatch]:
-        """The same in portions, of any size and in any order."""
-
-    def matching_rows(self, where: str, snapshot: int | None = None) -> pa.Table:
-        """The rows (build_id, row) for which a user's predicate is true."""
+from molbuffer.storage.handle import OpenStore
+from molbuffer.storage.query.sandbox import matching_rows
 
 
 @dataclass(frozen=True)
@@ -129,7 +112,7 @@ _ROW = 2**32 - 1
 """The bits of a key that are the row; those above are the build."""
 
 
-def scan(store: ReadableStore, parts: Sequence[Part], wanted: Filter) -> ScannedRows:
+def scan(store: OpenStore, parts: Sequence[Part], wanted: Filter) -> ScannedRows:
     """The rows of all parts that can be trained on, one part after another.
 
     The store's answers are taken a portion at a time, and columns are given up as soon as what is made of them is
@@ -163,13 +146,13 @@ def scan(store: ReadableStore, parts: Sequence[Part], wanted: Filter) -> Scanned
     )
 
 
-def read_readmitted(store: ReadableStore, part: Part) -> pa.Table:
+def read_readmitted(store: OpenStore, part: Part) -> pa.Table:
     """The rows (build_id, row, times) that a run's builds have given to its buffer once more, and how often."""
     parameters = [part.run_id, part.up_to_iteration]
     return store.read_arrow(_READMITTED, snapshot=part.snapshot, parameters=parameters)
 
 
-def _read_builds(store: ReadableStore, part: Part) -> pa.Table:
+def _read_builds(store: OpenStore, part: Part) -> pa.Table:
     # Bare comparisons, so that Parquet files of other runs are known by their statistics and not opened.
     conditions: dict[str, Any] = {
         f"builds.run_id {'<>' if part.others else '='} ?": part.run_id,
@@ -189,7 +172,7 @@ def _read_builds(store: ReadableStore, part: Part) -> pa.Table:
 class _Asked:
     """What is asked about a part: the rows of these builds, by id and number."""
 
-    store: ReadableStore
+    store: OpenStore
     part: Part
     numbered: pa.Table
 
@@ -210,7 +193,7 @@ def _read_samples(
     for ask in asked:
         tables = {}
         if wanted.where is not None:
-            tables["matching"] = ask.store.matching_rows(wanted.where, ask.part.snapshot)
+            tables["matching"] = matching_rows(ask.store.catalog, wanted.where, ask.part.snapshot)
         if ask.part.rows is not None:
             tables["wanted"] = ask.part.rows
         matching = "".join(_MATCHING.replace("[rows]", name) for name in tables)
@@ -249,7 +232,7 @@ def _whole(pieces: list[NDArray[Any]], kind: type) -> NDArray[Any]:
     return whole
 
 
-def read_strings(store: ReadableStore, parts: Sequence[Part], rows: ScannedRows, column: str) -> pa.LargeStringArray:
+def read_strings(store: OpenStore, parts: Sequence[Part], rows: ScannedRows, column: str) -> pa.LargeStringArray:
     """A text column of ``samples`` [n] for scanned rows, read again as of the versions they were scanned at."""
     keys = _key(rows.build_numbers, rows.row_numbers)
     numbered = _number(rows.builds)

@@ -23,8 +23,8 @@ from molbuffer.storage.backends.engine import one_line
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.errors import PredicateError, QueryError
 from molbuffer.storage.files.durable import sync_paths, write_private
+from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.query.sandbox import Limits, check_condition, sandbox
-from molbuffer.storage.store import SampleStore
 
 COLUMNS: Mapping[str, str] = {
     "run_id": "the run that drew the sample",
@@ -74,7 +74,7 @@ class ExportReceipt:
 
 
 def export_history(
-    store: SampleStore,
+    store: OpenStore,
     out: Path,
     *,
     where: str | None = None,

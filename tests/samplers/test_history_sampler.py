@@ -9,7 +9,7 @@ from molbuffer.samplers.base import concatenate
 from molbuffer.samplers.history import HistorySampler, RunHistory
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.history.selections import AboveQuantile
 from molbuffer.storage.records import Build, Commit, Event, Reward, RowId, Run, RunKind, Samples
 from molbuffer.storage.rows import Rows
@@ -92,7 +92,7 @@ def test_a_draw_of_rows_that_are_no_pairs_asks_nothing_of_the_store(
     log_probs = np.zeros(tokens.shape, np.float32)
     rows = Rows(tokens=tokens, lengths=lengths, log_probs=log_probs, vocabulary_sha256=vocabulary.sha256)
     commit(store, "run", 0, Samples(smiles, smiles, [None] * 3, rows), [1] * 3)
-    index = HistoryIndex.load(store, objective_sha256=OBJECTIVE)
+    index = store.index(IndexScope(objective_sha256=OBJECTIVE))
     again = HistorySampler("again", lambda: index, vocabulary)
     recalled = again.recall(3, seed=4)
     monkeypatch.setattr(SampleStore, "read_arrow", None)

@@ -20,7 +20,7 @@ from molbuffer.scoring import Objective, Standardisation, WeightedComponent
 from molbuffer.scoring.components import QED, PythonFunction
 from molbuffer.scoring.filters import PropertyRange
 from molbuffer.storage import SampleStore
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.history.selections import TopK
 from molbuffer.storage.records import Commit, Event, Run, RunKind
 
@@ -128,7 +128,7 @@ def test_the_history_knows_a_molecule_however_it_was_written(
     build = make_build(dataset, Slot("run", 0, Event.BUILD_BUFFER, 0, 4, campaign_seed=1), pipeline)
     store.start_run(Run("run", "test", RunKind.BUILD, "{}", 1, objective_sha256=objective.sha256))
     store.commit(Commit([build]))
-    index = HistoryIndex.load(store, objective_sha256=objective.sha256)
+    index = store.index(IndexScope(objective_sha256=objective.sha256))
     assert len(set(index.raw(np.arange(4)))) == 4
     rng, never = np.random.default_rng(0), np.zeros(4, np.int32)
     for positions in (TopK(10).draw(index, 4, rng, never), TopK(10).draw(index, 4, rng, never)):

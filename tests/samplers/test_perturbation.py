@@ -78,9 +78,7 @@ def breed(store: SampleStore, parents: DatasetSampler, wide_vocabulary: Vocabula
     )
     iteration = 0
     history = RunHistory(store, "run", objective.sha256, wide_vocabulary, lambda: iteration)
-    sampler = GraphGASampler(
-        "children", history, parents, wide_vocabulary, SamplerSize(buffer_size=60), parents=40
-    )
+    sampler = GraphGASampler("children", history, parents, wide_vocabulary, SamplerSize(buffer_size=60), parents=40)
 
     def build(at: int) -> Any:
         nonlocal iteration

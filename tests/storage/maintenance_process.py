@@ -20,7 +20,7 @@ from molbuffer.storage import SampleStore
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.history.cache import DecodedCache
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import IndexScope
 
 OBJECTIVE = "objective-1"
 
@@ -92,7 +92,7 @@ def archive(path: str, out: str, snapshot: str, step: str, then: str) -> None:
     with SampleStore.open(path) as store:
         print(
             "archived",
-            molbuffer.storage.archive.make.make_archive(store, Path(out), snapshot=int(snapshot)).uuid,
+            store.archive(Path(out), snapshot=int(snapshot)).uuid,
             flush=True,
         )
 
@@ -114,10 +114,10 @@ def read(path: str, cache: str, snapshot: str, seconds: str) -> None:
     with SampleStore.open(path, read_only=True) as store:
         decoded = DecodedCache(store.uuid, Path(path) / "arrays", Path(cache))
         while time.monotonic() < end:
-            pinned = HistoryIndex.load(store, objective_sha256=OBJECTIVE, snapshot=int(snapshot), cache=decoded)
+            pinned = store.index(IndexScope(objective_sha256=OBJECTIVE, snapshot=int(snapshot)), cache=decoded)
             rows = pinned.gather(pinned.best_first)
             digest = hashlib.sha256(rows.tokens.tobytes() + rows.log_probs.tobytes() + rows.rewards.tobytes())
-            newest = len(HistoryIndex.load(store, objective_sha256=OBJECTIVE, cache=decoded))
+            newest = len(store.index(IndexScope(objective_sha256=OBJECTIVE), cache=decoded))
             counted = store.query("SELECT count(*) FROM sample_history").item()
             print(digest.hexdigest(), newest, counted, flush=True)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from molbuffer.samplers.replay import expressible, stored_rows
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import HistoryIndex, IndexScope
 from molbuffer.storage.history.selections import ConsumeOnce, Selection
 from molbuffer.storage.records import Consumed
 from molbuffer.storage.rows import Rows
@@ -87,16 +87,17 @@ class Buffer:
         A run that was resumed from an earlier checkpoint must not see what it built after it: ``up_to_iteration``.
         """
         view = self.view
-        index = HistoryIndex.load(
-            self.store,
-            objective_sha256=view.objective_sha256,
-            run_id=view.run_id,
-            snapshot=snapshot,
-            foreign_snapshot=view.snapshot if view.run_id else None,
-            own_only=view.own_only,
-            up_to_iteration=up_to_iteration,
-            where=view.where,
-            include_unparseable=view.train_on_invalid,
+        index = self.store.index(
+            IndexScope(
+                objective_sha256=view.objective_sha256,
+                run_id=view.run_id,
+                snapshot=snapshot,
+                foreign_snapshot=view.snapshot if view.run_id else None,
+                own_only=view.own_only,
+                up_to_iteration=up_to_iteration,
+                where=view.where,
+                include_unparseable=view.train_on_invalid,
+            )
         )
         self.index = expressible(index, self.vocabulary, unparseable=view.train_on_invalid)
         self.up_to_iteration = up_to_iteration

@@ -27,7 +27,7 @@ from molbuffer.samplers.policies.policy import policy_files
 from molbuffer.samplers.prior import PriorSampler
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.storage import SampleStore
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.records import RunKind
 from molbuffer.storage.stored import BuildReceipt
 from molbuffer.training.fit.loop import fit
@@ -281,7 +281,7 @@ def test_stored_vectors_are_those_of_the_same_vae_and_of_what_was_trained_from_i
 
 def read_latents(campaign: Campaign) -> set[bytes]:
     """The different vectors of the stored rows that have a reward."""
-    index = HistoryIndex.load(campaign.store, objective_sha256=campaign.store.run(campaign.run_id).objective_sha256)
+    index = campaign.store.index(IndexScope(objective_sha256=campaign.store.run(campaign.run_id).objective_sha256))
     return {row.tobytes() for row in index.gather(index.best_first).latents}
 
 

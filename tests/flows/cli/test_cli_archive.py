@@ -15,7 +15,6 @@ from molbuffer.flows.cli import app
 from molbuffer.flows.settings.settings import Settings
 from molbuffer.flows.train_offline import train_offline
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.make import make_archive
 from molbuffer.storage.errors import ArchiveError, RunConflictError, StoreModeError
 from molbuffer.storage.verify.report import Kind
 from molbuffer.training.fit.loop import fit
@@ -41,7 +40,7 @@ def error(*arguments: str | Path) -> str:
 @pytest.fixture
 def archive(scored_store: Path, tmp_path: Path) -> Path:
     with SampleStore.open(scored_store) as store:
-        make_archive(store, tmp_path / "archive")
+        store.archive(tmp_path / "archive")
     return tmp_path / "archive"
 
 
@@ -121,7 +120,7 @@ def test_training_on_an_archive_is_training_on_its_store_in_each_form_and_when_r
     monkeypatch.setenv("MOLBUFFER_CACHE", str(tmp_path / "cache"))
     config, own, tar = tiny_settings.to_json(), str(tmp_path / "own"), tmp_path / "archive.tar.gz"
     with SampleStore.open(archive) as opened:
-        make_archive(opened, tar)
+        opened.archive(tar)
     expected = train_offline(config, str(scored_store))
     before = contents(archive)
     assert stat.S_IMODE(archive.stat().st_mode) == 0o500

@@ -17,7 +17,6 @@ from molbuffer.flows.errors import UsageError
 from molbuffer.flows.maintain import maintain
 from molbuffer.flows.tasks.maintenance import MaintenanceRequest, maintain_store, parse_age
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.make import make_archive
 from molbuffer.storage.catalog.schema import MIGRATIONS
 from molbuffer.storage.records import Build, Checkpoint, Commit, Event, Run, RunKind, Samples
 from molbuffer.storage.rows import Rows
@@ -162,7 +161,7 @@ def test_a_store_that_is_none_busy_or_an_archive_is_one_message(store: Path, tmp
     for command in ("maintain", "snapshots"):
         assert "is no store" in error(command, "--store", tmp_path / "nowhere")
     with SampleStore.open(store) as opened:
-        make_archive(opened, tmp_path / "archive")
+        opened.archive(tmp_path / "archive")
         with opened.maintenance._alone():
             assert "by another process; try again when that is done" in error("maintain", "--store", store)
     assert "for reading only" in error("maintain", "--store", tmp_path / "archive")

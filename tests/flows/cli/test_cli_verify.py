@@ -12,7 +12,6 @@ from molbuffer.flows.cli import app
 from molbuffer.flows.settings.settings import Settings
 from molbuffer.flows.train_offline import train_offline
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.make import make_archive
 from molbuffer.storage.errors import ArraysError
 
 
@@ -75,7 +74,7 @@ def test_quarantine_helps_with_arrays_only_and_the_exit_code_says_so(scored_stor
 
 def test_damage_of_an_archive_is_named_and_cannot_be_put_in_quarantine(scored_store: Path, tmp_path: Path) -> None:
     with SampleStore.open(scored_store) as store:
-        make_archive(store, tmp_path / "archive")
+        store.archive(tmp_path / "archive")
     assert verify("--store", tmp_path / "archive").exit_code == 0
     segment = damage(tmp_path / "archive")
     done = verify("--store", tmp_path / "archive", "--quarantine")
@@ -87,7 +86,7 @@ def test_damage_of_an_archive_is_named_and_cannot_be_put_in_quarantine(scored_st
 
 def test_an_archive_in_a_file_is_verified_as_one_in_a_folder(scored_store: Path, tmp_path: Path) -> None:
     with SampleStore.open(scored_store) as store:
-        make_archive(store, tmp_path / "archive.tar")
+        store.archive(tmp_path / "archive.tar")
     done = verify("--store", tmp_path / "archive.tar")
     assert (done.exit_code, done.stdout.splitlines()[-1].endswith("no error")) == (0, True)
     assert "32 samples" in done.stdout

@@ -25,7 +25,7 @@ from molbuffer.samplers.policies.policy import Policy, fingerprint
 from molbuffer.samplers.prior import PriorSampler
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.records import Build, Commit, Event, PolicyVersion, Reward, Run, RunKind, Samples
 from molbuffer.storage.rows import Rows
 
@@ -190,7 +190,7 @@ def test_the_best_of_the_history(store: SampleStore, policy: Policy) -> None:
     ours = {"ours", "trained"}
     strangers = [build("theirs", latents + 100, "theirs"), build("nobodys", latents + 200, None)]
     store.commit(Commit([build("none", None), *strangers]))
-    index = HistoryIndex.load(store, objective_sha256="o")
+    index = store.index(IndexScope(objective_sha256="o"))
     with pytest.raises(
         LatentsError, match=r"'s': of the 15 stored rows .* drew 5, none of them from 4 latents, .*; encode the best"
     ):
@@ -200,13 +200,13 @@ def test_the_best_of_the_history(store: SampleStore, policy: Policy) -> None:
     assert best_molecules(index, 2, "s") == ["CC", "CO"]
     assert best_molecules(index, 99, "s") == ["CC", "CO", "CCC", "C"]
     store.commit(Commit([build("some", latents, "trained"), build("narrow", latents[:, :2])]))
-    index = HistoryIndex.load(store, objective_sha256="o")
+    index = store.index(IndexScope(objective_sha256="o"))
     assert_close(best_latents(index, 2, 4, ours, "s"), torch.from_numpy(latents[[1, 3]]))
     assert_close(best_latents(index, 99, 4, ours, "s"), torch.from_numpy(latents[[1, 3, 4, 2, 0]]))
     assert_close(best_latents(index, 1, 2, ours, "s"), torch.from_numpy(latents[[1], :2]))
     assert_close(best_latents(index, 1, 4, {"theirs"}, "s"), torch.from_numpy(latents[[1]] + 100))
     with pytest.raises(LatentsError, match="'s': no stored molecule has a reward"):
-        best_molecules(HistoryIndex.load(store, objective_sha256="other"), 2, "s")
+        best_molecules(store.index(IndexScope(objective_sha256="other")), 2, "s")
 
 
 def test_relatives_go_back_to_one_vae_by_reinforcement_learning(store: SampleStore) -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from molbuffer.storage import SampleStore
 from molbuffer.storage.archive.files import verify_files
-from molbuffer.storage.archive.make import make_archive
 from molbuffer.storage.archive.manifest import read_manifest
 from molbuffer.storage.archive.workplace import finished
 from molbuffer.storage.errors import (
@@ -27,7 +26,7 @@ from molbuffer.storage.errors import (
     UnknownRunError,
     UnknownSnapshotError,
 )
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.records import Commit, Consumed, Metric, PolicyVersion, RunStatus, Score
 from molbuffer.storage.segments.copy import ArraySource, BuildCopy, copy_arrays
 from molbuffer.storage.trusted import trusted_archive
@@ -73,7 +72,7 @@ def frame(store, table, columns="*"):
 
 
 def test_an_archive_of_a_run_has_all_that_belongs_to_its_rows(filled, tmp_path):
-    receipt = make_archive(filled, tmp_path / "archive", runs=["run-2"])
+    receipt = filled.archive(tmp_path / "archive", runs=["run-2"])
     assert (receipt.rows, receipt.builds, receipt.quarantined, receipt.recorded) == (12, 2, 0, True)
     with SampleStore.open(tmp_path / "archive") as archive:
         theirs = filled.query("SELECT * FROM sample_history WHERE run_id = 'run-2' ORDER BY ALL")
@@ -96,7 +95,7 @@ def test_an_archive_of_a_run_has_all_that_belongs_to_its_rows(filled, tmp_path):
 
 
 def test_lineage_goes_to_the_root_and_has_the_nearest_kept_weights(filled, tmp_path):
-    make_archive(filled, tmp_path / "archive", runs=["run-2"])
+    filled.archive(tmp_path / "archive", runs=["run-2"])
     (kept,) = filled.policies.kept()
     with SampleStore.open(tmp_path / "archive") as archive:
         columns = "sha256, kind, parent_sha256, run_id, iteration, weights_kept, kept_ancestor"
@@ -106,15 +105,15 @@ def test_lineage_goes_to_the_root_and_has_the_nearest_kept_weights(filled, tmp_p
 
 
 def test_a_build_may_be_there_in_part_under_its_own_row_numbers(filled, tmp_path):
-    make_archive(filled, tmp_path / "archive", runs=["run-1"], where='"row" IN (3, 5)')
+    filled.archive(tmp_path / "archive", runs=["run-1"], where='"row" IN (3, 5)')
     with SampleStore.open(tmp_path / "archive") as archive:
         assert archive.query('SELECT DISTINCT "row" FROM samples ORDER BY ALL').rows() == [(3,), (5,)]
         build = archive.receipts("run-1")[0]
         assert build.drawn == 6
         with pytest.raises(PartialBuildError, match="2 of the 6 rows"):
             archive.build(build.build_id)
-        ours = HistoryIndex.load(filled, objective_sha256=OBJECTIVE, where="run_id = 'run-1' AND \"row\" IN (3, 5)")
-        theirs = HistoryIndex.load(archive, objective_sha256=OBJECTIVE)
+        ours = filled.index(IndexScope(objective_sha256=OBJECTIVE, where="run_id = 'run-1' AND \"row\" IN (3, 5)"))
+        theirs = archive.index(IndexScope(objective_sha256=OBJECTIVE))
         every = np.arange(4)
         assert len(ours) == len(theirs) == 4
         assert ours.row_ids(every) == theirs.row_ids(every)
@@ -124,15 +123,15 @@ def test_a_build_may_be_there_in_part_under_its_own_row_numbers(filled, tmp_path
 
 def test_r8_arrays_are_read_where_they_were_moved_to_and_quarantined_ones_left_out(filled, tmp_path, make):
     moved, damaged, *_ = (filled.build(receipt.build_id) for receipt in filled.receipts("run-1"))
-    source = ArraySource(filled.layout.arrays, moved.segment, moved.offset)
+    source = ArraySource(filled._open.layout.arrays, moved.segment, moved.offset)
     copy = BuildCopy(moved.build.build_id, 6, moved.samples.vocabulary_sha256, (source,))
-    placed = copy_arrays([copy], filled.layout.arrays)
+    placed = copy_arrays([copy], filled._open.layout.arrays)
     values = f"'{placed['build_id'][0]}', 1, '{placed['segment'][0]}', 0, now()::TIMESTAMP"
-    with filled.catalog.transaction("test", "moved", {}) as transaction:
+    with filled._open.catalog.transaction("test", "moved", {}) as transaction:
         transaction.change(f"INSERT INTO {{placements}} VALUES ({values})")
         transaction.change(f"INSERT INTO {{quarantine}} VALUES ('{damaged.segment}', 'test', now()::TIMESTAMP)")
-    shutil.rmtree(filled.layout.arrays / moved.segment)
-    receipt = make_archive(filled, tmp_path / "archive", runs=["run-1"])
+    shutil.rmtree(filled._open.layout.arrays / moved.segment)
+    receipt = filled.archive(tmp_path / "archive", runs=["run-1"])
     assert (receipt.rows, receipt.builds, receipt.quarantined) == (6, 1, 1)
     with SampleStore.open(tmp_path / "archive") as archive:
         theirs = archive.build(moved.build.build_id)
@@ -143,7 +142,7 @@ def test_r8_arrays_are_read_where_they_were_moved_to_and_quarantined_ones_left_o
 def test_an_archive_is_of_one_version_which_the_source_keeps(filled, make, tmp_path):
     version = filled.snapshot()
     filled.commit(Commit([make.make_build(7)]))
-    receipt = make_archive(filled, tmp_path / "old.tar", snapshot=version, where="kept", runs=["run-1", "run-2"])
+    receipt = filled.archive(tmp_path / "old.tar", snapshot=version, where="kept", runs=["run-1", "run-2"])
     recorded = filled.query("SELECT archive_id, snapshot, run_id, predicate, rows FROM archives ORDER BY run_id").rows()
     assert recorded == [(receipt.uuid, version, run_id, "kept", 16) for run_id in ("run-1", "run-2")]
     with trusted_archive(tmp_path / "old.tar") as (archive, manifest):
@@ -153,7 +152,7 @@ def test_an_archive_is_of_one_version_which_the_source_keeps(filled, make, tmp_p
 
 @pytest.mark.parametrize("name", ["archive", "archive.tar", "archive.tar.gz", "archive.tgz", "archive.tar.zst"])
 def test_every_form_holds_the_same(filled, tmp_path, name):
-    receipt = make_archive(filled, tmp_path / name)
+    receipt = filled.archive(tmp_path / name)
     with trusted_archive(tmp_path / name) as (archive, manifest):
         assert frame(archive, "sample_history").equals(frame(filled, "sample_history"))
         assert (manifest.uuid, archive.uuid) == (receipt.uuid, receipt.uuid)
@@ -163,7 +162,7 @@ def test_every_form_holds_the_same(filled, tmp_path, name):
 
 
 def test_other_programs_can_unpack_it_and_pack_it_again(filled, tmp_path):
-    make_archive(filled, tmp_path / "archive.tar.gz")
+    filled.archive(tmp_path / "archive.tar.gz")
     subprocess.run(["tar", "xzf", "archive.tar.gz"], cwd=tmp_path, check=True)
     verify_files(tmp_path / "archive")
     subprocess.run(["tar", "cf", "again.tar", "archive"], cwd=tmp_path, check=True)
@@ -174,12 +173,12 @@ def test_other_programs_can_unpack_it_and_pack_it_again(filled, tmp_path):
 
 
 def test_nothing_can_be_written_to_an_archive(filled, make, tmp_path):
-    make_archive(filled, tmp_path / "archive")
+    filled.archive(tmp_path / "archive")
     modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "archive").rglob("*")}
     assert modes == {0o400, 0o500}
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "archive").rglob("*")}
     with SampleStore.open(tmp_path / "archive") as archive:
-        assert archive.read_only and archive.archive
+        assert archive.read_only and archive.archived
         attempts = (
             lambda: archive.start_run(make.make_run("new")),
             lambda: archive.record_scores([Score("C", "qed", "1", 0.5)]),
@@ -194,7 +193,7 @@ def test_nothing_can_be_written_to_an_archive(filled, make, tmp_path):
 
 
 def test_r10_an_archive_opens_on_a_read_only_mount(filled, tmp_path):
-    make_archive(filled, tmp_path / "archive")
+    filled.archive(tmp_path / "archive")
     (tmp_path / "mount").mkdir()
     script = (
         f"mount --bind {tmp_path}/archive {tmp_path}/mount && mount -o remount,bind,ro {tmp_path}/mount"
@@ -202,10 +201,9 @@ def test_r10_an_archive_opens_on_a_read_only_mount(filled, tmp_path):
     )
     code = (
         "from molbuffer.storage import SampleStore; import sys; from pathlib import Path\n"
-        f"from molbuffer.storage.archive.make import make_archive\n"
         f"with SampleStore.open({str(tmp_path / 'mount')!r}) as archive:\n"
         f"    print(len(archive.query('FROM sample_history')))\n"
-        f"    print(make_archive(archive, Path({str(tmp_path / 'second')!r})).recorded)\n"
+        f"    print(archive.archive(Path({str(tmp_path / 'second')!r})).recorded)\n"
     )
     done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", code], capture_output=True, text=True)
     if done.returncode == 99 or "unshare" in done.stderr:
@@ -214,14 +212,14 @@ def test_r10_an_archive_opens_on_a_read_only_mount(filled, tmp_path):
 
 
 def test_it_is_plain_files_that_name_no_place(filled, tmp_path):
-    make_archive(filled, tmp_path / "archive")
+    filled.archive(tmp_path / "archive")
     assert {path.name for path in (tmp_path / "archive").iterdir()} == {"archive.json", "tables", "arrays", "policies"}
     for path in (tmp_path / "archive").rglob("*"):
         assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes()
 
 
 def test_other_programs_read_its_tables(filled, tmp_path):
-    make_archive(filled, tmp_path / "archive", where="kept")
+    filled.archive(tmp_path / "archive", where="kept")
     expected = filled.query('SELECT build_id, "row", smiles FROM samples WHERE kept ORDER BY ALL')
     found = pl.scan_parquet(tmp_path / "archive" / "tables" / "samples" / "*.parquet").select(expected.columns)
     assert found.collect().sort(expected.columns).equals(expected)
@@ -232,14 +230,14 @@ def test_other_programs_read_its_tables(filled, tmp_path):
 
 
 def test_a_database_of_somebody_else_attaches_its_tables(filled, tmp_path):
-    make_archive(filled, tmp_path / "archive")
+    filled.archive(tmp_path / "archive")
     with SampleStore.open(tmp_path / "archive") as archive, duckdb.connect() as shell:
         shell.execute(archive.attach_sql())
         assert shell.sql("SELECT count(*) FROM samples").fetchall() == [(24,)]
 
 
 def test_it_has_the_one_version_that_it_is_of(filled, tmp_path):
-    receipt = make_archive(filled, tmp_path / "archive")
+    receipt = filled.archive(tmp_path / "archive")
     with SampleStore.open(tmp_path / "archive") as archive:
         assert archive.snapshot() == receipt.snapshot
         assert [snapshot.version for snapshot in archive.snapshots()] == [receipt.snapshot]
@@ -256,29 +254,29 @@ def test_it_has_the_one_version_that_it_is_of(filled, tmp_path):
 def test_many_rows_are_several_files_and_portions(filled, tmp_path, monkeypatch):
     monkeypatch.setattr("molbuffer.storage.archive.tables._FILE_ROWS", 5)
     monkeypatch.setattr("molbuffer.storage.catalog.catalog.BATCH_ROWS", 10)
-    make_archive(filled, tmp_path / "archive")
+    filled.archive(tmp_path / "archive")
     assert len(list((tmp_path / "archive" / "tables" / "samples").iterdir())) == 3
     with trusted_archive(tmp_path / "archive") as (archive, _):
         assert frame(archive, "sample_history").equals(frame(filled, "sample_history"))
 
 
 def test_the_decoded_cache_of_an_archive_is_told_by_its_content(filled, tmp_path):
-    make_archive(filled, tmp_path / "one")
-    make_archive(filled, tmp_path / "two")
+    filled.archive(tmp_path / "one")
+    filled.archive(tmp_path / "two")
     with SampleStore.open(tmp_path / "one") as one, SampleStore.open(tmp_path / "two") as two:
-        assert len({filled.cache_key, one.cache_key, two.cache_key}) == 3
+        assert len({filled.cache_key, one._open.cache_key, two._open.cache_key}) == 3
         assert filled.cache_key == filled.uuid
 
 
 def test_a_selection_without_rows_is_refused_and_leaves_nothing(filled, tmp_path):
     with pytest.raises(ArchiveError, match="nothing to archive"):
-        make_archive(filled, tmp_path / "new" / "archive", where="reward > 100")
+        filled.archive(tmp_path / "new" / "archive", where="reward > 100")
     with pytest.raises(ArchiveError, match="nothing to archive"):
-        make_archive(filled, tmp_path / "new" / "archive", runs=["run-3"])
+        filled.archive(tmp_path / "new" / "archive", runs=["run-3"])
     with pytest.raises(UnknownRunError):
-        make_archive(filled, tmp_path / "new" / "archive", runs=["nobody"])
+        filled.archive(tmp_path / "new" / "archive", runs=["nobody"])
     with pytest.raises(PredicateError):
-        make_archive(filled, tmp_path / "new" / "archive", where="true) OR (true")
+        filled.archive(tmp_path / "new" / "archive", where="true) OR (true")
     assert not (tmp_path / "new").exists()
     assert filled.query("FROM archives").is_empty()
 
@@ -286,17 +284,17 @@ def test_a_selection_without_rows_is_refused_and_leaves_nothing(filled, tmp_path
 def test_what_is_at_the_place_already_stays(filled, tmp_path):
     (tmp_path / "thesis.tar").write_text("mine")
     with pytest.raises(StoreExistsError, match=r"thesis\.tar"):
-        make_archive(filled, tmp_path / "thesis.tar")
+        filled.archive(tmp_path / "thesis.tar")
     assert (tmp_path / "thesis.tar").read_text() == "mine"
 
 
 def test_a_failed_archive_leaves_no_file(filled, tmp_path):
     segment = filled.build(filled.receipts("run-1")[0].build_id).segment
-    (filled.layout.arrays / segment / "tokens" / "c.0.0").write_bytes(b"damage")
+    (filled._open.layout.arrays / segment / "tokens" / "c.0.0").write_bytes(b"damage")
     before = sorted(tmp_path.iterdir())
     for name in ("archive", "archive.tar"):
         with pytest.raises(Exception, match=segment):
-            make_archive(filled, tmp_path / name)
+            filled.archive(tmp_path / name)
     assert sorted(tmp_path.iterdir()) == before
     assert hidden(filled.path) == []
     assert filled.query("FROM archives").is_empty()
@@ -339,7 +337,7 @@ def test_a_killed_archive_keeps_its_version_until_a_vacuum_and_is_cleared_by_the
     assert versions(filled) == [filled.snapshot()]
 
     assert filled.query("FROM archives").is_empty()
-    make_archive(filled, out)
+    filled.archive(out)
     assert [path.name for path in out.parent.iterdir()] == [name]
     assert (hidden(filled.path), filled.query("FROM archives").shape[0]) == ([], 1)
 
@@ -355,7 +353,7 @@ def test_an_archive_that_is_being_made_keeps_its_version_and_its_place(filled, m
         filled.maintenance.expire(AT_ONCE)
     assert versions(filled) == [version, filled.snapshot()]
     with pytest.raises(StoreExistsError, match="another process is making the archive"):
-        make_archive(filled, out)
+        filled.archive(out)
     assert hidden(out.parent) == there
 
     (out.parent / "go").touch()
@@ -380,7 +378,7 @@ def test_an_archive_whose_version_expired_meanwhile_is_refused(filled, make, tmp
 
     monkeypatch.setattr("molbuffer.storage.archive.make.finished", lose_the_pin)
     with pytest.raises(ArchiveError, match=f"version {version} of .* expired while it was archived"):
-        make_archive(filled, tmp_path / "out" / "archive", snapshot=version)
+        filled.archive(tmp_path / "out" / "archive", snapshot=version)
     assert list((tmp_path / "out").iterdir()) == []
     assert filled.query("FROM archives").is_empty()
 
@@ -392,16 +390,16 @@ def test_what_came_to_the_place_meanwhile_stays(filled, tmp_path, monkeypatch):
 
     monkeypatch.setattr("molbuffer.storage.archive.make.finished", with_another)
     with pytest.raises(StoreExistsError, match=r"thesis\.tar already"):
-        make_archive(filled, tmp_path / "out" / "thesis.tar")
+        filled.archive(tmp_path / "out" / "thesis.tar")
     assert [(path.name, path.read_text()) for path in (tmp_path / "out").iterdir()] == [("thesis.tar", "mine")]
     assert filled.query("FROM archives").is_empty()
     assert hidden(filled.path) == []
 
 
 def test_an_archive_can_be_archived(filled, tmp_path):
-    make_archive(filled, tmp_path / "first", where='"row" > 1')
+    filled.archive(tmp_path / "first", where='"row" > 1')
     with SampleStore.open(tmp_path / "first") as first:
-        receipt = make_archive(first, tmp_path / "second.tar", where="reward > 0.3")
+        receipt = first.archive(tmp_path / "second.tar", where="reward > 0.3")
     assert not receipt.recorded
     with trusted_archive(tmp_path / "second.tar") as (second, _):
         wanted = filled.query("SELECT * FROM sample_history WHERE reward > 0.3 ORDER BY ALL")
@@ -416,7 +414,7 @@ def test_a_store_is_no_archive_and_nothing_is_neither(filled, tmp_path):
 
 
 def test_the_manifest_says_where_it_is_from(filled, tmp_path):
-    receipt = make_archive(filled, tmp_path / "archive", runs=["run-1"], where="kept")
+    receipt = filled.archive(tmp_path / "archive", runs=["run-1"], where="kept")
     said = json.loads((tmp_path / "archive" / "archive.json").read_text())
     assert {name: said[name] for name in ("source_uuid", "snapshot", "runs", "where", "rows", "builds")} == {
         "source_uuid": filled.uuid, "snapshot": receipt.snapshot, "runs": ["run-1"], "where": "kept",

@@ -24,9 +24,7 @@ from zarr.codecs import Crc32cCodec, GzipCodec
 from molbuffer.storage import SampleStore
 from molbuffer.storage.archive.check_headers import wrong_arrays, zstd_content_bytes
 from molbuffer.storage.archive.files import listed_files
-from molbuffer.storage.archive.make import make_archive
 from molbuffer.storage.archive.manifest import ArchiveLimits
-from molbuffer.storage.archive.merge import merge_archive
 from molbuffer.storage.archive.tar import unpacked
 from molbuffer.storage.errors import ArchiveError, StoreError
 from molbuffer.storage.records import Commit, PolicyVersion
@@ -46,7 +44,7 @@ def template(tmp_path_factory, make) -> Path:
         policy = PolicyVersion(sha256, "gru", run_id="run-1", weights_kept=True)
         for iteration in range(2):
             store.commit(Commit([make.make_build(iteration, policy_sha256=sha256)], policies=[policy]))
-        make_archive(store, folder / "archive")
+        store.archive(folder / "archive")
     _unlock(folder / "archive")
     return folder / "archive"
 
@@ -362,7 +360,7 @@ def test_values_like_sql_are_values(archive):
     with trusted_archive(changed(archive, "samples", quoted)) as (opened, _):
         assert set(opened.query("FROM samples")["smiles"]) == {text, None}
         with SampleStore.create(archive.parent / "home") as home:
-            assert merge_archive(home, opened).rows == 12
+            assert home.merge(opened).rows == 12
             assert home.verify().errors == ()
     assert (archive.parent / "outside").read_bytes() == OUTSIDE
 
@@ -478,14 +476,13 @@ import json, re, resource, sys
 from pathlib import Path
 from molbuffer.storage import SampleStore
 from molbuffer.storage.trusted import trusted_archive
-from molbuffer.storage.archive.merge import merge_archive
 from molbuffer.storage.errors import ArchiveError
 from molbuffer.storage.query import process
 from molbuffer.storage.verify.verify import verify_store
 said = verify_store(sys.argv[1]).errors[0].message
 try:
     with trusted_archive(Path(sys.argv[1])) as (archive, _), SampleStore.create(sys.argv[2]) as store:
-        merge_archive(store, archive)
+        store.merge(archive)
 except ArchiveError as error:
     said = str(error)
 # The peak of this process and of no one before it: ru_maxrss begins with that of its parent.
@@ -897,7 +894,7 @@ def test_a_store_is_as_it_was_after_a_hostile_archive_was_to_be_merged(archive, 
         store.start_run(make.make_run())
         before = {path: path.read_bytes() for path in (tmp_path / "store").rglob("*.parquet")}, store.snapshot()
         with pytest.raises(ArchiveError), trusted_archive(signed(archive)) as (opened, _):
-            merge_archive(store, opened)
+            store.merge(opened)
         assert (
             {path: path.read_bytes() for path in (tmp_path / "store").rglob("*.parquet")},
             store.snapshot(),

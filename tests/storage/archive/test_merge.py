@@ -11,10 +11,9 @@ import pytest
 
 import molbuffer.storage.archive.merge
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.make import make_archive
-from molbuffer.storage.archive.merge import MergeReceipt, merge_archive
+from molbuffer.storage.archive.merge import MergeReceipt
 from molbuffer.storage.errors import MergeConflictError, RunConflictError, StoreModeError
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.records import Commit, Consumed, Metric, PolicyVersion, Reward, RunStatus, Score, ScoreStatus
 from molbuffer.storage.verify.verify import verify_store
 
@@ -49,7 +48,7 @@ def archives(tmp_path_factory, make) -> Path:
         fill(store, make)
         wheres = {"whole": None, "even": '"row" % 2 = 0', "odd": '"row" % 2 = 1', "first": "iteration = 0"}
         for name, where in wheres.items():
-            make_archive(store, folder / name, where=where)
+            store.archive(folder / name, where=where)
     return folder
 
 
@@ -62,7 +61,7 @@ def source(archives):
 def merged(store: SampleStore, archive: Path) -> MergeReceipt:
     # That only a trusted archive gets this far is what test_hostile_archive.py is about.
     with SampleStore.open(archive) as opened:
-        return merge_archive(store, opened)
+        return store.merge(opened)
 
 
 def added(receipt: MergeReceipt) -> dict[str, int]:
@@ -78,7 +77,7 @@ def content(store: SampleStore) -> dict[str, list[dict]]:
 
 def arrays(store: SampleStore, make) -> tuple[list, ...]:
     """What training reads: each row with its tokens, log-probs and reward."""
-    index = HistoryIndex.load(store, objective_sha256=make.OBJECTIVE)
+    index = store.index(IndexScope(objective_sha256=make.OBJECTIVE))
     every = np.arange(len(index))
     batch = index.gather(every)
     return index.row_ids(every), batch.tokens.tolist(), batch.log_probs.tolist(), batch.rewards.tolist()
@@ -170,7 +169,7 @@ def damage(store: SampleStore, iteration: int) -> str:
     sql = """SELECT coalesce(moved.segment, builds.segment) AS segment FROM builds
         LEFT JOIN current_placements AS moved USING (build_id) WHERE iteration = """
     segment = str(store.query(sql + str(iteration))["segment"][0])
-    chunk = store.layout.arrays / segment / "tokens" / "c.0.0"
+    chunk = store._open.layout.arrays / segment / "tokens" / "c.0.0"
     chunk.write_bytes(chunk.read_bytes()[:-1])
     store.quarantine(store.verify().damaged_segments)
     return segment
@@ -179,7 +178,7 @@ def damage(store: SampleStore, iteration: int) -> str:
 def test_a_quarantined_build_is_healed_by_an_archive_that_has_all_its_rows(store, archives, source, make):
     merged(store, archives / "first")
     segment = damage(store, 0)
-    assert len(HistoryIndex.load(store, objective_sha256=make.OBJECTIVE)) == 0
+    assert len(store.index(IndexScope(objective_sha256=make.OBJECTIVE))) == 0
     receipt = merged(store, archives / "whole")
     assert (receipt.rows, receipt.united, receipt.left_out) == (6, 1, 0)
     same_as_source(store, source, make)
@@ -198,7 +197,7 @@ def test_a_quarantined_build_is_left_out_when_the_archive_has_a_part_of_it(store
     assert content(store) | {"scores": 0} == before | {"scores": 0}
     assert merged(store, archives / "even").united == 2
     assert merged(store, archives / "odd").rows == 6
-    assert len(HistoryIndex.load(store, objective_sha256=make.OBJECTIVE)) == 6
+    assert len(store.index(IndexScope(objective_sha256=make.OBJECTIVE))) == 6
 
 
 # Conflicts
@@ -248,7 +247,7 @@ def test_a_policy_that_would_be_its_own_ancestor_is_refused(store, archives, mak
 
 def test_only_archives_are_merged_and_only_into_stores(store, archives, source):
     with pytest.raises(StoreModeError, match="is a store and no archive"):
-        merge_archive(store, source)
+        store.merge(source)
     with SampleStore.open(archives / "even") as other, pytest.raises(StoreModeError, match="is an archive"):
         merged(other, archives / "whole")
 
@@ -275,7 +274,7 @@ if stop:
 with trusted_archive(Path(archive)) as (opened, _), SampleStore.open(path) as store:
     print("ready", flush=True)
     sys.stdin.readline()
-    print(molbuffer.storage.archive.merge.merge_archive(store, opened).rows, flush=True)
+    print(store.merge(opened).rows, flush=True)
 """
 
 

@@ -14,8 +14,6 @@ import pytest
 from safetensors.numpy import save
 
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.make import make_archive
-from molbuffer.storage.archive.merge import merge_archive
 from molbuffer.storage.backends import postgres
 from molbuffer.storage.errors import (
     ArchiveError,
@@ -28,7 +26,7 @@ from molbuffer.storage.errors import (
 )
 from molbuffer.storage.files.places import delete
 from molbuffer.storage.history.cache import DecodedCache
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.maintenance.pins import archive_pins, version_kept
 from molbuffer.storage.records import Checkpoint, Commit, PolicyVersion, Reward, RowId, RunStatus, Score
 from molbuffer.storage.trusted import trusted_archive
@@ -117,7 +115,7 @@ class Contract:
                 return known
 
             unlocked(opened)
-            known, _ = opened.catalog.transact("test", "race", {}, insert)
+            known, _ = opened._open.catalog.transact("test", "race", {}, insert)
         assert (known, attempts) == (1, [0, 1])
         assert opened.query("SELECT count(*) FROM builds").item() == 1
 
@@ -138,8 +136,8 @@ class Contract:
         opened.add_rewards(make.make_build(0).build_id, [Reward(0, "other", 0.5)], "run-1")
 
         def seen():
-            cache = DecodedCache(opened.cache_key, opened.layout.arrays, tmp_path / uuid4().hex)
-            index = HistoryIndex.load(opened.at(then), objective_sha256=make.OBJECTIVE, cache=cache)
+            cache = DecodedCache(opened.cache_key, opened._open.layout.arrays, tmp_path / uuid4().hex)
+            index = opened.at(then).index(IndexScope(objective_sha256=make.OBJECTIVE), cache=cache)
             rows = index.gather(index.best_first)
             history = opened.query("SELECT * FROM sample_history ORDER BY ALL", snapshot=then)
             return history.rows(), rows.tokens.tolist(), rows.log_probs.tolist()
@@ -161,7 +159,7 @@ class Contract:
         assert not opened.verify().errors
 
     def test_one_process_maintains(self, opened, path):
-        held = opened.layout.backend.maintainers().held
+        held = opened._open.layout.backend.maintainers().held
         with SampleStore.open(path) as other, held(), pytest.raises(MaintenanceBusyError):
             other.maintenance.compact()
 
@@ -170,7 +168,7 @@ class Contract:
         opened.commit(Commit([make.make_build(1)], checkpoint=Checkpoint("run-1", 1, {"state.json": b"{}"}, 1)))
         assert not opened.verify().errors
         segment = opened.build(make.make_build(0).build_id).segment
-        delete(opened.layout.arrays / segment)
+        delete(opened._open.layout.arrays / segment)
         (found,) = opened.verify().errors
         assert (found.kind, found.segment) == ("segment", segment)
         opened.quarantine({segment: "lost"})
@@ -192,27 +190,27 @@ class Contract:
             )
         )
         opened.commit(Commit([make.make_build(1)], scores=[Score("CC", "docking", "v1", -7.5)]))
-        receipt = make_archive(opened, tmp_path / "archive", where="kept")
+        receipt = opened.archive(tmp_path / "archive", where="kept")
         assert receipt.rows == 8
         opened.close()
         with trusted_archive(tmp_path / "archive") as (archive, _):
             assert archive.policies.kept() == [sha256]
             with SampleStore.create(tmp_path / "home") as home:
-                assert merge_archive(home, archive).rows == 8
+                assert home.merge(archive).rows == 8
             with SampleStore.open(tmp_path / "store") as store:
-                assert merge_archive(store, archive).rows == 0
+                assert store.merge(archive).rows == 0
 
     def test_a_version_is_kept_while_an_archive_is_made_of_it(self, opened, path, make):
         version = opened.commit(Commit([make.make_build(0)])).snapshot
         opened.commit(Commit([make.make_build(1)]))
         with SampleStore.open(path) as other:
-            with version_kept(opened.layout, version, str(uuid4())):
+            with version_kept(opened._open.layout, version, str(uuid4())):
                 assert version in other.maintenance.expire(timedelta(0)).pinned
                 assert other.maintenance.vacuum(grace=timedelta(0)).removed == ()
             assert version not in other.maintenance.expire(timedelta(0), dry_run=True).pinned
             dead = f".archiving-{version}-{uuid4()}"
-            with version_kept(opened.layout, version, dead[-36:]):
-                (pin,) = archive_pins(opened.layout)
+            with version_kept(opened._open.layout, version, dead[-36:]):
+                (pin,) = archive_pins(opened._open.layout)
             # As a process leaves it that is killed.
             pin.path.write_bytes(b"")
             assert other.maintenance.vacuum(grace=timedelta(hours=1)).removed == ()
@@ -272,7 +270,7 @@ def unlocked(store):
         def held(self):
             return nullcontext()
 
-    store.catalog._writers = Nobody()
+    store._open.catalog._writers = Nobody()
 
 
 @pytest.fixture
@@ -363,7 +361,7 @@ def test_credentials_that_are_missing_are_named(tmp_path, monkeypatch, s3_enviro
 
 def test_an_archive_names_no_place_but_its_folder(started, make, tmp_path):
     started.commit(Commit([make.make_build(0)]))
-    make_archive(started, tmp_path / "archive")
+    started.archive(tmp_path / "archive")
     manifest = tmp_path / "archive" / "archive.json"
     manifest.chmod(0o600)
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"data_path": "s3://lab/other"}))

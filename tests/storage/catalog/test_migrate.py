@@ -16,8 +16,6 @@ import pytest
 
 from molbuffer.storage import SampleStore
 from molbuffer.storage.archive.files import verify_files
-from molbuffer.storage.archive.make import make_archive
-from molbuffer.storage.archive.merge import merge_archive
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.migrate import migrate_store
 from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
@@ -25,7 +23,7 @@ from molbuffer.storage.description import Description
 from molbuffer.storage.errors import StoreError, StoreFormatError, StoreNotFoundError
 from molbuffer.storage.files.durable import sync_paths
 from molbuffer.storage.history.cache import DecodedCache
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.history.selections import TopK
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import Commit, RunStatus
@@ -123,7 +121,7 @@ def test_a_run_can_be_trained_on_the_store_of_format_1(old, tmp_path):
 
 def assert_trainable(store, tmp_path, snapshot=None):
     cache = DecodedCache(store.uuid, store.path / "arrays", folder=tmp_path / "decoded")
-    index = HistoryIndex.load(store, objective_sha256=OBJECTIVE, snapshot=snapshot, cache=cache)
+    index = store.index(IndexScope(objective_sha256=OBJECTIVE, snapshot=snapshot), cache=cache)
     history = SAID["history"] if snapshot is None else SAID["before"]["history"]
     rewarded = {(row["build_id"], row["row"]): row["reward"] for row in history if row["reward"] is not None}
     ids = index.row_ids(np.arange(len(index)))
@@ -145,7 +143,7 @@ def test_a_migrated_store_has_all_it_had_and_what_the_migrations_add(old, tmp_pa
         assert {build: arrays(store, build) for build in SAID["arrays"]} == SAID["arrays"]
         recorded = store.read_arrow("SELECT number, name FROM {migrations} ORDER BY number").to_pylist()
         assert [(row["number"], row["name"]) for row in recorded] == [(each.number, each.name) for each in LATER]
-        assert store.read_arrow(f"FROM {store.catalog.table('notes')}")["note"].to_pylist() == ["first"]
+        assert store.read_arrow(f"FROM {store._open.catalog.table('notes')}")["note"].to_pylist() == ["first"]
         assert_trainable(store, tmp_path)
         store.commit(Commit([make_build(7)]))
         assert_new_columns(store, None, builds=5)
@@ -173,7 +171,7 @@ def test_versions_from_before_a_migration_read_as_if_it_had_been_there(old, tmp_
         assert plain(store.query(HISTORY, snapshot=version).to_dicts()) == SAID["before"]["history"]
         assert_trainable(store, tmp_path, version)
         # A table of its own is empty there.
-        assert store.read_arrow(f"FROM {store.catalog.table('notes', version)} AS notes").num_rows == 0
+        assert store.read_arrow(f"FROM {store._open.catalog.table('notes', version)} AS notes").num_rows == 0
         pinned = store.at(version)
         assert_new_columns(pinned, None, builds=3)
         assert len(pinned.receipts("run-1")) == 3
@@ -324,8 +322,8 @@ def test_a_damaged_catalog_is_not_migrated(old):
 
 def test_an_archive_of_an_older_schema_is_merged_as_if_it_were_new(old, tmp_path):
     with SampleStore.open(old) as store:
-        make_archive(store, tmp_path / "archive")
-        make_archive(store, tmp_path / "archive.tar.gz")
+        store.archive(tmp_path / "archive")
+        store.archive(tmp_path / "archive.tar.gz")
     for attempt in (migrate_store, migrated):
         with pytest.raises(StoreNotFoundError):
             attempt(tmp_path / "archive")
@@ -337,7 +335,7 @@ def test_an_archive_of_an_older_schema_is_merged_as_if_it_were_new(old, tmp_path
     migrated(tmp_path / "new")
     for name, rows in (("archive", 24), ("archive.tar.gz", 0)):
         with trusted_archive(tmp_path / name, migrations=LATER) as (archive, _), later(tmp_path / "new") as store:
-            assert merge_archive(store, archive).rows == rows
+            assert store.merge(archive).rows == rows
             assert_new_columns(store, None, builds=4)
             assert plain(store.query(HISTORY).to_dicts()) == SAID["history"]
             for build, stored in SAID["arrays"].items():

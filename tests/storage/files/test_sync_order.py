@@ -28,7 +28,7 @@ class Journal:
         place = str(path.relative_to(self.store.path)) if path != self.store.path else "."
         self.paths.append(place)
         self.versions[place] = self.store.snapshot()
-        if path.suffix == ".parquet" and (path.name,) in self.store.catalog.metadata(_PARQUET):
+        if path.suffix == ".parquet" and (path.name,) in self.store._open.catalog.metadata(_PARQUET):
             self.named.add(place)
 
     def first(self, folder: str) -> int:

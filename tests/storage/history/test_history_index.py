@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from molbuffer.storage import SampleStore
 from molbuffer.storage.errors import ArraysError, PredicateError
 from molbuffer.storage.history.cache import DecodedCache
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import HistoryIndex, IndexScope
 from molbuffer.storage.history.selections import ConsumeOnce, Prioritized, Recent, TopK, Uniform
 from molbuffer.storage.records import Build, Commit, Consumed, Event, Reward, RowId, ScoreStatus
 from molbuffer.storage.segments.segment import read_segment
@@ -44,7 +44,7 @@ def order_of(index: HistoryIndex) -> list[tuple[object, ...]]:
 def test_kept_rows_with_a_reward_are_there(started: SampleStore, make: ModuleType, cache: DecodedCache) -> None:
     builds = [make.make_build(i, seed=i, policy_sha256=f"policy-{i}") for i in range(2)]
     started.commit(Commit(builds))
-    index = HistoryIndex.load(started, objective_sha256=OBJECTIVE, run_id="run-1", cache=cache)
+    index = started.index(IndexScope(objective_sha256=OBJECTIVE, run_id="run-1"), cache=cache)
     assert index.row_ids(all_of(index)) == [RowId(build.build_id, row) for build in builds for row in TRAINABLE]
     assert index.rewards.tolist() == [0, 0.3, 0.4, 0.5] * 2
     assert index.iterations.tolist() == [0] * 4 + [1] * 4
@@ -64,7 +64,7 @@ def test_gather_equals_the_segments(started: SampleStore, make: ModuleType, cach
     latent = make.make_build(2, samples=make.make_samples(latents=np.ones((6, 4), np.float32)))
     for commit in ([make.make_build(0), make.make_build(1, seed=5)], [latent], [wide]):
         started.commit(Commit(commit))
-    index = HistoryIndex.load(started, objective_sha256=OBJECTIVE, run_id="run-1", cache=cache)
+    index = started.index(IndexScope(objective_sha256=OBJECTIVE, run_id="run-1"), cache=cache)
     positions = np.random.default_rng(0).permutation(len(index))
     rows = index.gather(positions)
     assert rows.tokens.shape == rows.log_probs.shape == (16, 40)
@@ -86,7 +86,7 @@ def test_gather_equals_the_segments(started: SampleStore, make: ModuleType, cach
 
 
 def test_an_empty_store_has_an_empty_index(started: SampleStore, cache: DecodedCache) -> None:
-    index = HistoryIndex.load(started, objective_sha256=OBJECTIVE, run_id="run-1", cache=cache)
+    index = started.index(IndexScope(objective_sha256=OBJECTIVE, run_id="run-1"), cache=cache)
     assert len(index) == 0
     assert len(index.gather(all_of(index))) == 0
     assert index.smiles(all_of(index)) == []
@@ -108,7 +108,7 @@ def test_r7_order_is_that_of_the_configuration_whatever_the_order_of_commits(
     rng = np.random.default_rng(4)
     for at in rng.permutation(len(builds)):
         started.commit(Commit([builds[at]]))
-    index = HistoryIndex.load(started, objective_sha256=OBJECTIVE, run_id="run-1", cache=cache)
+    index = started.index(IndexScope(objective_sha256=OBJECTIVE, run_id="run-1"), cache=cache)
     expected = [("run-1", b.iteration, b.event, b.sampler, b.chunk, row) for b in builds for row in TRAINABLE]
     assert order_of(index) == expected
     assert index.live.tolist() == [event == "sample_batch" for _, _, event, *_ in expected]
@@ -123,7 +123,7 @@ def test_r7_own_rows_come_first_and_then_runs_by_their_start(
         started.commit(Commit([make.make_build(0, run_id=run_id)]))
 
     def runs(run_id: str | None) -> list[object]:
-        index = HistoryIndex.load(started, objective_sha256=OBJECTIVE, run_id=run_id, cache=cache)
+        index = started.index(IndexScope(objective_sha256=OBJECTIVE, run_id=run_id), cache=cache)
         assert index.own.tolist() == [run_id is None or key[0] == run_id for key in order_of(index)]
         return list(dict.fromkeys(key[0] for key in order_of(index)))
 
@@ -143,7 +143,7 @@ def test_r16_own_rows_move_with_the_run_and_foreign_ones_stay(
     started.commit(Commit([make.make_build(i, run_id="run-1") for i in (1, 2)]))
 
     def seen(**view: object) -> list[tuple[object, object]]:
-        index = HistoryIndex.load(started, objective_sha256=OBJECTIVE, cache=cache, **view)
+        index = started.index(IndexScope(objective_sha256=OBJECTIVE, **view), cache=cache)
         return list(dict.fromkeys((key[0], key[1]) for key in order_of(index)))
 
     own, other = "run-1", "other"
@@ -161,7 +161,7 @@ def test_r16_own_rows_move_with_the_run_and_foreign_ones_stay(
 def test_foreign_views_without_a_run_are_refused(started: SampleStore, cache: DecodedCache) -> None:
     for view in ({"own_only": True}, {"foreign_snapshot": 1}):
         with pytest.raises(ValueError, match="name the run_id"):
-            HistoryIndex.load(started, objective_sha256=OBJECTIVE, cache=cache, **view)
+            started.index(IndexScope(objective_sha256=OBJECTIVE, **view), cache=cache)
 
 
 def test_relabelled_rewards_count_under_their_objective(
@@ -175,7 +175,7 @@ def test_relabelled_rewards_count_under_their_objective(
     started.add_rewards(build.build_id, [failed, Reward(3, "objective-2", 0.9), pending], "run-1")
 
     def rewards(objective: str, snapshot: int | None = None) -> dict[int, float]:
-        index = HistoryIndex.load(started, objective_sha256=objective, snapshot=snapshot, cache=cache)
+        index = started.index(IndexScope(objective_sha256=objective, snapshot=snapshot), cache=cache)
         return dict(zip(index.row_numbers.tolist(), index.rewards.tolist(), strict=True))
 
     assert rewards("objective-2") == {3: 0.9}
@@ -195,7 +195,7 @@ def test_of_several_good_rewards_the_newest_counts(started: SampleStore, make: M
                 'INSERT INTO {rewards} SELECT build_id, "row", objective_sha256, '
                 f'{value}, status, run_id, created - INTERVAL ({age}) HOUR FROM {{rewards}} WHERE "row" = 3 LIMIT 1'
             )
-    index = HistoryIndex.load(started, objective_sha256=OBJECTIVE, cache=cache)
+    index = started.index(IndexScope(objective_sha256=OBJECTIVE), cache=cache)
     assert index.rewards.tolist() == [0, 0.8, 0.4, 0.5]
 
 
@@ -219,7 +219,7 @@ def test_an_index_read_row_by_row_is_the_one_read_at_once(
             )
 
     def read() -> HistoryIndex:
-        return HistoryIndex.load(started, objective_sha256=OBJECTIVE, run_id="run-1", cache=cache, **view)
+        return started.index(IndexScope(objective_sha256=OBJECTIVE, run_id="run-1", **view), cache=cache)
 
     whole = read()
     monkeypatch.setattr("molbuffer.storage.catalog.catalog._BATCH_ROWS", 1)
@@ -238,7 +238,7 @@ def test_unparseable_rows_have_reward_zero_when_asked_for(
     started: SampleStore, make: ModuleType, cache: DecodedCache
 ) -> None:
     started.commit(Commit([make.make_build(0)]))
-    index = HistoryIndex.load(started, objective_sha256=OBJECTIVE, include_unparseable=True, cache=cache)
+    index = started.index(IndexScope(objective_sha256=OBJECTIVE, include_unparseable=True), cache=cache)
     assert index.row_numbers.tolist() == [0, 1, 3, 4, 5]
     assert index.rewards.tolist() == [0, 0, 0.3, 0.4, 0.5]
     assert index.smiles(np.array([1])) == [None]
@@ -250,9 +250,7 @@ def test_a_predicate_narrows_the_rows_of_every_run(started: SampleStore, make: M
         started.commit(Commit([make.make_build(0, run_id=run_id)]))
 
     def rows(where: str) -> list[int]:
-        index = HistoryIndex.load(
-            started, objective_sha256=OBJECTIVE, run_id="run-1", where=where, cache=cache
-        )  # fmt: skip
+        index = started.index(IndexScope(objective_sha256=OBJECTIVE, run_id="run-1", where=where), cache=cache)
         return index.row_numbers.tolist()
 
     assert rows("reward > 0.35") == [4, 5, 4, 5]
@@ -266,7 +264,7 @@ def test_equal_molecules_are_known_and_the_best_row_of_each_is_found(
 ) -> None:
     better = [Reward(row, OBJECTIVE, value) for row, value in ((0, 0.3), (3, 0.3), (4, 0.9), (5, 0.0))]
     started.commit(Commit([make.make_build(0), make.make_build(1, rewards=better)]))
-    index = HistoryIndex.load(started, objective_sha256=OBJECTIVE, cache=cache)
+    index = started.index(IndexScope(objective_sha256=OBJECTIVE), cache=cache)
     assert index.molecules[:4].tolist() == index.molecules[4:].tolist()
     assert len(set(index.molecules.tolist())) == 4
     # Rewards: 0, .3, .4, .5 and .3, .3, .9, 0: of equal ones the earlier is the better.
@@ -277,7 +275,7 @@ def test_equal_molecules_are_known_and_the_best_row_of_each_is_found(
 def test_positions_and_consumption_are_restored(started: SampleStore, make: ModuleType, cache: DecodedCache) -> None:
     first, second = make.make_build(0), make.make_build(1)
     started.commit(Commit([first, second]))
-    index = HistoryIndex.load(started, objective_sha256=OBJECTIVE, cache=cache)
+    index = started.index(IndexScope(objective_sha256=OBJECTIVE), cache=cache)
     assert index.positions_of(second.build_id, [5, 2, 0, 1, 99]).tolist() == [7, 4]
     assert index.positions_of(first.build_id, np.array([3])).tolist() == [1]
     assert index.positions_of("unknown", [0]).tolist() == []
@@ -292,7 +290,7 @@ def test_positions_and_consumption_are_restored(started: SampleStore, make: Modu
 def test_rows_can_be_left_out(started: SampleStore, make: ModuleType, cache: DecodedCache) -> None:
     builds = [make.make_build(0), make.make_build(1, seed=3)]
     started.commit(Commit(builds))
-    index = HistoryIndex.load(started, objective_sha256=OBJECTIVE, cache=cache)
+    index = started.index(IndexScope(objective_sha256=OBJECTIVE), cache=cache)
     less = index.without(np.array([0, 6]))
     kept = np.array([1, 2, 3, 4, 5, 7])
     assert less.row_ids(all_of(less)) == index.row_ids(kept)
@@ -310,7 +308,7 @@ def test_pinning_again_decodes_only_new_segments(
     )
     for iteration in range(3):
         started.commit(Commit([make.make_build(iteration)]))
-        HistoryIndex.load(started, objective_sha256=OBJECTIVE, cache=cache)
+        started.index(IndexScope(objective_sha256=OBJECTIVE), cache=cache)
         assert len(decoded) == iteration + 1
     assert len(set(decoded)) == 3
 
@@ -321,7 +319,7 @@ def test_a_missing_segment_is_named(started: SampleStore, make: ModuleType, cach
     segment = started.build(build.build_id).segment
     shutil.rmtree(started.path / "arrays" / segment)
     with pytest.raises(ArraysError, match=f"{segment} is missing"):
-        HistoryIndex.load(started, objective_sha256=OBJECTIVE, cache=cache)
+        started.index(IndexScope(objective_sha256=OBJECTIVE), cache=cache)
 
 
 def test_a_segment_of_another_vocabulary_is_refused(
@@ -339,12 +337,12 @@ def test_a_segment_of_another_vocabulary_is_refused(
     with pytest.raises(
         ArraysError, match=f"{folders[0].name} names the vocabulary vocabulary-1, its build vocabulary-0"
     ):
-        HistoryIndex.load(started, objective_sha256=OBJECTIVE, cache=cache)
+        started.index(IndexScope(objective_sha256=OBJECTIVE), cache=cache)
 
 
 def test_every_selection_draws_from_an_index(started: SampleStore, make: ModuleType, cache: DecodedCache) -> None:
     started.commit(Commit([make.make_build(0), make.make_build(1, seed=1)]))
-    index = HistoryIndex.load(started, objective_sha256=OBJECTIVE, run_id="run-1", cache=cache)
+    index = started.index(IndexScope(objective_sha256=OBJECTIVE, run_id="run-1"), cache=cache)
     fresh = np.zeros(len(index), np.int32)
     for kind in (ConsumeOnce, Uniform, TopK, Prioritized, Recent):
         positions = kind().draw(index, 5, np.random.default_rng(3), fresh)
@@ -354,4 +352,4 @@ def test_every_selection_draws_from_an_index(started: SampleStore, make: ModuleT
 def test_a_read_only_store_is_indexed_too(started: SampleStore, make: ModuleType, cache: DecodedCache) -> None:
     started.commit(Commit([make.make_build(0)]))
     with SampleStore.open(started.path, read_only=True) as reader:
-        assert len(HistoryIndex.load(reader, objective_sha256=OBJECTIVE, cache=cache)) == 4
+        assert len(reader.index(IndexScope(objective_sha256=OBJECTIVE), cache=cache)) == 4

@@ -7,9 +7,7 @@ import numpy as np
 import pytest
 
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.make import make_archive
-from molbuffer.storage.archive.merge import merge_archive
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.query.export import COLUMNS
 from molbuffer.storage.records import Commit, Event, Reward, RowId
 from molbuffer.storage.trusted import trusted_archive
@@ -23,7 +21,7 @@ def commit(store, *builds):
 
 
 def load(store, **options):
-    return HistoryIndex.load(store, objective_sha256=OBJECTIVE, **({"run_id": "run-1"} | options))
+    return store.index(IndexScope(objective_sha256=OBJECTIVE, **{"run_id": "run-1"} | options))
 
 
 def readmitted(index):
@@ -126,9 +124,9 @@ def test_everything_a_row_can_have_is_gathered_wherever_it_lies(started, make, t
     assert (
         started.query("SELECT DISTINCT latent_sha256 FROM sample_history WHERE sampler = 'pairs'").item() == "prior-1"
     )
-    make_archive(started, tmp_path / "archive", where='"row" <> 3')
+    started.archive(tmp_path / "archive", where='"row" <> 3')
     with SampleStore.create(tmp_path / "other") as other, trusted_archive(tmp_path / "archive") as (archive, _):
-        merge_archive(other, archive)
+        other.merge(archive)
         assert_gathered(load(other), pairs, plain, rows=[0, 4, 5])
         assert verify_store(other.path).errors == ()
 
@@ -161,12 +159,12 @@ def test_an_index_of_plain_rows_has_no_room_for_more(started, make):
 def test_archives_and_merges_carry_readmissions(two_runs, make, tmp_path):
     store, own, foreign = two_runs
     commit(store, make.make_readmission(1, [RowId(own.build_id, 3), RowId(foreign.build_id, 5)]))
-    make_archive(store, tmp_path / "archive")
-    make_archive(store, tmp_path / "own", runs=["run-1"])
+    store.archive(tmp_path / "archive")
+    store.archive(tmp_path / "own", runs=["run-1"])
     with SampleStore.create(tmp_path / "other") as other:
         for name in ("own", "archive", "archive"):
             with trusted_archive(tmp_path / name) as (archive, _):
-                merge_archive(other, archive)
+                other.merge(archive)
             assert other.query("FROM readmitted").height == 2
             assert verify_store(other.path).errors == ()
         assert readmitted(load(other)) == readmitted(load(store)) != {}
@@ -185,7 +183,9 @@ def test_verify_counts_readmissions_and_looks_for_their_rows(two_runs, make):
     assert report.errors == ()
     (absent,) = [finding for finding in report.findings if finding.table == "readmitted"]
     assert "1 rows were readmitted to a buffer and do not exist" in absent.message
-    store.catalog.transact("test", "damage", {}, lambda transaction: transaction.change("DELETE FROM {readmitted}"))
+    store._open.catalog.transact(
+        "test", "damage", {}, lambda transaction: transaction.change("DELETE FROM {readmitted}")
+    )
     (error,) = verify_store(store.path).errors
     assert f"{build.build_id} says 2 and has 0" in error.message
 
@@ -198,7 +198,7 @@ def test_rewards_given_later_count_for_readmitted_rows(two_runs, make):
     store, _, foreign = two_runs
     commit(store, make.make_readmission(1, [RowId(foreign.build_id, 3)]))
     store.add_rewards(foreign.build_id, [Reward(3, "objective-2", 0.9)], "run-2")
-    index = HistoryIndex.load(store, objective_sha256="objective-2", run_id="run-1", own_only=True)
+    index = store.index(IndexScope(objective_sha256="objective-2", run_id="run-1", own_only=True))
     assert readmitted(index) == {RowId(foreign.build_id, 3): 1}
     assert index.rewards.tolist() == [0.9]
 

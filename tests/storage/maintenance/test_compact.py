@@ -8,12 +8,10 @@ import pytest
 
 import molbuffer.storage.maintenance.compact
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.make import make_archive
-from molbuffer.storage.archive.merge import merge_archive
 from molbuffer.storage.catalog.schema import MIGRATIONS
 from molbuffer.storage.errors import MaintenanceBusyError, StoreModeError
 from molbuffer.storage.history.cache import DecodedCache
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.records import Commit
 from molbuffer.storage.segments.segment import read_segment, write_segment
 
@@ -27,7 +25,7 @@ def rows_of_index(store, tmp_path, snapshot):
     """What a loader reads of a version, with a cache that has nothing yet."""
     cache = tmp_path / f"cache-{len(list(tmp_path.iterdir()))}"
     decoded = DecodedCache(store.uuid, store.path / "arrays", cache)
-    index = HistoryIndex.load(store, objective_sha256="objective-1", snapshot=snapshot, cache=decoded)
+    index = store.index(IndexScope(objective_sha256="objective-1", snapshot=snapshot), cache=decoded)
     return index.build_ids, index.row_ids(index.best_first), index.gather(index.best_first)
 
 
@@ -153,12 +151,12 @@ def during_the_rewriting(monkeypatch):
 def test_builds_that_gain_rows_from_a_merge_during_a_compaction_keep_them(filled, tmp_path, during_the_rewriting):
     halves = {"first": 'iteration = 0 AND "row" < 3', "second": 'iteration = 1 AND "row" < 3', "rest": "iteration < 2"}
     for name, where in halves.items():
-        make_archive(filled, tmp_path / name, where=where)
+        filled.archive(tmp_path / name, where=where)
     with SampleStore.create(tmp_path / "target") as target:
 
         def merge(name):
             with SampleStore.open(tmp_path / name) as archive:
-                return merge_archive(target, archive)
+                return target.merge(archive)
 
         merge("first"), merge("second")
         during_the_rewriting(lambda: merge("rest"))
@@ -182,9 +180,9 @@ def test_a_segment_that_is_quarantined_during_a_compaction_stays_in_quarantine(f
 
 def test_an_archive_of_a_version_is_the_same_before_and_after(filled, tmp_path):
     version = filled.snapshot() - 3
-    make_archive(filled, tmp_path / "before", snapshot=version)
+    filled.archive(tmp_path / "before", snapshot=version)
     filled.maintenance.compact()
-    make_archive(filled, tmp_path / "after", snapshot=version)
+    filled.archive(tmp_path / "after", snapshot=version)
     found = []
     for name in ("before", "after"):
         with SampleStore.open(tmp_path / name) as archive:

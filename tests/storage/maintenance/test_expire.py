@@ -8,7 +8,6 @@ import pytest
 import molbuffer.storage.maintenance.expire
 import molbuffer.storage.maintenance.snapshots
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.make import make_archive
 from molbuffer.storage.errors import UnknownSnapshotError
 from molbuffer.storage.records import Checkpoint, Commit, RunStatus, now
 from molbuffer.storage.verify.report import Kind
@@ -50,7 +49,7 @@ def test_a_dry_run_only_says_which(filled):
 
 def test_what_a_run_a_checkpoint_or_an_archive_pins_stays(filled, make, content, tmp_path):
     *_, of_archive, of_run, of_old, of_checkpoint, _ = versions(filled)
-    make_archive(filled, tmp_path / "archive", snapshot=of_archive)
+    filled.archive(tmp_path / "archive", snapshot=of_archive)
     filled.start_run(make.make_run("run-2", pinned_snapshot=of_run))
     filled.finish_run("run-2", RunStatus.FINISHED)
     for iteration, pinned in enumerate((of_old, of_checkpoint, of_checkpoint)):

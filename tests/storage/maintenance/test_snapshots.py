@@ -13,7 +13,7 @@ from molbuffer.storage.errors import (
     UnknownSnapshotError,
 )
 from molbuffer.storage.history.cache import DecodedCache
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.records import Checkpoint, Commit, Consumed, Score
 
 
@@ -92,9 +92,9 @@ def test_closing_a_view_leaves_the_store_open_and_closing_the_store_ends_the_vie
 def test_the_loaders_index_at_a_version(started, make, tmp_path):
     first = fill(started, make)
     cache = DecodedCache(started.uuid, started.path / "arrays", tmp_path / "cache")
-    then = HistoryIndex.load(started.at(first.snapshot), objective_sha256=make.OBJECTIVE, cache=cache)
+    then = started.at(first.snapshot).index(IndexScope(objective_sha256=make.OBJECTIVE), cache=cache)
     assert (len(then), then.snapshot) == (4, first.snapshot)
-    assert len(HistoryIndex.load(started, objective_sha256=make.OBJECTIVE, cache=cache)) == 8
+    assert len(started.index(IndexScope(objective_sha256=make.OBJECTIVE), cache=cache)) == 8
     assert then.smiles(then.best_first) == [make.make_samples().smiles[row] for row in (5, 4, 3, 0)]
 
 

@@ -12,8 +12,6 @@ import pytest
 import molbuffer.storage.commits.commit
 import molbuffer.storage.maintenance.vacuum
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.make import make_archive
-from molbuffer.storage.archive.merge import merge_archive
 from molbuffer.storage.catalog.schema import MIGRATIONS
 from molbuffer.storage.records import Checkpoint, Commit, RunStatus
 from molbuffer.storage.segments.segment import write_segment
@@ -233,7 +231,7 @@ def test_what_a_slow_writer_commits_while_a_vacuum_looks_stays(filled, make, mon
 
 
 def test_a_merge_that_a_vacuum_overtook_writes_its_arrays_again(filled, tmp_path, monkeypatch):
-    make_archive(filled, tmp_path / "archive")
+    filled.archive(tmp_path / "archive")
     original = molbuffer.storage.archive.merge.copy_arrays
     calls = []
     with SampleStore.create(tmp_path / "target") as target, SampleStore.open(tmp_path / "archive") as archive:
@@ -245,7 +243,7 @@ def test_a_merge_that_a_vacuum_overtook_writes_its_arrays_again(filled, tmp_path
             return calls[-1]
 
         monkeypatch.setattr(molbuffer.storage.archive.merge, "copy_arrays", copy_then_sleep)
-        assert merge_archive(target, archive).builds == 6
+        assert target.merge(archive).builds == 6
         assert len(calls) == 2
         assert target.verify().errors == ()
 
@@ -268,7 +266,7 @@ def test_files_scheduled_for_deletion_go_in_portions(filled, monkeypatch):
     monkeypatch.setattr(molbuffer.storage.maintenance.vacuum, "_PORTION", 7)
     filled.maintenance.compact()
     assert len(filled.maintenance.vacuum(grace=AT_ONCE).removed) == MERGED
-    scheduled = filled.catalog.metadata("SELECT count(*) FROM METADATA.ducklake_files_scheduled_for_deletion")
+    scheduled = filled._open.catalog.metadata("SELECT count(*) FROM METADATA.ducklake_files_scheduled_for_deletion")
     assert scheduled == [(0,)]
 
 

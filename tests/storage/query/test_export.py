@@ -9,9 +9,8 @@ import pytest
 
 import molbuffer.storage.query.export
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.make import make_archive
 from molbuffer.storage.errors import PredicateError, QueryError, UnknownSnapshotError
-from molbuffer.storage.query.export import COLUMNS, export_history
+from molbuffer.storage.query.export import COLUMNS
 from molbuffer.storage.records import Commit
 
 ODD = 'C"C,\nO\u00e9'
@@ -29,7 +28,7 @@ def filled(started, make):
 
 
 def test_a_parquet_file_has_the_history_in_its_order_with_what_columns_mean(filled, tmp_path):
-    receipt = export_history(filled, tmp_path / "history.parquet")
+    receipt = filled.export(tmp_path / "history.parquet")
     frame = pl.read_parquet(tmp_path / "history.parquet")
     assert (receipt.rows, receipt.snapshot) == (24, filled.snapshot())
     assert list(zip(frame["run_id"], frame["iteration"], frame["row"], strict=True)) == [
@@ -48,7 +47,7 @@ def test_every_column_of_the_view_is_in_the_export(filled):
 
 
 def test_csv_can_be_read_back_whatever_is_in_a_string(filled, tmp_path):
-    assert export_history(filled, tmp_path / "history.csv").rows == 24
+    assert filled.export(tmp_path / "history.csv").rows == 24
     rows = duckdb.sql(f"FROM read_csv('{tmp_path}/history.csv', header => true, all_varchar => true)").fetchall()
     frame = pl.read_csv(tmp_path / "history.csv")
     assert len(rows) == frame.height == 24
@@ -61,7 +60,7 @@ def test_a_condition_and_a_version_choose_the_rows(filled, make, tmp_path):
     version = filled.snapshot()
     filled.commit(Commit([make.make_build(5)]))
     where = "reward >= 0.4 AND run_id = 'run-1' -- the best"
-    receipt = export_history(filled, tmp_path / "best.parquet", where=where, snapshot=version)
+    receipt = filled.export(tmp_path / "best.parquet", where=where, snapshot=version)
     frame = pl.read_parquet(tmp_path / "best.parquet")
     assert (receipt.rows, receipt.snapshot) == (4, version)
     assert frame["reward"].to_list() == [0.4, 0.5, 0.4, 0.5]
@@ -69,21 +68,21 @@ def test_a_condition_and_a_version_choose_the_rows(filled, make, tmp_path):
 
 def test_no_row_is_a_file_with_columns(filled, tmp_path):
     for name in ("none.parquet", "none.csv"):
-        assert export_history(filled, tmp_path / name, where="reward > 100").rows == 0
+        assert filled.export(tmp_path / name, where="reward > 100").rows == 0
     assert pl.read_parquet(tmp_path / "none.parquet").columns == list(COLUMNS)
     assert (tmp_path / "none.csv").read_text().count("\n") == 1
 
 
 def test_an_archive_can_be_exported(filled, tmp_path):
-    make_archive(filled, tmp_path / "archive", where="reward > 0.2")
+    filled.archive(tmp_path / "archive", where="reward > 0.2")
     with SampleStore.open(tmp_path / "archive") as archive:
-        assert export_history(archive, tmp_path / "history.csv").rows == 12
+        assert archive.export(tmp_path / "history.csv").rows == 12
 
 
 def test_the_file_is_for_its_owner_and_replaced_in_one_step(filled, tmp_path):
     out = tmp_path / "history.csv"
     out.write_text("older")
-    export_history(filled, out)
+    filled.export(out)
     assert stat.S_IMODE(out.stat().st_mode) == 0o600
     assert out.read_text().startswith('"run_id"')
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".history")] == []
@@ -104,7 +103,7 @@ def test_what_cannot_be_exported_leaves_the_older_file(filled, tmp_path, argumen
     out = tmp_path / "history.parquet"
     out.write_text("older")
     with pytest.raises(error, match=match):
-        export_history(filled, out, **arguments)
+        filled.export(out, **arguments)
     assert out.read_text() == "older"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".history")] == []
 
@@ -118,7 +117,7 @@ def test_a_failure_while_rows_are_written_leaves_the_older_file(filled, tmp_path
 
     monkeypatch.setattr(molbuffer.storage.query.export, "sync_paths", full)
     with pytest.raises(OSError, match="No space left"):
-        export_history(filled, out)
+        filled.export(out)
     assert out.read_text() == "older"
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".history")] == []
 
@@ -126,5 +125,5 @@ def test_a_failure_while_rows_are_written_leaves_the_older_file(filled, tmp_path
 @pytest.mark.parametrize(("name", "error"), [("history.xlsx", ValueError), ("no/history.csv", FileNotFoundError)])
 def test_a_place_that_is_none_is_refused(filled, tmp_path, name, error):
     with pytest.raises(error, match=r"history"):
-        export_history(filled, tmp_path / name)
+        filled.export(tmp_path / name)
     assert not (tmp_path / "no").exists()

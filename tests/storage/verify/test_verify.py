@@ -13,10 +13,8 @@ import pytest
 from safetensors.numpy import save
 
 from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.make import make_archive
-from molbuffer.storage.archive.merge import merge_archive
 from molbuffer.storage.errors import ArraysError, StoreError, StoreModeError, StoreNotFoundError
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.records import Checkpoint, Commit, Consumed, PolicyVersion, Score, now
 from molbuffer.storage.verify.report import Finding, Kind, Report, Severity
 from molbuffer.storage.verify.verify import verify_store
@@ -131,13 +129,13 @@ def test_a_compacted_store_has_no_error_and_names_what_can_go(path):
 
 def test_an_archive_and_what_it_was_merged_into_have_no_error(path, tmp_path, make):
     with SampleStore.open(path) as store:
-        make_archive(store, tmp_path / "archive", where='"row" = 0')
+        store.archive(tmp_path / "archive", where='"row" = 0')
     report = verify_store(tmp_path / "archive")
     assert report.errors == ()
     assert report.checked["samples"] == 3
     with SampleStore.create(tmp_path / "other") as other:
         with SampleStore.open(tmp_path / "archive") as archive:
-            merge_archive(other, archive)
+            other.merge(archive)
         report = other.verify()
     assert report.errors == ()
     assert report.checked["samples"] == 3
@@ -181,18 +179,18 @@ def test_a_damaged_segment_is_named_and_can_be_put_in_quarantine(path, make, dam
 
     with SampleStore.open(path) as store:
         with pytest.raises(ArraysError, match=segment.name):
-            HistoryIndex.load(store, objective_sha256=make.OBJECTIVE)
+            store.index(IndexScope(objective_sha256=make.OBJECTIVE))
         receipt = store.quarantine(report.damaged_segments)
         assert receipt.segments == (segment.name,)
         assert [(build.build_id, build.drawn, build.kept) for build in receipt.builds] == [(build_id, 6, 4)]
         assert receipt.rows == 4
         # The rest is usable: training reads it, queries read all, commits go on.
-        index = HistoryIndex.load(store, objective_sha256=make.OBJECTIVE)
+        index = store.index(IndexScope(objective_sha256=make.OBJECTIVE))
         assert len(index) == 8
         assert len(index.gather(np.arange(8)).tokens) == 8
         assert store.query("SELECT count(*) AS n FROM sample_history")["n"][0] == 18
         store.commit(Commit([make.make_build(7, policy_sha256=None)]))
-        assert len(HistoryIndex.load(store, objective_sha256=make.OBJECTIVE)) == 12
+        assert len(store.index(IndexScope(objective_sha256=make.OBJECTIVE))) == 12
         with pytest.raises(ArraysError, match="quarantined"):
             store.build(build_id)
         assert store.quarantine(report.damaged_segments).segments == ()
@@ -270,7 +268,7 @@ def test_what_does_not_need_a_damaged_parquet_file_still_works(path, make):
         with pytest.raises(StoreError):
             store.query("SELECT * FROM scores")
         assert store.query("SELECT count(*) AS n FROM sample_history")["n"][0] == 18
-        assert len(HistoryIndex.load(store, objective_sha256=make.OBJECTIVE)) == 12
+        assert len(store.index(IndexScope(objective_sha256=make.OBJECTIVE))) == 12
         store.commit(Commit([make.make_build(7, policy_sha256=None)]))
 
 
@@ -348,7 +346,7 @@ def test_one_bit_in_any_file_is_found(path):
 
 def add(path: Path, table: str, rows: list[dict]) -> None:
     with SampleStore.open(path) as store:
-        store.catalog.transact("test", "rows", {}, lambda t: t.insert(table, pa.Table.from_pylist(rows)))
+        store._open.catalog.transact("test", "rows", {}, lambda t: t.insert(table, pa.Table.from_pylist(rows)))
 
 
 def copied(path: Path, table: str, **changes: object) -> dict:

@@ -11,7 +11,7 @@ from molbuffer.samplers.base import SamplerSize
 from molbuffer.samplers.builds.build import Slot, make_build
 from molbuffer.samplers.history import HistorySampler, RunHistory
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.history.selections import ConsumeOnce, Recent, Selection, TopK, Uniform
 from molbuffer.storage.records import Build, Commit, Event
 from molbuffer.training.batches.buffer import BUFFER
@@ -49,7 +49,7 @@ def train(training: Any, checkpoint_every: int = 2) -> list[Any]:
 
 def stored(lab: Any) -> dict[Any, tuple[list[int], float]]:
     """Tokens and reward of each stored row that can be trained on."""
-    index = HistoryIndex.load(lab.store, objective_sha256=lab.objective.sha256)
+    index = lab.store.index(IndexScope(objective_sha256=lab.objective.sha256))
     positions = np.arange(len(index))
     rows = index.gather(positions)
     tokens = [row[:length].tolist() for row, length in zip(rows.tokens, rows.lengths, strict=True)]

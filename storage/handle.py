@@ -1,0 +1,105 @@
+"""An open store as the inner parts of this room see it: what archives, merges, exports, indexes and checks are made of.
+
+``SampleStore`` is the public face of it. What is beneath takes this instead, so that nothing imports upwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+
+from molbuffer.storage.backends.base import ScoreClaims
+from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.commits.runs import find_run
+from molbuffer.storage.files.durable import Sync
+from molbuffer.storage.layout import Layout
+from molbuffer.storage.policies import PolicyFiles
+from molbuffer.storage.records import Run
+
+
+@dataclass(frozen=True)
+class OpenStore:
+    """The parts of an open store, or of an archive.
+
+    Attributes:
+        layout: where its files are.
+        uuid: its identity, which a copy shares.
+        catalog: its tables.
+        policies: the policies whose weights it keeps.
+        claims: who is computing which expensive score.
+        sync: makes files and directories durable.
+        archive: whether it is an archive.
+        cache_key: the name of its decoded cache: its uuid, or of an archive a name that follows from its content.
+    """
+
+    layout: Layout
+    uuid: str
+    catalog: Catalog
+    policies: PolicyFiles
+    claims: ScoreClaims
+    sync: Sync
+    archive: bool
+    cache_key: str
+
+    @classmethod
+    def of(
+        cls,
+        layout: Layout,
+        uuid: str,
+        catalog: Catalog,
+        sync: Sync,
+        *,
+        refusal: str | None = None,
+        cache_key: str | None = None,
+    ) -> Self:
+        """Put a store together.
+
+        Args:
+            layout: where its files are.
+            uuid: its identity.
+            catalog: its tables.
+            sync: makes files and directories durable.
+            refusal: what an attempt to write to an archive is told; None for a store.
+            cache_key: the name of its decoded cache; None is the uuid.
+        """
+        policies = PolicyFiles(layout.policies, read_only=catalog.read_only, sync=sync, refusal=refusal)
+        claims = layout.backend.claims(refusal)
+        return cls(layout, uuid, catalog, policies, claims, sync, refusal is not None, cache_key or uuid)
+
+    @property
+    def path(self) -> Path:
+        """The folder of the store."""
+        return self.layout.root
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it was opened for reading, or is an archive."""
+        return self.catalog.read_only
+
+    def snapshot(self) -> int:
+        """Return the newest version."""
+        return self.catalog.newest()
+
+    def run(self, run_id: str) -> Run:
+        """Return the only run whose id is, or starts with, ``run_id``.
+
+        Raises:
+            UnknownRunError: there is none, or more than one.
+        """
+        return find_run(self.catalog, self.path, run_id)
+
+    def read_arrow(
+        self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
+    ) -> pa.Table:
+        """Return the result of trusted SQL, as ``SampleStore.read_arrow`` does."""
+        return self.catalog.read(sql, snapshot, parameters, **tables)
+
+    def read_batches(
+        self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield what ``read_arrow`` returns, a portion of rows at a time, of any size and in any order."""
+        return self.catalog.read_batches(sql, snapshot, parameters, **tables)
