@@ -7,13 +7,7 @@ from typing import Any
 
 from prefect import flow
 
-from molbuffer.flows.campaign.campaign import campaign_run, read_settings
-from molbuffer.flows.campaign.latents import publish_latents
-from molbuffer.flows.campaign.provenance import current_run_id
-from molbuffer.flows.tasks.build_request import build_requests
-from molbuffer.flows.tasks.building import run_build_tasks
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import RunKind
+from molbuffer.flows.tasks.torch_threads import limit_threads
 
 
 @flow(name="build_buffer", validate_parameters=False)
@@ -24,6 +18,16 @@ def build(config: str, store: str) -> dict[str, Any]:
         config: the path of a TOML file, or the settings as JSON.
         store: the folder of the store; made when it does not exist.
     """
+    limit_threads()
+    # torch, which these import, takes its threads as they are set by then.
+    from molbuffer.flows.campaign.campaign import campaign_run, read_settings
+    from molbuffer.flows.campaign.latents import publish_latents
+    from molbuffer.flows.campaign.provenance import current_run_id
+    from molbuffer.flows.tasks.build_request import build_requests
+    from molbuffer.flows.tasks.building import run_build_tasks
+    from molbuffer.storage import SampleStore
+    from molbuffer.storage.records import RunKind
+
     settings = read_settings(config)
     with (
         SampleStore.open_or_create(Path(store)) as sample_store,

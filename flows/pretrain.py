@@ -13,6 +13,7 @@ from prefect import flow
 
 from molbuffer.flows.campaign.progress import step_bar
 from molbuffer.flows.campaign.provenance import current_run_id, described_run
+from molbuffer.flows.tasks.torch_threads import limit_threads
 from molbuffer.samplers.models.protocol import GenerativeModel
 from molbuffer.samplers.models.registry import MODELS, check_sizes
 from molbuffer.samplers.policies.policy import Policy, fingerprint, open_policy, policy_files
@@ -78,6 +79,7 @@ def pretrain_prior(request: PretrainRequest, run_id: str | None = None) -> dict[
         draw of each posterior; of a model that learns pairs the quality of one draw for each of at most ``draws``
         held-out pairs, as of ``pair_quality``.
     """
+    limit_threads()
     data = None
     if request.policy is None:
         check_sizes(request.model, request.sizes)

@@ -7,14 +7,7 @@ from typing import Any
 
 from prefect import flow
 
-from molbuffer.flows.campaign.campaign import campaign_run, read_settings
-from molbuffer.flows.campaign.progress import progress_bar
-from molbuffer.flows.campaign.provenance import current_run_id
-from molbuffer.flows.campaign.training import prepare
-from molbuffer.flows.tasks.building import TaskBuilder
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import RunKind
-from molbuffer.training.fit.loop import fit
+from molbuffer.flows.tasks.torch_threads import limit_threads
 
 
 @flow(name="train", validate_parameters=False)
@@ -30,6 +23,17 @@ def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
         What became of the run: ``run_id``, ``policy`` (sha256 of the trained policy), ``iterations``, ``failed_scores``
         (the scores that could not be computed) and ``snapshot``.
     """
+    limit_threads()
+    # torch, which these import, takes its threads as they are set by then.
+    from molbuffer.flows.campaign.campaign import campaign_run, read_settings
+    from molbuffer.flows.campaign.progress import progress_bar
+    from molbuffer.flows.campaign.provenance import current_run_id
+    from molbuffer.flows.campaign.training import prepare
+    from molbuffer.flows.tasks.building import TaskBuilder
+    from molbuffer.storage import SampleStore
+    from molbuffer.storage.records import RunKind
+    from molbuffer.training.fit.loop import fit
+
     settings = read_settings(config)
     with (
         SampleStore.open_or_create(Path(store)) as sample_store,

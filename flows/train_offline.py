@@ -55,6 +55,7 @@ def train_offline(
     """
     if archive is not None and snapshot is not None:
         raise ValueError(f"an archive has one version: leave snapshot {snapshot} out")
+    limit_threads()
     settings, run = read_settings(config), run_id or current_run_id()
     condition = where or settings.offline.where
     open_store = SampleStore.open if archive is None else SampleStore.open_or_create

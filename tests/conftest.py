@@ -2,12 +2,18 @@
 
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from uuid import uuid4
 
 import pytest
+
+# A thread for each process, here and in those that tests start: there is a process for each core, and threads of torch
+# would wait for each other. It counts only before torch is imported.
+if not os.environ.keys() & {"OMP_NUM_THREADS", "MKL_NUM_THREADS"}:
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore

@@ -23,6 +23,7 @@ from molbuffer.flows.cli import (
     verify,
 )
 from molbuffer.flows.cli.errors import ReportingGroup
+from molbuffer.flows.tasks.torch_threads import limit_threads
 
 app = typer.Typer(
     cls=ReportingGroup,
@@ -47,4 +48,5 @@ def main() -> None:
     """Runs the command line of this process."""
     # Functions to score with may lie where the user is. At the end, so that no file there hides one of ours.
     sys.path.append(str(Path.cwd()))
+    limit_threads()
     app()

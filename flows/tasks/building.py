@@ -21,6 +21,7 @@ from molbuffer.flows.campaign.latents import latent_versions
 from molbuffer.flows.campaign.training import Training
 from molbuffer.flows.tasks.build_request import BuildRequest, build_requests
 from molbuffer.flows.tasks.retries import can_pass
+from molbuffer.flows.tasks.torch_threads import limit_threads
 from molbuffer.samplers.builds.build import Slot, make_build
 from molbuffer.samplers.builds.seen import SeenBefore
 from molbuffer.samplers.policies.policy import load_policy
@@ -45,6 +46,7 @@ def _failed_for_now(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> 
 )
 def build_buffer_task(request: BuildRequest) -> dict[str, Any]:
     """Makes and commits one chunk, unless an earlier attempt has; returns the receipt."""
+    limit_threads()
     with SampleStore.open(Path(request.store)) as store:
         return build_chunk(reopen_campaign(store, request.run_id), request).to_json()
 

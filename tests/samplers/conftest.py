@@ -1,4 +1,4 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -7,15 +7,6 @@ from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 
 MakeModel = Callable[..., GRULanguageModel]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny tensors gain nothing from threads, which wait for each other for seconds where the machine is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """A training put together from its parts, on a real store, without Prefect."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -172,15 +172,6 @@ class Lab:
             training.loader.buffer.restore(consumed)
             training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)
             training.history.checkpointed = checkpoint.iteration
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny tensors gain nothing from threads, which wait for each other for seconds where the machine is busy."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

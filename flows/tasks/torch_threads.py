@@ -1,0 +1,102 @@
+"""How many threads torch uses, and how they wait for each other.
+
+Threads that share a tensor operation meet at a barrier after it. By default one that arrives early spins there for
+milliseconds: on an idle machine nothing is faster, and beside other work it takes the core that the late one needs, so
+that a training takes many times as long. Here threads spin for some microseconds and then sleep, and there are no more
+of them than the process may use cores (docs/design/0015-threads.md has the measurements).
+
+The OpenMP library reads its variables once, when torch loads it. So whatever starts a process of ours calls
+``limit_threads`` before torch is imported: the command line, the tests, and the flows and tasks that a Prefect worker
+runs. Child processes inherit the variables. Nothing here runs on import.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+MOST_THREADS = 4
+"""More gain little on the small matrices of a batch: see docs/design/0015-threads.md."""
+SPINS = 1000
+"""Turns of the waiting loop, some microseconds: longer than most waits at a barrier when every thread has a core."""
+
+NUMBER_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+WAITING_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
+
+
+def limit_threads(root: Path = Path("/")) -> None:
+    """Set the threads of torch in this process and in those that it starts, as far as the user has not.
+
+    Where torch has been imported already, how threads wait cannot change any more: unless the user has set it, torch
+    then gets one thread, which waits for no other. A number that the user gave to ``torch.set_num_threads`` stays.
+
+    Args:
+        root: the folder that holds ``proc`` and ``sys``.
+    """
+    number_is_set = any(name in os.environ for name in NUMBER_VARIABLES)
+    waiting_is_set = any(name in os.environ for name in WAITING_VARIABLES)
+    torch = sys.modules.get("torch")
+    if not number_is_set:
+        threads = min(available_cores(root), MOST_THREADS)
+        if torch is not None:
+            threads = _threads_now(torch, threads if waiting_is_set else 1)
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    if not waiting_is_set:
+        # torch for Linux comes with GNU's OpenMP, where the count goes before the policy; others know the policy only.
+        os.environ |= {"GOMP_SPINCOUNT": str(SPINS), "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def _threads_now(torch: ModuleType, threads: int) -> int:
+    """Set the number of a torch that has been imported, unless it has another than it starts with; return it."""
+    # MKL, which torch asks, takes two hardware threads of a core for one.
+    if torch.get_num_threads() in (_allowed_cores(), _allowed_cores() // 2):
+        torch.set_num_threads(threads)
+    return int(torch.get_num_threads())
+
+
+def available_cores(root: Path = Path("/")) -> int:
+    """Return the cores that this process may use: those of its affinity, at most as many as its CPU quota pays for.
+
+    Args:
+        root: the folder that holds ``proc`` and ``sys``.
+    """
+    return max(1, int(min([_allowed_cores(), *_quotas(root)])))
+
+
+def _allowed_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield each CPU quota that holds for this process, in cores: its control group's and those of its parents."""
+    mount = root / "sys/fs/cgroup"
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        # Version 2 has one tree, version 1 a folder for each controller. In a container the path may be that of the
+        # host, which is not mounted there; the top folder is the container's own group then.
+        top = mount / controllers if (mount / controllers).is_dir() else mount / "cpu"
+        group = top / path.strip("/")
+        for folder in (group, *group.parents):
+            yield from _quota(folder)
+            if folder == top:
+                break
+
+
+def _quota(folder: Path) -> Iterator[float]:
+    text = _text(folder / "cpu.max") or _text(folder / "cpu.cfs_quota_us") + _text(folder / "cpu.cfs_period_us")
+    quota = text.split()
+    if len(quota) == 2 and quota[0] not in ("max", "-1"):
+        yield int(quota[0]) / int(quota[1])
+
+
+def _text(file: Path) -> str:
+    """Return what a file holds, nothing where it cannot be read: not every system has control groups."""
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
