@@ -15,6 +15,7 @@ from molbuffer.flows.campaign.progress import progress_bar
 from molbuffer.flows.campaign.provenance import current_run_id
 from molbuffer.flows.campaign.training import Training, resume, step_settings
 from molbuffer.flows.settings.settings import Settings
+from molbuffer.flows.tasks.torch_threads import limit_threads
 from molbuffer.samplers.builds.seen import SeenMolecules
 from molbuffer.storage import SampleStore
 from molbuffer.storage.archive.manifest import ArchiveLimits

@@ -1,19 +1,27 @@
+import logging
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from molbuffer.flows.campaign.assemble import build_objective
+from molbuffer.flows.cli import app
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.samplers.policies.policy import open_policy
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Build, Commit, Event, PolicyVersion, Reward, Run, RunKind, Samples
 from molbuffer.storage.rows import Rows
+
+RUN_FLOWS = ("build", "run", "offline", "pretrain")
+"""The commands that need a Prefect server."""
 
 TINY = """
 [campaign]
@@ -71,13 +79,60 @@ def with_server(prefect_server: None) -> dict[str, str]:
     return {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What became of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+Command = Callable[..., Finished]
+
+
 @pytest.fixture(scope="session")
-def molbuffer(request: pytest.FixtureRequest) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+def molbuffer(request: pytest.FixtureRequest) -> Command:
+    """Runs the command in this process, with what is given by name in its environment.
+
+    A process for each would import torch, Prefect and Polars again. What only a process shows is for
+    ``molbuffer_process``.
+    """
+
+    def run(*arguments: str | Path, **environment: str) -> Finished:
+        server = request.getfixturevalue("with_server") if arguments[0] in RUN_FLOWS else {}
+        with as_in_a_process():
+            result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={**server, **environment})
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Finished(result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+@contextmanager
+def as_in_a_process() -> Iterator[None]:
+    """Warnings of ours go to standard error, and what a command sets for the rest of its process is taken back."""
+    environment = dict(os.environ)
+    loggers = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.task_runs")]
+    propagated = [logger.propagate for logger in loggers]
+    assert logging.lastResort is not None
+    logging.getLogger("molbuffer").addHandler(logging.lastResort)
+    yield
+    logging.getLogger("molbuffer").removeHandler(logging.lastResort)
+    os.environ.clear()
+    os.environ.update(environment)
+    for logger, before in zip(loggers, propagated, strict=True):
+        logger.propagate = before
+
+
+@pytest.fixture(scope="session")
+def molbuffer_process(request: pytest.FixtureRequest) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Runs the command as a process, with what is given by name in its environment."""
 
     def run(*arguments: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-        runs_a_flow = arguments[0] in ("build", "run", "offline", "pretrain")
-        server = request.getfixturevalue("with_server") if runs_a_flow and "PREFECT_API_URL" not in environment else {}
+        runs_a_flow = arguments[0] in RUN_FLOWS and "PREFECT_API_URL" not in environment
+        server = request.getfixturevalue("with_server") if runs_a_flow else {}
         program = Path(sys.executable).parent / "molbuffer"
         return subprocess.run(
             [str(program), *map(str, arguments)],

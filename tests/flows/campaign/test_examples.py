@@ -1,10 +1,8 @@
 """The examples, run as their first lines say, with fewer and smaller iterations."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,11 +11,8 @@ from typing import Any
 import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
-BIN = Path(sys.executable).parent
 Run = Callable[..., str]
 SMALLER: Mapping[str, int] = {"iterations": 2, "batch_size": 8, "buffer_size": 8, "steps": 2, "from_iteration": 1}
-
-pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
@@ -34,19 +29,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(folder: Path, with_server: dict[str, str]) -> Run:
-    """Runs the command in the folder of the examples."""
-    # One thread: the examples may share the machine with other tests, and threads of torch wait for each other.
-    environment = {**os.environ, **with_server, "OMP_NUM_THREADS": "1"}
+def run(folder: Path, molbuffer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command in the folder of the examples, where functions to score with are found."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
 
-    def process(*arguments: str) -> str:
-        done = subprocess.run(
-            [BIN / "molbuffer", *arguments], cwd=folder, capture_output=True, text=True, timeout=280, env=environment
-        )
+    def command(*arguments: str) -> str:
+        done = molbuffer(*arguments)
         assert done.returncode == 0, done.stderr
-        return done.stdout
+        return str(done.stdout)
 
-    return process
+    return command
 
 
 def query(run: Run, store: str, sql: str) -> list[dict[str, Any]]:

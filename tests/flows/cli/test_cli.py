@@ -74,17 +74,17 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_errors_are_messages_and_exit_codes(tmp_path: Path, molbuffer: Command) -> None:
-    missing = molbuffer("config", "check", tmp_path / "nowhere.toml")
+def test_errors_are_messages_and_exit_codes(tmp_path: Path, molbuffer_process: Command) -> None:
+    missing = molbuffer_process("config", "check", tmp_path / "nowhere.toml")
     assert (missing.returncode, missing.stdout) == (1, "")
     assert missing.stderr == f"error: {tmp_path}/nowhere.toml: 1 problem\n  cannot be read: No such file or directory\n"
-    unknown = molbuffer("frobnicate")
+    unknown = molbuffer_process("frobnicate")
     assert unknown.returncode == 2
     assert "Traceback" not in unknown.stderr
 
 
-def test_tracebacks_come_back_on_request(tmp_path: Path, molbuffer: Command) -> None:
-    done = molbuffer("config", "check", tmp_path / "nowhere.toml", MOLBUFFER_DEBUG="1")
+def test_tracebacks_come_back_on_request(tmp_path: Path, molbuffer_process: Command) -> None:
+    done = molbuffer_process("config", "check", tmp_path / "nowhere.toml", MOLBUFFER_DEBUG="1")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
 
@@ -140,12 +140,12 @@ def test_what_a_function_of_the_user_prints_is_not_in_the_results(tmp_path: Path
     assert "from a program" in said
 
 
-def test_a_server_that_is_not_there_is_one_message(tmp_path: Path, molbuffer: Command) -> None:
+def test_a_server_that_is_not_there_is_one_message(tmp_path: Path, molbuffer_process: Command) -> None:
     (tmp_path / "c.toml").write_text(
         '[[objective.components]]\nkind = "qed"\n[[samplers]]\nkind = "model"\nname = "live"\nbuffer_size = 1\n'
     )
     address = "http://127.0.0.1:9/api"
-    done = molbuffer("build", tmp_path / "c.toml", "--store", tmp_path / "lab", PREFECT_API_URL=address)
+    done = molbuffer_process("build", tmp_path / "c.toml", "--store", tmp_path / "lab", PREFECT_API_URL=address)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.startswith("error: ")

@@ -2,11 +2,11 @@
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from molbuffer.storage.catalog.schema import MIGRATIONS
 from molbuffer.storage.records import Build, Checkpoint, Commit, Event, Run, RunKind, Samples
 from molbuffer.storage.rows import Rows
 
-Command = Callable[..., "subprocess.CompletedProcess[str]"]
+Command = Callable[..., Any]
 ROWS = Rows(
     tokens=np.ones((1, 3), np.uint8), lengths=np.ones(1, np.int32), log_probs=np.zeros((1, 3), np.float32),
     vocabulary_sha256="vocabulary",
