@@ -136,8 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--folder", type=Path, help="where the stores are made; default: a temporary folder")
     options = parser.parse_args(arguments)
     names = [name for name in options.stores if not PEERS[name].package or find_spec(PEERS[name].package)]
-    if len(names) < len(options.stores):
-        print(f"not installed: {', '.join(set(options.stores) - set(names))}; pip install 'molbuffer[bench]'")
+    for name in options.stores:
+        if name not in names:
+            print(f"{name:<10}not compared: it is not installed; pip install 'molbuffer[bench]'")
     with folder_in(options.folder) as root:
         needed = max(options.rows) * BYTES_PER_ROW
         if shutil.disk_usage(root).free < needed:

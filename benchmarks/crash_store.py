@@ -1,11 +1,13 @@
 """Kills processes that use a store at random moments, and then checks that the store kept its word.
 
-    python benchmarks/crash_store.py [--kills 200] [--writers 3] [--readers 2] [--pace 6] [--seed 0] [--catalog ADDRESS]
+    python benchmarks/crash_store.py [--kills 200] [--writers 3] [--readers 2] [--pace 2] [--seed 0] [--catalog ADDRESS]
 
 Writers commit builds (each its own, and some that all of them race for) and record expensive scores; readers check
 that every build they see is whole; a maintainer compacts, expires and vacuums. One of them is killed with SIGKILL every
-few moments, and started again. What was acknowledged is then compared with what the store holds: nothing may be lost,
-torn, or there twice. A kill does not show writes that a power cut would lose: the tests of the order of fsync do that.
+few moments, each time after a writer has been told again that something is stored, and started again: how much was at
+stake does not depend on how fast the machine is. What was acknowledged is then compared with what the store holds:
+nothing may be lost, torn, or there twice. A kill does not show writes that a power cut would lose: the tests of the
+order of fsync do that.
 
 ``--catalog postgres://…`` puts the catalog into that database, where no file lock helps: what a killed process held is
 given back by the server, when that notices.
@@ -21,6 +23,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,8 +33,7 @@ from crash_worker import COMPONENT, RUN_ID, VERSION, check_build, crash_run
 from molbuffer.storage import SampleStore
 
 WORKER = Path(__file__).with_name("crash_worker.py")
-SHORTEST_SECONDS = 0.1
-"""Between the moments at which processes are killed."""
+POLL_SECONDS = 0.01
 
 
 @dataclass
@@ -45,8 +47,10 @@ class Worker:
     errors: list[str] = field(default_factory=list)
     process: subprocess.Popen[str] = field(init=False)
     listener: threading.Thread = field(init=False)
+    said_before: int = field(default=0, init=False)
 
     def start(self) -> None:
+        self.said_before = len(self.said)
         command = [sys.executable, str(WORKER), self.role, str(self.store), str(self.number)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.listener = threading.Thread(target=self._listen, args=(self.process,), daemon=True)
@@ -60,6 +64,10 @@ class Worker:
         errors = self.process.communicate()[1]
         if died:
             self.errors.append(f"{self.role} {self.number} ended by itself:\n{errors}")
+
+    def has_said_something(self) -> bool:
+        """Whether it has since its last start; one that ended by itself will say no more."""
+        return len(self.said) > self.said_before or self.process.poll() is not None
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -88,24 +96,39 @@ class Verdict:
 
 
 def run_workers(store: Path, kills: int, writers: int, readers: int, pace: float, seed: int) -> list[Worker]:
-    """Starts all processes, kills and restarts them so many times, at most ``pace`` seconds apart, and ends them."""
+    """Starts all processes, kills and restarts them so many times, and ends them.
+
+    Args:
+        pace: the most seconds from an acknowledgement to the kill that follows it.
+    """
     rng = random.Random(seed)
-    workers = [Worker("writer", store, number) for number in range(writers)]
-    workers += [Worker("reader", store, number) for number in range(readers)]
-    workers.append(Worker("maintainer", store, 0))
+    writing = [Worker("writer", store, number) for number in range(writers)]
+    others = [Worker("reader", store, number) for number in range(readers)] + [Worker("maintainer", store, 0)]
+    workers = writing + others
     for worker in workers:
         worker.start()
     for _ in range(kills):
-        time.sleep(rng.uniform(SHORTEST_SECONDS, pace))
+        wait_for_acknowledgement(writing)
+        time.sleep(rng.uniform(0, pace))
         # Now and then the plug is pulled: all at once.
         for worker in workers if rng.random() < 0.1 else [rng.choice(workers)]:
             worker.kill()
             worker.start()
-    # The last ones must have had the time to do something.
-    time.sleep(pace)
+    # What the last kill left behind is read, written to and maintained once more.
+    while not all(worker.has_said_something() for worker in workers):
+        time.sleep(POLL_SECONDS)
     for worker in workers:
         worker.kill()
     return workers
+
+
+def wait_for_acknowledgement(writers: Sequence[Worker]) -> None:
+    """Returns when a writer has said one thing more, or when all have ended by themselves."""
+    before = sum(len(writer.said) for writer in writers)
+    while sum(len(writer.said) for writer in writers) == before:
+        if all(writer.process.poll() is not None for writer in writers):
+            return
+        time.sleep(POLL_SECONDS)
 
 
 def judge(path: Path, workers: list[Worker]) -> Verdict:
@@ -144,7 +167,7 @@ def main() -> None:
     arguments.add_argument("--kills", type=int, default=200, help="how many times a process, or all of them, is killed")
     arguments.add_argument("--writers", type=int, default=3)
     arguments.add_argument("--readers", type=int, default=2)
-    arguments.add_argument("--pace", type=float, default=6.0, help="the most seconds between kills; starting takes one")
+    arguments.add_argument("--pace", type=float, default=2.0, help="the most seconds from an acknowledgement to a kill")
     arguments.add_argument("--seed", type=int, default=0, help="of who is killed when")
     arguments.add_argument("--folder", type=Path, help="where the store is made; default: a temporary folder")
     arguments.add_argument("--catalog", help="a Postgres database, in which a schema of its own is made for the store")

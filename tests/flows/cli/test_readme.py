@@ -27,13 +27,12 @@ def readme_commands() -> list[str]:
     return [line for line in lines if line.startswith("molbuffer ")]
 
 
-def run(command: str, folder: Path) -> str:
-    """The standard output of a command line of the README."""
+def run(command: str, folder: Path, server: dict[str, str]) -> str:
+    """The standard output of a command line of the README, whose flows run on the server of these tests."""
     command, _, target = command.partition(" > ")
     program, *arguments = shlex.split(command)
-    done = subprocess.run(
-        [BIN / program, *arguments], cwd=folder, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}
-    )
+    environment = {**os.environ, **server, "COLUMNS": "200"}
+    done = subprocess.run([BIN / program, *arguments], cwd=folder, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     if target:
         (folder / target).write_text(done.stdout)
@@ -42,7 +41,7 @@ def run(command: str, folder: Path) -> str:
 
 @pytest.mark.timeout(600)
 def test_the_commands_of_the_readme_work_in_their_order(
-    tmp_path: Path, postgres_server: str, s3_environment: str
+    tmp_path: Path, postgres_server: str, s3_environment: str, with_server: dict[str, str]
 ) -> None:
     servers = {"postgres://chem@db.example/lab": f"{postgres_server}/postgres", "s3://lab-bucket/store": s3_environment}
     commands = readme_commands()
@@ -51,7 +50,7 @@ def test_the_commands_of_the_readme_work_in_their_order(
         commands = [command.replace(example, here) for command in commands]
     assert [command.split()[1] for command in commands[:6]] == ["config", "config", "run", "offline", "top", "query"]
     for command in commands:
-        output = run(command, tmp_path)
+        output = run(command, tmp_path, with_server)
         if " > " in command:
             config = tmp_path / "campaign.toml"
             text = config.read_text()
@@ -62,7 +61,8 @@ def test_the_commands_of_the_readme_work_in_their_order(
         if "FROM sample_history" in command:
             assert "build_buffer" in output
             assert "sample_batch" in output
-    rows = json.loads(run('molbuffer query --store lab "SELECT * FROM sample_history" --format json', tmp_path))
+    query = 'molbuffer query --store lab "SELECT * FROM sample_history" --format json'
+    rows = json.loads(run(query, tmp_path, with_server))
     assert {row["run_name"] for row in rows} == {"demo"}
     assert all(row["policy_sha256"] for row in rows)
 

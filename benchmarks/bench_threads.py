@@ -1,0 +1,116 @@
+"""A draw and a training step with different threads of torch: alone, beside a busy process, and beside another such.
+
+    python benchmarks/bench_threads.py [--rows 64] [--iterations 10] [--settings NAME …] [--beside NAME …]
+
+Each number is the median time of an iteration: a batch is drawn from the bundled prior and trained on with the REINVENT
+loss, as a campaign does. Each is measured in a process of its own, since OpenMP reads its settings once. Run it on a
+machine that is otherwise idle: the first column is meant to be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from molbuffer.flows.tasks.torch_threads import NUMBER_VARIABLES, WAITING_VARIABLES, limit_threads
+
+OURS = "molbuffer"
+SETTINGS: dict[str, dict[str, str]] = {
+    "torch": {},
+    "asleep": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "one": {"OMP_NUM_THREADS": "1"},
+    OURS: {},
+}
+"""The environment of each; that of ours is set in the process."""
+EXPLAINED = {
+    "torch": "a thread a core, which spin (torch's default)",
+    "asleep": "a thread a core, which sleep at once",
+    "one": "one thread",
+    OURS: "as the command sets them",
+}
+BESIDE = {"idle": (1, 0), "busy": (1, 1), "twin": (2, 0), "crowd": (1, 4)}
+"""How many processes are measured at once, and how many only keep a core busy."""
+
+
+def iterate(rows: int, iterations: int) -> float:
+    """The median milliseconds of an iteration."""
+    import torch
+
+    from molbuffer.samplers.policies.policy import find_policy, load_policy
+    from molbuffer.training.batches.batch import TrainingBatch
+    from molbuffer.training.fit.learner import Learner, StepSettings
+    from molbuffer.training.losses import LOSSES
+
+    torch.set_flush_denormal(True)
+    learner = Learner(load_policy(find_policy("zinc-gru")), LOSSES["reinvent"], StepSettings())
+    generator = torch.Generator().manual_seed(0)
+    times = []
+    for iteration in range(iterations + 1):
+        started = time.perf_counter()
+        drawn = learner.policy().model.sample(rows, generator=generator)
+        rewards = torch.rand(rows, generator=generator)
+        learner.step(
+            TrainingBatch(iteration, drawn.tokens, drawn.lengths, drawn.log_probs, rewards, origins=["live"] * rows)
+        )
+        times.append(1000 * (time.perf_counter() - started))
+    # The first one also pays for what torch sets up.
+    return statistics.median(times[1:])
+
+
+@contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """Keeps so many cores busy meanwhile."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+def measure(setting: str, beside: str, rows: int, iterations: int) -> float:
+    """The mean of what the processes measure that run at once."""
+    chosen = {*NUMBER_VARIABLES, *WAITING_VARIABLES}
+    environment = {name: value for name, value in os.environ.items() if name not in chosen} | SETTINGS[setting]
+    command = [sys.executable, __file__, "--rows", str(rows), "--iterations", str(iterations), "--measure", setting]
+    measured, others = BESIDE[beside]
+    with busy(others):
+        started = [
+            subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(measured)
+        ]
+        printed = [process.communicate()[0] for process in started]
+    if any(process.returncode for process in started):
+        raise RuntimeError(f"a process with the setting {setting!r} failed")
+    return statistics.mean(map(float, printed))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rows", type=int, default=64, help="of a batch")
+    parser.add_argument("--iterations", type=int, default=10, help="of each measurement")
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--beside", nargs="+", choices=BESIDE, default=["idle", "busy", "twin"])
+    parser.add_argument("--measure", choices=SETTINGS, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.measure is not None:
+        if chosen.measure == OURS:
+            limit_threads()
+        print(iterate(chosen.rows, chosen.iterations))
+        return
+    print(f"ms for drawing {chosen.rows} rows and a step on them; 1-minute load {os.getloadavg()[0]:.1f} on ", end="")
+    print(f"{os.cpu_count()} cores")
+    print(f"{'':<48}" + "".join(f"{name:>10}" for name in chosen.beside))
+    for setting in chosen.settings:
+        found = [measure(setting, beside, chosen.rows, chosen.iterations) for beside in chosen.beside]
+        print(f"{EXPLAINED[setting]:<48}" + "".join(f"{each:>10.0f}" for each in found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
