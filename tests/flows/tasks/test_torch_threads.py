@@ -149,9 +149,12 @@ def test_the_command_line_limits_them_and_openmp_takes_both_settings() -> None:
         assert f"GOMP_SPINCOUNT = '{SPINS}'" in done.stderr
 
 
-def test_an_import_changes_nothing() -> None:
-    flows = ("build_buffer", "train", "train_offline", "pretrain", "cli")
-    assert told("".join(f"import molbuffer.flows.{name}\n" for name in flows) + TELL)[1] == {}
+def test_an_import_changes_nothing_and_flows_of_a_worker_import_torch_only_when_they_run() -> None:
+    deployed = (
+        "import sys\nimport molbuffer.flows.build_buffer, molbuffer.flows.train\nassert 'torch' not in sys.modules\n"
+    )
+    others = "import molbuffer.flows.train_offline, molbuffer.flows.pretrain, molbuffer.flows.cli\n"
+    assert told(deployed + others + TELL)[1] == {}
 
 
 def test_tests_have_one_thread_each_unless_told() -> None:
