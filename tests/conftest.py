@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -98,11 +99,19 @@ def s3_environment(services: ModuleType, s3_server: str, monkeypatch: pytest.Mon
     return f"s3://lab/{uuid4().hex}"
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store to copy, as stores may be while nothing has them open: to make one takes several times as long."""
+    path = tmp_path_factory.mktemp("empty") / "store"
+    with SampleStore.create(path):
+        return path
+
+
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SampleStore]:
+def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SampleStore]:
     """An empty store with a decoded cache of its own."""
     monkeypatch.setenv("MOLBUFFER_CACHE", str(tmp_path / "cache"))
-    with SampleStore.create(tmp_path / "store") as opened:
+    with SampleStore.open(shutil.copytree(empty_store, tmp_path / "store")) as opened:
         yield opened
 
 

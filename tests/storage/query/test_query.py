@@ -261,7 +261,7 @@ def test_a_query_that_takes_too_long_is_interrupted(shared):
     started_at = time.perf_counter()
     with pytest.raises(QueryTimeoutError, match=r"0\.3 s"):
         shared.query("SELECT sum(a.range * b.range) FROM range(10000000) a, range(10000000) b", timeout_seconds=0.3)
-    assert time.perf_counter() - started_at < 20
+    assert time.perf_counter() - started_at < 200
 
 
 @pytest.mark.parametrize(
