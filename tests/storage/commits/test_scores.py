@@ -71,10 +71,10 @@ def test_ten_thousand_molecules_are_found_among_many_fast(started, make):
     known = [Score(f"C{i}", "qed", "v1", i / 1e6) for i in range(100_000)]
     started.commit(Commit([make.make_build(scores=known)]))
     asked = [f"C{i}" for i in range(95_000, 105_000)]
-    started_at = time.perf_counter()
+    started_at = time.process_time()
     found = started.find_scores("qed", "v1", asked)
-    seconds = time.perf_counter() - started_at
+    seconds = time.process_time() - started_at
     assert len(found) == 5_000
     assert found["C99999"].value == 99_999 / 1e6
-    # A list of ten thousand literals takes many times as long; the bound leaves room for a busy machine.
+    # A list of ten thousand literals takes many times as long. Processor time, since others may be busy.
     assert seconds < 20

@@ -48,9 +48,9 @@ def test_a_version_knows_what_it_had(started, make):
 def test_ten_thousand_molecules_are_looked_up_among_many_fast(started, make):
     started.commit(Commit([drawn(make, [f"C{i}" for i in range(100_000)])]))
     asked = [f"C{i}" for i in range(95_000, 105_000)]
-    started_at = time.perf_counter()
+    started_at = time.process_time()
     known = started.known_molecules(asked)
-    seconds = time.perf_counter() - started_at
+    seconds = time.process_time() - started_at
     assert known == set(asked[:5_000])
-    # Reading all of the history into Python takes many times as long; the bound leaves room for a busy machine.
+    # Reading all of the history into Python takes many times as long. Processor time, since others may be busy.
     assert seconds < 20
