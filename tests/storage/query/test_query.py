@@ -321,7 +321,8 @@ def test_a_version_reads_the_same_after_its_files_were_merged(filled, make):
     newest = filled.query(sql)
     address = quote(f"ducklake:sqlite:{filled.path / 'catalog.sqlite'}")
     with closing(engine(os.getpid()).cursor()) as compactor:
-        compactor.execute(f"ATTACH {address} AS other (DATA_PATH {quote(str(filled.path / 'tables') + '/')})")
+        tables = quote(f"{filled.path / 'tables'}/")
+        compactor.execute(f"ATTACH {address} AS other (DATA_PATH {tables}, OVERRIDE_DATA_PATH true)")
         compactor.execute("CALL ducklake_merge_adjacent_files('other')")
         compactor.execute("DETACH other")
     assert filled.query(sql, snapshot=old).equals(before)
