@@ -186,7 +186,7 @@ def all_samplers(molecules: Molecules, policies: dict[str, tuple[str, Policy]]) 
     yield from latent_samplers(*policies["vae"], molecules.smiles)
     rows_of_file = plain.from_file(file)
     for each in (vocabulary, in_selfies):
-        sampler = DatasetSampler("dataset", file, lambda each=each: each)
+        sampler = DatasetSampler("dataset", file, each)
         yield Compared(f"dataset ({each.grammar.name})", drawn_by(sampler), plain.with_tokens(rows_of_file, each))
     memory = plain.from_memory(pl.DataFrame({"smiles": molecules.smiles}))
     history = HistorySampler("history", lambda: molecules.index, vocabulary)
