@@ -149,5 +149,5 @@ def _register(
     versions.append(PolicyVersion(sha256, policy.kind, parent_sha256, run_id, iteration=0, weights_kept=True))
     values = [(0, Metric(name, value)) for name, value in metrics.items()]
     message = f"prior of pretraining {run_id}"
-    store.commit(Commit(policies=versions, consumed_by=run_id, run_metrics=values, message=message))
+    store.commit(Commit(policies=versions, run_id=run_id, run_metrics=values, message=message))
     return sha256

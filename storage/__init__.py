@@ -8,7 +8,7 @@ nor RDKit nor Prefect. From top to bottom: ``store`` (the facade), ``opening``, 
 
 from molbuffer.storage.errors import QueryError, StoreError
 from molbuffer.storage.files.places import Place
-from molbuffer.storage.policies import PolicyFiles, content_sha256
+from molbuffer.storage.policies import PolicyStore, content_sha256
 from molbuffer.storage.store import SampleStore
 
-__all__ = ["Place", "PolicyFiles", "QueryError", "SampleStore", "StoreError", "content_sha256"]
+__all__ = ["Place", "PolicyStore", "QueryError", "SampleStore", "StoreError", "content_sha256"]

@@ -14,7 +14,7 @@ from molbuffer.storage.files.durable import Sync, write_aside
 from molbuffer.storage.files.places import place_at, plain_file
 from molbuffer.storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Layout
 
-FORMAT = 1
+STORE_FORMAT = 1
 """The number of the layout that this release reads and writes."""
 _MOST_BYTES = 8192
 
@@ -30,7 +30,7 @@ class Description:
     """
 
     uuid: str
-    format: int = FORMAT
+    format: int = STORE_FORMAT
     catalog: str = SQLITE
     catalog_schema: str = DEFAULT_SCHEMA
     data_path: str = HERE
@@ -53,7 +53,7 @@ class Description:
         write_aside(path, text.encode(), sync)
 
     @classmethod
-    def read(cls, path: Path, newest: int = FORMAT) -> Description:
+    def read(cls, path: Path, newest: int = STORE_FORMAT) -> Description:
         """Reads ``store.toml``, also that of an older format.
 
         Args:

@@ -6,6 +6,8 @@
     ├── StoreFormatError        store.toml or the tables are damaged, or of a newer release
     ├── StoreModeError          writing to a store opened for reading, or using a closed one
     ├── StoreBusyError          the commit lock was not to be had in time
+    ├── CatalogUnavailableError the catalog or its server failed; trying again may go well
+    ├── CatalogDamagedError     the catalog is damaged, so that there can be no backup of it
     ├── MaintenanceBusyError    another process compacts, expires or vacuums the store
     ├── StorePlaceError         the file system cannot hold a store that is written to
     ├── StoreWriteError         the disk is full, read-only or failed; nothing of a commit is visible
@@ -55,6 +57,14 @@ class StoreModeError(StoreError):
 
 class StoreBusyError(StoreError):
     """Another process held the commit lock for too long."""
+
+
+class CatalogUnavailableError(StoreError):
+    """The catalog, or the server that has it, failed or cannot be reached; trying again may go well."""
+
+
+class CatalogDamagedError(StoreError):
+    """The catalog is damaged: restore it from a backup."""
 
 
 class MaintenanceBusyError(StoreError):

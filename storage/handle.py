@@ -14,10 +14,12 @@ import pyarrow as pa
 
 from molbuffer.storage.backends.base import ScoreClaims
 from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog.readable import ReadableCatalog
 from molbuffer.storage.commits.runs import find_run
+from molbuffer.storage.errors import StoreModeError
 from molbuffer.storage.files.durable import Sync
 from molbuffer.storage.layout import Layout
-from molbuffer.storage.policies import PolicyFiles
+from molbuffer.storage.policies import PolicyStore
 from molbuffer.storage.records import Run
 
 
@@ -38,8 +40,8 @@ class OpenStore:
 
     layout: Layout
     uuid: str
-    catalog: Catalog
-    policies: PolicyFiles
+    catalog: ReadableCatalog
+    policies: PolicyStore
     claims: ScoreClaims
     sync: Sync
     archive: bool
@@ -50,7 +52,7 @@ class OpenStore:
         cls,
         layout: Layout,
         uuid: str,
-        catalog: Catalog,
+        catalog: ReadableCatalog,
         sync: Sync,
         *,
         refusal: str | None = None,
@@ -66,7 +68,7 @@ class OpenStore:
             refusal: what an attempt to write to an archive is told; None for a store.
             cache_key: the name of its decoded cache; None is the uuid.
         """
-        policies = PolicyFiles(layout.policies, read_only=catalog.read_only, sync=sync, refusal=refusal)
+        policies = PolicyStore(layout.policies, read_only=catalog.read_only, sync=sync, refusal=refusal)
         claims = layout.backend.claims(refusal)
         return cls(layout, uuid, catalog, policies, claims, sync, refusal is not None, cache_key or uuid)
 
@@ -79,6 +81,16 @@ class OpenStore:
     def read_only(self) -> bool:
         """Whether it was opened for reading, or is an archive."""
         return self.catalog.read_only
+
+    def writable(self) -> Catalog:
+        """Return the catalog, to write to it.
+
+        Raises:
+            StoreModeError: the store was opened for reading, or is one snapshot of a store, or an archive.
+        """
+        if self.catalog.read_only or not isinstance(self.catalog, Catalog):
+            raise StoreModeError(self.catalog.refusal)
+        return self.catalog
 
     def snapshot(self) -> int:
         """Return the newest version."""

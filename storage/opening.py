@@ -13,7 +13,6 @@ from molbuffer.storage.archive.manifest import ALREADY_HERE, is_archive
 from molbuffer.storage.backends.postgres import check_address, settle
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.migrate import check_schema, create_schema
-from molbuffer.storage.catalog.pinned import PinnedCatalog
 from molbuffer.storage.catalog.schema import Migration
 from molbuffer.storage.description import Description
 from molbuffer.storage.errors import StoreExistsError, StorePlaceError
@@ -29,7 +28,7 @@ def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync
     Raises:
         StoreExistsError: there is something in the folder, or at ``data_path``, already.
         StorePlaceError: a place cannot hold a store, or an address is none.
-        StoreError: the database cannot be reached.
+        CatalogUnavailableError: the database cannot be reached.
     """
     here = Layout(root)
     if here.description.exists() or here.has_foreign_files():
@@ -87,9 +86,7 @@ def store_at(opened: OpenStore, snapshot: int) -> OpenStore:
     Raises:
         UnknownSnapshotError: the store has no such version, or no longer.
     """
-    catalog = opened.catalog
-    pinned = catalog.at(snapshot) if isinstance(catalog, ArchiveCatalog) else PinnedCatalog(catalog, snapshot)
-    return replace(opened, catalog=pinned)
+    return replace(opened, catalog=opened.catalog.at(snapshot))
 
 
 def found_store(catalog: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:
@@ -97,7 +94,7 @@ def found_store(catalog: str, schema: str, uuid: str, data_path: str) -> tuple[s
 
     Raises:
         StorePlaceError: the address of the catalog is none, or the store there has its data elsewhere.
-        StoreError: the database cannot be reached.
+        CatalogUnavailableError: the database cannot be reached.
     """
     if catalog == SQLITE:
         return uuid, data_path

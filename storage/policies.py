@@ -28,7 +28,7 @@ def content_sha256(files: Mapping[str, bytes]) -> str:
     return digest.hexdigest()
 
 
-class PolicyFiles:
+class PolicyStore:
     """The policies whose weights a store keeps."""
 
     def __init__(

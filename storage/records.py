@@ -81,7 +81,6 @@ class Run:
     kind: RunKind
     config: str
     seed: int
-    parent_run_id: str | None = None
     objective_sha256: str | None = None
     code_version: str = "unknown"
     libraries: Mapping[str, str] = field(default_factory=dict)
@@ -274,14 +273,14 @@ class Commit:
     """All that becomes visible together. Parts already committed under their identity are skipped, not doubled.
 
     Attributes:
-        consumed_by: the run that consumed ``consumed``.
-        run_metrics: figures about the training itself as (iteration, metric), with ``consumed_by`` as their run.
+        run_id: the run that consumed ``consumed``.
+        run_metrics: figures about the training itself as (iteration, metric), with ``run_id`` as their run.
     """
 
     builds: Sequence[Build] = ()
     scores: Sequence[Score] = ()
     policies: Sequence[PolicyVersion] = ()
-    consumed_by: str | None = None
+    run_id: str | None = None
     consumed: Sequence[Consumed] = ()
     run_metrics: Sequence[tuple[int, Metric]] = ()
     checkpoint: Checkpoint | None = None

@@ -19,6 +19,7 @@ and threads, of one host or of all of them, read and write it at once. Every com
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,7 +72,6 @@ class SampleStore:
     def __init__(self, opened: OpenStore) -> None:
         self._open = opened
         self._catalog, self._layout = opened.catalog, opened.layout
-        self._committer = Committer(opened.catalog, opened.layout, opened.sync)
         self.path = opened.path
         self.uuid = opened.uuid
         self.cache_key = opened.cache_key
@@ -149,6 +149,11 @@ class SampleStore:
     ) -> None:
         self.close()
 
+    @functools.cached_property
+    def _committer(self) -> Committer:
+        """What writes commits: it remembers which runs were started."""
+        return Committer(self._open.writable(), self._layout, self._open.sync)
+
     def start_run(self, run: Run) -> RunStatus:
         """Records that a run starts, or starts again.
 
@@ -158,7 +163,7 @@ class SampleStore:
         Raises:
             RunConflictError: the run id is known with another configuration, objective, kind or seed.
         """
-        return runs.start_run(self._catalog, run)
+        return runs.start_run(self._open.writable(), run)
 
     def finish_run(self, run_id: str, status: RunStatus, detail: str | None = None) -> None:
         """Records how a run ended.
@@ -166,7 +171,7 @@ class SampleStore:
         Raises:
             UnknownRunError: it never started.
         """
-        runs.finish_run(self._catalog, self.run(run_id), status, detail)
+        runs.finish_run(self._open.writable(), self.run(run_id), status, detail)
 
     @contextmanager
     def recorded_run(self, run: Run) -> Iterator[RunStatus]:
@@ -233,17 +238,11 @@ class SampleStore:
         Returns:
             How many were new: a second good score of one molecule, component and version is not stored.
         """
-        return scores_of.record_scores(self._catalog, scores, run_id)
+        return scores_of.record_scores(self._open.writable(), scores, run_id)
 
-    def find_scores(
-        self, component: str, version: str, smiles: Sequence[str], *, retry_failed: bool = False
-    ) -> dict[str, Score]:
-        """The known scores of molecules: the newest good one, else the newest failed one, by SMILES.
-
-        Args:
-            retry_failed: leave molecules out whose scoring failed, so that they are scored again.
-        """
-        return scores_of.find_scores(self._catalog, component, version, smiles, retry_failed=retry_failed)
+    def find_scores(self, component: str, version: str, smiles: Sequence[str]) -> dict[str, Score]:
+        """Return the known scores of molecules by SMILES: of each the newest good one, else the newest failed one."""
+        return scores_of.find_scores(self._catalog, component, version, smiles)
 
     def known_molecules(self, smiles: Sequence[str], *, run_id: str | None = None) -> set[str]:
         """Those of some molecules that were drawn before, whether kept or not; the others are new to the history.
@@ -270,7 +269,7 @@ class SampleStore:
         Raises:
             UnknownBuildError: the build is not committed, or has no such row.
         """
-        return scores_of.add_rewards(self._catalog, self.path, build_id, rewards, run_id)
+        return scores_of.add_rewards(self._open.writable(), self.path, build_id, rewards, run_id)
 
     def latest_checkpoint(self, run_id: str) -> StoredCheckpoint | None:
         """A run's checkpoint of the highest iteration whose files are there; None before the first."""
@@ -306,7 +305,7 @@ class SampleStore:
     @property
     def maintenance(self) -> Maintenance:
         """Compaction, expiry and vacuum."""
-        return Maintenance(self._catalog, self._layout)
+        return Maintenance(self._open.writable(), self._layout)
 
     def index(self, scope: IndexScope, *, cache: DecodedCache | None = None) -> HistoryIndex:
         """Read the index of the rows that a training may use, and decode the segments that are not in the cache yet.
@@ -415,7 +414,7 @@ class SampleStore:
             ArraysError: no build has arrays in a segment that is named.
             StoreModeError: the store was opened for reading.
         """
-        return quarantine(self._catalog, reasons)
+        return quarantine(self._open.writable(), reasons)
 
     def matching_rows(self, where: str, snapshot: int | None = None) -> pa.Table:
         """The rows (build_id, row) of ``sample_history`` for which a user's predicate is true, in row order.

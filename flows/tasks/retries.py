@@ -1,6 +1,6 @@
 """Which errors can pass by themselves, so that a task which failed with one is worth trying again.
 
-    can pass     the catalog or its server failed (StoreError itself), or others held the lock (StoreBusyError)
+    can pass     the catalog or its server failed (CatalogUnavailableError), or others held the lock (StoreBusyError)
                  a network, an object store or a file system failed (OSError), or an error of the store or of a policy's
                  files says that one did
     cannot       a full or read-only disk, a file that is missing or not ours to read: not within seconds
@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 
 from molbuffer.samplers.errors import SamplerError
-from molbuffer.storage.errors import StoreBusyError, StoreError
+from molbuffer.storage.errors import CatalogUnavailableError, StoreBusyError, StoreError
 
 _LASTING = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
 _LASTING_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG})
@@ -25,7 +25,7 @@ def can_pass(error: object) -> bool:
     """Whether trying again in a moment may go well."""
     if isinstance(error, OSError):
         return not isinstance(error, _LASTING) and error.errno not in _LASTING_NUMBERS
-    if type(error) is StoreError or isinstance(error, StoreBusyError):
+    if isinstance(error, (CatalogUnavailableError, StoreBusyError)):
         return True
     # Rooms tell of what the system said in errors of their own.
     if isinstance(error, (StoreError, SamplerError)) and isinstance(error.__cause__, OSError):

@@ -72,7 +72,6 @@ class Scorer:
 
     Attributes:
         owner: who claims expensive scores; unique to this scorer.
-        retry_failed: compute again what the store knows to have failed.
         pace: of expensive scores.
     """
 
@@ -80,7 +79,6 @@ class Scorer:
     store: SampleStore | None = None
     run_id: str | None = None
     owner: str = field(default_factory=lambda: uuid4().hex)
-    retry_failed: bool = False
     pace: Pace = Pace()
 
     def score(self, smiles: Sequence[str]) -> ScoredMolecules:
@@ -104,7 +102,7 @@ class Scorer:
     def _look_up(self, component: Component, smiles: Sequence[str]) -> dict[str, Score]:
         if self.store is None or not smiles:
             return {}
-        return self.store.find_scores(component.name, component.version, smiles, retry_failed=self.retry_failed)
+        return self.store.find_scores(component.name, component.version, smiles)
 
     def _score_expensive(self, component: Component, smiles: Sequence[str]) -> dict[str, Score]:
         """Scores what nobody else is scoring, one molecule at a time, and waits for what somebody else is."""

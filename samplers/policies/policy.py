@@ -20,7 +20,7 @@ from molbuffer.samplers.errors import PolicyFormatError, UnknownPolicyError
 from molbuffer.samplers.models.protocol import GenerativeModel
 from molbuffer.samplers.models.registry import MODELS
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
-from molbuffer.storage import Place, PolicyFiles, SampleStore, content_sha256
+from molbuffer.storage import Place, PolicyStore, SampleStore, content_sha256
 from molbuffer.storage.errors import UnknownPolicyError as NotInStoreError
 
 WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.json"
@@ -95,7 +95,7 @@ def bundled_policies() -> list[str]:
     return sorted(path.parent.name for path in _bundled_folder().glob(f"*/{CONFIG}"))
 
 
-def find_policy(name: str, policies: PolicyFiles | None = None) -> Place:
+def find_policy(name: str, policies: PolicyStore | None = None) -> Place:
     """The folder of a policy given as a bundled name, a folder, or (the start of) a sha256 in a store.
 
     Raises:

@@ -28,8 +28,8 @@ import pyarrow as pa
 from molbuffer.storage.archive.manifest import Manifest
 from molbuffer.storage.archive.tables import ArchivedTable, archived_tables
 from molbuffer.storage.backends.engine import closed_connection, quote, quote_name
-from molbuffer.storage.catalog.catalog import BATCH_ROWS, Catalog, Version
 from molbuffer.storage.catalog.parquet_files import TableSource
+from molbuffer.storage.catalog.readable import BATCH_ROWS, ReadableCatalog, Version
 from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
 from molbuffer.storage.errors import ArchiveError, QueryError, StoreModeError, UnknownSnapshotError
 from molbuffer.storage.files.durable import Sync, sync_paths
@@ -49,7 +49,7 @@ _MOST_DECODED, _AND_FOR_EACH_BYTE, _OF_WHOLE_TABLES = 256 * 10**6, 20_000, 100
 _READ_WHOLE = frozenset({"runs", "run_events", "builds", "policies"})
 
 
-class ArchiveCatalog(Catalog):
+class ArchiveCatalog(ReadableCatalog):
     """The tables of an archive, for reading.
 
     Args:
@@ -62,7 +62,6 @@ class ArchiveCatalog(Catalog):
     """
 
     def __init__(self, folder: Path, manifest: Manifest, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-        # Not Catalog's own constructor: there is no catalog to attach.
         self.manifest = manifest
         self.read_only = True
         self.refusal = (
@@ -70,7 +69,7 @@ class ArchiveCatalog(Catalog):
             f"`molbuffer merge {folder} --store DIR` and write there"
         )
         self.folder = folder
-        self._name = str(folder)
+        self.name = str(folder)
         self._process_id = os.getpid()
         self._closed, self._owner = False, True
         self._sources = archived_tables(folder, manifest, migrations)
@@ -116,7 +115,7 @@ class ArchiveCatalog(Catalog):
             raise StoreModeError(f"the archive {self.folder} is closed, or was opened by a process that forked")
         return self._connection.cursor()
 
-    def table(self, name: str, snapshot: int | None = None) -> str:
+    def table(self, name: str, snapshot: int | None = None, *, with_version: bool = False) -> str:
         """The SQL that stands for a table."""
         self._check_version(snapshot)
         # As DuckLake has it: the version that added a build.
@@ -158,14 +157,15 @@ class ArchiveCatalog(Catalog):
         self,
         cursor: duckdb.DuckDBPyConnection,
         sql: str,
-        snapshot: int | None,
-        parameters: Sequence[Any] | None,
-        tables: Mapping[str, pa.Table],
+        *,
+        snapshot: int | None = None,
+        parameters: Sequence[Any] | None = None,
+        tables: Mapping[str, pa.Table] | None = None,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """The cursor, once it has executed what ``read`` is given, of tables that were measured."""
         self._check_version(snapshot)
         self._measure()
-        with super().executed(cursor, sql, snapshot, parameters, tables) as result:
+        with super().executed(cursor, sql, snapshot=snapshot, parameters=parameters, tables=tables) as result:
             yield result
 
     @property

@@ -32,7 +32,7 @@ from molbuffer.storage.files.durable import write_private
 from molbuffer.storage.files.places import make_folder
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.maintenance.pins import version_kept
-from molbuffer.storage.policies import PolicyFiles
+from molbuffer.storage.policies import PolicyStore
 from molbuffer.storage.query.sandbox import matching_rows
 from molbuffer.storage.records import now
 from molbuffer.storage.segments.copy import ArraySource, BuildCopy, copy_arrays, rows_by_build
@@ -125,12 +125,10 @@ def make_archive(
 
 _BUILDS = """
     SELECT builds.build_id, builds.run_id, builds.drawn, builds.vocabulary_sha256,
-        coalesce(moved.segment, builds.segment) AS segment,
-        coalesce(moved.segment_offset, builds.segment_offset) AS segment_offset,
-        coalesce(moved.segment, builds.segment) IN (SELECT segment FROM {quarantine}) AS quarantined
-    FROM {builds} AS builds LEFT JOIN {current_placements} AS moved ON moved.build_id = builds.build_id
+        builds.segment, builds.segment_offset, builds.segment IN (SELECT segment FROM {quarantine}) AS quarantined
+    FROM {placed_builds} AS builds
     WHERE len(?) = 0 OR list_contains(?, builds.run_id)
-    ORDER BY builds.vocabulary_sha256, segment, segment_offset"""
+    ORDER BY builds.vocabulary_sha256, builds.segment, builds.segment_offset"""
 _ROWS = """SELECT samples.build_id, samples."row" FROM {samples} AS samples SEMI JOIN usable USING (build_id)
     [matching] ORDER BY samples.build_id, samples."row" """
 _MATCHING = 'SEMI JOIN matching ON matching.build_id = samples.build_id AND matching."row" = samples."row"'
@@ -168,7 +166,7 @@ def _record(store: OpenStore, uuid: str, chosen: _Chosen) -> None:
             )
         transaction.insert("archives", named)
 
-    store.catalog.transact(
+    store.writable().transact(
         "molbuffer",
         f"archive of {chosen.rows.num_rows} rows at version {chosen.snapshot}",
         {"archive": uuid, "runs": list(chosen.runs)},
@@ -222,7 +220,7 @@ def _copy_policies(store: OpenStore, chosen: _Chosen, out: Path) -> pa.Table:
     lineage = store.read_arrow("FROM {lineage}", snapshot=chosen.snapshot)
     versions = {row["sha256"]: row for row in lineage.to_pylist()}
     kept = {versions[sha256]["kept_ancestor"] for sha256 in drew if sha256 in versions} - {None}
-    policies = PolicyFiles(out)
+    policies = PolicyStore(out)
     for sha256 in sorted(kept):
         folder = store.policies.folder(sha256)
         policies.add({file.name: file.read_bytes() for file in folder.iterdir()})

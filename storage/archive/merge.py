@@ -90,7 +90,7 @@ def merge_archive(store: OpenStore, archive: OpenStore) -> MergeReceipt:
     """
     if not archive.archive:
         raise StoreModeError(f"{archive.path} is a store and no archive: make one with `molbuffer archive`")
-    with store.catalog.locked():
+    with store.writable().locked():
         pass  # A store that cannot be written to is told so at once.
     for _ in range(_ATTEMPTS):
         receipt = _attempt(store, archive)
@@ -106,7 +106,7 @@ def _attempt(store: OpenStore, archive: OpenStore) -> MergeReceipt | None:
         folder = archive.policies.folder(sha256)
         store.policies.add({file.name: file.read_bytes() for file in folder.iterdir()})
     placed = copy_arrays(_copies(store, archive, plan), store.layout.arrays)
-    added, snapshot = store.catalog.transact(
+    added, snapshot = store.writable().transact(
         "molbuffer",
         f"merge of {plan.theirs.num_rows} rows of archive {archive.uuid}",
         {"archive": archive.uuid, "rows": plan.theirs.num_rows},
@@ -139,12 +139,7 @@ _KNOWN_ROWS = """SELECT build_id, count(*) AS both FROM {samples} AS ours SEMI J
 _COUNTED = "SELECT build_id, count(*) AS theirs FROM {samples} GROUP BY ALL"
 _BUILDS = """
     WITH placed AS (
-        SELECT whole.build_id, coalesce(moved.segment, whole.segment) AS segment,
-            coalesce(moved.segment_offset, whole.segment_offset) AS segment_offset,
-            coalesce((SELECT max(generation) FROM {placements} AS old WHERE old.build_id = whole.build_id), 0)
-                AS generation
-        FROM {builds} AS whole LEFT JOIN {current_placements} AS moved ON moved.build_id = whole.build_id
-        WHERE whole.build_id IN (SELECT build_id FROM archived)
+        SELECT build_id, segment, segment_offset, generation FROM {placed_builds} SEMI JOIN archived USING (build_id)
     ),
     known AS (SELECT build_id, count(*) AS ours FROM {samples} SEMI JOIN archived USING (build_id) GROUP BY ALL)
     SELECT archived.build_id, archived.drawn, archived.vocabulary_sha256, archived.segment, archived.segment_offset,

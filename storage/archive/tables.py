@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from molbuffer.storage.archive.manifest import Manifest, table_of
 from molbuffer.storage.backends.engine import closed_connection, quote, quote_name
 from molbuffer.storage.catalog.parquet_files import Column, file_list, select_nothing
-from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
+from molbuffer.storage.catalog.schema import MIGRATIONS, TABLES, Migration
 from molbuffer.storage.catalog.views import bind
 from molbuffer.storage.errors import ArchiveError, QueryError
 from molbuffer.storage.query.sandbox import Limits, closed_over, read_apart
@@ -153,9 +153,7 @@ def columns_of(migrations: tuple[Migration, ...]) -> Mapping[str, tuple[Column, 
     with closing(closed_connection()) as connection:
         for migration in migrations:
             for statement in migration.statements:
-                for table in migration.adds:
-                    statement = statement.replace(f"{{{table}}}", quote_name(table))
-                connection.execute(bind(statement, quote_name))
+                connection.execute(bind(statement, quote_name, names=(*TABLES, *migration.adds)))
         for table, name, kind, default in connection.execute(_COLUMNS).fetchall():
             given = None if default is None else connection.execute(f"SELECT ({default})::VARCHAR").fetchall()[0][0]
             tables.setdefault(table, []).append(Column(name, kind, given))

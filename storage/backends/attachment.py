@@ -33,7 +33,7 @@ class Attachment:
         alias: the name of its database. metadata: that of the one in which DuckLake keeps its own tables.
 
     Raises:
-        StoreError: the catalog cannot be attached.
+        CatalogUnavailableError: the catalog cannot be attached.
     """
 
     def __init__(self, place: CatalogPlace, *, read_only: bool) -> None:

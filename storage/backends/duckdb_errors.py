@@ -11,7 +11,13 @@ import duckdb
 
 from molbuffer.storage.backends.base import Backend
 from molbuffer.storage.backends.engine import one_line
-from molbuffer.storage.errors import StoreBusyError, StoreError, StoreFormatError, StoreWriteError
+from molbuffer.storage.errors import (
+    CatalogUnavailableError,
+    StoreBusyError,
+    StoreError,
+    StoreFormatError,
+    StoreWriteError,
+)
 
 _OTHER_DUCKLAKE = "catalog version mismatch"
 _LOCKED = "database is locked"
@@ -31,7 +37,7 @@ def not_attached(error: duckdb.Error, backend: Backend, *, read_only: bool) -> S
         )
     if read_only and (reason := backend.unreadable()) is not None:
         return reason
-    return StoreError(f"the catalog {backend} cannot be attached: {one_line(error)}")
+    return CatalogUnavailableError(f"the catalog {backend} cannot be attached: {one_line(error)}")
 
 
 def not_committed(error: BaseException, backend: Backend, root: Path) -> BaseException:
@@ -46,7 +52,7 @@ def not_committed(error: BaseException, backend: Backend, root: Path) -> BaseExc
         return error
     if any(words in text for words in _IN_THE_WAY):
         return StoreBusyError(f"another program was writing to {backend}: {one_line(error)}")
-    return StoreError(f"a transaction on {backend} failed: {error}")
+    return CatalogUnavailableError(f"a transaction on {backend} failed: {error}")
 
 
 def unwritten(root: Path, error: BaseException) -> StoreWriteError:

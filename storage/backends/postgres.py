@@ -17,7 +17,13 @@ from urllib.parse import urlsplit
 from molbuffer.storage.backends import postgres
 from molbuffer.storage.backends.base import Lock, ScoreClaims, attach_statement
 from molbuffer.storage.backends.engine import quote, quote_name
-from molbuffer.storage.errors import ExtensionError, StoreBusyError, StoreError, StoreModeError, StorePlaceError
+from molbuffer.storage.errors import (
+    CatalogUnavailableError,
+    ExtensionError,
+    StoreBusyError,
+    StoreModeError,
+    StorePlaceError,
+)
 from molbuffer.storage.files.places import Place
 
 if TYPE_CHECKING:
@@ -54,7 +60,7 @@ def connect(uri: str) -> psycopg.Connection[Any]:
     """A connection on which every statement commits by itself.
 
     Raises:
-        ExtensionError: psycopg is not installed. StoreError: the server cannot be reached.
+        ExtensionError: psycopg is not installed. CatalogUnavailableError: the server cannot be reached.
     """
     try:
         import psycopg
@@ -63,7 +69,7 @@ def connect(uri: str) -> psycopg.Connection[Any]:
     try:
         return psycopg.connect(uri, autocommit=True, connect_timeout=_CONNECT_SECONDS)
     except psycopg.Error as error:
-        raise StoreError(f"the catalog {uri} cannot be reached: {str(error).strip()}") from error
+        raise CatalogUnavailableError(f"the catalog {uri} cannot be reached: {str(error).strip()}") from error
 
 
 class AdvisoryLock:
@@ -91,7 +97,7 @@ class AdvisoryLock:
             except psycopg.errors.LockNotAvailable:
                 held = False
             except psycopg.Error as error:
-                raise StoreError(f"{self._what} cannot be taken: {str(error).strip()}") from error
+                raise CatalogUnavailableError(f"{self._what} cannot be taken: {str(error).strip()}") from error
             if not held:
                 raise StoreBusyError(f"{self._what} was held by others for {self._seconds:g} s; is one hanging?")
             try:
@@ -168,7 +174,7 @@ def copy_schema(uri: str, schema: str, name: str) -> str:
         The new schema.
 
     Raises:
-        StoreError: the server cannot be reached, or does not let this user make a schema.
+        CatalogUnavailableError: the server cannot be reached, or does not let this user make a schema.
     """
     import psycopg
 
@@ -187,7 +193,7 @@ def copy_schema(uri: str, schema: str, name: str) -> str:
                     connection.execute(f"CREATE TABLE {made} (LIKE {read} INCLUDING ALL)")
                     connection.execute(f"INSERT INTO {made} SELECT * FROM {read}")
         except psycopg.Error as error:
-            raise StoreError(f"no backup can be made in {uri}: {str(error).strip()}") from error
+            raise CatalogUnavailableError(f"no backup can be made in {uri}: {str(error).strip()}") from error
     return target
 
 
@@ -201,7 +207,7 @@ def settle(uri: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:
         The uuid and data path of the store that the schema holds.
 
     Raises:
-        StoreError: the server cannot be reached, or does not let this user make a schema.
+        CatalogUnavailableError: the server cannot be reached, or does not let this user make a schema.
     """
     import psycopg
 
@@ -223,7 +229,7 @@ def settle(uri: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:
                     return uuid, data_path
                 return str(found[0]), str(found[1])
         except psycopg.Error as error:
-            raise StoreError(f"no store can be made in {uri}: {str(error).strip()}") from error
+            raise CatalogUnavailableError(f"no store can be made in {uri}: {str(error).strip()}") from error
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from molbuffer.storage.backends.base import Lock, ScoreClaims, attach_statement
-from molbuffer.storage.errors import StoreBusyError, StoreError, StoreModeError, StorePlaceError
+from molbuffer.storage.errors import CatalogUnavailableError, StoreBusyError, StoreModeError, StorePlaceError
 from molbuffer.storage.files.places import PRIVATE_FILE, Place
 
 BUSY_MILLISECONDS = 60_000
@@ -165,7 +165,7 @@ class SqliteClaims:
                 yield connection
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
-            raise StoreError(f"the claims {self._path} cannot be used: {error}") from error
+            raise CatalogUnavailableError(f"the claims {self._path} cannot be used: {error}") from error
 
 
 # SQLite's write-ahead log needs memory shared between all readers and writers: on these, a catalog is lost silently.

@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from molbuffer.storage.backends.duckdb_errors import unwritten
 from molbuffer.storage.backends.postgres import PostgresBackend, copy_schema
-from molbuffer.storage.errors import StoreError, StoreWriteError
+from molbuffer.storage.errors import CatalogDamagedError, StoreWriteError
 from molbuffer.storage.files.durable import Sync, write_private
 from molbuffer.storage.files.places import PRIVATE_FOLDER, Place, entries, put
 from molbuffer.storage.layout import Layout
@@ -40,9 +40,13 @@ try:
     with contextlib.closing(sqlite3.connect(target)) as copy:
         found = copy.execute("PRAGMA quick_check(1)").fetchone()[0]
 except sqlite3.Error as error:
-    sys.exit(str(error))
+    print(error, file=sys.stderr)
+    # The low byte is the kind of the error.
+    refused = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
+    sys.exit(3 if refused else 1)
 sys.exit(None if found == "ok" else found)
 """
+_DISK_REFUSED = 3
 _INSTRUCTIONS = """This is the catalog of the store {root}
 as it was before `molbuffer migrate`. What it names is still in the store, and stays until this folder is removed:
 remove it when you are sure that you do not want to go back.
@@ -79,7 +83,7 @@ def back_up(layout: Layout, name: str, sync: Sync) -> Place:
 
     Raises:
         StoreWriteError: the disk is full or failed; nothing was changed.
-        StoreError: the catalog is damaged, so that there is no backup of it.
+        CatalogDamagedError: the catalog is damaged, so that there is no backup of it.
     """
     folder = layout.backups / name
     if folder.exists():
@@ -146,7 +150,7 @@ def _copied_catalog(database: Path) -> bytes:
         if done.returncode == 0:
             return target.read_bytes()
     said = " ".join(done.stderr.split()) or f"the process that copies it ended with {done.returncode}"
-    kind = StoreWriteError if "disk" in said else StoreError
+    kind = StoreWriteError if done.returncode == _DISK_REFUSED else CatalogDamagedError
     raise kind(
         f"there is no backup of {database}, so nothing was changed: {said}. Free some space if the disk is full; "
         "if the catalog is damaged, restore it from a backup"

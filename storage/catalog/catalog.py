@@ -14,10 +14,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import duckdb
-import pyarrow as pa
 
 from molbuffer.storage.backends.attachment import Attachment
 from molbuffer.storage.backends.base import CatalogPlace
@@ -25,32 +24,21 @@ from molbuffer.storage.backends.duckdb_errors import not_committed, unwritten
 from molbuffer.storage.backends.engine import quote, quote_name
 from molbuffer.storage.backends.sqlite import BUSY_MILLISECONDS
 from molbuffer.storage.catalog.parquet_files import TableFiles, TableSource, later_columns, select_nothing, table_files
+from molbuffer.storage.catalog.pinned import PinnedCatalog
+from molbuffer.storage.catalog.readable import ReadableCatalog, Version
 from molbuffer.storage.catalog.transaction import Transaction
-from molbuffer.storage.catalog.views import VIEWS, bind
-from molbuffer.storage.errors import StoreBusyError, StoreError, StoreModeError, UnknownSnapshotError
-from molbuffer.storage.files.checksums import CHECKSUMS, file_checksums
+from molbuffer.storage.errors import CatalogUnavailableError, StoreBusyError, StoreModeError, UnknownSnapshotError
+from molbuffer.storage.files.checksums import CHECKSUMS_KEY, file_checksums
 from molbuffer.storage.files.durable import Sync, sync_paths
 from molbuffer.storage.files.places import Place
 
 _RETRY_SECONDS = 0.05
-BATCH_ROWS = 100_000
-"""How many rows a portion of a result has."""
 _TARGET_FILE_SIZE = "512MB"  # DuckLake's own default.
 
 Result = TypeVar("Result")
 
 
-class Version(NamedTuple):
-    """A version, as DuckLake keeps it: its number, when it was made in microseconds, and what it says of itself."""
-
-    number: int
-    created: int
-    author: str | None
-    message: str | None
-    extra: str | None
-
-
-class Catalog:
+class Catalog(ReadableCatalog):
     """An attached DuckLake catalog.
 
     Args:
@@ -59,7 +47,7 @@ class Catalog:
         lock_seconds: how long a commit waits for other processes' commits.
 
     Raises:
-        StoreError: the catalog cannot be attached.
+        CatalogUnavailableError: the catalog cannot be attached.
     """
 
     def __init__(
@@ -73,7 +61,7 @@ class Catalog:
         self.read_only = read_only
         self.refusal = f"the store at {place.root} is open for reading only"
         self._place = place
-        self._name = str(place.backend)
+        self.name = str(place.backend)
         self._sync = sync
         # A thread may hold it over several transactions, as a migration does.
         self._threads = threading.RLock()
@@ -92,10 +80,10 @@ class Catalog:
         """Detaches the catalog; nothing can be read afterwards. Closing twice is no error."""
         self._attachment.close()
 
-    def table(self, name: str, snapshot: int | None = None) -> str:
-        """The SQL that stands for a table, or for a table as of a version.
+    def table(self, name: str, snapshot: int | None = None, *, with_version: bool = False) -> str:
+        """Return the SQL that stands for a table, or for a table as of a snapshot.
 
-        Tables and columns that a migration added after the version are there, with what it gave to older rows.
+        Tables and columns that a migration added after the snapshot are there, with what it gave to older rows.
         """
         named = f"{quote_name(self._alias)}.main.{quote_name(name)}"
         if snapshot is None:
@@ -103,84 +91,10 @@ class Catalog:
         later, as_new = later_columns(self.metadata, name, snapshot) if snapshot < self._last_change else ([], False)
         if as_new:
             return f"({select_nothing(later)})"
-        added = "".join(f", {column.default_sql}" for column in later)
+        # Within the brackets, only what is selected is there: a column of DuckLake's own has to be named.
+        columns = ["*", *(["snapshot_id"] if with_version else []), *(column.default_sql for column in later)]
         # AT takes no alias, which the SQL around it may give.
-        return f"(SELECT *{added} FROM {named} AT (VERSION => {int(snapshot)}))"
-
-    def read(
-        self, sql: str, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
-    ) -> pa.Table:
-        """The result of trusted SQL.
-
-        Args:
-            sql: names tables and views of the store as ``{samples}``.
-            snapshot: the version every ``{name}`` is read at; None is the newest.
-            parameters: for the ``?`` in the SQL.
-            tables: Arrow tables that the SQL may name as they are named here.
-
-        Raises:
-            UnknownSnapshotError: the store has no such version.
-            StoreError: DuckDB refused the statement or the store is damaged.
-        """
-        with closing(self.cursor()) as cursor:
-            return self.run(cursor, sql, snapshot, parameters, tables)
-
-    def read_batches(
-        self, sql: str, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
-    ) -> Iterator[pa.RecordBatch]:
-        """What ``read`` returns, a portion of rows at a time: there is never more of it in memory than that.
-
-        Raises:
-            UnknownSnapshotError, StoreError: as ``read``, also after some portions.
-        """
-        with closing(self.cursor()) as cursor, self.executed(cursor, sql, snapshot, parameters, tables) as result:
-            yield from result.to_arrow_reader(self.batch_rows)
-
-    @property
-    def batch_rows(self) -> int:
-        """How many rows ``read_batches`` gives at a time."""
-        return BATCH_ROWS
-
-    def run(
-        self,
-        cursor: duckdb.DuckDBPyConnection,
-        sql: str,
-        snapshot: int | None,
-        parameters: Sequence[Any] | None,
-        tables: Mapping[str, pa.Table],
-    ) -> pa.Table:
-        """What ``read`` does, on a given cursor."""
-        with self.executed(cursor, sql, snapshot, parameters, tables) as result:
-            return result.to_arrow_table()
-
-    @contextmanager
-    def executed(
-        self,
-        cursor: duckdb.DuckDBPyConnection,
-        sql: str,
-        snapshot: int | None,
-        parameters: Sequence[Any] | None,
-        tables: Mapping[str, pa.Table],
-    ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The cursor, once it has executed what ``read`` is given: its result is there to be fetched."""
-
-        def relation(name: str) -> str:
-            return f"({bind(VIEWS[name], relation)})" if name in VIEWS else self.table(name, snapshot)
-
-        for name, rows in tables.items():
-            cursor.register(name, rows)
-        try:
-            yield cursor.execute(bind(sql, relation), parameters)
-        # What fails while a result is fetched in portions comes as Arrow's OSError.
-        except (duckdb.Error, OSError) as error:
-            if "No snapshot found" in str(error):
-                raise UnknownSnapshotError(
-                    f"the store has no version {snapshot}; its newest is {self.newest()}"
-                ) from error
-            raise StoreError(f"the catalog {self._name} failed: {error}") from error
-        finally:
-            for name in tables:
-                cursor.unregister(name)
+        return f"(SELECT {', '.join(columns)} FROM {named} AT (VERSION => {int(snapshot)}))"
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A connection of the caller's own; close it.
@@ -201,19 +115,19 @@ class Catalog:
         """Rows of DuckLake's own tables, which trusted SQL names as ``METADATA.ducklake_snapshot``.
 
         Raises:
-            StoreError: DuckDB refused the statement, or the catalog is damaged.
+            CatalogUnavailableError: DuckDB refused the statement, or the catalog is damaged.
         """
         with closing(self.cursor()) as cursor:
             try:
                 return cursor.execute(sql.replace("METADATA", self._attachment.metadata), parameters).fetchall()
             except duckdb.Error as error:
-                raise StoreError(f"the catalog {self._name} failed: {error}") from error
+                raise CatalogUnavailableError(f"the catalog {self.name} failed: {error}") from error
 
     def change_metadata(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
         """Executes trusted SQL on DuckLake's own tables, which makes no version; holds the commit lock.
 
         Raises:
-            StoreError: DuckDB refused the statement; nothing was changed.
+            CatalogUnavailableError: DuckDB refused the statement; nothing was changed.
         """
         with self.locked():
             self.metadata(sql, parameters)
@@ -222,32 +136,33 @@ class Catalog:
         """Forgets versions in one step. Files that no other version has are listed for deletion, and stay.
 
         Raises:
-            StoreError: DuckDB refused the statement; nothing was forgotten.
+            CatalogUnavailableError: DuckDB refused the statement; nothing was forgotten.
         """
         numbers = ", ".join(str(int(version)) for version in versions)
         with self.locked(), closing(self.cursor()) as cursor:
             expire = f"CALL ducklake_expire_snapshots({quote(self._alias)}, versions => [{numbers}])"
-            self.run(cursor, expire, None, None, {})
+            self.run(cursor, expire)
 
     def set_compression(self, codec: str) -> None:
         """How Parquet files are compressed from now on, by every process.
 
         Raises:
-            StoreError: DuckDB refused it.
+            CatalogUnavailableError: DuckDB refused it.
         """
         with self.locked(), closing(self.cursor()) as cursor:
-            self.run(cursor, f"CALL {quote_name(self._alias)}.set_option('parquet_compression', ?)", None, [codec], {})
+            set_codec = f"CALL {quote_name(self._alias)}.set_option('parquet_compression', ?)"
+            self.run(cursor, set_codec, parameters=[codec])
 
     def merge_adjacent(self, cursor: duckdb.DuckDBPyConnection, table: str, target_bytes: int) -> int:
         """What ``Transaction.merge_files`` does, on its cursor."""
         of_table = f"schema => 'main', table_name => {quote(table)}"
         set_target = f"CALL {quote_name(self._alias)}.set_option('target_file_size', ?, {of_table})"
         # DuckLake bounds a merge by this option of the table only, which inserts heed as well: it is set back at once.
-        self.run(cursor, set_target, None, [f"{target_bytes // 1000}KB"], {})
+        self.run(cursor, set_target, parameters=[f"{target_bytes // 1000}KB"])
         options = "schema => 'main', max_compacted_files => 1"
         merge = f"CALL ducklake_merge_adjacent_files({quote(self._alias)}, {quote(table)}, {options})"
-        merged = self.run(cursor, merge, None, None, {})
-        self.run(cursor, set_target, None, [_TARGET_FILE_SIZE], {})
+        merged = self.run(cursor, merge)
+        self.run(cursor, set_target, parameters=[_TARGET_FILE_SIZE])
         return sum(merged["files_processed"].to_pylist())
 
     def versions(self) -> list[Version]:
@@ -258,6 +173,18 @@ class Catalog:
         """Whether the store has a version, which it may have lost to an expiry."""
         return bool(self.metadata(_KNOWN, {"snapshot": snapshot}))
 
+    def has_table(self, name: str) -> bool:
+        """Return whether there is a table of a name at the newest snapshot."""
+        return bool(self.metadata(_HAS_TABLE, {"name": name}))
+
+    def at(self, snapshot: int) -> PinnedCatalog:
+        """Return the catalog as of a snapshot, for reading.
+
+        Raises:
+            UnknownSnapshotError: the store has no such snapshot.
+        """
+        return PinnedCatalog(self, snapshot)
+
     def files(self, tables: Sequence[str], snapshot: int) -> dict[str, TableFiles]:
         """The columns and Parquet files of tables as of a version.
 
@@ -265,7 +192,7 @@ class Catalog:
             UnknownSnapshotError: the store has no such version.
         """
         if not self.has_version(snapshot):
-            raise UnknownSnapshotError(f"the store has no version {snapshot}; its newest is {self.newest()}")
+            raise UnknownSnapshotError(f"no version {snapshot} in {self.name}; the newest is {self.newest()}")
         return table_files(self.metadata, self._place.tables / "main", tables, snapshot)
 
     def sources(self, tables: Sequence[str], snapshot: int) -> Mapping[str, TableSource]:
@@ -287,7 +214,7 @@ class Catalog:
 
         Args:
             author, message, extra: what the snapshot says of itself; ``extra`` is stored as JSON, and the Parquet
-                files' checksums are put beside those it has under ``CHECKSUMS``.
+                files' checksums are put beside those it has under ``CHECKSUMS_KEY``.
             body: reads and inserts; it must not mind being run again.
 
         Returns:
@@ -297,7 +224,7 @@ class Catalog:
             StoreModeError: the store was opened for reading.
             StoreBusyError: others held the lock, or the catalog, for too long.
             StoreWriteError: the disk is full or failed; nothing of the transaction is visible.
-            StoreError: DuckDB failed; nothing of the transaction is visible.
+            CatalogUnavailableError: DuckDB failed; nothing of the transaction is visible.
         """
         give_up = time.monotonic() + BUSY_MILLISECONDS / 1000
         while True:
@@ -321,8 +248,8 @@ class Catalog:
                 if transaction.changed:
                     written = transaction.new_files()
                     # DuckLake syncs its catalog, but not the Parquet files that the catalog will name.
-                    checksums = {**extra.get(CHECKSUMS, {}), **self._make_durable(written)}
-                    said = [author, message, json.dumps({**extra, CHECKSUMS: checksums})]
+                    checksums = {**extra.get(CHECKSUMS_KEY, {}), **self._make_durable(written)}
+                    said = [author, message, json.dumps({**extra, CHECKSUMS_KEY: checksums})]
                     cursor.execute(f"CALL {quote_name(self._alias)}.set_commit_message(?, ?, extra_info => ?)", said)
                 cursor.execute("COMMIT" if transaction.changed else "ROLLBACK")
             except BaseException as error:
@@ -385,13 +312,14 @@ class Catalog:
 _VERSIONS = """SELECT snapshot_id, epoch_us(snapshot_time::TIMESTAMPTZ), author, commit_message, commit_extra_info
     FROM METADATA.ducklake_snapshot LEFT JOIN METADATA.ducklake_snapshot_changes USING (snapshot_id)
     ORDER BY snapshot_id"""
+_HAS_TABLE = "SELECT table_id FROM METADATA.ducklake_table WHERE table_name = $name AND end_snapshot IS NULL"
 _KNOWN = "SELECT snapshot_id FROM METADATA.ducklake_snapshot WHERE snapshot_id = $snapshot"
 
 
 def _one(cursor: duckdb.DuckDBPyConnection, sql: str) -> int:
     row = cursor.execute(sql).fetchone()
     if row is None:
-        raise StoreError(f"DuckDB returned no row for {sql}")
+        raise CatalogUnavailableError(f"DuckDB returned no row for {sql}")
     return int(row[0])
 
 

@@ -24,8 +24,8 @@ from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.schema import MIGRATIONS, TABLES, Migration
 from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.catalog.views import VIEWS, bind
-from molbuffer.storage.description import FORMAT, Description
-from molbuffer.storage.errors import StoreError, StoreFormatError
+from molbuffer.storage.description import STORE_FORMAT, Description
+from molbuffer.storage.errors import StoreFormatError
 from molbuffer.storage.files.durable import Sync, sync_paths
 from molbuffer.storage.files.places import Place
 from molbuffer.storage.layout import Layout, check_place
@@ -57,13 +57,9 @@ class MigrationReceipt:
 
 def applied(catalog: Catalog) -> int:
     """The number of the newest migration that a store has had; 0 for an empty catalog."""
-    try:
-        newest = catalog.read("SELECT max(number) AS newest FROM {migrations}")
-    except StoreError as error:
-        if "does not exist" in str(error):
-            return 0
-        raise
-    return int(newest["newest"][0].as_py() or 0)
+    if not catalog.has_table("migrations"):
+        return 0
+    return int(catalog.read("SELECT max(number) AS newest FROM {migrations}")["newest"][0].as_py() or 0)
 
 
 def create_schema(catalog: Catalog, migrations: Sequence[Migration] = MIGRATIONS) -> None:
@@ -85,7 +81,7 @@ def check_schema(
     layout: Layout,
     description: Description,
     migrations: Sequence[Migration] = MIGRATIONS,
-    newest_format: int = FORMAT,
+    newest_format: int = STORE_FORMAT,
 ) -> None:
     """Refuses a store whose tables or layout are not those of this release.
 
@@ -107,7 +103,7 @@ def migrate_store(
     path: str | Path,
     *,
     migrations: Sequence[Migration] = MIGRATIONS,
-    newest_format: int = FORMAT,
+    newest_format: int = STORE_FORMAT,
     sync: Sync = sync_paths,
 ) -> MigrationReceipt:
     """Brings an older store to the schema and format of this release; one that has them is left as it is.
@@ -124,7 +120,7 @@ def migrate_store(
         StorePlaceError: it is on a network file system.
         StoreBusyError: others held the commit lock, or the catalog, for too long.
         StoreWriteError: the disk is full or failed; the migrations that were applied until then stand.
-        StoreError: a migration failed, of which nothing is visible; those before it stand.
+        CatalogUnavailableError: a migration failed, of which nothing is visible; those before it stand.
     """
     root = Path(path).resolve()
     description = Description.read(root / "store.toml", newest=newest_format)
@@ -169,9 +165,8 @@ def _apply(catalog: Catalog, missing: Sequence[Migration]) -> None:
 def _change(catalog: Catalog, migration: Migration, transaction: Transaction, *, views: bool) -> None:
     transaction.watch({*TABLES, *migration.adds})
     for statement in migration.statements:
-        for table in migration.adds:
-            statement = statement.replace(f"{{{table}}}", catalog.table(table))
-        transaction.change(statement)
+        # This release may not know the tables yet.
+        transaction.change(bind(statement, catalog.table, names=migration.adds))
     row = {"number": migration.number, "name": migration.name, "applied": now()}
     transaction.insert("migrations", pa.Table.from_pylist([row]))
     # They may read what any of the migrations adds, so they are made once all of it is there. Views of the catalog are

@@ -1,4 +1,4 @@
-"""A catalog as of one version: whatever is read through it is what there was then, and nothing can be written."""
+"""A catalog as of one snapshot: what is read through it is what there was then, and nothing can be written."""
 
 from __future__ import annotations
 
@@ -9,59 +9,87 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.parquet_files import TableFiles
+from molbuffer.storage.catalog.parquet_files import TableSource
+from molbuffer.storage.catalog.readable import ReadableCatalog, Version
 from molbuffer.storage.errors import UnknownSnapshotError
+from molbuffer.storage.files.places import Place
 
 
-class PinnedCatalog(Catalog):
-    """A view of an attached catalog; it ends with that, and closing it does nothing.
+class PinnedCatalog(ReadableCatalog):
+    """A catalog whose names stand for what they were at a snapshot; it ends with the catalog that it wraps.
 
     Args:
-        whole: the attached catalog.
-        snapshot: the version to read. Older ones can be asked for by number, later ones cannot.
+        whole: the catalog with all snapshots.
+        snapshot: the snapshot to read. Older ones can be asked for by number, later ones cannot.
 
     Raises:
-        UnknownSnapshotError: there is no such version.
+        UnknownSnapshotError: there is no such snapshot.
     """
 
-    def __init__(self, whole: Catalog, snapshot: int) -> None:
-        # Not Catalog's own constructor, which would attach the catalog once more.
-        vars(self).update(vars(whole))
-        whole.files((), snapshot)
+    def __init__(self, whole: ReadableCatalog, snapshot: int) -> None:
+        if not whole.has_version(snapshot):
+            raise UnknownSnapshotError(f"no version {snapshot} in {whole.name}; the newest is {whole.newest()}")
+        self._whole = whole
         self._snapshot = snapshot
-        self.refusal = f"this is version {snapshot} of a store, to which nothing can be added: write to the store"
+        self.name = whole.name
         self.read_only = True
+        self.refusal = f"this is version {snapshot} of a store, to which nothing can be added: write to the store"
+
+    @property
+    def tables(self) -> Place:
+        """The place of the Parquet files."""
+        return self._whole.tables
 
     def close(self) -> None:
-        """Does nothing: the catalog belongs to the store."""
+        """Do nothing: the catalog belongs to the store."""
 
-    def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int:
-        """The version."""
-        return self._snapshot
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection of the whole catalog."""
+        return self._whole.cursor()
 
-    def table(self, name: str, snapshot: int | None = None) -> str:
-        """The SQL that stands for a table as of the version, or as of an older one."""
-        named = super().table(name, self._known(snapshot))
-        # Receipts name the version that added a build. AT within brackets hides that column unless it is asked for.
-        return named.replace("(SELECT *", "(SELECT *, snapshot_id", 1) if name == "builds" else named
+    def table(self, name: str, snapshot: int | None = None, *, with_version: bool = False) -> str:
+        """Return the SQL that stands for a table as of the snapshot, or of an older one."""
+        # Receipts name the snapshot that added a build.
+        return self._whole.table(name, self._known(snapshot), with_version=with_version or name == "builds")
 
     @contextmanager
     def executed(
         self,
         cursor: duckdb.DuckDBPyConnection,
         sql: str,
-        snapshot: int | None,
-        parameters: Sequence[Any] | None,
-        tables: Mapping[str, pa.Table],
+        *,
+        snapshot: int | None = None,
+        parameters: Sequence[Any] | None = None,
+        tables: Mapping[str, pa.Table] | None = None,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The cursor, once it has executed what ``read`` is given, as of the version or an older one."""
-        with super().executed(cursor, sql, self._known(snapshot), parameters, tables) as result:
+        """Execute a statement as of the snapshot, or of an older one."""
+        known = self._known(snapshot)
+        with super().executed(cursor, sql, snapshot=known, parameters=parameters, tables=tables) as result:
             yield result
 
-    def files(self, tables: Sequence[str], snapshot: int) -> dict[str, TableFiles]:
-        """The columns and Parquet files of tables as of the version, or of an older one."""
-        return super().files(tables, self._known(snapshot))
+    def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int:
+        """Return the snapshot."""
+        return self._snapshot
+
+    def has_version(self, snapshot: int) -> bool:
+        """Return whether a snapshot can be read here."""
+        return snapshot <= self._snapshot and self._whole.has_version(snapshot)
+
+    def versions(self) -> list[Version]:
+        """Return all snapshots of the store."""
+        return self._whole.versions()
+
+    def sources(self, tables: Sequence[str], snapshot: int) -> Mapping[str, TableSource]:
+        """Return what a database without this catalog reads tables from, as of the snapshot or of an older one."""
+        return self._whole.sources(tables, self._known(snapshot))
+
+    def at(self, snapshot: int) -> PinnedCatalog:
+        """Return the catalog as of the snapshot, or of an older one."""
+        return PinnedCatalog(self._whole, self._known(snapshot))
+
+    def attach_sql(self, alias: str, *, read_only: bool) -> str:
+        """Return the statement that attaches the whole catalog."""
+        return self._whole.attach_sql(alias, read_only=read_only)
 
     def _known(self, snapshot: int | None) -> int:
         if snapshot is not None and snapshot > self._snapshot:

@@ -22,9 +22,9 @@ class Lake(Protocol):
         self,
         cursor: duckdb.DuckDBPyConnection,
         sql: str,
-        snapshot: int | None,
-        parameters: Sequence[Any] | None,
-        tables: Mapping[str, pa.Table],
+        *,
+        parameters: Sequence[Any] | None = None,
+        tables: Mapping[str, pa.Table] | None = None,
     ) -> pa.Table: ...
 
 
@@ -45,7 +45,7 @@ class Transaction:
 
     def read(self, sql: str, parameters: Sequence[Any] | None = None, **tables: pa.Table) -> pa.Table:
         """As ``Catalog.read``, and sees what this transaction inserted."""
-        return self._catalog.run(self._cursor, sql, None, parameters, tables)
+        return self._catalog.run(self._cursor, sql, parameters=parameters, tables=tables)
 
     def watch(self, tables: Iterable[str]) -> None:
         """Has new Parquet files of tables be noticed, so that they are synced and their checksums kept."""
@@ -70,7 +70,7 @@ class Transaction:
         """
         before = self._catalog.parquet_files(table)
         sql = bind(f"INSERT INTO {{{table}}} BY NAME {select}", self._catalog.table)
-        added: int = self._catalog.run(self._cursor, sql, None, None, tables)[0][0].as_py()
+        added: int = self._catalog.run(self._cursor, sql, tables=tables)[0][0].as_py()
         if added:
             self._files_before.setdefault(table, before)
             self.changed = True
@@ -104,4 +104,4 @@ class Transaction:
         Files that it writes are noticed in tables that are watched only.
         """
         self.changed = True
-        self._catalog.run(self._cursor, bind(sql, self._catalog.table), None, None, tables)
+        self._catalog.run(self._cursor, bind(sql, self._catalog.table), tables=tables)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from molbuffer.storage.catalog.schema import TABLES
 
@@ -90,9 +90,42 @@ holds the newest good score of each molecule and component version, else the new
 """
 
 
-_NAME = re.compile(r"\{(" + "|".join((*TABLES, *VIEWS)) + r")\}")
+OWN_VIEWS: Mapping[str, str] = {
+    "placed_builds": """
+        SELECT builds.* REPLACE (coalesce(moved.segment, builds.segment) AS segment,
+            coalesce(moved.segment_offset, builds.segment_offset) AS segment_offset),
+            coalesce(moved.generation, 0) AS generation
+        FROM {builds} AS builds LEFT JOIN {current_placements} AS moved ON moved.build_id = builds.build_id""",
+}
+"""Views that SQL of this package names and that no catalog has, so that they may change without a migration.
+
+``placed_builds`` is ``builds`` with the segment and offset where the arrays of each build are now, and with the
+generation of that placement: 0 where the build was committed.
+"""
+
+NAMES = (*TABLES, *VIEWS, *OWN_VIEWS)
+"""What SQL of this package may name in braces."""
 
 
-def bind(sql: str, relation: Callable[[str], str]) -> str:
-    """Replaces each ``{name}`` of a table or view by ``relation(name)``; other braces stay as they are."""
-    return _NAME.sub(lambda match: relation(match[1]), sql)
+def bind(sql: str, relation: Callable[[str], str], names: Collection[str] = NAMES) -> str:
+    """Return SQL with ``relation(name)`` in place of each ``{name}``; other braces stay as they are.
+
+    Args:
+        sql: of this package.
+        relation: the SQL that a name stands for.
+        names: the names to replace.
+    """
+    return _NAME.sub(lambda match: relation(match[1]) if match[1] in names else match[0], sql)
+
+
+def with_views(table: Callable[[str], str]) -> Callable[[str], str]:
+    """Return what each name stands for, where a table is ``table(name)`` and a view is its SELECT in brackets."""
+    views = {**VIEWS, **OWN_VIEWS}
+
+    def relation(name: str) -> str:
+        return f"({bind(views[name], relation)})" if name in views else table(name)
+
+    return relation
+
+
+_NAME = re.compile(r"\{([a-z_]+)\}")

@@ -30,7 +30,7 @@ from molbuffer.storage.commits import tables
 from molbuffer.storage.commits.scores import insert_scores
 from molbuffer.storage.commits.tables import PlacedBuild
 from molbuffer.storage.errors import UnknownRunError
-from molbuffer.storage.files.checksums import CHECKSUMS
+from molbuffer.storage.files.checksums import CHECKSUMS_KEY
 from molbuffer.storage.files.durable import Sync, write_private
 from molbuffer.storage.files.places import PRIVATE_FOLDER, put
 from molbuffer.storage.layout import Layout
@@ -90,7 +90,7 @@ class Committer:
             fresh = [place for place in placed if place.build.build_id not in there]
             for name, table in (columns if len(fresh) == len(placed) else tables.build_tables(fresh, now())).items():
                 transaction.insert(name, table)
-            insert_scores(transaction, commit.scores, commit.consumed_by or _only_run(commit))
+            insert_scores(transaction, commit.scores, commit.run_id or _only_run(commit))
             _insert_policies(transaction, commit.policies)
             _insert_training(transaction, commit)
             if commit.checkpoint and folder:
@@ -102,7 +102,7 @@ class Committer:
         written = {f"{self._layout.arrays.name}/{place.segment}" for place in placed} | ({folder} if folder else set())
         said, extra = commit.message or _message(commit), _extra(commit)
         if commit.checkpoint and folder:
-            extra[CHECKSUMS] = {
+            extra[CHECKSUMS_KEY] = {
                 f"{folder}/{name}": hashlib.sha256(content).hexdigest()
                 for name, content in commit.checkpoint.files.items()
             }
@@ -162,8 +162,8 @@ def check(commit: Commit) -> None:
         raise ValueError(f"a commit holds a build of {twice.sampler!r} at iteration {twice.iteration} twice")
     for build in commit.builds:
         tables.check_rows(build)
-    if (commit.consumed or commit.run_metrics) and commit.consumed_by is None:
-        raise ValueError("a commit with consumed rows or run metrics needs consumed_by, the run they belong to")
+    if (commit.consumed or commit.run_metrics) and commit.run_id is None:
+        raise ValueError("a commit with consumed rows or run metrics needs run_id, the run they belong to")
     names = commit.checkpoint.files if commit.checkpoint else ()
     if any("/" in name or name.startswith(".") for name in names):
         raise ValueError(f"files of a checkpoint need plain names, got {sorted(names)}")
@@ -208,7 +208,7 @@ def _insert_policies(transaction: Transaction, policies: Sequence[PolicyVersion]
 
 
 def _insert_training(transaction: Transaction, commit: Commit) -> None:
-    run_id, created = commit.consumed_by, now()
+    run_id, created = commit.run_id, now()
     if run_id is None:
         return
     if commit.consumed:
@@ -238,7 +238,7 @@ def _iterations(transaction: Transaction, table: str, run_id: str) -> set[int]:
 def _runs(commit: Commit) -> list[str]:
     named: Iterable[str | None] = (
         *(build.run_id for build in commit.builds),
-        commit.consumed_by,
+        commit.run_id,
         commit.checkpoint.run_id if commit.checkpoint else None,
     )
     return sorted({run_id for run_id in named if run_id is not None})

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog.readable import ReadableCatalog
 from molbuffer.storage.commits.commit import RECEIPT_COLUMNS, receipt_of
 from molbuffer.storage.commits.tables import OTHER_TABLES
 from molbuffer.storage.errors import ArraysError, PartialBuildError, UnknownBuildError
@@ -21,15 +21,13 @@ _REWARDS = """SELECT "row", objective_sha256,
         arg_max({'value': value, 'status': status}, (status = 'ok', created)) AS last
     FROM {rewards} WHERE build_id = ? AND objective_sha256 = ? AND status <> 'pending'
     GROUP BY ALL ORDER BY "row" """
-_BUILD = """SELECT builds.* REPLACE (coalesce(moved.segment, builds.segment) AS segment,
-        coalesce(moved.segment_offset, builds.segment_offset) AS segment_offset), bad.reason AS quarantined
-    FROM {builds} AS builds LEFT JOIN {current_placements} AS moved USING (build_id)
-    LEFT JOIN {quarantine} AS bad ON bad.segment = coalesce(moved.segment, builds.segment)
+_BUILD = """SELECT builds.*, bad.reason AS quarantined
+    FROM {placed_builds} AS builds LEFT JOIN {quarantine} AS bad ON bad.segment = builds.segment
     WHERE build_id = ?"""
 _REFERENCES = "SELECT source_build_id, source_row FROM {readmitted} WHERE build_id = ? ORDER BY position"
 
 
-def read_build(catalog: Catalog, layout: Layout, build_id: str) -> StoredBuild:
+def read_build(catalog: ReadableCatalog, layout: Layout, build_id: str) -> StoredBuild:
     """What ``SampleStore.build`` returns, and its errors."""
     receipts = catalog.read(f"{RECEIPT_COLUMNS} WHERE build_id = ?", parameters=[build_id]).to_pylist()
     if not receipts:
@@ -92,12 +90,12 @@ def _own(rows: Rows) -> Rows:
     return Rows(**own, vocabulary_sha256=rows.vocabulary_sha256)
 
 
-def _references(catalog: Catalog, build_id: str) -> tuple[RowId, ...]:
+def _references(catalog: ReadableCatalog, build_id: str) -> tuple[RowId, ...]:
     found = catalog.read(_REFERENCES, parameters=[build_id]).to_pylist()
     return tuple(RowId(row["source_build_id"], row["source_row"]) for row in found)
 
 
-def _rewards(catalog: Catalog, build_id: str, objective_sha256: str | None) -> list[Reward]:
+def _rewards(catalog: ReadableCatalog, build_id: str, objective_sha256: str | None) -> list[Reward]:
     found = catalog.read(_REWARDS, parameters=[build_id, objective_sha256]).to_pylist()
     return [
         Reward(row["row"], row["objective_sha256"], row["last"]["value"], ScoreStatus(row["last"]["status"]))
@@ -105,6 +103,6 @@ def _rewards(catalog: Catalog, build_id: str, objective_sha256: str | None) -> l
     ]
 
 
-def _metrics(catalog: Catalog, build_id: str) -> list[Metric]:
+def _metrics(catalog: ReadableCatalog, build_id: str) -> list[Metric]:
     found = catalog.read("SELECT name, value FROM {metrics} WHERE build_id = ? ORDER BY name", parameters=[build_id])
     return [Metric(row["name"], row["value"]) for row in found.to_pylist()]

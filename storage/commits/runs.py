@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog.readable import ReadableCatalog
 from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.commits import tables
 from molbuffer.storage.errors import RunConflictError, UnknownRunError
@@ -55,7 +56,7 @@ def finish_run(catalog: Catalog, run: Run, status: RunStatus, detail: str | None
     catalog.transact("molbuffer", said, extra, lambda t: _insert_event(t, run.run_id, status, detail))
 
 
-def find_run(catalog: Catalog, store: Path, run_id: str) -> Run:
+def find_run(catalog: ReadableCatalog, store: Path, run_id: str) -> Run:
     """What ``SampleStore.run`` returns, and its errors; ``store`` is the path that they name."""
     sql = "SELECT * FROM {runs} WHERE starts_with(run_id, ?) ORDER BY run_id"
     found = catalog.read(sql, parameters=[run_id]).to_pylist()
@@ -77,7 +78,7 @@ def _insert_event(transaction: Transaction, run_id: str, status: RunStatus, deta
     transaction.insert("run_events", pa.Table.from_pylist([row]))
 
 
-def latest_checkpoint(catalog: Catalog, layout: Layout, run_id: str) -> StoredCheckpoint | None:
+def latest_checkpoint(catalog: ReadableCatalog, layout: Layout, run_id: str) -> StoredCheckpoint | None:
     """What ``SampleStore.latest_checkpoint`` returns."""
     found = catalog.read(
         """SELECT run_id, iteration, folder, snapshot FROM {checkpoints} WHERE run_id = ?
@@ -89,7 +90,7 @@ def latest_checkpoint(catalog: Catalog, layout: Layout, run_id: str) -> StoredCh
     return next((checkpoint for checkpoint in stored if checkpoint.folder.exists()), None)
 
 
-def consumed_rows(catalog: Catalog, run_id: str, up_to_iteration: int | None) -> list[Consumed]:
+def consumed_rows(catalog: ReadableCatalog, run_id: str, up_to_iteration: int | None) -> list[Consumed]:
     """What ``SampleStore.consumed`` returns."""
     found = catalog.read(
         """SELECT eaten.build_id, list(eaten."row" ORDER BY eaten."row") AS rows, eaten.iteration

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog.readable import ReadableCatalog
 from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.commits import tables
 from molbuffer.storage.errors import UnknownBuildError
@@ -25,17 +26,15 @@ def record_scores(catalog: Catalog, scores: Sequence[Score], run_id: str | None)
     return catalog.transact("molbuffer", said, extra, lambda t: insert_scores(t, scores, run_id))[0]
 
 
-def find_scores(
-    catalog: Catalog, component: str, version: str, smiles: Sequence[str], *, retry_failed: bool
-) -> dict[str, Score]:
+def find_scores(catalog: ReadableCatalog, component: str, version: str, smiles: Sequence[str]) -> dict[str, Score]:
     """What ``SampleStore.find_scores`` returns."""
     found = catalog.read(
         """SELECT smiles, unnest(arg_max({'value': value, 'status': status, 'error': error, 'seconds': seconds},
             (status = 'ok', created)))
         FROM {scores} SEMI JOIN wanted USING (smiles)
-        WHERE component = ? AND version = ? AND (status = 'ok' OR (status = 'failed' AND NOT ?))
+        WHERE component = ? AND version = ? AND status IN ('ok', 'failed')
         GROUP BY smiles""",
-        parameters=[component, version, retry_failed],
+        parameters=[component, version],
         wanted=pa.table({"smiles": pa.array(smiles, pa.string())}),
     )
     return {row["smiles"]: tables.score_of(row, component, version) for row in found.to_pylist()}

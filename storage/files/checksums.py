@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from molbuffer.storage.files.object_store import ObjectPath
 from molbuffer.storage.files.places import Place
 
-CHECKSUMS = "checksums"
+CHECKSUMS_KEY = "checksums"
 """The key in a commit's extra info: the sha256 of each file by its path in the store."""
 
 

@@ -79,11 +79,9 @@ _BUILDS = """
     SELECT builds.build_id, builds.run_id, builds.iteration, builds.event, builds.sampler, builds.sampler_kind,
         builds.sampler_order, builds.chunk, builds.policy_sha256, builds.temperature, builds.top_k, builds.top_p,
         builds.latent_sha256, builds.drawn, builds.vocabulary_sha256,
-        coalesce(moved.segment, builds.segment) AS segment,
-        coalesce(moved.segment_offset, builds.segment_offset) AS segment_offset
-    FROM {builds} AS builds LEFT JOIN {runs} AS runs USING (run_id)
-    LEFT JOIN {current_placements} AS moved ON moved.build_id = builds.build_id
-    WHERE coalesce(moved.segment, builds.segment) NOT IN (SELECT segment FROM {quarantine}) AND [condition]
+        builds.segment, builds.segment_offset
+    FROM {placed_builds} AS builds LEFT JOIN {runs} AS runs USING (run_id)
+    WHERE builds.segment NOT IN (SELECT segment FROM {quarantine}) AND [condition]
     ORDER BY runs.created NULLS LAST, builds.run_id, builds.iteration, builds.event, builds.sampler_order, builds.chunk,
         builds.sampler"""
 

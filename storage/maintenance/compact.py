@@ -41,12 +41,9 @@ _logger = logging.getLogger("molbuffer.storage.compact")
 Result = TypeVar("Result")
 
 # Builds by where their arrays are now, in the order of the history.
-_PLACED = """SELECT builds.build_id, builds.drawn, coalesce(moved.generation, 0) AS generation,
-        coalesce(moved.segment, builds.segment) AS segment,
-        coalesce(moved.segment_offset, builds.segment_offset) AS segment_offset
-    FROM {builds} AS builds LEFT JOIN {current_placements} AS moved ON moved.build_id = builds.build_id
-    WHERE coalesce(moved.segment, builds.segment) NOT IN (SELECT segment FROM {quarantine})
-    ORDER BY builds.run_id, builds.iteration, builds.event, builds.sampler_order, builds.chunk"""
+_PLACED = """SELECT build_id, drawn, generation, segment, segment_offset FROM {placed_builds} AS builds
+    WHERE segment NOT IN (SELECT segment FROM {quarantine})
+    ORDER BY run_id, iteration, event, sampler_order, chunk"""
 # Of the builds whose arrays were copied, those that are still where they were copied from.
 _STILL_THERE = f"""SELECT copied.* FROM copied JOIN ({_PLACED}) AS placed
     ON placed.build_id = copied.build_id AND placed.generation = copied.generation - 1"""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.files.checksums import CHECKSUMS
+from molbuffer.storage.files.checksums import CHECKSUMS_KEY
 from molbuffer.storage.files.places import Place
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.maintenance.snapshots import KEPT_CHECKPOINTS, list_snapshots, pins
@@ -101,11 +101,11 @@ def _hand_on_checksums(catalog: Catalog, root: Place, versions: Sequence[int]) -
     checksums = {
         file: checksum
         for extra in said.values()
-        for file, checksum in extra.get(CHECKSUMS, {}).items()
+        for file, checksum in extra.get(CHECKSUMS_KEY, {}).items()
         if (root / file).exists()
     }
     if checksums:
-        extra = json.dumps({**said.get(newest, {}), CHECKSUMS: checksums})
+        extra = json.dumps({**said.get(newest, {}), CHECKSUMS_KEY: checksums})
         catalog.change_metadata(
             "UPDATE METADATA.ducklake_snapshot_changes SET commit_extra_info = $extra WHERE snapshot_id = $newest",
             {"extra": extra, "newest": newest},

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.files.checksums import CHECKSUMS
+from molbuffer.storage.catalog.readable import ReadableCatalog
+from molbuffer.storage.files.checksums import CHECKSUMS_KEY
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.maintenance.pins import archive_pins
 
@@ -53,7 +53,9 @@ class Snapshot:
     pinned_by: tuple[str, ...]
 
 
-def list_snapshots(catalog: Catalog, layout: Layout, kept_checkpoints: int = KEPT_CHECKPOINTS) -> list[Snapshot]:
+def list_snapshots(
+    catalog: ReadableCatalog, layout: Layout, kept_checkpoints: int = KEPT_CHECKPOINTS
+) -> list[Snapshot]:
     """All versions that can be read, the oldest first."""
     pinned = pins(catalog, layout, kept_checkpoints)
     return [
@@ -62,7 +64,7 @@ def list_snapshots(catalog: Catalog, layout: Layout, kept_checkpoints: int = KEP
     ]
 
 
-def pins(catalog: Catalog, layout: Layout, kept_checkpoints: int = KEPT_CHECKPOINTS) -> dict[int, list[str]]:
+def pins(catalog: ReadableCatalog, layout: Layout, kept_checkpoints: int = KEPT_CHECKPOINTS) -> dict[int, list[str]]:
     """What keeps which version."""
     # Before the rows are read: an archive that is finished in between has one by then.
     being_made = archive_pins(layout)
@@ -82,4 +84,4 @@ def _time(microseconds: int) -> datetime:
 def _provenance(extra: str | None) -> dict[str, Any]:
     """What a version says of itself, without the checksums of its files, which are for ``verify``."""
     said: dict[str, Any] = json.loads(extra) if extra else {}
-    return {name: value for name, value in said.items() if name != CHECKSUMS}
+    return {name: value for name, value in said.items() if name != CHECKSUMS_KEY}

@@ -20,7 +20,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from molbuffer.storage.backends.engine import one_line
-from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog.readable import ReadableCatalog
 from molbuffer.storage.errors import PredicateError, QueryError
 from molbuffer.storage.files.durable import sync_paths, write_private
 from molbuffer.storage.handle import OpenStore
@@ -116,7 +116,9 @@ _WRITERS: Mapping[str, Callable[[Path, pa.Schema], pq.ParquetWriter | pyarrow.cs
 
 
 @contextmanager
-def _history(catalog: Catalog, snapshot: int, condition: str, memory_limit: str) -> Iterator[pa.RecordBatchReader]:
+def _history(
+    catalog: ReadableCatalog, snapshot: int, condition: str, memory_limit: str
+) -> Iterator[pa.RecordBatchReader]:
     names = ", ".join(f'history."{name}"' for name in COLUMNS)
     with (
         tempfile.TemporaryDirectory(prefix="molbuffer-export-") as spill,

@@ -21,8 +21,8 @@ import polars as pl
 import pyarrow as pa
 
 from molbuffer.storage.backends.engine import CLOSED_SETTINGS, closed_connection, one_line, quote_name, reach_statements
-from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.parquet_files import file_list
+from molbuffer.storage.catalog.readable import ReadableCatalog
 from molbuffer.storage.catalog.schema import MIGRATIONS
 from molbuffer.storage.catalog.views import QUERYABLE_TABLES, VIEWS, bind
 from molbuffer.storage.errors import PredicateError, QueryError, QueryTimeoutError, QueryTooLargeError
@@ -65,12 +65,12 @@ class Limits:
 _OF_NO_ROWS = Limits(seconds=10, memory="256MB")
 
 
-def run_query(catalog: Catalog, sql: str, snapshot: int, limits: Limits = Limits()) -> pl.DataFrame:
+def run_query(catalog: ReadableCatalog, sql: str, snapshot: int, limits: Limits = Limits()) -> pl.DataFrame:
     """What ``SampleStore.query`` returns, and its errors."""
     return _frame(_answer(view_statements(catalog, snapshot), sql, limits, readers=sorted(_READING)))
 
 
-def matching_rows(catalog: Catalog, where: str, snapshot: int, limits: Limits = Limits()) -> pa.Table:
+def matching_rows(catalog: ReadableCatalog, where: str, snapshot: int, limits: Limits = Limits()) -> pa.Table:
     """What ``SampleStore.matching_rows`` returns, and its errors."""
     return _apply(
         where,
@@ -81,7 +81,7 @@ def matching_rows(catalog: Catalog, where: str, snapshot: int, limits: Limits = 
     )
 
 
-def check_condition(catalog: Catalog, where: str, snapshot: int, limits: Limits = Limits()) -> str:
+def check_condition(catalog: ReadableCatalog, where: str, snapshot: int, limits: Limits = Limits()) -> str:
     """The predicate, once it was applied to a version within the limits: it can be used in a process of ours.
 
     Raises:
@@ -143,7 +143,7 @@ def _answer(setup: list[str], sql: str, limits: Limits, *, readers: list[str]) -
 
 @contextmanager
 def sandbox(
-    catalog: Catalog, snapshot: int, limits: Limits, *, spill: Path | None = None
+    catalog: ReadableCatalog, snapshot: int, limits: Limits, *, spill: Path | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A database in this process that sees one version of the store, and nothing else, for SQL of ours.
 
@@ -159,7 +159,7 @@ def sandbox(
         yield connection
 
 
-def view_statements(catalog: Catalog, snapshot: int) -> list[str]:
+def view_statements(catalog: ReadableCatalog, snapshot: int) -> list[str]:
     """The statements after which a database sees one version of the store, and nothing else."""
     sources = catalog.sources(QUERYABLE_TABLES, snapshot)
     paths = [path for source in sources.values() for path in source.paths]

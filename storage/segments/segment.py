@@ -35,7 +35,7 @@ from molbuffer.storage.files.durable import sync_tree
 from molbuffer.storage.files.places import Place
 from molbuffer.storage.rows import STORED, Rows, check_complete
 
-FORMAT = "molbuffer-segment-1"
+SEGMENT_FORMAT = "molbuffer-segment-1"
 
 ARRAYS: Mapping[str, tuple[str, ...]] = {
     name: tuple(str(dtype) for dtype in column.dtypes) for name, column in STORED.items()
@@ -66,7 +66,12 @@ def write_segment(folder: Place, blocks: Sequence[Rows]) -> list[int]:
         raise ArraysError(f"segment {folder} exists; segments are written once, each under a new name")
     joined = Rows.concat(blocks)
     arrays = {name: array for name, array in joined.columns().items() if name in STORED}
-    attributes = {"format": FORMAT, "segment": folder.name, "vocabulary_sha256": vocabulary_sha256, "rows": len(joined)}
+    attributes = {
+        "format": SEGMENT_FORMAT,
+        "segment": folder.name,
+        "vocabulary_sha256": vocabulary_sha256,
+        "rows": len(joined),
+    }
     attributes["arrays"] = list(arrays)
     group = zarr.create_group(store=_store(folder), zarr_format=3, attributes=attributes)
     for name, array in arrays.items():
@@ -167,8 +172,8 @@ def _open_segment(folder: Place) -> tuple[zarr.Group, SegmentHeader]:
         raise ArraysError(f"segment {folder} is missing: restore the folder from a backup") from error
     except (KeyError, TypeError, ValueError) as error:
         raise ArraysError(f"segment {folder} has a damaged zarr.json: {error!r}; restore it from a backup") from error
-    if found != FORMAT:
-        raise ArraysError(f"segment {folder} has format {found!r}, expected {FORMAT!r}; update molbuffer")
+    if found != SEGMENT_FORMAT:
+        raise ArraysError(f"segment {folder} has format {found!r}, expected {SEGMENT_FORMAT!r}; update molbuffer")
     if header.segment != folder.name:
         raise ArraysError(
             f"segment {folder} was written as {header.segment!r}: folders were exchanged or renamed, and its rows are "

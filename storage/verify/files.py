@@ -20,7 +20,8 @@ from safetensors.numpy import load
 
 from molbuffer.storage.backends.engine import closed_connection, one_line, reach
 from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.files.checksums import CHECKSUMS, file_sha256
+from molbuffer.storage.catalog.readable import ReadableCatalog
+from molbuffer.storage.files.checksums import CHECKSUMS_KEY, file_sha256
 from molbuffer.storage.files.places import Place, entries, files_at
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.maintenance.vacuum import GRACE, Removed, vacuum
@@ -68,7 +69,7 @@ def recorded_checksums(catalog: Catalog) -> dict[str, str]:
 def _checksums_in(said: str) -> Mapping[str, str]:
     """The checksums among what a version says of itself; a program that attached the catalog may say anything."""
     try:
-        checksums = json.loads(said)[CHECKSUMS]
+        checksums = json.loads(said)[CHECKSUMS_KEY]
     except (ValueError, TypeError, KeyError):
         return {}
     return checksums if isinstance(checksums, dict) else {}
@@ -127,7 +128,7 @@ def _parquet_fault(
     return None if rows == file.rows else f"has {rows} rows, the catalog says {file.rows}"
 
 
-def check_policies(catalog: Catalog, layout: Layout, snapshot: int, notes: Notes, *, quick: bool) -> None:
+def check_policies(catalog: ReadableCatalog, layout: Layout, snapshot: int, notes: Notes, *, quick: bool) -> None:
     """The weights of every policy that says they are kept are there, and hash to the policy's name."""
     if not notes.readable("weights of policies", "policies"):
         return

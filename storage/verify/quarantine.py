@@ -18,8 +18,7 @@ from molbuffer.storage.records import now
 
 _AFFECTED = """
     SELECT builds.build_id, builds.drawn, builds.kept
-    FROM {builds} AS builds LEFT JOIN {current_placements} AS moved ON moved.build_id = builds.build_id
-    JOIN fresh ON fresh.segment = coalesce(moved.segment, builds.segment)
+    FROM {placed_builds} AS builds JOIN fresh ON fresh.segment = builds.segment
     ORDER BY builds.run_id, builds.iteration, builds.event, builds.sampler_order, builds.chunk"""
 _KNOWN = """
     SELECT segment FROM {builds} SEMI JOIN given USING (segment)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from molbuffer.storage.backends.engine import quote_name
-from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog.readable import ReadableCatalog
 from molbuffer.storage.history.scan import keys_of
 from molbuffer.storage.records import RowId
 from molbuffer.storage.verify.report import MOST_ROWS, Kind, Notes, Severity, listed
@@ -82,7 +82,7 @@ _READMITTED_COUNTS = """
 _CONSUMED = 'SELECT number, eaten."row" AS "row" FROM {consumed} AS eaten JOIN numbered USING (build_id)'
 
 
-def check_rows(catalog: Catalog, snapshot: int, notes: Notes) -> None:
+def check_rows(catalog: ReadableCatalog, snapshot: int, notes: Notes) -> None:
     """Every row has an identity of its own, names what exists, and agrees with what its build says."""
     notes.expect(len(_UNIQUE) + len(_REFERENCES) + 2)
     for table, columns in _UNIQUE:
@@ -107,7 +107,7 @@ def check_rows(catalog: Catalog, snapshot: int, notes: Notes) -> None:
         notes.done("rules about rows")
 
 
-def _check_unique(catalog: Catalog, snapshot: int, table: str, columns: str, notes: Notes) -> None:
+def _check_unique(catalog: ReadableCatalog, snapshot: int, table: str, columns: str, notes: Notes) -> None:
     sql = f"SELECT {columns}, count(*) AS times FROM {{{table}}} GROUP BY {columns} HAVING times > 1 ORDER BY ALL"
     found = catalog.read(sql, snapshot).to_pylist()
     if found:
@@ -121,7 +121,7 @@ def _check_unique(catalog: Catalog, snapshot: int, table: str, columns: str, not
 
 
 def _check_reference(
-    catalog: Catalog, snapshot: int, reference: tuple[str, str, str, str], severity: Severity, notes: Notes
+    catalog: ReadableCatalog, snapshot: int, reference: tuple[str, str, str, str], severity: Severity, notes: Notes
 ) -> None:
     table, column, other, key = reference
     found = catalog.read(
@@ -160,7 +160,7 @@ class _Samples:
     parseable: NDArray[np.int64]
 
     @classmethod
-    def read(cls, catalog: Catalog, snapshot: int) -> _Samples:
+    def read(cls, catalog: ReadableCatalog, snapshot: int) -> _Samples:
         builds = catalog.read(_BUILDS, snapshot)
         rows = catalog.read(_SAMPLES, snapshot, numbered=_numbered(builds))
         numbers, size = rows["number"].to_numpy(), builds.num_rows
@@ -199,7 +199,7 @@ def _named(rows: Sequence[RowId]) -> str:
     return listed(f"row {each.row} of {each.build_id}" for each in rows)
 
 
-def _check_counts(catalog: Catalog, snapshot: int, samples: _Samples, notes: Notes) -> None:
+def _check_counts(catalog: ReadableCatalog, snapshot: int, samples: _Samples, notes: Notes) -> None:
     """The samples of each build are as many as it says, and each row is there once."""
     twice = _twice(samples.keys)
     if len(twice):
@@ -230,7 +230,7 @@ def _check_counts(catalog: Catalog, snapshot: int, samples: _Samples, notes: Not
 
 
 def _note_partial(
-    catalog: Catalog, snapshot: int, samples: _Samples, partial: NDArray[np.bool_], absent: int, notes: Notes
+    catalog: ReadableCatalog, snapshot: int, samples: _Samples, partial: NDArray[np.bool_], absent: int, notes: Notes
 ) -> None:
     """An archive may hold part of a build's rows, and so may a store that one was merged into."""
     ids = samples.builds["build_id"].filter(pa.array(partial)).to_pylist()
@@ -245,7 +245,7 @@ def _note_partial(
     note(Kind.COUNT, f"{message}; {reason}", table="samples", build_ids=tuple(ids))
 
 
-def _check_rewards(catalog: Catalog, snapshot: int, samples: _Samples, notes: Notes) -> None:
+def _check_rewards(catalog: ReadableCatalog, snapshot: int, samples: _Samples, notes: Notes) -> None:
     """A reward belongs to a row, has a value exactly when its status is ok, and is final."""
     rewards = catalog.read(_REWARDS, snapshot, numbered=_numbered(samples.builds))
     notes.checked["rewards"] += rewards.num_rows
@@ -275,7 +275,7 @@ def _check_rewards(catalog: Catalog, snapshot: int, samples: _Samples, notes: No
             notes.error(Kind.DUPLICATE, message, table="rewards", **where)
 
 
-def _check_consumed(catalog: Catalog, snapshot: int, samples: _Samples, notes: Notes) -> None:
+def _check_consumed(catalog: ReadableCatalog, snapshot: int, samples: _Samples, notes: Notes) -> None:
     consumed = catalog.read(_CONSUMED, snapshot, numbered=_numbered(samples.builds))
     absent = samples.lacks(keys_of(consumed))
     if len(absent):
@@ -284,7 +284,7 @@ def _check_consumed(catalog: Catalog, snapshot: int, samples: _Samples, notes: N
         notes.warning(Kind.REFERENCE, f"{message}; a resumed training passes over them", table="consumed", **where)
 
 
-def _check_readmitted(catalog: Catalog, snapshot: int, samples: _Samples, notes: Notes) -> None:
+def _check_readmitted(catalog: ReadableCatalog, snapshot: int, samples: _Samples, notes: Notes) -> None:
     """The rows that each build gives once more are as many as it says, and exist."""
     wrong = catalog.read(_READMITTED_COUNTS, snapshot).to_pylist()
     if wrong:

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog.readable import ReadableCatalog
 from molbuffer.storage.errors import ArraysError
 from molbuffer.storage.files.places import Place, entries
 from molbuffer.storage.layout import Layout
@@ -18,12 +18,9 @@ from molbuffer.storage.segments.segment import SegmentHeader, inspect_segment, r
 from molbuffer.storage.verify.report import Kind, Notes, listed
 
 _PLACES = """
-    SELECT DISTINCT builds.build_id, builds.drawn, builds.vocabulary_sha256,
-        coalesce(moved.segment, builds.segment) AS segment,
-        coalesce(moved.segment_offset, builds.segment_offset) AS first
-    FROM {builds} AS builds LEFT JOIN {current_placements} AS moved ON moved.build_id = builds.build_id
+    SELECT DISTINCT build_id, drawn, vocabulary_sha256, segment, segment_offset AS first FROM {placed_builds} AS builds
     -- A build without rows begins where the next one does.
-    ORDER BY segment, first, builds.drawn, builds.build_id"""
+    ORDER BY segment, first, drawn, build_id"""
 
 # As many rows as a chunk has at most: reading less would decode a chunk several times.
 _PORTION_ROWS = 500_000
@@ -40,7 +37,7 @@ class BuildPlace:
     first: int
 
 
-def current_places(catalog: Catalog, snapshot: int) -> dict[str, list[BuildPlace]]:
+def current_places(catalog: ReadableCatalog, snapshot: int) -> dict[str, list[BuildPlace]]:
     """The builds in each segment as of a version, in the order of their rows."""
     found: dict[str, list[BuildPlace]] = defaultdict(list)
     for row in catalog.read(_PLACES, snapshot).to_pylist():
@@ -48,7 +45,7 @@ def current_places(catalog: Catalog, snapshot: int) -> dict[str, list[BuildPlace
     return found
 
 
-def check_segments(catalog: Catalog, layout: Layout, snapshot: int, notes: Notes, *, quick: bool) -> None:
+def check_segments(catalog: ReadableCatalog, layout: Layout, snapshot: int, notes: Notes, *, quick: bool) -> None:
     """Every segment that a build lies in is there, whole, decodes, and holds the rows of its builds once.
 
     When the catalog's rows cannot be read, every segment in the store's folder is checked by itself.
@@ -151,7 +148,7 @@ def _misplaced(segment: str, header: SegmentHeader, builds: list[BuildPlace]) ->
             )
 
 
-def _note_quarantine(catalog: Catalog, snapshot: int, notes: Notes) -> None:
+def _note_quarantine(catalog: ReadableCatalog, snapshot: int, notes: Notes) -> None:
     """Damage that is in quarantine is known, and no error any more."""
     if not notes.readable("quarantine", "quarantine"):
         return

@@ -60,10 +60,7 @@ def filled(six_commits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         yield opened
 
 
-PLACES = """SELECT builds.build_id, drawn, coalesce(moved.segment, builds.segment) AS segment,
-        coalesce(moved.segment_offset, builds.segment_offset) AS segment_offset
-    FROM {builds} AS builds LEFT JOIN {current_placements} AS moved ON moved.build_id = builds.build_id
-    ORDER BY builds.build_id"""
+PLACES = "SELECT build_id, segment FROM {placed_builds} AS builds ORDER BY build_id"
 
 
 @pytest.fixture(scope="session")

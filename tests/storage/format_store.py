@@ -56,7 +56,7 @@ def fill(store: SampleStore) -> int:
     store.commit(
         Commit(
             [vae],
-            consumed_by="run-1",
+            run_id="run-1",
             consumed=[Consumed(first.build_id, [0, 4], 1), Consumed(live.build_id, [0], 1)],
             run_metrics=[(1, Metric("loss", 1.25))],
             checkpoint=Checkpoint("run-1", 1, {"state.json": b'{"iteration": 1}'}),
@@ -73,7 +73,7 @@ def fill(store: SampleStore) -> int:
         source_rows=[RowId(first.build_id, 0), None, None, None, None, RowId(live.build_id, 0)],
     )
     store.commit(Commit([make_build(2, sampler="pairs", samples=pairs)]))
-    store.start_run(make_run("run-2", kind=RunKind.OFFLINE, parent_run_id="run-1", pinned_snapshot=before))
+    store.start_run(make_run("run-2", kind=RunKind.OFFLINE, pinned_snapshot=before))
     store.finish_run("run-1", RunStatus.FINISHED)
     return before
 

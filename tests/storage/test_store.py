@@ -78,7 +78,7 @@ def test_r2_r3_a_repeated_build_counts_once_and_gets_the_first_receipt(started, 
 
 
 def test_a_commit_of_nothing_new_makes_no_version(started, make):
-    commit = Commit([make.make_build()], consumed_by="run-1", checkpoint=Checkpoint("run-1", 0, {"a": b"1"}))
+    commit = Commit([make.make_build()], run_id="run-1", checkpoint=Checkpoint("run-1", 0, {"a": b"1"}))
     started.commit(commit)
     before = started.snapshot()
     assert started.commit(commit).snapshot == before == started.snapshot()
@@ -153,7 +153,7 @@ def test_contradictory_commits_are_refused_before_anything_is_written(started, m
         (Commit([make.make_build(), make.make_build()]), "twice"),
         (Commit([make.make_build(rewards=[Reward(6, "o", 1.0)])]), r"rewards for rows \[6\]"),
         (Commit([make.make_build(rewards=[Reward(0, "o", 1.0), Reward(0, "o", 2.0)])]), "two rewards"),
-        (Commit(run_metrics=[(0, Metric("loss", 1.0))]), "consumed_by"),
+        (Commit(run_metrics=[(0, Metric("loss", 1.0))]), "run_id"),
         (Commit(checkpoint=Checkpoint("run-1", 0, {"../x": b""})), "plain names"),
     ]
     for commit, message in wrong:
@@ -170,7 +170,7 @@ def test_consumed_rows_figures_and_checkpoint_of_an_iteration_count_once(started
         started.commit(
             Commit(
                 [build],
-                consumed_by="run-1",
+                run_id="run-1",
                 consumed=[Consumed(build.build_id, rows, iteration)],
                 run_metrics=[(iteration, Metric("loss", loss))],
                 checkpoint=Checkpoint("run-1", iteration, {"state.json": content}, snapshot=iteration),

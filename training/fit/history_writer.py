@@ -76,7 +76,7 @@ class HistoryWriter:
         group = Commit(
             builds=self._builds,
             policies=[*self._policies.values(), *policies],
-            consumed_by=self.run_id,
+            run_id=self.run_id,
             consumed=self._consumed,
             run_metrics=self._metrics,
             checkpoint=checkpoint,

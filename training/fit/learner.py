@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from molbuffer.samplers.policies.policy import Policy, fingerprint, policy_files
-from molbuffer.storage import Place, PolicyFiles
+from molbuffer.storage import Place, PolicyStore
 from molbuffer.storage.records import PolicyVersion
 from molbuffer.training.batches.batch import TrainingBatch
 from molbuffer.training.checkpoint import checkpoint_files, restore
@@ -84,7 +84,7 @@ class Learner:
         parent = self._parent if self._parent != policy.sha256 else None
         return PolicyVersion(policy.sha256, policy.kind, parent, run_id, iteration)
 
-    def publish(self, policies: PolicyFiles, run_id: str, iteration: int) -> PolicyVersion:
+    def publish(self, policies: PolicyStore, run_id: str, iteration: int) -> PolicyVersion:
         """Puts the present weights into the store's policy folder, from where any process can draw with them."""
         policy = self.policy()
         if policy.sha256 != self.prior.sha256:  # the prior's own files are in the store, perhaps in half precision

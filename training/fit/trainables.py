@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from molbuffer.storage import Place, PolicyFiles, SampleStore
+from molbuffer.storage import Place, PolicyStore, SampleStore
 from molbuffer.storage.records import Build, PolicyVersion
 from molbuffer.training.batches.loader import BatchOrigin
 from molbuffer.training.batches.replayed_latents import ReplayedLatents
@@ -37,7 +37,7 @@ class Trainable(Protocol):
         """The present parameters as a row of the lineage, without weights."""
         ...
 
-    def publish(self, policies: PolicyFiles, run_id: str, iteration: int) -> PolicyVersion:
+    def publish(self, policies: PolicyStore, run_id: str, iteration: int) -> PolicyVersion:
         """Puts the present parameters into the store, from where any process can draw with them."""
         ...
 
@@ -74,7 +74,7 @@ class Trainables:
         """The present parameters of each, as rows of the lineage."""
         return [member.version(run_id, iteration) for member in self.members]
 
-    def publish(self, policies: PolicyFiles, run_id: str, iteration: int) -> dict[str, PolicyVersion]:
+    def publish(self, policies: PolicyStore, run_id: str, iteration: int) -> dict[str, PolicyVersion]:
         """Puts the present parameters of each into the store; the versions by sampler."""
         return {member.name: member.publish(policies, run_id, iteration) for member in self.members}
 

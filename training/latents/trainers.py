@@ -15,7 +15,7 @@ from molbuffer.samplers.latents.priors import LatentPrior
 from molbuffer.samplers.latents.source import LatentState, latent_files
 from molbuffer.samplers.models.condition import Condition
 from molbuffer.samplers.prior import PriorSampler
-from molbuffer.storage import Place, PolicyFiles
+from molbuffer.storage import Place, PolicyStore
 from molbuffer.storage.records import Build, PolicyVersion, ScoreStatus
 from molbuffer.storage.rows import Rows
 from molbuffer.training.batches.replayed_latents import ReplayedLatents
@@ -125,7 +125,7 @@ class LatentTrainer:
         parent = self._parent if self._parent != sha256 else None
         return PolicyVersion(sha256, self._latents.source.kind, parent, run_id, iteration)
 
-    def publish(self, policies: PolicyFiles, run_id: str, iteration: int) -> PolicyVersion:
+    def publish(self, policies: PolicyStore, run_id: str, iteration: int) -> PolicyVersion:
         policies.add(latent_files(self._latents.source))
         return replace(self.version(run_id, iteration), weights_kept=True)
 

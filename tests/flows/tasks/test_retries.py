@@ -15,6 +15,7 @@ from molbuffer.scoring.errors import ScoringConfigurationError, WorkerError
 from molbuffer.storage import SampleStore
 from molbuffer.storage.errors import (
     ArraysError,
+    CatalogUnavailableError,
     StoreBusyError,
     StoreError,
     StoreFormatError,
@@ -35,7 +36,7 @@ def because(error: Exception, cause: BaseException) -> Exception:
     "error",
     [
         StoreBusyError("locked"),
-        StoreError("the catalog failed"),
+        CatalogUnavailableError("the catalog failed"),
         UNREACHABLE,
         ConnectionResetError("by peer"),
         TimeoutError("no answer"),
@@ -62,6 +63,7 @@ def test_what_can_pass(error: Exception) -> None:
         because(ArraysError("a segment is missing"), FileNotFoundError("gone")),
         because(ScoringConfigurationError("no module"), ImportError("no module named docking")),
         because(ValueError("of a scorer"), UNREACHABLE),
+        StoreError("of no kind that is known to pass"),
         StoreFormatError("newer"),
         StoreWriteError("disk is full"),
         UnknownRunError("none"),

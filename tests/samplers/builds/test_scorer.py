@@ -68,20 +68,11 @@ def test_known_scores_are_not_computed_again(store: SampleStore, make_objective:
     assert calls(log) == {"CC": 1, "CBr": 1, "CCC": 1}
 
 
-def test_failed_scores_are_computed_again_on_request(
+def test_r1_expensive_scores_are_stored_without_a_build(
     store: SampleStore, make_objective: MakeObjective, log: Path
 ) -> None:
-    store.record_scores(Scorer(make_objective(), store).score(["CC", "CBr"]).new)
-    Scorer(make_objective(), store, retry_failed=True).score(["CC", "CBr"])
-    assert calls(log) == {"CC": 1, "CBr": 2}
-
-
-@pytest.mark.parametrize("retry_failed", [False, True])
-def test_r1_expensive_scores_are_stored_without_a_build(
-    store: SampleStore, make_objective: MakeObjective, log: Path, retry_failed: bool
-) -> None:
     objective = make_objective("high")
-    scored = Scorer(objective, store, retry_failed=retry_failed).score(["CC", "CBr"])
+    scored = Scorer(objective, store).score(["CC", "CBr"])
     assert not scored.new, "a build has nothing left to commit"
     component = objective.components[0].component
     stored = store.find_scores(component.name, component.version, ["CC", "CBr"])

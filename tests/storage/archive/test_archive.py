@@ -44,7 +44,7 @@ def filled(started, make):
         PolicyVersion("live", "gru", parent_sha256=kept, run_id="run-2"),
         PolicyVersion("unrelated", "gru", run_id="run-1"),
     ]
-    started.start_run(make.make_run("run-2", parent_run_id="run-1"))
+    started.start_run(make.make_run("run-2"))
     started.start_run(make.make_run("run-3"))
     for run_id, policy in (("run-1", None), ("run-2", "live")):
         for iteration in range(2):
@@ -58,7 +58,7 @@ def filled(started, make):
             started.commit(Commit([build], policies=lineage))
     started.commit(
         Commit(
-            consumed_by="run-3",
+            run_id="run-3",
             consumed=[Consumed(build.build_id, [0, 4], 0)],
             run_metrics=[(0, Metric("loss", 1.5))],
         )
@@ -253,7 +253,7 @@ def test_it_has_the_one_version_that_it_is_of(filled, tmp_path):
 
 def test_many_rows_are_several_files_and_portions(filled, tmp_path, monkeypatch):
     monkeypatch.setattr("molbuffer.storage.archive.tables._FILE_ROWS", 5)
-    monkeypatch.setattr("molbuffer.storage.catalog.catalog.BATCH_ROWS", 10)
+    monkeypatch.setattr("molbuffer.storage.catalog.readable.BATCH_ROWS", 10)
     filled.archive(tmp_path / "archive")
     assert len(list((tmp_path / "archive" / "tables" / "samples").iterdir())) == 3
     with trusted_archive(tmp_path / "archive") as (archive, _):

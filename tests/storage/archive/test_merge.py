@@ -24,7 +24,7 @@ NOTHING = {"runs": 0, "builds": 0, "rows": 0, "rewards": 0, "scores": 0, "polici
 def fill(store: SampleStore, make) -> None:
     """A run of two builds with a policy, scores, a pending reward, figures, and a run that consumed rows of it."""
     store.start_run(make.make_run())
-    store.start_run(make.make_run("run-2", parent_run_id="run-1"))
+    store.start_run(make.make_run("run-2"))
     sha256 = store.policies.add({"config.json": b"{}"})
     policies = [PolicyVersion("root", "gru"), PolicyVersion(sha256, "gru", "root", "run-1", 0, weights_kept=True)]
     for iteration in range(2):
@@ -35,8 +35,8 @@ def fill(store: SampleStore, make) -> None:
         build = make.make_build(iteration, seed=iteration, policy_sha256=sha256, rewards=rewards, scores=scores)
         store.commit(Commit([build], policies=policies))
     consumed = [Consumed(make.make_build(0).build_id, [0, 4], 0)]
-    store.commit(Commit(consumed_by="run-2", consumed=consumed))
-    store.commit(Commit(consumed_by="run-1", run_metrics=[(0, Metric("loss", 1.5))]))
+    store.commit(Commit(run_id="run-2", consumed=consumed))
+    store.commit(Commit(run_id="run-1", run_metrics=[(0, Metric("loss", 1.5))]))
     store.finish_run("run-1", RunStatus.FINISHED)
 
 

@@ -30,7 +30,6 @@ def test_a_good_score_wins_over_failures_before_and_after_it(started):
     started.record_scores([good])
     started.record_scores([failed("C", "third")])
     assert started.find_scores("docking", "v1", ["C", "N"]) == {"C": good, "N": failed("N")}
-    assert started.find_scores("docking", "v1", ["C", "N"], retry_failed=True) == {"C": good}
     assert started.query("SELECT smiles, status FROM score_cache ORDER BY smiles").rows() == [
         ("C", "ok"),
         ("N", "failed"),

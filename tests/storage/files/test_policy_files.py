@@ -4,14 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from molbuffer.storage.errors import PolicyDamagedError, UnknownPolicyError
-from molbuffer.storage.policies import PolicyFiles, content_sha256
+from molbuffer.storage.policies import PolicyStore, content_sha256
 
 FILES = {"weights.safetensors": b"\x00\x01" * 1000, "config.json": b"{}"}
 
 
 @pytest.fixture
 def policies(tmp_path):
-    return PolicyFiles(tmp_path)
+    return PolicyStore(tmp_path)
 
 
 def test_a_policy_is_named_by_its_content(policies, tmp_path):

@@ -24,7 +24,7 @@ def fill(store, make):
     store.commit(Commit([make.make_build(1)], scores=[Score("CC", "docking", "v1", -9.0)]))
     store.commit(
         Commit(
-            consumed_by="run-1",
+            run_id="run-1",
             consumed=[Consumed(first.builds[0].build_id, (0, 3), 0)],
             checkpoint=Checkpoint("run-1", 1, {"state": b"1"}, first.snapshot),
         )

@@ -37,7 +37,7 @@ def template(tmp_path_factory, make) -> Path:
                     builds=[build],
                     scores=[Score(f"C{iteration}", "docking", "v1", -1.0)],
                     policies=[policy],
-                    consumed_by="run-1",
+                    run_id="run-1",
                     consumed=[Consumed(build.build_id, [0, 3], iteration)],
                     checkpoint=checkpoint,
                 )

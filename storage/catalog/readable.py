@@ -1,0 +1,189 @@
+"""What reading the tables of a store needs, whatever they are of: an open store, one version of it, or an archive."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, NamedTuple
+
+import duckdb
+import pyarrow as pa
+
+from molbuffer.storage.catalog.parquet_files import TableSource
+from molbuffer.storage.catalog.views import bind, with_views
+from molbuffer.storage.errors import CatalogUnavailableError, UnknownSnapshotError
+from molbuffer.storage.files.places import Place
+
+BATCH_ROWS = 100_000
+"""How many rows a portion of a result has."""
+
+
+class Version(NamedTuple):
+    """A snapshot as DuckLake keeps it.
+
+    Attributes:
+        number: the number of the snapshot.
+        created: when it was made, in microseconds since the epoch.
+        author: who made it.
+        message: what it added.
+        extra: its provenance, as JSON.
+    """
+
+    number: int
+    created: int
+    author: str | None
+    message: str | None
+    extra: str | None
+
+
+class ReadableCatalog(ABC):
+    """Tables and views that SQL of this package reads.
+
+    Attributes:
+        name: the name by which errors call it.
+        read_only: whether nothing can be written through it.
+        refusal: the text of the error for an attempt to write.
+    """
+
+    name: str
+    read_only: bool
+    refusal: str
+
+    @property
+    @abstractmethod
+    def tables(self) -> Place:
+        """The place of the Parquet files."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up what is held; nothing can be read afterwards. Closing twice is no error."""
+
+    @abstractmethod
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection of the caller's own, to be closed by the caller.
+
+        Raises:
+            StoreModeError: the catalog is closed, or was opened before this process was forked.
+        """
+
+    @abstractmethod
+    def table(self, name: str, snapshot: int | None = None, *, with_version: bool = False) -> str:
+        """Return the SQL that stands for a table.
+
+        Args:
+            name: of the table.
+            snapshot: the snapshot to read it at; None is the newest.
+            with_version: whether ``*`` has the column ``snapshot_id``, the snapshot that added each row.
+        """
+
+    @abstractmethod
+    def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int:
+        """Return the newest snapshot, as a cursor sees it: within a transaction, the one it started from."""
+
+    @abstractmethod
+    def has_version(self, snapshot: int) -> bool:
+        """Return whether a snapshot can be read; an expiry may have removed it."""
+
+    @abstractmethod
+    def versions(self) -> list[Version]:
+        """Return all snapshots that can be read, the oldest first."""
+
+    @abstractmethod
+    def sources(self, tables: Sequence[str], snapshot: int) -> Mapping[str, TableSource]:
+        """Return what a database without this catalog reads tables from, as of a snapshot.
+
+        Raises:
+            UnknownSnapshotError: there is no such snapshot.
+        """
+
+    @abstractmethod
+    def at(self, snapshot: int) -> ReadableCatalog:
+        """Return the tables as of a snapshot, for reading; they end with this catalog.
+
+        Raises:
+            UnknownSnapshotError: there is no such snapshot.
+        """
+
+    @abstractmethod
+    def attach_sql(self, alias: str, *, read_only: bool) -> str:
+        """Return the statements that attach the tables under a name, for this process or any other DuckDB."""
+
+    def read(
+        self, sql: str, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
+    ) -> pa.Table:
+        """Return the result of trusted SQL.
+
+        Args:
+            sql: names tables and views of the store as ``{samples}``.
+            snapshot: the snapshot that every ``{name}`` is read at; None is the newest.
+            parameters: for the ``?`` in the SQL.
+            tables: Arrow tables that the SQL may name as they are named here.
+
+        Raises:
+            UnknownSnapshotError: there is no such snapshot.
+            CatalogUnavailableError: DuckDB refused the statement, or the catalog failed.
+        """
+        with closing(self.cursor()) as cursor:
+            return self.run(cursor, sql, snapshot=snapshot, parameters=parameters, tables=tables)
+
+    def read_batches(
+        self, sql: str, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield what ``read`` returns, a portion of rows at a time, so that no more than that is in memory.
+
+        Raises:
+            UnknownSnapshotError: as of ``read``.
+            CatalogUnavailableError: as of ``read``, also after some portions.
+        """
+        with closing(self.cursor()) as cursor:
+            done = self.executed(cursor, sql, snapshot=snapshot, parameters=parameters, tables=tables)
+            with done as result:
+                yield from result.to_arrow_reader(self.batch_rows)
+
+    @property
+    def batch_rows(self) -> int:
+        """How many rows ``read_batches`` yields at a time."""
+        return BATCH_ROWS
+
+    def run(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        sql: str,
+        *,
+        snapshot: int | None = None,
+        parameters: Sequence[Any] | None = None,
+        tables: Mapping[str, pa.Table] | None = None,
+    ) -> pa.Table:
+        """Return what ``read`` returns, of a statement that is executed on the caller's cursor."""
+        with self.executed(cursor, sql, snapshot=snapshot, parameters=parameters, tables=tables) as result:
+            return result.to_arrow_table()
+
+    @contextmanager
+    def executed(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        sql: str,
+        *,
+        snapshot: int | None = None,
+        parameters: Sequence[Any] | None = None,
+        tables: Mapping[str, pa.Table] | None = None,
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Execute a statement as ``read`` does, and give the cursor, from which the result can be fetched."""
+        bound = bind(sql, with_views(lambda name: self.table(name, snapshot)))
+        given = tables or {}
+        for name, rows in given.items():
+            cursor.register(name, rows)
+        try:
+            yield cursor.execute(bound, parameters)
+        # What fails while a result is fetched in portions comes as Arrow's OSError.
+        except (duckdb.Error, OSError) as error:
+            # DuckLake has no error of its own for it.
+            if snapshot is not None and not self.has_version(snapshot):
+                raise UnknownSnapshotError(
+                    f"no version {snapshot} in {self.name}; the newest is {self.newest()}"
+                ) from error
+            raise CatalogUnavailableError(f"the catalog {self.name} failed: {error}") from error
+        finally:
+            for name in given:
+                cursor.unregister(name)
