@@ -61,8 +61,7 @@ class Layout:
         """Where tables, arrays, policies and checkpoints are."""
         if self.data_path == HERE:
             return self.root
-        place = place_at(self.data_path)
-        return self.root / place if isinstance(place, Path) else place
+        return place_at(self.data_path, self.root)
 
     @property
     def tables(self) -> Place:
@@ -127,10 +126,7 @@ def check_place(layout: Layout, uuid: str) -> None:
         return
     said = json.dumps({"uuid": uuid}).encode()
     try:
-        if isinstance(layout.owner, Path):
-            write_private(layout.owner, said)
-        else:
-            layout.owner.write_bytes(said, new=True)
+        write_private(layout.owner, said)
     except FileExistsError:
         if layout.owner.read_bytes() != said:
             raise StoreExistsError(

@@ -17,7 +17,7 @@ from molbuffer.storage.catalog.schema import Migration
 from molbuffer.storage.description import Description
 from molbuffer.storage.errors import StoreExistsError, StorePlaceError
 from molbuffer.storage.files.durable import Sync
-from molbuffer.storage.files.places import PRIVATE_FILE, place_at
+from molbuffer.storage.files.places import PRIVATE_FILE, on_disk, place_at
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.layout import SQLITE, Layout, check_place
 
@@ -45,8 +45,7 @@ def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync
             layout.sqlite.database.chmod(PRIVATE_FILE)
         with catalog.locked():
             if not layout.description.exists():
-                local = [folder for folder in layout.folders if isinstance(folder, Path)]
-                sync([root.parent, root, *local])
+                sync([root.parent, root, *on_disk(layout.folders)])
                 description.write(layout.description, sync)
     except BaseException:
         catalog.close()
@@ -99,8 +98,7 @@ def found_store(catalog: str, schema: str, uuid: str, data_path: str) -> tuple[s
     if catalog == SQLITE:
         return uuid, data_path
     check_address(catalog, schema)
-    place = place_at(data_path)
-    if isinstance(place, Path) and not place.is_absolute():
+    if not place_at(data_path).is_absolute():
         raise StorePlaceError(
             f"a catalog in Postgres serves several hosts, and needs data where all find it: expected "
             f"s3://bucket/prefix or the absolute path of a shared folder, got {data_path!r}"

@@ -10,14 +10,12 @@ whoever adds the policy again; no row names it before. What is read is checked a
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from uuid import uuid4
 
 from molbuffer.storage.errors import PolicyDamagedError, StoreModeError, UnknownPolicyError
-from molbuffer.storage.files.durable import Sync, sync_paths, write_private
-from molbuffer.storage.files.places import PRIVATE_FOLDER, Place, entries, put
+from molbuffer.storage.files.durable import Sync, sync_paths, write_folder
+from molbuffer.storage.files.places import Place, entries
 
 
 def content_sha256(files: Mapping[str, bytes]) -> str:
@@ -54,11 +52,9 @@ class PolicyStore:
             raise ValueError(f"a policy needs files with plain names, got {sorted(files)}")
         sha256 = content_sha256(files)
         folder = self._root / sha256
-        if not isinstance(folder, Path):
-            known = {path.name for path in entries(folder)}
-            put(folder, {name: content for name, content in files.items() if name not in known})
-        elif not folder.exists():
-            self._write(folder, files)
+        # In an object store, a killed writer may have left a part of it.
+        if not isinstance(folder, Path) or not folder.exists():
+            write_folder(folder, files, self._sync)
         return sha256
 
     def folder(self, sha256: str) -> Place:
@@ -93,18 +89,3 @@ class PolicyStore:
     def kept(self) -> list[str]:
         """The sha256 of every policy whose weights are here, in alphabetical order."""
         return [path.name for path in entries(self._root) if not path.name.startswith(".")]
-
-    def _write(self, folder: Path, files: Mapping[str, bytes]) -> None:
-        aside = folder.with_name(f".{folder.name}.{uuid4().hex}")
-        aside.mkdir(mode=PRIVATE_FOLDER)
-        for name, content in files.items():
-            write_private(aside / name, content)
-        self._sync([*(aside / name for name in files), aside])
-        try:
-            aside.rename(folder)
-        except OSError:
-            if not folder.exists():
-                raise
-            # Another process added the same policy meanwhile.
-            shutil.rmtree(aside)
-        self._sync([folder.parent])

@@ -72,9 +72,10 @@ def reach(connection: duckdb.DuckDBPyConnection, place: Place) -> None:
         ExtensionError: it needs DuckDB's extension httpfs, which cannot be loaded.
         StorePlaceError: it needs credentials, which the environment does not have.
     """
-    if not isinstance(place, Path):
+    statements = reach_statements(place)
+    if statements:
         load(connection, "httpfs")
-    for statement in reach_statements(place):
+    for statement in statements:
         connection.execute(statement)
 
 

@@ -12,19 +12,17 @@ is all that a backup of them takes. Nothing removes a backup but its owner.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 from molbuffer.storage.backends.duckdb_errors import unwritten
 from molbuffer.storage.backends.postgres import PostgresBackend, copy_schema
 from molbuffer.storage.errors import CatalogDamagedError, StoreWriteError
-from molbuffer.storage.files.durable import Sync, write_private
-from molbuffer.storage.files.places import PRIVATE_FOLDER, Place, entries, put
+from molbuffer.storage.files.durable import Sync, write_folder
+from molbuffer.storage.files.places import Place, delete, entries
 from molbuffer.storage.layout import Layout
 
 FILES = "files.txt"
@@ -89,32 +87,13 @@ def back_up(layout: Layout, name: str, sync: Sync) -> Place:
     if folder.exists():
         return folder
     try:
-        if isinstance(folder, Path):
-            _write_folder(layout, folder, sync)
-        else:
-            # The list of files last: a vacuum heeds a backup by it, and the migration begins after it.
-            files = _content(layout, name)
-            put(folder, {file: files[file] for file in sorted(files, key=FILES.__eq__)})
+        for unfinished in entries(layout.backups):
+            if unfinished.name.startswith("."):
+                delete(unfinished)
+        write_folder(folder, _content(layout, name), sync)
     except OSError as error:
         raise unwritten(layout.root, error) from error
     return folder
-
-
-def _write_folder(layout: Layout, folder: Path, sync: Sync) -> None:
-    folder.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-    for unfinished in folder.parent.glob(".*"):
-        shutil.rmtree(unfinished)
-    aside = folder.with_name(f".{folder.name}.{uuid4().hex}")
-    try:
-        aside.mkdir(mode=PRIVATE_FOLDER)
-        for name, content in _content(layout, folder.name).items():
-            write_private(aside / name, content)
-        sync([*aside.iterdir(), aside])
-        aside.rename(folder)
-        sync([folder.parent, folder.parent.parent])
-    finally:
-        if aside.exists():
-            shutil.rmtree(aside)
 
 
 def kept_by_backups(layout: Layout) -> set[str]:
@@ -131,15 +110,16 @@ def _content(layout: Layout, name: str) -> dict[str, bytes]:
     """The files of a backup. A catalog in Postgres is copied there, into a schema of its own."""
     files = {
         layout.description.name: layout.description.read_bytes(),
-        FILES: "".join(f"{line}\n" for line in _there(layout)).encode(),
     }
+    there = "".join(f"{line}\n" for line in _there(layout)).encode()
     if isinstance(layout.backend, PostgresBackend):
         schema = copy_schema(layout.backend.uri, layout.backend.schema, name)
         said = _INSTRUCTIONS_POSTGRES.format(root=layout.root, backup=schema, schema=layout.backend.schema)
     else:
         files[layout.sqlite.database.name] = _copied_catalog(layout.sqlite.database)
         said = _INSTRUCTIONS.format(root=layout.root)
-    return files | {HOW_TO_GO_BACK: said.encode()}
+    # The list of files last: a vacuum heeds a backup by it, and the migration begins after it.
+    return files | {HOW_TO_GO_BACK: said.encode(), FILES: there}
 
 
 def _copied_catalog(database: Path) -> bytes:

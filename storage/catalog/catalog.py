@@ -30,7 +30,7 @@ from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.errors import CatalogUnavailableError, StoreBusyError, StoreModeError, UnknownSnapshotError
 from molbuffer.storage.files.checksums import CHECKSUMS_KEY, file_checksums
 from molbuffer.storage.files.durable import Sync, sync_paths
-from molbuffer.storage.files.places import Place
+from molbuffer.storage.files.places import Place, names_on_disk
 
 _RETRY_SECONDS = 0.05
 _TARGET_FILE_SIZE = "512MB"  # DuckLake's own default.
@@ -298,14 +298,9 @@ class Catalog(ReadableCatalog):
 
         None where they are in an object store: it makes them durable itself and keeps their checksums.
         """
-        if not isinstance(self._place.tables, Path):
-            return set()
-        folder = str(self._place.tables / "main" / table)
-        try:
-            return {f"{folder}{os.sep}{name}" for name in os.listdir(folder)}
-        except FileNotFoundError:
-            # DuckLake makes the folder with the first file.
-            return set()
+        folder = self._place.tables / "main" / table
+        # DuckLake makes the folder with the first file.
+        return {f"{folder}{os.sep}{name}" for name in names_on_disk(folder)}
 
 
 # Times as numbers: SQLite keeps them as text with a zone, which DuckDB hands to Python only with the help of pytz.

@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -31,8 +31,7 @@ from molbuffer.storage.commits.scores import insert_scores
 from molbuffer.storage.commits.tables import PlacedBuild
 from molbuffer.storage.errors import UnknownRunError
 from molbuffer.storage.files.checksums import CHECKSUMS_KEY
-from molbuffer.storage.files.durable import Sync, write_private
-from molbuffer.storage.files.places import PRIVATE_FOLDER, put
+from molbuffer.storage.files.durable import Sync, write_files
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import Build, Checkpoint, Commit, Event, PolicyVersion, now
 from molbuffer.storage.segments.segment import write_segment
@@ -138,15 +137,7 @@ class Committer:
         # A second attempt at one iteration gets a folder of its own; the catalog names the one that counts.
         name = f"{checkpoint.iteration:08d}-{uuid4().hex[:8]}"
         run = self._layout.checkpoints / checkpoint.run_id
-        if isinstance(run, Path):
-            run.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-            folder = run / name
-            folder.mkdir(mode=PRIVATE_FOLDER)
-            for file, content in checkpoint.files.items():
-                write_private(folder / file, content)
-            self._sync([*folder.iterdir(), folder, run, run.parent])
-        else:
-            put(run / name, checkpoint.files)
+        write_files(run / name, checkpoint.files, self._sync, named_in=[run, run.parent])
         return str(PurePosixPath(self._layout.checkpoints.name, checkpoint.run_id, name))
 
 

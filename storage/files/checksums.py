@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
-from molbuffer.storage.files.object_store import ObjectPath
 from molbuffer.storage.files.places import Place
 
 CHECKSUMS_KEY = "checksums"
@@ -28,8 +27,7 @@ def place_of(file: str | Path, root: Path) -> str:
 
 
 def file_sha256(file: str | Place) -> str:
-    """The sha256 of a file's content in hexadecimal, read in portions where that is possible."""
-    if isinstance(file, ObjectPath):
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    with open(file, "rb") as content:
+    """Return the sha256 of a file's content in hexadecimal, read in portions where that is possible."""
+    place = Path(file) if isinstance(file, str) else file
+    with place.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()

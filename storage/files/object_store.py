@@ -8,13 +8,14 @@ never written into a store. obstore, the client, is an extra: ``pip install 'mol
 from __future__ import annotations
 
 import functools
+import io
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from molbuffer.storage.errors import ExtensionError, StorePlaceError
 
@@ -93,6 +94,19 @@ class ObjectPath:
             (ObjectPath(self.bucket, each["path"]), each["size"], each["last_modified"].timestamp())
             for each in ([own] if own is not None else []) + found
         ]
+
+    def is_absolute(self) -> bool:
+        """Return True: every host finds an address."""
+        return True
+
+    def open(self, mode: Literal["rb"]) -> io.BytesIO:
+        """Return the content of an object as a file, which is in memory as a whole.
+
+        Raises:
+            FileNotFoundError: there is none.
+            OSError: it cannot be read.
+        """
+        return io.BytesIO(self.read_bytes())
 
     def read_bytes(self) -> bytes:
         """The content of an object.

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -35,9 +35,30 @@ class StoredFile:
     modified: float
 
 
-def place_at(address: str) -> Place:
-    """The place that an address names: ``s3://bucket/prefix``, or a folder."""
-    return ObjectPath.of(address) if "://" in address else Path(address)
+def place_at(address: str, root: Path = Path()) -> Place:
+    """Return the place that an address names.
+
+    Args:
+        address: ``s3://bucket/prefix``, or the path of a folder.
+        root: the folder that a relative path starts from.
+
+    Raises:
+        StorePlaceError: the address has another form.
+    """
+    return ObjectPath.of(address) if "://" in address else root / address
+
+
+def on_disk(places: Iterable[Place]) -> list[Path]:
+    """Return those of some places that need an fsync: what an object store has acknowledged is durable."""
+    return [place for place in places if isinstance(place, Path)]
+
+
+def names_on_disk(folder: Place) -> list[str]:
+    """Return the names of what is directly in a folder, of which there may be thousands; none in an object store."""
+    try:
+        return os.listdir(folder) if isinstance(folder, Path) else []
+    except FileNotFoundError:
+        return []
 
 
 def plain_file(path: Path, most_bytes: int) -> bytes:
@@ -114,9 +135,3 @@ def delete(place: Place) -> None:
         shutil.rmtree(place)
     else:
         place.unlink(missing_ok=True)
-
-
-def put(folder: ObjectPath, files: Mapping[str, bytes]) -> None:
-    """Writes files under a prefix of an object store; each is durable when this returns."""
-    for name, content in files.items():
-        (folder / name).write_bytes(content)

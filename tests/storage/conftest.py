@@ -60,7 +60,7 @@ def filled(six_commits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         yield opened
 
 
-PLACES = "SELECT build_id, segment FROM {placed_builds} AS builds ORDER BY build_id"
+PLACES = "SELECT build_id, drawn, segment, segment_offset FROM {placed_builds} AS builds ORDER BY build_id"
 
 
 @pytest.fixture(scope="session")
