@@ -21,12 +21,15 @@ _MOST_BYTES = 8192
 
 @dataclass(frozen=True)
 class Description:
-    """What ``store.toml`` says.
+    """The content of ``store.toml``.
 
     Attributes:
+        uuid: the identity of the store, which a copy shares.
+        format: the number of the layout of its files.
         catalog: ``sqlite:catalog.sqlite``, or the address of a Postgres database.
-        catalog_schema: of that database. data_path: where tables, arrays, policies and checkpoints are: a folder,
-            relative to the store's, or s3://bucket/prefix.
+        catalog_schema: the schema of that database.
+        data_path: the place of tables, arrays, policies and checkpoints: a folder, relative to the store's, or
+            s3://bucket/prefix.
     """
 
     uuid: str
@@ -36,11 +39,11 @@ class Description:
     data_path: str = HERE
 
     def layout(self, root: Path) -> Layout:
-        """Where things lie that belong to the store with this description in a folder."""
+        """Return the layout of the store that has this description in a folder."""
         return Layout(root, self.catalog, self.catalog_schema, self.data_path)
 
     def write(self, path: Path, sync: Sync) -> None:
-        """Writes ``store.toml`` aside and renames it: with it, a folder becomes a store."""
+        """Write ``store.toml`` aside and rename it: with it, a folder becomes a store."""
         text = (
             "# A molbuffer store. The folder may be moved or copied as a whole while nothing has it open.\n"
             f"format = {self.format}\n"
@@ -54,7 +57,7 @@ class Description:
 
     @classmethod
     def read(cls, path: Path, newest: int = STORE_FORMAT) -> Description:
-        """Reads ``store.toml``, also that of an older format.
+        """Read ``store.toml``, also that of an older format.
 
         Args:
             newest: the newest format that is known.
@@ -88,7 +91,7 @@ class Description:
         return found
 
     def check(self, path: Path) -> None:
-        """Refuses addresses that are none.
+        """Refuse an address that is none.
 
         Raises:
             StoreFormatError: naming the file and what is wrong.
@@ -102,5 +105,5 @@ class Description:
 
 
 def _toml(text: str) -> str:
-    """A text as TOML writes it: as JSON does."""
+    """Return a text as TOML writes it, which is as JSON does."""
     return json.dumps(text, ensure_ascii=False)

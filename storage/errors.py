@@ -1,11 +1,11 @@
-"""The errors of the store.
+"""The errors of the store, told apart by type.
 
     StoreError
     ├── StoreNotFoundError      there is no store at a path
     ├── StoreExistsError        there is already something at the path of a new store
     ├── StoreFormatError        store.toml or the tables are damaged, or of a newer release
     ├── StoreModeError          writing to a store opened for reading, or using a closed one
-    ├── StoreBusyError          the commit lock was not to be had in time
+    ├── StoreBusyError          others held the commit lock for too long
     ├── CatalogUnavailableError the catalog or its server failed; trying again may go well
     ├── CatalogDamagedError     the catalog is damaged, so that there can be no backup of it
     ├── MaintenanceBusyError    another process compacts, expires or vacuums the store
@@ -18,7 +18,7 @@
     ├── PartialBuildError       only some rows of a build are in this store
     ├── UnknownPolicyError      no policy, or several, go by a hash or prefix
     ├── PolicyDamagedError      a policy's files are not those that were stored
-    ├── UnknownSnapshotError    a version that the store does not have
+    ├── UnknownSnapshotError    the store has no such snapshot, or no longer
     ├── ArraysError             a segment of arrays is missing, damaged or cannot be written
     ├── CacheError              the decoded cache cannot be written (the disk is full)
     ├── ArchiveError            an archive is damaged, too large or not what it says; or there is nothing to archive
@@ -36,7 +36,7 @@ from __future__ import annotations
 
 
 class StoreError(Exception):
-    """The root of all errors of the store."""
+    """Root of all errors of the store."""
 
 
 class StoreNotFoundError(StoreError):
@@ -108,7 +108,7 @@ class PolicyDamagedError(StoreError):
 
 
 class UnknownSnapshotError(StoreError, LookupError):
-    """The store has no such version."""
+    """The store has no such snapshot, or no longer: an expiry removed it."""
 
 
 class ArraysError(StoreError):

@@ -70,7 +70,16 @@ class OpenStore:
         """
         policies = PolicyStore(layout.policies, read_only=catalog.read_only, sync=sync, refusal=refusal)
         claims = layout.backend.claims(refusal)
-        return cls(layout, uuid, catalog, policies, claims, sync, refusal is not None, cache_key or uuid)
+        return cls(
+            layout=layout,
+            uuid=uuid,
+            catalog=catalog,
+            policies=policies,
+            claims=claims,
+            sync=sync,
+            archive=refusal is not None,
+            cache_key=cache_key or uuid,
+        )
 
     @property
     def path(self) -> Path:
@@ -93,7 +102,7 @@ class OpenStore:
         return self.catalog
 
     def snapshot(self) -> int:
-        """Return the newest version."""
+        """Return the newest snapshot."""
         return self.catalog.newest()
 
     def run(self, run_id: str) -> Run:

@@ -1,4 +1,4 @@
-"""Where things lie that belong to a store, and which places cannot hold one."""
+"""The paths of a store's files, and which places cannot hold a store."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ OWNER = "molbuffer-store.json"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things lie that belong to a store.
+    """The paths of a store's files.
 
     Attributes:
         root: the folder that has store.toml; only what one host needs is always there.
-        catalog_address, catalog_schema: as of ``Description``. data_path: of what is shared, relative to the root.
+        catalog_address: the address of the catalog, as in ``Description``.
+        catalog_schema: the schema of the catalog's database, as in ``Description``.
+        data_path: the place of the shared files, relative to the root.
     """
 
     root: Path
@@ -46,19 +48,19 @@ class Layout:
 
     @property
     def backend(self) -> Backend:
-        """Where the catalog is."""
+        """The database that has the catalog."""
         if self.catalog_address == SQLITE:
             return self.sqlite
         return PostgresBackend(self.catalog_address, self.catalog_schema)
 
     @property
     def catalog(self) -> CatalogPlace:
-        """What a catalog is opened with."""
+        """The place of the catalog, with which it is opened."""
         return CatalogPlace(self.backend, self.tables, self.root)
 
     @property
     def data(self) -> Place:
-        """Where tables, arrays, policies and checkpoints are."""
+        """The place of tables, arrays, policies and checkpoints."""
         if self.data_path == HERE:
             return self.root
         return place_at(self.data_path, self.root)
@@ -81,7 +83,7 @@ class Layout:
 
     @property
     def owner(self) -> Place:
-        """Says whose files these are, where they are apart from store.toml: two stores would delete each other's."""
+        """The file that names the store whose data these are: two stores would delete each other's files."""
         return self.data / OWNER
 
     @property
@@ -94,17 +96,17 @@ class Layout:
         return (self.tables, self.arrays, self.policies, self.checkpoints)
 
     def name_of(self, path: Place) -> str:
-        """What a file of the store is called in reports: its path in the folder, or below the data path."""
+        """Return the name of a file of the store in reports: its path in the folder, or below the data path."""
         return str(path).removeprefix(f"{self.data}/").removeprefix(f"{self.root}/")
 
     def make_folders(self) -> None:
-        """Makes the root and all folders, for their owner only."""
+        """Make the root and all folders, for their owner only."""
         make_folder(self.root)
         for folder in self.folders:
             make_folder(folder)
 
     def has_foreign_files(self) -> bool:
-        """Whether the root holds anything but what a store that was never finished left there."""
+        """Return whether the root holds anything but the files of a store whose making was cut off."""
         if not self.root.exists():
             return False
         ours = {"catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "commit.lock", "claims.sqlite"}
@@ -114,7 +116,7 @@ class Layout:
 
 
 def check_place(layout: Layout, uuid: str) -> None:
-    """Refuses a place in which a store that is written to would lose data.
+    """Refuse a place in which a store that is written to would lose data.
 
     Raises:
         StorePlaceError: a SQLite catalog on a network file system.

@@ -1,4 +1,4 @@
-"""The steps of making and of opening a store, up to its catalog: what ``SampleStore.create`` and ``open`` do."""
+"""The steps of making and of opening a store: ``SampleStore.create`` and ``SampleStore.open``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from molbuffer.storage.layout import SQLITE, Layout, check_place
 
 
 def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync) -> OpenStore:
-    """A store in a new or empty folder; processes that race to make it share one.
+    """Make a store in a new or empty folder; processes that race to make it share one.
 
     Raises:
         StoreExistsError: there is something in the folder, or at ``data_path``, already.
@@ -50,13 +50,13 @@ def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync
     except BaseException:
         catalog.close()
         raise
-    # That of another process which was quicker to make it.
+    # Another process may have been quicker to make it.
     description = Description.read(layout.description)
     return OpenStore.of(description.layout(root), description.uuid, catalog, sync)
 
 
 def open_store(root: Path, *, read_only: bool, sync: Sync, migrations: Sequence[Migration]) -> OpenStore:
-    """A store that is there, or an archive, which is open for reading only.
+    """Open a store, or an archive, which is open for reading only.
 
     Raises:
         StoreNotFoundError: there is none.
@@ -80,16 +80,16 @@ def open_store(root: Path, *, read_only: bool, sync: Sync, migrations: Sequence[
 
 
 def store_at(opened: OpenStore, snapshot: int) -> OpenStore:
-    """Return a store as of a version, for reading; it ends with the store.
+    """Return a store as of a snapshot, for reading; it ends with the store.
 
     Raises:
-        UnknownSnapshotError: the store has no such version, or no longer.
+        UnknownSnapshotError: the store has no such snapshot, or no longer.
     """
     return replace(opened, catalog=opened.catalog.at(snapshot))
 
 
 def found_store(catalog: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:
-    """The uuid and data path of the store that a catalog has; of a new one, those given.
+    """Return the uuid and data path of the store that a catalog has; of a new one, those given.
 
     Raises:
         StorePlaceError: the address of the catalog is none, or the store there has its data elsewhere.

@@ -2,9 +2,9 @@
 
     policies/<sha256>/    weights.safetensors, config.json, vocabulary.json, or whatever files a policy has
 
-A folder is written aside, synced and renamed, so it is whole or not there; two processes that add the same policy make
-the same folder. In an object store, where nothing can be renamed, one that a killed writer left in part is completed by
-whoever adds the policy again; no row names it before. What is read is checked against its name.
+A folder is written aside, synced and renamed, so that it is whole or not there; two processes that add one policy make
+the same folder. An object store cannot rename: a policy that a killed writer left in part is completed by whoever adds
+it again, and no row names it before. Every read compares the files with the name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from molbuffer.storage.files.places import Place, entries
 
 
 def content_sha256(files: Mapping[str, bytes]) -> str:
-    """The identity of a policy: a hash over the names and contents of its files, in the order of their names."""
+    """Return the identity of a policy: a hash over the names and contents of its files, in the order of their names."""
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name}\0{hashlib.sha256(files[name]).hexdigest()}\n".encode())
@@ -38,7 +38,7 @@ class PolicyStore:
         self._sync = sync
 
     def add(self, files: Mapping[str, bytes]) -> str:
-        """Stores a policy, durably; one that is there already is left as it is.
+        """Store a policy durably; one that is there already is left as it is.
 
         Args:
             files: the content of each file by plain file name; at least one.
@@ -58,7 +58,7 @@ class PolicyStore:
         return sha256
 
     def folder(self, sha256: str) -> Place:
-        """The folder of a policy, after its files were compared with its name.
+        """Return the folder of a policy, after comparing its files with its name.
 
         Raises:
             UnknownPolicyError: its weights are not kept here.
@@ -75,7 +75,7 @@ class PolicyStore:
         return folder
 
     def resolve(self, prefix: str) -> str:
-        """The sha256 of the only kept policy that starts with ``prefix``.
+        """Return the sha256 of the only kept policy that starts with ``prefix``.
 
         Raises:
             UnknownPolicyError: there is none, or more than one.
@@ -87,5 +87,5 @@ class PolicyStore:
         return found[0]
 
     def kept(self) -> list[str]:
-        """The sha256 of every policy whose weights are here, in alphabetical order."""
+        """Return the sha256 of every policy whose weights are here, in alphabetical order."""
         return [path.name for path in entries(self._root) if not path.name.startswith(".")]

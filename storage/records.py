@@ -21,7 +21,7 @@ from molbuffer.storage.rows import Rows
 
 
 class Event(StrEnum):
-    """Where a build's samples were to go."""
+    """The event of an iteration that a build was drawn for: filling the buffer, or a live batch."""
 
     BUILD_BUFFER = "build_buffer"
     SAMPLE_BATCH = "sample_batch"
@@ -39,7 +39,7 @@ class RunKind(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """What happened to a run; the newest event is its status."""
+    """An event in the life of a run; the newest is its status."""
 
     STARTED = "started"
     RESUMED = "resumed"
@@ -56,12 +56,12 @@ class ScoreStatus(StrEnum):
 
 
 def now() -> datetime:
-    """The present in UTC, without a zone: timestamps are stored as UTC."""
+    """Return the present in UTC, without a zone: timestamps are stored as UTC."""
     return datetime.now(UTC).replace(tzinfo=None)
 
 
 def make_build_id(run_id: str, iteration: int, event: Event, sampler: str, chunk: int) -> str:
-    """The deterministic name of a build: a retry or a duplicate attempt gets the same one and so counts once."""
+    """Return the deterministic name of a build: a retry or a duplicate attempt gets the same one and so counts once."""
     text = "\x1f".join([run_id, str(iteration), event.value, sampler, str(chunk)])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -71,9 +71,18 @@ class Run:
     """One invocation and everything needed to say where its samples came from.
 
     Attributes:
-        config: the configuration as a JSON text; objective_sha256: of its objective.
+        run_id: the identity of the run.
+        name: a name for people.
+        kind: the work of the run.
+        config: the configuration as a JSON text.
+        seed: the seed of all draws.
+        objective_sha256: the hash of the objective; None without one.
+        code_version: the git commit of the code.
         libraries: the version of each library that matters for the result, by name.
-        pinned_snapshot, selection: what an offline training reads.
+        host: the host that the run started on.
+        user: the user who started it.
+        pinned_snapshot: the snapshot that an offline training reads.
+        selection: the selection of rows of an offline training, as JSON.
     """
 
     run_id: str
@@ -95,8 +104,13 @@ class Score:
     """The raw value of one component for one molecule.
 
     Attributes:
-        smiles: canonical SMILES; component: the component's name; version: hash of all that affects its raw value.
-        value: None unless the status is ok. seconds: the time it took.
+        smiles: canonical SMILES.
+        component: the name of the component.
+        version: the hash of all that affects the raw value.
+        value: the raw value; None unless the status is ok.
+        status: whether the score stands.
+        error: why scoring failed; None when it did not.
+        seconds: the time that scoring took.
     """
 
     smiles: str
@@ -128,7 +142,7 @@ class Reward:
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure about a build; ``value`` is None when it is undefined (a mean of nothing)."""
+    """A metric of a build or a training; ``value`` is None when it is undefined (a mean of nothing)."""
 
     name: str
     value: float | None
@@ -167,7 +181,7 @@ class Samples:
 
     @property
     def vocabulary_sha256(self) -> str:
-        """What the tokens belong to."""
+        """The vocabulary that the tokens belong to."""
         return str(self.rows.vocabulary_sha256)
 
     @property
@@ -177,7 +191,7 @@ class Samples:
 
 
 def no_samples(vocabulary_sha256: str) -> Samples:
-    """The samples of a build that has none of its own."""
+    """Return the samples of a build that has none of its own."""
     return Samples([], [], [], Rows.blank(0, vocabulary_sha256))
 
 
@@ -186,10 +200,12 @@ class Build:
     """What one sampler drew for one event of one iteration, with its provenance.
 
     Attributes:
-        sampler_order: the sampler's place in the configuration; chunk: the part of the build, when it has several.
-            Rows are ordered by (iteration, event, sampler_order, chunk, row), never by scan order.
-        policy_sha256: of the policy that drew the rows, None for samplers without one.
-        latent_sha256: of the prior, or of the latent vectors, that the latents were drawn from; None without latents.
+        chunk: the number of the part, of a build that is drawn in several.
+        sampler_order: the sampler's place in the configuration. Rows are ordered by (iteration, event, sampler_order,
+            chunk, row), never by scan order.
+        policy_sha256: the hash of the policy that drew the rows; None for samplers without one.
+        latent_sha256: the hash of the latent prior, or of the latent vectors, that the latents were drawn from; None
+            without latents.
         references: stored rows that the build gives once more, instead of samples of its own; each at most once.
         rewards: at most one a row and objective; rejected rows have none.
         scores: those computed for this build, not those found in the store.
@@ -259,7 +275,7 @@ class Checkpoint:
     Attributes:
         files: the content of each file of the checkpoint by plain file name; the store writes and fsyncs them before
             the commit that names them.
-        snapshot: what the run's loader is pinned to.
+        snapshot: the snapshot that the run's loader is pinned to.
     """
 
     run_id: str
@@ -273,8 +289,8 @@ class Commit:
     """All that becomes visible together. Parts already committed under their identity are skipped, not doubled.
 
     Attributes:
-        run_id: the run that consumed ``consumed``.
-        run_metrics: figures about the training itself as (iteration, metric), with ``run_id`` as their run.
+        run_id: the training run that ``consumed`` and ``run_metrics`` belong to; None without these.
+        run_metrics: metrics of the training itself as (iteration, metric).
     """
 
     builds: Sequence[Build] = ()

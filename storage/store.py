@@ -2,7 +2,7 @@
 
     STORE/
       store.toml            format, uuid, catalog, data path (relative, so that the folder can move)
-      catalog.sqlite        the DuckLake catalog: which rows and files exist at which version
+      catalog.sqlite        the DuckLake catalog: which rows and files exist at which snapshot
       tables/…/*.parquet    the rows of the tables of ``schema``
       arrays/<segment>/     one immutable Zarr group per commit: tokens, lengths, log-probs, latents, sources
       policies/<sha256>/    the weights of kept policies, named by their content
@@ -13,8 +13,8 @@
 
 For several hosts, the catalog is in a Postgres database, and tables, arrays, policies and checkpoints are in a shared
 folder or under a prefix of an object store; the folder then has store.toml, which says where. Any number of processes
-and threads, of one host or of all of them, read and write it at once. Every commit makes a new version, a
-*snapshot*, and what was visible at one stays readable as of it.
+and threads, of one host or of all of them, read and write it at once. Every commit makes a new *snapshot*, a version
+of the store, and what was visible at one stays readable as of it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class SampleStore:
         data_path: str = HERE,
         sync: Sync = sync_paths,
     ) -> Self:
-        """Makes a store in a new or empty folder, for its owner only.
+        """Make a store in a new or empty folder, for its owner only.
 
         For several hosts, each has a folder of its own: made with the address of a catalog that is there already, it
         leads to the store that this has.
@@ -117,7 +117,7 @@ class SampleStore:
         sync: Sync = sync_paths,
         migrations: Sequence[Migration] = MIGRATIONS,
     ) -> Self:
-        """Opens a store, wherever its folder was moved; an archive is opened for reading.
+        """Open a store, wherever its folder was moved; an archive is opened for reading.
 
         Args:
             migrations: those that it must have had, and no others.
@@ -132,13 +132,13 @@ class SampleStore:
 
     @classmethod
     def open_or_create(cls, path: str | Path, *, sync: Sync = sync_paths) -> Self:
-        """Opens the store at a path, or makes one in that folder; processes that race to make it share one."""
+        """Open the store at a path, or make one in that folder; processes that race to make it share one."""
         root = Path(path).resolve()
         there = is_archive(root) or Layout(root).description.exists()
         return cls.open(path, sync=sync) if there else cls.create(path, sync=sync)
 
     def close(self) -> None:
-        """Lets go of the catalog; closing twice is no error."""
+        """Detach the catalog; closing twice is no error."""
         self._catalog.close()
 
     def __enter__(self) -> Self:
@@ -151,11 +151,11 @@ class SampleStore:
 
     @functools.cached_property
     def _committer(self) -> Committer:
-        """What writes commits: it remembers which runs were started."""
+        """The writer of commits, which remembers which runs were started."""
         return Committer(self._open.writable(), self._layout, self._open.sync)
 
     def start_run(self, run: Run) -> RunStatus:
-        """Records that a run starts, or starts again.
+        """Record that a run starts, or starts again.
 
         Returns:
             STARTED, or RESUMED when the run id is known.
@@ -166,7 +166,7 @@ class SampleStore:
         return runs.start_run(self._open.writable(), run)
 
     def finish_run(self, run_id: str, status: RunStatus, detail: str | None = None) -> None:
-        """Records how a run ended.
+        """Record how a run ended.
 
         Raises:
             UnknownRunError: it never started.
@@ -194,7 +194,7 @@ class SampleStore:
         self.finish_run(run.run_id, RunStatus.FINISHED)
 
     def run(self, run_id: str) -> Run:
-        """The only run whose id is, or starts with, ``run_id``.
+        """Return the only run whose id is, or starts with, ``run_id``.
 
         Raises:
             UnknownRunError: there is none, or more than one.
@@ -202,7 +202,7 @@ class SampleStore:
         return runs.find_run(self._catalog, self.path, run_id)
 
     def commit(self, commit: Commit) -> CommitReceipt:
-        """Makes builds, scores, policies, consumed rows, figures and a checkpoint visible together, durably.
+        """Make builds, scores, policies, consumed rows, metrics and a checkpoint visible together, durably.
 
         Any thread may commit. A build that is committed already is not stored again: its receipt is returned, marked
         as repeated. Consumed rows and checkpoint of a run's iteration count once, too.
@@ -215,7 +215,7 @@ class SampleStore:
         return self._committer.commit(commit)
 
     def receipts(self, run_id: str, *, iteration: int | None = None, event: Event | None = None) -> list[BuildReceipt]:
-        """The receipts of a run's builds, by iteration, event, place of the sampler in the configuration, and chunk."""
+        """Return the receipts of a run's builds, ordered by iteration, event, sampler as configured, and chunk."""
         found = self._catalog.read(
             f"""{RECEIPT_COLUMNS} WHERE run_id = ? AND (? IS NULL OR iteration = ?) AND (? IS NULL OR event = ?)
             ORDER BY iteration, event, sampler_order, chunk""",
@@ -224,7 +224,7 @@ class SampleStore:
         return [receipt_of(row) for row in found.to_pylist()]
 
     def build(self, build_id: str) -> StoredBuild:
-        """A committed build with its arrays, for a resumed run that must not draw it again.
+        """Return a committed build with its arrays, for a resumed run that must not draw it again.
 
         Raises:
             UnknownBuildError: it is not committed.
@@ -233,7 +233,7 @@ class SampleStore:
         return read_build(self._catalog, self._layout, build_id)
 
     def record_scores(self, scores: Sequence[Score], *, run_id: str | None = None) -> int:
-        """Commits scores at once: each is durable when this returns, whatever becomes of the build that asked for it.
+        """Commit scores at once: each is durable when this returns, whatever becomes of the build that asked for it.
 
         Returns:
             How many were new: a second good score of one molecule, component and version is not stored.
@@ -245,7 +245,7 @@ class SampleStore:
         return scores_of.find_scores(self._catalog, component, version, smiles)
 
     def known_molecules(self, smiles: Sequence[str], *, run_id: str | None = None) -> set[str]:
-        """Those of some molecules that were drawn before, whether kept or not; the others are new to the history.
+        """Return which of some molecules were drawn before, whether kept or not; the others are new to the history.
 
         Args:
             smiles: canonical SMILES, standardised as the campaign's are.
@@ -261,7 +261,7 @@ class SampleStore:
         return set(found["smiles"].to_pylist())
 
     def add_rewards(self, build_id: str, rewards: Sequence[Reward], run_id: str) -> int:
-        """Adds rewards to a committed build: of another objective, or of rows whose reward was pending or failed.
+        """Add rewards to a committed build: of another objective, or of rows whose reward was pending or failed.
 
         Returns:
             How many were new: a good reward is final, since an objective's hash says all that it depends on.
@@ -272,11 +272,11 @@ class SampleStore:
         return scores_of.add_rewards(self._open.writable(), self.path, build_id, rewards, run_id)
 
     def latest_checkpoint(self, run_id: str) -> StoredCheckpoint | None:
-        """A run's checkpoint of the highest iteration whose files are there; None before the first."""
+        """Return a run's checkpoint of the highest iteration whose files are there; None before the first."""
         return runs.latest_checkpoint(self._catalog, self._layout, run_id)
 
     def consumed(self, run_id: str, *, up_to_iteration: int | None = None) -> list[Consumed]:
-        """What was delivered to a training run, by iteration and then by build in row order.
+        """Return the rows that were delivered to a training run, by iteration and then by build in row order.
 
         Args:
             up_to_iteration: the last iteration that counts; None is all.
@@ -284,27 +284,31 @@ class SampleStore:
         return runs.consumed_rows(self._catalog, run_id, up_to_iteration)
 
     def snapshot(self) -> int:
-        """The newest version."""
+        """Return the newest snapshot."""
         return self._catalog.newest()
 
     def snapshots(self) -> list[Snapshot]:
-        """All versions that can be read, the oldest first, with what they say of themselves and what keeps them."""
+        """Return all snapshots that can be read, the oldest first, with their provenance and what pins them."""
         return list_snapshots(self._catalog, self._layout)
 
     def at(self, snapshot: int) -> Self:
-        """The store as of a version, for reading: what was committed later is not there, whatever happened since.
+        """Return the store as of a snapshot, for reading: nothing that was committed later is in it.
 
-        Its rows, builds, arrays, scores and runs are those of the version. Policies are named by their content, and
+        Its rows, builds, arrays, scores and runs are those of the snapshot. Policies are named by their content, and
         checkpoints removed since by a vacuum are not there. It ends with the store from which it was made.
 
         Raises:
-            UnknownSnapshotError: the store has no such version, or no longer.
+            UnknownSnapshotError: the store has no such snapshot, or no longer.
         """
         return type(self)(store_at(self._open, snapshot))
 
     @property
     def maintenance(self) -> Maintenance:
-        """Compaction, expiry and vacuum."""
+        """Compaction, expiry and vacuum of the store.
+
+        Raises:
+            StoreModeError: the store was opened for reading.
+        """
         return Maintenance(self._open.writable(), self._layout)
 
     def index(self, scope: IndexScope, *, cache: DecodedCache | None = None) -> HistoryIndex:
@@ -318,7 +322,7 @@ class SampleStore:
             PredicateError: the predicate of the scope is no predicate over a row.
             ArraysError: a segment is missing or damaged.
             CacheError: the cache cannot be written.
-            StoreError: the store has no such version, or cannot be read.
+            StoreError: the store has no such snapshot, or cannot be read.
         """
         return HistoryIndex.load(self._open, scope, cache)
 
@@ -341,18 +345,18 @@ class SampleStore:
     def read_arrow(
         self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
     ) -> pa.Table:
-        """The result of trusted SQL, for the package itself: never pass on what a user wrote, use ``query``.
+        """Return the result of trusted SQL, for the package itself; SQL of a user goes to ``query``.
 
         Args:
             sql: names the store's tables and views in braces, as ``FROM {samples} AS samples JOIN {builds} AS builds
                 USING (build_id)`` or ``FROM {sample_history}``; each is read as of the snapshot. A name may be given
                 an alias; without one, give none to a view. Other braces are left alone.
-            snapshot: the version to read; None is the newest, one and the same for the whole statement.
+            snapshot: the snapshot to read; None is the newest, the same for the whole statement.
             parameters: for each ``?`` in the SQL.
             tables: Arrow tables that the SQL names without braces.
 
         Raises:
-            UnknownSnapshotError: the store has no such version.
+            UnknownSnapshotError: the store has no such snapshot.
             StoreError: DuckDB refused the statement.
         """
         return self._catalog.read(sql, snapshot, parameters, **tables)
@@ -360,29 +364,29 @@ class SampleStore:
     def read_batches(
         self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
     ) -> Iterator[pa.RecordBatch]:
-        """What ``read_arrow`` returns, a portion of rows at a time, for results that are better not held as a whole."""
+        """Yield the result of ``read_arrow`` a portion of rows at a time, for results too large to hold as a whole."""
         return self._catalog.read_batches(sql, snapshot, parameters, **tables)
 
     def query(
         self, sql: str, *, snapshot: int | None = None, timeout_seconds: float = 60, memory_limit: str = "2GB"
     ) -> pl.DataFrame:
-        """The result of one SELECT of a user over the tables and views of a version, the newest when none is named.
+        """Return the result of one SELECT of a user over the tables and views of a snapshot; by default the newest.
 
-        Nothing a statement says can write, attach, install, or read a file that is not part of the version: it runs on
-        a connection of its own that has no catalog, only views over the version's Parquet files.
+        No statement can write, attach, install, or read a file that is not part of the snapshot: it runs on a
+        connection of its own that has no catalog, only views over the Parquet files of the snapshot.
 
         Raises:
             QueryRefusedError: the text is not exactly one statement that reads.
             QueryTimeoutError: it took longer than ``timeout_seconds``.
             QueryTooLargeError: the query or its result needs more than ``memory_limit``.
             QueryError: DuckDB could not execute it.
-            UnknownSnapshotError: the store has no such version.
+            UnknownSnapshotError: the store has no such snapshot.
         """
         limits = queries.Limits(timeout_seconds, memory_limit)
         return queries.run_query(self._catalog, sql, self.snapshot() if snapshot is None else snapshot, limits)
 
     def attach_sql(self) -> str:
-        """Statements with which any DuckDB of this release attaches the store for reading, as ``molbuffer``.
+        """Return the statements with which any DuckDB of this release attaches the store for reading, as ``molbuffer``.
 
         However long it stays attached, writers are not held up. Unlike ``query``, it does not protect the store from
         what is typed there: DuckLake's maintenance functions delete files through a read-only attachment, too.
@@ -395,9 +399,9 @@ class SampleStore:
         return f"{install};\n{reach_sql(self._layout.tables)}{attach};\nUSE molbuffer;"
 
     def verify(self, *, quick: bool = False) -> Report:
-        """Checks everything that can be checked of the newest version, while others read and write.
+        """Check everything that can be checked of the newest snapshot, while others read and write.
 
-        What ``molbuffer.storage.verify.verify.verify_store`` does, which also looks at a store that cannot be opened.
+        ``molbuffer.storage.verify.verify.verify_store`` does the same, also for a store that cannot be opened.
 
         Args:
             quick: look at names, sizes and descriptions only: no array is decoded, no file is hashed.
@@ -405,7 +409,7 @@ class SampleStore:
         return verify_store(self.path, quick=quick)
 
     def quarantine(self, reasons: Mapping[str, str]) -> QuarantineReceipt:
-        """Has training leave out the builds whose arrays lie in damaged segments; nothing is deleted.
+        """Exclude the builds whose arrays lie in damaged segments from training; nothing is deleted.
 
         Args:
             reasons: what is wrong with each segment, by its name, as ``Report.damaged_segments`` says.
@@ -417,10 +421,10 @@ class SampleStore:
         return quarantine(self._open.writable(), reasons)
 
     def matching_rows(self, where: str, snapshot: int | None = None) -> pa.Table:
-        """The rows (build_id, row) of ``sample_history`` for which a user's predicate is true, in row order.
+        """Return the rows (build_id, row) of ``sample_history`` for which a user's predicate is true, in row order.
 
         Raises:
             PredicateError: the text is not one boolean expression over a row.
-            UnknownSnapshotError: the store has no such version.
+            UnknownSnapshotError: the store has no such snapshot.
         """
         return queries.matching_rows(self._catalog, where, self.snapshot() if snapshot is None else snapshot)

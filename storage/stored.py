@@ -1,4 +1,4 @@
-"""What comes out of the store: receipts of commits, and builds and checkpoints that are read back."""
+"""The records that come out of the store: receipts of commits, and builds and checkpoints that are read back."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from molbuffer.storage.records import Build, Event, Reward, Samples
 
 @dataclass(frozen=True)
 class BuildReceipt:
-    """What is durable of a build; small enough to be a task's result.
+    """A summary of a durable build, small enough to be a task's result.
 
     Attributes:
-        drawn, parseable, kept: numbers of rows of its own. readmitted: of stored rows that it gives once more.
-        mean_reward: over rows whose reward is ok, None when there is none.
-        snapshot: the store's version that first had the build.
+        drawn: how many rows it drew.
+        parseable: how many of these are molecules.
+        kept: how many of these passed every filter.
+        mean_reward: the mean over rows whose reward is ok; None when there is none.
+        snapshot: the first snapshot that had the build.
         repeated: whether an earlier attempt had committed it, so that this attempt's rows were dropped.
+        readmitted: how many stored rows it gives once more.
     """
 
     build_id: str
@@ -35,18 +38,18 @@ class BuildReceipt:
     readmitted: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """The receipt as JSON values."""
+        """Return the receipt as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> BuildReceipt:
-        """What ``to_json`` gave."""
+        """Return the receipt that ``to_json`` was asked for."""
         return cls(**{**values, "event": Event(values["event"])})
 
 
 @dataclass(frozen=True)
 class CommitReceipt:
-    """Acknowledges a commit: everything it named is durable."""
+    """The acknowledgement of a commit: everything that it named is durable."""
 
     snapshot: int
     builds: tuple[BuildReceipt, ...] = ()
@@ -59,7 +62,8 @@ class StoredBuild:
     Attributes:
         build: as it was committed, with the rewards and metrics it has now; ``scores`` is empty, since scores belong to
             molecules.
-        segment: the name of the segment that holds its arrays; offset: its first row there.
+        segment: the name of the segment that holds its arrays.
+        offset: its first row there.
     """
 
     build: Build
@@ -84,7 +88,7 @@ class StoredCheckpoint:
 
     Attributes:
         folder: holds its files by name, as they were committed.
-        snapshot: what the run's loader was pinned to.
+        snapshot: the snapshot that the run's loader was pinned to.
     """
 
     run_id: str

@@ -1,4 +1,4 @@
-"""A store's catalog as this process has it attached: under which name, since when, and until when.
+"""The attachment of a store's catalog to the DuckDB database of this process.
 
 Every process has one in-memory DuckDB database, in which each open store attaches its catalog under an alias of its
 own. A cursor is a connection: every read and every transaction takes a fresh one, so that any number of threads read
@@ -27,10 +27,11 @@ _RETRY_SECONDS = 0.05
 
 
 class Attachment:
-    """A catalog that is attached, from the making of this to ``close``; made when it is missing, unless read-only.
+    """A catalog that is attached until ``close``; it is made when it is missing, unless read-only.
 
     Attributes:
-        alias: the name of its database. metadata: that of the one in which DuckLake keeps its own tables.
+        alias: the name of its database in DuckDB.
+        metadata: the name of the database in which DuckLake keeps its own tables.
 
     Raises:
         CatalogUnavailableError: the catalog cannot be attached.
@@ -46,7 +47,7 @@ class Attachment:
         self._keeper = self._keep_open()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of the caller's own; close it.
+        """Return a connection of the caller's own, to be closed by the caller.
 
         Raises:
             StoreModeError: the store is closed, or was opened before this process was forked.
@@ -61,7 +62,7 @@ class Attachment:
         return engine(self._process_id).cursor()
 
     def close(self) -> None:
-        """Detaches the catalog; closing twice is no error."""
+        """Detach the catalog; closing twice is no error."""
         if not self._closed and self._process_id == os.getpid():
             self._keeper.close()
             with closing(engine(self._process_id).cursor()) as cursor:
@@ -87,7 +88,7 @@ class Attachment:
                 time.sleep(_RETRY_SECONDS)
 
     def _keep_open(self) -> duckdb.DuckDBPyConnection:
-        """Begins a transaction that reads nothing and ends with the store.
+        """Begin a transaction that reads nothing and ends with the store.
 
         DuckDB opens the catalog anew for every transaction. The last to close a SQLite catalog writes its log into it,
         syncs both and removes the log, and whoever opens it meanwhile waits: a reader and a writer, taking turns at

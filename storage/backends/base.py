@@ -1,4 +1,4 @@
-"""Where DuckLake keeps a store's catalog: in a SQLite file of the store's folder, or in a schema of Postgres.
+"""The contract of the databases in which DuckLake keeps a store's catalog: a SQLite file, or a schema of Postgres.
 
 Either keeps all of a version or nothing, and numbers the versions with a primary key, so that of two transactions that
 began from one version only one commits (``Catalog.transact`` begins the other again). What differs is how writers
@@ -19,52 +19,53 @@ from molbuffer.storage.files.places import Place
 
 
 class Lock(Protocol):
-    """Something that one holder has at a time, of all processes that use a store."""
+    """A lock that one holder has at a time, among all processes that use a store."""
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Holds it.
+        """Hold the lock.
 
         Raises:
-            StoreBusyError: others had it for too long. OSError: the disk refused.
+            StoreBusyError: others had it for too long.
+            OSError: the disk refused.
         """
         yield
 
 
 class Backend(Protocol):
-    """What the catalog needs to know of the database that it is kept in."""
+    """The database that a catalog is kept in."""
 
     @property
     def extensions(self) -> tuple[str, ...]:
-        """DuckDB's extensions for it, beside DuckLake."""
+        """The extensions of DuckDB that it needs, beside DuckLake."""
 
     def attach_sql(self, alias: str, tables: str, *, read_only: bool) -> str:
-        """The statement that attaches the catalog under a name; ``tables`` is where the Parquet files are."""
+        """Return the statement that attaches the catalog under a name; ``tables`` is the place of the Parquet files."""
 
     def keep_open_sql(self, alias: str) -> str | None:
-        """A statement that opens the catalog in a transaction and locks nothing; None when that gains nothing."""
+        """Return a statement that opens the catalog in a transaction without a lock; None when that gains nothing."""
 
     def own_tables(self, alias: str) -> str:
-        """What names the database in which DuckLake keeps its own tables, once the catalog is attached."""
+        """Return the name of the database in which DuckLake keeps its own tables, once the catalog is attached."""
 
     def writers(self, seconds: float) -> Lock:
-        """The lock around commits; ``seconds`` is how long others are waited for."""
+        """Return the lock around commits; ``seconds`` is how long others are waited for."""
 
     def maintainers(self) -> Lock:
-        """The lock around maintenance, for which nobody waits."""
+        """Return the lock around maintenance, for which nobody waits."""
 
     def archiving(self, pin: Place) -> Lock:
-        """The lock that the process holds which makes the archive of a pin (``molbuffer.storage.maintenance.pins``)."""
+        """Return the lock of the process that makes the archive of a pin (``molbuffer.storage.maintenance.pins``)."""
 
     def claims(self, refusal: str | None) -> ScoreClaims:
-        """Who is computing which expensive score."""
+        """Return the claims on expensive scores; with a refusal, nothing can be claimed."""
 
     def unreadable(self) -> StorePlaceError | None:
-        """Why the catalog cannot be attached for reading, when the place is to blame."""
+        """Return why the catalog cannot be attached for reading, when the place is to blame; None when it is not."""
 
 
 def attach_statement(source: str, alias: str, tables: str, options: list[str]) -> str:
-    """The ATTACH of any backend."""
+    """Return the ATTACH of any backend."""
     options = [
         f"DATA_PATH {quote(tables.rstrip('/') + '/')}",
         # A moved folder's catalog names the place where it was made.
@@ -80,9 +81,12 @@ class ScoreClaims(Protocol):
     """The claims of a store on scores to be computed. Safe to use from any thread and process that uses the store."""
 
     def claim(self, component: str, version: str, smiles: Sequence[str], owner: str, seconds: float) -> set[str]:
-        """Asks for the right to compute scores, for a time.
+        """Ask for the right to compute scores, for a time.
 
         Args:
+            component: the name of the component.
+            version: the hash of the component's definition.
+            smiles: the molecules.
             owner: who asks; an owner's claim is granted again, with a new expiry.
             seconds: until the claim expires; longer than computing all of ``smiles`` takes.
 
@@ -91,15 +95,16 @@ class ScoreClaims(Protocol):
         """
 
     def release(self, component: str, version: str, smiles: Sequence[str], owner: str) -> None:
-        """Gives claims back, once the scores are recorded or will not be computed; those of others stay."""
+        """Give claims back, once the scores are recorded or will not be computed; those of others stay."""
 
 
 @dataclass(frozen=True)
 class CatalogPlace:
-    """Where a store's catalog is.
+    """The place of a store's catalog.
 
     Attributes:
-        backend: what keeps it. tables: where its Parquet files are.
+        backend: the database that keeps it.
+        tables: the place of its Parquet files.
         root: the store's folder, by which errors name the store.
     """
 
@@ -108,5 +113,5 @@ class CatalogPlace:
     root: Path
 
     def attach_sql(self, alias: str, *, read_only: bool) -> str:
-        """The statement that attaches the catalog under a name, for this process or any other DuckDB."""
+        """Return the statement that attaches the catalog under a name, for this process or any other DuckDB."""
         return self.backend.attach_sql(alias, str(self.tables), read_only=read_only)

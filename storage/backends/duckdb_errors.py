@@ -1,6 +1,6 @@
-"""What DuckDB, SQLite, Postgres and the system say when something fails, as errors of the store.
+"""Errors of DuckDB, SQLite, Postgres and the system as errors of the store.
 
-DuckDB has no error classes of its own for most of it: what it was told by others is in the text.
+DuckDB has no error classes for most of them, and has what others told it in the text: only here are texts looked at.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DISK_FAILURES = ("disk is full", "No space left on device", "disk I/O error", "
 
 
 def not_attached(error: duckdb.Error, backend: Backend, *, read_only: bool) -> StoreError:
-    """The error for a catalog that cannot be attached; ``StoreBusyError`` when it may be a moment later."""
+    """Return the error for a catalog that cannot be attached: ``StoreBusyError`` when it may be a moment later."""
     if _LOCKED in str(error):
         return StoreBusyError(f"another program has locked {backend}; is one hanging?")
     if _OTHER_DUCKLAKE in str(error):
@@ -41,7 +41,7 @@ def not_attached(error: duckdb.Error, backend: Backend, *, read_only: bool) -> S
 
 
 def not_committed(error: BaseException, backend: Backend, root: Path) -> BaseException:
-    """The error for a transaction that failed; one that is not about the store stays as it is.
+    """Return the error for a transaction that failed; one that is not about the store stays as it is.
 
     ``StoreBusyError`` when another commit was in the way, after which it can be tried again.
     """
@@ -56,7 +56,7 @@ def not_committed(error: BaseException, backend: Backend, root: Path) -> BaseExc
 
 
 def unwritten(root: Path, error: BaseException) -> StoreWriteError:
-    """The error for a commit that the disk refused."""
+    """Return the error for a commit that the disk refused."""
     return StoreWriteError(
         f"the disk refused to write to the store {root}, and nothing of this commit is visible; what was acknowledged "
         f"before is safe. Free some space, then try again. The disk said: {one_line(error)}"

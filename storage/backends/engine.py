@@ -30,32 +30,32 @@ CLOSED_SETTINGS: Mapping[str, str | bool | int | float | list[str]] = {
     "temp_directory": "",
     "max_temp_directory_size": "0B",
 }
-"""Those of a database that has no place on the disk."""
+"""The settings of a database that has no place on the disk."""
 
 
 def quote(text: str) -> str:
-    """A text as a SQL literal."""
+    """Return a text as a SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def quote_name(name: str) -> str:
-    """A name of a table, column or database as SQL writes it, whatever characters it has."""
+    """Return the name of a table, column or database as SQL writes it, whatever characters it has."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def one_line(message: object) -> str:
-    """DuckDB's own words, without the excerpt of the statement that it prints below them."""
+    """Return DuckDB's own words, without the excerpt of the statement that it prints below them."""
     return " ".join(str(message).split("\n\n")[0].split())
 
 
 def closed_connection(settings: Mapping[str, str] | None = None) -> duckdb.DuckDBPyConnection:
-    """A database of its own, in memory, with no extension loaded and no place on the disk; close it."""
+    """Return a new database in memory, with no extension and no place on the disk, to be closed by the caller."""
     return duckdb.connect(":memory:", config=dict(CLOSED_SETTINGS) | dict(settings or {}))
 
 
 @functools.cache
 def engine(process_id: int) -> duckdb.DuckDBPyConnection:
-    """The DuckDB database of a process: its number is the key so that a fork does not use its parent's threads."""
+    """Return the DuckDB database of a process, by its number so that a fork does not use its parent's threads."""
     # A commit is dozens of tiny statements on the catalog's tables; handing them to threads doubles its time.
     database = duckdb.connect(":memory:", config=dict(ENGINE_SETTINGS) | {"threads": 1})
     load(database, "ducklake")
@@ -66,7 +66,7 @@ def engine(process_id: int) -> duckdb.DuckDBPyConnection:
 
 
 def reach(connection: duckdb.DuckDBPyConnection, place: Place) -> None:
-    """Lets a connection's database read and write Parquet files at a place.
+    """Let a connection's database read and write Parquet files at a place.
 
     Raises:
         ExtensionError: it needs DuckDB's extension httpfs, which cannot be loaded.
@@ -80,7 +80,7 @@ def reach(connection: duckdb.DuckDBPyConnection, place: Place) -> None:
 
 
 def reach_statements(place: Place) -> list[str]:
-    """The statements after which a database reads and writes Parquet files at a place, also one of another process.
+    """Return the statements after which any database reads and writes Parquet files at a place.
 
     Raises:
         StorePlaceError: it needs credentials, which the environment does not have.
@@ -99,7 +99,7 @@ def reach_statements(place: Place) -> list[str]:
 
 
 def reach_sql(place: Place) -> str:
-    """The statements with which a DuckDB of somebody else reaches a place, with credentials of their own."""
+    """Return the statements with which a DuckDB of somebody else reaches a place, with their own credentials."""
     if isinstance(place, Path):
         return ""
     options = {"PROVIDER": "credential_chain", **server()}
@@ -110,13 +110,13 @@ def reach_sql(place: Place) -> str:
 
 
 def _secret_options(place: ObjectPath, options: Mapping[str, str | None]) -> str:
-    """Options of a secret that serves what is below a place, and nothing else."""
+    """Return the options of a secret that serves what is below a place, and nothing else."""
     given = {"SCOPE": f"{place}/", **options}
     return ", ".join(f"{name} {quote(value)}" for name, value in given.items() if value)
 
 
 def load(database: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Loads an extension from its wheel, where it lies, or installs it the DuckDB way where there is no wheel.
+    """Load an extension from its wheel, where it lies, or install it the DuckDB way where there is no wheel.
 
     Raises:
         ExtensionError: it can neither be loaded nor installed.
@@ -136,7 +136,7 @@ def load(database: duckdb.DuckDBPyConnection, name: str) -> None:
 
 
 def _extension_file(name: str) -> Path | None:
-    """Where an extension's wheel has put it; None without the wheel."""
+    """Return the file of an extension that a wheel has installed; None without the wheel."""
     spec = importlib.util.find_spec(f"duckdb_extension_{name}")
     folders = (spec.submodule_search_locations if spec else None) or []
     pattern = f"extensions/v{duckdb.__version__}/*.duckdb_extension"

@@ -1,4 +1,4 @@
-"""What a store asks of Postgres itself, beside DuckLake: locks between hosts, claims, and which store a schema holds.
+"""A catalog in Postgres, for several hosts: its locks, its claims, and which store a schema holds.
 
 psycopg, the client, is an extra: ``pip install 'molbuffer[postgres]'``. Passwords are never part of an address that is
 written into a store: libpq takes them from PGPASSWORD or ~/.pgpass, here and within DuckDB.
@@ -35,7 +35,7 @@ _LONGEST_NAME = 63
 
 
 def check_address(uri: str, schema: str) -> None:
-    """Refuses an address that is none, that has a password, or a schema whose name needs quotes.
+    """Refuse an address that is none or has a password, or a schema whose name needs quotes.
 
     Raises:
         StorePlaceError: saying which.
@@ -57,10 +57,11 @@ def check_address(uri: str, schema: str) -> None:
 
 
 def connect(uri: str) -> psycopg.Connection[Any]:
-    """A connection on which every statement commits by itself.
+    """Return a connection on which every statement commits by itself.
 
     Raises:
-        ExtensionError: psycopg is not installed. CatalogUnavailableError: the server cannot be reached.
+        ExtensionError: psycopg is not installed.
+        CatalogUnavailableError: the server cannot be reached.
     """
     try:
         import psycopg
@@ -123,7 +124,7 @@ class AdvisoryLock:
 
 
 class PostgresClaims:
-    """Claims in a table beside the catalog; what ``ScoreClaims`` says. Times are the server's."""
+    """Claims in a table beside the catalog, by the server's clock."""
 
     def __init__(self, uri: str, schema: str, refusal: str | None = None) -> None:
         self._uri = uri
@@ -165,10 +166,12 @@ class PostgresClaims:
 
 
 def copy_schema(uri: str, schema: str, name: str) -> str:
-    """Copies all tables of a schema into a new one, or leaves the one that an earlier copy made.
+    """Copy all tables of a schema into a new one, or leave the one that an earlier copy made.
 
     Args:
-        name: what the new schema's name ends in.
+        uri: the address of the database.
+        schema: the schema to copy.
+        name: the end of the new schema's name.
 
     Returns:
         The new schema.
@@ -198,10 +201,13 @@ def copy_schema(uri: str, schema: str, name: str) -> str:
 
 
 def settle(uri: str, schema: str, uuid: str, data_path: str) -> tuple[str, str]:
-    """Makes the schema of a store, or finds it made.
+    """Make the schema of a store, or find it made.
 
     Args:
-        uuid, data_path: of the store, if it is a new one.
+        uri: the address of the database.
+        schema: the name of the schema.
+        uuid: the identity of the store, if it is a new one.
+        data_path: the data path of the store, if it is a new one.
 
     Returns:
         The uuid and data path of the store that the schema holds.
@@ -237,7 +243,9 @@ class PostgresBackend:
     """A catalog in a schema of a Postgres database, for writers on any number of hosts.
 
     Attributes:
-        uri: of the database, without a password. schema: what the store's tables are in.
+        uri: the address of the database, without a password.
+        schema: the schema that the store's tables are in.
+        extensions: the extensions of DuckDB that it needs.
     """
 
     uri: str

@@ -27,7 +27,8 @@ class SqliteBackend:
     """A catalog in a SQLite file, for the processes of one host.
 
     Attributes:
-        database: the file. lock, maintenance_lock, claims_file: others beside it.
+        database: the file.
+        extensions: the extensions of DuckDB that it needs.
     """
 
     database: Path
@@ -119,9 +120,9 @@ class SqliteClaims:
     """Claims in a SQLite file, for the processes of one host.
 
     Args:
-        path: of the file; made with the first claim.
+        path: the file, which is made with the first claim.
         clock: seconds since the epoch; the processes that share claims must share it.
-        refusal: what an attempt to claim is told where nothing may be written; None where it may.
+        refusal: the text of the error for an attempt to claim where nothing may be written; None where it may.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time, refusal: str | None = None) -> None:
@@ -179,7 +180,7 @@ _MOUNTS = Path("/proc/self/mountinfo")
 
 
 def refuse_network_file_system(path: Path) -> None:
-    """Refuses a place in which SQLite's write-ahead log would lose data.
+    """Refuse a place in which SQLite's write-ahead log would lose data.
 
     Raises:
         StorePlaceError: the path is on a network file system.
@@ -193,7 +194,7 @@ def refuse_network_file_system(path: Path) -> None:
 
 
 def file_system_of(path: Path, mounts: Path = _MOUNTS) -> str | None:
-    """The type of the file system that holds a path; None where the system does not say (only Linux does)."""
+    """Return the type of the file system that holds a path; None where the system does not say (only Linux does)."""
     try:
         lines = mounts.read_text().splitlines()
     except OSError:

@@ -1,10 +1,10 @@
-"""Backups of what a migration can change: the catalog and ``store.toml``.
+"""Backups of the files that a migration can change: the catalog and ``store.toml``.
 
     STORE/backups/schema-1-version-57/
       catalog.sqlite        as it was, without a write-ahead log
       store.toml            as it was
       files.txt             the files and folders there were, which a vacuum leaves alone as long as the backup is there
-      how-to-go-back.txt    what it says
+      how-to-go-back.txt    the instructions
 
 Parquet files, segments, policies and checkpoints are never written to, so that keeping those that the old catalog names
 is all that a backup of them takes. Nothing removes a backup but its owner.
@@ -71,7 +71,7 @@ To go back:
 
 
 def back_up(layout: Layout, name: str, sync: Sync) -> Place:
-    """Makes a backup, or leaves the one of that name as it is; the caller holds the commit lock.
+    """Make a backup, or leave the one of that name as it is; the caller holds the commit lock.
 
     Args:
         name: says which state of the catalog it is: one name, one content.
@@ -97,7 +97,7 @@ def back_up(layout: Layout, name: str, sync: Sync) -> Place:
 
 
 def kept_by_backups(layout: Layout) -> set[str]:
-    """The files and folders that backups need, by their paths in the store.
+    """Return the paths in the store of the files and folders that backups need.
 
     Raises:
         OSError: a backup cannot be read.
@@ -107,7 +107,7 @@ def kept_by_backups(layout: Layout) -> set[str]:
 
 
 def _content(layout: Layout, name: str) -> dict[str, bytes]:
-    """The files of a backup. A catalog in Postgres is copied there, into a schema of its own."""
+    """Return the files of a backup. A catalog in Postgres is copied into another schema of the database."""
     files = {
         layout.description.name: layout.description.read_bytes(),
     }
@@ -138,7 +138,7 @@ def _copied_catalog(database: Path) -> bytes:
 
 
 def _there(layout: Layout) -> Iterator[str]:
-    """All that a version of the catalog may name, and what is just being written, too."""
+    """Yield the paths of all that a snapshot may name, and of what is just being written."""
     for table in entries(layout.tables / "main"):
         yield from (layout.name_of(path) for path in entries(table) if path.suffix == ".parquet")
     yield from (layout.name_of(path) for path in entries(layout.arrays))

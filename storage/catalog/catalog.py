@@ -42,7 +42,9 @@ class Catalog(ReadableCatalog):
     """An attached DuckLake catalog.
 
     Args:
-        place: where it is; made when it is missing and ``read_only`` is false. A Postgres schema must be there.
+        place: the place of the catalog, which is made when it is missing and ``read_only`` is false; a schema of
+            Postgres must be there.
+        read_only: whether it is attached for reading.
         sync: makes files and directories durable; called with a transaction's Parquet files before its COMMIT.
         lock_seconds: how long a commit waits for other processes' commits.
 
@@ -73,11 +75,11 @@ class Catalog(ReadableCatalog):
 
     @property
     def tables(self) -> Place:
-        """Where the Parquet files are."""
+        """The place of the Parquet files."""
         return self._place.tables
 
     def close(self) -> None:
-        """Detaches the catalog; nothing can be read afterwards. Closing twice is no error."""
+        """Detach the catalog; nothing can be read afterwards. Closing twice is no error."""
         self._attachment.close()
 
     def table(self, name: str, snapshot: int | None = None, *, with_version: bool = False) -> str:
@@ -97,7 +99,7 @@ class Catalog(ReadableCatalog):
         return f"(SELECT {', '.join(columns)} FROM {named} AT (VERSION => {int(snapshot)}))"
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of the caller's own; close it.
+        """Return a connection of the caller's own, to be closed by the caller.
 
         Raises:
             StoreModeError: the store is closed, or was opened before this process was forked.
@@ -105,14 +107,14 @@ class Catalog(ReadableCatalog):
         return self._attachment.cursor()
 
     def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int:
-        """The newest version, as a cursor sees it: within a transaction, the one it started from."""
+        """Return the newest snapshot, as a cursor sees it: within a transaction, the one it started from."""
         if cursor is not None:
             return _one(cursor, f"FROM {quote_name(self._alias)}.current_snapshot()")
         with closing(self.cursor()) as own:
             return self.newest(own)
 
     def metadata(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """Rows of DuckLake's own tables, which trusted SQL names as ``METADATA.ducklake_snapshot``.
+        """Return rows of DuckLake's own tables, which trusted SQL names as ``METADATA.ducklake_snapshot``.
 
         Raises:
             CatalogUnavailableError: DuckDB refused the statement, or the catalog is damaged.
@@ -124,7 +126,7 @@ class Catalog(ReadableCatalog):
                 raise CatalogUnavailableError(f"the catalog {self.name} failed: {error}") from error
 
     def change_metadata(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Executes trusted SQL on DuckLake's own tables, which makes no version; holds the commit lock.
+        """Execute trusted SQL on DuckLake's own tables under the commit lock, which makes no snapshot.
 
         Raises:
             CatalogUnavailableError: DuckDB refused the statement; nothing was changed.
@@ -133,7 +135,7 @@ class Catalog(ReadableCatalog):
             self.metadata(sql, parameters)
 
     def expire(self, versions: Sequence[int]) -> None:
-        """Forgets versions in one step. Files that no other version has are listed for deletion, and stay.
+        """Forget snapshots in one step. Files that no other snapshot has are listed for deletion, and stay.
 
         Raises:
             CatalogUnavailableError: DuckDB refused the statement; nothing was forgotten.
@@ -144,7 +146,7 @@ class Catalog(ReadableCatalog):
             self.run(cursor, expire)
 
     def set_compression(self, codec: str) -> None:
-        """How Parquet files are compressed from now on, by every process.
+        """Set how every process compresses Parquet files from now on.
 
         Raises:
             CatalogUnavailableError: DuckDB refused it.
@@ -154,7 +156,7 @@ class Catalog(ReadableCatalog):
             self.run(cursor, set_codec, parameters=[codec])
 
     def merge_adjacent(self, cursor: duckdb.DuckDBPyConnection, table: str, target_bytes: int) -> int:
-        """What ``Transaction.merge_files`` does, on its cursor."""
+        """Merge files as ``Transaction.merge_files`` does, on the cursor of the transaction."""
         of_table = f"schema => 'main', table_name => {quote(table)}"
         set_target = f"CALL {quote_name(self._alias)}.set_option('target_file_size', ?, {of_table})"
         # DuckLake bounds a merge by this option of the table only, which inserts heed as well: it is set back at once.
@@ -166,11 +168,11 @@ class Catalog(ReadableCatalog):
         return sum(merged["files_processed"].to_pylist())
 
     def versions(self) -> list[Version]:
-        """All versions that can be read, the oldest first."""
+        """Return all snapshots that can be read, the oldest first."""
         return [Version(*row) for row in self.metadata(_VERSIONS)]
 
     def has_version(self, snapshot: int) -> bool:
-        """Whether the store has a version, which it may have lost to an expiry."""
+        """Return whether a snapshot can be read; an expiry may have removed it."""
         return bool(self.metadata(_KNOWN, {"snapshot": snapshot}))
 
     def has_table(self, name: str) -> bool:
@@ -186,39 +188,41 @@ class Catalog(ReadableCatalog):
         return PinnedCatalog(self, snapshot)
 
     def files(self, tables: Sequence[str], snapshot: int) -> dict[str, TableFiles]:
-        """The columns and Parquet files of tables as of a version.
+        """Return the columns and Parquet files of tables as of a snapshot.
 
         Raises:
-            UnknownSnapshotError: the store has no such version.
+            UnknownSnapshotError: the store has no such snapshot.
         """
         if not self.has_version(snapshot):
             raise UnknownSnapshotError(f"no version {snapshot} in {self.name}; the newest is {self.newest()}")
         return table_files(self.metadata, self._place.tables / "main", tables, snapshot)
 
     def sources(self, tables: Sequence[str], snapshot: int) -> Mapping[str, TableSource]:
-        """What a database without this catalog reads tables from, as of a version.
+        """Return what a database without this catalog reads tables from, as of a snapshot.
 
         Raises:
-            UnknownSnapshotError: the store has no such version.
+            UnknownSnapshotError: the store has no such snapshot.
         """
         return self.files(tables, snapshot)
 
     def transact(
         self, author: str, message: str, extra: Mapping[str, Any], body: Callable[[Transaction], Result]
     ) -> tuple[Result, int]:
-        """Runs ``body`` in a transaction, and again when another commit was in the way of its own.
+        """Run ``body`` in a transaction, and again when another commit was in the way of its own.
 
         Writers wait for each other's lock. Should one not (a shell that writes to the attached catalog, a host that
-        lost its connection to the lock's server), the number of the version to be made is taken: what ``body`` looked
+        lost its connection to the lock's server), the number of the snapshot to be made is taken: what ``body`` looked
         up may not be so any more, and it looks again.
 
         Args:
-            author, message, extra: what the snapshot says of itself; ``extra`` is stored as JSON, and the Parquet
-                files' checksums are put beside those it has under ``CHECKSUMS_KEY``.
-            body: reads and inserts; it must not mind being run again.
+            author: who makes the snapshot.
+            message: what the snapshot adds.
+            extra: the provenance, stored as JSON; the checksums of the Parquet files are put beside those that it has
+                under ``CHECKSUMS_KEY``.
+            body: reads and inserts; it may be run again.
 
         Returns:
-            What ``body`` returned, and the version after it.
+            What ``body`` returned, and the snapshot after it.
 
         Raises:
             StoreModeError: the store was opened for reading.
@@ -239,7 +243,7 @@ class Catalog(ReadableCatalog):
 
     @contextmanager
     def transaction(self, author: str, message: str, extra: Mapping[str, Any]) -> Iterator[Transaction]:
-        """One attempt of ``transact``: commits on leaving unless an error is raised or nothing was inserted."""
+        """Make one attempt of ``transact``: commit on leaving unless an error is raised or nothing was inserted."""
         with self.locked(), closing(self.cursor()) as cursor:
             cursor.execute("BEGIN TRANSACTION")
             transaction = Transaction(self, cursor)
@@ -262,7 +266,7 @@ class Catalog(ReadableCatalog):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps all other writers out, threads of this process and other processes."""
+        """Keep all other writers out, threads of this process and other processes."""
         if self.read_only:
             raise StoreModeError(self.refusal)
         with self._threads, ExitStack() as stack:
@@ -276,11 +280,11 @@ class Catalog(ReadableCatalog):
             yield
 
     def attach_sql(self, alias: str, *, read_only: bool) -> str:
-        """The statement that attaches the catalog under a name, for this process or any other DuckDB."""
+        """Return the statement that attaches the catalog under a name, for this process or any other DuckDB."""
         return self._place.attach_sql(alias, read_only=read_only)
 
     def _make_durable(self, files: Sequence[str]) -> dict[str, str]:
-        """Syncs the Parquet files of a transaction, and returns their checksums."""
+        """Make the Parquet files of a transaction durable, and return their checksums."""
         tables = self._place.tables
         if not isinstance(tables, Path):
             return {}
@@ -290,13 +294,13 @@ class Catalog(ReadableCatalog):
 
     @functools.cached_property
     def _last_change(self) -> int:
-        """The version at which a table last got columns: later ones need not be asked about theirs."""
+        """The snapshot at which a table last got columns: at later ones, every table has all of its columns."""
         return int(self.metadata("SELECT max(begin_snapshot) FROM METADATA.ducklake_column")[0][0] or 0)
 
     def parquet_files(self, table: str) -> set[str]:
-        """The paths of a table's files, of whatever version; strings, as there may be thousands.
+        """Return the paths of a table's files, of whatever snapshot, as strings, since there may be thousands.
 
-        None where they are in an object store: it makes them durable itself and keeps their checksums.
+        There are none in an object store, which makes files durable itself and keeps their checksums.
         """
         folder = self._place.tables / "main" / table
         # DuckLake makes the folder with the first file.
@@ -327,7 +331,7 @@ def _roll_back(cursor: duckdb.DuckDBPyConnection) -> None:
 
 
 def _with_folders(files: Iterable[str], root: Path) -> list[Path]:
-    """The files and every directory from theirs up to ``root``: a file is durable when all that name it are."""
+    """Return the files and every folder from theirs up to ``root``: a file is durable when all that name it are."""
     paths = [Path(file) for file in files]
     folders = {folder for path in paths for folder in path.parents if folder.is_relative_to(root)}
     return [*paths, *folders]

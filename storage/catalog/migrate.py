@@ -38,11 +38,13 @@ of 1,000,000 molecules it takes 38 ms, with DuckDB's own choice, Snappy, 77 ms; 
 
 @dataclass(frozen=True)
 class MigrationReceipt:
-    """What a migration did.
+    """The result of a migration.
 
     Attributes:
-        old_schema, schema: the number of the newest migration that the store had had, and has had now.
-        old_format, format: what ``store.toml`` said, and says now.
+        old_schema: the number of the newest migration that the store had had.
+        schema: the number of the newest migration that it has had now.
+        old_format: the format in ``store.toml`` before.
+        format: the format in ``store.toml`` now.
         applied: the names of the migrations that were missing; empty when there was nothing to do.
         backup: the folder of the backup; None when there was nothing to do.
     """
@@ -56,14 +58,14 @@ class MigrationReceipt:
 
 
 def applied(catalog: Catalog) -> int:
-    """The number of the newest migration that a store has had; 0 for an empty catalog."""
+    """Return the number of the newest migration that a store has had; 0 for an empty catalog."""
     if not catalog.has_table("migrations"):
         return 0
     return int(catalog.read("SELECT max(number) AS newest FROM {migrations}")["newest"][0].as_py() or 0)
 
 
 def create_schema(catalog: Catalog, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """Makes the tables of a new store, or those that a creation that was cut off did not get to.
+    """Make the tables of a new store, or those that are missing after its creation was cut off.
 
     Raises:
         StoreFormatError: the catalog is of a newer release.
@@ -83,10 +85,10 @@ def check_schema(
     migrations: Sequence[Migration] = MIGRATIONS,
     newest_format: int = STORE_FORMAT,
 ) -> None:
-    """Refuses a store whose tables or layout are not those of this release.
+    """Refuse a store whose tables or layout are not those of this release.
 
     Raises:
-        StoreFormatError: saying what it has, and what to do.
+        StoreFormatError: it has another schema or format.
     """
     found, newest = applied(catalog), migrations[-1].number
     _refuse_newer(found, migrations)
@@ -106,12 +108,14 @@ def migrate_store(
     newest_format: int = STORE_FORMAT,
     sync: Sync = sync_paths,
 ) -> MigrationReceipt:
-    """Brings an older store to the schema and format of this release; one that has them is left as it is.
+    """Bring an older store to the schema and format of this release; one that has them is left as it is.
 
     Programs of an older release that have the store open meanwhile go on: what they commit has nothing in new columns.
 
     Args:
-        migrations, newest_format: those of the release.
+        path: the folder of the store.
+        migrations: the migrations of the release.
+        newest_format: the format of the release.
         sync: makes files and directories durable.
 
     Raises:
@@ -155,7 +159,7 @@ def _refuse_newer(found: int, migrations: Sequence[Migration]) -> None:
 
 
 def _apply(catalog: Catalog, missing: Sequence[Migration]) -> None:
-    """Applies migrations in order; the caller holds the commit lock."""
+    """Apply migrations in order; the caller holds the commit lock."""
     for migration in missing:
         said, extra = f"migration {migration.number}: {migration.name}", {"migration": migration.number}
         last = migration is missing[-1]

@@ -1,4 +1,4 @@
-"""Which Parquet files a table is made of at a version, as DuckLake's own tables say."""
+"""The Parquet files of a table at a snapshot, as DuckLake's own tables name them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Column:
     Attributes:
         name: its name.
         kind: its DuckDB type.
-        default: the text of what rows have in it that are older than it; None for NULL.
+        default: the value that rows older than it have in it, as text; None for NULL.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Column:
 
     @property
     def default_sql(self) -> str:
-        """The SQL of what older rows have in it, under its name."""
+        """The SQL of the value that older rows have in it, under its name."""
         value = "NULL" if self.default is None else quote(self.default)
         return f"CAST({value} AS {self.kind}) AS {quote_name(self.name)}"
 
@@ -70,18 +70,18 @@ class TableSource(Protocol):
         """The files."""
 
     def select(self, snapshot: int) -> str:
-        """A SELECT over the files of a version, with the columns that the table has now."""
+        """Return a SELECT over the files of a snapshot, with the columns that the table has now."""
 
 
 @dataclass(frozen=True)
 class TableFiles:
-    """What a table is made of at a version.
+    """The columns and files of a table at a snapshot.
 
     Attributes:
-        columns: the Parquet field id of each column, also of those added after the version, and what it is.
-        whole: Parquet files all of whose rows belong to the version.
-        partial: files made by compaction that also hold rows of later versions.
-        rows: that all of the files hold.
+        columns: the columns by their Parquet field ids, also those that were added after the snapshot.
+        whole: Parquet files all of whose rows belong to the snapshot.
+        partial: files made by compaction that also hold rows of later snapshots.
+        rows: the number of rows in all of the files.
     """
 
     columns: Mapping[int, Column]
@@ -95,7 +95,7 @@ class TableFiles:
         return (*self.whole, *self.partial)
 
     def select(self, snapshot: int) -> str:
-        """A SELECT over the files of a version, with the columns that the table has now."""
+        """Return a SELECT over the files of a snapshot, with the columns that the table has now."""
         names = ", ".join(quote_name(column.name) for column in self.columns.values())
         pieces = []
         if self.whole:
@@ -120,20 +120,23 @@ class TableFiles:
 
 
 def file_list(paths: Sequence[Place]) -> str:
-    """Paths as a list of SQL."""
+    """Return paths as a list of SQL."""
     return f"[{', '.join(quote(str(path)) for path in paths)}]"
 
 
 def select_nothing(columns: Iterable[Column]) -> str:
-    """A SELECT of no rows, with these columns."""
+    """Return a SELECT of no rows, with these columns."""
     return f"SELECT {', '.join(f'NULL::{column.kind} AS {quote_name(column.name)}' for column in columns)} WHERE false"
 
 
 def table_files(metadata: Metadata, folder: Place, tables: Sequence[str], snapshot: int) -> dict[str, TableFiles]:
-    """The columns and Parquet files of tables as of a version that there is.
+    """Return the columns and Parquet files of tables as of a snapshot, which must exist.
 
     Args:
-        folder: has a folder of files for each table.
+        metadata: answers SQL about DuckLake's own tables.
+        folder: the folder that has a folder of files for each table.
+        tables: the names of the tables.
+        snapshot: the snapshot.
     """
     columns, paths = metadata(_COLUMNS, {}), metadata(_DATA_FILES, {"snapshot": snapshot})
     return {
@@ -150,7 +153,7 @@ def table_files(metadata: Metadata, folder: Place, tables: Sequence[str], snapsh
 
 
 def later_columns(metadata: Metadata, table: str, snapshot: int) -> tuple[list[Column], bool]:
-    """The columns that a table got after a version, and whether the table is as new as they are."""
+    """Return the columns that a table got after a snapshot, and whether the table is as new as they are."""
     found = metadata(_LATER_COLUMNS, {"snapshot": snapshot, "name": table})
     return [Column(name, _type(kind), default) for name, kind, default, _ in found], any(row[3] for row in found)
 

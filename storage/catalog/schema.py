@@ -1,11 +1,12 @@
 """The tables and views of the store, and the numbered migrations that make them.
 
-Every table but ``commit_fence`` is append-only: an UPDATE would conflict with any concurrent INSERT on the table. What
-changes is a row more: a run's status is its newest row in ``run_events``, a molecule scored again has a second row in
-``scores``, and a row rewarded under another objective has a second row in ``rewards``. A build whose arrays were
-written again has a row in ``placements``, of which the highest generation counts; before the first, its arrays are
-where ``builds`` says. ``readmitted`` names the stored rows that a build gives once more, in the order of ``position``.
-Builds with arrays in a segment of ``quarantine`` are left out of training. Timestamps are UTC.
+Every table is append-only: an UPDATE would conflict with any concurrent INSERT on the table. A change is another row: a
+run's status is its newest row in ``run_events``, a molecule scored again has a second row in ``scores``, and a row
+rewarded under another objective has a second row in ``rewards``. A build whose arrays were written again has a row in
+``placements``, of which the highest generation counts; before the first, its arrays are where ``builds`` says.
+``readmitted`` names the stored rows that a build gives once more, in the order of ``position``. Builds with arrays in a
+segment of ``quarantine`` are left out of training. Nothing reads or writes ``commit_fence``, which stores have from
+earlier, nor sets ``runs.parent_run_id``. Timestamps are UTC.
 
 SQL in this package names tables and views as ``{samples}``; ``bind`` puts in what the name stands for where the SQL
 runs: a table of the catalog, a table as of a version, or a view over Parquet files.
@@ -93,7 +94,7 @@ changes only a view adds one without statements, since the views of the catalog 
 
 
 def tables_of(migrations: Iterable[Migration]) -> tuple[str, ...]:
-    """The tables of a store that has had these migrations."""
+    """Return the tables of a store that has had these migrations."""
     return tuple(table for migration in migrations for table in migration.adds)
 
 

@@ -1,4 +1,4 @@
-"""What is done within one DuckLake transaction: reads, inserts, and which Parquet files they made."""
+"""One DuckLake transaction: its reads, its inserts, and the Parquet files that they made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from molbuffer.storage.catalog.views import bind
 
 
 class Lake(Protocol):
-    """What a transaction needs of the catalog that it is one of; ``Catalog`` says what each does."""
+    """The methods of its catalog that a transaction needs; ``Catalog`` documents them."""
 
     def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int: ...
     def table(self, name: str, snapshot: int | None = None) -> str: ...
@@ -32,7 +32,7 @@ class Transaction:
     """One DuckLake transaction: everything inserted becomes visible together or not at all.
 
     Attributes:
-        snapshot: the version the transaction started from, and after its end the one that it made, if it made one.
+        snapshot: the snapshot that the transaction started from, and after its end the one that it made, if any.
         changed: whether it inserted anything.
     """
 
@@ -44,23 +44,23 @@ class Transaction:
         self.changed = False
 
     def read(self, sql: str, parameters: Sequence[Any] | None = None, **tables: pa.Table) -> pa.Table:
-        """As ``Catalog.read``, and sees what this transaction inserted."""
+        """Return the result of trusted SQL as ``Catalog.read`` does, with what this transaction inserted."""
         return self._catalog.run(self._cursor, sql, parameters=parameters, tables=tables)
 
     def watch(self, tables: Iterable[str]) -> None:
-        """Has new Parquet files of tables be noticed, so that they are synced and their checksums kept."""
+        """Watch tables for new Parquet files, so that these are synced and their checksums kept."""
         for table in tables:
             if table not in self._files_before:
                 self._files_before[table] = self._catalog.parquet_files(table)
 
     def insert(self, table: str, rows: pa.Table) -> None:
-        """Adds rows to a table by column name; an empty table adds nothing and makes no file."""
+        """Add rows to a table by column name; an empty table adds nothing and makes no file."""
         if rows.num_rows:
             self.watch([table])
             self.change(f"INSERT INTO {{{table}}} BY NAME SELECT * FROM incoming", incoming=rows)
 
     def insert_select(self, table: str, select: str, **tables: pa.Table) -> int:
-        """Adds the rows of a trusted SELECT, by column name, without taking them through Python.
+        """Add the rows of a trusted SELECT, by column name, without taking them through Python.
 
         Args:
             select: ``{name}`` stands for a table of this catalog; another catalog's are named by its ``table``.
@@ -77,9 +77,9 @@ class Transaction:
         return added
 
     def merge_files(self, table: str, target_bytes: int) -> int:
-        """Merges a table's first adjacent Parquet files that are smaller than ``target_bytes`` into one of about that.
+        """Merge a table's first adjacent Parquet files smaller than ``target_bytes`` into one of about that size.
 
-        What is visible at each version stays as it is: rows keep the number of the version that added them.
+        What is visible at each snapshot stays as it is: rows keep the number of the snapshot that added them.
 
         Returns:
             How many files were merged; 0 when no two can be.
@@ -92,16 +92,16 @@ class Transaction:
         return merged
 
     def new_files(self) -> list[str]:
-        """The Parquet files that this transaction wrote: nobody else writes any while the lock is held."""
+        """Return the Parquet files that this transaction wrote: nobody else writes any while the lock is held."""
         found: list[str] = []
         for table, before in self._files_before.items():
             found += self._catalog.parquet_files(table) - before
         return found
 
     def change(self, sql: str, **tables: pa.Table) -> None:
-        """Executes trusted SQL that changes the store; ``{name}`` stands for a table.
+        """Execute trusted SQL that changes the store; ``{name}`` stands for a table.
 
-        Files that it writes are noticed in tables that are watched only.
+        Files that it writes are noticed only in tables that are watched.
         """
         self.changed = True
         self._catalog.run(self._cursor, bind(sql, self._catalog.table), tables=tables)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from molbuffer.storage.catalog.schema import TABLES
 
 QUERYABLE_TABLES = tuple(table for table in TABLES if table != "commit_fence")
-"""What people may query: the fence is not append-only and says nothing."""
+"""The tables that people may query: nothing is kept in the fence."""
 
 
 VIEWS: Mapping[str, str] = {

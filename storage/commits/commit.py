@@ -8,7 +8,7 @@
 Between 1 and 2 the process may have slept for so long that a vacuum took its files for those of one that was killed.
 The transaction therefore looks whether they are there, and without them the commit starts again.
 
-A crash before 2 leaves files that nothing names. A build is known by its id, consumed rows, checkpoint and figures of
+A crash before 2 leaves files that nothing names. A build is known by its id, consumed rows, checkpoint and metrics of
 a training by their run and iteration: a second attempt finds them and adds nothing.
 """
 
@@ -54,7 +54,7 @@ class Committer:
         self._known_runs: set[str] = set()
 
     def commit(self, commit: Commit) -> CommitReceipt:
-        """Carries out the protocol.
+        """Carry out the protocol.
 
         Raises:
             ValueError: a commit that contradicts itself.
@@ -69,7 +69,7 @@ class Committer:
         return receipt
 
     def _attempt(self, commit: Commit) -> CommitReceipt | None:
-        """Carries out the protocol, unless the files of step 1 are gone in step 2."""
+        """Carry out the protocol, unless the files of step 1 are gone in step 2; None when they are."""
         builds = tables.rows_in_order(commit.builds)
         # Looking before the arrays are written spares a repeated attempt the writing; the look under the lock decides.
         snapshot = self._catalog.newest()
@@ -113,7 +113,7 @@ class Committer:
         return CommitReceipt(version, tuple(there.get(build_id) or made[build_id] for build_id in ids))
 
     def _check_runs(self, named: Sequence[str]) -> None:
-        """Without its run, nobody could say where a row came from."""
+        """Refuse runs that were never started: without its run, nobody could say where a row came from."""
         # Runs are never removed, so that one look at each is enough.
         if not self._known_runs.issuperset(named):
             self._known_runs |= set(self._catalog.read("SELECT run_id FROM {runs}")["run_id"].to_pylist())
@@ -121,7 +121,7 @@ class Committer:
             raise UnknownRunError(f"{', '.join(missing)} is no run in {self._layout.root}; call start_run first")
 
     def _write_segments(self, builds: Sequence[Build]) -> list[PlacedBuild]:
-        """One segment for each vocabulary, in the order of the builds."""
+        """Write one segment for each vocabulary, and return where each build is, in the order of the builds."""
         groups: dict[str, list[Build]] = {}
         for build in builds:
             groups.setdefault(build.samples.vocabulary_sha256, []).append(build)
@@ -133,7 +133,7 @@ class Committer:
         return [places[build.build_id] for build in builds]
 
     def _write_checkpoint(self, checkpoint: Checkpoint) -> str:
-        """The folder's place under the store's data."""
+        """Write the files of a checkpoint, and return the path of their folder under the store's data."""
         # A second attempt at one iteration gets a folder of its own; the catalog names the one that counts.
         name = f"{checkpoint.iteration:08d}-{uuid4().hex[:8]}"
         run = self._layout.checkpoints / checkpoint.run_id
@@ -142,10 +142,10 @@ class Committer:
 
 
 def check(commit: Commit) -> None:
-    """Refuses a commit that contradicts itself.
+    """Refuse a commit that contradicts itself.
 
     Raises:
-        ValueError: a build occurs twice, a reward belongs to no row, or consumed rows or figures name no run.
+        ValueError: a build occurs twice, a reward belongs to no row, or consumed rows or metrics name no run.
     """
     ids = [build.build_id for build in commit.builds]
     if len(set(ids)) != len(ids):
@@ -161,7 +161,7 @@ def check(commit: Commit) -> None:
 
 
 def find_receipts(reader: _Reader, builds: Sequence[Build]) -> dict[str, BuildReceipt]:
-    """The receipts of those builds that are committed already, by build id, marked as repeated."""
+    """Return the receipts of those builds that are committed already, by build id, marked as repeated."""
     if not builds:
         return {}
     runs, iterations = [build.run_id for build in builds], [build.iteration for build in builds]
@@ -180,7 +180,7 @@ RECEIPT_COLUMNS = """SELECT build_id, run_id, iteration, event, sampler, drawn, 
 
 
 def receipt_of(row: dict[str, Any], *, repeated: bool = False) -> BuildReceipt:
-    """The receipt that ``RECEIPT_COLUMNS`` describes."""
+    """Return the receipt of a row of ``RECEIPT_COLUMNS``."""
     return BuildReceipt(**(row | {"event": Event(row["event"]), "repeated": repeated}))
 
 
@@ -221,7 +221,7 @@ def _insert_checkpoint(transaction: Transaction, checkpoint: Checkpoint, folder:
 
 
 def _iterations(transaction: Transaction, table: str, run_id: str) -> set[int]:
-    """The iterations of a run that a table has rows of."""
+    """Return the iterations of a run that a table has rows of."""
     sql = f"SELECT DISTINCT iteration FROM {{{table}}} WHERE run_id = ?"
     return set(transaction.read(sql, [run_id])["iteration"].to_pylist())
 
@@ -243,11 +243,11 @@ def _only_run(commit: Commit) -> str | None:
 def _message(commit: Commit) -> str:
     parts = {"builds": commit.builds, "scores": commit.scores, "policies": commit.policies, "consumed": commit.consumed}
     counts = [f"{len(part)} {name}" for name, part in parts.items() if part]
-    return ", ".join([*counts, *(["checkpoint"] if commit.checkpoint else [])]) or "figures of a training"
+    return ", ".join([*counts, *(["checkpoint"] if commit.checkpoint else [])]) or "metrics of a training"
 
 
 def _extra(commit: Commit) -> dict[str, Any]:
-    """The provenance that the snapshot carries."""
+    """Return the provenance that the snapshot carries."""
     return {
         "runs": _runs(commit),
         "iterations": sorted({build.iteration for build in commit.builds}),

@@ -1,4 +1,4 @@
-"""Reads a committed build back as it was drawn."""
+"""Committed builds, read back as they were drawn."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ _REFERENCES = "SELECT source_build_id, source_row FROM {readmitted} WHERE build_
 
 
 def read_build(catalog: ReadableCatalog, layout: Layout, build_id: str) -> StoredBuild:
-    """What ``SampleStore.build`` returns, and its errors."""
+    """Return a committed build with its arrays, as ``SampleStore.build`` does.
+
+    Raises:
+        UnknownBuildError: it is not committed.
+        PartialBuildError: the store has only some of its rows.
+        ArraysError: its segment is missing, damaged or in quarantine.
+    """
     receipts = catalog.read(f"{RECEIPT_COLUMNS} WHERE build_id = ?", parameters=[build_id]).to_pylist()
     if not receipts:
         raise UnknownBuildError(f"{build_id!r} is no build in {layout.root}; it was never committed")
@@ -74,7 +80,7 @@ def _samples(table: pa.Table, rows: Rows) -> Samples:
 
 
 def _own(rows: Rows) -> Rows:
-    """The rows of a build without the columns, and without the width, that only other builds of its segment have."""
+    """Return the rows of a build without the columns, and the width, that only other builds of its segment have."""
     columns, given, widths = rows.trimmed().columns(), set[str](), dict[Axis, int]()
     for name, array in columns.items():
         column = COLUMNS[name]

@@ -22,7 +22,11 @@ from molbuffer.storage.stored import StoredCheckpoint
 
 
 def start_run(catalog: Catalog, run: Run) -> RunStatus:
-    """What ``SampleStore.start_run`` does, and its errors."""
+    """Record that a run starts, or starts again, as ``SampleStore.start_run`` does.
+
+    Raises:
+        RunConflictError: the run id is known with another configuration, objective, kind or seed.
+    """
     wanted = {
         "config_sha256": tables.config_sha256(run),
         "kind": run.kind.value,
@@ -51,13 +55,22 @@ def start_run(catalog: Catalog, run: Run) -> RunStatus:
 
 
 def finish_run(catalog: Catalog, run: Run, status: RunStatus, detail: str | None) -> None:
-    """What ``SampleStore.finish_run`` does, for a run that was started."""
+    """Record how a started run ended."""
     said, extra = f"run {run.name} {status}", {"runs": [run.run_id]}
     catalog.transact("molbuffer", said, extra, lambda t: _insert_event(t, run.run_id, status, detail))
 
 
 def find_run(catalog: ReadableCatalog, store: Path, run_id: str) -> Run:
-    """What ``SampleStore.run`` returns, and its errors; ``store`` is the path that they name."""
+    """Return the only run whose id is, or starts with, ``run_id``.
+
+    Args:
+        catalog: the tables of the store.
+        store: the path that errors name.
+        run_id: the id of the run, or the start of it.
+
+    Raises:
+        UnknownRunError: there is none, or more than one.
+    """
     sql = "SELECT * FROM {runs} WHERE starts_with(run_id, ?) ORDER BY run_id"
     found = catalog.read(sql, parameters=[run_id]).to_pylist()
     exact = [row for row in found if row["run_id"] == run_id]
@@ -70,7 +83,7 @@ def find_run(catalog: ReadableCatalog, store: Path, run_id: str) -> Run:
 
 
 def _insert_event(transaction: Transaction, run_id: str, status: RunStatus, detail: str | None) -> None:
-    """Adds what happened to a run, later than all that happened to it before, though the clock may have gone back."""
+    """Add an event of a run, later than all of its events before, though the clock may have gone back."""
     sql = "SELECT max(created) AS last FROM {run_events} WHERE run_id = ?"
     last = transaction.read(sql, [run_id])["last"][0].as_py()
     created = now() if last is None else max(now(), last + timedelta(microseconds=1))
@@ -79,7 +92,7 @@ def _insert_event(transaction: Transaction, run_id: str, status: RunStatus, deta
 
 
 def latest_checkpoint(catalog: ReadableCatalog, layout: Layout, run_id: str) -> StoredCheckpoint | None:
-    """What ``SampleStore.latest_checkpoint`` returns."""
+    """Return a run's checkpoint of the highest iteration whose files are there; None before the first."""
     found = catalog.read(
         """SELECT run_id, iteration, folder, snapshot FROM {checkpoints} WHERE run_id = ?
         ORDER BY iteration DESC""",
@@ -91,7 +104,7 @@ def latest_checkpoint(catalog: ReadableCatalog, layout: Layout, run_id: str) -> 
 
 
 def consumed_rows(catalog: ReadableCatalog, run_id: str, up_to_iteration: int | None) -> list[Consumed]:
-    """What ``SampleStore.consumed`` returns."""
+    """Return the rows that were delivered to a training run, as ``SampleStore.consumed`` does."""
     found = catalog.read(
         """SELECT eaten.build_id, list(eaten."row" ORDER BY eaten."row") AS rows, eaten.iteration
         FROM {consumed} AS eaten LEFT JOIN {builds} AS builds USING (build_id)

@@ -20,14 +20,14 @@ from molbuffer.storage.records import Reward, Score, now
 
 
 def record_scores(catalog: Catalog, scores: Sequence[Score], run_id: str | None) -> int:
-    """What ``SampleStore.record_scores`` does."""
+    """Commit scores at once, and return how many were new."""
     extra = {"runs": [run_id] if run_id else [], "scores": len(scores)}
     said = f"{len(scores)} scores"
     return catalog.transact("molbuffer", said, extra, lambda t: insert_scores(t, scores, run_id))[0]
 
 
 def find_scores(catalog: ReadableCatalog, component: str, version: str, smiles: Sequence[str]) -> dict[str, Score]:
-    """What ``SampleStore.find_scores`` returns."""
+    """Return the known scores of molecules by SMILES: of each the newest good one, else the newest failed one."""
     found = catalog.read(
         """SELECT smiles, unnest(arg_max({'value': value, 'status': status, 'error': error, 'seconds': seconds},
             (status = 'ok', created)))
@@ -41,7 +41,11 @@ def find_scores(catalog: ReadableCatalog, component: str, version: str, smiles: 
 
 
 def add_rewards(catalog: Catalog, store: Path, build_id: str, rewards: Sequence[Reward], run_id: str) -> int:
-    """What ``SampleStore.add_rewards`` does, and its errors; ``store`` is the path that they name."""
+    """Add rewards to a committed build, and return how many were new.
+
+    Raises:
+        UnknownBuildError: the build is not committed, or has no such row; ``store`` is the path that it names.
+    """
     incoming = tables.reward_rows(build_id, run_id, rewards, now())
     extra = {"runs": [run_id], "builds": [build_id], "rewards": len(rewards)}
 
@@ -55,7 +59,7 @@ def add_rewards(catalog: Catalog, store: Path, build_id: str, rewards: Sequence[
 
 
 def insert_scores(transaction: Transaction, scores: Sequence[Score], run_id: str | None) -> int:
-    """Adds scores, but no second good one of a molecule, component and version.
+    """Add scores, but no second good one of a molecule, component and version.
 
     Returns:
         How many were added.
@@ -75,7 +79,7 @@ def insert_scores(transaction: Transaction, scores: Sequence[Score], run_id: str
 
 
 def _insert_rewards(transaction: Transaction, build_id: str, incoming: pa.Table) -> int:
-    """Adds rewards of one build to rows without a good one under the same objective; returns how many."""
+    """Add rewards of one build to rows without a good one under the same objective, and return how many."""
     fresh = transaction.read(
         """SELECT given.* FROM given ANTI JOIN (FROM {rewards} WHERE build_id = ? AND status = 'ok') AS good
         ON good."row" = given."row" AND good.objective_sha256 = given.objective_sha256""",

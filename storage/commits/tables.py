@@ -17,7 +17,7 @@ from molbuffer.storage.records import Build, Consumed, Metric, PolicyVersion, Re
 from molbuffer.storage.stored import BuildReceipt
 
 OTHER_TABLES = ("samples", "references", "rewards", "scores", "metrics")
-"""What of a build is not in its row of ``builds``."""
+"""The fields of a build that are not in its row of ``builds``."""
 _STRING = pa.string()
 _TIMESTAMP = pa.timestamp("us")
 
@@ -32,24 +32,24 @@ class PlacedBuild:
 
 
 def rows_in_order(builds: Sequence[Build]) -> list[Build]:
-    """Builds in the order in which rows stand everywhere: iteration, event, place in the configuration, chunk."""
+    """Return builds in the order of rows everywhere: iteration, event, sampler as configured, chunk."""
     return sorted(builds, key=lambda build: (build.iteration, build.event, build.sampler_order, build.chunk))
 
 
 def run_row(run: Run, created: datetime) -> pa.Table:
-    """The row of ``runs``."""
+    """Return the row of ``runs``."""
     row = {name: getattr(run, name) for name in run.__dataclass_fields__}
     row |= {"libraries": json.dumps(dict(run.libraries), sort_keys=True), "config_sha256": config_sha256(run)}
     return pa.Table.from_pylist([row | {"created": created}])
 
 
 def config_sha256(run: Run) -> str:
-    """What tells whether two runs have one configuration."""
+    """Return the hash of a run's configuration, by which two are compared."""
     return hashlib.sha256(run.config.encode()).hexdigest()
 
 
 def build_tables(placed: Sequence[PlacedBuild], created: datetime) -> dict[str, pa.Table]:
-    """What is inserted for some builds, by table; nothing for none."""
+    """Return the rows that are inserted for some builds, by table; nothing for none."""
     if not placed:
         return {}
     builds = [place.build for place in placed]
@@ -64,7 +64,7 @@ def build_tables(placed: Sequence[PlacedBuild], created: datetime) -> dict[str, 
 
 
 def build_rows(placed: Sequence[PlacedBuild], created: datetime) -> pa.Table:
-    """The rows of ``builds``."""
+    """Return the rows of ``builds``."""
     fields = [name for name in Build.__dataclass_fields__ if name not in OTHER_TABLES]
     rows = []
     for place in placed:
@@ -77,7 +77,7 @@ def build_rows(placed: Sequence[PlacedBuild], created: datetime) -> pa.Table:
 
 
 def receipt(build: Build, snapshot: int) -> BuildReceipt:
-    """What is to be said of a build that a version first had."""
+    """Return the receipt of a build that a snapshot first had."""
     samples = build.samples
     return BuildReceipt(
         build_id=build.build_id,
@@ -95,13 +95,13 @@ def receipt(build: Build, snapshot: int) -> BuildReceipt:
 
 
 def mean_reward(build: Build) -> float | None:
-    """The mean over the rows whose reward under the build's own objective is ok; None when there is none."""
+    """Return the mean over the rows whose reward under the build's own objective is ok; None when there is none."""
     values = [r.value for r in build.rewards if r.value is not None and r.objective_sha256 == build.objective_sha256]
     return math.fsum(values) / len(values) if values else None
 
 
 def sample_rows(builds: Sequence[Build], created: datetime) -> pa.Table:
-    """The rows of ``samples``, those of each build in the order they were drawn."""
+    """Return the rows of ``samples``, those of each build in the order they were drawn."""
     return pa.concat_tables([_sample_rows(build, created) for build in builds])
 
 
@@ -140,7 +140,7 @@ def _readmitted_rows(build: Build, created: datetime) -> pa.Table:
 
 
 def reward_rows(build_id: str, run_id: str, rewards: Sequence[Reward], created: datetime) -> pa.Table:
-    """The rows of ``rewards``."""
+    """Return the rows of ``rewards``."""
     n = len(rewards)
     return pa.table(
         {
@@ -156,7 +156,7 @@ def reward_rows(build_id: str, run_id: str, rewards: Sequence[Reward], created: 
 
 
 def score_rows(scores: Sequence[Score], run_id: str | None, created: datetime) -> pa.Table:
-    """The rows of ``scores``."""
+    """Return the rows of ``scores``."""
     n = len(scores)
     return pa.table(
         {
@@ -174,13 +174,21 @@ def score_rows(scores: Sequence[Score], run_id: str | None, created: datetime) -
 
 
 def score_of(row: dict[str, Any], component: str, version: str) -> Score:
-    """The score that a row of ``scores`` holds."""
+    """Return the score in a row of ``scores``."""
     status = ScoreStatus(row["status"])
-    return Score(row["smiles"], component, version, row["value"], status, row["error"], row["seconds"])
+    return Score(
+        smiles=row["smiles"],
+        component=component,
+        version=version,
+        value=row["value"],
+        status=status,
+        error=row["error"],
+        seconds=row["seconds"],
+    )
 
 
 def metric_rows(builds: Sequence[Build], created: datetime) -> pa.Table:
-    """The rows of ``metrics`` about builds."""
+    """Return the rows of ``metrics`` about builds."""
     rows = []
     for build in builds:
         about = {"run_id": build.run_id, "build_id": build.build_id, "iteration": build.iteration}
@@ -190,7 +198,7 @@ def metric_rows(builds: Sequence[Build], created: datetime) -> pa.Table:
 
 
 def run_metric_rows(run_id: str, metrics: Sequence[tuple[int, Metric]], created: datetime) -> pa.Table:
-    """The rows of ``metrics`` about a training itself."""
+    """Return the rows of ``metrics`` about a training itself."""
     return _table(
         [
             {"run_id": run_id, "iteration": iteration, "name": metric.name, "value": metric.value, "created": created}
@@ -200,13 +208,13 @@ def run_metric_rows(run_id: str, metrics: Sequence[tuple[int, Metric]], created:
 
 
 def policy_rows(policies: Sequence[PolicyVersion], created: datetime) -> pa.Table:
-    """The rows of ``policies``."""
+    """Return the rows of ``policies``."""
     fields = PolicyVersion.__dataclass_fields__
     return _table([{name: getattr(policy, name) for name in fields} | {"created": created} for policy in policies])
 
 
 def consumed_rows(run_id: str, consumed: Sequence[Consumed], created: datetime) -> pa.Table:
-    """The rows of ``consumed``, one for each sample."""
+    """Return the rows of ``consumed``, one for each sample."""
     sizes = [len(part.rows) for part in consumed]
     n = sum(sizes)
     return pa.table(
@@ -221,8 +229,8 @@ def consumed_rows(run_id: str, consumed: Sequence[Consumed], created: datetime) 
 
 
 def check_rows(build: Build) -> None:
-    """Refuses rewards of rows that a build does not have, more than one of a row under one objective, and two
-    references to one row.
+    """Refuse a build that contradicts itself: rewards of rows that it does not have, two rewards of a row under one
+    objective, or two references to one row.
 
     Raises:
         ValueError: naming the sampler and the row.

@@ -1,4 +1,4 @@
-"""Checksums of the files that a version adds, kept in what the version says of itself.
+"""Checksums of the files that a snapshot adds, kept in the provenance of the snapshot.
 
 Arrays have a checksum in each chunk and policies are named by theirs, but Parquet files as DuckDB writes them have
 none, nor have the files of a checkpoint.
@@ -17,12 +17,12 @@ CHECKSUMS_KEY = "checksums"
 
 
 def file_checksums(files: Iterable[str | Path], root: Path) -> dict[str, str]:
-    """The sha256 of files in hexadecimal, by their path under ``root`` as POSIX writes it."""
+    """Return the sha256 of files in hexadecimal, by their path under ``root`` as POSIX writes it."""
     return {place_of(file, root): file_sha256(file) for file in files}
 
 
 def place_of(file: str | Path, root: Path) -> str:
-    """The path of a file under ``root``, the same wherever the store's folder is."""
+    """Return the path of a file under ``root``, the same wherever the store's folder is."""
     return str(PurePosixPath(*Path(file).relative_to(root).parts))
 
 

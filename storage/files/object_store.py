@@ -27,10 +27,11 @@ _ADDRESS = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(/[A-Za-z0-9._/-]
 
 @dataclass(frozen=True, order=True)
 class ObjectPath:
-    """An object, or a prefix of objects, in a bucket; has of ``pathlib.Path`` what the store needs.
+    """An object, or a prefix of objects, in a bucket, with those methods of ``pathlib.Path`` that the store needs.
 
     Attributes:
-        bucket: its name. key: without slashes at its ends; empty for the whole bucket.
+        bucket: the name of the bucket.
+        key: the name in the bucket, without slashes at its ends; empty for the whole bucket.
     """
 
     bucket: str
@@ -38,7 +39,7 @@ class ObjectPath:
 
     @classmethod
     def of(cls, address: str) -> ObjectPath:
-        """The place of an address such as ``s3://bucket/prefix``.
+        """Return the place of an address such as ``s3://bucket/prefix``.
 
         Raises:
             StorePlaceError: it is of another protocol, or not as bucket and prefix are written.
@@ -68,16 +69,16 @@ class ObjectPath:
         return ObjectPath(self.bucket, self.key.rpartition("/")[0])
 
     def exists(self) -> bool:
-        """Whether there is an object of this name, or any below it."""
+        """Return whether there is an object of this name, or any below it."""
         return self.is_dir() or self._head() is not None
 
     def is_dir(self) -> bool:
-        """Whether there is an object below this prefix."""
+        """Return whether there is an object below this prefix."""
         with _told_as_os_error(self):
             return any(True for portion in self._list(chunk_size=1) for _ in portion)
 
     def iterdir(self) -> Iterator[ObjectPath]:
-        """What is directly under this prefix."""
+        """Yield the objects and prefixes directly under this prefix."""
         import obstore
 
         with _told_as_os_error(self):
@@ -86,7 +87,7 @@ class ObjectPath:
             yield ObjectPath(self.bucket, key.strip("/"))
 
     def files(self) -> list[tuple[ObjectPath, int, float]]:
-        """The object of this name and all below it: path, bytes, and when it was written."""
+        """Return the object of this name and all below it, each with its path, bytes, and when it was written."""
         with _told_as_os_error(self):
             found = [each for portion in self._list() for each in portion]
         own = self._head()
@@ -109,10 +110,11 @@ class ObjectPath:
         return io.BytesIO(self.read_bytes())
 
     def read_bytes(self) -> bytes:
-        """The content of an object.
+        """Return the content of an object.
 
         Raises:
-            FileNotFoundError: there is none. OSError: it cannot be read.
+            FileNotFoundError: there is none.
+            OSError: it cannot be read.
         """
         import obstore
 
@@ -120,17 +122,19 @@ class ObjectPath:
             return bytes(obstore.get(self._client, self.key).bytes())
 
     def read_text(self) -> str:
-        """The content of an object as text."""
+        """Return the content of an object as text."""
         return self.read_bytes().decode()
 
     def write_bytes(self, content: bytes, *, new: bool = False) -> None:
-        """Writes an object, durably.
+        """Write an object, durably.
 
         Args:
-            new: it must not exist.
+            content: the content.
+            new: whether it must not exist yet.
 
         Raises:
-            FileExistsError: it exists and ``new`` was asked for. OSError: it cannot be written.
+            FileExistsError: it exists and ``new`` was asked for.
+            OSError: it cannot be written.
         """
         import obstore
 
@@ -138,7 +142,7 @@ class ObjectPath:
             obstore.put(self._client, self.key, content, mode="create" if new else "overwrite")
 
     def remove(self) -> None:
-        """Deletes the object of this name, and all below it."""
+        """Delete the object of this name, and all below it."""
         import obstore
 
         keys = [path.key for path, _, _ in self.files()]
@@ -147,7 +151,7 @@ class ObjectPath:
                 obstore.delete(self._client, keys)
 
     def client(self) -> S3Store:
-        """A client that sees what is below this prefix only, for Zarr."""
+        """Return a client that sees only what is below this prefix, for Zarr."""
         return _client(self.bucket, self.key)
 
     @property
@@ -170,10 +174,10 @@ class ObjectPath:
 
 
 def credentials(place: ObjectPath) -> dict[str, str | None]:
-    """Who we are, as DuckDB takes it.
+    """Return the credentials of this user as options of a secret of DuckDB.
 
     Raises:
-        StorePlaceError: the environment does not say.
+        StorePlaceError: the environment has none.
     """
     names = {"KEY_ID": "AWS_ACCESS_KEY_ID", "SECRET": "AWS_SECRET_ACCESS_KEY"}
     if missing := [name for name in names.values() if not os.environ.get(name)]:
@@ -184,7 +188,7 @@ def credentials(place: ObjectPath) -> dict[str, str | None]:
 
 
 def server() -> dict[str, str | None]:
-    """Where the object store is, as DuckDB takes it; nothing of it is secret."""
+    """Return the address of the object store as options of a secret of DuckDB; nothing of it is secret."""
     endpoint = _endpoint()
     scheme, _, host = endpoint.rpartition("://") if endpoint else ("", "", "")
     return {
@@ -213,7 +217,7 @@ def _client(bucket: str, prefix: str) -> S3Store:
 
 @contextmanager
 def _told_as_os_error(path: ObjectPath) -> Iterator[None]:
-    """Errors of the client as those of a file system, which is what callers know how to tell."""
+    """Raise errors of the client as those of a file system, which callers distinguish."""
     try:
         yield
     except FileNotFoundError:

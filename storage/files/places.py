@@ -1,4 +1,4 @@
-"""Where a store's files are: in a folder, or under a prefix of an object store.
+"""The places of a store's files: a folder, or a prefix of an object store.
 
 ``ObjectPath`` has those methods of ``pathlib.Path`` that the store uses, so that most code need not know which of both
 it was given. What differs is here:
@@ -28,7 +28,13 @@ PRIVATE_FILE = 0o600
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file below a place: its path, its size in bytes, and when it was last written, in seconds since the epoch."""
+    """A file below a place.
+
+    Attributes:
+        path: the path of the file.
+        bytes: the size.
+        modified: when it was last written, in seconds since the epoch.
+    """
 
     path: Place
     bytes: int
@@ -62,7 +68,7 @@ def names_on_disk(folder: Place) -> list[str]:
 
 
 def plain_file(path: Path, most_bytes: int) -> bytes:
-    """The content of a file that somebody else may have put there.
+    """Return the content of a file that somebody else may have put there.
 
     A link is not followed, and a pipe or a device, whose reading might never end, is not opened.
 
@@ -81,20 +87,20 @@ def plain_file(path: Path, most_bytes: int) -> bytes:
 
 
 def make_folder(place: Place) -> None:
-    """Makes a folder for its owner only; an object store has none to make."""
+    """Make a folder for its owner only; an object store has none to make."""
     if isinstance(place, Path):
         place.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
 
 
 def entries(place: Place) -> list[Place]:
-    """What is directly in a folder, hidden things included, by name; nothing when it does not exist."""
+    """Return what is directly in a folder, hidden files included, by name; nothing when it does not exist."""
     if isinstance(place, Path):
         return sorted(place.iterdir()) if place.is_dir() else []
     return sorted(place.iterdir())
 
 
 def files_at(place: Place) -> list[StoredFile]:
-    """A file, or all files in a folder and below it; without what a writer removes meanwhile."""
+    """Return a file, or all files in a folder and below it, without what a writer removes meanwhile."""
     if not isinstance(place, Path):
         return [StoredFile(path, size, modified) for path, size, modified in place.files()]
     found = []
@@ -108,16 +114,16 @@ def files_at(place: Place) -> list[StoredFile]:
 
 
 def _tree(path: Path) -> Iterator[Path]:
-    """A path, and when it is a folder and no link, all below it: folders change when a file in them does."""
+    """Yield a path, and when it is a folder and no link, all below it: folders change when a file in them does."""
     yield path
     if path.is_dir() and not path.is_symlink():
         yield from path.rglob("*")
 
 
 def set_aside(place: Place) -> Place:
-    """Has a folder vanish in one step, and returns where it is to be deleted: a kill leaves it whole or hidden.
+    """Hide a folder in one step, and return where it is to be deleted: a kill leaves it whole or hidden.
 
-    A file vanishes in one step anyway. An object store cannot rename, so that there the objects are deleted at once.
+    A file is deleted in one step anyway. An object store cannot rename, so that there the objects are deleted at once.
     """
     if not isinstance(place, Path):
         place.remove()
@@ -128,7 +134,7 @@ def set_aside(place: Place) -> Place:
 
 
 def delete(place: Place) -> None:
-    """Deletes a file, or a folder with all in it; nothing when it is not there."""
+    """Delete a file, or a folder with all in it; nothing when it is not there."""
     if not isinstance(place, Path):
         place.remove()
     elif place.is_dir() and not place.is_symlink():

@@ -1,4 +1,4 @@
-"""Copies the arrays of chosen rows into a few large segments: what archives are made of, and merges write.
+"""Copies of the arrays of chosen rows in a few large segments, for archives and merges.
 
 A build keeps its own row numbering wherever its arrays go, since a row is known by (build_id, row): those of its rows
 that were not chosen are blank there, of length 0, and compress to nothing.
@@ -25,10 +25,12 @@ _SEGMENT_ROWS = 200_000
 
 @dataclass(frozen=True)
 class ArraySource:
-    """Where the arrays of a build are, in this store or another.
+    """The place of the arrays of a build, in this store or another.
 
     Attributes:
-        arrays: the folder of segments; segment, offset: the build's place in it.
+        arrays: the folder of segments.
+        segment: the name of the segment.
+        offset: the first row of the build in the segment.
         rows: int32, the rows of the build to be taken from there; None is all of them.
     """
 
@@ -43,7 +45,10 @@ class BuildCopy:
     """A build whose arrays are to be copied.
 
     Attributes:
-        drawn: how many rows it has, chosen or not. sources: which rows are where.
+        build_id: the identity of the build.
+        drawn: how many rows it has, chosen or not.
+        vocabulary_sha256: the vocabulary of its tokens.
+        sources: which rows are where.
     """
 
     build_id: str
@@ -53,7 +58,7 @@ class BuildCopy:
 
 
 def copy_arrays(builds: Iterable[BuildCopy], arrays: Place) -> pa.Table:
-    """Writes the arrays of builds into new, synced segments, as many as the memory of one allows for.
+    """Write the arrays of builds into new, synced segments, each as large as memory allows.
 
     Args:
         builds: those of one vocabulary in a row share segments, and those of one segment in a row are read at once.
@@ -127,7 +132,7 @@ class _Writer:
 
 
 def _assemble(build: BuildCopy, reader: _Reader) -> Rows:
-    """The rows of a build from all its sources, no wider than they need, blank where no source has them."""
+    """Return the rows of a build from all its sources, no wider than they need, blank where no source has them."""
     # Copied, since the segment they are a view of shall not be held until the new one is written.
     every = np.arange(build.drawn, dtype=np.int32)
     parts = []
@@ -138,7 +143,7 @@ def _assemble(build: BuildCopy, reader: _Reader) -> Rows:
 
 
 def rows_by_build(chosen: pa.Table) -> dict[str, NDArray[np.int32]]:
-    """The rows of each build, from columns (build_id, row) that are ordered by build."""
+    """Return the rows of each build, from columns (build_id, row) that are ordered by build."""
     if not chosen.num_rows:
         return {}
     ids = chosen["build_id"].combine_chunks().dictionary_encode()

@@ -48,7 +48,7 @@ _MAX_CHUNK_ROWS = 500_000
 
 
 def write_segment(folder: Place, blocks: Sequence[Rows]) -> list[int]:
-    """Writes the rows of all blocks as a new segment and returns once it is on the disk.
+    """Write the rows of all blocks as a new segment and return once it is on the disk.
 
     Args:
         folder: where the segment will be; must not exist.
@@ -82,7 +82,7 @@ def write_segment(folder: Place, blocks: Sequence[Rows]) -> list[int]:
 
 
 def read_segment(folder: Place, offset: int = 0, n: int | None = None) -> Rows:
-    """Reads the rows [offset, offset + n) of a segment, or all from ``offset`` on.
+    """Read the rows [offset, offset + n) of a segment, or all from ``offset`` on.
 
     Raises:
         ArraysError: the segment or one of its arrays is missing, damaged, of another format, or has fewer rows.
@@ -100,10 +100,12 @@ def read_segment(folder: Place, offset: int = 0, n: int | None = None) -> Rows:
 
 @dataclass(frozen=True)
 class SegmentHeader:
-    """What a segment says of itself.
+    """The header of a segment.
 
     Attributes:
         segment: the name under which it was written.
+        vocabulary_sha256: the vocabulary of its tokens.
+        rows: how many rows it has.
         arrays: the names of its arrays.
     """
 
@@ -114,7 +116,7 @@ class SegmentHeader:
 
 
 def inspect_segment(folder: Place) -> SegmentHeader:
-    """What a segment says of itself, after its arrays were found to have its rows and all their chunks.
+    """Return the header of a segment, after checking that its arrays have its rows and all their chunks.
 
     Nothing is decoded: a chunk that is there may yet be damaged.
 
@@ -129,7 +131,7 @@ def inspect_segment(folder: Place) -> SegmentHeader:
 
 
 def _store(folder: Place, *, read_only: bool = False) -> Store:
-    """Where Zarr finds a segment."""
+    """Return the store in which Zarr finds a segment."""
     if isinstance(folder, Path):
         return LocalStore(folder, read_only=read_only)
     return ObjectStore(folder.client(), read_only=read_only)
@@ -188,7 +190,7 @@ def _read_array(group: zarr.Group, folder: Place, name: str, rows: int, selected
 
 
 def _find_array(group: zarr.Group, name: str, rows: int) -> zarr.Array[Any]:
-    """An array that has all its chunks; raises what ``_named_in_errors`` knows."""
+    """Return an array that has all its chunks; raise what ``_named_in_errors`` catches."""
     array = group[name]
     if not isinstance(array, zarr.Array) or array.shape[0] != rows:
         raise ValueError(f"expected an array of {rows} rows, got {array}")
