@@ -304,12 +304,8 @@ class SampleStore:
 
     @property
     def maintenance(self) -> Maintenance:
-        """Compaction, expiry and vacuum of the store.
-
-        Raises:
-            StoreModeError: the store was opened for reading.
-        """
-        return Maintenance(self._open.writable(), self._layout)
+        """Compaction, expiry and vacuum of the store."""
+        return Maintenance(self._open)
 
     def index(self, scope: IndexScope, *, cache: DecodedCache | None = None) -> HistoryIndex:
         """Read the index of the rows that a training may use, and decode the segments that are not in the cache yet.

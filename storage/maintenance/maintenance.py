@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.errors import MaintenanceBusyError, StoreBusyError, StoreModeError
-from molbuffer.storage.layout import Layout
+from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.maintenance.compact import SEGMENT_ROWS, CompactReport, compact
 from molbuffer.storage.maintenance.expire import ExpireReport, expire
 from molbuffer.storage.maintenance.snapshots import KEPT_CHECKPOINTS
@@ -22,9 +22,9 @@ class Maintenance:
     to maintain the store is told so at once.
     """
 
-    def __init__(self, catalog: Catalog, layout: Layout) -> None:
-        self._catalog = catalog
-        self._layout = layout
+    def __init__(self, opened: OpenStore) -> None:
+        self._open = opened
+        self._layout = opened.layout
 
     def compact(self, *, segment_rows: int = SEGMENT_ROWS) -> CompactReport:
         """Merges small Parquet files and rewrites small segments; every version stays as it is.
@@ -37,8 +37,8 @@ class Maintenance:
             StoreModeError: the store was opened for reading.
             StoreError: the store cannot be read or written; what was done until then stands.
         """
-        with self._alone():
-            return compact(self._catalog, self._layout, segment_rows=segment_rows)
+        with self._alone() as catalog:
+            return compact(catalog, self._layout, segment_rows=segment_rows)
 
     def expire(
         self,
@@ -61,9 +61,9 @@ class Maintenance:
         Raises:
             MaintenanceBusyError, StoreModeError, StoreError: as for ``compact``.
         """
-        with self._alone():
+        with self._alone() as catalog:
             return expire(
-                self._catalog,
+                catalog,
                 self._layout,
                 older_than=older_than,
                 keep=keep,
@@ -85,13 +85,14 @@ class Maintenance:
             MaintenanceBusyError, StoreModeError, StoreError: as for ``compact``.
             OSError: a file cannot be removed.
         """
-        with self._alone():
-            return vacuum(self._catalog, self._layout, grace=grace, keep_checkpoints=keep_checkpoints, dry_run=dry_run)
+        with self._alone() as catalog:
+            return vacuum(catalog, self._layout, grace=grace, keep_checkpoints=keep_checkpoints, dry_run=dry_run)
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        if self._catalog.read_only:
+    def _alone(self) -> Iterator[Catalog]:
+        if self._open.read_only:
             raise StoreModeError(f"the store at {self._layout.root} is open for reading only, and cannot be maintained")
+        catalog = self._open.writable()
         with ExitStack() as stack:
             try:
                 stack.enter_context(self._layout.backend.maintainers().held())
@@ -100,4 +101,4 @@ class Maintenance:
                     f"the store at {self._layout.root} is being compacted, expired or vacuumed by another process; "
                     "try again when that is done"
                 ) from error
-            yield
+            yield catalog
