@@ -51,7 +51,7 @@ from molbuffer.storage.query.export import ExportReceipt, export_history
 from molbuffer.storage.records import Commit, Consumed, Event, Reward, Run, RunStatus, Score
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt, StoredBuild, StoredCheckpoint
 from molbuffer.storage.verify.quarantine import QuarantineReceipt, quarantine
-from molbuffer.storage.verify.report import Report
+from molbuffer.storage.verify.report import VerifyReport
 from molbuffer.storage.verify.verify import verify_store
 
 
@@ -395,7 +395,7 @@ class SampleStore:
         attach = self._catalog.attach_sql("molbuffer", read_only=True)
         return f"{install};\n{reach_sql(self._layout.tables)}{attach};\nUSE molbuffer;"
 
-    def verify(self, *, quick: bool = False) -> Report:
+    def verify(self, *, quick: bool = False) -> VerifyReport:
         """Checks everything that can be checked of the newest version, while others read and write.
 
         What ``molbuffer.storage.verify.verify.verify_store`` does, which also looks at a store that cannot be opened.
@@ -409,7 +409,7 @@ class SampleStore:
         """Has training leave out the builds whose arrays lie in damaged segments; nothing is deleted.
 
         Args:
-            reasons: what is wrong with each segment, by its name, as ``Report.damaged_segments`` says.
+            reasons: what is wrong with each segment, by its name, as ``VerifyReport.damaged_segments`` says.
 
         Raises:
             ArraysError: no build has arrays in a segment that is named.

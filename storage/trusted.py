@@ -14,8 +14,8 @@ from molbuffer.storage.archive.tar import unpacked
 from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
 from molbuffer.storage.errors import ArchiveError, StoreNotFoundError
 from molbuffer.storage.store import SampleStore
-from molbuffer.storage.verify.archives import verify_content
-from molbuffer.storage.verify.report import Notes
+from molbuffer.storage.verify.archives import check_content
+from molbuffer.storage.verify.report import Findings
 
 
 @contextmanager
@@ -41,8 +41,8 @@ def trusted_archive(
             raise ArchiveError(f"{path} is not used: {problem}")
         catalog = ArchiveCatalog(folder, manifest, migrations)
         with SampleStore(as_store(catalog)) as archive:
-            notes = Notes(lambda done, total: None)
-            verify_content(catalog, notes)
-            for error in notes.report(manifest.snapshot).errors:
+            findings = Findings(lambda done, total: None)
+            check_content(catalog, findings)
+            for error in findings.report(manifest.snapshot).errors:
                 raise ArchiveError(f"{path} is not what an archive is, and is not used: {error.message}")
             yield archive, manifest
