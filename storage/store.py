@@ -379,7 +379,7 @@ class SampleStore:
             QueryError: DuckDB could not execute it.
             UnknownSnapshotError: the store has no such version.
         """
-        limits = queries.Limits(timeout_seconds, memory_limit)
+        limits = queries.QueryLimits(timeout_seconds, memory_limit)
         return queries.run_query(self._catalog, sql, self.snapshot() if snapshot is None else snapshot, limits)
 
     def attach_sql(self) -> str:

@@ -35,13 +35,13 @@ from molbuffer.storage.errors import ArchiveError, QueryError, StoreModeError, U
 from molbuffer.storage.files.durable import Sync, sync_paths
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.layout import Layout
-from molbuffer.storage.query.sandbox import Limits, read_apart, view_statements
+from molbuffer.storage.query.sandbox import ClosedDatabase, QueryLimits, read_apart
 
 _PORTION_BYTES = 64 * 10**6
 _MEMORY = "2GB"
 _SPILL = "500GB"
 # Of the process that decodes all tables once: it is given some seconds for each megabyte, which takes a tenth of one.
-_APART = Limits(seconds=60, memory="512MB")
+_APART = QueryLimits(seconds=60, memory="512MB")
 _SECONDS_A_BYTE = 2e-6
 # What the rows of a table may take, decoded, for each byte of its files. Rows that name a run, a build and an objective
 # take hundreds of bytes and next to none in a file, but those of tables that are read whole have an identity each.
@@ -80,8 +80,7 @@ class ArchiveCatalog(Catalog):
         self._connection = closed_connection(
             {"memory_limit": _MEMORY, "temp_directory": self._spill.name, "max_temp_directory_size": _SPILL}
         )
-        for statement in view_statements(self, manifest.snapshot):
-            self._connection.execute(statement)
+        ClosedDatabase.of_snapshot(self, manifest.snapshot).execute(self._connection)
 
     @property
     def tables(self) -> Path:
@@ -187,12 +186,12 @@ class ArchiveCatalog(Catalog):
     def _measured(self) -> int:
         sources = [source for source in self._sources.values() if source.paths]
         size = sum(source.bytes for source in sources)
-        limits = Limits(_APART.seconds + size * _SECONDS_A_BYTE, _APART.memory)
+        limits = QueryLimits(_APART.seconds + size * _SECONDS_A_BYTE, _APART.memory)
         sql = " UNION ALL ".join(_measure(source) for source in sources)
         if not sources:
             return BATCH_ROWS
         try:
-            found = read_apart(view_statements(self, self.manifest.snapshot), sql, limits).to_pylist()
+            found = read_apart(ClosedDatabase.of_snapshot(self, self.manifest.snapshot), sql, limits).to_pylist()
         except QueryError as error:
             raise ArchiveError(f"{self.folder}: its tables cannot be decoded as they should: {error}") from error
         for measured in found:

@@ -22,7 +22,7 @@ from molbuffer.storage.catalog.parquet_files import Column, file_list, select_no
 from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
 from molbuffer.storage.catalog.views import bind
 from molbuffer.storage.errors import ArchiveError, QueryError
-from molbuffer.storage.query.sandbox import Limits, closed_over, read_apart
+from molbuffer.storage.query.sandbox import ClosedDatabase, QueryLimits, read_apart
 
 # A tar file holds no file of 8 GiB.
 _FILE_ROWS = 5_000_000
@@ -112,7 +112,7 @@ def _said_by_files(folder: Path, manifest: Manifest) -> dict[str, _Said]:
         return found
     selects = [_SAID.format(name=quote(path), path=quote(str(folder / path))) for path in found]
     try:
-        rows = read_apart(closed_over([folder / path for path in found]), " UNION ALL ".join(selects), _APART)
+        rows = read_apart(ClosedDatabase.over([folder / path for path in found]), " UNION ALL ".join(selects), _APART)
     except QueryError as error:
         raise ArchiveError(f"{folder}: a table is no Parquet file that can be read: {error}") from error
     for row in rows.to_pylist():
@@ -124,7 +124,7 @@ def _said_by_files(folder: Path, manifest: Manifest) -> dict[str, _Said]:
     return found
 
 
-_APART = Limits(seconds=120, memory="256MB")
+_APART = QueryLimits(seconds=120, memory="256MB")
 # Without the columns that DuckDB would take from the name of a folder.
 _SAID = """SELECT {name} AS path, column_name AS name, column_type AS kind
     FROM (DESCRIBE SELECT * FROM read_parquet({path}, hive_partitioning = false))
