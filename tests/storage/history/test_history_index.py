@@ -222,7 +222,7 @@ def test_an_index_read_row_by_row_is_the_one_read_at_once(
         return started.index(IndexScope(objective_sha256=OBJECTIVE, run_id="run-1", **view), cache=cache)
 
     whole = read()
-    monkeypatch.setattr("molbuffer.storage.catalog.catalog._BATCH_ROWS", 1)
+    monkeypatch.setattr("molbuffer.storage.catalog.catalog.BATCH_ROWS", 1)
     assert [batch.num_rows for batch in started.read_batches('SELECT "row" FROM {samples}')] == [1] * 36
     pieces = read()
     assert len(pieces) == len(whole) >= 6
