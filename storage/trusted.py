@@ -1,4 +1,8 @@
-"""An archive of anybody, opened for use once all of it was verified."""
+"""Open an archive of anybody for use, once all of it was verified.
+
+This is not in ``archive``, on which the store and its verification rest: it verifies with the rules of ``verify``, and
+returns a ``SampleStore``.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ from molbuffer.storage.verify.report import Findings
 def trusted_archive(
     path: Path, limits: ArchiveLimits = ArchiveLimits(), migrations: Sequence[Migration] = MIGRATIONS
 ) -> Iterator[tuple[SampleStore, Manifest]]:
-    """An archive, opened for reading once all of it was verified; a tar file is unpacked for as long as this lasts.
+    """Open an archive for reading, once all of it was verified; a tar file is unpacked for as long as this lasts.
 
     Args:
         path: a folder or a tar file.

@@ -377,7 +377,7 @@ def test_an_archive_whose_version_expired_meanwhile_is_refused(filled, make, tmp
         return finished(folder, out)
 
     monkeypatch.setattr("molbuffer.storage.archive.make.finished", lose_the_pin)
-    with pytest.raises(ArchiveError, match=f"version {version} of .* expired while it was archived"):
+    with pytest.raises(ArchiveError, match=f"snapshot {version} of .* expired"):
         filled.archive(tmp_path / "out" / "archive", snapshot=version)
     assert list((tmp_path / "out").iterdir()) == []
     assert filled.query("FROM archives").is_empty()
