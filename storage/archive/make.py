@@ -31,7 +31,7 @@ from molbuffer.storage.errors import ArchiveError
 from molbuffer.storage.files.durable import write_private
 from molbuffer.storage.files.places import make_folder
 from molbuffer.storage.handle import OpenStore
-from molbuffer.storage.maintenance.pins import version_kept
+from molbuffer.storage.maintenance.pins import snapshot_kept
 from molbuffer.storage.policies import PolicyFiles
 from molbuffer.storage.query.sandbox import matching_rows
 from molbuffer.storage.records import now
@@ -121,7 +121,7 @@ def make_archive(
     contents = _choose(store, runs, where, store.snapshot() if snapshot is None else snapshot)
     uuid = str(uuid4())
     recorded = not store.read_only
-    with version_kept(store.layout, contents.snapshot, uuid) if recorded else nullcontext(), workplace(out) as folder:
+    with snapshot_kept(store.layout, contents.snapshot, uuid) if recorded else nullcontext(), workplace(out) as folder:
         sha256 = _fill(store, contents, folder, uuid)
         made = finished(folder, out)
         refuse_existing(out)

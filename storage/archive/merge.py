@@ -284,7 +284,7 @@ _NEW_ROWS = {
 def _insert(
     store: OpenStore, archive: OpenStore, plan: _Plan, placed: pa.Table, transaction: Transaction
 ) -> dict[str, int] | None:
-    """Insert all rows, and return how many of which kind; None, with nothing inserted, when the plan no longer holds."""
+    """Insert all rows, and return how many of each kind; None, and nothing, when the plan no longer holds."""
     # A vacuum may have removed what was written long ago, as one does with what a killed writer left.
     if not all((store.layout.arrays / segment).is_dir() for segment in set(placed["segment"].to_pylist())):
         return None

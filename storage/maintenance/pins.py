@@ -7,8 +7,8 @@ lock of that name, which ends with its process:
     .archiving-<snapshot>-<archive id>     beside the catalog of a store with SQLite, else below the data path
 
 Expiry keeps the snapshots that such files name. A vacuum removes the files that are older than its grace period, once
-it has got the lock that a living process would hold. The grace period is for a process that lost its connection to Postgres,
-and with it the lock; should it need longer, its archive is refused in the end (``archive.make``).
+it has got the lock that a living process would hold. The grace period is for a process that lost its connection to
+Postgres, and with it the lock; should it need longer, its archive is refused in the end (``archive.make``).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def archive_pins(layout: Layout) -> list[ArchivePin]:
 
 
 @contextmanager
-def version_kept(layout: Layout, version: int, archive_id: str) -> Iterator[None]:
+def snapshot_kept(layout: Layout, version: int, archive_id: str) -> Iterator[None]:
     """Keep a snapshot for as long as this lasts.
 
     Raises:

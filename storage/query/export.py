@@ -26,7 +26,7 @@ from molbuffer.storage.files.durable import sync_paths, write_private
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.query.sandbox import QueryLimits, check_condition, sandbox
 
-COLUMNS: Mapping[str, str] = {
+EXPORT_COLUMNS: Mapping[str, str] = {
     "run_id": "the run that drew the sample",
     "run_name": "the name of its configuration",
     "run_kind": "build, train, offline, pretrain, score or import",
@@ -125,7 +125,7 @@ _WRITERS: Mapping[str, Callable[[Path, pa.Schema], pq.ParquetWriter | pyarrow.cs
 
 @contextmanager
 def _history(catalog: Catalog, snapshot: int, condition: str, memory_limit: str) -> Iterator[pa.RecordBatchReader]:
-    names = ", ".join(f'history."{name}"' for name in COLUMNS)
+    names = ", ".join(f'history."{name}"' for name in EXPORT_COLUMNS)
     with (
         tempfile.TemporaryDirectory(prefix="molbuffer-export-") as spill,
         sandbox(catalog, snapshot, QueryLimits(memory=memory_limit), spill=Path(spill)) as connection,
@@ -154,4 +154,4 @@ def _replacing(out: Path) -> Iterator[Path]:
 
 
 def _described(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field.with_metadata({"description": COLUMNS[field.name]}) for field in schema])
+    return pa.schema([field.with_metadata({"description": EXPORT_COLUMNS[field.name]}) for field in schema])

@@ -116,7 +116,7 @@ class SampleTable:
 _SAMPLES = """
     SELECT number, samples."row" AS "row", samples.kept AS kept, samples.smiles IS NOT NULL AS parseable
     FROM {samples} AS samples JOIN numbered USING (build_id)"""
-OF_SAMPLES = (
+SAMPLE_RULES = (
     SampleRule(
         "samples exist more than once",
         lambda samples, rows: _duplicates(samples.keys),
@@ -193,7 +193,7 @@ def check_samples(of: Verification) -> None:
     samples = _read_samples(of) if of.findings.can_read("rows of builds", "builds", "samples") else None
     if samples is not None:
         of.findings.checked["samples"] += len(samples.keys)
-        for rule in OF_SAMPLES:
+        for rule in SAMPLE_RULES:
             _report_broken(of, "samples", rule, samples, samples.builds)
         _check_counts(of, samples)
     of.findings.done("rules about samples")
