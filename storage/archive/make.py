@@ -266,6 +266,8 @@ def _copy_policies(store: OpenStore, contents: _Contents, out: Path) -> pa.Table
     return pa.Table.from_pylist([{name: row[name] for name in schema.names} for row in rows], schema=schema)
 
 
+_INVOLVED = """WITH RECURSIVE involved AS (
+        SELECT run_id FROM named_runs UNION SELECT parent_run_id FROM {runs} AS child JOIN involved USING (run_id))"""
 _COPIES = {
     "samples": 'SELECT * FROM {samples} AS whole SEMI JOIN chosen USING (build_id, "row")',
     "builds": """SELECT whole.* REPLACE (placed.segment AS segment, placed.segment_offset AS segment_offset)
@@ -280,12 +282,8 @@ _COPIES = {
         OR (build_id IS NULL AND run_id IN (SELECT run_id FROM whole_runs))""",
     "policies": "FROM lineage_rows",
     # Whose they are is known only when the others are written.
-    "runs": """WITH RECURSIVE involved AS (
-            SELECT run_id FROM named_runs UNION SELECT parent_run_id FROM {runs} AS child JOIN involved USING (run_id)
-        ) SELECT * FROM {runs} AS whole SEMI JOIN involved USING (run_id)""",
-    "run_events": """WITH RECURSIVE involved AS (
-            SELECT run_id FROM named_runs UNION SELECT parent_run_id FROM {runs} AS child JOIN involved USING (run_id)
-        ) SELECT * FROM {run_events} AS whole SEMI JOIN involved USING (run_id)""",
+    "runs": f"{_INVOLVED} SELECT * FROM {{runs}} AS whole SEMI JOIN involved USING (run_id)",
+    "run_events": f"{_INVOLVED} SELECT * FROM {{run_events}} AS whole SEMI JOIN involved USING (run_id)",
 }
 _NAME_RUNS = ("rewards", "consumed", "scores", "policies")
 
