@@ -103,9 +103,9 @@ TABLE_RULES = (
     _reference("rewards", "run_id", "runs", "run_id", severity=Severity.WARNING),
     _reference("scores", "run_id", "runs", "run_id", severity=Severity.WARNING),
     TableRule(
-        name="of readmitted are more or fewer than their builds state",
+        name="of readmitted are missing, or more than their builds state",
         sql="""SELECT build_id || ' states ' || builds.readmitted || ' and has ' || count(given.build_id) AS subject,
-            build_id, count(given.build_id) AS "rows"
+            build_id, abs(builds.readmitted - count(given.build_id)) AS "rows"
             FROM {builds} AS builds LEFT JOIN {readmitted} AS given USING (build_id)
             GROUP BY build_id, builds.readmitted HAVING builds.readmitted <> count(given.build_id) ORDER BY build_id""",
         advice="Restore readmitted and builds from a backup",

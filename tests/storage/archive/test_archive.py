@@ -269,9 +269,9 @@ def test_the_decoded_cache_of_an_archive_is_told_by_its_content(filled, tmp_path
 
 
 def test_a_selection_without_rows_is_refused_and_leaves_nothing(filled, tmp_path):
-    with pytest.raises(ArchiveError, match="nothing to archive"):
+    with pytest.raises(ArchiveError, match="reward > 100"):
         filled.archive(tmp_path / "new" / "archive", where="reward > 100")
-    with pytest.raises(ArchiveError, match="nothing to archive"):
+    with pytest.raises(ArchiveError, match="run-3"):
         filled.archive(tmp_path / "new" / "archive", runs=["run-3"])
     with pytest.raises(UnknownRunError):
         filled.archive(tmp_path / "new" / "archive", runs=["nobody"])

@@ -187,7 +187,7 @@ def test_verify_counts_readmissions_and_looks_for_their_rows(two_runs, make):
         "test", "damage", {}, lambda transaction: transaction.change("DELETE FROM {readmitted}")
     )
     (error,) = verify_store(store.path).errors
-    assert f"{build.build_id} says 2 and has 0" in error.message
+    assert f"{build.build_id} states 2 and has 0" in error.message
 
 
 def test_an_export_has_the_version_of_latents():
