@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from molbuffer.storage.archive.catalog import ArchiveCatalog, as_store
-from molbuffer.storage.archive.files import open_manifest
+from molbuffer.storage.archive.files import verify_files
 from molbuffer.storage.archive.manifest import ALREADY_HERE, is_archive
 from molbuffer.storage.backends.postgres import check_address, settle
 from molbuffer.storage.catalog.catalog import Catalog
@@ -65,7 +65,7 @@ def open_store(root: Path, *, read_only: bool, sync: Sync, migrations: Sequence[
         ArchiveError: it is an archive that is not as molbuffer writes it.
     """
     if is_archive(root):
-        return as_store(ArchiveCatalog(root, open_manifest(root, ALREADY_HERE), migrations), sync)
+        return as_store(ArchiveCatalog(root, verify_files(root, ALREADY_HERE, sizes_only=True), migrations), sync)
     description = Description.read(root / "store.toml")
     layout = description.layout(root)
     if not read_only:

@@ -52,7 +52,7 @@ from molbuffer.storage.query.export import ExportReceipt, export_history
 from molbuffer.storage.records import Commit, Consumed, Event, Reward, Run, RunStatus, Score
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt, StoredBuild, StoredCheckpoint
 from molbuffer.storage.verify.quarantine import QuarantineReceipt, quarantine
-from molbuffer.storage.verify.report import Report
+from molbuffer.storage.verify.report import VerifyReport
 from molbuffer.storage.verify.verify import verify_store
 
 
@@ -378,7 +378,7 @@ class SampleStore:
             QueryError: DuckDB could not execute it.
             UnknownSnapshotError: the store has no such snapshot.
         """
-        limits = queries.Limits(timeout_seconds, memory_limit)
+        limits = queries.QueryLimits(timeout_seconds, memory_limit)
         return queries.run_query(self._catalog, sql, self.snapshot() if snapshot is None else snapshot, limits)
 
     def attach_sql(self) -> str:
@@ -394,8 +394,8 @@ class SampleStore:
         attach = self._catalog.attach_sql("molbuffer", read_only=True)
         return f"{install};\n{reach_sql(self._layout.tables)}{attach};\nUSE molbuffer;"
 
-    def verify(self, *, quick: bool = False) -> Report:
-        """Check everything that can be checked of the newest snapshot, while others read and write.
+    def verify(self, *, quick: bool = False) -> VerifyReport:
+        """Checks everything that can be checked of the newest version, while others read and write.
 
         ``molbuffer.storage.verify.verify.verify_store`` does the same, also for a store that cannot be opened.
 
@@ -408,7 +408,7 @@ class SampleStore:
         """Exclude the builds whose arrays lie in damaged segments from training; nothing is deleted.
 
         Args:
-            reasons: what is wrong with each segment, by its name, as ``Report.damaged_segments`` says.
+            reasons: what is wrong with each segment, by its name, as ``VerifyReport.damaged_segments`` says.
 
         Raises:
             ArraysError: no build has arrays in a segment that is named.

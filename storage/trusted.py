@@ -1,4 +1,8 @@
-"""An archive of anybody, opened for use once all of it was verified."""
+"""Open an archive of anybody for use, once all of it was verified.
+
+This is not in ``archive``, on which the store and its verification rest: it verifies with the rules of ``verify``, and
+returns a ``SampleStore``.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,15 @@ from molbuffer.storage.archive.tar import unpacked
 from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
 from molbuffer.storage.errors import ArchiveError, StoreNotFoundError
 from molbuffer.storage.store import SampleStore
-from molbuffer.storage.verify.archives import verify_content
-from molbuffer.storage.verify.report import Notes
+from molbuffer.storage.verify.archives import check_content
+from molbuffer.storage.verify.report import Findings
 
 
 @contextmanager
 def trusted_archive(
     path: Path, limits: ArchiveLimits = ArchiveLimits(), migrations: Sequence[Migration] = MIGRATIONS
 ) -> Iterator[tuple[SampleStore, Manifest]]:
-    """An archive, opened for reading once all of it was verified; a tar file is unpacked for as long as this lasts.
+    """Open an archive for reading, once all of it was verified; a tar file is unpacked for as long as this lasts.
 
     Args:
         path: a folder or a tar file.
@@ -41,8 +45,8 @@ def trusted_archive(
             raise ArchiveError(f"{path} is not used: {problem}")
         catalog = ArchiveCatalog(folder, manifest, migrations)
         with SampleStore(as_store(catalog)) as archive:
-            notes = Notes(lambda done, total: None)
-            verify_content(catalog, notes)
-            for error in notes.report(manifest.snapshot).errors:
+            findings = Findings(lambda done, total: None)
+            check_content(catalog, findings)
+            for error in findings.report(manifest.snapshot).errors:
                 raise ArchiveError(f"{path} is not what an archive is, and is not used: {error.message}")
             yield archive, manifest

@@ -15,7 +15,7 @@ from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
     from molbuffer.storage.verify.quarantine import QuarantineReceipt
-    from molbuffer.storage.verify.report import Finding, Report
+    from molbuffer.storage.verify.report import Finding, VerifyReport
 
 MOST_SHOWN = 5
 """How many findings of one kind that are no errors are shown one by one; ``--json`` has them all."""
@@ -81,13 +81,13 @@ def _is_archive(path: Path) -> UsageError:
     )
 
 
-def _json(report: Report, receipt: QuarantineReceipt | None) -> dict[str, object]:
+def _json(report: VerifyReport, receipt: QuarantineReceipt | None) -> dict[str, object]:
     from dataclasses import asdict
 
     return report.to_json() | {"errors": len(report.errors), "quarantined": asdict(receipt) if receipt else None}
 
 
-def _lines(report: Report) -> list[str]:
+def _lines(report: VerifyReport) -> list[str]:
     """The report for people."""
     lines: list[str] = []
     for (severity, kind), group in _grouped(report.findings).items():

@@ -1,8 +1,9 @@
-"""Whether what is inside an archive is what molbuffer writes into one, beyond what is asked of the rows of every store.
+"""Check that the content of an archive is such as molbuffer writes, beyond what ``verify`` asks of every store.
 
-Checksums tell that an archive is as it was made; they say nothing about who made it. What is asked of every store
-(``storage.verify``) is that rows, arrays and policies belong together. Here is the rest: that nothing leads out of the
-archive, executes, never ends, or is not what its id is the hash of.
+Checksums tell that an archive is as it was made; they say nothing about who made it. A verification asks of every
+store that rows, arrays and policies belong together. Here is the rest: that nothing leads out of the archive, executes,
+never ends, or is not what its id is the hash of. Some of it is asked before a verification could ask it, since that
+takes for granted that rows have a build and a number.
 """
 
 from __future__ import annotations
@@ -27,16 +28,19 @@ _JSON_BYTES, _JSON_STRUCTURE = 16 << 20, 1 << 20
 
 
 def wrong_content(archive: ArchiveCatalog) -> Iterator[str]:
-    """What is wrong inside an archive whose arrays may be decoded, in words; the first of each kind."""
-    for words, sql in _WRONG_ROWS.items():
-        for row in archive.read(f"SELECT text FROM ({sql}) AS wrong(text) LIMIT 1").to_pylist():
-            yield f"{words} ({row['text']})"
+    """Yield what is wrong inside an archive whose arrays may be decoded."""
+    for name, sql in _WRONG_ROWS.items():
+        for row in archive.read(f"SELECT subject FROM ({sql}) AS wrong(subject) LIMIT 1").to_pylist():
+            yield f"{name} ({row['subject']})"
+            # What follows takes for granted that rows are of these forms.
             return
     manifest = archive.manifest
     if (manifest.rows, manifest.builds) != tuple(manifest.tables.get(name, 0) for name in ("samples", "builds")):
         yield f"it has other rows and builds than {manifest.rows} and {manifest.builds}"
     yield from _wrong_names(archive)
-    yield from _wrong_lineage(archive)
+    lineage = archive.read("SELECT sha256, parent_sha256 FROM {policies}").to_pylist()
+    if (policy := find_circle({row["sha256"]: row["parent_sha256"] for row in lineage})) is not None:
+        yield f"the policy {policy!r} descends from itself"
     yield from _wrong_policies(archive)
     used = set(archive.read("SELECT DISTINCT segment FROM {builds}")["segment"].to_pylist())
     there = {path.name for path in entries(archive.folder / "arrays")}
@@ -45,11 +49,11 @@ def wrong_content(archive: ArchiveCatalog) -> Iterator[str]:
 
 
 def _unlisted(column: str, values: type[StrEnum]) -> str:
-    """The condition that a column has none of these values."""
+    """Return the condition that a column has none of these values."""
     return f"coalesce({column} NOT IN ({', '.join(quote(value) for value in values)}), true)"
 
 
-# Each SELECT gives one text for each thing that is wrong, in the words after which it is told.
+# Each SELECT gives the subjects of what is wrong, by the words that name it.
 _WRONG_ROWS = {
     "it has a policy twice": "SELECT sha256 FROM {policies} GROUP BY ALL HAVING count(*) > 1",
     "a build has no size": """SELECT build_id FROM {builds}
@@ -79,7 +83,7 @@ def _rows(archive: ArchiveCatalog, sql: str) -> Iterator[dict[str, Any]]:
 
 
 def _wrong_names(archive: ArchiveCatalog) -> Iterator[str]:
-    """Names that end up in paths, and ids that are not what they are the hash of."""
+    """Yield names that would lead elsewhere as paths, and ids that are not what they are the hash of."""
     for run in _rows(archive, "SELECT run_id, libraries, selection FROM {runs}"):
         if run["run_id"] is None or not _RUN_ID.fullmatch(run["run_id"]):
             yield f"no run has the id {run['run_id']!r}"
@@ -102,15 +106,8 @@ def _is_object(text: str) -> bool:
         return False
 
 
-def _wrong_lineage(archive: ArchiveCatalog) -> Iterator[str]:
-    rows = archive.read("SELECT sha256, parent_sha256 FROM {policies}").to_pylist()
-    circle = find_circle({row["sha256"]: row["parent_sha256"] for row in rows})
-    if circle is not None:
-        yield f"the policy {circle!r} descends from itself"
-
-
 def find_circle(parents: Mapping[str, str | None]) -> str | None:
-    """A policy that is its own ancestor, with which questions about lineage would never end; None without one."""
+    """Return a policy that is its own ancestor, along whose lineage a walk would never end; None without one."""
     settled: set[str] = set()
     for start in parents:
         path: dict[str, None] = {}
@@ -136,7 +133,7 @@ def _wrong_policies(archive: ArchiveCatalog) -> Iterator[str]:
 
 
 def _wrong_policy_file(file: Place) -> str | None:
-    """Weights are safetensors and all else is JSON: nothing that executes when it is loaded."""
+    """Return what is wrong with a file that is neither safetensors nor JSON, as all that executes when loaded is."""
     try:
         if file.suffix == ".safetensors":
             with safe_open(str(file), framework="numpy"):

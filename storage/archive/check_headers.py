@@ -1,4 +1,4 @@
-"""What the arrays of an archive take when they are decoded, known from their headers before they are.
+"""Check the headers of the arrays of an archive, which tell what these take before they are decoded.
 
 A few kilobytes can decode to terabytes. So no array is read whose header names another codec than ours, or a size that
 its chunks do not have.
@@ -25,7 +25,7 @@ _HEADER_BYTES, _HEADER_STRUCTURE = 16_384, 1_000
 
 
 def wrong_arrays(folder: Path, most_bytes: int) -> str | None:
-    """Why the arrays of an archive are not to be decoded; None when they may be.
+    """Return why the arrays of an archive are not to be decoded; None when they may be.
 
     Args:
         folder: of the archive.
@@ -34,7 +34,7 @@ def wrong_arrays(folder: Path, most_bytes: int) -> str | None:
     decoded = 0
     for segment in sorted((folder / "arrays").glob("*")):
         try:
-            decoded += decoded_bytes(segment)
+            decoded += _decoded_bytes(segment)
         except (AttributeError, KeyError, IndexError, TypeError, ValueError, OSError) as error:
             return f"segment {segment.name!r} has a header that molbuffer does not write: {error!r}"
         if decoded > most_bytes:
@@ -42,8 +42,8 @@ def wrong_arrays(folder: Path, most_bytes: int) -> str | None:
     return None
 
 
-def decoded_bytes(segment: Path) -> int:
-    """What the arrays of a segment take in memory, from the headers of the segment, its arrays and their chunks.
+def _decoded_bytes(segment: Path) -> int:
+    """Return what the arrays of a segment take in memory, from the headers of the segment, its arrays and their chunks.
 
     Raises:
         AttributeError, KeyError, IndexError, TypeError, ValueError, OSError: a header is not as molbuffer writes it.
@@ -72,9 +72,11 @@ def _header(folder: Path) -> Any:
 def _array_bytes(folder: Path, rows: int) -> int:
     header = _header(folder)
     shape, chunks = header["shape"], header["chunk_grid"]["configuration"]["chunk_shape"]
-    said = (header["zarr_format"], header["node_type"], header["chunk_grid"]["name"], header["storage_transformers"])
-    if said != (3, "array", "regular", []) or [codec["name"] for codec in header["codecs"]] != _CODECS:
-        raise ValueError(f"{folder.name} is stored in another way than molbuffer's arrays: {said}, {header['codecs']}")
+    storage = (header["zarr_format"], header["node_type"], header["chunk_grid"]["name"], header["storage_transformers"])
+    if storage != (3, "array", "regular", []) or [codec["name"] for codec in header["codecs"]] != _CODECS:
+        raise ValueError(
+            f"{folder.name} is stored in another way than molbuffer's arrays: {storage}, {header['codecs']}"
+        )
     if header["data_type"] not in ARRAYS[folder.name] or not all(type(size) is int for size in (*shape, *chunks)):
         raise ValueError(f"{folder.name} has the type {header['data_type']} and the shape {shape}")
     wide = [max(1, size) for size in shape[1:]]
@@ -88,7 +90,7 @@ def _array_bytes(folder: Path, rows: int) -> int:
 
 
 def _check_chunks(folder: Path, *, expected: int, size: int) -> None:
-    """Whether an array has as many chunks as it should, each of the size that its header gives it when decoded."""
+    """Check that an array has as many chunks as it should, each of the size that its header gives it when decoded."""
     chunks = [path for path in folder.iterdir() if path.name != "zarr.json"]
     if len(chunks) != expected:
         raise ValueError(f"{folder.name} has {len(chunks)} chunks, expected {expected}")
@@ -104,10 +106,10 @@ _LONGEST_FRAME_HEADER = 18
 
 
 def zstd_content_bytes(frame: bytes) -> int:
-    """What a zstd frame says that it decodes to, for which the decoder makes room (RFC 8878, section 3.1.1.1).
+    """Return the size that a zstd frame states, for which the decoder makes room (RFC 8878, section 3.1.1.1).
 
     Raises:
-        ValueError: it is no such frame, or does not say.
+        ValueError: it is no such frame, or states no size.
     """
     if len(frame) < 5 or frame[:4] != _ZSTD_MAGIC:
         raise ValueError("a chunk is no zstd frame")

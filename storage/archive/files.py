@@ -1,4 +1,4 @@
-"""The files of an archive, compared with its manifest.
+"""Compare the files of an archive with its manifest.
 
 Only what the manifest lists is read, and only as plain files: a link is not followed, a pipe or a device not opened.
 """
@@ -15,7 +15,7 @@ from molbuffer.storage.archive.manifest import (
     ArchiveLimits,
     ListedFile,
     Manifest,
-    check_sizes,
+    check_limits,
     old_form,
     read_manifest,
 )
@@ -24,30 +24,22 @@ from molbuffer.storage.files.checksums import file_sha256
 
 
 def listed_files(folder: Path) -> dict[str, ListedFile]:
-    """Every file of an archive that was just written, as its manifest will list it."""
+    """Return every file of an archive that was just written, as its manifest will list it."""
     found = _files(folder, ArchiveLimits())
     return {name: ListedFile(path.stat().st_size, file_sha256(path)) for name, path in sorted(found.items())}
 
 
-def open_manifest(folder: Path, limits: ArchiveLimits = ArchiveLimits()) -> Manifest:
-    """The manifest of an archive in a folder, whose files are there and of the sizes that it says.
+def verify_files(folder: Path, limits: ArchiveLimits = ArchiveLimits(), *, sizes_only: bool = False) -> Manifest:
+    """Return the manifest of an archive whose files are those that it lists.
 
-    Raises:
-        ArchiveError: naming the file that is missing, not listed, no plain file, or of another size.
-    """
-    return _none_wrong(folder, limits, sizes_only=True)
-
-
-def verify_files(folder: Path, limits: ArchiveLimits = ArchiveLimits()) -> Manifest:
-    """The manifest of an archive in a folder, whose files have the sizes and checksums that it says.
+    Args:
+        folder: of the archive.
+        limits: what it may take.
+        sizes_only: compare sizes and no checksums.
 
     Raises:
         ArchiveError: naming the file that is missing, not listed, no plain file, or damaged.
     """
-    return _none_wrong(folder, limits, sizes_only=False)
-
-
-def _none_wrong(folder: Path, limits: ArchiveLimits, *, sizes_only: bool) -> Manifest:
     manifest = read_manifest(folder, limits)
     for name, fault in wrong_files(folder, manifest, limits, sizes_only=sizes_only):
         raise ArchiveError(f"{folder}: {name!r} {fault}. Take another copy of the archive")
@@ -57,7 +49,7 @@ def _none_wrong(folder: Path, limits: ArchiveLimits, *, sizes_only: bool) -> Man
 def wrong_files(
     folder: Path, manifest: Manifest, limits: ArchiveLimits, *, sizes_only: bool = False
 ) -> Iterator[tuple[str, str]]:
-    """The files that are not those which the manifest lists, and what is wrong with each.
+    """Yield the files that are not those which the manifest lists, and what is wrong with each.
 
     Raises:
         ArchiveError: there is a link, a pipe or a device among them, or there are more than the limits allow.
@@ -72,7 +64,7 @@ def wrong_files(
 
 
 def _files(folder: Path, limits: ArchiveLimits) -> dict[str, Path]:
-    """Every file in an archive's folder but the manifest, by its path in the archive."""
+    """Return every file in an archive's folder but the manifest, by its path in the archive."""
     found: dict[str, Path] = {}
     waiting, seen = [folder], 0
     while waiting:
@@ -80,7 +72,7 @@ def _files(folder: Path, limits: ArchiveLimits) -> dict[str, Path]:
             for entry in scanned:
                 seen += 1
                 # Each file has at most three folders above it that no other file has.
-                check_sizes(folder, 0, seen // 4, limits)
+                check_limits(folder, 0, seen // 4, limits)
                 name = Path(entry.path).relative_to(folder).as_posix()
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(Path(entry.path))

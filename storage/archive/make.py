@@ -1,12 +1,12 @@
-"""Makes archives: self-contained, read-only, checksummed files with chosen rows of one version of a store.
+"""Make archives: self-contained, read-only, checksummed files with chosen rows of one snapshot of a store.
 
 An archive has the chosen rows with everything that says where they came from: builds, runs and their events, rewards,
 metrics, scores of their molecules, who consumed them, their arrays, and the lineage of the policies that drew them. Of
 the policies it has the weights that were kept of those and, where none were, of their nearest kept ancestors. It has
 no checkpoints. A build may be there in part: its row in ``builds`` says what was drawn, ``samples`` what was chosen.
 
-It is written aside and renamed, so that it is whole or not there. The source keeps its version meanwhile, and from
-then on (``molbuffer.storage.maintenance.pins``).
+It is written aside and renamed, so that it is whole or not there. The source keeps its snapshot meanwhile, and from
+then on (``maintenance.pins``).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from molbuffer.storage.errors import ArchiveError
 from molbuffer.storage.files.durable import write_private
 from molbuffer.storage.files.places import make_folder
 from molbuffer.storage.handle import OpenStore
-from molbuffer.storage.maintenance.pins import version_kept
+from molbuffer.storage.maintenance.pins import snapshot_kept
 from molbuffer.storage.policies import PolicyStore
 from molbuffer.storage.query.sandbox import matching_rows
 from molbuffer.storage.records import now
@@ -43,10 +43,14 @@ class ArchiveReceipt:
     """What was archived.
 
     Attributes:
-        path: of the archive; uuid: its identity. snapshot: the version that it is of.
-        rows, builds: how many it has. quarantined: how many builds were left out because their arrays are damaged.
-        sha256: of its manifest, which stands for all of it.
-        recorded: whether the source knows of it and will keep the version; one that cannot be written to does not.
+        path: the folder or file of the archive.
+        uuid: the identity of the archive.
+        snapshot: the snapshot that it is of.
+        rows: how many rows it has.
+        builds: how many builds it has.
+        quarantined: how many builds were left out because their arrays are damaged.
+        sha256: the hash of its manifest, which stands for all of it.
+        recorded: whether the source knows of it and will keep the snapshot; one that cannot be written to does not.
     """
 
     path: Path
@@ -60,13 +64,16 @@ class ArchiveReceipt:
 
 
 @dataclass(frozen=True)
-class _Chosen:
+class _Contents:
     """What goes into an archive.
 
     Attributes:
+        snapshot: the snapshot of the store.
         runs: the ids of the runs that were named; none is all runs.
+        where: the predicate that the rows fulfil; None when there was none.
         builds: columns build_id, run_id, drawn, vocabulary_sha256, segment, segment_offset, ordered for copying.
-        rows: columns build_id, row, ordered by build. quarantined: how many builds were left out as damaged.
+        rows: columns build_id, row, ordered by build.
+        quarantined: how many builds were left out as damaged.
     """
 
     snapshot: int
@@ -78,7 +85,7 @@ class _Chosen:
 
     @property
     def whole_runs(self) -> pa.Table:
-        """The runs whose own figures are archived: those named, and those of the builds."""
+        """The runs whose own metrics are archived: those named, and those of the builds."""
         return pa.table({"run_id": pa.array(sorted({*self.runs, *self.builds["run_id"].to_pylist()}), pa.string())})
 
 
@@ -90,36 +97,47 @@ def make_archive(
     where: str | None = None,
     snapshot: int | None = None,
 ) -> ArchiveReceipt:
-    """Archives rows of a store.
+    """Archive rows of a store.
 
     Args:
+        store: the store.
         out: a new folder, or a new file when it ends in .tar, .tar.gz, .tgz or .tar.zst.
         runs: ids of runs, or how they start; none is all runs.
         where: a predicate over ``sample_history`` that the rows must fulfil.
-        snapshot: the version of the store; None is the newest.
+        snapshot: the snapshot of the store; None is the newest.
 
     Raises:
         StoreExistsError: there is something at ``out``, or another process is making it.
-        ArchiveError: no row was chosen, or the version expired while it was archived.
-        UnknownRunError, UnknownSnapshotError, PredicateError: the selection is none.
-        ArraysError, PolicyDamagedError: the store is damaged.
+        ArchiveError: no row was chosen, or the snapshot expired while it was archived.
+        UnknownRunError: the store has no such run.
+        UnknownSnapshotError: the store has no such snapshot.
+        PredicateError: ``where`` is no predicate over a row.
+        ArraysError: a segment of the store is damaged.
+        PolicyDamagedError: a policy of the store is damaged.
         OSError: the disk is full or failed.
     """
     out = out.absolute()
     refuse_existing(out)
-    chosen = _choose(store, runs, where, store.snapshot() if snapshot is None else snapshot)
+    contents = _choose(store, runs, where, store.snapshot() if snapshot is None else snapshot)
     uuid = str(uuid4())
     recorded = not store.read_only
-    with version_kept(store.layout, chosen.snapshot, uuid) if recorded else nullcontext(), workplace(out) as folder:
-        sha256 = _fill(store, chosen, folder, uuid)
+    with snapshot_kept(store.layout, contents.snapshot, uuid) if recorded else nullcontext(), workplace(out) as folder:
+        sha256 = _fill(store, contents, folder, uuid)
         made = finished(folder, out)
         refuse_existing(out)
         if recorded:
-            # Before it has its name, so that there is no archive whose version the store does not keep.
-            _record(store, uuid, chosen)
+            # Before it has its name, so that there is no archive whose snapshot the store does not keep.
+            _record(store, uuid, contents)
         put_in_place(made, out)
     return ArchiveReceipt(
-        out, uuid, chosen.snapshot, chosen.rows.num_rows, chosen.builds.num_rows, chosen.quarantined, sha256, recorded
+        path=out,
+        uuid=uuid,
+        snapshot=contents.snapshot,
+        rows=contents.rows.num_rows,
+        builds=contents.builds.num_rows,
+        quarantined=contents.quarantined,
+        sha256=sha256,
+        recorded=recorded,
     )
 
 
@@ -134,7 +152,7 @@ _ROWS = """SELECT samples.build_id, samples."row" FROM {samples} AS samples SEMI
 _MATCHING = 'SEMI JOIN matching ON matching.build_id = samples.build_id AND matching."row" = samples."row"'
 
 
-def _choose(store: OpenStore, runs: Sequence[str], where: str | None, snapshot: int) -> _Chosen:
+def _choose(store: OpenStore, runs: Sequence[str], where: str | None, snapshot: int) -> _Contents:
     ids = tuple(dict.fromkeys(store.run(run).run_id for run in runs))
     builds = store.read_arrow(_BUILDS, snapshot=snapshot, parameters=[list(ids), list(ids)])
     usable = builds.filter(pc.invert(builds["quarantined"])).drop_columns("quarantined")
@@ -147,49 +165,61 @@ def _choose(store: OpenStore, runs: Sequence[str], where: str | None, snapshot: 
         usable = usable.filter(pc.is_in(usable["build_id"], pc.unique(rows["build_id"])))
     if not rows.num_rows:
         raise ArchiveError(
-            f"no row of {store.path} at version {snapshot} was chosen: there is nothing to archive "
+            f"no row of {store.path} at snapshot {snapshot} was chosen: there is nothing to archive "
             f"(runs: {', '.join(ids) or 'all'}; condition: {where or 'none'})"
         )
-    return _Chosen(snapshot, ids, where, usable, rows, builds.num_rows - builds["quarantined"].to_pylist().count(False))
+    return _Contents(
+        snapshot=snapshot,
+        runs=ids,
+        where=where,
+        builds=usable,
+        rows=rows,
+        quarantined=builds["quarantined"].to_pylist().count(True),
+    )
 
 
-def _record(store: OpenStore, uuid: str, chosen: _Chosen) -> None:
-    row = {"archive_id": uuid, "snapshot": chosen.snapshot, "predicate": chosen.where, "rows": chosen.rows.num_rows}
-    named = pa.Table.from_pylist([row | {"run_id": run_id, "created": now()} for run_id in chosen.runs or (None,)])
+def _record(store: OpenStore, uuid: str, contents: _Contents) -> None:
+    row = {
+        "archive_id": uuid,
+        "snapshot": contents.snapshot,
+        "predicate": contents.where,
+        "rows": contents.rows.num_rows,
+    }
+    named = pa.Table.from_pylist([row | {"run_id": run_id, "created": now()} for run_id in contents.runs or (None,)])
 
     def insert(transaction: Transaction) -> None:
         # Nothing expires while a commit can be made.
-        if not store.catalog.has_version(chosen.snapshot):
+        if not store.catalog.has_version(contents.snapshot):
             raise ArchiveError(
-                f"version {chosen.snapshot} of {store.path} expired while it was archived: was this process cut off "
-                "from the store for longer than a vacuum's grace period? Archive another version"
+                f"snapshot {contents.snapshot} of {store.path} expired while it was archived: was this process cut off "
+                "from the store for longer than a vacuum's grace period? Archive another snapshot"
             )
         transaction.insert("archives", named)
 
     store.writable().transact(
         "molbuffer",
-        f"archive of {chosen.rows.num_rows} rows at version {chosen.snapshot}",
-        {"archive": uuid, "runs": list(chosen.runs)},
+        f"archive of {contents.rows.num_rows} rows at snapshot {contents.snapshot}",
+        {"archive": uuid, "runs": list(contents.runs)},
         insert,
     )
 
 
-def _fill(store: OpenStore, chosen: _Chosen, folder: Path, uuid: str) -> str:
-    """Writes all files of an archive, and returns the hash of its manifest."""
+def _fill(store: OpenStore, contents: _Contents, folder: Path, uuid: str) -> str:
+    """Write all files of an archive, and return the hash of its manifest."""
     for name in ("tables", "arrays", "policies"):
         make_folder(folder / name)
-    placed = copy_arrays(_build_copies(store, chosen), folder / "arrays")
-    lineage = _copy_policies(store, chosen, folder / "policies")
-    tables = _write_tables(store, chosen, placed, lineage, folder)
+    placed = copy_arrays(_build_copies(store, contents), folder / "arrays")
+    lineage = _copy_policies(store, contents, folder / "policies")
+    tables = _write_tables(store, contents, placed, lineage, folder)
     manifest = Manifest(
         uuid=uuid,
         source_uuid=store.uuid,
-        snapshot=chosen.snapshot,
+        snapshot=contents.snapshot,
         schema=MIGRATIONS[-1].number,
-        runs=chosen.runs,
-        where=chosen.where,
-        rows=chosen.rows.num_rows,
-        builds=chosen.builds.num_rows,
+        runs=contents.runs,
+        where=contents.where,
+        rows=contents.rows.num_rows,
+        builds=contents.builds.num_rows,
         tables=tables,
         molbuffer=importlib.metadata.version("molbuffer"),
         created=now().isoformat(timespec="seconds"),
@@ -199,9 +229,9 @@ def _fill(store: OpenStore, chosen: _Chosen, folder: Path, uuid: str) -> str:
     return manifest.content
 
 
-def _build_copies(store: OpenStore, chosen: _Chosen) -> Iterator[BuildCopy]:
-    rows = rows_by_build(chosen.rows)
-    for build in chosen.builds.to_pylist():
+def _build_copies(store: OpenStore, contents: _Contents) -> Iterator[BuildCopy]:
+    rows = rows_by_build(contents.rows)
+    for build in contents.builds.to_pylist():
         wanted = rows.get(build["build_id"])
         sources: tuple[ArraySource, ...] = ()
         if wanted is not None:
@@ -209,31 +239,33 @@ def _build_copies(store: OpenStore, chosen: _Chosen) -> Iterator[BuildCopy]:
         yield BuildCopy(build["build_id"], build["drawn"], build["vocabulary_sha256"], sources)
 
 
-def _copy_policies(store: OpenStore, chosen: _Chosen, out: Path) -> pa.Table:
-    """Copies weights, and returns the rows of ``policies``: versions that drew the rows, and all their ancestors."""
+def _copy_policies(store: OpenStore, contents: _Contents, out: Path) -> pa.Table:
+    """Copy weights, and return the rows of ``policies``: those that drew the rows, and all their ancestors."""
     drew = store.read_arrow(
         """SELECT DISTINCT unnest([policy_sha256, latent_sha256]) AS sha256
         FROM {builds} SEMI JOIN chosen USING (build_id)""",
-        snapshot=chosen.snapshot,
-        chosen=chosen.builds.select(["build_id"]),
+        snapshot=contents.snapshot,
+        chosen=contents.builds.select(["build_id"]),
     )["sha256"].to_pylist()
-    lineage = store.read_arrow("FROM {lineage}", snapshot=chosen.snapshot)
-    versions = {row["sha256"]: row for row in lineage.to_pylist()}
-    kept = {versions[sha256]["kept_ancestor"] for sha256 in drew if sha256 in versions} - {None}
+    lineage = store.read_arrow("FROM {lineage}", snapshot=contents.snapshot)
+    known = {row["sha256"]: row for row in lineage.to_pylist()}
+    kept = {known[sha256]["kept_ancestor"] for sha256 in drew if sha256 in known} - {None}
     policies = PolicyStore(out)
     for sha256 in sorted(kept):
         folder = store.policies.folder(sha256)
         policies.add({file.name: file.read_bytes() for file in folder.iterdir()})
     wanted: set[str] = set()
     for sha256 in drew:
-        while sha256 in versions and sha256 not in wanted:
+        while sha256 in known and sha256 not in wanted:
             wanted.add(sha256)
-            sha256 = versions[sha256]["parent_sha256"]
-    rows = [row | {"weights_kept": row["sha256"] in kept} for row in versions.values() if row["sha256"] in wanted]
+            sha256 = known[sha256]["parent_sha256"]
+    rows = [row | {"weights_kept": row["sha256"] in kept} for row in known.values() if row["sha256"] in wanted]
     schema = pa.schema([field for field in lineage.schema if field.name not in ("kept_ancestor", "updates_since_kept")])
     return pa.Table.from_pylist([{name: row[name] for name in schema.names} for row in rows], schema=schema)
 
 
+_INVOLVED = """WITH RECURSIVE involved AS (
+        SELECT run_id FROM named_runs UNION SELECT parent_run_id FROM {runs} AS child JOIN involved USING (run_id))"""
 _COPIES = {
     "samples": 'SELECT * FROM {samples} AS whole SEMI JOIN chosen USING (build_id, "row")',
     "builds": """SELECT whole.* REPLACE (placed.segment AS segment, placed.segment_offset AS segment_offset)
@@ -248,21 +280,17 @@ _COPIES = {
         OR (build_id IS NULL AND run_id IN (SELECT run_id FROM whole_runs))""",
     "policies": "FROM lineage_rows",
     # Whose they are is known only when the others are written.
-    "runs": """WITH RECURSIVE involved AS (
-            SELECT run_id FROM named_runs UNION SELECT parent_run_id FROM {runs} AS child JOIN involved USING (run_id)
-        ) SELECT * FROM {runs} AS whole SEMI JOIN involved USING (run_id)""",
-    "run_events": """WITH RECURSIVE involved AS (
-            SELECT run_id FROM named_runs UNION SELECT parent_run_id FROM {runs} AS child JOIN involved USING (run_id)
-        ) SELECT * FROM {run_events} AS whole SEMI JOIN involved USING (run_id)""",
+    "runs": f"{_INVOLVED} SELECT * FROM {{runs}} AS whole SEMI JOIN involved USING (run_id)",
+    "run_events": f"{_INVOLVED} SELECT * FROM {{run_events}} AS whole SEMI JOIN involved USING (run_id)",
 }
 _NAME_RUNS = ("rewards", "consumed", "scores", "policies")
 
 
 def _write_tables(
-    store: OpenStore, chosen: _Chosen, placed: pa.Table, lineage_rows: pa.Table, folder: Path
+    store: OpenStore, contents: _Contents, placed: pa.Table, lineage_rows: pa.Table, folder: Path
 ) -> dict[str, int]:
-    """Writes the chosen rows of each table, a portion at a time, and returns how many there are."""
-    whole_runs = chosen.whole_runs
+    """Write the chosen rows of each table, a portion at a time, and return how many there are."""
+    whole_runs = contents.whole_runs
     named = set(whole_runs["run_id"].to_pylist())
 
     def noting_runs(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -272,8 +300,8 @@ def _write_tables(
 
     written = {}
     for table, select in _COPIES.items():
-        given = {"chosen": chosen.rows, "placed": placed, "whole_runs": whole_runs, "lineage_rows": lineage_rows}
+        given = {"chosen": contents.rows, "placed": placed, "whole_runs": whole_runs, "lineage_rows": lineage_rows}
         given["named_runs"] = pa.table({"run_id": pa.array(sorted(named - {None}), pa.string())})
-        batches = store.read_batches(select, snapshot=chosen.snapshot, **given)
+        batches = store.read_batches(select, snapshot=contents.snapshot, **given)
         written[table] = write_table(folder, table, noting_runs(batches) if table in _NAME_RUNS else batches)
     return written

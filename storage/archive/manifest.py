@@ -1,7 +1,7 @@
-"""What an archive says of itself: ``archive.json``, the one list of its files, tables and origin.
+"""The manifest of an archive: ``archive.json``, the one list of its files, tables and origin.
 
     ARCHIVE/
-      archive.json                     format, identity, source, version, selection, rows of each table; each file
+      archive.json                     format, identity, source, snapshot, selection, rows of each table; each file
       tables/<table>/<number>.parquet  the rows, readable by any program that reads Parquet
       arrays/<segment>/…               Zarr groups, as in a store
       policies/<sha256>/…              weights, configurations and vocabularies
@@ -30,7 +30,7 @@ from molbuffer.storage.files.places import plain_file
 from molbuffer.storage.segments.segment import ARRAYS
 
 MANIFEST = "archive.json"
-FORMAT, VERSION = "molbuffer-archive", 2
+ARCHIVE_FORMAT, ARCHIVE_VERSION = "molbuffer-archive", 2
 OLD_FORM = frozenset({"catalog.sqlite", "checksums.json", "store.toml"})
 """Files that archives of the first form had, beside a catalog that had to be attached to be read."""
 
@@ -67,7 +67,7 @@ class ArchiveLimits:
 
 
 ALREADY_HERE = ArchiveLimits(bytes=sys.maxsize, files=1_000_000)
-"""Of an archive in a folder, which takes what it takes."""
+"""The limits of an archive in a folder, whose bytes are on this disk already."""
 
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
@@ -78,7 +78,7 @@ _Uuid = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12
 
 @dataclass(frozen=True)
 class ListedFile:
-    """What a manifest says of a file.
+    """A file as a manifest lists it.
 
     Attributes:
         bytes: its size.
@@ -100,7 +100,7 @@ class Manifest:
         version: of the format.
         uuid: the identity of the archive.
         source_uuid: the store that the rows are from.
-        snapshot: the version of that store.
+        snapshot: the snapshot of that store.
         schema: the number of the newest migration whose columns the tables have.
         runs: the ids of the runs that were chosen; empty for all runs.
         where: the condition that the rows fulfil; None when there was none.
@@ -114,8 +114,8 @@ class Manifest:
 
     __pydantic_config__ = _STRICT
 
-    format: str = FORMAT
-    version: int = VERSION
+    format: str = ARCHIVE_FORMAT
+    version: int = ARCHIVE_VERSION
     uuid: _Uuid
     source_uuid: _Uuid
     snapshot: _Count
@@ -130,7 +130,7 @@ class Manifest:
     files: Mapping[str, ListedFile]
 
     def to_bytes(self) -> bytes:
-        """The content of the file."""
+        """Return the content of the file."""
         return (json.dumps(asdict(self), indent=1) + "\n").encode()
 
     @property
@@ -139,24 +139,24 @@ class Manifest:
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def tables_without(self, broken: Collection[str]) -> Manifest:
-        """The manifest of an archive without the files of some tables."""
+        """Return the manifest of the archive without the files of some tables."""
         kept = {name: file for name, file in self.files.items() if table_of(name) not in broken}
         return replace(self, files=kept, tables=dict(self.tables) | dict.fromkeys(broken, 0))
 
 
 def table_of(name: str) -> str | None:
-    """The table that a file of an archive belongs to; None for a file of arrays or of a policy."""
+    """Return the table that a file of an archive belongs to; None for a file of arrays or of a policy."""
     match = MEMBER.fullmatch(name)
     return None if match is None else match["table"]
 
 
 def is_archive(folder: Path) -> bool:
-    """Whether a folder says that it is an archive, of whatever form: it is then never opened as a store."""
+    """Return whether a folder claims to be an archive, of whatever form: it is then never opened as a store."""
     return (folder / MANIFEST).exists() or (folder / MANIFEST).is_symlink()
 
 
 def read_manifest(folder: Path, limits: ArchiveLimits = ArchiveLimits()) -> Manifest:
-    """Reads ``archive.json``.
+    """Read ``archive.json``.
 
     Raises:
         ArchiveError: there is none, it is no plain file, is not as molbuffer writes it, or exceeds the limits.
@@ -166,15 +166,15 @@ def read_manifest(folder: Path, limits: ArchiveLimits = ArchiveLimits()) -> Mani
         raise ArchiveError(f"{folder} is no archive: it has no {MANIFEST}")
     try:
         content = plain_file(path, _MOST_BYTES)
-        said = strict_json(content, structure=4 * limits.files + _MOST_STRUCTURE_BESIDE_FILES)
-        _check_form(said, folder)
+        values = strict_json(content, structure=4 * limits.files + _MOST_STRUCTURE_BESIDE_FILES)
+        _check_form(values, folder)
         manifest = _MANIFEST.validate_json(content)
         _check_names(manifest)
     except (OSError, ValueError) as error:
         raise ArchiveError(
             f"{path} is no manifest of an archive: {_one_line(error)}. Take another copy of the archive"
         ) from error
-    check_sizes(folder, sum(file.bytes for file in manifest.files.values()), len(manifest.files), limits)
+    check_limits(folder, sum(file.bytes for file in manifest.files.values()), len(manifest.files), limits)
     return manifest
 
 
@@ -199,8 +199,8 @@ def _check_names(manifest: Manifest) -> None:
         raise ValueError("two of its files have one name where case does not count")
 
 
-def check_sizes(archive: Path, size: int, files: int, limits: ArchiveLimits) -> None:
-    """Refuses an archive that exceeds the limits.
+def check_limits(archive: Path, size: int, files: int, limits: ArchiveLimits) -> None:
+    """Refuse an archive that exceeds the limits.
 
     Raises:
         ArchiveError: it does.
@@ -213,7 +213,7 @@ def check_sizes(archive: Path, size: int, files: int, limits: ArchiveLimits) -> 
 
 
 def old_form(archive: Path) -> ArchiveError:
-    """The error of an archive of the first form, which had a catalog of its own."""
+    """Return the error of an archive of the first form, which had a catalog of its own."""
     return ArchiveError(
         f"{archive} is an archive of an earlier release, which had a catalog to be attached and is not read any more: "
         "make it again from its store with `molbuffer archive` of this release"
@@ -221,7 +221,7 @@ def old_form(archive: Path) -> ArchiveError:
 
 
 def strict_json(content: bytes, *, structure: int, fractions: bool = False) -> Any:
-    """The values of a JSON text by somebody else.
+    """Return the values of a JSON text by somebody else.
 
     Args:
         structure: how many brackets and commas it may have, which bounds the memory that it takes.
@@ -267,12 +267,12 @@ def _refuse_number(text: str) -> NoReturn:
     raise ValueError(f"it has the number {text[:40]}")
 
 
-def _check_form(said: Any, folder: Path) -> None:
-    form = said.get("format") if isinstance(said, dict) else None
+def _check_form(values: Any, folder: Path) -> None:
+    form = values.get("format") if isinstance(values, dict) else None
     if form == "molbuffer-archive-1":
         raise old_form(folder)
-    version = said.get("version") if form == FORMAT else None
-    if type(version) is int and version > VERSION:
-        raise ArchiveError(f"{folder} is of version {version}, this release reads {VERSION}: update molbuffer")
-    if version != VERSION:
-        raise ValueError(f"expected the format {FORMAT!r} of version {VERSION}")
+    version = values.get("version") if form == ARCHIVE_FORMAT else None
+    if type(version) is int and version > ARCHIVE_VERSION:
+        raise ArchiveError(f"{folder} is of version {version}, this release reads {ARCHIVE_VERSION}: update molbuffer")
+    if version != ARCHIVE_VERSION:
+        raise ValueError(f"expected the format {ARCHIVE_FORMAT!r} of version {ARCHIVE_VERSION}")

@@ -1,4 +1,4 @@
-"""Brings the rows of an archive into a store, each once, by (build_id, row).
+"""Merge an archive into a store: each row comes in once, by (build_id, row).
 
 As in every commit, the arrays are written and synced first, and one transaction under the commit lock makes all of it
 visible or nothing. A merge that was killed leaves files that nothing names, and is done again from the start; one that
@@ -14,9 +14,8 @@ its molecule. A store keeps the reward and the score that it has, and learns onl
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
@@ -35,8 +34,14 @@ class MergeReceipt:
     """What a merge added; a repeated one adds nothing.
 
     Attributes:
-        archive: its uuid. snapshot: the version of the store after it.
-        runs, builds, rows, rewards, scores, policies: how many were added.
+        archive: the uuid of the archive.
+        snapshot: the snapshot of the store after it.
+        runs: how many runs were added.
+        builds: how many builds were added.
+        rows: how many rows were added.
+        rewards: how many rewards were added.
+        scores: how many scores were added.
+        policies: how many policies were added.
         united: how many builds were there in part and have more rows now.
         left_out: how many builds were left as they are, because their arrays in the store are quarantined and the
             archive does not have all of their rows.
@@ -59,10 +64,11 @@ class _Plan:
     """What is to be done with the arrays.
 
     Attributes:
-        snapshot: the version of the store before it was looked at.
+        snapshot: the newest snapshot of the store before the plan was made.
         builds: for each build that gains rows: where its arrays are in the archive and in the store, if it is there.
         ours: columns build_id, row of the rows that the store has of those builds and whose arrays are sound.
         theirs: columns build_id, row of the rows that are new to it.
+        left_out: how many builds are left as they are.
     """
 
     snapshot: int
@@ -72,14 +78,15 @@ class _Plan:
     left_out: int
 
     def same_as(self, other: _Plan) -> bool:
-        """Whether the same arrays are to be written."""
+        """Return whether the same arrays are to be written."""
         return all(getattr(self, name).equals(getattr(other, name)) for name in ("builds", "ours", "theirs"))
 
 
 def merge_archive(store: OpenStore, archive: OpenStore) -> MergeReceipt:
-    """Brings what an archive has and a store has not into the store.
+    """Bring what an archive has and a store has not into the store.
 
     Args:
+        store: the store.
         archive: as ``trusted_archive`` gave it.
 
     Raises:
@@ -100,8 +107,8 @@ def merge_archive(store: OpenStore, archive: OpenStore) -> MergeReceipt:
 
 
 def _attempt(store: OpenStore, archive: OpenStore) -> MergeReceipt | None:
-    """Merges, unless others change the builds concerned while their arrays are written."""
-    plan = _plan(store, archive)
+    """Merge, unless others change the builds concerned while their arrays are written; None then."""
+    plan = _plan(store.catalog.read, store.snapshot(), archive)
     for sha256 in archive.policies.kept():
         folder = archive.policies.folder(sha256)
         store.policies.add({file.name: file.read_bytes() for file in folder.iterdir()})
@@ -158,15 +165,19 @@ _THEIRS = """SELECT theirs.build_id, theirs."row" FROM {samples} AS theirs SEMI 
 
 
 def _streamed(archive: OpenStore, sql: str, **tables: pa.Table) -> pa.RecordBatchReader:
-    """Rows of the archive, to be read once, a portion at a time."""
+    """Return rows of the archive, to be read once, a portion at a time."""
     schema = archive.read_arrow(f"FROM ({sql}) LIMIT 0", **tables).schema
     return pa.RecordBatchReader.from_batches(schema, archive.read_batches(sql, **tables))
 
 
-def _plan(reader: OpenStore | Transaction, archive: OpenStore) -> _Plan:
-    """Which builds gain rows, and which rows those are."""
-    snapshot = reader.snapshot if isinstance(reader, Transaction) else reader.snapshot()
-    read = reader.read if isinstance(reader, Transaction) else reader.catalog.read
+def _plan(read: Callable[..., pa.Table], snapshot: int, archive: OpenStore) -> _Plan:
+    """Return which builds gain rows, and which rows those are.
+
+    Args:
+        read: reads the newest state of the store, outside of a transaction or in one.
+        snapshot: the newest snapshot of the store.
+        archive: the archive.
+    """
     archived = archive.read_arrow("SELECT * FROM {builds}")
     known = read("SELECT build_id FROM {builds} SEMI JOIN archived USING (build_id)", archived=archived)
     _refuse_conflicts(read, archive, archived, known)
@@ -186,7 +197,7 @@ def _plan(reader: OpenStore | Transaction, archive: OpenStore) -> _Plan:
     return _Plan(snapshot, wanted, ours, theirs, left_out)
 
 
-def _refuse_conflicts(read: Any, archive: OpenStore, builds: pa.Table, known: pa.Table) -> None:
+def _refuse_conflicts(read: Callable[..., pa.Table], archive: OpenStore, builds: pa.Table, known: pa.Table) -> None:
     runs = archive.read_arrow("SELECT run_id, config_sha256, kind, seed FROM {runs}")
     for row in read(_RUN_CONFLICTS, theirs=runs).to_pylist():
         raise RunConflictError(
@@ -215,15 +226,15 @@ def _copies(store: OpenStore, archive: OpenStore, plan: _Plan) -> Iterator[Build
     for build in plan.builds.to_pylist():
         build_id, sources = build["build_id"], []
         if build_id in theirs:
-            place = (archive.layout.arrays, build["segment"], build["segment_offset"])
-            sources.append(ArraySource(*place, rows=theirs[build_id]))
+            position = (archive.layout.arrays, build["segment"], build["segment_offset"])
+            sources.append(ArraySource(*position, rows=theirs[build_id]))
         if build_id in ours:
-            place = (store.layout.arrays, build["our_segment"], build["our_offset"])
-            sources.append(ArraySource(*place, rows=ours[build_id]))
+            position = (store.layout.arrays, build["our_segment"], build["our_offset"])
+            sources.append(ArraySource(*position, rows=ours[build_id]))
         yield BuildCopy(build_id, build["drawn"], build["vocabulary_sha256"], tuple(sources))
 
 
-# A build is read with the version that added it, which is another one here.
+# A build is read with the snapshot that added it, which is another one here.
 _ALL = {"builds": "* EXCLUDE (snapshot_id)"}
 # Every SELECT gives what ``theirs``, the rows of the archive, has and the table lacks.
 _NEW_ROWS = {
@@ -251,7 +262,7 @@ _NEW_ROWS = {
     "metrics": """SELECT * FROM theirs AS whole WHERE NOT EXISTS (FROM {metrics} AS known
         WHERE known.run_id = whole.run_id AND known.build_id IS NOT DISTINCT FROM whole.build_id
         AND known.iteration = whole.iteration AND known.name = whole.name)""",
-    # A version that the store knows gets a second row when its weights come with the archive; its parent stays.
+    # A policy that the store knows gets a second row when its weights come with the archive; its parent stays.
     "policies": """SELECT whole.* REPLACE (
             CASE WHEN known.sha256 IS NULL THEN whole.parent_sha256 ELSE known.parent_sha256 END AS parent_sha256)
         FROM theirs AS whole LEFT JOIN (
@@ -268,12 +279,14 @@ _NEW_ROWS = {
 def _insert(
     store: OpenStore, archive: OpenStore, plan: _Plan, placed: pa.Table, transaction: Transaction
 ) -> dict[str, int] | None:
-    """How many rows were added to which table; None, and nothing is added, when the plan no longer holds."""
+    """Insert all rows, and return how many of each kind; None, and nothing, when the plan no longer holds."""
     # A vacuum may have removed what was written long ago, as one does with what a killed writer left.
     if not all((store.layout.arrays / segment).is_dir() for segment in set(placed["segment"].to_pylist())):
         return None
-    # Nothing can have changed since when the version is still the same.
-    if transaction.snapshot != plan.snapshot and not plan.same_as(_plan(transaction, archive)):
+    # Nothing can have changed since when the snapshot is still the same.
+    if transaction.snapshot != plan.snapshot and not plan.same_as(
+        _plan(transaction.read, transaction.snapshot, archive)
+    ):
         return None
     added = {
         table: transaction.insert_select(
@@ -281,20 +294,20 @@ def _insert(
         )
         for table, select in _NEW_ROWS.items()
     }
-    moved = _moved(plan, placed)
+    # Builds that were there have their arrays elsewhere now.
+    generations = {
+        build["build_id"]: build["generation"] + 1
+        for build in plan.builds.to_pylist()
+        if build["our_segment"] is not None
+    }
+    created = now()
+    moved = pa.Table.from_pylist(
+        [
+            place | {"generation": generations[place["build_id"]], "created": created}
+            for place in placed.to_pylist()
+            if place["build_id"] in generations
+        ]
+    )
     transaction.insert("placements", moved)
     counts = {name: added[name] for name in ("runs", "builds", "rewards", "scores", "policies")}
     return counts | {"rows": added["samples"], "united": moved.num_rows}
-
-
-def _moved(plan: _Plan, placed: pa.Table) -> pa.Table:
-    """The rows of ``placements`` for builds that were there and have their arrays elsewhere now."""
-    places = {row["build_id"]: row for row in placed.to_pylist()}
-    created = now()
-    return pa.Table.from_pylist(
-        [
-            places[build["build_id"]] | {"generation": build["generation"] + 1, "created": created}
-            for build in plan.builds.to_pylist()
-            if build["our_segment"] is not None
-        ]
-    )

@@ -1,8 +1,8 @@
-"""The tables of archives as Parquet files: how they are written, and what is asked of them before they are read.
+"""Write the tables of archives as Parquet files, and check such files before they are read.
 
-A file by somebody else may claim anything. So the end of each file is read first, in a process of its own, as some of
-them end the process that reads them: its columns must be exactly those of our table, by name and type. What decoding it
-takes is then measured in such a process, too (``archive.catalog``).
+A file by somebody else may claim anything. So the footer of each file is read first, in a process of its own, as some
+of them end the process that reads them: its columns must be exactly those of our table, by name and type. What decoding
+it takes is then measured in such a process, too (``archive.measure``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,7 +22,7 @@ from molbuffer.storage.catalog.parquet_files import Column, file_list, select_no
 from molbuffer.storage.catalog.schema import MIGRATIONS, TABLES, Migration
 from molbuffer.storage.catalog.views import bind
 from molbuffer.storage.errors import ArchiveError, QueryError
-from molbuffer.storage.query.sandbox import Limits, closed_over, read_apart
+from molbuffer.storage.query.sandbox import ClosedDatabase, QueryLimits, read_apart
 
 # A tar file holds no file of 8 GiB.
 _FILE_ROWS = 5_000_000
@@ -39,7 +39,7 @@ class ArchivedTable:
         missing: the names of those that its files do not have, since a later migration added them.
         paths: its files; none for a table without rows.
         bytes: the size of these.
-        rows: the rows that they say they have.
+        rows: how many rows their footers claim.
     """
 
     name: str
@@ -50,7 +50,7 @@ class ArchivedTable:
     rows: int
 
     def select(self, snapshot: int) -> str:
-        """A SELECT of the table with the columns of this release."""
+        """Return a SELECT of the table with the columns of this release."""
         if not self.paths:
             return select_nothing(self.columns)
         names = ", ".join(
@@ -62,13 +62,15 @@ class ArchivedTable:
 def archived_tables(
     folder: Path, manifest: Manifest, migrations: Sequence[Migration] = MIGRATIONS
 ) -> dict[str, ArchivedTable]:
-    """The tables of an archive, after the ends of their files were looked at; those that none has are without rows.
+    """Return the tables of an archive, once the footers of their files were checked; one without a file has no rows.
 
     Args:
+        folder: of the archive.
+        manifest: what it lists.
         migrations: those of this release.
 
     Raises:
-        ArchiveError: a file has other columns than our table, or says what cannot be; or the archive is of a newer
+        ArchiveError: a file has other columns than our table, or claims what cannot be; or the archive is of a newer
             release.
     """
     if not 1 <= manifest.schema <= len(migrations):
@@ -76,14 +78,14 @@ def archived_tables(
             f"{folder} has schema {manifest.schema}, this release knows 1 to {len(migrations)}: update molbuffer"
         )
     ours, theirs = (columns_of(tuple(of)) for of in (migrations, migrations[: manifest.schema]))
-    said = _said_by_files(folder, manifest)
+    footers = _read_footers(folder, manifest)
     found = {}
     for name, columns in ours.items():
         files = sorted(path for path in manifest.files if table_of(path) == name)
         had, rows = theirs.get(name, ()), 0
         for path in files:
-            _check_columns(folder / path, had, said[path].columns)
-            rows += said[path].rows
+            _check_columns(folder / path, had, footers[path].columns)
+            rows += footers[path].rows
         if rows != manifest.tables.get(name, 0):
             raise ArchiveError(f"{folder}: {name} has {rows} rows, the manifest says {manifest.tables.get(name, 0)}")
         found[name] = ArchivedTable(
@@ -98,41 +100,46 @@ def archived_tables(
 
 
 @dataclass
-class _Said:
-    """What the end of a Parquet file says: the columns by name and DuckDB type, and the number of rows."""
+class _Footer:
+    """What the footer of a Parquet file claims.
 
-    columns: list[tuple[str, str]]
+    Attributes:
+        columns: the columns, by name and DuckDB type.
+        rows: the number of rows.
+    """
+
+    columns: list[tuple[str, str]] = field(default_factory=list)
     rows: int = 0
 
 
-def _said_by_files(folder: Path, manifest: Manifest) -> dict[str, _Said]:
-    """What the ends of all Parquet files say, read in a process that can do no more than end."""
-    found = {path: _Said([]) for path in manifest.files if table_of(path) is not None}
+def _read_footers(folder: Path, manifest: Manifest) -> dict[str, _Footer]:
+    """Return the footers of all Parquet files, read in a process that can do no more harm than to end."""
+    found = {path: _Footer() for path in manifest.files if table_of(path) is not None}
     if not found:
         return found
-    selects = [_SAID.format(name=quote(path), path=quote(str(folder / path))) for path in found]
+    selects = [_FOOTER.format(name=quote(path), path=quote(str(folder / path))) for path in found]
     try:
-        rows = read_apart(closed_over([folder / path for path in found]), " UNION ALL ".join(selects), _APART)
+        rows = read_apart(ClosedDatabase.over([folder / path for path in found]), " UNION ALL ".join(selects), _APART)
     except QueryError as error:
         raise ArchiveError(f"{folder}: a table is no Parquet file that can be read: {error}") from error
     for row in rows.to_pylist():
-        said = found[row["path"]]
+        footer = found[row["path"]]
         if row["name"] is None:
-            said.rows = int(row["kind"])
+            footer.rows = int(row["kind"])
         else:
-            said.columns.append((row["name"], row["kind"]))
+            footer.columns.append((row["name"], row["kind"]))
     return found
 
 
-_APART = Limits(seconds=120, memory="256MB")
+_APART = QueryLimits(seconds=120, memory="256MB")
 # Without the columns that DuckDB would take from the name of a folder.
-_SAID = """SELECT {name} AS path, column_name AS name, column_type AS kind
+_FOOTER = """SELECT {name} AS path, column_name AS name, column_type AS kind
     FROM (DESCRIBE SELECT * FROM read_parquet({path}, hive_partitioning = false))
     UNION ALL SELECT {name}, NULL, num_rows::VARCHAR FROM parquet_file_metadata({path})"""
 
 
 def _check_columns(path: Path, expected: Sequence[Column], found: Sequence[tuple[str, str]]) -> None:
-    """Refuses a file that has not exactly the columns of its table, in whatever order.
+    """Refuse a file that has not exactly the columns of its table, in whatever order.
 
     An unknown column is refused and not left out: what an archive has that this release does not read, somebody would
     miss, and columns of a newer release come with the number of its schema.
@@ -148,7 +155,7 @@ def _check_columns(path: Path, expected: Sequence[Column], found: Sequence[tuple
 
 @functools.cache
 def columns_of(migrations: tuple[Migration, ...]) -> Mapping[str, tuple[Column, ...]]:
-    """The columns of each table of a store that has had these migrations."""
+    """Return the columns of each table of a store that has had these migrations."""
     tables: dict[str, list[Column]] = {}
     with closing(closed_connection()) as connection:
         for migration in migrations:
@@ -165,16 +172,17 @@ _COLUMNS = """SELECT table_name, column_name, data_type, column_default FROM duc
 
 
 def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
-    """The Arrow types in which the columns of a table are written."""
+    """Return the Arrow types in which the columns of a table are written."""
     with closing(closed_connection()) as connection:
         return connection.execute(select_nothing(columns)).to_arrow_table().schema
 
 
 def write_table(folder: Path, table: str, batches: Iterable[pa.RecordBatch]) -> int:
-    """Writes the rows of a table as the files of an archive, and returns how many there are.
+    """Write the rows of a table as the files of an archive, and return how many there are.
 
     Args:
         folder: of the archive.
+        table: the name of the table.
         batches: with the columns of the table, in any order; one is written at a time.
     """
     schema = arrow_schema(columns_of(MIGRATIONS)[table])

@@ -1,4 +1,4 @@
-"""An archive as one tar file, and how one is unpacked without trusting it.
+"""Pack an archive into one tar file, and unpack one without trusting it.
 
 The files of the archive lie below one folder. A tar file is read header by header: only plain files and folders whose
 names are those of an archive are taken, and nothing grows beyond the limits, whatever a header declares. Extended
@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pyarrow as pa
 
-from molbuffer.storage.archive.manifest import MANIFEST, MEMBER, OLD_FORM, ArchiveLimits, check_sizes, old_form
+from molbuffer.storage.archive.manifest import MANIFEST, MEMBER, OLD_FORM, ArchiveLimits, check_limits, old_form
 from molbuffer.storage.errors import ArchiveError
 from molbuffer.storage.files.places import PRIVATE_FILE, PRIVATE_FOLDER
 
@@ -34,16 +34,17 @@ _SHARE_OF_FREE = 0.9
 
 
 def is_file_name(path: Path) -> bool:
-    """Whether an archive of this name is to be one file."""
+    """Return whether an archive of this name is to be one file."""
     return path.name.endswith(tuple(_COMPRESSION))
 
 
 def pack(folder: Path, out: Path, root: str) -> None:
-    """Writes an archive as a tar file, compressed as the name ``out`` will have says.
+    """Write an archive as a tar file, its manifest first.
 
     Args:
-        folder: of the archive; its manifest comes first.
-        root: the name of the archive; the files lie below a folder of this name.
+        folder: of the archive.
+        out: a new file.
+        root: the name that the file will get, whose end says how to compress it; members lie below such a folder.
 
     Raises:
         ArchiveError: a file is larger than tar can say.
@@ -75,7 +76,7 @@ def _write_member(stream: Any, name: str, path: Path) -> None:
 
 @contextmanager
 def unpacked(archive: Path, limits: ArchiveLimits = ArchiveLimits()) -> Iterator[Path]:
-    """A folder with the files of a tar file, which need not be those that it lists; it lasts as long as this does.
+    """Unpack a tar file into a temporary folder. The files need not be those that its manifest lists.
 
     Raises:
         ArchiveError: it is no tar file of an archive, ends in the middle, or exceeds the limits.
@@ -87,18 +88,15 @@ def unpacked(archive: Path, limits: ArchiveLimits = ArchiveLimits()) -> Iterator
         yield folder
 
 
-def _that_fit(folder: Path, limits: ArchiveLimits) -> ArchiveLimits:
-    """The limits, or what is free on the disk if that is less: others may be writing there."""
-    return replace(limits, bytes=min(limits.bytes, int(shutil.disk_usage(folder).free * _SHARE_OF_FREE)))
-
-
 def _unpack(archive: Path, folder: Path, limits: ArchiveLimits) -> None:
     try:
         with archive.open("rb") as plain:
             start = plain.read(4)
             plain.seek(0)
             compression = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
-            limits = _that_fit(folder, limits)
+            # Not all that is free, since others may be writing there.
+            free = int(shutil.disk_usage(folder).free * _SHARE_OF_FREE)
+            limits = replace(limits, bytes=min(limits.bytes, free))
             with pa.input_stream(plain, compression=compression) as stream:
                 _unpack_members(archive, stream, folder, limits)
     except (pa.ArrowException, tarfile.HeaderError, OSError, ValueError) as error:
@@ -110,7 +108,7 @@ def _unpack_members(archive: Path, stream: Any, folder: Path, limits: ArchiveLim
     while (header := _read(stream, _BLOCK)).strip(b"\0"):
         info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
         members += 1
-        check_sizes(archive, size + max(info.size, 0), members, limits)
+        check_limits(archive, size + max(info.size, 0), members, limits)
         if info.isdir():
             continue
         name = _member_name(archive, info)
@@ -122,12 +120,13 @@ def _unpack_members(archive: Path, stream: Any, folder: Path, limits: ArchiveLim
         for parent in reversed(Path(name).parents):
             (folder / parent).mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE), "wb") as file:
-            _copy(stream, file, info.size)
+            for start in range(0, info.size, _COPY_BYTES):
+                file.write(_read(stream, min(_COPY_BYTES, info.size - start)))
         _read(stream, -info.size % _BLOCK)
 
 
 def _member_name(archive: Path, info: tarfile.TarInfo) -> str:
-    """The name of a file below the tar's one folder."""
+    """Return the name of a file below the tar's one folder."""
     if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
         raise ArchiveError(
             f"{archive}: {info.name!r} has the type {info.type!r}; an archive has files and folders only "
@@ -146,15 +145,8 @@ def _member_name(archive: Path, info: tarfile.TarInfo) -> str:
     return name
 
 
-def _copy(stream: Any, file: IO[bytes], size: int) -> None:
-    while size:
-        content = _read(stream, min(size, _COPY_BYTES))
-        file.write(content)
-        size -= len(content)
-
-
 def _read(stream: Any, size: int) -> bytes:
-    """Exactly so many bytes."""
+    """Return the next bytes, exactly so many."""
     content: bytes = stream.read(size) if size else b""
     if len(content) != size:
         raise ArchiveError(

@@ -1,4 +1,4 @@
-"""Where an archive is made, and how it gets its name: it is whole, or not there.
+"""Make an archive aside and give it its name in one step, so that it is whole or not there.
 
 .lab.tar.0123…/      beside lab.tar, for as long as that is being made
   lock               held by the process that makes it, and by nobody once that was killed
@@ -28,9 +28,9 @@ _LOCK, _FILES, _PACKED = "lock", "archive", "packed"
 
 @contextmanager
 def workplace(out: Path) -> Iterator[Path]:
-    """A folder, not there yet, for the files of an archive; it goes with all that is beside it when this ends.
+    """Provide a folder, not there yet, for the files of an archive; it is removed with all that is beside it.
 
-    What processes left that were killed while they made an archive of this name goes first.
+    What killed processes left of archives of this name is removed first.
 
     Raises:
         StoreExistsError: another process is making an archive of this name.
@@ -57,7 +57,7 @@ def _clear(out: Path) -> None:
 
 @contextmanager
 def _alone(around: Path, out: Path) -> Iterator[None]:
-    """Holds the lock of a workplace, which a process that was killed does not."""
+    """Hold the lock of a workplace; that of a killed process is free."""
     try:
         lock = FileLock(around / _LOCK, timeout=0, mode=PRIVATE_FILE).acquire()
     except Timeout as error:
@@ -69,7 +69,7 @@ def _alone(around: Path, out: Path) -> Iterator[None]:
 
 
 def refuse_existing(out: Path) -> None:
-    """Refuses a place where something is.
+    """Refuse a path at which there is something.
 
     Raises:
         StoreExistsError: there is.
@@ -79,7 +79,7 @@ def refuse_existing(out: Path) -> None:
 
 
 def finished(folder: Path, out: Path) -> Path:
-    """The folder or file that is to be renamed to ``out``, durable and read-only, of an archive that is all written."""
+    """Return a written archive as the folder or file that can be renamed to ``out``, durable and read-only."""
     if is_file_name(out):
         packed = folder.with_name(_PACKED)
         pack(folder, packed, out.name)
@@ -94,7 +94,7 @@ def finished(folder: Path, out: Path) -> Path:
 
 
 def put_in_place(made: Path, out: Path) -> None:
-    """Gives what is finished its name, in one step."""
+    """Give a finished archive its name, in one step."""
     made.rename(out)
     # Last, since what is in a read-only folder can neither be renamed nor, after a failure, be removed.
     for path in (out, *out.rglob("*")):

@@ -1,1 +1,1 @@
-"""What training reads: the index of stored rows, selections from it, and the decoded cache of their arrays."""
+"""The history as training reads it: the index of stored rows, selections from it, the decoded cache of arrays."""

@@ -35,8 +35,13 @@ from numpy.typing import NDArray
 
 from molbuffer.storage.errors import CacheError
 from molbuffer.storage.files.places import PRIVATE_FOLDER, Place
-from molbuffer.storage.history.cache_manifest import NAME as MANIFEST_NAME
-from molbuffer.storage.history.cache_manifest import CachedSegment, Manifest, read_manifest, write_manifest
+from molbuffer.storage.history.cache_manifest import (
+    MANIFEST_NAME,
+    CachedSegment,
+    CacheManifest,
+    read_manifest,
+    write_manifest,
+)
 from molbuffer.storage.history.mapped_rows import MappedRows
 from molbuffer.storage.history.record_layout import RowLayout
 from molbuffer.storage.rows import Rows
@@ -54,7 +59,7 @@ _logger = logging.getLogger("molbuffer.storage.cache")
 
 
 def default_folder() -> Path:
-    """Where the caches are unless told otherwise: $MOLBUFFER_CACHE, or else the user's cache folder."""
+    """Return the folder for caches when none is given: $MOLBUFFER_CACHE, or else the user's cache folder."""
     return Path(os.environ.get(LOCATION_VARIABLE) or platformdirs.user_cache_dir("molbuffer"))
 
 
@@ -64,7 +69,8 @@ class CachedRows:
 
     Attributes:
         segments: where the rows of each segment are.
-        records: the rows in the form of ``layout``.
+        layout: the shape of a record.
+        records: the rows.
     """
 
     segments: Mapping[str, CachedSegment]
@@ -72,7 +78,7 @@ class CachedRows:
     records: MappedRows
 
     def gather(self, positions: NDArray[np.int64]) -> Rows:
-        """The rows at positions [n], as views of a fresh block of memory."""
+        """Return the rows at positions [n], as views of a fresh block of memory."""
         return self.layout.split(self.records.take(positions))
 
 
@@ -81,7 +87,7 @@ class DecodedCache:
     """The decoded cache of one store.
 
     Attributes:
-        store_uuid: whose segments these are; a store that was moved finds its cache again.
+        store_uuid: the identity of the store; one that was moved finds its cache again.
         arrays: the folder of the store's segments.
         folder: CACHE, for the caches of all stores.
         limit_bytes: what all of them together may take. The store not used for longest goes first; then those rows of
@@ -94,39 +100,41 @@ class DecodedCache:
     limit_bytes: int = DEFAULT_LIMIT_BYTES
 
     def pin(self, segments: Sequence[str]) -> CachedRows:
-        """A map that has every segment named; costs the decoding of those that never were.
+        """Return a map of the rows of all segments that are named, once those not yet decoded are.
 
         Raises:
             ArraysError: a segment to decode is missing or damaged in the store.
             CacheError: the disk is full, or the folder cannot be written.
         """
         wanted = list(dict.fromkeys(segments))
-        try:
-            return self._pin_decoded(wanted)
-        except (OSError, KeyError, TypeError, ValueError):
-            # Not all there yet, damaged, or replaced by another process since its manifest was read: settled below.
-            with self._writing():
-                manifest = self._shrink(self._extend(self._current(), wanted), wanted)
-                return self._map(manifest)
+        if (rows := self._pin_decoded(wanted)) is not None:
+            return rows
+        with self._writing():
+            return self._map(self._shrink(self._extend(self._current(), wanted), wanted))
 
     @property
     def _own(self) -> Path:
+        """The folder of this store's cache."""
         return self.folder / SUBFOLDER / self.store_uuid
 
-    def _pin_decoded(self, wanted: Sequence[str]) -> CachedRows:
-        manifest = read_manifest(self._own)
-        if not manifest.segments.keys() >= set(wanted):
-            raise KeyError("segments to decode")
-        rows = self._map(manifest)
-        with suppress(
-            OSError
-        ):  # The time of use only orders eviction; a cache on a read-only disk serves all the same.
+    def _pin_decoded(self, wanted: Sequence[str]) -> CachedRows | None:
+        """Return a map of the wanted segments without taking the lock; None when it takes one to have them."""
+        try:
+            manifest = read_manifest(self._own)
+            if manifest is None or not manifest.segments.keys() >= set(wanted):
+                return None
+            rows = self._map(manifest)
+        except (OSError, ValueError):
+            # Damaged, or replaced by another process since its manifest was read: settled under the lock.
+            return None
+        # The time of use only orders eviction; a cache on a read-only disk serves all the same.
+        with suppress(OSError):
             os.utime(self._own / MANIFEST_NAME)
         return rows
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Alone among processes; what the disk refuses is told in words."""
+        """Hold the lock of this store's cache, and turn errors of the disk into ``CacheError``."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._own.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
@@ -139,21 +147,19 @@ class DecodedCache:
                 f"or set {LOCATION_VARIABLE} to a folder with more"
             ) from error
 
-    def _current(self) -> Manifest:
+    def _current(self) -> CacheManifest:
         try:
-            return read_manifest(self._own)
-        except FileNotFoundError:
-            return Manifest()
-        except (KeyError, TypeError, ValueError) as error:
+            return read_manifest(self._own) or CacheManifest()
+        except ValueError as error:
             _logger.warning("the decoded cache %s is damaged (%s); decoding again", self._own, error)
-            return Manifest()
+            return CacheManifest()
 
-    def _map(self, manifest: Manifest) -> CachedRows:
+    def _map(self, manifest: CacheManifest) -> CachedRows:
         records = MappedRows(self._own / manifest.file, manifest.rows, manifest.layout.words)
         return CachedRows(manifest.segments, manifest.layout, records)
 
-    def _extend(self, manifest: Manifest, wanted: Sequence[str]) -> Manifest:
-        """Decodes what is wanted and not there."""
+    def _extend(self, manifest: CacheManifest, wanted: Sequence[str]) -> CacheManifest:
+        """Decode the wanted segments that are not in the cache."""
         for portion in self._decode([name for name in wanted if name not in manifest.segments]):
             layout = reduce(RowLayout.covering, portion.values(), manifest.layout)
             if layout != manifest.layout:
@@ -171,7 +177,7 @@ class DecodedCache:
         if portion:
             yield portion
 
-    def _append(self, manifest: Manifest, portion: Mapping[str, Rows]) -> Manifest:
+    def _append(self, manifest: CacheManifest, portion: Mapping[str, Rows]) -> CacheManifest:
         segments, position = dict(manifest.segments), manifest.rows
         with _open_at(self._own / manifest.file, manifest.total_bytes) as file:
             for name, rows in portion.items():
@@ -182,30 +188,30 @@ class DecodedCache:
         write_manifest(self._own, manifest)
         return manifest
 
-    def _rewrite(self, manifest: Manifest, layout: RowLayout, keep: Iterable[str]) -> Manifest:
-        """Copies the segments to keep into a new rows file of the given layout."""
-        old, fresh, segments, position = self._records(manifest), Manifest(layout=layout), {}, 0
+    def _rewrite(self, manifest: CacheManifest, layout: RowLayout, keep: Iterable[str]) -> CacheManifest:
+        """Copy the segments to keep into a new rows file of the given layout."""
+        old, fresh, segments, position = self._records(manifest), CacheManifest(layout=layout), {}, 0
         with _open_at(self._own / fresh.file, 0) as file:
             for name in keep:
-                place = manifest.segments[name]
-                for start in range(place.position, place.position + place.rows, _PORTION_ROWS):
-                    stop = min(start + _PORTION_ROWS, place.position + place.rows)
+                cached = manifest.segments[name]
+                for start in range(cached.position, cached.position + cached.rows, _PORTION_ROWS):
+                    stop = min(start + _PORTION_ROWS, cached.position + cached.rows)
                     file.write(layout.repack(old[start:stop], manifest.layout).data)
-                segments[name] = replace(place, position=position)
-                position += place.rows
+                segments[name] = replace(cached, position=position)
+                position += cached.rows
         fresh = replace(fresh, segments=segments)
         write_manifest(self._own, fresh)
         return fresh
 
-    def _records(self, manifest: Manifest) -> NDArray[np.uint32]:
-        """The rows as they lie in the file, for reading from one end to the other."""
+    def _records(self, manifest: CacheManifest) -> NDArray[np.uint32]:
+        """Return the records of the file, for reading from one end to the other."""
         shape = (manifest.rows, manifest.layout.words)
         if not manifest.rows:  # An empty file cannot be mapped.
             return np.zeros(shape, np.uint32)
         return np.memmap(self._own / manifest.file, np.uint32, "r", shape=shape)
 
-    def _shrink(self, manifest: Manifest, wanted: Sequence[str]) -> Manifest:
-        """Evicts what is over the limit: other stores by age, then what this store has beyond ``wanted``."""
+    def _shrink(self, manifest: CacheManifest, wanted: Sequence[str]) -> CacheManifest:
+        """Evict what is over the limit: other stores by age, then what this store has beyond ``wanted``."""
         others = evict(self.folder, self.limit_bytes - manifest.total_bytes, spare=self.store_uuid)
         if others + manifest.total_bytes <= self.limit_bytes:
             return manifest
@@ -217,7 +223,7 @@ class DecodedCache:
 
 
 def evict(folder: Path, limit_bytes: int, spare: str | None = None) -> int:
-    """Deletes the caches of the stores used longest ago until what they take is at most ``limit_bytes``.
+    """Delete the caches of the stores used longest ago until what is left takes at most ``limit_bytes``.
 
     Args:
         folder: CACHE, for the caches of all stores.
@@ -264,7 +270,7 @@ def _lock(store: Path, *, wait: bool = True) -> FileLock:
 
 @contextmanager
 def _open_at(path: Path, position: int) -> Iterator[BinaryIO]:
-    """A file to write from a position on, made if need be; what lay beyond the writes is cut off.
+    """Open a file to write from a position on, made if need be; what lay beyond the writes is cut off.
 
     Written to rather than mapped, so that a full disk is an error and not a signal that ends the process.
     """

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
+
+from pydantic import ConfigDict, TypeAdapter
 
 from molbuffer.storage.files.durable import sync_paths
 from molbuffer.storage.history.record_layout import RowLayout
 
-FORMAT = "molbuffer-cache-2"
-NAME = "manifest.json"
+MANIFEST_NAME = "manifest.json"
+_STRICT = ConfigDict(extra="forbid", strict=True)
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,11 @@ class CachedSegment:
     Attributes:
         position: of its first row.
         rows: how many there are.
-        vocabulary_sha256: what its tokens belong to.
+        vocabulary_sha256: the vocabulary that its tokens belong to.
         optional: its columns that not all rows have, as of ``Rows.optional_widths``.
     """
+
+    __pydantic_config__ = _STRICT
 
     position: int
     rows: int
@@ -33,21 +37,27 @@ class CachedSegment:
     optional: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Manifest:
+@dataclass(frozen=True, kw_only=True)
+class CacheManifest:
     """What exists of a cache.
 
     Attributes:
+        format: the name and version of the format.
         file: the name of the rows file, never used twice: a reader may still have an older one mapped.
+        layout: the shape of its records.
         segments: by name, at positions that follow each other.
     """
 
+    __pydantic_config__ = _STRICT
+
+    format: Literal["molbuffer-cache-3"] = "molbuffer-cache-3"
     file: str = field(default_factory=lambda: f"rows-{uuid.uuid4().hex}.bin")
     layout: RowLayout = RowLayout()
     segments: Mapping[str, CachedSegment] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
+        """The number of rows that are listed."""
         return max((segment.position + segment.rows for segment in self.segments.values()), default=0)
 
     @property
@@ -56,34 +66,34 @@ class Manifest:
         return self.rows * self.layout.record_bytes
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Reads the manifest of a cache.
+_CONTENT = TypeAdapter(CacheManifest)
+
+
+def read_manifest(folder: Path) -> CacheManifest | None:
+    """Read the manifest of a cache; None when there is no cache.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError, KeyError, TypeError: it is damaged or of another format, or its rows file is missing or too short.
+        ValueError: it is damaged or of another format, or its rows file is missing or too short.
+        OSError: it cannot be read.
     """
-    values = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    if values["format"] != FORMAT:
-        raise ValueError(f"expected {FORMAT}, got {values['format']}")
-    segments = {name: CachedSegment(*segment) for name, segment in values["segments"].items()}
-    manifest = Manifest(values["file"], RowLayout(**values["layout"]), segments)
+    try:
+        content = (folder / MANIFEST_NAME).read_bytes()
+    except FileNotFoundError:
+        return None
+    manifest = _CONTENT.validate_json(content)
     rows_file = folder / manifest.file
     if not rows_file.exists() or rows_file.stat().st_size < manifest.total_bytes:
         raise ValueError(f"{rows_file} is missing or shorter than {manifest.total_bytes} bytes")
     return manifest
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Replaces the manifest in one step, once the rows are on the disk, and deletes the rows files it does not list."""
-    segments = {name: list(vars(segment).values()) for name, segment in manifest.segments.items()}
-    layout = {"dtypes": manifest.layout.dtypes, "widths": manifest.layout.widths}
-    values = {"format": FORMAT, "file": manifest.file, "layout": layout, "segments": segments}
-    aside = folder / f"{NAME}.new"
-    aside.write_text(json.dumps(values), encoding="utf-8")
+def write_manifest(folder: Path, manifest: CacheManifest) -> None:
+    """Replace the manifest in one step, once the rows are on the disk, and delete the rows files it does not list."""
+    aside = folder / f"{MANIFEST_NAME}.new"
+    aside.write_bytes(_CONTENT.dump_json(manifest))
     # Were the name on the disk before the rows, a power cut would leave rows of zeros that are taken for data.
     sync_paths([folder / manifest.file, aside])
-    os.replace(aside, folder / NAME)
+    os.replace(aside, folder / MANIFEST_NAME)
     sync_paths([folder])
     for leftover in folder.glob("rows-*.bin"):
         if leftover.name != manifest.file:

@@ -1,6 +1,6 @@
 """The index of a pinned snapshot: what training needs to know of each stored row, in memory, and the way to its arrays.
 
-The index is read once, when a loader pins a version of the store. From then on a batch costs no SQL and no Zarr: a
+The index is read once, when a loader pins a snapshot of the store. From then on a batch costs no SQL and no Zarr: a
 selection chooses positions by looking at columns, and ``gather`` copies the rows from the decoded cache. A position is
 a row's place in the history's order; two runs of one seed have the same rows at the same positions.
 """
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.history.cache import DecodedCache
-from molbuffer.storage.history.index_arrays import IndexArrays, place
-from molbuffer.storage.history.scan import Filter, Part, ScannedRows, read_readmitted, read_strings, scan
+from molbuffer.storage.history.index_arrays import IndexArrays, locate_arrays
+from molbuffer.storage.history.scan import HistoryPart, ScannedRows, TrainableRows, read_readmitted, read_strings, scan
 from molbuffer.storage.records import Consumed, Event, RowId
 from molbuffer.storage.rows import Rows
 from molbuffer.storage.segments.copy import rows_by_build
@@ -32,11 +32,11 @@ class IndexScope:
     """Which rows an index has: kept ones with a good reward under an objective, the newest if there are several.
 
     Attributes:
-        objective_sha256: whose rewards count; rows may have been drawn under another objective.
+        objective_sha256: the objective whose rewards count; rows may have been drawn under another one.
         run_id: the run in training, whose rows are its own; None when the reader is no run: all rows are own.
-        snapshot: the version that own rows are read at; None is the newest.
-        foreign_snapshot: the version that rows of other runs are read at; None is ``snapshot``. A run that trains while
-            others write pins this at its start, so that what they do does not change its batches.
+        snapshot: the snapshot at which own rows are read; None is the newest.
+        foreign_snapshot: the snapshot at which rows of other runs are read; None is ``snapshot``. A run that trains
+            while others write pins this at its start, so that what they do does not change its batches.
         own_only: leave out the rows of other runs, but for those that the run has readmitted.
         runs: leave out the rows of runs other than these, by their ids.
         where: a predicate over ``sample_history`` that must hold as well.
@@ -70,43 +70,56 @@ class HistoryIndex:
 
     Attributes:
         store: what it was read from; only ``smiles`` and ``raw`` still read from it.
-        parts: whose rows, as of which version: the run's own first.
+        parts: whose rows it has, as of which snapshot: the run's own first.
         rows: the columns.
-        readmitted: columns build_id, row, times of the rows that the run's builds have given to its buffer once more.
+        arrays: where the arrays of the rows are.
+        readmitted: columns build_id, row, times of the rows that the run's builds have readmitted to its buffer.
     """
 
     store: OpenStore
-    parts: tuple[Part, ...]
+    parts: tuple[HistoryPart, ...]
     rows: ScannedRows
     arrays: IndexArrays
     readmitted: pa.Table | None = None
 
     @classmethod
     def load(cls, store: OpenStore, scope: IndexScope, cache: DecodedCache | None = None) -> Self:
-        """Read the index, as ``SampleStore.index`` does, and its errors."""
+        """Read the index of a store, and have the segments decoded that are not in the cache yet.
+
+        Args:
+            store: the store.
+            scope: which rows.
+            cache: where decoded rows are kept; None is the user's cache folder.
+
+        Raises:
+            PredicateError: the predicate of the scope is no predicate over a row.
+            ArraysError: a segment is missing or damaged.
+            CacheError: the cache cannot be written.
+            StoreError: the store has no such snapshot, or cannot be read.
+        """
         snapshot = store.snapshot() if scope.snapshot is None else scope.snapshot
         of_runs = None if scope.runs is None else tuple(scope.runs)
-        own = Part(snapshot, own=True, run_id=scope.run_id, up_to_iteration=scope.up_to_iteration, runs=of_runs)
+        own = HistoryPart(snapshot, own=True, run_id=scope.run_id, up_to_iteration=scope.up_to_iteration, runs=of_runs)
         parts, readmitted = [own], None
         if scope.run_id is not None:
             readmitted = read_readmitted(store, own)
             foreign = snapshot if scope.foreign_snapshot is None else scope.foreign_snapshot
-            others = Part(foreign, own=False, run_id=scope.run_id, others=True, runs=of_runs)
+            others = HistoryPart(foreign, own=False, run_id=scope.run_id, others=True, runs=of_runs)
             if not scope.own_only:
                 parts.append(others)
             elif readmitted.num_rows:
                 parts.append(replace(others, rows=readmitted))
-        wanted = Filter(scope.objective_sha256, scope.where, scope.include_unparseable)
+        wanted = TrainableRows(scope.objective_sha256, scope.where, scope.include_unparseable)
         rows = scan(store, parts, wanted)
         cache = cache or DecodedCache(store.cache_key, store.layout.arrays)
-        return cls(store, tuple(parts), rows, place(rows, cache), readmitted)
+        return cls(store, tuple(parts), rows, locate_arrays(rows, cache), readmitted)
 
     def __len__(self) -> int:
         return len(self.rewards)
 
     @property
     def snapshot(self) -> int:
-        """The version that own rows were read at."""
+        """The snapshot at which own rows were read."""
         return self.parts[0].snapshot
 
     @property
@@ -190,7 +203,7 @@ class HistoryIndex:
         return self.best_first[np.sort(first)]
 
     def gather(self, positions: Positions) -> Rows:
-        """The rows at positions [n] with their rewards, as wide as the longest of them; torch can take the memory.
+        """Return the rows at positions [n] with their rewards, as wide as the longest; torch can take the memory.
 
         Raises:
             IndexError: a position is not in the index.
@@ -198,11 +211,11 @@ class HistoryIndex:
         return self.arrays.gather(positions, self.rewards.take(positions))
 
     def vocabulary_numbers(self, positions: Positions) -> NDArray[np.int32]:
-        """Which of ``vocabularies`` the tokens of each row belong to, int32 [n]."""
+        """Return which of ``vocabularies`` the tokens of each row belong to, int32 [n]."""
         return self._vocabulary_of_build.take(self.build_numbers.take(positions))
 
     def without(self, positions: Positions) -> Self:
-        """The index less some rows; the positions of the rows after them change."""
+        """Return the index less some rows; the positions of the rows after them change."""
         keep = np.ones(len(self), bool)
         keep[positions] = False
         columns = ("build_numbers", "row_numbers", "rewards", "molecules", "own")
@@ -210,39 +223,39 @@ class HistoryIndex:
         return replace(self, rows=rows, arrays=replace(self.arrays, positions=self.arrays.positions[keep]))
 
     def row_ids(self, positions: Positions) -> list[RowId]:
-        """The identities of rows."""
+        """Return the identities of rows."""
         pairs = zip(self.build_numbers[positions].tolist(), self.row_numbers[positions].tolist(), strict=True)
         return [RowId(self.build_ids[build], row) for build, row in pairs]
 
     def own_iterations(self, positions: Positions) -> list[int]:
-        """The iterations in which the run in training drew those of some rows that are its own."""
+        """Return the iterations in which the run in training drew those of some rows that are its own."""
         iterations: list[int] = self.iterations[positions[self.own[positions]]].tolist()
         return iterations
 
     def positions_of(self, build_id: str, rows: Sequence[int] | NDArray[np.integer]) -> Positions:
-        """Where rows of a build are; those that are not in the index (rejected, without reward) are left out."""
+        """Return the positions of rows of a build, without those not in the index (rejected, without reward)."""
         positions, found = self._find(build_id, rows)
         return positions[found]
 
     def _find(self, build_id: str, rows: Sequence[int] | NDArray[np.integer]) -> tuple[Positions, NDArray[np.bool_]]:
-        """Where rows of a build are, and which of them are in the index: the others have a position of no meaning."""
+        """Return the positions of rows of a build, and which are in the index; the others' positions mean nothing."""
         wanted = np.asarray(rows, np.int64)
         build = self._numbers_by_id.get(build_id, -1)
         start, stop = np.searchsorted(self.build_numbers, (build, build + 1))
         here = self.row_numbers[start:stop]
-        places = np.searchsorted(here, wanted)
-        found = here.take(places, mode="clip") == wanted if len(here) else np.zeros(len(wanted), bool)
-        return np.add(start, places, dtype=np.int64), found
+        offsets = np.searchsorted(here, wanted)
+        found = here.take(offsets, mode="clip") == wanted if len(here) else np.zeros(len(wanted), bool)
+        return np.add(start, offsets, dtype=np.int64), found
 
     def times_consumed(self, consumed: Iterable[Consumed]) -> NDArray[np.int32]:
-        """How often each row was delivered, int32 [n], by what the store has of a training run."""
+        """Return how often each row was delivered, int32 [n], by what the store has of a training run."""
         times = np.zeros(len(self), np.int32)
         for part in consumed:
             times[self.positions_of(part.build_id, part.rows)] += 1
         return times
 
     def times_readmitted(self) -> NDArray[np.int32] | None:
-        """How often the run's builds have given each row to its buffer once more, int32 [n]; None when they never did.
+        """Return how often the run's builds readmitted each row to its buffer, int32 [n]; None when they never did.
 
         Each time, the row may be delivered once more.
         """
@@ -258,17 +271,17 @@ class HistoryIndex:
         return times
 
     def read(self, column: str, positions: Positions) -> list[str | None]:
-        """A text column of the table ``samples`` for a few rows, of which it reads only the builds."""
+        """Return a text column of the table ``samples`` for a few rows, of which it reads only the builds."""
         columns = {name: getattr(self.rows, name)[positions] for name in ("build_numbers", "row_numbers", "own")}
         few = replace(self.rows, **columns)
         return read_strings(self.store, self.parts, few, column).to_pylist()  # type: ignore[no-any-return]
 
     def smiles(self, positions: Positions) -> list[str | None]:
-        """The canonical SMILES of rows, None for what is no molecule. The first call reads them for all rows."""
+        """Return the canonical SMILES of rows, None for what is no molecule. The first call reads those of all rows."""
         return self._smiles.take(pa.array(positions)).to_pylist()  # type: ignore[no-any-return]
 
     def raw(self, positions: Positions) -> list[str]:
-        """The strings of rows as they were drawn. The first call reads them for all rows."""
+        """Return the strings of rows as they were drawn. The first call reads those of all rows."""
         return self._raw.take(pa.array(positions)).to_pylist()  # type: ignore[no-any-return]
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Where the arrays of the rows of an index are, and how a batch of them is gathered."""
+"""Find the arrays of the rows of an index in the decoded cache, and gather batches of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from molbuffer.storage.rows import Rows, trimmed
 
 @dataclass(frozen=True)
 class IndexArrays:
-    """Where the arrays of the rows are.
+    """Where the arrays of the rows of an index are.
 
     Attributes:
         cached: the decoded rows of every segment that has a row of the index.
@@ -30,7 +30,7 @@ class IndexArrays:
     optional: Mapping[str, int]
 
     def gather(self, positions: NDArray[np.int64], rewards: NDArray[np.float64]) -> Rows:
-        """The rows at positions [n], no wider than the longest of them; without what no row of the index has.
+        """Return the rows at positions [n], no wider than the longest of them; without what no row of the index has.
 
         Args:
             positions: in the index.
@@ -40,8 +40,8 @@ class IndexArrays:
         return Rows(**trimmed(self.cached.layout.columns(records, self.optional)), rewards=rewards)
 
 
-def place(rows: ScannedRows, cache: DecodedCache) -> IndexArrays:
-    """Has the segments that are needed decoded, and finds each row in them.
+def locate_arrays(rows: ScannedRows, cache: DecodedCache) -> IndexArrays:
+    """Have the segments that are needed decoded, and find each row in them.
 
     Raises:
         ArraysError: a segment has fewer rows than its builds, or another vocabulary.

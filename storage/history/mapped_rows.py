@@ -1,4 +1,4 @@
-"""Rows of fixed width in a memory-mapped file, a few of which are wanted at a time, from anywhere in it."""
+"""Read rows of fixed width from a memory-mapped file, a few at a time, from anywhere in it."""
 
 from __future__ import annotations
 
@@ -33,10 +33,11 @@ class MappedRows:
     """
 
     def __init__(self, path: Path, rows: int, words: int) -> None:
-        """Maps the first ``rows`` rows of uint32 [words] of a file.
+        """Map the first ``rows`` rows of uint32 [words] of a file.
 
         Raises:
-            OSError: the file cannot be read. ValueError: it has fewer rows.
+            OSError: the file cannot be read.
+            ValueError: it has fewer rows.
         """
         self._row_bytes = words * np.dtype(np.uint32).itemsize
         self._path = path
@@ -53,7 +54,7 @@ class MappedRows:
         return len(self._records)
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.uint32]:
-        """A copy of some rows [n, words]."""
+        """Return a copy of some rows [n, words]."""
         if not self._batches_to_ask_for and self._missing(rows[:_PROBED_ROWS]):
             self._batches_to_ask_for = _BATCHES_ASKED_FOR
             if self._records.nbytes <= _SHARE_OF_MEMORY * os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE:
@@ -65,7 +66,7 @@ class MappedRows:
         return self._records.take(rows, axis=0)
 
     def _missing(self, rows: NDArray[np.int64]) -> bool:
-        """Whether the disk had to be read for any of these rows; it has been, then."""
+        """Return whether the disk had to be read for any of these rows; it has been, then."""
         before = resource.getrusage(_WHOSE).ru_majflt
         self._records[rows, 0]
         return resource.getrusage(_WHOSE).ru_majflt > before
@@ -79,7 +80,7 @@ class MappedRows:
 
 @cache
 def read_through(path: Path) -> Thread:
-    """Begins to have the system read a file into memory, once a process, and returns what does so."""
+    """Start a thread that has the system read a file into memory, once a process, and return it."""
     thread = Thread(target=_read, args=(path,), name=f"reading {path.name}", daemon=True)
     thread.start()
     return thread

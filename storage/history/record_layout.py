@@ -25,8 +25,8 @@ _WORD_BYTES = 4
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a column lies: in the words [start, stop) of a record."""
+class _Field:
+    """The words [start, stop) of a record, in which a column lies."""
 
     column: Column
     start: int
@@ -35,7 +35,7 @@ class _Place:
     width: int
 
     def view(self, records: NDArray[np.uint32], width: int) -> NDArray[Any]:
-        """The column of records [n, words], its first ``width`` numbers."""
+        """Return the column of records [n, words], its first ``width`` numbers."""
         if self.column.axis is not None:
             return records[:, self.start : self.stop].view(self.dtype)[:, :width]
         if self.dtype.itemsize == _WORD_BYTES:
@@ -60,17 +60,20 @@ class RowLayout:
     widths: Mapping[str, int] = field(default_factory=lambda: {"tokens": _WIDTH_STEP})
 
     def __post_init__(self) -> None:
+        if missing := _smallest().keys() - self.dtypes.keys():
+            raise ValueError(f"a record has no {', '.join(sorted(missing))}, which every row has")
         for name, dtype in self.dtypes.items():
-            column = STORED[name]
-            if np.dtype(dtype) not in column.dtypes:
-                raise ValueError(f"a record has {name!r} of type {dtype}, expected one of {column.dtypes}")
-            width = _WIDTH_STEP if column.axis is None else self.widths[column.axis.name]
+            column = STORED.get(name)
+            if column is None or dtype not in map(str, column.dtypes):
+                types = "no such column" if column is None else f"one of {[str(each) for each in column.dtypes]}"
+                raise ValueError(f"a record has {name!r} of type {dtype}, expected {types}")
+            width = _WIDTH_STEP if column.axis is None else self.widths.get(column.axis.name, 0)
             rounded = column.axis is None or column.axis.lengths is None or (width > 0 and width % _WIDTH_STEP == 0)
             if width < 0 or not rounded:
                 raise ValueError(f"a record has room for {width} {name!r}, expected a multiple of {_WIDTH_STEP}")
 
     def covering(self, rows: Rows) -> RowLayout:
-        """The smallest layout that has room for what this one holds and for these rows too."""
+        """Return the smallest layout that has room for what this one holds and for these rows too."""
         dtypes, widths = {}, dict(self.widths)
         for name, column in STORED.items():
             array, dtype = getattr(rows, name), self.dtypes.get(name)
@@ -86,18 +89,19 @@ class RowLayout:
     @property
     def words(self) -> int:
         """The number of 32-bit words of a record."""
-        return self._places[-1].stop
+        return self._fields[-1].stop
 
     @property
     def record_bytes(self) -> int:
+        """The size of a record."""
         return self.words * _WORD_BYTES
 
     def split(self, records: NDArray[np.uint32]) -> Rows:
-        """The rows in records [n, words], as views."""
+        """Return the rows in records [n, words], as views."""
         return Rows(**self.columns(records))
 
     def columns(self, records: NDArray[np.uint32], optional: Mapping[str, int] | None = None) -> dict[str, Any]:
-        """The columns of the rows in records [n, words], by name, as views.
+        """Return the columns of the rows in records [n, words], by name, as views.
 
         Args:
             records: of this layout.
@@ -105,38 +109,38 @@ class RowLayout:
                 far a row is filled; None is all that there are.
         """
         columns: dict[str, Any] = {}
-        for place in self._places:
-            width = place.width
-            if optional is not None and not place.column.required:
-                if place.column.name not in optional:
+        for item in self._fields:
+            width = item.width
+            if optional is not None and not item.column.required:
+                if item.column.name not in optional:
                     continue
-                if (axis := place.column.axis) is not None and axis.lengths is None:
+                if (axis := item.column.axis) is not None and axis.lengths is None:
                     width = max(optional.get(name, 0) for name in BY_AXIS[axis])
-            columns[place.column.name] = place.view(records, width)
+            columns[item.column.name] = item.view(records, width)
         return columns
 
     def pack(self, rows: Rows) -> NDArray[np.uint32]:
-        """Records [n, words] of rows that this layout covers."""
+        """Return the records [n, words] of rows that this layout covers."""
         records = np.zeros((len(rows), self.words), np.uint32)
         for name, array in self.columns(records).items():
             put(array, slice(None), getattr(rows, name), COLUMNS[name].fill)
         return records
 
     def repack(self, records: NDArray[np.uint32], old: RowLayout) -> NDArray[np.uint32]:
-        """Records of this layout from records of another one that it covers."""
+        """Return records of this layout, made of those of another one that it covers."""
         return self.pack(old.split(records))
 
     @cached_property
-    def _places(self) -> tuple[_Place, ...]:
-        places, start = [], 0
+    def _fields(self) -> tuple[_Field, ...]:
+        fields, start = [], 0
         for name, column in STORED.items():
             if name in self.dtypes:
                 dtype = np.dtype(self.dtypes[name])
                 width = 1 if column.axis is None else self.widths[column.axis.name]
                 stop = start - (-width * dtype.itemsize // _WORD_BYTES)
-                places.append(_Place(column, start, stop, dtype, width))
+                fields.append(_Field(column, start, stop, dtype, width))
                 start = stop
-        return tuple(places)
+        return tuple(fields)
 
 
 def _rounded_up(width: int) -> int:

@@ -1,4 +1,4 @@
-"""Reads which rows of the history can be trained on, as columns, in the history's order.
+"""Read which rows of the history a training may use, as columns, in the history's order.
 
 Rows are ordered by (iteration, event, place of the sampler in the configuration, chunk, row), those of the run in
 training first, those of other runs after them by (start of the run, run_id). Commits are made by many processes in any
@@ -21,14 +21,17 @@ from molbuffer.storage.query.sandbox import matching_rows
 
 
 @dataclass(frozen=True)
-class Part:
-    """The rows of some runs as of one version.
+class HistoryPart:
+    """The rows of some runs as of one snapshot.
 
     Attributes:
+        snapshot: the snapshot.
         own: whether these count as the reader's own rows.
-        run_id: whose rows: that run's, or when ``others`` all but that run's; None is all rows.
+        run_id: the run whose rows these are, or when ``others`` are not; None is all runs.
+        others: whether these are the rows of all runs but that one.
         up_to_iteration: the last iteration that counts; None is all.
-        runs: of these runs only; None is all. rows: columns build_id, row: these rows only; None is all.
+        runs: the only runs that count; None is all.
+        rows: columns build_id, row of the only rows that count; None is all.
     """
 
     snapshot: int
@@ -41,10 +44,11 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Filter:
-    """Which rows can be trained on: kept ones with a good reward under the objective.
+class TrainableRows:
+    """Which rows a training may use: kept ones with a good reward under the objective.
 
     Attributes:
+        objective_sha256: the objective.
         where: a predicate over ``sample_history`` that must be true as well.
         include_unparseable: rows that are no molecule too, with reward 0.
     """
@@ -60,8 +64,10 @@ class ScannedRows:
 
     Attributes:
         builds: columns of the table ``builds`` [b], in order; some may have no row here.
-        build_numbers: int32 [n] into ``builds``, ascending; row_numbers: int32 [n] in a build, ascending in each.
-        rewards: float64 [n]; molecules: uint64 [n], a hash of the canonical SMILES.
+        build_numbers: int32 [n] into ``builds``, ascending.
+        row_numbers: int32 [n] in a build, ascending in each.
+        rewards: float64 [n].
+        molecules: uint64 [n], a hash of the canonical SMILES.
         own: bool [n], whether the row is the reader's own.
     """
 
@@ -73,6 +79,8 @@ class ScannedRows:
     own: NDArray[np.bool_]
 
 
+# The bits of a key that are the row; those above are the build.
+_ROW = 2**32 - 1
 # Columns are named, since each that is read costs an access to every Parquet file. The events' names happen to sort as
 # they must: build_buffer before sample_batch.
 _BUILDS = """
@@ -106,12 +114,8 @@ _REWARDS = """
     WHERE rewards.objective_sha256 = $1 AND rewards.status = 'ok'"""
 
 
-_ROW = 2**32 - 1
-"""The bits of a key that are the row; those above are the build."""
-
-
-def scan(store: OpenStore, parts: Sequence[Part], wanted: Filter) -> ScannedRows:
-    """The rows of all parts that can be trained on, one part after another.
+def scan(store: OpenStore, parts: Sequence[HistoryPart], wanted: TrainableRows) -> ScannedRows:
+    """Return the rows of all parts that a training may use, one part after another.
 
     The store's answers are taken a portion at a time, and columns are given up as soon as what is made of them is
     there, so that reading the rows takes little more memory than having them.
@@ -122,12 +126,12 @@ def scan(store: OpenStore, parts: Sequence[Part], wanted: Filter) -> ScannedRows
     """
     builds = [_read_builds(store, part) for part in parts]
     numbered = _number(pa.concat_tables(builds))
-    first, asked = 0, []
+    first, queries = 0, []
     for part, of_part in zip(parts, builds, strict=True):
-        asked.append(_Asked(store, part, numbered.slice(first, of_part.num_rows)))
+        queries.append(_PartQuery(store, part, numbered.slice(first, of_part.num_rows)))
         first += of_part.num_rows
-    keys, molecules, unparseable = _read_samples(asked, wanted)
-    rewards = _read_rewards(asked, wanted, keys)
+    keys, molecules, unparseable = _read_samples(queries, wanted)
+    rewards = _read_rewards(queries, wanted, keys)
     rewards[unparseable] = 0.0
     keep = ~np.isnan(rewards)
     if not keep.all():
@@ -144,13 +148,13 @@ def scan(store: OpenStore, parts: Sequence[Part], wanted: Filter) -> ScannedRows
     )
 
 
-def read_readmitted(store: OpenStore, part: Part) -> pa.Table:
-    """The rows (build_id, row, times) that a run's builds have given to its buffer once more, and how often."""
+def read_readmitted(store: OpenStore, part: HistoryPart) -> pa.Table:
+    """Return the rows (build_id, row, times) that a run's builds have given to its buffer once more, and how often."""
     parameters = [part.run_id, part.up_to_iteration]
     return store.read_arrow(_READMITTED, snapshot=part.snapshot, parameters=parameters)
 
 
-def _read_builds(store: OpenStore, part: Part) -> pa.Table:
+def _read_builds(store: OpenStore, part: HistoryPart) -> pa.Table:
     # Bare comparisons, so that Parquet files of other runs are known by their statistics and not opened.
     conditions: dict[str, Any] = {
         f"builds.run_id {'<>' if part.others else '='} ?": part.run_id,
@@ -167,36 +171,42 @@ def _read_builds(store: OpenStore, part: Part) -> pa.Table:
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
-    """What is asked about a part: the rows of these builds, by id and number."""
+class _PartQuery:
+    """Queries over a part of the history.
+
+    Attributes:
+        store: the store.
+        part: the part.
+        numbered: its builds, by id and number.
+    """
 
     store: OpenStore
-    part: Part
+    part: HistoryPart
     numbered: pa.Table
 
     def read(self, sql: str, parameter: str | bool, **tables: pa.Table) -> Iterator[pa.RecordBatch]:
-        """The answer to SQL over ``numbered`` and the tables."""
+        """Yield the rows of a SELECT over ``numbered`` and the tables."""
         return self.store.read_batches(
             sql, snapshot=self.part.snapshot, parameters=[parameter], numbered=self.numbered, **tables
         )
 
 
 def _read_samples(
-    asked: Sequence[_Asked], wanted: Filter
+    queries: Sequence[_PartQuery], wanted: TrainableRows
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.bool_]]:
-    """The keys of the wanted samples [n], ascending, their molecules, and which of them are no molecule."""
+    """Return the keys of the wanted samples [n], ascending, their molecules, and which of them are no molecule."""
     keys: list[NDArray[np.int64]] = []
     molecules: list[NDArray[np.uint64]] = []
     unparseable: list[NDArray[np.bool_]] = []
-    for ask in asked:
+    for query in queries:
         tables = {}
         if wanted.where is not None:
-            tables["matching"] = matching_rows(ask.store.catalog, wanted.where, ask.part.snapshot)
-        if ask.part.rows is not None:
-            tables["wanted"] = ask.part.rows
+            tables["matching"] = matching_rows(query.store.catalog, wanted.where, query.part.snapshot)
+        if query.part.rows is not None:
+            tables["wanted"] = query.part.rows
         matching = "".join(_MATCHING.replace("[rows]", name) for name in tables)
         sql = _SAMPLES.replace("WHERE", f"{matching} WHERE")
-        for batch in ask.read(sql, wanted.include_unparseable, **tables):
+        for batch in query.read(sql, wanted.include_unparseable, **tables):
             keys.append(keys_of(batch))
             # A view would keep the whole portion.
             molecules.append(_numpy(batch, "molecule").copy())
@@ -206,32 +216,32 @@ def _read_samples(
     return unordered[order], _whole(molecules, np.uint64)[order], _whole(unparseable, np.bool_)[order]
 
 
-def _read_rewards(asked: Sequence[_Asked], wanted: Filter, keys: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The newest reward of each key [n], NaN where there is none; the keys ascend."""
+def _read_rewards(queries: Sequence[_PartQuery], wanted: TrainableRows, keys: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the newest reward of each key [n], NaN where there is none; the keys ascend."""
     values = np.full(len(keys), np.nan)
     created = np.full(len(keys), np.iinfo(np.int64).min)
-    for ask in asked if len(keys) else ():
-        for batch in ask.read(_REWARDS, wanted.objective_sha256):
+    for query in queries if len(keys) else ():
+        for batch in query.read(_REWARDS, wanted.objective_sha256):
             of, stamps = keys_of(batch), _numpy(batch, "created")
-            places = np.searchsorted(keys, of)
+            positions = np.searchsorted(keys, of)
             # The oldest first: where a row occurs twice, what is assigned last stays.
             order = np.argsort(stamps, kind="stable")
-            newest = (keys.take(places, mode="clip") == of) & (stamps >= created.take(places, mode="clip"))
+            newest = (keys.take(positions, mode="clip") == of) & (stamps >= created.take(positions, mode="clip"))
             order = order[newest[order]]
-            values[places[order]] = _numpy(batch, "value")[order]
-            created[places[order]] = stamps[order]
+            values[positions[order]] = _numpy(batch, "value")[order]
+            created[positions[order]] = stamps[order]
     return values
 
 
 def _whole(pieces: list[NDArray[Any]], kind: type) -> NDArray[Any]:
-    """The pieces as one array; they leave the list, so that they are not in memory beside what is made of it."""
+    """Return the pieces as one array, and empty the list, so that they are not in memory beside what is made of it."""
     whole = np.concatenate([np.zeros(0, kind), *pieces])
     pieces.clear()
     return whole
 
 
-def read_strings(store: OpenStore, parts: Sequence[Part], rows: ScannedRows, column: str) -> pa.LargeStringArray:
-    """A text column of ``samples`` [n] for scanned rows, read again as of the versions they were scanned at."""
+def read_strings(store: OpenStore, parts: Sequence[HistoryPart], rows: ScannedRows, column: str) -> pa.LargeStringArray:
+    """Return a text column of ``samples`` [n] for scanned rows, as of the snapshots they were scanned at."""
     keys = _key(rows.build_numbers, rows.row_numbers)
     numbered = _number(rows.builds)
     found = []
@@ -251,7 +261,7 @@ def _number(builds: pa.Table) -> pa.Table:
 
 
 def keys_of(table: pa.Table | pa.RecordBatch) -> NDArray[np.int64]:
-    """The identity of each row (number, row) of a table as one number that sorts as rows are ordered."""
+    """Return the identity of each row (number, row) of a table as one number that sorts as rows are ordered."""
     return _key(_numpy(table, "number"), _numpy(table, "row"))
 
 

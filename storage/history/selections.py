@@ -28,7 +28,7 @@ class SelectableRows(Protocol):
     """What a selection looks at; an index of the history is one.
 
     Attributes:
-        iterations: int [n] of the builds that drew the rows.
+        iterations: int [n], those of the builds that drew the rows.
         run_numbers: int [n], equal for rows of one run.
         rewards: float64 [n] under the objective of the reader.
         molecules: uint64 [n], equal for rows of one molecule.
@@ -53,17 +53,17 @@ class SelectableRows(Protocol):
     @property
     def best_of_each_molecule(self) -> Positions: ...
     def smiles(self, positions: Positions) -> Sequence[str | None]:
-        """The canonical SMILES of some rows."""
+        """Return the canonical SMILES of some rows."""
 
 
 class Selection(Protocol):
-    """Chooses rows for a batch. ``consumed`` is int [rows]: how often each was delivered to this run."""
+    """A choice of rows for a batch. ``consumed`` is int [rows]: how often each was delivered to this run."""
 
     def available(self, rows: SelectableRows, consumed: NDArray[np.integer]) -> int:
-        """The largest batch that can be drawn now."""
+        """Return the size of the largest batch that can be drawn now."""
 
     def draw(self, rows: SelectableRows, n: int, rng: np.random.Generator, consumed: NDArray[np.integer]) -> Positions:
-        """The positions [m] of a batch in random order, m = min(n, available)."""
+        """Draw the positions [m] of a batch in random order, m = min(n, available)."""
 
 
 @dataclass(frozen=True)
@@ -247,12 +247,12 @@ def _require_positive(name: str, value: int) -> None:
 
 
 def _choose(size: int, n: int, rng: np.random.Generator) -> Positions:
-    """At most n distinct indices below ``size``, all equally likely, in random order."""
+    """Draw at most n distinct indices below ``size``, all equally likely, in random order."""
     return rng.choice(size, min(n, size), replace=False)
 
 
 def _draw_ranks(size: int, alpha: float, n: int, rng: np.random.Generator) -> Positions:
-    """Draws n distinct indices below ``size`` in sequence, with probability proportional to (1 + index)^-alpha."""
+    """Draw n distinct indices below ``size`` in sequence, with probability proportional to (1 + index)^-alpha."""
     cumulative = _cumulative_weights(size, alpha)
     drawn = np.zeros(0, np.int64)
     # To draw with replacement and drop repeats is to draw in sequence without replacement, at the cost of n draws and

@@ -1,1 +1,1 @@
-"""Upkeep while others read and write: compaction, expiry of snapshots, vacuum, and the pins that hold them back."""
+"""Maintenance while others read and write: compaction, expiry of snapshots, vacuum, and what pins a snapshot."""

@@ -1,10 +1,10 @@
-"""Compaction: many small files become few large ones, and every version stays as it was.
+"""Compact a store: many small files become few large ones, and every snapshot stays as it was.
 
     Parquet   each commit leaves one small file in each table that it adds to. DuckLake merges adjacent ones; each row
-              keeps the number of the version that added it, so that older versions read a part of the merged file.
+              keeps the number of the snapshot that added it, so that older ones read a part of the merged file.
     Zarr      each commit leaves one small segment. Their rows are written again as large segments, and once those are
-              on the disk, a row in ``placements`` for each build says where its arrays are now. Versions from before
-              see the old segments, which stay until no version that is kept refers to them (``maintenance.vacuum``).
+              on the disk, a row in ``placements`` for each build says where its arrays are now. Older snapshots see
+              the old segments, which stay until no snapshot that is kept refers to them (``maintenance.vacuum``).
 
 Both go on while others write: the commit lock is taken for one bounded step at a time. A kill leaves files that nothing
 names, as with any commit.
@@ -55,8 +55,9 @@ class CompactReport:
 
     Attributes:
         merged_files: how many Parquet files of each table were merged; a file merged at two stages counts twice.
-        files: how many Parquet files the newest version has.
-        segments_replaced, segments_written: how many small segments became how many large ones.
+        files: how many Parquet files the newest snapshot has.
+        segments_replaced: how many small segments were replaced.
+        segments_written: how many large ones have their rows now.
         unreadable: small segments that are missing or damaged and were left as they are, with the error.
         longest_lock_seconds: the longest time for which other writers had to wait.
     """
@@ -70,8 +71,8 @@ class CompactReport:
 
 
 @dataclass(frozen=True)
-class _Placed:
-    """A build in a segment."""
+class _BuildSpan:
+    """The rows [offset, offset + drawn) of a segment, in which a build lies; by its ``generation``-th placement."""
 
     build_id: str
     drawn: int
@@ -84,17 +85,20 @@ class _Group:
     """Rows that can be in one segment.
 
     Attributes:
-        segments: where the rows are; builds: whose they are; blocks: the rows of each build.
+        segments: the segments that the rows are from.
+        builds: the builds that they belong to.
+        blocks: the rows of each build.
     """
 
     segments: list[str] = field(default_factory=list)
-    builds: list[_Placed] = field(default_factory=list)
+    builds: list[_BuildSpan] = field(default_factory=list)
     blocks: list[Rows] = field(default_factory=list)
 
     def __len__(self) -> int:
         return sum(map(len, self.blocks))
 
-    def add(self, segment: str, rows: Rows, builds: list[_Placed]) -> None:
+    def add(self, segment: str, rows: Rows, builds: list[_BuildSpan]) -> None:
+        """Add the builds of a segment, whose rows are given."""
         self.segments.append(segment)
         for build in builds:
             self.builds.append(build)
@@ -102,7 +106,7 @@ class _Group:
 
 
 def _kind(rows: Rows) -> tuple[object, ...]:
-    """What rows must have in common to be in one segment: others would make its arrays larger than their own."""
+    """Return what rows must have in common to be in one segment: others would make its arrays larger than their own."""
     alike = []
     for name, width in rows.optional_widths().items():
         axis = STORED[name].axis
@@ -124,6 +128,7 @@ class _Compaction:
         self.longest_lock_seconds = 0.0
 
     def merge_parquet_files(self) -> None:
+        """Merge the small files of each table, stage by stage."""
         for table in QUERYABLE_TABLES:
             for target_bytes in MERGE_BYTES:
                 # A merge that finds two files leaves one less, so this ends unless others write faster.
@@ -144,7 +149,7 @@ class _Compaction:
         return bool(self._catalog.metadata(sql, {"name": table, "size": target_bytes})[0][0] > 1)
 
     def rewrite_segments(self) -> None:
-        """Reads small segments one after the other, and writes a large one whenever there are rows for it."""
+        """Read small segments one after the other, and write a large one whenever there are rows for it."""
         groups: dict[tuple[object, ...], _Group] = {}
         for segment, builds in self._small_segments():
             try:
@@ -161,7 +166,7 @@ class _Compaction:
         for group in groups.values():
             self._write(group)
 
-    def _read(self, segment: str, builds: list[_Placed]) -> Rows:
+    def _read(self, segment: str, builds: list[_BuildSpan]) -> Rows:
         rows = read_segment(self._layout.arrays / segment)
         # Copied all the same, its builds would get the rows of those that follow them, and nobody would notice.
         if (needed := max(build.offset + build.drawn for build in builds)) > len(rows):
@@ -171,10 +176,10 @@ class _Compaction:
             )
         return rows
 
-    def _small_segments(self) -> Iterator[tuple[str, list[_Placed]]]:
-        segments: dict[str, list[_Placed]] = {}
+    def _small_segments(self) -> Iterator[tuple[str, list[_BuildSpan]]]:
+        segments: dict[str, list[_BuildSpan]] = {}
         for row in self._catalog.read(_PLACED).to_pylist():
-            build = _Placed(row["build_id"], row["drawn"], row["generation"], row["segment_offset"])
+            build = _BuildSpan(row["build_id"], row["drawn"], row["generation"], row["segment_offset"])
             segments.setdefault(row["segment"], []).append(build)
         for segment, builds in segments.items():
             if sum(build.drawn for build in builds) < self._segment_rows // 2:
@@ -219,9 +224,11 @@ def compact(
     *,
     segment_rows: int = SEGMENT_ROWS,
 ) -> CompactReport:
-    """Merges small Parquet files and rewrites small segments; the caller holds the maintenance lock.
+    """Merge small Parquet files and rewrite small segments; the caller holds the maintenance lock.
 
     Args:
+        catalog: of the store.
+        layout: of the store.
         segment_rows: about how many rows a large segment has; segments with less than half are rewritten.
 
     Raises:

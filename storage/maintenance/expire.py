@@ -1,10 +1,10 @@
-"""Expiry: old versions are forgotten, but for those that something pins (``molbuffer.storage.maintenance.snapshots``).
+"""Expire a store: old snapshots are forgotten, but for those that something pins (``maintenance.snapshots``).
 
-Nothing of the newest version is lost: only the way back to what was visible at an old one. Files that no remaining
-version has are listed for deletion, and ``molbuffer.storage.maintenance.vacuum`` deletes them after its grace period.
+Nothing of the newest snapshot is lost: only the way back to what was visible at an old one. Files that no remaining
+snapshot has are listed for deletion, and a vacuum deletes them after its grace period (``maintenance.vacuum``).
 
-DuckLake can choose versions by age itself; on a SQLite catalog its comparison is one of texts of different form, which
-gets times of one day wrong. So versions are chosen here and named one by one.
+DuckLake can choose snapshots by age itself; on a SQLite catalog its comparison is one of texts of different form, which
+gets times of one day wrong. So snapshots are chosen here and named one by one.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class ExpireReport:
     """What expiry did, or would do.
 
     Attributes:
-        expired: the versions forgotten.
-        pinned: old versions that stay, and what pins each.
+        expired: the snapshots that were forgotten, or would be.
+        pinned: old snapshots that stay, and what pins each.
     """
 
     expired: tuple[int, ...]
@@ -47,13 +47,15 @@ def expire(
     keep_checkpoints: int = KEPT_CHECKPOINTS,
     dry_run: bool = False,
 ) -> ExpireReport:
-    """Forgets versions older than an age; the caller holds the maintenance lock.
+    """Forget snapshots older than an age; the caller holds the maintenance lock.
 
     Args:
-        older_than: the age. A version from the future, by this clock, is not old.
-        keep: how many of the newest versions stay, whatever their age; at least 1.
-        keep_checkpoints: how many checkpoints of a run pin the version that they need, as for a vacuum.
-        dry_run: only say which.
+        catalog: of the store.
+        layout: of the store.
+        older_than: the age. A snapshot from the future, by this clock, is not old.
+        keep: how many of the newest snapshots stay, whatever their age; at least 1.
+        keep_checkpoints: how many checkpoints of a run pin the snapshot that they need, as for a vacuum.
+        dry_run: only report which would go.
 
     Raises:
         ValueError: ``keep`` or ``keep_checkpoints`` is less than 1, or the age is negative.
@@ -90,22 +92,22 @@ def _expire_some(catalog: Catalog, root: Place, versions: Sequence[int]) -> None
 
 
 def _hand_on_checksums(catalog: Catalog, root: Place, versions: Sequence[int]) -> None:
-    """Has the newest version say what those that go said of files that stay: ``verify`` needs their checksums."""
+    """Move the checksums of files that stay, which ``verify`` needs, from the snapshots that go to the newest."""
     newest = catalog.newest()
     numbers = ", ".join(map(str, [*versions, newest]))
     extras = catalog.metadata(
         "SELECT snapshot_id, commit_extra_info FROM METADATA.ducklake_snapshot_changes "
         f"WHERE snapshot_id IN ({numbers}) ORDER BY snapshot_id"
     )
-    said = {version: json.loads(extra) for version, extra in extras if extra}
+    recorded = {version: json.loads(extra) for version, extra in extras if extra}
     checksums = {
         file: checksum
-        for extra in said.values()
+        for extra in recorded.values()
         for file, checksum in extra.get(CHECKSUMS_KEY, {}).items()
         if (root / file).exists()
     }
     if checksums:
-        extra = json.dumps({**said.get(newest, {}), CHECKSUMS_KEY: checksums})
+        extra = json.dumps({**recorded.get(newest, {}), CHECKSUMS_KEY: checksums})
         catalog.change_metadata(
             "UPDATE METADATA.ducklake_snapshot_changes SET commit_extra_info = $extra WHERE snapshot_id = $newest",
             {"extra": extra, "newest": newest},

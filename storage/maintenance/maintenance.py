@@ -1,4 +1,4 @@
-"""Maintenance of a store while others use it: compaction, expiry and vacuum, one process at a time."""
+"""Maintain a store while others use it: compaction, expiry and vacuum, one process at a time."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from molbuffer.storage.maintenance.vacuum import GRACE, VacuumReport, vacuum
 
 
 class Maintenance:
-    """What keeps a store small and quick: ``SampleStore.maintenance``.
+    """The maintenance of a store (``SampleStore.maintenance``), which keeps it small and quick.
 
     Builders, trainings and queries go on meanwhile. Each method takes a lock of its own; a second process that wants
-    to maintain the store is told so at once.
+    to maintain the store gets an error at once.
     """
 
     def __init__(self, opened: OpenStore) -> None:
@@ -27,7 +27,7 @@ class Maintenance:
         self._layout = opened.layout
 
     def compact(self, *, segment_rows: int = SEGMENT_ROWS) -> CompactReport:
-        """Merges small Parquet files and rewrites small segments; every version stays as it is.
+        """Merge small Parquet files and rewrite small segments; every snapshot stays as it is.
 
         Args:
             segment_rows: about how many rows a large segment has; segments with less than half are rewritten.
@@ -48,18 +48,21 @@ class Maintenance:
         keep_checkpoints: int = KEPT_CHECKPOINTS,
         dry_run: bool = False,
     ) -> ExpireReport:
-        """Forgets versions older than an age, but for those that a run, a checkpoint or an archive pins.
+        """Forget snapshots older than an age, but for those that a run, a checkpoint or an archive pins.
 
-        The age should be longer than the time between the moment a program asks for the newest version and the
+        The age should be longer than the time between the moment a program asks for the newest snapshot and the
         moment it has recorded that as its own: an hour is more than enough.
 
         Args:
-            keep: how many of the newest versions stay, whatever their age.
-            keep_checkpoints: how many checkpoints of a run pin the version that they need: as many as a vacuum keeps.
-            dry_run: only say which.
+            older_than: the age.
+            keep: how many of the newest snapshots stay, whatever their age.
+            keep_checkpoints: how many checkpoints of a run pin the snapshot that they need: as many as a vacuum keeps.
+            dry_run: only report which would go.
 
         Raises:
-            MaintenanceBusyError, StoreModeError, StoreError: as for ``compact``.
+            MaintenanceBusyError: another process maintains the store.
+            StoreModeError: the store was opened for reading.
+            StoreError: the store cannot be read or written; what was done until then stands.
         """
         with self._alone() as catalog:
             return expire(
@@ -74,15 +77,17 @@ class Maintenance:
     def vacuum(
         self, *, grace: timedelta = GRACE, keep_checkpoints: int = KEPT_CHECKPOINTS, dry_run: bool = False
     ) -> VacuumReport:
-        """Removes segments, Parquet files, checkpoints and unfinished files that nothing refers to.
+        """Remove segments, Parquet files, checkpoints and unfinished files that nothing refers to.
 
         Args:
             grace: how old they must be; longer than the longest transaction.
             keep_checkpoints: how many checkpoints of a run stay. Of a finished run, its last.
-            dry_run: only say what.
+            dry_run: only report what would go.
 
         Raises:
-            MaintenanceBusyError, StoreModeError, StoreError: as for ``compact``.
+            MaintenanceBusyError: another process maintains the store.
+            StoreModeError: the store was opened for reading.
+            StoreError: the store cannot be read or written; what was done until then stands.
             OSError: a file cannot be removed.
         """
         with self._alone() as catalog:

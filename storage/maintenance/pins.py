@@ -1,14 +1,14 @@
-"""Keeps a version from expiring while an archive is made of it.
+"""Keep a snapshot from expiring while an archive is made of it.
 
-A row in ``archives`` keeps its version for good. It is therefore inserted when all of the archive is written, so that
-an archive that was killed has none. Until then a hidden file names the version, and whoever makes the archive holds a
+A row in ``archives`` keeps its snapshot for good. It is therefore inserted when all of the archive is written, so that
+an archive that was killed has none. Until then a hidden file names the snapshot, and whoever makes the archive holds a
 lock of that name, which ends with its process:
 
-    .archiving-<version>-<archive id>     beside the catalog of a store with SQLite, else below the data path
+    .archiving-<snapshot>-<archive id>     beside the catalog of a store with SQLite, else below the data path
 
-Expiry keeps the versions that such files name. A vacuum removes those that are older than its grace period, once it has
-got the lock that a living process would hold. The grace period is for a process that lost its connection to Postgres,
-and with it the lock; should it need longer, its archive is refused in the end (``molbuffer.storage.archive.make``).
+Expiry keeps the snapshots that such files name. A vacuum removes the files that are older than its grace period, once
+it has got the lock that a living process would hold. The grace period is for a process that lost its connection to
+Postgres, and with it the lock; should it need longer, its archive is refused in the end (``archive.make``).
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ _NAME = re.compile(r"\.archiving-([0-9]{1,18})-([0-9a-f-]{36})")
 
 @dataclass(frozen=True)
 class ArchivePin:
-    """The file that keeps a version while an archive is made of it.
+    """The file that keeps a snapshot while an archive is made of it.
 
     Attributes:
-        path: of the file. version: the version. archive_id: the uuid that the archive will have.
+        path: of the file.
+        version: the number of the snapshot.
+        archive_id: the uuid that the archive will have.
     """
 
     path: Place
@@ -40,14 +42,14 @@ class ArchivePin:
 
 
 def archive_pins(layout: Layout) -> list[ArchivePin]:
-    """The pins of archives that are being made, and of those whose process was killed."""
+    """Return the pins of archives that are being made, and of those whose process was killed."""
     found = ((path, _NAME.fullmatch(path.name)) for path in entries(_folder(layout)))
     return [ArchivePin(path, int(match[1]), match[2]) for path, match in found if match is not None]
 
 
 @contextmanager
-def version_kept(layout: Layout, version: int, archive_id: str) -> Iterator[None]:
-    """Keeps a version for as long as this lasts.
+def snapshot_kept(layout: Layout, version: int, archive_id: str) -> Iterator[None]:
+    """Keep a snapshot for as long as this lasts.
 
     Raises:
         StoreError: the server that has the catalog cannot be reached.
@@ -67,5 +69,5 @@ def version_kept(layout: Layout, version: int, archive_id: str) -> Iterator[None
 
 
 def _folder(layout: Layout) -> Place:
-    """Where all find the pins who can write to the catalog."""
+    """Return the folder of the pins: one that every process which can write to the catalog can read."""
     return layout.root if layout.backend == layout.sqlite else layout.data

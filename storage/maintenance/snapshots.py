@@ -1,4 +1,4 @@
-"""The versions of a store, and what keeps one from expiring.
+"""List the snapshots of a store, and what keeps each from expiring.
 
 newest           the present state
 run              ``runs.pinned_snapshot`` of every run, finished or not: a training that is repeated or resumed in a
@@ -39,8 +39,10 @@ class Snapshot:
     """A version of a store.
 
     Attributes:
-        version: its number, by which everything that reads takes it. created: in UTC.
-        author, message: who made it, and what it added.
+        version: its number, by which readers name it.
+        created: when it was made, in UTC.
+        author: who made it.
+        message: what it added.
         extra: provenance, such as the ``runs``, ``builds`` and number of ``samples`` of the commit.
         pinned_by: what keeps it from expiring; empty when nothing does.
     """
@@ -56,16 +58,23 @@ class Snapshot:
 def list_snapshots(
     catalog: ReadableCatalog, layout: Layout, kept_checkpoints: int = KEPT_CHECKPOINTS
 ) -> list[Snapshot]:
-    """All versions that can be read, the oldest first."""
+    """Return all snapshots that can be read, the oldest first."""
     pinned = pins(catalog, layout, kept_checkpoints)
     return [
-        Snapshot(version, _time(created), author, message, _provenance(extra), tuple(pinned.get(version, ())))
+        Snapshot(
+            version=version,
+            created=datetime.fromtimestamp(created / 1e6, UTC).replace(tzinfo=None),
+            author=author,
+            message=message,
+            extra=_provenance(extra),
+            pinned_by=tuple(pinned.get(version, ())),
+        )
         for version, created, author, message, extra in catalog.versions()
     ]
 
 
 def pins(catalog: ReadableCatalog, layout: Layout, kept_checkpoints: int = KEPT_CHECKPOINTS) -> dict[int, list[str]]:
-    """What keeps which version."""
+    """Return what keeps each snapshot that something keeps."""
     # Before the rows are read: an archive that is finished in between has one by then.
     being_made = archive_pins(layout)
     found: dict[int, list[str]] = {catalog.newest(): ["newest"]}
@@ -77,11 +86,7 @@ def pins(catalog: ReadableCatalog, layout: Layout, kept_checkpoints: int = KEPT_
     return found
 
 
-def _time(microseconds: int) -> datetime:
-    return datetime.fromtimestamp(microseconds / 1e6, UTC).replace(tzinfo=None)
-
-
 def _provenance(extra: str | None) -> dict[str, Any]:
-    """What a version says of itself, without the checksums of its files, which are for ``verify``."""
-    said: dict[str, Any] = json.loads(extra) if extra else {}
-    return {name: value for name, value in said.items() if name != CHECKSUMS_KEY}
+    """Return what a commit recorded with its snapshot, without the checksums of files, which are for ``verify``."""
+    recorded: dict[str, Any] = json.loads(extra) if extra else {}
+    return {name: value for name, value in recorded.items() if name != CHECKSUMS_KEY}

@@ -1,4 +1,4 @@
-"""Vacuum: removes what nothing refers to, once it is older than a grace period.
+"""Vacuum a store: what nothing refers to is removed, once it is older than a grace period.
 
 What a writer is making is younger than the grace period, which has to be longer than the longest transaction. What a
 clock calls younger than now is never removed. Should the clock have leapt, or a writer have slept for longer than that,
@@ -6,11 +6,11 @@ nothing is lost either: what goes is chosen and renamed aside while no commit ca
 whether its arrays are there (``commits.commit``). A kill leaves a whole folder or a hidden rest, which a later vacuum
 takes.
 
-    segment      no version that is left refers to it, through ``builds`` or ``placements``
-    parquet      no version has it: merged, expired, or left by a writer that was killed
+    segment      no snapshot that is left refers to it, through ``builds`` or ``placements``
+    parquet      no snapshot has it: merged, expired, or left by a writer that was killed
     checkpoint   no row names it, or a run has newer ones (``snapshots.KEPT_CHECKPOINTS``)
     aside        a policy, description or removal that was never finished
-    pin          the version is kept for an archive whose process was killed (``molbuffer.storage.maintenance.pins``)
+    pin          the snapshot is kept for an archive whose process was killed (``maintenance.pins``)
 
 Policies stay, also those without a row: they are named by their content, so that a writer may be about to name one that
 has been there for long. What a backup needs (``catalog.backup``) stays as long as the backup is there.
@@ -37,7 +37,7 @@ from molbuffer.storage.maintenance.snapshots import KEPT, KEPT_CHECKPOINTS
 GRACE = timedelta(hours=24)
 """Longer than the longest transaction, and than a query or index load that may still read merged files."""
 
-# Where the arrays of each build were from which version on, and until which.
+# Where the arrays of each build were from which snapshot on, and until which.
 _NEEDED = """
     WITH places AS (
         SELECT build_id, 0 AS generation, segment, snapshot_id AS since FROM {builds}
@@ -60,8 +60,9 @@ class Removed:
     """A file or folder that was removed, or would be.
 
     Attributes:
-        kind: segment, parquet, checkpoint, aside or pin. bytes: what it took.
+        kind: segment, parquet, checkpoint, aside or pin.
         path: below the data path, or in the folder that has store.toml.
+        bytes: what it took.
         modified: when anything in it was last written, in seconds since the epoch; None when it is gone by now.
     """
 
@@ -73,7 +74,11 @@ class Removed:
 
 @dataclass(frozen=True)
 class VacuumReport:
-    """What a vacuum removed, or would remove."""
+    """What a vacuum removed, or would remove.
+
+    Attributes:
+        removed: each file or folder.
+    """
 
     removed: tuple[Removed, ...]
 
@@ -85,17 +90,28 @@ class VacuumReport:
 
 @dataclass(frozen=True)
 class _Vacuum:
-    """One vacuum: what it may remove."""
+    """One vacuum.
+
+    Attributes:
+        catalog: of the store.
+        layout: of the store.
+        grace: how old a file must be.
+        keep_checkpoints: how many checkpoints of a run stay.
+        started: when it began, in seconds since the epoch.
+        dry_run: whether nothing is to be removed.
+        backed_up: the paths in the store of what a backup of the catalog needs.
+    """
 
     catalog: Catalog
     layout: Layout
     grace: timedelta
     keep_checkpoints: int
-    instant: float
+    started: float
     dry_run: bool
     backed_up: Collection[str]
 
     def run(self) -> Iterator[Removed]:
+        """Remove what may go, and yield it."""
         # Listed before the catalog is asked: what is committed in between is then not in the list.
         yield from self._remove_unneeded("segment", self._old(self.layout.arrays), self._unneeded_segments)
         yield from self._remove_unneeded("parquet", self._parquet(), self._unneeded_parquet)
@@ -140,13 +156,13 @@ class _Vacuum:
         return [path for path in there if path not in folders]
 
     def _asides(self) -> list[Place]:
-        """What was written aside and never renamed. Others in the root are SQLite's, or the user's."""
+        """Return what was written aside and never renamed; others in the root are SQLite's or the user's."""
         policies = [path for path in self._old(self.layout.policies) if path.name.startswith(".")]
         aside = f".{self.layout.description.name}."
         return policies + [path for path in self._old(self.layout.root) if path.name.startswith(aside)]
 
     def _abandoned_pins(self) -> Iterator[Removed]:
-        """Pins of archives that nobody is making any more."""
+        """Remove the pins of archives that no process is making any more, and yield them."""
         for pin in archive_pins(self.layout):
             if not ((files := files_at(pin.path)) and self._is_old(_newest_change(files))):
                 continue
@@ -171,7 +187,7 @@ class _Vacuum:
         return [path for path in there if path.name not in names]
 
     def _scheduled_parquet(self) -> Iterator[Removed]:
-        """Files that DuckLake listed for deletion longer ago than the grace period.
+        """Remove files that DuckLake listed for deletion longer ago than the grace period, and yield them.
 
         Its own function for this compares times as texts of different form on a SQLite catalog, and so deletes files
         of the same day at once.
@@ -203,7 +219,7 @@ class _Vacuum:
 
     def _is_old(self, since: float) -> bool:
         # The future is not old either, so a clock that went back removes nothing.
-        return self.instant - since > self.grace.total_seconds()
+        return self.started - since > self.grace.total_seconds()
 
     def _remove(self, kind: str, path: Place) -> Removed:
         removed = self._removed(kind, path)
@@ -225,12 +241,14 @@ def vacuum(
     keep_checkpoints: int = KEPT_CHECKPOINTS,
     dry_run: bool = False,
 ) -> VacuumReport:
-    """Removes what nothing refers to; the caller holds the maintenance lock.
+    """Remove what nothing refers to; the caller holds the maintenance lock.
 
     Args:
+        catalog: of the store.
+        layout: of the store.
         grace: how old a file must be; longer than the longest transaction.
         keep_checkpoints: how many checkpoints of a run stay; at least 1. Of a finished run, its last.
-        dry_run: only say what.
+        dry_run: only report what would go.
 
     Raises:
         ValueError: ``keep_checkpoints`` is less than 1, or ``grace`` is negative.
@@ -239,10 +257,18 @@ def vacuum(
     """
     if keep_checkpoints < 1 or grace < timedelta(0):
         raise ValueError(f"expected keep_checkpoints >= 1 and grace >= 0, got {keep_checkpoints} and {grace}")
-    work = _Vacuum(catalog, layout, grace, keep_checkpoints, time.time(), dry_run, kept_by_backups(layout))
+    work = _Vacuum(
+        catalog=catalog,
+        layout=layout,
+        grace=grace,
+        keep_checkpoints=keep_checkpoints,
+        started=time.time(),
+        dry_run=dry_run,
+        backed_up=kept_by_backups(layout),
+    )
     return VacuumReport(tuple(work.run()))
 
 
 def _newest_change(files: Sequence[StoredFile]) -> float:
-    """When any of some files was last written to."""
+    """Return when any of some files was last written to."""
     return max(file.modified for file in files)

@@ -1,1 +1,1 @@
-"""Read-only SQL for people: a closed engine in a process of its own, the gate for predicates, and exports."""
+"""Queries of users: SQL in a closed database and a process of its own, predicates over rows, and exports."""

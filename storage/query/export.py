@@ -1,4 +1,4 @@
-"""Writes the history of samples as one Parquet or CSV file, for people and programs without molbuffer.
+"""Write the history of samples as one Parquet or CSV file, for people and programs without molbuffer.
 
 One line a drawn sample, with the columns of the view ``sample_history``, in the history's order: run by run as they
 started, and in each by iteration, event, place of the sampler in the configuration, chunk and row. The rows are
@@ -24,9 +24,9 @@ from molbuffer.storage.catalog.readable import ReadableCatalog
 from molbuffer.storage.errors import PredicateError, QueryError
 from molbuffer.storage.files.durable import sync_paths, write_private
 from molbuffer.storage.handle import OpenStore
-from molbuffer.storage.query.sandbox import Limits, check_condition, sandbox
+from molbuffer.storage.query.sandbox import QueryLimits, check_condition, sandbox
 
-COLUMNS: Mapping[str, str] = {
+EXPORT_COLUMNS: Mapping[str, str] = {
     "run_id": "the run that drew the sample",
     "run_name": "the name of its configuration",
     "run_kind": "build, train, offline, pretrain, score or import",
@@ -39,7 +39,7 @@ COLUMNS: Mapping[str, str] = {
     "sampler_order": "the place of the sampler in the configuration, from 0",
     "chunk": "the part of the build, from 0",
     "policy_sha256": "the policy that drew the sample",
-    "latent_sha256": "the version of the prior, or of the latent vectors, that its latents are from",
+    "latent_sha256": "the version of the latent prior, or of the latent vectors, that its latents are from",
     "temperature": "at which it was drawn",
     "top_k": "the truncation under which it was drawn",
     "top_p": "the truncation under which it was drawn",
@@ -67,7 +67,12 @@ _BATCH_ROWS = 50_000
 
 @dataclass(frozen=True)
 class ExportReceipt:
-    """What was written: how many rows of which version."""
+    """What was written.
+
+    Attributes:
+        rows: how many.
+        snapshot: the snapshot that they are of.
+    """
 
     rows: int
     snapshot: int
@@ -81,16 +86,19 @@ def export_history(
     snapshot: int | None = None,
     memory_limit: str = "1GB",
 ) -> ExportReceipt:
-    """Writes the history of a version to a file, which replaces what is there in one step.
+    """Write the history of a snapshot to a file, which replaces what is there in one step.
 
     Args:
+        store: whose history it is.
         out: a name that ends in .parquet or .csv.
         where: a predicate over ``sample_history``; None is all rows.
+        snapshot: the snapshot of the store; None is the newest.
         memory_limit: for reading and sorting; what is beyond it goes to temporary files.
 
     Raises:
         ValueError: the file's name says no format.
-        PredicateError, UnknownSnapshotError: the selection is none.
+        PredicateError: ``where`` is no predicate over a row.
+        UnknownSnapshotError: the store has no such snapshot.
         OSError: the disk is full or failed.
     """
     if out.suffix not in _WRITERS:
@@ -119,10 +127,10 @@ _WRITERS: Mapping[str, Callable[[Path, pa.Schema], pq.ParquetWriter | pyarrow.cs
 def _history(
     catalog: ReadableCatalog, snapshot: int, condition: str, memory_limit: str
 ) -> Iterator[pa.RecordBatchReader]:
-    names = ", ".join(f'history."{name}"' for name in COLUMNS)
+    names = ", ".join(f'history."{name}"' for name in EXPORT_COLUMNS)
     with (
         tempfile.TemporaryDirectory(prefix="molbuffer-export-") as spill,
-        sandbox(catalog, snapshot, Limits(memory=memory_limit), spill=Path(spill)) as connection,
+        sandbox(catalog, snapshot, QueryLimits(memory=memory_limit), spill=Path(spill)) as connection,
     ):
         try:
             sql = _HISTORY.format(columns=names, where=condition)
@@ -135,7 +143,7 @@ def _history(
 
 @contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
-    """A private file beside ``out`` that takes its place when all went well, and else is removed."""
+    """Make a private file beside ``out``, which takes its place when all went well, and else is removed."""
     aside = out.with_name(f".{out.name}.{uuid4().hex}")
     write_private(aside, b"")
     try:
@@ -148,4 +156,4 @@ def _replacing(out: Path) -> Iterator[Path]:
 
 
 def _described(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field.with_metadata({"description": COLUMNS[field.name]}) for field in schema])
+    return pa.schema([field.with_metadata({"description": EXPORT_COLUMNS[field.name]}) for field in schema])

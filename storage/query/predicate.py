@@ -1,4 +1,4 @@
-"""Predicates of users: one boolean expression over the columns of a row of ``sample_history``.
+"""Check predicates of users: one boolean expression over the columns of a row of ``sample_history``.
 
 The text is parsed by DuckDB and the parsed statement is looked at, so that nothing depends on how it is written. It is
 then evaluated as every query of a user is, on a connection that can only read.
@@ -27,10 +27,10 @@ _LONGEST = 100_000
 
 
 def check_predicate(where: str) -> str:
-    """The predicate, when it is one expression over the columns of a row and nothing more.
+    """Return the predicate, if it is one expression over the columns of a row and nothing more.
 
     Subqueries are refused, and so are functions that give another answer each time (``random()``, ``now()``), also
-    where a macro hides them (``ago()``): a selection must be the same rows whenever it is made from one version.
+    where a macro hides them (``ago()``): a selection must be the same rows whenever it is made from one snapshot.
 
     Raises:
         PredicateError: it is anything else.
@@ -50,7 +50,7 @@ def check_predicate(where: str) -> str:
 
 
 def _refuse_changing(connection: duckdb.DuckDBPyConnection, where: str, condition: Any) -> None:
-    """Looks at a condition, and at what the macros that it calls stand for."""
+    """Refuse a condition whose functions, or those of the macros that it calls, do not always give the same value."""
     looked_at: set[str] = set()
     parts = [condition]
     while parts:
@@ -66,7 +66,7 @@ def _refuse_changing(connection: duckdb.DuckDBPyConnection, where: str, conditio
 
 
 def _called(expression: Any, where: str) -> set[str]:
-    """The names of the functions in an expression.
+    """Return the names of the functions in an expression.
 
     Raises:
         PredicateError: it has a subquery, or a word whose value changes.
@@ -90,10 +90,10 @@ def _called(expression: Any, where: str) -> set[str]:
 
 
 def _parse(connection: duckdb.DuckDBPyConnection, where: str) -> dict[str, Any]:
-    """The parsed SELECT around a predicate."""
+    """Return the parsed SELECT around a predicate."""
     text = f"SELECT 1 FROM sample_history WHERE {where}"
     row = connection.execute("SELECT json_serialize_sql(?)", [text]).fetchone()
-    parsed = _without_places(json.loads(row[0])) if row else {}
+    parsed = _without_positions(json.loads(row[0])) if row else {}
     if parsed.get("error", True):
         raise PredicateError(
             f"the predicate {shown(where.strip())} cannot be read: {one_line(parsed.get('error_message', ''))}"
@@ -105,18 +105,19 @@ def _parse(connection: duckdb.DuckDBPyConnection, where: str) -> dict[str, Any]:
 
 
 def shown(where: str) -> str:
-    """A predicate as messages quote it: a long one by how it begins."""
+    """Return a predicate as messages quote it: a long one by how it begins."""
     return repr(where if len(where) <= 200 else f"{where[:200]}…")
 
 
-def _without_places(value: Any) -> Any:
-    """A parsed statement without the positions in the text, which differ where nothing else does."""
+def _without_positions(value: Any) -> Any:
+    """Return a parsed statement without the positions in the text, which differ where nothing else does."""
     if isinstance(value, dict):
-        return {key: _without_places(item) for key, item in value.items() if key != "query_location"}
-    return [_without_places(item) for item in value] if isinstance(value, list) else value
+        return {key: _without_positions(item) for key, item in value.items() if key != "query_location"}
+    return [_without_positions(item) for item in value] if isinstance(value, list) else value
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every node of a parsed expression, from the outermost to the innermost."""
     if isinstance(value, dict):
         yield value
     for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():

@@ -1,4 +1,4 @@
-"""Runs queries of users in processes that are ended when they take more time or memory than they may.
+"""Run queries of users in processes that are ended when they take more time or memory than they may.
 
 A process is started with the first query and kept for the next one; queries at the same time have one each. The process
 inherits neither the environment, where secrets may be, nor any open file.
@@ -10,14 +10,13 @@ import atexit
 import json
 import os
 import signal
-import struct
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,43 +26,77 @@ from molbuffer.storage.backends.engine import one_line
 from molbuffer.storage.errors import QueryError, QueryRefusedError, QueryTimeoutError, QueryTooLargeError
 
 _WORKER = Path(__file__).with_name("worker.py")
-_LENGTH = struct.Struct("<Q")
 _WATCH_SECONDS = 0.02
 # DuckDB itself, and what it reads files into, which its own limit does not count.
 _SLACK_BYTES = 256 * 10**6
 _INHERITED = ("TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-_ERRORS: Mapping[str, type[QueryError]] = {
-    kind.__name__: kind for kind in (QueryError, QueryRefusedError, QueryTooLargeError)
-}
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-@dataclass(frozen=True)
-class Request:
-    """One query.
+@dataclass(frozen=True, kw_only=True)
+class QueryRequest:
+    """One query, as ``query.worker`` reads it.
 
     Attributes:
-        settings, setup: of its database, and the statements that prepare it; trusted, and outside of the limits.
-        views: statements that make what it reads; a query of other views than one that cannot be made is answered.
-        sql: the query; readers: the words one of a user may begin with; none when the SQL is ours.
-        seconds: until it is ended. result_bytes: what its result may take; it may take as much itself.
+        settings: of its database.
+        setup: trusted statements that prepare the database, outside of the limits.
+        views: statements that make what the query reads; where one fails, a query of the other views is answered.
+        sql: the query.
+        readers: the words with which the query of a user may begin; none when the SQL is ours.
+        seconds: after which it is ended.
+        result_bytes: what its result may take; the query may take as much itself.
         memory: the same as the user wrote it.
+        batch_rows: how many rows a portion of the result has.
     """
 
     settings: Mapping[str, Any]
-    setup: list[str]
-    views: list[str]
+    setup: Sequence[str]
+    views: Sequence[str]
     sql: str
-    readers: list[str]
+    readers: Sequence[str]
     seconds: float
     result_bytes: int
     memory: str
     batch_rows: int = 100_000
 
-    def to_bytes(self) -> bytes:
-        """The request as the process reads it."""
-        text = json.dumps(vars(self)).encode()
-        return _LENGTH.pack(len(text)) + text
+
+def run_query_process(request: QueryRequest) -> pa.Table:
+    """Return the result of a query.
+
+    Raises:
+        QueryRefusedError: it is not exactly one statement that reads.
+        QueryTimeoutError: it took longer than it may.
+        QueryTooLargeError: it, or its result, took more memory than it may.
+        QueryError: DuckDB could not execute it.
+    """
+    worker = _take_worker()
+    try:
+        return worker.answer(request)
+    finally:
+        if worker.is_ready():
+            _idle_workers().append(worker)
+        else:
+            worker.close()
+
+
+_idle: dict[int, list[_Worker]] = {}
+
+
+def _idle_workers() -> list[_Worker]:
+    """Return the idle processes of this one, as a fork has no part in its parent's pipes."""
+    return _idle.setdefault(os.getpid(), [])
+
+
+def _take_worker() -> _Worker:
+    # pop and append are atomic, so that threads need no lock.
+    try:
+        worker = _idle_workers().pop()
+    except IndexError:
+        return _Worker.start()
+    if worker.process.poll() is None:
+        return worker
+    worker.close()
+    return _Worker.start()
 
 
 @dataclass
@@ -71,13 +104,18 @@ class _Worker:
     """A process that answers one request at a time.
 
     Attributes:
-        why: what it was ended for, once it was.
+        process: the process.
+        requests: its end of the pipe for requests.
+        results: its end of the pipe for results.
+        answered: whether it has answered all that it was asked.
+        ended_by: what it was ended for, once it was.
     """
 
     process: subprocess.Popen[bytes]
     requests: IO[bytes]
     results: IO[bytes]
-    why: list[QueryError] = field(default_factory=list)
+    answered: bool = True
+    ended_by: QueryError | None = None
 
     @classmethod
     def start(cls) -> _Worker:
@@ -99,23 +137,28 @@ class _Worker:
         atexit.register(worker.close)
         return worker
 
-    def answer(self, request: Request) -> pa.Table:
-        """The result of a query, or its error."""
-        self.requests.write(request.to_bytes())
+    def answer(self, request: QueryRequest) -> pa.Table:
+        """Return the result of a query, or raise its error."""
+        self.answered = False
+        self.requests.write(json.dumps(asdict(request)).encode() + b"\n")
         self.requests.flush()
         if self.results.read(1) != b"+":
-            raise QueryError(f"the database of the query cannot be set up: {self._ended()}")
+            raise QueryError(f"the database of the query cannot be set up: {self._exit_status()}")
         with self._watched(request):
             with pa.ipc.open_stream(self.results) as stream:
                 table = stream.read_all()
-            (length,) = _LENGTH.unpack(self.results.read(_LENGTH.size))
-            error = json.loads(self.results.read(length))
-        if error:
-            raise _ERRORS[error["kind"]](_explained(error, request))
+            error = json.loads(self.results.readline())
+            self.answered = True
+        if error is not None:
+            raise _error(*error, memory=request.memory)
         return table
 
+    def is_ready(self) -> bool:
+        """Return whether it can be given another request."""
+        return self.answered and self.ended_by is None and self.process.poll() is None
+
     def close(self) -> None:
-        """Ends the process, whatever it is doing."""
+        """End the process, whatever it is doing."""
         atexit.unregister(self.close)
         self.process.kill()
         self.process.wait()
@@ -123,89 +166,52 @@ class _Worker:
         self.results.close()
 
     @contextmanager
-    def _watched(self, request: Request) -> Any:
-        """Has the process ended when the query takes more than it may."""
+    def _watched(self, request: QueryRequest) -> Iterator[None]:
+        """Have the process ended when the query takes more than it may."""
         done = threading.Event()
         watcher = threading.Thread(target=self._watch, args=[request, done], daemon=True)
         watcher.start()
         try:
             yield
-        except (pa.ArrowException, OSError, EOFError, struct.error, ValueError) as error:
-            raise (self.why or [QueryError(f"the query ended its process: {self._ended()}")])[0] from error
+        except (pa.ArrowException, OSError, EOFError, ValueError) as error:
+            # The process is no more, and what it wrote ends in the middle.
+            raise self.ended_by or QueryError(f"the query ended its process: {self._exit_status()}") from error
         finally:
             done.set()
             watcher.join()
 
-    def _watch(self, request: Request, done: threading.Event) -> None:
+    def _watch(self, request: QueryRequest, done: threading.Event) -> None:
         end = time.monotonic() + request.seconds
         # What earlier queries left is not given back to the system at once.
         most = _resident_bytes(self.process.pid) + 2 * request.result_bytes + _SLACK_BYTES
         while not done.wait(min(_WATCH_SECONDS, max(0.0, end - time.monotonic()))):
             if time.monotonic() >= end:
-                self.why.append(
-                    QueryTimeoutError(f"the query took longer than {request.seconds:g} s; narrow it or allow more")
+                self.ended_by = QueryTimeoutError(
+                    f"the query took longer than {request.seconds:g} s; narrow it or allow more"
                 )
             elif _resident_bytes(self.process.pid) > most:
-                self.why.append(QueryTooLargeError(f"the query needs more than {request.memory} of memory"))
+                self.ended_by = QueryTooLargeError(f"the query needs more than {request.memory} of memory")
             else:
                 continue
             self.process.kill()
             return
 
-    def _ended(self) -> str:
+    def _exit_status(self) -> str:
         code = self.process.wait()
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
-_idle: dict[int, list[_Worker]] = {}
-_lock = threading.Lock()
-
-
-def answer(request: Request) -> pa.Table:
-    """The result of a query.
-
-    Raises:
-        QueryRefusedError: it is not exactly one statement that reads.
-        QueryTimeoutError, QueryTooLargeError: it took more than it may.
-        QueryError: DuckDB could not execute it.
-    """
-    with _lock:
-        # By process: a fork has no part in its parent's pipes.
-        idle = _idle.setdefault(os.getpid(), [])
-        worker = idle.pop() if idle else None
-    if worker is None or worker.process.poll() is not None:
-        worker = _Worker.start()
-    try:
-        table = worker.answer(request)
-    except QueryError:
-        _keep_or_close(worker, idle)
-        raise
-    except BaseException:
-        worker.close()
-        raise
-    _keep_or_close(worker, idle)
-    return table
-
-
-def _keep_or_close(worker: _Worker, idle: list[_Worker]) -> None:
-    if worker.why or worker.process.poll() is not None:
-        worker.close()
-        return
-    with _lock:
-        idle.append(worker)
-
-
-def _explained(error: Mapping[str, str], request: Request) -> str:
-    said = one_line(error["message"])
-    if error["kind"] != QueryTooLargeError.__name__:
-        return said
-    if said == "the result is larger than the limit":
-        return f"the result is larger than {request.memory}; add a LIMIT or aggregate"
-    return f"the query needs more than {request.memory} of memory: {said}"
+def _error(kind: str, message: str, *, memory: str) -> QueryError:
+    """Return the error that a process answered with."""
+    if kind == "result":
+        return QueryTooLargeError(f"the result is larger than {memory}; add a LIMIT or aggregate")
+    if kind == "memory":
+        return QueryTooLargeError(f"the query needs more than {memory} of memory: {one_line(message)}")
+    return (QueryRefusedError if kind == "refused" else QueryError)(one_line(message))
 
 
 def _resident_bytes(process_id: int) -> int:
-    """The memory that a process has; 0 where the system does not say (only Linux does), or once it has ended."""
+    """Return the memory that a process has; 0 once it has ended, and on systems other than Linux."""
     try:
         return int(Path(f"/proc/{process_id}/statm").read_text().split()[1]) * _PAGE
     except (OSError, IndexError):

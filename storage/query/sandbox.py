@@ -1,11 +1,11 @@
-"""Queries of users: read-only by construction.
+"""Run queries of users, which are read-only by construction.
 
 A read-only attachment and locked settings are not enough: a single SELECT that calls a table function of an extension
 could delete files through an attached catalog. So a user's SQL runs on a DuckDB database of its own, in memory, which
-has no catalog attached and no extension to load: it has views over exactly the Parquet files of one version, may open
+has no catalog attached and no extension to load: it has views over exactly the Parquet files of one snapshot, may open
 only those files, and its settings are locked. Only then is the user's text looked at, which must be one statement that
 reads. Nothing is trusted to a list of forbidden words. All this happens in a process of its own, which is ended when it
-takes too long or too much memory (``molbuffer.storage.query.process``).
+takes too long or too much memory (``query.process``).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import duckdb
 import polars as pl
@@ -28,7 +29,7 @@ from molbuffer.storage.catalog.views import QUERYABLE_TABLES, VIEWS, bind
 from molbuffer.storage.errors import PredicateError, QueryError, QueryTimeoutError, QueryTooLargeError
 from molbuffer.storage.files.places import Place
 from molbuffer.storage.query.predicate import check_predicate, shown
-from molbuffer.storage.query.process import Request, answer
+from molbuffer.storage.query.process import QueryRequest, run_query_process
 
 _READING = frozenset(
     {"SELECT", "WITH", "FROM", "VALUES", "TABLE", "DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "PIVOT", "UNPIVOT"}
@@ -36,17 +37,16 @@ _READING = frozenset(
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B", re.IGNORECASE)
 _SPILL = "500GB"
 _CLOSE = ("SET enable_external_access = false", "SET lock_configuration = true")
-_VIEW = "CREATE VIEW "
-_VIEWS = tuple(f"{_VIEW}{quote_name(view)} AS {bind(sql, quote_name)}" for view, sql in VIEWS.items())
+_VIEWS = tuple(f"CREATE VIEW {quote_name(view)} AS {bind(sql, quote_name)}" for view, sql in VIEWS.items())
 _COUNT = "SELECT count(*) FROM sample_history WHERE ([condition]\n)"
 
 
 @dataclass(frozen=True)
-class Limits:
+class QueryLimits:
     """What one query may take.
 
     Attributes:
-        seconds: until it is interrupted.
+        seconds: until it is ended.
         memory: for the query, and again for its result; as DuckDB writes sizes, for instance ``2GB``.
     """
 
@@ -62,129 +62,163 @@ class Limits:
         return int(float(match[1]) * (1024 if match[3] else 1000) ** " KMGT".index(match[2].upper() or " "))
 
 
-_OF_NO_ROWS = Limits(seconds=10, memory="256MB")
+_OF_NO_ROWS = QueryLimits(seconds=10, memory="256MB")
 
 
-def run_query(catalog: ReadableCatalog, sql: str, snapshot: int, limits: Limits = Limits()) -> pl.DataFrame:
-    """What ``SampleStore.query`` returns, and its errors."""
-    return _frame(_answer(view_statements(catalog, snapshot), sql, limits, readers=sorted(_READING)))
+@dataclass(frozen=True)
+class ClosedDatabase:
+    """The statements that make a database which sees some files, and nothing else.
+
+    Attributes:
+        setup: prepare and close it; each must succeed.
+        views: make what can be queried; a file that is lost fails those that read it.
+    """
+
+    setup: tuple[str, ...]
+    views: tuple[str, ...] = ()
+
+    @classmethod
+    def over(cls, paths: Sequence[Place], reach: Sequence[str] = (), views: Sequence[str] = ()) -> Self:
+        """Return the database that can open some files.
+
+        Args:
+            paths: of the files.
+            reach: statements with which DuckDB reaches the object store that they are in.
+            views: over the files.
+        """
+        # Order matters: the list of paths cannot be set once access is off, nor anything once settings are locked.
+        return cls((*reach, f"SET allowed_paths = {file_list(paths)}", *_CLOSE), tuple(views))
+
+    @classmethod
+    def of_snapshot(cls, catalog: ReadableCatalog, snapshot: int) -> Self:
+        """Return the database that sees one snapshot of a store."""
+        sources = catalog.sources(QUERYABLE_TABLES, snapshot)
+        tables = (f"CREATE VIEW {quote_name(name)} AS {source.select(snapshot)}" for name, source in sources.items())
+        paths = [path for source in sources.values() for path in source.paths]
+        return cls.over(paths, reach_statements(catalog.tables), (*tables, *_VIEWS))
+
+    @classmethod
+    def without_rows(cls) -> Self:
+        """Return the database that sees a new store."""
+        made = (bind(statement, quote_name) for migration in MIGRATIONS for statement in migration.statements)
+        return cls((*_CLOSE, *made), _VIEWS)
+
+    def execute(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make the database of a connection."""
+        for statement in (*self.setup, *self.views):
+            connection.execute(statement)
 
 
-def matching_rows(catalog: ReadableCatalog, where: str, snapshot: int, limits: Limits = Limits()) -> pa.Table:
-    """What ``SampleStore.matching_rows`` returns, and its errors."""
-    return _apply(
-        where,
-        view_statements(catalog, snapshot),
-        limits,
-        """SELECT build_id, "row" FROM sample_history WHERE ([condition]\n)
-        ORDER BY iteration, event, sampler_order, chunk, build_id, "row" """,
-    )
+def run_query(catalog: ReadableCatalog, sql: str, snapshot: int, limits: QueryLimits = QueryLimits()) -> pl.DataFrame:
+    """Return the result of one SELECT of a user over a snapshot.
+
+    Raises:
+        QueryRefusedError: the text is not exactly one statement that reads.
+        QueryTimeoutError: it took longer than the limit.
+        QueryTooLargeError: the query or its result needs more memory than the limit.
+        QueryError: DuckDB could not execute it.
+        UnknownSnapshotError: the store has no such snapshot.
+    """
+    database = ClosedDatabase.of_snapshot(catalog, snapshot)
+    return _frame(_answer(database, sql, limits, readers=sorted(_READING)))
 
 
-def check_condition(catalog: ReadableCatalog, where: str, snapshot: int, limits: Limits = Limits()) -> str:
-    """The predicate, once it was applied to a version within the limits: it can be used in a process of ours.
+def matching_rows(catalog: ReadableCatalog, where: str, snapshot: int, limits: QueryLimits = QueryLimits()) -> pa.Table:
+    """Return the rows (build_id, row) of ``sample_history`` for which a user's predicate is true, in row order.
+
+    Raises:
+        PredicateError: the text is not one boolean expression over a row.
+        QueryTimeoutError: it takes longer than the limit.
+        QueryTooLargeError: it needs more memory than the limit.
+        UnknownSnapshotError: the store has no such snapshot.
+    """
+    sql = """SELECT build_id, "row" FROM sample_history WHERE ([condition]\n)
+        ORDER BY iteration, event, sampler_order, chunk, build_id, "row" """
+    return _apply(where, ClosedDatabase.of_snapshot(catalog, snapshot), limits, sql)
+
+
+def check_condition(catalog: ReadableCatalog, where: str, snapshot: int, limits: QueryLimits = QueryLimits()) -> str:
+    """Return the predicate once it was applied to a snapshot within the limits: it can be used in a process of ours.
 
     Raises:
         PredicateError: it is none, or cannot be applied.
-        QueryTimeoutError, QueryTooLargeError: it takes more than it may.
+        QueryTimeoutError: it takes longer than the limit.
+        QueryTooLargeError: it needs more memory than the limit.
     """
-    _apply(where, view_statements(catalog, snapshot), limits, _COUNT)
+    _apply(where, ClosedDatabase.of_snapshot(catalog, snapshot), limits, _COUNT)
     return where
 
 
-def check_unapplied(where: str, limits: Limits = _OF_NO_ROWS) -> str:
-    """The predicate, once it was applied to a history without rows: there need be no store yet.
+def check_unapplied(where: str, limits: QueryLimits = _OF_NO_ROWS) -> str:
+    """Return the predicate once it was applied to a history without rows: there need be no store yet.
 
     Raises:
         PredicateError: it is none, or names a column or function that there is not.
-        QueryTimeoutError, QueryTooLargeError: it takes more than it may even so.
+        QueryTimeoutError: it takes longer than the limit even so.
+        QueryTooLargeError: it needs more memory than the limit even so.
     """
-    _apply(where, _setup_of_no_rows(), limits, _COUNT)
+    _apply(where, ClosedDatabase.without_rows(), limits, _COUNT)
     return where
 
 
-def read_apart(setup: list[str], sql: str, limits: Limits) -> pa.Table:
-    """The result of trusted SQL, made in a process that is ended when it takes more than it may.
-
-    Args:
-        setup: ``closed_over`` some files, or the ``view_statements`` of a version.
+def read_apart(database: ClosedDatabase, sql: str, limits: QueryLimits) -> pa.Table:
+    """Return the result of trusted SQL, made in a process that is ended when it takes more than it may.
 
     Raises:
-        QueryTimeoutError, QueryTooLargeError: it does.
+        QueryTimeoutError: it takes longer than the limit.
+        QueryTooLargeError: it needs more memory than the limit.
         QueryError: a file cannot be read as what it should be.
     """
-    return _answer(setup, sql, limits, readers=[])
+    return _answer(database, sql, limits, readers=())
 
 
-def _apply(where: str, setup: list[str], limits: Limits, sql: str) -> pa.Table:
-    """The result of trusted SQL with a user's predicate in it."""
+def _apply(where: str, database: ClosedDatabase, limits: QueryLimits, sql: str) -> pa.Table:
+    """Return the result of trusted SQL with a user's predicate in it."""
     condition = check_predicate(where)
     try:
-        return _answer(setup, sql.replace("[condition]", condition), limits, readers=[])
+        return _answer(database, sql.replace("[condition]", condition), limits, readers=())
     except (QueryTimeoutError, QueryTooLargeError):
         raise
     except QueryError as error:
         raise PredicateError(f"the predicate {shown(where)} cannot be applied to sample_history: {error}") from error
 
 
-def _answer(setup: list[str], sql: str, limits: Limits, *, readers: list[str]) -> pa.Table:
-    request = Request(
+def _answer(database: ClosedDatabase, sql: str, limits: QueryLimits, *, readers: Sequence[str]) -> pa.Table:
+    request = QueryRequest(
         settings=dict(CLOSED_SETTINGS) | {"memory_limit": f"{limits.bytes}B"},
-        setup=[statement for statement in setup if not statement.startswith(_VIEW)],
-        views=[statement for statement in setup if statement.startswith(_VIEW)],
+        setup=database.setup,
+        views=database.views,
         sql=sql,
         readers=readers,
         seconds=limits.seconds,
         result_bytes=limits.bytes,
         memory=limits.memory,
     )
-    return answer(request)
+    return run_query_process(request)
 
 
 @contextmanager
 def sandbox(
-    catalog: ReadableCatalog, snapshot: int, limits: Limits, *, spill: Path | None = None
+    catalog: ReadableCatalog, snapshot: int, limits: QueryLimits, *, spill: Path | None = None
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in this process that sees one version of the store, and nothing else, for SQL of ours.
+    """Open a database in this process that sees one snapshot of the store, and nothing else, for SQL of ours.
 
     Args:
+        catalog: of the store.
+        snapshot: the snapshot.
+        limits: of which the memory counts.
         spill: a folder for what does not fit into the memory; without one, that is an error.
     """
     settings = {"memory_limit": f"{limits.bytes}B"}
     if spill is not None:
         settings |= {"temp_directory": str(spill), "max_temp_directory_size": _SPILL}
     with closing(closed_connection(settings)) as connection:
-        for statement in view_statements(catalog, snapshot):
-            connection.execute(statement)
+        ClosedDatabase.of_snapshot(catalog, snapshot).execute(connection)
         yield connection
 
 
-def view_statements(catalog: ReadableCatalog, snapshot: int) -> list[str]:
-    """The statements after which a database sees one version of the store, and nothing else."""
-    sources = catalog.sources(QUERYABLE_TABLES, snapshot)
-    paths = [path for source in sources.values() for path in source.paths]
-    return [
-        *reach_statements(catalog.tables),
-        *closed_over(paths),
-        *(f"{_VIEW}{quote_name(table)} AS {source.select(snapshot)}" for table, source in sources.items()),
-        *_VIEWS,
-    ]
-
-
-def closed_over(paths: Sequence[Place]) -> list[str]:
-    """The statements after which a database can open some files, and nothing else."""
-    # Order matters: the list of paths cannot be set once access is off, nor anything once settings are locked.
-    return [f"SET allowed_paths = {file_list(paths)}", *_CLOSE]
-
-
-def _setup_of_no_rows() -> list[str]:
-    """The statements after which a database is as one that sees a new store."""
-    made = [bind(statement, quote_name) for migration in MIGRATIONS for statement in migration.statements]
-    return [*_CLOSE, *made, *_VIEWS]
-
-
 def _frame(table: pa.Table) -> pl.DataFrame:
-    """The result as polars has it: a second column of one name gets a number, sums of integers are integers."""
+    """Return a result as a polars frame: a second column of one name gets a number, sums of integers are integers."""
     names: list[str] = []
     for name in table.column_names:
         taken = sum(other == name or other.startswith(f"{name}_") for other in names)

@@ -1,4 +1,4 @@
-"""Verifies an archive: its files against its manifest, and its content as that of a store.
+"""Verify an archive: its files against its manifest, and its content as that of a store.
 
 Somebody may have made it to do harm. What is looked at, and in which order, is what ``archive.check_content`` asks
 before the rows of an archive are used. Here every damaged file is named; but what molbuffer would not write is not
@@ -19,63 +19,67 @@ from molbuffer.storage.archive.manifest import ArchiveLimits, read_manifest, tab
 from molbuffer.storage.errors import StoreError
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.verify.files import check_policies
-from molbuffer.storage.verify.report import Kind, Notes, Report
-from molbuffer.storage.verify.rows import check_rows
+from molbuffer.storage.verify.report import FindingKind, Findings, VerifyReport
+from molbuffer.storage.verify.samples import check_samples
 from molbuffer.storage.verify.segments import check_segments
+from molbuffer.storage.verify.tables import check_tables
+from molbuffer.storage.verify.verification import Verification
 
-_MOST_SHOWN = 20
+_ADVICE = "Take another copy of the archive"
+_MAX_CONTENT_FINDINGS = 20
 
 
-def verify_archive(folder: Path, limits: ArchiveLimits, notes: Notes, *, quick: bool) -> Report:
-    """Verifies an archive in a folder.
+def verify_archive(folder: Path, limits: ArchiveLimits, findings: Findings, *, quick: bool) -> VerifyReport:
+    """Verify an archive in a folder.
 
     Args:
         folder: of the archive.
         limits: what it may take.
-        notes: where what is found is noted.
+        findings: where findings go.
         quick: look at names, sizes and descriptions only.
     """
     try:
-        snapshot = _verify(folder, limits, notes, quick=quick)
+        return findings.report(_check_archive(folder, limits, findings, quick=quick))
     except StoreError as error:
-        notes.error(Kind.ARCHIVE, f"{error}. Take another copy of the archive")
-        notes.unchecked.append("everything else in it: what is not as molbuffer writes it is not read")
-        return notes.report(None)
-    return notes.report(snapshot)
+        findings.error(FindingKind.ARCHIVE, f"{error}. {_ADVICE}")
+        findings.unchecked.append("everything else in it: what is not as molbuffer writes it is not read")
+        return findings.report(None)
 
 
-def _verify(folder: Path, limits: ArchiveLimits, notes: Notes, *, quick: bool) -> int:
+def _check_archive(folder: Path, limits: ArchiveLimits, findings: Findings, *, quick: bool) -> int:
+    """Check an archive, and return the snapshot that it is of."""
     manifest = read_manifest(folder, limits)
     damaged = dict(wrong_files(folder, manifest, limits, sizes_only=quick))
     for name, fault in damaged.items():
-        notes.error(Kind.ARCHIVE, f"{name} {fault}. Take another copy of the archive", path=name)
-    notes.checked["manifest of an archive"] += 1
-    notes.checked["files"] += len(manifest.files)
-    notes.broken_tables.update(table for name in damaged if (table := table_of(name)) is not None)
+        findings.error(FindingKind.ARCHIVE, f"{name} {fault}. {_ADVICE}", path=name)
+    findings.checked["manifest of an archive"] += 1
+    findings.checked["files"] += len(manifest.files)
+    findings.broken_tables.update(table for name in damaged if (table := table_of(name)) is not None)
     if (problem := wrong_arrays(folder, limits.bytes)) is not None:
-        notes.error(Kind.ARCHIVE, f"{problem}. Take another copy of the archive")
-        notes.unchecked.append("arrays, policies and rows: the arrays are not as molbuffer writes them")
+        findings.error(FindingKind.ARCHIVE, f"{problem}. {_ADVICE}")
+        findings.unchecked.append("arrays, policies and rows: the arrays are not as molbuffer writes them")
         return manifest.snapshot
-    with closing(ArchiveCatalog(folder, manifest.tables_without(notes.broken_tables))) as catalog:
-        verify_content(catalog, notes, quick=quick)
+    with closing(ArchiveCatalog(folder, manifest.tables_without(findings.broken_tables))) as catalog:
+        check_content(catalog, findings, quick=quick)
     return manifest.snapshot
 
 
-def verify_content(archive: ArchiveCatalog, notes: Notes, *, quick: bool = False) -> None:
-    """Verifies the rows, arrays and policies of an archive whose files are not those of somebody who means harm.
+def check_content(archive: ArchiveCatalog, findings: Findings, *, quick: bool = False) -> None:
+    """Check the rows, arrays and policies of an archive whose files are those that its manifest lists.
 
     Args:
-        archive: whose arrays may be decoded, as their headers say.
-        notes: where what is found is noted.
+        archive: whose arrays may be decoded, as their headers say (``archive.check_headers``).
+        findings: where findings go.
         quick: look at names, sizes and descriptions only.
     """
-    wrong = list(islice(wrong_content(archive), _MOST_SHOWN)) if not notes.broken_tables else []
+    wrong = list(islice(wrong_content(archive), _MAX_CONTENT_FINDINGS)) if not findings.broken_tables else []
     for problem in wrong:
-        notes.error(Kind.ARCHIVE, f"no archive is such: {problem}. Take another copy of it")
+        findings.error(FindingKind.ARCHIVE, f"no archive is such: {problem}. {_ADVICE}")
     if wrong:
-        notes.unchecked.append("arrays, policies and rows: they are not as molbuffer writes them")
+        findings.unchecked.append("arrays, policies and rows: they are not as molbuffer writes them")
         return
-    layout, snapshot = Layout(archive.folder), archive.newest()
-    check_policies(archive, layout, snapshot, notes, quick=quick)
-    check_segments(archive, layout, snapshot, notes, quick=quick)
-    check_rows(archive, snapshot, notes)
+    of = Verification(archive, Layout(archive.folder), archive.newest(), findings, quick)
+    check_policies(of)
+    check_segments(of)
+    check_tables(of)
+    check_samples(of)

@@ -1,7 +1,7 @@
-"""Verifies what the catalog names by path: Parquet files, policies, checkpoints.
+"""Verify the files that the catalog names (Parquet files, policies, checkpoints), and find those that it does not.
 
 A file with a recorded checksum is compared with it, which finds every change of its content. The Parquet files that
-compaction makes, and those whose versions have expired, have none: they are decoded, which finds most damage.
+compaction makes, and those whose snapshots have expired, have none: they are decoded, which finds most damage.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePosixPath
+from typing import Any
 
 import duckdb
 from safetensors import SafetensorError
@@ -20,13 +21,31 @@ from safetensors.numpy import load
 
 from molbuffer.storage.backends.engine import closed_connection, one_line, reach
 from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.readable import ReadableCatalog
 from molbuffer.storage.files.checksums import CHECKSUMS_KEY, file_sha256
 from molbuffer.storage.files.places import Place, entries, files_at
-from molbuffer.storage.layout import Layout
-from molbuffer.storage.maintenance.vacuum import GRACE, Removed, vacuum
+from molbuffer.storage.maintenance.vacuum import GRACE, vacuum
 from molbuffer.storage.policies import content_sha256
-from molbuffer.storage.verify.report import Kind, Notes
+from molbuffer.storage.verify.report import FindingKind
+from molbuffer.storage.verify.verification import StoreVerification, Verification
+
+_RECORDED = "SELECT commit_extra_info FROM METADATA.ducklake_snapshot_changes WHERE commit_extra_info IS NOT NULL"
+
+
+def recorded_checksums(catalog: Catalog) -> dict[str, str]:
+    """Return the sha256 of files by their path in the store, as recorded by the snapshots that added them."""
+    found: dict[str, str] = {}
+    for (text,) in catalog.metadata(_RECORDED):
+        # A program that attached the catalog may have recorded anything.
+        try:
+            recorded: Any = json.loads(text)
+        except ValueError:
+            continue
+        checksums = recorded.get(CHECKSUMS_KEY) if isinstance(recorded, dict) else None
+        found.update(checksums if isinstance(checksums, dict) else {})
+    return found
+
+
+# Parquet files
 
 _PARQUET = """
     SELECT table_name, 'tables/main/' || table_name || '/' || part.path, record_count, file_size_bytes
@@ -35,89 +54,77 @@ _PARQUET = """
     SELECT table_name, 'tables/main/' || table_name || '/' || part.path, delete_count, file_size_bytes
     FROM METADATA.ducklake_delete_file AS part JOIN METADATA.ducklake_table AS whole USING (table_id)
     ORDER BY ALL"""
-_SAID = "SELECT commit_extra_info FROM METADATA.ducklake_snapshot_changes WHERE commit_extra_info IS NOT NULL"
-_TRAINING = frozenset({"runs", "builds", "samples", "rewards", "placements", "quarantine"})
+_READ_BY_TRAINING = frozenset({"runs", "builds", "samples", "rewards", "placements", "quarantine"})
 
 
 @dataclass(frozen=True)
-class ParquetFile:
+class _ParquetFile:
     """A Parquet file as the catalog describes it.
 
     Attributes:
-        place: its path in the store.
+        table: whose rows it has.
+        path: its path in the store.
+        rows: how many it has.
+        bytes: its size.
     """
 
     table: str
-    place: str
+    path: str
     rows: int
     bytes: int
 
 
-def parquet_files(catalog: Catalog) -> list[ParquetFile]:
-    """Every Parquet file that some version reads."""
-    return [ParquetFile(*row) for row in catalog.metadata(_PARQUET)]
+def check_parquet(of: StoreVerification, checksums: Mapping[str, str]) -> None:
+    """Check that every Parquet file is there and as it was written; a table with a damaged one becomes broken.
 
-
-def recorded_checksums(catalog: Catalog) -> dict[str, str]:
-    """The sha256 of files by their place in the store, as the versions that added them say."""
-    found: dict[str, str] = {}
-    for (said,) in catalog.metadata(_SAID):
-        found.update(_checksums_in(said))
-    return found
-
-
-def _checksums_in(said: str) -> Mapping[str, str]:
-    """The checksums among what a version says of itself; a program that attached the catalog may say anything."""
-    try:
-        checksums = json.loads(said)[CHECKSUMS_KEY]
-    except (ValueError, TypeError, KeyError):
-        return {}
-    return checksums if isinstance(checksums, dict) else {}
-
-
-def check_parquet(catalog: Catalog, layout: Layout, checksums: Mapping[str, str], notes: Notes, *, quick: bool) -> None:
-    """Every Parquet file is there and as it was written. Tables with a damaged one are noted as broken."""
-    files = parquet_files(catalog)
-    notes.expect(len(files))
+    Args:
+        of: the verification.
+        checksums: as ``recorded_checksums`` returns them.
+    """
+    files = _parquet_files(of.catalog)
+    of.findings.expect(len(files))
     with closing(closed_connection()) as reader:
-        reach(reader, catalog.tables)
-        faults: dict[ParquetFile, str] = {}
+        reach(reader, of.catalog.tables)
+        faults: dict[_ParquetFile, str] = {}
         for file in files:
-            fault = _parquet_fault(reader, layout.data / file.place, file, None if quick else checksums, quick=quick)
+            expected = None if of.quick else checksums.get(file.path)
+            fault = _parquet_fault(reader, of.layout.data / file.path, file, expected, quick=of.quick)
             if fault is not None:
                 faults[file] = fault
-            notes.done("Parquet files")
-    # A compaction beside us may have replaced files, and a clean-up deleted them, since they were listed.
-    named = set(parquet_files(catalog)) if faults else set()
-    for file in faults.keys() & named:
-        notes.broken_tables.add(file.table)
-        affected = "training and most queries fail" if file.table in _TRAINING else "what reads this table fails"
-        notes.error(
-            Kind.PARQUET,
-            f"{file.place}, a file of the table {file.table} with {file.rows} rows, {faults[file]}. Restore this file "
+            of.findings.done("Parquet files")
+    # A compaction beside us may have replaced files, and a vacuum deleted them, since they were listed.
+    still = set(_parquet_files(of.catalog)) if faults else set()
+    for file in faults.keys() & still:
+        of.findings.broken_tables.add(file.table)
+        affected = (
+            "training and most queries fail" if file.table in _READ_BY_TRAINING else "what reads this table fails"
+        )
+        of.findings.error(
+            FindingKind.PARQUET,
+            f"{file.path}, a file of the table {file.table} with {file.rows} rows, {faults[file]}. Restore this file "
             f"from a backup; until then {affected}, and other tables can be queried. Quarantine is for arrays only",
-            path=file.place,
+            path=file.path,
             table=file.table,
         )
 
 
+def _parquet_files(catalog: Catalog) -> list[_ParquetFile]:
+    """Return every Parquet file that some snapshot reads."""
+    return [_ParquetFile(*row) for row in catalog.metadata(_PARQUET)]
+
+
 def _parquet_fault(
-    reader: duckdb.DuckDBPyConnection,
-    path: Place,
-    file: ParquetFile,
-    checksums: Mapping[str, str] | None,
-    *,
-    quick: bool,
+    reader: duckdb.DuckDBPyConnection, path: Place, file: _ParquetFile, checksum: str | None, *, quick: bool
 ) -> str | None:
-    """What is wrong with a file, as the rest of a sentence about it."""
+    """Return what is wrong with a file, as the rest of a sentence about it; None when nothing is."""
     try:
         found = files_at(path)
         if not found:
             return "is missing"
         if found[0].bytes != file.bytes:
             return f"has {found[0].bytes} bytes, the catalog says {file.bytes}"
-        if checksums and (expected := checksums.get(file.place)):
-            return _other_checksum(path, expected)
+        if checksum is not None:
+            return _checksum_fault(path, checksum)
         # Hashing whole rows has every column decoded; a count alone reads the end of the file only.
         decoded = "count(*)" if quick else "count(*), bit_xor(hash(part))"
         rows = reader.execute(f"SELECT {decoded} FROM read_parquet(?) AS part", [str(path)]).fetchall()[0][0]
@@ -128,18 +135,26 @@ def _parquet_fault(
     return None if rows == file.rows else f"has {rows} rows, the catalog says {file.rows}"
 
 
-def check_policies(catalog: ReadableCatalog, layout: Layout, snapshot: int, notes: Notes, *, quick: bool) -> None:
-    """The weights of every policy that says they are kept are there, and hash to the policy's name."""
-    if not notes.readable("weights of policies", "policies"):
+def _checksum_fault(path: Place, expected: str) -> str | None:
+    found = file_sha256(path)
+    return None if found == expected else f"has the checksum {found[:16]}…, it was written with {expected[:16]}…"
+
+
+# Policies
+
+
+def check_policies(of: Verification) -> None:
+    """Check that the weights of every policy whose row says they are kept are there, and hash to its name."""
+    if not of.findings.can_read("weights of policies", "policies"):
         return
-    found = catalog.read("SELECT DISTINCT sha256 FROM {policies} WHERE weights_kept ORDER BY ALL", snapshot)
+    found = of.catalog.read("SELECT DISTINCT sha256 FROM {policies} WHERE weights_kept ORDER BY ALL", of.snapshot)
     kept = found["sha256"].to_pylist()
-    notes.expect(len(kept))
+    of.findings.expect(len(kept))
     for sha256 in kept:
-        if (fault := _policy_fault(layout.policies / sha256, sha256, quick=quick)) is not None:
+        if (fault := _policy_fault(of.layout.policies / sha256, sha256, quick=of.quick)) is not None:
             message = f"policy {sha256} {fault}: restore its folder from a backup; until then nothing can draw from it"
-            notes.error(Kind.POLICY, message, path=f"policies/{sha256}")
-        notes.done("policies")
+            of.findings.error(FindingKind.POLICY, message, path=f"policies/{sha256}")
+        of.findings.done("policies")
 
 
 def _policy_fault(folder: Place, sha256: str, *, quick: bool) -> str | None:
@@ -155,105 +170,98 @@ def _policy_fault(folder: Place, sha256: str, *, quick: bool) -> str | None:
     return None if found == sha256 else f"is damaged: its files hash to {found}"
 
 
-def check_checkpoints(
-    catalog: Catalog, layout: Layout, snapshot: int, checksums: Mapping[str, str], notes: Notes, *, quick: bool
-) -> None:
-    """The files of every checkpoint are there and as they were written."""
-    if not notes.readable("files of checkpoints", "checkpoints"):
+# Checkpoints
+
+
+def check_checkpoints(of: Verification, checksums: Mapping[str, str]) -> None:
+    """Check that the files of every checkpoint are there and as they were written.
+
+    Args:
+        of: the verification.
+        checksums: as ``recorded_checksums`` returns them.
+    """
+    if not of.findings.can_read("files of checkpoints", "checkpoints"):
         return
     sql = "SELECT run_id, iteration, folder FROM {checkpoints} ORDER BY run_id, iteration DESC"
-    found = catalog.read(sql, snapshot).to_pylist()
-    notes.expect(len(found))
+    found = of.catalog.read(sql, of.snapshot).to_pylist()
+    of.findings.expect(len(found))
     runs: set[str] = set()
     for row in found:
         newest = row["run_id"] not in runs
         runs.add(row["run_id"])
         # The rows of older checkpoints stay when a vacuum removes their folders.
-        if not newest and not (layout.data / row["folder"]).exists():
-            notes.done("checkpoints")
-            continue
-        of_run = f"the checkpoint of run {row['run_id']} after iteration {row['iteration']}"
-        for place, fault in _checkpoint_faults(layout, row["folder"], checksums, quick=quick):
-            advice = "restore it from a backup; the run can be resumed from its other checkpoints only"
-            notes.error(Kind.CHECKPOINT, f"{of_run}: {place} {fault}; {advice}", path=place)
-        notes.done("checkpoints")
+        if newest or (of.layout.data / row["folder"]).exists():
+            checkpoint = f"the checkpoint of run {row['run_id']} after iteration {row['iteration']}"
+            for path, fault in _checkpoint_faults(of, row["folder"], checksums):
+                advice = "restore it from a backup; the run can be resumed from its other checkpoints only"
+                of.findings.error(FindingKind.CHECKPOINT, f"{checkpoint}: {path} {fault}; {advice}", path=path)
+        of.findings.done("checkpoints")
 
 
-def _checkpoint_faults(
-    layout: Layout, folder: str, checksums: Mapping[str, str], *, quick: bool
-) -> Iterator[tuple[str, str]]:
-    """The places of a checkpoint that something is wrong with, and what."""
-    path = layout.data / folder
+def _checkpoint_faults(of: Verification, folder: str, checksums: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the paths of a checkpoint at which something is wrong, and what."""
     if ".." in PurePosixPath(folder).parts or not folder.startswith("checkpoints/"):
         yield folder, "is not within the folder checkpoints"
         return
-    recorded = {place for place in checksums if place.startswith(f"{folder}/")}
+    recorded = {path for path in checksums if path.startswith(f"{folder}/")}
     try:
-        if not path.exists():
+        if not (of.layout.data / folder).exists():
             yield folder, "is missing"
             return
-        found = {f"{folder}/{file.name}" for file in entries(path)}
+        found = {f"{folder}/{file.name}" for file in entries(of.layout.data / folder)}
     except OSError as error:
         yield folder, f"cannot be read ({error})"
         return
     if not found | recorded:
         yield folder, "has no files"
-    for place in sorted(recorded - found):
-        yield place, "is missing"
-    for place in sorted(found if not quick else ()):
-        if (fault := _content_fault(layout.data / place, checksums.get(place))) is not None:
-            yield place, fault
+    for path in sorted(recorded - found):
+        yield path, "is missing"
+    for path in sorted(found if not of.quick else ()):
+        if (fault := _content_fault(of.layout.data / path, checksums.get(path))) is not None:
+            yield path, fault
 
 
-def _content_fault(path: Place, expected: str | None) -> str | None:
+def _content_fault(path: Place, checksum: str | None) -> str | None:
     try:
-        if expected is not None:
-            return _other_checksum(path, expected)
+        if checksum is not None:
+            return _checksum_fault(path, checksum)
         if path.suffix == ".json":
             json.loads(path.read_bytes())
         elif path.suffix == ".safetensors":
-            # Which compares the header with the length of the content.
+            # Loading compares the header with the length of the content.
             load(path.read_bytes())
     except (OSError, ValueError, SafetensorError) as error:
         return f"cannot be read ({error})"
     return None
 
 
-def _other_checksum(path: Place, expected: str) -> str | None:
-    found = file_sha256(path)
-    return None if found == expected else f"has the checksum {found[:16]}…, it was written with {expected[:16]}…"
+# Files that nothing names
 
 
-_READ = ("builds", "placements", "quarantine", "checkpoints", "run_events")
-
-
-def check_orphans(catalog: Catalog, layout: Layout, notes: Notes) -> None:
-    """Notes what a vacuum would remove if it were old enough, and policies without a row."""
-    if notes.readable("which files nothing names", *_READ):
-        for found in vacuum(catalog, layout, grace=timedelta(0), dry_run=True).removed:
-            _note(found, notes)
-    if notes.readable("which policies nothing names", "policies"):
+def check_orphans(of: StoreVerification) -> None:
+    """Report what a vacuum would remove if it were old enough, and policies without a row."""
+    needed = ("builds", "placements", "quarantine", "checkpoints", "run_events")
+    if of.findings.can_read("which files nothing names", *needed):
+        for removed in vacuum(of.catalog, of.layout, grace=timedelta(0), dry_run=True).removed:
+            if removed.modified is None:
+                # It is gone: its writer has renamed it, or a vacuum has removed it.
+                continue
+            age = max(0.0, time.time() - removed.modified)
+            of.findings.information(
+                FindingKind.ORPHAN,
+                f"nothing needs the {removed.kind} {removed.path} ({removed.bytes:,} bytes, {age:,.0f} s old): it was "
+                "replaced, or its writer was killed or is still at work. `molbuffer maintain --vacuum` removes it once "
+                f"it is {GRACE.total_seconds() / 3600:.0f} h old",
+                path=removed.path,
+                bytes=removed.bytes,
+                age_seconds=age,
+            )
+    if of.findings.can_read("which policies nothing names", "policies"):
         # Listed first: one that is named in between is then not in the list.
-        there = [path for path in entries(layout.policies) if not path.name.startswith(".")]
-        named = set(catalog.read("SELECT DISTINCT sha256 FROM {policies}")["sha256"].to_pylist())
+        there = [path for path in entries(of.layout.policies) if not path.name.startswith(".")]
+        named = set(of.catalog.read("SELECT DISTINCT sha256 FROM {policies}")["sha256"].to_pylist())
         for path in there:
             if path.name not in named:
                 size = sum(file.bytes for file in files_at(path))
                 message = f"no row names the policy {path.name} ({size:,} bytes); it can be drawn from all the same"
-                notes.information(Kind.ORPHAN, message, path=f"policies/{path.name}", bytes=size)
-
-
-def _note(found: Removed, notes: Notes) -> None:
-    if found.modified is None:
-        # Its writer, or a vacuum, has done its work.
-        return
-    age = max(0.0, time.time() - found.modified)
-    notes.information(
-        Kind.ORPHAN,
-        f"nothing needs the {found.kind} {found.path} ({found.bytes:,} bytes, {age:,.0f} s old): it was replaced, or "
-        "its writer was killed or is still at work. `molbuffer maintain --vacuum` removes it once it is "
-        f"{GRACE.total_seconds() / 3600:.0f} h old",
-        path=found.path,
-        bytes=found.bytes,
-        age_seconds=age,
-    )
+                of.findings.information(FindingKind.ORPHAN, message, path=f"policies/{path.name}", bytes=size)

@@ -1,4 +1,4 @@
-"""Quarantine: has training leave out the rows whose arrays are damaged, so that the rest of the history stays usable.
+"""Quarantine damaged segments: training leaves their rows out, so that the rest of the history stays usable.
 
 A row of the table ``quarantine`` names a segment. Nothing is deleted: rows, scores and rewards stay in every query, and
 the segment's files stay where they are.
@@ -27,7 +27,13 @@ _KNOWN = """
 
 @dataclass(frozen=True)
 class QuarantinedBuild:
-    """A build that training leaves out from now on; ``kept`` of its ``drawn`` rows passed every filter."""
+    """A build that training leaves out from now on.
+
+    Attributes:
+        build_id: its identity.
+        drawn: how many rows it has.
+        kept: how many of these passed every filter.
+    """
 
     build_id: str
     drawn: int
@@ -39,9 +45,9 @@ class QuarantineReceipt:
     """What was put in quarantine.
 
     Attributes:
-        snapshot: the first version in which it is.
-        segments: those that were not in quarantine before.
-        builds: whose arrays lie in them, in the order of the history.
+        snapshot: the first snapshot in which it is.
+        segments: the segments that were not in quarantine before.
+        builds: the builds whose arrays lie in them, in the order of the history.
     """
 
     snapshot: int
@@ -55,7 +61,12 @@ class QuarantineReceipt:
 
 
 def quarantine(catalog: Catalog, reasons: Mapping[str, str]) -> QuarantineReceipt:
-    """What ``SampleStore.quarantine`` does, and its errors."""
+    """Put segments in quarantine, each with the reason for it.
+
+    Raises:
+        ArraysError: no build has arrays in a segment that is named.
+        StoreModeError: the store was opened for reading.
+    """
     given = pa.table({"segment": list(reasons), "reason": list(reasons.values())})
 
     def insert(transaction: Transaction) -> tuple[pa.Table, pa.Table]:
@@ -69,7 +80,7 @@ def quarantine(catalog: Catalog, reasons: Mapping[str, str]) -> QuarantineReceip
         transaction.insert("quarantine", fresh.append_column("created", created))
         return fresh, transaction.read(_AFFECTED, fresh=fresh)
 
-    said = f"quarantine of {len(reasons)} segments"
-    (fresh, builds), snapshot = catalog.transact("molbuffer", said, {"segments": sorted(reasons)}, insert)
+    message = f"quarantine of {len(reasons)} segments"
+    (fresh, builds), snapshot = catalog.transact("molbuffer", message, {"segments": sorted(reasons)}, insert)
     affected = tuple(QuarantinedBuild(**row) for row in builds.to_pylist())
     return QuarantineReceipt(snapshot, tuple(sorted(fresh["segment"].to_pylist())), affected)

@@ -1,4 +1,4 @@
-"""What a verification finds, as values: findings, what was counted, what could not be checked."""
+"""The result of a verification: findings, how many parts were checked, and what could not be checked."""
 
 from __future__ import annotations
 
@@ -10,48 +10,46 @@ from typing import Any
 
 from molbuffer.storage.records import RowId
 
-MOST_ROWS = 100
-"""How many rows a finding names; its message says how many there are."""
-_MOST_WORDS = 3
+MAX_NAMED_ROWS = 100
+"""The most rows that a finding names; its message says how many there are."""
+_MAX_LISTED_NAMES = 3
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many parts are checked; the total may grow while it goes on."""
+"""Receives how many of how many parts are checked; the total may grow while the verification goes on."""
 
 
 class Severity(StrEnum):
     """How bad a finding is."""
 
     ERROR = "error"
-    """Something that was committed is lost, damaged, or contradicts itself."""
+    """Committed data is lost, damaged, or contradicts itself."""
     WARNING = "warning"
-    """Nothing that was committed is wrong, but something is not as this release writes it."""
+    """No committed data is wrong, but something is not as this release writes it."""
     INFORMATION = "information"
-    """What is worth knowing and in order: space that can be freed, segments in quarantine."""
+    """Nothing is wrong: space that can be freed, segments in quarantine."""
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     """What a finding is about."""
 
     DESCRIPTION = "description"
-    """``store.toml``."""
+    """The file ``store.toml``."""
     CATALOG = "catalog"
-    """The SQLite file that says which rows and files there are."""
+    """The database that says which rows and files there are."""
     SCHEMA = "schema"
     """The tables are of another release."""
     PARQUET = "parquet"
     """A file with rows of a table."""
     SEGMENT = "segment"
     """The arrays of a commit."""
-    PLACEMENT = "placement"
-    """Which rows of which segment belong to a build."""
     DUPLICATE = "duplicate"
-    """What must exist once exists twice."""
+    """Rows that may exist only once exist several times."""
     REFERENCE = "reference"
     """A row names something that is not in the store."""
     COUNT = "count"
-    """A build says another number of rows than there are."""
+    """A build states another number of rows than it has."""
     REWARD = "reward"
-    """A reward contradicts itself or another."""
+    """A reward contradicts its status."""
     POLICY = "policy"
     """The weights of a policy."""
     CHECKPOINT = "checkpoint"
@@ -59,27 +57,30 @@ class Kind(StrEnum):
     QUARANTINE = "quarantine"
     """Segments that training leaves out."""
     ORPHAN = "orphan"
-    """Files that no version names: a writer was killed, or is at work on them."""
+    """Files that no snapshot names: their writer was killed, or is still at work."""
     ARCHIVE = "archive"
-    """The files of an archive are not those that it lists."""
+    """The files of an archive are not those that its manifest lists."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found.
+    """One result of a check.
 
     Attributes:
+        severity: how bad it is.
+        kind: what it is about.
         message: what was found, what was expected, and what to do.
-        path: the file or folder it is about, relative to the store.
-        table: the table it is about.
-        segment: the segment it is about, which can be put in quarantine when this is an error.
-        build_ids: the builds it is about.
-        rows: the rows it is about, at most ``MOST_ROWS`` of them.
-        bytes, age_seconds: of files that nothing names.
+        path: the file or folder, relative to the store.
+        table: the table.
+        segment: the segment; of an error, one that can be put in quarantine.
+        build_ids: the builds.
+        rows: the rows, at most ``MAX_NAMED_ROWS`` of them.
+        bytes: the size of files that no snapshot names.
+        age_seconds: the age of files that no snapshot names.
     """
 
     severity: Severity
-    kind: Kind
+    kind: FindingKind
     message: str
     path: str | None = None
     table: str | None = None
@@ -91,13 +92,13 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class VerifyReport:
     """The result of a verification.
 
     Attributes:
-        snapshot: the version that was checked; None when the catalog could not be read.
+        snapshot: the snapshot that was checked; None when the catalog could not be read.
         findings: errors first, then warnings, then information.
-        checked: how many of what were checked, by a name for people.
+        checked: how many parts of each sort were checked.
         unchecked: what could not be checked, and why.
     """
 
@@ -117,65 +118,78 @@ class Report:
         return {found.segment: found.message for found in self.errors if found.segment is not None}
 
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
+        """Return the report as JSON values."""
         return asdict(self)
 
 
 @dataclass
-class Notes:
-    """What is found while a verification goes on.
+class Findings:
+    """The collector of a verification in progress.
 
     Attributes:
-        broken_tables: tables with a damaged Parquet file: reading them would fail.
+        progress: receives how many parts are checked.
+        found: the findings so far.
+        checked: how many parts of each sort were checked.
+        unchecked: what could not be checked, and why.
+        broken_tables: tables with a damaged Parquet file, which cannot be read.
     """
 
     progress: Progress
-    findings: list[Finding] = field(default_factory=list)
+    found: list[Finding] = field(default_factory=list)
     checked: Counter[str] = field(default_factory=Counter)
     unchecked: list[str] = field(default_factory=list)
     broken_tables: set[str] = field(default_factory=set)
     _done: int = 0
     _total: int = 0
 
-    def error(self, kind: Kind, message: str, **where: Any) -> None:
-        """Adds a finding of severity error."""
-        self.findings.append(Finding(Severity.ERROR, kind, message, **where))
+    def error(self, kind: FindingKind, message: str, **subject: Any) -> None:
+        """Add a finding of severity error about a subject, named by fields of ``Finding``."""
+        self.add(Severity.ERROR, kind, message, **subject)
 
-    def warning(self, kind: Kind, message: str, **where: Any) -> None:
-        """Adds a finding of severity warning."""
-        self.findings.append(Finding(Severity.WARNING, kind, message, **where))
+    def warning(self, kind: FindingKind, message: str, **subject: Any) -> None:
+        """Add a finding of severity warning about a subject, named by fields of ``Finding``."""
+        self.add(Severity.WARNING, kind, message, **subject)
 
-    def information(self, kind: Kind, message: str, **where: Any) -> None:
-        """Adds a finding of severity information."""
-        self.findings.append(Finding(Severity.INFORMATION, kind, message, **where))
+    def information(self, kind: FindingKind, message: str, **subject: Any) -> None:
+        """Add a finding of severity information about a subject, named by fields of ``Finding``."""
+        self.add(Severity.INFORMATION, kind, message, **subject)
 
-    def readable(self, what: str, *tables: str) -> bool:
-        """Whether tables can be read; when they cannot, notes what therefore was not checked."""
+    def add(self, severity: Severity, kind: FindingKind, message: str, **subject: Any) -> None:
+        """Add a finding about a subject, named by fields of ``Finding``."""
+        self.found.append(Finding(severity, kind, message, **subject))
+
+    def can_read(self, purpose: str, *tables: str) -> bool:
+        """Return whether tables can be read; when one cannot, record the purpose as unchecked."""
         broken = sorted(self.broken_tables.intersection(tables))
         if broken:
-            self.unchecked.append(f"{what}: a file of {', '.join(broken)} is damaged")
+            self.unchecked.append(f"{purpose}: a file of {', '.join(broken)} is damaged")
         return not broken
 
     def expect(self, parts: int) -> None:
-        """Says that so many more parts are to be checked."""
+        """Announce that so many more parts will be checked."""
         self._total += parts
         self.progress(self._done, self._total)
 
-    def done(self, what: str) -> None:
-        """Counts one part as checked."""
-        self.checked[what] += 1
+    def done(self, part: str) -> None:
+        """Count one part of this sort as checked."""
+        self.checked[part] += 1
         self._done += 1
         self.progress(self._done, self._total)
 
-    def report(self, snapshot: int | None) -> Report:
-        """The result."""
+    def report(self, snapshot: int | None) -> VerifyReport:
+        """Return the report on a snapshot."""
         order = list(Severity)
-        findings = sorted(self.findings, key=lambda found: (order.index(found.severity), found.kind, found.path or ""))
-        return Report(snapshot, tuple(findings), dict(self.checked), tuple(self.unchecked))
+        findings = sorted(self.found, key=lambda found: (order.index(found.severity), found.kind, found.path or ""))
+        return VerifyReport(snapshot, tuple(findings), dict(self.checked), tuple(self.unchecked))
 
 
-def listed(names: Iterable[object]) -> str:
-    """The first few names, and how many more there are."""
-    named: Sequence[str] = [str(name) for name in names]
-    more = len(named) - _MOST_WORDS
-    return ", ".join(named[:_MOST_WORDS]) + (f" and {more} more" if more > 0 else "")
+def first_few(names: Iterable[object], count: int | None = None) -> str:
+    """Return the first few names as text, with how many more there are.
+
+    Args:
+        names: all of them, or the first.
+        count: how many there are; None is as many as are given.
+    """
+    listed: Sequence[str] = [str(name) for name in names]
+    more = (len(listed) if count is None else count) - _MAX_LISTED_NAMES
+    return ", ".join(listed[:_MAX_LISTED_NAMES]) + (f" and {more} more" if more > 0 else "")

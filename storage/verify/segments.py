@@ -1,4 +1,4 @@
-"""Verifies the arrays: each segment that a build lies in, one after the other, and where the builds lie in it."""
+"""Verify the arrays: each segment that a build lies in, one after the other, and where the builds lie in it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from molbuffer.storage.catalog.readable import ReadableCatalog
 from molbuffer.storage.errors import ArraysError
 from molbuffer.storage.files.places import Place, entries
-from molbuffer.storage.layout import Layout
 from molbuffer.storage.segments.segment import SegmentHeader, inspect_segment, read_segment
-from molbuffer.storage.verify.report import Kind, Notes, listed
+from molbuffer.storage.verify.report import FindingKind, first_few
+from molbuffer.storage.verify.verification import Verification
 
-_PLACES = """
+_SPANS = """
     SELECT DISTINCT build_id, drawn, vocabulary_sha256, segment, segment_offset AS first FROM {placed_builds} AS builds
     -- A build without rows begins where the next one does.
     ORDER BY segment, first, drawn, build_id"""
@@ -27,8 +27,8 @@ _PORTION_ROWS = 500_000
 
 
 @dataclass(frozen=True)
-class BuildPlace:
-    """Where a build lies: in the rows [first, first + drawn) of a segment."""
+class _BuildSpan:
+    """The rows [first, first + drawn) of a segment, in which a build lies."""
 
     build_id: str
     drawn: int
@@ -37,96 +37,64 @@ class BuildPlace:
     first: int
 
 
-def current_places(catalog: ReadableCatalog, snapshot: int) -> dict[str, list[BuildPlace]]:
-    """The builds in each segment as of a version, in the order of their rows."""
-    found: dict[str, list[BuildPlace]] = defaultdict(list)
-    for row in catalog.read(_PLACES, snapshot).to_pylist():
-        found[row["segment"]].append(BuildPlace(**row))
-    return found
-
-
-def check_segments(catalog: ReadableCatalog, layout: Layout, snapshot: int, notes: Notes, *, quick: bool) -> None:
-    """Every segment that a build lies in is there, whole, decodes, and holds the rows of its builds once.
+def check_segments(of: Verification) -> None:
+    """Check that every segment of a build is there, whole, decodes, and holds the rows of its builds once.
 
     When the catalog's rows cannot be read, every segment in the store's folder is checked by itself.
     """
-    listed_by_catalog = notes.readable("which builds lie in which segment", "builds", "placements")
-    if listed_by_catalog:
-        places: Mapping[str, list[BuildPlace]] = current_places(catalog, snapshot)
+    named_by_catalog = of.findings.can_read("which builds lie in which segment", "builds", "placements")
+    if named_by_catalog:
+        spans: Mapping[str, list[_BuildSpan]] = _current_spans(of.catalog, of.snapshot)
     else:
-        places = {folder.name: [] for folder in entries(layout.arrays)}
-    notes.expect(len(places))
+        spans = {folder.name: [] for folder in entries(of.layout.arrays)}
+    of.findings.expect(len(spans))
     faults: dict[str, str] = {}
-    for segment, builds in places.items():
-        fault = _fault(layout, segment, builds, notes, quick=quick)
-        if fault is not None:
+    for segment, builds in spans.items():
+        if (fault := _fault(of, segment, builds)) is not None:
             faults[segment] = fault
-        notes.done("segments")
+        of.findings.done("segments")
     # A compaction beside us may have moved builds elsewhere, and a vacuum deleted the segment, since it was listed.
-    if faults and listed_by_catalog:
-        still = current_places(catalog, catalog.newest())
+    if faults and named_by_catalog:
+        still = _current_spans(of.catalog, of.catalog.newest())
         faults = {segment: fault for segment, fault in faults.items() if segment in still}
     for segment, fault in faults.items():
-        _note(segment, fault, [place.build_id for place in places[segment]], notes)
-    _note_quarantine(catalog, snapshot, notes)
+        build_ids = tuple(build.build_id for build in spans[segment])
+        of.findings.error(
+            FindingKind.SEGMENT,
+            f"{fault}. It holds the arrays of {len(build_ids)} builds ({first_few(build_ids)}), which training cannot "
+            "read until it is restored; `molbuffer verify --quarantine` has training leave them out",
+            path=f"arrays/{segment}",
+            segment=segment,
+            build_ids=build_ids,
+        )
+    _report_quarantine(of)
 
 
-def _note(segment: str, fault: str, build_ids: list[str], notes: Notes) -> None:
-    notes.error(
-        Kind.SEGMENT,
-        f"{fault}. It holds the arrays of {len(build_ids)} builds ({listed(build_ids)}), which training cannot read "
-        "until it is restored; `molbuffer verify --quarantine` has training leave them out",
-        path=f"arrays/{segment}",
-        segment=segment,
-        build_ids=tuple(build_ids),
-    )
+def _current_spans(catalog: ReadableCatalog, snapshot: int) -> dict[str, list[_BuildSpan]]:
+    """Return the builds in each segment as of a snapshot, in the order of their rows."""
+    found: dict[str, list[_BuildSpan]] = defaultdict(list)
+    for row in catalog.read(_SPANS, snapshot).to_pylist():
+        found[row["segment"]].append(_BuildSpan(**row))
+    return found
 
 
-def _fault(layout: Layout, segment: str, builds: list[BuildPlace], notes: Notes, *, quick: bool) -> str | None:
-    """What is wrong with a segment, as a sentence; the first thing found."""
-    folder = layout.arrays / segment
+def _fault(of: Verification, segment: str, builds: list[_BuildSpan]) -> str | None:
+    """Return the first thing that is wrong with a segment, as a sentence; None when nothing is."""
+    folder = of.layout.arrays / segment
     try:
         header = inspect_segment(folder)
         fault = next(_misplaced(segment, header, builds), None)
-        if fault is None and not quick:
-            fault = _wrong_content(folder, header, notes)
+        if fault is None and not of.quick:
+            fault = _content_fault(of, folder, header)
     except ArraysError as error:
         return str(error)
     if fault is None:
-        notes.checked["rows of arrays"] += header.rows
+        of.findings.checked["rows of arrays"] += header.rows
     return fault
 
 
-def _wrong_content(folder: Place, header: SegmentHeader, notes: Notes) -> str | None:
-    """What decodes and yet cannot be read as rows."""
-    untidy = 0
-    for start in range(0, header.rows, _PORTION_ROWS):
-        rows = read_segment(folder, start, min(_PORTION_ROWS, header.rows - start))
-        width = rows.tokens.shape[1]
-        wrong = np.flatnonzero((rows.lengths < 0) | (rows.lengths > width))
-        if len(wrong):
-            return f"row {start + wrong[0]} of {folder} is {rows.lengths[wrong[0]]} of {width} tokens long: restore it"
-        untidy += _untidy(rows.tokens, rows.lengths)
-        if rows.source_tokens is not None and rows.source_lengths is not None:
-            lengths, width = rows.source_lengths, rows.source_tokens.shape[1]
-            wrong = np.flatnonzero((lengths < 0) | (lengths > width))
-            if len(wrong):
-                source = f"the source of row {start + wrong[0]} of {folder}"
-                return f"{source} is {lengths[wrong[0]]} of {width} tokens long: restore it"
-            untidy += _untidy(rows.source_tokens, lengths)
-    if untidy:
-        message = f"{untidy} rows of segment {folder.name} have tokens after their end, where their writer should put 0"
-        notes.warning(Kind.SEGMENT, message, path=f"arrays/{folder.name}")
-    return None
-
-
-def _untidy(tokens: NDArray[np.unsignedinteger], lengths: NDArray[np.int32]) -> int:
-    """How many rows have tokens after their end."""
-    return int(((tokens != 0) & (np.arange(tokens.shape[1]) >= lengths[:, None])).any(axis=1).sum())
-
-
-def _misplaced(segment: str, header: SegmentHeader, builds: list[BuildPlace]) -> Iterator[str]:
-    """What is wrong with where builds lie in a segment."""
+def _misplaced(segment: str, header: SegmentHeader, builds: list[_BuildSpan]) -> Iterator[str]:
+    """Yield what is wrong with where builds lie in a segment."""
     for build in builds:
         if build.vocabulary_sha256 != header.vocabulary_sha256:
             yield (
@@ -148,15 +116,41 @@ def _misplaced(segment: str, header: SegmentHeader, builds: list[BuildPlace]) ->
             )
 
 
-def _note_quarantine(catalog: ReadableCatalog, snapshot: int, notes: Notes) -> None:
-    """Damage that is in quarantine is known, and no error any more."""
-    if not notes.readable("quarantine", "quarantine"):
+def _content_fault(of: Verification, folder: Place, header: SegmentHeader) -> str | None:
+    """Return what is wrong with arrays that decode and yet cannot be read as rows; None when nothing is."""
+    untidy = 0
+    for start in range(0, header.rows, _PORTION_ROWS):
+        rows = read_segment(folder, start, min(_PORTION_ROWS, header.rows - start))
+        sequences = [("row", rows.tokens, rows.lengths)]
+        if rows.source_tokens is not None and rows.source_lengths is not None:
+            sequences.append(("the source of row", rows.source_tokens, rows.source_lengths))
+        for name, tokens, lengths in sequences:
+            width = tokens.shape[1]
+            wrong = np.flatnonzero((lengths < 0) | (lengths > width))
+            if len(wrong):
+                row = start + wrong[0]
+                return f"{name} {row} of {folder} is {lengths[wrong[0]]} of {width} tokens long: restore it"
+            untidy += _untidy(tokens, lengths)
+    if untidy:
+        message = f"{untidy} rows of segment {folder.name} have tokens after their end, where their writer should put 0"
+        of.findings.warning(FindingKind.SEGMENT, message, path=f"arrays/{folder.name}")
+    return None
+
+
+def _untidy(tokens: NDArray[np.unsignedinteger], lengths: NDArray[np.int32]) -> int:
+    """Return how many rows have tokens after their end."""
+    return int(((tokens != 0) & (np.arange(tokens.shape[1]) >= lengths[:, None])).any(axis=1).sum())
+
+
+def _report_quarantine(of: Verification) -> None:
+    """Report the segments in quarantine; their damage is known, and no error any more."""
+    if not of.findings.can_read("quarantine", "quarantine"):
         return
     sql = "SELECT segment, any_value(reason) AS reason FROM {quarantine} GROUP BY segment ORDER BY segment"
-    known = {row["segment"]: row["reason"] for row in catalog.read(sql, snapshot).to_pylist()}
-    faulty = {found.segment for found in notes.findings if found.segment in known}
-    notes.findings = [found for found in notes.findings if found.segment is None or found.segment not in faulty]
+    known = {row["segment"]: row["reason"] for row in of.catalog.read(sql, of.snapshot).to_pylist()}
+    damaged = {finding.segment for finding in of.findings.found if finding.segment in known}
+    of.findings.found = [finding for finding in of.findings.found if finding.segment not in known]
     for segment, reason in known.items():
-        state = "is damaged" if segment in faulty else "shows no damage now"
+        state = "is damaged" if segment in damaged else "shows no damage now"
         message = f"segment {segment} is in quarantine and {state}; training leaves its rows out. The reason: {reason}"
-        notes.information(Kind.QUARANTINE, message, path=f"arrays/{segment}")
+        of.findings.information(FindingKind.QUARANTINE, message, path=f"arrays/{segment}")

@@ -16,7 +16,7 @@ from molbuffer.flows.settings.settings import Settings
 from molbuffer.flows.train_offline import train_offline
 from molbuffer.storage import SampleStore
 from molbuffer.storage.errors import ArchiveError, RunConflictError, StoreModeError
-from molbuffer.storage.verify.report import Kind
+from molbuffer.storage.verify.report import FindingKind
 from molbuffer.training.fit.loop import fit
 
 Command = Callable[..., Any]
@@ -144,7 +144,7 @@ def test_training_on_an_archive_is_training_on_its_store_in_each_form_and_when_r
         assert store.query("SELECT count(*) AS n FROM samples")["n"][0] == 0
         assert store.policies.resolve(resumed["policy"]) == expected["policy"]
         # What it consumed is in the archive, and nothing is wrong with that; older checkpoints may go.
-        assert {finding.kind for finding in store.verify().findings} <= {Kind.ORPHAN}
+        assert {finding.kind for finding in store.verify().findings} <= {FindingKind.ORPHAN}
 
 
 @pytest.mark.usefixtures("prefect_server")

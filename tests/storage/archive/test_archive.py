@@ -269,9 +269,9 @@ def test_the_decoded_cache_of_an_archive_is_told_by_its_content(filled, tmp_path
 
 
 def test_a_selection_without_rows_is_refused_and_leaves_nothing(filled, tmp_path):
-    with pytest.raises(ArchiveError, match="nothing to archive"):
+    with pytest.raises(ArchiveError, match="reward > 100"):
         filled.archive(tmp_path / "new" / "archive", where="reward > 100")
-    with pytest.raises(ArchiveError, match="nothing to archive"):
+    with pytest.raises(ArchiveError, match="run-3"):
         filled.archive(tmp_path / "new" / "archive", runs=["run-3"])
     with pytest.raises(UnknownRunError):
         filled.archive(tmp_path / "new" / "archive", runs=["nobody"])
@@ -377,7 +377,7 @@ def test_an_archive_whose_version_expired_meanwhile_is_refused(filled, make, tmp
         return finished(folder, out)
 
     monkeypatch.setattr("molbuffer.storage.archive.make.finished", lose_the_pin)
-    with pytest.raises(ArchiveError, match=f"version {version} of .* expired while it was archived"):
+    with pytest.raises(ArchiveError, match=f"snapshot {version} of .* expired"):
         filled.archive(tmp_path / "out" / "archive", snapshot=version)
     assert list((tmp_path / "out").iterdir()) == []
     assert filled.query("FROM archives").is_empty()

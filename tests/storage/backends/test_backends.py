@@ -27,7 +27,7 @@ from molbuffer.storage.errors import (
 from molbuffer.storage.files.places import delete
 from molbuffer.storage.history.cache import DecodedCache
 from molbuffer.storage.history.index import IndexScope
-from molbuffer.storage.maintenance.pins import archive_pins, version_kept
+from molbuffer.storage.maintenance.pins import archive_pins, snapshot_kept
 from molbuffer.storage.records import Checkpoint, Commit, PolicyVersion, Reward, RowId, RunStatus, Score
 from molbuffer.storage.trusted import trusted_archive
 
@@ -204,12 +204,12 @@ class Contract:
         version = opened.commit(Commit([make.make_build(0)])).snapshot
         opened.commit(Commit([make.make_build(1)]))
         with SampleStore.open(path) as other:
-            with version_kept(opened._open.layout, version, str(uuid4())):
+            with snapshot_kept(opened._open.layout, version, str(uuid4())):
                 assert version in other.maintenance.expire(timedelta(0)).pinned
                 assert other.maintenance.vacuum(grace=timedelta(0)).removed == ()
             assert version not in other.maintenance.expire(timedelta(0), dry_run=True).pinned
             dead = f".archiving-{version}-{uuid4()}"
-            with version_kept(opened._open.layout, version, dead[-36:]):
+            with snapshot_kept(opened._open.layout, version, dead[-36:]):
                 (pin,) = archive_pins(opened._open.layout)
             # As a process leaves it that is killed.
             pin.path.write_bytes(b"")

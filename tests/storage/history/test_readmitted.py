@@ -8,7 +8,7 @@ import pytest
 
 from molbuffer.storage import SampleStore
 from molbuffer.storage.history.index import IndexScope
-from molbuffer.storage.query.export import COLUMNS
+from molbuffer.storage.query.export import EXPORT_COLUMNS
 from molbuffer.storage.records import Commit, Event, Reward, RowId
 from molbuffer.storage.trusted import trusted_archive
 from molbuffer.storage.verify.verify import verify_store
@@ -187,11 +187,11 @@ def test_verify_counts_readmissions_and_looks_for_their_rows(two_runs, make):
         "test", "damage", {}, lambda transaction: transaction.change("DELETE FROM {readmitted}")
     )
     (error,) = verify_store(store.path).errors
-    assert f"{build.build_id} says 2 and has 0" in error.message
+    assert f"{build.build_id} states 2 and has 0" in error.message
 
 
 def test_an_export_has_the_version_of_latents():
-    assert list(COLUMNS).index("latent_sha256") == list(COLUMNS).index("policy_sha256") + 1
+    assert list(EXPORT_COLUMNS).index("latent_sha256") == list(EXPORT_COLUMNS).index("policy_sha256") + 1
 
 
 def test_rewards_given_later_count_for_readmitted_rows(two_runs, make):

@@ -1,5 +1,6 @@
 """Compaction: few large files instead of many small ones, and every version reads as it did before."""
 
+import re
 import shutil
 from datetime import timedelta
 
@@ -195,7 +196,7 @@ def test_an_archive_of_a_version_is_the_same_before_and_after(filled, tmp_path):
 def test_only_one_maintains_at_a_time(filled, make):
     with SampleStore.open(filled.path) as other, other.maintenance._alone():
         for work in (filled.maintenance.compact, filled.maintenance.vacuum):
-            with pytest.raises(MaintenanceBusyError, match="by another process; try again"):
+            with pytest.raises(MaintenanceBusyError, match=re.escape(str(filled.path))):
                 work()
         with pytest.raises(MaintenanceBusyError):
             filled.maintenance.expire(timedelta(0))
@@ -208,7 +209,7 @@ def test_only_one_maintains_at_a_time(filled, make):
 def test_a_store_opened_for_reading_is_refused(filled):
     with SampleStore.open(filled.path, read_only=True) as reader:
         for work in (reader.maintenance.compact, reader.maintenance.vacuum):
-            with pytest.raises(StoreModeError, match="for reading only"):
+            with pytest.raises(StoreModeError, match=re.escape(str(filled.path))):
                 work()
         with pytest.raises(StoreModeError):
             reader.maintenance.expire(timedelta(0))

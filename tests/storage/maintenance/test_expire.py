@@ -10,7 +10,7 @@ import molbuffer.storage.maintenance.snapshots
 from molbuffer.storage import SampleStore
 from molbuffer.storage.errors import UnknownSnapshotError
 from molbuffer.storage.records import Checkpoint, Commit, RunStatus, now
-from molbuffer.storage.verify.report import Kind
+from molbuffer.storage.verify.report import FindingKind
 
 AT_ONCE = timedelta(0)
 
@@ -126,8 +126,8 @@ def test_damage_to_files_of_expired_versions_is_still_found(filled):
         file.write_bytes(content)
     found = filled.verify().errors
     assert {(error.kind, error.path) for error in found} == {
-        (Kind.PARQUET, str(parquet.relative_to(filled.path))),
-        (Kind.CHECKPOINT, str(state.relative_to(filled.path))),
+        (FindingKind.PARQUET, str(parquet.relative_to(filled.path))),
+        (FindingKind.CHECKPOINT, str(state.relative_to(filled.path))),
     }
     assert all("has the checksum" in error.message for error in found)
 

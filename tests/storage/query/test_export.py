@@ -10,7 +10,7 @@ import pytest
 import molbuffer.storage.query.export
 from molbuffer.storage import SampleStore
 from molbuffer.storage.errors import PredicateError, QueryError, UnknownSnapshotError
-from molbuffer.storage.query.export import COLUMNS
+from molbuffer.storage.query.export import EXPORT_COLUMNS
 from molbuffer.storage.records import Commit
 
 ODD = 'C"C,\nO\u00e9'
@@ -39,11 +39,11 @@ def test_a_parquet_file_has_the_history_in_its_order_with_what_columns_mean(fill
         history.select(frame.columns).sort("run_id", "iteration", "row")
     )
     fields = {field.name: field for field in pq.read_schema(tmp_path / "history.parquet")}
-    assert {name: field.metadata[b"description"].decode() for name, field in fields.items()} == dict(COLUMNS)
+    assert {name: field.metadata[b"description"].decode() for name, field in fields.items()} == dict(EXPORT_COLUMNS)
 
 
 def test_every_column_of_the_view_is_in_the_export(filled):
-    assert set(filled.query("SELECT * FROM sample_history LIMIT 0").columns) == set(COLUMNS)
+    assert set(filled.query("SELECT * FROM sample_history LIMIT 0").columns) == set(EXPORT_COLUMNS)
 
 
 def test_csv_can_be_read_back_whatever_is_in_a_string(filled, tmp_path):
@@ -69,7 +69,7 @@ def test_a_condition_and_a_version_choose_the_rows(filled, make, tmp_path):
 def test_no_row_is_a_file_with_columns(filled, tmp_path):
     for name in ("none.parquet", "none.csv"):
         assert filled.export(tmp_path / name, where="reward > 100").rows == 0
-    assert pl.read_parquet(tmp_path / "none.parquet").columns == list(COLUMNS)
+    assert pl.read_parquet(tmp_path / "none.parquet").columns == list(EXPORT_COLUMNS)
     assert (tmp_path / "none.csv").read_text().count("\n") == 1
 
 

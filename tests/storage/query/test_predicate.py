@@ -2,7 +2,7 @@ import pytest
 
 from molbuffer.storage import SampleStore
 from molbuffer.storage.errors import PredicateError, QueryTimeoutError, QueryTooLargeError, UnknownSnapshotError
-from molbuffer.storage.query.sandbox import Limits, check_predicate, matching_rows
+from molbuffer.storage.query.sandbox import QueryLimits, check_predicate, matching_rows
 from molbuffer.storage.records import Commit, Event
 
 
@@ -116,9 +116,9 @@ def test_matching_rows_are_those_of_a_version(started, make):
 def test_a_predicate_that_takes_too_long_is_stopped(filled):
     slow = "list_sum(list_transform(range(300000), x -> x * row)) > 0"
     with pytest.raises(QueryTimeoutError):
-        matching_rows(filled._catalog, slow, filled.snapshot(), Limits(seconds=0.01))
+        matching_rows(filled._catalog, slow, filled.snapshot(), QueryLimits(seconds=0.01))
 
 
 def test_a_predicate_that_would_take_all_the_memory_is_stopped(filled):
     with pytest.raises(QueryTooLargeError, match="50MB"):
-        matching_rows(filled._catalog, "len(range(1000000000)) > row", filled.snapshot(), Limits(memory="50MB"))
+        matching_rows(filled._catalog, "len(range(1000000000)) > row", filled.snapshot(), QueryLimits(memory="50MB"))

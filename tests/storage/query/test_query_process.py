@@ -83,8 +83,9 @@ def test_what_may_be_called_writes_nothing_anywhere(shared, tmp_path, capfd):
 def test_queries_have_no_environment(shared):
     # Python's own environment is what a process starts with.
     code = f"""
-import os, pathlib, storage
-with storage.SampleStore.open({str(shared.path)!r}, read_only=True) as store:
+import os, pathlib
+from molbuffer.storage import SampleStore
+with SampleStore.open({str(shared.path)!r}, read_only=True) as store:
     store.query("SELECT 1")
 (worker,) = pathlib.Path(f"/proc/self/task/{{os.getpid()}}/children").read_text().split()
 print(worker, "hush" in pathlib.Path(f"/proc/{{worker}}/environ").read_text(), os.readlink(f"/proc/{{worker}}/cwd"))

@@ -16,7 +16,7 @@ from molbuffer.storage import SampleStore
 from molbuffer.storage.errors import ArraysError, StoreError, StoreModeError, StoreNotFoundError
 from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.records import Checkpoint, Commit, Consumed, PolicyVersion, Score, now
-from molbuffer.storage.verify.report import Finding, Kind, Report, Severity
+from molbuffer.storage.verify.report import Finding, FindingKind, Severity, VerifyReport
 from molbuffer.storage.verify.verify import verify_store
 
 
@@ -52,7 +52,7 @@ def path(template, tmp_path, monkeypatch) -> Path:
     return shutil.copytree(template, tmp_path / "store")
 
 
-def said(report: Report) -> set[tuple[str, str, str | None]]:
+def said(report: VerifyReport) -> set[tuple[str, str, str | None]]:
     return {(found.severity.value, found.kind.value, found.path) for found in report.findings}
 
 
@@ -228,7 +228,7 @@ def test_a_segment_that_is_sound_again_is_said_to_be(path):
     with SampleStore.open(path) as store:
         store.quarantine({segment: "a mistake"})
         (found,) = store.verify().findings
-    assert (found.severity, found.kind) == (Severity.INFORMATION, Kind.QUARANTINE)
+    assert (found.severity, found.kind) == (Severity.INFORMATION, FindingKind.QUARANTINE)
     assert "shows no damage now" in found.message
     assert "a mistake" in found.message
 
@@ -388,7 +388,7 @@ def test_rows_that_contradict_each_other_are_named(path, table, changes, severit
 def test_a_build_that_is_there_twice_is_named_once(path):
     add(path, "builds", [copied(path, "builds")])
     (found,) = verify_store(path).findings
-    assert (found.severity, found.kind, found.table) == (Severity.ERROR, Kind.DUPLICATE, "builds")
+    assert (found.severity, found.kind, found.table) == (Severity.ERROR, FindingKind.DUPLICATE, "builds")
     assert found.build_ids == (copied(path, "builds")["build_id"],)
 
 

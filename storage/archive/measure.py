@@ -1,0 +1,84 @@
+"""Measure what the rows of an archive take, before the first of them is read in this process.
+
+A few kilobytes can decode to gigabytes, whatever they claim. So all tables are decoded once in a process that is ended
+when it takes more memory than it may. What that finds is known and not claimed: how large all rows are, and how large
+the largest is. From then on there are never more rows in a portion than fit into a bounded memory.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from molbuffer.storage.archive.tables import ArchivedTable
+from molbuffer.storage.backends.engine import quote, quote_name
+from molbuffer.storage.catalog.readable import BATCH_ROWS
+from molbuffer.storage.errors import ArchiveError, QueryError
+from molbuffer.storage.query.sandbox import ClosedDatabase, QueryLimits, read_apart
+
+_PORTION_BYTES = 64 * 10**6
+# Of the process that decodes all tables once: it is given some seconds for each megabyte, which takes a tenth of one.
+_APART = QueryLimits(seconds=60, memory="512MB")
+_SECONDS_A_BYTE = 2e-6
+# What the rows of a table may take, decoded, for each byte of its files. Rows that name a run, a build and an objective
+# take hundreds of bytes and next to none in a file, but those of tables that are read whole have an identity each.
+_MOST_DECODED, _AND_FOR_EACH_BYTE, _OF_WHOLE_TABLES = 256 * 10**6, 20_000, 100
+_READ_WHOLE = frozenset({"runs", "run_events", "builds", "policies"})
+
+
+class RowSizes:
+    """What the rows of an archive take, measured once, when they are first asked for.
+
+    Args:
+        folder: of the archive.
+        database: which sees its tables.
+        tables: its tables.
+    """
+
+    def __init__(self, folder: Path, database: ClosedDatabase, tables: Sequence[ArchivedTable]) -> None:
+        self._folder = folder
+        self._database = database
+        self._tables = {table.name: table for table in tables if table.paths}
+        self._lock = threading.Lock()
+        self._batch_rows: int | None = None
+
+    def batch_rows(self) -> int:
+        """Return how many rows a portion may have: no more than fit its memory, were all as large as the largest.
+
+        Raises:
+            ArchiveError: the rows of a table cannot be decoded, or take too much.
+        """
+        with self._lock:
+            if self._batch_rows is None:
+                self._batch_rows = self._measure() if self._tables else BATCH_ROWS
+            return self._batch_rows
+
+    def _measure(self) -> int:
+        size = sum(table.bytes for table in self._tables.values())
+        limits = QueryLimits(_APART.seconds + size * _SECONDS_A_BYTE, _APART.memory)
+        sql = " UNION ALL ".join(map(_size_sql, self._tables.values()))
+        try:
+            found = read_apart(self._database, sql, limits).to_pylist()
+        except QueryError as error:
+            raise ArchiveError(f"{self._folder}: its tables cannot be decoded as they should: {error}") from error
+        for measured in found:
+            table = self._tables[measured["name"]]
+            factor = _OF_WHOLE_TABLES if table.name in _READ_WHOLE else _AND_FOR_EACH_BYTE
+            if measured["rows"] != table.rows:
+                raise ArchiveError(f"{self._folder}: {table.name} has {measured['rows']} rows, not {table.rows}")
+            if measured["bytes"] > _MOST_DECODED + factor * table.bytes:
+                raise ArchiveError(
+                    f"{self._folder}: the rows of {table.name} take {measured['bytes']} bytes, which is far too much "
+                    f"for files of {table.bytes} bytes: refused"
+                )
+        widest = sum(measured["widest"] for measured in found)
+        return int(max(1, min(BATCH_ROWS, _PORTION_BYTES // max(1, widest))))
+
+
+def _size_sql(table: ArchivedTable) -> str:
+    """Return a SELECT of what the rows of a table take: name, rows, widest, bytes."""
+    texts = [quote_name(column.name) for column in table.columns if column.kind == "VARCHAR"]
+    width = " + ".join([f"{8 * len(table.columns)}", *(f"coalesce(strlen({name}), 0)" for name in texts)])
+    return f"""SELECT {quote(table.name)} AS name, count(*)::BIGINT AS "rows", coalesce(max({width}), 0) AS widest,
+        coalesce(sum({width}), 0)::BIGINT AS bytes FROM {quote_name(table.name)}"""

@@ -1,0 +1,135 @@
+"""Verify the tables against each other: identities are unique, references lead somewhere, counts agree.
+
+Each rule is a record: a SELECT, what it means when it finds something, and what to do. Rules about the rows of samples,
+which are many, are in ``verify.samples``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from molbuffer.storage.backends.engine import quote_name
+from molbuffer.storage.verify.report import FindingKind, Severity, first_few
+from molbuffer.storage.verify.verification import Verification
+
+_FROM_BACKUP = "Restore the store from a backup"
+
+
+@dataclass(frozen=True)
+class TableRule:
+    """A rule that one SELECT decides.
+
+    Attributes:
+        name: what is wrong where the rule is broken, after the number of rows.
+        sql: a SELECT of (subject, build_id, rows): each value that breaks the rule, its build if it is of one, and how
+            many rows have it.
+        advice: what depends on it, and what to do.
+        kind: of the finding.
+        severity: of the finding.
+        tables: the tables that the SELECT reads; the finding is about the first.
+    """
+
+    name: str
+    sql: str
+    advice: str
+    kind: FindingKind
+    severity: Severity
+    tables: tuple[str, ...]
+
+
+def _unique(table: str, *columns: str) -> TableRule:
+    """Return the rule that a table has one row for each value of some columns."""
+    names = ", ".join(map(quote_name, columns))
+    build_id = "build_id" if "build_id" in columns else "NULL"
+    return TableRule(
+        name=f"of {table} share a ({', '.join(columns)}) that only one row may have",
+        sql=f"""SELECT concat_ws(' ', {names}) AS subject, {build_id} AS build_id, count(*) AS "rows"
+            FROM {{{table}}} GROUP BY {names} HAVING count(*) > 1 ORDER BY ALL""",
+        advice=f"Everything that joins the table counts them twice. {_FROM_BACKUP}",
+        kind=FindingKind.DUPLICATE,
+        severity=Severity.ERROR,
+        tables=(table,),
+    )
+
+
+def _reference(
+    table: str, column: str, other: str, key: str, *, severity: Severity = Severity.ERROR, unless: str = "false"
+) -> TableRule:
+    """Return the rule that a column names rows of another table, but where a condition on its own row holds."""
+    column_name, key_name = quote_name(column), quote_name(key)
+    return TableRule(
+        name=f"of {table} name a {column} that {other} does not have",
+        sql=f"""SELECT part.{column_name} AS subject, {"subject" if other == "builds" else "NULL"} AS build_id,
+            count(*) AS "rows" FROM {{{table}}} AS part
+            ANTI JOIN {{{other}}} AS whole ON whole.{key_name} = part.{column_name}
+            WHERE part.{column_name} IS NOT NULL AND NOT ({unless}) GROUP BY ALL ORDER BY ALL""",
+        advice=_FROM_BACKUP if severity is Severity.ERROR else "Nothing else depends on it",
+        kind=FindingKind.REFERENCE,
+        severity=severity,
+        tables=(table, other),
+    )
+
+
+TABLE_RULES = (
+    _unique("runs", "run_id"),
+    _unique("builds", "build_id"),
+    _unique("checkpoints", "run_id", "iteration"),
+    _unique("placements", "build_id", "generation"),
+    _unique("readmitted", "build_id", "position"),
+    _reference("run_events", "run_id", "runs", "run_id"),
+    _reference("builds", "run_id", "runs", "run_id"),
+    _reference("checkpoints", "run_id", "runs", "run_id"),
+    _reference("consumed", "run_id", "runs", "run_id"),
+    _reference("metrics", "run_id", "runs", "run_id"),
+    _reference("samples", "build_id", "builds", "build_id"),
+    _reference("rewards", "build_id", "builds", "build_id"),
+    _reference("metrics", "build_id", "builds", "build_id"),
+    _reference("placements", "build_id", "builds", "build_id"),
+    _reference("readmitted", "build_id", "builds", "build_id"),
+    # An archive may leave what these name behind, and nothing but the lineage depends on it. An offline training from
+    # an archive says so in its selection: the rows that it was given are in the archive.
+    _reference(
+        *("consumed", "build_id", "builds", "build_id"),
+        severity=Severity.WARNING,
+        unless="part.run_id IN (SELECT run_id FROM {runs} WHERE json_extract(selection, '$.archive') IS NOT NULL)",
+    ),
+    _reference("samples", "source_build_id", "builds", "build_id", severity=Severity.WARNING),
+    _reference("readmitted", "source_build_id", "builds", "build_id", severity=Severity.WARNING),
+    _reference("builds", "policy_sha256", "policies", "sha256", severity=Severity.WARNING),
+    _reference("builds", "latent_sha256", "policies", "sha256", severity=Severity.WARNING),
+    _reference("policies", "parent_sha256", "policies", "sha256", severity=Severity.WARNING),
+    _reference("policies", "run_id", "runs", "run_id", severity=Severity.WARNING),
+    _reference("runs", "parent_run_id", "runs", "run_id", severity=Severity.WARNING),
+    _reference("rewards", "run_id", "runs", "run_id", severity=Severity.WARNING),
+    _reference("scores", "run_id", "runs", "run_id", severity=Severity.WARNING),
+    TableRule(
+        name="of readmitted are missing, or more than their builds state",
+        sql="""SELECT build_id || ' states ' || builds.readmitted || ' and has ' || count(given.build_id) AS subject,
+            build_id, abs(builds.readmitted - count(given.build_id)) AS "rows"
+            FROM {builds} AS builds LEFT JOIN {readmitted} AS given USING (build_id)
+            GROUP BY build_id, builds.readmitted HAVING builds.readmitted <> count(given.build_id) ORDER BY build_id""",
+        advice="Restore readmitted and builds from a backup",
+        kind=FindingKind.COUNT,
+        severity=Severity.ERROR,
+        tables=("readmitted", "builds"),
+    ),
+)
+
+
+def check_tables(of: Verification) -> None:
+    """Check the rules of all tables."""
+    of.findings.expect(len(TABLE_RULES))
+    for rule in TABLE_RULES:
+        _check_table(of, rule)
+        of.findings.done("rules about tables")
+
+
+def _check_table(of: Verification, rule: TableRule) -> None:
+    if not of.findings.can_read(f"whether rows {rule.name}", *rule.tables):
+        return
+    found = of.catalog.read(rule.sql, of.snapshot).to_pylist()
+    if found:
+        subjects = first_few(row["subject"] for row in found)
+        message = f"{sum(row['rows'] for row in found)} rows {rule.name}: {subjects}. {rule.advice}"
+        build_ids = tuple(row["build_id"] for row in found if row["build_id"] is not None)
+        of.findings.add(rule.severity, rule.kind, message, table=rule.tables[0], build_ids=build_ids)
