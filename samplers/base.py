@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from molbuffer.storage.rows import Rows
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Draw:
     """Rows as a sampler drew them, before anything is parsed. What it holds belongs together row by row.
 
     Attributes:
@@ -44,11 +44,11 @@ class Drawn:
         return len(self.raw)
 
 
-def concatenate(parts: Sequence[Drawn]) -> Drawn:
-    """The rows of several draws of one sampler, one after another."""
+def concatenate(parts: Sequence[Draw]) -> Draw:
+    """Return the rows of several draws of one sampler, one after another."""
     if len(parts) == 1:
         return parts[0]
-    return Drawn(
+    return Draw(
         raw=[text for part in parts for text in part.raw],
         rows=Rows.concat([part.rows for part in parts]),
         stored=_listed([part.stored for part in parts]),
@@ -83,7 +83,7 @@ def encode_rows(texts: Sequence[str], vocabulary: Vocabulary, sources: Sequence[
 
 
 def tensors(rows: Rows) -> dict[str, Tensor]:
-    """The columns of rows for a model, by name: whole numbers as int64, others as float32."""
+    """Return the columns of rows for a model, by name: whole numbers as int64, others as float32."""
     kinds = {name: np.int64 if array.dtype.kind in "iu" else np.float32 for name, array in rows.columns().items()}
     return {name: torch.from_numpy(array.astype(kinds[name])) for name, array in rows.columns().items()}
 
@@ -110,7 +110,7 @@ class SamplerSize:
             raise ValueError(f"p_batch must be in [0, 1], got {self.p_batch}")
 
     def draws_at(self, iteration: int) -> bool:
-        """Whether the sampler is switched on in an iteration."""
+        """Return whether the sampler is switched on in an iteration."""
         return self.from_iteration <= iteration and (self.until_iteration is None or iteration < self.until_iteration)
 
     def buffer_size_at(self, iteration: int) -> int:
@@ -118,7 +118,7 @@ class SamplerSize:
         return self.buffer_size if self.draws_at(iteration) else 0
 
     def p_batch_at(self, iteration: int) -> float:
-        """The share of this iteration's batch."""
+        """Return the share of this iteration's batch."""
         return self.p_batch if self.draws_at(iteration) else 0.0
 
 
@@ -133,7 +133,7 @@ class Recall:
         drawn_in: the iterations in which the run drew its own ones among them.
     """
 
-    drawn: Drawn
+    drawn: Draw
     smiles: Sequence[str]
     ids: Sequence[RowId]
     drawn_in: Sequence[int]
@@ -162,7 +162,7 @@ class Sampler(ABC):
     """
 
     name: str
-    kind: str
+    kind: ClassVar[str]
     size: SamplerSize
     sampling: Sampling | None = None
     unique: bool = False
@@ -178,7 +178,7 @@ class Sampler(ABC):
         return None
 
     @abstractmethod
-    def draw(self, n: int, seed: int) -> Drawn:
+    def draw(self, n: int, seed: int) -> Draw:
         """Draw up to n rows; fewer only when the source is exhausted. The same seed gives the same rows."""
 
     def recall(self, n: int, seed: int) -> Recall | None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
 
-from molbuffer.samplers.base import Drawn, Sampler, SamplerSize
+from molbuffer.samplers.base import Draw, Sampler, SamplerSize
 from molbuffer.samplers.errors import ConditionError
-from molbuffer.samplers.files.epochs import Place, going_on
-from molbuffer.samplers.models.condition import Condition, Takes
+from molbuffer.samplers.files.epochs import EpochPosition, epoch_sampler
+from molbuffer.samplers.models.condition import Condition, ConditionKind
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.policies.drawing import draw_rows
 from molbuffer.samplers.policies.policy import Policy
@@ -42,20 +43,22 @@ class ContrastiveSampler(Sampler):
     name: str
     base_sampler: Sampler
     output_model: Callable[[], Policy]
+    _: KW_ONLY
     size: SamplerSize = SamplerSize()
     repeats: int = 1
     sampling: Sampling = UNTRUNCATED
     standardisation: Standardisation = Standardisation()
-    kind: str = "contrastive"
+    kind: ClassVar[str] = "contrastive"
 
     def __post_init__(self) -> None:
         if self.repeats < 1:
             raise ValueError(f"repeats must be at least 1, got {self.repeats}")
         model = self.output_model().model
-        if model.takes is not Takes.SOURCES:
+        if model.condition_kind is not ConditionKind.SOURCES:
             raise ConditionError(
-                f"the output_model of the sampler {self.name!r} is of kind {model.kind!r}, which takes {model.takes}; "
-                "expected a conditional model, such as one of `molbuffer pretrain --model seq2seq`"
+                f"the output_model of the sampler {self.name!r} is of kind {model.kind!r}, conditioned on "
+                f"{model.condition_kind}; expected a model conditioned on sources, such as one of "
+                "`molbuffer pretrain --model seq2seq`"
             )
 
     @property
@@ -63,24 +66,24 @@ class ContrastiveSampler(Sampler):
         return self.output_model().sha256
 
     @property
-    def goes_on(self) -> bool:
+    def has_epochs(self) -> bool:
         """Whether the sources are those of a file, which a run goes through once before one comes again."""
-        return going_on(self.base_sampler) is not None
+        return epoch_sampler(self.base_sampler) is not None
 
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draws n pairs; fewer only when the sources are exhausted, or too few of them can be used."""
+    def draw(self, n: int, seed: int) -> Draw:
+        """Draw n pairs; fewer only when the sources are exhausted, or too few of them can be used."""
         return self._pairs(n, seed, 0, self.base_sampler.draw)
 
-    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
-        """Draws n pairs from the sources that are next in a file; what cannot be used of them is made up for by any."""
-        base = going_on(self.base_sampler)
+    def draw_from(self, position: EpochPosition, n: int, seed: int) -> Draw:
+        """Draw n pairs from the sources that are next in a file; what cannot be used of them is made up for by any."""
+        base = epoch_sampler(self.base_sampler)
         assert base is not None
-        first, drawn_of_it = divmod(place.start, self.repeats)
-        in_turn = replace(place, start=first)
+        first, drawn_of_it = divmod(position.start, self.repeats)
+        in_turn = replace(position, start=first)
         return self._pairs(n, seed, drawn_of_it, lambda wanted, own: base.draw_from(in_turn, wanted, own))
 
-    def _pairs(self, n: int, seed: int, drawn_of_first: int, draw: Callable[[int, int], Drawn]) -> Drawn:
-        """Up to n pairs, of the first source as many fewer as were drawn of it before; ``draw`` gives sources."""
+    def _pairs(self, n: int, seed: int, drawn_of_first: int, draw: Callable[[int, int], Draw]) -> Draw:
+        """Return up to n pairs, of the first source as many fewer as were drawn of it before; ``draw`` gives sources."""
         policy = self.output_model()
         found = self._sources(-(-(drawn_of_first + n) // self.repeats) if n else 0, seed, policy.vocabulary, draw)
         pairs = max(0, min(n, len(found.smiles) * self.repeats - drawn_of_first))
@@ -99,8 +102,8 @@ class ContrastiveSampler(Sampler):
             sources_unusable=found.unusable,
         )
 
-    def _sources(self, wanted: int, seed: int, vocabulary: Vocabulary, draw: Callable[[int, int], Drawn]) -> _Sources:
-        """Up to ``wanted`` molecules that the vocabulary can express; for each that it cannot another is drawn."""
+    def _sources(self, wanted: int, seed: int, vocabulary: Vocabulary, draw: Callable[[int, int], Draw]) -> _Sources:
+        """Return up to ``wanted`` molecules that the vocabulary can express; for each that it cannot another is drawn."""
         found, missing = _Sources(), wanted
         for attempt in range(SOURCE_ROUNDS):
             if not missing:

@@ -4,7 +4,7 @@ SamplerError
 ├── UnknownTokenError     a SMILES string has a token that the vocabulary lacks
 ├── SmilesFileError       a file of molecules cannot be read
 ├── PolicyFormatError     a policy's files do not describe a model we can build
-├── UnknownPolicyError    no policy goes by a name
+├── UnknownPolicyNameError    no policy goes by a name
 ├── UnknownModelKindError no architecture goes by a name
 ├── ModelSizeError        an architecture cannot have a size
 ├── QuotaError            shares of a batch cannot be met
@@ -37,7 +37,7 @@ class PolicyFormatError(SamplerError):
     """A policy's files do not describe a model that can be built."""
 
 
-class UnknownPolicyError(SamplerError):
+class UnknownPolicyNameError(SamplerError):
     """No policy goes by a name."""
 
 

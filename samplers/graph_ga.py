@@ -7,12 +7,13 @@ samples are, and the best of it are parents from then on, beside what every othe
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.base import Drawn, Sampler, SamplerSize, encode_rows
+from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
 from molbuffer.samplers.seeds import derive_seed, numpy_generator
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.scoring.genetic.offspring import Breeding, children
@@ -36,21 +37,22 @@ class GraphGASampler(Sampler):
     history: Callable[[], HistoryIndex]
     base_sampler: Sampler
     vocabulary: Vocabulary
+    _: KW_ONLY
     size: SamplerSize = SamplerSize()
     parents: int = 100
     breeding: Breeding = Breeding()
-    kind: str = "graph_ga"
+    kind: ClassVar[str] = "graph_ga"
 
     def __post_init__(self) -> None:
         if self.parents < 2:
             raise ValueError(f"parents must be at least 2, got {self.parents}")
 
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draws up to n children; fewer when the parents have no more that differ from them."""
+    def draw(self, n: int, seed: int) -> Draw:
+        """Draw up to n children; fewer when the parents have no more that differ from them."""
         parents = self._parents(seed)
         rng = numpy_generator(seed, "children")
         found = children(parents, _by_rank(len(parents)), n, rng, self.breeding)
-        return Drawn(found, encode_rows(found, self.vocabulary))
+        return Draw(found, encode_rows(found, self.vocabulary))
 
     def _parents(self, seed: int) -> list[str]:
         """Molecules from the best down, those of the base sampler last."""

@@ -7,11 +7,12 @@ the run deliver the row once more, in a training batch the rows join those that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 
-from molbuffer.samplers.base import Drawn, Recall, Sampler, SamplerSize
+from molbuffer.samplers.base import Draw, Recall, Sampler, SamplerSize
 from molbuffer.samplers.replay import expressible, stored_rows
 from molbuffer.samplers.seeds import numpy_generator
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
@@ -34,12 +35,13 @@ class HistorySampler(Sampler):
     name: str
     history: Callable[[], HistoryIndex]
     vocabulary: Vocabulary
+    _: KW_ONLY
     selection: Selection = Uniform()
     size: SamplerSize = SamplerSize()
-    kind: str = "history"
+    kind: ClassVar[str] = "history"
 
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draws up to n different rows; fewer when the history has fewer."""
+    def draw(self, n: int, seed: int) -> Draw:
+        """Draw up to n different rows; fewer when the history has fewer."""
         index, positions = self._choose(n, seed)
         return self._drawn(index, positions, index.row_ids(positions))
 
@@ -54,9 +56,9 @@ class HistorySampler(Sampler):
         index = self.history()
         return index, self.selection.draw(index, n, numpy_generator(seed), np.zeros(len(index), np.int32))
 
-    def _drawn(self, index: HistoryIndex, positions: Positions, ids: Sequence[RowId]) -> Drawn:
+    def _drawn(self, index: HistoryIndex, positions: Positions, ids: Sequence[RowId]) -> Draw:
         rows = stored_rows(index, positions, self.vocabulary)
-        drawn = Drawn(self.vocabulary.decode(rows.tokens, rows.lengths), rows, stored=ids)
+        drawn = Draw(self.vocabulary.decode(rows.tokens, rows.lengths), rows, stored=ids)
         if rows.source_tokens is None or rows.source_lengths is None:
             return drawn
         # A row that was made from nothing has a source of length 0.
@@ -84,6 +86,7 @@ class RunHistory:
 
     store: SampleStore
     run_id: str
+    _: KW_ONLY
     objective_sha256: str
     vocabulary: Vocabulary
     settled: Callable[[], int]
@@ -94,7 +97,7 @@ class RunHistory:
     _last_iteration: int = field(default=-1, init=False)
 
     def __call__(self) -> HistoryIndex:
-        """The rows; read again only when the run has settled more of its own."""
+        """Return the rows; read again only when the run has settled more of its own."""
         own = self.runs is None or self.run_id in self.runs
         last_iteration = self.settled() - 1 if own else -1
         if self._index is None or last_iteration != self._last_iteration:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from molbuffer.samplers.base import Drawn, Sampler, SamplerSize, encode_rows
+from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
 from molbuffer.samplers.errors import UnknownTokenError
-from molbuffer.samplers.files.epochs import Place, going_on
+from molbuffer.samplers.files.epochs import EpochPosition, epoch_sampler
 from molbuffer.samplers.seeds import derive_seed, numpy_generator
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.scoring.molecules.molecules import are_other_molecules
@@ -32,48 +33,49 @@ class MutationSampler(Sampler):
     name: str
     base_sampler: Sampler
     vocabulary: Vocabulary
+    _: KW_ONLY
     size: SamplerSize = SamplerSize()
     mutations: int = 1
     valid_only: bool = True
-    kind: str = "mutation"
+    kind: ClassVar[str] = "mutation"
 
     def __post_init__(self) -> None:
         if self.mutations < 1:
             raise ValueError(f"mutations must be at least 1, got {self.mutations}")
 
     @property
-    def goes_on(self) -> bool:
+    def has_epochs(self) -> bool:
         """Whether the parents are those of a file, which a run goes through once before one comes again."""
-        return going_on(self.base_sampler) is not None
+        return epoch_sampler(self.base_sampler) is not None
 
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draws a mutant of each of n parents; fewer when there are fewer parents, or some have no mutants."""
+    def draw(self, n: int, seed: int) -> Draw:
+        """Draw a mutant of each of n parents; fewer when there are fewer parents, or some have no mutants."""
         vocabulary, rng = self.vocabulary, numpy_generator(seed, "mutations")
         parents = self.base_sampler.draw(n, derive_seed(seed, "parents")).raw
         mutants = self._mutants(parents, vocabulary, rng)
-        return Drawn(mutants, encode_rows(mutants, vocabulary))
+        return Draw(mutants, encode_rows(mutants, vocabulary))
 
-    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
-        """Draws mutants of the n parents that are next in a file; for parents without mutants, of any others."""
-        base = going_on(self.base_sampler)
+    def draw_from(self, position: EpochPosition, n: int, seed: int) -> Draw:
+        """Draw mutants of the n parents that are next in a file; for parents without mutants, of any others."""
+        base = epoch_sampler(self.base_sampler)
         assert base is not None
         vocabulary, rng = self.vocabulary, numpy_generator(seed, "mutations")
-        mutants = self._mutants(base.draw_from(place, n, derive_seed(seed, "parents")).raw, vocabulary, rng)
+        mutants = self._mutants(base.draw_from(position, n, derive_seed(seed, "parents")).raw, vocabulary, rng)
         if missing := n - len(mutants):
             # The rows of a build tell how far the file was gone through: without this, it would not be left.
             others = self.base_sampler.draw(missing, derive_seed(seed, "others")).raw
             mutants += self._mutants(others, vocabulary, rng)
-        return Drawn(mutants, encode_rows(mutants, vocabulary))
+        return Draw(mutants, encode_rows(mutants, vocabulary))
 
     def _mutants(self, parents: Sequence[str], vocabulary: Vocabulary, rng: np.random.Generator) -> list[str]:
-        """A mutant of each parent that has one."""
+        """Return a mutant of each parent that has one."""
         mutants = [self._mutant(parent, vocabulary, rng) for parent in parents]
         return self._mended(mutants, parents, vocabulary, rng) if self.valid_only else mutants
 
     def _mended(
         self, mutants: list[str], parents: Sequence[str], vocabulary: Vocabulary, rng: np.random.Generator
     ) -> list[str]:
-        """The mutants; those that are no molecule, or the one that their parent is, are made anew or left out."""
+        """Return the mutants; those that are no molecule, or the one that their parent is, are made anew or left out."""
         checked = list(range(len(parents)))
         for _ in range(TRIES):
             good = are_other_molecules([(mutants[at], parents[at]) for at in checked])
@@ -96,7 +98,7 @@ class MutationSampler(Sampler):
 
 
 def _changed(tokens: Sequence[str], choices: Sequence[str], rng: np.random.Generator) -> list[str]:
-    """The tokens after one change, of which there is always at least one left."""
+    """Return the tokens after one change, of which there is always at least one left."""
     changed = list(tokens)
     kinds = ("insert", "replace", "delete", "swap") if len(changed) > 1 else ("insert", "replace")
     kind = kinds[int(rng.integers(len(kinds)))]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 
-from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.base import Draw
 from molbuffer.samplers.latents.decoding import DecodedLatents
 from molbuffer.samplers.latents.priors import LatentPrior
 from molbuffer.samplers.seeds import torch_generator
@@ -16,7 +17,7 @@ from molbuffer.samplers.seeds import torch_generator
 class PriorSampler(DecodedLatents):
     """Decodes draws of a prior."""
 
-    kind: str = "prior"
+    kind: ClassVar[str] = "prior"
 
     @property
     def prior(self) -> LatentPrior:
@@ -25,8 +26,8 @@ class PriorSampler(DecodedLatents):
         return self.latents.source
 
     @torch.no_grad()
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draws exactly n rows with their latents and the log-density of these under the prior."""
+    def draw(self, n: int, seed: int) -> Draw:
+        """Draw exactly n rows with their latents and the log-density of these under the prior."""
         prior = self.prior
         latents = prior.sample(n, torch_generator(seed, "latents"))
         drawn = self.decoded(latents, seed)

@@ -16,7 +16,7 @@ from molbuffer.storage.rows import Rows
 
 
 def expressible(index: HistoryIndex, vocabulary: Vocabulary, *, unparseable: bool = False) -> HistoryIndex:
-    """The index less the rows that a vocabulary cannot express: stored in another one with tokens that it lacks.
+    """Return the index less the rows that a vocabulary cannot express: stored in another one with tokens that it lacks.
 
     Args:
         index: its rows. vocabulary: of the policy in training.
@@ -81,7 +81,7 @@ class ByScaffold:
         return by_scaffold[np.lexsort((rng.random(len(rows)), turns))[:n]]
 
     def _numbers(self, rows: SelectableRows) -> NDArray[np.int64]:
-        """A number for each row [n], equal for equal scaffolds."""
+        """Return a number for each row [n], equal for equal scaffolds."""
         molecules, first, of_row = np.unique(rows.molecules, return_index=True, return_inverse=True)
         missing = np.flatnonzero([molecule not in self._of_molecule for molecule in molecules.tolist()])
         if len(missing):

@@ -26,7 +26,7 @@ class WorkerError(ScoringError):
 
 
 def unknown_name(what: str, got: str, allowed: Iterable[str]) -> ScoringConfigurationError:
-    """The error for a name that is none of the allowed ones; it suggests the nearest and lists them all."""
+    """Return the error for a name that is none of the allowed ones; it suggests the nearest and lists them all."""
     names = sorted(map(str, allowed))
     near = get_close_matches(got, names, n=1)
     suggestion = f", did you mean {near[0]!r}?" if near else "."

@@ -33,7 +33,7 @@ class Filter(Protocol):
         """What a refused sample is stored with."""
 
     def accepts(self, molecule: Chem.Mol) -> bool:
-        """Whether the standardised molecule passes."""
+        """Return whether the standardised molecule passes."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class PropertyRange:
 
 
 @dataclass(frozen=True)
-class Substructure:
+class SubstructureFilter:
     """Refuses molecules that lack a pattern of ``must_have`` or contain one of ``must_not_have``.
 
     Attributes:
@@ -125,7 +125,7 @@ class Alerts:
 
 
 def alert_catalogs() -> tuple[str, ...]:
-    """The names of RDKit's catalogues of structural alerts."""
+    """Return the names of RDKit's catalogues of structural alerts."""
     return tuple(sorted(FilterCatalog.FilterCatalogParams.FilterCatalogs.names))
 
 
@@ -203,7 +203,7 @@ class Judgement:
 def judge_many(
     raw: Sequence[str], filters: Sequence[Filter], standardisation: Standardisation = Standardisation()
 ) -> list[Judgement]:
-    """Standardises and filters every string in one pass, in the order given, on all cores when there are many."""
+    """Standardise and filters every string in one pass, in the order given, on all cores when there are many."""
     return map_chunks(_judge_chunk, raw, tuple(filters), standardisation)
 
 
@@ -212,13 +212,15 @@ def _judge_chunk(raw: Sequence[str], filters: Sequence[Filter], standardisation:
 
 
 def judge(raw: str, filters: Sequence[Filter], standardisation: Standardisation = Standardisation()) -> Judgement:
-    """Standardises one string and asks the filters in their order."""
+    """Standardise one string and asks the filters in their order."""
     named = standardise(raw, standardisation)
     return Judgement(None if named is None else named.smiles, first_refusal(named, filters))
 
 
 def first_refusal(named: NamedMolecule | None, filters: Sequence[Filter]) -> str | None:
-    """The name of the first filter that refuses a molecule, ``validity`` where there is none; None when it is kept."""
+    """Return the name of the first filter that refuses a molecule, ``validity`` where there is none; None when it is
+    kept.
+    """
     if named is None:
         return VALIDITY
     with rdBase.BlockLogs():
@@ -235,7 +237,7 @@ def _check_bounds(what: str, minimum: float | None, maximum: float | None) -> No
 
 
 def _as_names(what: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The names as a tuple; a single string is refused, since its letters would pass for names."""
+    """Return the names as a tuple; a single string is refused, since its letters would pass for names."""
     if isinstance(names, str):
         raise ScoringConfigurationError(f"{what} must be a sequence of strings, got the string {names!r}")
     return tuple(names)

@@ -11,13 +11,13 @@ from molbuffer.scoring.errors import ScoringConfigurationError
 
 
 def sha256_of(settings: Any) -> str:
-    """The sha256 of JSON values, whatever the order of the keys."""
+    """Return the sha256 of JSON values, whatever the order of the keys."""
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def checked_number(what: str, value: float) -> float:
-    """The value as a float, so that 1 and 1.0 have one hash.
+    """Return the value as a float, so that 1 and 1.0 have one hash.
 
     Raises:
         ScoringConfigurationError: it is no finite number.
@@ -28,7 +28,7 @@ def checked_number(what: str, value: float) -> float:
 
 
 def check_order(low_name: str, low: float | None, high_name: str, high: float | None, *, strict: bool) -> None:
-    """Refuses bounds that nothing can lie between.
+    """Refuse bounds that nothing can lie between.
 
     Raises:
         ScoringConfigurationError: low > high, or low = high where ``strict``.

@@ -88,7 +88,7 @@ class Objective:
         return sha256_of({"aggregation": str(self.aggregation), "components": parts})
 
     def rewards(self, raw: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """The rewards [n] of n molecules, in [0, 1]; NaN where a component failed or is absent.
+        """Return the rewards [n] of n molecules, in [0, 1]; NaN where a component failed or is absent.
 
         Args:
             raw: the raw values [n] of each component by its name, NaN where it failed or has no value yet.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ class ContrastiveTemplate:
         scaled: divide the improvement by the room that it had.
     """
 
+    _: KW_ONLY
     source_filters: tuple[Filter, ...] = ()
     min_similarity: float = 0.0
     max_similarity: float = 1.0
@@ -65,7 +66,9 @@ class ContrastiveTemplate:
             raise ScoringConfigurationError(f"min_improvement must be in [-1, 1], got {self.min_improvement:g}")
 
     def objective_sha256(self, objective: Objective) -> str:
-        """The identity of the rewards of pairs: of all that decides the reward of a given pair, and not of filters."""
+        """Return the identity of the rewards of pairs: of all that decides the reward of a given pair, and not of
+        filters.
+        """
         return sha256_of({"objective": objective.sha256, "pairs": "improvement", "scaled": self.scaled})
 
     def rewards(self, source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -118,7 +121,7 @@ def judge_pairs(
     template: ContrastiveTemplate | None = None,
     standardisation: Standardisation = Standardisation(),
 ) -> list[PairJudgement]:
-    """Judges n pairs of strings: the target, then the source, then how much they are alike; the first refusal counts.
+    """Judge n pairs of strings: the target, then the source, then how much they are alike; the first refusal counts.
 
     Args:
         filters: of targets.

@@ -26,10 +26,10 @@ class Transform(Protocol):
     @property
     def kind(self) -> str: ...
     def settings(self) -> dict[str, Any]:
-        """The kind and every parameter, as JSON values."""
+        """Return the kind and every parameter, as JSON values."""
 
     def __call__(self, values: Values) -> Values:
-        """The transformed values, float64 of the same shape; NaN where a value is NaN."""
+        """Return the transformed values, float64 of the same shape; NaN where a value is NaN."""
 
 
 @dataclass(frozen=True)

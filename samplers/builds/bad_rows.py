@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.base import Draw
 from molbuffer.samplers.builds.judging import VOCABULARY
 from molbuffer.samplers.errors import UnknownTokenError
 from molbuffer.samplers.files.file_sampler import CHECKED_ROWS
@@ -35,7 +35,7 @@ class BadRow:
 
 
 def bad_rows(rows: Sequence[FileRow], vocabulary: Vocabulary) -> list[BadRow]:
-    """The rows that are no molecule, or that a vocabulary cannot express."""
+    """Return the rows that are no molecule, or that a vocabulary cannot express."""
     found = []
     for row, molecule in zip(rows, standardise_many([row.smiles for row in rows]), strict=True):
         try:
@@ -49,12 +49,12 @@ def bad_rows(rows: Sequence[FileRow], vocabulary: Vocabulary) -> list[BadRow]:
 
 
 def report_rows(path: str, rows: Sequence[object], consequence: str = "were left out") -> None:
-    """Logs rows, each with its line, molecule and reason in its text."""
+    """Log rows, each with its line, molecule and reason in its text."""
     _warn([f"{path}, {row}" for row in rows], path, consequence)
 
 
 def report_bad_rows(path: str, columns: Sequence[str | None], vocabulary: Vocabulary) -> None:
-    """Names the rows of a file that are no molecule or that a policy cannot express: when drawn, they are rejected.
+    """Name the rows of a file that are no molecule or that a policy cannot express: when drawn, they are rejected.
 
     Of a long file only the first rows are looked at, since reading millions of molecules takes many minutes; others
     are named by ``report_rejected`` when they are drawn.
@@ -66,8 +66,8 @@ def report_bad_rows(path: str, columns: Sequence[str | None], vocabulary: Vocabu
             _logger.info("%s: rows after the first %d are looked at when they are drawn", path, CHECKED_ROWS)
 
 
-def report_rejected(drawn: Drawn, judged: Sequence[PairJudgement]) -> None:
-    """Names the rows of a file that came to nothing when they were drawn, of those that nobody had looked at before."""
+def report_rejected(drawn: Draw, judged: Sequence[PairJudgement]) -> None:
+    """Name the rows of a file that came to nothing when they were drawn, of those that nobody had looked at before."""
     if drawn.written_at is None:
         return
     rejected = [
@@ -86,7 +86,7 @@ def _warn(rows: Sequence[str], whose: str, consequence: str) -> None:
 
 
 def _columns_of(path: Path, columns: Sequence[str | None]) -> list[list[FileRow]]:
-    """The first rows of each column, one more than are looked at."""
+    """Return the first rows of each column, one more than are looked at."""
     rows: list[list[FileRow]] = [[] for _ in columns]
     for block in read_columns(path, columns):
         for found, texts in zip(rows, block.columns, strict=True):

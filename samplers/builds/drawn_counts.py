@@ -10,7 +10,7 @@ from molbuffer.storage.stored import BuildReceipt
 
 
 @dataclass
-class DrawnRows:
+class DrawCounts:
     """How many rows each sampler of a run has drawn so far, rejected ones included, in the order of their making.
 
     At the beginning of an iteration that is what the builds of earlier iterations hold. Within one, a build of the
@@ -21,8 +21,8 @@ class DrawnRows:
     _rows: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def before(cls, iteration: int, receipts: Iterable[BuildReceipt]) -> DrawnRows:
-        """The rows that builds of a run hold from before an iteration."""
+    def before(cls, iteration: int, receipts: Iterable[BuildReceipt]) -> DrawCounts:
+        """Return the rows that builds of a run hold from before an iteration."""
         drawn = cls()
         for receipt in receipts:
             if receipt.iteration < iteration:
@@ -30,9 +30,9 @@ class DrawnRows:
         return drawn
 
     def of(self, sampler: str) -> int:
-        """The rows of one sampler."""
+        """Return the rows of one sampler."""
         return self._rows[sampler]
 
     def add(self, sampler: str, rows: int) -> None:
-        """Adds what a sampler has just drawn."""
+        """Add what a sampler has just drawn."""
         self._rows[sampler] += rows

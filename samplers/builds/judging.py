@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.base import Draw
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.scoring import ContrastiveTemplate, Filter, PairJudgement, Standardisation, judge_many, judge_pairs
 from molbuffer.scoring.pairs import IMPROVEMENT
@@ -35,6 +35,7 @@ class Pipeline:
     standardisation: Standardisation
     filters: Sequence[Filter]
     scorer: Scorer
+    _: KW_ONLY
     expressible: Callable[[str], bool]
     seen: Callable[[Sequence[str]], set[str]]
     template: ContrastiveTemplate | None = None
@@ -54,20 +55,20 @@ class BuildScores:
     _rewards: dict[str, float] = field(default_factory=dict)
 
     def rewards(self, molecules: Iterable[str]) -> dict[str, float]:
-        """The reward of each molecule, and of those asked for before, by canonical SMILES; NaN where it failed."""
+        """Return the reward of each molecule, and of those asked for before, by canonical SMILES; NaN where it failed."""
         scored = self.scorer.score([text for text in dict.fromkeys(molecules) if text not in self._rewards])
         self.new += scored.new
         self._rewards |= scored.reward_of()
         return self._rewards
 
     def of(self, molecules: Sequence[str]) -> NDArray[np.float64]:
-        """The rewards [n] of n molecules, found by their names."""
+        """Return the rewards [n] of n molecules, found by their names."""
         rewards = self.rewards(molecules)
         return np.array([rewards[text] for text in molecules], np.float64)
 
 
-def judge_drawn(drawn: Drawn, pipeline: Pipeline, scores: BuildScores) -> list[PairJudgement]:
-    """The fate of each row; rows that are no pairs have no source.
+def judge_drawn(drawn: Draw, pipeline: Pipeline, scores: BuildScores) -> list[PairJudgement]:
+    """Return the fate of each row; rows that are no pairs have no source.
 
     A bound on the improvement is asked last, since it has to score both ends of what nothing else refuses.
     """
@@ -89,7 +90,8 @@ def judge_drawn(drawn: Drawn, pipeline: Pipeline, scores: BuildScores) -> list[P
 
 
 def refuse_duplicates(judged: Sequence[PairJudgement], kept: set[str]) -> list[PairJudgement]:
-    """The fate of rows of which each molecule is kept once; ``kept`` has those of earlier draws, and gets the new ones.
+    """Return the fate of rows of which each molecule is kept once; ``kept`` has those of earlier draws, and gets the
+    new ones.
 
     Molecules are compared by their canonical SMILES: the strings of one may differ.
     """
@@ -104,8 +106,8 @@ def refuse_duplicates(judged: Sequence[PairJudgement], kept: set[str]) -> list[P
     return fates
 
 
-def _has_tokens(drawn: Drawn, row: int) -> bool:
-    """Whether the vocabulary of a row expresses it, and its source."""
+def _has_tokens(drawn: Draw, row: int) -> bool:
+    """Return whether the vocabulary of a row expresses it, and its source."""
     sources = drawn.rows.source_lengths
     return bool(drawn.rows.lengths[row] > 0 and (sources is None or sources[row] > 0))
 

@@ -41,7 +41,7 @@ def sampler_metrics(
     seen: Callable[[Sequence[str]], set[str]],
     seconds: float,
 ) -> list[Metric]:
-    """The metrics of one build.
+    """Return the metrics of one build.
 
     Args:
         samples: its rows. rewards: of its kept rows.
@@ -72,7 +72,9 @@ def sampler_metrics(
 
 
 def policy_lag(iteration: int, drawn_in: Sequence[int]) -> Metric:
-    """The age of stored rows that a build of an iteration refers to, by the iterations in which the run drew them."""
+    """Return the age of stored rows that a build of an iteration refers to, by the iterations in which the run drew
+    them.
+    """
     return Metric("policy_lag", float(iteration - np.mean(drawn_in)) if drawn_in else None)
 
 
@@ -89,5 +91,5 @@ def _share_new(samples: Samples, seen: Callable[[Sequence[str]], set[str]]) -> f
 
 
 def _spread(rows: Sequence[str], n: int) -> Sequence[str]:
-    """At most n of the rows, from the first to the last at equal distances."""
+    """Return at most n of the rows, from the first to the last at equal distances."""
     return rows if len(rows) <= n else [rows[i * len(rows) // n] for i in range(n)]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.base import Draw
 from molbuffer.samplers.builds.judging import BuildScores
 from molbuffer.scoring import ContrastiveTemplate, PairJudgement
 from molbuffer.storage.records import Metric, Reward, ScoreStatus
@@ -24,7 +24,9 @@ from molbuffer.storage.records import Metric, Reward, ScoreStatus
 def pair_rewards(
     judged: Sequence[PairJudgement], template: ContrastiveTemplate, scores: BuildScores
 ) -> tuple[list[Reward], list[Metric]]:
-    """The reward of each kept pair by the scores of its ends, failed where one of them is; and the figures of it."""
+    """Return the reward of each kept pair by the scores of its ends, failed where one of them is; and the figures of
+    it.
+    """
     kept = [
         (row, judgement.source, judgement.target.smiles)
         for row, judgement in enumerate(judged)
@@ -45,13 +47,13 @@ def pair_rewards(
 
 
 def reward_of(row: int, value: float, objective_sha256: str) -> Reward:
-    """The reward of a row, failed where it is NaN."""
+    """Return the reward of a row, failed where it is NaN."""
     failed = math.isnan(value)
     return Reward(row, objective_sha256, None if failed else value, ScoreStatus.FAILED if failed else ScoreStatus.OK)
 
 
-def source_metrics(drawn: Drawn) -> list[Metric]:
-    """The figures of the sources of a build; none where it has no pairs."""
+def source_metrics(drawn: Draw) -> list[Metric]:
+    """Return the figures of the sources of a build; none where it has no pairs."""
     return [] if drawn.source_smiles is None else [Metric("sources_unusable", float(drawn.sources_unusable))]
 
 

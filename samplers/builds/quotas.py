@@ -16,7 +16,7 @@ TOLERANCE = 1e-9
 
 
 def batch_quotas(batch_size: int, shares: Sequence[float]) -> list[int]:
-    """The rows of a batch that each sampler draws live; what is left of the batch comes from the buffer.
+    """Return the rows of a batch that each sampler draws live; what is left of the batch comes from the buffer.
 
     The buffer takes part in the rounding with the share that the samplers leave. A remainder goes to the largest
     fraction, among equal ones to the sampler that comes first, and to the buffer last.

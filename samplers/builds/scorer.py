@@ -23,7 +23,7 @@ from molbuffer.storage.records import Score, ScoreStatus
 
 
 @dataclass(frozen=True)
-class Pace:
+class ClaimTiming:
     """When expensive scores are claimed, committed and looked for.
 
     Attributes:
@@ -62,7 +62,7 @@ class ScoredMolecules:
     new: Sequence[Score] = ()
 
     def reward_of(self) -> dict[str, float]:
-        """The reward of each molecule by its SMILES: rows are joined by identity, never by position."""
+        """Return the reward of each molecule by its SMILES: rows are joined by identity, never by position."""
         return dict(zip(self.smiles, self.rewards.tolist(), strict=True))
 
 
@@ -81,10 +81,12 @@ class Scorer:
     run_id: str | None = None
     owner: str = field(default_factory=lambda: uuid4().hex)
     retry_failed: bool = False
-    pace: Pace = Pace()
+    pace: ClaimTiming = ClaimTiming()
 
     def score(self, smiles: Sequence[str]) -> ScoredMolecules:
-        """The scores and rewards of the distinct molecules among canonical ``smiles``, in order of first occurrence."""
+        """Return the scores and rewards of the distinct molecules among canonical ``smiles``, in order of first
+        occurrence.
+        """
         distinct = list(dict.fromkeys(smiles))
         values: dict[str, NDArray[np.float64]] = {}
         new: list[Score] = []
@@ -107,7 +109,7 @@ class Scorer:
         return self.store.find_scores(component.name, component.version, smiles, retry_failed=self.retry_failed)
 
     def _score_expensive(self, component: Component, smiles: Sequence[str]) -> dict[str, Score]:
-        """Scores what nobody else is scoring, one molecule at a time, and waits for what somebody else is."""
+        """Score what nobody else is scoring, one molecule at a time, and waits for what somebody else is."""
         assert self.store is not None
         scored: dict[str, Score] = {}
         waiting = list(smiles)
@@ -163,7 +165,7 @@ class _Writer:
     run_id: str | None
     owner: str
     component: Component
-    pace: Pace
+    pace: ClaimTiming
     _arrived: SimpleQueue[Score | None] = field(default_factory=SimpleQueue)
     _claimed: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)

@@ -47,7 +47,7 @@ class SeenBefore:
         return set(found.column("smiles").to_pylist())
 
     def all(self) -> set[str]:
-        """All that the run has met."""
+        """Return all that the run has met."""
         found = self.store.read_arrow(_BEFORE.replace("[asked]", ""), parameters=self._parameters)
         return set(found.column("smiles").to_pylist())
 
@@ -69,11 +69,13 @@ class SeenMolecules:
     _molecules: set[str] = field(default_factory=set)
 
     def read(self, iteration: int, event: Event, sampler_order: int = 0, chunk: int = 0) -> None:
-        """Adds what is committed of the run before a build."""
-        self._molecules |= SeenBefore(self.store, self.run_id, iteration, event, sampler_order, chunk).all()
+        """Add what is committed of the run before a build."""
+        self._molecules |= SeenBefore(
+            self.store, self.run_id, iteration, event, sampler_order=sampler_order, chunk=chunk
+        ).all()
 
     def add(self, build: Build) -> None:
-        """Adds the molecules of a build that is not committed yet."""
+        """Add the molecules of a build that is not committed yet."""
         self._molecules.update(text for text in build.samples.smiles if text is not None)
 
     def __call__(self, smiles: Sequence[str]) -> set[str]:

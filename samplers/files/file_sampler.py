@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.base import Drawn, Sampler
-from molbuffer.samplers.files.epochs import Place, rows_from, rows_of_draw
+from molbuffer.samplers.base import Draw, Sampler
+from molbuffer.samplers.files.epochs import EpochPosition, rows_from, rows_of_draw
 from molbuffer.samplers.files.packed_rows import PackedRows
 from molbuffer.samplers.seeds import numpy_generator
 
@@ -18,7 +18,7 @@ CHECKED_ROWS = 20_000
 """Rows of a sampler's file that are looked at before a run begins: seconds."""
 
 
-class FileDraws(Sampler):
+class FileSampler(Sampler):
     """What samplers of a file have in common.
 
     Without replacement, a run goes through the whole file, in random order, before a row comes again, in another order.
@@ -41,25 +41,25 @@ class FileDraws(Sampler):
         """The rows of the file, of which none is held in memory."""
 
     @abstractmethod
-    def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Drawn:
-        """Some of the rows of the file as a draw [n]."""
+    def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Draw:
+        """Return some of the rows of the file as a draw [n]."""
 
     @property
-    def goes_on(self) -> bool:
+    def has_epochs(self) -> bool:
         """Whether a run goes through the whole file before a row comes again."""
         return not self.replacement
 
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draws n rows in an order that is this draw's own; more than the file has are drawn from several epochs."""
+    def draw(self, n: int, seed: int) -> Draw:
+        """Draw n rows in an order that is this draw's own; more than the file has are drawn from several epochs."""
         rows, rng = self.rows, numpy_generator(seed, "rows")
         return self._drawn(rows, rows_of_draw(len(rows), n, rng, replacement=self.replacement))
 
-    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
-        """Draws the n rows that are next in the run."""
+    def draw_from(self, position: EpochPosition, n: int, seed: int) -> Draw:
+        """Draw the n rows that are next in the run."""
         rows = self.rows
-        return self._drawn(rows, rows_from(len(rows), place.start, n, place.seed))
+        return self._drawn(rows, rows_from(len(rows), position.start, n, position.seed))
 
-    def _drawn(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Drawn:
+    def _drawn(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Draw:
         drawn = self.drawn_of(rows, chosen)
         if len(rows) <= CHECKED_ROWS:
             return drawn

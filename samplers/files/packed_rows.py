@@ -43,7 +43,7 @@ class PackedRows:
         return len(self._lines)
 
     def take(self, rows: NDArray[np.integer]) -> tuple[list[str], ...]:
-        """The texts of some rows, column by column."""
+        """Return the texts of some rows, column by column."""
         bounds = [self._bounds[at : at + self.n_columns + 1].tolist() for at in (rows * self.n_columns).tolist()]
         return tuple(
             [self._text[ends[column] : ends[column + 1]].decode() for ends in bounds]
@@ -51,12 +51,13 @@ class PackedRows:
         )
 
     def lines(self, rows: NDArray[np.integer]) -> list[int]:
-        """The lines of the file that some rows begin in, from 1."""
+        """Return the lines of the file that some rows begin in, from 1."""
         return [int(line) for line in self._lines[rows]]
 
 
 def open_rows(path: Path, columns: Sequence[str | None]) -> PackedRows:
-    """The rows of a file's columns, as of ``read_columns``; read once a process for as long as the file stays the same.
+    """Return the rows of a file's columns, as of ``read_columns``; read once a process for as long as the file stays
+    the same.
 
     Raises:
         SmilesFileError: the file cannot be read or holds no molecule, or there is no room for its unpacked copy.

@@ -39,7 +39,7 @@ class TextBlock:
 
 
 def read_columns(path: Path, columns: Sequence[str | None]) -> Iterator[TextBlock]:
-    """The rows of a .smi, .txt, .csv or .parquet file, the text ones optionally compressed as .gz.
+    """Return the rows of a .smi, .txt, .csv or .parquet file, the text ones optionally compressed as .gz.
 
     In a .smi file the first word of a line is the molecule and the rest its name; a first line that starts with the
     name of a column, such as ``SMILES``, is a header.
@@ -133,7 +133,7 @@ def _parquet_rows(path: Path, columns: Sequence[str | None]) -> Iterator[Row]:
 
 
 def _named(path: Path, columns: Sequence[str | None], there: Sequence[str]) -> list[str]:
-    """The names of the columns that are wanted of a table."""
+    """Return the names of the columns that are wanted of a table."""
     names = []
     for column in columns:
         name = column or next((name for name in SMILES_COLUMNS if name in there), None)
@@ -153,7 +153,8 @@ class FileRow:
 
 
 def read_smiles_file(path: Path, column: str | None = None) -> list[FileRow]:
-    """All molecules of a .smi, .txt, .csv or .parquet file, as ``read_columns`` reads them; blank ones are skipped.
+    """Return all molecules of a .smi, .txt, .csv or .parquet file, as ``read_columns`` reads them; blank ones are
+    skipped.
 
     Args:
         path: the file.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from torch import Tensor
 
-from molbuffer.samplers.base import Drawn, Sampler, SamplerSize
+from molbuffer.samplers.base import Draw, Sampler, SamplerSize
 from molbuffer.samplers.errors import LatentsError
 from molbuffer.samplers.latents.source import LatentState
 from molbuffer.samplers.latents.vectors import latent_model
@@ -30,6 +30,7 @@ class DecodedLatents(Sampler):
     name: str
     policy: Callable[[], Policy]
     latents: LatentState
+    _: KW_ONLY
     size: SamplerSize = SamplerSize()
     sampling: Sampling = UNTRUNCATED
 
@@ -42,8 +43,8 @@ class DecodedLatents(Sampler):
         """The version of the source."""
         return self.latents.sha256
 
-    def decoded(self, latents: Tensor, seed: int) -> Drawn:
-        """A row of each of latents [n, d].
+    def decoded(self, latents: Tensor, seed: int) -> Draw:
+        """Return a row of each of latents [n, d].
 
         Raises:
             LatentsError: the policy decodes vectors of another size.

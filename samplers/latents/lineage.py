@@ -17,7 +17,7 @@ _PARENTS = """SELECT DISTINCT policies.sha256, policies.parent_sha256 AS parent
 
 
 def latent_relatives(store: SampleStore, sha256: str, snapshot: int | None = None) -> frozenset[str]:
-    """The versions, by sha256, that go back to the same pretrained policy as one does, itself included.
+    """Return the versions, by sha256, that go back to the same pretrained policy as one does, itself included.
 
     Args:
         snapshot: the version of the store whose lineage is read; None is the newest.

@@ -22,7 +22,7 @@ ROWS_AT_ONCE = 512
 
 
 def latent_model(policy: Policy, sampler: str) -> LatentModel:
-    """The model of a policy that decodes latent vectors.
+    """Return the model of a policy that decodes latent vectors.
 
     Raises:
         LatentsError: it decodes none.
@@ -36,7 +36,7 @@ def latent_model(policy: Policy, sampler: str) -> LatentModel:
 
 
 def read_vectors(path: Path) -> Tensor:
-    """The vectors [m, d] in a .npy file (an array [m, d], or [d] for one), or in a .csv or .parquet file.
+    """Return the vectors [m, d] in a .npy file (an array [m, d], or [d] for one), or in a .csv or .parquet file.
 
     A table has a row a vector and a column a number, or one column of lists. A .csv file may have a header.
 
@@ -81,7 +81,7 @@ def _table(table: pl.DataFrame) -> NDArray[np.float32]:
 
 @torch.no_grad()
 def encode_molecules(policy: Policy, smiles: Sequence[str], sampler: str) -> Tensor:
-    """The latent vectors [m, d] of the molecules among the strings that the policy can express, in their order.
+    """Return the latent vectors [m, d] of the molecules among the strings that the policy can express, in their order.
 
     They are standardised first, as the molecules that a policy is trained on are.
 
@@ -102,7 +102,7 @@ def encode_molecules(policy: Policy, smiles: Sequence[str], sampler: str) -> Ten
 
 
 def best_latents(index: HistoryIndex, count: int, latent_size: int, relatives: Collection[str], sampler: str) -> Tensor:
-    """The latent vectors [m, d] that the best rows of a history were decoded from, m <= count, best first.
+    """Return the latent vectors [m, d] that the best rows of a history were decoded from, m <= count, best first.
 
     Rows without latents of this size, or that a stranger decoded, are passed over.
 
@@ -128,7 +128,7 @@ def best_latents(index: HistoryIndex, count: int, latent_size: int, relatives: C
 
 
 def best_molecules(index: HistoryIndex, count: int, sampler: str) -> list[str]:
-    """The best different molecules of a history, at most ``count``.
+    """Return the best different molecules of a history, at most ``count``.
 
     Raises:
         LatentsError: the history has none.

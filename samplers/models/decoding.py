@@ -16,20 +16,20 @@ from molbuffer.samplers.models.protocol import Sequences, token_mask
 from molbuffer.samplers.tokens.vocabulary import END, PAD, START
 
 
-class Step(Protocol):
+class DecodingStep(Protocol):
     """A model on its way through n sequences at once, with whatever state it keeps of them."""
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """Takes the last token of each row, int64 [m], and gives the logits [m, V] of the next."""
+        """Take the last token of each row, int64 [m], and gives the logits [m, V] of the next."""
         ...
 
     def keep(self, rows: Tensor) -> None:
-        """Goes on with some of its rows only, bool [m]."""
+        """Go on with some of its rows only, bool [m]."""
         ...
 
 
-def decode(step: Step, n: int, *, longest: int, sampling: Sampling, generator: torch.Generator) -> Sequences:
-    """Draws n sequences; the result's width is that of the longest.
+def decode(step: DecodingStep, n: int, *, longest: int, sampling: Sampling, generator: torch.Generator) -> Sequences:
+    """Draw n sequences; the result's width is that of the longest.
 
     Row i depends on the generator's numbers for row i alone: drawing 10 then 20 rows gives the rows that drawing 30
     gives, up to the rounding of matrix products of different shape.
@@ -61,7 +61,9 @@ def decode(step: Step, n: int, *, longest: int, sampling: Sampling, generator: t
 
 
 def chosen_log_probs(logits: Tensor, tokens: Tensor, lengths: Tensor, sampling: Sampling = UNTRUNCATED) -> Tensor:
-    """The log-probability [n, L] of each token of int64 [n, L] by its logits [n, L, V]; 0 at and after lengths [n]."""
+    """Return the log-probability [n, L] of each token of int64 [n, L] by its logits [n, L, V]; 0 at and after lengths
+    [n].
+    """
     distribution = log_distribution(logits, sampling)
     inside = token_mask(lengths, tokens.shape[1])
     # PAD is impossible: gathering it would put −inf where the mask wants 0, and NaN into the gradient.
@@ -70,7 +72,7 @@ def chosen_log_probs(logits: Tensor, tokens: Tensor, lengths: Tensor, sampling: 
 
 
 def tokens_before(tokens: Tensor) -> Tensor:
-    """The token before each of [n, L]; START before the first."""
+    """Return the token before each of [n, L]; START before the first."""
     return functional.pad(tokens[:, :-1], (1, 0), value=START)
 
 

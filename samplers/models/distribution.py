@@ -45,7 +45,7 @@ UNTRUNCATED = Sampling()
 
 
 def log_distribution(logits: Tensor, sampling: Sampling) -> Tensor:
-    """The log-probabilities [..., V] of the distribution that ``sampling`` makes of logits [..., V].
+    """Return the log-probabilities [..., V] of the distribution that ``sampling`` makes of logits [..., V].
 
     A token that cannot be drawn has log-probability −inf. Ties at the top_k border are all kept.
     """
@@ -63,7 +63,7 @@ def log_distribution(logits: Tensor, sampling: Sampling) -> Tensor:
 
 
 def draw_tokens(log_probs: Tensor, uniform: Tensor) -> Tensor:
-    """Draws one token a row from log-probabilities [n, V] by inversion of uniform numbers [n] in [0, 1).
+    """Draw one token a row from log-probabilities [n, V] by inversion of uniform numbers [n] in [0, 1).
 
     Inversion, rather than a multinomial draw, makes a row's token depend on its own number alone, so that a row comes
     out the same however rows are split into batches and whichever rows have ended.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molbuffer.samplers.models.decoding import Step, tokens_before
+from molbuffer.samplers.models.decoding import DecodingStep, tokens_before
 from molbuffer.samplers.models.gru_stack import GRUStack, GRUStep
 from molbuffer.samplers.models.language_model import LanguageModel
 
@@ -58,6 +58,8 @@ class GRULanguageModel(LanguageModel):
         logits: Tensor = self.head(output.transpose(0, 1)) + self.impossible
         return logits
 
-    def step(self, n: int, device: torch.device) -> Step:
+    def step(self, n: int, device: torch.device) -> DecodingStep:
         states = torch.zeros(self.sizes.layers, n, self.sizes.hidden_size, device=device)
-        return GRUStep(self.recurrent, self.embedding.weight, self.head, self.impossible, states)
+        return GRUStep(
+            self.recurrent, embedding=self.embedding.weight, head=self.head, impossible=self.impossible, states=states
+        )

@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def gated_recurrence(gates: Tensor, weight: Tensor, bias: Tensor, first: Tensor | None = None) -> Tensor:
-    """The states of a GRU layer.
+    """Return the states of a GRU layer.
 
     With gates x_r, x_z, x_n from the input and the state's products h_r, h_z, h_n = W h + b, in torch's convention:
     r = σ(x_r + h_r), z = σ(x_z + h_z), n = tanh(x_n + r ⊙ h_n), and the new state is (1 − z) ⊙ n + z ⊙ h.

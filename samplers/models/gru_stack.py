@@ -31,7 +31,7 @@ class GRUStack(nn.GRU):
         return functional.linear(context, self.all_weights[0][0][:, self._embedding_size :])
 
     def outputs(self, gates: Tensor, dropout: float = 0.0, first: Tensor | None = None) -> Tensor:
-        """The last layer's states [L, n, H] after each step.
+        """Return the last layer's states [L, n, H] after each step.
 
         Args:
             gates: [L, n, 3H], the first layer's, of tokens and context.
@@ -53,13 +53,14 @@ class GRUStep:
     def __init__(
         self,
         recurrent: GRUStack,
+        *,
         embedding: Tensor,
         head: nn.Linear,
         impossible: Tensor,
         states: Tensor,
         context_gates: Tensor | None = None,
     ) -> None:
-        """Begins n sequences.
+        """Begin n sequences.
 
         Args:
             embedding: [V, E]. head: to the logits, to which ``impossible`` [V] is added.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molbuffer.samplers.models.decoding import Step, tokens_before
+from molbuffer.samplers.models.decoding import DecodingStep, tokens_before
 from molbuffer.samplers.models.language_model import LanguageModel
 
 
@@ -62,10 +62,10 @@ class LSTMLanguageModel(LanguageModel):
         return logits
 
     def normed(self, output: Tensor) -> Tensor:
-        """The last layer's output [..., H] as the head takes it."""
+        """Return the last layer's output [..., H] as the head takes it."""
         return functional.layer_norm(output, output.shape[-1:]) if self.sizes.layer_norm else output
 
-    def step(self, n: int, device: torch.device) -> Step:
+    def step(self, n: int, device: torch.device) -> DecodingStep:
         return _Step(self, n, device)
 
 

@@ -63,6 +63,6 @@ class SphericalPosterior:
         return sample_directions(self.mean, self.concentration, generator)
 
     def divergence(self) -> Tensor:
-        """The same number for every sequence [n, 1]."""
+        """Return the same number for every sequence [n, 1]."""
         divergence = divergence_from_uniform(self.concentration, self.mean.shape[1])
         return self.mean.new_full((len(self.mean), 1), divergence)

@@ -36,7 +36,7 @@ class ModelKind:
     learns_pairs: bool = False
 
     def make(self, sizes: Mapping[str, Any]) -> GenerativeModel:
-        """A model of these sizes.
+        """Return a model of these sizes.
 
         Raises:
             TypeError: a size is missing, or the architecture has none of that name.
@@ -64,7 +64,7 @@ MODELS: Mapping[str, ModelKind] = {
 
 
 def check_sizes(kind: str, sizes: Mapping[str, Any]) -> None:
-    """Refuses sizes that a model of the kind cannot be given.
+    """Refuse sizes that a model of the kind cannot be given.
 
     Raises:
         UnknownModelKindError: there is no such kind.

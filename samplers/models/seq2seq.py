@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, Takes
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, ConditionKind
 from molbuffer.samplers.models.decoding import chosen_log_probs, decode, tokens_before
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.models.language_model import SequenceModule
 from molbuffer.samplers.models.protocol import Sequences, token_mask
 from molbuffer.samplers.models.transformer_block import (
     Attend,
-    Block,
     KeyValueCache,
+    TransformerBlock,
     attention_within,
     causal_attention,
     check_heads,
@@ -113,7 +113,7 @@ class DecoderLayer(nn.Module):
     def __init__(self, size: int, heads: int) -> None:
         super().__init__()
         self.source = SourceAttention(size, heads)
-        self.block = Block(size, heads)
+        self.block = TransformerBlock(size, heads)
 
     def forward(self, x: Tensor, rotary: Tensor, memory: SourceMemory, attend: Attend, dropout: float = 0.0) -> Tensor:
         output: Tensor = self.block(self.source(x, rotary, memory, dropout), rotary, attend, dropout)
@@ -124,14 +124,14 @@ class Seq2SeqModel(SequenceModule):
     """p(target | source) = Π p(token | tokens before it, source), with PAD and START impossible."""
 
     kind = "seq2seq"
-    takes = Takes.SOURCES
+    condition_kind = ConditionKind.SOURCES
     sizes: Seq2SeqArchitecture
 
     def __init__(self, sizes: Seq2SeqArchitecture) -> None:
         super().__init__(sizes)
         width, heads = sizes.hidden_size, sizes.heads
         self.source_embedding = nn.Embedding(sizes.vocabulary_size, width)
-        self.encoder = nn.ModuleList(Block(width, heads) for _ in range(sizes.encoder_layers))
+        self.encoder = nn.ModuleList(TransformerBlock(width, heads) for _ in range(sizes.encoder_layers))
         self.embedding = nn.Embedding(sizes.vocabulary_size, width)
         self.decoder = nn.ModuleList(DecoderLayer(width, heads) for _ in range(sizes.decoder_layers))
         self.head = next_token_head(width, sizes.vocabulary_size)
@@ -144,13 +144,17 @@ class Seq2SeqModel(SequenceModule):
         condition: Condition = UNCONDITIONED,
         sampling: Sampling = UNTRUNCATED,
     ) -> Tensor:
-        """The log-probability [n, L] of each token of int64 [n, L] given the sources; 0 at and after lengths [n]."""
+        """Return the log-probability [n, L] of each token of int64 [n, L] given the sources; 0 at and after lengths
+        [n].
+        """
         dropout = self.sizes.dropout if self.training else 0.0
         memories = self.memories(*condition.sources_of(len(tokens)), dropout)
         return chosen_log_probs(self.logits(tokens, memories, dropout), tokens, lengths, sampling)
 
     def logits(self, tokens: Tensor, memories: Sequence[SourceMemory], dropout: float = 0.0) -> Tensor:
-        """The next-token logits [n, L, V] before each token of [n, L], given what the decoder reads of the sources."""
+        """Return the next-token logits [n, L, V] before each token of [n, L], given what the decoder reads of the
+        sources.
+        """
         x = self.embedding(tokens_before(tokens))
         rotary = self.rotary(tokens.shape[1])
         for layer, memory in zip(self.decoder, memories, strict=True):
@@ -167,7 +171,7 @@ class Seq2SeqModel(SequenceModule):
         sampling: Sampling = UNTRUNCATED,
         generator: torch.Generator,
     ) -> Sequences:
-        """Draws one sequence for each of n sources; see ``decode`` for what a row depends on."""
+        """Draw one sequence for each of n sources; see ``decode`` for what a row depends on."""
         step = _Step(self, n, self.memories(*condition.sources_of(n)))
         return decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
 
@@ -182,7 +186,7 @@ class Seq2SeqModel(SequenceModule):
         return [layer.source.memory(encoded, rotary, mask) for layer in self.decoder if isinstance(layer, DecoderLayer)]
 
     def rotary(self, positions: int) -> Tensor:
-        """The table by which vectors of the first positions are turned."""
+        """Return the table by which vectors of the first positions are turned."""
         return rotary_table(positions, self.sizes.hidden_size // self.sizes.heads).to(self.head.weight.device)
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from molbuffer.samplers.models.decoding import Step, tokens_before
+from molbuffer.samplers.models.decoding import DecodingStep, tokens_before
 from molbuffer.samplers.models.language_model import LanguageModel
-from molbuffer.samplers.models.transformer_block import Block, causal_attention, check_heads, rotary_table
+from molbuffer.samplers.models.transformer_block import TransformerBlock, causal_attention, check_heads, rotary_table
 from molbuffer.samplers.models.transformer_stack import BlockStep, block_outputs, next_token_head
 
 
@@ -53,7 +53,7 @@ class TransformerLanguageModel(LanguageModel):
     def __init__(self, sizes: TransformerArchitecture) -> None:
         super().__init__(sizes)
         self.embedding = nn.Embedding(sizes.vocabulary_size, sizes.hidden_size)
-        self.blocks = nn.ModuleList(Block(sizes.hidden_size, sizes.heads) for _ in range(sizes.layers))
+        self.blocks = nn.ModuleList(TransformerBlock(sizes.hidden_size, sizes.heads) for _ in range(sizes.layers))
         self.head = next_token_head(sizes.hidden_size, sizes.vocabulary_size)
         table = rotary_table(sizes.max_length, sizes.hidden_size // sizes.heads)
         self.register_buffer("rotary", table, persistent=False)
@@ -65,11 +65,13 @@ class TransformerLanguageModel(LanguageModel):
         logits: Tensor = self.head(x) + self.impossible
         return logits
 
-    def step(self, n: int, device: torch.device) -> Step:
-        return BlockStep(self.blocks, self.embedding, self.head, self.impossible, self.rotary, n)
+    def step(self, n: int, device: torch.device) -> DecodingStep:
+        return BlockStep(
+            self.blocks, embedding=self.embedding, head=self.head, impossible=self.impossible, rotary=self.rotary, n=n
+        )
 
     def _rotary(self, positions: int) -> Tensor:
-        """The table of the first positions; rows that were not drawn here may have more than max_length."""
+        """Return the table of the first positions; rows that were not drawn here may have more than max_length."""
         if positions > self.rotary.shape[1]:
             return rotary_table(positions, self.sizes.hidden_size // self.sizes.heads).to(self.rotary.device)
         return self.rotary[:, :positions]

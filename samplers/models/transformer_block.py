@@ -25,12 +25,12 @@ FULLEST = 0.75
 
 
 def rms_norm(x: Tensor) -> Tensor:
-    """The vectors [..., d], each with a mean square of 1."""
+    """Return the vectors [..., d], each with a mean square of 1."""
     return functional.rms_norm(x, (x.shape[-1],))
 
 
 def rotary_table(positions: int, size: int) -> Tensor:
-    """The cosines and sines [2, positions, size / 2] by which queries and keys of a size are turned."""
+    """Return the cosines and sines [2, positions, size / 2] by which queries and keys of a size are turned."""
     frequencies = ROTARY_BASE ** (-torch.arange(0, size, 2) / size)
     angles = torch.outer(torch.arange(positions), frequencies)
     return torch.stack([angles.cos(), angles.sin()])
@@ -44,12 +44,12 @@ def rotate(x: Tensor, rotary: Tensor) -> Tensor:
 
 
 def causal_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """The attention of each position to itself and those before it."""
+    """Return the attention of each position to itself and those before it."""
     return functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
 
 
 def attention_within(inside: Tensor) -> Attend:
-    """The attention of each position to all that are inside its row, bool [n, L], of which each row has one."""
+    """Return the attention of each position to all that are inside its row, bool [n, L], of which each row has one."""
     mask = inside[:, None, None]
 
     def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def attention_within(inside: Tensor) -> Attend:
 
 
 def check_heads(heads: int, **widths: int) -> None:
-    """Refuses widths, by the name of their size, that heads cannot share out so that each has an even part.
+    """Refuse widths, by the name of their size, that heads cannot share out so that each has an even part.
 
     Raises:
         ValueError: there is no head, or a width is no multiple of 2 × heads.
@@ -70,7 +70,7 @@ def check_heads(heads: int, **widths: int) -> None:
         raise ValueError(f"expected {' and '.join(widths)} to be {multiple} of 2 × heads, got {got} and heads {heads}")
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention, then a perceptron, each added to what comes in.
 
     Args:
@@ -122,7 +122,7 @@ class KeyValueCache:
         """Which stored rows still grow; None = all."""
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Takes the next token's key and value, and gives the attention of its query; all [m, heads, 1, size]."""
+        """Take the next token's key and value, and gives the attention of its query; all [m, heads, 1, size]."""
         self._make_room(keys)
         at = slice(None) if self._growing is None else self._growing
         self._stored[0, at, :, self._length] = keys[:, :, 0]
@@ -137,7 +137,7 @@ class KeyValueCache:
         return functional.scaled_dot_product_attention(asked, known[0], known[1])[self._growing]
 
     def keep(self, rows: Tensor) -> None:
-        """Goes on with some of the growing rows only, bool [m]."""
+        """Go on with some of the growing rows only, bool [m]."""
         growing = rows.nonzero()[:, 0] if self._growing is None else self._growing[rows]
         self._growing = growing
         if len(growing) <= FULLEST * self._rows:
@@ -145,7 +145,7 @@ class KeyValueCache:
             self._rows, self._growing = len(growing), None
 
     def _make_room(self, keys: Tensor) -> None:
-        """Makes room for another position where there is none."""
+        """Make room for another position where there is none."""
         if self._length == 0:
             self._stored = keys.new_zeros(2, self._rows, keys.shape[1], CACHE_BLOCK, keys.shape[3])
         elif self._length == self._stored.shape[3]:

@@ -22,7 +22,7 @@ def block_outputs(
     """What comes out [n, L, size] of blocks that x [n, L, size] goes through one after another, normalised.
 
     Args:
-        rotary, attend, dropout: as of ``Block``.
+        rotary, attend, dropout: as of ``TransformerBlock``.
     """
     for block in blocks:
         x = block(x, rotary, attend, dropout)
@@ -35,6 +35,7 @@ class BlockStep:
     def __init__(
         self,
         blocks: Iterable[nn.Module],
+        *,
         embedding: nn.Embedding,
         head: nn.Linear,
         impossible: Tensor,
@@ -42,7 +43,7 @@ class BlockStep:
         n: int,
         context: Tensor | None = None,
     ) -> None:
-        """Begins n sequences.
+        """Begin n sequences.
 
         Args:
             head: to the logits, to which ``impossible`` [V] is added.

@@ -14,19 +14,19 @@ spherical   von Mises-Fisher posterior with a fixed concentration, uniform prior
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, Takes
-from molbuffer.samplers.models.decoding import Step, chosen_log_probs, decode, tokens_before
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, ConditionKind
+from molbuffer.samplers.models.decoding import DecodingStep, chosen_log_probs, decode, tokens_before
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.models.language_model import SequenceModule
 from molbuffer.samplers.models.posterior import NormalPosterior, Posterior, SphericalPosterior
-from molbuffer.samplers.models.protocol import Sequences
+from molbuffer.samplers.models.protocol import LatentModel, Sequences
 from molbuffer.samplers.models.transformer_block import check_heads
 from molbuffer.samplers.tokens.vocabulary import START
 
@@ -83,11 +83,11 @@ class VAEArchitecture:
             check_heads(self.heads, hidden_size=self.hidden_size, encoder_size=self.encoder_size)
 
 
-class VariationalAutoencoder(SequenceModule, ABC):
+class VariationalAutoencoder(SequenceModule, LatentModel):
     """p(sequence | z) = Π p(token | tokens before it, z), and q(z | sequence)."""
 
     kind = "vae"
-    takes = Takes.LATENTS
+    condition_kind = ConditionKind.LATENTS
     sizes: VAEArchitecture
 
     @abstractmethod
@@ -96,11 +96,11 @@ class VariationalAutoencoder(SequenceModule, ABC):
 
     @abstractmethod
     def logits(self, tokens: Tensor, latents: Tensor) -> Tensor:
-        """The next-token logits [n, L, V] before each token of [n, L], given latents [n, d]."""
+        """Return the next-token logits [n, L, V] before each token of [n, L], given latents [n, d]."""
 
     @abstractmethod
-    def step(self, latents: Tensor) -> Step:
-        """The decoder at the beginning of a sequence for each latent vector [n, d], without dropout."""
+    def step(self, latents: Tensor) -> DecodingStep:
+        """Return the decoder at the beginning of a sequence for each latent vector [n, d], without dropout."""
 
     @property
     def latent_size(self) -> int:
@@ -119,7 +119,7 @@ class VariationalAutoencoder(SequenceModule, ABC):
         return NormalPosterior(*numbers.chunk(2, 1))
 
     def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """The mean [n, d] of each sequence's posterior; on the sphere its direction."""
+        """Return the mean [n, d] of each sequence's posterior; on the sphere its direction."""
         return self.posterior(tokens, lengths).mean
 
     def log_probs(
@@ -130,7 +130,7 @@ class VariationalAutoencoder(SequenceModule, ABC):
         condition: Condition = UNCONDITIONED,
         sampling: Sampling = UNTRUNCATED,
     ) -> Tensor:
-        """The log-probability [n, L] of each token of int64 [n, L] given the condition's latents."""
+        """Return the log-probability [n, L] of each token of int64 [n, L] given the condition's latents."""
         latents = condition.latents_of(len(lengths), self.latent_size)
         return chosen_log_probs(self.logits(tokens, latents), tokens, lengths, sampling)
 
@@ -143,7 +143,7 @@ class VariationalAutoencoder(SequenceModule, ABC):
         sampling: Sampling = UNTRUNCATED,
         generator: torch.Generator,
     ) -> Sequences:
-        """Draws n sequences, given the condition's latents or, without any, latents from the model's own prior.
+        """Draw n sequences, given the condition's latents or, without any, latents from the model's own prior.
 
         Given latents, a row depends on its own numbers only, as ``decode`` says. Latents of the prior come from the
         same generator before the tokens, so that a draw that is split gives other rows.
@@ -164,6 +164,6 @@ class VariationalAutoencoder(SequenceModule, ABC):
         return before
 
     def prior_latents(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draws [n, d] of the prior that the model is trained with."""
+        """Draw [n, d] of the prior that the model is trained with."""
         latents = torch.randn(n, self.latent_size, generator=generator, device=generator.device)
         return functional.normalize(latents, dim=1) if self.sizes.geometry == "spherical" else latents

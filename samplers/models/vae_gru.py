@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molbuffer.samplers.models.decoding import Step
+from molbuffer.samplers.models.decoding import DecodingStep
 from molbuffer.samplers.models.gru_stack import GRUStack, GRUStep
 from molbuffer.samplers.models.vae import VAEArchitecture, VariationalAutoencoder
 from molbuffer.samplers.tokens.vocabulary import PAD
@@ -49,18 +49,18 @@ class VAE(VariationalAutoencoder):
         logits: Tensor = self.head(output.transpose(0, 1)) + self.impossible
         return logits
 
-    def step(self, latents: Tensor) -> Step:
+    def step(self, latents: Tensor) -> DecodingStep:
         return GRUStep(
             self.recurrent,
-            self.embedding.weight,
-            self.head,
-            self.impossible,
-            self._first_states(latents),
-            self.recurrent.context_gates(latents),
+            embedding=self.embedding.weight,
+            head=self.head,
+            impossible=self.impossible,
+            states=self._first_states(latents),
+            context_gates=self.recurrent.context_gates(latents),
         )
 
     def _first_states(self, latents: Tensor) -> Tensor:
-        """The decoder's states [layers, n, H] before the first token."""
+        """Return the decoder's states [layers, n, H] before the first token."""
         states: Tensor = self.to_state(latents).tanh()
         return states.view(len(latents), self.sizes.layers, self.sizes.hidden_size).transpose(0, 1)
 
@@ -72,7 +72,7 @@ def reversed_rows(tokens: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _last_states(stack: GRUStack, embedding: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
-    """The state [n, H] after the last token of each row."""
+    """Return the state [n, H] after the last token of each row."""
     outputs = stack.outputs(functional.embedding(tokens.T, stack.token_gates(embedding)))
     rows = torch.arange(len(lengths), device=tokens.device)
     return outputs[(lengths - 1).clamp(min=0), rows]

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from molbuffer.samplers.models.decoding import Step
+from molbuffer.samplers.models.decoding import DecodingStep
 from molbuffer.samplers.models.protocol import token_mask
-from molbuffer.samplers.models.transformer_block import Block, attention_within, causal_attention, rotary_table
+from molbuffer.samplers.models.transformer_block import (
+    TransformerBlock,
+    attention_within,
+    causal_attention,
+    rotary_table,
+)
 from molbuffer.samplers.models.transformer_stack import BlockStep, block_outputs, next_token_head
 from molbuffer.samplers.models.vae import VAEArchitecture, VariationalAutoencoder
 
@@ -23,11 +28,11 @@ class TransformerVAE(VariationalAutoencoder):
         super().__init__(sizes)
         encoder, hidden, heads = sizes.encoder_size, sizes.hidden_size, sizes.heads
         self.encoder_embedding = nn.Embedding(sizes.vocabulary_size, encoder)
-        self.encoder = nn.ModuleList(Block(encoder, heads) for _ in range(sizes.layers))
+        self.encoder = nn.ModuleList(TransformerBlock(encoder, heads) for _ in range(sizes.layers))
         self.to_posterior = nn.Linear(encoder, self.numbers_of_posterior)
         self.embedding = nn.Embedding(sizes.vocabulary_size, hidden)
         self.to_state = nn.Linear(sizes.latent_size, hidden)
-        self.decoder = nn.ModuleList(Block(hidden, heads) for _ in range(sizes.layers))
+        self.decoder = nn.ModuleList(TransformerBlock(hidden, heads) for _ in range(sizes.layers))
         self.head = next_token_head(hidden, sizes.vocabulary_size)
 
     def posterior_numbers(self, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -47,11 +52,19 @@ class TransformerVAE(VariationalAutoencoder):
         logits: Tensor = self.head(block_outputs(self.decoder, x, rotary, causal_attention, dropout))
         return logits + self.impossible
 
-    def step(self, latents: Tensor) -> Step:
+    def step(self, latents: Tensor) -> DecodingStep:
         rotary = self._rotary(self.sizes.max_length, self.sizes.hidden_size)
         context = self.to_state(latents)
-        return BlockStep(self.decoder, self.embedding, self.head, self.impossible, rotary, len(latents), context)
+        return BlockStep(
+            self.decoder,
+            embedding=self.embedding,
+            head=self.head,
+            impossible=self.impossible,
+            rotary=rotary,
+            n=len(latents),
+            context=context,
+        )
 
     def _rotary(self, positions: int, width: int) -> Tensor:
-        """The table by which vectors of the first positions are turned in blocks of a width."""
+        """Return the table by which vectors of the first positions are turned in blocks of a width."""
         return rotary_table(positions, width // self.sizes.heads).to(self.head.weight.device)

@@ -19,12 +19,14 @@ _SMALLEST = 1e-280
 
 
 def log_area(d: int) -> float:
-    """The logarithm of the area of the unit sphere of R^d: 2 π^(d/2) / Γ(d/2)."""
+    """Return the logarithm of the area of the unit sphere of R^d: 2 π^(d/2) / Γ(d/2)."""
     return math.log(2) + d / 2 * math.log(math.pi) - math.lgamma(d / 2)
 
 
 def log_normaliser(concentration: Tensor, d: int) -> Tensor:
-    """The logarithm of C_d(κ), of any shape, computed in float64; its derivative is −A_d(κ), see ``mean_cosine``."""
+    """Return the logarithm of C_d(κ), of any shape, computed in float64; its derivative is −A_d(κ), see
+    ``mean_cosine``.
+    """
     result: Tensor = _LogNormaliser.apply(concentration, d)  # type: ignore[no-untyped-call]
     return result
 
@@ -100,7 +102,7 @@ def _sample_cosines(n: int, d: int, concentration: float, generator: torch.Gener
 
 
 def _reflect(vectors: Tensor, means: Tensor) -> Tensor:
-    """The reflection of vectors [n, d] that takes the first axis to the mean of each row (Householder)."""
+    """Return the reflection of vectors [n, d] that takes the first axis to the mean of each row (Householder)."""
     axis = torch.zeros_like(means)
     axis[:, 0] = 1
     normal = axis - means

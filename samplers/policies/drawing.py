@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.base import Draw
 from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
 from molbuffer.samplers.models.distribution import Sampling
 from molbuffer.samplers.models.protocol import Sequences
@@ -26,8 +26,8 @@ def draw_rows(
     sampling: Sampling,
     generator: torch.Generator,
     condition: Condition = UNCONDITIONED,
-) -> Drawn:
-    """Draws n rows from a policy, each on its part of the condition, some hundreds at once."""
+) -> Draw:
+    """Draw n rows from a policy, each on its part of the condition, some hundreds at once."""
     parts = [
         policy.model.sample(
             min(ROWS_AT_ONCE, n - start),
@@ -39,7 +39,7 @@ def draw_rows(
     ]
     rows = Rows.concat([_rows_of(part, policy.vocabulary) for part in parts])
     rows = replace(rows, vocabulary_sha256=policy.vocabulary.sha256)
-    return Drawn(policy.vocabulary.decode(rows.tokens, rows.lengths), rows)
+    return Draw(policy.vocabulary.decode(rows.tokens, rows.lengths), rows)
 
 
 def _rows_of(sequences: Sequences, vocabulary: Vocabulary) -> Rows:

@@ -66,7 +66,7 @@ class ReinventPrior:
 
 
 def read_reinvent_prior(path: Path) -> ReinventPrior:
-    """The model of a ``.prior`` or ``.model`` file.
+    """Return the model of a ``.prior`` or ``.model`` file.
 
     Raises:
         PolicyFormatError: the file is damaged, would run something, or has a model that is none of ours.
@@ -81,17 +81,17 @@ def read_reinvent_prior(path: Path) -> ReinventPrior:
         vocabulary = Vocabulary((*RESERVED, *(token for token in tokens if token != LAST)))
         kind, sizes = _architecture(weights, saved, len(tokens))
         model = MODELS[kind].make({**sizes, "vocabulary_size": len(vocabulary)})
-        model.as_module().load_state_dict(_our_weights(weights, tokens, vocabulary))
+        model.load_state_dict(_our_weights(weights, tokens, vocabulary))
     except KeyError as error:
         raise PolicyFormatError(f"{path} does not hold a model that can be built: it lacks {error}") from error
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         raise PolicyFormatError(f"{path} does not hold a model that can be built: {error}") from error
-    model.as_module().eval()
+    model.eval()
     return ReinventPrior(model, vocabulary, hashlib.sha256(content).hexdigest(), _origin(saved))
 
 
 def write_reinvent_prior(policy: Policy, path: Path) -> None:
-    """Writes a file that REINVENT 4 reads, of tensors and plain values only.
+    """Write a file that REINVENT 4 reads, of tensors and plain values only.
 
     Raises:
         PolicyFormatError: REINVENT has no such model.
@@ -102,7 +102,7 @@ def write_reinvent_prior(policy: Policy, path: Path) -> None:
             f"REINVENT has {' and '.join(EXPORTED_KINDS)} models of SMILES without layer normalisation; this policy is "
             f"a {policy.kind} of {policy.vocabulary.grammar.name}"
         )
-    ours = {name: weight.detach().cpu() for name, weight in policy.model.as_module().state_dict().items()}
+    ours = {name: weight.detach().cpu() for name, weight in policy.model.state_dict().items()}
     ordinary = [token for token in policy.vocabulary.tokens[len(RESERVED) :] if token != FIRST]
     ids = [policy.vocabulary.ids[token] for token in ordinary]
     # The START of a policy that was trained since it was imported is no longer the '^' of its vocabulary.
@@ -134,7 +134,7 @@ def write_reinvent_prior(policy: Policy, path: Path) -> None:
 
 
 def _tokens(saved: Any) -> list[str]:
-    """The tokens of a vocabulary in the order of their ids; newer files have a dictionary, older ones an object."""
+    """Return the tokens of a vocabulary in the order of their ids; newer files have a dictionary, older ones an object."""
     known = saved.get("tokens") if isinstance(saved, Mapping) else getattr(saved, "_tokens", None)
     if not isinstance(known, Mapping):
         raise ValueError("the vocabulary has no tokens")
@@ -148,7 +148,7 @@ def _tokens(saved: Any) -> list[str]:
 
 
 def _architecture(weights: Mapping[str, Tensor], saved: Mapping[str, Any], n_tokens: int) -> tuple[str, dict[str, Any]]:
-    """The kind of a network and its sizes, by the shapes of its weights: not every file says them."""
+    """Return the kind of a network and its sizes, by the shapes of its weights: not every file says them."""
     rows, embedding_size = weights["_embedding.weight"].shape
     if rows != n_tokens:
         raise ValueError(f"{n_tokens} tokens have {rows} embeddings")
@@ -180,7 +180,7 @@ def _architecture(weights: Mapping[str, Tensor], saved: Mapping[str, Any], n_tok
 
 
 def _our_weights(weights: Mapping[str, Tensor], tokens: list[str], vocabulary: Vocabulary) -> dict[str, Tensor]:
-    """The weights with a row for each token of ours."""
+    """Return the weights with a row for each token of ours."""
     first, last = tokens.index(FIRST), tokens.index(LAST)
     theirs = [first, first, last, *(tokens.index(token) for token in vocabulary.tokens[len(RESERVED) :])]
     ours = {

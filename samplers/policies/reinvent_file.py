@@ -20,7 +20,7 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from molbuffer.samplers.errors import PolicyFormatError
 
 MODEL_TYPE = "Reinvent"
-_OWN_MODULES = ("reinvent.", "reinvent_models.")
+_REINVENT_MODULES = ("reinvent.", "reinvent_models.")
 _PLAIN_CLASSES = ("uuid.UUID",)
 """Classes of other packages in what REINVENT notes of a model's origin."""
 
@@ -55,7 +55,7 @@ def read_reinvent_file(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def weights_of(saved: Mapping[str, Any], path: Path, limit: int) -> dict[str, Tensor]:
-    """The network's weights by name, in float32.
+    """Return the network's weights by name, in float32.
 
     Args:
         path: where they were read, for messages. limit: the bytes of the file.
@@ -77,7 +77,7 @@ def weights_of(saved: Mapping[str, Any], path: Path, limit: int) -> dict[str, Te
 
 def _read(content: bytes, path: Path) -> Any:
     named = get_unsafe_globals_in_checkpoint(io.BytesIO(content))
-    foreign = sorted(name for name in named if not name.startswith(_OWN_MODULES) and name not in _PLAIN_CLASSES)
+    foreign = sorted(name for name in named if not name.startswith(_REINVENT_MODULES) and name not in _PLAIN_CLASSES)
     if foreign:
         raise PolicyFormatError(
             f"{path} is refused: reading it would use {', '.join(foreign)}, which no prior of REINVENT needs"

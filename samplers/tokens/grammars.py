@@ -25,7 +25,7 @@ class Grammar(Protocol):
         ...
 
     def split(self, smiles: str) -> list[str]:
-        """The tokens of a molecule.
+        """Return the tokens of a molecule.
 
         Raises:
             UnknownTokenError: the notation cannot express it.
@@ -33,7 +33,7 @@ class Grammar(Protocol):
         ...
 
     def join(self, tokens: Sequence[str]) -> str:
-        """The SMILES string that tokens make, molecule or not."""
+        """Return the SMILES string that tokens make, molecule or not."""
         ...
 
 
@@ -43,7 +43,7 @@ class SmilesGrammar:
     name = "smiles"
 
     def split(self, smiles: str) -> list[str]:
-        """Splits a SMILES string into tokens whose concatenation is the string again."""
+        """Split a SMILES string into tokens whose concatenation is the string again."""
         tokens = _TOKEN.findall(smiles)
         if sum(map(len, tokens)) != len(smiles):
             raise UnknownTokenError(smiles, _TOKEN.sub("", smiles)[0])

@@ -43,7 +43,7 @@ class Vocabulary:
 
     @classmethod
     def from_smiles(cls, smiles: Iterable[str], grammar: Grammar = SMILES) -> Vocabulary:
-        """The vocabulary of the tokens that occur in the strings, in alphabetical order."""
+        """Return the vocabulary of the tokens that occur in the strings, in alphabetical order."""
         found: set[str] = set()
         for text in smiles:
             found.update(grammar.split(text))
@@ -51,7 +51,7 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, text: str) -> Vocabulary:
-        """Reads what ``to_json`` wrote.
+        """Read what ``to_json`` wrote.
 
         Raises:
             ValueError: the text is not a vocabulary, or one of a grammar that is not known.
@@ -91,7 +91,7 @@ class Vocabulary:
         return np.uint8 if len(self.tokens) <= 256 else np.uint16
 
     def encode(self, smiles: str) -> list[int]:
-        """The token ids of one string, END included.
+        """Return the token ids of one string, END included.
 
         Raises:
             UnknownTokenError: the string has a token that the vocabulary lacks, or the grammar cannot express it.
@@ -115,7 +115,7 @@ class Vocabulary:
         return self._padded([self._encoded(text) or [] for text in smiles])
 
     def can_encode(self, smiles: str) -> bool:
-        """Whether every token of the string is in the vocabulary."""
+        """Return whether every token of the string is in the vocabulary."""
         return self._encoded(smiles) is not None
 
     def _encoded(self, smiles: str) -> list[int] | None:
@@ -133,6 +133,8 @@ class Vocabulary:
         return tokens, lengths
 
     def decode(self, tokens: NDArray[np.integer], lengths: NDArray[np.integer]) -> list[str]:
-        """The SMILES of token ids [n, L] with lengths [n]; END is dropped, and an unended row is cut at its length."""
+        """Return the SMILES of token ids [n, L] with lengths [n]; END is dropped, and an unended row is cut at its
+        length.
+        """
         names = np.array(["" if i < len(RESERVED) else token for i, token in enumerate(self.tokens)], dtype=object)
         return [self.grammar.join(names[row[:length]]) for row, length in zip(tokens, lengths, strict=True)]

@@ -45,7 +45,7 @@ class RawScore:
 
     @classmethod
     def of(cls, value: Any, seconds: float = 0.0) -> RawScore:
-        """The score of what a scoring function returned; failed unless that is a finite number."""
+        """Return the score of what a scoring function returned; failed unless that is a finite number."""
         if value is None or isinstance(value, str | bytes):
             return cls(None, f"got {value!r} where a number was expected", seconds)
         try:
@@ -58,7 +58,7 @@ class RawScore:
 
     @classmethod
     def failed(cls, error: BaseException, seconds: float = 0.0) -> RawScore:
-        """The score of a molecule at which a scoring function raised."""
+        """Return the score of a molecule at which a scoring function raised."""
         return cls(None, f"{type(error).__name__}: {error}", seconds)
 
 
@@ -105,7 +105,7 @@ def score_many(component: Component, smiles: Sequence[str]) -> list[RawScore]:
 
 
 def score_each(function: Callable[[Chem.Mol], float], smiles: Sequence[str]) -> list[RawScore]:
-    """The scores of a function of one molecule; an exception fails the molecule at which it occurs."""
+    """Return the scores of a function of one molecule; an exception fails the molecule at which it occurs."""
     with rdBase.BlockLogs():
         return [_score_one(function, text) for text in smiles]
 

@@ -58,7 +58,7 @@ class PythonFunction:
         _ = self.version
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Refuses to come to a process that has imported other source: it would score under a version not its own."""
+        """Refuse to come to a process that has imported other source: it would score under a version not its own."""
         self.__dict__.update(state)
         if self._version_here() != self.version:
             raise ScoringConfigurationError(
@@ -113,7 +113,7 @@ class PythonFunction:
 
 
 def _load(function: str) -> Callable[..., Any]:
-    """The function of a ``module:function``.
+    """Return the function of a ``module:function``.
 
     Raises:
         ScoringConfigurationError: there is no such module or function, or the module cannot be imported.
@@ -136,7 +136,7 @@ def _load(function: str) -> Callable[..., Any]:
 
 
 def _check_call(function: str, parameters: Mapping[str, Any]) -> None:
-    """Refuses parameters that the function does not take, or a lack of those it needs."""
+    """Refuse parameters that the function does not take, or a lack of those it needs."""
     loaded = _load(function)
     try:
         signature = inspect.signature(loaded)
@@ -155,7 +155,7 @@ _SOURCES: dict[str, tuple[ModuleSpec | None, str]] = {}
 
 
 def _source(function: str, revision: str) -> str | None:
-    """The source of the function's module; None where it has none, which needs a revision in its place.
+    """Return the source of the function's module; None where it has none, which needs a revision in its place.
 
     It is read once an import: components are made anew throughout a run, while the file may be edited for the next one.
     """

@@ -101,7 +101,7 @@ class Rediscovery:
 
 
 def canonical_target(target: str, standardisation: Standardisation) -> str:
-    """The canonical SMILES of a target.
+    """Return the canonical SMILES of a target.
 
     Raises:
         ScoringConfigurationError: the target is no molecule.
@@ -113,7 +113,7 @@ def canonical_target(target: str, standardisation: Standardisation) -> str:
 
 
 def similarities(target: str, kind: Fingerprint, radius: int, molecules: Sequence[str]) -> list[RawScore]:
-    """The similarity of each molecule with a canonical target."""
+    """Return the similarity of each molecule with a canonical target."""
     reference = _fingerprint_of(target, kind, radius)
     return score_each(lambda molecule: tanimoto(reference, count_fingerprint(molecule, kind, radius)), molecules)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from rdkit import Chem
 
-from molbuffer.scoring.genetic.mutations import sanitised
+from molbuffer.scoring.genetic.mutations import sanitise
 
 TRIES = 10
 """How often two parents are cut and joined before they count as a pair without a child."""
@@ -24,8 +24,8 @@ _CUT = 9999
 Part = Chem.Mol
 
 
-def crossed(one: Chem.Mol, other: Chem.Mol, rng: np.random.Generator, most_atoms: int) -> Chem.Mol | None:
-    """A molecule of a part of each parent; None when none was found.
+def cross_over(one: Chem.Mol, other: Chem.Mol, rng: np.random.Generator, most_atoms: int) -> Chem.Mol | None:
+    """Return a molecule of a part of each parent; None when none was found.
 
     Args:
         most_atoms: heavy atoms that it may have: without a bound, molecules grow from generation to generation.
@@ -97,9 +97,9 @@ def _joined(parts: Sequence[Part], rng: np.random.Generator) -> Chem.Mol | None:
         both.AddBond(begin, end, Chem.BondType.SINGLE)
     for dummy in sorted([*ours, *theirs], reverse=True):
         both.RemoveAtom(dummy)
-    return sanitised(both)
+    return sanitise(both)
 
 
 def _dummies(part: Part) -> list[int]:
-    """The places of the atoms that stand for what was cut off."""
+    """Return the places of the atoms that stand for what was cut off."""
     return [atom.GetIdx() for atom in part.GetAtoms() if atom.GetAtomicNum() == 0 and atom.GetIsotope() == _CUT]

@@ -30,19 +30,19 @@ TRIES = 10
 ORDERS = (Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
 
 
-def mutated(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
-    """The molecule after one random edit; None when no edit that was tried made a molecule of it."""
+def mutate(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
+    """Return the molecule after one random edit; None when no edit that was tried made a molecule of it."""
     for _ in range(TRIES):
         edit = EDITS[rng.integers(len(EDITS))]
         changed = Chem.RWMol(molecule)
         Chem.Kekulize(changed, clearAromaticFlags=True)
-        if edit(changed, rng) and (made := sanitised(changed)) is not None:
+        if edit(changed, rng) and (made := sanitise(changed)) is not None:
             return made
     return None
 
 
-def sanitised(molecule: Chem.Mol) -> Chem.Mol | None:
-    """The molecule with its aromaticity and valences checked; None when it is none, or falls into parts."""
+def sanitise(molecule: Chem.Mol) -> Chem.Mol | None:
+    """Return the molecule with its aromaticity and valences checked; None when it is none, or falls into parts."""
     with rdBase.BlockLogs():
         made = molecule.GetMol() if isinstance(molecule, Chem.RWMol) else molecule
         failed = Chem.SanitizeMol(made, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE
@@ -55,13 +55,13 @@ def sanitised(molecule: Chem.Mol) -> Chem.Mol | None:
 
 
 def _has_odd_rings(molecule: Chem.Mol) -> bool:
-    """Whether a ring is larger than drugs have, or is strained by double bonds side by side."""
+    """Return whether a ring is larger than drugs have, or is strained by double bonds side by side."""
     largest = max(map(len, molecule.GetRingInfo().AtomRings()), default=0)
     return largest > LARGEST_RING or molecule.HasSubstructMatch(_CUMULATED)
 
 
 def append_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
-    """A new atom on one that has a hydrogen to give, by a single or, where both can, a double bond."""
+    """Return a new atom on one that has a hydrogen to give, by a single or, where both can, a double bond."""
     hosts = [atom for atom in molecule.GetAtoms() if atom.GetTotalNumHs() > 0]
     if not hosts:
         return False
@@ -73,7 +73,7 @@ def append_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
 
 
 def insert_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
-    """A new atom between two that a single bond joins."""
+    """Return a new atom between two that a single bond joins."""
     bonds = [bond for bond in molecule.GetBonds() if bond.GetBondType() is ORDERS[0]]
     element = _element(rng)
     if not bonds or VALENCES[element] < 2:
@@ -138,7 +138,7 @@ def change_order(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
 
 
 def close_ring(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
-    """A single bond that makes a ring of five or six of two atoms with hydrogens to give."""
+    """Return a single bond that makes a ring of five or six of two atoms with hydrogens to give."""
     distances = Chem.GetDistanceMatrix(molecule)
     able = np.array([atom.GetTotalNumHs() > 0 for atom in molecule.GetAtoms()], bool)
     near = np.isin(distances, [size - 1 for size in RING_SIZES]) & able[:, None] & able[None, :]
@@ -186,12 +186,12 @@ def _element(rng: np.random.Generator) -> int:
 
 
 def _take_hydrogens(atom: Chem.Atom, n: int) -> None:
-    """Makes room for bonds at an atom whose hydrogens are counted one by one, as in ``[nH]``."""
+    """Make room for bonds at an atom whose hydrogens are counted one by one, as in ``[nH]``."""
     atom.SetNumExplicitHs(max(0, atom.GetNumExplicitHs() - n))
 
 
 def _free_hydrogens(atom: Chem.Atom) -> None:
-    """Has the hydrogens of an atom follow from its bonds again."""
+    """Let the hydrogens of an atom follow from its bonds again."""
     if atom.GetAtomicNum() in VALENCES:
         atom.SetNoImplicit(False)
         atom.SetNumExplicitHs(0)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from molbuffer.scoring.errors import ScoringConfigurationError
-from molbuffer.scoring.genetic.crossover import crossed
-from molbuffer.scoring.genetic.mutations import mutated
+from molbuffer.scoring.genetic.crossover import cross_over
+from molbuffer.scoring.genetic.mutations import mutate
 from molbuffer.scoring.molecules.molecules import canonical_smiles, parse_smiles
 
 TRIES = 20
@@ -47,7 +47,7 @@ def children(
     rng: np.random.Generator,
     breeding: Breeding = Breeding(),
 ) -> list[str]:
-    """Up to n different molecules, none of them a parent, as canonical SMILES.
+    """Return up to n different molecules, none of them a parent, as canonical SMILES.
 
     Args:
         parents: SMILES; what is no molecule, has several parts as a salt has, or more than twice ``most_atoms``, has no
@@ -84,11 +84,11 @@ def _parent(text: str, breeding: Breeding) -> Chem.Mol | None:
 
 def _child(one: Chem.Mol, other: Chem.Mol, rng: np.random.Generator, breeding: Breeding) -> str | None:
     if rng.random() < breeding.crossover_rate:
-        made = crossed(one, other, rng, breeding.most_atoms)
+        made = cross_over(one, other, rng, breeding.most_atoms)
         if made is not None and rng.random() < breeding.mutation_rate:
-            made = mutated(made, rng)
+            made = mutate(made, rng)
     else:
-        made = mutated(one, rng)
+        made = mutate(one, rng)
     if made is None or made.GetNumHeavyAtoms() > breeding.most_atoms:
         return None
     smiles = canonical_smiles(made)

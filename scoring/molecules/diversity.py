@@ -29,7 +29,7 @@ class Diversity:
 
 
 def diversity_of(smiles: Sequence[str]) -> Diversity:
-    """The diversity of molecules given by their canonical SMILES; each takes about 0.13 ms."""
+    """Return the diversity of molecules given by their canonical SMILES; each takes about 0.13 ms."""
     molecules = [parse_canonical(text) for text in smiles]
     different = {scaffold_of(molecule) for molecule in molecules}
     return Diversity(_internal(molecules), len(different) / len(molecules) if molecules else None)

@@ -31,7 +31,7 @@ class Fingerprint(StrEnum):
 
 
 def count_fingerprint(molecule: Chem.Mol, kind: Fingerprint, radius: int = 2) -> DataStructs.ULongSparseIntVect:
-    """The unfolded count fingerprint; chirality is not seen."""
+    """Return the unfolded count fingerprint; chirality is not seen."""
     fingerprint: DataStructs.ULongSparseIntVect = _generator(kind, radius).GetSparseCountFingerprint(molecule)
     return fingerprint
 

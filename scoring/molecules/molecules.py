@@ -35,7 +35,7 @@ class Standardisation:
 
 
 def parse_smiles(smiles: str) -> Chem.Mol | None:
-    """The sanitised molecule of a SMILES string as it is written; None when it is no molecule.
+    """Return the sanitised molecule of a SMILES string as it is written; None when it is no molecule.
 
     Stricter than RDKit in two ways. An empty string is no molecule: RDKit would return one without atoms. Neither is
     a string with a blank or a character that SMILES does not have: RDKit would take what follows a blank for a title,
@@ -49,8 +49,8 @@ def parse_smiles(smiles: str) -> Chem.Mol | None:
 
 
 def parse_canonical(smiles: str) -> Chem.Mol:
-    """The molecule of a name that ``canonical_smiles`` gave, in a quarter of the time: nothing is checked or perceived
-    again. Rings are known, aromaticity is as written; good for fingerprints and scaffolds.
+    """Return the molecule of a name that ``canonical_smiles`` gave, in a quarter of the time: nothing is checked or
+    perceived again. Rings are known, aromaticity is as written; good for fingerprints and scaffolds.
     """
     molecule = Chem.MolFromSmiles(smiles, sanitize=False)
     molecule.UpdatePropertyCache(strict=False)
@@ -59,7 +59,7 @@ def parse_canonical(smiles: str) -> Chem.Mol:
 
 
 def parse_smarts(smarts: str) -> Chem.Mol:
-    """The query of a SMARTS pattern; compiled once per process.
+    """Return the query of a SMARTS pattern; compiled once per process.
 
     Raises:
         ScoringConfigurationError: it is no SMARTS pattern.
@@ -85,7 +85,7 @@ class NamedMolecule:
 
 
 def standardise(smiles: str, how: Standardisation = Standardisation()) -> NamedMolecule | None:
-    """Parses a SMILES string and standardises the molecule; None when RDKit cannot make a molecule of it.
+    """Parse a SMILES string and standardises the molecule; None when RDKit cannot make a molecule of it.
 
     RDKit's clean-up fails on some good molecules: of the mesoionic ring ``C[n+]1noc([O-])c1C`` it makes one whose
     SMILES cannot be read. Such a molecule keeps the last readable form. And where a second clean-up would change the
@@ -125,12 +125,12 @@ def _fragment_chooser() -> rdMolStandardize.LargestFragmentChooser:
 
 
 def canonical_smiles(molecule: Chem.Mol) -> str:
-    """The canonical isomeric SMILES: the name under which a molecule is stored, scored and looked up."""
+    """Return the canonical isomeric SMILES: the name under which a molecule is stored, scored and looked up."""
     return str(Chem.MolToSmiles(molecule))
 
 
 def standardise_smiles(smiles: str, how: Standardisation = Standardisation()) -> str | None:
-    """The canonical SMILES of a standardised molecule, or None when the string is no molecule."""
+    """Return the canonical SMILES of a standardised molecule, or None when the string is no molecule."""
     named = standardise(smiles, how)
     return None if named is None else named.smiles
 
@@ -145,7 +145,7 @@ def _standardise_chunk(smiles: Sequence[str], how: Standardisation) -> list[str 
 
 
 def are_other_molecules(pairs: Sequence[tuple[str, str]]) -> list[bool]:
-    """Whether the first string of each pair is a molecule whose standardised name is not that of the second.
+    """Return whether the first string of each pair is a molecule whose standardised name is not that of the second.
 
     Many pairs are told apart by their atoms, in a tenth of the time; all cores are used when there are many.
     """
@@ -168,5 +168,5 @@ def _is_other_molecule(one: str, other: str) -> bool:
 
 
 def _heavy_atoms(molecule: Chem.Mol) -> list[int]:
-    """The atomic numbers of all atoms but hydrogens, isotopes of it included, in order."""
+    """Return the atomic numbers of all atoms but hydrogens, isotopes of it included, in order."""
     return sorted(number for atom in molecule.GetAtoms() if (number := atom.GetAtomicNum()) != 1)

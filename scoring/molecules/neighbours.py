@@ -79,7 +79,7 @@ def similar_pairs(
     accepts: Callable[[Indices, Indices], NDArray[np.bool_]] | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> SimilarPairs:
-    """All ordered pairs within the bounds: of two similar molecules (a, b) and (b, a); no molecule with itself.
+    """Return all ordered pairs within the bounds: of two similar molecules (a, b) and (b, a); no molecule with itself.
 
     The time grows with the square of the number of molecules, at some 10⁸ pairs a second.
 
@@ -156,7 +156,7 @@ class _Features:
             start = rows.stop
 
     def within(self, rows: slice, columns: slice, bounds: SimilarityBounds) -> SimilarPairs:
-        """The pairs of a block that are within the bounds, each once, in any order."""
+        """Return the pairs of a block that are within the bounds, each once, in any order."""
         shared: NDArray[np.float32] = self.common[rows] @ self.common[columns].T
         rest = (self.rare[rows] @ self.rare[columns].T).tocoo()
         shared[rest.row, rest.col] += rest.data
@@ -180,7 +180,7 @@ _EMPTY = SimilarPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 def _feature_counts(
     molecules: Sequence[str], kind: Fingerprint, radius: int
 ) -> list[tuple[NDArray[np.uint64], NDArray[np.int64]] | None]:
-    """The features of each molecule and how often it has them; None where a string is no molecule."""
+    """Return the features of each molecule and how often it has them; None where a string is no molecule."""
     found: list[tuple[NDArray[np.uint64], NDArray[np.int64]] | None] = []
     for text in molecules:
         if (molecule := parse_smiles(text)) is None:
@@ -205,7 +205,7 @@ def _both_ways(pairs: SimilarPairs) -> SimilarPairs:
 
 
 def _most_similar(parts: Sequence[SimilarPairs], most: int | None) -> SimilarPairs:
-    """All pairs of the parts in order, at most ``most`` of each first molecule."""
+    """Return all pairs of the parts in order, at most ``most`` of each first molecule."""
     first, second, similarity = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("first", "second", "similarity")
     )

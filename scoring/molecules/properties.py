@@ -60,7 +60,7 @@ def property_names() -> tuple[str, ...]:
 
 
 def check_property(name: str) -> None:
-    """Refuses a name that is no property.
+    """Refuse a name that is no property.
 
     Raises:
         ScoringConfigurationError: with the nearest name and all the allowed ones.
@@ -70,7 +70,7 @@ def check_property(name: str) -> None:
 
 
 def property_value(name: str, molecule: Chem.Mol) -> float:
-    """The property of a sanitised molecule: masses in dalton, areas in Å², counts as whole numbers.
+    """Return the property of a sanitised molecule: masses in dalton, areas in Å², counts as whole numbers.
 
     Raises:
         ScoringConfigurationError: there is no property of that name.

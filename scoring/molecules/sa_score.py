@@ -30,7 +30,7 @@ def sa_score(molecule: Chem.Mol) -> float:
 
 
 def check_sa_score() -> None:
-    """Refuses to go on where RDKit came without the contribution.
+    """Refuse to go on where RDKit came without the contribution.
 
     Raises:
         ScoringConfigurationError: it is not there.
@@ -48,7 +48,7 @@ def _script() -> Path:
 
 @cache
 def _contribution() -> ModuleType:
-    """The script as a module that nothing else can import: its folder stays off the import path."""
+    """Return the script as a module that nothing else can import: its folder stays off the import path."""
     check_sa_score()
     specification = importlib.util.spec_from_file_location("molbuffer.scoring.molecules._rdkit_sascorer", _script())
     assert specification is not None

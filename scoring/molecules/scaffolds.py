@@ -12,13 +12,13 @@ from molbuffer.scoring.workers.pool import map_chunks
 
 
 def scaffold_of(molecule: Chem.Mol) -> str:
-    """The scaffold as a SMILES without stereo; the empty string for a molecule without a ring."""
+    """Return the scaffold as a SMILES without stereo; the empty string for a molecule without a ring."""
     scaffold = MurckoScaffold.GetScaffoldForMol(molecule)  # type: ignore[no-untyped-call]
     return str(Chem.MolToSmiles(scaffold, isomericSmiles=False))
 
 
 def scaffolds_of(smiles: Sequence[str]) -> list[str]:
-    """The scaffold of each molecule, in the order given, on all cores when there are many.
+    """Return the scaffold of each molecule, in the order given, on all cores when there are many.
 
     Raises:
         ValueError: a string is no molecule.

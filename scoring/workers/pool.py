@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from molbuffer.scoring.errors import WorkerError
+from molbuffer.scoring.workers.cores import available_cores
 from molbuffer.scoring.workers.worker import WORKER_VARIABLE, UnloadableWorkError, Worker, WorkerDiedError
 
 Item = TypeVar("Item")
@@ -32,11 +33,6 @@ ATTEMPTS = 2
 """A chunk that killed a process gets one more chance with a fresh one: memory may have been short only then."""
 
 _log = logging.getLogger(__name__)
-
-
-def available_cores() -> int:
-    """The cores this process may use: a container or batch system may grant fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_chunks(

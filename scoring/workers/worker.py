@@ -79,7 +79,7 @@ class Worker:
         return list(answer)
 
     def close(self) -> None:
-        """Ends the process; it is idle or of no more use."""
+        """End the process; it is idle or of no more use."""
         for stream in (self._process.stdin, self._process.stdout):
             # A process that died left a request in the buffer, which cannot be flushed.
             with contextlib.suppress(OSError):
@@ -87,7 +87,7 @@ class Worker:
         self._end()
 
     def _end(self) -> int:
-        """The exit code of a process that is ending, or else is killed."""
+        """Return the exit code of a process that is ending, or else is killed."""
         try:
             return self._process.wait(SECONDS_TO_END)
         except subprocess.TimeoutExpired:
@@ -96,7 +96,7 @@ class Worker:
 
 
 def serve() -> None:
-    """The life of a worker: answers requests until the parent closes the pipe or dies."""
+    """Return the life of a worker: answers requests until the parent closes the pipe or dies."""
     # Ctrl-C reaches the whole process group; the parent decides, and workers end with its pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
@@ -113,7 +113,7 @@ def serve() -> None:
 
 
 def _answer(request: bytes) -> bytes:
-    """The pickled (results, None), or (None, what went wrong)."""
+    """Return the pickled (results, None), or (None, what went wrong)."""
     try:
         sys.path[:], task = pickle.loads(request)  # noqa: S301 - from our own parent
         work, items, arguments = pickle.loads(task)  # noqa: S301
@@ -126,7 +126,7 @@ def _answer(request: bytes) -> bytes:
 
 
 def _pickled_failure(error: Exception) -> bytes:
-    """The error with its traceback as a note; as a ScoringError where its own class does not survive pickling."""
+    """Return the error with its traceback as a note; as a ScoringError where its own class does not survive pickling."""
     note = f"in a worker process:\n{traceback.format_exc()}"
     error.add_note(note)
     try:

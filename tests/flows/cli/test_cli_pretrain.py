@@ -103,7 +103,7 @@ def test_a_conditional_model_is_trained_on_pairs_and_judged_on_sources_it_has_no
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["held_out_nll"] < made["held_out_nll"]
     done = molbuffer("sample", made["policy"], "--store", store)
-    assert done.returncode == 1 and "which takes sources" in done.stderr
+    assert done.returncode == 1 and "conditioned on sources" in done.stderr
 
 
 REFUSED = [

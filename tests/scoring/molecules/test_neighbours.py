@@ -49,7 +49,7 @@ def test_every_pair_is_found_with_the_similarity_that_rdkit_gives(
     block: int,
     dense: float,
 ) -> None:
-    bounds = SimilarityBounds(min(limits), max(limits), kind, radius)
+    bounds = SimilarityBounds(min(limits), max(limits), fingerprint=kind, radius=radius)
     expected = one_by_one(molecules, bounds)
     if most is not None:
         kept: list[tuple[int, int, float]] = []
