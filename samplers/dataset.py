@@ -17,12 +17,13 @@ from molbuffer.samplers.tokens.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class DatasetSampler(FileSampler):
-    """Draws the molecules of a file, as written there.
+    """Draws the molecules of a file as they are written there.
 
     Attributes:
-        path, column: as of ``read_columns``.
-        vocabulary: of the policy in training, for the rows' tokens.
-        replacement: as of ``FileSampler``.
+        path: a file that ``read_columns`` reads.
+        column: the column of a table, as ``read_columns`` has it.
+        vocabulary: the vocabulary of the policy in training, for the rows' tokens.
+        replacement: draw each row independently of all others.
     """
 
     name: str

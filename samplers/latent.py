@@ -1,4 +1,4 @@
-"""LatentSampler: decodes given latent vectors, each as often as the others."""
+"""LatentSampler: decodes given latent vectors, all equally often."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from molbuffer.samplers.seeds import numpy_generator
 
 @dataclass(frozen=True)
 class LatentSampler(DecodedLatents):
-    """Decodes the vectors of a table."""
+    """Decodes the latent vectors of a table."""
 
     kind: ClassVar[str] = "latent"
 
@@ -29,7 +29,7 @@ class LatentSampler(DecodedLatents):
 
     @torch.no_grad()
     def draw(self, n: int, seed: int) -> Draw:
-        """Draw exactly n rows: all vectors in random order, again and again, so that none is left out for long."""
+        """Draw exactly n rows. Every vector is decoded once, in random order, before any is decoded again."""
         vectors = self.vectors
         chosen = rows_of_draw(len(vectors), n, numpy_generator(seed, "latents"))
         return self.decoded(vectors[torch.from_numpy(chosen)], seed)

@@ -20,8 +20,8 @@ class ModelSampler(Sampler):
     """Draws sequences from a policy at a temperature.
 
     Attributes:
-        policy: gives the policy as it is at the time of the draw; the one in training changes under the sampler.
-        unique: a build keeps each molecule once, and draws others for its repetitions (``builds.judging``).
+        policy: returns the policy as it is at the time of the draw; the policy in training changes between draws.
+        unique: a build keeps each molecule once, and draws other rows for repetitions (``builds.judging``).
     """
 
     name: str
@@ -45,5 +45,5 @@ class ModelSampler(Sampler):
         return self.policy().sha256
 
     def draw(self, n: int, seed: int) -> Draw:
-        """Draw exactly n rows with the log-probabilities of the distribution really sampled."""
+        """Draw exactly n rows with their log-probabilities under the tempered and truncated distribution."""
         return draw_rows(self.policy(), n, self.sampling, torch_generator(seed))

@@ -1,4 +1,4 @@
-"""PairDatasetSampler: draws pairs (source, target) from a file that has them already."""
+"""PairDatasetSampler: draws the pairs (source, target) of a file."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from molbuffer.scoring import Standardisation, standardise_many
 
 @dataclass(frozen=True)
 class PairDatasetSampler(FileSampler):
-    """Draws the pairs of a table, such as ``molbuffer pairs`` makes: targets as written there, without a likelihood.
+    """Draws the pairs of a table, such as ``molbuffer pairs`` makes: targets as written, without a likelihood.
 
-    A source is given in its canonical form, as a conditional model is trained on. One that is no molecule stays as it
-    is written, and has length 0 when the vocabulary cannot express it: its pair is drawn all the same, and rejected
-    by whoever judges it.
+    A source has its canonical form, as a conditional model is trained on. A source that is no molecule stays as it is
+    written, and has length 0 when the vocabulary cannot express it: its pair is drawn, and rejected when it is judged.
 
     Attributes:
         path: a .csv file, which may be compressed as .gz, or a .parquet file.
-        vocabulary: of the policy in training, for the tokens of both ends.
-        replacement: as of ``FileSampler``.
-        standardisation: how a text becomes a source; the campaign's.
+        vocabulary: the vocabulary of the policy in training, for the tokens of both ends.
+        source_column: the column of the sources.
+        target_column: the column of the targets.
+        replacement: draw each row independently of all others.
+        standardisation: the campaign's, which makes sources of texts.
     """
 
     name: str

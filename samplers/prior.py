@@ -1,4 +1,4 @@
-"""PriorSampler: draws latent vectors from a prior and decodes them."""
+"""PriorSampler: draws latent vectors from a latent prior and decodes them."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from molbuffer.samplers.seeds import torch_generator
 
 @dataclass(frozen=True)
 class PriorSampler(DecodedLatents):
-    """Decodes draws of a prior."""
+    """Decodes draws of a latent prior."""
 
     kind: ClassVar[str] = "prior"
 
     @property
     def prior(self) -> LatentPrior:
-        """The prior that latent vectors are drawn from."""
+        """The latent prior."""
         assert isinstance(self.latents.source, LatentPrior)
         return self.latents.source
 
     @torch.no_grad()
     def draw(self, n: int, seed: int) -> Draw:
-        """Draw exactly n rows with their latents and the log-density of these under the prior."""
+        """Draw exactly n rows with their latents and the log-density of these under the latent prior."""
         prior = self.prior
         latents = prior.sample(n, torch_generator(seed, "latents"))
         drawn = self.decoded(latents, seed)

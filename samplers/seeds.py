@@ -1,4 +1,4 @@
-"""Seeds: every draw's randomness is a function of the campaign's seed and of what is drawn, and of nothing else."""
+"""Seeds: the randomness of a draw is a function of the campaign's seed and of the purpose, and of nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def derive_seed(seed: int, *parts: int | str) -> int:
 
 
 def torch_generator(seed: int, *parts: int | str) -> torch.Generator:
-    """Return a CPU generator for one purpose."""
+    """Return a torch CPU generator for one purpose."""
     return torch.Generator().manual_seed(derive_seed(seed, *parts))
 
 

@@ -1,7 +1,7 @@
-"""Building: draw from a sampler, standardise, filter, score. The result is a build that is ready to be committed.
+"""Making a build: draw from a sampler, standardise, filter, score. A build is ready to be committed.
 
-The same function makes builds for the buffer and for a training batch, so both events have the same rows, rejected
-ones included, the same scores and the same metrics.
+One function makes the builds of both events, of the buffer and of training batches. So both have the same rows,
+rejected ones included, the same scores and the same metrics.
 """
 
 from __future__ import annotations
@@ -22,17 +22,25 @@ from molbuffer.scoring import PairJudgement
 from molbuffer.storage.records import Build, Event, Reward, Samples, no_samples, now
 
 REDRAW_ROUNDS = 4
-"""How often rejected rows are drawn again before a build is left short."""
+"""The number of times that rejected rows are drawn again before a build stays short."""
 
 
 @dataclass(frozen=True)
 class BuildSpec:
-    """Which build of a run is made: its identity, its place in the row order, and the seed that follows from them.
+    """The build to make: its identity, its place in the row order of the run, and the origin of its seed.
 
     Attributes:
-        wanted: kept rows to make.
-        campaign_seed: the campaign's; the build's own is derived from it.
-        drawn_before: rows that the sampler drew in the run before: where one that goes on begins.
+        run_id: the run.
+        iteration: the iteration of the run.
+        event: the event that the build belongs to.
+        sampler_order: the position of its sampler in the campaign.
+        wanted: the kept rows to make.
+        campaign_seed: the campaign's seed, from which the build's is derived.
+        chunk: the number of the chunk, where several builds share the rows of a sampler.
+        flow_run_id: the Prefect flow run that makes the build.
+        task_run_id: the Prefect task run that makes the build.
+        attempt_id: identifies the attempt of that task run.
+        drawn_before: the rows that the sampler drew in the run before, where a sampler with epochs continues.
     """
 
     run_id: str
@@ -50,15 +58,15 @@ class BuildSpec:
 
 
 def make_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> Build:
-    """Draw until ``spec.wanted`` rows are kept or the redraw rounds are over; a shortfall is a metric of the build.
+    """Make a build: draw until ``spec.wanted`` rows are kept or the redraw rounds are over.
 
-    What recalls rows of the history makes a build that refers to them.
+    A shortfall is a metric of the build. The build of a sampler that recalls stored rows refers to them.
     """
     return draw_build(sampler, spec, pipeline)[0]
 
 
 def draw_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> tuple[Build, Recall | None]:
-    """Make a build as ``make_build`` does; with it, the stored rows that it refers to, None for one of new rows."""
+    """Make a build as ``make_build`` does, and return it with the stored rows that it refers to, None for new rows."""
     started, clock = now(), time.perf_counter()
     seed = derive_seed(spec.campaign_seed, spec.iteration, spec.event.value, sampler.name, spec.chunk)
     provenance = _provenance(sampler, spec, pipeline) | {"seed": seed, "started": started}
@@ -89,10 +97,7 @@ def draw_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> tuple[B
 def _recall_build(
     recall: Recall, spec: BuildSpec, pipeline: Pipeline, provenance: Mapping[str, Any], clock: float
 ) -> Build:
-    """Return a build without samples that refers to stored rows.
-
-    They are neither judged nor scored again, and none of them is new.
-    """
+    """Return a build that has no samples and refers to stored rows, which are neither judged nor scored again."""
     samples = Samples(recall.drawn.raw, recall.smiles, [None] * len(recall), recall.drawn.rows)
     objective_sha256 = pipeline.scorer.objective.sha256
     rewards = [Reward(row, objective_sha256, value) for row, value in enumerate(recall.rewards.tolist())]
@@ -110,7 +115,7 @@ def _recall_build(
 
 
 def _provenance(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> dict[str, Any]:
-    """What says where the rows of a build came from."""
+    """Return the fields of a build that say where its rows come from."""
     sampling = sampler.sampling
     return {
         "run_id": spec.run_id,
@@ -168,7 +173,7 @@ def _samples(drawn: Draw, judged: Sequence[PairJudgement]) -> Samples:
 
 
 def _rewards(samples: Samples, scores: BuildScores) -> list[Reward]:
-    """One reward for each kept row, found by its molecule; failed where it is NaN."""
+    """Return the reward of each kept row by its molecule, failed where it is NaN."""
     kept = [
         (row, smiles)
         for row, (smiles, keep) in enumerate(zip(samples.smiles, samples.kept, strict=True))

@@ -66,8 +66,15 @@ class Training:
         receipts: list[BuildReceipt] = []
         for order, sampler in enumerate(self.samplers):
             if sampler.size.buffer_size:
-                place = (run_id, iteration, Event.BUILD_BUFFER, order, sampler.size.buffer_size, self.seed)
-                spec = BuildSpec(*place, drawn_before=self.loader.live.drawn.of(sampler.name))
+                spec = BuildSpec(
+                    run_id,
+                    iteration,
+                    Event.BUILD_BUFFER,
+                    sampler_order=order,
+                    wanted=sampler.size.buffer_size,
+                    campaign_seed=self.seed,
+                    drawn_before=self.loader.live.drawn.of(sampler.name),
+                )
                 receipts += self.store.commit(Commit(builds=[make_build(sampler, spec, self.pipeline)])).builds
         self.seen.read(iteration, Event.SAMPLE_BATCH)
         return receipts
