@@ -36,8 +36,8 @@ class ModelSampler(Sampler):
         model = self.policy().model
         if model.condition_kind is ConditionKind.SOURCES:
             raise ConditionError(
-                f"the policy of the sampler {self.name!r} is of kind {model.kind!r}, conditioned on {model.condition_kind}; "
-                "make it the output_model of a contrastive sampler, which draws sources for it"
+                f"the policy of the sampler {self.name!r} is of kind {model.kind!r}, conditioned on "
+                f"{model.condition_kind}; make it the output_model of a contrastive sampler, which draws sources for it"
             )
 
     @property

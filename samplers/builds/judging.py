@@ -59,7 +59,7 @@ class BuildScores:
     _rewards: dict[str, float] = field(default_factory=dict)
 
     def rewards(self, molecules: Iterable[str]) -> dict[str, float]:
-        """Return the rewards by canonical SMILES, NaN where one failed, of these molecules and of all asked for before."""
+        """Return the rewards by canonical SMILES, NaN where one failed, including those asked for before."""
         scored = self.scorer.score([text for text in dict.fromkeys(molecules) if text not in self._rewards])
         self.new += scored.new
         self._rewards |= scored.reward_of()

@@ -27,7 +27,8 @@ class ClaimTiming:
     """The intervals at which expensive scores are claimed, committed and looked up.
 
     Attributes:
-        claim_seconds: the time a claim outlives its last renewal; a killed scorer blocks a molecule no longer than this.
+        claim_seconds: the time a claim outlives its last renewal; a killed scorer blocks a molecule no longer than
+            this.
         renewal_seconds: the time between renewals, at most half of claim_seconds, so that a renewal may be late.
         flush_seconds: scores that arrive within this time of each other share a commit.
         poll_seconds: the time between look-ups of molecules that other scorers have claimed.
@@ -225,7 +226,9 @@ class _Writer:
             self._failure = error
 
     def _take(self) -> tuple[list[Score], bool]:
-        """Return the scores that arrive within ``flush_seconds`` of the first one, and whether the last one has arrived."""
+        """Return the scores that arrive within ``flush_seconds`` of the first one, and whether the last one has
+        arrived.
+        """
         batch: list[Score] = []
         try:
             score = self._arrived.get(timeout=self.pace.renewal_seconds)

@@ -1,8 +1,8 @@
 """The GRU language model: an embedding, stacked gated recurrent units (Cho et al. 2014, arXiv:1406.1078), a head.
 
-Training runs ``GRUStack`` over whole sequences. Sampling steps through the same weights one token at a time, and three
-things make it several times faster than the usual loop: the first layer's input projection is a table with one row a
-token, the gates of a layer take two matrix products, and rows that have ended leave the batch (``decode``).
+Training runs ``GRUStack`` over whole sequences. Sampling uses the same weights one token at a time, several times
+faster than the usual loop for three reasons: the first layer's input projection is a table with one row for each token,
+the gates of a layer take two matrix products, and rows that have ended leave the batch (``decode``).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class GRUArchitecture:
         embedding_size: width of a token's embedding.
         hidden_size: width of each recurrent layer.
         layers: number of recurrent layers.
-        dropout: probability of dropping a layer's output on its way up during training, in [0, 1); states are passed
-            on whole (Zaremba et al. 2014, arXiv:1409.2329).
+        dropout: probability of dropping a number of a layer's output during training, in [0, 1); the states that a
+            layer passes to its next step keep all numbers (Zaremba et al. 2014, arXiv:1409.2329).
         max_length: the most tokens of a sequence, END included; sampling stops there.
     """
 

@@ -47,7 +47,7 @@ class LanguageModel(SequenceModule):
 
     @abstractmethod
     def step(self, n: int, device: torch.device) -> DecodingStep:
-        """Return the model at the beginning of n sequences, without dropout."""
+        """Return the state of the model before the first token of n sequences, without dropout."""
 
     def log_probs(
         self,
@@ -71,6 +71,6 @@ class LanguageModel(SequenceModule):
         sampling: Sampling = UNTRUNCATED,
         generator: torch.Generator,
     ) -> Sequences:
-        """Draw n sequences; see ``decode`` for what a row depends on. A condition is left alone."""
+        """Draw n sequences; see ``decode`` for what a row depends on. The condition is ignored."""
         step = self.step(n, generator.device)
         return decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)

@@ -16,14 +16,14 @@ from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 
 @dataclass(frozen=True)
 class Sequences:
-    """Token sequences drawn from a model; each tensor becomes the column of its name in ``storage.Rows``.
+    """Token sequences drawn from a model; each tensor becomes the column of the same name in ``storage.Rows``.
 
     Attributes:
         tokens: int64 [n, L], PAD after the end of a row.
-        lengths: int64 [n], the END token counted; a row that reached the longest length allowed has no END.
-        log_probs: float32 [n, L], the log-probability of each token under the distribution it was drawn from
-            (tempered and truncated); 0 after the end of a row.
-        latents: float32 [n, d], what a latent model decoded; None for others.
+        lengths: int64 [n], END counted; a row of the greatest length allowed has no END.
+        log_probs: float32 [n, L], the log-probability of each token under the tempered and truncated distribution;
+            0 after the end of a row.
+        latents: float32 [n, d], the latent vectors that a latent model decoded; None for other models.
     """
 
     tokens: Tensor

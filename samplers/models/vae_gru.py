@@ -1,7 +1,7 @@
 """The variational autoencoder of GRUs.
 
-A GRU in both directions encodes a sequence; a GRU decodes a latent vector, which gives its first state and is read
-again at every step.
+A bidirectional GRU encodes a sequence; a GRU decodes a latent vector, which determines the first state and is an input
+at every step.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class VAE(VariationalAutoencoder):
 
 
 def reversed_rows(tokens: Tensor, lengths: Tensor) -> Tensor:
-    """Each row of [n, L] from its end, at lengths [n], to its beginning; PAD stays behind."""
+    """Reverse each row of [n, L] of lengths [n]; PAD stays at the end."""
     places = lengths[:, None] - 1 - torch.arange(tokens.shape[1], device=tokens.device)
     return tokens.gather(1, places.clamp(min=0)).masked_fill(places < 0, PAD)
 

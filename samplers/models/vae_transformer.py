@@ -1,8 +1,8 @@
 """The variational autoencoder of transformer blocks.
 
-The encoder's blocks see the whole sequence, and the mean of what comes out of them gives the posterior. The decoder is
-that of the transformer language model; the latent vector, brought to the width of its blocks, is added to the vector of
-each token. Sampling has the keys and values of the tokens so far in a cache.
+The encoder's blocks see the whole sequence, and the mean of their outputs determines the posterior. The decoder is that
+of the transformer language model; the latent vector, mapped to the width of its blocks, is added to the vector of each
+token. Sampling keeps the keys and values of earlier tokens in a cache.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class TransformerVAE(VariationalAutoencoder):
         self.head = next_token_head(hidden, sizes.vocabulary_size)
 
     def posterior_numbers(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        # Attention to nothing has no value: of an empty row its first PAD is read.
+        # Attention over no position is undefined: an empty row reads its first PAD.
         inside = token_mask(lengths.clamp(min=1), tokens.shape[1])
         rotary = self._rotary(tokens.shape[1], self.sizes.encoder_size)
         x = self.encoder_embedding(tokens)
@@ -66,5 +66,5 @@ class TransformerVAE(VariationalAutoencoder):
         )
 
     def _rotary(self, positions: int, width: int) -> Tensor:
-        """Return the table by which vectors of the first positions are turned in blocks of a width."""
+        """Return the rotary table of the first positions for blocks of a width."""
         return rotary_table(positions, width // self.sizes.heads).to(self.head.weight.device)

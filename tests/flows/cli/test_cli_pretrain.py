@@ -107,7 +107,7 @@ def test_a_conditional_model_is_trained_on_pairs_and_judged_on_sources_it_has_no
 
 
 REFUSED = [
-    (("--model", "bert"), "no model 'bert'; there are: gru, lstm, seq2seq, transformer, vae"),
+    (("--model", "bert"), "'bert'; expected one of: gru, lstm, seq2seq, transformer, vae"),
     (
         ("--model", "transformer", "--embedding-size", "64"),
         "the model 'transformer' has no embedding_size; its sizes are: hidden_size, layers, heads, dropout",

@@ -71,7 +71,5 @@ def test_a_policy_that_takes_sources_is_refused_before_anything_is_drawn() -> No
         CHAINS,
         "seq2seq",
     )
-    with pytest.raises(
-        ConditionError, match="sampler 'agent' .* 'seq2seq', .* sources; .* output_model"
-    ):
+    with pytest.raises(ConditionError, match=r"sampler 'agent' .* 'seq2seq', .* sources; .* output_model"):
         ModelSampler("agent", lambda: policy)

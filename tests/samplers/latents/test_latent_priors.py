@@ -150,7 +150,7 @@ def test_a_table_has_each_vector_once() -> None:
 
 def test_what_is_no_source_of_latents_is_refused(store: SampleStore) -> None:
     other = store.policies.add({"config.json": b'{"kind": "gru", "architecture": {}}', "weights.safetensors": b""})
-    with pytest.raises(PolicyFormatError, match="'gru'.*: latents, normal_prior"):
+    with pytest.raises(PolicyFormatError, match=r"'gru'.*: latents, normal_prior"):
         load_latents(store.policies.folder(other))
     empty = store.policies.add({"notes.txt": b""})
     with pytest.raises(PolicyFormatError, match="do not make a source of latents"):

@@ -90,7 +90,7 @@ def test_how_far_it_is_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_no_molecule_is_named() -> None:
-    with pytest.raises(ScoringError, match=r"'CC\(', at 1, is none"):
+    with pytest.raises(ScoringError, match=r"'CC\(' at index 1"):
         similar_pairs(["CCO", "CC("], SimilarityBounds(0.5))
 
 
