@@ -83,7 +83,7 @@ class ContrastiveSampler(Sampler):
         return self._pairs(n, seed, drawn_of_it, lambda wanted, own: base.draw_from(in_turn, wanted, own))
 
     def _pairs(self, n: int, seed: int, drawn_of_first: int, draw: Callable[[int, int], Draw]) -> Draw:
-        """Draw up to n pairs from the sources of ``draw``; of the first source, ``drawn_of_first`` are drawn already."""
+        """Draw up to n pairs of the sources that ``draw`` returns, less the first ``drawn_of_first`` pairs."""
         policy = self.output_model()
         found = self._sources(-(-(drawn_of_first + n) // self.repeats) if n else 0, seed, policy.vocabulary, draw)
         pairs = max(0, min(n, len(found.smiles) * self.repeats - drawn_of_first))

@@ -40,7 +40,7 @@ class SeenBefore:
     chunk: int = 0
 
     def __call__(self, smiles: Sequence[str]) -> set[str]:
-        """Those of some canonical SMILES that the run has met."""
+        """Return those of some canonical SMILES that the run has drawn before."""
         asked = pa.table({"smiles": pa.array(smiles, pa.string())})
         sql = _BEFORE.replace("[asked]", _ASKED)
         found = self.store.read_arrow(sql, parameters=self._parameters, asked=asked)
@@ -79,5 +79,5 @@ class SeenMolecules:
         self._molecules.update(text for text in build.samples.smiles if text is not None)
 
     def __call__(self, smiles: Sequence[str]) -> set[str]:
-        """Those of some canonical SMILES that the run has met."""
+        """Return those of some canonical SMILES that the run has drawn before."""
         return self._molecules.intersection(smiles)

@@ -123,7 +123,7 @@ def carbon(smiles: str | None) -> float:
     return smiles.count("C") / len(smiles)
 
 
-def figures(build: Build) -> dict[str, float | None]:
+def metrics_of(build: Build) -> dict[str, float | None]:
     return {metric.name: metric.value for metric in build.metrics}
 
 
@@ -184,7 +184,7 @@ def test_sources_that_can_never_be_used_end_the_draw_without_pairs(make_pipeline
     assert drawn.sources_unusable == 3 * SOURCE_ROUNDS
     build = make_build(sampler(base), spec(3), make_pipeline(ContrastiveTemplate(scaled=True)))
     assert len(build.samples) == 0 and not build.rewards and not build.scores
-    found = figures(build)
+    found = metrics_of(build)
     assert (found["shortfall"], found["sources_unusable"]) == (3, 3 * SOURCE_ROUNDS * (1 + REDRAW_ROUNDS))
     assert found["improvement"] is None and found["similarity"] is None and found["pair_rewards"] is None
 
@@ -198,7 +198,7 @@ def test_quota_0_draws_nothing(make_pipeline: MakePipeline) -> None:
     assert len(sampler(Listed(MOLECULES)).draw(0, seed=4)) == 0
     build = make_build(sampler(Listed(MOLECULES)), spec(0), make_pipeline(ContrastiveTemplate()))
     assert len(build.samples) == 0
-    assert figures(build)["shortfall"] == 0
+    assert metrics_of(build)["shortfall"] == 0
 
 
 def test_a_draw_follows_from_its_seed_and_any_sampler_can_be_the_base() -> None:
@@ -252,7 +252,7 @@ def test_r24_a_build_of_pairs_has_the_sources_the_rewards_of_both_kinds_and_the_
         assert value == pytest.approx((target - source) / room if room else 0)
     ends = {text for row in plain for text in (samples.smiles[row], samples.source_smiles[row])}
     assert Counter(score.smiles for score in build.scores) == dict.fromkeys(ends, 1)
-    found = figures(build)
+    found = metrics_of(build)
     assert found["rewards"] == pytest.approx(np.mean(list(plain.values())))
     assert found["pair_rewards"] == pytest.approx(np.mean(list(paired.values())))
     expected = np.mean([plain[row] - carbon(samples.source_smiles[row]) for row in plain])
@@ -271,7 +271,7 @@ def test_pairs_are_refused_by_name_and_quotas_count_those_that_are_kept(make_pip
     samples = build.samples
     reasons = Counter(samples.rejected_by)
     assert {"light", f"{SOURCE}:short", SIMILARITY, IMPROVEMENT, None} <= set(reasons)
-    assert figures(build)["kept"] == reasons[None]
+    assert metrics_of(build)["kept"] == reasons[None]
     for row, reason in enumerate(samples.rejected_by):
         if reason in (None, IMPROVEMENT):
             improves = carbon(samples.smiles[row]) >= carbon(samples.source_smiles[row])
@@ -305,20 +305,18 @@ def test_r25_a_pair_whose_source_cannot_be_scored_has_a_failed_reward_and_its_ta
         assert (reward.status is ScoreStatus.FAILED) == failed == (reward.value is None)
         statuses[reward.objective_sha256 == identity, failed] += 1
     assert statuses[True, True] >= 5 and statuses[True, False] and statuses[False, False]
-    assert not math.isnan(figures(build)["improvement"])
+    assert not math.isnan(metrics_of(build)["improvement"])
 
 
 def test_a_source_may_be_its_own_target_and_the_best_there_is(make_pipeline: MakePipeline) -> None:
     @dataclass(frozen=True)
-    class Copies:
+    class Copies(Sampler):
         """Draws each source again as its target."""
 
         base: Listed
         name: str = "copies"
         kind: ClassVar[str] = "copies"
         size: SamplerSize = SamplerSize()
-        policy_sha256: None = None
-        sampling: None = None
 
         def draw(self, n: int, seed: int) -> Draw:
             pairs = sampler(self.base).draw(n, seed)
@@ -329,7 +327,7 @@ def test_a_source_may_be_its_own_target_and_the_best_there_is(make_pipeline: Mak
     build = make_build(Copies(Listed(["CCCC", "CCN"])), spec(2), make_pipeline(template))
     paired = [each.value for each in build.rewards if each.objective_sha256 != build.objective_sha256]
     assert build.samples.smiles == build.samples.source_smiles == ["CCCC", "CCN"]
-    assert paired == [0, 0] and figures(build)["similarity"] == 1
+    assert paired == [0, 0] and metrics_of(build)["similarity"] == 1
     different = make_build(Copies(Listed(["CCCC"])), spec(1), make_pipeline(ContrastiveTemplate(max_similarity=0.99)))
     assert different.samples.rejected_by == [SIMILARITY]
 
@@ -339,4 +337,4 @@ def test_without_a_template_only_targets_are_scored(make_pipeline: MakePipeline)
     kept = {text for text, keep in zip(build.samples.smiles, build.samples.kept, strict=True) if keep}
     assert {score.smiles for score in build.scores} == kept
     assert {reward.objective_sha256 for reward in build.rewards} == {build.objective_sha256}
-    assert "improvement" not in figures(build) and figures(build)["sources_unusable"] == 0
+    assert "improvement" not in metrics_of(build) and metrics_of(build)["sources_unusable"] == 0

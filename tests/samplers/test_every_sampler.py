@@ -170,9 +170,9 @@ def test_every_kind_makes_builds_of_both_events_and_of_no_rows(
 ) -> None:
     sampler, _ = made[name]
     build = make_build(sampler, spec(wanted, event), PIPELINE)
-    figures = {metric.name: metric.value for metric in build.metrics}
+    metrics = {metric.name: metric.value for metric in build.metrics}
     kept = len(build.references) or int(build.samples.kept.sum())
-    assert figures["kept"] == kept and figures["shortfall"] == wanted - kept
+    assert metrics["kept"] == kept and metrics["shortfall"] == wanted - kept
     assert kept == wanted
     assert (build.sampler, build.sampler_kind, build.event) == (sampler.name, sampler.kind, event)
     # A pair has two rewards, one of which is its target's own.
@@ -182,11 +182,11 @@ def test_every_kind_makes_builds_of_both_events_and_of_no_rows(
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_nothing_that_every_kind_draws_may_be_kept(made: dict[str, Any], name: str) -> None:
     build = make_build(made[name][0], spec(2, Event.SAMPLE_BATCH), REFUSING)
-    figures = {metric.name: metric.value for metric in build.metrics}
+    metrics = {metric.name: metric.value for metric in build.metrics}
     if name == "HistorySampler":
-        assert figures["kept"] == 2, "what is stored was judged when it was drawn"
+        assert metrics["kept"] == 2, "what is stored was judged when it was drawn"
         return
-    assert (figures["kept"], figures["shortfall"], figures["rewards"]) == (0, 2, None)
+    assert (metrics["kept"], metrics["shortfall"], metrics["rewards"]) == (0, 2, None)
     assert not build.samples.kept.any() and build.rewards == []
 
 
@@ -196,9 +196,9 @@ def test_every_kind_may_be_inside_another(made: dict[str, Any], outer: str, name
     sampler = replace(made[outer][0], base_sampler=made[name][0])
     for wanted, pipeline in ((0, PIPELINE), (3, PIPELINE), (2, REFUSING)):
         build = make_build(sampler, spec(wanted, Event.BUILD_BUFFER), pipeline)
-        figures = {metric.name: metric.value for metric in build.metrics}
+        metrics = {metric.name: metric.value for metric in build.metrics}
         samples = build.samples
-        assert figures["shortfall"] == wanted - int(samples.kept.sum())
+        assert metrics["shortfall"] == wanted - int(samples.kept.sum())
         assert pipeline is PIPELINE or not samples.kept.any()
         for raw, smiles, row, length in zip(
             samples.raw, samples.smiles, samples.rows.tokens, samples.rows.lengths, strict=True

@@ -105,8 +105,8 @@ def test_r13_a_sampler_whose_rows_are_all_refused_is_asked_1_and_4_times_and_sta
     assert len(build.samples) == 35
     assert set(build.samples.rejected_by) <= {"heavy", VALIDITY}
     assert not build.rewards and not build.scores
-    figures = metrics(build)
-    assert (figures["drawn"], figures["kept"], figures["shortfall"], figures["rewards"]) == (35, 0, 7, None)
+    found = metrics(build)
+    assert (found["drawn"], found["kept"], found["shortfall"], found["rewards"]) == (35, 0, 7, None)
 
 
 def test_a_build_goes_on_in_its_file_where_the_run_had_come_to_and_so_do_its_further_draws(

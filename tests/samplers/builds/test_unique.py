@@ -58,9 +58,9 @@ def test_repetitions_are_stored_as_rejected_and_others_are_drawn_for_them(sample
 
 def test_the_strings_of_a_molecule_are_one_and_too_few_molecules_a_shortfall(sampler: ModelSampler) -> None:
     made = build(sampler, 40)
-    figures = {metric.name: metric.value for metric in made.metrics}
+    metrics = {metric.name: metric.value for metric in made.metrics}
     # C, N, O, and a pair of any two of them.
-    assert figures["kept"] == 9 and figures["shortfall"] == 31
+    assert metrics["kept"] == 9 and metrics["shortfall"] == 31
     assert len(made.samples) > 40 + 31 * (REDRAW_ROUNDS - 1)
     assert {"NO", "ON", "CO", "OC"} <= set(made.samples.raw), "of two strings of a molecule one is kept"
 

@@ -134,7 +134,7 @@ def test_r13_the_buffer_makes_up_for_a_sampler_that_stays_short(lab: Any, chains
 
     def samplers(policy: Callable[[], Policy]) -> list[Any]:
         # Five draws give 10 rows: less than the 12 that are wanted.
-        scarce = Scarce("scarce", path, chains, SamplerSize(0, 0.75))
+        scarce = Scarce("scarce", path, chains, size=SamplerSize(0, 0.75))
         return [scarce, ModelSampler("agent", policy, size=SamplerSize(30, 0.0))]
 
     training = lab.adapted(batch_size=16, iterations=2, make_samplers=samplers).start()
@@ -148,7 +148,7 @@ def test_r13_other_samplers_make_up_for_what_the_buffer_lacks(lab: Any, chains: 
     path.write_text("CCC\nCCO\n")
 
     def samplers(policy: Callable[[], Policy]) -> list[Any]:
-        scarce = Scarce("scarce", path, chains, SamplerSize(0, 0.75))
+        scarce = Scarce("scarce", path, chains, size=SamplerSize(0, 0.75))
         return [scarce, ModelSampler("agent", policy, size=SamplerSize(0, 0.25))]
 
     training = lab.adapted(batch_size=16, iterations=1, make_samplers=samplers).start()
