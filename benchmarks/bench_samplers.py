@@ -39,7 +39,7 @@ from rows import OBJECTIVE, bench_run
 from molbuffer.samplers.base import Sampler, encode_rows
 from molbuffer.samplers.contrastive import ContrastiveSampler
 from molbuffer.samplers.dataset import DatasetSampler
-from molbuffer.samplers.files.epochs import Place, going_on
+from molbuffer.samplers.files.epochs import EpochPosition, epoch_sampler
 from molbuffer.samplers.graph_ga import GraphGASampler
 from molbuffer.samplers.history import HistorySampler
 from molbuffer.samplers.latent import LatentSampler
@@ -153,8 +153,8 @@ def drawn_by(sampler: Sampler) -> Draw:
     numbers = itertools.count()
 
     def draw(n: int) -> Sized:
-        number, file = next(numbers), going_on(sampler)
-        return sampler.draw(n, number) if file is None else file.draw_from(Place(number * n, 0), n, number)
+        number, file = next(numbers), epoch_sampler(sampler)
+        return sampler.draw(n, number) if file is None else file.draw_from(EpochPosition(number * n, 0), n, number)
 
     return draw
 

@@ -22,7 +22,7 @@ from rdkit import Chem
 from molbuffer.scoring import judge_many, score_many
 from molbuffer.scoring.components import QED, Similarity
 from molbuffer.scoring.filters import AllowedElements, PropertyRange, RingSize, SingleComponent
-from molbuffer.scoring.workers.pool import available_cores
+from molbuffer.scoring.workers.cores import available_cores
 
 Result = TypeVar("Result")
 

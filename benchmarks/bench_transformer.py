@@ -41,7 +41,7 @@ def random_model(
     """A model of a kind's default sizes that ends a sequence with this probability at each token."""
     torch.manual_seed(0)
     model = MODELS[kind].make({"vocabulary_size": vocabulary_size, "max_length": max_length})
-    module = model.as_module().eval()
+    module = model.eval()
     with torch.no_grad():
         module.head.weight[END] = 0
         # The other logits are near 0: all tokens but PAD, START and END are about equally likely.

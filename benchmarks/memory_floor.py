@@ -29,7 +29,7 @@ def print_floors(policies: Sequence[Policy], given: Mapping[str, Condition], row
     print(f"{rows} at once on {device.type}, whose memory gives {bandwidth / 1e9:.0f} GB/s")
     for policy in policies:
         model = policy.model
-        model.as_module().to(device)
+        model.to(device)
         parts = vars(given[policy.kind]).values()
         condition = Condition(*(None if part is None else part.to(device) for part in parts))
         tokens, steps, seconds = timed_draw(model, rows, condition, device)
@@ -48,7 +48,7 @@ def timed_draw(model: GenerativeModel, n: int, condition: Condition, device: tor
 
 
 def bytes_of_a_step(model: GenerativeModel) -> int:
-    parameters = model.as_module().named_parameters()
+    parameters = model.named_parameters()
     return sum(
         p.numel() * p.element_size() for name, p in parameters if not any(part in name for part in NOT_EACH_STEP)
     )

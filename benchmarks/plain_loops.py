@@ -24,7 +24,7 @@ from molbuffer.samplers.models.vae_gru import VAE
 from molbuffer.samplers.tokens.vocabulary import END, PAD, START
 
 PlainStep = Callable[[Tensor], Tensor]
-"""Takes the last token [n] of each row and gives the logits [n, V] of the next."""
+"""ConditionKind the last token [n] of each row and gives the logits [n, V] of the next."""
 
 
 class PlainLoop:

@@ -122,7 +122,7 @@ def _model(parent: Policy | None, request: PretrainRequest, data: PretrainData) 
         check_sizes(kind, request.sizes)
     model = MODELS[kind].make({**defaults, "vocabulary_size": len(data.vocabulary), **request.sizes})
     if parent is not None:
-        model.as_module().load_state_dict(parent.model.as_module().state_dict())
+        model.load_state_dict(parent.model.state_dict())
     return model
 
 

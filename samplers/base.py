@@ -1,11 +1,11 @@
-"""What a sampler is: something with a name and two sizes that draws molecules as token sequences."""
+"""The base class of samplers, and the rows that a sampler draws."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -19,17 +19,17 @@ from molbuffer.storage.rows import Rows
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """Rows as a sampler drew them, before anything is parsed. What it holds belongs together row by row.
+class Draw:
+    """The n rows of a draw, before any of them is parsed. All fields are aligned row by row.
 
     Attributes:
         raw: the strings [n].
-        rows: their tokens, and whatever else the sampler knows of them [n].
-        stored: the stored row that each is [n], None where it is none; None for samplers that draw no stored rows.
-        source_smiles: what the rows of pairs were made from, as the model was given it [n]; None without pairs.
-        source_rows: the stored row that each source is [n], None where it is none; None without pairs.
-        sources_unusable: how many other sources were drawn that were no molecule, or that the model cannot express.
-        written_at: the file and line of each [n], None where a bad row has been named before; None where all have.
+        rows: the columns of the rows [n]: tokens, log-probabilities, and whatever else the sampler knows.
+        stored: the identity of each row that is stored already [n]; None for samplers that draw no stored rows.
+        source_smiles: the sources of pairs, as the model was given them [n]; None without pairs.
+        source_rows: the identity of each source that is a stored row [n]; None without pairs.
+        sources_unusable: the number of other sources that were drawn and are no molecule, or not expressible.
+        written_at: the file and line of each row [n] that nobody has checked before; None if all rows are checked.
     """
 
     raw: Sequence[str]
@@ -44,11 +44,11 @@ class Drawn:
         return len(self.raw)
 
 
-def concatenate(parts: Sequence[Drawn]) -> Drawn:
-    """The rows of several draws of one sampler, one after another."""
+def concatenate(parts: Sequence[Draw]) -> Draw:
+    """Concatenate several draws of one sampler."""
     if len(parts) == 1:
         return parts[0]
-    return Drawn(
+    return Draw(
         raw=[text for part in parts for text in part.raw],
         rows=Rows.concat([part.rows for part in parts]),
         stored=_listed([part.stored for part in parts]),
@@ -65,12 +65,12 @@ def _listed(parts: Sequence[Sequence[Any] | None]) -> list[Any] | None:
 
 
 def encode_rows(texts: Sequence[str], vocabulary: Vocabulary, sources: Sequence[str | None] | None = None) -> Rows:
-    """Rows without a likelihood: log-probabilities NaN; length 0 where the vocabulary cannot express the string.
+    """Encode strings as rows without a likelihood: log-probabilities are NaN, an inexpressible string has length 0.
 
     Args:
         texts: the strings [n].
-        vocabulary: what they are encoded in.
-        sources: what the rows of pairs were made from [n], of length 0 for a row without; None without pairs.
+        vocabulary: the vocabulary to encode them in.
+        sources: the sources of pairs [n], None for a row without one; None without pairs.
     """
     tokens, lengths = vocabulary.encode_expressible(texts)
     log_probs = np.where(np.arange(tokens.shape[1]) < lengths[:, None], np.nan, 0).astype(np.float32)
@@ -83,19 +83,20 @@ def encode_rows(texts: Sequence[str], vocabulary: Vocabulary, sources: Sequence[
 
 
 def tensors(rows: Rows) -> dict[str, Tensor]:
-    """The columns of rows for a model, by name: whole numbers as int64, others as float32."""
+    """Return the columns of rows as tensors by name: whole numbers as int64, others as float32."""
     kinds = {name: np.int64 if array.dtype.kind in "iu" else np.float32 for name, array in rows.columns().items()}
     return {name: torch.from_numpy(array.astype(kinds[name])) for name, array in rows.columns().items()}
 
 
 @dataclass(frozen=True)
 class SamplerSize:
-    """How much a sampler contributes to each event.
+    """The contribution of a sampler to each event.
 
     Attributes:
-        buffer_size: kept rows that each build_buffer makes; 0 switches the sampler off there.
+        buffer_size: the kept rows that each build_buffer makes; 0 switches the sampler off there.
         p_batch: the share of a training batch drawn live in sample_batch, in [0, 1]; 0 switches it off there.
-        from_iteration, until_iteration: it draws in the iterations [from, until); None is without end.
+        from_iteration: the first iteration in which the sampler draws.
+        until_iteration: the first iteration in which it no longer draws; None for no end.
     """
 
     buffer_size: int = 0
@@ -110,30 +111,30 @@ class SamplerSize:
             raise ValueError(f"p_batch must be in [0, 1], got {self.p_batch}")
 
     def draws_at(self, iteration: int) -> bool:
-        """Whether the sampler is switched on in an iteration."""
+        """Return whether the sampler is switched on in an iteration."""
         return self.from_iteration <= iteration and (self.until_iteration is None or iteration < self.until_iteration)
 
     def buffer_size_at(self, iteration: int) -> int:
-        """Kept rows that a build of this iteration makes."""
+        """Return the kept rows that a build of an iteration makes."""
         return self.buffer_size if self.draws_at(iteration) else 0
 
     def p_batch_at(self, iteration: int) -> float:
-        """The share of this iteration's batch."""
+        """Return the share of an iteration's batch that is drawn live."""
         return self.p_batch if self.draws_at(iteration) else 0.0
 
 
 @dataclass(frozen=True)
 class Recall:
-    """Rows of the history that were drawn, n of them.
+    """The n rows of a draw from the history.
 
     Attributes:
-        drawn: what they are, as any sampler gives it, with their rewards.
+        drawn: the rows as any sampler gives them, with their rewards.
         smiles: their canonical SMILES [n].
         ids: their identities [n].
-        drawn_in: the iterations in which the run drew its own ones among them.
+        drawn_in: the iterations in which the run drew those of the rows that are its own.
     """
 
-    drawn: Drawn
+    drawn: Draw
     smiles: Sequence[str]
     ids: Sequence[RowId]
     drawn_in: Sequence[int]
@@ -149,37 +150,37 @@ class Recall:
 
 
 class Sampler(ABC):
-    """Draws molecules, for the buffer and for the batch alike.
+    """A source of molecules for the buffer and for training batches.
 
-    A sampler has a name, a kind and a size, and defines ``draw``. Everything else has a default.
+    A subclass has a name, a kind and a size, and defines ``draw``; everything else has a default.
 
     Attributes:
-        name: unique in a campaign; the history and the metrics go by it.
-        kind: the name of the sampler's kind in the configuration.
-        size: how much it contributes to each event.
-        sampling: how tokens are drawn; None for a sampler without a likelihood.
-        unique: whether a build keeps each molecule once, and draws others for its repetitions.
+        name: identifies the sampler in a campaign, in the history and in metrics.
+        kind: the name of the class in the configuration.
+        size: the sampler's contribution to each event.
+        sampling: the changes to the token distribution; None for a sampler without a likelihood.
+        unique: whether a build keeps each molecule once, and draws other rows for repetitions.
     """
 
     name: str
-    kind: str
+    kind: ClassVar[str]
     size: SamplerSize
     sampling: Sampling | None = None
     unique: bool = False
 
     @property
     def policy_sha256(self) -> str | None:
-        """The version of the policy that draws; None for a sampler without one."""
+        """The sha256 of the policy that draws; None for a sampler without one."""
         return None
 
     @property
     def latent_sha256(self) -> str | None:
-        """The version of the latent prior, or of the latent vectors, that are decoded; None without latents."""
+        """The sha256 of the latent prior, or of the table of latent vectors, that is decoded; None without latents."""
         return None
 
     @abstractmethod
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draw up to n rows; fewer only when the source is exhausted. The same seed gives the same rows."""
+    def draw(self, n: int, seed: int) -> Draw:
+        """Draw up to n rows, fewer only when the source is exhausted. The same seed gives the same rows."""
 
     def recall(self, n: int, seed: int) -> Recall | None:
         """Draw up to n stored rows, for a build that refers to them; None for a sampler that draws new rows."""

@@ -1,17 +1,18 @@
-"""ContrastiveSampler: draws sources from any sampler, and from a conditional model the targets made of them."""
+"""ContrastiveSampler: draws sources from any sampler, and their targets from a conditional model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import torch
 
-from molbuffer.samplers.base import Drawn, Sampler, SamplerSize
+from molbuffer.samplers.base import Draw, Sampler, SamplerSize
 from molbuffer.samplers.errors import ConditionError
-from molbuffer.samplers.files.epochs import Place, going_on
-from molbuffer.samplers.models.condition import Condition, Takes
+from molbuffer.samplers.files.epochs import EpochPosition, epoch_sampler
+from molbuffer.samplers.models.condition import Condition, ConditionKind
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.policies.drawing import draw_rows
 from molbuffer.samplers.policies.policy import Policy
@@ -21,41 +22,43 @@ from molbuffer.scoring import Standardisation, standardise_many
 from molbuffer.storage.records import RowId
 
 SOURCE_ROUNDS = 5
-"""How often sources are drawn, each time as many as could not be used the time before."""
+"""The number of draws of sources; each draw replaces the unusable sources of the one before."""
 
 
 @dataclass(frozen=True)
 class ContrastiveSampler(Sampler):
-    """Draws pairs (source, target). Which pairs are kept is not its affair: see ``scoring.ContrastiveTemplate``.
+    """Draws pairs (source, target); ``scoring.ContrastiveTemplate`` decides which of them are kept.
 
-    Sources are molecules in their canonical form, as a conditional model is trained on. They become samples of the
-    history only where ``base_sampler`` makes builds of its own.
+    Sources are molecules in canonical form, as a conditional model is trained on. They become samples of the history
+    only where ``base_sampler`` makes builds of its own.
 
     Attributes:
-        base_sampler: draws the sources. Where it draws pairs itself, their targets are the sources.
-        output_model: gives the policy as it is at the time of the draw.
-        repeats: targets of each source, one after another. The last source of a draw may have fewer; where the
-            sources are those of a file, in the order of an epoch, it has the others in the next draw.
-        standardisation: how a drawn string becomes a source; the campaign's.
+        base_sampler: draws the sources. If it draws pairs itself, their targets are the sources.
+        output_model: returns the policy as it is at the time of the draw.
+        repeats: the targets of each source, one after another. The last source of a draw may have fewer; if the
+            sources come from a file in epochs, the next draw has the others.
+        standardisation: the campaign's, which makes sources of drawn strings.
     """
 
     name: str
     base_sampler: Sampler
     output_model: Callable[[], Policy]
+    _: KW_ONLY
     size: SamplerSize = SamplerSize()
     repeats: int = 1
     sampling: Sampling = UNTRUNCATED
     standardisation: Standardisation = Standardisation()
-    kind: str = "contrastive"
+    kind: ClassVar[str] = "contrastive"
 
     def __post_init__(self) -> None:
         if self.repeats < 1:
             raise ValueError(f"repeats must be at least 1, got {self.repeats}")
         model = self.output_model().model
-        if model.takes is not Takes.SOURCES:
+        if model.condition_kind is not ConditionKind.SOURCES:
             raise ConditionError(
-                f"the output_model of the sampler {self.name!r} is of kind {model.kind!r}, which takes {model.takes}; "
-                "expected a conditional model, such as one of `molbuffer pretrain --model seq2seq`"
+                f"the output_model of the sampler {self.name!r} is of kind {model.kind!r}, conditioned on "
+                f"{model.condition_kind}; expected a model conditioned on sources, such as one of "
+                "`molbuffer pretrain --model seq2seq`"
             )
 
     @property
@@ -63,24 +66,24 @@ class ContrastiveSampler(Sampler):
         return self.output_model().sha256
 
     @property
-    def goes_on(self) -> bool:
-        """Whether the sources are those of a file, which a run goes through once before one comes again."""
-        return going_on(self.base_sampler) is not None
+    def has_epochs(self) -> bool:
+        """Whether the base sampler draws epochs of a file: every source once before any comes again."""
+        return epoch_sampler(self.base_sampler) is not None
 
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draws n pairs; fewer only when the sources are exhausted, or too few of them can be used."""
+    def draw(self, n: int, seed: int) -> Draw:
+        """Draw n pairs; fewer only when the sources are exhausted, or too few of them are usable."""
         return self._pairs(n, seed, 0, self.base_sampler.draw)
 
-    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
-        """Draws n pairs from the sources that are next in a file; what cannot be used of them is made up for by any."""
-        base = going_on(self.base_sampler)
+    def draw_from(self, position: EpochPosition, n: int, seed: int) -> Draw:
+        """Draw n pairs from the sources that are next in a file; other sources replace the unusable ones."""
+        base = epoch_sampler(self.base_sampler)
         assert base is not None
-        first, drawn_of_it = divmod(place.start, self.repeats)
-        in_turn = replace(place, start=first)
+        first, drawn_of_it = divmod(position.start, self.repeats)
+        in_turn = replace(position, start=first)
         return self._pairs(n, seed, drawn_of_it, lambda wanted, own: base.draw_from(in_turn, wanted, own))
 
-    def _pairs(self, n: int, seed: int, drawn_of_first: int, draw: Callable[[int, int], Drawn]) -> Drawn:
-        """Up to n pairs, of the first source as many fewer as were drawn of it before; ``draw`` gives sources."""
+    def _pairs(self, n: int, seed: int, drawn_of_first: int, draw: Callable[[int, int], Draw]) -> Draw:
+        """Draw up to n pairs of the sources that ``draw`` returns, less the first ``drawn_of_first`` pairs."""
         policy = self.output_model()
         found = self._sources(-(-(drawn_of_first + n) // self.repeats) if n else 0, seed, policy.vocabulary, draw)
         pairs = max(0, min(n, len(found.smiles) * self.repeats - drawn_of_first))
@@ -99,14 +102,14 @@ class ContrastiveSampler(Sampler):
             sources_unusable=found.unusable,
         )
 
-    def _sources(self, wanted: int, seed: int, vocabulary: Vocabulary, draw: Callable[[int, int], Drawn]) -> _Sources:
-        """Up to ``wanted`` molecules that the vocabulary can express; for each that it cannot another is drawn."""
+    def _sources(self, wanted: int, seed: int, vocabulary: Vocabulary, draw: Callable[[int, int], Draw]) -> _Sources:
+        """Draw up to ``wanted`` molecules that the vocabulary can express, and replace others by further draws."""
         found, missing = _Sources(), wanted
         for attempt in range(SOURCE_ROUNDS):
             if not missing:
                 break
             drawn = draw(missing, derive_seed(seed, "sources", attempt))
-            # Another that is next in its file would come again in the next draw, which does not know of this.
+            # A replacement in the order of the file would come again in the next draw, which does not know of it.
             missing, draw = 0, self.base_sampler.draw
             for number, molecule in enumerate(standardise_many(drawn.raw, self.standardisation)):
                 if molecule is not None and vocabulary.can_encode(molecule):
@@ -120,12 +123,12 @@ class ContrastiveSampler(Sampler):
 
 @dataclass
 class _Sources:
-    """Molecules to make pairs of.
+    """The sources of a draw.
 
     Attributes:
-        smiles: as the model is given them.
-        stored: the stored row that each is, None where it is none.
-        unusable: how many others were drawn that were no molecule, or that the model cannot express.
+        smiles: the canonical SMILES, as the model is given them.
+        stored: the identity of each source that is a stored row, else None.
+        unusable: the number of other drawn strings that are no molecule, or not expressible.
     """
 
     smiles: list[str] = field(default_factory=list)

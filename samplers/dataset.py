@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.base import Drawn, SamplerSize, encode_rows
-from molbuffer.samplers.files.file_sampler import FileDraws
+from molbuffer.samplers.base import Draw, SamplerSize, encode_rows
+from molbuffer.samplers.files.file_sampler import FileSampler
 from molbuffer.samplers.files.packed_rows import PackedRows, open_rows
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
-class DatasetSampler(FileDraws):
-    """Draws the molecules of a file, as written there.
+class DatasetSampler(FileSampler):
+    """Draws the molecules of a file as they are written there.
 
     Attributes:
-        path, column: as of ``read_columns``.
-        vocabulary: of the policy in training, for the rows' tokens.
-        replacement: as of ``FileDraws``.
+        path: a file that ``read_columns`` reads.
+        column: the column of a table, as ``read_columns`` has it.
+        vocabulary: the vocabulary of the policy in training, for the rows' tokens.
+        replacement: draw each row independently of all others.
     """
 
     name: str
     path: Path
     vocabulary: Vocabulary
+    _: KW_ONLY
     size: SamplerSize = SamplerSize()
     column: str | None = None
     replacement: bool = False
-    kind: str = "dataset"
+    kind: ClassVar[str] = "dataset"
 
     @property
     def rows(self) -> PackedRows:
         return open_rows(self.path, [self.column])
 
-    def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Drawn:
+    def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Draw:
         (smiles,) = rows.take(chosen)
-        return Drawn(smiles, encode_rows(smiles, self.vocabulary))
+        return Draw(smiles, encode_rows(smiles, self.vocabulary))

@@ -1,23 +1,23 @@
-"""What can go wrong while drawing samples.
+"""The errors of samplers, policies and builds.
 
 SamplerError
 ├── UnknownTokenError     a SMILES string has a token that the vocabulary lacks
 ├── SmilesFileError       a file of molecules cannot be read
-├── PolicyFormatError     a policy's files do not describe a model we can build
-├── UnknownPolicyError    no policy goes by a name
-├── UnknownModelKindError no architecture goes by a name
+├── PolicyFormatError     a policy's files do not describe a model that can be built
+├── UnknownPolicyNameError no bundled policy, folder or stored policy has a name
+├── UnknownModelKindError no architecture has a name
 ├── ModelSizeError        an architecture cannot have a size
 ├── QuotaError            shares of a batch cannot be met
-├── LatentsError          there are no latent vectors that a policy can decode where they were looked for
-├── ConditionError        a model is not given the latents or sources that it takes
-└── DivergedPolicyError   a policy gives numbers that are no probabilities
+├── LatentsError          a source has no latent vectors that a policy can decode
+├── ConditionError        a model is not given the latents or sources that it is conditioned on
+└── DivergedPolicyError   a policy returns numbers that are no probabilities
 """
 
 from __future__ import annotations
 
 
 class SamplerError(Exception):
-    """Anything that goes wrong while drawing samples."""
+    """The base class of all errors of this package."""
 
 
 class UnknownTokenError(SamplerError, ValueError):
@@ -37,12 +37,12 @@ class PolicyFormatError(SamplerError):
     """A policy's files do not describe a model that can be built."""
 
 
-class UnknownPolicyError(SamplerError):
-    """No policy goes by a name."""
+class UnknownPolicyNameError(SamplerError):
+    """No bundled policy, folder or stored policy has a name."""
 
 
 class UnknownModelKindError(SamplerError):
-    """No architecture goes by a name."""
+    """No architecture has a name."""
 
 
 class ModelSizeError(SamplerError, ValueError):
@@ -54,12 +54,12 @@ class QuotaError(SamplerError):
 
 
 class LatentsError(SamplerError):
-    """There are no latent vectors that a policy can decode where they were looked for."""
+    """A source has no latent vectors that a policy can decode."""
 
 
 class ConditionError(SamplerError, ValueError):
-    """A model is not given the latents or sources that it takes."""
+    """A model is not given the latents or sources that it is conditioned on."""
 
 
 class DivergedPolicyError(SamplerError):
-    """A policy gives numbers that are no probabilities, since its weights have grown beyond all bounds."""
+    """A policy returns numbers that are no probabilities, since its weights have grown beyond all bounds."""

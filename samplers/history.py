@@ -1,17 +1,18 @@
-"""HistorySampler: draws rows that are stored already, with all that was stored of them.
+"""HistorySampler: draws stored rows with all their stored columns.
 
-Its rows are never stored as new samples. A build of it refers to them: in a build of the buffer each reference lets
-the run deliver the row once more, in a training batch the rows join those that are drawn live.
+Its rows are never stored as new samples. Its builds refer to them: each reference in a build of the buffer lets the run
+deliver the row once more; in a training batch the rows join those that are drawn live.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 
-from molbuffer.samplers.base import Drawn, Recall, Sampler, SamplerSize
+from molbuffer.samplers.base import Draw, Recall, Sampler, SamplerSize
 from molbuffer.samplers.replay import expressible, stored_rows
 from molbuffer.samplers.seeds import numpy_generator
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
@@ -26,25 +27,27 @@ class HistorySampler(Sampler):
     """Draws stored rows with a good reward under the campaign's objective.
 
     Attributes:
-        history: gives the rows to draw from as they are at the time of a draw; the vocabulary can express them.
-        vocabulary: of the policy in training: rows of another one are encoded again, with log-probabilities NaN.
-        selection: which of them are drawn; none counts as delivered.
+        history: returns the rows to draw from as they are at the time of a draw, all expressible in the vocabulary.
+        vocabulary: the vocabulary of the policy in training; rows of another one are encoded again, with NaN as
+            log-probabilities.
+        selection: chooses the rows of a draw; no row counts as delivered before.
     """
 
     name: str
     history: Callable[[], HistoryIndex]
     vocabulary: Vocabulary
+    _: KW_ONLY
     selection: Selection = Uniform()
     size: SamplerSize = SamplerSize()
-    kind: str = "history"
+    kind: ClassVar[str] = "history"
 
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draws up to n different rows; fewer when the history has fewer."""
+    def draw(self, n: int, seed: int) -> Draw:
+        """Draw up to n different rows, fewer when the history has fewer."""
         index, positions = self._choose(n, seed)
         return self._drawn(index, positions, index.row_ids(positions))
 
     def recall(self, n: int, seed: int) -> Recall:
-        """What ``draw`` gives, with the names of the rows, for which the store is asked."""
+        """Draw the rows of ``draw`` with their identities and canonical SMILES, which are read from the store."""
         index, positions = self._choose(n, seed)
         smiles = [text or "" for text in index.read("smiles", positions)]
         ids, drawn_in = index.row_ids(positions), index.own_iterations(positions)
@@ -54,12 +57,12 @@ class HistorySampler(Sampler):
         index = self.history()
         return index, self.selection.draw(index, n, numpy_generator(seed), np.zeros(len(index), np.int32))
 
-    def _drawn(self, index: HistoryIndex, positions: Positions, ids: Sequence[RowId]) -> Drawn:
+    def _drawn(self, index: HistoryIndex, positions: Positions, ids: Sequence[RowId]) -> Draw:
         rows = stored_rows(index, positions, self.vocabulary)
-        drawn = Drawn(self.vocabulary.decode(rows.tokens, rows.lengths), rows, stored=ids)
+        drawn = Draw(self.vocabulary.decode(rows.tokens, rows.lengths), rows, stored=ids)
         if rows.source_tokens is None or rows.source_lengths is None:
             return drawn
-        # A row that was made from nothing has a source of length 0.
+        # A row that is no pair has a source of length 0.
         builds, numbers = (index.read(column, positions) for column in ("source_build_id", "source_row"))
         sources = [
             None if build_id is None or row is None else RowId(build_id, int(row))
@@ -71,19 +74,23 @@ class HistorySampler(Sampler):
 
 @dataclass
 class RunHistory:
-    """What a run may draw from: its own rows before an iteration, and those of other runs as it pinned them.
+    """The stored rows that a run may draw from: its own before an iteration, and those of other runs at a snapshot.
 
     Attributes:
-        run_id: the run that draws. objective_sha256: whose rewards count. vocabulary: of the policy in training.
-        settled: gives the iteration before which all that the run drew is committed: own rows are seen up to there, so
-            that a resumed run sees the same.
-        foreign_snapshot: the version at which rows of other runs are read.
-        runs: whose rows; None is those of all runs.
+        store: the store of the rows.
+        run_id: the run that draws.
+        objective_sha256: the objective whose rewards count.
+        vocabulary: the vocabulary of the policy in training.
+        settled: returns the iteration before which all rows of the run are committed. Only own rows from before it are
+            seen, so that a resumed run sees the same rows.
+        foreign_snapshot: the snapshot at which rows of other runs are read.
+        runs: the runs whose rows are drawn; None for all runs.
         where: a predicate over ``sample_history`` that must hold as well.
     """
 
     store: SampleStore
     run_id: str
+    _: KW_ONLY
     objective_sha256: str
     vocabulary: Vocabulary
     settled: Callable[[], int]
@@ -94,7 +101,7 @@ class RunHistory:
     _last_iteration: int = field(default=-1, init=False)
 
     def __call__(self) -> HistoryIndex:
-        """The rows; read again only when the run has settled more of its own."""
+        """Return the rows, which are read again only after the run has settled more iterations."""
         own = self.runs is None or self.run_id in self.runs
         last_iteration = self.settled() - 1 if own else -1
         if self._index is None or last_iteration != self._last_iteration:

@@ -1,13 +1,14 @@
-"""LatentSampler: decodes given latent vectors, each as often as the others."""
+"""LatentSampler: decodes given latent vectors, all equally often."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.base import Draw
 from molbuffer.samplers.files.epochs import rows_of_draw
 from molbuffer.samplers.latents.decoding import DecodedLatents
 from molbuffer.samplers.latents.source import LatentTable
@@ -16,9 +17,9 @@ from molbuffer.samplers.seeds import numpy_generator
 
 @dataclass(frozen=True)
 class LatentSampler(DecodedLatents):
-    """Decodes the vectors of a table."""
+    """Decodes the latent vectors of a table."""
 
-    kind: str = "latent"
+    kind: ClassVar[str] = "latent"
 
     @property
     def vectors(self) -> Tensor:
@@ -27,8 +28,8 @@ class LatentSampler(DecodedLatents):
         return self.latents.source.vectors
 
     @torch.no_grad()
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draws exactly n rows: all vectors in random order, again and again, so that none is left out for long."""
+    def draw(self, n: int, seed: int) -> Draw:
+        """Draw exactly n rows. Every vector is decoded once, in random order, before any is decoded again."""
         vectors = self.vectors
         chosen = rows_of_draw(len(vectors), n, numpy_generator(seed, "latents"))
         return self.decoded(vectors[torch.from_numpy(chosen)], seed)

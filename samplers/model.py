@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
-from molbuffer.samplers.base import Drawn, Sampler, SamplerSize
+from molbuffer.samplers.base import Draw, Sampler, SamplerSize
 from molbuffer.samplers.errors import ConditionError
-from molbuffer.samplers.models.condition import Takes
+from molbuffer.samplers.models.condition import ConditionKind
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.policies.drawing import draw_rows
 from molbuffer.samplers.policies.policy import Policy
@@ -19,29 +20,30 @@ class ModelSampler(Sampler):
     """Draws sequences from a policy at a temperature.
 
     Attributes:
-        policy: gives the policy as it is at the time of the draw; the one in training changes under the sampler.
-        unique: a build keeps each molecule once, and draws others for its repetitions (``builds.judging``).
+        policy: returns the policy as it is at the time of the draw; the policy in training changes between draws.
+        unique: a build keeps each molecule once, and draws other rows for repetitions (``builds.judging``).
     """
 
     name: str
     policy: Callable[[], Policy]
+    _: KW_ONLY
     size: SamplerSize = SamplerSize()
     sampling: Sampling = UNTRUNCATED
     unique: bool = False
-    kind: str = "model"
+    kind: ClassVar[str] = "model"
 
     def __post_init__(self) -> None:
         model = self.policy().model
-        if model.takes is Takes.SOURCES:
+        if model.condition_kind is ConditionKind.SOURCES:
             raise ConditionError(
-                f"the policy of the sampler {self.name!r} is of kind {model.kind!r}, which takes {model.takes}: make "
-                "it the output_model of a contrastive sampler, which draws sources for it"
+                f"the policy of the sampler {self.name!r} is of kind {model.kind!r}, conditioned on "
+                f"{model.condition_kind}; make it the output_model of a contrastive sampler, which draws sources for it"
             )
 
     @property
     def policy_sha256(self) -> str:
         return self.policy().sha256
 
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draws exactly n rows with the log-probabilities of the distribution really sampled."""
+    def draw(self, n: int, seed: int) -> Draw:
+        """Draw exactly n rows with their log-probabilities under the tempered and truncated distribution."""
         return draw_rows(self.policy(), n, self.sampling, torch_generator(seed))

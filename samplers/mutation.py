@@ -1,79 +1,81 @@
-"""MutationSampler: changes molecules of any other sampler by a token or two."""
+"""MutationSampler: changes single tokens of the molecules of any other sampler."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from molbuffer.samplers.base import Drawn, Sampler, SamplerSize, encode_rows
+from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
 from molbuffer.samplers.errors import UnknownTokenError
-from molbuffer.samplers.files.epochs import Place, going_on
+from molbuffer.samplers.files.epochs import EpochPosition, epoch_sampler
 from molbuffer.samplers.seeds import derive_seed, numpy_generator
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.scoring.molecules.molecules import are_other_molecules
 
 TRIES = 50
-"""How often a parent is changed before it counts as one without mutants: about one change in three is a molecule."""
+"""The attempts to change a parent before it counts as one without mutants; about one change in three is a molecule."""
 
 
 @dataclass(frozen=True)
 class MutationSampler(Sampler):
-    """Replaces, inserts, deletes and swaps tokens of molecules; it has no likelihood (R19).
+    """Replaces, inserts, deletes and swaps tokens of molecules, without a likelihood (R19).
 
     Attributes:
         base_sampler: draws the parents.
-        vocabulary: of the policy in training, from which new tokens are taken.
-        mutations: changes of each parent, at least 1.
-        valid_only: change a parent anew until a molecule comes out that is another one than the parent.
+        vocabulary: the vocabulary of the policy in training, which new tokens come from.
+        mutations: the changes of each parent, at least 1.
+        valid_only: repeat the change of a parent until the result is a molecule other than the parent.
     """
 
     name: str
     base_sampler: Sampler
     vocabulary: Vocabulary
+    _: KW_ONLY
     size: SamplerSize = SamplerSize()
     mutations: int = 1
     valid_only: bool = True
-    kind: str = "mutation"
+    kind: ClassVar[str] = "mutation"
 
     def __post_init__(self) -> None:
         if self.mutations < 1:
             raise ValueError(f"mutations must be at least 1, got {self.mutations}")
 
     @property
-    def goes_on(self) -> bool:
-        """Whether the parents are those of a file, which a run goes through once before one comes again."""
-        return going_on(self.base_sampler) is not None
+    def has_epochs(self) -> bool:
+        """Whether the base sampler draws epochs of a file: every parent once before any comes again."""
+        return epoch_sampler(self.base_sampler) is not None
 
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draws a mutant of each of n parents; fewer when there are fewer parents, or some have no mutants."""
+    def draw(self, n: int, seed: int) -> Draw:
+        """Draw a mutant of each of n parents, fewer when there are fewer parents, or parents without mutants."""
         vocabulary, rng = self.vocabulary, numpy_generator(seed, "mutations")
         parents = self.base_sampler.draw(n, derive_seed(seed, "parents")).raw
         mutants = self._mutants(parents, vocabulary, rng)
-        return Drawn(mutants, encode_rows(mutants, vocabulary))
+        return Draw(mutants, encode_rows(mutants, vocabulary))
 
-    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
-        """Draws mutants of the n parents that are next in a file; for parents without mutants, of any others."""
-        base = going_on(self.base_sampler)
+    def draw_from(self, position: EpochPosition, n: int, seed: int) -> Draw:
+        """Draw mutants of the n parents that are next in a file; other parents replace those without mutants."""
+        base = epoch_sampler(self.base_sampler)
         assert base is not None
         vocabulary, rng = self.vocabulary, numpy_generator(seed, "mutations")
-        mutants = self._mutants(base.draw_from(place, n, derive_seed(seed, "parents")).raw, vocabulary, rng)
+        mutants = self._mutants(base.draw_from(position, n, derive_seed(seed, "parents")).raw, vocabulary, rng)
         if missing := n - len(mutants):
-            # The rows of a build tell how far the file was gone through: without this, it would not be left.
+            # The rows of a build count the position in the file: with fewer rows, the file would never be passed.
             others = self.base_sampler.draw(missing, derive_seed(seed, "others")).raw
             mutants += self._mutants(others, vocabulary, rng)
-        return Drawn(mutants, encode_rows(mutants, vocabulary))
+        return Draw(mutants, encode_rows(mutants, vocabulary))
 
     def _mutants(self, parents: Sequence[str], vocabulary: Vocabulary, rng: np.random.Generator) -> list[str]:
-        """A mutant of each parent that has one."""
+        """Return a mutant of each parent that has one."""
         mutants = [self._mutant(parent, vocabulary, rng) for parent in parents]
         return self._mended(mutants, parents, vocabulary, rng) if self.valid_only else mutants
 
     def _mended(
         self, mutants: list[str], parents: Sequence[str], vocabulary: Vocabulary, rng: np.random.Generator
     ) -> list[str]:
-        """The mutants; those that are no molecule, or the one that their parent is, are made anew or left out."""
+        """Replace or drop the mutants that are no molecule, or that are the molecule of their parent."""
         checked = list(range(len(parents)))
         for _ in range(TRIES):
             good = are_other_molecules([(mutants[at], parents[at]) for at in checked])
@@ -87,7 +89,7 @@ class MutationSampler(Sampler):
         try:
             tokens = vocabulary.grammar.split(parent)
         except UnknownTokenError:
-            # What the grammar cannot express has no tokens to change: it is judged as it is.
+            # A string that the grammar cannot express has no tokens to change: it is judged as it is.
             return parent
         choices = vocabulary.tokens[len(RESERVED) :]
         for _ in range(self.mutations):
@@ -96,7 +98,7 @@ class MutationSampler(Sampler):
 
 
 def _changed(tokens: Sequence[str], choices: Sequence[str], rng: np.random.Generator) -> list[str]:
-    """The tokens after one change, of which there is always at least one left."""
+    """Return the tokens after one change; at least one token is left."""
     changed = list(tokens)
     kinds = ("insert", "replace", "delete", "swap") if len(changed) > 1 else ("insert", "replace")
     kind = kinds[int(rng.integers(len(kinds)))]

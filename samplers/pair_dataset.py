@@ -1,53 +1,56 @@
-"""PairDatasetSampler: draws pairs (source, target) from a file that has them already."""
+"""PairDatasetSampler: draws the pairs (source, target) of a file."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.base import Drawn, SamplerSize, encode_rows
-from molbuffer.samplers.files.file_sampler import FileDraws
+from molbuffer.samplers.base import Draw, SamplerSize, encode_rows
+from molbuffer.samplers.files.file_sampler import FileSampler
 from molbuffer.samplers.files.packed_rows import PackedRows, open_rows
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.scoring import Standardisation, standardise_many
 
 
 @dataclass(frozen=True)
-class PairDatasetSampler(FileDraws):
-    """Draws the pairs of a table, such as ``molbuffer pairs`` makes: targets as written there, without a likelihood.
+class PairDatasetSampler(FileSampler):
+    """Draws the pairs of a table, such as ``molbuffer pairs`` makes: targets as written, without a likelihood.
 
-    A source is given in its canonical form, as a conditional model is trained on. One that is no molecule stays as it
-    is written, and has length 0 when the vocabulary cannot express it: its pair is drawn all the same, and rejected
-    by whoever judges it.
+    A source has its canonical form, as a conditional model is trained on. A source that is no molecule stays as it is
+    written, and has length 0 when the vocabulary cannot express it: its pair is drawn, and rejected when it is judged.
 
     Attributes:
         path: a .csv file, which may be compressed as .gz, or a .parquet file.
-        vocabulary: of the policy in training, for the tokens of both ends.
-        replacement: as of ``FileDraws``.
-        standardisation: how a text becomes a source; the campaign's.
+        vocabulary: the vocabulary of the policy in training, for the tokens of both ends.
+        source_column: the column of the sources.
+        target_column: the column of the targets.
+        replacement: draw each row independently of all others.
+        standardisation: the campaign's, which makes sources of texts.
     """
 
     name: str
     path: Path
     vocabulary: Vocabulary
+    _: KW_ONLY
     size: SamplerSize = SamplerSize()
     source_column: str = "source"
     target_column: str = "target"
     replacement: bool = False
     standardisation: Standardisation = Standardisation()
-    kind: str = "pair_dataset"
+    kind: ClassVar[str] = "pair_dataset"
 
     @property
     def rows(self) -> PackedRows:
         """The pairs of the file, as columns of sources and of targets."""
         return open_rows(self.path, [self.source_column, self.target_column])
 
-    def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Drawn:
+    def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Draw:
         written, targets = rows.take(chosen)
         molecules = standardise_many(written, self.standardisation)
         smiles = [text if molecule is None else molecule for text, molecule in zip(written, molecules, strict=True)]
         pairs = encode_rows(targets, self.vocabulary, smiles)
-        return Drawn(targets, pairs, source_smiles=smiles, source_rows=[None] * len(chosen))
+        return Draw(targets, pairs, source_smiles=smiles, source_rows=[None] * len(chosen))

@@ -1,12 +1,13 @@
-"""PriorSampler: draws latent vectors from a prior and decodes them."""
+"""PriorSampler: draws latent vectors from a latent prior and decodes them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 
-from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.base import Draw
 from molbuffer.samplers.latents.decoding import DecodedLatents
 from molbuffer.samplers.latents.priors import LatentPrior
 from molbuffer.samplers.seeds import torch_generator
@@ -14,19 +15,19 @@ from molbuffer.samplers.seeds import torch_generator
 
 @dataclass(frozen=True)
 class PriorSampler(DecodedLatents):
-    """Decodes draws of a prior."""
+    """Decodes draws of a latent prior."""
 
-    kind: str = "prior"
+    kind: ClassVar[str] = "prior"
 
     @property
     def prior(self) -> LatentPrior:
-        """The prior that latent vectors are drawn from."""
+        """The latent prior."""
         assert isinstance(self.latents.source, LatentPrior)
         return self.latents.source
 
     @torch.no_grad()
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draws exactly n rows with their latents and the log-density of these under the prior."""
+    def draw(self, n: int, seed: int) -> Draw:
+        """Draw exactly n rows with their latents and the log-density of these under the latent prior."""
         prior = self.prior
         latents = prior.sample(n, torch_generator(seed, "latents"))
         drawn = self.decoded(latents, seed)

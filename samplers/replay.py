@@ -1,4 +1,4 @@
-"""Rows of the history for samplers: in the vocabulary of the policy in training, and selected by scaffold."""
+"""Stored rows for samplers: in the vocabulary of the policy in training, or selected by scaffold."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from molbuffer.storage.rows import Rows
 
 
 def expressible(index: HistoryIndex, vocabulary: Vocabulary, *, unparseable: bool = False) -> HistoryIndex:
-    """The index less the rows that a vocabulary cannot express: stored in another one with tokens that it lacks.
+    """Return the index without the rows of other vocabularies that a vocabulary cannot express.
 
     Args:
-        index: its rows. vocabulary: of the policy in training.
-        unparseable: the index has rows that are no molecule. Nobody asked that of them when they were drawn: of a
-            file, such a row may have no tokens at all.
+        index: the rows.
+        vocabulary: the vocabulary of the policy in training.
+        unparseable: whether the index has rows that are no molecule. Whether these are expressible was not checked
+            when they were drawn, and a row of a file may have no tokens at all.
     """
     vocabularies = [sha256 != vocabulary.sha256 for sha256 in index.builds["vocabulary_sha256"].to_pylist()]
     without_policy = [unparseable and sha256 is None for sha256 in index.policy_sha256s]
@@ -36,13 +37,14 @@ def expressible(index: HistoryIndex, vocabulary: Vocabulary, *, unparseable: boo
 
 
 def stored_rows(index: HistoryIndex, positions: Positions, vocabulary: Vocabulary) -> Rows:
-    """Rows of an index, those of another vocabulary encoded again: both ends of pairs, with log-probs NaN.
+    """Return rows of an index in a vocabulary; rows of another vocabulary are encoded again, both ends of pairs.
 
-    Of what a model told of them in the other vocabulary nothing is left: their latents are NaN too.
+    Rows that are encoded again keep nothing of the model that drew them: log-probabilities and latents are NaN.
 
     Args:
-        index: rows that the vocabulary can express. positions: int64 [n].
-        vocabulary: of the policy in training.
+        index: rows that the vocabulary can express.
+        positions: int64 [n], the rows to return.
+        vocabulary: the vocabulary of the policy in training.
     """
     rows = index.gather(positions)
     native = np.array([sha256 == vocabulary.sha256 for sha256 in index.vocabularies], bool)
@@ -57,10 +59,10 @@ def stored_rows(index: HistoryIndex, positions: Positions, vocabulary: Vocabular
 
 @dataclass
 class ByScaffold:
-    """Rows stratified by Bemis-Murcko scaffold: each scaffold has the same chance, however many rows it has.
+    """A selection stratified by Bemis-Murcko scaffold: all scaffolds have the same chance, whatever their rows.
 
-    Before a scaffold is drawn a second time, every other is drawn once. Molecules without a ring are one scaffold. To
-    find it takes about 0.1 ms a molecule, once for each different one.
+    Every scaffold is drawn once before any is drawn a second time. Molecules without a ring share one scaffold. A
+    scaffold takes about 0.1 ms, once for each different molecule.
     """
 
     _of_molecule: dict[int, str] = field(default_factory=dict)
@@ -73,15 +75,15 @@ class ByScaffold:
             return np.zeros(0, np.int64)
         scaffolds = self._numbers(rows)
         order = rng.permutation(len(rows))
-        # Each row's place among those of its scaffold, in random order.
+        # The position of each row among those of its scaffold, in random order.
         by_scaffold = order[np.argsort(scaffolds[order], kind="stable")]
         sizes = np.unique(scaffolds, return_counts=True)[1]
         turns = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        # Within a turn, too, the scaffolds come in random order.
+        # The scaffolds of one turn come in random order, too.
         return by_scaffold[np.lexsort((rng.random(len(rows)), turns))[:n]]
 
     def _numbers(self, rows: SelectableRows) -> NDArray[np.int64]:
-        """A number for each row [n], equal for equal scaffolds."""
+        """Return a number for each row [n], equal for equal scaffolds."""
         molecules, first, of_row = np.unique(rows.molecules, return_index=True, return_inverse=True)
         missing = np.flatnonzero([molecule not in self._of_molecule for molecule in molecules.tolist()])
         if len(missing):

@@ -1,4 +1,4 @@
-"""Seeds: every draw's randomness is a function of the campaign's seed and of what is drawn, and of nothing else."""
+"""Seeds: the randomness of a draw is a function of the campaign's seed and of the purpose, and of nothing else."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import torch
 
 
 def derive_seed(seed: int, *parts: int | str) -> int:
-    """A seed in [0, 2^63) for one purpose, independent of the seeds for others and of PYTHONHASHSEED."""
+    """Return a seed in [0, 2^63) for one purpose, independent of the seeds for others and of PYTHONHASHSEED."""
     text = "\x1f".join(map(str, (seed, *parts)))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def torch_generator(seed: int, *parts: int | str) -> torch.Generator:
-    """A CPU generator for one purpose."""
+    """Return a torch CPU generator for one purpose."""
     return torch.Generator().manual_seed(derive_seed(seed, *parts))
 
 
 def numpy_generator(seed: int, *parts: int | str) -> np.random.Generator:
-    """A numpy generator for one purpose."""
+    """Return a numpy generator for one purpose."""
     return np.random.default_rng(derive_seed(seed, *parts))

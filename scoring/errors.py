@@ -1,10 +1,10 @@
-"""What can go wrong while judging and scoring molecules.
+"""The errors of judging and scoring molecules.
 
 ScoringError
-├── ScoringConfigurationError   a filter, component, transform or objective was asked for that cannot exist
-└── WorkerError                 the processes that share the work died, again and again
+├── ScoringConfigurationError   the settings of a filter, component, transform or objective are invalid
+└── WorkerError                 the worker processes died repeatedly
 
-A molecule that cannot be scored is no error: its score is recorded as failed, with the reason.
+A molecule that cannot be scored raises no error: its score is recorded as failed, with the reason.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from difflib import get_close_matches
 
 
 class ScoringError(Exception):
-    """Anything that goes wrong while judging and scoring molecules."""
+    """The base class of all errors of this package."""
 
 
 class ScoringConfigurationError(ScoringError, ValueError):
-    """A filter, component, transform or objective was asked for that cannot exist."""
+    """The settings of a filter, component, transform or objective are invalid."""
 
 
 class WorkerError(ScoringError):
-    """The processes that share the work died, again and again."""
+    """The worker processes died repeatedly."""
 
 
 def unknown_name(what: str, got: str, allowed: Iterable[str]) -> ScoringConfigurationError:
-    """The error for a name that is none of the allowed ones; it suggests the nearest and lists them all."""
+    """Return the error for a name that is not allowed; it suggests the nearest name and lists all of them."""
     names = sorted(map(str, allowed))
     near = get_close_matches(got, names, n=1)
     suggestion = f", did you mean {near[0]!r}?" if near else "."

@@ -1,7 +1,7 @@
-"""Filters: what refuses a molecule before any score is paid for.
+"""Filters: they refuse molecules before any score is computed.
 
-A filter is a small value: it holds names and patterns, is cheap to send to another process, and compiles what it needs
-on first use there. Its ``name`` is what a refused sample is stored with as ``rejected_by``.
+A filter is a small value: it holds names and patterns, is cheap to send to another process, and compiles its patterns
+on first use there. Its ``name`` is stored with a refused sample as ``rejected_by``.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from molbuffer.scoring.molecules.properties import check_property, property_valu
 from molbuffer.scoring.workers.pool import map_chunks
 
 VALIDITY = "validity"
-"""What a string that is no molecule is rejected by."""
+"""The reason that rejects a string that is no molecule."""
 
 
 @runtime_checkable
 class Filter(Protocol):
-    """Accepts or refuses molecules, without regard to any other molecule."""
+    """Accepts or refuses molecules, each independently of all others."""
 
     @property
     def name(self) -> str:
-        """What a refused sample is stored with."""
+        """The name that is stored with a refused sample."""
 
     def accepts(self, molecule: Chem.Mol) -> bool:
-        """Whether the standardised molecule passes."""
+        """Return whether the standardised molecule passes."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,9 @@ class PropertyRange:
 
     Attributes:
         property: one of ``molbuffer.scoring.property_names()``.
-        minimum, maximum: inclusive; at least one is given.
-        name: the property's by default.
+        minimum: the least value, inclusive; one of the two bounds is required.
+        maximum: the greatest value, inclusive.
+        name: the name of the property by default.
     """
 
     property: str
@@ -67,7 +68,7 @@ class PropertyRange:
         object.__setattr__(self, "name", self.name or self.property)
 
     def accepts(self, molecule: Chem.Mol) -> bool:
-        # Written so that a property that comes out as NaN is refused, whichever bound is given.
+        # With this comparison a NaN property is refused, whichever bound is given.
         value = property_value(self.property, molecule)
         low = float("-inf") if self.minimum is None else self.minimum
         high = float("inf") if self.maximum is None else self.maximum
@@ -75,11 +76,13 @@ class PropertyRange:
 
 
 @dataclass(frozen=True)
-class Substructure:
+class SubstructureFilter:
     """Refuses molecules that lack a pattern of ``must_have`` or contain one of ``must_not_have``.
 
     Attributes:
-        must_have, must_not_have: SMARTS patterns; at least one pattern in all.
+        must_have: SMARTS patterns, all of which are required.
+        must_not_have: SMARTS patterns, none of which is allowed; the two need at least one pattern together.
+        name: stored with refused samples.
     """
 
     must_have: tuple[str, ...] = ()
@@ -106,7 +109,8 @@ class Alerts:
     """Refuses molecules with a structural alert of RDKit's catalogues.
 
     Attributes:
-        catalogs: names such as PAINS, BRENK, NIH, ZINC or CHEMBL, as RDKit has them.
+        catalogs: RDKit's names of catalogues, such as PAINS, BRENK, NIH, ZINC or CHEMBL.
+        name: stored with refused samples.
     """
 
     catalogs: tuple[str, ...] = ("PAINS",)
@@ -125,7 +129,7 @@ class Alerts:
 
 
 def alert_catalogs() -> tuple[str, ...]:
-    """The names of RDKit's catalogues of structural alerts."""
+    """Return the names of RDKit's catalogues of structural alerts."""
     return tuple(sorted(FilterCatalog.FilterCatalogParams.FilterCatalogs.names))
 
 
@@ -139,10 +143,13 @@ def _alerts(catalogs: tuple[str, ...]) -> FilterCatalog.FilterCatalog:
 
 @dataclass(frozen=True)
 class RingSize:
-    """Refuses molecules with a ring of fewer than ``minimum`` or more than ``maximum`` atoms; none at all is fine.
+    """Refuses molecules with a ring of fewer than ``minimum`` or more than ``maximum`` atoms; molecules without rings
+    pass.
 
     Attributes:
-        minimum, maximum: inclusive, at least one is given; of the rings of RDKit's symmetrised smallest set.
+        minimum: the least size of a ring in RDKit's symmetrised smallest set, inclusive; one bound is required.
+        maximum: the greatest size, inclusive.
+        name: stored with refused samples.
     """
 
     minimum: int | None = None
@@ -160,10 +167,11 @@ class RingSize:
 
 @dataclass(frozen=True)
 class AllowedElements:
-    """Refuses molecules with an atom of an element that is not listed; hydrogen always is.
+    """Refuses molecules with an atom of an element that is not listed; hydrogen is always allowed.
 
     Attributes:
-        elements: symbols such as C or Br; ``*`` stands for RDKit's dummy atoms.
+        elements: symbols such as C or Br; ``*`` is RDKit's dummy atom.
+        name: stored with refused samples.
     """
 
     elements: tuple[str, ...]
@@ -172,7 +180,7 @@ class AllowedElements:
     def __post_init__(self) -> None:
         object.__setattr__(self, "elements", _as_names("elements", self.elements))
         if not self.elements:
-            raise ScoringConfigurationError("a filter of elements needs at least one symbol, such as C")
+            raise ScoringConfigurationError("an allowed_elements filter needs at least one symbol, such as C")
         for element in self.elements:
             if element not in _element_symbols():
                 raise ScoringConfigurationError(f"{element!r} is not the symbol of an element")
@@ -189,11 +197,11 @@ def _element_symbols() -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What became of a string.
+    """The judgement of a string.
 
     Attributes:
-        smiles: the canonical SMILES, None where the string is no molecule.
-        rejected_by: the name of the first filter that refused it, ``validity`` for no molecule, None when it is kept.
+        smiles: the canonical SMILES; None if the string is no molecule.
+        rejected_by: the name of the first filter that refuses it, ``validity`` for no molecule, None if it is kept.
     """
 
     smiles: str | None
@@ -203,7 +211,7 @@ class Judgement:
 def judge_many(
     raw: Sequence[str], filters: Sequence[Filter], standardisation: Standardisation = Standardisation()
 ) -> list[Judgement]:
-    """Standardises and filters every string in one pass, in the order given, on all cores when there are many."""
+    """Standardise and filter every string in one pass, in the order given, on all cores when there are many."""
     return map_chunks(_judge_chunk, raw, tuple(filters), standardisation)
 
 
@@ -212,13 +220,13 @@ def _judge_chunk(raw: Sequence[str], filters: Sequence[Filter], standardisation:
 
 
 def judge(raw: str, filters: Sequence[Filter], standardisation: Standardisation = Standardisation()) -> Judgement:
-    """Standardises one string and asks the filters in their order."""
+    """Standardise one string and apply the filters in their order."""
     named = standardise(raw, standardisation)
     return Judgement(None if named is None else named.smiles, first_refusal(named, filters))
 
 
 def first_refusal(named: NamedMolecule | None, filters: Sequence[Filter]) -> str | None:
-    """The name of the first filter that refuses a molecule, ``validity`` where there is none; None when it is kept."""
+    """Return the name of the first filter that refuses a molecule, None if it is kept; ``validity`` without one."""
     if named is None:
         return VALIDITY
     with rdBase.BlockLogs():
@@ -235,7 +243,7 @@ def _check_bounds(what: str, minimum: float | None, maximum: float | None) -> No
 
 
 def _as_names(what: str, names: Sequence[str]) -> tuple[str, ...]:
-    """The names as a tuple; a single string is refused, since its letters would pass for names."""
+    """Return the names as a tuple, and refuse a single string, whose letters would count as names."""
     if isinstance(names, str):
         raise ScoringConfigurationError(f"{what} must be a sequence of strings, got the string {names!r}")
     return tuple(names)

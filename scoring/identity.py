@@ -1,4 +1,4 @@
-"""The identity of settings: equal settings have one hash in every process and on every machine."""
+"""The identity of settings: equal settings have the same hash in every process and on every machine."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from molbuffer.scoring.errors import ScoringConfigurationError
 
 
 def sha256_of(settings: Any) -> str:
-    """The sha256 of JSON values, whatever the order of the keys."""
+    """Return the sha256 of JSON values, which does not depend on the order of keys."""
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def checked_number(what: str, value: float) -> float:
-    """The value as a float, so that 1 and 1.0 have one hash.
+    """Return a finite number as a float, so that 1 and 1.0 have the same hash.
 
     Raises:
-        ScoringConfigurationError: it is no finite number.
+        ScoringConfigurationError: the value is no finite number.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ScoringConfigurationError(f"{what} must be a finite number, got {value!r}")
@@ -28,10 +28,10 @@ def checked_number(what: str, value: float) -> float:
 
 
 def check_order(low_name: str, low: float | None, high_name: str, high: float | None, *, strict: bool) -> None:
-    """Refuses bounds that nothing can lie between.
+    """Refuse bounds that no value can lie between.
 
     Raises:
-        ScoringConfigurationError: low > high, or low = high where ``strict``.
+        ScoringConfigurationError: low > high, or low = high if ``strict``.
     """
     if low is None or high is None:
         return

@@ -1,4 +1,4 @@
-"""The objective: components, what their raw values are worth, and how that adds up to one reward."""
+"""The objective: components, the transforms of their raw values, and the aggregation to one reward."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from molbuffer.scoring.transforms import Identity, Transform
 
 
 class Aggregation(StrEnum):
-    """How transformed values t_i in [0, 1] with weights w_i make one reward in [0, 1].
+    """The aggregation of transformed values t_i in [0, 1] with weights w_i to one reward in [0, 1].
 
-    ``arithmetic_mean``: Σ w_i t_i / Σ w_i: one good component makes up for a bad one.
-    ``geometric_mean``: (Π t_i^w_i)^(1 / Σ w_i): 0 as soon as one component of positive weight is 0.
-    ``product``: Π t_i^w_i: the same order of molecules, on a scale that sinks with every further component.
+    ``arithmetic_mean``: Σ w_i t_i / Σ w_i; a good component compensates for a bad one.
+    ``geometric_mean``: (Π t_i^w_i)^(1 / Σ w_i); 0 as soon as one component of positive weight is 0.
+    ``product``: Π t_i^w_i; the same order of molecules, on a scale that falls with every further component.
     """
 
     ARITHMETIC_MEAN = "arithmetic_mean"
@@ -31,11 +31,12 @@ class Aggregation(StrEnum):
 
 @dataclass(frozen=True)
 class WeightedComponent:
-    """A component of an objective.
+    """A component of an objective with its weight and transform.
 
     Attributes:
-        weight: at least 0; a component of weight 0 is scored and stored, and must succeed, but does not count.
-        transform: from raw values to [0, 1]; components whose raw values do not lie there need one.
+        component: gives the raw values.
+        weight: at least 0; a component of weight 0 is scored and stored, and must succeed, but has no effect.
+        transform: maps raw values to [0, 1]; components whose raw values are not in [0, 1] need one.
     """
 
     component: Component
@@ -55,10 +56,11 @@ class WeightedComponent:
 
 @dataclass(frozen=True)
 class Objective:
-    """What a good molecule is.
+    """The reward of a molecule as an aggregation of components.
 
     Attributes:
-        components: at least one, of different names, with at least one positive weight.
+        components: at least one, with different names and at least one positive weight.
+        aggregation: how transformed values make one reward.
     """
 
     components: tuple[WeightedComponent, ...]
@@ -80,7 +82,7 @@ class Objective:
 
     @cached_property
     def sha256(self) -> str:
-        """The identity of the objective: of all that decides the reward of given molecules, and not of names."""
+        """The identity of the objective: the hash of all that decides the reward of a molecule, without names."""
         parts = [
             {"version": part.component.version, "weight": part.weight, "transform": part.transform.settings()}
             for part in self.components
@@ -88,37 +90,37 @@ class Objective:
         return sha256_of({"aggregation": str(self.aggregation), "components": parts})
 
     def rewards(self, raw: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """The rewards [n] of n molecules, in [0, 1]; NaN where a component failed or is absent.
+        """Return the rewards [n] in [0, 1] of n molecules, NaN where a component failed or has no value yet.
 
         Args:
-            raw: the raw values [n] of each component by its name, NaN where it failed or has no value yet.
+            raw: the raw values [n] of each component by name, NaN where it failed or has no value yet.
 
         Raises:
-            KeyError: a component's values are missing altogether.
-            ValueError: the arrays are not of one length.
+            KeyError: a component has no array of values.
+            ValueError: the arrays have different lengths.
         """
         transformed = np.stack([self._transformed(part, raw) for part in self.components])
         weights = np.array([part.weight for part in self.components])
         rewards = _aggregate(transformed, weights, Aggregation(self.aggregation))
-        # A zero times or to the power of an absent value would otherwise decide a reward that is not known.
+        # Otherwise a zero times, or to the power of, an absent value would decide an unknown reward.
         return np.where(np.isnan(transformed).any(axis=0), np.nan, rewards)
 
     @staticmethod
     def _transformed(part: WeightedComponent, raw: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         name = part.component.name
         if name not in raw:
-            raise KeyError(f"no raw values of component {name!r}; there are those of {sorted(raw)}")
+            raise KeyError(f"no raw values of component {name!r}; got those of {sorted(raw)}")
         return part.transform(np.asarray(raw[name], dtype=np.float64))
 
 
 def _aggregate(
     transformed: NDArray[np.float64], weights: NDArray[np.float64], aggregation: Aggregation
 ) -> NDArray[np.float64]:
-    """Rewards [n] of transformed values [components, n] under weights [components]."""
+    """Return the rewards [n] of transformed values [components, n] with weights [components]."""
     if aggregation is Aggregation.ARITHMETIC_MEAN:
         mean: NDArray[np.float64] = weights @ transformed / weights.sum()
         return np.clip(mean, 0.0, 1.0)
     scale = weights.sum() if aggregation is Aggregation.GEOMETRIC_MEAN else 1.0
-    # Powers rather than exp of a sum of logs: 0^w is 0 and 0^0 is 1, without a logarithm of 0.
+    # Powers instead of exp of a sum of logs: 0^w is 0 and 0^0 is 1, without a logarithm of 0.
     product: NDArray[np.float64] = np.prod(transformed ** (weights / scale)[:, None], axis=0)
     return np.clip(product, 0.0, 1.0)

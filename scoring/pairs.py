@@ -1,9 +1,9 @@
-"""Pairs (source, target): what refuses a pair, and what a target is worth beside its source."""
+"""Pairs (source, target): the reasons that reject a pair, and the reward of a target relative to its source."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,29 +18,32 @@ from molbuffer.scoring.objective import Objective
 from molbuffer.scoring.workers.pool import map_chunks
 
 SOURCE = "source"
-"""What a pair is rejected by whose source is no molecule; ``source:NAME`` where the filter NAME refuses it."""
+"""The reason that rejects a pair whose source is no molecule; ``source:NAME`` if the filter NAME refuses the source."""
 SIMILARITY = "similarity"
-"""What a pair is rejected by whose ends are too much alike, or too little."""
+"""The reason that rejects a pair whose similarity is out of bounds."""
 IMPROVEMENT = "improvement"
-"""What a pair is rejected by whose target is not enough better than its source."""
+"""The reason that rejects a pair whose target improves too little on its source."""
 ROUNDING = 1e-9
-"""By how much a difference of two rewards may miss a bound that it equals in decimal numbers."""
+"""The tolerance by which a difference of two rewards may miss a bound that it equals in decimal numbers."""
 
 
 @dataclass(frozen=True)
 class ContrastiveTemplate:
-    """Which pairs are kept, and what they are worth.
+    """The bounds that decide which pairs are kept, and the reward of a pair.
 
     Attributes:
-        source_filters: what refuses a source; targets have the campaign's filters.
-        min_similarity, max_similarity: of the two ends, both inclusive, in [0, 1]. With a maximum of 1 a target may
-            be its source, or what the fingerprint does not tell from it.
-        fingerprint, radius: what similarity is of, as of ``molbuffer.scoring.components.Similarity``.
-        min_improvement: the least reward of the target less that of its source, inclusive; None asks for none. A pair
-            with an end that could not be scored is not refused by it: it has no reward, and nothing learns from it.
-        scaled: divide the improvement by the room that it had.
+        source_filters: the filters of sources; targets have the campaign's filters.
+        min_similarity: the least similarity of source and target, inclusive, in [0, 1].
+        max_similarity: the greatest similarity, inclusive, in [0, 1]. With 1 a target may be its source, or a molecule
+            with the same fingerprint.
+        fingerprint: the fingerprint that similarity compares.
+        radius: the radius of the fingerprint, as ``molbuffer.scoring.components.Similarity`` has it.
+        min_improvement: the least difference of the rewards of target and source, inclusive; None for no bound. A pair
+            with an end that could not be scored passes: it has no reward, and no training uses it.
+        scaled: divide the improvement by the greatest possible improvement.
     """
 
+    _: KW_ONLY
     source_filters: tuple[Filter, ...] = ()
     min_similarity: float = 0.0
     max_similarity: float = 1.0
@@ -65,16 +68,16 @@ class ContrastiveTemplate:
             raise ScoringConfigurationError(f"min_improvement must be in [-1, 1], got {self.min_improvement:g}")
 
     def objective_sha256(self, objective: Objective) -> str:
-        """The identity of the rewards of pairs: of all that decides the reward of a given pair, and not of filters."""
+        """Return the identity of the rewards of pairs: the hash of all that decides them, without filters."""
         return sha256_of({"objective": objective.sha256, "pairs": "improvement", "scaled": self.scaled})
 
     def rewards(self, source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What pairs are worth, by the rewards [n] in [0, 1] of their ends; NaN where one of these is.
+        """Return the rewards of n pairs from the rewards [n] in [0, 1] of their ends; NaN where one of these is NaN.
 
         Returns:
-            target − source, in [−1, 1]. Where ``scaled``: (target − source) / (1 − source) for a target that is no
-            worse, which is 1 for the best there can be; (target − source) / source for one that is worse, −1 for the
-            worst; 0 for a target as good as its source, also where that leaves no room.
+            target − source, in [−1, 1]. If ``scaled``: (target − source) / (1 − source) for a target that is no worse,
+            which is 1 for the best possible target; (target − source) / source for a worse one, −1 for the worst; 0
+            for a target as good as its source, also where no improvement is possible.
         """
         improvement = target - source
         if not self.scaled:
@@ -84,26 +87,26 @@ class ContrastiveTemplate:
         return np.where(np.isnan(improvement), np.nan, scaled)
 
     def improves(self, source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which pairs [n] ``min_improvement`` does not refuse."""
+        """Return which pairs [n] have at least ``min_improvement``, or an end without a reward."""
         if self.min_improvement is None:
             return np.ones(len(source), bool)
-        # Written so that an improvement that is not known is not refused.
+        # Negated, so that an unknown improvement, NaN, passes.
         return ~(target - source < self.min_improvement - ROUNDING)
 
     def similarity(self, source: NamedMolecule, target: NamedMolecule) -> float:
-        """How much the ends are alike, in [0, 1]."""
+        """Return the Tanimoto similarity of the ends, in [0, 1]."""
         kind = Fingerprint(self.fingerprint)
         return tanimoto(*(count_fingerprint(end.molecule, kind, self.radius) for end in (source, target)))
 
 
 @dataclass(frozen=True)
 class PairJudgement:
-    """What became of a pair, before anything is scored.
+    """The judgement of a pair before it is scored.
 
     Attributes:
-        target: of the target alone, by the campaign's filters, then by the source and the similarity.
-        source: its canonical SMILES, None where it is no molecule.
-        similarity: of the ends; None where one is no molecule, or nobody asks for it.
+        target: the judgement of the target by the campaign's filters, then by the source and the similarity.
+        source: the canonical SMILES of the source; None if it is no molecule.
+        similarity: the similarity of the ends; None if one is no molecule, or there is no template.
     """
 
     target: Judgement
@@ -118,11 +121,17 @@ def judge_pairs(
     template: ContrastiveTemplate | None = None,
     standardisation: Standardisation = Standardisation(),
 ) -> list[PairJudgement]:
-    """Judges n pairs of strings: the target, then the source, then how much they are alike; the first refusal counts.
+    """Judge n pairs of strings: the target, then the source, then the similarity; the first refusal counts.
 
     Args:
-        filters: of targets.
-        template: None keeps every pair of two molecules whose target passes.
+        targets: the targets [n].
+        sources: the sources [n].
+        filters: the filters of targets.
+        template: the bounds of pairs; None keeps every pair of two molecules whose target passes the filters.
+        standardisation: of both ends.
+
+    Raises:
+        ValueError: the numbers of targets and sources differ.
     """
     if len(targets) != len(sources):
         raise ValueError(f"expected a source for each target, got {len(sources)} for {len(targets)}")
@@ -136,7 +145,7 @@ def _judge_chunk(
     template: ContrastiveTemplate | None,
     standardisation: Standardisation,
 ) -> list[PairJudgement]:
-    # Several targets in a row have one source.
+    # Consecutive targets often share a source.
     sources = {text: standardise(text, standardisation) for text in dict.fromkeys(source for _, source in pairs)}
     source_filters = template.source_filters if template else ()
     refusals = {text: first_refusal(named, source_filters) for text, named in sources.items()}

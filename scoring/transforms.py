@@ -1,8 +1,8 @@
-"""Transforms: how a raw value becomes a share of the reward, in [0, 1].
+"""Transforms: maps from raw values to [0, 1].
 
-Each is a frozen dataclass that is called with a float64 array and returns one of the same shape. NaN, the mark of a
-failed or absent score, stays NaN. The sigmoids are those of REINVENT 4 (Loeffler et al., Journal of Cheminformatics
-16:20, 2024), σ(u) = 1 / (1 + 10^(−u)) over a range that is given by its ends.
+Each is a frozen dataclass that is called with a float64 array and returns an array of the same shape. NaN, which marks
+a failed or absent score, stays NaN. The sigmoids are those of REINVENT 4 (Loeffler et al., Journal of Cheminformatics
+16:20, 2024), σ(u) = 1 / (1 + 10^(−u)) over a range with two ends.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class Transform(Protocol):
     @property
     def kind(self) -> str: ...
     def settings(self) -> dict[str, Any]:
-        """The kind and every parameter, as JSON values."""
+        """Return the kind and every parameter, as JSON values."""
 
     def __call__(self, values: Values) -> Values:
-        """The transformed values, float64 of the same shape; NaN where a value is NaN."""
+        """Return the transformed values, float64 of the same shape; NaN where a value is NaN."""
 
 
 @dataclass(frozen=True)
 class _Numbers:
-    """What transforms have in common: finite float parameters, of which a ``low`` is below its ``high``."""
+    """The base class of transforms: parameters are finite floats, and a ``low`` is below its ``high``."""
 
     kind: ClassVar[str]
 
@@ -51,7 +51,7 @@ class _Numbers:
         return {"kind": self.kind, **asdict(self)}
 
     def __call__(self, values: Values) -> Values:
-        # Far from its range a value may overflow to infinity on the way, which lands where the value belongs.
+        # A value far out of range may overflow to infinity in between, which has the right limit.
         with np.errstate(over="ignore"):
             return self._map(values)
 
@@ -61,7 +61,7 @@ class _Numbers:
 
 @dataclass(frozen=True)
 class Identity(_Numbers):
-    """The raw value itself. One outside [0, 1] becomes NaN: what it is worth was not said."""
+    """The raw value itself; a value outside [0, 1] becomes NaN, since its transformed value is undefined."""
 
     kind: ClassVar[str] = "identity"
 
@@ -74,6 +74,8 @@ class Sigmoid(_Numbers):
     """Rises from 0 below ``low`` to 1 above ``high``: σ(10 k (x − (low + high)/2) / (high − low)).
 
     Attributes:
+        low: the lower end of the range.
+        high: the upper end of the range.
         steepness: k; with the default of 0.5 the transform is 0.003 at ``low``, 0.5 half-way and 0.997 at ``high``.
     """
 
@@ -89,7 +91,7 @@ class Sigmoid(_Numbers):
 
 @dataclass(frozen=True)
 class ReverseSigmoid(_Numbers):
-    """Falls from 1 below ``low`` to 0 above ``high``: 1 − Sigmoid, for values of which less is better."""
+    """Falls from 1 below ``low`` to 0 above ``high``: 1 − Sigmoid, for raw values where less is better."""
 
     low: float
     high: float
@@ -109,8 +111,11 @@ class DoubleSigmoid(_Numbers):
     flanks are so flat that they meet.
 
     Attributes:
-        steepness_low, steepness_high: k₁ and k₂ of the rising and the falling flank; at 2, a tenth of the range inside
-            an end the transform is 0.99, a tenth outside 0.01.
+        low: the lower end of the range.
+        high: the upper end of the range.
+        steepness_low: k₁ of the rising flank; with 2, the transform is 0.99 a tenth of the range inside the end, and
+            0.01 a tenth outside.
+        steepness_high: k₂ of the falling flank.
     """
 
     low: float
@@ -141,7 +146,7 @@ class Linear(_Numbers):
 
 @dataclass(frozen=True)
 class Step(_Numbers):
-    """1 in [low, high], both ends included, 0 elsewhere. The ends may coincide, to ask for a count exactly."""
+    """1 in [low, high], both ends included, 0 elsewhere. The ends may be equal, to require an exact count."""
 
     low: float
     high: float
@@ -167,6 +172,6 @@ class Gaussian(_Numbers):
 
 
 def _sigmoid(exponent: Values) -> Values:
-    """1 / (1 + 10^(−u)), without overflow for any u: the exponential is taken of −|u| only."""
+    """Return 1 / (1 + 10^(−u)) without overflow for any u, since the power is that of −|u|."""
     small = np.power(10.0, -np.abs(exponent))
     return np.where(exponent >= 0, 1 / (1 + small), small / (1 + small))

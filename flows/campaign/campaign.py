@@ -17,7 +17,7 @@ from molbuffer.samplers.base import Sampler
 from molbuffer.samplers.builds.bad_rows import report_bad_rows
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.builds.scorer import Scorer
-from molbuffer.samplers.models.condition import Takes
+from molbuffer.samplers.models.condition import ConditionKind
 from molbuffer.samplers.policies.policy import Policy, open_policy
 from molbuffer.samplers.seeds import derive_seed
 from molbuffer.storage import SampleStore
@@ -57,13 +57,13 @@ class Campaign:
         parts = SamplerParts(
             self.store,
             self.run_id,
-            self.prior,
-            self.settings.policy.prior,
-            agent,
-            settled,
-            build_standardisation(self.settings),
-            self.training_objective_sha256,
-            latents or {},
+            prior=self.prior,
+            prior_name=self.settings.policy.prior,
+            agent=agent,
+            settled=settled,
+            standardisation=build_standardisation(self.settings),
+            objective_sha256=self.training_objective_sha256,
+            latents=latents or {},
         )
         return [build_sampler(settings, parts) for settings in self.settings.samplers]
 
@@ -78,21 +78,21 @@ class Campaign:
     def training_objective_sha256(self) -> str:
         """Whose rewards are learned from: those of pairs by a conditional policy where a table says what these are."""
         objective, template = build_objective(self.settings), build_template(self.settings)
-        if template is not None and self.prior.model.takes is Takes.SOURCES:
+        if template is not None and self.prior.model.condition_kind is ConditionKind.SOURCES:
             return template.objective_sha256(objective)
         return objective.sha256
 
     def pipeline(self, seen: Callable[[Sequence[str]], set[str]]) -> Pipeline:
         """How the drawn strings of this campaign become scored samples; ``seen`` as ``Pipeline`` has it."""
-        scorer = Scorer(build_objective(self.settings), self.store, self.run_id)
+        scorer = Scorer(build_objective(self.settings), self.store, run_id=self.run_id)
         return Pipeline(
             build_standardisation(self.settings),
             build_filters(self.settings),
             scorer,
-            self.prior.vocabulary.can_encode,
-            seen,
-            build_template(self.settings),
-            self.prior.vocabulary.sha256,
+            expressible=self.prior.vocabulary.can_encode,
+            seen=seen,
+            template=build_template(self.settings),
+            vocabulary_sha256=self.prior.vocabulary.sha256,
         )
 
     def policy_versions(self) -> list[PolicyVersion]:

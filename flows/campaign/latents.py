@@ -12,8 +12,8 @@ from molbuffer.samplers.errors import LatentsError
 from molbuffer.samplers.files.text_files import read_smiles_file
 from molbuffer.samplers.latent import LatentSampler
 from molbuffer.samplers.latents.lineage import latent_relatives
-from molbuffer.samplers.latents.priors import LatentPrior, NormalPrior, SphericalPrior
-from molbuffer.samplers.latents.source import LatentSource, LatentState, LatentTable, latent_files, load_latents
+from molbuffer.samplers.latents.priors import LatentPrior, LatentSource, NormalPrior, SphericalPrior
+from molbuffer.samplers.latents.source import LatentState, LatentTable, latent_files, load_latents
 from molbuffer.samplers.latents.vectors import (
     best_latents,
     best_molecules,

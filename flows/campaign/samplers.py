@@ -96,7 +96,7 @@ def sampler_size(settings: SizeKeys) -> SamplerSize:
 
 def _model(name: str, settings: ModelDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     unique = isinstance(settings, ModelSamplerSettings) and settings.unique
-    return ModelSampler(name, parts.policy(settings.policy), size, _sampling(settings), unique)
+    return ModelSampler(name, parts.policy(settings.policy), size=size, sampling=_sampling(settings), unique=unique)
 
 
 def _prior(name: str, settings: PriorDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
@@ -105,7 +105,7 @@ def _prior(name: str, settings: PriorDraws, parts: SamplerParts, size: SamplerSi
         latents = stored_state(parts.latents[name], parts.store)
     else:
         latents = first_prior(name, settings, policy(), parts.store)
-    return PriorSampler(name, policy, latents, size, _sampling(settings))
+    return PriorSampler(name, policy, latents, size=size, sampling=_sampling(settings))
 
 
 def _latent(name: str, settings: LatentDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
@@ -116,13 +116,13 @@ def _latent(name: str, settings: LatentDraws, parts: SamplerParts, size: Sampler
         # The policy in training encodes as the one that it started from: a resumed run finds the same vectors.
         encoder = parts.prior if settings.policy == "agent" else policy()
         latents = first_vectors(name, settings, encoder, parts)
-    return LatentSampler(name, policy, latents, size, _sampling(settings))
+    return LatentSampler(name, policy, latents, size=size, sampling=_sampling(settings))
 
 
 def _dataset(name: str, settings: DatasetDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     vocabulary = parts.prior.vocabulary
     return DatasetSampler(
-        name, Path(settings.path), vocabulary, size, column=settings.column, replacement=settings.replacement
+        name, Path(settings.path), vocabulary, size=size, column=settings.column, replacement=settings.replacement
     )
 
 
@@ -132,17 +132,17 @@ def _pair_dataset(name: str, settings: PairDatasetDraws, parts: SamplerParts, si
         name,
         Path(settings.path),
         vocabulary,
-        size,
-        settings.source_column,
-        settings.target_column,
-        settings.replacement,
-        parts.standardisation,
+        size=size,
+        source_column=settings.source_column,
+        target_column=settings.target_column,
+        replacement=settings.replacement,
+        standardisation=parts.standardisation,
     )
 
 
 def _history(name: str, settings: HistoryDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     history = _run_history(parts, settings.runs, settings.where)
-    return HistorySampler(name, history, parts.prior.vocabulary, _selection(settings), size)
+    return HistorySampler(name, history, parts.prior.vocabulary, selection=_selection(settings), size=size)
 
 
 def _run_history(parts: SamplerParts, runs: Sequence[str], where: str | None = None) -> RunHistory:
@@ -154,9 +154,9 @@ def _run_history(parts: SamplerParts, runs: Sequence[str], where: str | None = N
     return RunHistory(
         parts.store,
         run.run_id,
-        objective_sha256,
-        parts.prior.vocabulary,
-        parts.settled,
+        objective_sha256=objective_sha256,
+        vocabulary=parts.prior.vocabulary,
+        settled=parts.settled,
         foreign_snapshot=run.pinned_snapshot,
         runs=None if "all" in runs else named,
         where=None if where is None else check_predicate(where),
@@ -183,24 +183,28 @@ def _contrastive(name: str, settings: ContrastiveDraws, parts: SamplerParts, siz
         name,
         _base(name, settings.base_sampler, parts),
         parts.policy(settings.output_model),
-        size,
-        settings.repeats,
-        _sampling(settings),
-        parts.standardisation,
+        size=size,
+        repeats=settings.repeats,
+        sampling=_sampling(settings),
+        standardisation=parts.standardisation,
     )
 
 
 def _mutation(name: str, settings: MutationDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     base, vocabulary = _base(name, settings.base_sampler, parts), parts.prior.vocabulary
-    return MutationSampler(name, base, vocabulary, size, settings.mutations, settings.valid_only)
+    return MutationSampler(
+        name, base, vocabulary, size=size, mutations=settings.mutations, valid_only=settings.valid_only
+    )
 
 
 def _graph_ga(name: str, settings: GraphGADraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     vocabulary = parts.prior.vocabulary
-    breeding = Breeding(settings.crossover_rate, settings.mutation_rate, settings.most_atoms)
+    breeding = Breeding(
+        crossover_rate=settings.crossover_rate, mutation_rate=settings.mutation_rate, most_atoms=settings.most_atoms
+    )
     history = _run_history(replace(parts, objective_sha256=None), settings.runs)
     base = _base(name, settings.base_sampler, parts)
-    return GraphGASampler(name, history, base, vocabulary, size, settings.parents, breeding)
+    return GraphGASampler(name, history, base, vocabulary, size=size, parents=settings.parents, breeding=breeding)
 
 
 def _base(name: str, settings: DrawKeys, parts: SamplerParts) -> Sampler:

@@ -8,7 +8,7 @@ from molbuffer.flows.campaign.assemble import build_selection
 from molbuffer.flows.campaign.campaign import Campaign
 from molbuffer.flows.campaign.latents import build_trainables, publish_latents
 from molbuffer.flows.settings.settings import Settings
-from molbuffer.samplers.builds.drawn_counts import DrawnRows
+from molbuffer.samplers.builds.drawn_counts import DrawCounts
 from molbuffer.samplers.builds.seen import SeenMolecules
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Event
@@ -33,7 +33,7 @@ class Training:
     loader: MixedLoader
     history: HistoryWriter
     seen: SeenMolecules
-    drawn: DrawnRows = field(default_factory=DrawnRows)
+    drawn: DrawCounts = field(default_factory=DrawCounts)
     trainables: Trainables = Trainables()
 
 
@@ -47,7 +47,7 @@ def prepare(campaign: Campaign) -> Training:
     samplers, pipeline = campaign.samplers(learner.policy, history.settled), campaign.pipeline(seen)
     publish_latents(samplers, store, run_id)
     checkpoint = store.latest_checkpoint(run_id)
-    drawn = DrawnRows() if checkpoint is None else DrawnRows.before(checkpoint.iteration, store.receipts(run_id))
+    drawn = DrawCounts() if checkpoint is None else DrawCounts.before(checkpoint.iteration, store.receipts(run_id))
     live = LiveSamplers(samplers, pipeline, run_id, settings.campaign.seed, seen.add, drawn)
     plan = BatchPlan(
         batch_size=settings.campaign.batch_size,

@@ -162,7 +162,7 @@ def pairs(
 
         if fingerprint not in tuple(Fingerprint):
             raise UsageError(f"expected --fingerprint to be one of {', '.join(Fingerprint)}, got {fingerprint!r}")
-        bounds = SimilarityBounds(min_similarity, max_similarity, Fingerprint(fingerprint))
+        bounds = SimilarityBounds(min_similarity, max_similarity, fingerprint=Fingerprint(fingerprint))
         search = PairSearch(bounds, per_molecule, limit, seed, min_improvement, same_scaffold)
         rewards = None if settings is None else rewards_of_objective(settings, smiles_file, store)
         if improve is not None:

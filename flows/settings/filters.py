@@ -66,7 +66,7 @@ class SubstructureFilterSettings(FilterKeys):
     """SMARTS patterns of which none may match."""
 
     def build(self) -> filters.Filter:
-        return filters.Substructure(self.must_have, self.must_not_have, **self.named())
+        return filters.SubstructureFilter(self.must_have, self.must_not_have, **self.named())
 
 
 class AlertsFilterSettings(FilterKeys):

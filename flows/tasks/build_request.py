@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from molbuffer.flows.campaign.campaign import Campaign
 from molbuffer.flows.campaign.samplers import sampler_size
-from molbuffer.samplers.builds.drawn_counts import DrawnRows
+from molbuffer.samplers.builds.drawn_counts import DrawCounts
 
 CHUNK_ROWS = 2048
 """Kept rows of a task: about a second of work or more, and little to lose when a worker is killed."""
@@ -44,7 +44,7 @@ def build_requests(
     campaign: Campaign,
     iteration: int,
     agent: str,
-    drawn: DrawnRows | None = None,
+    drawn: DrawCounts | None = None,
     latents: Mapping[str, str] | None = None,
 ) -> list[BuildRequest]:
     """The chunks of a build of the buffer, in row order; ``drawn`` tells how far the run has come before it."""

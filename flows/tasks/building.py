@@ -22,7 +22,7 @@ from molbuffer.flows.campaign.training import Training
 from molbuffer.flows.tasks.build_request import BuildRequest, build_requests
 from molbuffer.flows.tasks.retries import can_pass
 from molbuffer.flows.tasks.torch_threads import limit_threads
-from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.builds.build import BuildSpec, make_build
 from molbuffer.samplers.builds.seen import SeenBefore
 from molbuffer.samplers.policies.policy import load_policy
 from molbuffer.storage import SampleStore
@@ -66,8 +66,10 @@ def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
     }
     if build_id in receipts:
         return receipts[build_id]
-    seen = SeenBefore(store, request.run_id, request.iteration, event, request.sampler, request.chunk)
-    slot = Slot(
+    seen = SeenBefore(
+        store, request.run_id, request.iteration, event, sampler_order=request.sampler, chunk=request.chunk
+    )
+    spec = BuildSpec(
         run_id=request.run_id,
         iteration=request.iteration,
         event=event,
@@ -80,7 +82,7 @@ def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
         attempt_id=f"{runtime.task_run.id}/{runtime.task_run.run_count}",
         drawn_before=request.drawn_before + sum(receipts[each].drawn for each in earlier if each in receipts),
     )
-    build = make_build(sampler, slot, campaign.pipeline(seen))
+    build = make_build(sampler, spec, campaign.pipeline(seen))
     message = f"build_buffer of {sampler.name}, iteration {request.iteration}, chunk {request.chunk}"
     return store.commit(Commit(builds=[build], message=message)).builds[0]
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+
+from molbuffer.scoring.workers.cores import allowed_cores, available_cores
 
 MOST_THREADS = 4
 """More gain little on the small matrices of a batch: see docs/design/0015-threads.md."""
@@ -52,51 +53,6 @@ def limit_threads(root: Path = Path("/")) -> None:
 def _threads_now(torch: ModuleType, threads: int) -> int:
     """Set the number of a torch that has been imported, unless it has another than it starts with; return it."""
     # MKL, which torch asks, takes two hardware threads of a core for one.
-    if torch.get_num_threads() in (_allowed_cores(), _allowed_cores() // 2):
+    if torch.get_num_threads() in (allowed_cores(), allowed_cores() // 2):
         torch.set_num_threads(threads)
     return int(torch.get_num_threads())
-
-
-def available_cores(root: Path = Path("/")) -> int:
-    """Return the cores that this process may use: those of its affinity, at most as many as its CPU quota pays for.
-
-    Args:
-        root: the folder that holds ``proc`` and ``sys``.
-    """
-    return max(1, int(min([_allowed_cores(), *_quotas(root)])))
-
-
-def _allowed_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _quotas(root: Path) -> Iterator[float]:
-    """Yield each CPU quota that holds for this process, in cores: its control group's and those of its parents."""
-    mount = root / "sys/fs/cgroup"
-    for line in _text(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        # Version 2 has one tree, version 1 a folder for each controller. In a container the path may be that of the
-        # host, which is not mounted there; the top folder is the container's own group then.
-        top = mount / controllers if (mount / controllers).is_dir() else mount / "cpu"
-        group = top / path.strip("/")
-        for folder in (group, *group.parents):
-            yield from _quota(folder)
-            if folder == top:
-                break
-
-
-def _quota(folder: Path) -> Iterator[float]:
-    text = _text(folder / "cpu.max") or _text(folder / "cpu.cfs_quota_us") + _text(folder / "cpu.cfs_period_us")
-    quota = text.split()
-    if len(quota) == 2 and quota[0] not in ("max", "-1"):
-        yield int(quota[0]) / int(quota[1])
-
-
-def _text(file: Path) -> str:
-    """Return what a file holds, nothing where it cannot be read: not every system has control groups."""
-    try:
-        return file.read_text()
-    except OSError:
-        return ""

@@ -110,7 +110,7 @@ def _compare(
         "offline": store.policies.folder(offline["policy"]),
     }
     filters, how = build_filters(settings), build_standardisation(settings)
-    scorer = Scorer(build_objective(settings), store, online["run_id"])
+    scorer = Scorer(build_objective(settings), store, run_id=online["run_id"])
     results: list[PolicyResult] = []
     for name, folder in folders.items():
         policy = load_policy(folder)

@@ -40,7 +40,7 @@ class FileScorer:
     @classmethod
     def of(cls, settings: Settings, store: SampleStore | None = None, run_id: str | None = None) -> FileScorer:
         """The scorer that a configuration describes; with a store as its memory, under a run that has started."""
-        scorer = Scorer(build_objective(settings), store, run_id, owner=run_id or "molbuffer score")
+        scorer = Scorer(build_objective(settings), store, run_id=run_id, owner=run_id or "molbuffer score")
         return cls(scorer, build_filters(settings), build_standardisation(settings))
 
     def score(self, rows: Sequence[FileRow], progress: Callable[[int], None] = lambda _: None) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""Rows of files that are no molecules, or that a policy cannot express: named with their lines, for people."""
+"""Warnings about the rows of a file that are no molecules, or that a policy cannot express, with their lines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.base import Draw
 from molbuffer.samplers.builds.judging import VOCABULARY
 from molbuffer.samplers.errors import UnknownTokenError
 from molbuffer.samplers.files.file_sampler import CHECKED_ROWS
@@ -18,14 +18,14 @@ from molbuffer.scoring.filters import VALIDITY
 from molbuffer.scoring.pairs import SOURCE
 
 REPORTED_ROWS = 20
-"""Rows that are named one by one; others are counted."""
+"""The rows that are named one by one; further ones are counted."""
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row of a file that is rejected when it is drawn, and why."""
+    """A row of a file that is rejected when it is drawn, and the reason."""
 
     row: FileRow
     reason: str
@@ -35,7 +35,7 @@ class BadRow:
 
 
 def bad_rows(rows: Sequence[FileRow], vocabulary: Vocabulary) -> list[BadRow]:
-    """The rows that are no molecule, or that a vocabulary cannot express."""
+    """Return the rows that are no molecule, or not expressible in a vocabulary."""
     found = []
     for row, molecule in zip(rows, standardise_many([row.smiles for row in rows]), strict=True):
         try:
@@ -49,25 +49,25 @@ def bad_rows(rows: Sequence[FileRow], vocabulary: Vocabulary) -> list[BadRow]:
 
 
 def report_rows(path: str, rows: Sequence[object], consequence: str = "were left out") -> None:
-    """Logs rows, each with its line, molecule and reason in its text."""
+    """Log rows whose text has their line, molecule and reason."""
     _warn([f"{path}, {row}" for row in rows], path, consequence)
 
 
 def report_bad_rows(path: str, columns: Sequence[str | None], vocabulary: Vocabulary) -> None:
-    """Names the rows of a file that are no molecule or that a policy cannot express: when drawn, they are rejected.
+    """Log the rows of a file that are no molecule, or not expressible by a policy: drawn, they are rejected.
 
-    Of a long file only the first rows are looked at, since reading millions of molecules takes many minutes; others
-    are named by ``report_rejected`` when they are drawn.
+    Only the first rows of a long file are checked, since reading millions of molecules takes many minutes;
+    ``report_rejected`` logs the others when they are drawn.
     """
     for rows in _columns_of(Path(path), columns):
         found = bad_rows(rows[:CHECKED_ROWS], vocabulary)
         report_rows(path, found, "are no molecules or have tokens that are unknown to the policy, too")
         if len(rows) > CHECKED_ROWS:
-            _logger.info("%s: rows after the first %d are looked at when they are drawn", path, CHECKED_ROWS)
+            _logger.info("%s: rows after the first %d are checked when they are drawn", path, CHECKED_ROWS)
 
 
-def report_rejected(drawn: Drawn, judged: Sequence[PairJudgement]) -> None:
-    """Names the rows of a file that came to nothing when they were drawn, of those that nobody had looked at before."""
+def report_rejected(drawn: Draw, judged: Sequence[PairJudgement]) -> None:
+    """Log the rows of a file that were rejected in a draw and had not been checked before."""
     if drawn.written_at is None:
         return
     rejected = [
@@ -86,7 +86,7 @@ def _warn(rows: Sequence[str], whose: str, consequence: str) -> None:
 
 
 def _columns_of(path: Path, columns: Sequence[str | None]) -> list[list[FileRow]]:
-    """The first rows of each column, one more than are looked at."""
+    """Return the first rows of each column, one more than are checked."""
     rows: list[list[FileRow]] = [[] for _ in columns]
     for block in read_columns(path, columns):
         for found, texts in zip(rows, block.columns, strict=True):

@@ -1,43 +1,52 @@
-"""Building: draw from a sampler, standardise, filter, score. The result is a build that is ready to be committed.
+"""Making a build: draw from a sampler, standardise, filter, score. A build is ready to be committed.
 
-The same function makes builds for the buffer and for a training batch, so both events have the same rows, rejected
-ones included, the same scores and the same metrics.
+One function makes the builds of both events, of the buffer and of training batches. So both have the same rows,
+rejected ones included, the same scores and the same metrics.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from molbuffer.samplers.base import Drawn, Recall, Sampler, concatenate
+from molbuffer.samplers.base import Draw, Recall, Sampler, concatenate
 from molbuffer.samplers.builds.bad_rows import report_rejected
 from molbuffer.samplers.builds.judging import BuildScores, Pipeline, judge_drawn, refuse_duplicates
 from molbuffer.samplers.builds.metrics import policy_lag, sampler_metrics
 from molbuffer.samplers.builds.pair_rewards import pair_rewards, reward_of, source_metrics
-from molbuffer.samplers.files.epochs import Place, going_on
+from molbuffer.samplers.files.epochs import EpochPosition, epoch_sampler
 from molbuffer.samplers.seeds import derive_seed
 from molbuffer.scoring import PairJudgement
 from molbuffer.storage.records import Build, Event, Reward, Samples, no_samples, now
 
 REDRAW_ROUNDS = 4
-"""How often rejected rows are drawn again before a build is left short."""
+"""The number of times that rejected rows are drawn again before a build stays short."""
 
 
 @dataclass(frozen=True)
-class Slot:
-    """Which build of a run is made: its identity, its place in the row order, and the seed that follows from them.
+class BuildSpec:
+    """The build to make: its identity, its place in the row order of the run, and the origin of its seed.
 
     Attributes:
-        wanted: kept rows to make.
-        campaign_seed: the campaign's; the build's own is derived from it.
-        drawn_before: rows that the sampler drew in the run before: where one that goes on begins.
+        run_id: the run.
+        iteration: the iteration of the run.
+        event: the event that the build belongs to.
+        sampler_order: the position of its sampler in the campaign.
+        wanted: the kept rows to make.
+        campaign_seed: the campaign's seed, from which the build's is derived.
+        chunk: the number of the chunk, where several builds share the rows of a sampler.
+        flow_run_id: the Prefect flow run that makes the build.
+        task_run_id: the Prefect task run that makes the build.
+        attempt_id: identifies the attempt of that task run.
+        drawn_before: the rows that the sampler drew in the run before, where a sampler with epochs continues.
     """
 
     run_id: str
     iteration: int
     event: Event
+    _: KW_ONLY
     sampler_order: int
     wanted: int
     campaign_seed: int
@@ -48,24 +57,24 @@ class Slot:
     drawn_before: int = 0
 
 
-def make_build(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> Build:
-    """Draw until ``slot.wanted`` rows are kept or the redraw rounds are over; a shortfall is a metric of the build.
+def make_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> Build:
+    """Make a build: draw until ``spec.wanted`` rows are kept or the redraw rounds are over.
 
-    What recalls rows of the history makes a build that refers to them.
+    A shortfall is a metric of the build. The build of a sampler that recalls stored rows refers to them.
     """
-    return draw_build(sampler, slot, pipeline)[0]
+    return draw_build(sampler, spec, pipeline)[0]
 
 
-def draw_build(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> tuple[Build, Recall | None]:
-    """Make a build as ``make_build`` does; with it, the stored rows that it refers to, None for one of new rows."""
+def draw_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> tuple[Build, Recall | None]:
+    """Make a build as ``make_build`` does, and return it with the stored rows that it refers to, None for new rows."""
     started, clock = now(), time.perf_counter()
-    seed = derive_seed(slot.campaign_seed, slot.iteration, slot.event.value, sampler.name, slot.chunk)
-    provenance = _provenance(sampler, slot, pipeline) | {"seed": seed, "started": started}
-    recall = sampler.recall(slot.wanted, derive_seed(seed, 0))
+    seed = derive_seed(spec.campaign_seed, spec.iteration, spec.event.value, sampler.name, spec.chunk)
+    provenance = _provenance(sampler, spec, pipeline) | {"seed": seed, "started": started}
+    recall = sampler.recall(spec.wanted, derive_seed(seed, 0))
     if recall is not None:
-        return _recall_build(recall, slot, pipeline, provenance, clock), recall
+        return _recall_build(recall, spec, pipeline, provenance, clock), recall
     scores = BuildScores(pipeline.scorer)
-    drawn, judged = _draw(sampler, slot, seed, pipeline, scores)
+    drawn, judged = _draw(sampler, spec, seed, pipeline, scores)
     samples = _samples(drawn, judged)
     pairs: list[Reward] = []
     metrics = source_metrics(drawn)
@@ -79,17 +88,16 @@ def draw_build(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> tuple[Build,
         samples=samples,
         rewards=[*rewards, *pairs],
         scores=scores.new,
-        metrics=[*sampler_metrics(samples, rewards, slot.wanted, pipeline.seen, seconds), *metrics],
+        metrics=[*sampler_metrics(samples, rewards, spec.wanted, pipeline.seen, seconds), *metrics],
         ended=now(),
     )
     return build, None
 
 
-def _recall_build(recall: Recall, slot: Slot, pipeline: Pipeline, provenance: Mapping[str, Any], clock: float) -> Build:
-    """Return a build without samples that refers to stored rows.
-
-    They are neither judged nor scored again, and none of them is new.
-    """
+def _recall_build(
+    recall: Recall, spec: BuildSpec, pipeline: Pipeline, provenance: Mapping[str, Any], clock: float
+) -> Build:
+    """Return a build that has no samples and refers to stored rows, which are neither judged nor scored again."""
     samples = Samples(recall.drawn.raw, recall.smiles, [None] * len(recall), recall.drawn.rows)
     objective_sha256 = pipeline.scorer.objective.sha256
     rewards = [Reward(row, objective_sha256, value) for row, value in enumerate(recall.rewards.tolist())]
@@ -99,53 +107,53 @@ def _recall_build(recall: Recall, slot: Slot, pipeline: Pipeline, provenance: Ma
         samples=no_samples(samples.vocabulary_sha256),
         references=recall.ids,
         metrics=[
-            *sampler_metrics(samples, rewards, slot.wanted, lambda smiles: set(smiles), seconds),
-            policy_lag(slot.iteration, recall.drawn_in),
+            *sampler_metrics(samples, rewards, spec.wanted, lambda smiles: set(smiles), seconds),
+            policy_lag(spec.iteration, recall.drawn_in),
         ],
         ended=now(),
     )
 
 
-def _provenance(sampler: Sampler, slot: Slot, pipeline: Pipeline) -> dict[str, Any]:
-    """What says where the rows of a build came from."""
+def _provenance(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> dict[str, Any]:
+    """Return the fields of a build that say where its rows come from."""
     sampling = sampler.sampling
     return {
-        "run_id": slot.run_id,
-        "iteration": slot.iteration,
-        "event": slot.event,
+        "run_id": spec.run_id,
+        "iteration": spec.iteration,
+        "event": spec.event,
         "sampler": sampler.name,
         "sampler_kind": sampler.kind,
-        "chunk": slot.chunk,
-        "sampler_order": slot.sampler_order,
+        "chunk": spec.chunk,
+        "sampler_order": spec.sampler_order,
         "policy_sha256": sampler.policy_sha256,
         "latent_sha256": sampler.latent_sha256,
         "temperature": sampling.temperature if sampling else None,
         "top_k": sampling.top_k if sampling else None,
         "top_p": sampling.top_p if sampling else None,
         "objective_sha256": pipeline.scorer.objective.sha256,
-        "attempt_id": slot.attempt_id,
-        "flow_run_id": slot.flow_run_id,
-        "task_run_id": slot.task_run_id,
+        "attempt_id": spec.attempt_id,
+        "flow_run_id": spec.flow_run_id,
+        "task_run_id": spec.task_run_id,
     }
 
 
 def _draw(
-    sampler: Sampler, slot: Slot, seed: int, pipeline: Pipeline, scores: BuildScores
-) -> tuple[Drawn, list[PairJudgement]]:
-    draws: list[Drawn] = []
+    sampler: Sampler, spec: BuildSpec, seed: int, pipeline: Pipeline, scores: BuildScores
+) -> tuple[Draw, list[PairJudgement]]:
+    draws: list[Draw] = []
     judged: list[PairJudgement] = []
     kept_once: set[str] | None = set() if sampler.unique else None
-    missing, going = slot.wanted, going_on(sampler)
+    missing, going = spec.wanted, epoch_sampler(sampler)
     for attempt in range(1 + REDRAW_ROUNDS):
         if going is not None:
-            start = slot.drawn_before + sum(map(len, draws))
-            place = Place(start, derive_seed(slot.campaign_seed, sampler.name))
-            draws.append(going.draw_from(place, missing, derive_seed(seed, attempt)))
+            start = spec.drawn_before + sum(map(len, draws))
+            position = EpochPosition(start, derive_seed(spec.campaign_seed, sampler.name))
+            draws.append(going.draw_from(position, missing, derive_seed(seed, attempt)))
         else:
             draws.append(sampler.draw(missing, derive_seed(seed, attempt)))
         fates = judge_drawn(draws[-1], pipeline, scores)
         judged += fates if kept_once is None else refuse_duplicates(fates, kept_once)
-        missing = slot.wanted - sum(judgement.target.rejected_by is None for judgement in judged)
+        missing = spec.wanted - sum(judgement.target.rejected_by is None for judgement in judged)
         if missing <= 0:
             break
     drawn = concatenate(draws)
@@ -153,7 +161,7 @@ def _draw(
     return drawn, judged
 
 
-def _samples(drawn: Drawn, judged: Sequence[PairJudgement]) -> Samples:
+def _samples(drawn: Draw, judged: Sequence[PairJudgement]) -> Samples:
     return Samples(
         raw=drawn.raw,
         smiles=[judgement.target.smiles for judgement in judged],
@@ -165,7 +173,7 @@ def _samples(drawn: Drawn, judged: Sequence[PairJudgement]) -> Samples:
 
 
 def _rewards(samples: Samples, scores: BuildScores) -> list[Reward]:
-    """One reward for each kept row, found by its molecule; failed where it is NaN."""
+    """Return the reward of each kept row by its molecule, failed where it is NaN."""
     kept = [
         (row, smiles)
         for row, (smiles, keep) in enumerate(zip(samples.smiles, samples.kept, strict=True))

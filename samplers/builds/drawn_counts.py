@@ -1,4 +1,4 @@
-"""How far each sampler of a run has come."""
+"""The number of rows that each sampler of a run has drawn."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from molbuffer.storage.stored import BuildReceipt
 
 
 @dataclass
-class DrawnRows:
-    """How many rows each sampler of a run has drawn so far, rejected ones included, in the order of their making.
+class DrawCounts:
+    """The number of rows that each sampler of a run has drawn so far, rejected ones included.
 
-    At the beginning of an iteration that is what the builds of earlier iterations hold. Within one, a build of the
-    buffer may come before or after the live draws, and is not drawn again when the run is resumed, so that whoever
-    makes the iteration adds what it draws, and what receipts report, as it goes.
+    When an iteration begins, it is the number of rows in the builds of earlier iterations. Within an iteration, a build
+    of the buffer may come before or after the live draws, and is not drawn again when the run is resumed. So the maker
+    of the iteration adds its live draws, and the rows that receipts report, one after another.
     """
 
     _rows: Counter[str] = field(default_factory=Counter)
 
     @classmethod
-    def before(cls, iteration: int, receipts: Iterable[BuildReceipt]) -> DrawnRows:
-        """The rows that builds of a run hold from before an iteration."""
+    def before(cls, iteration: int, receipts: Iterable[BuildReceipt]) -> DrawCounts:
+        """Return the counts of a run's builds from before an iteration."""
         drawn = cls()
         for receipt in receipts:
             if receipt.iteration < iteration:
@@ -30,9 +30,9 @@ class DrawnRows:
         return drawn
 
     def of(self, sampler: str) -> int:
-        """The rows of one sampler."""
+        """Return the number of rows that one sampler has drawn."""
         return self._rows[sampler]
 
     def add(self, sampler: str, rows: int) -> None:
-        """Adds what a sampler has just drawn."""
+        """Add the number of rows that a sampler has just drawn."""
         self._rows[sampler] += rows

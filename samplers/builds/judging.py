@@ -1,40 +1,44 @@
-"""What becomes of the rows that a sampler drew: which are kept, and what refuses the others."""
+"""Judging the rows of a draw: which are kept, and the reason why the others are rejected."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.base import Draw
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.scoring import ContrastiveTemplate, Filter, PairJudgement, Standardisation, judge_many, judge_pairs
 from molbuffer.scoring.pairs import IMPROVEMENT
 from molbuffer.storage.records import Score
 
 VOCABULARY = "vocabulary"
-"""What refuses a molecule that the policy in training cannot express; of a pair, either end."""
+"""The reason that rejects a molecule, or either end of a pair, that the policy in training cannot express."""
 DUPLICATE = "duplicate"
-"""What refuses a molecule that a build has kept already, where it is to keep each once."""
+"""The reason that rejects a repeated molecule in a build that keeps each molecule once."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """What turns drawn strings into scored samples, the same for every sampler of a campaign.
+    """The steps from drawn strings to scored samples, the same for every sampler of a campaign.
 
     Attributes:
-        expressible: whether the policy in training can express a string; a row it cannot is rejected.
-        seen: which of some canonical SMILES occurred in the run before.
-        template: which pairs are kept, and what they are worth; None keeps all, and only their targets have rewards.
-        vocabulary_sha256: of that policy: rows in this vocabulary say themselves whether it expresses them. Asked by
-            its SMILES, a molecule that was drawn in SELFIES may have tokens that it was not drawn with.
+        standardisation: of drawn strings.
+        filters: asked in their order; the first that refuses a molecule rejects it.
+        scorer: gives the rewards.
+        expressible: tells whether the policy in training can express a string; other rows are rejected.
+        seen: returns those of some canonical SMILES that occurred in the run before.
+        template: decides which pairs are kept, and their rewards; None keeps all pairs and rewards only the targets.
+        vocabulary_sha256: the vocabulary of that policy. Rows in this vocabulary are expressible if they have tokens:
+            the SMILES of a molecule that was drawn in SELFIES may need tokens that it was not drawn with.
     """
 
     standardisation: Standardisation
     filters: Sequence[Filter]
     scorer: Scorer
+    _: KW_ONLY
     expressible: Callable[[str], bool]
     seen: Callable[[Sequence[str]], set[str]]
     template: ContrastiveTemplate | None = None
@@ -43,10 +47,11 @@ class Pipeline:
 
 @dataclass
 class BuildScores:
-    """The scores of a build's molecules: each is looked up or computed once, however often it is asked for.
+    """The scores of a build's molecules, each looked up or computed once, however often it is asked for.
 
     Attributes:
-        new: the scores that are still to be committed with the build.
+        scorer: looks scores up and computes them.
+        new: the scores to commit with the build.
     """
 
     scorer: Scorer
@@ -54,22 +59,22 @@ class BuildScores:
     _rewards: dict[str, float] = field(default_factory=dict)
 
     def rewards(self, molecules: Iterable[str]) -> dict[str, float]:
-        """The reward of each molecule, and of those asked for before, by canonical SMILES; NaN where it failed."""
+        """Return the rewards by canonical SMILES, NaN where one failed, including those asked for before."""
         scored = self.scorer.score([text for text in dict.fromkeys(molecules) if text not in self._rewards])
         self.new += scored.new
         self._rewards |= scored.reward_of()
         return self._rewards
 
     def of(self, molecules: Sequence[str]) -> NDArray[np.float64]:
-        """The rewards [n] of n molecules, found by their names."""
+        """Return the rewards [n] of n canonical SMILES."""
         rewards = self.rewards(molecules)
         return np.array([rewards[text] for text in molecules], np.float64)
 
 
-def judge_drawn(drawn: Drawn, pipeline: Pipeline, scores: BuildScores) -> list[PairJudgement]:
-    """The fate of each row; rows that are no pairs have no source.
+def judge_drawn(drawn: Draw, pipeline: Pipeline, scores: BuildScores) -> list[PairJudgement]:
+    """Judge each row of a draw; rows that are no pairs have no source.
 
-    A bound on the improvement is asked last, since it has to score both ends of what nothing else refuses.
+    The bound on the improvement comes last, since it scores both ends of the pairs that nothing else rejects.
     """
     if drawn.source_smiles is None:
         targets = judge_many(drawn.raw, pipeline.filters, pipeline.standardisation)
@@ -89,9 +94,13 @@ def judge_drawn(drawn: Drawn, pipeline: Pipeline, scores: BuildScores) -> list[P
 
 
 def refuse_duplicates(judged: Sequence[PairJudgement], kept: set[str]) -> list[PairJudgement]:
-    """The fate of rows of which each molecule is kept once; ``kept`` has those of earlier draws, and gets the new ones.
+    """Reject the rows whose molecule has been kept already.
 
-    Molecules are compared by their canonical SMILES: the strings of one may differ.
+    Molecules are compared by their canonical SMILES, since the strings of one molecule may differ.
+
+    Args:
+        judged: the judgements of the rows of one draw.
+        kept: the canonical SMILES kept in earlier draws; those of this draw are added.
     """
     fates = []
     for judgement in judged:
@@ -104,8 +113,8 @@ def refuse_duplicates(judged: Sequence[PairJudgement], kept: set[str]) -> list[P
     return fates
 
 
-def _has_tokens(drawn: Drawn, row: int) -> bool:
-    """Whether the vocabulary of a row expresses it, and its source."""
+def _has_tokens(drawn: Draw, row: int) -> bool:
+    """Return whether a row, and its source if it is a pair, has tokens in its vocabulary."""
     sources = drawn.rows.source_lengths
     return bool(drawn.rows.lengths[row] > 0 and (sources is None or sources[row] > 0))
 

@@ -1,23 +1,23 @@
-"""The figures reported of every sampler, for both events.
+"""The metrics of every sampler, for both events.
 
 drawn               rows asked of the generator, rejected ones included
 parseable           rows that name a molecule
 kept                rows that passed every filter
-diversity           different molecules / parseable; null when none parses
-duplicates          parseable − different molecules; null when none parses
+diversity           different molecules / parseable; null when no row parses
+duplicates          parseable − different molecules; null when no row parses
 valid               kept / drawn; null when nothing was drawn
-rewards             mean reward of the kept rows whose reward is complete; null when there is none
-new                 share of the kept rows whose molecule occurs for the first time in the run, in row order, within
-                    this build too; null when none was kept
+rewards             mean reward of the kept rows whose reward is complete; null without any
+new                 share of the kept rows whose molecule occurs for the first time in the run, in row order, this build
+                    included; null when none was kept
 internal_diversity  mean of 1 − Tanimoto over the pairs of a sample of the kept rows; null for fewer than two
 scaffolds           different Bemis-Murcko scaffolds / rows of the same sample; null when none was kept
-shortfall           rows that were wanted and could not be had
+shortfall           wanted rows that are missing
 seconds             from the first draw to the last score
-policy_lag          of rows of the history: how many iterations ago, in the mean, the run drew those that are its own;
-                    null when none is. Of rows that the buffer gives it is a figure of the batch.
+policy_lag          for rows of the history: mean number of iterations since the run drew those that are its own; null
+                    when none is. For rows of the buffer it is a metric of the batch.
 
-A molecule that two samplers draw counts for each of them, with what each drew: a build knows its own rows only. Just
-``new`` looks beyond them.
+A molecule that two samplers draw counts for each of them, since a build knows only its own rows. Only ``new`` depends
+on other builds.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from molbuffer.scoring import diversity_of
 from molbuffer.storage.records import Metric, Reward, Samples, ScoreStatus
 
 MOST_COMPARED = 32
-"""Kept rows that are compared with each other: all pairs of a batch would take longer than to draw it. The mean over
-these 496 pairs is within about 0.01 of that over all."""
+"""Kept rows that are compared with each other: comparing all pairs of a batch would take longer than drawing it. The
+mean over these 496 pairs is within about 0.01 of that over all pairs."""
 
 
 def sampler_metrics(
@@ -41,20 +41,21 @@ def sampler_metrics(
     seen: Callable[[Sequence[str]], set[str]],
     seconds: float,
 ) -> list[Metric]:
-    """The metrics of one build.
+    """Return the metrics of one build.
 
     Args:
-        samples: its rows. rewards: of its kept rows.
-        wanted: the kept rows it was to make.
-        seen: tells which of some molecules occurred in the run before this build.
-        seconds: how long it took.
+        samples: the rows of the build.
+        rewards: the rewards of its kept rows.
+        wanted: the kept rows that were asked for.
+        seen: returns those of some molecules that occurred in the run before this build.
+        seconds: the time from the first draw to the last score.
     """
     parsed = [text for text in samples.smiles if text is not None]
     kept = [text for text, keep in zip(samples.smiles, samples.kept, strict=True) if keep and text is not None]
     different = len(set(parsed))
     complete = [reward.value for reward in rewards if reward.status is ScoreStatus.OK and reward.value is not None]
     compared = diversity_of(_spread(kept, MOST_COMPARED))
-    figures = {
+    metrics = {
         "drawn": len(samples),
         "parseable": len(parsed),
         "kept": len(kept),
@@ -68,11 +69,16 @@ def sampler_metrics(
         "shortfall": max(0, wanted - len(kept)),
         "seconds": seconds,
     }
-    return [Metric(name, None if value is None else float(value)) for name, value in figures.items()]
+    return [Metric(name, None if value is None else float(value)) for name, value in metrics.items()]
 
 
 def policy_lag(iteration: int, drawn_in: Sequence[int]) -> Metric:
-    """The age of stored rows that a build of an iteration refers to, by the iterations in which the run drew them."""
+    """Return the mean age of the stored rows that a build of an iteration refers to.
+
+    Args:
+        iteration: the iteration of the build.
+        drawn_in: the iterations in which the run drew the rows.
+    """
     return Metric("policy_lag", float(iteration - np.mean(drawn_in)) if drawn_in else None)
 
 
@@ -89,5 +95,5 @@ def _share_new(samples: Samples, seen: Callable[[Sequence[str]], set[str]]) -> f
 
 
 def _spread(rows: Sequence[str], n: int) -> Sequence[str]:
-    """At most n of the rows, from the first to the last at equal distances."""
+    """Return at most n of the rows, from the first to the last at equal distances."""
     return rows if len(rows) <= n else [rows[i * len(rows) // n] for i in range(n)]

@@ -1,11 +1,11 @@
-"""What the pairs of a build are worth, and the figures reported of them beside those of every sampler.
+"""The rewards of the pairs of a build, and the metrics of pairs beside those of every sampler.
 
-sources_unusable  sources that were drawn beside those of the pairs, and were no molecule or could not be expressed
-similarity        mean similarity of target and source over the kept pairs; null when none was kept
-improvement       mean reward of the target less that of the source, over the kept pairs with both; null without any
-pair_rewards      mean reward of these pairs, which is the improvement, or its share of the room that there was
+sources_unusable  drawn sources that no pair has, since they are no molecule or not expressible
+similarity        mean similarity of target and source over the kept pairs; null when no pair was kept
+improvement       mean of (reward of the target − reward of the source) over the kept pairs with both; null without any
+pair_rewards      mean reward of these pairs: the improvement, or its share of the possible improvement
 
-The last three are reported where a template says what a pair is worth.
+The last three are reported where a template defines the rewards of pairs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.base import Draw
 from molbuffer.samplers.builds.judging import BuildScores
 from molbuffer.scoring import ContrastiveTemplate, PairJudgement
 from molbuffer.storage.records import Metric, Reward, ScoreStatus
@@ -24,13 +24,13 @@ from molbuffer.storage.records import Metric, Reward, ScoreStatus
 def pair_rewards(
     judged: Sequence[PairJudgement], template: ContrastiveTemplate, scores: BuildScores
 ) -> tuple[list[Reward], list[Metric]]:
-    """The reward of each kept pair by the scores of its ends, failed where one of them is; and the figures of it."""
+    """Return the reward of each kept pair, failed where the score of an end is, and the metrics of the pairs."""
     kept = [
         (row, judgement.source, judgement.target.smiles)
         for row, judgement in enumerate(judged)
         if judgement.target.rejected_by is None and judgement.source is not None and judgement.target.smiles is not None
     ]
-    # Both ends at once: an expensive scorer is then asked for all that it has to score in one go.
+    # Both ends at once, so that an expensive scorer gets all its molecules in one call.
     scores.rewards([end for _, *ends in kept for end in ends])
     sources, targets = scores.of([source for _, source, _ in kept]), scores.of([target for *_, target in kept])
     values = template.rewards(sources, targets)
@@ -45,13 +45,13 @@ def pair_rewards(
 
 
 def reward_of(row: int, value: float, objective_sha256: str) -> Reward:
-    """The reward of a row, failed where it is NaN."""
+    """Return the reward of a row, failed if it is NaN."""
     failed = math.isnan(value)
     return Reward(row, objective_sha256, None if failed else value, ScoreStatus.FAILED if failed else ScoreStatus.OK)
 
 
-def source_metrics(drawn: Drawn) -> list[Metric]:
-    """The figures of the sources of a build; none where it has no pairs."""
+def source_metrics(drawn: Draw) -> list[Metric]:
+    """Return the metrics of the sources of a build; none for a build without pairs."""
     return [] if drawn.source_smiles is None else [Metric("sources_unusable", float(drawn.sources_unusable))]
 
 

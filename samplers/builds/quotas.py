@@ -1,7 +1,7 @@
-"""Shares of a batch as whole rows.
+"""The shares of a batch as whole rows.
 
-Quotas are integers by the method of largest remainder, so that they sum to the batch exactly: rounding each share
-down would lose rows (five shares of 0.2 of 128 make 125).
+Quotas are integers by the method of largest remainder, so that they sum to the batch exactly. Rounding each share down
+would lose rows: five shares of 0.2 of 128 make 125.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from fractions import Fraction
 from molbuffer.samplers.errors import QuotaError
 
 TOLERANCE = 1e-9
-"""How far a sum of shares may exceed 1 by the rounding of decimal fractions."""
+"""The excess over 1 that a sum of shares may have by the rounding of decimal fractions."""
 
 
 def batch_quotas(batch_size: int, shares: Sequence[float]) -> list[int]:
-    """The rows of a batch that each sampler draws live; what is left of the batch comes from the buffer.
+    """Return the rows of a batch that each sampler draws live; the other rows come from the buffer.
 
     The buffer takes part in the rounding with the share that the samplers leave. A remainder goes to the largest
-    fraction, among equal ones to the sampler that comes first, and to the buffer last.
+    fraction; among equal fractions to the sampler that comes first, and to the buffer last.
 
     Args:
-        batch_size: rows of the batch, >= 0.
+        batch_size: the rows of the batch, >= 0.
         shares: each sampler's share, in [0, 1].
 
     Returns:
-        One integer a sampler, >= 0, of sum <= batch_size; it equals batch_size when the shares sum to 1.
+        One integer >= 0 for each sampler; their sum is at most batch_size, and equal to it if the shares sum to 1.
 
     Raises:
         QuotaError: a share is outside [0, 1], or the shares sum to more than 1.
@@ -41,7 +41,7 @@ def batch_quotas(batch_size: int, shares: Sequence[float]) -> list[int]:
         raise QuotaError(f"the shares of a batch must sum to at most 1, got {total:.12g} from {list(shares)}")
     if not shares:
         return []
-    # Decimal text, not the binary value: 0.1 is meant as a tenth, so that equal remainders are equal.
+    # The decimal text, not the binary value: 0.1 means a tenth, so that equal remainders are equal.
     parts = [Fraction(str(share)) for share in shares]
     left = 1 - sum(parts)
     buffer = left if left > TOLERANCE else Fraction(0)

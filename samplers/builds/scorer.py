@@ -1,8 +1,8 @@
-"""Scores of molecules: looked up in the store before they are computed, and stored even when they failed.
+"""The scorer: looks scores up in the store before it computes them, and stores failed ones, too.
 
-Cheap components are scored together and their scores committed with the build. Expensive ones (``cost = "high"``) are
-claimed before they are computed, so that two processes never pay for the same molecule, and each score is committed
-within a second of its arrival, whatever becomes of the build that wanted it.
+Scores of cheap components are computed together and committed with the build. A molecule is claimed before an expensive
+component (``cost = "high"``) scores it, so that two processes never pay for the same molecule. Each expensive score is
+committed within a second of its arrival, whatever becomes of the build that asked for it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from molbuffer.storage.records import Score, ScoreStatus
 
 
 @dataclass(frozen=True)
-class Pace:
-    """When expensive scores are claimed, committed and looked for.
+class ClaimTiming:
+    """The intervals at which expensive scores are claimed, committed and looked up.
 
     Attributes:
-        claim_seconds: how long a claim outlives its last renewal: a killed scorer blocks a molecule no longer.
-        renewal_seconds: between renewals; at most half of the above, so that one may be late.
+        claim_seconds: the time a claim outlives its last renewal; a killed scorer blocks a molecule no longer than
+            this.
+        renewal_seconds: the time between renewals, at most half of claim_seconds, so that a renewal may be late.
         flush_seconds: scores that arrive within this time of each other share a commit.
-        poll_seconds: between looks at what others are scoring.
+        poll_seconds: the time between look-ups of molecules that other scorers have claimed.
     """
 
     claim_seconds: float = 60.0
@@ -48,12 +49,13 @@ class Pace:
 
 @dataclass(frozen=True)
 class ScoredMolecules:
-    """The scores of distinct molecules.
+    """The scores of n distinct molecules.
 
     Attributes:
-        values: float64 [n] by component name, NaN where the component failed, in the order of ``smiles``.
+        smiles: the canonical SMILES [n].
+        values: float64 [n] by component name, in the order of ``smiles``; NaN where the component failed.
         rewards: float64 [n], NaN where a component failed.
-        new: the scores that are still to be committed with the build.
+        new: the scores to commit with the build.
     """
 
     smiles: Sequence[str]
@@ -62,27 +64,32 @@ class ScoredMolecules:
     new: Sequence[Score] = ()
 
     def reward_of(self) -> dict[str, float]:
-        """The reward of each molecule by its SMILES: rows are joined by identity, never by position."""
+        """Return the reward by SMILES: rows are joined by identity, never by position."""
         return dict(zip(self.smiles, self.rewards.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores molecules under an objective with the store as its memory.
+    """Scores molecules under an objective; the store is its memory.
 
     Attributes:
-        owner: who claims expensive scores; unique to this scorer.
-        pace: of expensive scores.
+        objective: the components and their aggregation.
+        store: holds known scores; None computes every score.
+        run_id: the run that new expensive scores belong to.
+        owner: the name in claims of expensive scores, unique to this scorer.
+        pace: the intervals of claims and commits.
     """
 
     objective: Objective
     store: SampleStore | None = None
     run_id: str | None = None
     owner: str = field(default_factory=lambda: uuid4().hex)
-    pace: Pace = Pace()
+    pace: ClaimTiming = ClaimTiming()
 
     def score(self, smiles: Sequence[str]) -> ScoredMolecules:
-        """The scores and rewards of the distinct molecules among canonical ``smiles``, in order of first occurrence."""
+        """Return the scores and rewards of the distinct molecules among canonical ``smiles``, in order of first
+        occurrence.
+        """
         distinct = list(dict.fromkeys(smiles))
         values: dict[str, NDArray[np.float64]] = {}
         new: list[Score] = []
@@ -105,7 +112,7 @@ class Scorer:
         return self.store.find_scores(component.name, component.version, smiles)
 
     def _score_expensive(self, component: Component, smiles: Sequence[str]) -> dict[str, Score]:
-        """Scores what nobody else is scoring, one molecule at a time, and waits for what somebody else is."""
+        """Score the molecules that no other scorer has claimed, one at a time, and wait for the others."""
         assert self.store is not None
         scored: dict[str, Score] = {}
         waiting = list(smiles)
@@ -152,16 +159,16 @@ def _number(score: Score) -> float:
 
 @dataclass
 class _Writer:
-    """Commits expensive scores from a thread of its own, since the next call of a scorer may take hours.
+    """Commits expensive scores in a thread of its own, since the next call of a component may take hours.
 
-    The thread also renews the claims on molecules being scored, so that they outlive a long call but no dead process.
+    The thread also renews the claims on molecules being scored: they outlive a long call, but not a dead process.
     """
 
     store: SampleStore
     run_id: str | None
     owner: str
     component: Component
-    pace: Pace
+    pace: ClaimTiming
     _arrived: SimpleQueue[Score | None] = field(default_factory=SimpleQueue)
     _claimed: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -217,7 +224,9 @@ class _Writer:
             self._failure = error
 
     def _take(self) -> tuple[list[Score], bool]:
-        """What arrives within ``flush_seconds`` of the first arrival, and whether it was the end."""
+        """Return the scores that arrive within ``flush_seconds`` of the first one, and whether the last one has
+        arrived.
+        """
         batch: list[Score] = []
         try:
             score = self._arrived.get(timeout=self.pace.renewal_seconds)

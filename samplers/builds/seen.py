@@ -1,7 +1,7 @@
-"""Which molecules a run has met before: what the metric ``new`` compares with.
+"""The molecules that a run has drawn before, which the metric ``new`` compares with.
 
 The row order of a run is (iteration, event, sampler order, chunk, row), with build_buffer before sample_batch. "Before"
-is meant in that order, so that a retried or resumed run counts as the first attempt did.
+refers to this order, so that a retried or resumed run has the same metrics as the first attempt.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _ASKED = "SEMI JOIN asked ON asked.smiles = s.smiles"
 
 @dataclass(frozen=True)
 class SeenBefore:
-    """The molecules of a run that are committed before one build, asked of the store: for a process that makes only it.
+    """The molecules of a run that are committed before one build, for a process that makes only this build.
 
-    Whatever the length of the history, only what is asked for is read into Python.
+    The store answers each question, so that Python reads only the molecules in question, however long the history is.
     """
 
     store: SampleStore
@@ -40,14 +40,14 @@ class SeenBefore:
     chunk: int = 0
 
     def __call__(self, smiles: Sequence[str]) -> set[str]:
-        """Those of some canonical SMILES that the run has met."""
+        """Return those of some canonical SMILES that the run has drawn before."""
         asked = pa.table({"smiles": pa.array(smiles, pa.string())})
         sql = _BEFORE.replace("[asked]", _ASKED)
         found = self.store.read_arrow(sql, parameters=self._parameters, asked=asked)
         return set(found.column("smiles").to_pylist())
 
     def all(self) -> set[str]:
-        """All that the run has met."""
+        """Return all molecules that the run has drawn before."""
         found = self.store.read_arrow(_BEFORE.replace("[asked]", ""), parameters=self._parameters)
         return set(found.column("smiles").to_pylist())
 
@@ -59,9 +59,9 @@ class SeenBefore:
 
 @dataclass
 class SeenMolecules:
-    """The molecules of a run so far, committed ones and those still on their way to the store.
+    """The molecules of a run so far, committed or not, for a training, which asks for each live batch.
 
-    For a training, which asks for each live batch: it keeps them in memory.
+    They are kept in memory.
     """
 
     store: SampleStore
@@ -69,13 +69,15 @@ class SeenMolecules:
     _molecules: set[str] = field(default_factory=set)
 
     def read(self, iteration: int, event: Event, sampler_order: int = 0, chunk: int = 0) -> None:
-        """Adds what is committed of the run before a build."""
-        self._molecules |= SeenBefore(self.store, self.run_id, iteration, event, sampler_order, chunk).all()
+        """Add the molecules of the run that are committed before a build."""
+        self._molecules |= SeenBefore(
+            self.store, self.run_id, iteration, event, sampler_order=sampler_order, chunk=chunk
+        ).all()
 
     def add(self, build: Build) -> None:
-        """Adds the molecules of a build that is not committed yet."""
+        """Add the molecules of a build that is not committed yet."""
         self._molecules.update(text for text in build.samples.smiles if text is not None)
 
     def __call__(self, smiles: Sequence[str]) -> set[str]:
-        """Those of some canonical SMILES that the run has met."""
+        """Return those of some canonical SMILES that the run has drawn before."""
         return self._molecules.intersection(smiles)

@@ -1,8 +1,8 @@
 """Drawing the rows of a file without replacement: epoch after epoch, each in an order of its own.
 
-Where a run has come to is one number, the rows drawn so far. Rows ``start`` to ``start + n`` of the sequence are a
-function of (rows of the file, seed, start, n) and of nothing else, so that a build which is made again gets the same
-rows, and every row comes once before any comes again, however the sequence is cut into draws.
+The position of a run is one number, the rows drawn so far. Rows ``start`` to ``start + n`` of the sequence are a
+function of (rows of the file, seed, start, n) and of nothing else, so that a repeated build gets the same rows, and
+every row comes once before any row comes again, however the sequence is cut into draws.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.base import Draw
 from molbuffer.samplers.seeds import numpy_generator
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a run has come to in the rows of a file.
+class EpochPosition:
+    """The position of a run in the rows of a file.
 
     Attributes:
-        start: how many were drawn before. seed: of the orders, the same for a whole run.
+        start: the rows drawn before.
+        seed: the seed of the epochs' orders, the same for a whole run.
     """
 
     start: int
@@ -31,29 +32,32 @@ class Place:
 
 
 @runtime_checkable
-class GoesOn(Protocol):
-    """What a sampler is whose draws can go on, within a run, where the one before ended."""
+class EpochSampler(Protocol):
+    """A sampler whose draws can continue, within a run, where the draw before ended."""
 
     @property
-    def goes_on(self) -> bool:
-        """Whether they do: those of a sampler that holds another one do where those of the other do."""
+    def has_epochs(self) -> bool:
+        """Whether draws continue from each other; a sampler with a base sampler has epochs if that one has."""
         ...
 
-    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
-        """Draws up to n rows from a place on; ``seed`` is as of ``draw``, for all that does not follow from the place.
+    def draw_from(self, position: EpochPosition, n: int, seed: int) -> Draw:
+        """Draw up to n rows from a position on; allowed only where ``has_epochs`` is true.
 
-        It may only be called where ``goes_on`` is true.
+        Args:
+            position: the position of the run.
+            n: the rows to draw.
+            seed: decides whatever the position does not, as the seed of ``draw`` does.
         """
         ...
 
 
-def going_on(sampler: object) -> GoesOn | None:
-    """The sampler, where its draws go on."""
-    return sampler if isinstance(sampler, GoesOn) and sampler.goes_on else None
+def epoch_sampler(sampler: object) -> EpochSampler | None:
+    """Return the sampler if it draws epochs, else None."""
+    return sampler if isinstance(sampler, EpochSampler) and sampler.has_epochs else None
 
 
 def rows_from(n_rows: int, start: int, n: int, seed: int) -> NDArray[np.int64]:
-    """The rows ``start`` to ``start + n`` of the endless sequence of epochs of a file of ``n_rows`` >= 1 rows [n]."""
+    """Return the row numbers [n] from ``start`` on in the endless sequence of epochs of a file of ``n_rows`` >= 1."""
     chosen = np.empty(n, np.int64)
     done = 0
     while done < n:
@@ -65,15 +69,15 @@ def rows_from(n_rows: int, start: int, n: int, seed: int) -> NDArray[np.int64]:
 
 
 def rows_of_draw(n_rows: int, n: int, rng: np.random.Generator, *, replacement: bool = False) -> NDArray[np.int64]:
-    """Which rows of ``n_rows`` a draw gives that no other goes on from [n].
+    """Return the row numbers [n] of a draw that no other draw continues.
 
-    It takes the time and the memory of n rows, while an order of a whole file takes those of the file.
+    The cost in time and memory is that of n rows, while the order of a whole epoch costs that of the file.
 
     Args:
-        n_rows: at least 1.
-        n: how many are drawn.
-        rng: what is random.
-        replacement: each row is independent of all others; otherwise every row comes once before any comes again.
+        n_rows: the rows of the file, at least 1.
+        n: the rows to draw.
+        rng: the source of randomness.
+        replacement: draw each row independently; otherwise every row comes once before any row comes again.
     """
     if replacement:
         return rng.integers(n_rows, size=n)
@@ -83,7 +87,7 @@ def rows_of_draw(n_rows: int, n: int, rng: np.random.Generator, *, replacement: 
 
 @lru_cache(maxsize=2)
 def _order(n_rows: int, seed: int, epoch: int) -> NDArray[np.integer]:
-    """The order of an epoch: 4 bytes a row for files of up to two billion."""
+    """Return the order of an epoch, at 4 bytes a row for files of up to two billion rows."""
     order: NDArray[np.integer] = np.arange(n_rows, dtype=np.int32 if n_rows < 2**31 else np.int64)
     numpy_generator(seed, "epoch", epoch).shuffle(order)
     order.flags.writeable = False

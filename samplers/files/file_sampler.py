@@ -1,4 +1,4 @@
-"""Drawing the rows of a file: which rows a draw gives, in what order, and where they are written."""
+"""The base class of the samplers of a file: the rows of a draw, their order, and the lines they are written in."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.base import Drawn, Sampler
-from molbuffer.samplers.files.epochs import Place, rows_from, rows_of_draw
+from molbuffer.samplers.base import Draw, Sampler
+from molbuffer.samplers.files.epochs import EpochPosition, rows_from, rows_of_draw
 from molbuffer.samplers.files.packed_rows import PackedRows
 from molbuffer.samplers.seeds import numpy_generator
 
 CHECKED_ROWS = 20_000
-"""Rows of a sampler's file that are looked at before a run begins: seconds."""
+"""The rows of a sampler's file that are checked before a run begins, which takes seconds."""
 
 
-class FileDraws(Sampler):
-    """What samplers of a file have in common.
+class FileSampler(Sampler):
+    """A sampler that draws the rows of a file.
 
-    Without replacement, a run goes through the whole file, in random order, before a row comes again, in another order.
-    How far it has come is the number of rows that its builds have drawn, rejected ones included, in the order in which
-    they were made. The store has that number: builds of earlier iterations are in it when an iteration begins, or
-    begins again. Within one, whoever trains adds up what was drawn live and what builds of the buffer report, and tells
-    each build, so that one which is made again begins where it began before. Inside a contrastive or a mutation
-    sampler it is what that one has drawn that tells how far the file was gone through.
+    Without replacement, a run draws all rows of the file, in random order, before any row comes again, in another
+    order. Its position is the number of rows that its builds have drawn, rejected ones included, in the order of the
+    builds. When an iteration begins, or begins again, the store has that number for all earlier iterations. Within an
+    iteration, the trainer adds the live draws and the rows that builds of the buffer report, and gives each build its
+    position, so that a repeated build begins at the same row. A file inside a contrastive or a mutation sampler has the
+    position that follows from the rows of that sampler.
 
     Attributes:
+        path: the file.
         replacement: draw each row independently of all others.
     """
 
@@ -38,28 +39,28 @@ class FileDraws(Sampler):
     @property
     @abstractmethod
     def rows(self) -> PackedRows:
-        """The rows of the file, of which none is held in memory."""
+        """The rows of the file, none of which is held in memory."""
 
     @abstractmethod
-    def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Drawn:
-        """Some of the rows of the file as a draw [n]."""
+    def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Draw:
+        """Make a draw of n chosen rows of the file."""
 
     @property
-    def goes_on(self) -> bool:
-        """Whether a run goes through the whole file before a row comes again."""
+    def has_epochs(self) -> bool:
+        """Whether a run draws every row of the file before any comes again."""
         return not self.replacement
 
-    def draw(self, n: int, seed: int) -> Drawn:
-        """Draws n rows in an order that is this draw's own; more than the file has are drawn from several epochs."""
+    def draw(self, n: int, seed: int) -> Draw:
+        """Draw n rows in an order of this draw alone; more rows than the file has come from several epochs."""
         rows, rng = self.rows, numpy_generator(seed, "rows")
         return self._drawn(rows, rows_of_draw(len(rows), n, rng, replacement=self.replacement))
 
-    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
-        """Draws the n rows that are next in the run."""
+    def draw_from(self, position: EpochPosition, n: int, seed: int) -> Draw:
+        """Draw the n rows at a position of the run."""
         rows = self.rows
-        return self._drawn(rows, rows_from(len(rows), place.start, n, place.seed))
+        return self._drawn(rows, rows_from(len(rows), position.start, n, position.seed))
 
-    def _drawn(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Drawn:
+    def _drawn(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Draw:
         drawn = self.drawn_of(rows, chosen)
         if len(rows) <= CHECKED_ROWS:
             return drawn

@@ -1,8 +1,8 @@
-"""The rows of a file at random access, whatever its format and size.
+"""Random access to the rows of a file of any format and size.
 
-The file is read once, in blocks, into an unpacked copy in the user's cache folder (``MOLBUFFER_CACHE`` names another),
-which is memory-mapped and has no name: it goes with the process. So a row costs no memory, only room on the disk, and
-the system keeps in memory what is drawn often.
+The file is read once, in blocks, into an unpacked copy in the user's cache folder (``MOLBUFFER_CACHE`` names another).
+The copy is memory-mapped and has no name, so that it disappears with the process. A row costs no memory, only disk
+space, and the system keeps in memory what is drawn often.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from molbuffer.samplers.files.text_files import read_columns
 from molbuffer.storage.history.cache import LOCATION_VARIABLE, default_folder
 
 FILES_KEPT_OPEN = 8
-"""Unpacked files of a process. A sampler is made anew for each chunk of a build, and must not read its file again."""
+"""Unpacked files of a process: a sampler is made anew for each chunk of a build, and must not read its file again."""
 
 
 @dataclass(frozen=True)
 class PackedRows:
-    """The rows of some columns of a file, as of when it was read.
+    """The rows of some columns of a file, as it was when it was read.
 
     Attributes:
-        n_columns: how many columns there are.
+        n_columns: the number of columns.
     """
 
     n_columns: int
@@ -43,7 +43,7 @@ class PackedRows:
         return len(self._lines)
 
     def take(self, rows: NDArray[np.integer]) -> tuple[list[str], ...]:
-        """The texts of some rows, column by column."""
+        """Return the texts of some rows by column."""
         bounds = [self._bounds[at : at + self.n_columns + 1].tolist() for at in (rows * self.n_columns).tolist()]
         return tuple(
             [self._text[ends[column] : ends[column + 1]].decode() for ends in bounds]
@@ -51,12 +51,13 @@ class PackedRows:
         )
 
     def lines(self, rows: NDArray[np.integer]) -> list[int]:
-        """The lines of the file that some rows begin in, from 1."""
+        """Return the lines of the file in which some rows begin, counted from 1."""
         return [int(line) for line in self._lines[rows]]
 
 
 def open_rows(path: Path, columns: Sequence[str | None]) -> PackedRows:
-    """The rows of a file's columns, as of ``read_columns``; read once a process for as long as the file stays the same.
+    """Return the rows of a file's columns, as of ``read_columns``; read once a process for as long as the file stays
+    the same.
 
     Raises:
         SmilesFileError: the file cannot be read or holds no molecule, or there is no room for its unpacked copy.

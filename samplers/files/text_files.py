@@ -1,4 +1,4 @@
-"""Reading the columns of .smi, .csv and .parquet files in blocks, so that no file has to fit into memory."""
+"""Reading columns of .smi, .csv and .parquet files in blocks, so that no file has to fit into memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from molbuffer.samplers.errors import SmilesFileError
 
 SMILES_COLUMNS = ("smiles", "SMILES", "canonical_smiles", "Smiles")
-"""Where the molecules of a table are looked for when no column is named."""
+"""The columns that may hold the molecules of a table when no column is named, in order of preference."""
 LINE_FILES = (".smi", ".smiles", ".txt", ".ism")
 BLOCK_ROWS = 65_536
 
@@ -27,11 +27,11 @@ Row = tuple[int, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class TextBlock:
-    """Some rows of a file, those that are blank in every column left out.
+    """Some rows of a file, without those that are blank in every column.
 
     Attributes:
-        lines: the line that each row begins in, from 1, a header included; of a Parquet file the row.
-        columns: the texts of each column, without blanks around them.
+        lines: the line in which each row begins, counted from 1, a header included; for Parquet the row number.
+        columns: the texts of each column, stripped of blanks.
     """
 
     lines: Sequence[int]
@@ -39,15 +39,15 @@ class TextBlock:
 
 
 def read_columns(path: Path, columns: Sequence[str | None]) -> Iterator[TextBlock]:
-    """The rows of a .smi, .txt, .csv or .parquet file, the text ones optionally compressed as .gz.
+    """Yield the rows of a .smi, .txt, .csv or .parquet file; text files may be compressed as .gz.
 
-    In a .smi file the first word of a line is the molecule and the rest its name; a first line that starts with the
+    In a .smi file the first word of a line is the molecule and the rest is its name. A first line that starts with the
     name of a column, such as ``SMILES``, is a header.
 
     Args:
         path: the file.
-        columns: of a table; None is the first of ``SMILES_COLUMNS`` that it has. A .smi file has only one, without a
-            name.
+        columns: the columns of a table; None is the first of ``SMILES_COLUMNS`` that it has. A .smi file has one
+            column without a name.
 
     Raises:
         SmilesFileError: the file cannot be read, has another format, lacks a column, or holds no molecule.
@@ -133,7 +133,7 @@ def _parquet_rows(path: Path, columns: Sequence[str | None]) -> Iterator[Row]:
 
 
 def _named(path: Path, columns: Sequence[str | None], there: Sequence[str]) -> list[str]:
-    """The names of the columns that are wanted of a table."""
+    """Return the names of the wanted columns of a table."""
     names = []
     for column in columns:
         name = column or next((name for name in SMILES_COLUMNS if name in there), None)
@@ -146,14 +146,20 @@ def _named(path: Path, columns: Sequence[str | None], there: Sequence[str]) -> l
 
 @dataclass(frozen=True)
 class FileRow:
-    """A molecule as a file has it; ``line`` counts from 1, a header included."""
+    """A molecule as a file has it.
+
+    Attributes:
+        line: the line of the file, counted from 1, a header included.
+        smiles: the text of the molecule.
+    """
 
     line: int
     smiles: str
 
 
 def read_smiles_file(path: Path, column: str | None = None) -> list[FileRow]:
-    """All molecules of a .smi, .txt, .csv or .parquet file, as ``read_columns`` reads them; blank ones are skipped.
+    """Return all molecules of a .smi, .txt, .csv or .parquet file, as ``read_columns`` reads them; blank ones are
+    skipped.
 
     Args:
         path: the file.

@@ -1,13 +1,13 @@
-"""What samplers that decode latent vectors have in common, wherever the vectors come from."""
+"""The base class of samplers that decode latent vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from torch import Tensor
 
-from molbuffer.samplers.base import Drawn, Sampler, SamplerSize
+from molbuffer.samplers.base import Draw, Sampler, SamplerSize
 from molbuffer.samplers.errors import LatentsError
 from molbuffer.samplers.latents.source import LatentState
 from molbuffer.samplers.latents.vectors import latent_model
@@ -20,16 +20,17 @@ from molbuffer.samplers.seeds import torch_generator
 
 @dataclass(frozen=True)
 class DecodedLatents(Sampler):
-    """A sampler that decodes what it draws from a source of latent vectors, which may be in training.
+    """A sampler that decodes vectors of a source of latent vectors, which may be in training.
 
     Attributes:
-        policy: gives the policy that decodes, as it is at the time of the draw.
-        latents: the source, as it is at the time of the draw.
+        policy: returns the policy that decodes, as it is at the time of the draw.
+        latents: the source of the latent vectors.
     """
 
     name: str
     policy: Callable[[], Policy]
     latents: LatentState
+    _: KW_ONLY
     size: SamplerSize = SamplerSize()
     sampling: Sampling = UNTRUNCATED
 
@@ -39,11 +40,11 @@ class DecodedLatents(Sampler):
 
     @property
     def latent_sha256(self) -> str:
-        """The version of the source."""
+        """The sha256 of the source."""
         return self.latents.sha256
 
-    def decoded(self, latents: Tensor, seed: int) -> Drawn:
-        """A row of each of latents [n, d].
+    def decoded(self, latents: Tensor, seed: int) -> Draw:
+        """Decode latents [n, d] into one row each.
 
         Raises:
             LatentsError: the policy decodes vectors of another size.

@@ -1,7 +1,7 @@
-"""Which policies share a latent space: vectors of one VAE mean nothing to another, however many numbers they have.
+"""The policies that share a latent space: vectors of one VAE mean nothing to another, whatever their size.
 
-Reinforcement learning moves the decoder in small steps and leaves the encoder as it is, so that a vector keeps the
-meaning it had, or nearly; pretraining, also from the weights of another policy, makes a space of its own.
+Reinforcement learning changes the decoder in small steps and leaves the encoder as it is, so that a vector nearly keeps
+its meaning. Pretraining, also from the weights of another policy, makes a new latent space.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ _PARENTS = """SELECT DISTINCT policies.sha256, policies.parent_sha256 AS parent
 
 
 def latent_relatives(store: SampleStore, sha256: str, snapshot: int | None = None) -> frozenset[str]:
-    """The versions, by sha256, that go back to the same pretrained policy as one does, itself included.
+    """Return the policies, by sha256, that descend from the same pretrained policy as one does, itself included.
 
     Args:
-        snapshot: the version of the store whose lineage is read; None is the newest.
+        store: the store of the lineage.
+        sha256: the policy.
+        snapshot: the snapshot whose lineage is read; None for the newest.
     """
     rows = store.read_arrow(_PARENTS, snapshot=snapshot, parameters=[RunKind.PRETRAIN.value]).to_pylist()
     relatives: defaultdict[str, list[str]] = defaultdict(list)

@@ -1,13 +1,14 @@
-"""Priors of latent vectors whose parameters can be learnt: what PriorSampler draws from.
+"""Latent priors: the distributions of latent vectors, with learnable parameters, that PriorSampler draws from.
 
-A draw has no gradient; ``log_prob`` has, in the parameters. Both are torch modules, stored as ``latent_state`` says.
+A draw has no gradient; ``log_prob`` has one in the parameters. ``latents.source`` stores them as files.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,42 +17,44 @@ from torch.nn import functional
 from molbuffer.samplers.models.von_mises_fisher import log_normaliser, sample_directions
 
 _FIRST_SPREAD = 0.5
-"""Standard deviation of the first means of a mixture: alike, its components would stay alike for good."""
+"""Standard deviation of the first means of a mixture: components that start equal would stay equal for good."""
 
 
-@runtime_checkable
-class LatentPrior(Protocol):
-    """A distribution of latent vectors."""
+class LatentSource(nn.Module, ABC):
+    """A torch module that latent vectors come from: a latent prior, or a table of vectors.
+
+    Attributes:
+        kind: the name under which the source is stored.
+    """
 
     kind: str
-    """The name under which it is stored."""
 
     @property
+    @abstractmethod
     def latent_size(self) -> int:
-        """d, the numbers of a vector."""
-        ...
+        """The numbers d of a latent vector."""
 
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draws vectors [n, d], without a graph."""
-        ...
-
-    def log_prob(self, latents: Tensor) -> Tensor:
-        """The log-density [n] of vectors [n, d], differentiable in the parameters."""
-        ...
-
+    @abstractmethod
     def architecture(self) -> Mapping[str, Any]:
-        """What, beside the parameters, is needed to build it again; JSON values only."""
-        ...
-
-    def as_module(self) -> nn.Module:
-        """The torch module with the parameters."""
-        ...
+        """Return the sizes that build the source again, to be filled with its parameters; JSON values only."""
 
 
-class NormalPrior(nn.Module):
+class LatentPrior(LatentSource):
+    """A distribution of latent vectors."""
+
+    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw vectors [n, d] without a gradient graph."""
+
+    @abstractmethod
+    def log_prob(self, latents: Tensor) -> Tensor:
+        """Return the log-density [n] of vectors [n, d], differentiable in the parameters."""
+
+
+class NormalPrior(LatentPrior):
     """A mixture of normal distributions with diagonal covariances; one component by default, the standard normal.
 
-    The components of a mixture begin with means of their own and equal weights, so that together they have variance 1.
+    The components of a mixture begin with different means and equal weights, so that the mixture has variance 1.
     """
 
     kind = "normal_prior"
@@ -73,9 +76,6 @@ class NormalPrior(nn.Module):
     def architecture(self) -> Mapping[str, Any]:
         return {"latent_size": self.latent_size, "components": len(self.means)}
 
-    def as_module(self) -> nn.Module:
-        return self
-
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         uniform = torch.rand(n, generator=generator)
@@ -90,11 +90,11 @@ class NormalPrior(nn.Module):
         return torch.logsumexp(self.weight_logits.log_softmax(0) + of_numbers.sum(2), dim=1)
 
 
-class SphericalPrior(nn.Module):
+class SphericalPrior(LatentPrior):
     """A von Mises-Fisher distribution of unit vectors, with a direction and a concentration.
 
-    It begins with concentration 1, which in more than a few dimensions is next to uniform: 0 itself has no direction to
-    learn.
+    The concentration begins at 1, which is nearly uniform in more than a few dimensions; at 0 there would be no
+    gradient for the direction.
     """
 
     kind = "spherical_prior"
@@ -112,14 +112,11 @@ class SphericalPrior(nn.Module):
 
     @property
     def mean(self) -> Tensor:
-        """The unit vector [d] that draws scatter around; only the direction of the parameter counts."""
+        """The unit vector [d] that draws scatter around; the length of the parameter has no effect."""
         return functional.normalize(self.direction, dim=0)
 
     def architecture(self) -> Mapping[str, Any]:
         return {"latent_size": self.latent_size}
-
-    def as_module(self) -> nn.Module:
-        return self
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator) -> Tensor:

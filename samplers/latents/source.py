@@ -1,14 +1,14 @@
-"""What latent vectors are drawn from, as files: a prior's parameters, or the vectors themselves.
+"""Sources of latent vectors as files: the parameters of a latent prior, or the vectors themselves.
 
-Like a policy, a version is a folder of the store that is named by its content, with ``weights.safetensors`` and
-``config.json``. Nothing in it is executed on loading.
+Like a policy, a version of a source is a folder of the store that is named by its content, with
+``weights.safetensors`` and ``config.json``. Loading executes nothing of it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,27 +16,14 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from molbuffer.samplers.errors import PolicyFormatError
-from molbuffer.samplers.latents.priors import NormalPrior, SphericalPrior
+from molbuffer.samplers.latents.priors import LatentSource, NormalPrior, SphericalPrior
 from molbuffer.storage import Place, content_sha256
 
 WEIGHTS, CONFIG = "weights.safetensors", "config.json"
 
 
-class LatentSource(Protocol):
-    """Something with parameters that latent vectors come from."""
-
-    kind: str
-
-    @property
-    def latent_size(self) -> int: ...
-
-    def architecture(self) -> Mapping[str, Any]: ...
-
-    def as_module(self) -> nn.Module: ...
-
-
-class LatentTable(nn.Module):
-    """Latent vectors [m, d] themselves."""
+class LatentTable(LatentSource):
+    """A table of latent vectors [m, d]."""
 
     kind = "latents"
 
@@ -48,7 +35,7 @@ class LatentTable(nn.Module):
 
     @classmethod
     def of(cls, vectors: Tensor) -> LatentTable:
-        """The distinct rows of vectors [m, d], each where it occurs first."""
+        """Make a table of the distinct rows of vectors [m, d], in the order of their first occurrence."""
         different = {row.numpy().tobytes(): row for row in vectors.detach().float()}
         table = cls(len(different), vectors.shape[1])
         table.vectors.data = torch.stack(list(different.values()))
@@ -61,45 +48,42 @@ class LatentTable(nn.Module):
     def architecture(self) -> Mapping[str, Any]:
         return {"count": len(self.vectors), "latent_size": self.latent_size}
 
-    def as_module(self) -> nn.Module:
-        return self
-
 
 _SOURCES: Mapping[str, Callable[..., LatentSource]] = {
     NormalPrior.kind: NormalPrior,
     SphericalPrior.kind: SphericalPrior,
     LatentTable.kind: LatentTable,
 }
-"""What makes a source of each kind, of its architecture."""
+"""The class of each kind of source."""
 
 
 def latent_files(source: LatentSource) -> dict[str, bytes]:
-    """The files of a source by name; equal parameters give equal bytes."""
-    weights = {name: tensor.detach().contiguous() for name, tensor in source.as_module().state_dict().items()}
+    """Return the files of a source by name; equal parameters give equal bytes."""
+    weights = {name: tensor.detach().contiguous() for name, tensor in source.state_dict().items()}
     config = {"kind": source.kind, "architecture": dict(source.architecture())}
     return {WEIGHTS: save(weights), CONFIG: json.dumps(config, indent=1, sort_keys=True).encode()}
 
 
 def load_latents(folder: Place) -> LatentSource:
-    """The source in a folder.
+    """Load the source in a folder.
 
     Raises:
-        PolicyFormatError: a file is missing or damaged, or is that of something else.
+        PolicyFormatError: a file is missing or damaged, or the folder holds something else.
     """
     try:
         config = json.loads((folder / CONFIG).read_bytes())
         if config["kind"] not in _SOURCES:
             known = ", ".join(sorted(_SOURCES))
-            raise PolicyFormatError(f"{folder} is a {config['kind']!r}, expected what latents are drawn from: {known}")
+            raise PolicyFormatError(f"{folder} is of kind {config['kind']!r}, expected a source of latents: {known}")
         source = _SOURCES[config["kind"]](**config["architecture"])
-        source.as_module().load_state_dict(load((folder / WEIGHTS).read_bytes()))
+        source.load_state_dict(load((folder / WEIGHTS).read_bytes()))
     except (OSError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise PolicyFormatError(f"the files in {folder} do not make a source of latents: {error}") from error
     return source
 
 
 class LatentState:
-    """A source that may be in training, and the sha256 of it as it is now."""
+    """A source that may be in training, with the sha256 of its present parameters."""
 
     def __init__(self, source: LatentSource) -> None:
         self.source = source
@@ -107,11 +91,11 @@ class LatentState:
 
     @property
     def sha256(self) -> str:
-        """Under which the store would keep it."""
+        """The name under which the store would keep the source as it is now."""
         if self._sha256 is None:
             self._sha256 = content_sha256(latent_files(self.source))
         return self._sha256
 
     def changed(self) -> None:
-        """To be called whenever a parameter has changed."""
+        """Forget the sha256; a trainer calls this whenever it has changed a parameter."""
         self._sha256 = None

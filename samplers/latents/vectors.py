@@ -1,4 +1,4 @@
-"""Where given latent vectors come from: a file of vectors, molecules that are encoded, or the stored history."""
+"""The origins of given latent vectors: a file of vectors, encoded molecules, or the stored history."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from molbuffer.scoring import standardise_many
 from molbuffer.storage.history.index import HistoryIndex, Positions
 
 ROWS_AT_ONCE = 512
-"""Molecules that are encoded, or rows that are looked through, together."""
+"""The molecules that are encoded, or the rows that are read, together."""
 
 
 def latent_model(policy: Policy, sampler: str) -> LatentModel:
-    """The model of a policy that decodes latent vectors.
+    """Return the model of a policy that decodes latent vectors.
 
     Raises:
-        LatentsError: it decodes none.
+        LatentsError: the model decodes none.
     """
     if not isinstance(policy.model, LatentModel):
         raise LatentsError(
@@ -36,12 +36,13 @@ def latent_model(policy: Policy, sampler: str) -> LatentModel:
 
 
 def read_vectors(path: Path) -> Tensor:
-    """The vectors [m, d] in a .npy file (an array [m, d], or [d] for one), or in a .csv or .parquet file.
+    """Read the vectors [m, d] of a .npy file (an array [m, d], or [d] for one), or of a .csv or .parquet file.
 
-    A table has a row a vector and a column a number, or one column of lists. A .csv file may have a header.
+    A table has a row for each vector and a column for each number, or one column of lists. A .csv file may have a
+    header. Nothing of a file is ever executed.
 
     Raises:
-        LatentsError: the file cannot be read or holds anything but finite numbers; nothing in it is ever executed.
+        LatentsError: the file cannot be read, or has something other than finite numbers.
     """
     try:
         if path.suffix == ".npy":
@@ -81,12 +82,12 @@ def _table(table: pl.DataFrame) -> NDArray[np.float32]:
 
 @torch.no_grad()
 def encode_molecules(policy: Policy, smiles: Sequence[str], sampler: str) -> Tensor:
-    """The latent vectors [m, d] of the molecules among the strings that the policy can express, in their order.
+    """Return the latent vectors [m, d] of the strings that are molecules and expressible by the policy, in order.
 
-    They are standardised first, as the molecules that a policy is trained on are.
+    The molecules are standardised first, as those that a policy is trained on.
 
     Raises:
-        LatentsError: there is none, or the policy has no latent vectors.
+        LatentsError: no string is such a molecule, or the policy has no latent vectors.
     """
     model = latent_model(policy, sampler)
     molecules = [text for text in standardise_many(smiles) if text is not None and policy.vocabulary.can_encode(text)]
@@ -102,15 +103,19 @@ def encode_molecules(policy: Policy, smiles: Sequence[str], sampler: str) -> Ten
 
 
 def best_latents(index: HistoryIndex, count: int, latent_size: int, relatives: Collection[str], sampler: str) -> Tensor:
-    """The latent vectors [m, d] that the best rows of a history were decoded from, m <= count, best first.
+    """Return the latent vectors [m, d] of the best rows of a history, m <= count, the best first.
 
-    Rows without latents of this size, or that a stranger decoded, are passed over.
+    Rows without latents of this size, or decoded by a policy of another latent space, are skipped.
 
     Args:
-        relatives: the policies of one latent space, by sha256, such as ``latent_relatives`` has them.
+        index: the rows of the history.
+        count: the most vectors to return.
+        latent_size: the numbers d of a vector.
+        relatives: the policies of the latent space by sha256, as ``latent_relatives`` returns them.
+        sampler: the name of the sampler, for errors.
 
     Raises:
-        LatentsError: no row has any.
+        LatentsError: no row has such latents.
     """
     ours = np.array([sha256 in relatives for sha256 in index.policy_sha256s], bool)[index.build_numbers]
     found: list[NDArray[np.float32]] = []
@@ -121,17 +126,17 @@ def best_latents(index: HistoryIndex, count: int, latent_size: int, relatives: C
     if not found:
         raise LatentsError(
             f"sampler {sampler!r}: of the {len(index)} stored rows with a reward under this objective, its policy and "
-            f"those trained from the same VAE drew {int(ours.sum())}, none of them from {latent_size} latents, and "
-            "vectors of another VAE mean nothing to it; encode the best molecules instead (stored_latents = false)"
+            f"those trained from the same VAE drew {int(ours.sum())}, none of them from {latent_size} latents; vectors "
+            "of another VAE mean nothing to it; encode the best molecules instead (stored_latents = false)"
         )
     return torch.from_numpy(np.stack(found[:count]))
 
 
 def best_molecules(index: HistoryIndex, count: int, sampler: str) -> list[str]:
-    """The best different molecules of a history, at most ``count``.
+    """Return the best different molecules of a history, at most ``count`` of them.
 
     Raises:
-        LatentsError: the history has none.
+        LatentsError: the history has no molecule with a reward.
     """
     smiles = [text for text in index.smiles(index.best_of_each_molecule[:count]) if text is not None]
     if not smiles:
@@ -144,6 +149,6 @@ def _stored_latents(index: HistoryIndex, positions: Positions, latent_size: int)
         latents = index.gather(positions[start : start + ROWS_AT_ONCE]).latents
         if latents is None or latents.shape[1] < latent_size:
             return
-        # A history of several models has the room of the widest; what a row lacks is NaN.
+        # A history of several models has the width of the widest; the numbers that a row lacks are NaN.
         wider = np.isfinite(latents[:, latent_size:]).any(1)
         yield latents[np.isfinite(latents[:, :latent_size]).all(1) & ~wider, :latent_size]

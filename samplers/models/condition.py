@@ -1,4 +1,4 @@
-"""What the sequences of a model are conditioned on: nothing, latent vectors, or source sequences."""
+"""The condition that a model's sequences are drawn under: none, latent vectors, or source sequences."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ from torch import Tensor
 from molbuffer.samplers.errors import ConditionError
 
 
-class Takes(StrEnum):
-    """What a model's sequences are conditioned on."""
+class ConditionKind(StrEnum):
+    """The kind of condition that a model's sequences have.
+
+    ``nothing``: the model draws without a condition.
+    ``latents``: a latent vector a row; without any, the model draws them from its own latent prior.
+    ``sources``: a source sequence a row, without which the model draws nothing.
+    """
 
     NOTHING = "nothing"
     LATENTS = "latents"
-    """A latent vector a row; a model draws them from its own prior when it is given none."""
     SOURCES = "sources"
-    """Another sequence a row, without which nothing can be drawn."""
 
 
 @dataclass(frozen=True)
 class Condition:
-    """What each of n rows is conditioned on; a model reads what it takes and leaves the rest alone.
+    """The condition of n rows. A model reads the fields of its ``condition_kind`` and ignores the others.
 
     Attributes:
         latents: float32 [n, d].
-        sources: int64 [n, S], PAD after the end of a row; source_lengths: int64 [n], END counted.
+        sources: int64 [n, S], PAD after the end of a row.
+        source_lengths: int64 [n], END counted.
     """
 
     latents: Tensor | None = None
@@ -34,14 +38,14 @@ class Condition:
     source_lengths: Tensor | None = None
 
     def __getitem__(self, rows: slice | Tensor) -> Condition:
-        """The condition of some of the rows."""
+        """Return the condition of some of the rows."""
         return Condition(*(None if part is None else part[rows] for part in vars(self).values()))
 
     def latents_of(self, n: int, size: int) -> Tensor:
-        """The latents [n, size] for a model that takes them.
+        """Return the latents [n, size] for a model that is conditioned on latents.
 
         Raises:
-            ConditionError: there are none, or not of n rows of this size.
+            ConditionError: the condition has no latents, or not n of this size.
         """
         if self.latents is None or self.latents.shape != (n, size):
             got = "none" if self.latents is None else list(self.latents.shape)
@@ -49,10 +53,10 @@ class Condition:
         return self.latents
 
     def sources_of(self, n: int) -> tuple[Tensor, Tensor]:
-        """The sources [n, S] and their lengths [n] for a model that takes them.
+        """Return the sources [n, S] and their lengths [n] for a model that is conditioned on sources.
 
         Raises:
-            ConditionError: there are none, or not of n rows, or one of them is empty.
+            ConditionError: the condition has no sources, or not n, or one of them is empty.
         """
         if self.sources is None or self.source_lengths is None:
             raise ConditionError(f"expected the sources of {n} rows, got none: a conditional model needs one a row")
@@ -66,4 +70,4 @@ class Condition:
 
 
 UNCONDITIONED = Condition()
-"""The condition of models that take nothing."""
+"""The condition of models that have none."""

@@ -1,6 +1,6 @@
-"""Drawing sequences token by token, and the likelihood of given ones: the same for every model of this package.
+"""Drawing sequences token by token, and the likelihood of given sequences, for every model of this package.
 
-Rows that have ended leave the batch, so that the work falls with the number of rows that still grow.
+Rows that have ended leave the batch, so that the cost follows the number of rows that still grow.
 """
 
 from __future__ import annotations
@@ -16,27 +16,30 @@ from molbuffer.samplers.models.protocol import Sequences, token_mask
 from molbuffer.samplers.tokens.vocabulary import END, PAD, START
 
 
-class Step(Protocol):
-    """A model on its way through n sequences at once, with whatever state it keeps of them."""
+class DecodingStep(Protocol):
+    """The state of a model that draws n sequences at once."""
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """Takes the last token of each row, int64 [m], and gives the logits [m, V] of the next."""
+        """Return the logits [m, V] of the next token of each row, given the last token of each, int64 [m]."""
         ...
 
     def keep(self, rows: Tensor) -> None:
-        """Goes on with some of its rows only, bool [m]."""
+        """Drop all rows but some, bool [m]."""
         ...
 
 
-def decode(step: Step, n: int, *, longest: int, sampling: Sampling, generator: torch.Generator) -> Sequences:
-    """Draws n sequences; the result's width is that of the longest.
+def decode(step: DecodingStep, n: int, *, longest: int, sampling: Sampling, generator: torch.Generator) -> Sequences:
+    """Draw n sequences; the width of the result is that of the longest one.
 
-    Row i depends on the generator's numbers for row i alone: drawing 10 then 20 rows gives the rows that drawing 30
-    gives, up to the rounding of matrix products of different shape.
+    Row i depends only on the generator's numbers for row i: drawing 10 rows and then 20 gives the same rows as drawing
+    30, up to the rounding of matrix products of different shape.
 
     Args:
-        step: the model at the beginning of n rows.
+        step: the state of the model before the first token of n rows.
+        n: the sequences to draw.
         longest: the most tokens of a row, END included.
+        sampling: the changes to the token distribution.
+        generator: the source of randomness.
     """
     uniform = torch.rand(n, longest, generator=generator, device=generator.device)
     tokens = torch.full((n, longest), PAD, dtype=torch.int64, device=uniform.device)
@@ -61,21 +64,23 @@ def decode(step: Step, n: int, *, longest: int, sampling: Sampling, generator: t
 
 
 def chosen_log_probs(logits: Tensor, tokens: Tensor, lengths: Tensor, sampling: Sampling = UNTRUNCATED) -> Tensor:
-    """The log-probability [n, L] of each token of int64 [n, L] by its logits [n, L, V]; 0 at and after lengths [n]."""
+    """Return the log-probability [n, L] of each token of int64 [n, L] by its logits [n, L, V]; 0 at and after lengths
+    [n].
+    """
     distribution = log_distribution(logits, sampling)
     inside = token_mask(lengths, tokens.shape[1])
-    # PAD is impossible: gathering it would put −inf where the mask wants 0, and NaN into the gradient.
+    # PAD is impossible: gathering it would give −inf where the mask has 0, and a NaN gradient.
     chosen = distribution.gather(-1, tokens.masked_fill(~inside, END)[..., None])[..., 0]
     return chosen.masked_fill(~inside, 0.0)
 
 
 def tokens_before(tokens: Tensor) -> Tensor:
-    """The token before each of [n, L]; START before the first."""
+    """Return the token before each of [n, L]; START before the first."""
     return functional.pad(tokens[:, :-1], (1, 0), value=START)
 
 
 def impossible_tokens(vocabulary_size: int) -> Tensor:
-    """What is added to logits [V] so that PAD and START are never drawn."""
+    """Return the summand of logits [V] that keeps PAD and START from being drawn."""
     added = torch.zeros(vocabulary_size)
     added[[PAD, START]] = -torch.inf
     return added

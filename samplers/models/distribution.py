@@ -1,4 +1,4 @@
-"""The distribution a token is drawn from: a model's logits, tempered, truncated and renormalised."""
+"""The distribution that a token is drawn from: a model's logits, tempered, truncated and renormalised."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from molbuffer.samplers.errors import DivergedPolicyError
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a model's next-token distribution is changed before a token is drawn.
+    """The changes to a model's next-token distribution before a token is drawn.
 
     Attributes:
         temperature: divides the logits; > 0. Below 1 sharpens, above 1 flattens.
@@ -36,7 +36,7 @@ class Sampling:
 
     @property
     def truncated(self) -> bool:
-        """Whether some tokens the model gives a probability to can never be drawn."""
+        """Whether some tokens of positive probability under the model can never be drawn."""
         return self.top_k > 0 or self.top_p < 1
 
 
@@ -45,9 +45,9 @@ UNTRUNCATED = Sampling()
 
 
 def log_distribution(logits: Tensor, sampling: Sampling) -> Tensor:
-    """The log-probabilities [..., V] of the distribution that ``sampling`` makes of logits [..., V].
+    """Return the log-probabilities [..., V] of logits [..., V] under ``sampling``.
 
-    A token that cannot be drawn has log-probability −inf. Ties at the top_k border are all kept.
+    A token that cannot be drawn has log-probability −inf. All ties at the top_k border are kept.
     """
     if sampling.temperature != 1.0:
         logits = logits / sampling.temperature
@@ -63,10 +63,10 @@ def log_distribution(logits: Tensor, sampling: Sampling) -> Tensor:
 
 
 def draw_tokens(log_probs: Tensor, uniform: Tensor) -> Tensor:
-    """Draws one token a row from log-probabilities [n, V] by inversion of uniform numbers [n] in [0, 1).
+    """Draw one token a row from log-probabilities [n, V] by inversion of uniform numbers [n] in [0, 1).
 
-    Inversion, rather than a multinomial draw, makes a row's token depend on its own number alone, so that a row comes
-    out the same however rows are split into batches and whichever rows have ended.
+    With inversion, unlike with a multinomial draw, the token of a row depends only on the number of that row, so that a
+    row is the same however rows are split into batches and whichever rows have ended.
 
     Raises:
         DivergedPolicyError: the log-probabilities of a row are NaN.
@@ -75,8 +75,8 @@ def draw_tokens(log_probs: Tensor, uniform: Tensor) -> Tensor:
     total = cumulative[:, -1]
     if not bool(total.isfinite().all()):
         raise DivergedPolicyError(
-            "a policy gives NaN where probabilities are expected: its weights have diverged; lower the learning rate"
+            "a policy returned NaN, expected probabilities: its weights have diverged; lower the learning rate"
         )
-    # A product that rounded up to the total would select past the last token with any probability.
+    # A product that is rounded up to the total would select a token after the last one of positive probability.
     threshold = torch.minimum(uniform * total, torch.nextafter(total, torch.zeros_like(total)))
     return torch.searchsorted(cumulative, threshold[:, None], right=True)[:, 0]

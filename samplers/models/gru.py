@@ -1,8 +1,8 @@
 """The GRU language model: an embedding, stacked gated recurrent units (Cho et al. 2014, arXiv:1406.1078), a head.
 
-Training runs ``GRUStack`` over whole sequences. Sampling steps through the same weights one token at a time, and three
-things make it several times faster than the usual loop: the first layer's input projection is a table with one row a
-token, the gates of a layer take two matrix products, and rows that have ended leave the batch (``decode``).
+Training runs ``GRUStack`` over whole sequences. Sampling uses the same weights one token at a time, several times
+faster than the usual loop for three reasons: the first layer's input projection is a table with one row for each token,
+the gates of a layer take two matrix products, and rows that have ended leave the batch (``decode``).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molbuffer.samplers.models.decoding import Step, tokens_before
+from molbuffer.samplers.models.decoding import DecodingStep, tokens_before
 from molbuffer.samplers.models.gru_stack import GRUStack, GRUStep
 from molbuffer.samplers.models.language_model import LanguageModel
 
@@ -27,8 +27,8 @@ class GRUArchitecture:
         embedding_size: width of a token's embedding.
         hidden_size: width of each recurrent layer.
         layers: number of recurrent layers.
-        dropout: probability of dropping a layer's output on its way up during training, in [0, 1); states are passed
-            on whole (Zaremba et al. 2014, arXiv:1409.2329).
+        dropout: probability of dropping a number of a layer's output during training, in [0, 1); the states that a
+            layer passes to its next step keep all numbers (Zaremba et al. 2014, arXiv:1409.2329).
         max_length: the most tokens of a sequence, END included; sampling stops there.
     """
 
@@ -58,6 +58,8 @@ class GRULanguageModel(LanguageModel):
         logits: Tensor = self.head(output.transpose(0, 1)) + self.impossible
         return logits
 
-    def step(self, n: int, device: torch.device) -> Step:
+    def step(self, n: int, device: torch.device) -> DecodingStep:
         states = torch.zeros(self.sizes.layers, n, self.sizes.hidden_size, device=device)
-        return GRUStep(self.recurrent, self.embedding.weight, self.head, self.impossible, states)
+        return GRUStep(
+            self.recurrent, embedding=self.embedding.weight, head=self.head, impossible=self.impossible, states=states
+        )

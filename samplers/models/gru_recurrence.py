@@ -1,9 +1,9 @@
-"""The recurrent part of a GRU layer over whole sequences, with its gradient written out.
+"""The recurrent part of a GRU layer over whole sequences, with an explicit gradient.
 
-torch's own backward pass multiplies out the weight gradient at every step. Here each step of the backward pass does
-only what the step before it needs, and the weight gradient is one matrix product over all steps at the end. Under
-``torch.autocast`` the matrix products are taken in its precision; states and gates stay in float32.
-``benchmarks/bench_training_step.py`` measures what that gains beside ``torch.nn.GRU``.
+torch's own backward pass computes the weight gradient at every step. Here each step of the backward pass computes only
+what the step before needs, and the weight gradient is one matrix product over all steps at the end. Under
+``torch.autocast`` the matrix products have its precision; states and gates stay in float32.
+``benchmarks/bench_training_step.py`` compares the speed with ``torch.nn.GRU``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def gated_recurrence(gates: Tensor, weight: Tensor, bias: Tensor, first: Tensor | None = None) -> Tensor:
-    """The states of a GRU layer.
+    """Return the states of a GRU layer.
 
     With gates x_r, x_z, x_n from the input and the state's products h_r, h_z, h_n = W h + b, in torch's convention:
     r = σ(x_r + h_r), z = σ(x_z + h_z), n = tanh(x_n + r ⊙ h_n), and the new state is (1 − z) ⊙ n + z ⊙ h.
@@ -44,7 +44,7 @@ class _GatedRecurrence(torch.autograd.Function):
         hidden = width // 3
         states = gates.new_empty(steps + 1, n, hidden)
         states[0] = first
-        # What the products read: the states themselves, or a copy in the precision of the products.
+        # The operands of the products: the states themselves, or a copy in the precision of the products.
         operands = states if products == states.dtype else states.to(products)
         reset_update = gates.new_empty(steps, n, 2 * hidden)
         candidate = gates.new_empty(steps, n, hidden)
@@ -67,11 +67,11 @@ class _GatedRecurrence(torch.autograd.Function):
         weight, states, operands, reset_update, candidate, candidate_from_state = ctx.saved_tensors
         steps, n, hidden = candidate.shape
         reset, update = reset_update[..., :hidden], reset_update[..., hidden:]
-        # The local derivatives of all steps at once; the loop below only chains them.
+        # The local derivatives of all steps at once; the loop below applies the chain rule.
         by_update = (states[:-1] - candidate) * update * (1 - update)
         by_candidate = (1 - update) * (1 - candidate * candidate)
         by_reset = candidate_from_state * reset * (1 - reset)
-        # The gates' gradient with respect to the input's part and to the state's part differ in the candidate only.
+        # The gradients of the input's part and of the state's part of the gates differ in the candidate only.
         by_input = candidate.new_empty(steps, n, 3 * hidden)
         by_state = operands.new_empty(steps, n, 3 * hidden)
         to_state = weight.to(operands.dtype)

@@ -1,8 +1,8 @@
-"""Stacked gated recurrent units that read tokens: over whole sequences for training, token by token for sampling.
+"""Stacked gated recurrent units over tokens: whole sequences in training, one token at a time in sampling.
 
-A first layer's input is a token's embedding and, where there is one, a context that is the same at every step. Its
-product with the weights is a table with one row a token, plus one row a sequence, in place of a product for every token
-of every sequence.
+The input of the first layer is a token's embedding and, optionally, a context that is the same at every step. Its
+product with the weights is a table with one row for each token of the vocabulary, plus one row for each sequence,
+instead of a product for every token of every sequence.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ class GRUStack(nn.GRU):
         self._embedding_size = embedding_size
 
     def token_gates(self, embedding: Tensor) -> Tensor:
-        """What each token of embeddings [V, E] adds to the first layer's gates [V, 3H], bias included."""
+        """Return the part of the first layer's gates [V, 3H] of each token of embeddings [V, E], bias included."""
         from_input, _, bias, _ = self.all_weights[0]
         return functional.linear(embedding, from_input[:, : self._embedding_size], bias)
 
     def context_gates(self, context: Tensor) -> Tensor:
-        """What the context [n, C] adds to the first layer's gates [n, 3H] at every step."""
+        """Return the part of the first layer's gates [n, 3H] of the context [n, C], the same at every step."""
         return functional.linear(context, self.all_weights[0][0][:, self._embedding_size :])
 
     def outputs(self, gates: Tensor, dropout: float = 0.0, first: Tensor | None = None) -> Tensor:
-        """The last layer's states [L, n, H] after each step.
+        """Return the last layer's states [L, n, H] after each step.
 
         Args:
-            gates: [L, n, 3H], the first layer's, of tokens and context.
-            dropout: of each layer's output on its way up, applied in training.
+            gates: [L, n, 3H], the gates of the first layer, from tokens and context.
+            dropout: the probability of dropping a number of a layer's output, applied in training.
             first: [layers, n, H], the states before the first step; zeros by default.
         """
         output = gates
@@ -48,22 +48,27 @@ class GRUStack(nn.GRU):
 
 
 class GRUStep:
-    """One step of all layers and of the head for a batch, on the weights as they are when it is made."""
+    """One step of all layers and of the head for a batch, with the weights at the time of construction."""
 
     def __init__(
         self,
         recurrent: GRUStack,
+        *,
         embedding: Tensor,
         head: nn.Linear,
         impossible: Tensor,
         states: Tensor,
         context_gates: Tensor | None = None,
     ) -> None:
-        """Begins n sequences.
+        """Set the state before the first token of n sequences.
 
         Args:
-            embedding: [V, E]. head: to the logits, to which ``impossible`` [V] is added.
-            states: [layers, n, H], before the first token. context_gates: [n, 3H], as of ``GRUStack``.
+            recurrent: the layers.
+            embedding: [V, E].
+            head: maps the last layer's output to logits.
+            impossible: [V], added to the logits.
+            states: [layers, n, H], before the first token.
+            context_gates: [n, 3H], as ``GRUStack.context_gates`` returns them.
         """
         weights = [tuple(layer) for layer in recurrent.all_weights]
         self._from_input = [input_weight.T for input_weight, _, _, _ in weights]
@@ -77,7 +82,7 @@ class GRUStep:
         self._states = list(states)
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """Logits [n, V] after tokens [n]."""
+        """Return the logits [n, V] after tokens [n]."""
         output = tokens
         for layer, state in enumerate(self._states):
             if layer == 0:

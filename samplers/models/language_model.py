@@ -1,27 +1,27 @@
-"""What the modules of this package have in common, and what those have that nothing conditions."""
+"""The base classes of the models of this package: of all of them, and of those that are not conditioned."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, Takes
-from molbuffer.samplers.models.decoding import Step, chosen_log_probs, decode, impossible_tokens
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, ConditionKind
+from molbuffer.samplers.models.decoding import DecodingStep, chosen_log_probs, decode, impossible_tokens
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
-from molbuffer.samplers.models.protocol import Sequences
+from molbuffer.samplers.models.protocol import GenerativeModel, Sequences
 
 
-class SequenceModule(nn.Module):
-    """The module of a model.
+class SequenceModule(GenerativeModel):
+    """A model that is built from a dataclass of sizes.
 
     Attributes:
         sizes: a dataclass with ``vocabulary_size`` and ``max_length`` among its fields.
-        impossible: what is added to logits [V] so that PAD and START are never drawn.
+        impossible: the summand of logits [V] that keeps PAD and START from being drawn.
     """
 
     sizes: Any
@@ -35,22 +35,19 @@ class SequenceModule(nn.Module):
     def architecture(self) -> Mapping[str, Any]:
         return asdict(self.sizes)
 
-    def as_module(self) -> nn.Module:
-        return self
 
-
-class LanguageModel(SequenceModule, ABC):
+class LanguageModel(SequenceModule):
     """p(sequence) = Π p(token | tokens before it), with PAD and START impossible."""
 
-    takes = Takes.NOTHING
+    condition_kind = ConditionKind.NOTHING
 
     @abstractmethod
     def logits(self, tokens: Tensor) -> Tensor:
-        """The next-token logits [n, L, V] before each token of [n, L]."""
+        """Return the next-token logits [n, L, V] before each token of [n, L]."""
 
     @abstractmethod
-    def step(self, n: int, device: torch.device) -> Step:
-        """The model at the beginning of n sequences, without dropout."""
+    def step(self, n: int, device: torch.device) -> DecodingStep:
+        """Return the state of the model before the first token of n sequences, without dropout."""
 
     def log_probs(
         self,
@@ -60,7 +57,9 @@ class LanguageModel(SequenceModule, ABC):
         condition: Condition = UNCONDITIONED,
         sampling: Sampling = UNTRUNCATED,
     ) -> Tensor:
-        """The log-probability [n, L] of each token of int64 [n, L] under ``sampling``; 0 at and after lengths [n]."""
+        """Return the log-probability [n, L] of each token of int64 [n, L] under ``sampling``; 0 at and after lengths
+        [n].
+        """
         return chosen_log_probs(self.logits(tokens), tokens, lengths, sampling)
 
     @torch.no_grad()
@@ -72,6 +71,6 @@ class LanguageModel(SequenceModule, ABC):
         sampling: Sampling = UNTRUNCATED,
         generator: torch.Generator,
     ) -> Sequences:
-        """Draws n sequences; see ``decode`` for what a row depends on. A condition is left alone."""
+        """Draw n sequences; see ``decode`` for what a row depends on. The condition is ignored."""
         step = self.step(n, generator.device)
         return decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)

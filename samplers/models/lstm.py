@@ -1,7 +1,7 @@
 """The LSTM language model: an embedding, stacked LSTM layers (Hochreiter & Schmidhuber 1997), a head.
 
-Training runs ``torch.nn.LSTM`` over whole sequences. Sampling steps through the same weights one token at a time, with
-the first layer's input projection as a table with one row a token, as the GRU does.
+Training runs ``torch.nn.LSTM`` over whole sequences. Sampling uses the same weights one token at a time, with the first
+layer's input projection as a table with one row for each token, as the GRU does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molbuffer.samplers.models.decoding import Step, tokens_before
+from molbuffer.samplers.models.decoding import DecodingStep, tokens_before
 from molbuffer.samplers.models.language_model import LanguageModel
 
 
@@ -26,7 +26,7 @@ class LSTMArchitecture:
         hidden_size: width of each recurrent layer.
         layers: number of recurrent layers.
         dropout: probability of dropping a layer's output on its way up during training, in [0, 1).
-        layer_norm: whether the last layer's output at each token is brought to mean 0 and variance 1 before the head.
+        layer_norm: whether the last layer's output is normalised to mean 0 and variance 1 at each token.
         max_length: the most tokens of a sequence, END included; sampling stops there.
     """
 
@@ -48,7 +48,7 @@ class LSTMLanguageModel(LanguageModel):
     def __init__(self, sizes: LSTMArchitecture) -> None:
         super().__init__(sizes)
         self.embedding = nn.Embedding(sizes.vocabulary_size, sizes.embedding_size)
-        # torch drops outputs between layers only, and warns where there is nothing between.
+        # torch drops outputs between layers only, and warns about dropout in a single layer.
         between = sizes.dropout if sizes.layers > 1 else 0.0
         self.recurrent = nn.LSTM(
             sizes.embedding_size, sizes.hidden_size, sizes.layers, batch_first=True, dropout=between
@@ -62,15 +62,15 @@ class LSTMLanguageModel(LanguageModel):
         return logits
 
     def normed(self, output: Tensor) -> Tensor:
-        """The last layer's output [..., H] as the head takes it."""
+        """Return the last layer's output [..., H], normalised if the model has layer normalisation."""
         return functional.layer_norm(output, output.shape[-1:]) if self.sizes.layer_norm else output
 
-    def step(self, n: int, device: torch.device) -> Step:
+    def step(self, n: int, device: torch.device) -> DecodingStep:
         return _Step(self, n, device)
 
 
 class _Step:
-    """One step of all layers for a batch, on the weights as they are when it is made."""
+    """One step of all layers for a batch, with the weights at the time of construction."""
 
     def __init__(self, model: LSTMLanguageModel, n: int, device: torch.device) -> None:
         self._model = model
@@ -83,7 +83,7 @@ class _Step:
         self._cells = [torch.zeros_like(state) for state in self._states]
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """Logits [n, V] after tokens [n]."""
+        """Return the logits [n, V] after tokens [n]."""
         output = tokens
         for layer, state in enumerate(self._states):
             if layer == 0:

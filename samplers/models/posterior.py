@@ -1,4 +1,4 @@
-"""Posteriors of latent vectors, as an encoder gives them: draws with a gradient, and the divergence from the prior."""
+"""Posteriors of latent vectors: draws with a gradient, and the divergence from the latent prior."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from molbuffer.samplers.models.von_mises_fisher import divergence_from_uniform, 
 
 
 class Posterior(Protocol):
-    """q(z | sequence) of n sequences."""
+    """The posterior q(z | sequence) of n sequences."""
 
     @property
     def mean(self) -> Tensor:
-        """What stands for each sequence [n, d]."""
+        """The vectors [n, d] that represent the sequences."""
         ...
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        """One reparameterised draw each [n, d]; from torch's global generator by default."""
+        """Return one reparameterised draw each [n, d]; torch's global generator is the default."""
         ...
 
     def divergence(self) -> Tensor:
-        """KL(q || prior) in nats, [n, groups]: the parts that are independent of each other; they add up."""
+        """Return KL(q || prior) in nats [n, groups], of independent parts that sum to the whole."""
         ...
 
 
 @dataclass(frozen=True)
 class NormalPosterior:
-    """Independent normal distributions; the prior is the standard one.
+    """Independent normal distributions; the latent prior is the standard normal distribution.
 
     Attributes:
-        mean, log_variance: [n, d].
+        mean: [n, d].
+        log_variance: [n, d].
     """
 
     mean: Tensor
@@ -44,16 +45,17 @@ class NormalPosterior:
         return self.mean + (self.log_variance / 2).exp() * noise
 
     def divergence(self) -> Tensor:
-        """(μ² + σ² − 1 − log σ²) / 2 of each number [n, d] (Kingma & Welling 2014, appendix B)."""
+        """Return (μ² + σ² − 1 − log σ²) / 2 of each number [n, d] (Kingma & Welling 2014, appendix B)."""
         return (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance) / 2
 
 
 @dataclass(frozen=True)
 class SphericalPosterior:
-    """von Mises-Fisher distributions of one concentration; the prior is the uniform one.
+    """von Mises-Fisher distributions of one concentration; the latent prior is uniform on the unit sphere.
 
     Attributes:
         mean: unit vectors [n, d].
+        concentration: κ, the same for all.
     """
 
     mean: Tensor
@@ -63,6 +65,6 @@ class SphericalPosterior:
         return sample_directions(self.mean, self.concentration, generator)
 
     def divergence(self) -> Tensor:
-        """The same number for every sequence [n, 1]."""
+        """Return the divergence [n, 1], which is the same for every sequence."""
         divergence = divergence_from_uniform(self.concentration, self.mean.shape[1])
         return self.mean.new_full((len(self.mean), 1), divergence)

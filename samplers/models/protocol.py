@@ -1,28 +1,29 @@
-"""What every generative model of the project can do, and the records that go in and come out."""
+"""The base classes of generative models, and the sequences that a model draws."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, Takes
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, ConditionKind
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """Token sequences drawn from a model; each tensor becomes the column of its name in ``storage.Rows``.
+    """Token sequences drawn from a model; each tensor becomes the column of the same name in ``storage.Rows``.
 
     Attributes:
         tokens: int64 [n, L], PAD after the end of a row.
-        lengths: int64 [n], the END token counted; a row that reached the longest length allowed has no END.
-        log_probs: float32 [n, L], the log-probability of each token under the distribution it was drawn from
-            (tempered and truncated); 0 after the end of a row.
-        latents: float32 [n, d], what a latent model decoded; None for others.
+        lengths: int64 [n], END counted; a row of the greatest length allowed has no END.
+        log_probs: float32 [n, L], the log-probability of each token under the tempered and truncated distribution;
+            0 after the end of a row.
+        latents: float32 [n, d], the latent vectors that a latent model decoded; None for other models.
     """
 
     tokens: Tensor
@@ -34,15 +35,18 @@ class Sequences:
         return len(self.lengths)
 
 
-@runtime_checkable
-class GenerativeModel(Protocol):
-    """A model that draws token sequences and tells their likelihood."""
+class GenerativeModel(nn.Module, ABC):
+    """A torch module that draws token sequences and computes their likelihood.
+
+    Attributes:
+        kind: the name under which policies of this architecture are stored.
+        condition_kind: what the model's sequences are conditioned on.
+    """
 
     kind: str
-    """The name under which policies of this architecture are stored."""
-    takes: Takes
-    """What its sequences are conditioned on."""
+    condition_kind: ConditionKind
 
+    @abstractmethod
     def sample(
         self,
         n: int,
@@ -51,13 +55,13 @@ class GenerativeModel(Protocol):
         sampling: Sampling = UNTRUNCATED,
         generator: torch.Generator,
     ) -> Sequences:
-        """Draws n sequences in evaluation mode, without a graph.
+        """Draw n sequences without a gradient graph; the model is in evaluation mode.
 
         Raises:
-            ConditionError: the condition is not that of n rows of what the model takes.
+            ConditionError: the condition is not one of n rows of the model's ``condition_kind``.
         """
-        ...
 
+    @abstractmethod
     def log_probs(
         self,
         tokens: Tensor,
@@ -66,36 +70,30 @@ class GenerativeModel(Protocol):
         condition: Condition = UNCONDITIONED,
         sampling: Sampling = UNTRUNCATED,
     ) -> Tensor:
-        """The log-probability [n, L] of each token of [n, L]; 0 after the end of a row. Differentiable.
+        """Return the log-probability [n, L] of each token of [n, L]; 0 after the end of a row. Differentiable.
 
         Raises:
-            ConditionError: the condition is not that of n rows of what the model takes.
+            ConditionError: the condition is not one of n rows of the model's ``condition_kind``.
         """
-        ...
 
+    @abstractmethod
     def architecture(self) -> Mapping[str, Any]:
-        """What, beside the weights, is needed to build the model again; JSON values only."""
-        ...
-
-    def as_module(self) -> nn.Module:
-        """The torch module with the parameters."""
-        ...
+        """Return the sizes that build the model again, to be filled with its weights; JSON values only."""
 
 
-@runtime_checkable
-class LatentModel(GenerativeModel, Protocol):
-    """A generative model of sequences given latent vectors, which can say what latent vector a sequence has."""
+class LatentModel(GenerativeModel):
+    """A generative model of sequences given latent vectors, with an encoder from sequences to latent vectors."""
 
     @property
+    @abstractmethod
     def latent_size(self) -> int:
-        """d, the numbers of a latent vector."""
-        ...
+        """The numbers d of a latent vector."""
 
+    @abstractmethod
     def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """The latent vector [n, d] that stands for each sequence of int64 [n, L]: the mean of its posterior."""
-        ...
+        """Return the latent vector [n, d] of each sequence of int64 [n, L]: the mean of its posterior."""
 
 
 def token_mask(lengths: Tensor, width: int) -> Tensor:
-    """True [n, width] where a position is inside its row."""
+    """Return a mask [n, width], True where a position is inside its row."""
     return torch.arange(width, device=lengths.device) < lengths[:, None]

@@ -1,4 +1,4 @@
-"""The architectures of models by the kind under which their policies are stored."""
+"""The model architectures by the kind under which their policies are stored."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from molbuffer.samplers.models.vae_gru import VAE
 from molbuffer.samplers.models.vae_transformer import TransformerVAE
 
 GIVEN_SIZES = ("vocabulary_size", "max_length")
-"""Sizes that follow from what a model is trained on."""
+"""The sizes that follow from the training data."""
 
 
 @dataclass(frozen=True)
 class ModelKind:
-    """How a model of a kind is built.
+    """The architecture and the class of one kind of model.
 
     Attributes:
-        architecture: a dataclass of its sizes, among them ``vocabulary_size`` and ``max_length``.
-        build: makes a model with random weights, as torch's global generator has them.
-        learns_pairs: it is trained on pairs of a source and a target, others on molecules.
+        architecture: the dataclass of sizes, among them ``vocabulary_size`` and ``max_length``.
+        build: makes a model with random weights from torch's global generator.
+        learns_pairs: whether the model is trained on pairs of a source and a target, not on molecules.
     """
 
     architecture: type[Any]
@@ -36,11 +36,11 @@ class ModelKind:
     learns_pairs: bool = False
 
     def make(self, sizes: Mapping[str, Any]) -> GenerativeModel:
-        """A model of these sizes.
+        """Make a model of these sizes.
 
         Raises:
-            TypeError: a size is missing, or the architecture has none of that name.
-            ValueError: the sizes do not go together.
+            TypeError: a size is missing, or the architecture has no size of that name.
+            ValueError: the sizes are inconsistent.
         """
         return self.build(self.architecture(**sizes))
 
@@ -51,7 +51,7 @@ class ModelKind:
 
 
 _VAES: Mapping[str, Callable[[VAEArchitecture], GenerativeModel]] = {"gru": VAE, "transformer": TransformerVAE}
-"""The autoencoders of each of ``autoencoder.ARCHITECTURES``."""
+"""The autoencoder of each of ``vae.ARCHITECTURES``."""
 
 MODELS: Mapping[str, ModelKind] = {
     GRULanguageModel.kind: ModelKind(GRUArchitecture, GRULanguageModel),
@@ -60,19 +60,19 @@ MODELS: Mapping[str, ModelKind] = {
     TransformerLanguageModel.kind: ModelKind(TransformerArchitecture, TransformerLanguageModel),
     VariationalAutoencoder.kind: ModelKind(VAEArchitecture, lambda sizes: _VAES[sizes.architecture](sizes)),
 }
-"""Every architecture; a stored policy names one."""
+"""Every kind of model; the config of a stored policy names one."""
 
 
 def check_sizes(kind: str, sizes: Mapping[str, Any]) -> None:
-    """Refuses sizes that a model of the kind cannot be given.
+    """Refuse sizes that a model of a kind cannot have.
 
     Raises:
-        UnknownModelKindError: there is no such kind.
-        ModelSizeError: the kind has no such size, it is of another type or out of range, or the sizes do not go
-            together.
+        UnknownModelKindError: no model is of this kind.
+        ModelSizeError: the kind has no such size, a size has another type or is out of range, or the sizes are
+            inconsistent.
     """
     if kind not in MODELS:
-        raise UnknownModelKindError(f"no model {kind!r}; there are: {', '.join(sorted(MODELS))}")
+        raise UnknownModelKindError(f"unknown model kind {kind!r}; expected one of: {', '.join(sorted(MODELS))}")
     choices = MODELS[kind].choices
     for name, value in sizes.items():
         if name not in choices:

@@ -1,9 +1,9 @@
-"""A transformer encoder-decoder: sequences given a source sequence each, such as a molecule and what is made of it.
+"""A transformer encoder-decoder: target sequences given a source sequence each, such as a molecule and its variants.
 
 The encoder's blocks see the whole source. Each layer of the decoder reads the encoded source and then goes through a
-causal block; both are in the form that ``attention`` describes. Queries to the source are turned by their position,
-and its keys by theirs, so that copying, most of what is done to a molecule, needs a shift and no search. A source is
-encoded once, and what the decoder's layers read of it is kept while a target is drawn.
+causal block, both in the form that ``transformer_block`` describes. Queries to the source are rotated by their
+position, and its keys by theirs, so that copying, most of the work on a molecule, needs a shift and no search. A source
+is encoded once, and the keys and values that the decoder's layers read are kept while a target is drawn.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, Takes
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, ConditionKind
 from molbuffer.samplers.models.decoding import chosen_log_probs, decode, tokens_before
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.models.language_model import SequenceModule
 from molbuffer.samplers.models.protocol import Sequences, token_mask
 from molbuffer.samplers.models.transformer_block import (
     Attend,
-    Block,
     KeyValueCache,
+    TransformerBlock,
     attention_within,
     causal_attention,
     check_heads,
@@ -40,10 +40,11 @@ class Seq2SeqArchitecture:
 
     Attributes:
         vocabulary_size: tokens, reserved ones included; sources and targets share them.
-        hidden_size: width of a token's vector on its way through the blocks.
-        encoder_layers, decoder_layers: numbers of blocks.
-        heads: of each attention; hidden_size / heads is even.
-        dropout: probability of dropping a number of what a part adds during training, in [0, 1).
+        hidden_size: width of a token's vector in the blocks.
+        encoder_layers: number of blocks of the encoder.
+        decoder_layers: number of blocks of the decoder.
+        heads: number of heads of each attention; hidden_size / heads is even.
+        dropout: probability of dropping a number of the output of each part during training, in [0, 1).
         max_length: the most tokens of a target, END included; sampling stops there. Sources may be longer.
     """
 
@@ -61,10 +62,12 @@ class Seq2SeqArchitecture:
 
 @dataclass(frozen=True)
 class SourceMemory:
-    """What a layer of the decoder reads of the sources.
+    """The keys and values of the sources that a layer of the decoder reads.
 
     Attributes:
-        keys, values: [n, heads, S, size]. mask: bool [n, 1, 1, S], True inside a source.
+        keys: [n, heads, S, size].
+        values: [n, heads, S, size].
+        mask: bool [n, 1, 1, S], True inside a source.
     """
 
     keys: Tensor
@@ -72,12 +75,12 @@ class SourceMemory:
     mask: Tensor
 
     def __getitem__(self, rows: Tensor) -> SourceMemory:
-        """That of some of the rows, bool [n]."""
+        """Return the memory of some of the rows, bool [n]."""
         return SourceMemory(self.keys[rows], self.values[rows], self.mask[rows])
 
 
 class SourceAttention(nn.Module):
-    """Attention of targets to encoded sources, added to what comes in."""
+    """Attention of targets to encoded sources, added to the input."""
 
     def __init__(self, size: int, heads: int) -> None:
         super().__init__()
@@ -87,11 +90,11 @@ class SourceAttention(nn.Module):
         self.out = nn.Linear(size, size, bias=False)
         for layer in (self.query, self.key_value):
             nn.init.normal_(layer.weight, std=size**-0.5)
-        # As of a new block: what comes in is passed on.
+        # As in a new block, the output is at first the input.
         nn.init.zeros_(self.out.weight)
 
     def memory(self, encoded: Tensor, rotary: Tensor, mask: Tensor) -> SourceMemory:
-        """What is read of encoded sources [n, S, size]; rotary: of the S positions; mask: bool [n, 1, 1, S]."""
+        """Return the memory of encoded sources [n, S, size], given the rotary table of S and a mask [n, 1, 1, S]."""
         n, positions, size = encoded.shape
         keys, values = (
             self.key_value(encoded).view(n, positions, 2, self.heads, size // self.heads).permute(2, 0, 3, 1, 4)
@@ -99,7 +102,7 @@ class SourceAttention(nn.Module):
         return SourceMemory(rotate(keys, rotary).to(values.dtype), values, mask)
 
     def forward(self, x: Tensor, rotary: Tensor, memory: SourceMemory, dropout: float = 0.0) -> Tensor:
-        """What comes in, x [n, L, size], with what is read; rotary: of the L positions."""
+        """Return the input x [n, L, size] plus the attention to the sources, given the rotary table of L positions."""
         n, positions, size = x.shape
         queries = self.query(rms_norm(x)).view(n, positions, self.heads, size // self.heads).transpose(1, 2)
         queries = rotate(queries, rotary).to(memory.keys.dtype)
@@ -108,12 +111,12 @@ class SourceAttention(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Reads the source, then goes through a block."""
+    """A layer that reads the source and then applies a causal block."""
 
     def __init__(self, size: int, heads: int) -> None:
         super().__init__()
         self.source = SourceAttention(size, heads)
-        self.block = Block(size, heads)
+        self.block = TransformerBlock(size, heads)
 
     def forward(self, x: Tensor, rotary: Tensor, memory: SourceMemory, attend: Attend, dropout: float = 0.0) -> Tensor:
         output: Tensor = self.block(self.source(x, rotary, memory, dropout), rotary, attend, dropout)
@@ -124,14 +127,14 @@ class Seq2SeqModel(SequenceModule):
     """p(target | source) = Π p(token | tokens before it, source), with PAD and START impossible."""
 
     kind = "seq2seq"
-    takes = Takes.SOURCES
+    condition_kind = ConditionKind.SOURCES
     sizes: Seq2SeqArchitecture
 
     def __init__(self, sizes: Seq2SeqArchitecture) -> None:
         super().__init__(sizes)
         width, heads = sizes.hidden_size, sizes.heads
         self.source_embedding = nn.Embedding(sizes.vocabulary_size, width)
-        self.encoder = nn.ModuleList(Block(width, heads) for _ in range(sizes.encoder_layers))
+        self.encoder = nn.ModuleList(TransformerBlock(width, heads) for _ in range(sizes.encoder_layers))
         self.embedding = nn.Embedding(sizes.vocabulary_size, width)
         self.decoder = nn.ModuleList(DecoderLayer(width, heads) for _ in range(sizes.decoder_layers))
         self.head = next_token_head(width, sizes.vocabulary_size)
@@ -144,13 +147,15 @@ class Seq2SeqModel(SequenceModule):
         condition: Condition = UNCONDITIONED,
         sampling: Sampling = UNTRUNCATED,
     ) -> Tensor:
-        """The log-probability [n, L] of each token of int64 [n, L] given the sources; 0 at and after lengths [n]."""
+        """Return the log-probability [n, L] of each token of int64 [n, L] given the sources; 0 at and after lengths
+        [n].
+        """
         dropout = self.sizes.dropout if self.training else 0.0
         memories = self.memories(*condition.sources_of(len(tokens)), dropout)
         return chosen_log_probs(self.logits(tokens, memories, dropout), tokens, lengths, sampling)
 
     def logits(self, tokens: Tensor, memories: Sequence[SourceMemory], dropout: float = 0.0) -> Tensor:
-        """The next-token logits [n, L, V] before each token of [n, L], given what the decoder reads of the sources."""
+        """Return the next-token logits [n, L, V] before each token of [n, L], given the memory of each layer."""
         x = self.embedding(tokens_before(tokens))
         rotary = self.rotary(tokens.shape[1])
         for layer, memory in zip(self.decoder, memories, strict=True):
@@ -167,12 +172,12 @@ class Seq2SeqModel(SequenceModule):
         sampling: Sampling = UNTRUNCATED,
         generator: torch.Generator,
     ) -> Sequences:
-        """Draws one sequence for each of n sources; see ``decode`` for what a row depends on."""
+        """Draw one sequence for each of n sources; see ``decode`` for what a row depends on."""
         step = _Step(self, n, self.memories(*condition.sources_of(n)))
         return decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
 
     def memories(self, sources: Tensor, lengths: Tensor, dropout: float = 0.0) -> list[SourceMemory]:
-        """What each layer of the decoder reads of int64 [n, S] with lengths [n]."""
+        """Encode sources int64 [n, S] with lengths [n] into the memory of each layer of the decoder."""
         # Padding beyond the longest source would only cost time.
         sources = sources[:, : int(lengths.max())] if len(lengths) else sources
         inside, rotary = token_mask(lengths, sources.shape[1]), self.rotary(sources.shape[1])
@@ -182,7 +187,7 @@ class Seq2SeqModel(SequenceModule):
         return [layer.source.memory(encoded, rotary, mask) for layer in self.decoder if isinstance(layer, DecoderLayer)]
 
     def rotary(self, positions: int) -> Tensor:
-        """The table by which vectors of the first positions are turned."""
+        """Return the rotary table of the first positions."""
         return rotary_table(positions, self.sizes.hidden_size // self.sizes.heads).to(self.head.weight.device)
 
 
@@ -197,7 +202,7 @@ class _Step:
         self._position = 0
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """Logits [n, V] after tokens [n]."""
+        """Return the logits [n, V] after tokens [n]."""
         model = self._model
         rotary = self._rotary[:, self._position : self._position + 1]
         x = model.embedding(tokens)[:, None]

@@ -1,9 +1,9 @@
 """The transformer language model: a decoder of causal blocks (Vaswani et al. 2017, arXiv:1706.03762; Radford et al.
-2018) in their present form, which ``attention`` describes.
+2018) in their present form, which ``transformer_block`` describes.
 
-Training takes all positions of a sequence at once. Sampling goes token by token with the keys and values of the tokens
-so far in a cache, so that a step costs the same products however long the sequence already is.
-``benchmarks/bench_transformer.py`` measures what that gains.
+Training computes all positions of a sequence at once. Sampling computes one token at a time with the keys and values of
+earlier tokens in a cache, so that a step costs the same products however long the sequence is.
+``benchmarks/bench_transformer.py`` measures the gain.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from molbuffer.samplers.models.decoding import Step, tokens_before
+from molbuffer.samplers.models.decoding import DecodingStep, tokens_before
 from molbuffer.samplers.models.language_model import LanguageModel
-from molbuffer.samplers.models.transformer_block import Block, causal_attention, check_heads, rotary_table
+from molbuffer.samplers.models.transformer_block import TransformerBlock, causal_attention, check_heads, rotary_table
 from molbuffer.samplers.models.transformer_stack import BlockStep, block_outputs, next_token_head
 
 
@@ -25,10 +25,10 @@ class TransformerArchitecture:
 
     Attributes:
         vocabulary_size: tokens, reserved ones included.
-        hidden_size: width of a token's vector on its way through the blocks.
+        hidden_size: width of a token's vector in the blocks.
         layers: number of blocks.
-        heads: of each block's attention; hidden_size / heads is even.
-        dropout: probability of dropping a number of what a block's parts add during training, in [0, 1).
+        heads: number of heads of each block's attention; hidden_size / heads is even.
+        dropout: probability of dropping a number of the output of a block's parts during training, in [0, 1).
         max_length: the most tokens of a sequence, END included; sampling stops there.
     """
 
@@ -53,7 +53,7 @@ class TransformerLanguageModel(LanguageModel):
     def __init__(self, sizes: TransformerArchitecture) -> None:
         super().__init__(sizes)
         self.embedding = nn.Embedding(sizes.vocabulary_size, sizes.hidden_size)
-        self.blocks = nn.ModuleList(Block(sizes.hidden_size, sizes.heads) for _ in range(sizes.layers))
+        self.blocks = nn.ModuleList(TransformerBlock(sizes.hidden_size, sizes.heads) for _ in range(sizes.layers))
         self.head = next_token_head(sizes.hidden_size, sizes.vocabulary_size)
         table = rotary_table(sizes.max_length, sizes.hidden_size // sizes.heads)
         self.register_buffer("rotary", table, persistent=False)
@@ -65,11 +65,13 @@ class TransformerLanguageModel(LanguageModel):
         logits: Tensor = self.head(x) + self.impossible
         return logits
 
-    def step(self, n: int, device: torch.device) -> Step:
-        return BlockStep(self.blocks, self.embedding, self.head, self.impossible, self.rotary, n)
+    def step(self, n: int, device: torch.device) -> DecodingStep:
+        return BlockStep(
+            self.blocks, embedding=self.embedding, head=self.head, impossible=self.impossible, rotary=self.rotary, n=n
+        )
 
     def _rotary(self, positions: int) -> Tensor:
-        """The table of the first positions; rows that were not drawn here may have more than max_length."""
+        """Return the rotary table of the first positions; rows drawn by other models may be longer than max_length."""
         if positions > self.rotary.shape[1]:
             return rotary_table(positions, self.sizes.hidden_size // self.sizes.heads).to(self.rotary.device)
         return self.rotary[:, :positions]

@@ -1,9 +1,9 @@
-"""Transformer blocks in their present form, and the cache that lets them go on token by token.
+"""Transformer blocks in their present form, and the cache of keys and values for sampling token by token.
 
-RMS norm without a gain before each part (Zhang & Sennrich 2019, arXiv:1910.07467), rotary positions (Su et al. 2021,
-arXiv:2104.09864), a squared ReLU between the two layers of the perceptron (So et al. 2021, arXiv:2109.08668), and no
-biases. A block leaves open who answers its queries: ``causal_attention`` where whole sequences are known, a
-``KeyValueCache`` where they are being drawn. Both therefore run the same weights through the same lines.
+A block has an RMS norm without a gain before each part (Zhang & Sennrich 2019, arXiv:1910.07467), rotary positions (Su
+et al. 2021, arXiv:2104.09864), a squared ReLU between the two layers of the perceptron (So et al. 2021,
+arXiv:2109.08668), and no biases. Its attention is an argument: ``causal_attention`` for known sequences, a
+``KeyValueCache`` for sequences that are being drawn, so that training and sampling run the same code.
 """
 
 from __future__ import annotations
@@ -15,41 +15,41 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Gives each query [n, heads, L, size] its mix of the values, from queries, keys and values of that shape."""
+"""Returns the weighted values [n, heads, L, size] for queries, keys and values of that shape."""
 
 ROTARY_BASE = 10_000.0
 CACHE_BLOCK = 32
-"""Positions by which a cache grows: each growth copies what is there."""
+"""The positions by which a cache grows; each growth copies all that it holds."""
 FULLEST = 0.75
-"""A cache is rewritten when no more than this share of its rows still grows: each rewriting copies the others."""
+"""A cache is rewritten when at most this share of its rows still grows; each rewriting copies the growing rows."""
 
 
 def rms_norm(x: Tensor) -> Tensor:
-    """The vectors [..., d], each with a mean square of 1."""
+    """Scale the vectors [..., d] to a mean square of 1."""
     return functional.rms_norm(x, (x.shape[-1],))
 
 
 def rotary_table(positions: int, size: int) -> Tensor:
-    """The cosines and sines [2, positions, size / 2] by which queries and keys of a size are turned."""
+    """Return the rotary table: the cosines and sines [2, positions, size / 2] of the rotations of queries and keys."""
     frequencies = ROTARY_BASE ** (-torch.arange(0, size, 2) / size)
     angles = torch.outer(torch.arange(positions), frequencies)
     return torch.stack([angles.cos(), angles.sin()])
 
 
 def rotate(x: Tensor, rotary: Tensor) -> Tensor:
-    """Turns x [..., L, size] by the table [2, L, size / 2] of its positions."""
+    """Rotate x [..., L, size] by the rotary table [2, L, size / 2] of its positions."""
     cosine, sine = rotary
     first, second = x.chunk(2, -1)
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], -1)
 
 
 def causal_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """The attention of each position to itself and those before it."""
+    """Return the attention of each position to itself and to earlier positions."""
     return functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
 
 
 def attention_within(inside: Tensor) -> Attend:
-    """The attention of each position to all that are inside its row, bool [n, L], of which each row has one."""
+    """Make the attention of each position to all positions inside its row, bool [n, L]; each row needs at least one."""
     mask = inside[:, None, None]
 
     def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
@@ -59,10 +59,10 @@ def attention_within(inside: Tensor) -> Attend:
 
 
 def check_heads(heads: int, **widths: int) -> None:
-    """Refuses widths, by the name of their size, that heads cannot share out so that each has an even part.
+    """Refuse widths that cannot be divided among heads so that each head has an even part.
 
     Raises:
-        ValueError: there is no head, or a width is no multiple of 2 × heads.
+        ValueError: heads < 1, or a width is no multiple of 2 × heads.
     """
     if heads < 1 or any(width % (2 * heads) for width in widths.values()):
         multiple = "a multiple" if len(widths) == 1 else "multiples"
@@ -70,11 +70,12 @@ def check_heads(heads: int, **widths: int) -> None:
         raise ValueError(f"expected {' and '.join(widths)} to be {multiple} of 2 × heads, got {got} and heads {heads}")
 
 
-class Block(nn.Module):
-    """Attention, then a perceptron, each added to what comes in.
+class TransformerBlock(nn.Module):
+    """Attention, then a perceptron, each added to its input.
 
     Args:
-        size: width of what comes in and goes out. heads: of the attention; size / heads is even.
+        size: width of input and output.
+        heads: heads of the attention; size / heads is even.
     """
 
     def __init__(self, size: int, heads: int) -> None:
@@ -86,16 +87,18 @@ class Block(nn.Module):
         self.perceptron_out = nn.Linear(4 * size, size, bias=False)
         for layer in (self.attention_in, self.perceptron_in):
             nn.init.normal_(layer.weight, std=size**-0.5)
-        # A new block passes on what comes in, so that the gradient reaches the lowest of many unchanged.
+        # The output of a new block is its input, so that the gradient reaches the lowest of many blocks unchanged.
         for layer in (self.attention_out, self.perceptron_out):
             nn.init.zeros_(layer.weight)
 
     def forward(self, x: Tensor, rotary: Tensor, attend: Attend, dropout: float = 0.0) -> Tensor:
-        """What comes in, x [n, L, size], with what the block adds.
+        """Return the input x [n, L, size] plus the outputs of the block's parts.
 
         Args:
-            rotary: the table [2, L, size / heads / 2] of the L positions.
-            dropout: probability of dropping a number of what is added, whatever mode the module is in.
+            x: the input.
+            rotary: the rotary table [2, L, size / heads / 2] of the L positions.
+            attend: the attention.
+            dropout: probability of dropping a number of an output, whatever mode the module is in.
         """
         x = x + functional.dropout(self._attention(rms_norm(x), rotary, attend), dropout, training=dropout > 0)
         hidden = functional.relu(self.perceptron_in(rms_norm(x))).square()
@@ -111,18 +114,18 @@ class Block(nn.Module):
 
 
 class KeyValueCache:
-    """The keys and values of all tokens so far in one block, for n rows that are drawn together."""
+    """The keys and values of all earlier tokens in one block, for n rows that are drawn together."""
 
     def __init__(self, n: int) -> None:
         self._stored = torch.empty(0)
-        """[2, rows, heads, positions, size]: keys and values, with room for positions to come."""
+        """Keys and values [2, rows, heads, positions, size], with room for further positions."""
         self._length = 0
         self._rows = n
         self._growing: Tensor | None = None
-        """Which stored rows still grow; None = all."""
+        """The stored rows that still grow; None for all."""
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Takes the next token's key and value, and gives the attention of its query; all [m, heads, 1, size]."""
+        """Store the next token's key and value, and return the attention of its query; all [m, heads, 1, size]."""
         self._make_room(keys)
         at = slice(None) if self._growing is None else self._growing
         self._stored[0, at, :, self._length] = keys[:, :, 0]
@@ -131,13 +134,13 @@ class KeyValueCache:
         known = self._stored[:, :, :, : self._length]
         if self._growing is None:
             return functional.scaled_dot_product_attention(queries, known[0], known[1])
-        # Rows that have ended are asked, too: to leave them out would copy all the others at every step.
+        # Rows that have ended are computed, too: leaving them out would copy all other rows at every step.
         asked = queries.new_zeros(self._rows, *queries.shape[1:])
         asked[self._growing] = queries
         return functional.scaled_dot_product_attention(asked, known[0], known[1])[self._growing]
 
     def keep(self, rows: Tensor) -> None:
-        """Goes on with some of the growing rows only, bool [m]."""
+        """Drop all growing rows but some, bool [m]."""
         growing = rows.nonzero()[:, 0] if self._growing is None else self._growing[rows]
         self._growing = growing
         if len(growing) <= FULLEST * self._rows:
@@ -145,7 +148,7 @@ class KeyValueCache:
             self._rows, self._growing = len(growing), None
 
     def _make_room(self, keys: Tensor) -> None:
-        """Makes room for another position where there is none."""
+        """Make room for another position if there is none."""
         if self._length == 0:
             self._stored = keys.new_zeros(2, self._rows, keys.shape[1], CACHE_BLOCK, keys.shape[3])
         elif self._length == self._stored.shape[3]:

@@ -1,4 +1,4 @@
-"""Stacked transformer blocks that read tokens: over whole sequences for training, token by token for sampling."""
+"""Stacked transformer blocks over tokens: whole sequences in training, one token at a time in sampling."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from molbuffer.samplers.models.transformer_block import Attend, KeyValueCache, r
 
 
 def next_token_head(size: int, vocabulary_size: int) -> nn.Linear:
-    """What makes logits of the normalised output [..., size] of blocks, so small at first that all are about equal."""
+    """Make the layer from the output [..., size] of blocks to logits, with small weights: they begin about equal."""
     head = nn.Linear(size, vocabulary_size, bias=False)
     nn.init.normal_(head.weight, std=0.1 * size**-0.5)
     return head
@@ -19,10 +19,14 @@ def next_token_head(size: int, vocabulary_size: int) -> nn.Linear:
 def block_outputs(
     blocks: Iterable[nn.Module], x: Tensor, rotary: Tensor, attend: Attend, dropout: float = 0.0
 ) -> Tensor:
-    """What comes out [n, L, size] of blocks that x [n, L, size] goes through one after another, normalised.
+    """Return the normalised output [n, L, size] of a sequence of blocks for the input x [n, L, size].
 
     Args:
-        rotary, attend, dropout: as of ``Block``.
+        blocks: applied one after another.
+        x: the input.
+        rotary: the table of the L positions.
+        attend: the attention of each block.
+        dropout: as ``TransformerBlock.forward`` has it.
     """
     for block in blocks:
         x = block(x, rotary, attend, dropout)
@@ -30,11 +34,12 @@ def block_outputs(
 
 
 class BlockStep:
-    """One step of all blocks and of the head for a batch, with the keys and values of the tokens so far in caches."""
+    """One step of all blocks and of the head for a batch, with the keys and values of earlier tokens in caches."""
 
     def __init__(
         self,
         blocks: Iterable[nn.Module],
+        *,
         embedding: nn.Embedding,
         head: nn.Linear,
         impossible: Tensor,
@@ -42,11 +47,15 @@ class BlockStep:
         n: int,
         context: Tensor | None = None,
     ) -> None:
-        """Begins n sequences.
+        """Set the state before the first token of n sequences.
 
         Args:
-            head: to the logits, to which ``impossible`` [V] is added.
-            rotary: the table of all positions that there may be.
+            blocks: applied one after another.
+            embedding: the vectors of tokens.
+            head: maps the normalised output to logits.
+            impossible: [V], added to the logits.
+            rotary: the table of all positions that a sequence may have.
+            n: the number of sequences.
             context: [n, size], added to each token's vector.
         """
         self._blocks = [(block, KeyValueCache(n)) for block in blocks]
@@ -55,7 +64,7 @@ class BlockStep:
         self._position = 0
 
     def __call__(self, tokens: Tensor) -> Tensor:
-        """Logits [n, V] after tokens [n]."""
+        """Return the logits [n, V] after tokens [n]."""
         rotary = self._rotary[:, self._position : self._position + 1]
         x = self._embedding(tokens)
         x = (x if self._context is None else x + self._context)[:, None]

@@ -1,39 +1,39 @@
-"""What variational autoencoders of sequences have in common, whatever layers they are made of (Kingma & Welling 2014,
+"""The base class of variational autoencoders of sequences, for any kind of layers (Kingma & Welling 2014,
 arXiv:1312.6114; Bowman et al. 2016, arXiv:1511.06349).
 
-An encoder gives a sequence a posterior over latent vectors; a decoder gives a latent vector a distribution of
-sequences. As a generative model of this package an autoencoder is its decoder: draws and likelihoods are of sequences
-given latent vectors, and only ``posterior`` and ``encode`` look at the encoder.
+The encoder maps a sequence to a posterior over latent vectors; the decoder maps a latent vector to a distribution of
+sequences. As a generative model of this package an autoencoder is its decoder: draws and likelihoods are those of
+sequences given latent vectors, and only ``posterior`` and ``encode`` use the encoder.
 
 Geometries of the latent space:
 
 normal      Gaussian posterior with a diagonal covariance, standard normal prior.
 spherical   von Mises-Fisher posterior with a fixed concentration, uniform prior on the unit sphere. The divergence
-            between the two is a constant, so that it cannot collapse (Xu & Durrett 2018, arXiv:1808.10805).
+            of the two is constant, so that the posterior cannot collapse (Xu & Durrett 2018, arXiv:1808.10805).
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, Takes
-from molbuffer.samplers.models.decoding import Step, chosen_log_probs, decode, tokens_before
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, ConditionKind
+from molbuffer.samplers.models.decoding import DecodingStep, chosen_log_probs, decode, tokens_before
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.models.language_model import SequenceModule
 from molbuffer.samplers.models.posterior import NormalPosterior, Posterior, SphericalPosterior
-from molbuffer.samplers.models.protocol import Sequences
+from molbuffer.samplers.models.protocol import LatentModel, Sequences
 from molbuffer.samplers.models.transformer_block import check_heads
 from molbuffer.samplers.tokens.vocabulary import START
 
 GEOMETRIES = ("normal", "spherical")
-"""The latent spaces there are."""
+"""The geometries of a latent space."""
 ARCHITECTURES = ("gru", "transformer")
-"""The layers there are."""
+"""The kinds of layers."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +43,18 @@ class VAEArchitecture:
     Attributes:
         vocabulary_size: tokens, reserved ones included.
         latent_size: numbers of a latent vector.
-        geometry: of the latent space, one of ``GEOMETRIES``.
-        concentration: of a spherical posterior: how close to its mean it stays, >= 0.
-        embedding_size: width of a token's embedding; a transformer's has the width of its layers.
+        geometry: the geometry of the latent space, one of ``GEOMETRIES``.
+        concentration: κ of a spherical posterior, >= 0; the larger, the closer draws are to the mean.
+        embedding_size: width of a token's embedding in GRUs; in transformers it is the width of the layers.
         encoder_size: width of the encoder's layers, of GRUs in each direction.
-        hidden_size: width of each layer of the decoder; layers: their number, which a transformer's encoder has, too.
-        dropout: of the output of a layer of the decoder in training, in [0, 1).
-        word_dropout: the share of the tokens that the decoder does not get to see in training, in [0, 1): what it
-            cannot read off them it has to read off the latent vector.
+        hidden_size: width of each layer of the decoder.
+        layers: number of layers of the decoder, and of a transformer's encoder.
+        dropout: probability of dropping a number of the output of a decoder layer in training, in [0, 1).
+        word_dropout: the share of tokens that the decoder does not see in training, in [0, 1), so that it has to
+            take their information from the latent vector.
         max_length: the most tokens of a sequence, END included; sampling stops there.
-        architecture: what encoder and decoder are made of, one of ``ARCHITECTURES``.
-        heads: of a transformer's attention; hidden_size / heads and encoder_size / heads are even.
+        architecture: the layers of encoder and decoder, one of ``ARCHITECTURES``.
+        heads: heads of a transformer's attention; hidden_size / heads and encoder_size / heads are even.
     """
 
     vocabulary_size: int
@@ -83,24 +84,24 @@ class VAEArchitecture:
             check_heads(self.heads, hidden_size=self.hidden_size, encoder_size=self.encoder_size)
 
 
-class VariationalAutoencoder(SequenceModule, ABC):
+class VariationalAutoencoder(SequenceModule, LatentModel):
     """p(sequence | z) = Π p(token | tokens before it, z), and q(z | sequence)."""
 
     kind = "vae"
-    takes = Takes.LATENTS
+    condition_kind = ConditionKind.LATENTS
     sizes: VAEArchitecture
 
     @abstractmethod
     def posterior_numbers(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """What the encoder makes of int64 [n, L] with lengths [n]: [n, numbers_of_posterior]."""
+        """Encode int64 [n, L] with lengths [n] into the parameters [n, numbers_of_posterior] of the posterior."""
 
     @abstractmethod
     def logits(self, tokens: Tensor, latents: Tensor) -> Tensor:
-        """The next-token logits [n, L, V] before each token of [n, L], given latents [n, d]."""
+        """Return the next-token logits [n, L, V] before each token of [n, L], given latents [n, d]."""
 
     @abstractmethod
-    def step(self, latents: Tensor) -> Step:
-        """The decoder at the beginning of a sequence for each latent vector [n, d], without dropout."""
+    def step(self, latents: Tensor) -> DecodingStep:
+        """Return the state of the decoder before the first token for latent vectors [n, d], without dropout."""
 
     @property
     def latent_size(self) -> int:
@@ -108,18 +109,20 @@ class VariationalAutoencoder(SequenceModule, ABC):
 
     @property
     def numbers_of_posterior(self) -> int:
-        """A normal posterior has a mean and a variance of each number, a spherical one has a direction only."""
+        """The parameters of a posterior: a mean and a variance of each number if it is normal, a direction on the
+        sphere.
+        """
         return 2 * self.latent_size if self.sizes.geometry == "normal" else self.latent_size
 
     def posterior(self, tokens: Tensor, lengths: Tensor) -> Posterior:
-        """q(z | sequence) of each sequence of int64 [n, L] with lengths [n]."""
+        """Return the posterior q(z | sequence) of each sequence of int64 [n, L] with lengths [n]."""
         numbers = self.posterior_numbers(tokens, lengths).float()
         if self.sizes.geometry == "spherical":
             return SphericalPosterior(functional.normalize(numbers, dim=1), self.sizes.concentration)
         return NormalPosterior(*numbers.chunk(2, 1))
 
     def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """The mean [n, d] of each sequence's posterior; on the sphere its direction."""
+        """Return the mean [n, d] of each sequence's posterior, on the sphere its direction."""
         return self.posterior(tokens, lengths).mean
 
     def log_probs(
@@ -130,7 +133,7 @@ class VariationalAutoencoder(SequenceModule, ABC):
         condition: Condition = UNCONDITIONED,
         sampling: Sampling = UNTRUNCATED,
     ) -> Tensor:
-        """The log-probability [n, L] of each token of int64 [n, L] given the condition's latents."""
+        """Return the log-probability [n, L] of each token of int64 [n, L] given the condition's latents."""
         latents = condition.latents_of(len(lengths), self.latent_size)
         return chosen_log_probs(self.logits(tokens, latents), tokens, lengths, sampling)
 
@@ -143,10 +146,10 @@ class VariationalAutoencoder(SequenceModule, ABC):
         sampling: Sampling = UNTRUNCATED,
         generator: torch.Generator,
     ) -> Sequences:
-        """Draws n sequences, given the condition's latents or, without any, latents from the model's own prior.
+        """Draw n sequences, given the condition's latents or, without any, draws of the model's own latent prior.
 
-        Given latents, a row depends on its own numbers only, as ``decode`` says. Latents of the prior come from the
-        same generator before the tokens, so that a draw that is split gives other rows.
+        Given latents, a row depends only on its own numbers, as ``decode`` says. Latents of the latent prior come from
+        the same generator before the tokens, so that splitting a draw changes its rows.
         """
         given = condition.latents is not None
         latents = condition.latents_of(n, self.latent_size) if given else self.prior_latents(n, generator)
@@ -155,15 +158,15 @@ class VariationalAutoencoder(SequenceModule, ABC):
         return Sequences(drawn.tokens, drawn.lengths, drawn.log_probs, latents)
 
     def seen(self, tokens: Tensor) -> Tensor:
-        """What the decoder gets to see before each token of [n, L]: the one before it; in training, not all of them."""
+        """Return the token before each of [n, L], START before the first, with word dropout in training."""
         before = tokens_before(tokens)
         if self.training and self.sizes.word_dropout:
-            # START, which is nowhere else within a sequence, stands for a token that is not seen.
+            # START, which no sequence contains, replaces a dropped token.
             unseen = torch.rand(before.shape, device=before.device) < self.sizes.word_dropout
             before = before.masked_fill(unseen, START)
         return before
 
     def prior_latents(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draws [n, d] of the prior that the model is trained with."""
+        """Draw vectors [n, d] from the latent prior that the model is trained with."""
         latents = torch.randn(n, self.latent_size, generator=generator, device=generator.device)
         return functional.normalize(latents, dim=1) if self.sizes.geometry == "spherical" else latents

@@ -1,7 +1,7 @@
 """The variational autoencoder of GRUs.
 
-A GRU in both directions encodes a sequence; a GRU decodes a latent vector, which gives its first state and is read
-again at every step.
+A bidirectional GRU encodes a sequence; a GRU decodes a latent vector, which determines the first state and is an input
+at every step.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molbuffer.samplers.models.decoding import Step
+from molbuffer.samplers.models.decoding import DecodingStep
 from molbuffer.samplers.models.gru_stack import GRUStack, GRUStep
 from molbuffer.samplers.models.vae import VAEArchitecture, VariationalAutoencoder
 from molbuffer.samplers.tokens.vocabulary import PAD
@@ -49,30 +49,30 @@ class VAE(VariationalAutoencoder):
         logits: Tensor = self.head(output.transpose(0, 1)) + self.impossible
         return logits
 
-    def step(self, latents: Tensor) -> Step:
+    def step(self, latents: Tensor) -> DecodingStep:
         return GRUStep(
             self.recurrent,
-            self.embedding.weight,
-            self.head,
-            self.impossible,
-            self._first_states(latents),
-            self.recurrent.context_gates(latents),
+            embedding=self.embedding.weight,
+            head=self.head,
+            impossible=self.impossible,
+            states=self._first_states(latents),
+            context_gates=self.recurrent.context_gates(latents),
         )
 
     def _first_states(self, latents: Tensor) -> Tensor:
-        """The decoder's states [layers, n, H] before the first token."""
+        """Return the decoder's states [layers, n, H] before the first token."""
         states: Tensor = self.to_state(latents).tanh()
         return states.view(len(latents), self.sizes.layers, self.sizes.hidden_size).transpose(0, 1)
 
 
 def reversed_rows(tokens: Tensor, lengths: Tensor) -> Tensor:
-    """Each row of [n, L] from its end, at lengths [n], to its beginning; PAD stays behind."""
+    """Reverse each row of [n, L] of lengths [n]; PAD stays at the end."""
     places = lengths[:, None] - 1 - torch.arange(tokens.shape[1], device=tokens.device)
     return tokens.gather(1, places.clamp(min=0)).masked_fill(places < 0, PAD)
 
 
 def _last_states(stack: GRUStack, embedding: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
-    """The state [n, H] after the last token of each row."""
+    """Return the state [n, H] after the last token of each row."""
     outputs = stack.outputs(functional.embedding(tokens.T, stack.token_gates(embedding)))
     rows = torch.arange(len(lengths), device=tokens.device)
     return outputs[(lengths - 1).clamp(min=0), rows]

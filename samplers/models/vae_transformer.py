@@ -1,17 +1,22 @@
 """The variational autoencoder of transformer blocks.
 
-The encoder's blocks see the whole sequence, and the mean of what comes out of them gives the posterior. The decoder is
-that of the transformer language model; the latent vector, brought to the width of its blocks, is added to the vector of
-each token. Sampling has the keys and values of the tokens so far in a cache.
+The encoder's blocks see the whole sequence, and the mean of their outputs determines the posterior. The decoder is that
+of the transformer language model; the latent vector, mapped to the width of its blocks, is added to the vector of each
+token. Sampling keeps the keys and values of earlier tokens in a cache.
 """
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
-from molbuffer.samplers.models.decoding import Step
+from molbuffer.samplers.models.decoding import DecodingStep
 from molbuffer.samplers.models.protocol import token_mask
-from molbuffer.samplers.models.transformer_block import Block, attention_within, causal_attention, rotary_table
+from molbuffer.samplers.models.transformer_block import (
+    TransformerBlock,
+    attention_within,
+    causal_attention,
+    rotary_table,
+)
 from molbuffer.samplers.models.transformer_stack import BlockStep, block_outputs, next_token_head
 from molbuffer.samplers.models.vae import VAEArchitecture, VariationalAutoencoder
 
@@ -23,15 +28,15 @@ class TransformerVAE(VariationalAutoencoder):
         super().__init__(sizes)
         encoder, hidden, heads = sizes.encoder_size, sizes.hidden_size, sizes.heads
         self.encoder_embedding = nn.Embedding(sizes.vocabulary_size, encoder)
-        self.encoder = nn.ModuleList(Block(encoder, heads) for _ in range(sizes.layers))
+        self.encoder = nn.ModuleList(TransformerBlock(encoder, heads) for _ in range(sizes.layers))
         self.to_posterior = nn.Linear(encoder, self.numbers_of_posterior)
         self.embedding = nn.Embedding(sizes.vocabulary_size, hidden)
         self.to_state = nn.Linear(sizes.latent_size, hidden)
-        self.decoder = nn.ModuleList(Block(hidden, heads) for _ in range(sizes.layers))
+        self.decoder = nn.ModuleList(TransformerBlock(hidden, heads) for _ in range(sizes.layers))
         self.head = next_token_head(hidden, sizes.vocabulary_size)
 
     def posterior_numbers(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        # Attention to nothing has no value: of an empty row its first PAD is read.
+        # Attention over no position is undefined: an empty row reads its first PAD.
         inside = token_mask(lengths.clamp(min=1), tokens.shape[1])
         rotary = self._rotary(tokens.shape[1], self.sizes.encoder_size)
         x = self.encoder_embedding(tokens)
@@ -47,11 +52,19 @@ class TransformerVAE(VariationalAutoencoder):
         logits: Tensor = self.head(block_outputs(self.decoder, x, rotary, causal_attention, dropout))
         return logits + self.impossible
 
-    def step(self, latents: Tensor) -> Step:
+    def step(self, latents: Tensor) -> DecodingStep:
         rotary = self._rotary(self.sizes.max_length, self.sizes.hidden_size)
         context = self.to_state(latents)
-        return BlockStep(self.decoder, self.embedding, self.head, self.impossible, rotary, len(latents), context)
+        return BlockStep(
+            self.decoder,
+            embedding=self.embedding,
+            head=self.head,
+            impossible=self.impossible,
+            rotary=rotary,
+            n=len(latents),
+            context=context,
+        )
 
     def _rotary(self, positions: int, width: int) -> Tensor:
-        """The table by which vectors of the first positions are turned in blocks of a width."""
+        """Return the rotary table of the first positions for blocks of a width."""
         return rotary_table(positions, width // self.sizes.heads).to(self.head.weight.device)

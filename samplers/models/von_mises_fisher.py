@@ -15,16 +15,16 @@ from scipy.special import gammaln, hyp0f1, ive
 from torch import Tensor
 
 _SMALLEST = 1e-280
-"""Of a scaled Bessel function: below, near the end of double precision, its power series takes over."""
+"""The least value of a scaled Bessel function, near the end of double precision; below it the power series is used."""
 
 
 def log_area(d: int) -> float:
-    """The logarithm of the area of the unit sphere of R^d: 2 π^(d/2) / Γ(d/2)."""
+    """Return the logarithm of the area of the unit sphere of R^d: 2 π^(d/2) / Γ(d/2)."""
     return math.log(2) + d / 2 * math.log(math.pi) - math.lgamma(d / 2)
 
 
 def log_normaliser(concentration: Tensor, d: int) -> Tensor:
-    """The logarithm of C_d(κ), of any shape, computed in float64; its derivative is −A_d(κ), see ``mean_cosine``."""
+    """Return log C_d(κ) for κ of any shape, computed in float64; its derivative is −A_d(κ) (``mean_cosine``)."""
     result: Tensor = _LogNormaliser.apply(concentration, d)  # type: ignore[no-untyped-call]
     return result
 
@@ -48,7 +48,7 @@ class _LogNormaliser(torch.autograd.Function):
 
 
 def mean_cosine(concentration: Any, d: int) -> Any:
-    """A_d(κ) = I_(d/2)(κ) / I_(d/2 − 1)(κ), the length of the mean: E[μ·z], of numbers or arrays."""
+    """Return A_d(κ) = I_(d/2)(κ) / I_(d/2 − 1)(κ), the length E[μ·z] of the mean, for a number or an array."""
     kappa = np.asarray(concentration, np.float64)
     order = d / 2 - 1
     below, vanishes = _scaled_bessel(order, kappa)
@@ -58,19 +58,21 @@ def mean_cosine(concentration: Any, d: int) -> Any:
 
 
 def divergence_from_uniform(concentration: float, d: int) -> float:
-    """KL(vMF(μ, κ) || uniform) = κ A_d(κ) + log C_d(κ) + log area: the same for every μ (Xu & Durrett 2018)."""
+    """Return KL(vMF(μ, κ) || uniform) = κ A_d(κ) + log C_d(κ) + log area, equal for all μ (Xu & Durrett 2018)."""
     normaliser = float(log_normaliser(torch.tensor(concentration, dtype=torch.float64), d))
     return concentration * float(mean_cosine(concentration, d)) + normaliser + log_area(d)
 
 
 def sample_directions(means: Tensor, concentration: float, generator: torch.Generator | None = None) -> Tensor:
-    """One draw [n, d] around each unit vector of means [n, d]; differentiable in the means.
+    """Return one draw [n, d] around each unit vector of means [n, d], differentiable in the means.
 
-    The cosine with the mean is drawn by rejection, the rest uniformly; a reflection that takes the first axis to the
-    mean does the rest. Source: Ulrich 1984, corrected by Wood 1994 (doi:10.1080/03610919408813161), algorithm VM*.
+    The cosine with the first axis is drawn by rejection and the other directions uniformly; a reflection then maps the
+    first axis to the mean. Source: Ulrich 1984, corrected by Wood 1994 (doi:10.1080/03610919408813161), algorithm VM*.
 
     Args:
-        generator: torch's global one by default.
+        means: unit vectors [n, d].
+        concentration: κ, the same for all rows.
+        generator: the source of randomness; None for torch's global generator.
     """
     n, d = means.shape
     cosines = _sample_cosines(n, d, concentration, generator).to(means)
@@ -81,7 +83,7 @@ def sample_directions(means: Tensor, concentration: float, generator: torch.Gene
 
 
 def _sample_cosines(n: int, d: int, concentration: float, generator: torch.Generator | None) -> Tensor:
-    """Cosines [n] of the angle to the mean, float64."""
+    """Return the cosines [n] of the angles to the means, in float64."""
     b = (d - 1) / (2 * concentration + math.hypot(2 * concentration, d - 1))
     x = (1 - b) / (1 + b)
     c = concentration * x + (d - 1) * math.log(4 * b / (1 + b) ** 2)  # the last is 1 − x²
@@ -100,7 +102,7 @@ def _sample_cosines(n: int, d: int, concentration: float, generator: torch.Gener
 
 
 def _reflect(vectors: Tensor, means: Tensor) -> Tensor:
-    """The reflection of vectors [n, d] that takes the first axis to the mean of each row (Householder)."""
+    """Return the reflection of vectors [n, d] that maps the first axis to the mean of each row (Householder)."""
     axis = torch.zeros_like(means)
     axis[:, 0] = 1
     normal = axis - means
@@ -111,7 +113,7 @@ def _reflect(vectors: Tensor, means: Tensor) -> Tensor:
 
 
 def _scaled_bessel(order: float, kappa: Any) -> tuple[Any, Any]:
-    """I_order(κ) exp(−κ), 1 where double precision cannot hold it or κ is 0; and where that is."""
+    """Return I_order(κ) exp(−κ), and where it is too small for double precision or κ is 0; it is set to 1 there."""
     scaled = ive(order, kappa)
     vanishes = (scaled < _SMALLEST) | (kappa == 0)
     return np.where(vanishes, 1, scaled), vanishes

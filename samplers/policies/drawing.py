@@ -1,4 +1,4 @@
-"""Drawing rows from a policy, on a condition or without one."""
+"""Drawing rows from a policy, with or without a condition."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from molbuffer.samplers.base import Drawn
+from molbuffer.samplers.base import Draw
 from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
 from molbuffer.samplers.models.distribution import Sampling
 from molbuffer.samplers.models.protocol import Sequences
@@ -17,7 +17,7 @@ from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage.rows import COLUMNS, Rows
 
 ROWS_AT_ONCE = 512
-"""Rows a model draws together: more gains no speed on CPUs and costs memory."""
+"""The rows that a model draws together; more are no faster on CPUs and cost memory."""
 
 
 def draw_rows(
@@ -26,8 +26,8 @@ def draw_rows(
     sampling: Sampling,
     generator: torch.Generator,
     condition: Condition = UNCONDITIONED,
-) -> Drawn:
-    """Draws n rows from a policy, each on its part of the condition, some hundreds at once."""
+) -> Draw:
+    """Draw n rows from a policy, each with its part of the condition, ``ROWS_AT_ONCE`` at a time."""
     parts = [
         policy.model.sample(
             min(ROWS_AT_ONCE, n - start),
@@ -39,11 +39,11 @@ def draw_rows(
     ]
     rows = Rows.concat([_rows_of(part, policy.vocabulary) for part in parts])
     rows = replace(rows, vocabulary_sha256=policy.vocabulary.sha256)
-    return Drawn(policy.vocabulary.decode(rows.tokens, rows.lengths), rows)
+    return Draw(policy.vocabulary.decode(rows.tokens, rows.lengths), rows)
 
 
 def _rows_of(sequences: Sequences, vocabulary: Vocabulary) -> Rows:
-    """What a model drew, as rows: each of its tensors is the column of that name."""
+    """Convert sequences of a model to rows: each tensor becomes the column of its name."""
     dtypes = {name: column.dtypes[0] for name, column in COLUMNS.items()} | {"tokens": np.dtype(vocabulary.dtype)}
     there = {name: tensor.numpy() for name, tensor in vars(sequences).items() if tensor is not None}
     columns: dict[str, Any] = {name: array.astype(dtypes[name]) for name, array in there.items()}

@@ -1,7 +1,7 @@
-"""Policies as files: a model's weights, its architecture and its vocabulary, and where a name leads to them.
+"""Policies as files: a model's weights, its architecture and its vocabulary; and finding a policy by its name.
 
-A policy is a folder with ``weights.safetensors``, ``config.json`` and ``vocabulary.json``. Nothing in it is executed
-on loading: weights are read by safetensors only.
+A policy is a folder with ``weights.safetensors``, ``config.json`` and ``vocabulary.json``. Loading executes nothing of
+it: weights are read by safetensors only.
 """
 
 from __future__ import annotations
@@ -16,23 +16,25 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from molbuffer.samplers import bundled
-from molbuffer.samplers.errors import PolicyFormatError, UnknownPolicyError
+from molbuffer.samplers.errors import PolicyFormatError, UnknownPolicyNameError
 from molbuffer.samplers.models.protocol import GenerativeModel
 from molbuffer.samplers.models.registry import MODELS
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import Place, PolicyStore, SampleStore, content_sha256
-from molbuffer.storage.errors import UnknownPolicyError as NotInStoreError
+from molbuffer.storage.errors import UnknownPolicyError
 
 WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.json"
 
 
 @dataclass(frozen=True)
 class Policy:
-    """A generative model with the vocabulary it speaks.
+    """A generative model with its vocabulary.
 
     Attributes:
-        sha256: of the files the policy was loaded from or saved as; it changes with every training step, so a policy
-            in training is given a new one by ``fingerprint``.
+        model: the generative model.
+        vocabulary: the tokens that it draws.
+        sha256: the hash of the policy's files. It changes with every training step: ``fingerprint`` computes that of a
+            policy in training.
     """
 
     model: GenerativeModel
@@ -47,10 +49,8 @@ class Policy:
 def policy_files(
     model: GenerativeModel, vocabulary: Vocabulary, dtype: torch.dtype = torch.float32
 ) -> dict[str, bytes]:
-    """The files of a policy by name; equal weights give equal bytes."""
-    weights = {
-        name: tensor.detach().to(dtype).contiguous().cpu() for name, tensor in model.as_module().state_dict().items()
-    }
+    """Return the files of a policy by name; equal weights have equal bytes."""
+    weights = {name: tensor.detach().to(dtype).contiguous().cpu() for name, tensor in model.state_dict().items()}
     config = {"kind": model.kind, "architecture": dict(model.architecture())}
     return {
         WEIGHTS: save(weights),
@@ -60,12 +60,12 @@ def policy_files(
 
 
 def fingerprint(model: GenerativeModel, vocabulary: Vocabulary) -> str:
-    """The sha256 under which the store would keep the model as it is now."""
+    """Return the sha256 under which the store would keep a model with its present weights."""
     return content_sha256(policy_files(model, vocabulary))
 
 
 def load_policy(folder: Place) -> Policy:
-    """Loads the policy in a folder; the model computes in float32 whatever precision the weights were stored in.
+    """Load the policy in a folder; the model computes in float32 whatever precision the weights were stored in.
 
     Raises:
         PolicyFormatError: a file is missing or damaged, or the weights do not fit the architecture.
@@ -79,27 +79,27 @@ def load_policy(folder: Place) -> Policy:
         kind = MODELS.get(config["kind"])
         if kind is None:
             known = ", ".join(sorted(MODELS))
-            raise PolicyFormatError(f"{folder / CONFIG}: kind {config['kind']!r} is not known; known kinds: {known}")
+            raise PolicyFormatError(f"{folder / CONFIG}: unknown kind {config['kind']!r}; expected one of: {known}")
         vocabulary = Vocabulary.from_json(files[VOCABULARY].decode())
         weights: dict[str, Tensor] = load(files[WEIGHTS])
         model = kind.make(config["architecture"])
-        model.as_module().load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise PolicyFormatError(f"the files in {folder} do not make a policy: {error}") from error
-    model.as_module().eval()
+    model.eval()
     return Policy(model, vocabulary, content_sha256(files))
 
 
 def bundled_policies() -> list[str]:
-    """The names of the policies shipped with the project."""
+    """Return the names of the bundled policies."""
     return sorted(path.parent.name for path in _bundled_folder().glob(f"*/{CONFIG}"))
 
 
 def find_policy(name: str, policies: PolicyStore | None = None) -> Place:
-    """The folder of a policy given as a bundled name, a folder, or (the start of) a sha256 in a store.
+    """Return the folder of a policy by its bundled name, its folder, or (the beginning of) its sha256 in a store.
 
     Raises:
-        UnknownPolicyError: no policy goes by the name; the message lists where it was looked for.
+        UnknownPolicyNameError: no policy has the name; the message lists all places that were searched.
         StoreError: the policy in the store is damaged.
     """
     if name in bundled_policies():
@@ -109,20 +109,22 @@ def find_policy(name: str, policies: PolicyStore | None = None) -> Place:
     if policies is not None:
         try:
             return policies.folder(policies.resolve(name))
-        except NotInStoreError:
-            pass  # told below, with the other places
+        except UnknownPolicyError:
+            pass  # the error below names the store with the other places
     known = ", ".join(bundled_policies())
     where = "a sha256 in the store" if policies is not None else "(no store was given to look in)"
-    raise UnknownPolicyError(f"no policy {name!r}: it is neither bundled ({known}), nor a policy's folder, nor {where}")
+    raise UnknownPolicyNameError(
+        f"no policy {name!r}: it is neither bundled ({known}), nor a policy's folder, nor {where}"
+    )
 
 
 def register_policy(policy_folder: Place, store: SampleStore) -> str:
-    """Copies a policy's three files into the store, where they stay under their sha256, which is returned."""
+    """Copy a policy's three files into the store, and return the sha256 under which the store keeps them."""
     return store.policies.add({name: (policy_folder / name).read_bytes() for name in (WEIGHTS, CONFIG, VOCABULARY)})
 
 
 def open_policy(name: str, store: SampleStore) -> Policy:
-    """Loads a policy by bundled name, folder or sha256, and keeps its files in the store from now on."""
+    """Load a policy by bundled name, folder or sha256, and keep its files in the store from now on."""
     return load_policy(store.policies.folder(register_policy(find_policy(name, store.policies), store)))
 
 

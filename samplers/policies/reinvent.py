@@ -1,13 +1,13 @@
-"""Priors of REINVENT 4 (Loeffler et al. 2024, doi:10.1186/s13321-024-00812-5) as policies of ours, and back.
+"""Conversion of priors of REINVENT 4 (Loeffler et al. 2024, doi:10.1186/s13321-024-00812-5) to policies, and back.
 
-REINVENT begins a sequence with the token '^', ends it with '$', and takes the softmax over both. Here END has the
-weights of '$' and START the embedding of '^'; '^' is a token besides, with the logit that it has there. Both models
-then give every sequence the same probability.
+REINVENT begins a sequence with the token '^', ends it with '$', and includes both in the softmax. Here END has the
+weights of '$' and START has the embedding of '^'; '^' is an ordinary token, too, with its logit of REINVENT. Both
+models then give every sequence the same probability.
 
-Two things differ on purpose. What REINVENT calls the likelihood of a batch has the probabilities of '$' after '$' in it
-for all but the longest row; ours ends with the first. With layer normalisation REINVENT draws by outputs that are
-normalised one by one, but calculates likelihoods from outputs that are normalised over all of a sequence,
-so that they are of no distribution; ours are those of the distribution that it draws from.
+Two differences are intended. The likelihood of a batch in REINVENT includes the probabilities of '$' after '$' for all
+but the longest row; here it ends with the first '$'. With layer normalisation, REINVENT draws from outputs that are
+normalised at each token, but computes likelihoods from outputs that are normalised over the whole sequence, so that
+they belong to no distribution; here they are those of the distribution that rows are drawn from.
 """
 
 from __future__ import annotations
@@ -31,21 +31,23 @@ from molbuffer.samplers.tokens.vocabulary import END, PAD, RESERVED, START, Voca
 
 FIRST, LAST = "^", "$"
 GATES = {3: "gru", 4: "lstm"}
-"""The kind of a recurrent layer by how many gates it has."""
+"""The kind of a recurrent layer by its number of gates."""
 LONGEST = 10_000
-"""The most tokens of a sequence that a file may ask for."""
+"""The greatest sequence length that a file may have."""
 NEVER = -1e4
-"""A logit by which a token's probability is exactly 0, and which no sum turns into NaN."""
+"""A logit whose probability is exactly 0, and that no sum turns into NaN."""
 EXPORTED_KINDS = ("gru", "lstm")
 
 
 @dataclass(frozen=True)
 class ReinventPrior:
-    """A model of REINVENT as one of ours.
+    """An imported model of REINVENT.
 
     Attributes:
-        file_sha256: of the file.
-        origin: what the file says of where the model comes from.
+        model: the model.
+        vocabulary: its tokens.
+        file_sha256: the hash of the imported file.
+        origin: the file's metadata on the origin of the model.
     """
 
     model: GenerativeModel
@@ -55,7 +57,7 @@ class ReinventPrior:
 
     @property
     def only_drawn(self) -> list[str]:
-        """Tokens that the model can draw, but that no SMILES string is split into."""
+        """The tokens that the model can draw, but that the grammar makes of no SMILES string."""
         return [token for token in self.vocabulary.tokens[len(RESERVED) :] if not self._is_read(token)]
 
     def _is_read(self, token: str) -> bool:
@@ -66,13 +68,13 @@ class ReinventPrior:
 
 
 def read_reinvent_prior(path: Path) -> ReinventPrior:
-    """The model of a ``.prior`` or ``.model`` file.
+    """Read the model of a ``.prior`` or ``.model`` file.
 
     Raises:
-        PolicyFormatError: the file is damaged, would run something, or has a model that is none of ours.
+        PolicyFormatError: the file is damaged, would execute code, or has a model of no known architecture.
         OSError: there is no such file, or it cannot be read.
     """
-    # Read once, so that the hash is that of what became a model.
+    # The file is read once, so that the hash is that of the imported bytes.
     content = path.read_bytes()
     saved = read_reinvent_file(content, path)
     weights = weights_of(saved, path, len(content))
@@ -81,17 +83,17 @@ def read_reinvent_prior(path: Path) -> ReinventPrior:
         vocabulary = Vocabulary((*RESERVED, *(token for token in tokens if token != LAST)))
         kind, sizes = _architecture(weights, saved, len(tokens))
         model = MODELS[kind].make({**sizes, "vocabulary_size": len(vocabulary)})
-        model.as_module().load_state_dict(_our_weights(weights, tokens, vocabulary))
+        model.load_state_dict(_our_weights(weights, tokens, vocabulary))
     except KeyError as error:
         raise PolicyFormatError(f"{path} does not hold a model that can be built: it lacks {error}") from error
     except (TypeError, ValueError, IndexError, RuntimeError) as error:
         raise PolicyFormatError(f"{path} does not hold a model that can be built: {error}") from error
-    model.as_module().eval()
+    model.eval()
     return ReinventPrior(model, vocabulary, hashlib.sha256(content).hexdigest(), _origin(saved))
 
 
 def write_reinvent_prior(policy: Policy, path: Path) -> None:
-    """Writes a file that REINVENT 4 reads, of tensors and plain values only.
+    """Write a file for REINVENT 4 that has only tensors and plain values.
 
     Raises:
         PolicyFormatError: REINVENT has no such model.
@@ -102,10 +104,10 @@ def write_reinvent_prior(policy: Policy, path: Path) -> None:
             f"REINVENT has {' and '.join(EXPORTED_KINDS)} models of SMILES without layer normalisation; this policy is "
             f"a {policy.kind} of {policy.vocabulary.grammar.name}"
         )
-    ours = {name: weight.detach().cpu() for name, weight in policy.model.as_module().state_dict().items()}
+    ours = {name: weight.detach().cpu() for name, weight in policy.model.state_dict().items()}
     ordinary = [token for token in policy.vocabulary.tokens[len(RESERVED) :] if token != FIRST]
     ids = [policy.vocabulary.ids[token] for token in ordinary]
-    # The START of a policy that was trained since it was imported is no longer the '^' of its vocabulary.
+    # After training, the START of an imported policy differs from the '^' of its vocabulary.
     caret = policy.vocabulary.ids.get(FIRST)
     head, bias = (ours[f"head.{part}"][[END, caret or PAD, *ids]] for part in ("weight", "bias"))
     if caret is None:
@@ -118,7 +120,7 @@ def write_reinvent_prior(policy: Policy, path: Path) -> None:
         "model_type": MODEL_TYPE,
         "version": 1,
         "vocabulary": {"tokens": tokens, "pad_token": 0, "bos_token": 1, "eos_token": 0, "unk_token": None},
-        # Its sequences have the '^' besides.
+        # The sequences of REINVENT include the '^'.
         "max_sequence_length": sizes["max_length"] + 1,
         "network": network,
         "network_params": {
@@ -134,11 +136,11 @@ def write_reinvent_prior(policy: Policy, path: Path) -> None:
 
 
 def _tokens(saved: Any) -> list[str]:
-    """The tokens of a vocabulary in the order of their ids; newer files have a dictionary, older ones an object."""
+    """Return the tokens of a vocabulary by id; it is a dictionary in newer files, and an object in older ones."""
     known = saved.get("tokens") if isinstance(saved, Mapping) else getattr(saved, "_tokens", None)
     if not isinstance(known, Mapping):
         raise ValueError("the vocabulary has no tokens")
-    # The object leads from tokens to ids and from ids to tokens.
+    # The object maps tokens to ids and ids to tokens.
     ids = {token: int(i) for token, i in known.items() if isinstance(token, str)}
     if sorted(ids.values()) != list(range(len(ids))):
         raise ValueError(f"the ids of the {len(ids)} tokens are not 0 to {len(ids) - 1}")
@@ -148,7 +150,7 @@ def _tokens(saved: Any) -> list[str]:
 
 
 def _architecture(weights: Mapping[str, Tensor], saved: Mapping[str, Any], n_tokens: int) -> tuple[str, dict[str, Any]]:
-    """The kind of a network and its sizes, by the shapes of its weights: not every file says them."""
+    """Return the kind and sizes of a network by the shapes of its weights, since not every file has them."""
     rows, embedding_size = weights["_embedding.weight"].shape
     if rows != n_tokens:
         raise ValueError(f"{n_tokens} tokens have {rows} embeddings")
@@ -180,7 +182,7 @@ def _architecture(weights: Mapping[str, Tensor], saved: Mapping[str, Any], n_tok
 
 
 def _our_weights(weights: Mapping[str, Tensor], tokens: list[str], vocabulary: Vocabulary) -> dict[str, Tensor]:
-    """The weights with a row for each token of ours."""
+    """Return the weights with one row for each token of the imported vocabulary."""
     first, last = tokens.index(FIRST), tokens.index(LAST)
     theirs = [first, first, last, *(tokens.index(token) for token in vocabulary.tokens[len(RESERVED) :])]
     ours = {
@@ -188,7 +190,7 @@ def _our_weights(weights: Mapping[str, Tensor], tokens: list[str], vocabulary: V
         "head.weight": weights["_linear.weight"][theirs],
         "head.bias": weights["_linear.bias"][theirs],
     }
-    # PAD is never read, and neither of the two is ever drawn.
+    # PAD is never read, and neither PAD nor START is ever drawn.
     ours["embedding.weight"][PAD] = 0
     for name in ("head.weight", "head.bias"):
         ours[name][[PAD, START]] = 0
@@ -197,9 +199,9 @@ def _our_weights(weights: Mapping[str, Tensor], tokens: list[str], vocabulary: V
 
 
 def _origin(saved: Mapping[str, Any]) -> dict[str, Any]:
-    """What the metadata of a file say, as far as it is text or a number."""
+    """Return the metadata of a file that are text, numbers or lists."""
     metadata = saved.get("metadata")
-    said = metadata if isinstance(metadata, Mapping) else vars(metadata) if hasattr(metadata, "__dict__") else {}
+    values = metadata if isinstance(metadata, Mapping) else vars(metadata) if hasattr(metadata, "__dict__") else {}
     names = {"origina_data_source": "data_source", "creation_date": "created", "comments": "comments"}
-    told = {ours: said.get(theirs) for theirs, ours in names.items()}
-    return {name: value for name, value in told.items() if isinstance(value, str | float | list) and value}
+    known = {ours: values.get(theirs) for theirs, ours in names.items()}
+    return {name: value for name, value in known.items() if isinstance(value, str | float | list) and value}

@@ -1,8 +1,8 @@
-"""The files that REINVENT 4 keeps its models in, read without running anything of them.
+"""Reading the model files of REINVENT 4 without executing anything of them.
 
-Such a file is a pickle, and a pickle can run any program when it is read. torch's restricted reader makes tensors and
-plain values of it. Objects of REINVENT's own classes, which old files have, become records of what was saved of them;
-no class of the file is looked up. A file that names anything else is refused before it is read.
+Such a file is a pickle, and a pickle can execute any code when it is read. torch's restricted reader makes only tensors
+and plain values of it. Objects of REINVENT's own classes, which old files have, become records of their attributes; no
+class of the file is looked up. A file that names any other class or function is refused before it is read.
 """
 
 from __future__ import annotations
@@ -20,23 +20,24 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from molbuffer.samplers.errors import PolicyFormatError
 
 MODEL_TYPE = "Reinvent"
-_OWN_MODULES = ("reinvent.", "reinvent_models.")
+_REINVENT_MODULES = ("reinvent.", "reinvent_models.")
 _PLAIN_CLASSES = ("uuid.UUID",)
-"""Classes of other packages in what REINVENT notes of a model's origin."""
+"""Classes of other packages in REINVENT's metadata on a model's origin."""
 
 
 class SavedObject:
-    """What a file holds of an object, as attributes."""
+    """The saved attributes of an object of a file."""
 
 
 def read_reinvent_file(content: bytes, path: Path) -> dict[str, Any]:
-    """What a file of REINVENT's model type ``Reinvent`` holds, by name.
+    """Return the contents, by name, of a file of REINVENT's model type ``Reinvent``.
 
     Args:
-        content: of the file. path: where it was read, for messages.
+        content: the bytes of the file.
+        path: the file, for errors.
 
     Raises:
-        PolicyFormatError: the file is damaged, would run something, or holds a model of another type.
+        PolicyFormatError: the file is damaged, would execute code, or has a model of another type.
     """
     if not zipfile.is_zipfile(io.BytesIO(content)):
         raise PolicyFormatError(f"{path} is no model of REINVENT 4, which is a zip file as torch.save writes it")
@@ -55,13 +56,15 @@ def read_reinvent_file(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def weights_of(saved: Mapping[str, Any], path: Path, limit: int) -> dict[str, Tensor]:
-    """The network's weights by name, in float32.
+    """Return the network's weights by name, in float32.
 
     Args:
-        path: where they were read, for messages. limit: the bytes of the file.
+        saved: the contents of the file.
+        path: the file, for errors.
+        limit: the number of bytes of the file.
 
     Raises:
-        PolicyFormatError: something among them is no ordinary tensor, or one is larger than the file.
+        PolicyFormatError: a weight is no ordinary tensor, or is larger than the file.
     """
     network = saved.get("network")
     if not isinstance(network, Mapping):
@@ -69,7 +72,7 @@ def weights_of(saved: Mapping[str, Any], path: Path, limit: int) -> dict[str, Te
     for name, weight in network.items():
         if not isinstance(weight, Tensor) or weight.layout is not torch.strided or weight.device.type != "cpu":
             raise PolicyFormatError(f"{path}: expected {name!r} to be an ordinary tensor, got {type(weight).__name__}")
-        # A tensor of stride 0 claims any shape with one number.
+        # A tensor of stride 0 can claim any shape with a single number.
         if weight.numel() > limit:
             raise PolicyFormatError(f"{path}: {name!r} claims {weight.numel()} numbers, more than the file has bytes")
     return {str(name): weight.detach().float() for name, weight in network.items()}
@@ -77,7 +80,7 @@ def weights_of(saved: Mapping[str, Any], path: Path, limit: int) -> dict[str, Te
 
 def _read(content: bytes, path: Path) -> Any:
     named = get_unsafe_globals_in_checkpoint(io.BytesIO(content))
-    foreign = sorted(name for name in named if not name.startswith(_OWN_MODULES) and name not in _PLAIN_CLASSES)
+    foreign = sorted(name for name in named if not name.startswith(_REINVENT_MODULES) and name not in _PLAIN_CLASSES)
     if foreign:
         raise PolicyFormatError(
             f"{path} is refused: reading it would use {', '.join(foreign)}, which no prior of REINVENT needs"
@@ -93,13 +96,13 @@ def _refuse_what_expands_or_is_damaged(content: bytes, path: Path) -> None:
             raise PolicyFormatError(
                 f"{path} is refused: it would expand to {claimed} bytes; torch.save compresses nothing"
             )
-        # torch compares no checksums: without this, a bit that has changed would make another model.
+        # torch compares no checksums: without this, a flipped bit would make another model.
         damaged = archive.testzip()
     if damaged is not None:
         raise PolicyFormatError(f"{path} is damaged: {damaged!r} in it differs from its checksum; fetch the file again")
 
 
 def _model_type(saved: Mapping[str, Any]) -> str:
-    """What a file says it holds; old ones do not say, but no other type has a ``network``."""
-    said = saved.get("model_type")
-    return str(said) if said else MODEL_TYPE if "network" in saved else "unknown"
+    """Return the model type of a file; old files have none, but no other type has a ``network``."""
+    model_type = saved.get("model_type")
+    return str(model_type) if model_type else MODEL_TYPE if "network" in saved else "unknown"

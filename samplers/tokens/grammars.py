@@ -1,6 +1,6 @@
-"""Grammars: how a molecule becomes tokens, and tokens a molecule.
+"""Grammars: splitting a molecule into tokens, and joining tokens to a molecule.
 
-Molecules come and go as SMILES, whatever a policy speaks: the rest of the project knows no other notation.
+The input and output are SMILES, whatever the notation of a policy: the rest of the project knows no other notation.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ class Grammar(Protocol):
 
     @property
     def name(self) -> str:
-        """Under which a vocabulary is stored."""
+        """The name under which a vocabulary is stored."""
         ...
 
     def split(self, smiles: str) -> list[str]:
-        """The tokens of a molecule.
+        """Split a molecule into tokens.
 
         Raises:
             UnknownTokenError: the notation cannot express it.
@@ -33,7 +33,7 @@ class Grammar(Protocol):
         ...
 
     def join(self, tokens: Sequence[str]) -> str:
-        """The SMILES string that tokens make, molecule or not."""
+        """Join tokens to a SMILES string, which may be no molecule."""
         ...
 
 
@@ -43,7 +43,7 @@ class SmilesGrammar:
     name = "smiles"
 
     def split(self, smiles: str) -> list[str]:
-        """Splits a SMILES string into tokens whose concatenation is the string again."""
+        """Split a SMILES string into tokens whose concatenation is the string."""
         tokens = _TOKEN.findall(smiles)
         if sum(map(len, tokens)) != len(smiles):
             raise UnknownTokenError(smiles, _TOKEN.sub("", smiles)[0])
@@ -54,10 +54,10 @@ class SmilesGrammar:
 
 
 class SelfiesGrammar:
-    """SELFIES (Krenn et al. 2020, doi:10.1088/2632-2153/aba947): any tokens are a molecule of usual valences.
+    """SELFIES (Krenn et al. 2020, doi:10.1088/2632-2153/aba947): any tokens make a molecule of usual valences.
 
-    Aromatic rings are written with alternating bonds, so that a string that was split and joined is another one of the
-    same molecule.
+    Aromatic rings have alternating bonds, so that splitting and joining a string gives another string of the same
+    molecule.
     """
 
     name = "selfies"
@@ -65,7 +65,7 @@ class SelfiesGrammar:
     def split(self, smiles: str) -> list[str]:
         try:
             return list(selfies.split_selfies(selfies.encoder(smiles)))
-        # Of some strings that are no molecules the encoder says so by way of an index of its own.
+        # For some strings that are no molecules the encoder raises an IndexError of its own, or others of these.
         except (selfies.EncoderError, LookupError, ValueError, TypeError, AttributeError) as error:
             raise UnknownTokenError(smiles, smiles) from error
 
@@ -75,4 +75,4 @@ class SelfiesGrammar:
 
 SMILES, SELFIES = SmilesGrammar(), SelfiesGrammar()
 GRAMMARS: Mapping[str, Grammar] = {grammar.name: grammar for grammar in (SMILES, SELFIES)}
-"""The grammars by their names."""
+"""The grammars by name."""

@@ -1,8 +1,8 @@
-"""The vocabulary: how a molecule becomes token ids and back.
+"""The vocabulary: encoding molecules as token ids, and decoding them.
 
-What a token is, the grammar of the vocabulary says: see ``tokens.grammars``. Three ids are reserved: ``PAD`` fills a
-row of tokens after its end, ``START`` is what a model is given before the first token and is never stored, ``END``
-closes a sequence, is stored, counted in the length, and has a probability.
+The grammar of the vocabulary defines its tokens (``tokens.grammars``). Three ids are reserved: ``PAD`` fills a row of
+tokens after its end; ``START`` is the input of a model before the first token and is never stored; ``END`` closes a
+sequence, is stored, is counted in the length, and has a probability.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ RESERVED = ("<pad>", "<start>", "<end>")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The ordered tokens a policy can read and write; the id of a token is its place.
+    """The ordered tokens of a policy; the id of a token is its index.
 
     Attributes:
-        tokens: every token, the three reserved ones first.
-        grammar: what they are tokens of.
+        tokens: all tokens, the three reserved ones first.
+        grammar: the notation that they belong to.
     """
 
     tokens: tuple[str, ...]
@@ -43,7 +43,7 @@ class Vocabulary:
 
     @classmethod
     def from_smiles(cls, smiles: Iterable[str], grammar: Grammar = SMILES) -> Vocabulary:
-        """The vocabulary of the tokens that occur in the strings, in alphabetical order."""
+        """Make the vocabulary of the tokens that occur in the strings, in alphabetical order."""
         found: set[str] = set()
         for text in smiles:
             found.update(grammar.split(text))
@@ -51,14 +51,14 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, text: str) -> Vocabulary:
-        """Reads what ``to_json`` wrote.
+        """Make a vocabulary from the JSON text that ``to_json`` returns.
 
         Raises:
             ValueError: the text is not a vocabulary, or one of a grammar that is not known.
         """
         try:
-            said = json.loads(text)
-            tokens, kind = said["tokens"], said.get("kind", SMILES.name)
+            stored = json.loads(text)
+            tokens, kind = stored["tokens"], stored.get("kind", SMILES.name)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"a vocabulary is a JSON object with a list 'tokens', got {text[:80]!r}") from error
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
@@ -80,8 +80,8 @@ class Vocabulary:
 
     @cached_property
     def sha256(self) -> str:
-        """The identity of the vocabulary: segments of stored tokens name it."""
-        # What is stored in SMILES was named before there were other grammars.
+        """The identity of the vocabulary, which segments of stored tokens name."""
+        # Vocabularies of SMILES had their sha256 before there were other grammars.
         grammar = () if self.grammar is SMILES else (self.grammar.name,)
         return hashlib.sha256("\n".join((*grammar, *self.tokens)).encode()).hexdigest()
 
@@ -91,7 +91,7 @@ class Vocabulary:
         return np.uint8 if len(self.tokens) <= 256 else np.uint16
 
     def encode(self, smiles: str) -> list[int]:
-        """The token ids of one string, END included.
+        """Encode one string as token ids, END included.
 
         Raises:
             UnknownTokenError: the string has a token that the vocabulary lacks, or the grammar cannot express it.
@@ -103,7 +103,7 @@ class Vocabulary:
             raise UnknownTokenError(smiles, str(error.args[0])) from None
 
     def encode_many(self, smiles: Sequence[str]) -> tuple[NDArray[np.unsignedinteger], NDArray[np.int32]]:
-        """Token ids [n, L] padded with PAD, and lengths [n] (END counted), of n strings.
+        """Encode n strings as token ids [n, L], padded with PAD, and lengths [n], END counted.
 
         Raises:
             UnknownTokenError: a string has a token that the vocabulary lacks.
@@ -111,15 +111,15 @@ class Vocabulary:
         return self._padded([self.encode(text) for text in smiles])
 
     def encode_expressible(self, smiles: Sequence[str]) -> tuple[NDArray[np.unsignedinteger], NDArray[np.int32]]:
-        """As of ``encode_many``, of any strings: one that the vocabulary cannot express has length 0."""
+        """Encode strings as ``encode_many`` does; a string that the vocabulary cannot express has length 0."""
         return self._padded([self._encoded(text) or [] for text in smiles])
 
     def can_encode(self, smiles: str) -> bool:
-        """Whether every token of the string is in the vocabulary."""
+        """Return whether every token of the string is in the vocabulary."""
         return self._encoded(smiles) is not None
 
     def _encoded(self, smiles: str) -> list[int] | None:
-        """What ``encode`` gives, None where it cannot."""
+        """Encode one string; None if the vocabulary cannot express it."""
         try:
             return self.encode(smiles)
         except UnknownTokenError:
@@ -133,6 +133,6 @@ class Vocabulary:
         return tokens, lengths
 
     def decode(self, tokens: NDArray[np.integer], lengths: NDArray[np.integer]) -> list[str]:
-        """The SMILES of token ids [n, L] with lengths [n]; END is dropped, and an unended row is cut at its length."""
+        """Return the SMILES of token ids [n, L] with lengths [n], without END; a row without END ends at its length."""
         names = np.array(["" if i < len(RESERVED) else token for i, token in enumerate(self.tokens)], dtype=object)
         return [self.grammar.join(names[row[:length]]) for row, length in zip(tokens, lengths, strict=True)]

@@ -1,8 +1,8 @@
-"""Score components: what gives each molecule one raw value.
+"""Score components: each gives a molecule one raw value.
 
 A component is deterministic in the canonical SMILES of a molecule, or as deterministic as the experiment it stands for,
-and sees every molecule by itself. Its ``version`` is the hash of all that affects the raw value, and of nothing else,
-so that a stored score is used again exactly when computing it would give the same.
+and its value does not depend on other molecules. Its ``version`` is the hash of all that affects the raw value, and of
+nothing else, so that a stored score is used again exactly if computing it would give the same value.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from molbuffer.scoring.molecules.molecules import parse_smiles
 from molbuffer.scoring.workers.pool import map_chunks
 
 Cost = Literal["low", "high"]
-"""``high``: a score worth claiming, and committing by itself the moment it arrives."""
+"""``high``: a molecule is claimed before it is scored, and each score is committed as soon as it arrives."""
 
 
 @dataclass(frozen=True)
 class RawScore:
-    """What a component says of one molecule.
+    """The score of one molecule by a component.
 
     Attributes:
-        value: before any transform; None exactly when the component failed.
-        error: why it failed; None exactly when it did not.
-        seconds: what it took; for a batch, the batch's time divided by its size.
+        value: the value before any transform; None exactly if the component failed.
+        error: the reason of the failure; None exactly if there is a value.
+        seconds: the time of the computation; for a batch, the batch's time divided by its size.
     """
 
     value: float | None
@@ -45,30 +45,30 @@ class RawScore:
 
     @classmethod
     def of(cls, value: Any, seconds: float = 0.0) -> RawScore:
-        """The score of what a scoring function returned; failed unless that is a finite number."""
+        """Make the score from the result of a scoring function; it is failed unless the result is a finite number."""
         if value is None or isinstance(value, str | bytes):
-            return cls(None, f"got {value!r} where a number was expected", seconds)
+            return cls(None, f"got {value!r}, expected a number", seconds)
         try:
             number = float(value)
         except (TypeError, ValueError, OverflowError) as error:
-            return cls(None, f"got {type(value).__name__} where a number was expected: {error}", seconds)
+            return cls(None, f"got {type(value).__name__}, expected a number: {error}", seconds)
         if not math.isfinite(number):
-            return cls(None, f"got {number} where a finite number was expected", seconds)
+            return cls(None, f"got {number}, expected a finite number", seconds)
         return cls(number, None, seconds)
 
     @classmethod
     def failed(cls, error: BaseException, seconds: float = 0.0) -> RawScore:
-        """The score of a molecule at which a scoring function raised."""
+        """Make the failed score of a molecule for which a scoring function raised an error."""
         return cls(None, f"{type(error).__name__}: {error}", seconds)
 
 
 @runtime_checkable
 class Component(Protocol):
-    """Gives molecules raw values.
+    """A source of raw values of molecules.
 
-    ``name`` is unique in an objective and stands in the history with every score. ``bounded`` says that raw values are
-    meant to lie in [0, 1], so that no transform is needed. ``parallel`` says that molecules may be shared out among
-    processes; such a component must be picklable.
+    ``name`` is unique in an objective and is stored with every score. ``bounded`` means that raw values lie in [0, 1],
+    so that no transform is needed. ``parallel`` means that molecules may be shared among processes; such a component
+    must be picklable.
     """
 
     @property
@@ -77,7 +77,7 @@ class Component(Protocol):
     def kind(self) -> str: ...
     @property
     def version(self) -> str:
-        """The sha256 of the kind and every parameter that affects the raw value; not the name."""
+        """The sha256 of the kind and of every parameter that affects the raw value, without the name."""
 
     @property
     def cost(self) -> Cost: ...
@@ -86,26 +86,26 @@ class Component(Protocol):
     @property
     def parallel(self) -> bool: ...
     def values(self, molecules: Sequence[str]) -> list[RawScore]:
-        """One score a canonical SMILES, in the order given. A molecule that cannot be scored is a failed score."""
+        """Return one score for each canonical SMILES, in the order given; it is failed if the molecule has no value."""
 
 
 def score_many(component: Component, smiles: Sequence[str]) -> list[RawScore]:
-    """One score a canonical SMILES, in the order given, on all cores where the component allows it.
+    """Return one score for each canonical SMILES, in the order given, on all cores if the component is parallel.
 
     Raises:
-        ScoringError: the component did not return one score a molecule.
+        ScoringError: the component returned more or fewer scores than molecules.
     """
     if not component.parallel:
         return _checked_values(smiles, component)
     try:
         return map_chunks(_checked_values, smiles, component)
     except WorkerError as error:
-        # A scoring function that brings down the process it runs in must not bring down a campaign.
+        # A scoring function that kills its process must not end a campaign.
         return [RawScore.failed(error)] * len(smiles)
 
 
 def score_each(function: Callable[[Chem.Mol], float], smiles: Sequence[str]) -> list[RawScore]:
-    """The scores of a function of one molecule; an exception fails the molecule at which it occurs."""
+    """Score each molecule by a function; an exception makes the score of that molecule a failed one."""
     with rdBase.BlockLogs():
         return [_score_one(function, text) for text in smiles]
 

@@ -1,4 +1,4 @@
-"""Components that are a property of the molecule alone: QED, synthetic accessibility, and any named property."""
+"""Components that are a property of the molecule: QED, synthetic accessibility, and any named property."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class QED:
 
 @dataclass(frozen=True)
 class SAScore:
-    """How hard a molecule is to make, from 1 (easy) to 10: Ertl and Schuffenhauer, J. Cheminformatics 1:8 (2009)."""
+    """The synthetic accessibility, from 1 (easy) to 10: Ertl and Schuffenhauer, J. Cheminformatics 1:8 (2009)."""
 
     name: str = "sa_score"
 

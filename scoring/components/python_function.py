@@ -1,4 +1,4 @@
-"""The component that calls a Python function of the user's."""
+"""The component that calls a Python function of the user."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from molbuffer.scoring.identity import sha256_of
 
 @dataclass(frozen=True)
 class PythonFunction:
-    """Raw values from a function of a module that can be imported.
+    """Raw values from a function of an importable module.
 
-    The function is called as ``function(smiles, **parameters)`` with one canonical SMILES and returns a number, or,
-    with ``batch``, with a list of them and returns as many numbers. Whatever it raises, and whatever it returns that is
-    no finite number, becomes a failed score with the reason: a scorer that fails never stops a build. Without a
-    transform, values are expected in [0, 1].
+    The function is called as ``function(smiles, **parameters)`` with one canonical SMILES and returns a number; with
+    ``batch`` it is called with a list and returns as many numbers. Every exception, and every result that is no finite
+    number, becomes a failed score with the reason: a failing function never stops a build. Without a transform, values
+    are expected in [0, 1].
 
     Attributes:
         function: ``module:function``.
-        cost: high for scores that take long or cost money.
-        parameters: JSON values, given to the function by keyword.
-        batch: call with lists.
-        parallel: share the molecules out among processes, each of which imports the module; else the function runs in
+        cost: ``high`` for scores that take long or cost money.
+        parameters: JSON values that the function is given by keyword.
+        batch: call the function with lists of SMILES.
+        parallel: share the molecules among processes, each of which imports the module; otherwise the function runs in
             this process and may keep state, a licence or a GPU.
-        revision: change it when something changes that the module's source does not show, such as the weights of a
-            model it reads; required for modules without Python source.
+        revision: to be changed with anything that the module's source does not show, such as the weights of a model
+            that it reads; required for modules without Python source.
         name: ``python:`` and the function by default.
     """
 
@@ -54,15 +54,15 @@ class PythonFunction:
         object.__setattr__(self, "name", self.name or f"{self.kind}:{self.function}")
         object.__setattr__(self, "parameters", dict(self.parameters))
         _check_call(self.function, self.parameters)
-        # Hashed now rather than on first use: a file that is edited later is not what this process has imported.
+        # Hashed now and not on first use, when the file may differ from the source that this process has imported.
         _ = self.version
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Refuses to come to a process that has imported other source: it would score under a version not its own."""
+        """Refuse unpickling in a process that has imported other source, whose scores would have another version."""
         self.__dict__.update(state)
         if self._version_here() != self.version:
             raise ScoringConfigurationError(
-                f"the source of {self.function!r} was edited after it had been imported; a new process has another"
+                f"the source of {self.function!r} changed after it was imported; a new process would import another"
             )
 
     @cached_property
@@ -113,17 +113,17 @@ class PythonFunction:
 
 
 def _load(function: str) -> Callable[..., Any]:
-    """The function of a ``module:function``.
+    """Import the function of a ``module:function``.
 
     Raises:
-        ScoringConfigurationError: there is no such module or function, or the module cannot be imported.
+        ScoringConfigurationError: the module or function does not exist, or the module cannot be imported.
     """
     module_name, colon, attribute = function.partition(":")
     if not colon or not module_name or not attribute:
         raise ScoringConfigurationError(f"a function is named as module:function, got {function!r}")
     try:
         module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # a script that ends its process would end this one without a word
+    except (Exception, SystemExit) as error:  # a script that exits would otherwise end this process silently
         reason = f"{type(error).__name__}: {error}"
         raise ScoringConfigurationError(f"cannot import {module_name!r} of {function!r}: {reason}") from error
     found = getattr(module, attribute, None)
@@ -136,12 +136,12 @@ def _load(function: str) -> Callable[..., Any]:
 
 
 def _check_call(function: str, parameters: Mapping[str, Any]) -> None:
-    """Refuses parameters that the function does not take, or a lack of those it needs."""
+    """Refuse parameters that the function does not accept, or a lack of those it requires."""
     loaded = _load(function)
     try:
         signature = inspect.signature(loaded)
     except (TypeError, ValueError):
-        return  # a function written in C need not tell what it takes
+        return  # a function written in C may have no signature
     try:
         signature.bind("C", **parameters)
     except TypeError as error:
@@ -151,13 +151,13 @@ def _check_call(function: str, parameters: Mapping[str, Any]) -> None:
 
 
 _SOURCES: dict[str, tuple[ModuleSpec | None, str]] = {}
-"""Of each module, its import (a reload has another spec) and its source then."""
+"""By module, the spec of its import, which a reload changes, and its source at that time."""
 
 
 def _source(function: str, revision: str) -> str | None:
-    """The source of the function's module; None where it has none, which needs a revision in its place.
+    """Return the source of the function's module; None if it has none, which requires a revision.
 
-    It is read once an import: components are made anew throughout a run, while the file may be edited for the next one.
+    It is read once per import: a run makes components repeatedly, while the user may edit the file for the next run.
     """
     module_name = function.partition(":")[0]
     module = importlib.import_module(module_name)
@@ -172,5 +172,5 @@ def _source(function: str, revision: str) -> str | None:
         if revision:
             return None
         raise ScoringConfigurationError(
-            f"module {module_name!r} has no Python source to tell its versions apart by: give {function!r} a revision"
+            f"module {module_name!r} has no Python source that would identify its version: give {function!r} a revision"
         ) from None

@@ -16,7 +16,7 @@ from molbuffer.scoring.molecules.fingerprints import Fingerprint, count_fingerpr
 from molbuffer.scoring.molecules.molecules import Standardisation, parse_smiles, standardise_smiles
 
 LARGEST_RADIUS = 10
-"""Larger environments than this hold the whole of any drug-like molecule."""
+"""Larger environments contain the whole of any drug-like molecule."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Similarity:
     """Tanimoto similarity of count fingerprints with a target molecule, in [0, 1].
 
     Attributes:
-        target: any SMILES of the target; it becomes the canonical one, standardised as the molecules are: an
-            unstandardised target may be one that no standardised molecule can ever equal.
+        target: any SMILES of the target. It becomes the canonical one, standardised as the molecules are, since no
+            standardised molecule may ever equal an unstandardised target.
         fingerprint: morgan, fcfp or atom_pair.
-        radius: of the first two, in bonds; it has no meaning for atom pairs.
-        standardisation: the campaign's.
-        name: by default the kind, the target, and the fingerprint where it is not morgan of radius 2.
+        radius: the radius of morgan and fcfp in bonds; atom pairs have none.
+        standardisation: the campaign's standardisation.
+        name: by default the kind, the target, and the fingerprint if it is not morgan of radius 2.
     """
 
     target: str
@@ -70,13 +70,15 @@ class Similarity:
 
 @dataclass(frozen=True)
 class Rediscovery:
-    """How near a molecule is to one that is to be found again, in [0, 1], as GuacaMol defines it.
+    """The similarity with a molecule that is to be rediscovered, in [0, 1], as GuacaMol defines it.
 
-    The Tanimoto similarity of ECFP4 counts (Morgan, radius 2) with the target. It is 1 for the target itself, and for
-    molecules that the fingerprint does not tell from it, such as its stereoisomers.
+    It is the Tanimoto similarity of ECFP4 counts (Morgan, radius 2) with the target. It is 1 for the target and for
+    molecules with the same fingerprint, such as its stereoisomers.
 
     Attributes:
-        target, standardisation, name: as of ``Similarity``.
+        target: any SMILES of the target, as ``Similarity`` has it.
+        standardisation: the campaign's standardisation.
+        name: by default the kind and the target.
     """
 
     target: str
@@ -101,7 +103,7 @@ class Rediscovery:
 
 
 def canonical_target(target: str, standardisation: Standardisation) -> str:
-    """The canonical SMILES of a target.
+    """Return the canonical SMILES of a target.
 
     Raises:
         ScoringConfigurationError: the target is no molecule.
@@ -113,7 +115,7 @@ def canonical_target(target: str, standardisation: Standardisation) -> str:
 
 
 def similarities(target: str, kind: Fingerprint, radius: int, molecules: Sequence[str]) -> list[RawScore]:
-    """The similarity of each molecule with a canonical target."""
+    """Return the similarity of each molecule with a canonical target."""
     reference = _fingerprint_of(target, kind, radius)
     return score_each(lambda molecule: tanimoto(reference, count_fingerprint(molecule, kind, radius)), molecules)
 

@@ -1,4 +1,4 @@
-"""The component that asks whether a molecule contains a pattern."""
+"""The component that tells whether a molecule contains a pattern."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Substructure:
     """1 for molecules that contain the pattern, 0 for the others.
 
     Attributes:
-        smarts: the pattern.
+        smarts: the SMARTS pattern.
         name: ``substructure:`` and the pattern by default.
     """
 

@@ -1,7 +1,7 @@
-"""Crossover: a molecule of parts of two others, as in a graph genetic algorithm.
+"""Crossover: joins parts of two molecules to a new one, as in a graph genetic algorithm.
 
 After Jensen 2019 (doi:10.1039/C8SC05372C): each parent is cut at a bond outside of rings, or at two bonds of one ring,
-and a part of the one is joined to a part of the other where they were cut.
+and a part of one is joined to a part of the other at the cuts.
 """
 
 from __future__ import annotations
@@ -11,24 +11,27 @@ from collections.abc import Sequence
 import numpy as np
 from rdkit import Chem
 
-from molbuffer.scoring.genetic.mutations import sanitised
+from molbuffer.scoring.genetic.mutations import sanitise
 
 TRIES = 10
-"""How often two parents are cut and joined before they count as a pair without a child."""
+"""The attempts to cut and join two parents before they count as a pair without a child."""
 RING_SHARE = 0.5
-"""How often a ring is cut, where both parents have one."""
+"""The share of attempts that cut a ring of each parent."""
 
 _CUT = 9999
-"""The isotope of the dummy atoms that stand for what was cut off: a parent may have dummies of its own."""
+"""The isotope of the dummy atoms at cuts, since a parent may have other dummy atoms."""
 
 Part = Chem.Mol
 
 
-def crossed(one: Chem.Mol, other: Chem.Mol, rng: np.random.Generator, most_atoms: int) -> Chem.Mol | None:
-    """A molecule of a part of each parent; None when none was found.
+def cross_over(one: Chem.Mol, other: Chem.Mol, rng: np.random.Generator, most_atoms: int) -> Chem.Mol | None:
+    """Join a part of each parent to a molecule; None if no attempt succeeds.
 
     Args:
-        most_atoms: heavy atoms that it may have: without a bound, molecules grow from generation to generation.
+        one: the first parent.
+        other: the second parent.
+        rng: the source of randomness.
+        most_atoms: the most heavy atoms of a child; without a bound, molecules grow from generation to generation.
     """
     for _ in range(TRIES):
         cut = _cut_ring if rng.random() < RING_SHARE else _cut_bond
@@ -42,7 +45,7 @@ def crossed(one: Chem.Mol, other: Chem.Mol, rng: np.random.Generator, most_atoms
 
 
 def _cut_bond(molecule: Chem.Mol, rng: np.random.Generator) -> Part | None:
-    """One of the two parts at a single bond outside of rings; a dummy atom stands for what was cut off."""
+    """Cut a single bond outside of rings, and return one of the two parts with a dummy atom at the cut."""
     bonds = [
         bond.GetIdx()
         for bond in molecule.GetBonds()
@@ -52,7 +55,7 @@ def _cut_bond(molecule: Chem.Mol, rng: np.random.Generator) -> Part | None:
 
 
 def _cut_ring(molecule: Chem.Mol, rng: np.random.Generator) -> Part | None:
-    """One of the two parts at two single bonds of a ring, of the Kekulé form."""
+    """Cut two single bonds of a ring of the Kekulé form, and return one of the two parts."""
     kekule = Chem.Mol(molecule)
     Chem.Kekulize(kekule, clearAromaticFlags=True)
     rings = kekule.GetRingInfo().BondRings()
@@ -60,7 +63,7 @@ def _cut_ring(molecule: Chem.Mol, rng: np.random.Generator) -> Part | None:
         return None
     ring = rings[int(rng.integers(len(rings)))]
     info = kekule.GetRingInfo()
-    # A bond of two rings would leave them joined elsewhere.
+    # Cutting a bond of two rings would leave the parts connected.
     single = [
         bond
         for bond in ring
@@ -72,7 +75,7 @@ def _cut_ring(molecule: Chem.Mol, rng: np.random.Generator) -> Part | None:
 
 
 def _part(molecule: Chem.Mol, bonds: Sequence[int], rng: np.random.Generator) -> Part | None:
-    """One of the parts that cutting some bonds leaves, if it has as many cuts as there are bonds."""
+    """Cut some bonds, and return one of the parts that have a dummy atom for every cut; None if no part has."""
     kekule = Chem.Mol(molecule)
     Chem.Kekulize(kekule, clearAromaticFlags=True)
     labels = [(_CUT, _CUT)] * len(bonds)
@@ -82,7 +85,7 @@ def _part(molecule: Chem.Mol, bonds: Sequence[int], rng: np.random.Generator) ->
 
 
 def _joined(parts: Sequence[Part], rng: np.random.Generator) -> Chem.Mol | None:
-    """Two parts joined by bonds in the places of their dummies."""
+    """Join two parts by bonds in place of their dummy atoms."""
     one, other = parts
     if len(_dummies(one)) != len(_dummies(other)):
         return None
@@ -97,9 +100,9 @@ def _joined(parts: Sequence[Part], rng: np.random.Generator) -> Chem.Mol | None:
         both.AddBond(begin, end, Chem.BondType.SINGLE)
     for dummy in sorted([*ours, *theirs], reverse=True):
         both.RemoveAtom(dummy)
-    return sanitised(both)
+    return sanitise(both)
 
 
 def _dummies(part: Part) -> list[int]:
-    """The places of the atoms that stand for what was cut off."""
+    """Return the indices of the dummy atoms at cuts."""
     return [atom.GetIdx() for atom in part.GetAtoms() if atom.GetAtomicNum() == 0 and atom.GetIsotope() == _CUT]

@@ -1,8 +1,8 @@
 """Small random changes of a molecule's graph: the mutations of a graph genetic algorithm.
 
 After Jensen 2019 (doi:10.1039/C8SC05372C): atoms are appended, inserted, deleted and exchanged, bonds change their
-order, rings open and close. Each edit works on the Kekulé form and changes one thing, or nothing where it finds nothing
-to change; what comes out of it is sanitised, or it counts as no molecule.
+order, rings open and close. Each edit makes at most one change to the Kekulé form; a result that cannot be sanitised is
+no molecule.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from rdkit import Chem, rdBase
 
 T = TypeVar("T")
 Edit = Callable[[Chem.RWMol, np.random.Generator], bool]
-"""Changes a Kekulé molecule in place, and says whether it did."""
+"""Changes a Kekulé molecule in place, and returns whether it did."""
 
 ELEMENTS = (6, 7, 8, 9, 16, 17)
-"""What is appended and exchanged: C, N, O, F, S, Cl."""
+"""The elements of new and exchanged atoms: C, N, O, F, S, Cl."""
 VALENCES = {6: 4, 7: 3, 8: 2, 9: 1, 16: 2, 17: 1}
 ELEMENT_WEIGHTS = np.array([0.5, 0.15, 0.15, 0.07, 0.06, 0.07])
-"""How often each is chosen: about as often as drug-like molecules have them beside carbon."""
+"""The probability of each element; beside carbon, about in the proportions of drug-like molecules."""
 RING_SIZES = (5, 6)
 LARGEST_RING = 8
 _CUMULATED = Chem.MolFromSmarts("[R]=[R]=[R]")
 TRIES = 10
-"""How many random edits are tried before a molecule counts as one that cannot be changed."""
+"""The random edits that are tried before a molecule counts as one that cannot be changed."""
 ORDERS = (Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
 
 
-def mutated(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
-    """The molecule after one random edit; None when no edit that was tried made a molecule of it."""
+def mutate(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
+    """Return the molecule after one random edit; None if no attempt gives a molecule."""
     for _ in range(TRIES):
         edit = EDITS[rng.integers(len(EDITS))]
         changed = Chem.RWMol(molecule)
         Chem.Kekulize(changed, clearAromaticFlags=True)
-        if edit(changed, rng) and (made := sanitised(changed)) is not None:
+        if edit(changed, rng) and (made := sanitise(changed)) is not None:
             return made
     return None
 
 
-def sanitised(molecule: Chem.Mol) -> Chem.Mol | None:
-    """The molecule with its aromaticity and valences checked; None when it is none, or falls into parts."""
+def sanitise(molecule: Chem.Mol) -> Chem.Mol | None:
+    """Sanitise a molecule; None if that fails, or if it has several fragments, odd rings or radicals."""
     with rdBase.BlockLogs():
         made = molecule.GetMol() if isinstance(molecule, Chem.RWMol) else molecule
         failed = Chem.SanitizeMol(made, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE
@@ -55,13 +55,13 @@ def sanitised(molecule: Chem.Mol) -> Chem.Mol | None:
 
 
 def _has_odd_rings(molecule: Chem.Mol) -> bool:
-    """Whether a ring is larger than drugs have, or is strained by double bonds side by side."""
+    """Return whether a ring is larger than ``LARGEST_RING``, or is strained by cumulated double bonds."""
     largest = max(map(len, molecule.GetRingInfo().AtomRings()), default=0)
     return largest > LARGEST_RING or molecule.HasSubstructMatch(_CUMULATED)
 
 
 def append_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
-    """A new atom on one that has a hydrogen to give, by a single or, where both can, a double bond."""
+    """Bond a new atom to one that has a hydrogen, by a single bond or, if both atoms allow it, a double bond."""
     hosts = [atom for atom in molecule.GetAtoms() if atom.GetTotalNumHs() > 0]
     if not hosts:
         return False
@@ -73,7 +73,7 @@ def append_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
 
 
 def insert_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
-    """A new atom between two that a single bond joins."""
+    """Insert a new atom into a single bond."""
     bonds = [bond for bond in molecule.GetBonds() if bond.GetBondType() is ORDERS[0]]
     element = _element(rng)
     if not bonds or VALENCES[element] < 2:
@@ -88,7 +88,7 @@ def insert_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
 
 
 def delete_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
-    """One atom less: one at an end, or one between two others, which are then joined."""
+    """Delete an atom at an end, or one between two others, which are then bonded."""
     atoms = [atom for atom in molecule.GetAtoms() if atom.GetDegree() <= 2 and molecule.GetNumAtoms() > 1]
     if not atoms:
         return False
@@ -105,7 +105,7 @@ def delete_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
 
 
 def exchange_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
-    """Another element in an atom's place, one that can have its bonds."""
+    """Change the element of an atom to another one that allows its bonds."""
     atoms = [atom for atom in molecule.GetAtoms() if atom.GetFormalCharge() == 0 and atom.GetAtomicNum() in VALENCES]
     if not atoms:
         return False
@@ -120,7 +120,7 @@ def exchange_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
 
 
 def change_order(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
-    """Another order of a bond, as far as the hydrogens of its ends allow."""
+    """Change the order of a bond to one that the hydrogens of its ends allow."""
     bonds = [bond for bond in molecule.GetBonds() if bond.GetBondType() in ORDERS]
     if not bonds:
         return False
@@ -138,7 +138,7 @@ def change_order(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
 
 
 def close_ring(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
-    """A single bond that makes a ring of five or six of two atoms with hydrogens to give."""
+    """Bond two atoms that have hydrogens, so that a ring of five or six atoms closes."""
     distances = Chem.GetDistanceMatrix(molecule)
     able = np.array([atom.GetTotalNumHs() > 0 for atom in molecule.GetAtoms()], bool)
     near = np.isin(distances, [size - 1 for size in RING_SIZES]) & able[:, None] & able[None, :]
@@ -154,7 +154,7 @@ def close_ring(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
 
 
 def open_ring(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
-    """One single bond of a ring less."""
+    """Delete a single bond of a ring."""
     bonds = [bond for bond in molecule.GetBonds() if bond.IsInRing() and bond.GetBondType() is ORDERS[0]]
     if not bonds:
         return False
@@ -174,7 +174,7 @@ EDITS: tuple[Edit, ...] = (
     close_ring,
     open_ring,
 )
-"""All edits; each is as likely as any other."""
+"""All edits, which are equally likely."""
 
 
 def _one_of(choices: Sequence[T], rng: np.random.Generator) -> T:
@@ -186,12 +186,12 @@ def _element(rng: np.random.Generator) -> int:
 
 
 def _take_hydrogens(atom: Chem.Atom, n: int) -> None:
-    """Makes room for bonds at an atom whose hydrogens are counted one by one, as in ``[nH]``."""
+    """Remove explicit hydrogens, as of ``[nH]``, to make room for bonds."""
     atom.SetNumExplicitHs(max(0, atom.GetNumExplicitHs() - n))
 
 
 def _free_hydrogens(atom: Chem.Atom) -> None:
-    """Has the hydrogens of an atom follow from its bonds again."""
+    """Make the hydrogens of an atom implicit, so that they follow from its bonds."""
     if atom.GetAtomicNum() in VALENCES:
         atom.SetNoImplicit(False)
         atom.SetNumExplicitHs(0)

@@ -1,4 +1,4 @@
-"""Children of molecules: what a graph genetic algorithm makes of its parents."""
+"""Children of molecules by crossover and mutation, as in a graph genetic algorithm."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 from rdkit import Chem
 
 from molbuffer.scoring.errors import ScoringConfigurationError
-from molbuffer.scoring.genetic.crossover import crossed
-from molbuffer.scoring.genetic.mutations import mutated
+from molbuffer.scoring.genetic.crossover import cross_over
+from molbuffer.scoring.genetic.mutations import mutate
 from molbuffer.scoring.molecules.molecules import canonical_smiles, parse_smiles
 
 TRIES = 20
-"""Attempts for each child that is wanted."""
+"""The attempts for each wanted child."""
 
 
 @dataclass(frozen=True)
 class Breeding:
-    """How children are made.
+    """The rates of crossover and mutation, and the size of children.
 
     Attributes:
-        crossover_rate: how often a child has two parents, in [0, 1]; otherwise it is a mutant of one.
-        mutation_rate: how often a child of two parents is mutated as well, in [0, 1].
-        most_atoms: heavy atoms of a child at most.
+        crossover_rate: the probability that a child has two parents, in [0, 1]; otherwise it is a mutant of one.
+        mutation_rate: the probability that a child of two parents is also mutated, in [0, 1].
+        most_atoms: the most heavy atoms of a child.
     """
 
     crossover_rate: float = 0.8
@@ -47,13 +47,15 @@ def children(
     rng: np.random.Generator,
     breeding: Breeding = Breeding(),
 ) -> list[str]:
-    """Up to n different molecules, none of them a parent, as canonical SMILES.
+    """Return up to n different children as canonical SMILES, none of them a parent.
 
     Args:
-        parents: SMILES; what is no molecule, has several parts as a salt has, or more than twice ``most_atoms``, has no
-            children.
-        probabilities: float64 of each parent, of sum 1.
-        n: how many are wanted; there are fewer when ``TRIES`` attempts for each find no more.
+        parents: SMILES; a string that is no molecule, has several fragments, or more than twice ``most_atoms`` atoms,
+            has no children.
+        probabilities: float64, the probability of each parent, of sum 1.
+        n: the wanted children; the result has fewer if ``TRIES`` attempts for each find no more.
+        rng: the source of randomness.
+        breeding: the rates of crossover and mutation.
     """
     usable = [
         (molecule, p) for text, p in zip(parents, probabilities, strict=True) if (molecule := _parent(text, breeding))
@@ -76,7 +78,7 @@ def children(
 
 def _parent(text: str, breeding: Breeding) -> Chem.Mol | None:
     molecule = parse_smiles(text)
-    # The distances between all atoms of a very large one would take seconds at every edit.
+    # The distances between all atoms of a very large molecule would take seconds at every edit.
     if molecule is None or molecule.GetNumAtoms() > 2 * breeding.most_atoms:
         return None
     return molecule if len(Chem.GetMolFrags(molecule)) == 1 else None
@@ -84,13 +86,13 @@ def _parent(text: str, breeding: Breeding) -> Chem.Mol | None:
 
 def _child(one: Chem.Mol, other: Chem.Mol, rng: np.random.Generator, breeding: Breeding) -> str | None:
     if rng.random() < breeding.crossover_rate:
-        made = crossed(one, other, rng, breeding.most_atoms)
+        made = cross_over(one, other, rng, breeding.most_atoms)
         if made is not None and rng.random() < breeding.mutation_rate:
-            made = mutated(made, rng)
+            made = mutate(made, rng)
     else:
-        made = mutated(one, rng)
+        made = mutate(one, rng)
     if made is None or made.GetNumHeavyAtoms() > breeding.most_atoms:
         return None
     smiles = canonical_smiles(made)
-    # A few names of odd ring systems do not come back: a child has to be a molecule to whoever reads it.
+    # The SMILES of a few unusual ring systems cannot be parsed: a child must be a molecule for every reader.
     return smiles if parse_smiles(smiles) is not None else None

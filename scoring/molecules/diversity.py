@@ -1,4 +1,4 @@
-"""How different molecules are from each other: what tells a generator that explores from one that repeats itself."""
+"""The diversity of molecules, which distinguishes a generator that explores from one that repeats itself."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from molbuffer.scoring.molecules.scaffolds import scaffold_of
 
 @dataclass(frozen=True)
 class Diversity:
-    """The diversity of some molecules, repetitions counted as often as they occur.
+    """The diversity of molecules, where repetitions count as often as they occur.
 
     Attributes:
         internal: mean over all pairs of 1 − the Tanimoto similarity of their Morgan fingerprints (2,048 bits, radius
             2), in [0, 1]; None for fewer than two molecules. MOSES calls it IntDiv1 (Polykovskiy et al. 2020,
             doi:10.3389/fphar.2020.565644), and counts each molecule's similarity of 1 with itself.
-        scaffolds: different Bemis-Murcko scaffolds / molecules, in (0, 1]; None of no molecule. All molecules without
-            a ring have one and the same scaffold, the empty one.
+        scaffolds: different Bemis-Murcko scaffolds / molecules, in (0, 1]; None without molecules. All molecules
+            without a ring share the empty scaffold.
     """
 
     internal: float | None
@@ -29,7 +29,7 @@ class Diversity:
 
 
 def diversity_of(smiles: Sequence[str]) -> Diversity:
-    """The diversity of molecules given by their canonical SMILES; each takes about 0.13 ms."""
+    """Return the diversity of canonical SMILES, in about 0.13 ms a molecule."""
     molecules = [parse_canonical(text) for text in smiles]
     different = {scaffold_of(molecule) for molecule in molecules}
     return Diversity(_internal(molecules), len(different) / len(molecules) if molecules else None)

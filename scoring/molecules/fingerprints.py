@@ -14,14 +14,14 @@ from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
 LONGEST_ATOM_PAIR = 10
-"""In bonds, as in GuacaMol."""
+"""The greatest number of bonds between the atoms of a pair, as in GuacaMol."""
 
 
 class Fingerprint(StrEnum):
-    """What a fingerprint counts.
+    """The features that a fingerprint counts.
 
     ``morgan``: circular environments of atoms up to a radius; ECFP4 is radius 2.
-    ``fcfp``: the same with atoms told apart by their pharmacophoric role only; FCFP4 is radius 2.
+    ``fcfp``: the same with atoms distinguished only by their pharmacophoric role; FCFP4 is radius 2.
     ``atom_pair``: pairs of atoms with the number of bonds between them, up to 10; it has no radius.
     """
 
@@ -31,13 +31,13 @@ class Fingerprint(StrEnum):
 
 
 def count_fingerprint(molecule: Chem.Mol, kind: Fingerprint, radius: int = 2) -> DataStructs.ULongSparseIntVect:
-    """The unfolded count fingerprint; chirality is not seen."""
+    """Return the unfolded count fingerprint, without chirality."""
     fingerprint: DataStructs.ULongSparseIntVect = _generator(kind, radius).GetSparseCountFingerprint(molecule)
     return fingerprint
 
 
 def tanimoto(a: DataStructs.ULongSparseIntVect, b: DataStructs.ULongSparseIntVect) -> float:
-    """Σ min(a_i, b_i) / Σ max(a_i, b_i), in [0, 1]; 0 when both are empty."""
+    """Return Σ min(a_i, b_i) / Σ max(a_i, b_i), in [0, 1]; 0 if both are empty."""
     return float(DataStructs.TanimotoSimilarity(a, b))
 
 

@@ -1,8 +1,9 @@
 """Molecules: the only place in the project that parses SMILES.
 
 The identity of a molecule is the canonical isomeric SMILES of its standardised form. Standardisation is RDKit's
-clean-up (normalise functional groups, disconnect metals, re-ionise), and, when asked for, the choice of the largest
-fragment. Charges are not neutralised and tautomers are not changed: both can change what a docking score means.
+clean-up (normalise functional groups, disconnect metals, re-ionise) and, optionally, the choice of the largest
+fragment. Charges are not neutralised and tautomers are not changed, since both can change the meaning of a docking
+score.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from molbuffer.scoring.errors import ScoringConfigurationError
 from molbuffer.scoring.workers.pool import map_chunks
 
 MOST_ROUNDS = 5
-"""Of clean-up. One is enough for all but a few molecules in a thousand, two for nearly all of those."""
+"""The most rounds of clean-up. One is enough for all but a few molecules in a thousand, two for nearly all of those."""
 
 
 @dataclass(frozen=True)
 class Standardisation:
-    """How a campaign turns a drawn string into a molecule.
+    """The standardisation of molecules in a campaign.
 
     Attributes:
-        cleanup: apply RDKit's ``rdMolStandardize.Cleanup``. Benchmarks that score the molecule as drawn switch it off.
+        cleanup: apply RDKit's ``rdMolStandardize.Cleanup``; benchmarks that score molecules as drawn switch it off.
         largest_fragment: keep only the largest fragment of a salt or mixture.
     """
 
@@ -35,11 +36,11 @@ class Standardisation:
 
 
 def parse_smiles(smiles: str) -> Chem.Mol | None:
-    """The sanitised molecule of a SMILES string as it is written; None when it is no molecule.
+    """Return the sanitised molecule of a SMILES string as it is written; None if it is no molecule.
 
-    Stricter than RDKit in two ways. An empty string is no molecule: RDKit would return one without atoms. Neither is
-    a string with a blank or a character that SMILES does not have: RDKit would take what follows a blank for a title,
-    so that ``CCO nonsense`` would count as a valid sample.
+    This is stricter than RDKit in two ways. An empty string is no molecule, while RDKit returns one without atoms. A
+    string with a blank or a character that SMILES does not have is no molecule, while RDKit reads the text after a
+    blank as a title, so that ``CCO nonsense`` would count as a valid sample.
     """
     if not smiles or not smiles.isascii() or not smiles.isprintable() or " " in smiles:
         return None
@@ -49,8 +50,9 @@ def parse_smiles(smiles: str) -> Chem.Mol | None:
 
 
 def parse_canonical(smiles: str) -> Chem.Mol:
-    """The molecule of a name that ``canonical_smiles`` gave, in a quarter of the time: nothing is checked or perceived
-    again. Rings are known, aromaticity is as written; good for fingerprints and scaffolds.
+    """Parse a result of ``canonical_smiles`` in a quarter of the time, without checking or perceiving anything again.
+
+    Rings are known and aromaticity is as written, which suffices for fingerprints and scaffolds.
     """
     molecule = Chem.MolFromSmiles(smiles, sanitize=False)
     molecule.UpdatePropertyCache(strict=False)
@@ -59,10 +61,10 @@ def parse_canonical(smiles: str) -> Chem.Mol:
 
 
 def parse_smarts(smarts: str) -> Chem.Mol:
-    """The query of a SMARTS pattern; compiled once per process.
+    """Return the query of a SMARTS pattern, which is compiled once per process.
 
     Raises:
-        ScoringConfigurationError: it is no SMARTS pattern.
+        ScoringConfigurationError: the text is no SMARTS pattern.
     """
     return _compiled_smarts(smarts)
 
@@ -78,18 +80,18 @@ def _compiled_smarts(smarts: str) -> Chem.Mol:
 
 @dataclass(frozen=True)
 class NamedMolecule:
-    """A standardised molecule and its name, the canonical SMILES; parsing the name gives the molecule again."""
+    """A standardised molecule and its canonical SMILES, which parses to the same molecule."""
 
     smiles: str
     molecule: Chem.Mol
 
 
 def standardise(smiles: str, how: Standardisation = Standardisation()) -> NamedMolecule | None:
-    """Parses a SMILES string and standardises the molecule; None when RDKit cannot make a molecule of it.
+    """Parse a SMILES string and standardise the molecule; None if RDKit cannot make a molecule of it.
 
-    RDKit's clean-up fails on some good molecules: of the mesoionic ring ``C[n+]1noc([O-])c1C`` it makes one whose
-    SMILES cannot be read. Such a molecule keeps the last readable form. And where a second clean-up would change the
-    result of the first, it is done, so that standardising a name again gives the same name.
+    RDKit's clean-up fails on some valid molecules: it turns the mesoionic ring ``C[n+]1noc([O-])c1C`` into one whose
+    SMILES cannot be parsed. Such a molecule keeps its last readable form. Clean-up is repeated while it changes the
+    result, so that standardising a canonical SMILES again gives the same one.
     """
     molecule = parse_smiles(smiles)
     if molecule is None:
@@ -114,7 +116,7 @@ def _standardise_once(molecule: Chem.Mol, how: Standardisation) -> Chem.Mol:
             try:
                 rdMolStandardize.CleanupInPlace(result)
             except (Chem.MolSanitizeException, RuntimeError, ValueError):
-                # The copy may be half changed by now; the molecule is sound as it was written.
+                # The copy may be partly changed; the molecule as written is sound.
                 result = Chem.Mol(molecule)
         return _fragment_chooser().choose(result) if how.largest_fragment else result
 
@@ -125,18 +127,18 @@ def _fragment_chooser() -> rdMolStandardize.LargestFragmentChooser:
 
 
 def canonical_smiles(molecule: Chem.Mol) -> str:
-    """The canonical isomeric SMILES: the name under which a molecule is stored, scored and looked up."""
+    """Return the canonical isomeric SMILES: the name under which a molecule is stored, scored and looked up."""
     return str(Chem.MolToSmiles(molecule))
 
 
 def standardise_smiles(smiles: str, how: Standardisation = Standardisation()) -> str | None:
-    """The canonical SMILES of a standardised molecule, or None when the string is no molecule."""
+    """Return the canonical SMILES of the standardised molecule; None if the string is no molecule."""
     named = standardise(smiles, how)
     return None if named is None else named.smiles
 
 
 def standardise_many(smiles: Sequence[str], how: Standardisation = Standardisation()) -> list[str | None]:
-    """``standardise_smiles`` of every string, in the order given, on all cores when there are many."""
+    """Standardise every string as ``standardise_smiles`` does, in the order given, on all cores when there are many."""
     return map_chunks(_standardise_chunk, smiles, how)
 
 
@@ -145,9 +147,9 @@ def _standardise_chunk(smiles: Sequence[str], how: Standardisation) -> list[str 
 
 
 def are_other_molecules(pairs: Sequence[tuple[str, str]]) -> list[bool]:
-    """Whether the first string of each pair is a molecule whose standardised name is not that of the second.
+    """Return for each pair whether the first string is a molecule other than the second one, after standardisation.
 
-    Many pairs are told apart by their atoms, in a tenth of the time; all cores are used when there are many.
+    Many pairs differ in their atoms, which takes a tenth of the time to find. All cores are used when there are many.
     """
     return map_chunks(_compare_chunk, pairs)
 
@@ -161,12 +163,12 @@ def _is_other_molecule(one: str, other: str) -> bool:
     if molecule is None:
         return False
     second = parse_smiles(other)
-    # Clean-up moves bonds, charges and hydrogens only: other heavy atoms make another molecule.
+    # Clean-up changes only bonds, charges and hydrogens: with other heavy atoms it is another molecule.
     if second is None or _heavy_atoms(molecule) != _heavy_atoms(second):
         return True
     return standardise_smiles(one) != standardise_smiles(other)
 
 
 def _heavy_atoms(molecule: Chem.Mol) -> list[int]:
-    """The atomic numbers of all atoms but hydrogens, isotopes of it included, in order."""
+    """Return the sorted atomic numbers of all atoms but hydrogens and their isotopes."""
     return sorted(number for atom in molecule.GetAtoms() if (number := atom.GetAtomicNum()) != 1)

@@ -1,10 +1,10 @@
-"""Neighbours: all pairs of molecules in a list whose similarity lies within bounds.
+"""Neighbours: all pairs of molecules of a list whose similarity is within bounds.
 
-The Tanimoto similarity of count fingerprints, Σ min(a, b) / Σ max(a, b), is that of sets once a feature that occurs c
-times counts as c features of their own. What two molecules share is then a product of matrices of zeros and ones. The
-features that many molecules have are multiplied as a dense matrix, the many that few have as a sparse one, and only
-molecules of sizes that can reach the least similarity meet: a pair is at most as similar as the smaller is large in
-proportion to the larger. Everything is exact, for counts are whole numbers that float32 holds.
+The Tanimoto similarity of count fingerprints, Σ min(a, b) / Σ max(a, b), equals that of sets if a feature that occurs c
+times counts as c different features. The number of features that two molecules share is then a product of matrices of
+zeros and ones. Features of many molecules are multiplied as a dense matrix, the many features of few molecules as a
+sparse one. Only molecules whose sizes allow the least similarity are compared: the similarity of a pair is at most the
+ratio of the smaller to the larger size. The result is exact, since counts are whole numbers that float32 represents.
 """
 
 from __future__ import annotations
@@ -22,24 +22,26 @@ from molbuffer.scoring.molecules.molecules import parse_smiles
 from molbuffer.scoring.workers.pool import map_chunks
 
 DENSE_SHARE = 0.02
-"""Features that more than this share of the molecules has are cheaper to multiply as a dense matrix."""
+"""Features of more than this share of the molecules are cheaper to multiply as a dense matrix."""
 BLOCK_CELLS = 4_000_000
-"""Pairs looked at together: 16 MB."""
+"""The pairs that are compared together: 16 MB."""
 MOST_PENDING = 1_000_000
-"""Pairs kept before those that are not among the most similar are dropped."""
+"""The pairs that are kept before those that are not among the most similar are dropped."""
 SLACK = 0.01
-"""Rounding that the first look at a pair allows for; what passes it is compared exactly."""
+"""The tolerance for rounding in the first comparison of a pair; pairs that pass it are compared exactly."""
 
 Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class SimilarityBounds:
-    """How similar two molecules have to be; both bounds belong to what is accepted.
+    """The bounds, both inclusive, of the similarity of two molecules.
 
     Attributes:
-        minimum, maximum: Tanimoto similarity, in [0, 1].
-        fingerprint, radius: as of ``molbuffer.scoring.molecules.fingerprints``.
+        minimum: the least Tanimoto similarity, in [0, 1].
+        maximum: the greatest Tanimoto similarity, in [0, 1].
+        fingerprint: the fingerprint that is compared.
+        radius: the radius of the fingerprint in bonds.
     """
 
     minimum: float
@@ -56,10 +58,11 @@ class SimilarityBounds:
 
 @dataclass(frozen=True)
 class SimilarPairs:
-    """Ordered pairs of molecules by their places in a list, from each first one to the most similar second one down.
+    """Ordered pairs of molecules of a list by index; for each first molecule the most similar second one comes first.
 
     Attributes:
-        first, second: int64 [n]; ordered by first, then by falling similarity, then by second.
+        first: int64 [n], the index of the first molecule. Pairs are ordered by first, falling similarity and second.
+        second: int64 [n], the index of the second molecule.
         similarity: float64 [n], in [0, 1].
     """
 
@@ -79,16 +82,17 @@ def similar_pairs(
     accepts: Callable[[Indices, Indices], NDArray[np.bool_]] | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> SimilarPairs:
-    """All ordered pairs within the bounds: of two similar molecules (a, b) and (b, a); no molecule with itself.
+    """Return all ordered pairs within the bounds, (a, b) and (b, a), without pairs of a molecule with itself.
 
-    The time grows with the square of the number of molecules, at some 10⁸ pairs a second.
+    The time grows with the square of the number of molecules, at about 10⁸ pairs a second.
 
     Args:
         molecules: SMILES.
-        bounds: of the similarity.
-        most: keep the most similar ones of each first molecule only; of equally similar ones those that come first.
-        accepts: which of some pairs, given as places [n] of first and second, count at all; asked before ``most`` is.
-        progress: is told how many molecules have met all others.
+        bounds: the bounds of the similarity.
+        most: keep only this many most similar pairs of each first molecule; of equally similar ones those that come
+            first.
+        accepts: returns which of some pairs count, given the indices [n] of first and second; applied before ``most``.
+        progress: called with the number of molecules that have been compared with all others.
 
     Raises:
         ScoringError: a string is no molecule.
@@ -109,11 +113,13 @@ def similar_pairs(
 
 @dataclass(frozen=True)
 class _Features:
-    """The features of the molecules in ascending order of size, ones where a molecule has a feature.
+    """The features of the molecules in ascending order of size, as matrices of zeros and ones.
 
     Attributes:
-        places: int64 [n], where in the list each is. sizes: float64 [n], ascending, features of each.
-        common: float32 [n, c]; rare: the other columns.
+        places: int64 [n], the index of each molecule in the list.
+        sizes: float64 [n], the number of features of each, ascending.
+        common: float32 [n, c], the features of many molecules.
+        rare: the other features, as a sparse matrix.
     """
 
     places: Indices
@@ -126,7 +132,7 @@ class _Features:
         counted = map_chunks(_feature_counts, molecules, bounds.fingerprint, bounds.radius)
         for place, (text, features) in enumerate(zip(molecules, counted, strict=True)):
             if features is None:
-                raise ScoringError(f"neighbours are sought among molecules, and {text!r}, at {place}, is none")
+                raise ScoringError(f"expected molecules, got {text!r} at index {place}, which is none")
         kinds = [features[0] for features in counted if features is not None]
         counts = np.concatenate([_NO_COUNTS, *(features[1] for features in counted if features is not None)])
         rows = np.repeat(np.arange(len(molecules)), [len(ids) for ids in kinds])
@@ -146,17 +152,17 @@ class _Features:
         return cls(order, sizes[order].astype(np.float64), matrix[:, common].toarray(), matrix[:, ~common])
 
     def blocks(self, minimum: float) -> Iterator[tuple[slice, slice]]:
-        """Rows, and the columns from the first of them on whose sizes admit the least similarity with any of them."""
+        """Yield blocks of rows, each with the later columns whose sizes allow the least similarity with any of them."""
         n, start = len(self.sizes), 0
         while start < n:
             rows = slice(start, min(n, start + max(1, BLOCK_CELLS // n)))
-            # A part of a feature more: rounding must not shut out a pair that just reaches the minimum.
+            # With some slack, so that rounding excludes no pair that just reaches the minimum.
             largest = np.inf if minimum == 0 else self.sizes[rows.stop - 1] / minimum + SLACK
             yield rows, slice(start, int(np.searchsorted(self.sizes, largest, "right")))
             start = rows.stop
 
     def within(self, rows: slice, columns: slice, bounds: SimilarityBounds) -> SimilarPairs:
-        """The pairs of a block that are within the bounds, each once, in any order."""
+        """Return the pairs of a block that are within the bounds, each once, in any order."""
         shared: NDArray[np.float32] = self.common[rows] @ self.common[columns].T
         rest = (self.rare[rows] @ self.rare[columns].T).tocoo()
         shared[rest.row, rest.col] += rest.data
@@ -180,7 +186,7 @@ _EMPTY = SimilarPairs(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
 def _feature_counts(
     molecules: Sequence[str], kind: Fingerprint, radius: int
 ) -> list[tuple[NDArray[np.uint64], NDArray[np.int64]] | None]:
-    """The features of each molecule and how often it has them; None where a string is no molecule."""
+    """Return the features of each molecule with their counts; None where a string is no molecule."""
     found: list[tuple[NDArray[np.uint64], NDArray[np.int64]] | None] = []
     for text in molecules:
         if (molecule := parse_smiles(text)) is None:
@@ -205,7 +211,7 @@ def _both_ways(pairs: SimilarPairs) -> SimilarPairs:
 
 
 def _most_similar(parts: Sequence[SimilarPairs], most: int | None) -> SimilarPairs:
-    """All pairs of the parts in order, at most ``most`` of each first molecule."""
+    """Merge the pairs of all parts in order, at most ``most`` of each first molecule."""
     first, second, similarity = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("first", "second", "similarity")
     )
@@ -215,7 +221,7 @@ def _most_similar(parts: Sequence[SimilarPairs], most: int | None) -> SimilarPai
 
 
 def _rank(ordered: Indices) -> Indices:
-    """How many equal values stand before each, in an array whose equal values stand together."""
+    """Return the number of equal values before each, in an array whose equal values are adjacent."""
     new = np.ones(len(ordered), bool)
     new[1:] = ordered[1:] != ordered[:-1]
     starts = np.flatnonzero(new)

@@ -1,4 +1,4 @@
-"""The properties of molecules that filters and components know by name.
+"""The properties of molecules by name, for filters and components.
 
 The names are words; RDKit's own names of its registered descriptors (``kappa1``, ``chi0v``, …) work too.
 """
@@ -55,25 +55,25 @@ _OTHERS: Mapping[str, Callable[[Chem.Mol], float]] = MappingProxyType(
 
 
 def property_names() -> tuple[str, ...]:
-    """Every name that ``property_value`` knows, in alphabetical order."""
+    """Return every name that ``property_value`` accepts, in alphabetical order."""
     return tuple(sorted({*_RDKIT_NAMES, *_OTHERS, *rdMolDescriptors.Properties.GetAvailableProperties()}))
 
 
 def check_property(name: str) -> None:
-    """Refuses a name that is no property.
+    """Refuse a name that no property has.
 
     Raises:
-        ScoringConfigurationError: with the nearest name and all the allowed ones.
+        ScoringConfigurationError: the name is unknown; the error lists the nearest name and all allowed ones.
     """
     if name not in property_names():
         raise unknown_name("property", name, property_names())
 
 
 def property_value(name: str, molecule: Chem.Mol) -> float:
-    """The property of a sanitised molecule: masses in dalton, areas in Å², counts as whole numbers.
+    """Return the property of a sanitised molecule: masses in dalton, areas in Å², counts as whole numbers.
 
     Raises:
-        ScoringConfigurationError: there is no property of that name.
+        ScoringConfigurationError: no property has the name.
     """
     if name in _OTHERS:
         return float(_OTHERS[name](molecule))

@@ -1,4 +1,4 @@
-"""The synthetic accessibility score, from the contribution that RDKit ships as a script beside its library.
+"""The synthetic accessibility score, from a contributed script that RDKit ships beside its library.
 
 Ertl and Schuffenhauer, "Estimation of synthetic accessibility score of drug-like molecules based on molecular
 complexity and fragment contributions", Journal of Cheminformatics 1:8 (2009).
@@ -19,21 +19,21 @@ EASIEST, HARDEST = 1.0, 10.0
 
 
 def sa_score(molecule: Chem.Mol) -> float:
-    """How hard a molecule is to make: from 1, easy, to 10, very hard.
+    """Return the synthetic accessibility of a molecule, from 1, easy, to 10, very hard.
 
-    The first call of a process takes a second, in which the table of fragments is read.
+    The first call of a process reads the table of fragments, which takes a second.
 
     Raises:
-        ScoringConfigurationError: this RDKit came without its contributions.
+        ScoringConfigurationError: this RDKit lacks its contributed scripts.
     """
     return float(_contribution().calculateScore(molecule))
 
 
 def check_sa_score() -> None:
-    """Refuses to go on where RDKit came without the contribution.
+    """Check that RDKit has the contributed script.
 
     Raises:
-        ScoringConfigurationError: it is not there.
+        ScoringConfigurationError: the script is missing.
     """
     if not _script().is_file():
         raise ScoringConfigurationError(
@@ -48,7 +48,7 @@ def _script() -> Path:
 
 @cache
 def _contribution() -> ModuleType:
-    """The script as a module that nothing else can import: its folder stays off the import path."""
+    """Load the script as a module that no other code can import, since its folder stays off the import path."""
     check_sa_score()
     specification = importlib.util.spec_from_file_location("molbuffer.scoring.molecules._rdkit_sascorer", _script())
     assert specification is not None

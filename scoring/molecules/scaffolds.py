@@ -1,4 +1,4 @@
-"""Bemis-Murcko scaffolds: the rings of a molecule and what links them (https://doi.org/10.1021/jm9602928)."""
+"""Bemis-Murcko scaffolds: the rings of a molecule and their linkers (https://doi.org/10.1021/jm9602928)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from molbuffer.scoring.workers.pool import map_chunks
 
 
 def scaffold_of(molecule: Chem.Mol) -> str:
-    """The scaffold as a SMILES without stereo; the empty string for a molecule without a ring."""
+    """Return the scaffold as a SMILES without stereochemistry; it is empty for a molecule without a ring."""
     scaffold = MurckoScaffold.GetScaffoldForMol(molecule)  # type: ignore[no-untyped-call]
     return str(Chem.MolToSmiles(scaffold, isomericSmiles=False))
 
 
 def scaffolds_of(smiles: Sequence[str]) -> list[str]:
-    """The scaffold of each molecule, in the order given, on all cores when there are many.
+    """Return the scaffold of each molecule, in the order given, on all cores when there are many.
 
     Raises:
         ValueError: a string is no molecule.
@@ -30,6 +30,6 @@ def _scaffolds(smiles: Sequence[str]) -> list[str]:
     found = []
     for text in smiles:
         if (molecule := parse_smiles(text)) is None:
-            raise ValueError(f"{text!r} is no molecule, and has no scaffold")
+            raise ValueError(f"{text!r} is no molecule, expected one with a scaffold")
         found.append(scaffold_of(molecule))
     return found

@@ -1,7 +1,8 @@
-"""Work on many molecules, shared among processes: RDKit holds the interpreter lock, so threads would gain nothing.
+"""Sharing work on many molecules among processes; threads gain nothing, since RDKit holds the interpreter lock.
 
-The processes are started on the first call that is large enough, one a core, and shared by the threads of this process
-until it exits. Results do not depend on how many there are.
+The first call that is large enough starts the processes, one for each core. The threads of this process share them
+until it exits. Results do not depend on the number of processes. Decision 16 in docs/design compares them with a pool
+of loky.
 """
 
 from __future__ import annotations
@@ -16,44 +17,40 @@ from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from molbuffer.scoring.errors import WorkerError
+from molbuffer.scoring.workers.cores import available_cores
 from molbuffer.scoring.workers.worker import WORKER_VARIABLE, UnloadableWorkError, Worker, WorkerDiedError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 SMALLEST_PARALLEL = 64
-"""Below this many items the exchange with the processes costs more than it gains."""
+"""With fewer items, the exchange with the processes costs more than it gains."""
 SMALLEST_CHUNK = 16
 LARGEST_CHUNK = 512
-"""Bounds what is done again when a process dies, and how long an interrupted program waits for chunks under way."""
+"""Bounds the work that is repeated when a process dies, and the time that an interrupted program waits for chunks."""
 CHUNKS_PER_WORKER = 4
-"""Several chunks a process even out molecules of different size."""
+"""Several chunks for each process balance molecules of different size."""
 ATTEMPTS = 2
-"""A chunk that killed a process gets one more chance with a fresh one: memory may have been short only then."""
+"""A chunk that killed a process gets a second attempt in a new one, since memory may have been short only then."""
 
 _log = logging.getLogger(__name__)
-
-
-def available_cores() -> int:
-    """The cores this process may use: a container or batch system may grant fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_chunks(
     work: Callable[..., list[Result]], items: Sequence[Item], *arguments: Any, workers: int | None = None
 ) -> list[Result]:
-    """``work(chunk, *arguments)`` over chunks of ``items``; the results joined in the order of the items.
+    """Call ``work(chunk, *arguments)`` for chunks of ``items``, and join the results in the order of the items.
 
     Args:
-        work: a module-level function that returns one result an item and does not depend on how items are chunked.
-        items: what is shared out; few are done in this process.
-        arguments: given to every call; like ``items`` they are pickled. When a process cannot import their classes
-            (they were defined in a notebook, say), the work is done in this process instead.
-        workers: how many processes at most; all available cores by default.
+        work: a module-level function that returns one result for each item, and does not depend on the chunks.
+        items: the items to share among the processes; when there are few, this process does the work.
+        arguments: further arguments of every call; like ``items`` they are pickled. If a process cannot import their
+            classes, as those of a notebook, the work is done in this process instead.
+        workers: the most processes; all available cores by default.
 
     Raises:
-        WorkerError: a chunk killed a process, and then a fresh one.
-        Exception: the first, in the order of the items, that ``work`` raised.
+        WorkerError: a chunk killed a process, and then a new one.
+        Exception: the first exception of ``work`` in the order of the items.
     """
     workers = available_cores() if workers is None else workers
     if len(items) < SMALLEST_PARALLEL or workers == 1 or WORKER_VARIABLE in os.environ:
@@ -65,7 +62,7 @@ def map_chunks(
         futures += [pool.submit(work, chunk, arguments) for chunk in chunks]
         return [result for future in futures for result in future.result()]
     except UnloadableWorkError as error:
-        _log.warning("working in one process, since others cannot import what it takes: %s", error)
+        _log.warning("working in one process, since other processes cannot import the work or its arguments: %s", error)
     finally:
         for future in futures:
             future.cancel()
@@ -79,7 +76,7 @@ def _split(items: Sequence[Item], workers: int) -> list[Sequence[Item]]:
 
 
 class _Pool:
-    """Worker processes, each driven by one thread at a time."""
+    """Worker processes, each used by one thread at a time."""
 
     def __init__(self, workers: int) -> None:
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="molecules")
@@ -100,7 +97,7 @@ class _Pool:
                 worker.close()
                 if attempt == ATTEMPTS:
                     raise WorkerError(_death_notice(work, items, error)) from error
-                _log.warning("%s; its %d items are done again in a fresh one", error, len(items))
+                _log.warning("%s; its %d items are repeated in a new process", error, len(items))
             except Exception:
                 self._idle.put(worker)
                 raise
@@ -130,7 +127,7 @@ def _death_notice(work: Callable[..., Any], items: Sequence[Any], error: WorkerD
 
 
 class _Pools:
-    """The pools of this process by size; a forked child starts its own, as it cannot share the pipes."""
+    """The pools of this process by size; a forked child starts its own, since it cannot share the pipes."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

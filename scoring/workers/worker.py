@@ -1,9 +1,10 @@
 """A worker process: a Python of its own that receives chunks of work on a pipe and sends their results back.
 
-It is started as a plain subprocess rather than by ``multiprocessing``, for three reasons. The spawn method runs the
-main script again in every worker, so that one without ``if __name__ == "__main__"`` repeats whatever comes before its
-first large call, and then fails. Workers of a pool outlive a parent that was killed, while the pipe of this one ends.
-And a pool whose worker died is broken as a whole, while here only the chunk that killed it is done again.
+It is a plain subprocess and not one of ``multiprocessing`` or loky, for three reasons. The spawn method of
+``multiprocessing`` runs the main script again in every worker, so that a script without ``if __name__ == "__main__"``
+repeats all that precedes its first large call, and then fails. Workers of a pool outlive a killed parent, while these
+end with their pipe. And the death of a worker breaks a whole pool, while here only the chunk of that worker is
+repeated.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from molbuffer.scoring.errors import ScoringError
 WORKER_VARIABLE = "MOLBUFFER_SCORING_WORKER"
 """Set in the environment of a worker, which must not start workers of its own."""
 SECONDS_TO_END = 2.0
-"""How long a worker may take to end once its pipe has; then it is killed."""
+"""The time that a worker has to end after its pipe is closed, before it is killed."""
 
 _LENGTH = struct.Struct("<Q")
 _START = (
@@ -35,15 +36,15 @@ _START = (
 
 
 class WorkerDiedError(ScoringError):
-    """The process ended without an answer."""
+    """A worker process ended without an answer."""
 
 
 class UnloadableWorkError(ScoringError):
-    """The process cannot be given, or cannot import, what it is asked to do."""
+    """The work or its arguments cannot be sent to a worker process, or not imported there."""
 
 
 class Worker:
-    """The parent's end of one worker process. One thread at a time may use it."""
+    """The parent's handle of one worker process, for one thread at a time."""
 
     def __init__(self) -> None:
         # -P keeps the working directory off the import path, where a file json.py of the user would be found first.
@@ -55,17 +56,17 @@ class Worker:
         )
 
     def call(self, work: Callable[..., list[Any]], items: Sequence[Any], arguments: tuple[Any, ...]) -> list[Any]:
-        """``work(items, *arguments)`` as computed by the process.
+        """Return ``work(items, *arguments)`` as the process computes it.
 
         Raises:
-            WorkerDiedError: it ended before it had answered.
-            UnloadableWorkError: ``work`` or an argument cannot be sent, or not be imported there.
-            Exception: whatever ``work`` raised, with the worker's traceback as a note.
+            WorkerDiedError: the process ended without an answer.
+            UnloadableWorkError: ``work`` or an argument cannot be sent, or not imported in the process.
+            Exception: the exception of ``work``, with the worker's traceback as a note.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:
-            # The import path goes along each time: a scorer may lie in a folder that was added to it since the start.
+            # The import path is sent each time, since a scorer may be in a folder that was added after the start.
             request = pickle.dumps((sys.path, pickle.dumps((work, items, arguments))))
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise UnloadableWorkError(str(error)) from error
@@ -79,15 +80,15 @@ class Worker:
         return list(answer)
 
     def close(self) -> None:
-        """Ends the process; it is idle or of no more use."""
+        """End the process, which is idle or no longer of use."""
         for stream in (self._process.stdin, self._process.stdout):
-            # A process that died left a request in the buffer, which cannot be flushed.
+            # The buffer of a dead process still has a request, which cannot be flushed.
             with contextlib.suppress(OSError):
                 stream.close()  # type: ignore[union-attr]
         self._end()
 
     def _end(self) -> int:
-        """The exit code of a process that is ending, or else is killed."""
+        """Wait for the process to end, kill it if it does not, and return the exit code."""
         try:
             return self._process.wait(SECONDS_TO_END)
         except subprocess.TimeoutExpired:
@@ -96,8 +97,8 @@ class Worker:
 
 
 def serve() -> None:
-    """The life of a worker: answers requests until the parent closes the pipe or dies."""
-    # Ctrl-C reaches the whole process group; the parent decides, and workers end with its pipe.
+    """Answer requests until the parent closes the pipe or dies."""
+    # Ctrl-C reaches the whole process group: the parent handles it, and workers end with its pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     # Scoring code must neither read the requests nor print between the answers.
@@ -108,12 +109,12 @@ def serve() -> None:
             request = _receive(requests)
             _send(answers, _answer(request))
         except (EOFError, OSError):
-            # Nothing here needs the interpreter's orderly end, and the parent waits for ours.
+            # No clean-up of the interpreter is needed, and the parent waits for the end of this process.
             os._exit(0)
 
 
 def _answer(request: bytes) -> bytes:
-    """The pickled (results, None), or (None, what went wrong)."""
+    """Return the pickled (results, None) or (None, error)."""
     try:
         sys.path[:], task = pickle.loads(request)  # noqa: S301 - from our own parent
         work, items, arguments = pickle.loads(task)  # noqa: S301
@@ -126,7 +127,7 @@ def _answer(request: bytes) -> bytes:
 
 
 def _pickled_failure(error: Exception) -> bytes:
-    """The error with its traceback as a note; as a ScoringError where its own class does not survive pickling."""
+    """Pickle an error with its traceback as a note, as a ScoringError if its own class does not survive pickling."""
     note = f"in a worker process:\n{traceback.format_exc()}"
     error.add_note(note)
     try:
@@ -145,10 +146,10 @@ def _send(stream: IO[bytes], message: bytes) -> None:
 
 
 def _receive(stream: IO[bytes]) -> bytes:
-    """One message.
+    """Read one message.
 
     Raises:
-        EOFError: the other side has closed the pipe.
+        EOFError: the other end has closed the pipe.
     """
     header = stream.read(_LENGTH.size)
     if len(header) < _LENGTH.size:

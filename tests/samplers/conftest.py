@@ -15,7 +15,9 @@ def make_model(vocabulary: Vocabulary) -> MakeModel:
 
     def make(seed: int = 0, max_length: int = 40, dropout: float = 0.0) -> GRULanguageModel:
         torch.manual_seed(seed)
-        sizes = GRUArchitecture(len(vocabulary), 16, 32, layers=2, max_length=max_length, dropout=dropout)
+        sizes = GRUArchitecture(
+            len(vocabulary), embedding_size=16, hidden_size=32, layers=2, max_length=max_length, dropout=dropout
+        )
         model = GRULanguageModel(sizes)
         with torch.no_grad():
             model.head.weight.mul_(8)

@@ -4,13 +4,14 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
-from molbuffer.samplers.base import Drawn, Sampler, SamplerSize, encode_rows
-from molbuffer.samplers.builds.build import REDRAW_ROUNDS, Slot, make_build
+from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
+from molbuffer.samplers.builds.build import REDRAW_ROUNDS, BuildSpec, make_build
 from molbuffer.samplers.builds.judging import VOCABULARY, Pipeline
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.contrastive import SOURCE_ROUNDS, ContrastiveSampler
@@ -60,23 +61,27 @@ class Listed:
     stored: bool = True
     _given: int = 0
     name: str = "sources"
-    kind: str = "listed"
+    kind: ClassVar[str] = "listed"
     size: SamplerSize = SamplerSize()
     policy_sha256: None = None
     sampling: None = None
 
-    def draw(self, n: int, seed: int) -> Drawn:
+    def draw(self, n: int, seed: int) -> Draw:
         self.draws.append((n, seed))
         first, self._given = self._given, min(self._given + n, len(self.smiles))
         rows = [RowId("earlier", row) for row in range(first, self._given)]
         smiles = self.smiles[first : self._given]
-        return Drawn(smiles, encode_rows(smiles, self.vocabulary), stored=rows if self.stored else None)
+        return Draw(smiles, encode_rows(smiles, self.vocabulary), stored=rows if self.stored else None)
 
 
 def seq2seq(seed: int = 0, max_length: int = 8) -> Policy:
     """A conditional policy with random weights that draws chains; it is not indifferent to its source."""
     torch.manual_seed(seed)
-    model = Seq2SeqModel(Seq2SeqArchitecture(len(CHAINS), 16, 1, 1, 2, max_length=max_length)).eval()
+    model = Seq2SeqModel(
+        Seq2SeqArchitecture(
+            len(CHAINS), hidden_size=16, encoder_layers=1, decoder_layers=1, heads=2, max_length=max_length
+        )
+    ).eval()
     with torch.no_grad():
         model.head.weight.mul_(20)
         for name, parameter in model.named_parameters():
@@ -102,13 +107,15 @@ def make_pipeline(write_scorer: Callable[[str], str]) -> MakePipeline:
     ) -> Pipeline:
         component = PythonFunction(f"{module}:carbon", parameters={"refuse": refuse})
         scorer = Scorer(Objective((WeightedComponent(component),)))
-        return Pipeline(Standardisation(), filters, scorer, expressible, lambda _: set(), template)
+        return Pipeline(
+            Standardisation(), filters, scorer, expressible=expressible, seen=lambda _: set(), template=template
+        )
 
     return make
 
 
-def slot(wanted: int, event: Event = Event.BUILD_BUFFER) -> Slot:
-    return Slot("run", 2, event, sampler_order=0, wanted=wanted, campaign_seed=1)
+def spec(wanted: int, event: Event = Event.BUILD_BUFFER) -> BuildSpec:
+    return BuildSpec("run", 2, event, sampler_order=0, wanted=wanted, campaign_seed=1)
 
 
 def carbon(smiles: str | None) -> float:
@@ -116,7 +123,7 @@ def carbon(smiles: str | None) -> float:
     return smiles.count("C") / len(smiles)
 
 
-def figures(build: Build) -> dict[str, float | None]:
+def metrics_of(build: Build) -> dict[str, float | None]:
     return {metric.name: metric.value for metric in build.metrics}
 
 
@@ -175,9 +182,9 @@ def test_sources_that_can_never_be_used_end_the_draw_without_pairs(make_pipeline
     assert len(drawn) == 0
     assert [count for count, _ in base.draws] == [3] * SOURCE_ROUNDS
     assert drawn.sources_unusable == 3 * SOURCE_ROUNDS
-    build = make_build(sampler(base), slot(3), make_pipeline(ContrastiveTemplate(scaled=True)))
+    build = make_build(sampler(base), spec(3), make_pipeline(ContrastiveTemplate(scaled=True)))
     assert len(build.samples) == 0 and not build.rewards and not build.scores
-    found = figures(build)
+    found = metrics_of(build)
     assert (found["shortfall"], found["sources_unusable"]) == (3, 3 * SOURCE_ROUNDS * (1 + REDRAW_ROUNDS))
     assert found["improvement"] is None and found["similarity"] is None and found["pair_rewards"] is None
 
@@ -189,14 +196,14 @@ def test_when_the_sources_are_exhausted_there_are_fewer_pairs() -> None:
 
 def test_quota_0_draws_nothing(make_pipeline: MakePipeline) -> None:
     assert len(sampler(Listed(MOLECULES)).draw(0, seed=4)) == 0
-    build = make_build(sampler(Listed(MOLECULES)), slot(0), make_pipeline(ContrastiveTemplate()))
+    build = make_build(sampler(Listed(MOLECULES)), spec(0), make_pipeline(ContrastiveTemplate()))
     assert len(build.samples) == 0
-    assert figures(build)["shortfall"] == 0
+    assert metrics_of(build)["shortfall"] == 0
 
 
 def test_a_draw_follows_from_its_seed_and_any_sampler_can_be_the_base() -> None:
     torch.manual_seed(2)
-    model = GRULanguageModel(GRUArchitecture(len(CHAINS), 16, 32, max_length=6)).eval()
+    model = GRULanguageModel(GRUArchitecture(len(CHAINS), embedding_size=16, hidden_size=32, max_length=6)).eval()
     policy = Policy(model, CHAINS, "base")
     base = ModelSampler("base", lambda: policy)
     nested = sampler(sampler(base), sampling=Sampling(0.8, 2))
@@ -208,10 +215,8 @@ def test_a_draw_follows_from_its_seed_and_any_sampler_can_be_the_base() -> None:
 
 
 def test_the_output_model_has_to_be_conditional() -> None:
-    policy = Policy(GRULanguageModel(GRUArchitecture(len(CHAINS), 4, 8)), CHAINS, "gru")
-    with pytest.raises(
-        ConditionError, match="output_model of the sampler 'pairs' is of kind 'gru', which takes nothing"
-    ):
+    policy = Policy(GRULanguageModel(GRUArchitecture(len(CHAINS), embedding_size=4, hidden_size=8)), CHAINS, "gru")
+    with pytest.raises(ConditionError, match=r"output_model .* sampler 'pairs' .* 'gru', .* nothing; "):
         ContrastiveSampler("pairs", Listed(MOLECULES), lambda: policy)
     with pytest.raises(ValueError, match="repeats"):
         sampler(Listed(MOLECULES), repeats=0)
@@ -224,7 +229,7 @@ def test_r24_a_build_of_pairs_has_the_sources_the_rewards_of_both_kinds_and_the_
     template = ContrastiveTemplate(scaled=True)
     pipeline = make_pipeline(template)
     pairs = sampler(Listed(MOLECULES * 20), repeats=2)
-    build = make_build(pairs, slot(12, event), pipeline)
+    build = make_build(pairs, spec(12, event), pipeline)
     samples, objective = build.samples, pipeline.scorer.objective
     assert build.policy_sha256 == pairs.output_model().sha256 and build.sampler_kind == "contrastive"
     assert samples.kept.sum() == 12
@@ -247,7 +252,7 @@ def test_r24_a_build_of_pairs_has_the_sources_the_rewards_of_both_kinds_and_the_
         assert value == pytest.approx((target - source) / room if room else 0)
     ends = {text for row in plain for text in (samples.smiles[row], samples.source_smiles[row])}
     assert Counter(score.smiles for score in build.scores) == dict.fromkeys(ends, 1)
-    found = figures(build)
+    found = metrics_of(build)
     assert found["rewards"] == pytest.approx(np.mean(list(plain.values())))
     assert found["pair_rewards"] == pytest.approx(np.mean(list(paired.values())))
     expected = np.mean([plain[row] - carbon(samples.source_smiles[row]) for row in plain])
@@ -258,13 +263,15 @@ def test_r24_a_build_of_pairs_has_the_sources_the_rewards_of_both_kinds_and_the_
 def test_pairs_are_refused_by_name_and_quotas_count_those_that_are_kept(make_pipeline: MakePipeline) -> None:
     light = PropertyRange("molecular_weight", maximum=75, name="light")
     short = PropertyRange("molecular_weight", maximum=59, name="short")
-    template = ContrastiveTemplate((short,), min_similarity=0.2, max_similarity=0.99, min_improvement=0.0)
+    template = ContrastiveTemplate(
+        source_filters=(short,), min_similarity=0.2, max_similarity=0.99, min_improvement=0.0
+    )
     pipeline = make_pipeline(template, [light], expressible=lambda text: "OCC" not in text)
-    build = make_build(sampler(Listed(MOLECULES * 100)), slot(25), pipeline)
+    build = make_build(sampler(Listed(MOLECULES * 100)), spec(25), pipeline)
     samples = build.samples
     reasons = Counter(samples.rejected_by)
     assert {"light", f"{SOURCE}:short", SIMILARITY, IMPROVEMENT, None} <= set(reasons)
-    assert figures(build)["kept"] == reasons[None]
+    assert metrics_of(build)["kept"] == reasons[None]
     for row, reason in enumerate(samples.rejected_by):
         if reason in (None, IMPROVEMENT):
             improves = carbon(samples.smiles[row]) >= carbon(samples.source_smiles[row])
@@ -277,7 +284,7 @@ def test_r8_a_pair_with_an_end_that_the_policy_in_training_cannot_express_is_rej
     make_pipeline: MakePipeline,
 ) -> None:
     pipeline = make_pipeline(expressible=lambda text: "O" not in text)
-    samples = make_build(sampler(Listed(MOLECULES * 4)), slot(20), pipeline).samples
+    samples = make_build(sampler(Listed(MOLECULES * 4)), spec(20), pipeline).samples
     for smiles, source, reason in zip(samples.raw, samples.source_smiles, samples.rejected_by, strict=True):
         if standardise_smiles(smiles) is not None:
             assert reason == (VOCABULARY if "O" in smiles or "O" in source else None)
@@ -289,7 +296,7 @@ def test_r25_a_pair_whose_source_cannot_be_scored_has_a_failed_reward_and_its_ta
 ) -> None:
     template = ContrastiveTemplate(min_improvement=-1)
     pipeline = make_pipeline(template, refuse="CCN")
-    build = make_build(sampler(Listed(["CCN", "CCCC"] * 50)), slot(10), pipeline)
+    build = make_build(sampler(Listed(["CCN", "CCCC"] * 50)), spec(10), pipeline)
     identity = template.objective_sha256(pipeline.scorer.objective)
     statuses = Counter()
     for reward in build.rewards:
@@ -298,38 +305,36 @@ def test_r25_a_pair_whose_source_cannot_be_scored_has_a_failed_reward_and_its_ta
         assert (reward.status is ScoreStatus.FAILED) == failed == (reward.value is None)
         statuses[reward.objective_sha256 == identity, failed] += 1
     assert statuses[True, True] >= 5 and statuses[True, False] and statuses[False, False]
-    assert not math.isnan(figures(build)["improvement"])
+    assert not math.isnan(metrics_of(build)["improvement"])
 
 
 def test_a_source_may_be_its_own_target_and_the_best_there_is(make_pipeline: MakePipeline) -> None:
     @dataclass(frozen=True)
-    class Copies:
+    class Copies(Sampler):
         """Draws each source again as its target."""
 
         base: Listed
         name: str = "copies"
-        kind: str = "copies"
+        kind: ClassVar[str] = "copies"
         size: SamplerSize = SamplerSize()
-        policy_sha256: None = None
-        sampling: None = None
 
-        def draw(self, n: int, seed: int) -> Drawn:
+        def draw(self, n: int, seed: int) -> Draw:
             pairs = sampler(self.base).draw(n, seed)
             rows = encode_rows(pairs.source_smiles, CHAINS, pairs.source_smiles)
             return replace(pairs, raw=pairs.source_smiles, rows=rows)
 
     template = ContrastiveTemplate(scaled=True)
-    build = make_build(Copies(Listed(["CCCC", "CCN"])), slot(2), make_pipeline(template))
+    build = make_build(Copies(Listed(["CCCC", "CCN"])), spec(2), make_pipeline(template))
     paired = [each.value for each in build.rewards if each.objective_sha256 != build.objective_sha256]
     assert build.samples.smiles == build.samples.source_smiles == ["CCCC", "CCN"]
-    assert paired == [0, 0] and figures(build)["similarity"] == 1
-    different = make_build(Copies(Listed(["CCCC"])), slot(1), make_pipeline(ContrastiveTemplate(max_similarity=0.99)))
+    assert paired == [0, 0] and metrics_of(build)["similarity"] == 1
+    different = make_build(Copies(Listed(["CCCC"])), spec(1), make_pipeline(ContrastiveTemplate(max_similarity=0.99)))
     assert different.samples.rejected_by == [SIMILARITY]
 
 
 def test_without_a_template_only_targets_are_scored(make_pipeline: MakePipeline) -> None:
-    build = make_build(sampler(Listed(MOLECULES * 20)), slot(10), make_pipeline())
+    build = make_build(sampler(Listed(MOLECULES * 20)), spec(10), make_pipeline())
     kept = {text for text, keep in zip(build.samples.smiles, build.samples.kept, strict=True) if keep}
     assert {score.smiles for score in build.scores} == kept
     assert {reward.objective_sha256 for reward in build.rewards} == {build.objective_sha256}
-    assert "improvement" not in figures(build) and figures(build)["sources_unusable"] == 0
+    assert "improvement" not in metrics_of(build) and metrics_of(build)["sources_unusable"] == 0

@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose
 
 import molbuffer.samplers as room
 from molbuffer.samplers.base import Sampler
-from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.builds.build import BuildSpec, make_build
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.contrastive import ContrastiveSampler
@@ -46,7 +46,14 @@ from molbuffer.storage.records import Commit, Event, Run, RunKind
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 OBJECTIVE = Objective((WeightedComponent(QED()),))
-PIPELINE = Pipeline(Standardisation(), (), Scorer(OBJECTIVE), CHAINS.can_encode, lambda _: set(), ContrastiveTemplate())
+PIPELINE = Pipeline(
+    Standardisation(),
+    (),
+    Scorer(OBJECTIVE),
+    expressible=CHAINS.can_encode,
+    seen=lambda _: set(),
+    template=ContrastiveTemplate(),
+)
 REFUSING = replace(PIPELINE, filters=(PropertyRange("molecular_weight", minimum=100_000, name="heavy"),))
 TEMPERED = Sampling(temperature=1.3)
 SAMPLERS = {
@@ -59,7 +66,7 @@ SAMPLERS = {
 
 
 def policy(model: GenerativeModel) -> Policy:
-    model.as_module().eval()
+    model.eval()
     return Policy(model, CHAINS, fingerprint(model, CHAINS))
 
 
@@ -74,15 +81,32 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[S
 
 def make_all(folder: Path, store: SampleStore) -> dict[str, tuple[Sampler, Policy | None]]:
     torch.manual_seed(0)
-    gru = policy(GRULanguageModel(GRUArchitecture(len(CHAINS), 8, 16, max_length=6)))
-    vae = policy(VAE(VAEArchitecture(len(CHAINS), 3, "normal", 1.0, 8, 8, 16, max_length=6)))
-    seq2seq = policy(Seq2SeqModel(Seq2SeqArchitecture(len(CHAINS), 16, 1, 1, 2, max_length=6)))
+    gru = policy(GRULanguageModel(GRUArchitecture(len(CHAINS), embedding_size=8, hidden_size=16, max_length=6)))
+    vae = policy(
+        VAE(
+            VAEArchitecture(
+                len(CHAINS),
+                latent_size=3,
+                geometry="normal",
+                concentration=1.0,
+                embedding_size=8,
+                encoder_size=8,
+                hidden_size=16,
+                max_length=6,
+            )
+        )
+    )
+    seq2seq = policy(
+        Seq2SeqModel(
+            Seq2SeqArchitecture(len(CHAINS), hidden_size=16, encoder_layers=1, decoder_layers=1, heads=2, max_length=6)
+        )
+    )
     (folder / "chains.smi").write_text("CCN\nCCO\nCNC\nNCCO\n")
     (folder / "pairs.csv").write_text("source,target\nCCN,CCO\nCNC,CCO\nCCO,CC\n")
     dataset = DatasetSampler("dataset", folder / "chains.smi", CHAINS)
     store.start_run(Run("earlier", "test", RunKind.BUILD, "{}", 1, objective_sha256=OBJECTIVE.sha256))
-    store.commit(Commit([make_build(dataset, slot(4, Event.BUILD_BUFFER, "earlier"), PIPELINE)]))
-    history = RunHistory(store, "run", OBJECTIVE.sha256, CHAINS, lambda: 0)
+    store.commit(Commit([make_build(dataset, spec(4, Event.BUILD_BUFFER, "earlier"), PIPELINE)]))
+    history = RunHistory(store, "run", objective_sha256=OBJECTIVE.sha256, vocabulary=CHAINS, settled=lambda: 0)
     table = LatentTable.of(torch.randn(3, 3))
     return {
         "ModelSampler": (ModelSampler("model", lambda: gru, sampling=TEMPERED), gru),
@@ -103,8 +127,8 @@ def tensor(column: Any) -> torch.Tensor | None:
     return torch.from_numpy(column if column.dtype == np.float32 else column.astype(np.int64))
 
 
-def slot(wanted: int, event: Event, run_id: str = "run") -> Slot:
-    return Slot(run_id, 0, event, sampler_order=0, wanted=wanted, campaign_seed=1)
+def spec(wanted: int, event: Event, run_id: str = "run") -> BuildSpec:
+    return BuildSpec(run_id, 0, event, sampler_order=0, wanted=wanted, campaign_seed=1)
 
 
 def test_no_kind_is_left_out(made: dict[str, Any]) -> None:
@@ -145,10 +169,10 @@ def test_every_kind_makes_builds_of_both_events_and_of_no_rows(
     made: dict[str, Any], name: str, event: Event, wanted: int
 ) -> None:
     sampler, _ = made[name]
-    build = make_build(sampler, slot(wanted, event), PIPELINE)
-    figures = {metric.name: metric.value for metric in build.metrics}
+    build = make_build(sampler, spec(wanted, event), PIPELINE)
+    metrics = {metric.name: metric.value for metric in build.metrics}
     kept = len(build.references) or int(build.samples.kept.sum())
-    assert figures["kept"] == kept and figures["shortfall"] == wanted - kept
+    assert metrics["kept"] == kept and metrics["shortfall"] == wanted - kept
     assert kept == wanted
     assert (build.sampler, build.sampler_kind, build.event) == (sampler.name, sampler.kind, event)
     # A pair has two rewards, one of which is its target's own.
@@ -157,12 +181,12 @@ def test_every_kind_makes_builds_of_both_events_and_of_no_rows(
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_nothing_that_every_kind_draws_may_be_kept(made: dict[str, Any], name: str) -> None:
-    build = make_build(made[name][0], slot(2, Event.SAMPLE_BATCH), REFUSING)
-    figures = {metric.name: metric.value for metric in build.metrics}
+    build = make_build(made[name][0], spec(2, Event.SAMPLE_BATCH), REFUSING)
+    metrics = {metric.name: metric.value for metric in build.metrics}
     if name == "HistorySampler":
-        assert figures["kept"] == 2, "what is stored was judged when it was drawn"
+        assert metrics["kept"] == 2, "what is stored was judged when it was drawn"
         return
-    assert (figures["kept"], figures["shortfall"], figures["rewards"]) == (0, 2, None)
+    assert (metrics["kept"], metrics["shortfall"], metrics["rewards"]) == (0, 2, None)
     assert not build.samples.kept.any() and build.rewards == []
 
 
@@ -171,10 +195,10 @@ def test_nothing_that_every_kind_draws_may_be_kept(made: dict[str, Any], name: s
 def test_every_kind_may_be_inside_another(made: dict[str, Any], outer: str, name: str) -> None:
     sampler = replace(made[outer][0], base_sampler=made[name][0])
     for wanted, pipeline in ((0, PIPELINE), (3, PIPELINE), (2, REFUSING)):
-        build = make_build(sampler, slot(wanted, Event.BUILD_BUFFER), pipeline)
-        figures = {metric.name: metric.value for metric in build.metrics}
+        build = make_build(sampler, spec(wanted, Event.BUILD_BUFFER), pipeline)
+        metrics = {metric.name: metric.value for metric in build.metrics}
         samples = build.samples
-        assert figures["shortfall"] == wanted - int(samples.kept.sum())
+        assert metrics["shortfall"] == wanted - int(samples.kept.sum())
         assert pipeline is PIPELINE or not samples.kept.any()
         for raw, smiles, row, length in zip(
             samples.raw, samples.smiles, samples.rows.tokens, samples.rows.lengths, strict=True

@@ -50,7 +50,9 @@ def commit(store: SampleStore, run_id: str, iteration: int, samples: Samples, re
 
 
 def sampler(store: SampleStore, vocabulary: Vocabulary, settled: int = 1, **view: Any) -> HistorySampler:
-    history = RunHistory(store, "run", OBJECTIVE, vocabulary, lambda: settled, **view)
+    history = RunHistory(
+        store, "run", objective_sha256=OBJECTIVE, vocabulary=vocabulary, settled=lambda: settled, **view
+    )
     return HistorySampler("again", history, vocabulary)
 
 
@@ -114,7 +116,7 @@ def test_a_draw_is_one_of_its_seed_and_parts_of_draws_keep_their_identities(
 def test_own_rows_are_seen_once_they_are_settled(store: SampleStore, vocabulary: Vocabulary, stored: Build) -> None:
     commit(store, "run", 3, pairs(vocabulary, ["CCCC"], [None], [None]), [0.5])
     settled = 0
-    history = RunHistory(store, "run", OBJECTIVE, vocabulary, lambda: settled)
+    history = RunHistory(store, "run", objective_sha256=OBJECTIVE, vocabulary=vocabulary, settled=lambda: settled)
     again = HistorySampler("again", history, vocabulary)
     assert len(again.draw(9, seed=0)) == 0
     settled = 3
@@ -136,7 +138,7 @@ def test_rows_of_other_runs_are_those_of_the_pinned_version(
     listed = sampler(store, vocabulary, foreign_snapshot=pinned, runs=("other",)).recall(9, seed=0)
     assert listed.ids == [RowId(other.build_id, 0)]
     assert sampler(store, vocabulary, where="smiles LIKE 'c%'").draw(9, seed=0).raw == ["c1ccncc1"]
-    best = HistorySampler("again", again.history, vocabulary, AboveQuantile(1.0))
+    best = HistorySampler("again", again.history, vocabulary, selection=AboveQuantile(1.0))
     assert sorted(best.draw(9, seed=0).raw) == ["CC", "c1ccncc1"]
 
 

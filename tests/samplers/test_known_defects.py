@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from molbuffer.samplers.base import SamplerSize
-from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.builds.build import BuildSpec, make_build
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.dataset import DatasetSampler
@@ -27,7 +27,7 @@ from molbuffer.storage.records import Commit, Event, Run, RunKind
 BUILD = """
 import hashlib, json, sys, torch
 from pathlib import Path
-from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.builds.build import BuildSpec, make_build
 from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.model import ModelSampler
@@ -54,7 +54,7 @@ pipeline = Pipeline(
 )
 said = []
 for order, sampler in enumerate(samplers):
-    build = make_build(sampler, Slot("run", 0, Event.BUILD_BUFFER, order, 8, campaign_seed=1), pipeline)
+    build = make_build(sampler, BuildSpec("run", 0, Event.BUILD_BUFFER, order, 8, campaign_seed=1), pipeline)
     samples = build.samples
     figures = [(metric.name, metric.value) for metric in build.metrics if metric.name != "seconds"]
     rewards = [(reward.row, reward.value) for reward in build.rewards]
@@ -67,7 +67,7 @@ print(json.dumps(said))
 def dataset(tmp_path: Path, molecules: list[str], vocabulary: Vocabulary) -> DatasetSampler:
     path = tmp_path / "molecules.smi"
     path.write_text("\n".join(molecules))
-    return DatasetSampler("file", path, vocabulary, SamplerSize(8, 0.5))
+    return DatasetSampler("file", path, vocabulary, size=SamplerSize(8, 0.5))
 
 
 def test_the_hash_seed_of_python_changes_nothing_of_a_build(dataset: DatasetSampler) -> None:
@@ -88,8 +88,11 @@ def test_the_hash_seed_of_python_changes_nothing_of_a_build(dataset: DatasetSamp
 def test_both_events_have_the_same_metrics(dataset: DatasetSampler, vocabulary: Vocabulary) -> None:
     scorer = Scorer(Objective((WeightedComponent(QED()),)))
     filters = (PropertyRange("molecular_weight", maximum=250),)
-    pipeline = Pipeline(Standardisation(), filters, scorer, vocabulary.can_encode, lambda _: set())
-    builds = [make_build(dataset, Slot("run", 0, event, 0, 6, campaign_seed=1), pipeline) for event in Event]
+    pipeline = Pipeline(Standardisation(), filters, scorer, expressible=vocabulary.can_encode, seen=lambda _: set())
+    builds = [
+        make_build(dataset, BuildSpec("run", 0, event, sampler_order=0, wanted=6, campaign_seed=1), pipeline)
+        for event in Event
+    ]
     names = [[metric.name for metric in build.metrics] for build in builds]
     assert names[0] == names[1]
     assert {"drawn", "kept", "diversity", "duplicates", "valid", "rewards", "new"} <= set(names[0])
@@ -113,8 +116,12 @@ def test_scores_do_not_leak_from_one_run_into_the_next(
     assert second.score(["CCO"]).new
     assert first.owner != second.owner
     for value in (0.25, 0.75):
-        pipeline = Pipeline(Standardisation(), (), scorer(value), vocabulary.can_encode, lambda _: set())
-        build = make_build(dataset, Slot("run", 0, Event.BUILD_BUFFER, 0, 6, campaign_seed=1), pipeline)
+        pipeline = Pipeline(
+            Standardisation(), (), scorer(value), expressible=vocabulary.can_encode, seen=lambda _: set()
+        )
+        build = make_build(
+            dataset, BuildSpec("run", 0, Event.BUILD_BUFFER, sampler_order=0, wanted=6, campaign_seed=1), pipeline
+        )
         assert [reward.value for reward in build.rewards] == [value] * 6
 
 
@@ -124,8 +131,12 @@ def test_the_history_knows_a_molecule_however_it_was_written(
     (tmp_path / "spellings.smi").write_text("c1ccccc1CCO\nOCCc1ccccc1\nC(c1ccccc1)CO\nCCO\n")
     dataset = DatasetSampler("file", tmp_path / "spellings.smi", vocabulary)
     objective = Objective((WeightedComponent(QED()),))
-    pipeline = Pipeline(Standardisation(), (), Scorer(objective), vocabulary.can_encode, lambda _: set())
-    build = make_build(dataset, Slot("run", 0, Event.BUILD_BUFFER, 0, 4, campaign_seed=1), pipeline)
+    pipeline = Pipeline(
+        Standardisation(), (), Scorer(objective), expressible=vocabulary.can_encode, seen=lambda _: set()
+    )
+    build = make_build(
+        dataset, BuildSpec("run", 0, Event.BUILD_BUFFER, sampler_order=0, wanted=4, campaign_seed=1), pipeline
+    )
     store.start_run(Run("run", "test", RunKind.BUILD, "{}", 1, objective_sha256=objective.sha256))
     store.commit(Commit([build]))
     index = store.index(IndexScope(objective_sha256=objective.sha256))

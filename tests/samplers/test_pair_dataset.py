@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.builds.build import BuildSpec, make_build
 from molbuffer.samplers.builds.judging import VOCABULARY, Pipeline
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.errors import SmilesFileError
-from molbuffer.samplers.files.epochs import Place
+from molbuffer.samplers.files.epochs import EpochPosition
 from molbuffer.samplers.pair_dataset import PairDatasetSampler
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.scoring import ContrastiveTemplate, Objective, Standardisation, WeightedComponent
@@ -55,7 +55,9 @@ def sampler(tmp_path: Path) -> PairDatasetSampler:
 def pipeline() -> Pipeline:
     scorer = Scorer(Objective((WeightedComponent(QED()),)))
     template = ContrastiveTemplate(min_similarity=0.01)
-    return Pipeline(Standardisation(), (), scorer, CHAINS.can_encode, lambda _: set(), template)
+    return Pipeline(
+        Standardisation(), (), scorer, expressible=CHAINS.can_encode, seen=lambda _: set(), template=template
+    )
 
 
 def test_a_draw_goes_through_all_pairs_and_keeps_ends_together(sampler: PairDatasetSampler) -> None:
@@ -76,8 +78,8 @@ def test_a_draw_goes_through_all_pairs_and_keeps_ends_together(sampler: PairData
 
 
 def test_the_same_place_gives_the_same_pairs(sampler: PairDatasetSampler) -> None:
-    whole = sampler.draw_from(Place(0, 1), 25, seed=2)
-    part = sampler.draw_from(Place(7, 1), 6, seed=3)
+    whole = sampler.draw_from(EpochPosition(0, 1), 25, seed=2)
+    part = sampler.draw_from(EpochPosition(7, 1), 6, seed=3)
     assert whole.source_smiles is not None and part.source_smiles is not None
     assert (whole.raw[7:13], whole.source_smiles[7:13]) == (part.raw, part.source_smiles)
 
@@ -86,8 +88,8 @@ def test_the_same_place_gives_the_same_pairs(sampler: PairDatasetSampler) -> Non
 def test_r24_what_cannot_be_read_or_expressed_is_stored_as_rejected_with_a_reason(
     sampler: PairDatasetSampler, pipeline: Pipeline, event: Event
 ) -> None:
-    slot = Slot("run", 0, event, 0, wanted=len(PAIRS), campaign_seed=4)
-    samples = make_build(sampler, slot, pipeline).samples
+    spec = BuildSpec("run", 0, event, sampler_order=0, wanted=len(PAIRS), campaign_seed=4)
+    samples = make_build(sampler, spec, pipeline).samples
     assert samples.source_smiles is not None
     rejected = dict(zip(samples.raw, samples.rejected_by, strict=True))
     assert {text for text, reason in rejected.items() if reason is None} == {"CCN", "OCCC"}

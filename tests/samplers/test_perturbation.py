@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from molbuffer.samplers.base import SamplerSize
-from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.builds.build import BuildSpec, make_build
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.dataset import DatasetSampler
@@ -74,16 +74,26 @@ def breed(store: SampleStore, parents: DatasetSampler, wide_vocabulary: Vocabula
     objective = Objective((WeightedComponent(QED()),))
     store.start_run(Run("run", "test", RunKind.BUILD, "{}", 1, objective_sha256=objective.sha256))
     pipeline = Pipeline(
-        Standardisation(), (), Scorer(objective, store, "run"), wide_vocabulary.can_encode, lambda _: set()
+        Standardisation(),
+        (),
+        Scorer(objective, store, run_id="run"),
+        expressible=wide_vocabulary.can_encode,
+        seen=lambda _: set(),
     )
     iteration = 0
-    history = RunHistory(store, "run", objective.sha256, wide_vocabulary, lambda: iteration)
-    sampler = GraphGASampler("children", history, parents, wide_vocabulary, SamplerSize(buffer_size=60), parents=40)
+    history = RunHistory(
+        store, "run", objective_sha256=objective.sha256, vocabulary=wide_vocabulary, settled=lambda: iteration
+    )
+    sampler = GraphGASampler(
+        "children", history, parents, wide_vocabulary, size=SamplerSize(buffer_size=60), parents=40
+    )
 
     def build(at: int) -> Any:
         nonlocal iteration
         iteration = at
-        made = make_build(sampler, Slot("run", at, Event.BUILD_BUFFER, 0, 60, campaign_seed=5), pipeline)
+        made = make_build(
+            sampler, BuildSpec("run", at, Event.BUILD_BUFFER, sampler_order=0, wanted=60, campaign_seed=5), pipeline
+        )
         store.commit(Commit(builds=[made]))
         return made
 
@@ -109,7 +119,7 @@ def test_an_empty_history_and_no_other_parents_leave_a_shortfall(
 ) -> None:
     (tmp_path / "none.smi").write_text("nonsense!\n")
     store.start_run(Run("run", "test", RunKind.BUILD, "{}", 1))
-    history = RunHistory(store, "run", "objective", wide_vocabulary, lambda: 0)
+    history = RunHistory(store, "run", objective_sha256="objective", vocabulary=wide_vocabulary, settled=lambda: 0)
     base = DatasetSampler("none", tmp_path / "none.smi", wide_vocabulary)
     assert len(GraphGASampler("children", history, base, wide_vocabulary).draw(5, seed=1)) == 0
     with pytest.raises(ValueError, match="at least 2, got 1"):

@@ -12,7 +12,7 @@ from molbuffer.scoring.filters import (
     PropertyRange,
     RingSize,
     SingleComponent,
-    Substructure,
+    SubstructureFilter,
     alert_catalogs,
     judge,
 )
@@ -29,9 +29,9 @@ CASES: list[tuple[Filter, str, list[str], list[str]]] = [
     (PropertyRange("rings", minimum=1), "rings", ["C1CC1"], ["CCC"]),
     (PropertyRange("logp", maximum=5), "logp", ["CCO", SALT], ["C" * 30]),
     (PropertyRange("heavy_atoms", 3, 3), "heavy_atoms", ["CCO"], ["CC", "CCCO"]),
-    (Substructure(must_have=("c1ccccc1", "C(=O)[OH]")), "substructure", [ASPIRIN], ["c1ccccc1", "CC(=O)O"]),
-    (Substructure(must_not_have=("[Br,I]", "N=O")), "substructure", [ASPIRIN], ["CCBr", "CN=O"]),
-    (Substructure(("c",), ("Cl",)), "substructure", ["c1ccccc1"], ["CCO", "Clc1ccccc1"]),
+    (SubstructureFilter(must_have=("c1ccccc1", "C(=O)[OH]")), "substructure", [ASPIRIN], ["c1ccccc1", "CC(=O)O"]),
+    (SubstructureFilter(must_not_have=("[Br,I]", "N=O")), "substructure", [ASPIRIN], ["CCBr", "CN=O"]),
+    (SubstructureFilter(("c",), ("Cl",)), "substructure", ["c1ccccc1"], ["CCO", "Clc1ccccc1"]),
     (Alerts(("PAINS",)), "alerts", [ASPIRIN], [CATECHOL_AZO]),
     (Alerts(("BRENK", "NIH")), "alerts", ["CC(=O)Nc1ccccc1"], ["CC=O"]),
     (RingSize(maximum=6), "ring_size", ["c1ccccc1", "CCO"], ["C1CCCCCC1"]),
@@ -88,7 +88,7 @@ def test_r6_a_salt_is_refused_or_cut_down() -> None:
 
 
 def test_many_are_judged_in_order_on_all_cores() -> None:
-    each = [PropertyRange("molecular_weight", 150, 350), Alerts(("PAINS",)), Substructure(must_not_have=("Cl",))]
+    each = [PropertyRange("molecular_weight", 150, 350), Alerts(("PAINS",)), SubstructureFilter(must_not_have=("Cl",))]
     raw = [*MOLECULES, "C1", "", SALT] * 2
     judged = judge_many(raw, each)
     assert judged == [judge(text, each) for text in raw]
@@ -107,9 +107,9 @@ def test_alert_catalogues_are_those_of_rdkit() -> None:
         (lambda: PropertyRange("logp", 5, 1), "minimum of logp must be at most its maximum, got 5 and 1"),
         (lambda: PropertyRange("logp", float("nan")), "finite number"),
         (lambda: PropertyRange("logp", maximum="5"), "finite number, got '5'"),  # type: ignore[arg-type]
-        (lambda: Substructure(), "needs a pattern"),
-        (lambda: Substructure(must_have=("c1cc",)), "'c1cc' is no SMARTS"),
-        (lambda: Substructure(must_not_have="Cl"), "got the string 'Cl'"),  # type: ignore[arg-type]
+        (lambda: SubstructureFilter(), "needs a pattern"),
+        (lambda: SubstructureFilter(must_have=("c1cc",)), "'c1cc' is no SMARTS"),
+        (lambda: SubstructureFilter(must_not_have="Cl"), "got the string 'Cl'"),  # type: ignore[arg-type]
         (lambda: Alerts(("PAIN",)), "did you mean 'PAINS'"),
         (lambda: Alerts(()), "needs a catalogue"),
         (lambda: RingSize(), "needs a minimum or a maximum"),

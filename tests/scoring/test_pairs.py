@@ -140,7 +140,14 @@ def test_r24_rewards_of_pairs_have_an_identity_of_their_own() -> None:
     identities = {objective.sha256, plain.objective_sha256(objective), scaled.objective_sha256(objective)}
     assert len(identities) == 3
     # What refuses a pair does not change what a given one is worth.
-    filtered = ContrastiveTemplate((HEAVY,), 0.4, 0.9, "fcfp", 3, 0.1)
+    filtered = ContrastiveTemplate(
+        source_filters=(HEAVY,),
+        min_similarity=0.4,
+        max_similarity=0.9,
+        fingerprint="fcfp",
+        radius=3,
+        min_improvement=0.1,
+    )
     assert filtered.objective_sha256(objective) == plain.objective_sha256(objective)
 
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from molbuffer.samplers.base import Sampler, SamplerSize
-from molbuffer.samplers.builds.build import Slot, make_build
-from molbuffer.samplers.builds.drawn_counts import DrawnRows
+from molbuffer.samplers.builds.build import BuildSpec, make_build
+from molbuffer.samplers.builds.drawn_counts import DrawCounts
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.builds.seen import SeenMolecules
 from molbuffer.samplers.model import ModelSampler
-from molbuffer.samplers.models.condition import Takes
+from molbuffer.samplers.models.condition import ConditionKind
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.policies.policy import Policy, fingerprint, policy_files
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
@@ -66,9 +66,16 @@ class Training:
         receipts: list[BuildReceipt] = []
         for order, sampler in enumerate(self.samplers):
             if sampler.size.buffer_size:
-                place = (run_id, iteration, Event.BUILD_BUFFER, order, sampler.size.buffer_size, self.seed)
-                slot = Slot(*place, drawn_before=self.loader.live.drawn.of(sampler.name))
-                receipts += self.store.commit(Commit(builds=[make_build(sampler, slot, self.pipeline)])).builds
+                spec = BuildSpec(
+                    run_id,
+                    iteration,
+                    Event.BUILD_BUFFER,
+                    sampler_order=order,
+                    wanted=sampler.size.buffer_size,
+                    campaign_seed=self.seed,
+                    drawn_before=self.loader.live.drawn.of(sampler.name),
+                )
+                receipts += self.store.commit(Commit(builds=[make_build(sampler, spec, self.pipeline)])).builds
         self.seen.read(iteration, Event.SAMPLE_BATCH)
         return receipts
 
@@ -111,14 +118,14 @@ class Lab:
     @property
     def training_objective_sha256(self) -> str:
         """Whose rewards are learned from, as ``molbuffer.flows.campaign.campaign.Campaign`` has it."""
-        if self.template is None or self.prior.model.takes is not Takes.SOURCES:
+        if self.template is None or self.prior.model.condition_kind is not ConditionKind.SOURCES:
             return self.objective.sha256
         return self.template.objective_sha256(self.objective)
 
     def samplers(self, policy: Callable[[], Policy]) -> Sequence[Sampler]:
         if self.make_samplers is not None:
             return self.make_samplers(policy)
-        return [ModelSampler("agent", policy, SamplerSize(self.buffer_size, self.p_batch))]
+        return [ModelSampler("agent", policy, size=SamplerSize(self.buffer_size, self.p_batch))]
 
     def start(self) -> Training:
         self.store.policies.add(policy_files(self.prior.model, self.prior.vocabulary))
@@ -127,9 +134,14 @@ class Lab:
         history = HistoryWriter(self.store, self.run_id)
         samplers = [*self.samplers(learner.policy), *self.more_samplers(self, history)]
         seen = SeenMolecules(self.store, self.run_id)
-        scorer = Scorer(self.objective, self.store, self.run_id)
+        scorer = Scorer(self.objective, self.store, run_id=self.run_id)
         pipeline = Pipeline(
-            Standardisation(), self.filters, scorer, self.prior.vocabulary.can_encode, seen, self.template
+            Standardisation(),
+            self.filters,
+            scorer,
+            expressible=self.prior.vocabulary.can_encode,
+            seen=seen,
+            template=self.template,
         )
         view = BufferView(
             self.training_objective_sha256, self.run_id, own_only=True, train_on_invalid=self.plan.train_on_invalid
@@ -137,7 +149,7 @@ class Lab:
         buffer = Buffer(self.store, view, self.selection, self.prior.vocabulary)
         checkpoint = self.store.latest_checkpoint(self.run_id)
         reached = checkpoint.iteration if checkpoint is not None else 0
-        drawn = DrawnRows.before(reached, self.store.receipts(self.run_id))
+        drawn = DrawCounts.before(reached, self.store.receipts(self.run_id))
         live = LiveSamplers(samplers, pipeline, self.run_id, self.plan.seed, seen.add, drawn)
         loader = MixedLoader(self.plan, buffer, live)
         trainables = self.make_trainables(samplers)
@@ -154,7 +166,9 @@ class Lab:
             self.store, view or BufferView(self.training_objective_sha256), self.selection, self.prior.vocabulary
         )
         seen, history = SeenMolecules(self.store, self.run_id), HistoryWriter(self.store, self.run_id)
-        pipeline = Pipeline(Standardisation(), self.filters, Scorer(self.objective), lambda _: True, seen)
+        pipeline = Pipeline(
+            Standardisation(), self.filters, Scorer(self.objective), expressible=lambda _: True, seen=seen
+        )
         loader = MixedLoader(self.plan, buffer)
         training = Training(learner, loader, history, seen, [], pipeline, self.store, self.plan.seed)
         self._resume(training)
@@ -184,7 +198,9 @@ def chains() -> Vocabulary:
 def chain_policy(chains: Vocabulary) -> Policy:
     """A tiny policy with random weights that draws chains."""
     torch.manual_seed(0)
-    model = GRULanguageModel(GRUArchitecture(len(chains), 16, 32, layers=2, max_length=10)).eval()
+    model = GRULanguageModel(
+        GRUArchitecture(len(chains), embedding_size=16, hidden_size=32, layers=2, max_length=10)
+    ).eval()
     return Policy(model, chains, fingerprint(model, chains))
 
 

@@ -18,8 +18,8 @@ from typing import Any, Protocol
 from torch.utils.data import IterableDataset
 
 from molbuffer.samplers.base import Recall, Sampler
-from molbuffer.samplers.builds.build import REDRAW_ROUNDS, Slot, draw_build
-from molbuffer.samplers.builds.drawn_counts import DrawnRows
+from molbuffer.samplers.builds.build import REDRAW_ROUNDS, BuildSpec, draw_build
+from molbuffer.samplers.builds.drawn_counts import DrawCounts
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.builds.quotas import batch_quotas
 from molbuffer.samplers.seeds import numpy_generator
@@ -84,7 +84,7 @@ class LiveSamplers:
     run_id: str
     campaign_seed: int
     made: Callable[[Build], None] = lambda _: None
-    drawn: DrawnRows = field(default_factory=DrawnRows)
+    drawn: DrawCounts = field(default_factory=DrawCounts)
 
     def draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> tuple[Build, Recall | None]:
         """Draws ``wanted`` kept rows from one sampler for the batch of an iteration.
@@ -93,18 +93,18 @@ class LiveSamplers:
             The build, and its rows when they are not its samples but those of the history that it refers to.
         """
         sampler = self.samplers[number]
-        slot = Slot(
+        spec = BuildSpec(
             self.run_id,
             iteration,
             Event.SAMPLE_BATCH,
-            number,
-            wanted,
-            self.campaign_seed,
-            chunk,
+            sampler_order=number,
+            wanted=wanted,
+            campaign_seed=self.campaign_seed,
+            chunk=chunk,
             attempt_id=self.run_id,
             drawn_before=self.drawn.of(sampler.name),
         )
-        build, recalled = draw_build(sampler, slot, self.pipeline)
+        build, recalled = draw_build(sampler, spec, self.pipeline)
         self.drawn.add(sampler.name, len(build.samples))
         self.made(build)
         return build, recalled

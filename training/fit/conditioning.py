@@ -7,7 +7,7 @@ from collections import Counter
 import torch
 from torch import Tensor
 
-from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, Takes
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, ConditionKind
 from molbuffer.samplers.models.protocol import GenerativeModel, LatentModel
 from molbuffer.training.batches.batch import TrainingBatch
 from molbuffer.training.errors import UnsuitableDataError
@@ -25,10 +25,10 @@ def condition_for(model: GenerativeModel, batch: TrainingBatch) -> Condition:
     Raises:
         UnsuitableDataError: the model takes sources and a row has none.
     """
-    if model.takes is Takes.SOURCES:
+    if model.condition_kind is ConditionKind.SOURCES:
         _check_sources(batch)
         return Condition(sources=batch.condition.sources, source_lengths=batch.condition.source_lengths)
-    if isinstance(model, LatentModel) and model.takes is Takes.LATENTS:
+    if isinstance(model, LatentModel) and model.condition_kind is ConditionKind.LATENTS:
         return Condition(latents=_latents(model, batch))
     return UNCONDITIONED
 

@@ -39,8 +39,7 @@ class Learner:
     def __init__(self, prior: Policy, loss: Loss, settings: StepSettings) -> None:
         self.prior, self._loss, self._settings = prior, loss, settings
         self._model = copy.deepcopy(prior.model)
-        self._module: nn.Module = self._model.as_module()
-        self._optimizer = torch.optim.Adam(self._module.parameters(), settings.learning_rate)
+        self._optimizer = torch.optim.Adam(self._model.parameters(), settings.learning_rate)
         self._parent = prior.sha256
         self._current: Policy | None = prior
 
@@ -64,7 +63,7 @@ class Learner:
             )
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._module.parameters(), self._settings.gradient_norm)
+        nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.gradient_norm)
         self._optimizer.step()
         if self._current is not None:
             self._parent = self._current.sha256
@@ -93,10 +92,10 @@ class Learner:
 
     def checkpoint_files(self, state: Mapping[str, Any]) -> dict[str, bytes]:
         """All that is needed to go on training later, with ``state`` (JSON values) of whoever trains."""
-        return checkpoint_files(self._module, self._optimizer, {**state, "parent": self._parent})
+        return checkpoint_files(self._model, self._optimizer, {**state, "parent": self._parent})
 
     def restore(self, folder: Place) -> dict[str, Any]:
         """Goes back to a checkpoint and returns the ``state`` saved with it."""
-        state = restore(folder, self._module, self._optimizer)
+        state = restore(folder, self._model, self._optimizer)
         self._parent, self._current = state["parent"], None
         return state

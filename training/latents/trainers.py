@@ -68,8 +68,8 @@ class LatentTrainer:
 
     def __init__(self, name: str, latents: LatentState, steps: LatentSteps) -> None:
         self._name, self._latents, self._steps = name, latents, steps
-        self._module: nn.Module = latents.source.as_module()
-        self._optimizer = torch.optim.Adam(self._module.parameters(), steps.learning_rate)
+        self._source = latents.source
+        self._optimizer = torch.optim.Adam(self._source.parameters(), steps.learning_rate)
         self._parent: str | None = None
 
     @property
@@ -111,8 +111,8 @@ class LatentTrainer:
             )
         self._optimizer.zero_grad(set_to_none=True)
         # Only here: the policy that decodes gets no gradient of it.
-        loss.backward(inputs=list(self._module.parameters()))  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._module.parameters(), self._steps.gradient_norm)
+        loss.backward(inputs=list(self._source.parameters()))  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._source.parameters(), self._steps.gradient_norm)
         self._parent = self._latents.sha256
         self._optimizer.step()
         self.constrain()
@@ -130,10 +130,10 @@ class LatentTrainer:
         return replace(self.version(run_id, iteration), weights_kept=True)
 
     def checkpoint_files(self, prefix: str) -> Mapping[str, bytes]:
-        return checkpoint_files(self._module, self._optimizer, {"parent": self._parent}, prefix)
+        return checkpoint_files(self._source, self._optimizer, {"parent": self._parent}, prefix)
 
     def restore(self, folder: Place, prefix: str) -> None:
-        self._parent = restore(folder, self._module, self._optimizer, prefix)["parent"]
+        self._parent = restore(folder, self._source, self._optimizer, prefix)["parent"]
         self._latents.changed()
 
 

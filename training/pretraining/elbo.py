@@ -10,13 +10,13 @@ from torch import Tensor
 
 from molbuffer.samplers.models.condition import Condition
 from molbuffer.samplers.models.posterior import Posterior
-from molbuffer.samplers.models.protocol import GenerativeModel, LatentModel
+from molbuffer.samplers.models.protocol import GenerativeModel
 from molbuffer.training.pretraining.corpus import CorpusBatch
 
 
 @runtime_checkable
-class Autoencoder(LatentModel, Protocol):
-    """A latent model with a posterior to draw from."""
+class Autoencoder(Protocol):
+    """A model with a posterior of latent vectors to draw from."""
 
     def posterior(self, tokens: Tensor, lengths: Tensor) -> Posterior:
         """q(z | sequence) of int64 [n, L] with lengths [n]."""

@@ -119,11 +119,10 @@ def pretrain(
 
     With ``checkpoints``, the training goes on from the newest one, and commits its state on the way and at its end.
     """
-    module = model.as_module()
-    optimizer = torch.optim.AdamW(module.parameters(), settings.learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=0.0)
     position = _Position()
     if checkpoints is not None and (newest := checkpoints.newest()) is not None:
-        position = _Position(**restore(newest, module, optimizer))
+        position = _Position(**restore(newest, model, optimizer))
     training_lengths = corpus.lengths[corpus.training]
     per_epoch = -(-len(training_lengths) // settings.batch_size)
     total, decay_steps = settings.epochs * per_epoch, max(1, round(settings.decay_epochs * per_epoch))
@@ -154,10 +153,10 @@ def pretrain(
                 total = decay_from + decay_steps
         progress(PretrainProgress(position.step, total, lowered, validation))
         if checkpoints is not None and time.monotonic() - saved_at > settings.checkpoint_seconds:
-            checkpoints.save(position.step, checkpoint_files(module, optimizer, asdict(position)))
+            checkpoints.save(position.step, checkpoint_files(model, optimizer, asdict(position)))
             saved_at = time.monotonic()
     if checkpoints is not None:
-        checkpoints.save(position.step, checkpoint_files(module, optimizer, asdict(position)))
+        checkpoints.save(position.step, checkpoint_files(model, optimizer, asdict(position)))
     return held_out_loss(model, corpus, settings.batch_size, loss)
 
 
@@ -182,13 +181,13 @@ def _train_step(
     step: int,
 ) -> float:
     """One gradient step on a batch; the mean loss per molecule before it, in nats."""
-    module = model.as_module().train()
+    model.train()
     with _products_in(settings.precision, batch.tokens.device.type):
         losses = loss(model, batch, step)
     optimizer.zero_grad(set_to_none=True)
     # The mean over tokens, so that a batch of long molecules weighs no more than one of short ones.
     (losses.sum() / batch.lengths.sum()).backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(module.parameters(), settings.gradient_norm)
+    nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_norm)
     optimizer.step()
     return float(losses.mean().detach())
 
@@ -210,8 +209,7 @@ def held_out_loss(
     model: GenerativeModel, corpus: Corpus, batch_size: int, loss: MoleculeLoss = negative_log_likelihood
 ) -> float:
     """The mean loss per held-out molecule, END included, in nats."""
-    module = model.as_module()
-    module.eval()
+    model.eval()
     by_length = corpus.held_out[np.argsort(corpus.lengths[corpus.held_out], kind="stable")]
     batches = (by_length[start : start + batch_size] for start in range(0, len(by_length), batch_size))
     return sum(float(loss(model, corpus.batch(rows), None).sum()) for rows in batches) / len(by_length)

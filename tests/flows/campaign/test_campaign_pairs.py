@@ -76,8 +76,10 @@ def folder(tmp_path: Path) -> Path:
     """The two policies and the sources that the configuration names."""
     torch.manual_seed(0)
     models = {
-        "conditional": Seq2SeqModel(Seq2SeqArchitecture(len(CHAINS), 16, 1, 1, 2, max_length=8)),
-        "plain": GRULanguageModel(GRUArchitecture(len(CHAINS), 8, 16, max_length=8)),
+        "conditional": Seq2SeqModel(
+            Seq2SeqArchitecture(len(CHAINS), hidden_size=16, encoder_layers=1, decoder_layers=1, heads=2, max_length=8)
+        ),
+        "plain": GRULanguageModel(GRUArchitecture(len(CHAINS), embedding_size=8, hidden_size=16, max_length=8)),
     }
     for name, model in models.items():
         (tmp_path / name).mkdir()

@@ -58,7 +58,14 @@ def sampler(store: SampleStore, **keys: Any) -> HistorySampler:
     settings: Any = TypeAdapter(SamplerSettings).validate_python({"kind": "history", "name": "again"} | keys)
     prior = open_policy("zinc-gru", store)
     parts = SamplerParts(
-        store, run.run_id, prior, "zinc-gru", lambda: prior, lambda: 0, "objective-1", Standardisation()
+        store,
+        run.run_id,
+        prior=prior,
+        prior_name="zinc-gru",
+        agent=lambda: prior,
+        settled=lambda: 0,
+        standardisation="objective-1",
+        objective_sha256=Standardisation(),
     )
     made = build_sampler(settings, parts)
     assert isinstance(made, HistorySampler)

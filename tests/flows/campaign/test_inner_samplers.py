@@ -24,10 +24,31 @@ def test_an_inner_sampler_has_not_the_latent_vectors_of_one_that_is_called_as_it
     store: SampleStore, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "vectors.npy", np.eye(3))
-    policy = Policy(VAE(VAEArchitecture(len(CHAINS), 3, "normal", 20.0, 8, 8, 16, max_length=8)), CHAINS, "vae")
+    policy = Policy(
+        VAE(
+            VAEArchitecture(
+                len(CHAINS),
+                latent_size=3,
+                geometry="normal",
+                concentration=20.0,
+                embedding_size=8,
+                encoder_size=8,
+                hidden_size=16,
+                max_length=8,
+            )
+        ),
+        CHAINS,
+        "vae",
+    )
     learnt = store.policies.add(latent_files(LatentTable.of(torch.ones(1, 3))))
     parts = SamplerParts(
-        store, "run", policy, "vae", lambda: policy, lambda: 0, latents={"mutants.base_sampler": learnt}
+        store,
+        "run",
+        prior=policy,
+        prior_name="vae",
+        agent=lambda: policy,
+        settled=lambda: 0,
+        latents={"mutants.base_sampler": learnt},
     )
     latent: dict[str, Any] = {"kind": "latent", "vectors": str(tmp_path / "vectors.npy")}
 

@@ -71,7 +71,16 @@ def folder(tmp_path: Path) -> Path:
     """Three latent policies, a policy without latents is bundled, and files that latent vectors come from."""
     for seed, (name, geometry) in enumerate({"vae": "normal", "sphere": "spherical", "stranger": "normal"}.items()):
         torch.manual_seed(seed)
-        sizes = VAEArchitecture(len(CHAINS), 3, geometry, 20.0, 8, 8, 16, max_length=8)
+        sizes = VAEArchitecture(
+            len(CHAINS),
+            latent_size=3,
+            geometry=geometry,
+            concentration=20.0,
+            embedding_size=8,
+            encoder_size=8,
+            hidden_size=16,
+            max_length=8,
+        )
         (tmp_path / name).mkdir()
         for file, content in policy_files(VAE(sizes), CHAINS).items():
             (tmp_path / name / file).write_bytes(content)

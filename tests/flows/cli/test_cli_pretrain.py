@@ -103,11 +103,11 @@ def test_a_conditional_model_is_trained_on_pairs_and_judged_on_sources_it_has_no
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["held_out_nll"] < made["held_out_nll"]
     done = molbuffer("sample", made["policy"], "--store", store)
-    assert done.returncode == 1 and "which takes sources" in done.stderr
+    assert done.returncode == 1 and "conditioned on sources" in done.stderr
 
 
 REFUSED = [
-    (("--model", "bert"), "no model 'bert'; there are: gru, lstm, seq2seq, transformer, vae"),
+    (("--model", "bert"), "'bert'; expected one of: gru, lstm, seq2seq, transformer, vae"),
     (
         ("--model", "transformer", "--embedding-size", "64"),
         "the model 'transformer' has no embedding_size; its sizes are: hidden_size, layers, heads, dropout",

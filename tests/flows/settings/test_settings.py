@@ -566,7 +566,15 @@ max = 400
 """
     settings = load(tmp_path, QED + LIVE + table)
     source = PropertyRange("molecular_weight", maximum=400)
-    assert build_template(settings) == ContrastiveTemplate((source,), 0.4, 0.9, "atom_pair", 2, 0.1, True)
+    assert build_template(settings) == ContrastiveTemplate(
+        source_filters=(source,),
+        min_similarity=0.4,
+        max_similarity=0.9,
+        fingerprint="atom_pair",
+        radius=2,
+        min_improvement=0.1,
+        scaled=True,
+    )
     assert build_template(load(tmp_path, QED + LIVE)) is None
     assert Settings.from_json(settings.to_json()) == settings
     found = problem(tmp_path, QED + LIVE + table.replace("0.9", "0.3"))

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ import pytest
 import torch
 
 from molbuffer.flows.tasks import torch_threads
-from molbuffer.flows.tasks.torch_threads import MOST_THREADS, SPINS, available_cores, limit_threads
+from molbuffer.flows.tasks.torch_threads import MOST_THREADS, SPINS, limit_threads
+from molbuffer.scoring.workers.cores import available_cores
 
 VARIABLES = (*torch_threads.NUMBER_VARIABLES, *torch_threads.WAITING_VARIABLES)
 OURS = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": str(SPINS)}
@@ -33,27 +33,6 @@ def told(code: str, root: Path = Path("/"), cores: int | None = None, **environm
 
 
 @pytest.fixture
-def cgroups(tmp_path: Path) -> Callable[..., Path]:
-    """Writes a system's files on control groups; gives the folder that they are in."""
-
-    def write(membership: str, **files: str) -> Path:
-        (tmp_path / "proc/self").mkdir(parents=True)
-        (tmp_path / "proc/self/cgroup").write_text(membership)
-        for name, text in files.items():
-            path = tmp_path / "sys/fs/cgroup" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        return tmp_path
-
-    return write
-
-
-@pytest.fixture
-def many_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _process: set(range(16)))
-
-
-@pytest.fixture
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The environment of this process, for a test alone; torch seems not to be imported yet."""
     environment: dict[str, str] = {}
@@ -62,47 +41,17 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return environment
 
 
-V1 = "3:cpuset:/\n2:cpu,cpuacct:/job\n1:name=systemd:/a:b c\n"
-
-
-@pytest.mark.usefixtures("many_cores")
-@pytest.mark.parametrize(
-    ("membership", "files", "cores"),
-    [
-        ("0::/job/step\n", {"job/step/cpu.max": "300000 100000\n"}, 3),
-        ("0::/job/step\n", {"job/step/cpu.max": "max 100000\n", "job/cpu.max": "250000 100000\n"}, 2),
-        ("0::/job/step\n", {"cpu.max": "50000 100000\n", "job/cpu.max": "250000 100000\n"}, 1),
-        ("0::/\n", {"cpu.max": "400000 100000\n"}, 4),
-        ("0::/not/mounted/here\n", {"cpu.max": "400000 100000\n"}, 4),
-        ("0::/\n", {"cpu.max": "6400000 100000\n"}, 16),
-        ("0::/\n", {}, 16),
-        ("", {}, 16),
-        (V1, {"cpu,cpuacct/job/cpu.cfs_quota_us": "300000\n", "cpu,cpuacct/job/cpu.cfs_period_us": "100000\n"}, 3),
-        (V1, {"cpu/job/cpu.cfs_quota_us": "300000\n", "cpu/job/cpu.cfs_period_us": "100000\n"}, 3),
-        (V1, {"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
-        (V1, {"cpu/job/cpu.cfs_quota_us": "-1\n", "cpu/job/cpu.cfs_period_us": "100000\n"}, 16),
-        (V1, {"cpuset/cpu.cfs_quota_us": "100000\n", "cpuset/cpu.cfs_period_us": "100000\n"}, 16),
-    ],
-)
-def test_a_quota_bounds_the_cores(
-    cgroups: Callable[..., Path], membership: str, files: dict[str, str], cores: int
-) -> None:
-    assert available_cores(cgroups(membership, **files)) == cores
-
-
-def test_the_cores_of_this_machine_are_at_most_those_of_the_affinity() -> None:
-    assert 1 <= available_cores() <= len(os.sched_getaffinity(0))
-
-
 def test_a_process_has_no_more_threads_than_cores_and_they_wait_asleep(tmp_path: Path) -> None:
     threads = min(len(os.sched_getaffinity(0)), MOST_THREADS)
     assert told(BEFORE, tmp_path) == [threads, {"OMP_NUM_THREADS": str(threads), **OURS}]
     assert told(BEFORE, tmp_path, cores=1) == [1, {"OMP_NUM_THREADS": "1", **OURS}]
 
 
-def test_a_quota_counts_in_a_process(cgroups: Callable[..., Path]) -> None:
-    root = cgroups("0::/\n", **{"cpu.max": "100000 100000\n"})
-    assert told(BEFORE, root) == [1, {"OMP_NUM_THREADS": "1", **OURS}]
+def test_a_quota_counts_in_a_process(tmp_path: Path) -> None:
+    for name, text in {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "100000 100000\n"}.items():
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    assert told(BEFORE, tmp_path) == [1, {"OMP_NUM_THREADS": "1", **OURS}]
 
 
 @pytest.mark.parametrize("name", torch_threads.NUMBER_VARIABLES)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from molbuffer.samplers.builds.bad_rows import REPORTED_ROWS, report_bad_rows, report_rejected, report_rows
-from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.builds.build import BuildSpec, make_build
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.dataset import DatasetSampler
@@ -43,11 +43,13 @@ def test_later_rows_are_named_when_they_are_drawn(
     path.write_text("\n".join(["C(", "CO", "", "CCO", "OC(", "CN"][: rows + 1]) + "\n")
     vocabulary = Vocabulary((*RESERVED, "(", "C", "O"))
     sampler = DatasetSampler("file", path, vocabulary)
-    slot = Slot("run", 0, Event.BUILD_BUFFER, 0, 4 * rows, campaign_seed=1)
+    spec = BuildSpec("run", 0, Event.BUILD_BUFFER, sampler_order=0, wanted=4 * rows, campaign_seed=1)
     objective = Objective((WeightedComponent(QED()),))
-    pipeline = Pipeline(Standardisation(), (), Scorer(objective), vocabulary.can_encode, lambda _: set())
+    pipeline = Pipeline(
+        Standardisation(), (), Scorer(objective), expressible=vocabulary.can_encode, seen=lambda _: set()
+    )
     with caplog.at_level(logging.WARNING):
-        samples = make_build(sampler, slot, pipeline).samples
+        samples = make_build(sampler, spec, pipeline).samples
     named = sorted(record.getMessage() for record in caplog.records)
     later = [f"{path}, line 5: 'OC(' is rejected by 'validity'", f"{path}, line 6: 'CN' is rejected by 'vocabulary'"]
     assert named == (later if rows > 3 else [])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from molbuffer.samplers.base import Drawn, Sampler
-from molbuffer.samplers.builds.build import REDRAW_ROUNDS, Slot, make_build
+from molbuffer.samplers.base import Draw, Sampler
+from molbuffer.samplers.builds.build import REDRAW_ROUNDS, BuildSpec, make_build
 from molbuffer.samplers.builds.judging import VOCABULARY, Pipeline
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.dataset import DatasetSampler
@@ -46,7 +46,7 @@ def make_pipeline(write_scorer: Callable[[str], str]) -> Callable[..., Pipeline]
     ) -> Pipeline:
         component = PythonFunction(f"{module}:length", parameters={"refuse": refuse})
         scorer = Scorer(Objective((WeightedComponent(component),)))
-        return Pipeline(Standardisation(), filters, scorer, expressible, lambda _: set())
+        return Pipeline(Standardisation(), filters, scorer, expressible=expressible, seen=lambda _: set())
 
     return make
 
@@ -58,8 +58,8 @@ def dataset(tmp_path: Path, molecules: list[str], vocabulary: Vocabulary) -> Dat
     return DatasetSampler("dataset", path, vocabulary)
 
 
-def slot(wanted: int, seed: int = 1) -> Slot:
-    return Slot("run", 2, Event.BUILD_BUFFER, sampler_order=0, wanted=wanted, campaign_seed=seed)
+def spec(wanted: int, seed: int = 1) -> BuildSpec:
+    return BuildSpec("run", 2, Event.BUILD_BUFFER, sampler_order=0, wanted=wanted, campaign_seed=seed)
 
 
 def metrics(build: Build) -> dict[str, float | None]:
@@ -71,7 +71,7 @@ def count_draws(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> list[tuple
     calls: list[tuple[int, int]] = []
     draw = type(sampler).draw
 
-    def counting(self: Sampler, n: int, seed: int) -> Drawn:
+    def counting(self: Sampler, n: int, seed: int) -> Draw:
         calls.append((n, seed))
         return draw(self, n, seed)
 
@@ -85,7 +85,7 @@ def test_r13_rejected_rows_stay_in_the_build_with_the_name_of_the_filter(
     with dataset.path.open("a") as file:
         file.write("\nCC(\n")
     light = PropertyRange("molecular_weight", maximum=250, name="light")
-    samples = (build := make_build(dataset, slot(40), make_pipeline([light]))).samples
+    samples = (build := make_build(dataset, spec(40), make_pipeline([light]))).samples
     assert {VALIDITY, "light", None} == set(samples.rejected_by)
     for raw, smiles, reason in zip(samples.raw, samples.smiles, samples.rejected_by, strict=True):
         assert (smiles is None) == (reason == VALIDITY)
@@ -99,23 +99,23 @@ def test_r13_a_sampler_whose_rows_are_all_refused_is_asked_1_and_4_times_and_sta
 ) -> None:
     sampler = ModelSampler("agent", lambda: policy)
     calls = count_draws(sampler, monkeypatch)
-    build = make_build(sampler, slot(7), make_pipeline([NOTHING_PASSES]))
+    build = make_build(sampler, spec(7), make_pipeline([NOTHING_PASSES]))
     assert [n for n, _ in calls] == [7] * (1 + REDRAW_ROUNDS)
     assert len({seed for _, seed in calls}) == 1 + REDRAW_ROUNDS
     assert len(build.samples) == 35
     assert set(build.samples.rejected_by) <= {"heavy", VALIDITY}
     assert not build.rewards and not build.scores
-    figures = metrics(build)
-    assert (figures["drawn"], figures["kept"], figures["shortfall"], figures["rewards"]) == (35, 0, 7, None)
+    found = metrics(build)
+    assert (found["drawn"], found["kept"], found["shortfall"], found["rewards"]) == (35, 0, 7, None)
 
 
 def test_a_build_goes_on_in_its_file_where_the_run_had_come_to_and_so_do_its_further_draws(
     dataset: DatasetSampler, molecules: list[str], make_pipeline: Callable[..., Pipeline]
 ) -> None:
     light = PropertyRange("molecular_weight", maximum=250, name="light")
-    first = make_build(dataset, slot(5), make_pipeline([light])).samples
+    first = make_build(dataset, spec(5), make_pipeline([light])).samples
     assert len(first) > 5, "some rows were refused, and others drawn for them"
-    place = replace(slot(len(molecules) - len(first)), drawn_before=len(first), iteration=9, chunk=3)
+    place = replace(spec(len(molecules) - len(first)), drawn_before=len(first), iteration=9, chunk=3)
     rest = make_build(dataset, place, make_pipeline()).samples
     assert sorted([*first.raw, *rest.raw]) == sorted(molecules)
 
@@ -125,7 +125,7 @@ def test_only_what_is_missing_is_drawn_again(
 ) -> None:
     sampler = ModelSampler("agent", lambda: policy)
     calls = count_draws(sampler, monkeypatch)
-    build = make_build(sampler, slot(30), make_pipeline())
+    build = make_build(sampler, spec(30), make_pipeline())
     kept = build.samples.kept
     missing, start = 30, 0
     for n, _ in calls:
@@ -141,7 +141,7 @@ def test_r25_rewards_are_joined_by_molecule_and_a_failed_score_is_no_reward(
     refused = standardise_smiles(dataset.rows.take(np.array([0]))[0][0])
     assert refused is not None
     repeating = DatasetSampler("dataset", dataset.path, dataset.vocabulary, replacement=True)
-    build = make_build(repeating, slot(300), make_pipeline(refuse=refused))
+    build = make_build(repeating, spec(300), make_pipeline(refuse=refused))
     samples = build.samples
     assert samples.smiles.count(refused) > 1, "the draw should meet the refused molecule twice"
     assert len(build.rewards) == 300
@@ -163,7 +163,7 @@ def test_r8_what_the_policy_in_training_cannot_express_is_rejected_by_vocabulary
 ) -> None:
     lacking = Vocabulary.from_smiles([text for text in molecules if "Br" not in text and "S" not in text])
     narrow = DatasetSampler("dataset", dataset.path, lacking)
-    build = make_build(narrow, slot(len(molecules)), make_pipeline(expressible=lacking.can_encode))
+    build = make_build(narrow, spec(len(molecules)), make_pipeline(expressible=lacking.can_encode))
     first = list(zip(build.samples.raw, build.samples.rejected_by, build.samples.rows.lengths, strict=True))
     assert sorted(raw for raw, *_ in first[: len(molecules)]) == sorted(molecules)
     for raw, reason, length in first:
@@ -174,8 +174,8 @@ def test_r8_what_the_policy_in_training_cannot_express_is_rejected_by_vocabulary
 
 def test_the_same_seed_makes_the_same_build(policy: Policy, make_pipeline: Callable[..., Pipeline]) -> None:
     sampler, pipeline = ModelSampler("agent", lambda: policy), make_pipeline()
-    one, same = (make_build(sampler, slot(10), pipeline) for _ in range(2))
-    other = make_build(sampler, slot(10, seed=2), pipeline)
+    one, same = (make_build(sampler, spec(10), pipeline) for _ in range(2))
+    other = make_build(sampler, spec(10, seed=2), pipeline)
     assert one.seed == same.seed != other.seed
     assert one.samples.raw == same.samples.raw != other.samples.raw
     assert one.rewards == same.rewards and one.build_id == same.build_id
@@ -186,10 +186,10 @@ def test_the_same_seed_makes_the_same_build(policy: Policy, make_pipeline: Calla
 def test_different_places_in_a_run_draw_differently(policy: Policy, make_pipeline: Callable[..., Pipeline]) -> None:
     sampler, pipeline = ModelSampler("agent", lambda: policy), make_pipeline()
     places = [
-        Slot("run", 2, Event.BUILD_BUFFER, 0, 5, 1),
-        Slot("run", 3, Event.BUILD_BUFFER, 0, 5, 1),
-        Slot("run", 2, Event.SAMPLE_BATCH, 0, 5, 1),
-        Slot("run", 2, Event.BUILD_BUFFER, 0, 5, 1, chunk=1),
+        BuildSpec("run", 2, Event.BUILD_BUFFER, sampler_order=0, wanted=5, campaign_seed=1),
+        BuildSpec("run", 3, Event.BUILD_BUFFER, sampler_order=0, wanted=5, campaign_seed=1),
+        BuildSpec("run", 2, Event.SAMPLE_BATCH, sampler_order=0, wanted=5, campaign_seed=1),
+        BuildSpec("run", 2, Event.BUILD_BUFFER, sampler_order=0, wanted=5, campaign_seed=1, chunk=1),
     ]
     builds = [make_build(sampler, place, pipeline) for place in places]
     assert len({build.seed for build in builds}) == len({build.build_id for build in builds}) == 4
@@ -198,24 +198,24 @@ def test_different_places_in_a_run_draw_differently(policy: Policy, make_pipelin
 def test_a_build_names_the_policy_and_how_it_was_drawn_from(
     policy: Policy, dataset: DatasetSampler, make_pipeline: Callable[..., Pipeline]
 ) -> None:
-    build = make_build(ModelSampler("agent", lambda: policy), slot(3), make_pipeline())
+    build = make_build(ModelSampler("agent", lambda: policy), spec(3), make_pipeline())
     assert (build.sampler, build.sampler_kind, build.policy_sha256) == ("agent", "model", policy.sha256)
     assert (build.temperature, build.top_k, build.top_p) == (1.0, 0, 1.0)
-    build = make_build(dataset, slot(3), make_pipeline())
+    build = make_build(dataset, spec(3), make_pipeline())
     assert (build.sampler_kind, build.policy_sha256, build.temperature) == ("dataset", None, None)
 
 
 def test_r19_a_sampler_without_a_likelihood_stores_nan(
     dataset: DatasetSampler, make_pipeline: Callable[..., Pipeline]
 ) -> None:
-    samples = make_build(dataset, slot(12), make_pipeline()).samples
+    samples = make_build(dataset, spec(12), make_pipeline()).samples
     inside = np.arange(samples.rows.tokens.shape[1]) < samples.rows.lengths[:, None]
     assert np.isnan(samples.rows.log_probs[inside]).all()
     assert (samples.rows.log_probs[~inside] == 0).all()
 
 
 def test_r21_stored_log_probs_are_those_of_the_policy(policy: Policy, make_pipeline: Callable[..., Pipeline]) -> None:
-    samples = make_build(ModelSampler("agent", lambda: policy), slot(12), make_pipeline()).samples
+    samples = make_build(ModelSampler("agent", lambda: policy), spec(12), make_pipeline()).samples
     with torch.no_grad():
         tokens, lengths = (
             torch.from_numpy(samples.rows.tokens.astype(np.int64)),

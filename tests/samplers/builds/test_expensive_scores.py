@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from molbuffer.samplers.builds.scorer import Pace, Scorer
+from molbuffer.samplers.builds.scorer import ClaimTiming, Scorer
 from molbuffer.scoring import Objective, WeightedComponent
 from molbuffer.scoring.components import PythonFunction
 from molbuffer.storage import SampleStore
@@ -28,19 +28,19 @@ def dock(smiles, folder=""):
 """
 SCORER_PROCESS = """
 import sys
-from molbuffer.samplers.builds.scorer import Pace, Scorer
+from molbuffer.samplers.builds.scorer import ClaimTiming, Scorer
 from molbuffer.scoring import Objective, WeightedComponent
 from molbuffer.scoring.components import PythonFunction
 from molbuffer.storage import SampleStore
 
 store, function, folder, claim_seconds, *smiles = sys.argv[1:]
 component = PythonFunction(function, cost="high", parameters={"folder": folder}, name="dock")
-pace = Pace(float(claim_seconds), float(claim_seconds) / 4)
+pace = ClaimTiming(float(claim_seconds), float(claim_seconds) / 4)
 with SampleStore.open(store) as opened:
     scored = Scorer(Objective((WeightedComponent(component),)), opened, pace=pace).score(smiles)
     print(*scored.rewards.tolist())
 """
-QUICK = Pace(claim_seconds=4.0, renewal_seconds=0.5, poll_seconds=0.1)
+QUICK = ClaimTiming(claim_seconds=4.0, renewal_seconds=0.5, poll_seconds=0.1)
 
 
 def eventually(what: Callable[[], bool], seconds: float = 30) -> None:
@@ -139,4 +139,4 @@ def test_a_store_that_cannot_be_written_ends_the_scoring(store: SampleStore, doc
 @pytest.mark.parametrize("renewal_seconds", [0.0, 31.0, 100.0])
 def test_a_pace_at_which_claims_would_expire_is_refused(renewal_seconds: float) -> None:
     with pytest.raises(ValueError, match="at most half of claim_seconds"):
-        Pace(claim_seconds=60, renewal_seconds=renewal_seconds)
+        ClaimTiming(claim_seconds=60, renewal_seconds=renewal_seconds)

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from molbuffer.samplers.base import Drawn, Sampler
-from molbuffer.samplers.builds.build import Slot, make_build
-from molbuffer.samplers.builds.drawn_counts import DrawnRows
+from molbuffer.samplers.base import Draw, Sampler
+from molbuffer.samplers.builds.build import BuildSpec, make_build
+from molbuffer.samplers.builds.drawn_counts import DrawCounts
 from molbuffer.samplers.builds.judging import Pipeline
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.contrastive import ContrastiveSampler
 from molbuffer.samplers.dataset import DatasetSampler
-from molbuffer.samplers.files.epochs import Place, going_on
+from molbuffer.samplers.files.epochs import EpochPosition, epoch_sampler
 from molbuffer.samplers.graph_ga import GraphGASampler
 from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
 from molbuffer.samplers.mutation import MutationSampler
@@ -36,13 +36,13 @@ class Noted(DatasetSampler):
     in_turn: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
 
-    def draw(self, n: int, seed: int) -> Drawn:
-        drawn = super().draw_from(Place(0, seed), n, seed)
+    def draw(self, n: int, seed: int) -> Draw:
+        drawn = super().draw_from(EpochPosition(0, seed), n, seed)
         self.others.extend(drawn.raw)
         return drawn
 
-    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
-        drawn = super().draw_from(place, n, seed)
+    def draw_from(self, position: EpochPosition, n: int, seed: int) -> Draw:
+        drawn = super().draw_from(position, n, seed)
         self.in_turn.extend(drawn.raw)
         return drawn
 
@@ -55,18 +55,26 @@ def noted(tmp_path: Path, molecules: Sequence[str] = MOLECULES) -> Noted:
 
 def contrastive(base: Sampler, repeats: int = 1) -> ContrastiveSampler:
     torch.manual_seed(0)
-    policy = Policy(Seq2SeqModel(Seq2SeqArchitecture(len(CHAINS), 16, 1, 1, 2, max_length=8)).eval(), CHAINS, "pairs")
+    policy = Policy(
+        Seq2SeqModel(
+            Seq2SeqArchitecture(len(CHAINS), hidden_size=16, encoder_layers=1, decoder_layers=1, heads=2, max_length=8)
+        ).eval(),
+        CHAINS,
+        "pairs",
+    )
     return ContrastiveSampler("pairs", base, lambda: policy, repeats=repeats)
 
 
 def run(sampler: Sampler, wanted: Sequence[int]) -> list[Samples]:
     """The rows of several builds of a run, now of the buffer, now live, each of which begins where the last ended."""
     scorer = Scorer(Objective((WeightedComponent(QED()),)))
-    pipeline = Pipeline(Standardisation(), (), scorer, CHAINS.can_encode, lambda _: set())
-    drawn, made = DrawnRows(), []
+    pipeline = Pipeline(Standardisation(), (), scorer, expressible=CHAINS.can_encode, seen=lambda _: set())
+    drawn, made = DrawCounts(), []
     for number, n in enumerate(wanted):
         event = list(Event)[number % 2]
-        place = Slot("run", number, event, 0, n, campaign_seed=1, drawn_before=drawn.of(sampler.name))
+        place = BuildSpec(
+            "run", number, event, sampler_order=0, wanted=n, campaign_seed=1, drawn_before=drawn.of(sampler.name)
+        )
         made.append(make_build(sampler, place, pipeline).samples)
         drawn.add(sampler.name, len(made[-1]))
     return made
@@ -107,5 +115,5 @@ def test_it_goes_on_where_what_is_inside_does(tmp_path: Path) -> None:
     with_replacement = replace(file, replacement=True)
     for base, expected in ((file, True), (with_replacement, False)):
         inside = MutationSampler("mutants", contrastive(base), CHAINS)
-        assert (going_on(base) is base, going_on(inside) is inside) == (expected, expected)
-    assert going_on(GraphGASampler("children", None, file, CHAINS)) is None  # type: ignore[arg-type]
+        assert (epoch_sampler(base) is base, epoch_sampler(inside) is inside) == (expected, expected)
+    assert epoch_sampler(GraphGASampler("children", None, file, CHAINS)) is None  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from molbuffer.samplers.builds.build import REDRAW_ROUNDS, Slot, make_build
+from molbuffer.samplers.builds.build import REDRAW_ROUNDS, BuildSpec, make_build
 from molbuffer.samplers.builds.judging import DUPLICATE, Pipeline
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.errors import ConditionError
@@ -26,14 +26,16 @@ CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 def sampler() -> ModelSampler:
     """Draws chains of at most two atoms: CN and NC, CO and OC, NO and ON are one molecule each."""
     torch.manual_seed(1)
-    model = GRULanguageModel(GRUArchitecture(len(CHAINS), 8, 16, layers=1, max_length=2)).eval()
+    model = GRULanguageModel(
+        GRUArchitecture(len(CHAINS), embedding_size=8, hidden_size=16, layers=1, max_length=2)
+    ).eval()
     return ModelSampler("agent", lambda: Policy(model, CHAINS, "gru"), unique=True)
 
 
 def build(sampler: ModelSampler, wanted: int, event: Event = Event.SAMPLE_BATCH) -> Build:
     scorer = Scorer(Objective((WeightedComponent(QED()),)))
-    pipeline = Pipeline(Standardisation(), (), scorer, CHAINS.can_encode, lambda _: set())
-    return make_build(sampler, Slot("run", 1, event, 0, wanted, campaign_seed=3), pipeline)
+    pipeline = Pipeline(Standardisation(), (), scorer, expressible=CHAINS.can_encode, seen=lambda _: set())
+    return make_build(sampler, BuildSpec("run", 1, event, sampler_order=0, wanted=wanted, campaign_seed=3), pipeline)
 
 
 @pytest.mark.parametrize("event", Event)
@@ -56,16 +58,18 @@ def test_repetitions_are_stored_as_rejected_and_others_are_drawn_for_them(sample
 
 def test_the_strings_of_a_molecule_are_one_and_too_few_molecules_a_shortfall(sampler: ModelSampler) -> None:
     made = build(sampler, 40)
-    figures = {metric.name: metric.value for metric in made.metrics}
+    metrics = {metric.name: metric.value for metric in made.metrics}
     # C, N, O, and a pair of any two of them.
-    assert figures["kept"] == 9 and figures["shortfall"] == 31
+    assert metrics["kept"] == 9 and metrics["shortfall"] == 31
     assert len(made.samples) > 40 + 31 * (REDRAW_ROUNDS - 1)
     assert {"NO", "ON", "CO", "OC"} <= set(made.samples.raw), "of two strings of a molecule one is kept"
 
 
 def test_a_policy_that_takes_sources_is_refused_before_anything_is_drawn() -> None:
-    policy = Policy(Seq2SeqModel(Seq2SeqArchitecture(len(CHAINS), 16, 1, 1, 2)), CHAINS, "seq2seq")
-    with pytest.raises(
-        ConditionError, match=r"the sampler 'agent' is of kind 'seq2seq', which takes sources: make it the output_model"
-    ):
+    policy = Policy(
+        Seq2SeqModel(Seq2SeqArchitecture(len(CHAINS), hidden_size=16, encoder_layers=1, decoder_layers=1, heads=2)),
+        CHAINS,
+        "seq2seq",
+    )
+    with pytest.raises(ConditionError, match=r"sampler 'agent' .* 'seq2seq', .* sources; .* output_model"):
         ModelSampler("agent", lambda: policy)

@@ -33,7 +33,18 @@ from molbuffer.storage.rows import Rows
 @pytest.fixture(scope="module")
 def policy(vocabulary: Vocabulary) -> Policy:
     torch.manual_seed(0)
-    vae = VAE(VAEArchitecture(len(vocabulary), 4, "normal", 1.0, 8, 8, 16, max_length=20)).eval()
+    vae = VAE(
+        VAEArchitecture(
+            len(vocabulary),
+            latent_size=4,
+            geometry="normal",
+            concentration=1.0,
+            embedding_size=8,
+            encoder_size=8,
+            hidden_size=16,
+            max_length=20,
+        )
+    ).eval()
     with torch.no_grad():
         vae.head.weight.mul_(8)
     return Policy(vae, vocabulary, fingerprint(vae, vocabulary))
@@ -104,7 +115,7 @@ def test_sizes_and_policies_that_do_not_fit_are_refused(policy: Policy, vocabula
     wrong = replace(table(policy, 2), latents=LatentState(LatentTable.of(torch.ones(2, 5))))
     with pytest.raises(LatentsError, match="'latent': its latent vectors have 5 numbers, its policy decodes 4"):
         wrong.draw(2, 0)
-    gru = GRULanguageModel(GRUArchitecture(len(vocabulary), 8, 8, 1))
+    gru = GRULanguageModel(GRUArchitecture(len(vocabulary), embedding_size=8, hidden_size=8, layers=1))
     other = Policy(gru, vocabulary, "a" * 64)
     with pytest.raises(LatentsError, match="'latent': policy aaaaaaaaaaaa is of kind 'gru' and has no latent vectors"):
         replace(table(policy, 2), policy=lambda: other).draw(2, 0)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from molbuffer.samplers.models.condition import Takes
+from molbuffer.samplers.models.condition import ConditionKind
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.models.protocol import GenerativeModel, token_mask
 from molbuffer.samplers.models.registry import MODELS
@@ -31,11 +31,11 @@ def make_model(request: pytest.FixtureRequest, vocabulary: Vocabulary) -> MakeMo
         given = {"vocabulary_size": len(vocabulary), "max_length": 40, **SIZES[request.param], **sizes}
         model = MODELS[request.param.split()[0]].make(given)
         with torch.no_grad():
-            for weight in model.as_module().parameters():
+            for weight in model.parameters():
                 if not weight.any():
                     torch.nn.init.normal_(weight, std=0.2)
-            torch.nn.init.normal_(model.as_module().head.weight, std=0.6)
-        model.as_module().eval()
+            torch.nn.init.normal_(model.head.weight, std=0.6)
+        model.eval()
         return model
 
     return make
@@ -48,9 +48,9 @@ def generator(seed: int = 5) -> torch.Generator:
 def test_it_is_a_generative_model(make_model: MakeModel) -> None:
     model = make_model()
     assert isinstance(model, GenerativeModel)
-    assert model.takes is Takes.NOTHING
+    assert model.condition_kind is ConditionKind.NOTHING
     again = MODELS[model.kind].make(model.architecture())
-    again.as_module().load_state_dict(model.as_module().state_dict())
+    again.load_state_dict(model.state_dict())
     one, two = (each.sample(5, generator=generator()) for each in (model, again))
     assert torch.equal(one.tokens, two.tokens)
 
@@ -138,7 +138,7 @@ def test_sampling_builds_no_graph_and_log_probs_does(make_model: MakeModel) -> N
     drawn = model.sample(4, generator=generator())
     assert not drawn.log_probs.requires_grad
     model.log_probs(drawn.tokens, drawn.lengths).sum().backward()
-    for name, parameter in model.as_module().named_parameters():
+    for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().sum() > 0, name
@@ -147,17 +147,17 @@ def test_sampling_builds_no_graph_and_log_probs_does(make_model: MakeModel) -> N
 def test_sampling_is_without_dropout_in_any_mode(make_model: MakeModel) -> None:
     model = make_model(dropout=0.5)
     evaluating = model.sample(30, generator=generator())
-    model.as_module().train()
+    model.train()
     training = model.sample(30, generator=generator())
     assert torch.equal(evaluating.tokens, training.tokens)
-    assert model.as_module().training
+    assert model.training
 
 
 def test_training_uses_dropout(make_model: MakeModel) -> None:
     model = make_model(dropout=0.5)
     drawn = model.sample(8, generator=generator())
     plain = model.log_probs(drawn.tokens, drawn.lengths)
-    model.as_module().train()
+    model.train()
     assert not torch.allclose(plain, model.log_probs(drawn.tokens, drawn.lengths))
 
 

@@ -9,7 +9,9 @@ from molbuffer.samplers.tokens.vocabulary import PAD, START, Vocabulary
 @pytest.mark.parametrize("layer_norm", [False, True])
 def test_a_sequence_is_as_likely_as_the_product_of_its_steps(vocabulary: Vocabulary, layer_norm: bool) -> None:
     torch.manual_seed(0)
-    model = LSTMLanguageModel(LSTMArchitecture(len(vocabulary), 8, 16, layers=2, layer_norm=layer_norm))
+    model = LSTMLanguageModel(
+        LSTMArchitecture(len(vocabulary), embedding_size=8, hidden_size=16, layers=2, layer_norm=layer_norm)
+    )
     with torch.no_grad():
         model.head.weight.mul_(5)
     tokens, lengths = (torch.from_numpy(a.astype(np.int64)) for a in vocabulary.encode_many(["CCO", "CC(=O)N"]))
@@ -35,6 +37,8 @@ def test_a_sequence_is_as_likely_as_the_product_of_its_steps(vocabulary: Vocabul
 
 @pytest.mark.filterwarnings("error")
 def test_one_layer_may_have_dropout(vocabulary: Vocabulary) -> None:
-    model = LSTMLanguageModel(LSTMArchitecture(len(vocabulary), 8, 16, layers=1, dropout=0.5))
+    model = LSTMLanguageModel(
+        LSTMArchitecture(len(vocabulary), embedding_size=8, hidden_size=16, layers=1, dropout=0.5)
+    )
     tokens, lengths = torch.tensor([[5, 6, 2]]), torch.tensor([3])
     assert not torch.equal(model.log_probs(tokens, lengths), model.log_probs(tokens, lengths))

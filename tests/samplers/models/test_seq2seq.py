@@ -21,7 +21,11 @@ TOKENS = 9
 def make_model(seed: int = 0, dropout: float = 0.0, max_length: int = 40) -> Seq2SeqModel:
     """A tiny model with random weights, large enough that tokens are far from equally likely and sources matter."""
     torch.manual_seed(seed)
-    model = Seq2SeqModel(Seq2SeqArchitecture(TOKENS, 16, 2, 2, 2, dropout, max_length))
+    model = Seq2SeqModel(
+        Seq2SeqArchitecture(
+            TOKENS, hidden_size=16, encoder_layers=2, decoder_layers=2, heads=2, dropout=dropout, max_length=max_length
+        )
+    )
     with torch.no_grad():
         model.head.weight.mul_(20)
         for name, parameter in model.named_parameters():
@@ -49,7 +53,7 @@ def test_it_is_a_generative_model_that_can_be_made_again() -> None:
     model: GenerativeModel = make_model()
     assert isinstance(model, GenerativeModel)
     again = MODELS[model.kind].make(model.architecture())
-    again.as_module().load_state_dict(model.as_module().state_dict())
+    again.load_state_dict(model.state_dict())
     condition = sources([5, 9])
     tokens, lengths = torch.tensor([[3, 4, END], [5, END, PAD]]), torch.tensor([3, 2])
     assert torch.equal(
@@ -199,7 +203,9 @@ def test_every_parameter_learns() -> None:
 
 def test_it_learns_to_copy() -> None:
     torch.manual_seed(1)
-    model = Seq2SeqModel(Seq2SeqArchitecture(TOKENS, 32, 1, 1, 2, max_length=8))
+    model = Seq2SeqModel(
+        Seq2SeqArchitecture(TOKENS, hidden_size=32, encoder_layers=1, decoder_layers=1, heads=2, max_length=8)
+    )
     optimizer = torch.optim.Adam(model.parameters(), 3e-3)
     seeded = generator()
 

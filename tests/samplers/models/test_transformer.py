@@ -14,7 +14,9 @@ V, WIDTH, HEADS = 9, 12, 2
 
 def make_model(max_length: int = 40, seed: int = 0) -> TransformerLanguageModel:
     torch.manual_seed(seed)
-    model = TransformerLanguageModel(TransformerArchitecture(V, WIDTH, layers=2, heads=HEADS, max_length=max_length))
+    model = TransformerLanguageModel(
+        TransformerArchitecture(V, hidden_size=WIDTH, layers=2, heads=HEADS, max_length=max_length)
+    )
     with torch.no_grad():
         for weight in model.parameters():
             torch.nn.init.normal_(weight, std=0.4)
@@ -102,4 +104,4 @@ def test_rows_longer_than_the_longest_draw_have_a_likelihood() -> None:
 @pytest.mark.parametrize(("hidden_size", "heads"), [(30, 4), (12, 4), (12, 0)])
 def test_heads_that_do_not_divide_the_width_are_refused(hidden_size: int, heads: int) -> None:
     with pytest.raises(ValueError, match=f"multiple of 2 × heads, got hidden_size {hidden_size} and heads {heads}"):
-        TransformerArchitecture(V, hidden_size, heads=heads)
+        TransformerArchitecture(V, hidden_size=hidden_size, heads=heads)

@@ -13,7 +13,7 @@ import torch
 from torch.testing import assert_close
 
 from molbuffer.samplers.errors import ConditionError
-from molbuffer.samplers.models.condition import Condition, Takes
+from molbuffer.samplers.models.condition import Condition, ConditionKind
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.models.posterior import NormalPosterior
 from molbuffer.samplers.models.protocol import GenerativeModel, LatentModel, token_mask
@@ -37,7 +37,7 @@ def make_vae(vocabulary: Vocabulary, architecture: str, geometry: str = "normal"
     """A tiny model with random weights, whose head is scaled up so that tokens are far from equally likely."""
     torch.manual_seed(0)
     sizes = replace(SIZES, vocabulary_size=len(vocabulary), geometry=geometry, architecture=architecture, **changes)
-    vae = MODELS["vae"].make(asdict(sizes)).as_module()
+    vae = MODELS["vae"].make(asdict(sizes))
     with torch.no_grad():
         vae.head.weight.mul_(8 if architecture == "gru" else 30)
         vae.to_state.weight.mul_(3)
@@ -61,9 +61,9 @@ def test_it_is_a_latent_model_that_can_be_built_again(make: MakeVAE, geometry: s
     vae = make(geometry)
     assert isinstance(vae, GenerativeModel)
     assert isinstance(vae, LatentModel)
-    assert vae.takes is Takes.LATENTS
+    assert vae.condition_kind is ConditionKind.LATENTS
     again = MODELS["vae"].make(vae.architecture())
-    again.as_module().load_state_dict(vae.as_module().state_dict())
+    again.load_state_dict(vae.state_dict())
 
 
 def test_it_is_stored_as_every_policy(make: MakeVAE, vocabulary: Vocabulary, store: SampleStore) -> None:
@@ -115,7 +115,9 @@ def test_a_decoder_of_blocks_is_the_language_model_whose_tokens_have_the_latent_
 ) -> None:
     vae = make_vae(vocabulary, "transformer")
     z = torch.randn(1, 6, generator=generator(1))
-    plain = TransformerLanguageModel(TransformerArchitecture(len(vocabulary), 24, 2, 2, max_length=30)).eval()
+    plain = TransformerLanguageModel(
+        TransformerArchitecture(len(vocabulary), hidden_size=24, layers=2, heads=2, max_length=30)
+    ).eval()
     plain.blocks.load_state_dict(vae.decoder.state_dict())
     plain.head.load_state_dict(vae.head.state_dict())
     with torch.no_grad():

@@ -367,7 +367,7 @@ def test_a_policy_of_ours_is_as_likely_there(
 
 
 def test_reinvent_has_no_transformer(vocabulary: Vocabulary, tmp_path: Path) -> None:
-    model = TransformerLanguageModel(TransformerArchitecture(len(vocabulary), 8, layers=1, heads=2))
+    model = TransformerLanguageModel(TransformerArchitecture(len(vocabulary), hidden_size=8, layers=1, heads=2))
     with pytest.raises(PolicyFormatError, match="this policy is a transformer of smiles"):
         write_reinvent_prior(Policy(model, vocabulary, "0" * 64), tmp_path / "x.prior")
     assert not (tmp_path / "x.prior").exists()

@@ -152,7 +152,7 @@ def test_r5_a_file_that_is_edited_leaves_the_version_of_what_was_imported(
     assert second.version == first.version
     # New processes would import the new source: the work stays in this one, which has the old.
     assert set(values(second, *["C"] * 200)) == {1.0}
-    assert "was edited after it had been imported" in caplog.text
+    assert f"'{name}:score' changed after it was imported" in caplog.text
     importlib.reload(importlib.import_module(name))
     third = PythonFunction(f"{name}:score")
     assert values(third, "C") == [2.0]

@@ -7,8 +7,8 @@ import pytest
 from rdkit import Chem
 
 from molbuffer.scoring import ScoringConfigurationError
-from molbuffer.scoring.genetic.crossover import crossed
-from molbuffer.scoring.genetic.mutations import EDITS, mutated, sanitised
+from molbuffer.scoring.genetic.crossover import cross_over
+from molbuffer.scoring.genetic.mutations import EDITS, mutate, sanitise
 from molbuffer.scoring.genetic.offspring import Breeding, children
 from molbuffer.scoring.molecules.molecules import canonical_smiles, parse_smiles
 
@@ -37,7 +37,7 @@ def changed_by(name: str, smiles: str) -> set[str]:
     for seed in range(300):
         molecule = Chem.RWMol(parse_smiles(smiles))
         Chem.Kekulize(molecule, clearAromaticFlags=True)
-        if edit(molecule, np.random.default_rng(seed)) and (found := sanitised(molecule)) is not None:
+        if edit(molecule, np.random.default_rng(seed)) and (found := sanitise(molecule)) is not None:
             made.add(canonical_smiles(found))
     return made
 
@@ -69,14 +69,14 @@ def test_edits_by_hand(name: str, smiles: str, expected: set[str]) -> None:
 def test_odd_molecules_are_changed_to_molecules_or_not_at_all(smiles: str) -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        for made in (mutated(parse_smiles(smiles), rng), crossed(parse_smiles(smiles), parse_smiles("CCO"), rng, 80)):
+        for made in (mutate(parse_smiles(smiles), rng), cross_over(parse_smiles(smiles), parse_smiles("CCO"), rng, 80)):
             assert made is None or parse_smiles(canonical_smiles(made)) is not None
 
 
 def test_a_child_of_two_chains_has_an_end_of_each() -> None:
     found = set()
     for seed in range(60):
-        made = crossed(parse_smiles("FCCN"), parse_smiles("ClCCO"), np.random.default_rng(seed), 50)
+        made = cross_over(parse_smiles("FCCN"), parse_smiles("ClCCO"), np.random.default_rng(seed), 50)
         if made is not None:
             found.add(canonical_smiles(made))
     # A cut keeps one side of each parent: F…, N…, Cl…, O… of one to three atoms, joined.
@@ -89,7 +89,7 @@ def test_a_child_of_two_chains_has_an_end_of_each() -> None:
 def test_rings_are_cut_and_joined() -> None:
     sizes = set()
     for seed in range(60):
-        made = crossed(parse_smiles("C1CCCCC1"), parse_smiles("O1CCCC1"), np.random.default_rng(seed), 50)
+        made = cross_over(parse_smiles("C1CCCCC1"), parse_smiles("O1CCCC1"), np.random.default_rng(seed), 50)
         if made is not None:
             sizes.add(made.GetRingInfo().NumRings())
     assert 1 in sizes
@@ -141,5 +141,5 @@ def test_a_parent_of_thousands_of_atoms_is_passed_over() -> None:
 
 def test_dummies_of_a_parent_are_no_cuts() -> None:
     for seed in range(30):
-        made = crossed(parse_smiles("*CCO"), parse_smiles("CCN"), np.random.default_rng(seed), 50)
+        made = cross_over(parse_smiles("*CCO"), parse_smiles("CCN"), np.random.default_rng(seed), 50)
         assert made is None or not any(atom.GetIsotope() for atom in made.GetAtoms())

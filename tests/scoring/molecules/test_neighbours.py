@@ -49,7 +49,7 @@ def test_every_pair_is_found_with_the_similarity_that_rdkit_gives(
     block: int,
     dense: float,
 ) -> None:
-    bounds = SimilarityBounds(min(limits), max(limits), kind, radius)
+    bounds = SimilarityBounds(min(limits), max(limits), fingerprint=kind, radius=radius)
     expected = one_by_one(molecules, bounds)
     if most is not None:
         kept: list[tuple[int, int, float]] = []
@@ -90,7 +90,7 @@ def test_how_far_it_is_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_no_molecule_is_named() -> None:
-    with pytest.raises(ScoringError, match=r"'CC\(', at 1, is none"):
+    with pytest.raises(ScoringError, match=r"'CC\(' at index 1"):
         similar_pairs(["CCO", "CC("], SimilarityBounds(0.5))
 
 

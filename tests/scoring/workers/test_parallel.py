@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from molbuffer.scoring import ScoringError, WorkerError
-from molbuffer.scoring.workers.pool import SMALLEST_PARALLEL, available_cores, map_chunks
+from molbuffer.scoring.workers.pool import SMALLEST_PARALLEL, map_chunks
 
 ITEMS = list(range(4 * SMALLEST_PARALLEL))
 
@@ -209,13 +209,3 @@ def assert_all_gone(pids: list[int]) -> None:
         left = [pid for pid in left if Path(f"/proc/{pid}").exists()]
         time.sleep(0.02)
     assert not left
-
-
-def test_cores_are_those_that_this_process_was_granted() -> None:
-    allowed = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(allowed)})
-    try:
-        assert available_cores() == 1
-    finally:
-        os.sched_setaffinity(0, allowed)
-    assert available_cores() == len(allowed)

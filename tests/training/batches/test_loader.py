@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from molbuffer.samplers.base import Drawn, SamplerSize
+from molbuffer.samplers.base import Draw, SamplerSize
 from molbuffer.samplers.dataset import DatasetSampler
-from molbuffer.samplers.files.epochs import Place
+from molbuffer.samplers.files.epochs import EpochPosition
 from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.policies.policy import Policy, fingerprint
@@ -63,8 +63,8 @@ def test_shares_of_several_samplers(lab: Any, chains: Vocabulary, tmp_path: Path
     path.write_text("CCC\nCCO\nCNC\nCOC\nNCN\n")
 
     def samplers(policy: Callable[[], Policy]) -> list[Any]:
-        known = DatasetSampler("known", path, chains, SamplerSize(5, 0.25))
-        return [known, ModelSampler("agent", policy, SamplerSize(16, 0.5))]
+        known = DatasetSampler("known", path, chains, size=SamplerSize(5, 0.25))
+        return [known, ModelSampler("agent", policy, size=SamplerSize(16, 0.5))]
 
     training = lab.adapted(iterations=2, make_samplers=samplers).start()
     for mixed in batches(training):
@@ -124,8 +124,8 @@ def test_r12_without_shares_the_training_lives_on_the_buffer(lab: Any) -> None:
 class Scarce(DatasetSampler):
     """Gives 2 rows a draw at most."""
 
-    def draw_from(self, place: Place, n: int, seed: int) -> Drawn:
-        return super().draw_from(place, min(n, 2), seed)
+    def draw_from(self, position: EpochPosition, n: int, seed: int) -> Draw:
+        return super().draw_from(position, min(n, 2), seed)
 
 
 def test_r13_the_buffer_makes_up_for_a_sampler_that_stays_short(lab: Any, chains: Vocabulary, tmp_path: Path) -> None:
@@ -134,8 +134,8 @@ def test_r13_the_buffer_makes_up_for_a_sampler_that_stays_short(lab: Any, chains
 
     def samplers(policy: Callable[[], Policy]) -> list[Any]:
         # Five draws give 10 rows: less than the 12 that are wanted.
-        scarce = Scarce("scarce", path, chains, SamplerSize(0, 0.75))
-        return [scarce, ModelSampler("agent", policy, SamplerSize(30, 0.0))]
+        scarce = Scarce("scarce", path, chains, size=SamplerSize(0, 0.75))
+        return [scarce, ModelSampler("agent", policy, size=SamplerSize(30, 0.0))]
 
     training = lab.adapted(batch_size=16, iterations=2, make_samplers=samplers).start()
     for mixed in batches(training):
@@ -148,8 +148,8 @@ def test_r13_other_samplers_make_up_for_what_the_buffer_lacks(lab: Any, chains: 
     path.write_text("CCC\nCCO\n")
 
     def samplers(policy: Callable[[], Policy]) -> list[Any]:
-        scarce = Scarce("scarce", path, chains, SamplerSize(0, 0.75))
-        return [scarce, ModelSampler("agent", policy, SamplerSize(0, 0.25))]
+        scarce = Scarce("scarce", path, chains, size=SamplerSize(0, 0.75))
+        return [scarce, ModelSampler("agent", policy, size=SamplerSize(0, 0.25))]
 
     training = lab.adapted(batch_size=16, iterations=1, make_samplers=samplers).start()
     (mixed,) = batches(training)
@@ -195,7 +195,9 @@ def closing_policy() -> Policy:
     """Draws chains of C and ) of which most are no molecule."""
     torch.manual_seed(0)
     vocabulary = Vocabulary((*RESERVED, "C", "O", ")"))
-    model = GRULanguageModel(GRUArchitecture(len(vocabulary), 16, 32, layers=2, max_length=6)).eval()
+    model = GRULanguageModel(
+        GRUArchitecture(len(vocabulary), embedding_size=16, hidden_size=32, layers=2, max_length=6)
+    ).eval()
     return Policy(model, vocabulary, fingerprint(model, vocabulary))
 
 
@@ -225,7 +227,7 @@ def test_a_dataset_row_without_tokens_is_never_trained_on(lab: Any, chains: Voca
     path.write_text("CCC\nC(((\nCCO\n")
 
     def samplers(policy: Callable[[], Policy]) -> list[Any]:
-        return [DatasetSampler("file", path, chains, SamplerSize(8, 0.5))]
+        return [DatasetSampler("file", path, chains, size=SamplerSize(8, 0.5))]
 
     changed = lab.adapted(make_samplers=samplers, iterations=2, train_on_invalid=True)
     for mixed in batches(changed.start()):
@@ -276,7 +278,9 @@ def test_r8_rows_stored_in_another_vocabulary_are_encoded_anew(lab: Any, chains:
     lab.adapted(iterations=1, buffer_size=40, p_batch=0.0).start().fit()
     other = Vocabulary((*RESERVED, "O", "Cl", "C"))
     torch.manual_seed(1)
-    model = GRULanguageModel(GRUArchitecture(len(other), 16, 32, layers=2, max_length=10)).eval()
+    model = GRULanguageModel(
+        GRUArchitecture(len(other), embedding_size=16, hidden_size=32, layers=2, max_length=10)
+    ).eval()
     policy = Policy(model, other, fingerprint(model, other))
     changed = lab.adapted(prior=policy, run_id="other", batch_size=5, iterations=100, selection=ConsumeOnce())
     training = changed.start_offline(BufferView(lab.objective.sha256))

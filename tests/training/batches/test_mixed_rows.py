@@ -31,7 +31,18 @@ def test_rewards_likelihoods_and_latents_are_those_of_the_row_when_latent_and_ot
     lab: Any, chains: Vocabulary, tmp_path: Path, order: Sequence[int]
 ) -> None:
     torch.manual_seed(1)
-    vae = VAE(VAEArchitecture(len(chains), 3, "normal", 40.0, 8, 8, 16, max_length=8)).eval()
+    vae = VAE(
+        VAEArchitecture(
+            len(chains),
+            latent_size=3,
+            geometry="normal",
+            concentration=40.0,
+            embedding_size=8,
+            encoder_size=8,
+            hidden_size=16,
+            max_length=8,
+        )
+    ).eval()
     with torch.no_grad():
         vae.to_state.weight.mul_(4)
         vae.head.weight.mul_(6)
@@ -41,9 +52,9 @@ def test_rewards_likelihoods_and_latents_are_those_of_the_row_when_latent_and_ot
 
     def samplers(agent: Callable[[], Policy]) -> list[Sampler]:
         made: list[Sampler] = [
-            PriorSampler("prior", agent, LatentState(NormalPrior(3)), size),
-            DatasetSampler("file", path, chains, size),
-            ModelSampler("agent", agent, size),
+            PriorSampler("prior", agent, LatentState(NormalPrior(3)), size=size),
+            DatasetSampler("file", path, chains, size=size),
+            ModelSampler("agent", agent, size=size),
         ]
         return [made[number] for number in order]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from molbuffer.samplers.base import SamplerSize
-from molbuffer.samplers.builds.build import Slot, make_build
+from molbuffer.samplers.builds.build import BuildSpec, make_build
 from molbuffer.samplers.history import HistorySampler, RunHistory
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.storage.history.index import IndexScope
@@ -27,10 +27,14 @@ def recalling(
 
     def make(lab: Any, history: HistoryWriter) -> list[HistorySampler]:
         view = RunHistory(
-            lab.store, lab.run_id, lab.objective.sha256, lab.prior.vocabulary, history.settled,
+            lab.store,
+            lab.run_id,
+            objective_sha256=lab.objective.sha256,
+            vocabulary=lab.prior.vocabulary,
+            settled=history.settled,
             runs=None if runs is None else tuple(runs),
-        )  # fmt: skip
-        return [HistorySampler(name, view, lab.prior.vocabulary, choice, size)]
+        )
+        return [HistorySampler(name, view, lab.prior.vocabulary, selection=choice, size=size)]
 
     return make
 
@@ -109,7 +113,11 @@ def test_other_runs_are_read_as_they_were_at_the_start(lab: Any) -> None:
 
 def readmit(training: Any, lab: Any, n: int, iteration: int = 1) -> Build:
     sampler = training.samplers[-1]
-    build = make_build(sampler, Slot("run", iteration, Event.BUILD_BUFFER, 1, n, lab.plan.seed), training.pipeline)
+    build = make_build(
+        sampler,
+        BuildSpec("run", iteration, Event.BUILD_BUFFER, sampler_order=1, wanted=n, campaign_seed=lab.plan.seed),
+        training.pipeline,
+    )
     lab.store.commit(Commit([build]))
     return build
 
@@ -178,7 +186,7 @@ def test_recent_rows_of_the_buffer_are_own_ones_whatever_was_readmitted(lab: Any
 def test_rows_of_another_vocabulary_are_encoded_again(lab: Any) -> None:
     lab.adapted(run_id="earlier", iterations=1).start().fit()
     wider = Vocabulary((*RESERVED, "S", "O", "N", "C"))
-    view = RunHistory(lab.store, "later", lab.objective.sha256, wider, lambda: 0)
+    view = RunHistory(lab.store, "later", objective_sha256=lab.objective.sha256, vocabulary=wider, settled=lambda: 0)
     recalled = HistorySampler("again", view, wider).recall(10, seed=1)
     known = stored(lab)
     ours = lab.prior.vocabulary
@@ -190,7 +198,7 @@ def test_rows_of_another_vocabulary_are_encoded_again(lab: Any) -> None:
     assert np.isnan(recalled.drawn.rows.log_probs[inside]).all()
     assert not recalled.drawn.rows.log_probs[~inside].any()
     narrow = Vocabulary((*RESERVED, "C"))
-    few = RunHistory(lab.store, "later", lab.objective.sha256, narrow, lambda: 0)()
+    few = RunHistory(lab.store, "later", objective_sha256=lab.objective.sha256, vocabulary=narrow, settled=lambda: 0)()
     assert set(few.raw(np.arange(len(few)))) == {
         text for text in ("".join(ours.tokens[token] for token in tokens[:-1]) for tokens, _ in known.values())
         if set(text) == {"C"}

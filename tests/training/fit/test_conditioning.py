@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, Takes
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, ConditionKind
 from molbuffer.samplers.models.decoding import chosen_log_probs
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.models.protocol import GenerativeModel, LatentModel, Sequences
@@ -33,20 +33,20 @@ def block(origin: str, n: int, width: int, **more: Any) -> tuple[str, Rows]:
     return origin, rows
 
 
-class Conditional(nn.Module):
+class Conditional(GenerativeModel):
     """Its logits are the first latent number, or the first source token, times a row of weights."""
 
     kind = "conditional"
 
-    def __init__(self, takes: Takes, vocabulary_size: int) -> None:
+    def __init__(self, condition_kind: ConditionKind, vocabulary_size: int) -> None:
         super().__init__()
-        self.takes = takes
+        self.condition_kind = condition_kind
         self.weight = nn.Parameter(torch.linspace(0.1, 1.0, vocabulary_size))
 
     def log_probs(
         self, tokens: Tensor, lengths: Tensor, *, condition: Condition = UNCONDITIONED, sampling: Sampling = UNTRUNCATED
     ) -> Tensor:
-        if self.takes is Takes.SOURCES:
+        if self.condition_kind is ConditionKind.SOURCES:
             strength = condition.sources_of(len(tokens))[0][:, 0].float()
         else:
             strength = condition.latents_of(len(tokens), 2)[:, 0]
@@ -59,15 +59,12 @@ class Conditional(nn.Module):
     def architecture(self) -> Mapping[str, Any]:
         return {}
 
-    def as_module(self) -> nn.Module:
-        return self
 
-
-class Latent(Conditional):
+class Latent(Conditional, LatentModel):
     latent_size = 2
 
     def __init__(self, vocabulary_size: int) -> None:
-        super().__init__(Takes.LATENTS, vocabulary_size)
+        super().__init__(ConditionKind.LATENTS, vocabulary_size)
 
     def encode(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         return torch.stack([-lengths.float(), lengths.float()], 1)
@@ -102,7 +99,7 @@ def test_a_batch_without_conditions_makes_none() -> None:
 def test_a_conditional_policy_refuses_rows_without_a_source() -> None:
     sources = {"source_tokens": np.array([[5, END]], np.uint8), "source_lengths": np.array([2], np.int32)}
     mixed = join(4, [block("buffer", 2, 4), block("pairs", 1, 4, **sources)])
-    model: GenerativeModel = Conditional(Takes.SOURCES, 8)
+    model: GenerativeModel = Conditional(ConditionKind.SOURCES, 8)
     with pytest.raises(UnsuitableDataError, match=r"2 of 3 rows of iteration 4 have no source \(2 of buffer\)"):
         condition_for(model, mixed)
     with pytest.raises(UnsuitableDataError, match="2 of 2 rows"):

@@ -40,7 +40,9 @@ def random_chains(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 def copier(chains: Vocabulary) -> Policy:
     """Was taught to copy a chain with one of its atoms changed at random."""
     torch.manual_seed(0)
-    model = Seq2SeqModel(Seq2SeqArchitecture(len(chains), 32, 1, 1, 2, max_length=8))
+    model = Seq2SeqModel(
+        Seq2SeqArchitecture(len(chains), hidden_size=32, encoder_layers=1, decoder_layers=1, heads=2, max_length=8)
+    )
     optimizer, generator = torch.optim.Adam(model.parameters(), 5e-3), torch.Generator().manual_seed(1)
     for _ in range(250):
         sources, lengths = random_chains(64, generator)
@@ -73,7 +75,7 @@ def pairs(lab: Any, copier: Policy, chains: Vocabulary, sources: Path) -> Any:
 
     def samplers(policy: Callable[[], Policy]) -> Sequence[Sampler]:
         base = DatasetSampler("sources", sources, chains, replacement=True)
-        return [ContrastiveSampler("pairs", base, policy, SamplerSize(32, 0.75), repeats=2)]
+        return [ContrastiveSampler("pairs", base, policy, size=SamplerSize(32, 0.75), repeats=2)]
 
     return lab.adapted(prior=copier, make_samplers=samplers, batch_size=32, build_every=10, steps=STEPS)
 
@@ -133,8 +135,8 @@ def test_r18_an_unconditional_policy_learns_from_the_targets_with_their_own_rewa
     def samplers(policy: Callable[[], Policy]) -> Sequence[Sampler]:
         base = DatasetSampler("sources", sources, chains, replacement=True)
         return [
-            ContrastiveSampler("pairs", base, lambda: copier, SamplerSize(8, 0.5)),
-            ModelSampler("own", policy, SamplerSize(8, 0.25)),
+            ContrastiveSampler("pairs", base, lambda: copier, size=SamplerSize(8, 0.5)),
+            ModelSampler("own", policy, size=SamplerSize(8, 0.25)),
         ]
 
     training = lab.adapted(make_samplers=samplers, template=ContrastiveTemplate(scaled=True), iterations=3).start()
@@ -154,7 +156,7 @@ def test_r18_an_unconditional_policy_learns_from_the_targets_with_their_own_rewa
 
 def test_r18_a_conditional_policy_refuses_live_rows_without_a_source(pairs: Any, lab: Any, chains: Vocabulary) -> None:
     def samplers(policy: Callable[[], Policy]) -> Sequence[Sampler]:
-        return [ModelSampler("alone", lambda: lab.prior, SamplerSize(8, 1.0))]
+        return [ModelSampler("alone", lambda: lab.prior, size=SamplerSize(8, 1.0))]
 
     mixed = pairs.adapted(make_samplers=samplers, template=ContrastiveTemplate())
     with pytest.raises(UnsuitableDataError, match="learns from pairs, but the sampler 'alone' draws none"):

@@ -42,7 +42,7 @@ def corpus() -> Corpus:
 
 def make_model() -> GRULanguageModel:
     torch.manual_seed(0)
-    return GRULanguageModel(GRUArchitecture(len(CHAINS), 8, 8, layers=1, max_length=20))
+    return GRULanguageModel(GRUArchitecture(len(CHAINS), embedding_size=8, hidden_size=8, layers=1, max_length=20))
 
 
 def test_it_rises_holds_and_falls_to_nothing(corpus: Corpus, rates: list[float]) -> None:

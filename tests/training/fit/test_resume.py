@@ -63,8 +63,8 @@ def test_r16_a_resumed_training_equals_one_that_was_never_stopped(
         resumed = run_to_the_end(lab.adapted(**plan, store=store), stops)
         assert resumed.loader.iteration == whole.loader.iteration == 8
         assert resumed.learner.policy().sha256 == whole.learner.policy().sha256
-        for name, weights in whole.learner.policy().model.as_module().state_dict().items():
-            assert torch.equal(weights, resumed.learner.policy().model.as_module().state_dict()[name])
+        for name, weights in whole.learner.policy().model.state_dict().items():
+            assert torch.equal(weights, resumed.learner.policy().model.state_dict()[name])
         assert store.read_arrow(ROWS).to_pylist() == whole.store.read_arrow(ROWS).to_pylist()
         assert store.consumed("run") == whole.store.consumed("run")
         lineage = "SELECT sha256, parent_sha256 FROM {policies} GROUP BY ALL ORDER BY ALL"
@@ -80,8 +80,8 @@ def test_r16_a_run_goes_through_its_file_once_before_a_row_comes_again_however_o
     vocabulary = lab.prior.vocabulary
 
     def samplers(policy: Any) -> list[Any]:
-        dataset = DatasetSampler("data", tmp_path / "rows.smi", vocabulary, SamplerSize(9, 0.5))
-        return [ModelSampler("agent", policy, SamplerSize(10, 0.25)), dataset]
+        dataset = DatasetSampler("data", tmp_path / "rows.smi", vocabulary, size=SamplerSize(9, 0.5))
+        return [ModelSampler("agent", policy, size=SamplerSize(10, 0.25)), dataset]
 
     # The buffer is built when it is due, and again when live rows are short, which is after they were drawn.
     plan = {"iterations": 12, "build_every": 4, "selection": ConsumeOnce(), "make_samplers": samplers}
@@ -97,8 +97,19 @@ def test_r16_a_run_goes_through_its_file_once_before_a_row_comes_again_however_o
 
 def recall(lab: Any, history: HistoryWriter) -> list[HistorySampler]:
     vocabulary = lab.prior.vocabulary
-    view = RunHistory(lab.store, "run", lab.objective.sha256, vocabulary, history.settled, runs=("run",))
-    return [HistorySampler("again", view, vocabulary, AboveQuantile(0.5), SamplerSize(buffer_size=6, p_batch=0.25))]
+    view = RunHistory(
+        lab.store,
+        "run",
+        objective_sha256=lab.objective.sha256,
+        vocabulary=vocabulary,
+        settled=history.settled,
+        runs=("run",),
+    )
+    return [
+        HistorySampler(
+            "again", view, vocabulary, selection=AboveQuantile(0.5), size=SamplerSize(buffer_size=6, p_batch=0.25)
+        )
+    ]
 
 
 @pytest.mark.parametrize("stops", [(1,), (4, 7)], ids=["before_a_checkpoint", "twice"])

@@ -16,10 +16,10 @@ from molbuffer.samplers.base import Sampler, SamplerSize
 from molbuffer.samplers.latent import LatentSampler
 from molbuffer.samplers.latents.priors import LatentPrior, NormalPrior, SphericalPrior
 from molbuffer.samplers.latents.source import LatentState, LatentTable, load_latents
-from molbuffer.samplers.models.condition import Condition, Takes
+from molbuffer.samplers.models.condition import Condition, ConditionKind
 from molbuffer.samplers.models.decoding import chosen_log_probs, decode
 from molbuffer.samplers.models.distribution import Sampling
-from molbuffer.samplers.models.protocol import Sequences
+from molbuffer.samplers.models.protocol import LatentModel, Sequences
 from molbuffer.samplers.models.vae_gru import VAE, VAEArchitecture
 from molbuffer.samplers.policies.policy import Policy, fingerprint
 from molbuffer.samplers.prior import PriorSampler
@@ -41,7 +41,18 @@ TARGET = torch.tensor([1.5, -1.0, 0.5])
 def make_vae(chains: Vocabulary, geometry: str = "normal") -> Policy:
     """A tiny VAE of which latent vectors decide what it draws."""
     torch.manual_seed(1)
-    vae = VAE(VAEArchitecture(len(chains), 3, geometry, 40.0, 8, 8, 16, max_length=8)).eval()
+    vae = VAE(
+        VAEArchitecture(
+            len(chains),
+            latent_size=3,
+            geometry=geometry,
+            concentration=40.0,
+            embedding_size=8,
+            encoder_size=8,
+            hidden_size=16,
+            max_length=8,
+        )
+    ).eval()
     with torch.no_grad():
         vae.to_state.weight.mul_(4)
         vae.head.weight.mul_(6)
@@ -49,7 +60,7 @@ def make_vae(chains: Vocabulary, geometry: str = "normal") -> Policy:
 
 
 def prior_sampler(policy: Policy, prior: LatentPrior, size: SamplerSize = SamplerSize()) -> PriorSampler:
-    return PriorSampler("prior", lambda: policy, LatentState(prior), size)
+    return PriorSampler("prior", lambda: policy, LatentState(prior), size=size)
 
 
 def a_build(latents: Tensor, rewards: Sequence[float | None], sha256: str, rejected: Sequence[int] = ()) -> Build:
@@ -138,7 +149,7 @@ def test_a_gradient_is_clipped_and_a_loss_that_is_no_number_changes_nothing(
     step = trainer._optimizer.step
 
     def watched() -> None:
-        gradients = [p.grad for p in sampler.prior.as_module().parameters() if p.grad is not None]
+        gradients = [p.grad for p in sampler.prior.parameters() if p.grad is not None]
         norms.append(float(torch.cat([gradient.flatten() for gradient in gradients]).norm()))
         step()
 
@@ -201,10 +212,10 @@ def carbon_after(sampler: LatentSampler, trainer: VectorTrainer, updates: int) -
     return float(np.mean(carbon_share(sampler.draw(500, 10_000).raw)))
 
 
-class Dice(nn.Module):
+class Dice(LatentModel):
     """A fixed decoder: each of six tokens is C, N or O with the logits 4 z; no row ends before that."""
 
-    kind, takes, latent_size = "dice", Takes.LATENTS, 3
+    kind, condition_kind, latent_size = "dice", ConditionKind.LATENTS, 3
 
     def logits(self, latents: Tensor) -> Tensor:
         return torch.cat([torch.full((len(latents), 3), -torch.inf), 4 * latents], 1)
@@ -227,9 +238,6 @@ class Dice(nn.Module):
 
     def architecture(self) -> dict[str, int]:
         return {}
-
-    def as_module(self) -> nn.Module:
-        return self
 
 
 @pytest.mark.parametrize(("spherical", "optimum"), [(False, 1.0), (True, 1 / (1 + 2 * math.exp(-4 * math.sqrt(1.5))))])
@@ -275,7 +283,7 @@ def test_the_gradient_of_a_vector_is_that_of_its_own_rows_under_the_policy_that_
         expected[place] -= rewards[row] * gradient[0] / 7
     assert_close(found, expected, atol=1e-5, rtol=1e-4)
     trainer.update([replace(build, samples=samples)])
-    assert sampler.vectors.grad is not None and all(p.grad is None for p in policy.model.as_module().parameters())
+    assert sampler.vectors.grad is not None and all(p.grad is None for p in policy.model.parameters())
 
 
 def with_prior(lab: Any, chains: Vocabulary, replay_ratio_clip: float | None = None, **plan: Any) -> Any:
@@ -284,7 +292,7 @@ def with_prior(lab: Any, chains: Vocabulary, replay_ratio_clip: float | None = N
 
     def samplers(agent: Callable[[], Policy]) -> Sequence[Sampler]:
         size = SamplerSize(12, 0.5)
-        return [PriorSampler("prior", agent, LatentState(NormalPrior(3)), size)]
+        return [PriorSampler("prior", agent, LatentState(NormalPrior(3)), size=size)]
 
     def trainables(made: Sequence[Sampler]) -> Trainables:
         priors = [sampler for sampler in made if isinstance(sampler, PriorSampler)]

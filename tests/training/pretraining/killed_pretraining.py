@@ -35,7 +35,9 @@ def train(store: SampleStore, checkpoints: type[RunCheckpoints] = RunCheckpoints
     rng = np.random.default_rng(0)
     corpus = Corpus.split(["CO" * int(n) + "N" for n in rng.integers(1, 4, 200)], CHAINS, held_out=20, seed=1)
     torch.manual_seed(0)
-    model = GRULanguageModel(GRUArchitecture(len(CHAINS), 16, 32, layers=2, max_length=10, dropout=0.2))
+    model = GRULanguageModel(
+        GRUArchitecture(len(CHAINS), embedding_size=16, hidden_size=32, layers=2, max_length=10, dropout=0.2)
+    )
     with store.recorded_run(Run("run", "run", RunKind.PRETRAIN, "{}", 0)):
         pretrain(model, corpus, replace(SETTINGS, **changed), checkpoints=checkpoints(store, "run"))
     return model.state_dict()

@@ -18,7 +18,7 @@ from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.scoring import standardise_many
 from molbuffer.training.pretraining.corpus import Corpus
 from molbuffer.training.pretraining.elbo import NegativeELBO
-from molbuffer.training.pretraining.objectives import LOSSES, pretraining_loss
+from molbuffer.training.pretraining.objectives import PRETRAINING_LOSSES, pretraining_loss
 from molbuffer.training.pretraining.pretrain import PretrainSettings, held_out_loss, negative_log_likelihood, pretrain
 from molbuffer.training.pretraining.quality import reconstruction_accuracy
 
@@ -37,7 +37,17 @@ def corpus() -> Corpus:
 
 def make(geometry: str = "normal", **changes: Any) -> VariationalAutoencoder:
     torch.manual_seed(0)
-    sizes = VAEArchitecture(len(CHAINS), 4, geometry, 40.0, 8, 16, 32, max_length=6, heads=2)
+    sizes = VAEArchitecture(
+        len(CHAINS),
+        latent_size=4,
+        geometry=geometry,
+        concentration=40.0,
+        embedding_size=8,
+        encoder_size=16,
+        hidden_size=32,
+        max_length=6,
+        heads=2,
+    )
     vae = MODELS["vae"].make(asdict(replace(sizes, **changes)))
     assert isinstance(vae, VariationalAutoencoder)
     return vae
@@ -126,13 +136,13 @@ def test_the_divergence_is_paid_for(corpus: Corpus) -> None:
 
 
 def test_a_model_without_a_posterior_is_refused(corpus: Corpus) -> None:
-    gru = GRULanguageModel(GRUArchitecture(len(CHAINS), 8, 8, 1))
+    gru = GRULanguageModel(GRUArchitecture(len(CHAINS), embedding_size=8, hidden_size=8, layers=1))
     with pytest.raises(TypeError, match="needs a model with a posterior, got one of kind 'gru'"):
         NegativeELBO()(gru, corpus.batch(corpus.held_out), 0)
 
 
 def test_each_kind_of_model_has_a_loss_and_options_of_its_own() -> None:
-    assert set(LOSSES) == set(MODELS)
+    assert set(PRETRAINING_LOSSES) == set(MODELS)
     assert pretraining_loss("gru", {}) is negative_log_likelihood
     assert pretraining_loss("vae", {"beta": 0.5}) == NegativeELBO(0.5, 2000, 0.0)
 

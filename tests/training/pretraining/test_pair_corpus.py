@@ -107,7 +107,9 @@ def test_a_batch_is_conditioned_on_the_sources_of_its_rows(corpus: PairCorpus) -
 
 def test_a_model_learns_pairs_and_is_judged_by_sources_it_has_not_seen(corpus: PairCorpus) -> None:
     torch.manual_seed(0)
-    model = Seq2SeqModel(Seq2SeqArchitecture(len(CHAINS), 32, 1, 1, 2, max_length=12))
+    model = Seq2SeqModel(
+        Seq2SeqArchitecture(len(CHAINS), hidden_size=32, encoder_layers=1, decoder_layers=1, heads=2, max_length=12)
+    )
     settings = PretrainSettings(epochs=25, batch_size=32, learning_rate=5e-3, warmup_steps=10, seed=3, patience=99)
     before = pair_quality(Policy(model.eval(), CHAINS, "new"), corpus, 100, seed=1)
     nll = pretrain(model, corpus, settings)
@@ -122,7 +124,9 @@ def test_a_model_learns_pairs_and_is_judged_by_sources_it_has_not_seen(corpus: P
 
 def test_shares_are_of_what_was_drawn(corpus: PairCorpus) -> None:
     torch.manual_seed(0)
-    model = Seq2SeqModel(Seq2SeqArchitecture(len(CHAINS), 16, 1, 1, 2, max_length=12)).eval()
+    model = Seq2SeqModel(
+        Seq2SeqArchitecture(len(CHAINS), hidden_size=16, encoder_layers=1, decoder_layers=1, heads=2, max_length=12)
+    ).eval()
     found = pair_quality(Policy(model, CHAINS, "new"), corpus, 10, seed=2)
     assert found["drawn"] == 10
     rows = np.random.default_rng(2).permutation(corpus.held_out)[:10].tolist()

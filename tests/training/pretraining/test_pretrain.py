@@ -28,7 +28,9 @@ class StoppedError(Exception):
 
 def make_model(dropout: float = 0.0) -> GRULanguageModel:
     torch.manual_seed(0)
-    return GRULanguageModel(GRUArchitecture(len(CHAINS), 16, 32, layers=2, max_length=10, dropout=dropout))
+    return GRULanguageModel(
+        GRUArchitecture(len(CHAINS), embedding_size=16, hidden_size=32, layers=2, max_length=10, dropout=dropout)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ def test_half_precision_products_train_as_well(corpus: Corpus, kind: str) -> Non
     model = make_model(kind)
     after = pretrain(model, corpus, replace(SETTINGS, epochs=30, decay_epochs=10, precision="bfloat16"))
     assert after < math.log(3) + 0.3
-    assert {parameter.dtype for parameter in model.as_module().parameters()} == {torch.float32}
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
 class StoppedError(Exception):
@@ -80,5 +80,5 @@ def test_a_resumed_training_equals_an_uninterrupted_one(corpus: Corpus, checkpoi
         pretrain(make_model(kind, dropout=0.2), corpus, settings, checkpoints=checkpoints, progress=stop)
     resumed = make_model(kind, dropout=0.2)
     pretrain(resumed, corpus, settings, checkpoints=checkpoints)
-    for name, weights in whole.as_module().state_dict().items():
-        assert torch.equal(weights, resumed.as_module().state_dict()[name]), name
+    for name, weights in whole.state_dict().items():
+        assert torch.equal(weights, resumed.state_dict()[name]), name
