@@ -19,7 +19,7 @@ def build(config: str, store: str) -> dict[str, Any]:
         store: the folder of the store; made when it does not exist.
     """
     limit_threads()
-    # torch, which these import, takes its threads as they are set by then.
+    # These modules import torch, which reads the settings of its threads once, when it is imported.
     from molbuffer.flows.campaign.campaign import campaign_run, read_settings
     from molbuffer.flows.campaign.latents import publish_latents
     from molbuffer.flows.campaign.provenance import current_run_id

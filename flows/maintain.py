@@ -38,5 +38,14 @@ def maintain(
         dry_run: only say what would expire and be removed; nothing is compacted.
     """
     return maintain_store_task(
-        MaintenanceRequest(store, compact, vacuum, expire_older_than, keep, grace, keep_checkpoints, dry_run)
+        MaintenanceRequest(
+            store=store,
+            compact=compact,
+            vacuum=vacuum,
+            expire_older_than=expire_older_than,
+            keep=keep,
+            grace=grace,
+            keep_checkpoints=keep_checkpoints,
+            dry_run=dry_run,
+        )
     )

@@ -24,7 +24,7 @@ def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
         (the scores that could not be computed) and ``snapshot``.
     """
     limit_threads()
-    # torch, which these import, takes its threads as they are set by then.
+    # These modules import torch, which reads the settings of its threads once, when it is imported.
     from molbuffer.flows.campaign.campaign import campaign_run, read_settings
     from molbuffer.flows.campaign.progress import progress_bar
     from molbuffer.flows.campaign.provenance import current_run_id
@@ -41,12 +41,12 @@ def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
     ):
         training = prepare(campaign)
         training.loader.build_buffer = TaskBuilder(campaign, training)
-        learner, loader, history = training.learner, training.loader, training.history
-        with progress_bar(f"training {settings.campaign.name}") as report, history:
+        learner, loader, writer = training.learner, training.loader, training.writer
+        with progress_bar(f"training {settings.campaign.name}") as report, writer:
             fit(
                 learner,
                 loader,
-                history,
+                writer,
                 trainables=training.trainables,
                 checkpoint_every=settings.training.checkpoint_every,
                 progress=report,

@@ -37,11 +37,17 @@ class DrawEvaluation:
 
 
 def evaluate_policy(
-    policy: Policy, scorer: Scorer, filters: Sequence[Filter], how: Standardisation, n: int, seed: int
+    policy: Policy,
+    scorer: Scorer,
+    filters: Sequence[Filter],
+    standardisation: Standardisation,
+    *,
+    draws: int,
+    seed: int,
 ) -> DrawEvaluation:
     """Draws n molecules at temperature 1 and scores those that pass the filters; the scores go to the store."""
-    drawn = ModelSampler("evaluation", lambda: policy).draw(n, seed)
-    judged = judge_many(drawn.raw, filters, how)
+    drawn = ModelSampler("evaluation", lambda: policy).draw(draws, seed)
+    judged = judge_many(drawn.raw, filters, standardisation)
     molecules = [judgement.smiles for judgement in judged if judgement.smiles is not None]
     kept = [judgement.smiles for judgement in judged if judgement.smiles is not None and judgement.rejected_by is None]
     scored = scorer.score(kept)
@@ -54,7 +60,7 @@ def evaluate_policy(
     ]
     return DrawEvaluation(
         rewards=np.nan_to_num(np.array(rewards, np.float64), nan=0.0),
-        validity=len(molecules) / n,
+        validity=len(molecules) / draws,
         uniqueness=len(set(molecules)) / len(molecules) if molecules else None,
     )
 

@@ -55,15 +55,15 @@ class Campaign:
             latents: the sha256 of what samplers of latent vectors draw from, by their names; others begin anew.
         """
         parts = SamplerParts(
-            self.store,
-            self.run_id,
-            self.prior,
-            self.settings.policy.prior,
-            agent,
-            settled,
-            build_standardisation(self.settings),
-            self.training_objective_sha256,
-            latents or {},
+            store=self.store,
+            run_id=self.run_id,
+            prior=self.prior,
+            prior_name=self.settings.policy.prior,
+            agent=agent,
+            settled=settled,
+            standardisation=build_standardisation(self.settings),
+            objective_sha256=self.training_objective_sha256,
+            latents=latents or {},
         )
         return [build_sampler(settings, parts) for settings in self.settings.samplers]
 
@@ -86,13 +86,13 @@ class Campaign:
         """How the drawn strings of this campaign become scored samples; ``seen`` as ``Pipeline`` has it."""
         scorer = Scorer(build_objective(self.settings), self.store, self.run_id)
         return Pipeline(
-            build_standardisation(self.settings),
-            build_filters(self.settings),
-            scorer,
-            self.prior.vocabulary.can_encode,
-            seen,
-            build_template(self.settings),
-            self.prior.vocabulary.sha256,
+            standardisation=build_standardisation(self.settings),
+            filters=build_filters(self.settings),
+            scorer=scorer,
+            expressible=self.prior.vocabulary.can_encode,
+            seen=seen,
+            template=build_template(self.settings),
+            vocabulary_sha256=self.prior.vocabulary.sha256,
         )
 
     def policy_versions(self) -> list[PolicyVersion]:

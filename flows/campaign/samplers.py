@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from molbuffer.flows.campaign.latents import first_prior, first_vectors, stored_state
+from molbuffer.flows.campaign.latents import first_prior, first_vectors
 from molbuffer.flows.settings.draws import DrawKeys, LatentDraws, PriorDraws, SamplingKeys, SizeKeys
 from molbuffer.flows.settings.references import INNER_SAMPLER
 from molbuffer.flows.settings.samplers import (
@@ -27,6 +27,8 @@ from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.graph_ga import GraphGASampler
 from molbuffer.samplers.history import HistorySampler, RunHistory
 from molbuffer.samplers.latent import LatentSampler
+from molbuffer.samplers.latents.initial import stored_latents
+from molbuffer.samplers.latents.source import LatentState
 from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.models.distribution import Sampling
 from molbuffer.samplers.mutation import MutationSampler
@@ -102,7 +104,7 @@ def _model(name: str, settings: ModelDraws, parts: SamplerParts, size: SamplerSi
 def _prior(name: str, settings: PriorDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     policy = parts.policy(settings.policy)
     if name in parts.latents:
-        latents = stored_state(parts.latents[name], parts.store)
+        latents = LatentState(stored_latents(parts.latents[name], parts.store))
     else:
         latents = first_prior(name, settings, policy(), parts.store)
     return PriorSampler(name, policy, latents, size, _sampling(settings))
@@ -111,7 +113,7 @@ def _prior(name: str, settings: PriorDraws, parts: SamplerParts, size: SamplerSi
 def _latent(name: str, settings: LatentDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     policy = parts.policy(settings.policy)
     if name in parts.latents:
-        latents = stored_state(parts.latents[name], parts.store)
+        latents = LatentState(stored_latents(parts.latents[name], parts.store))
     else:
         # The policy in training encodes as the one that it started from: a resumed run finds the same vectors.
         encoder = parts.prior if settings.policy == "agent" else policy()
@@ -133,10 +135,10 @@ def _pair_dataset(name: str, settings: PairDatasetDraws, parts: SamplerParts, si
         Path(settings.path),
         vocabulary,
         size,
-        settings.source_column,
-        settings.target_column,
-        settings.replacement,
-        parts.standardisation,
+        source_column=settings.source_column,
+        target_column=settings.target_column,
+        replacement=settings.replacement,
+        standardisation=parts.standardisation,
     )
 
 
@@ -184,15 +186,15 @@ def _contrastive(name: str, settings: ContrastiveDraws, parts: SamplerParts, siz
         _base(name, settings.base_sampler, parts),
         parts.policy(settings.output_model),
         size,
-        settings.repeats,
-        _sampling(settings),
-        parts.standardisation,
+        repeats=settings.repeats,
+        sampling=_sampling(settings),
+        standardisation=parts.standardisation,
     )
 
 
 def _mutation(name: str, settings: MutationDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     base, vocabulary = _base(name, settings.base_sampler, parts), parts.prior.vocabulary
-    return MutationSampler(name, base, vocabulary, size, settings.mutations, settings.valid_only)
+    return MutationSampler(name, base, vocabulary, size, mutations=settings.mutations, valid_only=settings.valid_only)
 
 
 def _graph_ga(name: str, settings: GraphGADraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
@@ -200,7 +202,7 @@ def _graph_ga(name: str, settings: GraphGADraws, parts: SamplerParts, size: Samp
     breeding = Breeding(settings.crossover_rate, settings.mutation_rate, settings.most_atoms)
     history = _run_history(replace(parts, objective_sha256=None), settings.runs)
     base = _base(name, settings.base_sampler, parts)
-    return GraphGASampler(name, history, base, vocabulary, size, settings.parents, breeding)
+    return GraphGASampler(name, history, base, vocabulary, size=size, parents=settings.parents, breeding=breeding)
 
 
 def _base(name: str, settings: DrawKeys, parts: SamplerParts) -> Sampler:

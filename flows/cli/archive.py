@@ -62,7 +62,7 @@ def archive(
         note(
             f"{store} cannot be written to: it does not know of this archive, and may expire version {receipt.snapshot}"
         )
-    _report(asdict(receipt) | {"path": str(receipt.path)}, json)
+    _report(asdict(receipt), json)
 
 
 def merge(

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molbuffer.flows.cli.options import ColumnOption, FormatOption, OutOption, SmilesFile, chosen_format
-from molbuffer.flows.cli.output import note, output_kept_for_results, progress_of, write_frame, write_text
+from molbuffer.flows.cli.options import (
+    ColumnOption,
+    FormatOption,
+    JsonOption,
+    OutOption,
+    SmilesFile,
+    chosen_format,
+)
+from molbuffer.flows.cli.output import as_json, note, output_kept_for_results, progress_of, write_frame, write_text
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,10 +25,6 @@ if TYPE_CHECKING:
 
     from molbuffer.flows.settings.settings import Settings
     from molbuffer.samplers.files.text_files import FileRow
-
-
-from molbuffer.flows.cli.options import JsonOption
-from molbuffer.flows.cli.output import as_json
 
 LINE_FILES = (".smi", ".smiles", ".txt")
 
@@ -163,7 +166,14 @@ def pairs(
         if fingerprint not in tuple(Fingerprint):
             raise UsageError(f"expected --fingerprint to be one of {', '.join(Fingerprint)}, got {fingerprint!r}")
         bounds = SimilarityBounds(min_similarity, max_similarity, Fingerprint(fingerprint))
-        search = PairSearch(bounds, per_molecule, limit, seed, min_improvement, same_scaffold)
+        search = PairSearch(
+            bounds,
+            per_molecule=per_molecule,
+            most_molecules=limit,
+            seed=seed,
+            min_improvement=min_improvement,
+            same_scaffold=same_scaffold,
+        )
         rewards = None if settings is None else rewards_of_objective(settings, smiles_file, store)
         if improve is not None:
             rewards = rewards_of_property(improve)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_jsonable_python
 
 if TYPE_CHECKING:
     import polars
@@ -54,24 +54,8 @@ def output_kept_for_results() -> Iterator[None]:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: NaN and infinities become null, dates ISO 8601, bytes hexadecimal."""
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case Decimal():
-            return plain(float(value))
-        case datetime() | date() | time():
-            return value.isoformat()
-        case timedelta():
-            return value.total_seconds()
-        case bytes():
-            return value.hex()
-        case Mapping():
-            return {str(name): plain(each) for name, each in value.items()}
-        case list() | tuple():
-            return [plain(each) for each in value]
-        case _:
-            return value
+    """Return a value as JSON has it: NaN and infinities become null, dates ISO 8601, bytes hexadecimal."""
+    return to_jsonable_python(value, inf_nan_mode="null", bytes_mode="hex", timedelta_mode="float")
 
 
 def as_json(value: Any) -> str:
@@ -93,11 +77,11 @@ def write_frame(frame: polars.DataFrame, form: Format, out: Path | None = None) 
     """Writes rows to a file, or to standard output; Parquet, which is no text, only to a file."""
     match form:
         case Format.JSON:
-            write_text(as_json(frame.to_dicts()), out)
+            write_text(as_json(_without_decimals(frame).to_dicts()), out)
         case Format.CSV:
             write_text(_without_nesting(frame).write_csv(), out)
         case Format.TABLE:
-            write_text(table(frame.columns, frame.rows()), out)
+            write_text(table(frame.columns, _without_decimals(frame).rows()), out)
         case Format.PARQUET:
             assert out is not None
             frame.write_parquet(out)
@@ -125,7 +109,7 @@ def _cell(value: Any) -> str:
     match value:
         case None:
             return ""
-        case float() | Decimal():
+        case float():
             return f"{value:.4g}"
         case datetime():
             return value.isoformat(" ", "seconds")
@@ -137,12 +121,32 @@ def _cell(value: Any) -> str:
             return json.dumps(plain(value), ensure_ascii=False)
 
 
+def _without_decimals(frame: polars.DataFrame) -> polars.DataFrame:
+    """The rows with decimals as floating-point numbers, since JSON programs expect a number and no text."""
+    return frame.cast({name: _as_float(kind) for name, kind in frame.schema.items()})
+
+
+def _as_float(kind: polars.DataType | type[polars.DataType]) -> polars.DataType | type[polars.DataType]:
+    import polars
+
+    match kind:
+        case polars.Decimal():
+            return polars.Float64()
+        case polars.List():
+            return polars.List(_as_float(kind.inner))
+        case polars.Struct():
+            return polars.Struct({field.name: _as_float(field.dtype) for field in kind.fields})
+        case _:
+            return kind
+
+
 def _without_nesting(frame: polars.DataFrame) -> polars.DataFrame:
     """The rows with lists and structures as JSON text, since CSV has no notation for them."""
     import polars
 
     nested = [name for name, kind in frame.schema.items() if kind.is_nested() or kind == polars.Binary]
-    texts = {name: [None if v is None else json.dumps(plain(v)) for v in frame[name].to_list()] for name in nested}
+    floats = _without_decimals(frame)
+    texts = {name: [None if v is None else json.dumps(plain(v)) for v in floats[name].to_list()] for name in nested}
     return frame.with_columns(polars.Series(name, values, polars.String) for name, values in texts.items())
 
 

@@ -99,9 +99,9 @@ def pretrain(
         sizes["dropout"] = dropout
     run_id = known_run(store, resume)
     with prefect_ready():
-        from molbuffer.flows.pretrain import DEFAULT_MODEL, PretrainRequest, pretrain_prior
-        from molbuffer.training.pretraining.data import Columns
-        from molbuffer.training.pretraining.pretrain import PretrainSettings
+        from molbuffer.flows.campaign.pretrain_request import DEFAULT_MODEL, PretrainRequest
+        from molbuffer.flows.pretrain import pretrain_prior
+        from molbuffer.training.pretraining.settings import Columns, PretrainSettings
 
         request = PretrainRequest(
             str(smiles_file),

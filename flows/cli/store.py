@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molbuffer.flows.cli.options import JsonOption, StoreOption
-from molbuffer.flows.cli.output import as_json, write_text
+from molbuffer.flows.cli.output import Format, as_json, write_frame, write_text
 
 if TYPE_CHECKING:
     import polars
 
     from molbuffer.storage.catalog.migrate import MigrationReceipt
-
-
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from molbuffer.flows.cli.output import Format, write_frame
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -80,7 +75,7 @@ def migrate(store: StoreOption, json: JsonOption = False) -> None:
 
     receipt = migrate_store(store)
     if json:
-        write_text(as_json(asdict(receipt) | {"backup": receipt.backup and str(receipt.backup)}))
+        write_text(as_json(asdict(receipt)))
     else:
         write_text(_migration_text(receipt))
 

@@ -233,11 +233,11 @@ class ContrastiveSettings(Buildable):
 
     def build(self) -> ContrastiveTemplate:
         return ContrastiveTemplate(
-            tuple(each.build() for each in self.source_filters),
-            self.min_similarity,
-            self.max_similarity,
-            self.fingerprint,
-            self.radius,
-            self.min_improvement,
-            self.scaled,
+            source_filters=tuple(each.build() for each in self.source_filters),
+            min_similarity=self.min_similarity,
+            max_similarity=self.max_similarity,
+            fingerprint=self.fingerprint,
+            radius=self.radius,
+            min_improvement=self.min_improvement,
+            scaled=self.scaled,
         )

@@ -57,5 +57,17 @@ def build_requests(
         for chunk in range(chunks):
             wanted = min(chunk_rows, rows - chunk * chunk_rows)
             before = drawn.of(sampler.name) if drawn is not None else 0
-            requests.append(BuildRequest(store, run_id, iteration, number, chunk, wanted, agent, before, versions))
+            requests.append(
+                BuildRequest(
+                    store=store,
+                    run_id=run_id,
+                    iteration=iteration,
+                    sampler=number,
+                    chunk=chunk,
+                    wanted=wanted,
+                    agent=agent,
+                    drawn_before=before,
+                    latents=versions,
+                )
+            )
     return requests

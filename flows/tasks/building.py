@@ -66,7 +66,14 @@ def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
     }
     if build_id in receipts:
         return receipts[build_id]
-    seen = SeenBefore(store, request.run_id, request.iteration, event, request.sampler, request.chunk)
+    seen = SeenBefore(
+        store,
+        run_id=request.run_id,
+        iteration=request.iteration,
+        event=event,
+        sampler_order=request.sampler,
+        chunk=request.chunk,
+    )
     slot = Slot(
         run_id=request.run_id,
         iteration=request.iteration,
@@ -99,15 +106,15 @@ class TaskBuilder:
 
     def __call__(self, iteration: int) -> Sequence[BuildReceipt]:
         """Publishes the policy, so that tasks in any process can draw with it, and has every chunk made."""
-        learner, history, store = self.training.learner, self.training.history, self.campaign.store
+        learner, writer, store = self.training.learner, self.training.writer, self.campaign.store
         trainables, live = self.training.trainables, self.training.loader.live
-        if history.pending:
+        if writer.pending:
             # The metric ``new`` of what is built now must know all that was drawn before.
-            commit_checkpoint(learner, self.training.loader, history, trainables)
-        history.drain()
-        version = learner.publish(store.policies, history.run_id, iteration)
-        others = trainables.publish(store.policies, history.run_id, iteration)
-        message = f"policy of run {history.run_id}, iteration {iteration}"
+            commit_checkpoint(learner, self.training.loader, writer, trainables)
+        writer.drain()
+        version = learner.publish(store.policies, writer.run_id, iteration)
+        others = trainables.publish(store.policies, writer.run_id, iteration)
+        message = f"policy of run {writer.run_id}, iteration {iteration}"
         store.commit(Commit(policies=[version, *others.values()], message=message))
         latents = latent_versions(live.samplers if live is not None else ())
         requests = build_requests(self.campaign, iteration, version.sha256, self.training.drawn, latents)

@@ -109,13 +109,13 @@ def _compare(
         "online": store.policies.folder(online["policy"]),
         "offline": store.policies.folder(offline["policy"]),
     }
-    filters, how = build_filters(settings), build_standardisation(settings)
+    filters, standardisation = build_filters(settings), build_standardisation(settings)
     scorer = Scorer(build_objective(settings), store, online["run_id"])
     results: list[PolicyResult] = []
     for name, folder in folders.items():
         policy = load_policy(folder)
         seed = derive_seed(settings.campaign.seed, "evaluation", name)
-        evaluation = evaluate_policy(policy, scorer, filters, how, draws, seed)
+        evaluation = evaluate_policy(policy, scorer, filters, standardisation, draws=draws, seed=seed)
         gain = bootstrap_difference(evaluation.rewards, results[0].evaluation.rewards) if results else None
         results.append(PolicyResult(name, policy.sha256, evaluation, gain))
     return tuple(results)
@@ -146,7 +146,7 @@ def _mean(rewards: pl.Series) -> float:
     return float(mean) if isinstance(mean, float) else float("nan")
 
 
-SAMPLER_FIGURES = ("drawn", "kept", "valid", "diversity", "duplicates", "new", "rewards", "shortfall", "seconds")
+SAMPLER_METRICS = ("drawn", "kept", "valid", "diversity", "duplicates", "new", "rewards", "shortfall", "seconds")
 
 
 def print_report(report: DemoReport, console: Console) -> None:
@@ -184,7 +184,7 @@ def _samplers(report: DemoReport) -> Table:
     rows = report.samplers.rows(named=True)
     headings = [f"{row['sampler']}, {row['event']}" for row in rows]
     table = Table("mean of each build", *headings, title="Metrics of the samplers", title_justify="left")
-    for name in SAMPLER_FIGURES:
+    for name in SAMPLER_METRICS:
         table.add_row(name, *("" if row.get(name) is None else f"{row[name]:.3g}" for row in rows))
     return table
 

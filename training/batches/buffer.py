@@ -43,7 +43,7 @@ class BufferView:
 
 
 @dataclass(frozen=True)
-class Taken:
+class BufferRows:
     """Stored rows for a batch.
 
     Attributes:
@@ -121,7 +121,7 @@ class Buffer:
         """How many rows the next batch could take."""
         return self.selection.available(self.index, self.delivered)
 
-    def take(self, n: int, rng: np.random.Generator) -> Taken:
+    def take(self, n: int, rng: np.random.Generator) -> BufferRows:
         """Selects up to n rows."""
         positions = self.selection.draw(self.index, n, rng, self.delivered)
         consumed: list[Consumed] = []
@@ -131,7 +131,7 @@ class Buffer:
             self.delivered[positions] += 1
         rows = stored_rows(self.index, positions, self.vocabulary)
         replayed = replayed_latents(self.index, positions, rows)
-        return Taken(rows, consumed, self.index.own_iterations(positions), replayed)
+        return BufferRows(rows, consumed, self.index.own_iterations(positions), replayed)
 
     def restore(self, consumed: Sequence[Consumed]) -> None:
         """Takes what an earlier part of the run consumed as consumed."""

@@ -94,13 +94,13 @@ class LiveSamplers:
         """
         sampler = self.samplers[number]
         slot = Slot(
-            self.run_id,
-            iteration,
-            Event.SAMPLE_BATCH,
-            number,
-            wanted,
-            self.campaign_seed,
-            chunk,
+            run_id=self.run_id,
+            iteration=iteration,
+            event=Event.SAMPLE_BATCH,
+            sampler_order=number,
+            wanted=wanted,
+            campaign_seed=self.campaign_seed,
+            chunk=chunk,
             attempt_id=self.run_id,
             drawn_before=self.drawn.of(sampler.name),
         )
@@ -169,22 +169,22 @@ class MixedLoader(IterableDataset[MixedBatch]):
         missing = self.plan.batch_size - sum(draw.counted for draw in draws)
         if missing > self.buffer.available and not built and self._can_build(iteration):
             built = self._build(iteration)
-        taken = self.buffer.take(
+        stored = self.buffer.take(
             min(missing, self.buffer.available), numpy_generator(self.plan.seed, "buffer", iteration)
         )
-        missing -= len(taken.rows)
+        missing -= len(stored.rows)
         shortfall = sum(draw.wanted - draw.counted for draw in draws)
         if missing:
             draws += self._make_up(iteration, missing, draws)
         blocks = [(draw.build.sampler, rows) for draw in draws for rows in (draw.kept, *draw.extra)]
-        blocks.append((BUFFER, taken.rows))
+        blocks.append((BUFFER, stored.rows))
         origin = BatchOrigin(
             built=built,
             live=[draw.build for draw in draws],
-            consumed=[replace(part, iteration=iteration) for part in taken.consumed],
+            consumed=[replace(part, iteration=iteration) for part in stored.consumed],
             shortfall=shortfall,
-            lags=[iteration - drawn_in for drawn_in in taken.drawn_in],
-            replayed=taken.replayed,
+            lags=[iteration - drawn_in for drawn_in in stored.drawn_in],
+            replayed=stored.replayed,
         )
         return MixedBatch(join(iteration, [(name, rows) for name, rows in blocks if len(rows)]), origin)
 

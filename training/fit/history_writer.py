@@ -56,13 +56,13 @@ class HistoryWriter:
         self,
         iteration: int,
         origin: BatchOrigin,
-        figures: Mapping[str, float | None],
+        metrics: Mapping[str, float | None],
         policies: Sequence[PolicyVersion] = (),
     ) -> None:
         """Takes in what one iteration leaves behind. ``policies`` are the versions that drew its live rows."""
         self._builds += origin.live
         self._consumed += origin.consumed
-        self._metrics += [(iteration, Metric(name, value)) for name, value in figures.items()]
+        self._metrics += [(iteration, Metric(name, value)) for name, value in metrics.items()]
         self._policies |= {policy.sha256: policy for policy in policies}
 
     @property

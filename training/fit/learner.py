@@ -21,7 +21,7 @@ from molbuffer.training.losses import Loss
 
 
 @dataclass(frozen=True)
-class StepSettings:
+class LearnerSettings:
     """How a batch changes the policy.
 
     Attributes:
@@ -36,7 +36,7 @@ class StepSettings:
 class Learner:
     """Trains a copy of a prior."""
 
-    def __init__(self, prior: Policy, loss: Loss, settings: StepSettings) -> None:
+    def __init__(self, prior: Policy, loss: Loss, settings: LearnerSettings) -> None:
         self.prior, self._loss, self._settings = prior, loss, settings
         self._model = copy.deepcopy(prior.model)
         self._module: nn.Module = self._model.as_module()

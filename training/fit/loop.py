@@ -18,17 +18,17 @@ from molbuffer.training.fit.trainables import Trainables
 
 @dataclass(frozen=True)
 class FitProgress:
-    """What an iteration came to: see ``batch_figures`` for the figures, to which the loss is added."""
+    """What an iteration came to: see ``batch_metrics`` for the metrics, to which the loss is added."""
 
     iteration: int
     iterations: int
-    figures: Mapping[str, float | None]
+    metrics: Mapping[str, float | None]
 
 
 def fit(
     learner: Learner,
     loader: MixedLoader,
-    history: HistoryWriter,
+    writer: HistoryWriter,
     *,
     trainables: Trainables = Trainables(),
     checkpoint_every: int,
@@ -40,29 +40,29 @@ def fit(
     """
     committed = loader.iteration
     for mixed in loader:
-        drawn_by = _versions(learner, trainables, history.run_id, mixed) if mixed.origin.live else []
-        of_trainables = trainables.update(mixed.origin, history.store)
+        drawn_by = _versions(learner, trainables, writer.run_id, mixed) if mixed.origin.live else []
+        of_trainables = trainables.update(mixed.origin, writer.store)
         loss = learner.step(mixed.batch)
-        figures = {"loss": loss, **batch_figures(mixed), **of_trainables}
-        history.add(mixed.batch.iteration, mixed.origin, figures, drawn_by)
+        metrics = {"loss": loss, **batch_metrics(mixed), **of_trainables}
+        writer.add(mixed.batch.iteration, mixed.origin, metrics, drawn_by)
         if loader.iteration % checkpoint_every == 0:
-            commit_checkpoint(learner, loader, history, trainables)
+            commit_checkpoint(learner, loader, writer, trainables)
             committed = loader.iteration
-        progress(FitProgress(loader.iteration, loader.plan.iterations, figures))
+        progress(FitProgress(loader.iteration, loader.plan.iterations, metrics))
     if committed < loader.iteration:
-        commit_checkpoint(learner, loader, history, trainables)
-    history.drain()
+        commit_checkpoint(learner, loader, writer, trainables)
+    writer.drain()
 
 
 def commit_checkpoint(
-    learner: Learner, loader: MixedLoader, history: HistoryWriter, trainables: Trainables = Trainables()
+    learner: Learner, loader: MixedLoader, writer: HistoryWriter, trainables: Trainables = Trainables()
 ) -> PolicyVersion:
     """Commits the state of the training with all that it drew and consumed since the last checkpoint."""
-    version = learner.publish(history.store.policies, history.run_id, loader.iteration)
-    others = trainables.publish(history.store.policies, history.run_id, loader.iteration)
+    version = learner.publish(writer.store.policies, writer.run_id, loader.iteration)
+    others = trainables.publish(writer.store.policies, writer.run_id, loader.iteration)
     state = loader.state_dict()
     files = learner.checkpoint_files({"loader": state}) | trainables.checkpoint_files()
-    history.commit(Checkpoint(history.run_id, loader.iteration, files, state["snapshot"]), version, *others.values())
+    writer.commit(Checkpoint(writer.run_id, loader.iteration, files, state["snapshot"]), version, *others.values())
     return version
 
 
@@ -72,7 +72,7 @@ def _versions(learner: Learner, trainables: Trainables, run_id: str, mixed: Mixe
     return [learner.version(run_id, iteration), *trainables.versions(run_id, iteration)]
 
 
-def batch_figures(mixed: MixedBatch) -> dict[str, float | None]:
+def batch_metrics(mixed: MixedBatch) -> dict[str, float | None]:
     """Mean rewards of a batch, of its live and of its stored rows, and the shares that were realised.
 
     ``policy_lag`` is how many iterations ago, in the mean, the run drew the stored rows that are its own;

@@ -26,7 +26,7 @@ class Trainable(Protocol):
         ...
 
     def update(self, builds: Sequence[Build], replayed: ReplayedLatents | None = None) -> Mapping[str, float | None]:
-        """Learns from what the sampler drew in an iteration, live and for the buffer; returns figures by name.
+        """Learns from what the sampler drew in an iteration, live and for the buffer; returns metrics by name.
 
         Args:
             replayed: what the batch has of the run's earlier draws, of this sampler and of others.
@@ -57,18 +57,18 @@ class Trainables:
     members: Sequence[Trainable] = ()
 
     def update(self, origin: BatchOrigin, store: SampleStore) -> dict[str, float | None]:
-        """Has each learn from the builds of its sampler; the figures are named ``<figure>_<sampler>``.
+        """Has each learn from the builds of its sampler; the metrics are named ``<metric>_<sampler>``.
 
         It comes before the policy's own step: that changes the decoder under which rows of this iteration were drawn.
         """
         names = {member.name for member in self.members}
         built = [store.build(receipt.build_id).build for receipt in origin.built if receipt.sampler in names]
-        figures: dict[str, float | None] = {}
+        metrics: dict[str, float | None] = {}
         for member in self.members:
             builds = [build for build in (*built, *origin.live) if build.sampler == member.name]
             learnt = member.update(builds, origin.replayed)
-            figures |= {f"{figure}_{member.name}": value for figure, value in learnt.items()}
-        return figures
+            metrics |= {f"{metric}_{member.name}": value for metric, value in learnt.items()}
+        return metrics
 
     def versions(self, run_id: str, iteration: int) -> list[PolicyVersion]:
         """The present parameters of each, as rows of the lineage."""

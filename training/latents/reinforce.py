@@ -41,7 +41,7 @@ BASELINES: Mapping[str, Baseline] = {"mean": mean_reward, "leave_one_out": leave
 """The baselines by the name that a configuration gives them."""
 
 
-def score_function_loss(
+def reinforce_loss(
     log_probs: Tensor, rewards: Tensor, baseline: Baseline = mean_reward, weights: Tensor | None = None
 ) -> Tensor:
     """The mean of −w · log p · (reward − baseline): its gradient is an estimate of that of −E[reward].

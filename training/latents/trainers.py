@@ -21,11 +21,11 @@ from molbuffer.storage.rows import Rows
 from molbuffer.training.batches.replayed_latents import ReplayedLatents
 from molbuffer.training.checkpoint import checkpoint_files, restore
 from molbuffer.training.errors import DivergedError
-from molbuffer.training.latents.reinforce import Baseline, clipped_ratio, mean_reward, score_function_loss
+from molbuffer.training.latents.reinforce import Baseline, clipped_ratio, mean_reward, reinforce_loss
 
 
 @dataclass(frozen=True)
-class LatentSteps:
+class LatentTrainerSettings:
     """How latents learn.
 
     Attributes:
@@ -56,7 +56,7 @@ def rows_under(builds: Sequence[Build], sampler: str, latent_sha256: str) -> Row
     return Rows.concat(found) if sum(map(len, found)) else None
 
 
-def figures_of(rows: Rows | None) -> dict[str, float | None]:
+def reward_metrics(rows: Rows | None) -> dict[str, float | None]:
     """The mean reward of rows, None without any, and their number."""
     if rows is None:
         return {"latent_reward": None, "latent_rows": 0.0}
@@ -66,10 +66,10 @@ def figures_of(rows: Rows | None) -> dict[str, float | None]:
 class LatentTrainer:
     """What trainers of latents have in common; a subclass says what the loss of some rows is."""
 
-    def __init__(self, name: str, latents: LatentState, steps: LatentSteps) -> None:
-        self._name, self._latents, self._steps = name, latents, steps
+    def __init__(self, name: str, latents: LatentState, settings: LatentTrainerSettings) -> None:
+        self._name, self._latents, self._settings = name, latents, settings
         self._module: nn.Module = latents.source.as_module()
-        self._optimizer = torch.optim.Adam(self._module.parameters(), steps.learning_rate)
+        self._optimizer = torch.optim.Adam(self._module.parameters(), settings.learning_rate)
         self._parent: str | None = None
 
     @property
@@ -94,25 +94,25 @@ class LatentTrainer:
             DivergedError: the loss is infinite or NaN; the parameters stay as they are.
         """
         rows = self.rows(builds)
-        return self.learn(None if rows is None else self.loss(rows)) | figures_of(rows)
+        return self.learn(None if rows is None else self.loss(rows)) | reward_metrics(rows)
 
     def rows(self, builds: Sequence[Build]) -> Rows | None:
         """The sampler's own rows of the present version."""
         return rows_under(builds, self._name, self._latents.sha256)
 
     def learn(self, loss: Tensor | None) -> dict[str, float | None]:
-        """One gradient step on a loss, none where there is none; returns it as a figure."""
+        """One gradient step on a loss, none where there is none; returns it as a metric."""
         if loss is None:
             return {"latent_loss": None}
         if not bool(loss.isfinite()):
             raise DivergedError(
                 f"the loss of the latents of sampler {self._name!r} is {float(loss.detach()):g}, expected a finite "
-                f"number: lower its learning rate ({self._steps.learning_rate:g})"
+                f"number: lower its learning rate ({self._settings.learning_rate:g})"
             )
         self._optimizer.zero_grad(set_to_none=True)
         # Only here: the policy that decodes gets no gradient of it.
         loss.backward(inputs=list(self._module.parameters()))  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._module.parameters(), self._steps.gradient_norm)
+        nn.utils.clip_grad_norm_(self._module.parameters(), self._settings.gradient_norm)
         self._parent = self._latents.sha256
         self._optimizer.step()
         self.constrain()
@@ -141,7 +141,11 @@ class PriorTrainer(LatentTrainer):
     """Moves a prior to where the rewards are, by the gradient of −log p(z) · (reward − baseline)."""
 
     def __init__(
-        self, sampler: PriorSampler, steps: LatentSteps = LatentSteps(), *, replay_ratio_clip: float | None = None
+        self,
+        sampler: PriorSampler,
+        settings: LatentTrainerSettings = LatentTrainerSettings(),
+        *,
+        replay_ratio_clip: float | None = None,
     ) -> None:
         """A trainer of a sampler's prior.
 
@@ -149,12 +153,12 @@ class PriorTrainer(LatentTrainer):
             replay_ratio_clip: learn from replayed rows of earlier versions too, each weighted by
                 min(p_now(z) / p_then(z), replay_ratio_clip); None leaves them to the decoder.
         """
-        super().__init__(sampler.name, sampler.latents, steps)
+        super().__init__(sampler.name, sampler.latents, settings)
         self._prior, self._clip = sampler.prior, replay_ratio_clip
 
     def loss(self, rows: Rows) -> Tensor:
         columns = tensors(rows)
-        return prior_loss(self._prior, columns["latents"], columns["rewards"], self._steps.baseline)
+        return prior_loss(self._prior, columns["latents"], columns["rewards"], self._settings.baseline)
 
     def update(self, builds: Sequence[Build], replayed: ReplayedLatents | None = None) -> dict[str, float | None]:
         """One gradient step on all rows of the builds, and on replayed ones where the trainer learns from such.
@@ -174,12 +178,12 @@ class PriorTrainer(LatentTrainer):
         rows, then = self.rows(builds), tensors(earlier)
         with torch.no_grad():
             weights = clipped_ratio(self._prior.log_prob(then["latents"]), then["latent_log_probs"], self._clip)
-        figures = {"latent_replayed": float(len(earlier)), "latent_replay_weight": float(weights.mean())}
+        metrics = {"latent_replayed": float(len(earlier)), "latent_replay_weight": float(weights.mean())}
         every = tensors(earlier if rows is None else Rows.concat([rows, earlier]))
         if rows is not None:
             weights = torch.cat([torch.ones(len(rows)), weights])
-        loss = prior_loss(self._prior, every["latents"], every["rewards"], self._steps.baseline, weights)
-        return self.learn(loss) | figures_of(rows) | figures
+        loss = prior_loss(self._prior, every["latents"], every["rewards"], self._settings.baseline, weights)
+        return self.learn(loss) | reward_metrics(rows) | metrics
 
 
 def prior_loss(
@@ -193,7 +197,7 @@ def prior_loss(
 
     They are detached: through a reparameterised draw, the gradient of log p(z) in the location is exactly 0.
     """
-    return score_function_loss(prior.log_prob(latents.detach()), rewards, baseline, weights)
+    return reinforce_loss(prior.log_prob(latents.detach()), rewards, baseline, weights)
 
 
 class VectorTrainer(LatentTrainer):
@@ -203,9 +207,15 @@ class VectorTrainer(LatentTrainer):
     temperature and truncation drawn with.
     """
 
-    def __init__(self, sampler: LatentSampler, steps: LatentSteps = LatentSteps(), *, spherical: bool = False) -> None:
+    def __init__(
+        self,
+        sampler: LatentSampler,
+        settings: LatentTrainerSettings = LatentTrainerSettings(),
+        *,
+        spherical: bool = False,
+    ) -> None:
         """A trainer of a sampler's vectors; ``spherical`` keeps them on the unit sphere."""
-        super().__init__(sampler.name, sampler.latents, steps)
+        super().__init__(sampler.name, sampler.latents, settings)
         self._sampler, self._spherical = sampler, spherical
 
     def loss(self, rows: Rows) -> Tensor:
@@ -219,7 +229,7 @@ class VectorTrainer(LatentTrainer):
             condition=Condition(latents=vectors[chosen]),
             sampling=self._sampler.sampling,
         )
-        return score_function_loss(log_probs.sum(1), columns["rewards"], self._steps.baseline)
+        return reinforce_loss(log_probs.sum(1), columns["rewards"], self._settings.baseline)
 
     @torch.no_grad()
     def constrain(self) -> None:

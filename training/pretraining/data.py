@@ -24,11 +24,11 @@ from molbuffer.training.pretraining.pair_corpus import (
     TARGET_COLUMN,
     PairCorpus,
     clean_pairs,
-    pair_quality,
     read_pairs,
 )
-from molbuffer.training.pretraining.pretrain import PretrainSettings, draw_quality, held_out_loss
-from molbuffer.training.pretraining.quality import reconstruction_accuracy
+from molbuffer.training.pretraining.pretrain import held_out_loss
+from molbuffer.training.pretraining.quality import draw_quality, pair_quality, reconstruction_accuracy
+from molbuffer.training.pretraining.settings import Columns, PretrainSettings
 
 FEWEST_ROWS = 20
 """A model cannot be trained and validated on fewer molecules or pairs."""
@@ -39,7 +39,7 @@ class PretrainData:
     """Tokenised rows of a file, and how a model that was trained on them is judged.
 
     Attributes:
-        counts: what there was in the file, to be reported with the figures of the training.
+        counts: what there was in the file, to be reported with the metrics of the training.
         judge: the quality of n draws of a policy, with a seed.
     """
 
@@ -49,21 +49,13 @@ class PretrainData:
     judge: Callable[[Policy, int, int], dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Columns:
-    """The columns of a table, by default those that are called as usual: of molecules, or of the ends of pairs."""
-
-    molecules: str | None = None
-    sources: str | None = None
-    targets: str | None = None
-
-
 def data_of(
     kind: str,
     path: Path,
-    columns: Columns,
-    known: Vocabulary | None,
     settings: PretrainSettings,
+    *,
+    columns: Columns = Columns(),
+    known: Vocabulary | None = None,
     grammar: Grammar = SMILES,
 ) -> PretrainData:
     """What a model of a kind learns from; bad rows of the file are reported with their lines.

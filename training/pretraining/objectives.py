@@ -26,7 +26,7 @@ class LossKind:
     defaults: Mapping[str, float] = field(default_factory=dict)
 
 
-LOSSES: Mapping[str, LossKind] = {
+PRETRAINING_LOSSES: Mapping[str, LossKind] = {
     "gru": LossKind(),
     "lstm": LossKind(),
     "seq2seq": LossKind(),
@@ -43,7 +43,7 @@ def pretraining_loss(kind: str, options: Mapping[str, float]) -> MoleculeLoss:
     Raises:
         ModelSizeError: the loss has no such option, or it cannot have such a value.
     """
-    defaults = LOSSES[kind].defaults
+    defaults = PRETRAINING_LOSSES[kind].defaults
     for name, value in options.items():
         if name not in defaults:
             known = ", ".join(defaults) or "none"
@@ -51,6 +51,6 @@ def pretraining_loss(kind: str, options: Mapping[str, float]) -> MoleculeLoss:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ModelSizeError(f"expected {name} of {kind!r} to be a number, got {value!r}")
     try:
-        return LOSSES[kind].make(**{**defaults, **options})
+        return PRETRAINING_LOSSES[kind].make(**{**defaults, **options})
     except ValueError as error:
         raise ModelSizeError(f"the loss of {kind!r}: {error}") from error

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -14,13 +14,8 @@ from numpy.typing import NDArray
 
 from molbuffer.samplers.files.text_files import FileRow, read_smiles_file
 from molbuffer.samplers.models.condition import Condition
-from molbuffer.samplers.models.distribution import UNTRUNCATED
-from molbuffer.samplers.policies.drawing import draw_rows
-from molbuffer.samplers.policies.policy import Policy
-from molbuffer.samplers.seeds import torch_generator
 from molbuffer.samplers.tokens.grammars import SMILES, Grammar
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
-from molbuffer.scoring import ContrastiveTemplate, Standardisation, judge_pairs
 from molbuffer.training.pretraining.corpus import Corpus, CorpusBatch, RejectedRow, clean_rows
 
 SOURCE_COLUMN, TARGET_COLUMN = "source", "target"
@@ -139,14 +134,14 @@ class PairCorpus(Corpus):
         apart = apart or {min(counts, key=lambda source: counts[source])}
         is_apart = np.array([source in apart for source in pairs.sources], bool)
         return cls(
-            pairs.targets,
-            tokens,
-            lengths,
-            np.flatnonzero(is_apart),
-            np.flatnonzero(~is_apart),
-            pairs.sources,
-            source_tokens,
-            source_lengths,
+            smiles=pairs.targets,
+            tokens=tokens,
+            lengths=lengths,
+            held_out=np.flatnonzero(is_apart),
+            training=np.flatnonzero(~is_apart),
+            sources=pairs.sources,
+            source_tokens=source_tokens,
+            source_lengths=source_lengths,
         )
 
     def batch(self, rows: NDArray[np.int64]) -> CorpusBatch:
@@ -160,32 +155,3 @@ class PairCorpus(Corpus):
         return Condition(
             sources=torch.from_numpy(tokens.astype(np.int64)), source_lengths=torch.from_numpy(lengths.astype(np.int64))
         )
-
-
-def pair_quality(policy: Policy, corpus: PairCorpus, draws: int, seed: int) -> dict[str, Any]:
-    """What a policy makes of held-out sources: one draw each, of at most ``draws`` pairs.
-
-    Returns:
-        ``validity``: parseable / drawn; ``uniqueness``: different molecules / parseable; ``min_similarity`` and
-        ``max_similarity``: the bounds between which the given targets of these sources lie;
-        ``within_similarity``: drawn targets within these bounds that are not their source / drawn.
-    """
-    rows = np.random.default_rng(seed).permutation(corpus.held_out)[:draws]
-    drawn = draw_rows(policy, len(rows), UNTRUNCATED, torch_generator(seed, "pairs"), corpus.condition(rows))
-    sources, given = ([column[row] for row in rows.tolist()] for column in (corpus.sources, corpus.smiles))
-    how, template = Standardisation(largest_fragment=True), ContrastiveTemplate()
-    known = [each.similarity for each in judge_pairs(given, sources, (), template, how) if each.similarity is not None]
-    low, high = min(known), max(known)
-    judged = judge_pairs(drawn.raw, sources, (), template, how)
-    parseable = [each for each in judged if each.target.smiles is not None]
-    within = [
-        each for each in parseable if low <= (each.similarity or 0.0) <= high and each.target.smiles != each.source
-    ]
-    return {
-        "drawn": len(rows),
-        "validity": len(parseable) / len(rows),
-        "uniqueness": len({each.target.smiles for each in parseable}) / len(parseable) if parseable else None,
-        "min_similarity": low,
-        "max_similarity": high,
-        "within_similarity": len(within) / len(rows),
-    }

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,50 +22,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from molbuffer.samplers.models.protocol import GenerativeModel
 from molbuffer.samplers.seeds import derive_seed
-from molbuffer.scoring.molecules.molecules import standardise_many
 from molbuffer.training.checkpoint import RunCheckpoints, checkpoint_files, restore
 from molbuffer.training.pretraining.corpus import Corpus, CorpusBatch
 from molbuffer.training.pretraining.length_buckets import bucketed_batches
-
-PRECISIONS = ("float32", "bfloat16")
-"""What the matrix products of a training may be taken in. bfloat16 is slower where the processor lacks it."""
-
-
-@dataclass(frozen=True)
-class PretrainSettings:
-    """How a prior is trained.
-
-    Attributes:
-        epochs: passes over the training molecules, the decay included.
-        decay_epochs: the last passes, in which the learning rate falls linearly to 0.
-        batch_size: molecules a step.
-        learning_rate: of AdamW, in the stable phase.
-        warmup_steps: steps in which the learning rate rises from 0.
-        gradient_norm: the largest norm of a step's gradient.
-        held_out: molecules kept for validation, drawn at random with the seed.
-        patience: validations without improvement after which the decay begins.
-        validate_every: steps between validations; 0 = each epoch.
-        checkpoint_seconds: the least time between two checkpoints.
-        seed: of the split, the order and the initial weights.
-        precision: of the matrix products in training, one of ``PRECISIONS``; weights, gates and losses are float32.
-    """
-
-    epochs: int = 10
-    decay_epochs: float = 3.0
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    warmup_steps: int = 300
-    gradient_norm: float = 1.0
-    held_out: int = 5000
-    patience: int = 3
-    validate_every: int = 0
-    checkpoint_seconds: float = 120.0
-    seed: int = 0
-    precision: str = "float32"
-
-    def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"expected precision to be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+from molbuffer.training.pretraining.settings import PretrainSettings
 
 
 @dataclass(frozen=True)
@@ -142,7 +102,7 @@ def pretrain(
         with torch.random.fork_rng(devices=[]):
             # Dropout draws from the global generator: seeded by the step, a resumed training drops the same units.
             torch.manual_seed(derive_seed(settings.seed, "dropout", step))
-            lowered = _train_step(model, optimizer, corpus.batch(corpus.training[rows]), settings, loss, step)
+            lowered = _train_step(model, optimizer, corpus.batch(corpus.training[rows]), settings, loss=loss, step=step)
         position.step = step + 1
         validation = None
         if position.step % (settings.validate_every or per_epoch) == 0:
@@ -178,6 +138,7 @@ def _train_step(
     optimizer: torch.optim.Optimizer,
     batch: CorpusBatch,
     settings: PretrainSettings,
+    *,
     loss: MoleculeLoss,
     step: int,
 ) -> float:
@@ -215,19 +176,3 @@ def held_out_loss(
     by_length = corpus.held_out[np.argsort(corpus.lengths[corpus.held_out], kind="stable")]
     batches = (by_length[start : start + batch_size] for start in range(0, len(by_length), batch_size))
     return sum(float(loss(model, corpus.batch(rows), None).sum()) for rows in batches) / len(by_length)
-
-
-def draw_quality(smiles: Sequence[str], known: set[str]) -> dict[str, Any]:
-    """Validity, uniqueness and novelty of drawn strings, after Brown et al. 2019 (GuacaMol, arXiv:1811.09621).
-
-    validity = parseable / drawn; uniqueness = different molecules / parseable; novelty = different molecules that are
-    not in ``known`` (canonical SMILES) / different molecules. A share of nothing is None.
-    """
-    parseable = [text for text in standardise_many(smiles) if text is not None]
-    unique = set(parseable)
-    return {
-        "drawn": len(smiles),
-        "validity": len(parseable) / len(smiles) if smiles else None,
-        "uniqueness": len(unique) / len(parseable) if parseable else None,
-        "novelty": len(unique - known) / len(unique) if unique else None,
-    }

@@ -12,7 +12,6 @@ from torch.testing import assert_close
 
 import molbuffer.flows.tasks.building
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
-from molbuffer.flows.campaign.latents import stored_state
 from molbuffer.flows.campaign.training import Training, prepare
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import Settings, load_settings
@@ -20,8 +19,9 @@ from molbuffer.flows.tasks.build_request import BuildRequest
 from molbuffer.flows.tasks.building import build_chunk
 from molbuffer.samplers.errors import LatentsError
 from molbuffer.samplers.latent import LatentSampler
+from molbuffer.samplers.latents.initial import stored_latents
 from molbuffer.samplers.latents.priors import NormalPrior, SphericalPrior
-from molbuffer.samplers.latents.source import latent_files
+from molbuffer.samplers.latents.source import LatentState, latent_files
 from molbuffer.samplers.models.vae_gru import VAE, VAEArchitecture
 from molbuffer.samplers.policies.policy import policy_files
 from molbuffer.samplers.prior import PriorSampler
@@ -106,9 +106,9 @@ def running(
 
 
 def run(training: Training, every: int = 2) -> None:
-    with training.history:
+    with training.writer:
         fit(
-            training.learner, training.loader, training.history,
+            training.learner, training.loader, training.writer,
             trainables=training.trainables, checkpoint_every=every,
         )  # fmt: skip
 
@@ -198,9 +198,9 @@ def test_r16_a_resumed_campaign_goes_on_with_what_was_learnt(
     with (
         pytest.raises(StoppedError),
         running(folder, samplers, monkeypatch, iterations=5) as (_, training),
-        training.history,
+        training.writer,
     ):
-        parts = (training.learner, training.loader, training.history)
+        parts = (training.learner, training.loader, training.writer)
         fit(*parts, trainables=training.trainables, checkpoint_every=2, progress=stop)
     with running(folder, samplers, monkeypatch, iterations=5) as (campaign, training):
         run(training)
@@ -246,7 +246,7 @@ def test_vectors_come_from_molecules_files_the_history_and_earlier_runs(
     with running(folder, PRIOR + f'learnt_prior = "{shas["p"]}"\n', monkeypatch, "again") as (campaign, training):
         (sampler,) = samplers_of(campaign)
         assert sampler.latent_sha256 == shas["p"]
-        assert stored_state(shas["p"], campaign.store).sha256 == shas["p"]
+        assert LatentState(stored_latents(shas["p"], campaign.store)).sha256 == shas["p"]
         run(training)
         assert {sha256 for _, _, sha256 in versions(campaign, "of-prior")} == {shas["p"]}
 

@@ -8,7 +8,8 @@ import torch
 
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
-from molbuffer.training.pretraining.pretrain import Corpus, PretrainProgress, PretrainSettings, pretrain
+from molbuffer.training.pretraining.pretrain import Corpus, PretrainProgress, pretrain
+from molbuffer.training.pretraining.settings import PretrainSettings
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 PER_EPOCH = 4

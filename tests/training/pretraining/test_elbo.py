@@ -18,9 +18,10 @@ from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.scoring import standardise_many
 from molbuffer.training.pretraining.corpus import Corpus
 from molbuffer.training.pretraining.elbo import NegativeELBO
-from molbuffer.training.pretraining.objectives import LOSSES, pretraining_loss
-from molbuffer.training.pretraining.pretrain import PretrainSettings, held_out_loss, negative_log_likelihood, pretrain
+from molbuffer.training.pretraining.objectives import PRETRAINING_LOSSES, pretraining_loss
+from molbuffer.training.pretraining.pretrain import held_out_loss, negative_log_likelihood, pretrain
 from molbuffer.training.pretraining.quality import reconstruction_accuracy
+from molbuffer.training.pretraining.settings import PretrainSettings
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 SETTINGS = PretrainSettings(
@@ -132,7 +133,7 @@ def test_a_model_without_a_posterior_is_refused(corpus: Corpus) -> None:
 
 
 def test_each_kind_of_model_has_a_loss_and_options_of_its_own() -> None:
-    assert set(LOSSES) == set(MODELS)
+    assert set(PRETRAINING_LOSSES) == set(MODELS)
     assert pretraining_loss("gru", {}) is negative_log_likelihood
     assert pretraining_loss("vae", {"beta": 0.5}) == NegativeELBO(0.5, 2000, 0.0)
 
