@@ -1,4 +1,4 @@
-"""The fit loop: take a mixed batch, lower the loss, remember what happened, and now and then commit it all."""
+"""The fit loop: take a mixed batch, take a gradient step, record the iteration, and commit at each checkpoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ from molbuffer.training.fit.trainables import Trainables
 
 @dataclass(frozen=True)
 class FitProgress:
-    """What an iteration came to: see ``batch_metrics`` for the metrics, to which the loss is added."""
+    """The progress of a training after an iteration.
+
+    Attributes:
+        iteration: the number of iterations done.
+        iterations: the number of all iterations.
+        metrics: ``loss``, those of ``batch_metrics``, and those of trainables.
+    """
 
     iteration: int
     iterations: int
@@ -34,9 +40,9 @@ def fit(
     checkpoint_every: int,
     progress: Callable[[FitProgress], None] = lambda _: None,
 ) -> None:
-    """Trains until the loader ends, and commits history and checkpoint every ``checkpoint_every`` iterations.
+    """Train until the loader ends, and commit history and checkpoint every ``checkpoint_every`` iterations.
 
-    A run that is killed continues from its last checkpoint and draws again what came after it.
+    A killed run is resumed from its last checkpoint, and draws again what came after it.
     """
     committed = loader.iteration
     for mixed in loader:
@@ -57,7 +63,7 @@ def fit(
 def commit_checkpoint(
     learner: Learner, loader: MixedLoader, writer: HistoryWriter, trainables: Trainables = Trainables()
 ) -> PolicyVersion:
-    """Commits the state of the training with all that it drew and consumed since the last checkpoint."""
+    """Commit the state of the training with all that it drew and consumed since the last checkpoint."""
     version = learner.publish(writer.store.policies, writer.run_id, loader.iteration)
     others = trainables.publish(writer.store.policies, writer.run_id, loader.iteration)
     state = loader.state_dict()
@@ -67,17 +73,17 @@ def commit_checkpoint(
 
 
 def _versions(learner: Learner, trainables: Trainables, run_id: str, mixed: MixedBatch) -> list[PolicyVersion]:
-    """What drew the live rows of a batch."""
+    """Return the versions that drew the live rows of a batch."""
     iteration = mixed.batch.iteration
     return [learner.version(run_id, iteration), *trainables.versions(run_id, iteration)]
 
 
 def batch_metrics(mixed: MixedBatch) -> dict[str, float | None]:
-    """Mean rewards of a batch, of its live and of its stored rows, and the shares that were realised.
+    """Return the mean rewards of a batch, of its live and of its stored rows, and the realised shares.
 
-    ``policy_lag`` is how many iterations ago, in the mean, the run drew the stored rows that are its own;
-    ``share_<origin>`` the share of the batch that each live sampler, or the buffer, really gave; ``shortfall`` the rows
-    that samplers owed and others made up for. A mean of nothing is None.
+    ``policy_lag`` is the mean number of iterations since the run drew the stored rows that are its own;
+    ``share_<origin>`` the share of the batch that a live sampler, or the buffer, gave; ``shortfall`` the number of
+    rows that samplers owed and others made up for. A mean of no rows is None.
     """
     batch = mixed.batch
     origins = np.asarray(batch.origins)

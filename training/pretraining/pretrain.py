@@ -1,4 +1,4 @@
-"""Maximum-likelihood training of a generative model on molecules: how a prior is made.
+"""Maximum-likelihood training of a generative model on molecules, which makes a prior.
 
 The learning rate is raised linearly, held, and in the last epochs lowered to zero (warm-up, stable, decay; Hu et al.
 2024, arXiv:2404.06395). Since only the last phase knows where the end is, a training can be resumed with more epochs.
@@ -30,7 +30,14 @@ from molbuffer.training.pretraining.settings import PretrainSettings
 
 @dataclass(frozen=True)
 class PretrainProgress:
-    """Where a training stands: after a step, and after a validation with ``validation_loss``."""
+    """The progress of a training after a step.
+
+    Attributes:
+        step: the number of steps done.
+        steps: the number of all steps.
+        loss: the mean loss per molecule of the step, in nats.
+        validation_loss: the mean held-out loss, in nats; None without a validation after this step.
+    """
 
     step: int
     steps: int
@@ -39,26 +46,28 @@ class PretrainProgress:
 
 
 class MoleculeLoss(Protocol):
-    """What pretraining lowers."""
+    """A loss of pretraining."""
 
     def __call__(self, model: GenerativeModel, batch: CorpusBatch, step: int | None) -> Tensor:
-        """The loss of each sequence [b], in nats.
+        """Return the loss of each sequence [b], in nats.
 
         Args:
-            step: of the training, from 0, for losses that change on the way; None asks for the final loss, by which a
-                model is validated.
+            model: the model in training.
+            batch: the sequences.
+            step: the step of the training, from 0, for losses that change on the way; None asks for the final loss, by
+                which a model is validated.
         """
         ...
 
 
 def negative_log_likelihood(model: GenerativeModel, batch: CorpusBatch, step: int | None) -> Tensor:
-    """−log p(sequence | condition), END included."""
+    """Return −log p(sequence | condition) [b], END included."""
     return -model.log_probs(batch.tokens, batch.lengths, condition=batch.condition).sum(1)
 
 
 @dataclass
 class _Position:
-    """What a checkpoint holds beside tensors."""
+    """The part of a checkpoint that is no tensor."""
 
     step: int = 0
     best_loss: float = math.inf
@@ -75,9 +84,16 @@ def pretrain(
     checkpoints: RunCheckpoints | None = None,
     progress: Callable[[PretrainProgress], None] = lambda _: None,
 ) -> float:
-    """Trains the model in place and returns the held-out negative log-likelihood per molecule, in nats.
+    """Train the model in place, and return the held-out negative log-likelihood per molecule, in nats.
 
-    With ``checkpoints``, the training goes on from the newest one, and commits its state on the way and at its end.
+    Args:
+        model: the model.
+        corpus: the molecules.
+        settings: the settings of the training.
+        loss: the loss that is lowered.
+        checkpoints: training continues from the newest of these, and adds to them on the way and at the end; None
+            keeps none.
+        progress: called after each step.
     """
     module = model.as_module()
     optimizer = torch.optim.AdamW(module.parameters(), settings.learning_rate, weight_decay=0.0)
@@ -87,7 +103,7 @@ def pretrain(
     training_lengths = corpus.lengths[corpus.training]
     per_epoch = -(-len(training_lengths) // settings.batch_size)
     total, decay_steps = settings.epochs * per_epoch, max(1, round(settings.decay_epochs * per_epoch))
-    # A training on few molecules may have fewer steps than the warm-up asks for: it is over by the half of them.
+    # A training on few molecules may have fewer steps than the warm-up asks for: it then takes half of the steps.
     warmup = max(1, min(settings.warmup_steps, total // 2))
     decay_from = min(max(warmup, total - decay_steps), total - 1)
     if position.decay_from is not None:
@@ -124,7 +140,7 @@ def pretrain(
 def _batches(
     lengths: NDArray[np.int32], settings: PretrainSettings, first: int, per_epoch: int
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """(step, row numbers) from step ``first`` on, without end."""
+    """Yield (step, row numbers) from step ``first`` on, without end."""
     epoch = first // per_epoch
     while True:
         batches = bucketed_batches(lengths, settings.batch_size, settings.seed, epoch)
@@ -142,7 +158,7 @@ def _train_step(
     loss: MoleculeLoss,
     step: int,
 ) -> float:
-    """One gradient step on a batch; the mean loss per molecule before it, in nats."""
+    """Take one gradient step on a batch, and return the mean loss per molecule before it, in nats."""
     module = model.as_module().train()
     with _products_in(settings.precision, batch.tokens.device.type):
         losses = loss(model, batch, step)
@@ -156,7 +172,7 @@ def _train_step(
 
 @contextmanager
 def _products_in(precision: str, device: str) -> Iterator[None]:
-    """Takes the matrix products of a forward pass, and of the backward pass that belongs to it, in a precision."""
+    """Compute the matrix products of a forward pass, and of the backward pass that belongs to it, in a precision."""
     with ExitStack() as chosen:
         if precision == "bfloat16":
             chosen.enter_context(torch.autocast(device, torch.bfloat16))
@@ -170,7 +186,7 @@ def _products_in(precision: str, device: str) -> Iterator[None]:
 def held_out_loss(
     model: GenerativeModel, corpus: Corpus, batch_size: int, loss: MoleculeLoss = negative_log_likelihood
 ) -> float:
-    """The mean loss per held-out molecule, END included, in nats."""
+    """Return the mean loss per held-out molecule, END included, in nats."""
     module = model.as_module()
     module.eval()
     by_length = corpus.held_out[np.argsort(corpus.lengths[corpus.held_out], kind="stable")]

@@ -19,14 +19,14 @@ from molbuffer.training.pretraining.corpus import Corpus
 from molbuffer.training.pretraining.pair_corpus import PairCorpus
 
 GREEDY = Sampling(top_k=1)
-"""The likeliest token at each place."""
+"""The likeliest token at each position."""
 
 
 def draw_quality(smiles: Sequence[str], known: set[str]) -> dict[str, Any]:
-    """Validity, uniqueness and novelty of drawn strings, after Brown et al. 2019 (GuacaMol, arXiv:1811.09621).
+    """Return validity, uniqueness and novelty of drawn strings, after Brown et al. 2019 (GuacaMol, arXiv:1811.09621).
 
     validity = parseable / drawn; uniqueness = different molecules / parseable; novelty = different molecules that are
-    not in ``known`` (canonical SMILES) / different molecules. A share of nothing is None.
+    not in ``known`` (canonical SMILES) / different molecules. A share of no molecules is None.
     """
     parseable = [text for text in standardise_many(smiles) if text is not None]
     unique = set(parseable)
@@ -39,11 +39,11 @@ def draw_quality(smiles: Sequence[str], known: set[str]) -> dict[str, Any]:
 
 
 def pair_quality(policy: Policy, corpus: PairCorpus, draws: int, seed: int) -> dict[str, Any]:
-    """What a policy makes of held-out sources: one draw each, of at most ``draws`` pairs.
+    """Draw one target for each of at most ``draws`` held-out sources, and return their quality.
 
     Returns:
         ``validity``: parseable / drawn; ``uniqueness``: different molecules / parseable; ``min_similarity`` and
-        ``max_similarity``: the bounds between which the given targets of these sources lie;
+        ``max_similarity``: the least and the greatest similarity of these sources to their targets in the file;
         ``within_similarity``: drawn targets within these bounds that are not their source / drawn.
     """
     rows = np.random.default_rng(seed).permutation(corpus.held_out)[:draws]
@@ -68,10 +68,10 @@ def pair_quality(policy: Policy, corpus: PairCorpus, draws: int, seed: int) -> d
 
 
 def reconstruction_accuracy(policy: Policy, corpus: Corpus, most: int) -> float:
-    """The share of held-out molecules, of at most ``most``, that come out of their own latent vector.
+    """Return the share of at most ``most`` held-out molecules that are decoded from their own latent vectors.
 
-    A molecule is encoded as the mean of its posterior and decoded greedily; what comes out may be another string, but
-    has to be the same molecule.
+    A molecule is encoded as the mean of its posterior and decoded greedily; the result may be another string of the
+    same molecule.
     """
     smiles = [corpus.smiles[row] for row in corpus.held_out[:most].tolist()]
     with torch.no_grad():

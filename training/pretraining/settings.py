@@ -1,6 +1,6 @@
-"""What a user asks of a pretraining: how long and how fast to train, and which columns of a table to read.
+"""The settings of a pretraining, and the columns of a table that it reads.
 
-Nothing here imports torch, so that a flow can name these types before the threads of torch are set.
+Nothing here imports torch, so that a flow can name these types before it sets the threads of torch.
 """
 
 from __future__ import annotations
@@ -8,26 +8,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PRECISIONS = ("float32", "bfloat16")
-"""What the matrix products of a training may be taken in. bfloat16 is slower where the processor lacks it."""
+"""The precisions of matrix products. bfloat16 is slower on a processor that lacks it."""
 
 
 @dataclass(frozen=True)
 class PretrainSettings:
-    """How a prior is trained.
+    """The settings of a pretraining.
 
     Attributes:
         epochs: passes over the training molecules, the decay included.
         decay_epochs: the last passes, in which the learning rate falls linearly to 0.
-        batch_size: molecules a step.
-        learning_rate: of AdamW, in the stable phase.
+        batch_size: molecules of a step.
+        learning_rate: the learning rate of AdamW in the stable phase.
         warmup_steps: steps in which the learning rate rises from 0.
         gradient_norm: the largest norm of a step's gradient.
         held_out: molecules kept for validation, drawn at random with the seed.
         patience: validations without improvement after which the decay begins.
         validate_every: steps between validations; 0 = each epoch.
         checkpoint_seconds: the least time between two checkpoints.
-        seed: of the split, the order and the initial weights.
-        precision: of the matrix products in training, one of ``PRECISIONS``; weights, gates and losses are float32.
+        seed: the seed of the split, the order and the initial weights.
+        precision: the precision of matrix products in training, one of ``PRECISIONS``; weights, gates and losses are
+            float32.
     """
 
     epochs: int = 10
@@ -50,7 +51,13 @@ class PretrainSettings:
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table, by default those that are called as usual: of molecules, or of the ends of pairs."""
+    """The names of the columns of a table; None is the usual name.
+
+    Attributes:
+        molecules: the column of the molecules.
+        sources: the column of the sources of pairs.
+        targets: the column of the targets of pairs.
+    """
 
     molecules: str | None = None
     sources: str | None = None
