@@ -12,16 +12,16 @@ from molbuffer.flows.tasks.torch_threads import limit_threads
 
 @flow(name="train", validate_parameters=False)
 def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
-    """Runs a campaign: fills the buffer, trains the policy, and stores all that was drawn.
+    """Run a campaign: fill the buffer, train the policy, and store all that was drawn.
 
     Args:
         config: the path of a TOML file, or the settings as JSON.
         store: the folder of the store; made when it does not exist.
-        run_id: a run to go on with; by default a new run, which a retry of this flow run resumes.
+        run_id: the run to resume; by default a new run, which a retry of this flow run resumes.
 
     Returns:
-        What became of the run: ``run_id``, ``policy`` (sha256 of the trained policy), ``iterations``, ``failed_scores``
-        (the scores that could not be computed) and ``snapshot``.
+        The result of the run: ``run_id``, ``store``, ``policy`` (sha256 of the trained policy), ``iterations``,
+        ``failed_scores`` (the number of scores that could not be computed) and ``snapshot``, the last one of the store.
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.

@@ -21,24 +21,26 @@ def train_offline(
     archive: str | None = None,
     archive_limit_bytes: int = ArchiveLimits.bytes,
 ) -> dict[str, Any]:
-    """Trains a policy, from the configuration's prior, on rows that earlier runs stored under its objective.
+    """Train a policy, from the configuration's prior, on rows that earlier runs stored under its objective.
 
     Args:
-        config: the path of a TOML file, or the settings as JSON; the ``[offline]`` table says how.
+        config: the path of a TOML file, or the settings as JSON; the ``[offline]`` table has the settings of this
+        training.
         store: the folder of the store; the run and the trained policy go there.
-        snapshot: the version of the store to read; by default the present one. An archive has one version.
+        snapshot: the snapshot of the store to read; by default the present one. An archive has one snapshot.
         where: an SQL condition on ``sample_history``; by default that of the configuration.
-        run_id: a run to go on with; by default a new run, which a retry of this flow run resumes.
-        archive: the path of an archive to read the rows from; the store is made if it does not exist. By default they
-            are those of the store.
-        archive_limit_bytes: an archive that takes more is refused.
+        run_id: the run to resume; by default a new run, which a retry of this flow run resumes.
+        archive: the path of an archive to read the rows from; the store is then made if it does not exist. By
+            default the rows are those of the store.
+        archive_limit_bytes: the largest size of an archive, unpacked; a larger one is refused.
 
     Returns:
-        What became of the run: ``run_id``, ``policy`` (sha256 of the trained policy), ``iterations``, ``rows`` (stored
-        rows it could read) and ``snapshot`` (that it read, of the archive if one was named).
+        The result of the run: ``run_id``, ``store``, ``policy`` (sha256 of the trained policy), ``iterations``,
+        ``rows`` (the number of stored rows it could read) and ``snapshot`` (the one it read, of the archive if one was
+        named).
     """
     if archive is not None and snapshot is not None:
-        raise ValueError(f"an archive has one version: leave snapshot {snapshot} out")
+        raise ValueError(f"an archive has one snapshot: leave snapshot {snapshot} out")
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
     from molbuffer.flows.campaign.campaign import campaign_run, read_settings

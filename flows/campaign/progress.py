@@ -1,4 +1,4 @@
-"""Progress of long work on the terminal: a bar where there is one, nothing elsewhere."""
+"""Progress bars of long work: on a terminal only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHOWN_METRICS = ("loss", "reward_live", "reward_buffer")
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[FitProgress], None]]:
-    """A bar for training, with the metrics that tell whether it works; gives the function that moves it."""
+    """Show a bar for training with its main metrics; return the function that moves it."""
     with _bar(title) as move:
 
         def report(progress: FitProgress) -> None:
@@ -29,7 +29,7 @@ def progress_bar(title: str) -> Iterator[Callable[[FitProgress], None]]:
 
 @contextmanager
 def step_bar(title: str) -> Iterator[Callable[[PretrainProgress], None]]:
-    """A bar for pretraining, with the losses in nats per molecule; gives the function that moves it."""
+    """Show a bar for pretraining with the losses in nats per molecule; return the function that moves it."""
     with _bar(title) as move:
         validation = ""
 

@@ -23,11 +23,15 @@ from molbuffer.training.losses import LOSSES
 
 @dataclass(frozen=True)
 class Training:
-    """The parts of a training, ready to be fitted or, after a restart, to be gone on with.
+    """The parts of a training, ready for ``fit``.
 
     Attributes:
-        seen: the molecules of the run so far. drawn: how far its samplers have come.
-        trainables: what the samplers learn.
+        learner: the policy in training.
+        loader: the loader of mixed batches.
+        writer: the writer of the run's history.
+        seen: the molecules of the run so far.
+        drawn: the number of rows that each sampler has drawn in the run.
+        trainables: the trainers of the samplers' latents.
     """
 
     learner: Learner
@@ -39,7 +43,7 @@ class Training:
 
 
 def prepare(campaign: Campaign) -> Training:
-    """Puts a training together, and sets it back to its last checkpoint when it has one."""
+    """Make the parts of an online training, set back to the run's last checkpoint if it has one."""
     settings, store, run_id = campaign.settings, campaign.store, campaign.run_id
     seen = SeenMolecules(store, run_id)
     learner = Learner(campaign.prior, LOSSES[settings.training.loss], learner_settings(settings))
@@ -66,10 +70,12 @@ def prepare(campaign: Campaign) -> Training:
 
 
 def prepare_offline(campaign: Campaign, where: str | None, rows: OfflineRows | None = None) -> Training:
-    """Puts an offline training together, and sets it back to its last checkpoint when it has one.
+    """Make the parts of an offline training, set back to the run's last checkpoint if it has one.
 
     Args:
-        rows: where they are; None is the campaign's own store.
+        campaign: the campaign.
+        where: an SQL condition on ``sample_history``; None selects every row with a reward.
+        rows: the rows; None is those of the campaign's own store.
     """
     settings, store, run_id = campaign.settings, campaign.store, campaign.run_id
     offline, rows = settings.offline, rows or OfflineRows(store)
@@ -94,7 +100,7 @@ def prepare_offline(campaign: Campaign, where: str | None, rows: OfflineRows | N
 
 
 def resume(training: Training, store: SampleStore) -> None:
-    """Goes back to the last checkpoint of the run, if it has one."""
+    """Set a training back to the last checkpoint of its run, if it has one."""
     run_id = training.writer.run_id
     checkpoint = store.latest_checkpoint(run_id)
     if checkpoint is None:
@@ -108,13 +114,13 @@ def resume(training: Training, store: SampleStore) -> None:
 
 
 def learner_settings(settings: Settings) -> LearnerSettings:
-    """How a batch of online training changes the policy."""
+    """Return the settings of the learner in online training."""
     training = settings.training
     return LearnerSettings(training.sigma, training.learning_rate, training.gradient_norm)
 
 
 def offline_learner_settings(settings: Settings) -> LearnerSettings:
-    """How a batch of offline training changes the policy: as online, save for what the offline table says."""
+    """Return the settings of the learner offline: those of online training, less what ``[offline]`` replaces."""
     changed = {name: getattr(settings.offline, name) for name in ("sigma", "learning_rate")}
     return replace(learner_settings(settings), **{name: value for name, value in changed.items() if value is not None})
 

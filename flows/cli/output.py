@@ -1,4 +1,4 @@
-"""What commands write: results to standard output, everything else to standard error."""
+"""The output of commands: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WIDEST_PIPE = 100_000
 
 
 class Format(StrEnum):
-    """How rows are written."""
+    """A format of rows."""
 
     TABLE = "table"
     CSV = "csv"
@@ -31,16 +31,16 @@ class Format(StrEnum):
 
 
 def note(text: str) -> None:
-    """A line for people, on standard error: standard output belongs to results."""
+    """Write a line for people to standard error: standard output is for results."""
     sys.stderr.write(text + "\n")
 
 
 @contextmanager
 def output_kept_for_results() -> Iterator[None]:
-    """Sends what is printed meanwhile to standard error.
+    """Send to standard error whatever is printed in the meantime.
 
-    Functions that users score with print, and so do the programs that these start. A line of theirs in front of a
-    command's JSON would make it unreadable, so the descriptor itself is changed, which child processes inherit.
+    Scoring functions of users print, and so do programs that these start. Such a line before a command's JSON would
+    make it unreadable, so the file descriptor itself is redirected, which child processes inherit.
     """
     sys.stdout.flush()
     results = os.dup(1)
@@ -59,14 +59,14 @@ def plain(value: Any) -> Any:
 
 
 def as_json(value: Any) -> str:
-    """A value as JSON text; rows stand on a line each."""
+    """Return a value as JSON text, with a line for each row."""
     if isinstance(value, list):
         return "[" + ",\n ".join(json.dumps(plain(row), ensure_ascii=False) for row in value) + "]"
     return json.dumps(plain(value), ensure_ascii=False, indent=1)
 
 
 def write_text(text: str, out: Path | None = None) -> None:
-    """Writes a result to a file, or to standard output."""
+    """Write a result to a file, or to standard output."""
     if out is None:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
     else:
@@ -74,7 +74,7 @@ def write_text(text: str, out: Path | None = None) -> None:
 
 
 def write_frame(frame: polars.DataFrame, form: Format, out: Path | None = None) -> None:
-    """Writes rows to a file, or to standard output; Parquet, which is no text, only to a file."""
+    """Write rows to a file, or to standard output; Parquet, which is no text, only to a file."""
     match form:
         case Format.JSON:
             write_text(as_json(_without_decimals(frame).to_dicts()), out)
@@ -88,7 +88,7 @@ def write_frame(frame: polars.DataFrame, form: Format, out: Path | None = None) 
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> str:
-    """Rows as a table for people, as wide as the terminal or, elsewhere, as its content."""
+    """Return rows as a table for people, as wide as the terminal or, elsewhere, as its content."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -122,11 +122,11 @@ def _cell(value: Any) -> str:
 
 
 def _without_decimals(frame: polars.DataFrame) -> polars.DataFrame:
-    """The rows with decimals as floating-point numbers, since JSON programs expect a number and no text."""
+    """Return the rows with decimals as floating-point numbers, which JSON has a notation for."""
     return frame.cast({name: _as_float(kind) for name, kind in frame.schema.items()})
 
 
-def _as_float(kind: polars.DataType | type[polars.DataType]) -> polars.DataType | type[polars.DataType]:
+def _as_float(kind: Any) -> Any:
     import polars
 
     match kind:
@@ -141,7 +141,7 @@ def _as_float(kind: polars.DataType | type[polars.DataType]) -> polars.DataType 
 
 
 def _without_nesting(frame: polars.DataFrame) -> polars.DataFrame:
-    """The rows with lists and structures as JSON text, since CSV has no notation for them."""
+    """Return the rows with lists and structures as JSON text, since CSV has no notation for them."""
     import polars
 
     nested = [name for name, kind in frame.schema.items() if kind.is_nested() or kind == polars.Binary]
@@ -152,7 +152,7 @@ def _without_nesting(frame: polars.DataFrame) -> polars.DataFrame:
 
 @contextmanager
 def progress_of(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, where that is a terminal; gives the function that is told how much is done."""
+    """Show a bar on standard error, if that is a terminal; return the function that moves it."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -163,7 +163,7 @@ def progress_of(title: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def write_result(result: Mapping[str, Any], json: bool) -> None:
-    """What a flow returned: as JSON, or a line for each plain value."""
+    """Write the result of a flow: as JSON, or with a line for each value that is no list."""
     if json:
         write_text(as_json(result))
         return

@@ -32,7 +32,7 @@ from molbuffer.training.fit.loop import commit_checkpoint
 
 
 def _failed_for_now(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether Prefect shall try a failed chunk again."""
+    """Return whether Prefect shall try a failed chunk again."""
     return can_pass(state.data)
 
 
@@ -45,14 +45,14 @@ def _failed_for_now(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> 
     retry_condition_fn=_failed_for_now,
 )
 def build_buffer_task(request: BuildRequest) -> dict[str, Any]:
-    """Makes and commits one chunk, unless an earlier attempt has; returns the receipt."""
+    """Make and commit one chunk, unless an earlier attempt has; return the receipt."""
     limit_threads()
     with SampleStore.open(Path(request.store)) as store:
         return build_chunk(reopen_campaign(store, request.run_id), request).to_json()
 
 
 def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
-    """Makes and commits one chunk, unless an earlier attempt has."""
+    """Make and commit one chunk, unless an earlier attempt has; return the receipt."""
     store, event = campaign.store, Event.BUILD_BUFFER
     agent = load_policy(store.policies.folder(request.agent))
     # All that the run drew in earlier iterations is committed when its buffer is built.
@@ -93,19 +93,19 @@ def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
 
 
 def run_build_tasks(requests: Sequence[BuildRequest]) -> list[BuildReceipt]:
-    """One task run a chunk, one after the other, so that ``new`` counts each molecule where it occurs first."""
+    """Run a task for each chunk, one after another, so that ``new`` counts each molecule where it occurs first."""
     return [BuildReceipt.from_json(build_buffer_task(request)) for request in requests]
 
 
 @dataclass
 class TaskBuilder:
-    """Builds the buffer of a training as task runs, with the policy as it is."""
+    """A builder of the buffer of a training, by task runs with the present policy."""
 
     campaign: Campaign
     training: Training
 
     def __call__(self, iteration: int) -> Sequence[BuildReceipt]:
-        """Publishes the policy, so that tasks in any process can draw with it, and has every chunk made."""
+        """Publish the policy, so that tasks in any process can draw with it, and make every chunk."""
         learner, writer, store = self.training.learner, self.training.writer, self.campaign.store
         trainables, live = self.training.trainables, self.training.loader.live
         if writer.pending:

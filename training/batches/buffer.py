@@ -89,7 +89,7 @@ class Buffer:
         Args:
             snapshot: the snapshot.
             up_to_iteration: the last iteration whose own rows count: a resumed run must not see what it built after
-            its checkpoint.
+                its checkpoint.
         """
         view = self.view
         index = self.store.index(

@@ -30,7 +30,7 @@ class Trainable(Protocol):
 
         Args:
             builds: the builds of the sampler in the iteration.
-                replayed: the rows of the batch that the run drew earlier, with this sampler and with others.
+            replayed: the rows of the batch that the run drew earlier, with this sampler and with others.
         """
         ...
 

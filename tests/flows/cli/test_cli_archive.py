@@ -170,6 +170,6 @@ def test_the_command_reads_the_rows_from_an_archive(
     done = molbuffer("offline", tiny_config, "--store", own, "--from", archive, "--snapshot", "2", **cached)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "error: an archive has one version: leave --snapshot out, or read from the store without --from\n"
+        "error: an archive has one snapshot: leave --snapshot out, or read from the store without --from\n"
     )
     assert os.listdir(own / "arrays") == []
