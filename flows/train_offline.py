@@ -60,7 +60,7 @@ def train_offline(
         offline_rows(sample_store, archive, ArchiveLimits(archive_limit_bytes)) as rows,
     ):
         refuse_other_archive(sample_store, run, rows)
-        selection = rows.said({"selection": settings.offline.selection, "where": condition})
+        selection = rows.record({"selection": settings.offline.selection, "where": condition})
         with campaign_run(
             settings, sample_store, RunKind.OFFLINE, run, snapshot=snapshot, selection=selection
         ) as campaign:

@@ -29,7 +29,7 @@ class OfflineRows:
     snapshot: int | None = None
     archive: Mapping[str, str | int] | None = None
 
-    def said(self, selection: Mapping[str, object]) -> str:
+    def record(self, selection: Mapping[str, object]) -> str:
         """Return the record of a run's selection of these rows, as JSON."""
         return json.dumps(selection if self.archive is None else {**selection, "archive": self.archive})
 
@@ -57,9 +57,9 @@ def offline_rows(own: SampleStore, archive: str | None, limits: ArchiveLimits) -
         return
     with trusted_archive(Path(archive), limits) as (opened, manifest):
         version = opened.snapshot()
-        said: dict[str, str | int] = {"uuid": manifest.uuid, "snapshot": version, "content": opened.cache_key}
-        said |= {"source_uuid": manifest.source_uuid, "source_snapshot": manifest.snapshot}
-        yield OfflineRows(opened, version, said)
+        identity: dict[str, str | int] = {"uuid": manifest.uuid, "snapshot": version, "content": opened.cache_key}
+        identity |= {"source_uuid": manifest.source_uuid, "source_snapshot": manifest.snapshot}
+        yield OfflineRows(opened, version, identity)
 
 
 def refuse_other_archive(store: SampleStore, run_id: str, rows: OfflineRows) -> None:
