@@ -332,17 +332,17 @@ def test_a_prior_of_another_space_and_vectors_off_the_sphere_are_refused_at_the_
 @pytest.mark.parametrize(
     ("samplers", "expected"),
     [
-        (LATENT, "has no latent vectors; give it one of molecules, vectors, best, learnt_latents"),
+        (LATENT, "has no latent vectors; add one of the keys molecules, vectors, best, learnt_latents"),
         (LATENT + OF_FILE + "best = 3\n", "samplers[0].best`: latent vectors come from molecules already"),
         (LATENT + "best = 3\ncolumn = 'a'\n", "samplers[0].column`: this key belongs to molecules"),
         (LATENT + OF_FILE + "stored_latents = true\n", "samplers[0].stored_latents`: this key belongs to best"),
         (LATENT + 'molecules = "absent.smi"\n', "samplers[0].molecules`: there is no file"),
         (PRIOR + 'prior = "spherical"\ncomponents = 2\n', "belongs to a normal prior, but the prior is spherical"),
-        (PRIOR + 'prior = "normal"\nlearnt_prior = "ab"\n', "what it is; remove prior and components"),
+        (PRIOR + 'prior = "normal"\nlearnt_prior = "ab"\n', "samplers[0].learnt_prior`: a learnt prior has a kind and components of its own; remove"),
         (PRIOR + 'policy = "zinc-gur"\n', "zinc-gru"),
         (
             PRIOR + "replay_ratio_clip = 1.0\n",
-            "samplers[0].replay_ratio_clip`: this key is for a prior that learns; set",
+            "samplers[0].replay_ratio_clip`: this key is for a latent prior in training; set",
         ),
         (PRIOR + LEARNING + "replay_ratio_clip = 0\n", "samplers[0].replay_ratio_clip"),
         (LATENT + OF_FILE + LEARNING + "replay_ratio_clip = 1.0\n", "samplers[0].replay_ratio_clip"),

@@ -117,7 +117,7 @@ def test_what_is_pinned_is_counted_and_listed(store: Path) -> None:
     with SampleStore.open(store) as opened:
         opened.start_run(Run("run-2", "second", RunKind.OFFLINE, "{}", 0, pinned_snapshot=pinned))
     said = output("maintain", "--store", store, "--vacuum", "--expire-older-than", "0s", "--dry-run")
-    assert "of the old ones 1 are pinned and stay" in said
+    assert "; 1 of the old ones are pinned and stay" in said
     rows = json.loads(output("snapshots", "--store", store, "--json"))
     assert [row["version"] for row in rows] == versions(store)[::-1]
     by_version = {row["version"]: row for row in rows}
