@@ -338,7 +338,10 @@ def test_a_prior_of_another_space_and_vectors_off_the_sphere_are_refused_at_the_
         (LATENT + OF_FILE + "stored_latents = true\n", "samplers[0].stored_latents`: this key belongs to best"),
         (LATENT + 'molecules = "absent.smi"\n', "samplers[0].molecules`: there is no file"),
         (PRIOR + 'prior = "spherical"\ncomponents = 2\n', "belongs to a normal prior, but the prior is spherical"),
-        (PRIOR + 'prior = "normal"\nlearnt_prior = "ab"\n', "samplers[0].learnt_prior`: a learnt prior has a kind and components of its own; remove"),
+        (
+            PRIOR + 'prior = "normal"\nlearnt_prior = "ab"\n',
+            "samplers[0].learnt_prior`: a learnt prior has a kind and components of its own; remove",
+        ),
         (PRIOR + 'policy = "zinc-gur"\n', "zinc-gru"),
         (
             PRIOR + "replay_ratio_clip = 1.0\n",
