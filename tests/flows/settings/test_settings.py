@@ -260,7 +260,8 @@ def test_shares_may_miss_one_by_rounding_only(tmp_path: Path) -> None:
 
 def test_components_of_one_name_are_refused_whether_it_was_given_or_is_the_kinds_own(tmp_path: Path) -> None:
     assert problem(tmp_path, QED + QED + LIVE).startswith(
-        'line 4, key `objective.components[1].kind`: two components have the name "qed"; give one of them another `name`'
+        'line 4, key `objective.components[1].kind`: two components have the name "qed"; '
+        "give one of them another `name`"
     )
     named = '[[objective.components]]\nkind = "qed"\nname = "a"\n'
     assert problem(tmp_path, named + named + LIVE).startswith("line 6, key `objective.components[1].name`: ")
