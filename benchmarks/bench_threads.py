@@ -44,11 +44,11 @@ def iterate(rows: int, iterations: int) -> float:
 
     from molbuffer.samplers.policies.policy import find_policy, load_policy
     from molbuffer.training.batches.batch import TrainingBatch
-    from molbuffer.training.fit.learner import Learner, StepSettings
+    from molbuffer.training.fit.learner import Learner, LearnerSettings
     from molbuffer.training.losses import LOSSES
 
     torch.set_flush_denormal(True)
-    learner = Learner(load_policy(find_policy("zinc-gru")), LOSSES["reinvent"], StepSettings())
+    learner = Learner(load_policy(find_policy("zinc-gru")), LOSSES["reinvent"], LearnerSettings())
     generator = torch.Generator().manual_seed(0)
     times = []
     for iteration in range(iterations + 1):

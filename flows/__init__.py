@@ -1,6 +1,6 @@
 """Prefect flows, their tasks, the configuration, and the command line.
 
 The five flows are the modules at the top: ``build_buffer``, ``train``, ``train_offline``, ``pretrain``, ``maintain``.
-``settings`` checks a configuration, ``campaign`` makes objects of it, ``tasks`` has what runs as a Prefect task,
-``tools`` what commands do without a flow, and ``cli`` the commands.
+``settings`` checks a configuration, ``campaign`` makes objects of it, ``tasks`` holds the Prefect tasks, ``tools``
+the work of commands without a flow, and ``cli`` the commands.
 """

@@ -1,4 +1,4 @@
-"""build_buffer: fills the buffer once with what every sampler's ``buffer_size`` asks for, as tasks."""
+"""build_buffer: fill the buffer once, with ``buffer_size`` molecules of each sampler, by Prefect tasks."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from molbuffer.flows.tasks.torch_threads import limit_threads
 
 @flow(name="build_buffer", validate_parameters=False)
 def build(config: str, store: str) -> dict[str, Any]:
-    """Fills the buffer once with what every sampler's ``buffer_size`` asks for; each time with other draws.
+    """Fill the buffer once, with ``buffer_size`` molecules of each sampler; each run draws other molecules.
 
     Args:
         config: the path of a TOML file, or the settings as JSON.
         store: the folder of the store; made when it does not exist.
     """
     limit_threads()
-    # torch, which these import, takes its threads as they are set by then.
+    # These modules import torch, which reads the settings of its threads once, when it is imported.
     from molbuffer.flows.campaign.campaign import campaign_run, read_settings
     from molbuffer.flows.campaign.latents import publish_latents
     from molbuffer.flows.campaign.provenance import current_run_id

@@ -1,4 +1,4 @@
-"""maintain: keeps a store small and quick, while others use it."""
+"""maintain: keep a store small and fast, while others use it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from molbuffer.flows.tasks.maintenance import MaintenanceRequest, maintain_store
 
 @task(name="maintain_store", cache_policy=NO_CACHE)
 def maintain_store_task(request: MaintenanceRequest) -> dict[str, Any]:
-    """One round of maintenance; returns what was done."""
+    """Maintain a store once, and return what was done."""
     return maintain_store(request)
 
 
@@ -27,16 +27,27 @@ def maintain(
     keep_checkpoints: int = 2,
     dry_run: bool = False,
 ) -> dict[str, Any]:
-    """Compacts, expires and vacuums a store, in this order, as far as asked for.
+    """Compact, expire and vacuum a store, in this order, as far as requested.
 
     Args:
         store: the folder of the store.
-        expire_older_than: the age from which versions expire, such as ``7d``; by default none does.
-        keep: how many of the newest versions stay, whatever their age.
-        grace: how old a file must be that the vacuum removes.
-        keep_checkpoints: how many checkpoints of an unfinished run stay.
-        dry_run: only say what would expire and be removed; nothing is compacted.
+        compact: merge small files.
+            vacuum: remove files that nothing refers to.
+            expire_older_than: the age from which snapshots expire, such as ``7d``; by default none does.
+        keep: the number of newest snapshots that stay, whatever their age.
+        grace: the least age of a file that the vacuum removes.
+        keep_checkpoints: the number of checkpoints of an unfinished run that stay.
+        dry_run: only list what would expire and be removed; nothing is compacted.
     """
     return maintain_store_task(
-        MaintenanceRequest(store, compact, vacuum, expire_older_than, keep, grace, keep_checkpoints, dry_run)
+        MaintenanceRequest(
+            store=store,
+            compact=compact,
+            vacuum=vacuum,
+            expire_older_than=expire_older_than,
+            keep=keep,
+            grace=grace,
+            keep_checkpoints=keep_checkpoints,
+            dry_run=dry_run,
+        )
     )

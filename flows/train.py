@@ -12,19 +12,19 @@ from molbuffer.flows.tasks.torch_threads import limit_threads
 
 @flow(name="train", validate_parameters=False)
 def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
-    """Runs a campaign: fills the buffer, trains the policy, and stores all that was drawn.
+    """Run a campaign: fill the buffer, train the policy, and store all that was drawn.
 
     Args:
         config: the path of a TOML file, or the settings as JSON.
         store: the folder of the store; made when it does not exist.
-        run_id: a run to go on with; by default a new run, which a retry of this flow run resumes.
+        run_id: the run to resume; by default a new run, which a retry of this flow run resumes.
 
     Returns:
-        What became of the run: ``run_id``, ``policy`` (sha256 of the trained policy), ``iterations``, ``failed_scores``
-        (the scores that could not be computed) and ``snapshot``.
+        The result of the run: ``run_id``, ``store``, ``policy`` (sha256 of the trained policy), ``iterations``,
+        ``failed_scores`` (the number of scores that could not be computed) and ``snapshot``, the last one of the store.
     """
     limit_threads()
-    # torch, which these import, takes its threads as they are set by then.
+    # These modules import torch, which reads the settings of its threads once, when it is imported.
     from molbuffer.flows.campaign.campaign import campaign_run, read_settings
     from molbuffer.flows.campaign.progress import progress_bar
     from molbuffer.flows.campaign.provenance import current_run_id
@@ -41,12 +41,12 @@ def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
     ):
         training = prepare(campaign)
         training.loader.build_buffer = TaskBuilder(campaign, training)
-        learner, loader, history = training.learner, training.loader, training.history
-        with progress_bar(f"training {settings.campaign.name}") as report, history:
+        learner, loader, writer = training.learner, training.loader, training.writer
+        with progress_bar(f"training {settings.campaign.name}") as report, writer:
             fit(
                 learner,
                 loader,
-                history,
+                writer,
                 trainables=training.trainables,
                 checkpoint_every=settings.training.checkpoint_every,
                 progress=report,

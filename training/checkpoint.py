@@ -25,10 +25,13 @@ _TENSORS, _STATE = "tensors.safetensors", "state.json"
 def checkpoint_files(
     model: nn.Module, optimizer: Optimizer, state: Mapping[str, Any], prefix: str = ""
 ) -> dict[str, bytes]:
-    """The files of a checkpoint by name: the model's and the optimizer's tensors, and ``state`` (JSON values).
+    """Return the files of a checkpoint by name: the tensors of model and optimizer, and a state.
 
     Args:
-        prefix: what their names begin with, so that those of several models can stand in one folder.
+        model: the model.
+        optimizer: its optimizer.
+        state: JSON values.
+        prefix: the start of the names, so that the files of several models can be in one folder.
     """
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()} | optimizer_tensors(optimizer)
     return {
@@ -38,10 +41,10 @@ def checkpoint_files(
 
 
 def restore(folder: Place, model: nn.Module, optimizer: Optimizer, prefix: str = "") -> dict[str, Any]:
-    """Puts the checkpoint in a folder back into model and optimizer, and returns the state saved with them.
+    """Load the checkpoint in a folder into model and optimizer, and return the state saved with them.
 
     Raises:
-        CheckpointError: the checkpoint belongs to a model of another architecture or cannot be read.
+        CheckpointError: the checkpoint is of a model of another architecture, or cannot be read.
     """
     try:
         tensors = load((folder / (prefix + _TENSORS)).read_bytes())
@@ -55,7 +58,7 @@ def restore(folder: Place, model: nn.Module, optimizer: Optimizer, prefix: str =
 
 @dataclass(frozen=True)
 class RunCheckpoints:
-    """The checkpoints of a run that commits nothing else on its way, as a pretraining."""
+    """The checkpoints of a run that commits nothing else on its way, such as a pretraining."""
 
     store: SampleStore
     run_id: str
@@ -66,19 +69,19 @@ class RunCheckpoints:
         self.store.commit(Commit(checkpoint=checkpoint, message=f"checkpoint of run {self.run_id}, step {step}"))
 
     def newest(self) -> Place | None:
-        """The folder of the newest checkpoint; None before the first."""
+        """Return the folder of the newest checkpoint; None before the first."""
         stored = self.store.latest_checkpoint(self.run_id)
         return None if stored is None else stored.folder
 
 
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """The per-parameter state of an optimizer under flat names ``optimizer.<parameter number>.<name>``."""
+    """Return the per-parameter state of an optimizer under flat names ``optimizer.<parameter number>.<name>``."""
     states = optimizer.state_dict()["state"]
     return {f"optimizer.{i}.{name}": tensor for i, state in states.items() for name, tensor in state.items()}
 
 
 def load_optimizer_tensors(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Puts back what ``optimizer_tensors`` returned; other names in ``tensors`` are left alone."""
+    """Load what ``optimizer_tensors`` returned; other names in ``tensors`` are ignored."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         if key.startswith("optimizer."):

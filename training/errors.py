@@ -1,18 +1,18 @@
-"""What can go wrong while training.
+"""The errors of training.
 
 TrainingError
 ├── CheckpointError     a checkpoint does not belong to this training or cannot be read
-├── HistoryError        what training drew cannot be written to the store
+├── HistoryError        the rows that training drew cannot be written to the store
 ├── BatchShortError     a batch cannot be filled from the live samplers and the buffer
-├── UnsuitableDataError a loss or a policy was given rows that it cannot learn from
-└── DivergedError       the loss is no number any more
+├── UnsuitableDataError a loss or a policy cannot learn from the rows it was given
+└── DivergedError       the loss is infinite or NaN
 """
 
 from __future__ import annotations
 
 
 class TrainingError(Exception):
-    """Anything that goes wrong while training."""
+    """Any error of training."""
 
 
 class CheckpointError(TrainingError):
@@ -20,7 +20,7 @@ class CheckpointError(TrainingError):
 
 
 class HistoryError(TrainingError):
-    """What training drew cannot be written to the store."""
+    """The rows that training drew cannot be written to the store."""
 
 
 class BatchShortError(TrainingError):
@@ -28,8 +28,8 @@ class BatchShortError(TrainingError):
 
 
 class UnsuitableDataError(TrainingError):
-    """A loss or a policy was given rows that it cannot learn from."""
+    """A loss or a policy cannot learn from the rows it was given."""
 
 
 class DivergedError(TrainingError):
-    """The loss is no number any more."""
+    """The loss is infinite or NaN."""

@@ -1,4 +1,4 @@
-"""Judging a policy by fresh draws: what reward they have, and whether a difference is real."""
+"""Evaluation of policies by fresh draws: their rewards, and an interval of the difference of two policies."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ class DrawEvaluation:
     """Fresh draws of a policy under an objective.
 
     Attributes:
-        rewards: float64 [n], one a draw; 0 where the string is no molecule, was filtered out, or could not be scored.
-        validity: share of draws that are molecules. uniqueness: different molecules / molecules; None without any.
+        rewards: float64 [n], one a draw; 0 where the string is no molecule, was rejected, or could not be scored.
+        validity: molecules / draws.
+        uniqueness: different molecules / molecules; None without any.
     """
 
     rewards: NDArray[np.float64]
@@ -32,16 +33,24 @@ class DrawEvaluation:
 
     @property
     def mean_reward(self) -> float:
-        """Over all draws, the useless ones counted as 0."""
+        """The mean reward of all draws."""
         return float(self.rewards.mean())
 
 
 def evaluate_policy(
-    policy: Policy, scorer: Scorer, filters: Sequence[Filter], how: Standardisation, n: int, seed: int
+    policy: Policy,
+    scorer: Scorer,
+    filters: Sequence[Filter],
+    standardisation: Standardisation,
+    *,
+    draws: int,
+    seed: int,
 ) -> DrawEvaluation:
-    """Draws n molecules at temperature 1 and scores those that pass the filters; the scores go to the store."""
-    drawn = ModelSampler("evaluation", lambda: policy).draw(n, seed)
-    judged = judge_many(drawn.raw, filters, how)
+    """Draw molecules at temperature 1, score those that pass the filters, and record the scores in the scorer's
+    store.
+    """
+    drawn = ModelSampler("evaluation", lambda: policy).draw(draws, seed)
+    judged = judge_many(drawn.raw, filters, standardisation)
     molecules = [judgement.smiles for judgement in judged if judgement.smiles is not None]
     kept = [judgement.smiles for judgement in judged if judgement.smiles is not None and judgement.rejected_by is None]
     scored = scorer.score(kept)
@@ -54,7 +63,7 @@ def evaluate_policy(
     ]
     return DrawEvaluation(
         rewards=np.nan_to_num(np.array(rewards, np.float64), nan=0.0),
-        validity=len(molecules) / n,
+        validity=len(molecules) / draws,
         uniqueness=len(set(molecules)) / len(molecules) if molecules else None,
     )
 
@@ -62,11 +71,13 @@ def evaluate_policy(
 def bootstrap_difference(
     better: NDArray[np.float64], base: NDArray[np.float64], seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
-    """The percentile bootstrap interval of the difference of two means (Efron & Tibshirani 1993, chapter 13).
+    """Return the percentile bootstrap interval of the difference of two means (Efron & Tibshirani 1993, chapter 13).
 
     Args:
-        better, base: float64 [n] and [m], independent samples.
-        seed: of the resampling. level: of confidence, in (0, 1).
+        better: float64 [n], a sample.
+        base: float64 [m], a sample that is independent of it.
+        seed: the seed of the resampling.
+        level: the level of confidence, in (0, 1).
 
     Returns:
         The lower and the upper end.

@@ -14,21 +14,22 @@ from torch import Tensor
 
 
 class ValidOn(StrEnum):
-    """What data a loss is valid on."""
+    """The data that a loss is valid on."""
 
     ON_POLICY = "on_policy"
     """Rows that the agent itself has just drawn."""
     BEHAVIOUR = "behaviour"
     """Any rows whose behaviour log-probabilities are stored."""
     ANY = "any"
-    """Any rows with a reward, whoever drew them."""
+    """Any rows with a reward, under whichever policy they were drawn."""
 
 
 def reinvent(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float) -> Tensor:
-    """The REINVENT loss ("difference between augmented and posterior"): the mean of (prior + σ·reward − agent)².
+    """Return the REINVENT loss ("difference between augmented and posterior"): the mean of (prior + σ·reward −
+    agent)².
 
     It draws the agent's log-likelihood towards the prior's, augmented by the scaled reward. The target does not
-    depend on who drew a row, so the loss is valid on stored rows too.
+    depend on the behaviour policy, so the loss is valid on stored rows too.
 
     Args:
         agent: log-likelihoods [n] under the agent; the gradient flows through them only.
@@ -53,8 +54,8 @@ class Loss:
     """A loss as the fit loop calls it.
 
     Attributes:
-        function: of (agent, prior, rewards, sigma) to a scalar.
-        valid_on: the data it may be given.
+        function: a function of (agent, prior, rewards, sigma) to a scalar.
+        valid_on: the data that it is valid on.
     """
 
     function: Callable[[Tensor, Tensor, Tensor, float], Tensor]

@@ -1,4 +1,4 @@
-"""From settings to the objects that do the work."""
+"""From settings to filters, objective and selection."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from molbuffer.storage.history.selections import ConsumeOnce, Prioritized, Recen
 
 
 def build_standardisation(settings: Settings) -> Standardisation:
-    """How the campaign standardises molecules.
+    """Return how the campaign standardises molecules.
 
-    A salt is cut down to its largest part unless the filter ``single_component`` is there to refuse it.
+    A salt is cut down to its largest fragment unless the filter ``single_component`` rejects it.
     """
     refused = any(each.kind == "single_component" for each in settings.filters)
     cleanup = settings.standardisation.cleanup
@@ -19,22 +19,22 @@ def build_standardisation(settings: Settings) -> Standardisation:
 
 
 def build_filters(settings: Settings) -> tuple[Filter, ...]:
-    """The campaign's filters, in the order in which they are applied."""
+    """Return the campaign's filters, in the order in which they are applied."""
     return tuple(each.build() for each in settings.filters)
 
 
 def build_objective(settings: Settings) -> Objective:
-    """What the campaign rewards."""
+    """Return the campaign's objective."""
     return settings.objective.build(build_standardisation(settings))
 
 
 def build_template(settings: Settings) -> ContrastiveTemplate | None:
-    """Which pairs the campaign keeps, and what they are worth."""
+    """Return which pairs the campaign keeps, and how it rewards them; None without a table ``[contrastive]``."""
     return None if settings.contrastive is None else settings.contrastive.build()
 
 
 def build_selection(settings: SelectionKeys) -> Selection:
-    """How rows are selected; a key that is absent has the selection's own default."""
+    """Return the selection of stored rows; a key that is absent has the selection's own default."""
     match settings.selection:
         case "uniform":
             return Uniform()

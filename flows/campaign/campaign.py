@@ -1,4 +1,4 @@
-"""A campaign at work: the objects that settings describe, over an open store."""
+"""A campaign: the objects that settings describe, over an open store."""
 
 from __future__ import annotations
 
@@ -25,17 +25,20 @@ from molbuffer.storage.records import Commit, PolicyVersion, RunKind, RunStatus,
 
 
 def read_settings(config: str) -> Settings:
-    """Settings from the path of a TOML file, or from their own JSON text."""
+    """Read settings from the path of a TOML file, or from their own JSON text."""
     return Settings.from_json(config) if config.lstrip().startswith("{") else load_settings(Path(config))
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """Settings, the store they are run on, and the run.
+    """A run of settings on a store.
 
     Attributes:
-        seed: what all draws of the run follow from (``run_seed``).
-        prior: the policy that training starts from, registered in the store.
+        settings: the checked configuration.
+        store: the open store.
+        run_id: the id of the run.
+        seed: the seed that all draws of the run follow from (``run_seed``).
+        prior: the policy that training starts from.
     """
 
     settings: Settings
@@ -47,16 +50,17 @@ class Campaign:
     def samplers(
         self, agent: Callable[[], Policy], settled: Callable[[], int], latents: Mapping[str, str] | None = None
     ) -> list[Sampler]:
-        """The samplers in configuration order.
+        """Return the samplers in configuration order.
 
         Args:
-            agent: gives the policy in training as it is when it draws.
-            settled: gives the iteration before which all that the run drew is committed.
-            latents: the sha256 of what samplers of latent vectors draw from, by their names; others begin anew.
+            agent: returns the policy in training, at the time of a draw.
+            settled: returns the iteration before which all that the run drew is committed.
+            latents: the sha256 of the latents of samplers, by the samplers' names; a sampler without an entry begins
+                anew.
         """
         parts = SamplerParts(
-            self.store,
-            self.run_id,
+            store=self.store,
+            run_id=self.run_id,
             prior=self.prior,
             prior_name=self.settings.policy.prior,
             agent=agent,
@@ -69,26 +73,26 @@ class Campaign:
 
     @property
     def failed_scores(self) -> int:
-        """How many scores of this run could not be computed: the table ``scores`` says why."""
+        """The number of scores of this run that could not be computed; the table ``scores`` has the errors."""
         sql = "SELECT count(*) AS n FROM {scores} WHERE run_id = ? AND status = ?"
         counted: int = self.store.read_arrow(sql, parameters=[self.run_id, ScoreStatus.FAILED.value])["n"][0].as_py()
         return counted
 
     @property
     def training_objective_sha256(self) -> str:
-        """Whose rewards are learned from: those of pairs by a conditional policy where a table says what these are."""
+        """The objective of the training: that of pairs for a conditional policy with a table ``[contrastive]``."""
         objective, template = build_objective(self.settings), build_template(self.settings)
         if template is not None and self.prior.model.condition_kind is ConditionKind.SOURCES:
             return template.objective_sha256(objective)
         return objective.sha256
 
     def pipeline(self, seen: Callable[[Sequence[str]], set[str]]) -> Pipeline:
-        """How the drawn strings of this campaign become scored samples; ``seen`` as ``Pipeline`` has it."""
-        scorer = Scorer(build_objective(self.settings), self.store, run_id=self.run_id)
+        """Return what turns drawn strings into scored samples; ``seen`` is that of ``Pipeline``."""
+        scorer = Scorer(build_objective(self.settings), self.store, self.run_id)
         return Pipeline(
-            build_standardisation(self.settings),
-            build_filters(self.settings),
-            scorer,
+            standardisation=build_standardisation(self.settings),
+            filters=build_filters(self.settings),
+            scorer=scorer,
             expressible=self.prior.vocabulary.can_encode,
             seen=seen,
             template=build_template(self.settings),
@@ -96,14 +100,14 @@ class Campaign:
         )
 
     def policy_versions(self) -> list[PolicyVersion]:
-        """The fixed policies that the campaign draws from, as the first rows of their lineage."""
+        """Return the fixed policies that the campaign draws from, as the first rows of their lineage."""
         names = {name for settings in self.settings.samplers for name in settings.policies}
         others = [open_policy(name, self.store) for name in sorted(names - {"agent", "prior"})]
         policies = {policy.sha256: policy for policy in (self.prior, *others)}
         return [PolicyVersion(sha256, policy.kind, weights_kept=True) for sha256, policy in policies.items()]
 
     def report_files(self) -> None:
-        """Names rows of the samplers' files that are no molecules, or that the policy in training cannot express."""
+        """Report rows of the samplers' files that are no molecules, or that the policy in training cannot express."""
         for sampler in self.settings.samplers:
             table: DrawKeys | None = sampler
             while table is not None:
@@ -117,9 +121,9 @@ class Campaign:
 
 
 def run_seed(settings: Settings, store: SampleStore, kind: RunKind, run_id: str) -> int:
-    """The seed of a run: the campaign's, but for builds without training, one of its own for each after the first.
+    """Return the seed of a run: the campaign's, but another one for each build without training after the first.
 
-    With the same one, a scheduled build would draw the same molecules every night. A run that is known keeps its seed.
+    With the same seed, a scheduled build would draw the same molecules every night. A known run keeps its seed.
     """
     if kind is not RunKind.BUILD:
         return settings.campaign.seed
@@ -140,12 +144,15 @@ def campaign_run(
     snapshot: int | None = None,
     selection: str | None = None,
 ) -> Iterator[Campaign]:
-    """Records a run, from its start to its end or failure, around the work on a campaign.
+    """Record a run, from its start to its end or failure, around the work on a campaign.
 
     Args:
-        run_id: a run that the store knows is resumed.
-        snapshot: the version of the store that the run reads of other runs; by default the present one.
-        selection: what an offline training reads, as JSON.
+        settings: the checked configuration.
+        store: the open store.
+        kind: the kind of run.
+        run_id: the id of the run; one that the store knows is resumed.
+        snapshot: the snapshot as of which the run reads rows of other runs; by default the present one.
+        selection: the rows that an offline training reads, as JSON.
     """
     seed = run_seed(settings, store, kind, run_id)
     run = described_run(
@@ -167,7 +174,7 @@ def campaign_run(
 
 
 def reopen_campaign(store: SampleStore, run_id: str) -> Campaign:
-    """The campaign of a run that has been started, from what the store knows of it."""
+    """Return the campaign of a started run, from its record in the store."""
     run = store.run(run_id)
     settings = Settings.from_json(run.config)
     return Campaign(settings, store, run_id, run.seed, open_policy(settings.policy.prior, store))

@@ -1,4 +1,4 @@
-"""Where an offline training takes its rows from: the store it writes to, or an archive, which it cannot write to."""
+"""The rows of an offline training: those of the store it writes to, or of an archive, which it cannot write to."""
 
 from __future__ import annotations
 
@@ -16,29 +16,32 @@ from molbuffer.storage.trusted import trusted_archive
 
 @dataclass(frozen=True)
 class OfflineRows:
-    """Stored rows as of a version.
+    """Stored rows as of a snapshot.
 
     Attributes:
-        store: has them. snapshot: its version; None is what the run pins of its own store.
-        archive: what a run says of the archive it reads; None when the rows are in its own store.
+        store: the store or the archive with the rows.
+        snapshot: the snapshot; None is the one that the run pins in its own store.
+        archive: the identity of the archive, for the record of the run; None when the rows are in the run's own
+            store.
     """
 
     store: SampleStore
     snapshot: int | None = None
     archive: Mapping[str, str | int] | None = None
 
-    def said(self, selection: Mapping[str, object]) -> str:
-        """What a run records of its selection of these rows, as JSON."""
+    def record(self, selection: Mapping[str, object]) -> str:
+        """Return the record of a run's selection of these rows, as JSON."""
         return json.dumps(selection if self.archive is None else {**selection, "archive": self.archive})
 
 
 @contextmanager
 def offline_rows(own: SampleStore, archive: str | None, limits: ArchiveLimits) -> Iterator[OfflineRows]:
-    """The rows to train on; an archive in a tar file is unpacked and checked for as long as this lasts.
+    """Open the rows to train on; an archive in a tar file is checked, and unpacked for the time of the context.
 
     Args:
         own: the store for the run and its policy.
         archive: the path of an archive; None is ``own``.
+        limits: the limits on the archive's size.
 
     Raises:
         StoreModeError: ``own`` is an archive.
@@ -54,16 +57,16 @@ def offline_rows(own: SampleStore, archive: str | None, limits: ArchiveLimits) -
         return
     with trusted_archive(Path(archive), limits) as (opened, manifest):
         version = opened.snapshot()
-        said: dict[str, str | int] = {"uuid": manifest.uuid, "snapshot": version, "content": opened.cache_key}
-        said |= {"source_uuid": manifest.source_uuid, "source_snapshot": manifest.snapshot}
-        yield OfflineRows(opened, version, said)
+        identity: dict[str, str | int] = {"uuid": manifest.uuid, "snapshot": version, "content": opened.cache_key}
+        identity |= {"source_uuid": manifest.source_uuid, "source_snapshot": manifest.snapshot}
+        yield OfflineRows(opened, version, identity)
 
 
 def refuse_other_archive(store: SampleStore, run_id: str, rows: OfflineRows) -> None:
-    """A run that goes on reads the archive that it began with, or its own store if it began with that.
+    """Refuse to resume a run with other rows than those it began with.
 
     Raises:
-        RunConflictError: it is another one.
+        RunConflictError: the run began with another archive, or with its own store.
     """
     try:
         selection = store.run(run_id).selection

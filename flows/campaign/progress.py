@@ -1,4 +1,4 @@
-"""Progress of long work on the terminal: a bar where there is one, nothing elsewhere."""
+"""Progress bars of long work: on a terminal only."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from molbuffer.training.fit.loop import FitProgress
 from molbuffer.training.pretraining.pretrain import PretrainProgress
 
-SHOWN_FIGURES = ("loss", "reward_live", "reward_buffer")
+SHOWN_METRICS = ("loss", "reward_live", "reward_buffer")
 
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[FitProgress], None]]:
-    """A bar for training, with the figures that tell whether it works; gives the function that moves it."""
+    """Show a bar for training with its main metrics; return the function that moves it."""
     with _bar(title) as move:
 
         def report(progress: FitProgress) -> None:
-            shown = ((name, progress.figures.get(name)) for name in SHOWN_FIGURES)
-            figures = "  ".join(f"{name} {value:.3g}" for name, value in shown if value is not None)
-            move(progress.iteration, progress.iterations, figures)
+            shown = ((name, progress.metrics.get(name)) for name in SHOWN_METRICS)
+            metrics = "  ".join(f"{name} {value:.3g}" for name, value in shown if value is not None)
+            move(progress.iteration, progress.iterations, metrics)
 
         yield report
 
 
 @contextmanager
 def step_bar(title: str) -> Iterator[Callable[[PretrainProgress], None]]:
-    """A bar for pretraining, with the losses in nats per molecule; gives the function that moves it."""
+    """Show a bar for pretraining with the losses in nats per molecule; return the function that moves it."""
     with _bar(title) as move:
         validation = ""
 
@@ -49,9 +49,9 @@ def _bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[figures]}"),
+        TextColumn("{task.fields[metrics]}"),
     )
     console = Console(stderr=True)
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None, figures="")
-        yield lambda done, total, figures: bar.update(task, completed=done, total=total, figures=figures)
+        task = bar.add_task(title, total=None, metrics="")
+        yield lambda done, total, metrics: bar.update(task, completed=done, total=total, metrics=metrics)

@@ -1,4 +1,4 @@
-"""The provenance of a run: its identity under Prefect, the code, the libraries, the machine and the user."""
+"""The provenance of a run: its id under Prefect, the code, the libraries, the machine and the user."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from prefect import runtime
 from molbuffer.storage.records import Run, RunKind
 
 LIBRARIES = ("molbuffer", "torch", "rdkit", "duckdb", "zarr", "polars", "prefect", "numpy")
-"""What a run's results may depend on."""
+"""The libraries that results may depend on."""
 
 
 @cache
 def code_version() -> str:
-    """The package's version, and for a git checkout the commit, with ``-dirty`` when files were changed since."""
+    """Return the version of the package, and for a git checkout the commit, with ``-dirty`` for changed files."""
     released = library_versions()["molbuffer"]
     root, git = Path(__file__).resolve().parents[2], shutil.which("git")
     if git is None or not (root / ".git").exists():
@@ -39,7 +39,7 @@ def code_version() -> str:
 
 @cache
 def library_versions() -> dict[str, str]:
-    """The installed version of each library that results may depend on."""
+    """Return the installed version of each library that results may depend on."""
     return {name: _installed_version(name) for name in LIBRARIES} | {"python": platform.python_version()}
 
 
@@ -51,7 +51,7 @@ def _installed_version(name: str) -> str:
 
 
 def host_and_user() -> tuple[str, str]:
-    """The name of this machine, and who runs the process."""
+    """Return the name of this machine and of the user of the process."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container may run under a number that has no name
@@ -60,20 +60,20 @@ def host_and_user() -> tuple[str, str]:
 
 
 def current_run_id() -> str:
-    """The run_id of the flow run at hand: a retried flow has the same one and so resumes its run."""
+    """Return the run_id of the present flow run: a retried flow has the same one, and so resumes its run."""
     flow_run_id = runtime.flow_run.id
     return uuid.UUID(flow_run_id).hex if flow_run_id else uuid.uuid4().hex
 
 
 def described_run(run_id: str, name: str, kind: RunKind, config: str, seed: int, **more: Any) -> Run:
-    """The record of a run of this process.
+    """Return the record of a run of this process.
 
     Args:
-        run_id: identifies the run.
-        name: of the run, for people.
-        kind: what the run does.
-        config: its configuration as JSON.
-        seed: what its draws follow from.
+        run_id: the id of the run.
+        name: the name of the run, for people.
+        kind: the kind of run.
+        config: the configuration as JSON.
+        seed: the seed that its draws follow from.
         more: other fields of ``Run``.
     """
     host, user = host_and_user()

@@ -1,4 +1,4 @@
-"""From the settings of a sampler to the sampler."""
+"""From the settings of samplers to the samplers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from molbuffer.flows.campaign.latents import first_prior, first_vectors, stored_state
+from molbuffer.flows.campaign.latents import first_prior, first_vectors
 from molbuffer.flows.settings.draws import DrawKeys, LatentDraws, PriorDraws, SamplingKeys, SizeKeys
 from molbuffer.flows.settings.references import INNER_SAMPLER
 from molbuffer.flows.settings.samplers import (
@@ -27,6 +27,8 @@ from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.graph_ga import GraphGASampler
 from molbuffer.samplers.history import HistorySampler, RunHistory
 from molbuffer.samplers.latent import LatentSampler
+from molbuffer.samplers.latents.initial import stored_latents
+from molbuffer.samplers.latents.source import LatentState
 from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.models.distribution import Sampling
 from molbuffer.samplers.mutation import MutationSampler
@@ -43,16 +45,19 @@ from molbuffer.storage.query.predicate import check_predicate
 
 @dataclass(frozen=True)
 class SamplerParts:
-    """What the samplers of a campaign are made of, beside their settings.
+    """The parts that the samplers of a campaign share.
 
     Attributes:
-        run_id: the run that they draw for.
-        prior: the policy that training started from; prior_name: what the configuration calls it.
-        agent: gives the policy in training as it is when it is asked for.
-        settled: gives the iteration before which all that the run drew is committed.
-        standardisation: the campaign's.
-        objective_sha256: by whose rewards stored rows are drawn; None is the objective of the run.
-        latents: the sha256 of what samplers of latent vectors draw from, by their names; others begin anew.
+        store: the open store.
+        run_id: the run that the samplers draw for.
+        prior: the policy that training started from.
+        prior_name: its name in the configuration.
+        agent: returns the policy in training, at the time of a draw.
+        settled: returns the iteration before which all that the run drew is committed.
+        standardisation: how the campaign standardises molecules.
+        objective_sha256: the objective by whose rewards stored rows are drawn; None is that of the run.
+        latents: the sha256 of the latents of samplers, by the samplers' names; a sampler without an entry begins
+            anew.
     """
 
     store: SampleStore
@@ -66,7 +71,7 @@ class SamplerParts:
     latents: Mapping[str, str] = field(default_factory=dict)
 
     def policy(self, name: str) -> Callable[[], Policy]:
-        """What gives the policy of a name, at the time of a draw."""
+        """Return a function that returns the policy of a name at the time of a draw."""
         if name == "agent":
             return self.agent
         policy = self.prior if name in ("prior", self.prior_name) else open_policy(name, self.store)
@@ -74,18 +79,18 @@ class SamplerParts:
 
 
 def build_sampler(settings: SamplerSettings, parts: SamplerParts) -> Sampler:
-    """The sampler that a table describes."""
+    """Return the sampler that a table describes."""
     return _build(settings.name, settings, parts, sampler_size(settings))
 
 
 def _build(name: str, settings: DrawKeys, parts: SamplerParts, size: SamplerSize) -> Sampler:
-    # A sampler of the campaign is of a subclass of what can be inside another.
+    # The settings of a sampler of the campaign are of a subclass of those of a sampler inside another.
     build = next(_BUILDERS[each] for each in type(settings).__mro__ if each in _BUILDERS)
     return build(name, settings, parts, size)
 
 
 def sampler_size(settings: SizeKeys) -> SamplerSize:
-    """How much a sampler draws, and when."""
+    """Return how much a sampler draws, and when."""
     return SamplerSize(
         settings.buffer_size if settings.build_buffer else 0,
         settings.p_batch if settings.sample_batch else 0.0,
@@ -102,7 +107,7 @@ def _model(name: str, settings: ModelDraws, parts: SamplerParts, size: SamplerSi
 def _prior(name: str, settings: PriorDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     policy = parts.policy(settings.policy)
     if name in parts.latents:
-        latents = stored_state(parts.latents[name], parts.store)
+        latents = LatentState(stored_latents(parts.latents[name], parts.store))
     else:
         latents = first_prior(name, settings, policy(), parts.store)
     return PriorSampler(name, policy, latents, size=size, sampling=_sampling(settings))
@@ -111,9 +116,9 @@ def _prior(name: str, settings: PriorDraws, parts: SamplerParts, size: SamplerSi
 def _latent(name: str, settings: LatentDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     policy = parts.policy(settings.policy)
     if name in parts.latents:
-        latents = stored_state(parts.latents[name], parts.store)
+        latents = LatentState(stored_latents(parts.latents[name], parts.store))
     else:
-        # The policy in training encodes as the one that it started from: a resumed run finds the same vectors.
+        # The prior encodes for the policy in training, so that a resumed run finds the same vectors.
         encoder = parts.prior if settings.policy == "agent" else policy()
         latents = first_vectors(name, settings, encoder, parts)
     return LatentSampler(name, policy, latents, size=size, sampling=_sampling(settings))
@@ -146,7 +151,7 @@ def _history(name: str, settings: HistoryDraws, parts: SamplerParts, size: Sampl
 
 
 def _run_history(parts: SamplerParts, runs: Sequence[str], where: str | None = None) -> RunHistory:
-    """The stored rows of runs: "own", "all", or ids."""
+    """Return the stored rows of runs: "own", "all", or ids."""
     run = parts.store.run(parts.run_id)
     objective_sha256 = parts.objective_sha256 or run.objective_sha256
     assert objective_sha256 is not None
@@ -164,7 +169,7 @@ def _run_history(parts: SamplerParts, runs: Sequence[str], where: str | None = N
 
 
 def _selection(settings: HistoryDraws) -> Selection:
-    """How rows are chosen; a key that is absent has the choice's own default."""
+    """Return the selection of stored rows; a key that is absent has the selection's own default."""
     match settings.select:
         case "uniform":
             return Uniform()
@@ -208,8 +213,8 @@ def _graph_ga(name: str, settings: GraphGADraws, parts: SamplerParts, size: Samp
 
 
 def _base(name: str, settings: DrawKeys, parts: SamplerParts) -> Sampler:
-    """The sampler inside another. What it draws counts by its own reward, not by that of a pair."""
-    # Versions of latents are those of the campaign's samplers, one of which may have the name that this one has here.
+    """Return the sampler inside another; its rows count by their own rewards, not by those of pairs."""
+    # The given latents belong to samplers of the campaign, one of which may have the name that is made here.
     of_inner = replace(parts, objective_sha256=None, latents={})
     return _build(f"{name}.{INNER_SAMPLER}", settings, of_inner, SamplerSize())
 
@@ -229,4 +234,4 @@ _BUILDERS: Mapping[type[DrawKeys], Callable[[str, Any, SamplerParts, SamplerSize
     MutationDraws: _mutation,
     GraphGADraws: _graph_ga,
 }
-"""What makes a sampler of each kind, of (name, settings, parts, size)."""
+"""The function that makes a sampler of each kind, of (name, settings, parts, size)."""

@@ -1,12 +1,13 @@
-"""The parts of an online training: put together from a campaign, and set back to its last checkpoint."""
+"""The parts of a training, online or offline: made from a campaign, and set back to its last checkpoint."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from molbuffer.flows.campaign.assemble import build_selection
 from molbuffer.flows.campaign.campaign import Campaign
 from molbuffer.flows.campaign.latents import build_trainables, publish_latents
+from molbuffer.flows.campaign.offline_rows import OfflineRows
 from molbuffer.flows.settings.settings import Settings
 from molbuffer.samplers.builds.drawn_counts import DrawCounts
 from molbuffer.samplers.builds.seen import SeenMolecules
@@ -15,40 +16,46 @@ from molbuffer.storage.records import Event
 from molbuffer.training.batches.buffer import Buffer, BufferView
 from molbuffer.training.batches.loader import BatchPlan, LiveSamplers, MixedLoader
 from molbuffer.training.fit.history_writer import HistoryWriter
-from molbuffer.training.fit.learner import Learner, StepSettings
+from molbuffer.training.fit.learner import Learner, LearnerSettings
 from molbuffer.training.fit.trainables import Trainables
 from molbuffer.training.losses import LOSSES
 
 
 @dataclass(frozen=True)
 class Training:
-    """The parts of a training, ready to be fitted or, after a restart, to be gone on with.
+    """The parts of a training, ready for ``fit``.
 
     Attributes:
-        seen: the molecules of the run so far. drawn: how far its samplers have come.
-        trainables: what the samplers learn.
+        learner: the policy in training.
+        loader: the loader of mixed batches.
+        writer: the writer of the run's history.
+        seen: the molecules of the run so far.
+        drawn: the number of rows that each sampler has drawn in the run.
+        trainables: the trainers of the samplers' latents.
     """
 
     learner: Learner
     loader: MixedLoader
-    history: HistoryWriter
+    writer: HistoryWriter
     seen: SeenMolecules
     drawn: DrawCounts = field(default_factory=DrawCounts)
     trainables: Trainables = Trainables()
 
 
 def prepare(campaign: Campaign) -> Training:
-    """Puts a training together, and sets it back to its last checkpoint when it has one."""
+    """Make the parts of an online training, set back to the run's last checkpoint if it has one."""
     settings, store, run_id = campaign.settings, campaign.store, campaign.run_id
     seen = SeenMolecules(store, run_id)
-    learner = Learner(campaign.prior, LOSSES[settings.training.loss], step_settings(settings))
+    learner = Learner(campaign.prior, LOSSES[settings.training.loss], learner_settings(settings))
     buffer = Buffer(store, _view(campaign), build_selection(settings.buffer), campaign.prior.vocabulary)
-    history = HistoryWriter(store, run_id)
-    samplers, pipeline = campaign.samplers(learner.policy, history.settled), campaign.pipeline(seen)
+    writer = HistoryWriter(store, run_id)
+    samplers, pipeline = campaign.samplers(learner.policy, writer.settled), campaign.pipeline(seen)
     publish_latents(samplers, store, run_id)
     checkpoint = store.latest_checkpoint(run_id)
     drawn = DrawCounts() if checkpoint is None else DrawCounts.before(checkpoint.iteration, store.receipts(run_id))
-    live = LiveSamplers(samplers, pipeline, run_id, settings.campaign.seed, seen.add, drawn)
+    live = LiveSamplers(
+        samplers, pipeline, run_id=run_id, campaign_seed=settings.campaign.seed, made=seen.add, drawn=drawn
+    )
     plan = BatchPlan(
         batch_size=settings.campaign.batch_size,
         iterations=settings.campaign.iterations,
@@ -57,14 +64,44 @@ def prepare(campaign: Campaign) -> Training:
         train_on_invalid=settings.training.train_on_invalid,
     )
     trainables = build_trainables(settings.samplers, samplers)
-    training = Training(learner, MixedLoader(plan, buffer, live), history, seen, drawn, trainables)
+    training = Training(learner, MixedLoader(plan, buffer, live), writer, seen, drawn=drawn, trainables=trainables)
+    resume(training, store)
+    return training
+
+
+def prepare_offline(campaign: Campaign, where: str | None, rows: OfflineRows | None = None) -> Training:
+    """Make the parts of an offline training, set back to the run's last checkpoint if it has one.
+
+    Args:
+        campaign: the campaign.
+        where: an SQL condition on ``sample_history``; None selects every row with a reward.
+        rows: the rows; None is those of the campaign's own store.
+    """
+    settings, store, run_id = campaign.settings, campaign.store, campaign.run_id
+    offline, rows = settings.offline, rows or OfflineRows(store)
+    view = BufferView(
+        campaign.training_objective_sha256,
+        snapshot=store.run(run_id).pinned_snapshot if rows.snapshot is None else rows.snapshot,
+        where=where,
+        train_on_invalid=settings.training.train_on_invalid,
+    )
+    buffer = Buffer(rows.store, view, build_selection(offline), campaign.prior.vocabulary)
+    plan = BatchPlan(
+        batch_size=offline.batch_size or settings.campaign.batch_size,
+        iterations=offline.steps,
+        seed=settings.campaign.seed,
+    )
+    learner = Learner(
+        campaign.prior, LOSSES[offline.loss or settings.training.loss], offline_learner_settings(settings)
+    )
+    training = Training(learner, MixedLoader(plan, buffer), HistoryWriter(store, run_id), SeenMolecules(store, run_id))
     resume(training, store)
     return training
 
 
 def resume(training: Training, store: SampleStore) -> None:
-    """Goes back to the last checkpoint of the run, if it has one."""
-    run_id = training.history.run_id
+    """Set a training back to the last checkpoint of its run, if it has one."""
+    run_id = training.writer.run_id
     checkpoint = store.latest_checkpoint(run_id)
     if checkpoint is None:
         return
@@ -72,14 +109,20 @@ def resume(training: Training, store: SampleStore) -> None:
     training.loader.load_state_dict(training.learner.restore(checkpoint.folder)["loader"])
     training.trainables.restore(checkpoint.folder)
     buffer.restore(store.consumed(run_id, up_to_iteration=checkpoint.iteration))
-    training.history.checkpointed = checkpoint.iteration
+    training.writer.checkpointed = checkpoint.iteration
     training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)
 
 
-def step_settings(settings: Settings) -> StepSettings:
-    """How a batch of online training changes the policy."""
+def learner_settings(settings: Settings) -> LearnerSettings:
+    """Return the settings of the learner in online training."""
     training = settings.training
-    return StepSettings(training.sigma, training.learning_rate, training.gradient_norm)
+    return LearnerSettings(training.sigma, training.learning_rate, training.gradient_norm)
+
+
+def offline_learner_settings(settings: Settings) -> LearnerSettings:
+    """Return the settings of the learner offline: those of online training, less what ``[offline]`` replaces."""
+    changed = {name: getattr(settings.offline, name) for name in ("sigma", "learning_rate")}
+    return replace(learner_settings(settings), **{name: value for name, value in changed.items() if value is not None})
 
 
 def _view(campaign: Campaign) -> BufferView:

@@ -1,7 +1,7 @@
 """The command ``molbuffer``.
 
-Commands import what they need when they run: the help and the light commands answer at once, and only what trains
-waits for torch and Prefect.
+Commands import what they need when they run: help and light commands answer at once, and only commands that train
+wait for torch and Prefect.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ verify.add_commands(app)
 
 
 def main() -> None:
-    """Runs the command line of this process."""
-    # Functions to score with may lie where the user is. At the end, so that no file there hides one of ours.
+    """Run the command line of this process."""
+    # Scoring functions may be in the user's working folder. At the end, so that no file there hides one of ours.
     sys.path.append(str(Path.cwd()))
     limit_threads()
     app()

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from molbuffer.storage import SampleStore
 
 WhereOption = Annotated[
-    str | None, typer.Option("--where", metavar="SQL", help="Only rows of sample_history that fulfil this condition.")
+    str | None,
+    typer.Option("--where", metavar="SQL", help="Use only the rows of sample_history that fulfil this condition."),
 ]
 ArchiveArgument = Annotated[
     Path, typer.Argument(metavar="ARCHIVE", help="A folder or tar file that molbuffer archive made.")
@@ -25,7 +26,10 @@ ArchiveArgument = Annotated[
 MaxSizeOption = Annotated[
     float,
     typer.Option(
-        "--max-size", metavar="GB", min=0, help="Refuse an archive that takes more, unpacked or decoded; 10⁹ bytes."
+        "--max-size",
+        metavar="GB",
+        min=0,
+        help="Refuse an archive that takes more, unpacked or decoded; in units of 10⁹ bytes.",
     ),
 ]
 DEFAULT_MAX_SIZE = 200.0
@@ -33,7 +37,7 @@ _EXPORT_SUFFIXES = (".parquet", ".csv")
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Add the commands of this module."""
     app.command(epilog='Example: molbuffer archive --store lab --out best.tar --where "reward > 0.8"')(archive)
     app.command(epilog="Example: molbuffer merge best.tar --store home")(merge)
     app.command(epilog="Example: molbuffer export --store lab --out history.parquet")(export)
@@ -43,26 +47,33 @@ def archive(
     store: StoreOption,
     out: Annotated[
         Path,
-        typer.Option("--out", metavar="PATH", help="A new folder, or a new file in .tar, .tar.gz, .tgz or .tar.zst."),
+        typer.Option(
+            "--out", metavar="PATH", help="The archive: a new folder, or a new .tar, .tar.gz, .tgz or .tar.zst file."
+        ),
     ],
     run: Annotated[
         list[str] | None,
-        typer.Option("--run", metavar="RUN_ID", help="Only this run, by its id or the start of it; may be repeated."),
+        typer.Option(
+            "--run",
+            metavar="RUN_ID",
+            help="Archive only this run, named by its id or the start of it; may be repeated.",
+        ),
     ] = None,
     where: WhereOption = None,
     snapshot: SnapshotOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Copy rows, with all that belongs to them, into plain files that can be read anywhere, to keep or to pass on."""
+    """Copy rows, with their provenance, into plain files that can be kept, passed on and read anywhere."""
     with _writable_where_possible(store) as opened:
         receipt = opened.archive(out, runs=run or (), where=where, snapshot=snapshot)
     if receipt.quarantined:
         note(f"left out: {receipt.quarantined} builds whose arrays are quarantined")
     if not receipt.recorded:
         note(
-            f"{store} cannot be written to: it does not know of this archive, and may expire version {receipt.snapshot}"
+            f"{store} cannot be written to: it has no record of this archive, and may expire snapshot "
+            f"{receipt.snapshot}"
         )
-    _report(asdict(receipt) | {"path": str(receipt.path)}, json)
+    _report(asdict(receipt), json)
 
 
 def merge(
@@ -71,25 +82,27 @@ def merge(
     max_size: MaxSizeOption = DEFAULT_MAX_SIZE,
     json: JsonOption = False,
 ) -> None:
-    """Bring the rows of an archive into a store, each once; a store that does not exist is made."""
+    """Copy the rows of an archive into a store, each once; a store that does not exist is made."""
     from molbuffer.storage import SampleStore
     from molbuffer.storage.trusted import trusted_archive
 
     with trusted_archive(source, limits(max_size)) as (archived, _), SampleStore.open_or_create(store) as opened:
         receipt = opened.merge(archived)
     if receipt.left_out:
-        note(f"left as they are: {receipt.left_out} builds with quarantined arrays, of which the archive has a part")
+        note(f"not changed: {receipt.left_out} builds with quarantined arrays, of which the archive has a part")
     _report(asdict(receipt), json)
 
 
 def export(
     store: StoreOption,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="A .parquet or .csv file; replaced if it exists.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="A .parquet or .csv file; it is replaced if it exists.")
+    ],
     where: WhereOption = None,
     snapshot: SnapshotOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write the history of samples as one Parquet or CSV file, for programs that know nothing of molbuffer."""
+    """Write the sample history as one Parquet or CSV file, for other programs."""
     if out.suffix not in _EXPORT_SUFFIXES:
         raise UsageError(f"--out must end in {' or '.join(_EXPORT_SUFFIXES)}, got {out}")
     from molbuffer.storage import SampleStore
@@ -100,14 +113,14 @@ def export(
 
 
 def limits(max_size: float) -> Any:
-    """The limits of an archive of at most so many gigabytes."""
+    """Return the limits of an archive of at most ``max_size`` gigabytes."""
     from molbuffer.storage.archive.manifest import ArchiveLimits
 
     return ArchiveLimits(bytes=int(max_size * 10**9))
 
 
 def _writable_where_possible(store: Path) -> SampleStore:
-    """The store, for reading only where nothing can be written, as on a read-only mount."""
+    """Open the store, for reading only where nothing can be written, as on a read-only mount."""
     from molbuffer.storage import SampleStore
 
     return SampleStore.open(store, read_only=not os.access(store, os.W_OK))

@@ -27,7 +27,7 @@ DEMO_STORE = Path("demo-store")
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Add the commands of this module."""
     app.command(epilog="Example: molbuffer run campaign.toml --store lab")(run)
     app.command(epilog="Example: molbuffer build campaign.toml --store lab")(build)
     app.command(epilog='Example: molbuffer offline campaign.toml --store lab --where "reward > 0.5"')(offline)
@@ -35,7 +35,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def run(file: ConfigurationFile, store: StoreOption, resume: ResumeOption = None, json: JsonOption = False) -> None:
-    """Run a campaign: fill the buffer, train on live and stored molecules, keep them all."""
+    """Run a campaign: fill the buffer, train on live and stored molecules, and store them all."""
     settings, run_id = _load(file), known_run(store, resume)
     with prefect_ready():
         if settings.campaign.offline:
@@ -50,7 +50,7 @@ def run(file: ConfigurationFile, store: StoreOption, resume: ResumeOption = None
 
 
 def build(file: ConfigurationFile, store: StoreOption, json: JsonOption = False) -> None:
-    """Fill the buffer once, without training; each time with other draws."""
+    """Fill the buffer once, without training; each run draws other molecules."""
     settings = _load(file)
     with prefect_ready():
         from molbuffer.flows.build_buffer import build as build_flow
@@ -64,23 +64,24 @@ def offline(
     store: StoreOption,
     snapshot: SnapshotOption = None,
     where: Annotated[
-        str | None, typer.Option(metavar="SQL", help="Only rows of sample_history that fulfil this condition.")
+        str | None,
+        typer.Option(metavar="SQL", help="Train only on the rows of sample_history that fulfil this condition."),
     ] = None,
     source: Annotated[
         Path | None,
         typer.Option(
             "--from",
             metavar="ARCHIVE",
-            help="Read the molecules from this archive; the run and its policy go into the store all the same.",
+            help="Read the rows from this archive; the run and its policy still go into the store.",
         ),
     ] = None,
     max_size: MaxSizeOption = DEFAULT_MAX_SIZE,
     resume: ResumeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Train from stored molecules alone: nothing is drawn or scored."""
+    """Train on stored molecules alone; nothing is drawn or scored."""
     if source is not None and snapshot is not None:
-        raise UsageError("an archive has one version: leave --snapshot out, or read from the store without --from")
+        raise UsageError("an archive has one snapshot: leave --snapshot out, or read from the store without --from")
     settings, run_id = _load(file), known_run(store, resume)
     archive = None if source is None else str(source.resolve())
     with prefect_ready():
@@ -101,7 +102,9 @@ def offline(
 def demo(
     store: Annotated[Path, typer.Option("--store", metavar="DIR", help="The folder of the store.")] = DEMO_STORE,
 ) -> None:
-    """Show the whole way: fill a buffer, train online, train offline on what that stored, and compare."""
+    """Show the whole pipeline: fill a buffer, train online, train offline on the stored rows, and compare the
+    policies.
+    """
     with prefect_ready():
         from molbuffer.flows.tools.demo import demo_settings, run_demo
 
@@ -114,7 +117,7 @@ def demo(
 
 
 def _load(file: Path) -> Settings:
-    """The settings of a file, checked before anything heavy is imported or anything is run."""
+    """Load the settings of a file, which are checked before anything heavy is imported or anything is run."""
     from molbuffer.flows.settings.settings import load_settings
 
     with output_kept_for_results():

@@ -1,4 +1,4 @@
-"""``molbuffer config``: writing and checking configuration files."""
+"""``molbuffer config``: write and check configuration files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def example() -> None:
 
 @app.command(epilog="Example: molbuffer config check campaign.toml")
 def check(file: ConfigurationFile, json: JsonOption = False) -> None:
-    """Say everything that is wrong with a configuration file, with lines and allowed values."""
+    """Report all problems of a configuration file, with their lines and the allowed values."""
     from molbuffer.flows.settings.problems import ConfigurationError
     from molbuffer.flows.settings.settings import load_settings
 
@@ -49,5 +49,5 @@ def schema() -> None:
 
 
 def example_text() -> str:
-    """The example configuration that comes with the project."""
+    """Return the example configuration that comes with the package."""
     return importlib.resources.files("molbuffer.flows.settings").joinpath("example.toml").read_text(encoding="utf-8")

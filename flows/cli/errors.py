@@ -1,4 +1,4 @@
-"""The one place where errors become messages: what a user can put right is one line, not a traceback."""
+"""The one place where errors become messages: an error that a user can correct is one line, not a traceback."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 DEBUG = "MOLBUFFER_DEBUG"
-"""The environment variable that, set to 1, brings the tracebacks back."""
+"""The environment variable that, set to 1, shows tracebacks."""
 
 _ROOTS = (
     ("molbuffer.flows.errors", "UsageError"),
@@ -38,14 +38,14 @@ class ReportingGroup(TyperGroup):
 
 
 def debugging() -> bool:
-    """Whether tracebacks are wanted."""
+    """Return whether tracebacks are shown."""
     return os.environ.get(DEBUG) == "1"
 
 
 def _is_for_users(error: Exception) -> bool:
-    """Whether a user, rather than a developer, can do something about an error."""
+    """Return whether a user, rather than a developer, can correct an error."""
     if isinstance(error, BrokenPipeError):
-        # Not an error: the program that read the output has seen enough. Typer ends the command.
+        # Not an error: the program that reads the output has ended. Typer ends the command.
         return False
     # An error of a room can only come from a room that has been imported; importing the others would take seconds.
     imported = ((sys.modules.get(module), name) for module, name in _ROOTS)

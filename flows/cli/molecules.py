@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molbuffer.flows.cli.options import ColumnOption, FormatOption, OutOption, SmilesFile, chosen_format
-from molbuffer.flows.cli.output import note, output_kept_for_results, progress_of, write_frame, write_text
+from molbuffer.flows.cli.options import (
+    ColumnOption,
+    FormatOption,
+    JsonOption,
+    OutOption,
+    SmilesFile,
+    chosen_format,
+)
+from molbuffer.flows.cli.output import as_json, note, output_kept_for_results, progress_of, write_frame, write_text
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,15 +26,11 @@ if TYPE_CHECKING:
     from molbuffer.flows.settings.settings import Settings
     from molbuffer.samplers.files.text_files import FileRow
 
-
-from molbuffer.flows.cli.options import JsonOption
-from molbuffer.flows.cli.output import as_json
-
 LINE_FILES = (".smi", ".smiles", ".txt")
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Add the commands of this module."""
     app.command(epilog="Example: molbuffer score actives.smi --config campaign.toml --out scores.csv")(score)
     app.command(epilog="Example: molbuffer sample zinc-gru -n 1000 --out drawn.smi")(sample)
     app.command(epilog="Example: molbuffer pairs actives.smi --min-similarity 0.5 --out pairs.csv")(pairs)
@@ -35,15 +38,21 @@ def add_commands(app: typer.Typer) -> None:
 
 def score(
     smiles_file: SmilesFile,
-    config: Annotated[Path, typer.Option("--config", metavar="FILE.toml", help="Its objective and filters are used.")],
+    config: Annotated[
+        Path,
+        typer.Option("--config", metavar="FILE.toml", help="The configuration whose objective and filters are used."),
+    ],
     out: OutOption = None,
     form: FormatOption = None,
     store: Annotated[
-        Path | None, typer.Option("--store", metavar="DIR", help="Look scores up in this store, and keep new ones.")
+        Path | None,
+        typer.Option("--store", metavar="DIR", help="Look up scores in this store, and store new ones there."),
     ] = None,
     column: ColumnOption = None,
 ) -> None:
-    """Score the molecules of a file: each component's raw and transformed value, the reward, and what refuses it."""
+    """Score the molecules of a file: the raw and transformed value of each component, the reward, and the rejecting
+    filter.
+    """
     written = chosen_format(form, out)
     from molbuffer.flows.settings.settings import load_settings
 
@@ -76,14 +85,20 @@ def sample(
     n: Annotated[int, typer.Option("-n", min=1, help="How many molecules to draw.")] = 1000,
     out: OutOption = None,
     temperature: Annotated[
-        float, typer.Option(help="Below 1 draws likelier molecules, above 1 more diverse ones.")
+        float, typer.Option(help="Temperature: below 1 draws likelier molecules, above 1 more diverse ones.")
     ] = 1.0,
-    top_k: Annotated[int, typer.Option(min=0, help="Draw tokens from the k likeliest only; 0 = from all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Draw tokens from the smallest set with this probability.")] = 1.0,
+    top_k: Annotated[int, typer.Option(min=0, help="Draw each token from the k likeliest only; 0 = from all.")] = 0,
+    top_p: Annotated[
+        float, typer.Option(help="Draw each token from the smallest set of tokens with this probability.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same molecules.")] = 0,
-    store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="Where to look a sha256 up.")] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="DIR", help="The store that a sha256 is looked up in.")
+    ] = None,
 ) -> None:
-    """Draw from a policy: SMILES as drawn, one a line; to a .csv, .json or .parquet file with log-likelihoods."""
+    """Draw molecules from a policy: SMILES as drawn, one a line; a .csv, .json or .parquet file has log-likelihoods
+    too.
+    """
     if not 0 < temperature < math.inf or not 0 < top_p <= 1:
         raise UsageError(
             f"expected a finite --temperature > 0 and --top-p in (0, 1], got {temperature:g} and {top_p:g}"
@@ -104,48 +119,58 @@ def pairs(
     min_similarity: Annotated[
         float, typer.Option(min=0, max=1, help="The least Tanimoto similarity of a pair, inclusive.")
     ] = 0.5,
-    max_similarity: Annotated[float, typer.Option(min=0, max=1, help="The greatest, inclusive.")] = 1.0,
+    max_similarity: Annotated[
+        float, typer.Option(min=0, max=1, help="The greatest Tanimoto similarity of a pair, inclusive.")
+    ] = 1.0,
     per_molecule: Annotated[
-        int, typer.Option(min=1, help="The most targets of a source: those most similar to it.")
+        int, typer.Option(min=1, help="The most targets of one source; the most similar ones are kept.")
     ] = 10,
-    fingerprint: Annotated[str, typer.Option(help="morgan, fcfp or atom_pair.")] = "morgan",
+    fingerprint: Annotated[str, typer.Option(help="The fingerprint: morgan, fcfp or atom_pair.")] = "morgan",
     config: Annotated[
         Path | None,
-        typer.Option("--config", metavar="FILE.toml", help="Give the rewards of both ends under its objective."),
+        typer.Option(
+            "--config",
+            metavar="FILE.toml",
+            help="Add the rewards of both ends under the objective of this configuration.",
+        ),
     ] = None,
     store: Annotated[
-        Path | None, typer.Option("--store", metavar="DIR", help="Look scores up in this store, and keep new ones.")
+        Path | None,
+        typer.Option("--store", metavar="DIR", help="Look up scores in this store, and store new ones there."),
     ] = None,
     improve: Annotated[
-        str | None, typer.Option(metavar="PROPERTY", help="Give a property of both ends instead, such as qed.")
+        str | None, typer.Option(metavar="PROPERTY", help="Add a property of both ends as their rewards, such as qed.")
     ] = None,
     same_scaffold: Annotated[
-        bool, typer.Option("--same-scaffold", help="Only pairs whose ends have the same Bemis-Murcko scaffold.")
+        bool, typer.Option("--same-scaffold", help="Keep only pairs whose ends have the same Bemis-Murcko scaffold.")
     ] = False,
     min_improvement: Annotated[
         float | None,
-        typer.Option(help="The least reward of a target less that of its source; needs --config or --improve."),
+        typer.Option(
+            help="The least improvement, the reward of the target less that of the source; needs --config or --improve."
+        ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=2, help="Take so many of the file's molecules, at random; default: all.")
+        int | None,
+        typer.Option(min=2, help="Use only this many of the file's molecules, drawn at random; default: all."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the choice of --limit.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of --limit.")] = 0,
     column: ColumnOption = None,
     out: OutOption = None,
     form: FormatOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Find the pairs of similar molecules in a file: source, target and similarity, from each molecule to others."""
+    """Find the pairs of similar molecules in a file: source, target and similarity."""
     if config is not None and improve is not None:
-        raise UsageError("--config and --improve both say what is better; give one of them")
+        raise UsageError("--config and --improve exclude each other: both define the reward; give one of them")
     if min_improvement is not None and config is None and improve is None:
         raise UsageError(
-            "--min-improvement needs --config FILE.toml, whose objective says what is better, or --improve PROPERTY"
+            "--min-improvement needs a reward: add --config FILE.toml, for its objective, or --improve PROPERTY"
         )
     if store is not None and config is None:
-        raise UsageError("--store keeps the scores of an objective; name it with --config FILE.toml")
+        raise UsageError("--store needs an objective, whose scores it keeps: add --config FILE.toml")
     if json and out is None:
-        raise UsageError("--json prints a summary; the pairs themselves need --out FILE")
+        raise UsageError("--json prints only a summary: add --out FILE for the pairs")
     written = chosen_format(form, out)
     from molbuffer.flows.settings.settings import load_settings
 
@@ -162,8 +187,15 @@ def pairs(
 
         if fingerprint not in tuple(Fingerprint):
             raise UsageError(f"expected --fingerprint to be one of {', '.join(Fingerprint)}, got {fingerprint!r}")
-        bounds = SimilarityBounds(min_similarity, max_similarity, fingerprint=Fingerprint(fingerprint))
-        search = PairSearch(bounds, per_molecule, limit, seed, min_improvement, same_scaffold)
+        bounds = SimilarityBounds(min_similarity, max_similarity, Fingerprint(fingerprint))
+        search = PairSearch(
+            bounds,
+            per_molecule=per_molecule,
+            most_molecules=limit,
+            seed=seed,
+            min_improvement=min_improvement,
+            same_scaffold=same_scaffold,
+        )
         rewards = None if settings is None else rewards_of_objective(settings, smiles_file, store)
         if improve is not None:
             rewards = rewards_of_property(improve)

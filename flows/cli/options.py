@@ -19,7 +19,7 @@ ColumnOption = Annotated[str | None, typer.Option(help="The column of the molecu
 
 
 def _with_a_folder(out: Path | None) -> Path | None:
-    """Refuses a file that could not be written before any work is done for it."""
+    """Refuse, before any work is done, a file that cannot be written."""
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         reason = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
         raise UsageError(f"--out {out} cannot be written: {reason}")
@@ -29,23 +29,28 @@ def _with_a_folder(out: Path | None) -> Path | None:
 OutOption = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.", callback=_with_a_folder)
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 SnapshotOption = Annotated[
-    int | None, typer.Option("--snapshot", metavar="N", help="Read the store as of this version; default: the newest.")
+    int | None,
+    typer.Option(
+        "--snapshot",
+        metavar="N",
+        help="Read the store as of this snapshot, by its version number; default: the newest.",
+    ),
 ]
 FormatOption = Annotated[
     Format | None,
-    typer.Option("--format", help="How to write the rows; default: by the name of --out, otherwise table."),
+    typer.Option("--format", help="The format of the rows; default: by the suffix of --out, otherwise table."),
 ]
 
 _FORMAT_OF_SUFFIX = {".csv": Format.CSV, ".json": Format.JSON, ".parquet": Format.PARQUET}
 
 
 def chosen_format(form: Format | None, out: Path | None) -> Format:
-    """How rows are to be written: as asked for, else as the file's name says, else as a table.
+    """Return the format of rows: the given one, else that of the file's suffix, else a table.
 
     Raises:
-        UsageError: Parquet was asked for on standard output.
+        UsageError: Parquet would go to standard output.
     """
     chosen = form or _FORMAT_OF_SUFFIX.get(out.suffix.lower() if out else "", Format.TABLE)
     if chosen is Format.PARQUET and out is None:
@@ -54,7 +59,7 @@ def chosen_format(form: Format | None, out: Path | None) -> Format:
 
 
 def known_run(store: Path, run_id: str | None) -> str | None:
-    """The whole id of a run to go on with, by its start: a mistyped one would begin a new run."""
+    """Return the whole id of a run to resume, by its start. A mistyped id would otherwise begin a new run."""
     if run_id is None:
         return None
     from molbuffer.storage import SampleStore
@@ -68,6 +73,6 @@ ResumeOption = Annotated[
     typer.Option(
         "--resume",
         metavar="RUN_ID",
-        help="Go on with this run, given by its id or the start of it; default: a new run.",
+        help="Resume this run, named by its id or the start of it; default: a new run.",
     ),
 ]

@@ -1,18 +1,18 @@
-"""What commands write: results to standard output, everything else to standard error."""
+"""The output of commands: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_jsonable_python
 
 if TYPE_CHECKING:
     import polars
@@ -22,7 +22,7 @@ WIDEST_PIPE = 100_000
 
 
 class Format(StrEnum):
-    """How rows are written."""
+    """A format of rows."""
 
     TABLE = "table"
     CSV = "csv"
@@ -31,16 +31,16 @@ class Format(StrEnum):
 
 
 def note(text: str) -> None:
-    """A line for people, on standard error: standard output belongs to results."""
+    """Write a line for people to standard error: standard output is for results."""
     sys.stderr.write(text + "\n")
 
 
 @contextmanager
 def output_kept_for_results() -> Iterator[None]:
-    """Sends what is printed meanwhile to standard error.
+    """Send to standard error whatever is printed in the meantime.
 
-    Functions that users score with print, and so do the programs that these start. A line of theirs in front of a
-    command's JSON would make it unreadable, so the descriptor itself is changed, which child processes inherit.
+    Scoring functions of users print, and so do programs that these start. Such a line before a command's JSON would
+    make it unreadable, so the file descriptor itself is redirected, which child processes inherit.
     """
     sys.stdout.flush()
     results = os.dup(1)
@@ -54,35 +54,19 @@ def output_kept_for_results() -> Iterator[None]:
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON has it: NaN and infinities become null, dates ISO 8601, bytes hexadecimal."""
-    match value:
-        case float():
-            return value if math.isfinite(value) else None
-        case Decimal():
-            return plain(float(value))
-        case datetime() | date() | time():
-            return value.isoformat()
-        case timedelta():
-            return value.total_seconds()
-        case bytes():
-            return value.hex()
-        case Mapping():
-            return {str(name): plain(each) for name, each in value.items()}
-        case list() | tuple():
-            return [plain(each) for each in value]
-        case _:
-            return value
+    """Return a value as JSON has it: NaN and infinities become null, dates ISO 8601, bytes hexadecimal."""
+    return to_jsonable_python(value, inf_nan_mode="null", bytes_mode="hex", timedelta_mode="float")
 
 
 def as_json(value: Any) -> str:
-    """A value as JSON text; rows stand on a line each."""
+    """Return a value as JSON text, with a line for each row."""
     if isinstance(value, list):
         return "[" + ",\n ".join(json.dumps(plain(row), ensure_ascii=False) for row in value) + "]"
     return json.dumps(plain(value), ensure_ascii=False, indent=1)
 
 
 def write_text(text: str, out: Path | None = None) -> None:
-    """Writes a result to a file, or to standard output."""
+    """Write a result to a file, or to standard output."""
     if out is None:
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
     else:
@@ -90,21 +74,21 @@ def write_text(text: str, out: Path | None = None) -> None:
 
 
 def write_frame(frame: polars.DataFrame, form: Format, out: Path | None = None) -> None:
-    """Writes rows to a file, or to standard output; Parquet, which is no text, only to a file."""
+    """Write rows to a file, or to standard output; Parquet, which is no text, only to a file."""
     match form:
         case Format.JSON:
-            write_text(as_json(frame.to_dicts()), out)
+            write_text(as_json(_without_decimals(frame).to_dicts()), out)
         case Format.CSV:
             write_text(_without_nesting(frame).write_csv(), out)
         case Format.TABLE:
-            write_text(table(frame.columns, frame.rows()), out)
+            write_text(table(frame.columns, _without_decimals(frame).rows()), out)
         case Format.PARQUET:
             assert out is not None
             frame.write_parquet(out)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> str:
-    """Rows as a table for people, as wide as the terminal or, elsewhere, as its content."""
+    """Return rows as a table for people, as wide as the terminal or, elsewhere, as its content."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -125,7 +109,7 @@ def _cell(value: Any) -> str:
     match value:
         case None:
             return ""
-        case float() | Decimal():
+        case float():
             return f"{value:.4g}"
         case datetime():
             return value.isoformat(" ", "seconds")
@@ -137,18 +121,38 @@ def _cell(value: Any) -> str:
             return json.dumps(plain(value), ensure_ascii=False)
 
 
+def _without_decimals(frame: polars.DataFrame) -> polars.DataFrame:
+    """Return the rows with decimals as floating-point numbers, which JSON has a notation for."""
+    return frame.cast({name: _as_float(kind) for name, kind in frame.schema.items()})
+
+
+def _as_float(kind: Any) -> Any:
+    import polars
+
+    match kind:
+        case polars.Decimal():
+            return polars.Float64()
+        case polars.List():
+            return polars.List(_as_float(kind.inner))
+        case polars.Struct():
+            return polars.Struct({field.name: _as_float(field.dtype) for field in kind.fields})
+        case _:
+            return kind
+
+
 def _without_nesting(frame: polars.DataFrame) -> polars.DataFrame:
-    """The rows with lists and structures as JSON text, since CSV has no notation for them."""
+    """Return the rows with lists and structures as JSON text, since CSV has no notation for them."""
     import polars
 
     nested = [name for name, kind in frame.schema.items() if kind.is_nested() or kind == polars.Binary]
-    texts = {name: [None if v is None else json.dumps(plain(v)) for v in frame[name].to_list()] for name in nested}
+    floats = _without_decimals(frame)
+    texts = {name: [None if v is None else json.dumps(plain(v)) for v in floats[name].to_list()] for name in nested}
     return frame.with_columns(polars.Series(name, values, polars.String) for name, values in texts.items())
 
 
 @contextmanager
 def progress_of(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, where that is a terminal; gives the function that is told how much is done."""
+    """Show a bar on standard error, if that is a terminal; return the function that moves it."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -159,7 +163,7 @@ def progress_of(title: str, total: int) -> Iterator[Callable[[int], None]]:
 
 
 def write_result(result: Mapping[str, Any], json: bool) -> None:
-    """What a flow returned: as JSON, or a line for each plain value."""
+    """Write the result of a flow: as JSON, or with a line for each value that is no list."""
     if json:
         write_text(as_json(result))
         return

@@ -1,7 +1,7 @@
-"""How Prefect is set up for a command: quiet, without telemetry, and content without the internet.
+"""Prefect's settings for a command: quiet, without telemetry, and without the internet.
 
-Prefect reads its settings from the environment when it is first imported, so this comes before. What a user has set
-counts.
+Prefect reads its settings from the environment when it is first imported, so they are set before. Settings of the
+user are kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SETTINGS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
 }
 _UNREACHABLE = ("Failed to reach API", "ephemeral Prefect API server")
-"""What Prefect's errors say when there is no server: they are plain RuntimeErrors."""
+"""Texts of Prefect's errors when there is no server: their type is plain RuntimeError."""
 
 
 class PrefectServerError(Exception):
@@ -32,9 +32,9 @@ class PrefectServerError(Exception):
 
 @contextmanager
 def prefect_ready() -> Iterator[None]:
-    """Prefect for the flows of one command: sets what is not set, and says which server will be used.
+    """Set up Prefect for the flows of one command, and say which server is used.
 
-    Whatever the flows print goes to standard error; the command writes its result afterwards.
+    The output of flows goes to standard error; the command writes its result afterwards.
 
     Prefect must not have been imported before.
 

@@ -22,7 +22,7 @@ from molbuffer.flows.errors import UsageError
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Adds the command of this module."""
+    """Add the command of this module."""
     app.command(epilog="Example: molbuffer pretrain molecules.smi.gz --store lab --epochs 5")(pretrain)
 
 
@@ -30,28 +30,39 @@ def pretrain(
     smiles_file: SmilesFile,
     store: StoreOption,
     column: ColumnOption = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the molecules, the decay included.")] = 10,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the molecules, those of the decay included.")] = 10,
     decay_epochs: Annotated[
-        float, typer.Option(min=0, help="The last passes, in which the learning rate falls to 0.")
+        float, typer.Option(min=0, help="The number of last passes in which the learning rate falls to 0.")
     ] = 3.0,
     batch_size: Annotated[int, typer.Option(min=1, help="Molecules of a training step.")] = 128,
-    learning_rate: Annotated[float, typer.Option(help="Of AdamW.")] = 2e-3,
-    held_out: Annotated[int, typer.Option(min=1, help="Molecules kept apart for validation, at most a tenth.")] = 5000,
+    learning_rate: Annotated[float, typer.Option(help="The learning rate of AdamW.")] = 2e-3,
+    held_out: Annotated[int, typer.Option(min=1, help="Molecules held out for validation, at most a tenth.")] = 5000,
     patience: Annotated[
         int, typer.Option(min=1, help="Validations without improvement after which the decay begins.")
     ] = 3,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the split, the order and the first weights.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**63 - 1, help="The seed of the split, the order and the initial weights.")
+    ] = 0,
     precision: Annotated[
         Literal["float32", "bfloat16"],
-        typer.Option(help="Of the matrix products: float32, or bfloat16 on a processor that has it, faster."),
+        typer.Option(
+            help="The precision of matrix products: float32, or bfloat16, which is faster on a processor that has it."
+        ),
     ] = "float32",
     model: Annotated[
         str | None,
-        typer.Option(metavar="KIND", help="gru, lstm, seq2seq, transformer or vae; default: gru, or the policy's."),
+        typer.Option(
+            metavar="KIND",
+            help="The kind of model: gru, lstm, seq2seq, transformer or vae; default: gru, or the policy's.",
+        ),
     ] = None,
     policy: Annotated[
         str | None,
-        typer.Option("--policy", metavar="POLICY", help="Go on from this policy: its kind, sizes and vocabulary."),
+        typer.Option(
+            "--policy",
+            metavar="POLICY",
+            help="Start from the weights of this policy, with its kind, sizes and vocabulary.",
+        ),
     ] = None,
     layers: Annotated[
         int | None, typer.Option(min=1, help="Layers of the model; default: 2, of a transformer 4.")
@@ -63,28 +74,33 @@ def pretrain(
         int | None, typer.Option(min=1, help="Width of a token's embedding in a gru or lstm; default: 192.")
     ] = None,
     dropout: Annotated[
-        float | None, typer.Option(min=0, max=0.99, help="Of the layers' outputs; default: 0, or the policy's.")
+        float | None,
+        typer.Option(min=0, max=0.99, help="The dropout of the layers' outputs; default: 0, or the policy's."),
     ] = None,
     size: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Another size that the kind has, as heads=4 of a transformer."),
+        typer.Option(
+            metavar="NAME=VALUE", help="Another size of this kind of model, such as heads=4 of a transformer."
+        ),
     ] = None,
     loss: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=NUMBER",
-            help="Of a vae: beta (default 0.1), the price of its divergence from the prior; warmup_steps (2000), in "
-            "which it rises from 0; free_bits (0), nats that each latent number may say at no cost.",
+            help="An option of the loss of a vae: beta (default 0.1), the weight of the divergence from the prior; "
+            "warmup_steps (2000), in which beta rises from 0; free_bits (0), nats that each latent number may "
+            "carry at no cost.",
         ),
     ] = None,
     grammar: Annotated[
         Literal["smiles", "selfies"], typer.Option(help="The notation that the model learns; a --policy keeps its own.")
     ] = "smiles",
     source_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Of seq2seq, which learns pairs: the sources; default: source.")
+        str | None,
+        typer.Option(metavar="NAME", help="The column of the sources of pairs, for a seq2seq; default: source."),
     ] = None,
     target_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The targets of such pairs; default: target.")
+        str | None, typer.Option(metavar="NAME", help="The column of the targets of pairs; default: target.")
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Molecules drawn at the end to judge the model.")] = 10_000,
     resume: ResumeOption = None,
@@ -94,14 +110,14 @@ def pretrain(
     asked = {"layers": layers, "hidden_size": hidden_size, "embedding_size": embedding_size}
     sizes = {name: value for name, value in asked.items() if value is not None} | _values("--size", size or ())
     if policy is not None and (kept := [*sizes, *(["model"] if model is not None else [])]):
-        raise UsageError(f"a model that goes on from --policy keeps its {', '.join(kept)}: leave them out")
+        raise UsageError(f"a model that starts from --policy keeps its {', '.join(kept)}: leave them out")
     if dropout is not None:
         sizes["dropout"] = dropout
     run_id = known_run(store, resume)
     with prefect_ready():
-        from molbuffer.flows.pretrain import DEFAULT_MODEL, PretrainRequest, pretrain_prior
-        from molbuffer.training.pretraining.data import Columns
-        from molbuffer.training.pretraining.pretrain import PretrainSettings
+        from molbuffer.flows.campaign.pretrain_request import DEFAULT_MODEL, PretrainRequest
+        from molbuffer.flows.pretrain import pretrain_prior
+        from molbuffer.training.pretraining.settings import Columns, PretrainSettings
 
         request = PretrainRequest(
             str(smiles_file),
@@ -129,7 +145,7 @@ def pretrain(
 
 
 def _values(option: str, given: Sequence[str]) -> dict[str, Any]:
-    """Values by name, of the texts NAME=VALUE; what is no number is a text."""
+    """Parse texts NAME=VALUE into values by name; a value that is no JSON is a text."""
     values: dict[str, Any] = {}
     for text in given:
         name, separator, value = text.partition("=")

@@ -1,4 +1,4 @@
-"""Commands that take priors from other programs and give them back: ``import-prior``, ``export-prior``."""
+"""Commands that exchange priors with other programs: ``import-prior``, ``export-prior``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PriorFile = Annotated[Path, typer.Argument(metavar="FILE", help="A .prior or .mo
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Add the commands of this module."""
     app.command(epilog="Example: molbuffer import-prior reinvent.prior --store lab")(import_prior)
     app.command(epilog="Example: molbuffer export-prior zinc-gru --out zinc.prior")(export_prior)
 
@@ -34,7 +34,9 @@ def export_prior(
         str, typer.Argument(metavar="POLICY", help="A bundled policy, a folder, or a sha256 in --store.")
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write; it must not exist.")],
-    store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="Where to look a sha256 up.")] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="DIR", help="The store that a sha256 is looked up in.")
+    ] = None,
 ) -> None:
     """Write a gru or lstm policy as a file that REINVENT 4 reads, with the same likelihoods."""
     if out.exists() or not out.parent.is_dir():

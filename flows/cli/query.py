@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Add the commands of this module."""
     app.command(
         epilog='Example: molbuffer query --store lab "SELECT sampler, avg(reward) FROM sample_history GROUP BY ALL"'
     )(query)
@@ -36,10 +36,10 @@ def query(
     snapshot: SnapshotOption = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Stop the query after this time.")] = 300.0,
     attach: Annotated[
-        bool, typer.Option("--attach", help="Print the statements that attach the store in a DuckDB shell of yours.")
+        bool, typer.Option("--attach", help="Print the statements that attach the store in your own DuckDB shell.")
     ] = False,
 ) -> None:
-    """Ask the history of samples in SQL. Tables to start with: sample_history, top_molecules, runs, metrics."""
+    """Query the sample history in SQL. Tables to start with: sample_history, top_molecules, runs, metrics."""
     if attach != (sql is None):
         raise UsageError("expected either SQL or --attach")
     if sql is None:
@@ -57,11 +57,13 @@ def runs(store: StoreOption, json: JsonOption = False) -> None:
 
 def top(
     store: StoreOption,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 10,
-    run: Annotated[str | None, typer.Option(help="Only of this run: its name or the start of its run_id.")] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="The number of molecules.")] = 10,
+    run: Annotated[
+        str | None, typer.Option(help="List only molecules of this run, given by its name or the start of its run_id.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the best molecules of a store, each once, with where they came from."""
+    """List the best molecules of a store, each once, with their runs and samplers."""
     of_run = "" if run is None else f"WHERE run_name = {_literal(run)} OR starts_with(run_id, {_literal(run)})"
     write_frame(_rows(store, _TOP.format(of_run=of_run, n=n)), Format.JSON if json else Format.TABLE)
 
@@ -69,7 +71,7 @@ def top(
 def policies(
     store: StoreOption,
     every: Annotated[
-        bool, typer.Option("--all", help="Also versions that drew live samples and whose weights were not kept.")
+        bool, typer.Option("--all", help="List also versions that drew live samples and whose weights were not kept.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
@@ -127,5 +129,5 @@ def _rows(store: Path, sql: str, snapshot: int | None = None, timeout_seconds: f
 
 
 def _literal(text: str) -> str:
-    """A text as SQL has it."""
+    """Return a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from molbuffer.flows.cli.options import JsonOption, StoreOption
-from molbuffer.flows.cli.output import as_json, write_text
+from molbuffer.flows.cli.output import Format, as_json, write_frame, write_text
 
 if TYPE_CHECKING:
     import polars
@@ -16,15 +18,8 @@ if TYPE_CHECKING:
     from molbuffer.storage.catalog.migrate import MigrationReceipt
 
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from molbuffer.flows.cli.output import Format, write_frame
-
-
 def add_commands(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Add the commands of this module."""
     app.command(epilog="Example: molbuffer init --store lab --catalog postgres://chem@db/lab --data s3://lab/store")(
         init
     )
@@ -51,14 +46,14 @@ def init(
         str | None,
         typer.Option(
             metavar="PLACE",
-            help="Where tables, arrays, policies and checkpoints are: a folder, or s3://bucket/prefix with the "
+            help="The place of tables, arrays, policies and checkpoints: a folder, or s3://bucket/prefix with the "
             "variables AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL. Default: the store's "
             "folder.",
         ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a store; only one whose catalog or data lie elsewhere needs this, others are made on first use.
+    """Make a store; only one with its catalog or data elsewhere needs this, others are made on first use.
 
     On each further host, the same command makes a folder that leads to the same store.
     """
@@ -67,37 +62,37 @@ def init(
     given: dict[str, Any] = {"catalog": catalog, "catalog_schema": schema, "data_path": data}
     with SampleStore.create(store, **{name: value for name, value in given.items() if value is not None}) as made:
         result = {"store": str(store), "uuid": made.uuid, "version": made.snapshot()}
-    write_text(as_json(result) if json else f"{store} leads to the store {made.uuid}, at version {result['version']}")
+    write_text(as_json(result) if json else f"{store} leads to the store {made.uuid}, at snapshot {result['version']}")
 
 
 def migrate(store: StoreOption, json: JsonOption = False) -> None:
-    """Bring a store of an older release to this one, after a backup of what that changes.
+    """Bring a store of an older release up to date, after a backup of the files that change.
 
-    End the programs that use the store first. A store that needs nothing is left as it is; a migration that was cut
-    off goes on where it ended. The backup says how to go back to it.
+    End the programs that use the store first. A store that is up to date is not changed; an interrupted migration
+    continues where it ended. The backup contains instructions for going back to it.
     """
     from molbuffer.storage.catalog.migrate import migrate_store
 
     receipt = migrate_store(store)
     if json:
-        write_text(as_json(asdict(receipt) | {"backup": receipt.backup and str(receipt.backup)}))
+        write_text(as_json(asdict(receipt)))
     else:
         write_text(_migration_text(receipt))
 
 
 def _migration_text(receipt: MigrationReceipt) -> str:
-    """The receipt for people."""
+    """Return the receipt as text for people."""
     now = f"schema {receipt.schema}, format {receipt.format}"
     if receipt.backup is None:
-        return f"nothing to do: the store is of this release ({now})"
+        return f"nothing to do: the store is up to date ({now})"
     lines = [f"applied: {name}" for name in receipt.applied]
     return "\n".join(
         [
             *lines,
             f"schema {receipt.old_schema}, format {receipt.old_format} became {now}",
             f"backup: {receipt.backup}",
-            "how-to-go-back.txt in it says how to use it. Remove the folder when you are sure: until then, a vacuum "
-            "leaves what it needs",
+            "how-to-go-back.txt in it says how to use it. Remove the folder when you no longer need it: until then, a "
+            "vacuum keeps the files that it refers to",
         ]
     )
 
@@ -107,28 +102,30 @@ def maintain(
     compact: Annotated[
         bool, typer.Option("--compact", help="Merge small files. Without --compact and --vacuum, both are done.")
     ] = False,
-    vacuum: Annotated[bool, typer.Option("--vacuum", help="Remove what nothing refers to.")] = False,
+    vacuum: Annotated[bool, typer.Option("--vacuum", help="Remove files that nothing refers to.")] = False,
     expire_older_than: Annotated[
         str | None,
         typer.Option(
             "--expire-older-than",
             metavar="AGE",
-            help="Forget versions older than this, such as 30d, but for those that a run or an archive pins.",
+            help="Expire snapshots older than this, such as 30d, except those that a run or an archive pins.",
         ),
     ] = None,
-    keep: Annotated[int, typer.Option(min=1, help="Never forget this many of the newest versions.")] = 1,
+    keep: Annotated[int, typer.Option(min=1, help="Never expire this many of the newest snapshots.")] = 1,
     grace: Annotated[
-        str, typer.Option(metavar="AGE", help="Remove only files older than this; longer than any commit takes.")
+        str,
+        typer.Option(metavar="AGE", help="Remove only files older than this; it must be longer than any commit takes."),
     ] = "24h",
     keep_checkpoints: Annotated[
-        int, typer.Option(min=1, help="Keep this many checkpoints of a run; of a finished one its last.")
+        int,
+        typer.Option(min=1, help="Keep this many checkpoints of an unfinished run; of a finished run, the last one."),
     ] = 2,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only list what would be forgotten and removed; compact nothing.")
+        bool, typer.Option("--dry-run", help="Only list what would expire and be removed; compact nothing.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Compact a store, forget old versions of it, and remove what nothing refers to, while others use it."""
+    """Compact a store, expire old snapshots, and remove files that nothing refers to, while others use the store."""
     from molbuffer.flows.tasks.maintenance import MaintenanceRequest, maintain_store
 
     both = not (compact or vacuum)
@@ -148,12 +145,12 @@ def maintain(
 
 
 def snapshots(store: StoreOption, json: JsonOption = False) -> None:
-    """List the versions of a store, the newest first, and what keeps each from being forgotten."""
+    """List the snapshots of a store, the newest first, and what keeps each from expiring."""
     write_frame(_snapshots(store), Format.JSON if json else Format.TABLE)
 
 
 def _maintenance_lines(done: dict[str, Any]) -> Iterator[str]:
-    """What was done, for people."""
+    """Yield lines about what was done, for people."""
     if compact := done["compact"]:
         merged = sum(compact["merged_files"].values())
         yield (
@@ -162,10 +159,10 @@ def _maintenance_lines(done: dict[str, Any]) -> Iterator[str]:
             f"{compact['longest_lock_seconds']:.2f} s"
         )
         yield from (f"  not readable, left as it is: {reason}" for reason in compact["unreadable"].values())
-    forgot, removes = ("would forget", "would remove") if done["dry_run"] else ("forgot", "removed")
+    expired, removes = ("would expire", "would remove") if done["dry_run"] else ("expired", "removed")
     if expire := done["expire"]:
         pinned = len(expire["pinned"])
-        yield f"{forgot} {len(expire['expired'])} versions; of the old ones {pinned} are pinned and stay"
+        yield f"{expired} {len(expire['expired'])} snapshots; {pinned} of the old ones are pinned and stay"
     if vacuum := done["vacuum"]:
         yield f"{removes} {len(vacuum['removed'])} files and folders, {vacuum['bytes'] / 1e6:.1f} MB"
         yield from (f"  {removed['kind']} {removed['path']}" for removed in vacuum["removed"])

@@ -1,4 +1,4 @@
-"""The command ``verify``: says what is wrong with a store, and has training leave out what is damaged."""
+"""The command ``verify``: report what is wrong with a store, and put damaged segments in quarantine."""
 
 from __future__ import annotations
 
@@ -18,34 +18,35 @@ if TYPE_CHECKING:
     from molbuffer.storage.verify.report import Finding, VerifyReport
 
 MOST_SHOWN = 5
-"""How many findings of one kind that are no errors are shown one by one; ``--json`` has them all."""
+"""The most findings of one kind, other than errors, that are shown one by one; ``--json`` has them all."""
 
 
 def add_commands(app: typer.Typer) -> None:
-    """Adds the commands of this module."""
+    """Add the commands of this module."""
     app.command(epilog="Example: molbuffer verify --store lab")(verify)
 
 
 def verify(
     store: Annotated[
         Path,
-        typer.Option("--store", metavar="PATH", help="The folder of the store; of an archive, a folder or a tar file."),
+        typer.Option("--store", metavar="PATH", help="The folder of a store, or an archive: a folder or a tar file."),
     ],
     quick: Annotated[
-        bool, typer.Option("--quick", help="Look at names, sizes and rows only: decode no array and hash no file.")
+        bool, typer.Option("--quick", help="Check names, sizes and rows only: decode no array and hash no file.")
     ] = False,
     quarantine: Annotated[
         bool,
         typer.Option(
-            "--quarantine", help="Have training leave out the rows of damaged segments from now on; deletes nothing."
+            "--quarantine",
+            help="Put damaged segments in quarantine: training leaves out their rows from now on; nothing is deleted.",
         ),
     ] = False,
     max_size: MaxSizeOption = DEFAULT_MAX_SIZE,
     json: JsonOption = False,
 ) -> None:
-    """Check everything that can be checked of a store, also while it is in use.
+    """Check a store, which may be in use, as completely as possible.
 
-    The exit code is 1 when there are errors, unless all of them were put in quarantine just now.
+    The exit code is 1 when there are errors, unless this command has put all of them in quarantine.
     """
     from molbuffer.storage import SampleStore
     from molbuffer.storage.archive.manifest import is_archive
@@ -66,7 +67,7 @@ def verify(
             with SampleStore.open(store) as opened:
                 receipt = opened.quarantine(report.damaged_segments)
     finally:
-        # What was found took long to find: it is told also where nothing can be put in quarantine.
+        # The findings took long: they are reported even if nothing can be put in quarantine.
         if json:
             write_text(as_json(_json(report, receipt)))
         else:
@@ -76,9 +77,7 @@ def verify(
 
 
 def _is_archive(path: Path) -> UsageError:
-    return UsageError(
-        f"{path} is an archive, in which nothing can be changed: take another copy of it, or make it again"
-    )
+    return UsageError(f"{path} is an archive, which cannot be changed: get another copy of it, or make it again")
 
 
 def _json(report: VerifyReport, receipt: QuarantineReceipt | None) -> dict[str, object]:
@@ -88,7 +87,7 @@ def _json(report: VerifyReport, receipt: QuarantineReceipt | None) -> dict[str, 
 
 
 def _lines(report: VerifyReport) -> list[str]:
-    """The report for people."""
+    """Return the lines of the report for people."""
     lines: list[str] = []
     for (severity, kind), group in _grouped(report.findings).items():
         shown = group if severity == "error" else group[:MOST_SHOWN]
@@ -99,7 +98,7 @@ def _lines(report: VerifyReport) -> list[str]:
             lines.append(f"{severity}: {len(rest)} more of the kind {kind}{size}; --json lists them")
     lines += [f"not checked: {what}" for what in report.unchecked]
     lines.append("checked: " + ", ".join(f"{count:,} {what}" for what, count in report.checked.items()))
-    version = "no version" if report.snapshot is None else f"version {report.snapshot}"
+    version = "no snapshot" if report.snapshot is None else f"snapshot {report.snapshot}"
     verdict = f"{len(report.errors)} error{'s' if len(report.errors) > 1 else ''}" if report.errors else "no error"
     return [*lines, f"{version}: {verdict}"]
 

@@ -1,4 +1,4 @@
-"""What every table of the configuration file has in common."""
+"""The base classes of the tables of a configuration file, and the types of their keys."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from molbuffer.scoring.molecules.molecules import Standardisation, parse_smarts
 from molbuffer.scoring.molecules.properties import check_property
 
 LARGEST_SEED = 2**63 - 1
-"""What the store's columns hold."""
+"""The largest integer that a column of the store can hold."""
 
 DEFAULT_ITERATIONS, DEFAULT_BATCH_SIZE = 100, 64
-"""Of a campaign. Rules over several keys read files in which these are left out."""
+"""The defaults of a campaign, which rules over several keys also need."""
 
 
 class Section(BaseModel):
     """A table of the configuration file: immutable, with no key that is not declared, and with no conversions.
 
-    Strictness matters: without it ``true`` would pass for 1 and ``"5"`` for 5, and a slip would run unnoticed. The
-    text under each key is its description in the JSON schema and in error messages.
+    Strictness matters: without it ``true`` would count as 1 and ``"5"`` as 5, and a mistake would go unnoticed. The
+        text under each key is its description in the JSON schema and in error messages.
     """
 
     model_config = ConfigDict(
@@ -40,15 +40,15 @@ class Section(BaseModel):
 class Buildable(Section):
     """A table that describes one object of the scoring room.
 
-    The object is built once while the table is checked, so that whatever its constructor refuses is reported with the
+    The object is built once while the table is checked, so that an error of its constructor is reported with the
     table's line.
     """
 
     def build(self) -> object:
-        """The object.
+        """Return the object.
 
         Raises:
-            ScoringConfigurationError: there can be no such object.
+            ScoringConfigurationError: the object cannot be made.
         """
         raise NotImplementedError
 
@@ -59,19 +59,19 @@ class Buildable(Section):
 
 
 def refuse(table: str, problems: Sequence[Problem]) -> None:
-    """Ends a validation of a table with the problems, if there are any; their paths start at the table."""
+    """Raise the problems of a table as a validation error, if there are any; their paths start at the table."""
     if problems:
         raise ValidationError.from_exception_data(table, [_as_detail(problem) for problem in problems])
 
 
 def _as_detail(problem: Problem) -> InitErrorDetails:
-    """A problem as pydantic reports errors. The message goes in as a value, so that braces in it do no harm."""
+    """Return a problem in pydantic's form. The message is a value of the template, so that it may contain braces."""
     kind = PydanticCustomError("broken_rule", "{message}", {"message": problem.message})
     return InitErrorDetails(type=kind, loc=problem.path, input=None)
 
 
 def _checked_by(check: Callable[[str], object]) -> AfterValidator:
-    """A validator that keeps a text which ``check`` does not refuse."""
+    """Return a validator that accepts a text if ``check`` raises no error."""
 
     def keep(text: str) -> str:
         check(text)
@@ -90,7 +90,7 @@ Count = Annotated[int, Field(ge=1)]
 """A whole number of at least 1."""
 
 Texts = Annotated[tuple[Text, ...], Field(strict=False)]
-"""A list of texts. Not strict, because a list from a file has to become a tuple to be immutable."""
+"""A list of texts. It is not strict, because a list from a file becomes a tuple, which is immutable."""
 
 PropertyName = Annotated[Text, _checked_by(check_property)]
 """The name of a property of molecules."""

@@ -1,4 +1,4 @@
-"""The ``[[filters]]`` tables: what refuses a molecule before it is scored."""
+"""The ``[[filters]]`` tables: filters that reject molecules before they are scored."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from molbuffer.scoring import filters
 
 
 class FilterKeys(Buildable):
-    """What every filter has."""
+    """The keys of any filter."""
 
     label: Text | None = None
-    """The name under which a refusal is stored; default: the kind, or the property."""
+    """The name that is stored with a rejected molecule; default: the kind, or the property."""
 
     def build(self) -> filters.Filter:
         raise NotImplementedError
 
     def named(self) -> dict[str, str]:
-        """The label as an argument of the filter's constructor, where there is one."""
+        """Return the label as an argument of the filter's constructor, if there is one."""
         return {} if self.label is None else {"name": self.label}
 
 
@@ -34,20 +34,20 @@ class PropertyFilterSettings(FilterKeys):
     """The property, such as molecular_weight or logp."""
 
     minimum: float | None = Field(default=None, alias="min")
-    """The least value that is kept; default: no lower bound."""
+    """The least value that passes; default: no lower bound."""
 
     maximum: float | None = Field(default=None, alias="max")
-    """The greatest value that is kept; default: no upper bound."""
+    """The greatest value that passes; default: no upper bound."""
 
     def build(self) -> filters.Filter:
         return filters.PropertyRange(self.name, minimum=self.minimum, maximum=self.maximum, name=self.label or "")
 
 
 class SingleComponentFilterSettings(FilterKeys):
-    """Refuses salts and mixtures. Without this filter they are cut down to their largest part."""
+    """Rejects salts and mixtures. Without this filter they are cut down to their largest fragment."""
 
     kind: Literal["single_component"]
-    """No salts and mixtures."""
+    """Rejects salts and mixtures."""
 
     def build(self) -> filters.Filter:
         return filters.SingleComponent(**self.named())
@@ -57,23 +57,23 @@ class SubstructureFilterSettings(FilterKeys):
     """Keeps molecules with all of some substructures and none of others."""
 
     kind: Literal["substructure"]
-    """Substructures that must and must not be there."""
+    """Required and forbidden substructures."""
 
     must_have: SmartsList = ()
-    """SMARTS patterns of which every one must match."""
+    """SMARTS patterns that must all match."""
 
     must_not_have: SmartsList = ()
-    """SMARTS patterns of which none may match."""
+    """SMARTS patterns that must not match."""
 
     def build(self) -> filters.Filter:
         return filters.SubstructureFilter(self.must_have, self.must_not_have, **self.named())
 
 
 class AlertsFilterSettings(FilterKeys):
-    """Refuses molecules with a structural alert."""
+    """Rejects molecules with a structural alert."""
 
     kind: Literal["alerts"]
-    """No structural alerts."""
+    """Rejects structural alerts."""
 
     catalogs: Texts = ("PAINS",)
     """RDKit's catalogues of alerts, such as PAINS, BRENK, NIH, ZINC."""
@@ -89,23 +89,23 @@ class RingSizeFilterSettings(FilterKeys):
     """Ring sizes within a range."""
 
     minimum: Count | None = Field(default=None, alias="min")
-    """Atoms of the smallest ring that is kept; default: no lower bound."""
+    """The size in atoms of the smallest allowed ring; default: no lower bound."""
 
     maximum: Count | None = Field(default=None, alias="max")
-    """Atoms of the largest ring that is kept; default: no upper bound."""
+    """The size in atoms of the largest allowed ring; default: no upper bound."""
 
     def build(self) -> filters.Filter:
         return filters.RingSize(self.minimum, self.maximum, **self.named())
 
 
 class ElementsFilterSettings(FilterKeys):
-    """Keeps molecules made of some elements only."""
+    """Keeps molecules that consist of allowed elements only."""
 
     kind: Literal["elements"]
     """Allowed elements."""
 
     allowed: Texts
-    """Symbols of the elements that may occur; hydrogen always may."""
+    """The symbols of the allowed elements; hydrogen is always allowed."""
 
     def build(self) -> filters.Filter:
         return filters.AllowedElements(self.allowed, **self.named())

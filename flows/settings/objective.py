@@ -1,4 +1,4 @@
-"""The tables ``[objective]`` and ``[contrastive]``: what a good molecule, and a good pair of molecules, is."""
+"""The tables ``[objective]`` and ``[contrastive]``: the rewards of molecules, and of pairs of molecules."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from molbuffer.scoring import (
 
 
 class ComponentKeys(Buildable):
-    """What every component has."""
+    """The keys of any component."""
 
     name: Text | None = None
-    """The component's name in the history; default: its kind and what it is about. No two components share one."""
+    """The component's name in the history, unique in the objective; default: its kind and subject."""
 
     weight: Annotated[float, Field(ge=0)] = 1.0
-    """Its share in the reward, relative to the other weights; with 0 it is computed and stored, but does not count."""
+    """Its weight in the reward, relative to the other weights; with 0 it is computed and stored, but does not count."""
 
     transform: TransformSettings | None = None
-    """How the raw value becomes a number in [0, 1]; needed where it is not there already."""
+    """The transform of the raw value to [0, 1]; required unless the raw value is in [0, 1] already."""
 
     def build(self, standardisation: Standardisation = Standardisation()) -> WeightedComponent:
-        """The component with its weight and transform; targets are standardised as the molecules are."""
+        """Return the component with its weight and transform; targets are standardised as the molecules are."""
         transform: Transform = transforms.Identity() if self.transform is None else self.transform.build()
         return WeightedComponent(self.component(standardisation), self.weight, transform)
 
     def component(self, standardisation: Standardisation) -> Component:
-        """What computes the raw value."""
+        """Return the component, which computes the raw value."""
         raise NotImplementedError
 
 
@@ -79,7 +79,7 @@ class PropertySettings(ComponentKeys):
 
 
 class SimilaritySettings(ComponentKeys):
-    """Tanimoto similarity of count fingerprints with a molecule, in [0, 1]."""
+    """Tanimoto similarity of count fingerprints to a molecule, in [0, 1]."""
 
     kind: Literal["similarity"]
     """Tanimoto similarity to a molecule, in [0, 1]."""
@@ -88,10 +88,11 @@ class SimilaritySettings(ComponentKeys):
     """The molecule, as SMILES."""
 
     fingerprint: Literal["morgan", "fcfp", "atom_pair"] = "morgan"
-    """What is counted: circular environments of atoms (morgan), of pharmacophoric atoms (fcfp), or pairs of atoms."""
+    """The features that are counted: circular environments of atoms (morgan), of pharmacophoric atoms (fcfp), or
+    pairs of atoms (atom_pair)."""
 
     radius: Annotated[int, Field(ge=0)] = 2
-    """Bonds from the centre of a circular environment to its rim; without meaning for atom_pair."""
+    """The radius of a circular environment, in bonds; not used for atom_pair."""
 
     def component(self, standardisation: Standardisation) -> Component:
         return components.Similarity(self.target, self.fingerprint, self.radius, standardisation, self.name or "")
@@ -130,24 +131,24 @@ class PythonSettings(ComponentKeys):
     """Any Python function."""
 
     function: Text
-    """The function as "module:function"; it is given a SMILES text and returns a number. The module may lie in the
+    """The function as "module:function"; it takes a SMILES string and returns a number. The module may be in the
     folder that molbuffer is started in."""
 
     cost: Literal["low", "high"] = "low"
-    """high: every score is stored as soon as it is there, and no two processes compute the same one."""
+    """high: each score is committed as soon as it is computed, and no two processes compute the same score."""
 
     parameters: dict[str, Any] = Field(default_factory=dict)
-    """Given to the function by keyword."""
+    """Keyword arguments of the function."""
 
     batch: bool = False
-    """Call the function with a list of SMILES; it then returns as many numbers."""
+    """Call the function with a list of SMILES strings; it then returns a list of as many numbers."""
 
     parallel: bool = False
-    """Share the molecules out among processes, each of which imports the module."""
+    """Divide the molecules among processes, each of which imports the module."""
 
     revision: str = ""
-    """Change it when something changes that the module's source does not show, such as the weights of a model it
-    reads: stored scores are then not used again."""
+    """A text to change when something changes that the module's source does not show, such as the weights of a model
+    it reads: stored scores are then computed again."""
 
     def component(self, standardisation: Standardisation) -> Component:
         return components.PythonFunction(
@@ -175,22 +176,22 @@ ComponentSettings = Annotated[
 
 
 class ObjectiveSettings(Section):
-    """Components, each made a number in [0, 1], and how they become one reward."""
+    """Components, each transformed to [0, 1], and their aggregation to one reward."""
 
     aggregation: Literal["arithmetic_mean", "geometric_mean", "product"] = "geometric_mean"
-    """arithmetic_mean: a good component makes up for a bad one; geometric_mean: a 0 makes the reward 0; product: the
-    same order of molecules, on a scale that sinks with every further component."""
+    """arithmetic_mean: a good component makes up for a bad one; geometric_mean: a component of 0 makes the reward 0;
+    product: the same order of molecules, on a scale that falls with every further component."""
 
     components: Annotated[tuple[ComponentSettings, ...], Field(strict=False, min_length=1)]
-    """What a molecule is scored by; at least one."""
+    """The components of the reward; at least one."""
 
     def build(self, standardisation: Standardisation = Standardisation()) -> Objective:
-        """The objective; targets are standardised as the molecules are."""
+        """Return the objective; targets are standardised as the molecules are."""
         return Objective(tuple(each.build(standardisation) for each in self.components), self.aggregation)
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
-        # Whatever Objective would refuse, but with the key that has to be changed.
+        # What Objective would refuse, but with the key to change.
         refuse("objective", [*self._doubled_names(), *self._missing_weight()])
         return self
 
@@ -198,7 +199,7 @@ class ObjectiveSettings(Section):
         names = [each.build().component.name for each in self.components]
         for i, (name, each) in enumerate(zip(names, self.components, strict=True)):
             if name in names[:i]:
-                message = f"two components have the name {shown(name)}; give one another `name`"
+                message = f"two components have the name {shown(name)}; give one of them another `name`"
                 yield Problem(("components", i, "name" if each.name else "kind"), message)
 
     def _missing_weight(self) -> Iterator[Problem]:
@@ -207,29 +208,29 @@ class ObjectiveSettings(Section):
 
 
 class ContrastiveSettings(Buildable):
-    """What contrastive samplers draw is judged by it, in builds of the buffer and in batches alike."""
+    """Which pairs of contrastive samplers are kept, and their rewards, in builds of the buffer and in batches."""
 
     source_filters: Annotated[tuple[FilterSettings, ...], Field(strict=False)] = ()
-    """What refuses a source, as in the filters of the campaign, which are those of targets."""
+    """Filters of sources; the filters of the campaign apply to targets."""
 
     min_similarity: Share = 0.0
-    """The least similarity of source and target, inclusive, in [0, 1]."""
+    """The least Tanimoto similarity of source and target, inclusive, in [0, 1]."""
 
     max_similarity: Share = 1.0
-    """The greatest, inclusive; with 1 a target may be its source."""
+    """The greatest Tanimoto similarity, inclusive; with 1 a target may equal its source."""
 
     fingerprint: Literal["morgan", "fcfp", "atom_pair"] = "morgan"
-    """What similarity is of: count fingerprints of this kind."""
+    """The count fingerprint that similarity is computed from."""
 
     radius: Annotated[int, Field(ge=0, le=10)] = 2
-    """Bonds from the centre of an environment to its rim; not for atom_pair."""
+    """The radius of a circular environment, in bonds; not used for atom_pair."""
 
     min_improvement: Annotated[float, Field(ge=-1, le=1)] | None = None
-    """The least reward of the target less that of the source, inclusive; default: any."""
+    """The least improvement, the reward of the target less that of the source, inclusive; default: any."""
 
     scaled: bool = False
-    """The reward of a pair. false: that of the target less that of the source; true: this divided by the room there
-    was, so that 1 is the best there can be and -1 the worst."""
+    """The reward of a pair. false: the improvement, the reward of the target less that of the source; true: the
+    improvement divided by the largest possible one, so that 1 is the best possible and -1 the worst."""
 
     def build(self) -> ContrastiveTemplate:
         return ContrastiveTemplate(

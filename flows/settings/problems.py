@@ -1,7 +1,7 @@
-"""What is wrong with a configuration file, said so that a user can put it right.
+"""The problems of a configuration file, as messages from which a user can correct it.
 
-Each problem names the line and the key, what was found there, what was expected, and the closest known word where
-one was mistyped. All problems of a file are reported together.
+Each problem names the line and the key, the value found, the value expected, and for a mistyped word the closest
+known one. All problems of a file are reported together.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from pydantic_core import ErrorDetails
 from molbuffer.flows.settings.toml_lines import KeyPath, find_line
 
 LONGEST_SHOWN = 60
-"""Characters of a wrong value that a message repeats."""
+"""The most characters of a wrong value that a message repeats."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong.
+    """One problem of a configuration.
 
     Attributes:
-        path: of the key; empty when the file as a whole is meant.
-        line: where it stands, from 1; None when no line can be named.
+        path: the path of the key; empty for the file as a whole.
+        message: what was found, what was expected, and what to do.
+        line: the line of the key, from 1; None if it is unknown.
     """
 
     path: KeyPath
@@ -37,7 +38,7 @@ class Problem:
 
     @property
     def key(self) -> str:
-        """The key as people write it: ``samplers[0].p_batch``; positions count from 0."""
+        """The key in a user's notation: ``samplers[0].p_batch``; positions count from 0."""
         return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path).removeprefix(".")
 
     def __str__(self) -> str:
@@ -50,7 +51,8 @@ class ConfigurationError(Exception):
     """A configuration that cannot be run.
 
     Attributes:
-        source: the file it came from; problems: everything that is wrong with it, in the order of the file.
+        source: the file.
+        problems: all problems of the file, in its order.
     """
 
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
@@ -61,7 +63,7 @@ class ConfigurationError(Exception):
 
 
 def toml_problem(error: tomllib.TOMLDecodeError) -> Problem:
-    """A syntax error, with its line taken out of the parser's message."""
+    """Return a syntax error as a problem, with the line from the parser's message."""
     message, _, place = str(error).rpartition(" (at ")
     words = place.rstrip(")").replace(",", "").split()
     line = int(words[1]) if words[:1] == ["line"] else None
@@ -72,12 +74,12 @@ def toml_problem(error: tomllib.TOMLDecodeError) -> Problem:
 def validation_problems(
     error: ValidationError, data: Mapping[str, Any], schema: Mapping[str, Any]
 ) -> tuple[Problem, ...]:
-    """A validation error as problems.
+    """Return a validation error as problems.
 
     Args:
-        error: what pydantic found.
+        error: the error of pydantic.
         data: the configuration that was validated.
-        schema: its JSON schema, for the keys and values that are allowed.
+        schema: the JSON schema, for allowed keys and values.
     """
     details = error.errors(include_url=False)
     paths = [_without_tags(detail["loc"], data) for detail in details]
@@ -89,7 +91,7 @@ def validation_problems(
 
 
 def locate(problems: Iterable[Problem], text: str) -> list[Problem]:
-    """The problems with the lines at which their keys stand in the file, without doubles, in the order of the file.
+    """Return the problems with the lines of their keys in the file, without duplicates, in the order of the file.
 
     A missing key is located at the table that lacks it.
     """
@@ -98,13 +100,13 @@ def locate(problems: Iterable[Problem], text: str) -> list[Problem]:
 
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
-    """``; did you mean `x`?`` with the known word closest to a mistyped one, or a full stop when none is close."""
+    """Return ``; did you mean `x`?`` with the known word closest to a mistyped one, or a full stop if none is close."""
     close = difflib.get_close_matches(str(word), list(known), n=1)
     return f"; did you mean `{close[0]}`?" if close else "."
 
 
 def shown(value: object) -> str:
-    """A value of the file as a message repeats it."""
+    """Return a value of the file in the form in which a message repeats it."""
     if isinstance(value, Mapping):
         return "a table"
     text = json.dumps(value, ensure_ascii=False, default=str)
@@ -117,7 +119,7 @@ def _nearest_line(text: str, path: KeyPath) -> int | None:
 
 
 def _without_tags(location: tuple[int | str, ...], data: Any) -> KeyPath:
-    """The path of a key, without the kinds that pydantic adds to it on the way through a choice of tables."""
+    """Return the path of a key without the kinds that pydantic adds for a choice of tables."""
     path: list[str | int] = []
     at_kind = False
     for part in location:
@@ -135,7 +137,7 @@ def _without_tags(location: tuple[int | str, ...], data: Any) -> KeyPath:
 
 
 def _explained_by_others(path: KeyPath, paths: Sequence[KeyPath]) -> bool:
-    """Whether a list is only "too short" because its items were refused."""
+    """Return whether a list is "too short" only because its items were refused."""
     return any(len(other) > len(path) and other[: len(path)] == path for other in paths)
 
 
@@ -154,7 +156,7 @@ _EXPECTED = {
     "less_than_equal": "a number <= {le:g}",
     "string_too_short": "a text that is not empty",
 }
-"""What was expected, by the type of pydantic's error."""
+"""The expected value, by the type of pydantic's error."""
 
 
 def _message(detail: ErrorDetails, path: KeyPath, data: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
@@ -190,12 +192,12 @@ def _not_among(got: object, allowed: Iterable[str], what: str = "") -> str:
 
 
 def resolve(schema: Mapping[str, Any], path: KeyPath, data: Any) -> Mapping[str, Any]:
-    """What the schema says about a key: its properties, allowed values, description; empty for an unknown one.
+    """Return the schema of a key: its properties, allowed values, description; empty for an unknown key.
 
     Args:
         schema: the JSON schema of the whole configuration.
-        path: of the key.
-        data: the configuration; its ``kind`` keys tell which of several tables is meant.
+        path: the path of the key.
+        data: the configuration; its ``kind`` keys select among several tables.
     """
     node = _follow(schema, schema, data)
     for part in path:
@@ -209,9 +211,9 @@ def resolve(schema: Mapping[str, Any], path: KeyPath, data: Any) -> Mapping[str,
 
 
 def _follow(schema: Mapping[str, Any], node: Mapping[str, Any], data: Any) -> Mapping[str, Any]:
-    """The node behind references, optional values and a choice of tables by kind.
+    """Return the node behind references, optional values and a choice of tables by kind.
 
-    A description beside a reference says what the key is for, the one behind it what the table is: the first counts.
+    A description beside a reference is that of the key, the one behind it that of the table: the first counts.
     """
     while True:
         beside = {name: value for name, value in node.items() if name == "description"}

@@ -1,4 +1,4 @@
-"""What a configuration file refers to outside itself: files of molecules, and policies.
+"""The references of a configuration file: files of molecules, policies, and SQL conditions.
 
 Relative paths start at the folder the file is in, so that the folder can be moved and shared.
 """
@@ -16,7 +16,7 @@ from molbuffer.flows.settings.problems import Problem, did_you_mean, shown
 from molbuffer.flows.settings.toml_lines import KeyPath
 
 OWN_POLICIES = ("agent", "prior")
-"""What a sampler may call the policy in training, and the one it started from."""
+"""The names of the policy in training, and of the one it started from, in a sampler's table."""
 
 Keys = Mapping[str, tuple[str, ...]]
 
@@ -37,7 +37,7 @@ _POLICY_FILE = "config.json"
 
 
 def with_absolute_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """A configuration whose relative paths start at ``folder``.
+    """Return a configuration with its relative paths made absolute, from ``folder``.
 
     A run may happen in another working directory than the one in which the file was read.
     """
@@ -50,9 +50,9 @@ def with_absolute_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]
 
 
 def missing_references(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """The files and policies that a configuration names and that are not there.
+    """Yield the files and policies of a configuration that do not exist.
 
-    A policy that looks like (the start of) a sha256 may be in the store, which is not known here.
+    A name that may be a sha256, or the start of one, may be in the store, which is not known here.
     """
     for path, name in _named(data, FILE_KEYS):
         if not Path(name).is_file():
@@ -74,7 +74,7 @@ def missing_references(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 @cache
 def bundled_names() -> tuple[str, ...]:
-    """The policies that come with the project. Read from the files, because loading a policy takes torch."""
+    """Return the names of the bundled policies, from their files, because loading a policy imports torch."""
     folders = resources.files("molbuffer.samplers.bundled").iterdir()
     return tuple(sorted(each.name for each in folders if each.joinpath(_POLICY_FILE).is_file()))
 
@@ -87,7 +87,7 @@ def _policies(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
 
 
 def sampler_tables(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
-    """The tables of the samplers, each before those inside of it; what is no table is reported elsewhere."""
+    """Yield the tables of samplers, each before those inside it; what is no table is reported elsewhere."""
     samplers = data.get("samplers")
     for i, table in enumerate(samplers if isinstance(samplers, list | tuple) else ()):
         path: KeyPath = ("samplers", i)
@@ -97,13 +97,13 @@ def sampler_tables(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Mapping[s
 
 
 def _named(data: Mapping[str, Any], keys: Keys) -> Iterator[tuple[KeyPath, str]]:
-    """The texts under some keys of the samplers; what is no text is reported elsewhere."""
+    """Yield the texts under some keys of the samplers; what is no text is reported elsewhere."""
     for path, table in sampler_tables(data):
         yield from (((*path, key), table[key]) for key in _keys(table, keys) if table[key])
 
 
 def _keys(table: Mapping[str, Any], keys: Keys) -> list[str]:
-    """Those of the keys that a table of its kind has, with a text."""
+    """Return those of the keys that a table of its kind has, with a text."""
     kind = table.get("kind")
     return [key for key in keys.get(kind, ()) if isinstance(table.get(key), str)] if isinstance(kind, str) else []
 
@@ -123,7 +123,9 @@ def _absolute_sampler(table: Any, folder: Path) -> Any:
 
 
 def _absolute_policy(table: Mapping[str, Any], key: str, folder: Path) -> Mapping[str, Any]:
-    """The table with the policy's folder, where it is one: written as a path, or found beside the file."""
+    """Return the table with an absolute path of the policy's folder: one written as a path, or found beside the
+    file.
+    """
     name = table.get(key)
     if not isinstance(name, str) or not name or name in (*OWN_POLICIES, *bundled_names()):
         return table
@@ -144,9 +146,9 @@ COLUMN_KEYS: Mapping[str, tuple[str, Mapping[str, str | None]]] = {
 
 
 def unusable_files(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """The files that are there and that no molecule can be read of: of another format, empty, or without a column.
+    """Yield the files that exist and hold no molecule: of another format, empty, or without a column.
 
-    Only their beginning is read. What is no text, or names no file, is reported elsewhere.
+    Only the beginning of a file is read. What is no text, or names no file, is reported elsewhere.
     """
     for path, table in sampler_tables(data):
         kind = table.get("kind")
@@ -169,7 +171,7 @@ def _problem_of(file: Path, columns: list[str | None], path: KeyPath) -> Iterato
 
 
 def refused_predicates(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """The conditions that cannot be applied to any history; what is no text is reported elsewhere."""
+    """Yield the SQL conditions that cannot be applied to any history; what is no text is reported elsewhere."""
     for path, where in _conditions(data):
         # Only a file that has a condition pays for DuckDB.
         from molbuffer.storage.errors import QueryError
@@ -182,7 +184,7 @@ def refused_predicates(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _conditions(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, str]]:
-    """The texts of the conditions of offline training and of samplers of the history, also inside others."""
+    """Yield the SQL conditions of offline training and of samplers of the history, also inside others."""
     tables: list[tuple[KeyPath, Any]] = [(("offline",), data.get("offline")), *sampler_tables(data)]
     for path, table in tables:
         where = table.get("where") if isinstance(table, Mapping) else None

@@ -1,7 +1,7 @@
 """Rules that concern several keys of a configuration at once.
 
 They read plain data, so that they can be checked on a file in which other keys are wrong: all problems of a file are
-then reported together. For the same reason they pass over values of the wrong type, which are reported elsewhere.
+then reported together. For the same reason they skip values of the wrong type, which are reported elsewhere.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from molbuffer.flows.settings.training import SELECTION_KEYS
 from molbuffer.samplers.builds.quotas import TOLERANCE, batch_quotas
 
 NAME_OF_BUFFER = "buffer"
-"""What stored rows go by in the metrics of a batch (``BUFFER`` of training), and so no sampler can."""
+"""The name of stored rows in the metrics of a batch (``BUFFER`` of training), which no sampler may have."""
 
 
 def broken_rules(data: Mapping[str, Any]) -> list[Problem]:
-    """Every breach of a rule in a configuration."""
+    """Return every breach of a rule in a configuration."""
     return [problem for rule in _RULES for problem in rule(data)]
 
 
@@ -33,7 +33,7 @@ def _names_are_unique(data: Mapping[str, Any]) -> Iterator[Problem]:
         name = table.get("name")
         if name == NAME_OF_BUFFER:
             yield Problem(
-                ("samplers", i, "name"), f"{shown(name)} is what stored rows are called in the metrics; change the name"
+                ("samplers", i, "name"), f"{shown(name)} is the name of stored rows in the metrics; change the name"
             )
         elif isinstance(name, str) and name in names:
             yield Problem(("samplers", i, "name"), f"two samplers have the name {shown(name)}; change one")
@@ -50,7 +50,7 @@ def _shares_fit_the_batch(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _shares_are_rows(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Refuses a share that is rounded to no row at all: its sampler would never draw live, and nothing would say so."""
+    """Refuse a share that is rounded to no row: its sampler would never draw live, without any message."""
     batch_size: Any = _table(data, "campaign").get("batch_size", DEFAULT_BATCH_SIZE)
     if _is_offline(data) or not isinstance(batch_size, int) or batch_size < 1:
         return
@@ -85,7 +85,7 @@ def _somebody_draws(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _buffer_can_be_filled(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Refuses a run that is sure to stop at some batch: by then nobody has filled its buffer of own rows."""
+    """Refuse a run that is certain to stop at some batch, before any sampler has filled its buffer of own rows."""
     samplers = [table for _, table in _tables(data, "samplers")]
     if _is_offline(data) or not _only_own_rows(data) or not any(map(_draws_live, samplers)):
         return
@@ -136,7 +136,7 @@ def _latents_have_one_origin(data: Mapping[str, Any]) -> Iterator[Problem]:
             continue
         given = [key for key in ORIGINS if table.get(key) is not None]
         if not given:
-            yield Problem(path, f"this sampler has no latent vectors; give it one of {', '.join(ORIGINS)}")
+            yield Problem(path, f"this sampler has no latent vectors; add one of the keys {', '.join(ORIGINS)}")
         for key in given[1:]:
             yield Problem((*path, key), f"latent vectors come from {given[0]} already; remove one of the keys")
         for key, origin in ORIGIN_KEYS.items():
@@ -153,7 +153,10 @@ def _prior_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
         if table.get("learnt_prior") is not None and (
             table.get("prior") is not None or table.get("components", 1) != 1
         ):
-            yield Problem((*path, "learnt_prior"), "a prior that was learnt is what it is; remove prior and components")
+            yield Problem(
+                (*path, "learnt_prior"),
+                "a learnt prior has a kind and components of its own; remove prior and components",
+            )
 
 
 def _replay_is_for_what_learns(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -161,7 +164,7 @@ def _replay_is_for_what_learns(data: Mapping[str, Any]) -> Iterator[Problem]:
         if table.get("replay_ratio_clip") is not None and table.get("optimise", False) is False:
             yield Problem(
                 ("samplers", i, "replay_ratio_clip"),
-                "this key is for a prior that learns; set optimise = true, or remove the key",
+                "this key is for a latent prior in training; set optimise = true, or remove the key",
             )
 
 
@@ -187,7 +190,7 @@ def _table(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _tables(data: Mapping[str, Any], key: str) -> list[tuple[int, Mapping[str, Any]]]:
-    """The tables of a list of tables, with their positions."""
+    """Return the tables of a list of tables, with their positions."""
     items = data.get(key)
     if not isinstance(items, list | tuple):
         return []
@@ -199,7 +202,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _shares(data: Mapping[str, Any]) -> dict[float, list[float]]:
-    """The shares of all samplers, 0 for those that do not draw live, in each iteration in which one begins or ends."""
+    """Return the shares of all samplers, 0 for one that does not draw live, at each iteration in which one begins or
+    ends.
+    """
     samplers = [table for _, table in _tables(data, "samplers")]
     iterations: Any = _table(data, "campaign").get("iterations", DEFAULT_ITERATIONS)
     last = iterations if _is_number(iterations) else math.inf

@@ -1,4 +1,4 @@
-"""The ``[[samplers]]`` tables: who draws molecules, and how much of the buffer and of each batch."""
+"""The ``[[samplers]]`` tables: the samplers, and their parts of the buffer and of each batch."""
 
 from __future__ import annotations
 
@@ -24,42 +24,42 @@ class ModelDraws(PolicyKeys):
     """Draws from a generative model."""
 
     kind: Literal["model"]
-    """A generative model."""
+    """Molecules of a generative model."""
 
 
 class DatasetDraws(DrawKeys):
     """Draws from a file of molecules."""
 
     kind: Literal["dataset"]
-    """A file of molecules."""
+    """Molecules of a file."""
 
     path: Text
     """A .smi, .txt, .csv (each also .gz) or .parquet file; relative to the folder of the configuration file."""
 
     column: Text | None = None
-    """The column of the molecules in a table; default: one called smiles."""
+    """The column of the molecules in a table; default: smiles."""
 
     replacement: bool = False
-    """Draw each molecule independently; otherwise a run goes through the whole file before a row comes again."""
+    """true: draw each molecule independently; false: a run draws every row of the file once before any row again."""
 
 
 class PairDatasetDraws(DrawKeys):
     """Draws from a file of pairs of molecules."""
 
     kind: Literal["pair_dataset"]
-    """A file of pairs, such as `molbuffer pairs` makes."""
+    """Pairs of a file, such as one made by `molbuffer pairs`."""
 
     path: Text
     """A .csv (also .gz) or .parquet file; relative to the folder of the configuration file."""
 
     source_column: Text = "source"
-    """The column of the molecules that pairs start from."""
+    """The column of the sources of pairs."""
 
     target_column: Text = "target"
-    """The column of the molecules that are to be made of them: the samples."""
+    """The column of the targets of pairs, which are the samples."""
 
     replacement: bool = False
-    """Draw each pair independently; otherwise a run goes through the whole file before a pair comes again."""
+    """true: draw each pair independently; false: a run draws every pair of the file once before any pair again."""
 
 
 ChoiceName = Literal["uniform", "top_k", "quantile", "recent", "scaffold"]
@@ -70,7 +70,7 @@ CHOICE_KEYS: Mapping[ChoiceName, str | None] = {
     "recent": "max_iterations",
     "scaffold": None,
 }
-"""The key that belongs to each choice of stored rows and to no other."""
+"""The key that belongs to each way of selecting stored rows and to no other."""
 
 
 def _in_a_list(value: Any) -> Any:
@@ -78,51 +78,52 @@ def _in_a_list(value: Any) -> Any:
 
 
 class HistoryDraws(DrawKeys):
-    """Draws stored molecules once more, with all that was stored of them; they are not stored again."""
+    """Draws stored molecules again, with all that is stored of them; they are not stored a second time."""
 
     kind: Literal["history"]
-    """Molecules of the history that have a reward under this objective."""
+    """Stored molecules that have a reward under this objective."""
 
     select: ChoiceName = "uniform"
-    """uniform: any row, equally likely; top_k: the best molecules; quantile: the rows whose reward is at least a
-    quantile of all rewards; recent: the newest iterations of each run; scaffold: the same chance for each scaffold."""
+    """uniform: every row with the same probability; top_k: the best molecules; quantile: the rows whose reward is at
+    least a quantile of all rewards; recent: rows of the newest iterations of each run; scaffold: every scaffold with
+    the same probability."""
 
     top_k: Count | None = None
-    """Of top_k: how many of the best molecules are drawn from; default 100."""
+    """For top_k: the number of best molecules to draw from; default 100."""
 
     quantile: Share | None = None
-    """Of quantile: the quantile of the rewards, in [0, 1], itself included; default 0.9, the best tenth."""
+    """For quantile: the quantile of the rewards, in [0, 1], inclusive; default 0.9, the best tenth."""
 
     max_iterations: Count | None = None
-    """Of recent: how many of each run's newest iterations; default 10."""
+    """For recent: the number of newest iterations of each run; default 10."""
 
     runs: Annotated[Texts, BeforeValidator(_in_a_list), Field(min_length=1)] = ("own",)
-    """"own": rows of this run before its last checkpoint; "all": also of other runs, as of the start of this run; or a
-    list of the ids of runs, or how they start, in which "own" may stand too."""
+    """"own": rows of this run before its last checkpoint; "all": also rows of other runs, as of the start of this
+    run; or a list of ids of runs, or their starts, which may include "own"."""
 
     where: Text | None = None
-    """An SQL condition on ``sample_history`` that the rows must fulfil as well, such as ``reward > 0.5``."""
+    """An SQL condition on ``sample_history`` that the rows must also fulfil, such as ``reward > 0.5``."""
 
     @property
     def in_chunks(self) -> bool:
-        """Two chunks would draw the same rows, and nothing of this takes long."""
+        """False: two chunks would draw the same rows, and drawing them is fast."""
         return False
 
 
 class ContrastiveDraws(SamplingKeys):
-    """Draws pairs: sources from any other sampler, and for each of them targets from a conditional model."""
+    """Draws pairs: sources from any other sampler, and targets for each of them from a conditional model."""
 
     kind: Literal["contrastive"]
     """Pairs of a source and a target."""
 
     base_sampler: InnerDraws
-    """A table of any kind of sampler, without a name and sizes: who draws the sources."""
+    """The sampler of the sources: a table of any kind of sampler, without a name and sizes."""
 
     output_model: Text = "agent"
-    """The conditional model that draws the targets: named like the policy of a model sampler."""
+    """The conditional policy that draws the targets, named like the policy of a model sampler."""
 
     repeats: Count = 1
-    """Targets of each source."""
+    """The number of targets of each source."""
 
     @property
     def inner(self) -> DrawKeys:
@@ -134,10 +135,10 @@ class ContrastiveDraws(SamplingKeys):
 
 
 class ParentKeys(DrawKeys):
-    """Changes molecules of any other sampler."""
+    """The keys of samplers that change molecules of another sampler."""
 
     base_sampler: InnerDraws
-    """A table of any kind of sampler, without a name and sizes: who draws the parents."""
+    """The sampler of the parents: a table of any kind of sampler, without a name and sizes."""
 
     @property
     def inner(self) -> DrawKeys:
@@ -149,38 +150,38 @@ class ParentKeys(DrawKeys):
 
 
 class MutationDraws(ParentKeys):
-    """Replaces, inserts, deletes and swaps tokens of the SMILES of other molecules."""
+    """Replaces, inserts, deletes and swaps tokens in the SMILES of other molecules."""
 
     kind: Literal["mutation"]
-    """Molecules that differ from others by a token or two."""
+    """Molecules that differ from others in one token or a few."""
 
     mutations: Count = 1
-    """Changes of each parent."""
+    """The number of changes of each parent."""
 
     valid_only: bool = True
-    """Change a parent anew until a molecule comes out that is not the parent itself."""
+    """Change each parent again until the result is a molecule other than the parent."""
 
 
 class GraphGADraws(ParentKeys):
-    """Draws children of the best stored molecules, and, as long as there are few, of those of the base sampler."""
+    """Draws children of the best stored molecules, and of molecules of the base sampler while too few are stored."""
 
     kind: Literal["graph_ga"]
     """A genetic algorithm on molecular graphs."""
 
     parents: Annotated[int, Field(ge=2)] = 100
-    """How many of the best molecules have children; better ones have more."""
+    """The number of best molecules that are parents; better ones have more children."""
 
     crossover_rate: Share = 0.8
-    """How often a child has two parents; otherwise it is a mutant of one."""
+    """The share of children with two parents, in [0, 1]; others are mutants of one parent."""
 
     mutation_rate: Share = 0.5
-    """How often a child of two parents is mutated as well."""
+    """The share of children of two parents that are mutated as well, in [0, 1]."""
 
     most_atoms: Count = 50
-    """Heavy atoms of a child at most: without a bound, molecules grow."""
+    """The most heavy atoms of a child: without a bound, molecules grow."""
 
     runs: Annotated[Texts, BeforeValidator(_in_a_list), Field(min_length=1)] = ("own",)
-    """Whose molecules are parents: as of the history sampler."""
+    """The runs whose molecules are parents, as for the history sampler."""
 
 
 InnerDraws = Annotated[
@@ -202,12 +203,14 @@ class ModelSamplerSettings(SizeKeys, ModelDraws):
     """Draws from a generative model."""
 
     unique: bool = False
-    """Keep each molecule once in a build of the buffer, and once in what is drawn for a batch; others are drawn for
-    the repetitions, which are stored as rejected."""
+    """Keep each molecule once in a build of the buffer, and once in the draws for a batch. Repetitions are stored as
+    rejected, and replaced by further draws."""
 
     @property
     def in_chunks(self) -> bool:
-        """A chunk does not know what others of its build have kept."""
+        """Whether chunks are allowed: with ``unique`` they are not, since a chunk does not know what others have
+        kept.
+        """
         return not self.unique
 
 
@@ -220,19 +223,19 @@ class PairDatasetSamplerSettings(SizeKeys, PairDatasetDraws):
 
 
 class HistorySamplerSettings(SizeKeys, HistoryDraws):
-    """Draws stored molecules once more, with all that was stored of them; they are not stored again."""
+    """Draws stored molecules again, with all that is stored of them; they are not stored a second time."""
 
 
 class ContrastiveSamplerSettings(SizeKeys, ContrastiveDraws):
-    """Draws pairs: sources from any other sampler, and for each of them targets from a conditional model."""
+    """Draws pairs: sources from any other sampler, and targets for each of them from a conditional model."""
 
 
 class MutationSamplerSettings(SizeKeys, MutationDraws):
-    """Replaces, inserts, deletes and swaps tokens of the SMILES of other molecules."""
+    """Replaces, inserts, deletes and swaps tokens in the SMILES of other molecules."""
 
 
 class GraphGASamplerSettings(SizeKeys, GraphGADraws):
-    """Draws children of the best stored molecules, and, as long as there are few, of those of the base sampler."""
+    """Draws children of the best stored molecules, and of molecules of the base sampler while too few are stored."""
 
 
 SamplerSettings = Annotated[

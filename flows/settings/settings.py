@@ -41,34 +41,34 @@ from molbuffer.flows.settings.training import BufferSettings, OfflineSettings, T
 
 
 class CampaignSettings(Section):
-    """What is run."""
+    """The campaign: its name, seed and size."""
 
     name: Text = "campaign"
-    """The name of the runs in the history."""
+    """The name of the campaign's runs in the history."""
 
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
-    """All randomness follows from it: the same seed, configuration, code and stored rows give the same run."""
+    """The seed of all randomness: the same seed, configuration, code and stored rows give the same run."""
 
     iterations: Annotated[int, Field(ge=0)] = DEFAULT_ITERATIONS
-    """Training steps; 0 = none. To fill the buffer without training there is `molbuffer build`."""
+    """The number of training steps. `molbuffer build` fills the buffer without training."""
 
     batch_size: Count = DEFAULT_BATCH_SIZE
-    """Molecules of a training batch."""
+    """The number of molecules of a training batch."""
 
     offline: bool = False
-    """Train from stored rows only: no sampler draws, neither for the buffer nor for the batch."""
+    """Train on stored rows only: no sampler draws, neither for the buffer nor for the batch."""
 
 
 class PolicySettings(Section):
-    """What is trained."""
+    """The policy that is trained."""
 
     prior: Text = "zinc-gru"
-    """The model that training starts from and is held near: a bundled policy, a folder (relative to the folder of the
-    configuration file), or a sha256 in the store."""
+    """The policy that training starts from and that the loss keeps the trained one close to: a bundled policy, a
+    folder (relative to the folder of the configuration file), or a sha256 in the store."""
 
 
 class StandardisationSettings(Section):
-    """How a drawn string becomes the molecule that is stored and scored."""
+    """The standardisation of a drawn string to the molecule that is stored and scored."""
 
     cleanup: bool = True
     """Apply RDKit's clean-up: normalise functional groups, disconnect metals, re-ionise. Switch it off for benchmarks
@@ -79,35 +79,36 @@ class Settings(Section):
     """A configuration of molbuffer."""
 
     campaign: CampaignSettings = CampaignSettings()
-    """What is run."""
+    """The campaign: its name, seed and size."""
 
     policy: PolicySettings = PolicySettings()
-    """What is trained."""
+    """The policy that is trained."""
 
     objective: ObjectiveSettings
-    """What a good molecule is."""
+    """The objective: the components of the reward."""
 
     standardisation: StandardisationSettings = StandardisationSettings()
-    """How a drawn string becomes a molecule."""
+    """The standardisation of drawn strings to molecules."""
 
     filters: Annotated[tuple[FilterSettings, ...], Field(strict=False)] = ()
-    """What refuses a molecule, in order. Refused molecules are stored with the filter's name, but not scored."""
+    """The filters, in the order in which they are applied. Rejected molecules are stored with the filter's name, but
+    not scored."""
 
     contrastive: ContrastiveSettings | None = None
-    """Which pairs are kept, and what they are worth to a conditional policy. Without the table every pair whose target
-    passes the filters is kept, and worth what its target is."""
+    """Which pairs are kept, and their rewards for a conditional policy. Without the table every pair whose target
+    passes the filters is kept, with the reward of its target."""
 
     buffer: BufferSettings = BufferSettings()
-    """Which stored rows fill a batch, and when more are made."""
+    """The stored rows that fill a batch, and when more are made."""
 
     samplers: Annotated[tuple[SamplerSettings, ...], Field(strict=False)] = ()
-    """Who draws molecules."""
+    """The samplers that draw molecules."""
 
     training: TrainingSettings = TrainingSettings()
-    """How the policy learns."""
+    """The training of the policy."""
 
     offline: OfflineSettings = OfflineSettings()
-    """Training from stored rows alone."""
+    """Training on stored rows alone."""
 
     @model_validator(mode="after")
     def _keeps_the_rules(self) -> Self:
@@ -115,15 +116,15 @@ class Settings(Section):
         return self
 
     def to_json(self) -> str:
-        """The settings with all defaults as canonical JSON: equal settings give equal texts."""
+        """Return the settings with all defaults as canonical JSON: equal settings give equal texts."""
         return json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Settings:
-        """The settings that ``to_json`` wrote.
+        """Return the settings that ``to_json`` wrote.
 
         Raises:
-            ConfigurationError: they are not the settings of this version.
+            ConfigurationError: they are no settings of this release.
         """
         source = "the stored configuration"
         try:
@@ -142,10 +143,10 @@ class Settings(Section):
 
 
 def load_settings(path: Path) -> Settings:
-    """Reads and checks a TOML file. Relative paths in it are taken from the folder it is in, and made absolute.
+    """Read and check a TOML file. Relative paths in it start at its folder, and are made absolute.
 
     Raises:
-        ConfigurationError: with all that is wrong with the file.
+        ConfigurationError: the file has problems; it lists all of them.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -164,12 +165,12 @@ def load_settings(path: Path) -> Settings:
 
 @cache
 def settings_schema() -> Mapping[str, Any]:
-    """The JSON schema of a configuration."""
+    """Return the JSON schema of a configuration."""
     return Settings.model_json_schema()
 
 
 def _validate(data: Mapping[str, Any], source: str, text: str) -> Settings:
-    """Settings from the tables of a file, or one error with every problem and its line in the file's text."""
+    """Return settings from the tables of a file, or raise one error with every problem and its line."""
     problems = [*missing_references(data), *unusable_files(data), *refused_predicates(data)]
     try:
         settings = Settings.model_validate(data)

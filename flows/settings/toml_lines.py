@@ -1,4 +1,4 @@
-"""Where in a TOML file a key stands.
+"""The line of a key in a TOML file.
 
 ``tomllib`` does not tell on which line it found a value. It does tell whether a text is valid TOML, though, and the
 first lines of a valid file are valid too unless they end inside a statement. So the line of a key is where the
@@ -17,7 +17,7 @@ KeyPath = tuple[str | int, ...]
 
 
 def find_line(text: str, path: KeyPath) -> int | None:
-    """The line, from 1, on which the statement begins that defines the key; None when the file lacks the key.
+    """Return the line, from 1, on which the statement begins that defines a key; None if the file lacks the key.
 
     A value inside an inline table or a list of several lines is found at the start of its statement.
     """
@@ -29,7 +29,7 @@ def find_line(text: str, path: KeyPath) -> int | None:
 
 
 def _parse_start(lines: Sequence[str], count: int) -> tuple[int, dict[str, Any]]:
-    """How many of the first ``count`` lines end in no open statement, and the tables they make."""
+    """Return how many of the first ``count`` lines are valid TOML, and their tables."""
     for size in range(count, 0, -1):
         try:
             return size, tomllib.loads("".join(lines[:size]))

@@ -1,4 +1,4 @@
-"""The ``[buffer]``, ``[training]`` and ``[offline]`` tables: what training reads, and how it learns from it."""
+"""The ``[buffer]``, ``[training]`` and ``[offline]`` tables: the stored rows of training, and its settings."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ SELECTION_KEYS: Mapping[SelectionName, str | None] = {
 
 
 class SelectionKeys(Section):
-    """Which stored rows a batch is made of. A key of another selection is refused rather than ignored."""
+    """The selection of stored rows for a batch. A key of another selection is refused rather than ignored."""
 
     selection: SelectionName = "consume_once"
-    """consume_once: each row once, at random; uniform: any row, equally likely; top_k: the best molecules;
-    prioritized: better rows more often; recent: the run's own rows of the last iterations."""
+    """consume_once: each row once, at random; uniform: every row with the same probability; top_k: the best
+    molecules; prioritized: better rows more often; recent: the run's own rows of the last iterations."""
 
     epochs: Count | None = None
-    """Of consume_once: how often the stored rows are gone through; default 1."""
+    """For consume_once: how often each stored row is used; default 1."""
 
     top_k: Count | None = None
-    """Of top_k: how many of the best molecules are drawn from; default 100."""
+    """For top_k: the number of best molecules to draw from; default 100."""
 
     alpha: Annotated[float, Field(ge=0)] | None = None
-    """Of prioritized: a row is drawn with probability proportional to rank^-alpha, 0 = uniform; default 0.7."""
+    """For prioritized: a row is drawn with a probability proportional to rank^-alpha, 0 = uniform; default 0.7."""
 
     max_iterations: Count | None = None
-    """Of recent: how many of the newest iterations; default 10."""
+    """For recent: the number of newest iterations; default 10."""
 
 
 class BufferSettings(SelectionKeys):
-    """The stored rows that fill what the live shares leave of a batch."""
+    """The stored rows that fill the part of a batch that is not drawn live."""
 
     build_every: Count = 10
-    """Iterations between builds; a build also happens whenever the buffer cannot fill the next batch."""
+    """The number of iterations between builds; a build also happens whenever the buffer cannot fill the next batch."""
 
     runs: Literal["all", "own"] = "all"
     """all: also rows that earlier runs stored under the same objective, as of the start of this run; own: only rows of
@@ -54,16 +54,16 @@ class BufferSettings(SelectionKeys):
 
 
 class TrainingSettings(Section):
-    """How the policy learns."""
+    """The training of the policy."""
 
     loss: LossName = "reinvent"
-    """reinvent: the squared distance of the policy's log-likelihood to the prior's plus sigma x reward."""
+    """reinvent: the squared difference of the policy's log-likelihood and the prior's plus sigma x reward."""
 
     sigma: Annotated[float, Field(gt=0)] = 128.0
-    """Of reinvent: how much log-likelihood, in nats, a reward of 1 is worth."""
+    """For reinvent: the log-likelihood, in nats, that a reward of 1 adds."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 1e-4
-    """Of Adam."""
+    """The learning rate of Adam."""
 
     gradient_norm: Annotated[float, Field(gt=0)] = 1.0
     """The largest norm of a step's gradient; longer gradients are scaled down to it."""
@@ -72,31 +72,31 @@ class TrainingSettings(Section):
     """Train also on drawn strings that are no molecules, with reward 0."""
 
     checkpoint_every: Count = 10
-    """Iterations between checkpoints, offline ten times as many. Live molecules are stored together with the
-    checkpoint, so this many iterations are drawn again, to the same result, after a crash."""
+    """The number of iterations between checkpoints; offline ten times as many. Live molecules are stored together
+    with the checkpoint, so after a crash at most this many iterations are drawn again, with the same result."""
 
 
 class OfflineSettings(SelectionKeys):
-    """Training from stored rows alone, by ``molbuffer offline`` or with ``campaign.offline``."""
+    """Training on stored rows alone, by ``molbuffer offline`` or with ``campaign.offline``."""
 
     selection: SelectionName = "uniform"
-    """As in the buffer table."""
+    """The selection of stored rows, as in the buffer table."""
 
     steps: Count = 500
-    """Training steps."""
+    """The number of training steps."""
 
     batch_size: Count | None = None
-    """Rows of a batch; default: that of the campaign."""
+    """The number of rows of a batch; default: that of the campaign."""
 
     where: Text | None = None
-    """An SQL condition on sample_history that the rows fulfil, such as "reward > 0.5"; default: every row with a
-    reward."""
+    """An SQL condition on sample_history that the rows must fulfil, such as "reward > 0.5"; default: every row with
+    a reward."""
 
     loss: LossName | None = None
-    """Default: that of the training table."""
+    """The loss; default: that of the training table."""
 
     sigma: Annotated[float, Field(gt=0)] | None = None
-    """Default: that of the training table."""
+    """The weight of the reward; default: that of the training table."""
 
     learning_rate: Annotated[float, Field(gt=0)] | None = None
-    """Default: that of the training table."""
+    """The learning rate; default: that of the training table."""

@@ -1,4 +1,4 @@
-"""The ``transform`` of a component: how its raw value becomes a number in [0, 1]."""
+"""The ``transform`` of a component, of its raw value to [0, 1]."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class IdentitySettings(Buildable):
-    """The raw value itself, for components that are in [0, 1] already."""
+    """The raw value itself, for components in [0, 1]."""
 
     kind: Literal["identity"]
     """The raw value itself."""
@@ -23,7 +23,7 @@ class IdentitySettings(Buildable):
 
 
 class BetweenLowAndHigh(Buildable):
-    """What transforms between two raw values have."""
+    """The keys of transforms between two raw values."""
 
     low: float
     """The raw value at the lower end."""
@@ -59,16 +59,16 @@ class ReverseSigmoidSettings(BetweenLowAndHigh):
 
 
 class DoubleSigmoidSettings(BetweenLowAndHigh):
-    """Near 1 between ``low`` and ``high``, half at both ends, and smoothly 0 outside."""
+    """Near 1 between ``low`` and ``high``, 0.5 at both, and falling smoothly to 0 outside."""
 
     kind: Literal["double_sigmoid"]
     """A range is best, smoothly."""
 
     steepness_low: Positive = 2.0
-    """Of the flank at low; at 2 it is 0.01 a tenth of the range below low and 0.99 a tenth above."""
+    """The steepness at low; at 2 the transform is 0.01 a tenth of the range below low and 0.99 a tenth above."""
 
     steepness_high: Positive = 2.0
-    """Of the flank at high."""
+    """The steepness at high."""
 
     def build(self) -> transforms.Transform:
         return transforms.DoubleSigmoid(self.low, self.high, self.steepness_low, self.steepness_high)
@@ -85,7 +85,7 @@ class LinearSettings(BetweenLowAndHigh):
 
 
 class StepSettings(BetweenLowAndHigh):
-    """1 from ``low`` to ``high``, both included and perhaps the same, and 0 elsewhere."""
+    """1 from ``low`` to ``high``, both inclusive and possibly equal, and 0 elsewhere."""
 
     kind: Literal["step"]
     """All or nothing."""
@@ -95,7 +95,7 @@ class StepSettings(BetweenLowAndHigh):
 
 
 class GaussianSettings(Buildable):
-    """A bell around the best value."""
+    """A bell curve around the best value."""
 
     kind: Literal["gaussian"]
     """One value is best."""

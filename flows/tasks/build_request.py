@@ -1,4 +1,4 @@
-"""Which chunks a build of the buffer consists of, as references that any process can follow.
+"""The chunks of a build of the buffer, as references that any process can follow.
 
 These classes are here, and not beside the task, because Prefect loads a flow's file under a name of its own, and an
 object of a class from there could not be sent to another process.
@@ -15,18 +15,23 @@ from molbuffer.flows.campaign.samplers import sampler_size
 from molbuffer.samplers.builds.drawn_counts import DrawCounts
 
 CHUNK_ROWS = 2048
-"""Kept rows of a task: about a second of work or more, and little to lose when a worker is killed."""
+"""Kept rows of a task: at least about a second of work, and little to lose when a worker is killed."""
 
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """Which chunk of which sampler's build is made.
+    """One chunk of one sampler's build.
 
     Attributes:
-        store: the folder of the store. sampler: its place in the configuration, from 0.
-        wanted: kept rows. agent: sha256 of the policy in training, in the store.
-        drawn_before: rows that the sampler drew in the run before the first chunk of this build.
-        latents: sha256 of what samplers of latent vectors draw from, in the store, by their names.
+        store: the folder of the store.
+        run_id: the run that the build belongs to.
+        iteration: the iteration of the build.
+        sampler: the position of the sampler in the configuration, from 0.
+        chunk: the number of the chunk, from 0.
+        wanted: the number of kept rows.
+        agent: the sha256 of the policy in training, in the store.
+        drawn_before: the number of rows that the sampler drew in the run before the first chunk of this build.
+        latents: the sha256 of the latents of samplers, in the store, by the samplers' names.
     """
 
     store: str
@@ -47,7 +52,15 @@ def build_requests(
     drawn: DrawCounts | None = None,
     latents: Mapping[str, str] | None = None,
 ) -> list[BuildRequest]:
-    """The chunks of a build of the buffer, in row order; ``drawn`` tells how far the run has come before it."""
+    """Return the chunks of a build of the buffer, in row order.
+
+    Args:
+        campaign: the campaign.
+        iteration: the iteration of the build.
+        agent: the sha256 of the policy in training.
+        drawn: the number of rows that each sampler has drawn in the run; None is none.
+        latents: the sha256 of the latents of samplers, by the samplers' names.
+    """
     requests = []
     store, run_id, versions = str(campaign.store.path), campaign.run_id, latents or {}
     for number, sampler in enumerate(campaign.settings.samplers):
@@ -57,5 +70,17 @@ def build_requests(
         for chunk in range(chunks):
             wanted = min(chunk_rows, rows - chunk * chunk_rows)
             before = drawn.of(sampler.name) if drawn is not None else 0
-            requests.append(BuildRequest(store, run_id, iteration, number, chunk, wanted, agent, before, versions))
+            requests.append(
+                BuildRequest(
+                    store=store,
+                    run_id=run_id,
+                    iteration=iteration,
+                    sampler=number,
+                    chunk=chunk,
+                    wanted=wanted,
+                    agent=agent,
+                    drawn_before=before,
+                    latents=versions,
+                )
+            )
     return requests

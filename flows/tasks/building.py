@@ -32,7 +32,7 @@ from molbuffer.training.fit.loop import commit_checkpoint
 
 
 def _failed_for_now(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether Prefect shall try a failed chunk again."""
+    """Return whether Prefect shall try a failed chunk again."""
     return can_pass(state.data)
 
 
@@ -45,14 +45,14 @@ def _failed_for_now(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> 
     retry_condition_fn=_failed_for_now,
 )
 def build_buffer_task(request: BuildRequest) -> dict[str, Any]:
-    """Makes and commits one chunk, unless an earlier attempt has; returns the receipt."""
+    """Make and commit one chunk, unless an earlier attempt has; return the receipt."""
     limit_threads()
     with SampleStore.open(Path(request.store)) as store:
         return build_chunk(reopen_campaign(store, request.run_id), request).to_json()
 
 
 def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
-    """Makes and commits one chunk, unless an earlier attempt has."""
+    """Make and commit one chunk, unless an earlier attempt has; return the receipt."""
     store, event = campaign.store, Event.BUILD_BUFFER
     agent = load_policy(store.policies.folder(request.agent))
     # All that the run drew in earlier iterations is committed when its buffer is built.
@@ -67,7 +67,12 @@ def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
     if build_id in receipts:
         return receipts[build_id]
     seen = SeenBefore(
-        store, request.run_id, request.iteration, event, sampler_order=request.sampler, chunk=request.chunk
+        store,
+        run_id=request.run_id,
+        iteration=request.iteration,
+        event=event,
+        sampler_order=request.sampler,
+        chunk=request.chunk,
     )
     spec = BuildSpec(
         run_id=request.run_id,
@@ -88,28 +93,28 @@ def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
 
 
 def run_build_tasks(requests: Sequence[BuildRequest]) -> list[BuildReceipt]:
-    """One task run a chunk, one after the other, so that ``new`` counts each molecule where it occurs first."""
+    """Run a task for each chunk, one after another, so that ``new`` counts each molecule where it occurs first."""
     return [BuildReceipt.from_json(build_buffer_task(request)) for request in requests]
 
 
 @dataclass
 class TaskBuilder:
-    """Builds the buffer of a training as task runs, with the policy as it is."""
+    """A builder of the buffer of a training, by task runs with the present policy."""
 
     campaign: Campaign
     training: Training
 
     def __call__(self, iteration: int) -> Sequence[BuildReceipt]:
-        """Publishes the policy, so that tasks in any process can draw with it, and has every chunk made."""
-        learner, history, store = self.training.learner, self.training.history, self.campaign.store
+        """Publish the policy, so that tasks in any process can draw with it, and make every chunk."""
+        learner, writer, store = self.training.learner, self.training.writer, self.campaign.store
         trainables, live = self.training.trainables, self.training.loader.live
-        if history.pending:
+        if writer.pending:
             # The metric ``new`` of what is built now must know all that was drawn before.
-            commit_checkpoint(learner, self.training.loader, history, trainables)
-        history.drain()
-        version = learner.publish(store.policies, history.run_id, iteration)
-        others = trainables.publish(store.policies, history.run_id, iteration)
-        message = f"policy of run {history.run_id}, iteration {iteration}"
+            commit_checkpoint(learner, self.training.loader, writer, trainables)
+        writer.drain()
+        version = learner.publish(store.policies, writer.run_id, iteration)
+        others = trainables.publish(store.policies, writer.run_id, iteration)
+        message = f"policy of run {writer.run_id}, iteration {iteration}"
         store.commit(Commit(policies=[version, *others.values()], message=message))
         latents = latent_versions(live.samplers if live is not None else ())
         requests = build_requests(self.campaign, iteration, version.sha256, self.training.drawn, latents)

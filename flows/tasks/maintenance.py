@@ -1,4 +1,4 @@
-"""One round of maintenance of a store, as the command and the deployment ask for it."""
+"""Maintenance of a store, for the command and for the deployment."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ _AGE = re.compile(r"(\d+)([smhdw])")
 
 @dataclass(frozen=True)
 class MaintenanceRequest:
-    """What to do with a store.
+    """The maintenance to do on a store.
 
     Attributes:
-        store: its folder.
-        compact, vacuum: whether to.
-        expire_older_than: the age from which versions expire; None keeps all.
-        keep: how many of the newest versions stay, whatever their age.
-        grace: how old a file must be that a vacuum removes.
-        keep_checkpoints: how many checkpoints of an unfinished run stay.
-        dry_run: only say what would expire and be removed; nothing is compacted.
+        store: the folder of the store.
+        compact: merge small files.
+        vacuum: remove files that nothing refers to.
+        expire_older_than: the age from which snapshots expire; None keeps all.
+        keep: the number of newest snapshots that stay, whatever their age.
+        grace: the least age of a file that the vacuum removes.
+        keep_checkpoints: the number of checkpoints of an unfinished run that stay.
+        dry_run: only list what would expire and be removed; nothing is compacted.
     """
 
     store: str
@@ -39,10 +40,10 @@ class MaintenanceRequest:
 
 
 def parse_age(text: str) -> timedelta:
-    """An age such as 45s, 30m, 24h, 7d or 2w.
+    """Parse an age such as 45s, 30m, 24h, 7d or 2w.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is no age.
     """
     match = _AGE.fullmatch(text.strip())
     if match is None:
@@ -54,13 +55,13 @@ def parse_age(text: str) -> timedelta:
 
 
 def maintain_store(request: MaintenanceRequest) -> dict[str, Any]:
-    """Compacts, expires and vacuums a store, in this order, as far as asked for.
+    """Compact, expire and vacuum a store, in this order, as far as requested.
 
     Returns:
-        ``compact``, ``expire`` and ``vacuum``: what each did, as JSON values; None for what was not asked for.
+        ``compact``, ``expire`` and ``vacuum``: what each did, as JSON values; None for what was not requested.
 
     Raises:
-        UsageError: an age is none, or a dry run has nothing to list.
+        UsageError: a text is no age, or a dry run has nothing to list.
         StoreError: the store cannot be read or written, or another process maintains it.
     """
     from molbuffer.storage import SampleStore
@@ -68,7 +69,7 @@ def maintain_store(request: MaintenanceRequest) -> dict[str, Any]:
     older_than = None if request.expire_older_than is None else parse_age(request.expire_older_than)
     grace = parse_age(request.grace)
     if request.dry_run and not request.vacuum and older_than is None:
-        raise UsageError("a dry run lists what expires and what a vacuum removes: ask for one of these, too")
+        raise UsageError("a dry run lists what expires and what a vacuum removes: add vacuum or expire_older_than")
     done: dict[str, Any] = {"store": request.store, "dry_run": request.dry_run}
     done |= {"compact": None, "expire": None, "vacuum": None}
     with SampleStore.open(Path(request.store)) as store:

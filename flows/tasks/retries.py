@@ -1,4 +1,4 @@
-"""Which errors can pass by themselves, so that a task which failed with one is worth trying again.
+"""Transient errors: a task that failed with one is tried again.
 
     can pass     the catalog or its server failed (CatalogUnavailableError), or others held the lock (StoreBusyError)
                  a network, an object store or a file system failed (OSError), or an error of the store or of a policy's
@@ -7,7 +7,7 @@
                  all other errors: a configuration, a module that cannot be imported, a wrong value, workers that died
                  again and again would be the same a second later
 
-A run that ends with an error loses nothing: resumed, it goes on from what is in the store.
+A run that ends with an error loses nothing: it can be resumed from the store.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _LASTING_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFB
 
 
 def can_pass(error: object) -> bool:
-    """Whether trying again in a moment may go well."""
+    """Return whether another attempt, a moment later, may succeed."""
     if isinstance(error, OSError):
         return not isinstance(error, _LASTING) and error.errno not in _LASTING_NUMBERS
     if isinstance(error, (CatalogUnavailableError, StoreBusyError)):
         return True
-    # Rooms tell of what the system said in errors of their own.
+    # Rooms report errors of the system as errors of their own.
     if isinstance(error, (StoreError, SamplerError)) and isinstance(error.__cause__, OSError):
         return can_pass(error.__cause__)
     return False

@@ -1,4 +1,4 @@
-"""How many threads torch uses, and how they wait for each other.
+"""The number of torch's threads, and how they wait for each other.
 
 Threads that share a tensor operation meet at a barrier after it. By default one that arrives early spins there for
 milliseconds: on an idle machine nothing is faster, and beside other work it takes the core that the late one needs, so

@@ -1,1 +1,1 @@
-"""What commands do without a flow: score or draw molecules, find pairs, import a prior, the demonstration."""
+"""The work of commands without a flow: score or draw molecules, find pairs, import a prior, the demonstration."""

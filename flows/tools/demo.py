@@ -1,4 +1,4 @@
-"""The demonstration: a campaign on real molecules, an offline training on what it stored, and what both gained."""
+"""The demonstration: a campaign on real molecules, an offline training on its stored rows, and the gains of both."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OBJECTIVE = (
     "drug-like molecules that resemble celecoxib. The prior is poor at it: it draws what can be bought, which is "
     "drug-like, but hardly ever resembles a given drug."
 )
-"""What ``demo.toml`` rewards, and why there is something to learn."""
+"""The objective of ``demo.toml``, and why the prior can be improved."""
 
 _COUNTS = "SELECT run_id, count(*) AS n, count(*) FILTER (kept) AS kept FROM sample_history GROUP BY run_id"
 _LIVE_REWARDS = "SELECT run_id, value FROM metrics WHERE name = 'reward_live' ORDER BY iteration"
@@ -49,9 +49,12 @@ _MOLECULES = """
 
 @dataclass(frozen=True)
 class PolicyResult:
-    """What fresh draws of a policy came to.
+    """The evaluation of a policy by fresh draws.
 
     Attributes:
+        name: "prior", "online" or "offline".
+        sha256: the sha256 of the policy.
+        evaluation: its fresh draws.
         gain: the 95 % bootstrap interval of its mean reward less the prior's; None for the prior.
     """
 
@@ -63,13 +66,20 @@ class PolicyResult:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """All that the demonstration tells.
+    """The results of the demonstration.
 
     Attributes:
-        rows, kept, scores: what the store holds of the demonstration's run, and the scores in its cache.
-        first_reward, last_reward: mean rewards of live samples in the first and the last iterations.
-        policies: prior, online policy, offline policy. samplers: metrics of each sampler and event.
-        best: the molecules of highest reward.
+        settings: the configuration.
+        store: the folder of the store.
+        run_id: the online run.
+        rows: the number of rows of the online run.
+        kept: the number of its kept rows.
+        scores: the number of scores in the store.
+        first_reward: the mean reward of live samples in the first iterations.
+        last_reward: that in the last iterations.
+        policies: the prior, the online and the offline policy.
+        samplers: the mean metrics of each sampler and event.
+        best: the molecules with the highest rewards.
     """
 
     settings: Settings
@@ -86,13 +96,13 @@ class DemoReport:
 
 
 def demo_settings() -> Settings:
-    """The configuration that the demonstration runs, as shipped."""
+    """Return the configuration of the demonstration."""
     with resources.as_file(resources.files("molbuffer.flows.tools") / "demo.toml") as path:
         return load_settings(path)
 
 
 def run_demo(settings: Settings, store: Path, draws: int = DRAWS) -> DemoReport:
-    """Trains online, trains offline on what that stored, draws from prior and both policies, and reports."""
+    """Train online, train offline on the stored rows, evaluate the prior and both policies, and return the results."""
     config = settings.to_json()
     online = train(config, str(store))
     offline = train_offline(config, str(store), where=f"run_id = '{online['run_id']}'")
@@ -109,13 +119,13 @@ def _compare(
         "online": store.policies.folder(online["policy"]),
         "offline": store.policies.folder(offline["policy"]),
     }
-    filters, how = build_filters(settings), build_standardisation(settings)
-    scorer = Scorer(build_objective(settings), store, run_id=online["run_id"])
+    filters, standardisation = build_filters(settings), build_standardisation(settings)
+    scorer = Scorer(build_objective(settings), store, online["run_id"])
     results: list[PolicyResult] = []
     for name, folder in folders.items():
         policy = load_policy(folder)
         seed = derive_seed(settings.campaign.seed, "evaluation", name)
-        evaluation = evaluate_policy(policy, scorer, filters, how, draws, seed)
+        evaluation = evaluate_policy(policy, scorer, filters, standardisation, draws=draws, seed=seed)
         gain = bootstrap_difference(evaluation.rewards, results[0].evaluation.rewards) if results else None
         results.append(PolicyResult(name, policy.sha256, evaluation, gain))
     return tuple(results)
@@ -146,11 +156,11 @@ def _mean(rewards: pl.Series) -> float:
     return float(mean) if isinstance(mean, float) else float("nan")
 
 
-SAMPLER_FIGURES = ("drawn", "kept", "valid", "diversity", "duplicates", "new", "rewards", "shortfall", "seconds")
+SAMPLER_METRICS = ("drawn", "kept", "valid", "diversity", "duplicates", "new", "rewards", "shortfall", "seconds")
 
 
 def print_report(report: DemoReport, console: Console) -> None:
-    """Prints what was stored, what was gained, the samplers' metrics, the best molecules, and what to try next."""
+    """Print the numbers of stored rows, the gains, the samplers' metrics, the best molecules, and next commands."""
     console.print(f"\n[bold]Objective[/bold]: {OBJECTIVE}")
     console.print(f"[bold]Stored[/bold]: {report.rows} rows ({report.kept} kept), {report.scores} scores")
     console.print(
@@ -184,7 +194,7 @@ def _samplers(report: DemoReport) -> Table:
     rows = report.samplers.rows(named=True)
     headings = [f"{row['sampler']}, {row['event']}" for row in rows]
     table = Table("mean of each build", *headings, title="Metrics of the samplers", title_justify="left")
-    for name in SAMPLER_FIGURES:
+    for name in SAMPLER_METRICS:
         table.add_row(name, *("" if row.get(name) is None else f"{row[name]:.3g}" for row in rows))
     return table
 

@@ -1,4 +1,4 @@
-"""A prior of another program becomes a policy in the store."""
+"""Import of priors of other programs as policies."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from molbuffer.storage.records import Commit, PolicyVersion, Run, RunKind
 
 
 def import_reinvent_prior(file: Path, store: Path) -> dict[str, Any]:
-    """Registers the model of a file of REINVENT 4 in a store, which is made when it does not exist.
+    """Register the model of a file of REINVENT 4 in a store, which is made if it does not exist.
 
-    The file is read, and refused, before the store is touched. A prior that is there already is left as it is.
+    The file is read, and possibly refused, before the store is opened. A prior that the store has is not changed.
 
     Returns:
         ``policy`` (its sha256 in the store), ``run_id``, ``file_sha256``, the kind, the sizes and the tokens of the
-        model, those tokens that it can draw but that no SMILES string is read as, and what the file says of its origin.
+        model; ``only_drawn``, the tokens that it can draw but that no SMILES string is split into; and what the file
+        says of its origin.
     """
     prior = read_reinvent_prior(file)
     run = _run(file, prior)
@@ -43,6 +44,6 @@ def import_reinvent_prior(file: Path, store: Path) -> dict[str, Any]:
 
 
 def _run(file: Path, prior: ReinventPrior) -> Run:
-    """The import as a run: the store says of which file a policy was made."""
+    """Return the record of the import as a run, which names the file of a policy."""
     config = {"file": file.name, "file_sha256": prior.file_sha256, "origin": dict(prior.origin)}
     return described_run(uuid.uuid4().hex, file.name, RunKind.IMPORT, json.dumps(config, sort_keys=True), seed=0)

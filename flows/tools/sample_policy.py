@@ -1,4 +1,4 @@
-"""Drawing molecules from a policy, outside any campaign."""
+"""Drawing of molecules from a policy, outside a campaign."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from molbuffer.storage import SampleStore
 
 
 def named_policy(policy: str, store: Path | None = None) -> Policy:
-    """A policy by its bundled name, its folder, or (the start of) its sha256 in ``store``, which is only read."""
+    """Load a policy by its bundled name, its folder, or (the start of) its sha256 in ``store``, which is only read."""
     with ExitStack() as opened:
         policies = None if store is None else opened.enter_context(SampleStore.open(store, read_only=True)).policies
         return load_policy(find_policy(policy, policies))
 
 
 def draw(policy: str, n: int, sampling: Sampling, seed: int, store: Path | None = None) -> pl.DataFrame:
-    """Draws n rows.
+    """Draw n rows from a policy.
 
     Args:
         policy: a bundled name, a folder, or (the start of) a sha256 in ``store``.
-        n: how many.
+        n: the number of rows.
         sampling: temperature and truncation.
-        seed: the same gives the same rows.
-        store: the folder of a store to look the policy up in.
+        seed: the same seed gives the same rows.
+        store: the folder of the store that a sha256 is looked up in.
 
     Returns:
-        ``smiles`` as drawn; ``molecule``, the canonical SMILES, null where the string is none; ``log_likelihood`` in
-        nats, of the distribution drawn from.
+        ``smiles`` as drawn; ``molecule``, the canonical SMILES, null where the string is no molecule;
+        ``log_likelihood`` in nats, under the distribution drawn from.
     """
     loaded = named_policy(policy, store)
     drawn = ModelSampler("sample", lambda: loaded, sampling=sampling).draw(n, seed)
@@ -44,6 +44,6 @@ def draw(policy: str, n: int, sampling: Sampling, seed: int, store: Path | None 
 
 
 def quality(drawn: pl.DataFrame) -> str:
-    """How many of the rows are molecules, and different ones, in one line."""
+    """Return the numbers of rows, of molecules and of different molecules, in one line."""
     molecules = drawn["molecule"].drop_nulls()
     return f"{len(drawn)} drawn, {len(molecules)} of them molecules, {molecules.n_unique()} different"

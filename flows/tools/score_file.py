@@ -1,4 +1,4 @@
-"""Scoring a file of molecules under a configuration: what each filter and component says about every line."""
+"""Scoring of a file of molecules under a configuration: the filters and components of every line."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from molbuffer.storage import SampleStore
 from molbuffer.storage.records import RunKind, RunStatus, ScoreStatus
 
 CHUNK_LINES = 2048
-"""Lines scored together: their scores are in the store before the next ones are computed."""
+"""Lines scored together: their scores are in the store before further ones are computed."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class FileScorer:
-    """Judges and scores the lines of files.
+    """A scorer of the lines of files, with the filters and the objective of a configuration.
 
-    Molecules that a filter refuses are scored all the same, since a user who asks about a file wants to see why.
+    Molecules that a filter rejects are scored as well, since a user who scores a file wants all values.
     """
 
     scorer: Scorer
@@ -39,19 +39,21 @@ class FileScorer:
 
     @classmethod
     def of(cls, settings: Settings, store: SampleStore | None = None, run_id: str | None = None) -> FileScorer:
-        """The scorer that a configuration describes; with a store as its memory, under a run that has started."""
-        scorer = Scorer(build_objective(settings), store, run_id=run_id, owner=run_id or "molbuffer score")
+        """Make the scorer that a configuration describes; with a store, scores are looked up there, and stored under
+        a started run.
+        """
+        scorer = Scorer(build_objective(settings), store, run_id, owner=run_id or "molbuffer score")
         return cls(scorer, build_filters(settings), build_standardisation(settings))
 
     def score(self, rows: Sequence[FileRow], progress: Callable[[int], None] = lambda _: None) -> pl.DataFrame:
-        """One row a line, in order, with the columns of ``column_names``.
+        """Return a row for each line, in order.
 
-        ``rejected_by`` is ``validity`` for a line that is no molecule, and null for one that passes every filter. Raw
-        and transformed values and the reward are null where they are not known, and ``error`` says why.
+        ``rejected_by`` is ``validity`` for a line that is no molecule, and null for one that passes every filter.
+        Raw and transformed values and the reward are null where they are unknown, and ``error`` has the reason.
 
         Args:
             rows: the lines.
-            progress: is told the number of lines that are done.
+            progress: called with the number of lines that are done.
         """
         frames = [self._score_chunk([])]
         for start in range(0, len(rows), CHUNK_LINES):
@@ -81,7 +83,9 @@ class FileScorer:
         )
 
     def _errors(self, scored: ScoredMolecules) -> dict[str, str]:
-        """Why molecules have no reward, by molecule; new scores go into the store first, where there is one."""
+        """Return the reasons for missing rewards, by molecule; record new scores in the store first, if there is
+        one.
+        """
         store, failed = self.scorer.store, [s for s in scored.new if s.status is ScoreStatus.FAILED]
         if store is not None:
             store.record_scores(scored.new, run_id=self.scorer.run_id)
@@ -94,7 +98,9 @@ class FileScorer:
 
 
 def _outside_transforms(objective: Objective, scored: ScoredMolecules) -> dict[str, str]:
-    """Molecules with a raw value that its transform gives no worth, as the identity does outside [0, 1]."""
+    """Return errors of molecules with a raw value outside the domain of its transform, such as the identity's [0,
+    1].
+    """
     errors = {}
     for weighted in objective.components:
         name, raw = weighted.component.name, scored.values[weighted.component.name]
@@ -104,7 +110,7 @@ def _outside_transforms(objective: Objective, scored: ScoredMolecules) -> dict[s
 
 
 def _values(objective: Objective, scored: ScoredMolecules) -> pl.DataFrame:
-    """Reward, raw and transformed values of distinct molecules, null where unknown."""
+    """Return the reward, raw and transformed values of distinct molecules, null where unknown."""
     columns: dict[str, Floats] = {"reward": scored.rewards}
     for weighted in objective.components:
         name = weighted.component.name
@@ -117,7 +123,7 @@ def _values(objective: Objective, scored: ScoredMolecules) -> pl.DataFrame:
 
 
 def scoring_run(settings: Settings, store: SampleStore, run_id: str, source: Path) -> AbstractContextManager[RunStatus]:
-    """Record the scoring of a file as a run, so that every score says where it came from."""
+    """Record the scoring of a file as a run, so that every score has a provenance."""
     objective, seed = build_objective(settings).sha256, settings.campaign.seed
     return store.recorded_run(
         described_run(
@@ -127,7 +133,7 @@ def scoring_run(settings: Settings, store: SampleStore, run_id: str, source: Pat
 
 
 def summary(frame: pl.DataFrame) -> str:
-    """What became of the lines, in one line."""
+    """Return the numbers of kept and rejected lines, and the mean reward, in one line."""
     rejected: Mapping[str, int] = dict(
         frame.filter(pl.col("rejected_by").is_not_null()).group_by("rejected_by").len().sort("rejected_by").rows()
     )

@@ -28,14 +28,15 @@ from molbuffer.training.pretraining.corpus import clean_molecules
 
 @dataclass(frozen=True)
 class PairSearch:
-    """Which pairs of a file's molecules are wanted.
+    """The criteria for pairs of a file's molecules.
 
     Attributes:
-        bounds: of their similarity.
-        per_molecule: the most targets of one source, the most similar ones.
-        most_molecules: take so many of the file's molecules, at random with ``seed``; None takes all.
-        min_improvement: the least reward of a target less that of its source.
-        same_scaffold: both ends have one Bemis-Murcko scaffold.
+        bounds: the bounds of their similarity.
+        per_molecule: the most targets of one source; the most similar ones are kept.
+        most_molecules: the number of the file's molecules to use, drawn at random; None uses all.
+        seed: the seed of that draw.
+        min_improvement: the least reward of a target less that of its source; None is any.
+        same_scaffold: require both ends to have the same Bemis-Murcko scaffold.
     """
 
     bounds: SimilarityBounds
@@ -47,14 +48,14 @@ class PairSearch:
 
 
 Rewards = Callable[[Sequence[str]], NDArray[np.float64]]
-"""What molecules [n] are worth [n], NaN where that is not known."""
+"""A function of molecules [n] to their rewards [n], NaN where unknown."""
 
 
 def rewards_of_property(name: str) -> Rewards:
-    """The value of a property, more being better.
+    """Return a function that gives the value of a property as the reward.
 
     Raises:
-        ScoringConfigurationError: there is none of this name.
+        ScoringConfigurationError: no property has this name.
     """
     component = Property(name)
 
@@ -66,12 +67,12 @@ def rewards_of_property(name: str) -> Rewards:
 
 
 def rewards_of_objective(settings: Settings, source: Path, store: Path | None = None) -> Rewards:
-    """The reward under a campaign's objective.
+    """Return a function that gives the reward under a campaign's objective.
 
     Args:
-        settings: the campaign's.
-        source: the file that the molecules are from.
-        store: the folder of a store that scores are looked up in, and new ones kept, under a run of their own.
+        settings: the settings of the campaign.
+        source: the file of the molecules.
+        store: the folder of a store where scores are looked up, and new ones stored under a run of their own.
     """
 
     def rewards(smiles: Sequence[str]) -> NDArray[np.float64]:
@@ -94,15 +95,17 @@ def pairs_of_file(
     rewards: Rewards | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> pl.DataFrame:
-    """The pairs, one a row: ``source``, ``target``, ``similarity``; with rewards also those of both ends.
+    """Find the pairs of a file: ``source``, ``target``, ``similarity``; with rewards also those of both ends.
 
-    Rows of the file that are no molecule are reported and left out. So are molecules without a reward, when one counts.
+    Rows of the file that are no molecule are reported and left out. With a least improvement, molecules without a
+    reward are left out too.
 
     Args:
-        path, column: as of ``read_smiles_file``.
-        search: which pairs.
-        rewards: what molecules are worth.
-        progress: is told how many of how many molecules have met all others.
+        path: the file.
+        column: the column of the molecules in a table; None is the usual one.
+        search: the criteria for pairs.
+        rewards: the function for rewards; None leaves them out.
+        progress: called with the number of molecules that were compared with all others, and the number of all.
 
     Raises:
         SmilesFileError: the file cannot be read, or holds fewer than two different molecules.
@@ -139,14 +142,14 @@ def _accepted(
         same: NDArray[np.bool_] = scaffolds[first] == scaffolds[second]
         if rewards is None or search.min_improvement is None:
             return same
-        # A reward that is not known compares as false: such a pair is left out.
+        # A comparison with an unknown reward is false: such a pair is left out.
         return same & (rewards[second] - rewards[first] >= search.min_improvement)
 
     return accepts
 
 
 def _scaffolds(smiles: Sequence[str]) -> NDArray[np.int64]:
-    """A number for each molecule's scaffold."""
+    """Return a number for each molecule's scaffold."""
     molecules = (parse_smiles(text) for text in smiles)
     found = ["" if molecule is None else scaffold_of(molecule) for molecule in molecules]
     return np.unique(found, return_inverse=True)[1]

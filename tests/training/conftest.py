@@ -27,7 +27,7 @@ from molbuffer.storage.stored import BuildReceipt
 from molbuffer.training.batches.buffer import Buffer, BufferView
 from molbuffer.training.batches.loader import BatchPlan, LiveSamplers, MixedLoader
 from molbuffer.training.fit.history_writer import HistoryWriter
-from molbuffer.training.fit.learner import Learner, StepSettings
+from molbuffer.training.fit.learner import Learner, LearnerSettings
 from molbuffer.training.fit.loop import FitProgress, commit_checkpoint, fit
 from molbuffer.training.fit.trainables import Trainables
 from molbuffer.training.losses import LOSSES
@@ -47,7 +47,7 @@ class Training:
 
     learner: Learner
     loader: MixedLoader
-    history: HistoryWriter
+    writer: HistoryWriter
     seen: SeenMolecules
     samplers: Sequence[Sampler]
     pipeline: Pipeline
@@ -56,10 +56,10 @@ class Training:
     trainables: Trainables = Trainables()
 
     def build_buffer(self, iteration: int) -> list[BuildReceipt]:
-        run_id = self.history.run_id
-        if self.history.pending:
-            commit_checkpoint(self.learner, self.loader, self.history, self.trainables)
-        self.history.drain()
+        run_id = self.writer.run_id
+        if self.writer.pending:
+            commit_checkpoint(self.learner, self.loader, self.writer, self.trainables)
+        self.writer.drain()
         version = self.learner.publish(self.store.policies, run_id, iteration)
         others = self.trainables.publish(self.store.policies, run_id, iteration)
         self.store.commit(Commit(policies=[version, *others.values()]))
@@ -80,11 +80,11 @@ class Training:
         return receipts
 
     def fit(self, checkpoint_every: int = 2, progress: Callable[[FitProgress], None] = lambda _: None) -> None:
-        with self.history:
+        with self.writer:
             fit(
                 self.learner,
                 self.loader,
-                self.history,
+                self.writer,
                 trainables=self.trainables,
                 checkpoint_every=checkpoint_every,
                 progress=progress,
@@ -106,7 +106,7 @@ class Lab:
     make_trainables: MakeTrainables = lambda _: Trainables()
     selection: Selection = Uniform()
     filters: tuple[Filter, ...] = ()
-    steps: StepSettings = StepSettings(sigma=10.0, learning_rate=5e-3)
+    steps: LearnerSettings = LearnerSettings(sigma=10.0, learning_rate=5e-3)
     run_id: str = "run"
     template: ContrastiveTemplate | None = None
 
@@ -131,8 +131,8 @@ class Lab:
         self.store.policies.add(policy_files(self.prior.model, self.prior.vocabulary))
         self._start_run(RunKind.TRAIN)
         learner = Learner(self.prior, LOSSES["reinvent"], self.steps)
-        history = HistoryWriter(self.store, self.run_id)
-        samplers = [*self.samplers(learner.policy), *self.more_samplers(self, history)]
+        writer = HistoryWriter(self.store, self.run_id)
+        samplers = [*self.samplers(learner.policy), *self.more_samplers(self, writer)]
         seen = SeenMolecules(self.store, self.run_id)
         scorer = Scorer(self.objective, self.store, run_id=self.run_id)
         pipeline = Pipeline(
@@ -153,7 +153,7 @@ class Lab:
         live = LiveSamplers(samplers, pipeline, self.run_id, self.plan.seed, seen.add, drawn)
         loader = MixedLoader(self.plan, buffer, live)
         trainables = self.make_trainables(samplers)
-        training = Training(learner, loader, history, seen, samplers, pipeline, self.store, self.plan.seed, trainables)
+        training = Training(learner, loader, writer, seen, samplers, pipeline, self.store, self.plan.seed, trainables)
         loader.build_buffer = training.build_buffer
         self._resume(training)
         return training
@@ -165,12 +165,10 @@ class Lab:
         buffer = Buffer(
             self.store, view or BufferView(self.training_objective_sha256), self.selection, self.prior.vocabulary
         )
-        seen, history = SeenMolecules(self.store, self.run_id), HistoryWriter(self.store, self.run_id)
-        pipeline = Pipeline(
-            Standardisation(), self.filters, Scorer(self.objective), expressible=lambda _: True, seen=seen
-        )
+        seen, writer = SeenMolecules(self.store, self.run_id), HistoryWriter(self.store, self.run_id)
+        pipeline = Pipeline(Standardisation(), self.filters, Scorer(self.objective), lambda _: True, seen)
         loader = MixedLoader(self.plan, buffer)
-        training = Training(learner, loader, history, seen, [], pipeline, self.store, self.plan.seed)
+        training = Training(learner, loader, writer, seen, [], pipeline, self.store, self.plan.seed)
         self._resume(training)
         return training
 
@@ -185,7 +183,7 @@ class Lab:
             consumed = self.store.consumed(self.run_id, up_to_iteration=checkpoint.iteration)
             training.loader.buffer.restore(consumed)
             training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)
-            training.history.checkpointed = checkpoint.iteration
+            training.writer.checkpointed = checkpoint.iteration
 
 
 @pytest.fixture(scope="session")

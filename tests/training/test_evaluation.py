@@ -29,7 +29,9 @@ def failing_objective(write_scorer: Callable[[str], str]) -> Objective:
 
 
 def test_useless_draws_count_as_0(chain_policy: Policy, failing_objective: Objective, store: SampleStore) -> None:
-    found = evaluate_policy(chain_policy, Scorer(failing_objective, store), [LIGHT], Standardisation(), 200, seed=4)
+    found = evaluate_policy(
+        chain_policy, Scorer(failing_objective, store), [LIGHT], Standardisation(), draws=200, seed=4
+    )
     judged = judge_many(ModelSampler("any", lambda: chain_policy).draw(200, seed=4).raw, [LIGHT])
     expected = [
         0.0 if row.smiles is None or row.rejected_by or "NN" in row.smiles else row.smiles.count("C") / len(row.smiles)
@@ -46,7 +48,7 @@ def test_useless_draws_count_as_0(chain_policy: Policy, failing_objective: Objec
 
 def test_the_scores_go_to_the_store(chain_policy: Policy, failing_objective: Objective, store: SampleStore) -> None:
     def evaluate() -> None:
-        evaluate_policy(chain_policy, Scorer(failing_objective, store), [], Standardisation(), 50, seed=4)
+        evaluate_policy(chain_policy, Scorer(failing_objective, store), [], Standardisation(), draws=50, seed=4)
 
     evaluate()
     component = failing_objective.components[0].component

@@ -19,12 +19,13 @@ from molbuffer.training.errors import UnsuitableDataError
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """What one training step sees. A row's columns belong together: they come from one record at one place.
+    """The rows of one training step. Row i of every column belongs to the same sample.
 
     Attributes:
-        columns: those of ``Rows`` that a row of the batch has, by name: whole numbers int64, others float32. They are
-            no wider than the longest row, and a row without a value has the fill of the column.
-        origins: what each row came from [n]: the name of a live sampler, or "buffer".
+        iteration: the iteration that the batch is for.
+        columns: the columns of ``Rows`` that some row of the batch has, by name: whole numbers as int64, others as
+            float32. They are as wide as the longest row; a row without a value has the fill of the column.
+        origins: the origin of each row [n]: the name of a live sampler, or "buffer".
     """
 
     iteration: int
@@ -51,29 +52,32 @@ class TrainingBatch:
 
     @property
     def rewards(self) -> Tensor:
-        """float32 [n] under the objective that is learned from."""
+        """float32 [n] under the objective of the training."""
         return self.columns["rewards"]
 
     @property
     def condition(self) -> Condition:
-        """The latents and sources of the rows, as far as any row has them: NaN and length 0 where one has none."""
+        """The latents and sources of the rows, as far as some row has them; NaN and length 0 for a row without."""
         return Condition(*map(self.columns.get, ("latents", "source_tokens", "source_lengths")))
 
 
 def join(iteration: int, blocks: Sequence[tuple[str, Rows]]) -> TrainingBatch:
-    """The rows of all blocks, one block after another, each with what its rows came from."""
+    """Join blocks of rows, each with its origin, into one batch, in the order of the blocks."""
     rows = Rows.concat([block for _, block in blocks]).trimmed()
     return TrainingBatch(iteration, tensors(rows), [origin for origin, block in blocks for _ in range(len(block))])
 
 
 def live_rows(build: Build, vocabulary: Vocabulary, objective_sha256: str) -> Rows:
-    """The kept rows of a live build whose reward is complete: one that a scorer failed on is unknown, not 0.
+    """Return the kept rows of a live build that have a reward; the reward of a row that a scorer failed on is
+    unknown, not 0.
 
     Args:
-        objective_sha256: whose rewards are learned from: pairs have those of their targets, and those of pairs.
+        build: the live build.
+        vocabulary: the vocabulary of the policy in training.
+        objective_sha256: the objective whose rewards count; a pair has a reward of its target and one of its own.
 
     Raises:
-        UnsuitableDataError: rewards of pairs are learned from, and the build has no pairs.
+        UnsuitableDataError: the rewards of pairs count, and the build has no pairs.
     """
     if objective_sha256 != build.objective_sha256 and build.samples.source_smiles is None:
         raise UnsuitableDataError(
@@ -87,21 +91,23 @@ def live_rows(build: Build, vocabulary: Vocabulary, objective_sha256: str) -> Ro
 
 
 def invalid_rows(build: Build, vocabulary: Vocabulary) -> Rows:
-    """The rows of a live build that are no molecule, with reward 0."""
+    """Return the rows of a live build that are no molecule, with reward 0."""
     samples, sources = build.samples, build.samples.rows.source_lengths
-    # What a file holds may be no molecule and have no tokens either, at either end of a pair.
+    # A string of a file that is no molecule may have no tokens either, at either end of a pair.
     tokens = samples.rows.lengths > 0 if sources is None else (samples.rows.lengths > 0) & (sources > 0)
     rows = [row for row, smiles in enumerate(samples.smiles) if smiles is None and tokens[row]]
     return _rewarded(build, rows, np.zeros(len(rows)), vocabulary)
 
 
 def _rewarded(build: Build, rows: list[int], rewards: NDArray[np.float64], vocabulary: Vocabulary) -> Rows:
-    """Some rows of a build, re-encoded when they were drawn in another vocabulary, less those it cannot express."""
+    """Return rows of a build with rewards; re-encode those of another vocabulary, and leave out what it cannot
+    express.
+    """
     samples = build.samples
     if samples.vocabulary_sha256 == vocabulary.sha256:
         return replace(samples.rows.take(rows), rewards=rewards)
     sources = None if samples.source_smiles is None else [samples.source_smiles[row] for row in rows]
-    # Latents belong to the model that decoded them, which speaks the other vocabulary: they are left out.
+    # Latents are left out: they belong to the model that decoded them, which has the other vocabulary.
     encoded = replace(encode_rows([samples.raw[row] for row in rows], vocabulary, sources), rewards=rewards)
     known = encoded.lengths > 0
     if sources is not None and encoded.source_lengths is not None:

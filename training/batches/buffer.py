@@ -1,4 +1,4 @@
-"""The buffer: the stored rows that a training run may use, as of a pinned snapshot, and which it has used."""
+"""The buffer: the stored rows that a training run may use, as of a pinned snapshot, and the rows it has used."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ BUFFER = "buffer"
 
 @dataclass(frozen=True)
 class BufferView:
-    """Which stored rows a run reads.
+    """The stored rows that a run reads.
 
     Attributes:
-        objective_sha256: rows count with their reward under this objective.
-        run_id: the run in training; None reads all rows alike.
-        snapshot: rows of other runs, or all rows without a run_id, are seen as of this version; None is the newest.
-        own_only: leave other runs' rows out.
+        objective_sha256: the objective whose rewards count.
+        run_id: the run in training; None treats the rows of all runs alike.
+        snapshot: the snapshot of the rows of other runs, or of all rows without a run_id; None is the newest.
+        own_only: leave out the rows of other runs.
         where: an SQL predicate over ``sample_history``.
         train_on_invalid: include rows that are no molecule, with reward 0.
     """
@@ -43,13 +43,14 @@ class BufferView:
 
 
 @dataclass(frozen=True)
-class Taken:
+class BufferRows:
     """Stored rows for a batch.
 
     Attributes:
-        consumed: which ones they were, where the selection goes by it.
-        drawn_in: the iterations in which this run drew its own ones among them.
-        replayed: what priors can learn from them; None when this run drew none of them from one.
+        rows: the rows.
+        consumed: the identities of the rows, where the selection delivers each once.
+        drawn_in: the iterations in which this run drew those of the rows that are its own.
+        replayed: the rows that latent priors can learn from; None without any.
     """
 
     rows: Rows
@@ -60,12 +61,13 @@ class Taken:
 
 @dataclass
 class Buffer:
-    """Selects stored rows of a pinned snapshot; ``pin`` moves it to a newer one.
+    """Stored rows of a pinned snapshot, from which batches are selected; ``pin`` moves it to a newer snapshot.
 
     Attributes:
-        index: the rows as of the snapshot. delivered: int32 [rows], how often each was given to this run, less
-            how often the run has readmitted it: each readmission allows for one delivery more.
-        up_to_iteration: the last iteration whose own rows are seen; None is all.
+        index: the rows as of the snapshot.
+        delivered: int32 [rows], how often each was given to this run, less how often the run has readmitted it: each
+            readmission allows one more delivery.
+        up_to_iteration: the last iteration whose own rows count; None is all.
     """
 
     store: SampleStore
@@ -82,9 +84,12 @@ class Buffer:
         self.pin(self.store.snapshot() if pinned is None else pinned)
 
     def pin(self, snapshot: int, up_to_iteration: int | None = None) -> None:
-        """Reads the index as of ``snapshot``: own rows up to it, other runs' rows as of the start.
+        """Read the index of a snapshot: the run's own rows as of it, other runs' rows as of the start of the run.
 
-        A run that was resumed from an earlier checkpoint must not see what it built after it: ``up_to_iteration``.
+        Args:
+            snapshot: the snapshot.
+            up_to_iteration: the last iteration whose own rows count: a resumed run must not see what it built after
+                its checkpoint.
         """
         view = self.view
         index = self.store.index(
@@ -105,24 +110,24 @@ class Buffer:
         if (readmitted := self.index.times_readmitted()) is not None:
             self.delivered -= readmitted
             if view.own_only and isinstance(self.selection, ConsumeOnce):
-                # Rows of other runs are there for their readmissions only, and have no delivery of their own.
+                # Rows of other runs are in the index for their readmissions only, and have no delivery of their own.
                 self.delivered += np.where(self.index.own, 0, self.selection.epochs).astype(np.int32)
         if view.run_id is not None:
-            # What the run drew live it has trained on already.
+            # The run has trained on what it drew live.
             self.delivered += self.index.own & self.index.live
 
     @property
     def snapshot(self) -> int:
-        """The version of the store that is read."""
+        """The snapshot that is read."""
         return self.index.snapshot
 
     @property
     def available(self) -> int:
-        """How many rows the next batch could take."""
+        """The number of rows that the next batch could take."""
         return self.selection.available(self.index, self.delivered)
 
-    def take(self, n: int, rng: np.random.Generator) -> Taken:
-        """Selects up to n rows."""
+    def take(self, n: int, rng: np.random.Generator) -> BufferRows:
+        """Select up to n rows."""
         positions = self.selection.draw(self.index, n, rng, self.delivered)
         consumed: list[Consumed] = []
         if isinstance(self.selection, ConsumeOnce):
@@ -131,10 +136,10 @@ class Buffer:
             self.delivered[positions] += 1
         rows = stored_rows(self.index, positions, self.vocabulary)
         replayed = replayed_latents(self.index, positions, rows)
-        return Taken(rows, consumed, self.index.own_iterations(positions), replayed)
+        return BufferRows(rows, consumed, self.index.own_iterations(positions), replayed)
 
     def restore(self, consumed: Sequence[Consumed]) -> None:
-        """Takes what an earlier part of the run consumed as consumed."""
+        """Count the rows that an earlier part of the run consumed as delivered."""
         self._consumed = list(consumed)
         self.pin(self.snapshot, self.up_to_iteration)
 

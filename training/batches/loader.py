@@ -38,14 +38,15 @@ FAILED_SCORES = (
 
 @dataclass(frozen=True)
 class BatchOrigin:
-    """Where the rows of a batch came from, beside the batch itself.
+    """The origin of the rows of a batch.
 
     Attributes:
         built: receipts of the builds made for the buffer in this iteration.
-        live: the builds drawn for this batch. consumed: the stored rows that count as used up by it.
+        live: the builds drawn for this batch.
+        consumed: the stored rows that the batch uses up.
         shortfall: rows that live samplers owed and others made up for.
-        lags: of each stored row that the run drew itself, the iterations since.
-        replayed: the latents of stored rows that the run drew from priors; None without any.
+        lags: the iterations since each stored row of the run's own was drawn.
+        replayed: the stored rows that the run drew from latent priors; None without any.
     """
 
     built: Sequence[BuildReceipt] = ()
@@ -58,14 +59,14 @@ class BatchOrigin:
 
 @dataclass(frozen=True)
 class MixedBatch:
-    """A training batch and where its rows came from."""
+    """A training batch and the origin of its rows."""
 
     batch: TrainingBatch
     origin: BatchOrigin
 
 
 class BufferBuilder(Protocol):
-    """Makes the buffer's builds; everything the run drew before is committed when it is called."""
+    """A function that makes the builds of the buffer; it commits all that the run drew before."""
 
     def __call__(self, iteration: int) -> Sequence[BuildReceipt]: ...
 
@@ -75,8 +76,12 @@ class LiveSamplers:
     """The samplers of a campaign, in configuration order, as sources of live rows.
 
     Attributes:
+        samplers: the samplers.
+        pipeline: what turns drawn strings into scored samples.
+        run_id: the run in training.
+        campaign_seed: the seed that all draws follow from.
         made: called with each build as soon as it exists, so that later builds of the run know its molecules.
-        drawn: how far the samplers of the run have come, builds of the buffer included.
+        drawn: the number of rows that each sampler has drawn in the run, builds of the buffer included.
     """
 
     samplers: Sequence[Sampler]
@@ -87,16 +92,16 @@ class LiveSamplers:
     drawn: DrawCounts = field(default_factory=DrawCounts)
 
     def draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> tuple[Build, Recall | None]:
-        """Draws ``wanted`` kept rows from one sampler for the batch of an iteration.
+        """Draw ``wanted`` kept rows from one sampler for the batch of an iteration.
 
         Returns:
-            The build, and its rows when they are not its samples but those of the history that it refers to.
+            The build, and the stored rows that it refers to; None for a build with samples of its own.
         """
         sampler = self.samplers[number]
         spec = BuildSpec(
-            self.run_id,
-            iteration,
-            Event.SAMPLE_BATCH,
+            run_id=self.run_id,
+            iteration=iteration,
+            event=Event.SAMPLE_BATCH,
             sampler_order=number,
             wanted=wanted,
             campaign_seed=self.campaign_seed,
@@ -112,9 +117,12 @@ class LiveSamplers:
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """The sizes of a training.
+    """The size and the schedule of a training.
 
     Attributes:
+        batch_size: rows of a batch, without those that ``train_on_invalid`` adds.
+        iterations: batches of the training.
+        seed: the seed that the selection from the buffer follows from.
         build_every: iterations between builds of the buffer; 0 = only when it cannot fill a batch.
         train_on_invalid: add live rows that are no molecule, with reward 0, on top of the batch.
     """
@@ -128,11 +136,15 @@ class BatchPlan:
 
 @dataclass
 class MixedLoader(IterableDataset[MixedBatch]):
-    """Yields the batch of each iteration; ends early when an offline buffer is used up.
+    """An iterator over the batches of a training, one for each iteration; it ends early when an offline buffer is
+    used up.
 
     Attributes:
+        plan: the size and the schedule of the training.
+        buffer: the stored rows.
         live: the live samplers; None trains from the buffer alone.
-        build_buffer: makes the builds that are due; None never builds.
+        build_buffer: the function that makes due builds; None never builds.
+        iteration: the iteration of the next batch.
     """
 
     plan: BatchPlan
@@ -149,12 +161,12 @@ class MixedLoader(IterableDataset[MixedBatch]):
             yield mixed
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader stands, as JSON values; which rows are consumed stands in the store."""
+        """Return the position of the loader as JSON values; the store knows which rows are consumed."""
         pinned = {"snapshot": self.buffer.snapshot, "up_to_iteration": self.buffer.up_to_iteration}
         return {"iteration": self.iteration, **pinned}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues at the batch after the last one that ``state`` has seen."""
+        """Continue at the position that ``state_dict`` returned."""
         self.iteration = state["iteration"]
         self.buffer.pin(state["snapshot"], state["up_to_iteration"])
 
@@ -169,22 +181,22 @@ class MixedLoader(IterableDataset[MixedBatch]):
         missing = self.plan.batch_size - sum(draw.counted for draw in draws)
         if missing > self.buffer.available and not built and self._can_build(iteration):
             built = self._build(iteration)
-        taken = self.buffer.take(
+        stored = self.buffer.take(
             min(missing, self.buffer.available), numpy_generator(self.plan.seed, "buffer", iteration)
         )
-        missing -= len(taken.rows)
+        missing -= len(stored.rows)
         shortfall = sum(draw.wanted - draw.counted for draw in draws)
         if missing:
             draws += self._make_up(iteration, missing, draws)
         blocks = [(draw.build.sampler, rows) for draw in draws for rows in (draw.kept, *draw.extra)]
-        blocks.append((BUFFER, taken.rows))
+        blocks.append((BUFFER, stored.rows))
         origin = BatchOrigin(
             built=built,
             live=[draw.build for draw in draws],
-            consumed=[replace(part, iteration=iteration) for part in taken.consumed],
+            consumed=[replace(part, iteration=iteration) for part in stored.consumed],
             shortfall=shortfall,
-            lags=[iteration - drawn_in for drawn_in in taken.drawn_in],
-            replayed=taken.replayed,
+            lags=[iteration - drawn_in for drawn_in in stored.drawn_in],
+            replayed=stored.replayed,
         )
         return MixedBatch(join(iteration, [(name, rows) for name, rows in blocks if len(rows)]), origin)
 
@@ -196,7 +208,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         )
 
     def _ensure_buffer(self, iteration: int, rows: int) -> Sequence[BuildReceipt]:
-        """Builds the buffer when it is due or cannot give ``rows``; at most one build event an iteration."""
+        """Build the buffer when it is due or cannot give ``rows``; at most once in an iteration."""
         if self.build_buffer is None:
             return ()
         due = self.plan.build_every > 0 and iteration % self.plan.build_every == 0
@@ -227,7 +239,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         return receipts
 
     def _used_up(self, rows: int) -> bool:
-        """Whether a training that draws nothing new has come to the end of its rows."""
+        """Return whether a training that draws nothing new has come to the end of its rows."""
         if self.live is not None or self.build_buffer is not None or self.buffer.available >= rows:
             return False
         if self.iteration == 0:
@@ -252,7 +264,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         return _Draw(number, build, live_rows(build, vocabulary, self.buffer.view.objective_sha256), extra, wanted)
 
     def _make_up(self, iteration: int, missing: int, draws: Sequence[_Draw]) -> list[_Draw]:
-        """Rows that neither their sampler nor the buffer could give, from the samplers that kept what they should.
+        """Draw rows that neither their sampler nor the buffer could give from the samplers that kept what they owed.
 
         Such a sampler also makes up for its own rows whose score failed: it can draw others.
         """
@@ -275,7 +287,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
 
 @dataclass(frozen=True)
 class _Draw:
-    """A live build, its trainable rows, and what comes on top of the ``wanted`` ones."""
+    """A live build, its trainable rows, and the rows that come on top of the ``wanted`` ones."""
 
     number: int
     build: Build
@@ -289,5 +301,5 @@ class _Draw:
 
     @property
     def made(self) -> int:
-        """The rows that the sampler kept, or recalled, whether or not their scores failed."""
+        """The number of rows that the sampler kept, or recalled, whether or not their scores failed."""
         return len(self.build.references) or int(sum(self.build.samples.kept))

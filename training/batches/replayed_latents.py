@@ -1,4 +1,4 @@
-"""What a prior can learn from stored rows: their latents, which version of it drew them, and how likely they were."""
+"""Stored rows that a latent prior can learn from: their latents, the version that drew them, and its log-density."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from molbuffer.storage.rows import Rows
 
 @dataclass(frozen=True)
 class ReplayedLatents:
-    """Rows of a batch that come from the buffer and that the run itself drew from priors.
+    """Rows of a batch that come from the buffer and that the run itself drew from latent priors.
 
     Attributes:
-        samplers: who drew each [n].
-        versions: the sha256 of the prior, as it was then [n].
-        rows: with their rewards, their latents, as wide as the widest of the history, and the log-density of these
-            under the versions.
+        samplers: the name of the sampler that drew each row [n].
+        versions: the sha256 of the latent prior that drew each row [n].
+        rows: the rows with their rewards, their latents, as wide as the widest of the history, and the log-density of
+            these under the versions.
     """
 
     samplers: Sequence[str]
@@ -30,9 +30,9 @@ class ReplayedLatents:
         return len(self.rows)
 
     def earlier(self, sampler: str, version: str, latent_size: int) -> Rows | None:
-        """The rows of a sampler that are of other versions than its present one, None when there is none.
+        """Return the rows that a sampler drew under other versions than its present one; None without any.
 
-        Those of the present version were drawn in this iteration, in which the sampler has learnt from them already.
+        Rows of the present version were drawn in this iteration, and the sampler has learnt from them already.
         """
         drew = zip(self.samplers, self.versions, strict=True)
         rows = [row for row, (name, then) in enumerate(drew) if name == sampler and then != version]
@@ -42,9 +42,9 @@ class ReplayedLatents:
 
 
 def replayed_latents(index: HistoryIndex, positions: Positions, rows: Rows) -> ReplayedLatents | None:
-    """Those among rows of an index that the run drew itself, of which the density is known; None when there is none.
+    """Return the rows that the run drew itself and whose latents have a known density; None without any.
 
-    Other runs have priors of their own, and given vectors, or re-encoded rows, have no density.
+    Other runs have latent priors of their own; given vectors and re-encoded rows have no density.
     """
     if rows.latents is None or rows.latent_log_probs is None:
         return None

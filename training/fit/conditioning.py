@@ -1,4 +1,4 @@
-"""What a model in training is given of the rows of a batch: nothing, their latents, or their sources (R18)."""
+"""The condition of a model in training on the rows of a batch: none, their latents, or their sources (R18)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from molbuffer.training.errors import UnsuitableDataError
 
 
 def condition_for(model: GenerativeModel, batch: TrainingBatch) -> Condition:
-    """The condition of the rows of a batch for a model that was not trained on them.
+    """Return the condition of the rows of a batch.
 
-    An unconditional model learns the targets of pairs. A latent model is given the latents that rows were decoded
-    from, and its own encoding of rows that have none, such as those of a file; no gradient goes into either.
+    An unconditional model learns the targets of pairs. A latent model is conditioned on the latents that rows were
+    decoded from, and on its own encoding of rows without latents, such as those of a file; neither has a gradient.
 
     Args:
-        model: the fixed prior: the same latents are to condition it and the policy in training.
+        model: the fixed prior, so that it and the policy in training have the same latents.
+        batch: the rows.
 
     Raises:
-        UnsuitableDataError: the model takes sources and a row has none.
+        UnsuitableDataError: the model is conditioned on sources, and a row has none.
     """
     if model.condition_kind is ConditionKind.SOURCES:
         _check_sources(batch)

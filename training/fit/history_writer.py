@@ -1,7 +1,7 @@
-"""Write-behind: what training draws and consumes goes to the store in groups, from a thread of its own.
+"""Write-behind: a thread commits what training draws and consumes to the store, in groups.
 
 A group holds the live builds of several iterations, the rows they consumed, their metrics and the checkpoint after
-them. It becomes visible as a whole or not at all, so that whatever a resumed run draws again counts once.
+them. It becomes visible as a whole or not at all, so that rows which a resumed run draws again count once.
 """
 
 from __future__ import annotations
@@ -17,17 +17,19 @@ from molbuffer.training.batches.loader import BatchOrigin
 from molbuffer.training.errors import HistoryError
 
 GROUPS_IN_FLIGHT = 2
-"""Groups that may wait for the disk before training waits for it too."""
+"""Groups that may wait for the disk before training waits as well."""
 
 
 @dataclass
 class HistoryWriter:
-    """Collects what iterations leave behind, and commits it with each checkpoint.
+    """The builds, consumed rows, metrics and policies of a training, committed with each checkpoint.
 
-    Use it as a context manager: leaving it waits for the last commit and raises what went wrong in the thread.
+    Use it as a context manager: its end waits for the last commit and raises an error of the thread.
 
     Attributes:
-        checkpointed: how many iterations the last checkpoint has seen.
+        store: the store.
+        run_id: the run in training.
+        checkpointed: the number of iterations before the last checkpoint.
     """
 
     store: SampleStore
@@ -56,22 +58,31 @@ class HistoryWriter:
         self,
         iteration: int,
         origin: BatchOrigin,
-        figures: Mapping[str, float | None],
+        metrics: Mapping[str, float | None],
         policies: Sequence[PolicyVersion] = (),
     ) -> None:
-        """Takes in what one iteration leaves behind. ``policies`` are the versions that drew its live rows."""
+        """Add one iteration to the present group.
+
+        Args:
+            iteration: the iteration.
+            origin: its live builds and consumed rows.
+            metrics: its metrics by name; None is stored as null.
+            policies: the versions that drew its live rows.
+        """
         self._builds += origin.live
         self._consumed += origin.consumed
-        self._metrics += [(iteration, Metric(name, value)) for name, value in figures.items()]
+        self._metrics += [(iteration, Metric(name, value)) for name, value in metrics.items()]
         self._policies |= {policy.sha256: policy for policy in policies}
 
     @property
     def pending(self) -> bool:
-        """Whether something was added that no commit has taken along yet."""
+        """Whether the present group holds anything."""
         return bool(self._builds or self._consumed or self._metrics or self._policies)
 
     def commit(self, checkpoint: Checkpoint, *policies: PolicyVersion) -> None:
-        """Hands all that was added, with the checkpoint after it and the policies in it, to the writing thread."""
+        """Hand the present group to the writing thread, with the checkpoint after it and the policies in the
+        checkpoint.
+        """
         self._raise_failure()
         group = Commit(
             builds=self._builds,
@@ -87,14 +98,14 @@ class HistoryWriter:
         self.checkpointed = checkpoint.iteration
 
     def drain(self) -> None:
-        """Waits until everything handed over is durable."""
+        """Wait until every group that was handed over is durable."""
         self._queue.join()
         self._raise_failure()
 
     def settled(self) -> int:
-        """The iteration before which all that the run drew is durable: that of the last checkpoint, after a wait.
+        """Wait, and return the iteration before which all that the run drew is durable: that of the last checkpoint.
 
-        A run that is resumed from the checkpoint finds the same, whatever was committed after it.
+        A run that is resumed from the checkpoint gets the same number, whatever was committed after it.
         """
         self.drain()
         return self.checkpointed

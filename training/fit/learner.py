@@ -21,11 +21,13 @@ from molbuffer.training.losses import Loss
 
 
 @dataclass(frozen=True)
-class StepSettings:
-    """How a batch changes the policy.
+class LearnerSettings:
+    """The settings of a learner.
 
     Attributes:
-        sigma: weight of the reward in the loss. learning_rate: of Adam. gradient_norm: the largest norm of a gradient.
+        sigma: the weight of the reward in the loss, in nats.
+        learning_rate: the learning rate of Adam.
+        gradient_norm: the largest norm of a step's gradient.
     """
 
     sigma: float = 128.0
@@ -34,9 +36,9 @@ class StepSettings:
 
 
 class Learner:
-    """Trains a copy of a prior."""
+    """A copy of a prior in training, with its loss and optimizer."""
 
-    def __init__(self, prior: Policy, loss: Loss, settings: StepSettings) -> None:
+    def __init__(self, prior: Policy, loss: Loss, settings: LearnerSettings) -> None:
         self.prior, self._loss, self._settings = prior, loss, settings
         self._model = copy.deepcopy(prior.model)
         self._optimizer = torch.optim.Adam(self._model.parameters(), settings.learning_rate)
@@ -44,13 +46,13 @@ class Learner:
         self._current: Policy | None = prior
 
     def step(self, batch: TrainingBatch) -> float:
-        """One gradient step; returns the loss before it.
+        """Take one gradient step, and return the loss before it.
 
         Raises:
             DivergedError: the loss is infinite or NaN; the policy stays as it is.
-            UnsuitableDataError: a conditional policy is given rows without a source.
+            UnsuitableDataError: the policy is conditional, and a row has no source.
         """
-        # One condition for both: under another, the difference of the likelihoods would not be the policy's doing.
+        # One condition for both: otherwise the likelihoods would differ by more than the weights.
         condition = condition_for(self.prior.model, batch)
         with torch.no_grad():
             prior = self.prior.model.log_probs(batch.tokens, batch.lengths, condition=condition).sum(1)
@@ -71,31 +73,39 @@ class Learner:
         return float(loss.detach())
 
     def policy(self) -> Policy:
-        """The policy as it is now, under the sha256 of its present weights; it goes on changing with each step."""
+        """Return the policy under the sha256 of its present weights; further steps change its model."""
         if self._current is None:
             vocabulary = self.prior.vocabulary
             self._current = Policy(self._model, vocabulary, fingerprint(self._model, vocabulary))
         return Policy(self._model, self._current.vocabulary, self._current.sha256)
 
     def version(self, run_id: str, iteration: int) -> PolicyVersion:
-        """The present policy as a row of the lineage, without weights; its parent is the last version that drew."""
+        """Return the present policy as a row of the lineage, without weights; its parent is the last version that
+        drew.
+        """
         policy = self.policy()
         parent = self._parent if self._parent != policy.sha256 else None
         return PolicyVersion(policy.sha256, policy.kind, parent, run_id, iteration)
 
     def publish(self, policies: PolicyStore, run_id: str, iteration: int) -> PolicyVersion:
-        """Puts the present weights into the store's policy folder, from where any process can draw with them."""
+        """Keep the present weights in the store, so that any process can draw with them; return their row of the
+        lineage.
+        """
         policy = self.policy()
         if policy.sha256 != self.prior.sha256:  # the prior's own files are in the store, perhaps in half precision
             policies.add(policy_files(policy.model, policy.vocabulary))
         return replace(self.version(run_id, iteration), weights_kept=True)
 
     def checkpoint_files(self, state: Mapping[str, Any]) -> dict[str, bytes]:
-        """All that is needed to go on training later, with ``state`` (JSON values) of whoever trains."""
+        """Return the files from which training can be resumed.
+
+        Args:
+            state: JSON values of the caller, which ``restore`` returns.
+        """
         return checkpoint_files(self._model, self._optimizer, {**state, "parent": self._parent})
 
     def restore(self, folder: Place) -> dict[str, Any]:
-        """Goes back to a checkpoint and returns the ``state`` saved with it."""
+        """Go back to a checkpoint, and return the state saved with it."""
         state = restore(folder, self._model, self._optimizer)
         self._parent, self._current = state["parent"], None
         return state

@@ -1,4 +1,4 @@
-"""The fit loop: take a mixed batch, lower the loss, remember what happened, and now and then commit it all."""
+"""The fit loop: take a mixed batch, take a gradient step, record the iteration, and commit at each checkpoint."""
 
 from __future__ import annotations
 
@@ -18,66 +18,72 @@ from molbuffer.training.fit.trainables import Trainables
 
 @dataclass(frozen=True)
 class FitProgress:
-    """What an iteration came to: see ``batch_figures`` for the figures, to which the loss is added."""
+    """The progress of a training after an iteration.
+
+    Attributes:
+        iteration: the number of iterations done.
+        iterations: the number of all iterations.
+        metrics: ``loss``, those of ``batch_metrics``, and those of trainables.
+    """
 
     iteration: int
     iterations: int
-    figures: Mapping[str, float | None]
+    metrics: Mapping[str, float | None]
 
 
 def fit(
     learner: Learner,
     loader: MixedLoader,
-    history: HistoryWriter,
+    writer: HistoryWriter,
     *,
     trainables: Trainables = Trainables(),
     checkpoint_every: int,
     progress: Callable[[FitProgress], None] = lambda _: None,
 ) -> None:
-    """Trains until the loader ends, and commits history and checkpoint every ``checkpoint_every`` iterations.
+    """Train until the loader ends, and commit history and checkpoint every ``checkpoint_every`` iterations.
 
-    A run that is killed continues from its last checkpoint and draws again what came after it.
+    A killed run is resumed from its last checkpoint, and draws again what came after it.
     """
     committed = loader.iteration
     for mixed in loader:
-        drawn_by = _versions(learner, trainables, history.run_id, mixed) if mixed.origin.live else []
-        of_trainables = trainables.update(mixed.origin, history.store)
+        drawn_by = _versions(learner, trainables, writer.run_id, mixed) if mixed.origin.live else []
+        of_trainables = trainables.update(mixed.origin, writer.store)
         loss = learner.step(mixed.batch)
-        figures = {"loss": loss, **batch_figures(mixed), **of_trainables}
-        history.add(mixed.batch.iteration, mixed.origin, figures, drawn_by)
+        metrics = {"loss": loss, **batch_metrics(mixed), **of_trainables}
+        writer.add(mixed.batch.iteration, mixed.origin, metrics, drawn_by)
         if loader.iteration % checkpoint_every == 0:
-            commit_checkpoint(learner, loader, history, trainables)
+            commit_checkpoint(learner, loader, writer, trainables)
             committed = loader.iteration
-        progress(FitProgress(loader.iteration, loader.plan.iterations, figures))
+        progress(FitProgress(loader.iteration, loader.plan.iterations, metrics))
     if committed < loader.iteration:
-        commit_checkpoint(learner, loader, history, trainables)
-    history.drain()
+        commit_checkpoint(learner, loader, writer, trainables)
+    writer.drain()
 
 
 def commit_checkpoint(
-    learner: Learner, loader: MixedLoader, history: HistoryWriter, trainables: Trainables = Trainables()
+    learner: Learner, loader: MixedLoader, writer: HistoryWriter, trainables: Trainables = Trainables()
 ) -> PolicyVersion:
-    """Commits the state of the training with all that it drew and consumed since the last checkpoint."""
-    version = learner.publish(history.store.policies, history.run_id, loader.iteration)
-    others = trainables.publish(history.store.policies, history.run_id, loader.iteration)
+    """Commit the state of the training with all that it drew and consumed since the last checkpoint."""
+    version = learner.publish(writer.store.policies, writer.run_id, loader.iteration)
+    others = trainables.publish(writer.store.policies, writer.run_id, loader.iteration)
     state = loader.state_dict()
     files = learner.checkpoint_files({"loader": state}) | trainables.checkpoint_files()
-    history.commit(Checkpoint(history.run_id, loader.iteration, files, state["snapshot"]), version, *others.values())
+    writer.commit(Checkpoint(writer.run_id, loader.iteration, files, state["snapshot"]), version, *others.values())
     return version
 
 
 def _versions(learner: Learner, trainables: Trainables, run_id: str, mixed: MixedBatch) -> list[PolicyVersion]:
-    """What drew the live rows of a batch."""
+    """Return the versions that drew the live rows of a batch."""
     iteration = mixed.batch.iteration
     return [learner.version(run_id, iteration), *trainables.versions(run_id, iteration)]
 
 
-def batch_figures(mixed: MixedBatch) -> dict[str, float | None]:
-    """Mean rewards of a batch, of its live and of its stored rows, and the shares that were realised.
+def batch_metrics(mixed: MixedBatch) -> dict[str, float | None]:
+    """Return the mean rewards of a batch, of its live and of its stored rows, and the realised shares.
 
-    ``policy_lag`` is how many iterations ago, in the mean, the run drew the stored rows that are its own;
-    ``share_<origin>`` the share of the batch that each live sampler, or the buffer, really gave; ``shortfall`` the rows
-    that samplers owed and others made up for. A mean of nothing is None.
+    ``policy_lag`` is the mean number of iterations since the run drew the stored rows that are its own;
+    ``share_<origin>`` the share of the batch that a live sampler, or the buffer, gave; ``shortfall`` the number of
+    rows that samplers owed and others made up for. A mean of no rows is None.
     """
     batch = mixed.batch
     origins = np.asarray(batch.origins)

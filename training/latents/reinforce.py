@@ -1,4 +1,4 @@
-"""The score-function gradient of an expected reward, and what is subtracted from the reward to make it less noisy."""
+"""REINFORCE, the policy gradient of an expected reward, and the baselines that reduce its variance."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ import torch
 from torch import Tensor
 
 Baseline = Callable[[Tensor, Tensor], Tensor]
-"""Of rewards [n] and the weights [n] of their rows: what is subtracted from each [n], or a scalar."""
+"""A function of rewards [n] and the weights [n] of their rows to what is subtracted from each reward: [n], or a
+scalar."""
 
 _NOTHING = 1e-9
-"""Share of all weights below which those of the other rows are 0 but for rounding."""
+"""Share of all weights below which the weights of the other rows count as 0: what is left is a rounding error."""
 
 
 def no_baseline(rewards: Tensor, weights: Tensor) -> Tensor:
-    """0."""
+    """Return zeros [n]."""
     return torch.zeros_like(rewards)
 
 
 def mean_reward(rewards: Tensor, weights: Tensor) -> Tensor:
-    """The weighted mean of all rewards; 0 when no row counts."""
+    """Return the weighted mean of all rewards; 0 when all weights are 0."""
     total = weights.sum()
     return (weights * rewards).sum() / total if total > 0 else total
 
 
 def leave_one_out(rewards: Tensor, weights: Tensor) -> Tensor:
-    """The weighted mean of the other rewards, so that the gradient has no bias (Kool et al. 2019).
+    """Return the weighted mean of the other rewards [n], which leaves the gradient without bias (Kool et al. 2019).
 
-    It is 0 for a row beside which no other counts.
+    It is 0 for a row when the weights of all others are 0.
     """
     # In double precision: what is left when a large weight is taken from the sum of all may be small.
     weighted, weights = (weights * rewards).double(), weights.double()
@@ -41,15 +42,16 @@ BASELINES: Mapping[str, Baseline] = {"mean": mean_reward, "leave_one_out": leave
 """The baselines by the name that a configuration gives them."""
 
 
-def score_function_loss(
+def reinforce_loss(
     log_probs: Tensor, rewards: Tensor, baseline: Baseline = mean_reward, weights: Tensor | None = None
 ) -> Tensor:
-    """The mean of −w · log p · (reward − baseline): its gradient is an estimate of that of −E[reward].
+    """Return the mean of −w · log p · (reward − baseline); its gradient is an estimate of that of −E[reward].
 
     Args:
-        log_probs: [n], of what was drawn; the gradient flows through them only, so what was drawn has to be detached.
+        log_probs: [n], of the draws; the gradient flows through them only, so the draws themselves must be detached.
         rewards: [n].
-        weights: w [n], such as ``clipped_ratio`` has them; 1 for rows drawn from p itself, as all are by default.
+        baseline: what is subtracted from each reward.
+        weights: w [n], such as those of ``clipped_ratio``; None is 1 for each, for rows drawn from p itself.
 
     Source: Williams 1992, REINFORCE (doi:10.1007/BF00992696).
     """
@@ -62,14 +64,15 @@ def score_function_loss(
 
 
 def clipped_ratio(log_probs_now: Tensor, log_probs_then: Tensor, clip: float) -> Tensor:
-    """min(p_now / p_then, clip) [n], detached: what a draw from an earlier distribution weighs for the present one.
+    """Return min(p_now / p_then, clip) [n], detached: the weight of draws from an earlier distribution.
 
-    Without the bound, one draw that was unlikely then could outweigh all others; with it, what was drawn too rarely
-    then stays too rare.
+    Without the bound, one draw that was unlikely then could outweigh all others; with it, draws that were rare then
+    remain underweighted.
 
     Args:
-        log_probs_now, log_probs_then: [n], under the present distribution and under the one that drew.
-        clip: > 0.
+        log_probs_now: [n], under the present distribution.
+        log_probs_then: [n], under the distribution that drew.
+        clip: the largest weight, > 0.
 
     Source: Ionides 2008, truncated importance sampling (doi:10.1198/106186008X320456).
     """

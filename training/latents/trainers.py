@@ -1,4 +1,4 @@
-"""Learning where in a latent space the rewards are: the parameters of a prior, or given latent vectors themselves."""
+"""Training of a latent prior, or of given latent vectors, towards the parts of a latent space with high rewards."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ from molbuffer.storage.rows import Rows
 from molbuffer.training.batches.replayed_latents import ReplayedLatents
 from molbuffer.training.checkpoint import checkpoint_files, restore
 from molbuffer.training.errors import DivergedError
-from molbuffer.training.latents.reinforce import Baseline, clipped_ratio, mean_reward, score_function_loss
+from molbuffer.training.latents.reinforce import Baseline, clipped_ratio, mean_reward, reinforce_loss
 
 
 @dataclass(frozen=True)
-class LatentSteps:
-    """How latents learn.
+class LatentTrainerSettings:
+    """The settings of a trainer of latents.
 
     Attributes:
-        learning_rate: of Adam. gradient_norm: the largest norm of a step's gradient.
-        baseline: one of ``molbuffer.training.latents.reinforce.BASELINES``.
+        learning_rate: the learning rate of Adam.
+        gradient_norm: the largest norm of a step's gradient.
+        baseline: what is subtracted from rewards, one of ``molbuffer.training.latents.reinforce.BASELINES``.
     """
 
     learning_rate: float = 0.02
@@ -39,10 +40,10 @@ class LatentSteps:
 
 
 def rows_under(builds: Sequence[Build], sampler: str, latent_sha256: str) -> Rows | None:
-    """The rows of the builds that a sampler drew under a version, with rewards; None when there is none (R18, R23).
+    """Return the rows of builds that a sampler drew under a version, with rewards; None without any (R18, R23).
 
-    The version alone does not tell whose they are: two samplers may begin with the same vectors.
-    A rejected row has reward 0: that it was rejected is known. One whose score failed or is pending is left out.
+    Two samplers may begin with the same vectors, so a row must match both the sampler's name and the version.
+    A rejected row has reward 0. A row whose score failed or is pending is left out.
     """
     found: list[Rows] = []
     for build in builds:
@@ -56,20 +57,20 @@ def rows_under(builds: Sequence[Build], sampler: str, latent_sha256: str) -> Row
     return Rows.concat(found) if sum(map(len, found)) else None
 
 
-def figures_of(rows: Rows | None) -> dict[str, float | None]:
-    """The mean reward of rows, None without any, and their number."""
+def reward_metrics(rows: Rows | None) -> dict[str, float | None]:
+    """Return the mean reward of rows, None without any, and their number, as metrics."""
     if rows is None:
         return {"latent_reward": None, "latent_rows": 0.0}
     return {"latent_reward": float(tensors(rows)["rewards"].mean()), "latent_rows": float(len(rows))}
 
 
 class LatentTrainer:
-    """What trainers of latents have in common; a subclass says what the loss of some rows is."""
+    """The base class of trainers of latents; a subclass defines ``loss``."""
 
-    def __init__(self, name: str, latents: LatentState, steps: LatentSteps) -> None:
-        self._name, self._latents, self._steps = name, latents, steps
-        self._source = latents.source
-        self._optimizer = torch.optim.Adam(self._source.parameters(), steps.learning_rate)
+    def __init__(self, name: str, latents: LatentState, settings: LatentTrainerSettings) -> None:
+        self._name, self._latents, self._settings = name, latents, settings
+        self._source: nn.Module = latents.source
+        self._optimizer = torch.optim.Adam(self._source.parameters(), settings.learning_rate)
         self._parent: str | None = None
 
     @property
@@ -77,42 +78,42 @@ class LatentTrainer:
         return self._name
 
     def loss(self, rows: Rows) -> Tensor:
-        """A scalar with a gradient in the parameters."""
+        """Return a scalar with a gradient in the parameters."""
         raise NotImplementedError
 
     def constrain(self) -> None:
-        """Puts the parameters back to where they have to be after a step."""
+        """Project the parameters back to the allowed values after a step; by default all values are allowed."""
 
     def update(self, builds: Sequence[Build], replayed: ReplayedLatents | None = None) -> dict[str, float | None]:
-        """One gradient step on all rows of the builds; replayed ones are for the decoder.
+        """Take one gradient step on all rows of the builds; replayed rows are for the decoder only.
 
         Returns:
-            ``latent_loss``, the loss before the step; ``latent_reward``, the mean reward; both None without rows; and
-            ``latent_rows``, their number.
+            ``latent_loss``, the loss before the step, and ``latent_reward``, the mean reward, both None without rows;
+            and ``latent_rows``, the number of rows.
 
         Raises:
             DivergedError: the loss is infinite or NaN; the parameters stay as they are.
         """
         rows = self.rows(builds)
-        return self.learn(None if rows is None else self.loss(rows)) | figures_of(rows)
+        return self.learn(None if rows is None else self.loss(rows)) | reward_metrics(rows)
 
     def rows(self, builds: Sequence[Build]) -> Rows | None:
-        """The sampler's own rows of the present version."""
+        """Return the rows that the sampler drew under its present version; None without any."""
         return rows_under(builds, self._name, self._latents.sha256)
 
     def learn(self, loss: Tensor | None) -> dict[str, float | None]:
-        """One gradient step on a loss, none where there is none; returns it as a figure."""
+        """Take one gradient step on a loss, none for None; return the loss as a metric."""
         if loss is None:
             return {"latent_loss": None}
         if not bool(loss.isfinite()):
             raise DivergedError(
                 f"the loss of the latents of sampler {self._name!r} is {float(loss.detach()):g}, expected a finite "
-                f"number: lower its learning rate ({self._steps.learning_rate:g})"
+                f"number: lower its learning rate ({self._settings.learning_rate:g})"
             )
         self._optimizer.zero_grad(set_to_none=True)
-        # Only here: the policy that decodes gets no gradient of it.
+        # Only in the latents: the policy that decodes gets no gradient.
         loss.backward(inputs=list(self._source.parameters()))  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._source.parameters(), self._steps.gradient_norm)
+        nn.utils.clip_grad_norm_(self._source.parameters(), self._settings.gradient_norm)
         self._parent = self._latents.sha256
         self._optimizer.step()
         self.constrain()
@@ -120,7 +121,7 @@ class LatentTrainer:
         return {"latent_loss": float(loss.detach())}
 
     def version(self, run_id: str, iteration: int) -> PolicyVersion:
-        """The present parameters; their parent is the version before the last step."""
+        """Return the present parameters as a row of the lineage; their parent is the version before the last step."""
         sha256 = self._latents.sha256
         parent = self._parent if self._parent != sha256 else None
         return PolicyVersion(sha256, self._latents.source.kind, parent, run_id, iteration)
@@ -138,31 +139,37 @@ class LatentTrainer:
 
 
 class PriorTrainer(LatentTrainer):
-    """Moves a prior to where the rewards are, by the gradient of −log p(z) · (reward − baseline)."""
+    """A trainer of a latent prior, by the gradient of −log p(z) · (reward − baseline)."""
 
     def __init__(
-        self, sampler: PriorSampler, steps: LatentSteps = LatentSteps(), *, replay_ratio_clip: float | None = None
+        self,
+        sampler: PriorSampler,
+        settings: LatentTrainerSettings = LatentTrainerSettings(),
+        *,
+        replay_ratio_clip: float | None = None,
     ) -> None:
-        """A trainer of a sampler's prior.
+        """Make a trainer of a sampler's latent prior.
 
         Args:
-            replay_ratio_clip: learn from replayed rows of earlier versions too, each weighted by
-                min(p_now(z) / p_then(z), replay_ratio_clip); None leaves them to the decoder.
+            sampler: the sampler.
+            settings: the settings of the trainer.
+            replay_ratio_clip: learn also from replayed rows of earlier versions, each weighted by min(p_now(z) /
+                p_then(z), replay_ratio_clip); None leaves them to the decoder.
         """
-        super().__init__(sampler.name, sampler.latents, steps)
+        super().__init__(sampler.name, sampler.latents, settings)
         self._prior, self._clip = sampler.prior, replay_ratio_clip
 
     def loss(self, rows: Rows) -> Tensor:
         columns = tensors(rows)
-        return prior_loss(self._prior, columns["latents"], columns["rewards"], self._steps.baseline)
+        return prior_loss(self._prior, columns["latents"], columns["rewards"], self._settings.baseline)
 
     def update(self, builds: Sequence[Build], replayed: ReplayedLatents | None = None) -> dict[str, float | None]:
-        """One gradient step on all rows of the builds, and on replayed ones where the trainer learns from such.
+        """Take one gradient step on all rows of the builds, and on replayed rows if the trainer learns from them.
 
         Returns:
-            What trainers of latents return, of the rows of the builds; the loss is that of all rows. With replay also
-            ``latent_replayed``, how many replayed rows there were, and ``latent_replay_weight``, their mean weight,
-            None without any.
+            The metrics of ``LatentTrainer.update``, on the rows of the builds, but with the loss of all rows. With
+            replay also ``latent_replayed``, the number of replayed rows, and ``latent_replay_weight``, their mean
+            weight, None without any.
         """
         if self._clip is None:
             return super().update(builds)
@@ -174,12 +181,12 @@ class PriorTrainer(LatentTrainer):
         rows, then = self.rows(builds), tensors(earlier)
         with torch.no_grad():
             weights = clipped_ratio(self._prior.log_prob(then["latents"]), then["latent_log_probs"], self._clip)
-        figures = {"latent_replayed": float(len(earlier)), "latent_replay_weight": float(weights.mean())}
+        metrics = {"latent_replayed": float(len(earlier)), "latent_replay_weight": float(weights.mean())}
         every = tensors(earlier if rows is None else Rows.concat([rows, earlier]))
         if rows is not None:
             weights = torch.cat([torch.ones(len(rows)), weights])
-        loss = prior_loss(self._prior, every["latents"], every["rewards"], self._steps.baseline, weights)
-        return self.learn(loss) | figures_of(rows) | figures
+        loss = prior_loss(self._prior, every["latents"], every["rewards"], self._settings.baseline, weights)
+        return self.learn(loss) | reward_metrics(rows) | metrics
 
 
 def prior_loss(
@@ -189,28 +196,47 @@ def prior_loss(
     baseline: Baseline = mean_reward,
     weights: Tensor | None = None,
 ) -> Tensor:
-    """The score-function loss of latents [n, d] that a prior drew, or that others did, with weights [n].
+    """Return the REINFORCE loss of latents [n, d] under a latent prior.
 
-    They are detached: through a reparameterised draw, the gradient of log p(z) in the location is exactly 0.
+    The latents are detached: through a reparameterised draw, the gradient of log p(z) in the location is exactly 0.
+
+    Args:
+        prior: the latent prior in training.
+        latents: [n, d], drawn from it or from an earlier version.
+        rewards: [n].
+        baseline: what is subtracted from each reward.
+        weights: [n], 1 for draws from the prior itself; None is 1 for each.
     """
-    return score_function_loss(prior.log_prob(latents.detach()), rewards, baseline, weights)
+    return reinforce_loss(prior.log_prob(latents.detach()), rewards, baseline, weights)
 
 
 class VectorTrainer(LatentTrainer):
-    """Moves given latent vectors to where they decode to better molecules.
+    """A trainer of given latent vectors.
 
     The loss is the mean of −log p(sequence | z) · (reward − baseline) under the policy that drew the sequences, at the
     temperature and truncation drawn with.
     """
 
-    def __init__(self, sampler: LatentSampler, steps: LatentSteps = LatentSteps(), *, spherical: bool = False) -> None:
-        """A trainer of a sampler's vectors; ``spherical`` keeps them on the unit sphere."""
-        super().__init__(sampler.name, sampler.latents, steps)
+    def __init__(
+        self,
+        sampler: LatentSampler,
+        settings: LatentTrainerSettings = LatentTrainerSettings(),
+        *,
+        spherical: bool = False,
+    ) -> None:
+        """Make a trainer of a sampler's vectors.
+
+        Args:
+            sampler: the sampler.
+            settings: the settings of the trainer.
+            spherical: keep the vectors on the unit sphere.
+        """
+        super().__init__(sampler.name, sampler.latents, settings)
         self._sampler, self._spherical = sampler, spherical
 
     def loss(self, rows: Rows) -> Tensor:
         vectors, columns = self._sampler.vectors, tensors(rows)
-        # A row is told by its vector which of them it was decoded from: rows come from several builds.
+        # Rows come from several builds: each is matched with the vector it was decoded from by its content.
         places = {vector.tobytes(): place for place, vector in enumerate(vectors.detach().numpy())}
         chosen = torch.tensor([places[latents.tobytes()] for latents in columns["latents"].numpy()])
         log_probs = self._sampler.policy().model.log_probs(
@@ -219,7 +245,7 @@ class VectorTrainer(LatentTrainer):
             condition=Condition(latents=vectors[chosen]),
             sampling=self._sampler.sampling,
         )
-        return score_function_loss(log_probs.sum(1), columns["rewards"], self._steps.baseline)
+        return reinforce_loss(log_probs.sum(1), columns["rewards"], self._settings.baseline)
 
     @torch.no_grad()
     def constrain(self) -> None:

@@ -1,4 +1,4 @@
-"""The molecules of a file as something a model can be trained on."""
+"""A file of molecules as a corpus that a model can be trained on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from molbuffer.scoring import Standardisation, standardise_many
 
 @dataclass(frozen=True)
 class RejectedRow:
-    """A row of a file that was left out, and why."""
+    """A row of a file that was left out, and the reason."""
 
     line: int
     smiles: str
@@ -42,10 +42,10 @@ class CleanMolecules:
 def clean_molecules(
     rows: Sequence[FileRow], vocabulary: Vocabulary | None = None, grammar: Grammar = SMILES
 ) -> CleanMolecules:
-    """Standardises the molecules of a file.
+    """Standardise the molecules of a file.
 
-    A row that is no molecule, or that ``vocabulary`` (without one, ``grammar``) cannot express, is reported with its
-    line. Salts are cut down to their largest fragment.
+    A row that is no molecule, or that ``vocabulary`` (without one, ``grammar``) cannot express, is returned as
+    rejected, with its line. Salts are cut down to their largest fragment.
     """
     found = clean_rows(rows, vocabulary, grammar)
     rejected = [each for each in found if isinstance(each, RejectedRow)]
@@ -56,7 +56,7 @@ def clean_molecules(
 def clean_rows(
     rows: Sequence[FileRow], vocabulary: Vocabulary | None = None, grammar: Grammar = SMILES
 ) -> list[str | RejectedRow]:
-    """The canonical SMILES of each row, or why it is left out; what stands in many rows is looked at once."""
+    """Return the canonical SMILES of each row, or why it is left out; equal strings are standardised once."""
     distinct = list(dict.fromkeys(row.smiles for row in rows))
     molecules: dict[str, str] = {}
     reasons: dict[str, str] = {}
@@ -87,11 +87,12 @@ def _inexpressible(smiles: str, vocabulary: Vocabulary | None, grammar: Grammar)
 
 @dataclass(frozen=True)
 class CorpusBatch:
-    """Sequences to train on.
+    """A batch of sequences to train on.
 
     Attributes:
-        tokens: int64 [b, L], L that of the longest; lengths: int64 [b].
-        condition: what each is conditioned on.
+        tokens: int64 [b, L], as wide as the longest sequence.
+        lengths: int64 [b], END included.
+        condition: the condition of each sequence.
     """
 
     tokens: Tensor
@@ -101,11 +102,14 @@ class CorpusBatch:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Tokenised molecules, split at random.
+    """Tokenised molecules, split at random into a training and a held-out part.
 
     Attributes:
-        tokens: unsigned [n, L]; lengths: [n], END included; smiles: the n strings.
-        held_out, training: the row numbers of the two parts.
+        smiles: the strings [n].
+        tokens: unsigned [n, L].
+        lengths: [n], END included.
+        held_out: the row numbers of the held-out part.
+        training: the row numbers of the training part.
     """
 
     smiles: Sequence[str]
@@ -116,14 +120,14 @@ class Corpus:
 
     @classmethod
     def split(cls, smiles: Sequence[str], vocabulary: Vocabulary, held_out: int, seed: int) -> Corpus:
-        """Tokenises the strings and keeps ``held_out`` of them apart, at most a tenth."""
+        """Tokenise the strings and hold ``held_out`` of them out, at most a tenth."""
         tokens, lengths = vocabulary.encode_many(smiles)
         order = np.random.default_rng(seed).permutation(len(smiles))
         kept_apart = max(1, min(held_out, len(smiles) // 10))
         return cls(smiles, tokens, lengths, order[:kept_apart], order[kept_apart:])
 
     def batch(self, rows: NDArray[np.int64]) -> CorpusBatch:
-        """Some rows as tensors."""
+        """Return some rows as tensors."""
         lengths = self.lengths[rows]
         tokens = self.tokens[rows, : int(lengths.max())]
         return CorpusBatch(torch.from_numpy(tokens.astype(np.int64)), torch.from_numpy(lengths.astype(np.int64)))

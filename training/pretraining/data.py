@@ -1,4 +1,4 @@
-"""What a file offers to pretraining: molecules, or pairs for a conditional model."""
+"""The data of a pretraining: molecules of a file, or pairs for a conditional model."""
 
 from __future__ import annotations
 
@@ -24,23 +24,25 @@ from molbuffer.training.pretraining.pair_corpus import (
     TARGET_COLUMN,
     PairCorpus,
     clean_pairs,
-    pair_quality,
     read_pairs,
 )
-from molbuffer.training.pretraining.pretrain import PretrainSettings, draw_quality, held_out_loss
-from molbuffer.training.pretraining.quality import reconstruction_accuracy
+from molbuffer.training.pretraining.pretrain import held_out_loss
+from molbuffer.training.pretraining.quality import draw_quality, pair_quality, reconstruction_accuracy
+from molbuffer.training.pretraining.settings import Columns, PretrainSettings
 
 FEWEST_ROWS = 20
-"""A model cannot be trained and validated on fewer molecules or pairs."""
+"""The fewest molecules or pairs that a model can be trained and validated on."""
 
 
 @dataclass(frozen=True)
 class PretrainData:
-    """Tokenised rows of a file, and how a model that was trained on them is judged.
+    """Tokenised rows of a file, and the evaluation of a model that was trained on them.
 
     Attributes:
-        counts: what there was in the file, to be reported with the figures of the training.
-        judge: the quality of n draws of a policy, with a seed.
+        corpus: the rows.
+        vocabulary: the vocabulary of the rows.
+        counts: the numbers of used and of rejected rows of the file, by name.
+        judge: a function of (policy, number of draws, seed) to the metrics of the policy's quality.
     """
 
     corpus: Corpus
@@ -49,31 +51,28 @@ class PretrainData:
     judge: Callable[[Policy, int, int], dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class Columns:
-    """The columns of a table, by default those that are called as usual: of molecules, or of the ends of pairs."""
-
-    molecules: str | None = None
-    sources: str | None = None
-    targets: str | None = None
-
-
 def data_of(
     kind: str,
     path: Path,
-    columns: Columns,
-    known: Vocabulary | None,
     settings: PretrainSettings,
+    *,
+    columns: Columns = Columns(),
+    known: Vocabulary | None = None,
     grammar: Grammar = SMILES,
 ) -> PretrainData:
-    """What a model of a kind learns from; bad rows of the file are reported with their lines.
+    """Read the rows that a model of a kind learns from; report bad rows of the file with their lines.
 
     Args:
-        known: the vocabulary of the policy that the training goes on from; None makes one of what is in the file.
-        grammar: of a vocabulary that is made.
+        kind: the kind of model, which learns molecules or pairs.
+        path: the file.
+        settings: the settings of the training, for the split.
+        columns: the columns of a table.
+        known: the vocabulary of the policy that training starts from; None makes one of the tokens in the file.
+        grammar: the grammar of a new vocabulary.
 
     Raises:
-        SmilesFileError: the file cannot be read, or has too little; or a column is named that is not looked at.
+        SmilesFileError: the file cannot be read or has too few rows, or a column is named that this kind does not
+            read.
     """
     learns_pairs = MODELS[kind].learns_pairs
     if learns_pairs and columns.molecules is not None:
@@ -97,7 +96,7 @@ def _molecules_of(
         drawn = ModelSampler("evaluation", lambda: policy).draw(draws, derive_seed(seed, "evaluation"))
         quality = draw_quality(drawn.raw, trained_on)
         if isinstance(policy.model, LatentModel):
-            # What was lowered has a β of its own; only at 1 does it bound the likelihood.
+            # The training loss has a β of its own; only at β = 1 does it bound the likelihood.
             quality["held_out_nll"] = held_out_loss(policy.model, corpus, settings.batch_size, NegativeELBO())
             quality["reconstruction"] = reconstruction_accuracy(policy, corpus, draws)
         return quality

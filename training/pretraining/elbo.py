@@ -19,7 +19,7 @@ class Autoencoder(Protocol):
     """A model with a posterior of latent vectors to draw from."""
 
     def posterior(self, tokens: Tensor, lengths: Tensor) -> Posterior:
-        """q(z | sequence) of int64 [n, L] with lengths [n]."""
+        """Return q(z | sequence) of tokens int64 [n, L] with lengths [n]."""
         ...
 
 
@@ -29,9 +29,9 @@ class NegativeELBO:
 
     Attributes:
         beta: the weight of the divergence (Higgins et al. 2017, beta-VAE); 1 bounds the log-likelihood.
-        warmup_steps: steps in which β rises linearly to it from 0, so that the decoder gets used to latent vectors that
-            say something (Bowman et al. 2016, arXiv:1511.06349).
-        free_bits: nats that each independent part of a latent vector may say at no cost: where the divergence of a
+        warmup_steps: steps in which β rises linearly from 0, so that the decoder learns to use latent vectors that
+            carry information (Bowman et al. 2016, arXiv:1511.06349).
+        free_bits: nats that each independent part of a latent vector may carry at no cost: where the divergence of a
             part, averaged over the batch, is less, it has no gradient (Kingma et al. 2016, arXiv:1606.04934).
     """
 
@@ -44,7 +44,7 @@ class NegativeELBO:
             raise ValueError(f"beta, warmup_steps and free_bits must be >= 0, got {self}")
 
     def __call__(self, model: GenerativeModel, batch: CorpusBatch, step: int | None) -> Tensor:
-        """The loss of each sequence [b] in nats. Validation has the final β and the same noise each time."""
+        """Return the loss of each sequence [b] in nats; validation has the final β and the same noise each time."""
         if not isinstance(model, Autoencoder):
             raise TypeError(f"the evidence lower bound needs a model with a posterior, got one of kind {model.kind!r}")
         posterior = model.posterior(batch.tokens, batch.lengths)
@@ -52,10 +52,11 @@ class NegativeELBO:
         log_probs = model.log_probs(batch.tokens, batch.lengths, condition=Condition(latents=latents))
         divergence = posterior.divergence()
         priced = torch.where(divergence.mean(0) > self.free_bits, divergence, self.free_bits)
-        # By the price that is trained with: at β = 1 a model with β < 1 looks worse as its latent vectors say more.
+        # With the β of the training: at β = 1 a model trained with β < 1 looks worse the more its latent vectors
+        # carry.
         beta = self.beta if step is None else self.beta_at(step)
         return beta * priced.sum(1) - log_probs.sum(1)
 
     def beta_at(self, step: int) -> float:
-        """β at a step of the training."""
+        """Return β at a step of the training."""
         return self.beta * min(1.0, step / self.warmup_steps if self.warmup_steps else 1.0)

@@ -1,7 +1,7 @@
-"""Length-bucketed batches: which rows make up each batch of an epoch.
+"""Length-bucketed batches: the rows of each batch of an epoch.
 
 A pure function of (lengths, batch size, seed, epoch): the state of a training is the epoch and the batch number.
-Rows of similar length share a batch, so that little is spent on padding, while which rows meet changes every epoch.
+Rows of similar length share a batch, which saves padding, and the composition of batches changes every epoch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ BATCHES_PER_BUCKET = 64
 
 
 def bucketed_batches(lengths: NDArray[np.integer], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
-    """The row numbers of each batch of an epoch; every row occurs once, and only the last-made batch may be smaller."""
+    """Return the row numbers of each batch of an epoch; every row occurs once, and at most one batch is smaller."""
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(len(lengths))
     size = batch_size * BATCHES_PER_BUCKET

@@ -1,4 +1,4 @@
-"""What each kind of model lowers in pretraining."""
+"""The pretraining loss of each kind of model."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ def _likelihood() -> MoleculeLoss:
 
 @dataclass(frozen=True)
 class LossKind:
-    """A loss that may be adapted.
+    """A loss and its options.
 
     Attributes:
-        make: makes it, of options by name. defaults: the options there are, with their defaults.
+        make: a function of the options, by name, to the loss.
+        defaults: the default of each option.
     """
 
     make: Callable[..., MoleculeLoss] = _likelihood
@@ -31,17 +32,17 @@ PRETRAINING_LOSSES: Mapping[str, LossKind] = {
     "lstm": LossKind(),
     "seq2seq": LossKind(),
     "transformer": LossKind(),
-    # At a full price from the start, the decoder of a sequence model learns to do without the latent vector.
+    # With the full β from the start, the decoder of a sequence model learns to ignore the latent vector.
     "vae": LossKind(NegativeELBO, {"beta": 0.1, "warmup_steps": 2000, "free_bits": 0.0}),
 }
 """The loss of each kind of ``molbuffer.samplers.models.registry.MODELS``."""
 
 
 def pretraining_loss(kind: str, options: Mapping[str, float]) -> MoleculeLoss:
-    """What a model of a kind lowers.
+    """Return the loss that a model of a kind is pretrained with.
 
     Raises:
-        ModelSizeError: the loss has no such option, or it cannot have such a value.
+        ModelSizeError: the loss has no such option, or the option cannot have this value.
     """
     defaults = PRETRAINING_LOSSES[kind].defaults
     for name, value in options.items():

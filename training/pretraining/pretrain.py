@@ -1,4 +1,4 @@
-"""Maximum-likelihood training of a generative model on molecules: how a prior is made.
+"""Maximum-likelihood training of a generative model on molecules, which makes a prior.
 
 The learning rate is raised linearly, held, and in the last epochs lowered to zero (warm-up, stable, decay; Hu et al.
 2024, arXiv:2404.06395). Since only the last phase knows where the end is, a training can be resumed with more epochs.
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,55 +22,22 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from molbuffer.samplers.models.protocol import GenerativeModel
 from molbuffer.samplers.seeds import derive_seed
-from molbuffer.scoring.molecules.molecules import standardise_many
 from molbuffer.training.checkpoint import RunCheckpoints, checkpoint_files, restore
 from molbuffer.training.pretraining.corpus import Corpus, CorpusBatch
 from molbuffer.training.pretraining.length_buckets import bucketed_batches
-
-PRECISIONS = ("float32", "bfloat16")
-"""What the matrix products of a training may be taken in. bfloat16 is slower where the processor lacks it."""
-
-
-@dataclass(frozen=True)
-class PretrainSettings:
-    """How a prior is trained.
-
-    Attributes:
-        epochs: passes over the training molecules, the decay included.
-        decay_epochs: the last passes, in which the learning rate falls linearly to 0.
-        batch_size: molecules a step.
-        learning_rate: of AdamW, in the stable phase.
-        warmup_steps: steps in which the learning rate rises from 0.
-        gradient_norm: the largest norm of a step's gradient.
-        held_out: molecules kept for validation, drawn at random with the seed.
-        patience: validations without improvement after which the decay begins.
-        validate_every: steps between validations; 0 = each epoch.
-        checkpoint_seconds: the least time between two checkpoints.
-        seed: of the split, the order and the initial weights.
-        precision: of the matrix products in training, one of ``PRECISIONS``; weights, gates and losses are float32.
-    """
-
-    epochs: int = 10
-    decay_epochs: float = 3.0
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    warmup_steps: int = 300
-    gradient_norm: float = 1.0
-    held_out: int = 5000
-    patience: int = 3
-    validate_every: int = 0
-    checkpoint_seconds: float = 120.0
-    seed: int = 0
-    precision: str = "float32"
-
-    def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"expected precision to be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+from molbuffer.training.pretraining.settings import PretrainSettings
 
 
 @dataclass(frozen=True)
 class PretrainProgress:
-    """Where a training stands: after a step, and after a validation with ``validation_loss``."""
+    """The progress of a training after a step.
+
+    Attributes:
+        step: the number of steps done.
+        steps: the number of all steps.
+        loss: the mean loss per molecule of the step, in nats.
+        validation_loss: the mean held-out loss, in nats; None without a validation after this step.
+    """
 
     step: int
     steps: int
@@ -79,26 +46,28 @@ class PretrainProgress:
 
 
 class MoleculeLoss(Protocol):
-    """What pretraining lowers."""
+    """A loss of pretraining."""
 
     def __call__(self, model: GenerativeModel, batch: CorpusBatch, step: int | None) -> Tensor:
-        """The loss of each sequence [b], in nats.
+        """Return the loss of each sequence [b], in nats.
 
         Args:
-            step: of the training, from 0, for losses that change on the way; None asks for the final loss, by which a
-                model is validated.
+            model: the model in training.
+            batch: the sequences.
+            step: the step of the training, from 0, for losses that change on the way; None asks for the final loss, by
+                which a model is validated.
         """
         ...
 
 
 def negative_log_likelihood(model: GenerativeModel, batch: CorpusBatch, step: int | None) -> Tensor:
-    """−log p(sequence | condition), END included."""
+    """Return −log p(sequence | condition) [b], END included."""
     return -model.log_probs(batch.tokens, batch.lengths, condition=batch.condition).sum(1)
 
 
 @dataclass
 class _Position:
-    """What a checkpoint holds beside tensors."""
+    """The part of a checkpoint that is no tensor."""
 
     step: int = 0
     best_loss: float = math.inf
@@ -115,9 +84,16 @@ def pretrain(
     checkpoints: RunCheckpoints | None = None,
     progress: Callable[[PretrainProgress], None] = lambda _: None,
 ) -> float:
-    """Trains the model in place and returns the held-out negative log-likelihood per molecule, in nats.
+    """Train the model in place, and return the held-out negative log-likelihood per molecule, in nats.
 
-    With ``checkpoints``, the training goes on from the newest one, and commits its state on the way and at its end.
+    Args:
+        model: the model.
+        corpus: the molecules.
+        settings: the settings of the training.
+        loss: the loss that is lowered.
+        checkpoints: training continues from the newest of these, and adds to them on the way and at the end; None
+            keeps none.
+        progress: called after each step.
     """
     optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=0.0)
     position = _Position()
@@ -126,7 +102,7 @@ def pretrain(
     training_lengths = corpus.lengths[corpus.training]
     per_epoch = -(-len(training_lengths) // settings.batch_size)
     total, decay_steps = settings.epochs * per_epoch, max(1, round(settings.decay_epochs * per_epoch))
-    # A training on few molecules may have fewer steps than the warm-up asks for: it is over by the half of them.
+    # A training on few molecules may have fewer steps than the warm-up asks for: it then takes half of the steps.
     warmup = max(1, min(settings.warmup_steps, total // 2))
     decay_from = min(max(warmup, total - decay_steps), total - 1)
     if position.decay_from is not None:
@@ -141,7 +117,7 @@ def pretrain(
         with torch.random.fork_rng(devices=[]):
             # Dropout draws from the global generator: seeded by the step, a resumed training drops the same units.
             torch.manual_seed(derive_seed(settings.seed, "dropout", step))
-            lowered = _train_step(model, optimizer, corpus.batch(corpus.training[rows]), settings, loss, step)
+            lowered = _train_step(model, optimizer, corpus.batch(corpus.training[rows]), settings, loss=loss, step=step)
         position.step = step + 1
         validation = None
         if position.step % (settings.validate_every or per_epoch) == 0:
@@ -163,7 +139,7 @@ def pretrain(
 def _batches(
     lengths: NDArray[np.int32], settings: PretrainSettings, first: int, per_epoch: int
 ) -> Iterator[tuple[int, NDArray[np.int64]]]:
-    """(step, row numbers) from step ``first`` on, without end."""
+    """Yield (step, row numbers) from step ``first`` on, without end."""
     epoch = first // per_epoch
     while True:
         batches = bucketed_batches(lengths, settings.batch_size, settings.seed, epoch)
@@ -177,10 +153,11 @@ def _train_step(
     optimizer: torch.optim.Optimizer,
     batch: CorpusBatch,
     settings: PretrainSettings,
+    *,
     loss: MoleculeLoss,
     step: int,
 ) -> float:
-    """One gradient step on a batch; the mean loss per molecule before it, in nats."""
+    """Take one gradient step on a batch, and return the mean loss per molecule before it, in nats."""
     model.train()
     with _products_in(settings.precision, batch.tokens.device.type):
         losses = loss(model, batch, step)
@@ -194,7 +171,7 @@ def _train_step(
 
 @contextmanager
 def _products_in(precision: str, device: str) -> Iterator[None]:
-    """Takes the matrix products of a forward pass, and of the backward pass that belongs to it, in a precision."""
+    """Compute the matrix products of a forward pass, and of the backward pass that belongs to it, in a precision."""
     with ExitStack() as chosen:
         if precision == "bfloat16":
             chosen.enter_context(torch.autocast(device, torch.bfloat16))
@@ -208,24 +185,8 @@ def _products_in(precision: str, device: str) -> Iterator[None]:
 def held_out_loss(
     model: GenerativeModel, corpus: Corpus, batch_size: int, loss: MoleculeLoss = negative_log_likelihood
 ) -> float:
-    """The mean loss per held-out molecule, END included, in nats."""
+    """Return the mean loss per held-out molecule, END included, in nats."""
     model.eval()
     by_length = corpus.held_out[np.argsort(corpus.lengths[corpus.held_out], kind="stable")]
     batches = (by_length[start : start + batch_size] for start in range(0, len(by_length), batch_size))
     return sum(float(loss(model, corpus.batch(rows), None).sum()) for rows in batches) / len(by_length)
-
-
-def draw_quality(smiles: Sequence[str], known: set[str]) -> dict[str, Any]:
-    """Validity, uniqueness and novelty of drawn strings, after Brown et al. 2019 (GuacaMol, arXiv:1811.09621).
-
-    validity = parseable / drawn; uniqueness = different molecules / parseable; novelty = different molecules that are
-    not in ``known`` (canonical SMILES) / different molecules. A share of nothing is None.
-    """
-    parseable = [text for text in standardise_many(smiles) if text is not None]
-    unique = set(parseable)
-    return {
-        "drawn": len(smiles),
-        "validity": len(parseable) / len(smiles) if smiles else None,
-        "uniqueness": len(unique) / len(parseable) if parseable else None,
-        "novelty": len(unique - known) / len(unique) if unique else None,
-    }

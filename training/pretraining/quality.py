@@ -1,27 +1,77 @@
-"""How well a latent model gives back what it was told."""
+"""The quality of a pretrained model: of its draws, of the targets it makes of sources, and of its latent vectors."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 import torch
 
 from molbuffer.samplers.latents.vectors import encode_molecules
 from molbuffer.samplers.models.condition import Condition
-from molbuffer.samplers.models.distribution import Sampling
+from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.policies.drawing import draw_rows
 from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.seeds import torch_generator
-from molbuffer.scoring import standardise_many
+from molbuffer.scoring import ContrastiveTemplate, Standardisation, judge_pairs, standardise_many
 from molbuffer.training.pretraining.corpus import Corpus
+from molbuffer.training.pretraining.pair_corpus import PairCorpus
 
 GREEDY = Sampling(top_k=1)
-"""The likeliest token at each place."""
+"""The likeliest token at each position."""
+
+
+def draw_quality(smiles: Sequence[str], known: set[str]) -> dict[str, Any]:
+    """Return validity, uniqueness and novelty of drawn strings, after Brown et al. 2019 (GuacaMol, arXiv:1811.09621).
+
+    validity = parseable / drawn; uniqueness = different molecules / parseable; novelty = different molecules that are
+    not in ``known`` (canonical SMILES) / different molecules. A share of no molecules is None.
+    """
+    parseable = [text for text in standardise_many(smiles) if text is not None]
+    unique = set(parseable)
+    return {
+        "drawn": len(smiles),
+        "validity": len(parseable) / len(smiles) if smiles else None,
+        "uniqueness": len(unique) / len(parseable) if parseable else None,
+        "novelty": len(unique - known) / len(unique) if unique else None,
+    }
+
+
+def pair_quality(policy: Policy, corpus: PairCorpus, draws: int, seed: int) -> dict[str, Any]:
+    """Draw one target for each of at most ``draws`` held-out sources, and return their quality.
+
+    Returns:
+        ``validity``: parseable / drawn; ``uniqueness``: different molecules / parseable; ``min_similarity`` and
+        ``max_similarity``: the least and the greatest similarity of these sources to their targets in the file;
+        ``within_similarity``: drawn targets within these bounds that are not their source / drawn.
+    """
+    rows = np.random.default_rng(seed).permutation(corpus.held_out)[:draws]
+    drawn = draw_rows(policy, len(rows), UNTRUNCATED, torch_generator(seed, "pairs"), corpus.condition(rows))
+    sources, given = ([column[row] for row in rows.tolist()] for column in (corpus.sources, corpus.smiles))
+    how, template = Standardisation(largest_fragment=True), ContrastiveTemplate()
+    known = [each.similarity for each in judge_pairs(given, sources, (), template, how) if each.similarity is not None]
+    low, high = min(known), max(known)
+    judged = judge_pairs(drawn.raw, sources, (), template, how)
+    parseable = [each for each in judged if each.target.smiles is not None]
+    within = [
+        each for each in parseable if low <= (each.similarity or 0.0) <= high and each.target.smiles != each.source
+    ]
+    return {
+        "drawn": len(rows),
+        "validity": len(parseable) / len(rows),
+        "uniqueness": len({each.target.smiles for each in parseable}) / len(parseable) if parseable else None,
+        "min_similarity": low,
+        "max_similarity": high,
+        "within_similarity": len(within) / len(rows),
+    }
 
 
 def reconstruction_accuracy(policy: Policy, corpus: Corpus, most: int) -> float:
-    """The share of held-out molecules, of at most ``most``, that come out of their own latent vector.
+    """Return the share of at most ``most`` held-out molecules that are decoded from their own latent vectors.
 
-    A molecule is encoded as the mean of its posterior and decoded greedily; what comes out may be another string, but
-    has to be the same molecule.
+    A molecule is encoded as the mean of its posterior and decoded greedily; the result may be another string of the
+    same molecule.
     """
     smiles = [corpus.smiles[row] for row in corpus.held_out[:most].tolist()]
     with torch.no_grad():

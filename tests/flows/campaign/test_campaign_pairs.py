@@ -9,11 +9,10 @@ import torch
 
 from molbuffer.flows.campaign.assemble import build_objective, build_template
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
-from molbuffer.flows.campaign.training import Training, prepare
+from molbuffer.flows.campaign.training import Training, prepare, prepare_offline
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.flows.tasks.build_request import build_requests
 from molbuffer.flows.tasks.building import build_chunk
-from molbuffer.flows.train_offline import prepare_offline
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
@@ -105,7 +104,7 @@ def running(folder: Path, prior: str, text: str = CAMPAIGN) -> Iterator[tuple[Ca
         training = prepare(campaign)
 
         def build(iteration: int) -> list:
-            training.history.drain()
+            training.writer.drain()
             version = training.learner.publish(store.policies, campaign.run_id, iteration)
             store.commit(Commit(policies=[version]))
             return [build_chunk(campaign, each) for each in build_requests(campaign, iteration, version.sha256)]
@@ -115,8 +114,8 @@ def running(folder: Path, prior: str, text: str = CAMPAIGN) -> Iterator[tuple[Ca
 
 
 def run(training: Training) -> None:
-    with training.history:
-        fit(training.learner, training.loader, training.history, checkpoint_every=1)
+    with training.writer:
+        fit(training.learner, training.loader, training.writer, checkpoint_every=1)
 
 
 def test_pairs_of_any_base_sampler_are_stored_with_their_sources_and_learned_from(folder: Path) -> None:

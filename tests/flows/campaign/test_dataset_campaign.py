@@ -67,14 +67,14 @@ def test_rows_of_files_come_once_an_epoch_in_builds_of_several_chunks_and_live_o
         training = prepare(campaign)
 
         def build(iteration: int) -> list:
-            training.history.drain()
+            training.writer.drain()
             version = training.learner.publish(store.policies, "run", iteration)
             store.commit(Commit(policies=[version]))
             requests = build_requests(campaign, iteration, version.sha256, training.drawn)
             return [build_chunk(campaign, request) for request in requests]
 
         training.loader.build_buffer = build
-        with training.history:
+        with training.writer:
             for mixed in training.loader:
                 store.commit(Commit(builds=mixed.origin.live))
         rows = store.read_arrow(

@@ -12,7 +12,6 @@ from torch.testing import assert_close
 
 import molbuffer.flows.tasks.building
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
-from molbuffer.flows.campaign.latents import stored_state
 from molbuffer.flows.campaign.training import Training, prepare
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import Settings, load_settings
@@ -20,8 +19,9 @@ from molbuffer.flows.tasks.build_request import BuildRequest
 from molbuffer.flows.tasks.building import build_chunk
 from molbuffer.samplers.errors import LatentsError
 from molbuffer.samplers.latent import LatentSampler
+from molbuffer.samplers.latents.initial import stored_latents
 from molbuffer.samplers.latents.priors import NormalPrior, SphericalPrior
-from molbuffer.samplers.latents.source import latent_files
+from molbuffer.samplers.latents.source import LatentState, latent_files
 from molbuffer.samplers.models.vae_gru import VAE, VAEArchitecture
 from molbuffer.samplers.policies.policy import policy_files
 from molbuffer.samplers.prior import PriorSampler
@@ -115,9 +115,9 @@ def running(
 
 
 def run(training: Training, every: int = 2) -> None:
-    with training.history:
+    with training.writer:
         fit(
-            training.learner, training.loader, training.history,
+            training.learner, training.loader, training.writer,
             trainables=training.trainables, checkpoint_every=every,
         )  # fmt: skip
 
@@ -207,9 +207,9 @@ def test_r16_a_resumed_campaign_goes_on_with_what_was_learnt(
     with (
         pytest.raises(StoppedError),
         running(folder, samplers, monkeypatch, iterations=5) as (_, training),
-        training.history,
+        training.writer,
     ):
-        parts = (training.learner, training.loader, training.history)
+        parts = (training.learner, training.loader, training.writer)
         fit(*parts, trainables=training.trainables, checkpoint_every=2, progress=stop)
     with running(folder, samplers, monkeypatch, iterations=5) as (campaign, training):
         run(training)
@@ -255,7 +255,7 @@ def test_vectors_come_from_molecules_files_the_history_and_earlier_runs(
     with running(folder, PRIOR + f'learnt_prior = "{shas["p"]}"\n', monkeypatch, "again") as (campaign, training):
         (sampler,) = samplers_of(campaign)
         assert sampler.latent_sha256 == shas["p"]
-        assert stored_state(shas["p"], campaign.store).sha256 == shas["p"]
+        assert LatentState(stored_latents(shas["p"], campaign.store)).sha256 == shas["p"]
         run(training)
         assert {sha256 for _, _, sha256 in versions(campaign, "of-prior")} == {shas["p"]}
 
@@ -341,17 +341,20 @@ def test_a_prior_of_another_space_and_vectors_off_the_sphere_are_refused_at_the_
 @pytest.mark.parametrize(
     ("samplers", "expected"),
     [
-        (LATENT, "has no latent vectors; give it one of molecules, vectors, best, learnt_latents"),
+        (LATENT, "has no latent vectors; add one of the keys molecules, vectors, best, learnt_latents"),
         (LATENT + OF_FILE + "best = 3\n", "samplers[0].best`: latent vectors come from molecules already"),
         (LATENT + "best = 3\ncolumn = 'a'\n", "samplers[0].column`: this key belongs to molecules"),
         (LATENT + OF_FILE + "stored_latents = true\n", "samplers[0].stored_latents`: this key belongs to best"),
         (LATENT + 'molecules = "absent.smi"\n', "samplers[0].molecules`: there is no file"),
         (PRIOR + 'prior = "spherical"\ncomponents = 2\n', "belongs to a normal prior, but the prior is spherical"),
-        (PRIOR + 'prior = "normal"\nlearnt_prior = "ab"\n', "what it is; remove prior and components"),
+        (
+            PRIOR + 'prior = "normal"\nlearnt_prior = "ab"\n',
+            "samplers[0].learnt_prior`: a learnt prior has a kind and components of its own; remove",
+        ),
         (PRIOR + 'policy = "zinc-gur"\n', "zinc-gru"),
         (
             PRIOR + "replay_ratio_clip = 1.0\n",
-            "samplers[0].replay_ratio_clip`: this key is for a prior that learns; set",
+            "samplers[0].replay_ratio_clip`: this key is for a latent prior in training; set",
         ),
         (PRIOR + LEARNING + "replay_ratio_clip = 0\n", "samplers[0].replay_ratio_clip"),
         (LATENT + OF_FILE + LEARNING + "replay_ratio_clip = 1.0\n", "samplers[0].replay_ratio_clip"),

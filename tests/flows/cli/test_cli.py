@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from molbuffer.flows.cli import app
 from molbuffer.samplers.models.gru import GRUArchitecture
-from molbuffer.training.pretraining.pretrain import PretrainSettings
+from molbuffer.training.pretraining.settings import PretrainSettings
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 BIN = Path(sys.executable).parent / "molbuffer"

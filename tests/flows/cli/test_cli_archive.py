@@ -93,7 +93,7 @@ def test_a_hostile_archive_makes_no_store(archive: Path, tmp_path: Path) -> None
 def test_a_store_that_cannot_be_written_to_can_be_archived_and_says_so(archive: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["archive", "--store", str(archive), "--out", str(tmp_path / "second"), "--json"])
     assert (done.exit_code, json.loads(done.stdout)["recorded"]) == (0, False)
-    assert "may expire version" in done.stderr
+    assert "may expire snapshot" in done.stderr
 
 
 # Offline training
@@ -129,7 +129,7 @@ def test_training_on_an_archive_is_training_on_its_store_in_each_form_and_when_r
     assert contents(archive) == before
 
     with monkeypatch.context() as patch:
-        patch.setattr("molbuffer.flows.train_offline.fit", _stopped)
+        patch.setattr("molbuffer.training.fit.loop.fit", _stopped)
         with pytest.raises(KeyboardInterrupt):
             train_offline(config, own, archive=str(tar))
     with SampleStore.open(own, read_only=True) as store:
@@ -170,6 +170,6 @@ def test_the_command_reads_the_rows_from_an_archive(
     done = molbuffer("offline", tiny_config, "--store", own, "--from", archive, "--snapshot", "2", **cached)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        "error: an archive has one version: leave --snapshot out, or read from the store without --from\n"
+        "error: an archive has one snapshot: leave --snapshot out, or read from the store without --from\n"
     )
     assert os.listdir(own / "arrays") == []

@@ -127,7 +127,7 @@ def test_check_reports_every_problem_on_standard_error(tmp_path: Path) -> None:
     assert result.stdout == ""
     assert result.stderr.splitlines() == [
         f"error: {file}: 4 problems",
-        "  key `objective`: this key is missing. What a good molecule is.",
+        "  key `objective`: this key is missing. The objective: the components of the reward.",
         "  key `samplers`: no sampler draws anything; give a sampler a buffer_size or p_batch greater than 0, "
         "or set campaign.offline = true",
         '  line 2, key `campaign.seed`: got "x", expected a whole number',

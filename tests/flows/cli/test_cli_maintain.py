@@ -72,7 +72,7 @@ def test_maintain_says_what_was_done(store: Path, molbuffer: Command) -> None:
     assert compacted.startswith(f"compacted: merged {merged} Parquet files, ")
     assert "rewrote 3 segments as 1; other writers waited at most" in compacted
     # One is made by each migration, too, and by the merge of what they left.
-    assert forgotten == f"forgot {8 + len(MIGRATIONS)} versions; of the old ones 0 are pinned and stay"
+    assert forgotten == f"expired {8 + len(MIGRATIONS)} snapshots; 0 of the old ones are pinned and stay"
     assert removed.startswith(f"removed {len(files)} files and folders, ")
     assert sum(line.startswith("  segment arrays/") for line in files) == 3
     assert sum(line.startswith("  parquet tables/") for line in files) == merged
@@ -92,7 +92,7 @@ def test_a_dry_run_changes_nothing_and_json_has_all_of_it(store: Path) -> None:
     assert said["vacuum"]["bytes"] == sum(item["bytes"] for item in said["vacuum"]["removed"])
     assert versions(store) == before
     assert (store / "arrays" / "orphan").exists()
-    assert "would forget" in output(*command[:-1], "--dry-run")
+    assert "would expire" in output(*command[:-1], "--dry-run")
     done = json.loads(output(*command))
     assert (done["dry_run"], done["compact"]["segments_written"]) == (False, 1)
     assert not (store / "arrays" / "orphan").exists()
@@ -117,7 +117,7 @@ def test_what_is_pinned_is_counted_and_listed(store: Path) -> None:
     with SampleStore.open(store) as opened:
         opened.start_run(Run("run-2", "second", RunKind.OFFLINE, "{}", 0, pinned_snapshot=pinned))
     said = output("maintain", "--store", store, "--vacuum", "--expire-older-than", "0s", "--dry-run")
-    assert "of the old ones 1 are pinned and stay" in said
+    assert "; 1 of the old ones are pinned and stay" in said
     rows = json.loads(output("snapshots", "--store", store, "--json"))
     assert [row["version"] for row in rows] == versions(store)[::-1]
     by_version = {row["version"]: row for row in rows}

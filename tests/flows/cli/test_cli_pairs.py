@@ -131,10 +131,12 @@ def test_a_part_of_the_molecules_can_be_taken(chains: Path) -> None:
 def test_what_cannot_be_done_is_said(chains: Path, tmp_path: Path) -> None:
     (tmp_path / "one.smi").write_text("CCO\nOCC\n")
     assert "a pair needs two" in refused("pairs", tmp_path / "one.smi")
-    assert "needs --config" in refused("pairs", chains, "--min-improvement", 0.1)
+    assert "--min-improvement needs a reward: add --config" in refused("pairs", chains, "--min-improvement", 0.1)
     assert "give one of them" in refused("pairs", chains, "--improve", "qed", "--config", tmp_path / "one.toml")
     assert "unknown property 'qd', did you mean 'qed'" in refused("pairs", chains, "--improve", "qd")
-    assert "name it with --config" in refused("pairs", chains, "--store", tmp_path / "lab")
+    assert "--store needs an objective, whose scores it keeps: add --config" in refused(
+        "pairs", chains, "--store", tmp_path / "lab"
+    )
     assert "0 <= minimum <= maximum <= 1" in refused("pairs", chains, "--max-similarity", 0.2)
     assert "morgan, fcfp, atom_pair" in refused("pairs", chains, "--fingerprint", "maccs")
-    assert "need --out FILE" in refused("pairs", chains, "--json")
+    assert "--json prints only a summary: add --out FILE" in refused("pairs", chains, "--json")

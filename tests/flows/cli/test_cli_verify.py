@@ -81,7 +81,7 @@ def test_damage_of_an_archive_is_named_and_cannot_be_put_in_quarantine(scored_st
     assert done.exit_code == 1
     # What was found is told all the same.
     assert f"arrays/{segment}/tokens/c.0.0 is damaged: it is not the file that archive.json lists" in done.stdout
-    assert "is an archive, in which nothing can be changed: take another copy" in done.stderr
+    assert "is an archive, which cannot be changed: get another copy" in done.stderr
 
 
 def test_an_archive_in_a_file_is_verified_as_one_in_a_folder(scored_store: Path, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_an_archive_in_a_file_is_verified_as_one_in_a_folder(scored_store: Path,
     damaged = verify("--store", tmp_path / "damaged.tar", "--quarantine")
     assert damaged.exit_code == 1
     assert "tokens/c.0.0 is damaged: it is not the file that archive.json lists" in damaged.stdout
-    assert "is an archive, in which nothing can be changed: take another copy" in damaged.stderr
+    assert "is an archive, which cannot be changed: get another copy" in damaged.stderr
 
 
 def test_what_is_no_store_is_one_message(tmp_path: Path) -> None:

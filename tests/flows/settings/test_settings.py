@@ -260,7 +260,8 @@ def test_shares_may_miss_one_by_rounding_only(tmp_path: Path) -> None:
 
 def test_components_of_one_name_are_refused_whether_it_was_given_or_is_the_kinds_own(tmp_path: Path) -> None:
     assert problem(tmp_path, QED + QED + LIVE).startswith(
-        'line 4, key `objective.components[1].kind`: two components have the name "qed"; give one another `name`'
+        'line 4, key `objective.components[1].kind`: two components have the name "qed"; '
+        "give one of them another `name`"
     )
     named = '[[objective.components]]\nkind = "qed"\nname = "a"\n'
     assert problem(tmp_path, named + named + LIVE).startswith("line 6, key `objective.components[1].name`: ")
@@ -288,7 +289,9 @@ def test_all_problems_of_a_file_are_reported_together_in_its_order(tmp_path: Pat
 
 
 def test_an_objective_needs_components(tmp_path: Path) -> None:
-    assert problem(tmp_path, LIVE) == "key `objective`: this key is missing. What a good molecule is."
+    assert problem(tmp_path, LIVE) == (
+        "key `objective`: this key is missing. The objective: the components of the reward."
+    )
     assert "key `objective.components`: this key is missing." in problem(tmp_path, "[objective]\n" + LIVE)
     assert "expected at least 1 of them, got 0" in problem(tmp_path, "[objective]\ncomponents = []\n" + LIVE)
 

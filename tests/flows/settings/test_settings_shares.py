@@ -77,7 +77,7 @@ def test_no_sampler_has_the_name_that_stored_rows_have_in_the_metrics_of_a_batch
     assert NAME_OF_BUFFER == BUFFER
     found = problem(tmp_path, SMALL.replace("0.004", "0.5").replace("small", BUFFER))
     assert found == (
-        'line 5, key `samplers[0].name`: "buffer" is what stored rows are called in the metrics; change the name'
+        'line 5, key `samplers[0].name`: "buffer" is the name of stored rows in the metrics; change the name'
     )
 
 

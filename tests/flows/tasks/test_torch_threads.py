@@ -99,10 +99,11 @@ def test_the_command_line_limits_them_and_openmp_takes_both_settings() -> None:
 
 
 def test_an_import_changes_nothing_and_flows_of_a_worker_import_torch_only_when_they_run() -> None:
-    deployed = (
-        "import sys\nimport molbuffer.flows.build_buffer, molbuffer.flows.train\nassert 'torch' not in sys.modules\n"
+    flows = ", ".join(
+        f"molbuffer.flows.{name}" for name in ("build_buffer", "train", "train_offline", "pretrain", "maintain")
     )
-    others = "import molbuffer.flows.train_offline, molbuffer.flows.pretrain, molbuffer.flows.cli\n"
+    deployed = f"import sys\nimport {flows}\nassert 'torch' not in sys.modules\n"
+    others = "import molbuffer.flows.tasks.building, molbuffer.flows.cli\n"
     assert told(deployed + others + TELL)[1] == {}
 
 

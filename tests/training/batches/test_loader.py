@@ -26,7 +26,7 @@ from molbuffer.training.batches.batch import TrainingBatch, join
 from molbuffer.training.batches.buffer import BUFFER, BufferView
 from molbuffer.training.batches.loader import BatchOrigin, MixedBatch
 from molbuffer.training.errors import BatchShortError
-from molbuffer.training.fit.loop import batch_figures
+from molbuffer.training.fit.loop import batch_metrics
 
 NOTHING_PASSES = PropertyRange("molecular_weight", minimum=100_000, name="heavy")
 
@@ -42,10 +42,10 @@ def carbon_share(smiles: str) -> float:
 def batches(training: Any) -> list[Any]:
     """All batches of a loader; what they consume and draw is committed, as the fit loop would."""
     found = []
-    with training.history as history:
+    with training.writer as writer:
         for mixed in training.loader:
             found.append(mixed)
-            history.add(mixed.batch.iteration, mixed.origin, {})
+            writer.add(mixed.batch.iteration, mixed.origin, {})
     return found
 
 
@@ -299,7 +299,7 @@ def test_r8_rows_stored_in_another_vocabulary_are_encoded_anew(lab: Any, chains:
 
 def test_policy_lag_is_the_age_of_what_the_run_drew_itself(lab: Any) -> None:
     training = lab.adapted(p_batch=0.0, buffer_size=8, batch_size=8, iterations=5, build_every=3).start()
-    batches = [(mixed.batch.iteration, mixed.origin.lags, batch_figures(mixed)) for mixed in training.loader]
+    batches = [(mixed.batch.iteration, mixed.origin.lags, batch_metrics(mixed)) for mixed in training.loader]
     for iteration, lags, figures in batches:
         assert len(lags) == 8
         assert all((iteration - lag) % 3 == 0 for lag in lags), "rows are drawn in iterations 0 and 3"
@@ -309,4 +309,4 @@ def test_policy_lag_is_the_age_of_what_the_run_drew_itself(lab: Any) -> None:
         tokens=np.full((1, 2), 3, np.uint8), lengths=np.array([2], np.int32), log_probs=np.zeros((1, 2), np.float32),
         rewards=np.zeros(1),
     )  # fmt: skip
-    assert batch_figures(MixedBatch(join(0, [("agent", row)]), BatchOrigin()))["policy_lag"] is None
+    assert batch_metrics(MixedBatch(join(0, [("agent", row)]), BatchOrigin()))["policy_lag"] is None

@@ -25,13 +25,13 @@ def recalling(
 ) -> Any:
     """What adds a sampler of the history to a lab's own."""
 
-    def make(lab: Any, history: HistoryWriter) -> list[HistorySampler]:
+    def make(lab: Any, writer: HistoryWriter) -> list[HistorySampler]:
         view = RunHistory(
             lab.store,
             lab.run_id,
-            objective_sha256=lab.objective.sha256,
-            vocabulary=lab.prior.vocabulary,
-            settled=history.settled,
+            lab.objective.sha256,
+            lab.prior.vocabulary,
+            writer.settled,
             runs=None if runs is None else tuple(runs),
         )
         return [HistorySampler(name, view, lab.prior.vocabulary, selection=choice, size=size)]
@@ -42,12 +42,12 @@ def recalling(
 def train(training: Any, checkpoint_every: int = 2) -> list[Any]:
     """All batches, committed every few iterations as the fit loop does."""
     found = []
-    with training.history as history:
+    with training.writer as writer:
         for mixed in training.loader:
             found.append(mixed)
-            history.add(mixed.batch.iteration, mixed.origin, {})
+            writer.add(mixed.batch.iteration, mixed.origin, {})
             if training.loader.iteration % checkpoint_every == 0:
-                commit_checkpoint(training.learner, training.loader, history)
+                commit_checkpoint(training.learner, training.loader, writer)
     return found
 
 

@@ -28,9 +28,9 @@ from molbuffer.training.latents.reinforce import (
     clipped_ratio,
     leave_one_out,
     mean_reward,
-    score_function_loss,
+    reinforce_loss,
 )
-from molbuffer.training.latents.trainers import LatentSteps, PriorTrainer, prior_loss
+from molbuffer.training.latents.trainers import LatentTrainerSettings, PriorTrainer, prior_loss
 
 NAN = math.nan
 
@@ -98,7 +98,7 @@ def test_the_ratio_by_hand() -> None:
 def test_weighted_losses_and_baselines_by_hand() -> None:
     log_probs, rewards = torch.tensor([-1.0, -2.0, -4.0]), torch.tensor([1.0, 0.0, 0.5])
     weights = torch.tensor([1.0, 0.5, 2.0])
-    found = {name: float(score_function_loss(log_probs, rewards, each, weights)) for name, each in BASELINES.items()}
+    found = {name: float(reinforce_loss(log_probs, rewards, each, weights)) for name, each in BASELINES.items()}
     assert found["none"] == pytest.approx((1 + 0 + 4) / 3)
     # The weighted mean is (1 + 0 + 1) / 3.5 = 4/7.
     assert float(mean_reward(rewards, weights)) == pytest.approx(4 / 7)
@@ -106,7 +106,7 @@ def test_weighted_losses_and_baselines_by_hand() -> None:
     assert_close(leave_one_out(rewards, weights), torch.tensor([1 / 2.5, 2 / 3, 1 / 1.5]))
     assert found["leave_one_out"] == pytest.approx((0.6 - 2 / 3 + 8 * (0.5 - 2 / 3)) / 3)
     with pytest.raises(ValueError, match=r"one shape \[n\] of log_probs, rewards and weights, got \[3\], \[3\], \[2\]"):
-        score_function_loss(log_probs, rewards, weights=weights[:2])
+        reinforce_loss(log_probs, rewards, weights=weights[:2])
 
 
 def test_a_row_beside_which_no_other_counts_has_no_baseline() -> None:
@@ -137,7 +137,7 @@ def test_r23_the_gradient_of_replayed_rows_is_the_one_worked_out_by_hand(baselin
     # Of a normal distribution with scale 1, the gradients of log p are z − m and (z − m)² − 1.
     expected_means = -(signals[:, None] * (latents - mean_now)).sum(0) / 5
     expected_scales = -(signals[:, None] * ((latents - mean_now) ** 2 - 1)).sum(0) / 5
-    steps = LatentSteps(gradient_norm=1e9, baseline=BASELINES[baseline])
+    steps = LatentTrainerSettings(gradient_norm=1e9, baseline=BASELINES[baseline])
     trainer = PriorTrainer(sampler, steps, replay_ratio_clip=clip)
     build = a_build(fresh, rewards.tolist(), sampler.latent_sha256)
     figures = trainer.update([build], replay(earlier, then, rewards_then))
@@ -258,7 +258,7 @@ def test_a_prior_that_seldom_draws_comes_further_by_its_earlier_rows() -> None:
     reached: dict[float | None, float] = {}
     for clip in (None, 1.0):
         sampler = sampler_of(NormalPrior(3))
-        trainer = PriorTrainer(sampler, LatentSteps(learning_rate=0.05), replay_ratio_clip=clip)
+        trainer = PriorTrainer(sampler, LatentTrainerSettings(learning_rate=0.05), replay_ratio_clip=clip)
         for draw in range(10):
             latents = sampler.prior.sample(64, torch.Generator().manual_seed(draw))
             log_probs, version = sampler.prior.log_prob(latents).detach(), sampler.latent_sha256

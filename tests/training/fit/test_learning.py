@@ -8,16 +8,16 @@ from molbuffer.storage.history.selections import Uniform
 from molbuffer.storage.records import Event
 from molbuffer.training.errors import DivergedError
 from molbuffer.training.evaluation import evaluate_policy
-from molbuffer.training.fit.learner import StepSettings
+from molbuffer.training.fit.learner import LearnerSettings
 
-STEPS = StepSettings(sigma=80.0, learning_rate=5e-3)
+STEPS = LearnerSettings(sigma=80.0, learning_rate=5e-3)
 
 
 def mean_reward(training: Any) -> float:
     """Of fresh draws; what is no molecule counts as 0."""
     pipeline = training.pipeline
     policy = training.learner.policy()
-    return evaluate_policy(policy, pipeline.scorer, (), pipeline.standardisation, 300, seed=11).mean_reward
+    return evaluate_policy(policy, pipeline.scorer, (), pipeline.standardisation, draws=300, seed=11).mean_reward
 
 
 def test_the_agent_comes_near_the_known_optimum(lab: Any) -> None:
@@ -42,7 +42,7 @@ def test_offline_training_on_the_stored_history_raises_the_reward(lab: Any) -> N
 
 
 def test_a_loss_that_is_no_number_ends_the_training_with_the_policy_as_it_was(lab: Any) -> None:
-    training = lab.adapted(steps=StepSettings(sigma=1e30)).start()
+    training = lab.adapted(steps=LearnerSettings(sigma=1e30)).start()
     before = training.learner.policy().sha256
     with pytest.raises(
         DivergedError, match=r"loss of iteration 0 is inf.*learning rate \(0.0001\) or sigma \(1e\+30\)"

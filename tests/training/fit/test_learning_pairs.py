@@ -24,10 +24,10 @@ from molbuffer.scoring import ContrastiveTemplate, standardise_smiles
 from molbuffer.storage.history.selections import Uniform
 from molbuffer.storage.records import Event
 from molbuffer.training.errors import UnsuitableDataError
-from molbuffer.training.fit.learner import StepSettings
+from molbuffer.training.fit.learner import LearnerSettings
 
 LENGTH = 6
-STEPS = StepSettings(sigma=100.0, learning_rate=3e-3)
+STEPS = LearnerSettings(sigma=100.0, learning_rate=3e-3)
 
 
 def random_chains(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -95,21 +95,10 @@ def test_r16_a_run_goes_through_its_file_once_before_a_row_comes_again_however_o
         assert store.read_arrow(ROWS).to_pylist() == whole.store.read_arrow(ROWS).to_pylist()
 
 
-def recall(lab: Any, history: HistoryWriter) -> list[HistorySampler]:
+def recall(lab: Any, writer: HistoryWriter) -> list[HistorySampler]:
     vocabulary = lab.prior.vocabulary
-    view = RunHistory(
-        lab.store,
-        "run",
-        objective_sha256=lab.objective.sha256,
-        vocabulary=vocabulary,
-        settled=history.settled,
-        runs=("run",),
-    )
-    return [
-        HistorySampler(
-            "again", view, vocabulary, selection=AboveQuantile(0.5), size=SamplerSize(buffer_size=6, p_batch=0.25)
-        )
-    ]
+    view = RunHistory(lab.store, "run", lab.objective.sha256, vocabulary, writer.settled, runs=("run",))
+    return [HistorySampler("again", view, vocabulary, AboveQuantile(0.5), SamplerSize(buffer_size=6, p_batch=0.25))]
 
 
 @pytest.mark.parametrize("stops", [(1,), (4, 7)], ids=["before_a_checkpoint", "twice"])
@@ -138,21 +127,21 @@ def test_a_finished_training_that_is_started_again_does_nothing(lab: Any) -> Non
 
 def test_an_error_of_the_history_is_raised_by_the_training(lab: Any) -> None:
     lab.start()
-    history = HistoryWriter(lab.store, "no such run")
+    writer = HistoryWriter(lab.store, "no such run")
     version = PolicyVersion(lab.prior.sha256, lab.prior.kind, run_id="no such run")
-    with pytest.raises(HistoryError, match="no such run") as caught, history:
-        history.commit(Checkpoint("no such run", 1, {"state.json": b"{}"}), version)
+    with pytest.raises(HistoryError, match="no such run") as caught, writer:
+        writer.commit(Checkpoint("no such run", 1, {"state.json": b"{}"}), version)
     assert caught.value.__cause__ is not None
 
 
 def test_after_an_error_nothing_more_is_committed(lab: Any) -> None:
     lab.start()
-    history = HistoryWriter(lab.store, "no such run")
+    writer = HistoryWriter(lab.store, "no such run")
     version = PolicyVersion(lab.prior.sha256, lab.prior.kind, run_id="no such run")
-    with pytest.raises(HistoryError), history:
-        history.commit(Checkpoint("no such run", 1, {"state.json": b"{}"}), version)
+    with pytest.raises(HistoryError), writer:
+        writer.commit(Checkpoint("no such run", 1, {"state.json": b"{}"}), version)
         with pytest.raises(HistoryError):
-            history.drain()
+            writer.drain()
         with pytest.raises(HistoryError):
-            history.commit(Checkpoint("run", 2, {"state.json": b"{}"}), version)
+            writer.commit(Checkpoint("run", 2, {"state.json": b"{}"}), version)
     assert lab.store.latest_checkpoint("run") is None

@@ -29,11 +29,17 @@ from molbuffer.storage.records import Build, Event, Reward, Samples, ScoreStatus
 from molbuffer.storage.rows import Rows
 from molbuffer.training.batches.loader import BatchOrigin
 from molbuffer.training.errors import DivergedError
-from molbuffer.training.fit.learner import StepSettings
+from molbuffer.training.fit.learner import LearnerSettings
 from molbuffer.training.fit.loop import FitProgress
 from molbuffer.training.fit.trainables import Trainables
-from molbuffer.training.latents.reinforce import BASELINES, leave_one_out, score_function_loss
-from molbuffer.training.latents.trainers import LatentSteps, PriorTrainer, VectorTrainer, prior_loss, rows_under
+from molbuffer.training.latents.reinforce import BASELINES, leave_one_out, reinforce_loss
+from molbuffer.training.latents.trainers import (
+    LatentTrainerSettings,
+    PriorTrainer,
+    VectorTrainer,
+    prior_loss,
+    rows_under,
+)
 
 TARGET = torch.tensor([1.5, -1.0, 0.5])
 
@@ -86,12 +92,12 @@ def a_build(latents: Tensor, rewards: Sequence[float | None], sha256: str, rejec
 
 def test_the_loss_by_hand() -> None:
     log_probs, rewards = torch.tensor([-1.0, -2.0, -4.0]), torch.tensor([1.0, 0.0, 0.5])
-    assert float(score_function_loss(log_probs, rewards, BASELINES["none"])) == pytest.approx((1 + 2) / 3)
-    assert float(score_function_loss(log_probs, rewards, BASELINES["mean"])) == pytest.approx((0.5 - 1 + 0) / 3)
+    assert float(reinforce_loss(log_probs, rewards, BASELINES["none"])) == pytest.approx((1 + 2) / 3)
+    assert float(reinforce_loss(log_probs, rewards, BASELINES["mean"])) == pytest.approx((0.5 - 1 + 0) / 3)
     assert leave_one_out(rewards, torch.ones(3)).tolist() == [0.25, 0.75, 0.5]
     assert leave_one_out(torch.tensor([0.7]), torch.ones(1)).tolist() == [0.0]
     with pytest.raises(ValueError, match=r"expected one shape \[n\] .* got \[3\], \[2\], \[2\]"):
-        score_function_loss(log_probs, rewards[:2])
+        reinforce_loss(log_probs, rewards[:2])
 
 
 def test_r23_latents_are_detached_or_the_gradient_of_the_location_would_be_0() -> None:
@@ -99,7 +105,7 @@ def test_r23_latents_are_detached_or_the_gradient_of_the_location_would_be_0() -
     noise = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
     reparameterised = prior.means[0] + prior.log_scales[0].exp() * noise
     rewards = -reparameterised.detach().square().sum(1)
-    score_function_loss(prior.log_prob(reparameterised), rewards).backward()
+    reinforce_loss(prior.log_prob(reparameterised), rewards).backward()
     assert_close(prior.means.grad, torch.zeros(1, 3), atol=1e-6, rtol=0)
     prior.zero_grad()
     prior_loss(prior, reparameterised, rewards).backward()
@@ -123,7 +129,7 @@ def test_r23_rows_that_count_are_those_of_the_version_rejected_ones_with_0_faile
 
 def test_an_update_is_a_clipped_step_and_says_over_which_rows(chains: Vocabulary) -> None:
     sampler = prior_sampler(make_vae(chains), NormalPrior(3))
-    trainer = PriorTrainer(sampler, LatentSteps(learning_rate=0.1))
+    trainer = PriorTrainer(sampler, LatentTrainerSettings(learning_rate=0.1))
     before = sampler.latent_sha256
     latents = torch.tensor([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     expected = float(prior_loss(NormalPrior(3), latents, torch.tensor([1.0, 0.0, 0.0])).detach())
@@ -144,7 +150,7 @@ def test_a_gradient_is_clipped_and_a_loss_that_is_no_number_changes_nothing(
     chains: Vocabulary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sampler = prior_sampler(make_vae(chains), NormalPrior(3))
-    trainer = PriorTrainer(sampler, LatentSteps(gradient_norm=0.5))
+    trainer = PriorTrainer(sampler, LatentTrainerSettings(gradient_norm=0.5))
     norms: list[float] = []
     step = trainer._optimizer.step
 
@@ -165,7 +171,7 @@ def test_a_gradient_is_clipped_and_a_loss_that_is_no_number_changes_nothing(
 
 def learn(sampler: PriorSampler, reward: Callable[[Tensor], Tensor], updates: int, **steps: Any) -> float:
     """Trains a prior on rewards of its latents themselves; the mean reward of fresh draws."""
-    trainer = PriorTrainer(sampler, LatentSteps(**steps))
+    trainer = PriorTrainer(sampler, LatentTrainerSettings(**steps))
     for update in range(updates):
         latents = sampler.prior.sample(64, torch.Generator().manual_seed(update))
         trainer.update([a_build(latents, reward(latents).tolist(), sampler.latent_sha256)])
@@ -249,7 +255,7 @@ def test_latent_vectors_come_to_the_best_that_the_model_decodes(
     start = nn.functional.normalize(torch.randn(4, 3, generator=torch.Generator().manual_seed(2)), dim=1)
     sampler = LatentSampler("prior", lambda: policy, LatentState(LatentTable.of(start)))
     before = float(np.mean(carbon_share(sampler.draw(500, 10_000).raw)))
-    trainer = VectorTrainer(sampler, LatentSteps(learning_rate=0.05), spherical=spherical)
+    trainer = VectorTrainer(sampler, LatentTrainerSettings(learning_rate=0.05), spherical=spherical)
     after = carbon_after(sampler, trainer, 150)
     assert before < 0.7 * optimum and after >= 0.95 * optimum, f"{before:.3f} to {after:.3f} of {optimum:.3f}"
     if spherical:
@@ -268,7 +274,7 @@ def test_the_gradient_of_a_vector_is_that_of_its_own_rows_under_the_policy_that_
     rows = rows_under([replace(build, samples=samples)], "prior", sampler.latent_sha256)
     assert rows is not None
     tokens, lengths = torch.from_numpy(rows.tokens.astype(np.int64)), torch.from_numpy(rows.lengths).long()
-    trainer = VectorTrainer(sampler, LatentSteps(baseline=BASELINES["none"]))
+    trainer = VectorTrainer(sampler, LatentTrainerSettings(baseline=BASELINES["none"]))
     (found,) = torch.autograd.grad(trainer.loss(rows), sampler.vectors)
     expected = torch.zeros_like(vectors)
     for row in range(7):
@@ -299,7 +305,7 @@ def with_prior(lab: Any, chains: Vocabulary, replay_ratio_clip: float | None = N
         return Trainables([PriorTrainer(sampler, replay_ratio_clip=replay_ratio_clip) for sampler in priors])
 
     return lab.adapted(
-        prior=policy, make_samplers=samplers, make_trainables=trainables, steps=StepSettings(10.0, 1e-3), **plan
+        prior=policy, make_samplers=samplers, make_trainables=trainables, steps=LearnerSettings(10.0, 1e-3), **plan
     )
 
 
@@ -308,7 +314,7 @@ def test_r18_samplers_that_begin_with_the_same_vectors_learn_from_their_own_rows
 ) -> None:
     policy, vectors = Policy(Dice(), chains, "dice"), torch.eye(3)
     samplers = [LatentSampler(name, lambda: policy, LatentState(LatentTable.of(vectors))) for name in ("ours", "other")]
-    ours, other = (VectorTrainer(sampler, LatentSteps(learning_rate=0.05)) for sampler in samplers)
+    ours, other = (VectorTrainer(sampler, LatentTrainerSettings(learning_rate=0.05)) for sampler in samplers)
     builds = [drawn_build(sampler, n, seed=1) for sampler, n in zip(samplers, (6, 9), strict=True)]
     assert builds[0].latent_sha256 == builds[1].latent_sha256
     rows = rows_under(builds, "ours", samplers[0].latent_sha256)
@@ -403,7 +409,7 @@ def test_a_frozen_prior_stays_as_it_is_while_the_decoder_learns(lab: Any, chains
 
 def test_the_prior_and_the_decoder_learn_together(lab: Any, chains: Vocabulary) -> None:
     training = with_prior(lab, chains, iterations=60, batch_size=24, build_every=1000).adapted(
-        make_trainables=lambda made: Trainables([PriorTrainer(made[0], LatentSteps(0.05))])
+        make_trainables=lambda made: Trainables([PriorTrainer(made[0], LatentTrainerSettings(0.05))])
     ).start()  # fmt: skip
 
     def share() -> float:

@@ -13,7 +13,8 @@ from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Run, RunKind
 from molbuffer.training.checkpoint import RunCheckpoints
 from molbuffer.training.pretraining.corpus import Corpus
-from molbuffer.training.pretraining.pretrain import PretrainSettings, pretrain
+from molbuffer.training.pretraining.pretrain import pretrain
+from molbuffer.training.pretraining.settings import PretrainSettings
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 SETTINGS = PretrainSettings(

@@ -19,8 +19,9 @@ from molbuffer.scoring import standardise_many
 from molbuffer.training.pretraining.corpus import Corpus
 from molbuffer.training.pretraining.elbo import NegativeELBO
 from molbuffer.training.pretraining.objectives import PRETRAINING_LOSSES, pretraining_loss
-from molbuffer.training.pretraining.pretrain import PretrainSettings, held_out_loss, negative_log_likelihood, pretrain
+from molbuffer.training.pretraining.pretrain import held_out_loss, negative_log_likelihood, pretrain
 from molbuffer.training.pretraining.quality import reconstruction_accuracy
+from molbuffer.training.pretraining.settings import PretrainSettings
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 SETTINGS = PretrainSettings(

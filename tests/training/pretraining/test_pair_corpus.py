@@ -13,15 +13,10 @@ from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.scoring import judge_pairs
 from molbuffer.scoring.pairs import ContrastiveTemplate
-from molbuffer.training.pretraining.pair_corpus import (
-    CleanPairs,
-    FilePair,
-    PairCorpus,
-    clean_pairs,
-    pair_quality,
-    read_pairs,
-)
-from molbuffer.training.pretraining.pretrain import PretrainSettings, pretrain
+from molbuffer.training.pretraining.pair_corpus import CleanPairs, FilePair, PairCorpus, clean_pairs, read_pairs
+from molbuffer.training.pretraining.pretrain import pretrain
+from molbuffer.training.pretraining.quality import pair_quality
+from molbuffer.training.pretraining.settings import PretrainSettings
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 

@@ -8,13 +8,9 @@ from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.training.checkpoint import RunCheckpoints
 from molbuffer.training.pretraining.corpus import Corpus
-from molbuffer.training.pretraining.pretrain import (
-    PretrainProgress,
-    PretrainSettings,
-    draw_quality,
-    held_out_loss,
-    pretrain,
-)
+from molbuffer.training.pretraining.pretrain import PretrainProgress, held_out_loss, pretrain
+from molbuffer.training.pretraining.quality import draw_quality
+from molbuffer.training.pretraining.settings import PretrainSettings
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 SETTINGS = PretrainSettings(

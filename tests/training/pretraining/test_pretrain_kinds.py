@@ -12,7 +12,8 @@ from molbuffer.samplers.models.registry import MODELS
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.training.checkpoint import RunCheckpoints
 from molbuffer.training.pretraining.corpus import Corpus
-from molbuffer.training.pretraining.pretrain import PretrainProgress, PretrainSettings, held_out_loss, pretrain
+from molbuffer.training.pretraining.pretrain import PretrainProgress, held_out_loss, pretrain
+from molbuffer.training.pretraining.settings import PretrainSettings
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 LANGUAGE = ("CON", "COCON", "COCOCON")

@@ -1,14 +1,15 @@
 """Warm-up, stable phase and decay of a pretraining, seen at the optimizer."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
-from molbuffer.training.pretraining.pretrain import Corpus, PretrainProgress, PretrainSettings, pretrain
+from molbuffer.training.checkpoint import RunCheckpoints
+from molbuffer.training.pretraining.pretrain import Corpus, PretrainProgress, pretrain
+from molbuffer.training.pretraining.settings import PretrainSettings
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 PER_EPOCH = 4
@@ -64,7 +65,7 @@ def test_a_training_shorter_than_its_warm_up_goes_downhill_all_the_same(
 
 
 def test_a_training_stopped_in_an_early_decay_goes_on_with_it(
-    corpus: Corpus, rates: list[float], tmp_path: Path
+    corpus: Corpus, rates: list[float], checkpoints: RunCheckpoints
 ) -> None:
     # With a rate of next to nothing no validation betters the first: two more, and the decay begins.
     settings = replace(SETTINGS, epochs=200, patience=2, learning_rate=1e-30)
@@ -74,23 +75,27 @@ def test_a_training_stopped_in_an_early_decay_goes_on_with_it(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pretrain(make_model(), corpus, settings, checkpoint=tmp_path / "c", progress=stop)
+        pretrain(make_model(), corpus, settings, checkpoints=checkpoints, progress=stop)
     assert [rate / settings.learning_rate for rate in rates[3 * PER_EPOCH :]] == pytest.approx(DECAY[:PER_EPOCH])
     rates.clear()
-    pretrain(make_model(), corpus, settings, checkpoint=tmp_path / "c")
+    pretrain(make_model(), corpus, settings, checkpoints=checkpoints)
     assert [rate / settings.learning_rate for rate in rates] == pytest.approx(DECAY[PER_EPOCH - 1 :])
 
 
-def test_a_finished_training_is_not_gone_on_with(corpus: Corpus, rates: list[float], tmp_path: Path) -> None:
-    first = pretrain(make_model(), corpus, SETTINGS, checkpoint=tmp_path / "c")
+def test_a_finished_training_is_not_gone_on_with(
+    corpus: Corpus, rates: list[float], checkpoints: RunCheckpoints
+) -> None:
+    first = pretrain(make_model(), corpus, SETTINGS, checkpoints=checkpoints)
     rates.clear()
-    assert pretrain(make_model(), corpus, SETTINGS, checkpoint=tmp_path / "c") == first
+    assert pretrain(make_model(), corpus, SETTINGS, checkpoints=checkpoints) == first
     assert rates == []
 
 
-def test_a_finished_training_can_be_given_more_epochs(corpus: Corpus, rates: list[float], tmp_path: Path) -> None:
-    pretrain(make_model(), corpus, SETTINGS, checkpoint=tmp_path / "c")
+def test_a_finished_training_can_be_given_more_epochs(
+    corpus: Corpus, rates: list[float], checkpoints: RunCheckpoints
+) -> None:
+    pretrain(make_model(), corpus, SETTINGS, checkpoints=checkpoints)
     rates.clear()
-    pretrain(make_model(), corpus, replace(SETTINGS, epochs=8), checkpoint=tmp_path / "c")
+    pretrain(make_model(), corpus, replace(SETTINGS, epochs=8), checkpoints=checkpoints)
     shares = [rate / SETTINGS.learning_rate for rate in rates]
     assert shares == pytest.approx([*[1.0] * PER_EPOCH, *DECAY])

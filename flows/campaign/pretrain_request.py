@@ -1,0 +1,48 @@
+"""What a pretraining is asked for.
+
+The request lies here, and not beside its flow, because Prefect loads a flow's file under a name of its own. Nothing
+here imports torch, so that the flow can set torch's threads first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from molbuffer.training.pretraining.settings import Columns, PretrainSettings
+
+EVALUATION_DRAWS = 10_000
+"""Molecules drawn at the end to judge a prior."""
+DEFAULT_MODEL = "gru"
+DEFAULT_GRAMMAR = "smiles"
+
+
+@dataclass(frozen=True)
+class PretrainRequest:
+    """What to train, and on what.
+
+    Attributes:
+        smiles_file: a .smi, .csv or .parquet file; the text files may be compressed (.gz).
+        store: the folder of the store; made when it does not exist.
+        columns: the columns of the molecules, or of the ends of pairs, in a table.
+        model: the kind of model, one of ``molbuffer.samplers.models.registry``.
+        policy: a bundled policy, a folder, or a sha256 in the store; training starts from its weights, kind, sizes and
+            vocabulary. None starts from random weights.
+        sizes: the sizes of the model, by the names that its kind has; only ``dropout`` may differ from a policy's.
+        settings: the settings of the training.
+        draws: the number of molecules drawn at the end to judge the prior.
+        grammar: the notation that a new model learns, "smiles" or "selfies"; a policy keeps its own.
+        loss: options of the model's loss, by the names in ``molbuffer.training.pretraining.objectives``.
+    """
+
+    smiles_file: str
+    store: str
+    columns: Columns = Columns()
+    model: str = DEFAULT_MODEL
+    policy: str | None = None
+    sizes: Mapping[str, Any] = field(default_factory=dict)
+    settings: PretrainSettings = PretrainSettings()
+    draws: int = EVALUATION_DRAWS
+    grammar: str = DEFAULT_GRAMMAR
+    loss: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,151 @@
+"""The parts of a pretraining: made from a request, and its result registered in the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from molbuffer.flows.campaign.pretrain_request import PretrainRequest
+from molbuffer.flows.campaign.provenance import described_run
+from molbuffer.samplers.models.protocol import GenerativeModel
+from molbuffer.samplers.models.registry import MODELS, check_sizes
+from molbuffer.samplers.policies.policy import Policy, fingerprint, open_policy, policy_files
+from molbuffer.samplers.seeds import derive_seed
+from molbuffer.samplers.tokens.grammars import GRAMMARS
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.storage import SampleStore
+from molbuffer.storage.records import Commit, Metric, PolicyVersion, Run, RunKind
+from molbuffer.training.checkpoint import RunCheckpoints
+from molbuffer.training.pretraining.data import PretrainData, data_of
+from molbuffer.training.pretraining.objectives import pretraining_loss
+from molbuffer.training.pretraining.pretrain import MoleculeLoss
+
+LONGEST_MARGIN = 20
+"""Tokens that a drawn molecule may be longer than the longest one trained on."""
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """The parts of a pretraining.
+
+    Attributes:
+        store: the store that keeps the run, its checkpoints and its policy.
+        run: the record of the run.
+        parent: the policy that training starts from; None for random weights.
+        model: the model in training.
+        data: the tokenised rows of the file.
+        loss: the loss that training lowers.
+    """
+
+    store: SampleStore
+    run: Run
+    parent: Policy | None
+    model: GenerativeModel
+    data: PretrainData
+    loss: MoleculeLoss
+
+    @property
+    def checkpoints(self) -> RunCheckpoints:
+        """The checkpoints of the run."""
+        return RunCheckpoints(self.store, self.run.run_id)
+
+
+def check_request(request: PretrainRequest) -> PretrainData | None:
+    """Check a request and read its file; return None where the policy that training starts from must be read first."""
+    if request.policy is not None:
+        return None
+    check_sizes(request.model, request.sizes)
+    pretraining_loss(request.model, request.loss)
+    return _data(request, request.model, None)
+
+
+def prepare(request: PretrainRequest, store: SampleStore, run_id: str, data: PretrainData | None) -> Pretraining:
+    """Make the parts of a pretraining.
+
+    Args:
+        request: what to train.
+        store: the store for the run and the policy.
+        run_id: the id of the run.
+        data: the rows of the file; None reads them in the vocabulary of the request's policy.
+    """
+    parent = open_policy(request.policy, store) if request.policy is not None else None
+    if parent is not None:
+        data = _data(request, parent.kind, parent.vocabulary)
+    assert data is not None
+    model = _model(parent, request, data)
+    run = _run(request, run_id, model, parent)
+    return Pretraining(
+        store=store, run=run, parent=parent, model=model, data=data, loss=pretraining_loss(model.kind, request.loss)
+    )
+
+
+def register(
+    training: Pretraining, request: PretrainRequest, metrics: Mapping[str, float]
+) -> tuple[str, dict[str, Any]]:
+    """Judge the trained model, and commit it as a policy with its lineage and metrics.
+
+    Args:
+        training: a pretraining that has ended.
+        request: says how many draws the model is judged by.
+        metrics: metrics of the training.
+
+    Returns:
+        The sha256 of the policy in the store, and all metrics: counts of rows, those of the training, and the quality.
+    """
+    model, store, run_id = training.model, training.store, training.run.run_id
+    vocabulary = training.data.vocabulary
+    policy = Policy(model, vocabulary, fingerprint(model, vocabulary))
+    quality = training.data.judge(policy, request.draws, request.settings.seed)
+    every = {**training.data.counts, **metrics, **quality}
+    sha256 = store.policies.add(policy_files(model, vocabulary))
+    parent = training.parent
+    versions = [] if parent is None else [PolicyVersion(parent.sha256, parent.kind, weights_kept=True)]
+    parent_sha256 = parent.sha256 if parent is not None else None
+    versions.append(PolicyVersion(sha256, policy.kind, parent_sha256, run_id, iteration=0, weights_kept=True))
+    values = [(0, Metric(name, value)) for name, value in every.items()]
+    message = f"prior of pretraining {run_id}"
+    store.commit(Commit(policies=versions, run_id=run_id, run_metrics=values, message=message))
+    return sha256, every
+
+
+def _data(request: PretrainRequest, kind: str, vocabulary: Vocabulary | None) -> PretrainData:
+    return data_of(
+        kind,
+        Path(request.smiles_file),
+        request.settings,
+        columns=request.columns,
+        known=vocabulary,
+        grammar=GRAMMARS[request.grammar],
+    )
+
+
+def _model(parent: Policy | None, request: PretrainRequest, data: PretrainData) -> GenerativeModel:
+    """Make a model of the requested kind with random weights, or one of the parent's kind with the parent's weights."""
+    torch.manual_seed(derive_seed(request.settings.seed, "weights"))
+    longest = int(data.corpus.lengths.max()) + LONGEST_MARGIN
+    kind, defaults = request.model, {"max_length": longest}
+    if parent is not None:
+        kind, defaults = parent.kind, dict(parent.model.architecture())
+        check_sizes(kind, request.sizes)
+    model = MODELS[kind].make({**defaults, "vocabulary_size": len(data.vocabulary), **request.sizes})
+    if parent is not None:
+        model.load_state_dict(parent.model.state_dict())
+    return model
+
+
+def _run(request: PretrainRequest, run_id: str, model: GenerativeModel, parent: Policy | None) -> Run:
+    config = {
+        "smiles_file": request.smiles_file,
+        "policy": parent.sha256 if parent is not None else None,
+        "settings": asdict(request.settings),
+        "model": model.kind,
+        "sizes": dict(model.architecture()),
+        "loss": dict(request.loss),
+    }
+    name, seed = Path(request.smiles_file).name, request.settings.seed
+    return described_run(run_id, name, RunKind.PRETRAIN, json.dumps(config, sort_keys=True), seed)
