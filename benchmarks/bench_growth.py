@@ -25,11 +25,7 @@ from pathlib import Path
 import numpy as np
 from rows import OBJECTIVE, RUN_ID, bench_run, make_build
 
-from molbuffer.storage import SampleStore
-from molbuffer.storage.commits.commit import find_receipts
-from molbuffer.storage.history.cache import DecodedCache
-from molbuffer.storage.history.index import HistoryIndex, IndexScope
-from molbuffer.storage.records import Build, Commit
+from molbuffer.storage import Build, Commit, DecodedCache, HistoryIndex, IndexScope, SampleStore, find_receipts
 
 CARE = ALONE, COMPACTED, MAINTAINED = ("alone", "compacted", "maintained")
 RECENT = 50

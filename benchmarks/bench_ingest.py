@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 from rows import WIDTH, bench_run, make_build
 
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Commit
+from molbuffer.storage import Commit, SampleStore
 
 BUILD_ROWS = 10_000
 REJECTED = 0.05

@@ -27,10 +27,7 @@ import torch
 from numpy.typing import NDArray
 from rows import OBJECTIVE, bench_run, make_build
 
-from molbuffer.storage import SampleStore
-from molbuffer.storage.history.cache import DecodedCache
-from molbuffer.storage.history.index import HistoryIndex, IndexScope
-from molbuffer.storage.records import Commit
+from molbuffer.storage import Commit, DecodedCache, HistoryIndex, IndexScope, SampleStore
 
 if TYPE_CHECKING:
     from torchrl.data import ReplayBuffer

@@ -16,13 +16,15 @@ from pathlib import Path
 
 from rdkit import DataStructs
 
-from molbuffer.samplers.files.text_files import read_smiles_file
-from molbuffer.samplers.model import ModelSampler
-from molbuffer.samplers.policies.policy import find_policy, load_policy
-from molbuffer.scoring import standardise_many
-from molbuffer.scoring.molecules.fingerprints import Fingerprint, count_fingerprint
-from molbuffer.scoring.molecules.molecules import parse_smiles
-from molbuffer.scoring.molecules.neighbours import SimilarityBounds, similar_pairs
+from molbuffer.samplers import ModelSampler, find_policy, load_policy, read_smiles_file
+from molbuffer.scoring import (
+    Fingerprint,
+    SimilarityBounds,
+    count_fingerprint,
+    parse_smiles,
+    similar_pairs,
+    standardise_many,
+)
 
 Pairs = set[tuple[int, int]]
 

@@ -22,7 +22,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.testing.utilities import prefect_test_harness
 
-from molbuffer.flows.tasks.build_request import BuildRequest
+from molbuffer.flows import BuildRequest
 
 ROUNDS = 3
 

@@ -36,29 +36,34 @@ from memory_floor import print_floors
 from plain_loops import PlainLoop
 from rows import OBJECTIVE, bench_run
 
-from molbuffer.samplers.base import Sampler, encode_rows
-from molbuffer.samplers.contrastive import ContrastiveSampler
-from molbuffer.samplers.dataset import DatasetSampler
-from molbuffer.samplers.files.epochs import EpochPosition, epoch_sampler
-from molbuffer.samplers.graph_ga import GraphGASampler
-from molbuffer.samplers.history import HistorySampler
-from molbuffer.samplers.latent import LatentSampler
-from molbuffer.samplers.latents.priors import NormalPrior, SphericalPrior
-from molbuffer.samplers.latents.source import LatentState, LatentTable
-from molbuffer.samplers.latents.vectors import encode_molecules
-from molbuffer.samplers.model import ModelSampler
-from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
-from molbuffer.samplers.models.registry import MODELS
-from molbuffer.samplers.models.vae_gru import VAE
-from molbuffer.samplers.mutation import MutationSampler
-from molbuffer.samplers.pair_dataset import PairDatasetSampler
-from molbuffer.samplers.policies.policy import Policy, bundled_policies, find_policy, load_policy
-from molbuffer.samplers.prior import PriorSampler
-from molbuffer.samplers.tokens.grammars import SELFIES
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
-from molbuffer.storage import SampleStore
-from molbuffer.storage.history.index import HistoryIndex, IndexScope
-from molbuffer.storage.records import Build, Commit, Event, Reward, Samples
+from molbuffer.samplers import (
+    SELFIES,
+    ContrastiveSampler,
+    DatasetSampler,
+    EpochPosition,
+    GraphGASampler,
+    HistorySampler,
+    LatentSampler,
+    LatentState,
+    LatentTable,
+    ModelSampler,
+    MutationSampler,
+    NormalPrior,
+    PairDatasetSampler,
+    Policy,
+    PriorSampler,
+    Sampler,
+    SphericalPrior,
+    Vocabulary,
+    bundled_policies,
+    encode_molecules,
+    encode_rows,
+    epoch_sampler,
+    find_policy,
+    load_policy,
+)
+from molbuffer.samplers.models import MODELS, UNCONDITIONED, VAE, Condition
+from molbuffer.storage import Build, Commit, Event, HistoryIndex, IndexScope, Reward, Samples, SampleStore
 
 SHORTEST = 0.1
 """Seconds that a timing takes at least, in as many draws as that needs."""

@@ -22,9 +22,8 @@ from collections.abc import Callable
 import torch
 from plain_loops import PlainLoop
 
-from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
-from molbuffer.samplers.policies.policy import find_policy, load_policy
-from molbuffer.samplers.tokens.vocabulary import END
+from molbuffer.samplers import END, find_policy, load_policy
+from molbuffer.samplers.models import GRUArchitecture, GRULanguageModel
 
 BATCHES = (128, 512)
 MEAN_LENGTH = 40

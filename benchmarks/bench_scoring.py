@@ -19,10 +19,8 @@ from typing import TypeVar
 
 from rdkit import Chem
 
-from molbuffer.scoring import judge_many, score_many
-from molbuffer.scoring.components import QED, Similarity
-from molbuffer.scoring.filters import AllowedElements, PropertyRange, RingSize, SingleComponent
-from molbuffer.scoring.workers.cores import available_cores
+from molbuffer.scoring import AllowedElements, PropertyRange, RingSize, SingleComponent, available_cores, judge_many
+from molbuffer.scoring.components import QED, Similarity, score_many
 
 Result = TypeVar("Result")
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from molbuffer.flows.tasks.torch_threads import NUMBER_VARIABLES, WAITING_VARIABLES, limit_threads
+from molbuffer.flows import NUMBER_VARIABLES, WAITING_VARIABLES, limit_threads
 
 OURS = "molbuffer"
 SETTINGS: dict[str, dict[str, str]] = {
@@ -42,10 +42,8 @@ def iterate(rows: int, iterations: int) -> float:
     """The median milliseconds of an iteration."""
     import torch
 
-    from molbuffer.samplers.policies.policy import find_policy, load_policy
-    from molbuffer.training.batches.batch import TrainingBatch
-    from molbuffer.training.fit.learner import Learner, LearnerSettings
-    from molbuffer.training.losses import LOSSES
+    from molbuffer.samplers import find_policy, load_policy
+    from molbuffer.training import LOSSES, Learner, LearnerSettings, TrainingBatch
 
     torch.set_flush_denormal(True)
     learner = Learner(load_policy(find_policy("zinc-gru")), LOSSES["reinvent"], LearnerSettings())

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
-from molbuffer.samplers.tokens.vocabulary import START
+from molbuffer.samplers import START
+from molbuffer.samplers.models import GRUArchitecture, GRULanguageModel
 
 ROWS, LENGTH, VOCABULARY = 128, 44, 64
 

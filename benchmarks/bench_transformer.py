@@ -22,13 +22,16 @@ import torch
 from bench_sampling import MEAN_LENGTH, molecules_per_second
 from plain_loops import PlainLoop, WholePrefix
 
-from molbuffer.samplers.models.decoding import decode
-from molbuffer.samplers.models.distribution import UNTRUNCATED
-from molbuffer.samplers.models.gru import GRULanguageModel
-from molbuffer.samplers.models.protocol import GenerativeModel, Sequences
-from molbuffer.samplers.models.registry import MODELS
-from molbuffer.samplers.models.transformer import TransformerLanguageModel
-from molbuffer.samplers.tokens.vocabulary import END
+from molbuffer.samplers import END
+from molbuffer.samplers.models import (
+    MODELS,
+    UNTRUNCATED,
+    GenerativeModel,
+    GRULanguageModel,
+    Sequences,
+    TransformerLanguageModel,
+    decode,
+)
 
 KINDS = ("gru", "lstm", "transformer")
 VOCABULARY_SIZE = 64

@@ -23,8 +23,7 @@ from uuid import uuid4
 import numpy as np
 from rows import RUN_ID, bench_run, make_build
 
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Commit
+from molbuffer.storage import Commit, SampleStore
 
 
 def write(path: Path, number: int, commits: int, rows: int) -> None:

@@ -17,9 +17,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Build, Commit, Event, Reward, Run, RunKind, Samples, Score
-from molbuffer.storage.rows import Rows
+from molbuffer.storage import Build, Commit, Event, Reward, Rows, Run, RunKind, Samples, SampleStore, Score
 
 RUN_ID = "crash"
 OBJECTIVE = "0" * 64

@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from molbuffer.samplers.models.condition import Condition
-from molbuffer.samplers.models.protocol import GenerativeModel
-from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers import Policy
+from molbuffer.samplers.models import Condition, GenerativeModel
 
 NOT_EACH_STEP = ("embedding", "encoder", "to_posterior", "to_state", "weight_ih_l0", "key_value")
 """What is in the names of weights of which a step reads nothing, or a row of a table for each token."""

@@ -17,7 +17,7 @@ import pyarrow.parquet
 from peers import ARRAYS, COUNT, KNOWN, QUERIES, Asked, Ids
 from rows import make_build
 
-from molbuffer.storage.records import Build
+from molbuffer.storage import Build
 
 Query = Callable[[], Any]
 

@@ -20,10 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rows import LATENTS, OBJECTIVE, WIDTH, bench_run
 
-from molbuffer.storage import SampleStore
-from molbuffer.storage.history.cache import DecodedCache
-from molbuffer.storage.history.index import IndexScope
-from molbuffer.storage.records import Build, Commit
+from molbuffer.storage import Build, Commit, DecodedCache, IndexScope, SampleStore
 
 Ids = NDArray[np.int64]
 ARRAYS = {"tokens": (np.uint8, WIDTH), "log_probs": (np.float32, WIDTH), "latents": (np.float32, LATENTS)}

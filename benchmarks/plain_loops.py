@@ -14,14 +14,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
-from molbuffer.samplers.models.gru import GRULanguageModel
-from molbuffer.samplers.models.lstm import LSTMLanguageModel
-from molbuffer.samplers.models.protocol import GenerativeModel, Sequences
-from molbuffer.samplers.models.seq2seq import Seq2SeqModel
-from molbuffer.samplers.models.transformer import TransformerLanguageModel
-from molbuffer.samplers.models.vae_gru import VAE
-from molbuffer.samplers.tokens.vocabulary import END, PAD, START
+from molbuffer.samplers import END, PAD, START
+from molbuffer.samplers.models import (
+    UNCONDITIONED,
+    VAE,
+    Condition,
+    GenerativeModel,
+    GRULanguageModel,
+    LSTMLanguageModel,
+    Seq2SeqModel,
+    Sequences,
+    TransformerLanguageModel,
+)
 
 PlainStep = Callable[[Tensor], Tensor]
 """ConditionKind the last token [n] of each row and gives the logits [n, V] of the next."""

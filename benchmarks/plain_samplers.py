@@ -15,9 +15,8 @@ from rdkit.Chem import AllChem
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
-from molbuffer.samplers.policies.policy import Policy
-from molbuffer.samplers.tokens.vocabulary import END, RESERVED, Vocabulary
+from molbuffer.samplers import END, RESERVED, Policy, Vocabulary
+from molbuffer.samplers.models import UNCONDITIONED, Condition
 
 Draw = Callable[[int], Sequence[str]]
 """Gives n molecules."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from molbuffer.storage.records import Build, Event, Reward, Run, RunKind, Samples, Score
-from molbuffer.storage.rows import Rows
+from molbuffer.storage import Build, Event, Reward, Rows, Run, RunKind, Samples, Score
 
 WIDTH, LATENTS = 80, 6
 RUN_ID = "bench"

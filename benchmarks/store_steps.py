@@ -20,7 +20,7 @@ from other_stores import OTHERS
 from peers import Asked, Ids, Molbuffer, Peer
 from rows import make_build
 
-from molbuffer.storage.records import Build
+from molbuffer.storage import Build
 
 PEERS: dict[str, type[Peer]] = {peer.name: peer for peer in (Molbuffer, *OTHERS)}
 BATCHES = (64, 256, 1024, 4096)

@@ -4,3 +4,7 @@ The five flows are the modules at the top: ``build_buffer``, ``train``, ``train_
 ``settings`` checks a configuration, ``campaign`` makes objects of it, ``tasks`` holds the Prefect tasks, ``tools``
 the work of commands without a flow, and ``cli`` the commands.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect import flow
 
-from molbuffer.flows.tasks.torch_threads import limit_threads
+from molbuffer.flows.tasks import limit_threads
 
 
 @flow(name="build_buffer", validate_parameters=False)
@@ -20,13 +20,9 @@ def build(config: str, store: str) -> dict[str, Any]:
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
-    from molbuffer.flows.campaign.campaign import campaign_run, read_settings
-    from molbuffer.flows.campaign.latents import publish_latents
-    from molbuffer.flows.campaign.provenance import current_run_id
-    from molbuffer.flows.tasks.build_request import build_requests
-    from molbuffer.flows.tasks.building import run_build_tasks
-    from molbuffer.storage import SampleStore
-    from molbuffer.storage.records import RunKind
+    from molbuffer.flows.campaign import campaign_run, current_run_id, publish_latents, read_settings
+    from molbuffer.flows.tasks import build_requests, run_build_tasks
+    from molbuffer.storage import RunKind, SampleStore
 
     settings = read_settings(config)
     with (

@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from molbuffer.flows.tasks.maintenance import MaintenanceRequest, maintain_store
+from molbuffer.flows.tasks import MaintenanceRequest, maintain_store
 
 
 @task(name="maintain_store", cache_policy=NO_CACHE)

@@ -7,8 +7,8 @@ from typing import Any
 
 from prefect import flow
 
-from molbuffer.flows.campaign.pretrain_request import PretrainRequest
-from molbuffer.flows.tasks.torch_threads import limit_threads
+from molbuffer.flows.campaign import PretrainRequest
+from molbuffer.flows.tasks import limit_threads
 
 
 @flow(name="pretrain")
@@ -28,16 +28,14 @@ def pretrain_prior(request: PretrainRequest, run_id: str | None = None) -> dict[
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
-    from molbuffer.flows.campaign.pretraining import check_request, prepare, register
-    from molbuffer.flows.campaign.progress import step_bar
-    from molbuffer.flows.campaign.provenance import current_run_id
+    from molbuffer.flows.campaign import check_request, current_run_id, prepare_pretraining, register, step_bar
     from molbuffer.storage import SampleStore
-    from molbuffer.training.pretraining.pretrain import pretrain
+    from molbuffer.training import pretrain
 
     # A useless file is reported before a store is made.
     data = check_request(request)
     with SampleStore.open_or_create(Path(request.store)) as store:
-        training = prepare(request, store, run_id or current_run_id(), data)
+        training = prepare_pretraining(request, store, run_id or current_run_id(), data)
         with store.recorded_run(training.run):
             with step_bar("pretraining") as report:
                 nll = pretrain(

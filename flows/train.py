@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect import flow
 
-from molbuffer.flows.tasks.torch_threads import limit_threads
+from molbuffer.flows.tasks import limit_threads
 
 
 @flow(name="train", validate_parameters=False)
@@ -25,25 +25,21 @@ def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
-    from molbuffer.flows.campaign.campaign import campaign_run, read_settings
-    from molbuffer.flows.campaign.progress import progress_bar
-    from molbuffer.flows.campaign.provenance import current_run_id
-    from molbuffer.flows.campaign.training import prepare
-    from molbuffer.flows.tasks.building import TaskBuilder
-    from molbuffer.storage import SampleStore
-    from molbuffer.storage.records import RunKind
-    from molbuffer.training.fit.loop import fit
+    from molbuffer.flows.campaign import campaign_run, current_run_id, prepare_online, progress_bar, read_settings
+    from molbuffer.flows.tasks import TaskBuilder
+    from molbuffer.storage import RunKind, SampleStore
+    from molbuffer.training import fit_policy
 
     settings = read_settings(config)
     with (
         SampleStore.open_or_create(Path(store)) as sample_store,
         campaign_run(settings, sample_store, RunKind.TRAIN, run_id or current_run_id()) as campaign,
     ):
-        training = prepare(campaign)
+        training = prepare_online(campaign)
         training.loader.build_buffer = TaskBuilder(campaign, training)
         learner, loader, writer = training.learner, training.loader, training.writer
         with progress_bar(f"training {settings.campaign.name}") as report, writer:
-            fit(
+            fit_policy(
                 learner,
                 loader,
                 writer,

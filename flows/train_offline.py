@@ -7,8 +7,8 @@ from typing import Any
 
 from prefect import flow
 
-from molbuffer.flows.tasks.torch_threads import limit_threads
-from molbuffer.storage.archive.manifest import ArchiveLimits
+from molbuffer.flows.tasks import limit_threads
+from molbuffer.storage import ArchiveLimits
 
 
 @flow(name="train_offline", validate_parameters=False)
@@ -43,14 +43,17 @@ def train_offline(
         raise ValueError(f"an archive has one snapshot: leave snapshot {snapshot} out")
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
-    from molbuffer.flows.campaign.campaign import campaign_run, read_settings
-    from molbuffer.flows.campaign.offline_rows import offline_rows, refuse_other_archive
-    from molbuffer.flows.campaign.progress import progress_bar
-    from molbuffer.flows.campaign.provenance import current_run_id
-    from molbuffer.flows.campaign.training import prepare_offline
-    from molbuffer.storage import SampleStore
-    from molbuffer.storage.records import RunKind
-    from molbuffer.training.fit.loop import fit
+    from molbuffer.flows.campaign import (
+        campaign_run,
+        current_run_id,
+        prepare_offline,
+        progress_bar,
+        read_settings,
+        refuse_other_archive,
+    )
+    from molbuffer.flows.campaign.offline_rows import offline_rows
+    from molbuffer.storage import RunKind, SampleStore
+    from molbuffer.training import fit_policy
 
     settings, run = read_settings(config), run_id or current_run_id()
     condition = where or settings.offline.where
@@ -67,7 +70,13 @@ def train_offline(
             training = prepare_offline(campaign, condition, rows)
             learner, loader, writer = training.learner, training.loader, training.writer
             with progress_bar(f"training {settings.campaign.name} offline") as report, writer:
-                fit(learner, loader, writer, checkpoint_every=settings.training.checkpoint_every * 10, progress=report)
+                fit_policy(
+                    learner,
+                    loader,
+                    writer,
+                    checkpoint_every=settings.training.checkpoint_every * 10,
+                    progress=report,
+                )
             return {
                 "run_id": campaign.run_id,
                 "store": store,

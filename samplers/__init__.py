@@ -4,3 +4,7 @@ The nine samplers are the modules at the top. ``models`` has the generative mode
 vocabulary and files, ``tokens`` the vocabulary, ``latents`` latent priors and vectors, ``files`` the reading of files
 of molecules, and ``builds`` the way from a draw to a build: standardise, filter, score.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -12,10 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molbuffer.samplers.models.distribution import Sampling
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
-from molbuffer.storage.records import RowId
-from molbuffer.storage.rows import Rows
+from molbuffer.samplers.models import Sampling
+from molbuffer.samplers.tokens import Vocabulary
+from molbuffer.storage import RowId, Rows
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,13 @@ import torch
 
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize
 from molbuffer.samplers.errors import ConditionError
-from molbuffer.samplers.files.epochs import EpochPosition, epoch_sampler
-from molbuffer.samplers.models.condition import Condition, ConditionKind
-from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
-from molbuffer.samplers.policies.drawing import draw_rows
-from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers.files import EpochPosition, epoch_sampler
+from molbuffer.samplers.models import UNTRUNCATED, Condition, ConditionKind, Sampling
+from molbuffer.samplers.policies import Policy, draw_rows
 from molbuffer.samplers.seeds import derive_seed, torch_generator
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.scoring import Standardisation, standardise_many
-from molbuffer.storage.records import RowId
+from molbuffer.storage import RowId
 
 SOURCE_ROUNDS = 5
 """The number of draws of sources; each draw replaces the unusable sources of the one before."""

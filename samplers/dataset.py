@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molbuffer.samplers.base import Draw, SamplerSize, encode_rows
-from molbuffer.samplers.files.file_sampler import FileSampler
-from molbuffer.samplers.files.packed_rows import PackedRows, open_rows
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.samplers.files import FileSampler, PackedRows, open_rows
+from molbuffer.samplers.tokens import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
 from molbuffer.samplers.seeds import derive_seed, numpy_generator
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
-from molbuffer.scoring.genetic.offspring import Breeding, children
-from molbuffer.storage.history.index import HistoryIndex
+from molbuffer.samplers.tokens import Vocabulary
+from molbuffer.scoring import Breeding, children
+from molbuffer.storage import HistoryIndex
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,8 @@ import numpy as np
 from molbuffer.samplers.base import Draw, Recall, Sampler, SamplerSize
 from molbuffer.samplers.replay import expressible, stored_rows
 from molbuffer.samplers.seeds import numpy_generator
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
-from molbuffer.storage import SampleStore
-from molbuffer.storage.history.index import HistoryIndex, IndexScope, Positions
-from molbuffer.storage.history.selections import Selection, Uniform
-from molbuffer.storage.records import RowId
+from molbuffer.samplers.tokens import Vocabulary
+from molbuffer.storage import HistoryIndex, IndexScope, Positions, RowId, SampleStore, Selection, Uniform
 
 
 @dataclass(frozen=True)

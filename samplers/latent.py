@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from molbuffer.samplers.base import Draw
-from molbuffer.samplers.files.epochs import rows_of_draw
-from molbuffer.samplers.latents.decoding import DecodedLatents
-from molbuffer.samplers.latents.source import LatentTable
+from molbuffer.samplers.files import rows_of_draw
+from molbuffer.samplers.latents import DecodedLatents, LatentTable
 from molbuffer.samplers.seeds import numpy_generator
 
 

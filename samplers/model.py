@@ -8,10 +8,8 @@ from typing import ClassVar
 
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize
 from molbuffer.samplers.errors import ConditionError
-from molbuffer.samplers.models.condition import ConditionKind
-from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
-from molbuffer.samplers.policies.drawing import draw_rows
-from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers.models import UNTRUNCATED, ConditionKind, Sampling
+from molbuffer.samplers.policies import Policy, draw_rows
 from molbuffer.samplers.seeds import torch_generator
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
 from molbuffer.samplers.errors import UnknownTokenError
-from molbuffer.samplers.files.epochs import EpochPosition, epoch_sampler
+from molbuffer.samplers.files import EpochPosition, epoch_sampler
 from molbuffer.samplers.seeds import derive_seed, numpy_generator
-from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
-from molbuffer.scoring.molecules.molecules import are_other_molecules
+from molbuffer.samplers.tokens import RESERVED, Vocabulary
+from molbuffer.scoring import are_other_molecules
 
 TRIES = 50
 """The attempts to change a parent before it counts as one without mutants; about one change in three is a molecule."""

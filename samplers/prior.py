@@ -8,8 +8,7 @@ from typing import ClassVar
 import torch
 
 from molbuffer.samplers.base import Draw
-from molbuffer.samplers.latents.decoding import DecodedLatents
-from molbuffer.samplers.latents.priors import LatentPrior
+from molbuffer.samplers.latents import DecodedLatents, LatentPrior
 from molbuffer.samplers.seeds import torch_generator
 
 

@@ -8,11 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molbuffer.samplers.base import encode_rows
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
-from molbuffer.scoring.molecules.scaffolds import scaffolds_of
-from molbuffer.storage.history.index import HistoryIndex, Positions
-from molbuffer.storage.history.selections import SelectableRows
-from molbuffer.storage.rows import Rows
+from molbuffer.samplers.tokens import Vocabulary
+from molbuffer.scoring import scaffolds_of
+from molbuffer.storage import HistoryIndex, Positions, Rows, SelectableRows
 
 
 def expressible(index: HistoryIndex, vocabulary: Vocabulary, *, unparseable: bool = False) -> HistoryIndex:

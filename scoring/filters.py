@@ -16,9 +16,15 @@ from rdkit.Chem import FilterCatalog
 
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
 from molbuffer.scoring.identity import check_order, checked_number
-from molbuffer.scoring.molecules.molecules import NamedMolecule, Standardisation, parse_smarts, standardise
-from molbuffer.scoring.molecules.properties import check_property, property_value
-from molbuffer.scoring.workers.pool import map_chunks
+from molbuffer.scoring.molecules import (
+    NamedMolecule,
+    Standardisation,
+    check_property,
+    parse_smarts,
+    property_value,
+    standardise,
+)
+from molbuffer.scoring.workers import map_chunks
 
 VALIDITY = "validity"
 """The reason that rejects a string that is no molecule."""

@@ -8,14 +8,20 @@ from dataclasses import KW_ONLY, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.scoring.components.similarity import LARGEST_RADIUS
+from molbuffer.scoring.components import LARGEST_RADIUS
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
 from molbuffer.scoring.filters import VALIDITY, Filter, Judgement, first_refusal
 from molbuffer.scoring.identity import check_order, checked_number, sha256_of
-from molbuffer.scoring.molecules.fingerprints import Fingerprint, count_fingerprint, tanimoto
-from molbuffer.scoring.molecules.molecules import NamedMolecule, Standardisation, standardise
+from molbuffer.scoring.molecules import (
+    Fingerprint,
+    NamedMolecule,
+    Standardisation,
+    count_fingerprint,
+    standardise,
+    tanimoto,
+)
 from molbuffer.scoring.objective import Objective
-from molbuffer.scoring.workers.pool import map_chunks
+from molbuffer.scoring.workers import map_chunks
 
 SOURCE = "source"
 """The reason that rejects a pair whose source is no molecule; ``source:NAME`` if the filter NAME refuses the source."""

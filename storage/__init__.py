@@ -6,9 +6,6 @@ nor RDKit nor Prefect. From top to bottom: ``store`` (the facade), ``opening``, 
 ``segments`` (Zarr) and ``policies``, ``catalog`` (DuckLake), ``layout``, ``backends`` (SQLite, Postgres) and ``files``.
 """
 
-from molbuffer.storage.errors import QueryError, StoreError
-from molbuffer.storage.files.places import Place
-from molbuffer.storage.policies import PolicyStore, content_sha256
-from molbuffer.storage.store import SampleStore
+import lazy_loader
 
-__all__ = ["Place", "PolicyStore", "QueryError", "SampleStore", "StoreError", "content_sha256"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

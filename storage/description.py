@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from molbuffer.storage.backends.postgres import check_address
+from molbuffer.storage.backends import check_address
 from molbuffer.storage.errors import StoreFormatError, StoreNotFoundError, StorePlaceError
-from molbuffer.storage.files.durable import Sync, write_aside
-from molbuffer.storage.files.places import place_at, plain_file
+from molbuffer.storage.files import Sync, place_at, plain_file, write_aside
 from molbuffer.storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Layout
 
 STORE_FORMAT = 1

@@ -12,12 +12,11 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from molbuffer.storage.backends.base import ScoreClaims
-from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.readable import ReadableCatalog
-from molbuffer.storage.commits.runs import find_run
+from molbuffer.storage.backends import ScoreClaims
+from molbuffer.storage.catalog import Catalog, ReadableCatalog
+from molbuffer.storage.commits import find_run
 from molbuffer.storage.errors import StoreModeError
-from molbuffer.storage.files.durable import Sync
+from molbuffer.storage.files import Sync
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.policies import PolicyStore
 from molbuffer.storage.records import Run

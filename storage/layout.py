@@ -6,12 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from molbuffer.storage.backends.base import Backend, CatalogPlace
-from molbuffer.storage.backends.postgres import PostgresBackend
-from molbuffer.storage.backends.sqlite import SqliteBackend, refuse_network_file_system
+from molbuffer.storage.backends import Backend, CatalogPlace, PostgresBackend, SqliteBackend, refuse_network_file_system
 from molbuffer.storage.errors import StoreExistsError, StorePlaceError
-from molbuffer.storage.files.durable import write_private
-from molbuffer.storage.files.places import Place, make_folder, place_at
+from molbuffer.storage.files import Place, make_folder, place_at, write_private
 
 SQLITE = "sqlite:catalog.sqlite"
 """The address of a catalog in the store's own folder."""

@@ -7,17 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from molbuffer.storage.archive.catalog import ArchiveCatalog, as_store
-from molbuffer.storage.archive.files import verify_files
-from molbuffer.storage.archive.manifest import ALREADY_HERE, is_archive
-from molbuffer.storage.backends.postgres import check_address, settle
-from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.migrate import check_schema, create_schema
-from molbuffer.storage.catalog.schema import Migration
+from molbuffer.storage.archive import ALREADY_HERE, ArchiveCatalog, as_store, is_archive, verify_files
+from molbuffer.storage.backends import check_address, settle
+from molbuffer.storage.catalog import Catalog, Migration, check_schema, create_schema
 from molbuffer.storage.description import Description
 from molbuffer.storage.errors import StoreExistsError, StorePlaceError
-from molbuffer.storage.files.durable import Sync
-from molbuffer.storage.files.places import PRIVATE_FILE, on_disk, place_at
+from molbuffer.storage.files import PRIVATE_FILE, Sync, on_disk, place_at
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.layout import SQLITE, Layout, check_place
 

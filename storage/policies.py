@@ -14,8 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from molbuffer.storage.errors import PolicyDamagedError, StoreModeError, UnknownPolicyError
-from molbuffer.storage.files.durable import Sync, sync_paths, write_folder
-from molbuffer.storage.files.places import Place, entries
+from molbuffer.storage.files import Place, Sync, entries, sync_paths, write_folder
 
 
 def content_sha256(files: Mapping[str, bytes]) -> str:

@@ -29,31 +29,24 @@ from typing import Any, Self
 import polars as pl
 import pyarrow as pa
 
-from molbuffer.storage.archive.make import ArchiveReceipt, make_archive
-from molbuffer.storage.archive.manifest import is_archive
-from molbuffer.storage.archive.merge import MergeReceipt, merge_archive
-from molbuffer.storage.backends.engine import reach_sql
-from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
-from molbuffer.storage.commits import runs
+from molbuffer.storage.archive import ArchiveReceipt, MergeReceipt, is_archive, make_archive, merge_archive
+from molbuffer.storage.backends import reach_sql
+from molbuffer.storage.catalog import MIGRATIONS, Migration
+from molbuffer.storage.commits import RECEIPT_COLUMNS, Committer, read_build, receipt_of, runs
 from molbuffer.storage.commits import scores as scores_of
-from molbuffer.storage.commits.commit import RECEIPT_COLUMNS, Committer, receipt_of
-from molbuffer.storage.commits.readback import read_build
 from molbuffer.storage.errors import StoreError
-from molbuffer.storage.files.durable import Sync, sync_paths
+from molbuffer.storage.files import Sync, sync_paths
 from molbuffer.storage.handle import OpenStore
-from molbuffer.storage.history.cache import DecodedCache
-from molbuffer.storage.history.index import HistoryIndex, IndexScope
+from molbuffer.storage.history import DecodedCache, HistoryIndex, IndexScope
 from molbuffer.storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Layout
-from molbuffer.storage.maintenance.maintenance import Maintenance
-from molbuffer.storage.maintenance.snapshots import Snapshot, list_snapshots
+from molbuffer.storage.maintenance import Maintenance, Snapshot, list_snapshots
 from molbuffer.storage.opening import make_store, open_store, store_at
+from molbuffer.storage.query import ExportReceipt, export_history
 from molbuffer.storage.query import sandbox as queries
-from molbuffer.storage.query.export import ExportReceipt, export_history
 from molbuffer.storage.records import Commit, Consumed, Event, Reward, Run, RunStatus, Score
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt, StoredBuild, StoredCheckpoint
-from molbuffer.storage.verify.quarantine import QuarantineReceipt, quarantine
-from molbuffer.storage.verify.report import VerifyReport
-from molbuffer.storage.verify.verify import verify_store
+from molbuffer.storage.verify import QuarantineReceipt, VerifyReport, verify_store
+from molbuffer.storage.verify.quarantine import quarantine
 
 
 class SampleStore:

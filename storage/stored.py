@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from molbuffer.storage.files.places import Place
+from molbuffer.storage.files import Place
 from molbuffer.storage.records import Build, Event, Reward, Samples
 
 

@@ -10,16 +10,19 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from molbuffer.storage.archive.catalog import ArchiveCatalog, as_store
-from molbuffer.storage.archive.check_headers import wrong_arrays
-from molbuffer.storage.archive.files import verify_files
-from molbuffer.storage.archive.manifest import ArchiveLimits, Manifest
-from molbuffer.storage.archive.tar import unpacked
-from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
+from molbuffer.storage.archive import (
+    ArchiveCatalog,
+    ArchiveLimits,
+    Manifest,
+    as_store,
+    unpacked,
+    verify_files,
+    wrong_arrays,
+)
+from molbuffer.storage.catalog import MIGRATIONS, Migration
 from molbuffer.storage.errors import ArchiveError, StoreNotFoundError
 from molbuffer.storage.store import SampleStore
-from molbuffer.storage.verify.archives import check_content
-from molbuffer.storage.verify.report import Findings
+from molbuffer.storage.verify import Findings, check_content
 
 
 @contextmanager

@@ -15,8 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from molbuffer.storage import Place, SampleStore
-from molbuffer.storage.records import Checkpoint, Commit
+from molbuffer.storage import Checkpoint, Commit, Place, SampleStore
 from molbuffer.training.errors import CheckpointError
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.builds.scorer import Scorer
-from molbuffer.samplers.model import ModelSampler
-from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers import ModelSampler, Policy, Scorer
 from molbuffer.scoring import Filter, Standardisation, judge_many
 
 RESAMPLES = 2_000

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from molbuffer.flows.settings.settings import Settings
-from molbuffer.flows.settings.training import SelectionKeys
+from molbuffer.flows.settings import SelectionKeys, Settings
 from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, Standardisation
-from molbuffer.storage.history.selections import ConsumeOnce, Prioritized, Recent, Selection, TopK, Uniform
+from molbuffer.storage import ConsumeOnce, Prioritized, Recent, Selection, TopK, Uniform
 
 
 def build_standardisation(settings: Settings) -> Standardisation:

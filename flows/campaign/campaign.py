@@ -10,18 +10,10 @@ from pathlib import Path
 from molbuffer.flows.campaign.assemble import build_filters, build_objective, build_standardisation, build_template
 from molbuffer.flows.campaign.provenance import described_run
 from molbuffer.flows.campaign.samplers import SamplerParts, build_sampler
-from molbuffer.flows.settings.draws import DrawKeys, LatentDraws
-from molbuffer.flows.settings.samplers import DatasetDraws, PairDatasetDraws
-from molbuffer.flows.settings.settings import Settings, load_settings
-from molbuffer.samplers.base import Sampler
-from molbuffer.samplers.builds.bad_rows import report_bad_rows
-from molbuffer.samplers.builds.judging import Pipeline
-from molbuffer.samplers.builds.scorer import Scorer
-from molbuffer.samplers.models.condition import ConditionKind
-from molbuffer.samplers.policies.policy import Policy, open_policy
-from molbuffer.samplers.seeds import derive_seed
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Commit, PolicyVersion, RunKind, RunStatus, ScoreStatus
+from molbuffer.flows.settings import DatasetDraws, DrawKeys, LatentDraws, PairDatasetDraws, Settings, load_settings
+from molbuffer.samplers import Pipeline, Policy, Sampler, Scorer, derive_seed, open_policy, report_bad_rows
+from molbuffer.samplers.models import ConditionKind
+from molbuffer.storage import Commit, PolicyVersion, RunKind, RunStatus, SampleStore, ScoreStatus
 
 
 def read_settings(config: str) -> Settings:

@@ -8,29 +8,30 @@ from typing import Protocol
 
 from torch import Tensor
 
-from molbuffer.flows.settings.draws import DrawKeys, LatentDraws, LearningKeys, PriorDraws, PriorLearningKeys
-from molbuffer.samplers.base import Sampler
-from molbuffer.samplers.files.text_files import read_smiles_file
-from molbuffer.samplers.latent import LatentSampler
-from molbuffer.samplers.latents.decoding import DecodedLatents
-from molbuffer.samplers.latents.initial import latent_space, learnt_prior, learnt_vectors, new_prior, table_for
-from molbuffer.samplers.latents.lineage import latent_relatives
-from molbuffer.samplers.latents.source import LatentState, latent_files
-from molbuffer.samplers.latents.vectors import (
+from molbuffer.flows.settings import DrawKeys, LatentDraws, LearningKeys, PriorDraws, PriorLearningKeys
+from molbuffer.samplers import (
+    DecodedLatents,
+    LatentSampler,
+    LatentState,
+    Policy,
+    PriorSampler,
+    Sampler,
     best_latents,
     best_molecules,
     encode_molecules,
+    latent_files,
     latent_model,
+    latent_relatives,
+    latent_space,
+    learnt_prior,
+    learnt_vectors,
+    new_prior,
+    read_smiles_file,
     read_vectors,
+    table_for,
 )
-from molbuffer.samplers.policies.policy import Policy
-from molbuffer.samplers.prior import PriorSampler
-from molbuffer.storage import SampleStore
-from molbuffer.storage.history.index import HistoryIndex, IndexScope
-from molbuffer.storage.records import Commit, PolicyVersion
-from molbuffer.training.fit.trainables import Trainable, Trainables
-from molbuffer.training.latents.reinforce import BASELINES
-from molbuffer.training.latents.trainers import LatentTrainerSettings, PriorTrainer, VectorTrainer
+from molbuffer.storage import Commit, HistoryIndex, IndexScope, PolicyVersion, SampleStore
+from molbuffer.training import BASELINES, LatentTrainerSettings, PriorTrainer, Trainable, Trainables, VectorTrainer
 
 
 class RunOfStore(Protocol):

@@ -8,10 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from molbuffer.storage import SampleStore
-from molbuffer.storage.archive.manifest import ArchiveLimits
-from molbuffer.storage.errors import RunConflictError, StoreModeError, UnknownRunError
-from molbuffer.storage.trusted import trusted_archive
+from molbuffer.storage import (
+    ArchiveLimits,
+    RunConflictError,
+    SampleStore,
+    StoreModeError,
+    UnknownRunError,
+    trusted_archive,
+)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from molbuffer.training.pretraining.settings import Columns, PretrainSettings
+from molbuffer.training import Columns, PretrainSettings
 
 EVALUATION_DRAWS = 10_000
 """Molecules drawn at the end to judge a prior."""

@@ -12,18 +12,10 @@ import torch
 
 from molbuffer.flows.campaign.pretrain_request import PretrainRequest
 from molbuffer.flows.campaign.provenance import described_run
-from molbuffer.samplers.models.protocol import GenerativeModel
-from molbuffer.samplers.models.registry import MODELS, check_sizes
-from molbuffer.samplers.policies.policy import Policy, fingerprint, open_policy, policy_files
-from molbuffer.samplers.seeds import derive_seed
-from molbuffer.samplers.tokens.grammars import GRAMMARS
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Commit, Metric, PolicyVersion, Run, RunKind
-from molbuffer.training.checkpoint import RunCheckpoints
-from molbuffer.training.pretraining.data import PretrainData, data_of
-from molbuffer.training.pretraining.objectives import pretraining_loss
-from molbuffer.training.pretraining.pretrain import MoleculeLoss
+from molbuffer.samplers import GRAMMARS, Policy, Vocabulary, derive_seed, fingerprint, open_policy, policy_files
+from molbuffer.samplers.models import MODELS, GenerativeModel, check_sizes
+from molbuffer.storage import Commit, Metric, PolicyVersion, Run, RunKind, SampleStore
+from molbuffer.training import MoleculeLoss, PretrainData, RunCheckpoints, data_of, pretraining_loss
 
 LONGEST_MARGIN = 20
 """Tokens that a drawn molecule may be longer than the longest one trained on."""
@@ -64,7 +56,9 @@ def check_request(request: PretrainRequest) -> PretrainData | None:
     return _data(request, request.model, None)
 
 
-def prepare(request: PretrainRequest, store: SampleStore, run_id: str, data: PretrainData | None) -> Pretraining:
+def prepare_pretraining(
+    request: PretrainRequest, store: SampleStore, run_id: str, data: PretrainData | None
+) -> Pretraining:
     """Make the parts of a pretraining.
 
     Args:

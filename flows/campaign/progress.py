@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from molbuffer.training.fit.loop import FitProgress
-from molbuffer.training.pretraining.pretrain import PretrainProgress
+from molbuffer.training import FitProgress, PretrainProgress
 
 SHOWN_METRICS = ("loss", "reward_live", "reward_buffer")
 

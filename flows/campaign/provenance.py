@@ -15,7 +15,7 @@ from typing import Any
 
 from prefect import runtime
 
-from molbuffer.storage.records import Run, RunKind
+from molbuffer.storage import Run, RunKind
 
 LIBRARIES = ("molbuffer", "torch", "rdkit", "duckdb", "zarr", "polars", "prefect", "numpy")
 """The libraries that results may depend on."""

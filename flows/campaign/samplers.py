@@ -8,39 +8,45 @@ from pathlib import Path
 from typing import Any
 
 from molbuffer.flows.campaign.latents import first_prior, first_vectors
-from molbuffer.flows.settings.draws import DrawKeys, LatentDraws, PriorDraws, SamplingKeys, SizeKeys
-from molbuffer.flows.settings.references import INNER_SAMPLER
-from molbuffer.flows.settings.samplers import (
+from molbuffer.flows.settings import (
+    INNER_SAMPLER,
     ContrastiveDraws,
     DatasetDraws,
+    DrawKeys,
     GraphGADraws,
     HistoryDraws,
+    LatentDraws,
     ModelDraws,
     ModelSamplerSettings,
     MutationDraws,
     PairDatasetDraws,
+    PriorDraws,
     SamplerSettings,
+    SamplingKeys,
+    SizeKeys,
 )
-from molbuffer.samplers.base import Sampler, SamplerSize
-from molbuffer.samplers.contrastive import ContrastiveSampler
-from molbuffer.samplers.dataset import DatasetSampler
-from molbuffer.samplers.graph_ga import GraphGASampler
-from molbuffer.samplers.history import HistorySampler, RunHistory
-from molbuffer.samplers.latent import LatentSampler
-from molbuffer.samplers.latents.initial import stored_latents
-from molbuffer.samplers.latents.source import LatentState
-from molbuffer.samplers.model import ModelSampler
-from molbuffer.samplers.models.distribution import Sampling
-from molbuffer.samplers.mutation import MutationSampler
-from molbuffer.samplers.pair_dataset import PairDatasetSampler
-from molbuffer.samplers.policies.policy import Policy, open_policy
-from molbuffer.samplers.prior import PriorSampler
-from molbuffer.samplers.replay import ByScaffold
-from molbuffer.scoring import Standardisation
-from molbuffer.scoring.genetic.offspring import Breeding
-from molbuffer.storage import SampleStore
-from molbuffer.storage.history.selections import AboveQuantile, RecentOfEachRun, Selection, TopK, Uniform
-from molbuffer.storage.query.predicate import check_predicate
+from molbuffer.samplers import (
+    ByScaffold,
+    ContrastiveSampler,
+    DatasetSampler,
+    GraphGASampler,
+    HistorySampler,
+    LatentSampler,
+    LatentState,
+    ModelSampler,
+    MutationSampler,
+    PairDatasetSampler,
+    Policy,
+    PriorSampler,
+    RunHistory,
+    Sampler,
+    SamplerSize,
+    open_policy,
+    stored_latents,
+)
+from molbuffer.samplers.models import Sampling
+from molbuffer.scoring import Breeding, Standardisation
+from molbuffer.storage import AboveQuantile, RecentOfEachRun, SampleStore, Selection, TopK, Uniform, check_predicate
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,21 @@ from molbuffer.flows.campaign.assemble import build_selection
 from molbuffer.flows.campaign.campaign import Campaign
 from molbuffer.flows.campaign.latents import build_trainables, publish_latents
 from molbuffer.flows.campaign.offline_rows import OfflineRows
-from molbuffer.flows.settings.settings import Settings
-from molbuffer.samplers.builds.drawn_counts import DrawCounts
-from molbuffer.samplers.builds.seen import SeenMolecules
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Event
-from molbuffer.training.batches.buffer import Buffer, BufferView
-from molbuffer.training.batches.loader import BatchPlan, LiveSamplers, MixedLoader
-from molbuffer.training.fit.history_writer import HistoryWriter
-from molbuffer.training.fit.learner import Learner, LearnerSettings
-from molbuffer.training.fit.trainables import Trainables
-from molbuffer.training.losses import LOSSES
+from molbuffer.flows.settings import Settings
+from molbuffer.samplers import DrawCounts, SeenMolecules
+from molbuffer.storage import Event, SampleStore
+from molbuffer.training import (
+    LOSSES,
+    BatchPlan,
+    Buffer,
+    BufferView,
+    HistoryWriter,
+    Learner,
+    LearnerSettings,
+    LiveSamplers,
+    MixedLoader,
+    Trainables,
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Training:
     trainables: Trainables = Trainables()
 
 
-def prepare(campaign: Campaign) -> Training:
+def prepare_online(campaign: Campaign) -> Training:
     """Make the parts of an online training, set back to the run's last checkpoint if it has one."""
     settings, store, run_id = campaign.settings, campaign.store, campaign.run_id
     seen = SeenMolecules(store, run_id)

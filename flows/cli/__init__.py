@@ -23,7 +23,7 @@ from molbuffer.flows.cli import (
     verify,
 )
 from molbuffer.flows.cli.errors import ReportingGroup
-from molbuffer.flows.tasks.torch_threads import limit_threads
+from molbuffer.flows.tasks import limit_threads
 
 app = typer.Typer(
     cls=ReportingGroup,

@@ -83,8 +83,7 @@ def merge(
     json: JsonOption = False,
 ) -> None:
     """Copy the rows of an archive into a store, each once; a store that does not exist is made."""
-    from molbuffer.storage import SampleStore
-    from molbuffer.storage.trusted import trusted_archive
+    from molbuffer.storage import SampleStore, trusted_archive
 
     with trusted_archive(source, limits(max_size)) as (archived, _), SampleStore.open_or_create(store) as opened:
         receipt = opened.merge(archived)
@@ -114,7 +113,7 @@ def export(
 
 def limits(max_size: float) -> Any:
     """Return the limits of an archive of at most ``max_size`` gigabytes."""
-    from molbuffer.storage.archive.manifest import ArchiveLimits
+    from molbuffer.storage import ArchiveLimits
 
     return ArchiveLimits(bytes=int(max_size * 10**9))
 

@@ -21,7 +21,7 @@ from molbuffer.flows.cli.prefect_setup import prefect_ready
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
-    from molbuffer.flows.settings.settings import Settings
+    from molbuffer.flows.settings import Settings
 
 DEMO_STORE = Path("demo-store")
 
@@ -106,19 +106,19 @@ def demo(
     policies.
     """
     with prefect_ready():
-        from molbuffer.flows.tools.demo import demo_settings, run_demo
+        from molbuffer.flows.tools import demo_settings, run_demo
 
         report = run_demo(demo_settings(), store)
     from rich.console import Console
 
-    from molbuffer.flows.tools.demo import print_report
+    from molbuffer.flows.tools import print_report
 
     print_report(report, Console())
 
 
 def _load(file: Path) -> Settings:
     """Load the settings of a file, which are checked before anything heavy is imported or anything is run."""
-    from molbuffer.flows.settings.settings import load_settings
+    from molbuffer.flows.settings import load_settings
 
     with output_kept_for_results():
         return load_settings(file)

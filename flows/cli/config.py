@@ -22,8 +22,7 @@ def example() -> None:
 @app.command(epilog="Example: molbuffer config check campaign.toml")
 def check(file: ConfigurationFile, json: JsonOption = False) -> None:
     """Report all problems of a configuration file, with their lines and the allowed values."""
-    from molbuffer.flows.settings.problems import ConfigurationError
-    from molbuffer.flows.settings.settings import load_settings
+    from molbuffer.flows.settings import ConfigurationError, load_settings
 
     try:
         with output_kept_for_results():  # the modules that the file names are imported
@@ -43,7 +42,7 @@ def check(file: ConfigurationFile, json: JsonOption = False) -> None:
 @app.command(epilog="Example: molbuffer config schema > molbuffer.schema.json")
 def schema() -> None:
     """Print the JSON schema of the configuration, for editors and other programs."""
-    from molbuffer.flows.settings.settings import settings_schema
+    from molbuffer.flows.settings import settings_schema
 
     write_text(as_json(settings_schema()))
 

@@ -23,8 +23,8 @@ from molbuffer.flows.errors import UsageError
 if TYPE_CHECKING:
     import polars
 
-    from molbuffer.flows.settings.settings import Settings
-    from molbuffer.samplers.files.text_files import FileRow
+    from molbuffer.flows.settings import Settings
+    from molbuffer.samplers import FileRow
 
 LINE_FILES = (".smi", ".smiles", ".txt")
 
@@ -54,12 +54,12 @@ def score(
     filter.
     """
     written = chosen_format(form, out)
-    from molbuffer.flows.settings.settings import load_settings
+    from molbuffer.flows.settings import load_settings
 
     with output_kept_for_results():
         settings = load_settings(config)
-        from molbuffer.flows.tools.score_file import summary
-        from molbuffer.samplers.files.text_files import read_smiles_file
+        from molbuffer.flows.tools import summary
+        from molbuffer.samplers import read_smiles_file
 
         scored = _scored(settings, smiles_file, read_smiles_file(smiles_file, column), store)
     write_frame(scored, written, out)
@@ -67,7 +67,7 @@ def score(
 
 
 def _scored(settings: Settings, source: Path, rows: list[FileRow], store: Path | None) -> polars.DataFrame:
-    from molbuffer.flows.tools.score_file import FileScorer, scoring_run
+    from molbuffer.flows.tools import FileScorer, scoring_run
     from molbuffer.storage import SampleStore
 
     with progress_of("scoring", len(rows)) as report:
@@ -103,8 +103,8 @@ def sample(
         raise UsageError(
             f"expected a finite --temperature > 0 and --top-p in (0, 1], got {temperature:g} and {top_p:g}"
         )
-    from molbuffer.flows.tools.sample_policy import draw, quality
-    from molbuffer.samplers.models.distribution import Sampling
+    from molbuffer.flows.tools import draw, quality
+    from molbuffer.samplers.models import Sampling
 
     drawn = draw(policy, n, Sampling(temperature, top_k, top_p), seed, store)
     if out is None or out.suffix.lower() in LINE_FILES:
@@ -172,18 +172,12 @@ def pairs(
     if json and out is None:
         raise UsageError("--json prints only a summary: add --out FILE for the pairs")
     written = chosen_format(form, out)
-    from molbuffer.flows.settings.settings import load_settings
+    from molbuffer.flows.settings import load_settings
 
     with output_kept_for_results():
         settings = None if config is None else load_settings(config)
-        from molbuffer.flows.tools.similar_pairs import (
-            PairSearch,
-            pairs_of_file,
-            rewards_of_objective,
-            rewards_of_property,
-        )
-        from molbuffer.scoring.molecules.fingerprints import Fingerprint
-        from molbuffer.scoring.molecules.neighbours import SimilarityBounds
+        from molbuffer.flows.tools import PairSearch, pairs_of_file, rewards_of_objective, rewards_of_property
+        from molbuffer.scoring import Fingerprint, SimilarityBounds
 
         if fingerprint not in tuple(Fingerprint):
             raise UsageError(f"expected --fingerprint to be one of {', '.join(Fingerprint)}, got {fingerprint!r}")

@@ -115,9 +115,9 @@ def pretrain(
         sizes["dropout"] = dropout
     run_id = known_run(store, resume)
     with prefect_ready():
-        from molbuffer.flows.campaign.pretrain_request import DEFAULT_MODEL, PretrainRequest
+        from molbuffer.flows.campaign import DEFAULT_MODEL, PretrainRequest
         from molbuffer.flows.pretrain import pretrain_prior
-        from molbuffer.training.pretraining.settings import Columns, PretrainSettings
+        from molbuffer.training import Columns, PretrainSettings
 
         request = PretrainRequest(
             str(smiles_file),

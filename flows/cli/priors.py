@@ -22,7 +22,7 @@ def add_commands(app: typer.Typer) -> None:
 
 def import_prior(file: PriorFile, store: StoreOption, json: JsonOption = False) -> None:
     """Register a prior of REINVENT 4 in a store, as a policy with the same likelihoods; nothing in the file is run."""
-    from molbuffer.flows.tools.import_prior import import_reinvent_prior
+    from molbuffer.flows.tools import import_reinvent_prior
 
     told = import_reinvent_prior(file, store)
     width = max(map(len, told))
@@ -42,7 +42,7 @@ def export_prior(
     if out.exists() or not out.parent.is_dir():
         reason = "it exists" if out.exists() else f"there is no folder {out.parent}"
         raise UsageError(f"--out {out} cannot be written: {reason}")
-    from molbuffer.flows.tools.sample_policy import named_policy
-    from molbuffer.samplers.policies.reinvent import write_reinvent_prior
+    from molbuffer.flows.tools import named_policy
+    from molbuffer.samplers import write_reinvent_prior
 
     write_reinvent_prior(named_policy(policy, store), out)

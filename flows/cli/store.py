@@ -15,7 +15,7 @@ from molbuffer.flows.cli.output import Format, as_json, write_frame, write_text
 if TYPE_CHECKING:
     import polars
 
-    from molbuffer.storage.catalog.migrate import MigrationReceipt
+    from molbuffer.storage import MigrationReceipt
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -71,7 +71,7 @@ def migrate(store: StoreOption, json: JsonOption = False) -> None:
     End the programs that use the store first. A store that is up to date is not changed; an interrupted migration
     continues where it ended. The backup contains instructions for going back to it.
     """
-    from molbuffer.storage.catalog.migrate import migrate_store
+    from molbuffer.storage import migrate_store
 
     receipt = migrate_store(store)
     if json:
@@ -126,7 +126,7 @@ def maintain(
     json: JsonOption = False,
 ) -> None:
     """Compact a store, expire old snapshots, and remove files that nothing refers to, while others use the store."""
-    from molbuffer.flows.tasks.maintenance import MaintenanceRequest, maintain_store
+    from molbuffer.flows.tasks import MaintenanceRequest, maintain_store
 
     both = not (compact or vacuum)
     done = maintain_store(

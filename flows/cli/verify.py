@@ -14,8 +14,7 @@ from molbuffer.flows.cli.output import as_json, progress_of, write_text
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
-    from molbuffer.storage.verify.quarantine import QuarantineReceipt
-    from molbuffer.storage.verify.report import Finding, VerifyReport
+    from molbuffer.storage import Finding, QuarantineReceipt, VerifyReport
 
 MOST_SHOWN = 5
 """The most findings of one kind, other than errors, that are shown one by one; ``--json`` has them all."""
@@ -48,9 +47,7 @@ def verify(
 
     The exit code is 1 when there are errors, unless this command has put all of them in quarantine.
     """
-    from molbuffer.storage import SampleStore
-    from molbuffer.storage.archive.manifest import is_archive
-    from molbuffer.storage.verify.verify import verify_store
+    from molbuffer.storage import SampleStore, is_archive, verify_store
 
     with progress_of("Verifying", 100) as show:
         report = verify_store(

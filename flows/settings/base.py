@@ -9,9 +9,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from molbuffer.flows.settings.problems import Problem
-from molbuffer.scoring.components.similarity import canonical_target
-from molbuffer.scoring.molecules.molecules import Standardisation, parse_smarts
-from molbuffer.scoring.molecules.properties import check_property
+from molbuffer.scoring import Standardisation, check_property, parse_smarts
+from molbuffer.scoring.components import canonical_target
 
 LARGEST_SEED = 2**63 - 1
 """The largest integer that a column of the store can hold."""

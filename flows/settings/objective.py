@@ -12,7 +12,6 @@ from molbuffer.flows.settings.filters import FilterSettings
 from molbuffer.flows.settings.problems import Problem, shown
 from molbuffer.flows.settings.transforms import TransformSettings
 from molbuffer.scoring import (
-    Component,
     ContrastiveTemplate,
     Objective,
     Standardisation,
@@ -21,6 +20,7 @@ from molbuffer.scoring import (
     components,
     transforms,
 )
+from molbuffer.scoring.components import Component
 
 
 class ComponentKeys(Buildable):

@@ -161,8 +161,7 @@ def unusable_files(data: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _problem_of(file: Path, columns: list[str | None], path: KeyPath) -> Iterator[Problem]:
     # Only a configuration with a file pays for the readers of files.
-    from molbuffer.samplers.errors import SmilesFileError
-    from molbuffer.samplers.files.text_files import read_columns
+    from molbuffer.samplers import SmilesFileError, read_columns
 
     try:
         next(read_columns(file, columns))
@@ -174,8 +173,7 @@ def refused_predicates(data: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the SQL conditions that cannot be applied to any history; what is no text is reported elsewhere."""
     for path, where in _conditions(data):
         # Only a file that has a condition pays for DuckDB.
-        from molbuffer.storage.errors import QueryError
-        from molbuffer.storage.query.sandbox import check_unapplied
+        from molbuffer.storage import QueryError, check_unapplied
 
         try:
             check_unapplied(where.strip())

@@ -16,7 +16,7 @@ from molbuffer.flows.settings.problems import Problem, shown
 from molbuffer.flows.settings.references import sampler_tables
 from molbuffer.flows.settings.samplers import CHOICE_KEYS
 from molbuffer.flows.settings.training import SELECTION_KEYS
-from molbuffer.samplers.builds.quotas import TOLERANCE, batch_quotas
+from molbuffer.samplers import TOLERANCE, batch_quotas
 
 NAME_OF_BUFFER = "buffer"
 """The name of stored rows in the metrics of a batch (``BUFFER`` of training), which no sampler may have."""

@@ -10,9 +10,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from molbuffer.flows.campaign.campaign import Campaign
-from molbuffer.flows.campaign.samplers import sampler_size
-from molbuffer.samplers.builds.drawn_counts import DrawCounts
+from molbuffer.flows.campaign import Campaign, sampler_size
+from molbuffer.samplers import DrawCounts
 
 CHUNK_ROWS = 2048
 """Kept rows of a task: at least about a second of work, and little to lose when a worker is killed."""

@@ -16,19 +16,13 @@ from prefect import State, Task, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import TaskRun
 
-from molbuffer.flows.campaign.campaign import Campaign, reopen_campaign
-from molbuffer.flows.campaign.latents import latent_versions
-from molbuffer.flows.campaign.training import Training
+from molbuffer.flows.campaign import Campaign, Training, latent_versions, reopen_campaign
 from molbuffer.flows.tasks.build_request import BuildRequest, build_requests
 from molbuffer.flows.tasks.retries import can_pass
 from molbuffer.flows.tasks.torch_threads import limit_threads
-from molbuffer.samplers.builds.build import BuildSpec, make_build
-from molbuffer.samplers.builds.seen import SeenBefore
-from molbuffer.samplers.policies.policy import load_policy
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Commit, Event, make_build_id
-from molbuffer.storage.stored import BuildReceipt
-from molbuffer.training.fit.loop import commit_checkpoint
+from molbuffer.samplers import BuildSpec, SeenBefore, load_policy, make_build
+from molbuffer.storage import BuildReceipt, Commit, Event, SampleStore, make_build_id
+from molbuffer.training import commit_checkpoint
 
 
 def _failed_for_now(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:

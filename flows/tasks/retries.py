@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import errno
 
-from molbuffer.samplers.errors import SamplerError
-from molbuffer.storage.errors import CatalogUnavailableError, StoreBusyError, StoreError
+from molbuffer.samplers import SamplerError
+from molbuffer.storage import CatalogUnavailableError, StoreBusyError, StoreError
 
 _LASTING = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
 _LASTING_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG})

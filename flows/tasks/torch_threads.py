@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from molbuffer.scoring.workers.cores import allowed_cores, available_cores
+from molbuffer.scoring import allowed_cores, available_cores
 
 MOST_THREADS = 4
 """More gain little on the small matrices of a batch: see docs/design/0015-threads.md."""

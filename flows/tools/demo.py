@@ -15,15 +15,13 @@ import polars as pl
 from rich.console import Console
 from rich.table import Table
 
-from molbuffer.flows.campaign.assemble import build_filters, build_objective, build_standardisation
-from molbuffer.flows.settings.settings import Settings, load_settings
+from molbuffer.flows.campaign import build_filters, build_objective, build_standardisation
+from molbuffer.flows.settings import Settings, load_settings
 from molbuffer.flows.train import train
 from molbuffer.flows.train_offline import train_offline
-from molbuffer.samplers.builds.scorer import Scorer
-from molbuffer.samplers.policies.policy import find_policy, load_policy
-from molbuffer.samplers.seeds import derive_seed
+from molbuffer.samplers import Scorer, derive_seed, find_policy, load_policy
 from molbuffer.storage import SampleStore
-from molbuffer.training.evaluation import DrawEvaluation, bootstrap_difference, evaluate_policy
+from molbuffer.training import DrawEvaluation, bootstrap_difference, evaluate_policy
 
 DRAWS = 1_000
 """Fresh molecules drawn from each policy to compare them."""

@@ -7,11 +7,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from molbuffer.flows.campaign.provenance import described_run
-from molbuffer.samplers.policies.policy import policy_files
-from molbuffer.samplers.policies.reinvent import ReinventPrior, read_reinvent_prior
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Commit, PolicyVersion, Run, RunKind
+from molbuffer.flows.campaign import described_run
+from molbuffer.samplers import ReinventPrior, policy_files, read_reinvent_prior
+from molbuffer.storage import Commit, PolicyVersion, Run, RunKind, SampleStore
 
 
 def import_reinvent_prior(file: Path, store: Path) -> dict[str, Any]:

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from molbuffer.samplers.model import ModelSampler
-from molbuffer.samplers.models.distribution import Sampling
-from molbuffer.samplers.policies.policy import Policy, find_policy, load_policy
+from molbuffer.samplers import ModelSampler, Policy, find_policy, load_policy
+from molbuffer.samplers.models import Sampling
 from molbuffer.scoring import standardise_many
 from molbuffer.storage import SampleStore
 

@@ -11,14 +11,11 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from molbuffer.flows.campaign.assemble import build_filters, build_objective, build_standardisation
-from molbuffer.flows.campaign.provenance import described_run
-from molbuffer.flows.settings.settings import Settings
-from molbuffer.samplers.builds.scorer import ScoredMolecules, Scorer
-from molbuffer.samplers.files.text_files import FileRow
+from molbuffer.flows.campaign import build_filters, build_objective, build_standardisation, described_run
+from molbuffer.flows.settings import Settings
+from molbuffer.samplers import FileRow, ScoredMolecules, Scorer
 from molbuffer.scoring import Filter, Objective, Standardisation, judge_many
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import RunKind, RunStatus, ScoreStatus
+from molbuffer.storage import RunKind, RunStatus, SampleStore, ScoreStatus
 
 CHUNK_LINES = 2048
 """Lines scored together: their scores are in the store before further ones are computed."""

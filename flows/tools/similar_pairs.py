@@ -11,19 +11,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from molbuffer.flows.settings.settings import Settings
+from molbuffer.flows.settings import Settings
 from molbuffer.flows.tools.score_file import FileScorer, scoring_run
-from molbuffer.samplers.builds.bad_rows import report_rows
-from molbuffer.samplers.errors import SmilesFileError
-from molbuffer.samplers.files.text_files import FileRow, read_smiles_file
-from molbuffer.samplers.seeds import numpy_generator
-from molbuffer.scoring import score_many
-from molbuffer.scoring.components import Property
-from molbuffer.scoring.molecules.molecules import parse_smiles
-from molbuffer.scoring.molecules.neighbours import Indices, SimilarityBounds, SimilarPairs, similar_pairs
-from molbuffer.scoring.molecules.scaffolds import scaffold_of
+from molbuffer.samplers import FileRow, SmilesFileError, numpy_generator, read_smiles_file, report_rows
+from molbuffer.scoring import Indices, SimilarityBounds, SimilarPairs, parse_smiles, scaffold_of, similar_pairs
+from molbuffer.scoring.components import Property, score_many
 from molbuffer.storage import SampleStore
-from molbuffer.training.pretraining.corpus import clean_molecules
+from molbuffer.training import clean_molecules
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,9 @@ from pathlib import Path
 from molbuffer.samplers.base import Draw
 from molbuffer.samplers.builds.judging import VOCABULARY
 from molbuffer.samplers.errors import UnknownTokenError
-from molbuffer.samplers.files.file_sampler import CHECKED_ROWS
-from molbuffer.samplers.files.text_files import FileRow, read_columns
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
-from molbuffer.scoring import PairJudgement, standardise_many
-from molbuffer.scoring.filters import VALIDITY
-from molbuffer.scoring.pairs import SOURCE
+from molbuffer.samplers.files import CHECKED_ROWS, FileRow, read_columns
+from molbuffer.samplers.tokens import Vocabulary
+from molbuffer.scoring import SOURCE, VALIDITY, PairJudgement, standardise_many
 
 REPORTED_ROWS = 20
 """The rows that are named one by one; further ones are counted."""

@@ -16,10 +16,10 @@ from molbuffer.samplers.builds.bad_rows import report_rejected
 from molbuffer.samplers.builds.judging import BuildScores, Pipeline, judge_drawn, refuse_duplicates
 from molbuffer.samplers.builds.metrics import policy_lag, sampler_metrics
 from molbuffer.samplers.builds.pair_rewards import pair_rewards, reward_of, source_metrics
-from molbuffer.samplers.files.epochs import EpochPosition, epoch_sampler
+from molbuffer.samplers.files import EpochPosition, epoch_sampler
 from molbuffer.samplers.seeds import derive_seed
 from molbuffer.scoring import PairJudgement
-from molbuffer.storage.records import Build, Event, Reward, Samples, no_samples, now
+from molbuffer.storage import Build, Event, Reward, Samples, no_samples, now
 
 REDRAW_ROUNDS = 4
 """The number of times that rejected rows are drawn again before a build stays short."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from molbuffer.storage.stored import BuildReceipt
+from molbuffer.storage import BuildReceipt
 
 
 @dataclass

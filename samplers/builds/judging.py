@@ -10,9 +10,16 @@ from numpy.typing import NDArray
 
 from molbuffer.samplers.base import Draw
 from molbuffer.samplers.builds.scorer import Scorer
-from molbuffer.scoring import ContrastiveTemplate, Filter, PairJudgement, Standardisation, judge_many, judge_pairs
-from molbuffer.scoring.pairs import IMPROVEMENT
-from molbuffer.storage.records import Score
+from molbuffer.scoring import (
+    IMPROVEMENT,
+    ContrastiveTemplate,
+    Filter,
+    PairJudgement,
+    Standardisation,
+    judge_many,
+    judge_pairs,
+)
+from molbuffer.storage import Score
 
 VOCABULARY = "vocabulary"
 """The reason that rejects a molecule, or either end of a pair, that the policy in training cannot express."""

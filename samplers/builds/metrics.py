@@ -27,7 +27,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from molbuffer.scoring import diversity_of
-from molbuffer.storage.records import Metric, Reward, Samples, ScoreStatus
+from molbuffer.storage import Metric, Reward, Samples, ScoreStatus
 
 MOST_COMPARED = 32
 """Kept rows that are compared with each other: comparing all pairs of a batch would take longer than drawing it. The

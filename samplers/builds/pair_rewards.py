@@ -18,7 +18,7 @@ import numpy as np
 from molbuffer.samplers.base import Draw
 from molbuffer.samplers.builds.judging import BuildScores
 from molbuffer.scoring import ContrastiveTemplate, PairJudgement
-from molbuffer.storage.records import Metric, Reward, ScoreStatus
+from molbuffer.storage import Metric, Reward, ScoreStatus
 
 
 def pair_rewards(

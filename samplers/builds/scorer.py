@@ -17,9 +17,9 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.scoring import Component, Objective, RawScore, score_many
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Score, ScoreStatus
+from molbuffer.scoring import Objective
+from molbuffer.scoring.components import Component, RawScore, score_many
+from molbuffer.storage import SampleStore, Score, ScoreStatus
 
 
 @dataclass(frozen=True)

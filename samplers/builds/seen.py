@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Build, Event
+from molbuffer.storage import Build, Event, SampleStore
 
 _BEFORE = """
     SELECT DISTINCT s.smiles

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from molbuffer.samplers.errors import SmilesFileError
 from molbuffer.samplers.files.text_files import read_columns
-from molbuffer.storage.history.cache import LOCATION_VARIABLE, default_folder
+from molbuffer.storage import LOCATION_VARIABLE, default_folder
 
 FILES_KEPT_OPEN = 8
 """Unpacked files of a process: a sampler is made anew for each chunk of a build, and must not read its file again."""

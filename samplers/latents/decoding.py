@@ -11,10 +11,8 @@ from molbuffer.samplers.base import Draw, Sampler, SamplerSize
 from molbuffer.samplers.errors import LatentsError
 from molbuffer.samplers.latents.source import LatentState
 from molbuffer.samplers.latents.vectors import latent_model
-from molbuffer.samplers.models.condition import Condition
-from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
-from molbuffer.samplers.policies.drawing import draw_rows
-from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers.models import UNTRUNCATED, Condition, Sampling
+from molbuffer.samplers.policies import Policy, draw_rows
 from molbuffer.samplers.seeds import torch_generator
 
 

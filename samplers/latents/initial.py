@@ -8,7 +8,7 @@ from molbuffer.samplers.errors import LatentsError
 from molbuffer.samplers.latents.priors import LatentPrior, LatentSource, NormalPrior, SphericalPrior
 from molbuffer.samplers.latents.source import LatentTable, load_latents
 from molbuffer.samplers.latents.vectors import latent_model
-from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers.policies import Policy
 from molbuffer.storage import SampleStore
 
 NORM_TOLERANCE = 1e-3

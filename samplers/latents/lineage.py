@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import RunKind
+from molbuffer.storage import RunKind, SampleStore
 
 _PARENTS = """SELECT DISTINCT policies.sha256, policies.parent_sha256 AS parent
     FROM {policies} AS policies JOIN {runs} AS runs USING (run_id)

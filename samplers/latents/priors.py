@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molbuffer.samplers.models.von_mises_fisher import log_normaliser, sample_directions
+from molbuffer.samplers.models import log_normaliser, sample_directions
 
 _FIRST_SPREAD = 0.5
 """Standard deviation of the first means of a mixture: components that start equal would stay equal for good."""

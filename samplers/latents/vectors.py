@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from molbuffer.samplers.errors import LatentsError
-from molbuffer.samplers.models.protocol import LatentModel
-from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers.models import LatentModel
+from molbuffer.samplers.policies import Policy
 from molbuffer.scoring import standardise_many
-from molbuffer.storage.history.index import HistoryIndex, Positions
+from molbuffer.storage import HistoryIndex, Positions
 
 ROWS_AT_ONCE = 512
 """The molecules that are encoded, or the rows that are read, together."""

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling, draw_tokens, log_distribution
 from molbuffer.samplers.models.protocol import Sequences, token_mask
-from molbuffer.samplers.tokens.vocabulary import END, PAD, START
+from molbuffer.samplers.tokens import END, PAD, START
 
 
 class DecodingStep(Protocol):

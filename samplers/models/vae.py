@@ -28,7 +28,7 @@ from molbuffer.samplers.models.language_model import SequenceModule
 from molbuffer.samplers.models.posterior import NormalPosterior, Posterior, SphericalPosterior
 from molbuffer.samplers.models.protocol import LatentModel, Sequences
 from molbuffer.samplers.models.transformer_block import check_heads
-from molbuffer.samplers.tokens.vocabulary import START
+from molbuffer.samplers.tokens import START
 
 GEOMETRIES = ("normal", "spherical")
 """The geometries of a latent space."""

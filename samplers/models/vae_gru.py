@@ -13,7 +13,7 @@ from torch.nn import functional
 from molbuffer.samplers.models.decoding import DecodingStep
 from molbuffer.samplers.models.gru_stack import GRUStack, GRUStep
 from molbuffer.samplers.models.vae import VAEArchitecture, VariationalAutoencoder
-from molbuffer.samplers.tokens.vocabulary import PAD
+from molbuffer.samplers.tokens import PAD
 
 
 class VAE(VariationalAutoencoder):

@@ -9,12 +9,10 @@ import numpy as np
 import torch
 
 from molbuffer.samplers.base import Draw
-from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
-from molbuffer.samplers.models.distribution import Sampling
-from molbuffer.samplers.models.protocol import Sequences
+from molbuffer.samplers.models import UNCONDITIONED, Condition, Sampling, Sequences
 from molbuffer.samplers.policies.policy import Policy
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
-from molbuffer.storage.rows import COLUMNS, Rows
+from molbuffer.samplers.tokens import Vocabulary
+from molbuffer.storage import COLUMNS, Rows
 
 ROWS_AT_ONCE = 512
 """The rows that a model draws together; more are no faster on CPUs and cost memory."""

@@ -17,11 +17,9 @@ from torch import Tensor
 
 from molbuffer.samplers import bundled
 from molbuffer.samplers.errors import PolicyFormatError, UnknownPolicyNameError
-from molbuffer.samplers.models.protocol import GenerativeModel
-from molbuffer.samplers.models.registry import MODELS
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
-from molbuffer.storage import Place, PolicyStore, SampleStore, content_sha256
-from molbuffer.storage.errors import UnknownPolicyError
+from molbuffer.samplers.models import MODELS, GenerativeModel
+from molbuffer.samplers.tokens import Vocabulary
+from molbuffer.storage import Place, PolicyStore, SampleStore, UnknownPolicyError, content_sha256
 
 WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.json"
 

@@ -23,11 +23,10 @@ import torch
 from torch import Tensor
 
 from molbuffer.samplers.errors import PolicyFormatError, UnknownTokenError
-from molbuffer.samplers.models.protocol import GenerativeModel
-from molbuffer.samplers.models.registry import MODELS
+from molbuffer.samplers.models import MODELS, GenerativeModel
 from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.policies.reinvent_file import MODEL_TYPE, read_reinvent_file, weights_of
-from molbuffer.samplers.tokens.vocabulary import END, PAD, RESERVED, START, Vocabulary
+from molbuffer.samplers.tokens import END, PAD, RESERVED, START, Vocabulary
 
 FIRST, LAST = "^", "$"
 GATES = {3: "gru", 4: "lstm"}

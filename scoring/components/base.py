@@ -16,8 +16,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from rdkit import Chem, rdBase
 
 from molbuffer.scoring.errors import ScoringError, WorkerError
-from molbuffer.scoring.molecules.molecules import parse_smiles
-from molbuffer.scoring.workers.pool import map_chunks
+from molbuffer.scoring.molecules import parse_smiles
+from molbuffer.scoring.workers import map_chunks
 
 Cost = Literal["low", "high"]
 """``high``: a molecule is claimed before it is scored, and each score is committed as soon as it arrives."""

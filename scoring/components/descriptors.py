@@ -11,8 +11,8 @@ from rdkit.Chem import QED as RDKIT_QED
 
 from molbuffer.scoring.components.base import Cost, RawScore, score_each
 from molbuffer.scoring.identity import sha256_of
-from molbuffer.scoring.molecules.properties import check_property, property_value
-from molbuffer.scoring.molecules.sa_score import check_sa_score, sa_score
+from molbuffer.scoring.molecules import check_property, check_sa_score, property_value
+from molbuffer.scoring.molecules.sa_score import sa_score
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,14 @@ from rdkit import Chem, DataStructs
 from molbuffer.scoring.components.base import Cost, RawScore, score_each
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
 from molbuffer.scoring.identity import sha256_of
-from molbuffer.scoring.molecules.fingerprints import Fingerprint, count_fingerprint, tanimoto
-from molbuffer.scoring.molecules.molecules import Standardisation, parse_smiles, standardise_smiles
+from molbuffer.scoring.molecules import (
+    Fingerprint,
+    Standardisation,
+    count_fingerprint,
+    parse_smiles,
+    standardise_smiles,
+    tanimoto,
+)
 
 LARGEST_RADIUS = 10
 """Larger environments contain the whole of any drug-like molecule."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from molbuffer.scoring.components.base import Cost, RawScore, score_each
 from molbuffer.scoring.identity import sha256_of
-from molbuffer.scoring.molecules.molecules import parse_smarts
+from molbuffer.scoring.molecules import parse_smarts
 
 
 @dataclass(frozen=True)

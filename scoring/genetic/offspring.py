@@ -12,7 +12,7 @@ from rdkit import Chem
 from molbuffer.scoring.errors import ScoringConfigurationError
 from molbuffer.scoring.genetic.crossover import cross_over
 from molbuffer.scoring.genetic.mutations import mutate
-from molbuffer.scoring.molecules.molecules import canonical_smiles, parse_smiles
+from molbuffer.scoring.molecules import canonical_smiles, parse_smiles
 
 TRIES = 20
 """The attempts for each wanted child."""

@@ -1,1 +1,5 @@
 """One molecule: parsing, standardisation, properties, fingerprints, scaffolds, and its likeness to others."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

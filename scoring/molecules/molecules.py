@@ -16,7 +16,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from molbuffer.scoring.errors import ScoringConfigurationError
-from molbuffer.scoring.workers.pool import map_chunks
+from molbuffer.scoring.workers import map_chunks
 
 MOST_ROUNDS = 5
 """The most rounds of clean-up. One is enough for all but a few molecules in a thousand, two for nearly all of those."""

@@ -19,7 +19,7 @@ from scipy import sparse
 from molbuffer.scoring.errors import ScoringConfigurationError, ScoringError
 from molbuffer.scoring.molecules.fingerprints import Fingerprint, count_fingerprint
 from molbuffer.scoring.molecules.molecules import parse_smiles
-from molbuffer.scoring.workers.pool import map_chunks
+from molbuffer.scoring.workers import map_chunks
 
 DENSE_SHARE = 0.02
 """Features of more than this share of the molecules are cheaper to multiply as a dense matrix."""

@@ -8,7 +8,7 @@ from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
 from molbuffer.scoring.molecules.molecules import parse_smiles
-from molbuffer.scoring.workers.pool import map_chunks
+from molbuffer.scoring.workers import map_chunks
 
 
 def scaffold_of(molecule: Chem.Mol) -> str:

@@ -1,1 +1,5 @@
 """Worker processes that share the scoring of many molecules."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -7,6 +7,6 @@ workplace, tar  where one is made, and one as one file     check_…     what on
 measure         what its rows take in memory
 """
 
-from molbuffer.storage.archive.manifest import ArchiveLimits, Manifest
+import lazy_loader
 
-__all__ = ["ArchiveLimits", "Manifest"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

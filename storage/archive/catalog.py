@@ -24,15 +24,13 @@ import pyarrow as pa
 from molbuffer.storage.archive.manifest import Manifest
 from molbuffer.storage.archive.measure import RowSizes
 from molbuffer.storage.archive.tables import archived_tables
-from molbuffer.storage.backends.engine import closed_connection, quote_name
-from molbuffer.storage.catalog.parquet_files import TableSource
-from molbuffer.storage.catalog.readable import ReadableCatalog, Version
-from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
+from molbuffer.storage.backends import closed_connection, quote_name
+from molbuffer.storage.catalog import MIGRATIONS, Migration, ReadableCatalog, TableSource, Version
 from molbuffer.storage.errors import StoreModeError, UnknownSnapshotError
-from molbuffer.storage.files.durable import Sync, sync_paths
+from molbuffer.storage.files import Sync, sync_paths
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.layout import Layout
-from molbuffer.storage.query.sandbox import ClosedDatabase
+from molbuffer.storage.query import ClosedDatabase
 
 _MEMORY = "2GB"
 _SPILL = "500GB"

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 
 from molbuffer.storage.archive.catalog import ArchiveCatalog
 from molbuffer.storage.archive.manifest import strict_json
-from molbuffer.storage.backends.engine import quote
-from molbuffer.storage.files.places import Place, entries, plain_file
+from molbuffer.storage.backends import quote
+from molbuffer.storage.files import Place, entries, plain_file
 from molbuffer.storage.records import Event, RunKind, RunStatus, ScoreStatus, make_build_id
 
 _SEGMENT = re.compile(r"[0-9a-f]{32}")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from molbuffer.storage.archive.manifest import strict_json
-from molbuffer.storage.files.places import plain_file
-from molbuffer.storage.segments.segment import ARRAYS
+from molbuffer.storage.files import plain_file
+from molbuffer.storage.segments import ARRAYS
 
 _WIDEST_ROW = 65_536
 # A segment is decoded whole, where it is read. Those of archives have 200,000 rows, or one build that has more.

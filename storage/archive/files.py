@@ -20,7 +20,7 @@ from molbuffer.storage.archive.manifest import (
     read_manifest,
 )
 from molbuffer.storage.errors import ArchiveError
-from molbuffer.storage.files.checksums import file_sha256
+from molbuffer.storage.files import file_sha256
 
 
 def listed_files(folder: Path) -> dict[str, ListedFile]:

@@ -25,17 +25,15 @@ from molbuffer.storage.archive.files import listed_files
 from molbuffer.storage.archive.manifest import MANIFEST, Manifest
 from molbuffer.storage.archive.tables import write_table
 from molbuffer.storage.archive.workplace import finished, put_in_place, refuse_existing, workplace
-from molbuffer.storage.catalog.schema import MIGRATIONS
-from molbuffer.storage.catalog.transaction import Transaction
+from molbuffer.storage.catalog import MIGRATIONS, Transaction
 from molbuffer.storage.errors import ArchiveError
-from molbuffer.storage.files.durable import write_private
-from molbuffer.storage.files.places import make_folder
+from molbuffer.storage.files import make_folder, write_private
 from molbuffer.storage.handle import OpenStore
-from molbuffer.storage.maintenance.pins import snapshot_kept
+from molbuffer.storage.maintenance import snapshot_kept
 from molbuffer.storage.policies import PolicyStore
-from molbuffer.storage.query.sandbox import matching_rows
+from molbuffer.storage.query import matching_rows
 from molbuffer.storage.records import now
-from molbuffer.storage.segments.copy import ArraySource, BuildCopy, copy_arrays, rows_by_build
+from molbuffer.storage.segments import ArraySource, BuildCopy, copy_arrays, rows_by_build
 
 
 @dataclass(frozen=True)

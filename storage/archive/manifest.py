@@ -26,8 +26,8 @@ from typing import Annotated, Any, NoReturn
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from molbuffer.storage.errors import ArchiveError
-from molbuffer.storage.files.places import plain_file
-from molbuffer.storage.segments.segment import ARRAYS
+from molbuffer.storage.files import plain_file
+from molbuffer.storage.segments import ARRAYS
 
 MANIFEST = "archive.json"
 ARCHIVE_FORMAT, ARCHIVE_VERSION = "molbuffer-archive", 2

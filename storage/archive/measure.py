@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from molbuffer.storage.archive.tables import ArchivedTable
-from molbuffer.storage.backends.engine import quote, quote_name
-from molbuffer.storage.catalog.readable import BATCH_ROWS
+from molbuffer.storage.backends import quote, quote_name
+from molbuffer.storage.catalog import BATCH_ROWS
 from molbuffer.storage.errors import ArchiveError, QueryError
-from molbuffer.storage.query.sandbox import ClosedDatabase, QueryLimits, read_apart
+from molbuffer.storage.query import ClosedDatabase, QueryLimits, read_apart
 
 _PORTION_BYTES = 64 * 10**6
 # Of the process that decodes all tables once: it is given some seconds for each megabyte, which takes a tenth of one.

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from molbuffer.storage.archive.check_content import find_circle
-from molbuffer.storage.catalog.transaction import Transaction
+from molbuffer.storage.catalog import Transaction
 from molbuffer.storage.errors import MergeConflictError, RunConflictError, StoreBusyError, StoreModeError
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.records import now
-from molbuffer.storage.segments.copy import ArraySource, BuildCopy, copy_arrays, rows_by_build
+from molbuffer.storage.segments import ArraySource, BuildCopy, copy_arrays, rows_by_build
 
 _ATTEMPTS = 10
 

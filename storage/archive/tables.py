@@ -17,12 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from molbuffer.storage.archive.manifest import Manifest, table_of
-from molbuffer.storage.backends.engine import closed_connection, quote, quote_name
-from molbuffer.storage.catalog.parquet_files import Column, file_list, select_nothing
-from molbuffer.storage.catalog.schema import MIGRATIONS, TABLES, Migration
-from molbuffer.storage.catalog.views import bind
+from molbuffer.storage.backends import closed_connection, quote, quote_name
+from molbuffer.storage.catalog import MIGRATIONS, TABLES, Column, Migration, bind, file_list, select_nothing
 from molbuffer.storage.errors import ArchiveError, QueryError
-from molbuffer.storage.query.sandbox import ClosedDatabase, QueryLimits, read_apart
+from molbuffer.storage.query import ClosedDatabase, QueryLimits, read_apart
 
 # A tar file holds no file of 8 GiB.
 _FILE_ROWS = 5_000_000

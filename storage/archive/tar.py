@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from molbuffer.storage.archive.manifest import MANIFEST, MEMBER, OLD_FORM, ArchiveLimits, check_limits, old_form
 from molbuffer.storage.errors import ArchiveError
-from molbuffer.storage.files.places import PRIVATE_FILE, PRIVATE_FOLDER
+from molbuffer.storage.files import PRIVATE_FILE, PRIVATE_FOLDER
 
 _COMPRESSION = {".tar": None, ".tar.gz": "gzip", ".tgz": "gzip", ".tar.zst": "zstd"}
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}

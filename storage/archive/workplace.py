@@ -19,8 +19,7 @@ from filelock import FileLock, Timeout
 
 from molbuffer.storage.archive.tar import is_file_name, pack
 from molbuffer.storage.errors import StoreExistsError
-from molbuffer.storage.files.durable import sync_paths, sync_tree
-from molbuffer.storage.files.places import PRIVATE_FILE, PRIVATE_FOLDER
+from molbuffer.storage.files import PRIVATE_FILE, PRIVATE_FOLDER, sync_paths, sync_tree
 
 _READ_ONLY_FILE, _READ_ONLY_FOLDER = 0o400, 0o500
 _LOCK, _FILES, _PACKED = "lock", "archive", "packed"

@@ -1,1 +1,5 @@
 """The databases that a catalog lives in, SQLite or Postgres, and the DuckDB process that attaches them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

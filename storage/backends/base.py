@@ -15,7 +15,7 @@ from typing import Protocol
 
 from molbuffer.storage.backends.engine import quote, quote_name
 from molbuffer.storage.errors import StorePlaceError
-from molbuffer.storage.files.places import Place
+from molbuffer.storage.files import Place
 
 
 class Lock(Protocol):

@@ -15,8 +15,7 @@ from pathlib import Path
 import duckdb
 
 from molbuffer.storage.errors import ExtensionError
-from molbuffer.storage.files.object_store import ObjectPath, credentials, server
-from molbuffer.storage.files.places import Place
+from molbuffer.storage.files import ObjectPath, Place, credentials, server
 
 ENGINE_SETTINGS: Mapping[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,

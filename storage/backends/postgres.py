@@ -24,7 +24,7 @@ from molbuffer.storage.errors import (
     StoreModeError,
     StorePlaceError,
 )
-from molbuffer.storage.files.places import Place
+from molbuffer.storage.files import Place
 
 if TYPE_CHECKING:
     import psycopg

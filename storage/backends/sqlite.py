@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from molbuffer.storage.backends.base import Lock, ScoreClaims, attach_statement
 from molbuffer.storage.errors import CatalogUnavailableError, StoreBusyError, StoreModeError, StorePlaceError
-from molbuffer.storage.files.places import PRIVATE_FILE, Place
+from molbuffer.storage.files import PRIVATE_FILE, Place
 
 BUSY_MILLISECONDS = 60_000
 

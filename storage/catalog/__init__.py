@@ -1,1 +1,5 @@
 """The DuckLake catalog: tables, views and migrations, transactions and snapshots. No other room knows DuckLake."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

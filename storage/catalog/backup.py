@@ -18,11 +18,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from molbuffer.storage.backends.duckdb_errors import unwritten
-from molbuffer.storage.backends.postgres import PostgresBackend, copy_schema
+from molbuffer.storage.backends import PostgresBackend, copy_schema, unwritten
 from molbuffer.storage.errors import CatalogDamagedError, StoreWriteError
-from molbuffer.storage.files.durable import Sync, write_folder
-from molbuffer.storage.files.places import Place, delete, entries
+from molbuffer.storage.files import Place, Sync, delete, entries, write_folder
 from molbuffer.storage.layout import Layout
 
 FILES = "files.txt"

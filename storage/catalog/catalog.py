@@ -18,19 +18,21 @@ from typing import Any, TypeVar
 
 import duckdb
 
-from molbuffer.storage.backends.attachment import Attachment
-from molbuffer.storage.backends.base import CatalogPlace
-from molbuffer.storage.backends.duckdb_errors import not_committed, unwritten
-from molbuffer.storage.backends.engine import quote, quote_name
-from molbuffer.storage.backends.sqlite import BUSY_MILLISECONDS
+from molbuffer.storage.backends import (
+    BUSY_MILLISECONDS,
+    Attachment,
+    CatalogPlace,
+    not_committed,
+    quote,
+    quote_name,
+    unwritten,
+)
 from molbuffer.storage.catalog.parquet_files import TableFiles, TableSource, later_columns, select_nothing, table_files
 from molbuffer.storage.catalog.pinned import PinnedCatalog
 from molbuffer.storage.catalog.readable import ReadableCatalog, Version
 from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.errors import CatalogUnavailableError, StoreBusyError, StoreModeError, UnknownSnapshotError
-from molbuffer.storage.files.checksums import CHECKSUMS_KEY, file_checksums
-from molbuffer.storage.files.durable import Sync, sync_paths
-from molbuffer.storage.files.places import Place, names_on_disk
+from molbuffer.storage.files import CHECKSUMS_KEY, Place, Sync, file_checksums, names_on_disk, sync_paths
 
 _RETRY_SECONDS = 0.05
 _TARGET_FILE_SIZE = "512MB"  # DuckLake's own default.

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from molbuffer.storage.backends.engine import quote_name
+from molbuffer.storage.backends import quote_name
 from molbuffer.storage.catalog.backup import back_up
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.schema import MIGRATIONS, TABLES, Migration
@@ -26,8 +26,7 @@ from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.catalog.views import VIEWS, bind
 from molbuffer.storage.description import STORE_FORMAT, Description
 from molbuffer.storage.errors import StoreFormatError
-from molbuffer.storage.files.durable import Sync, sync_paths
-from molbuffer.storage.files.places import Place
+from molbuffer.storage.files import Place, Sync, sync_paths
 from molbuffer.storage.layout import Layout, check_place
 from molbuffer.storage.records import now
 

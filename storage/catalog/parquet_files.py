@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from molbuffer.storage.backends.engine import quote, quote_name
+from molbuffer.storage.backends import quote, quote_name
 from molbuffer.storage.errors import StoreFormatError
-from molbuffer.storage.files.places import Place
+from molbuffer.storage.files import Place
 
 Metadata = Callable[[str, Mapping[str, Any]], list[tuple[Any, ...]]]
 """Answers SQL about DuckLake's own tables, as ``Catalog.metadata`` does."""

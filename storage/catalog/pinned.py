@@ -12,7 +12,7 @@ import pyarrow as pa
 from molbuffer.storage.catalog.parquet_files import TableSource
 from molbuffer.storage.catalog.readable import ReadableCatalog, Version
 from molbuffer.storage.errors import UnknownSnapshotError
-from molbuffer.storage.files.places import Place
+from molbuffer.storage.files import Place
 
 
 class PinnedCatalog(ReadableCatalog):

@@ -13,7 +13,7 @@ import pyarrow as pa
 from molbuffer.storage.catalog.parquet_files import TableSource
 from molbuffer.storage.catalog.views import bind, with_views
 from molbuffer.storage.errors import CatalogUnavailableError, UnknownSnapshotError
-from molbuffer.storage.files.places import Place
+from molbuffer.storage.files import Place
 
 BATCH_ROWS = 100_000
 """How many rows a portion of a result has."""

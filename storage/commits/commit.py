@@ -23,18 +23,16 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from molbuffer.storage.backends.duckdb_errors import unwritten
-from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.transaction import Transaction
+from molbuffer.storage.backends import unwritten
+from molbuffer.storage.catalog import Catalog, Transaction
 from molbuffer.storage.commits import tables
 from molbuffer.storage.commits.scores import insert_scores
 from molbuffer.storage.commits.tables import PlacedBuild
 from molbuffer.storage.errors import UnknownRunError
-from molbuffer.storage.files.checksums import CHECKSUMS_KEY
-from molbuffer.storage.files.durable import Sync, write_files
+from molbuffer.storage.files import CHECKSUMS_KEY, Sync, write_files
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import Build, Checkpoint, Commit, Event, PolicyVersion, now
-from molbuffer.storage.segments.segment import write_segment
+from molbuffer.storage.segments import write_segment
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt
 
 _logger = logging.getLogger("molbuffer.storage.commits")

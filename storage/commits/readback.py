@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from molbuffer.storage.catalog.readable import ReadableCatalog
+from molbuffer.storage.catalog import ReadableCatalog
 from molbuffer.storage.commits.commit import RECEIPT_COLUMNS, receipt_of
 from molbuffer.storage.commits.tables import OTHER_TABLES
 from molbuffer.storage.errors import ArraysError, PartialBuildError, UnknownBuildError
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import Build, Event, Metric, Reward, RowId, Samples, ScoreStatus
 from molbuffer.storage.rows import BY_AXIS, COLUMNS, Axis, Rows
-from molbuffer.storage.segments.segment import read_segment
+from molbuffer.storage.segments import read_segment
 from molbuffer.storage.stored import StoredBuild
 
 _REWARDS = """SELECT "row", objective_sha256,

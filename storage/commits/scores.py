@@ -11,9 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.readable import ReadableCatalog
-from molbuffer.storage.catalog.transaction import Transaction
+from molbuffer.storage.catalog import Catalog, ReadableCatalog, Transaction
 from molbuffer.storage.commits import tables
 from molbuffer.storage.errors import UnknownBuildError
 from molbuffer.storage.records import Reward, Score, now

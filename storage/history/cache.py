@@ -34,7 +34,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from molbuffer.storage.errors import CacheError
-from molbuffer.storage.files.places import PRIVATE_FOLDER, Place
+from molbuffer.storage.files import PRIVATE_FOLDER, Place
 from molbuffer.storage.history.cache_manifest import (
     MANIFEST_NAME,
     CachedSegment,
@@ -45,7 +45,7 @@ from molbuffer.storage.history.cache_manifest import (
 from molbuffer.storage.history.mapped_rows import MappedRows
 from molbuffer.storage.history.record_layout import RowLayout
 from molbuffer.storage.rows import Rows
-from molbuffer.storage.segments.segment import read_segment
+from molbuffer.storage.segments import read_segment
 
 LOCATION_VARIABLE = "MOLBUFFER_CACHE"
 SUBFOLDER = "decoded"

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
-from molbuffer.storage.files.durable import sync_paths
+from molbuffer.storage.files import sync_paths
 from molbuffer.storage.history.record_layout import RowLayout
 
 MANIFEST_NAME = "manifest.json"

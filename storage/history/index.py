@@ -22,7 +22,7 @@ from molbuffer.storage.history.index_arrays import IndexArrays, locate_arrays
 from molbuffer.storage.history.scan import HistoryPart, ScannedRows, TrainableRows, read_readmitted, read_strings, scan
 from molbuffer.storage.records import Consumed, Event, RowId
 from molbuffer.storage.rows import Rows
-from molbuffer.storage.segments.copy import rows_by_build
+from molbuffer.storage.segments import rows_by_build
 
 Positions = NDArray[np.int64]
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from molbuffer.storage.handle import OpenStore
-from molbuffer.storage.query.sandbox import matching_rows
+from molbuffer.storage.query import matching_rows
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,12 @@ from uuid import uuid4
 
 import pyarrow as pa
 
-from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.transaction import Transaction
-from molbuffer.storage.catalog.views import QUERYABLE_TABLES
+from molbuffer.storage.catalog import QUERYABLE_TABLES, Catalog, Transaction
 from molbuffer.storage.errors import ArraysError
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import now
 from molbuffer.storage.rows import STORED, Rows
-from molbuffer.storage.segments.segment import read_segment, write_segment
+from molbuffer.storage.segments import read_segment, write_segment
 
 MERGE_BYTES = (256_000, 8_000_000, 32_000_000)
 """The sizes to which Parquet files are merged, stage by stage. One step, under the commit lock, reads about as much: a

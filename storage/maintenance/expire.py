@@ -14,9 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.files.checksums import CHECKSUMS_KEY
-from molbuffer.storage.files.places import Place
+from molbuffer.storage.catalog import Catalog
+from molbuffer.storage.files import CHECKSUMS_KEY, Place
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.maintenance.snapshots import KEPT_CHECKPOINTS, list_snapshots, pins
 from molbuffer.storage.records import now

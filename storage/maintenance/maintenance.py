@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
-from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog import Catalog
 from molbuffer.storage.errors import MaintenanceBusyError, StoreBusyError, StoreModeError
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.maintenance.compact import SEGMENT_ROWS, CompactReport, compact

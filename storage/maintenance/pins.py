@@ -19,8 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from molbuffer.storage.files.durable import write_private
-from molbuffer.storage.files.places import Place, delete, entries
+from molbuffer.storage.files import Place, delete, entries, write_private
 from molbuffer.storage.layout import Layout
 
 _NAME = re.compile(r"\.archiving-([0-9]{1,18})-([0-9a-f-]{36})")

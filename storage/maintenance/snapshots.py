@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from molbuffer.storage.catalog.readable import ReadableCatalog
-from molbuffer.storage.files.checksums import CHECKSUMS_KEY
+from molbuffer.storage.catalog import ReadableCatalog
+from molbuffer.storage.files import CHECKSUMS_KEY
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.maintenance.pins import archive_pins
 

@@ -26,10 +26,9 @@ from pathlib import PurePath
 
 import pyarrow as pa
 
-from molbuffer.storage.catalog.backup import kept_by_backups
-from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog import Catalog, kept_by_backups
 from molbuffer.storage.errors import StoreBusyError
-from molbuffer.storage.files.places import Place, StoredFile, delete, entries, files_at, set_aside
+from molbuffer.storage.files import Place, StoredFile, delete, entries, files_at, set_aside
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.maintenance.pins import archive_pins
 from molbuffer.storage.maintenance.snapshots import KEPT, KEPT_CHECKPOINTS

@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from molbuffer.storage.backends.engine import one_line
-from molbuffer.storage.catalog.readable import ReadableCatalog
+from molbuffer.storage.backends import one_line
+from molbuffer.storage.catalog import ReadableCatalog
 from molbuffer.storage.errors import PredicateError, QueryError
-from molbuffer.storage.files.durable import sync_paths, write_private
+from molbuffer.storage.files import sync_paths, write_private
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.query.sandbox import QueryLimits, check_condition, sandbox
 

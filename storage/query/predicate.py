@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from molbuffer.storage.backends.engine import closed_connection, one_line
+from molbuffer.storage.backends import closed_connection, one_line
 from molbuffer.storage.errors import PredicateError
 
 _CHANGING_WORDS = frozenset(

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 
-from molbuffer.storage.backends.engine import one_line
+from molbuffer.storage.backends import one_line
 from molbuffer.storage.errors import QueryError, QueryRefusedError, QueryTimeoutError, QueryTooLargeError
 
 _WORKER = Path(__file__).with_name("worker.py")

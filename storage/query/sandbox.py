@@ -21,13 +21,10 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
-from molbuffer.storage.backends.engine import CLOSED_SETTINGS, closed_connection, one_line, quote_name, reach_statements
-from molbuffer.storage.catalog.parquet_files import file_list
-from molbuffer.storage.catalog.readable import ReadableCatalog
-from molbuffer.storage.catalog.schema import MIGRATIONS
-from molbuffer.storage.catalog.views import QUERYABLE_TABLES, VIEWS, bind
+from molbuffer.storage.backends import CLOSED_SETTINGS, closed_connection, one_line, quote_name, reach_statements
+from molbuffer.storage.catalog import MIGRATIONS, QUERYABLE_TABLES, VIEWS, ReadableCatalog, bind, file_list
 from molbuffer.storage.errors import PredicateError, QueryError, QueryTimeoutError, QueryTooLargeError
-from molbuffer.storage.files.places import Place
+from molbuffer.storage.files import Place
 from molbuffer.storage.query.predicate import check_predicate, shown
 from molbuffer.storage.query.process import QueryRequest, run_query_process
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from molbuffer.storage.errors import ArraysError
-from molbuffer.storage.files.places import Place
+from molbuffer.storage.files import Place
 from molbuffer.storage.rows import Rows
 from molbuffer.storage.segments.segment import read_segment, write_segment
 

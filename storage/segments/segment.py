@@ -31,8 +31,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore, ObjectStore
 
 from molbuffer.storage.errors import ArraysError
-from molbuffer.storage.files.durable import sync_tree
-from molbuffer.storage.files.places import Place
+from molbuffer.storage.files import Place, sync_tree
 from molbuffer.storage.rows import STORED, Rows, check_complete
 
 SEGMENT_FORMAT = "molbuffer-segment-1"

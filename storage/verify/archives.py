@@ -11,11 +11,15 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
-from molbuffer.storage.archive.catalog import ArchiveCatalog
-from molbuffer.storage.archive.check_content import wrong_content
-from molbuffer.storage.archive.check_headers import wrong_arrays
-from molbuffer.storage.archive.files import wrong_files
-from molbuffer.storage.archive.manifest import ArchiveLimits, read_manifest, table_of
+from molbuffer.storage.archive import (
+    ArchiveCatalog,
+    ArchiveLimits,
+    read_manifest,
+    table_of,
+    wrong_arrays,
+    wrong_content,
+    wrong_files,
+)
 from molbuffer.storage.errors import StoreError
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.verify.files import check_policies

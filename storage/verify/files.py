@@ -19,11 +19,11 @@ import duckdb
 from safetensors import SafetensorError
 from safetensors.numpy import load
 
-from molbuffer.storage.backends.engine import closed_connection, one_line, reach
-from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.files.checksums import CHECKSUMS_KEY, file_sha256
-from molbuffer.storage.files.places import Place, entries, files_at
-from molbuffer.storage.maintenance.vacuum import GRACE, vacuum
+from molbuffer.storage.backends import closed_connection, one_line, reach
+from molbuffer.storage.catalog import Catalog
+from molbuffer.storage.files import CHECKSUMS_KEY, Place, entries, file_sha256, files_at
+from molbuffer.storage.maintenance import GRACE
+from molbuffer.storage.maintenance.vacuum import vacuum
 from molbuffer.storage.policies import content_sha256
 from molbuffer.storage.verify.report import FindingKind
 from molbuffer.storage.verify.verification import StoreVerification, Verification

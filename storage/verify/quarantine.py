@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.transaction import Transaction
+from molbuffer.storage.catalog import Catalog, Transaction
 from molbuffer.storage.errors import ArraysError
 from molbuffer.storage.records import now
 

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from molbuffer.storage.history.scan import keys_of
+from molbuffer.storage.history import keys_of
 from molbuffer.storage.records import RowId
 from molbuffer.storage.verify.report import MAX_NAMED_ROWS, FindingKind, Severity, first_few
 from molbuffer.storage.verify.verification import Verification

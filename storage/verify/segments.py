@@ -10,10 +10,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.storage.catalog.readable import ReadableCatalog
+from molbuffer.storage.catalog import ReadableCatalog
 from molbuffer.storage.errors import ArraysError
-from molbuffer.storage.files.places import Place, entries
-from molbuffer.storage.segments.segment import SegmentHeader, inspect_segment, read_segment
+from molbuffer.storage.files import Place, entries
+from molbuffer.storage.segments import SegmentHeader, inspect_segment, read_segment
 from molbuffer.storage.verify.report import FindingKind, first_few
 from molbuffer.storage.verify.verification import Verification
 

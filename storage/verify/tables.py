@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from molbuffer.storage.backends.engine import quote_name
+from molbuffer.storage.backends import quote_name
 from molbuffer.storage.verify.report import FindingKind, Severity, first_few
 from molbuffer.storage.verify.verification import Verification
 

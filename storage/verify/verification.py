@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.readable import ReadableCatalog
+from molbuffer.storage.catalog import Catalog, ReadableCatalog
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.verify.report import Findings
 

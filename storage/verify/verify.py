@@ -20,11 +20,8 @@ from __future__ import annotations
 from contextlib import closing
 from pathlib import Path
 
-from molbuffer.storage.archive.manifest import ALREADY_HERE, ArchiveLimits, is_archive
-from molbuffer.storage.archive.tar import unpacked
-from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.migrate import check_schema
-from molbuffer.storage.catalog.schema import TABLES
+from molbuffer.storage.archive import ALREADY_HERE, ArchiveLimits, is_archive, unpacked
+from molbuffer.storage.catalog import TABLES, Catalog, check_schema
 from molbuffer.storage.description import Description
 from molbuffer.storage.errors import (
     ExtensionError,

@@ -28,7 +28,7 @@ from molbuffer.training.batches.buffer import Buffer, BufferView
 from molbuffer.training.batches.loader import BatchPlan, LiveSamplers, MixedLoader
 from molbuffer.training.fit.history_writer import HistoryWriter
 from molbuffer.training.fit.learner import Learner, LearnerSettings
-from molbuffer.training.fit.loop import FitProgress, commit_checkpoint, fit
+from molbuffer.training.fit.loop import FitProgress, commit_checkpoint, fit_policy
 from molbuffer.training.fit.trainables import Trainables
 from molbuffer.training.losses import LOSSES
 
@@ -81,7 +81,7 @@ class Training:
 
     def fit(self, checkpoint_every: int = 2, progress: Callable[[FitProgress], None] = lambda _: None) -> None:
         with self.writer:
-            fit(
+            fit_policy(
                 self.learner,
                 self.loader,
                 self.writer,

@@ -1,1 +1,5 @@
 """Batches that mix live rows with rows of the buffer, by the shares of the samplers."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

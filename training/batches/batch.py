@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molbuffer.samplers.base import encode_rows, tensors
-from molbuffer.samplers.models.condition import Condition
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
-from molbuffer.storage.records import Build, ScoreStatus
-from molbuffer.storage.rows import Rows
+from molbuffer.samplers import Vocabulary, encode_rows, tensors
+from molbuffer.samplers.models import Condition
+from molbuffer.storage import Build, Rows, ScoreStatus
 from molbuffer.training.errors import UnsuitableDataError
 
 

@@ -8,13 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.replay import expressible, stored_rows
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
-from molbuffer.storage import SampleStore
-from molbuffer.storage.history.index import HistoryIndex, IndexScope
-from molbuffer.storage.history.selections import ConsumeOnce, Selection
-from molbuffer.storage.records import Consumed
-from molbuffer.storage.rows import Rows
+from molbuffer.samplers import Vocabulary, expressible, stored_rows
+from molbuffer.storage import Consumed, ConsumeOnce, HistoryIndex, IndexScope, Rows, SampleStore, Selection
 from molbuffer.training.batches.replayed_latents import ReplayedLatents, replayed_latents
 
 BUFFER = "buffer"

@@ -17,15 +17,18 @@ from typing import Any, Protocol
 
 from torch.utils.data import IterableDataset
 
-from molbuffer.samplers.base import Recall, Sampler
-from molbuffer.samplers.builds.build import REDRAW_ROUNDS, BuildSpec, draw_build
-from molbuffer.samplers.builds.drawn_counts import DrawCounts
-from molbuffer.samplers.builds.judging import Pipeline
-from molbuffer.samplers.builds.quotas import batch_quotas
-from molbuffer.samplers.seeds import numpy_generator
-from molbuffer.storage.records import Build, Consumed, Event
-from molbuffer.storage.rows import Rows
-from molbuffer.storage.stored import BuildReceipt
+from molbuffer.samplers import (
+    REDRAW_ROUNDS,
+    BuildSpec,
+    DrawCounts,
+    Pipeline,
+    Recall,
+    Sampler,
+    batch_quotas,
+    draw_build,
+    numpy_generator,
+)
+from molbuffer.storage import Build, BuildReceipt, Consumed, Event, Rows
 from molbuffer.training.batches.batch import TrainingBatch, invalid_rows, join, live_rows
 from molbuffer.training.batches.buffer import BUFFER, Buffer
 from molbuffer.training.batches.replayed_latents import ReplayedLatents

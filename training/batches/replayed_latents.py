@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from molbuffer.storage.history.index import HistoryIndex, Positions
-from molbuffer.storage.rows import Rows
+from molbuffer.storage import HistoryIndex, Positions, Rows
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,8 @@ from collections import Counter
 import torch
 from torch import Tensor
 
-from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, ConditionKind
-from molbuffer.samplers.models.protocol import GenerativeModel, LatentModel
-from molbuffer.training.batches.batch import TrainingBatch
+from molbuffer.samplers.models import UNCONDITIONED, Condition, ConditionKind, GenerativeModel, LatentModel
+from molbuffer.training.batches import TrainingBatch
 from molbuffer.training.errors import UnsuitableDataError
 
 

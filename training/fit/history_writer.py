@@ -11,9 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from queue import Queue
 
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Build, Checkpoint, Commit, Consumed, Metric, PolicyVersion
-from molbuffer.training.batches.loader import BatchOrigin
+from molbuffer.storage import Build, Checkpoint, Commit, Consumed, Metric, PolicyVersion, SampleStore
+from molbuffer.training.batches import BatchOrigin
 from molbuffer.training.errors import HistoryError
 
 GROUPS_IN_FLIGHT = 2

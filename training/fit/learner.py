@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from molbuffer.samplers.policies.policy import Policy, fingerprint, policy_files
-from molbuffer.storage import Place, PolicyStore
-from molbuffer.storage.records import PolicyVersion
-from molbuffer.training.batches.batch import TrainingBatch
+from molbuffer.samplers import Policy, fingerprint, policy_files
+from molbuffer.storage import Place, PolicyStore, PolicyVersion
+from molbuffer.training.batches import TrainingBatch
 from molbuffer.training.checkpoint import checkpoint_files, restore
 from molbuffer.training.errors import DivergedError
 from molbuffer.training.fit.conditioning import condition_for

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.storage.records import Checkpoint, PolicyVersion
-from molbuffer.training.batches.buffer import BUFFER
-from molbuffer.training.batches.loader import MixedBatch, MixedLoader
+from molbuffer.storage import Checkpoint, PolicyVersion
+from molbuffer.training.batches import BUFFER, MixedBatch, MixedLoader
 from molbuffer.training.fit.history_writer import HistoryWriter
 from molbuffer.training.fit.learner import Learner
 from molbuffer.training.fit.trainables import Trainables
@@ -31,7 +30,7 @@ class FitProgress:
     metrics: Mapping[str, float | None]
 
 
-def fit(
+def fit_policy(
     learner: Learner,
     loader: MixedLoader,
     writer: HistoryWriter,

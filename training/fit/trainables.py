@@ -11,10 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from molbuffer.storage import Place, PolicyStore, SampleStore
-from molbuffer.storage.records import Build, PolicyVersion
-from molbuffer.training.batches.loader import BatchOrigin
-from molbuffer.training.batches.replayed_latents import ReplayedLatents
+from molbuffer.storage import Build, Place, PolicyStore, PolicyVersion, SampleStore
+from molbuffer.training.batches import BatchOrigin, ReplayedLatents
 
 
 class Trainable(Protocol):

@@ -9,16 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from molbuffer.samplers.base import tensors
-from molbuffer.samplers.latent import LatentSampler
-from molbuffer.samplers.latents.priors import LatentPrior
-from molbuffer.samplers.latents.source import LatentState, latent_files
-from molbuffer.samplers.models.condition import Condition
-from molbuffer.samplers.prior import PriorSampler
-from molbuffer.storage import Place, PolicyStore
-from molbuffer.storage.records import Build, PolicyVersion, ScoreStatus
-from molbuffer.storage.rows import Rows
-from molbuffer.training.batches.replayed_latents import ReplayedLatents
+from molbuffer.samplers import LatentPrior, LatentSampler, LatentState, PriorSampler, latent_files, tensors
+from molbuffer.samplers.models import Condition
+from molbuffer.storage import Build, Place, PolicyStore, PolicyVersion, Rows, ScoreStatus
+from molbuffer.training.batches import ReplayedLatents
 from molbuffer.training.checkpoint import checkpoint_files, restore
 from molbuffer.training.errors import DivergedError
 from molbuffer.training.latents.reinforce import Baseline, clipped_ratio, mean_reward, reinforce_loss

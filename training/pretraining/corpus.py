@@ -10,11 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molbuffer.samplers.errors import UnknownTokenError
-from molbuffer.samplers.files.text_files import FileRow
-from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
-from molbuffer.samplers.tokens.grammars import SMILES, Grammar
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.samplers import SMILES, FileRow, Grammar, UnknownTokenError, Vocabulary
+from molbuffer.samplers.models import UNCONDITIONED, Condition
 from molbuffer.scoring import Standardisation, standardise_many
 
 

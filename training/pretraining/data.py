@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from molbuffer.samplers.builds.bad_rows import report_rows
-from molbuffer.samplers.errors import SmilesFileError
-from molbuffer.samplers.files.text_files import read_smiles_file
-from molbuffer.samplers.model import ModelSampler
-from molbuffer.samplers.models.protocol import LatentModel
-from molbuffer.samplers.models.registry import MODELS
-from molbuffer.samplers.policies.policy import Policy
-from molbuffer.samplers.seeds import derive_seed
-from molbuffer.samplers.tokens.grammars import SMILES, Grammar
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.samplers import (
+    SMILES,
+    Grammar,
+    ModelSampler,
+    Policy,
+    SmilesFileError,
+    Vocabulary,
+    derive_seed,
+    read_smiles_file,
+    report_rows,
+)
+from molbuffer.samplers.models import MODELS, LatentModel
 from molbuffer.training.pretraining.corpus import Corpus, clean_molecules
 from molbuffer.training.pretraining.elbo import NegativeELBO
 from molbuffer.training.pretraining.pair_corpus import (

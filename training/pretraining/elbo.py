@@ -8,9 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from molbuffer.samplers.models.condition import Condition
-from molbuffer.samplers.models.posterior import Posterior
-from molbuffer.samplers.models.protocol import GenerativeModel
+from molbuffer.samplers.models import Condition, GenerativeModel, Posterior
 from molbuffer.training.pretraining.corpus import CorpusBatch
 
 

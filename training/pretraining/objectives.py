@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from molbuffer.samplers.errors import ModelSizeError
+from molbuffer.samplers import ModelSizeError
 from molbuffer.training.pretraining.elbo import NegativeELBO
 from molbuffer.training.pretraining.pretrain import MoleculeLoss, negative_log_likelihood
 

@@ -12,10 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from molbuffer.samplers.files.text_files import FileRow, read_smiles_file
-from molbuffer.samplers.models.condition import Condition
-from molbuffer.samplers.tokens.grammars import SMILES, Grammar
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.samplers import SMILES, FileRow, Grammar, Vocabulary, read_smiles_file
+from molbuffer.samplers.models import Condition
 from molbuffer.training.pretraining.corpus import Corpus, CorpusBatch, RejectedRow, clean_rows
 
 SOURCE_COLUMN, TARGET_COLUMN = "source", "target"

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from molbuffer.samplers.models.protocol import GenerativeModel
-from molbuffer.samplers.seeds import derive_seed
+from molbuffer.samplers import derive_seed
+from molbuffer.samplers.models import GenerativeModel
 from molbuffer.training.checkpoint import RunCheckpoints, checkpoint_files, restore
 from molbuffer.training.pretraining.corpus import Corpus, CorpusBatch
 from molbuffer.training.pretraining.length_buckets import bucketed_batches

@@ -8,12 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from molbuffer.samplers.latents.vectors import encode_molecules
-from molbuffer.samplers.models.condition import Condition
-from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
-from molbuffer.samplers.policies.drawing import draw_rows
-from molbuffer.samplers.policies.policy import Policy
-from molbuffer.samplers.seeds import torch_generator
+from molbuffer.samplers import Policy, draw_rows, encode_molecules, torch_generator
+from molbuffer.samplers.models import UNTRUNCATED, Condition, Sampling
 from molbuffer.scoring import ContrastiveTemplate, Standardisation, judge_pairs, standardise_many
 from molbuffer.training.pretraining.corpus import Corpus
 from molbuffer.training.pretraining.pair_corpus import PairCorpus

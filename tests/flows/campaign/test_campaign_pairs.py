@@ -9,7 +9,7 @@ import torch
 
 from molbuffer.flows.campaign.assemble import build_objective, build_template
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
-from molbuffer.flows.campaign.training import Training, prepare, prepare_offline
+from molbuffer.flows.campaign.training import Training, prepare_offline, prepare_online
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.flows.tasks.build_request import build_requests
 from molbuffer.flows.tasks.building import build_chunk
@@ -20,7 +20,7 @@ from molbuffer.samplers.policies.policy import policy_files
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Commit, RunKind
-from molbuffer.training.fit.loop import fit
+from molbuffer.training.fit.loop import fit_policy
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 SOURCES = ["CCN", "CCO", "CNCC", "COCO", "NCCN", "OCCCN"]
@@ -101,7 +101,7 @@ def running(folder: Path, prior: str, text: str = CAMPAIGN) -> Iterator[tuple[Ca
         SampleStore.open_or_create(folder / "lab") as store,
         campaign_run(settings(folder, prior, text), store, RunKind.TRAIN, f"run-{prior}") as campaign,
     ):
-        training = prepare(campaign)
+        training = prepare_online(campaign)
 
         def build(iteration: int) -> list:
             training.writer.drain()
@@ -115,7 +115,7 @@ def running(folder: Path, prior: str, text: str = CAMPAIGN) -> Iterator[tuple[Ca
 
 def run(training: Training) -> None:
     with training.writer:
-        fit(training.learner, training.loader, training.writer, checkpoint_every=1)
+        fit_policy(training.learner, training.loader, training.writer, checkpoint_every=1)
 
 
 def test_pairs_of_any_base_sampler_are_stored_with_their_sources_and_learned_from(folder: Path) -> None:

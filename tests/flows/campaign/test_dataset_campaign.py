@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from molbuffer.flows.campaign.campaign import campaign_run
-from molbuffer.flows.campaign.training import prepare
+from molbuffer.flows.campaign.training import prepare_online
 from molbuffer.flows.settings.settings import load_settings
 from molbuffer.flows.tasks import build_request
 from molbuffer.flows.tasks.build_request import build_requests
@@ -64,7 +64,7 @@ def test_rows_of_files_come_once_an_epoch_in_builds_of_several_chunks_and_live_o
         SampleStore.create(tmp_path / "lab") as store,
         campaign_run(settings, store, RunKind.TRAIN, "run") as campaign,
     ):
-        training = prepare(campaign)
+        training = prepare_online(campaign)
 
         def build(iteration: int) -> list:
             training.writer.drain()

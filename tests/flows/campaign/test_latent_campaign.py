@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 import molbuffer.flows.tasks.building
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
-from molbuffer.flows.campaign.training import Training, prepare
+from molbuffer.flows.campaign.training import Training, prepare_online
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.flows.tasks.build_request import BuildRequest
@@ -30,7 +30,7 @@ from molbuffer.storage import SampleStore
 from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.records import RunKind
 from molbuffer.storage.stored import BuildReceipt
-from molbuffer.training.fit.loop import fit
+from molbuffer.training.fit.loop import fit_policy
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 CAMPAIGN = """
@@ -109,14 +109,14 @@ def running(
             return [build_chunk(campaign, request) for request in requests]
 
         monkeypatch.setattr(molbuffer.flows.tasks.building, "run_build_tasks", run_tasks)
-        training = prepare(campaign)
+        training = prepare_online(campaign)
         training.loader.build_buffer = molbuffer.flows.tasks.building.TaskBuilder(campaign, training)
         yield campaign, training
 
 
 def run(training: Training, every: int = 2) -> None:
     with training.writer:
-        fit(
+        fit_policy(
             training.learner, training.loader, training.writer,
             trainables=training.trainables, checkpoint_every=every,
         )  # fmt: skip
@@ -210,7 +210,7 @@ def test_r16_a_resumed_campaign_goes_on_with_what_was_learnt(
         training.writer,
     ):
         parts = (training.learner, training.loader, training.writer)
-        fit(*parts, trainables=training.trainables, checkpoint_every=2, progress=stop)
+        fit_policy(*parts, trainables=training.trainables, checkpoint_every=2, progress=stop)
     with running(folder, samplers, monkeypatch, iterations=5) as (campaign, training):
         run(training)
         found = versions(campaign, "of-prior"), versions(campaign, "given"), training.learner.policy().sha256

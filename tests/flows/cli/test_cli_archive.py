@@ -17,7 +17,7 @@ from molbuffer.flows.train_offline import train_offline
 from molbuffer.storage import SampleStore
 from molbuffer.storage.errors import ArchiveError, RunConflictError, StoreModeError
 from molbuffer.storage.verify.report import FindingKind
-from molbuffer.training.fit.loop import fit
+from molbuffer.training.fit.loop import fit_policy
 
 Command = Callable[..., Any]
 
@@ -110,7 +110,7 @@ def _stopped(learner: Any, loader: Any, history: Any, **_: Any) -> None:
         if progress.iteration == 2:
             raise KeyboardInterrupt
 
-    fit(learner, loader, history, checkpoint_every=1, progress=stop)
+    fit_policy(learner, loader, history, checkpoint_every=1, progress=stop)
 
 
 @pytest.mark.usefixtures("prefect_server")

@@ -1,0 +1,36 @@
+from .assemble import build_filters, build_objective, build_standardisation
+from .campaign import Campaign, campaign_run, read_settings, reopen_campaign
+from .latents import latent_versions, publish_latents
+from .offline_rows import refuse_other_archive
+from .pretrain_request import DEFAULT_MODEL, PretrainRequest
+from .pretraining import check_request, prepare_pretraining, register
+from .progress import progress_bar, step_bar
+from .provenance import current_run_id, described_run
+from .samplers import sampler_size
+from .training import Training, prepare_offline, prepare_online
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "Campaign",
+    "PretrainRequest",
+    "Training",
+    "build_filters",
+    "build_objective",
+    "build_standardisation",
+    "campaign_run",
+    "check_request",
+    "current_run_id",
+    "described_run",
+    "latent_versions",
+    "prepare_offline",
+    "prepare_online",
+    "prepare_pretraining",
+    "progress_bar",
+    "publish_latents",
+    "read_settings",
+    "refuse_other_archive",
+    "register",
+    "reopen_campaign",
+    "sampler_size",
+    "step_bar",
+]

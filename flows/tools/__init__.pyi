@@ -1,0 +1,22 @@
+from .demo import demo_settings, print_report, run_demo
+from .import_prior import import_reinvent_prior
+from .sample_policy import draw, named_policy, quality
+from .score_file import FileScorer, scoring_run, summary
+from .similar_pairs import PairSearch, pairs_of_file, rewards_of_objective, rewards_of_property
+
+__all__ = [
+    "FileScorer",
+    "PairSearch",
+    "demo_settings",
+    "draw",
+    "import_reinvent_prior",
+    "named_policy",
+    "pairs_of_file",
+    "print_report",
+    "quality",
+    "rewards_of_objective",
+    "rewards_of_property",
+    "run_demo",
+    "scoring_run",
+    "summary",
+]

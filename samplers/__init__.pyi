@@ -1,0 +1,119 @@
+from .base import Recall, Sampler, SamplerSize, encode_rows, tensors
+from .builds.bad_rows import report_bad_rows, report_rows
+from .builds.build import REDRAW_ROUNDS, BuildSpec, draw_build, make_build
+from .builds.drawn_counts import DrawCounts
+from .builds.judging import Pipeline
+from .builds.quotas import TOLERANCE, batch_quotas
+from .builds.scorer import ScoredMolecules, Scorer
+from .builds.seen import SeenBefore, SeenMolecules
+from .contrastive import ContrastiveSampler
+from .dataset import DatasetSampler
+from .errors import ModelSizeError, SamplerError, SmilesFileError, UnknownTokenError
+from .files.epochs import EpochPosition, epoch_sampler
+from .files.text_files import FileRow, read_columns, read_smiles_file
+from .graph_ga import GraphGASampler
+from .history import HistorySampler, RunHistory
+from .latent import LatentSampler
+from .latents.decoding import DecodedLatents
+from .latents.initial import latent_space, learnt_prior, learnt_vectors, new_prior, stored_latents, table_for
+from .latents.lineage import latent_relatives
+from .latents.priors import LatentPrior, NormalPrior, SphericalPrior
+from .latents.source import LatentState, LatentTable, latent_files
+from .latents.vectors import best_latents, best_molecules, encode_molecules, latent_model, read_vectors
+from .model import ModelSampler
+from .mutation import MutationSampler
+from .pair_dataset import PairDatasetSampler
+from .policies.drawing import draw_rows
+from .policies.policy import Policy, bundled_policies, find_policy, fingerprint, load_policy, open_policy, policy_files
+from .policies.reinvent import ReinventPrior, read_reinvent_prior, write_reinvent_prior
+from .prior import PriorSampler
+from .replay import ByScaffold, expressible, stored_rows
+from .seeds import derive_seed, numpy_generator, torch_generator
+from .tokens.grammars import GRAMMARS, SELFIES, SMILES, Grammar
+from .tokens.vocabulary import END, PAD, RESERVED, START, Vocabulary
+
+__all__ = [
+    "END",
+    "GRAMMARS",
+    "PAD",
+    "REDRAW_ROUNDS",
+    "RESERVED",
+    "SELFIES",
+    "SMILES",
+    "START",
+    "TOLERANCE",
+    "BuildSpec",
+    "ByScaffold",
+    "ContrastiveSampler",
+    "DatasetSampler",
+    "DecodedLatents",
+    "DrawCounts",
+    "EpochPosition",
+    "FileRow",
+    "Grammar",
+    "GraphGASampler",
+    "HistorySampler",
+    "LatentPrior",
+    "LatentSampler",
+    "LatentState",
+    "LatentTable",
+    "ModelSampler",
+    "ModelSizeError",
+    "MutationSampler",
+    "NormalPrior",
+    "PairDatasetSampler",
+    "Pipeline",
+    "Policy",
+    "PriorSampler",
+    "Recall",
+    "ReinventPrior",
+    "RunHistory",
+    "Sampler",
+    "SamplerError",
+    "SamplerSize",
+    "ScoredMolecules",
+    "Scorer",
+    "SeenBefore",
+    "SeenMolecules",
+    "SmilesFileError",
+    "SphericalPrior",
+    "UnknownTokenError",
+    "Vocabulary",
+    "batch_quotas",
+    "best_latents",
+    "best_molecules",
+    "bundled_policies",
+    "derive_seed",
+    "draw_build",
+    "draw_rows",
+    "encode_molecules",
+    "encode_rows",
+    "epoch_sampler",
+    "expressible",
+    "find_policy",
+    "fingerprint",
+    "latent_files",
+    "latent_model",
+    "latent_relatives",
+    "latent_space",
+    "learnt_prior",
+    "learnt_vectors",
+    "load_policy",
+    "make_build",
+    "new_prior",
+    "numpy_generator",
+    "open_policy",
+    "policy_files",
+    "read_columns",
+    "read_reinvent_prior",
+    "read_smiles_file",
+    "read_vectors",
+    "report_bad_rows",
+    "report_rows",
+    "stored_latents",
+    "stored_rows",
+    "table_for",
+    "tensors",
+    "torch_generator",
+    "write_reinvent_prior",
+]

@@ -1,0 +1,16 @@
+from .epochs import EpochPosition, epoch_sampler, rows_of_draw
+from .file_sampler import CHECKED_ROWS, FileSampler
+from .packed_rows import PackedRows, open_rows
+from .text_files import FileRow, read_columns
+
+__all__ = [
+    "CHECKED_ROWS",
+    "EpochPosition",
+    "FileRow",
+    "FileSampler",
+    "PackedRows",
+    "epoch_sampler",
+    "open_rows",
+    "read_columns",
+    "rows_of_draw",
+]

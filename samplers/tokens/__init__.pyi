@@ -1,0 +1,9 @@
+from .vocabulary import END, PAD, RESERVED, START, Vocabulary
+
+__all__ = [
+    "END",
+    "PAD",
+    "RESERVED",
+    "START",
+    "Vocabulary",
+]

@@ -1,0 +1,5 @@
+from .pool import map_chunks
+
+__all__ = [
+    "map_chunks",
+]

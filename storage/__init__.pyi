@@ -1,0 +1,120 @@
+from .archive.manifest import ArchiveLimits, is_archive
+from .catalog.migrate import MigrationReceipt, migrate_store
+from .commits.commit import find_receipts
+from .errors import (
+    CatalogUnavailableError,
+    QueryError,
+    RunConflictError,
+    StoreBusyError,
+    StoreError,
+    StoreModeError,
+    UnknownPolicyError,
+    UnknownRunError,
+)
+from .files.places import Place
+from .history.cache import LOCATION_VARIABLE, DecodedCache, default_folder
+from .history.index import HistoryIndex, IndexScope, Positions
+from .history.selections import (
+    AboveQuantile,
+    ConsumeOnce,
+    Prioritized,
+    Recent,
+    RecentOfEachRun,
+    SelectableRows,
+    Selection,
+    TopK,
+    Uniform,
+)
+from .policies import PolicyStore, content_sha256
+from .query.predicate import check_predicate
+from .query.sandbox import check_unapplied
+from .records import (
+    Build,
+    Checkpoint,
+    Commit,
+    Consumed,
+    Event,
+    Metric,
+    PolicyVersion,
+    Reward,
+    RowId,
+    Run,
+    RunKind,
+    RunStatus,
+    Samples,
+    Score,
+    ScoreStatus,
+    make_build_id,
+    no_samples,
+    now,
+)
+from .rows import COLUMNS, Rows
+from .store import SampleStore
+from .stored import BuildReceipt
+from .trusted import trusted_archive
+from .verify.quarantine import QuarantineReceipt
+from .verify.report import Finding, VerifyReport
+from .verify.verify import verify_store
+
+__all__ = [
+    "COLUMNS",
+    "LOCATION_VARIABLE",
+    "AboveQuantile",
+    "ArchiveLimits",
+    "Build",
+    "BuildReceipt",
+    "CatalogUnavailableError",
+    "Checkpoint",
+    "Commit",
+    "ConsumeOnce",
+    "Consumed",
+    "DecodedCache",
+    "Event",
+    "Finding",
+    "HistoryIndex",
+    "IndexScope",
+    "Metric",
+    "MigrationReceipt",
+    "Place",
+    "PolicyStore",
+    "PolicyVersion",
+    "Positions",
+    "Prioritized",
+    "QuarantineReceipt",
+    "QueryError",
+    "Recent",
+    "RecentOfEachRun",
+    "Reward",
+    "RowId",
+    "Rows",
+    "Run",
+    "RunConflictError",
+    "RunKind",
+    "RunStatus",
+    "SampleStore",
+    "Samples",
+    "Score",
+    "ScoreStatus",
+    "SelectableRows",
+    "Selection",
+    "StoreBusyError",
+    "StoreError",
+    "StoreModeError",
+    "TopK",
+    "Uniform",
+    "UnknownPolicyError",
+    "UnknownRunError",
+    "VerifyReport",
+    "check_predicate",
+    "check_unapplied",
+    "content_sha256",
+    "default_folder",
+    "find_receipts",
+    "is_archive",
+    "make_build_id",
+    "migrate_store",
+    "no_samples",
+    "now",
+    "trusted_archive",
+    "verify_store",
+]

@@ -1,0 +1,47 @@
+from .checksums import CHECKSUMS_KEY, file_checksums, file_sha256
+from .durable import Sync, sync_paths, sync_tree, write_aside, write_files, write_folder, write_private
+from .object_store import ObjectPath, credentials, server
+from .places import (
+    PRIVATE_FILE,
+    PRIVATE_FOLDER,
+    Place,
+    StoredFile,
+    delete,
+    entries,
+    files_at,
+    make_folder,
+    names_on_disk,
+    on_disk,
+    place_at,
+    plain_file,
+    set_aside,
+)
+
+__all__ = [
+    "CHECKSUMS_KEY",
+    "PRIVATE_FILE",
+    "PRIVATE_FOLDER",
+    "ObjectPath",
+    "Place",
+    "StoredFile",
+    "Sync",
+    "credentials",
+    "delete",
+    "entries",
+    "file_checksums",
+    "file_sha256",
+    "files_at",
+    "make_folder",
+    "names_on_disk",
+    "on_disk",
+    "place_at",
+    "plain_file",
+    "server",
+    "set_aside",
+    "sync_paths",
+    "sync_tree",
+    "write_aside",
+    "write_files",
+    "write_folder",
+    "write_private",
+]

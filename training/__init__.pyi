@@ -1,0 +1,52 @@
+from .batches.batch import TrainingBatch
+from .batches.buffer import Buffer, BufferView
+from .batches.loader import BatchPlan, LiveSamplers, MixedLoader
+from .checkpoint import RunCheckpoints
+from .evaluation import DrawEvaluation, bootstrap_difference, evaluate_policy
+from .fit.history_writer import HistoryWriter
+from .fit.learner import Learner, LearnerSettings
+from .fit.loop import FitProgress, commit_checkpoint, fit_policy
+from .fit.trainables import Trainable, Trainables
+from .latents.reinforce import BASELINES
+from .latents.trainers import LatentTrainerSettings, PriorTrainer, VectorTrainer
+from .losses import LOSSES
+from .pretraining.corpus import clean_molecules
+from .pretraining.data import PretrainData, data_of
+from .pretraining.objectives import pretraining_loss
+from .pretraining.pretrain import MoleculeLoss, PretrainProgress, pretrain
+from .pretraining.settings import Columns, PretrainSettings
+
+__all__ = [
+    "BASELINES",
+    "LOSSES",
+    "BatchPlan",
+    "Buffer",
+    "BufferView",
+    "Columns",
+    "DrawEvaluation",
+    "FitProgress",
+    "HistoryWriter",
+    "LatentTrainerSettings",
+    "Learner",
+    "LearnerSettings",
+    "LiveSamplers",
+    "MixedLoader",
+    "MoleculeLoss",
+    "PretrainData",
+    "PretrainProgress",
+    "PretrainSettings",
+    "PriorTrainer",
+    "RunCheckpoints",
+    "Trainable",
+    "Trainables",
+    "TrainingBatch",
+    "VectorTrainer",
+    "bootstrap_difference",
+    "clean_molecules",
+    "commit_checkpoint",
+    "data_of",
+    "evaluate_policy",
+    "fit_policy",
+    "pretrain",
+    "pretraining_loss",
+]
