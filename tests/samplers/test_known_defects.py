@@ -50,15 +50,16 @@ dataset = DatasetSampler("file", path, vocabulary)
 samplers = [ModelSampler("model", lambda: policy), dataset, MutationSampler("mutants", dataset, vocabulary)]
 filters = (PropertyRange("molecular_weight", maximum=250), PropertyRange("logp", minimum=-5))
 pipeline = Pipeline(
-    Standardisation(), filters, Scorer(Objective((WeightedComponent(QED()),))), vocabulary.can_encode, lambda _: set()
+    Standardisation(), filters, Scorer(Objective((WeightedComponent(QED()),))),
+    expressible=vocabulary.can_encode, seen=lambda _: set()
 )
 said = []
 for order, sampler in enumerate(samplers):
-    build = make_build(sampler, BuildSpec("run", 0, Event.BUILD_BUFFER, order, 8, campaign_seed=1), pipeline)
+    build = make_build(sampler, BuildSpec("run", 0, Event.BUILD_BUFFER, sampler_order=order, wanted=8, campaign_seed=1), pipeline)
     samples = build.samples
-    figures = [(metric.name, metric.value) for metric in build.metrics if metric.name != "seconds"]
+    metrics = [(metric.name, metric.value) for metric in build.metrics if metric.name != "seconds"]
     rewards = [(reward.row, reward.value) for reward in build.rewards]
-    said.append([samples.raw, samples.smiles, samples.rejected_by, samples.rows.tokens.tolist(), rewards, figures])
+    said.append([samples.raw, samples.smiles, samples.rejected_by, samples.rows.tokens.tolist(), rewards, metrics])
 print(json.dumps(said))
 """
 

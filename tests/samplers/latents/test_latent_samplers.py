@@ -203,7 +203,7 @@ def test_the_best_of_the_history(store: SampleStore, policy: Policy) -> None:
     store.commit(Commit([build("none", None), *strangers]))
     index = store.index(IndexScope(objective_sha256="o"))
     with pytest.raises(
-        LatentsError, match=r"'s': of the 15 stored rows .* drew 5, none of them from 4 latents, .*; encode the best"
+        LatentsError, match=r"'s': of the 15 stored rows .* drew 5, none of them from 4 latents.*stored_latents"
     ):
         best_latents(index, 2, 4, ours, "s")
     with pytest.raises(LatentsError, match=r"drew 0, none of them"):
