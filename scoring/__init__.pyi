@@ -1,3 +1,4 @@
+from .components.base import Component, RawScore, score_many
 from .errors import ScoringConfigurationError, ScoringError, WorkerError
 from .filters import VALIDITY, AllowedElements, Filter, Judgement, PropertyRange, RingSize, SingleComponent, judge_many
 from .genetic.offspring import Breeding, children
@@ -29,6 +30,7 @@ __all__ = [
     "Aggregation",
     "AllowedElements",
     "Breeding",
+    "Component",
     "ContrastiveTemplate",
     "Diversity",
     "Filter",
@@ -39,6 +41,7 @@ __all__ = [
     "Objective",
     "PairJudgement",
     "PropertyRange",
+    "RawScore",
     "RingSize",
     "ScoringConfigurationError",
     "ScoringError",
@@ -65,6 +68,7 @@ __all__ = [
     "property_value",
     "scaffold_of",
     "scaffolds_of",
+    "score_many",
     "similar_pairs",
     "standardise",
     "standardise_many",

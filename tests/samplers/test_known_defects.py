@@ -55,7 +55,8 @@ pipeline = Pipeline(
 )
 said = []
 for order, sampler in enumerate(samplers):
-    build = make_build(sampler, BuildSpec("run", 0, Event.BUILD_BUFFER, sampler_order=order, wanted=8, campaign_seed=1), pipeline)
+    spec = BuildSpec("run", 0, Event.BUILD_BUFFER, sampler_order=order, wanted=8, campaign_seed=1)
+    build = make_build(sampler, spec, pipeline)
     samples = build.samples
     metrics = [(metric.name, metric.value) for metric in build.metrics if metric.name != "seconds"]
     rewards = [(reward.row, reward.value) for reward in build.rewards]

@@ -6,9 +6,7 @@ from molbuffer.scoring import ScoringConfigurationError, ScoringError, WorkerErr
 
 def test_the_public_names_are_sorted_and_there() -> None:
     for module in (scoring, components):
-        assert module.__all__ == sorted(
-            module.__all__, key=lambda name: (not name.isupper(), not name[0].isupper(), name)
-        )
+        assert list(module.__all__) == sorted(module.__all__)
         assert all(hasattr(module, name) for name in module.__all__)
 
 

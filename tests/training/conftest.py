@@ -166,7 +166,9 @@ class Lab:
             self.store, view or BufferView(self.training_objective_sha256), self.selection, self.prior.vocabulary
         )
         seen, writer = SeenMolecules(self.store, self.run_id), HistoryWriter(self.store, self.run_id)
-        pipeline = Pipeline(Standardisation(), self.filters, Scorer(self.objective), lambda _: True, seen)
+        pipeline = Pipeline(
+            Standardisation(), self.filters, Scorer(self.objective), expressible=lambda _: True, seen=seen
+        )
         loader = MixedLoader(self.plan, buffer)
         training = Training(learner, loader, writer, seen, [], pipeline, self.store, self.plan.seed)
         self._resume(training)

@@ -29,9 +29,9 @@ def recalling(
         view = RunHistory(
             lab.store,
             lab.run_id,
-            lab.objective.sha256,
-            lab.prior.vocabulary,
-            writer.settled,
+            objective_sha256=lab.objective.sha256,
+            vocabulary=lab.prior.vocabulary,
+            settled=writer.settled,
             runs=None if runs is None else tuple(runs),
         )
         return [HistorySampler(name, view, lab.prior.vocabulary, selection=choice, size=size)]

@@ -97,8 +97,12 @@ def test_r16_a_run_goes_through_its_file_once_before_a_row_comes_again_however_o
 
 def recall(lab: Any, writer: HistoryWriter) -> list[HistorySampler]:
     vocabulary = lab.prior.vocabulary
-    view = RunHistory(lab.store, "run", lab.objective.sha256, vocabulary, writer.settled, runs=("run",))
-    return [HistorySampler("again", view, vocabulary, AboveQuantile(0.5), SamplerSize(buffer_size=6, p_batch=0.25))]
+    objective = lab.objective.sha256
+    view = RunHistory(
+        lab.store, "run", objective_sha256=objective, vocabulary=vocabulary, settled=writer.settled, runs=("run",)
+    )
+    size = SamplerSize(buffer_size=6, p_batch=0.25)
+    return [HistorySampler("again", view, vocabulary, selection=AboveQuantile(0.5), size=size)]
 
 
 @pytest.mark.parametrize("stops", [(1,), (4, 7)], ids=["before_a_checkpoint", "twice"])
