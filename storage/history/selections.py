@@ -11,6 +11,7 @@ that ties are decided by it: of two rows with one reward the earlier one is the 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -107,8 +108,23 @@ class ConsumeOnce:
         return np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
 
 
+class _AmongCandidates(ABC):
+    """Selections that draw from some of the rows, each as likely as any other."""
+
+    @abstractmethod
+    def candidates(self, rows: SelectableRows) -> Positions:
+        """Return the positions of the rows that can be drawn."""
+
+    def available(self, rows: SelectableRows, consumed: NDArray[np.integer]) -> int:
+        return len(self.candidates(rows))
+
+    def draw(self, rows: SelectableRows, n: int, rng: np.random.Generator, consumed: NDArray[np.integer]) -> Positions:
+        candidates = self.candidates(rows)
+        return candidates[_choose(len(candidates), n, rng)]
+
+
 @dataclass(frozen=True)
-class TopK:
+class TopK(_AmongCandidates):
     """The best rows of the ``k`` best distinct molecules, each as likely as any other.
 
     Attributes:
@@ -120,12 +136,8 @@ class TopK:
     def __post_init__(self) -> None:
         _require_positive("k", self.k)
 
-    def available(self, rows: SelectableRows, consumed: NDArray[np.integer]) -> int:
-        return min(self.k, len(rows.best_of_each_molecule))
-
-    def draw(self, rows: SelectableRows, n: int, rng: np.random.Generator, consumed: NDArray[np.integer]) -> Positions:
-        best = rows.best_of_each_molecule[: self.k]
-        return best[_choose(len(best), n, rng)]
+    def candidates(self, rows: SelectableRows) -> Positions:
+        return rows.best_of_each_molecule[: self.k]
 
 
 @dataclass(frozen=True)
@@ -156,7 +168,7 @@ class Prioritized:
 
 
 @dataclass(frozen=True)
-class Recent:
+class Recent(_AmongCandidates):
     """The run's own rows of the newest iterations, each as likely as any other: bounds how old their policy is.
 
     Rows of other runs are left out, for their iterations say nothing about this run's policy.
@@ -170,20 +182,13 @@ class Recent:
     def __post_init__(self) -> None:
         _require_positive("max_iterations", self.max_iterations)
 
-    def available(self, rows: SelectableRows, consumed: NDArray[np.integer]) -> int:
-        return len(self._candidates(rows))
-
-    def draw(self, rows: SelectableRows, n: int, rng: np.random.Generator, consumed: NDArray[np.integer]) -> Positions:
-        candidates = self._candidates(rows)
-        return candidates[_choose(len(candidates), n, rng)]
-
-    def _candidates(self, rows: SelectableRows) -> Positions:
+    def candidates(self, rows: SelectableRows) -> Positions:
         newest = rows.iterations.max(initial=0, where=rows.own)
         return np.flatnonzero(rows.own & (rows.iterations > newest - self.max_iterations))
 
 
 @dataclass(frozen=True)
-class AboveQuantile:
+class AboveQuantile(_AmongCandidates):
     """The rows whose reward is at least the quantile of all rewards, each as likely as any other.
 
     The quantile is a reward that occurs, and rows that have it belong to it: with many rows of the highest reward, all
@@ -199,21 +204,14 @@ class AboveQuantile:
         if not 0 <= self.quantile <= 1:
             raise ValueError(f"quantile of a selection must be in [0, 1], got {self.quantile}")
 
-    def available(self, rows: SelectableRows, consumed: NDArray[np.integer]) -> int:
-        return len(self._candidates(rows))
-
-    def draw(self, rows: SelectableRows, n: int, rng: np.random.Generator, consumed: NDArray[np.integer]) -> Positions:
-        candidates = self._candidates(rows)
-        return candidates[_choose(len(candidates), n, rng)]
-
-    def _candidates(self, rows: SelectableRows) -> Positions:
+    def candidates(self, rows: SelectableRows) -> Positions:
         if not len(rows):
             return np.zeros(0, np.int64)
         return np.flatnonzero(rows.rewards >= np.quantile(rows.rewards, self.quantile, method="higher"))
 
 
 @dataclass(frozen=True)
-class RecentOfEachRun:
+class RecentOfEachRun(_AmongCandidates):
     """The rows of each run's newest iterations, each as likely as any other.
 
     Attributes:
@@ -225,14 +223,7 @@ class RecentOfEachRun:
     def __post_init__(self) -> None:
         _require_positive("max_iterations", self.max_iterations)
 
-    def available(self, rows: SelectableRows, consumed: NDArray[np.integer]) -> int:
-        return len(self._candidates(rows))
-
-    def draw(self, rows: SelectableRows, n: int, rng: np.random.Generator, consumed: NDArray[np.integer]) -> Positions:
-        candidates = self._candidates(rows)
-        return candidates[_choose(len(candidates), n, rng)]
-
-    def _candidates(self, rows: SelectableRows) -> Positions:
+    def candidates(self, rows: SelectableRows) -> Positions:
         if not len(rows):
             return np.zeros(0, np.int64)
         run_of = rows.run_numbers
