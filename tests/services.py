@@ -118,3 +118,19 @@ def _wait_until(ready, server: subprocess.Popen[bytes]) -> None:
         assert server.poll() is None, f"{server.args} ended with {server.returncode}"
         assert time.monotonic() < end, f"{server.args} did not start"
         time.sleep(0.05)
+
+
+@contextmanager
+def process_group(*command: str | Path, log: Path, **how) -> Iterator[None]:
+    """A process in a group of its own, all of which is ended with the block; what it prints is added to a log."""
+    with log.open("ab") as output:
+        started = subprocess.Popen([*command], stdout=output, stderr=output, start_new_session=True, **how)
+    try:
+        yield
+    finally:
+        os.killpg(started.pid, signal.SIGTERM)
+        try:
+            started.wait(20)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)
+            started.wait()

@@ -1,14 +1,13 @@
 """The package as a wheel installs it, used from a folder whose files and folders have the names of our rooms."""
 
 import os
-import signal
 import subprocess
 import sys
 import sysconfig
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -147,22 +146,6 @@ def test_the_steps_of_the_demonstration_run_among_files_named_as_our_rooms(
     assert command("top", "--store", "storage/lab")
 
 
-@contextmanager
-def process(*command: str | Path, log: Path, **how: Any) -> Iterator[None]:
-    """A process in a group of its own, all of which is ended with the block."""
-    with log.open("ab") as output:
-        started = subprocess.Popen([*command], stdout=output, stderr=output, start_new_session=True, **how)
-    try:
-        yield
-    finally:
-        os.killpg(started.pid, signal.SIGTERM)
-        try:
-            started.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(started.pid, signal.SIGKILL)
-            started.wait()
-
-
 def wait_until(happened: Callable[[], bool], what: str, log: Path) -> None:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not happened():
@@ -202,7 +185,9 @@ def test_a_deployment_by_module_path_runs_through_a_worker_and_its_crash_hook_lo
         done = subprocess.run([*prefect, *words], **how, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    with process(*prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port), log=log, **how):
+    with services.process_group(
+        *prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port), log=log, **how
+    ):
         wait_until(healthy, "the start of the server", log)
         run("work-pool", "create", "molbuffer", "--type", "process")
         for entrypoint, name, config in (
@@ -211,7 +196,7 @@ def test_a_deployment_by_module_path_runs_through_a_worker_and_its_crash_hook_lo
         ):
             parameters = ("--param", f"config={config}", "--param", f"store=storage/{name}")
             run("--no-prompt", "deploy", entrypoint, "--name", name, "--pool", "molbuffer", *parameters)
-        with process(*prefect, "worker", "start", "--pool", "molbuffer", log=log, **how):
+        with services.process_group(*prefect, "worker", "start", "--pool", "molbuffer", log=log, **how):
             run("deployment", "run", "build_buffer/ours")
             run("deployment", "run", "nightly/deadly")
             wait_until((crowded / "storage/ours/store.toml").exists, "the build", log)

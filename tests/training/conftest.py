@@ -26,6 +26,7 @@ from molbuffer.storage.records import Commit, Event, Run, RunKind
 from molbuffer.storage.stored import BuildReceipt
 from molbuffer.training.batches.buffer import Buffer, BufferView
 from molbuffer.training.batches.loader import BatchPlan, LiveSamplers, MixedLoader
+from molbuffer.training.checkpoint import RunCheckpoints
 from molbuffer.training.fit.history_writer import HistoryWriter
 from molbuffer.training.fit.learner import Learner, LearnerSettings
 from molbuffer.training.fit.loop import FitProgress, commit_checkpoint, fit_policy
@@ -213,3 +214,10 @@ def objective(write_scorer: Callable[[str], str]) -> Objective:
 @pytest.fixture
 def lab(store: SampleStore, chain_policy: Policy, objective: Objective) -> Lab:
     return Lab(store, chain_policy, objective)
+
+
+@pytest.fixture
+def checkpoints(store: SampleStore) -> RunCheckpoints:
+    """Those of a pretraining that was started and has none yet."""
+    store.start_run(Run("run", "run", RunKind.PRETRAIN, "{}", 0))
+    return RunCheckpoints(store, "run")

@@ -6,8 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import Run, RunKind
 from molbuffer.training.checkpoint import RunCheckpoints, checkpoint_files, restore
 from molbuffer.training.errors import CheckpointError
 
@@ -29,12 +27,6 @@ def write(folder: Path, module: nn.Module, optimizer: torch.optim.Adam, state: M
     for name, content in checkpoint_files(module, optimizer, state).items():
         (folder / name).write_bytes(content)
     return folder
-
-
-@pytest.fixture
-def checkpoints(store: SampleStore) -> RunCheckpoints:
-    store.start_run(Run("run", "run", RunKind.PRETRAIN, "{}", 0))
-    return RunCheckpoints(store, "run")
 
 
 def test_a_restored_training_goes_on_bit_by_bit(tmp_path: Path) -> None:

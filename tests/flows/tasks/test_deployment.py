@@ -1,14 +1,11 @@
 """prefect.yaml on a real server: deploy, start a worker, and see a scheduled build arrive in the store."""
 
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import httpx
 import pytest
@@ -18,30 +15,6 @@ from molbuffer.storage import SampleStore
 ROOT = Path(__file__).resolve().parents[3]
 PREFECT = Path(sys.executable).with_name("prefect")
 PATIENCE_SECONDS = 180
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-@contextmanager
-def process(*arguments: str, environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a group of its own, all of which is ended with the block."""
-    with log.open("wb") as output:
-        started = subprocess.Popen(
-            [PREFECT, *arguments], env=environment, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        yield started
-    finally:
-        os.killpg(started.pid, signal.SIGTERM)
-        try:
-            started.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(started.pid, signal.SIGKILL)
-            started.wait()
 
 
 def wait_until_healthy(address: str, log: Path) -> None:
@@ -62,8 +35,8 @@ def stored_rows(folder: Path) -> int:
         return int(store.query("SELECT count(*) AS n FROM sample_history WHERE kept")["n"][0])
 
 
-def test_a_scheduled_build_arrives_in_the_store(tiny_config: Path, tmp_path: Path) -> None:
-    address = f"http://127.0.0.1:{(port := free_port())}/api"
+def test_a_scheduled_build_arrives_in_the_store(tiny_config: Path, tmp_path: Path, services: ModuleType) -> None:
+    address = f"http://127.0.0.1:{(port := services.free_port())}/api"
     environment = {
         **os.environ,
         "PREFECT_HOME": str(tmp_path / "prefect"),
@@ -81,13 +54,15 @@ def test_a_scheduled_build_arrives_in_the_store(tiny_config: Path, tmp_path: Pat
 
     server_log, worker_log = tmp_path / "server.log", tmp_path / "worker.log"
     serve = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
-    with process(*serve, environment=environment, log=server_log):
+    with services.process_group(PREFECT, *serve, env=environment, cwd=ROOT, log=server_log):
         wait_until_healthy(address, server_log)
         prefect("work-pool", "create", "molbuffer", "--type", "process")
         # The schedule of the file comes at night; the test's comes at once.
         parameters = ("--param", f"config={tiny_config}", "--param", f"store={store}")
         prefect("--no-prompt", "deploy", "--name", "nightly-build", *parameters, "--interval", "20")
-        with process("worker", "start", "--pool", "molbuffer", environment=environment, log=worker_log):
+        with services.process_group(
+            PREFECT, "worker", "start", "--pool", "molbuffer", env=environment, cwd=ROOT, log=worker_log
+        ):
             deadline = time.monotonic() + PATIENCE_SECONDS
             while stored_rows(store) < 24 and time.monotonic() < deadline:
                 time.sleep(1)
