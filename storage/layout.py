@@ -106,8 +106,9 @@ class Layout:
         """Return whether the root holds anything but the files of a store whose making was cut off."""
         if not self.root.exists():
             return False
-        ours = {"catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "commit.lock", "claims.sqlite"}
-        ours |= {"tables", "arrays", "policies", "checkpoints"}
+        databases = ("catalog.sqlite", "claims.sqlite")
+        ours = {f"{name}{suffix}" for name in databases for suffix in ("", "-wal", "-shm", "-journal")}
+        ours |= {"commit.lock", "tables", "arrays", "policies", "checkpoints"}
         names = (path.name for path in self.root.iterdir())
         return not self.root.is_dir() or any(name not in ours and not name.startswith(".store.toml.") for name in names)
 

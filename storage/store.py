@@ -34,7 +34,7 @@ from molbuffer.storage.backends import reach_sql
 from molbuffer.storage.catalog import MIGRATIONS, Migration
 from molbuffer.storage.commits import RECEIPT_COLUMNS, Committer, read_build, receipt_of, runs
 from molbuffer.storage.commits import scores as scores_of
-from molbuffer.storage.errors import StoreError
+from molbuffer.storage.errors import StoreError, StoreExistsError
 from molbuffer.storage.files import Sync, sync_paths
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.history import DecodedCache, HistoryIndex, IndexScope
@@ -127,8 +127,14 @@ class SampleStore:
     def open_or_create(cls, path: str | Path, *, sync: Sync = sync_paths) -> Self:
         """Open the store at a path, or make one in that folder; processes that race to make it share one."""
         root = Path(path).resolve()
-        there = is_archive(root) or Layout(root).description.exists()
-        return cls.open(path, sync=sync) if there else cls.create(path, sync=sync)
+        if not (is_archive(root) or Layout(root).description.exists()):
+            try:
+                return cls.create(path, sync=sync)
+            except StoreExistsError:
+                # Another process may have made it since; anything else in the folder is the user's.
+                if not Layout(root).description.exists():
+                    raise
+        return cls.open(path, sync=sync)
 
     def close(self) -> None:
         """Detach the catalog; closing twice is no error."""

@@ -13,6 +13,7 @@ from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.schema import MIGRATIONS
 from molbuffer.storage.errors import StoreBusyError, StoreError, StoreExistsError, StoreFormatError, StoreNotFoundError
 from molbuffer.storage.layout import Layout
+from molbuffer.storage.opening import make_store
 from molbuffer.storage.records import Commit, Score
 
 _EMPTY_LOG = """import sqlite3, sys
@@ -25,6 +26,20 @@ def test_open_or_create_makes_a_store_and_then_opens_it(tmp_path):
     with SampleStore.open_or_create(tmp_path / "new" / "store") as store:
         assert store.uuid == uuid
         assert store.path == tmp_path / "new" / "store"
+
+
+def test_a_store_that_another_process_makes_at_that_moment_is_opened(tmp_path, monkeypatch):
+    uuids = []
+
+    def overtaken(*arguments):
+        monkeypatch.undo()
+        with SampleStore.create(tmp_path / "store") as quicker:
+            uuids.append(quicker.uuid)
+        return make_store(*arguments)
+
+    monkeypatch.setattr("molbuffer.storage.store.make_store", overtaken)
+    with SampleStore.open_or_create(tmp_path / "store") as store:
+        assert [store.uuid] == uuids
 
 
 def test_only_a_new_or_empty_folder_becomes_a_store(tmp_path, store):
