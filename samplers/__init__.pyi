@@ -6,6 +6,7 @@ from .builds.judging import Pipeline
 from .builds.quotas import TOLERANCE, batch_quotas
 from .builds.scorer import ScoredMolecules, Scorer
 from .builds.seen import SeenBefore, SeenMolecules
+from .builds.stored_scores import SecondAttempt, check_stored_scores, score_again
 from .contrastive import ContrastiveSampler
 from .dataset import DatasetSampler
 from .errors import ModelSizeError, SamplerError, SmilesFileError, UnknownTokenError
@@ -73,6 +74,7 @@ __all__ = [
     "SamplerSize",
     "ScoredMolecules",
     "Scorer",
+    "SecondAttempt",
     "SeenBefore",
     "SeenMolecules",
     "SmilesFileError",
@@ -83,6 +85,7 @@ __all__ = [
     "best_latents",
     "best_molecules",
     "bundled_policies",
+    "check_stored_scores",
     "derive_seed",
     "draw_build",
     "draw_rows",
@@ -110,6 +113,7 @@ __all__ = [
     "read_vectors",
     "report_bad_rows",
     "report_rows",
+    "score_again",
     "stored_latents",
     "stored_rows",
     "table_for",

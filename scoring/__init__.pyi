@@ -1,5 +1,12 @@
-from .components.base import Component, RawScore, score_many
-from .errors import ScoringConfigurationError, ScoringError, WorkerError
+from .components.base import Component, score_many
+from .components.raw_score import RawScore
+from .errors import (
+    ScorerUnavailableError,
+    ScoringConfigurationError,
+    ScoringError,
+    StaleScoresError,
+    WorkerError,
+)
 from .filters import VALIDITY, AllowedElements, Filter, Judgement, PropertyRange, RingSize, SingleComponent, judge_many
 from .genetic.offspring import Breeding, children
 from .molecules.diversity import Diversity, diversity_of
@@ -43,11 +50,13 @@ __all__ = [
     "PropertyRange",
     "RawScore",
     "RingSize",
+    "ScorerUnavailableError",
     "ScoringConfigurationError",
     "ScoringError",
     "SimilarPairs",
     "SimilarityBounds",
     "SingleComponent",
+    "StaleScoresError",
     "Standardisation",
     "Transform",
     "WeightedComponent",

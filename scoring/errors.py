@@ -2,6 +2,8 @@
 
 ScoringError
 ├── ScoringConfigurationError   the settings of a filter, component, transform or objective are invalid
+├── StaleScoresError            stored scores are not those that a component computes now
+├── ScorerUnavailableError      raised by a scoring function that cannot work for now, whatever the molecule
 └── WorkerError                 the worker processes died repeatedly
 
 A molecule that cannot be scored raises no error: its score is recorded as failed, with the reason.
@@ -19,6 +21,14 @@ class ScoringError(Exception):
 
 class ScoringConfigurationError(ScoringError, ValueError):
     """The settings of a filter, component, transform or objective are invalid."""
+
+
+class StaleScoresError(ScoringError):
+    """Stored scores are not those that a component computes now, although its version is the same."""
+
+
+class ScorerUnavailableError(ScoringError):
+    """Raised by a scoring function that cannot work for now, whatever the molecule: the score is tried again later."""
 
 
 class WorkerError(ScoringError):

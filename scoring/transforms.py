@@ -18,6 +18,9 @@ from molbuffer.scoring.identity import check_order, checked_number
 
 Values = NDArray[np.float64]
 
+ROUNDING = 1e-6
+"""How far a value may be outside [0, 1] and count as one of its ends."""
+
 
 @runtime_checkable
 class Transform(Protocol):
@@ -61,12 +64,16 @@ class _Numbers:
 
 @dataclass(frozen=True)
 class Identity(_Numbers):
-    """The raw value itself; a value outside [0, 1] becomes NaN, since its transformed value is undefined."""
+    """The raw value itself; a value outside [0, 1] becomes NaN, since its transformed value is undefined.
+
+    Rounding noise is clipped: a cosine in single precision may be 1.0000001.
+    """
 
     kind: ClassVar[str] = "identity"
 
     def _map(self, values: Values) -> Values:
-        return np.where((values >= 0) & (values <= 1), values, np.nan)
+        inside = (values >= -ROUNDING) & (values <= 1 + ROUNDING)
+        return np.where(inside, np.clip(values, 0.0, 1.0), np.nan)
 
 
 @dataclass(frozen=True)

@@ -48,10 +48,15 @@ class RunStatus(StrEnum):
 
 
 class ScoreStatus(StrEnum):
-    """Whether a score or reward stands (ok), could not be computed (failed), or is still to come (pending)."""
+    """Whether a score or reward stands (ok) or is still to come (pending), or why there is none.
+
+    Failed is a property of the molecule, which has no score. Lost is one of the machinery, which did not answer: runs
+    after the one that lost the score try again.
+    """
 
     OK = "ok"
     FAILED = "failed"
+    LOST = "lost"
     PENDING = "pending"
 
 
@@ -107,7 +112,7 @@ class Score:
         smiles: canonical SMILES.
         component: the name of the component.
         version: the hash of all that affects the raw value.
-        value: the raw value; None unless the status is ok.
+        value: the raw value; None unless the status is ok, or the value is of no use without a transform.
         status: whether the score stands.
         error: why scoring failed; None when it did not.
         seconds: the time that scoring took.

@@ -239,9 +239,18 @@ class SampleStore:
         """
         return scores_of.record_scores(self._open.writable(), scores, run_id)
 
-    def find_scores(self, component: str, version: str, smiles: Sequence[str]) -> dict[str, Score]:
-        """Return the known scores of molecules by SMILES: of each the newest good one, else the newest failed one."""
-        return scores_of.find_scores(self._catalog, component, version, smiles)
+    def find_scores(
+        self, component: str, version: str, smiles: Sequence[str], *, lost_in: str | None = None
+    ) -> dict[str, Score]:
+        """Return the known scores of molecules by SMILES: of each the newest good one, else the newest failed one.
+
+        Args:
+            component: the name of the component.
+            version: its version.
+            smiles: canonical SMILES.
+            lost_in: a run whose lost scores count as failed ones; others are unknown.
+        """
+        return scores_of.find_scores(self._catalog, component, version, smiles, lost_in)
 
     def known_molecules(self, smiles: Sequence[str], *, run_id: str | None = None) -> set[str]:
         """Return which of some molecules were drawn before, whether kept or not; the others are new to the history.

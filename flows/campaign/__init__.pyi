@@ -1,4 +1,4 @@
-from .assemble import build_filters, build_objective, build_standardisation
+from .assemble import build_filters, build_objective, build_standardisation, build_template
 from .campaign import Campaign, campaign_run, read_settings, reopen_campaign
 from .latents import latent_versions, publish_latents
 from .offline_rows import refuse_other_archive
@@ -17,6 +17,7 @@ __all__ = [
     "build_filters",
     "build_objective",
     "build_standardisation",
+    "build_template",
     "campaign_run",
     "check_request",
     "current_run_id",

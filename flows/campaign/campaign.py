@@ -11,7 +11,16 @@ from molbuffer.flows.campaign.assemble import build_filters, build_objective, bu
 from molbuffer.flows.campaign.provenance import described_run
 from molbuffer.flows.campaign.samplers import SamplerParts, build_sampler
 from molbuffer.flows.settings import DatasetDraws, DrawKeys, LatentDraws, PairDatasetDraws, Settings, load_settings
-from molbuffer.samplers import Pipeline, Policy, Sampler, Scorer, derive_seed, open_policy, report_bad_rows
+from molbuffer.samplers import (
+    Pipeline,
+    Policy,
+    Sampler,
+    Scorer,
+    check_stored_scores,
+    derive_seed,
+    open_policy,
+    report_bad_rows,
+)
 from molbuffer.samplers.models import ConditionKind
 from molbuffer.storage import Commit, PolicyVersion, RunKind, RunStatus, SampleStore, ScoreStatus
 
@@ -161,6 +170,8 @@ def campaign_run(
     with store.recorded_run(run) as status:
         if status is RunStatus.STARTED:
             campaign.report_files()
+        if kind is not RunKind.OFFLINE:
+            check_stored_scores(build_objective(settings), store)
         store.commit(Commit(policies=campaign.policy_versions(), message=f"policies of run {run_id}"))
         yield campaign
 

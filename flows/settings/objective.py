@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from molbuffer.flows.settings.base import Buildable, PropertyName, Section, Share, Smarts, Target, Text, refuse
+from molbuffer.flows.settings.base import Buildable, PropertyName, Section, Share, Smarts, Target, Text, Texts, refuse
 from molbuffer.flows.settings.filters import FilterSettings
 from molbuffer.flows.settings.problems import Problem, shown
 from molbuffer.flows.settings.transforms import TransformSettings
@@ -131,8 +132,11 @@ class PythonSettings(ComponentKeys):
     """Any Python function."""
 
     function: Text
-    """The function as "module:function"; it takes a SMILES string and returns a number. The module may be in the
-    folder that molbuffer is started in."""
+    """The function as "module:function"; it takes a SMILES string and returns a number. The module is in `folder`, or
+    else installed. It runs in a process of its own, which it may end: then only the molecule at fault has no score."""
+
+    folder: Text = "."
+    """The folder of the module and of `files`; default: that of the configuration file."""
 
     cost: Literal["low", "high"] = "low"
     """high: each score is committed as soon as it is computed, and no two processes compute the same score."""
@@ -144,22 +148,37 @@ class PythonSettings(ComponentKeys):
     """Call the function with a list of SMILES strings; it then returns a list of as many numbers."""
 
     parallel: bool = False
-    """Divide the molecules among processes, each of which imports the module."""
+    """Divide the molecules among as many processes as there are cores, each of which imports the module."""
+
+    in_process: bool = False
+    """Call the function in the process of the run, which then ends with it."""
+
+    timeout: Annotated[float, Field(gt=0)] | None = None
+    """The longest time of a call, in seconds; a molecule that takes longer is tried again in the next run. Default:
+    any."""
+
+    files: Texts = ()
+    """Files whose content decides the values, such as the weights of a model: with another content, stored scores are
+    computed again. So they are when the module changes, or a module in `folder` that it imports."""
+
+    packages: bool = True
+    """Whether stored scores are computed again when an installed package that the module imports has another
+    version."""
+
+    deterministic: bool = True
+    """Whether the same molecule has the same value each time. At the start of a run, a few stored scores of a component
+    of low cost are computed again; if they differ, the run does not start."""
 
     revision: str = ""
-    """A text to change when something changes that the module's source does not show, such as the weights of a model
-    it reads: stored scores are then computed again."""
+    """A text to change when something else changes that the values depend on: stored scores are then computed
+    again."""
 
     def component(self, standardisation: Standardisation) -> Component:
-        return components.PythonFunction(
-            self.function,
-            cost=self.cost,
-            parameters=self.parameters,
-            batch=self.batch,
-            parallel=self.parallel,
-            revision=self.revision,
-            name=self.name or "",
-        )
+        named = {key: getattr(self, key) for key in type(self).model_fields if key in _FUNCTION_KEYS}
+        return components.PythonFunction(**named, name=self.name or "")
+
+
+_FUNCTION_KEYS = frozenset(each.name for each in fields(components.PythonFunction)) - {"name"}
 
 
 ComponentSettings = Annotated[

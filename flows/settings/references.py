@@ -32,6 +32,9 @@ POLICY_KEYS: Keys = {
 INNER_SAMPLER = "base_sampler"
 """The key of the sampler inside another."""
 
+FUNCTION = "python"
+"""The kind of component that is a function of the user."""
+
 _SHA256_START = re.compile(r"[0-9a-f]{6,64}")
 _POLICY_FILE = "config.json"
 
@@ -46,6 +49,8 @@ def with_absolute_paths(data: Mapping[str, Any], folder: Path) -> dict[str, Any]
         changed["policy"] = _absolute_policy(policy, "prior", folder)
     if isinstance(samplers := data.get("samplers"), list):
         changed["samplers"] = [_absolute_sampler(table, folder) for table in samplers]
+    if isinstance(objective := data.get("objective"), Mapping):
+        changed["objective"] = _absolute_objective(objective, folder)
     return changed
 
 
@@ -120,6 +125,19 @@ def _absolute_sampler(table: Any, folder: Path) -> Any:
     if INNER_SAMPLER in table:
         changed[INNER_SAMPLER] = _absolute_sampler(table[INNER_SAMPLER], folder)
     return changed
+
+
+def _absolute_objective(objective: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+    """Return the objective with the absolute folder of each function of the user."""
+    components = objective.get("components")
+    if not isinstance(components, list):
+        return objective
+    return {**objective, "components": [_absolute_component(table, folder) for table in components]}
+
+
+def _absolute_component(table: Any, folder: Path) -> Any:
+    named = table.get("folder", ".") if isinstance(table, Mapping) and table.get("kind") == FUNCTION else None
+    return {**table, "folder": str(_absolute(named, folder))} if isinstance(named, str) and named else table
 
 
 def _absolute_policy(table: Mapping[str, Any], key: str, folder: Path) -> Mapping[str, Any]:

@@ -1,5 +1,6 @@
 from .demo import demo_settings, print_report, run_demo
 from .import_prior import import_reinvent_prior
+from .rescoring import newest_settings, rescore
 from .sample_policy import draw, named_policy, quality
 from .score_file import FileScorer, scoring_run, summary
 from .similar_pairs import PairSearch, pairs_of_file, rewards_of_objective, rewards_of_property
@@ -11,9 +12,11 @@ __all__ = [
     "draw",
     "import_reinvent_prior",
     "named_policy",
+    "newest_settings",
     "pairs_of_file",
     "print_report",
     "quality",
+    "rescore",
     "rewards_of_objective",
     "rewards_of_property",
     "run_demo",

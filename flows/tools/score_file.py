@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from molbuffer.flows.campaign import build_filters, build_objective, build_standardisation, described_run
 from molbuffer.flows.settings import Settings
-from molbuffer.samplers import FileRow, ScoredMolecules, Scorer
+from molbuffer.samplers import FileRow, ScoredMolecules, Scorer, check_stored_scores
 from molbuffer.scoring import Filter, Objective, Standardisation, judge_many
-from molbuffer.storage import RunKind, RunStatus, SampleStore, ScoreStatus
+from molbuffer.storage import RunKind, RunStatus, SampleStore
 
 CHUNK_LINES = 2048
 """Lines scored together: their scores are in the store before further ones are computed."""
@@ -62,14 +62,15 @@ class FileScorer:
         judgements = judge_many([row.smiles for row in rows], self.filters, self.standardisation)
         molecules = [each.smiles for each in judgements]
         scored = self.scorer.score([text for text in molecules if text is not None])
-        errors = self._errors(scored)
+        if self.scorer.store is not None:
+            self.scorer.store.record_scores(scored.new, run_id=self.scorer.run_id)
         frame = pl.DataFrame(
             {
                 "line": [row.line for row in rows],
                 "smiles": [row.smiles for row in rows],
                 "molecule": molecules,
                 "rejected_by": [each.rejected_by for each in judgements],
-                "error": [None if text is None else errors.get(text) for text in molecules],
+                "error": [None if text is None else scored.errors.get(text) for text in molecules],
             },
             schema={"line": pl.Int64} | dict.fromkeys(("smiles", "molecule", "rejected_by", "error"), pl.String),
         )
@@ -78,32 +79,6 @@ class FileScorer:
         return frame.join(values, on="molecule", how="left", maintain_order="left").select(
             *frame.columns[:4], *values.columns[1:], "error"
         )
-
-    def _errors(self, scored: ScoredMolecules) -> dict[str, str]:
-        """Return the reasons for missing rewards, by molecule; record new scores in the store first, if there is
-        one.
-        """
-        store, failed = self.scorer.store, [s for s in scored.new if s.status is ScoreStatus.FAILED]
-        if store is not None:
-            store.record_scores(scored.new, run_id=self.scorer.run_id)
-            unknown = [text for text, reward in scored.reward_of().items() if np.isnan(reward)]
-            for weighted in self.scorer.objective.components if unknown else ():
-                component = weighted.component
-                failed += store.find_scores(component.name, component.version, unknown).values()
-        errors = _outside_transforms(self.scorer.objective, scored)
-        return errors | {s.smiles: f"{s.component}: {s.error}" for s in failed if s.status is ScoreStatus.FAILED}
-
-
-def _outside_transforms(objective: Objective, scored: ScoredMolecules) -> dict[str, str]:
-    """Return errors of molecules with a raw value outside the domain of its transform, such as the identity's [0,
-    1].
-    """
-    errors = {}
-    for weighted in objective.components:
-        name, raw = weighted.component.name, scored.values[weighted.component.name]
-        for at in np.flatnonzero(~np.isnan(raw) & np.isnan(weighted.transform(raw))).tolist():
-            errors[scored.smiles[at]] = f"{name}: its transform expects a value in [0, 1], got {raw[at]:g}"
-    return errors
 
 
 def _values(objective: Objective, scored: ScoredMolecules) -> pl.DataFrame:
@@ -120,11 +95,21 @@ def _values(objective: Objective, scored: ScoredMolecules) -> pl.DataFrame:
 
 
 def scoring_run(settings: Settings, store: SampleStore, run_id: str, source: Path) -> AbstractContextManager[RunStatus]:
-    """Record the scoring of a file as a run, so that every score has a provenance."""
-    objective, seed = build_objective(settings).sha256, settings.campaign.seed
+    """Record the scoring of a file as a run, so that every score has a provenance.
+
+    Raises:
+        StaleScoresError: stored scores of a component are not those that it computes now.
+    """
+    objective = build_objective(settings)
+    check_stored_scores(objective, store)
     return store.recorded_run(
         described_run(
-            run_id, f"score {source.name}", RunKind.SCORE, settings.to_json(), seed, objective_sha256=objective
+            run_id,
+            f"score {source.name}",
+            RunKind.SCORE,
+            settings.to_json(),
+            settings.campaign.seed,
+            objective_sha256=objective.sha256,
         )
     )
 

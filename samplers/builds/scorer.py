@@ -3,48 +3,31 @@
 Scores of cheap components are computed together and committed with the build. A molecule is claimed before an expensive
 component (``cost = "high"``) scores it, so that two processes never pay for the same molecule. Each expensive score is
 committed within a second of its arrival, whatever becomes of the build that asked for it.
+
+A score that the machinery lost counts as failed for the rest of its run, and is computed again in the next.
 """
 
 from __future__ import annotations
 
-import threading
+import logging
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
 from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.scoring import Objective
-from molbuffer.scoring.components import Component, RawScore, score_many
+from molbuffer.samplers.builds.expensive import ClaimTiming, ExpensiveScores
+from molbuffer.scoring import Objective, WeightedComponent
+from molbuffer.scoring.components import Component, RawScore, score_many, score_stream
 from molbuffer.storage import SampleStore, Score, ScoreStatus
 
+CLAIMED_TOGETHER = 512
+"""The most molecules that a component of batches claims at once."""
 
-@dataclass(frozen=True)
-class ClaimTiming:
-    """The intervals at which expensive scores are claimed, committed and looked up.
-
-    Attributes:
-        claim_seconds: the time a claim outlives its last renewal; a killed scorer blocks a molecule no longer than
-            this.
-        renewal_seconds: the time between renewals, at most half of claim_seconds, so that a renewal may be late.
-        flush_seconds: scores that arrive within this time of each other share a commit.
-        poll_seconds: the time between look-ups of molecules that other scorers have claimed.
-    """
-
-    claim_seconds: float = 60.0
-    renewal_seconds: float = 15.0
-    flush_seconds: float = 0.25
-    poll_seconds: float = 0.5
-
-    def __post_init__(self) -> None:
-        if not 0 < self.renewal_seconds <= self.claim_seconds / 2:
-            raise ValueError(
-                f"renewal_seconds must be positive and at most half of claim_seconds, got {self.renewal_seconds} "
-                f"and {self.claim_seconds}"
-            )
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,12 +39,14 @@ class ScoredMolecules:
         values: float64 [n] by component name, in the order of ``smiles``; NaN where the component failed.
         rewards: float64 [n], NaN where a component failed.
         new: the scores to commit with the build.
+        errors: the reason by SMILES, where there is no reward: of the first component that failed, with its name.
     """
 
     smiles: Sequence[str]
     values: Mapping[str, NDArray[np.float64]]
     rewards: NDArray[np.float64]
     new: Sequence[Score] = ()
+    errors: Mapping[str, str] = field(default_factory=dict)
 
     def reward_of(self) -> dict[str, float]:
         """Return the reward by SMILES: rows are joined by identity, never by position."""
@@ -78,6 +63,7 @@ class Scorer:
         run_id: the run that new expensive scores belong to.
         owner: the name in claims of expensive scores, unique to this scorer.
         pace: the intervals of claims and commits.
+        again: whether scores that failed are computed again, as if they were unknown.
     """
 
     objective: Objective
@@ -85,6 +71,7 @@ class Scorer:
     run_id: str | None = None
     owner: str = field(default_factory=lambda: uuid4().hex)
     pace: ClaimTiming = ClaimTiming()
+    again: bool = False
 
     def score(self, smiles: Sequence[str]) -> ScoredMolecules:
         """Return the scores and rewards of the distinct molecules among canonical ``smiles``, in order of first
@@ -93,157 +80,121 @@ class Scorer:
         distinct = list(dict.fromkeys(smiles))
         values: dict[str, NDArray[np.float64]] = {}
         new: list[Score] = []
+        errors: dict[str, str] = {}
         for weighted in self.objective.components:
             component = weighted.component
             known = self._look_up(component, distinct)
             missing = [text for text in distinct if text not in known]
             if component.cost == "high" and self.store is not None:
-                known |= self._score_expensive(component, missing)
+                known |= self._score_expensive(weighted, missing)
             else:
-                computed = _scores(component, missing, score_many(component, missing))
+                computed = scores_of(weighted, missing, score_many(component, missing))
                 new += computed
                 known |= {score.smiles: score for score in computed}
-            values[component.name] = np.array([_number(known[text]) for text in distinct], np.float64)
-        return ScoredMolecules(distinct, values, self.objective.rewards(values), new)
+            scores = [known[text] for text in distinct]
+            values[component.name] = _values(weighted, scores)
+            for score, value in zip(scores, values[component.name].tolist(), strict=True):
+                if math.isnan(value):
+                    # A score may have been stored under an objective with another transform.
+                    error = score.error if score.value is None else _out_of_range(score.value)
+                    errors.setdefault(score.smiles, f"{component.name}: {error or score.status.value}")
+            _warn_of_range(weighted, scores)
+        return ScoredMolecules(distinct, values, self.objective.rewards(values), new, errors)
 
     def _look_up(self, component: Component, smiles: Sequence[str]) -> dict[str, Score]:
         if self.store is None or not smiles:
             return {}
-        return self.store.find_scores(component.name, component.version, smiles)
+        found = self.store.find_scores(component.name, component.version, smiles, lost_in=self.run_id)
+        return {text: score for text, score in found.items() if score.status is ScoreStatus.OK or not self.again}
 
-    def _score_expensive(self, component: Component, smiles: Sequence[str]) -> dict[str, Score]:
-        """Score the molecules that no other scorer has claimed, one at a time, and wait for the others."""
+    def _score_expensive(self, weighted: WeightedComponent, smiles: Sequence[str]) -> dict[str, Score]:
+        """Score the molecules that no other scorer has claimed, and wait for the others."""
         assert self.store is not None
+        component = weighted.component
         scored: dict[str, Score] = {}
         waiting = list(smiles)
-        with _Writer(self.store, self.run_id, self.owner, component, self.pace) as writer:
+        with ExpensiveScores(self.store, self.run_id, self.owner, component, self.pace) as expensive:
             while waiting:
-                held_elsewhere = []
-                for text in waiting:
-                    if not writer.claim(text):
-                        held_elsewhere.append(text)
-                        continue
-                    # Between the look-up and the claim another process may have finished and released this molecule.
-                    found = self._look_up(component, [text])
-                    if text in found:
-                        writer.release(text)
-                    else:
-                        found = {text: _scores(component, [text], component.values([text]))[0]}
-                        writer.put(found[text])
-                    scored |= found
-                if held_elsewhere:
+                for text, raw in score_stream(component, self._claimed(expensive, component, waiting, scored)):
+                    (scored[text],) = scores_of(weighted, [text], [raw])
+                    expensive.put(scored[text])
+                waiting = [text for text in waiting if text not in scored]
+                if waiting:
                     time.sleep(self.pace.poll_seconds)
-                    scored |= self._look_up(component, held_elsewhere)
-                waiting = [text for text in held_elsewhere if text not in scored]
+                    scored |= self._look_up(component, waiting)
+                    waiting = [text for text in waiting if text not in scored]
         return scored
 
+    def _claimed(
+        self, expensive: ExpensiveScores, component: Component, smiles: Sequence[str], scored: dict[str, Score]
+    ) -> Iterator[str]:
+        """Yield the molecules that can be claimed, each claimed when it is asked for; add those known by now."""
+        together = CLAIMED_TOGETHER if getattr(component, "batch", False) else 1
+        for group in (smiles[start : start + together] for start in range(0, len(smiles), together)):
+            granted = expensive.claim(group)
+            # Between the look-up and the claim another process may have finished and released a molecule.
+            found = self._look_up(component, [text for text in group if text in granted])
+            expensive.release(found)
+            scored.update(found)
+            yield from (text for text in group if text in granted and text not in found)
 
-def _scores(component: Component, smiles: Sequence[str], raw: Sequence[RawScore]) -> list[Score]:
+
+def scores_of(weighted: WeightedComponent, smiles: Sequence[str], raw: Sequence[RawScore]) -> list[Score]:
+    """Return the scores to store: failed, too, where the transform has no value for the raw one, which they keep."""
+    outside = _outside(weighted, _raw_values(raw))
     return [
-        Score(
-            smiles=text,
-            component=component.name,
-            version=component.version,
-            value=result.value,
-            status=ScoreStatus.FAILED if result.value is None else ScoreStatus.OK,
-            error=result.error,
-            seconds=result.seconds,
-        )
-        for text, result in zip(smiles, raw, strict=True)
+        _score(weighted.component, text, result, _out_of_range(result.value) if out else result.error)
+        for text, result, out in zip(smiles, raw, outside.tolist(), strict=True)
     ]
 
 
-def _number(score: Score) -> float:
-    return score.value if score.status is ScoreStatus.OK and score.value is not None else float("nan")
+def _score(component: Component, smiles: str, raw: RawScore, error: str | None) -> Score:
+    return Score(
+        smiles=smiles,
+        component=component.name,
+        version=component.version,
+        value=raw.value,
+        status=ScoreStatus.LOST if raw.lost else ScoreStatus.OK if error is None else ScoreStatus.FAILED,
+        error=error,
+        seconds=raw.seconds,
+    )
 
 
-@dataclass
-class _Writer:
-    """Commits expensive scores in a thread of its own, since the next call of a component may take hours.
+def _raw_values(scores: Sequence[Score] | Sequence[RawScore]) -> NDArray[np.float64]:
+    return np.array([np.nan if score.value is None else score.value for score in scores], np.float64)
 
-    The thread also renews the claims on molecules being scored: they outlive a long call, but not a dead process.
-    """
 
-    store: SampleStore
-    run_id: str | None
-    owner: str
-    component: Component
-    pace: ClaimTiming
-    _arrived: SimpleQueue[Score | None] = field(default_factory=SimpleQueue)
-    _claimed: set[str] = field(default_factory=set)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-    _failure: BaseException | None = None
-    _thread: threading.Thread | None = None
+def _outside(weighted: WeightedComponent, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return where a raw value has no transformed one."""
+    return ~np.isnan(values) & np.isnan(weighted.transform(values))
 
-    def __enter__(self) -> _Writer:
-        self._thread = threading.Thread(target=self._work, name="expensive-scores", daemon=False)
-        self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        assert self._thread is not None
-        self._arrived.put(None)
-        self._thread.join()
-        with self._lock:
-            left = list(self._claimed)
-        for smiles in left:
-            self.release(smiles)
-        if self._failure is not None:
-            raise self._failure
+def _values(weighted: WeightedComponent, scores: Sequence[Score]) -> NDArray[np.float64]:
+    """Return the raw values of scores, NaN where there is none or the transform has no value for it."""
+    values = _raw_values(scores)
+    return np.where(_outside(weighted, values), np.nan, values)
 
-    def claim(self, smiles: str) -> bool:
-        if self._failure is not None:
-            raise self._failure
-        granted = self._ask_for([smiles])
-        with self._lock:
-            self._claimed |= granted
-        return smiles in granted
 
-    def release(self, smiles: str) -> None:
-        with self._lock:
-            self._claimed.discard(smiles)
-        self.store.claims.release(self.component.name, self.component.version, [smiles], self.owner)
+def _out_of_range(value: float | None) -> str:
+    return f"got {value!r}, expected a value in [0, 1]; give the component a transform"
 
-    def put(self, score: Score) -> None:
-        self._arrived.put(score)
 
-    def _work(self) -> None:
-        try:
-            renewed = time.monotonic()
-            ending = False
-            while not ending:
-                batch, ending = self._take()
-                if batch:
-                    self.store.record_scores(batch, run_id=self.run_id)
-                    for score in batch:
-                        self.release(score.smiles)
-                if time.monotonic() - renewed >= self.pace.renewal_seconds:
-                    self._renew()
-                    renewed = time.monotonic()
-        except BaseException as error:  # handed to the thread that scores, which raises it
-            self._failure = error
+_WARNED: set[tuple[str, str]] = set()
+"""The names and versions of the components of which this process has said that their values need a transform."""
 
-    def _take(self) -> tuple[list[Score], bool]:
-        """Return the scores that arrive within ``flush_seconds`` of the first one, and whether the last one has
-        arrived.
-        """
-        batch: list[Score] = []
-        try:
-            score = self._arrived.get(timeout=self.pace.renewal_seconds)
-            deadline = time.monotonic() + self.pace.flush_seconds
-            while score is not None:
-                batch.append(score)
-                score = self._arrived.get(timeout=max(0.0, deadline - time.monotonic()))
-        except Empty:
-            return batch, False
-        return batch, True
 
-    def _renew(self) -> None:
-        with self._lock:
-            held = list(self._claimed)
-        if held:
-            self._ask_for(held)
-
-    def _ask_for(self, smiles: Sequence[str]) -> set[str]:
-        component, seconds = self.component, self.pace.claim_seconds
-        return self.store.claims.claim(component.name, component.version, smiles, self.owner, seconds)
+def _warn_of_range(weighted: WeightedComponent, scores: Sequence[Score]) -> None:
+    component = weighted.component
+    values = _raw_values(scores)
+    outside = values[_outside(weighted, values)]
+    if outside.size and (component.name, component.version) not in _WARNED:
+        _WARNED.add((component.name, component.version))
+        _log.warning(
+            "%d of %d values of component %r are outside [0, 1], from %r to %r: those molecules have no reward; give "
+            "the component a transform",
+            outside.size,
+            np.isfinite(values).sum(),
+            component.name,
+            float(outside.min()),
+            float(outside.max()),
+        )

@@ -1,6 +1,7 @@
-from .base import Component, Cost, RawScore, score_many
+from .base import Component, Cost, StreamingComponent, score_many, score_stream
 from .descriptors import QED, Property, SAScore
 from .python_function import PythonFunction
+from .raw_score import RawScore
 from .similarity import LARGEST_RADIUS, Rediscovery, Similarity, canonical_target
 from .substructure import Substructure
 
@@ -15,7 +16,9 @@ __all__ = [
     "Rediscovery",
     "SAScore",
     "Similarity",
+    "StreamingComponent",
     "Substructure",
     "canonical_target",
     "score_many",
+    "score_stream",
 ]

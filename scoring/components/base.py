@@ -7,59 +7,19 @@ nothing else, so that a stored score is used again exactly if computing it would
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal, Protocol, runtime_checkable
 
 from rdkit import Chem, rdBase
 
-from molbuffer.scoring.errors import ScoringError, WorkerError
+from molbuffer.scoring.components.raw_score import RawScore
+from molbuffer.scoring.errors import ScoringError
 from molbuffer.scoring.molecules import parse_smiles
 from molbuffer.scoring.workers import map_chunks
 
 Cost = Literal["low", "high"]
 """``high``: a molecule is claimed before it is scored, and each score is committed as soon as it arrives."""
-
-
-@dataclass(frozen=True)
-class RawScore:
-    """The score of one molecule by a component.
-
-    Attributes:
-        value: the value before any transform; None exactly if the component failed.
-        error: the reason of the failure; None exactly if there is a value.
-        seconds: the time of the computation; for a batch, the batch's time divided by its size.
-    """
-
-    value: float | None
-    error: str | None = None
-    seconds: float = 0.0
-
-    def __post_init__(self) -> None:
-        if (self.value is None) == (self.error is None):
-            raise ValueError(f"a score has either a value or an error, got {self.value} and {self.error!r}")
-        if self.value is not None and not math.isfinite(self.value):
-            raise ValueError(f"a score that did not fail is finite, got {self.value}; use RawScore.of")
-
-    @classmethod
-    def of(cls, value: Any, seconds: float = 0.0) -> RawScore:
-        """Make the score from the result of a scoring function; it is failed unless the result is a finite number."""
-        if value is None or isinstance(value, str | bytes):
-            return cls(None, f"got {value!r}, expected a number", seconds)
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError) as error:
-            return cls(None, f"got {type(value).__name__}, expected a number: {error}", seconds)
-        if not math.isfinite(number):
-            return cls(None, f"got {number}, expected a finite number", seconds)
-        return cls(number, None, seconds)
-
-    @classmethod
-    def failed(cls, error: BaseException, seconds: float = 0.0) -> RawScore:
-        """Make the failed score of a molecule for which a scoring function raised an error."""
-        return cls(None, f"{type(error).__name__}: {error}", seconds)
 
 
 @runtime_checkable
@@ -89,19 +49,41 @@ class Component(Protocol):
         """Return one score for each canonical SMILES, in the order given; it is failed if the molecule has no value."""
 
 
+@runtime_checkable
+class StreamingComponent(Component, Protocol):
+    """A component that takes molecules as it can, and gives each score as soon as it is there.
+
+    It decides itself in which processes it computes, whatever ``parallel`` says.
+    """
+
+    def stream(self, molecules: Iterable[str]) -> Iterator[tuple[str, RawScore]]:
+        """Yield each of some distinct canonical SMILES with its score, in no particular order."""
+
+
 def score_many(component: Component, smiles: Sequence[str]) -> list[RawScore]:
     """Return one score for each canonical SMILES, in the order given, on all cores if the component is parallel.
 
     Raises:
         ScoringError: the component returned more or fewer scores than molecules.
     """
-    if not component.parallel:
+    if isinstance(component, StreamingComponent) or not component.parallel:
         return _checked_values(smiles, component)
-    try:
-        return map_chunks(_checked_values, smiles, component)
-    except WorkerError as error:
-        # A scoring function that kills its process must not end a campaign.
-        return [RawScore.failed(error)] * len(smiles)
+    return map_chunks(_checked_values, smiles, component)
+
+
+def score_stream(component: Component, smiles: Iterable[str]) -> Iterator[tuple[str, RawScore]]:
+    """Yield each of some distinct canonical SMILES with its score, as soon as it is there.
+
+    Molecules are taken one at a time, unless the component takes several.
+
+    Raises:
+        ScoringError: the component returned more or fewer scores than molecules.
+    """
+    if isinstance(component, StreamingComponent):
+        yield from component.stream(smiles)
+    else:
+        for text in smiles:
+            yield text, _checked_values([text], component)[0]
 
 
 def score_each(function: Callable[[Chem.Mol], float], smiles: Sequence[str]) -> list[RawScore]:

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from rdkit.Chem import QED as RDKIT_QED
 
-from molbuffer.scoring.components.base import Cost, RawScore, score_each
+from molbuffer.scoring.components.base import Cost, score_each
+from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.identity import sha256_of
 from molbuffer.scoring.molecules import check_property, check_sa_score, property_value
 from molbuffer.scoring.molecules.sa_score import sa_score

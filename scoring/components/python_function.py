@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from importlib.machinery import ModuleSpec
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any, ClassVar, get_args
 
-from molbuffer.scoring.components.base import Cost, RawScore
+from molbuffer.scoring.components import python_call
+from molbuffer.scoring.components.base import Cost
+from molbuffer.scoring.components.python_call import FunctionCall
+from molbuffer.scoring.components.python_source import PythonSource, install_source, read_source
+from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
 from molbuffer.scoring.identity import sha256_of
+from molbuffer.scoring.workers import Isolation, Loss, Worker, WorkerDiedError, available_cores, run_apart
 
 
 @dataclass(frozen=True)
 class PythonFunction:
-    """Raw values from a function of an importable module.
+    """Raw values from a function of a module.
 
     The function is called as ``function(smiles, **parameters)`` with one canonical SMILES and returns a number; with
     ``batch`` it is called with a list and returns as many numbers. Every exception, and every result that is no finite
-    number, becomes a failed score with the reason: a failing function never stops a build. Without a transform, values
-    are expected in [0, 1].
+    number, becomes a failed score with the reason: a failing function never stops a build. A molecule that ends the
+    process is found and fails alone. Without a transform, values are expected in [0, 1].
 
     Attributes:
-        function: ``module:function``.
+        function: ``module:function``. The module is in ``folder``, or else installed.
         cost: ``high`` for scores that take long or cost money.
         parameters: JSON values that the function is given by keyword.
         batch: call the function with lists of SMILES.
-        parallel: share the molecules among processes, each of which imports the module; otherwise the function runs in
-            this process and may keep state, a licence or a GPU.
-        revision: to be changed with anything that the module's source does not show, such as the weights of a model
-            that it reads; required for modules without Python source.
+        parallel: share the molecules among as many processes as there are cores. Otherwise one process has them all,
+            and keeps the function's state, licence or GPU.
+        in_process: call the function in this process, which it may then end.
+        timeout: the longest time of a call, in seconds; a molecule that takes longer is given up for this run.
+        files: files whose content decides the values, such as the weights of a model, from ``folder``.
+        folder: the folder of the module and the files; the present one by default.
+        packages: whether the versions of installed packages that the modules import are part of the version.
+        deterministic: whether the same molecule has the same value each time; if not, stored values are not compared
+            with new ones at the start of a run.
+        revision: to be changed with anything else that the values depend on; required for a module without Python
+            source.
         name: ``python:`` and the function by default.
     """
 
@@ -42,6 +52,12 @@ class PythonFunction:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     batch: bool = False
     parallel: bool = False
+    in_process: bool = False
+    timeout: float | None = None
+    files: Sequence[str] = ()
+    folder: str = ""
+    packages: bool = True
+    deterministic: bool = True
     revision: str = ""
     name: str = ""
 
@@ -51,30 +67,32 @@ class PythonFunction:
     def __post_init__(self) -> None:
         if self.cost not in get_args(Cost):
             raise unknown_name("cost", self.cost, get_args(Cost))
+        module, _, attribute = self.function.partition(":")
+        if not module or not attribute:
+            raise ScoringConfigurationError(f"a function is named as module:function, got {self.function!r}")
+        if self.in_process and (self.parallel or self.timeout is not None):
+            raise ScoringConfigurationError(
+                f"{self.function!r} runs in this process (in_process), where it can be neither parallel nor timed out"
+            )
+        if self.timeout is not None and not self.timeout > 0:
+            raise ScoringConfigurationError(f"the timeout of {self.function!r} must be positive, got {self.timeout}")
         object.__setattr__(self, "name", self.name or f"{self.kind}:{self.function}")
         object.__setattr__(self, "parameters", dict(self.parameters))
-        _check_call(self.function, self.parameters)
-        # Hashed now and not on first use, when the file may differ from the source that this process has imported.
-        _ = self.version
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Refuse unpickling in a process that has imported other source, whose scores would have another version."""
-        self.__dict__.update(state)
-        if self._version_here() != self.version:
-            raise ScoringConfigurationError(
-                f"the source of {self.function!r} changed after it was imported; a new process would import another"
-            )
+        object.__setattr__(self, "files", tuple(self.files))
+        object.__setattr__(self, "folder", str(Path(self.folder).absolute()))
+        # Hashed now and not on first use, when the files may differ.
+        _check_call(self)
 
     @cached_property
     def version(self) -> str:
-        return self._version_here()
-
-    def _version_here(self) -> str:
+        source = self._source
         settings = {
             "kind": self.kind,
             "function": self.function,
             "parameters": self.parameters,
-            "source": _source(self.function, self.revision),
+            "modules": {name: module.text for name, module in source.modules.items()},
+            "packages": dict(source.packages) if self.packages else {},
+            "files": self._digests,
             "revision": self.revision,
         }
         try:
@@ -85,92 +103,121 @@ class PythonFunction:
             ) from None
 
     def values(self, molecules: Sequence[str]) -> list[RawScore]:
-        if not molecules:
-            return []
+        found = dict(self.stream(dict.fromkeys(molecules)))
+        return [found[smiles] for smiles in molecules]
+
+    def stream(self, molecules: Iterable[str]) -> Iterator[tuple[str, RawScore]]:
+        """Yield each canonical SMILES with its score, as soon as it is there, in no particular order.
+
+        Molecules are taken when a process is free.
+
+        Raises:
+            ScoringConfigurationError: one of ``files`` has changed since the component was made.
+        """
+        if self.in_process:
+            yield from self._stream_here(molecules)
+            return
+        chunk = 1 if self.cost == "high" and not self.batch else None
+        apart = run_apart(python_call.score, self._unchanged(molecules), (self._call,), self._isolation, chunk=chunk)
+        for smiles, result in apart:
+            yield smiles, RawScore(None, result.reason, lost=not result.final) if isinstance(result, Loss) else result
+
+    def _stream_here(self, molecules: Iterable[str]) -> Iterator[tuple[str, RawScore]]:
         if self.batch:
-            return self._score_batch(molecules)
-        return [self._score_one(smiles) for smiles in molecules]
+            together = list(self._unchanged(molecules))
+            yield from zip(together, python_call.score(together, self._call), strict=True)
+        else:
+            for smiles in self._unchanged(molecules):
+                yield from zip([smiles], python_call.score([smiles], self._call), strict=True)
 
-    def _score_one(self, smiles: str) -> RawScore:
-        started = time.perf_counter()
+    def _unchanged(self, molecules: Iterable[str]) -> Iterator[str]:
+        """Yield the molecules, as long as the files are those of the version."""
+        for smiles in molecules:
+            for name, digest in zip(self.files, self._digests, strict=True):
+                if self._digest(name) != digest:
+                    raise ScoringConfigurationError(
+                        f"{name!r}, of which {self.function!r} is made, has changed; its scores belong to another "
+                        f"version: start a new run"
+                    )
+            yield smiles
+
+    @property
+    def _call(self) -> FunctionCall:
+        return FunctionCall(self.function, self.parameters, self.batch)
+
+    @property
+    def _isolation(self) -> Isolation:
+        """Equal sources and files share a process, whatever the function and its parameters."""
+        source, function = self._source, self.function
+        modules = {name: module.text for name, module in source.modules.items()}
+        identity = sha256_of([source.folder, modules, self._digests, self.revision, function.partition(":")[0]])
+
+        def prepare(worker: Worker) -> None:
+            worker.call(python_call.prepare, [source], (function,))
+
+        return Isolation(
+            identity,
+            processes=available_cores() if self.parallel else 1,
+            one_by_one=not self.batch,
+            timeout=self.timeout,
+            prepare=prepare,
+        )
+
+    @cached_property
+    def _source(self) -> PythonSource:
+        module = self.function.partition(":")[0]
+        source = read_source(module, self.folder)
+        if module not in source.modules and not self.revision:
+            raise ScoringConfigurationError(
+                f"module {module!r} has no Python source that would identify its version: give {self.function!r} a "
+                f"revision"
+            )
+        return source
+
+    @cached_property
+    def _digests(self) -> list[str]:
+        """The sha256 of each file, in the order of ``files``."""
+        return [self._digest(name) for name in self.files]
+
+    def _digest(self, name: str) -> str:
+        path = Path(self.folder, name)
         try:
-            value = _load(self.function)(smiles, **self.parameters)
-        except (Exception, SystemExit) as error:
-            return RawScore.failed(error, time.perf_counter() - started)
-        return RawScore.of(value, time.perf_counter() - started)
-
-    def _score_batch(self, molecules: Sequence[str]) -> list[RawScore]:
-        started = time.perf_counter()
-        try:
-            values = list(_load(self.function)(list(molecules), **self.parameters))
-        except (Exception, SystemExit) as error:
-            return [RawScore.failed(error, (time.perf_counter() - started) / len(molecules))] * len(molecules)
-        seconds = (time.perf_counter() - started) / len(molecules)
-        if len(values) != len(molecules):
-            error_text = f"{self.function} returned {len(values)} values for {len(molecules)} molecules"
-            return [RawScore(None, error_text, seconds)] * len(molecules)
-        return [RawScore.of(value, seconds) for value in values]
+            status = path.stat()
+            return _sha256_of_file(path, status.st_size, status.st_mtime_ns, status.st_ino)
+        except OSError as error:
+            raise ScoringConfigurationError(
+                f"the file {name!r} of {self.function!r} cannot be read from {self.folder}: {error.strerror}"
+            ) from error
 
 
-def _load(function: str) -> Callable[..., Any]:
-    """Import the function of a ``module:function``.
+@cache
+def _sha256_of_file(path: Path, _size: int, _modified: int, _inode: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_CHECKED: set[tuple[str, bool]] = set()
+"""The versions whose call this process has found possible, and whether in this process itself."""
+
+
+def _check_call(component: PythonFunction) -> None:
+    """Import the function where it will run, and refuse a call that it does not accept.
 
     Raises:
-        ScoringConfigurationError: the module or function does not exist, or the module cannot be imported.
+        ScoringConfigurationError: it cannot be imported, or called with its parameters.
     """
-    module_name, colon, attribute = function.partition(":")
-    if not colon or not module_name or not attribute:
-        raise ScoringConfigurationError(f"a function is named as module:function, got {function!r}")
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # a script that exits would otherwise end this process silently
-        reason = f"{type(error).__name__}: {error}"
-        raise ScoringConfigurationError(f"cannot import {module_name!r} of {function!r}: {reason}") from error
-    found = getattr(module, attribute, None)
-    if found is None:
-        public = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
-        raise unknown_name(f"function of module {module_name}", attribute, public)
-    if not callable(found):
-        raise ScoringConfigurationError(f"{function!r} is {type(found).__name__}, which cannot be called")
-    return found  # type: ignore[no-any-return]
-
-
-def _check_call(function: str, parameters: Mapping[str, Any]) -> None:
-    """Refuse parameters that the function does not accept, or a lack of those it requires."""
-    loaded = _load(function)
-    try:
-        signature = inspect.signature(loaded)
-    except (TypeError, ValueError):
-        return  # a function written in C may have no signature
-    try:
-        signature.bind("C", **parameters)
-    except TypeError as error:
-        raise ScoringConfigurationError(
-            f"{function}{signature} cannot be called with a SMILES and the parameters {dict(parameters)!r}: {error}"
-        ) from None
-
-
-_SOURCES: dict[str, tuple[ModuleSpec | None, str]] = {}
-"""By module, the spec of its import, which a reload changes, and its source at that time."""
-
-
-def _source(function: str, revision: str) -> str | None:
-    """Return the source of the function's module; None if it has none, which requires a revision.
-
-    It is read once per import: a run makes components repeatedly, while the user may edit the file for the next run.
-    """
-    module_name = function.partition(":")[0]
-    module = importlib.import_module(module_name)
-    imported, source = _SOURCES.get(module_name, (None, None))
-    if source is not None and imported is module.__spec__:
-        return source
-    try:
-        source = inspect.getsource(module)
-        _SOURCES[module_name] = (module.__spec__, source)
-        return source
-    except (OSError, TypeError):
-        if revision:
-            return None
-        raise ScoringConfigurationError(
-            f"module {module_name!r} has no Python source that would identify its version: give {function!r} a revision"
-        ) from None
+    key = (component.version, component.in_process)
+    if key in _CHECKED:
+        return
+    if component.in_process:
+        install_source(component._source)
+        python_call.check([component._call])
+    else:
+        patient = replace(component._isolation, timeout=None, one_by_one=False)
+        try:
+            answers = [answer for _, answer in run_apart(python_call.check, [component._call], (), patient)]
+        except WorkerDiedError as error:
+            raise ScoringConfigurationError(f"cannot import {component.function!r}: {error}") from error
+        if isinstance(answers[0], Loss):
+            raise ScoringConfigurationError(f"cannot import {component.function!r}: {answers[0].reason}")
+    _CHECKED.add(key)

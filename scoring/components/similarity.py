@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from rdkit import Chem, DataStructs
 
-from molbuffer.scoring.components.base import Cost, RawScore, score_each
+from molbuffer.scoring.components.base import Cost, score_each
+from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
 from molbuffer.scoring.identity import sha256_of
 from molbuffer.scoring.molecules import (

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from molbuffer.scoring.components.base import Cost, RawScore, score_each
+from molbuffer.scoring.components.base import Cost, score_each
+from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.identity import sha256_of
 from molbuffer.scoring.molecules import parse_smarts
 

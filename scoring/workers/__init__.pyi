@@ -1,5 +1,14 @@
+from .cores import available_cores
+from .isolation import Isolation, Loss, run_apart
 from .pool import map_chunks
+from .worker import Worker, WorkerDiedError
 
 __all__ = [
+    "Isolation",
+    "Loss",
+    "Worker",
+    "WorkerDiedError",
+    "available_cores",
     "map_chunks",
+    "run_apart",
 ]

@@ -7,18 +7,15 @@ of loky.
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
-import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from molbuffer.scoring.errors import WorkerError
 from molbuffer.scoring.workers.cores import available_cores
-from molbuffer.scoring.workers.worker import WORKER_VARIABLE, UnloadableWorkError, Worker, WorkerDiedError
+from molbuffer.scoring.workers.isolation import LARGEST_CHUNK, Isolation, Loss, run_apart
+from molbuffer.scoring.workers.worker import WORKER_VARIABLE, UnloadableWorkError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,12 +23,8 @@ Result = TypeVar("Result")
 SMALLEST_PARALLEL = 64
 """With fewer items, the exchange with the processes costs more than it gains."""
 SMALLEST_CHUNK = 16
-LARGEST_CHUNK = 512
-"""Bounds the work that is repeated when a process dies, and the time that an interrupted program waits for chunks."""
 CHUNKS_PER_WORKER = 4
 """Several chunks for each process balance molecules of different size."""
-ATTEMPTS = 2
-"""A chunk that killed a process gets a second attempt in a new one, since memory may have been short only then."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,100 +42,41 @@ def map_chunks(
         workers: the most processes; all available cores by default.
 
     Raises:
-        WorkerError: a chunk killed a process, and then a new one.
-        Exception: the first exception of ``work`` in the order of the items.
+        WorkerError: an item killed a process in which it was alone, and then a new one.
+        Exception: an exception of ``work``.
     """
     workers = available_cores() if workers is None else workers
     if len(items) < SMALLEST_PARALLEL or workers == 1 or WORKER_VARIABLE in os.environ:
         return work(items, *arguments)
-    chunks = _split(items, workers)
-    futures: list[Future[list[Result]]] = []
+    isolation = Isolation("molecules", workers, one_by_one=False)
+    results: list[Any] = [None] * len(items)
     try:
-        pool = _shared_pool(workers)
-        futures += [pool.submit(work, chunk, arguments) for chunk in chunks]
-        return [result for future in futures for result in future.result()]
+        numbered = run_apart(
+            _of_numbered, list(enumerate(items)), (work, arguments), isolation, chunk=_chunk_size(len(items), workers)
+        )
+        for (number, item), result in numbered:
+            if isinstance(result, Loss):
+                raise WorkerError(_death_notice(work, item, result))
+            results[number] = result
     except UnloadableWorkError as error:
         _log.warning("working in one process, since other processes cannot import the work or its arguments: %s", error)
-    finally:
-        for future in futures:
-            future.cancel()
-    return work(items, *arguments)
+        return work(items, *arguments)
+    return results
 
 
-def _split(items: Sequence[Item], workers: int) -> list[Sequence[Item]]:
-    even = -(-len(items) // (workers * CHUNKS_PER_WORKER))
-    size = min(max(even, SMALLEST_CHUNK), LARGEST_CHUNK)
-    return [items[start : start + size] for start in range(0, len(items), size)]
+def _of_numbered(
+    numbered: Sequence[tuple[int, Any]], work: Callable[..., list[Any]], arguments: tuple[Any, ...]
+) -> list[Any]:
+    return list(work([item for _, item in numbered], *arguments))
 
 
-class _Pool:
-    """Worker processes, each used by one thread at a time."""
-
-    def __init__(self, workers: int) -> None:
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="molecules")
-        self._idle: SimpleQueue[Worker] = SimpleQueue()
-        atexit.register(self.close)
-
-    def submit(
-        self, work: Callable[..., list[Result]], items: Sequence[Any], arguments: tuple[Any, ...]
-    ) -> Future[list[Result]]:
-        return self._threads.submit(self._run, work, items, arguments)
-
-    def _run(self, work: Callable[..., list[Any]], items: Sequence[Any], arguments: tuple[Any, ...]) -> list[Any]:
-        for attempt in range(1, ATTEMPTS + 1):
-            worker = self._take()
-            try:
-                results = worker.call(work, items, arguments)
-            except WorkerDiedError as error:
-                worker.close()
-                if attempt == ATTEMPTS:
-                    raise WorkerError(_death_notice(work, items, error)) from error
-                _log.warning("%s; its %d items are repeated in a new process", error, len(items))
-            except Exception:
-                self._idle.put(worker)
-                raise
-            else:
-                self._idle.put(worker)
-                return results
-        raise AssertionError("unreachable: the last attempt returns or raises")
-
-    def _take(self) -> Worker:
-        try:
-            return self._idle.get_nowait()
-        except Empty:
-            return Worker()
-
-    def close(self) -> None:
-        self._threads.shutdown(cancel_futures=True)
-        while not self._idle.empty():
-            self._idle.get().close()
+def _chunk_size(items: int, workers: int) -> int:
+    even = -(-items // (workers * CHUNKS_PER_WORKER))
+    return min(max(even, SMALLEST_CHUNK), LARGEST_CHUNK)
 
 
-def _death_notice(work: Callable[..., Any], items: Sequence[Any], error: WorkerDiedError) -> str:
+def _death_notice(work: Callable[..., Any], item: object, loss: Loss) -> str:
     return (
-        f"{error}, {ATTEMPTS} times, at {work.__module__}.{work.__qualname__} of {len(items)} items from {items[0]!r} "
-        f"to {items[-1]!r}. Exit code -9 often means that memory ran out, -11 that a library crashed on an item: "
-        f"try fewer cores, or leave that item out."
+        f"{loss.reason}, twice, at {work.__module__}.{work.__qualname__} of {item!r}. SIGKILL often means that memory "
+        f"ran out, SIGSEGV that a library crashed on the item: try fewer cores, or leave that item out."
     )
-
-
-class _Pools:
-    """The pools of this process by size; a forked child starts its own, since it cannot share the pipes."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pools: dict[tuple[int, int], _Pool] = {}
-
-    def get(self, workers: int) -> _Pool:
-        key = (os.getpid(), workers)
-        with self._lock:
-            if key not in self._pools:
-                self._pools[key] = _Pool(workers)
-            return self._pools[key]
-
-
-_POOLS = _Pools()
-
-
-def _shared_pool(workers: int) -> _Pool:
-    return _POOLS.get(workers)

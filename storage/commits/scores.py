@@ -24,15 +24,25 @@ def record_scores(catalog: Catalog, scores: Sequence[Score], run_id: str | None)
     return catalog.transact("molbuffer", said, extra, lambda t: insert_scores(t, scores, run_id))[0]
 
 
-def find_scores(catalog: ReadableCatalog, component: str, version: str, smiles: Sequence[str]) -> dict[str, Score]:
-    """Return the known scores of molecules by SMILES: of each the newest good one, else the newest failed one."""
+def find_scores(
+    catalog: ReadableCatalog, component: str, version: str, smiles: Sequence[str], lost_in: str | None = None
+) -> dict[str, Score]:
+    """Return the known scores of molecules by SMILES: of each the newest good one, else the newest failed one.
+
+    Args:
+        catalog: of the store.
+        component: the name of the component.
+        version: its version.
+        smiles: the molecules.
+        lost_in: a run whose lost scores count as failed ones.
+    """
     found = catalog.read(
         """SELECT smiles, unnest(arg_max({'value': value, 'status': status, 'error': error, 'seconds': seconds},
             (status = 'ok', created)))
         FROM {scores} SEMI JOIN wanted USING (smiles)
-        WHERE component = ? AND version = ? AND status IN ('ok', 'failed')
+        WHERE component = ? AND version = ? AND (status IN ('ok', 'failed') OR (status = 'lost' AND run_id = ?))
         GROUP BY smiles""",
-        parameters=[component, version],
+        parameters=[component, version, lost_in],
         wanted=pa.table({"smiles": pa.array(smiles, pa.string())}),
     )
     return {row["smiles"]: tables.score_of(row, component, version) for row in found.to_pylist()}

@@ -37,7 +37,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
     assert {" ".join(words) for words in COMMANDS} == {
         "config example", "config check", "config schema", "run", "build", "offline", "pretrain", "demo", "pairs",
         "import-prior", "export-prior",
-        "sample", "score", "query", "runs", "top", "policies",
+        "sample", "score", "rescore", "query", "runs", "top", "policies",
         "init", "maintain", "migrate", "snapshots", "verify", "archive", "merge", "export",
     }  # fmt: skip
 

@@ -167,7 +167,7 @@ def test_a_wrong_key_or_value_is_named_with_what_was_expected(tmp_path: Path, te
         ),
         (
             'kind = "python"\nfunction = "no_such_module:f"',
-            "line 1, key `objective.components[0]`: cannot import 'no_such_module' of 'no_such_module:f'",
+            "line 1, key `objective.components[0]`: there is no module 'no_such_module'",
         ),
         (
             'kind = "python"\nfunction = "json:lods"',

@@ -11,6 +11,7 @@ import pytest
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.scoring import Objective, WeightedComponent
 from molbuffer.scoring.components import PythonFunction
+from molbuffer.scoring.transforms import Linear
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import ScoreStatus
 
@@ -23,6 +24,8 @@ def count(smiles, log="", seconds=0.0):
     time.sleep(seconds)
     if "Br" in smiles:
         raise RuntimeError("bromine")
+    if "I" in smiles:
+        raise ConnectionError("the network is down")
     return len(smiles) / 10
 """
 MakeObjective = Callable[..., Objective]
@@ -81,6 +84,53 @@ def test_r1_expensive_scores_are_stored_without_a_build(
     Scorer(objective, store).score(["CC", "CBr"])
     assert calls(log) == {"CC": 1, "CBr": 1}
     assert store.claims.claim(component.name, component.version, ["CC", "CBr"], "other", 1.0) == {"CC", "CBr"}
+
+
+@pytest.mark.parametrize("cost", ["low", "high"])
+def test_r27_a_lost_score_is_tried_again_in_the_next_run_only(
+    store: SampleStore, make_objective: MakeObjective, log: Path, cost: str
+) -> None:
+    objective = make_objective(cost)
+    for run_id in ("run-1", "run-1", "run-2"):
+        scored = Scorer(objective, store, run_id).score(["CI", "CBr"])
+        assert {text: error.partition(":")[0] for text, error in scored.errors.items()} == dict.fromkeys(
+            ["CI", "CBr"], "count"
+        )
+        store.record_scores(scored.new, run_id=run_id)
+    assert calls(log) == {"CI": 2, "CBr": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "reward"),
+    [(1.0000001, 1.0), (-1e-7, 0.0), (1.05, np.nan), (-0.01, np.nan), (1.00001, np.nan), (17.0, np.nan)],
+)
+def test_r28_out_of_range_is_failed_with_the_number_and_noise_is_clipped(
+    store: SampleStore, write_scorer: Callable[[str], str], value: float, reward: float
+) -> None:
+    module = write_scorer(f"def score(smiles):\n    return {value!r}\n")
+    component = PythonFunction(f"{module}:score", name="raw")
+    scored = Scorer(Objective((WeightedComponent(component),)), store).score(["C"])
+    np.testing.assert_array_equal(scored.rewards, [reward])
+    (score,) = scored.new
+    if np.isnan(reward):
+        assert (score.status, repr(value) in str(score.error)) == (ScoreStatus.FAILED, True)
+    else:
+        assert (score.status, score.value) == (ScoreStatus.OK, value)
+    # The raw value is a fact all the same: under an objective with a transform for it, it is not computed again.
+    store.record_scores(scored.new)
+    later = Scorer(Objective((WeightedComponent(component, transform=Linear(0.0, 20.0)),)), store).score(["C"])
+    assert not later.new
+    np.testing.assert_allclose(later.rewards, [np.clip(value / 20, 0, 1)])
+
+
+def test_r28_a_component_that_needs_a_transform_is_named_once(
+    write_scorer: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    module = write_scorer("def score(smiles):\n    return len(smiles)\n")
+    objective = Objective((WeightedComponent(PythonFunction(f"{module}:score", name="length")),))
+    for _ in range(2):
+        Scorer(objective).score(["C", "CC", "CCC"])
+    assert caplog.text.count("'length'") == 1
 
 
 def test_r1_two_scorers_that_want_one_molecule_compute_it_once(

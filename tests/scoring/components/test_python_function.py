@@ -1,5 +1,5 @@
-import importlib
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from molbuffer.scoring import Component, ScoringConfigurationError, score_many
-from molbuffer.scoring.components import PythonFunction
+from molbuffer.scoring.components import PythonFunction, RawScore, score_stream
 
 SOURCE = """
-import sys
+import os, signal, sys, time
+
+from molbuffer.scoring import ScorerUnavailableError
 
 def length(smiles, scale=1.0):
     return scale * len(smiles)
@@ -29,168 +31,207 @@ def moody_batch(many):
     return [moody(smiles) for smiles in many]
 
 def short_batch(many):
-    return [1.0]
+    return [1.0 for smiles in many if smiles != "P"]
 
 def needs(smiles, threshold):
     return threshold
 
+def pid(smiles):
+    return os.getpid()
+
+def deadly(smiles, way=""):
+    if smiles == "Br":
+        {
+            "exit": lambda: os._exit(3),
+            "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+            "abort": os.abort,
+            "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+        }[way]()
+    return len(smiles)
+
+def deadly_batch(many, way=""):
+    return [deadly(smiles, way) for smiles in many]
+
+def slow(smiles):
+    if smiles == "Br":
+        time.sleep(600)
+    return len(smiles)
+
+def slow_batch(many):
+    return [slow(smiles) for smiles in many]
+
+def machinery(smiles):
+    raise {
+        "C": MemoryError(),
+        "N": ConnectionResetError("the server hung up"),
+        "O": FileNotFoundError("vina"),
+        "S": ScorerUnavailableError("no licence left"),
+        "P": type("OutOfMemoryError", (RuntimeError,), {})("CUDA"),
+        "F": ValueError("no pose"),
+    }[smiles]
+
+def dead(smiles):
+    os._exit(4)
+
 not_a_function = 3
 """
+MANY = [f"C{'C' * (row % 7)}{'O' * (row // 7)}" for row in range(69)] + ["Br"]
+"""70 different texts, one of which is deadly."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a module of scoring functions."""
+    folder = tmp_path_factory.mktemp("functions")
+    (folder / "functions.py").write_text(SOURCE)
+    return folder
 
 
 @pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Makes an importable module of a source, and gives its name."""
-    monkeypatch.syspath_prepend(tmp_path)
-
-    def make(source: str, name: str = "") -> str:
-        name = name or f"scorer_{tmp_path.name.replace('-', '_')}_{len(list(tmp_path.iterdir()))}"
-        (tmp_path / f"{name}.py").write_text(source)
-        importlib.invalidate_caches()
-        return name
-
-    return make
+def function(folder: Path) -> Callable[..., PythonFunction]:
+    """Makes a component of one of the functions."""
+    return lambda name, **named: PythonFunction(f"functions:{name}", folder=str(folder), **named)
 
 
 def values(component: Component, *smiles: str) -> list[float | None]:
     return [score.value for score in score_many(component, smiles)]
 
 
-def test_a_function_of_one_molecule(module: Callable[[str], str]) -> None:
-    name = module(SOURCE)
-    component = PythonFunction(f"{name}:length", parameters={"scale": 2.0}, cost="high")
+def test_a_function_of_one_molecule(function: Callable[..., PythonFunction]) -> None:
+    component = function("length", parameters={"scale": 2.0}, cost="high")
     assert isinstance(component, Component)
-    assert component.name == f"python:{name}:length"
+    assert component.name == "python:functions:length"
     assert (component.cost, component.parallel, component.bounded) == ("high", False, True)
-    assert values(component, "C", "CCO") == [2, 6]
+    assert values(component, "C", "CCO", "C") == [2, 6, 2]
 
 
-def test_a_function_of_a_batch(module: Callable[[str], str]) -> None:
-    component = PythonFunction(f"{module(SOURCE)}:lengths", batch=True)
+def test_a_function_of_a_batch(function: Callable[..., PythonFunction]) -> None:
+    component = function("lengths", batch=True)
     assert values(component, "C", "CCO") == [1, 3]
     assert values(component) == []
 
 
-def test_r25_what_a_function_raises_or_returns_amiss_fails_that_molecule_only(module: Callable[[str], str]) -> None:
-    component = PythonFunction(f"{module(SOURCE)}:moody")
+@pytest.mark.parametrize("name", ["moody", "moody_batch"])
+@pytest.mark.parametrize("in_process", [False, True])
+def test_r25_what_a_function_raises_or_returns_amiss_fails_that_molecule_only(
+    function: Callable[..., PythonFunction], name: str, in_process: bool
+) -> None:
+    component = function(name, batch=name == "moody_batch", in_process=in_process)
     smiles = ["BB", "F", "Cl", "C", "N", "O", "S", "P"]
     scores = dict(zip(smiles, score_many(component, smiles), strict=True))
     assert {text: score.value for text, score in scores.items() if score.value is not None} == {"BB": 2, "P": -7}
-    assert scores["F"].error == "RuntimeError: no fluorine please"
-    assert scores["Cl"].error == "SystemExit: goodbye"
-    assert "None" in str(scores["C"].error)
-    assert "nan" in str(scores["N"].error)
-    assert "inf" in str(scores["O"].error)
-    assert "'0.5'" in str(scores["S"].error)
+    assert not any(score.lost for score in scores.values())
+    expected = {"F": "RuntimeError", "Cl": "SystemExit", "C": "None", "N": "nan", "O": "inf", "S": "'0.5'"}
+    assert all(said in str(scores[text].error) for text, said in expected.items())
 
 
-def test_r25_a_batch_fails_as_a_whole_with_the_reason(module: Callable[[str], str]) -> None:
-    name = module(SOURCE)
-    raising = score_many(PythonFunction(f"{name}:moody_batch", batch=True), ["BB", "F"])
-    assert [score.error for score in raising] == ["RuntimeError: no fluorine please"] * 2
-    short = score_many(PythonFunction(f"{name}:short_batch", batch=True), ["BB", "P"])
-    assert [score.value for score in short] == [None, None]
-    assert "1 values for 2 molecules" in str(short[0].error)
+def test_r25_a_batch_of_too_few_values_is_tried_in_halves(function: Callable[..., PythonFunction]) -> None:
+    scores = score_many(function("short_batch", batch=True), ["BB", "P", "S"])
+    assert [score.value for score in scores] == [1.0, None, 1.0]
 
 
-def test_an_interrupt_is_no_failed_score(module: Callable[[str], str]) -> None:
-    name = module("def interrupt(smiles):\n    raise KeyboardInterrupt\n")
+@pytest.mark.parametrize("name", ["deadly", "deadly_batch"])
+@pytest.mark.parametrize("cost", ["low", "high"])
+@pytest.mark.parametrize("parallel", [False, True])
+def test_r27_a_molecule_that_ends_the_process_fails_alone(
+    function: Callable[..., PythonFunction], name: str, cost: str, parallel: bool
+) -> None:
+    component = function(
+        name, batch=name == "deadly_batch", cost=cost, parallel=parallel, parameters={"way": "segfault"}
+    )
+    scores = dict(score_stream(component, MANY))
+    assert {text for text, score in scores.items() if score.value is None} == {"Br"}
+    assert (scores["Br"].lost, "SIGSEGV" in str(scores["Br"].error), len(scores)) == (False, True, 70)
+
+
+@pytest.mark.parametrize(("way", "said"), [("exit", "exit code 3"), ("abort", "SIGABRT"), ("kill", "SIGKILL")])
+def test_r27_the_error_says_how_the_process_ended(function: Callable[..., PythonFunction], way: str, said: str) -> None:
+    (score,) = score_many(function("deadly", parameters={"way": way}), ["Br"])
+    assert (score.lost, said in str(score.error)) == (False, True)
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_r27_a_molecule_without_an_answer_in_time_is_lost_and_the_others_are_scored(
+    function: Callable[..., PythonFunction], batch: bool
+) -> None:
+    component = function("slow_batch" if batch else "slow", batch=batch, timeout=1.0, cost="high")
+    scores = dict(score_stream(component, ["C", "N", "Br", "O"]))
+    assert {text: score.value for text, score in scores.items()} == {"C": 1, "N": 1, "Br": None, "O": 1}
+    assert scores["Br"].lost
+
+
+def test_r27_failures_of_the_machinery_are_not_the_molecules(function: Callable[..., PythonFunction]) -> None:
+    scores = dict(score_stream(function("machinery"), ["C", "N", "O", "S", "P", "F"]))
+    assert {text: score.lost for text, score in scores.items()} == dict.fromkeys("CNOSP", True) | {"F": False}
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+def test_r27_a_function_that_always_dies_is_no_failure_of_the_molecules(
+    function: Callable[..., PythonFunction], parallel: bool
+) -> None:
+    scores = score_many(function("dead", parallel=parallel), MANY)
+    assert len(scores) == len(MANY)
+    assert all(score.lost and "exit code 4" in str(score.error) for score in scores)
+
+
+def test_an_interrupt_is_no_failed_score(folder: Path) -> None:
+    (folder / "interrupts.py").write_text("def interrupt(smiles):\n    raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
-        score_many(PythonFunction(f"{name}:interrupt"), ["C"])
+        score_many(PythonFunction("interrupts:interrupt", folder=str(folder), in_process=True), ["C"])
 
 
-def test_it_runs_in_this_process_unless_declared_parallel(module: Callable[[str], str]) -> None:
-    name = module("import os\n\ndef pid(smiles):\n    return os.getpid()\n")
-    many = ["C"] * 200
-    here = set(values(PythonFunction(f"{name}:pid"), *many))
-    there = set(values(PythonFunction(f"{name}:pid", parallel=True), *many))
-    assert len(here) == 1
-    assert not here & there
-
-
-def test_a_parallel_function_that_kills_its_process_fails_and_the_campaign_goes_on(
-    module: Callable[[str], str],
-) -> None:
-    name = module("import os\n\ndef crash(smiles):\n    os._exit(5)\n")
-    scores = score_many(PythonFunction(f"{name}:crash", parallel=True), ["C"] * 64)
-    assert {score.value for score in scores} == {None}
-    assert "exit code 5" in str(scores[0].error)
-
-
-def test_r5_the_version_is_of_source_parameters_and_revision(module: Callable[[str], str]) -> None:
-    name = module(SOURCE)
-    base = PythonFunction(f"{name}:length")
-    variants = [
-        PythonFunction(f"{name}:moody"),
-        PythonFunction(f"{name}:length", parameters={"scale": 2.0}),
-        PythonFunction(f"{name}:length", revision="weights of May"),
-    ]
-    assert len({base.version, *(variant.version for variant in variants)}) == 4
-    same = PythonFunction(f"{name}:length", cost="high", parallel=True, name="other")
-    assert same.version == base.version
-
-
-def test_r5_the_version_changes_with_the_source(module: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    versions = set()
-    for body in ("return 1", "return 2", "return 1  # the same, after all"):
-        name = module(f"def score(smiles):\n    {body}\n", "edited_scorer")
-        monkeypatch.delitem(importlib.sys.modules, name, raising=False)  # type: ignore[attr-defined]
-        component = PythonFunction(f"{name}:score")
-        assert component.version == component.version
-        versions.add(component.version)
-    assert len(versions) == 3
-
-
-def test_r5_a_file_that_is_edited_leaves_the_version_of_what_was_imported(
-    module: Callable[[str], str], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    name = module("def score(smiles):\n    return 1\n")
-    first = PythonFunction(f"{name}:score", parallel=True)
-    (tmp_path / f"{name}.py").write_text("def score(smiles):\n    return 2.0\n")
-    second = PythonFunction(f"{name}:score", parallel=True)
-    assert values(second, "C") == [1.0]
-    assert second.version == first.version
-    # New processes would import the new source: the work stays in this one, which has the old.
-    assert set(values(second, *["C"] * 200)) == {1.0}
-    assert f"'{name}:score' changed after it was imported" in caplog.text
-    importlib.reload(importlib.import_module(name))
-    third = PythonFunction(f"{name}:score")
-    assert values(third, "C") == [2.0]
-    assert third.version != first.version
+def test_it_runs_in_this_process_only_if_told(function: Callable[..., PythonFunction]) -> None:
+    apart, again = (set(values(function("pid"), *MANY)) for _ in range(2))
+    shared = set(values(function("pid", parallel=True), *MANY))
+    assert apart == again
+    assert len(apart) == 1
+    assert not (apart | shared) & {os.getpid()}
+    assert values(function("pid", in_process=True), "C") == [os.getpid()]
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("settings", "said"),
     [
-        ({"function": "length"}, "named as module:function, got 'length'"),
-        ({"function": ":length"}, "named as module:function"),
-        ({"function": "no_such_module:length"}, "cannot import 'no_such_module'.*ModuleNotFoundError"),
-        ({"function": "{name}:lenght"}, "did you mean 'length'"),
-        ({"function": "{name}:not_a_function"}, "int, which cannot be called"),
-        ({"function": "{name}:length", "cost": "huge"}, "unknown cost 'huge'"),
-        ({"function": "{name}:length", "parameters": {"scales": 1}}, "unexpected keyword argument 'scales'"),
-        ({"function": "{name}:needs"}, "missing a required argument: 'threshold'"),
-        ({"function": "{name}:length", "parameters": {"scale": {1}}}, "must be JSON values"),
-        ({"function": "{name}:length", "parameters": {"scale": math.nan}}, "must be JSON values"),
-        ({"function": "math:sqrt"}, "no Python source.*give 'math:sqrt' a revision"),
+        ({"function": "length"}, "module:function"),
+        ({"function": ":length"}, "module:function"),
+        ({"function": "no_such_module:length"}, "no_such_module"),
+        ({"function": "functions:lenght"}, "did you mean 'length'"),
+        ({"function": "functions:not_a_function"}, "int"),
+        ({"function": "functions:length", "cost": "huge"}, "'huge'"),
+        ({"function": "functions:length", "parameters": {"scales": 1}}, "'scales'"),
+        ({"function": "functions:needs"}, "'threshold'"),
+        ({"function": "functions:length", "parameters": {"scale": {1}}}, "JSON"),
+        ({"function": "functions:length", "parameters": {"scale": math.nan}}, "JSON"),
+        ({"function": "math:sqrt"}, "revision"),
+        ({"function": "functions:length", "timeout": 0.0}, "timeout"),
+        ({"function": "functions:length", "timeout": 1.0, "in_process": True}, "in_process"),
+        ({"function": "functions:length", "parallel": True, "in_process": True}, "in_process"),
+        ({"function": "functions:length", "files": ["missing.json"]}, "'missing.json'"),
     ],
 )
-def test_a_function_that_cannot_be_called_is_refused(
-    module: Callable[[str], str], settings: dict[str, Any], message: str
-) -> None:
-    settings = settings | {"function": settings["function"].format(name=module(SOURCE))}
-    with pytest.raises(ScoringConfigurationError, match=message):
-        PythonFunction(**settings)
+def test_a_function_that_cannot_be_called_is_refused(folder: Path, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ScoringConfigurationError) as raised:
+        PythonFunction(folder=str(folder), **settings)
+    assert said in str(raised.value)
 
 
-def test_a_module_that_fails_to_import_is_a_configuration_error(module: Callable[[str], str]) -> None:
-    name = module("raise RuntimeError('no licence')")
-    with pytest.raises(ScoringConfigurationError, match="RuntimeError: no licence"):
-        PythonFunction(f"{name}:score")
-    script = module("import sys\nsys.exit(0)")
-    with pytest.raises(ScoringConfigurationError, match=f"cannot import '{script}' of '{script}:score': SystemExit: 0"):
-        PythonFunction(f"{script}:score")
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("raise RuntimeError('no licence')", "no licence"),
+        ("import sys\nsys.exit(0)", "SystemExit"),
+        ("import os\nos._exit(9)", "exit code 9"),
+        ("def score(smiles) return 1", "line 1"),
+        ("import no_such_package", "no_such_package"),
+    ],
+)
+def test_a_module_that_cannot_be_imported_is_a_configuration_error(tmp_path: Path, source: str, said: str) -> None:
+    (tmp_path / "broken.py").write_text(source)
+    with pytest.raises(ScoringConfigurationError) as raised:
+        PythonFunction("broken:score", folder=str(tmp_path))
+    assert said in str(raised.value)
 
 
-def test_a_function_without_source_needs_a_revision() -> None:
-    assert PythonFunction("math:fabs", revision="1").version != PythonFunction("math:fabs", revision="2").version
+def test_a_score_that_is_lost_has_an_error() -> None:
+    with pytest.raises(ValueError, match="lost"):
+        RawScore(1.0, lost=True)

@@ -1,0 +1,139 @@
+"""Scores that cost: each is claimed before it is computed, and committed as soon as it arrives."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+
+from molbuffer.scoring.components import Component
+from molbuffer.storage import SampleStore, Score
+
+
+@dataclass(frozen=True)
+class ClaimTiming:
+    """The intervals at which expensive scores are claimed, committed and looked up.
+
+    Attributes:
+        claim_seconds: the time a claim outlives its last renewal; a killed scorer blocks a molecule no longer than
+            this.
+        renewal_seconds: the time between renewals, at most half of claim_seconds, so that a renewal may be late.
+        flush_seconds: scores that arrive within this time of each other share a commit.
+        poll_seconds: the time between look-ups of molecules that other scorers have claimed.
+    """
+
+    claim_seconds: float = 60.0
+    renewal_seconds: float = 15.0
+    flush_seconds: float = 0.25
+    poll_seconds: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.renewal_seconds <= self.claim_seconds / 2:
+            raise ValueError(
+                f"renewal_seconds must be positive and at most half of claim_seconds, got {self.renewal_seconds} "
+                f"and {self.claim_seconds}"
+            )
+
+
+@dataclass
+class ExpensiveScores:
+    """Commits expensive scores in a thread of its own, since the next call of a component may take hours.
+
+    The thread also renews the claims on molecules being scored: they outlive a long call, but not a dead process.
+    """
+
+    store: SampleStore
+    run_id: str | None
+    owner: str
+    component: Component
+    pace: ClaimTiming
+    _arrived: SimpleQueue[Score | None] = field(default_factory=SimpleQueue)
+    _claimed: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _failure: BaseException | None = None
+    _thread: threading.Thread | None = None
+
+    def __enter__(self) -> ExpensiveScores:
+        self._thread = threading.Thread(target=self._work, name="expensive-scores", daemon=False)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._thread is not None
+        self._arrived.put(None)
+        self._thread.join()
+        with self._lock:
+            left = list(self._claimed)
+        self.release(left)
+        self._check()
+
+    def claim(self, smiles: Sequence[str]) -> set[str]:
+        """Claim molecules, and return those that no other scorer has claimed.
+
+        Raises:
+            StoreError: scores that arrived before could not be stored.
+        """
+        self._check()
+        granted = self._ask_for(smiles)
+        with self._lock:
+            self._claimed |= granted
+        return granted
+
+    def release(self, smiles: Iterable[str]) -> None:
+        """Give up the claims on molecules."""
+        released = list(smiles)
+        if released:
+            with self._lock:
+                self._claimed.difference_update(released)
+            self.store.claims.release(self.component.name, self.component.version, released, self.owner)
+
+    def put(self, score: Score) -> None:
+        """Have a score stored; errors are those of ``claim``."""
+        self._arrived.put(score)
+        self._check()
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _work(self) -> None:
+        try:
+            renewed = time.monotonic()
+            ending = False
+            while not ending:
+                batch, ending = self._take()
+                if batch:
+                    self.store.record_scores(batch, run_id=self.run_id)
+                    self.release(score.smiles for score in batch)
+                if time.monotonic() - renewed >= self.pace.renewal_seconds:
+                    self._renew()
+                    renewed = time.monotonic()
+        except BaseException as error:  # handed to the thread that scores, which raises it
+            self._failure = error
+
+    def _take(self) -> tuple[list[Score], bool]:
+        """Return the scores that arrive within ``flush_seconds`` of the first one, and whether the last one has
+        arrived.
+        """
+        batch: list[Score] = []
+        try:
+            score = self._arrived.get(timeout=self.pace.renewal_seconds)
+            deadline = time.monotonic() + self.pace.flush_seconds
+            while score is not None:
+                batch.append(score)
+                score = self._arrived.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            return batch, False
+        return batch, True
+
+    def _renew(self) -> None:
+        with self._lock:
+            held = list(self._claimed)
+        if held:
+            self._ask_for(held)
+
+    def _ask_for(self, smiles: Sequence[str]) -> set[str]:
+        component, seconds = self.component, self.pace.claim_seconds
+        return self.store.claims.claim(component.name, component.version, smiles, self.owner, seconds)

@@ -1,0 +1,180 @@
+"""Scores that are stored: whether a component would compute them again, and the second attempt at those that failed."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.scoring import ContrastiveTemplate, Objective, StaleScoresError
+from molbuffer.scoring.components import Component, score_many
+from molbuffer.storage import Reward, SampleStore, ScoreStatus
+
+CHECKED = 8
+"""The stored scores of a component that are computed again at the start of a run."""
+RELATIVE, ABSOLUTE = 1e-4, 1e-6
+"""How far a value computed again may be from the stored one, since single precision varies with threads and devices."""
+
+
+_log = logging.getLogger(__name__)
+
+
+def check_stored_scores(objective: Objective, store: SampleStore) -> None:
+    """Compute a few stored scores of each cheap component again, and compare.
+
+    Components that are not ``deterministic`` are left out, and so are scores that the machinery loses this time. It is
+    said of each component whether the store has scores of other versions only, which are not used.
+
+    Raises:
+        StaleScoresError: a value differs, so that new scores would be mixed with those of another model.
+    """
+    for weighted in objective.components:
+        component = weighted.component
+        _report_other_versions(component, store)
+        if component.cost == "low" and getattr(component, "deterministic", True):
+            _check(component, store)
+
+
+def _report_other_versions(component: Component, store: SampleStore) -> None:
+    (counts,) = store.read_arrow(
+        """SELECT count(*) FILTER (version = ?) AS own, count(*) FILTER (version <> ?) AS others FROM {scores}
+        WHERE component = ? AND status = 'ok'""",
+        parameters=[component.version, component.version, component.name],
+    ).to_pylist()
+    if counts["others"] and not counts["own"]:
+        _log.warning(
+            "the %d stored scores of %r are of other versions and are not used: what it computes with has changed "
+            "(parameters, modules, files, installed packages, revision)",
+            counts["others"],
+            component.name,
+        )
+
+
+def _check(component: Component, store: SampleStore) -> None:
+    stored = store.read_arrow(
+        """SELECT smiles, any_value(value) AS value FROM {scores} WHERE component = ? AND version = ? AND status = 'ok'
+        GROUP BY smiles ORDER BY hash(smiles) LIMIT ?""",
+        parameters=[component.name, component.version, CHECKED],
+    )
+    smiles, values = stored["smiles"].to_pylist(), stored["value"].to_pylist()
+    for text, value, now in zip(smiles, values, score_many(component, smiles), strict=True):
+        if not now.lost and (
+            now.value is None or not math.isclose(now.value, value, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+        ):
+            raise StaleScoresError(
+                f"component {component.name!r} has the stored score {value!r} for {text!r}, and computes "
+                f"{now.error if now.value is None else now.value!r} now, although its version is the same: something "
+                f"changed that the version does not know. Name the files that it reads in `files`, or give it another "
+                f"`revision`, so that scores are computed again; a component whose values vary by nature has "
+                f"`deterministic = false`"
+            )
+
+
+@dataclass(frozen=True)
+class SecondAttempt:
+    """What became of scores that were computed again.
+
+    Attributes:
+        tried: the scores that were computed, each of one molecule and component.
+        scored: those that stand now.
+        failed: those whose molecule failed again.
+        lost: those that the machinery lost again.
+        rewards: the rewards of stored rows that are complete by it.
+    """
+
+    tried: int = 0
+    scored: int = 0
+    failed: int = 0
+    lost: int = 0
+    rewards: int = 0
+
+
+def score_again(
+    scorer: Scorer,
+    run_id: str,
+    *,
+    statuses: Collection[ScoreStatus],
+    names: Collection[str] = (),
+    template: ContrastiveTemplate | None = None,
+) -> SecondAttempt:
+    """Compute scores without a value again, and complete the rewards that lacked them; good scores stay.
+
+    Args:
+        scorer: with the objective and the store.
+        run_id: the run that the new scores and rewards belong to.
+        statuses: which are tried again, by the status of the last attempt.
+        names: the components; all of the objective if there are none.
+        template: the rewards of pairs are completed under it, too.
+    """
+    store = scorer.store
+    assert store is not None
+    counts = dict.fromkeys(ScoreStatus, 0)
+    for weighted in scorer.objective.components:
+        component = weighted.component
+        if names and component.name not in names:
+            continue
+        molecules = _without_score(store, component, statuses)
+        alone = replace(scorer, objective=Objective((replace(weighted, weight=1.0),)), again=True)
+        store.record_scores(alone.score(molecules).new, run_id=run_id)
+        found = store.find_scores(component.name, component.version, molecules, lost_in=run_id)
+        for score in found.values():
+            counts[score.status] += 1
+    return SecondAttempt(
+        tried=sum(counts.values()),
+        scored=counts[ScoreStatus.OK],
+        failed=counts[ScoreStatus.FAILED],
+        lost=counts[ScoreStatus.LOST],
+        rewards=_complete_rewards(scorer, store, run_id, template),
+    )
+
+
+def _without_score(store: SampleStore, component: Component, statuses: Collection[ScoreStatus]) -> list[str]:
+    found = store.read_arrow(
+        """SELECT smiles FROM {scores} WHERE component = ? AND version = ?
+        GROUP BY smiles HAVING NOT bool_or(status = 'ok') AND list_contains(?, arg_max(status, created))
+        ORDER BY smiles""",
+        parameters=[component.name, component.version, [str(status) for status in statuses]],
+    )
+    return list(found["smiles"].to_pylist())
+
+
+def _complete_rewards(scorer: Scorer, store: SampleStore, run_id: str, template: ContrastiveTemplate | None) -> int:
+    """Add the rewards that stored rows lack and can have by now, and return how many."""
+    added = _complete(scorer, store, run_id, None)
+    return added if template is None else added + _complete(scorer, store, run_id, template)
+
+
+def _complete(scorer: Scorer, store: SampleStore, run_id: str, template: ContrastiveTemplate | None) -> int:
+    objective = scorer.objective
+    sha256 = objective.sha256 if template is None else template.objective_sha256(objective)
+    rows = store.read_arrow(
+        """SELECT build_id, "row", smiles, source_smiles FROM {samples} JOIN (
+            SELECT build_id, "row" FROM {rewards} WHERE objective_sha256 = ?
+            GROUP BY build_id, "row" HAVING NOT bool_or(status = 'ok')
+        ) AS open_rewards USING (build_id, "row") WHERE kept ORDER BY build_id, "row" """,
+        parameters=[sha256],
+    ).to_pylist()
+    ends = {text for row in rows for text in (row["smiles"], row["source_smiles"] if template else None) if text}
+    values = _stored_rewards(scorer, store, sorted(ends))
+    of_builds: dict[str, list[Reward]] = {}
+    for row in rows:
+        value = values.get(row["smiles"], math.nan)
+        if template is not None:
+            source = values.get(row["source_smiles"] or "", math.nan)
+            value = float(template.rewards(np.array([source]), np.array([value]))[0])
+        if not math.isnan(value):
+            of_builds.setdefault(row["build_id"], []).append(Reward(row["row"], sha256, value))
+    return sum(store.add_rewards(build_id, rewards, run_id) for build_id, rewards in of_builds.items())
+
+
+def _stored_rewards(scorer: Scorer, store: SampleStore, molecules: list[str]) -> dict[str, float]:
+    """Return the rewards of molecules by what the store knows, computing nothing."""
+    complete = set(molecules)
+    for weighted in scorer.objective.components:
+        component = weighted.component
+        complete &= set(store.find_scores(component.name, component.version, molecules))
+    return scorer.score(sorted(complete)).reward_of()

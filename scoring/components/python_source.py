@@ -1,0 +1,228 @@
+"""The source of a scoring function: the modules that it consists of, as they were when the component was made.
+
+A module of the user is found in one folder, that of the configuration, and so are the modules that it imports. They are
+read once and hashed, without running any of them, and a worker process imports what was read and not what the files say
+by then. Modules of the standard library are not part of it, and installed packages are by their versions.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.abc import ExecutionLoader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+
+from molbuffer.scoring.errors import ScoringConfigurationError
+
+
+@dataclass(frozen=True)
+class ModuleSource:
+    """A module as it was read.
+
+    Attributes:
+        path: its file.
+        text: its source.
+        folders: where its submodules are; None if it is no package.
+    """
+
+    path: str
+    text: str
+    folders: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class PythonSource:
+    """The source of a module with all that it imports.
+
+    Attributes:
+        folder: the folder of the import path that has the module.
+        modules: the modules that lie in that folder, by name; of what is installed, only the module itself, and none if
+            it has no Python source.
+        packages: the versions of the installed packages that they import, by the name of the import.
+    """
+
+    folder: str
+    modules: Mapping[str, ModuleSource]
+    packages: Mapping[str, str]
+
+
+@cache
+def read_source(module: str, folder: str) -> PythonSource:
+    """Return the source of a module that is in a folder, or installed.
+
+    It is read once in a process, as an import is: a run makes its components repeatedly, while the user may edit the
+    file for the next run. ``read_source.cache_clear()`` has it read again.
+
+    Raises:
+        ScoringConfigurationError: there is no such module, or its source cannot be parsed.
+    """
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise ScoringConfigurationError(f"{module!r} is no name of a module")
+    root = _root_of(module, folder)
+    modules: dict[str, ModuleSource] = {}
+    elsewhere: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in modules or name in elsewhere:
+            continue
+        # Of what is installed, the versions stand for all but the module of the function itself.
+        found = _local(name, root) if name == module or not _is_installed(root) else None
+        if found is None:
+            elsewhere.add(name)
+        else:
+            modules[name] = found
+            # The import of a module imports the packages that it is in.
+            waiting += [name.rpartition(".")[0]] if "." in name else []
+            waiting += _imports(name, found)
+    tops = {name.partition(".")[0] for name in elsewhere}
+    if not _is_installed(root):
+        tops -= {name.partition(".")[0] for name in modules}
+    versions = {name: text for name in sorted(tops) if (text := _version(name)) is not None}
+    return PythonSource(root, dict(sorted(modules.items())), versions)
+
+
+def _root_of(module: str, folder: str) -> str:
+    """Return the folder of the import path that has a module: the given one, or else the first that has it.
+
+    Raises:
+        ScoringConfigurationError: none has it.
+    """
+    top = module.partition(".")[0]
+    if top not in sys.stdlib_module_names and PathFinder.find_spec(top, [folder]) is not None:
+        return folder
+    spec = sys.modules[top].__spec__ if top in sys.modules else PathFinder.find_spec(top)
+    if spec is not None and spec.origin is not None and Path(spec.origin).is_absolute():
+        place = Path(spec.origin).parent
+        return str(place.parent if spec.submodule_search_locations is not None else place)
+    if spec is not None and spec.submodule_search_locations:
+        return str(Path(next(iter(spec.submodule_search_locations))).parent)
+    if top in sys.builtin_module_names:
+        return sysconfig.get_path("stdlib")
+    raise ScoringConfigurationError(
+        f"there is no module {module!r} in {folder}, where the configuration is, nor is it installed"
+    )
+
+
+@cache
+def _is_installed(folder: str) -> bool:
+    """Return whether a folder has installed packages or the standard library, and not a user's own modules."""
+    places = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    parts = Path(folder).parts
+    return "site-packages" in parts or "dist-packages" in parts or any(Path(folder).is_relative_to(p) for p in places)
+
+
+def _local(name: str, folder: str) -> ModuleSource | None:
+    """Return a module of a folder as it is now; None if there is none with Python source, or another comes first."""
+    if name.partition(".")[0] in sys.stdlib_module_names and not _is_installed(folder):
+        return None
+    folders: Sequence[str] | None = [folder]
+    spec: ModuleSpec | None = None
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        # A finder is asked for each part, which imports nothing, other than importlib.util.find_spec.
+        spec = PathFinder.find_spec(".".join(parts[:end]), folders) if folders is not None else None
+        if spec is None:
+            return None
+        folders = None if spec.submodule_search_locations is None else list(spec.submodule_search_locations)
+    inside = None if folders is None else tuple(folders)
+    if spec is None or spec.origin is None:
+        return None if inside is None else ModuleSource(inside[0], "", inside)
+    if not spec.origin.endswith(".py"):
+        return None
+    try:
+        return ModuleSource(spec.origin, importlib.util.decode_source(Path(spec.origin).read_bytes()), inside)
+    except (OSError, SyntaxError, UnicodeError) as error:
+        raise ScoringConfigurationError(f"module {name!r} cannot be read from {spec.origin}: {error}") from error
+
+
+def _imports(name: str, source: ModuleSource) -> Iterator[str]:
+    """Yield the names of all that a module imports, in functions too; some may be attributes and no modules."""
+    try:
+        tree = ast.parse(source.text, source.path)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        raise ScoringConfigurationError(f"module {name!r} cannot be read: {error}") from error
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = name.split(".") if source.folders is not None else name.split(".")[:-1]
+                above = package[: len(package) - node.level + 1]
+                base = ".".join([*above, *([node.module] if node.module else [])])
+            if base:
+                yield base
+                yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return importlib.metadata.packages_distributions()
+
+
+def _version(package: str) -> str | None:
+    """Return the versions of what is installed under the name of an import; None for the standard library."""
+    if package in sys.stdlib_module_names:
+        return None
+    return (
+        ", ".join(
+            f"{name} {importlib.metadata.version(name)}" for name in sorted(set(_distributions().get(package, ())))
+        )
+        or None
+    )
+
+
+class _Importer(MetaPathFinder, ExecutionLoader):
+    """Imports the modules of a source as they were read, before those of the files that they were read from."""
+
+    def __init__(self, modules: Mapping[str, ModuleSource]) -> None:
+        self._modules = modules
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        source = self._modules.get(name)
+        if source is None:
+            return None
+        places = None if source.folders is None else list(source.folders)
+        return importlib.util.spec_from_file_location(name, source.path, loader=self, submodule_search_locations=places)
+
+    def get_source(self, name: str) -> str:
+        return self._modules[name].text
+
+    def get_filename(self, name: str) -> str:
+        return self._modules[name].path
+
+
+def install_source(source: PythonSource) -> None:
+    """Have the modules of a source imported as they were read, and others of its folder from their files.
+
+    Raises:
+        ScoringConfigurationError: this process has imported a module of the same name already, from elsewhere.
+    """
+    for name, module in source.modules.items():
+        there = sys.modules.get(name)
+        if there is not None and _text_of(there) != module.text:
+            raise ScoringConfigurationError(
+                f"this process has imported another module {name!r} ({getattr(there, '__file__', None)}) than that of "
+                f"{module.path}; start a new process, or rename the module"
+            )
+    if source.folder not in sys.path:
+        sys.path.append(source.folder)
+    sys.meta_path.insert(0, _Importer(source.modules))
+
+
+def _text_of(module: ModuleType) -> str | None:
+    loader = getattr(module, "__loader__", None)
+    try:
+        text: str | None = loader.get_source(module.__name__) if loader is not None else None
+    except (AttributeError, ImportError, OSError):
+        return None
+    return "" if text is None else text
