@@ -10,19 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molbuffer.samplers.base import Draw, SamplerSize, encode_rows
-from molbuffer.samplers.files import FileSampler, PackedRows, open_rows
+from molbuffer.samplers.files import FileSampler, PackedRows, open_rows, usable_texts
 from molbuffer.samplers.tokens import Vocabulary
+from molbuffer.scoring import Standardisation
 
 
 @dataclass(frozen=True)
 class DatasetSampler(FileSampler):
-    """Draws the molecules of a file as they are written there.
+    """Draws the molecules of a file as they are written there, or in canonical form as ``usable_texts`` has it.
 
     Attributes:
         path: a file that ``read_columns`` reads.
         column: the column of a table, as ``read_columns`` has it.
         vocabulary: the vocabulary of the policy in training, for the rows' tokens.
         replacement: draw each row independently of all others.
+        standardisation: the campaign's, which makes canonical forms.
+        largest_fragment: draw the largest fragment of a salt or mixture.
     """
 
     name: str
@@ -32,6 +35,8 @@ class DatasetSampler(FileSampler):
     size: SamplerSize = SamplerSize()
     column: str | None = None
     replacement: bool = False
+    standardisation: Standardisation = Standardisation()
+    largest_fragment: bool = False
     kind: ClassVar[str] = "dataset"
 
     @property
@@ -39,5 +44,6 @@ class DatasetSampler(FileSampler):
         return open_rows(self.path, [self.column])
 
     def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Draw:
-        (smiles,) = rows.take(chosen)
+        (written,) = rows.take(chosen)
+        smiles = usable_texts(written, self.vocabulary, self.standardisation, largest_fragment=self.largest_fragment)
         return Draw(smiles, encode_rows(smiles, self.vocabulary))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molbuffer.samplers.base import Draw, SamplerSize, encode_rows
-from molbuffer.samplers.files import FileSampler, PackedRows, open_rows
+from molbuffer.samplers.files import FileSampler, PackedRows, open_rows, usable_texts
 from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.scoring import Standardisation, standardise_many
 
 
 @dataclass(frozen=True)
 class PairDatasetSampler(FileSampler):
-    """Draws the pairs of a table, such as ``molbuffer pairs`` makes: targets as written, without a likelihood.
+    """Draws the pairs of a table, such as ``molbuffer pairs`` makes, without a likelihood.
 
-    A source has its canonical form, as a conditional model is trained on. A source that is no molecule stays as it is
-    written, and has length 0 when the vocabulary cannot express it: its pair is drawn, and rejected when it is judged.
+    A target is drawn as it is written, or in canonical form as ``usable_texts`` has it. A source has its canonical
+    form, as a conditional model is trained on. A source that is no molecule stays as it is written, and has length 0
+    when the vocabulary cannot express it: its pair is drawn, and rejected when it is judged.
 
     Attributes:
         path: a .csv file, which may be compressed as .gz, or a .parquet file.
@@ -29,6 +30,7 @@ class PairDatasetSampler(FileSampler):
         target_column: the column of the targets.
         replacement: draw each row independently of all others.
         standardisation: the campaign's, which makes sources of texts.
+        largest_fragment: draw the largest fragment of a salt or mixture at both ends.
     """
 
     name: str
@@ -40,6 +42,7 @@ class PairDatasetSampler(FileSampler):
     target_column: str = "target"
     replacement: bool = False
     standardisation: Standardisation = Standardisation()
+    largest_fragment: bool = False
     kind: ClassVar[str] = "pair_dataset"
 
     @property
@@ -49,7 +52,9 @@ class PairDatasetSampler(FileSampler):
 
     def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Draw:
         written, targets = rows.take(chosen)
-        molecules = standardise_many(written, self.standardisation)
+        targets = usable_texts(targets, self.vocabulary, self.standardisation, largest_fragment=self.largest_fragment)
+        how = replace(self.standardisation, largest_fragment=True) if self.largest_fragment else self.standardisation
+        molecules = standardise_many(written, how)
         smiles = [text if molecule is None else molecule for text, molecule in zip(written, molecules, strict=True)]
         pairs = encode_rows(targets, self.vocabulary, smiles)
         return Draw(targets, pairs, source_smiles=smiles, source_rows=[None] * len(chosen))

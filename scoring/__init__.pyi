@@ -7,24 +7,37 @@ from .errors import (
     StaleScoresError,
     WorkerError,
 )
-from .filters import VALIDITY, AllowedElements, Filter, Judgement, PropertyRange, RingSize, SingleComponent, judge_many
+from .filters import (
+    LENGTH,
+    VALIDITY,
+    AllowedElements,
+    Filter,
+    Judgement,
+    PropertyRange,
+    RingSize,
+    SingleComponent,
+    Valence,
+    judge_many,
+    reason_against,
+)
 from .genetic.offspring import Breeding, children
+from .molecules.cxsmiles import plain_smiles
 from .molecules.diversity import Diversity, diversity_of
 from .molecules.fingerprints import Fingerprint, count_fingerprint
-from .molecules.molecules import (
+from .molecules.neighbours import Indices, SimilarityBounds, SimilarPairs, similar_pairs
+from .molecules.parsing import canonical_smiles, parse_smiles
+from .molecules.patterns import parse_smarts
+from .molecules.properties import check_property, property_names, property_value
+from .molecules.scaffolds import scaffold_of, scaffolds_of
+from .molecules.standardisation import (
+    MAX_LENGTH,
     NamedMolecule,
     Standardisation,
     are_other_molecules,
-    canonical_smiles,
-    parse_smarts,
-    parse_smiles,
     standardise,
     standardise_many,
     standardise_smiles,
 )
-from .molecules.neighbours import Indices, SimilarityBounds, SimilarPairs, similar_pairs
-from .molecules.properties import check_property, property_names, property_value
-from .molecules.scaffolds import scaffold_of, scaffolds_of
 from .objective import Aggregation, Objective, WeightedComponent
 from .pairs import IMPROVEMENT, SOURCE, ContrastiveTemplate, PairJudgement, judge_pairs
 from .transforms import Transform
@@ -32,6 +45,8 @@ from .workers.cores import allowed_cores, available_cores
 
 __all__ = [
     "IMPROVEMENT",
+    "LENGTH",
+    "MAX_LENGTH",
     "SOURCE",
     "VALIDITY",
     "Aggregation",
@@ -59,6 +74,7 @@ __all__ = [
     "StaleScoresError",
     "Standardisation",
     "Transform",
+    "Valence",
     "WeightedComponent",
     "WorkerError",
     "allowed_cores",
@@ -73,8 +89,10 @@ __all__ = [
     "judge_pairs",
     "parse_smarts",
     "parse_smiles",
+    "plain_smiles",
     "property_names",
     "property_value",
+    "reason_against",
     "scaffold_of",
     "scaffolds_of",
     "score_many",

@@ -7,7 +7,7 @@ on first use there. Its ``name`` is stored with a refused sample as ``rejected_b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Protocol, runtime_checkable
 
@@ -17,9 +17,12 @@ from rdkit.Chem import FilterCatalog
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
 from molbuffer.scoring.identity import check_order, checked_number
 from molbuffer.scoring.molecules import (
+    QUESTIONABLE,
     NamedMolecule,
+    Questionable,
     Standardisation,
     check_property,
+    matches,
     parse_smarts,
     property_value,
     standardise,
@@ -28,6 +31,8 @@ from molbuffer.scoring.workers import map_chunks
 
 VALIDITY = "validity"
 """The reason that rejects a string that is no molecule."""
+LENGTH = "length"
+"""The reason that rejects a string, or a molecule whose canonical SMILES, has more characters than allowed."""
 
 
 @runtime_checkable
@@ -50,6 +55,29 @@ class SingleComponent:
 
     def accepts(self, molecule: Chem.Mol) -> bool:
         return len(Chem.GetMolFrags(molecule)) == 1
+
+
+@dataclass(frozen=True)
+class Valence:
+    """Refuses molecules with atoms that a substance can hardly have; a campaign has this filter unless it says not to.
+
+    Attributes:
+        reject: what is refused, of ``radicals`` (unpaired electrons and carbenes), ``valences`` (that an element does
+            not usually have) and ``queries`` (dummy atoms ``*`` and bonds ``~``); metals have any valence.
+        name: stored with refused samples.
+    """
+
+    reject: tuple[Questionable, ...] = tuple(QUESTIONABLE)
+    name: str = "valence"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reject", _as_names("reject", self.reject))
+        for each in self.reject:
+            if each not in QUESTIONABLE:
+                raise unknown_name("reason to reject", each, QUESTIONABLE)
+
+    def accepts(self, molecule: Chem.Mol) -> bool:
+        return not any(QUESTIONABLE[each](molecule) for each in self.reject)
 
 
 @dataclass(frozen=True)
@@ -104,9 +132,8 @@ class SubstructureFilter:
             parse_smarts(smarts)
 
     def accepts(self, molecule: Chem.Mol) -> bool:
-        has = molecule.HasSubstructMatch
-        return all(has(parse_smarts(smarts)) for smarts in self.must_have) and not any(
-            has(parse_smarts(smarts)) for smarts in self.must_not_have
+        return all(matches(molecule, smarts) for smarts in self.must_have) and not any(
+            matches(molecule, smarts) for smarts in self.must_not_have
         )
 
 
@@ -207,7 +234,8 @@ class Judgement:
 
     Attributes:
         smiles: the canonical SMILES; None if the string is no molecule.
-        rejected_by: the name of the first filter that refuses it, ``validity`` for no molecule, None if it is kept.
+        rejected_by: the name of the first filter that refuses it, ``validity`` for no molecule, ``length`` for one that
+            is too long, None if it is kept.
     """
 
     smiles: str | None
@@ -228,13 +256,22 @@ def _judge_chunk(raw: Sequence[str], filters: Sequence[Filter], standardisation:
 def judge(raw: str, filters: Sequence[Filter], standardisation: Standardisation = Standardisation()) -> Judgement:
     """Standardise one string and apply the filters in their order."""
     named = standardise(raw, standardisation)
-    return Judgement(None if named is None else named.smiles, first_refusal(named, filters))
-
-
-def first_refusal(named: NamedMolecule | None, filters: Sequence[Filter]) -> str | None:
-    """Return the name of the first filter that refuses a molecule, None if it is kept; ``validity`` without one."""
     if named is None:
-        return VALIDITY
+        return Judgement(None, reason_against(raw, standardisation))
+    return Judgement(named.smiles, first_refusal(named, filters))
+
+
+def reason_against(raw: str, standardisation: Standardisation = Standardisation()) -> str:
+    """Return ``length`` or ``validity``: the reason why ``standardise`` returns None for a string."""
+    if len(raw) > standardisation.max_length:
+        return LENGTH
+    # A canonical SMILES may be longer than the string that it comes from, though hardly ever by this factor.
+    roomy = replace(standardisation, max_length=10 * standardisation.max_length)
+    return VALIDITY if standardise(raw, roomy) is None else LENGTH
+
+
+def first_refusal(named: NamedMolecule, filters: Sequence[Filter]) -> str | None:
+    """Return the name of the first filter that refuses a molecule, None if it is kept."""
     with rdBase.BlockLogs():
         return next((each.name for each in filters if not each.accepts(named.molecule)), None)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from molbuffer.scoring.components import LARGEST_RADIUS
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
-from molbuffer.scoring.filters import VALIDITY, Filter, Judgement, first_refusal
+from molbuffer.scoring.filters import VALIDITY, Filter, Judgement, first_refusal, reason_against
 from molbuffer.scoring.identity import check_order, checked_number, sha256_of
 from molbuffer.scoring.molecules import (
     Fingerprint,
@@ -24,7 +24,8 @@ from molbuffer.scoring.objective import Objective
 from molbuffer.scoring.workers import map_chunks
 
 SOURCE = "source"
-"""The reason that rejects a pair whose source is no molecule; ``source:NAME`` if the filter NAME refuses the source."""
+"""The reason that rejects a pair whose source is no molecule; ``source:NAME`` if the filter NAME refuses it, and
+``source:length`` if it is too long."""
 SIMILARITY = "similarity"
 """The reason that rejects a pair whose similarity is out of bounds."""
 IMPROVEMENT = "improvement"
@@ -154,11 +155,11 @@ def _judge_chunk(
     # Consecutive targets often share a source.
     sources = {text: standardise(text, standardisation) for text in dict.fromkeys(source for _, source in pairs)}
     source_filters = template.source_filters if template else ()
-    refusals = {text: first_refusal(named, source_filters) for text, named in sources.items()}
+    refusals = {text: _refusal(text, named, source_filters, standardisation) for text, named in sources.items()}
     judged = []
     for text, source_text in pairs:
         target, source = standardise(text, standardisation), sources[source_text]
-        refusal = first_refusal(target, filters)
+        refusal = _refusal(text, target, filters, standardisation)
         if refusal is None and (by_source := refusals[source_text]) is not None:
             refusal = SOURCE if by_source == VALIDITY else f"{SOURCE}:{by_source}"
         similarity = None
@@ -168,6 +169,12 @@ def _judge_chunk(
                 refusal = SIMILARITY
         judged.append(PairJudgement(Judgement(_name(target), refusal), _name(source), similarity))
     return judged
+
+
+def _refusal(
+    text: str, named: NamedMolecule | None, filters: Sequence[Filter], standardisation: Standardisation
+) -> str | None:
+    return reason_against(text, standardisation) if named is None else first_refusal(named, filters)
 
 
 def _name(named: NamedMolecule | None) -> str | None:

@@ -13,8 +13,14 @@ def build_standardisation(settings: Settings) -> Standardisation:
     A salt is cut down to its largest fragment unless the filter ``single_component`` rejects it.
     """
     refused = any(each.kind == "single_component" for each in settings.filters)
-    cleanup = settings.standardisation.cleanup
-    return Standardisation(cleanup=cleanup, largest_fragment=cleanup and not refused)
+    keys = settings.standardisation
+    return Standardisation(
+        cleanup=keys.cleanup,
+        largest_fragment=keys.cleanup and not refused,
+        neutralise=keys.neutralise,
+        canonical_tautomer=keys.canonical_tautomer,
+        max_length=keys.max_length,
+    )
 
 
 def build_filters(settings: Settings) -> tuple[Filter, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from molbuffer.flows.campaign.assemble import build_filters, build_objective, build_standardisation, build_template
@@ -109,15 +110,18 @@ class Campaign:
 
     def report_files(self) -> None:
         """Report rows of the samplers' files that are no molecules, or that the policy in training cannot express."""
+        standardisation = build_standardisation(self.settings)
+        report = partial(report_bad_rows, vocabulary=self.prior.vocabulary, standardisation=standardisation)
         for sampler in self.settings.samplers:
             table: DrawKeys | None = sampler
             while table is not None:
                 if isinstance(table, DatasetDraws):
-                    report_bad_rows(table.path, [table.column], self.prior.vocabulary)
+                    report(table.path, [table.column], largest_fragment=table.largest_fragment)
                 elif isinstance(table, LatentDraws) and table.molecules is not None:
-                    report_bad_rows(table.molecules, [table.column], self.prior.vocabulary)
+                    report(table.molecules, [table.column])
                 elif isinstance(table, PairDatasetDraws):
-                    report_bad_rows(table.path, [table.source_column, table.target_column], self.prior.vocabulary)
+                    columns = [table.source_column, table.target_column]
+                    report(table.path, columns, largest_fragment=table.largest_fragment)
                 table = table.inner
 
 

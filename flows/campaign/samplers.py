@@ -133,7 +133,14 @@ def _latent(name: str, settings: LatentDraws, parts: SamplerParts, size: Sampler
 def _dataset(name: str, settings: DatasetDraws, parts: SamplerParts, size: SamplerSize) -> Sampler:
     vocabulary = parts.prior.vocabulary
     return DatasetSampler(
-        name, Path(settings.path), vocabulary, size=size, column=settings.column, replacement=settings.replacement
+        name,
+        Path(settings.path),
+        vocabulary,
+        size=size,
+        column=settings.column,
+        replacement=settings.replacement,
+        standardisation=parts.standardisation,
+        largest_fragment=settings.largest_fragment,
     )
 
 
@@ -148,6 +155,7 @@ def _pair_dataset(name: str, settings: PairDatasetDraws, parts: SamplerParts, si
         target_column=settings.target_column,
         replacement=settings.replacement,
         standardisation=parts.standardisation,
+        largest_fragment=settings.largest_fragment,
     )
 
 

@@ -53,6 +53,24 @@ class SingleComponentFilterSettings(FilterKeys):
         return filters.SingleComponent(**self.named())
 
 
+class ValenceFilterSettings(FilterKeys):
+    """Rejects radicals, unusual valences and query atoms. Every campaign has this filter, first unless it is listed."""
+
+    kind: Literal["valence"]
+    """Rejects radicals, unusual valences and query atoms."""
+
+    reject: Annotated[tuple[Literal["radicals", "valences", "queries"], ...], Field(strict=False)] = (
+        "radicals",
+        "valences",
+        "queries",
+    )
+    """What is rejected: radicals and carbenes; valences that an element does not usually have, such as PH7; dummy
+    atoms (*) and bonds of any order (~). An empty list switches the filter off."""
+
+    def build(self) -> filters.Filter:
+        return filters.Valence(self.reject, **self.named())
+
+
 class SubstructureFilterSettings(FilterKeys):
     """Keeps molecules with all of some substructures and none of others."""
 
@@ -114,6 +132,7 @@ class ElementsFilterSettings(FilterKeys):
 FilterSettings = Annotated[
     PropertyFilterSettings
     | SingleComponentFilterSettings
+    | ValenceFilterSettings
     | SubstructureFilterSettings
     | AlertsFilterSettings
     | RingSizeFilterSettings
@@ -121,3 +140,10 @@ FilterSettings = Annotated[
     Field(discriminator="kind"),
 ]
 """Every kind of filter."""
+
+
+def with_default_filters(listed: tuple[FilterSettings, ...]) -> tuple[FilterSettings, ...]:
+    """Return the filters of a campaign that lists some: those that every campaign has come first."""
+    if any(each.kind == "valence" for each in listed):
+        return listed
+    return (ValenceFilterSettings(kind="valence"), *listed)

@@ -42,6 +42,9 @@ class DatasetDraws(DrawKeys):
     replacement: bool = False
     """true: draw each molecule independently; false: a run draws every row of the file once before any row again."""
 
+    largest_fragment: bool = False
+    """true: draw the largest fragment of a salt or mixture, in canonical form; false: draw it as it is written."""
+
 
 class PairDatasetDraws(DrawKeys):
     """Draws from a file of pairs of molecules."""
@@ -60,6 +63,9 @@ class PairDatasetDraws(DrawKeys):
 
     replacement: bool = False
     """true: draw each pair independently; false: a run draws every pair of the file once before any pair again."""
+
+    largest_fragment: bool = False
+    """true: draw the largest fragment of a salt or mixture, in canonical form, at both ends."""
 
 
 ChoiceName = Literal["uniform", "top_k", "quantile", "recent", "scaffold"]

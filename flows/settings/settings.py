@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from molbuffer.flows.settings.base import (
     DEFAULT_BATCH_SIZE,
@@ -26,7 +26,7 @@ from molbuffer.flows.settings.base import (
     Text,
     refuse,
 )
-from molbuffer.flows.settings.filters import FilterSettings
+from molbuffer.flows.settings.filters import FilterSettings, with_default_filters
 from molbuffer.flows.settings.objective import ContrastiveSettings, ObjectiveSettings
 from molbuffer.flows.settings.problems import ConfigurationError, Problem, locate, toml_problem, validation_problems
 from molbuffer.flows.settings.references import (
@@ -38,6 +38,7 @@ from molbuffer.flows.settings.references import (
 from molbuffer.flows.settings.rules import broken_rules
 from molbuffer.flows.settings.samplers import SamplerSettings
 from molbuffer.flows.settings.training import BufferSettings, OfflineSettings, TrainingSettings
+from molbuffer.scoring import MAX_LENGTH
 
 
 class CampaignSettings(Section):
@@ -71,8 +72,19 @@ class StandardisationSettings(Section):
     """The standardisation of a drawn string to the molecule that is stored and scored."""
 
     cleanup: bool = True
-    """Apply RDKit's clean-up: normalise functional groups, disconnect metals, re-ionise. Switch it off for benchmarks
-    that score the molecule as drawn."""
+    """Apply RDKit's clean-up: write functional groups and charges in one form, cut the bonds of metals; no atom gains
+    or loses a hydrogen. Switch it off for benchmarks that score the molecule as drawn."""
+
+    neutralise: bool = False
+    """Add or remove protons until charges are gone where that is possible (RDKit's Uncharger), so that protonation
+    states of a molecule count as one."""
+
+    canonical_tautomer: bool = False
+    """Replace each molecule by RDKit's canonical tautomer, so that tautomers count as one. Stereochemistry that they do
+    not share is lost, and a molecule takes 10 to 100 times as long."""
+
+    max_length: Count = MAX_LENGTH
+    """The most characters of a SMILES, as drawn and as canonical; longer ones are rejected by `length`."""
 
 
 class Settings(Section):
@@ -90,9 +102,11 @@ class Settings(Section):
     standardisation: StandardisationSettings = StandardisationSettings()
     """The standardisation of drawn strings to molecules."""
 
-    filters: Annotated[tuple[FilterSettings, ...], Field(strict=False)] = ()
+    filters: Annotated[
+        tuple[FilterSettings, ...], AfterValidator(with_default_filters), Field(strict=False, validate_default=True)
+    ] = ()
     """The filters, in the order in which they are applied. Rejected molecules are stored with the filter's name, but
-    not scored."""
+    not scored. A filter of kind `valence` comes first unless one is listed; `reject = []` switches it off."""
 
     contrastive: ContrastiveSettings | None = None
     """Which pairs are kept, and their rewards for a conditional policy. Without the table every pair whose target

@@ -10,12 +10,15 @@ from pathlib import Path
 from molbuffer.samplers.base import Draw
 from molbuffer.samplers.builds.judging import VOCABULARY
 from molbuffer.samplers.errors import UnknownTokenError
-from molbuffer.samplers.files import CHECKED_ROWS, FileRow, read_columns
+from molbuffer.samplers.files import CHECKED_ROWS, FileRow, read_columns, usable_texts
 from molbuffer.samplers.tokens import Vocabulary
-from molbuffer.scoring import SOURCE, VALIDITY, PairJudgement, standardise_many
+from molbuffer.scoring import LENGTH, SOURCE, VALIDITY, PairJudgement, Standardisation, reason_against, standardise_many
 
+_OF_THE_FILE = (VALIDITY, LENGTH, VOCABULARY, SOURCE, f"{SOURCE}:{LENGTH}")
 REPORTED_ROWS = 20
 """The rows that are named one by one; further ones are counted."""
+SHOWN = 200
+"""The characters of a row that are shown."""
 
 _logger = logging.getLogger(__name__)
 
@@ -28,15 +31,27 @@ class BadRow:
     reason: str
 
     def __str__(self) -> str:
-        return f"line {self.row.line}: {self.row.smiles!r}: {self.reason}; it is rejected when it is drawn"
+        shown = self.row.smiles if len(self.row.smiles) <= SHOWN else f"{self.row.smiles[:SHOWN]}…"
+        return f"line {self.row.line}: {shown!r}: {self.reason}; it is rejected when it is drawn"
 
 
-def bad_rows(rows: Sequence[FileRow], vocabulary: Vocabulary) -> list[BadRow]:
-    """Return the rows that are no molecule, or not expressible in a vocabulary."""
+def bad_rows(
+    rows: Sequence[FileRow],
+    vocabulary: Vocabulary,
+    standardisation: Standardisation = Standardisation(),
+    *,
+    largest_fragment: bool = False,
+) -> list[BadRow]:
+    """Return the rows that are no molecule, or not expressible in a vocabulary in the form in which they are drawn."""
     found = []
-    for row, molecule in zip(rows, standardise_many([row.smiles for row in rows]), strict=True):
+    written = [row.smiles for row in rows]
+    drawn = usable_texts(written, vocabulary, standardisation, largest_fragment=largest_fragment)
+    for row, text, molecule in zip(rows, drawn, standardise_many(drawn, standardisation), strict=True):
+        if molecule is None and reason_against(text, standardisation) == LENGTH:
+            found.append(BadRow(row, f"it has more than {standardisation.max_length:,} characters (max_length)"))
+            continue
         try:
-            vocabulary.encode(row.smiles)
+            vocabulary.encode(text)
         except UnknownTokenError as error:
             found.append(BadRow(row, f"the policy's vocabulary lacks the token {error.token!r}"))
         else:
@@ -50,14 +65,21 @@ def report_rows(path: str, rows: Sequence[object], consequence: str = "were left
     _warn([f"{path}, {row}" for row in rows], path, consequence)
 
 
-def report_bad_rows(path: str, columns: Sequence[str | None], vocabulary: Vocabulary) -> None:
+def report_bad_rows(
+    path: str,
+    columns: Sequence[str | None],
+    vocabulary: Vocabulary,
+    standardisation: Standardisation = Standardisation(),
+    *,
+    largest_fragment: bool = False,
+) -> None:
     """Log the rows of a file that are no molecule, or not expressible by a policy: drawn, they are rejected.
 
     Only the first rows of a long file are checked, since reading millions of molecules takes many minutes;
     ``report_rejected`` logs the others when they are drawn.
     """
     for rows in _columns_of(Path(path), columns):
-        found = bad_rows(rows[:CHECKED_ROWS], vocabulary)
+        found = bad_rows(rows[:CHECKED_ROWS], vocabulary, standardisation, largest_fragment=largest_fragment)
         report_rows(path, found, "are no molecules or have tokens that are unknown to the policy, too")
         if len(rows) > CHECKED_ROWS:
             _logger.info("%s: rows after the first %d are checked when they are drawn", path, CHECKED_ROWS)
@@ -70,7 +92,7 @@ def report_rejected(drawn: Draw, judged: Sequence[PairJudgement]) -> None:
     rejected = [
         f"{place}: {text!r} is rejected by {judgement.target.rejected_by!r}"
         for place, text, judgement in zip(drawn.written_at, drawn.raw, judged, strict=True)
-        if place is not None and judgement.target.rejected_by in (VALIDITY, VOCABULARY, SOURCE)
+        if place is not None and judgement.target.rejected_by in _OF_THE_FILE
     ]
     _warn(list(dict.fromkeys(rejected)), "the same draw", "were rejected")
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from molbuffer.samplers.errors import SmilesFileError
+from molbuffer.scoring import plain_smiles
 
 SMILES_COLUMNS = ("smiles", "SMILES", "canonical_smiles", "Smiles")
 """The columns that may hold the molecules of a table when no column is named, in order of preference."""
@@ -31,7 +32,7 @@ class TextBlock:
 
     Attributes:
         lines: the line in which each row begins, counted from 1, a header included; for Parquet the row number.
-        columns: the texts of each column, stripped of blanks.
+        columns: the texts of each column, stripped of blanks, with a CXSMILES made plain as ``plain_smiles`` does.
     """
 
     lines: Sequence[int]
@@ -41,8 +42,8 @@ class TextBlock:
 def read_columns(path: Path, columns: Sequence[str | None]) -> Iterator[TextBlock]:
     """Yield the rows of a .smi, .txt, .csv or .parquet file; text files may be compressed as .gz.
 
-    In a .smi file the first word of a line is the molecule and the rest is its name. A first line that starts with the
-    name of a column, such as ``SMILES``, is a header.
+    In a .smi file the first word of a line is the molecule and the rest is its name, unless it is a CXSMILES. A first
+    line that starts with the name of a column, such as ``SMILES``, is a header.
 
     Args:
         path: the file.
@@ -81,9 +82,13 @@ def _named_in_errors(path: Path) -> Iterator[None]:
 
 
 def _blocks(rows: Iterator[Row]) -> Iterator[TextBlock]:
-    filled = ((line, texts) for line, texts in rows if any(texts))
+    filled = ((line, tuple(map(_plain, texts))) for line, texts in rows if any(texts))
     while block := list(islice(filled, BLOCK_ROWS)):
         yield TextBlock([line for line, _ in block], tuple(zip(*(texts for _, texts in block), strict=True)))
+
+
+def _plain(text: str) -> str:
+    return plain_smiles(text) if " |" in text else text
 
 
 def _open_text(path: Path) -> IO[str]:
@@ -99,8 +104,14 @@ def _line_rows(path: Path) -> Iterator[Row]:
         for number, line in enumerate(lines, 1):
             if words := line.split(maxsplit=1):
                 if not (first and words[0] in SMILES_COLUMNS):
-                    yield number, (words[0],)
+                    yield number, (_molecule_of(words),)
                 first = False
+
+
+def _molecule_of(words: Sequence[str]) -> str:
+    """Return the molecule of a line, of which the rest may be a name or the extension of a CXSMILES."""
+    is_extended = len(words) > 1 and words[1].startswith("|") and "|" in words[1][1:]
+    return " ".join(words).strip() if is_extended else words[0]
 
 
 def _csv_rows(path: Path, columns: Sequence[str | None]) -> Iterator[Row]:

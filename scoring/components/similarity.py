@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from rdkit import Chem, DataStructs
+from rdkit import Chem
 
 from molbuffer.scoring.components.base import Cost, score_each
 from molbuffer.scoring.components.raw_score import RawScore
@@ -17,6 +17,7 @@ from molbuffer.scoring.molecules import (
     Fingerprint,
     Standardisation,
     count_fingerprint,
+    has_pairs,
     parse_smiles,
     standardise_smiles,
     tanimoto,
@@ -69,6 +70,9 @@ class Similarity:
         settings = {"kind": self.kind, "target": self.target, "fingerprint": str(self.fingerprint)}
         if self.fingerprint is not Fingerprint.ATOM_PAIR:
             settings["radius"] = str(self.radius)
+        elif not has_pairs(_molecule_of(self.target)):
+            # Scores that were stored before such a target equalled itself were all 0.
+            settings["features"] = "atoms"
         return sha256_of(settings)
 
     def values(self, molecules: Sequence[str]) -> list[RawScore]:
@@ -113,9 +117,13 @@ def canonical_target(target: str, standardisation: Standardisation) -> str:
     """Return the canonical SMILES of a target.
 
     Raises:
-        ScoringConfigurationError: the target is no molecule.
+        ScoringConfigurationError: the target is no molecule, or too long.
     """
     canonical = standardise_smiles(target, standardisation)
+    if canonical is None and len(target) > standardisation.max_length:
+        raise ScoringConfigurationError(
+            f"the target has {len(target):,} characters, expected at most {standardisation.max_length:,} (max_length)"
+        )
     if canonical is None:
         raise ScoringConfigurationError(f"the target {target!r} is no SMILES string that RDKit can read")
     return canonical
@@ -123,12 +131,12 @@ def canonical_target(target: str, standardisation: Standardisation) -> str:
 
 def similarities(target: str, kind: Fingerprint, radius: int, molecules: Sequence[str]) -> list[RawScore]:
     """Return the similarity of each molecule with a canonical target."""
-    reference = _fingerprint_of(target, kind, radius)
+    reference = count_fingerprint(_molecule_of(target), kind, radius)
     return score_each(lambda molecule: tanimoto(reference, count_fingerprint(molecule, kind, radius)), molecules)
 
 
-def _fingerprint_of(smiles: str, kind: Fingerprint, radius: int) -> DataStructs.ULongSparseIntVect:
-    molecule: Chem.Mol | None = parse_smiles(smiles)
+def _molecule_of(target: str) -> Chem.Mol:
+    molecule: Chem.Mol | None = parse_smiles(target)
     if molecule is None:
-        raise ScoringConfigurationError(f"the target {smiles!r} is no SMILES string that RDKit can read")
-    return count_fingerprint(molecule, kind, radius)
+        raise ScoringConfigurationError(f"the target {target!r} is no SMILES string that RDKit can read")
+    return molecule

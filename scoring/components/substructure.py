@@ -10,7 +10,7 @@ from typing import ClassVar
 from molbuffer.scoring.components.base import Cost, score_each
 from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.identity import sha256_of
-from molbuffer.scoring.molecules import parse_smarts
+from molbuffer.scoring.molecules import matches, parse_smarts, reads_as_before
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Substructure:
     """1 for molecules that contain the pattern, 0 for the others.
 
     Attributes:
-        smarts: the SMARTS pattern.
+        smarts: the SMARTS pattern; ``molbuffer.scoring.molecules.patterns`` says how it is read.
         name: ``substructure:`` and the pattern by default.
     """
 
@@ -36,8 +36,11 @@ class Substructure:
 
     @cached_property
     def version(self) -> str:
-        return sha256_of({"kind": self.kind, "smarts": self.smarts})
+        settings = {"kind": self.kind, "smarts": self.smarts}
+        # Scores of other patterns, which were stored before these counted, are still right.
+        if not reads_as_before(self.smarts):
+            settings["matching"] = "hydrogens and configurations"
+        return sha256_of(settings)
 
     def values(self, molecules: Sequence[str]) -> list[RawScore]:
-        pattern = parse_smarts(self.smarts)
-        return score_each(lambda molecule: float(molecule.HasSubstructMatch(pattern)), molecules)
+        return score_each(lambda molecule: float(matches(molecule, self.smarts)), molecules)

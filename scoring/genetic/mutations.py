@@ -13,6 +13,8 @@ from typing import TypeVar
 import numpy as np
 from rdkit import Chem, rdBase
 
+from molbuffer.scoring.molecules import matches
+
 T = TypeVar("T")
 Edit = Callable[[Chem.RWMol, np.random.Generator], bool]
 """Changes a Kekulé molecule in place, and returns whether it did."""
@@ -24,7 +26,7 @@ ELEMENT_WEIGHTS = np.array([0.5, 0.15, 0.15, 0.07, 0.06, 0.07])
 """The probability of each element; beside carbon, about in the proportions of drug-like molecules."""
 RING_SIZES = (5, 6)
 LARGEST_RING = 8
-_CUMULATED = Chem.MolFromSmarts("[R]=[R]=[R]")
+CUMULATED = "[R]=[R]=[R]"
 TRIES = 10
 """The random edits that are tried before a molecule counts as one that cannot be changed."""
 ORDERS = (Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
@@ -57,7 +59,7 @@ def sanitise(molecule: Chem.Mol) -> Chem.Mol | None:
 def _has_odd_rings(molecule: Chem.Mol) -> bool:
     """Return whether a ring is larger than ``LARGEST_RING``, or is strained by cumulated double bonds."""
     largest = max(map(len, molecule.GetRingInfo().AtomRings()), default=0)
-    return largest > LARGEST_RING or molecule.HasSubstructMatch(_CUMULATED)
+    return largest > LARGEST_RING or matches(molecule, CUMULATED)
 
 
 def append_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:

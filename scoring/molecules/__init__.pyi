@@ -1,27 +1,35 @@
-from .fingerprints import Fingerprint, count_fingerprint, tanimoto
-from .molecules import (
+from .cxsmiles import plain_smiles
+from .fingerprints import Fingerprint, count_fingerprint, has_pairs, tanimoto
+from .parsing import canonical_smiles, parse_canonical, parse_smiles
+from .patterns import matches, parse_smarts, reads_as_before
+from .properties import check_property, property_value
+from .sa_score import check_sa_score
+from .standardisation import (
     NamedMolecule,
     Standardisation,
-    canonical_smiles,
-    parse_smarts,
-    parse_smiles,
     standardise,
     standardise_smiles,
 )
-from .properties import check_property, property_value
-from .sa_score import check_sa_score
+from .valences import QUESTIONABLE, Questionable
 
 __all__ = [
+    "QUESTIONABLE",
     "Fingerprint",
     "NamedMolecule",
+    "Questionable",
     "Standardisation",
     "canonical_smiles",
     "check_property",
     "check_sa_score",
     "count_fingerprint",
+    "has_pairs",
+    "matches",
+    "parse_canonical",
     "parse_smarts",
     "parse_smiles",
+    "plain_smiles",
     "property_value",
+    "reads_as_before",
     "standardise",
     "standardise_smiles",
     "tanimoto",

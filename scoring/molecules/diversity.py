@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
-from molbuffer.scoring.molecules.molecules import parse_canonical
+from molbuffer.scoring.molecules.parsing import parse_canonical
 from molbuffer.scoring.molecules.scaffolds import scaffold_of
 
 

@@ -11,10 +11,12 @@ from functools import cache
 from typing import Any
 
 from rdkit import Chem, DataStructs
-from rdkit.Chem import rdFingerprintGenerator
+from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 
 LONGEST_ATOM_PAIR = 10
 """The greatest number of bonds between the atoms of a pair, as in GuacaMol."""
+DISTANCE_BITS = 5
+"""The bits of a distance in RDKit's code of a pair."""
 
 
 class Fingerprint(StrEnum):
@@ -22,7 +24,8 @@ class Fingerprint(StrEnum):
 
     ``morgan``: circular environments of atoms up to a radius; ECFP4 is radius 2.
     ``fcfp``: the same with atoms distinguished only by their pharmacophoric role; FCFP4 is radius 2.
-    ``atom_pair``: pairs of atoms with the number of bonds between them, up to 10; it has no radius.
+    ``atom_pair``: pairs of atoms with the number of bonds between them, up to 10; it has no radius. A molecule without
+    a pair, such as methane or a salt of single atoms, has its atoms as features, so that it equals itself.
     """
 
     MORGAN = "morgan"
@@ -33,7 +36,16 @@ class Fingerprint(StrEnum):
 def count_fingerprint(molecule: Chem.Mol, kind: Fingerprint, radius: int = 2) -> DataStructs.ULongSparseIntVect:
     """Return the unfolded count fingerprint, without chirality."""
     fingerprint: DataStructs.ULongSparseIntVect = _generator(kind, radius).GetSparseCountFingerprint(molecule)
+    if kind is Fingerprint.ATOM_PAIR and not has_pairs(molecule):
+        for atom in molecule.GetAtoms():
+            # The code of a pair has its distance, from 1 on, in the lowest bits: at distance 0 there is no other.
+            fingerprint[rdMolDescriptors.GetAtomPairAtomCode(atom) << DISTANCE_BITS] += 1
     return fingerprint
+
+
+def has_pairs(molecule: Chem.Mol) -> bool:
+    """Return whether two atoms of the molecule are bonded, so that it has pairs of atoms."""
+    return bool(molecule.GetNumBonds())
 
 
 def tanimoto(a: DataStructs.ULongSparseIntVect, b: DataStructs.ULongSparseIntVect) -> float:

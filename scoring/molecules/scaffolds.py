@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
 
-from molbuffer.scoring.molecules.molecules import parse_smiles
+from molbuffer.scoring.molecules.parsing import parse_smiles
 from molbuffer.scoring.workers import map_chunks
 
 

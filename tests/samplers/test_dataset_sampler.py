@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from molbuffer.samplers.base import encode_rows
+from molbuffer.samplers.builds.bad_rows import report_bad_rows
 from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.errors import SmilesFileError
 from molbuffer.samplers.files.text_files import FileRow, read_smiles_file
+from molbuffer.samplers.pair_dataset import PairDatasetSampler
 from molbuffer.samplers.tokens.vocabulary import END, PAD, RESERVED, Vocabulary
 
 
@@ -59,6 +61,48 @@ def test_r8_a_row_with_an_unknown_token_has_no_length() -> None:
     nothing = encode_rows(["S", "?"], vocabulary)
     assert nothing.lengths.tolist() == [0, 0]
     assert (nothing.tokens == PAD).all()
+
+
+SPELLINGS = {
+    "[CH3][CH2][OH]": "CCO",
+    "CC[NH1]C": "CCNC",
+    "[H]OCC": "CCO",
+    "C%10CCCCC%10": "C1CCCCC1",
+    "[CH3:1]O": "CO",
+    "C[C@H](O)N": "C[C@H](O)N",
+    "OCC": "OCC",
+    "CCBr": "CCBr",
+    "C(": "C(",
+}
+"""Texts of a file, and the forms in which they are drawn: the vocabulary has no brackets, % and Br."""
+
+
+def test_r8_a_text_that_a_policy_cannot_express_is_drawn_in_canonical_form(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = Vocabulary((*RESERVED, "C", "O", "N", "1", "("))
+    path = tmp_path / "spellings.smi"
+    path.write_text("\n".join(SPELLINGS))
+    drawn = DatasetSampler("data", path, small).draw(len(SPELLINGS), seed=1)
+    assert sorted(drawn.raw) == sorted(SPELLINGS.values())
+    expressible = [small.can_encode(text) for text in drawn.raw]
+    assert (drawn.rows.lengths > 0).tolist() == expressible
+    report_bad_rows(str(path), [None], small)
+    reported = [record.getMessage() for record in caplog.records]
+    assert len(reported) == 3, "only what is drawn and then rejected is reported"
+
+
+@pytest.mark.parametrize("largest", [False, True])
+def test_salts_of_a_file_are_cut_down_on_request(tmp_path: Path, largest: bool) -> None:
+    vocabulary = Vocabulary((*RESERVED, "C", "O", "(", ")", "=", "[O-]", "[Na+]", "."))
+    table, path = tmp_path / "pairs.csv", tmp_path / "salts.smi"
+    path.write_text("[Na+].[O-]C(C)=O\nOCC\n")
+    table.write_text("source,target\n[Na+].[O-]C(C)=O,C.OCC\n")
+    drawn = DatasetSampler("data", path, vocabulary, largest_fragment=largest).draw(2, seed=1)
+    assert set(drawn.raw) == ({"CC(=O)[O-]", "OCC"} if largest else {"[Na+].[O-]C(C)=O", "OCC"})
+    pairs = PairDatasetSampler("pairs", table, vocabulary, largest_fragment=largest).draw(1, seed=1)
+    expected = ("CC(=O)[O-]", "CCO") if largest else ("CC(=O)[O-].[Na+]", "C.OCC")
+    assert (pairs.source_smiles, pairs.raw) == ([expected[0]], [expected[1]])
 
 
 def test_a_header_is_no_molecule_and_lines_are_counted_with_it(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from molbuffer.scoring.filters import (
     RingSize,
     SingleComponent,
     SubstructureFilter,
+    Valence,
     alert_catalogs,
     judge,
 )
@@ -25,6 +26,16 @@ CATECHOL_AZO = "Oc1ccc(N=Nc2ccccc2)cc1O"
 
 CASES: list[tuple[Filter, str, list[str], list[str]]] = [
     (SingleComponent(), "single_component", ["CCO"], [SALT, "C.C"]),
+    (
+        Valence(),
+        "valence",
+        [ASPIRIN, "C[N+](=O)[O-]", "[C-]#[N+]C", "CN=[N+]=[N-]", "C[S+](C)[O-]", "F[P-](F)(F)(F)(F)F", "C[CH+]C"],
+        ["[CH2]C", "C[C]C", "C[N]C", "C[O]", "CC[S]", "C[PH4]", "C[SH4]C", "C[SH](=O)=O", "C[IH2]", "*C", "C~C"],
+    ),
+    (Valence(("radicals",)), "valence", ["*C", "C[PH4]", "[Cu+2]", "[Na]"], ["[CH2]C"]),
+    (Valence(("valences",)), "valence", ["*C", "[CH2]C", "O=[PH](O)O"], ["C[PH4]"]),
+    (Valence(("queries",)), "valence", ["[CH2]C"], ["[1*]C", "C~C"]),
+    (Valence(()), "valence", ["[CH2]C", "*C", "C~C"], []),
     (PropertyRange("molecular_weight", 150, 550), "molecular_weight", [ASPIRIN], ["CCO", "C" * 60]),
     (PropertyRange("rings", minimum=1), "rings", ["C1CC1"], ["CCC"]),
     (PropertyRange("logp", maximum=5), "logp", ["CCO", SALT], ["C" * 30]),
@@ -82,6 +93,19 @@ def test_what_is_no_molecule_is_rejected_by_validity(raw: str) -> None:
     assert judge(raw, [SingleComponent()]) == Judgement(None, "validity")
 
 
+def test_what_is_too_long_is_rejected_by_length() -> None:
+    short = Standardisation(max_length=10)
+    assert judge("C" * 10, [], short) == Judgement("C" * 10, None)
+    assert judge("C" * 11, [], short) == judge("C(" * 6, [], short) == Judgement(None, "length")
+    assert judge("CS(C)(=O)C", [], short) == Judgement(None, "length"), "its canonical SMILES has more characters"
+    assert judge("C" * 100_000, [Valence()]) == Judgement(None, "length")
+    assert judge("C" * 9 + "(", [], short) == Judgement(None, "validity")
+
+
+def test_drug_like_molecules_have_usual_valences() -> None:
+    assert {judge(smiles, [Valence()]).rejected_by for smiles in MOLECULES} == {None}
+
+
 def test_r6_a_salt_is_refused_or_cut_down() -> None:
     assert judge(SALT, [SingleComponent()]).rejected_by == "single_component"
     assert judge(SALT, [], Standardisation(largest_fragment=True)) == Judgement("CC(=O)[O-]", None)
@@ -112,6 +136,7 @@ def test_alert_catalogues_are_those_of_rdkit() -> None:
         (lambda: SubstructureFilter(must_not_have="Cl"), "got the string 'Cl'"),  # type: ignore[arg-type]
         (lambda: Alerts(("PAIN",)), "did you mean 'PAINS'"),
         (lambda: Alerts(()), "needs a catalogue"),
+        (lambda: Valence(("radical",)), "did you mean 'radicals'"),  # type: ignore[arg-type]
         (lambda: RingSize(), "needs a minimum or a maximum"),
         (lambda: RingSize(7, 3), "at most"),
         (lambda: AllowedElements(()), "at least one symbol"),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from molbuffer.samplers import SMILES, FileRow, Grammar, UnknownTokenError, Vocabulary
 from molbuffer.samplers.models import UNCONDITIONED, Condition
-from molbuffer.scoring import Standardisation, standardise_many
+from molbuffer.scoring import LENGTH, MAX_LENGTH, Standardisation, reason_against, standardise_many
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def clean_rows(
     standardised = standardise_many(distinct, Standardisation(largest_fragment=True))
     for text, molecule in zip(distinct, standardised, strict=True):
         if molecule is None:
-            reasons[text] = "is no molecule"
+            too_long = reason_against(text) == LENGTH
+            reasons[text] = f"has more than {MAX_LENGTH:,} characters" if too_long else "is no molecule"
         elif reason := _inexpressible(molecule, vocabulary, grammar):
             reasons[text] = reason
         else:

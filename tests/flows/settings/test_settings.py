@@ -419,7 +419,7 @@ def test_settings_become_the_objects_that_do_the_work(tmp_path: Path) -> None:
     (component,) = build_objective(settings).components
     assert component.transform == transforms.Gaussian(0.5, 0.1)
     assert (component.weight, component.component.name) == (2.0, "similarity:CCO")
-    assert [each.name for each in build_filters(settings)] == ["greasy"]
+    assert [each.name for each in build_filters(settings)] == ["valence", "greasy"]
 
 
 def test_r6_salts_are_cut_down_unless_they_are_refused_and_benchmarks_score_as_drawn(tmp_path: Path) -> None:

@@ -27,6 +27,15 @@ def test_r8_rows_that_a_policy_cannot_express_are_named_with_their_line(
     assert second.startswith(f"{path}, line 4: 'CN': the policy's vocabulary lacks the token 'N'")
 
 
+def test_a_row_that_is_too_long_is_named_with_its_beginning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "molecules.smi"
+    path.write_text("CO\n" + "C" * 50_000 + "\n")
+    report_bad_rows(str(path), [None], Vocabulary((*RESERVED, "C", "O")))
+    (record,) = caplog.records
+    assert "line 2" in record.getMessage() and "max_length" in record.getMessage()
+    assert len(record.getMessage()) < 1_000
+
+
 def test_many_rows_are_counted(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         report_rows("file", list(range(REPORTED_ROWS + 5)))

@@ -37,6 +37,25 @@ def test_a_byte_order_mark_is_no_part_of_the_first_molecule(tmp_path: Path, name
     assert [row.smiles for row in read_smiles_file(path)] == ["CCO"]
 
 
+@pytest.mark.parametrize("name", ["m.smi", "m.smi.gz", "m.csv", "m.parquet"])
+def test_cxsmiles_are_read_alike_from_every_format(tmp_path: Path, name: str) -> None:
+    """An extension between bars belongs to the molecule; other text after a blank is a name, which a table has not."""
+    path = tmp_path / name
+    texts = ["C[C@H](F)Cl |&1:1|", "C[C@H](F)Cl |a:1|", "CC(F)Cl |o1:1|", "CCC |Sg:n:1:n:ht|"]
+    if name.endswith(".parquet"):
+        pl.DataFrame({"smiles": texts}).write_parquet(path)
+    else:
+        lines = [f'"{text}"' for text in texts] if name.endswith(".csv") else [texts[0] + " name", *texts[1:]]
+        content = "\n".join(["smiles", *lines]).encode()
+        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert [row.smiles for row in read_smiles_file(path)] == ["CC(F)Cl", "C[C@H](F)Cl", "CC(F)Cl", "CCC |Sg:n:1:n:ht|"]
+
+
+def test_a_name_may_begin_with_a_bar(tmp_path: Path) -> None:
+    (tmp_path / "m.smi").write_text("CCO |abs ethanol\n")
+    assert [row.smiles for row in read_smiles_file(tmp_path / "m.smi")] == ["CCO"]
+
+
 def test_a_column_may_be_named(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("smiles,product\nCCO,CCN\n")

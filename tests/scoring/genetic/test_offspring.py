@@ -10,7 +10,7 @@ from molbuffer.scoring import ScoringConfigurationError
 from molbuffer.scoring.genetic.crossover import cross_over
 from molbuffer.scoring.genetic.mutations import EDITS, mutate, sanitise
 from molbuffer.scoring.genetic.offspring import Breeding, children
-from molbuffer.scoring.molecules.molecules import canonical_smiles, parse_smiles
+from molbuffer.scoring.molecules.parsing import canonical_smiles, parse_smiles
 
 FILE = Path(__file__).parents[2] / "data/molecules.smi"
 MOLECULES = [line.split()[0] for line in FILE.read_text().splitlines()]

@@ -1,0 +1,36 @@
+"""The form in which the molecule of a file's row is drawn: as it is written, where a policy can learn that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from molbuffer.samplers.tokens import Vocabulary
+from molbuffer.scoring import Standardisation, standardise_many
+
+
+def usable_texts(
+    texts: Sequence[str], vocabulary: Vocabulary, standardisation: Standardisation, *, largest_fragment: bool = False
+) -> list[str]:
+    """Return each text of a file in the form in which it is drawn.
+
+    A text with tokens that the vocabulary lacks, such as ``[CH3][CH2][OH]``, becomes the canonical SMILES of its
+    molecule, ``CCO``, if the vocabulary has that. Others stay as they are written, and so does what is no molecule.
+
+    Args:
+        texts: the texts [n].
+        vocabulary: the vocabulary of the policy in training.
+        standardisation: the campaign's.
+        largest_fragment: replace salts and mixtures by the canonical SMILES of their largest fragment.
+    """
+    usable = list(texts)
+    if largest_fragment:
+        salts = [at for at, text in enumerate(usable) if "." in text]
+        parts = standardise_many([usable[at] for at in salts], replace(standardisation, largest_fragment=True))
+        for at, part in zip(salts, parts, strict=True):
+            usable[at] = usable[at] if part is None else part
+    strange = [at for at, text in enumerate(usable) if not vocabulary.can_encode(text)]
+    for at, molecule in zip(strange, standardise_many([usable[at] for at in strange], standardisation), strict=True):
+        if molecule is not None and vocabulary.can_encode(molecule):
+            usable[at] = molecule
+    return usable

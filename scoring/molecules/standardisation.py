@@ -1,0 +1,258 @@
+"""Standardisation: from a string to the one molecule, and the one name, that it is stored, scored and looked up by.
+
+The name is the canonical isomeric SMILES of the standardised molecule, and standardising a name gives that name again.
+
+Clean-up cuts the bonds of metals, and writes functional groups and separated charges in one form: nitro groups as
+``[N+](=O)[O-]``, sulfoxides as ``[S+][O-]``, recombined 1,3 and 1,5 charges, the charge of a conjugated cation in one
+place. It is RDKit's, without its re-ioniser, which moves protons: ``C=C[CH-]C=C`` would become ``C=[C-]CC=C``. No atom
+gains or loses a hydrogen and the total charge stays; a clean-up that would change either is not used.
+
+Numbers of atom maps, as in ``[CH3:1]``, say nothing about the molecule and are removed. Dummy atoms (``*``) and bonds
+of any order (``~``) stay as they are written; the filter ``valence`` refuses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from rdkit import Chem, rdBase
+from rdkit.Chem.MolStandardize import rdMolStandardize
+
+from molbuffer.scoring.errors import ScoringConfigurationError
+from molbuffer.scoring.molecules.parsing import canonical_smiles, parse_smiles
+from molbuffer.scoring.workers import map_chunks
+
+MAX_LENGTH = 2_000
+"""The default of the most characters of a SMILES. The time of naming a molecule grows with the square of its size: a
+chain of 2,000 atoms takes 0.1 s, one of 16,000 atoms 17 s."""
+OUTPUT_ORDER = "_smilesAtomOutputOrder"
+"""The property in which RDKit notes the order of the atoms in the SMILES that it wrote last."""
+MOST_ROUNDS = 100
+"""The rounds after which a molecule counts as one that cannot be named; two are enough for all but rare ones."""
+
+
+@dataclass(frozen=True)
+class Standardisation:
+    """The standardisation of molecules in a campaign, in the order of the steps.
+
+    Attributes:
+        cleanup: write functional groups and charges in one form; benchmarks that score molecules as drawn switch it
+            off.
+        largest_fragment: keep only the largest fragment of a salt or mixture.
+        neutralise: add or remove protons until charges are gone where that is possible, as RDKit's ``Uncharger`` does.
+        canonical_tautomer: replace the molecule by RDKit's canonical tautomer. Stereochemistry that the tautomers of a
+            molecule do not share is lost, and a molecule takes 10 to 100 times as long.
+        max_length: the most characters of a string and of its canonical SMILES; longer ones are no molecules, and a
+            longer string is not even parsed.
+    """
+
+    cleanup: bool = True
+    largest_fragment: bool = False
+    neutralise: bool = False
+    canonical_tautomer: bool = False
+    max_length: int = MAX_LENGTH
+
+    def __post_init__(self) -> None:
+        if self.max_length < 1:
+            raise ScoringConfigurationError(f"max_length must be at least 1, got {self.max_length}")
+
+
+@dataclass(frozen=True)
+class NamedMolecule:
+    """A standardised molecule and its canonical SMILES, which parses to the same molecule."""
+
+    smiles: str
+    molecule: Chem.Mol
+
+
+def standardise(smiles: str, how: Standardisation = Standardisation()) -> NamedMolecule | None:
+    """Parse a SMILES string and standardise the molecule; None if there is none, or it is too long.
+
+    Standardising the name of the result gives that name. RDKit's canonical form and its clean-up are no fixed points
+    for some molecules, which exchange two names for ever; the least name of such a cycle is the name of all of them.
+    """
+    if len(smiles) > how.max_length:
+        return None
+    with rdBase.BlockLogs():
+        named = _name_at_once(smiles, how) or _name_of_cycle(smiles, how)
+    return None if named is None or len(named.smiles) > how.max_length else named
+
+
+def _name_at_once(smiles: str, how: Standardisation) -> NamedMolecule | None:
+    """Return the molecule if its canonical SMILES is a fixed point of writing, reading and of a round of
+    standardisation, as nearly all are; else None.
+
+    The canonical SMILES is what is standardised, so that all spellings of a molecule give the same.
+    """
+    found = _read(smiles)
+    if found is not None and found.smiles != smiles:
+        canonical, found = found.smiles, _read(found.smiles)
+        if found is None or found.smiles != canonical:
+            return None
+    return found if found is not None and _standardised(found, how) == found.smiles else None
+
+
+def _name_of_cycle(smiles: str, how: Standardisation) -> NamedMolecule | None:
+    """Standardise a string, then the result, and so on until a result comes again; return the least of the cycle.
+
+    Every member of the cycle has the same least one, and so the name's name is that name: unless that has a name at
+    once, which then is the name of both.
+    """
+    seen: list[str] = []
+    while smiles not in seen:
+        found = _read(smiles)
+        if found is None or len(seen) == MOST_ROUNDS:
+            return None
+        seen.append(smiles)
+        smiles = _standardised(found, how)
+    name = min(seen[seen.index(smiles) :])
+    molecule = parse_smiles(name)
+    return None if molecule is None else _name_at_once(name, how) or NamedMolecule(name, molecule)
+
+
+def _read(smiles: str) -> NamedMolecule | None:
+    """Return the molecule as written, without the numbers of an atom map, and its canonical SMILES."""
+    molecule = parse_smiles(smiles)
+    if molecule is None:
+        return None
+    if ":" in smiles:
+        for atom in molecule.GetAtoms():
+            atom.SetAtomMapNum(0)
+    return NamedMolecule(canonical_smiles(molecule), molecule)
+
+
+def _standardised(found: NamedMolecule, how: Standardisation) -> str:
+    """Return the SMILES after one round of standardisation."""
+    if how.cleanup:
+        found = _cleaned(found)
+    for step in _steps(how, found.smiles):
+        try:
+            other = canonical_smiles(step(found.molecule))
+        except (Chem.MolSanitizeException, RuntimeError, ValueError):
+            continue
+        if (molecule := parse_smiles(other)) is not None:
+            found = NamedMolecule(other, molecule)
+    return found.smiles
+
+
+def _cleaned(found: NamedMolecule) -> NamedMolecule:
+    """Return the cleaned molecule, or the same where RDKit's clean-up fails, as on the ring ``C[n+]1noc([O-])c1C``, or
+    gives another molecule, as where a metal leaves an atom with a free bond, which a hydrogen then fills.
+
+    These are the steps of ``rdMolStandardize.Cleanup`` but the last one, the re-ioniser. The rest is what parsing does.
+    """
+    disconnector, normalizer = _clean_up_steps()
+    for disconnects in (True, False):
+        changed = Chem.Mol(found.molecule)
+        try:
+            if disconnects:
+                disconnector.DisconnectInPlace(changed)
+            normalizer.normalizeInPlace(changed)
+        except (Chem.MolSanitizeException, RuntimeError, ValueError):
+            continue
+        smiles = canonical_smiles(changed)
+        if smiles == found.smiles:
+            break
+        molecule = parse_smiles(smiles)
+        if molecule is not None and _is_same(found.molecule, molecule, changed.GetProp(OUTPUT_ORDER)):
+            return NamedMolecule(smiles, molecule)
+    return found
+
+
+def _is_same(before: Chem.Mol, after: Chem.Mol, order: str) -> bool:
+    """Return whether the atoms have kept their hydrogens, and the molecule its charge and its unpaired electrons.
+
+    Args:
+        before: the molecule before the clean-up.
+        after: the molecule as read from the SMILES of the cleaned one.
+        order: the places of the atoms of ``after`` in ``before``, as RDKit notes them: ``[2,0,1,]``.
+    """
+    places = [int(place) for place in order.strip("[],").split(",")]
+    return [_content(before.GetAtomWithIdx(place)) for place in places] == [
+        _content(atom) for atom in after.GetAtoms()
+    ] and _electrons(before) == _electrons(after)
+
+
+def _content(atom: Chem.Atom) -> tuple[int, int, int]:
+    return atom.GetAtomicNum(), atom.GetIsotope(), atom.GetTotalNumHs()
+
+
+def _electrons(molecule: Chem.Mol) -> tuple[int, int]:
+    return Chem.GetFormalCharge(molecule), sum(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms())
+
+
+def _steps(how: Standardisation, name: str) -> list[Callable[[Chem.Mol], Chem.Mol]]:
+    """Return the steps that follow the clean-up and may give another molecule."""
+    steps: list[Callable[[Chem.Mol], Chem.Mol]] = []
+    if how.largest_fragment and "." in name:
+        steps.append(_fragment_chooser().choose)
+    if how.neutralise:
+        steps.append(_uncharger().uncharge)
+    if how.canonical_tautomer:
+        steps.append(_tautomers().Canonicalize)
+    return steps
+
+
+@cache
+def _clean_up_steps() -> tuple[rdMolStandardize.MetalDisconnector, rdMolStandardize.Normalizer]:
+    return rdMolStandardize.MetalDisconnector(), rdMolStandardize.Normalizer()
+
+
+@cache
+def _fragment_chooser() -> rdMolStandardize.LargestFragmentChooser:
+    return rdMolStandardize.LargestFragmentChooser()
+
+
+@cache
+def _uncharger() -> rdMolStandardize.Uncharger:
+    return rdMolStandardize.Uncharger()
+
+
+@cache
+def _tautomers() -> rdMolStandardize.TautomerEnumerator:
+    return rdMolStandardize.TautomerEnumerator()
+
+
+def standardise_smiles(smiles: str, how: Standardisation = Standardisation()) -> str | None:
+    """Return the canonical SMILES of the standardised molecule; None if the string is no molecule."""
+    named = standardise(smiles, how)
+    return None if named is None else named.smiles
+
+
+def standardise_many(smiles: Sequence[str], how: Standardisation = Standardisation()) -> list[str | None]:
+    """Standardise every string as ``standardise_smiles`` does, in the order given, on all cores when there are many."""
+    return map_chunks(_standardise_chunk, smiles, how)
+
+
+def _standardise_chunk(smiles: Sequence[str], how: Standardisation) -> list[str | None]:
+    return [standardise_smiles(text, how) for text in smiles]
+
+
+def are_other_molecules(pairs: Sequence[tuple[str, str]]) -> list[bool]:
+    """Return for each pair whether the first string is a molecule other than the second one, after standardisation.
+
+    Many pairs differ in their atoms, which takes a tenth of the time to find. All cores are used when there are many.
+    """
+    return map_chunks(_compare_chunk, pairs)
+
+
+def _compare_chunk(pairs: Sequence[tuple[str, str]]) -> list[bool]:
+    return [_is_other_molecule(one, other) for one, other in pairs]
+
+
+def _is_other_molecule(one: str, other: str) -> bool:
+    molecule = parse_smiles(one) if len(one) <= MAX_LENGTH else None
+    if molecule is None:
+        return False
+    second = parse_smiles(other) if len(other) <= MAX_LENGTH else None
+    # Clean-up changes only bonds and charges: with other heavy atoms it is another molecule.
+    if second is None or _heavy_atoms(molecule) != _heavy_atoms(second):
+        return True
+    return standardise_smiles(one) != standardise_smiles(other)
+
+
+def _heavy_atoms(molecule: Chem.Mol) -> list[int]:
+    """Return the sorted atomic numbers of all atoms but hydrogens and their isotopes."""
+    return sorted(number for atom in molecule.GetAtoms() if (number := atom.GetAtomicNum()) != 1)

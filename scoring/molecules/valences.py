@@ -1,0 +1,91 @@
+"""Atoms and bonds of a molecule that a substance can hardly have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Literal
+
+from rdkit import Chem
+
+NEUTRAL: Mapping[int, tuple[int, ...]] = {
+    1: (1,),
+    5: (3,),
+    6: (4,),
+    7: (3,),
+    8: (2,),
+    9: (1,),
+    14: (4,),
+    15: (3, 5),
+    16: (2, 4, 6),
+    17: (1,),
+    33: (3, 5),
+    34: (2, 4, 6),
+    35: (1,),
+    52: (2, 4, 6),
+    53: (1, 3, 5, 7),
+}
+"""The usual valences of the neutral atoms, hydrogens included, by atomic number. Elements that are not listed, metals
+above all, may have any valence and any electrons."""
+_LOSES_BY_ANY_CHARGE = (1, 6, 14)
+_EXTRA: Mapping[tuple[int, int], tuple[int, ...]] = {
+    (5, -1): (4,),
+    (14, -2): (6,),
+    (14, -1): (5,),
+    **{(element, -1): (2, 4, 6) for element in (15, 33)},
+}
+
+
+@cache
+def usual_valences(element: int, charge: int) -> frozenset[int] | None:
+    """Return the usual valences of an atom; None for an element that may have any.
+
+    An atom of charge q has as many bonds as the neutral one, and q more; carbon and silicon have |q| less, and boron
+    q less. Ions such as ``[BF4-]``, ``[PF6-]`` and ``[SiF6-2]`` come on top.
+    """
+    if element not in NEUTRAL:
+        return None
+    sign = -1 if element == 5 else -abs(charge) // charge if element in _LOSES_BY_ANY_CHARGE and charge else 1
+    return frozenset((*(valence + sign * charge for valence in NEUTRAL[element]), *_EXTRA.get((element, charge), ())))
+
+
+def has_radical(molecule: Chem.Mol) -> bool:
+    """Return whether an atom of a listed element lacks bonds: a radical, carbene or nitrene."""
+    return any(atom.GetNumRadicalElectrons() and atom.GetAtomicNum() in NEUTRAL for atom in molecule.GetAtoms())
+
+
+def has_unusual_valence(molecule: Chem.Mol) -> bool:
+    """Return whether an atom without unpaired electrons has another valence than its element usually has, or a usual
+    one by hydrogens that it usually does not have, such as ``[SH4]``.
+    """
+    for atom in molecule.GetAtoms():
+        allowed = usual_valences(atom.GetAtomicNum(), atom.GetFormalCharge())
+        if allowed is None or atom.GetNumRadicalElectrons():
+            continue
+        valence = atom.GetTotalValence()
+        if valence not in allowed or (valence > min(allowed) and atom.GetTotalNumHs() > _expanded_hydrogens(atom)):
+            return True
+    return False
+
+
+def _expanded_hydrogens(atom: Chem.Atom) -> int:
+    """Return the most hydrogens of an atom with more bonds than its least valence: two of phosphorus and arsenic, as in
+    phosphinic acids, none of others.
+    """
+    return 2 if atom.GetAtomicNum() in (15, 33) else 0
+
+
+def has_query(molecule: Chem.Mol) -> bool:
+    """Return whether the molecule has a dummy atom, or a bond of any order: it then stands for many molecules."""
+    return any(atom.GetAtomicNum() == 0 for atom in molecule.GetAtoms()) or any(
+        bond.HasQuery() or bond.GetBondType() == Chem.BondType.UNSPECIFIED for bond in molecule.GetBonds()
+    )
+
+
+Questionable = Literal["radicals", "valences", "queries"]
+QUESTIONABLE: Mapping[Questionable, Callable[[Chem.Mol], bool]] = {
+    "radicals": has_radical,
+    "valences": has_unusual_valence,
+    "queries": has_query,
+}
+"""What the filter ``valence`` can refuse, by the name in its settings."""
