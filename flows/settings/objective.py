@@ -119,7 +119,7 @@ class SubstructureSettings(ComponentKeys):
     """1 with a substructure, 0 without."""
 
     smarts: Smarts
-    """The SMARTS pattern."""
+    """The SMARTS pattern; hydrogens and configurations count, and one that can match nothing is refused."""
 
     def component(self, standardisation: Standardisation) -> Component:
         return components.Substructure(self.smarts, self.name or "")
