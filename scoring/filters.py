@@ -22,6 +22,7 @@ from molbuffer.scoring.molecules import (
     Questionable,
     Standardisation,
     check_property,
+    is_ordinary,
     matches,
     parse_smarts,
     property_value,
@@ -77,7 +78,7 @@ class Valence:
                 raise unknown_name("reason to reject", each, QUESTIONABLE)
 
     def accepts(self, molecule: Chem.Mol) -> bool:
-        return not any(QUESTIONABLE[each](molecule) for each in self.reject)
+        return is_ordinary(molecule) or not any(QUESTIONABLE[each](molecule) for each in self.reject)
 
 
 @dataclass(frozen=True)

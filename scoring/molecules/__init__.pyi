@@ -10,7 +10,7 @@ from .standardisation import (
     standardise,
     standardise_smiles,
 )
-from .valences import QUESTIONABLE, Questionable
+from .valences import QUESTIONABLE, Questionable, is_ordinary
 
 __all__ = [
     "QUESTIONABLE",
@@ -23,6 +23,7 @@ __all__ = [
     "check_sa_score",
     "count_fingerprint",
     "has_pairs",
+    "is_ordinary",
     "matches",
     "parse_canonical",
     "parse_smarts",

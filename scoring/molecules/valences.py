@@ -8,6 +8,8 @@ from typing import Literal
 
 from rdkit import Chem
 
+from molbuffer.scoring.molecules.patterns import matches
+
 NEUTRAL: Mapping[int, tuple[int, ...]] = {
     1: (1,),
     5: (3,),
@@ -35,6 +37,17 @@ _EXTRA: Mapping[tuple[int, int], tuple[int, ...]] = {
     **{(element, -1): (2, 4, 6) for element in (15, 33)},
 }
 
+_ORDINARY = (
+    *((1, 0, 1), (6, 0, 4), (7, 0, 3), (7, 1, 4), (8, 0, 2), (8, -1, 1), (9, 0, 1)),
+    *((16, 0, 2), (16, 1, 3), (17, 0, 1), (35, 0, 1), (53, 0, 1)),
+)
+"""Elements with the charges and valences of nearly all atoms of drug-like molecules, all of them usual."""
+_NOT_ORDINARY = (
+    "["
+    + ";".join(f"!#{element},!{charge:+d},!v{valence}" for element, charge, valence in _ORDINARY)
+    + ";!$([#16;+0;v6;H0])]"
+)
+
 
 @cache
 def usual_valences(element: int, charge: int) -> frozenset[int] | None:
@@ -47,6 +60,13 @@ def usual_valences(element: int, charge: int) -> frozenset[int] | None:
         return None
     sign = -1 if element == 5 else -abs(charge) // charge if element in _LOSES_BY_ANY_CHARGE and charge else 1
     return frozenset((*(valence + sign * charge for valence in NEUTRAL[element]), *_EXTRA.get((element, charge), ())))
+
+
+def is_ordinary(molecule: Chem.Mol) -> bool:
+    """Return whether a quick look shows that nothing is questionable, as in most molecules; it takes a tenth of the
+    time of looking at each atom from Python.
+    """
+    return not molecule.HasQuery() and not matches(molecule, _NOT_ORDINARY)
 
 
 def has_radical(molecule: Chem.Mol) -> bool:

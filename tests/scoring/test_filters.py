@@ -17,6 +17,7 @@ from molbuffer.scoring.filters import (
     alert_catalogs,
     judge,
 )
+from molbuffer.scoring.molecules import QUESTIONABLE, is_ordinary
 
 MOLECULES = [line.split()[0] for line in (Path(__file__).parents[1] / "data/molecules.smi").read_text().splitlines()]
 
@@ -50,6 +51,7 @@ CASES: list[tuple[Filter, str, list[str], list[str]]] = [
     (AllowedElements(("C", "N", "O")), "allowed_elements", ["CCO", "[2H]C"], ["CCF", "C[Si](C)C", "*C"]),
     (AllowedElements(("C", "*")), "allowed_elements", ["*C"], ["*CO"]),
 ]
+CHARGES = ["", "H", "H2", "H3", "H4", "+", "H+", "H2+", "-", "H-", "-2", "+2"]
 IDS = [f"{case[1]}-{number}" for number, case in enumerate(CASES)]
 
 
@@ -104,6 +106,16 @@ def test_what_is_too_long_is_rejected_by_length() -> None:
 
 def test_drug_like_molecules_have_usual_valences() -> None:
     assert {judge(smiles, [Valence()]).rejected_by for smiles in MOLECULES} == {None}
+
+
+def test_the_quick_look_at_valences_lets_nothing_pass_that_the_close_one_refuses() -> None:
+    symbols = ["C", "N", "O", "S", "P", "F", "Br", "I", "Si", "B", "H", "*"]
+    atoms = [f"[{symbol}{charge}]" for symbol in symbols for charge in CHARGES]
+    bonds = ["C{}", "C{}C", "C={}", "CC#{}", "C{}(C)(C)C", "C{}(=O)=O", "C{}(=O)(=O)C", "C~{}"]
+    molecules = [Chem.MolFromSmiles(bond.format(atom)) for atom in atoms for bond in bonds]
+    ordinary = [each for each in molecules if each is not None and is_ordinary(each)]
+    assert 10 < len(ordinary) < len(molecules) / 2
+    assert not any(finds(molecule) for finds in QUESTIONABLE.values() for molecule in ordinary)
 
 
 def test_r6_a_salt_is_refused_or_cut_down() -> None:
