@@ -25,6 +25,7 @@ from molbuffer.scoring.molecules import (
     is_ordinary,
     matches,
     parse_smarts,
+    parse_smiles,
     property_value,
     standardise,
 )
@@ -266,6 +267,8 @@ def reason_against(raw: str, standardisation: Standardisation = Standardisation(
     """Return ``length`` or ``validity``: the reason why ``standardise`` returns None for a string."""
     if len(raw) > standardisation.max_length:
         return LENGTH
+    if parse_smiles(raw) is None:
+        return VALIDITY
     # A canonical SMILES may be longer than the string that it comes from, though hardly ever by this factor.
     roomy = replace(standardisation, max_length=10 * standardisation.max_length)
     return VALIDITY if standardise(raw, roomy) is None else LENGTH

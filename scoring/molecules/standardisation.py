@@ -95,21 +95,38 @@ def _name_at_once(smiles: str, how: Standardisation) -> NamedMolecule | None:
 
 
 def _name_of_cycle(smiles: str, how: Standardisation) -> NamedMolecule | None:
-    """Standardise a string, then the result, and so on until a result comes again; return the least of the cycle.
+    """Return the molecule by the name to which its canonical SMILES leads.
 
-    Every member of the cycle has the same least one, and so the name's name is that name: unless that has a name at
-    once, which then is the name of both.
+    Whatever RDKit does, the name of a name is that name, since a name lies on a cycle of the outer repetition. A name
+    that ``_name_at_once`` finds is a cycle of one.
+    """
+
+    def once(text: str) -> str | None:
+        found = _read(text)
+        return None if found is None else _standardised(found, how)
+
+    def often(text: str) -> str | None:
+        found = _read(text)
+        return None if found is None else _least_of_cycle(found.smiles, once)
+
+    name = _least_of_cycle(smiles, often)
+    molecule = None if name is None else parse_smiles(name)
+    return None if name is None or molecule is None else NamedMolecule(name, molecule)
+
+
+def _least_of_cycle(text: str, step: Callable[[str], str | None]) -> str | None:
+    """Apply a step to a text, then to the result, and so on until a result comes again; return the least of the cycle.
+
+    None if a step gives none, or no result comes again within ``MOST_ROUNDS``.
     """
     seen: list[str] = []
-    while smiles not in seen:
-        found = _read(smiles)
-        if found is None or len(seen) == MOST_ROUNDS:
+    while text not in seen:
+        seen.append(text)
+        result = step(text) if len(seen) <= MOST_ROUNDS else None
+        if result is None:
             return None
-        seen.append(smiles)
-        smiles = _standardised(found, how)
-    name = min(seen[seen.index(smiles) :])
-    molecule = parse_smiles(name)
-    return None if molecule is None else _name_at_once(name, how) or NamedMolecule(name, molecule)
+        text = result
+    return min(seen[seen.index(text) :])
 
 
 def _read(smiles: str) -> NamedMolecule | None:
