@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molbuffer.samplers.base import Draw, SamplerSize, encode_rows
-from molbuffer.samplers.files import FileSampler, PackedRows, open_rows, usable_texts
+from molbuffer.samplers.files import FileSampler, PackedRows, largest_fragments, open_rows, usable_texts
 from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.scoring import Standardisation
 
@@ -44,6 +44,9 @@ class DatasetSampler(FileSampler):
         return open_rows(self.path, [self.column])
 
     def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Draw:
-        (written,) = rows.take(chosen)
-        smiles = usable_texts(written, self.vocabulary, self.standardisation, largest_fragment=self.largest_fragment)
-        return Draw(smiles, encode_rows(smiles, self.vocabulary))
+        (smiles,) = rows.take(chosen)
+        if self.largest_fragment:
+            smiles = largest_fragments(smiles, self.standardisation)
+        encoded = encode_rows(smiles, self.vocabulary)
+        usable = usable_texts(smiles, (encoded.lengths > 0).tolist(), self.vocabulary, self.standardisation)
+        return Draw(usable, encoded if usable == smiles else encode_rows(usable, self.vocabulary))

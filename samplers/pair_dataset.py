@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molbuffer.samplers.base import Draw, SamplerSize, encode_rows
-from molbuffer.samplers.files import FileSampler, PackedRows, open_rows, usable_texts
+from molbuffer.samplers.files import FileSampler, PackedRows, largest_fragments, open_rows, usable_texts
 from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.scoring import Standardisation, standardise_many
 
@@ -52,9 +52,12 @@ class PairDatasetSampler(FileSampler):
 
     def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Draw:
         written, targets = rows.take(chosen)
-        targets = usable_texts(targets, self.vocabulary, self.standardisation, largest_fragment=self.largest_fragment)
-        how = replace(self.standardisation, largest_fragment=True) if self.largest_fragment else self.standardisation
-        molecules = standardise_many(written, how)
+        if self.largest_fragment:
+            written, targets = (largest_fragments(texts, self.standardisation) for texts in (written, targets))
+        molecules = standardise_many(written, self.standardisation)
         smiles = [text if molecule is None else molecule for text, molecule in zip(written, molecules, strict=True)]
         pairs = encode_rows(targets, self.vocabulary, smiles)
-        return Draw(targets, pairs, source_smiles=smiles, source_rows=[None] * len(chosen))
+        usable = usable_texts(targets, (pairs.lengths > 0).tolist(), self.vocabulary, self.standardisation)
+        if usable != targets:
+            pairs = encode_rows(usable, self.vocabulary, smiles)
+        return Draw(usable, pairs, source_smiles=smiles, source_rows=[None] * len(chosen))

@@ -10,7 +10,7 @@ from pathlib import Path
 from molbuffer.samplers.base import Draw
 from molbuffer.samplers.builds.judging import VOCABULARY
 from molbuffer.samplers.errors import UnknownTokenError
-from molbuffer.samplers.files import CHECKED_ROWS, FileRow, read_columns, usable_texts
+from molbuffer.samplers.files import CHECKED_ROWS, FileRow, largest_fragments, read_columns, usable_texts
 from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.scoring import LENGTH, SOURCE, VALIDITY, PairJudgement, Standardisation, reason_against, standardise_many
 
@@ -45,7 +45,10 @@ def bad_rows(
     """Return the rows that are no molecule, or not expressible in a vocabulary in the form in which they are drawn."""
     found = []
     written = [row.smiles for row in rows]
-    drawn = usable_texts(written, vocabulary, standardisation, largest_fragment=largest_fragment)
+    if largest_fragment:
+        written = largest_fragments(written, standardisation)
+    expressible = [vocabulary.can_encode(text) for text in written]
+    drawn = usable_texts(written, expressible, vocabulary, standardisation)
     for row, text, molecule in zip(rows, drawn, standardise_many(drawn, standardisation), strict=True):
         if molecule is None and reason_against(text, standardisation) == LENGTH:
             found.append(BadRow(row, f"it has more than {standardisation.max_length:,} characters (max_length)"))

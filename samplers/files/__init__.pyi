@@ -2,7 +2,7 @@ from .epochs import EpochPosition, epoch_sampler, rows_of_draw
 from .file_sampler import CHECKED_ROWS, FileSampler
 from .packed_rows import PackedRows, open_rows
 from .text_files import FileRow, read_columns
-from .written_forms import usable_texts
+from .written_forms import largest_fragments, usable_texts
 
 __all__ = [
     "CHECKED_ROWS",
@@ -11,6 +11,7 @@ __all__ = [
     "FileSampler",
     "PackedRows",
     "epoch_sampler",
+    "largest_fragments",
     "open_rows",
     "read_columns",
     "rows_of_draw",

@@ -9,8 +9,18 @@ from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.scoring import Standardisation, standardise_many
 
 
+def largest_fragments(texts: Sequence[str], standardisation: Standardisation) -> list[str]:
+    """Return the texts with salts and mixtures replaced by the canonical SMILES of their largest fragment."""
+    cut = list(texts)
+    salts = [at for at, text in enumerate(cut) if "." in text]
+    parts = standardise_many([cut[at] for at in salts], replace(standardisation, largest_fragment=True))
+    for at, part in zip(salts, parts, strict=True):
+        cut[at] = cut[at] if part is None else part
+    return cut
+
+
 def usable_texts(
-    texts: Sequence[str], vocabulary: Vocabulary, standardisation: Standardisation, *, largest_fragment: bool = False
+    texts: Sequence[str], expressible: Sequence[bool], vocabulary: Vocabulary, standardisation: Standardisation
 ) -> list[str]:
     """Return each text of a file in the form in which it is drawn.
 
@@ -19,17 +29,12 @@ def usable_texts(
 
     Args:
         texts: the texts [n].
+        expressible: whether the vocabulary has the tokens of each text [n]; the caller has encoded them anyway.
         vocabulary: the vocabulary of the policy in training.
         standardisation: the campaign's.
-        largest_fragment: replace salts and mixtures by the canonical SMILES of their largest fragment.
     """
     usable = list(texts)
-    if largest_fragment:
-        salts = [at for at, text in enumerate(usable) if "." in text]
-        parts = standardise_many([usable[at] for at in salts], replace(standardisation, largest_fragment=True))
-        for at, part in zip(salts, parts, strict=True):
-            usable[at] = usable[at] if part is None else part
-    strange = [at for at, text in enumerate(usable) if not vocabulary.can_encode(text)]
+    strange = [at for at, known in enumerate(expressible) if not known]
     for at, molecule in zip(strange, standardise_many([usable[at] for at in strange], standardisation), strict=True):
         if molecule is not None and vocabulary.can_encode(molecule):
             usable[at] = molecule

@@ -37,6 +37,17 @@ def test_every_campaign_refuses_radicals_unless_it_says_not_to(tmp_path: Path) -
         assert (kept.rejected_by is None) == (text == off)
 
 
+TOP = Path(__file__).parents[3]
+CAMPAIGNS = sorted([*TOP.glob("examples/*.toml"), TOP / "flows/tools/demo.toml", TOP / "flows/settings/example.toml"])
+
+
+@pytest.mark.parametrize("path", CAMPAIGNS, ids=[path.name for path in CAMPAIGNS])
+def test_the_campaigns_that_come_along_refuse_radicals(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(path.parent)
+    (kept,) = judge_many(["C[CH2]"], build_filters(load_settings(path))[:1])
+    assert kept.rejected_by == "valence"
+
+
 def test_r6_the_standardisation_is_part_of_what_a_run_records(tmp_path: Path) -> None:
     keys = "[standardisation]\nneutralise = true\ncanonical_tautomer = true\nmax_length = 500\n"
     target = '[[objective.components]]\nkind = "similarity"\ntarget = "Oc1ccccn1"\n'
