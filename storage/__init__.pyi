@@ -1,6 +1,7 @@
 from .archive.manifest import ArchiveLimits, is_archive
 from .catalog.migrate import MigrationReceipt, migrate_store
 from .commits.commit import find_receipts
+from .commits.runs import is_lost
 from .errors import (
     CatalogUnavailableError,
     QueryError,
@@ -111,6 +112,7 @@ __all__ = [
     "default_folder",
     "find_receipts",
     "is_archive",
+    "is_lost",
     "make_build_id",
     "migrate_store",
     "no_samples",

@@ -39,12 +39,17 @@ class RunKind(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """An event in the life of a run; the newest is its status."""
+    """An event in the life of a run; the newest is its status.
+
+    ``interrupted`` is the end by a signal. The detail of ``started`` and ``resumed`` is the process that works on the
+    run, as JSON; that of ``failed`` and ``interrupted`` is the error.
+    """
 
     STARTED = "started"
     RESUMED = "resumed"
     FINISHED = "finished"
     FAILED = "failed"
+    INTERRUPTED = "interrupted"
 
 
 class ScoreStatus(StrEnum):

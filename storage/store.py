@@ -174,7 +174,8 @@ class SampleStore:
 
     @contextmanager
     def recorded_run(self, run: Run) -> Iterator[RunStatus]:
-        """Record the life of a run around the work on it: started or resumed, then finished, or failed with its error.
+        """Record the life of a run around the work on it: started or resumed, then finished, failed with its error, or
+        interrupted by a signal.
 
         Gives STARTED, or RESUMED when the run id is known.
 
@@ -186,11 +187,19 @@ class SampleStore:
             yield status
         except BaseException as error:
             try:
-                self.finish_run(run.run_id, RunStatus.FAILED, f"{type(error).__name__}: {error}")
+                self.finish_run(run.run_id, runs.ending_of(error), f"{type(error).__name__}: {error}")
             except (OSError, StoreError) as unrecorded:
-                error.add_note(f"the store could not record that run {run.run_id} failed: {unrecorded}")
+                error.add_note(f"the store could not record that run {run.run_id} ended: {unrecorded}")
             raise
         self.finish_run(run.run_id, RunStatus.FINISHED)
+
+    def interrupt_runs(self) -> list[str]:
+        """Record the runs that this process began and has not ended as interrupted, as a signal ends it.
+
+        Returns:
+            Their ids, and those of the runs of this process that are recorded as interrupted already, the newest last.
+        """
+        return runs.interrupt_runs(self._open.writable())
 
     def run(self, run_id: str) -> Run:
         """Return the only run whose id is, or starts with, ``run_id``.

@@ -51,8 +51,8 @@ def query(
 
 
 def runs(store: StoreOption, json: JsonOption = False) -> None:
-    """List the runs of a store, the newest first."""
-    write_frame(_rows(store, _RUNS), Format.JSON if json else Format.TABLE)
+    """List the runs of a store, the newest first; one whose process is gone is shown as lost."""
+    write_frame(_shown_runs(_rows(store, _RUNS)), Format.JSON if json else Format.TABLE)
 
 
 def top(
@@ -126,6 +126,18 @@ def _rows(store: Path, sql: str, snapshot: int | None = None, timeout_seconds: f
 
     with SampleStore.open(store, read_only=True) as opened:
         return opened.query(sql, snapshot=snapshot, timeout_seconds=timeout_seconds)
+
+
+def _shown_runs(frame: polars.DataFrame) -> polars.DataFrame:
+    """Return the runs with the status ``lost`` for those whose process is known to be gone."""
+    import polars
+
+    from molbuffer.storage import is_lost
+
+    events = frame.select("status", "detail").rows()
+    lost = [is_lost(status, detail) for status, detail in events]
+    shown = ["lost" if gone else status for gone, (status, _) in zip(lost, events, strict=True)]
+    return frame.with_columns(polars.Series("status", shown, polars.String))
 
 
 def _literal(text: str) -> str:

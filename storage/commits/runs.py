@@ -1,6 +1,8 @@
 """Runs: who starts one, who resumes it, and how it ended.
 
-A run's row is never changed. What happens to it is a row each in ``run_events``, of which the newest is its status.
+A run's row is never changed. What happens to it is a row each in ``run_events``, of which the newest is its status. A
+process that was killed leaves no such row: its run is ``started`` or ``resumed`` still, and the detail of that row
+tells which process to look for (``is_lost``).
 """
 
 from __future__ import annotations
@@ -13,10 +15,13 @@ import pyarrow as pa
 
 from molbuffer.storage.catalog import Catalog, ReadableCatalog, Transaction
 from molbuffer.storage.commits import tables
+from molbuffer.storage.commits.processes import Process
 from molbuffer.storage.errors import RunConflictError, UnknownRunError
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import Consumed, Run, RunKind, RunStatus, now
 from molbuffer.storage.stored import StoredCheckpoint
+
+_AT_WORK = (RunStatus.STARTED, RunStatus.RESUMED)
 
 
 def start_run(catalog: Catalog, run: Run) -> RunStatus:
@@ -32,6 +37,8 @@ def start_run(catalog: Catalog, run: Run) -> RunStatus:
         "objective_sha256": run.objective_sha256,
     }
 
+    process = Process.current().to_json()
+
     def start(transaction: Transaction) -> RunStatus:
         sql = "SELECT config_sha256, kind, seed, objective_sha256 FROM {runs} WHERE run_id = ?"
         known = transaction.read(sql, [run.run_id]).to_pylist()
@@ -46,7 +53,7 @@ def start_run(catalog: Catalog, run: Run) -> RunStatus:
         if not known:
             transaction.insert("runs", tables.run_row(run, now()))
         status = RunStatus.RESUMED if known else RunStatus.STARTED
-        _insert_event(transaction, run.run_id, status, None)
+        _insert_event(transaction, run.run_id, status, process)
         return status
 
     return catalog.transact(run.user or "molbuffer", f"run {run.name}", {"runs": [run.run_id]}, start)[0]
@@ -54,8 +61,47 @@ def start_run(catalog: Catalog, run: Run) -> RunStatus:
 
 def finish_run(catalog: Catalog, run: Run, status: RunStatus, detail: str | None) -> None:
     """Record how a started run ended."""
-    said, extra = f"run {run.name} {status}", {"runs": [run.run_id]}
-    catalog.transact("molbuffer", said, extra, lambda t: _insert_event(t, run.run_id, status, detail))
+    _record_end(catalog, run.run_id, run.name, status, detail)
+
+
+def ending_of(error: BaseException) -> RunStatus:
+    """Return the status of a run that ended with an error: INTERRUPTED when a signal is at the root of it."""
+    cause: BaseException | None = error
+    seen: set[int] = set()
+    while cause is not None and id(cause) not in seen:
+        # Signals are raised as errors that no handler of errors catches. DuckDB, and code that cleans up, raise their
+        # own errors from them.
+        if not isinstance(cause, (Exception, SystemExit, GeneratorExit)):
+            return RunStatus.INTERRUPTED
+        seen.add(id(cause))
+        cause = cause.__cause__ or cause.__context__
+    return RunStatus.FAILED
+
+
+def is_lost(status: str | None, detail: str | None) -> bool:
+    """Return whether the process that works on a run, by its newest event, is known to be gone.
+
+    Args:
+        status: the status of the event.
+        detail: its detail.
+    """
+    process = Process.parse(detail) if status in _AT_WORK else None
+    return process is not None and process.gone
+
+
+def interrupt_runs(catalog: Catalog) -> list[str]:
+    """Record the end of this process's runs by a signal, as ``SampleStore.interrupt_runs`` does."""
+    found = catalog.read(
+        """SELECT e.run_id, arg_max(e.status, e.created) AS status, any_value(r.name) AS name
+        FROM {run_events} AS e JOIN {runs} AS r USING (run_id) GROUP BY e.run_id
+        HAVING arg_max(e.detail, e.created) FILTER (e.status IN ('started', 'resumed')) = ?
+        ORDER BY max(e.created) FILTER (e.status IN ('started', 'resumed'))""",
+        parameters=[Process.current().to_json()],
+    ).to_pylist()
+    for row in found:
+        if row["status"] in _AT_WORK:
+            _record_end(catalog, row["run_id"], row["name"], RunStatus.INTERRUPTED, None)
+    return [row["run_id"] for row in found if row["status"] in (*_AT_WORK, RunStatus.INTERRUPTED)]
 
 
 def find_run(catalog: ReadableCatalog, store: Path, run_id: str) -> Run:
@@ -78,6 +124,11 @@ def find_run(catalog: ReadableCatalog, store: Path, run_id: str) -> Run:
     row = (exact or found)[0]
     row |= {"kind": RunKind(row["kind"]), "libraries": json.loads(row["libraries"])}
     return Run(**{name: row[name] for name in Run.__dataclass_fields__})
+
+
+def _record_end(catalog: Catalog, run_id: str, name: str, status: RunStatus, detail: str | None) -> None:
+    said, extra = f"run {name} {status}", {"runs": [run_id]}
+    catalog.transact("molbuffer", said, extra, lambda t: _insert_event(t, run_id, status, detail))
 
 
 def _insert_event(transaction: Transaction, run_id: str, status: RunStatus, detail: str | None) -> None:

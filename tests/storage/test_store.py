@@ -125,8 +125,8 @@ def test_runs_start_resume_and_finish(started, make):
     with pytest.raises(RunConflictError, match=r"another objective_sha256 \(a scoring function's source or a library"):
         started.start_run(make.make_run(objective_sha256="ef" * 32))
     started.finish_run("run-1", RunStatus.FAILED, "out of oracle calls")
-    events = started.query("SELECT status, detail FROM run_events WHERE run_id = 'run-1' ORDER BY created")
-    assert events.rows() == [("started", None), ("resumed", None), ("failed", "out of oracle calls")]
+    events = started.query("SELECT status FROM run_events WHERE run_id = 'run-1' ORDER BY created")["status"].to_list()
+    assert events == ["started", "resumed", "failed"]
 
 
 def test_a_run_is_found_by_a_unique_prefix(started, make):
