@@ -126,17 +126,15 @@ class Campaign:
 
 
 def run_seed(settings: Settings, store: SampleStore, kind: RunKind, run_id: str) -> int:
-    """Return the seed of a run: the campaign's, but another one for each build without training after the first.
+    """Return the seed of a run: the campaign's, but for a build without training one that follows from its id, too.
 
-    With the same seed, a scheduled build would draw the same molecules every night. A known run keeps its seed.
+    With the same seed, a scheduled build would draw the same molecules every night, and so would builds that start at
+    one moment. A known run keeps its seed, so that a build that is resumed or retried draws what it would have drawn.
     """
     if kind is not RunKind.BUILD:
         return settings.campaign.seed
-    known = store.read_arrow("SELECT run_id, seed FROM {runs} WHERE kind = ?", parameters=[kind.value])
-    seeds: dict[str, int] = dict(zip(known["run_id"].to_pylist(), known["seed"].to_pylist(), strict=True))
-    if run_id in seeds:
-        return seeds[run_id]
-    return derive_seed(settings.campaign.seed, "build", len(seeds)) if seeds else settings.campaign.seed
+    known = store.read_arrow("SELECT seed FROM {runs} WHERE run_id = ?", parameters=[run_id])["seed"]
+    return int(known[0].as_py()) if len(known) else derive_seed(settings.campaign.seed, "build", run_id)
 
 
 @contextmanager
