@@ -11,27 +11,46 @@ from molbuffer.flows.tasks import limit_threads
 
 
 @flow(name="build_buffer", validate_parameters=False)
-def build(config: str, store: str) -> dict[str, Any]:
+def build(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
     """Fill the buffer once, with ``buffer_size`` molecules of each sampler; each run draws other molecules.
 
     Args:
         config: the path of a TOML file, or the settings as JSON.
         store: the folder of the store; made when it does not exist.
+        run_id: the run to resume; by default a new run, which a retry of this flow run resumes.
+
+    Returns:
+        The result of the run: ``run_id``, ``store``, the numbers of rows ``drawn`` and ``kept``, ``failed_scores`` (the
+        number of scores that could not be computed) and ``builds``, the receipts.
+
+    Raises:
+        FailedScoresError: more molecules than the campaign allows have no reward, since their score failed.
+        EmptyBuildError: no molecule was kept.
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
-    from molbuffer.flows.campaign import campaign_run, current_run_id, publish_latents, read_settings
+    from molbuffer.flows.campaign import (
+        ScoreFailures,
+        campaign_run,
+        check_kept,
+        current_run_id,
+        publish_latents,
+        read_settings,
+    )
     from molbuffer.flows.tasks import build_requests, run_build_tasks
     from molbuffer.storage import RunKind, SampleStore
 
     settings = read_settings(config)
     with (
         SampleStore.open_or_create(Path(store)) as sample_store,
-        campaign_run(settings, sample_store, RunKind.BUILD, current_run_id()) as campaign,
+        campaign_run(settings, sample_store, RunKind.BUILD, run_id or current_run_id()) as campaign,
     ):
         samplers = campaign.samplers(lambda: campaign.prior, lambda: 0)
         latents = publish_latents(samplers, sample_store, campaign.run_id)
-        receipts = run_build_tasks(build_requests(campaign, 0, campaign.prior.sha256, latents=latents))
+        failures = ScoreFailures(campaign)
+        receipts = run_build_tasks(build_requests(campaign, 0, campaign.prior.sha256, latents=latents), failures)
+        failures.end()
+        check_kept(campaign, receipts)
         failed = campaign.failed_scores
     return {
         "run_id": campaign.run_id,

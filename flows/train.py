@@ -22,13 +22,23 @@ def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
     Returns:
         The result of the run: ``run_id``, ``store``, ``policy`` (sha256 of the trained policy), ``iterations``,
         ``failed_scores`` (the number of scores that could not be computed) and ``snapshot``, the last one of the store.
+
+    Raises:
+        FailedScoresError: more molecules than the campaign allows have no reward, since their score failed.
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
-    from molbuffer.flows.campaign import campaign_run, current_run_id, prepare_online, progress_bar, read_settings
+    from molbuffer.flows.campaign import (
+        ScoreFailures,
+        campaign_run,
+        current_run_id,
+        prepare_online,
+        progress_bar,
+        read_settings,
+    )
     from molbuffer.flows.tasks import TaskBuilder
     from molbuffer.storage import RunKind, SampleStore
-    from molbuffer.training import fit_policy
+    from molbuffer.training import FitProgress, fit_policy
 
     settings = read_settings(config)
     with (
@@ -36,9 +46,17 @@ def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
         campaign_run(settings, sample_store, RunKind.TRAIN, run_id or current_run_id()) as campaign,
     ):
         training = prepare_online(campaign)
-        training.loader.build_buffer = TaskBuilder(campaign, training)
         learner, loader, writer = training.learner, training.loader, training.writer
-        with progress_bar(f"training {settings.campaign.name}") as report, writer:
+        failures = ScoreFailures(campaign, since=loader.iteration)
+        loader.build_buffer = TaskBuilder(campaign, training, failures)
+        with progress_bar(f"training {settings.campaign.name}") as shown, writer:
+
+            def report(progress: FitProgress) -> None:
+                shown(progress)
+                # Live molecules are stored with checkpoints.
+                if progress.iteration % settings.training.checkpoint_every == 0:
+                    failures.judge()
+
             fit_policy(
                 learner,
                 loader,
@@ -47,6 +65,7 @@ def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
                 checkpoint_every=settings.training.checkpoint_every,
                 progress=report,
             )
+        failures.end()
         return {
             "run_id": campaign.run_id,
             "store": store,

@@ -7,18 +7,21 @@ from .pretraining import check_request, prepare_pretraining, register
 from .progress import progress_bar, step_bar
 from .provenance import current_run_id, described_run
 from .samplers import sampler_size
+from .score_failures import ScoreFailures, check_kept, warn_of_empty
 from .training import Training, prepare_offline, prepare_online
 
 __all__ = [
     "DEFAULT_MODEL",
     "Campaign",
     "PretrainRequest",
+    "ScoreFailures",
     "Training",
     "build_filters",
     "build_objective",
     "build_standardisation",
     "build_template",
     "campaign_run",
+    "check_kept",
     "check_request",
     "current_run_id",
     "described_run",
@@ -34,4 +37,5 @@ __all__ = [
     "reopen_campaign",
     "sampler_size",
     "step_bar",
+    "warn_of_empty",
 ]

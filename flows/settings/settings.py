@@ -48,7 +48,8 @@ class CampaignSettings(Section):
     """The name of the campaign's runs in the history."""
 
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
-    """The seed of all randomness: the same seed, configuration, code and stored rows give the same run."""
+    """The seed of all randomness: the same seed, configuration, code and stored rows give the same training. The draws
+    of a build without training follow from the id of its run, too, so that each build draws other molecules."""
 
     iterations: Annotated[int, Field(ge=0)] = DEFAULT_ITERATIONS
     """The number of training steps. `molbuffer build` fills the buffer without training."""
@@ -58,6 +59,11 @@ class CampaignSettings(Section):
 
     offline: bool = False
     """Train on stored rows only: no sampler draws, neither for the buffer nor for the batch."""
+
+    max_failed_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """The largest share of the molecules of a build, or of an iteration's builds, whose score may have failed; above it
+    the run fails. From 20 molecules on; fewer end a run only if none of its molecules has a reward. 0: the first failed
+    score ends it; 1: none does."""
 
 
 class PolicySettings(Section):

@@ -16,7 +16,14 @@ from prefect import State, Task, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import TaskRun
 
-from molbuffer.flows.campaign import Campaign, Training, latent_versions, reopen_campaign
+from molbuffer.flows.campaign import (
+    Campaign,
+    ScoreFailures,
+    Training,
+    latent_versions,
+    reopen_campaign,
+    warn_of_empty,
+)
 from molbuffer.flows.tasks.build_request import BuildRequest, build_requests
 from molbuffer.flows.tasks.retries import can_pass
 from molbuffer.flows.tasks.torch_threads import limit_threads
@@ -86,9 +93,18 @@ def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
     return store.commit(Commit(builds=[build], message=message)).builds[0]
 
 
-def run_build_tasks(requests: Sequence[BuildRequest]) -> list[BuildReceipt]:
-    """Run a task for each chunk, one after another, so that ``new`` counts each molecule where it occurs first."""
-    return [BuildReceipt.from_json(build_buffer_task(request)) for request in requests]
+def run_build_tasks(requests: Sequence[BuildRequest], failures: ScoreFailures) -> list[BuildReceipt]:
+    """Run a task for each chunk, one after another, so that ``new`` counts each molecule where it occurs first.
+
+    Raises:
+        FailedScoresError: so many scores failed that those to come make no difference.
+    """
+    receipts, to_come = [], sum(request.wanted for request in requests)
+    for request in requests:
+        receipts.append(BuildReceipt.from_json(build_buffer_task(request)))
+        to_come -= request.wanted
+        failures.look(to_come)
+    return receipts
 
 
 @dataclass
@@ -97,6 +113,7 @@ class TaskBuilder:
 
     campaign: Campaign
     training: Training
+    failures: ScoreFailures
 
     def __call__(self, iteration: int) -> Sequence[BuildReceipt]:
         """Publish the policy, so that tasks in any process can draw with it, and make every chunk."""
@@ -112,6 +129,9 @@ class TaskBuilder:
         store.commit(Commit(policies=[version, *others.values()], message=message))
         latents = latent_versions(live.samplers if live is not None else ())
         requests = build_requests(self.campaign, iteration, version.sha256, self.training.drawn, latents)
-        receipts = run_build_tasks(requests)
+        receipts = run_build_tasks(requests, self.failures)
+        self.failures.judge()
+        # Rows of earlier builds may be enough for the batch; otherwise the loader ends the run.
+        warn_of_empty(self.campaign, receipts)
         self.training.seen.read(iteration, Event.SAMPLE_BATCH)
         return receipts

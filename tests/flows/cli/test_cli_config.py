@@ -132,7 +132,7 @@ def test_check_reports_every_problem_on_standard_error(tmp_path: Path) -> None:
         "or set campaign.offline = true",
         '  line 2, key `campaign.seed`: got "x", expected a whole number',
         "  line 3, key `campaign.nam`: this key is not known; did you mean `name`? Known here: "
-        "name, seed, iterations, batch_size, offline.",
+        "name, seed, iterations, batch_size, offline, max_failed_share.",
     ]
 
 

@@ -1,0 +1,194 @@
+"""Whether the scores of a run fail: a run whose scorer fails on most molecules ends as failed, and not in silence.
+
+A build is judged by its molecules: the distinct kept ones that were to be scored under the objective, whether the score
+was computed for it or found in the store. So a build that is resumed, or a night that draws the molecules of the night
+before, is judged as the first one was. The builds of an iteration are judged together, in a training with the live ones
+since. Too few molecules say nothing about a scorer: below ``LEAST_MOLECULES`` they wait for those of further
+iterations.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+from prefect import get_run_logger
+from prefect.exceptions import MissingContextError
+
+from molbuffer.flows.campaign.assemble import build_objective
+from molbuffer.flows.campaign.campaign import Campaign
+from molbuffer.flows.errors import EmptyBuildError, FailedScoresError
+from molbuffer.storage import BuildReceipt
+
+LEAST_MOLECULES = 20
+"""The least number of molecules whose share of failures ends a run, unless no molecule of the run has a reward."""
+
+_log = logging.getLogger(__name__)
+
+_BUILDS = """SELECT build_id, objective_sha256, created FROM {builds} WHERE run_id = ? AND iteration >= ?"""
+# The times let DuckLake skip the files of earlier builds. A row that was scored again counts by its good reward.
+_REWARDED = """
+    SELECT s.build_id, s.smiles, bool_or(r.status = 'ok') AS good, bool_and(r.status = 'pending') AS pending
+    FROM {rewards} AS r JOIN fresh ON fresh.build_id = r.build_id AND fresh.objective_sha256 = r.objective_sha256
+    JOIN {samples} AS s ON s.build_id = r.build_id AND s."row" = r."row"
+    WHERE r.created >= ? AND s.created >= ? GROUP BY ALL"""
+# Errors that differ in a number, or in the molecule that they name, are one.
+_ERRORS = """
+    SELECT min(s.component || ': ' || coalesce(s.error, 'no error was recorded')) AS error,
+        count(DISTINCT s.smiles) AS n
+    FROM {scores} AS s JOIN failed ON failed.smiles = s.smiles JOIN versions ON versions.version = s.version
+    WHERE s.status NOT IN ('ok', 'pending')
+    GROUP BY s.component, regexp_replace(replace(coalesce(s.error, ''), s.smiles, ''), '[0-9][-+.0-9eE]*', '#', 'g')
+    ORDER BY n DESC, error LIMIT 1"""
+_UNKNOWN = "a value that its transform does not take"
+"""The error where no score failed: the reward did, which the objective makes of the scores."""
+
+
+@dataclass
+class ScoreFailures:
+    """The failures of a run's scores, as builds are committed.
+
+    Attributes:
+        campaign: the campaign of the run.
+        since: the iteration from which builds are looked at; those before it were judged.
+    """
+
+    campaign: Campaign
+    since: int = 0
+    _known: set[str] = field(default_factory=set)
+    _molecules: int = 0
+    _failed: list[str] = field(default_factory=list)
+
+    def look(self, to_come: int = 0) -> None:
+        """Count the builds that were committed since the last look, and end the run when it is certain that too many
+        of their molecules and of those to come have failed.
+
+        Args:
+            to_come: the number of rows that are still to be built for this iteration.
+
+        Raises:
+            FailedScoresError: the share of failures is above that of the campaign.
+        """
+        self._count()
+        molecules = self._molecules + to_come
+        if self._too_many(molecules) and (molecules >= LEAST_MOLECULES or self._strict):
+            raise self._error()
+
+    def judge(self) -> None:
+        """Judge the builds up to now, if they have enough molecules: end the run, or warn of failures.
+
+        Raises:
+            FailedScoresError: the share of failures is above that of the campaign.
+        """
+        self.look()
+        if self._molecules >= LEAST_MOLECULES:
+            self._settle()
+
+    def end(self) -> None:
+        """Judge the builds that are left at the end of the run, however few molecules they have.
+
+        Raises:
+            FailedScoresError: the share of failures is above that of the campaign, or no molecule has a reward.
+        """
+        self.look()
+        if self._failed and self._too_many(self._molecules) and not self._any_reward():
+            raise self._error()
+        self._settle()
+
+    @property
+    def _share(self) -> float:
+        return self.campaign.settings.campaign.max_failed_share
+
+    @property
+    def _strict(self) -> bool:
+        return self._share == 0
+
+    def _too_many(self, molecules: int) -> bool:
+        return len(self._failed) > self._share * molecules
+
+    def _count(self) -> None:
+        store, run_id = self.campaign.store, self.campaign.run_id
+        found = store.read_arrow(_BUILDS, parameters=[run_id, self.since])
+        fresh = found.filter(pa.array([each not in self._known for each in found["build_id"].to_pylist()], pa.bool_()))
+        if not len(fresh):
+            return
+        first = min(fresh["created"].to_pylist())
+        rows = store.read_arrow(_REWARDED, parameters=[first, first], fresh=fresh).to_pylist()
+        self._known.update(fresh["build_id"].to_pylist())
+        judged = [row for row in rows if not row["pending"]]
+        self._molecules += len(judged)
+        self._failed += [row["smiles"] for row in judged if not row["good"]]
+
+    def _settle(self) -> None:
+        """Warn of failures, and begin to count anew."""
+        if self._failed:
+            warn(f"{self._counts()}; {self._commonest()[0]}")
+        self._molecules, self._failed = 0, []
+
+    def _counts(self) -> str:
+        return f"{len(self._failed)} of {self._molecules} molecules have no reward, because their score failed"
+
+    def _commonest(self) -> tuple[str, str]:
+        """Return the commonest error with its count, for people, and alone."""
+        versions = [weighted.component.version for weighted in build_objective(self.campaign.settings).components]
+        tables = {"failed": pa.table({"smiles": self._failed}), "versions": pa.table({"version": versions})}
+        rows = self.campaign.store.read_arrow(_ERRORS, **tables).to_pylist()
+        error, count = (rows[0]["error"], rows[0]["n"]) if rows else (_UNKNOWN, len(self._failed))
+        return f"the commonest error ({count} of them): {error}", error
+
+    def _any_reward(self) -> bool:
+        sql = "SELECT count(*) AS n FROM (SELECT 1 FROM {rewards} WHERE run_id = ? AND status = 'ok' LIMIT 1)"
+        return bool(self.campaign.store.read_arrow(sql, parameters=[self.campaign.run_id])["n"][0].as_py())
+
+    def _error(self) -> FailedScoresError:
+        told, error = self._commonest()
+        message = (
+            f"{self._counts()}, and campaign.max_failed_share = {self._share:g} allows no more; {told}. All rows and "
+            f"scores up to here are kept in run {self.campaign.run_id}"
+        )
+        return FailedScoresError(message, len(self._failed), self._molecules, error)
+
+
+def check_kept(campaign: Campaign, receipts: Sequence[BuildReceipt]) -> None:
+    """Refuse a build in which no sampler kept or recalled a row, and warn of a sampler that did not.
+
+    Raises:
+        EmptyBuildError: nothing was kept.
+    """
+    if not any(receipt.kept or receipt.readmitted for receipt in receipts):
+        raise EmptyBuildError(f"{_emptiness(campaign, receipts)}. All rows are kept in run {campaign.run_id}")
+    warn_of_empty(campaign, receipts)
+
+
+def warn_of_empty(campaign: Campaign, receipts: Sequence[BuildReceipt]) -> None:
+    """Warn of each sampler that kept and recalled no row in a build."""
+    for name in dict.fromkeys(receipt.sampler for receipt in receipts):
+        of_sampler = [receipt for receipt in receipts if receipt.sampler == name]
+        if not any(receipt.kept or receipt.readmitted for receipt in of_sampler):
+            warn(f"sampler {name!r}: {_emptiness(campaign, of_sampler)}")
+
+
+def _emptiness(campaign: Campaign, receipts: Sequence[BuildReceipt]) -> str:
+    """Return how many rows were drawn and what refused them."""
+    if not receipts:
+        return "the build is empty: no sampler has a buffer_size"
+    builds = pa.table({"build_id": [receipt.build_id for receipt in receipts]})
+    sql = """SELECT rejected_by, count(*) AS n
+        FROM {samples} AS samples JOIN empty ON empty.build_id = samples.build_id
+        WHERE rejected_by IS NOT NULL GROUP BY rejected_by ORDER BY n DESC, rejected_by"""
+    refused = campaign.store.read_arrow(sql, empty=builds).to_pylist()
+    reasons = ", ".join(f"{row['rejected_by']} {row['n']}" for row in refused)
+    drawn = sum(receipt.drawn for receipt in receipts)
+    return f"the build kept none of {drawn} drawn rows" + (f"; refused by {reasons}" if reasons else "")
+
+
+def warn(text: str) -> None:
+    """Write a warning to the log of the command, and to that of the flow run."""
+    _log.warning("%s", text)
+    try:
+        logger = get_run_logger()
+    except MissingContextError:
+        return
+    logger.warning("%s", text)
