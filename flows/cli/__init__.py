@@ -24,6 +24,7 @@ from molbuffer.flows.cli import (
     verify,
 )
 from molbuffer.flows.cli.errors import ReportingGroup
+from molbuffer.flows.cli.interruptions import ends_on_signals
 from molbuffer.flows.tasks import limit_threads
 
 app = typer.Typer(
@@ -51,4 +52,5 @@ def main() -> None:
     # Scoring functions may be in the user's working folder. At the end, so that no file there hides one of ours.
     sys.path.append(str(Path.cwd()))
     limit_threads()
-    app()
+    with ends_on_signals():
+        app()

@@ -37,7 +37,7 @@ def add_commands(app: typer.Typer) -> None:
 def run(file: ConfigurationFile, store: StoreOption, resume: ResumeOption = None, json: JsonOption = False) -> None:
     """Run a campaign: fill the buffer, train on live and stored molecules, and store them all."""
     settings, run_id = _load(file), known_run(store, resume)
-    with prefect_ready():
+    with prefect_ready(store):
         if settings.campaign.offline:
             from molbuffer.flows.train_offline import train_offline
 
@@ -49,13 +49,13 @@ def run(file: ConfigurationFile, store: StoreOption, resume: ResumeOption = None
     write_result(result, json)
 
 
-def build(file: ConfigurationFile, store: StoreOption, json: JsonOption = False) -> None:
+def build(file: ConfigurationFile, store: StoreOption, resume: ResumeOption = None, json: JsonOption = False) -> None:
     """Fill the buffer once, without training; each run draws other molecules."""
-    settings = _load(file)
-    with prefect_ready():
+    settings, run_id = _load(file), known_run(store, resume)
+    with prefect_ready(store):
         from molbuffer.flows.build_buffer import build as build_flow
 
-        result = build_flow(settings.to_json(), str(store))
+        result = build_flow(settings.to_json(), str(store), run_id=run_id)
     write_result(result, json)
 
 
@@ -84,7 +84,7 @@ def offline(
         raise UsageError("an archive has one snapshot: leave --snapshot out, or read from the store without --from")
     settings, run_id = _load(file), known_run(store, resume)
     archive = None if source is None else str(source.resolve())
-    with prefect_ready():
+    with prefect_ready(store):
         from molbuffer.flows.train_offline import train_offline
 
         result = train_offline(
@@ -105,7 +105,7 @@ def demo(
     """Show the whole pipeline: fill a buffer, train online, train offline on the stored rows, and compare the
     policies.
     """
-    with prefect_ready():
+    with prefect_ready(store, resumable=False):
         from molbuffer.flows.tools import demo_settings, run_demo
 
         report = run_demo(demo_settings(), store)

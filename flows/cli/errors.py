@@ -9,13 +9,16 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from molbuffer.flows.cli.interruptions import report_interruption
+
 DEBUG = "MOLBUFFER_DEBUG"
 """The environment variable that, set to 1, shows tracebacks."""
 
 _ROOTS = (
+    ("molbuffer.flows.errors", "RunError"),
     ("molbuffer.flows.errors", "UsageError"),
     ("molbuffer.flows.settings.problems", "ConfigurationError"),
-    ("molbuffer.flows.cli.prefect_setup", "PrefectServerError"),
+    ("molbuffer.flows.cli.prefect_server", "PrefectServerError"),
     ("molbuffer.samplers.errors", "SamplerError"),
     ("molbuffer.scoring.errors", "ScoringError"),
     ("molbuffer.storage.errors", "StoreError"),
@@ -25,13 +28,18 @@ _ROOTS = (
 
 
 class ReportingGroup(TyperGroup):
-    """Commands whose errors are reported on standard error, with exit code 1."""
+    """Commands whose errors are reported on standard error, with exit code 1, and the end by a signal with its own."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except Exception as error:
-            if debugging() or not _is_for_users(error):
+        except BaseException as error:
+            code = report_interruption(error)
+            if debugging():
+                raise
+            if code is not None:
+                raise typer.Exit(code) from None
+            if not isinstance(error, Exception) or not _is_for_users(error):
                 raise
             sys.stderr.write(f"error: {error}\n")
             raise typer.Exit(1) from error

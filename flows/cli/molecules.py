@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from molbuffer.flows.cli.interruptions import told_how_to_go_on
 from molbuffer.flows.cli.options import (
     ColumnOption,
     FormatOption,
@@ -74,7 +75,11 @@ def _scored(settings: Settings, source: Path, rows: list[FileRow], store: Path |
         if store is None:
             return FileScorer.of(settings).score(rows, report)
         run_id = uuid.uuid4().hex
-        with SampleStore.open_or_create(store) as opened, scoring_run(settings, opened, run_id, source):
+        with (
+            told_how_to_go_on(store, resumable=False),
+            SampleStore.open_or_create(store) as opened,
+            scoring_run(settings, opened, run_id, source),
+        ):
             return FileScorer.of(settings, opened, run_id).score(rows, report)
 
 

@@ -6,40 +6,46 @@ user are kept.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from molbuffer.flows.cli.errors import debugging
+from molbuffer.flows.cli.interruptions import told_how_to_go_on
 from molbuffer.flows.cli.output import note, output_kept_for_results
+from molbuffer.flows.cli.prefect_server import CommandServer, PrefectServerError
 
+_TIMEOUT = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
 _SETTINGS = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_LEVEL": "WARNING",
     "PREFECT_SERVER_LOGGING_LEVEL": "ERROR",
     # On a busy machine the server takes longer to start than the 20 seconds that Prefect waits for it.
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    _TIMEOUT: "180",
 }
 _UNREACHABLE = ("Failed to reach API", "ephemeral Prefect API server")
 """Texts of Prefect's errors when there is no server: their type is plain RuntimeError."""
 
 
-class PrefectServerError(Exception):
-    """The Prefect server cannot be reached."""
-
-
 @contextmanager
-def prefect_ready() -> Iterator[None]:
+def prefect_ready(store: Path, resumable: bool = True) -> Iterator[None]:
     """Set up Prefect for the flows of one command, and say which server is used.
 
     The output of flows goes to standard error; the command writes its result afterwards.
 
-    Prefect must not have been imported before.
+    Prefect must not have been imported before, except by a program that has set it up.
+
+    Args:
+        store: the folder of the store of the flows' runs, which need not exist.
+        resumable: whether the command has ``--resume``, which a signal that ends the run points to.
 
     Raises:
-        PrefectServerError: the server cannot be reached.
+        PrefectServerError: the server cannot be started or reached.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -48,14 +54,23 @@ def prefect_ready() -> Iterator[None]:
         # send it to the server, where the run can be looked at.
         for logger in ("prefect.flow_runs", "prefect.task_runs"):
             logging.getLogger(logger).propagate = False
-    server = os.environ.get("PREFECT_API_URL")
-    if not server:
-        note("PREFECT_API_URL is not set: using Prefect's ephemeral server for this command")
     try:
-        with output_kept_for_results():
+        with told_how_to_go_on(store, resumable), output_kept_for_results():
+            if not os.environ.get("PREFECT_API_URL") and "prefect" not in sys.modules:
+                _start_server()
             yield
     except RuntimeError as error:
         if not any(text in str(error) for text in _UNREACHABLE):
             raise
+        server = os.environ.get("PREFECT_API_URL")
         advice = f"start the server of PREFECT_API_URL={server}, or unset it" if server else "try again"
         raise PrefectServerError(f"{error} ({advice})") from error
+
+
+def _start_server() -> None:
+    """Use the server that Prefect's settings name elsewhere, or one that lasts as long as this process."""
+    note("PREFECT_API_URL is not set: using Prefect's ephemeral server for this command")
+    server = CommandServer(float(os.environ[_TIMEOUT]))
+    # Prefect sends its last messages at exit, too; what is registered before it was imported is called after that.
+    atexit.register(server.stop)
+    os.environ["PREFECT_API_URL"] = server.url

@@ -114,7 +114,7 @@ def pretrain(
     if dropout is not None:
         sizes["dropout"] = dropout
     run_id = known_run(store, resume)
-    with prefect_ready():
+    with prefect_ready(store):
         from molbuffer.flows.campaign import DEFAULT_MODEL, PretrainRequest
         from molbuffer.flows.pretrain import pretrain_prior
         from molbuffer.training import Columns, PretrainSettings

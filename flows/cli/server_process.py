@@ -1,0 +1,108 @@
+"""The program of the Prefect server of one command; ``prefect_server`` starts it, and nothing imports it.
+
+It prints one line of JSON, ``{"url": …}``: the address that Prefect's own settings name, after which it ends, or that
+of the server that it is. The server ends when the process that started it does, however that ended: its standard input
+is a pipe from there, and its parent's id changes. A program that the parent forked may hold the other end of the pipe,
+so neither alone is enough.
+
+Arguments: the id of the process that started it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import select
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from uvicorn import Server
+
+SECONDS_TO_END = 5.0
+"""The time that the server has for its last requests."""
+LOOK_SECONDS = 1.0
+"""The time between looks at the parent's id."""
+
+
+def main(parent: int) -> None:
+    """Print the address of the server to use, and serve if it is this process."""
+    # Standard output is for the address alone.
+    results = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    # The page of the server is not shown, and its name for such a server is Prefect's own.
+    os.environ |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    if settings.api.url is not None:
+        _say(results, url=settings.api.url)
+    elif not settings.server.ephemeral.enabled:
+        _say(results, error="PREFECT_API_URL is not set, and PREFECT_SERVER_EPHEMERAL_ENABLED is off")
+    else:
+        _serve(results, parent, Path(settings.home))
+
+
+def _serve(results: TextIO, parent: int, home: Path) -> None:
+    import uvicorn
+
+    # The system gives a port that is free, to each of the servers that start at one moment another.
+    listening = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+    config = uvicorn.Config(
+        "prefect.server.api.server:create_app",
+        factory=True,
+        log_level="error",
+        lifespan="on",
+        timeout_graceful_shutdown=int(SECONDS_TO_END),
+    )
+    server = uvicorn.Server(config)
+    threading.Thread(target=_end_with, args=(parent, server), daemon=True).start()
+    with _only_one_starts(home) as started:
+
+        def report() -> None:
+            while not server.started:
+                time.sleep(0.05)
+            started()
+            _say(results, url=url)
+
+        threading.Thread(target=report, daemon=True).start()
+        server.run(sockets=[listening])
+
+
+def _say(results: TextIO, **said: str) -> None:
+    print(json.dumps(said), file=results, flush=True)
+
+
+@contextmanager
+def _only_one_starts(home: Path) -> Iterator[Callable[[], None]]:
+    """Hold a lock until what is given is called: servers that start together would make the tables of one database
+    at once, and fail.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(home / "molbuffer-server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield lambda: fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
+
+
+def _end_with(parent: int, server: Server) -> None:
+    """End this process soon after the one that started it, or when that closes the pipe."""
+    while os.getppid() == parent and not select.select([0], [], [], LOOK_SECONDS)[0]:
+        pass
+    server.should_exit = True
+    time.sleep(SECONDS_TO_END)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
