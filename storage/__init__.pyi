@@ -1,7 +1,7 @@
 from .archive.manifest import ArchiveLimits, is_archive
 from .catalog.migrate import MigrationReceipt, migrate_store
 from .commits.commit import find_receipts
-from .commits.runs import is_lost
+from .commits.runs import shown_event
 from .errors import (
     CatalogUnavailableError,
     QueryError,
@@ -112,11 +112,11 @@ __all__ = [
     "default_folder",
     "find_receipts",
     "is_archive",
-    "is_lost",
     "make_build_id",
     "migrate_store",
     "no_samples",
     "now",
+    "shown_event",
     "trusted_archive",
     "verify_store",
 ]

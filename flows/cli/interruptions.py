@@ -173,16 +173,17 @@ def _say_nothing_ran() -> None:
 
 
 def _say_run(store: Path, resumable: bool) -> None:
-    from molbuffer.storage import SampleStore, StoreError
+    interrupted = []
+    # The import takes a second, which a command that has not got as far as to a store need not wait.
+    if (store / "store.toml").exists():
+        from molbuffer.storage import SampleStore, StoreError
 
-    try:
-        with SampleStore.open(store) as opened:
-            interrupted = opened.interrupt_runs()
-    except StoreError as error:
-        if (store / "store.toml").exists():
-            note(f"interrupted; {error}")
+        try:
+            with SampleStore.open(store) as opened:
+                interrupted = opened.interrupt_runs()
+        except StoreError as error:
+            note(f"interrupted; which run that was cannot be read: {error}")
             return
-        interrupted = []
     if not interrupted:
         note("interrupted before a run began: nothing is to be resumed")
         return

@@ -56,6 +56,7 @@ class CommandServer:
             try:
                 self.url = self._first_word(timeout_seconds, errors)
             except BaseException:
+                self._process.kill()
                 self.stop()
                 raise
 

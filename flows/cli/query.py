@@ -129,15 +129,16 @@ def _rows(store: Path, sql: str, snapshot: int | None = None, timeout_seconds: f
 
 
 def _shown_runs(frame: polars.DataFrame) -> polars.DataFrame:
-    """Return the runs with the status ``lost`` for those whose process is known to be gone."""
+    """Return the runs with their status and its detail for people."""
     import polars
 
-    from molbuffer.storage import is_lost
+    from molbuffer.storage import shown_event
 
-    events = frame.select("status", "detail").rows()
-    lost = [is_lost(status, detail) for status, detail in events]
-    shown = ["lost" if gone else status for gone, (status, _) in zip(lost, events, strict=True)]
-    return frame.with_columns(polars.Series("status", shown, polars.String))
+    shown = [shown_event(*event) for event in frame.select("status", "detail").rows()]
+    return frame.with_columns(
+        polars.Series("status", [status for status, _ in shown], polars.String),
+        polars.Series("detail", [detail for _, detail in shown], polars.String),
+    )
 
 
 def _literal(text: str) -> str:

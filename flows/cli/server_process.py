@@ -14,6 +14,7 @@ import fcntl
 import json
 import os
 import select
+import signal
 import socket
 import sys
 import threading
@@ -21,10 +22,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
-
-if TYPE_CHECKING:
-    from uvicorn import Server
+from typing import TextIO
 
 SECONDS_TO_END = 5.0
 """The time that the server has for its last requests."""
@@ -34,6 +32,7 @@ LOOK_SECONDS = 1.0
 
 def main(parent: int) -> None:
     """Print the address of the server to use, and serve if it is this process."""
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     # Standard output is for the address alone.
     results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -47,24 +46,17 @@ def main(parent: int) -> None:
     elif not settings.server.ephemeral.enabled:
         _say(results, error="PREFECT_API_URL is not set, and PREFECT_SERVER_EPHEMERAL_ENABLED is off")
     else:
-        _serve(results, parent, Path(settings.home))
+        _serve(results, Path(settings.home))
 
 
-def _serve(results: TextIO, parent: int, home: Path) -> None:
+def _serve(results: TextIO, home: Path) -> None:
     import uvicorn
 
     # The system gives a port that is free, to each of the servers that start at one moment another.
     listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
-    config = uvicorn.Config(
-        "prefect.server.api.server:create_app",
-        factory=True,
-        log_level="error",
-        lifespan="on",
-        timeout_graceful_shutdown=int(SECONDS_TO_END),
-    )
-    server = uvicorn.Server(config)
-    threading.Thread(target=_end_with, args=(parent, server), daemon=True).start()
+    app = "prefect.server.api.server:create_app"
+    server = uvicorn.Server(uvicorn.Config(app, factory=True, log_level="error", lifespan="on"))
     with _only_one_starts(home) as started:
 
         def report() -> None:
@@ -95,11 +87,12 @@ def _only_one_starts(home: Path) -> Iterator[Callable[[], None]]:
         os.close(descriptor)
 
 
-def _end_with(parent: int, server: Server) -> None:
+def _end_with(parent: int) -> None:
     """End this process soon after the one that started it, or when that closes the pipe."""
     while os.getppid() == parent and not select.select([0], [], [], LOOK_SECONDS)[0]:
         pass
-    server.should_exit = True
+    # The server finishes its requests; before there is one, the process ends.
+    os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(SECONDS_TO_END)
     os._exit(0)
 

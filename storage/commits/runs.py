@@ -2,7 +2,7 @@
 
 A run's row is never changed. What happens to it is a row each in ``run_events``, of which the newest is its status. A
 process that was killed leaves no such row: its run is ``started`` or ``resumed`` still, and the detail of that row
-tells which process to look for (``is_lost``).
+tells which process to look for (``shown_event``).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import Consumed, Run, RunKind, RunStatus, now
 from molbuffer.storage.stored import StoredCheckpoint
 
+LOST = "lost"
+"""The status of a run whose process is gone without a word. It is found by looking, and never recorded."""
 _AT_WORK = (RunStatus.STARTED, RunStatus.RESUMED)
 
 
@@ -78,15 +80,14 @@ def ending_of(error: BaseException) -> RunStatus:
     return RunStatus.FAILED
 
 
-def is_lost(status: str | None, detail: str | None) -> bool:
-    """Return whether the process that works on a run, by its newest event, is known to be gone.
-
-    Args:
-        status: the status of the event.
-        detail: its detail.
+def shown_event(status: str | None, detail: str | None) -> tuple[str | None, str | None]:
+    """Return the status and detail of a run's newest event for people: ``lost`` when the process that works on the run
+    is known to be gone, and the process in words.
     """
     process = Process.parse(detail) if status in _AT_WORK else None
-    return process is not None and process.gone
+    if process is None:
+        return status, detail
+    return LOST if process.gone else status, f"process {process.pid} on {process.host}"
 
 
 def interrupt_runs(catalog: Catalog) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from dataclasses import replace
 import duckdb
 import pytest
 
-from molbuffer.storage import SampleStore, is_lost
+from molbuffer.storage import SampleStore, shown_event
 from molbuffer.storage.commits.processes import Process
 from molbuffer.storage.records import Run, RunKind, RunStatus
 
@@ -108,14 +109,14 @@ def test_a_run_is_lost_when_its_process_is_gone_and_only_then(store: SampleStore
         assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
         [(status, detail)] = events_of(store, "theirs")
-        assert not is_lost(status, detail)
+        assert shown_event(status, detail) == ("started", f"process {process.pid} on {platform.node()}")
         process.kill()
         # What is left of it until its parent asks is no process any more.
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-        assert is_lost(status, detail)
-    assert is_lost(status, detail)
+        assert shown_event(status, detail)[0] == "lost"
+    assert shown_event(status, detail)[0] == "lost"
     assert store.interrupt_runs() == []
-    assert not is_lost("finished", detail)
+    assert shown_event("finished", detail) == ("finished", detail)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_a_process_is_judged_on_its_own_machine_and_boot_only(changed: dict[str,
 
 @pytest.mark.parametrize("detail", [None, "", "ValueError: x", "[]", '{"pid": 3}', json.dumps({"host": 1})])
 def test_a_run_whose_process_is_unknown_is_not_lost(detail: str | None) -> None:
-    assert not is_lost("started", detail)
+    assert shown_event("started", detail) == ("started", detail)
 
 
 def events_of(store: SampleStore, run_id: str) -> list[tuple[str, str | None]]:
