@@ -128,7 +128,7 @@ class ScoreFailures:
         self._molecules, self._failed = 0, []
 
     def _counts(self) -> str:
-        return f"{len(self._failed)} of {self._molecules} molecules have no reward, because their score failed"
+        return f"{len(self._failed)} of {self._molecules} molecules have no reward, because a score failed or was lost"
 
     def _commonest(self) -> tuple[str, str]:
         """Return the commonest error with its count, for people, and alone."""

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from molbuffer.flows.cli.interruptions import told_how_to_go_on
 from molbuffer.flows.cli.options import JsonOption, StoreOption
 from molbuffer.flows.cli.output import as_json, note, output_kept_for_results, write_text
 
@@ -42,7 +43,7 @@ def rescore(
         from molbuffer.flows.tools import rescore as run_rescore
         from molbuffer.storage import SampleStore
 
-        with SampleStore.open(store) as opened:
+        with told_how_to_go_on(store, resumable=False), SampleStore.open(store) as opened:
             run_id = uuid.uuid4().hex
             chosen = newest_settings(opened) if settings is None else settings
             done = run_rescore(chosen, opened, run_id, failed=failed, components=component or ())

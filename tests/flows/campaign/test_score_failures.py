@@ -45,7 +45,9 @@ def config_of(tiny_config: Path, write_scorer: Callable[[str], str]) -> WriteCon
     template = tiny_config.read_text()
 
     def make(source: str, rows: int = 30, share: float = 0.5, heaviest: int = 550) -> Settings:
-        text = template.replace('kind = "qed"', f'kind = "python"\nfunction = "{write_scorer(source)}:score"')
+        text = template.replace(
+            'kind = "qed"', f'kind = "python"\nin_process = true\nfunction = "{write_scorer(source)}:score"'
+        )
         text = text.replace("buffer_size = 24", f"buffer_size = {rows}").replace("max = 550", f"max = {heaviest}")
         tiny_config.write_text(text.replace("[campaign]", f"[campaign]\nmax_failed_share = {share}"))
         return load_settings(tiny_config)

@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from molbuffer.storage import SampleStore
 
+Command = Callable[..., Any]
 COMMAND = Path(sys.executable).with_name("molbuffer")
 PATIENCE_SECONDS = 180
 HANGING = """
@@ -116,11 +118,7 @@ def events(store: Path) -> list[tuple[str, str]]:
         return opened.query("SELECT run_id, status FROM run_events ORDER BY created").rows()
 
 
-def test_ctrl_c_ends_a_build_and_its_own_server_and_the_run_goes_on(
-    campaign: Path,
-    molbuffer_process: Callable[..., "subprocess.CompletedProcess[str]"],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_ctrl_c_ends_a_build_and_its_own_server_and_the_run_goes_on(campaign: Path, molbuffer: Command) -> None:
     with in_a_call(campaign, "build", "c.toml") as process:
         servers = processes_of(process.pid)
         code, log = ended(process, campaign, [signal.SIGINT, signal.SIGINT])
@@ -133,8 +131,7 @@ def test_ctrl_c_ends_a_build_and_its_own_server_and_the_run_goes_on(
     wait_for(lambda: not processes_of(process.pid), campaign / "log")
 
     (campaign / "released").touch()
-    monkeypatch.chdir(campaign)
-    done = molbuffer_process(*log[2].split()[1:])
+    done = molbuffer("build", campaign / "c.toml", "--store", campaign / "lab", "--resume", run_id)
     assert done.returncode == 0, done.stderr
     assert [status for _, status in events(campaign / "lab")][2:] == ["resumed", "finished"]
 
