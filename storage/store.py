@@ -30,7 +30,7 @@ import polars as pl
 import pyarrow as pa
 
 from molbuffer.storage.archive import ArchiveReceipt, MergeReceipt, is_archive, make_archive, merge_archive
-from molbuffer.storage.backends import reach_sql
+from molbuffer.storage.backends import SESSION, load_sql, reach_sql
 from molbuffer.storage.catalog import MIGRATIONS, Migration
 from molbuffer.storage.commits import RECEIPT_COLUMNS, Committer, read_build, receipt_of, runs
 from molbuffer.storage.commits import scores as scores_of
@@ -404,12 +404,12 @@ class SampleStore:
         However long it stays attached, writers are not held up. Unlike ``query``, it does not protect the store from
         what is typed there: DuckLake's maintenance functions delete files through a read-only attachment, too.
         """
+        in_utc = ";\n".join(SESSION)
         if self.archived:
-            return f"{self._catalog.attach_sql('molbuffer', read_only=True)};\nUSE molbuffer;"
-        names = ["ducklake", *(extension.removesuffix("_scanner") for extension in self._layout.backend.extensions)]
-        install = "; ".join(f"{verb} {name}" for verb in ("INSTALL", "LOAD") for name in names)
+            return f"{in_utc};\n{self._catalog.attach_sql('molbuffer', read_only=True)};\nUSE molbuffer;"
+        load = load_sql(["ducklake", *self._layout.backend.extensions])
         attach = self._catalog.attach_sql("molbuffer", read_only=True)
-        return f"{install};\n{reach_sql(self._layout.tables)}{attach};\nUSE molbuffer;"
+        return f"{load};\n{in_utc};\n{reach_sql(self._layout.tables)}{attach};\nUSE molbuffer;"
 
     def verify(self, *, quick: bool = False) -> VerifyReport:
         """Checks everything that can be checked of the newest version, while others read and write.

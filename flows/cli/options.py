@@ -43,7 +43,12 @@ FormatOption = Annotated[
     typer.Option("--format", help="The format of the rows; default: by the suffix of --out, otherwise table."),
 ]
 
-_FORMAT_OF_SUFFIX = {".csv": Format.CSV, ".json": Format.JSON, ".parquet": Format.PARQUET}
+_FORMAT_OF_SUFFIX = {
+    ".csv": Format.CSV,
+    ".json": Format.JSON,
+    ".jsonl": Format.JSONL,
+    ".parquet": Format.PARQUET,
+}
 
 
 def chosen_format(form: Format | None, out: Path | None) -> Format:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import date, datetime, time
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +29,7 @@ class Format(StrEnum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+    JSONL = "jsonl"
     PARQUET = "parquet"
 
 
@@ -73,21 +76,64 @@ def write_text(text: str, out: Path | None = None) -> None:
         out.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
 
 
-def write_frame(frame: polars.DataFrame, form: Format, out: Path | None = None) -> None:
-    """Write rows to a file, or to standard output; Parquet, which is no text, only to a file."""
+def write_frame(frame: polars.DataFrame, form: Format, out: Path | None = None, *, exact: bool = False) -> None:
+    """Write rows to a file, or to standard output; Parquet, which is no text, only to a file.
+
+    CSV, JSON and Parquet have every value exactly, and so has a table that is ``exact``. In text, bytes are
+    hexadecimal, and lists and structures in CSV and tables are JSON; NaN and infinities, which JSON has no numbers for,
+    are the texts "NaN", "Infinity" and "-Infinity" there.
+
+    Args:
+        frame: the rows.
+        form: the format.
+        out: the file; None is standard output.
+        exact: whether a table has all digits of a number, or four, and all of a time, or its seconds.
+    """
     match form:
         case Format.JSON:
-            write_text(as_json(_without_decimals(frame).to_dicts()), out)
+            write_text("[" + ",\n ".join(map(json_text, frame.to_dicts())) + "]", out)
+        case Format.JSONL:
+            write_text("".join(f"{json_text(row)}\n" for row in frame.iter_rows(named=True)), out)
         case Format.CSV:
             write_text(_without_nesting(frame).write_csv(), out)
         case Format.TABLE:
-            write_text(table(frame.columns, _without_decimals(frame).rows()), out)
+            write_text(table(frame.columns, frame.rows(), exact=exact), out)
         case Format.PARQUET:
             assert out is not None
             frame.write_parquet(out)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None) -> str:
+def json_text(value: Any) -> str:
+    """Return a value of a row as JSON that has all of it: numbers with all their digits, times as ISO 8601."""
+    match value:
+        case bool() | None | str():
+            return json.dumps(value, ensure_ascii=False)
+        case int():
+            return str(value)
+        case float():
+            return repr(value) if math.isfinite(value) else json.dumps(value).join('""')
+        case Decimal():
+            return format(value, "f")
+        case bytes():
+            return f'"{value.hex()}"'
+        case datetime():
+            return f'"{value.isoformat().replace("+00:00", "Z")}"'
+        case date() | time():
+            return f'"{value.isoformat()}"'
+        case list():
+            return f"[{', '.join(map(json_text, value))}]"
+        case dict():
+            # The keys of a map may be numbers, and those of JSON are texts.
+            names = (name if isinstance(name, str) else json_text(name).strip('"') for name in value)
+            pairs = zip(map(json_text, names), map(json_text, value.values()), strict=True)
+            return "{" + ", ".join(f"{name}: {item}" for name, item in pairs) + "}"
+        case _:
+            raise TypeError(f"rows have no values of the type {type(value).__name__}")
+
+
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | None = None, *, exact: bool = False
+) -> str:
     """Return rows as a table for people, as wide as the terminal or, elsewhere, as its content."""
     from rich import box
     from rich.console import Console
@@ -98,56 +144,47 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], title: str | No
     for column in columns:
         grid.add_column(Text(column), overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(_cell(value)) for value in row))
+        grid.add_row(*(Text(_cell(value, exact)) for value in row))
     console = Console(width=None if sys.stdout.isatty() else WIDEST_PIPE, highlight=False)
     with console.capture() as captured:
         console.print(grid)
     return "\n".join(line.rstrip() for line in captured.get().splitlines() if line.strip())
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, exact: bool) -> str:
     match value:
         case None:
             return ""
         case float():
-            return f"{value:.4g}"
+            return repr(value) if exact else f"{value:.4g}"
         case datetime():
-            return value.isoformat(" ", "seconds")
+            return value.isoformat(" ", "auto" if exact else "seconds")
         case bool():
             return "yes" if value else "no"
-        case str() | int():
+        case bytes():
+            return value.hex()
+        case Decimal():
+            return format(value, "f")
+        case str() | int() | date() | time():
             return str(value)
+        case list() | dict():
+            return json_text(value)
         case _:
             return json.dumps(plain(value), ensure_ascii=False)
 
 
-def _without_decimals(frame: polars.DataFrame) -> polars.DataFrame:
-    """Return the rows with decimals as floating-point numbers, which JSON has a notation for."""
-    return frame.cast({name: _as_float(kind) for name, kind in frame.schema.items()})
-
-
-def _as_float(kind: Any) -> Any:
-    import polars
-
-    match kind:
-        case polars.Decimal():
-            return polars.Float64()
-        case polars.List():
-            return polars.List(_as_float(kind.inner))
-        case polars.Struct():
-            return polars.Struct({field.name: _as_float(field.dtype) for field in kind.fields})
-        case _:
-            return kind
-
-
 def _without_nesting(frame: polars.DataFrame) -> polars.DataFrame:
-    """Return the rows with lists and structures as JSON text, since CSV has no notation for them."""
+    """Return the rows with nested values as JSON text and bytes as hexadecimal, for which CSV has no notation."""
     import polars
 
-    nested = [name for name, kind in frame.schema.items() if kind.is_nested() or kind == polars.Binary]
-    floats = _without_decimals(frame)
-    texts = {name: [None if v is None else json.dumps(plain(v)) for v in floats[name].to_list()] for name in nested}
-    return frame.with_columns(polars.Series(name, values, polars.String) for name, values in texts.items())
+    nested = [name for name, kind in frame.schema.items() if kind.is_nested()]
+    texts = {name: [None if v is None else json_text(v) for v in frame[name].to_list()] for name in nested}
+    return frame.with_columns(
+        [
+            *(polars.Series(name, values, polars.String) for name, values in texts.items()),
+            polars.col([name for name, kind in frame.schema.items() if kind == polars.Binary]).bin.encode("hex"),
+        ]
+    )
 
 
 @contextmanager

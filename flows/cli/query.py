@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molbuffer.flows.cli.options import FormatOption, JsonOption, OutOption, SnapshotOption, StoreOption, chosen_format
-from molbuffer.flows.cli.output import Format, write_frame, write_text
+from molbuffer.flows.cli.output import Format, note, write_frame, write_text
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def query(
         return
     written = chosen_format(form, out)
     text = sys.stdin.read() if sql == "-" else sql
-    write_frame(_rows(store, text, snapshot, timeout), written, out)
+    write_frame(_rows(store, text, snapshot, timeout), written, out, exact=True)
 
 
 def runs(store: StoreOption, json: JsonOption = False) -> None:
@@ -61,11 +61,50 @@ def top(
     run: Annotated[
         str | None, typer.Option(help="List only molecules of this run, given by its name or the start of its run_id.")
     ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="List only rewards of this objective, given by the start of its sha256 or of a run_id, or by the name "
+            "of a run; also those that were given to samples of other runs.",
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the best molecules of a store, each once, with their runs and samplers."""
-    of_run = "" if run is None else f"WHERE run_name = {_literal(run)} OR starts_with(run_id, {_literal(run)})"
-    write_frame(_rows(store, _TOP.format(of_run=of_run, n=n)), Format.JSON if json else Format.TABLE)
+    """List the best molecules of a store, each once, with their runs and samplers.
+
+    Rewards of two objectives cannot be compared: of each, the best molecules are listed apart.
+    """
+    conditions = ["rewards.objective_sha256 = coalesce(builds.objective_sha256, runs.objective_sha256)"]
+    if objective is not None:
+        conditions = [f"rewards.objective_sha256 = {_literal(_known_objective(store, objective))}"]
+    if run is not None:
+        conditions.append(f"(runs.name = {_literal(run)} OR starts_with(builds.run_id, {_literal(run)}))")
+    best = _rows(store, _TOP.format(conditions=" AND ".join(conditions), n=n))
+    if (objectives := best["objective_sha256"].n_unique()) > 1:
+        note(f"rewards of {objectives} objectives, which cannot be compared; --objective lists those of one")
+    if not json:
+        best = best.with_columns(best["objective_sha256"].str.head(_SHOWN))
+    write_frame(best, Format.JSON if json else Format.TABLE)
+
+
+def _known_objective(store: Path, name: str) -> str:
+    """Return the objective that a sha256, its start, or a run names.
+
+    Raises:
+        UsageError: none or several have the name.
+    """
+    found = _rows(store, _OBJECTIVES.format(name=_literal(name)))["objective_sha256"].to_list()
+    if len(found) != 1:
+        what = ", ".join(sha256[:_SHOWN] for sha256 in found) or "none"
+        raise UsageError(
+            f"--objective {name!r} must be the start of the sha256 of one objective, or name runs of one, got {what}; "
+            "`molbuffer top` without it lists all"
+        )
+    return str(found[0])
+
+
+_SHOWN = 12
 
 
 def policies(
@@ -97,13 +136,29 @@ ORDER BY r.created DESC, r.run_id
 """
 
 _TOP = """
-SELECT smiles, max(reward) AS reward, arg_max(run_name, reward) AS run_name, arg_max(sampler, reward) AS sampler,
-       min(iteration) AS iteration
-FROM (SELECT * FROM sample_history {of_run})
-WHERE kept AND reward IS NOT NULL
-GROUP BY smiles
-ORDER BY reward DESC, smiles
-LIMIT {n}
+WITH best AS (
+    SELECT rewards.objective_sha256, samples.smiles, max(rewards.value) AS reward,
+           arg_max(runs.name, rewards.value) AS run_name, arg_max(builds.sampler, rewards.value) AS sampler,
+           min(builds.iteration) AS iteration, max(max(rewards.created)) OVER of_objective AS used,
+           row_number() OVER (of_objective ORDER BY max(rewards.value) DESC, samples.smiles) AS place
+    FROM rewards
+    JOIN samples ON samples.build_id = rewards.build_id AND samples."row" = rewards."row"
+    JOIN builds ON builds.build_id = rewards.build_id
+    LEFT JOIN runs ON runs.run_id = builds.run_id
+    WHERE samples.kept AND rewards.status = 'ok' AND {conditions}
+    GROUP BY rewards.objective_sha256, samples.smiles
+    WINDOW of_objective AS (PARTITION BY rewards.objective_sha256)
+)
+SELECT smiles, reward, run_name, sampler, iteration, objective_sha256 FROM best WHERE place <= {n}
+ORDER BY used DESC, objective_sha256, place
+"""
+
+_OBJECTIVES = """
+SELECT DISTINCT objective_sha256 FROM rewards
+WHERE starts_with(objective_sha256, {name}) OR objective_sha256 IN (
+    SELECT objective_sha256 FROM runs WHERE name = {name} OR starts_with(run_id, {name})
+)
+ORDER BY ALL
 """
 
 _POLICIES = """

@@ -1,13 +1,25 @@
 from .attachment import Attachment
 from .base import Backend, CatalogPlace, ScoreClaims
 from .duckdb_errors import not_committed, unwritten
-from .engine import CLOSED_SETTINGS, closed_connection, one_line, quote, quote_name, reach, reach_sql, reach_statements
+from .engine import (
+    CLOSED_SETTINGS,
+    SESSION,
+    closed_connection,
+    load_sql,
+    one_line,
+    quote,
+    quote_name,
+    reach,
+    reach_sql,
+    reach_statements,
+)
 from .postgres import PostgresBackend, check_address, copy_schema, settle
 from .sqlite import BUSY_MILLISECONDS, SqliteBackend, refuse_network_file_system
 
 __all__ = [
     "BUSY_MILLISECONDS",
     "CLOSED_SETTINGS",
+    "SESSION",
     "Attachment",
     "Backend",
     "CatalogPlace",
@@ -17,6 +29,7 @@ __all__ = [
     "check_address",
     "closed_connection",
     "copy_schema",
+    "load_sql",
     "not_committed",
     "one_line",
     "quote",

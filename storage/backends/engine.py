@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -31,6 +31,13 @@ CLOSED_SETTINGS: Mapping[str, str | bool | int | float | list[str]] = {
 }
 """The settings of a database that has no place on the disk."""
 
+SESSION: tuple[str, ...] = ("SET GLOBAL TimeZone = 'UTC'", "SET GLOBAL Calendar = 'gregorian'")
+"""The first statements of every database, so that its answers do not depend on the machine.
+
+DuckDB takes the time zone and the calendar from the environment. A TIMESTAMP that is compared with a TIMESTAMPTZ means
+another moment in each zone, and in a Thai locale years count from 543 BC.
+"""
+
 
 def quote(text: str) -> str:
     """Return a text as a SQL literal."""
@@ -49,7 +56,10 @@ def one_line(message: object) -> str:
 
 def closed_connection(settings: Mapping[str, str] | None = None) -> duckdb.DuckDBPyConnection:
     """Return a new database in memory, with no extension and no place on the disk, to be closed by the caller."""
-    return duckdb.connect(":memory:", config=dict(CLOSED_SETTINGS) | dict(settings or {}))
+    connection = duckdb.connect(":memory:", config=dict(CLOSED_SETTINGS) | dict(settings or {}))
+    for statement in SESSION:
+        connection.execute(statement)
+    return connection
 
 
 @functools.cache
@@ -57,6 +67,8 @@ def engine(process_id: int) -> duckdb.DuckDBPyConnection:
     """Return the DuckDB database of a process, by its number so that a fork does not use its parent's threads."""
     # A commit is dozens of tiny statements on the catalog's tables; handing them to threads doubles its time.
     database = duckdb.connect(":memory:", config=dict(ENGINE_SETTINGS) | {"threads": 1})
+    for statement in SESSION:
+        database.execute(statement)
     load(database, "ducklake")
     # Of two transactions that began at one version, DuckLake would let the later COMMIT follow the earlier one, though
     # what it looked up before (is this build there already?) may not be so any more.
@@ -102,10 +114,7 @@ def reach_sql(place: Place) -> str:
     if isinstance(place, Path):
         return ""
     options = {"PROVIDER": "credential_chain", **server()}
-    return (
-        "INSTALL httpfs; LOAD httpfs; INSTALL aws; LOAD aws;\n"
-        f"CREATE SECRET (TYPE s3, {_secret_options(place, options)});\n"
-    )
+    return f"{load_sql(['httpfs', 'aws'])};\nCREATE SECRET (TYPE s3, {_secret_options(place, options)});\n"
 
 
 def _secret_options(place: ObjectPath, options: Mapping[str, str | None]) -> str:
@@ -132,6 +141,18 @@ def load(database: duckdb.DuckDBPyConnection, name: str) -> None:
             f"DuckDB {duckdb.__version__} cannot load its extension {name!r}: {error}. Install it with "
             f"`pip install duckdb-extension-{name.replace('_', '-')}=={duckdb.__version__}`"
         ) from error
+
+
+def load_sql(names: Sequence[str]) -> str:
+    """Return the statements with which a DuckDB of somebody else loads extensions.
+
+    They are loaded from the wheels of this environment, of the release that wrote the store, and only those without a
+    wheel are downloaded.
+    """
+    files = {name: _extension_file(name) for name in names}
+    missing = [name.removesuffix("_scanner") for name, file in files.items() if file is None]
+    there = [f"LOAD {quote(str(file))}" for file in files.values() if file is not None]
+    return "; ".join([*there, *(f"{verb} {name}" for verb in ("INSTALL", "LOAD") for name in missing)])
 
 
 def _extension_file(name: str) -> Path | None:

@@ -29,7 +29,9 @@ _WORKER = Path(__file__).with_name("worker.py")
 _WATCH_SECONDS = 0.02
 # DuckDB itself, and what it reads files into, which its own limit does not count.
 _SLACK_BYTES = 256 * 10**6
-_INHERITED = ("TZ", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+_INHERITED = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+# What a query answers does not depend on the place of the machine.
+_FIXED = {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -127,7 +129,7 @@ class _Worker:
                 pass_fds=(requests, results),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={name: os.environ[name] for name in _INHERITED if name in os.environ},
+                env={name: os.environ[name] for name in _INHERITED if name in os.environ} | _FIXED,
                 cwd="/",
             )
         finally:

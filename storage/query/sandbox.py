@@ -21,10 +21,11 @@ import duckdb
 import polars as pl
 import pyarrow as pa
 
-from molbuffer.storage.backends import CLOSED_SETTINGS, closed_connection, one_line, quote_name, reach_statements
+from molbuffer.storage.backends import CLOSED_SETTINGS, SESSION, closed_connection, quote_name, reach_statements
 from molbuffer.storage.catalog import MIGRATIONS, QUERYABLE_TABLES, VIEWS, ReadableCatalog, bind, file_list
 from molbuffer.storage.errors import PredicateError, QueryError, QueryTimeoutError, QueryTooLargeError
 from molbuffer.storage.files import Place
+from molbuffer.storage.query.frame import frame
 from molbuffer.storage.query.predicate import check_predicate, shown
 from molbuffer.storage.query.process import QueryRequest, run_query_process
 
@@ -117,7 +118,7 @@ def run_query(catalog: ReadableCatalog, sql: str, snapshot: int, limits: QueryLi
         UnknownSnapshotError: the store has no such snapshot.
     """
     database = ClosedDatabase.of_snapshot(catalog, snapshot)
-    return _frame(_answer(database, sql, limits, readers=sorted(_READING)))
+    return frame(_answer(database, sql, limits, readers=sorted(_READING)))
 
 
 def matching_rows(catalog: ReadableCatalog, where: str, snapshot: int, limits: QueryLimits = QueryLimits()) -> pa.Table:
@@ -183,7 +184,7 @@ def _apply(where: str, database: ClosedDatabase, limits: QueryLimits, sql: str) 
 def _answer(database: ClosedDatabase, sql: str, limits: QueryLimits, *, readers: Sequence[str]) -> pa.Table:
     request = QueryRequest(
         settings=dict(CLOSED_SETTINGS) | {"memory_limit": f"{limits.bytes}B"},
-        setup=database.setup,
+        setup=(*SESSION, *database.setup),
         views=database.views,
         sql=sql,
         readers=readers,
@@ -212,21 +213,3 @@ def sandbox(
     with closing(closed_connection(settings)) as connection:
         ClosedDatabase.of_snapshot(catalog, snapshot).execute(connection)
         yield connection
-
-
-def _frame(table: pa.Table) -> pl.DataFrame:
-    """Return a result as a polars frame: a second column of one name gets a number, sums of integers are integers."""
-    names: list[str] = []
-    for name in table.column_names:
-        taken = sum(other == name or other.startswith(f"{name}_") for other in names)
-        names.append(f"{name}_{taken}" if name in names else name)
-    try:
-        frame = pl.DataFrame(table.rename_columns(names))
-    except pl.exceptions.PolarsError as error:
-        raise QueryError(
-            f"the result has a type that no table can hold ({one_line(error)}); cast it to text"
-        ) from error
-    # DuckDB sums integers in 128 bits, which Arrow has only as decimals.
-    sums = [name for name, kind in frame.schema.items() if kind == pl.Decimal(38, 0)]
-    fit = [name for name in sums if frame[name].cast(pl.Int64, strict=False).null_count() == frame[name].null_count()]
-    return frame.with_columns(pl.col(fit).cast(pl.Int64))

@@ -9,6 +9,9 @@ A process can be ended at any moment, and takes nothing else with it. ``query.pr
 REQUESTS and RESULTS are descriptors of pipes. A request is a line of JSON; the answer is the byte ``+`` once the
 database is ready for the query, the result as an Arrow stream, and a line of JSON: null, or the error as [kind,
 message], where the kind is refused, failed, memory or result. The process ends with its pipe.
+
+Of a user's query, the columns are such as Arrow and Python hold without a change: DuckDB hands some types to Arrow as
+others (the offset of a TIMETZ is lost, 2^128 - 1 becomes -1), which are made text or decimals before, or refused.
 """
 
 import json
@@ -52,16 +55,21 @@ def _answer(request: dict[str, Any], results: IO[bytes]) -> tuple[str, str] | No
         started = False
         try:
             if request["readers"]:
-                _check_reads(connection, request["sql"], request["readers"])
-            reader = connection.execute(request["sql"]).to_arrow_reader(request["batch_rows"])
+                names, answer = _of_user(connection, request["sql"], request["readers"])
+                reader = answer.to_arrow_reader(request["batch_rows"])
+            else:
+                reader = connection.execute(request["sql"]).to_arrow_reader(request["batch_rows"])
+                names = reader.schema.names
             left = request["result_bytes"]
-            with pa.ipc.new_stream(results, reader.schema) as stream:
+            # Names may occur twice, which only a schema may have.
+            schema = pa.schema([field.with_name(name) for field, name in zip(reader.schema, names, strict=True)])
+            with pa.ipc.new_stream(results, schema) as stream:
                 started = True
                 for batch in reader:
                     left -= batch.nbytes
                     if left < 0:
                         return "result", "the result is larger than the limit"
-                    stream.write_batch(batch)
+                    stream.write_batch(batch.rename_columns(names))
             return None
         except BrokenPipeError:
             raise
@@ -93,20 +101,101 @@ class _RefusedError(Exception):
     """A query that is not executed."""
 
 
-def _check_reads(connection: Any, sql: str, readers: list[str]) -> None:
-    """Refuse all but one statement that DuckDB calls a SELECT and that begins with a word that reads."""
+def _of_user(connection: Any, sql: str, readers: list[str]) -> tuple[list[str], Any]:
+    """Return the names of the columns of a user's query, and its result in types that Arrow does not change.
+
+    Raises:
+        _RefusedError: it is not one statement that reads, or a column has a type that nothing but DuckDB has.
+    """
+    *before, reading = _statements(connection, sql, readers)
+    # A PIVOT without IN looks for its columns first, and keeps them as a type.
+    for statement in before:
+        connection.execute(statement)
+    found = connection.query(reading)
+    names = list(found.columns)
+    columns = []
+    for number, (name, kind) in enumerate(zip(names, found.types, strict=True), start=1):
+        wanted = _exact_type(kind, name)
+        columns.append(f"#{number}" if wanted is None else f"CAST(#{number} AS {wanted})")
+    return names, found.project(", ".join(f"{column} AS c{number}" for number, column in enumerate(columns)))
+
+
+def _statements(connection: Any, sql: str, readers: list[str]) -> list[Any]:
+    """Return the one statement of a user, which DuckDB calls a SELECT and which begins with a word that reads.
+
+    Before it come the statements that DuckDB makes of a PIVOT whose columns are not named.
+
+    Raises:
+        _RefusedError: it is another statement, or not exactly one.
+    """
     import duckdb
 
     statements = connection.extract_statements(sql)
-    if len(statements) != 1:
-        raise _RefusedError(f"expected one statement, got {len(statements)}")
+    # DuckDB makes several of one PIVOT, so that they cannot be counted by their number.
+    if (count := _count(sql)) != 1 or not statements:
+        raise _RefusedError(f"expected one statement, got {count}")
     first = re.match(r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*(\w*)", sql, re.DOTALL)
     word = first[1].upper() if first else ""
-    if statements[0].type != duckdb.StatementType.SELECT or word not in readers:
-        kind = statements[0].type.name
+    if statements[-1].type != duckdb.StatementType.SELECT or word not in readers:
+        kind = statements[-1].type.name
         raise _RefusedError(
             f"a query only reads: expected {', '.join(sorted(readers))} at its start, got {word or kind} ({kind})"
         )
+    return list(statements)
+
+
+def _count(sql: str) -> int:
+    """Return how many statements there are in a text: comments and strings are skipped as DuckDB skips them."""
+    import duckdb
+
+    text = sql.encode()
+    # A token has the position in bytes at which it begins.
+    ends = [text[position : position + 1] == b";" for position, _ in duckdb.tokenize(sql)]
+    return sum(not end and (place == 0 or ends[place - 1]) for place, end in enumerate(ends))
+
+
+_AS_TEXT = frozenset({"bignum", "bit", "enum", "interval", "time with time zone", "time_ns", "timestamp_ns", "uuid"})
+_UNCHANGED = frozenset(
+    {"bigint", "blob", "boolean", "date", "decimal", "double", "float", "integer", "smallint", "time", "timestamp"}
+    | {"timestamp with time zone", "timestamp_ms", "timestamp_s", "tinyint", "ubigint", "uinteger", "usmallint"}
+    | {"utinyint", "varchar"}
+)
+
+
+def _exact_type(kind: Any, column: str) -> str | None:
+    """Return the type to which a column is cast so that Arrow and Python have its values; None when they have them.
+
+    Raises:
+        _RefusedError: there is none.
+    """
+    match kind.id:
+        case name if name in _UNCHANGED:
+            return None
+        case name if name in _AS_TEXT:
+            return "VARCHAR"
+        case "hugeint" | "uhugeint":
+            # A number of more than 38 digits fails the cast; Arrow would have another number.
+            return "DECIMAL(38, 0)"
+        case "list" | "array":
+            child = _exact_type(kind.children[0][1], column)
+            return None if child is None else f"{child}[{kind.children[1][1] if kind.id == 'array' else ''}]"
+        case "map" | "struct":
+            fields = kind.children
+            types = [_exact_type(of, column) for _, of in fields]
+            names = {name.lower() for name, _ in fields}
+            if kind.id == "struct" and ("" in names or len(names) < len(fields)):
+                raise _RefusedError(f"the column {column!r} is a structure without names: name its fields")
+            if kind.id == "map" and fields[0][1].id in ("array", "list", "map", "struct"):
+                raise _RefusedError(f"the column {column!r} is a map with nested keys: use map_entries({column})")
+            if not any(types):
+                return None
+            whole = [wanted or str(of) for wanted, (_, of) in zip(types, fields, strict=True)]
+            if kind.id == "map":
+                return f"MAP({', '.join(whole)})"
+            quoted = ['"' + name.replace('"', '""') + '"' for name, _ in fields]
+            return f"STRUCT({', '.join(f'{name} {of}' for name, of in zip(quoted, whole, strict=True))})"
+        case _:
+            raise _RefusedError(f"the column {column!r} has the type {kind}, which only DuckDB has: cast it to VARCHAR")
 
 
 def _end_with_parent(parent: int) -> None:

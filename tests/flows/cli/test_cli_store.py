@@ -1,6 +1,8 @@
 """The commands that read a store, on a real one."""
 
 import json
+import shutil
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -98,14 +100,14 @@ def test_json_is_an_array_of_objects_and_nothing_else(store: Path) -> None:
     assert json.loads(output("query", "--store", store, "SELECT 1 AS x WHERE false", "--format", "json")) == []
 
 
-def test_json_has_null_for_what_json_has_no_number_for_and_iso_dates(store: Path) -> None:
+def test_json_has_texts_for_what_json_has_no_number_for_and_iso_dates(store: Path) -> None:
     sql = """SELECT 'nan'::DOUBLE AS a, 'inf'::DOUBLE AS b, NULL AS c, TIMESTAMP '2026-01-02 03:04:05' AS d,
         DATE '2026-01-02' AS e, [1.5, NULL] AS f, {'x': 'nan'::DOUBLE} AS g, 'é"' AS h, 1.50::DECIMAL(9, 2) AS i,
         '\\xff'::BLOB AS j, TIME '03:04:05' AS k"""
     (row,) = json.loads(output("query", "--store", store, sql, "--format", "json"))
-    assert [row[name] for name in "abc"] == [None] * 3
+    assert [row[name] for name in "abc"] == ["NaN", "Infinity", None]
     assert datetime.fromisoformat(row["d"]) == datetime(2026, 1, 2, 3, 4, 5)
-    assert (row["e"], row["f"], row["g"], row["h"]) == ("2026-01-02", [1.5, None], {"x": None}, 'é"')
+    assert (row["e"], row["f"], row["g"], row["h"]) == ("2026-01-02", [1.5, None], {"x": "NaN"}, 'é"')
     assert (row["i"], row["j"], row["k"]) == (1.5, "ff", "03:04:05")
 
 
@@ -123,7 +125,7 @@ def test_a_table_is_whole_where_the_output_is_no_terminal(store: Path) -> None:
     long = "C" * 300
     printed = output("query", "--store", store, f"SELECT '{long}' AS smiles, 0.123456 AS reward, NULL AS nothing")
     assert long in printed
-    assert "0.1235" in printed
+    assert "0.123456" in printed
 
 
 def test_the_statement_may_come_from_standard_input(store: Path) -> None:
@@ -180,6 +182,35 @@ def test_top_lists_each_molecule_once_with_its_best_reward(store: Path) -> None:
         of_run = json.loads(output("top", "--store", store, "--run", name, "--json"))
         assert [row["reward"] for row in of_run] == [0.75, 0.5, 0.25]
     assert len(json.loads(output("top", "--store", store, "--run", "it's second", "--json"))) == 3
+
+
+def test_top_keeps_objectives_apart(store: Path, tmp_path: Path, vocabulary: Vocabulary) -> None:
+    mixed, other = shutil.copytree(store, tmp_path / "store"), "ce" * 32
+    with SampleStore.open(mixed) as opened:
+        opened.start_run(Run("3" * 32, "third", RunKind.BUILD, "{}", 7, objective_sha256=other))
+        build = make_build("3" * 32, vocabulary, ["CCCl", "CCBr"], [900.0, 100.0])
+        rewards = [replace(reward, objective_sha256=other) for reward in build.rewards]
+        opened.commit(Commit([replace(build, objective_sha256=other, rewards=rewards)]))
+        # A row of the first run gets a reward of the other objective.
+        first = opened.receipts("1" * 32)[0].build_id
+        opened.add_rewards(first, [Reward(2, other, 500.0)], "3" * 32)
+
+    def top(*options: str) -> list[tuple[str, float, str]]:
+        done = CliRunner().invoke(app, ["top", "--store", str(mixed), "-n", "2", "--json", *options])
+        assert done.exit_code == 0
+        return [
+            (row["smiles"], round(row["reward"], 3), row["objective_sha256"][:2]) for row in json.loads(done.stdout)
+        ]
+
+    own = [("CC(=O)Nc1ccc(O)cc1", 0.9, "cd"), ("CCN", 0.6, "cd")]
+    assert top() == [("CCCl", 900.0, "ce"), ("CCBr", 100.0, "ce"), *own]
+    for name in ("cd", "first", "111", "it's second"):
+        assert top("--objective", name) == own
+    for name in ("ce", "third", "333"):
+        assert top("--objective", name) == [("CCCl", 900.0, "ce"), ("CCN", 500.0, "ce")]
+    assert top("--objective", "ce", "--run", "first") == [("CCN", 500.0, "ce")]
+    for name in ("c", "", "nothing", "' OR true --"):
+        error("top", "--store", mixed, "--objective", name)
 
 
 def test_policies_are_those_that_can_be_drawn_from_unless_all_are_asked_for(store: Path) -> None:

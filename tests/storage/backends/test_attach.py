@@ -7,9 +7,9 @@ from molbuffer.storage.records import Commit
 
 SHELL = """
 import os, sys
-from molbuffer.storage.backends.engine import engine, load
-database = engine(os.getpid())
-load(database, "sqlite_scanner")
+import duckdb
+settings = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+database = duckdb.connect(config=settings | {"extension_directory": os.devnull})
 for statement in sys.stdin.readline().split(";"):
     database.execute(statement)
 database.execute("BEGIN")
@@ -21,8 +21,9 @@ for _ in sys.stdin:
 
 
 def test_an_attached_shell_stops_no_writer_and_reads_one_version(started, make):
-    install, attach, use = started.attach_sql().splitlines()
-    assert install == "INSTALL ducklake; INSTALL sqlite; LOAD ducklake; LOAD sqlite;"
+    printed = started.attach_sql()
+    # All that it needs lies in this environment, so that nothing is downloaded.
+    assert "INSTALL" not in printed
     started.commit(Commit([make.make_build(0)]))
     shell = subprocess.Popen(
         [sys.executable, "-c", SHELL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -32,7 +33,7 @@ def test_an_attached_shell_stops_no_writer_and_reads_one_version(started, make):
         print(line, file=shell.stdin, flush=True)
         return shell.stdout.readline().strip()
 
-    print(attach + use.rstrip(";"), file=shell.stdin, flush=True)
+    print(" ".join(printed.split()).rstrip(";"), file=shell.stdin, flush=True)
     try:
         assert ask("look") == "(6, 0)"
         for iteration in range(1, 4):

@@ -113,6 +113,11 @@ def filled_names(store):
         "SHOW TABLES",
         "SUMMARIZE samples",
         "PIVOT rewards ON status IN ('ok', 'failed') USING count(*)",
+        "PIVOT rewards ON status USING count(*)",
+        "-- two columns\nPIVOT (SELECT run_id, event, kept FROM sample_history) ON event, kept USING count(*);",
+        "WITH p AS (PIVOT rewards ON status USING count(*)) SELECT * FROM p",
+        "FROM (PIVOT rewards ON status)",
+        "UNPIVOT (SELECT drawn, kept FROM builds) ON drawn, kept",
         "SELECT count(*) FROM samples s JOIN builds b USING (build_id) WHERE s.raw LIKE '%;%'",
     ],
 )
@@ -122,6 +127,9 @@ def test_statements_that_read_are_answered(shared, sql):
 
 ATTACKS = [
     "INSERT INTO samples VALUES (1)",
+    "CREATE TYPE t AS ENUM ('ok'); SELECT 'ok'::t",
+    "PIVOT rewards ON status; DROP VIEW samples",
+    "PIVOT rewards ON status; PIVOT rewards ON status",
     "UPDATE samples SET raw = 'x'",
     "DELETE FROM samples",
     "DROP VIEW samples",
@@ -293,6 +301,14 @@ def test_columns_of_one_name_get_numbers_and_sums_are_integers(shared):
     both = shared.query("SELECT * FROM samples JOIN builds ON samples.build_id = builds.build_id")
     assert len(both) == 18
     assert shared.query("SELECT sum(row) AS n FROM samples").schema == {"n": pl.Int64}
+
+
+def test_a_pivot_finds_its_columns(shared):
+    sql = "PIVOT (SELECT run_id, event FROM sample_history) ON event USING count(*) ORDER BY run_id"
+    assert shared.query(sql).to_dicts() == [
+        {"run_id": "run-1", "build_buffer": 6, "sample_batch": 6},
+        {"run_id": "run-2", "build_buffer": 6, "sample_batch": 0},
+    ]
 
 
 def test_queries_run_while_a_writer_commits(filled, make):
