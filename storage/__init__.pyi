@@ -1,4 +1,5 @@
 from .archive.manifest import ArchiveLimits, is_archive
+from .backends.waiting import ClaimWait
 from .catalog.migrate import MigrationReceipt, migrate_store
 from .commits.commit import find_receipts
 from .commits.runs import shown_event
@@ -66,6 +67,7 @@ __all__ = [
     "BuildReceipt",
     "CatalogUnavailableError",
     "Checkpoint",
+    "ClaimWait",
     "Commit",
     "ConsumeOnce",
     "Consumed",

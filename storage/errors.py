@@ -18,6 +18,7 @@
     ├── PartialBuildError       only some rows of a build are in this store
     ├── UnknownPolicyError      no policy, or several, go by a hash or prefix
     ├── PolicyDamagedError      a policy's files are not those that were stored
+    ├── FileDamagedError        a file is not as it was written: a bit has flipped, or it was replaced
     ├── UnknownSnapshotError    the store has no such snapshot, or no longer
     ├── ArraysError             a segment of arrays is missing, damaged or cannot be written
     ├── CacheError              the decoded cache cannot be written (the disk is full)
@@ -105,6 +106,18 @@ class UnknownPolicyError(StoreError, LookupError):
 
 class PolicyDamagedError(StoreError):
     """A policy's files are not those that were stored."""
+
+
+class FileDamagedError(StoreError):
+    """A file of the store is not as it was written.
+
+    Attributes:
+        path: of the file.
+    """
+
+    def __init__(self, path: object, fault: str, advice: str = "restore this file from a backup") -> None:
+        super().__init__(f"{path} is damaged: {fault}; {advice}, and look for others with `molbuffer verify`")
+        self.path = path
 
 
 class UnknownSnapshotError(StoreError, LookupError):

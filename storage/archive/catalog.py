@@ -123,6 +123,10 @@ class ArchiveCatalog(ReadableCatalog):
         message = f"{manifest.rows} rows of snapshot {manifest.snapshot} of {manifest.source_uuid}"
         return [Version(manifest.snapshot, int(created * 1e6), "molbuffer", message, None)]
 
+    def recorded_checksums(self) -> Mapping[str, str]:
+        """Return the sha256 of files by their path, as the manifest lists them."""
+        return {name: file.sha256 for name, file in self.manifest.files.items()}
+
     def sources(self, tables: Sequence[str], snapshot: int) -> Mapping[str, TableSource]:
         """Return the files of tables."""
         self._check_version(snapshot)

@@ -20,6 +20,7 @@ from molbuffer.storage.archive.manifest import Manifest, table_of
 from molbuffer.storage.backends import closed_connection, quote, quote_name
 from molbuffer.storage.catalog import MIGRATIONS, TABLES, Column, Migration, bind, file_list, select_nothing
 from molbuffer.storage.errors import ArchiveError, QueryError
+from molbuffer.storage.files import file_sha256
 from molbuffer.storage.query import ClosedDatabase, QueryLimits, read_apart
 
 # A tar file holds no file of 8 GiB.
@@ -119,7 +120,9 @@ def _read_footers(folder: Path, manifest: Manifest) -> dict[str, _Footer]:
     try:
         rows = read_apart(ClosedDatabase.over([folder / path for path in found]), " UNION ALL ".join(selects), _APART)
     except QueryError as error:
-        raise ArchiveError(f"{folder}: a table is no Parquet file that can be read: {error}") from error
+        wrong = [path for path in found if file_sha256(folder / path) != manifest.files[path].sha256]
+        named = f"{', '.join(wrong)}, damaged since it was written," if wrong else "a table"
+        raise ArchiveError(f"{folder}: {named} is no Parquet file that can be read: {error}") from error
     for row in rows.to_pylist():
         footer = found[row["path"]]
         if row["name"] is None:

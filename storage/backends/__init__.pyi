@@ -1,5 +1,5 @@
 from .attachment import Attachment
-from .base import Backend, CatalogPlace, ScoreClaims
+from .base import LONGEST_CLAIM_SECONDS, Backend, CatalogPlace, ClaimHolder, ScoreClaims
 from .duckdb_errors import not_committed, unwritten
 from .engine import (
     CLOSED_SETTINGS,
@@ -15,14 +15,18 @@ from .engine import (
 )
 from .postgres import PostgresBackend, check_address, copy_schema, settle
 from .sqlite import BUSY_MILLISECONDS, SqliteBackend, refuse_network_file_system
+from .waiting import ClaimWait
 
 __all__ = [
     "BUSY_MILLISECONDS",
     "CLOSED_SETTINGS",
+    "LONGEST_CLAIM_SECONDS",
     "SESSION",
     "Attachment",
     "Backend",
     "CatalogPlace",
+    "ClaimHolder",
+    "ClaimWait",
     "PostgresBackend",
     "ScoreClaims",
     "SqliteBackend",

@@ -77,6 +77,23 @@ def attach_statement(source: str, alias: str, tables: str, options: list[str]) -
     return f"ATTACH {quote(f'ducklake:{source}')} AS {quote_name(alias)} ({', '.join(options)})"
 
 
+LONGEST_CLAIM_SECONDS = 3600.0
+"""A claim that expires later than this from now was made under a clock that is wrong, and counts as expired."""
+
+
+@dataclass(frozen=True)
+class ClaimHolder:
+    """Who has a claim.
+
+    Attributes:
+        owner: as it was given.
+        seconds: until it expires, unless it is renewed.
+    """
+
+    owner: str
+    seconds: float
+
+
 class ScoreClaims(Protocol):
     """The claims of a store on scores to be computed. Safe to use from any thread and process that uses the store."""
 
@@ -88,14 +105,30 @@ class ScoreClaims(Protocol):
             version: the hash of the component's definition.
             smiles: the molecules.
             owner: who asks; an owner's claim is granted again, with a new expiry.
-            seconds: until the claim expires; longer than computing all of ``smiles`` takes.
+            seconds: until the claim expires, longer than the time between two renewals; at most an hour.
 
         Returns:
             The molecules granted. The others are being computed by someone else.
+
+        Raises:
+            ValueError: ``seconds`` is out of range.
         """
+
+    def holders(self, component: str, version: str, smiles: Sequence[str]) -> dict[str, ClaimHolder]:
+        """Return who has claims on some molecules now; those that nobody has claimed are left out."""
 
     def release(self, component: str, version: str, smiles: Sequence[str], owner: str) -> None:
         """Give claims back, once the scores are recorded or will not be computed; those of others stay."""
+
+
+def check_claim(seconds: float) -> None:
+    """Refuse a claim for a time that no claim may have.
+
+    Raises:
+        ValueError: it is not more than 0, or more than an hour.
+    """
+    if not 0 < seconds <= LONGEST_CLAIM_SECONDS:
+        raise ValueError(f"a claim is for at most {LONGEST_CLAIM_SECONDS:g} s and more than 0, got {seconds}: renew it")
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,12 @@ from molbuffer.storage.errors import (
     StoreFormatError,
     StoreWriteError,
 )
+from molbuffer.storage.files import system_advice
 
 _OTHER_DUCKLAKE = "catalog version mismatch"
 _LOCKED = "database is locked"
 # What stands in the error when another commit came first: DuckLake is told not to try again by itself.
 _IN_THE_WAY = (_LOCKED, "ducklake_max_retry_count", "Transaction conflict")
-_DISK_FAILURES = ("disk is full", "No space left on device", "disk I/O error", "Read-only file system")
 
 
 def not_attached(error: duckdb.Error, backend: Backend, *, read_only: bool) -> StoreError:
@@ -37,7 +37,10 @@ def not_attached(error: duckdb.Error, backend: Backend, *, read_only: bool) -> S
         )
     if read_only and (reason := backend.unreadable()) is not None:
         return reason
-    return CatalogUnavailableError(f"the catalog {backend} cannot be attached: {one_line(error)}")
+    advice = system_advice(error)
+    return CatalogUnavailableError(
+        f"the catalog {backend} cannot be attached: {one_line(error)}{f'. {advice}' if advice else ''}"
+    )
 
 
 def not_committed(error: BaseException, backend: Backend, root: Path) -> BaseException:
@@ -46,7 +49,7 @@ def not_committed(error: BaseException, backend: Backend, root: Path) -> BaseExc
     ``StoreBusyError`` when another commit was in the way, after which it can be tried again.
     """
     text = str(error)
-    if isinstance(error, OSError) or any(words in text for words in _DISK_FAILURES):
+    if isinstance(error, OSError) or (isinstance(error, duckdb.Error) and system_advice(error) is not None):
         return unwritten(root, error)
     if not isinstance(error, duckdb.Error):
         return error
@@ -56,8 +59,9 @@ def not_committed(error: BaseException, backend: Backend, root: Path) -> BaseExc
 
 
 def unwritten(root: Path, error: BaseException) -> StoreWriteError:
-    """Return the error for a commit that the disk refused."""
+    """Return the error for a commit that the system refused."""
+    advice = system_advice(error) or "Remedy that, then try again"
     return StoreWriteError(
-        f"the disk refused to write to the store {root}, and nothing of this commit is visible; what was acknowledged "
-        f"before is safe. Free some space, then try again. The disk said: {one_line(error)}"
+        f"the system refused to write to the store {root}, and nothing of this commit is visible; what was "
+        f"acknowledged before is safe. {advice}. The system said: {one_line(error)}"
     )

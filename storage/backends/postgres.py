@@ -15,12 +15,19 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from molbuffer.storage.backends import postgres
-from molbuffer.storage.backends.base import Lock, ScoreClaims, attach_statement
+from molbuffer.storage.backends.base import (
+    LONGEST_CLAIM_SECONDS,
+    ClaimHolder,
+    Lock,
+    ScoreClaims,
+    attach_statement,
+    check_claim,
+)
 from molbuffer.storage.backends.engine import quote, quote_name
+from molbuffer.storage.backends.waiting import wait_for
 from molbuffer.storage.errors import (
     CatalogUnavailableError,
     ExtensionError,
-    StoreBusyError,
     StoreModeError,
     StorePlaceError,
 )
@@ -94,25 +101,41 @@ class AdvisoryLock:
         # A connection each time: one that is kept may have been ended by the server since.
         with closing(connect(self._uri)) as connection:
             try:
-                held = self._take(connection)
-            except psycopg.errors.LockNotAvailable:
-                held = False
+                wait_for(
+                    self._what,
+                    lambda seconds: self._take(connection, seconds),
+                    self._seconds,
+                    lambda: self._holder(connection),
+                )
             except psycopg.Error as error:
                 raise CatalogUnavailableError(f"{self._what} cannot be taken: {str(error).strip()}") from error
-            if not held:
-                raise StoreBusyError(f"{self._what} was held by others for {self._seconds:g} s; is one hanging?")
             try:
                 yield
             finally:
                 self._give_back(connection)
 
-    def _take(self, connection: psycopg.Connection[Any]) -> bool:
-        if not self._seconds:
+    def _take(self, connection: psycopg.Connection[Any], seconds: float) -> bool:
+        import psycopg
+
+        if not seconds:
             row = connection.execute("SELECT pg_try_advisory_lock(%s)", [self._key]).fetchone()
             return row is not None and bool(row[0])
-        connection.execute("SELECT set_config('lock_timeout', %s, false)", [f"{int(self._seconds * 1000)}ms"])
-        connection.execute("SELECT pg_advisory_lock(%s)", [self._key])
+        connection.execute("SELECT set_config('lock_timeout', %s, false)", [f"{max(1, int(seconds * 1000))}ms"])
+        try:
+            connection.execute("SELECT pg_advisory_lock(%s)", [self._key])
+        except psycopg.errors.LockNotAvailable:
+            return False
         return True
+
+    def _holder(self, connection: psycopg.Connection[Any]) -> str | None:
+        """Return the client of the server that has the lock."""
+        row = connection.execute(
+            """SELECT pid, usename, client_addr, client_port FROM pg_locks JOIN pg_stat_activity USING (pid)
+            WHERE locktype = 'advisory' AND granted AND objsubid = 1
+            AND (classid::bigint << 32 | objid::bigint) = %s""",
+            [self._key],
+        ).fetchone()
+        return row and f"the server process {row[0]} of {row[1]} at {row[2] or 'this host'}:{row[3]}"
 
     def _give_back(self, connection: psycopg.Connection[Any]) -> None:
         import psycopg
@@ -132,8 +155,12 @@ class PostgresClaims:
         self._refusal = refusal
 
     def claim(self, component: str, version: str, smiles: Sequence[str], owner: str, seconds: float) -> set[str]:
+        check_claim(seconds)
         with self._transaction() as connection:
-            connection.execute(f"DELETE FROM {self._table} WHERE expires <= now()")
+            connection.execute(
+                f"DELETE FROM {self._table} WHERE expires <= now() OR expires > now() + %s * interval '1 second'",
+                [LONGEST_CLAIM_SECONDS],
+            )
             connection.execute(
                 f"""INSERT INTO {self._table} AS claims
                 SELECT %s, %s, unnest(%s::text[]), %s, now() + %s * interval '1 second'
@@ -146,6 +173,16 @@ class PostgresClaims:
                 [component, version, owner],
             )
             return set(smiles) & {text for (text,) in mine}
+
+    def holders(self, component: str, version: str, smiles: Sequence[str]) -> dict[str, ClaimHolder]:
+        with self._transaction() as connection:
+            found = connection.execute(
+                f"""SELECT smiles, owner, extract(epoch FROM expires - now()) FROM {self._table}
+                WHERE component = %s AND version = %s AND smiles = ANY(%s)
+                AND expires > now() AND expires <= now() + %s * interval '1 second'""",
+                [component, version, sorted(set(smiles)), LONGEST_CLAIM_SECONDS],
+            )
+            return {text: ClaimHolder(owner, float(seconds)) for text, owner, seconds in found}
 
     def release(self, component: str, version: str, smiles: Sequence[str], owner: str) -> None:
         with self._transaction() as connection:

@@ -12,8 +12,16 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from molbuffer.storage.backends.base import Lock, ScoreClaims, attach_statement
-from molbuffer.storage.errors import CatalogUnavailableError, StoreBusyError, StoreModeError, StorePlaceError
+from molbuffer.storage.backends.base import (
+    LONGEST_CLAIM_SECONDS,
+    ClaimHolder,
+    Lock,
+    ScoreClaims,
+    attach_statement,
+    check_claim,
+)
+from molbuffer.storage.backends.waiting import file_holder, wait_for
+from molbuffer.storage.errors import CatalogUnavailableError, StoreModeError, StorePlaceError
 from molbuffer.storage.files import PRIVATE_FILE, Place
 
 BUSY_MILLISECONDS = 60_000
@@ -93,20 +101,23 @@ class _FileLock:
 
     def __init__(self, path: Path, seconds: float) -> None:
         self._path = path
-        self._lock = FileLock(path, timeout=seconds, mode=PRIVATE_FILE, thread_local=False)
+        self._seconds = seconds
+        self._lock = FileLock(path, mode=PRIVATE_FILE, thread_local=False)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        try:
-            self._lock.acquire(poll_interval=_POLL_SECONDS)
-        except Timeout as error:
-            raise StoreBusyError(
-                f"{self._path} was held by other processes for {self._lock.timeout:g} s; is one hanging?"
-            ) from error
+        wait_for(str(self._path), self._take, self._seconds, lambda: file_holder(self._path))
         try:
             yield
         finally:
             self._lock.release()
+
+    def _take(self, seconds: float) -> bool:
+        try:
+            self._lock.acquire(timeout=seconds, poll_interval=_POLL_SECONDS)
+        except Timeout:
+            return False
+        return True
 
 
 _BUSY_SECONDS = 60.0
@@ -131,9 +142,12 @@ class SqliteClaims:
         self._clock = clock
 
     def claim(self, component: str, version: str, smiles: Sequence[str], owner: str, seconds: float) -> set[str]:
+        check_claim(seconds)
         with self._transaction() as connection:
             instant = self._clock()
-            connection.execute("DELETE FROM claims WHERE expires <= ?", [instant])
+            connection.execute(
+                "DELETE FROM claims WHERE expires <= ? OR expires > ?", [instant, instant + LONGEST_CLAIM_SECONDS]
+            )
             connection.executemany(
                 "INSERT INTO claims VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET expires = excluded.expires "
                 "WHERE owner = excluded.owner",
@@ -144,6 +158,17 @@ class SqliteClaims:
                 [component, version, owner],
             )
             return set(smiles) & {text for (text,) in mine}
+
+    def holders(self, component: str, version: str, smiles: Sequence[str]) -> dict[str, ClaimHolder]:
+        with self._transaction() as connection:
+            instant = self._clock()
+            found = connection.execute(
+                "SELECT smiles, owner, expires FROM claims WHERE component = ? AND version = ? "
+                "AND expires > ? AND expires <= ?",
+                [component, version, instant, instant + LONGEST_CLAIM_SECONDS],
+            )
+            held = {text: ClaimHolder(owner, expires - instant) for text, owner, expires in found}
+        return {text: held[text] for text in smiles if text in held}
 
     def release(self, component: str, version: str, smiles: Sequence[str], owner: str) -> None:
         with self._transaction() as connection:

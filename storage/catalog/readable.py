@@ -13,7 +13,7 @@ import pyarrow as pa
 from molbuffer.storage.catalog.parquet_files import TableSource
 from molbuffer.storage.catalog.views import bind, with_views
 from molbuffer.storage.errors import CatalogUnavailableError, UnknownSnapshotError
-from molbuffer.storage.files import Place
+from molbuffer.storage.files import Place, checksums_in
 
 BATCH_ROWS = 100_000
 """How many rows a portion of a result has."""
@@ -108,6 +108,10 @@ class ReadableCatalog(ABC):
     @abstractmethod
     def attach_sql(self, alias: str, *, read_only: bool) -> str:
         """Return the statements that attach the tables under a name, for this process or any other DuckDB."""
+
+    def recorded_checksums(self) -> Mapping[str, str]:
+        """Return the sha256 of files by their path beside the tables' folder, as the snapshots that added them say."""
+        return checksums_in(version.extra for version in self.versions())
 
     def read(
         self, sql: str, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table

@@ -16,7 +16,8 @@ import pyarrow as pa
 from molbuffer.storage.catalog import Catalog, ReadableCatalog, Transaction
 from molbuffer.storage.commits import tables
 from molbuffer.storage.commits.processes import Process
-from molbuffer.storage.errors import RunConflictError, UnknownRunError
+from molbuffer.storage.errors import FileDamagedError, RunConflictError, UnknownRunError
+from molbuffer.storage.files import Place, file_sha256
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import Consumed, Run, RunKind, RunStatus, now
 from molbuffer.storage.stored import StoredCheckpoint
@@ -142,15 +143,39 @@ def _insert_event(transaction: Transaction, run_id: str, status: RunStatus, deta
 
 
 def latest_checkpoint(catalog: ReadableCatalog, layout: Layout, run_id: str) -> StoredCheckpoint | None:
-    """Return a run's checkpoint of the highest iteration whose files are there; None before the first."""
+    """Return a run's checkpoint of the highest iteration whose files are there; None before the first.
+
+    Raises:
+        FileDamagedError: one of its files is missing, or not as it was written.
+    """
     found = catalog.read(
         """SELECT run_id, iteration, folder, snapshot FROM {checkpoints} WHERE run_id = ?
         ORDER BY iteration DESC""",
         parameters=[run_id],
     ).to_pylist()
-    stored = (StoredCheckpoint(**(row | {"folder": layout.data / row["folder"]})) for row in found)
-    # The rows of those that a vacuum removed stay.
-    return next((checkpoint for checkpoint in stored if checkpoint.folder.exists()), None)
+    for row in found:
+        folder = layout.data / row["folder"]
+        # The rows of those that a vacuum removed stay.
+        if folder.exists():
+            _verify_checkpoint(catalog, folder, row["folder"])
+            return StoredCheckpoint(**(row | {"folder": folder}))
+    return None
+
+
+def _verify_checkpoint(catalog: ReadableCatalog, folder: Place, name: str) -> None:
+    """Compare the files of a checkpoint with their checksums: from another weight, another policy would come."""
+    advice = f"restore it from a backup, or remove {folder} to resume from the checkpoint before"
+    for path, expected in catalog.recorded_checksums().items():
+        if not path.startswith(f"{name}/"):
+            continue
+        file = folder / path.removeprefix(f"{name}/")
+        try:
+            sha256 = file_sha256(file)
+        except OSError as error:
+            raise FileDamagedError(file, f"it cannot be read ({error})", advice) from error
+        if sha256 != expected:
+            fault = f"its checksum is {sha256[:16]}…, it was written with {expected[:16]}…"
+            raise FileDamagedError(file, fault, advice)
 
 
 def consumed_rows(catalog: ReadableCatalog, run_id: str, up_to_iteration: int | None) -> list[Consumed]:

@@ -1,4 +1,4 @@
-from .checksums import CHECKSUMS_KEY, file_checksums, file_sha256
+from .checksums import CHECKSUMS_KEY, checksums_in, file_checksums, file_sha256, place_of
 from .durable import Sync, sync_paths, sync_tree, write_aside, write_files, write_folder, write_private
 from .object_store import ObjectPath, credentials, server
 from .places import (
@@ -16,6 +16,7 @@ from .places import (
     plain_file,
     set_aside,
 )
+from .system_errors import system_advice
 
 __all__ = [
     "CHECKSUMS_KEY",
@@ -25,6 +26,7 @@ __all__ = [
     "Place",
     "StoredFile",
     "Sync",
+    "checksums_in",
     "credentials",
     "delete",
     "entries",
@@ -35,11 +37,13 @@ __all__ = [
     "names_on_disk",
     "on_disk",
     "place_at",
+    "place_of",
     "plain_file",
     "server",
     "set_aside",
     "sync_paths",
     "sync_tree",
+    "system_advice",
     "write_aside",
     "write_files",
     "write_folder",

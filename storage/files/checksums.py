@@ -1,14 +1,16 @@
 """Checksums of the files that a snapshot adds, kept in the provenance of the snapshot.
 
 Arrays have a checksum in each chunk and policies are named by theirs, but Parquet files as DuckDB writes them have
-none, nor have the files of a checkpoint.
+none, nor have the files of a checkpoint: ``history.verified`` and ``latest_checkpoint`` compare them with these.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from molbuffer.storage.files.places import Place
 
@@ -19,6 +21,20 @@ CHECKSUMS_KEY = "checksums"
 def file_checksums(files: Iterable[str | Path], root: Path) -> dict[str, str]:
     """Return the sha256 of files in hexadecimal, by their path under ``root`` as POSIX writes it."""
     return {place_of(file, root): file_sha256(file) for file in files}
+
+
+def checksums_in(extras: Iterable[str | None]) -> dict[str, str]:
+    """Return all checksums in the extra infos of commits; one that is none of ours has none."""
+    found: dict[str, str] = {}
+    for text in extras:
+        # A program that attached the catalog may have recorded anything.
+        try:
+            recorded: Any = json.loads(text) if text else None
+        except ValueError:
+            continue
+        checksums = recorded.get(CHECKSUMS_KEY) if isinstance(recorded, dict) else None
+        found.update(checksums if isinstance(checksums, dict) else {})
+    return found
 
 
 def place_of(file: str | Path, root: Path) -> str:

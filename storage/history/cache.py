@@ -14,7 +14,8 @@ so that read-only and remote stores have a cache too.
 Only what the manifest lists exists, and it is replaced in one step after the rows are on the disk. So a writer that is
 killed leaves a tail or a file that is not listed; the next one overwrites or deletes it. A rows file is only ever
 extended; wider rows, or a limit on the size, lead to a new file, and readers keep the map of the old one. The cache
-can be deleted at any time, and whatever is wrong with it leads to decoding again.
+can be deleted at any time, and whatever is wrong with it leads to decoding again: the manifest and every record carry
+a checksum, which is compared when they are read.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from molbuffer.storage.errors import CacheError
-from molbuffer.storage.files import PRIVATE_FOLDER, Place
+from molbuffer.storage.files import PRIVATE_FOLDER, Place, system_advice
 from molbuffer.storage.history.cache_manifest import (
     MANIFEST_NAME,
     CachedSegment,
@@ -43,6 +44,7 @@ from molbuffer.storage.history.cache_manifest import (
     write_manifest,
 )
 from molbuffer.storage.history.mapped_rows import MappedRows
+from molbuffer.storage.history.record_checksums import damaged, seal
 from molbuffer.storage.history.record_layout import RowLayout
 from molbuffer.storage.rows import Rows
 from molbuffer.storage.segments import read_segment
@@ -63,6 +65,18 @@ def default_folder() -> Path:
     return Path(os.environ.get(LOCATION_VARIABLE) or platformdirs.user_cache_dir("molbuffer"))
 
 
+class DamagedRecordsError(Exception):
+    """A record of the cache is not as it was written; the cache is to be made again, and nobody else hears of it.
+
+    Attributes:
+        file: the file that it is in.
+    """
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(f"a record of the decoded cache {file} is damaged")
+        self.file = file
+
+
 @dataclass(frozen=True)
 class CachedRows:
     """A memory map of the decoded rows as they were when it was made; later changes of the cache do not touch it.
@@ -77,9 +91,24 @@ class CachedRows:
     layout: RowLayout
     records: MappedRows
 
+    def take(self, positions: NDArray[np.int64]) -> NDArray[np.uint32]:
+        """Return a copy of the records at positions [n].
+
+        Raises:
+            DamagedRecordsError: one is not as it was written.
+        """
+        records = self.records.take(positions)
+        if damaged(records, positions):
+            raise DamagedRecordsError(self.records.path)
+        return records
+
     def gather(self, positions: NDArray[np.int64]) -> Rows:
-        """Return the rows at positions [n], as views of a fresh block of memory."""
-        return self.layout.split(self.records.take(positions))
+        """Return the rows at positions [n], as views of a fresh block of memory.
+
+        Raises:
+            DamagedRecordsError: one is not as it was written.
+        """
+        return self.layout.split(self.take(positions))
 
 
 @dataclass(frozen=True)
@@ -110,7 +139,28 @@ class DecodedCache:
         if (rows := self._pin_decoded(wanted)) is not None:
             return rows
         with self._writing():
-            return self._map(self._shrink(self._extend(self._current(), wanted), wanted))
+            return self._decoded(self._current(), wanted)
+
+    def rebuild(self, segments: Sequence[str], damaged_file: Path) -> CachedRows:
+        """Return what ``pin`` does, of a cache that no longer has a file: others may have made it again already.
+
+        Raises:
+            ArraysError: a segment to decode is missing or damaged in the store.
+            CacheError: the disk is full, or the folder cannot be written.
+        """
+        with self._writing():
+            manifest = self._current()
+            if manifest.file == damaged_file.name:
+                _logger.warning("the decoded cache %s is damaged on the disk; decoding again", damaged_file)
+                manifest = CacheManifest()
+            return self._decoded(manifest, list(dict.fromkeys(segments)))
+
+    def _decoded(self, manifest: CacheManifest, wanted: Sequence[str]) -> CachedRows:
+        try:
+            return self._map(self._shrink(self._extend(manifest, wanted), wanted))
+        except DamagedRecordsError as error:
+            _logger.warning("%s; decoding again", error)
+            return self._map(self._shrink(self._extend(CacheManifest(), wanted), wanted))
 
     @property
     def _own(self) -> Path:
@@ -142,9 +192,10 @@ class DecodedCache:
                 self._own.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
                 yield
         except OSError as error:
+            advice = system_advice(error) or "Remedy that"
             raise CacheError(
-                f"cannot write the decoded cache in {self.folder}: {error}; free some disk space there, "
-                f"or set {LOCATION_VARIABLE} to a folder with more"
+                f"cannot write the decoded cache in {self.folder}: {error}. {advice}, or set {LOCATION_VARIABLE} to "
+                "another folder"
             ) from error
 
     def _current(self) -> CacheManifest:
@@ -181,7 +232,7 @@ class DecodedCache:
         segments, position = dict(manifest.segments), manifest.rows
         with _open_at(self._own / manifest.file, manifest.total_bytes) as file:
             for name, rows in portion.items():
-                file.write(manifest.layout.pack(rows).data)
+                file.write(seal(manifest.layout.pack(rows), position).data)
                 segments[name] = CachedSegment(position, len(rows), str(rows.vocabulary_sha256), rows.optional_widths())
                 position += len(rows)
         manifest = replace(manifest, segments=segments)
@@ -196,7 +247,11 @@ class DecodedCache:
                 cached = manifest.segments[name]
                 for start in range(cached.position, cached.position + cached.rows, _PORTION_ROWS):
                     stop = min(start + _PORTION_ROWS, cached.position + cached.rows)
-                    file.write(layout.repack(old[start:stop], manifest.layout).data)
+                    # With new checksums, damaged records would be taken for good ones.
+                    if damaged(old[start:stop], np.arange(start, stop)):
+                        raise DamagedRecordsError(self._own / manifest.file)
+                    records = layout.repack(old[start:stop], manifest.layout)
+                    file.write(seal(records, position + start - cached.position).data)
                 segments[name] = replace(cached, position=position)
                 position += cached.rows
         fresh = replace(fresh, segments=segments)

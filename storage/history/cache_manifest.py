@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -46,14 +47,16 @@ class CacheManifest:
         file: the name of the rows file, never used twice: a reader may still have an older one mapped.
         layout: the shape of its records.
         segments: by name, at positions that follow each other.
+        sha256: of all this, as JSON without this; a bit that flips in a position would give the rows of another.
     """
 
     __pydantic_config__ = _STRICT
 
-    format: Literal["molbuffer-cache-3"] = "molbuffer-cache-3"
+    format: Literal["molbuffer-cache-4"] = "molbuffer-cache-4"
     file: str = field(default_factory=lambda: f"rows-{uuid.uuid4().hex}.bin")
     layout: RowLayout = RowLayout()
     segments: Mapping[str, CachedSegment] = field(default_factory=dict)
+    sha256: str = ""
 
     @property
     def rows(self) -> int:
@@ -69,6 +72,10 @@ class CacheManifest:
 _CONTENT = TypeAdapter(CacheManifest)
 
 
+def _sha256(manifest: CacheManifest) -> str:
+    return hashlib.sha256(_CONTENT.dump_json(replace(manifest, sha256=""))).hexdigest()
+
+
 def read_manifest(folder: Path) -> CacheManifest | None:
     """Read the manifest of a cache; None when there is no cache.
 
@@ -81,6 +88,8 @@ def read_manifest(folder: Path) -> CacheManifest | None:
     except FileNotFoundError:
         return None
     manifest = _CONTENT.validate_json(content)
+    if manifest.sha256 != _sha256(manifest):
+        raise ValueError(f"{folder / MANIFEST_NAME} does not have the content that it was written with")
     rows_file = folder / manifest.file
     if not rows_file.exists() or rows_file.stat().st_size < manifest.total_bytes:
         raise ValueError(f"{rows_file} is missing or shorter than {manifest.total_bytes} bytes")
@@ -90,7 +99,7 @@ def read_manifest(folder: Path) -> CacheManifest | None:
 def write_manifest(folder: Path, manifest: CacheManifest) -> None:
     """Replace the manifest in one step, once the rows are on the disk, and delete the rows files it does not list."""
     aside = folder / f"{MANIFEST_NAME}.new"
-    aside.write_bytes(_CONTENT.dump_json(manifest))
+    aside.write_bytes(_CONTENT.dump_json(replace(manifest, sha256=_sha256(manifest))))
     # Were the name on the disk before the rows, a power cut would leave rows of zeros that are taken for data.
     sync_paths([folder / manifest.file, aside])
     os.replace(aside, folder / MANIFEST_NAME)

@@ -20,6 +20,7 @@ from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.history.cache import DecodedCache
 from molbuffer.storage.history.index_arrays import IndexArrays, locate_arrays
 from molbuffer.storage.history.scan import HistoryPart, ScannedRows, TrainableRows, read_readmitted, read_strings, scan
+from molbuffer.storage.history.verified import verify_tables
 from molbuffer.storage.records import Consumed, Event, RowId
 from molbuffer.storage.rows import Rows
 from molbuffer.storage.segments import rows_by_build
@@ -94,6 +95,7 @@ class HistoryIndex:
         Raises:
             PredicateError: the predicate of the scope is no predicate over a row.
             ArraysError: a segment is missing or damaged.
+            FileDamagedError: a file of a table is not as it was written.
             CacheError: the cache cannot be written.
             StoreError: the store has no such snapshot, or cannot be read.
         """
@@ -101,9 +103,10 @@ class HistoryIndex:
         of_runs = None if scope.runs is None else tuple(scope.runs)
         own = HistoryPart(snapshot, own=True, run_id=scope.run_id, up_to_iteration=scope.up_to_iteration, runs=of_runs)
         parts, readmitted = [own], None
+        foreign = snapshot if scope.foreign_snapshot is None else scope.foreign_snapshot
+        verify_tables(store, [snapshot, foreign])
         if scope.run_id is not None:
             readmitted = read_readmitted(store, own)
-            foreign = snapshot if scope.foreign_snapshot is None else scope.foreign_snapshot
             others = HistoryPart(foreign, own=False, run_id=scope.run_id, others=True, runs=of_runs)
             if not scope.own_only:
                 parts.append(others)
@@ -220,7 +223,7 @@ class HistoryIndex:
         keep[positions] = False
         columns = ("build_numbers", "row_numbers", "rewards", "molecules", "own")
         rows = replace(self.rows, **{name: getattr(self.rows, name)[keep] for name in columns})
-        return replace(self, rows=rows, arrays=replace(self.arrays, positions=self.arrays.positions[keep]))
+        return replace(self, rows=rows, arrays=self.arrays.without(keep))
 
     def row_ids(self, positions: Positions) -> list[RowId]:
         """Return the identities of rows."""

@@ -2,32 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from molbuffer.storage.errors import ArraysError
-from molbuffer.storage.history.cache import CachedRows, DecodedCache
+from molbuffer.storage.errors import ArraysError, CacheError
+from molbuffer.storage.history.cache import CachedRows, DamagedRecordsError, DecodedCache
 from molbuffer.storage.history.scan import ScannedRows
 from molbuffer.storage.rows import Rows, trimmed
 
+# A cache that is damaged again as soon as it was made is on a disk, or in a memory, that cannot be used.
+_REBUILDS = 2
+
 
 @dataclass(frozen=True)
-class IndexArrays:
-    """Where the arrays of the rows of an index are.
+class LocatedRows:
+    """Rows in a map of the decoded cache.
 
     Attributes:
         cached: the decoded rows of every segment that has a row of the index.
         positions: int64 [n] of the rows in it.
-        optional: the columns that a row can have and not all do, as of ``Rows.optional_widths``.
     """
 
     cached: CachedRows
     positions: NDArray[np.int64]
+
+    def moved(self, cached: CachedRows, segments: Sequence[str]) -> LocatedRows:
+        """Return the same rows in another map, which has their segments at other positions."""
+        old = np.array([self.cached.segments[name].position for name in segments], np.int64)
+        new = np.array([cached.segments[name].position for name in segments], np.int64)
+        order = np.argsort(old, kind="stable")
+        # Of segments at one position, all but the last are empty.
+        of = order[np.searchsorted(old[order], self.positions, side="right") - 1]
+        return LocatedRows(cached, self.positions + (new - old)[of])
+
+
+@dataclass(eq=False)
+class IndexArrays:
+    """Where the arrays of the rows of an index are.
+
+    Attributes:
+        cache: the decoded cache.
+        segments: the names of the segments that have a row of the index.
+        located: where the rows are in it now; a cache that is found to be damaged is made again meanwhile.
+        optional: the columns that a row can have and not all do, as of ``Rows.optional_widths``.
+    """
+
+    cache: DecodedCache
+    segments: Sequence[str]
+    located: LocatedRows
     optional: Mapping[str, int]
+
+    @property
+    def cached(self) -> CachedRows:
+        """The map of the decoded cache."""
+        return self.located.cached
 
     def gather(self, positions: NDArray[np.int64], rewards: NDArray[np.float64]) -> Rows:
         """Return the rows at positions [n], no wider than the longest of them; without what no row of the index has.
@@ -35,9 +67,27 @@ class IndexArrays:
         Args:
             positions: in the index.
             rewards: of these rows [n], which the cache does not hold.
+
+        Raises:
+            ArraysError: the cache is damaged, and so is the segment of which it was made.
+            CacheError: the cache is damaged, and cannot be made again.
         """
-        records = self.cached.records.take(self.positions.take(positions))
-        return Rows(**trimmed(self.cached.layout.columns(records, self.optional)), rewards=rewards)
+        for _ in range(_REBUILDS + 1):
+            located = self.located
+            try:
+                records = located.cached.take(located.positions.take(positions))
+            except DamagedRecordsError as error:
+                damaged = error
+                self.located = located.moved(self.cache.rebuild(self.segments, error.file), self.segments)
+                continue
+            return Rows(**trimmed(located.cached.layout.columns(records, self.optional)), rewards=rewards)
+        raise CacheError(
+            f"{damaged} again, right after it was made again: check the disk and the memory of this machine"
+        ) from damaged
+
+    def without(self, keep: NDArray[np.bool_]) -> IndexArrays:
+        """Return the arrays of those rows of the index [n] that are kept."""
+        return replace(self, located=replace(self.located, positions=self.located.positions[keep]))
 
 
 def locate_arrays(rows: ScannedRows, cache: DecodedCache) -> IndexArrays:
@@ -48,7 +98,7 @@ def locate_arrays(rows: ScannedRows, cache: DecodedCache) -> IndexArrays:
     """
     used = np.unique(rows.build_numbers)
     builds = rows.builds.select(["segment", "segment_offset", "drawn", "vocabulary_sha256"]).take(pa.array(used))
-    names = builds["segment"].to_pylist()
+    names = list(dict.fromkeys(builds["segment"].to_pylist()))
     cached = cache.pin(names)
     first: NDArray[np.int64] = np.zeros(rows.builds.num_rows, np.int64)
     optional: dict[str, int] = {}
@@ -69,4 +119,4 @@ def locate_arrays(rows: ScannedRows, cache: DecodedCache) -> IndexArrays:
             optional[name] = max(width, optional.get(name, 0))
     positions = first.take(rows.build_numbers)
     positions += rows.row_numbers
-    return IndexArrays(cached, positions, optional)
+    return IndexArrays(cache, names, LocatedRows(cached, positions), optional)

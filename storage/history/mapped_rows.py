@@ -30,6 +30,9 @@ class MappedRows:
     row, more than the row itself when it is in memory, and so it is done only while pages are missing: a few rows tell,
     and then the next batches are asked for without another look. A file that takes at most half of the machine's memory
     is also read as a whole, meanwhile and once a process.
+
+    Attributes:
+        path: the file.
     """
 
     def __init__(self, path: Path, rows: int, words: int) -> None:
@@ -40,7 +43,7 @@ class MappedRows:
             ValueError: it has fewer rows.
         """
         self._row_bytes = words * np.dtype(np.uint32).itemsize
-        self._path = path
+        self.path = path
         self._batches_to_ask_for = 0
         if not rows:  # An empty file cannot be mapped.
             self._records: NDArray[np.uint32] = np.zeros((0, words), np.uint32)
@@ -58,7 +61,7 @@ class MappedRows:
         if not self._batches_to_ask_for and self._missing(rows[:_PROBED_ROWS]):
             self._batches_to_ask_for = _BATCHES_ASKED_FOR
             if self._records.nbytes <= _SHARE_OF_MEMORY * os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE:
-                read_through(self._path)
+                read_through(self.path)
         if self._batches_to_ask_for:
             self._batches_to_ask_for -= 1
             self._ask_for(rows)

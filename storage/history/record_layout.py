@@ -3,7 +3,7 @@
 A record holds the stored columns of ``Rows`` that a row of the cache has, in the order of their definition. Each begins
 at a whole 32-bit word, so that rows are gathered as rows of one array of words, a single copy of memory each, and the
 columns of the result are views of it: float32 columns are aligned, and the last axis of every view is contiguous, which
-is what a view of another type needs.
+is what a view of another type needs. The last word is a checksum (``record_checksums``).
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class RowLayout:
 
     @property
     def words(self) -> int:
-        """The number of 32-bit words of a record."""
-        return self._fields[-1].stop
+        """The number of 32-bit words of a record, with that of its checksum."""
+        return self._fields[-1].stop + 1
 
     @property
     def record_bytes(self) -> int:
@@ -120,7 +120,7 @@ class RowLayout:
         return columns
 
     def pack(self, rows: Rows) -> NDArray[np.uint32]:
-        """Return the records [n, words] of rows that this layout covers."""
+        """Return the records [n, words] of rows that this layout covers, without their checksums."""
         records = np.zeros((len(rows), self.words), np.uint32)
         for name, array in self.columns(records).items():
             put(array, slice(None), getattr(rows, name), COLUMNS[name].fill)

@@ -3,7 +3,8 @@
 A segment is a Zarr v3 group with the rows of the blocks of one commit, one block after another:
 
     zarr.json     attributes: format, segment (its own name, so that folders that were exchanged are noticed),
-                  vocabulary_sha256, rows, arrays (their names, so that a lost one is noticed)
+                  vocabulary_sha256, rows, arrays (their names, so that a lost one is noticed), headers (the sha256 of
+                  the zarr.json of each array), checksum (of all these attributes)
     tokens, …     one array for each stored column of ``Rows`` that a block has, as wide as the widest block
 
 It is created at its final shape by one writer and never appended to: an append resizes before it writes, so that a
@@ -12,11 +13,14 @@ kill in between leaves zeros inside the shape, and appends from two processes lo
 Whole arrays are stored as one chunk each (up to a bound), with chunk files directly in the array's folder: commits
 are small, a reader decodes whole segments into its cache, and every further file or directory is one more fsync. The
 lowest zstd setting costs no time over no compression and saves a third. Each chunk carries a CRC32C, and every chunk
-is written, even one of zeros only: Zarr reads an absent chunk as zeros, which would hide a lost file.
+is written, even one of zeros only: Zarr reads an absent chunk as zeros, which would hide a lost file. The descriptions
+have checksums too, for one flipped bit of theirs gives other numbers (another type, another order of the bytes).
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,7 +35,7 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from zarr.storage import LocalStore, ObjectStore
 
 from molbuffer.storage.errors import ArraysError
-from molbuffer.storage.files import Place, sync_tree
+from molbuffer.storage.files import Place, file_sha256, sync_tree
 from molbuffer.storage.rows import STORED, Rows, check_complete
 
 SEGMENT_FORMAT = "molbuffer-segment-1"
@@ -41,6 +45,7 @@ ARRAYS: Mapping[str, tuple[str, ...]] = {
 }
 """The arrays that a segment can have, and the types of each."""
 
+_HEADER = "zarr.json"
 _COMPRESSION_LEVEL = -5
 # A chunk is decoded whole: this bounds the memory it takes (160 MB at 80 tokens) when segments are merged.
 _MAX_CHUNK_ROWS = 500_000
@@ -65,7 +70,7 @@ def write_segment(folder: Place, blocks: Sequence[Rows]) -> list[int]:
         raise ArraysError(f"segment {folder} exists; segments are written once, each under a new name")
     joined = Rows.concat(blocks)
     arrays = {name: array for name, array in joined.columns().items() if name in STORED}
-    attributes = {
+    attributes: dict[str, Any] = {
         "format": SEGMENT_FORMAT,
         "segment": folder.name,
         "vocabulary_sha256": vocabulary_sha256,
@@ -75,6 +80,8 @@ def write_segment(folder: Place, blocks: Sequence[Rows]) -> list[int]:
     group = zarr.create_group(store=_store(folder), zarr_format=3, attributes=attributes)
     for name, array in arrays.items():
         _create_array(group, name, array)
+    attributes["headers"] = {name: file_sha256(folder / name / _HEADER) for name in arrays}
+    group.update_attributes({**attributes, "checksum": _checksum(attributes)})
     sync_tree(folder)
     ends = np.cumsum([len(block) for block in blocks])
     return [0, *ends[:-1].tolist()]
@@ -169,6 +176,7 @@ def _open_segment(folder: Place) -> tuple[zarr.Group, SegmentHeader]:
         if unknown := set(header.arrays).difference(STORED):
             raise ValueError(f"it names the arrays {sorted(unknown)}, which this release does not know")
         check_complete(header.arrays)
+        _compare(folder, said)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ArraysError(f"segment {folder} is missing: restore the folder from a backup") from error
     except (KeyError, TypeError, ValueError) as error:
@@ -181,6 +189,29 @@ def _open_segment(folder: Place) -> tuple[zarr.Group, SegmentHeader]:
             "not those that belong here; give each folder the name it was written under"
         )
     return group, header
+
+
+def _checksum(attributes: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(attributes, sort_keys=True).encode()).hexdigest()
+
+
+def _compare(folder: Place, attributes: Mapping[str, Any]) -> None:
+    """Compare the descriptions of a segment with their checksums; one of an earlier release has none.
+
+    Raises:
+        ValueError: one is not as it was written.
+        OSError: one cannot be read.
+    """
+    own = dict(attributes)
+    if (checksum := own.pop("checksum", None)) is None:
+        return
+    if checksum != _checksum(own):
+        raise ValueError("its attributes are not those that it was written with")
+    if own["headers"].keys() != set(own["arrays"]):
+        raise ValueError("it does not have the checksums of its arrays")
+    for name, sha256 in own["headers"].items():
+        if file_sha256(folder / name / _HEADER) != sha256:
+            raise ValueError(f"{name}/{_HEADER} is not as it was written")
 
 
 def _read_array(group: zarr.Group, folder: Place, name: str, rows: int, selected: slice) -> NDArray[Any]:

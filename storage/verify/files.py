@@ -13,7 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePosixPath
-from typing import Any
 
 import duckdb
 from safetensors import SafetensorError
@@ -21,7 +20,7 @@ from safetensors.numpy import load
 
 from molbuffer.storage.backends import closed_connection, one_line, reach
 from molbuffer.storage.catalog import Catalog
-from molbuffer.storage.files import CHECKSUMS_KEY, Place, entries, file_sha256, files_at
+from molbuffer.storage.files import Place, checksums_in, entries, file_sha256, files_at
 from molbuffer.storage.maintenance import GRACE
 from molbuffer.storage.maintenance.vacuum import vacuum
 from molbuffer.storage.policies import content_sha256
@@ -33,16 +32,7 @@ _RECORDED = "SELECT commit_extra_info FROM METADATA.ducklake_snapshot_changes WH
 
 def recorded_checksums(catalog: Catalog) -> dict[str, str]:
     """Return the sha256 of files by their path in the store, as recorded by the snapshots that added them."""
-    found: dict[str, str] = {}
-    for (text,) in catalog.metadata(_RECORDED):
-        # A program that attached the catalog may have recorded anything.
-        try:
-            recorded: Any = json.loads(text)
-        except ValueError:
-            continue
-        checksums = recorded.get(CHECKSUMS_KEY) if isinstance(recorded, dict) else None
-        found.update(checksums if isinstance(checksums, dict) else {})
-    return found
+    return checksums_in(text for (text,) in catalog.metadata(_RECORDED))
 
 
 # Parquet files

@@ -231,7 +231,7 @@ def test_an_index_read_row_by_row_is_the_one_read_at_once(
         assert getattr(pieces, column).dtype == getattr(whole, column).dtype
         assert np.array_equal(getattr(pieces, column), getattr(whole, column))
     assert pieces.builds == whole.builds
-    assert np.array_equal(pieces.arrays.positions, whole.arrays.positions)
+    assert np.array_equal(pieces.arrays.located.positions, whole.arrays.positions)
 
 
 def test_unparseable_rows_have_reward_zero_when_asked_for(

@@ -152,7 +152,7 @@ def test_an_index_of_plain_rows_has_no_room_for_more(started, make):
     rows = index.gather(np.arange(4))
     assert (rows.latents, rows.latent_log_probs, rows.source_tokens, rows.source_lengths) == (None,) * 4
     # 16 log-probs of four bytes, a length, and 16 tokens of one.
-    assert index.arrays.cached.layout.record_bytes == 16 * 4 + 4 + 16
+    assert index.arrays.cached.layout.record_bytes == 16 * 4 + 4 + 16 + 4
     assert not index.sources
 
 

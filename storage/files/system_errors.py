@@ -1,0 +1,82 @@
+"""Errors of the operating system in words: what is wrong, and what its user can do.
+
+Errors of DuckDB, SQLite and Arrow carry the system's words in their text, so that those are looked for, too.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections.abc import Callable, Mapping
+
+
+def system_advice(error: BaseException) -> str | None:
+    """Return what is wrong and what to do, as sentences; None when the system is not to blame, as far as is known."""
+    found = _advice_for(error)
+    return None if found is None else found()
+
+
+def _advice_for(error: BaseException) -> Callable[[], str] | None:
+    if isinstance(error, OSError) and error.errno in _ADVICE:
+        return _ADVICE[error.errno]
+    text = str(error)
+    # "Too many open files in system" begins as another one does.
+    for number in sorted(_ADVICE, key=lambda number: -len(os.strerror(number))):
+        if os.strerror(number) in text:
+            return _ADVICE[number]
+    for words, number in _WORDS.items():
+        if words in text:
+            return _ADVICE[number]
+    # SQLite gives no reason when it cannot open its file.
+    return _ADVICE[errno.EMFILE] if _NOT_OPENED in text and _no_file_can_be_opened() else None
+
+
+def _too_many_open_files() -> str:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = "without limit" if hard == resource.RLIM_INFINITY else f"up to {hard}"
+    return (
+        f"This process may have {soft} files open at once (`ulimit -n`), and has them open. Raise the limit before it "
+        f"starts, for instance with `ulimit -n 65536` ({most} without an administrator)"
+    )
+
+
+def _as_it_is(text: str) -> Callable[[], str]:
+    return lambda: text
+
+
+_ADVICE: Mapping[int, Callable[[], str]] = {
+    errno.EMFILE: _too_many_open_files,
+    errno.ENFILE: _as_it_is(
+        "All programs of this machine together have too many files open (/proc/sys/fs/file-max): end some, or ask an "
+        "administrator to raise the limit"
+    ),
+    errno.ENOSPC: _as_it_is(
+        "The disk is full (`df -h`, or `df -i` for its number of files). Free some space, then try again"
+    ),
+    errno.EDQUOT: _as_it_is("Your quota of the disk is used up (`quota -s`). Free some space, then try again"),
+    errno.EFBIG: _as_it_is("The file would be larger than this file system, or `ulimit -f`, allows: raise the limit"),
+    errno.EROFS: _as_it_is(
+        "The disk is mounted read-only: use a copy of the folder, or have it mounted for writing (a disk that fails is "
+        "often mounted read-only by the system: see `dmesg`)"
+    ),
+    errno.EACCES: _as_it_is("The permissions of the file or its folder forbid it: see `ls -l`, and ask who owns it"),
+    errno.EPERM: _as_it_is("The system forbids it to this user: see `ls -l` and `lsattr`, and ask who owns the file"),
+    errno.EIO: _as_it_is("The disk failed: look at `dmesg`, and copy the folder to another disk"),
+    errno.ESTALE: _as_it_is("The network file system has lost the file: mount it again, then start again"),
+    errno.ENOMEM: _as_it_is("There is not enough memory: end other programs, or use a machine with more"),
+    errno.ENAMETOOLONG: _as_it_is("The name of the file is too long for this file system: use a shorter folder"),
+}
+"""What is wrong and what to do, by the number of the error."""
+
+# Of SQLite, which has no others for these.
+_WORDS = {"database or disk is full": errno.ENOSPC, "disk is full": errno.ENOSPC, "disk I/O error": errno.EIO}
+_NOT_OPENED = "unable to open database file"
+
+
+def _no_file_can_be_opened() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False

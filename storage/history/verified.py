@@ -1,0 +1,67 @@
+"""Compare the Parquet files that training reads with the checksums that were recorded when they were written.
+
+DuckDB reads a flipped bit of a Parquet file as another value. So the files of a snapshot are hashed before the first
+rows of them are used: each once in a process, as long as its size and time of change stay. A file of an object store is
+not, since the store keeps checksums itself, nor is one that a release wrote which recorded none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from molbuffer.storage.errors import FileDamagedError
+from molbuffer.storage.files import file_sha256, place_of
+from molbuffer.storage.handle import OpenStore
+
+TABLES = ("builds", "checkpoints", "consumed", "placements", "quarantine")
+TABLES += ("readmitted", "rewards", "runs", "samples", "scores")
+"""The tables that a training reads."""
+
+_Stamp = tuple[int, int, int]
+_verified: dict[Path, _Stamp] = {}
+# Hashing releases the interpreter, and small files are mostly waited for.
+_THREADS = 4
+
+
+def verify_tables(store: OpenStore, snapshots: Iterable[int]) -> None:
+    """Compare the files of all tables that a training reads at some snapshots, as far as they were not before.
+
+    Raises:
+        FileDamagedError: a file is not as it was written.
+        UnknownSnapshotError: the store has no such snapshot.
+    """
+    found: dict[Path, _Stamp] = {}
+    for snapshot in set(snapshots):
+        for source in store.catalog.sources(TABLES, snapshot).values():
+            found |= {path: stamp for path in source.paths if isinstance(path, Path) and (stamp := _stamp(path))}
+    fresh = [path for path, stamp in found.items() if _verified.get(path) != stamp]
+    if not fresh:
+        return
+    recorded, root = store.catalog.recorded_checksums(), store.catalog.tables.parent
+    assert isinstance(root, Path)
+    expected = {path: recorded[name] for path in fresh if (name := place_of(path, root)) in recorded}
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="verifying") as pool:
+        for path, sha256 in zip(expected, pool.map(_sha256, expected), strict=True):
+            if sha256 is not None and sha256 != expected[path]:
+                fault = f"its checksum is {sha256[:16]}…, it was written with {expected[path][:16]}…"
+                raise FileDamagedError(path, fault)
+    _verified.update((path, found[path]) for path in fresh)
+
+
+def _stamp(path: Path) -> _Stamp | None:
+    """Return what changes when a file is replaced; None when a vacuum has removed it, of which the reader is told."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return file_sha256(path)
+    except FileNotFoundError:
+        return None
