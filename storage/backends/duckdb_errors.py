@@ -49,7 +49,9 @@ def not_committed(error: BaseException, backend: Backend, root: Path) -> BaseExc
     ``StoreBusyError`` when another commit was in the way, after which it can be tried again.
     """
     text = str(error)
-    if isinstance(error, OSError) or (isinstance(error, duckdb.Error) and system_advice(error) is not None):
+    if isinstance(error, OSError) or (
+        isinstance(error, (duckdb.Error, StoreError)) and system_advice(error) is not None
+    ):
         return unwritten(root, error)
     if not isinstance(error, duckdb.Error):
         return error

@@ -18,7 +18,7 @@ def system_advice(error: BaseException) -> str | None:
 
 
 def _advice_for(error: BaseException) -> Callable[[], str] | None:
-    if isinstance(error, OSError) and error.errno in _ADVICE:
+    if isinstance(error, OSError) and error.errno is not None and error.errno in _ADVICE:
         return _ADVICE[error.errno]
     text = str(error)
     # "Too many open files in system" begins as another one does.

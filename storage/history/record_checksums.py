@@ -44,7 +44,8 @@ def _checksums(records: NDArray[np.uint32], positions: NDArray[np.int64]) -> NDA
     sums = (
         np.einsum("ij,j->i", records[:, :-1], weights[1:]) + (positions.astype(np.uint64) + np.uint64(1)) * weights[0]
     )
-    return (sums >> _HALF).astype(np.uint32)
+    checksums: NDArray[np.uint32] = (sums >> _HALF).astype(np.uint32)
+    return checksums
 
 
 @lru_cache(maxsize=8)

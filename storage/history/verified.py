@@ -16,8 +16,10 @@ from molbuffer.storage.errors import FileDamagedError
 from molbuffer.storage.files import file_sha256, place_of
 from molbuffer.storage.handle import OpenStore
 
-TABLES = ("builds", "checkpoints", "consumed", "placements", "quarantine")
-TABLES += ("readmitted", "rewards", "runs", "samples", "scores")
+TABLES = (
+    *("builds", "checkpoints", "consumed", "placements", "quarantine"),
+    *("readmitted", "rewards", "runs", "samples", "scores"),
+)
 """The tables that a training reads."""
 
 _Stamp = tuple[int, int, int]
