@@ -25,9 +25,10 @@ def maintain(
     keep: int = 1,
     grace: str = "24h",
     keep_checkpoints: int = 2,
+    remove_most: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:
-    """Compact, expire and vacuum a store, in this order, as far as requested.
+    """Compact and expire a store, back its catalog up, and vacuum it, in this order, as far as requested.
 
     Args:
         store: the folder of the store.
@@ -37,6 +38,7 @@ def maintain(
         keep: the number of newest snapshots that stay, whatever their age.
         grace: the least age of a file that the vacuum removes.
         keep_checkpoints: the number of checkpoints of an unfinished run that stay.
+        remove_most: let the vacuum go on when the catalog never named most of the store.
         dry_run: only list what would expire and be removed; nothing is compacted.
     """
     return maintain_store_task(
@@ -48,6 +50,7 @@ def maintain(
             keep=keep,
             grace=grace,
             keep_checkpoints=keep_checkpoints,
+            remove_most=remove_most,
             dry_run=dry_run,
         )
     )

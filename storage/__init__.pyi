@@ -4,14 +4,17 @@ from .catalog.migrate import MigrationReceipt, migrate_store
 from .commits.commit import find_receipts
 from .commits.runs import shown_event
 from .errors import (
+    CatalogLostError,
     CatalogUnavailableError,
     QueryError,
+    RecoveryError,
     RunConflictError,
     StoreBusyError,
     StoreError,
     StoreModeError,
     UnknownPolicyError,
     UnknownRunError,
+    VacuumRefusedError,
 )
 from .files.places import Place
 from .history.cache import LOCATION_VARIABLE, DecodedCache, default_folder
@@ -50,6 +53,7 @@ from .records import (
     no_samples,
     now,
 )
+from .recovery.recover import RecoveryReport, Source, recover_store
 from .rows import COLUMNS, Rows
 from .store import SampleStore
 from .stored import BuildReceipt
@@ -65,6 +69,7 @@ __all__ = [
     "ArchiveLimits",
     "Build",
     "BuildReceipt",
+    "CatalogLostError",
     "CatalogUnavailableError",
     "Checkpoint",
     "ClaimWait",
@@ -87,6 +92,8 @@ __all__ = [
     "QueryError",
     "Recent",
     "RecentOfEachRun",
+    "RecoveryError",
+    "RecoveryReport",
     "Reward",
     "RowId",
     "Rows",
@@ -100,6 +107,7 @@ __all__ = [
     "ScoreStatus",
     "SelectableRows",
     "Selection",
+    "Source",
     "StoreBusyError",
     "StoreError",
     "StoreModeError",
@@ -107,6 +115,7 @@ __all__ = [
     "Uniform",
     "UnknownPolicyError",
     "UnknownRunError",
+    "VacuumRefusedError",
     "VerifyReport",
     "check_predicate",
     "check_unapplied",
@@ -118,6 +127,7 @@ __all__ = [
     "migrate_store",
     "no_samples",
     "now",
+    "recover_store",
     "shown_event",
     "trusted_archive",
     "verify_store",

@@ -7,7 +7,12 @@
     ├── StoreModeError          writing to a store opened for reading, or using a closed one
     ├── StoreBusyError          others held the commit lock for too long
     ├── CatalogUnavailableError the catalog or its server failed; trying again may go well
-    ├── CatalogDamagedError     the catalog is damaged, so that there can be no backup of it
+    ├── CatalogDamagedError     the catalog is damaged
+    ├── CatalogLostError        a store has its data, and not its catalog
+    ├── StoreMovedError         a store was moved, removed or replaced while it was open
+    ├── StoreFileError          the system refused to read or write a file
+    ├── RecoveryError           a catalog cannot be made anew, or need not be
+    ├── VacuumRefusedError      a vacuum would remove most of the store
     ├── MaintenanceBusyError    another process compacts, expires or vacuums the store
     ├── StorePlaceError         the file system cannot hold a store that is written to
     ├── StoreWriteError         the disk is full, read-only or failed; nothing of a commit is visible
@@ -65,7 +70,53 @@ class CatalogUnavailableError(StoreError):
 
 
 class CatalogDamagedError(StoreError):
-    """The catalog is damaged: restore it from a backup."""
+    """The catalog is damaged: ``molbuffer recover`` makes it anew, or restores a backup."""
+
+
+class CatalogLostError(StoreError):
+    """A store has its data, and not its catalog: nothing was changed, and nothing is made in its place.
+
+    Attributes:
+        reason: missing, empty (no byte, or none of DuckLake's tables), or foreign (that of another store).
+    """
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class StoreMovedError(StoreError):
+    """A store was moved, removed or replaced while it was open: open it again, where it is now."""
+
+
+class StoreFileError(StoreError):
+    """The system refused to read or write a file.
+
+    Attributes:
+        errno: the number of the system's error, if it gave one.
+    """
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+class RecoveryError(StoreError):
+    """The catalog of a store cannot be made anew, or need not be; nothing was changed."""
+
+
+class VacuumRefusedError(StoreError):
+    """A vacuum would remove most of the store, of which the catalog knows nothing; nothing was removed.
+
+    Attributes:
+        unknown: how many files and folders it would remove that the catalog never named.
+        known: how many it would leave.
+    """
+
+    def __init__(self, message: str, unknown: int, known: int) -> None:
+        super().__init__(message)
+        self.unknown = unknown
+        self.known = known
 
 
 class MaintenanceBusyError(StoreError):

@@ -67,7 +67,9 @@ class OpenStore:
             refusal: what an attempt to write to an archive is told; None for a store.
             cache_key: the name of its decoded cache; None is the uuid.
         """
-        policies = PolicyStore(layout.policies, read_only=catalog.read_only, sync=sync, refusal=refusal)
+        policies = PolicyStore(
+            layout.policies, read_only=catalog.read_only, sync=sync, refusal=refusal, check_there=catalog.check_there
+        )
         claims = layout.backend.claims(refusal)
         return cls(
             layout=layout,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from molbuffer.storage.backends import Backend, CatalogPlace, PostgresBackend, SqliteBackend, refuse_network_file_system
 from molbuffer.storage.errors import StoreExistsError, StorePlaceError
-from molbuffer.storage.files import Place, make_folder, place_at, write_private
+from molbuffer.storage.files import Place, entries, make_folder, place_at, write_private
 
 SQLITE = "sqlite:catalog.sqlite"
 """The address of a catalog in the store's own folder."""
@@ -16,6 +16,10 @@ HERE = "."
 """The data path of a store that has everything in its own folder."""
 DEFAULT_SCHEMA = "molbuffer"
 OWNER = "molbuffer-store.json"
+ASIDE = (".store.toml.", ".journal.jsonl.")
+"""The beginnings of names of files in the root that were written aside and never renamed."""
+_OF_CREATION = frozenset({"migrations", "commit_fence"})
+"""The tables that have rows as soon as there are tables."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,11 @@ class Layout:
         if self.catalog_address == SQLITE:
             return self.sqlite
         return PostgresBackend(self.catalog_address, self.catalog_schema)
+
+    @property
+    def journal(self) -> Path:
+        """The journal of a catalog in the store's own folder."""
+        return self.root / "journal.jsonl"
 
     @property
     def catalog(self) -> CatalogPlace:
@@ -108,9 +117,15 @@ class Layout:
             return False
         databases = ("catalog.sqlite", "claims.sqlite")
         ours = {f"{name}{suffix}" for name in databases for suffix in ("", "-wal", "-shm", "-journal")}
-        ours |= {"commit.lock", "tables", "arrays", "policies", "checkpoints"}
+        ours |= {"commit.lock", "journal.jsonl", "tables", "arrays", "policies", "checkpoints"}
         names = (path.name for path in self.root.iterdir())
-        return not self.root.is_dir() or any(name not in ours and not name.startswith(".store.toml.") for name in names)
+        return not self.root.is_dir() or any(name not in ours and not name.startswith(ASIDE) for name in names)
+
+    def has_data(self) -> bool:
+        """Return whether there are files that only a store has which was used: rows, arrays, policies, checkpoints."""
+        if any(entries(folder) for folder in (self.arrays, self.policies, self.checkpoints)):
+            return True
+        return any(entries(table) for table in entries(self.tables / "main") if table.name not in _OF_CREATION)
 
 
 def check_place(layout: Layout, uuid: str) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from molbuffer.storage.archive import ALREADY_HERE, ArchiveCatalog, as_store, is_archive, verify_files
-from molbuffer.storage.backends import check_address, settle
-from molbuffer.storage.catalog import Catalog, Migration, check_schema, create_schema
+from molbuffer.storage.backends import check_address, lost, settle
+from molbuffer.storage.catalog import Catalog, Migration, check_identity, check_schema, create_schema
 from molbuffer.storage.description import Description
 from molbuffer.storage.errors import StoreExistsError, StorePlaceError
 from molbuffer.storage.files import PRIVATE_FILE, Sync, on_disk, place_at
@@ -23,6 +23,7 @@ def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync
     Raises:
         StoreExistsError: there is something in the folder, or at ``data_path``, already.
         StorePlaceError: a place cannot hold a store, or an address is none.
+        CatalogLostError: the folder has the data of a store whose catalog and description are gone.
         CatalogUnavailableError: the database cannot be reached.
     """
     here = Layout(root)
@@ -31,9 +32,15 @@ def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync
     uuid, data_path = found_store(address, schema, str(uuid4()), data_path)
     description = Description(uuid, catalog=address, catalog_schema=schema, data_path=data_path)
     layout = description.layout(root)
+    reason = layout.backend.lost()
+    if reason is not None and layout.has_data():
+        # Unless another process has made it, and written to it, since.
+        if here.description.exists():
+            raise StoreExistsError(f"{root} is a store by now; open it")
+        raise lost(layout.backend, root, reason)
     layout.make_folders()
     check_place(layout, uuid)
-    catalog = Catalog(layout.catalog, read_only=False, sync=sync)
+    catalog = Catalog(layout.catalog, read_only=False, create=True, sync=sync)
     try:
         create_schema(catalog)
         if layout.backend == layout.sqlite:
@@ -41,6 +48,9 @@ def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync
         with catalog.locked():
             if not layout.description.exists():
                 sync([root.parent, root, *on_disk(layout.folders)])
+                # The catalog may be all that is left of a store's description.
+                catalog.set_identity(uuid)
+                description = replace(description, uuid=catalog.identity() or uuid)
                 description.write(layout.description, sync)
     except BaseException:
         catalog.close()
@@ -56,6 +66,8 @@ def open_store(root: Path, *, read_only: bool, sync: Sync, migrations: Sequence[
     Raises:
         StoreNotFoundError: there is none.
         StoreFormatError: it is damaged, of a newer release, or of an older one and to be migrated first.
+        CatalogLostError: it has its data and not its catalog, which opening never makes.
+        CatalogDamagedError: the catalog is damaged.
         StorePlaceError: it is to be written to on a network file system.
         ArchiveError: it is an archive that is not as molbuffer writes it.
     """
@@ -67,6 +79,7 @@ def open_store(root: Path, *, read_only: bool, sync: Sync, migrations: Sequence[
         check_place(layout, description.uuid)
     catalog = Catalog(layout.catalog, read_only=read_only, sync=sync)
     try:
+        check_identity(catalog, layout, description.uuid)
         check_schema(catalog, layout, description, migrations)
     except BaseException:
         catalog.close()

@@ -10,9 +10,10 @@ it again, and no row names it before. Every read compares the files with the nam
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from molbuffer.storage.boundary import bounded
 from molbuffer.storage.errors import PolicyDamagedError, StoreModeError, UnknownPolicyError
 from molbuffer.storage.files import Place, Sync, entries, sync_paths, write_folder
 
@@ -25,13 +26,27 @@ def content_sha256(files: Mapping[str, bytes]) -> str:
     return digest.hexdigest()
 
 
+def _store_of(policies: PolicyStore) -> Path | None:
+    parent = policies._root.parent
+    return parent if isinstance(parent, Path) and (parent / "store.toml").exists() else None
+
+
+@bounded(_store_of)
 class PolicyStore:
     """The policies whose weights a store keeps."""
 
     def __init__(
-        self, root: Place, *, read_only: bool = False, sync: Sync = sync_paths, refusal: str | None = None
+        self,
+        root: Place,
+        *,
+        read_only: bool = False,
+        sync: Sync = sync_paths,
+        refusal: str | None = None,
+        check_there: Callable[[], None] = lambda: None,
     ) -> None:
         self._root = root
+        # A folder that was moved away would be made again.
+        self._check_there = check_there
         self._refusal = refusal or f"the store {root.parent} is open for reading only; policies cannot be added"
         self._read_only = read_only
         self._sync = sync
@@ -49,6 +64,7 @@ class PolicyStore:
             raise StoreModeError(self._refusal)
         if not files or any(not name or Path(name).name != name for name in files):
             raise ValueError(f"a policy needs files with plain names, got {sorted(files)}")
+        self._check_there()
         sha256 = content_sha256(files)
         folder = self._root / sha256
         # In an object store, a killed writer may have left a part of it.
@@ -64,6 +80,7 @@ class PolicyStore:
             PolicyDamagedError: the files are not those that were added.
         """
         folder = self._root / sha256
+        self._check_there()
         if sha256 not in self.kept():
             raise UnknownPolicyError(f"the store {self._root.parent} keeps no weights of policy {sha256!r}")
         found = content_sha256({file.name: file.read_bytes() for file in folder.iterdir()})

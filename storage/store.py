@@ -7,8 +7,9 @@
       arrays/<segment>/     one immutable Zarr group per commit: tokens, lengths, log-probs, latents, sources
       policies/<sha256>/    the weights of kept policies, named by their content
       checkpoints/<run>/    the files of each checkpoint of a training run
+      journal.jsonl         which Parquet files each snapshot added, so that a lost catalog can be made anew
       claims.sqlite         who is computing which expensive score
-      backups/              the catalog as it was before each migration
+      backups/              the catalog as it was before each migration, and as it was at the last maintenances
       commit.lock           held by the process that commits
 
 For several hosts, the catalog is in a Postgres database, and tables, arrays, policies and checkpoints are in a shared
@@ -31,6 +32,7 @@ import pyarrow as pa
 
 from molbuffer.storage.archive import ArchiveReceipt, MergeReceipt, is_archive, make_archive, merge_archive
 from molbuffer.storage.backends import SESSION, load_sql, reach_sql
+from molbuffer.storage.boundary import bounded
 from molbuffer.storage.catalog import MIGRATIONS, Migration
 from molbuffer.storage.commits import RECEIPT_COLUMNS, Committer, read_build, receipt_of, runs
 from molbuffer.storage.commits import scores as scores_of
@@ -49,8 +51,11 @@ from molbuffer.storage.verify import QuarantineReceipt, VerifyReport, verify_sto
 from molbuffer.storage.verify.quarantine import quarantine
 
 
+@bounded(lambda store: store.path)
 class SampleStore:
     """An open store. Use ``create``, ``open`` or ``open_or_create``, and close it, or use it as a context.
+
+    Whatever a method calls inside, it raises a ``StoreError``, or a ``ValueError`` where its arguments are wrong.
 
     Attributes:
         path: the folder.
@@ -118,6 +123,8 @@ class SampleStore:
         Raises:
             StoreNotFoundError: there is none.
             StoreFormatError: it is damaged, of a newer release, or of an older one and to be migrated first.
+            CatalogLostError: it has its data and not its catalog; ``recover_store`` makes that anew.
+            CatalogDamagedError: its catalog is damaged; the same does.
             StorePlaceError: it is to be written to on a network file system.
         """
         root = Path(path).resolve()

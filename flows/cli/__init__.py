@@ -19,6 +19,7 @@ from molbuffer.flows.cli import (
     pretrain,
     priors,
     query,
+    recover,
     rescore,
     store,
     verify,
@@ -43,6 +44,7 @@ molecules.add_commands(app)
 pretrain.add_commands(app)
 priors.add_commands(app)
 query.add_commands(app)
+recover.add_commands(app)
 rescore.add_commands(app)
 verify.add_commands(app)
 

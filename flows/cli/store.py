@@ -120,12 +120,22 @@ def maintain(
         int,
         typer.Option(min=1, help="Keep this many checkpoints of an unfinished run; of a finished run, the last one."),
     ] = 2,
+    remove_most: Annotated[
+        bool,
+        typer.Option(
+            "--remove-most",
+            help="Remove files also when the catalog never named most of the store: see recover first.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list what would expire and be removed; compact nothing.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Compact a store, expire old snapshots, and remove files that nothing refers to, while others use the store."""
+    """Compact a store, expire old snapshots, and remove files that nothing refers to, while others use the store.
+
+    Each time, the catalog is backed up first, in the store's folder backups; the last three of these backups stay.
+    """
     from molbuffer.flows.tasks import MaintenanceRequest, maintain_store
 
     both = not (compact or vacuum)
@@ -138,6 +148,7 @@ def maintain(
             keep=keep,
             grace=grace,
             keep_checkpoints=keep_checkpoints,
+            remove_most=remove_most,
             dry_run=dry_run,
         )
     )
@@ -163,6 +174,8 @@ def _maintenance_lines(done: dict[str, Any]) -> Iterator[str]:
     if expire := done["expire"]:
         pinned = len(expire["pinned"])
         yield f"{expired} {len(expire['expired'])} snapshots; {pinned} of the old ones are pinned and stay"
+    if done["backup"]:
+        yield f"catalog backed up: {done['backup']}"
     if vacuum := done["vacuum"]:
         yield f"{removes} {len(vacuum['removed'])} files and folders, {vacuum['bytes'] / 1e6:.1f} MB"
         yield from (f"  {removed['kind']} {removed['path']}" for removed in vacuum["removed"])

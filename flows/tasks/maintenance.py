@@ -26,6 +26,7 @@ class MaintenanceRequest:
         keep: the number of newest snapshots that stay, whatever their age.
         grace: the least age of a file that the vacuum removes.
         keep_checkpoints: the number of checkpoints of an unfinished run that stay.
+        remove_most: let the vacuum go on when the catalog never named most of the store.
         dry_run: only list what would expire and be removed; nothing is compacted.
     """
 
@@ -36,6 +37,7 @@ class MaintenanceRequest:
     keep: int = 1
     grace: str = "24h"
     keep_checkpoints: int = 2
+    remove_most: bool = False
     dry_run: bool = False
 
 
@@ -55,10 +57,10 @@ def parse_age(text: str) -> timedelta:
 
 
 def maintain_store(request: MaintenanceRequest) -> dict[str, Any]:
-    """Compact, expire and vacuum a store, in this order, as far as requested.
+    """Compact and expire a store, back its catalog up, and vacuum it, in this order, as far as requested.
 
     Returns:
-        ``compact``, ``expire`` and ``vacuum``: what each did, as JSON values; None for what was not requested.
+        ``compact``, ``expire``, ``backup`` and ``vacuum``: what each did, as JSON values; None for what was not done.
 
     Raises:
         UsageError: a text is no age, or a dry run has nothing to list.
@@ -71,7 +73,7 @@ def maintain_store(request: MaintenanceRequest) -> dict[str, Any]:
     if request.dry_run and not request.vacuum and older_than is None:
         raise UsageError("a dry run lists what expires and what a vacuum removes: add vacuum or expire_older_than")
     done: dict[str, Any] = {"store": request.store, "dry_run": request.dry_run}
-    done |= {"compact": None, "expire": None, "vacuum": None}
+    done |= {"compact": None, "expire": None, "backup": None, "vacuum": None}
     with SampleStore.open(Path(request.store)) as store:
         work = store.maintenance
         if request.compact and not request.dry_run:
@@ -82,7 +84,14 @@ def maintain_store(request: MaintenanceRequest) -> dict[str, Any]:
                     older_than, keep=request.keep, keep_checkpoints=request.keep_checkpoints, dry_run=request.dry_run
                 )
             )
+        if not request.dry_run and (backup := work.back_up()) is not None:
+            done["backup"] = str(backup)
         if request.vacuum:
-            report = work.vacuum(grace=grace, keep_checkpoints=request.keep_checkpoints, dry_run=request.dry_run)
+            report = work.vacuum(
+                grace=grace,
+                keep_checkpoints=request.keep_checkpoints,
+                remove_most=request.remove_most,
+                dry_run=request.dry_run,
+            )
             done["vacuum"] = asdict(report) | {"bytes": report.bytes}
     return done

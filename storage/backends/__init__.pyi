@@ -1,6 +1,6 @@
 from .attachment import Attachment
 from .base import LONGEST_CLAIM_SECONDS, Backend, CatalogPlace, ClaimHolder, ScoreClaims
-from .duckdb_errors import not_committed, unwritten
+from .duckdb_errors import advice, as_store_error, lost, moved, not_committed, unwritten
 from .engine import (
     CLOSED_SETTINGS,
     SESSION,
@@ -30,10 +30,14 @@ __all__ = [
     "PostgresBackend",
     "ScoreClaims",
     "SqliteBackend",
+    "advice",
+    "as_store_error",
     "check_address",
     "closed_connection",
     "copy_schema",
     "load_sql",
+    "lost",
+    "moved",
     "not_committed",
     "one_line",
     "quote",

@@ -18,7 +18,7 @@ from uuid import uuid4
 import duckdb
 
 from molbuffer.storage.backends.base import CatalogPlace
-from molbuffer.storage.backends.duckdb_errors import not_attached
+from molbuffer.storage.backends.duckdb_errors import lost, moved, not_attached
 from molbuffer.storage.backends.engine import engine, load, quote_name, reach
 from molbuffer.storage.backends.sqlite import BUSY_MILLISECONDS
 from molbuffer.storage.errors import StoreBusyError, StoreModeError
@@ -27,23 +27,31 @@ _RETRY_SECONDS = 0.05
 
 
 class Attachment:
-    """A catalog that is attached until ``close``; it is made when it is missing, unless read-only.
+    """A catalog that is attached until ``close``.
+
+    Args:
+        place: the place of the catalog.
+        read_only: whether nothing is written through it.
+        create: whether it is made when it is missing, as only the making of a store may do.
 
     Attributes:
         alias: the name of its database in DuckDB.
         metadata: the name of the database in which DuckLake keeps its own tables.
 
     Raises:
-        CatalogUnavailableError: the catalog cannot be attached.
+        CatalogLostError: there is none.
+        CatalogDamagedError: it is damaged.
+        CatalogUnavailableError: it cannot be attached.
     """
 
-    def __init__(self, place: CatalogPlace, *, read_only: bool) -> None:
+    def __init__(self, place: CatalogPlace, *, read_only: bool, create: bool = False) -> None:
         self.alias = f"lake_{uuid4().hex}"
         self.metadata = place.backend.own_tables(self.alias)
         self._place = place
         self._process_id = os.getpid()
         self._closed = False
-        self._attach(read_only)
+        self._attach(read_only, create)
+        self._identity = place.backend.identity()
         self._keeper = self._keep_open()
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -51,6 +59,17 @@ class Attachment:
 
         Raises:
             StoreModeError: the store is closed, or was opened before this process was forked.
+            StoreMovedError: the catalog is not where it was any more.
+        """
+        self.check_there()
+        return engine(self._process_id).cursor()
+
+    def check_there(self) -> None:
+        """Refuse to use a store that is closed, or not where it was: writing would make its folder again.
+
+        Raises:
+            StoreModeError: the store is closed, or was opened before this process was forked.
+            StoreMovedError: the catalog is not where it was any more.
         """
         if self._closed:
             raise StoreModeError(f"the store at {self._place.root} is closed; open it again")
@@ -59,7 +78,8 @@ class Attachment:
                 f"the store at {self._place.root} was opened by process {self._process_id} and cannot be "
                 f"used in its fork {os.getpid()}: spawn processes, and open the store in each"
             )
-        return engine(self._process_id).cursor()
+        if self._place.backend.identity() != self._identity:
+            raise moved(self._place.root)
 
     def close(self) -> None:
         """Detach the catalog; closing twice is no error."""
@@ -69,7 +89,10 @@ class Attachment:
                 cursor.execute(f"DETACH {quote_name(self.alias)}")
         self._closed = True
 
-    def _attach(self, read_only: bool) -> None:
+    def _attach(self, read_only: bool, create: bool) -> None:
+        reason = None if create else self._place.backend.lost()
+        if reason is not None:
+            raise lost(self._place.backend, self._place.root, reason)
         database = engine(self._process_id)
         for extension in self._place.backend.extensions:
             load(database, extension)
@@ -78,10 +101,10 @@ class Attachment:
             reach(cursor, self._place.tables)
             while True:
                 try:
-                    cursor.execute(self._place.attach_sql(self.alias, read_only=read_only))
+                    cursor.execute(self._place.attach_sql(self.alias, read_only=read_only, create=create))
                     return
                 except duckdb.Error as error:
-                    told = not_attached(error, self._place.backend, read_only=read_only)
+                    told = not_attached(error, self._place.backend, self._place.root, read_only=read_only)
                     # SQLite waits for a lock, but not to make a log for a catalog that was copied here without one.
                     if not isinstance(told, StoreBusyError) or time.monotonic() > give_up:
                         raise told from error

@@ -39,8 +39,25 @@ class Backend(Protocol):
     def extensions(self) -> tuple[str, ...]:
         """The extensions of DuckDB that it needs, beside DuckLake."""
 
-    def attach_sql(self, alias: str, tables: str, *, read_only: bool) -> str:
-        """Return the statement that attaches the catalog under a name; ``tables`` is the place of the Parquet files."""
+    def attach_sql(self, alias: str, tables: str, *, read_only: bool, create: bool = False) -> str:
+        """Return the statement that attaches the catalog under a name.
+
+        Args:
+            alias: the name.
+            tables: the place of the Parquet files.
+            read_only: whether nothing can be written through it.
+            create: whether a catalog is made when there is none.
+        """
+
+    def lost(self) -> str | None:
+        """Return why there is no catalog: missing or empty; None when there may be one, which attaching tells."""
+
+    def identity(self) -> tuple[int, ...] | None:
+        """Return what distinguishes the file of the catalog from any other; None where it is none, or is not there."""
+
+    @property
+    def journal(self) -> Path | None:
+        """The path of the journal of the catalog; None when it has none."""
 
     def keep_open_sql(self, alias: str) -> str | None:
         """Return a statement that opens the catalog in a transaction without a lock; None when that gains nothing."""
@@ -64,7 +81,7 @@ class Backend(Protocol):
         """Return why the catalog cannot be attached for reading, when the place is to blame; None when it is not."""
 
 
-def attach_statement(source: str, alias: str, tables: str, options: list[str]) -> str:
+def attach_statement(source: str, alias: str, tables: str, options: list[str], *, create: bool = False) -> str:
     """Return the ATTACH of any backend."""
     options = [
         f"DATA_PATH {quote(tables.rstrip('/') + '/')}",
@@ -72,6 +89,8 @@ def attach_statement(source: str, alias: str, tables: str, options: list[str]) -
         "OVERRIDE_DATA_PATH true",
         # Every row goes to a Parquet file: those are what a query connection without the catalog can read.
         "DATA_INLINING_ROW_LIMIT 0",
+        # DuckLake makes one by default: a store without its catalog would seem to be empty.
+        *([] if create else ["CREATE_IF_NOT_EXISTS false"]),
         *options,
     ]
     return f"ATTACH {quote(f'ducklake:{source}')} AS {quote_name(alias)} ({', '.join(options)})"
@@ -145,6 +164,6 @@ class CatalogPlace:
     tables: Place
     root: Path
 
-    def attach_sql(self, alias: str, *, read_only: bool) -> str:
+    def attach_sql(self, alias: str, *, read_only: bool, create: bool = False) -> str:
         """Return the statement that attaches the catalog under a name, for this process or any other DuckDB."""
-        return self.backend.attach_sql(alias, str(self.tables), read_only=read_only)
+        return self.backend.attach_sql(alias, str(self.tables), read_only=read_only, create=create)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -293,9 +294,20 @@ class PostgresBackend:
     def __str__(self) -> str:
         return f"{self.uri} (schema {self.schema})"
 
-    def attach_sql(self, alias: str, tables: str, *, read_only: bool) -> str:
+    @property
+    def journal(self) -> Path | None:
+        # Hosts that append to one file overwrite each other's lines, and an object store cannot append.
+        return None
+
+    def lost(self) -> str | None:
+        return None
+
+    def identity(self) -> tuple[int, ...] | None:
+        return None
+
+    def attach_sql(self, alias: str, tables: str, *, read_only: bool, create: bool = False) -> str:
         options = [f"META_SCHEMA {quote(self.schema)}", *(["READ_ONLY"] if read_only else [])]
-        return attach_statement(f"postgres:{self.uri}", alias, tables, options)
+        return attach_statement(f"postgres:{self.uri}", alias, tables, options, create=create)
 
     def keep_open_sql(self, alias: str) -> str | None:
         return None

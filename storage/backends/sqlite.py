@@ -20,6 +20,7 @@ from molbuffer.storage.backends.base import (
     attach_statement,
     check_claim,
 )
+from molbuffer.storage.backends.duckdb_errors import moved
 from molbuffer.storage.backends.waiting import file_holder, wait_for
 from molbuffer.storage.errors import CatalogUnavailableError, StoreModeError, StorePlaceError
 from molbuffer.storage.files import PRIVATE_FILE, Place
@@ -58,11 +59,29 @@ class SqliteBackend:
     def claims_file(self) -> Path:
         return self.database.with_name("claims.sqlite")
 
-    def attach_sql(self, alias: str, tables: str, *, read_only: bool) -> str:
+    @property
+    def journal(self) -> Path | None:
+        return self.database.with_name("journal.jsonl")
+
+    def lost(self) -> str | None:
+        # Nothing but a look from outside: whoever opens and closes the file drops the locks of this process on it.
+        try:
+            return None if self.database.stat().st_size else "empty"
+        except (FileNotFoundError, NotADirectoryError):
+            return "missing"
+
+    def identity(self) -> tuple[int, ...] | None:
+        try:
+            found = self.database.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_dev, found.st_ino
+
+    def attach_sql(self, alias: str, tables: str, *, read_only: bool, create: bool = False) -> str:
         # Setting the journal mode writes, which a reader on a read-only disk cannot.
         mode = "READ_ONLY" if read_only else "META_JOURNAL_MODE 'WAL'"
         options = [f"META_BUSY_TIMEOUT {BUSY_MILLISECONDS}", mode]
-        return attach_statement(f"sqlite:{self.database}", alias, tables, options)
+        return attach_statement(f"sqlite:{self.database}", alias, tables, options, create=create)
 
     def keep_open_sql(self, alias: str) -> str | None:
         return f"USE {self.own_tables(alias)}"
@@ -106,6 +125,9 @@ class _FileLock:
 
     @contextmanager
     def held(self) -> Iterator[None]:
+        # Taking it would make the folder again from which a store was moved.
+        if not self._path.parent.is_dir():
+            raise moved(self._path.parent)
         wait_for(str(self._path), self._take, self._seconds, lambda: file_holder(self._path))
         try:
             yield
@@ -181,6 +203,8 @@ class SqliteClaims:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         if self._refusal is not None:
             raise StoreModeError(self._refusal)
+        if not self._path.parent.is_dir():
+            raise moved(self._path.parent)
         try:
             with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
                 if self._path.stat().st_size == 0:
@@ -190,7 +214,7 @@ class SqliteClaims:
                 connection.execute(_TABLE)
                 yield connection
                 connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise CatalogUnavailableError(f"the claims {self._path} cannot be used: {error}") from error
 
 

@@ -1,29 +1,50 @@
-from .backup import kept_by_backups
+from .backup import KEPT_BACKUPS, LOST, kept_by_backups, roll_backup, rolling_backups
 from .catalog import Catalog
+from .identity import check_identity
+from .journal import Journal, JournalContent, JournalEntry, JournalFile
 from .migrate import check_schema, create_schema
-from .parquet_files import Column, TableSource, file_list, select_nothing
+from .parquet_files import Column, TableFiles, TableSource, file_list, select_nothing
+from .parquet_folder import ParquetFile, ParquetFolder, find_parquet
 from .readable import BATCH_ROWS, ReadableCatalog, Version
+from .registration import RegisteredFile, drop_files, register, renumber
 from .schema import MIGRATIONS, TABLES, Migration
 from .transaction import Transaction
 from .views import QUERYABLE_TABLES, VIEWS, bind
 
 __all__ = [
     "BATCH_ROWS",
+    "KEPT_BACKUPS",
+    "LOST",
     "MIGRATIONS",
     "QUERYABLE_TABLES",
     "TABLES",
     "VIEWS",
     "Catalog",
     "Column",
+    "Journal",
+    "JournalContent",
+    "JournalEntry",
+    "JournalFile",
     "Migration",
+    "ParquetFile",
+    "ParquetFolder",
     "ReadableCatalog",
+    "RegisteredFile",
+    "TableFiles",
     "TableSource",
     "Transaction",
     "Version",
     "bind",
+    "check_identity",
     "check_schema",
     "create_schema",
+    "drop_files",
     "file_list",
+    "find_parquet",
     "kept_by_backups",
+    "register",
+    "renumber",
+    "roll_backup",
+    "rolling_backups",
     "select_nothing",
 ]

@@ -1,4 +1,6 @@
-"""Backups of the files that a migration can change: the catalog and ``store.toml``.
+"""Backups of the files that can be lost or changed by one mistake: the catalog and ``store.toml``.
+
+Before a migration one is made that only its owner removes:
 
     STORE/backups/schema-1-version-57/
       catalog.sqlite        as it was, without a write-ahead log
@@ -7,24 +9,39 @@
       how-to-go-back.txt    the instructions
 
 Parquet files, segments, policies and checkpoints are never written to, so that keeping those that the old catalog names
-is all that a backup of them takes. Nothing removes a backup but its owner.
+is all that a backup of them takes.
+
+Maintenance makes one each time, of which the last few stay, for ``molbuffer.storage.recovery``:
+
+    STORE/backups/catalog-20261128T084452Z-version-57/
+      catalog.sqlite, store.toml
+
+It is made after what is compacted and expired, and before the vacuum: what it names is there until the next vacuum.
 """
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 from molbuffer.storage.backends import PostgresBackend, copy_schema, unwritten
 from molbuffer.storage.errors import CatalogDamagedError, StoreWriteError
-from molbuffer.storage.files import Place, Sync, delete, entries, write_folder
+from molbuffer.storage.files import Place, Sync, delete, entries, set_aside, write_folder
 from molbuffer.storage.layout import Layout
 
 FILES = "files.txt"
 HOW_TO_GO_BACK = "how-to-go-back.txt"
+KEPT_BACKUPS = 3
+"""How many of the backups stay that maintenance makes."""
+LOST = "lost-"
+"""The beginning of the names of folders with what a recovery replaced."""
+_ROLLING = "catalog-"
+_WITHOUT_LIST = (".", _ROLLING, LOST, "journal-")
 
 # In a process of its own: one that closed the catalog here would drop the locks that DuckDB holds on it.
 _COPY = """
@@ -94,13 +111,55 @@ def back_up(layout: Layout, name: str, sync: Sync) -> Place:
     return folder
 
 
+def roll_backup(layout: Layout, version: int, sync: Sync) -> Place | None:
+    """Make a backup of the catalog as it is, and remove those before the last few of its kind.
+
+    Writers go on meanwhile. A catalog in Postgres is backed up by those who run the server.
+
+    Args:
+        layout: of the store.
+        version: the newest snapshot, by which the backup is named; it may have newer ones.
+        sync: makes files and directories durable.
+
+    Returns:
+        Its folder, which is durable; None where the catalog is in Postgres.
+
+    Raises:
+        StoreWriteError: the disk is full or failed; the backups that were there stay.
+        CatalogDamagedError: the catalog is damaged, so that there is no backup of it.
+    """
+    if isinstance(layout.backend, PostgresBackend):
+        return None
+    database = layout.sqlite.database
+    folder = layout.backups / f"{_ROLLING}{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}-version-{version}"
+    try:
+        content = {
+            database.name: _copied_catalog(database),
+            layout.description.name: layout.description.read_bytes(),
+        }
+        write_folder(folder, content, sync)
+        for old in rolling_backups(layout)[KEPT_BACKUPS:]:
+            delete(set_aside(old))
+        for unfinished in entries(layout.backups):
+            if unfinished.name.startswith("."):
+                delete(unfinished)
+    except OSError as error:
+        raise unwritten(layout.root, error) from error
+    return folder
+
+
+def rolling_backups(layout: Layout) -> list[Place]:
+    """Return the folders of the backups that maintenance made, the newest first."""
+    return [folder for folder in reversed(entries(layout.backups)) if folder.name.startswith(_ROLLING)]
+
+
 def kept_by_backups(layout: Layout) -> set[str]:
-    """Return the paths in the store of the files and folders that backups need.
+    """Return the paths in the store of the files and folders that backups from before a migration need.
 
     Raises:
         OSError: a backup cannot be read.
     """
-    lists = [folder / FILES for folder in entries(layout.backups) if not folder.name.startswith(".")]
+    lists = [folder / FILES for folder in entries(layout.backups) if not folder.name.startswith(_WITHOUT_LIST)]
     return {line for path in lists for line in path.read_bytes().decode().splitlines()}
 
 
@@ -131,7 +190,7 @@ def _copied_catalog(database: Path) -> bytes:
     kind = StoreWriteError if done.returncode == _DISK_REFUSED else CatalogDamagedError
     raise kind(
         f"there is no backup of {database}, so nothing was changed: {said}. Free some space if the disk is full; "
-        "if the catalog is damaged, restore it from a backup"
+        f"if the catalog is damaged, `molbuffer recover {shlex.quote(str(database.parent))}` makes it anew"
     )
 
 

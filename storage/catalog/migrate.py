@@ -19,8 +19,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from molbuffer.storage.backends import quote_name
+from molbuffer.storage.boundary import boundary
 from molbuffer.storage.catalog.backup import back_up
 from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog.identity import check_identity
 from molbuffer.storage.catalog.schema import MIGRATIONS, TABLES, Migration
 from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.catalog.views import VIEWS, bind
@@ -120,6 +122,7 @@ def migrate_store(
     Raises:
         StoreNotFoundError: there is no store.
         StoreFormatError: it is damaged, or of a newer release.
+        CatalogLostError: it has its data and not its catalog.
         StorePlaceError: it is on a network file system.
         StoreBusyError: others held the commit lock, or the catalog, for too long.
         StoreWriteError: the disk is full or failed; the migrations that were applied until then stand.
@@ -129,7 +132,12 @@ def migrate_store(
     description = Description.read(root / "store.toml", newest=newest_format)
     layout = description.layout(root)
     check_place(layout, description.uuid)
-    with closing(Catalog(layout.catalog, read_only=False, sync=sync)) as catalog, catalog.locked():
+    with (
+        boundary(root),
+        closing(Catalog(layout.catalog, read_only=False, sync=sync)) as catalog,
+        catalog.locked(),
+    ):
+        check_identity(catalog, layout, description.uuid)
         # Another process may have migrated it while this one waited for the lock.
         description, found = Description.read(layout.description, newest=newest_format), applied(catalog)
         _refuse_newer(found, migrations)

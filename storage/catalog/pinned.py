@@ -43,6 +43,10 @@ class PinnedCatalog(ReadableCatalog):
     def close(self) -> None:
         """Do nothing: the catalog belongs to the store."""
 
+    def check_there(self) -> None:
+        """Refuse to go on when the store is no longer there."""
+        self._whole.check_there()
+
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Return a connection of the whole catalog."""
         return self._whole.cursor()

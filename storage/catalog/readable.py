@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 
+from molbuffer.storage.backends import as_store_error
 from molbuffer.storage.catalog.parquet_files import TableSource
 from molbuffer.storage.catalog.views import bind, with_views
-from molbuffer.storage.errors import CatalogUnavailableError, UnknownSnapshotError
+from molbuffer.storage.errors import CatalogUnavailableError, StoreError, UnknownSnapshotError
 from molbuffer.storage.files import Place, checksums_in
 
 BATCH_ROWS = 100_000
@@ -58,6 +59,14 @@ class ReadableCatalog(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give up what is held; nothing can be read afterwards. Closing twice is no error."""
+
+    def check_there(self) -> None:  # noqa: B027 (an archive need not be looked for)
+        """Refuse to go on when the store is closed, or no longer where it was opened.
+
+        Raises:
+            StoreModeError: it is closed, or was opened before this process was forked.
+            StoreMovedError: it was moved, removed or replaced.
+        """
 
     @abstractmethod
     def cursor(self) -> duckdb.DuckDBPyConnection:
@@ -145,6 +154,10 @@ class ReadableCatalog(ABC):
             with done as result:
                 yield from result.to_arrow_reader(self.batch_rows)
 
+    def told(self, error: Exception) -> StoreError:
+        """Return the error of the store for one of DuckDB, Arrow or the system."""
+        return as_store_error(error, None) or CatalogUnavailableError(f"the catalog {self.name} failed: {error}")
+
     @property
     def batch_rows(self) -> int:
         """How many rows ``read_batches`` yields at a time."""
@@ -187,7 +200,7 @@ class ReadableCatalog(ABC):
                 raise UnknownSnapshotError(
                     f"no version {snapshot} in {self.name}; the newest is {self.newest()}"
                 ) from error
-            raise CatalogUnavailableError(f"the catalog {self.name} failed: {error}") from error
+            raise self.told(error) from error
         finally:
             for name in given:
                 cursor.unregister(name)

@@ -31,6 +31,10 @@ class Lake(Protocol):
 class Transaction:
     """One DuckLake transaction: everything inserted becomes visible together or not at all.
 
+    Args:
+        catalog: of the store.
+        cursor: on which the transaction was begun.
+
     Attributes:
         snapshot: the snapshot that the transaction started from, and after its end the one that it made, if any.
         changed: whether it inserted anything.
@@ -40,6 +44,7 @@ class Transaction:
         self._catalog = catalog
         self._cursor = cursor
         self._files_before: dict[str, set[str]] = {}
+        self._merged: set[str] = set()
         self.snapshot = catalog.newest(cursor)
         self.changed = False
 
@@ -87,16 +92,19 @@ class Transaction:
         before = self._catalog.parquet_files(table)
         merged = self._catalog.merge_adjacent(self._cursor, table, target_bytes)
         if merged:
+            self._merged.add(table)
             self._files_before.setdefault(table, before)
             self.changed = True
         return merged
 
-    def new_files(self) -> list[str]:
+    def new_files(self) -> dict[str, set[str]]:
         """Return the Parquet files that this transaction wrote: nobody else writes any while the lock is held."""
-        found: list[str] = []
-        for table, before in self._files_before.items():
-            found += self._catalog.parquet_files(table) - before
-        return found
+        return {table: self._catalog.parquet_files(table) - before for table, before in self._files_before.items()}
+
+    @property
+    def merged(self) -> frozenset[str]:
+        """The tables in which it merged files: their new ones have only rows that others have, too."""
+        return frozenset(self._merged)
 
     def change(self, sql: str, **tables: pa.Table) -> None:
         """Execute trusted SQL that changes the store; ``{name}`` stands for a table.

@@ -72,6 +72,7 @@ class Committer:
         # Looking before the arrays are written spares a repeated attempt the writing; the look under the lock decides.
         snapshot = self._catalog.newest()
         known = find_receipts(self._catalog, builds)
+        self._catalog.check_there()
         try:
             placed = self._write_segments([build for build in builds if build.build_id not in known])
             folder = self._write_checkpoint(commit.checkpoint) if commit.checkpoint else None

@@ -186,6 +186,7 @@ class _Compaction:
     def _write(self, group: _Group) -> None:
         if len(group.segments) < 2:
             return
+        self._catalog.check_there()
         segment = uuid4().hex
         offsets = write_segment(self._layout.arrays / segment, group.blocks)
         rows = [

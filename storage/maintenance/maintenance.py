@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
-from molbuffer.storage.catalog import Catalog
+from molbuffer.storage.boundary import bounded
+from molbuffer.storage.catalog import Catalog, roll_backup
 from molbuffer.storage.errors import MaintenanceBusyError, StoreBusyError, StoreModeError
+from molbuffer.storage.files import Place
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.maintenance.compact import SEGMENT_ROWS, CompactReport, compact
 from molbuffer.storage.maintenance.expire import ExpireReport, expire
@@ -15,6 +17,7 @@ from molbuffer.storage.maintenance.snapshots import KEPT_CHECKPOINTS
 from molbuffer.storage.maintenance.vacuum import GRACE, VacuumReport, vacuum
 
 
+@bounded(lambda maintenance: maintenance._layout.root)
 class Maintenance:
     """The maintenance of a store (``SampleStore.maintenance``), which keeps it small and quick.
 
@@ -75,29 +78,61 @@ class Maintenance:
             )
 
     def vacuum(
-        self, *, grace: timedelta = GRACE, keep_checkpoints: int = KEPT_CHECKPOINTS, dry_run: bool = False
+        self,
+        *,
+        grace: timedelta = GRACE,
+        keep_checkpoints: int = KEPT_CHECKPOINTS,
+        remove_most: bool = False,
+        dry_run: bool = False,
     ) -> VacuumReport:
         """Remove segments, Parquet files, checkpoints and unfinished files that nothing refers to.
 
         Args:
             grace: how old they must be; longer than the longest transaction.
             keep_checkpoints: how many checkpoints of a run stay. Of a finished run, its last.
+            remove_most: whether to go on when the catalog never named most of the store.
             dry_run: only report what would go.
 
         Raises:
+            VacuumRefusedError: the catalog never named most of the store; nothing was removed.
             MaintenanceBusyError: another process maintains the store.
             StoreModeError: the store was opened for reading.
             StoreError: the store cannot be read or written; what was done until then stands.
-            OSError: a file cannot be removed.
         """
         with self._alone() as catalog:
-            return vacuum(catalog, self._layout, grace=grace, keep_checkpoints=keep_checkpoints, dry_run=dry_run)
+            return vacuum(
+                catalog,
+                self._layout,
+                grace=grace,
+                keep_checkpoints=keep_checkpoints,
+                remove_most=remove_most,
+                dry_run=dry_run,
+            )
+
+    def back_up(self) -> Place | None:
+        """Make a backup of the catalog, of which the last few stay (``molbuffer recover`` restores the newest).
+
+        It is to be made after what is compacted and expired and before a vacuum, which then removes nothing that the
+        backup names.
+
+        Returns:
+            The folder of the backup; None where the catalog is in Postgres, which has means of its own.
+
+        Raises:
+            CatalogDamagedError: the catalog is damaged.
+            MaintenanceBusyError: another process maintains the store.
+            StoreModeError: the store was opened for reading.
+            StoreWriteError: the disk is full or failed.
+        """
+        with self._alone() as catalog:
+            return roll_backup(self._layout, catalog.newest(), self._open.sync)
 
     @contextmanager
     def _alone(self) -> Iterator[Catalog]:
         if self._open.read_only:
             raise StoreModeError(f"the store at {self._layout.root} is open for reading only, and cannot be maintained")
         catalog = self._open.writable()
+        catalog.check_there()
         with ExitStack() as stack:
             try:
                 stack.enter_context(self._layout.backend.maintainers().held())

@@ -12,6 +12,10 @@ takes.
     aside        a policy, description or removal that was never finished
     pin          the snapshot is kept for an archive whose process was killed (``maintenance.pins``)
 
+A vacuum by an empty or foreign catalog would remove the store. What no row ever named was left by killed writers and is
+little: when it is most of the store, nothing is removed unless told. What a compaction or a newer checkpoint replaced
+does not count.
+
 Policies stay, also those without a row: they are named by their content, so that a writer may be about to name one that
 has been there for long. What a backup needs (``catalog.backup``) stays as long as the backup is there.
 """
@@ -27,11 +31,14 @@ from pathlib import PurePath
 import pyarrow as pa
 
 from molbuffer.storage.catalog import Catalog, kept_by_backups
-from molbuffer.storage.errors import StoreBusyError
+from molbuffer.storage.errors import StoreBusyError, VacuumRefusedError
 from molbuffer.storage.files import Place, StoredFile, delete, entries, files_at, set_aside
-from molbuffer.storage.layout import Layout
+from molbuffer.storage.layout import ASIDE, Layout
 from molbuffer.storage.maintenance.pins import archive_pins
 from molbuffer.storage.maintenance.snapshots import KEPT, KEPT_CHECKPOINTS
+
+LEAST_UNKNOWN = 10
+"""Fewer files and folders than these that nothing ever named are removed also when they are most of a store."""
 
 GRACE = timedelta(hours=24)
 """Longer than the longest transaction, and than a query or index load that may still read merged files."""
@@ -51,6 +58,9 @@ _SCHEDULED = """SELECT data_file_id, path, epoch(schedule_start::TIMESTAMPTZ)
     FROM METADATA.ducklake_files_scheduled_for_deletion WHERE path_is_relative ORDER BY data_file_id"""
 _LISTED = """SELECT path FROM METADATA.ducklake_data_file UNION ALL SELECT path FROM METADATA.ducklake_delete_file
     UNION ALL SELECT path FROM METADATA.ducklake_files_scheduled_for_deletion"""
+_EVER_PLACED = (
+    "SELECT segment FROM {builds} UNION SELECT segment FROM {placements} UNION SELECT segment FROM {quarantine}"
+)
 _PORTION = 1_000
 
 
@@ -120,6 +130,36 @@ class _Vacuum:
         yield from self._abandoned_pins()
         yield from self._scheduled_parquet()
 
+    def refuse_to_remove_most(self) -> None:
+        """Refuse when most files and folders, or most of their bytes, are such that no row ever named them.
+
+        Raises:
+            VacuumRefusedError: saying how many.
+        """
+        named = self.catalog.read("SELECT folder FROM {checkpoints}")["folder"].to_pylist()
+        placed = set(self.catalog.read(_EVER_PLACED)["segment"].to_pylist())
+        listed = {PurePath(path).name for (path,) in self.catalog.metadata(_LISTED)}
+        checkpoints = {self.layout.data / folder for folder in named}
+        there = [(path, path.name in placed) for path in entries(self.layout.arrays) if not path.name.startswith(".")]
+        for table in entries(self.layout.tables / "main"):
+            there += [(path, path.name in listed) for path in entries(table) if path.suffix == ".parquet"]
+        for run in entries(self.layout.checkpoints):
+            there += [(path, path in checkpoints) for path in entries(run)]
+        unknown = [path for path, known in there if not known and not self._is_backed_up(path) and self._is_left(path)]
+        if len(unknown) < LEAST_UNKNOWN:
+            return
+        sizes = {path: sum(file.bytes for file in files_at(path)) for path, _ in there}
+        of_unknown = sum(sizes[path] for path in unknown)
+        if 2 * len(unknown) > len(there) or 2 * of_unknown > sum(sizes.values()):
+            raise VacuumRefusedError(
+                f"nothing was removed from {self.layout.root}: its catalog knows nothing of {len(unknown)} of "
+                f"{len(there)} files and folders ({of_unknown:,} of {sum(sizes.values()):,} bytes), as that of another "
+                "store or an old copy would. See `molbuffer verify` and `molbuffer recover`; to remove them all the "
+                "same, `molbuffer maintain --vacuum --remove-most`",
+                len(unknown),
+                len(there) - len(unknown),
+            )
+
     def _is_backed_up(self, path: Place) -> bool:
         return self.layout.name_of(path) in self.backed_up
 
@@ -157,8 +197,7 @@ class _Vacuum:
     def _asides(self) -> list[Place]:
         """Return what was written aside and never renamed; others in the root are SQLite's or the user's."""
         policies = [path for path in self._old(self.layout.policies) if path.name.startswith(".")]
-        aside = f".{self.layout.description.name}."
-        return policies + [path for path in self._old(self.layout.root) if path.name.startswith(aside)]
+        return policies + [path for path in self._old(self.layout.root) if path.name.startswith(ASIDE)]
 
     def _abandoned_pins(self) -> Iterator[Removed]:
         """Remove the pins of archives that no process is making any more, and yield them."""
@@ -213,8 +252,11 @@ class _Vacuum:
         )
 
     def _old(self, folder: Place) -> list[Place]:
+        return [path for path in entries(folder) if self._is_left(path)]
+
+    def _is_left(self, path: Place) -> bool:
         # A file that its writer has renamed meanwhile is being worked on.
-        return [path for path in entries(folder) if (files := files_at(path)) and self._is_old(_newest_change(files))]
+        return bool(files := files_at(path)) and self._is_old(_newest_change(files))
 
     def _is_old(self, since: float) -> bool:
         # The future is not old either, so a clock that went back removes nothing.
@@ -238,6 +280,7 @@ def vacuum(
     *,
     grace: timedelta = GRACE,
     keep_checkpoints: int = KEPT_CHECKPOINTS,
+    remove_most: bool = False,
     dry_run: bool = False,
 ) -> VacuumReport:
     """Remove what nothing refers to; the caller holds the maintenance lock.
@@ -247,10 +290,12 @@ def vacuum(
         layout: of the store.
         grace: how old a file must be; longer than the longest transaction.
         keep_checkpoints: how many checkpoints of a run stay; at least 1. Of a finished run, its last.
+        remove_most: whether to go on when most of the store would go.
         dry_run: only report what would go.
 
     Raises:
         ValueError: ``keep_checkpoints`` is less than 1, or ``grace`` is negative.
+        VacuumRefusedError: most of the store would go; nothing was removed.
         StoreError: the catalog cannot be read or written.
         OSError: a file cannot be removed.
     """
@@ -265,6 +310,11 @@ def vacuum(
         dry_run=dry_run,
         backed_up=kept_by_backups(layout),
     )
+    if not dry_run:
+        if not remove_most:
+            work.refuse_to_remove_most()
+        # Otherwise it would name files that were merged, and that go now.
+        catalog.rewrite_journal()
     return VacuumReport(tuple(work.run()))
 
 

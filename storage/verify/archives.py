@@ -82,7 +82,9 @@ def check_content(archive: ArchiveCatalog, findings: Findings, *, quick: bool = 
     if wrong:
         findings.unchecked.append("arrays, policies and rows: they are not as molbuffer writes them")
         return
-    of = Verification(archive, Layout(archive.folder), archive.newest(), findings, quick)
+    of = Verification(
+        catalog=archive, layout=Layout(archive.folder), snapshot=archive.newest(), findings=findings, quick=quick
+    )
     check_policies(of)
     check_segments(of)
     check_tables(of)

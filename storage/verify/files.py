@@ -141,13 +141,14 @@ def check_policies(of: Verification) -> None:
     kept = found["sha256"].to_pylist()
     of.findings.expect(len(kept))
     for sha256 in kept:
-        if (fault := _policy_fault(of.layout.policies / sha256, sha256, quick=of.quick)) is not None:
+        if (fault := policy_fault(of.layout.policies / sha256, sha256, quick=of.quick)) is not None:
             message = f"policy {sha256} {fault}: restore its folder from a backup; until then nothing can draw from it"
             of.findings.error(FindingKind.POLICY, message, path=f"policies/{sha256}")
         of.findings.done("policies")
 
 
-def _policy_fault(folder: Place, sha256: str, *, quick: bool) -> str | None:
+def policy_fault(folder: Place, sha256: str, *, quick: bool) -> str | None:
+    """Return what is wrong with the folder of a policy, as the rest of a sentence about it; None when nothing is."""
     try:
         if not folder.exists():
             return "is missing, and the catalog says that its weights are kept"

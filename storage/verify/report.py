@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from molbuffer.storage.backends import one_line
+from molbuffer.storage.errors import ExtensionError, StoreError, StorePlaceError
 from molbuffer.storage.records import RowId
 
 MAX_NAMED_ROWS = 100
@@ -36,6 +39,8 @@ class FindingKind(StrEnum):
     """The file ``store.toml``."""
     CATALOG = "catalog"
     """The database that says which rows and files there are."""
+    JOURNAL = "journal"
+    """The file from which a catalog that is lost is made anew."""
     SCHEMA = "schema"
     """The tables are of another release."""
     PARQUET = "parquet"
@@ -157,6 +162,22 @@ class Findings:
     def add(self, severity: Severity, kind: FindingKind, message: str, **subject: Any) -> None:
         """Add a finding about a subject, named by fields of ``Finding``."""
         self.found.append(Finding(severity, kind, message, **subject))
+
+    @contextmanager
+    def going_on(self, what: str) -> Iterator[None]:
+        """Carry out a check, and report it when it cannot be carried out: a damaged catalog can answer anything.
+
+        Args:
+            what: the name of the check, for people.
+        """
+        try:
+            yield
+        except (StorePlaceError, ExtensionError):
+            raise
+        except Exception as error:
+            why = one_line(error) if isinstance(error, StoreError) else f"{type(error).__name__}: {one_line(error)}"
+            self.error(FindingKind.CATALOG, f"{what} could not be checked: {why}")
+            self.unchecked.append(what)
 
     def can_read(self, purpose: str, *tables: str) -> bool:
         """Return whether tables can be read; when one cannot, record the purpose as unchecked."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,7 +15,7 @@ from molbuffer.storage.errors import ArraysError
 from molbuffer.storage.files import Place, entries
 from molbuffer.storage.segments import SegmentHeader, inspect_segment, read_segment
 from molbuffer.storage.verify.report import FindingKind, first_few
-from molbuffer.storage.verify.verification import Verification
+from molbuffer.storage.verify.verification import Look, Verification
 
 _SPANS = """
     SELECT DISTINCT build_id, drawn, vocabulary_sha256, segment, segment_offset AS first FROM {placed_builds} AS builds
@@ -27,7 +27,7 @@ _PORTION_ROWS = 500_000
 
 
 @dataclass(frozen=True)
-class _BuildSpan:
+class BuildSpan:
     """The rows [first, first + drawn) of a segment, in which a build lies."""
 
     build_id: str
@@ -44,13 +44,13 @@ def check_segments(of: Verification) -> None:
     """
     named_by_catalog = of.findings.can_read("which builds lie in which segment", "builds", "placements")
     if named_by_catalog:
-        spans: Mapping[str, list[_BuildSpan]] = _current_spans(of.catalog, of.snapshot)
+        spans: Mapping[str, list[BuildSpan]] = _current_spans(of.catalog, of.snapshot)
     else:
         spans = {folder.name: [] for folder in entries(of.layout.arrays)}
     of.findings.expect(len(spans))
     faults: dict[str, str] = {}
     for segment, builds in spans.items():
-        if (fault := _fault(of, segment, builds)) is not None:
+        if (fault := segment_fault(of, segment, builds)) is not None:
             faults[segment] = fault
         of.findings.done("segments")
     # A compaction beside us may have moved builds elsewhere, and a vacuum deleted the segment, since it was listed.
@@ -70,15 +70,15 @@ def check_segments(of: Verification) -> None:
     _report_quarantine(of)
 
 
-def _current_spans(catalog: ReadableCatalog, snapshot: int) -> dict[str, list[_BuildSpan]]:
+def _current_spans(catalog: ReadableCatalog, snapshot: int) -> dict[str, list[BuildSpan]]:
     """Return the builds in each segment as of a snapshot, in the order of their rows."""
-    found: dict[str, list[_BuildSpan]] = defaultdict(list)
+    found: dict[str, list[BuildSpan]] = defaultdict(list)
     for row in catalog.read(_SPANS, snapshot).to_pylist():
-        found[row["segment"]].append(_BuildSpan(**row))
+        found[row["segment"]].append(BuildSpan(**row))
     return found
 
 
-def _fault(of: Verification, segment: str, builds: list[_BuildSpan]) -> str | None:
+def segment_fault(of: Look, segment: str, builds: Sequence[BuildSpan] = ()) -> str | None:
     """Return the first thing that is wrong with a segment, as a sentence; None when nothing is."""
     folder = of.layout.arrays / segment
     try:
@@ -93,7 +93,7 @@ def _fault(of: Verification, segment: str, builds: list[_BuildSpan]) -> str | No
     return fault
 
 
-def _misplaced(segment: str, header: SegmentHeader, builds: list[_BuildSpan]) -> Iterator[str]:
+def _misplaced(segment: str, header: SegmentHeader, builds: Sequence[BuildSpan]) -> Iterator[str]:
     """Yield what is wrong with where builds lie in a segment."""
     for build in builds:
         if build.vocabulary_sha256 != header.vocabulary_sha256:
@@ -116,7 +116,7 @@ def _misplaced(segment: str, header: SegmentHeader, builds: list[_BuildSpan]) ->
             )
 
 
-def _content_fault(of: Verification, folder: Place, header: SegmentHeader) -> str | None:
+def _content_fault(of: Look, folder: Place, header: SegmentHeader) -> str | None:
     """Return what is wrong with arrays that decode and yet cannot be read as rows; None when nothing is."""
     untidy = 0
     for start in range(0, header.rows, _PORTION_ROWS):

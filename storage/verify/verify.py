@@ -12,16 +12,20 @@ An archive in a tar file is unpacked, and verified as one in a folder. Content t
 harm (``archive.check_content`` says which) is named and not opened.
 
 A check goes on where another one found damage; what depends on a table that cannot be read is reported as unchecked.
+Whatever a damaged catalog answers, there is a report: files are then checked each by itself (``verify.alone``).
 The store may be written to, compacted and read meanwhile. The memory is that of one segment and of 16 bytes a sample.
 """
 
 from __future__ import annotations
 
-from contextlib import closing
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 from molbuffer.storage.archive import ALREADY_HERE, ArchiveLimits, is_archive, unpacked
-from molbuffer.storage.catalog import TABLES, Catalog, check_schema
+from molbuffer.storage.backends import one_line
+from molbuffer.storage.boundary import boundary
+from molbuffer.storage.catalog import TABLES, Catalog, Journal, check_identity, check_schema
 from molbuffer.storage.description import Description
 from molbuffer.storage.errors import (
     ExtensionError,
@@ -30,7 +34,9 @@ from molbuffer.storage.errors import (
     StoreNotFoundError,
     StorePlaceError,
 )
+from molbuffer.storage.files import sync_paths
 from molbuffer.storage.layout import Layout
+from molbuffer.storage.verify.alone import check_files_alone, check_segments_alone
 from molbuffer.storage.verify.archives import verify_archive
 from molbuffer.storage.verify.files import (
     check_checkpoints,
@@ -43,7 +49,7 @@ from molbuffer.storage.verify.report import FindingKind, Findings, Progress, Ver
 from molbuffer.storage.verify.samples import check_samples
 from molbuffer.storage.verify.segments import check_segments
 from molbuffer.storage.verify.tables import check_tables
-from molbuffer.storage.verify.verification import StoreVerification
+from molbuffer.storage.verify.verification import Look, StoreVerification
 
 _INTEGRITY = "SELECT * FROM sqlite_query('METADATA', 'PRAGMA {check}')"
 
@@ -73,45 +79,112 @@ def verify_store(
         StorePlaceError: the file system does not let the catalog be read.
     """
     path, findings = Path(path).resolve(), Findings(progress)
-    if path.is_file():
-        with unpacked(path, limits) as folder:
-            return verify_archive(folder, limits, findings, quick=quick)
-    if is_archive(path):
-        return verify_archive(path, ALREADY_HERE, findings, quick=quick)
-    return _verify_folder(path, findings, quick=quick)
+    with boundary(None):
+        if path.is_file():
+            with unpacked(path, limits) as folder:
+                return verify_archive(folder, limits, findings, quick=quick)
+        if is_archive(path):
+            return verify_archive(path, ALREADY_HERE, findings, quick=quick)
+        return _verify_folder(path, findings, quick=quick)
 
 
 def _verify_folder(folder: Path, findings: Findings, *, quick: bool) -> VerifyReport:
     layout = Layout(folder)
-    if not layout.description.exists() and not layout.sqlite.database.exists():
+    if not (layout.description.exists() or layout.sqlite.database.exists() or layout.has_data()):
         raise StoreNotFoundError(f"{layout.root} is no store: it has neither store.toml nor catalog.sqlite")
     description = _check_description(layout, findings)
     if description is not None:
         layout = description.layout(folder)
+    alone = Look(layout=layout, findings=findings, quick=quick)
     try:
-        if layout.backend == layout.sqlite and not layout.sqlite.database.exists():
-            raise StoreError(f"{layout.sqlite.database} is missing")
-        catalog = Catalog(layout.catalog, read_only=True)
+        catalog = _opened(layout, description)
     except (StorePlaceError, ExtensionError):
         raise
-    except StoreError as error:
-        message = f"{error}. Without it nobody knows which rows and files there are: restore it from a backup"
+    except Exception as error:
+        message = f"{one_line(error)}. Without it nobody knows which rows and files there are: {_advice(layout)}"
         findings.error(FindingKind.CATALOG, message, path=layout.sqlite.database.name)
         findings.unchecked.append("everything that the catalog names: it cannot be read")
+        check_files_alone(alone)
         return findings.report(None)
-    with closing(catalog):
-        of = StoreVerification(catalog, layout, catalog.newest(), findings, quick)
+    snapshots: list[int] = []
+    with findings.going_on("the newest snapshot"):
+        snapshots.append(catalog.newest())
+    if not snapshots:
+        check_files_alone(alone)
+    for snapshot in snapshots:
+        _check_store(
+            StoreVerification(catalog=catalog, snapshot=snapshot, layout=layout, findings=findings, quick=quick),
+            description,
+        )
+    with findings.going_on("the end of the connection"):
+        catalog.close()
+    return findings.report(snapshots[0] if snapshots else None)
+
+
+def _opened(layout: Layout, description: Description | None) -> Catalog:
+    """Return the catalog of a store, after a look whether it is its own."""
+    catalog = Catalog(layout.catalog, read_only=True)
+    try:
+        if description is not None:
+            check_identity(catalog, layout, description.uuid)
+    except BaseException:
+        catalog.close()
+        raise
+    return catalog
+
+
+def _check_store(of: StoreVerification, description: Description | None) -> None:
+    """Carry out all checks of a store, each as far as its catalog can be read."""
+    checksums: Mapping[str, str] = {}
+    of_this_release: list[bool] = []
+    with of.findings.going_on("the catalog"):
         _check_catalog(of)
-        checksums = recorded_checksums(catalog)
+    with of.findings.going_on("the journal"):
+        _check_journal(of)
+    with of.findings.going_on("checksums"):
+        checksums = recorded_checksums(of.catalog)
+    with of.findings.going_on("Parquet files"):
         check_parquet(of, checksums)
-        if _check_schema(of, description):
-            check_policies(of)
-            check_checkpoints(of, checksums)
-            check_segments(of)
-            check_tables(of)
-            check_samples(of)
-            check_orphans(of)
-        return findings.report(of.snapshot)
+    with of.findings.going_on("the schema"):
+        of_this_release.append(_check_schema(of, description))
+    if of_this_release != [True]:
+        check_files_alone(of)
+        return
+    with of.findings.going_on("policies"):
+        check_policies(of)
+    with of.findings.going_on("checkpoints"):
+        check_checkpoints(of, checksums)
+    segments = of.findings.checked["segments"]
+    with of.findings.going_on("which builds lie in which segment"):
+        check_segments(of)
+    if of.findings.checked["segments"] == segments:
+        check_segments_alone(of)
+    with of.findings.going_on("rows of tables"):
+        check_tables(of)
+    with of.findings.going_on("samples"):
+        check_samples(of)
+    with of.findings.going_on("files that nothing names"):
+        check_orphans(of)
+
+
+def _advice(layout: Layout) -> str:
+    if layout.backend == layout.sqlite:
+        return f"`molbuffer recover {shlex.quote(str(layout.root))}` makes it anew, or restores a backup"
+    return "restore the schema from a backup of the database"
+
+
+def _check_journal(of: StoreVerification) -> None:
+    """Check that the file is sound from which a lost catalog would be made anew."""
+    journal = of.layout.journal
+    if of.layout.backend != of.layout.sqlite or not journal.exists() or of.quick:
+        return
+    if not Journal(journal, sync_paths).read().complete:
+        of.findings.warning(
+            FindingKind.JOURNAL,
+            f"{journal} is damaged, so that a lost catalog could be made anew in part only: `molbuffer maintain "
+            "--vacuum` writes it anew",
+            path=journal.name,
+        )
 
 
 def _check_description(layout: Layout, findings: Findings) -> Description | None:
@@ -142,7 +215,7 @@ def _check_catalog(of: StoreVerification) -> None:
     except StoreError as error:
         answer = [str(error)]
     if answer != ["ok"]:
-        message = f"SQLite finds {layout.sqlite.database} damaged: {'; '.join(answer[:5])}. Restore it from a backup"
+        message = f"SQLite finds {layout.sqlite.database} damaged: {'; '.join(answer[:5])}. {_advice(layout)}"
         of.findings.error(FindingKind.CATALOG, message, path=layout.sqlite.database.name)
     of.findings.checked["catalog"] += 1
 
@@ -156,7 +229,7 @@ def _check_schema(of: StoreVerification, description: Description | None) -> boo
         # A description that cannot be read is an error of its own; the schema is then expected to be the newest.
         check_schema(of.catalog, of.layout, description or Description(uuid=""))
         if missing:
-            raise StoreFormatError(f"the catalog lacks the tables {', '.join(missing)}: restore it from a backup")
+            raise StoreFormatError(f"the catalog lacks the tables {', '.join(missing)}: {_advice(of.layout)}")
     except StoreFormatError as error:
         of.findings.error(FindingKind.SCHEMA, str(error))
         of.findings.unchecked.append("rows, arrays, policies and checkpoints: the tables are not those of this release")

@@ -66,13 +66,15 @@ def error(*arguments: str | Path) -> str:
 def test_maintain_says_what_was_done(store: Path, molbuffer: Command) -> None:
     done = molbuffer("maintain", "--store", store, "--expire-older-than", "0s", "--grace", "0s")
     assert (done.returncode, done.stderr) == (0, "")
-    compacted, forgotten, removed, *files = done.stdout.splitlines()
+    compacted, forgotten, backed_up, removed, *files = done.stdout.splitlines()
     # Three of samples, three of builds, and one of each migration.
     merged = 6 + len(MIGRATIONS)
     assert compacted.startswith(f"compacted: merged {merged} Parquet files, ")
     assert "rewrote 3 segments as 1; other writers waited at most" in compacted
     # One is made by each migration, too, and by the merge of what they left.
     assert forgotten == f"expired {8 + len(MIGRATIONS)} snapshots; 0 of the old ones are pinned and stay"
+    (backup,) = (store / "backups").iterdir()
+    assert backed_up.endswith(str(backup))
     assert removed.startswith(f"removed {len(files)} files and folders, ")
     assert sum(line.startswith("  segment arrays/") for line in files) == 3
     assert sum(line.startswith("  parquet tables/") for line in files) == merged

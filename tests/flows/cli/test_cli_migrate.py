@@ -21,7 +21,7 @@ NAMES = [migration.name for migration in MIGRATIONS]
 def old(tmp_path: Path) -> Path:
     layout = Layout(tmp_path / "lab")
     layout.make_folders()
-    Catalog(layout.catalog, read_only=False).close()
+    Catalog(layout.catalog, read_only=False, create=True).close()
     Description(uuid="12345678-1234-1234-1234-123456789abc").write(layout.description, sync_paths)
     return layout.root
 

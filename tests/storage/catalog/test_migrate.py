@@ -79,7 +79,7 @@ def schema_0(path):
     """A store from before the first migration: its catalog has no table at all."""
     layout = Layout(path)
     layout.make_folders()
-    Catalog(layout.catalog, read_only=False).close()
+    Catalog(layout.catalog, read_only=False, create=True).close()
     Description(uuid="12345678-1234-1234-1234-123456789abc").write(layout.description, sync_paths)
     return path
 

@@ -198,9 +198,9 @@ def test_a_damaged_segment_is_named_and_can_be_put_in_quarantine(path, make, dam
     assert said(after) == {("information", "quarantine", f"arrays/{segment.name}")}
     assert "is damaged" in after.findings[0].message
     # Nothing was deleted or changed.
-    now_there = contents(path)
-    assert {file: now_there[file] for file in there if file.name != "catalog.sqlite"} == {
-        file: content for file, content in there.items() if file.name != "catalog.sqlite"
+    now_there, grown = contents(path), {"catalog.sqlite", "journal.jsonl"}
+    assert {file: now_there[file] for file in there if file.name not in grown} == {
+        file: content for file, content in there.items() if file.name not in grown
     }
 
 
@@ -319,8 +319,11 @@ def test_a_damaged_catalog_is_named(path):
     (path / "catalog.sqlite").unlink()
     assert said(verify_store(path)) == {("error", "catalog", "catalog.sqlite")}
     (path / "store.toml").unlink()
+    report = verify_store(path)
+    assert said(report) == {("error", "catalog", "catalog.sqlite"), ("error", "description", "store.toml")}
+    assert report.checked["segments"] == 3
     with pytest.raises(StoreNotFoundError, match=r"neither store\.toml nor catalog\.sqlite"):
-        verify_store(path)
+        verify_store(path / "arrays")
 
 
 def test_one_bit_in_any_file_is_found(path):

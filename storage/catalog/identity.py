@@ -1,0 +1,35 @@
+"""Whose catalog it is: the one that belongs to the files of a store, or that of another store in its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from molbuffer.storage.backends import lost
+from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.layout import Layout
+
+_MOST_FILES = 100
+_NEWEST_FILES = f"""SELECT table_name, part.path
+    FROM METADATA.ducklake_data_file AS part JOIN METADATA.ducklake_table AS whole USING (table_id)
+    WHERE part.end_snapshot IS NULL ORDER BY data_file_id DESC LIMIT {_MOST_FILES}"""
+
+
+def check_identity(catalog: Catalog, layout: Layout, uuid: str) -> None:
+    """Refuse a catalog that is not that of the store in whose folder it lies, before anything is done with it.
+
+    The catalog of a store of an older release does not say whose it is: it belongs to a store in which any of the files
+    is that it names. When it is opened for writing, it is told.
+
+    Raises:
+        CatalogLostError: it is that of another store.
+    """
+    said = catalog.identity()
+    if said is None:
+        named = catalog.metadata(_NEWEST_FILES)
+        tables = layout.tables / "main"
+        if isinstance(tables, Path) and named and not any((tables / table / file).exists() for table, file in named):
+            raise lost(layout.backend, layout.root, "foreign")
+        if not catalog.read_only:
+            catalog.set_identity(uuid)
+    elif said != uuid:
+        raise lost(layout.backend, layout.root, "foreign")

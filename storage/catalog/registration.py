@@ -1,0 +1,150 @@
+"""Snapshots and Parquet files put into a new catalog, whose own catalog is lost.
+
+DuckLake registers each file and reads its statistics (``ducklake_add_data_files``), all as one snapshot. The snapshots
+are then put into DuckLake's own tables as the journal has them. Tables only grow, so that the files of the newest
+snapshot, each with the snapshot that added it, are those of all older ones, too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from molbuffer.storage.backends import quote
+from molbuffer.storage.catalog.catalog import Catalog
+from molbuffer.storage.catalog.journal import JournalEntry
+from molbuffer.storage.files import Place
+
+# Files that DuckLake wrote have its numbers of columns: by those they are read, and rows with the snapshots of their
+# own. DuckLake takes a file that it is told of for one of another program, whose columns it knows by their names.
+_OWN_COLUMNS = "UPDATE METADATA.ducklake_data_file SET mapping_id = NULL WHERE mapping_id IS NOT NULL"
+_NO_MAPPINGS = ("DELETE FROM METADATA.ducklake_column_mapping", "DELETE FROM METADATA.ducklake_name_mapping")
+_NUMBER_FILES = """UPDATE METADATA.ducklake_data_file AS part
+    SET begin_snapshot = given.begins, partial_max = given.until FROM given
+    WHERE given.data_file_id = part.data_file_id"""
+_SNAPSHOT_TABLES = ("ducklake_snapshot", "ducklake_snapshot_changes")
+_FORGET = """DELETE FROM METADATA.{table}
+    WHERE snapshot_id > {made} OR snapshot_id NOT IN (SELECT snapshot_id FROM given WHERE created IS NOT NULL)"""
+_RENUMBER_FILES = "UPDATE METADATA.ducklake_data_file SET begin_snapshot = {number} WHERE begin_snapshot > {made}"
+_FILE_TABLES = ("ducklake_file_column_stats", "ducklake_data_file")
+_DROP_FILES = """DELETE FROM METADATA.{table} WHERE data_file_id IN (
+    SELECT data_file_id FROM METADATA.ducklake_data_file WHERE path IN (SELECT name FROM given))"""
+_FILES = "SELECT data_file_id, path FROM METADATA.ducklake_data_file"
+_COUNTERS = """SELECT schema_version, next_catalog_id, next_file_id FROM METADATA.ducklake_snapshot
+    ORDER BY snapshot_id DESC LIMIT 1"""
+_ADD_SNAPSHOTS = """INSERT INTO METADATA.ducklake_snapshot
+    (snapshot_id, snapshot_time, schema_version, next_catalog_id, next_file_id)
+    SELECT snapshot_id, snapshot_time, {counters} FROM given WHERE created IS NOT NULL AND snapshot_id > {made}"""
+_ADD_CHANGES = """INSERT INTO METADATA.ducklake_snapshot_changes
+    (snapshot_id, changes_made, author, commit_message, commit_extra_info)
+    SELECT snapshot_id, changes_made, author, message, extra FROM given
+    WHERE created IS NOT NULL AND snapshot_id > {made}"""
+
+
+@dataclass(frozen=True)
+class RegisteredFile:
+    """A Parquet file of a table that is to be in a catalog.
+
+    Attributes:
+        table: the table.
+        place: where it is.
+        snapshot: the number of the snapshot that added it, or the first of which it has rows.
+        partial_max: the newest snapshot of which it has rows, when it has rows of several; otherwise None.
+    """
+
+    table: str
+    place: Place
+    snapshot: int
+    partial_max: int | None
+
+
+def register(catalog: Catalog, entries: Sequence[JournalEntry], files: Sequence[RegisteredFile]) -> None:
+    """Put snapshots and files into a new catalog, which has the tables and no rows.
+
+    Args:
+        catalog: the new catalog.
+        entries: the snapshots, the oldest first, as a journal has them.
+        files: the Parquet files.
+
+    Raises:
+        duckdb.Error: a file cannot be read.
+    """
+    made = catalog.newest()
+    with catalog.locked():
+        with closing(catalog.cursor()) as cursor:
+            cursor.execute("BEGIN TRANSACTION")
+            for file in files:
+                options = "allow_missing => true, ignore_extra_columns => true"
+                what = f"{quote(catalog.alias)}, {quote(file.table)}, {quote(str(file.place))}"
+                cursor.execute(f"CALL ducklake_add_data_files({what}, {options})")
+            cursor.execute("COMMIT")
+        _set_snapshots(catalog, made, entries, files)
+
+
+def drop_files(catalog: Catalog, names: Sequence[str]) -> None:
+    """Take Parquet files that are gone out of a catalog, in whose tables nothing could be read otherwise."""
+    given = pa.table({"name": pa.array(names, pa.string())})
+    catalog.change_all_metadata([(_DROP_FILES.format(table=table), given) for table in _FILE_TABLES])
+
+
+def renumber(catalog: Catalog, entry: JournalEntry) -> None:
+    """Make a snapshot of a given number of all rows that a catalog has, and forget all others.
+
+    What was recorded with the number of an older snapshot then finds none, and never the rows of another one.
+    """
+    begun = catalog.versions()[-1].number - 1
+    with catalog.locked():
+        catalog.change_all_metadata([(_RENUMBER_FILES.format(number=entry.snapshot, made=begun), None)])
+        _set_snapshots(catalog, begun, [entry], ())
+
+
+def _set_snapshots(
+    catalog: Catalog, made: int, entries: Sequence[JournalEntry], files: Sequence[RegisteredFile]
+) -> None:
+    """Replace all snapshots after the one with which a catalog was made, and forget the earlier ones that had expired.
+
+    Earlier ones stay as they are: DuckLake knows which tables they have by the number of their schema.
+    """
+    by_name = {file.place.name: file for file in files}
+    ids = [(number, path.rpartition("/")[2]) for number, path in catalog.metadata(_FILES)]
+    numbered = [(number, by_name[name]) for number, name in ids if name in by_name]
+    given_files = pa.table(
+        {
+            "data_file_id": pa.array([number for number, _ in numbered], pa.int64()),
+            "begins": pa.array([file.snapshot for _, file in numbered], pa.int64()),
+            "until": pa.array([file.partial_max for _, file in numbered], pa.int64()),
+        }
+    )
+    given = pa.table(
+        {
+            "snapshot_id": pa.array([entry.snapshot for entry in entries], pa.int64()),
+            "created": pa.array([entry.created for entry in entries], pa.int64()),
+            "snapshot_time": pa.array([_time(entry.created or 0) for entry in entries], pa.string()),
+            "changes_made": pa.array([_changes(catalog, entry) for entry in entries], pa.string()),
+            "author": pa.array([entry.author for entry in entries], pa.string()),
+            "message": pa.array([entry.message for entry in entries], pa.string()),
+            "extra": pa.array([json.dumps(dict(entry.extra)) for entry in entries], pa.string()),
+        }
+    )
+    counters = ", ".join(str(int(number)) for number in catalog.metadata(_COUNTERS)[0])
+    statements: list[tuple[str, pa.Table | None]] = [(_OWN_COLUMNS, None), *((sql, None) for sql in _NO_MAPPINGS)]
+    statements.append((_NUMBER_FILES, given_files))
+    statements += [(_FORGET.format(table=table, made=int(made)), given) for table in _SNAPSHOT_TABLES]
+    statements.append((_ADD_SNAPSHOTS.format(counters=counters, made=int(made)), given))
+    statements.append((_ADD_CHANGES.format(made=int(made)), given))
+    catalog.change_all_metadata(statements)
+
+
+def _changes(catalog: Catalog, entry: JournalEntry) -> str:
+    tables = catalog.table_ids
+    return ",".join(f"inserted_into_table:{tables[table]}" for table in entry.files if table in tables)
+
+
+def _time(microseconds: int) -> str:
+    """Return a time as DuckLake keeps it in SQLite."""
+    return f"{datetime.fromtimestamp(microseconds / 1e6, UTC):%Y-%m-%d %H:%M:%S.%f}+00"

@@ -1,0 +1,7 @@
+from .recover import RecoveryReport, Source, recover_store
+
+__all__ = [
+    "RecoveryReport",
+    "Source",
+    "recover_store",
+]

@@ -1,0 +1,130 @@
+"""Rows out of Parquet files of which nobody knows the snapshot, added to a catalog: each fact once.
+
+There may be files of writers that were killed before they committed, and files that a compaction has merged into
+others. So a row is taken when its table has none of its identity. Of several attempts at a build, the one counts of
+which most rows are there; all rows of one commit have one time, by which they are told apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from molbuffer.storage.catalog import Catalog, ParquetFile, TableFiles, Transaction
+from molbuffer.storage.files import entries
+from molbuffer.storage.layout import Layout
+
+
+@dataclass(frozen=True)
+class SalvageRule:
+    """Which rows of a table are taken.
+
+    Attributes:
+        table: the table.
+        key: the SQL expressions that together are the identity of a row.
+        where: the SQL condition that a row has to fulfil; ``found`` is the row.
+        preferred: the SQL whose greatest value the best of the rows of one identity has; of equals, the first counts.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    where: str = "true"
+    preferred: str = "true"
+
+
+# Of the builds that are found, how many of the rows that an attempt drew are there, and whether its arrays are.
+_ATTEMPTS = """WITH attempts AS (
+    SELECT builds.build_id, builds.created, builds.drawn = 0 OR count(drawn."row") > 0 AS has_rows,
+        {'arrays': any_value(builds.segment IN (SELECT name FROM segments)),
+            'rows': count(DISTINCT drawn."row")} AS worth
+    FROM (BUILDS) AS builds LEFT JOIN (SAMPLES) AS drawn
+        ON drawn.build_id = builds.build_id AND drawn.created = builds.created
+    GROUP BY builds.build_id, builds.created, builds.drawn)"""
+_NO_SAMPLES = 'SELECT NULL::VARCHAR AS build_id, NULL::INTEGER AS "row", NULL::TIMESTAMP AS created WHERE false'
+_ATTEMPT = "(SELECT any_value({}) FROM attempts WHERE build_id = found.build_id AND created = found.created)"
+_OF_ITS_BUILD = """EXISTS (FROM {builds} AS builds
+    WHERE builds.build_id = found.build_id AND builds.created = found.created)"""
+_HAS_BUILD = "EXISTS (FROM {builds} AS builds WHERE builds.build_id = found.build_id)"
+_HAS_SAMPLE = """EXISTS (FROM {samples} AS samples
+    WHERE samples.build_id = found.build_id AND samples."row" = found."row")"""
+# A good one is a fact, of which there is one; of failures, each attempt is.
+_OK_ONCE = "CASE WHEN status = 'ok' THEN NULL ELSE created END"
+
+RULES = (
+    SalvageRule("runs", ("run_id",)),
+    SalvageRule("run_events", ("run_id", "status", "created")),
+    SalvageRule("builds", ("build_id",), _ATTEMPT.format("has_rows"), _ATTEMPT.format("worth")),
+    SalvageRule("samples", ("build_id", '"row"'), _OF_ITS_BUILD),
+    SalvageRule("readmitted", ("build_id", "position"), _OF_ITS_BUILD),
+    SalvageRule("rewards", ("build_id", '"row"', "objective_sha256", "status", _OK_ONCE), _HAS_SAMPLE, _OF_ITS_BUILD),
+    SalvageRule("scores", ("smiles", "component", "version", "status", _OK_ONCE)),
+    SalvageRule(
+        "metrics",
+        ("run_id", "build_id", "iteration", "sampler", "event", "name"),
+        f"build_id IS NULL OR {_HAS_BUILD}",
+        _OF_ITS_BUILD,
+    ),
+    SalvageRule("policies", ("sha256", "weights_kept")),
+    SalvageRule("consumed", ("run_id", "build_id", '"row"', "iteration")),
+    SalvageRule("checkpoints", ("run_id", "iteration"), preferred="folder IN (SELECT name FROM folders)"),
+    SalvageRule("placements", ("build_id", "generation"), f"segment IN (SELECT name FROM segments) AND {_HAS_BUILD}"),
+    SalvageRule("quarantine", ("segment",)),
+    SalvageRule("archives", ("archive_id",)),
+)
+"""In this order: what a row belongs to comes before it."""
+
+
+def salvage(catalog: Catalog, layout: Layout, files: Sequence[ParquetFile], message: str) -> dict[str, int]:
+    """Add the rows of files that a catalog does not have.
+
+    Args:
+        catalog: the catalog; what it has stays.
+        layout: of the store.
+        files: Parquet files of which the catalog has none.
+        message: what the snapshot says that has the rows.
+
+    Returns:
+        How many rows were added to each table.
+    """
+    found = _selects(catalog, files)
+    run_folders = (folder for run in entries(layout.checkpoints) for folder in entries(run))
+    names = {
+        "segments": pa.table({"name": pa.array([path.name for path in entries(layout.arrays)], pa.string())}),
+        "folders": pa.table({"name": pa.array([layout.name_of(path) for path in run_folders], pa.string())}),
+    }
+
+    def add(transaction: Transaction) -> dict[str, int]:
+        return {rule.table: _add(transaction, rule, found, names) for rule in RULES if rule.table in found}
+
+    return catalog.transact("molbuffer", message, {"recovery": "files"}, add)[0]
+
+
+def _add(transaction: Transaction, rule: SalvageRule, found: Mapping[str, str], names: Mapping[str, pa.Table]) -> int:
+    attempts = ""
+    if rule.table == "builds":
+        attempts = _ATTEMPTS.replace("BUILDS", found["builds"]).replace("SAMPLES", found.get("samples", _NO_SAMPLES))
+    keys = [f"key_{place}" for place in range(len(rule.key))]
+    key = ", ".join(f"{sql} AS {name}" for name, sql in zip(keys, rule.key, strict=True))
+    same = " AND ".join(f"found.{name} IS NOT DISTINCT FROM there.{name}" for name in keys)
+    select = f"""{attempts} SELECT * EXCLUDE ({", ".join(keys)}, preferred)
+        FROM (SELECT *, {key}, {rule.preferred} AS preferred FROM ({found[rule.table]}) AS found WHERE {rule.where})
+            AS found ANTI JOIN (SELECT {key} FROM {{{rule.table}}}) AS there ON {same}
+        QUALIFY row_number() OVER (PARTITION BY {", ".join(keys)} ORDER BY preferred DESC, created) = 1"""
+    return transaction.insert_select(rule.table, select, **names)
+
+
+def _selects(catalog: Catalog, files: Sequence[ParquetFile]) -> dict[str, str]:
+    """Return a SELECT over the files of each table, with the columns that it has now."""
+    newest = catalog.newest()
+    tables = sorted({file.table for file in files})
+    return {
+        table: TableFiles(
+            columns=source.columns,
+            whole=tuple(file.place for file in files if file.table == table),
+            partial=(),
+            rows=sum(file.rows for file in files if file.table == table),
+        ).select(newest)
+        for table, source in catalog.files(tables, newest).items()
+    }
