@@ -14,7 +14,7 @@ from molbuffer.storage.description import Description
 from molbuffer.storage.errors import StoreExistsError, StorePlaceError
 from molbuffer.storage.files import PRIVATE_FILE, Sync, on_disk, place_at
 from molbuffer.storage.handle import OpenStore
-from molbuffer.storage.layout import SQLITE, Layout, check_place
+from molbuffer.storage.layout import HERE, SQLITE, Layout, check_place
 
 
 def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync) -> OpenStore:
@@ -33,7 +33,8 @@ def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync
     description = Description(uuid, catalog=address, catalog_schema=schema, data_path=data_path)
     layout = description.layout(root)
     reason = layout.backend.lost()
-    if reason is not None and layout.has_data():
+    # Data elsewhere says whose it is (``check_place``).
+    if reason is not None and data_path == HERE and layout.has_data():
         # Unless another process has made it, and written to it, since.
         if here.description.exists():
             raise StoreExistsError(f"{root} is a store by now; open it")
