@@ -16,7 +16,7 @@ from molbuffer.scoring.components.python_source import PythonSource, install_sou
 from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
 from molbuffer.scoring.identity import sha256_of
-from molbuffer.scoring.workers import Isolation, Loss, Worker, WorkerDiedError, available_cores, run_apart
+from molbuffer.scoring.workers import Isolation, NoAnswer, Worker, WorkerDiedError, available_cores, run_apart
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,10 @@ class PythonFunction:
         chunk = 1 if self.cost == "high" and not self.batch else None
         apart = run_apart(python_call.score, self._unchanged(molecules), (self._call,), self._isolation, chunk=chunk)
         for smiles, result in apart:
-            yield smiles, RawScore(None, result.reason, lost=not result.final) if isinstance(result, Loss) else result
+            yield (
+                smiles,
+                RawScore(None, result.reason, lost=not result.final) if isinstance(result, NoAnswer) else result,
+            )
 
     def _stream_here(self, molecules: Iterable[str]) -> Iterator[tuple[str, RawScore]]:
         if self.batch:
@@ -218,6 +221,6 @@ def _check_call(component: PythonFunction) -> None:
             answers = [answer for _, answer in run_apart(python_call.check, [component._call], (), patient)]
         except WorkerDiedError as error:
             raise ScoringConfigurationError(f"cannot import {component.function!r}: {error}") from error
-        if isinstance(answers[0], Loss):
+        if isinstance(answers[0], NoAnswer):
             raise ScoringConfigurationError(f"cannot import {component.function!r}: {answers[0].reason}")
     _CHECKED.add(key)

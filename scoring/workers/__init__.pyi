@@ -1,11 +1,11 @@
 from .cores import available_cores
-from .isolation import Isolation, Loss, run_apart
+from .isolation import Isolation, NoAnswer, run_apart
 from .pool import map_chunks
 from .worker import Worker, WorkerDiedError
 
 __all__ = [
     "Isolation",
-    "Loss",
+    "NoAnswer",
     "Worker",
     "WorkerDiedError",
     "available_cores",

@@ -53,7 +53,7 @@ class Isolation:
 
 
 @dataclass(frozen=True)
-class Loss:
+class NoAnswer:
     """What became of an item without a result.
 
     Attributes:
@@ -73,7 +73,7 @@ def run_apart(
     isolation: Isolation,
     *,
     chunk: int | None = None,
-) -> Iterator[tuple[Item, Result | Loss]]:
+) -> Iterator[tuple[Item, Result | NoAnswer]]:
     """Yield each item with the result of ``work(items, *arguments)`` in other processes, as soon as it is there.
 
     Items are taken when a process is free, and their results come in no particular order if there are several.
@@ -116,11 +116,13 @@ class _Trials(Generic[Item, Result]):
         """The items that ended their processes since the last result. They are at fault if the work lives."""
         self._timeouts = 0
         self._lock = threading.Lock()
+        self.stopped = False
+        """Whether nothing is tried any more: set by another thread, whose caller no longer wants answers."""
 
-    def run(self, seat: Seat, items: Sequence[Item]) -> Iterator[tuple[Item, Result | Loss]]:
-        """Yield each item with its result or loss, but deadly ones later."""
+    def run(self, seat: Seat, items: Sequence[Item]) -> Iterator[tuple[Item, Result | NoAnswer]]:
+        """Yield each item with its result or why there is none, but deadly ones later."""
         groups: deque[tuple[Sequence[Item], bool]] = deque([(items, False)])
-        while groups:
+        while groups and not self.stopped:
             group, again = groups.popleft()
             given_up = self._given_up()
             if given_up is not None:
@@ -142,7 +144,7 @@ class _Trials(Generic[Item, Result]):
                 if self._isolation.one_by_one or len(left) == 1:
                     # A silent item is not tried twice, which would take as long again.
                     self._timeouts += 1
-                    yield left[0], Loss(str(error), final=False)
+                    yield left[0], NoAnswer(str(error), final=False)
                     groups.extendleft([(left[1:], False)] if left[1:] else [])
                 else:
                     groups.extendleft(reversed(self._parts(left)))
@@ -156,20 +158,20 @@ class _Trials(Generic[Item, Result]):
                 else:
                     groups.extendleft(reversed(self._parts(left)))
 
-    def verdict(self) -> Iterator[tuple[Item, Loss]]:
+    def verdict(self) -> Iterator[tuple[Item, NoAnswer]]:
         """Yield the deadly items that are left: at fault, unless there are so many that the work itself is dead."""
         with self._lock:
             deadly, self._deadly = self._deadly, []
         final = len(deadly) < MOST_DEATHS
-        yield from ((item, Loss(reason, final)) for item, reason in deadly)
+        yield from ((item, NoAnswer(reason, final)) for item, reason in deadly)
 
-    def _lives(self) -> Iterator[tuple[Item, Loss]]:
+    def _lives(self) -> Iterator[tuple[Item, NoAnswer]]:
         """Take note of a result, and yield the items that are shown to be deadly by it."""
         self._timeouts = 0
         if self._deadly:
             with self._lock:
                 deadly, self._deadly = self._deadly, []
-            yield from ((item, Loss(reason, final=True)) for item, reason in deadly)
+            yield from ((item, NoAnswer(reason, final=True)) for item, reason in deadly)
 
     @property
     def _name(self) -> str:
@@ -182,13 +184,15 @@ class _Trials(Generic[Item, Result]):
         middle = (len(left) + 1) // 2
         return [(left[:middle], False), (left[middle:], False)]
 
-    def _given_up(self) -> Loss | None:
-        """Return the loss of what is not tried any more."""
+    def _given_up(self) -> NoAnswer | None:
+        """Return why the rest is not tried any more, None if it is."""
         if len(self._deadly) >= MOST_DEATHS:
             many, last = len(self._deadly), self._deadly[-1][1]
-            return Loss(f"not tried, since {many} others in a row ended their processes, the last: {last}", final=False)
+            return NoAnswer(
+                f"not tried, since {many} others in a row ended their processes, the last: {last}", final=False
+            )
         if self._timeouts >= MOST_TIMEOUTS:
-            return Loss(f"not tried, since {self._timeouts} others in a row had no answer in time", final=False)
+            return NoAnswer(f"not tried, since {self._timeouts} others in a row had no answer in time", final=False)
         return None
 
 
@@ -198,11 +202,10 @@ class _Team(Generic[Item, Result]):
     def __init__(self, crew: Crew, chunks: Iterator[list[Item]], trials: _Trials[Item, Result]) -> None:
         self._crew, self._chunks, self._trials = crew, chunks, trials
         self._taking = threading.Lock()
-        self._stopped = False
         self._seats: set[Seat] = set()
-        self._answers: SimpleQueue[tuple[Item, Result | Loss] | BaseException | None] = SimpleQueue()
+        self._answers: SimpleQueue[tuple[Item, Result | NoAnswer] | BaseException | None] = SimpleQueue()
 
-    def run(self, processes: int) -> Iterator[tuple[Item, Result | Loss]]:
+    def run(self, processes: int) -> Iterator[tuple[Item, Result | NoAnswer]]:
         """Yield the answers; if the caller stops early, processes in the middle of a call are killed."""
         threads = [threading.Thread(target=self._work, name="scoring", daemon=True) for _ in range(processes)]
         for thread in threads:
@@ -218,11 +221,13 @@ class _Team(Generic[Item, Result]):
                 else:
                     yield answer
         finally:
-            self._stopped = True
-            for seat in list(self._seats):
-                seat.interrupt()
-            for thread in threads:
-                thread.join()
+            self._trials.stopped = True
+            while any(thread.is_alive() for thread in threads):
+                # Again and again, since a thread may have been about to begin a call.
+                for seat in list(self._seats):
+                    seat.interrupt()
+                for thread in threads:
+                    thread.join(0.1)
 
     def _work(self) -> None:
         try:
@@ -232,8 +237,6 @@ class _Team(Generic[Item, Result]):
                     try:
                         for answer in self._trials.run(seat, chunk):
                             self._answers.put(answer)
-                            if self._stopped:
-                                return
                     finally:
                         self._seats.discard(seat)
         except BaseException as error:  # handed to the thread that waits, which raises it
@@ -243,4 +246,4 @@ class _Team(Generic[Item, Result]):
 
     def _take(self) -> list[Item] | None:
         with self._taking:
-            return None if self._stopped else next(self._chunks, None)
+            return None if self._trials.stopped else next(self._chunks, None)

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from molbuffer.scoring.errors import WorkerError
 from molbuffer.scoring.workers.cores import available_cores
-from molbuffer.scoring.workers.isolation import LARGEST_CHUNK, Isolation, Loss, run_apart
+from molbuffer.scoring.workers.isolation import LARGEST_CHUNK, Isolation, NoAnswer, run_apart
 from molbuffer.scoring.workers.worker import WORKER_VARIABLE, UnloadableWorkError
 
 Item = TypeVar("Item")
@@ -55,7 +55,7 @@ def map_chunks(
             _of_numbered, list(enumerate(items)), (work, arguments), isolation, chunk=_chunk_size(len(items), workers)
         )
         for (number, item), result in numbered:
-            if isinstance(result, Loss):
+            if isinstance(result, NoAnswer):
                 raise WorkerError(_death_notice(work, item, result))
             results[number] = result
     except UnloadableWorkError as error:
@@ -75,7 +75,7 @@ def _chunk_size(items: int, workers: int) -> int:
     return min(max(even, SMALLEST_CHUNK), LARGEST_CHUNK)
 
 
-def _death_notice(work: Callable[..., Any], item: object, loss: Loss) -> str:
+def _death_notice(work: Callable[..., Any], item: object, loss: NoAnswer) -> str:
     return (
         f"{loss.reason}, twice, at {work.__module__}.{work.__qualname__} of {item!r}. SIGKILL often means that memory "
         f"ran out, SIGSEGV that a library crashed on the item: try fewer cores, or leave that item out."

@@ -160,6 +160,15 @@ def test_r27_a_molecule_without_an_answer_in_time_is_lost_and_the_others_are_sco
     assert scores["Br"].lost
 
 
+@pytest.mark.parametrize("parallel", [False, True])
+def test_a_stream_that_is_left_ends_what_is_at_work(function: Callable[..., PythonFunction], parallel: bool) -> None:
+    stream = score_stream(function("slow", cost="high", parallel=parallel), ["C", "Br", "N", "Br"])
+    assert next(stream)[1].value is not None
+    stream.close()  # type: ignore[attr-defined]
+    # It would last ten minutes otherwise; and those that come next are computed.
+    assert values(function("slow", cost="high", parallel=parallel), "CC", "CCC") == [2, 3]
+
+
 def test_r27_failures_of_the_machinery_are_not_the_molecules(function: Callable[..., PythonFunction]) -> None:
     scores = dict(score_stream(function("machinery"), ["C", "N", "O", "S", "P", "F"]))
     assert {text: score.lost for text, score in scores.items()} == dict.fromkeys("CNOSP", True) | {"F": False}
