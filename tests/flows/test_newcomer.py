@@ -1,0 +1,189 @@
+"""The way of somebody who has the README, a messy table of molecules and a model of their own.
+
+One campaign, as processes and in its order: a table with bad lines, a model whose weights are in a file, a molecule
+that ends the scorer's process, Ctrl-C in the middle, a resumed run, and a model that is trained again in between.
+"""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TABLE = """ID,Smiles,pIC50
+1,CC(=O)Nc1ccc(O)cc1,5.1
+2,not a molecule,
+3,,4.0
+4,CCN(CC)CC.Cl,4.4
+5,"C[C@H](N)C(=O)O |o1:1|",3.3
+6,Brc1ccccc1,6.6
+7,CC(=O)Nc1ccc(O)cc1,5.2
+8,CC(=O)Oc1ccccc1C(=O)[O-].[Na+],5.0
+9,c1ccccc,1.0
+10,CCOC(=O)c1ccc(N)cc1,5.9
+11,[13CH3]C(=O)Nc1ccccc1,5.5
+12,O=C(O)Cc1ccccc1Nc1c(Cl)cccc1Cl,6.1
+"""
+FEATURES = """
+def size(smiles):
+    return sum(letter.isalpha() for letter in smiles)
+"""
+MODEL = """
+import json, os, time
+from pathlib import Path
+
+from features import size
+
+FOLDER = Path(__file__).parent
+WEIGHT = json.loads((FOLDER / "qsar.json").read_text())["weight"]
+
+def activity(smiles):
+    if "Br" in smiles:
+        os._exit(42)
+    while (FOLDER / "hold").exists():
+        time.sleep(0.05)
+    return WEIGHT * size(smiles)
+"""
+CAMPAIGN = """
+[campaign]
+name = "mine"
+iterations = 6
+batch_size = 8
+
+[[objective.components]]
+kind = "python"
+name = "activity"
+function = "qsar:activity"
+files = ["qsar.json"]
+transform = { kind = "linear", low = 0.0, high = 10.0 }
+
+[buffer]
+build_every = 3
+
+[[samplers]]
+kind = "dataset"
+name = "own"
+path = "own.csv"
+column = "Smiles"
+buffer_size = 6
+
+[[samplers]]
+kind = "model"
+name = "live"
+p_batch = 0.5
+
+[training]
+checkpoint_every = 2
+"""
+Lab = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, text in {
+        "own.csv": TABLE,
+        "features.py": FEATURES,
+        "qsar.py": MODEL,
+        "qsar.json": '{"weight": 0.2}',
+        "campaign.toml": CAMPAIGN,
+    }.items():
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+@pytest.fixture
+def start(folder: Path, with_server: dict[str, str]) -> Callable[..., "subprocess.Popen[str]"]:
+    """Starts the command in that folder, with the options that are the same each time."""
+
+    def started(*arguments: str) -> "subprocess.Popen[str]":
+        program = Path(sys.executable).with_name("molbuffer")
+        return subprocess.Popen(
+            [str(program), *arguments],
+            cwd=folder,
+            env={**os.environ, **with_server},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        )
+
+    return started
+
+
+def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_trained_again(
+    folder: Path, start: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    def finished(code: int, *arguments: str) -> str:
+        process = start(*arguments)
+        output, errors = process.communicate(timeout=300)
+        assert process.returncode == code, errors
+        assert "Traceback" not in errors
+        return output if code == 0 else errors
+
+    def query(sql: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = json.loads(finished(0, "query", "--store", "lab", sql, "--format", "json"))
+        return rows
+
+    finished(0, "config", "check", "campaign.toml")
+
+    # Ctrl-C, while the scorer is in a call.
+    (folder / "hold").touch()
+    process = start("run", "campaign.toml", "--store", "lab")
+    while not (folder / "lab" / "store.toml").exists() or not query("SELECT run_id FROM runs WHERE kind = 'train'"):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    (run_id,) = (row["run_id"] for row in query("SELECT run_id FROM runs WHERE kind = 'train'"))
+    assert (process.returncode, run_id[:8] in errors, "--resume" in errors, "Traceback" in errors) == (
+        130,
+        True,
+        True,
+        False,
+    ), errors
+    (folder / "hold").unlink()
+
+    result = json.loads(finished(0, "run", "campaign.toml", "--store", "lab", "--resume", run_id[:8], "--json"))
+    assert result["run_id"] == run_id
+
+    # Trained again: the scores are computed again under another version, and none of the old ones is lost.
+    before = query("SELECT smiles, value, status, error, version FROM scores")
+    (folder / "qsar.json").write_text('{"weight": 0.3}')
+    finished(0, "build", "campaign.toml", "--store", "lab")
+    scores = query("SELECT smiles, value, status, error, version FROM scores")
+    assert all(row in scores for row in before)
+    weights = {}
+    for row in scores:
+        if row["status"] == "ok":
+            weights.setdefault(row["version"], set()).add(
+                round(row["value"] / sum(letter.isalpha() for letter in row["smiles"]), 9)
+            )
+        else:
+            assert ("Br" in row["smiles"], row["status"], "42" in row["error"]) == (True, "failed", True)
+    assert sorted(map(tuple, weights.values())) == [(0.2,), (0.3,)]
+    assert any(row["status"] == "failed" for row in scores)
+
+    # Trained again without naming the file: the run does not start, instead of mixing the scores of two models.
+    (folder / "campaign.toml").write_text(re.sub("^files = .*$", "", CAMPAIGN, flags=re.MULTILINE))
+    finished(0, "build", "campaign.toml", "--store", "lab")
+    (folder / "qsar.json").write_text('{"weight": 0.4}')
+    errors = finished(1, "build", "campaign.toml", "--store", "lab")
+    assert ("activity" in errors, "files" in errors, "revision" in errors) == (True, True, True)
+
+    # No kept molecule is without a reward or a reason, and none of a version was scored twice.
+    assert not query(
+        "SELECT smiles FROM sample_history WHERE kept AND reward IS NULL AND smiles NOT IN "
+        "(SELECT smiles FROM scores WHERE status <> 'ok')"
+    )
+    assert not query("SELECT smiles FROM scores GROUP BY smiles, version HAVING count(*) > 1")
+    best = query("SELECT max(reward) AS reward FROM top_molecules")[0]["reward"]
+    assert 0 < best <= 1
+    assert math.isfinite(best)
