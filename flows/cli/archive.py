@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from molbuffer.flows.cli.formats import Format, chosen_format, is_compressed
 from molbuffer.flows.cli.options import JsonOption, SnapshotOption, StoreOption
 from molbuffer.flows.cli.output import as_json, note, write_text
 from molbuffer.flows.errors import UsageError
@@ -33,7 +34,6 @@ MaxSizeOption = Annotated[
     ),
 ]
 DEFAULT_MAX_SIZE = 200.0
-_EXPORT_SUFFIXES = (".parquet", ".csv")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -102,8 +102,9 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write the sample history as one Parquet or CSV file, for other programs."""
-    if out.suffix not in _EXPORT_SUFFIXES:
-        raise UsageError(f"--out must end in {' or '.join(_EXPORT_SUFFIXES)}, got {out}")
+    chosen_format(None, out, allowed=(Format.CSV, Format.PARQUET))
+    if is_compressed(out):
+        raise UsageError(f"expected a .csv or .parquet file, got --out {out}")
     from molbuffer.storage import SampleStore
 
     with SampleStore.open(store, read_only=True) as opened:

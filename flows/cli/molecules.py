@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from molbuffer.flows.cli.formats import EVERY, Format, chosen_format
 from molbuffer.flows.cli.interruptions import told_how_to_go_on
-from molbuffer.flows.cli.options import (
-    ColumnOption,
-    FormatOption,
-    JsonOption,
-    OutOption,
-    SmilesFile,
-    chosen_format,
-)
+from molbuffer.flows.cli.options import ColumnOption, FormatOption, JsonOption, OutOption, SmilesFile
 from molbuffer.flows.cli.output import as_json, note, output_kept_for_results, progress_of, write_frame, write_text
 from molbuffer.flows.errors import UsageError
 
@@ -26,8 +20,6 @@ if TYPE_CHECKING:
 
     from molbuffer.flows.settings import Settings
     from molbuffer.samplers import FileRow
-
-LINE_FILES = (".smi", ".smiles", ".txt")
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -53,18 +45,21 @@ def score(
 ) -> None:
     """Score the molecules of a file: the raw and transformed value of each component, the reward, and the rejecting
     filter.
+
+    The exit code is 1 if more molecules have no score than campaign.max_failed_share allows.
     """
     written = chosen_format(form, out)
     from molbuffer.flows.settings import load_settings
 
     with output_kept_for_results():
         settings = load_settings(config)
-        from molbuffer.flows.tools import summary
+        from molbuffer.flows.tools import check_share, summary
         from molbuffer.samplers import read_smiles_file
 
         scored = _scored(settings, smiles_file, read_smiles_file(smiles_file, column), store)
     write_frame(scored, written, out)
     note(summary(scored))
+    check_share(scored, settings.campaign.max_failed_share)
 
 
 def _scored(settings: Settings, source: Path, rows: list[FileRow], store: Path | None) -> polars.DataFrame:
@@ -104,6 +99,7 @@ def sample(
     """Draw molecules from a policy: SMILES as drawn, one a line; a .csv, .json or .parquet file has log-likelihoods
     too.
     """
+    written = chosen_format(None, out, default=Format.SMILES, of_text=Format.SMILES)
     if not 0 < temperature < math.inf or not 0 < top_p <= 1:
         raise UsageError(
             f"expected a finite --temperature > 0 and --top-p in (0, 1], got {temperature:g} and {top_p:g}"
@@ -112,10 +108,7 @@ def sample(
     from molbuffer.samplers.models import Sampling
 
     drawn = draw(policy, n, Sampling(temperature, top_k, top_p), seed, store)
-    if out is None or out.suffix.lower() in LINE_FILES:
-        write_text("\n".join(drawn["smiles"].to_list()), out)
-    else:
-        write_frame(drawn, chosen_format(None, out), out)
+    write_frame(drawn, written, out)
     note(quality(drawn))
 
 
@@ -176,7 +169,7 @@ def pairs(
         raise UsageError("--store needs an objective, whose scores it keeps: add --config FILE.toml")
     if json and out is None:
         raise UsageError("--json prints only a summary: add --out FILE for the pairs")
-    written = chosen_format(form, out)
+    written = chosen_format(form, out, allowed=EVERY - {Format.SMILES})
     from molbuffer.flows.settings import load_settings
 
     with output_kept_for_results():

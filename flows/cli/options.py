@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from molbuffer.flows.cli.output import Format
+from molbuffer.flows.cli.formats import Format
 from molbuffer.flows.errors import UsageError
 
 ConfigurationFile = Annotated[Path, typer.Argument(metavar="FILE.toml", help="The configuration file.")]
@@ -40,27 +40,8 @@ SnapshotOption = Annotated[
 ]
 FormatOption = Annotated[
     Format | None,
-    typer.Option("--format", help="The format of the rows; default: by the suffix of --out, otherwise table."),
+    typer.Option("--format", help="The format of the rows; default: by the ending of --out."),
 ]
-
-_FORMAT_OF_SUFFIX = {
-    ".csv": Format.CSV,
-    ".json": Format.JSON,
-    ".jsonl": Format.JSONL,
-    ".parquet": Format.PARQUET,
-}
-
-
-def chosen_format(form: Format | None, out: Path | None) -> Format:
-    """Return the format of rows: the given one, else that of the file's suffix, else a table.
-
-    Raises:
-        UsageError: Parquet would go to standard output.
-    """
-    chosen = form or _FORMAT_OF_SUFFIX.get(out.suffix.lower() if out else "", Format.TABLE)
-    if chosen is Format.PARQUET and out is None:
-        raise UsageError("--format parquet needs --out FILE, because Parquet is not text")
-    return chosen
 
 
 def known_run(store: Path, run_id: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import math
 import os
@@ -10,27 +11,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_jsonable_python
+
+from molbuffer.flows.cli.formats import Format, is_compressed
+from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
     import polars
 
 WIDEST_PIPE = 100_000
 """Columns assumed where the output is no terminal, so that a table in a file or a pipe is never cut off."""
-
-
-class Format(StrEnum):
-    """A format of rows."""
-
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
-    JSONL = "jsonl"
-    PARQUET = "parquet"
 
 
 def note(text: str) -> None:
@@ -70,10 +63,12 @@ def as_json(value: Any) -> str:
 
 def write_text(text: str, out: Path | None = None) -> None:
     """Write a result to a file, or to standard output."""
+    text = text if not text or text.endswith("\n") else text + "\n"
     if out is None:
-        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.write(text)
     else:
-        out.write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")
+        with gzip.open(out, "wb") if is_compressed(out) else out.open("wb") as file:
+            file.write(text.encode())
 
 
 def write_frame(frame: polars.DataFrame, form: Format, out: Path | None = None, *, exact: bool = False) -> None:
@@ -96,11 +91,26 @@ def write_frame(frame: polars.DataFrame, form: Format, out: Path | None = None, 
             write_text("".join(f"{json_text(row)}\n" for row in frame.iter_rows(named=True)), out)
         case Format.CSV:
             write_text(_without_nesting(frame).write_csv(), out)
+        case Format.TSV:
+            write_text(_without_nesting(frame).write_csv(separator="\t"), out)
+        case Format.SMILES:
+            write_text("".join(f"{smiles}\n" for smiles in _smiles_of(frame)), out)
         case Format.TABLE:
             write_text(table(frame.columns, frame.rows(), exact=exact), out)
         case Format.PARQUET:
             assert out is not None
             frame.write_parquet(out)
+
+
+def _smiles_of(frame: polars.DataFrame) -> list[str]:
+    """Return the molecules of rows.
+
+    Raises:
+        UsageError: the rows have no column of them.
+    """
+    if "smiles" not in frame.columns:
+        raise UsageError(f"the format smiles needs a column `smiles`, got {', '.join(frame.columns)}")
+    return [str(smiles) for smiles in frame["smiles"].to_list() if smiles is not None]
 
 
 def json_text(value: Any) -> str:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from molbuffer.flows.cli.formats import Format
 from molbuffer.flows.cli.options import JsonOption, StoreOption
-from molbuffer.flows.cli.output import Format, as_json, write_frame, write_text
+from molbuffer.flows.cli.output import as_json, write_frame, write_text
 
 if TYPE_CHECKING:
     import polars

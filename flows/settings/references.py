@@ -164,7 +164,8 @@ COLUMN_KEYS: Mapping[str, tuple[str, Mapping[str, str | None]]] = {
 
 
 def unusable_files(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the files that exist and hold no molecule: of another format, empty, or without a column.
+    """Yield the files that exist and hold no molecule: of another format, empty, without a column, or with no text that
+    is one.
 
     Only the beginning of a file is read. What is no text, or names no file, is reported elsewhere.
     """
@@ -180,11 +181,15 @@ def unusable_files(data: Mapping[str, Any]) -> Iterator[Problem]:
 def _problem_of(file: Path, columns: list[str | None], path: KeyPath) -> Iterator[Problem]:
     # Only a configuration with a file pays for the readers of files.
     from molbuffer.samplers import SmilesFileError, read_columns
+    from molbuffer.scoring import standardise_smiles
 
     try:
-        next(read_columns(file, columns))
+        rows = list(zip(*next(read_columns(file, columns)).columns, strict=True))
     except SmilesFileError as error:
         yield Problem(path, str(error))
+        return
+    if not any(all(standardise_smiles(text) is not None for text in row) for row in rows):
+        yield Problem(path, f"none of the first {len(rows)} rows of {file} is a molecule, as {shown(rows[0][0])}")
 
 
 def refused_predicates(data: Mapping[str, Any]) -> Iterator[Problem]:

@@ -2,12 +2,13 @@ from .demo import demo_settings, print_report, run_demo
 from .import_prior import import_reinvent_prior
 from .rescoring import newest_settings, rescore
 from .sample_policy import draw, named_policy, quality
-from .score_file import FileScorer, scoring_run, summary
+from .score_file import FileScorer, check_share, scoring_run, summary
 from .similar_pairs import PairSearch, pairs_of_file, rewards_of_objective, rewards_of_property
 
 __all__ = [
     "FileScorer",
     "PairSearch",
+    "check_share",
     "demo_settings",
     "draw",
     "import_reinvent_prior",

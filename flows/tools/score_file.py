@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from molbuffer.flows.campaign import build_filters, build_objective, build_standardisation, described_run
+from molbuffer.flows.errors import FailedScoresError
 from molbuffer.flows.settings import Settings
 from molbuffer.samplers import FileRow, ScoredMolecules, Scorer, check_stored_scores
 from molbuffer.scoring import Filter, Objective, Standardisation, judge_many
@@ -112,6 +113,28 @@ def scoring_run(settings: Settings, store: SampleStore, run_id: str, source: Pat
             objective_sha256=objective.sha256,
         )
     )
+
+
+def check_share(frame: pl.DataFrame, max_failed_share: float) -> None:
+    """Refuse a result in which too many molecules have no reward, because a score failed or was lost.
+
+    Args:
+        frame: the rows of ``FileScorer.score``.
+        max_failed_share: the share of the distinct molecules that may have none.
+
+    Raises:
+        FailedScoresError: it is larger.
+    """
+    molecules = frame.filter(pl.col("molecule").is_not_null()).unique("molecule", maintain_order=True)
+    failed = molecules["error"].drop_nulls()
+    if len(failed) > max_failed_share * len(molecules):
+        commonest = failed.value_counts(sort=True)
+        error, count = commonest["error"][0], commonest["count"][0]
+        message = (
+            f"{len(failed)} of {len(molecules)} molecules have no reward, and campaign.max_failed_share = "
+            f"{max_failed_share:g} allows no more; the commonest error ({count} of them): {error}"
+        )
+        raise FailedScoresError(message, len(failed), len(molecules), str(error))
 
 
 def summary(frame: pl.DataFrame) -> str:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +24,7 @@ from numpy.typing import NDArray
 from molbuffer.samplers.builds.expensive import ClaimTiming, ExpensiveScores
 from molbuffer.scoring import Objective, WeightedComponent
 from molbuffer.scoring.components import Component, RawScore, score_many, score_stream
-from molbuffer.storage import SampleStore, Score, ScoreStatus
+from molbuffer.storage import ClaimWait, SampleStore, Score, ScoreStatus
 
 CLAIMED_TOGETHER = 512
 """The most molecules that a component of batches claims at once."""
@@ -69,7 +71,7 @@ class Scorer:
     objective: Objective
     store: SampleStore | None = None
     run_id: str | None = None
-    owner: str = field(default_factory=lambda: uuid4().hex)
+    owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}")
     pace: ClaimTiming = ClaimTiming()
     again: bool = False
 
@@ -113,6 +115,7 @@ class Scorer:
         component = weighted.component
         scored: dict[str, Score] = {}
         waiting = list(smiles)
+        wait = ClaimWait(self.store.claims, component.name, component.version)
         with ExpensiveScores(self.store, self.run_id, self.owner, component, self.pace) as expensive:
             while waiting:
                 for text, raw in score_stream(component, self._claimed(expensive, component, waiting, scored)):
@@ -120,6 +123,7 @@ class Scorer:
                     expensive.put(scored[text])
                 waiting = [text for text in waiting if text not in scored]
                 if waiting:
+                    wait.note(waiting)
                     time.sleep(self.pace.poll_seconds)
                     scored |= self._look_up(component, waiting)
                     waiting = [text for text in waiting if text not in scored]

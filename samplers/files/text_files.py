@@ -151,6 +151,8 @@ def _named(path: Path, columns: Sequence[str | None], there: Sequence[str]) -> l
         if name is None or name not in there:
             wanted = name or " or ".join(SMILES_COLUMNS)
             raise SmilesFileError(f"{path} has no column {wanted!r}; it has: {', '.join(there)}")
+        if (same := list(there).count(name)) > 1:
+            raise SmilesFileError(f"{path} has {same} columns {name!r}, of which one cannot be chosen; rename them")
         names.append(name)
     return names
 

@@ -157,8 +157,10 @@ def _end_of(exit_code: int) -> str:
 
 def serve() -> None:
     """Answer requests until the parent closes the pipe or dies."""
-    # Ctrl-C is the parent's to handle, and workers end with its pipe.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Signals are the parent's to handle, and workers end with its pipe. A handler that does nothing, and not SIG_IGN:
+    # that would be inherited by the programs that scoring code starts, and terminates.
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, lambda *_: None)
     requests, answers = os.dup(0), os.dup(1)
     # Scoring code must neither read the requests nor print between the answers.
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)

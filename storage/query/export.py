@@ -101,7 +101,8 @@ def export_history(
         UnknownSnapshotError: the store has no such snapshot.
         OSError: the disk is full or failed.
     """
-    if out.suffix not in _WRITERS:
+    writer = _WRITERS.get(out.suffix.lower())
+    if writer is None:
         raise ValueError(f"expected a file name that ends in {' or '.join(_WRITERS)}, got {str(out)!r}")
     if not out.absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {out.parent} for the file {out.name}: make it first")
@@ -110,9 +111,9 @@ def export_history(
     rows = 0
     with _replacing(out) as aside, _history(store.catalog, version, condition, memory_limit) as reader:
         schema = _described(reader.schema)
-        with _WRITERS[out.suffix](aside, schema) as writer:
+        with writer(aside, schema) as file:
             for batch in reader:
-                writer.write_batch(batch.cast(schema))
+                file.write_batch(batch.cast(schema))
                 rows += batch.num_rows
     return ExportReceipt(rows, version)
 

@@ -115,7 +115,8 @@ def test_a_score_that_the_store_knows_is_not_computed_again(
 def test_a_value_that_has_no_worth_without_a_transform_is_named(
     config: Path, molecules_file: Path, tmp_path: Path
 ) -> None:
-    config.write_text("\n".join(line for line in config.read_text().splitlines() if "transform" not in line))
+    kept = [line for line in config.read_text().splitlines() if "transform" not in line]
+    config.write_text("\n".join(["[campaign]", "max_failed_share = 1.0", *kept]))
     said = invoke("score", molecules_file, "--config", config, "--out", tmp_path / "scores.csv")
     frame = pl.read_csv(tmp_path / "scores.csv")
     assert frame["reward"].null_count() == 5
@@ -175,3 +176,13 @@ def test_what_cannot_be_drawn_is_one_message(arguments: list[str], expected: str
     result = CliRunner().invoke(app, ["sample", *arguments])
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith(f"error: {expected}")
+
+
+def test_a_file_whose_scores_mostly_fail_is_written_and_said_to_have_failed(
+    config: Path, assay: Path, molecules_file: Path, tmp_path: Path
+) -> None:
+    assay.write_text("def activity(smiles):\n    raise RuntimeError('the plate broke')\n")
+    arguments = ["score", molecules_file, "--config", config, "--out", tmp_path / "scores.csv"]
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert (result.exit_code, "the plate broke" in result.stderr) == (1, True)
+    assert pl.read_csv(tmp_path / "scores.csv")["reward"].null_count() == 5

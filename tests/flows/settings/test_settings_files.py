@@ -15,6 +15,10 @@ FILES = {
     "header.csv": "smiles\n",
     "other.csv": "name,weight\na,1\n",
     "molecules.sdf": "C\n",
+    "prose.smi": "nothing\nhere\n",
+    "prose.csv": "source,target\nCC,nothing\nhere,CC\n",
+    "mixed.smi": "nothing\nCCO\n",
+    "doubled.csv": "smiles,smiles\nCC,CCO\n",
 }
 DATASET = 'kind = "dataset"\nbuffer_size = 5\n'
 LATENT = 'kind = "latent"\npolicy = "zinc-vae"\nbuffer_size = 5\n'
@@ -33,6 +37,7 @@ def load(folder: Path, sampler: str) -> None:
     "sampler",
     [
         DATASET + 'path = "good.smi"',
+        DATASET + 'path = "mixed.smi"',
         DATASET + 'path = "good.csv"\ncolumn = "before"',
         LATENT + 'molecules = "good.smi"',
         PAIRS + 'path = "good.csv"\nsource_column = "before"\ntarget_column = "after"',
@@ -50,6 +55,10 @@ def test_files_with_molecules_are_taken(tmp_path: Path, sampler: str) -> None:
         (DATASET + 'path = "header.csv"', "header.csv holds no molecule"),
         (DATASET + 'path = "other.csv"', r"other.csv has no column .*; it has: name, weight"),
         (DATASET + 'path = "good.csv"\ncolumn = "SMILE"', "good.csv has no column 'SMILE'; it has: smiles, before"),
+        (DATASET + 'path = "prose.smi"', r"`samplers\[0\].path`: .*prose.smi .*nothing"),
+        (LATENT + 'molecules = "prose.smi"', r"`samplers\[0\].molecules`: .*prose.smi"),
+        (PAIRS + 'path = "prose.csv"', r"`samplers\[0\].path`: .*prose.csv"),
+        (DATASET + 'path = "doubled.csv"', "doubled.csv has 2 columns 'smiles'"),
         (DATASET + 'path = "molecules.sdf"', "expected a .smi, .txt, .csv or .parquet file"),
         (LATENT + 'molecules = "empty.smi"', r"`samplers\[0\].molecules`: .*empty.smi holds no molecule"),
         (PAIRS + 'path = "good.csv"', "good.csv has no column 'source'"),

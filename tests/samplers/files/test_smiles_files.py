@@ -3,6 +3,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from molbuffer.samplers.errors import SmilesFileError
@@ -70,6 +72,12 @@ def write(name: str, content: bytes) -> Callable[[Path], Path]:
     return into
 
 
+def doubled_parquet(folder: Path) -> Path:
+    columns = [pa.array(["CC"]), pa.array(["CCO"])]
+    pq.write_table(pa.Table.from_arrays(columns, names=["smiles", "smiles"]), folder / "doubled.parquet")
+    return folder / "doubled.parquet"
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -80,6 +88,8 @@ def write(name: str, content: bytes) -> Callable[[Path], Path]:
         (write("empty.csv", b""), "cannot be read"),
         (write("header.csv", b"smiles\n"), "holds no molecule"),
         (write("other.csv", b"name,weight\na,1\n"), "has no column.*it has: name, weight"),
+        (write("doubled.csv", b"smiles,smiles\nCC,CCO\n"), "2 columns 'smiles'"),
+        (doubled_parquet, "2 columns 'smiles'"),
         (write("garbage.smi", bytes(range(256))), "cannot be read"),
         (write("garbage.parquet", bytes(range(256))), "cannot be read"),
         (write("plain.smi.gz", b"CCO\n"), "cannot be read"),
