@@ -128,13 +128,27 @@ class Layout:
         return any(entries(table) for table in entries(self.tables / "main") if table.name not in _OF_CREATION)
 
 
+def check_path(layout: Layout) -> None:
+    """Refuse paths that DuckLake reads otherwise than the system does: it takes a backslash for a separator.
+
+    Raises:
+        StorePlaceError: naming the path.
+    """
+    for place in (layout.root, layout.data):
+        if "\\" in str(place):
+            raise StorePlaceError(
+                f"a store cannot be written in {place}, whose path has a backslash; name another folder"
+            )
+
+
 def check_place(layout: Layout, uuid: str) -> None:
     """Refuse a place in which a store that is written to would lose data.
 
     Raises:
-        StorePlaceError: a SQLite catalog on a network file system.
+        StorePlaceError: a SQLite catalog on a network file system, or a path that ``check_path`` refuses.
         StoreExistsError: the data path is that of another store: a vacuum of one would delete the other's files.
     """
+    check_path(layout)
     if layout.backend == layout.sqlite:
         refuse_network_file_system(layout.root)
     if layout.data_path == HERE:

@@ -14,7 +14,7 @@ from molbuffer.storage.description import Description
 from molbuffer.storage.errors import StoreExistsError, StorePlaceError
 from molbuffer.storage.files import PRIVATE_FILE, Sync, on_disk, place_at
 from molbuffer.storage.handle import OpenStore
-from molbuffer.storage.layout import HERE, SQLITE, Layout, check_place
+from molbuffer.storage.layout import HERE, SQLITE, Layout, check_path, check_place
 
 
 def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync) -> OpenStore:
@@ -39,6 +39,7 @@ def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync
         if here.description.exists():
             raise StoreExistsError(f"{root} is a store by now; open it")
         raise lost(layout.backend, root, reason)
+    check_path(layout)
     layout.make_folders()
     check_place(layout, uuid)
     catalog = Catalog(layout.catalog, read_only=False, create=True, sync=sync)

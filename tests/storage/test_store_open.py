@@ -11,7 +11,14 @@ from molbuffer.storage import SampleStore
 from molbuffer.storage.backends.sqlite import file_system_of
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.schema import MIGRATIONS
-from molbuffer.storage.errors import StoreBusyError, StoreError, StoreExistsError, StoreFormatError, StoreNotFoundError
+from molbuffer.storage.errors import (
+    StoreBusyError,
+    StoreError,
+    StoreExistsError,
+    StoreFormatError,
+    StoreNotFoundError,
+    StorePlaceError,
+)
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.opening import make_store
 from molbuffer.storage.records import Commit, Score
@@ -51,6 +58,28 @@ def test_only_a_new_or_empty_folder_becomes_a_store(tmp_path, store):
         SampleStore.open_or_create(tmp_path / "mine")
     (tmp_path / "empty").mkdir()
     SampleStore.create(tmp_path / "empty").close()
+
+
+def test_a_path_with_a_backslash_holds_archives_and_stores_to_read_but_none_to_write(tmp_path, store, make):
+    odd = tmp_path / "lab\\one"
+    for path in (odd, odd / "inner"):
+        with pytest.raises(StorePlaceError) as raised:
+            SampleStore.create(path)
+        assert str(path) in str(raised.value)
+    assert not odd.exists()
+    store.start_run(make.make_run())
+    store.commit(Commit([make.make_build()]))
+    odd.mkdir()
+    store.archive(odd / "a.tar")
+    store.archive(odd / "folder\\a")
+    with SampleStore.open(odd / "folder\\a") as archived:
+        assert len(archived.query("FROM samples")) == 6
+    store.close()
+    moved = store.path.rename(odd / "moved")
+    with SampleStore.open(moved, read_only=True) as opened:
+        assert len(opened.query("FROM samples")) == 6
+    with pytest.raises(StorePlaceError):
+        SampleStore.open(moved)
 
 
 def test_a_creation_that_was_cut_off_is_finished_by_the_next(tmp_path, store):
