@@ -17,6 +17,7 @@ from .errors import (
     VacuumRefusedError,
 )
 from .files.places import Place
+from .files.system_errors import system_advice
 from .history.cache import LOCATION_VARIABLE, DecodedCache, default_folder
 from .history.index import HistoryIndex, IndexScope, Positions
 from .history.selections import (
@@ -129,6 +130,7 @@ __all__ = [
     "now",
     "recover_store",
     "shown_event",
+    "system_advice",
     "trusted_archive",
     "verify_store",
 ]

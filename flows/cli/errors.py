@@ -41,8 +41,18 @@ class ReportingGroup(TyperGroup):
                 raise typer.Exit(code) from None
             if not isinstance(error, Exception) or not _is_for_users(error):
                 raise
-            sys.stderr.write(f"error: {error}\n")
+            sys.stderr.write(f"error: {_in_words(error)}\n")
             raise typer.Exit(1) from error
+
+
+def _in_words(error: Exception) -> str:
+    """Return an error for people; one of the operating system with what can be done about it."""
+    if not isinstance(error, OSError):
+        return str(error)
+    from molbuffer.storage import system_advice
+
+    advice = system_advice(error)
+    return str(error) if advice is None else f"{error}. {advice}"
 
 
 def debugging() -> bool:

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from molbuffer.storage import SampleStore
+
 TABLE = """ID,Smiles,pIC50
 1,CC(=O)Nc1ccc(O)cc1,5.1
 2,not a molecule,
@@ -83,7 +85,6 @@ p_batch = 0.5
 [training]
 checkpoint_every = 2
 """
-Lab = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
@@ -129,8 +130,8 @@ def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_traine
         return output if code == 0 else errors
 
     def query(sql: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = json.loads(finished(0, "query", "--store", "lab", sql, "--format", "json"))
-        return rows
+        with SampleStore.open(folder / "lab", read_only=True) as store:
+            return store.query(sql).to_dicts()
 
     finished(0, "config", "check", "campaign.toml")
 

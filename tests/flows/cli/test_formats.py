@@ -80,3 +80,10 @@ def test_rows_without_molecules_are_no_list_of_them(
 ) -> None:
     done = molbuffer("query", "--store", scored_store, "SELECT 1 AS one", "--out", tmp_path / "rows.smi")
     assert (done.returncode, "smiles" in done.stderr, "one" in done.stderr) == (1, True, True)
+
+
+def test_an_error_of_the_system_says_what_to_do(
+    scored_store: Path, tmp_path: Path, molbuffer: Callable[..., Any]
+) -> None:
+    done = molbuffer("query", "--store", scored_store, SQL, "--out", tmp_path / f"{'x' * 300}.csv")
+    assert (done.returncode, "shorter" in done.stderr) == (1, True)
