@@ -31,7 +31,15 @@ from molbuffer.storage.backends import (
     unwritten,
 )
 from molbuffer.storage.catalog.journal import Journal, JournalEntry, JournalFile, entries_of
-from molbuffer.storage.catalog.parquet_files import TableFiles, TableSource, later_columns, select_nothing, table_files
+from molbuffer.storage.catalog.parquet_files import (
+    Column,
+    TableFiles,
+    TableSource,
+    empty_tables,
+    later_columns,
+    select_nothing,
+    table_files,
+)
 from molbuffer.storage.catalog.pinned import PinnedCatalog
 from molbuffer.storage.catalog.readable import ReadableCatalog, Version
 from molbuffer.storage.catalog.transaction import Transaction
@@ -45,6 +53,8 @@ from molbuffer.storage.errors import (
 from molbuffer.storage.files import CHECKSUMS_KEY, Place, Sync, file_checksums, names_on_disk, sync_paths
 
 _RETRY_SECONDS = 0.05
+# Snapshots of which is remembered what has no rows.
+_MOST_REMEMBERED = 100
 _TARGET_FILE_SIZE = "512MB"  # DuckLake's own default.
 
 Result = TypeVar("Result")
@@ -93,6 +103,7 @@ class Catalog(ReadableCatalog):
         self._journal_settled = False
         with nullcontext() if read_only else self.locked():
             self._attachment = Attachment(place, read_only=read_only, create=create)
+        self._empty: dict[int, Mapping[str, Sequence[Column]]] = {}
 
     @property
     def tables(self) -> Place:
@@ -125,6 +136,8 @@ class Catalog(ReadableCatalog):
         later, as_new = later_columns(self.metadata, name, snapshot) if snapshot < self._last_change else ([], False)
         if as_new:
             return f"({select_nothing(later)})"
+        if (empty := self._without_rows(snapshot).get(name)) is not None:
+            return f"({select_nothing([*empty, *([_VERSION_COLUMN] if with_version else [])])})"
         # Within the brackets, only what is selected is there: a column of DuckLake's own has to be named.
         columns = ["*", *(["snapshot_id"] if with_version else []), *(column.default_sql for column in later)]
         # AT takes no alias, which the SQL around it may give.
@@ -414,6 +427,18 @@ class Catalog(ReadableCatalog):
     def _rewrite(self, journal: Journal) -> None:
         journal.rewrite(entries_of(self.versions(), self.metadata(_JOURNALLED)))
 
+    def _without_rows(self, snapshot: int) -> Mapping[str, Sequence[Column]]:
+        """Return the columns of each table that has no row at a snapshot.
+
+        DuckLake has no statistics of such a table, and looks for them in its catalog once for each column: to read
+        nothing takes it several times as long as to read a table of rows.
+        """
+        if (known := self._empty.get(snapshot)) is None:
+            if len(self._empty) >= _MOST_REMEMBERED:
+                self._empty.clear()
+            known = self._empty[snapshot] = empty_tables(self.metadata, snapshot)
+        return known
+
     @functools.cached_property
     def _last_change(self) -> int:
         """The snapshot at which a table last got columns: at later ones, every table has all of its columns."""
@@ -451,6 +476,10 @@ _IDENTITY = "SELECT value FROM METADATA.ducklake_metadata WHERE key = 'molbuffer
 _SET_IDENTITY = "INSERT INTO METADATA.ducklake_metadata (key, value) VALUES ('molbuffer_store', $uuid)"
 _HAS_TABLE = "SELECT table_id FROM METADATA.ducklake_table WHERE table_name = $name AND end_snapshot IS NULL"
 _KNOWN = "SELECT snapshot_id FROM METADATA.ducklake_snapshot WHERE snapshot_id = $snapshot"
+
+
+# What DuckLake calls the snapshot that added a row.
+_VERSION_COLUMN = Column("snapshot_id", "BIGINT")
 
 
 def _one(cursor: duckdb.DuckDBPyConnection, sql: str) -> int:

@@ -24,6 +24,11 @@ _LATER_COLUMNS = """SELECT column_name, column_type, initial_default, whole.begi
     FROM METADATA.ducklake_column AS part JOIN METADATA.ducklake_table AS whole USING (table_id)
     WHERE part.end_snapshot IS NULL AND whole.end_snapshot IS NULL
     AND table_name = $name AND part.begin_snapshot > $snapshot ORDER BY column_order"""
+_EMPTY = """SELECT table_name, column_name, column_type
+    FROM METADATA.ducklake_column AS part JOIN METADATA.ducklake_table AS whole USING (table_id)
+    WHERE part.end_snapshot IS NULL AND whole.end_snapshot IS NULL AND table_id NOT IN (
+        SELECT table_id FROM METADATA.ducklake_data_file WHERE begin_snapshot <= $snapshot)
+    AND $snapshot <= (SELECT max(snapshot_id) FROM METADATA.ducklake_snapshot) ORDER BY table_name, column_order"""
 # Compaction makes files that hold rows of several versions, up to ``partial_max``.
 _DATA_FILES = """SELECT table_name, part.path, coalesce(partial_max > $snapshot, false), record_count
     FROM METADATA.ducklake_data_file AS part JOIN METADATA.ducklake_table AS whole USING (table_id)
@@ -150,6 +155,14 @@ def table_files(metadata: Metadata, folder: Place, tables: Sequence[str], snapsh
         )
         for table in tables
     }
+
+
+def empty_tables(metadata: Metadata, snapshot: int) -> dict[str, list[Column]]:
+    """Return the columns of each table that had no file up to a snapshot; none of a snapshot that is to come."""
+    found: dict[str, list[Column]] = {}
+    for table, name, kind in metadata(_EMPTY, {"snapshot": snapshot}):
+        found.setdefault(table, []).append(Column(name, _type(kind)))
+    return found
 
 
 def later_columns(metadata: Metadata, table: str, snapshot: int) -> tuple[list[Column], bool]:
