@@ -25,9 +25,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-import polars as pl
 import pyarrow as pa
 
 from molbuffer.storage.archive import ArchiveReceipt, MergeReceipt, is_archive, make_archive, merge_archive
@@ -49,6 +48,9 @@ from molbuffer.storage.records import Commit, Consumed, Event, Reward, Run, RunS
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt, StoredBuild, StoredCheckpoint
 from molbuffer.storage.verify import QuarantineReceipt, VerifyReport, verify_store
 from molbuffer.storage.verify.quarantine import quarantine
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @bounded(lambda store: store.path)

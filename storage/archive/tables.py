@@ -172,7 +172,8 @@ _COLUMNS = """SELECT table_name, column_name, data_type, column_default FROM duc
     WHERE NOT internal ORDER BY table_name, column_index"""
 
 
-def arrow_schema(columns: Sequence[Column]) -> pa.Schema:
+@functools.cache
+def arrow_schema(columns: tuple[Column, ...]) -> pa.Schema:
     """Return the Arrow types in which the columns of a table are written."""
     with closing(closed_connection()) as connection:
         return connection.execute(select_nothing(columns)).to_arrow_table().schema

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from molbuffer.storage.backends import one_line
 from molbuffer.storage.errors import QueryError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _DAY_SECONDS = 86_400
 _FIRST, _LAST = (
@@ -31,6 +34,9 @@ def frame(table: pa.Table) -> pl.DataFrame:
     Raises:
         QueryError: a column has a value that Python has not, or a type that polars has not.
     """
+    # Its import is a fifth of that of the store, which the processes that build and commit do without.
+    import polars as pl
+
     names: list[str] = []
     for name in table.column_names:
         taken = sum(other == name or other.startswith(f"{name}_") for other in names)

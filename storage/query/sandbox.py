@@ -15,10 +15,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import duckdb
-import polars as pl
 import pyarrow as pa
 
 from molbuffer.storage.backends import CLOSED_SETTINGS, SESSION, closed_connection, quote_name, reach_statements
@@ -28,6 +27,9 @@ from molbuffer.storage.files import Place
 from molbuffer.storage.query.frame import frame
 from molbuffer.storage.query.predicate import check_predicate, shown
 from molbuffer.storage.query.process import QueryRequest, run_query_process
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _READING = frozenset(
     {"SELECT", "WITH", "FROM", "VALUES", "TABLE", "DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "PIVOT", "UNPIVOT"}
