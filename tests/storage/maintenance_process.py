@@ -106,14 +106,13 @@ def maintain(path: str) -> None:
             print("maintained", sum(report.merged_files.values()), len(removed), flush=True)
 
 
-def read(path: str, cache: str, snapshot: str, seconds: str) -> None:
-    """Loads the index of a version again and again; says what its rows are, and how many the newest has."""
+def read(path: str, cache: str, snapshot: str, stop: str) -> None:
+    """Loads the index of a version until there is a file; says what its rows are, and how many the newest has."""
     import hashlib
 
-    end = time.monotonic() + float(seconds)
     with SampleStore.open(path, read_only=True) as store:
         decoded = DecodedCache(store.uuid, Path(path) / "arrays", Path(cache))
-        while time.monotonic() < end:
+        while not Path(stop).exists():
             pinned = store.index(IndexScope(objective_sha256=OBJECTIVE, snapshot=int(snapshot)), cache=decoded)
             rows = pinned.gather(pinned.best_first)
             digest = hashlib.sha256(rows.tokens.tobytes() + rows.log_probs.tobytes() + rows.rewards.tobytes())

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -100,25 +100,33 @@ def test_the_last_thing_that_happened_to_a_run_is_its_status_though_the_clock_go
 
 
 BUSY = """
-import sqlite3, sys, time
+import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 connection.execute("BEGIN IMMEDIATE")
 print("locked", flush=True)
-time.sleep(3)
+sys.stdin.readline()
 connection.execute("ROLLBACK")
 """
 
 
+def waited_for(catalog, action):
+    """What an action returns that ends only once another program has given up its lock of a catalog."""
+    pipe = subprocess.PIPE
+    # Another process: closing a file here would drop the locks that DuckDB holds on it.
+    process = subprocess.Popen([sys.executable, "-c", BUSY, str(catalog)], stdin=pipe, stdout=pipe, text=True)
+    with process, ThreadPoolExecutor(1) as pool:
+        assert process.stdout.readline() == "locked\n"
+        acting = pool.submit(action)
+        # However slow the machine is, it does not end before the lock does.
+        with pytest.raises(TimeoutError):
+            acting.result(timeout=0.5)
+        process.communicate("go\n")
+        return acting.result(timeout=300)
+
+
 def test_a_catalog_that_another_program_has_locked_is_waited_for(started, make):
     catalog = started.path / "catalog.sqlite"
-    # Another process: closing a file here would drop the locks that DuckDB holds on it.
-    process = subprocess.Popen([sys.executable, "-c", BUSY, str(catalog)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "locked\n"
-    began = time.monotonic()
-    receipt = started.commit(Commit([make.make_build()])).builds[0]
-    waited = time.monotonic() - began
-    process.communicate()
-    assert waited > 1
+    receipt = waited_for(catalog, lambda: started.commit(Commit([make.make_build()])).builds[0])
     assert started.receipts("run-1") == [receipt]
 
 
@@ -146,13 +154,9 @@ def test_a_migration_on_a_read_only_disk_says_so(small_disk, old):
 
 
 def test_a_migration_waits_for_a_catalog_that_another_program_has_locked(old):
-    process = subprocess.Popen(
-        [sys.executable, "-c", BUSY, str(old / "catalog.sqlite")], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "locked\n"
     later = Migration(LATER, "charges", ("ALTER TABLE {samples} ADD COLUMN charge INTEGER",))
-    assert migrate_store(old, migrations=[*MIGRATIONS, later]).applied == ("charges",)
-    process.communicate()
+    receipt = waited_for(old / "catalog.sqlite", lambda: migrate_store(old, migrations=[*MIGRATIONS, later]))
+    assert receipt.applied == ("charges",)
 
 
 def test_migrations_are_in_their_order_though_the_clock_goes_back(old, monkeypatch):
