@@ -120,7 +120,7 @@ def test_damaged_compression_is_named(tmp_path: Path, name: str, damage: str) ->
     flipped = whole[:middle] + bytes(byte ^ 0xFF for byte in whole[middle : middle + 20]) + whole[middle + 20 :]
     path = tmp_path / name
     path.write_bytes({"cut off": whole[:middle], "flipped": flipped}[damage])
-    with pytest.raises(SmilesFileError, match="cannot be read") as caught:
+    with pytest.raises(SmilesFileError) as caught:
         read_smiles_file(path)
     assert str(path) in str(caught.value)
 

@@ -74,10 +74,10 @@ def test_draws_are_joined_to_the_widest(policy: Policy) -> None:
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ({"buffer_size": -1}, "buffer_size must be >= 0"),
-        ({"p_batch": -0.1}, r"p_batch must be in \[0, 1\]"),
-        ({"p_batch": 1.01}, r"p_batch must be in \[0, 1\]"),
-        ({"p_batch": float("nan")}, r"p_batch must be in \[0, 1\]"),
+        ({"buffer_size": -1}, "buffer_size"),
+        ({"p_batch": -0.1}, "p_batch"),
+        ({"p_batch": 1.01}, "p_batch"),
+        ({"p_batch": float("nan")}, "p_batch"),
     ],
 )
 def test_impossible_sizes_are_refused(sizes: dict[str, float], message: str) -> None:

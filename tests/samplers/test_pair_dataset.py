@@ -108,5 +108,5 @@ def test_names_of_columns_can_be_chosen_and_must_be_there(tmp_path: Path) -> Non
     ).draw(3, seed=0)
     assert drawn.source_smiles is not None
     assert (drawn.source_smiles, drawn.raw) == (["CC"] * 3, ["CO"] * 3)
-    with pytest.raises(SmilesFileError, match="has no column 'source'; it has: before, after"):
+    with pytest.raises(SmilesFileError, match=r"'source'.* before, after"):
         PairDatasetSampler("pairs", path, CHAINS).draw(1, seed=0)

@@ -64,7 +64,7 @@ def test_no_parents_have_no_mutants_and_odd_ones_do_no_harm(tmp_path: Path, wide
     made = standardise_many(sampler.draw(10, seed=1).raw)
     assert 0 < len(made) < 10, "what has no mutants is left out"
     assert None not in made
-    with pytest.raises(ValueError, match="at least 1, got 0"):
+    with pytest.raises(ValueError, match="mutations"):
         MutationSampler("mutants", odd, wide_vocabulary, mutations=0)
 
 
@@ -122,5 +122,5 @@ def test_an_empty_history_and_no_other_parents_leave_a_shortfall(
     history = RunHistory(store, "run", objective_sha256="objective", vocabulary=wide_vocabulary, settled=lambda: 0)
     base = DatasetSampler("none", tmp_path / "none.smi", wide_vocabulary)
     assert len(GraphGASampler("children", history, base, wide_vocabulary).draw(5, seed=1)) == 0
-    with pytest.raises(ValueError, match="at least 2, got 1"):
+    with pytest.raises(ValueError, match="parents"):
         GraphGASampler("children", history, base, wide_vocabulary, parents=1)

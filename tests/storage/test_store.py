@@ -122,7 +122,7 @@ def test_runs_start_resume_and_finish(started, make):
     assert started.run("run-2") == make.make_run("run-2", libraries={"rdkit": "2026.9"}, user="u")
     with pytest.raises(RunConflictError, match="config_sha256"):
         started.start_run(make.make_run(config='{"sigma": 1}'))
-    with pytest.raises(RunConflictError, match=r"another objective_sha256 \(a scoring function's source or a library"):
+    with pytest.raises(RunConflictError, match="objective_sha256"):
         started.start_run(make.make_run(objective_sha256="ef" * 32))
     started.finish_run("run-1", RunStatus.FAILED, "out of oracle calls")
     events = started.query("SELECT status FROM run_events WHERE run_id = 'run-1' ORDER BY created")["status"].to_list()

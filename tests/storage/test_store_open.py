@@ -1,4 +1,5 @@
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def test_a_store_that_another_process_makes_at_that_moment_is_opened(tmp_path, m
 
 
 def test_only_a_new_or_empty_folder_becomes_a_store(tmp_path, store):
-    with pytest.raises(StoreExistsError, match="not empty"):
+    with pytest.raises(StoreExistsError, match=re.escape(str(store.path))):
         SampleStore.create(store.path)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").touch()
@@ -95,7 +96,7 @@ def test_what_is_no_store_is_said_to_be_none(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "missing", tmp_path / "file"):
         for read_only in (False, True):
-            with pytest.raises(StoreNotFoundError, match="no store"):
+            with pytest.raises(StoreNotFoundError, match=re.escape(str(path))):
                 SampleStore.open(path, read_only=read_only)
     assert not (tmp_path / "missing").exists()
 
@@ -103,10 +104,10 @@ def test_what_is_no_store_is_said_to_be_none(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("format = 1", "format = 2", "format 2, this release reads 1: update molbuffer"),
-        ("format = 1", "format = 0", "damaged"),
-        ("format = 1", "", "damaged"),
-        ("format = 1", "format = [", "damaged"),
+        ("format = 1", "format = 2", "format 2"),
+        ("format = 1", "format = 0", r"store\.toml"),
+        ("format = 1", "", r"store\.toml"),
+        ("format = 1", "format = [", r"store\.toml"),
         ("sqlite:catalog.sqlite", "postgres:host=db", "postgres:host=db"),
     ],
 )

@@ -44,7 +44,7 @@ def test_every_format_gives_the_rows_that_were_written_and_their_lines(
             patch.setattr(text_files, "BLOCK_ROWS", block)
             packed_rows._open.cache_clear()
             if not filled:
-                with pytest.raises(SmilesFileError, match="holds no molecule"):
+                with pytest.raises(SmilesFileError, match=name):
                     open_rows(tmp_path / name, ["a", "b"])
                 continue
             opened = open_rows(tmp_path / name, ["a", "b"])
@@ -63,13 +63,13 @@ def test_a_record_of_several_lines_does_not_shift_those_after_it(tmp_path: Path)
 
 def test_a_row_with_more_fields_than_the_header_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("name,smiles\nethanol,CCO\n1,2-dichloroethane,ClCCCl\n")
-    with pytest.raises(SmilesFileError, match="line 3 has 3 fields, and the header 2"):
+    with pytest.raises(SmilesFileError, match="line 3"):
         list(read_columns(tmp_path / "t.csv", [None]))
 
 
 def test_a_file_of_lines_has_no_pairs(tmp_path: Path) -> None:
     (tmp_path / "t.smi").write_text("CCO CCN\n")
-    with pytest.raises(SmilesFileError, match=r"expected a \.csv or .parquet file"):
+    with pytest.raises(SmilesFileError, match=r"\.csv"):
         list(read_columns(tmp_path / "t.smi", ["source", "target"]))
 
 
@@ -93,7 +93,7 @@ def test_the_unpacked_copy_leaves_nothing_behind(tmp_path: Path, own_cache: Path
 def test_a_cache_folder_that_is_none_is_told(tmp_path: Path, own_cache: Path) -> None:
     (tmp_path / "m.smi").write_text("CCO\n")
     own_cache.write_text("a file")
-    with pytest.raises(SmilesFileError, match=r"cannot be unpacked in .*cache.*MOLBUFFER_CACHE may name"):
+    with pytest.raises(SmilesFileError, match="MOLBUFFER_CACHE"):
         open_rows(tmp_path / "m.smi", [None])
 
 

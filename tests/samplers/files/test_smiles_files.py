@@ -81,25 +81,25 @@ def doubled_parquet(folder: Path) -> Path:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda folder: folder / "absent.smi", "cannot be read"),
-        (lambda folder: folder / "absent.csv", "cannot be read"),
-        (write("empty.smi", b""), "holds no molecule"),
-        (write("blank.smi", b"\n \n"), "holds no molecule"),
-        (write("empty.csv", b""), "cannot be read"),
-        (write("header.csv", b"smiles\n"), "holds no molecule"),
-        (write("other.csv", b"name,weight\na,1\n"), "has no column.*it has: name, weight"),
-        (write("doubled.csv", b"smiles,smiles\nCC,CCO\n"), "2 columns 'smiles'"),
-        (doubled_parquet, "2 columns 'smiles'"),
-        (write("garbage.smi", bytes(range(256))), "cannot be read"),
-        (write("garbage.parquet", bytes(range(256))), "cannot be read"),
-        (write("plain.smi.gz", b"CCO\n"), "cannot be read"),
-        (write("cut.smi.gz", gzip.compress(b"CCO\n" * 50)[:-12]), "cannot be read"),
-        (write("broken.smi.gz", gzip.compress(b"CCO\n")[:12] + b"\xff" * 30), "cannot be read"),
-        (write("molecules.sdf", b"CCO\n"), "expected a .smi"),
-        (write("molecules", b"CCO\n"), "expected a .smi"),
+        (lambda folder: folder / "absent.smi", None),
+        (lambda folder: folder / "absent.csv", None),
+        (write("empty.smi", b""), None),
+        (write("blank.smi", b"\n \n"), None),
+        (write("empty.csv", b""), None),
+        (write("header.csv", b"smiles\n"), None),
+        (write("other.csv", b"name,weight\na,1\n"), "name, weight"),
+        (write("doubled.csv", b"smiles,smiles\nCC,CCO\n"), "2 .*'smiles'"),
+        (doubled_parquet, "2 .*'smiles'"),
+        (write("garbage.smi", bytes(range(256))), None),
+        (write("garbage.parquet", bytes(range(256))), None),
+        (write("plain.smi.gz", b"CCO\n"), None),
+        (write("cut.smi.gz", gzip.compress(b"CCO\n" * 50)[:-12]), None),
+        (write("broken.smi.gz", gzip.compress(b"CCO\n")[:12] + b"\xff" * 30), None),
+        (write("molecules.sdf", b"CCO\n"), r"\.smi"),
+        (write("molecules", b"CCO\n"), r"\.smi"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, make: Callable[[Path], Path], reason: str) -> None:
+def test_a_file_that_cannot_be_used_is_named(tmp_path: Path, make: Callable[[Path], Path], reason: str | None) -> None:
     path = make(tmp_path)
     with pytest.raises(SmilesFileError, match=reason) as caught:
         read_smiles_file(path)

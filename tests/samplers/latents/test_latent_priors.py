@@ -153,7 +153,7 @@ def test_what_is_no_source_of_latents_is_refused(store: SampleStore) -> None:
     with pytest.raises(PolicyFormatError, match=r"'gru'.*: latents, normal_prior"):
         load_latents(store.policies.folder(other))
     empty = store.policies.add({"notes.txt": b""})
-    with pytest.raises(PolicyFormatError, match="do not make a source of latents"):
+    with pytest.raises(PolicyFormatError, match=empty):
         load_latents(store.policies.folder(empty))
 
 

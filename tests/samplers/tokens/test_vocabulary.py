@@ -66,7 +66,7 @@ def test_an_unknown_character_is_named(smiles: str, character: str) -> None:
 
 
 def test_a_token_the_vocabulary_lacks_is_named(vocabulary: Vocabulary) -> None:
-    with pytest.raises(UnknownTokenError, match=r"'\[Se\]' of 'C\[Se\]C'") as caught:
+    with pytest.raises(UnknownTokenError, match=r"'\[Se\]'.*'C\[Se\]C'") as caught:
         vocabulary.encode("C[Se]C")
     assert caught.value.token == "[Se]"
     assert not vocabulary.can_encode("C[Se]C")
@@ -158,7 +158,7 @@ def test_json_round_trip(vocabulary: Vocabulary) -> None:
     ],
 )
 def test_a_malformed_file_is_refused_in_words(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^a vocabulary"):
+    with pytest.raises(ValueError, match="vocabulary"):
         Vocabulary.from_json(text)
 
 
@@ -204,5 +204,5 @@ def test_a_vocabulary_keeps_its_grammar_and_its_name(real_molecules: list[str]) 
     # The name of a SMILES vocabulary is that of segments stored before there were others.
     assert ours.sha256 == hashlib.sha256(b"<pad>\n<start>\n<end>\nC\nO").hexdigest()
     assert Vocabulary(ours.tokens, SELFIES).sha256 != ours.sha256
-    with pytest.raises(ValueError, match="a kind of smiles, selfies, got 'inchi'"):
+    with pytest.raises(ValueError, match=r"smiles, selfies, .*'inchi'"):
         Vocabulary.from_json(ours.to_json().replace("smiles", "inchi"))

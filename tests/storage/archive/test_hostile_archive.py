@@ -29,9 +29,15 @@ from molbuffer.storage.archive.tar import unpacked
 from molbuffer.storage.errors import ArchiveError, StoreError
 from molbuffer.storage.records import Commit, PolicyVersion
 from molbuffer.storage.trusted import trusted_archive
+from molbuffer.storage.verify.report import FindingKind
 from molbuffer.storage.verify.verify import verify_store
 
 OUTSIDE = b"a secret of the victim"
+MANIFEST = r"archive/archive\.json"
+LIMITS = "TMPDIR"
+TAR = r"archive\.tar"
+SAMPLES = r"tables/samples/00000\.parquet"
+"""Names that errors about the manifest, and about what is too large, have."""
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +82,9 @@ def signed(archive: Path, **changes: object) -> Path:
     return archive
 
 
-def refused(archive: Path, match: str, limits: ArchiveLimits = ArchiveLimits()) -> None:
-    """It cannot be merged, and the error is the store's own and says why."""
-    with pytest.raises(StoreError, match=match), trusted_archive(archive, limits):
+def refused(archive: Path, match: str | None, limits: ArchiveLimits = ArchiveLimits()) -> None:
+    """It cannot be merged, and the error is the store's own and names what is wrong."""
+    with pytest.raises(ArchiveError, match=match), trusted_archive(archive, limits):
         pytest.fail("was trusted")
     assert (archive.parent / "outside").read_bytes() == OUTSIDE
 
@@ -89,6 +95,7 @@ def refused_in_each_way(archive: Path, match: str) -> None:
     with pytest.raises(ArchiveError, match=match):
         SampleStore.open(archive, read_only=True)
     report = verify_store(archive)
+    assert report.errors[0].kind is FindingKind.ARCHIVE
     assert re.search(match, report.errors[0].message)
     assert report.unchecked
     assert "samples" not in report.checked
@@ -115,7 +122,7 @@ def test_the_template_itself_is_trusted(archive):
 def test_a_wrong_checksum_is_refused_and_the_file_named(archive):
     chunk = segment_of(archive) / "lengths" / "c.0"
     chunk.write_bytes(bytes(len(chunk.read_bytes())))
-    refused(archive, r"lengths/c\.0' is damaged")
+    refused(archive, r"lengths/c\.0'")
 
 
 KINDS: dict[str, Callable[[Path], Path]] = {
@@ -161,37 +168,37 @@ def test_what_is_no_plain_file_is_not_opened(archive, kind, odd):
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
     odd(path)
-    refused_in_each_way(archive, "link or a device|is a link, a folder, a pipe or a device")
+    refused_in_each_way(archive, re.escape(path.relative_to(archive).as_posix()))
 
 
 def test_a_link_to_a_sound_file_is_refused_too(archive):
     path = archive / "archive.json"
     path.rename(archive.parent / "elsewhere")
     path.symlink_to(archive.parent / "elsewhere")
-    refused_in_each_way(archive, "is a link, a folder, a pipe or a device")
+    refused_in_each_way(archive, MANIFEST)
 
 
 @pytest.mark.parametrize("name", ["run.py", "policies/x.pkl", "tables/samples/00001.parquet", "tables/samples.parquet"])
 def test_files_that_are_not_listed_are_refused(archive, name):
     (archive / name).write_bytes(b"x")
-    refused(archive, "is not listed")
-    with pytest.raises(ArchiveError, match="is not listed"):
+    refused(archive, re.escape(name))
+    with pytest.raises(ArchiveError, match=re.escape(name)):
         SampleStore.open(archive)
     assert name in {finding.path for finding in verify_store(archive).errors}
 
 
 def test_a_file_that_is_missing_is_refused(archive):
     parquet_of(archive, "samples").unlink()
-    refused(archive, "is missing")
+    refused(archive, SAMPLES)
 
 
 def test_limits_hold_for_a_folder(archive):
-    refused(signed(archive), "the limits are", ArchiveLimits(bytes=10_000))
-    refused(archive, "the limits are", ArchiveLimits(files=5))
+    refused(signed(archive), LIMITS, ArchiveLimits(bytes=10_000))
+    refused(archive, LIMITS, ArchiveLimits(files=5))
     # Folders are no files, and yet not without end.
     for number in range(100):
         (archive / "tables" / str(number)).mkdir()
-    refused(archive, "the limits are", ArchiveLimits(files=30))
+    refused(archive, LIMITS, ArchiveLimits(files=30))
 
 
 # The manifest
@@ -207,7 +214,7 @@ NONSENSE = [
 @pytest.mark.parametrize("content", NONSENSE)
 def test_a_manifest_that_is_none_is_refused(archive, content):
     (archive / "archive.json").write_bytes(content)
-    refused_in_each_way(archive, "is no manifest of an archive")
+    refused_in_each_way(archive, MANIFEST)
 
 
 WRONG_FIELDS: dict[str, object] = {
@@ -219,7 +226,7 @@ WRONG_FIELDS: dict[str, object] = {
 
 @pytest.mark.parametrize(("name", "value"), WRONG_FIELDS.items(), ids=WRONG_FIELDS)
 def test_a_field_of_another_type_or_form_is_refused(archive, name, value):
-    refused_in_each_way(signed(archive, **{name: value}), "is no manifest of an archive")
+    refused_in_each_way(signed(archive, **{name: value}), MANIFEST)
 
 
 @pytest.mark.parametrize(
@@ -229,13 +236,13 @@ def test_a_field_of_another_type_or_form_is_refused(archive, name, value):
 def test_unusual_numbers_are_refused(archive, place, number):
     text = (archive / "archive.json").read_text()
     (archive / "archive.json").write_text(re.sub(rf"{place}\d+", place + number, text, count=1))
-    refused_in_each_way(archive, "is no manifest of an archive")
+    refused_in_each_way(archive, MANIFEST)
 
 
 def test_a_key_twice_is_refused(archive):
     text = (archive / "archive.json").read_text()
     (archive / "archive.json").write_text(text.replace('"snapshot": ', '"snapshot": 1, "snapshot": '))
-    refused_in_each_way(archive, "a key twice")
+    refused_in_each_way(archive, MANIFEST)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +259,7 @@ def test_a_manifest_that_names_another_file_is_refused(archive, name):
     said = json.loads((archive / "archive.json").read_text())
     said["files"][name] = {"bytes": len(OUTSIDE), "sha256": "0" * 64}
     (archive / "archive.json").write_text(json.dumps(said))
-    refused_in_each_way(archive, "no archive has a file")
+    refused_in_each_way(archive, MANIFEST)
 
 
 @pytest.mark.parametrize(
@@ -262,22 +269,22 @@ def test_a_file_that_is_described_in_another_way_is_refused(archive, file):
     said = json.loads((archive / "archive.json").read_text())
     said["files"][next(iter(said["files"]))] = file
     (archive / "archive.json").write_text(json.dumps(said))
-    refused_in_each_way(archive, "is no manifest of an archive")
+    refused_in_each_way(archive, MANIFEST)
 
 
 def test_names_that_differ_in_case_only_are_refused(archive):
     folder = next((archive / "policies").iterdir())
     (folder / "Config.json").write_bytes(b"{}")
-    refused_in_each_way(signed(archive), "where case does not count")
+    refused_in_each_way(signed(archive), MANIFEST)
 
 
 def test_an_archive_of_a_newer_release_says_so(archive):
-    refused_in_each_way(signed(archive, version=3), "update molbuffer")
-    refused_in_each_way(signed(archive, version=2, schema=99), "update molbuffer")
+    refused_in_each_way(signed(archive, version=3), "version 3")
+    refused_in_each_way(signed(archive, version=2, schema=99), "schema 99")
 
 
 def test_an_archive_of_the_first_form_says_what_to_do(archive, tmp_path):
-    advice = "make it again from its store"
+    advice = re.escape(str(archive))
     (archive / "catalog.sqlite").write_bytes(b"SQLite format 3")
     refused_in_each_way(archive, advice)
     refused(packed(archive), advice)
@@ -292,7 +299,7 @@ def test_what_is_a_store_as_well_is_not_opened_as_one(archive):
     with SampleStore.create(archive.parent / "store") as store:
         text = (store.path / "store.toml").read_text()
     (archive / "store.toml").write_text(text)
-    refused_in_each_way(archive, "an archive of an earlier release")
+    refused_in_each_way(archive, re.escape(str(archive)))
 
 
 # Tables
@@ -342,10 +349,8 @@ def test_a_column_with_another_name_is_refused(archive, name):
     def renamed(whole: pa.Table) -> pa.Table:
         return whole.rename_columns([name if column == "smiles" else column for column in whole.column_names])
 
-    refused_in_each_way(changed(archive, "samples", renamed), "has other columns than this table")
-    refused_in_each_way(
-        changed(archive, "samples", lambda whole: whole.append_column("smiles", whole[name])), "has other columns"
-    )
+    refused_in_each_way(changed(archive, "samples", renamed), SAMPLES)
+    refused_in_each_way(changed(archive, "samples", lambda whole: whole.append_column("smiles", whole[name])), SAMPLES)
 
 
 def test_values_like_sql_are_values(archive):
@@ -380,18 +385,16 @@ def test_a_column_of_another_type_is_refused(archive, values):
     def typed(whole: pa.Table) -> pa.Table:
         return whole.set_column(whole.column_names.index("smiles"), "smiles", values)
 
-    refused_in_each_way(changed(archive, "samples", typed), "has other columns than this table")
+    refused_in_each_way(changed(archive, "samples", typed), SAMPLES)
 
 
 def test_a_missing_column_and_one_twice_are_refused(archive):
     whole = read_rows(parquet_of(archive, "samples"))
-    refused_in_each_way(changed(archive, "samples", lambda _: whole.drop_columns("kept")), "has other columns")
-    refused_in_each_way(
-        changed(archive, "samples", lambda _: whole.append_column("kept", whole["kept"])), "has other columns"
-    )
+    refused_in_each_way(changed(archive, "samples", lambda _: whole.drop_columns("kept")), SAMPLES)
+    refused_in_each_way(changed(archive, "samples", lambda _: whole.append_column("kept", whole["kept"])), SAMPLES)
     refused_in_each_way(
         changed(archive, "samples", lambda _: whole.append_column("kept", whole["kept"]).drop_columns("raw")),
-        "has other columns",
+        SAMPLES,
     )
 
 
@@ -413,7 +416,7 @@ def test_what_arrow_remembers_of_its_types_is_not_heeded(archive):
 )
 def test_a_file_that_is_no_parquet_file_is_refused(archive, content):
     parquet_of(archive, "rewards").write_bytes(content)
-    refused_in_each_way(signed(archive), "is no Parquet file|other columns")
+    refused_in_each_way(signed(archive), re.escape(str(archive)))
 
 
 def test_an_encrypted_table_is_refused(archive):
@@ -433,16 +436,14 @@ def test_an_encrypted_table_is_refused(archive):
             encryption.KmsConnectionConfig(), encryption.EncryptionConfiguration(**named)
         )
         copy = shutil.copytree(archive, archive.parent / f"encrypted-{plain_end}")
-        refused(
-            changed(copy, "samples", lambda whole: whole, encryption_properties=properties), "encrypt|no decryption"
-        )
+        refused(changed(copy, "samples", lambda whole: whole, encryption_properties=properties), re.escape(str(copy)))
 
 
 def test_a_table_of_other_rows_than_it_says_is_refused(archive):
     said = json.loads((archive / "archive.json").read_text())
-    refused_in_each_way(signed(archive, tables=said["tables"] | {"samples": 13}), "samples has 12 rows")
-    refused_in_each_way(signed(archive, tables=said["tables"] | {"consumed": 1}), "consumed has 0 rows")
-    refused(signed(archive, rows=13, tables=said["tables"]), "other rows and builds")
+    refused_in_each_way(signed(archive, tables=said["tables"] | {"samples": 13}), "samples has 12 .* 13")
+    refused_in_each_way(signed(archive, tables=said["tables"] | {"consumed": 1}), "consumed has 0 .* 1")
+    refused(signed(archive, rows=13, tables=said["tables"]), "13 and 2")
 
 
 @pytest.mark.parametrize(("rows", "group"), [(8_000_000, 8_000_000), (10_000_000, 1_000_000)])
@@ -452,7 +453,7 @@ def test_more_rows_than_a_file_of_its_size_can_have_are_refused(archive, rows, g
 
     changed(archive, "rewards", nothing, row_group_size=group)
     assert parquet_of(archive, "rewards").stat().st_size < 200_000
-    refused(archive, "far too much|a reward has no row")
+    refused(archive, "reward")
 
 
 def test_a_changed_byte_is_an_error_in_words_or_nothing(archive):
@@ -479,28 +480,33 @@ from molbuffer.storage.trusted import trusted_archive
 from molbuffer.storage.errors import ArchiveError
 from molbuffer.storage.query import process
 from molbuffer.storage.verify.verify import verify_store
-said = verify_store(sys.argv[1]).errors[0].message
-try:
-    with trusted_archive(Path(sys.argv[1])) as (archive, _), SampleStore.create(sys.argv[2]) as store:
-        store.merge(archive)
-except ArchiveError as error:
-    said = str(error)
+told = []
+for path in map(Path, sys.argv[1:]):
+    report = verify_store(path)
+    try:
+        with trusted_archive(path) as (archive, _), SampleStore.create(path.with_name("home")) as store:
+            store.merge(archive)
+    except ArchiveError as error:
+        told.append([[found.kind for found in report.errors], str(error)])
 # The peak of this process and of no one before it: ru_maxrss begins with that of its parent.
 taken = int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
 for worker in [worker for workers in process._idle.values() for worker in workers]:
     worker.close()
-print(json.dumps([said, taken / 1e6, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6]))
+print(json.dumps([told, taken / 1e6, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6]))
 """
 
 
-def gigabytes_taken(archive: Path, match: str) -> tuple[float, float]:
-    """What a process takes that verifies and merges an archive, and the largest of those that it starts."""
-    command = [sys.executable, "-c", MEMORY, str(archive), str(archive.parent / "home")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+def gigabytes_taken(archives: list[Path]) -> tuple[float, float]:
+    """What a process takes that verifies archives and refuses to merge them, and the largest of those it starts."""
+    command = [sys.executable, "-c", MEMORY, *map(str, archives)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    said, taken, by_others = json.loads(done.stdout)
-    assert re.search(match, said)
-    assert not (archive.parent / "home").exists()
+    told, taken, by_others = json.loads(done.stdout)
+    assert len(told) == len(archives)
+    for archive, (kinds, error) in zip(archives, told, strict=True):
+        assert set(kinds) == {"archive"}
+        assert str(archive) in error
+        assert not archive.with_name("home").exists()
     return taken, by_others
 
 
@@ -520,24 +526,34 @@ def bomb(archive: Path, table: str, column: str, length: int, rows: int) -> Path
     return signed(archive)
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux says what a process takes")
-@pytest.mark.parametrize(("table", "column"), [("samples", "smiles"), ("runs", "config"), ("builds", "sampler")])
-def test_a_dictionary_bomb_takes_a_bounded_memory(archive, table, column):
-    bomb(archive, table, column, 1_000_000, 7_000)
-    assert parquet_of(archive, table).stat().st_size < 60_000
-    taken, by_others = gigabytes_taken(archive, "far too much|cannot be decoded")
+ONLY_LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux says what a process takes")
+BOMBS = {"samples": "smiles", "runs": "config", "builds": "sampler"}
+GIANTS = {
+    "deep": b"[" * (60 << 20),
+    "wide": b"[]," * (20 << 20),
+    "deep keys": b'{"a":' * (10 << 20),
+    "large": b" " * (65 << 20),
+    "numbers": b"1," * (30 << 20),
+}
+
+
+@ONLY_LINUX
+def test_dictionary_bombs_take_a_bounded_memory(archive):
+    copies = {table: shutil.copytree(archive, archive.with_name(f"bomb of {table}")) for table in BOMBS}
+    for table, copy in copies.items():
+        bomb(copy, table, BOMBS[table], 1_000_000, 7_000)
+        assert parquet_of(copy, table).stat().st_size < 60_000
+    taken, by_others = gigabytes_taken([*copies.values()])
     assert taken < 0.8
     assert by_others < 2
 
 
-@pytest.mark.parametrize(
-    "content",
-    [b"[" * (60 << 20), b"[]," * (20 << 20), b'{"a":' * (10 << 20), b" " * (65 << 20), b"1," * (30 << 20)],
-    ids=["deep", "wide", "deep keys", "large", "numbers"],
-)
-def test_a_giant_manifest_takes_a_bounded_memory(archive, content):
-    (archive / "archive.json").write_bytes(content)
-    taken, _ = gigabytes_taken(archive, "brackets and commas|no plain file|is no manifest")
+@ONLY_LINUX
+def test_giant_manifests_take_a_bounded_memory(archive):
+    copies = {name: shutil.copytree(archive, archive.with_name(name)) for name in GIANTS}
+    for name, copy in copies.items():
+        (copy / "archive.json").write_bytes(GIANTS[name])
+    taken, _ = gigabytes_taken([*copies.values()])
     assert taken < 0.8
 
 
@@ -557,28 +573,28 @@ def test_a_table_of_many_equal_rows_is_read_in_portions_that_fit(archive):
 @pytest.mark.parametrize(
     ("table", "row", "match"),
     [
-        ("samples", {"row": 5, "build_id": "x"}, "a row has no build"),
-        ("samples", {"row": 77}, "a row has no build"),
-        ("samples", {}, "exist more than once"),
-        ("rewards", {}, "more than one good reward"),
-        ("rewards", {"row": 1, "value": None}, "without a finite value"),
-        ("rewards", {"row": 1, "value": float("nan")}, "without a finite value"),
-        ("rewards", {"row": 1, "value": float("inf")}, "without a finite value"),
-        ("rewards", {"row": 1, "value": 1.0, "status": "failed"}, "without the status ok"),
-        ("rewards", {"row": 1, "value": 1.0, "status": None}, "a reward is none"),
-        ("rewards", {"row": 77}, "a reward has no row"),
-        ("runs", {"run_id": "../../outside"}, "no run has the id"),
-        ("runs", {"run_id": None}, "no run has the id"),
-        ("runs", {"run_id": "r", "config": '{"x": 1}'}, "another configuration"),
-        ("runs", {"run_id": "r", "kind": None}, "unknown kind"),
-        ("runs", {"run_id": "r", "libraries": "[" * 100_000}, "are no JSON object"),
-        ("runs", {"run_id": "r", "selection": '{"x": 1e999}'}, "are no JSON object"),
-        ("run_events", {"status": "x"}, "an event of a run is unknown"),
-        ("builds", {"build_id": "x", "segment": "../../outside"}, "not the one that its row in builds describes"),
-        ("builds", {"build_id": "x", "event": None}, "unknown event"),
-        ("builds", {"build_id": "x", "drawn": 2**62, "segment_offset": 2**62}, "not the one|out of range"),
-        ("policies", {"sha256": "../outside", "weights_kept": True}, "has no weights"),
-        ("policies", {"sha256": None, "weights_kept": True}, "has no weights"),
+        ("samples", {"row": 5, "build_id": "x"}, "x row 5"),
+        ("samples", {"row": 77}, "row 77"),
+        ("samples", {}, "row 0"),
+        ("rewards", {}, "row 0"),
+        ("rewards", {"row": 1, "value": None}, "row 1"),
+        ("rewards", {"row": 1, "value": float("nan")}, "row 1"),
+        ("rewards", {"row": 1, "value": float("inf")}, "row 1"),
+        ("rewards", {"row": 1, "value": 1.0, "status": "failed"}, "row 1"),
+        ("rewards", {"row": 1, "value": 1.0, "status": None}, "row 1"),
+        ("rewards", {"row": 77}, "row 77"),
+        ("runs", {"run_id": "../../outside"}, "'../../outside'"),
+        ("runs", {"run_id": None}, "None"),
+        ("runs", {"run_id": "r", "config": '{"x": 1}'}, r"\(r\)"),
+        ("runs", {"run_id": "r", "kind": None}, r"\(r\)"),
+        ("runs", {"run_id": "r", "libraries": "[" * 100_000}, "libraries .*'r'"),
+        ("runs", {"run_id": "r", "selection": '{"x": 1e999}'}, "selection .*'r'"),
+        ("run_events", {"status": "x"}, r"\(run-1\)"),
+        ("builds", {"build_id": "x", "segment": "../../outside"}, "'x'"),
+        ("builds", {"build_id": "x", "event": None}, r"\(x\)"),
+        ("builds", {"build_id": "x", "drawn": 2**62, "segment_offset": 2**62}, "'x'|drawn|segment_offset"),
+        ("policies", {"sha256": "../outside", "weights_kept": True}, "'../outside'"),
+        ("policies", {"sha256": None, "weights_kept": True}, "None"),
     ],
 )
 def test_rows_that_contradict_each_other_or_lead_out_are_refused(archive, table, row, match):
@@ -588,40 +604,43 @@ def test_rows_that_contradict_each_other_or_lead_out_are_refused(archive, table,
 @pytest.mark.parametrize("table", ["checkpoints", "placements", "quarantine", "archives", "commit_fence"])
 def test_tables_that_no_archive_has_are_refused(archive, table):
     shutil.copytree(archive / "tables" / "samples", archive / "tables" / table)
-    refused_in_each_way(signed(archive), "no archive has the tables")
+    refused_in_each_way(signed(archive), table)
     said = json.loads((archive / "archive.json").read_text())
     (archive / "archive.json").write_text(json.dumps(said | {"tables": {"samples": 12, "builds": 2}}))
-    refused_in_each_way(archive, "no archive has a file")
+    refused_in_each_way(archive, table)
 
 
 def test_a_lineage_that_would_never_end_is_refused(archive):
     circle = [{"sha256": a, "parent_sha256": b, "weights_kept": False} for a, b in (("a", "b"), ("b", "a"))]
-    refused(forged(archive, "policies", *circle), "descends from itself")
+    refused(forged(archive, "policies", *circle), "'[ab]'")
 
 
 # Policies
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "match"),
+    ("name", "content"),
     [
-        ("model.pkl", b"\x80\x04K\x01.", "neither safetensors nor JSON"),
-        ("weights.pt", b"PK\x03\x04", "neither safetensors nor JSON"),
-        ("config.json", b"\x80\x04K\x01.", "is damaged"),
-        ("config.json", b"[" * 200_000, "is damaged"),
-        ("weights.safetensors", b"\xff" * 100, "is damaged"),
+        ("model.pkl", b"\x80\x04K\x01."),
+        ("weights.pt", b"PK\x03\x04"),
+        ("config.json", b"\x80\x04K\x01."),
+        ("config.json", b"[" * 200_000),
+        ("weights.safetensors", b"\xff" * 100),
     ],
 )
-def test_nothing_that_executes_or_is_damaged_comes_in_as_a_policy(archive, name, content, match):
+def test_nothing_that_executes_or_is_damaged_comes_in_as_a_policy(archive, name, content):
     (folder,) = (archive / "policies").iterdir()
     shutil.rmtree(folder)
     with SampleStore.create(archive.parent / "other") as other:
         sha256 = other.policies.add({name: content})
     shutil.copytree(archive.parent / "other" / "policies" / sha256, folder)
-    refused(signed(archive), f"{match}|is damaged: its files hash")
+    refused(signed(archive), f"{re.escape(name)}|{folder.name}")
     shutil.copytree(folder, archive / "policies" / sha256)
     shutil.rmtree(folder)
-    refused(forged(archive, "policies", {"sha256": sha256, "weights_kept": True}), f"{match}|has no weights")
+    refused(
+        forged(archive, "policies", {"sha256": sha256, "weights_kept": True}),
+        f"{re.escape(name)}|{sha256}|{folder.name}",
+    )
 
 
 # Arrays
@@ -671,7 +690,7 @@ ARRAY_LIES: dict[str, Callable[[Path], None]] = {
 def test_a_header_that_molbuffer_does_not_write_is_not_decoded(archive, lie, monkeypatch):
     lie(segment_of(archive))
     monkeypatch.setattr("molbuffer.storage.verify.segments.read_segment", lambda *_, **__: pytest.fail("was decoded"))
-    refused(signed(archive), "has a header that molbuffer does not write")
+    refused(signed(archive), segment_of(archive).name)
 
 
 def test_a_chunk_that_decodes_to_more_than_its_array_is_not_decoded(archive, monkeypatch):
@@ -679,7 +698,7 @@ def test_a_chunk_that_decodes_to_more_than_its_array_is_not_decoded(archive, mon
     # A frame of one block of 2^40 bytes, which is all that a decoder would look at before it makes room.
     chunk.write_bytes(b"\x28\xb5\x2f\xfd\xe0" + (2**40).to_bytes(8, "little") + b"\x03\x00\x00x")
     monkeypatch.setattr("molbuffer.storage.verify.segments.read_segment", lambda *_, **__: pytest.fail("was decoded"))
-    refused(signed(archive), rf"decodes to {2**40} bytes, expected 120")
+    refused(signed(archive), f"{2**40} .*120")
 
 
 @pytest.mark.parametrize("n", [0, 1, 255, 256, 300, 65_791, 65_792, 1_000_000])
@@ -691,16 +710,16 @@ def test_what_a_zstd_frame_says_of_its_size_is_read_as_it_was_written(n):
 
 @pytest.mark.parametrize("frame", [b"", b"\x28\xb5\x2f\xfd", b"\x28\xb5\x2f\xfd\x00\x58", b"\x1f\x8b" * 9])
 def test_a_frame_that_does_not_say_its_size_is_refused(frame):
-    with pytest.raises(ValueError, match="a chunk"):
+    with pytest.raises(ValueError, match="chunk"):
         zstd_content_bytes(frame)
 
 
 def test_segments_that_are_not_those_of_the_builds_are_refused(archive):
     segment = segment_of(archive)
     shutil.copytree(segment, segment.with_name("f" * 32))
-    refused(signed(archive), "is of no build")
+    refused(signed(archive), "f" * 32)
     shutil.rmtree(segment)
-    refused(signed(archive), "is missing|is of no build")
+    refused(signed(archive), f"{segment.name}|{'f' * 32}")
 
 
 def test_gzip_in_place_of_zstd_is_not_decoded(archive):
@@ -713,7 +732,7 @@ def test_gzip_in_place_of_zstd_is_not_decoded(archive):
         compressors=[GzipCodec(), Crc32cCodec()],
         chunk_key_encoding={"name": "default", "separator": "."},
     )
-    refused(signed(archive), "stored in another way")
+    refused(signed(archive), "lengths")
 
 
 # Tar files
@@ -772,20 +791,20 @@ TAR_ATTACKS: dict[str, Callable[[tarfile.TarFile], None]] = {
 @pytest.mark.parametrize("attack", TAR_ATTACKS.values(), ids=TAR_ATTACKS)
 def test_a_tar_file_with_anything_but_plain_files_of_an_archive_is_refused(archive, attack):
     before = set(archive.parent.iterdir())
-    refused(packed(signed(archive), attack), "refused|no archive has a file|has the type")
+    refused(packed(signed(archive), attack), TAR)
     assert set(archive.parent.iterdir()) - before == {archive.with_suffix(".tar")}
 
 
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
 def test_long_names_of_other_tar_formats_are_refused(archive, form):
-    refused(packed(signed(archive), lambda tar: add(tar, f"archive/{'x' * 300}", b"x"), format=form), "has the type")
+    refused(packed(signed(archive), lambda tar: add(tar, f"archive/{'x' * 300}", b"x"), format=form), TAR)
 
 
 def test_members_are_refused_by_the_size_they_declare_before_anything_is_written(archive, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "unpacking"))
     (tmp_path / "unpacking").mkdir()
     info = tarfile.TarInfo("archive/archive.json")
-    for size, match in ((8**11 - 1, "the limits are"), (2**80, "the limits are"), (-5, "no archive has a file")):
+    for size, match in ((8**11 - 1, LIMITS), (2**80, LIMITS), (-5, r"a\.tar")):
         info.size = size
         (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
         refused(tmp_path / "a.tar", match, ArchiveLimits(bytes=10**9))
@@ -794,7 +813,7 @@ def test_members_are_refused_by_the_size_they_declare_before_anything_is_written
 
 def test_a_tar_file_is_not_unpacked_beyond_what_is_free(archive, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 1_000))
-    refused(packed(signed(archive)), "what is free in the folder for temporary files, TMPDIR")
+    refused(packed(signed(archive)), LIMITS)
 
 
 def test_a_decompression_bomb_is_stopped_at_the_limit(tmp_path):
@@ -806,26 +825,26 @@ def test_a_decompression_bomb_is_stopped_at_the_limit(tmp_path):
         file.write(info.tobuf(tarfile.USTAR_FORMAT))
         file.write(bytes(50 << 20))
     assert bomb.stat().st_size < 100_000
-    refused(bomb, "the limits are", ArchiveLimits(bytes=10 << 20))
+    refused(bomb, LIMITS, ArchiveLimits(bytes=10 << 20))
     # Headers are no files, and yet not without end.
     folders = tarfile.TarInfo("archive/tables")
     folders.type = tarfile.DIRTYPE
     with gzip.open(bomb, "wb", 9) as file:
         file.write(folders.tobuf(tarfile.USTAR_FORMAT) * 2_000)
-    refused(bomb, "the limits are", ArchiveLimits(files=1_000))
+    refused(bomb, LIMITS, ArchiveLimits(files=1_000))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"\x28\xb5\x2f\xfd\x00", os.urandom(3000), b"PK\x03\x04" * 300])
 def test_a_file_that_is_no_tar_file_is_refused(tmp_path, content):
     (tmp_path / "a.tar.gz").write_bytes(content)
-    with pytest.raises(ArchiveError, match=r"no archive|ends in the middle"), unpacked(tmp_path / "a.tar.gz"):
+    with pytest.raises(ArchiveError), unpacked(tmp_path / "a.tar.gz"):
         pytest.fail("was unpacked")
 
 
 def test_a_truncated_tar_file_is_refused(archive):
     tar = packed(signed(archive))
     os.truncate(tar, tar.stat().st_size // 2)
-    refused(tar, "ends in the middle")
+    refused(tar, None)
 
 
 def test_what_is_unpacked_is_private_and_gone_afterwards(archive):
@@ -858,14 +877,14 @@ def test_the_template_is_verified_in_each_form(archive):
 def test_what_would_not_end_is_not_decoded_to_be_verified(archive, lie, monkeypatch):
     lie(segment_of(archive))
     monkeypatch.setattr("molbuffer.storage.verify.segments.read_segment", lambda *_, **__: pytest.fail("was decoded"))
-    named(archive, "has a header that molbuffer does not write")
+    named(archive, segment_of(archive).name)
 
 
 def test_arrays_beyond_the_limit_are_not_decoded(archive):
     (tokens,) = archive.glob("arrays/*/tokens/zarr.json")
     rows, width = json.loads(tokens.read_text())["shape"]
     assert wrong_arrays(archive, rows * (width + 4 + 4 * width)) is None
-    assert "more than the limit of" in str(wrong_arrays(archive, rows * (width + 4 + 4 * width) - 1))
+    assert str(rows * (width + 4 + 4 * width) - 1) in str(wrong_arrays(archive, rows * (width + 4 + 4 * width) - 1))
 
 
 @pytest.mark.parametrize(
@@ -877,12 +896,12 @@ def test_arrays_beyond_the_limit_are_not_decoded(archive):
     ],
 )
 def test_names_that_lead_out_are_not_followed_to_be_verified(archive, table, row):
-    named(forged(archive, table, row), "no archive is such")
+    named(forged(archive, table, row), "outside|None|\\.\\.")
 
 
 @pytest.mark.parametrize("attack", TAR_ATTACKS.values(), ids=TAR_ATTACKS)
 def test_a_hostile_tar_file_is_not_verified(archive, attack):
-    with pytest.raises(ArchiveError, match=r"refused|no archive has a file|has the type"):
+    with pytest.raises(ArchiveError, match=TAR):
         verify_store(packed(signed(archive), attack))
     assert (archive.parent / "outside").read_bytes() == OUTSIDE
 

@@ -17,9 +17,9 @@ from molbuffer.storage import SampleStore
 from molbuffer.storage.backends import postgres
 from molbuffer.storage.errors import (
     ArchiveError,
+    CatalogUnavailableError,
     MaintenanceBusyError,
     QueryError,
-    StoreError,
     StoreExistsError,
     StoreModeError,
     StorePlaceError,
@@ -321,23 +321,23 @@ class TestPostgresAndObjects(Contract):
         assert sorted(path.name for path in (tmp_path / "other host").iterdir()) == ["store.toml"]
 
     def test_a_store_elsewhere_is_another_store(self, opened, address, tmp_path):
-        with pytest.raises(StorePlaceError, match="has its data in"):
+        with pytest.raises(StorePlaceError, match="s3://lab/elsewhere"):
             SampleStore.create(tmp_path / "b", **(address | {"data_path": "s3://lab/elsewhere"}))
-        with pytest.raises(StoreExistsError, match="files of another store"):
+        with pytest.raises(StoreExistsError, match=address["data_path"]):
             SampleStore.create(tmp_path / "c", data_path=address["data_path"])
 
 
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ({"catalog": "postgres://me:secret@host/lake", "data_path": "/shared"}, "has a password"),
-        ({"catalog": "mysql://host/lake", "data_path": "/shared"}, "expected an address such as postgres://"),
-        ({"catalog": "postgres://host", "data_path": "/shared"}, "expected an address such as postgres://"),
-        ({"catalog": "postgres://host/lake"}, "absolute path of a shared folder"),
-        ({"catalog": "postgres://host/lake", "catalog_schema": 'x"; DROP', "data_path": "/s"}, "lower-case letters"),
-        ({"data_path": "gs://bucket/prefix"}, "expected an address such as s3://"),
-        ({"data_path": "s3://bucket/../other"}, "expected an address such as s3://"),
-        ({"data_path": "s3://bucket/a'b"}, "expected an address such as s3://"),
+        ({"catalog": "postgres://me:secret@host/lake", "data_path": "/shared"}, "password"),
+        ({"catalog": "mysql://host/lake", "data_path": "/shared"}, "postgres://"),
+        ({"catalog": "postgres://host", "data_path": "/shared"}, "postgres://"),
+        ({"catalog": "postgres://host/lake"}, "s3://bucket/prefix"),
+        ({"catalog": "postgres://host/lake", "catalog_schema": 'x"; DROP', "data_path": "/s"}, "schema"),
+        ({"data_path": "gs://bucket/prefix"}, "s3://"),
+        ({"data_path": "s3://bucket/../other"}, "s3://"),
+        ({"data_path": "s3://bucket/a'b"}, "s3://"),
     ],
 )
 def test_addresses_that_are_none_are_refused(tmp_path, address, message):
@@ -349,7 +349,7 @@ def test_addresses_that_are_none_are_refused(tmp_path, address, message):
 
 def test_a_server_that_is_not_there_is_said_so(tmp_path, services):
     nobody = f"postgres://127.0.0.1:{services.free_port()}/lake"
-    with pytest.raises(StoreError, match="cannot be reached"):
+    with pytest.raises(CatalogUnavailableError):
         SampleStore.create(tmp_path / "store", catalog=nobody, data_path=str(tmp_path / "shared"))
 
 

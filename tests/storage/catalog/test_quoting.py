@@ -32,7 +32,7 @@ def test_a_quoted_name_is_that_name(name):
     "kind", ["BIGINT) FROM x", "VARCHAR; SELECT 1", "", "int32 AS y", "VARCHAR[]", 'x"y', "int32\n"]
 )
 def test_a_type_that_is_none_is_refused(kind):
-    with pytest.raises(StoreFormatError, match="which no store has"):
+    with pytest.raises(StoreFormatError, match="'x'"):
         Column("x", kind)
 
 
@@ -108,14 +108,14 @@ TOML = {
 @pytest.mark.parametrize("text", TOML.values(), ids=TOML)
 def test_a_description_that_no_store_has_is_refused(tmp_path, text):
     (tmp_path / "store.toml").write_text(text)
-    with pytest.raises(StoreFormatError, match="is damaged"):
+    with pytest.raises(StoreFormatError, match=r"store\.toml"):
         Description.read(tmp_path / "store.toml")
 
 
 @pytest.mark.parametrize("odd", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), lambda path: path.mkdir()])
 def test_a_description_that_is_no_plain_file_is_not_read(tmp_path, odd):
     odd(tmp_path / "store.toml")
-    with pytest.raises(StoreFormatError, match="is damaged"):
+    with pytest.raises(StoreFormatError, match=r"store\.toml"):
         Description.read(tmp_path / "store.toml")
 
 

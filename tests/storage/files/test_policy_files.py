@@ -44,14 +44,14 @@ def test_a_policy_resolves_by_a_unique_prefix(policies):
     alone = next(sha for sha in added if sum(other[:4] == sha[:4] for other in added) == 1)
     assert policies.resolve(alone[:4]) == alone
     for prefix in ("", "not hexadecimal"):
-        with pytest.raises(UnknownPolicyError, match="exactly one"):
+        with pytest.raises(UnknownPolicyError):
             policies.resolve(prefix)
 
 
 def test_a_damaged_policy_is_noticed_when_it_is_read(policies):
     folder = policies.folder(policies.add(FILES))
     (folder / "weights.safetensors").write_bytes(FILES["weights.safetensors"][:-1])
-    with pytest.raises(PolicyDamagedError, match="restore"):
+    with pytest.raises(PolicyDamagedError, match=folder.name):
         policies.folder(folder.name)
     (folder / "weights.safetensors").write_bytes(FILES["weights.safetensors"])
     (folder / "extra").touch()
@@ -67,7 +67,7 @@ def test_an_unknown_policy_is_said_to_be_unknown(policies, sha256):
 
 @pytest.mark.parametrize("files", [{}, {"../config.json": b""}, {"a/b": b""}, {"": b""}, {".": b""}])
 def test_only_plain_file_names_are_stored(policies, tmp_path, files):
-    with pytest.raises(ValueError, match="plain names"):
+    with pytest.raises(ValueError, match="name"):
         policies.add(files)
     assert list(tmp_path.iterdir()) == []
 

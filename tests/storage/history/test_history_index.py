@@ -160,7 +160,7 @@ def test_r16_own_rows_move_with_the_run_and_foreign_ones_stay(
 
 def test_foreign_views_without_a_run_are_refused(started: SampleStore, cache: DecodedCache) -> None:
     for view in ({"own_only": True}, {"foreign_snapshot": 1}):
-        with pytest.raises(ValueError, match="name the run_id"):
+        with pytest.raises(ValueError, match="run_id"):
             started.index(IndexScope(objective_sha256=OBJECTIVE, **view), cache=cache)
 
 
@@ -318,7 +318,7 @@ def test_a_missing_segment_is_named(started: SampleStore, make: ModuleType, cach
     started.commit(Commit([build]))
     segment = started.build(build.build_id).segment
     shutil.rmtree(started.path / "arrays" / segment)
-    with pytest.raises(ArraysError, match=f"{segment} is missing"):
+    with pytest.raises(ArraysError, match=segment):
         started.index(IndexScope(objective_sha256=OBJECTIVE), cache=cache)
 
 
@@ -334,9 +334,7 @@ def test_a_segment_of_another_vocabulary_is_refused(
     shutil.copytree(folders[1], folders[0])
     header = folders[0] / "zarr.json"
     header.write_text(header.read_text().replace(folders[1].name, folders[0].name))
-    with pytest.raises(
-        ArraysError, match=f"{folders[0].name} names the vocabulary vocabulary-1, its build vocabulary-0"
-    ):
+    with pytest.raises(ArraysError, match=f"{folders[0].name} .*vocabulary-1.*vocabulary-0"):
         started.index(IndexScope(objective_sha256=OBJECTIVE), cache=cache)
 
 

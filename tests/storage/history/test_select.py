@@ -170,7 +170,7 @@ def test_prioritized_ends_even_when_the_tail_has_no_weight() -> None:
     [(ConsumeOnce, {"epochs": 0}), (TopK, {"k": 0}), (Recent, {"max_iterations": 0}), (Prioritized, {"alpha": -1.0})],
 )
 def test_settings_that_draw_nothing_are_refused(kind: type[TopK], wrong: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=rf"{next(iter(wrong))} .*at least"):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
         kind(**wrong)
 
 

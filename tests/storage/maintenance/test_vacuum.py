@@ -272,7 +272,7 @@ def test_files_scheduled_for_deletion_go_in_portions(filled, monkeypatch):
 
 @pytest.mark.parametrize("wrong", [{"keep_checkpoints": 0}, {"grace": timedelta(seconds=-1)}])
 def test_settings_that_make_no_sense_are_refused(filled, wrong):
-    with pytest.raises(ValueError, match="got"):
+    with pytest.raises(ValueError, match=next(iter(wrong)).removeprefix("keep_")):
         filled.maintenance.vacuum(**wrong)
 
 

@@ -254,14 +254,14 @@ def test_r11_nothing_but_reading_the_version_is_possible(shared, tmp_path, sql):
 
 
 def test_several_statements_are_refused_by_count(shared):
-    with pytest.raises(QueryRefusedError, match="one statement, got 2"):
+    with pytest.raises(QueryRefusedError, match="2"):
         shared.query("SELECT 1; SELECT 2")
     with pytest.raises(QueryRefusedError, match="DROP"):
         shared.query("DROP VIEW samples")
 
 
 def test_a_wrong_column_is_named_in_duckdbs_words(shared):
-    with pytest.raises(QueryError, match=r"no_such_column.*not found"):
+    with pytest.raises(QueryError, match="no_such_column"):
         shared.query("SELECT no_such_column FROM samples")
 
 

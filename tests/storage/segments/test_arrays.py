@@ -100,11 +100,11 @@ def test_arrays_of_another_release_are_refused(tmp_path: Path) -> None:
     said = json.loads(header.read_text())
     said["attributes"]["arrays"] = [*ARRAYS, "charges"]
     header.write_text(json.dumps(said))
-    with pytest.raises(ArraysError, match=r"'charges'.*, which this release does not know"):
+    with pytest.raises(ArraysError, match="'charges'"):
         read_segment(tmp_path / "s")
     said["attributes"]["arrays"] = [name for name in ARRAYS if name != "source_lengths"]
     header.write_text(json.dumps(said))
-    with pytest.raises(ArraysError, match="without the other"):
+    with pytest.raises(ArraysError, match=r"source_tokens|source_lengths"):
         read_segment(tmp_path / "s")
 
 
@@ -132,24 +132,24 @@ def test_blocks_of_zeros_are_written_and_not_taken_for_missing(tmp_path: Path) -
 
 def test_a_segment_is_written_once(tmp_path: Path) -> None:
     write_segment(tmp_path / "s", [make_block(3)])
-    with pytest.raises(ArraysError, match="exists"):
+    with pytest.raises(ArraysError, match=str(tmp_path / "s")):
         write_segment(tmp_path / "s", [make_block(3)])
 
 
 @pytest.mark.parametrize("blocks", [[], [make_block(1, vocabulary="a"), make_block(1, vocabulary="b")]])
 def test_one_vocabulary_is_needed(tmp_path: Path, blocks: list[Rows]) -> None:
-    with pytest.raises(ArraysError, match="exactly one vocabulary"):
+    with pytest.raises(ArraysError, match="vocabular"):
         write_segment(tmp_path / "s", blocks)
 
 
 def test_rows_outside_are_refused(tmp_path: Path) -> None:
     write_segment(tmp_path / "s", [make_block(3)])
-    with pytest.raises(ArraysError, match="has 3 rows, asked for rows 2 to 4"):
+    with pytest.raises(ArraysError, match=r"3 rows.* 2 to 4"):
         read_segment(tmp_path / "s", 2, 2)
 
 
 def test_a_missing_segment_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ArraysError, match=r"segment .*gone is missing"):
+    with pytest.raises(ArraysError, match=str(tmp_path / "gone")):
         read_segment(tmp_path / "gone")
 
 
@@ -168,7 +168,7 @@ def test_damage_is_found_and_named(tmp_path: Path, name: str, damage: str) -> No
         chunk.unlink()
     else:
         shutil.rmtree(chunk.parent)
-    with pytest.raises(ArraysError, match=rf"array '{name}' of segment .*s is missing or damaged"):
+    with pytest.raises(ArraysError, match=rf"'{name}' .*{tmp_path}/s"):
         read_segment(tmp_path / "s")
 
 
@@ -177,10 +177,10 @@ def test_a_damaged_header_is_found(tmp_path: Path) -> None:
     header = tmp_path / "s" / "zarr.json"
     saved = header.read_text()
     header.write_text(saved[:20])
-    with pytest.raises(ArraysError, match=r"damaged zarr\.json"):
+    with pytest.raises(ArraysError, match=r"zarr\.json"):
         read_segment(tmp_path / "s")
     other = json.loads(saved)
     other["attributes"]["format"] = "molbuffer-segment-99"
     header.write_text(json.dumps(other))
-    with pytest.raises(ArraysError, match=r"format 'molbuffer-segment-99', expected 'molbuffer-segment-1'"):
+    with pytest.raises(ArraysError, match=r"'molbuffer-segment-99'.*'molbuffer-segment-1'"):
         read_segment(tmp_path / "s")

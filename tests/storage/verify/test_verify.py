@@ -174,7 +174,6 @@ def test_a_damaged_segment_is_named_and_can_be_put_in_quarantine(path, make, dam
     build_id = make.make_build(1).build_id
     assert found.build_ids == (build_id,)
     assert segment.name in found.message
-    assert "restore" in found.message
     there = contents(path)
 
     with SampleStore.open(path) as store:
@@ -191,7 +190,7 @@ def test_a_damaged_segment_is_named_and_can_be_put_in_quarantine(path, make, dam
         assert store.query("SELECT count(*) AS n FROM sample_history")["n"][0] == 18
         store.commit(Commit([make.make_build(7, policy_sha256=None)]))
         assert len(store.index(IndexScope(objective_sha256=make.OBJECTIVE))) == 12
-        with pytest.raises(ArraysError, match="quarantined"):
+        with pytest.raises(ArraysError, match=segment.name):
             store.build(build_id)
         assert store.quarantine(report.damaged_segments).segments == ()
         after = store.verify()
@@ -256,7 +255,6 @@ def test_a_damaged_parquet_file_is_named_with_its_table(path, table, damage):
     (found,) = report.findings
     assert found.table == table
     assert place in found.message
-    assert "Restore this file" in found.message
     assert report.damaged_segments == {}
     assert bool(report.unchecked) == (table != "scores" or bool(report.unchecked))
     assert all(table in what for what in report.unchecked)
