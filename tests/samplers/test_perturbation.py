@@ -105,7 +105,7 @@ def mean_reward(build: Any) -> float:
 
 
 def test_children_of_the_best_are_better_generation_by_generation(breed: Callable[[int], Any]) -> None:
-    generations = [breed(iteration) for iteration in range(12)]
+    generations = [breed(iteration) for iteration in range(7)]
     first, last = mean_reward(generations[0]), mean_reward(generations[-1])
     assert last > first + 0.1, f"from {first:.3f} to {last:.3f}"
     assert {build.sampler_kind for build in generations} == {"graph_ga"}
