@@ -10,6 +10,8 @@ TrainingError
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 
 class TrainingError(Exception):
     """Any error of training."""
@@ -24,12 +26,42 @@ class HistoryError(TrainingError):
 
 
 class BatchShortError(TrainingError):
-    """A batch cannot be filled from the live samplers and the buffer."""
+    """A batch cannot be filled from the live samplers and the buffer.
+
+    Attributes:
+        wanted: the rows that the batch, or its part from the buffer, needs.
+        available: the rows of the buffer that the training may use.
+        live: of each draw from a live sampler, the sampler, the rows that count and the rows that were asked of it.
+    """
+
+    def __init__(self, message: str, *, wanted: int, available: int, live: Sequence[tuple[str, int, int]] = ()) -> None:
+        super().__init__(message)
+        self.wanted = wanted
+        self.available = available
+        self.live = tuple(live)
 
 
 class UnsuitableDataError(TrainingError):
-    """A loss or a policy cannot learn from the rows it was given."""
+    """A loss or a policy cannot learn from the rows it was given.
+
+    Attributes:
+        rows: the number of these rows by origin: a live sampler, or the buffer.
+    """
+
+    def __init__(self, message: str, *, rows: Mapping[str, int]) -> None:
+        super().__init__(message)
+        self.rows = dict(rows)
 
 
 class DivergedError(TrainingError):
-    """The loss is infinite or NaN."""
+    """The loss is infinite or NaN.
+
+    Attributes:
+        loss: the loss.
+        sampler: the sampler whose prior or latent vectors are trained by it; None for the policy in training.
+    """
+
+    def __init__(self, message: str, *, loss: float, sampler: str | None = None) -> None:
+        super().__init__(message)
+        self.loss = loss
+        self.sampler = sampler

@@ -66,7 +66,7 @@ def test_a_step_that_is_saved_already_is_saved_once(checkpoints: RunCheckpoints)
 
 
 def test_a_checkpoint_of_another_architecture_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="does not fit this training"):
+    with pytest.raises(CheckpointError, match=str(tmp_path / "c")):
         restore(write(tmp_path / "c", *make(), {}), *make(size=5))
 
 

@@ -47,7 +47,7 @@ def test_the_gradient_flows_through_the_agent_only() -> None:
     [((3,), (3,), (3, 1)), ((3,), (4,), (3,)), ((3, 1), (3, 1), (3, 1)), ((), (), ())],
 )
 def test_wrong_shapes_are_named(shapes: tuple[tuple[int, ...], ...]) -> None:
-    with pytest.raises(ValueError, match=r"one shape \[n\]") as caught:
+    with pytest.raises(ValueError, match=r"\[n\]") as caught:
         reinvent(*(torch.zeros(shape) for shape in shapes), sigma=1.0)
     assert all(str(shape) in str(caught.value) for shape in shapes)
 

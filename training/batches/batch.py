@@ -80,7 +80,8 @@ def live_rows(build: Build, vocabulary: Vocabulary, objective_sha256: str) -> Ro
     if objective_sha256 != build.objective_sha256 and build.samples.source_smiles is None:
         raise UnsuitableDataError(
             f"the policy in training is conditional and learns from pairs, but the sampler {build.sampler!r} draws "
-            "none; set its p_batch to 0, or draw the targets of its molecules with a contrastive sampler"
+            "none; set its p_batch to 0, or draw the targets of its molecules with a contrastive sampler",
+            rows={build.sampler: len(build.samples)},
         )
     complete = [each for each in build.rewards if each.status is ScoreStatus.OK]
     rewards = {each.row: each.value for each in complete if each.objective_sha256 == objective_sha256}

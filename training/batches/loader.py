@@ -224,7 +224,9 @@ class MixedLoader(IterableDataset[MixedBatch]):
             raise BatchShortError(
                 f"iteration {iteration} needs {rows} rows from the buffer and {self.buffer.available} are available: "
                 f"{before} before the build, which kept {made}; raise a sampler's buffer_size or p_batch, or loosen "
-                f"the filters{FAILED_SCORES if made else ''}"
+                f"the filters{FAILED_SCORES if made else ''}",
+                wanted=rows,
+                available=self.buffer.available,
             )
         return receipts
 
@@ -249,7 +251,9 @@ class MixedLoader(IterableDataset[MixedBatch]):
             raise BatchShortError(
                 f"offline training needs batches of {rows} rows and the selection offers {self.buffer.available} of "
                 f"{len(self.buffer.index)} stored rows that have a reward under this objective{self._condition()}; run "
-                "a campaign with this objective first, or ask for less"
+                "a campaign with this objective first, or ask for less",
+                wanted=rows,
+                available=self.buffer.available,
             )
         return True
 
@@ -279,11 +283,15 @@ class MixedLoader(IterableDataset[MixedBatch]):
                     extra.append(self._draw(draw.number, iteration, missing, chunk))
                     missing -= extra[-1].counted
         if missing:
-            got = ", ".join(f"{draw.build.sampler}: {draw.counted} of {draw.wanted}" for draw in [*draws, *extra])
+            live = [(draw.build.sampler, draw.counted, draw.wanted) for draw in [*draws, *extra]]
+            got = ", ".join(f"{sampler}: {counted} of {wanted}" for sampler, counted, wanted in live)
             raise BatchShortError(
                 f"the batch of iteration {iteration} is {missing} rows short of {self.plan.batch_size}: live samplers "
                 f"gave {got or 'nothing'}, and the buffer has {self.buffer.available} rows left"
-                f"{FAILED_SCORES if able else ''}"
+                f"{FAILED_SCORES if able else ''}",
+                wanted=self.plan.batch_size,
+                available=self.buffer.available,
+                live=live,
             )
         return extra
 

@@ -42,7 +42,8 @@ def _check_sources(batch: TrainingBatch) -> None:
         raise UnsuitableDataError(
             f"the policy in training is conditional, and {len(without)} of {len(batch)} rows of iteration "
             f"{batch.iteration} have no source ({named}); draw pairs only, and let the buffer hold only pairs: "
-            'buffer.runs = "own", or a fresh store'
+            'buffer.runs = "own", or a fresh store',
+            rows=origins,
         )
 
 

@@ -60,7 +60,8 @@ class Learner:
         if not bool(loss.isfinite()):
             raise DivergedError(
                 f"the loss of iteration {batch.iteration} is {float(loss.detach()):g}, expected a finite number: lower "
-                f"the learning rate ({self._settings.learning_rate:g}) or sigma ({self._settings.sigma:g})"
+                f"the learning rate ({self._settings.learning_rate:g}) or sigma ({self._settings.sigma:g})",
+                loss=float(loss.detach()),
             )
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -102,7 +102,9 @@ class LatentTrainer:
         if not bool(loss.isfinite()):
             raise DivergedError(
                 f"the loss of the latents of sampler {self._name!r} is {float(loss.detach()):g}, expected a finite "
-                f"number: lower its learning rate ({self._settings.learning_rate:g})"
+                f"number: lower its learning rate ({self._settings.learning_rate:g})",
+                loss=float(loss.detach()),
+                sampler=self._name,
             )
         self._optimizer.zero_grad(set_to_none=True)
         # Only in the latents: the policy that decodes gets no gradient.

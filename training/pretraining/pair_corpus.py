@@ -126,7 +126,9 @@ class PairCorpus(Corpus):
             ValueError: there is only one source.
         """
         if len(set(pairs.sources)) < 2:
-            raise ValueError("pairs of one source cannot be split by their sources: expected two or more")
+            raise ValueError(
+                f"expected pairs of two or more sources, to be split by them; got {sorted(set(pairs.sources))}"
+            )
         tokens, lengths = vocabulary.encode_many(pairs.targets)
         source_tokens, source_lengths = vocabulary.encode_many(pairs.sources)
         counts = Counter(pairs.sources)

@@ -159,14 +159,17 @@ def test_r13_other_samplers_make_up_for_what_the_buffer_lacks(lab: Any, chains: 
 
 def test_r13_a_batch_that_cannot_be_filled_is_an_error_with_counts(lab: Any) -> None:
     training = lab.adapted(filters=(NOTHING_PASSES,), buffer_size=0, p_batch=1.0).start()
-    with pytest.raises(BatchShortError, match=r"8 rows short of 8: live samplers gave agent: 0 of 8.*0 rows left"):
+    with pytest.raises(BatchShortError) as caught:
         next(iter(training.loader))
+    assert (caught.value.wanted, caught.value.available, caught.value.live) == (8, 0, (("agent", 0, 8),))
+    assert "agent: 0 of 8" in str(caught.value)
 
 
 def test_r14_a_build_that_leaves_the_buffer_short_is_an_error_with_counts(lab: Any) -> None:
     training = lab.adapted(filters=(NOTHING_PASSES,)).start()
-    with pytest.raises(BatchShortError, match=r"needs 4 rows from the buffer and 0 are available.*kept 0"):
+    with pytest.raises(BatchShortError) as caught:
         next(iter(training.loader))
+    assert (caught.value.wanted, caught.value.available) == (4, 0)
 
 
 def test_r12_offline_ends_when_its_rows_are_used_up(lab: Any) -> None:
@@ -182,12 +185,14 @@ def test_r12_offline_ends_when_its_rows_are_used_up(lab: Any) -> None:
 
 def test_r12_offline_without_rows_is_an_error_with_counts(lab: Any) -> None:
     offline = lab.adapted(run_id="offline").start_offline()
-    with pytest.raises(BatchShortError, match="batches of 8 rows and the selection offers 0 of 0"):
+    with pytest.raises(BatchShortError) as caught:
         next(iter(offline.loader))
+    assert (caught.value.wanted, caught.value.available) == (8, 0)
     lab.start().fit()
     good = lab.adapted(run_id="good").start_offline(BufferView(lab.objective.sha256, where="reward > 5"))
-    with pytest.raises(BatchShortError, match=r"of 0 stored rows .* and fulfil 'reward > 5'; run a campaign"):
+    with pytest.raises(BatchShortError, match="'reward > 5'") as caught:
         next(iter(good.loader))
+    assert (caught.value.wanted, caught.value.available) == (8, 0)
 
 
 @pytest.fixture
@@ -270,8 +275,9 @@ def test_r13_a_sampler_makes_up_for_its_own_failed_scores(lab: Any, write_scorer
     assert max(chunks) >= 1
     failing = Objective((WeightedComponent(PythonFunction(f"{write_scorer('def score(s): return None')}:score")),))
     hopeless = lab.adapted(run_id="hopeless", objective=failing, buffer_size=0, p_batch=1.0).start()
-    with pytest.raises(BatchShortError, match=r"agent: 0 of 8.*whose score failed do not count: SELECT component"):
+    with pytest.raises(BatchShortError, match="SELECT component") as caught:
         next(iter(hopeless.loader))
+    assert caught.value.live[0] == ("agent", 0, 8), "rows whose score failed do not count"
 
 
 def test_r8_rows_stored_in_another_vocabulary_are_encoded_anew(lab: Any, chains: Vocabulary) -> None:

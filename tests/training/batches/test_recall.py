@@ -164,8 +164,9 @@ def test_r15_rows_of_other_runs_can_be_readmitted_to_a_buffer_of_own_rows(lab: A
 def test_an_empty_history_is_a_shortfall_and_then_an_error_with_counts(lab: Any) -> None:
     again = recalling(SamplerSize(p_batch=0.5, buffer_size=4))
     alone = lab.adapted(iterations=1, batch_size=8, p_batch=0.0, buffer_size=0, more_samplers=again).start()
-    with pytest.raises(BatchShortError, match=r"needs 4 rows from the buffer and 0 are available: .* which kept 0"):
+    with pytest.raises(BatchShortError) as caught:
         train(alone)
+    assert (caught.value.wanted, caught.value.available) == (4, 0)
     live = recalling(SamplerSize(p_batch=0.5))
     both = lab.adapted(run_id="both", iterations=1, batch_size=8, p_batch=0.5, buffer_size=0, more_samplers=live)
     (mixed,) = train(both.start())

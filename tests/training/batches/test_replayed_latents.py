@@ -105,7 +105,7 @@ def test_weighted_losses_and_baselines_by_hand() -> None:
     assert found["mean"] == pytest.approx((3 / 7 - 4 / 7 - 8 * 1 / 14) / 3)
     assert_close(leave_one_out(rewards, weights), torch.tensor([1 / 2.5, 2 / 3, 1 / 1.5]))
     assert found["leave_one_out"] == pytest.approx((0.6 - 2 / 3 + 8 * (0.5 - 2 / 3)) / 3)
-    with pytest.raises(ValueError, match=r"one shape \[n\] of log_probs, rewards and weights, got \[3\], \[3\], \[2\]"):
+    with pytest.raises(ValueError, match=r"\[3\], \[3\], \[2\]"):
         reinforce_loss(log_probs, rewards, weights=weights[:2])
 
 

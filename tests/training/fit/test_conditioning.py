@@ -100,10 +100,10 @@ def test_a_conditional_policy_refuses_rows_without_a_source() -> None:
     sources = {"source_tokens": np.array([[5, END]], np.uint8), "source_lengths": np.array([2], np.int32)}
     mixed = join(4, [block("buffer", 2, 4), block("pairs", 1, 4, **sources)])
     model: GenerativeModel = Conditional(ConditionKind.SOURCES, 8)
-    with pytest.raises(UnsuitableDataError, match=r"2 of 3 rows of iteration 4 have no source \(2 of buffer\)"):
-        condition_for(model, mixed)
-    with pytest.raises(UnsuitableDataError, match="2 of 2 rows"):
-        condition_for(model, join(4, [block("buffer", 2, 4)]))
+    for batch in (mixed, join(4, [block("buffer", 2, 4)])):
+        with pytest.raises(UnsuitableDataError) as caught:
+            condition_for(model, batch)
+        assert caught.value.rows == {"buffer": 2}
     given = condition_for(model, join(4, [block("pairs", 1, 4, **sources)]))
     assert given.sources is not None and given.sources.tolist() == [[5, END]]
 

@@ -44,8 +44,8 @@ def test_offline_training_on_the_stored_history_raises_the_reward(lab: Any) -> N
 def test_a_loss_that_is_no_number_ends_the_training_with_the_policy_as_it_was(lab: Any) -> None:
     training = lab.adapted(steps=LearnerSettings(sigma=1e30)).start()
     before = training.learner.policy().sha256
-    with pytest.raises(
-        DivergedError, match=r"loss of iteration 0 is inf.*learning rate \(0.0001\) or sigma \(1e\+30\)"
-    ):
+    with pytest.raises(DivergedError) as caught:
         training.fit()
+    assert (caught.value.loss, caught.value.sampler) == (float("inf"), None)
+    assert "0.0001" in str(caught.value) and "1e+30" in str(caught.value), "what to lower"
     assert training.learner.policy().sha256 == before

@@ -138,7 +138,7 @@ def test_the_divergence_is_paid_for(corpus: Corpus) -> None:
 
 def test_a_model_without_a_posterior_is_refused(corpus: Corpus) -> None:
     gru = GRULanguageModel(GRUArchitecture(len(CHAINS), embedding_size=8, hidden_size=8, layers=1))
-    with pytest.raises(TypeError, match="needs a model with a posterior, got one of kind 'gru'"):
+    with pytest.raises(TypeError, match="'gru'"):
         NegativeELBO()(gru, corpus.batch(corpus.held_out), 0)
 
 

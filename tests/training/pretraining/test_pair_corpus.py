@@ -45,7 +45,7 @@ def test_pairs_are_read_by_their_columns_with_their_lines(tmp_path: Path, name: 
         FilePair(first + 1, "CC", ""),
         FilePair(first + 2, "", "CN"),
     ]
-    with pytest.raises(SmilesFileError, match="no column 'source'; it has: before, other, after"):
+    with pytest.raises(SmilesFileError, match=r"'source'.*before, other, after"):
         read_pairs(path)
 
 
@@ -87,7 +87,7 @@ def test_a_source_with_most_of_the_pairs_is_trained_on() -> None:
         assert {split.sources[row] for row in split.held_out.tolist()} == {"CC", "CCC"}
     few = CleanPairs(["C", "C", "CC"], ["O", "OO", "OOO"], (), 0)
     assert PairCorpus.split_pairs(few, CHAINS, held_out=5, seed=0).held_out.tolist() == [2]
-    with pytest.raises(ValueError, match="one source"):
+    with pytest.raises(ValueError, match=r"\['C'\]"):
         PairCorpus.split_pairs(CleanPairs(["C", "C"], ["O", "OO"], (), 0), CHAINS, held_out=5, seed=0)
 
 
