@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from molbuffer.flows.campaign.assemble import build_objective
@@ -126,6 +127,27 @@ def as_in_a_process() -> Iterator[None]:
         logger.propagate = before
 
 
+Refused = Callable[..., BaseException]
+
+
+@pytest.fixture(scope="session")
+def refused() -> Refused:
+    """Runs a command that ends with exit code 1 and one message; returns the error that the message reports."""
+
+    def run(*arguments: object) -> BaseException:
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert (result.exit_code, result.stdout) == (1, ""), result.output
+        error = result.exception
+        while isinstance(error, (SystemExit, typer.Exit)):
+            error = error.__cause__ or error.__context__
+        assert error is not None
+        assert result.stderr.endswith(f"error: {error}\n")
+        assert "Traceback" not in result.stderr
+        return error
+
+    return run
+
+
 @pytest.fixture(scope="session")
 def molbuffer_process(request: pytest.FixtureRequest) -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Runs the command as a process, with what is given by name in its environment."""
@@ -145,11 +167,18 @@ def molbuffer_process(request: pytest.FixtureRequest) -> Callable[..., "subproce
     return run
 
 
-@pytest.fixture
-def tiny_config(tmp_path: Path) -> Path:
-    path = tmp_path / "tiny.toml"
+@pytest.fixture(scope="session")
+def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a tiny campaign, for fixtures that are shared."""
+    path = tmp_path_factory.mktemp("template") / "tiny.toml"
     path.write_text(TINY)
     return path
+
+
+@pytest.fixture
+def tiny_config(tiny_template: Path, tmp_path: Path) -> Path:
+    """A copy of it that a test may change."""
+    return Path(shutil.copy(tiny_template, tmp_path))
 
 
 @pytest.fixture
@@ -158,11 +187,10 @@ def tiny_settings(tiny_config: Path) -> Settings:
 
 
 @pytest.fixture(scope="session")
-def scored_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scored_template(tiny_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with two builds of 16 rows each, in a segment each, scored under the objective of the tiny campaign."""
     folder = tmp_path_factory.mktemp("scored")
-    (folder / "tiny.toml").write_text(TINY)
-    settings = load_settings(folder / "tiny.toml")
+    settings = load_settings(tiny_template)
     with SampleStore.create(folder / "store") as store:
         policy = open_policy("zinc-gru", store)
         objective = build_objective(settings).sha256

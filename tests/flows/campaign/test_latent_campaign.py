@@ -270,7 +270,7 @@ def test_stored_vectors_are_those_of_the_same_vae_and_of_what_was_trained_from_i
         run(training)
         stranger = read_latents(campaign)
     with (
-        pytest.raises(LatentsError, match=r"'given': of the \d+ stored rows .* drew 0, none of them from 3 latents"),
+        pytest.raises(LatentsError, match=r"'given'.*\b0\b.*\b3\b"),
         running(folder, best, monkeypatch, "none"),
     ):
         pass
@@ -305,8 +305,8 @@ def test_the_prior_is_that_of_the_latent_space(folder: Path, monkeypatch: pytest
         assert_close(given.vectors.norm(dim=1).detach(), torch.ones(3))
     for number, (key, message) in enumerate(
         [
-            ('prior = "spherical"\n', r"'of-prior': its prior is spherical, and the latent space .* normal"),
-            ('policy = "zinc-gru"\n', r"'of-prior': policy .* is of kind 'gru' and has no latent vectors"),
+            ('prior = "spherical"\n', r"'of-prior'.*spherical.*normal"),
+            ('policy = "zinc-gru"\n', r"'of-prior'.*'gru'"),
         ]
     ):
         with pytest.raises(LatentsError, match=message), running(folder, PRIOR + key, monkeypatch, f"no-{number}"):
@@ -320,15 +320,9 @@ def test_a_prior_of_another_space_and_vectors_off_the_sphere_are_refused_at_the_
         shas = [campaign.store.policies.add(latent_files(prior)) for prior in (NormalPrior(3), NormalPrior(4))]
     np.save(folder / "long.npy", np.diag([1.0, 3.0, 0.0]))
     refused = [
-        (
-            PRIOR + f'policy = "sphere"\nlearnt_prior = "{shas[0]}"\n',
-            r"is of a normal space of 3 .* a spherical one of 3",
-        ),
-        (PRIOR + f'learnt_prior = "{shas[1]}"\n', r"is of a normal space of 4 .* decodes a normal one of 3"),
-        (
-            LATENT + 'policy = "sphere"\nvectors = "long.npy"\n',
-            r"'given': 2 of its 3 different vectors are not of length 1, the first is number 1 \(from 0\) with 3, .*",
-        ),
+        (PRIOR + f'policy = "sphere"\nlearnt_prior = "{shas[0]}"\n', r"normal.*\b3\b.*spherical.*\b3\b"),
+        (PRIOR + f'learnt_prior = "{shas[1]}"\n', r"normal.*\b4\b.*normal.*\b3\b"),
+        (LATENT + 'policy = "sphere"\nvectors = "long.npy"\n', r"'given'.*\b2 of\b.*\b3\b.*\b1\b.*\b3\b"),
     ]
     for number, (samplers, message) in enumerate(refused):
         with pytest.raises(LatentsError, match=message), running(folder, samplers, monkeypatch, f"no-{number}"):
@@ -339,29 +333,24 @@ def test_a_prior_of_another_space_and_vectors_off_the_sphere_are_refused_at_the_
 
 
 @pytest.mark.parametrize(
-    ("samplers", "expected"),
+    ("samplers", "key", "named"),
     [
-        (LATENT, "has no latent vectors; add one of the keys molecules, vectors, best, learnt_latents"),
-        (LATENT + OF_FILE + "best = 3\n", "samplers[0].best`: latent vectors come from molecules already"),
-        (LATENT + "best = 3\ncolumn = 'a'\n", "samplers[0].column`: this key belongs to molecules"),
-        (LATENT + OF_FILE + "stored_latents = true\n", "samplers[0].stored_latents`: this key belongs to best"),
-        (LATENT + 'molecules = "absent.smi"\n', "samplers[0].molecules`: there is no file"),
-        (PRIOR + 'prior = "spherical"\ncomponents = 2\n', "belongs to a normal prior, but the prior is spherical"),
-        (
-            PRIOR + 'prior = "normal"\nlearnt_prior = "ab"\n',
-            "samplers[0].learnt_prior`: a learnt prior has a kind and components of its own; remove",
-        ),
-        (PRIOR + 'policy = "zinc-gur"\n', "zinc-gru"),
-        (
-            PRIOR + "replay_ratio_clip = 1.0\n",
-            "samplers[0].replay_ratio_clip`: this key is for a latent prior in training; set",
-        ),
-        (PRIOR + LEARNING + "replay_ratio_clip = 0\n", "samplers[0].replay_ratio_clip"),
-        (LATENT + OF_FILE + LEARNING + "replay_ratio_clip = 1.0\n", "samplers[0].replay_ratio_clip"),
+        (LATENT, "", "molecules, vectors, best, learnt_latents"),
+        (LATENT + OF_FILE + "best = 3\n", ".best", "molecules"),
+        (LATENT + "best = 3\ncolumn = 'a'\n", ".column", "molecules"),
+        (LATENT + OF_FILE + "stored_latents = true\n", ".stored_latents", "best"),
+        (LATENT + 'molecules = "absent.smi"\n', ".molecules", "absent.smi"),
+        (PRIOR + 'prior = "spherical"\ncomponents = 2\n', ".components", "spherical"),
+        (PRIOR + 'prior = "normal"\nlearnt_prior = "ab"\n', ".learnt_prior", "components"),
+        (PRIOR + 'policy = "zinc-gur"\n', ".policy", "zinc-gru"),
+        (PRIOR + "replay_ratio_clip = 1.0\n", ".replay_ratio_clip", "optimise = true"),
+        (PRIOR + LEARNING + "replay_ratio_clip = 0\n", ".replay_ratio_clip", "got 0"),
+        (LATENT + OF_FILE + LEARNING + "replay_ratio_clip = 1.0\n", ".replay_ratio_clip", "optimise"),
     ],
 )
-def test_keys_that_do_not_go_together_are_refused(folder: Path, samplers: str, expected: str) -> None:
+def test_keys_that_do_not_go_together_are_refused(folder: Path, samplers: str, key: str, named: str) -> None:
     with pytest.raises(ConfigurationError) as raised:
         settings(folder, samplers)
     (problem,) = raised.value.problems
-    assert expected in str(problem)
+    assert problem.key == f"samplers[0]{key}"
+    assert named in problem.message

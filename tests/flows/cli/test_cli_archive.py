@@ -12,10 +12,20 @@ import pytest
 from typer.testing import CliRunner
 
 from molbuffer.flows.cli import app
+from molbuffer.flows.errors import UsageError
 from molbuffer.flows.settings.settings import Settings
 from molbuffer.flows.train_offline import train_offline
 from molbuffer.storage import SampleStore
-from molbuffer.storage.errors import ArchiveError, RunConflictError, StoreModeError
+from molbuffer.storage.errors import (
+    ArchiveError,
+    PredicateError,
+    RunConflictError,
+    StoreExistsError,
+    StoreModeError,
+    StoreNotFoundError,
+    UnknownRunError,
+    UnknownSnapshotError,
+)
 from molbuffer.storage.verify.report import FindingKind
 from molbuffer.training.fit.loop import fit_policy
 
@@ -26,15 +36,6 @@ def said(done: Any) -> dict[str, Any]:
     """What a process printed as JSON when all was well."""
     assert (done.returncode, done.stderr) == (0, "")
     return json.loads(done.stdout)
-
-
-def error(*arguments: str | Path) -> str:
-    """The one message of a command that ends with exit code 1."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith("error: ")
-    assert "Traceback" not in result.stderr
-    return result.stderr
 
 
 @pytest.fixture
@@ -66,34 +67,42 @@ def test_rows_go_from_a_store_through_an_archive_into_another(
     assert (verified["errors"], verified["checked"]["samples"]) == (0, 6)
 
 
-def test_what_cannot_be_done_is_one_message(scored_store: Path, archive: Path, tmp_path: Path) -> None:
-    store, out = ("--store", scored_store), tmp_path / "new.tar"
-    assert "there is something at" in error("archive", *store, "--out", archive)
-    assert "nothing to archive" in error("archive", *store, "--out", out, "--where", "reward > 2")
-    assert "cannot be read" in error("archive", *store, "--out", out, "--where", "true) OR (true")
-    assert "exactly one run" in error("archive", *store, "--out", out, "--run", "zzz")
-    assert "no version 99" in error("archive", *store, "--out", out, "--snapshot", "99")
-    assert "is no store" in error("archive", "--store", tmp_path / "nowhere", "--out", out)
-    assert "there is no archive at" in error("merge", tmp_path / "nowhere", *store)
-    assert "is no archive" in error("merge", scored_store, *store)
-    assert "is an archive, to which nothing can be added" in error("merge", archive, "--store", archive)
-    assert "the limits are" in error("merge", archive, *store, "--max-size", "0.00001")
-    assert "must end in .parquet or .csv" in error("export", *store, "--out", tmp_path / "history.xlsx")
-    assert "make it first" in error("export", *store, "--out", tmp_path / "no" / "history.csv")
+def test_what_cannot_be_done_is_one_message(
+    scored_store: Path, archive: Path, tmp_path: Path, refused: Callable[..., BaseException]
+) -> None:
+    out, nowhere = tmp_path / "new.tar", tmp_path / "nowhere"
+    cases = [
+        (["archive", "--out", archive], StoreExistsError, str(archive)),
+        (["archive", "--out", out, "--where", "reward > 2"], ArchiveError, str(scored_store)),
+        (["archive", "--out", out, "--where", "true) OR (true"], PredicateError, "true) OR (true"),
+        (["archive", "--out", out, "--run", "zzz"], UnknownRunError, "zzz"),
+        (["archive", "--out", out, "--snapshot", "99"], UnknownSnapshotError, "99"),
+        (["archive", "--store", nowhere, "--out", out], StoreNotFoundError, str(nowhere)),
+        (["merge", nowhere], StoreNotFoundError, str(nowhere)),
+        (["merge", scored_store], ArchiveError, str(scored_store)),
+        (["merge", archive, "--store", archive], StoreModeError, str(archive)),
+        (["merge", archive, "--max-size", "0.00001"], ArchiveError, "10000"),
+        (["export", "--out", tmp_path / "history.xlsx"], UsageError, ".parquet or .csv"),
+        (["export", "--out", tmp_path / "no" / "history.csv"], FileNotFoundError, str(tmp_path / "no")),
+    ]
+    for arguments, kind, named in cases:
+        store = [] if "--store" in arguments else ["--store", scored_store]
+        error = refused(*arguments, *store)
+        assert isinstance(error, kind) and named in str(error), (arguments, type(error), error)
     assert not out.exists()
 
 
-def test_a_hostile_archive_makes_no_store(archive: Path, tmp_path: Path) -> None:
+def test_a_hostile_archive_makes_no_store(archive: Path, tmp_path: Path, refused: Callable[..., BaseException]) -> None:
     (archive / "archive.json").chmod(0o600)
     (archive / "archive.json").write_text('{"bytes": 1e999}')
-    assert "is no manifest of an archive" in error("merge", archive, "--store", tmp_path / "home")
+    assert isinstance(refused("merge", archive, "--store", tmp_path / "home"), ArchiveError)
     assert not (tmp_path / "home").exists()
 
 
 def test_a_store_that_cannot_be_written_to_can_be_archived_and_says_so(archive: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["archive", "--store", str(archive), "--out", str(tmp_path / "second"), "--json"])
     assert (done.exit_code, json.loads(done.stdout)["recorded"]) == (0, False)
-    assert "may expire snapshot" in done.stderr
+    assert "snapshot" in done.stderr
 
 
 # Offline training
@@ -136,7 +145,7 @@ def test_training_on_an_archive_is_training_on_its_store_in_each_form_and_when_r
         failed = store.query("SELECT run_id FROM run_events WHERE status = 'failed'")["run_id"][0]
         assert store.latest_checkpoint(failed) is not None
     for wrong in (None, str(archive)):
-        with pytest.raises(RunConflictError, match="began with the rows of the archive"):
+        with pytest.raises(RunConflictError, match=failed):
             train_offline(config, own, archive=wrong, run_id=failed)
     resumed = train_offline(config, own, archive=str(tar), run_id=failed)
     assert (resumed["policy"], resumed["run_id"]) == (expected["policy"], failed)
@@ -152,12 +161,12 @@ def test_an_archive_is_no_place_for_a_policy_and_a_damaged_one_is_not_trained_on
     archive: Path, tiny_settings: Settings, tmp_path: Path
 ) -> None:
     config = tiny_settings.to_json()
-    with pytest.raises(StoreModeError, match=rf"as in --store DIR --from {archive}"):
+    with pytest.raises(StoreModeError, match=rf"--from {archive}"):
         train_offline(config, str(archive))
     chunk = next(archive.rglob("c.0.0"))
     chunk.chmod(0o600)
     chunk.write_bytes(chunk.read_bytes()[:-1])
-    with pytest.raises(ArchiveError, match="is damaged"):
+    with pytest.raises(ArchiveError, match=str(chunk.relative_to(archive))):
         train_offline(config, str(tmp_path / "own"), archive=str(archive))
 
 
@@ -169,7 +178,6 @@ def test_the_command_reads_the_rows_from_an_archive(
     assert (trained["rows"], trained["iterations"]) == (32, 3)
     done = molbuffer("offline", tiny_config, "--store", own, "--from", archive, "--snapshot", "2", **cached)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        "error: an archive has one snapshot: leave --snapshot out, or read from the store without --from\n"
-    )
+    assert done.stderr.startswith("error: ")
+    assert "--snapshot" in done.stderr and "--from" in done.stderr
     assert os.listdir(own / "arrays") == []

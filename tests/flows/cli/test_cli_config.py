@@ -125,15 +125,12 @@ def test_check_reports_every_problem_on_standard_error(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["config", "check", str(file)])
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert result.stderr.splitlines() == [
-        f"error: {file}: 4 problems",
-        "  key `objective`: this key is missing. The objective: the components of the reward.",
-        "  key `samplers`: no sampler draws anything; give a sampler a buffer_size or p_batch greater than 0, "
-        "or set campaign.offline = true",
-        '  line 2, key `campaign.seed`: got "x", expected a whole number',
-        "  line 3, key `campaign.nam`: this key is not known; did you mean `name`? Known here: "
-        "name, seed, iterations, batch_size, offline, max_failed_share.",
-    ]
+    first, *problems = result.stderr.splitlines()
+    assert first == f"error: {file}: 4 problems"
+    places = ["key `objective`", "key `samplers`", "line 2, key `campaign.seed`", "line 3, key `campaign.nam`"]
+    assert [problem.strip().partition(": ")[0] for problem in problems] == places
+    assert 'got "x"' in problems[2]
+    assert "`name`" in problems[3] and "name, seed, iterations, batch_size, offline" in problems[3]
 
 
 def test_check_has_json_for_programs(tmp_path: Path) -> None:
@@ -143,7 +140,9 @@ def test_check_has_json_for_programs(tmp_path: Path) -> None:
     assert result.exit_code == 1
     answer = json.loads(result.stdout)
     assert not answer["ok"]
-    assert answer["problems"][0] == {"line": 2, "key": "campaign.seed", "message": "got -1, expected a number >= 0"}
+    first = answer["problems"][0]
+    assert (first["line"], first["key"]) == (2, "campaign.seed")
+    assert "got -1" in first["message"] and ">= 0" in first["message"]
     file.write_text(example_text())
     answer = json.loads(CliRunner().invoke(app, ["config", "check", str(file), "--json"]).stdout)
     assert answer == {"ok": True, "problems": [], "sha256": load_settings(file).sha256}

@@ -55,11 +55,11 @@ def test_the_receipt_as_json(old: Path) -> None:
 def test_what_cannot_be_migrated_is_a_message(tmp_path: Path) -> None:
     missing = run("migrate", "--store", tmp_path / "missing")
     assert (missing.exit_code, missing.stdout) == (1, "")
-    assert "is no store" in missing.stderr
+    assert str(tmp_path / "missing") in missing.stderr
     SampleStore.create(tmp_path / "new").close()
     description = tmp_path / "new" / "store.toml"
     description.write_text(description.read_text().replace("format = 1", "format = 99"))
     for command in (["migrate"], ["query", "SELECT 1"], ["verify"]):
         refused = run(command[0], "--store", tmp_path / "new", *command[1:])
         assert refused.exit_code == 1
-        assert "format 99, this release reads 1: update molbuffer" in refused.stdout + refused.stderr
+        assert "format 99" in refused.stdout + refused.stderr

@@ -1,5 +1,7 @@
 """``molbuffer score`` and ``molbuffer sample`` on real molecules and the bundled policy."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -8,6 +10,8 @@ from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
 from molbuffer.flows.cli import app
+from molbuffer.flows.errors import UsageError
+from molbuffer.samplers.errors import SmilesFileError, UnknownPolicyNameError
 from molbuffer.scoring import standardise_smiles
 from molbuffer.storage import SampleStore
 
@@ -124,27 +128,27 @@ def test_a_value_that_has_no_worth_without_a_transform_is_named(
     assert (nonsense, ethanol_again) == (None, ethanol)
     assert all(error.startswith("assay: ") for error in (ethanol, chloride, chain))
     assert ("5.0" in ethanol, "5.0" in chain, "the plate broke" in chloride) == (True, True, True)
-    assert said.startswith("5 lines: 3 kept, 3 of them without a reward (see error); ")
+    assert re.findall(r"\d+", said)[:3] == ["5", "3", "3"], "lines, kept, without a reward"
 
 
-@pytest.mark.parametrize(("out", "reason"), [("nowhere/scores.csv", "there is no folder"), (".", "it is a folder")])
+@pytest.mark.parametrize("out", ["nowhere/scores.csv", "."])
 def test_nothing_is_scored_for_a_file_that_cannot_be_written(
-    out: str, reason: str, config: Path, assay: Path, molecules_file: Path, tmp_path: Path
+    out: str, config: Path, assay: Path, molecules_file: Path, tmp_path: Path, refused: Callable[..., BaseException]
 ) -> None:
-    arguments = ["score", molecules_file, "--config", config, "--out", tmp_path / out]
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"error: --out {tmp_path / out} cannot be written: {reason}")
+    error = refused("score", molecules_file, "--config", config, "--out", tmp_path / out)
+    assert isinstance(error, UsageError)
+    assert f"--out {tmp_path / out} " in str(error)
     assert not Path(f"{assay}.calls").exists()
 
 
-def test_a_file_that_cannot_be_scored_is_one_message(config: Path, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_scored_is_one_message(
+    config: Path, tmp_path: Path, refused: Callable[..., BaseException]
+) -> None:
     (tmp_path / "table.csv").write_text("name\nethanol\n")
     for file in (tmp_path / "table.csv", tmp_path / "nowhere.smi", tmp_path / "molecules.sdf"):
-        result = CliRunner().invoke(app, ["score", str(file), "--config", str(config)])
-        assert (result.exit_code, result.stdout) == (1, "")
-        assert result.stderr.startswith("error: ")
-        assert str(file) in result.stderr
+        error = refused("score", file, "--config", config)
+        assert isinstance(error, SmilesFileError)
+        assert str(file) in str(error)
 
 
 def test_sample_draws_the_same_molecules_for_one_seed(tmp_path: Path) -> None:
@@ -166,16 +170,18 @@ def test_sample_draws_the_same_molecules_for_one_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["no-such-policy"], "no policy 'no-such-policy': it is neither bundled (zinc-gru, zinc-pairs, zinc-vae)"),
-        (["zinc-gru", "--temperature", "0"], "expected a finite --temperature > 0"),
-        (["zinc-gru", "--temperature", "nan"], "expected a finite --temperature > 0 and --top-p in (0, 1], got nan"),
-        (["zinc-gru", "--top-p", "1.5"], "expected a finite --temperature > 0 and --top-p in (0, 1], got 1 and 1.5"),
+        (["no-such-policy"], ("'no-such-policy'", "zinc-gru, zinc-pairs, zinc-vae")),
+        (["zinc-gru", "--temperature", "0"], ("--temperature > 0", "got 0 ")),
+        (["zinc-gru", "--temperature", "nan"], ("--temperature > 0", "got nan ")),
+        (["zinc-gru", "--top-p", "1.5"], ("--top-p in (0, 1]", " 1.5")),
     ],
 )
-def test_what_cannot_be_drawn_is_one_message(arguments: list[str], expected: str) -> None:
-    result = CliRunner().invoke(app, ["sample", *arguments])
-    assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"error: {expected}")
+def test_what_cannot_be_drawn_is_one_message(
+    arguments: list[str], expected: tuple[str, ...], refused: Callable[..., BaseException]
+) -> None:
+    error = refused("sample", *arguments)
+    assert isinstance(error, UnknownPolicyNameError if arguments == ["no-such-policy"] else UsageError)
+    assert [text for text in expected if text not in str(error)] == []
 
 
 def test_a_file_whose_scores_mostly_fail_is_written_and_said_to_have_failed(

@@ -9,8 +9,11 @@ import pytest
 from typer.testing import CliRunner
 
 from molbuffer.flows.cli import app
+from molbuffer.flows.errors import UsageError
+from molbuffer.samplers.errors import SmilesFileError
 from molbuffer.scoring import standardise_smiles
 from molbuffer.scoring.components import QED
+from molbuffer.scoring.errors import ScoringConfigurationError
 from molbuffer.scoring.molecules.neighbours import SimilarityBounds, similar_pairs
 
 WriteScorer = Callable[[str], str]
@@ -47,12 +50,6 @@ def run(*arguments: object) -> str:
     result = CliRunner().invoke(app, [str(each) for each in arguments])
     assert result.exit_code == 0, result.output
     return result.stdout
-
-
-def refused(*arguments: object) -> str:
-    result = CliRunner().invoke(app, [str(each) for each in arguments])
-    assert result.exit_code > 0
-    return result.output
 
 
 def test_pairs_go_both_ways_and_the_most_similar_come_first(chains: Path, tmp_path: Path) -> None:
@@ -128,15 +125,19 @@ def test_a_part_of_the_molecules_can_be_taken(chains: Path) -> None:
     assert {row["source"] for row in one} != {row["source"] for row in other}
 
 
-def test_what_cannot_be_done_is_said(chains: Path, tmp_path: Path) -> None:
-    (tmp_path / "one.smi").write_text("CCO\nOCC\n")
-    assert "a pair needs two" in refused("pairs", tmp_path / "one.smi")
-    assert "--min-improvement needs a reward: add --config" in refused("pairs", chains, "--min-improvement", 0.1)
-    assert "give one of them" in refused("pairs", chains, "--improve", "qed", "--config", tmp_path / "one.toml")
-    assert "unknown property 'qd', did you mean 'qed'" in refused("pairs", chains, "--improve", "qd")
-    assert "--store needs an objective, whose scores it keeps: add --config" in refused(
-        "pairs", chains, "--store", tmp_path / "lab"
-    )
-    assert "0 <= minimum <= maximum <= 1" in refused("pairs", chains, "--max-similarity", 0.2)
-    assert "morgan, fcfp, atom_pair" in refused("pairs", chains, "--fingerprint", "maccs")
-    assert "--json prints only a summary: add --out FILE" in refused("pairs", chains, "--json")
+def test_what_cannot_be_done_is_said(chains: Path, tmp_path: Path, refused: Callable[..., BaseException]) -> None:
+    one, config = tmp_path / "one.smi", tmp_path / "one.toml"
+    one.write_text("CCO\nOCC\n")
+    cases = [
+        ([one], SmilesFileError, str(one)),
+        ([chains, "--min-improvement", 0.1], UsageError, "--config"),
+        ([chains, "--improve", "qed", "--config", config], UsageError, "--improve"),
+        ([chains, "--improve", "qd"], ScoringConfigurationError, "'qed'"),
+        ([chains, "--store", tmp_path / "lab"], UsageError, "--config"),
+        ([chains, "--max-similarity", 0.2], ScoringConfigurationError, "0 <= minimum <= maximum <= 1"),
+        ([chains, "--fingerprint", "maccs"], UsageError, "morgan, fcfp, atom_pair"),
+        ([chains, "--json"], UsageError, "--out"),
+    ]
+    for arguments, kind, named in cases:
+        error = refused("pairs", *arguments)
+        assert isinstance(error, kind) and named in str(error), (arguments, type(error), error)

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from molbuffer.flows.errors import UsageError
+from molbuffer.samplers.errors import ModelSizeError, SmilesFileError, UnknownModelKindError
+
 Command = Callable[..., Any]
 MOLECULES = Path(__file__).parents[2] / "data" / "molecules.smi"
 QUICK = ("--epochs", "2", "--decay-epochs", "1", "--batch-size", "16", "--draws", "50", "--json")
@@ -46,7 +49,7 @@ def test_a_training_goes_on_from_a_policy_with_its_vocabulary(
     done = molbuffer("pretrain", more, "--store", store, *QUICK, *options)
     assert done.returncode == 0, done.stderr
     tuned = json.loads(done.stdout)
-    assert "line 63: 'C[Se]C': the token '[Se]' of 'C[Se]C' is not in the vocabulary" in done.stderr
+    assert "line 63: 'C[Se]C': " in done.stderr and "'[Se]'" in done.stderr
     assert tuned["rejected"] == prior["rejected"] + 1
     assert tuned["held_out_nll"] < prior["held_out_nll"]
     sql = "SELECT parent_sha256 FROM policies WHERE sha256 = '{}'".format(tuned["policy"])
@@ -96,44 +99,45 @@ def test_a_conditional_model_is_trained_on_pairs_and_judged_on_sources_it_has_no
     done = molbuffer("pretrain", pairs, "--store", store, *QUICK, "--model", "seq2seq", *columns, *sizes)
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
-    assert "the target is no molecule" in done.stderr and "the target is the source" in done.stderr
+    assert "line 2: " in done.stderr and "line 3: " in done.stderr, "no molecule, and the source again"
     assert made["pairs"] > 20 and made["rejected"] >= 2 and 1 <= made["drawn"] <= made["pairs"] // 10
     assert {"validity", "uniqueness", "within_similarity", "min_similarity", "max_similarity"} <= set(made)
     done = molbuffer("pretrain", pairs, "--store", store, *QUICK, "--policy", made["policy"], *columns)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["held_out_nll"] < made["held_out_nll"]
     done = molbuffer("sample", made["policy"], "--store", store)
-    assert done.returncode == 1 and "conditioned on sources" in done.stderr
+    assert done.returncode == 1 and "sources" in done.stderr
 
 
 REFUSED = [
-    (("--model", "bert"), "'bert'; expected one of: gru, lstm, seq2seq, transformer, vae"),
+    (("--model", "bert"), UnknownModelKindError, "'bert'", "gru, lstm, seq2seq, transformer, vae"),
     (
         ("--model", "transformer", "--embedding-size", "64"),
-        "the model 'transformer' has no embedding_size; its sizes are: hidden_size, layers, heads, dropout",
+        ModelSizeError, "'transformer'", "embedding_size", "hidden_size, layers, heads, dropout",
     ),
-    (("--model", "transformer", "--hidden-size", "30"), "multiple of 2 × heads, got hidden_size 30 and heads 4"),
-    (("--size", "heads=4"), "the model 'gru' has no heads; its sizes are: embedding_size, hidden_size, layers"),
-    (("--model", "transformer", "--size", "heads=2.5"), "expected heads of 'transformer' to be of type int"),
-    (("--size", "heads"), "expected --size NAME=VALUE, as heads=4, got 'heads'"),
-    (("--policy", "zinc-gru", "--model", "lstm"), "keeps its model"),
-    (("--model", "seq2seq", "--column", "smiles"), "learns pairs: name a source_column and a target_column"),
-    (("--source-column", "before"), "learns molecules, not pairs"),
-    (("--policy", "zinc-gru", "--size", "heads=4"), "keeps its heads"),
-    (("--model", "vae", "--size", "geometry=flat"), "geometry to be one of normal, spherical, got 'flat'"),
-    (("--model", "vae", "--size", "architecture=cnn"), "architecture to be one of gru, transformer, got 'cnn'"),
-    (("--loss", "beta=0.1"), "the loss of 'gru' has no beta; its options are: none"),
-    (("--model", "vae", "--loss", "beta=-1"), "beta, warmup_steps and free_bits must be >= 0"),
-    (("--model", "vae", "--loss", "beta=much"), "expected beta of 'vae' to be a number, got 'much'"),
-    (("--policy", "zinc-gru", "--layers", "3"), "keeps its layers"),
-]
+    (("--model", "transformer", "--hidden-size", "30"), ModelSizeError, "hidden_size 30", "heads 4"),
+    (("--size", "heads=4"), ModelSizeError, "'gru'", "heads", "embedding_size, hidden_size, layers"),
+    (("--model", "transformer", "--size", "heads=2.5"), ModelSizeError, "heads", "'transformer'", "int"),
+    (("--size", "heads"), UsageError, "--size NAME=VALUE", "'heads'"),
+    (("--policy", "zinc-gru", "--model", "lstm"), UsageError, "--policy", "model"),
+    (("--model", "seq2seq", "--column", "smiles"), SmilesFileError, "'seq2seq'", "source_column", "target_column"),
+    (("--source-column", "before"), SmilesFileError, "'gru'", "column"),
+    (("--policy", "zinc-gru", "--size", "heads=4"), UsageError, "--policy", "heads"),
+    (("--model", "vae", "--size", "geometry=flat"), ModelSizeError, "geometry", "normal, spherical", "'flat'"),
+    (("--model", "vae", "--size", "architecture=cnn"), ModelSizeError, "architecture", "gru, transformer", "'cnn'"),
+    (("--loss", "beta=0.1"), ModelSizeError, "'gru'", "beta"),
+    (("--model", "vae", "--loss", "beta=-1"), ModelSizeError, "beta", ">= 0"),
+    (("--model", "vae", "--loss", "beta=much"), ModelSizeError, "beta", "'vae'", "'much'"),
+    (("--policy", "zinc-gru", "--layers", "3"), UsageError, "--policy", "layers"),
+]  # fmt: skip
+"""Options, the error that they are refused with, and the names and values in it."""
 
 
-def test_what_a_model_cannot_be_is_refused(tmp_path: Path, molbuffer: Command) -> None:
-    for options, told in REFUSED:
-        done = molbuffer("pretrain", MOLECULES, "--store", tmp_path / "s", *options)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert told in done.stderr and "Traceback" not in done.stderr
+def test_what_a_model_cannot_be_is_refused(tmp_path: Path, refused: Callable[..., BaseException]) -> None:
+    for options, kind, *named in REFUSED:
+        error = refused("pretrain", MOLECULES, "--store", tmp_path / "s", *options)
+        assert isinstance(error, kind), (options, type(error))
+        assert [text for text in named if text not in str(error)] == [], options
     assert not (tmp_path / "s").exists()
 
 

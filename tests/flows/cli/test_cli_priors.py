@@ -50,7 +50,7 @@ def test_a_file_that_is_no_prior_makes_no_store(tmp_path: Path, molbuffer: Comma
     torch.save({"model_type": "Linkinvent", "network_state": {}}, tmp_path / "link.prior")
     done = molbuffer("import-prior", tmp_path / "link.prior", "--store", tmp_path / "lab")
     assert done.returncode == 1
-    assert "holds a model of type 'Linkinvent'; only type 'Reinvent' can be imported" in done.stderr
+    assert "'Linkinvent'" in done.stderr and "'Reinvent'" in done.stderr
     assert not (tmp_path / "lab").exists()
 
 
@@ -58,5 +58,5 @@ def test_no_file_is_written_over(exported: Path, molbuffer: Command) -> None:
     before = exported.read_bytes()
     done = molbuffer("export-prior", "zinc-gru", "--out", exported)
     assert done.returncode == 1
-    assert "cannot be written: it exists" in done.stderr
+    assert f"--out {exported} " in done.stderr
     assert exported.read_bytes() == before

@@ -1,17 +1,15 @@
-"""The README's commands, run as a newcomer would: as processes, in an empty folder, in the order they stand there."""
+"""The README's commands, run as a newcomer would, in an empty folder and in the order they stand there."""
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-BIN = Path(sys.executable).parent
 # The example is meant for a real campaign; its sizes are cut down so that the test takes seconds.
 SMALLER = {
     "iterations = 100": "iterations = 2",
@@ -27,21 +25,25 @@ def readme_commands() -> list[str]:
     return [line for line in lines if line.startswith("molbuffer ")]
 
 
-def run(command: str, folder: Path, server: dict[str, str]) -> str:
-    """The standard output of a command line of the README, whose flows run on the server of these tests."""
-    command, _, target = command.partition(" > ")
-    program, *arguments = shlex.split(command)
-    environment = {**os.environ, **server, "COLUMNS": "200"}
-    done = subprocess.run([BIN / program, *arguments], cwd=folder, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    if target:
-        (folder / target).write_text(done.stdout)
-    return done.stdout
+@pytest.fixture
+def run(tmp_path: Path, molbuffer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Runs a command line of the README in an empty folder, and returns its standard output."""
+    monkeypatch.chdir(tmp_path)
+
+    def command_line(line: str) -> str:
+        command, _, target = line.partition(" > ")
+        done = molbuffer(*shlex.split(command)[1:], COLUMNS="200")
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        if target:
+            Path(target).write_text(done.stdout)
+        return str(done.stdout)
+
+    return command_line
 
 
 @pytest.mark.timeout(600)
 def test_the_commands_of_the_readme_work_in_their_order(
-    tmp_path: Path, postgres_server: str, s3_environment: str, with_server: dict[str, str]
+    run: Callable[[str], str], tmp_path: Path, postgres_server: str, s3_environment: str
 ) -> None:
     servers = {"postgres://chem@db.example/lab": f"{postgres_server}/postgres", "s3://lab-bucket/store": s3_environment}
     commands = readme_commands()
@@ -50,7 +52,7 @@ def test_the_commands_of_the_readme_work_in_their_order(
         commands = [command.replace(example, here) for command in commands]
     assert [command.split()[1] for command in commands[:6]] == ["config", "config", "run", "offline", "top", "query"]
     for command in commands:
-        output = run(command, tmp_path, with_server)
+        output = run(command)
         if " > " in command:
             config = tmp_path / "campaign.toml"
             text = config.read_text()
@@ -62,7 +64,7 @@ def test_the_commands_of_the_readme_work_in_their_order(
             assert "build_buffer" in output
             assert "sample_batch" in output
     query = 'molbuffer query --store lab "SELECT * FROM sample_history" --format json'
-    rows = json.loads(run(query, tmp_path, with_server))
+    rows = json.loads(run(query))
     assert {row["run_name"] for row in rows} == {"demo"}
     assert all(row["policy_sha256"] for row in rows)
 
