@@ -1,6 +1,7 @@
 """What grows with the number of commits, and what compaction keeps flat.
 
-    python benchmarks/bench_growth.py [--commits 100 1000] [--rows 100] [--maintain-every 100] [--care alone …]
+    python benchmarks/bench_growth.py [--commits 100 1000] [--rows 100] [--maintain-every 100] [--rounds 3]
+                                      [--care alone …]
 
 Stores get the same small commits, one build each, and are measured at each number of commits:
 
@@ -38,12 +39,14 @@ class Growth:
 
     Attributes:
         care: what is done every so many commits, one of ``CARE``.
+        rounds: timings of each cost.
     """
 
     folder: Path
     rows: int
     care: str
     every: int
+    rounds: int
     commits: list[float] = field(default_factory=list)
     maintenance: list[float] = field(default_factory=list)
     longest_lock: float = 0.0
@@ -74,11 +77,15 @@ class Growth:
         rng = np.random.default_rng([7, iteration])
         return make_build(iteration, self.rows, rng, rewarded=True)
 
+    def least_of(self, work: Callable[[], object]) -> float:
+        """The best of several: a shared machine only ever makes a run slower."""
+        return min(seconds_of(work) for _ in range(self.rounds))
+
     def measure(self) -> dict[str, float]:
         """Milliseconds of each cost, and counts."""
         cache = self.folder / "cache"
         found = {"commit, median of the last": statistics.median(self.commits[-RECENT:])}
-        found["open"] = least_of(lambda: SampleStore.open(self.path).close())
+        found["open"] = self.least_of(lambda: SampleStore.open(self.path).close())
         with SampleStore.open(self.path) as store:
             decoded = DecodedCache(store.uuid, store._open.layout.arrays, cache)
 
@@ -86,14 +93,14 @@ class Growth:
                 return store.index(IndexScope(objective_sha256=OBJECTIVE), cache=decoded)
 
             found["index, new segments decoded"] = seconds_of(load)
-            found["index"] = least_of(load)
-            found["count"] = least_of(lambda: store.read_arrow("SELECT count(*) FROM {samples}"))
-            found["query of a user"] = least_of(lambda: store.query("SELECT count(*) FROM sample_history"))
+            found["index"] = self.least_of(load)
+            found["count"] = self.least_of(lambda: store.read_arrow("SELECT count(*) FROM {samples}"))
+            found["query of a user"] = self.least_of(lambda: store.query("SELECT count(*) FROM sample_history"))
             last = self.build(len(self.commits) - 1)
-            found["look-up of a build"] = least_of(lambda: find_receipts(store._open.catalog, [last]))
-            found["receipts of a run"] = least_of(lambda: store.receipts(RUN_ID))
+            found["look-up of a build"] = self.least_of(lambda: find_receipts(store._open.catalog, [last]))
+            found["receipts of a run"] = self.least_of(lambda: store.receipts(RUN_ID))
             molecules = [text for text in last.samples.smiles if text]
-            found["known molecules"] = least_of(lambda: store.known_molecules(molecules))
+            found["known molecules"] = self.least_of(lambda: store.known_molecules(molecules))
         if self.maintenance:
             found |= {"last maintenance": self.maintenance[-1], "longest lock": self.longest_lock}
         counts = {"Parquet files": count(self.path, "*.parquet"), "segments": count(self.path, "arrays/*")}
@@ -110,16 +117,12 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def least_of(work: Callable[[], object]) -> float:
-    """The best of three: a shared machine only ever makes a run slower."""
-    return min(seconds_of(work) for _ in range(3))
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--commits", type=int, nargs="+", default=[100, 1_000], help="when to measure")
     parser.add_argument("--rows", type=int, default=100, help="of each commit")
     parser.add_argument("--maintain-every", type=int, default=100, help="commits between two compactions")
+    parser.add_argument("--rounds", type=int, default=3, help="timings of each cost, of which the best counts")
     parser.add_argument("--care", nargs="+", choices=CARE, default=list(CARE), help="what is done with a store")
     parser.add_argument("--folder", type=Path, help="where the stores are made; default: a temporary folder")
     options = parser.parse_args(arguments)
@@ -127,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         measured: dict[str, dict[str, float]] = {}
         for care in options.care:
-            growth = Growth(root / care, options.rows, care, options.maintain_every)
+            growth = Growth(root / care, options.rows, care, options.maintain_every, options.rounds)
             growth.folder.mkdir()
             for commits in sorted(options.commits):
                 growth.grow(commits)

@@ -1,6 +1,6 @@
 """What Prefect adds to a flow run and to a task, on a server of its own on this machine.
 
-    python benchmarks/bench_prefect.py [--tasks 400]
+    python benchmarks/bench_prefect.py [--tasks 400] [--rounds 3]
 
 A flow whose tasks do nothing is timed with 0 and with many tasks; what it takes is what Prefect adds. The heartbeat
 thread rounds a flow run up to whole seconds, so that few tasks would tell little about one.
@@ -24,8 +24,6 @@ from prefect.testing.utilities import prefect_test_harness
 
 from molbuffer.flows import BuildRequest
 
-ROUNDS = 3
-
 
 @task(cache_policy=NO_CACHE)
 def receive(request: BuildRequest) -> dict[str, int]:
@@ -48,11 +46,12 @@ def seconds(tasks: int) -> float:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--tasks", type=int, default=400, help="tasks of the longer flow")
+    arguments.add_argument("--rounds", type=int, default=3, help="runs of each flow, of which the median counts")
     chosen = arguments.parse_args()
     with prefect_test_harness(server_startup_timeout=180):
         seconds(1)  # imports, the first connection
-        empty = statistics.median(seconds(0) for _ in range(ROUNDS))
-        full = statistics.median(seconds(chosen.tasks) for _ in range(ROUNDS))
+        empty = statistics.median(seconds(0) for _ in range(chosen.rounds))
+        full = statistics.median(seconds(chosen.tasks) for _ in range(chosen.rounds))
     print(f"a flow run:  {empty:.2f} s")
     print(f"a task:      {(full - empty) / chosen.tasks * 1000:.1f} ms ({chosen.tasks} tasks, {full:.2f} s)")
 

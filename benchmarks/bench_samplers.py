@@ -1,6 +1,7 @@
 """Molecules per second of every sampler and every model, beside the plain loops of the field.
 
     python benchmarks/bench_samplers.py [--rows 128] [--rounds 3] [--molecules 2000] [--latent-rows 1000]
+                                     [--seconds 0.1]
 
 Models draw tokens with their log-probabilities; samplers draw what they do in a campaign: strings and tokens of
 ``--rows`` molecules at once. The plain loops are those of ``plain_loops`` and ``plain_samplers``: on the same weights,
@@ -65,11 +66,16 @@ from molbuffer.samplers import (
 from molbuffer.samplers.models import MODELS, UNCONDITIONED, VAE, Condition
 from molbuffer.storage import Build, Commit, Event, HistoryIndex, IndexScope, Reward, Samples, SampleStore
 
-SHORTEST = 0.1
-"""Seconds that a timing takes at least, in as many draws as that needs."""
-
 Draw = Callable[[int], Sized]
 """Draws up to n molecules."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How draws are timed: in so many rounds, each of so many seconds at least, in as many draws as that needs."""
+
+    rounds: int
+    shortest: float
 
 
 @dataclass(frozen=True)
@@ -218,26 +224,29 @@ def all_samplers(molecules: Molecules, policies: dict[str, tuple[str, Policy]]) 
     yield Compared("graph_ga", drawn_by(breeder), plain.with_tokens(children, vocabulary))
 
 
-def per_second(draw: Draw, n: int) -> float:
-    """The molecules a second of some draws."""
+def per_second(draw: Draw, n: int, shortest: float) -> float:
+    """The molecules a second of some draws, which take ``shortest`` seconds at least."""
     drawn, started = 0, time.perf_counter()
     while True:
         drawn += len(draw(n))
-        if (seconds := time.perf_counter() - started) >= SHORTEST:
+        if (seconds := time.perf_counter() - started) >= shortest:
             return drawn / seconds
 
 
-def compare(both: Compared, n: int, rounds: int) -> tuple[float, float]:
+def compare(both: Compared, n: int, timing: Timing) -> tuple[float, float]:
     """Molecules a second of ours and of the plain loop, the best of the rounds."""
-    found = [(per_second(both.ours, n), per_second(both.plain, n)) for _ in range(rounds)]
+    found = [
+        (per_second(both.ours, n, timing.shortest), per_second(both.plain, n, timing.shortest))
+        for _ in range(timing.rounds)
+    ]
     ours, theirs = map(max, zip(*found, strict=True))
     return ours, theirs
 
 
-def print_table(title: str, all_compared: Iterator[Compared], n: int, rounds: int) -> None:
+def print_table(title: str, all_compared: Iterator[Compared], n: int, timing: Timing) -> None:
     print(f"{title + f', {n} at once':<42} {'ours / s':>10} {'plain loop / s':>15} {'ratio':>6}")
     for each in all_compared:
-        ours, theirs = compare(each, n, rounds)
+        ours, theirs = compare(each, n, timing)
         print(f"{each.name:<42} {ours:>10,.0f} {theirs:>15,.0f} {ours / theirs:>6.2f}", flush=True)
 
 
@@ -245,10 +254,11 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--rows", type=int, default=128, help="molecules of each draw")
     arguments.add_argument("--rounds", type=int, default=3, help="timings of each, of which the best counts")
+    arguments.add_argument("--seconds", type=float, default=0.1, help="of each timing, at least")
     arguments.add_argument("--molecules", type=int, default=2000, help="in the files and in the history")
     arguments.add_argument("--latent-rows", type=int, default=1000, help="molecules of one draw of a VAE")
     chosen = arguments.parse_args()
-    rows, rounds = chosen.rows, chosen.rounds
+    rows, timing = chosen.rows, Timing(chosen.rounds, chosen.seconds)
     torch.set_flush_denormal(True)
     torch.manual_seed(0)
     vocabulary = load_policy(find_policy("zinc-gru")).vocabulary
@@ -261,10 +271,10 @@ def main() -> None:
         sources = plain.from_file(molecules.file)
         given = {kind: conditions(policy, sources)(rows) for kind, (_, policy) in policies.items()}
         compared = (compare_model(name, policy, given[kind]) for kind, (name, policy) in policies.items())
-        print_table("models", compared, rows, rounds)
-        print_table("samplers", all_samplers(molecules, policies), rows, rounds)
+        print_table("models", compared, rows, timing)
+        print_table("samplers", all_samplers(molecules, policies), rows, timing)
         drawn = next(latent_samplers(*policies["vae"], smiles))
-        ours, theirs = (chosen.latent_rows / rate for rate in compare(drawn, chosen.latent_rows, rounds))
+        ours, theirs = (chosen.latent_rows / rate for rate in compare(drawn, chosen.latent_rows, timing))
     print(f"{chosen.latent_rows:,} molecules of a VAE ({policies['vae'][0]}): {ours:.2f} s, plain loop {theirs:.2f} s")
     print_floors([policy for _, policy in policies.values()], given, rows)
 

@@ -1,6 +1,7 @@
 """The store beside its peers on the same rows: what it costs to write, to open, to train on and to ask.
 
-    python benchmarks/bench_store.py [--rows 100000 1000000] [--per-build 10000] [--writers 1 2 4] [--stores NAME …]
+    python benchmarks/bench_store.py [--rows 100000 1000000] [--per-build 10000] [--writers 1 2 4] [--commits 10]
+                                     [--batches 400] [--stores NAME …]
 
 Rows have 80 tokens, 80 log-probs, 6 latents, a string and a reward. Each store is filled by one process, read by
 another after the system was made to forget its files, and written by 1, 2 and 4 processes at once while one more
@@ -27,7 +28,7 @@ from peers import COUNT, KNOWN, QUERIES
 from store_steps import BATCHES, PEERS
 
 STEPS = Path(__file__).with_name("store_steps.py")
-COMMITS, SMALL = 10, 1_000
+SMALL = 1_000
 PAUSE = 0.05
 BYTES_PER_ROW = 1_500
 """What a row takes at most in a store, with what is made to read it."""
@@ -35,12 +36,12 @@ BYTES_PER_ROW = 1_500
 Column = dict[str, str]
 
 
-def measure(name: str, root: Path, rows: int, per_build: int) -> tuple[Column, int]:
+def measure(name: str, root: Path, rows: int, per_build: int, batches: int) -> tuple[Column, int]:
     """The column of a store in the table, and the checksum of what it gathers."""
     with folder_in(root) as folder:
         filled = run(name, folder, "fill", rows, per_build)
         taken = {part: size_of(folder / part) for part in (".", "cache")}
-        found = run(name, folder, "read", rows, per_build)
+        found = run(name, folder, "read", rows, per_build, batches)
     commits, own, mapped, most = filled["commits"], *found["memory"]
     column = {
         "durability of a build": PEERS[name].durability,
@@ -53,7 +54,7 @@ def measure(name: str, root: Path, rows: int, per_build: int) -> tuple[Column, i
         "index, the first time: s": f"{filled['first']:.2f}",
         "opening and counting: s": f"{found['open']:.2f}",
         "index: s": f"{found['load']:.2f}",
-        "memory after 1,600 batches, own: MB": f"{own / 1e6:,.0f}",
+        f"memory after {len(BATCHES) * batches:,} batches, own: MB": f"{own / 1e6:,.0f}",
         "  pages of files: MB": f"{mapped / 1e6:,.0f}",
         "  both together, at most: MB": f"{most / 1e6:,.0f}",
     }
@@ -65,28 +66,35 @@ def measure(name: str, root: Path, rows: int, per_build: int) -> tuple[Column, i
     return column, found["check"]
 
 
-def measure_writers(name: str, root: Path, numbers: Sequence[int], per_build: int) -> Column:
+def measure_writers(name: str, root: Path, numbers: Sequence[int], per_build: int, commits: int) -> Column:
     """How much several writers write together, and when a reader sees what one wrote."""
     column = {}
     for writers in numbers if PEERS[name].shared else ():
         with folder_in(root) as folder:
-            run(name, folder, "fill", 0, per_build)
-            orders = [order(name, folder, "write", number, COMMITS, per_build) for number in range(writers)]
+            make_empty(name, folder)
+            orders = [order(name, folder, "write", number, commits, per_build) for number in range(writers)]
             seconds = run_together(orders)[1]
         column[f"{writers} writers, builds of {per_build:,}: rows/s"] = (
-            f"{writers * COMMITS * per_build / seconds:,.0f}"
+            f"{writers * commits * per_build / seconds:,.0f}"
         )
     if PEERS[name].shared:
         with folder_in(root) as folder:
-            run(name, folder, "fill", 0, SMALL)
+            make_empty(name, folder)
             orders = [
-                order(name, folder, "write", 0, COMMITS, SMALL, PAUSE),
-                order(name, folder, "watch", COMMITS, SMALL),
+                order(name, folder, "write", 0, commits, SMALL, PAUSE),
+                order(name, folder, "watch", commits, SMALL),
             ]
             (written, seen), _ = run_together(orders)
         late = [max(0.0, at - acknowledged) for at, (acknowledged, _) in zip(seen, written, strict=True)]
         column["seen after: ms, median and worst"] = f"{median(late)} {ms(max(late))}"
     return column
+
+
+def make_empty(name: str, folder: Path) -> None:
+    """Makes a store before several processes open it."""
+    store = PEERS[name](folder, 0)
+    store.finish()
+    store.close()
 
 
 def run(name: str, folder: Path, step: str, *numbers: float) -> Any:
@@ -130,6 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000], help="of each comparison")
     parser.add_argument("--per-build", type=int, default=10_000, help="rows of a build, each acknowledged by itself")
     parser.add_argument("--writers", type=int, nargs="+", default=[1, 2, 4], help="processes that write at once")
+    parser.add_argument("--commits", type=int, default=10, help="builds that each writer writes")
+    parser.add_argument("--batches", type=int, default=400, help="batches of each size, at most, that are read")
     parser.add_argument(
         "--stores", nargs="+", choices=PEERS, default=list(PEERS), metavar="NAME", help=", ".join(PEERS)
     )
@@ -143,11 +153,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         needed = max(options.rows) * BYTES_PER_ROW
         if shutil.disk_usage(root).free < needed:
             parser.error(f"{root} needs {needed / 1e9:.1f} GB free; name a --folder with more")
-        writing = {name: measure_writers(name, root, options.writers, options.per_build) for name in names}
+        writing = {
+            name: measure_writers(name, root, options.writers, options.per_build, options.commits) for name in names
+        }
         for rows in options.rows:
             columns, checks = {}, {}
             for name in names:
-                columns[name], checks[name] = measure(name, root, rows, options.per_build)
+                columns[name], checks[name] = measure(name, root, rows, options.per_build, options.batches)
             if len(set(checks.values())) != 1:
                 raise ValueError(f"the stores hand back different rows: {checks}")
             print(f"\n{rows:,} rows; 1-minute load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")

@@ -12,11 +12,11 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 NOTHING_LOST = "lost: 0 builds, 0 scores; torn: 0; there twice: 0; processes that failed: 0"
 
 PEER = "TorchRL"
-FEW_ROWS = ["--rows", "200", "--per-build", "100", "--writers", "1"]
+FEW_ROWS = ["--rows", "200", "--per-build", "100", "--writers", "1", "--commits", "2", "--batches", "3"]
 SMALLEST: dict[str, tuple[list[str], list[str]]] = {
     "bench_sampling.py": (["--rows", "128", "--rounds", "1"], ["ratio"]),
     "bench_samplers.py": (
-        ["--rows", "8", "--rounds", "1", "--molecules", "20", "--latent-rows", "8"],
+        ["--rows", "8", "--rounds", "1", "--molecules", "20", "--latent-rows", "8", "--seconds", "0"],
         ["of the memory-bound floor"],
     ),
     "bench_pairs.py": (["--molecules", "60", "--minimum", "0.2", "--looped", "20"], ["BulkTanimotoSimilarity"]),
@@ -25,9 +25,12 @@ SMALLEST: dict[str, tuple[list[str], list[str]]] = {
         ["plain loop of the gru"],
     ),
     "bench_training_step.py": (["--steps", "1"], ["torch.nn.GRU"]),
-    "bench_prefect.py": (["--tasks", "2"], ["a flow run"]),
+    "bench_prefect.py": (["--tasks", "2", "--rounds", "1"], ["a flow run"]),
     "bench_writers.py": (["--writers", "2", "--commits", "2", "--rows", "10"], ["2 writers: 4 commits"]),
-    "bench_growth.py": (["--commits", "2", "4", "--rows", "5", "--maintain-every", "2"], ["4 maintained"]),
+    "bench_growth.py": (
+        ["--commits", "2", "4", "--rows", "5", "--maintain-every", "2", "--rounds", "1"],
+        ["4 maintained"],
+    ),
     "bench_store.py": (
         [*FEW_ROWS, "--stores", "molbuffer", "SQLite", "Parquet"],
         ["which of 10k molecules are known"],

@@ -1,4 +1,5 @@
-"""The package as a wheel installs it, used from a folder whose files and folders have the names of our rooms."""
+"""The package as a wheel installs it, used from a folder whose files and folders have the names of our rooms; and
+``prefect.yaml`` with it: deployed to a real server, scheduled, and built by a worker."""
 
 import os
 import subprocess
@@ -154,7 +155,7 @@ def wait_until(happened: Callable[[], bool], what: str, log: Path) -> None:
         time.sleep(0.3)
 
 
-def test_a_deployment_by_module_path_runs_through_a_worker_and_its_crash_hook_loads(
+def test_deployments_run_through_a_worker_when_scheduled_and_when_asked_for_and_the_hook_of_a_crash_loads(
     installed: Path, crowded: Path, tiny_config: Path, services: ModuleType
 ) -> None:
     port, modules, log = services.free_port(), crowded.parent / "modules", crowded.parent / "processes.log"
@@ -162,48 +163,64 @@ def test_a_deployment_by_module_path_runs_through_a_worker_and_its_crash_hook_lo
     (modules / "night.py").write_text(NIGHT)
     deadly = crowded.parent / "deadly.toml"
     deadly.write_text(tiny_config.read_text().replace('kind = "qed"', 'kind = "python"\nfunction = "night:score"'))
+    nightly = crowded.parent / "nightly"
     prefect = [installed / "python", "-m", "prefect"]
-    how: dict[str, Any] = {
-        "cwd": crowded,
-        "env": os.environ
-        | {
-            "PREFECT_HOME": str(crowded.parent / "prefect"),
-            "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "DO_NOT_TRACK": "1",
-            "PREFECT_WORKER_QUERY_SECONDS": "1",
-            "PYTHONPATH": str(modules),
-        },
+    api = f"http://127.0.0.1:{port}/api"
+    environment = os.environ | {
+        "PREFECT_HOME": str(crowded.parent / "prefect"),
+        "PREFECT_API_URL": api,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
+        "PYTHONPATH": str(modules),
     }
+    how: dict[str, Any] = {"cwd": crowded, "env": environment}
 
     def healthy() -> bool:
         with suppress(httpx.TransportError):
-            return httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=2).is_success
+            return httpx.get(f"{api}/health", timeout=2).is_success
         return False
 
-    def run(*words: str) -> None:
-        done = subprocess.run([*prefect, *words], **how, capture_output=True, text=True)
+    def run(*words: str, folder: Path = crowded) -> None:
+        done = subprocess.run([*prefect, *words], cwd=folder, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+
+    def deploy(*words: str, config: Path, store: Path | str, folder: Path = crowded) -> None:
+        parameters = ("--param", f"config={config}", "--param", f"store={store}")
+        run("--no-prompt", "deploy", *words, *parameters, folder=folder)
+
+    def ask_for(flow: str, name: str) -> None:
+        found = httpx.get(f"{api}/deployments/name/{flow}/{name}", timeout=60).raise_for_status().json()["id"]
+        state = {"state": {"type": "SCHEDULED"}}
+        httpx.post(f"{api}/deployments/{found}/create_flow_run", json=state, timeout=60).raise_for_status()
 
     with services.process_group(
         *prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port), log=log, **how
     ):
         wait_until(healthy, "the start of the server", log)
         run("work-pool", "create", "molbuffer", "--type", "process")
-        for entrypoint, name, config in (
-            ("molbuffer.flows.build_buffer.build", "ours", tiny_config),
-            ("night.nightly", "deadly", deadly),
-        ):
-            parameters = ("--param", f"config={config}", "--param", f"store=storage/{name}")
-            run("--no-prompt", "deploy", entrypoint, "--name", name, "--pool", "molbuffer", *parameters)
+        deploy(
+            "molbuffer.flows.build_buffer.build", "--name", "ours", "--pool", "molbuffer",
+            config=tiny_config, store="storage/ours",
+        )  # fmt: skip
+        deploy("night.nightly", "--name", "deadly", "--pool", "molbuffer", config=deadly, store="storage/deadly")
+        # The schedule of prefect.yaml comes at night; the test's comes at once.
+        deploy("--name", "nightly-build", "--interval", "20", config=tiny_config, store=nightly, folder=ROOT)
         with services.process_group(*prefect, "worker", "start", "--pool", "molbuffer", log=log, **how):
-            run("deployment", "run", "build_buffer/ours")
-            run("deployment", "run", "nightly/deadly")
-            wait_until((crowded / "storage/ours/store.toml").exists, "the build", log)
+            ask_for("build_buffer", "ours")
+            ask_for("nightly", "deadly")
             wait_until((crowded / "hook-ran").exists, "the hook of the flow that crashed", log)
-            wait_until(lambda: kept(crowded / "storage/ours") == 24, "the commit of the build", log)
+            for folder in (crowded / "storage/ours", nightly):
+                wait_until((folder / "store.toml").exists, f"the build in {folder}", log)
+                wait_until(lambda folder=folder: kept(folder) >= 24, f"the commit of the build in {folder}", log)
     assert (crowded / "hook-ran").read_text() == "CRASHED"
     assert "failed to retrieve flow" not in log.read_text()
+    assert kept(crowded / "storage/ours") == 24
+    with SampleStore.open(nightly, read_only=True) as store:
+        builds = store.query("SELECT kind, flow_run_id FROM builds JOIN runs USING (run_id)")
+    assert builds["kind"][0] == "build"
+    assert builds["flow_run_id"][0] is not None
 
 
 def kept(folder: Path) -> int:

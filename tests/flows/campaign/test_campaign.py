@@ -1,6 +1,7 @@
 """The flows on a real Prefect server, a real store, and the bundled prior."""
 
 import asyncio
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,25 +34,34 @@ def history(store: Path) -> pl.DataFrame:
         return opened.query(ROWS)
 
 
-def test_two_runs_of_one_seed_store_identical_rows(tiny_settings: Settings, tmp_path: Path) -> None:
-    results = [train(tiny_settings.to_json(), str(tmp_path / name)) for name in ("one", "two")]
-    one, two = history(tmp_path / "one"), history(tmp_path / "two")
+@pytest.fixture(scope="module")
+def trained(
+    prefect_server: None, tiny_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    """A store with one training of the tiny campaign, to read or to copy, and what the flow returned."""
+    store = tmp_path_factory.mktemp("trained") / "store"
+    return store, train(load_settings(tiny_template).to_json(), str(store))
+
+
+@pytest.fixture
+def copied(trained: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
+    """A copy of that store, as stores may be copied while nothing has them open."""
+    return shutil.copytree(trained[0], tmp_path / "store")
+
+
+def test_two_runs_of_one_seed_store_identical_rows(
+    trained: tuple[Path, dict[str, Any]], tiny_settings: Settings, tmp_path: Path
+) -> None:
+    store, result = trained
+    again = train(tiny_settings.to_json(), str(tmp_path / "two"))
+    one, two = history(store), history(tmp_path / "two")
     assert_frame_equal(one, two)
-    assert results[0]["policy"] == results[1]["policy"]
+    assert result["policy"] == again["policy"]
     # 2 builds of 24 for the buffer, 4 live draws of 8.
     assert one.filter(pl.col("kept")).group_by("event").len().sort("event").rows() == [
         ("build_buffer", 48),
         ("sample_batch", 32),
     ]
-
-
-def test_training_again_on_one_store_adds_a_run(tiny_settings: Settings, tmp_path: Path) -> None:
-    first = train(tiny_settings.to_json(), str(tmp_path / "store"))
-    second = train(tiny_settings.to_json(), str(tmp_path / "store"))
-    with SampleStore.open(tmp_path / "store", read_only=True) as store:
-        runs = store.query("SELECT run_id, count(*) AS n FROM sample_history GROUP BY run_id")
-    assert set(runs["run_id"]) == {first["run_id"], second["run_id"]}
-    assert first["policy"] == second["policy"]
 
 
 def test_each_further_build_draws_other_molecules_and_a_resumed_one_the_same(
@@ -73,22 +83,28 @@ def test_each_further_build_draws_other_molecules_and_a_resumed_one_the_same(
     assert len({*seeds, tiny_settings.campaign.seed}) == 3
 
 
-@pytest.mark.parametrize(("flow", "expected"), [(build, [24]), (train, [24, 24])])
+@pytest.fixture
+def built(prefect_server: None, tiny_settings: Settings, tmp_path: Path) -> tuple[Path, dict[str, Any]]:
+    """A store with one build of the tiny campaign, and what the flow returned."""
+    return tmp_path / "store", build(tiny_settings.to_json(), str(tmp_path / "store"))
+
+
+@pytest.mark.parametrize(("flow", "expected"), [("built", [24]), ("trained", [24, 24])])
 def test_every_build_is_a_visible_task_run_and_its_rows_name_it(
-    tiny_settings: Settings, tmp_path: Path, flow: Callable[[str, str], dict[str, Any]], expected: list[int]
+    request: pytest.FixtureRequest, flow: str, expected: list[int]
 ) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterId
 
-    result = flow(tiny_settings.to_json(), str(tmp_path / "store"))
-    with SampleStore.open(tmp_path / "store", read_only=True) as store:
+    folder, result = request.getfixturevalue(flow)
+    with SampleStore.open(folder, read_only=True) as store:
         builds = store.query(
             "SELECT build_id, kept, flow_run_id, task_run_id FROM builds "
             "WHERE event = 'build_buffer' ORDER BY iteration"
         )
     assert builds["kept"].to_list() == expected
     assert builds["flow_run_id"].n_unique() == 1
-    if flow is build:
+    if flow == "built":
         assert [receipt["build_id"] for receipt in result["builds"]] == builds["build_id"].to_list()
 
     async def visible() -> list[tuple[str, str | None]]:
@@ -130,23 +146,25 @@ def test_the_results_of_tasks_that_write_are_never_cached() -> None:
     assert [task.cache_policy for task in (build_buffer_task, maintain_store_task)] == [NO_CACHE, NO_CACHE]
 
 
-def test_offline_training_draws_nothing_and_is_bound_to_its_snapshot(tiny_settings: Settings, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    online = train(tiny_settings.to_json(), str(store))
+def test_offline_training_draws_nothing_and_is_bound_to_its_snapshot_while_another_training_adds_a_run(
+    trained: tuple[Path, dict[str, Any]], copied: Path, tiny_settings: Settings
+) -> None:
+    store, online = copied, trained[1]
     before = history(store)
     first = train_offline(tiny_settings.to_json(), str(store), snapshot=online["snapshot"])
-    train(tiny_settings.to_json(), str(store))
+    again = train(tiny_settings.to_json(), str(store))
     second = train_offline(tiny_settings.to_json(), str(store), snapshot=online["snapshot"])
     assert first["policy"] == second["policy"] != online["policy"]
     assert first["rows"] == before["reward"].is_not_null().sum()
     with SampleStore.open(store, read_only=True) as opened:
         offline_rows = opened.query("SELECT r.kind, count(*) AS n FROM builds JOIN runs r USING (run_id) GROUP BY 1")
+        runs = opened.query("SELECT run_id, count(*) AS n FROM sample_history GROUP BY run_id")
+    assert set(runs["run_id"]) == {online["run_id"], again["run_id"]}
+    assert again["policy"] == online["policy"]
     assert offline_rows.filter(pl.col("kind") == "offline").is_empty()
 
 
-def test_where_restricts_the_rows_of_offline_training(tiny_settings: Settings, tmp_path: Path) -> None:
-    store = tmp_path / "store"
-    train(tiny_settings.to_json(), str(store))
-    good = history(store).filter(pl.col("reward") > 0.6)
-    result = train_offline(tiny_settings.to_json(), str(store), where="reward > 0.6")
+def test_where_restricts_the_rows_of_offline_training(copied: Path, tiny_settings: Settings) -> None:
+    good = history(copied).filter(pl.col("reward") > 0.6)
+    result = train_offline(tiny_settings.to_json(), str(copied), where="reward > 0.6")
     assert result["rows"] == len(good)

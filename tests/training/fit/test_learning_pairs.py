@@ -4,6 +4,7 @@ The molecules are chains of six C, N and O. The best target of any source is the
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,11 @@ def improvements(training: Any, policy: Policy) -> tuple[float, float]:
 
 
 def test_a_conditional_policy_comes_near_the_optimum_by_the_rewards_of_pairs(pairs: Any, copier: Policy) -> None:
-    training = pairs.adapted(template=ContrastiveTemplate(scaled=True), iterations=70).start()
+    fast = replace(STEPS, learning_rate=2e-2)
+    changed = pairs.adapted(template=ContrastiveTemplate(scaled=True), batch_size=48, iterations=36, steps=fast)
+    training = changed.start()
     before, nothing_gained = improvements(training, copier)
-    training.fit(checkpoint_every=35)
+    training.fit(checkpoint_every=18)
     after, gained = improvements(training, training.learner.policy())
     assert before < 0.5 and abs(nothing_gained) < 0.1
     assert after >= 0.95, f"the optimum is 1; from {before:.3f} to {after:.3f}"
@@ -106,9 +109,10 @@ def test_a_conditional_policy_comes_near_the_optimum_by_the_rewards_of_pairs(pai
 
 def test_within_bounds_of_similarity_a_conditional_policy_improves_what_it_is_given(pairs: Any, copier: Policy) -> None:
     template = ContrastiveTemplate(min_similarity=0.2, max_similarity=0.99)
-    training = pairs.adapted(template=template, iterations=40).start()
+    fast = replace(STEPS, learning_rate=1e-2)
+    training = pairs.adapted(template=template, iterations=12, steps=fast).start()
     _, before = improvements(training, copier)
-    training.fit(checkpoint_every=20)
+    training.fit(checkpoint_every=6)
     _, after = improvements(training, training.learner.policy())
     assert after > before + 0.1, f"from {before:.3f} to {after:.3f}"
     kept = training.store.read_arrow(
@@ -159,10 +163,11 @@ def test_r18_a_conditional_policy_refuses_live_rows_without_a_source(pairs: Any,
         return [ModelSampler("alone", lambda: lab.prior, size=SamplerSize(8, 1.0))]
 
     mixed = pairs.adapted(make_samplers=samplers, template=ContrastiveTemplate())
-    with pytest.raises(UnsuitableDataError, match="learns from pairs, but the sampler 'alone' draws none"):
+    with pytest.raises(UnsuitableDataError) as of_the_sampler:
         mixed.start().fit()
-    with pytest.raises(UnsuitableDataError, match="rows of iteration 0 have no source"):
+    with pytest.raises(UnsuitableDataError) as of_the_batch:
         mixed.adapted(template=None, run_id="plain").start().fit()
+    assert of_the_sampler.value.rows.keys() == of_the_batch.value.rows.keys() == {"alone"}
 
 
 def test_without_a_template_a_conditional_policy_learns_from_plain_rewards(pairs: Any) -> None:

@@ -1,6 +1,7 @@
 """R16: a training that was stopped and resumed is the training that was never stopped."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,14 @@ ROWS = """SELECT b.iteration, b.event, b.sampler_order, b.chunk, s."row", s.raw,
     FROM {samples} AS s JOIN {builds} AS b USING (build_id)
     LEFT JOIN {rewards} AS r ON r.build_id = s.build_id AND r."row" = s."row"
     ORDER BY b.iteration, b.event, b.sampler_order, b.chunk, s."row" """
-
-
 REFERENCES = """SELECT b.iteration, b.event, b.sampler, b.chunk, given.position, given.source_build_id,
         given.source_row
     FROM {readmitted} AS given JOIN {builds} AS b ON b.build_id = given.build_id
     ORDER BY b.iteration, b.event, b.chunk, given.position"""
+LINEAGE = "SELECT sha256, parent_sha256 FROM {policies} GROUP BY ALL ORDER BY ALL"
+
+BEFORE_A_CHECKPOINT, BETWEEN, AT_BUILDS = (1,), (5, 7), (4, 8)
+"""After which iterations a training is stopped. One that is stopped several times passes all of them."""
 
 
 class StoppedError(Exception):
@@ -43,7 +46,7 @@ def stop_after(iteration: int) -> Any:
     return progress
 
 
-def run_to_the_end(lab: Any, stops: tuple[int, ...] = (), checkpoint_every: int = 3) -> Any:
+def run_to_the_end(lab: Any, stops: Sequence[int] = (), checkpoint_every: int = 3) -> Any:
     for stop in stops:
         with pytest.raises(StoppedError):
             lab.start().fit(checkpoint_every, stop_after(stop))
@@ -52,28 +55,26 @@ def run_to_the_end(lab: Any, stops: tuple[int, ...] = (), checkpoint_every: int 
     return training
 
 
-@pytest.mark.parametrize("selection", [Uniform(), ConsumeOnce()], ids=["uniform", "consume_once"])
-@pytest.mark.parametrize("stops", [(1,), (5, 7)], ids=["before_a_checkpoint", "twice"])
-def test_r16_a_resumed_training_equals_one_that_was_never_stopped(
-    lab: Any, tmp_path: Path, selection: Any, stops: tuple[int, ...]
-) -> None:
-    plan = {"iterations": 8, "build_every": 4, "buffer_size": 20, "selection": selection}
-    whole = run_to_the_end(lab.adapted(**plan))
+def assert_equal(resumed: Any, whole: Any) -> None:
+    """Policies, rows, what was consumed and what descends from what are those of the other training."""
+    assert resumed.loader.iteration == whole.loader.iteration == whole.loader.plan.iterations
+    assert resumed.learner.policy().sha256 == whole.learner.policy().sha256
+    for name, weights in whole.learner.policy().model.state_dict().items():
+        assert torch.equal(weights, resumed.learner.policy().model.state_dict()[name])
+    for sql in (ROWS, REFERENCES, LINEAGE):
+        assert resumed.store.read_arrow(sql).to_pylist() == whole.store.read_arrow(sql).to_pylist()
+    assert resumed.store.consumed("run") == whole.store.consumed("run")
+
+
+def test_r16_a_resumed_training_equals_one_that_was_never_stopped(lab: Any, tmp_path: Path) -> None:
+    changed = lab.adapted(iterations=8, build_every=4, buffer_size=20, selection=Uniform())
+    whole = run_to_the_end(changed)
     with SampleStore.create(tmp_path / "stopped") as store:
-        resumed = run_to_the_end(lab.adapted(**plan, store=store), stops)
-        assert resumed.loader.iteration == whole.loader.iteration == 8
-        assert resumed.learner.policy().sha256 == whole.learner.policy().sha256
-        for name, weights in whole.learner.policy().model.state_dict().items():
-            assert torch.equal(weights, resumed.learner.policy().model.state_dict()[name])
-        assert store.read_arrow(ROWS).to_pylist() == whole.store.read_arrow(ROWS).to_pylist()
-        assert store.consumed("run") == whole.store.consumed("run")
-        lineage = "SELECT sha256, parent_sha256 FROM {policies} GROUP BY ALL ORDER BY ALL"
-        assert store.read_arrow(lineage).to_pylist() == whole.store.read_arrow(lineage).to_pylist()
+        assert_equal(run_to_the_end(changed.adapted(store=store), BEFORE_A_CHECKPOINT + BETWEEN), whole)
 
 
-@pytest.mark.parametrize("stops", [(1,), (5, 7), (4, 8)], ids=["before_a_checkpoint", "between", "at_builds"])
 def test_r16_a_run_goes_through_its_file_once_before_a_row_comes_again_however_often_it_is_resumed(
-    lab: Any, tmp_path: Path, stops: tuple[int, ...]
+    lab: Any, tmp_path: Path
 ) -> None:
     rows = ["C" * (1 + number % 8) + "O" * (number // 8) for number in range(48)]
     (tmp_path / "rows.smi").write_text("\n".join([*rows, "C(", "no molecule"]))
@@ -84,15 +85,15 @@ def test_r16_a_run_goes_through_its_file_once_before_a_row_comes_again_however_o
         return [ModelSampler("agent", policy, size=SamplerSize(10, 0.25)), dataset]
 
     # The buffer is built when it is due, and again when live rows are short, which is after they were drawn.
-    plan = {"iterations": 12, "build_every": 4, "selection": ConsumeOnce(), "make_samplers": samplers}
-    whole = run_to_the_end(lab.adapted(**plan))
+    changed = lab.adapted(iterations=12, build_every=4, selection=ConsumeOnce(), make_samplers=samplers)
+    whole = run_to_the_end(changed)
     drawn = Counter(row["raw"] for row in whole.store.read_arrow(ROWS).to_pylist() if row["sampler_order"] == 1)
     assert sum(drawn.values()) > 50, "more than an epoch"
     assert max(drawn.values()) - min(drawn.values()) <= 1
     assert set(drawn) == {*rows, "C(", "no"}
     with SampleStore.create(tmp_path / "stopped") as store:
-        run_to_the_end(lab.adapted(**plan, store=store), stops)
-        assert store.read_arrow(ROWS).to_pylist() == whole.store.read_arrow(ROWS).to_pylist()
+        stops = sorted(BEFORE_A_CHECKPOINT + AT_BUILDS + BETWEEN)
+        assert_equal(run_to_the_end(changed.adapted(store=store), stops), whole)
 
 
 def recall(lab: Any, writer: HistoryWriter) -> list[HistorySampler]:
@@ -105,19 +106,14 @@ def recall(lab: Any, writer: HistoryWriter) -> list[HistorySampler]:
     return [HistorySampler("again", view, vocabulary, selection=AboveQuantile(0.5), size=size)]
 
 
-@pytest.mark.parametrize("stops", [(1,), (4, 7)], ids=["before_a_checkpoint", "twice"])
-def test_r16_a_resumed_training_recalls_and_readmits_the_same_rows(
-    lab: Any, tmp_path: Path, stops: tuple[int, ...]
-) -> None:
-    plan = {"iterations": 9, "build_every": 4, "buffer_size": 12, "selection": ConsumeOnce(), "more_samplers": recall}
-    whole = run_to_the_end(lab.adapted(**plan), checkpoint_every=2)
+def test_r16_a_resumed_training_recalls_and_readmits_the_same_rows(lab: Any, tmp_path: Path) -> None:
+    changed = lab.adapted(iterations=9, build_every=4, buffer_size=12, selection=ConsumeOnce(), more_samplers=recall)
+    whole = run_to_the_end(changed, checkpoint_every=2)
     given = whole.store.read_arrow(REFERENCES).to_pylist()
     assert {(row["event"], row["iteration"]) for row in given} >= {("build_buffer", 4), ("sample_batch", 8)}
     with SampleStore.create(tmp_path / "stopped") as store:
-        resumed = run_to_the_end(lab.adapted(**plan, store=store), stops, checkpoint_every=2)
-        assert resumed.learner.policy().sha256 == whole.learner.policy().sha256
-        assert store.read_arrow(REFERENCES).to_pylist() == given
-        assert store.consumed("run") == whole.store.consumed("run")
+        stops = (*BEFORE_A_CHECKPOINT, 4, 7)
+        assert_equal(run_to_the_end(changed.adapted(store=store), stops, checkpoint_every=2), whole)
 
 
 def test_a_finished_training_that_is_started_again_does_nothing(lab: Any) -> None:

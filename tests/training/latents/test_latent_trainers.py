@@ -96,7 +96,7 @@ def test_the_loss_by_hand() -> None:
     assert float(reinforce_loss(log_probs, rewards, BASELINES["mean"])) == pytest.approx((0.5 - 1 + 0) / 3)
     assert leave_one_out(rewards, torch.ones(3)).tolist() == [0.25, 0.75, 0.5]
     assert leave_one_out(torch.tensor([0.7]), torch.ones(1)).tolist() == [0.0]
-    with pytest.raises(ValueError, match=r"expected one shape \[n\] .* got \[3\], \[2\], \[2\]"):
+    with pytest.raises(ValueError, match=r"\[3\], \[2\], \[2\]"):
         reinforce_loss(log_probs, rewards[:2])
 
 
@@ -164,8 +164,9 @@ def test_a_gradient_is_clipped_and_a_loss_that_is_no_number_changes_nothing(
     trainer.update([a_build(far, [1.0, 0.0], sampler.latent_sha256)])
     assert norms == [pytest.approx(0.5, rel=1e-3)]
     before = sampler.latent_sha256
-    with pytest.raises(DivergedError, match=r"latents of sampler 'prior' is .*lower its learning rate"):
+    with pytest.raises(DivergedError) as caught:
         trainer.update([a_build(far * 1e30, [1.0, 0.0], before)])
+    assert caught.value.sampler == "prior" and not math.isfinite(caught.value.loss)
     assert sampler.latent_sha256 == before and len(norms) == 1
 
 
@@ -338,17 +339,18 @@ def stop_after(iteration: int) -> Callable[[FitProgress], None]:
     return progress
 
 
-@pytest.mark.parametrize(("stop", "replay_ratio_clip"), [(1, None), (5, None), (5, 2.0)])
+@pytest.mark.parametrize(("stops", "replay_ratio_clip"), [((1, 5), None), ((5,), 2.0)])
 def test_r16_a_resumed_training_has_the_prior_of_one_that_was_never_stopped(
-    lab: Any, chains: Vocabulary, tmp_path: Path, stop: int, replay_ratio_clip: float | None
+    lab: Any, chains: Vocabulary, tmp_path: Path, stops: tuple[int, ...], replay_ratio_clip: float | None
 ) -> None:
     plan = {"iterations": 7, "build_every": 3, "replay_ratio_clip": replay_ratio_clip}
     whole = with_prior(lab, chains, **plan).start()
     whole.fit(checkpoint_every=2)
     with SampleStore.create(tmp_path / "stopped") as store:
         stopped = with_prior(lab, chains, **plan).adapted(store=store)
-        with pytest.raises(StoppedError):
-            stopped.start().fit(2, stop_after(stop))
+        for stop in stops:
+            with pytest.raises(StoppedError):
+                stopped.start().fit(2, stop_after(stop))
         resumed = stopped.start()
         resumed.fit(2)
         assert resumed.samplers[0].latent_sha256 == whole.samplers[0].latent_sha256

@@ -18,7 +18,7 @@ from molbuffer.training.pretraining.settings import PretrainSettings
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 LANGUAGE = ("CON", "COCON", "COCOCON")
 SETTINGS = PretrainSettings(
-    epochs=60, decay_epochs=30, batch_size=16, learning_rate=3e-3, warmup_steps=10, held_out=30, patience=99, seed=3
+    epochs=30, decay_epochs=20, batch_size=32, learning_rate=1e-2, warmup_steps=10, held_out=30, patience=99, seed=3
 )
 SIZES = {
     "gru": {"embedding_size": 16, "hidden_size": 32},
@@ -58,7 +58,7 @@ def test_a_model_learns_all_there_is_to_learn(corpus: Corpus, kind: str) -> None
 @pytest.mark.parametrize("kind", ["lstm", "transformer"])
 def test_half_precision_products_train_as_well(corpus: Corpus, kind: str) -> None:
     model = make_model(kind)
-    after = pretrain(model, corpus, replace(SETTINGS, epochs=30, decay_epochs=10, precision="bfloat16"))
+    after = pretrain(model, corpus, replace(SETTINGS, epochs=12, decay_epochs=6, precision="bfloat16"))
     assert after < math.log(3) + 0.3
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
@@ -74,7 +74,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(corpus: Corpus, checkpoi
     pretrain(whole, corpus, settings)
 
     def stop(report: PretrainProgress) -> None:
-        if report.step == 20:
+        if report.step == 11:
             raise StoppedError
 
     with pytest.raises(StoppedError):
