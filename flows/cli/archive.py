@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molbuffer.flows.cli.formats import Format, chosen_format, is_compressed
-from molbuffer.flows.cli.options import JsonOption, SnapshotOption, StoreOption
+from molbuffer.flows.cli.options import JsonOption, SnapshotOption, StoreOption, with_a_folder
 from molbuffer.flows.cli.output import as_json, note, write_text
 from molbuffer.flows.errors import UsageError
 
@@ -95,7 +95,13 @@ def merge(
 def export(
     store: StoreOption,
     out: Annotated[
-        Path, typer.Option("--out", metavar="FILE", help="A .parquet or .csv file; it is replaced if it exists.")
+        Path,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="A .parquet or .csv file; it is replaced if it exists.",
+            callback=with_a_folder,
+        ),
     ],
     where: WhereOption = None,
     snapshot: SnapshotOption = None,

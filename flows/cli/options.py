@@ -18,7 +18,7 @@ SmilesFile = Annotated[
 ColumnOption = Annotated[str | None, typer.Option(help="The column of the molecules in a table; default: smiles.")]
 
 
-def _with_a_folder(out: Path | None) -> Path | None:
+def with_a_folder(out: Path | None) -> Path | None:
     """Refuse, before any work is done, a file that cannot be written."""
     if out is not None and (out.is_dir() or not out.parent.is_dir()):
         reason = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
@@ -27,7 +27,7 @@ def _with_a_folder(out: Path | None) -> Path | None:
 
 
 OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.", callback=_with_a_folder)
+    Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.", callback=with_a_folder)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 SnapshotOption = Annotated[

@@ -82,8 +82,8 @@ def test_what_cannot_be_done_is_one_message(
         (["merge", scored_store], ArchiveError, str(scored_store)),
         (["merge", archive, "--store", archive], StoreModeError, str(archive)),
         (["merge", archive, "--max-size", "0.00001"], ArchiveError, "10000"),
-        (["export", "--out", tmp_path / "history.xlsx"], UsageError, ".parquet or .csv"),
-        (["export", "--out", tmp_path / "no" / "history.csv"], FileNotFoundError, str(tmp_path / "no")),
+        (["export", "--out", tmp_path / "history.xlsx"], UsageError, "history.xlsx"),
+        (["export", "--out", tmp_path / "no" / "history.csv"], UsageError, str(tmp_path / "no")),
     ]
     for arguments, kind, named in cases:
         store = [] if "--store" in arguments else ["--store", scored_store]
