@@ -124,7 +124,7 @@ SELECT r.run_id, r.name, r.kind, e.status, coalesce(s.samples, 0) AS samples, co
        s.mean_reward, s.iterations, r.seed, r.created AS started, e.changed, e.detail
 FROM runs AS r
 LEFT JOIN (
-    SELECT run_id, arg_max(status, created) AS status, max(created) AS changed, arg_max(detail, created) AS detail
+    SELECT run_id, max(created) AS changed, unnest(arg_max({'status': status, 'detail': detail}, created))
     FROM run_events GROUP BY run_id
 ) AS e ON e.run_id = r.run_id
 LEFT JOIN (

@@ -167,6 +167,7 @@ def test_runs_are_listed_newest_first_with_how_they_ended(store: Path) -> None:
         "RuntimeError: out of luck",
     )
     assert (oldest["name"], oldest["status"], oldest["samples"], oldest["kept"]) == ("first", "finished", 5, 4)
+    assert oldest["detail"] is None, "the process that started it is of no interest any more"
     assert oldest["mean_reward"] == pytest.approx(1.75 / 4)
     assert "out of luck" in output("runs", "--store", store)
 
