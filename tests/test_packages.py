@@ -76,11 +76,20 @@ def test_a_room_does_not_import_its_own_face() -> None:
     assert upwards == []
 
 
-def test_light_commands_import_no_torch() -> None:
+def test_light_commands_import_no_heavy_library(empty_store: Path) -> None:
+    store = ["--store", str(empty_store)]
+    commands = [
+        ["--help"],
+        ["score", "--help"],
+        ["config", "example"],
+        ["runs", *store],
+        ["top", *store],
+        ["query", *store, "SELECT 1"],
+    ]
     code = (
-        "import sys; import molbuffer.flows.cli; from molbuffer.storage import SampleStore\n"
-        "from molbuffer.flows.settings import load_settings; load_settings\n"
-        "print([name for name in ('torch', 'prefect') if name in sys.modules])"
+        "import sys; from typer.testing import CliRunner; from molbuffer.flows.cli import app\n"
+        f"print([CliRunner().invoke(app, each).exit_code for each in {commands}], file=sys.stderr)\n"
+        "print([name for name in ('torch', 'prefect', 'rdkit') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert (done.stdout.strip(), done.stderr.strip()) == ("[]", str([0] * len(commands)))
