@@ -4,6 +4,7 @@ from .builds.build import REDRAW_ROUNDS, BuildSpec, draw_build, make_build
 from .builds.drawn_counts import DrawCounts
 from .builds.judging import Pipeline
 from .builds.quotas import TOLERANCE, batch_quotas
+from .builds.renamed_molecules import RenamedMolecules, copy_scores_of_renamed
 from .builds.scorer import ScoredMolecules, Scorer
 from .builds.seen import SeenBefore, SeenMolecules
 from .builds.stored_scores import SecondAttempt, check_stored_scores, score_again
@@ -68,6 +69,7 @@ __all__ = [
     "PriorSampler",
     "Recall",
     "ReinventPrior",
+    "RenamedMolecules",
     "RunHistory",
     "Sampler",
     "SamplerError",
@@ -86,6 +88,7 @@ __all__ = [
     "best_molecules",
     "bundled_policies",
     "check_stored_scores",
+    "copy_scores_of_renamed",
     "derive_seed",
     "draw_build",
     "draw_rows",

@@ -16,6 +16,7 @@ from molbuffer.flows.cli.output import as_json, write_frame, write_text
 if TYPE_CHECKING:
     import polars
 
+    from molbuffer.samplers import RenamedMolecules
     from molbuffer.storage import MigrationReceipt
 
 
@@ -66,7 +67,17 @@ def init(
     write_text(as_json(result) if json else f"{store} leads to the store {made.uuid}, at snapshot {result['version']}")
 
 
-def migrate(store: StoreOption, json: JsonOption = False) -> None:
+def migrate(
+    store: StoreOption,
+    names: Annotated[
+        bool,
+        typer.Option(
+            "--names",
+            help="Also name each scored molecule anew, and give its scores to the name that it has in this release.",
+        ),
+    ] = False,
+    json: JsonOption = False,
+) -> None:
     """Bring a store of an older release up to date, after a backup of the files that change.
 
     End the programs that use the store first. A store that is up to date is not changed; an interrupted migration
@@ -75,10 +86,25 @@ def migrate(store: StoreOption, json: JsonOption = False) -> None:
     from molbuffer.storage import migrate_store
 
     receipt = migrate_store(store)
+    renamed = _names_of(store) if names else None
     if json:
-        write_text(as_json(asdict(receipt)))
-    else:
-        write_text(_migration_text(receipt))
+        write_text(as_json(asdict(receipt) | ({} if renamed is None else {"names": asdict(renamed)})))
+        return
+    write_text(_migration_text(receipt))
+    if renamed is not None:
+        write_text(
+            f"{renamed.renamed} of {renamed.molecules} scored molecules have another name now; "
+            f"{renamed.scores} scores were given to it"
+        )
+
+
+def _names_of(store: Path) -> RenamedMolecules:
+    from molbuffer.samplers import copy_scores_of_renamed
+    from molbuffer.scoring import Standardisation
+    from molbuffer.storage import SampleStore
+
+    with SampleStore.open(store) as opened:
+        return copy_scores_of_renamed(opened, Standardisation())
 
 
 def _migration_text(receipt: MigrationReceipt) -> str:
