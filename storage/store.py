@@ -418,7 +418,7 @@ class SampleStore:
             return f"{in_utc};\n{self._catalog.attach_sql('molbuffer', read_only=True)};\nUSE molbuffer;"
         load = load_sql(["ducklake", *self._layout.backend.extensions])
         attach = self._catalog.attach_sql("molbuffer", read_only=True)
-        return f"{load};\n{in_utc};\n{reach_sql(self._layout.tables)}{attach};\nUSE molbuffer;"
+        return f"{load}\n{in_utc};\n{reach_sql(self._layout.tables)}{attach};\nUSE molbuffer;"
 
     def verify(self, *, quick: bool = False) -> VerifyReport:
         """Checks everything that can be checked of the newest version, while others read and write.

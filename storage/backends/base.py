@@ -144,10 +144,10 @@ def check_claim(seconds: float) -> None:
     """Refuse a claim for a time that no claim may have.
 
     Raises:
-        ValueError: it is not more than 0, or more than an hour.
+        ValueError: it is less than 0, or more than an hour.
     """
-    if not 0 < seconds <= LONGEST_CLAIM_SECONDS:
-        raise ValueError(f"a claim is for at most {LONGEST_CLAIM_SECONDS:g} s and more than 0, got {seconds}: renew it")
+    if not 0 <= seconds <= LONGEST_CLAIM_SECONDS:
+        raise ValueError(f"a claim is for 0 to {LONGEST_CLAIM_SECONDS:g} s, got {seconds}: renew it")
 
 
 @dataclass(frozen=True)

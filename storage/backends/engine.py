@@ -114,7 +114,7 @@ def reach_sql(place: Place) -> str:
     if isinstance(place, Path):
         return ""
     options = {"PROVIDER": "credential_chain", **server()}
-    return f"{load_sql(['httpfs', 'aws'])};\nCREATE SECRET (TYPE s3, {_secret_options(place, options)});\n"
+    return f"{load_sql(['httpfs', 'aws'])}\nCREATE SECRET (TYPE s3, {_secret_options(place, options)});\n"
 
 
 def _secret_options(place: ObjectPath, options: Mapping[str, str | None]) -> str:
@@ -144,15 +144,19 @@ def load(database: duckdb.DuckDBPyConnection, name: str) -> None:
 
 
 def load_sql(names: Sequence[str]) -> str:
-    """Return the statements with which a DuckDB of somebody else loads extensions.
+    """Return the statements with which a DuckDB of somebody else loads extensions, a line for each.
 
     They are loaded from the wheels of this environment, of the release that wrote the store, and only those without a
     wheel are downloaded.
     """
-    files = {name: _extension_file(name) for name in names}
-    missing = [name.removesuffix("_scanner") for name, file in files.items() if file is None]
-    there = [f"LOAD {quote(str(file))}" for file in files.values() if file is not None]
-    return "; ".join([*there, *(f"{verb} {name}" for verb in ("INSTALL", "LOAD") for name in missing)])
+    return "\n".join(map(_load_statements, names))
+
+
+def _load_statements(name: str) -> str:
+    if (file := _extension_file(name)) is not None:
+        return f"LOAD {quote(str(file))};"
+    extension = name.removesuffix("_scanner")
+    return f"INSTALL {extension}; LOAD {extension};"
 
 
 def _extension_file(name: str) -> Path | None:

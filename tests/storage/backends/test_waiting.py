@@ -74,9 +74,9 @@ def test_a_claim_made_under_a_wrong_clock_counts_as_expired(tmp_path, ahead):
     assert behind.claim("docking", "v1", ["N"], "behind", 60) == set()
 
 
-@pytest.mark.parametrize("seconds", [0.0, -1.0, 3600.1, DECADE, float("inf"), float("nan")])
+@pytest.mark.parametrize("seconds", [-1.0, 3600.1, DECADE, float("inf"), float("nan")])
 def test_a_claim_has_an_end(tmp_path, seconds):
-    with pytest.raises(ValueError, match="at most 3600"):
+    with pytest.raises(ValueError, match="3600"):
         SqliteClaims(tmp_path / "claims.sqlite").claim("docking", "v1", ["C"], "a", seconds)
 
 
