@@ -12,7 +12,7 @@ from .contrastive import ContrastiveSampler
 from .dataset import DatasetSampler
 from .errors import ModelSizeError, SamplerError, SmilesFileError, UnknownTokenError
 from .files.epochs import EpochPosition, epoch_sampler
-from .files.text_files import FileRow, read_columns, read_smiles_file
+from .files.text_files import FileRow, MoleculeTable, read_columns, read_molecule_table, read_smiles_file
 from .graph_ga import GraphGASampler
 from .history import HistorySampler, RunHistory
 from .latent import LatentSampler
@@ -61,6 +61,7 @@ __all__ = [
     "LatentTable",
     "ModelSampler",
     "ModelSizeError",
+    "MoleculeTable",
     "MutationSampler",
     "NormalPrior",
     "PairDatasetSampler",
@@ -111,6 +112,7 @@ __all__ = [
     "open_policy",
     "policy_files",
     "read_columns",
+    "read_molecule_table",
     "read_reinvent_prior",
     "read_smiles_file",
     "read_vectors",

@@ -15,6 +15,8 @@ SamplerError
 
 from __future__ import annotations
 
+from pathlib import Path
+
 
 class SamplerError(Exception):
     """The base class of all errors of this package."""
@@ -30,7 +32,22 @@ class UnknownTokenError(SamplerError, ValueError):
 
 
 class SmilesFileError(SamplerError):
-    """A file of molecules cannot be read."""
+    """A file of molecules cannot be read.
+
+    Attributes:
+        path: the file.
+        problem: what was found, what is expected and what to do.
+        line: the line of the problem, counted from 1; None where it has none.
+    """
+
+    def __init__(self, path: Path, problem: str, line: int | None = None) -> None:
+        super().__init__(path, problem, line)
+        self.path = path
+        self.problem = problem
+        self.line = line
+
+    def __str__(self) -> str:
+        return f"{self.path}{'' if self.line is None else f', line {self.line}'}: {self.problem}"
 
 
 class PolicyFormatError(SamplerError):

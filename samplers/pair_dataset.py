@@ -24,7 +24,7 @@ class PairDatasetSampler(FileSampler):
     when the vocabulary cannot express it: its pair is drawn, and rejected when it is judged.
 
     Attributes:
-        path: a .csv file, which may be compressed as .gz, or a .parquet file.
+        path: a table that ``read_columns`` reads.
         vocabulary: the vocabulary of the policy in training, for the tokens of both ends.
         source_column: the column of the sources.
         target_column: the column of the targets.

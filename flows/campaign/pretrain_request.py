@@ -23,7 +23,7 @@ class PretrainRequest:
     """What to train, and on what.
 
     Attributes:
-        smiles_file: a .smi, .csv or .parquet file; the text files may be compressed (.gz).
+        smiles_file: a .smi, .txt, .csv or .tsv (each also .gz) or .parquet file.
         store: the folder of the store; made when it does not exist.
         columns: the columns of the molecules, or of the ends of pairs, in a table.
         model: the kind of model, one of ``molbuffer.samplers.models.registry``.

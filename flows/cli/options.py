@@ -13,9 +13,11 @@ from molbuffer.flows.errors import UsageError
 ConfigurationFile = Annotated[Path, typer.Argument(metavar="FILE.toml", help="The configuration file.")]
 StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="The folder of the store.")]
 SmilesFile = Annotated[
-    Path, typer.Argument(metavar="SMILES_FILE", help="A .smi, .txt, .csv (each also .gz) or .parquet file.")
+    Path, typer.Argument(metavar="SMILES_FILE", help="A .smi, .ism, .txt, .csv, .tsv (each also .gz) or .parquet file.")
 ]
-ColumnOption = Annotated[str | None, typer.Option(help="The column of the molecules in a table; default: smiles.")]
+ColumnOption = Annotated[
+    str | None, typer.Option(help="The column of the molecules in a table, in any case; default: smiles.")
+]
 
 
 def with_a_folder(out: Path | None) -> Path | None:

@@ -111,11 +111,11 @@ class LatentDraws(PolicyKeys):
     """Molecules decoded from given latent vectors."""
 
     molecules: Text | None = None
-    """A .smi, .txt, .csv (each also .gz) or .parquet file whose molecules the policy encodes; relative to the folder of
-    the configuration file."""
+    """A .smi, .txt, .csv, .tsv (each also .gz) or .parquet file whose molecules the policy encodes; relative to the
+    folder of the configuration file."""
 
     column: Text | None = None
-    """For molecules: their column in a table; default: smiles."""
+    """For molecules: their column in a table, in any case; default: smiles or canonical_smiles."""
 
     vectors: Text | None = None
     """A .npy, .csv or .parquet file with a vector in each row; relative to the folder of the configuration file."""

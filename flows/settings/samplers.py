@@ -34,10 +34,10 @@ class DatasetDraws(DrawKeys):
     """Molecules of a file."""
 
     path: Text
-    """A .smi, .txt, .csv (each also .gz) or .parquet file; relative to the folder of the configuration file."""
+    """A .smi, .txt, .csv, .tsv (each also .gz) or .parquet file; relative to the folder of the configuration file."""
 
     column: Text | None = None
-    """The column of the molecules in a table; default: smiles."""
+    """The column of the molecules in a table, in any case; default: smiles or canonical_smiles."""
 
     replacement: bool = False
     """true: draw each molecule independently; false: a run draws every row of the file once before any row again."""
@@ -53,7 +53,7 @@ class PairDatasetDraws(DrawKeys):
     """Pairs of a file, such as one made by `molbuffer pairs`."""
 
     path: Text
-    """A .csv (also .gz) or .parquet file; relative to the folder of the configuration file."""
+    """A .csv or .tsv (each also .gz) or .parquet file; relative to the folder of the configuration file."""
 
     source_column: Text = "source"
     """The column of the sources of pairs."""

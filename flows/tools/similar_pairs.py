@@ -107,7 +107,7 @@ def pairs_of_file(
     molecules = clean_molecules(read_smiles_file(path, column))
     report_rows(str(path), molecules.rejected)
     if len(molecules.smiles) < 2:
-        raise SmilesFileError(f"{path} has {len(molecules.smiles)} different molecules; a pair needs two")
+        raise SmilesFileError(path, f"it has {len(molecules.smiles)} different molecules; a pair needs two")
     smiles = _some(molecules.smiles, search)
     values = None if rewards is None else rewards(smiles)
     found = similar_pairs(

@@ -65,7 +65,7 @@ def open_rows(path: Path, columns: Sequence[str | None]) -> PackedRows:
     try:
         found = path.stat()
     except OSError as error:
-        raise SmilesFileError(f"{path} cannot be read: {error}") from error
+        raise SmilesFileError(path, f"it cannot be read: {error}") from error
     return _open(path, tuple(columns), found.st_mtime_ns, found.st_size)
 
 
@@ -85,7 +85,7 @@ def _open(path: Path, columns: tuple[str | None, ...], _modified: int, _size: in
             return packing.finish(len(columns))
     except OSError as error:
         raise SmilesFileError(
-            f"{path} cannot be unpacked in {folder}: {error}; {LOCATION_VARIABLE} may name a folder with more room"
+            path, f"it cannot be unpacked in {folder}: {error}; {LOCATION_VARIABLE} may name a folder with more room"
         ) from error
 
 

@@ -1,29 +1,33 @@
-"""Reading columns of .smi, .csv and .parquet files in blocks, so that no file has to fit into memory."""
+"""Reading columns of .smi, .csv, .tsv and .parquet files in blocks, so that no file has to fit into memory.
+
+What a file is follows from its name, in any case, and a content that contradicts it is refused: ``screened_text``
+opens texts, ``text_tables`` splits them, ``parquet_tables`` reads Parquet, ``column_names`` finds columns of tables.
+"""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import zlib
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from molbuffer.samplers.errors import SmilesFileError
+from molbuffer.samplers.files.column_names import is_smiles_column
+from molbuffer.samplers.files.parquet_tables import other_columns, parquet_rows
+from molbuffer.samplers.files.screened_text import open_text
+from molbuffer.samplers.files.text_tables import Row, open_table
 from molbuffer.scoring import plain_smiles
 
-SMILES_COLUMNS = ("smiles", "SMILES", "canonical_smiles", "Smiles")
-"""The columns that may hold the molecules of a table when no column is named, in order of preference."""
-LINE_FILES = (".smi", ".smiles", ".txt", ".ism")
+LINE_FILES = (".smi", ".smiles", ".ism", ".txt")
+TABLES = (".csv", ".tsv")
 BLOCK_ROWS = 65_536
-
-Row = tuple[int, tuple[str, ...]]
+NAME = "name"
+"""The other column of a file of lines: what follows the molecule."""
+_NO_NAME = (None,)
 
 
 @dataclass(frozen=True)
@@ -40,121 +44,23 @@ class TextBlock:
 
 
 def read_columns(path: Path, columns: Sequence[str | None]) -> Iterator[TextBlock]:
-    """Yield the rows of a .smi, .txt, .csv or .parquet file; text files may be compressed as .gz.
+    """Yield the rows of a .smi, .smiles, .ism, .txt, .csv, .tsv or .parquet file; text files may be compressed as .gz.
 
     In a .smi file the first word of a line is the molecule and the rest is its name, unless it is a CXSMILES. A first
-    line that starts with the name of a column, such as ``SMILES``, is a header.
+    line that starts with the name of a column, such as ``SMILES``, is a header, and lines that begin with ``#`` are
+    comments. The delimiter of a .csv or .tsv file is found as ``open_table`` has it.
 
     Args:
         path: the file.
-        columns: the columns of a table; None is the first of ``SMILES_COLUMNS`` that it has. A .smi file has one
-            column without a name.
+        columns: the columns of a table, as ``find_columns`` has them: None is ``smiles`` or ``canonical_smiles``, in
+            any case. A .smi file has only those, as the first word of a line.
 
     Raises:
-        SmilesFileError: the file cannot be read, has another format, lacks a column, or holds no molecule.
+        SmilesFileError: the file cannot be read, has another format or encoding, lacks a column, or holds no molecule.
     """
-    with _named_in_errors(path):
-        blocks = _blocks(_rows(path, columns))
-        if (first := next(blocks, None)) is None:
-            raise SmilesFileError(f"{path} holds no molecule")
-        yield first
-        yield from blocks
-
-
-def _rows(path: Path, columns: Sequence[str | None]) -> Iterator[Row]:
-    suffix = next((s.lower() for s in reversed(path.suffixes) if s != ".gz"), "")
-    if suffix in LINE_FILES and len(columns) == 1:
-        return _line_rows(path)
-    if suffix == ".csv":
-        return _csv_rows(path, columns)
-    if suffix == ".parquet":
-        return _parquet_rows(path, columns)
-    tables = ".csv or .parquet file" if len(columns) > 1 else ".smi, .txt, .csv or .parquet file"
-    raise SmilesFileError(f"{path}: expected a {tables} (or .gz of a text one)")
-
-
-@contextmanager
-def _named_in_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error, pa.ArrowException) as error:
-        raise SmilesFileError(f"{path} cannot be read: {error}") from error
-
-
-def _blocks(rows: Iterator[Row]) -> Iterator[TextBlock]:
-    filled = ((line, tuple(map(_plain, texts))) for line, texts in rows if any(texts))
-    while block := list(islice(filled, BLOCK_ROWS)):
-        yield TextBlock([line for line, _ in block], tuple(zip(*(texts for _, texts in block), strict=True)))
-
-
-def _plain(text: str) -> str:
-    return plain_smiles(text) if " |" in text else text
-
-
-def _open_text(path: Path) -> IO[str]:
-    # utf-8-sig: the byte order mark that some editors write would become part of the first molecule or header.
-    if path.suffix == ".gz":
-        return cast(IO[str], gzip.open(path, "rt", encoding="utf-8-sig", newline=""))
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def _line_rows(path: Path) -> Iterator[Row]:
-    with _open_text(path) as lines:
-        first = True
-        for number, line in enumerate(lines, 1):
-            if words := line.split(maxsplit=1):
-                if not (first and words[0] in SMILES_COLUMNS):
-                    yield number, (_molecule_of(words),)
-                first = False
-
-
-def _molecule_of(words: Sequence[str]) -> str:
-    """Return the molecule of a line, of which the rest may be a name or the extension of a CXSMILES."""
-    is_extended = len(words) > 1 and words[1].startswith("|") and "|" in words[1][1:]
-    return " ".join(words).strip() if is_extended else words[0]
-
-
-def _csv_rows(path: Path, columns: Sequence[str | None]) -> Iterator[Row]:
-    with _open_text(path) as lines:
-        records = csv.reader(lines, strict=True)
-        header = next(records, None)
-        if header is None:
-            raise SmilesFileError(f"{path} cannot be read: it is empty, and a table begins with the names of columns")
-        wanted = [header.index(name) for name in _named(path, columns, header)]
-        line = records.line_num + 1
-        for fields in records:
-            if len(fields) > len(header):
-                # An unquoted comma has shifted the fields after it: molecules would be taken from the wrong ones.
-                raise SmilesFileError(
-                    f"{path} cannot be read: line {line} has {len(fields)} fields, and the header {len(header)}"
-                )
-            yield line, tuple(fields[at].strip() if at < len(fields) else "" for at in wanted)
-            line = records.line_num + 1
-
-
-def _parquet_rows(path: Path, columns: Sequence[str | None]) -> Iterator[Row]:
-    with pq.ParquetFile(path) as file:
-        names = _named(path, columns, file.schema_arrow.names)
-        line = 1
-        for batch in file.iter_batches(batch_size=BLOCK_ROWS, columns=list(dict.fromkeys(names))):
-            texts = [batch.column(name).cast(pa.string()).to_pylist() for name in names]
-            for row in zip(*texts, strict=True):
-                yield line, tuple((text or "").strip() for text in row)
-                line += 1
-
-
-def _named(path: Path, columns: Sequence[str | None], there: Sequence[str]) -> list[str]:
-    """Return the names of the wanted columns of a table."""
-    names = []
-    for column in columns:
-        name = column or next((name for name in SMILES_COLUMNS if name in there), None)
-        if name is None or name not in there:
-            wanted = name or " or ".join(SMILES_COLUMNS)
-            raise SmilesFileError(f"{path} has no column {wanted!r}; it has: {', '.join(there)}")
-        if (same := list(there).count(name)) > 1:
-            raise SmilesFileError(f"{path} has {same} columns {name!r}, of which one cannot be chosen; rename them")
-        names.append(name)
-    return names
+    with _opened(path, columns) as (_, rows):
+        for block, _ in _blocks(path, rows):
+            yield block
 
 
 @dataclass(frozen=True)
@@ -170,19 +76,135 @@ class FileRow:
     smiles: str
 
 
+@dataclass(frozen=True)
+class MoleculeTable:
+    """All molecules of a file, and what the file says of them.
+
+    Attributes:
+        rows: the molecules [n].
+        others: the other columns of the table, in its order [n]: texts as they are written and null where they are
+            blank, or the values of Parquet. A file of lines has one, ``name``. Two may have one name. A column without
+            a name and values, as delimiters at the ends of lines make it, is left out.
+    """
+
+    rows: Sequence[FileRow]
+    others: pa.Table
+
+
 def read_smiles_file(path: Path, column: str | None = None) -> list[FileRow]:
-    """Return all molecules of a .smi, .txt, .csv or .parquet file, as ``read_columns`` reads them; blank ones are
-    skipped.
+    """Return all molecules of a file, as ``read_columns`` reads them; rows without one are skipped.
 
     Args:
         path: the file.
-        column: of a table; by default the first of ``SMILES_COLUMNS`` that it has.
+        column: the column of a table; None is ``smiles`` or ``canonical_smiles``, in any case.
 
     Raises:
         SmilesFileError: the file cannot be read, has another format, lacks the column, or holds no molecule.
     """
-    return [
-        FileRow(line, text)
-        for block in read_columns(path, [column])
-        for line, text in zip(block.lines, block.columns[0], strict=True)
+    return [row for block in read_columns(path, [column]) for row in _file_rows(block)]
+
+
+def read_molecule_table(path: Path, column: str | None = None) -> MoleculeTable:
+    """Return all molecules of a file, as ``read_smiles_file`` does, with the other columns of their rows."""
+    found: list[FileRow] = []
+    with _opened(path, [column], with_others=True) as (names, rows):
+        others = [_strings([], len(names))]
+        for block, rest in _blocks(path, rows):
+            found += _file_rows(block)
+            others.append(_strings(rest, len(names)))
+        if _suffix(path) == ".parquet":
+            return MoleculeTable(found, other_columns(path, [column], [row.line for row in found]))
+    columns = [pa.chunked_array(list(parts)) for parts in zip(*others, strict=True)]
+    named = [
+        (name, column) for name, column in zip(names, columns, strict=True) if name or column.null_count < len(found)
     ]
+    return MoleculeTable(found, pa.Table.from_arrays([column for _, column in named], [name for name, _ in named]))
+
+
+def _file_rows(block: TextBlock) -> Iterator[FileRow]:
+    return map(FileRow, block.lines, block.columns[0])
+
+
+def _strings(rows: Sequence[Sequence[str | None]], width: int) -> list[pa.Array]:
+    return [pa.array([row[at] for row in rows], pa.large_string()) for at in range(width)]
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
+@contextmanager
+def _opened(
+    path: Path, columns: Sequence[str | None], *, with_others: bool = False
+) -> Iterator[tuple[Sequence[str], Iterator[Row]]]:
+    """Open a file; give the names of its other columns, if they are wanted and texts, and its rows."""
+    suffix = _suffix(path)
+    try:
+        if suffix in LINE_FILES and len(columns) == 1:
+            if columns[0] is not None and not is_smiles_column(columns[0]):
+                problem = f"a {suffix} file has no column {columns[0]!r}: the first word of a line is the molecule"
+                raise SmilesFileError(path, f"{problem}; let the name of a table end in .csv or .tsv")
+            with open_text(path) as lines:
+                yield (NAME,) if with_others else (), _line_rows(path, lines)
+        elif suffix in TABLES:
+            with open_text(path) as lines:
+                table = open_table(path, lines, columns)
+                others = [at for at in range(len(table.header)) if at not in table.wanted] if with_others else []
+                yield [table.header[at] for at in others], table.rows(others)
+        elif suffix == ".parquet":
+            yield (), parquet_rows(path, columns)
+        else:
+            known = (*TABLES, ".parquet") if len(columns) > 1 else (*LINE_FILES, *TABLES, ".parquet")
+            raise SmilesFileError(
+                path, f"expected a name that ends in {', '.join(known)} (or .gz after that of a text)"
+            )
+    except (OSError, pa.ArrowException) as error:
+        raise SmilesFileError(path, f"it cannot be read: {error}") from error
+
+
+def _blocks(path: Path, rows: Iterator[Row]) -> Iterator[tuple[TextBlock, list[tuple[str | None, ...]]]]:
+    """Yield the rows in blocks, each with the texts of the other columns."""
+    filled = (row for row in rows if any(row[1]))
+    is_empty = True
+    while block := list(islice(filled, BLOCK_ROWS)):
+        columns = ([texts[at] for _, texts, _ in block] for at in range(len(block[0][1])))
+        plain = tuple([plain_smiles(text) if " |" in text else text for text in column] for column in columns)
+        yield TextBlock([line for line, _, _ in block], plain), [others for _, _, others in block]
+        is_empty = False
+    if is_empty:
+        raise SmilesFileError(path, "it holds no molecule")
+
+
+def _line_rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:
+    numbered = ((number, line) for number, line in enumerate(lines, 1) if line[0] != "#" and not line.isspace())
+    for number, line in numbered:
+        if not _is_header(path, line, number):
+            yield _row_of(number, line)
+        break
+    for number, line in numbered:
+        yield _row_of(number, line)
+
+
+def _row_of(number: int, line: str) -> Row:
+    """Return the molecule of a line, of which the rest may be a name or the extension of a CXSMILES, and the name."""
+    words = line.split(maxsplit=1)
+    if len(words) == 1:
+        return number, (words[0],), _NO_NAME
+    smiles, rest = words
+    if rest.startswith("|") and "|" in rest[1:]:
+        return number, (f"{smiles} {rest}".strip(),), (rest[1:].partition("|")[2].strip() or None,)
+    return number, (smiles,), (rest.strip(),)
+
+
+def _is_header(path: Path, line: str, number: int) -> bool:
+    """Return whether the first line has the names of columns.
+
+    Raises:
+        SmilesFileError: it is one of a table whose first word is not the molecule.
+    """
+    if is_smiles_column(line.split(maxsplit=1)[0]):
+        return True
+    if any(map(is_smiles_column, re.split(r"[\s,;|\"']+", line))):
+        problem = "this is the header of a table, and in this format the first word of a line is the molecule"
+        raise SmilesFileError(path, f"{problem}; let its name end in .csv or .tsv", number)
+    return False

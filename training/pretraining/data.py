@@ -78,9 +78,13 @@ def data_of(
     """
     learns_pairs = MODELS[kind].learns_pairs
     if learns_pairs and columns.molecules is not None:
-        raise SmilesFileError(f"the model {kind!r} learns pairs: name a source_column and a target_column, no column")
+        raise SmilesFileError(
+            path, f"the model {kind!r} learns pairs: name a source_column and a target_column, no column"
+        )
     if not learns_pairs and (columns.sources or columns.targets):
-        raise SmilesFileError(f"the model {kind!r} learns molecules, not pairs: name a column, no source or target")
+        raise SmilesFileError(
+            path, f"the model {kind!r} learns molecules, not pairs: name a column, no source or target"
+        )
     return (_pairs_of if learns_pairs else _molecules_of)(path, columns, known, settings, grammar)
 
 
@@ -116,7 +120,7 @@ def _pairs_of(
     report_rows(str(path), pairs.rejected)
     _check_size(path, len(pairs), "different pairs")
     if len(set(pairs.sources)) < 2:
-        raise SmilesFileError(f"{path} has pairs of one source only; a conditional model needs several")
+        raise SmilesFileError(path, "it has pairs of one source only; a conditional model needs several")
     vocabulary = known or Vocabulary.from_smiles([*pairs.sources, *pairs.targets], grammar)
     corpus = PairCorpus.split_pairs(pairs, vocabulary, settings.held_out, settings.seed)
     return PretrainData(
@@ -129,4 +133,4 @@ def _pairs_of(
 
 def _check_size(path: Path, found: int, of_what: str) -> None:
     if found < FEWEST_ROWS:
-        raise SmilesFileError(f"{path} has {found} {of_what}; a model needs at least {FEWEST_ROWS}")
+        raise SmilesFileError(path, f"it has {found} {of_what}; a model needs at least {FEWEST_ROWS}")

@@ -29,7 +29,7 @@ class FilePair:
 
 
 def read_pairs(path: Path, source_column: str = SOURCE_COLUMN, target_column: str = TARGET_COLUMN) -> list[FilePair]:
-    """Read the two columns of a .csv (also .gz) or .parquet file; a missing value is an empty string.
+    """Read the two columns of a .csv or .tsv (each also .gz) or .parquet file; a missing value is an empty string.
 
     Raises:
         SmilesFileError: the file cannot be read, lacks a column, or holds no molecule there.

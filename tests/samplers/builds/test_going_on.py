@@ -101,7 +101,7 @@ def test_parents_of_mutants_are_gone_through_and_so_are_those_inside_two_sampler
 
 
 def test_what_cannot_be_used_of_a_file_is_made_up_for_and_left_behind(tmp_path: Path) -> None:
-    rows = [*MOLECULES[:6], "no!", "C(!", "!!", "#!"]
+    rows = [*MOLECULES[:6], "no!", "C(!", "!!", "%!"]
     for make in (contrastive, lambda file: MutationSampler("mutants", file, CHAINS)):
         file = noted(tmp_path, rows)
         made = run(make(file), [1] * 15)
