@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +45,10 @@ def score(
     column: ColumnOption = None,
 ) -> None:
     """Score the molecules of a file: the raw and transformed value of each component, the reward, and the rejecting
-    filter.
+    filter, followed by the other columns of the file.
+
+    A column of the file whose name is taken gets the suffix _input. The name after a SMILES in a .smi file is the
+    column name. Rows without a molecule are left out.
 
     The exit code is 1 if more molecules have no score than campaign.max_failed_share allows.
     """
@@ -53,16 +57,17 @@ def score(
 
     with output_kept_for_results():
         settings = load_settings(config)
-        from molbuffer.flows.tools import check_share, summary
-        from molbuffer.samplers import read_smiles_file
+        from molbuffer.flows.tools import check_share, summary, with_columns_of_file
+        from molbuffer.samplers import read_molecule_table
 
-        scored = _scored(settings, smiles_file, read_smiles_file(smiles_file, column), store)
-    write_frame(scored, written, out)
+        table = read_molecule_table(smiles_file, column)
+        scored = _scored(settings, smiles_file, table.rows, store)
+    write_frame(with_columns_of_file(scored, table), written, out)
     note(summary(scored))
     check_share(scored, settings.campaign.max_failed_share)
 
 
-def _scored(settings: Settings, source: Path, rows: list[FileRow], store: Path | None) -> polars.DataFrame:
+def _scored(settings: Settings, source: Path, rows: Sequence[FileRow], store: Path | None) -> polars.DataFrame:
     from molbuffer.flows.tools import FileScorer, scoring_run
     from molbuffer.storage import SampleStore
 

@@ -2,7 +2,7 @@ from .demo import demo_settings, print_report, run_demo
 from .import_prior import import_reinvent_prior
 from .rescoring import newest_settings, rescore
 from .sample_policy import draw, named_policy, quality
-from .score_file import FileScorer, check_share, scoring_run, summary
+from .score_file import FileScorer, check_share, scoring_run, summary, with_columns_of_file
 from .similar_pairs import PairSearch, pairs_of_file, rewards_of_objective, rewards_of_property
 
 __all__ = [
@@ -23,4 +23,5 @@ __all__ = [
     "run_demo",
     "scoring_run",
     "summary",
+    "with_columns_of_file",
 ]

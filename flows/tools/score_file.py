@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from molbuffer.flows.campaign import build_filters, build_objective, build_standardisation, described_run
 from molbuffer.flows.errors import FailedScoresError
 from molbuffer.flows.settings import Settings
-from molbuffer.samplers import FileRow, ScoredMolecules, Scorer, check_stored_scores
+from molbuffer.samplers import FileRow, MoleculeTable, ScoredMolecules, Scorer, check_stored_scores
 from molbuffer.scoring import Filter, Objective, Standardisation, judge_many
 from molbuffer.storage import RunKind, RunStatus, SampleStore
 
@@ -113,6 +114,24 @@ def scoring_run(settings: Settings, store: SampleStore, run_id: str, source: Pat
             objective_sha256=objective.sha256,
         )
     )
+
+
+def with_columns_of_file(frame: pl.DataFrame, table: MoleculeTable) -> pl.DataFrame:
+    """Return the rows of ``FileScorer.score``, joined by their line with the other columns of their file.
+
+    The file's columns come last, in their order. A column without a name is called ``column_`` and its number among
+    them; one whose name is taken gets the suffix ``_input``, ``_input_2`` and so on.
+
+    """
+    taken = [*frame.columns]
+    for number, name in enumerate(table.others.column_names, 1):
+        plain = name or f"column_{number}"
+        names = chain([plain, f"{plain}_input"], (f"{plain}_input_{n}" for n in count(2)))
+        taken.append(next(name for name in names if name not in taken))
+    own = table.others.rename_columns(taken[len(frame.columns) :])
+    lines = pl.Series("line", [row.line for row in table.rows], pl.Int64)
+    others = pl.DataFrame([lines, *(pl.Series(name, own.column(name)) for name in own.column_names)])
+    return frame.join(others, on="line", how="left", maintain_order="left")
 
 
 def check_share(frame: pl.DataFrame, max_failed_share: float) -> None:

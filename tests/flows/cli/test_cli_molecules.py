@@ -43,6 +43,10 @@ def activity(smiles):
         raise RuntimeError("the plate broke")
     return 5
 """
+OURS = [
+    "line", "smiles", "molecule", "rejected_by", "reward",
+    "raw_qed", "transformed_qed", "raw_assay", "transformed_assay", "error",
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -79,10 +83,8 @@ def test_score_says_of_every_line_what_it_is_worth_or_why_not(
 ) -> None:
     said = invoke("score", molecules_file, "--config", config, "--out", tmp_path / "scores.csv")
     frame = pl.read_csv(tmp_path / "scores.csv")
-    assert frame.columns == [
-        "line", "smiles", "molecule", "rejected_by", "reward",
-        "raw_qed", "transformed_qed", "raw_assay", "transformed_assay", "error",
-    ]  # fmt: skip
+    assert frame.columns == [*OURS, "name"]
+    assert frame["name"].to_list() == ["ethanol", None, None, None, None]
     assert frame["line"].to_list() == [1, 2, 4, 5, 6]
     assert frame["molecule"].to_list() == ["CCO", None, "CCO", "CCCl", "C" * 20]
     assert frame["rejected_by"].to_list() == [None, "validity", None, None, "molecular_weight"]
@@ -192,3 +194,50 @@ def test_a_file_whose_scores_mostly_fail_is_written_and_said_to_have_failed(
     result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert (result.exit_code, "the plate broke" in result.stderr) == (1, True)
     assert pl.read_csv(tmp_path / "scores.csv")["reward"].null_count() == 5
+
+
+TABLE = """;ID;Smiles;reward;note;note;reward_input
+1;007;OCC;1,50;"two
+lines";a;x
+2;1e3;nonsense;;" b ";;y
+3;9;;0;lost;;z
+4;NA;CCO
+"""
+
+
+@pytest.mark.parametrize("out", ["scores.csv", "scores.parquet"])
+def test_the_columns_of_a_table_come_back_as_they_are_written(config: Path, tmp_path: Path, out: str) -> None:
+    (tmp_path / "table.csv").write_text(TABLE)
+    invoke("score", tmp_path / "table.csv", "--config", config, "--out", tmp_path / out)
+    read = (
+        pl.read_parquet(tmp_path / out) if out.endswith(".parquet") else pl.read_csv(tmp_path / out, infer_schema=False)
+    )
+    theirs = ["column_1", "ID", "reward_input", "note", "note_input", "reward_input_input"]
+    assert read.columns == [*OURS, *theirs]
+    assert read["molecule"].to_list() == ["CCO", None, "CCO"]
+    assert read.select(theirs).rows() == [
+        ("1", "007", "1,50", "two\nlines", "a", "x"),
+        ("2", "1e3", None, " b ", None, "y"),
+        ("4", "NA", None, None, None, None),
+    ]
+
+
+def test_the_columns_of_a_parquet_file_keep_their_types(config: Path, tmp_path: Path) -> None:
+    frame = pl.DataFrame({"id": [7, 8, 9], "SMILES": ["OCC", None, "CCN"], "error": [0.5, 1.5, None]})
+    frame.write_parquet(tmp_path / "table.parquet")
+    invoke("score", tmp_path / "table.parquet", "--config", config, "--out", tmp_path / "scores.parquet")
+    read = pl.read_parquet(tmp_path / "scores.parquet")
+    assert read.columns == [*OURS, "id", "error_input"]
+    assert read.select("line", "id", "error_input").rows() == [(1, 7, 0.5), (3, 9, None)]
+
+
+def test_scores_are_scored_again_without_losing_a_column(config: Path, molecules_file: Path, tmp_path: Path) -> None:
+    invoke("score", molecules_file, "--config", config, "--out", tmp_path / "one.csv")
+    invoke("score", tmp_path / "one.csv", "--config", config, "--out", tmp_path / "two.csv")
+    one, two = (pl.read_csv(tmp_path / name, infer_schema=False) for name in ("one.csv", "two.csv"))
+    kept = [f"{name}_input" for name in OURS if name != "smiles"]
+    assert two.columns == [*OURS, *kept, "name"]
+    assert_frame_equal(
+        two.select(*kept, "name"),
+        one.drop("smiles").rename(dict(zip(one.drop("smiles", "name").columns, kept, strict=True))),
+    )
