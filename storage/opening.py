@@ -9,7 +9,15 @@ from uuid import uuid4
 
 from molbuffer.storage.archive import ALREADY_HERE, ArchiveCatalog, as_store, is_archive, verify_files
 from molbuffer.storage.backends import check_address, lost, settle
-from molbuffer.storage.catalog import Catalog, Migration, check_identity, check_schema, create_schema
+from molbuffer.storage.catalog import (
+    Catalog,
+    Migration,
+    check_identity,
+    check_schema,
+    create_schema,
+    read_identity,
+    set_identity,
+)
 from molbuffer.storage.description import Description
 from molbuffer.storage.errors import StoreExistsError, StorePlaceError
 from molbuffer.storage.files import PRIVATE_FILE, Sync, on_disk, place_at
@@ -51,8 +59,8 @@ def make_store(root: Path, address: str, schema: str, data_path: str, sync: Sync
             if not layout.description.exists():
                 sync([root.parent, root, *on_disk(layout.folders)])
                 # The catalog may be all that is left of a store's description.
-                catalog.set_identity(uuid)
-                description = replace(description, uuid=catalog.identity() or uuid)
+                set_identity(catalog, uuid)
+                description = replace(description, uuid=read_identity(catalog) or uuid)
                 description.write(layout.description, sync)
     except BaseException:
         catalog.close()

@@ -1,7 +1,8 @@
 from .backup import KEPT_BACKUPS, LOST, kept_by_backups, roll_backup, rolling_backups
 from .catalog import Catalog
-from .identity import check_identity
+from .identity import check_identity, read_identity, set_identity
 from .journal import Journal, JournalContent, JournalEntry, JournalFile
+from .metadata import change_metadata, expire_versions
 from .migrate import check_schema, create_schema
 from .parquet_files import Column, TableFiles, TableSource, file_list, select_nothing
 from .parquet_folder import ParquetFile, ParquetFolder, find_parquet
@@ -35,16 +36,20 @@ __all__ = [
     "Transaction",
     "Version",
     "bind",
+    "change_metadata",
     "check_identity",
     "check_schema",
     "create_schema",
     "drop_files",
+    "expire_versions",
     "file_list",
     "find_parquet",
     "kept_by_backups",
+    "read_identity",
     "register",
     "renumber",
     "roll_backup",
     "rolling_backups",
     "select_nothing",
+    "set_identity",
 ]

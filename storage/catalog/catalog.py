@@ -1,23 +1,24 @@
-"""The only code that talks to DuckLake: the reads and the transactions of one attached catalog.
+"""One attached catalog of DuckLake: its reads, its transactions and its lock.
 
 Readers see the newest snapshot as of their statement, and are never blocked. How the catalog is attached, and how
-threads share that, is in ``molbuffer.storage.backends.attachment``.
+threads share that, is in ``molbuffer.storage.backends.attachment``. Beside it are its parts:
+
+    past_tables   the SQL that stands for a table as of a snapshot
+    durability    what a commit makes durable, and the journal
+    metadata      changes of DuckLake's own tables: expiry, compression
+    identity      whose catalog it is
 """
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, nullcontext
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, nullcontext, suppress
 from typing import Any, TypeVar
 
 import duckdb
-import pyarrow as pa
 
 from molbuffer.storage.backends import (
     BUSY_MILLISECONDS,
@@ -26,20 +27,12 @@ from molbuffer.storage.backends import (
     as_store_error,
     lost,
     not_committed,
-    quote,
     quote_name,
     unwritten,
 )
-from molbuffer.storage.catalog.journal import Journal, JournalEntry, JournalFile, entries_of
-from molbuffer.storage.catalog.parquet_files import (
-    Column,
-    TableFiles,
-    TableSource,
-    empty_tables,
-    later_columns,
-    select_nothing,
-    table_files,
-)
+from molbuffer.storage.catalog.durability import DurableCommits
+from molbuffer.storage.catalog.parquet_files import TableFiles, TableSource, table_files
+from molbuffer.storage.catalog.past_tables import PastTables
 from molbuffer.storage.catalog.pinned import PinnedCatalog
 from molbuffer.storage.catalog.readable import ReadableCatalog, Version
 from molbuffer.storage.catalog.transaction import Transaction
@@ -50,12 +43,9 @@ from molbuffer.storage.errors import (
     StoreModeError,
     UnknownSnapshotError,
 )
-from molbuffer.storage.files import CHECKSUMS_KEY, Place, Sync, file_checksums, names_on_disk, sync_paths
+from molbuffer.storage.files import Place, Sync, names_on_disk, sync_paths
 
 _RETRY_SECONDS = 0.05
-# Snapshots of which is remembered what has no rows.
-_MOST_REMEMBERED = 100
-_TARGET_FILE_SIZE = "512MB"  # DuckLake's own default.
 
 Result = TypeVar("Result")
 
@@ -88,7 +78,6 @@ class Catalog(ReadableCatalog):
         self.refusal = f"the store at {place.root} is open for reading only"
         self._place = place
         self.name = str(place.backend)
-        self._sync = sync
         # A thread may hold it over several transactions, as a migration does.
         self._threads = threading.RLock()
         self._held = False
@@ -97,13 +86,10 @@ class Catalog(ReadableCatalog):
         # Before the lock is taken, which would make a file, and its folder.
         if not create and (reason := place.backend.lost()) is not None:
             raise lost(place.backend, place.root, reason)
-        # Where an object store has the Parquet files, nobody knows their names before the COMMIT.
-        path = place.backend.journal if isinstance(place.tables, Path) else None
-        self._journal = None if path is None or read_only else Journal(path, sync)
-        self._journal_settled = False
         with nullcontext() if read_only else self.locked():
             self._attachment = Attachment(place, read_only=read_only, create=create)
-        self._empty: dict[int, Mapping[str, Sequence[Column]]] = {}
+        self._durable = DurableCommits(self, self.metadata, place, sync)
+        self._past = PastTables(self.metadata)
 
     @property
     def tables(self) -> Place:
@@ -131,17 +117,7 @@ class Catalog(ReadableCatalog):
         Tables and columns that a migration added after the snapshot are there, with what it gave to older rows.
         """
         named = f"{quote_name(self.alias)}.main.{quote_name(name)}"
-        if snapshot is None:
-            return named
-        later, as_new = later_columns(self.metadata, name, snapshot) if snapshot < self._last_change else ([], False)
-        if as_new:
-            return f"({select_nothing(later)})"
-        if (empty := self._without_rows(snapshot).get(name)) is not None:
-            return f"({select_nothing([*empty, *([_VERSION_COLUMN] if with_version else [])])})"
-        # Within the brackets, only what is selected is there: a column of DuckLake's own has to be named.
-        columns = ["*", *(["snapshot_id"] if with_version else []), *(column.default_sql for column in later)]
-        # AT takes no alias, which the SQL around it may give.
-        return f"(SELECT {', '.join(columns)} FROM {named} AT (VERSION => {int(snapshot)}))"
+        return named if snapshot is None else self._past.select(name, named, snapshot, with_version=with_version)
 
     def check_there(self) -> None:
         """Refuse to go on when the store is closed, or no longer where it was opened: writing would make it again.
@@ -175,84 +151,17 @@ class Catalog(ReadableCatalog):
         """
         with closing(self.cursor()) as cursor:
             try:
-                return cursor.execute(sql.replace("METADATA", self._attached.metadata), parameters).fetchall()
+                return cursor.execute(self.metadata_sql(sql), parameters).fetchall()
             except duckdb.Error as error:
                 raise self.told(error) from error
+
+    def metadata_sql(self, sql: str) -> str:
+        """Return SQL in which ``METADATA`` stands for DuckLake's own tables, as DuckDB reads it."""
+        return sql.replace("METADATA", self._attached.metadata)
 
     def told(self, error: Exception) -> StoreError:
         """Return the error of the store for one of DuckDB, Arrow or the system, with what to do."""
         return as_store_error(error, self._place.root) or super().told(error)
-
-    def change_all_metadata(self, statements: Sequence[tuple[str, pa.Table | None]]) -> None:
-        """Execute statements of trusted SQL on DuckLake's own tables in one transaction, under the commit lock.
-
-        Args:
-            statements: each with the rows that it names as ``given``, if it names any.
-
-        Raises:
-            CatalogUnavailableError: DuckDB refused one; nothing was changed.
-        """
-        with self.locked(), closing(self.cursor()) as cursor:
-            try:
-                cursor.execute("BEGIN TRANSACTION")
-                for sql, given in statements:
-                    if given is not None:
-                        cursor.register("given", given)
-                    cursor.execute(sql.replace("METADATA", self._attached.metadata))
-                cursor.execute("COMMIT")
-            except BaseException as error:
-                _roll_back(cursor)
-                told = not_committed(error, self._place.backend, self._place.root)
-                if told is error:
-                    raise
-                raise told from error
-
-    @functools.cached_property
-    def table_ids(self) -> Mapping[str, int]:
-        """The number of each table by its name."""
-        return dict(self.metadata("SELECT table_name, table_id FROM METADATA.ducklake_table"))
-
-    def change_metadata(self, sql: str, parameters: Mapping[str, Any] | None = None) -> None:
-        """Execute trusted SQL on DuckLake's own tables under the commit lock, which makes no snapshot.
-
-        Raises:
-            CatalogUnavailableError: DuckDB refused the statement; nothing was changed.
-        """
-        with self.locked():
-            self.metadata(sql, parameters)
-
-    def expire(self, versions: Sequence[int]) -> None:
-        """Forget snapshots in one step. Files that no other snapshot has are listed for deletion, and stay.
-
-        Raises:
-            CatalogUnavailableError: DuckDB refused the statement; nothing was forgotten.
-        """
-        numbers = ", ".join(str(int(version)) for version in versions)
-        with self.locked(), closing(self.cursor()) as cursor:
-            expire = f"CALL ducklake_expire_snapshots({quote(self.alias)}, versions => [{numbers}])"
-            self.run(cursor, expire)
-
-    def set_compression(self, codec: str) -> None:
-        """Set how every process compresses Parquet files from now on.
-
-        Raises:
-            CatalogUnavailableError: DuckDB refused it.
-        """
-        with self.locked(), closing(self.cursor()) as cursor:
-            set_codec = f"CALL {quote_name(self.alias)}.set_option('parquet_compression', ?)"
-            self.run(cursor, set_codec, parameters=[codec])
-
-    def merge_adjacent(self, cursor: duckdb.DuckDBPyConnection, table: str, target_bytes: int) -> int:
-        """Merge files as ``Transaction.merge_files`` does, on the cursor of the transaction."""
-        of_table = f"schema => 'main', table_name => {quote(table)}"
-        set_target = f"CALL {quote_name(self.alias)}.set_option('target_file_size', ?, {of_table})"
-        # DuckLake bounds a merge by this option of the table only, which inserts heed as well: it is set back at once.
-        self.run(cursor, set_target, parameters=[f"{target_bytes // 1000}KB"])
-        options = "schema => 'main', max_compacted_files => 1"
-        merge = f"CALL ducklake_merge_adjacent_files({quote(self.alias)}, {quote(table)}, {options})"
-        merged = self.run(cursor, merge)
-        self.run(cursor, set_target, parameters=[_TARGET_FILE_SIZE])
-        return sum(merged["files_processed"].to_pylist())
 
     def versions(self) -> list[Version]:
         """Return all snapshots that can be read, the oldest first."""
@@ -261,10 +170,6 @@ class Catalog(ReadableCatalog):
     def has_version(self, snapshot: int) -> bool:
         """Return whether a snapshot can be read; an expiry may have removed it."""
         return bool(self.metadata(_KNOWN, {"snapshot": snapshot}))
-
-    def has_table(self, name: str) -> bool:
-        """Return whether there is a table of a name at the newest snapshot."""
-        return bool(self.metadata(_HAS_TABLE, {"name": name}))
 
     def at(self, snapshot: int) -> PinnedCatalog:
         """Return the catalog as of a snapshot, for reading.
@@ -332,22 +237,30 @@ class Catalog(ReadableCatalog):
     def transaction(self, author: str, message: str, extra: Mapping[str, Any]) -> Iterator[Transaction]:
         """Make one attempt of ``transact``: commit on leaving unless an error is raised or nothing was inserted."""
         with self.locked(), closing(self.cursor()) as cursor:
-            try:
-                self._settle_journal()
+            with self.rolled_back(cursor):
+                self._durable.settle_journal()
                 cursor.execute("BEGIN TRANSACTION")
                 transaction = Transaction(self, cursor)
                 yield transaction
                 if transaction.changed:
-                    said = self._make_durable(transaction, author, message, extra)
+                    said = self._durable.make_durable(transaction, author, message, extra)
                     cursor.execute(f"CALL {quote_name(self.alias)}.set_commit_message(?, ?, extra_info => ?)", said)
                 cursor.execute("COMMIT" if transaction.changed else "ROLLBACK")
-            except BaseException as error:
-                _roll_back(cursor)
-                told = not_committed(error, self._place.backend, self._place.root)
-                if told is error:
-                    raise
-                raise told from error
             transaction.snapshot = self.newest(cursor)
+
+    @contextmanager
+    def rolled_back(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Roll a cursor's transaction back when an error is raised, and raise the error of the store for it."""
+        try:
+            yield
+        except BaseException as error:
+            # A failed COMMIT has ended the transaction already.
+            with suppress(duckdb.TransactionException):
+                cursor.execute("ROLLBACK")
+            told = not_committed(error, self._place.backend, self._place.root)
+            if told is error:
+                raise
+            raise told from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -371,78 +284,14 @@ class Catalog(ReadableCatalog):
         """Return the statement that attaches the catalog under a name, for this process or any other DuckDB."""
         return self._place.attach_sql(alias, read_only=read_only)
 
-    def _make_durable(self, transaction: Transaction, author: str, message: str, extra: Mapping[str, Any]) -> list[str]:
-        """Make all that a transaction wrote durable, and what the journal says of it.
-
-        Returns:
-            What DuckLake records with the snapshot: author, message, and the provenance with the checksums as JSON.
-        """
-        recorded, tables, new = dict(extra), self._place.tables, transaction.new_files()
-        if isinstance(tables, Path):
-            files = [file for of_table in new.values() for file in of_table]
-            # Without them, a bit that flips in a reward is another reward.
-            recorded[CHECKSUMS_KEY] = {**extra.get(CHECKSUMS_KEY, {}), **file_checksums(files, tables.parent)}
-            # DuckLake syncs its catalog, but not the Parquet files that the catalog will name.
-            durable = _with_folders(files, tables)
-            if self._journal is not None:
-                added = {
-                    table: [JournalFile(Path(file).name) for file in sorted(of_table)]
-                    for table, of_table in new.items()
-                    if of_table and table not in transaction.merged
-                }
-                created = time.time_ns() // 1000
-                self._journal.append(JournalEntry(transaction.snapshot + 1, created, author, message, recorded, added))
-                durable.append(self._journal.path)
-            self._sync(durable)
-        return [author, message, json.dumps({CHECKSUMS_KEY: {}, **recorded})]
-
-    def _settle_journal(self) -> None:
-        """See once that the journal continues the catalog; the caller holds the lock.
-
-        An older release, or another program, may have written without it: then it is written anew. What a catalog that
-        was set back to a backup does not know is kept. It is not done by opening: a catalog in whose place another was
-        put may need the journal yet.
-        """
-        if self._journal is None or self._journal_settled:
-            return
-        newest, recorded = self.newest(), self._journal.newest()
-        if recorded is not None and recorded > newest + 1:
-            self._journal.keep_aside(self._place.root / "backups", recorded)
-        # A COMMIT that was cut off leaves one line more than there are snapshots.
-        if recorded is None or not newest <= recorded <= newest + 1:
-            self._rewrite(self._journal)
-        self._journal_settled = True
-
     def rewrite_journal(self) -> None:
         """Write the journal anew from the catalog, so that it names no file which the catalog does not name.
 
         Raises:
             StoreError: the catalog cannot be read, or the disk refused.
         """
-        if self._journal is not None:
-            with self.locked():
-                self._settle_journal()
-                self._rewrite(self._journal)
-
-    def _rewrite(self, journal: Journal) -> None:
-        journal.rewrite(entries_of(self.versions(), self.metadata(_JOURNALLED)))
-
-    def _without_rows(self, snapshot: int) -> Mapping[str, Sequence[Column]]:
-        """Return the columns of each table that has no row at a snapshot.
-
-        DuckLake has no statistics of such a table, and looks for them in its catalog once for each column: to read
-        nothing takes it several times as long as to read a table of rows.
-        """
-        if (known := self._empty.get(snapshot)) is None:
-            if len(self._empty) >= _MOST_REMEMBERED:
-                self._empty.clear()
-            known = self._empty[snapshot] = empty_tables(self.metadata, snapshot)
-        return known
-
-    @functools.cached_property
-    def _last_change(self) -> int:
-        """The snapshot at which a table last got columns: at later ones, every table has all of its columns."""
-        return int(self.metadata("SELECT max(begin_snapshot) FROM METADATA.ducklake_column")[0][0] or 0)
+        with self.locked():
+            self._durable.rewrite_journal()
 
     def parquet_files(self, table: str) -> set[str]:
         """Return the paths of a table's files, of whatever snapshot, as strings, since there may be thousands.
@@ -453,33 +302,12 @@ class Catalog(ReadableCatalog):
         # DuckLake makes the folder with the first file.
         return {f"{folder}{os.sep}{name}" for name in names_on_disk(folder)}
 
-    def identity(self) -> str | None:
-        """Return the uuid of the store whose catalog this is; None of a store of an older release."""
-        found = self.metadata(_IDENTITY)
-        return str(found[0][0]) if found else None
-
-    def set_identity(self, uuid: str) -> None:
-        """Record whose catalog this is, unless it says so already."""
-        with self.locked():
-            if self.identity() is None:
-                self.metadata(_SET_IDENTITY, {"uuid": uuid})
-
 
 # Times as numbers: SQLite keeps them as text with a zone, which DuckDB hands to Python only with the help of pytz.
 _VERSIONS = """SELECT snapshot_id, epoch_us(snapshot_time::TIMESTAMPTZ), author, commit_message, commit_extra_info
     FROM METADATA.ducklake_snapshot LEFT JOIN METADATA.ducklake_snapshot_changes USING (snapshot_id)
     ORDER BY snapshot_id"""
-_JOURNALLED = """SELECT table_name, part.path, part.begin_snapshot, part.partial_max
-    FROM METADATA.ducklake_data_file AS part JOIN METADATA.ducklake_table AS whole USING (table_id)
-    WHERE part.end_snapshot IS NULL AND whole.end_snapshot IS NULL ORDER BY data_file_id"""
-_IDENTITY = "SELECT value FROM METADATA.ducklake_metadata WHERE key = 'molbuffer_store' AND scope IS NULL"
-_SET_IDENTITY = "INSERT INTO METADATA.ducklake_metadata (key, value) VALUES ('molbuffer_store', $uuid)"
-_HAS_TABLE = "SELECT table_id FROM METADATA.ducklake_table WHERE table_name = $name AND end_snapshot IS NULL"
 _KNOWN = "SELECT snapshot_id FROM METADATA.ducklake_snapshot WHERE snapshot_id = $snapshot"
-
-
-# What DuckLake calls the snapshot that added a row.
-_VERSION_COLUMN = Column("snapshot_id", "BIGINT")
 
 
 def _one(cursor: duckdb.DuckDBPyConnection, sql: str) -> int:
@@ -487,18 +315,3 @@ def _one(cursor: duckdb.DuckDBPyConnection, sql: str) -> int:
     if row is None:
         raise CatalogUnavailableError(f"DuckDB returned no row for {sql}")
     return int(row[0])
-
-
-def _roll_back(cursor: duckdb.DuckDBPyConnection) -> None:
-    try:
-        cursor.execute("ROLLBACK")
-    except duckdb.TransactionException:
-        # A failed COMMIT has ended the transaction already.
-        return
-
-
-def _with_folders(files: Iterable[str], root: Path) -> list[Path]:
-    """Return the files and every folder from theirs up to ``root``: a file is durable when all that name it are."""
-    paths = [Path(file) for file in files]
-    folders = {folder for path in paths for folder in path.parents if folder.is_relative_to(root)}
-    return [*paths, *folders]

@@ -8,7 +8,7 @@ snapshot, each with the snapshot that added it, are those of all older ones, too
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ import pyarrow as pa
 from molbuffer.storage.backends import quote
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.journal import JournalEntry
+from molbuffer.storage.catalog.metadata import change_all_metadata
 from molbuffer.storage.files import Place
 
 # Files that DuckLake wrote have its numbers of columns: by those they are read, and rows with the snapshots of their
@@ -34,6 +35,7 @@ _RENUMBER_FILES = "UPDATE METADATA.ducklake_data_file SET begin_snapshot = {numb
 _FILE_TABLES = ("ducklake_file_column_stats", "ducklake_data_file")
 _DROP_FILES = """DELETE FROM METADATA.{table} WHERE data_file_id IN (
     SELECT data_file_id FROM METADATA.ducklake_data_file WHERE path IN (SELECT name FROM given))"""
+_TABLE_IDS = "SELECT table_name, table_id FROM METADATA.ducklake_table"
 _FILES = "SELECT data_file_id, path FROM METADATA.ducklake_data_file"
 _COUNTERS = """SELECT schema_version, next_catalog_id, next_file_id FROM METADATA.ducklake_snapshot
     ORDER BY snapshot_id DESC LIMIT 1"""
@@ -89,7 +91,7 @@ def register(catalog: Catalog, entries: Sequence[JournalEntry], files: Sequence[
 def drop_files(catalog: Catalog, names: Sequence[str]) -> None:
     """Take Parquet files that are gone out of a catalog, in whose tables nothing could be read otherwise."""
     given = pa.table({"name": pa.array(names, pa.string())})
-    catalog.change_all_metadata([(_DROP_FILES.format(table=table), given) for table in _FILE_TABLES])
+    change_all_metadata(catalog, [(_DROP_FILES.format(table=table), given) for table in _FILE_TABLES])
 
 
 def renumber(catalog: Catalog, entry: JournalEntry) -> None:
@@ -99,7 +101,7 @@ def renumber(catalog: Catalog, entry: JournalEntry) -> None:
     """
     begun = catalog.versions()[-1].number - 1
     with catalog.locked():
-        catalog.change_all_metadata([(_RENUMBER_FILES.format(number=entry.snapshot, made=begun), None)])
+        change_all_metadata(catalog, [(_RENUMBER_FILES.format(number=entry.snapshot, made=begun), None)])
         _set_snapshots(catalog, begun, [entry], ())
 
 
@@ -110,6 +112,7 @@ def _set_snapshots(
 
     Earlier ones stay as they are: DuckLake knows which tables they have by the number of their schema.
     """
+    table_ids = dict(catalog.metadata(_TABLE_IDS))
     by_name = {file.place.name: file for file in files}
     ids = [(number, path.rpartition("/")[2]) for number, path in catalog.metadata(_FILES)]
     numbered = [(number, by_name[name]) for number, name in ids if name in by_name]
@@ -125,7 +128,7 @@ def _set_snapshots(
             "snapshot_id": pa.array([entry.snapshot for entry in entries], pa.int64()),
             "created": pa.array([entry.created for entry in entries], pa.int64()),
             "snapshot_time": pa.array([_time(entry.created or 0) for entry in entries], pa.string()),
-            "changes_made": pa.array([_changes(catalog, entry) for entry in entries], pa.string()),
+            "changes_made": pa.array([_changes(table_ids, entry) for entry in entries], pa.string()),
             "author": pa.array([entry.author for entry in entries], pa.string()),
             "message": pa.array([entry.message for entry in entries], pa.string()),
             "extra": pa.array([json.dumps(dict(entry.extra)) for entry in entries], pa.string()),
@@ -137,11 +140,10 @@ def _set_snapshots(
     statements += [(_FORGET.format(table=table, made=int(made)), given) for table in _SNAPSHOT_TABLES]
     statements.append((_ADD_SNAPSHOTS.format(counters=counters, made=int(made)), given))
     statements.append((_ADD_CHANGES.format(made=int(made)), given))
-    catalog.change_all_metadata(statements)
+    change_all_metadata(catalog, statements)
 
 
-def _changes(catalog: Catalog, entry: JournalEntry) -> str:
-    tables = catalog.table_ids
+def _changes(tables: Mapping[str, int], entry: JournalEntry) -> str:
     return ",".join(f"inserted_into_table:{tables[table]}" for table in entry.files if table in tables)
 
 

@@ -8,16 +8,20 @@ from typing import Any, Protocol
 import duckdb
 import pyarrow as pa
 
+from molbuffer.storage.backends import quote, quote_name
 from molbuffer.storage.catalog.views import bind
+
+_TARGET_FILE_SIZE = "512MB"  # DuckLake's own default.
 
 
 class Lake(Protocol):
-    """The methods of its catalog that a transaction needs; ``Catalog`` documents them."""
+    """The part of its catalog that a transaction needs; ``Catalog`` documents it."""
 
+    @property
+    def alias(self) -> str: ...
     def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int: ...
     def table(self, name: str, snapshot: int | None = None) -> str: ...
     def parquet_files(self, table: str) -> set[str]: ...
-    def merge_adjacent(self, cursor: duckdb.DuckDBPyConnection, table: str, target_bytes: int) -> int: ...
     def run(
         self,
         cursor: duckdb.DuckDBPyConnection,
@@ -90,12 +94,23 @@ class Transaction:
             How many files were merged; 0 when no two can be.
         """
         before = self._catalog.parquet_files(table)
-        merged = self._catalog.merge_adjacent(self._cursor, table, target_bytes)
+        merged = self._merge_adjacent(table, target_bytes)
         if merged:
             self._merged.add(table)
             self._files_before.setdefault(table, before)
             self.changed = True
         return merged
+
+    def _merge_adjacent(self, table: str, target_bytes: int) -> int:
+        alias = self._catalog.alias
+        of_table = f"schema => 'main', table_name => {quote(table)}"
+        set_target = f"CALL {quote_name(alias)}.set_option('target_file_size', ?, {of_table})"
+        # DuckLake bounds a merge by this option of the table only, which inserts heed as well: it is set back at once.
+        self.read(set_target, [f"{target_bytes // 1000}KB"])
+        options = "schema => 'main', max_compacted_files => 1"
+        merged = self.read(f"CALL ducklake_merge_adjacent_files({quote(alias)}, {quote(table)}, {options})")
+        self.read(set_target, [_TARGET_FILE_SIZE])
+        return sum(merged["files_processed"].to_pylist())
 
     def new_files(self) -> dict[str, set[str]]:
         """Return the Parquet files that this transaction wrote: nobody else writes any while the lock is held."""

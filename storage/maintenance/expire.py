@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from molbuffer.storage.catalog import Catalog
+from molbuffer.storage.catalog import Catalog, change_metadata, expire_versions
 from molbuffer.storage.files import CHECKSUMS_KEY, Place
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.maintenance.snapshots import KEPT_CHECKPOINTS, list_snapshots, pins
@@ -87,7 +87,7 @@ def _expire_some(catalog: Catalog, root: Place, versions: Sequence[int]) -> None
     if versions:
         # A kill in between leaves the checksums in both places, which is no contradiction.
         _hand_on_checksums(catalog, root, versions)
-        catalog.expire(versions)
+        expire_versions(catalog, versions)
 
 
 def _hand_on_checksums(catalog: Catalog, root: Place, versions: Sequence[int]) -> None:
@@ -107,7 +107,8 @@ def _hand_on_checksums(catalog: Catalog, root: Place, versions: Sequence[int]) -
     }
     if checksums:
         extra = json.dumps({**recorded.get(newest, {}), CHECKSUMS_KEY: checksums})
-        catalog.change_metadata(
+        change_metadata(
+            catalog,
             "UPDATE METADATA.ducklake_snapshot_changes SET commit_extra_info = $extra WHERE snapshot_id = $newest",
             {"extra": extra, "newest": newest},
         )

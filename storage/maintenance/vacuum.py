@@ -30,7 +30,7 @@ from pathlib import PurePath
 
 import pyarrow as pa
 
-from molbuffer.storage.catalog import Catalog, kept_by_backups
+from molbuffer.storage.catalog import Catalog, change_metadata, kept_by_backups
 from molbuffer.storage.errors import StoreBusyError, VacuumRefusedError
 from molbuffer.storage.files import Place, StoredFile, delete, entries, files_at, set_aside
 from molbuffer.storage.layout import ASIDE, Layout
@@ -246,9 +246,10 @@ class _Vacuum:
                 self._unschedule([number for number, _ in portion])
 
     def _unschedule(self, numbers: Sequence[int]) -> None:
-        self.catalog.change_metadata(
+        change_metadata(
+            self.catalog,
             "DELETE FROM METADATA.ducklake_files_scheduled_for_deletion "
-            f"WHERE data_file_id IN ({', '.join(map(str, numbers))})"
+            f"WHERE data_file_id IN ({', '.join(map(str, numbers))})",
         )
 
     def _old(self, folder: Place) -> list[Place]:

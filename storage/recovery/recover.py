@@ -1,8 +1,8 @@
 """Make the catalog of a store anew, or restore a backup of it: what ``molbuffer recover`` does.
 
-    journal   the catalog as it was: every snapshot, with the files that the journal says it added (``catalog.journal``)
-    backup    the newest backup that maintenance made, and what was committed since
-    files     what the Parquet files have, each fact once (``recovery.salvage``); older snapshots cannot be read
+    journal   the catalog as it was: every snapshot, with the files that the journal says it added (``from_journal``)
+    backup    the newest backup that maintenance made, and what was committed since (``from_backup``)
+    files     what the Parquet files have, each fact once (``from_files``, ``salvage``); older snapshots cannot be read
 
 The first that there is serves as the base. Where it says nothing of a Parquet file, or a file that it names is gone or
 damaged, the rows of the other files are added to it. Nothing is overwritten: the new catalog is made aside, that which
@@ -11,81 +11,30 @@ was there is moved to ``backups/lost-…``, and no other file of the store is to
 
 from __future__ import annotations
 
-import contextlib
-import json
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from uuid import uuid4
 
 from molbuffer.storage.archive import is_archive
-from molbuffer.storage.backends import CatalogPlace, SqliteBackend
 from molbuffer.storage.boundary import boundary
-from molbuffer.storage.catalog import (
-    LOST,
-    TABLES,
-    Catalog,
-    Journal,
-    JournalContent,
-    JournalEntry,
-    ParquetFolder,
-    RegisteredFile,
-    create_schema,
-    drop_files,
-    find_parquet,
-    register,
-    renumber,
-    rolling_backups,
-)
+from molbuffer.storage.catalog import LOST, TABLES, Catalog, find_parquet, rolling_backups, set_identity
 from molbuffer.storage.description import Description
-from molbuffer.storage.errors import (
-    MaintenanceBusyError,
-    RecoveryError,
-    StoreBusyError,
-    StoreError,
-    StoreFormatError,
-    StoreNotFoundError,
-)
-from molbuffer.storage.files import (
-    CHECKSUMS_KEY,
-    PRIVATE_FILE,
-    PRIVATE_FOLDER,
-    Place,
-    Sync,
-    delete,
-    sync_paths,
-    write_private,
-)
+from molbuffer.storage.errors import MaintenanceBusyError, RecoveryError, StoreBusyError
+from molbuffer.storage.files import PRIVATE_FILE, PRIVATE_FOLDER, Sync, delete, sync_paths
 from molbuffer.storage.layout import Layout
-from molbuffer.storage.recovery.salvage import salvage
+from molbuffer.storage.recovery.attempt import Attempt
+from molbuffer.storage.recovery.found import find_description, identity_of_sound
+from molbuffer.storage.recovery.from_backup import from_backup
+from molbuffer.storage.recovery.from_files import from_files, number_after_all
+from molbuffer.storage.recovery.from_journal import from_journal, read_journal
 from molbuffer.storage.verify import VerifyReport, verify_store
 
-_OF_CREATION = ("migrations", "commit_fence")
 _WAIT_SECONDS = 30.0
 _ASIDE = ".recovering-"
-_REFERENCES = """SELECT max(snapshot) AS newest FROM (SELECT pinned_snapshot AS snapshot FROM {runs}
-    UNION ALL SELECT snapshot FROM {checkpoints} UNION ALL SELECT snapshot FROM {archives})"""
-# In a process of its own: a damaged catalog can end the process, or the engine, of whoever opens it.
-_IS_SOUND = """
-import sys
-from contextlib import closing
-from pathlib import Path
-from molbuffer.storage.catalog import TABLES, Catalog
-from molbuffer.storage.layout import Layout
-layout = Layout(Path(sys.argv[1]), data_path=sys.argv[2])
-with closing(Catalog(layout.catalog, read_only=True)) as catalog:
-    answer = catalog.metadata("SELECT * FROM sqlite_query('METADATA', 'PRAGMA integrity_check')")
-    newest = max(version.number for version in catalog.versions())
-    there = all(files.columns for files in catalog.files(TABLES, newest).values())
-    if answer != [("ok",)] or not there or newest != catalog.newest():
-        sys.exit(1)
-    print(catalog.identity() or "")
-"""
 
 
 class Source(StrEnum):
@@ -125,100 +74,6 @@ class RecoveryReport:
     verification: VerifyReport
 
 
-@dataclass
-class _Recovery:
-    """A recovery in progress.
-
-    Attributes:
-        layout: of the store.
-        aside: the folder in which the new catalog is made.
-        uuid: the identity of the store.
-        described: whether its store.toml is sound.
-        files: the Parquet files that are there.
-        lost: as in the report.
-        notes: as in the report.
-    """
-
-    layout: Layout
-    aside: Path
-    uuid: str
-    described: bool
-    files: ParquetFolder
-    lost: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def place(self) -> CatalogPlace:
-        return CatalogPlace(SqliteBackend(self.aside / "catalog.sqlite"), self.layout.tables, self.layout.root)
-
-    def from_journal(self, content: JournalContent) -> Catalog:
-        """Return a new catalog with the snapshots of a journal."""
-        entries = list(content.entries)
-        if entries and not self._all_there(entries[-1]) and not entries[-1].rewritten:
-            # It was never committed: what it wrote was removed by a vacuum, or never reached the disk.
-            entries.pop()
-        named = [
-            (f"tables/main/{table}/{file.name}", table, file.partial_max, entry.snapshot)
-            for entry in entries
-            for table, files in entry.files.items()
-            if table in TABLES and table not in _OF_CREATION
-            for file in files
-        ]
-        for path, *_ in named:
-            if path not in self.files.sound:
-                self.lost[path] = self.files.damaged.get(path, "it is missing")
-        files = [
-            RegisteredFile(table, self.files.sound[path].place, number, partial_max)
-            for path, table, partial_max, number in named
-            if path in self.files.sound
-        ]
-        catalog = self._new_catalog()
-        register(catalog, entries, files)
-        if not content.complete:
-            self.notes.append(f"{content.damaged} lines of the journal are damaged, or lines are missing")
-        return catalog
-
-    def from_backup(self, backup: Place) -> Catalog:
-        """Return a copy of a backup, whose Parquet files may have been merged since."""
-        write_private(self.aside / "catalog.sqlite", (backup / "catalog.sqlite").read_bytes())
-        catalog = Catalog(self.place, read_only=False)
-        catalog.set_identity(self.uuid)
-        self.notes.append(f"the base is the backup {backup}")
-        gone = sorted(self.known(catalog) - self.files.sound.keys())
-        self.lost |= {path: self.files.damaged.get(path, "it is missing") for path in gone}
-        if gone:
-            drop_files(catalog, [path.rpartition("/")[2] for path in gone])
-        return catalog
-
-    def from_nothing(self) -> Catalog:
-        """Return a new catalog without rows, whose snapshots have greater numbers than any that was named."""
-        catalog = self._new_catalog()
-        self.notes.append("snapshots from before the recovery cannot be read")
-        return catalog
-
-    def known(self, catalog: Catalog) -> set[str]:
-        """Return the paths of the Parquet files that a catalog names."""
-        found = catalog.files(TABLES, catalog.newest())
-        return {f"tables/main/{table}/{place.name}" for table, files in found.items() for place in files.paths}
-
-    def add_other_files(self, catalog: Catalog) -> dict[str, int]:
-        """Add the rows of the Parquet files of which a catalog says nothing."""
-        known = self.known(catalog)
-        others = [
-            file for path, file in self.files.sound.items() if path not in known and file.table not in _OF_CREATION
-        ]
-        return salvage(catalog, self.layout, others, "recovered from files") if others else {}
-
-    def _all_there(self, entry: JournalEntry) -> bool:
-        names = (f"tables/main/{table}/{file.name}" for table, files in entry.files.items() for file in files)
-        return all(name in self.files.sound for name in names)
-
-    def _new_catalog(self) -> Catalog:
-        catalog = Catalog(self.place, read_only=False, create=True)
-        create_schema(catalog)
-        return catalog
-
-
 def recover_store(
     path: str | Path, *, source: Source | None = None, anyway: bool = False, sync: Sync = sync_paths
 ) -> RecoveryReport:
@@ -240,7 +95,7 @@ def recover_store(
     root = Path(path).resolve()
     if is_archive(root):
         raise RecoveryError(f"{root} is an archive, which has no catalog: take another copy of it, or make it again")
-    description, described = _description(root)
+    description, described = find_description(root)
     layout = description.layout(root)
     if layout.backend != layout.sqlite:
         raise RecoveryError(
@@ -249,7 +104,7 @@ def recover_store(
             "`backups/schema-…/how-to-go-back.txt` in the store says how"
         )
     with boundary(root), _alone(layout), _aside(root) as aside:
-        identity = None if layout.backend.lost() else _identity_of_sound(layout)
+        identity = None if layout.backend.lost() else identity_of_sound(layout)
         if identity is not None and described and identity in ("", description.uuid) and not anyway:
             raise RecoveryError(
                 f"the catalog of {root} is sound, and nothing was changed: `molbuffer verify` says what else is wrong"
@@ -257,29 +112,29 @@ def recover_store(
         if identity and not described:
             description = replace(description, uuid=identity)
         files = find_parquet(layout.tables, TABLES)
-        work = _Recovery(layout, aside, description.uuid, described, files)
+        work = Attempt(layout, aside, description.uuid, described, files)
         if not described:
             work.notes.append("store.toml was missing or damaged, and was written anew")
         report = _recover(work, source, description, sync)
     return replace(report, verification=verify_store(root, quick=True))
 
 
-def _recover(work: _Recovery, source: Source | None, description: Description, sync: Sync) -> RecoveryReport:
+def _recover(work: Attempt, source: Source | None, description: Description, sync: Sync) -> RecoveryReport:
     """Make the catalog aside, and put it where the old one was."""
     layout = work.layout
-    content = _journal(layout)
+    content = read_journal(layout)
     backup = next(iter(rolling_backups(layout)), None)
     chosen = source or (Source.JOURNAL if content.entries else Source.BACKUP if backup else Source.FILES)
     if chosen is Source.JOURNAL:
         if not content.entries:
             raise RecoveryError(f"{layout.root} has no journal that can be read; leave the source out to take another")
-        catalog = work.from_journal(content)
+        catalog = from_journal(work, content)
     elif chosen is Source.BACKUP:
         if backup is None:
             raise RecoveryError(f"{layout.root} has no backup that maintenance made; leave the source out")
-        catalog = work.from_backup(backup)
+        catalog = from_backup(work, backup)
     else:
-        catalog = work.from_nothing()
+        catalog = from_files(work)
     # DuckLake remembers what it read of its own tables.
     catalog.close()
     with closing(Catalog(work.place, read_only=False, sync=sync)) as catalog:
@@ -287,8 +142,8 @@ def _recover(work: _Recovery, source: Source | None, description: Description, s
         if chosen is not Source.JOURNAL or work.lost or not content.complete:
             salvaged = work.add_other_files(catalog)
         if chosen is Source.FILES:
-            _number_after_all(catalog, content, len(work.files.sound))
-        catalog.set_identity(description.uuid)
+            number_after_all(catalog, content, len(work.files.sound))
+        set_identity(catalog, description.uuid)
     with closing(Catalog(work.place, read_only=False, sync=sync)) as catalog:
         catalog.rewrite_journal()
         known = work.known(catalog)
@@ -311,25 +166,7 @@ def _recover(work: _Recovery, source: Source | None, description: Description, s
     )
 
 
-def _number_after_all(catalog: Catalog, content: JournalContent, files: int) -> None:
-    """Give the only snapshot a number that none had, as far as anybody recorded one: each made a file at least."""
-    named = catalog.read(_REFERENCES)["newest"][0].as_py() or 0
-    number = max(named, content.newest, catalog.newest()) + files + 1
-    created = int(datetime.now(UTC).timestamp() * 1e6)
-    extras = [json.loads(version.extra) for version in catalog.versions() if version.extra]
-    checksums = {path: sha256 for extra in extras for path, sha256 in extra.get(CHECKSUMS_KEY, {}).items()}
-    provenance = {"recovery": "files", CHECKSUMS_KEY: checksums}
-    renumber(catalog, JournalEntry(number, created, "molbuffer", "recovered from files", provenance))
-
-
-def _journal(layout: Layout) -> JournalContent:
-    try:
-        return Journal(layout.journal, sync_paths).read()
-    except FileNotFoundError:
-        return JournalContent((), 0)
-
-
-def _replace(work: _Recovery, description: Description, sync: Sync) -> Path | None:
+def _replace(work: Attempt, description: Description, sync: Sync) -> Path | None:
     """Move the old catalog away and the new one to its place; a kill leaves a store that can be recovered once more."""
     root, new = work.layout.root, work.aside / "catalog.sqlite"
     sync([new, work.aside])
@@ -350,32 +187,6 @@ def _replace(work: _Recovery, description: Description, sync: Sync) -> Path | No
         description.write(work.layout.description, sync)
     sync([kept, kept.parent, root])
     return kept if any(kept.iterdir()) else None
-
-
-def _description(root: Path) -> tuple[Description, bool]:
-    """Return the description of a store, and whether its store.toml is sound: another is that of a backup, or new."""
-    try:
-        return Description.read(root / "store.toml"), True
-    except StoreNotFoundError:
-        if not Layout(root).has_data() and Layout(root).backend.lost():
-            raise
-    except StoreFormatError as error:
-        with contextlib.suppress(StoreFormatError):
-            # It is sound, and of a newer release.
-            Description.read(root / "store.toml", newest=sys.maxsize)
-            raise error
-    for backup in rolling_backups(Layout(root)):
-        if isinstance(backup, Path):
-            with contextlib.suppress(StoreError):
-                return Description.read(backup / "store.toml"), False
-    return Description(str(uuid4())), False
-
-
-def _identity_of_sound(layout: Layout) -> str | None:
-    """Return whose catalog is there, empty if it does not say; None when it is damaged."""
-    command = [sys.executable, "-c", _IS_SOUND, str(layout.root), layout.data_path]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 @contextmanager

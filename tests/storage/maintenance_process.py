@@ -52,10 +52,10 @@ STOPS = {
     "compact: placements committed": lambda: _die_after(Catalog, "transact"),
     "compact: files merged": lambda: _die_after(Transaction, "merge_files"),
     "expire: checksums handed on": lambda: _die_after(molbuffer.storage.maintenance.expire, "_hand_on_checksums"),
-    "expire: forgotten": lambda: _die_after(Catalog, "expire"),
+    "expire: forgotten": lambda: _die_after(molbuffer.storage.maintenance.expire, "expire_versions"),
     "vacuum: first removed": lambda: _die_after(molbuffer.storage.maintenance.vacuum, "delete"),
     "vacuum: renamed aside": lambda: _die_before(shutil, "rmtree"),
-    "vacuum: files deleted": lambda: _die_before(Catalog, "change_metadata"),
+    "vacuum: files deleted": lambda: _die_before(molbuffer.storage.maintenance.vacuum, "change_metadata"),
 }
 """The steps of maintenance after which a process can be made to die."""
 

@@ -1,0 +1,62 @@
+"""Tables as of a snapshot, with what migrations added since; those that have no rows are not asked for in DuckLake."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from molbuffer.storage.catalog.parquet_files import Column, empty_tables, later_columns, select_nothing
+
+# Snapshots of which is remembered what has no rows.
+_MOST_REMEMBERED = 100
+# What DuckLake calls the snapshot that added a row.
+_VERSION_COLUMN = Column("snapshot_id", "BIGINT")
+
+
+class PastTables:
+    """The tables of a catalog at its snapshots, which never change.
+
+    Args:
+        metadata: reads DuckLake's own tables (``Catalog.metadata``).
+    """
+
+    def __init__(self, metadata: Callable[..., list[tuple[Any, ...]]]) -> None:
+        self._metadata = metadata
+        self._empty: dict[int, Mapping[str, Sequence[Column]]] = {}
+
+    def select(self, name: str, named: str, snapshot: int, *, with_version: bool) -> str:
+        """Return the SQL, in brackets, that stands for a table as of a snapshot.
+
+        Args:
+            name: of the table.
+            named: the SQL that stands for the table as it is now.
+            snapshot: the snapshot.
+            with_version: whether ``*`` has the column ``snapshot_id``, the snapshot that added each row.
+        """
+        later, as_new = later_columns(self._metadata, name, snapshot) if snapshot < self._last_change else ([], False)
+        if as_new:
+            return f"({select_nothing(later)})"
+        if (empty := self._without_rows(snapshot).get(name)) is not None:
+            return f"({select_nothing([*empty, *([_VERSION_COLUMN] if with_version else [])])})"
+        # Within the brackets, only what is selected is there: a column of DuckLake's own has to be named.
+        columns = ["*", *(["snapshot_id"] if with_version else []), *(column.default_sql for column in later)]
+        # AT takes no alias, which the SQL around it may give.
+        return f"(SELECT {', '.join(columns)} FROM {named} AT (VERSION => {int(snapshot)}))"
+
+    def _without_rows(self, snapshot: int) -> Mapping[str, Sequence[Column]]:
+        """Return the columns of each table that has no row at a snapshot.
+
+        DuckLake has no statistics of such a table, and looks for them in its catalog once for each column: to read
+        nothing takes it several times as long as to read a table of rows.
+        """
+        if (known := self._empty.get(snapshot)) is None:
+            if len(self._empty) >= _MOST_REMEMBERED:
+                self._empty.clear()
+            known = self._empty[snapshot] = empty_tables(self._metadata, snapshot)
+        return known
+
+    @functools.cached_property
+    def _last_change(self) -> int:
+        """The snapshot at which a table last got columns: at later ones, every table has all of its columns."""
+        return int(self._metadata("SELECT max(begin_snapshot) FROM METADATA.ducklake_column")[0][0] or 0)
