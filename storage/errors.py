@@ -40,6 +40,8 @@ Every message says what was got, what was expected, and what to do.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 
 class StoreError(Exception):
     """Root of all errors of the store."""
@@ -128,7 +130,15 @@ class StorePlaceError(StoreError):
 
 
 class StoreWriteError(StoreError):
-    """The disk is full, read-only or failed; nothing of the commit is visible."""
+    """The disk is full, read-only or failed; nothing of the commit is visible.
+
+    Attributes:
+        errno: the number of the system's error, as far as it is known.
+    """
+
+    def __init__(self, message: str, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
 
 
 class ExtensionError(StoreError):
@@ -183,8 +193,69 @@ class CacheError(StoreError):
     """The decoded cache cannot be written."""
 
 
+class ArchiveFault(StrEnum):
+    """What is wrong with an archive, or with making one."""
+
+    NOT_AN_ARCHIVE = "not_an_archive"
+    """There is no manifest, or no tar file."""
+    OLDER_FORM = "older_form"
+    """It has a catalog, as archives of earlier releases had."""
+    NEWER_RELEASE = "newer_release"
+    """Its version or its schema is of a later release."""
+    MANIFEST_SYNTAX = "manifest_syntax"
+    """The manifest is no JSON, or JSON with unusual numbers, keys that are there twice, or too much structure."""
+    MANIFEST_VALUE = "manifest_value"
+    """A field of the manifest has another type or form."""
+    NAME = "name"
+    """A file, table or id has a name that no archive has, or one name is there twice."""
+    NOT_PLAIN = "not_plain"
+    """A link, a pipe, a device or an extended header stands where only files and folders may."""
+    UNLISTED_FILE = "unlisted_file"
+    """A file is not in the manifest."""
+    MISSING_FILE = "missing_file"
+    """A file of the manifest is not there."""
+    SIZE = "size"
+    """A file has another size than the manifest lists."""
+    CHECKSUM = "checksum"
+    """A file has another content than the manifest lists, or cannot be read."""
+    TRUNCATED = "truncated"
+    """A tar file ends in the middle."""
+    TOO_LARGE = "too_large"
+    """It exceeds the limits, or a file is larger than it may be."""
+    PARQUET = "parquet"
+    """A table is no Parquet file that can be read."""
+    SCHEMA = "schema"
+    """A table has other columns than ours."""
+    ROWS = "rows"
+    """Tables have other rows than the manifest or their footers say."""
+    MEMORY = "memory"
+    """A table cannot be decoded in the memory and time that its size allows."""
+    ARRAYS = "arrays"
+    """Arrays have headers that molbuffer does not write, or are not those of the builds."""
+    POLICY = "policy"
+    """A policy is neither safetensors nor JSON, is not listed, or descends from itself."""
+    CONTENT = "content"
+    """Rows contradict each other, or the arrays and policies that they name."""
+    NOTHING_CHOSEN = "nothing_chosen"
+    """No row was chosen for a new archive."""
+    EXPIRED = "expired"
+    """The snapshot expired while it was archived."""
+
+
 class ArchiveError(StoreError):
-    """An archive is damaged, too large, or not what it says; or there is nothing to archive."""
+    """An archive is damaged, too large, or not what it says; or there is nothing to archive.
+
+    Attributes:
+        fault: what is wrong with it.
+    """
+
+    def __init__(self, message: str, fault: ArchiveFault) -> None:
+        # Both, so that it can be pickled.
+        super().__init__(message, fault)
+        self.fault = fault
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class MergeConflictError(StoreError):

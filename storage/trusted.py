@@ -20,7 +20,7 @@ from molbuffer.storage.archive import (
     wrong_arrays,
 )
 from molbuffer.storage.catalog import MIGRATIONS, Migration
-from molbuffer.storage.errors import ArchiveError, StoreNotFoundError
+from molbuffer.storage.errors import ArchiveError, ArchiveFault, StoreNotFoundError
 from molbuffer.storage.store import SampleStore
 from molbuffer.storage.verify import Findings, check_content
 
@@ -45,11 +45,12 @@ def trusted_archive(
     with nullcontext(path.resolve()) if path.is_dir() else unpacked(path, limits) as folder:
         manifest = verify_files(folder, limits)
         if (problem := wrong_arrays(folder, limits.bytes)) is not None:
-            raise ArchiveError(f"{path} is not used: {problem}")
+            raise ArchiveError(f"{path} is not used: {problem.text}", problem.fault)
         catalog = ArchiveCatalog(folder, manifest, migrations)
         with SampleStore(as_store(catalog)) as archive:
             findings = Findings(lambda done, total: None)
             check_content(catalog, findings)
             for error in findings.report(manifest.snapshot).errors:
-                raise ArchiveError(f"{path} is not what an archive is, and is not used: {error.message}")
+                said = f"{path} is not what an archive is, and is not used: {error.message}"
+                raise ArchiveError(said, error.fault or ArchiveFault.CONTENT)
             yield archive, manifest

@@ -18,7 +18,9 @@ from safetensors import SafetensorError, safe_open
 
 from molbuffer.storage.archive.catalog import ArchiveCatalog
 from molbuffer.storage.archive.manifest import strict_json
+from molbuffer.storage.archive.problem import Problem
 from molbuffer.storage.backends import quote
+from molbuffer.storage.errors import ArchiveFault
 from molbuffer.storage.files import Place, entries, plain_file
 from molbuffer.storage.records import Event, RunKind, RunStatus, ScoreStatus, make_build_id
 
@@ -27,25 +29,27 @@ _RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
 _JSON_BYTES, _JSON_STRUCTURE = 16 << 20, 1 << 20
 
 
-def wrong_content(archive: ArchiveCatalog) -> Iterator[str]:
+def wrong_content(archive: ArchiveCatalog) -> Iterator[Problem]:
     """Yield what is wrong inside an archive whose arrays may be decoded."""
     for name, sql in _WRONG_ROWS.items():
         for row in archive.read(f"SELECT subject FROM ({sql}) AS wrong(subject) LIMIT 1").to_pylist():
-            yield f"{name} ({row['subject']})"
+            yield Problem(ArchiveFault.CONTENT, f"{name} ({row['subject']})")
             # What follows takes for granted that rows are of these forms.
             return
     manifest = archive.manifest
     if (manifest.rows, manifest.builds) != tuple(manifest.tables.get(name, 0) for name in ("samples", "builds")):
-        yield f"it has other rows and builds than {manifest.rows} and {manifest.builds}"
-    yield from _wrong_names(archive)
+        said = f"it has other rows and builds than {manifest.rows} and {manifest.builds}"
+        yield Problem(ArchiveFault.ROWS, said)
+    yield from (Problem(ArchiveFault.NAME, said) for said in _wrong_names(archive))
     lineage = archive.read("SELECT sha256, parent_sha256 FROM {policies}").to_pylist()
     if (policy := find_circle({row["sha256"]: row["parent_sha256"] for row in lineage})) is not None:
-        yield f"the policy {policy!r} descends from itself"
-    yield from _wrong_policies(archive)
+        yield Problem(ArchiveFault.POLICY, f"the policy {policy!r} descends from itself")
+    yield from (Problem(ArchiveFault.POLICY, said) for said in _wrong_policies(archive))
     used = set(archive.read("SELECT DISTINCT segment FROM {builds}")["segment"].to_pylist())
     there = {path.name for path in entries(archive.folder / "arrays")}
     for segment in sorted(there ^ used, key=str):
-        yield f"segment {segment!r} is {'of no build' if segment in there else 'missing'}"
+        said = f"segment {segment!r} is {'of no build' if segment in there else 'missing'}"
+        yield Problem(ArchiveFault.ARRAYS, said)
 
 
 def _unlisted(column: str, values: type[StrEnum]) -> str:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from molbuffer.storage.archive.manifest import strict_json
+from molbuffer.storage.archive.problem import Problem
+from molbuffer.storage.errors import ArchiveFault
 from molbuffer.storage.files import plain_file
 from molbuffer.storage.segments import ARRAYS
 
@@ -24,7 +26,7 @@ _CODECS = ["bytes", "zstd", "crc32c"]
 _HEADER_BYTES, _HEADER_STRUCTURE = 16_384, 1_000
 
 
-def wrong_arrays(folder: Path, most_bytes: int) -> str | None:
+def wrong_arrays(folder: Path, most_bytes: int) -> Problem | None:
     """Return why the arrays of an archive are not to be decoded; None when they may be.
 
     Args:
@@ -36,9 +38,11 @@ def wrong_arrays(folder: Path, most_bytes: int) -> str | None:
         try:
             decoded += _decoded_bytes(segment)
         except (AttributeError, KeyError, IndexError, TypeError, ValueError, OSError) as error:
-            return f"segment {segment.name!r} has a header that molbuffer does not write: {error!r}"
+            said = f"segment {segment.name!r} has a header that molbuffer does not write: {error!r}"
+            return Problem(ArchiveFault.ARRAYS, said)
         if decoded > most_bytes:
-            return f"its arrays take more than the limit of {most_bytes} bytes; raise it if you trust the archive"
+            said = f"its arrays take more than the limit of {most_bytes} bytes; raise it if you trust the archive"
+            return Problem(ArchiveFault.TOO_LARGE, said)
     return None
 
 

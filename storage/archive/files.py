@@ -19,7 +19,8 @@ from molbuffer.storage.archive.manifest import (
     old_form,
     read_manifest,
 )
-from molbuffer.storage.errors import ArchiveError
+from molbuffer.storage.archive.problem import Problem
+from molbuffer.storage.errors import ArchiveError, ArchiveFault
 from molbuffer.storage.files import file_sha256
 
 
@@ -41,26 +42,32 @@ def verify_files(folder: Path, limits: ArchiveLimits = ArchiveLimits(), *, sizes
         ArchiveError: naming the file that is missing, not listed, no plain file, or damaged.
     """
     manifest = read_manifest(folder, limits)
-    for name, fault in wrong_files(folder, manifest, limits, sizes_only=sizes_only):
-        raise ArchiveError(f"{folder}: {name!r} {fault}. Take another copy of the archive")
+    for problem in wrong_files(folder, manifest, limits, sizes_only=sizes_only):
+        said = f"{folder}: {problem.name!r} {problem.text}. Take another copy of the archive"
+        raise ArchiveError(said, problem.fault)
     return manifest
 
 
 def wrong_files(
     folder: Path, manifest: Manifest, limits: ArchiveLimits, *, sizes_only: bool = False
-) -> Iterator[tuple[str, str]]:
-    """Yield the files that are not those which the manifest lists, and what is wrong with each.
+) -> Iterator[Problem]:
+    """Yield what is wrong with each file that is not one which the manifest lists.
 
     Raises:
         ArchiveError: there is a link, a pipe or a device among them, or there are more than the limits allow.
     """
     found, listed = _files(folder, limits), manifest.files
     for name in sorted(found.keys() ^ listed.keys()):
-        yield name, f"is {'missing' if name in listed else 'not listed'} ({MANIFEST})"
+        fault, how = (
+            (ArchiveFault.MISSING_FILE, "missing") if name in listed else (ArchiveFault.UNLISTED_FILE, "not listed")
+        )
+        yield Problem(fault, f"is {how} ({MANIFEST})", name)
     for name in sorted(found.keys() & listed.keys()):
-        same_size = found[name].stat().st_size == listed[name].bytes
-        if not same_size or not (sizes_only or file_sha256(found[name]) == listed[name].sha256):
-            yield name, f"is damaged: it is not the file that {MANIFEST} lists"
+        said = f"is damaged: it is not the file that {MANIFEST} lists"
+        if found[name].stat().st_size != listed[name].bytes:
+            yield Problem(ArchiveFault.SIZE, said, name)
+        elif not sizes_only and file_sha256(found[name]) != listed[name].sha256:
+            yield Problem(ArchiveFault.CHECKSUM, said, name)
 
 
 def _files(folder: Path, limits: ArchiveLimits) -> dict[str, Path]:
@@ -78,7 +85,8 @@ def _files(folder: Path, limits: ArchiveLimits) -> dict[str, Path]:
                     waiting.append(Path(entry.path))
                 elif not entry.is_file(follow_symlinks=False):
                     raise ArchiveError(
-                        f"{folder}: {name!r} is a link or a device; an archive has files and folders only"
+                        f"{folder}: {name!r} is a link or a device; an archive has files and folders only",
+                        ArchiveFault.NOT_PLAIN,
                     )
                 elif name in OLD_FORM:
                     raise old_form(folder)

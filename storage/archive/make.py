@@ -26,7 +26,7 @@ from molbuffer.storage.archive.manifest import MANIFEST, Manifest
 from molbuffer.storage.archive.tables import write_table
 from molbuffer.storage.archive.workplace import finished, put_in_place, refuse_existing, workplace
 from molbuffer.storage.catalog import MIGRATIONS, Transaction
-from molbuffer.storage.errors import ArchiveError
+from molbuffer.storage.errors import ArchiveError, ArchiveFault
 from molbuffer.storage.files import make_folder, write_private
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.maintenance import snapshot_kept
@@ -164,7 +164,8 @@ def _choose(store: OpenStore, runs: Sequence[str], where: str | None, snapshot: 
     if not rows.num_rows:
         raise ArchiveError(
             f"no row of {store.path} at snapshot {snapshot} was chosen: there is nothing to archive "
-            f"(runs: {', '.join(ids) or 'all'}; condition: {where or 'none'})"
+            f"(runs: {', '.join(ids) or 'all'}; condition: {where or 'none'})",
+            ArchiveFault.NOTHING_CHOSEN,
         )
     return _Contents(
         snapshot=snapshot,
@@ -190,7 +191,8 @@ def _record(store: OpenStore, uuid: str, contents: _Contents) -> None:
         if not store.catalog.has_version(contents.snapshot):
             raise ArchiveError(
                 f"snapshot {contents.snapshot} of {store.path} expired while it was archived: was this process cut off "
-                "from the store for longer than a vacuum's grace period? Archive another snapshot"
+                "from the store for longer than a vacuum's grace period? Archive another snapshot",
+                ArchiveFault.EXPIRED,
             )
         transaction.insert("archives", named)
 

@@ -17,7 +17,8 @@ import json
 import math
 import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -25,8 +26,8 @@ from typing import Annotated, Any, NoReturn
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from molbuffer.storage.errors import ArchiveError
-from molbuffer.storage.files import plain_file
+from molbuffer.storage.errors import ArchiveError, ArchiveFault
+from molbuffer.storage.files import NotPlainError, TooLargeError, plain_file
 from molbuffer.storage.segments import ARRAYS
 
 MANIFEST = "archive.json"
@@ -163,22 +164,36 @@ def read_manifest(folder: Path, limits: ArchiveLimits = ArchiveLimits()) -> Mani
     """
     path = folder / MANIFEST
     if not is_archive(folder):
-        raise ArchiveError(f"{folder} is no archive: it has no {MANIFEST}")
-    try:
+        raise ArchiveError(f"{folder} is no archive: it has no {MANIFEST}", ArchiveFault.NOT_AN_ARCHIVE)
+    with _refused(path, ArchiveFault.CHECKSUM):
         content = plain_file(path, _MOST_BYTES)
+    with _refused(path, ArchiveFault.MANIFEST_SYNTAX):
         values = strict_json(content, structure=4 * limits.files + _MOST_STRUCTURE_BESIDE_FILES)
+    with _refused(path, ArchiveFault.MANIFEST_VALUE):
         _check_form(values, folder)
         manifest = _MANIFEST.validate_json(content)
+        datetime.fromisoformat(manifest.created)
+    with _refused(path, ArchiveFault.NAME):
         _check_names(manifest)
-    except (OSError, ValueError) as error:
-        raise ArchiveError(
-            f"{path} is no manifest of an archive: {_one_line(error)}. Take another copy of the archive"
-        ) from error
     check_limits(folder, sum(file.bytes for file in manifest.files.values()), len(manifest.files), limits)
     return manifest
 
 
 _MANIFEST = TypeAdapter(Manifest)
+
+
+@contextmanager
+def _refused(path: Path, fault: ArchiveFault) -> Iterator[None]:
+    """Raise the error of an archive for one of reading its manifest."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        if isinstance(error, NotPlainError):
+            fault = ArchiveFault.NOT_PLAIN
+        elif isinstance(error, TooLargeError):
+            fault = ArchiveFault.TOO_LARGE
+        said = f"{path} is no manifest of an archive: {_one_line(error)}. Take another copy of the archive"
+        raise ArchiveError(said, fault) from error
 
 
 def _one_line(error: OSError | ValueError) -> str:
@@ -189,7 +204,6 @@ def _one_line(error: OSError | ValueError) -> str:
 
 
 def _check_names(manifest: Manifest) -> None:
-    datetime.fromisoformat(manifest.created)
     if unknown := sorted(manifest.tables.keys() - {*ARCHIVED_TABLES}):
         raise ValueError(f"no archive has the tables {[name[:100] for name in unknown[:20]]}")
     for name in manifest.files:
@@ -208,7 +222,8 @@ def check_limits(archive: Path, size: int, files: int, limits: ArchiveLimits) ->
     if size > limits.bytes or files > limits.files:
         raise ArchiveError(
             f"{archive} takes {size} bytes in {files} files or more, the limits are {limits.bytes} (of a tar file also "
-            f"what is free in the folder for temporary files, TMPDIR) and {limits.files}; raise them if you trust it"
+            f"what is free in the folder for temporary files, TMPDIR) and {limits.files}; raise them if you trust it",
+            ArchiveFault.TOO_LARGE,
         )
 
 
@@ -216,7 +231,8 @@ def old_form(archive: Path) -> ArchiveError:
     """Return the error of an archive of the first form, which had a catalog of its own."""
     return ArchiveError(
         f"{archive} is an archive of an earlier release, which had a catalog to be attached and is not read any more: "
-        "make it again from its store with `molbuffer archive` of this release"
+        "make it again from its store with `molbuffer archive` of this release",
+        ArchiveFault.OLDER_FORM,
     )
 
 
@@ -273,6 +289,7 @@ def _check_form(values: Any, folder: Path) -> None:
         raise old_form(folder)
     version = values.get("version") if form == ARCHIVE_FORMAT else None
     if type(version) is int and version > ARCHIVE_VERSION:
-        raise ArchiveError(f"{folder} is of version {version}, this release reads {ARCHIVE_VERSION}: update molbuffer")
+        said = f"{folder} is of version {version}, this release reads {ARCHIVE_VERSION}: update molbuffer"
+        raise ArchiveError(said, ArchiveFault.NEWER_RELEASE)
     if version != ARCHIVE_VERSION:
         raise ValueError(f"expected the format {ARCHIVE_FORMAT!r} of version {ARCHIVE_VERSION}")

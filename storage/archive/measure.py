@@ -14,7 +14,7 @@ from pathlib import Path
 from molbuffer.storage.archive.tables import ArchivedTable
 from molbuffer.storage.backends import quote, quote_name
 from molbuffer.storage.catalog import BATCH_ROWS
-from molbuffer.storage.errors import ArchiveError, QueryError
+from molbuffer.storage.errors import ArchiveError, ArchiveFault, QueryError
 from molbuffer.storage.query import ClosedDatabase, QueryLimits, read_apart
 
 _PORTION_BYTES = 64 * 10**6
@@ -61,16 +61,19 @@ class RowSizes:
         try:
             found = read_apart(self._database, sql, limits).to_pylist()
         except QueryError as error:
-            raise ArchiveError(f"{self._folder}: its tables cannot be decoded as they should: {error}") from error
+            said = f"{self._folder}: its tables cannot be decoded as they should: {error}"
+            raise ArchiveError(said, ArchiveFault.MEMORY) from error
         for measured in found:
             table = self._tables[measured["name"]]
             factor = _OF_WHOLE_TABLES if table.name in _READ_WHOLE else _AND_FOR_EACH_BYTE
             if measured["rows"] != table.rows:
-                raise ArchiveError(f"{self._folder}: {table.name} has {measured['rows']} rows, not {table.rows}")
+                said = f"{self._folder}: {table.name} has {measured['rows']} rows, not {table.rows}"
+                raise ArchiveError(said, ArchiveFault.ROWS)
             if measured["bytes"] > _MOST_DECODED + factor * table.bytes:
                 raise ArchiveError(
                     f"{self._folder}: the rows of {table.name} take {measured['bytes']} bytes, which is far too much "
-                    f"for files of {table.bytes} bytes: refused"
+                    f"for files of {table.bytes} bytes: refused",
+                    ArchiveFault.MEMORY,
                 )
         widest = sum(measured["widest"] for measured in found)
         return int(max(1, min(BATCH_ROWS, _PORTION_BYTES // max(1, widest))))

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from molbuffer.storage.archive.manifest import Manifest, table_of
 from molbuffer.storage.backends import closed_connection, quote, quote_name
 from molbuffer.storage.catalog import MIGRATIONS, TABLES, Column, Migration, bind, file_list, select_nothing
-from molbuffer.storage.errors import ArchiveError, QueryError
+from molbuffer.storage.errors import ArchiveError, ArchiveFault, QueryError
 from molbuffer.storage.files import file_sha256
 from molbuffer.storage.query import ClosedDatabase, QueryLimits, read_apart
 
@@ -74,7 +74,9 @@ def archived_tables(
     """
     if not 1 <= manifest.schema <= len(migrations):
         raise ArchiveError(
-            f"{folder} has schema {manifest.schema}, this release knows 1 to {len(migrations)}: update molbuffer"
+            f"{folder} has schema {manifest.schema}, this release knows 1 to {len(migrations)}: update molbuffer",
+            # The manifest of an archive has a schema at least.
+            ArchiveFault.NEWER_RELEASE if manifest.schema else ArchiveFault.MANIFEST_VALUE,
         )
     ours, theirs = (columns_of(tuple(of)) for of in (migrations, migrations[: manifest.schema]))
     footers = _read_footers(folder, manifest)
@@ -86,7 +88,8 @@ def archived_tables(
             _check_columns(folder / path, had, footers[path].columns)
             rows += footers[path].rows
         if rows != manifest.tables.get(name, 0):
-            raise ArchiveError(f"{folder}: {name} has {rows} rows, the manifest says {manifest.tables.get(name, 0)}")
+            said = f"{folder}: {name} has {rows} rows, the manifest says {manifest.tables.get(name, 0)}"
+            raise ArchiveError(said, ArchiveFault.ROWS)
         found[name] = ArchivedTable(
             name=name,
             columns=columns,
@@ -122,7 +125,8 @@ def _read_footers(folder: Path, manifest: Manifest) -> dict[str, _Footer]:
     except QueryError as error:
         wrong = [path for path in found if file_sha256(folder / path) != manifest.files[path].sha256]
         named = f"{', '.join(wrong)}, damaged since it was written," if wrong else "a table"
-        raise ArchiveError(f"{folder}: {named} is no Parquet file that can be read: {error}") from error
+        said = f"{folder}: {named} is no Parquet file that can be read: {error}"
+        raise ArchiveError(said, ArchiveFault.PARQUET) from error
     for row in rows.to_pylist():
         footer = found[row["path"]]
         if row["name"] is None:
@@ -151,7 +155,8 @@ def _check_columns(path: Path, expected: Sequence[Column], found: Sequence[tuple
     wanted = [(column.name, column.kind) for column in expected]
     if sorted(wanted) != sorted(found):
         odd = sorted({*wanted} ^ {*found})[:6]
-        raise ArchiveError(f"{path} has other columns than this table, by name, type or number: {odd}: refused")
+        said = f"{path} has other columns than this table, by name, type or number: {odd}: refused"
+        raise ArchiveError(said, ArchiveFault.SCHEMA)
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from molbuffer.storage.archive.manifest import MANIFEST, MEMBER, OLD_FORM, ArchiveLimits, check_limits, old_form
-from molbuffer.storage.errors import ArchiveError
+from molbuffer.storage.errors import ArchiveError, ArchiveFault
 from molbuffer.storage.files import PRIVATE_FILE, PRIVATE_FOLDER
 
 _COMPRESSION = {".tar": None, ".tar.gz": "gzip", ".tgz": "gzip", ".tar.zst": "zstd"}
@@ -65,7 +65,8 @@ def _write_member(stream: Any, name: str, path: Path) -> None:
     info.size, info.mode, info.mtime = path.stat().st_size, 0o400, int(time.time())
     if info.size > _LARGEST_MEMBER:
         raise ArchiveError(
-            f"{path} has {info.size} bytes, more than a tar file can hold: write the archive as a folder"
+            f"{path} has {info.size} bytes, more than a tar file can hold: write the archive as a folder",
+            ArchiveFault.TOO_LARGE,
         )
     stream.write(info.tobuf(tarfile.USTAR_FORMAT))
     with path.open("rb") as file:
@@ -100,7 +101,8 @@ def _unpack(archive: Path, folder: Path, limits: ArchiveLimits) -> None:
             with pa.input_stream(plain, compression=compression) as stream:
                 _unpack_members(archive, stream, folder, limits)
     except (pa.ArrowException, tarfile.HeaderError, OSError, ValueError) as error:
-        raise ArchiveError(f"{archive} is no archive, or is damaged: {error}") from error
+        said = f"{archive} is no archive, or is damaged: {error}"
+        raise ArchiveError(said, ArchiveFault.NOT_AN_ARCHIVE) from error
 
 
 def _unpack_members(archive: Path, stream: Any, folder: Path, limits: ArchiveLimits) -> None:
@@ -113,7 +115,7 @@ def _unpack_members(archive: Path, stream: Any, folder: Path, limits: ArchiveLim
             continue
         name = _member_name(archive, info)
         if name in names:
-            raise ArchiveError(f"{archive} has {info.name!r} twice: refused")
+            raise ArchiveError(f"{archive} has {info.name!r} twice: refused", ArchiveFault.NAME)
         names.add(name)
         size += info.size
         target = folder / name
@@ -130,7 +132,8 @@ def _member_name(archive: Path, info: tarfile.TarInfo) -> str:
     if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE):
         raise ArchiveError(
             f"{archive}: {info.name!r} has the type {info.type!r}; an archive has files and folders only "
-            "(if you packed it yourself, use `tar --format=ustar`)"
+            "(if you packed it yourself, use `tar --format=ustar`)",
+            ArchiveFault.NOT_PLAIN,
         )
     _, _, name = info.name.removeprefix("./").rpartition("/") if "/" not in info.name else info.name.partition("/")
     if name in OLD_FORM:
@@ -141,7 +144,7 @@ def _member_name(archive: Path, info: tarfile.TarInfo) -> str:
         or ".." in info.name.split("/")
         or info.size < 0
     ):
-        raise ArchiveError(f"{archive}: no archive has a file {info.name!r}")
+        raise ArchiveError(f"{archive}: no archive has a file {info.name!r}", ArchiveFault.NAME)
     return name
 
 
@@ -150,6 +153,7 @@ def _read(stream: Any, size: int) -> bytes:
     content: bytes = stream.read(size) if size else b""
     if len(content) != size:
         raise ArchiveError(
-            f"the archive ends in the middle: expected {size} bytes more, got {len(content)}; truncated?"
+            f"the archive ends in the middle: expected {size} bytes more, got {len(content)}; truncated?",
+            ArchiveFault.TRUNCATED,
         )
     return content

@@ -27,7 +27,7 @@ from molbuffer.storage.errors import (
     StoreMovedError,
     StoreWriteError,
 )
-from molbuffer.storage.files import system_advice
+from molbuffer.storage.files import system_advice, system_number
 
 _OTHER_DUCKLAKE = "catalog version mismatch"
 _NO_DUCKLAKE = "creating a new DuckLake is explicitly disabled"
@@ -104,7 +104,8 @@ def unwritten(root: Path, error: BaseException) -> StoreError:
     why = system_advice(error) or "Remedy that, then try again"
     return StoreWriteError(
         f"the system refused to write to the store {root}, and nothing of this commit is visible; what was "
-        f"acknowledged before is safe. {why}. The system said: {one_line(error)}"
+        f"acknowledged before is safe. {why}. The system said: {one_line(error)}",
+        system_number(error),
     )
 
 
@@ -124,7 +125,7 @@ def as_store_error(error: BaseException, root: Path | None) -> StoreError | None
     if root is not None and _gone(root):
         return moved(root)
     if (why := system_advice(error)) is not None:
-        return StoreFileError(f"the system refused to use a file{store}: {text}. {why}", getattr(error, "errno", None))
+        return StoreFileError(f"the system refused to use a file{store}: {text}. {why}", system_number(error))
     # Arrow, and the client of an object store, raise theirs without a number.
     if isinstance(error, OSError) and error.errno is not None:
         what = f"the file {error.filename}" if error.filename else f"a file{store}"

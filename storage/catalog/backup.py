@@ -31,7 +31,7 @@ from pathlib import Path
 
 from molbuffer.storage.backends import PostgresBackend, copy_schema, unwritten
 from molbuffer.storage.errors import CatalogDamagedError, StoreWriteError
-from molbuffer.storage.files import Place, Sync, delete, entries, set_aside, write_folder
+from molbuffer.storage.files import Place, Sync, delete, entries, set_aside, system_number, write_folder
 from molbuffer.storage.layout import Layout
 
 FILES = "files.txt"
@@ -187,11 +187,13 @@ def _copied_catalog(database: Path) -> bytes:
         if done.returncode == 0:
             return target.read_bytes()
     said = " ".join(done.stderr.split()) or f"the process that copies it ended with {done.returncode}"
-    kind = StoreWriteError if done.returncode == _DISK_REFUSED else CatalogDamagedError
-    raise kind(
+    refused = done.returncode == _DISK_REFUSED
+    text = (
         f"there is no backup of {database}, so nothing was changed: {said}. Free some space if the disk is full; "
         f"if the catalog is damaged, `molbuffer recover {shlex.quote(str(database.parent))}` makes it anew"
     )
+    # SQLite gives no number of the system's error, but its words.
+    raise StoreWriteError(text, system_number(OSError(said))) if refused else CatalogDamagedError(text)
 
 
 def _there(layout: Layout) -> Iterator[str]:

@@ -4,8 +4,10 @@ from .object_store import ObjectPath, credentials, server
 from .places import (
     PRIVATE_FILE,
     PRIVATE_FOLDER,
+    NotPlainError,
     Place,
     StoredFile,
+    TooLargeError,
     delete,
     entries,
     files_at,
@@ -16,16 +18,18 @@ from .places import (
     plain_file,
     set_aside,
 )
-from .system_errors import system_advice
+from .system_errors import system_advice, system_number
 
 __all__ = [
     "CHECKSUMS_KEY",
     "PRIVATE_FILE",
     "PRIVATE_FOLDER",
+    "NotPlainError",
     "ObjectPath",
     "Place",
     "StoredFile",
     "Sync",
+    "TooLargeError",
     "checksums_in",
     "credentials",
     "delete",
@@ -44,6 +48,7 @@ __all__ = [
     "sync_paths",
     "sync_tree",
     "system_advice",
+    "system_number",
     "write_aside",
     "write_files",
     "write_folder",

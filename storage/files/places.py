@@ -67,22 +67,33 @@ def names_on_disk(folder: Place) -> list[str]:
         return []
 
 
+class NotPlainError(ValueError):
+    """A link, a folder, a pipe or a device is where a plain file is expected."""
+
+
+class TooLargeError(ValueError):
+    """A file is larger than it may be."""
+
+
 def plain_file(path: Path, most_bytes: int) -> bytes:
     """Return the content of a file that somebody else may have put there.
 
     A link is not followed, and a pipe or a device, whose reading might never end, is not opened.
 
     Raises:
-        ValueError: it is no plain file, or larger than ``most_bytes``.
+        NotPlainError: it is no plain file.
+        TooLargeError: it is larger than ``most_bytes``.
         OSError: it cannot be read.
     """
     if not stat.S_ISREG(path.lstat().st_mode):
-        raise ValueError("it is a link, a folder, a pipe or a device and no plain file")
+        raise NotPlainError("it is a link, a folder, a pipe or a device and no plain file")
     # Whatever takes its place in this moment is not waited for, and looked at once more.
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
         status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_size > most_bytes:
-            raise ValueError(f"it is no plain file, or has {status.st_size} bytes where at most {most_bytes} may be")
+        if not stat.S_ISREG(status.st_mode):
+            raise NotPlainError("it is a pipe or a device and no plain file")
+        if status.st_size > most_bytes:
+            raise TooLargeError(f"it has {status.st_size} bytes, at most {most_bytes} are expected")
         return file.read(most_bytes)
 
 

@@ -13,23 +13,26 @@ from collections.abc import Callable, Mapping
 
 def system_advice(error: BaseException) -> str | None:
     """Return what is wrong and what to do, as sentences; None when the system is not to blame, as far as is known."""
-    found = _advice_for(error)
-    return None if found is None else found()
+    number = system_number(error)
+    return None if number is None or number not in _ADVICE else _ADVICE[number]()
 
 
-def _advice_for(error: BaseException) -> Callable[[], str] | None:
+def system_number(error: BaseException) -> int | None:
+    """Return the number of the system's error, which others have in their text only; None as far as it is not known."""
     if isinstance(error, OSError) and error.errno is not None and error.errno in _ADVICE:
-        return _ADVICE[error.errno]
+        return error.errno
     text = str(error)
     # "Too many open files in system" begins as another one does.
     for number in sorted(_ADVICE, key=lambda number: -len(os.strerror(number))):
         if os.strerror(number) in text:
-            return _ADVICE[number]
+            return number
     for words, number in _WORDS.items():
         if words in text:
-            return _ADVICE[number]
-    # SQLite gives no reason when it cannot open its file.
-    return _ADVICE[errno.EMFILE] if _NOT_OPENED in text and _no_file_can_be_opened() else None
+            return number
+    if _NOT_OPENED in text and _no_file_can_be_opened():
+        # SQLite gives no reason when it cannot open its file.
+        return errno.EMFILE
+    return error.errno if isinstance(error, OSError) else None
 
 
 def _too_many_open_files() -> str:

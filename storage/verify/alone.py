@@ -26,8 +26,8 @@ def _check_policies_alone(of: Look) -> None:
     of.findings.expect(len(policies))
     for folder in policies:
         if (fault := policy_fault(folder, folder.name, quick=of.quick)) is not None:
-            message = f"policy {folder.name} {fault}: restore its folder from a backup"
-            of.findings.error(FindingKind.POLICY, message, path=f"policies/{folder.name}")
+            message, advice = f"policy {folder.name} {fault}", "Restore its folder from a backup"
+            of.findings.error(FindingKind.POLICY, message, path=f"policies/{folder.name}", advice=advice)
         of.findings.done("policies")
 
 
@@ -35,7 +35,8 @@ def _check_parquet_alone(of: Look) -> None:
     found = find_parquet(of.layout.tables, TABLES)
     of.findings.expect(len(found.sound) + len(found.damaged))
     for path, why in found.damaged.items():
-        of.findings.error(FindingKind.PARQUET, f"{path} cannot be read ({why}): restore it from a backup", path=path)
+        message, advice = f"{path} cannot be read ({why})", "Restore it from a backup"
+        of.findings.error(FindingKind.PARQUET, message, path=path, advice=advice)
     for _ in (*found.sound, *found.damaged):
         of.findings.done("Parquet files")
 

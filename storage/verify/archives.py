@@ -20,7 +20,7 @@ from molbuffer.storage.archive import (
     wrong_content,
     wrong_files,
 )
-from molbuffer.storage.errors import StoreError
+from molbuffer.storage.errors import ArchiveError, StoreError
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.verify.files import check_policies
 from molbuffer.storage.verify.report import FindingKind, Findings, VerifyReport
@@ -45,7 +45,8 @@ def verify_archive(folder: Path, limits: ArchiveLimits, findings: Findings, *, q
     try:
         return findings.report(_check_archive(folder, limits, findings, quick=quick))
     except StoreError as error:
-        findings.error(FindingKind.ARCHIVE, f"{error}. {_ADVICE}")
+        fault = error.fault if isinstance(error, ArchiveError) else None
+        findings.error(FindingKind.ARCHIVE, str(error), advice=_ADVICE, fault=fault)
         findings.unchecked.append("everything else in it: what is not as molbuffer writes it is not read")
         return findings.report(None)
 
@@ -53,14 +54,15 @@ def verify_archive(folder: Path, limits: ArchiveLimits, findings: Findings, *, q
 def _check_archive(folder: Path, limits: ArchiveLimits, findings: Findings, *, quick: bool) -> int:
     """Check an archive, and return the snapshot that it is of."""
     manifest = read_manifest(folder, limits)
-    damaged = dict(wrong_files(folder, manifest, limits, sizes_only=quick))
-    for name, fault in damaged.items():
-        findings.error(FindingKind.ARCHIVE, f"{name} {fault}. {_ADVICE}", path=name)
+    damaged = list(wrong_files(folder, manifest, limits, sizes_only=quick))
+    for wrong in damaged:
+        message = f"{wrong.name} {wrong.text}"
+        findings.error(FindingKind.ARCHIVE, message, path=wrong.name, advice=_ADVICE, fault=wrong.fault)
     findings.checked["manifest of an archive"] += 1
     findings.checked["files"] += len(manifest.files)
-    findings.broken_tables.update(table for name in damaged if (table := table_of(name)) is not None)
+    findings.broken_tables.update(table for wrong in damaged if (table := table_of(wrong.name or "")) is not None)
     if (problem := wrong_arrays(folder, limits.bytes)) is not None:
-        findings.error(FindingKind.ARCHIVE, f"{problem}. {_ADVICE}")
+        findings.error(FindingKind.ARCHIVE, problem.text, advice=_ADVICE, fault=problem.fault)
         findings.unchecked.append("arrays, policies and rows: the arrays are not as molbuffer writes them")
         return manifest.snapshot
     with closing(ArchiveCatalog(folder, manifest.tables_without(findings.broken_tables))) as catalog:
@@ -78,7 +80,8 @@ def check_content(archive: ArchiveCatalog, findings: Findings, *, quick: bool = 
     """
     wrong = list(islice(wrong_content(archive), _MAX_CONTENT_FINDINGS)) if not findings.broken_tables else []
     for problem in wrong:
-        findings.error(FindingKind.ARCHIVE, f"no archive is such: {problem}. {_ADVICE}")
+        message = f"no archive is such: {problem.text}"
+        findings.error(FindingKind.ARCHIVE, message, advice=_ADVICE, fault=problem.fault)
     if wrong:
         findings.unchecked.append("arrays, policies and rows: they are not as molbuffer writes them")
         return

@@ -91,8 +91,9 @@ def check_parquet(of: StoreVerification, checksums: Mapping[str, str]) -> None:
         )
         of.findings.error(
             FindingKind.PARQUET,
-            f"{file.path}, a file of the table {file.table} with {file.rows} rows, {faults[file]}. Restore this file "
-            f"from a backup; until then {affected}, and other tables can be queried. Quarantine is for arrays only",
+            f"{file.path}, a file of the table {file.table} with {file.rows} rows, {faults[file]}",
+            advice=f"Restore this file from a backup; until then {affected}, and other tables can be queried. "
+            "Quarantine is for arrays only",
             path=file.path,
             table=file.table,
         )
@@ -142,8 +143,8 @@ def check_policies(of: Verification) -> None:
     of.findings.expect(len(kept))
     for sha256 in kept:
         if (fault := policy_fault(of.layout.policies / sha256, sha256, quick=of.quick)) is not None:
-            message = f"policy {sha256} {fault}: restore its folder from a backup; until then nothing can draw from it"
-            of.findings.error(FindingKind.POLICY, message, path=f"policies/{sha256}")
+            advice = "Restore its folder from a backup; until then nothing can draw from it"
+            of.findings.error(FindingKind.POLICY, f"policy {sha256} {fault}", path=f"policies/{sha256}", advice=advice)
         of.findings.done("policies")
 
 
@@ -184,8 +185,8 @@ def check_checkpoints(of: Verification, checksums: Mapping[str, str]) -> None:
         if newest or (of.layout.data / row["folder"]).exists():
             checkpoint = f"the checkpoint of run {row['run_id']} after iteration {row['iteration']}"
             for path, fault in _checkpoint_faults(of, row["folder"], checksums):
-                advice = "restore it from a backup; the run can be resumed from its other checkpoints only"
-                of.findings.error(FindingKind.CHECKPOINT, f"{checkpoint}: {path} {fault}; {advice}", path=path)
+                advice = "Restore it from a backup; the run can be resumed from its other checkpoints only"
+                of.findings.error(FindingKind.CHECKPOINT, f"{checkpoint}: {path} {fault}", path=path, advice=advice)
         of.findings.done("checkpoints")
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from molbuffer.storage.backends import one_line
-from molbuffer.storage.errors import ExtensionError, StoreError, StorePlaceError
+from molbuffer.storage.errors import ArchiveFault, ExtensionError, StoreError, StorePlaceError
 from molbuffer.storage.records import RowId
 
 MAX_NAMED_ROWS = 100
@@ -82,6 +82,8 @@ class Finding:
         rows: the rows, at most ``MAX_NAMED_ROWS`` of them.
         bytes: the size of files that no snapshot names.
         age_seconds: the age of files that no snapshot names.
+        advice: what depends on it and what to do, with which the message ends; None where the message has no such end.
+        fault: what is wrong with an archive; None of a store, and where rows, arrays or policies contradict each other.
     """
 
     severity: Severity
@@ -94,6 +96,8 @@ class Finding:
     rows: tuple[RowId, ...] = ()
     bytes: int | None = None
     age_seconds: float | None = None
+    advice: str | None = None
+    fault: ArchiveFault | None = None
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,9 @@ class Findings:
         self.add(Severity.INFORMATION, kind, message, **subject)
 
     def add(self, severity: Severity, kind: FindingKind, message: str, **subject: Any) -> None:
-        """Add a finding about a subject, named by fields of ``Finding``."""
+        """Add a finding about a subject, named by fields of ``Finding``; the message is completed by the advice."""
+        if (advice := subject.get("advice")) is not None:
+            message = f"{message}. {advice}"
         self.found.append(Finding(severity, kind, message, **subject))
 
     @contextmanager

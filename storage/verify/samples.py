@@ -232,7 +232,8 @@ def _report_broken(of: Verification, table: str, rule: SampleRule, samples: Samp
     of.findings.add(
         rule.severity,
         rule.kind,
-        f"{len(broken)} {rule.name}: {few}. {rule.advice}",
+        f"{len(broken)} {rule.name}: {few}",
+        advice=rule.advice,
         table=table,
         rows=named,
         build_ids=tuple(ids.take(pa.array(np.unique(broken >> 32))).to_pylist()),

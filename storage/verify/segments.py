@@ -61,8 +61,9 @@ def check_segments(of: Verification) -> None:
         build_ids = tuple(build.build_id for build in spans[segment])
         of.findings.error(
             FindingKind.SEGMENT,
-            f"{fault}. It holds the arrays of {len(build_ids)} builds ({first_few(build_ids)}), which training cannot "
-            "read until it is restored; `molbuffer verify --quarantine` has training leave them out",
+            f"{fault}. It holds the arrays of {len(build_ids)} builds ({first_few(build_ids)})",
+            advice="Training cannot read them until the segment is restored from a backup; `molbuffer verify "
+            "--quarantine` has it leave them out",
             path=f"arrays/{segment}",
             segment=segment,
             build_ids=build_ids,

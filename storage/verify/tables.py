@@ -130,6 +130,7 @@ def _check_table(of: Verification, rule: TableRule) -> None:
     found = of.catalog.read(rule.sql, of.snapshot).to_pylist()
     if found:
         subjects = first_few(row["subject"] for row in found)
-        message = f"{sum(row['rows'] for row in found)} rows {rule.name}: {subjects}. {rule.advice}"
+        message = f"{sum(row['rows'] for row in found)} rows {rule.name}: {subjects}"
         build_ids = tuple(row["build_id"] for row in found if row["build_id"] is not None)
-        of.findings.add(rule.severity, rule.kind, message, table=rule.tables[0], build_ids=build_ids)
+        named = {"table": rule.tables[0], "build_ids": build_ids}
+        of.findings.add(rule.severity, rule.kind, message, advice=rule.advice, **named)

@@ -1,5 +1,6 @@
 """What a full disk, a read-only disk, a clock that goes back and a busy catalog do: a clear error, and nothing lost."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -59,11 +60,12 @@ def test_a_full_disk_is_an_error_and_loses_nothing(small_disk, make, size):
     acknowledged = []
     with SampleStore.create(folder / "store") as store:
         store.start_run(make.make_run())
-        with pytest.raises(StoreWriteError):
+        with pytest.raises(StoreWriteError) as refused:
             for iteration in range(100):
                 build = make.make_build(iteration, n=3000)
                 state = Checkpoint("run-1", iteration, {"state": bytes(20_000)})
                 acknowledged += store.commit(Commit([build], checkpoint=state)).builds
+        assert refused.value.errno == errno.ENOSPC
         before = store.receipts("run-1")
         assert [receipt.build_id for receipt in before] == [receipt.build_id for receipt in acknowledged]
         small_disk(20 * size)
@@ -81,8 +83,9 @@ def test_a_store_on_a_read_only_disk_says_what_to_do(small_disk, make):
         build = make.make_build()
         store.commit(Commit([build]))
     mount("-o", "remount,ro", folder)
-    with pytest.raises(StoreWriteError):
+    with pytest.raises(StoreWriteError) as refused:
         SampleStore.open(folder / "store")
+    assert refused.value.errno == errno.EROFS
     with pytest.raises(StorePlaceError):
         SampleStore.open(folder / "store", read_only=True)
     mount("-o", "remount,rw", folder)
@@ -134,8 +137,9 @@ def test_a_migration_on_a_full_disk_changes_nothing_and_is_done_later(small_disk
     folder = small_disk(5_000)
     store = Path(shutil.copytree(old, folder / "store"))
     (folder / "filler").write_bytes(bytes(shutil.disk_usage(folder).free - 60_000))
-    with pytest.raises(StoreWriteError):
+    with pytest.raises(StoreWriteError) as refused:
         migrate_store(store, newest_format=2)
+    assert refused.value.errno == errno.ENOSPC
     assert list(store.glob("backups/*")) == []
     with SampleStore.open(store, read_only=True) as opened:
         assert len(opened.query("FROM samples")) == 24
@@ -147,8 +151,9 @@ def test_a_migration_on_a_read_only_disk_says_so(small_disk, old):
     folder = small_disk(5_000)
     store = Path(shutil.copytree(old, folder / "store"))
     mount("-o", "remount,ro", folder)
-    with pytest.raises(StoreWriteError):
+    with pytest.raises(StoreWriteError) as refused:
         migrate_store(store, newest_format=2)
+    assert refused.value.errno == errno.EROFS
     mount("-o", "remount,rw", folder)
     assert migrate_store(store, newest_format=2).format == 2
 

@@ -18,6 +18,7 @@ from molbuffer.flows.train_offline import train_offline
 from molbuffer.storage import SampleStore
 from molbuffer.storage.errors import (
     ArchiveError,
+    ArchiveFault,
     PredicateError,
     RunConflictError,
     StoreExistsError,
@@ -166,8 +167,9 @@ def test_an_archive_is_no_place_for_a_policy_and_a_damaged_one_is_not_trained_on
     chunk = next(archive.rglob("c.0.0"))
     chunk.chmod(0o600)
     chunk.write_bytes(chunk.read_bytes()[:-1])
-    with pytest.raises(ArchiveError, match=str(chunk.relative_to(archive))):
+    with pytest.raises(ArchiveError, match=str(chunk.relative_to(archive))) as caught:
         train_offline(config, str(tmp_path / "own"), archive=str(archive))
+    assert caught.value.fault is ArchiveFault.SIZE
 
 
 def test_the_command_reads_the_rows_from_an_archive(

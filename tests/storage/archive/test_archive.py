@@ -19,6 +19,7 @@ from molbuffer.storage.archive.manifest import read_manifest
 from molbuffer.storage.archive.workplace import finished
 from molbuffer.storage.errors import (
     ArchiveError,
+    ArchiveFault,
     PartialBuildError,
     PredicateError,
     StoreExistsError,
@@ -270,8 +271,9 @@ def test_the_decoded_cache_of_an_archive_is_told_by_its_content(filled, tmp_path
 
 
 def test_a_selection_without_rows_is_refused_and_leaves_nothing(filled, tmp_path):
-    with pytest.raises(ArchiveError, match="reward > 100"):
+    with pytest.raises(ArchiveError, match="reward > 100") as caught:
         filled.archive(tmp_path / "new" / "archive", where="reward > 100")
+    assert caught.value.fault is ArchiveFault.NOTHING_CHOSEN
     with pytest.raises(ArchiveError, match="run-3"):
         filled.archive(tmp_path / "new" / "archive", runs=["run-3"])
     with pytest.raises(UnknownRunError):
@@ -378,8 +380,9 @@ def test_an_archive_whose_version_expired_meanwhile_is_refused(filled, make, tmp
         return finished(folder, out)
 
     monkeypatch.setattr("molbuffer.storage.archive.make.finished", lose_the_pin)
-    with pytest.raises(ArchiveError, match=f"snapshot {version} "):
+    with pytest.raises(ArchiveError, match=f"snapshot {version} ") as caught:
         filled.archive(tmp_path / "out" / "archive", snapshot=version)
+    assert caught.value.fault is ArchiveFault.EXPIRED
     assert list((tmp_path / "out").iterdir()) == []
     assert filled.query("FROM archives").is_empty()
 
@@ -408,8 +411,9 @@ def test_an_archive_can_be_archived(filled, tmp_path):
 
 
 def test_a_store_is_no_archive_and_nothing_is_neither(filled, tmp_path):
-    with pytest.raises(ArchiveError, match=r"archive\.json"), trusted_archive(filled.path):
+    with pytest.raises(ArchiveError) as caught, trusted_archive(filled.path):
         pass
+    assert caught.value.fault is ArchiveFault.NOT_AN_ARCHIVE
     with pytest.raises(StoreNotFoundError), trusted_archive(tmp_path / "nowhere"):
         pass
 

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from molbuffer.storage.archive.files import listed_files
 from molbuffer.storage.archive.manifest import ArchiveLimits
 from molbuffer.storage.archive.tar import unpacked
 from molbuffer.storage.errors import ArchiveError, StoreError
+from molbuffer.storage.errors import ArchiveFault as Fault
 from molbuffer.storage.records import Commit, PolicyVersion
 from molbuffer.storage.trusted import trusted_archive
 from molbuffer.storage.verify.report import FindingKind
@@ -34,10 +35,8 @@ from molbuffer.storage.verify.verify import verify_store
 
 OUTSIDE = b"a secret of the victim"
 MANIFEST = r"archive/archive\.json"
-LIMITS = "TMPDIR"
-TAR = r"archive\.tar"
 SAMPLES = r"tables/samples/00000\.parquet"
-"""Names that errors about the manifest, and about what is too large, have."""
+"""Names that errors about the manifest, and about the rows, have."""
 
 
 @pytest.fixture(scope="module")
@@ -82,23 +81,32 @@ def signed(archive: Path, **changes: object) -> Path:
     return archive
 
 
-def refused(archive: Path, match: str | None, limits: ArchiveLimits = ArchiveLimits()) -> None:
-    """It cannot be merged, and the error is the store's own and names what is wrong."""
-    with pytest.raises(ArchiveError, match=match), trusted_archive(archive, limits):
+def refused(
+    archive: Path, faults: Fault | Sequence[Fault], match: str | None = None, limits: ArchiveLimits = ArchiveLimits()
+) -> None:
+    """It cannot be merged, and the error is the store's own, tells the fault, and names what is wrong."""
+    with pytest.raises(ArchiveError, match=match) as caught, trusted_archive(archive, limits):
         pytest.fail("was trusted")
+    assert caught.value.fault in _each(faults)
     assert (archive.parent / "outside").read_bytes() == OUTSIDE
 
 
-def refused_in_each_way(archive: Path, match: str) -> None:
+def refused_in_each_way(archive: Path, faults: Fault | Sequence[Fault], match: str) -> None:
     """It cannot be merged, opened or, but for saying what is wrong, verified."""
-    refused(archive, match)
-    with pytest.raises(ArchiveError, match=match):
+    refused(archive, faults, match)
+    with pytest.raises(ArchiveError, match=match) as caught:
         SampleStore.open(archive, read_only=True)
+    assert caught.value.fault in _each(faults)
     report = verify_store(archive)
     assert report.errors[0].kind is FindingKind.ARCHIVE
+    assert report.errors[0].fault in _each(faults)
     assert re.search(match, report.errors[0].message)
     assert report.unchecked
     assert "samples" not in report.checked
+
+
+def _each(faults: Fault | Sequence[Fault]) -> Sequence[Fault]:
+    return (faults,) if isinstance(faults, Fault) else faults
 
 
 def segment_of(archive: Path) -> Path:
@@ -122,7 +130,9 @@ def test_the_template_itself_is_trusted(archive):
 def test_a_wrong_checksum_is_refused_and_the_file_named(archive):
     chunk = segment_of(archive) / "lengths" / "c.0"
     chunk.write_bytes(bytes(len(chunk.read_bytes())))
-    refused(archive, r"lengths/c\.0'")
+    refused(archive, (Fault.CHECKSUM, Fault.SIZE), r"lengths/c\.0'")
+    chunk.write_bytes(b"")
+    refused(archive, Fault.SIZE, r"lengths/c\.0'")
 
 
 KINDS: dict[str, Callable[[Path], Path]] = {
@@ -168,81 +178,96 @@ def test_what_is_no_plain_file_is_not_opened(archive, kind, odd):
         shutil.rmtree(path)
     path.unlink(missing_ok=True)
     odd(path)
-    refused_in_each_way(archive, re.escape(path.relative_to(archive).as_posix()))
+    refused_in_each_way(archive, Fault.NOT_PLAIN, re.escape(path.relative_to(archive).as_posix()))
 
 
 def test_a_link_to_a_sound_file_is_refused_too(archive):
     path = archive / "archive.json"
     path.rename(archive.parent / "elsewhere")
     path.symlink_to(archive.parent / "elsewhere")
-    refused_in_each_way(archive, MANIFEST)
+    refused_in_each_way(archive, Fault.NOT_PLAIN, MANIFEST)
 
 
 @pytest.mark.parametrize("name", ["run.py", "policies/x.pkl", "tables/samples/00001.parquet", "tables/samples.parquet"])
 def test_files_that_are_not_listed_are_refused(archive, name):
     (archive / name).write_bytes(b"x")
-    refused(archive, re.escape(name))
-    with pytest.raises(ArchiveError, match=re.escape(name)):
+    refused(archive, Fault.UNLISTED_FILE, re.escape(name))
+    with pytest.raises(ArchiveError, match=re.escape(name)) as caught:
         SampleStore.open(archive)
-    assert name in {finding.path for finding in verify_store(archive).errors}
+    assert caught.value.fault is Fault.UNLISTED_FILE
+    assert (name, Fault.UNLISTED_FILE) in {(finding.path, finding.fault) for finding in verify_store(archive).errors}
 
 
 def test_a_file_that_is_missing_is_refused(archive):
     parquet_of(archive, "samples").unlink()
-    refused(archive, SAMPLES)
+    refused(archive, Fault.MISSING_FILE, SAMPLES)
 
 
 def test_limits_hold_for_a_folder(archive):
-    refused(signed(archive), LIMITS, ArchiveLimits(bytes=10_000))
-    refused(archive, LIMITS, ArchiveLimits(files=5))
+    refused(signed(archive), Fault.TOO_LARGE, limits=ArchiveLimits(bytes=10_000))
+    refused(archive, Fault.TOO_LARGE, limits=ArchiveLimits(files=5))
     # Folders are no files, and yet not without end.
     for number in range(100):
         (archive / "tables" / str(number)).mkdir()
-    refused(archive, LIMITS, ArchiveLimits(files=30))
+    refused(archive, Fault.TOO_LARGE, limits=ArchiveLimits(files=30))
 
 
 # The manifest
 
 
 NONSENSE = [
-    b"", b"[]", b"{}", b"null", b"{" * 100_000, b"[" * 100_000, b"\x80\x04K\x01.", b"\xff\xfe{}", b'{"a": 1} {}',
+    b"", b"{" * 100_000, b"[" * 100_000, b"\x80\x04K\x01.", b"\xff\xfe{}", b'{"a": 1} {}',
+]  # fmt: skip
+FOREIGN = [
+    b"[]", b"{}", b"null",
     b'{"format": "molbuffer-archive", "version": 2}', b'{"format": "molbuffer-archive", "version": "2"}',
     b'{"format": "another"}', b'{"format": ["molbuffer-archive"], "version": 2}', b'{"version": 2}',
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("content", NONSENSE)
-def test_a_manifest_that_is_none_is_refused(archive, content):
+@pytest.mark.parametrize(
+    ("fault", "content"),
+    [
+        *((Fault.MANIFEST_SYNTAX, content) for content in NONSENSE),
+        *((Fault.MANIFEST_VALUE, content) for content in FOREIGN),
+    ],
+)
+def test_a_manifest_that_is_none_is_refused(archive, fault, content):
     (archive / "archive.json").write_bytes(content)
-    refused_in_each_way(archive, MANIFEST)
+    refused_in_each_way(archive, fault, MANIFEST)
 
 
 WRONG_FIELDS: dict[str, object] = {
     "uuid": "../../outside", "source_uuid": 7, "snapshot": -1, "schema": None, "runs": ["x", 1], "where": [],
-    "rows": "12", "builds": True, "tables": {"samples": 12.0}, "molbuffer": "x" * 1_000, "created": "yesterday",
+    "rows": "12", "builds": True, "tables": {"samples": "12"}, "molbuffer": "x" * 1_000, "created": "yesterday",
     "files": [], "more": 1,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "value"), WRONG_FIELDS.items(), ids=WRONG_FIELDS)
 def test_a_field_of_another_type_or_form_is_refused(archive, name, value):
-    refused_in_each_way(signed(archive, **{name: value}), MANIFEST)
+    refused_in_each_way(signed(archive, **{name: value}), Fault.MANIFEST_VALUE, MANIFEST)
 
 
 @pytest.mark.parametrize(
-    "number", ["1e999", "-1e999", "NaN", "Infinity", "9" * 400, "9" * 5000, "1.5", "-1", "2e1", '"1"']
+    ("fault", "number"),
+    [
+        *((Fault.MANIFEST_SYNTAX, number) for number in ("1e999", "-1e999", "NaN", "Infinity", "1.5", "12.0", "2e1")),
+        *((Fault.MANIFEST_SYNTAX, "9" * digits) for digits in (400, 5000)),
+        *((Fault.MANIFEST_VALUE, number) for number in ("-1", '"1"')),
+    ],
 )
 @pytest.mark.parametrize("place", ['"snapshot": ', '"bytes": '])
-def test_unusual_numbers_are_refused(archive, place, number):
+def test_unusual_numbers_are_refused(archive, place, fault, number):
     text = (archive / "archive.json").read_text()
     (archive / "archive.json").write_text(re.sub(rf"{place}\d+", place + number, text, count=1))
-    refused_in_each_way(archive, MANIFEST)
+    refused_in_each_way(archive, fault, MANIFEST)
 
 
 def test_a_key_twice_is_refused(archive):
     text = (archive / "archive.json").read_text()
     (archive / "archive.json").write_text(text.replace('"snapshot": ', '"snapshot": 1, "snapshot": '))
-    refused_in_each_way(archive, MANIFEST)
+    refused_in_each_way(archive, Fault.MANIFEST_SYNTAX, MANIFEST)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +284,7 @@ def test_a_manifest_that_names_another_file_is_refused(archive, name):
     said = json.loads((archive / "archive.json").read_text())
     said["files"][name] = {"bytes": len(OUTSIDE), "sha256": "0" * 64}
     (archive / "archive.json").write_text(json.dumps(said))
-    refused_in_each_way(archive, MANIFEST)
+    refused_in_each_way(archive, Fault.NAME, MANIFEST)
 
 
 @pytest.mark.parametrize(
@@ -269,37 +294,37 @@ def test_a_file_that_is_described_in_another_way_is_refused(archive, file):
     said = json.loads((archive / "archive.json").read_text())
     said["files"][next(iter(said["files"]))] = file
     (archive / "archive.json").write_text(json.dumps(said))
-    refused_in_each_way(archive, MANIFEST)
+    refused_in_each_way(archive, Fault.MANIFEST_VALUE, MANIFEST)
 
 
 def test_names_that_differ_in_case_only_are_refused(archive):
     folder = next((archive / "policies").iterdir())
     (folder / "Config.json").write_bytes(b"{}")
-    refused_in_each_way(signed(archive), MANIFEST)
+    refused_in_each_way(signed(archive), Fault.NAME, MANIFEST)
 
 
 def test_an_archive_of_a_newer_release_says_so(archive):
-    refused_in_each_way(signed(archive, version=3), "version 3")
-    refused_in_each_way(signed(archive, version=2, schema=99), "schema 99")
+    refused_in_each_way(signed(archive, version=3), Fault.NEWER_RELEASE, "version 3")
+    refused_in_each_way(signed(archive, version=2, schema=99), Fault.NEWER_RELEASE, "schema 99")
 
 
 def test_an_archive_of_the_first_form_says_what_to_do(archive, tmp_path):
     advice = re.escape(str(archive))
     (archive / "catalog.sqlite").write_bytes(b"SQLite format 3")
-    refused_in_each_way(archive, advice)
-    refused(packed(archive), advice)
+    refused_in_each_way(archive, Fault.OLDER_FORM, advice)
+    refused(packed(archive), Fault.OLDER_FORM, advice)
     (archive / "catalog.sqlite").unlink()
     (archive / "store.toml").write_text("archive = true\n")
-    refused_in_each_way(archive, advice)
+    refused_in_each_way(archive, Fault.OLDER_FORM, advice)
     (archive / "archive.json").write_text('{"format": "molbuffer-archive-1", "uuid": "x"}')
-    refused_in_each_way(archive, advice)
+    refused_in_each_way(archive, Fault.OLDER_FORM, advice)
 
 
 def test_what_is_a_store_as_well_is_not_opened_as_one(archive):
     with SampleStore.create(archive.parent / "store") as store:
         text = (store.path / "store.toml").read_text()
     (archive / "store.toml").write_text(text)
-    refused_in_each_way(archive, re.escape(str(archive)))
+    refused_in_each_way(archive, Fault.OLDER_FORM, re.escape(str(archive)))
 
 
 # Tables
@@ -349,8 +374,10 @@ def test_a_column_with_another_name_is_refused(archive, name):
     def renamed(whole: pa.Table) -> pa.Table:
         return whole.rename_columns([name if column == "smiles" else column for column in whole.column_names])
 
-    refused_in_each_way(changed(archive, "samples", renamed), SAMPLES)
-    refused_in_each_way(changed(archive, "samples", lambda whole: whole.append_column("smiles", whole[name])), SAMPLES)
+    refused_in_each_way(changed(archive, "samples", renamed), Fault.SCHEMA, SAMPLES)
+    refused_in_each_way(
+        changed(archive, "samples", lambda whole: whole.append_column("smiles", whole[name])), Fault.SCHEMA, SAMPLES
+    )
 
 
 def test_values_like_sql_are_values(archive):
@@ -385,15 +412,18 @@ def test_a_column_of_another_type_is_refused(archive, values):
     def typed(whole: pa.Table) -> pa.Table:
         return whole.set_column(whole.column_names.index("smiles"), "smiles", values)
 
-    refused_in_each_way(changed(archive, "samples", typed), SAMPLES)
+    refused_in_each_way(changed(archive, "samples", typed), Fault.SCHEMA, SAMPLES)
 
 
 def test_a_missing_column_and_one_twice_are_refused(archive):
     whole = read_rows(parquet_of(archive, "samples"))
-    refused_in_each_way(changed(archive, "samples", lambda _: whole.drop_columns("kept")), SAMPLES)
-    refused_in_each_way(changed(archive, "samples", lambda _: whole.append_column("kept", whole["kept"])), SAMPLES)
+    refused_in_each_way(changed(archive, "samples", lambda _: whole.drop_columns("kept")), Fault.SCHEMA, SAMPLES)
+    refused_in_each_way(
+        changed(archive, "samples", lambda _: whole.append_column("kept", whole["kept"])), Fault.SCHEMA, SAMPLES
+    )
     refused_in_each_way(
         changed(archive, "samples", lambda _: whole.append_column("kept", whole["kept"]).drop_columns("raw")),
+        Fault.SCHEMA,
         SAMPLES,
     )
 
@@ -416,7 +446,7 @@ def test_what_arrow_remembers_of_its_types_is_not_heeded(archive):
 )
 def test_a_file_that_is_no_parquet_file_is_refused(archive, content):
     parquet_of(archive, "rewards").write_bytes(content)
-    refused_in_each_way(signed(archive), re.escape(str(archive)))
+    refused_in_each_way(signed(archive), (Fault.PARQUET, Fault.SCHEMA), re.escape(str(archive)))
 
 
 def test_an_encrypted_table_is_refused(archive):
@@ -436,14 +466,18 @@ def test_an_encrypted_table_is_refused(archive):
             encryption.KmsConnectionConfig(), encryption.EncryptionConfiguration(**named)
         )
         copy = shutil.copytree(archive, archive.parent / f"encrypted-{plain_end}")
-        refused(changed(copy, "samples", lambda whole: whole, encryption_properties=properties), re.escape(str(copy)))
+        refused(
+            changed(copy, "samples", lambda whole: whole, encryption_properties=properties),
+            (Fault.PARQUET, Fault.MEMORY),
+            re.escape(str(copy)),
+        )
 
 
 def test_a_table_of_other_rows_than_it_says_is_refused(archive):
     said = json.loads((archive / "archive.json").read_text())
-    refused_in_each_way(signed(archive, tables=said["tables"] | {"samples": 13}), "samples has 12 .* 13")
-    refused_in_each_way(signed(archive, tables=said["tables"] | {"consumed": 1}), "consumed has 0 .* 1")
-    refused(signed(archive, rows=13, tables=said["tables"]), "13 and 2")
+    refused_in_each_way(signed(archive, tables=said["tables"] | {"samples": 13}), Fault.ROWS, "samples has 12 .* 13")
+    refused_in_each_way(signed(archive, tables=said["tables"] | {"consumed": 1}), Fault.ROWS, "consumed has 0 .* 1")
+    refused(signed(archive, rows=13, tables=said["tables"]), Fault.ROWS, "13 and 2")
 
 
 @pytest.mark.parametrize(("rows", "group"), [(8_000_000, 8_000_000), (10_000_000, 1_000_000)])
@@ -453,7 +487,7 @@ def test_more_rows_than_a_file_of_its_size_can_have_are_refused(archive, rows, g
 
     changed(archive, "rewards", nothing, row_group_size=group)
     assert parquet_of(archive, "rewards").stat().st_size < 200_000
-    refused(archive, "reward")
+    refused(archive, (Fault.MEMORY, Fault.CONTENT), "reward")
 
 
 def test_a_changed_byte_is_an_error_in_words_or_nothing(archive):
@@ -487,7 +521,7 @@ for path in map(Path, sys.argv[1:]):
         with trusted_archive(path) as (archive, _), SampleStore.create(path.with_name("home")) as store:
             store.merge(archive)
     except ArchiveError as error:
-        told.append([[found.kind for found in report.errors], str(error)])
+        told.append([[found.fault for found in report.errors], error.fault, str(error)])
 # The peak of this process and of no one before it: ru_maxrss begins with that of its parent.
 taken = int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
 for worker in [worker for workers in process._idle.values() for worker in workers]:
@@ -496,15 +530,19 @@ print(json.dumps([told, taken / 1e6, resource.getrusage(resource.RUSAGE_CHILDREN
 """
 
 
-def gigabytes_taken(archives: list[Path]) -> tuple[float, float]:
-    """What a process takes that verifies archives and refuses to merge them, and the largest of those it starts."""
+def gigabytes_taken(archives: Mapping[Path, Sequence[Fault]]) -> tuple[float, float]:
+    """What a process takes that verifies archives and refuses to merge them, and the largest of those it starts.
+
+    Args:
+        archives: each with the faults of which it has one.
+    """
     command = [sys.executable, "-c", MEMORY, *map(str, archives)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     told, taken, by_others = json.loads(done.stdout)
     assert len(told) == len(archives)
-    for archive, (kinds, error) in zip(archives, told, strict=True):
-        assert set(kinds) == {"archive"}
+    for (archive, faults), (found, fault, error) in zip(archives.items(), told, strict=True):
+        assert {fault, *found} <= {*faults}
         assert str(archive) in error
         assert not archive.with_name("home").exists()
     return taken, by_others
@@ -543,7 +581,7 @@ def test_dictionary_bombs_take_a_bounded_memory(archive):
     for table, copy in copies.items():
         bomb(copy, table, BOMBS[table], 1_000_000, 7_000)
         assert parquet_of(copy, table).stat().st_size < 60_000
-    taken, by_others = gigabytes_taken([*copies.values()])
+    taken, by_others = gigabytes_taken(dict.fromkeys(copies.values(), (Fault.MEMORY,)))
     assert taken < 0.8
     assert by_others < 2
 
@@ -553,7 +591,8 @@ def test_giant_manifests_take_a_bounded_memory(archive):
     copies = {name: shutil.copytree(archive, archive.with_name(name)) for name in GIANTS}
     for name, copy in copies.items():
         (copy / "archive.json").write_bytes(GIANTS[name])
-    taken, _ = gigabytes_taken([*copies.values()])
+    faults = {copy: (Fault.MANIFEST_SYNTAX,) for name, copy in copies.items()} | {copies["large"]: (Fault.TOO_LARGE,)}
+    taken, _ = gigabytes_taken(faults)
     assert taken < 0.8
 
 
@@ -571,48 +610,48 @@ def test_a_table_of_many_equal_rows_is_read_in_portions_that_fit(archive):
 
 
 @pytest.mark.parametrize(
-    ("table", "row", "match"),
+    ("table", "row", "fault", "match"),
     [
-        ("samples", {"row": 5, "build_id": "x"}, "x row 5"),
-        ("samples", {"row": 77}, "row 77"),
-        ("samples", {}, "row 0"),
-        ("rewards", {}, "row 0"),
-        ("rewards", {"row": 1, "value": None}, "row 1"),
-        ("rewards", {"row": 1, "value": float("nan")}, "row 1"),
-        ("rewards", {"row": 1, "value": float("inf")}, "row 1"),
-        ("rewards", {"row": 1, "value": 1.0, "status": "failed"}, "row 1"),
-        ("rewards", {"row": 1, "value": 1.0, "status": None}, "row 1"),
-        ("rewards", {"row": 77}, "row 77"),
-        ("runs", {"run_id": "../../outside"}, "'../../outside'"),
-        ("runs", {"run_id": None}, "None"),
-        ("runs", {"run_id": "r", "config": '{"x": 1}'}, r"\(r\)"),
-        ("runs", {"run_id": "r", "kind": None}, r"\(r\)"),
-        ("runs", {"run_id": "r", "libraries": "[" * 100_000}, "libraries .*'r'"),
-        ("runs", {"run_id": "r", "selection": '{"x": 1e999}'}, "selection .*'r'"),
-        ("run_events", {"status": "x"}, r"\(run-1\)"),
-        ("builds", {"build_id": "x", "segment": "../../outside"}, "'x'"),
-        ("builds", {"build_id": "x", "event": None}, r"\(x\)"),
-        ("builds", {"build_id": "x", "drawn": 2**62, "segment_offset": 2**62}, "'x'|drawn|segment_offset"),
-        ("policies", {"sha256": "../outside", "weights_kept": True}, "'../outside'"),
-        ("policies", {"sha256": None, "weights_kept": True}, "None"),
+        ("samples", {"row": 5, "build_id": "x"}, Fault.CONTENT, "x row 5"),
+        ("samples", {"row": 77}, Fault.CONTENT, "row 77"),
+        ("samples", {}, Fault.CONTENT, "row 0"),
+        ("rewards", {}, Fault.CONTENT, "row 0"),
+        ("rewards", {"row": 1, "value": None}, Fault.CONTENT, "row 1"),
+        ("rewards", {"row": 1, "value": float("nan")}, Fault.CONTENT, "row 1"),
+        ("rewards", {"row": 1, "value": float("inf")}, Fault.CONTENT, "row 1"),
+        ("rewards", {"row": 1, "value": 1.0, "status": "failed"}, Fault.CONTENT, "row 1"),
+        ("rewards", {"row": 1, "value": 1.0, "status": None}, Fault.CONTENT, "row 1"),
+        ("rewards", {"row": 77}, Fault.CONTENT, "row 77"),
+        ("runs", {"run_id": "../../outside"}, Fault.NAME, "'../../outside'"),
+        ("runs", {"run_id": None}, Fault.NAME, "None"),
+        ("runs", {"run_id": "r", "config": '{"x": 1}'}, Fault.CONTENT, r"\(r\)"),
+        ("runs", {"run_id": "r", "kind": None}, Fault.CONTENT, r"\(r\)"),
+        ("runs", {"run_id": "r", "libraries": "[" * 100_000}, Fault.NAME, "libraries .*'r'"),
+        ("runs", {"run_id": "r", "selection": '{"x": 1e999}'}, Fault.NAME, "selection .*'r'"),
+        ("run_events", {"status": "x"}, Fault.CONTENT, r"\(run-1\)"),
+        ("builds", {"build_id": "x", "segment": "../../outside"}, Fault.NAME, "'x'"),
+        ("builds", {"build_id": "x", "event": None}, Fault.CONTENT, r"\(x\)"),
+        ("builds", {"build_id": "x", "drawn": 2**62, "segment_offset": 2**62}, Fault.NAME, "'x'|drawn|segment_offset"),
+        ("policies", {"sha256": "../outside", "weights_kept": True}, Fault.POLICY, "'../outside'"),
+        ("policies", {"sha256": None, "weights_kept": True}, Fault.POLICY, "None"),
     ],
 )
-def test_rows_that_contradict_each_other_or_lead_out_are_refused(archive, table, row, match):
-    refused(forged(archive, table, row), match)
+def test_rows_that_contradict_each_other_or_lead_out_are_refused(archive, table, row, fault, match):
+    refused(forged(archive, table, row), fault, match)
 
 
 @pytest.mark.parametrize("table", ["checkpoints", "placements", "quarantine", "archives", "commit_fence"])
 def test_tables_that_no_archive_has_are_refused(archive, table):
     shutil.copytree(archive / "tables" / "samples", archive / "tables" / table)
-    refused_in_each_way(signed(archive), table)
+    refused_in_each_way(signed(archive), Fault.NAME, table)
     said = json.loads((archive / "archive.json").read_text())
     (archive / "archive.json").write_text(json.dumps(said | {"tables": {"samples": 12, "builds": 2}}))
-    refused_in_each_way(archive, table)
+    refused_in_each_way(archive, Fault.NAME, table)
 
 
 def test_a_lineage_that_would_never_end_is_refused(archive):
     circle = [{"sha256": a, "parent_sha256": b, "weights_kept": False} for a, b in (("a", "b"), ("b", "a"))]
-    refused(forged(archive, "policies", *circle), "'[ab]'")
+    refused(forged(archive, "policies", *circle), Fault.POLICY, "'[ab]'")
 
 
 # Policies
@@ -634,11 +673,12 @@ def test_nothing_that_executes_or_is_damaged_comes_in_as_a_policy(archive, name,
     with SampleStore.create(archive.parent / "other") as other:
         sha256 = other.policies.add({name: content})
     shutil.copytree(archive.parent / "other" / "policies" / sha256, folder)
-    refused(signed(archive), f"{re.escape(name)}|{folder.name}")
+    refused(signed(archive), Fault.POLICY, f"{re.escape(name)}|{folder.name}")
     shutil.copytree(folder, archive / "policies" / sha256)
     shutil.rmtree(folder)
     refused(
         forged(archive, "policies", {"sha256": sha256, "weights_kept": True}),
+        Fault.POLICY,
         f"{re.escape(name)}|{sha256}|{folder.name}",
     )
 
@@ -690,7 +730,7 @@ ARRAY_LIES: dict[str, Callable[[Path], None]] = {
 def test_a_header_that_molbuffer_does_not_write_is_not_decoded(archive, lie, monkeypatch):
     lie(segment_of(archive))
     monkeypatch.setattr("molbuffer.storage.verify.segments.read_segment", lambda *_, **__: pytest.fail("was decoded"))
-    refused(signed(archive), segment_of(archive).name)
+    refused(signed(archive), Fault.ARRAYS, segment_of(archive).name)
 
 
 def test_a_chunk_that_decodes_to_more_than_its_array_is_not_decoded(archive, monkeypatch):
@@ -698,7 +738,7 @@ def test_a_chunk_that_decodes_to_more_than_its_array_is_not_decoded(archive, mon
     # A frame of one block of 2^40 bytes, which is all that a decoder would look at before it makes room.
     chunk.write_bytes(b"\x28\xb5\x2f\xfd\xe0" + (2**40).to_bytes(8, "little") + b"\x03\x00\x00x")
     monkeypatch.setattr("molbuffer.storage.verify.segments.read_segment", lambda *_, **__: pytest.fail("was decoded"))
-    refused(signed(archive), f"{2**40} .*120")
+    refused(signed(archive), Fault.ARRAYS, f"{2**40} .*120")
 
 
 @pytest.mark.parametrize("n", [0, 1, 255, 256, 300, 65_791, 65_792, 1_000_000])
@@ -717,9 +757,9 @@ def test_a_frame_that_does_not_say_its_size_is_refused(frame):
 def test_segments_that_are_not_those_of_the_builds_are_refused(archive):
     segment = segment_of(archive)
     shutil.copytree(segment, segment.with_name("f" * 32))
-    refused(signed(archive), "f" * 32)
+    refused(signed(archive), Fault.ARRAYS, "f" * 32)
     shutil.rmtree(segment)
-    refused(signed(archive), f"{segment.name}|{'f' * 32}")
+    refused(signed(archive), Fault.ARRAYS, f"{segment.name}|{'f' * 32}")
 
 
 def test_gzip_in_place_of_zstd_is_not_decoded(archive):
@@ -732,7 +772,7 @@ def test_gzip_in_place_of_zstd_is_not_decoded(archive):
         compressors=[GzipCodec(), Crc32cCodec()],
         chunk_key_encoding={"name": "default", "separator": "."},
     )
-    refused(signed(archive), "lengths")
+    refused(signed(archive), Fault.ARRAYS, "lengths")
 
 
 # Tar files
@@ -769,51 +809,66 @@ def test_the_template_as_a_tar_file_is_trusted(archive):
         assert manifest.rows == 12
 
 
-TAR_ATTACKS: dict[str, Callable[[tarfile.TarFile], None]] = {
-    "parent": lambda tar: add(tar, "../outside", b"x"),
-    "parent below": lambda tar: add(tar, "archive/../../outside", b"x"),
-    "absolute": lambda tar: add(tar, "/tmp/outside", b"x"),
-    "foreign name": lambda tar: add(tar, "archive/sitecustomize.py", b"x"),
-    "odd characters": lambda tar: add(tar, "archive/tables/samples/a\nb.parquet", b"x"),
-    "symbolic link": lambda tar: add(tar, "archive/archive.json", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
-    "link to a folder": lambda tar: add(tar, "archive/tables", type=tarfile.SYMTYPE, linkname="/tmp"),
-    "hard link": lambda tar: add(tar, "archive/archive.json", type=tarfile.LNKTYPE, linkname="archive/archive.json"),
-    "device": lambda tar: add(tar, "archive/archive.json", type=tarfile.CHRTYPE, devmajor=1, devminor=5),
-    "pipe": lambda tar: add(tar, "archive/archive.json", type=tarfile.FIFOTYPE),
-    "sparse": lambda tar: add(tar, "archive/archive.json", type=tarfile.GNUTYPE_SPARSE),
-    "extended header": lambda tar: add(tar, "archive/x", b"30 path=archive/archive.json\n", type=tarfile.XHDTYPE),
-    "global header": lambda tar: add(tar, "archive/x", b"", type=tarfile.XGLTYPE),
-    "long name": lambda tar: add(tar, "archive/x", b"", type=tarfile.GNUTYPE_LONGNAME),
-    "the same file twice": lambda tar: add(tar, "archive/archive.json", b"x"),
+TAR_ATTACKS: dict[str, tuple[Fault, Callable[[tarfile.TarFile], None]]] = {
+    "parent": (Fault.NAME, lambda tar: add(tar, "../outside", b"x")),
+    "parent below": (Fault.NAME, lambda tar: add(tar, "archive/../../outside", b"x")),
+    "absolute": (Fault.NAME, lambda tar: add(tar, "/tmp/outside", b"x")),
+    "foreign name": (Fault.NAME, lambda tar: add(tar, "archive/sitecustomize.py", b"x")),
+    "odd characters": (Fault.NAME, lambda tar: add(tar, "archive/tables/samples/a\nb.parquet", b"x")),
+    "symbolic link": (
+        Fault.NOT_PLAIN,
+        lambda tar: add(tar, "archive/archive.json", type=tarfile.SYMTYPE, linkname="/etc/passwd"),
+    ),
+    "link to a folder": (
+        Fault.NOT_PLAIN,
+        lambda tar: add(tar, "archive/tables", type=tarfile.SYMTYPE, linkname="/tmp"),
+    ),
+    "hard link": (
+        Fault.NOT_PLAIN,
+        lambda tar: add(tar, "archive/archive.json", type=tarfile.LNKTYPE, linkname="archive/archive.json"),
+    ),
+    "device": (
+        Fault.NOT_PLAIN,
+        lambda tar: add(tar, "archive/archive.json", type=tarfile.CHRTYPE, devmajor=1, devminor=5),
+    ),
+    "pipe": (Fault.NOT_PLAIN, lambda tar: add(tar, "archive/archive.json", type=tarfile.FIFOTYPE)),
+    "sparse": (Fault.NOT_PLAIN, lambda tar: add(tar, "archive/archive.json", type=tarfile.GNUTYPE_SPARSE)),
+    "extended header": (
+        Fault.NOT_PLAIN,
+        lambda tar: add(tar, "archive/x", b"30 path=archive/archive.json\n", type=tarfile.XHDTYPE),
+    ),
+    "global header": (Fault.NOT_PLAIN, lambda tar: add(tar, "archive/x", b"", type=tarfile.XGLTYPE)),
+    "long name": (Fault.NOT_PLAIN, lambda tar: add(tar, "archive/x", b"", type=tarfile.GNUTYPE_LONGNAME)),
+    "the same file twice": (Fault.NAME, lambda tar: add(tar, "archive/archive.json", b"x")),
 }
 
 
-@pytest.mark.parametrize("attack", TAR_ATTACKS.values(), ids=TAR_ATTACKS)
-def test_a_tar_file_with_anything_but_plain_files_of_an_archive_is_refused(archive, attack):
+@pytest.mark.parametrize(("fault", "attack"), TAR_ATTACKS.values(), ids=TAR_ATTACKS)
+def test_a_tar_file_with_anything_but_plain_files_of_an_archive_is_refused(archive, fault, attack):
     before = set(archive.parent.iterdir())
-    refused(packed(signed(archive), attack), TAR)
+    refused(packed(signed(archive), attack), fault)
     assert set(archive.parent.iterdir()) - before == {archive.with_suffix(".tar")}
 
 
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
 def test_long_names_of_other_tar_formats_are_refused(archive, form):
-    refused(packed(signed(archive), lambda tar: add(tar, f"archive/{'x' * 300}", b"x"), format=form), TAR)
+    refused(packed(signed(archive), lambda tar: add(tar, f"archive/{'x' * 300}", b"x"), format=form), Fault.NOT_PLAIN)
 
 
 def test_members_are_refused_by_the_size_they_declare_before_anything_is_written(archive, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "unpacking"))
     (tmp_path / "unpacking").mkdir()
     info = tarfile.TarInfo("archive/archive.json")
-    for size, match in ((8**11 - 1, LIMITS), (2**80, LIMITS), (-5, r"a\.tar")):
+    for size, fault in ((8**11 - 1, Fault.TOO_LARGE), (2**80, Fault.TOO_LARGE), (-5, Fault.NAME)):
         info.size = size
         (tmp_path / "a.tar").write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
-        refused(tmp_path / "a.tar", match, ArchiveLimits(bytes=10**9))
+        refused(tmp_path / "a.tar", fault, limits=ArchiveLimits(bytes=10**9))
         assert not list((tmp_path / "unpacking").iterdir())
 
 
 def test_a_tar_file_is_not_unpacked_beyond_what_is_free(archive, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**6, 10**6, 1_000))
-    refused(packed(signed(archive)), LIMITS)
+    refused(packed(signed(archive)), Fault.TOO_LARGE)
 
 
 def test_a_decompression_bomb_is_stopped_at_the_limit(tmp_path):
@@ -825,26 +880,27 @@ def test_a_decompression_bomb_is_stopped_at_the_limit(tmp_path):
         file.write(info.tobuf(tarfile.USTAR_FORMAT))
         file.write(bytes(50 << 20))
     assert bomb.stat().st_size < 100_000
-    refused(bomb, LIMITS, ArchiveLimits(bytes=10 << 20))
+    refused(bomb, Fault.TOO_LARGE, limits=ArchiveLimits(bytes=10 << 20))
     # Headers are no files, and yet not without end.
     folders = tarfile.TarInfo("archive/tables")
     folders.type = tarfile.DIRTYPE
     with gzip.open(bomb, "wb", 9) as file:
         file.write(folders.tobuf(tarfile.USTAR_FORMAT) * 2_000)
-    refused(bomb, LIMITS, ArchiveLimits(files=1_000))
+    refused(bomb, Fault.TOO_LARGE, limits=ArchiveLimits(files=1_000))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"\x28\xb5\x2f\xfd\x00", os.urandom(3000), b"PK\x03\x04" * 300])
 def test_a_file_that_is_no_tar_file_is_refused(tmp_path, content):
     (tmp_path / "a.tar.gz").write_bytes(content)
-    with pytest.raises(ArchiveError), unpacked(tmp_path / "a.tar.gz"):
+    with pytest.raises(ArchiveError) as caught, unpacked(tmp_path / "a.tar.gz"):
         pytest.fail("was unpacked")
+    assert caught.value.fault in (Fault.NOT_AN_ARCHIVE, Fault.TRUNCATED)
 
 
 def test_a_truncated_tar_file_is_refused(archive):
     tar = packed(signed(archive))
     os.truncate(tar, tar.stat().st_size // 2)
-    refused(tar, None)
+    refused(tar, Fault.TRUNCATED)
 
 
 def test_what_is_unpacked_is_private_and_gone_afterwards(archive):
@@ -858,11 +914,11 @@ def test_what_is_unpacked_is_private_and_gone_afterwards(archive):
 # Verification
 
 
-def named(archive: Path, match: str, limits: ArchiveLimits = ArchiveLimits()) -> None:
+def named(archive: Path, fault: Fault, match: str) -> None:
     """Verifying it, as a folder and as a tar file, names what is wrong and opens nothing."""
     for path in (signed(archive), packed(archive)):
-        report = verify_store(path, limits=limits)
-        assert any(re.search(match, found.message) for found in report.errors), report.errors
+        report = verify_store(path)
+        assert any(found.fault is fault and re.search(match, found.message) for found in report.errors), report.errors
         assert report.unchecked
 
 
@@ -877,32 +933,34 @@ def test_the_template_is_verified_in_each_form(archive):
 def test_what_would_not_end_is_not_decoded_to_be_verified(archive, lie, monkeypatch):
     lie(segment_of(archive))
     monkeypatch.setattr("molbuffer.storage.verify.segments.read_segment", lambda *_, **__: pytest.fail("was decoded"))
-    named(archive, segment_of(archive).name)
+    named(archive, Fault.ARRAYS, segment_of(archive).name)
 
 
 def test_arrays_beyond_the_limit_are_not_decoded(archive):
     (tokens,) = archive.glob("arrays/*/tokens/zarr.json")
     rows, width = json.loads(tokens.read_text())["shape"]
     assert wrong_arrays(archive, rows * (width + 4 + 4 * width)) is None
-    assert str(rows * (width + 4 + 4 * width) - 1) in str(wrong_arrays(archive, rows * (width + 4 + 4 * width) - 1))
+    problem = wrong_arrays(archive, rows * (width + 4 + 4 * width) - 1)
+    assert problem is not None and problem.fault is Fault.TOO_LARGE
 
 
 @pytest.mark.parametrize(
-    ("table", "row"),
+    ("table", "row", "fault"),
     [
-        ("builds", {"segment": "../../outside"}),
-        ("policies", {"sha256": "../..", "weights_kept": True}),
-        ("builds", {"segment": None}),
+        ("builds", {"segment": "../../outside"}, Fault.NAME),
+        ("policies", {"sha256": "../..", "weights_kept": True}, Fault.POLICY),
+        ("builds", {"segment": None}, Fault.NAME),
     ],
 )
-def test_names_that_lead_out_are_not_followed_to_be_verified(archive, table, row):
-    named(forged(archive, table, row), "outside|None|\\.\\.")
+def test_names_that_lead_out_are_not_followed_to_be_verified(archive, table, row, fault):
+    named(forged(archive, table, row), fault, "outside|None|\\.\\.")
 
 
-@pytest.mark.parametrize("attack", TAR_ATTACKS.values(), ids=TAR_ATTACKS)
-def test_a_hostile_tar_file_is_not_verified(archive, attack):
-    with pytest.raises(ArchiveError, match=TAR):
+@pytest.mark.parametrize(("fault", "attack"), TAR_ATTACKS.values(), ids=TAR_ATTACKS)
+def test_a_hostile_tar_file_is_not_verified(archive, fault, attack):
+    with pytest.raises(ArchiveError) as caught:
         verify_store(packed(signed(archive), attack))
+    assert caught.value.fault is fault
     assert (archive.parent / "outside").read_bytes() == OUTSIDE
 
 

@@ -174,6 +174,7 @@ def test_a_damaged_segment_is_named_and_can_be_put_in_quarantine(path, make, dam
     build_id = make.make_build(1).build_id
     assert found.build_ids == (build_id,)
     assert segment.name in found.message
+    assert found.advice and "molbuffer verify --quarantine" in found.advice
     there = contents(path)
 
     with SampleStore.open(path) as store:
@@ -255,6 +256,7 @@ def test_a_damaged_parquet_file_is_named_with_its_table(path, table, damage):
     (found,) = report.findings
     assert found.table == table
     assert place in found.message
+    assert found.advice and found.message.endswith(found.advice)
     assert report.damaged_segments == {}
     assert bool(report.unchecked) == (table != "scores" or bool(report.unchecked))
     assert all(table in what for what in report.unchecked)
