@@ -16,8 +16,10 @@ HERE = "."
 """The data path of a store that has everything in its own folder."""
 DEFAULT_SCHEMA = "molbuffer"
 OWNER = "molbuffer-store.json"
-ASIDE = (".store.toml.", ".journal.jsonl.")
-"""The beginnings of names of files in the root that were written aside and never renamed."""
+BACKUP_COPY = ".molbuffer-backup-"
+"""The beginning of the names of folders in the root in which a backup copies the catalog."""
+ASIDE = (".store.toml.", ".journal.jsonl.", BACKUP_COPY)
+"""The beginnings of names in the root of what was written aside and never renamed, or removed."""
 _OF_CREATION = frozenset({"migrations", "commit_fence"})
 """The tables that have rows as soon as there are tables."""
 

@@ -32,7 +32,7 @@ from pathlib import Path
 from molbuffer.storage.backends import PostgresBackend, copy_schema, unwritten
 from molbuffer.storage.errors import CatalogDamagedError, StoreWriteError
 from molbuffer.storage.files import Place, Sync, delete, entries, set_aside, system_number, write_folder
-from molbuffer.storage.layout import Layout
+from molbuffer.storage.layout import BACKUP_COPY, Layout
 
 FILES = "files.txt"
 HOW_TO_GO_BACK = "how-to-go-back.txt"
@@ -180,7 +180,7 @@ def _content(layout: Layout, name: str) -> dict[str, bytes]:
 
 
 def _copied_catalog(database: Path) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="molbuffer-backup-", dir=database.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=BACKUP_COPY, dir=database.parent) as folder:
         target = Path(folder) / database.name
         command = [sys.executable, "-I", "-c", _COPY, f"{database.as_uri()}?mode=ro", str(target)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

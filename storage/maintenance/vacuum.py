@@ -9,7 +9,7 @@ takes.
     segment      no snapshot that is left refers to it, through ``builds`` or ``placements``
     parquet      no snapshot has it: merged, expired, or left by a writer that was killed
     checkpoint   no row names it, or a run has newer ones (``snapshots.KEPT_CHECKPOINTS``)
-    aside        a policy, description or removal that was never finished
+    aside        a policy, description, removal or backup that was never finished
     pin          the snapshot is kept for an archive whose process was killed (``maintenance.pins``)
 
 A vacuum by an empty or foreign catalog would remove the store. What no row ever named was left by killed writers and is

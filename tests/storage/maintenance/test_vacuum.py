@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from dataclasses import asdict
 from datetime import timedelta
@@ -77,6 +80,29 @@ def test_what_killed_processes_left_goes_and_all_else_stays(filled, content, orp
     assert content(filled, filled.snapshot()) == before
     assert filled.maintenance.vacuum().removed == ()
     assert filled.verify().findings == ()
+
+
+DYING_BACKUP = """
+import os, signal, subprocess, sys
+from molbuffer.storage import SampleStore
+with SampleStore.open(sys.argv[1]) as store:
+    copy = subprocess.run
+    subprocess.run = lambda *given, **named: (copy(*given, **named), os.kill(os.getpid(), signal.SIGKILL))
+    store.maintenance.back_up()
+"""
+
+
+def test_the_copy_of_a_backup_that_was_killed_goes(filled):
+    before = {path.name for path in filled.path.iterdir()}
+    done = subprocess.run([sys.executable, "-c", DYING_BACKUP, str(filled.path)], capture_output=True)
+    assert done.returncode == -signal.SIGKILL
+    (left,) = (path for path in filled.path.iterdir() if path.is_dir() and path.name not in before)
+    assert (left / "catalog.sqlite").stat().st_size > 0
+    (filled.path / "molbuffer-backup-of-mine").mkdir()
+    assert filled.maintenance.vacuum().removed == ()
+    assert removed(filled.maintenance.vacuum(grace=AT_ONCE)) == {("aside", left.name)}
+    assert not left.exists()
+    assert (filled.path / "molbuffer-backup-of-mine").exists()
 
 
 def test_what_is_younger_than_the_grace_period_stays(filled, orphans):
