@@ -39,7 +39,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "config example", "config check", "config schema", "run", "build", "offline", "pretrain", "demo", "pairs",
         "import-prior", "export-prior",
         "sample", "score", "rescore", "query", "runs", "top", "policies",
-        "init", "maintain", "migrate", "snapshots", "verify", "archive", "merge", "export",
+        "init", "maintain", "migrate", "recover", "snapshots", "verify", "archive", "merge", "export",
     }  # fmt: skip
 
 
