@@ -15,6 +15,8 @@ import pytest
 # would wait for each other. It counts only before torch is imported.
 if not os.environ.keys() & {"OMP_NUM_THREADS", "MKL_NUM_THREADS"}:
     os.environ["OMP_NUM_THREADS"] = "1"
+# Servers that tests start report to nobody.
+os.environ |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore

@@ -143,7 +143,7 @@ def test_training_on_an_archive_is_training_on_its_store_in_each_form_and_when_r
         with pytest.raises(KeyboardInterrupt):
             train_offline(config, own, archive=str(tar))
     with SampleStore.open(own, read_only=True) as store:
-        failed = store.query("SELECT run_id FROM run_events WHERE status = 'failed'")["run_id"][0]
+        failed = store.query("SELECT run_id FROM run_events WHERE status = 'interrupted'")["run_id"][0]
         assert store.latest_checkpoint(failed) is not None
     for wrong in (None, str(archive)):
         with pytest.raises(RunConflictError, match=failed):

@@ -34,7 +34,7 @@ def test_every_format_holds_the_same_molecules(tmp_path: Path, name: str) -> Non
         pl.DataFrame({"smiles": ["CCO", None, "CCN"]}).write_parquet(path)
     else:
         content = ("CCO\n\nCCN\n" if ".smi" in name else CSV).encode()
-        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        path.write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
     assert [row.smiles for row in read_smiles_file(path)] == ["CCO", "CCN"]
 
 
@@ -55,7 +55,7 @@ def test_cxsmiles_are_read_alike_from_every_format(tmp_path: Path, name: str) ->
     else:
         lines = [f'"{text}"' for text in texts] if name.endswith(".csv") else [texts[0] + " name", *texts[1:]]
         content = "\n".join(["smiles", *lines]).encode()
-        path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+        path.write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
     assert [row.smiles for row in read_smiles_file(path)] == ["CC(F)Cl", "C[C@H](F)Cl", "CC(F)Cl", "CCC |Sg:n:1:n:ht|"]
 
 
@@ -99,8 +99,8 @@ def doubled_parquet(folder: Path) -> Path:
         (write("garbage.smi", bytes(range(256))), None),
         (write("garbage.parquet", bytes(range(256))), None),
         (write("plain.smi.gz", b"CCO\n"), None),
-        (write("cut.smi.gz", gzip.compress(b"CCO\n" * 50)[:-12]), None),
-        (write("broken.smi.gz", gzip.compress(b"CCO\n")[:12] + b"\xff" * 30), None),
+        (write("cut.smi.gz", gzip.compress(b"CCO\n" * 50, mtime=0)[:-12]), None),
+        (write("broken.smi.gz", gzip.compress(b"CCO\n", mtime=0)[:12] + b"\xff" * 30), None),
         (write("molecules.sdf", b"CCO\n"), r"\.smi"),
         (write("molecules", b"CCO\n"), r"\.smi"),
     ],
@@ -129,7 +129,7 @@ def table(delimiter: str, end: str = "\n", *, trailing: bool = False) -> str:
 @pytest.mark.parametrize("name", ["m.csv", "m.TSV", "M.CSV.GZ"])
 def test_tables_with_any_delimiter_and_line_end(tmp_path: Path, delimiter: str, end: str, name: str) -> None:
     content = table(delimiter, end).encode()
-    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("GZ") else content)
+    (tmp_path / name).write_bytes(gzip.compress(content, mtime=0) if name.endswith("GZ") else content)
     found = read_molecule_table(tmp_path / name)
     assert found.rows == [FileRow(2, SMILES[0]), FileRow(3, SMILES[1]), FileRow(4, SMILES[2])]
     assert found.others.column_names == ["", "ID", "Name"]
@@ -243,13 +243,13 @@ LINES = b"id,smiles\n" + b"".join(b"%d,CCO\n" % number for number in range(2, 50
         ("m.csv", table(",").encode("utf-16-le"), 1),
         ("m.csv", table(",").encode("utf-16-be"), 1),
         ("m.smi", "CCO\n".encode("utf-32"), 1),
-        ("m.smi.gz", gzip.compress("CCO\n".encode("utf-16")), 1),
+        ("m.smi.gz", gzip.compress("CCO\n".encode("utf-16"), mtime=0), 1),
         ("m.smi", "CCO ethanol\rCCN Stärke\r".encode("cp1252"), 2),
         ("m.csv", LINES.replace(b"\n4321,", b"\n4321\xe4,"), 4321),
         ("m.csv", LINES.replace(b"\n", b"\r\n").replace(b"\n4321,", b"\n4321\xe4,"), 4321),
         ("m.csv", LINES.replace(b"\n", b"\r").replace(b"\r4321,", b"\r4321\xe4,"), 4321),
         ("m.csv", LINES.replace(b"4321,", b"\x00\x00\x00\x00,"), 4321),
-        ("m.csv.gz", gzip.compress(LINES.replace(b"4321,CCO", b"4321,\xff")), 4321),
+        ("m.csv.gz", gzip.compress(LINES.replace(b"4321,CCO", b"4321,\xff"), mtime=0), 4321),
         ("m.csv", LINES.replace(b"4321,", b'"4321" x,'), 4321),
         ("m.csv", LINES.replace(b"4321,", b'"4321,'), 4321),
         ("m.csv", LINES.replace(b"4321,", b"%s," % (b"x" * 200_000)), 4321),
@@ -262,9 +262,9 @@ LINES = b"id,smiles\n" + b"".join(b"%d,CCO\n" % number for number in range(2, 50
         ("m.txt", b"smiles,name\nCCO,ethanol\n", 1),
         ("m.smi", b"CCO\n" + b"C" * 2**25, 2),
         ("m.csv", b"PK\x03\x04" + bytes(range(256)), None),
-        ("m.smi.gz", gzip.compress(b"PK\x03\x04rest"), None),
-        ("m.smi.gz", gzip.compress(gzip.compress(b"CCO\n")), None),
-        ("m.csv", gzip.compress(b"smiles\nCCO\n"), None),
+        ("m.smi.gz", gzip.compress(b"PK\x03\x04rest", mtime=0), None),
+        ("m.smi.gz", gzip.compress(gzip.compress(b"CCO\n", mtime=0), mtime=0), None),
+        ("m.csv", gzip.compress(b"smiles\nCCO\n", mtime=0), None),
         ("m.csv", b"\xef\xbb\xbf\n<!DOCTYPE html>\n<html>smiles</html>", None),
         ("m.parquet", b"<html>smiles</html>", None),
         ("m.parquet", b"smiles\nCCO\n", None),
@@ -290,7 +290,7 @@ def test_the_conversion_that_an_error_gives_makes_the_file_readable(
 ) -> None:
     path, converted = tmp_path / f"it's.csv{'.gz' * compressed}", tmp_path / "converted.csv"
     content = "smiles,name\nCCO,Stärke\n".encode(encoding)
-    path.write_bytes(gzip.compress(content) if compressed else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if compressed else content)
     with pytest.raises(SmilesFileError) as caught:
         read_smiles_file(path)
     command = caught.value.problem.partition("convert it by: ")[2].replace("FILE", shlex.quote(str(converted)))
