@@ -91,8 +91,8 @@ class StoreMovedError(StoreError):
     """A store was moved, removed or replaced while it was open: open it again, where it is now."""
 
 
-class StoreFileError(StoreError):
-    """The system refused to read or write a file.
+class StoreFileError(StoreError, OSError):
+    """The system refused to read or write a file, of the store or of the caller.
 
     Attributes:
         errno: the number of the system's error, if it gave one.

@@ -52,7 +52,7 @@ def _in_words(error: Exception) -> str:
     from molbuffer.storage import system_advice
 
     advice = system_advice(error)
-    return str(error) if advice is None else f"{error}. {advice}"
+    return str(error) if advice is None or advice in str(error) else f"{error}. {advice}"
 
 
 def debugging() -> bool:

@@ -121,6 +121,9 @@ def as_store_error(error: BaseException, root: Path | None) -> StoreError | None
     """
     if isinstance(error, StoreError) or not isinstance(error, (OSError, *_of_engines())):
         return None
+    # A file of the caller that is not there: the system and the engines say more than that it is missing.
+    if type(error) is FileNotFoundError and error.errno is None:
+        return None
     text, store = one_line(error), "" if root is None else f" of the store {root}"
     if root is not None and _gone(root):
         return moved(root)

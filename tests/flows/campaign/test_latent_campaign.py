@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 import molbuffer.flows.tasks.building
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
+from molbuffer.flows.campaign.score_failures import ScoreFailures
 from molbuffer.flows.campaign.training import Training, prepare_online
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import Settings, load_settings
@@ -105,12 +106,14 @@ def running(
         campaign_run(settings(folder, samplers, iterations), store, RunKind.TRAIN, run_id) as campaign,
     ):
 
-        def run_tasks(requests: Sequence[BuildRequest]) -> list[BuildReceipt]:
+        def run_tasks(requests: Sequence[BuildRequest], _: ScoreFailures) -> list[BuildReceipt]:
             return [build_chunk(campaign, request) for request in requests]
 
         monkeypatch.setattr(molbuffer.flows.tasks.building, "run_build_tasks", run_tasks)
         training = prepare_online(campaign)
-        training.loader.build_buffer = molbuffer.flows.tasks.building.TaskBuilder(campaign, training)
+        training.loader.build_buffer = molbuffer.flows.tasks.building.TaskBuilder(
+            campaign, training, ScoreFailures(campaign)
+        )
         yield campaign, training
 
 

@@ -27,19 +27,19 @@ ADVICE = {
 
 
 @pytest.mark.parametrize("number", ADVICE, ids=errno.errorcode.get)
-def test_each_error_of_the_system_has_its_own_advice(number):
+def test_each_error_of_the_system_has_its_own_advice(number, store):
     words = os.strerror(number)
     for error in (OSError(number, words), duckdb.IOException(f'IO Error: Cannot open file "x": {words}')):
-        told = str(not_committed(error, SqliteBackend(Path("x")), Path("lab")))
+        told = str(not_committed(error, SqliteBackend(Path("x")), store.path))
         assert ADVICE[number] in told
         assert not any(other in told for kind, other in ADVICE.items() if kind != number)
 
 
-def test_the_words_of_sqlite_are_known_and_other_errors_are_left_alone():
+def test_the_words_of_sqlite_are_known_and_other_errors_are_left_alone(store):
     assert "Free some space" in system_advice(duckdb.Error("database or disk is full"))
     assert system_advice(ValueError("a number")) is None
     assert system_advice(duckdb.Error("unable to open database file")) is None
-    failed = not_committed(duckdb.Error("anything else"), SqliteBackend(Path("x")), Path("lab"))
+    failed = not_committed(duckdb.Error("anything else"), SqliteBackend(Path("x")), store.path)
     assert isinstance(failed, CatalogUnavailableError)
     with most_files(0):
         assert "ulimit -n" in system_advice(duckdb.Error("unable to open database file"))
