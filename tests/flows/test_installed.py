@@ -162,7 +162,9 @@ def test_deployments_run_through_a_worker_when_scheduled_and_when_asked_for_and_
     modules.mkdir()
     (modules / "night.py").write_text(NIGHT)
     deadly = crowded.parent / "deadly.toml"
-    deadly.write_text(tiny_config.read_text().replace('kind = "qed"', 'kind = "python"\nfunction = "night:score"'))
+    deadly.write_text(
+        tiny_config.read_text().replace('kind = "qed"', 'kind = "python"\nfunction = "night:score"\nin_process = true')
+    )
     nightly = crowded.parent / "nightly"
     prefect = [installed / "python", "-m", "prefect"]
     api = f"http://127.0.0.1:{port}/api"
