@@ -54,7 +54,7 @@ def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
             def report(progress: FitProgress) -> None:
                 shown(progress)
                 # Live molecules are stored with checkpoints.
-                if progress.iteration % settings.training.checkpoint_every == 0:
+                if progress.iteration % training.checkpoint_every == 0:
                     failures.judge()
 
             fit_policy(
@@ -62,7 +62,7 @@ def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
                 loader,
                 writer,
                 trainables=training.trainables,
-                checkpoint_every=settings.training.checkpoint_every,
+                checkpoint_every=training.checkpoint_every,
                 progress=report,
             )
         failures.end()

@@ -51,12 +51,12 @@ def train_offline(
         read_settings,
         refuse_other_archive,
     )
-    from molbuffer.flows.campaign.offline_rows import offline_rows
+    from molbuffer.flows.campaign.offline_rows import offline_condition, offline_rows
     from molbuffer.storage import RunKind, SampleStore
     from molbuffer.training import fit_policy
 
     settings, run = read_settings(config), run_id or current_run_id()
-    condition = where or settings.offline.where
+    condition = offline_condition(settings, where)
     open_store = SampleStore.open if archive is None else SampleStore.open_or_create
     with (
         open_store(Path(store)) as sample_store,
@@ -74,7 +74,7 @@ def train_offline(
                     learner,
                     loader,
                     writer,
-                    checkpoint_every=settings.training.checkpoint_every * 10,
+                    checkpoint_every=training.checkpoint_every,
                     progress=report,
                 )
             return {

@@ -23,7 +23,7 @@ from molbuffer.samplers import (
     report_bad_rows,
 )
 from molbuffer.samplers.models import ConditionKind
-from molbuffer.storage import Commit, PolicyVersion, RunKind, RunStatus, SampleStore, ScoreStatus
+from molbuffer.storage import Commit, PolicyVersion, Run, RunKind, RunStatus, SampleStore, ScoreStatus
 
 
 def read_settings(config: str) -> Settings:
@@ -137,6 +137,28 @@ def run_seed(settings: Settings, store: SampleStore, kind: RunKind, run_id: str)
     return int(known[0].as_py()) if len(known) else derive_seed(settings.campaign.seed, "build", run_id)
 
 
+def run_record(
+    settings: Settings,
+    store: SampleStore,
+    kind: RunKind,
+    run_id: str,
+    *,
+    snapshot: int | None = None,
+    selection: str | None = None,
+) -> Run:
+    """Return the record of a run of a campaign in this process; the arguments are those of ``campaign_run``."""
+    return described_run(
+        run_id,
+        settings.campaign.name,
+        kind,
+        settings.to_json(),
+        run_seed(settings, store, kind, run_id),
+        objective_sha256=build_objective(settings).sha256,
+        pinned_snapshot=store.snapshot() if snapshot is None else snapshot,
+        selection=selection,
+    )
+
+
 @contextmanager
 def campaign_run(
     settings: Settings,
@@ -157,18 +179,8 @@ def campaign_run(
         snapshot: the snapshot as of which the run reads rows of other runs; by default the present one.
         selection: the rows that an offline training reads, as JSON.
     """
-    seed = run_seed(settings, store, kind, run_id)
-    run = described_run(
-        run_id,
-        settings.campaign.name,
-        kind,
-        settings.to_json(),
-        seed,
-        objective_sha256=build_objective(settings).sha256,
-        pinned_snapshot=store.snapshot() if snapshot is None else snapshot,
-        selection=selection,
-    )
-    campaign = Campaign(settings, store, run_id, seed, open_policy(settings.policy.prior, store))
+    run = run_record(settings, store, kind, run_id, snapshot=snapshot, selection=selection)
+    campaign = Campaign(settings, store, run_id, run.seed, open_policy(settings.policy.prior, store))
     with store.recorded_run(run) as status:
         if status is RunStatus.STARTED:
             campaign.report_files()

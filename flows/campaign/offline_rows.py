@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from molbuffer.flows.settings import Settings
 from molbuffer.storage import (
     ArchiveLimits,
     RunConflictError,
@@ -36,6 +37,13 @@ class OfflineRows:
     def record(self, selection: Mapping[str, object]) -> str:
         """Return the record of a run's selection of these rows, as JSON."""
         return json.dumps(selection if self.archive is None else {**selection, "archive": self.archive})
+
+
+def offline_condition(settings: Settings, where: str | None) -> str | None:
+    """Return the SQL condition on the rows: the given one, else that of the settings; None is every row with a
+    reward.
+    """
+    return where or settings.offline.where
 
 
 @contextmanager

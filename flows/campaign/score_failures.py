@@ -98,15 +98,16 @@ class ScoreFailures:
         self._settle()
 
     @property
-    def _share(self) -> float:
+    def largest_share(self) -> float:
+        """The share of failures, in [0, 1], above which the run ends."""
         return self.campaign.settings.campaign.max_failed_share
 
     @property
     def _strict(self) -> bool:
-        return self._share == 0
+        return self.largest_share == 0
 
     def _too_many(self, molecules: int) -> bool:
-        return len(self._failed) > self._share * molecules
+        return len(self._failed) > self.largest_share * molecules
 
     def _count(self) -> None:
         store, run_id = self.campaign.store, self.campaign.run_id
@@ -145,8 +146,8 @@ class ScoreFailures:
     def _error(self) -> FailedScoresError:
         told, error = self._commonest()
         message = (
-            f"{self._counts()}, and campaign.max_failed_share = {self._share:g} allows no more; {told}. All rows and "
-            f"scores up to here are kept in run {self.campaign.run_id}"
+            f"{self._counts()}, and campaign.max_failed_share = {self.largest_share:g} allows no more; {told}. All "
+            f"rows and scores up to here are kept in run {self.campaign.run_id}"
         )
         return FailedScoresError(message, len(self._failed), self._molecules, error)
 

@@ -1,4 +1,8 @@
-"""The parts of a training, online or offline: made from a campaign, and set back to its last checkpoint."""
+"""The parts of a training, online or offline: made from a campaign, and set back to its last checkpoint.
+
+``assemble_online`` and ``assemble_offline`` make the parts and write nothing; ``prepare_online`` and
+``prepare_offline`` also make them ready to go on.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from molbuffer.flows.campaign.assemble import build_selection
 from molbuffer.flows.campaign.campaign import Campaign
 from molbuffer.flows.campaign.latents import build_trainables, publish_latents
-from molbuffer.flows.campaign.offline_rows import OfflineRows
+from molbuffer.flows.campaign.offline_rows import OfflineRows, offline_condition
 from molbuffer.flows.settings import Settings
 from molbuffer.samplers import DrawCounts, SeenMolecules
 from molbuffer.storage import Event, SampleStore
@@ -24,6 +28,9 @@ from molbuffer.training import (
     Trainables,
 )
 
+OFFLINE_STRETCH = 10
+"""Iterations between checkpoints offline, for each one online: an offline iteration draws and scores nothing."""
+
 
 @dataclass(frozen=True)
 class Training:
@@ -35,6 +42,7 @@ class Training:
         writer: the writer of the run's history.
         seen: the molecules of the run so far.
         drawn: the number of rows that each sampler has drawn in the run.
+        checkpoint_every: the number of iterations between checkpoints.
         trainables: the trainers of the samplers' latents.
     """
 
@@ -42,19 +50,30 @@ class Training:
     loader: MixedLoader
     writer: HistoryWriter
     seen: SeenMolecules
+    checkpoint_every: int
     drawn: DrawCounts = field(default_factory=DrawCounts)
     trainables: Trainables = Trainables()
 
 
 def prepare_online(campaign: Campaign) -> Training:
-    """Make the parts of an online training, set back to the run's last checkpoint if it has one."""
+    """Make the parts of an online training, publish the latents that it begins with, and set it back to the run's last
+    checkpoint if it has one.
+    """
+    training = assemble_online(campaign)
+    assert training.loader.live is not None
+    publish_latents(training.loader.live.samplers, campaign.store, campaign.run_id)
+    resume(training, campaign.store)
+    return training
+
+
+def assemble_online(campaign: Campaign) -> Training:
+    """Make the parts of an online training, at its beginning."""
     settings, store, run_id = campaign.settings, campaign.store, campaign.run_id
     seen = SeenMolecules(store, run_id)
     learner = Learner(campaign.prior, LOSSES[settings.training.loss], learner_settings(settings))
     buffer = Buffer(store, _view(campaign), build_selection(settings.buffer), campaign.prior.vocabulary)
     writer = HistoryWriter(store, run_id)
     samplers, pipeline = campaign.samplers(learner.policy, writer.settled), campaign.pipeline(seen)
-    publish_latents(samplers, store, run_id)
     checkpoint = store.latest_checkpoint(run_id)
     drawn = DrawCounts() if checkpoint is None else DrawCounts.before(checkpoint.iteration, store.receipts(run_id))
     live = LiveSamplers(
@@ -68,25 +87,38 @@ def prepare_online(campaign: Campaign) -> Training:
         train_on_invalid=settings.training.train_on_invalid,
     )
     trainables = build_trainables(settings.samplers, samplers)
-    training = Training(learner, MixedLoader(plan, buffer, live), writer, seen, drawn=drawn, trainables=trainables)
-    resume(training, store)
-    return training
+    return Training(
+        learner,
+        MixedLoader(plan, buffer, live),
+        writer,
+        seen,
+        checkpoint_every=settings.training.checkpoint_every,
+        drawn=drawn,
+        trainables=trainables,
+    )
 
 
-def prepare_offline(campaign: Campaign, where: str | None, rows: OfflineRows | None = None) -> Training:
+def prepare_offline(campaign: Campaign, where: str | None = None, rows: OfflineRows | None = None) -> Training:
     """Make the parts of an offline training, set back to the run's last checkpoint if it has one.
 
     Args:
         campaign: the campaign.
-        where: an SQL condition on ``sample_history``; None selects every row with a reward.
+        where: an SQL condition on ``sample_history``; None is that of the settings.
         rows: the rows; None is those of the campaign's own store.
     """
+    training = assemble_offline(campaign, where, rows)
+    resume(training, campaign.store)
+    return training
+
+
+def assemble_offline(campaign: Campaign, where: str | None = None, rows: OfflineRows | None = None) -> Training:
+    """Make the parts of an offline training, at its beginning; the arguments are those of ``prepare_offline``."""
     settings, store, run_id = campaign.settings, campaign.store, campaign.run_id
     offline, rows = settings.offline, rows or OfflineRows(store)
     view = BufferView(
         campaign.training_objective_sha256,
         snapshot=store.run(run_id).pinned_snapshot if rows.snapshot is None else rows.snapshot,
-        where=where,
+        where=offline_condition(settings, where),
         train_on_invalid=settings.training.train_on_invalid,
     )
     buffer = Buffer(rows.store, view, build_selection(offline), campaign.prior.vocabulary)
@@ -98,9 +130,13 @@ def prepare_offline(campaign: Campaign, where: str | None, rows: OfflineRows | N
     learner = Learner(
         campaign.prior, LOSSES[offline.loss or settings.training.loss], offline_learner_settings(settings)
     )
-    training = Training(learner, MixedLoader(plan, buffer), HistoryWriter(store, run_id), SeenMolecules(store, run_id))
-    resume(training, store)
-    return training
+    return Training(
+        learner,
+        MixedLoader(plan, buffer),
+        HistoryWriter(store, run_id),
+        SeenMolecules(store, run_id),
+        checkpoint_every=settings.training.checkpoint_every * OFFLINE_STRETCH,
+    )
 
 
 def resume(training: Training, store: SampleStore) -> None:

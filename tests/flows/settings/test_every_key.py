@@ -1,0 +1,389 @@
+"""Each key of a configuration file changes something of what a run is made of: none is read and then forgotten.
+
+The keys are those of the JSON schema, so that a new key is tested as soon as it is there.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from string import Template
+from typing import Any, cast
+
+import pytest
+
+from molbuffer.flows.settings.draws import LearningKeys, PriorLearningKeys
+from molbuffer.flows.settings.problems import ConfigurationError
+from molbuffer.flows.settings.samplers import CHOICE_KEYS
+from molbuffer.flows.settings.settings import Settings, settings_schema
+from molbuffer.flows.settings.training import SELECTION_KEYS
+from molbuffer.samplers.errors import LatentsError
+from molbuffer.training.losses import LOSSES, Loss, ValidOn, reinvent
+
+Table = dict[str, Any]
+Assembled = Callable[..., Mapping[str, str]]
+
+PIPELINE, SAMPLERS = "online.loader.live.pipeline", "online.loader.live.samplers"
+
+WHERE: Mapping[str, tuple[str, ...]] = {
+    "campaign.name": ("run.name",),
+    "campaign.seed": (
+        "run.seed",
+        "online.loader.plan.seed",
+        "online.loader.live.campaign_seed",
+        "offline.loader.plan.seed",
+    ),
+    "campaign.iterations": ("online.loader.plan",),
+    "campaign.batch_size": ("online.loader.plan", "offline.loader.plan"),
+    "campaign.max_failed_share": ("failures",),
+    "policy": ("online.learner.prior", "offline.learner.prior"),
+    "objective": (f"{PIPELINE}.scorer.objective",),
+    "standardisation": (f"{PIPELINE}.standardisation", f"{PIPELINE}.scorer.objective", SAMPLERS),
+    # Only molecules that are drawn have a length.
+    "standardisation.max_length": (f"{PIPELINE}.standardisation",),
+    "filters": (f"{PIPELINE}.filters",),
+    "contrastive": (f"{PIPELINE}.template",),
+    "buffer": ("online.loader.buffer.selection",),
+    "buffer.build_every": ("online.loader.plan",),
+    "buffer.runs": ("online.loader.buffer.view",),
+    "samplers": (SAMPLERS,),
+    "samplers.base_sampler": (f"{SAMPLERS}.0.base_sampler",),
+    **{f"samplers.{key}": ("online.trainables",) for key in PriorLearningKeys.model_fields},
+    "training": ("online.learner", "offline.learner"),
+    "training.train_on_invalid": (
+        "online.loader.plan",
+        "online.loader.buffer.view",
+        "offline.loader.buffer.view",
+    ),
+    "training.checkpoint_every": ("online.checkpoint_every", "offline.checkpoint_every"),
+    "offline": ("offline.loader.buffer.selection",),
+    "offline.steps": ("offline.loader.plan",),
+    "offline.batch_size": ("offline.loader.plan",),
+    "offline.where": ("offline.loader.buffer.view",),
+    "offline.loss": ("offline.learner",),
+    "offline.sigma": ("offline.learner",),
+    "offline.learning_rate": ("offline.learner",),
+}
+"""The objects in which keys must show, all of them, by the beginning of the keys' names; the longest one counts. Where
+a part of an object has the name of the key, this part must change."""
+
+ELSEWHERE: Mapping[str, str] = {
+    "campaign.offline": "`molbuffer run` chooses by it which of two flows it starts, before anything is made",
+}
+"""The keys that show in no object, with the reason."""
+
+REFUSED: Mapping[str, type[Exception]] = {
+    # A latent space has one kind of prior; the key is there to be refused where it is another than was meant.
+    "samplers[prior].prior": LatentsError,
+}
+"""The keys whose other values are refused as soon as objects are made."""
+
+ONLY_VALUE = frozenset({"training.loss", "offline.loss"})
+"""The keys that have one value today, which have a test of their own."""
+PARTS = ("run", "online", "offline", "failures")
+"""What ``assembled`` can assemble."""
+
+BASE: Table = {
+    "campaign": {"name": "keys", "batch_size": 8},
+    "policy": {"prior": "$folder/vae"},
+    "objective": {"components": [{"kind": "similarity", "target": "CCO"}]},
+    "samplers": [{"kind": "dataset", "name": "file", "path": "$folder/some.csv", "buffer_size": 8}],
+}
+"""A configuration to which the table with the key is added."""
+
+RISING = {"kind": "linear", "low": 0, "high": 1}
+RANGE = {"low": 0.25, "high": 0.75}
+FILE = {"path": "$folder/some.csv"}
+OF_FILE = {"base_sampler": {"kind": "dataset", **FILE}}
+
+TABLES: Mapping[str, Table] = {
+    "components[property]": {"property": "logp", "transform": RISING},
+    "components[python]": {"function": "scorers:one", "folder": "$folder"},
+    "components[rediscovery]": {"target": "CCO"},
+    "components[sa_score]": {"transform": RISING},
+    "components[similarity]": {"target": "CCO"},
+    "components[substructure]": {"smarts": "CC"},
+    "filters[elements]": {"allowed": ["C"]},
+    "filters[property]": {"name": "logp", "min": 1, "max": 5},
+    "filters[ring_size]": {"min": 4, "max": 7},
+    "filters[substructure]": {"must_have": ["CC"]},
+    "samplers[contrastive]": {"output_model": "$folder/pairs", **OF_FILE},
+    "samplers[dataset]": FILE,
+    "samplers[graph_ga]": OF_FILE,
+    "samplers[latent]": {"molecules": "$folder/some.csv"},
+    "samplers[mutation]": OF_FILE,
+    "samplers[pair_dataset]": FILE,
+    "transform[double_sigmoid]": RANGE,
+    "transform[gaussian]": {"mean": 0.5, "sigma": 0.25},
+    "transform[linear]": RANGE,
+    "transform[reverse_sigmoid]": RANGE,
+    "transform[sigmoid]": RANGE,
+    "transform[step]": RANGE,
+}
+"""What the tables of each kind need beside the kind."""
+SLOTS = {"base_sampler": "samplers", "source_filters": "filters"}
+"""The keys that hold tables of the same kinds as another key does."""
+SIZES = {"name": "tested", "buffer_size": 8, "p_batch": 0.5}
+
+INSTEAD = {"molecules": None}
+BEFORE: Mapping[str, Table] = {
+    **{f"buffer.{key}": {"selection": name} for name, key in SELECTION_KEYS.items() if key},
+    **{f"offline.{key}": {"selection": name} for name, key in SELECTION_KEYS.items() if key},
+    **{f"samplers[history].{key}": {"select": name} for name, key in CHOICE_KEYS.items() if key},
+    **{
+        f"samplers[{kind}].{key}": {"optimise": True}
+        for kind, keys in [("prior", PriorLearningKeys), ("latent", LearningKeys)]
+        for key in keys.model_fields
+        if key != "optimise"
+    },
+    "samplers[latent].vectors": {**INSTEAD, "vectors": "$folder/some.npy"},
+    "samplers[latent].best": {**INSTEAD, "best": 2},
+    "samplers[latent].stored_latents": {**INSTEAD, "best": 2},
+    "samplers[latent].learnt_latents": {**INSTEAD, "learnt_latents": "$vectors"},
+    "samplers[prior].learnt_prior": {"learnt_prior": "$prior"},
+}
+"""What must stand beside a key, or in its place before the change, so that the key can have another value."""
+
+VALUES: Mapping[str, object] = {
+    "components[property].property": "tpsa",
+    "components[python].files": ["some.csv"],
+    "components[python].folder": "$folder/elsewhere",
+    "components[python].function": "scorers:two",
+    "components[python].parameters": {"x": 2},
+    "components[rediscovery].target": "CCN",
+    "components[similarity].target": "CCN",
+    "components[substructure].smarts": "CN",
+    "filters[alerts].catalogs": ["BRENK"],
+    "filters[elements].allowed": ["C", "N"],
+    "filters[property].name": "tpsa",
+    "filters[substructure].must_have": ["CN"],
+    "filters[substructure].must_not_have": ["CN"],
+    "offline.where": "reward > 0.5",
+    "policy.prior": "$folder/stranger",
+    "samplers[contrastive].output_model": "$folder/other-pairs",
+    "samplers[dataset].column": "other",
+    "samplers[dataset].path": "$folder/more.csv",
+    "samplers[graph_ga].runs": ["all"],
+    "samplers[history].runs": ["all"],
+    "samplers[history].where": "reward > 0.5",
+    "samplers[latent].column": "other",
+    "samplers[latent].learnt_latents": "$other_vectors",
+    "samplers[latent].molecules": "$folder/more.csv",
+    "samplers[latent].policy": "$folder/stranger",
+    "samplers[latent].vectors": "$folder/more.npy",
+    "samplers[model].policy": "$folder/stranger",
+    "samplers[pair_dataset].path": "$folder/more.csv",
+    "samplers[pair_dataset].source_column": "other",
+    "samplers[pair_dataset].target_column": "other",
+    "samplers[prior].learnt_prior": "$other_prior",
+    "samplers[prior].prior": "spherical",
+    "samplers[prior].policy": "$folder/stranger",
+}
+"""Other values of the keys whose values name something or are written in a language."""
+
+FREE_TEXTS = frozenset({"label", "name", "revision"})
+"""The keys that any text is a value of."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of the schema: the tables that lead to it, each as (key, kind), its own name, and its schema."""
+
+    tables: tuple[tuple[str, str | None], ...]
+    name: str
+    schema: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return ".".join([*(f"{key}[{kind}]" if kind else key for key, kind in self.tables), self.name])
+
+    @property
+    def within(self) -> str:
+        """The key in its own table, which is called alike wherever it may be."""
+        return f"{_called(*self.tables[-1])}.{self.name}" if self.tables else self.name
+
+    @property
+    def beginnings(self) -> list[str]:
+        """The beginnings of the name without kinds, the longest first."""
+        names = [*(key for key, _ in self.tables), self.name]
+        return [".".join(names[:end]) for end in range(len(names), 0, -1)]
+
+
+def _called(key: str, kind: str | None) -> str:
+    return f"{_slot(key)}[{kind}]" if kind else key
+
+
+def _slot(key: str) -> str:
+    return SLOTS.get(key, key)
+
+
+def keys_of(schema: Mapping[str, Any], tables: tuple[tuple[str, str | None], ...], met: set[Any]) -> Iterator[Key]:
+    """Yield the keys of a table and of those inside it; tables of one kind under one key are alike in all places."""
+    for name, of_key in schema["properties"].items():
+        kinds = list(_kinds(of_key))
+        if not kinds or len(kinds) > 1 or "anyOf" in of_key:
+            yield Key(tables, name, of_key)
+        for kind, of_table in kinds:
+            if (name, kind) not in met:
+                met.add((name, kind))
+                yield from keys_of(of_table, (*tables, (name, kind)), met)
+
+
+def _kinds(schema: Mapping[str, Any]) -> Iterator[tuple[str | None, Mapping[str, Any]]]:
+    """Yield the tables that a key may have as its value or in its list, with their kinds."""
+    for option in (schema.get("items"), *schema.get("anyOf", ()), *schema.get("oneOf", ())):
+        yield from _kinds(option) if option else ()
+    if "$ref" in schema:
+        table = settings_schema()["$defs"][schema["$ref"].rpartition("/")[2]]
+        yield table["properties"].get("kind", {}).get("const"), table
+
+
+KEYS = {str(key): key for key in keys_of(settings_schema(), (), set())}
+
+KINDS: Mapping[str, list[str]] = {
+    called: sorted({kind for key in KEYS.values() for name, kind in key.tables if kind and _slot(name) == called})
+    for called in sorted({_slot(name) for key in KEYS.values() for name, kind in key.tables if kind})
+}
+"""The kinds of tables, by the key that they stand under."""
+LISTS = frozenset(key.name for key in KEYS.values() if key.schema.get("type") == "array" and list(_kinds(key.schema)))
+"""The keys that hold lists of tables."""
+
+
+def configuration(key: Key, changes: Table) -> Table:
+    """Return a configuration with the tables that lead to a key, and changes in the last of them."""
+    root = deepcopy(BASE)
+    table = root
+    for name, kind in key.tables:
+        if kind is None:
+            table = table.setdefault(name, {})
+        else:
+            table[name] = in_place(name, inner := table_of(name, kind))
+            table = inner
+    table.update(changes)
+    return root
+
+
+def table_of(name: str, kind: str | None) -> Table:
+    """Return a table of a kind, for the key of this name."""
+    sizes = SIZES if name == "samplers" else {}
+    return {"kind": kind, **deepcopy(TABLES.get(_called(name, kind), {})), **sizes} if kind else {}
+
+
+def in_place(name: str, table: Table) -> Table | list[Table]:
+    return [table] if name in LISTS else table
+
+
+def changes_of(key: Key) -> Iterator[tuple[Table, Table]]:
+    """Yield configurations that differ in the value of a key, those first that are likelier to be allowed."""
+    if key.name == "kind":
+        *outer, (name, kind) = key.tables
+        for other in KINDS[_slot(name)]:
+            if other != kind:
+                yield configuration(key, {}), configuration(replace(key, tables=(*outer, (name, other))), {})
+        return
+    before = BEFORE.get(key.within, {})
+    found = configuration(key, before)
+    for step, _ in key.tables:
+        found = found[step][0] if step in LISTS else found[step]
+    old = found.get(key.name, key.schema.get("default"))
+    for value in other_values(key, old):
+        if value != old:
+            yield configuration(key, before), configuration(key, {**before, key.name: value})
+
+
+def other_values(key: Key, old: Any) -> Iterator[Any]:
+    """Yield values that may be allowed instead of an old one."""
+    if key.within in VALUES:
+        yield VALUES[key.within]
+    # The first kind may be what the absence of the table means.
+    for kind, _ in reversed(list(_kinds(key.schema))):
+        yield in_place(key.name, table_of(key.name, kind))
+    for option in (key.schema, *key.schema.get("anyOf", ())):
+        yield from option.get("enum", ())
+        match option.get("type"):
+            case "boolean":
+                yield not old
+            case "integer":
+                yield from (3, 1) if old is None else (old + 1, old - 1)
+            case "number":
+                yield from (0.5, 1.0) if old is None else (1.5 * old, old / 2, old + 0.25)
+            case "array" if "enum" in option["items"]:
+                yield old[1:]
+            case "string" if key.name in FREE_TEXTS:
+                yield "another"
+
+
+def settings_of(table: Table, named: Mapping[str, str]) -> Settings:
+    return Settings.from_json(Template(json.dumps(table)).substitute(named))
+
+
+def changed(key: Key, named: Mapping[str, str]) -> tuple[Settings, Settings]:
+    """Return valid settings that differ in a key."""
+    problems = []
+    for before, after in changes_of(key):
+        try:
+            old, new = settings_of(before, named), settings_of(after, named)
+        except ConfigurationError as error:
+            problems.append(error)
+        else:
+            assert old != new
+            return old, new
+    pytest.fail(f"no other value of {key} is known: add it to VALUES, and what it needs to BEFORE; tried: {problems}")
+
+
+def places(key: Key) -> tuple[str, ...]:
+    """Return the objects in which a key must show."""
+    found = next((WHERE[each] for each in key.beginnings if each in WHERE), None)
+    assert found, f"add to WHERE the objects that {key} changes, or to ELSEWHERE why it changes none"
+    return found
+
+
+def shows(assembled: Assembled, old: Settings, new: Settings, place: str, name: str = "") -> bool:
+    """Return whether the objects at a place differ between two settings, or their parts of a name if they have any."""
+    part = place.partition(".")[0]
+    before, after = assembled(old, part), assembled(new, part)
+    paths = {path for path in before.keys() | after.keys() if f"{path}.".startswith(f"{place}.")}
+    assert paths, f"there is no {place}"
+    # Two arguments of a constructor may have been mixed up.
+    paths = {path for path in paths if name in path.removeprefix(place).split(".")[1:]} or paths
+    return any(before.get(path) != after.get(path) for path in paths)
+
+
+@pytest.mark.parametrize("key", [key for name, key in KEYS.items() if name not in ONLY_VALUE], ids=str)
+def test_a_key_shows_in_what_a_run_is_made_of(key: Key, named: Mapping[str, str], assembled: Assembled) -> None:
+    old, new = changed(key, named)
+    if key.within in REFUSED:
+        with pytest.raises(REFUSED[key.within]):
+            assembled(new, "online")
+    elif str(key) in ELSEWHERE:
+        assert not any(shows(assembled, old, new, part) for part in PARTS)
+    else:
+        assert [place for place in places(key) if not shows(assembled, old, new, place, key.name)] == []
+
+
+@pytest.mark.parametrize("table", ["training", "offline"])
+def test_the_loss_is_the_one_that_is_named_though_there_is_only_one_today(
+    table: str, named: Mapping[str, str], assembled: Assembled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(cast("dict[str, Loss]", LOSSES), "second", Loss(reinvent, ValidOn.BEHAVIOUR))
+    settings = settings_of(BASE, named)
+    second = getattr(settings, table).model_copy(update={"loss": "second"})
+    other = settings.model_copy(update={table: second})
+    for place in places(KEYS[f"{table}.loss"]):
+        assert shows(assembled, settings, other, f"{place}._loss")
+
+
+@pytest.mark.parametrize("kind", KINDS["samplers"])
+def test_equal_settings_have_one_description(kind: str, named: Mapping[str, str], assembled: Assembled) -> None:
+    """Otherwise a key could seem to show where another thing differs."""
+    settings = settings_of(configuration(KEYS[f"samplers[{kind}].name"], {}), named)
+    for part in PARTS:
+        assert assembled(settings, part) == assembled(settings, part, anew=True)
+
+
+def test_the_tables_of_this_file_name_keys_that_there_are() -> None:
+    assert ELSEWHERE.keys() | ONLY_VALUE <= KEYS.keys()
+    assert BEFORE.keys() | VALUES.keys() | REFUSED.keys() <= {key.within for key in KEYS.values()}
+    assert {key.name for key in KEYS.values()} >= FREE_TEXTS
+    first = [next((each for each in key.beginnings if each in WHERE), None) for key in KEYS.values()]
+    assert WHERE.keys() <= set(first)
+    assert TABLES.keys() <= {_called(*key.tables[-1]) for key in KEYS.values() if key.tables}
