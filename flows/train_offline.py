@@ -46,12 +46,13 @@ def train_offline(
     from molbuffer.flows.campaign import (
         campaign_run,
         current_run_id,
+        offline_condition,
         prepare_offline,
         progress_bar,
         read_settings,
         refuse_other_archive,
     )
-    from molbuffer.flows.campaign.offline_rows import offline_condition, offline_rows
+    from molbuffer.flows.campaign.offline_rows import offline_rows
     from molbuffer.storage import RunKind, SampleStore
     from molbuffer.training import fit_policy
 

@@ -1,7 +1,7 @@
 from .assemble import build_filters, build_objective, build_standardisation, build_template
 from .campaign import Campaign, campaign_run, read_settings, reopen_campaign
 from .latents import latent_versions, publish_latents
-from .offline_rows import refuse_other_archive
+from .offline_rows import offline_condition, refuse_other_archive
 from .pretrain_request import DEFAULT_MODEL, PretrainRequest
 from .pretraining import check_request, prepare_pretraining, register
 from .progress import progress_bar, step_bar
@@ -26,6 +26,7 @@ __all__ = [
     "current_run_id",
     "described_run",
     "latent_versions",
+    "offline_condition",
     "prepare_offline",
     "prepare_online",
     "prepare_pretraining",
