@@ -25,7 +25,10 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def recover(
-    store: Annotated[Path, typer.Argument(metavar="STORE", help="The folder of the store.")],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="STORE", help="The folder of the store; --store says the same.")
+    ] = None,
+    store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="The folder of the store.")] = None,
     source: Annotated[
         str | None,
         typer.Option(
@@ -49,9 +52,12 @@ def recover(
     from molbuffer.flows.errors import UsageError
     from molbuffer.storage import Source, recover_store
 
+    place = store or folder
+    if place is None or (store is not None and folder is not None):
+        raise UsageError("expected one store: molbuffer recover STORE, or --store DIR")
     if source is not None and source not in list(Source):
         raise UsageError(f"--from needs journal, backup or files, got {source!r}")
-    report = recover_store(store, source=None if source is None else Source(source), anyway=anyway)
+    report = recover_store(place, source=None if source is None else Source(source), anyway=anyway)
     write_text(as_json(_json(report)) if json else "\n".join(_lines(report)))
     if report.lost or report.verification.errors:
         raise typer.Exit(1)

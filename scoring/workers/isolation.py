@@ -116,6 +116,7 @@ class _Trials(Generic[Item, Result]):
         """The items that ended their processes since the last result. They are at fault if the work lives."""
         self._timeouts = 0
         self._lock = threading.Lock()
+        self._level = logging.WARNING
         self.stopped = False
         """Whether nothing is tried any more: set by another thread, whose caller no longer wants answers."""
 
@@ -151,7 +152,9 @@ class _Trials(Generic[Item, Result]):
             except WorkerDiedError as error:
                 seat.settle()
                 left = group[done:]
-                _log.warning("%s at %s of %d items; what it had in hand is tried again", error, self._name, len(left))
+                # Once: what is tried again may end as many processes as it has items, and more.
+                _log.log(self._level, "%s, at %s; what it had in hand is tried again", error, self._name)
+                self._level = logging.DEBUG
                 if again and len(left) == 1:
                     with self._lock:
                         self._deadly.append((left[0], str(error)))

@@ -51,7 +51,8 @@ def test_what_cannot_be_recovered_is_named_with_exit_code_1(scored_store: Path) 
     (lost, *_) = (scored_store / "tables" / "main" / "samples").iterdir()
     lost.write_bytes(b"PAR1")
     lose(scored_store)
-    done = run("recover", scored_store, "--json")
+    assert run("recover", scored_store, "--store", scored_store).exit_code == run("recover").exit_code == 1
+    done = run("recover", "--store", scored_store, "--json")
     said = json.loads(done.stdout)
     assert done.exit_code == 1
     assert list(said["lost"]) == [f"tables/main/samples/{lost.name}"]
