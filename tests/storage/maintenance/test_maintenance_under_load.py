@@ -31,6 +31,11 @@ def pinned(filled, make):
     return filled, version
 
 
+def without_waits(errors):
+    """The lines of standard error but those of a wait for the lock, which a slow machine makes long."""
+    return [line for line in errors.splitlines() if not line.startswith("waiting up to")]
+
+
 def test_nothing_is_lost_and_a_pinned_version_is_always_the_same(pinned, content, writer, maintainer, tmp_path):
     store, version = pinned
     before = content(store, version)
@@ -51,10 +56,10 @@ def test_nothing_is_lost_and_a_pinned_version_is_always_the_same(pinned, content
     acknowledged = set()
     for first, (last, errors) in zip(said, ends(writers), strict=True):
         output = first + last
-        assert errors == ""
+        assert without_waits(errors) == []
         # A last line that was cut off was not acknowledged.
         acknowledged |= set(re.findall(r"^(?:committed|repeated) (\w+)\n", output, re.MULTILINE))
-    assert maintaining.communicate()[1] == ""
+    assert without_waits(maintaining.communicate()[1]) == []
 
     assert [reader.returncode for reader in readers] == [0, 0], outputs
     lines = [line.split() for output, _ in outputs for line in output.splitlines()]
