@@ -43,10 +43,10 @@ def iterate(rows: int, iterations: int) -> float:
     import torch
 
     from molbuffer.samplers import find_policy, load_policy
-    from molbuffer.training import LOSSES, Learner, LearnerSettings, TrainingBatch
+    from molbuffer.training import Learner, Reinvent, TrainingBatch
 
     torch.set_flush_denormal(True)
-    learner = Learner(load_policy(find_policy("zinc-gru")), LOSSES["reinvent"], LearnerSettings())
+    learner = Learner(load_policy(find_policy("zinc-gru")), Reinvent())
     generator = torch.Generator().manual_seed(0)
     times = []
     for iteration in range(iterations + 1):

@@ -8,6 +8,7 @@ from .builds.renamed_molecules import RenamedMolecules, copy_scores_of_renamed
 from .builds.scorer import ScoredMolecules, Scorer
 from .builds.seen import SeenBefore, SeenMolecules
 from .builds.stored_scores import SecondAttempt, check_stored_scores, score_again
+from .by_scaffold import ByScaffold
 from .contrastive import ContrastiveSampler
 from .dataset import DatasetSampler
 from .errors import ModelSizeError, SamplerError, SmilesFileError, UnknownTokenError
@@ -29,17 +30,22 @@ from .policies.drawing import draw_rows
 from .policies.policy import Policy, bundled_policies, find_policy, fingerprint, load_policy, open_policy, policy_files
 from .policies.reinvent import ReinventPrior, read_reinvent_prior, write_reinvent_prior
 from .prior import PriorSampler
-from .replay import ByScaffold, expressible, stored_rows
+from .replay import expressible, stored_rows
 from .seeds import derive_seed, numpy_generator, torch_generator
+from .tables.base import INNER_SAMPLER, RunParts, SamplerTable
+from .tables.family import SAMPLERS, OuterTable
+from .tables.latents import LatentSamplerTable, LearningKeys, PriorSamplerTable
 from .tokens.grammars import GRAMMARS, SELFIES, SMILES, Grammar
 from .tokens.vocabulary import END, PAD, RESERVED, START, Vocabulary
 
 __all__ = [
     "END",
     "GRAMMARS",
+    "INNER_SAMPLER",
     "PAD",
     "REDRAW_ROUNDS",
     "RESERVED",
+    "SAMPLERS",
     "SELFIES",
     "SMILES",
     "START",
@@ -57,24 +63,30 @@ __all__ = [
     "HistorySampler",
     "LatentPrior",
     "LatentSampler",
+    "LatentSamplerTable",
     "LatentState",
     "LatentTable",
+    "LearningKeys",
     "ModelSampler",
     "ModelSizeError",
     "MoleculeTable",
     "MutationSampler",
     "NormalPrior",
+    "OuterTable",
     "PairDatasetSampler",
     "Pipeline",
     "Policy",
     "PriorSampler",
+    "PriorSamplerTable",
     "Recall",
     "ReinventPrior",
     "RenamedMolecules",
     "RunHistory",
+    "RunParts",
     "Sampler",
     "SamplerError",
     "SamplerSize",
+    "SamplerTable",
     "ScoredMolecules",
     "Scorer",
     "SecondAttempt",

@@ -1,4 +1,4 @@
-from .components.base import Component, score_many
+from .components.base import COMPONENTS, Component, score_many
 from .components.raw_score import RawScore
 from .errors import (
     ScorerUnavailableError,
@@ -8,6 +8,7 @@ from .errors import (
     WorkerError,
 )
 from .filters import (
+    FILTERS,
     LENGTH,
     VALIDITY,
     AllowedElements,
@@ -40,14 +41,17 @@ from .molecules.standardisation import (
 )
 from .objective import Aggregation, Objective, WeightedComponent
 from .pairs import IMPROVEMENT, SOURCE, ContrastiveTemplate, PairJudgement, judge_pairs
-from .transforms import Transform
+from .transforms import TRANSFORMS, Transform
 from .workers.cores import allowed_cores, available_cores
 
 __all__ = [
+    "COMPONENTS",
+    "FILTERS",
     "IMPROVEMENT",
     "LENGTH",
     "MAX_LENGTH",
     "SOURCE",
+    "TRANSFORMS",
     "VALIDITY",
     "Aggregation",
     "AllowedElements",

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
+from annotated_types import Ge
 from rdkit import Chem, rdBase
 from rdkit.Chem import FilterCatalog
 
+from molbuffer.kinds import Checked, Family, Key, Text, Typed, class_with
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
 from molbuffer.scoring.identity import check_order, checked_number
 from molbuffer.scoring.molecules import (
@@ -30,6 +32,12 @@ from molbuffer.scoring.molecules import (
     standardise,
 )
 from molbuffer.scoring.workers import map_chunks
+
+Label = Annotated[str, Key("label")]
+"""The name of a filter, which a configuration calls its label."""
+SmartsList = Annotated[tuple[str, ...], Typed(tuple[Annotated[Text, Checked(parse_smarts)], ...])]
+Names = Annotated[tuple[str, ...], Typed(tuple[Text, ...])]
+RingAtoms = Annotated[int, Ge(1)]
 
 VALIDITY = "validity"
 """The reason that rejects a string that is no molecule."""
@@ -51,9 +59,13 @@ class Filter(Protocol):
 
 @dataclass(frozen=True)
 class SingleComponent:
-    """Refuses salts, mixtures and other strings of several fragments."""
+    """Refuses salts and mixtures, of which otherwise the largest fragment counts.
 
-    name: str = "single_component"
+    Attributes:
+        name: stored with refused samples.
+    """
+
+    name: Label = "single_component"
 
     def accepts(self, molecule: Chem.Mol) -> bool:
         return len(Chem.GetMolFrags(molecule)) == 1
@@ -70,7 +82,7 @@ class Valence:
     """
 
     reject: tuple[Questionable, ...] = tuple(QUESTIONABLE)
-    name: str = "valence"
+    name: Label = "valence"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reject", _as_names("reject", self.reject))
@@ -87,16 +99,16 @@ class PropertyRange:
     """Refuses molecules with a property outside [minimum, maximum], or without a value of it.
 
     Attributes:
-        property: one of ``molbuffer.scoring.property_names()``.
+        property: the property, such as molecular_weight or logp.
         minimum: the least value, inclusive; one of the two bounds is required.
         maximum: the greatest value, inclusive.
-        name: the name of the property by default.
+        name: stored with refused samples; the name of the property by default.
     """
 
-    property: str
-    minimum: float | None = None
-    maximum: float | None = None
-    name: str = ""
+    property: Annotated[str, Key("name"), Typed(Annotated[Text, Checked(check_property)])]
+    minimum: Annotated[float | None, Key("min")] = None
+    maximum: Annotated[float | None, Key("max")] = None
+    name: Label = ""
 
     def __post_init__(self) -> None:
         check_property(self.property)
@@ -121,9 +133,9 @@ class SubstructureFilter:
         name: stored with refused samples.
     """
 
-    must_have: tuple[str, ...] = ()
-    must_not_have: tuple[str, ...] = ()
-    name: str = "substructure"
+    must_have: SmartsList = ()
+    must_not_have: SmartsList = ()
+    name: Label = "substructure"
 
     def __post_init__(self) -> None:
         for field in ("must_have", "must_not_have"):
@@ -148,8 +160,8 @@ class Alerts:
         name: stored with refused samples.
     """
 
-    catalogs: tuple[str, ...] = ("PAINS",)
-    name: str = "alerts"
+    catalogs: Names = ("PAINS",)
+    name: Label = "alerts"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "catalogs", _as_names("catalogs", self.catalogs))
@@ -187,9 +199,9 @@ class RingSize:
         name: stored with refused samples.
     """
 
-    minimum: int | None = None
-    maximum: int | None = None
-    name: str = "ring_size"
+    minimum: Annotated[int | None, Key("min"), Typed(RingAtoms | None)] = None
+    maximum: Annotated[int | None, Key("max"), Typed(RingAtoms | None)] = None
+    name: Label = "ring_size"
 
     def __post_init__(self) -> None:
         _check_bounds("ring_size", self.minimum, self.maximum)
@@ -205,12 +217,12 @@ class AllowedElements:
     """Refuses molecules with an atom of an element that is not listed; hydrogen is always allowed.
 
     Attributes:
-        elements: symbols such as C or Br; ``*`` is RDKit's dummy atom.
+        elements: symbols such as C or Br; ``*`` is RDKit's dummy atom, and hydrogen is always allowed.
         name: stored with refused samples.
     """
 
-    elements: tuple[str, ...]
-    name: str = "allowed_elements"
+    elements: Annotated[tuple[str, ...], Key("allowed"), Typed(tuple[Text, ...])]
+    name: Label = "allowed_elements"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "elements", _as_names("elements", self.elements))
@@ -294,3 +306,7 @@ def _as_names(what: str, names: Sequence[str]) -> tuple[str, ...]:
     if isinstance(names, str):
         raise ScoringConfigurationError(f"{what} must be a sequence of strings, got the string {names!r}")
     return tuple(names)
+
+
+FILTERS = Family("filters", class_with("name", "accepts"))
+"""The kinds of filters."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from typing import Annotated
 
 import numpy as np
+from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from molbuffer.scoring.components import LARGEST_RADIUS
+from molbuffer.kinds import KindTable, OneOf, Share, Typed
+from molbuffer.scoring.components import LARGEST_RADIUS, FingerprintName
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
-from molbuffer.scoring.filters import VALIDITY, Filter, Judgement, first_refusal, reason_against
+from molbuffer.scoring.filters import FILTERS, VALIDITY, Filter, Judgement, first_refusal, reason_against
 from molbuffer.scoring.identity import check_order, checked_number, sha256_of
 from molbuffer.scoring.molecules import (
     Fingerprint,
@@ -39,24 +42,25 @@ class ContrastiveTemplate:
     """The bounds that decide which pairs are kept, and the reward of a pair.
 
     Attributes:
-        source_filters: the filters of sources; targets have the campaign's filters.
+        source_filters: the filters of sources; targets have the filters of the campaign.
         min_similarity: the least similarity of source and target, inclusive, in [0, 1].
         max_similarity: the greatest similarity, inclusive, in [0, 1]. With 1 a target may be its source, or a molecule
             with the same fingerprint.
-        fingerprint: the fingerprint that similarity compares.
-        radius: the radius of the fingerprint, as ``molbuffer.scoring.components.Similarity`` has it.
-        min_improvement: the least difference of the rewards of target and source, inclusive; None for no bound. A pair
-            with an end that could not be scored passes: it has no reward, and no training uses it.
-        scaled: divide the improvement by the greatest possible improvement.
+        fingerprint: the count fingerprint that similarity is computed from.
+        radius: the radius of a circular environment in bonds; atom pairs have none.
+        min_improvement: the least improvement, the reward of the target less that of the source, inclusive; default:
+            any. A pair with an end that could not be scored passes: it has no reward, and no training uses it.
+        scaled: the reward of a pair. false: the improvement; true: the improvement divided by the largest possible
+            one, so that 1 is the best possible and -1 the worst.
     """
 
     _: KW_ONLY
-    source_filters: tuple[Filter, ...] = ()
-    min_similarity: float = 0.0
-    max_similarity: float = 1.0
-    fingerprint: Fingerprint | str = Fingerprint.MORGAN
-    radius: int = 2
-    min_improvement: float | None = None
+    source_filters: Annotated[tuple[Filter, ...], Typed(tuple[Annotated[KindTable, OneOf(FILTERS)], ...])] = ()
+    min_similarity: Share = 0.0
+    max_similarity: Share = 1.0
+    fingerprint: Annotated[Fingerprint | str, Typed(FingerprintName)] = "morgan"
+    radius: Annotated[int, Ge(0), Le(LARGEST_RADIUS)] = 2
+    min_improvement: Annotated[float | None, Typed(Annotated[float, Ge(-1), Le(1)] | None)] = None
     scaled: bool = False
 
     def __post_init__(self) -> None:

@@ -8,15 +8,19 @@ a failed or absent score, stays NaN. The sigmoids are those of REINVENT 4 (Loeff
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+from annotated_types import Gt
 from numpy.typing import NDArray
 
+from molbuffer.kinds import Family, class_with
 from molbuffer.scoring.errors import ScoringConfigurationError
 from molbuffer.scoring.identity import check_order, checked_number
 
 Values = NDArray[np.float64]
+
+Positive = Annotated[float, Gt(0)]
 
 ROUNDING = 1e-6
 """How far a value may be outside [0, 1] and count as one of its ends."""
@@ -81,14 +85,14 @@ class Sigmoid(_Numbers):
     """Rises from 0 below ``low`` to 1 above ``high``: σ(10 k (x − (low + high)/2) / (high − low)).
 
     Attributes:
-        low: the lower end of the range.
-        high: the upper end of the range.
+        low: the raw value at the lower end.
+        high: the raw value at the upper end; greater than low.
         steepness: k; with the default of 0.5 the transform is 0.003 at ``low``, 0.5 half-way and 0.997 at ``high``.
     """
 
     low: float
     high: float
-    steepness: float = 0.5
+    steepness: Positive = 0.5
 
     kind: ClassVar[str] = "sigmoid"
 
@@ -98,11 +102,17 @@ class Sigmoid(_Numbers):
 
 @dataclass(frozen=True)
 class ReverseSigmoid(_Numbers):
-    """Falls from 1 below ``low`` to 0 above ``high``: 1 − Sigmoid, for raw values where less is better."""
+    """Falls from 1 below ``low`` to 0 above ``high``: 1 − Sigmoid, for raw values where less is better.
+
+    Attributes:
+        low: the raw value at the lower end.
+        high: the raw value at the upper end; greater than low.
+        steepness: k; with the default of 0.5 the transform is 0.997 at ``low`` and 0.003 at ``high``.
+    """
 
     low: float
     high: float
-    steepness: float = 0.5
+    steepness: Positive = 0.5
 
     kind: ClassVar[str] = "reverse_sigmoid"
 
@@ -118,8 +128,8 @@ class DoubleSigmoid(_Numbers):
     flanks are so flat that they meet.
 
     Attributes:
-        low: the lower end of the range.
-        high: the upper end of the range.
+        low: the raw value at the lower end.
+        high: the raw value at the upper end; greater than low.
         steepness_low: k₁ of the rising flank; with 2, the transform is 0.99 a tenth of the range inside the end, and
             0.01 a tenth outside.
         steepness_high: k₂ of the falling flank.
@@ -127,8 +137,8 @@ class DoubleSigmoid(_Numbers):
 
     low: float
     high: float
-    steepness_low: float = 2.0
-    steepness_high: float = 2.0
+    steepness_low: Positive = 2.0
+    steepness_high: Positive = 2.0
 
     kind: ClassVar[str] = "double_sigmoid"
 
@@ -140,7 +150,12 @@ class DoubleSigmoid(_Numbers):
 
 @dataclass(frozen=True)
 class Linear(_Numbers):
-    """0 up to ``low``, 1 from ``high`` on, and a straight line between."""
+    """0 up to ``low``, 1 from ``high`` on, and a straight line between.
+
+    Attributes:
+        low: the raw value at the lower end.
+        high: the raw value at the upper end; greater than low.
+    """
 
     low: float
     high: float
@@ -153,7 +168,12 @@ class Linear(_Numbers):
 
 @dataclass(frozen=True)
 class Step(_Numbers):
-    """1 in [low, high], both ends included, 0 elsewhere. The ends may be equal, to require an exact count."""
+    """1 in [low, high], both ends included, 0 elsewhere. The ends may be equal, to require an exact count.
+
+    Attributes:
+        low: the least raw value with 1.
+        high: the greatest raw value with 1.
+    """
 
     low: float
     high: float
@@ -167,10 +187,15 @@ class Step(_Numbers):
 
 @dataclass(frozen=True)
 class Gaussian(_Numbers):
-    """exp(−(x − mean)² / (2 sigma²)): 1 at the mean, 0.61 one sigma off, 0.14 two."""
+    """exp(−(x − mean)² / (2 sigma²)): 1 at the mean, 0.61 one sigma off, 0.14 two.
+
+    Attributes:
+        mean: the best raw value.
+        sigma: the distance from the mean at which the transform is 0.61.
+    """
 
     mean: float
-    sigma: float
+    sigma: Positive
 
     kind: ClassVar[str] = "gaussian"
 
@@ -182,3 +207,7 @@ def _sigmoid(exponent: Values) -> Values:
     """Return 1 / (1 + 10^(−u)) without overflow for any u, since the power is that of −|u|."""
     small = np.power(10.0, -np.abs(exponent))
     return np.where(exponent >= 0, 1 / (1 + small), small / (1 + small))
+
+
+TRANSFORMS = Family("transforms", class_with("settings", "__call__"))
+"""The kinds of transforms."""

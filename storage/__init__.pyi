@@ -19,13 +19,14 @@ from .errors import (
 from .files.places import Place
 from .files.system_errors import system_advice
 from .history.cache import LOCATION_VARIABLE, DecodedCache, default_folder
-from .history.index import HistoryIndex, IndexScope, Positions
+from .history.index import HistoryIndex, IndexScope
 from .history.selections import (
+    SELECTIONS,
     AboveQuantile,
     ConsumeOnce,
+    Positions,
     Prioritized,
     Recent,
-    RecentOfEachRun,
     SelectableRows,
     Selection,
     TopK,
@@ -66,6 +67,7 @@ from .verify.verify import verify_store
 __all__ = [
     "COLUMNS",
     "LOCATION_VARIABLE",
+    "SELECTIONS",
     "AboveQuantile",
     "ArchiveLimits",
     "Build",
@@ -92,7 +94,6 @@ __all__ = [
     "QuarantineReceipt",
     "QueryError",
     "Recent",
-    "RecentOfEachRun",
     "RecoveryError",
     "RecoveryReport",
     "Reward",

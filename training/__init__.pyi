@@ -4,12 +4,13 @@ from .batches.loader import BatchPlan, LiveSamplers, MixedLoader
 from .checkpoint import RunCheckpoints
 from .evaluation import DrawEvaluation, bootstrap_difference, evaluate_policy
 from .fit.history_writer import HistoryWriter
-from .fit.learner import Learner, LearnerSettings
+from .fit.learner import Learner
 from .fit.loop import FitProgress, commit_checkpoint, fit_policy
+from .fit.settings import LearnerSettings
 from .fit.trainables import Trainable, Trainables
 from .latents.reinforce import BASELINES
 from .latents.trainers import LatentTrainerSettings, PriorTrainer, VectorTrainer
-from .losses import LOSSES
+from .losses import LOSSES, Loss, Reinvent, ScoredSequences, ValidOn
 from .pretraining.corpus import clean_molecules
 from .pretraining.data import PretrainData, data_of
 from .pretraining.objectives import pretraining_loss
@@ -30,16 +31,20 @@ __all__ = [
     "Learner",
     "LearnerSettings",
     "LiveSamplers",
+    "Loss",
     "MixedLoader",
     "MoleculeLoss",
     "PretrainData",
     "PretrainProgress",
     "PretrainSettings",
     "PriorTrainer",
+    "Reinvent",
     "RunCheckpoints",
+    "ScoredSequences",
     "Trainable",
     "Trainables",
     "TrainingBatch",
+    "ValidOn",
     "VectorTrainer",
     "bootstrap_difference",
     "clean_molecules",

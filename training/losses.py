@@ -1,16 +1,21 @@
-"""Losses: one function each, with its formula and its paper.
+"""Losses: one function each, with its formula and its paper, and the kinds that a configuration names.
 
-Names: ``agent`` is the policy in training, ``prior`` the fixed policy it started from, ``behaviour`` whichever policy
-drew a row. Log-likelihoods are of whole sequences, END included, in nats, untempered.
+Names: ``agent`` is the policy in training, ``prior`` the fixed policy that it is held to, ``behaviour`` whichever
+policy drew a row. Log-likelihoods are of whole sequences, END included, in nats, untempered.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, runtime_checkable
 
-from torch import Tensor
+from annotated_types import Gt
+
+from molbuffer.kinds import Family, class_with
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class ValidOn(StrEnum):
@@ -22,6 +27,41 @@ class ValidOn(StrEnum):
     """Any rows whose behaviour log-probabilities are stored."""
     ANY = "any"
     """Any rows with a reward, under whichever policy they were drawn."""
+
+
+@dataclass(frozen=True)
+class ScoredSequences:
+    """The rows of a training step, as a loss sees them. Row i of every column belongs to the same sample.
+
+    Attributes:
+        agent: float32 [n, L], the log-probability of each token under the agent; 0 after the end of a row. Gradients
+            flow through it only.
+        prior: float32 [n, L], under the prior.
+        behaviour: float32 [n, L], under the policy that drew the row, tempered and truncated as it was drawn; NaN where
+            that is not known.
+        lengths: int64 [n], END counted.
+        rewards: float32 [n], in [0, 1].
+    """
+
+    agent: Tensor
+    prior: Tensor
+    behaviour: Tensor
+    lengths: Tensor
+    rewards: Tensor
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """A loss with its settings: most often a frozen dataclass, whose fields are the keys in a configuration.
+
+    Attributes:
+        valid_on: the data that it is valid on.
+    """
+
+    valid_on: ClassVar[ValidOn]
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        """Return the loss of rows, a scalar."""
 
 
 def reinvent(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float) -> Tensor:
@@ -50,17 +90,20 @@ def reinvent(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float) -> Ten
 
 
 @dataclass(frozen=True)
-class Loss:
-    """A loss as the fit loop calls it.
+class Reinvent:
+    """The squared difference of the policy's log-likelihood and the prior's plus sigma x reward.
 
     Attributes:
-        function: a function of (agent, prior, rewards, sigma) to a scalar.
-        valid_on: the data that it is valid on.
+        sigma: the log-likelihood, in nats, that a reward of 1 adds.
     """
 
-    function: Callable[[Tensor, Tensor, Tensor, float], Tensor]
-    valid_on: ValidOn
+    sigma: Annotated[float, Gt(0)] = 128.0
+
+    valid_on: ClassVar[ValidOn] = ValidOn.ANY
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        return reinvent(rows.agent.sum(1), rows.prior.sum(1), rows.rewards, self.sigma)
 
 
-LOSSES: Mapping[str, Loss] = {"reinvent": Loss(reinvent, ValidOn.ANY)}
-"""The losses by the name that a configuration gives them."""
+LOSSES = Family("losses", class_with("valid_on", "__call__"))
+"""The kinds of losses."""

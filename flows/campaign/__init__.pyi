@@ -6,7 +6,6 @@ from .pretrain_request import DEFAULT_MODEL, PretrainRequest
 from .pretraining import check_request, prepare_pretraining, register
 from .progress import progress_bar, step_bar
 from .provenance import current_run_id, described_run
-from .samplers import sampler_size
 from .score_failures import ScoreFailures, check_kept, warn_of_empty
 from .training import Training, prepare_offline, prepare_online
 
@@ -36,7 +35,6 @@ __all__ = [
     "refuse_other_archive",
     "register",
     "reopen_campaign",
-    "sampler_size",
     "step_bar",
     "warn_of_empty",
 ]

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from molbuffer.flows.campaign.assemble import build_filters, build_objective, build_standardisation, build_template
 from molbuffer.flows.campaign.provenance import described_run
-from molbuffer.flows.campaign.samplers import SamplerParts, build_sampler
-from molbuffer.flows.settings import DatasetDraws, DrawKeys, LatentDraws, PairDatasetDraws, Settings, load_settings
+from molbuffer.flows.campaign.samplers import build_sampler
+from molbuffer.flows.settings import Settings, load_settings
 from molbuffer.samplers import (
     Pipeline,
     Policy,
+    RunParts,
     Sampler,
+    SamplerTable,
     Scorer,
     check_stored_scores,
     derive_seed,
@@ -60,7 +62,7 @@ class Campaign:
             latents: the sha256 of the latents of samplers, by the samplers' names; a sampler without an entry begins
                 anew.
         """
-        parts = SamplerParts(
+        parts = RunParts(
             store=self.store,
             run_id=self.run_id,
             prior=self.prior,
@@ -103,7 +105,7 @@ class Campaign:
 
     def policy_versions(self) -> list[PolicyVersion]:
         """Return the fixed policies that the campaign draws from, as the first rows of their lineage."""
-        names = {name for settings in self.settings.samplers for name in settings.policies}
+        names = {name for settings in self.settings.samplers for name in settings.table.policies}
         others = [open_policy(name, self.store) for name in sorted(names - {"agent", "prior"})]
         policies = {policy.sha256: policy for policy in (self.prior, *others)}
         return [PolicyVersion(sha256, policy.kind, weights_kept=True) for sha256, policy in policies.items()]
@@ -112,16 +114,11 @@ class Campaign:
         """Report rows of the samplers' files that are no molecules, or that the policy in training cannot express."""
         standardisation = build_standardisation(self.settings)
         report = partial(report_bad_rows, vocabulary=self.prior.vocabulary, standardisation=standardisation)
-        for sampler in self.settings.samplers:
-            table: DrawKeys | None = sampler
+        for settings in self.settings.samplers:
+            table: SamplerTable | None = settings.table
             while table is not None:
-                if isinstance(table, DatasetDraws):
-                    report(table.path, [table.column], largest_fragment=table.largest_fragment)
-                elif isinstance(table, LatentDraws) and table.molecules is not None:
-                    report(table.molecules, [table.column])
-                elif isinstance(table, PairDatasetDraws):
-                    columns = [table.source_column, table.target_column]
-                    report(table.path, columns, largest_fragment=table.largest_fragment)
+                for path, columns in table.molecule_files:
+                    report(path, columns, largest_fragment=getattr(table, "largest_fragment", False))
                 table = table.inner
 
 

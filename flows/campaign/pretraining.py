@@ -126,7 +126,7 @@ def _model(parent: Policy | None, request: PretrainRequest, data: PretrainData) 
     if parent is not None:
         kind, defaults = parent.kind, dict(parent.model.architecture())
         check_sizes(kind, request.sizes)
-    model = MODELS[kind].make({**defaults, "vocabulary_size": len(data.vocabulary), **request.sizes})
+    model: GenerativeModel = MODELS[kind].make({**defaults, "vocabulary_size": len(data.vocabulary), **request.sizes})
     if parent is not None:
         model.load_state_dict(parent.model.state_dict())
     return model

@@ -6,23 +6,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from molbuffer.flows.campaign.assemble import build_selection
 from molbuffer.flows.campaign.campaign import Campaign
 from molbuffer.flows.campaign.latents import build_trainables, publish_latents
 from molbuffer.flows.campaign.offline_rows import OfflineRows, offline_condition
-from molbuffer.flows.settings import Settings
+from molbuffer.flows.settings import selection_of
 from molbuffer.samplers import DrawCounts, SeenMolecules
 from molbuffer.storage import Event, SampleStore
 from molbuffer.training import (
-    LOSSES,
     BatchPlan,
     Buffer,
     BufferView,
     HistoryWriter,
     Learner,
-    LearnerSettings,
     LiveSamplers,
     MixedLoader,
     Trainables,
@@ -70,8 +67,8 @@ def assemble_online(campaign: Campaign) -> Training:
     """Make the parts of an online training, at its beginning."""
     settings, store, run_id = campaign.settings, campaign.store, campaign.run_id
     seen = SeenMolecules(store, run_id)
-    learner = Learner(campaign.prior, LOSSES[settings.training.loss], learner_settings(settings))
-    buffer = Buffer(store, _view(campaign), build_selection(settings.buffer), campaign.prior.vocabulary)
+    learner = Learner(campaign.prior, settings.training.built_loss, settings.training.learner)
+    buffer = Buffer(store, _view(campaign), selection_of(settings.buffer.selection), campaign.prior.vocabulary)
     writer = HistoryWriter(store, run_id)
     samplers, pipeline = campaign.samplers(learner.policy, writer.settled), campaign.pipeline(seen)
     checkpoint = store.latest_checkpoint(run_id)
@@ -86,7 +83,7 @@ def assemble_online(campaign: Campaign) -> Training:
         build_every=settings.buffer.build_every,
         train_on_invalid=settings.training.train_on_invalid,
     )
-    trainables = build_trainables(settings.samplers, samplers)
+    trainables = build_trainables([each.table for each in settings.samplers], samplers)
     return Training(
         learner,
         MixedLoader(plan, buffer, live),
@@ -121,15 +118,14 @@ def assemble_offline(campaign: Campaign, where: str | None = None, rows: Offline
         where=offline_condition(settings, where),
         train_on_invalid=settings.training.train_on_invalid,
     )
-    buffer = Buffer(rows.store, view, build_selection(offline), campaign.prior.vocabulary)
+    buffer = Buffer(rows.store, view, selection_of(offline.selection), campaign.prior.vocabulary)
     plan = BatchPlan(
         batch_size=offline.batch_size or settings.campaign.batch_size,
         iterations=offline.steps,
         seed=settings.campaign.seed,
     )
-    learner = Learner(
-        campaign.prior, LOSSES[offline.loss or settings.training.loss], offline_learner_settings(settings)
-    )
+    online = settings.training
+    learner = Learner(campaign.prior, offline.built_loss(online), offline.learner(online))
     return Training(
         learner,
         MixedLoader(plan, buffer),
@@ -151,18 +147,6 @@ def resume(training: Training, store: SampleStore) -> None:
     buffer.restore(store.consumed(run_id, up_to_iteration=checkpoint.iteration))
     training.writer.checkpointed = checkpoint.iteration
     training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)
-
-
-def learner_settings(settings: Settings) -> LearnerSettings:
-    """Return the settings of the learner in online training."""
-    training = settings.training
-    return LearnerSettings(training.sigma, training.learning_rate, training.gradient_norm)
-
-
-def offline_learner_settings(settings: Settings) -> LearnerSettings:
-    """Return the settings of the learner offline: those of online training, less what ``[offline]`` replaces."""
-    changed = {name: getattr(settings.offline, name) for name in ("sigma", "learning_rate")}
-    return replace(learner_settings(settings), **{name: value for name, value in changed.items() if value is not None})
 
 
 def _view(campaign: Campaign) -> BufferView:

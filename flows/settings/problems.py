@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from molbuffer.flows.settings.toml_lines import KeyPath, find_line
+from molbuffer.kinds import OF_FUNCTION, OF_OBJECT
 
 LONGEST_SHOWN = 60
 """The most characters of a wrong value that a message repeats."""
@@ -127,6 +128,8 @@ def _without_tags(location: tuple[int | str, ...], data: Any) -> KeyPath:
             # Once only: a table of kind "x" may well have an unknown key "x".
             at_kind = True
             continue
+        if part in (OF_FUNCTION, OF_OBJECT):
+            continue
         path.append(part)
         at_kind = False
         try:
@@ -224,7 +227,10 @@ def _follow(schema: Mapping[str, Any], node: Mapping[str, Any], data: Any) -> Ma
         elif "anyOf" in node:
             target = next(option for option in node["anyOf"] if option != {"type": "null"})
         elif isinstance(kind, str) and kind in kinds:
-            target = schema["$defs"][kinds[kind].rpartition("/")[2]]
+            target = kinds[kind] if isinstance(kinds[kind], Mapping) else {"$ref": kinds[kind]}
+        elif "oneOf" in node and "discriminator" not in node:
+            # The two tables of kind "python", that of a function first.
+            target = node["oneOf"]["object" in data if isinstance(data, Mapping) else 0]
         else:
             return node
         node = {**target, **beside}

@@ -11,11 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from molbuffer.flows.settings.base import DEFAULT_BATCH_SIZE, DEFAULT_ITERATIONS
-from molbuffer.flows.settings.draws import ORIGIN_KEYS, ORIGINS
 from molbuffer.flows.settings.problems import Problem, shown
-from molbuffer.flows.settings.references import sampler_tables
-from molbuffer.flows.settings.samplers import CHOICE_KEYS
-from molbuffer.flows.settings.training import SELECTION_KEYS
 from molbuffer.samplers import TOLERANCE, batch_quotas
 
 NAME_OF_BUFFER = "buffer"
@@ -107,67 +103,6 @@ def _offline_has_rows(data: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("buffer", "runs"), 'got "own", expected "all": an offline campaign draws no rows of its own')
 
 
-def _selection_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
-    for section, default in [("buffer", "consume_once"), ("offline", "uniform")]:
-        table = _table(data, section)
-        chosen = table.get("selection", default)
-        if chosen not in SELECTION_KEYS:
-            continue
-        for selection, key in SELECTION_KEYS.items():
-            if key and table.get(key) is not None and selection != chosen:
-                problem = f'this key belongs to selection = "{selection}", but the selection is "{chosen}"'
-                yield Problem((section, key), f"{problem}; remove the key or change the selection")
-
-
-def _choice_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
-    for path, table in sampler_tables(data):
-        chosen = table.get("select", "uniform")
-        if table.get("kind") != "history" or not isinstance(chosen, str) or chosen not in CHOICE_KEYS:
-            continue
-        for choice, key in CHOICE_KEYS.items():
-            if key and table.get(key) is not None and choice != chosen:
-                problem = f'this key belongs to select = "{choice}", but the rows are selected by "{chosen}"'
-                yield Problem((*path, key), f"{problem}; remove the key or change select")
-
-
-def _latents_have_one_origin(data: Mapping[str, Any]) -> Iterator[Problem]:
-    for path, table in sampler_tables(data):
-        if table.get("kind") != "latent":
-            continue
-        given = [key for key in ORIGINS if table.get(key) is not None]
-        if not given:
-            yield Problem(path, f"this sampler has no latent vectors; add one of the keys {', '.join(ORIGINS)}")
-        for key in given[1:]:
-            yield Problem((*path, key), f"latent vectors come from {given[0]} already; remove one of the keys")
-        for key, origin in ORIGIN_KEYS.items():
-            if table.get(key) and given and origin not in given:
-                yield Problem((*path, key), f"this key belongs to {origin}, but latent vectors come from {given[0]}")
-
-
-def _prior_keys_belong(data: Mapping[str, Any]) -> Iterator[Problem]:
-    for path, table in sampler_tables(data):
-        if table.get("kind") != "prior":
-            continue
-        if table.get("prior") == "spherical" and table.get("components", 1) != 1:
-            yield Problem((*path, "components"), "this key belongs to a normal prior, but the prior is spherical")
-        if table.get("learnt_prior") is not None and (
-            table.get("prior") is not None or table.get("components", 1) != 1
-        ):
-            yield Problem(
-                (*path, "learnt_prior"),
-                "a learnt prior has a kind and components of its own; remove prior and components",
-            )
-
-
-def _replay_is_for_what_learns(data: Mapping[str, Any]) -> Iterator[Problem]:
-    for i, table in _tables(data, "samplers"):
-        if table.get("replay_ratio_clip") is not None and table.get("optimise", False) is False:
-            yield Problem(
-                ("samplers", i, "replay_ratio_clip"),
-                "this key is for a latent prior in training; set optimise = true, or remove the key",
-            )
-
-
 _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     _names_are_unique,
     _shares_fit_the_batch,
@@ -176,11 +111,6 @@ _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     _somebody_draws,
     _buffer_can_be_filled,
     _offline_has_rows,
-    _selection_keys_belong,
-    _choice_keys_belong,
-    _latents_have_one_origin,
-    _prior_keys_belong,
-    _replay_is_for_what_learns,
 )
 
 

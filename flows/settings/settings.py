@@ -21,13 +21,9 @@ from molbuffer.flows.settings.base import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_ITERATIONS,
     LARGEST_SEED,
-    Count,
     Section,
-    Text,
-    refuse,
 )
-from molbuffer.flows.settings.filters import FilterSettings, with_default_filters
-from molbuffer.flows.settings.objective import ContrastiveSettings, ObjectiveSettings
+from molbuffer.flows.settings.objective import ObjectiveSettings
 from molbuffer.flows.settings.problems import ConfigurationError, Problem, locate, toml_problem, validation_problems
 from molbuffer.flows.settings.references import (
     missing_references,
@@ -38,7 +34,9 @@ from molbuffer.flows.settings.references import (
 from molbuffer.flows.settings.rules import broken_rules
 from molbuffer.flows.settings.samplers import SamplerSettings
 from molbuffer.flows.settings.training import BufferSettings, OfflineSettings, TrainingSettings
-from molbuffer.scoring import MAX_LENGTH
+from molbuffer.kinds import Count, KindTable, OneOf, PolicyName, Table, TableOf, Text, refuse
+from molbuffer.samplers import SAMPLERS
+from molbuffer.scoring import FILTERS, ContrastiveTemplate, Standardisation
 
 
 class CampaignSettings(Section):
@@ -69,70 +67,65 @@ class CampaignSettings(Section):
 class PolicySettings(Section):
     """The policy that is trained."""
 
-    prior: Text = "zinc-gru"
+    prior: Annotated[Text, PolicyName()] = "zinc-gru"
     """The policy that training starts from and that the loss keeps the trained one close to: a bundled policy, a
     folder (relative to the folder of the configuration file), or a sha256 in the store."""
 
 
-class StandardisationSettings(Section):
-    """The standardisation of a drawn string to the molecule that is stored and scored."""
+FILTER = OneOf(FILTERS)
+STANDARDISATION, CONTRASTIVE = TableOf(Standardisation), TableOf(ContrastiveTemplate)
 
-    cleanup: bool = True
-    """Apply RDKit's clean-up: write functional groups and charges in one form, cut the bonds of metals; no atom gains
-    or loses a hydrogen. Switch it off for benchmarks that score the molecule as drawn."""
 
-    neutralise: bool = False
-    """Add or remove protons until charges are gone where that is possible (RDKit's Uncharger), so that protonation
-    states of a molecule count as one."""
-
-    canonical_tautomer: bool = False
-    """Replace each molecule by RDKit's canonical tautomer, so that tautomers count as one. Stereochemistry that they do
-    not share is lost, and a molecule takes 10 to 100 times as long."""
-
-    max_length: Count = MAX_LENGTH
-    """The most characters of a SMILES, as drawn and as canonical; longer ones are rejected by `length`."""
+def _with_default_filters(listed: tuple[KindTable, ...]) -> tuple[KindTable, ...]:
+    """Return the filters of a campaign that lists some: those that every campaign has come first."""
+    return listed if any(each.kind == "valence" for each in listed) else (FILTER.default("valence")(), *listed)
 
 
 class Settings(Section):
     """A configuration of molbuffer."""
 
-    campaign: CampaignSettings = CampaignSettings()
+    campaign: CampaignSettings = Field(default_factory=CampaignSettings)
     """The campaign: its name, seed and size."""
 
-    policy: PolicySettings = PolicySettings()
+    policy: PolicySettings = Field(default_factory=PolicySettings)
     """The policy that is trained."""
 
     objective: ObjectiveSettings
     """The objective: the components of the reward."""
 
-    standardisation: StandardisationSettings = StandardisationSettings()
+    standardisation: Annotated[Table, STANDARDISATION] = Field(default_factory=lambda: STANDARDISATION.table())
     """The standardisation of drawn strings to molecules."""
 
     filters: Annotated[
-        tuple[FilterSettings, ...], AfterValidator(with_default_filters), Field(strict=False, validate_default=True)
+        tuple[Annotated[KindTable, FILTER], ...],
+        AfterValidator(_with_default_filters),
+        Field(strict=False, validate_default=True),
     ] = ()
     """The filters, in the order in which they are applied. Rejected molecules are stored with the filter's name, but
     not scored. A filter of kind `valence` comes first unless one is listed; `reject = []` switches it off."""
 
-    contrastive: ContrastiveSettings | None = None
+    contrastive: Annotated[Table, CONTRASTIVE] | None = None
     """Which pairs are kept, and their rewards for a conditional policy. Without the table every pair whose target
     passes the filters is kept, with the reward of its target."""
 
-    buffer: BufferSettings = BufferSettings()
+    buffer: BufferSettings = Field(default_factory=BufferSettings)
     """The stored rows that fill a batch, and when more are made."""
 
-    samplers: Annotated[tuple[SamplerSettings, ...], Field(strict=False)] = ()
+    samplers: Annotated[
+        tuple[Annotated[SamplerSettings, OneOf(SAMPLERS, SamplerSettings)], ...], Field(strict=False)
+    ] = ()
     """The samplers that draw molecules."""
 
-    training: TrainingSettings = TrainingSettings()
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
     """The training of the policy."""
 
-    offline: OfflineSettings = OfflineSettings()
+    offline: OfflineSettings = Field(default_factory=OfflineSettings)
     """Training on stored rows alone."""
 
     @model_validator(mode="after")
     def _keeps_the_rules(self) -> Self:
-        refuse("configuration", broken_rules(self.model_dump(mode="json")))
+        problems = broken_rules(self.model_dump(mode="json"))
+        refuse("configuration", [(problem.path, problem.message) for problem in problems])
         return self
 
     def to_json(self) -> str:
@@ -180,7 +173,7 @@ def load_settings(path: Path) -> Settings:
     if not data:
         advice = "`molbuffer config example` prints a configuration to start from"
         raise ConfigurationError(str(path), [Problem((), f"the file has no keys; {advice}")])
-    return _validate(with_absolute_paths(data, path.parent), str(path), text)
+    return _validate(with_absolute_paths(data, path.parent, Settings), str(path), text)
 
 
 @cache
@@ -191,7 +184,8 @@ def settings_schema() -> Mapping[str, Any]:
 
 def _validate(data: Mapping[str, Any], source: str, text: str) -> Settings:
     """Return settings from the tables of a file, or raise one error with every problem and its line."""
-    problems = [*missing_references(data), *unusable_files(data), *refused_predicates(data)]
+    problems = [*missing_references(data, Settings), *unusable_files(data, Settings)]
+    problems += refused_predicates(data, Settings)
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:

@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from dataclasses import fields, replace
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from annotated_types import Gt
+from pydantic import Field, model_validator
 
-from molbuffer.flows.settings.base import Count, Section, Text
+from molbuffer.flows.settings.base import Section
+from molbuffer.kinds import Condition, Count, KindTable, OneOf, Text, refuse
+from molbuffer.storage import SELECTIONS, Selection
+from molbuffer.training import LOSSES, LearnerSettings, Loss
 
-SelectionName = Literal["consume_once", "uniform", "top_k", "prioritized", "recent"]
-LossName = Literal["reinvent"]
+Positive = Annotated[float, Gt(0)]
 
-SELECTION_KEYS: Mapping[SelectionName, str | None] = {
-    "consume_once": "epochs",
-    "uniform": None,
-    "top_k": "top_k",
-    "prioritized": "alpha",
-    "recent": "max_iterations",
-}
-"""The key that belongs to each selection and to no other."""
+SELECTION = OneOf(SELECTIONS, bare=True)
+LOSS = OneOf(LOSSES, bare=True)
 
 
-class SelectionKeys(Section):
-    """The selection of stored rows for a batch. A key of another selection is refused rather than ignored."""
+class BufferSettings(Section):
+    """The stored rows that fill the part of a batch that is not drawn live."""
 
-    selection: SelectionName = "consume_once"
+    selection: Annotated[KindTable, SELECTION] = Field(default_factory=SELECTION.default("consume_once"))
     """consume_once: each row once, at random; uniform: every row with the same probability; top_k: the best
     molecules; prioritized: better rows more often; recent: the run's own rows of the last iterations."""
-
-    epochs: Count | None = None
-    """For consume_once: how often each stored row is used; default 1."""
-
-    top_k: Count | None = None
-    """For top_k: the number of best molecules to draw from; default 100."""
-
-    alpha: Annotated[float, Field(ge=0)] | None = None
-    """For prioritized: a row is drawn with a probability proportional to rank^-alpha, 0 = uniform; default 0.7."""
-
-    max_iterations: Count | None = None
-    """For recent: the number of newest iterations; default 10."""
-
-
-class BufferSettings(SelectionKeys):
-    """The stored rows that fill the part of a batch that is not drawn live."""
 
     build_every: Count = 10
     """The number of iterations between builds; a build also happens whenever the buffer cannot fill the next batch."""
@@ -53,19 +34,37 @@ class BufferSettings(SelectionKeys):
     this run."""
 
 
-class TrainingSettings(Section):
+class LossKeys(Section):
+    """The keys of a loss that a table may give beside the loss."""
+
+    sigma: Positive | None = None
+    """The sigma of the loss, for a loss that has one; it replaces that of the loss's own table."""
+
+    def with_sigma(self, loss: Loss) -> Loss:
+        """Return a loss with the sigma of this table.
+
+        Raises:
+            ValidationError: the loss has no sigma.
+        """
+        if self.sigma is None:
+            return loss
+        made: Any = loss
+        if not any(field.name == "sigma" for field in fields(made)):
+            refuse("training", [(("sigma",), f"the loss {type(loss).__name__} has no sigma; remove the key")])
+        changed: Loss = replace(made, sigma=self.sigma)
+        return changed
+
+
+class TrainingSettings(LossKeys):
     """The training of the policy."""
 
-    loss: LossName = "reinvent"
+    loss: Annotated[KindTable, LOSS] = Field(default_factory=LOSS.default("reinvent"))
     """reinvent: the squared difference of the policy's log-likelihood and the prior's plus sigma x reward."""
 
-    sigma: Annotated[float, Field(gt=0)] = 128.0
-    """For reinvent: the log-likelihood, in nats, that a reward of 1 adds."""
-
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    learning_rate: Positive = LearnerSettings.learning_rate
     """The learning rate of Adam."""
 
-    gradient_norm: Annotated[float, Field(gt=0)] = 1.0
+    gradient_norm: Positive = LearnerSettings.gradient_norm
     """The largest norm of a step's gradient; longer gradients are scaled down to it."""
 
     train_on_invalid: bool = False
@@ -75,11 +74,26 @@ class TrainingSettings(Section):
     """The number of iterations between checkpoints; offline ten times as many. Live molecules are stored together
     with the checkpoint, so after a crash at most this many iterations are drawn again, with the same result."""
 
+    @property
+    def built_loss(self) -> Loss:
+        """The loss of online training."""
+        return self.with_sigma(self.loss.build())
 
-class OfflineSettings(SelectionKeys):
+    @property
+    def learner(self) -> LearnerSettings:
+        """The settings of the learner in online training."""
+        return LearnerSettings(self.learning_rate, self.gradient_norm)
+
+    @model_validator(mode="after")
+    def _has_a_loss(self) -> Self:
+        _ = self.built_loss
+        return self
+
+
+class OfflineSettings(LossKeys):
     """Training on stored rows alone, by ``molbuffer offline`` or with ``campaign.offline``."""
 
-    selection: SelectionName = "uniform"
+    selection: Annotated[KindTable, SELECTION] = Field(default_factory=SELECTION.default("uniform"))
     """The selection of stored rows, as in the buffer table."""
 
     steps: Count = 500
@@ -88,15 +102,26 @@ class OfflineSettings(SelectionKeys):
     batch_size: Count | None = None
     """The number of rows of a batch; default: that of the campaign."""
 
-    where: Text | None = None
+    where: Annotated[Text | None, Condition()] = None
     """An SQL condition on sample_history that the rows must fulfil, such as "reward > 0.5"; default: every row with
     a reward."""
 
-    loss: LossName | None = None
+    loss: Annotated[KindTable, LOSS] | None = None
     """The loss; default: that of the training table."""
 
-    sigma: Annotated[float, Field(gt=0)] | None = None
-    """The weight of the reward; default: that of the training table."""
-
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    learning_rate: Positive | None = None
     """The learning rate; default: that of the training table."""
+
+    def built_loss(self, online: TrainingSettings) -> Loss:
+        """Return the loss of offline training: its own, or else that of online training."""
+        return self.with_sigma(online.built_loss if self.loss is None else self.loss.build())
+
+    def learner(self, online: TrainingSettings) -> LearnerSettings:
+        """Return the settings of the learner offline: those of online training, less what this table replaces."""
+        return LearnerSettings(self.learning_rate or online.learning_rate, online.gradient_norm)
+
+
+def selection_of(table: KindTable) -> Selection:
+    """Return the selection that a table describes."""
+    built: Selection = table.build()
+    return built

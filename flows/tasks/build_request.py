@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from molbuffer.flows.campaign import Campaign, sampler_size
+from molbuffer.flows.campaign import Campaign
 from molbuffer.samplers import DrawCounts
 
 CHUNK_ROWS = 2048
@@ -63,8 +63,8 @@ def build_requests(
     requests = []
     store, run_id, versions = str(campaign.store.path), campaign.run_id, latents or {}
     for number, sampler in enumerate(campaign.settings.samplers):
-        rows = sampler_size(sampler).buffer_size_at(iteration)
-        chunk_rows = CHUNK_ROWS if sampler.in_chunks else max(rows, 1)
+        rows = sampler.size.buffer_size_at(iteration)
+        chunk_rows = CHUNK_ROWS if sampler.table.in_chunks else max(rows, 1)
         chunks = math.ceil(rows / chunk_rows)
         for chunk in range(chunks):
             wanted = min(chunk_rows, rows - chunk * chunk_rows)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
+from molbuffer.kinds import Family
 from molbuffer.samplers.errors import ModelSizeError, UnknownModelKindError
+from molbuffer.samplers.models.condition import ConditionKind
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.models.lstm import LSTMArchitecture, LSTMLanguageModel
 from molbuffer.samplers.models.protocol import GenerativeModel
 from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
 from molbuffer.samplers.models.transformer import TransformerArchitecture, TransformerLanguageModel
-from molbuffer.samplers.models.vae import VAEArchitecture, VariationalAutoencoder
+from molbuffer.samplers.models.vae import VAEArchitecture
 from molbuffer.samplers.models.vae_gru import VAE
 from molbuffer.samplers.models.vae_transformer import TransformerVAE
 
@@ -53,14 +55,28 @@ class ModelKind:
 _VAES: Mapping[str, Callable[[VAEArchitecture], GenerativeModel]] = {"gru": VAE, "transformer": TransformerVAE}
 """The autoencoder of each of ``vae.ARCHITECTURES``."""
 
-MODELS: Mapping[str, ModelKind] = {
-    GRULanguageModel.kind: ModelKind(GRUArchitecture, GRULanguageModel),
-    LSTMLanguageModel.kind: ModelKind(LSTMArchitecture, LSTMLanguageModel),
-    Seq2SeqModel.kind: ModelKind(Seq2SeqArchitecture, Seq2SeqModel, learns_pairs=True),
-    TransformerLanguageModel.kind: ModelKind(TransformerArchitecture, TransformerLanguageModel),
-    VariationalAutoencoder.kind: ModelKind(VAEArchitecture, lambda sizes: _VAES[sizes.architecture](sizes)),
-}
-"""Every kind of model; the config of a stored policy names one."""
+GRU = ModelKind(GRUArchitecture, GRULanguageModel)
+LSTM = ModelKind(LSTMArchitecture, LSTMLanguageModel)
+SEQ2SEQ = ModelKind(Seq2SeqArchitecture, Seq2SeqModel, learns_pairs=True)
+TRANSFORMER = ModelKind(TransformerArchitecture, TransformerLanguageModel)
+AUTOENCODER = ModelKind(VAEArchitecture, lambda sizes: _VAES[sizes.architecture](sizes))
+
+
+def _as_model(found: Any) -> ModelKind:
+    """Return the kind of a class of models, which names the dataclass of its sizes as ``Sizes``."""
+    if isinstance(found, ModelKind):
+        return found
+    if not (isinstance(found, type) and issubclass(found, GenerativeModel)):
+        raise TypeError(f"expected a subclass of molbuffer.samplers.models.GenerativeModel, got {found!r}")
+    sizes: Any = getattr(found, "Sizes", None)
+    named = {field.name for field in fields(sizes)} if isinstance(sizes, type) and is_dataclass(sizes) else set()
+    if not named >= set(GIVEN_SIZES):
+        raise TypeError(f"expected a dataclass {found.__name__}.Sizes with the fields {', '.join(GIVEN_SIZES)}")
+    return ModelKind(sizes, found, learns_pairs=found.condition_kind is ConditionKind.SOURCES)
+
+
+MODELS = Family("models", _as_model)
+"""The kinds of models; the config of a stored policy names one."""
 
 
 def check_sizes(kind: str, sizes: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from molbuffer.kinds import KindError
 from molbuffer.samplers import bundled
 from molbuffer.samplers.errors import PolicyFormatError, UnknownPolicyNameError
 from molbuffer.samplers.models import MODELS, GenerativeModel
@@ -74,10 +75,10 @@ def load_policy(folder: Place) -> Policy:
         raise PolicyFormatError(f"{folder} is not a policy: {error.strerror}: {error.filename}") from error
     try:
         config = json.loads(files[CONFIG])
-        kind = MODELS.get(config["kind"])
-        if kind is None:
-            known = ", ".join(sorted(MODELS))
-            raise PolicyFormatError(f"{folder / CONFIG}: unknown kind {config['kind']!r}; expected one of: {known}")
+        try:
+            kind = MODELS[config["kind"]]
+        except KindError as error:
+            raise PolicyFormatError(f"{folder / CONFIG}: {error}") from error
         vocabulary = Vocabulary.from_json(files[VOCABULARY].decode())
         weights: dict[str, Tensor] = load(files[WEIGHTS])
         model = kind.make(config["architecture"])

@@ -1,15 +1,17 @@
-from .base import Component, Cost, StreamingComponent, score_many, score_stream
+from .base import COMPONENTS, Component, Cost, StreamingComponent, score_many, score_stream
 from .descriptors import QED, Property, SAScore
 from .python_function import PythonFunction
 from .raw_score import RawScore
-from .similarity import LARGEST_RADIUS, Rediscovery, Similarity, canonical_target
+from .similarity import LARGEST_RADIUS, FingerprintName, Rediscovery, Similarity, canonical_target
 from .substructure import Substructure
 
 __all__ = [
+    "COMPONENTS",
     "LARGEST_RADIUS",
     "QED",
     "Component",
     "Cost",
+    "FingerprintName",
     "Property",
     "PythonFunction",
     "RawScore",

@@ -13,6 +13,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from rdkit import Chem, rdBase
 
+from molbuffer.kinds import Family, class_with
 from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.errors import ScoringError
 from molbuffer.scoring.molecules import parse_smiles
@@ -109,3 +110,7 @@ def _checked_values(smiles: Sequence[str], component: Component) -> list[RawScor
     if len(scores) != len(smiles):
         raise ScoringError(f"component {component.name!r} returned {len(scores)} scores for {len(smiles)} molecules")
     return scores
+
+
+COMPONENTS = Family("components", class_with("name", "version", "values"))
+"""The kinds of components."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from rdkit.Chem import QED as RDKIT_QED
 
+from molbuffer.kinds import Checked, Text, Typed
 from molbuffer.scoring.components.base import Cost, score_each
 from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.identity import sha256_of
@@ -18,7 +19,11 @@ from molbuffer.scoring.molecules.sa_score import sa_score
 
 @dataclass(frozen=True)
 class QED:
-    """The quantitative estimate of drug-likeness, in [0, 1]: Bickerton et al., Nature Chemistry 4:90 (2012)."""
+    """The quantitative estimate of drug-likeness, in [0, 1]: Bickerton et al., Nature Chemistry 4:90 (2012).
+
+    Attributes:
+        name: the component's name in the history, unique in the objective.
+    """
 
     name: str = "qed"
 
@@ -37,7 +42,11 @@ class QED:
 
 @dataclass(frozen=True)
 class SAScore:
-    """The synthetic accessibility, from 1 (easy) to 10: Ertl and Schuffenhauer, J. Cheminformatics 1:8 (2009)."""
+    """The synthetic accessibility, from 1 (easy) to 10: Ertl and Schuffenhauer, J. Cheminformatics 1:8 (2009).
+
+    Attributes:
+        name: the component's name in the history, unique in the objective.
+    """
 
     name: str = "sa_score"
 
@@ -59,14 +68,14 @@ class SAScore:
 
 @dataclass(frozen=True)
 class Property:
-    """A named property.
+    """A property of the molecule; it needs a transform.
 
     Attributes:
-        property: one of ``molbuffer.scoring.property_names()``.
-        name: ``property:`` and the property by default.
+        property: the property, such as molecular_weight or logp.
+        name: the component's name in the history, ``property:`` and the property by default.
     """
 
-    property: str
+    property: Annotated[str, Typed(Annotated[Text, Checked(check_property)])]
     name: str = ""
 
     kind: ClassVar[str] = "property"

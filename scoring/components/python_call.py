@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from molbuffer.scoring.components.python_source import PythonSource, install_source
+from molbuffer.kinds import PythonSource, install_source
 from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
 

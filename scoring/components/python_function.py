@@ -7,12 +7,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
+from annotated_types import Gt
+
+from molbuffer.kinds import FolderName, PythonSource, SourceError, Text, Typed, install_source, read_source
 from molbuffer.scoring.components import python_call
 from molbuffer.scoring.components.base import Cost
 from molbuffer.scoring.components.python_call import FunctionCall
-from molbuffer.scoring.components.python_source import PythonSource, install_source, read_source
 from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
 from molbuffer.scoring.identity import sha256_of
@@ -29,33 +31,38 @@ class PythonFunction:
     process is found and fails alone. Without a transform, values are expected in [0, 1].
 
     Attributes:
-        function: ``module:function``. The module is in ``folder``, or else installed.
-        cost: ``high`` for scores that take long or cost money.
-        parameters: JSON values that the function is given by keyword.
-        batch: call the function with lists of SMILES.
-        parallel: share the molecules among as many processes as there are cores. Otherwise one process has them all,
-            and keeps the function's state, licence or GPU.
-        in_process: call the function in this process, which it may then end.
-        timeout: the longest time of a call, in seconds; a molecule that takes longer is given up for this run.
-        files: files whose content decides the values, such as the weights of a model, from ``folder``.
-        folder: the folder of the module and the files; the present one by default.
-        packages: whether the versions of installed packages that the modules import are part of the version.
-        deterministic: whether the same molecule has the same value each time; if not, stored values are not compared
-            with new ones at the start of a run.
-        revision: to be changed with anything else that the values depend on; required for a module without Python
-            source.
-        name: ``python:`` and the function by default.
+        function: the function as "module:function"; it takes a SMILES string and returns a number. The module is in
+            `folder`, or else installed.
+        cost: high: each score is committed as soon as it is computed, and no two processes compute the same score.
+        parameters: keyword arguments of the function; JSON values.
+        batch: call the function with a list of SMILES strings; it then returns a list of as many numbers.
+        parallel: divide the molecules among as many processes as there are cores, each of which imports the module.
+            Otherwise one process has them all, and keeps the function's state, licence or GPU.
+        in_process: call the function in the process of the run, which then ends with it.
+        timeout: the longest time of a call, in seconds; a molecule that takes longer is tried again in the next run.
+            Default: any.
+        files: files whose content decides the values, such as the weights of a model, from `folder`: with another
+            content, stored scores are computed again. So they are when the module changes, or a module in `folder`
+            that it imports.
+        folder: the folder of the module and of `files`; that of the configuration file, or else the present one.
+        packages: whether stored scores are computed again when an installed package that the module imports has
+            another version.
+        deterministic: whether the same molecule has the same value each time. At the start of a run, a few stored
+            scores of a component of low cost are computed again; if they differ, the run does not start.
+        revision: a text to change when something else changes that the values depend on; required for a module
+            without Python source.
+        name: the component's name in the history, ``python:`` and the function by default.
     """
 
-    function: str
+    function: Text
     cost: Cost = "low"
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Annotated[Mapping[str, Any], Typed(dict[str, Any])] = field(default_factory=dict)
     batch: bool = False
     parallel: bool = False
     in_process: bool = False
-    timeout: float | None = None
-    files: Sequence[str] = ()
-    folder: str = ""
+    timeout: Annotated[float | None, Typed(Annotated[float, Gt(0)] | None)] = None
+    files: Annotated[Sequence[str], Typed(tuple[Text, ...])] = ()
+    folder: Annotated[str, FolderName()] = "."
     packages: bool = True
     deterministic: bool = True
     revision: str = ""
@@ -169,7 +176,10 @@ class PythonFunction:
     @cached_property
     def _source(self) -> PythonSource:
         module = self.function.partition(":")[0]
-        source = read_source(module, self.folder)
+        try:
+            source = read_source(module, self.folder)
+        except SourceError as error:
+            raise ScoringConfigurationError(str(error)) from error
         if module not in source.modules and not self.revision:
             raise ScoringConfigurationError(
                 f"module {module!r} has no Python source that would identify its version: give {self.function!r} a "

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
+from annotated_types import Ge, Le
 from rdkit import Chem
 
+from molbuffer.kinds import Checked, Given, Text, Typed
 from molbuffer.scoring.components.base import Cost, score_each
 from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
@@ -27,23 +29,49 @@ LARGEST_RADIUS = 10
 """Larger environments contain the whole of any drug-like molecule."""
 
 
+def canonical_target(target: str, standardisation: Standardisation) -> str:
+    """Return the canonical SMILES of a target.
+
+    Raises:
+        ScoringConfigurationError: the target is no molecule, or too long.
+    """
+    canonical = standardise_smiles(target, standardisation)
+    if canonical is None and len(target) > standardisation.max_length:
+        raise ScoringConfigurationError(
+            f"the target has {len(target):,} characters, expected at most {standardisation.max_length:,} (max_length)"
+        )
+    if canonical is None:
+        raise ScoringConfigurationError(f"the target {target!r} is no SMILES string that RDKit can read")
+    return canonical
+
+
+def _check_target(target: str) -> None:
+    canonical_target(target, Standardisation())
+
+
+Target = Annotated[str, Typed(Annotated[Text, Checked(_check_target)])]
+FingerprintName = Literal["morgan", "fcfp", "atom_pair"]
+
+
 @dataclass(frozen=True)
 class Similarity:
     """Tanimoto similarity of count fingerprints with a target molecule, in [0, 1].
 
     Attributes:
-        target: any SMILES of the target. It becomes the canonical one, standardised as the molecules are, since no
+        target: the molecule, as SMILES. It becomes the canonical one, standardised as the molecules are, since no
             standardised molecule may ever equal an unstandardised target.
-        fingerprint: morgan, fcfp or atom_pair.
-        radius: the radius of morgan and fcfp in bonds; atom pairs have none.
+        fingerprint: the features that are counted: circular environments of atoms (morgan), of pharmacophoric atoms
+            (fcfp), or pairs of atoms (atom_pair).
+        radius: the radius of a circular environment in bonds; atom pairs have none.
         standardisation: the campaign's standardisation.
-        name: by default the kind, the target, and the fingerprint if it is not morgan of radius 2.
+        name: the component's name in the history; by default the kind, the target, and the fingerprint if it is not
+            morgan of radius 2.
     """
 
-    target: str
-    fingerprint: Fingerprint | str = Fingerprint.MORGAN
-    radius: int = 2
-    standardisation: Standardisation = Standardisation()
+    target: Target
+    fingerprint: Annotated[Fingerprint | str, Typed(FingerprintName)] = "morgan"
+    radius: Annotated[int, Ge(0), Le(LARGEST_RADIUS)] = 2
+    standardisation: Annotated[Standardisation, Given()] = Standardisation()
     name: str = ""
 
     kind: ClassVar[str] = "similarity"
@@ -87,13 +115,13 @@ class Rediscovery:
     molecules with the same fingerprint, such as its stereoisomers.
 
     Attributes:
-        target: any SMILES of the target, as ``Similarity`` has it.
+        target: the molecule, as SMILES, as ``Similarity`` has it.
         standardisation: the campaign's standardisation.
-        name: by default the kind and the target.
+        name: the component's name in the history; by default the kind and the target.
     """
 
-    target: str
-    standardisation: Standardisation = Standardisation()
+    target: Target
+    standardisation: Annotated[Standardisation, Given()] = Standardisation()
     name: str = ""
 
     kind: ClassVar[str] = "rediscovery"
@@ -111,22 +139,6 @@ class Rediscovery:
 
     def values(self, molecules: Sequence[str]) -> list[RawScore]:
         return similarities(self.target, Fingerprint.MORGAN, 2, molecules)
-
-
-def canonical_target(target: str, standardisation: Standardisation) -> str:
-    """Return the canonical SMILES of a target.
-
-    Raises:
-        ScoringConfigurationError: the target is no molecule, or too long.
-    """
-    canonical = standardise_smiles(target, standardisation)
-    if canonical is None and len(target) > standardisation.max_length:
-        raise ScoringConfigurationError(
-            f"the target has {len(target):,} characters, expected at most {standardisation.max_length:,} (max_length)"
-        )
-    if canonical is None:
-        raise ScoringConfigurationError(f"the target {target!r} is no SMILES string that RDKit can read")
-    return canonical
 
 
 def similarities(target: str, kind: Fingerprint, radius: int, molecules: Sequence[str]) -> list[RawScore]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+from molbuffer.kinds import Checked, Text, Typed
 from molbuffer.scoring.components.base import Cost, score_each
 from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.identity import sha256_of
@@ -18,11 +19,11 @@ class Substructure:
     """1 for molecules that contain the pattern, 0 for the others.
 
     Attributes:
-        smarts: the SMARTS pattern; ``molbuffer.scoring.molecules.patterns`` says how it is read.
-        name: ``substructure:`` and the pattern by default.
+        smarts: the SMARTS pattern; hydrogens and configurations count, and one that can match nothing is refused.
+        name: the component's name in the history, ``substructure:`` and the pattern by default.
     """
 
-    smarts: str
+    smarts: Annotated[str, Typed(Annotated[Text, Checked(parse_smarts)])]
     name: str = ""
 
     kind: ClassVar[str] = "substructure"

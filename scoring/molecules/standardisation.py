@@ -16,10 +16,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
 
 from rdkit import Chem, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
+from molbuffer.kinds import Count, Given
 from molbuffer.scoring.errors import ScoringConfigurationError
 from molbuffer.scoring.molecules.parsing import canonical_smiles, parse_smiles
 from molbuffer.scoring.workers import map_chunks
@@ -38,21 +40,23 @@ class Standardisation:
     """The standardisation of molecules in a campaign, in the order of the steps.
 
     Attributes:
-        cleanup: write functional groups and charges in one form; benchmarks that score molecules as drawn switch it
-            off.
+        cleanup: apply RDKit's clean-up: write functional groups and charges in one form, cut the bonds of metals; no
+            atom gains or loses a hydrogen. Switch it off for benchmarks that score the molecule as drawn.
         largest_fragment: keep only the largest fragment of a salt or mixture.
-        neutralise: add or remove protons until charges are gone where that is possible, as RDKit's ``Uncharger`` does.
-        canonical_tautomer: replace the molecule by RDKit's canonical tautomer. Stereochemistry that the tautomers of a
+        neutralise: add or remove protons until charges are gone where that is possible (RDKit's Uncharger), so that
+            protonation states of a molecule count as one.
+        canonical_tautomer: replace each molecule by RDKit's canonical tautomer, so that tautomers count as one.
+            Stereochemistry that the tautomers of a
             molecule do not share is lost, and a molecule takes 10 to 100 times as long.
-        max_length: the most characters of a string and of its canonical SMILES; longer ones are no molecules, and a
-            longer string is not even parsed.
+        max_length: the most characters of a SMILES, as drawn and as canonical; longer ones are rejected by `length`
+            without being parsed.
     """
 
     cleanup: bool = True
-    largest_fragment: bool = False
+    largest_fragment: Annotated[bool, Given()] = False
     neutralise: bool = False
     canonical_tautomer: bool = False
-    max_length: int = MAX_LENGTH
+    max_length: Count = MAX_LENGTH
 
     def __post_init__(self) -> None:
         if self.max_length < 1:

@@ -15,10 +15,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
+from annotated_types import Ge
 from numpy.typing import NDArray
+
+from molbuffer.kinds import Count, Family, Share, class_with
 
 Positions = NDArray[np.int64]
 
@@ -86,10 +89,10 @@ class ConsumeOnce:
     a later pass catch up before it goes on. A batch may span the border of two passes.
 
     Attributes:
-        epochs: at least 1.
+        epochs: how often each stored row is used, at least once.
     """
 
-    epochs: int = 1
+    epochs: Count = 1
 
     def __post_init__(self) -> None:
         _require_positive("epochs", self.epochs)
@@ -128,10 +131,10 @@ class TopK(_AmongCandidates):
     """The best rows of the ``k`` best distinct molecules, each as likely as any other.
 
     Attributes:
-        k: at least 1.
+        k: the number of best molecules, at least 1.
     """
 
-    k: int = 100
+    k: Count = 100
 
     def __post_init__(self) -> None:
         _require_positive("k", self.k)
@@ -152,7 +155,7 @@ class Prioritized:
         alpha: at least 0; 0 is uniform, 1 draws the best row n times as often as the n-th.
     """
 
-    alpha: float = 0.7
+    alpha: Annotated[float, Ge(0)] = 0.7
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.alpha) and self.alpha >= 0):
@@ -169,22 +172,30 @@ class Prioritized:
 
 @dataclass(frozen=True)
 class Recent(_AmongCandidates):
-    """The run's own rows of the newest iterations, each as likely as any other: bounds how old their policy is.
-
-    Rows of other runs are left out, for their iterations say nothing about this run's policy.
+    """The rows of the newest iterations, each as likely as any other: bounds how old their policy is.
 
     Attributes:
-        max_iterations: at least 1; 1 admits the newest iteration that has rows only.
+        max_iterations: the number of newest iterations, at least 1; 1 admits the newest iteration that has rows only.
+        each_run: false: of the run that draws alone, for the iterations of other runs say nothing about its policy;
+            true: of each run.
     """
 
-    max_iterations: int = 10
+    max_iterations: Count = 10
+    each_run: bool = False
 
     def __post_init__(self) -> None:
         _require_positive("max_iterations", self.max_iterations)
 
     def candidates(self, rows: SelectableRows) -> Positions:
-        newest = rows.iterations.max(initial=0, where=rows.own)
-        return np.flatnonzero(rows.own & (rows.iterations > newest - self.max_iterations))
+        if not len(rows):
+            return np.zeros(0, np.int64)
+        if not self.each_run:
+            newest = rows.iterations.max(initial=0, where=rows.own)
+            return np.flatnonzero(rows.own & (rows.iterations > newest - self.max_iterations))
+        run_of = rows.run_numbers
+        newest_of = np.full(int(run_of.max()) + 1, -1, np.int64)
+        np.maximum.at(newest_of, run_of, rows.iterations)
+        return np.flatnonzero(rows.iterations > newest_of[run_of] - self.max_iterations)
 
 
 @dataclass(frozen=True)
@@ -195,10 +206,10 @@ class AboveQuantile(_AmongCandidates):
     of them are drawn from, however high the quantile.
 
     Attributes:
-        quantile: in [0, 1]; 0.9 draws from about the best tenth.
+        quantile: the quantile of the rewards, in [0, 1], inclusive; 0.9 draws from about the best tenth.
     """
 
-    quantile: float = 0.9
+    quantile: Share = 0.9
 
     def __post_init__(self) -> None:
         if not 0 <= self.quantile <= 1:
@@ -208,28 +219,6 @@ class AboveQuantile(_AmongCandidates):
         if not len(rows):
             return np.zeros(0, np.int64)
         return np.flatnonzero(rows.rewards >= np.quantile(rows.rewards, self.quantile, method="higher"))
-
-
-@dataclass(frozen=True)
-class RecentOfEachRun(_AmongCandidates):
-    """The rows of each run's newest iterations, each as likely as any other.
-
-    Attributes:
-        max_iterations: at least 1; 1 draws from the newest iteration of each run that has rows.
-    """
-
-    max_iterations: int = 10
-
-    def __post_init__(self) -> None:
-        _require_positive("max_iterations", self.max_iterations)
-
-    def candidates(self, rows: SelectableRows) -> Positions:
-        if not len(rows):
-            return np.zeros(0, np.int64)
-        run_of = rows.run_numbers
-        newest = np.full(int(run_of.max()) + 1, -1, np.int64)
-        np.maximum.at(newest, run_of, rows.iterations)
-        return np.flatnonzero(rows.iterations > newest[run_of] - self.max_iterations)
 
 
 def _require_positive(name: str, value: int) -> None:
@@ -268,3 +257,7 @@ def _cumulative_weights(size: int, alpha: float) -> NDArray[np.float64]:
     cumulative = np.cumsum(np.arange(1, size + 1, dtype=np.float64) ** -alpha)
     cumulative.setflags(write=False)
     return cumulative
+
+
+SELECTIONS = Family("selections", class_with("available", "draw"))
+"""The kinds of selections."""

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from molbuffer.samplers.replay import ByScaffold
-from molbuffer.storage.history.selections import AboveQuantile, RecentOfEachRun, TopK, Uniform
+from molbuffer.samplers.by_scaffold import ByScaffold
+from molbuffer.storage.history.selections import AboveQuantile, Recent, TopK, Uniform
 
 
 class Rows:
@@ -50,7 +50,7 @@ def chosen(selection: Any, rows: Rows, n: int = 100, seed: int = 0) -> list[int]
     return found
 
 
-SELECTIONS = [Uniform(), TopK(3), AboveQuantile(0.5), RecentOfEachRun(2), ByScaffold()]
+SELECTIONS = [Uniform(), TopK(3), AboveQuantile(0.5), Recent(2, each_run=True), ByScaffold()]
 
 
 @pytest.mark.parametrize("selection", SELECTIONS)
@@ -93,8 +93,8 @@ def test_the_best_molecules_are_drawn_once_each_with_their_best_row() -> None:
 
 def test_the_newest_iterations_are_those_of_each_run() -> None:
     rows = Rows([0] * 7, runs=["a", "a", "a", "b", "b", "b", "b"], iterations=[0, 1, 2, 7, 9, 9, 8])
-    assert sorted(chosen(RecentOfEachRun(1), rows)) == [2, 4, 5]
-    assert sorted(chosen(RecentOfEachRun(2), rows)) == [1, 2, 4, 5, 6]
+    assert sorted(chosen(Recent(1, each_run=True), rows)) == [2, 4, 5]
+    assert sorted(chosen(Recent(2, each_run=True), rows)) == [1, 2, 4, 5, 6]
 
 
 RINGS = ["c1ccccc1C", "c1ccccc1CC", "c1ccccc1O", "c1ccccc1N", "c1ccncc1", "C1CCCC1C", "CCO", "CCCC"]

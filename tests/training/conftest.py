@@ -28,10 +28,11 @@ from molbuffer.training.batches.buffer import Buffer, BufferView
 from molbuffer.training.batches.loader import BatchPlan, LiveSamplers, MixedLoader
 from molbuffer.training.checkpoint import RunCheckpoints
 from molbuffer.training.fit.history_writer import HistoryWriter
-from molbuffer.training.fit.learner import Learner, LearnerSettings
+from molbuffer.training.fit.learner import Learner
 from molbuffer.training.fit.loop import FitProgress, commit_checkpoint, fit_policy
+from molbuffer.training.fit.settings import LearnerSettings
 from molbuffer.training.fit.trainables import Trainables
-from molbuffer.training.losses import LOSSES
+from molbuffer.training.losses import Loss, Reinvent
 
 CARBON_SHARE = """
 def carbon_share(smiles):
@@ -107,7 +108,8 @@ class Lab:
     make_trainables: MakeTrainables = lambda _: Trainables()
     selection: Selection = Uniform()
     filters: tuple[Filter, ...] = ()
-    steps: LearnerSettings = LearnerSettings(sigma=10.0, learning_rate=5e-3)
+    loss: Loss = Reinvent(10.0)
+    steps: LearnerSettings = LearnerSettings(learning_rate=5e-3)
     run_id: str = "run"
     template: ContrastiveTemplate | None = None
 
@@ -131,7 +133,7 @@ class Lab:
     def start(self) -> Training:
         self.store.policies.add(policy_files(self.prior.model, self.prior.vocabulary))
         self._start_run(RunKind.TRAIN)
-        learner = Learner(self.prior, LOSSES["reinvent"], self.steps)
+        learner = Learner(self.prior, self.loss, self.steps)
         writer = HistoryWriter(self.store, self.run_id)
         samplers = [*self.samplers(learner.policy), *self.more_samplers(self, writer)]
         seen = SeenMolecules(self.store, self.run_id)
@@ -162,7 +164,7 @@ class Lab:
     def start_offline(self, view: BufferView | None = None) -> Training:
         """A training on what other runs stored."""
         self._start_run(RunKind.OFFLINE)
-        learner = Learner(self.prior, LOSSES["reinvent"], self.steps)
+        learner = Learner(self.prior, self.loss, self.steps)
         buffer = Buffer(
             self.store, view or BufferView(self.training_objective_sha256), self.selection, self.prior.vocabulary
         )

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from molbuffer.training.losses import LOSSES, ValidOn, reinvent
+from molbuffer.training.losses import LOSSES, ScoredSequences, ValidOn, reinvent
 
 AGENT = torch.tensor([-20.0, -31.0, -25.5])
 PRIOR = torch.tensor([-22.0, -30.0, -25.5])
@@ -52,6 +52,12 @@ def test_wrong_shapes_are_named(shapes: tuple[tuple[int, ...], ...]) -> None:
     assert all(str(shape) in str(caught.value) for shape in shapes)
 
 
-def test_the_registry_says_that_reinvent_is_valid_on_any_data() -> None:
-    assert LOSSES["reinvent"].function is reinvent
-    assert LOSSES["reinvent"].valid_on is ValidOn.ANY
+def test_the_kind_reinvent_is_the_function_of_whole_sequences_valid_on_any_data() -> None:
+    kind = LOSSES["reinvent"]
+    agent, prior = torch.tensor([[-1.0, -2.0], [-3.0, 0.0]]), torch.tensor([[-1.0, -1.0], [-4.0, 0.0]])
+    rewards = torch.tensor([0.5, 1.0])
+    rows = ScoredSequences(agent, prior, torch.full((2, 2), torch.nan), torch.tensor([2, 1]), rewards)
+    # (-2 + 4 * 0.5 + 3)² = 9 and (-4 + 4 * 1 + 3)² = 9
+    assert float(kind(sigma=4.0)(rows)) == 9.0
+    assert float(kind(sigma=2.0)(rows)) == pytest.approx((2.0**2 + 1.0**2) / 2)
+    assert kind.valid_on is ValidOn.ANY

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,28 +16,14 @@ from molbuffer.training.batches import TrainingBatch
 from molbuffer.training.checkpoint import checkpoint_files, restore
 from molbuffer.training.errors import DivergedError
 from molbuffer.training.fit.conditioning import condition_for
-from molbuffer.training.losses import Loss
-
-
-@dataclass(frozen=True)
-class LearnerSettings:
-    """The settings of a learner.
-
-    Attributes:
-        sigma: the weight of the reward in the loss, in nats.
-        learning_rate: the learning rate of Adam.
-        gradient_norm: the largest norm of a step's gradient.
-    """
-
-    sigma: float = 128.0
-    learning_rate: float = 1e-4
-    gradient_norm: float = 1.0
+from molbuffer.training.fit.settings import LearnerSettings
+from molbuffer.training.losses import Loss, ScoredSequences
 
 
 class Learner:
     """A copy of a prior in training, with its loss and optimizer."""
 
-    def __init__(self, prior: Policy, loss: Loss, settings: LearnerSettings) -> None:
+    def __init__(self, prior: Policy, loss: Loss, settings: LearnerSettings = LearnerSettings()) -> None:
         self.prior, self._loss, self._settings = prior, loss, settings
         self._model = copy.deepcopy(prior.model)
         self._optimizer = torch.optim.Adam(self._model.parameters(), settings.learning_rate)
@@ -54,13 +40,14 @@ class Learner:
         # One condition for both: otherwise the likelihoods would differ by more than the weights.
         condition = condition_for(self.prior.model, batch)
         with torch.no_grad():
-            prior = self.prior.model.log_probs(batch.tokens, batch.lengths, condition=condition).sum(1)
-        agent = self._model.log_probs(batch.tokens, batch.lengths, condition=condition).sum(1)
-        loss = self._loss.function(agent, prior, batch.rewards, self._settings.sigma)
+            prior = self.prior.model.log_probs(batch.tokens, batch.lengths, condition=condition)
+        agent = self._model.log_probs(batch.tokens, batch.lengths, condition=condition)
+        rows = ScoredSequences(agent, prior, batch.behaviour_log_probs, batch.lengths, batch.rewards)
+        loss = self._loss(rows)
         if not bool(loss.isfinite()):
             raise DivergedError(
                 f"the loss of iteration {batch.iteration} is {float(loss.detach()):g}, expected a finite number: lower "
-                f"the learning rate ({self._settings.learning_rate:g}) or sigma ({self._settings.sigma:g})",
+                f"the learning rate ({self._settings.learning_rate:g}), or change the loss ({self._loss})",
                 loss=float(loss.detach()),
             )
         self._optimizer.zero_grad(set_to_none=True)

@@ -35,7 +35,7 @@ PRETRAINING_LOSSES: Mapping[str, LossKind] = {
     # With the full β from the start, the decoder of a sequence model learns to ignore the latent vector.
     "vae": LossKind(NegativeELBO, {"beta": 0.1, "warmup_steps": 2000, "free_bits": 0.0}),
 }
-"""The loss of each kind of ``molbuffer.samplers.models.registry.MODELS``."""
+"""The loss of each kind of molbuffer's own; a kind of somebody else learns by the likelihood of its rows."""
 
 
 def pretraining_loss(kind: str, options: Mapping[str, float]) -> MoleculeLoss:
@@ -44,7 +44,8 @@ def pretraining_loss(kind: str, options: Mapping[str, float]) -> MoleculeLoss:
     Raises:
         ModelSizeError: the loss has no such option, or the option cannot have this value.
     """
-    defaults = PRETRAINING_LOSSES[kind].defaults
+    loss = PRETRAINING_LOSSES.get(kind, LossKind())
+    defaults = loss.defaults
     for name, value in options.items():
         if name not in defaults:
             known = ", ".join(defaults) or "none"
@@ -52,6 +53,6 @@ def pretraining_loss(kind: str, options: Mapping[str, float]) -> MoleculeLoss:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ModelSizeError(f"expected {name} of {kind!r} to be a number, got {value!r}")
     try:
-        return PRETRAINING_LOSSES[kind].make(**{**defaults, **options})
+        return loss.make(**{**defaults, **options})
     except ValueError as error:
         raise ModelSizeError(f"the loss of {kind!r}: {error}") from error

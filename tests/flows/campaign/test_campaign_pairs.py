@@ -56,7 +56,7 @@ name = "of-history"
 output_model = "conditional"
 buffer_size = 6
 p_batch = 0.25
-base_sampler = {{ kind = "history", select = "top_k", top_k = 50 }}
+base_sampler = {{ kind = "history", select = {{ kind = "top_k", k = 50 }} }}
 from_iteration = 2
 [[samplers]]
 kind = "contrastive"

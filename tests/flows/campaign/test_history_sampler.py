@@ -1,26 +1,28 @@
 """The sampler of the history in a configuration file, and in a campaign."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from pydantic import TypeAdapter
 
-from molbuffer.flows.campaign.samplers import SamplerParts, build_sampler
+from molbuffer.flows.campaign.samplers import build_sampler
 from molbuffer.flows.settings.problems import ConfigurationError
-from molbuffer.flows.settings.samplers import CHOICE_KEYS, SamplerSettings
+from molbuffer.flows.settings.samplers import SamplerSettings
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.flows.tasks.build_request import build_requests
 from molbuffer.flows.train import train
+from molbuffer.kinds import OneOf
+from molbuffer.samplers.by_scaffold import ByScaffold
 from molbuffer.samplers.history import HistorySampler
 from molbuffer.samplers.policies.policy import open_policy
-from molbuffer.samplers.replay import ByScaffold
+from molbuffer.samplers.tables import SAMPLERS, RunParts
 from molbuffer.scoring import Standardisation
 from molbuffer.storage import SampleStore
 from molbuffer.storage.errors import PredicateError, UnknownRunError
-from molbuffer.storage.history.selections import AboveQuantile, RecentOfEachRun, TopK, Uniform
+from molbuffer.storage.history.selections import AboveQuantile, Recent, TopK, Uniform
 from molbuffer.storage.records import Run, RunKind
 
 HISTORY = """
@@ -32,6 +34,9 @@ QED = '[[objective.components]]\nkind = "qed"\n'
 LIVE = '[[samplers]]\nkind = "model"\nname = "live"\nbuffer_size = 10\np_batch = 0.5\n'
 
 
+SETTINGS = TypeAdapter(Annotated[SamplerSettings, OneOf(SAMPLERS, SamplerSettings)])
+
+
 def problems(tmp_path: Path, keys: str) -> list[str]:
     path = tmp_path / "campaign.toml"
     path.write_text(QED + LIVE + HISTORY + keys)
@@ -41,8 +46,10 @@ def problems(tmp_path: Path, keys: str) -> list[str]:
 
 
 def test_a_key_of_another_choice_is_refused(tmp_path: Path) -> None:
-    (found,) = problems(tmp_path, 'select = "top_k"\nquantile = 0.5\n')
-    assert 'samplers[1].quantile`: this key belongs to select = "quantile"' in found
+    (found,) = problems(tmp_path, 'select = { kind = "top_k", quantile = 0.5 }\n')
+    assert "samplers[1].select.quantile`: this key is not known" in found
+    (found,) = problems(tmp_path, 'select = "consume_once"\n')
+    assert 'samplers[1].select`: got kind "consume_once", expected one of: prioritized' in found
     (found,) = problems(tmp_path, 'select = "best"\n')
     assert "uniform" in found and "scaffold" in found
 
@@ -55,9 +62,9 @@ def test_a_condition_that_cannot_be_applied_is_refused(tmp_path: Path) -> None:
 def sampler(store: SampleStore, **keys: Any) -> HistorySampler:
     run = Run("ab12" * 8, "test", RunKind.BUILD, "{}", 3, objective_sha256="objective-1", pinned_snapshot=1)
     store.start_run(run)
-    settings: Any = TypeAdapter(SamplerSettings).validate_python({"kind": "history", "name": "again"} | keys)
+    settings: Any = SETTINGS.validate_python({"kind": "history", "name": "again"} | keys)
     prior = open_policy("zinc-gru", store)
-    parts = SamplerParts(
+    parts = RunParts(
         store,
         run.run_id,
         prior=prior,
@@ -77,16 +84,15 @@ def sampler(store: SampleStore, **keys: Any) -> HistorySampler:
     [
         ({}, Uniform()),
         ({"select": "top_k"}, TopK(100)),
-        ({"select": "top_k", "top_k": 7}, TopK(7)),
+        ({"select": {"kind": "top_k", "k": 7}}, TopK(7)),
         ({"select": "quantile"}, AboveQuantile(0.9)),
-        ({"select": "quantile", "quantile": 1.0}, AboveQuantile(1.0)),
-        ({"select": "recent", "max_iterations": 3}, RecentOfEachRun(3)),
+        ({"select": {"kind": "quantile", "quantile": 1.0}}, AboveQuantile(1.0)),
+        ({"select": {"kind": "recent", "max_iterations": 3, "each_run": True}}, Recent(3, each_run=True)),
         ({"select": "scaffold"}, ByScaffold()),
     ],
 )
 def test_choices_are_built_with_their_own_key(store: SampleStore, keys: dict[str, Any], expected: object) -> None:
     assert sampler(store, **keys).selection == expected
-    assert {keys.get("select", "uniform")} <= CHOICE_KEYS.keys()
 
 
 def test_runs_are_named_by_how_their_ids_start(store: SampleStore) -> None:
@@ -103,7 +109,7 @@ def test_runs_are_named_by_how_their_ids_start(store: SampleStore) -> None:
 
 @pytest.mark.usefixtures("prefect_server")
 def test_a_campaign_recalls_and_readmits_rows_in_both_events(tiny_config: Path, tmp_path: Path) -> None:
-    keys = 'select = "quantile"\nquantile = 0.5\nbuffer_size = 6\np_batch = 0.25\n'
+    keys = 'select = { kind = "quantile", quantile = 0.5 }\nbuffer_size = 6\np_batch = 0.25\n'
     tiny_config.write_text(tiny_config.read_text() + HISTORY + keys)
     settings = load_settings(tiny_config)
     results = [train(settings.to_json(), str(tmp_path / name)) for name in ("one", "two")]

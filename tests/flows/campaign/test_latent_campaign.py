@@ -348,7 +348,7 @@ def test_a_prior_of_another_space_and_vectors_off_the_sphere_are_refused_at_the_
         (PRIOR + 'policy = "zinc-gur"\n', ".policy", "zinc-gru"),
         (PRIOR + "replay_ratio_clip = 1.0\n", ".replay_ratio_clip", "optimise = true"),
         (PRIOR + LEARNING + "replay_ratio_clip = 0\n", ".replay_ratio_clip", "got 0"),
-        (LATENT + OF_FILE + LEARNING + "replay_ratio_clip = 1.0\n", ".replay_ratio_clip", "optimise"),
+        (LATENT + OF_FILE + LEARNING + "replay_ratio_clip = 1.0\n", ".replay_ratio_clip", "not known"),
     ],
 )
 def test_keys_that_do_not_go_together_are_refused(folder: Path, samplers: str, key: str, named: str) -> None:

@@ -3,28 +3,30 @@
 import json
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from molbuffer.flows.cli import app
 from molbuffer.flows.cli.config import example_text
-from molbuffer.flows.settings.draws import SizeKeys
-from molbuffer.flows.settings.problems import ConfigurationError, resolve
+from molbuffer.flows.settings.problems import ConfigurationError
+from molbuffer.flows.settings.samplers import SamplerSettings
 from molbuffer.flows.settings.settings import Settings, load_settings, settings_schema
-from molbuffer.flows.settings.toml_lines import KeyPath
-from molbuffer.flows.settings.training import SELECTION_KEYS
+from molbuffer.kinds import Family, OneOf
+from molbuffer.samplers.models.registry import MODELS
+from molbuffer.samplers.tables import SAMPLERS
+from molbuffer.scoring import COMPONENTS, FILTERS, TRANSFORMS
+from molbuffer.storage import SELECTIONS
+from molbuffer.training import LOSSES
 
-ALTERNATIVES = (
-    *("top_k = 100", "alpha = 0.7", "max_iterations = 10", "quantile = 0.9"),
-    *("learnt_prior", "vectors = ", "best = ", "stored_latents", "learnt_latents", "replay_ratio_clip"),
-)
-"""Keys of the example that exclude others: of selections of stored rows, of where latents come from, of what learns."""
-
-
-TRANSFORMS = ("identity", "sigmoid", "reversesigmoid", "doublesigmoid", "linear", "step", "gaussian")
+ALTERNATIVES = ("learnt_prior", "vectors = ", "best = ", "stored_latents", "learnt_latents", "replay_ratio_clip")
+"""Keys of the example that exclude others: of where latents come from, and of what learns."""
+TABLES = {"components": COMPONENTS, "filters": FILTERS, "samplers": SAMPLERS}
+"""The families whose kinds have a table of their own in the example."""
+LISTED = (TRANSFORMS, SELECTIONS, LOSSES)
+"""The families whose kinds have a line with their keys."""
 
 
 def with_alternatives() -> str:
@@ -56,16 +58,8 @@ def test_the_alternatives_of_the_example_are_right_too(beside_the_example: Path)
     with pytest.raises(ConfigurationError) as raised:
         load_settings(file)
     assert [problem.key for problem in raised.value.problems] == [
-        "buffer.top_k",
-        "buffer.alpha",
-        "buffer.max_iterations",
         "samplers[1].learnt_prior",
-        "samplers[1].replay_ratio_clip",
         "samplers[2].vectors",
-        "samplers[2].best",
-        "samplers[2].learnt_latents",
-        "samplers[5].quantile",
-        "samplers[5].max_iterations",
     ]
     lines = with_alternatives().splitlines(keepends=True)
     file.write_text("".join(line for line in lines if not line.startswith(ALTERNATIVES)))
@@ -74,37 +68,39 @@ def test_the_alternatives_of_the_example_are_right_too(beside_the_example: Path)
     assert len(settings.objective.components) == 7
 
 
-def test_the_example_has_every_kind_and_every_key_of_every_table() -> None:
-    schema, text = settings_schema(), with_alternatives()
-    seen = keys_by_table(
-        tomllib.loads("".join(line for line in text.splitlines(keepends=True) if "epochs" not in line))
-    )
-    absent = set()
-    for title, table in schema["$defs"].items():
-        if title.removesuffix("Settings").lower() in TRANSFORMS:
-            line = next(
-                line for line in text.splitlines() if line.startswith(f"#   {table['properties']['kind']['const']} ")
-            )
-            absent |= {(title, key) for key in table["properties"] if key != "kind" and key not in line.split("#")[1]}
-        else:
-            # A sampler inside another has the keys of a sampler of the campaign, less its name and sizes.
-            shown = seen.get(title.replace("Draws", "SamplerSettings"), ())
-            absent |= {(title, key) for key in table["properties"] if key not in shown}
-    # Said once for all tables of a sort, instead of in each.
-    once = {"name", "weight", "transform", "label", *SELECTION_KEYS.values(), *SizeKeys.model_fields}
-    assert {(title, key) for title, key in absent if key not in once} == set()
+def own_kinds(families: Iterable[Family]) -> list[tuple[Family, str]]:
+    return [(family, name) for family in families for name, kind in family.kinds.items() if kind.is_own]
 
 
-def keys_by_table(data: Any, path: KeyPath = (), whole: Any = None) -> dict[str, set[str]]:
-    """The keys that a configuration sets in each table of the schema, by the table's title."""
-    whole = data if whole is None else whole
-    found: dict[str, set[str]] = {}
-    if isinstance(data, dict):
-        found[str(resolve(settings_schema(), path, whole).get("title"))] = set(data)
-    for key, value in data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ():
-        for title, keys in keys_by_table(value, (*path, key), whole).items():
-            found.setdefault(title, set()).update(keys)
-    return found
+@pytest.mark.parametrize(("family", "kind"), own_kinds(TABLES.values()), ids=str)
+def test_the_example_has_a_table_of_every_kind_with_all_its_keys(family: Family, kind: str) -> None:
+    data = tomllib.loads(with_alternatives())
+    place = data["objective"]["components"] if family is COMPONENTS else data[family.name]
+    shown = {key for table in place if table["kind"] == kind for key in table}
+    # Said once for all kinds of the family, instead of in each.
+    once = {"name", "label", *SamplerSettings.model_fields}
+    assert OneOf(family).tables[kind].attributes.keys() - once <= shown
+
+
+@pytest.mark.parametrize(("family", "kind"), own_kinds(LISTED), ids=str)
+def test_the_example_has_a_line_of_every_kind_with_all_its_keys(family: Family, kind: str) -> None:
+    (line,) = (line for line in example_text().splitlines() if line.startswith(f"#   {kind} "))
+    assert all(key in line for key in OneOf(family).tables[kind].attributes)
+
+
+@pytest.mark.parametrize(("family", "kind"), own_kinds([*TABLES.values(), *LISTED, MODELS]), ids=str)
+def test_every_kind_says_what_it_is(family: Family, kind: str) -> None:
+    cls = family[kind].architecture if family is MODELS else family[kind]
+    assert len(cls.__doc__ or "") > 20
+
+
+def test_the_example_has_every_key_of_every_other_table() -> None:
+    schema, data = settings_schema(), tomllib.loads(with_alternatives())
+    for name, of_key in schema["properties"].items():
+        table = next((option for option in (of_key, *of_key.get("anyOf", ())) if "$ref" in option), None)
+        if table is not None:
+            keys = schema["$defs"][table["$ref"].rpartition("/")[2]]["properties"]
+            assert keys.keys() == data[name].keys(), name
 
 
 def test_a_key_that_the_example_sets_has_the_default_or_says_what_it_is_for(beside_the_example: Path) -> None:
@@ -116,7 +112,7 @@ def test_a_key_that_the_example_sets_has_the_default_or_says_what_it_is_for(besi
     shown, default = load_settings(file), bare.model_dump()
     for section in ("policy", "standardisation", "buffer", "training", "offline"):
         differing = {k: v for k, v in shown.model_dump()[section].items() if v != default[section][k]}
-        assert differing in ({}, {"epochs": 1}), section
+        assert differing in ({}, {"sigma": 128.0}), section
 
 
 def test_check_reports_every_problem_on_standard_error(tmp_path: Path) -> None:

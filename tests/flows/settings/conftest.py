@@ -40,6 +40,58 @@ CLOSED = (SampleStore, HistoryIndex, np.ndarray, type)
 """Objects that are not looked into: what they hold follows from the store and not from the settings."""
 RANDOM = "owner"
 """The field of a scorer by which processes know whose a claim is: another one each time."""
+PLUGINS = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from molbuffer.samplers import Sampler, SamplerSize
+from molbuffer.storage import Uniform
+from molbuffer.training import Reinvent
+
+
+@dataclass(frozen=True)
+class Reject:
+    name: str = "reject"
+
+    def accepts(self, molecule):
+        return False
+
+
+@dataclass(frozen=True)
+class Nothing(Sampler):
+    name: str
+    size: SamplerSize = SamplerSize()
+    kind: ClassVar[str] = "nothing"
+
+    def draw(self, n, seed):
+        raise NotImplementedError
+
+
+class RejectToo(Reject): pass
+class NothingToo(Nothing): pass
+
+@dataclass(frozen=True)
+class Straight:
+    kind: ClassVar[str] = "straight"
+
+    def settings(self):
+        return {"kind": self.kind}
+
+    def __call__(self, values):
+        return values
+
+
+class StraightToo(Straight):
+    kind: ClassVar[str] = "straight too"
+
+
+class Any(Uniform): pass
+class AnyToo(Uniform): pass
+class Plain(Reinvent): pass
+class PlainToo(Reinvent): pass
+"""
+"""Classes of the user, two of each family."""
 RUN = "1" * 32
 OTHER_RUN = "2" * 32
 
@@ -64,7 +116,9 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     np.save(folder / "some.npy", np.eye(3, dtype=np.float32))
     np.save(folder / "more.npy", 2 * np.eye(3, dtype=np.float32))
     (folder / "scorers.py").write_text("def one(smiles, x=1): return 1\ndef two(smiles, x=1): return 1\n")
+    (folder / "plugins.py").write_text(PLUGINS)
     (folder / "elsewhere").mkdir()
+    (folder / "elsewhere" / "plugins.py").write_text(PLUGINS)
     (folder / "elsewhere" / "scorers.py").write_text("def one(smiles, x=1): return 0.5\n")
     with SampleStore.create(folder / "store") as store:
         _fill(store, open_policy(str(folder / "vae"), store))

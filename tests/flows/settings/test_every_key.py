@@ -8,17 +8,16 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from string import Template
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from molbuffer.flows.settings.draws import LearningKeys, PriorLearningKeys
 from molbuffer.flows.settings.problems import ConfigurationError
-from molbuffer.flows.settings.samplers import CHOICE_KEYS
 from molbuffer.flows.settings.settings import Settings, settings_schema
-from molbuffer.flows.settings.training import SELECTION_KEYS
 from molbuffer.samplers.errors import LatentsError
-from molbuffer.training.losses import LOSSES, Loss, ValidOn, reinvent
+
+LEARNING = ("optimise", "learning_rate", "gradient_norm", "baseline", "replay_ratio_clip")
+"""The keys of samplers that train latents."""
 
 Table = dict[str, Any]
 Assembled = Callable[..., Mapping[str, str]]
@@ -48,7 +47,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "buffer.runs": ("online.loader.buffer.view",),
     "samplers": (SAMPLERS,),
     "samplers.base_sampler": (f"{SAMPLERS}.0.base_sampler",),
-    **{f"samplers.{key}": ("online.trainables",) for key in PriorLearningKeys.model_fields},
+    **{f"samplers.{key}": ("online.trainables",) for key in LEARNING},
     "training": ("online.learner", "offline.learner"),
     "training.train_on_invalid": (
         "online.loader.plan",
@@ -69,6 +68,10 @@ a part of an object has the name of the key, this part must change."""
 
 ELSEWHERE: Mapping[str, str] = {
     "campaign.offline": "`molbuffer run` chooses by it which of two flows it starts, before anything is made",
+    **{
+        f"{key}[python].folder": "the class that is found there is the same one"
+        for key in ("filters", "samplers", "transform", "selection", "loss")
+    },
 }
 """The keys that show in no object, with the reason."""
 
@@ -78,8 +81,6 @@ REFUSED: Mapping[str, type[Exception]] = {
 }
 """The keys whose other values are refused as soon as objects are made."""
 
-ONLY_VALUE = frozenset({"training.loss", "offline.loss"})
-"""The keys that have one value today, which have a test of their own."""
 PARTS = ("run", "online", "offline", "failures")
 """What ``assembled`` can assemble."""
 
@@ -96,7 +97,11 @@ RANGE = {"low": 0.25, "high": 0.75}
 FILE = {"path": "$folder/some.csv"}
 OF_FILE = {"base_sampler": {"kind": "dataset", **FILE}}
 
+OBJECTS = {"filters": "Reject", "samplers": "Nothing", "transform": "Straight", "selection": "Any", "loss": "Plain"}
+"""A class of the user for each family, by the key that it stands under; another has the same name with "Too"."""
+
 TABLES: Mapping[str, Table] = {
+    **{f"{key}[python]": {"object": f"plugins:{name}", "folder": "$folder"} for key, name in OBJECTS.items()},
     "components[property]": {"property": "logp", "transform": RISING},
     "components[python]": {"function": "scorers:one", "folder": "$folder"},
     "components[rediscovery]": {"target": "CCO"},
@@ -121,20 +126,16 @@ TABLES: Mapping[str, Table] = {
     "transform[step]": RANGE,
 }
 """What the tables of each kind need beside the kind."""
-SLOTS = {"base_sampler": "samplers", "source_filters": "filters"}
+SLOTS = {"base_sampler": "samplers", "source_filters": "filters", "select": "selection"}
 """The keys that hold tables of the same kinds as another key does."""
 SIZES = {"name": "tested", "buffer_size": 8, "p_batch": 0.5}
 
 INSTEAD = {"molecules": None}
 BEFORE: Mapping[str, Table] = {
-    **{f"buffer.{key}": {"selection": name} for name, key in SELECTION_KEYS.items() if key},
-    **{f"offline.{key}": {"selection": name} for name, key in SELECTION_KEYS.items() if key},
-    **{f"samplers[history].{key}": {"select": name} for name, key in CHOICE_KEYS.items() if key},
     **{
         f"samplers[{kind}].{key}": {"optimise": True}
-        for kind, keys in [("prior", PriorLearningKeys), ("latent", LearningKeys)]
-        for key in keys.model_fields
-        if key != "optimise"
+        for kind, keys in [("prior", LEARNING[1:]), ("latent", LEARNING[1:-1])]
+        for key in keys
     },
     "samplers[latent].vectors": {**INSTEAD, "vectors": "$folder/some.npy"},
     "samplers[latent].best": {**INSTEAD, "best": 2},
@@ -145,6 +146,8 @@ BEFORE: Mapping[str, Table] = {
 """What must stand beside a key, or in its place before the change, so that the key can have another value."""
 
 VALUES: Mapping[str, object] = {
+    **{f"{key}[python].object": f"plugins:{name}Too" for key, name in OBJECTS.items()},
+    **{f"{key}[python].folder": "$folder/elsewhere" for key in OBJECTS},
     "components[property].property": "tpsa",
     "components[python].files": ["some.csv"],
     "components[python].folder": "$folder/elsewhere",
@@ -222,7 +225,8 @@ def keys_of(schema: Mapping[str, Any], tables: tuple[tuple[str, str | None], ...
         kinds = list(_kinds(of_key))
         if not kinds or len(kinds) > 1 or "anyOf" in of_key:
             yield Key(tables, name, of_key)
-        for kind, of_table in kinds:
+        # Those first that need no other key, so that any of the kinds inside them can be put in.
+        for kind, of_table in sorted(kinds, key=lambda each: _called(name, each[0]) in TABLES):
             if (name, kind) not in met:
                 met.add((name, kind))
                 yield from keys_of(of_table, (*tables, (name, kind)), met)
@@ -348,28 +352,16 @@ def shows(assembled: Assembled, old: Settings, new: Settings, place: str, name: 
     return any(before.get(path) != after.get(path) for path in paths)
 
 
-@pytest.mark.parametrize("key", [key for name, key in KEYS.items() if name not in ONLY_VALUE], ids=str)
+@pytest.mark.parametrize("key", KEYS.values(), ids=str)
 def test_a_key_shows_in_what_a_run_is_made_of(key: Key, named: Mapping[str, str], assembled: Assembled) -> None:
     old, new = changed(key, named)
     if key.within in REFUSED:
         with pytest.raises(REFUSED[key.within]):
             assembled(new, "online")
-    elif str(key) in ELSEWHERE:
+    elif str(key) in ELSEWHERE or key.within in ELSEWHERE:
         assert not any(shows(assembled, old, new, part) for part in PARTS)
     else:
         assert [place for place in places(key) if not shows(assembled, old, new, place, key.name)] == []
-
-
-@pytest.mark.parametrize("table", ["training", "offline"])
-def test_the_loss_is_the_one_that_is_named_though_there_is_only_one_today(
-    table: str, named: Mapping[str, str], assembled: Assembled, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(cast("dict[str, Loss]", LOSSES), "second", Loss(reinvent, ValidOn.BEHAVIOUR))
-    settings = settings_of(BASE, named)
-    second = getattr(settings, table).model_copy(update={"loss": "second"})
-    other = settings.model_copy(update={table: second})
-    for place in places(KEYS[f"{table}.loss"]):
-        assert shows(assembled, settings, other, f"{place}._loss")
 
 
 @pytest.mark.parametrize("kind", KINDS["samplers"])
@@ -381,7 +373,7 @@ def test_equal_settings_have_one_description(kind: str, named: Mapping[str, str]
 
 
 def test_the_tables_of_this_file_name_keys_that_there_are() -> None:
-    assert ELSEWHERE.keys() | ONLY_VALUE <= KEYS.keys()
+    assert ELSEWHERE.keys() <= KEYS.keys() | {key.within for key in KEYS.values()}
     assert BEFORE.keys() | VALUES.keys() | REFUSED.keys() <= {key.within for key in KEYS.values()}
     assert {key.name for key in KEYS.values()} >= FREE_TEXTS
     first = [next((each for each in key.beginnings if each in WHERE), None) for key in KEYS.values()]

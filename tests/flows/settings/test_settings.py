@@ -9,19 +9,18 @@ from pydantic import ValidationError
 from molbuffer.flows.campaign.assemble import (
     build_filters,
     build_objective,
-    build_selection,
     build_standardisation,
     build_template,
 )
-from molbuffer.flows.campaign.samplers import sampler_size
 from molbuffer.flows.settings.problems import ConfigurationError, resolve
-from molbuffer.flows.settings.samplers import ContrastiveSamplerSettings
 from molbuffer.flows.settings.settings import Settings, load_settings, settings_schema
-from molbuffer.flows.settings.training import SELECTION_KEYS, LossName, OfflineSettings, SelectionName
+from molbuffer.flows.settings.training import selection_of
+from molbuffer.samplers.by_scaffold import ByScaffold
+from molbuffer.samplers.tables.changed import ContrastiveSamplerTable
 from molbuffer.scoring import ContrastiveTemplate, transforms
 from molbuffer.scoring.filters import PropertyRange
-from molbuffer.storage.history.selections import ConsumeOnce, Prioritized, Recent, TopK, Uniform
-from molbuffer.training.losses import LOSSES
+from molbuffer.storage.history.selections import AboveQuantile, ConsumeOnce, Prioritized, Recent, TopK, Uniform
+from molbuffer.training.losses import Reinvent
 
 QED = '[[objective.components]]\nkind = "qed"\n'
 LIVE = '[[samplers]]\nkind = "model"\nname = "live"\nbuffer_size = 10\np_batch = 0.5\n'
@@ -50,7 +49,7 @@ def test_a_minimal_file_has_the_documented_defaults(tmp_path: Path) -> None:
     assert settings.policy.prior == "zinc-gru"
     assert settings.campaign.batch_size == 64
     assert settings.objective.components[0].weight == 1.0
-    assert settings.buffer.selection == "consume_once"
+    assert selection_of(settings.buffer.selection) == ConsumeOnce(1)
     assert settings.samplers[0].p_batch == 0.5
 
 
@@ -82,21 +81,25 @@ def test_a_minimal_file_has_the_documented_defaults(tmp_path: Path) -> None:
         ("[training]\nlearning_rate = 0\n", "line 2, key `training.learning_rate`: got 0, expected a number > 0"),
         (
             '[training]\nloss = "reinvnt"\n',
-            'line 2, key `training.loss`: got "reinvnt", expected one of: reinvent; did you mean `reinvent`?',
+            'line 2, key `training.loss`: got kind "reinvnt", expected one of: python, reinvent; did you mean '
+            "`reinvent`?",
         ),
         (
             '[buffer]\nselection = "topk"\n',
-            'line 2, key `buffer.selection`: got "topk", expected one of: consume_once, uniform, top_k, prioritized, '
-            "recent; did you mean `top_k`?",
+            'line 2, key `buffer.selection`: got kind "topk", expected one of: consume_once, prioritized, python, '
+            "quantile, recent, scaffold, top_k, uniform; did you mean `top_k`?",
         ),
         (
-            "[buffer]\ntop_k = 5\n",
-            'line 2, key `buffer.top_k`: this key belongs to selection = "top_k", but the selection is "consume_once"; '
-            "remove the key or change the selection",
+            '[buffer]\nselection = { kind = "uniform", k = 5 }\n',
+            "line 2, key `buffer.selection.k`: this key is not known. Known here: kind.",
         ),
         (
-            "[offline]\nepochs = 2\n",
-            'line 2, key `offline.epochs`: this key belongs to selection = "consume_once", but the selection ',
+            '[offline]\nselection = { kind = "consume_once", epochs = 0 }\n',
+            "line 2, key `offline.selection.epochs`: got 0, expected a number >= 1",
+        ),
+        (
+            '[training.loss]\nkind = "reinvent"\nsigma = -1\n',
+            "line 3, key `training.loss.sigma`: got -1, expected a number > 0",
         ),
         ('[offline]\nsteps = "many"\n', 'line 2, key `offline.steps`: got "many", expected a whole number'),
         (
@@ -431,23 +434,30 @@ def test_r6_salts_are_cut_down_unless_they_are_refused_and_benchmarks_score_as_d
 
 
 @pytest.mark.parametrize(
-    ("keys", "expected"),
+    ("table", "expected"),
     [
-        ({"selection": "uniform"}, Uniform()),
-        ({"selection": "consume_once", "epochs": 3}, ConsumeOnce(3)),
-        ({"selection": "top_k", "top_k": 7}, TopK(7)),
-        ({"selection": "top_k"}, TopK()),
-        ({"selection": "prioritized", "alpha": 0}, Prioritized(0)),
-        ({"selection": "recent", "max_iterations": 4}, Recent(4)),
+        ('"uniform"', Uniform()),
+        ('{ kind = "consume_once", epochs = 3 }', ConsumeOnce(3)),
+        ('{ kind = "top_k", k = 7 }', TopK(7)),
+        ('"top_k"', TopK()),
+        ('{ kind = "top_k" }', TopK()),
+        ('{ kind = "prioritized", alpha = 0 }', Prioritized(0)),
+        ('{ kind = "recent", max_iterations = 4, each_run = true }', Recent(4, each_run=True)),
+        ('{ kind = "quantile", quantile = 0.5 }', AboveQuantile(0.5)),
+        ('"scaffold"', ByScaffold()),
     ],
 )
-def test_selections_are_built_with_their_own_key(keys: dict[str, object], expected: object) -> None:
-    assert build_selection(OfflineSettings.model_validate(keys)) == expected
+def test_selections_are_built_with_their_own_keys(tmp_path: Path, table: str, expected: object) -> None:
+    settings = load(tmp_path, f"{QED}{LIVE}[buffer]\nselection = {table}\n[offline]\nselection = {table}\n")
+    assert selection_of(settings.buffer.selection) == selection_of(settings.offline.selection) == expected
 
 
-def test_every_name_in_the_file_stands_for_something_that_exists() -> None:
-    assert set(SelectionName.__args__) == set(SELECTION_KEYS)
-    assert set(LossName.__args__) == set(LOSSES)
+def test_sigma_may_stand_with_the_loss_or_beside_it(tmp_path: Path) -> None:
+    inside = load(tmp_path, QED + LIVE + '[training]\nloss = { kind = "reinvent", sigma = 64 }\n')
+    beside = load(tmp_path, QED + LIVE + "[training]\nsigma = 64\n[offline]\nsigma = 32\n")
+    assert inside.training.built_loss == beside.training.built_loss == Reinvent(64)
+    assert inside.offline.built_loss(inside.training) == Reinvent(64)
+    assert beside.offline.built_loss(beside.training) == Reinvent(32)
 
 
 def test_every_key_is_described_in_the_schema() -> None:
@@ -480,7 +490,7 @@ buffer_size = 10
 def test_shares_of_samplers_that_take_turns_need_not_fit_one_batch(tmp_path: Path) -> None:
     (tmp_path / "turns.toml").write_text(TAKING_TURNS)
     early, late = load_settings(tmp_path / "turns.toml").samplers
-    sizes = sampler_size(early), sampler_size(late)
+    sizes = early.size, late.size
     assert [size.p_batch_at(i) for i in (0, 49, 50) for size in sizes] == [0.8, 0, 0.8, 0, 0, 0.8]
     assert [size.buffer_size_at(i) for i in (0, 49, 50) for size in sizes] == [0, 0, 0, 0, 0, 10]
 
@@ -502,7 +512,7 @@ def test_wrong_turns_are_named(tmp_path: Path, changed: str, to: str, expected: 
 def test_an_event_can_be_switched_off_without_losing_its_size(tmp_path: Path) -> None:
     text = TAKING_TURNS.replace("buffer_size = 10", "buffer_size = 10\nsample_batch = false")
     (tmp_path / "turns.toml").write_text(text.replace("from_iteration = 50", ""))
-    size = sampler_size(load_settings(tmp_path / "turns.toml").samplers[1])
+    size = load_settings(tmp_path / "turns.toml").samplers[1].size
     assert (size.buffer_size_at(0), size.p_batch_at(0)) == (10, 0)
 
 
@@ -527,8 +537,8 @@ def test_a_sampler_of_pairs_holds_another_of_any_kind_whose_files_are_those_of_t
     (tmp_path / "leads.smi").write_text("CCO\n")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "config.json").touch()
-    pairs = load(tmp_path, QED + PAIRS).samplers[0]
-    assert isinstance(pairs, ContrastiveSamplerSettings)
+    pairs = load(tmp_path, QED + PAIRS).samplers[0].table
+    assert isinstance(pairs, ContrastiveSamplerTable)
     assert (pairs.output_model, pairs.repeats, pairs.temperature) == (str(tmp_path / "mine"), 3, 0.8)
     assert pairs.policies == (str(tmp_path / "mine"), "prior")
     assert pairs.inner.inner.path == str(tmp_path / "leads.smi")

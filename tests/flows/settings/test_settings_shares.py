@@ -83,8 +83,8 @@ def test_no_sampler_has_the_name_that_stored_rows_have_in_the_metrics_of_a_batch
 
 def test_a_model_sampler_that_keeps_each_molecule_once_is_asked_for_a_build_as_a_whole(tmp_path: Path) -> None:
     large = SMALL.replace("p_batch = 0.004\nbuffer_size = 9", "buffer_size = 5000")
-    assert load(tmp_path, large).samplers[0].in_chunks
-    assert not load(tmp_path, large + "unique = true\n").samplers[0].in_chunks
+    assert load(tmp_path, large).samplers[0].table.in_chunks
+    assert not load(tmp_path, large + "unique = true\n").samplers[0].table.in_chunks
     inside = (
         '[[samplers]]\nkind = "mutation"\nname = "a"\nbuffer_size = 5\nbase_sampler = { kind = "model", unique = true }'
     )

@@ -18,7 +18,6 @@ from molbuffer.storage.history.selections import (
     ConsumeOnce,
     Prioritized,
     Recent,
-    RecentOfEachRun,
     SelectableRows,
     Selection,
     TopK,
@@ -66,9 +65,8 @@ SELECTION = st.one_of(
     st.builds(ConsumeOnce, epochs=st.integers(1, 3)),
     st.builds(TopK, k=st.integers(1, 30)),
     st.builds(Prioritized, alpha=st.floats(0, 6)),
-    st.builds(Recent, max_iterations=st.integers(1, 9)),
+    st.builds(Recent, max_iterations=st.integers(1, 9), each_run=st.booleans()),
     st.builds(AboveQuantile, quantile=st.floats(0, 1)),
-    st.builds(RecentOfEachRun, max_iterations=st.integers(1, 9)),
 )
 
 
@@ -175,7 +173,7 @@ def test_settings_that_draw_nothing_are_refused(kind: type[TopK], wrong: dict[st
 
 
 def test_each_kind_draws_with_its_defaults() -> None:
-    kinds = (ConsumeOnce, Uniform, TopK, Prioritized, Recent, AboveQuantile, RecentOfEachRun)
+    kinds = (ConsumeOnce, Uniform, TopK, Prioritized, Recent, AboveQuantile)
     assert all(kind().draw(make_rows(9), 2, np.random.default_rng(0), np.zeros(9)).size for kind in kinds)
 
 

@@ -20,8 +20,9 @@ from molbuffer.storage.rows import Rows
 from molbuffer.training.batches.batch import TrainingBatch, join, live_rows
 from molbuffer.training.errors import UnsuitableDataError
 from molbuffer.training.fit.conditioning import condition_for
-from molbuffer.training.fit.learner import Learner, LearnerSettings
-from molbuffer.training.losses import LOSSES
+from molbuffer.training.fit.learner import Learner
+from molbuffer.training.fit.settings import LearnerSettings
+from molbuffer.training.losses import Reinvent
 
 
 def block(origin: str, n: int, width: int, **more: Any) -> tuple[str, Rows]:
@@ -134,7 +135,7 @@ def test_the_prior_keeps_its_own_likelihood_while_the_agent_moves_away() -> None
     """Were the prior's likelihood computed with the agent, the two would never differ and the loss never change."""
     vocabulary = Vocabulary(("<pad>", "<start>", "<end>", "C", "N", "O"))
     policy = Policy(Latent(len(vocabulary)), vocabulary, "prior")
-    learner = Learner(policy, LOSSES["reinvent"], LearnerSettings(sigma=2.0, learning_rate=0.05))
+    learner = Learner(policy, Reinvent(2.0), LearnerSettings(learning_rate=0.05))
     batch = batch_of_latents([1.0, 0.0, 0.5])
     # Before the first step both are one model: the loss is the mean of (sigma reward)².
     assert learner.step(batch) == pytest.approx((4 + 0 + 1) / 3)

@@ -8,9 +8,10 @@ from molbuffer.storage.history.selections import Uniform
 from molbuffer.storage.records import Event
 from molbuffer.training.errors import DivergedError
 from molbuffer.training.evaluation import evaluate_policy
-from molbuffer.training.fit.learner import LearnerSettings
+from molbuffer.training.fit.settings import LearnerSettings
+from molbuffer.training.losses import Reinvent
 
-STEPS = LearnerSettings(sigma=80.0, learning_rate=5e-3)
+LOSS, STEPS = Reinvent(80.0), LearnerSettings(learning_rate=5e-3)
 
 
 def mean_reward(training: Any) -> float:
@@ -21,7 +22,9 @@ def mean_reward(training: Any) -> float:
 
 
 def test_the_agent_comes_near_the_known_optimum(lab: Any) -> None:
-    changed = lab.adapted(batch_size=24, iterations=200, p_batch=0.75, buffer_size=48, build_every=25, steps=STEPS)
+    changed = lab.adapted(
+        batch_size=24, iterations=200, p_batch=0.75, buffer_size=48, build_every=25, loss=LOSS, steps=STEPS
+    )
     training = changed.adapted(train_on_invalid=True).start()
     before = mean_reward(training)
     training.fit(checkpoint_every=50)
@@ -34,7 +37,7 @@ def test_offline_training_on_the_stored_history_raises_the_reward(lab: Any) -> N
     before = mean_reward(history)
     history.build_buffer(0)
     assert history.store.receipts("run", event=Event.BUILD_BUFFER)[0].kept == 200
-    offline = lab.adapted(run_id="offline", batch_size=32, iterations=100, selection=Uniform(), steps=STEPS)
+    offline = lab.adapted(run_id="offline", batch_size=32, iterations=100, selection=Uniform(), loss=LOSS, steps=STEPS)
     training = offline.start_offline()
     training.fit(checkpoint_every=100)
     after = mean_reward(training)
@@ -42,7 +45,7 @@ def test_offline_training_on_the_stored_history_raises_the_reward(lab: Any) -> N
 
 
 def test_a_loss_that_is_no_number_ends_the_training_with_the_policy_as_it_was(lab: Any) -> None:
-    training = lab.adapted(steps=LearnerSettings(sigma=1e30)).start()
+    training = lab.adapted(loss=Reinvent(1e30), steps=LearnerSettings()).start()
     before = training.learner.policy().sha256
     with pytest.raises(DivergedError) as caught:
         training.fit()

@@ -25,10 +25,11 @@ from molbuffer.scoring import ContrastiveTemplate, standardise_smiles
 from molbuffer.storage.history.selections import Uniform
 from molbuffer.storage.records import Event
 from molbuffer.training.errors import UnsuitableDataError
-from molbuffer.training.fit.learner import LearnerSettings
+from molbuffer.training.fit.settings import LearnerSettings
+from molbuffer.training.losses import Reinvent
 
 LENGTH = 6
-STEPS = LearnerSettings(sigma=100.0, learning_rate=3e-3)
+LOSS, STEPS = Reinvent(100.0), LearnerSettings(learning_rate=3e-3)
 
 
 def random_chains(n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -78,7 +79,7 @@ def pairs(lab: Any, copier: Policy, chains: Vocabulary, sources: Path) -> Any:
         base = DatasetSampler("sources", sources, chains, replacement=True)
         return [ContrastiveSampler("pairs", base, policy, size=SamplerSize(32, 0.75), repeats=2)]
 
-    return lab.adapted(prior=copier, make_samplers=samplers, batch_size=32, build_every=10, steps=STEPS)
+    return lab.adapted(prior=copier, make_samplers=samplers, batch_size=32, build_every=10, loss=LOSS, steps=STEPS)
 
 
 def improvements(training: Any, policy: Policy) -> tuple[float, float]:

@@ -29,8 +29,8 @@ from molbuffer.storage.records import Build, Event, Reward, Samples, ScoreStatus
 from molbuffer.storage.rows import Rows
 from molbuffer.training.batches.loader import BatchOrigin
 from molbuffer.training.errors import DivergedError
-from molbuffer.training.fit.learner import LearnerSettings
 from molbuffer.training.fit.loop import FitProgress
+from molbuffer.training.fit.settings import LearnerSettings
 from molbuffer.training.fit.trainables import Trainables
 from molbuffer.training.latents.reinforce import BASELINES, leave_one_out, reinforce_loss
 from molbuffer.training.latents.trainers import (
@@ -40,6 +40,7 @@ from molbuffer.training.latents.trainers import (
     prior_loss,
     rows_under,
 )
+from molbuffer.training.losses import Reinvent
 
 TARGET = torch.tensor([1.5, -1.0, 0.5])
 
@@ -306,7 +307,12 @@ def with_prior(lab: Any, chains: Vocabulary, replay_ratio_clip: float | None = N
         return Trainables([PriorTrainer(sampler, replay_ratio_clip=replay_ratio_clip) for sampler in priors])
 
     return lab.adapted(
-        prior=policy, make_samplers=samplers, make_trainables=trainables, steps=LearnerSettings(10.0, 1e-3), **plan
+        prior=policy,
+        make_samplers=samplers,
+        make_trainables=trainables,
+        loss=Reinvent(10.0),
+        steps=LearnerSettings(1e-3),
+        **plan,
     )
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from molbuffer.kinds import python_source
+from molbuffer.kinds.python_source import read_source
 from molbuffer.scoring import ScoringConfigurationError, score_many
-from molbuffer.scoring.components import PythonFunction, python_source
-from molbuffer.scoring.components.python_source import read_source
+from molbuffer.scoring.components import PythonFunction
 
 FILES = {
     "score.py": "import helper, package.part\nfrom package import nested\n\ndef score(smiles):\n"

@@ -1,4 +1,4 @@
-"""The source of a scoring function: the modules that it consists of, as they were when the component was made.
+"""The source of a function or class of the user: the modules that it consists of, as they were when they were read.
 
 A module of the user is found in one folder, that of the configuration, and so are the modules that it imports. They are
 read once and hashed, without running any of them, and a worker process imports what was read and not what the files say
@@ -20,7 +20,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
-from molbuffer.scoring.errors import ScoringConfigurationError
+from molbuffer.kinds.errors import SourceError
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ def read_source(module: str, folder: str) -> PythonSource:
     file for the next run. ``read_source.cache_clear()`` has it read again.
 
     Raises:
-        ScoringConfigurationError: there is no such module, or its source cannot be parsed.
+        SourceError: there is no such module, or its source cannot be parsed.
     """
     if not all(part.isidentifier() for part in module.split(".")):
-        raise ScoringConfigurationError(f"{module!r} is no name of a module")
+        raise SourceError(f"{module!r} is no name of a module")
     root = _root_of(module, folder)
     modules: dict[str, ModuleSource] = {}
     elsewhere: set[str] = set()
@@ -94,7 +94,7 @@ def _root_of(module: str, folder: str) -> str:
     """Return the folder of the import path that has a module: the given one, or else the first that has it.
 
     Raises:
-        ScoringConfigurationError: none has it.
+        SourceError: none has it.
     """
     top = module.partition(".")[0]
     if top not in sys.stdlib_module_names and PathFinder.find_spec(top, [folder]) is not None:
@@ -107,9 +107,7 @@ def _root_of(module: str, folder: str) -> str:
         return str(Path(next(iter(spec.submodule_search_locations))).parent)
     if top in sys.builtin_module_names:
         return sysconfig.get_path("stdlib")
-    raise ScoringConfigurationError(
-        f"there is no module {module!r} in {folder}, where the configuration is, nor is it installed"
-    )
+    raise SourceError(f"there is no module {module!r} in {folder}, where the configuration is, nor is it installed")
 
 
 @cache
@@ -141,7 +139,7 @@ def _local(name: str, folder: str) -> ModuleSource | None:
     try:
         return ModuleSource(spec.origin, importlib.util.decode_source(Path(spec.origin).read_bytes()), inside)
     except (OSError, SyntaxError, UnicodeError) as error:
-        raise ScoringConfigurationError(f"module {name!r} cannot be read from {spec.origin}: {error}") from error
+        raise SourceError(f"module {name!r} cannot be read from {spec.origin}: {error}") from error
 
 
 def _imports(name: str, source: ModuleSource) -> Iterator[str]:
@@ -149,7 +147,7 @@ def _imports(name: str, source: ModuleSource) -> Iterator[str]:
     try:
         tree = ast.parse(source.text, source.path)
     except (SyntaxError, ValueError, RecursionError) as error:
-        raise ScoringConfigurationError(f"module {name!r} cannot be read: {error}") from error
+        raise SourceError(f"module {name!r} cannot be read: {error}") from error
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -205,12 +203,12 @@ def install_source(source: PythonSource) -> None:
     """Have the modules of a source imported as they were read, and others of its folder from their files.
 
     Raises:
-        ScoringConfigurationError: this process has imported a module of the same name already, from elsewhere.
+        SourceError: this process has imported a module of the same name already, from elsewhere.
     """
     for name, module in source.modules.items():
         there = sys.modules.get(name)
         if there is not None and _text_of(there) != module.text:
-            raise ScoringConfigurationError(
+            raise SourceError(
                 f"this process has imported another module {name!r} ({getattr(there, '__file__', None)}) than that of "
                 f"{module.path}; start a new process, or rename the module"
             )

@@ -1,0 +1,106 @@
+"""The tables of a configuration and what the annotations of their keys say, from data that may still be wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from molbuffer.flows.settings.toml_lines import KeyPath
+from molbuffer.kinds import KindError, OneOf, PythonObject, Section, TableOf, object_table, registered_object
+
+Data = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class FoundTable:
+    """A table of a configuration.
+
+    Attributes:
+        path: where it is.
+        data: its keys and values, unchecked.
+        model: what it is checked by.
+        inside: the family of the table, None for one that is no kind.
+    """
+
+    path: KeyPath
+    data: Data
+    model: type[Section]
+    family: str | None = None
+
+
+def tables(data: Data, model: type[Section], path: KeyPath = (), family: str | None = None) -> Iterator[FoundTable]:
+    """Yield a table and those in it, each before those inside it; what is no table is reported elsewhere."""
+    yield FoundTable(path, data, model, family)
+    for name, field in keys_of(data, model).items():
+        for place, value in _values(data.get(name), (*path, name)):
+            inner = _model_of(field, value)
+            if inner is not None and isinstance(value, Mapping):
+                yield from tables(value, inner, place, _family_of(field))
+
+
+def marked(found: FoundTable, marker: type) -> Iterator[tuple[KeyPath, str, Any]]:
+    """Yield the texts under the keys of a table that a marker is on, with their paths and the marker."""
+    for name, field in keys_of(found.data, found.model).items():
+        value = found.data.get(name)
+        for each in annotations_of(field):
+            if isinstance(each, marker) and isinstance(value, str) and value:
+                yield (*found.path, name), value, each
+
+
+def keys_of(data: Data, model: type[Section]) -> dict[str, FieldInfo]:
+    """Return the keys of a table, those of a class of the user as well if it can be imported."""
+    keys = dict(model.model_fields)
+    name, folder = data.get("object"), data.get("folder", ".")
+    if issubclass(model, PythonObject) and isinstance(name, str) and isinstance(folder, str):
+        try:
+            cls = registered_object(model.family, name, folder)
+            keys |= object_table(cls, inner=model.inner).model_fields
+        except KindError:
+            pass  # reported where the table is checked
+    return keys
+
+
+def annotations_of(field: FieldInfo) -> Iterator[Any]:
+    """Yield what the annotation of a key says, in options and lists too."""
+    yield from field.metadata
+    yield from _inside(field.annotation)
+
+
+def model_of(field: FieldInfo, value: Any) -> type[Section] | None:
+    """Return what a value of a key is checked by, if that is a table."""
+    return _model_of(field, value)
+
+
+def _inside(annotation: Any) -> Iterator[Any]:
+    for each in get_args(annotation):
+        if get_origin(each) is not None or isinstance(each, type):
+            yield from _inside(each)
+        elif each is not ... and each is not None:
+            yield each
+
+
+def _model_of(field: FieldInfo, value: Any) -> type[Section] | None:
+    for each in annotations_of(field):
+        if isinstance(each, OneOf):
+            return each.table(value)
+        if isinstance(each, TableOf):
+            return each.table
+    for each in (field.annotation, *get_args(field.annotation)):
+        if isinstance(each, type) and issubclass(each, Section):
+            return each
+    return None
+
+
+def _family_of(field: FieldInfo) -> str | None:
+    return next((each.family.name for each in annotations_of(field) if isinstance(each, OneOf)), None)
+
+
+def _values(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    """Yield a value, or the items of a list, with their paths."""
+    if isinstance(value, list | tuple):
+        yield from (((*path, i), item) for i, item in enumerate(value))
+    else:
+        yield path, value

@@ -1,0 +1,38 @@
+"""The errors of kinds.
+
+KindError
+├── UnknownKindError    no kind of the family has the name
+├── BrokenKindError     the kind is registered, and its class cannot be used
+├── WrongKeyError       a class refuses the value of one of its fields
+└── SourceError         the source of a module cannot be found or read
+"""
+
+from __future__ import annotations
+
+
+class KindError(ValueError):
+    """The base class of the errors of this package; a table with such a kind is not valid."""
+
+
+class UnknownKindError(KindError):
+    """No kind of the family has the name."""
+
+
+class BrokenKindError(KindError):
+    """The kind is registered, and its class cannot be imported or is none of its family."""
+
+
+class WrongKeyError(KindError):
+    """A class refuses the value of one of its fields, or does not take it together with others.
+
+    Attributes:
+        field: the name of the field, whose key is reported.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(message)
+
+
+class SourceError(KindError):
+    """The source of a module cannot be found or read."""

@@ -1,0 +1,94 @@
+"""What the annotation of a field says of its key in a configuration, beyond the type.
+
+``radius: Annotated[int, Ge(0)]`` bounds a number, with the markers of ``annotated_types``; those here say the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge, Le, MinLen
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
+
+Text = Annotated[str, MinLen(1)]
+"""A text that is not empty."""
+Share = Annotated[float, Ge(0), Le(1)]
+"""A number in [0, 1]."""
+Count = Annotated[int, Ge(1)]
+"""A whole number of at least 1."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """The name of the key, where it is not that of the field."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The type of the key, where the field takes more than a file can say."""
+
+    type: Any
+
+
+@dataclass(frozen=True)
+class Given:
+    """The field has no key: the program gives its value, under the field's name."""
+
+
+@dataclass(frozen=True)
+class Outermost:
+    """The key is one of a table of the configuration itself, and not of a table inside another of its family."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The value is refused where ``check`` raises a ValueError."""
+
+    check: Callable[[Any], object]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def _checked(self, value: Any) -> Any:
+        self.check(value)
+        return value
+
+
+@dataclass(frozen=True)
+class FileName:
+    """The value is the path of a file; a relative one starts at the folder of the configuration file."""
+
+
+@dataclass(frozen=True)
+class MoleculeFile(FileName):
+    """The value is the path of a file of molecules, or of pairs.
+
+    Attributes:
+        columns: the keys of the table that name the columns to read.
+    """
+
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class FolderName:
+    """The value is the path of a folder; a relative one starts at the folder of the configuration file."""
+
+
+@dataclass(frozen=True)
+class PolicyName:
+    """The value names a policy: "agent", "prior", a bundled policy, a folder, or a sha256 in the store."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """The value is an SQL condition on ``sample_history``."""

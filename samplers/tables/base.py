@@ -1,0 +1,125 @@
+"""The base class of the tables of samplers, and what a run gives them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from molbuffer.kinds import MoleculeFile, PolicyName, values_marked
+from molbuffer.scoring import Standardisation
+
+if TYPE_CHECKING:
+    from molbuffer.samplers.base import Sampler, SamplerSize
+    from molbuffer.samplers.history import RunHistory
+    from molbuffer.samplers.policies import Policy
+    from molbuffer.storage import SampleStore
+
+INNER_SAMPLER = "base_sampler"
+"""The key of the sampler inside another."""
+
+
+@dataclass(frozen=True)
+class RunParts:
+    """What the samplers of a run share.
+
+    Attributes:
+        store: the open store.
+        run_id: the run that the samplers draw for.
+        prior: the policy that the trained one is held to.
+        prior_name: its name in the configuration.
+        agent: returns the policy in training, at the time of a draw.
+        settled: returns the iteration before which all that the run drew is committed.
+        standardisation: how the campaign standardises molecules.
+        objective_sha256: the objective by whose rewards stored rows are drawn; None is that of the run.
+        latents: the sha256 of the latents of samplers, by the samplers' names; a sampler without an entry begins
+            anew.
+    """
+
+    store: SampleStore
+    run_id: str
+    prior: Policy
+    prior_name: str
+    agent: Callable[[], Policy]
+    settled: Callable[[], int]
+    standardisation: Standardisation = Standardisation()
+    objective_sha256: str | None = None
+    latents: Mapping[str, str] = field(default_factory=dict)
+
+    def policy(self, name: str) -> Callable[[], Policy]:
+        """Return a function that returns the policy of a name at the time of a draw."""
+        if name == "agent":
+            return self.agent
+        from molbuffer.samplers.policies import open_policy
+
+        policy = self.prior if name in ("prior", self.prior_name) else open_policy(name, self.store)
+        return lambda: policy
+
+    def history(self, runs: Sequence[str], where: str | None = None) -> RunHistory:
+        """Return the stored rows of runs.
+
+        Args:
+            runs: "own", "all", or ids of runs or their starts.
+            where: an SQL condition on ``sample_history``.
+        """
+        from molbuffer.samplers.history import RunHistory
+        from molbuffer.storage import check_predicate
+
+        run = self.store.run(self.run_id)
+        objective_sha256 = self.objective_sha256 or run.objective_sha256
+        assert objective_sha256 is not None
+        named = tuple(run.run_id if name == "own" else self.store.run(name).run_id for name in runs if name != "all")
+        return RunHistory(
+            self.store,
+            run.run_id,
+            objective_sha256=objective_sha256,
+            vocabulary=self.prior.vocabulary,
+            settled=self.settled,
+            foreign_snapshot=run.pinned_snapshot,
+            runs=None if "all" in runs else named,
+            where=None if where is None else check_predicate(where),
+        )
+
+    def of_inner(self) -> RunParts:
+        """Return the parts for a sampler inside another: its rows count by their own rewards, not by those of pairs."""
+        # The given latents belong to samplers of the campaign, one of which may have the name of the inner one.
+        return replace(self, objective_sha256=None, latents={})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplerTable(ABC):
+    """The keys of a kind of sampler: a frozen dataclass, from which a run makes the sampler."""
+
+    @abstractmethod
+    def sampler(self, name: str, size: SamplerSize, parts: RunParts) -> Sampler:
+        """Return the sampler.
+
+        Args:
+            name: its name in the history and in metrics.
+            size: how much it draws, and when.
+            parts: what the samplers of the run share.
+        """
+
+    @property
+    def policies(self) -> tuple[str, ...]:
+        """The policies that it draws from, by their names in the configuration."""
+        own = (value for value, _ in values_marked(self, PolicyName))
+        return (*own, *(() if self.inner is None else self.inner.policies))
+
+    @property
+    def inner(self) -> SamplerTable | None:
+        """The sampler inside it, if any."""
+        found = getattr(self, INNER_SAMPLER, None)
+        return found if isinstance(found, SamplerTable) else None
+
+    @property
+    def molecule_files(self) -> Iterator[tuple[str, list[str | None]]]:
+        """The files of molecules that it reads, each with its columns, less those of the sampler inside it."""
+        for path, marker in values_marked(self, MoleculeFile):
+            yield path, [getattr(self, column) for column in marker.columns]
+
+    @property
+    def in_chunks(self) -> bool:
+        """Whether its rows of a build can be divided among tasks."""
+        return True

@@ -1,0 +1,73 @@
+"""The table of model samplers, and the keys of all that draw from a policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Gt, Le
+
+from molbuffer.kinds import Count, Outermost, PolicyName, Text, Typed
+from molbuffer.samplers.tables.base import RunParts, SamplerTable
+
+if TYPE_CHECKING:
+    from molbuffer.samplers.base import Sampler, SamplerSize
+    from molbuffer.samplers.models import Sampling
+
+Policy = Annotated[str, Typed(Text), PolicyName()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingKeys(SamplerTable):
+    """The sampling of a model.
+
+    Attributes:
+        temperature: the divisor of the logits; below 1 draws likelier molecules, above 1 more diverse ones.
+        top_k: draw each token from the k likeliest tokens only; default: from all.
+        top_p: draw each token from the smallest set of tokens with this probability, in (0, 1]; default: from all.
+    """
+
+    temperature: Annotated[float, Gt(0)] = 1.0
+    top_k: Annotated[int | None, Typed(Count | None)] = None
+    top_p: Annotated[float | None, Typed(Annotated[float, Gt(0), Le(1)] | None)] = None
+
+    @property
+    def sampling(self) -> Sampling:
+        """The changes to the token distribution."""
+        from molbuffer.samplers.models import Sampling
+
+        return Sampling(self.temperature, self.top_k or 0, self.top_p or 1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicyKeys(SamplingKeys):
+    """The policy of a sampler.
+
+    Attributes:
+        policy: "agent" (the policy in training), "prior", a bundled policy, a folder, or a sha256 in the store.
+    """
+
+    policy: Policy = "agent"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSamplerTable(PolicyKeys):
+    """Molecules of a generative model.
+
+    Attributes:
+        unique: keep each molecule once in a build of the buffer, and once in the draws for a batch. Repetitions are
+            stored as rejected, and replaced by further draws.
+    """
+
+    unique: Annotated[bool, Outermost()] = False
+
+    @property
+    def in_chunks(self) -> bool:
+        """Whether chunks are allowed: with ``unique`` they are not, since a chunk does not know what others kept."""
+        return not self.unique
+
+    def sampler(self, name: str, size: SamplerSize, parts: RunParts) -> Sampler:
+        from molbuffer.samplers.model import ModelSampler
+
+        policy = parts.policy(self.policy)
+        return ModelSampler(name, policy, size=size, sampling=self.sampling, unique=self.unique)
