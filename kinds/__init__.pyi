@@ -1,5 +1,5 @@
 from .errors import BrokenKindError, KindError, SourceError, UnknownKindError, WrongKeyError
-from .family import Family, Kind, class_with
+from .family import Family, Kind, class_with, other_packages
 from .keys import (
     Checked,
     Condition,
@@ -16,7 +16,7 @@ from .keys import (
     Typed,
 )
 from .one_of import OF_FUNCTION, OF_OBJECT, OneOf
-from .python_object import PythonObject, object_table, registered_object
+from .python_object import PythonObject, add_object, object_table, registered_object
 from .python_source import PythonSource, install_source, read_source
 from .section import Section, refuse
 from .table import KindTable, Table, TableOf, values_marked
@@ -51,9 +51,11 @@ __all__ = [
     "Typed",
     "UnknownKindError",
     "WrongKeyError",
+    "add_object",
     "class_with",
     "install_source",
     "object_table",
+    "other_packages",
     "read_source",
     "refuse",
     "registered_object",

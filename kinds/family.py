@@ -10,15 +10,19 @@ points of its own package, so that a package of somebody else registers its kind
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, distributions
 from typing import Any
 
-from molbuffer.kinds.errors import BrokenKindError, UnknownKindError
+from molbuffer.kinds.errors import BrokenKindError, KindError, UnknownKindError
+from molbuffer.kinds.python_source import read_source
 
 OWN = "molbuffer"
 """The name of the package whose kinds come first."""
+
+INSTALLED = "/"
+"""A folder without modules: a module that is looked for there is one that is installed."""
 
 Adapt = Callable[[Any], Any]
 
@@ -40,7 +44,7 @@ class Kind:
     package: str
     version: str
     value: str
-    _entry: EntryPoint
+    _load: Callable[[], Any]
     _adapt: Adapt
 
     @property
@@ -51,7 +55,16 @@ class Kind:
     @property
     def source(self) -> str:
         """The package and its version, for people."""
-        return f"{self.package} {self.version}"
+        return f"{self.package} {self.version}".rstrip()
+
+    @cached_property
+    def source_sha256(self) -> str:
+        """The hash of the module that has the class, as it was when this was first asked.
+
+        Raises:
+            SourceError: the module has no Python source.
+        """
+        return read_source(self.value.partition(":")[0], INSTALLED).sha256
 
     @cached_property
     def problem(self) -> str | None:
@@ -76,7 +89,7 @@ class Kind:
     def _loaded(self) -> tuple[Any, str | None]:
         # Whatever the import of a stranger's module raises, the other kinds stay usable.
         try:
-            return self._adapt(self._entry.load()), None
+            return self._adapt(self._load()), None
         except Exception as error:
             return None, f"{type(error).__name__}: {error}"
 
@@ -97,6 +110,7 @@ class Family:
             adapt: refuses, with a TypeError that says what was expected, what is none of the family.
         """
         self.name, self.adapt = name, adapt
+        self._added: dict[str, Kind] = {}
 
     def __repr__(self) -> str:
         return f"Family({self.name!r})"
@@ -111,7 +125,23 @@ class Family:
     @property
     def registered(self) -> tuple[Kind, ...]:
         """All kinds that are registered, also those whose name another one has."""
-        return _registered(self)
+        return (*_registered(self), *self._added.values())
+
+    @property
+    def added(self) -> tuple[Kind, ...]:
+        """The kinds of this process, which no package registers."""
+        return tuple(self._added.values())
+
+    def add(self, name: str, package: str, value: str, registered: Any) -> None:
+        """Add a kind for this process: a class in a file.
+
+        Raises:
+            KindError: another kind has the name.
+        """
+        known = self.kinds.get(name)
+        if known is not None and (known not in self.added or known.registered is not registered):
+            raise KindError(f"the kind {name!r} of {self.name} is taken by that of {known.source}; change the name")
+        self._added.setdefault(name, Kind(name, self.name, package, "", value, lambda: registered, lambda each: each))
 
     def usable(self) -> dict[str, Any]:
         """Return the classes of the kinds that can be used, by name; this imports all of them."""
@@ -136,8 +166,13 @@ class Family:
         return iter(self.kinds)
 
 
+def other_packages() -> tuple[str, ...]:
+    """Return the names of the packages that register kinds beside molbuffer; none of them is imported."""
+    return tuple(sorted({package for package, _, _ in _entry_points()} - {OWN}))
+
+
 def class_with(*names: str) -> Adapt:
-    """Return an ``adapt`` that takes classes with some methods and attributes.
+    """Return an ``adapt`` that takes dataclasses with some methods and attributes.
 
     Args:
         names: the names that the class, or a base class of it, must define.
@@ -151,6 +186,8 @@ def class_with(*names: str) -> Adapt:
         }
         if missing := [name for name in names if name not in defined]:
             raise TypeError(f"expected a class that defines {', '.join(names)}; {found.__name__} lacks {missing[0]}")
+        if not is_dataclass(found):
+            raise TypeError(f"{found.__name__} is no dataclass: the keys of a kind are the fields of one")
         return found
 
     return adapt
@@ -159,7 +196,7 @@ def class_with(*names: str) -> Adapt:
 @cache
 def _registered(family: Family) -> tuple[Kind, ...]:
     kinds = [
-        Kind(entry.name, family.name, package, version, entry.value, entry, family.adapt)
+        Kind(entry.name, family.name, package, version, entry.value, entry.load, family.adapt)
         for package, version, entry in _entry_points()
         if entry.group == f"{OWN}.{family.name}"
     ]

@@ -48,6 +48,7 @@ class OneOf:
                 continue
             try:
                 found[kind] = kind_table(kind, cls, self.base, inner=self.inner)
+                found[kind].kind_of = self.family.kinds[kind]
             except KindError as error:
                 self._problems[kind] = str(error)
         return found

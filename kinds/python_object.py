@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from functools import cache, cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -47,6 +48,16 @@ class PythonObject(KindTable):
             {"kind": PYTHON, **(self.model_extra or {})}
         )
         return made
+
+    @property
+    def foreign_name(self) -> str:
+        """The family and the class."""
+        return f"{self.family.name} {self.object}"
+
+    @property
+    def foreign_sha256(self) -> str:
+        """The hash of the source of the class, as it was imported."""
+        return read_source(self.object.partition(":")[0], self.folder).sha256
 
     def build(self, **given: Any) -> Any:
         return self.of_class.build(**given)
@@ -99,3 +110,23 @@ def registered_object(family: Family, name: str, folder: str) -> Any:
         return family.adapt(getattr(found, attribute))
     except (AttributeError, TypeError) as error:
         raise BrokenKindError(f"{name!r} is none of the {family.name}: {error}") from error
+
+
+def add_object(family: Family, name: str, folder: str) -> str:
+    """Add a class in a file of the user to the kinds of this process, and return the name of its kind.
+
+    Args:
+        family: the family.
+        name: the class, as "module:class"; its attribute ``kind`` is the name of the kind.
+        folder: the folder of the module.
+
+    Raises:
+        KindError: the class cannot be used, has no ``kind``, or another kind has this name.
+    """
+    registered = registered_object(family, name, folder)
+    cls = getattr(sys.modules[name.partition(":")[0]], name.partition(":")[2])
+    kind = getattr(cls, "kind", None)
+    if not isinstance(kind, str) or not kind:
+        raise BrokenKindError(f"{name!r} has no attribute `kind`, the name that stored policies are known by")
+    family.add(kind, f"{name.partition(':')[0]}.py", name, registered)
+    return kind

@@ -8,8 +8,10 @@ by then. Modules of the standard library are not part of it, and installed packa
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
@@ -52,6 +54,13 @@ class PythonSource:
     folder: str
     modules: Mapping[str, ModuleSource]
     packages: Mapping[str, str]
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the text of all modules, and of the versions of the packages."""
+        texts = {name: module.text for name, module in self.modules.items()}
+        content = json.dumps([texts, dict(self.packages)], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
 
 
 @cache

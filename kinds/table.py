@@ -28,6 +28,7 @@ from typing import (
 from pydantic import Field, create_model, model_validator
 
 from molbuffer.kinds.errors import BrokenKindError, WrongKeyError
+from molbuffer.kinds.family import Kind
 from molbuffer.kinds.keys import Given, Key, Outermost, Typed
 from molbuffer.kinds.section import Section, refuse
 
@@ -79,8 +80,22 @@ MarkerT = TypeVar("MarkerT")
 class KindTable(Table):
     """The base class of the tables of kinds."""
 
+    kind_of: ClassVar[Kind | None] = None
+    """The kind that is registered; None for a class of the user."""
+
     kind: str
     """The kind."""
+
+    @property
+    def foreign_name(self) -> str:
+        """The family, the name and the package of the kind."""
+        of = self.kind_of
+        return self.kind if of is None else f"{of.family} {of.name} of {of.source}"
+
+    @property
+    def foreign_sha256(self) -> str | None:
+        """The hash of the source of the class; None for one of molbuffer's own."""
+        return None if self.kind_of is None or self.kind_of.is_own else self.kind_of.source_sha256
 
 
 def _built(value: Any, given: Mapping[str, Any]) -> Any:

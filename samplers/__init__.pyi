@@ -1,4 +1,4 @@
-from .base import Recall, Sampler, SamplerSize, encode_rows, tensors
+from .base import Draw, Recall, Sampler, SamplerSize, encode_rows, tensors
 from .builds.bad_rows import report_bad_rows, report_rows
 from .builds.build import REDRAW_ROUNDS, BuildSpec, draw_build, make_build
 from .builds.drawn_counts import DrawCounts
@@ -55,6 +55,7 @@ __all__ = [
     "ContrastiveSampler",
     "DatasetSampler",
     "DecodedLatents",
+    "Draw",
     "DrawCounts",
     "EpochPosition",
     "FileRow",

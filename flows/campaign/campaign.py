@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from molbuffer.flows.campaign.assemble import build_filters, build_objective, build_standardisation, build_template
 from molbuffer.flows.campaign.provenance import described_run
 from molbuffer.flows.campaign.samplers import build_sampler
+from molbuffer.flows.campaign.sources import add_models, refuse_other_sources, sources_of
 from molbuffer.flows.settings import Settings, load_settings
 from molbuffer.samplers import (
     Pipeline,
@@ -177,7 +178,11 @@ def campaign_run(
         selection: the rows that an offline training reads, as JSON.
     """
     run = run_record(settings, store, kind, run_id, snapshot=snapshot, selection=selection)
+    add_models(settings)
     campaign = Campaign(settings, store, run_id, run.seed, open_policy(settings.policy.prior, store))
+    sources = sources_of(settings, campaign.policy_versions())
+    refuse_other_sources(store, run_id, sources)
+    run = replace(run, libraries={**run.libraries, **sources})
     with store.recorded_run(run) as status:
         if status is RunStatus.STARTED:
             campaign.report_files()
@@ -191,4 +196,5 @@ def reopen_campaign(store: SampleStore, run_id: str) -> Campaign:
     """Return the campaign of a started run, from its record in the store."""
     run = store.run(run_id)
     settings = Settings.from_json(run.config)
+    add_models(settings)
     return Campaign(settings, store, run_id, run.seed, open_policy(settings.policy.prior, store))

@@ -15,6 +15,7 @@ from molbuffer.flows.cli import (
     archive,
     campaign,
     config,
+    kinds,
     molecules,
     pretrain,
     priors,
@@ -39,6 +40,7 @@ app = typer.Typer(
 app.add_typer(config.app, name="config")
 archive.add_commands(app)
 campaign.add_commands(app)
+kinds.add_commands(app)
 store.add_commands(app)
 molecules.add_commands(app)
 pretrain.add_commands(app)

@@ -16,7 +16,16 @@ app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="Write and chec
 @app.command(epilog="Example: molbuffer config example > campaign.toml")
 def example() -> None:
     """Print a configuration to start from, with every key and every kind explained."""
-    write_text(example_text())
+    from molbuffer.kinds import other_packages
+
+    text = example_text()
+    if other_packages():
+        # Only kinds of other packages are imported for this, and their families.
+        from molbuffer.flows.cli.kinds import families
+        from molbuffer.flows.tools import example_of_kinds
+
+        text += example_of_kinds(families())
+    write_text(text)
 
 
 @app.command(epilog="Example: molbuffer config check campaign.toml")

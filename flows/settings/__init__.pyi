@@ -1,3 +1,4 @@
+from .foreign_kinds import foreign_sources
 from .problems import ConfigurationError
 from .samplers import SamplerSettings
 from .settings import Settings, load_settings, settings_schema
@@ -7,6 +8,7 @@ __all__ = [
     "ConfigurationError",
     "SamplerSettings",
     "Settings",
+    "foreign_sources",
     "load_settings",
     "selection_of",
     "settings_schema",

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from molbuffer.flows.settings.toml_lines import KeyPath
-from molbuffer.kinds import KindError, OneOf, PythonObject, Section, TableOf, object_table, registered_object
+from molbuffer.kinds import Family, KindError, OneOf, PythonObject, Section, TableOf, object_table, registered_object
 
 Data = Mapping[str, Any]
 
@@ -22,16 +22,16 @@ class FoundTable:
         path: where it is.
         data: its keys and values, unchecked.
         model: what it is checked by.
-        inside: the family of the table, None for one that is no kind.
+        family: the family of the table; None for one that is no kind.
     """
 
     path: KeyPath
     data: Data
     model: type[Section]
-    family: str | None = None
+    family: Family | None = None
 
 
-def tables(data: Data, model: type[Section], path: KeyPath = (), family: str | None = None) -> Iterator[FoundTable]:
+def tables(data: Data, model: type[Section], path: KeyPath = (), family: Family | None = None) -> Iterator[FoundTable]:
     """Yield a table and those in it, each before those inside it; what is no table is reported elsewhere."""
     yield FoundTable(path, data, model, family)
     for name, field in keys_of(data, model).items():
@@ -94,8 +94,8 @@ def _model_of(field: FieldInfo, value: Any) -> type[Section] | None:
     return None
 
 
-def _family_of(field: FieldInfo) -> str | None:
-    return next((each.family.name for each in annotations_of(field) if isinstance(each, OneOf)), None)
+def _family_of(field: FieldInfo) -> Family | None:
+    return next((each.family for each in annotations_of(field) if isinstance(each, OneOf)), None)
 
 
 def _values(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:

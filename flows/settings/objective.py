@@ -12,6 +12,7 @@ from molbuffer.flows.settings.base import Section
 from molbuffer.flows.settings.problems import shown
 from molbuffer.kinds import KindTable, OneOf, refuse
 from molbuffer.scoring import COMPONENTS, TRANSFORMS, Objective, Standardisation, WeightedComponent
+from molbuffer.scoring.components import foreign
 
 
 class ComponentSettings(KindTable):
@@ -26,6 +27,8 @@ class ComponentSettings(KindTable):
     def weighted(self, standardisation: Standardisation = Standardisation()) -> WeightedComponent:
         """Return the component with its weight and transform; targets are standardised as the molecules are."""
         component = self.build(standardisation=standardisation)
+        if self.foreign_sha256 is not None:
+            component = foreign(component, self.foreign_sha256)
         if self.transform is None:
             return WeightedComponent(component, self.weight)
         return WeightedComponent(component, self.weight, self.transform.build())

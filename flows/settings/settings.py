@@ -34,7 +34,19 @@ from molbuffer.flows.settings.references import (
 from molbuffer.flows.settings.rules import broken_rules
 from molbuffer.flows.settings.samplers import SamplerSettings
 from molbuffer.flows.settings.training import BufferSettings, OfflineSettings, TrainingSettings
-from molbuffer.kinds import Count, KindTable, OneOf, PolicyName, Table, TableOf, Text, refuse
+from molbuffer.kinds import (
+    Count,
+    FolderName,
+    KindError,
+    KindTable,
+    OneOf,
+    PolicyName,
+    Table,
+    TableOf,
+    Text,
+    read_source,
+    refuse,
+)
 from molbuffer.samplers import SAMPLERS
 from molbuffer.scoring import FILTERS, ContrastiveTemplate, Standardisation
 
@@ -70,6 +82,21 @@ class PolicySettings(Section):
     prior: Annotated[Text, PolicyName()] = "zinc-gru"
     """The policy that training starts from and that the loss keeps the trained one close to: a bundled policy, a
     folder (relative to the folder of the configuration file), or a sha256 in the store."""
+
+    models: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    """Classes of models of yours that policies may be of, each as "module:class"; their modules are in `folder`."""
+
+    folder: Annotated[Text, FolderName()] = "."
+    """The folder of the modules of `models`; default: that of the configuration file."""
+
+    @model_validator(mode="after")
+    def _models_exist(self) -> Self:
+        for i, name in enumerate(self.models):
+            try:
+                read_source(name.partition(":")[0], self.folder)
+            except KindError as error:
+                refuse("policy", [(("models", i), str(error))])
+        return self
 
 
 FILTER = OneOf(FILTERS)

@@ -1,4 +1,5 @@
 from .demo import demo_settings, print_report, run_demo
+from .example_kinds import example_of_kinds
 from .import_prior import import_reinvent_prior
 from .rescoring import newest_settings, rescore
 from .sample_policy import draw, named_policy, quality
@@ -11,6 +12,7 @@ __all__ = [
     "check_share",
     "demo_settings",
     "draw",
+    "example_of_kinds",
     "import_reinvent_prior",
     "named_policy",
     "newest_settings",

@@ -1,7 +1,8 @@
 from .condition import UNCONDITIONED, Condition, ConditionKind
-from .decoding import decode
+from .decoding import DecodingStep, decode
 from .distribution import UNTRUNCATED, Sampling
 from .gru import GRUArchitecture, GRULanguageModel
+from .language_model import LanguageModel
 from .lstm import LSTMLanguageModel
 from .posterior import Posterior
 from .protocol import GenerativeModel, LatentModel, Sequences
@@ -18,10 +19,12 @@ __all__ = [
     "VAE",
     "Condition",
     "ConditionKind",
+    "DecodingStep",
     "GRUArchitecture",
     "GRULanguageModel",
     "GenerativeModel",
     "LSTMLanguageModel",
+    "LanguageModel",
     "LatentModel",
     "Posterior",
     "Sampling",

@@ -1,5 +1,6 @@
 from .base import COMPONENTS, Component, Cost, StreamingComponent, score_many, score_stream
 from .descriptors import QED, Property, SAScore
+from .foreign import foreign
 from .python_function import PythonFunction
 from .raw_score import RawScore
 from .similarity import LARGEST_RADIUS, FingerprintName, Rediscovery, Similarity, canonical_target
@@ -21,6 +22,7 @@ __all__ = [
     "StreamingComponent",
     "Substructure",
     "canonical_target",
+    "foreign",
     "score_many",
     "score_stream",
 ]

@@ -1,0 +1,58 @@
+"""``molbuffer kinds``: what a configuration may name as a kind, and where each comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from molbuffer.flows.cli.options import JsonOption
+from molbuffer.flows.cli.output import as_json, write_frame, write_text
+
+if TYPE_CHECKING:
+    from molbuffer.kinds import Family
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command(epilog="Example: molbuffer kinds")(kinds)
+
+
+def kinds(json: JsonOption = False) -> None:
+    """List the kinds of samplers, models, losses, selections, components, filters and transforms, with their packages.
+
+    A kind that cannot be used is listed with the reason. Besides these, a class in a file of yours is a kind of any
+    family: kind = "python", object = "my_module:MySampler".
+    """
+    import polars
+
+    rows = [row for family in families() for row in _rows(family)]
+    if json:
+        write_text(as_json(rows))
+        return
+    from molbuffer.flows.cli.formats import Format
+
+    frame = polars.DataFrame(rows, infer_schema_length=None)
+    write_frame(frame.drop("problem") if frame["problem"].null_count() == len(frame) else frame, Format.TABLE)
+
+
+def families() -> list[Family]:
+    """Return all families, in the order in which a configuration has them."""
+    from molbuffer.samplers import SAMPLERS
+    from molbuffer.samplers.models import MODELS
+    from molbuffer.scoring import COMPONENTS, FILTERS, TRANSFORMS
+    from molbuffer.storage import SELECTIONS
+    from molbuffer.training import LOSSES
+
+    return [COMPONENTS, TRANSFORMS, FILTERS, SAMPLERS, SELECTIONS, LOSSES, MODELS]
+
+
+def _rows(family: Family) -> list[dict[str, str | None]]:
+    found = []
+    for kind in family.registered:
+        taken = family.kinds[kind.name]
+        problem = kind.problem if taken is kind else f"the name is taken by that of {taken.source}"
+        found.append(
+            {"family": family.name, "kind": kind.name, "from": kind.source, "class": kind.value, "problem": problem}
+        )
+    return found

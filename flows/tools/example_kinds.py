@@ -1,0 +1,61 @@
+"""The part of the example configuration with the kinds of other packages, made of their classes."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined, to_jsonable_python
+
+from molbuffer.kinds import Family, Kind, OneOf
+
+PLACES: Mapping[str, str] = {
+    "components": "[[objective.components]]",
+    "filters": "[[filters]]",
+    "samplers": "[[samplers]]",
+    "losses": "[training.loss]",
+    "selections": "[buffer.selection]",
+    "transforms": "[objective.components.transform]",
+}
+"""The table of a configuration that a kind of each family stands in."""
+WIDTH = 118
+
+
+def example_of_kinds(families: Iterable[Family]) -> str:
+    """Return a table, commented out, of each usable kind that another package registers; empty if there is none."""
+    tables = [
+        "\n".join(_table(family, kind))
+        for family in families
+        if family.name in PLACES
+        for kind in family.kinds.values()
+        if not kind.is_own and kind.problem is None
+    ]
+    return "\n\n".join(["\n# Kinds of other packages.", *tables]) + "\n" if tables else ""
+
+
+def _table(family: Family, kind: Kind) -> Iterator[str]:
+    table = OneOf(family).tables[kind.name]
+    yield from _comment(f"{kind.name}, of {kind.source}: {table.__doc__}")
+    yield f"#{PLACES[family.name]}"
+    yield f'#kind = "{kind.name}"'
+    if family.name == "samplers":
+        yield '#name = "mine"'
+    for key, field in table.model_fields.items():
+        if key != "kind":
+            yield from _comment(f"  {key}: {field.description or 'see the package'}")
+            yield f"#{key} = {_value(field)}"
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="#   ", drop_whitespace=True)
+
+
+def _value(field: FieldInfo) -> str:
+    """Return the default of a key as TOML; dots where it has none, or none that can be written."""
+    default = field.get_default(call_default_factory=False)
+    if default is PydanticUndefined or default is None:
+        return "..."
+    plain = to_jsonable_python(default, fallback=lambda _: None)
+    return "..." if plain is None or isinstance(plain, dict) else json.dumps(plain, ensure_ascii=False)
