@@ -16,6 +16,7 @@ from molbuffer.storage.records import Commit, PolicyVersion, Score
 from molbuffer.storage.segments.segment import read_segment
 
 StartProcess = Callable[..., "subprocess.Popen[str]"]
+OpenCopy = Callable[[Path], SampleStore]
 SCRIPT = Path(__file__).with_name("writer_process.py")
 
 
@@ -32,11 +33,19 @@ def make() -> ModuleType:
     return _load()
 
 
+@pytest.fixture(scope="session")
+def started_template(empty_store: Path, tmp_path_factory: pytest.TempPathFactory, make: ModuleType) -> Path:
+    """A closed store, to be copied, in which run-1 has started."""
+    path = shutil.copytree(empty_store, tmp_path_factory.mktemp("started") / "store")
+    with SampleStore.open(path) as store:
+        store.start_run(make.make_run())
+    return path
+
+
 @pytest.fixture
-def started(store: SampleStore, make: ModuleType) -> SampleStore:
+def started(open_copy: OpenCopy, started_template: Path) -> SampleStore:
     """A store in which run-1 has started."""
-    store.start_run(make.make_run())
-    return store
+    return open_copy(started_template)
 
 
 @pytest.fixture(scope="session")
@@ -53,11 +62,9 @@ def six_commits(tmp_path_factory: pytest.TempPathFactory, make: ModuleType) -> P
 
 
 @pytest.fixture
-def filled(six_commits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SampleStore:
+def filled(open_copy: OpenCopy, six_commits: Path) -> SampleStore:
     """A store like ``six_commits``, with a decoded cache of its own."""
-    monkeypatch.setenv("MOLBUFFER_CACHE", str(tmp_path / "cache"))
-    with SampleStore.open(shutil.copytree(six_commits, tmp_path / "store")) as opened:
-        yield opened
+    return open_copy(six_commits)
 
 
 PLACES = "SELECT build_id, drawn, segment, segment_offset FROM {placed_builds} AS builds ORDER BY build_id"

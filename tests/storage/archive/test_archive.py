@@ -36,9 +36,21 @@ from molbuffer.storage.trusted import trusted_archive
 OBJECTIVE = "objective-1"
 
 
-@pytest.fixture
-def filled(started, make):
+@pytest.fixture(scope="module")
+def template(started_template, tmp_path_factory, make):
     """Two runs of two builds; the rows of run-2 were drawn by a policy whose parent's weights are kept."""
+    path = shutil.copytree(started_template, tmp_path_factory.mktemp("filled") / "store")
+    with SampleStore.open(path) as store:
+        fill(store, make)
+    return path
+
+
+@pytest.fixture
+def filled(open_copy, template):
+    return open_copy(template)
+
+
+def fill(started, make):
     kept = started.policies.add({"config.json": b"{}", "vocabulary.json": b'["C"]'})
     lineage = [
         PolicyVersion("root", "gru"),
@@ -66,7 +78,6 @@ def filled(started, make):
         )
     )
     started.finish_run("run-2", RunStatus.FINISHED)
-    return started
 
 
 def frame(store, table, columns="*"):
