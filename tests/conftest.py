@@ -1,5 +1,6 @@
 """What tests of several rooms share: real molecules, a vocabulary of them, and an empty store."""
 
+import gc
 import importlib
 import importlib.util
 import os
@@ -17,6 +18,12 @@ import pytest
 # would wait for each other. It counts only before torch is imported.
 if not os.environ.keys() & {"OMP_NUM_THREADS", "MKL_NUM_THREADS"}:
     os.environ["OMP_NUM_THREADS"] = "1"
+# Servers that tests start report to nobody.
+os.environ |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.storage import SampleStore
+
 # Processes that tests start compile what they import once, and not each for itself, as images of containers have it.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -25,11 +32,6 @@ _MEMORY = Path("/dev/shm")
 _ENOUGH_BYTES = 4 * 2**30
 if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ENOUGH_BYTES:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
-# Servers that tests start report to nobody.
-os.environ |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
-
-from molbuffer.samplers.tokens.vocabulary import Vocabulary
-from molbuffer.storage import SampleStore
 
 WriteScorer = Callable[[str], str]
 OpenCopy = Callable[[Path], SampleStore]
@@ -68,6 +70,12 @@ MOLECULES = [
     "O=c1[nH]cnc2[nH]cnc12",
     "Nc1ncnc2c1ncn2C1CCCC1",
 ]
+
+
+def pytest_collection_finish() -> None:
+    """Keeps the garbage collector from going over thousands of collected cases, and over torch, again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,6 @@ from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
 from molbuffer.storage.errors import StoreFormatError, StorePlaceError, StoreWriteError
 from molbuffer.storage.records import Checkpoint, Commit, RunStatus
 
-
 DEVICE = "molbuffer-test-disk-"
 """What the disks of tests are called, before the number of the process that mounts them."""
 
