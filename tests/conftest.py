@@ -117,7 +117,7 @@ def prefect_server() -> Iterator[None]:
     """A real Prefect server of its own for the flows of this session."""
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=120):
+    with prefect_test_harness(server_startup_timeout=600):
         yield
 
 

@@ -152,7 +152,7 @@ def molbuffer_process(request: pytest.FixtureRequest) -> Callable[..., "subproce
             capture_output=True,
             text=True,
             env={**os.environ, **server, **environment},
-            timeout=240,
+            timeout=600,
         )
 
     return run

@@ -21,6 +21,7 @@ import pytest
 
 from molbuffer.storage import SampleStore
 
+PATIENCE_SECONDS = 600
 TABLE = """ID,Smiles,pIC50
 1,CC(=O)Nc1ccc(O)cc1,5.1
 2,not a molecule,
@@ -52,6 +53,7 @@ def activity(smiles):
     if "Br" in smiles:
         os._exit(42)
     while (FOLDER / "hold").exists():
+        (FOLDER / "held").touch()
         time.sleep(0.05)
     return WEIGHT * size(smiles)
 """
@@ -147,11 +149,11 @@ def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_traine
     # Ctrl-C, while the scorer is in a call.
     (folder / "hold").touch()
     process = start("run", "campaign.toml", "--store", "lab")
-    while not (folder / "lab" / "store.toml").exists() or not query("SELECT run_id FROM runs WHERE kind = 'train'"):
+    while not (folder / "held").exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     (run_id,) = (row["run_id"] for row in query("SELECT run_id FROM runs WHERE kind = 'train'"))
     assert (process.returncode, run_id[:8] in errors, "--resume" in errors, "Traceback" in errors) == (
         130,
@@ -162,7 +164,7 @@ def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_traine
     (folder / "hold").unlink()
 
     process = start("run", "campaign.toml", "--store", "lab", "--resume", run_id[:8], "--json")
-    output, errors = process.communicate(timeout=300)
+    output, errors = process.communicate(timeout=PATIENCE_SECONDS)
     result = json.loads(told(0, process.returncode, output, errors))
     assert result["run_id"] == run_id
 

@@ -137,7 +137,7 @@ def waited_for(catalog, action):
         with pytest.raises(TimeoutError):
             acting.result(timeout=0.5)
         process.communicate("go\n")
-        return acting.result(timeout=300)
+        return acting.result(timeout=600)
 
 
 def test_a_catalog_that_another_program_has_locked_is_waited_for(started, make):

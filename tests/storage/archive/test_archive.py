@@ -333,7 +333,7 @@ def test_a_killed_archive_keeps_its_version_until_a_vacuum_and_is_cleared_by_the
 ):
     version, out = filled.snapshot(), tmp_path / "out" / name
     filled.commit(Commit([make.make_build(7)]))
-    output, errors = maintainer("archive", filled.path, out, version, step, "die").communicate(timeout=120)
+    output, errors = maintainer("archive", filled.path, out, version, step, "die").communicate(timeout=600)
     assert output == "dying\n", errors
     assert len(hidden(out.parent)) == 1
     (left,) = [found for found in filled.verify().findings if found.path in hidden(filled.path)]
@@ -371,7 +371,7 @@ def test_an_archive_that_is_being_made_keeps_its_version_and_its_place(filled, m
     assert hidden(out.parent) == there
 
     (out.parent / "go").touch()
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     assert filled.query("SELECT archive_id, snapshot FROM archives").rows() == [(output.split()[1], version)]
     assert (hidden(out.parent), hidden(filled.path)) == ([], [])
