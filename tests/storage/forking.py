@@ -106,8 +106,6 @@ def _import(script):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     # What the store imports when it is needed.
-    import pyarrow.compute
-    import pyarrow.parquet
     import zarr.codecs
     import zarr.storage  # noqa: F401
 
