@@ -5,6 +5,7 @@ from a socket, each a line of JSON. A process starts as if the script were run w
 """
 
 import atexit
+import importlib
 import importlib.util
 import json
 import os
@@ -105,10 +106,9 @@ def _import(script):
     spec = importlib.util.spec_from_file_location(Path(script).stem, script)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    # What the store imports when it is needed.
-    import zarr.codecs
-    import zarr.storage  # noqa: F401
-
+    # What the store imports when it needs it.
+    for needed in ("pyarrow.compute", "pyarrow.parquet", "zarr.codecs", "zarr.storage"):
+        importlib.import_module(needed)
     return module
 
 
