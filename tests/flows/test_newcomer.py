@@ -116,6 +116,8 @@ def start(folder: Path, with_server: dict[str, str]) -> Callable[..., "subproces
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # One started from a shell in the background would ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             process_group=0,
         )
 
