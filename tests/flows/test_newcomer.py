@@ -1,8 +1,7 @@
 """The way of somebody who has the README, a messy table of molecules and a model of their own.
 
-One campaign, in its order: a table with bad lines, a model whose weights are in a file, a molecule that ends the
-scorer's process, Ctrl-C in the middle, a resumed run, and a model that is trained again in between. The training is a
-process, before and after Ctrl-C; the other commands run in that of the test.
+One campaign, as processes and in its order: a table with bad lines, a model whose weights are in a file, a molecule
+that ends the scorer's process, Ctrl-C in the middle, a resumed run, and a model that is trained again in between.
 """
 
 import json
@@ -125,22 +124,14 @@ def start(folder: Path, with_server: dict[str, str]) -> Callable[..., "subproces
 
 
 def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_trained_again(
-    folder: Path,
-    start: Callable[..., "subprocess.Popen[str]"],
-    molbuffer: Callable[..., Any],
-    monkeypatch: pytest.MonkeyPatch,
+    folder: Path, start: Callable[..., "subprocess.Popen[str]"]
 ) -> None:
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "path", [*sys.path, str(folder)])
-
-    def told(code: int, returncode: int, output: str, errors: str) -> str:
-        assert returncode == code, errors
+    def finished(code: int, *arguments: str) -> str:
+        process = start(*arguments)
+        output, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        assert process.returncode == code, errors
         assert "Traceback" not in errors
         return output if code == 0 else errors
-
-    def finished(code: int, *arguments: str) -> str:
-        done = molbuffer(*arguments)
-        return told(code, done.returncode, done.stdout, done.stderr)
 
     def query(sql: str) -> list[dict[str, Any]]:
         with SampleStore.open(folder / "lab", read_only=True) as store:
@@ -165,9 +156,7 @@ def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_traine
     ), errors
     (folder / "hold").unlink()
 
-    process = start("run", "campaign.toml", "--store", "lab", "--resume", run_id[:8], "--json")
-    output, errors = process.communicate(timeout=PATIENCE_SECONDS)
-    result = json.loads(told(0, process.returncode, output, errors))
+    result = json.loads(finished(0, "run", "campaign.toml", "--store", "lab", "--resume", run_id[:8], "--json"))
     assert result["run_id"] == run_id
 
     # Trained again: the scores are computed again under another version, and none of the old ones is lost.
