@@ -1,6 +1,6 @@
 """What Prefect adds to a flow run and to a task, on a server of its own on this machine.
 
-    python benchmarks/bench_prefect.py [--tasks 400] [--rounds 3]
+    python benchmarks/bench_prefect.py [--tasks 400] [--rounds 3] [--server]
 
 A flow whose tasks do nothing is timed with 0 and with many tasks; what it takes is what Prefect adds. The heartbeat
 thread rounds a flow run up to whole seconds, so that few tasks would tell little about one.
@@ -12,6 +12,7 @@ import argparse
 import os
 import statistics
 import time
+from contextlib import nullcontext
 
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 # A server that is stopped with events in flight logs them as errors.
@@ -47,8 +48,9 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--tasks", type=int, default=400, help="tasks of the longer flow")
     arguments.add_argument("--rounds", type=int, default=3, help="runs of each flow, of which the median counts")
+    arguments.add_argument("--server", action="store_true", help="on the server that PREFECT_API_URL names instead")
     chosen = arguments.parse_args()
-    with prefect_test_harness(server_startup_timeout=180):
+    with nullcontext() if chosen.server else prefect_test_harness(server_startup_timeout=180):
         seconds(1)  # imports, the first connection
         empty = statistics.median(seconds(0) for _ in range(chosen.rounds))
         full = statistics.median(seconds(chosen.tasks) for _ in range(chosen.rounds))

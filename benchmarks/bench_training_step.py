@@ -51,11 +51,12 @@ def training_step(model: GRULanguageModel, tokens: Tensor, lengths: Tensor, half
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--steps", type=int, default=10, help="steps of each timing")
+    arguments.add_argument("--rows", type=int, default=ROWS, help="of a batch")
     chosen = arguments.parse_args()
     torch.manual_seed(0)
     torch.set_flush_denormal(True)
-    tokens = torch.randint(START + 2, VOCABULARY, (ROWS, LENGTH))
-    lengths = torch.full((ROWS,), LENGTH)
+    tokens = torch.randint(START + 2, VOCABULARY, (chosen.rows, LENGTH))
+    lengths = torch.full((chosen.rows,), LENGTH)
     models = {"ours": GRULanguageModel(GRUArchitecture(VOCABULARY)), "theirs": OnTorchGRU(GRUArchitecture(VOCABULARY))}
     for half in (False, True):
         times = dict.fromkeys(models, float("inf"))

@@ -1,10 +1,13 @@
 """What tests of several rooms share: real molecules, a vocabulary of them, and an empty store."""
 
+import gc
 import importlib
 import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from uuid import uuid4
@@ -21,7 +24,17 @@ os.environ |= {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
 
+# Processes that tests start compile what they import once, and not each for itself, as images of containers have it.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# The folders of tests are in memory where there is much of it: a commit waits for the disk as long as it works.
+_MEMORY = Path("/dev/shm")
+_ENOUGH_BYTES = 4 * 2**30
+if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ENOUGH_BYTES:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
 WriteScorer = Callable[[str], str]
+OpenCopy = Callable[[Path], SampleStore]
 
 MOLECULES = [
     "CC(=O)Oc1ccccc1C(=O)O",
@@ -59,6 +72,12 @@ MOLECULES = [
 ]
 
 
+def pytest_collection_finish() -> None:
+    """Keeps the garbage collector from going over thousands of collected cases, and over torch, again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def molecules() -> list[str]:
     """Drug-like SMILES with stereo, charges, bracket atoms, halogens and triple bonds."""
@@ -93,6 +112,15 @@ def s3_server(services: ModuleType, tmp_path_factory: pytest.TempPathFactory) ->
         yield address
 
 
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """A real Prefect server of its own for the flows of this session."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=600):
+        yield
+
+
 @pytest.fixture
 def s3_environment(services: ModuleType, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """The environment variables that lead to the S3 server; gives the address of a new prefix in its bucket."""
@@ -110,11 +138,17 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SampleStore]:
-    """An empty store with a decoded cache of its own."""
+def open_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenCopy]:
+    """Opens a copy of a closed store as ``store`` in the folder of the test, with a decoded cache of its own."""
     monkeypatch.setenv("MOLBUFFER_CACHE", str(tmp_path / "cache"))
-    with SampleStore.open(shutil.copytree(empty_store, tmp_path / "store")) as opened:
-        yield opened
+    with ExitStack() as opened:
+        yield lambda path: opened.enter_context(SampleStore.open(shutil.copytree(path, tmp_path / "store")))
+
+
+@pytest.fixture
+def store(open_copy: OpenCopy, empty_store: Path) -> SampleStore:
+    """An empty store with a decoded cache of its own."""
+    return open_copy(empty_store)
 
 
 @pytest.fixture

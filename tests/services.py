@@ -20,7 +20,7 @@ from urllib.request import urlopen
 
 import pytest
 
-_START_SECONDS = 60
+_START_SECONDS = 600
 _DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 S3_ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "never-shown", "AWS_REGION": "us-east-1"}
 

@@ -15,6 +15,9 @@ are small, a reader decodes whole segments into its cache, and every further fil
 lowest zstd setting costs no time over no compression and saves a third. Each chunk carries a CRC32C, and every chunk
 is written, even one of zeros only: Zarr reads an absent chunk as zeros, which would hide a lost file. The descriptions
 have checksums too, for one flipped bit of theirs gives other numbers (another type, another order of the bytes).
+
+Zarr is imported by the first segment that is written or read: it takes a third of the start of a command that only
+asks the catalog.
 """
 
 from __future__ import annotations
@@ -25,18 +28,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.abc.store import Store
-from zarr.codecs import Crc32cCodec, ZstdCodec
-from zarr.storage import LocalStore, ObjectStore
 
 from molbuffer.storage.errors import ArraysError
 from molbuffer.storage.files import Place, file_sha256, sync_tree
 from molbuffer.storage.rows import STORED, Rows, check_complete
+
+if TYPE_CHECKING:
+    import zarr
+    from zarr.abc.store import Store
 
 SEGMENT_FORMAT = "molbuffer-segment-1"
 
@@ -65,6 +68,8 @@ def write_segment(folder: Place, blocks: Sequence[Rows]) -> list[int]:
         ArraysError: the folder exists, there is no block, or vocabularies differ.
         OSError: the disk is full or failed.
     """
+    import zarr
+
     vocabulary_sha256 = _one_vocabulary(folder, blocks)
     if folder.exists():
         raise ArraysError(f"segment {folder} exists; segments are written once, each under a new name")
@@ -140,6 +145,8 @@ def inspect_segment(folder: Place) -> SegmentHeader:
 
 def _store(folder: Place, *, read_only: bool = False) -> Store:
     """Return the store in which Zarr finds a segment."""
+    from zarr.storage import LocalStore, ObjectStore
+
     if isinstance(folder, Path):
         return LocalStore(folder, read_only=read_only)
     return ObjectStore(folder.client(), read_only=read_only)
@@ -154,6 +161,8 @@ def _one_vocabulary(folder: Place, blocks: Sequence[Rows]) -> str:
 
 
 def _create_array(group: zarr.Group, name: str, data: NDArray[Any]) -> None:
+    from zarr.codecs import Crc32cCodec, ZstdCodec
+
     group.create_array(
         name,
         data=data,
@@ -166,6 +175,8 @@ def _create_array(group: zarr.Group, name: str, data: NDArray[Any]) -> None:
 
 
 def _open_segment(folder: Place) -> tuple[zarr.Group, SegmentHeader]:
+    import zarr
+
     try:
         group = zarr.open_group(store=_store(folder, read_only=True), mode="r", zarr_format=3)
         said: dict[str, Any] = group.attrs.asdict()
@@ -225,6 +236,8 @@ def _read_array(group: zarr.Group, folder: Place, name: str, header: SegmentHead
 
 def _find_array(group: zarr.Group, folder: Place, name: str, header: SegmentHeader) -> zarr.Array[Any]:
     """Return an array that has all its chunks; raise what ``_named_in_errors`` catches."""
+    import zarr
+
     if header.headers and file_sha256(folder / name / _HEADER) != header.headers[name]:
         raise ValueError(f"{name}/{_HEADER} is not as it was written")
     array = group[name]

@@ -2,17 +2,23 @@
 
 import os
 import re
+import runpy
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
+
+Run = Callable[[str, list[str]], str]
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 NOTHING_LOST = "lost: 0 builds, 0 scores; torn: 0; there twice: 0; processes that failed: 0"
 
 PEER = "TorchRL"
 FEW_ROWS = ["--rows", "200", "--per-build", "100", "--writers", "1", "--commits", "2", "--batches", "3"]
+FEW_KILLS = ["--kills", "4", "--writers", "2", "--readers", "1", "--pace", "0.1"]
 SMALLEST: dict[str, tuple[list[str], list[str]]] = {
     "bench_sampling.py": (["--rows", "128", "--rounds", "1"], ["ratio"]),
     "bench_samplers.py": (
@@ -24,12 +30,12 @@ SMALLEST: dict[str, tuple[list[str], list[str]]] = {
         ["--rows", "128", "--rounds", "1", "--length", "20", "--cache-rows", "8"],
         ["plain loop of the gru"],
     ),
-    "bench_training_step.py": (["--steps", "1"], ["torch.nn.GRU"]),
-    "bench_prefect.py": (["--tasks", "2", "--rounds", "1"], ["a flow run"]),
+    "bench_training_step.py": (["--steps", "1", "--rows", "8"], ["torch.nn.GRU"]),
+    "bench_prefect.py": (["--tasks", "2", "--rounds", "1", "--server"], ["a flow run"]),
     "bench_writers.py": (["--writers", "2", "--commits", "2", "--rows", "10"], ["2 writers: 4 commits"]),
     "bench_growth.py": (
-        ["--commits", "2", "4", "--rows", "5", "--maintain-every", "2", "--rounds", "1"],
-        ["4 maintained"],
+        ["--commits", "2", "--rows", "5", "--maintain-every", "2", "--rounds", "1"],
+        ["2 maintained"],
     ),
     "bench_store.py": (
         [*FEW_ROWS, "--stores", "molbuffer", "SQLite", "Parquet"],
@@ -42,10 +48,15 @@ SMALLEST: dict[str, tuple[list[str], list[str]]] = {
         ["--rows", "2", "--iterations", "1", "--settings", "molbuffer", "--beside", "twin"],
         ["as the command sets them"],
     ),
-    "crash_store.py": (["--kills", "4", "--writers", "2", "--readers", "1", "--pace", "0.5"], [NOTHING_LOST]),
+    "crash_store.py": (FEW_KILLS, [NOTHING_LOST]),
 }
 """What each is run with, and what it must tell."""
 WITH_FOLDER = ("bench_ingest.py", "bench_loader.py", "bench_store.py", "crash_store.py")
+IN_PROCESSES = ("bench_loader.py", "bench_scoring.py", "bench_threads.py", "crash_store.py")
+"""Those that need a process of their own: they set its threads, measure its memory, or start processes that import it.
+
+The others run in that of the tests, which has imported torch and Prefect.
+"""
 
 
 def test_each_benchmark_has_a_test() -> None:
@@ -55,10 +66,10 @@ def test_each_benchmark_has_a_test() -> None:
 
 
 @pytest.mark.parametrize("script", sorted(SMALLEST.keys() - {"bench_store.py"}))
-def test_a_benchmark_runs_and_leaves_nothing_behind(script: str, tmp_path: Path) -> None:
+def test_a_benchmark_runs_and_leaves_nothing_behind(script: str, tmp_path: Path, run_here: Run) -> None:
     arguments, told = SMALLEST[script]
     folder = ["--folder", str(tmp_path)] if script in WITH_FOLDER else []
-    printed = run(script, [*arguments, *folder])
+    printed = (run if script in IN_PROCESSES else run_here)(script, [*arguments, *folder])
     assert [text for text in told if text not in printed] == []
     if script == "bench_scoring.py":
         assert [line.split()[0] for line in printed.splitlines()] == ["130", *told]
@@ -68,8 +79,7 @@ def test_a_benchmark_runs_and_leaves_nothing_behind(script: str, tmp_path: Path)
 
 
 def test_nothing_is_lost_where_the_catalog_is_in_postgres(postgres_server: str) -> None:
-    arguments = ["--kills", "4", "--writers", "2", "--readers", "1", "--pace", "0.5"]
-    told = run("crash_store.py", [*arguments, "--catalog", f"{postgres_server}/postgres"])
+    told = run("crash_store.py", [*FEW_KILLS, "--catalog", f"{postgres_server}/postgres"])
     assert NOTHING_LOST in told
     assert "the catalog in Postgres" in told
     assert "acknowledged: 0 builds" not in told
@@ -96,8 +106,33 @@ def test_a_peer_that_is_missing_is_not_compared(script: str, tmp_path: Path) -> 
     assert [text for text in told if text not in printed] == []
 
 
+@pytest.fixture
+def run_here(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
+    """Runs a benchmark in this process, with what it imports; takes back what it sets, and gives what it told."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    before, environment = set(sys.modules), dict(os.environ)
+
+    def run(script: str, arguments: list[str]) -> str:
+        if "--server" in arguments:
+            request.getfixturevalue("prefect_server")
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        runpy.run_path(str(BENCHMARKS / script), run_name="__main__")
+        return capsys.readouterr().out
+
+    with torch.random.fork_rng(devices=[]):
+        yield run
+    torch.set_flush_denormal(False)
+    os.environ.clear()
+    os.environ.update(environment)
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) == str(BENCHMARKS / f"{name}.py"):
+            del sys.modules[name]
+
+
 def run(script: str, arguments: list[str], **environment: str) -> str:
-    """Runs a benchmark; gives what it told."""
+    """Runs a benchmark in a process; gives what it told."""
     command = [sys.executable, BENCHMARKS / script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
     assert done.returncode == 0, done.stderr

@@ -64,15 +64,6 @@ batch_size = 16
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """A real Prefect server of its own for the flows of this session."""
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
-
-
-@pytest.fixture(scope="session")
 def with_server(prefect_server: None) -> dict[str, str]:
     """What tells a process to run its flows with that server: to start one of its own would take it 6 s."""
     from prefect.settings import PREFECT_API_URL
@@ -161,7 +152,7 @@ def molbuffer_process(request: pytest.FixtureRequest) -> Callable[..., "subproce
             capture_output=True,
             text=True,
             env={**os.environ, **server, **environment},
-            timeout=240,
+            timeout=600,
         )
 
     return run

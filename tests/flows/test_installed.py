@@ -20,7 +20,7 @@ from molbuffer.storage import SampleStore
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("flows", "samplers", "scoring", "storage", "training")
-PATIENCE_SECONDS = 180
+PATIENCE_SECONDS = 600
 
 NIGHT = """
 import os
@@ -115,7 +115,7 @@ def command(installed: Path, crowded: Path) -> Callable[..., str]:
             env=os.environ | environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -193,15 +193,22 @@ def test_deployments_run_through_a_worker_when_scheduled_and_when_asked_for_and_
         run("--no-prompt", "deploy", *words, *parameters, folder=folder)
 
     def ask_for(flow: str, name: str) -> None:
-        found = httpx.get(f"{api}/deployments/name/{flow}/{name}", timeout=60).raise_for_status().json()["id"]
+        found = httpx.get(f"{api}/deployments/name/{flow}/{name}", timeout=600).raise_for_status().json()["id"]
         state = {"state": {"type": "SCHEDULED"}}
-        httpx.post(f"{api}/deployments/{found}/create_flow_run", json=state, timeout=60).raise_for_status()
+
+        def taken() -> bool:
+            answer = httpx.post(f"{api}/deployments/{found}/create_flow_run", json=state, timeout=600)
+            # Its database is busy, and it says that it can be asked again, as its own clients do.
+            return answer.status_code != httpx.codes.SERVICE_UNAVAILABLE and bool(answer.raise_for_status())
+
+        wait_until(taken, f"the request for a run of {name}", log)
 
     with services.process_group(
         *prefect, "server", "start", "--host", "127.0.0.1", "--port", str(port), log=log, **how
     ):
         wait_until(healthy, "the start of the server", log)
-        run("work-pool", "create", "molbuffer", "--type", "process")
+        pool = {"name": "molbuffer", "type": "process"}
+        httpx.post(f"{api}/work_pools/", json=pool, timeout=600).raise_for_status()
         deploy(
             "molbuffer.flows.build_buffer.build", "--name", "ours", "--pool", "molbuffer",
             config=tiny_config, store="storage/ours",

@@ -20,6 +20,7 @@ import pytest
 
 from molbuffer.storage import SampleStore
 
+PATIENCE_SECONDS = 600
 TABLE = """ID,Smiles,pIC50
 1,CC(=O)Nc1ccc(O)cc1,5.1
 2,not a molecule,
@@ -51,6 +52,7 @@ def activity(smiles):
     if "Br" in smiles:
         os._exit(42)
     while (FOLDER / "hold").exists():
+        (FOLDER / "held").touch()
         time.sleep(0.05)
     return WEIGHT * size(smiles)
 """
@@ -113,6 +115,8 @@ def start(folder: Path, with_server: dict[str, str]) -> Callable[..., "subproces
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # One started from a shell in the background would ignore Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             process_group=0,
         )
 
@@ -124,7 +128,7 @@ def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_traine
 ) -> None:
     def finished(code: int, *arguments: str) -> str:
         process = start(*arguments)
-        output, errors = process.communicate(timeout=300)
+        output, errors = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == code, errors
         assert "Traceback" not in errors
         return output if code == 0 else errors
@@ -138,11 +142,11 @@ def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_traine
     # Ctrl-C, while the scorer is in a call.
     (folder / "hold").touch()
     process = start("run", "campaign.toml", "--store", "lab")
-    while not (folder / "lab" / "store.toml").exists() or not query("SELECT run_id FROM runs WHERE kind = 'train'"):
+    while not (folder / "held").exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.2)
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     (run_id,) = (row["run_id"] for row in query("SELECT run_id FROM runs WHERE kind = 'train'"))
     assert (process.returncode, run_id[:8] in errors, "--resume" in errors, "Traceback" in errors) == (
         130,

@@ -3,11 +3,11 @@
 import importlib.util
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -16,11 +16,12 @@ from molbuffer.storage.records import Commit, PolicyVersion, Score
 from molbuffer.storage.segments.segment import read_segment
 
 StartProcess = Callable[..., "subprocess.Popen[str]"]
+OpenCopy = Callable[[Path], SampleStore]
 SCRIPT = Path(__file__).with_name("writer_process.py")
 
 
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("writer_process", SCRIPT)
+def _load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, SCRIPT.with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -29,14 +30,22 @@ def _load() -> ModuleType:
 @pytest.fixture(scope="session")
 def make() -> ModuleType:
     """``make.run``-style helpers of writer_process.py: make_run, make_samples, make_build."""
-    return _load()
+    return _load("writer_process")
+
+
+@pytest.fixture(scope="session")
+def started_template(empty_store: Path, tmp_path_factory: pytest.TempPathFactory, make: ModuleType) -> Path:
+    """A closed store, to be copied, in which run-1 has started."""
+    path = shutil.copytree(empty_store, tmp_path_factory.mktemp("started") / "store")
+    with SampleStore.open(path) as store:
+        store.start_run(make.make_run())
+    return path
 
 
 @pytest.fixture
-def started(store: SampleStore, make: ModuleType) -> SampleStore:
+def started(open_copy: OpenCopy, started_template: Path) -> SampleStore:
     """A store in which run-1 has started."""
-    store.start_run(make.make_run())
-    return store
+    return open_copy(started_template)
 
 
 @pytest.fixture(scope="session")
@@ -53,11 +62,9 @@ def six_commits(tmp_path_factory: pytest.TempPathFactory, make: ModuleType) -> P
 
 
 @pytest.fixture
-def filled(six_commits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SampleStore:
+def filled(open_copy: OpenCopy, six_commits: Path) -> SampleStore:
     """A store like ``six_commits``, with a decoded cache of its own."""
-    monkeypatch.setenv("MOLBUFFER_CACHE", str(tmp_path / "cache"))
-    with SampleStore.open(shutil.copytree(six_commits, tmp_path / "store")) as opened:
-        yield opened
+    return open_copy(six_commits)
 
 
 PLACES = "SELECT build_id, drawn, segment, segment_offset FROM {placed_builds} AS builds ORDER BY build_id"
@@ -106,14 +113,29 @@ def content() -> Callable[[SampleStore, int], list[object]]:
     return read
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Callable[[Path], Any]]:
+    """What forks processes of a script; one for each script and session."""
+    made: dict[Path, Any] = {}
+    forking = _load("forking")
+
+    def of(script: Path) -> Any:
+        if script not in made:
+            made[script] = forking.Forks(script)
+        return made[script]
+
+    yield of
+    for each in made.values():
+        each.close()
+
+
 @contextmanager
-def _processes_of(script: Path) -> Iterator[StartProcess]:
+def _processes_of(forks: Any) -> Iterator[StartProcess]:
     """Starts processes of a script in a role, and ends them."""
     processes: list[subprocess.Popen[str]] = []
 
-    def start(role: str, store: Path, *arguments: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-W", "error", str(script), role, str(store), *map(str, arguments)]
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    def start(role: str, store: Path, *arguments: object) -> "subprocess.Popen[str]":
+        processes.append(forks.start(role, store, *arguments))
         return processes[-1]
 
     yield start
@@ -123,14 +145,14 @@ def _processes_of(script: Path) -> Iterator[StartProcess]:
 
 
 @pytest.fixture
-def writer() -> Iterator[StartProcess]:
+def writer(forks: Callable[[Path], Any]) -> Iterator[StartProcess]:
     """Starts a process that writes; see writer_process.py for the roles."""
-    with _processes_of(SCRIPT) as start:
+    with _processes_of(forks(SCRIPT)) as start:
         yield start
 
 
 @pytest.fixture
-def maintainer() -> Iterator[StartProcess]:
+def maintainer(forks: Callable[[Path], Any]) -> Iterator[StartProcess]:
     """Starts a process that maintains or reads; see maintenance_process.py for the roles."""
-    with _processes_of(SCRIPT.with_name("maintenance_process.py")) as start:
+    with _processes_of(forks(SCRIPT.with_name("maintenance_process.py"))) as start:
         yield start

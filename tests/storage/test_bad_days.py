@@ -20,6 +20,18 @@ from molbuffer.storage.catalog.schema import MIGRATIONS, Migration
 from molbuffer.storage.errors import StoreFormatError, StorePlaceError, StoreWriteError
 from molbuffer.storage.records import Checkpoint, Commit, RunStatus
 
+DEVICE = "molbuffer-test-disk-"
+"""What the disks of tests are called, before the number of the process that mounts them."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_disks_of_killed_tests():
+    """Unmounts what a test process that was killed has left: its folder could not be removed."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        device, folder = line.split()[:2]
+        if device.startswith(DEVICE) and not Path("/proc", device.removeprefix(DEVICE)).exists():
+            subprocess.run(["umount", "--lazy", folder.encode().decode("unicode_escape")], check=True)
+
 
 def mount(*arguments):
     if subprocess.run(["mount", *map(str, arguments)], capture_output=True).returncode != 0:
@@ -33,7 +45,8 @@ def small_disk(tmp_path):
     folder.mkdir()
 
     def resize(size):
-        mount("-t", "tmpfs", "-o", f"{'remount,' if os.path.ismount(folder) else ''}size={size}k", "tmpfs", folder)
+        options = f"{'remount,' if os.path.ismount(folder) else ''}size={size}k"
+        mount("-t", "tmpfs", "-o", options, f"{DEVICE}{os.getpid()}", folder)
         return folder
 
     yield resize
@@ -124,7 +137,7 @@ def waited_for(catalog, action):
         with pytest.raises(TimeoutError):
             acting.result(timeout=0.5)
         process.communicate("go\n")
-        return acting.result(timeout=300)
+        return acting.result(timeout=600)
 
 
 def test_a_catalog_that_another_program_has_locked_is_waited_for(started, make):

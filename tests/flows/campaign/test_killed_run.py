@@ -15,7 +15,7 @@ from molbuffer.flows.train import train
 from molbuffer.storage import SampleStore
 
 COMMAND = Path(sys.executable).with_name("molbuffer")
-PATIENCE_SECONDS = 180
+PATIENCE_SECONDS = 600
 ROWS = """
     SELECT iteration, event, sampler, row, smiles, raw, kept, rejected_by, reward, policy_sha256
     FROM sample_history ORDER BY iteration, event, sampler, row

@@ -16,7 +16,7 @@ from molbuffer.storage import SampleStore
 
 Command = Callable[..., Any]
 COMMAND = Path(sys.executable).with_name("molbuffer")
-PATIENCE_SECONDS = 180
+PATIENCE_SECONDS = 600
 HANGING = """
 import os, sys, time
 from pathlib import Path
@@ -25,7 +25,7 @@ def score(smiles):
     here = Path(__file__).parent
     (here / "called").touch()
     while not (here / "released").exists():
-        time.sleep(600)
+        time.sleep(3600)
     return 0.5
 """
 HANGS = """
@@ -109,8 +109,8 @@ def ended(process: "subprocess.Popen[bytes]", folder: Path, signals: list[int]) 
     for number in signals:
         os.killpg(process.pid, number)
         time.sleep(0.05)
-    # Far less than a call of the scorer takes, and than Prefect takes to give up a server that is gone.
-    return process.wait(40), (folder / "log").read_text().splitlines()
+    # Less than a call of the scorer takes. Prefect would log that it gives up a server that is gone.
+    return process.wait(PATIENCE_SECONDS), (folder / "log").read_text().splitlines()
 
 
 def events(store: Path) -> list[tuple[str, str]]:

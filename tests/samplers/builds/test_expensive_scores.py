@@ -104,7 +104,7 @@ def test_two_processes_compute_a_molecule_once(store: SampleStore, dock: Dock) -
     eventually(lambda: sorted(dock.calls) == ["C", "CCC"])  # both are at it
     for smiles in ("C", "CCC"):
         dock.hang(smiles).unlink()
-    output = [process.communicate(timeout=60)[0].split() for process in processes]
+    output = [process.communicate(timeout=600)[0].split() for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     assert sorted(dock.calls) == ["C", "CC", "CCC"]
     assert output == [["0.1", "0.2", "0.3"], ["0.3", "0.2", "0.1"]]

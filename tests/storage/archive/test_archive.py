@@ -36,9 +36,21 @@ from molbuffer.storage.trusted import trusted_archive
 OBJECTIVE = "objective-1"
 
 
-@pytest.fixture
-def filled(started, make):
+@pytest.fixture(scope="module")
+def template(started_template, tmp_path_factory, make):
     """Two runs of two builds; the rows of run-2 were drawn by a policy whose parent's weights are kept."""
+    path = shutil.copytree(started_template, tmp_path_factory.mktemp("filled") / "store")
+    with SampleStore.open(path) as store:
+        fill(store, make)
+    return path
+
+
+@pytest.fixture
+def filled(open_copy, template):
+    return open_copy(template)
+
+
+def fill(started, make):
     kept = started.policies.add({"config.json": b"{}", "vocabulary.json": b'["C"]'})
     lineage = [
         PolicyVersion("root", "gru"),
@@ -66,7 +78,6 @@ def filled(started, make):
         )
     )
     started.finish_run("run-2", RunStatus.FINISHED)
-    return started
 
 
 def frame(store, table, columns="*"):
@@ -322,7 +333,7 @@ def test_a_killed_archive_keeps_its_version_until_a_vacuum_and_is_cleared_by_the
 ):
     version, out = filled.snapshot(), tmp_path / "out" / name
     filled.commit(Commit([make.make_build(7)]))
-    output, errors = maintainer("archive", filled.path, out, version, step, "die").communicate(timeout=120)
+    output, errors = maintainer("archive", filled.path, out, version, step, "die").communicate(timeout=600)
     assert output == "dying\n", errors
     assert len(hidden(out.parent)) == 1
     (left,) = [found for found in filled.verify().findings if found.path in hidden(filled.path)]
@@ -360,7 +371,7 @@ def test_an_archive_that_is_being_made_keeps_its_version_and_its_place(filled, m
     assert hidden(out.parent) == there
 
     (out.parent / "go").touch()
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
     assert filled.query("SELECT archive_id, snapshot FROM archives").rows() == [(output.split()[1], version)]
     assert (hidden(out.parent), hidden(filled.path)) == ([], [])

@@ -295,7 +295,7 @@ def test_processes_that_race_add_each_row_once(store, archives, source, make):
     for racer in racers:
         racer.stdin.write("go\n")
         racer.stdin.flush()
-    said = [racer.communicate(timeout=60) for racer in racers]
+    said = [racer.communicate(timeout=600) for racer in racers]
     assert [error for _, error in said] == ["", ""]
     assert sum(int(rows) for rows, _ in said) == 12
     same_as_source(store, source, make)
@@ -323,7 +323,7 @@ def test_a_merge_that_is_killed_is_all_or_nothing_and_can_be_repeated(store, arc
     merged(store, archives / "even")
     before = content(store)
     killed = process(store.path, archives / "whole", stop)
-    killed.communicate("go\n", timeout=60)
+    killed.communicate("go\n", timeout=600)
     assert killed.returncode == -signal.SIGKILL
     if stop == "transact":
         same_as_source(store, source, make)

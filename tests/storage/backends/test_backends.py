@@ -88,7 +88,7 @@ class Contract:
 
     def test_r3_of_processes_that_race_for_builds_each_build_has_one_winner(self, opened, path, writer):
         processes = [writer("race", path, 0, 6) for _ in range(2)]
-        said = [line.split() for process in processes for line in process.communicate(timeout=120)[0].splitlines()]
+        said = [line.split() for process in processes for line in process.communicate(timeout=600)[0].splitlines()]
         assert [process.returncode for process in processes] == [0, 0]
         assert len([word for word, _ in said if word == "committed"]) == 6
         assert opened.query("SELECT count(*), count(DISTINCT build_id) FROM samples").rows() == [(36, 6)]

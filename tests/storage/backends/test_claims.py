@@ -36,7 +36,7 @@ def test_a_claim_expires_and_its_owner_may_extend_it(tmp_path):
 
 def test_r1_processes_never_share_a_claim(started, writer):
     processes = [writer("claim", started.path, f"owner-{i}") for i in range(3)]
-    granted = [smiles for process in processes for smiles in process.communicate(timeout=60)[0].split()]
+    granted = [smiles for process in processes for smiles in process.communicate(timeout=600)[0].split()]
     assert sorted(granted) == sorted(f"C{i}" for i in range(100))
 
 

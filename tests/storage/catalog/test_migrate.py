@@ -235,7 +235,7 @@ def test_a_newer_store_is_refused_wherever_it_is_asked_for(old, newer):
 # In between, nothing changes but the names of what is on the disk already.
 @pytest.mark.parametrize("step", [1, 3, 4, 5], ids=lambda step: STEPS[step - 1])
 def test_killed_anywhere_a_store_is_old_or_new_and_is_migrated_by_the_next(old, step):
-    process = subprocess.run([sys.executable, PROCESS, old, str(step)], capture_output=True, text=True, timeout=60)
+    process = subprocess.run([sys.executable, PROCESS, old, str(step)], capture_output=True, text=True, timeout=600)
     assert (process.stdout, process.returncode) == ("dying\n", -signal.SIGKILL), process.stderr
     if step <= 3:
         SampleStore.open(old, read_only=True).close()
@@ -253,7 +253,7 @@ def test_killed_anywhere_a_store_is_old_or_new_and_is_migrated_by_the_next(old, 
 def test_two_processes_that_migrate_at_once_take_turns(old):
     command = [sys.executable, PROCESS, old]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [process.communicate(timeout=60) for process in processes]
+    said = [process.communicate(timeout=600) for process in processes]
     assert sorted(output for output, _ in said) == ["applied\n", "applied charges notes\n"], said
     assert len(list((old / "backups").iterdir())) == 1
 

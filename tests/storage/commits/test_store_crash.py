@@ -29,7 +29,7 @@ def stored_builds(store: SampleStore) -> dict[str, int]:
 def test_killed_before_the_commit_nothing_is_visible(started, make, writer, stop):
     before = started.snapshot()
     process = writer("die", started.path, stop, 5)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=600)
     assert (output, process.returncode) == ("dying\n", -signal.SIGKILL), errors
 
     assert started.snapshot() == before
@@ -43,7 +43,7 @@ def test_killed_before_the_commit_nothing_is_visible(started, make, writer, stop
 
 def test_killed_between_commit_and_acknowledgement_the_retry_is_told_that_it_is_there(started, make, writer):
     process = writer("die", started.path, "before acknowledgement", 5)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=600)
     assert (output, process.returncode) == ("dying\n", -signal.SIGKILL), errors
 
     receipt = started.commit(Commit([make.make_build(5)])).builds[0]
@@ -74,7 +74,7 @@ def test_killed_anywhere_keeps_every_acknowledged_build(tmp_path, writer):
 
 def test_r3_processes_that_race_for_one_build_commit_it_once(tmp_path, writer):
     processes = [writer("race", tmp_path / "store", 0, 6) for _ in range(3)]
-    outputs = [process.communicate(timeout=120) for process in processes]
+    outputs = [process.communicate(timeout=600) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], outputs
 
     committed = [build_id for output, _ in outputs for build_id in acknowledged(output)]
@@ -102,7 +102,7 @@ def test_a_reader_is_not_blocked_and_sees_whole_builds_while_others_write(tmp_pa
 
 def test_r1_scores_are_durable_when_record_scores_returns(started, writer):
     process = writer("score", started.path)
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=600)
     assert (output, process.returncode) == ("recorded\n", -signal.SIGKILL), errors
     assert started.find_scores("docking", "v1", ["CC"])["CC"].value == -7.5
 
@@ -163,7 +163,7 @@ def test_r10_the_system_calls_sync_arrays_and_tables_before_the_catalog(started,
     script = [sys.executable, str(WRITER), "race", str(started.path), "0", "1"]
     if subprocess.run(["strace", "-e", "trace=fsync", "true"], capture_output=True).returncode != 0:
         pytest.skip("this machine lets nobody trace")
-    subprocess.run([*command, *script], check=True, capture_output=True, timeout=120)
+    subprocess.run([*command, *script], check=True, capture_output=True, timeout=600)
 
     root = re.escape(str(started.path))
     synced = re.findall(rf"(?:fsync|fdatasync)\(\d+<{root}/?([^>]*)>", log.read_text())

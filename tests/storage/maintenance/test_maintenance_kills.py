@@ -36,7 +36,7 @@ def test_killed_at_a_step_nothing_is_lost_and_the_next_one_finishes_the_job(fill
     segments = set(places(filled).values())
 
     process = maintainer("die", filled.path, stop)
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=600)
     assert (output, process.returncode) == ("dying\n", -signal.SIGKILL), errors
 
     assert [content(filled, older), content(filled, filled.snapshot())] == before

@@ -20,7 +20,7 @@ def read_until(process, pattern, times=1):
 
 
 def ends(processes):
-    return [process.communicate(timeout=200) for process in processes]
+    return [process.communicate(timeout=600) for process in processes]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """An export has the rows of the history view in their order, with what each column means, and is whole or not there."""
 
+import shutil
 import stat
 
 import duckdb
@@ -16,15 +17,22 @@ from molbuffer.storage.records import Commit
 ODD = 'C"C,\nO\u00e9'
 
 
-@pytest.fixture
-def filled(started, make):
+@pytest.fixture(scope="module")
+def template(started_template, tmp_path_factory, make):
     """run-1 and run-0, which started later, with two builds each, committed in the wrong order."""
-    started.start_run(make.make_run("run-0"))
-    for run_id in ("run-0", "run-1"):
-        for iteration in (1, 0):
-            samples = make.make_samples(seed=iteration, raw=[ODD, "", "C", "CC", "=1+1", "N"])
-            started.commit(Commit([make.make_build(iteration, samples=samples, run_id=run_id)]))
-    return started
+    path = shutil.copytree(started_template, tmp_path_factory.mktemp("filled") / "store")
+    with SampleStore.open(path) as store:
+        store.start_run(make.make_run("run-0"))
+        for run_id in ("run-0", "run-1"):
+            for iteration in (1, 0):
+                samples = make.make_samples(seed=iteration, raw=[ODD, "", "C", "CC", "=1+1", "N"])
+                store.commit(Commit([make.make_build(iteration, samples=samples, run_id=run_id)]))
+    return path
+
+
+@pytest.fixture
+def filled(open_copy, template):
+    return open_copy(template)
 
 
 def test_a_parquet_file_has_the_history_in_its_order_with_what_columns_mean(filled, tmp_path):

@@ -148,7 +148,7 @@ def test_a_lost_catalog_is_made_anew_with_all_snapshots(path, make, loss):
 
 @pytest.mark.parametrize("source", [None, Source.BACKUP, Source.FILES])
 def test_without_a_journal_each_fact_is_there_once(path, make, writer, source):
-    writer("die", path, "before COMMIT", 7).communicate(timeout=60)
+    writer("die", path, "before COMMIT", 7).communicate(timeout=600)
     wanted = said(path)
     lose(path)
     (path / "journal.jsonl").unlink()
@@ -177,7 +177,7 @@ def test_without_a_journal_each_fact_is_there_once(path, make, writer, source):
 @pytest.mark.parametrize("stop", ["before sync", "before COMMIT", "before acknowledgement"])
 def test_killed_at_any_step_what_was_acknowledged_is_recovered_and_counts_once(path, make, writer, stop):
     wanted = said(path)
-    writer("die", path, stop, 7).communicate(timeout=60)
+    writer("die", path, stop, 7).communicate(timeout=600)
     lose(path)
     recover_store(path)
     found = said(path, tables=("samples", "scores"))
@@ -192,7 +192,7 @@ def test_killed_at_any_step_what_was_acknowledged_is_recovered_and_counts_once(p
 
 def test_of_two_attempts_at_a_build_that_are_on_the_disk_one_counts(path, make, writer):
     for _ in range(2):
-        writer("die", path, "before COMMIT", 7).communicate(timeout=60)
+        writer("die", path, "before COMMIT", 7).communicate(timeout=600)
     lose(path)
     (path / "journal.jsonl").unlink()
     recover_store(path, source=Source.FILES)

@@ -454,7 +454,7 @@ def test_leftovers_are_information_with_size_and_age(path, make):
 
 
 def test_a_writer_that_dies_leaves_information_only(path, writer):
-    writer("die", path, "rows inserted", 7).communicate(timeout=60)
+    writer("die", path, "rows inserted", 7).communicate(timeout=600)
     report = verify_store(path)
     assert report.errors == ()
     assert {found.path.split("/")[0] for found in report.findings} == {"arrays", "tables"}
