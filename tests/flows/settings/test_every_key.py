@@ -67,6 +67,8 @@ WHERE: Mapping[str, tuple[str, ...]] = {
 a part of an object has the name of the key, this part must change."""
 
 ELSEWHERE: Mapping[str, str] = {
+    "policy.models": "the kinds of models of a process, before a policy is opened; tests/flows/campaign/test_foreign_kinds",
+    "policy.folder": "where the modules of these models are",
     "campaign.offline": "`molbuffer run` chooses by it which of two flows it starts, before anything is made",
     **{
         f"{key}[python].folder": "the class that is found there is the same one"
@@ -162,6 +164,8 @@ VALUES: Mapping[str, object] = {
     "filters[substructure].must_have": ["CN"],
     "filters[substructure].must_not_have": ["CN"],
     "offline.where": "reward > 0.5",
+    "policy.folder": "$folder/elsewhere",
+    "policy.models": ["plugins:AModel"],
     "policy.prior": "$folder/stranger",
     "samplers[contrastive].output_model": "$folder/other-pairs",
     "samplers[dataset].column": "other",
