@@ -54,6 +54,9 @@ EXPORT_COLUMNS: Mapping[str, str] = {
     "reward_status": "ok, failed or pending",
     "objective_sha256": "the objective of the reward",
     "created": "when it was stored, UTC",
+    "file": "for samples of a file, its path",
+    "file_line": "for samples of a file, the line of the row",
+    "file_id": "for samples of a file, the text of the row in the sampler's id_column",
 }
 """The columns of an export and what they mean; in a Parquet file each column carries its meaning."""
 
