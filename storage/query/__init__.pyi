@@ -1,11 +1,16 @@
-from .export import ExportReceipt, export_history
+from .export import ExportReceipt, RowWriter, export_history
+from .frame import frame
+from .molecules import best_molecules
 from .sandbox import ClosedDatabase, QueryLimits, matching_rows, read_apart
 
 __all__ = [
     "ClosedDatabase",
     "ExportReceipt",
     "QueryLimits",
+    "RowWriter",
+    "best_molecules",
     "export_history",
+    "frame",
     "matching_rows",
     "read_apart",
 ]
