@@ -21,7 +21,7 @@ of the store, and what was visible at one stays readable as of it.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -361,7 +361,7 @@ class SampleStore:
         where: str | None = None,
         snapshot: int | None = None,
         molecules: bool = False,
-        writer: Callable[[Path, pa.Schema], RowWriter] | None = None,
+        writer: RowWriter | None = None,
         memory_limit: str = "1GB",
     ) -> ExportReceipt:
         """Write the history of a version, or its molecules, to a file, as ``storage.query.export_history`` does."""

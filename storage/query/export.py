@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -84,12 +84,14 @@ class ExportReceipt:
     snapshot: int
 
 
-class RowWriter(Protocol):
+class RowFile(Protocol):
     """A file that is written a portion of rows at a time."""
 
-    def __enter__(self) -> RowWriter: ...
-    def __exit__(self, *error: object) -> bool | None: ...
     def write_batch(self, batch: pa.RecordBatch) -> None: ...
+
+
+RowWriter = Callable[[Path, pa.Schema], AbstractContextManager[RowFile]]
+"""Opens a file for rows with the columns of a schema."""
 
 
 def export_history(
@@ -99,7 +101,7 @@ def export_history(
     where: str | None = None,
     snapshot: int | None = None,
     molecules: bool = False,
-    writer: Callable[[Path, pa.Schema], RowWriter] | None = None,
+    writer: RowWriter | None = None,
     memory_limit: str = "1GB",
 ) -> ExportReceipt:
     """Write the history of a snapshot to a file, which replaces what is there in one step.
@@ -143,7 +145,7 @@ def export_history(
     return ExportReceipt(rows, version)
 
 
-_WRITERS: Mapping[str, Callable[[Path, pa.Schema], RowWriter]] = {
+_WRITERS: Mapping[str, RowWriter] = {
     ".parquet": lambda path, schema: pq.ParquetWriter(path, schema, compression="zstd"),
     ".csv": lambda path, schema: pyarrow.csv.CSVWriter(str(path), schema),
 }
