@@ -102,9 +102,9 @@ def molecule_scores(rewarded: str, *, few: bool) -> str:
             GROUP BY scores.smiles, versions.number
         )
         SELECT rewarded.smiles, rewarded.objective_sha256, parts.position, parts.component, parts.version,
-            newest.value AS raw_value, CASE kind
+            newest.value AS raw_value, CASE WHEN value IS NOT NULL THEN CASE kind
             {cases}
-            END AS transformed_value, parts.weight,
+            END END AS transformed_value, parts.weight,
             CASE WHEN parts.version IS NOT NULL THEN coalesce(newest.status, 'pending') END AS status, newest.error,
             rewarded.reward, rewarded.reward_status
         FROM {rewarded} AS rewarded JOIN parts ON parts.objective_sha256 = rewarded.objective_sha256
