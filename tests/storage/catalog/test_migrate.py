@@ -102,6 +102,11 @@ def test_the_store_of_schema_1_is_migrated_and_has_what_was_stored(first):
         assert store.policies.kept() == kept
         assert (store.latest_checkpoint("run-1").folder / "state.json").read_bytes() == b'{"iteration": 1}'
         before = store.at(SAID["before"]["version"])
+        # Views of later releases answer, also as of a version that lacked what they read.
+        for opened in (store, before):
+            assert set(opened.query("SELECT file, file_line, file_id FROM sample_history").rows()) == {(None,) * 3}
+            assert opened.query("FROM objective_components").height == opened.query("FROM molecule_scores").height == 0
+            assert opened.best_molecules(1)["reward"].to_list() == [max(r["reward"] or 0 for r in SAID["history"])]
         assert plain(before.query(HISTORY).to_dicts()) == SAID["before"]["history"]
         # It is used, not only looked at.
         store.start_run(make_run("run-3"))

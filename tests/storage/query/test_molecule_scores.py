@@ -177,9 +177,10 @@ def test_archives_and_merges_carry_objectives_and_origins(scored, make, tmp_path
     assert [finding for finding in verify_store(tmp_path / "home").findings if finding.severity == "error"] == []
 
 
-def test_objectives_are_recovered_from_the_files_alone(scored):
+@pytest.mark.parametrize("source", [Source.JOURNAL, Source.FILES])
+def test_objectives_are_recovered_without_the_catalog(scored, source):
     scored.close()
-    report = recover_store(scored.path, source=Source.FILES, anyway=True)
+    report = recover_store(scored.path, source=source, anyway=True)
     assert report.rows["objectives"] == 3
     with SampleStore.open(scored.path) as store:
         assert long_form(store) == EXPECTED
