@@ -73,13 +73,14 @@ _BEFORE = """
         )"""
 
 
-def molecule_scores(rewarded: str, *, few: bool) -> str:
+def molecule_scores(rewarded: str, *, few: bool, key: str | None = None) -> str:
     """Return the SELECT of ``molecule_scores`` for some molecules.
 
     Args:
         rewarded: the name of a relation of (smiles, objective_sha256, reward, reward_status), each molecule and
             objective once.
-        few: whether they are so few that their scores are to be looked for, instead of all scores to be put in order.
+        few: whether they are so few that their scores are to be looked for among all.
+        key: another column of that relation, which comes first.
     """
     columns = ", ".join(f"TRY_CAST(json_extract_string(settings, '$.{name}') AS DOUBLE) AS {name}" for name in _NUMBERS)
     cases = "\n            ".join(f"WHEN '{kind}' THEN {sql}" for kind, sql in TRANSFORMED.items())
@@ -93,23 +94,30 @@ def molecule_scores(rewarded: str, *, few: bool) -> str:
             SELECT component, version, row_number() OVER () AS number
             FROM (SELECT DISTINCT component, version FROM parts WHERE version IS NOT NULL)
         ),
-        newest AS (
-            SELECT scores.smiles, versions.number, unnest(arg_max(
-                {{'value': scores.value, 'status': scores.status, 'error': scores.error}},
-                (CASE scores.status WHEN 'ok' THEN 2 WHEN 'failed' THEN 1 ELSE 0 END, scores.created)))
+        found_scores AS NOT MATERIALIZED (
+            SELECT scores.smiles, versions.number, scores.value, scores.status, scores.error, scores.created
             FROM {{scores}} AS scores JOIN versions
                 ON versions.version = scores.version AND versions.component = scores.component {wanted}
-            GROUP BY scores.smiles, versions.number
+        ),
+        good AS NOT MATERIALIZED (SELECT smiles, number, value FROM found_scores WHERE status = 'ok'),
+        other AS NOT MATERIALIZED (
+            SELECT smiles, number, unnest(arg_max(
+                {{'status': status, 'error': error}}, (CASE status WHEN 'failed' THEN 1 ELSE 0 END, created)))
+            FROM found_scores WHERE status <> 'ok' GROUP BY smiles, number
         )
-        SELECT rewarded.smiles, rewarded.objective_sha256, parts.position, parts.component, parts.version,
-            newest.value AS raw_value, CASE WHEN value IS NOT NULL THEN CASE kind
+        SELECT {f"rewarded.{key}, " if key else ""}rewarded.smiles, rewarded.objective_sha256,
+            parts.position, parts.component, parts.version,
+            good.value AS raw_value, CASE WHEN value IS NOT NULL THEN CASE kind
             {cases}
             END END AS transformed_value, parts.weight,
-            CASE WHEN parts.version IS NOT NULL THEN coalesce(newest.status, 'pending') END AS status, newest.error,
+            CASE WHEN good.value IS NOT NULL THEN 'ok'
+                WHEN parts.version IS NOT NULL THEN coalesce(other.status, 'pending') END AS status,
+            CASE WHEN good.value IS NULL THEN other.error END AS error,
             rewarded.reward, rewarded.reward_status
         FROM {rewarded} AS rewarded JOIN parts ON parts.objective_sha256 = rewarded.objective_sha256
         LEFT JOIN versions ON versions.version = parts.version AND versions.component = parts.component
-        LEFT JOIN newest ON newest.smiles = rewarded.smiles AND newest.number = versions.number"""
+        LEFT JOIN good ON good.smiles = rewarded.smiles AND good.number = versions.number
+        LEFT JOIN other ON other.smiles = rewarded.smiles AND other.number = versions.number"""
 
 
 SCORE_VIEWS: Mapping[str, str] = {
@@ -138,7 +146,8 @@ SCORE_VIEWS: Mapping[str, str] = {
 ``objective_components`` has a row for each component of each objective: as runs record it when they start, and for runs
 of before that was recorded, as their configuration has it. The version of a component is then that of the scores that
 the run, or another one with that objective, computed; null when there are none. ``molecule_scores`` has a row for each
-molecule, objective of its rewards, and component: the newest good score, else the newest failed one, is its raw value
-and status. The name of a component is no part of an objective: where runs with one objective gave it several, that of
-the first run counts. Rewards of pairs are under objectives of their own, which have no components.
+molecule, objective of its rewards, and component: the good score, of which the store writes at most one, is the raw
+value; without one, status and error are those of the newest failed score, else of the newest lost one. The name of a
+component is no part of an objective: where runs with one objective gave it several, that of the first run counts.
+Rewards of pairs are under objectives of their own, which have no components.
 """

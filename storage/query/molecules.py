@@ -26,30 +26,50 @@ _FOLLOWING: Mapping[str, str] = {
     "iteration": "the first iteration in which it was drawn",
     "objective_sha256": "the objective of the reward",
 }
+_FROM: Mapping[str, str] = {
+    **{name: f"best.{name}" for name in ("smiles", "reward", "iteration")},
+    **{name: f"numbered.{name}" for name in ("run_name", "sampler")},
+    "objective_sha256": "named.objective_sha256",
+}
+"""Where each of these columns is in ``_SHOWN``."""
 _VALUES: Mapping[str, str] = {
     "raw": "the raw value of {name}",
     "transformed": "the value of {name} in [0, 1], of which the reward is made",
 }
 _KEY = ("smiles", "objective_sha256")
 
-_OWN = "rewards.objective_sha256 = coalesce(builds.objective_sha256, runs.objective_sha256)"
-_BEST = """best AS MATERIALIZED (
-        SELECT rewards.objective_sha256, samples.smiles, max(rewards.value) AS reward,
-            arg_max(runs.name, rewards.value) AS run_name, arg_max(builds.sampler, rewards.value) AS sampler,
-            min(builds.iteration) AS iteration, max(max(rewards.created)) OVER of_objective AS used,
-            row_number() OVER (of_objective ORDER BY max(rewards.value) DESC, samples.smiles) AS place
+_OWN = "rewards.objective_sha256 = builds.rewarded_by"
+# Texts that many rows share have numbers until the end: in the states of an aggregation and in sorted rows, each takes
+# its length anew, and DuckDB does not put the former on disk.
+_BEST = """numbered AS MATERIALIZED (
+        SELECT builds.build_id, builds.run_id, builds.sampler, builds.iteration, runs.name AS run_name,
+            coalesce(builds.objective_sha256, runs.objective_sha256) AS rewarded_by, row_number() OVER () AS number
+        FROM {builds} AS builds LEFT JOIN {runs} AS runs ON runs.run_id = builds.run_id
+    ),
+    named AS MATERIALIZED (
+        SELECT objective_sha256, row_number() OVER () AS objective
+        FROM (SELECT DISTINCT objective_sha256 FROM {rewards})
+    ),
+    found AS (
+        SELECT named.objective, samples.smiles, max(rewards.value) AS reward,
+            arg_max(builds.number, rewards.value) AS number, min(builds.iteration) AS iteration,
+            max(rewards.created) AS created
         FROM {rewards} AS rewards
+        JOIN named ON named.objective_sha256 = rewards.objective_sha256
         JOIN {samples} AS samples ON samples.build_id = rewards.build_id AND samples."row" = rewards."row"
-        JOIN {builds} AS builds ON builds.build_id = rewards.build_id
-        LEFT JOIN {runs} AS runs ON runs.run_id = builds.run_id
+        JOIN numbered AS builds ON builds.build_id = rewards.build_id
         [join]
         WHERE samples.kept AND rewards.status = 'ok' AND [conditions]
-        GROUP BY rewards.objective_sha256, samples.smiles
-        WINDOW of_objective AS (PARTITION BY rewards.objective_sha256)
+        GROUP BY named.objective, samples.smiles
     ),
-    rewarded AS (SELECT smiles, objective_sha256, reward, 'ok' AS reward_status FROM best)"""
+    best AS MATERIALIZED (
+        SELECT *, max(created) OVER of_objective AS used, row_number() OVER () AS molecule,
+            row_number() OVER (of_objective ORDER BY reward DESC, smiles) AS place
+        FROM found WINDOW of_objective AS (PARTITION BY objective)
+    )"""
+_SHOWN = "best JOIN numbered ON numbered.number = best.number JOIN named ON named.objective = best.objective"
 _MATCHING = 'SEMI JOIN matching ON matching.build_id = rewards.build_id AND matching."row" = rewards."row"'
-_ORDER = "ORDER BY best.used DESC, best.objective_sha256, best.place"
+_ORDER = "ORDER BY best.used DESC, named.objective_sha256, best.place"
 _NAMES = """SELECT component FROM {objective_components} AS components
     WHERE objective_sha256 IN (SELECT DISTINCT objective_sha256 FROM {rewards})
     GROUP BY component ORDER BY min(position), component"""
@@ -70,10 +90,10 @@ def best_molecules(
     if objective_sha256 is not None:
         conditions, given = ["rewards.objective_sha256 = ?"], [objective_sha256]
     if run is not None:
-        conditions.append("(runs.name = ? OR starts_with(builds.run_id, ?))")
+        conditions.append("(builds.run_name = ? OR starts_with(builds.run_id, ?))")
         given += [run, run]
-    columns, snapshot = ", ".join([*_LEADING, *_FOLLOWING]), store.snapshot()
-    sql = f"WITH {_BEST} SELECT {columns} FROM best WHERE place <= {int(n)} {_ORDER}"
+    columns, snapshot = ", ".join(_FROM[name] for name in (*_LEADING, *_FOLLOWING)), store.snapshot()
+    sql = f"WITH {_BEST} SELECT {columns} FROM {_SHOWN} WHERE best.place <= {int(n)} {_ORDER}"
     sql = sql.replace("[join]", "").replace("[conditions]", " AND ".join(conditions))
     best = store.read_arrow(sql, snapshot=snapshot, parameters=given)
     rewarded = best.select([*_KEY, "reward"]).append_column("reward_status", pa.array(["ok"] * len(best), pa.string()))
@@ -116,16 +136,18 @@ def all_molecules_sql(components: Sequence[str], where: str) -> str:
     values = "".join(
         f", max({kind}_value) FILTER (component = {quote(components[at])}) AS {column}" for kind, at, column in numbered
     )
-    columns = [f"best.{name}" for name in _LEADING] + [column for *_, column in numbered]
-    columns += [f"best.{name}" for name in _FOLLOWING]
+    columns = [*(_FROM[name] for name in _LEADING), *(column for *_, column in numbered)]
+    columns += [_FROM[name] for name in _FOLLOWING]
     best = _BEST.replace("[join]", _MATCHING).replace("[conditions]", _OWN)
     return f"""WITH matching AS (SELECT build_id, "row" FROM (SELECT * FROM {{sample_history}} WHERE ({where}\n))),
         {best},
-        long AS (WITH {molecule_scores("rewarded", few=False)}),
-        wide AS (SELECT smiles, objective_sha256{values} FROM long GROUP BY smiles, objective_sha256)
-        SELECT {", ".join(columns)}
-        FROM best LEFT JOIN wide ON wide.smiles = best.smiles AND wide.objective_sha256 = best.objective_sha256
-        {_ORDER}"""
+        rewarded AS (
+            SELECT molecule, smiles, objective_sha256, reward, 'ok' AS reward_status
+            FROM best JOIN named ON named.objective = best.objective
+        ),
+        long AS (WITH {molecule_scores("rewarded", few=False, key="molecule")}),
+        wide AS (SELECT molecule{values} FROM long GROUP BY molecule)
+        SELECT {", ".join(columns)} FROM {_SHOWN} LEFT JOIN wide ON wide.molecule = best.molecule {_ORDER}"""
 
 
 def molecule_columns(components: Sequence[str]) -> dict[str, str]:
