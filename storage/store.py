@@ -42,7 +42,7 @@ from molbuffer.storage.history import DecodedCache, HistoryIndex, IndexScope
 from molbuffer.storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Layout
 from molbuffer.storage.maintenance import Maintenance, Snapshot, list_snapshots
 from molbuffer.storage.opening import make_store, open_store, store_at
-from molbuffer.storage.query import ExportReceipt, RowWriter, best_molecules, export_history, frame
+from molbuffer.storage.query import ExportReceipt, RowWriter, best_molecules, export_history
 from molbuffer.storage.query import sandbox as queries
 from molbuffer.storage.records import Commit, Consumed, Event, Reward, Run, RunStatus, Score
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt, StoredBuild, StoredCheckpoint
@@ -381,7 +381,7 @@ class SampleStore:
         """Return the n best molecules of each objective with their components, as
         ``storage.query.molecules.best_molecules`` does.
         """
-        return frame(best_molecules(self._open, n, run=run, objective_sha256=objective_sha256))
+        return best_molecules(self._open, n, run=run, objective_sha256=objective_sha256)
 
     def merge(self, archive: SampleStore) -> MergeReceipt:
         """Bring the rows of an archive into this store, each once, as ``storage.archive.merge_archive`` does."""

@@ -1,5 +1,4 @@
 from .export import ExportReceipt, RowWriter, export_history
-from .frame import frame
 from .molecules import best_molecules
 from .sandbox import ClosedDatabase, QueryLimits, matching_rows, read_apart
 
@@ -10,7 +9,6 @@ __all__ = [
     "RowWriter",
     "best_molecules",
     "export_history",
-    "frame",
     "matching_rows",
     "read_apart",
 ]

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from molbuffer.storage.backends import quote
 from molbuffer.storage.catalog import molecule_scores
 from molbuffer.storage.handle import OpenStore
+from molbuffer.storage.query.frame import frame
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _LEADING: Mapping[str, str] = {
     "smiles": "canonical SMILES of the molecule",
@@ -77,7 +81,7 @@ _NAMES = """SELECT component FROM {objective_components} AS components
 
 def best_molecules(
     store: OpenStore, n: int, *, run: str | None = None, objective_sha256: str | None = None
-) -> pa.Table:
+) -> pl.DataFrame:
     """Return the n best molecules of each objective, those of the objective that was used last first.
 
     Args:
@@ -98,7 +102,7 @@ def best_molecules(
     best = store.read_arrow(sql, snapshot=snapshot, parameters=given)
     rewarded = best.select([*_KEY, "reward"]).append_column("reward_status", pa.array(["ok"] * len(best), pa.string()))
     long = store.read_arrow(f"WITH {molecule_scores('rewarded', few=True)}", snapshot=snapshot, rewarded=rewarded)
-    return _widened(best, long)
+    return frame(_widened(best, long))
 
 
 def _widened(best: pa.Table, long: pa.Table) -> pa.Table:
