@@ -74,9 +74,11 @@ class MoleculeFile(FileName):
 
     Attributes:
         columns: the keys of the table that name the columns to read.
+        id_column: the key that names the column of the rows' ids; None for a table without one.
     """
 
     columns: tuple[str, ...] = ()
+    id_column: str | None = None
 
 
 @dataclass(frozen=True)

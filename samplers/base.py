@@ -14,7 +14,7 @@ from torch import Tensor
 
 from molbuffer.samplers.models import Sampling
 from molbuffer.samplers.tokens import Vocabulary
-from molbuffer.storage import RowId, Rows
+from molbuffer.storage import FileOrigin, RowId, Rows
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Draw:
         source_smiles: the sources of pairs, as the model was given them [n]; None without pairs.
         source_rows: the identity of each source that is a stored row [n]; None without pairs.
         sources_unusable: the number of other sources that were drawn and are no molecule, or not expressible.
-        written_at: the file and line of each row [n] that nobody has checked before; None if all rows are checked.
+        origins: the row of a file that each row is [n]; None for samplers without a file.
+        unchecked: whether nobody has checked the row of the file before [n]; None if all rows are checked.
     """
 
     raw: Sequence[str]
@@ -37,7 +38,8 @@ class Draw:
     source_smiles: Sequence[str] | None = None
     source_rows: Sequence[RowId | None] | None = None
     sources_unusable: int = 0
-    written_at: Sequence[str | None] | None = None
+    origins: Sequence[FileOrigin] | None = None
+    unchecked: Sequence[bool] | None = None
 
     def __len__(self) -> int:
         return len(self.raw)
@@ -54,7 +56,8 @@ def concatenate(parts: Sequence[Draw]) -> Draw:
         source_smiles=_listed([part.source_smiles for part in parts]),
         source_rows=_listed([part.source_rows for part in parts]),
         sources_unusable=sum(part.sources_unusable for part in parts),
-        written_at=_listed([part.written_at for part in parts]),
+        origins=_listed([part.origins for part in parts]),
+        unchecked=_listed([part.unchecked for part in parts]),
     )
 
 

@@ -26,6 +26,7 @@ class DatasetSampler(FileSampler):
         replacement: draw each row independently of all others.
         standardisation: the campaign's, which makes canonical forms.
         largest_fragment: draw the largest fragment of a salt or mixture.
+        id_column: the column that names the rows, whose texts the store keeps with the samples.
     """
 
     name: str
@@ -37,11 +38,12 @@ class DatasetSampler(FileSampler):
     replacement: bool = False
     standardisation: Standardisation = Standardisation()
     largest_fragment: bool = False
+    id_column: str | None = None
     kind: ClassVar[str] = "dataset"
 
     @property
     def rows(self) -> PackedRows:
-        return open_rows(self.path, [self.column])
+        return open_rows(self.path, [self.column], self.id_column)
 
     def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Draw:
         (smiles,) = rows.take(chosen)

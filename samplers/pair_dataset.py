@@ -31,6 +31,7 @@ class PairDatasetSampler(FileSampler):
         replacement: draw each row independently of all others.
         standardisation: the campaign's, which makes sources of texts.
         largest_fragment: draw the largest fragment of a salt or mixture at both ends.
+        id_column: the column that names the pairs, whose texts the store keeps with the samples.
     """
 
     name: str
@@ -43,12 +44,13 @@ class PairDatasetSampler(FileSampler):
     replacement: bool = False
     standardisation: Standardisation = Standardisation()
     largest_fragment: bool = False
+    id_column: str | None = None
     kind: ClassVar[str] = "pair_dataset"
 
     @property
     def rows(self) -> PackedRows:
         """The pairs of the file, as columns of sources and of targets."""
-        return open_rows(self.path, [self.source_column, self.target_column])
+        return open_rows(self.path, [self.source_column, self.target_column], self.id_column)
 
     def drawn_of(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Draw:
         written, targets = rows.take(chosen)

@@ -30,6 +30,7 @@ from .molecules.parsing import canonical_smiles, parse_smiles
 from .molecules.patterns import parse_smarts
 from .molecules.properties import check_property, property_names, property_value
 from .molecules.scaffolds import scaffold_of, scaffolds_of
+from .molecules.sdf import sdf_record
 from .molecules.standardisation import (
     MAX_LENGTH,
     NamedMolecule,
@@ -100,6 +101,7 @@ __all__ = [
     "scaffold_of",
     "scaffolds_of",
     "score_many",
+    "sdf_record",
     "similar_pairs",
     "standardise",
     "standardise_many",

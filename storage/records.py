@@ -77,6 +77,36 @@ def make_build_id(run_id: str, iteration: int, event: Event, sampler: str, chunk
 
 
 @dataclass(frozen=True)
+class ObjectiveComponent:
+    """A component of an objective.
+
+    Attributes:
+        component: its name.
+        version: the version under which its scores are stored.
+        weight: in the aggregation.
+        transform: the kind and the numbers of the transform of its raw values, as a JSON object.
+    """
+
+    component: str
+    version: str
+    weight: float
+    transform: str
+
+
+@dataclass(frozen=True)
+class ObjectiveDefinition:
+    """What an objective is made of, so that its values can be explained without its configuration.
+
+    Attributes:
+        aggregation: the aggregation of the transformed values.
+        components: its components, in order.
+    """
+
+    aggregation: str
+    components: Sequence[ObjectiveComponent]
+
+
+@dataclass(frozen=True)
 class Run:
     """One invocation and everything needed to say where its samples came from.
 
@@ -93,6 +123,7 @@ class Run:
         user: the user who started it.
         pinned_snapshot: the snapshot that an offline training reads.
         selection: the selection of rows of an offline training, as JSON.
+        definition: what the objective is made of, which is stored with the run; None in a run that is read back.
     """
 
     run_id: str
@@ -107,6 +138,11 @@ class Run:
     user: str = ""
     pinned_snapshot: int | None = None
     selection: str | None = None
+    definition: ObjectiveDefinition | None = None
+
+    def __post_init__(self) -> None:
+        if self.definition is not None and self.objective_sha256 is None:
+            raise ValueError(f"run {self.run_id} has the definition of an objective, and no objective_sha256")
 
 
 @dataclass(frozen=True)
@@ -159,6 +195,21 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class FileOrigin:
+    """The row of a file that a sample was drawn from.
+
+    Attributes:
+        file: the path of the file.
+        line: the line in which the row begins, counted from 1, a header included; for Parquet the row number.
+        id: the text of the row in the id column; None without one.
+    """
+
+    file: str
+    line: int
+    id: str | None = None
+
+
+@dataclass(frozen=True)
 class Samples:
     """The n rows of a build, kept and rejected ones, in the order they were drawn.
 
@@ -169,6 +220,7 @@ class Samples:
         rows: their tokens, behaviour log-probabilities and whatever else the sampler gave [n].
         source_smiles: the source of each pair [n], None for samplers without sources.
         source_rows: the stored row each source is [n], None where it is none.
+        origins: the row of a file that each row was drawn from [n]; None for samplers without a file.
     """
 
     raw: Sequence[str]
@@ -177,6 +229,7 @@ class Samples:
     rows: Rows
     source_smiles: Sequence[str | None] | None = None
     source_rows: Sequence[RowId | None] | None = None
+    origins: Sequence[FileOrigin | None] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.raw)

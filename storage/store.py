@@ -42,7 +42,7 @@ from molbuffer.storage.history import DecodedCache, HistoryIndex, IndexScope
 from molbuffer.storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Layout
 from molbuffer.storage.maintenance import Maintenance, Snapshot, list_snapshots
 from molbuffer.storage.opening import make_store, open_store, store_at
-from molbuffer.storage.query import ExportReceipt, export_history
+from molbuffer.storage.query import ExportReceipt, RowWriter, best_molecules, export_history
 from molbuffer.storage.query import sandbox as queries
 from molbuffer.storage.records import Commit, Consumed, Event, Reward, Run, RunStatus, Score
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt, StoredBuild, StoredCheckpoint
@@ -355,10 +355,33 @@ class SampleStore:
         return make_archive(self._open, out, runs=runs, where=where, snapshot=snapshot)
 
     def export(
-        self, out: Path, *, where: str | None = None, snapshot: int | None = None, memory_limit: str = "1GB"
+        self,
+        out: Path,
+        *,
+        where: str | None = None,
+        snapshot: int | None = None,
+        molecules: bool = False,
+        writer: RowWriter | None = None,
+        memory_limit: str = "1GB",
     ) -> ExportReceipt:
-        """Write the history of a version to a .parquet or .csv file, as ``storage.query.export_history`` does."""
-        return export_history(self._open, out, where=where, snapshot=snapshot, memory_limit=memory_limit)
+        """Write the history of a version, or its molecules, to a file, as ``storage.query.export_history`` does."""
+        return export_history(
+            self._open,
+            out,
+            where=where,
+            snapshot=snapshot,
+            molecules=molecules,
+            writer=writer,
+            memory_limit=memory_limit,
+        )
+
+    def best_molecules(
+        self, n: int = 10, *, run: str | None = None, objective_sha256: str | None = None
+    ) -> pl.DataFrame:
+        """Return the n best molecules of each objective with their components, as
+        ``storage.query.molecules.best_molecules`` does.
+        """
+        return best_molecules(self._open, n, run=run, objective_sha256=objective_sha256)
 
     def merge(self, archive: SampleStore) -> MergeReceipt:
         """Bring the rows of an archive into this store, each once, as ``storage.archive.merge_archive`` does."""

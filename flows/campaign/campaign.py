@@ -151,7 +151,7 @@ def run_record(
         kind,
         settings.to_json(),
         run_seed(settings, store, kind, run_id),
-        objective_sha256=build_objective(settings).sha256,
+        objective=build_objective(settings),
         pinned_snapshot=store.snapshot() if snapshot is None else snapshot,
         selection=selection,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import platform
 import shutil
@@ -15,7 +16,8 @@ from typing import Any
 
 from prefect import runtime
 
-from molbuffer.storage import Run, RunKind
+from molbuffer.scoring import Objective
+from molbuffer.storage import ObjectiveComponent, ObjectiveDefinition, Run, RunKind
 
 LIBRARIES = ("molbuffer", "torch", "rdkit", "duckdb", "zarr", "polars", "prefect", "numpy")
 """The libraries that results may depend on."""
@@ -65,7 +67,9 @@ def current_run_id() -> str:
     return uuid.UUID(flow_run_id).hex if flow_run_id else uuid.uuid4().hex
 
 
-def described_run(run_id: str, name: str, kind: RunKind, config: str, seed: int, **more: Any) -> Run:
+def described_run(
+    run_id: str, name: str, kind: RunKind, config: str, seed: int, *, objective: Objective | None = None, **more: Any
+) -> Run:
     """Return the record of a run of this process.
 
     Args:
@@ -74,6 +78,7 @@ def described_run(run_id: str, name: str, kind: RunKind, config: str, seed: int,
         kind: the kind of run.
         config: the configuration as JSON.
         seed: the seed that its draws follow from.
+        objective: the objective of the run, whose components are recorded with it.
         more: other fields of ``Run``.
     """
     host, user = host_and_user()
@@ -87,5 +92,21 @@ def described_run(run_id: str, name: str, kind: RunKind, config: str, seed: int,
         libraries=library_versions(),
         host=host,
         user=user,
+        objective_sha256=None if objective is None else objective.sha256,
+        definition=None if objective is None else objective_definition(objective),
         **more,
     )
+
+
+def objective_definition(objective: Objective) -> ObjectiveDefinition:
+    """Return what a store records of an objective."""
+    parts = [
+        ObjectiveComponent(
+            part.component.name,
+            part.component.version,
+            part.weight,
+            json.dumps(part.transform.settings(), sort_keys=True),
+        )
+        for part in objective.components
+    ]
+    return ObjectiveDefinition(str(objective.aggregation), parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 from molbuffer.flows.cli.formats import Format, chosen_format, is_compressed
 from molbuffer.flows.cli.options import JsonOption, SnapshotOption, StoreOption, with_a_folder
 from molbuffer.flows.cli.output import as_json, note, write_text
+from molbuffer.flows.cli.row_texts import sdf_file
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
@@ -99,22 +101,31 @@ def export(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="A .parquet or .csv file; it is replaced if it exists.",
+            help="A .parquet, .csv, .sdf or .sdf.gz file; it is replaced if it exists.",
             callback=with_a_folder,
         ),
     ],
+    molecules: Annotated[
+        bool,
+        typer.Option(
+            "--molecules",
+            help="Write each kept molecule once for each objective it has a reward under, the best first, with the "
+            "raw and transformed value of every component; default: a row for each sample.",
+        ),
+    ] = False,
     where: WhereOption = None,
     snapshot: SnapshotOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write the sample history as one Parquet or CSV file, for other programs."""
-    chosen_format(None, out, allowed=(Format.CSV, Format.PARQUET))
-    if is_compressed(out):
-        raise UsageError(f"expected a .csv or .parquet file, got --out {out}")
+    """Write the sample history, or its molecules, as one file for other programs."""
+    written = chosen_format(None, out, allowed=(Format.CSV, Format.PARQUET, Format.SDF))
+    if is_compressed(out) and written is not Format.SDF:
+        raise UsageError(f"expected a .csv, .parquet, .sdf or .sdf.gz file, got --out {out}")
     from molbuffer.storage import SampleStore
 
+    writer = partial(sdf_file, compressed=is_compressed(out), report=note) if written is Format.SDF else None
     with SampleStore.open(store, read_only=True) as opened:
-        receipt = opened.export(out, where=where, snapshot=snapshot)
+        receipt = opened.export(out, where=where, snapshot=snapshot, molecules=molecules, writer=writer)
     _report({"path": str(out)} | asdict(receipt), json)
 
 

@@ -20,6 +20,8 @@ class Format(StrEnum):
     PARQUET = "parquet"
     SMILES = "smiles"
     """The column ``smiles`` alone, a molecule in each line."""
+    SDF = "sdf"
+    """The molecules of the column ``smiles`` with 2D coordinates, and all columns as their properties."""
 
 
 ENDINGS = {
@@ -32,6 +34,7 @@ ENDINGS = {
     ".parquet": Format.PARQUET,
     ".smi": Format.SMILES,
     ".smiles": Format.SMILES,
+    ".sdf": Format.SDF,
 }
 """The format of a file by the ending of its name, in small letters."""
 COMPRESSED = ".gz"

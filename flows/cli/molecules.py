@@ -174,7 +174,7 @@ def pairs(
         raise UsageError("--store needs an objective, whose scores it keeps: add --config FILE.toml")
     if json and out is None:
         raise UsageError("--json prints only a summary: add --out FILE for the pairs")
-    written = chosen_format(form, out, allowed=EVERY - {Format.SMILES})
+    written = chosen_format(form, out, allowed=EVERY - {Format.SMILES, Format.SDF})
     from molbuffer.flows.settings import load_settings
 
     with output_kept_for_results():

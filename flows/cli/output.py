@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_jsonable_python
 
 from molbuffer.flows.cli.formats import Format, is_compressed
+from molbuffer.flows.cli.row_texts import SdfRecords, json_text
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,15 +75,21 @@ def write_frame(frame: polars.DataFrame, form: Format, out: Path | None = None, 
     """Write rows to a file, or to standard output; Parquet, which is no text, only to a file.
 
     CSV, JSON and Parquet have every value exactly, and so has a table that is ``exact``. In text, bytes are
-    hexadecimal, and lists and structures in CSV and tables are JSON; NaN and infinities, which JSON has no numbers for,
-    are the texts "NaN", "Infinity" and "-Infinity" there.
+    hexadecimal, durations are ISO 8601, and lists and structures in CSV and tables are JSON; NaN and infinities, which
+    JSON has no numbers for, are the texts "NaN", "Infinity" and "-Infinity" there.
 
     Args:
         frame: the rows.
         form: the format.
         out: the file; None is standard output.
         exact: whether a table has all digits of a number, or four, and all of a time, or its seconds.
+
+    Raises:
+        UsageError: the rows cannot have the format.
     """
+    _refuse_objects(frame)
+    if form is not Format.PARQUET:
+        frame = _with_times_as_text(frame)
     match form:
         case Format.JSON:
             write_text("[" + ",\n ".join(map(json_text, frame.to_dicts())) + "]", out)
@@ -95,11 +101,36 @@ def write_frame(frame: polars.DataFrame, form: Format, out: Path | None = None, 
             write_text(_without_nesting(frame).write_csv(separator="\t"), out)
         case Format.SMILES:
             write_text("".join(f"{smiles}\n" for smiles in _smiles_of(frame)), out)
+        case Format.SDF:
+            records = SdfRecords(frame.columns)
+            write_text("".join(records.of(frame.iter_rows(named=True))), out)
+            if records.message is not None:
+                note(records.message)
         case Format.TABLE:
             write_text(table(frame.columns, frame.rows(), exact=exact), out)
         case Format.PARQUET:
             assert out is not None
             frame.write_parquet(out)
+
+
+def _refuse_objects(frame: polars.DataFrame) -> None:
+    """Refuse columns of Python objects, which no format has."""
+    import polars
+
+    if objects := [name for name, kind in frame.schema.items() if kind == polars.Object]:
+        raise UsageError(f"no format has values such as those of {', '.join(objects)}; cast them to text")
+
+
+def _with_times_as_text(frame: polars.DataFrame) -> polars.DataFrame:
+    """Return the rows with durations as text, and other times where Python would cut off their nanoseconds."""
+    import polars
+
+    def is_finer(name: str, kind: polars.DataType) -> bool:
+        in_nanoseconds = kind == polars.Time or (isinstance(kind, polars.Datetime) and kind.time_unit == "ns")
+        return in_nanoseconds and bool((frame[name].to_physical() % 1000 != 0).any())
+
+    columns = [name for name, kind in frame.schema.items() if kind == polars.Duration or is_finer(name, kind)]
+    return frame.with_columns(polars.col(columns).dt.to_string("iso:strict"))
 
 
 def _smiles_of(frame: polars.DataFrame) -> list[str]:
@@ -111,34 +142,6 @@ def _smiles_of(frame: polars.DataFrame) -> list[str]:
     if "smiles" not in frame.columns:
         raise UsageError(f"the format smiles needs a column `smiles`, got {', '.join(frame.columns)}")
     return [str(smiles) for smiles in frame["smiles"].to_list() if smiles is not None]
-
-
-def json_text(value: Any) -> str:
-    """Return a value of a row as JSON that has all of it: numbers with all their digits, times as ISO 8601."""
-    match value:
-        case bool() | None | str():
-            return json.dumps(value, ensure_ascii=False)
-        case int():
-            return str(value)
-        case float():
-            return repr(value) if math.isfinite(value) else json.dumps(value).join('""')
-        case Decimal():
-            return format(value, "f")
-        case bytes():
-            return f'"{value.hex()}"'
-        case datetime():
-            return f'"{value.isoformat().replace("+00:00", "Z")}"'
-        case date() | time():
-            return f'"{value.isoformat()}"'
-        case list():
-            return f"[{', '.join(map(json_text, value))}]"
-        case dict():
-            # The keys of a map may be numbers, and those of JSON are texts.
-            names = (name if isinstance(name, str) else json_text(name).strip('"') for name in value)
-            pairs = zip(map(json_text, names), map(json_text, value.values()), strict=True)
-            return "{" + ", ".join(f"{name}: {item}" for name, item in pairs) + "}"
-        case _:
-            raise TypeError(f"rows have no values of the type {type(value).__name__}")
 
 
 def table(

@@ -16,6 +16,8 @@ from molbuffer.flows.errors import UsageError
 if TYPE_CHECKING:
     import polars
 
+    from molbuffer.storage import SampleStore
+
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
@@ -23,7 +25,7 @@ def add_commands(app: typer.Typer) -> None:
         epilog='Example: molbuffer query --store lab "SELECT sampler, avg(reward) FROM sample_history GROUP BY ALL"'
     )(query)
     app.command(epilog="Example: molbuffer runs --store lab")(runs)
-    app.command(epilog="Example: molbuffer top --store lab -n 20")(top)
+    app.command(epilog="Example: molbuffer top --store lab -n 50 --out best.sdf")(top)
     app.command(epilog="Example: molbuffer policies --store lab")(policies)
 
 
@@ -70,32 +72,55 @@ def top(
             "of a run; also those that were given to samples of other runs.",
         ),
     ] = None,
+    form: FormatOption = None,
+    out: OutOption = None,
     json: JsonOption = False,
 ) -> None:
-    """List the best molecules of a store, each once, with their runs and samplers.
+    """List the best molecules of a store, each once, with the values of their components, their runs and samplers.
 
-    Rewards of two objectives cannot be compared: of each, the best molecules are listed apart.
+    Rewards of two objectives cannot be compared: of each, the best molecules are listed apart. A component has the
+    columns raw_NAME and transformed_NAME; in a table, it has one, with the transformed value in brackets.
     """
-    conditions = ["rewards.objective_sha256 = coalesce(builds.objective_sha256, runs.objective_sha256)"]
-    if objective is not None:
-        conditions = [f"rewards.objective_sha256 = {_literal(_known_objective(store, objective))}"]
-    if run is not None:
-        conditions.append(f"(runs.name = {_literal(run)} OR starts_with(builds.run_id, {_literal(run)}))")
-    best = _rows(store, _TOP.format(conditions=" AND ".join(conditions), n=n))
+    if json and (form is not None or out is not None):
+        raise UsageError("--json is --format json on standard output; expected it, or --format and --out")
+    written = Format.JSON if json else chosen_format(form, out)
+    from molbuffer.storage import SampleStore
+
+    with SampleStore.open(store, read_only=True) as opened:
+        named = None if objective is None else _known_objective(opened, objective)
+        best = opened.best_molecules(n, run=run, objective_sha256=named)
     if (objectives := best["objective_sha256"].n_unique()) > 1:
         note(f"rewards of {objectives} objectives, which cannot be compared; --objective lists those of one")
-    if not json:
-        best = best.with_columns(best["objective_sha256"].str.head(_SHOWN))
-    write_frame(best, Format.JSON if json else Format.TABLE)
+    write_frame(_for_people(best) if written is Format.TABLE else best, written, out)
 
 
-def _known_objective(store: Path, name: str) -> str:
+def _for_people(best: polars.DataFrame) -> polars.DataFrame:
+    """Return molecules with one column for each component, and the start of the objective."""
+    import polars
+
+    names = [name.removeprefix("raw_") for name in best.columns if name.startswith("raw_")]
+    values = [
+        polars.Series(name, [_shown_value(*pair) for pair in best.select(f"raw_{name}", f"transformed_{name}").rows()])
+        for name in names
+    ]
+    of_components = [f"{kind}_{name}" for name in names for kind in ("raw", "transformed")]
+    following = best.drop("smiles", "reward", *of_components).with_columns(best["objective_sha256"].str.head(_SHOWN))
+    return polars.DataFrame([best["smiles"], best["reward"], *values, *following.get_columns()])
+
+
+def _shown_value(raw: float | None, transformed: float | None) -> str | None:
+    if raw is None or transformed is None or raw == transformed:
+        return None if raw is None else f"{raw:.4g}"
+    return f"{raw:.4g} ({transformed:.3g})"
+
+
+def _known_objective(store: SampleStore, name: str) -> str:
     """Return the objective that a sha256, its start, or a run names.
 
     Raises:
         UsageError: none or several have the name.
     """
-    found = _rows(store, _OBJECTIVES.format(name=_literal(name)))["objective_sha256"].to_list()
+    found = store.read_arrow(_OBJECTIVES, parameters=[name, name, name])["objective_sha256"].to_pylist()
     if len(found) != 1:
         what = ", ".join(sha256[:_SHOWN] for sha256 in found) or "none"
         raise UsageError(
@@ -136,28 +161,10 @@ LEFT JOIN (
 ORDER BY r.created DESC, r.run_id
 """
 
-_TOP = """
-WITH best AS (
-    SELECT rewards.objective_sha256, samples.smiles, max(rewards.value) AS reward,
-           arg_max(runs.name, rewards.value) AS run_name, arg_max(builds.sampler, rewards.value) AS sampler,
-           min(builds.iteration) AS iteration, max(max(rewards.created)) OVER of_objective AS used,
-           row_number() OVER (of_objective ORDER BY max(rewards.value) DESC, samples.smiles) AS place
-    FROM rewards
-    JOIN samples ON samples.build_id = rewards.build_id AND samples."row" = rewards."row"
-    JOIN builds ON builds.build_id = rewards.build_id
-    LEFT JOIN runs ON runs.run_id = builds.run_id
-    WHERE samples.kept AND rewards.status = 'ok' AND {conditions}
-    GROUP BY rewards.objective_sha256, samples.smiles
-    WINDOW of_objective AS (PARTITION BY rewards.objective_sha256)
-)
-SELECT smiles, reward, run_name, sampler, iteration, objective_sha256 FROM best WHERE place <= {n}
-ORDER BY used DESC, objective_sha256, place
-"""
-
 _OBJECTIVES = """
-SELECT DISTINCT objective_sha256 FROM rewards
-WHERE starts_with(objective_sha256, {name}) OR objective_sha256 IN (
-    SELECT objective_sha256 FROM runs WHERE name = {name} OR starts_with(run_id, {name})
+SELECT DISTINCT objective_sha256 FROM {rewards}
+WHERE starts_with(objective_sha256, ?) OR objective_sha256 IN (
+    SELECT objective_sha256 FROM {runs} WHERE name = ? OR starts_with(run_id, ?)
 )
 ORDER BY ALL
 """
@@ -195,8 +202,3 @@ def _shown_runs(frame: polars.DataFrame) -> polars.DataFrame:
         polars.Series("status", [status for status, _ in shown], polars.String),
         polars.Series("detail", [detail for _, detail in shown], polars.String),
     )
-
-
-def _literal(text: str) -> str:
-    """Return a text as an SQL literal."""
-    return "'" + text.replace("'", "''") + "'"

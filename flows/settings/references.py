@@ -114,21 +114,22 @@ def unusable_files(data: Data, model: type[Section]) -> Iterator[Problem]:
     for table in tables(data, model):
         for path, file, marker in marked(table, MoleculeFile):
             names = [_column(table, column) for column in marker.columns]
-            if all(isinstance(each, str | None) for each in names) and Path(file).is_file():
-                yield from _problem_of(Path(file), names, path)
+            named = None if marker.id_column is None else _column(table, marker.id_column)
+            if all(isinstance(each, str | None) for each in (*names, named)) and Path(file).is_file():
+                yield from _problem_of(Path(file), names, named, path)
 
 
 def _column(table: FoundTable, key: str) -> Any:
     return table.data.get(key, keys_of(table.data, table.model)[key].default)
 
 
-def _problem_of(file: Path, columns: list[str | None], path: KeyPath) -> Iterator[Problem]:
+def _problem_of(file: Path, columns: list[str | None], id_column: str | None, path: KeyPath) -> Iterator[Problem]:
     # Only a configuration with a file pays for the readers of files.
     from molbuffer.samplers import SmilesFileError, read_columns
     from molbuffer.scoring import standardise_smiles
 
     try:
-        rows = list(zip(*next(read_columns(file, columns)).columns, strict=True))
+        rows = list(zip(*next(read_columns(file, columns, id_column)).columns, strict=True))
     except SmilesFileError as error:
         yield Problem(path, str(error))
         return

@@ -37,7 +37,7 @@ def rescore(
         RunKind.SCORE,
         settings.to_json(),
         settings.campaign.seed,
-        objective_sha256=objective.sha256,
+        objective=objective,
     )
     statuses = [ScoreStatus.LOST, *([ScoreStatus.FAILED] if failed else [])]
     with store.recorded_run(run):

@@ -111,7 +111,7 @@ def scoring_run(settings: Settings, store: SampleStore, run_id: str, source: Pat
             RunKind.SCORE,
             settings.to_json(),
             settings.campaign.seed,
-            objective_sha256=objective.sha256,
+            objective=objective,
         )
     )
 

@@ -90,12 +90,12 @@ def report_bad_rows(
 
 def report_rejected(drawn: Draw, judged: Sequence[PairJudgement]) -> None:
     """Log the rows of a file that were rejected in a draw and had not been checked before."""
-    if drawn.written_at is None:
+    if drawn.origins is None or drawn.unchecked is None:
         return
     rejected = [
-        f"{place}: {text!r} is rejected by {judgement.target.rejected_by!r}"
-        for place, text, judgement in zip(drawn.written_at, drawn.raw, judged, strict=True)
-        if place is not None and judgement.target.rejected_by in _OF_THE_FILE
+        f"{at.file}, line {at.line}: {text!r} is rejected by {judgement.target.rejected_by!r}"
+        for at, unchecked, text, judgement in zip(drawn.origins, drawn.unchecked, drawn.raw, judged, strict=True)
+        if unchecked and judgement.target.rejected_by in _OF_THE_FILE
     ]
     _warn(list(dict.fromkeys(rejected)), "the same draw", "were rejected")
 

@@ -169,6 +169,7 @@ def _samples(drawn: Draw, judged: Sequence[PairJudgement]) -> Samples:
         rows=drawn.rows,
         source_smiles=None if drawn.source_smiles is None else [judgement.source for judgement in judged],
         source_rows=drawn.source_rows,
+        origins=drawn.origins,
     )
 
 

@@ -13,6 +13,7 @@ from molbuffer.samplers.base import Draw, Sampler
 from molbuffer.samplers.files.epochs import EpochPosition, rows_from, rows_of_draw
 from molbuffer.samplers.files.packed_rows import PackedRows
 from molbuffer.samplers.seeds import numpy_generator
+from molbuffer.storage import FileOrigin
 
 CHECKED_ROWS = 20_000
 """The rows of a sampler's file that are checked before a run begins, which takes seconds."""
@@ -31,10 +32,12 @@ class FileSampler(Sampler):
     Attributes:
         path: the file.
         replacement: draw each row independently of all others.
+        id_column: the column that names the rows of the file, as ``read_columns`` has it; None without one.
     """
 
     path: Path
     replacement: bool
+    id_column: str | None
 
     @property
     @abstractmethod
@@ -61,10 +64,9 @@ class FileSampler(Sampler):
         return self._drawn(rows, rows_from(len(rows), position.start, n, position.seed))
 
     def _drawn(self, rows: PackedRows, chosen: NDArray[np.int64]) -> Draw:
-        drawn = self.drawn_of(rows, chosen)
-        if len(rows) <= CHECKED_ROWS:
-            return drawn
-        lines = zip(chosen.tolist(), rows.lines(chosen), strict=True)
+        file, places = str(self.path), zip(rows.lines(chosen), rows.ids(chosen), strict=True)
         return replace(
-            drawn, written_at=[f"{self.path}, line {line}" if row >= CHECKED_ROWS else None for row, line in lines]
+            self.drawn_of(rows, chosen),
+            origins=[FileOrigin(file, line, name) for line, name in places],
+            unchecked=(chosen >= CHECKED_ROWS).tolist() if len(rows) > CHECKED_ROWS else None,
         )

@@ -32,9 +32,11 @@ class PackedRows:
 
     Attributes:
         n_columns: the number of columns.
+        has_ids: whether the texts of an id column follow them.
     """
 
     n_columns: int
+    has_ids: bool
     _text: mmap.mmap
     _bounds: NDArray[np.int64]
     _lines: NDArray[np.int64]
@@ -44,20 +46,28 @@ class PackedRows:
 
     def take(self, rows: NDArray[np.integer]) -> tuple[list[str], ...]:
         """Return the texts of some rows by column."""
-        bounds = [self._bounds[at : at + self.n_columns + 1].tolist() for at in (rows * self.n_columns).tolist()]
-        return tuple(
-            [self._text[ends[column] : ends[column + 1]].decode() for ends in bounds]
-            for column in range(self.n_columns)
-        )
+        return self._texts(rows, range(self.n_columns))
+
+    def ids(self, rows: NDArray[np.integer]) -> list[str | None]:
+        """Return the texts of some rows in the id column; None where it is blank, or where there is none."""
+        if not self.has_ids:
+            return [None] * len(rows)
+        (ids,) = self._texts(rows, [self.n_columns])
+        return [text or None for text in ids]
+
+    def _texts(self, rows: NDArray[np.integer], columns: Sequence[int]) -> tuple[list[str], ...]:
+        width = self.n_columns + self.has_ids
+        bounds = [self._bounds[at : at + width + 1].tolist() for at in (rows * width).tolist()]
+        return tuple([self._text[ends[column] : ends[column + 1]].decode() for ends in bounds] for column in columns)
 
     def lines(self, rows: NDArray[np.integer]) -> list[int]:
         """Return the lines of the file in which some rows begin, counted from 1."""
         return [int(line) for line in self._lines[rows]]
 
 
-def open_rows(path: Path, columns: Sequence[str | None]) -> PackedRows:
-    """Return the rows of a file's columns, as of ``read_columns``; read once a process for as long as the file stays
-    the same.
+def open_rows(path: Path, columns: Sequence[str | None], id_column: str | None = None) -> PackedRows:
+    """Return the rows of a file's columns, and of its id column, as of ``read_columns``; read once a process for as
+    long as the file stays the same.
 
     Raises:
         SmilesFileError: the file cannot be read or holds no molecule, or there is no room for its unpacked copy.
@@ -66,11 +76,11 @@ def open_rows(path: Path, columns: Sequence[str | None]) -> PackedRows:
         found = path.stat()
     except OSError as error:
         raise SmilesFileError(path, f"it cannot be read: {error}") from error
-    return _open(path, tuple(columns), found.st_mtime_ns, found.st_size)
+    return _open(path, tuple(columns), id_column, found.st_mtime_ns, found.st_size)
 
 
 @lru_cache(maxsize=FILES_KEPT_OPEN)
-def _open(path: Path, columns: tuple[str | None, ...], _modified: int, _size: int) -> PackedRows:
+def _open(path: Path, columns: tuple[str | None, ...], id_column: str | None, _modified: int, _size: int) -> PackedRows:
     folder = default_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,9 +90,10 @@ def _open(path: Path, columns: tuple[str | None, ...], _modified: int, _size: in
             tempfile.TemporaryFile(dir=folder) as lines,
         ):
             packing = _Packing(text, bounds, lines)
-            for block in read_columns(path, columns):
-                packing.add(block.lines, block.columns)
-            return packing.finish(len(columns))
+            for block in read_columns(path, columns, id_column):
+                ids = () if block.ids is None else ([text or "" for text in block.ids],)
+                packing.add(block.lines, (*block.columns, *ids))
+            return packing.finish(len(columns), has_ids=id_column is not None)
     except OSError as error:
         raise SmilesFileError(
             path, f"it cannot be unpacked in {folder}: {error}; {LOCATION_VARIABLE} may name a folder with more room"
@@ -107,11 +118,11 @@ class _Packing:
         self.lines.write(np.asarray(lines, np.int64).tobytes())
         self.rows, self._end = self.rows + len(lines), ends[-1:]
 
-    def finish(self, n_columns: int) -> PackedRows:
+    def finish(self, n_columns: int, *, has_ids: bool) -> PackedRows:
         maps = []
         for file in (self.text, self.bounds, self.lines):
             file.flush()
             # The map outlives the descriptor, which the caller closes.
             maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         text, bounds, lines = maps
-        return PackedRows(n_columns, text, np.frombuffer(bounds, np.int64), np.frombuffer(lines, np.int64))
+        return PackedRows(n_columns, has_ids, text, np.frombuffer(bounds, np.int64), np.frombuffer(lines, np.int64))

@@ -16,18 +16,19 @@ from molbuffer.samplers.files.text_tables import Row
 BATCH_ROWS = 65_536
 
 
-def parquet_rows(path: Path, columns: Sequence[str | None]) -> Iterator[Row]:
-    """Yield the number of each row, from 1, and its wanted texts, with nothing of other columns."""
+def parquet_rows(path: Path, columns: Sequence[str | None], others: Sequence[str] = ()) -> Iterator[Row]:
+    """Yield the number of each row, from 1, its wanted texts, and those of other columns by name."""
     with path.open("rb") as head:
         check_signature(path, head.read(512), b"PAR1")
     with pq.ParquetFile(path) as file:
         there = file.schema_arrow.names
-        names = [there[at] for at in find_columns(path, columns, there)]
+        names = [there[at] for at in find_columns(path, [*columns, *others], there)]
+        n = len(columns)
         number = 1
         for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(dict.fromkeys(names))):
             texts = [batch.column(name).cast(pa.string()).to_pylist() for name in names]
             for row in zip(*texts, strict=True):
-                yield number, tuple([(text or "").strip() for text in row]), ()
+                yield number, tuple([(text or "").strip() for text in row[:n]]), row[n:]
                 number += 1
 
 

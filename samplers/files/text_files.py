@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 
 from molbuffer.samplers.errors import SmilesFileError
-from molbuffer.samplers.files.column_names import is_smiles_column
+from molbuffer.samplers.files.column_names import find_columns, is_smiles_column
 from molbuffer.samplers.files.parquet_tables import other_columns, parquet_rows
 from molbuffer.samplers.files.screened_text import open_text
 from molbuffer.samplers.files.text_tables import Row, open_table
@@ -37,13 +37,15 @@ class TextBlock:
     Attributes:
         lines: the line in which each row begins, counted from 1, a header included; for Parquet the row number.
         columns: the texts of each column, stripped of blanks, with a CXSMILES made plain as ``plain_smiles`` does.
+        ids: the text of each row in the id column, stripped of blanks, None where it is blank; None without one.
     """
 
     lines: Sequence[int]
     columns: tuple[Sequence[str], ...]
+    ids: Sequence[str | None] | None = None
 
 
-def read_columns(path: Path, columns: Sequence[str | None]) -> Iterator[TextBlock]:
+def read_columns(path: Path, columns: Sequence[str | None], id_column: str | None = None) -> Iterator[TextBlock]:
     """Yield the rows of a .smi, .smiles, .ism, .txt, .csv, .tsv or .parquet file; text files may be compressed as .gz.
 
     In a .smi file the first word of a line is the molecule and the rest is its name, unless it is a CXSMILES. A first
@@ -54,13 +56,16 @@ def read_columns(path: Path, columns: Sequence[str | None]) -> Iterator[TextBloc
         path: the file.
         columns: the columns of a table, as ``find_columns`` has them: None is ``smiles`` or ``canonical_smiles``, in
             any case. A .smi file has only those, as the first word of a line.
+        id_column: another column of a table, which names the rows; of a .smi file ``name``. It does not decide which
+            rows are blank.
 
     Raises:
         SmilesFileError: the file cannot be read, has another format or encoding, lacks a column, or holds no molecule.
     """
-    with _opened(path, columns) as (_, rows):
-        for block, _ in _blocks(path, rows):
-            yield block
+    with _opened(path, columns, others=() if id_column is None else (id_column,)) as (_, rows):
+        for block, rest in _blocks(path, rows):
+            ids = None if id_column is None else [(texts[0] or "").strip() or None for texts in rest]
+            yield replace(block, ids=ids)
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ def read_smiles_file(path: Path, column: str | None = None) -> list[FileRow]:
 def read_molecule_table(path: Path, column: str | None = None) -> MoleculeTable:
     """Return all molecules of a file, as ``read_smiles_file`` does, with the other columns of their rows."""
     found: list[FileRow] = []
-    with _opened(path, [column], with_others=True) as (names, rows):
+    with _opened(path, [column], others=None) as (names, rows):
         others = [_strings([], len(names))]
         for block, rest in _blocks(path, rows):
             found += _file_rows(block)
@@ -135,24 +140,33 @@ def _suffix(path: Path) -> str:
 
 @contextmanager
 def _opened(
-    path: Path, columns: Sequence[str | None], *, with_others: bool = False
+    path: Path, columns: Sequence[str | None], *, others: Sequence[str] | None
 ) -> Iterator[tuple[Sequence[str], Iterator[Row]]]:
-    """Open a file; give the names of its other columns, if they are wanted and texts, and its rows."""
+    """Open a file; give the names of other columns and the rows with their texts.
+
+    Args:
+        path: the file.
+        columns: the columns of molecules.
+        others: the names of the other columns; None is all of a text, of which Parquet gives none.
+    """
     suffix = _suffix(path)
     try:
         if suffix in LINE_FILES and len(columns) == 1:
             if columns[0] is not None and not is_smiles_column(columns[0]):
                 problem = f"a {suffix} file has no column {columns[0]!r}: the first word of a line is the molecule"
                 raise SmilesFileError(path, f"{problem}; let the name of a table end in .csv or .tsv")
+            for name in others or ():
+                find_columns(path, [name], [NAME])
             with open_text(path) as lines:
-                yield (NAME,) if with_others else (), _line_rows(path, lines)
+                yield (NAME,) if others is None else others, _line_rows(path, lines)
         elif suffix in TABLES:
             with open_text(path) as lines:
                 table = open_table(path, lines, columns)
-                others = [at for at in range(len(table.header)) if at not in table.wanted] if with_others else []
-                yield [table.header[at] for at in others], table.rows(others)
+                every = [at for at in range(len(table.header)) if at not in table.wanted]
+                wanted = every if others is None else find_columns(path, others, table.header)
+                yield [table.header[at] for at in wanted], table.rows(wanted)
         elif suffix == ".parquet":
-            yield (), parquet_rows(path, columns)
+            yield others or (), parquet_rows(path, columns, others or ())
         else:
             known = (*TABLES, ".parquet") if len(columns) > 1 else (*LINE_FILES, *TABLES, ".parquet")
             raise SmilesFileError(

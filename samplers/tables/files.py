@@ -25,12 +25,15 @@ class DatasetSamplerTable(SamplerTable):
             row again.
         largest_fragment: true: draw the largest fragment of a salt or mixture, in canonical form; false: draw it as it
             is written.
+        id_column: a column that names the rows, whose texts are stored with the samples as file_id; of a .smi file
+            "name".
     """
 
-    path: Annotated[str, Typed(Text), MoleculeFile(("column",))]
+    path: Annotated[str, Typed(Text), MoleculeFile(("column",), "id_column")]
     column: Annotated[str | None, Typed(Text | None)] = None
     replacement: bool = False
     largest_fragment: bool = False
+    id_column: Annotated[str | None, Typed(Text | None)] = None
 
     def sampler(self, name: str, size: SamplerSize, parts: RunParts) -> Sampler:
         from molbuffer.samplers.dataset import DatasetSampler
@@ -44,6 +47,7 @@ class DatasetSamplerTable(SamplerTable):
             replacement=self.replacement,
             standardisation=parts.standardisation,
             largest_fragment=self.largest_fragment,
+            id_column=self.id_column,
         )
 
 
@@ -58,13 +62,15 @@ class PairDatasetSamplerTable(SamplerTable):
         replacement: true: draw each pair independently; false: a run draws every pair of the file once before any pair
             again.
         largest_fragment: true: draw the largest fragment of a salt or mixture, in canonical form, at both ends.
+        id_column: a column that names the pairs, whose texts are stored with the samples as file_id.
     """
 
-    path: Annotated[str, Typed(Text), MoleculeFile(("source_column", "target_column"))]
+    path: Annotated[str, Typed(Text), MoleculeFile(("source_column", "target_column"), "id_column")]
     source_column: Text = "source"
     target_column: Text = "target"
     replacement: bool = False
     largest_fragment: bool = False
+    id_column: Annotated[str | None, Typed(Text | None)] = None
 
     def sampler(self, name: str, size: SamplerSize, parts: RunParts) -> Sampler:
         from molbuffer.samplers.pair_dataset import PairDatasetSampler
@@ -79,4 +85,5 @@ class PairDatasetSamplerTable(SamplerTable):
             replacement=self.replacement,
             standardisation=parts.standardisation,
             largest_fragment=self.largest_fragment,
+            id_column=self.id_column,
         )

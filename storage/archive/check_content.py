@@ -77,6 +77,9 @@ _WRONG_ROWS = {
     "a run is of an unknown kind": f"SELECT run_id FROM {{runs}} WHERE {_unlisted('kind', RunKind)}",
     "a run has another configuration than its hash": """SELECT run_id FROM {runs}
         WHERE sha256(config) IS DISTINCT FROM config_sha256""",
+    "a component of an objective is none": """SELECT objective_sha256 || ' component ' || component FROM {objectives}
+        WHERE NOT coalesce(position >= 0 AND component <> '' AND version <> '' AND weight >= 0 AND isfinite(weight)
+            AND json_extract_string(TRY_CAST(transform AS JSON), '$.kind') <> '', false)""",
     "an event of a run is unknown": f"SELECT run_id FROM {{run_events}} WHERE {_unlisted('status', RunStatus)}",
 }
 

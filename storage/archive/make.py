@@ -282,6 +282,9 @@ _COPIES = {
     # Whose they are is known only when the others are written.
     "runs": f"{_INVOLVED} SELECT * FROM {{runs}} AS whole SEMI JOIN involved USING (run_id)",
     "run_events": f"{_INVOLVED} SELECT * FROM {{run_events}} AS whole SEMI JOIN involved USING (run_id)",
+    "objectives": f"""{_INVOLVED} SELECT * FROM {{objectives}} AS whole WHERE objective_sha256 IN (
+        SELECT objective_sha256 FROM {{runs}} SEMI JOIN involved USING (run_id)
+        UNION SELECT objective_sha256 FROM {{rewards}} SEMI JOIN chosen USING (build_id, "row"))""",
 }
 _NAME_RUNS = ("rewards", "consumed", "scores", "policies")
 

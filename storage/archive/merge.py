@@ -241,6 +241,7 @@ _NEW_ROWS = {
     "runs": "SELECT * FROM theirs AS whole ANTI JOIN {runs} AS known USING (run_id)",
     "run_events": """SELECT * FROM theirs AS whole WHERE NOT EXISTS (FROM {run_events} AS known
         WHERE (known.run_id, known.status, known.created) = (whole.run_id, whole.status, whole.created))""",
+    "objectives": "SELECT * FROM theirs AS whole ANTI JOIN {objectives} AS known USING (objective_sha256)",
     "builds": """SELECT whole.* REPLACE (placed.segment AS segment, placed.segment_offset AS segment_offset)
         FROM theirs AS whole JOIN placed ON placed.build_id = whole.build_id
         ANTI JOIN {builds} AS known ON known.build_id = whole.build_id""",

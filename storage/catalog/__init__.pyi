@@ -9,6 +9,7 @@ from .parquet_folder import ParquetFile, ParquetFolder, find_parquet
 from .readable import BATCH_ROWS, ReadableCatalog, Version
 from .registration import RegisteredFile, drop_files, register, renumber
 from .schema import MIGRATIONS, TABLES, Migration
+from .score_views import molecule_scores
 from .transaction import Transaction
 from .views import QUERYABLE_TABLES, VIEWS, bind
 
@@ -45,6 +46,7 @@ __all__ = [
     "file_list",
     "find_parquet",
     "kept_by_backups",
+    "molecule_scores",
     "read_identity",
     "register",
     "renumber",

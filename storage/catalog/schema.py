@@ -5,8 +5,10 @@ run's status is its newest row in ``run_events``, a molecule scored again has a 
 rewarded under another objective has a second row in ``rewards``. A build whose arrays were written again has a row in
 ``placements``, of which the highest generation counts; before the first, its arrays are where ``builds`` says.
 ``readmitted`` names the stored rows that a build gives once more, in the order of ``position``. Builds with arrays in a
-segment of ``quarantine`` are left out of training. Nothing reads or writes ``commit_fence``, which stores have from
-earlier, nor sets ``runs.parent_run_id``. Timestamps are UTC.
+segment of ``quarantine`` are left out of training. ``objectives`` has the components of each objective in the order of
+``position``, with their transforms as JSON; a run records its own when it starts. ``file``, ``file_line`` and
+``file_id`` of a sample are the row of a file that it was drawn from. Nothing reads or writes ``commit_fence``, which
+stores have from earlier, nor sets ``runs.parent_run_id``. Timestamps are UTC.
 
 SQL in this package names tables and views as ``{samples}``; ``bind`` puts in what the name stands for where the SQL
 runs: a table of the catalog, a table as of a version, or a view over Parquet files.
@@ -87,6 +89,18 @@ MIGRATIONS: tuple[Migration, ...] = (
                 source_row INTEGER, created TIMESTAMP)""",
         ),
         adds=("readmitted",),
+    ),
+    Migration(
+        3,
+        "components of objectives and origins of rows in files",
+        (
+            """CREATE TABLE {objectives} (objective_sha256 VARCHAR, position INTEGER, component VARCHAR,
+                version VARCHAR, weight DOUBLE, transform VARCHAR, aggregation VARCHAR, created TIMESTAMP)""",
+            "ALTER TABLE {samples} ADD COLUMN file VARCHAR",
+            "ALTER TABLE {samples} ADD COLUMN file_line BIGINT",
+            "ALTER TABLE {samples} ADD COLUMN file_id VARCHAR",
+        ),
+        adds=("objectives",),
     ),
 )
 """In the order of their numbers, which count from 1. Never edit one that was released: add another. A release that

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 
 from molbuffer.storage.catalog.schema import TABLES
+from molbuffer.storage.catalog.score_views import SCORE_VIEWS
 
 QUERYABLE_TABLES = tuple(table for table in TABLES if table != "commit_fence")
 """The tables that people may query: nothing is kept in the fence."""
@@ -30,7 +31,7 @@ VIEWS: Mapping[str, str] = {
             numbered.top_p, samples.smiles, samples.raw, samples.source_smiles, samples.source_build_id,
             samples.source_row, samples.kept, samples.rejected_by, good.value AS reward,
             CASE WHEN good.value IS NULL THEN other.status ELSE 'ok' END AS reward_status,
-            numbered.rewarded_by AS objective_sha256, samples.created
+            numbered.rewarded_by AS objective_sha256, samples.created, samples.file, samples.file_line, samples.file_id
         FROM {samples} AS samples
         JOIN numbered ON numbered.build_id = samples.build_id
         LEFT JOIN (SELECT number, "row", value FROM found WHERE status = 'ok') AS good
@@ -79,6 +80,7 @@ VIEWS: Mapping[str, str] = {
             SELECT ancestors.sha256, ancestors.ancestor, ancestors.distance
             FROM ancestors JOIN versions ON versions.sha256 = ancestors.ancestor AND versions.weights_kept
         ) AS kept ON kept.sha256 = versions.sha256""",
+    **SCORE_VIEWS,
 }
 """The views by name, each after those it reads.
 

@@ -12,7 +12,7 @@ from molbuffer.storage.commits.commit import RECEIPT_COLUMNS, receipt_of
 from molbuffer.storage.commits.tables import OTHER_TABLES
 from molbuffer.storage.errors import ArraysError, PartialBuildError, UnknownBuildError
 from molbuffer.storage.layout import Layout
-from molbuffer.storage.records import Build, Event, Metric, Reward, RowId, Samples, ScoreStatus
+from molbuffer.storage.records import Build, Event, FileOrigin, Metric, Reward, RowId, Samples, ScoreStatus
 from molbuffer.storage.rows import BY_AXIS, COLUMNS, Axis, Rows
 from molbuffer.storage.segments import read_segment
 from molbuffer.storage.stored import StoredBuild
@@ -69,6 +69,8 @@ def _samples(table: pa.Table, rows: Rows) -> Samples:
         None if build_id is None else RowId(build_id, row)
         for build_id, row in zip(columns["source_build_id"], columns["source_row"], strict=True)
     ]
+    places = zip(columns["file"], columns["file_line"], columns["file_id"], strict=True)
+    origins = [None if file is None else FileOrigin(file, line, name) for file, line, name in places]
     return Samples(
         raw=columns["raw"],
         smiles=columns["smiles"],
@@ -76,6 +78,7 @@ def _samples(table: pa.Table, rows: Rows) -> Samples:
         rows=_own(rows),
         source_smiles=columns["source_smiles"] if has_sources else None,
         source_rows=sources if any(sources) else None,
+        origins=origins if any(origins) else None,
     )
 
 

@@ -55,11 +55,19 @@ def start_run(catalog: Catalog, run: Run) -> RunStatus:
             )
         if not known:
             transaction.insert("runs", tables.run_row(run, now()))
+        _insert_objective(transaction, run)
         status = RunStatus.RESUMED if known else RunStatus.STARTED
         _insert_event(transaction, run.run_id, status, process)
         return status
 
     return catalog.transact(run.user or "molbuffer", f"run {run.name}", {"runs": [run.run_id]}, start)[0]
+
+
+def _insert_objective(transaction: Transaction, run: Run) -> None:
+    """Add the components of a run's objective, unless they are there, of whatever run."""
+    sql = "SELECT count(*) AS n FROM {objectives} WHERE objective_sha256 = ?"
+    if run.definition is not None and not transaction.read(sql, [run.objective_sha256])["n"][0].as_py():
+        transaction.insert("objectives", tables.objective_rows(run, now()))
 
 
 def finish_run(catalog: Catalog, run: Run, status: RunStatus, detail: str | None) -> None:
@@ -125,7 +133,7 @@ def find_run(catalog: ReadableCatalog, store: Path, run_id: str) -> Run:
         raise UnknownRunError(f"{run_id!r} must start the id of exactly one run in {store}, got {names}")
     row = (exact or found)[0]
     row |= {"kind": RunKind(row["kind"]), "libraries": json.loads(row["libraries"])}
-    return Run(**{name: row[name] for name in Run.__dataclass_fields__})
+    return Run(**{name: row[name] for name in Run.__dataclass_fields__ if name not in tables.OF_OTHER_TABLES})
 
 
 def _record_end(catalog: Catalog, run_id: str, name: str, status: RunStatus, detail: str | None) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,8 @@ from molbuffer.storage.stored import BuildReceipt
 
 OTHER_TABLES = ("samples", "references", "rewards", "scores", "metrics")
 """The fields of a build that are not in its row of ``builds``."""
+OF_OTHER_TABLES = ("definition",)
+"""The fields of a run that are not in its row of ``runs``."""
 _STRING = pa.string()
 _TIMESTAMP = pa.timestamp("us")
 
@@ -38,9 +40,18 @@ def rows_in_order(builds: Sequence[Build]) -> list[Build]:
 
 def run_row(run: Run, created: datetime) -> pa.Table:
     """Return the row of ``runs``."""
-    row = {name: getattr(run, name) for name in run.__dataclass_fields__}
+    row = {name: getattr(run, name) for name in run.__dataclass_fields__ if name not in OF_OTHER_TABLES}
     row |= {"libraries": json.dumps(dict(run.libraries), sort_keys=True), "config_sha256": config_sha256(run)}
     return pa.Table.from_pylist([row | {"created": created}])
+
+
+def objective_rows(run: Run, created: datetime) -> pa.Table:
+    """Return the rows of ``objectives`` for the objective of a run; none without a definition."""
+    definition = run.definition
+    if definition is None:
+        return _table([])
+    shared = {"objective_sha256": run.objective_sha256, "aggregation": definition.aggregation, "created": created}
+    return _table([{"position": at, **asdict(part), **shared} for at, part in enumerate(definition.components)])
 
 
 def config_sha256(run: Run) -> str:
@@ -108,6 +119,7 @@ def sample_rows(builds: Sequence[Build], created: datetime) -> pa.Table:
 def _sample_rows(build: Build, created: datetime) -> pa.Table:
     samples, n = build.samples, len(build.samples)
     sources = samples.source_rows or [None] * n
+    origins = samples.origins or [None] * n
     rejected_by = pa.array(samples.rejected_by, _STRING)
     return pa.table(
         {
@@ -122,6 +134,9 @@ def _sample_rows(build: Build, created: datetime) -> pa.Table:
             "rejected_by": rejected_by,
             "iteration": _repeat(build.iteration, n, pa.int64()),
             "created": _repeat(created, n, _TIMESTAMP),
+            "file": pa.array([origin and origin.file for origin in origins], _STRING),
+            "file_line": pa.array([origin and origin.line for origin in origins], pa.int64()),
+            "file_id": pa.array([origin and origin.id for origin in origins], _STRING),
         }
     )
 

@@ -1,17 +1,19 @@
-"""Write the history of samples as one Parquet or CSV file, for people and programs without molbuffer.
+"""Write the history of samples, or its molecules, as one file, for people and programs without molbuffer.
 
-One line a drawn sample, with the columns of the view ``sample_history``, in the history's order: run by run as they
-started, and in each by iteration, event, place of the sampler in the configuration, chunk and row. The rows are
-streamed; what sorting needs beyond a fixed memory is put into a private temporary folder.
+The history has one line a drawn sample, with the columns of the view ``sample_history``, in the history's order: run by
+run as they started, and in each by iteration, event, place of the sampler in the configuration, chunk and row. The
+molecules are those of ``query.molecules``, one line a molecule and objective, the best first. The rows are streamed;
+what sorting needs beyond a fixed memory is put into a private temporary folder.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 import duckdb
@@ -19,11 +21,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from molbuffer.storage.backends import one_line
-from molbuffer.storage.catalog import ReadableCatalog
+from molbuffer.storage.backends import one_line, quote_name
+from molbuffer.storage.catalog import ReadableCatalog, bind
 from molbuffer.storage.errors import PredicateError, QueryError
 from molbuffer.storage.files import sync_paths, write_private
 from molbuffer.storage.handle import OpenStore
+from molbuffer.storage.query.molecules import all_molecules_sql, component_names, molecule_columns
 from molbuffer.storage.query.sandbox import QueryLimits, check_condition, sandbox
 
 EXPORT_COLUMNS: Mapping[str, str] = {
@@ -54,6 +57,9 @@ EXPORT_COLUMNS: Mapping[str, str] = {
     "reward_status": "ok, failed or pending",
     "objective_sha256": "the objective of the reward",
     "created": "when it was stored, UTC",
+    "file": "for samples of a file, its path",
+    "file_line": "for samples of a file, the line of the row",
+    "file_id": "for samples of a file, the text of the row in the sampler's id_column",
 }
 """The columns of an export and what they mean; in a Parquet file each column carries its meaning."""
 
@@ -78,21 +84,36 @@ class ExportReceipt:
     snapshot: int
 
 
+class RowFile(Protocol):
+    """A file that is written a portion of rows at a time."""
+
+    def write_batch(self, batch: pa.RecordBatch) -> None: ...
+
+
+RowWriter = Callable[[Path, pa.Schema], AbstractContextManager[RowFile]]
+"""Opens a file for rows with the columns of a schema."""
+
+
 def export_history(
     store: OpenStore,
     out: Path,
     *,
     where: str | None = None,
     snapshot: int | None = None,
+    molecules: bool = False,
+    writer: RowWriter | None = None,
     memory_limit: str = "1GB",
 ) -> ExportReceipt:
     """Write the history of a snapshot to a file, which replaces what is there in one step.
 
     Args:
         store: whose history it is.
-        out: a name that ends in .parquet or .csv.
+        out: a name that ends in .parquet or .csv, or any with a ``writer``.
         where: a predicate over ``sample_history``; None is all rows.
         snapshot: the snapshot of the store; None is the newest.
+        molecules: write a line for each molecule and objective, with the values of its components, instead of one for
+            each sample: those of which a sample was kept, has a reward and fulfils the predicate.
+        writer: opens the file, of a format that the store does not know.
         memory_limit: for reading and sorting; what is beyond it goes to temporary files.
 
     Raises:
@@ -101,40 +122,44 @@ def export_history(
         UnknownSnapshotError: the store has no such snapshot.
         OSError: the disk is full or failed.
     """
-    writer = _WRITERS.get(out.suffix.lower())
-    if writer is None:
+    opened = writer or _WRITERS.get(out.suffix.lower())
+    if opened is None:
         raise ValueError(f"expected a file name that ends in {' or '.join(_WRITERS)}, got {str(out)!r}")
     if not out.absolute().parent.is_dir():
         raise FileNotFoundError(f"there is no folder {out.parent} for the file {out.name}: make it first")
     version = store.snapshot() if snapshot is None else snapshot
     condition = "true" if where is None else check_condition(store.catalog, where, version)
+    if molecules:
+        components = component_names(store, version)
+        sql, columns = bind(all_molecules_sql(components, condition), quote_name), molecule_columns(components)
+    else:
+        names = ", ".join(f'history."{name}"' for name in EXPORT_COLUMNS)
+        sql, columns = _HISTORY.format(columns=names, where=condition), dict(EXPORT_COLUMNS)
     rows = 0
-    with _replacing(out) as aside, _history(store.catalog, version, condition, memory_limit) as reader:
-        schema = _described(reader.schema)
-        with writer(aside, schema) as file:
+    with _replacing(out) as aside, _result(store.catalog, version, sql, condition, memory_limit) as reader:
+        schema = _described(reader.schema, columns)
+        with opened(aside, schema) as file:
             for batch in reader:
-                file.write_batch(batch.cast(schema))
+                file.write_batch(batch.rename_columns(schema.names).cast(schema))
                 rows += batch.num_rows
     return ExportReceipt(rows, version)
 
 
-_WRITERS: Mapping[str, Callable[[Path, pa.Schema], pq.ParquetWriter | pyarrow.csv.CSVWriter]] = {
+_WRITERS: Mapping[str, RowWriter] = {
     ".parquet": lambda path, schema: pq.ParquetWriter(path, schema, compression="zstd"),
     ".csv": lambda path, schema: pyarrow.csv.CSVWriter(str(path), schema),
 }
 
 
 @contextmanager
-def _history(
-    catalog: ReadableCatalog, snapshot: int, condition: str, memory_limit: str
+def _result(
+    catalog: ReadableCatalog, snapshot: int, sql: str, condition: str, memory_limit: str
 ) -> Iterator[pa.RecordBatchReader]:
-    names = ", ".join(f'history."{name}"' for name in EXPORT_COLUMNS)
     with (
         tempfile.TemporaryDirectory(prefix="molbuffer-export-") as spill,
         sandbox(catalog, snapshot, QueryLimits(memory=memory_limit), spill=Path(spill)) as connection,
     ):
         try:
-            sql = _HISTORY.format(columns=names, where=condition)
             yield connection.execute(sql).to_arrow_reader(min(_BATCH_ROWS, catalog.batch_rows))
         except (duckdb.BinderException, duckdb.ConversionException, duckdb.InvalidInputException) as error:
             raise PredicateError(f"the condition {condition!r} cannot be applied: {one_line(error)}") from error
@@ -156,5 +181,7 @@ def _replacing(out: Path) -> Iterator[Path]:
         aside.unlink(missing_ok=True)
 
 
-def _described(schema: pa.Schema) -> pa.Schema:
-    return pa.schema([field.with_metadata({"description": EXPORT_COLUMNS[field.name]}) for field in schema])
+def _described(schema: pa.Schema, columns: Mapping[str, str]) -> pa.Schema:
+    """Return the schema of a result with the names of its columns and what they mean."""
+    named = zip(schema, columns.items(), strict=True)
+    return pa.schema([field.with_name(name).with_metadata({"description": said}) for field, (name, said) in named])

@@ -55,6 +55,7 @@ _OK_ONCE = "CASE WHEN status = 'ok' THEN NULL ELSE created END"
 RULES = (
     SalvageRule("runs", ("run_id",)),
     SalvageRule("run_events", ("run_id", "status", "created")),
+    SalvageRule("objectives", ("objective_sha256", "position")),
     SalvageRule("builds", ("build_id",), _ATTEMPT.format("has_rows"), _ATTEMPT.format("worth")),
     SalvageRule("samples", ("build_id", '"row"'), _OF_ITS_BUILD),
     SalvageRule("readmitted", ("build_id", "position"), _OF_ITS_BUILD),

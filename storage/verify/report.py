@@ -55,6 +55,8 @@ class FindingKind(StrEnum):
     """A build states another number of rows than it has."""
     REWARD = "reward"
     """A reward contradicts its status."""
+    OBJECTIVE = "objective"
+    """A component of an objective is not described as it should be."""
     POLICY = "policy"
     """The weights of a policy."""
     CHECKPOINT = "checkpoint"

@@ -76,6 +76,8 @@ TABLE_RULES = (
     _unique("checkpoints", "run_id", "iteration"),
     _unique("placements", "build_id", "generation"),
     _unique("readmitted", "build_id", "position"),
+    _unique("objectives", "objective_sha256", "position"),
+    _unique("objectives", "objective_sha256", "component"),
     _reference("run_events", "run_id", "runs", "run_id"),
     _reference("builds", "run_id", "runs", "run_id"),
     _reference("checkpoints", "run_id", "runs", "run_id"),
@@ -112,6 +114,17 @@ TABLE_RULES = (
         kind=FindingKind.COUNT,
         severity=Severity.ERROR,
         tables=("readmitted", "builds"),
+    ),
+    TableRule(
+        name="of objectives have no name, version, weight or transform that molecule_scores can use",
+        sql="""SELECT coalesce(objective_sha256, '?') || ' component ' || coalesce(component, '?') AS subject,
+            NULL AS build_id, 1 AS "rows" FROM {objectives}
+            WHERE NOT coalesce(position >= 0 AND component <> '' AND version <> '' AND weight >= 0 AND isfinite(weight)
+            AND json_extract_string(TRY_CAST(transform AS JSON), '$.kind') <> '', false) ORDER BY ALL""",
+        advice="Rewards do not depend on it; restore objectives from a backup to see their components",
+        kind=FindingKind.OBJECTIVE,
+        severity=Severity.WARNING,
+        tables=("objectives",),
     ),
 )
 

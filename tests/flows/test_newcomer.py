@@ -16,7 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from rdkit import Chem
 
 from molbuffer.storage import SampleStore
 
@@ -77,6 +79,7 @@ kind = "dataset"
 name = "own"
 path = "own.csv"
 column = "Smiles"
+id_column = "ID"
 buffer_size = 6
 
 [[samplers]]
@@ -89,8 +92,10 @@ checkpoint_every = 2
 """
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The newcomer's folder, in which the tests of a process find what those before them made."""
+    path = tmp_path_factory.mktemp("newcomer")
     for name, text in {
         "own.csv": TABLE,
         "features.py": FEATURES,
@@ -98,8 +103,8 @@ def folder(tmp_path: Path) -> Path:
         "qsar.json": '{"weight": 0.2}',
         "campaign.toml": CAMPAIGN,
     }.items():
-        (tmp_path / name).write_text(text)
-    return tmp_path
+        (path / name).write_text(text)
+    return path
 
 
 @pytest.fixture
@@ -192,3 +197,31 @@ def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_traine
     best = query("SELECT max(reward) AS reward FROM top_molecules")[0]["reward"]
     assert 0 < best <= 1
     assert math.isfinite(best)
+
+
+def test_a_newcomer_takes_the_best_molecules_and_their_components_to_other_programs(
+    folder: Path, molbuffer: Callable[..., Any]
+) -> None:
+    if not (folder / "lab").exists():
+        assert molbuffer("build", folder / "campaign.toml", "--store", folder / "lab").returncode == 0
+    for name in ("best.csv", "best.sdf"):
+        done = molbuffer("top", "--store", folder / "lab", "-n", "50", "--out", folder / name)
+        assert done.returncode == 0, done.stderr
+    best = pl.read_csv(folder / "best.csv")
+    molecules = list(Chem.SDMolSupplier(str(folder / "best.sdf")))
+    assert [each.GetProp("smiles") for each in molecules] == best["smiles"].to_list()
+    assert [Chem.MolToSmiles(each) for each in molecules] == best["smiles"].to_list()
+    # The reward of the only component is its transformed value, a tenth of the raw one.
+    assert (best["transformed_activity"] - best["reward"]).abs().max() < 1e-9
+    assert (best["raw_activity"] / 10 - best["transformed_activity"]).abs().max() < 1e-9
+    assert [float(each.GetProp("raw_activity")) for each in molecules] == best["raw_activity"].to_list()
+
+    # Each molecule of the table is found again by its own name.
+    own = {line.split(",")[0]: number for number, line in enumerate(TABLE.splitlines(), 1)}
+    with SampleStore.open(folder / "lab", read_only=True) as store:
+        rows = store.query("SELECT sampler, file, file_line, file_id FROM sample_history").rows()
+    named = {name: line for sampler, _, line, name in rows if sampler == "own"}
+    assert named
+    assert named.items() <= own.items()
+    assert {file for sampler, file, _, _ in rows if sampler == "own"} == {str(folder / "own.csv")}
+    assert {place for sampler, *places in rows if sampler != "own" for place in places} <= {None}

@@ -14,7 +14,7 @@ from molbuffer.storage.files.durable import sync_paths
 LATER = (
     *MIGRATIONS,
     Migration(
-        3,
+        len(MIGRATIONS) + 1,
         "charges",
         (
             "ALTER TABLE {samples} ADD COLUMN charge INTEGER DEFAULT 7",
@@ -23,7 +23,7 @@ LATER = (
         ),
     ),
     Migration(
-        4,
+        len(MIGRATIONS) + 2,
         "notes",
         ("CREATE TABLE {notes} (run_id VARCHAR, note VARCHAR)", "INSERT INTO {notes} VALUES ('run-1', 'first')"),
         adds=("notes",),

@@ -33,6 +33,7 @@ build_every = 2
 kind = "dataset"
 name = "molecules"
 path = "molecules.csv.gz"
+id_column = "id"
 buffer_size = 11
 p_batch = 0.25
 [[samplers]]
@@ -49,7 +50,9 @@ PAIRS = [("C" * n, "C" * n + "N") for n in range(1, 9)] + [("C(", "CCC")]
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
 
-    (tmp_path / "molecules.csv.gz").write_bytes(gzip.compress("\n".join(["smiles", *MOLECULES]).encode()))
+    (tmp_path / "molecules.csv.gz").write_bytes(
+        gzip.compress("\n".join(["smiles,ID", *(f"{text},M-{at}" for at, text in enumerate(MOLECULES))]).encode())
+    )
     (tmp_path / "pairs.csv").write_text("\n".join(["source,target", *(f"{a},{b}" for a, b in PAIRS)]))
     (tmp_path / "campaign.toml").write_text(CAMPAIGN)
     return tmp_path / "campaign.toml"
@@ -82,6 +85,14 @@ def test_rows_of_files_come_once_an_epoch_in_builds_of_several_chunks_and_live_o
             """SELECT b.sampler, b.event, b.chunk, s.raw, s.source_smiles, s.rejected_by
             FROM {samples} AS s JOIN {builds} AS b USING (build_id)"""
         ).to_pylist()
+        history = store.query("SELECT sampler, raw, file, file_line, file_id FROM sample_history")
+        parts = store.query("SELECT component, weight FROM objective_components")
+    assert parts.rows() == [("qed", 1.0)]
+    files = {"molecules": config.parent / "molecules.csv.gz", "pairs": config.parent / "pairs.csv"}
+    texts_of = {"molecules": MOLECULES, "pairs": [target for _, target in PAIRS]}
+    for sampler, raw, file, line, name in history.rows():
+        assert (file, texts_of[sampler][line - 2]) == (str(files[sampler]), raw)
+        assert name == (f"M-{line - 2}" if sampler == "molecules" else None)
     for name, texts in {"molecules": MOLECULES, "pairs": [target for _, target in PAIRS]}.items():
         drawn = Counter(row["raw"] for row in rows if row["sampler"] == name)
         assert sum(drawn.values()) > len(texts) and set(drawn) == set(texts)

@@ -41,7 +41,7 @@ def beside_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "docking.py").write_text("def score(smiles):\n    return len(smiles)\n")
     (tmp_path / "actives.smi").write_text("CCO\n")
     (tmp_path / "latents.npy").write_bytes(b"")
-    (tmp_path / "pairs.csv").write_text("source,target\nCCO,CCN\n")
+    (tmp_path / "pairs.csv").write_text("source,target,ID\nCCO,CCN,1\n")
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
 

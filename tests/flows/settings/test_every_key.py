@@ -67,7 +67,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
 a part of an object has the name of the key, this part must change."""
 
 ELSEWHERE: Mapping[str, str] = {
-    "policy.models": "the kinds of models of a process, before a policy is opened; tests/flows/campaign/test_foreign_kinds",
+    "policy.models": "the kinds of models of a process, before a policy is opened",
     "policy.folder": "where the modules of these models are",
     "campaign.offline": "`molbuffer run` chooses by it which of two flows it starts, before anything is made",
     **{
@@ -132,8 +132,10 @@ SLOTS = {"base_sampler": "samplers", "source_filters": "filters", "select": "sel
 """The keys that hold tables of the same kinds as another key does."""
 SIZES = {"name": "tested", "buffer_size": 8, "p_batch": 0.5}
 
+IN_FOLDER = {"folder": "$folder"}
 INSTEAD = {"molecules": None}
 BEFORE: Mapping[str, Table] = {
+    "policy.models": IN_FOLDER,
     **{
         f"samplers[{kind}].{key}": {"optimise": True}
         for kind, keys in [("prior", LEARNING[1:]), ("latent", LEARNING[1:-1])]
@@ -165,10 +167,11 @@ VALUES: Mapping[str, object] = {
     "filters[substructure].must_not_have": ["CN"],
     "offline.where": "reward > 0.5",
     "policy.folder": "$folder/elsewhere",
-    "policy.models": ["plugins:AModel"],
+    "policy.models": ["scorers:AModel"],
     "policy.prior": "$folder/stranger",
     "samplers[contrastive].output_model": "$folder/other-pairs",
     "samplers[dataset].column": "other",
+    "samplers[dataset].id_column": "other",
     "samplers[dataset].path": "$folder/more.csv",
     "samplers[graph_ga].runs": ["all"],
     "samplers[history].runs": ["all"],
@@ -179,6 +182,7 @@ VALUES: Mapping[str, object] = {
     "samplers[latent].policy": "$folder/stranger",
     "samplers[latent].vectors": "$folder/more.npy",
     "samplers[model].policy": "$folder/stranger",
+    "samplers[pair_dataset].id_column": "other",
     "samplers[pair_dataset].path": "$folder/more.csv",
     "samplers[pair_dataset].source_column": "other",
     "samplers[pair_dataset].target_column": "other",

@@ -55,6 +55,41 @@ def test_every_format_gives_the_rows_that_were_written_and_their_lines(
         ]
 
 
+IDS = {
+    "t.csv": "ID;Smiles\nA 1;CCO\n;CCN\nB;\n C ;CCC\n",
+    "t.tsv": "Smiles\tID\nCCO\tA 1\nCCN\n\tB\nCCC\t C\n",
+    "t.smi": "CCO A 1\nCCN\n\nCCC\tC\n",
+    "t.parquet": "",
+}
+
+
+@pytest.mark.parametrize("name", IDS)
+def test_rows_are_named_by_the_id_column_and_stay_the_rows_that_they_are_without_it(tmp_path: Path, name: str) -> None:
+    if name == "t.parquet":
+        texts = {"smiles": ["CCO", "CCN", "", "CCC"], "id": ["A 1", None, "B", " C"]}
+        pl.DataFrame(texts).write_parquet(tmp_path / name)
+    else:
+        (tmp_path / name).write_text(IDS[name])
+    column = "name" if name == "t.smi" else "id"
+    plain, named = open_rows(tmp_path / name, [None]), open_rows(tmp_path / name, [None], column)
+    every = np.arange(3)
+    assert (len(plain), len(named)) == (3, 3)
+    assert named.take(every) == plain.take(every) == (["CCO", "CCN", "CCC"],)
+    assert named.lines(every) == plain.lines(every)
+    assert (named.ids(every), plain.ids(every)) == (["A 1", None, "C"], [None, None, None])
+    assert named.ids(np.array([2, 0])) == ["C", "A 1"]
+
+
+def test_numbers_of_parquet_are_ids_too_and_an_id_column_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    pl.DataFrame({"smiles": ["CCO", "CCN"], "n": [17, None]}).write_parquet(tmp_path / "t.parquet")
+    assert open_rows(tmp_path / "t.parquet", ["smiles"], "n").ids(np.arange(2)) == ["17", None]
+    for name, text in {"t.csv": "smiles,n\nCCO,1\n", "t.smi": "CCO 1\n", "t.parquet": None}.items():
+        if text is not None:
+            (tmp_path / name).write_text(text)
+        with pytest.raises(SmilesFileError, match=r"no column 'ID'"):
+            open_rows(tmp_path / name, [None], "ID")
+
+
 def test_a_record_of_several_lines_does_not_shift_those_after_it(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text('smiles,note\nCCO,"two\nlines"\nCCN,\n\nCCC\n')
     (block,) = read_columns(tmp_path / "t.csv", [None])

@@ -1,0 +1,48 @@
+"""Records of SD files: a molecule with 2D coordinates, and its properties.
+
+The format is that of BIOVIA's "CTfile formats": a title line and a connection table, then for each property a line
+``> <name>``, its text and a blank line, then ``$$$$``. A name has no angle bracket, and a text no blank line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from rdkit import Chem, rdBase
+from rdkit.Chem import rdDepictor
+
+from molbuffer.scoring.molecules.parsing import parse_smiles
+
+_BREAK = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+_TITLE_LENGTH = 80
+
+
+def sdf_record(smiles: str, properties: Mapping[str, str], title: str = "") -> str | None:
+    """Return the record of a molecule; None for a string that is no molecule, or that no connection table can hold.
+
+    Args:
+        smiles: the molecule, as it is written: nothing is standardised.
+        properties: the texts of its properties by name; line breaks in them become blanks, as do those of names.
+        title: the first line, of which 80 characters count.
+    """
+    molecule = parse_smiles(smiles)
+    if molecule is None:
+        return None
+    try:
+        with rdBase.BlockLogs():
+            rdDepictor.Compute2DCoords(molecule)
+            block = Chem.MolToMolBlock(molecule)
+    except (ValueError, RuntimeError):
+        return None
+    _, _, table = block.partition("\n")
+    data = "".join(f">  <{_name(name)}>\n{_one_line(text)}\n\n" for name, text in properties.items())
+    return f"{_one_line(title)[:_TITLE_LENGTH]}\n{table}{data}$$$$\n"
+
+
+def _name(name: str) -> str:
+    return _one_line(name).replace("<", "(").replace(">", ")")
+
+
+def _one_line(text: str) -> str:
+    return _BREAK.sub(" ", text)

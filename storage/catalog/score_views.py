@@ -1,0 +1,153 @@
+"""The views of objectives and of what they make of molecules: raw and transformed values beside rewards.
+
+What the transformed value is, the room of scoring says (``molbuffer.scoring.transforms``), and a store does not know
+that room. Here is the same as SQL over the settings that are stored with the objective, so that the value can be had in
+any query, for scores of any age, and is stored nowhere a second time. A test compares the two for every kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+ROUNDING = 1e-6
+"""How far the raw value of a component without a transform may be outside [0, 1], and is then clipped."""
+
+
+def _sigmoid(exponent: str) -> str:
+    """Return 1 / (1 + 10^(−u)) of an SQL expression u, without overflow for any u."""
+    small = f"pow(10.0, -abs({exponent}))"
+    return f"(CASE WHEN {exponent} >= 0 THEN 1.0 ELSE {small} END / (1.0 + {small}))"
+
+
+_WIDTH = "(high - low)"
+_CENTRED = f"((value - (low + high) / 2) / {_WIDTH})"
+TRANSFORMED: Mapping[str, str] = {
+    "identity": f"CASE WHEN value BETWEEN -{ROUNDING} AND 1 + {ROUNDING} THEN least(greatest(value, 0.0), 1.0) END",
+    "sigmoid": _sigmoid(f"(10 * steepness * {_CENTRED})"),
+    "reverse_sigmoid": _sigmoid(f"(-10 * steepness * {_CENTRED})"),
+    "double_sigmoid": f"""{_sigmoid(f"(10 * steepness_low * (value - low) / {_WIDTH})")}
+        * {_sigmoid(f"(10 * steepness_high * (high - value) / {_WIDTH})")}""",
+    "linear": f"least(greatest((value - low) / {_WIDTH}, 0.0), 1.0)",
+    "step": "CASE WHEN value BETWEEN low AND high THEN 1.0 ELSE 0.0 END",
+    "gaussian": "exp(-0.5 * pow((value - mean) / sigma, 2))",
+}
+"""The transformed value of a raw ``value`` by the kind of the transform, of whose numbers each is a column."""
+_NUMBERS = ("low", "high", "steepness", "steepness_low", "steepness_high", "mean", "sigma")
+
+_BEFORE = """
+        before AS (
+            SELECT runs.objective_sha256,
+                arg_min(TRY_CAST(runs.config AS JSON), (runs.created, runs.run_id)) AS config
+            FROM {runs} AS runs ANTI JOIN {objectives} AS recorded USING (objective_sha256)
+            WHERE runs.objective_sha256 IS NOT NULL GROUP BY ALL
+        ),
+        listed AS (
+            SELECT objective_sha256, config->>'$.objective.aggregation' AS aggregation,
+                unnest(config->'$.objective.components[*]') AS given,
+                generate_subscripts(config->'$.objective.components[*]', 1)::INTEGER - 1 AS position
+            FROM before
+        ),
+        named AS (
+            SELECT *, name IS NULL AND target IS NOT NULL AS of_target,
+                coalesce(name, concat_ws(':', kind, coalesce(subject, target))) AS component
+            FROM (
+                SELECT *, given->>'kind' AS kind, given->>'name' AS name, given->>'target' AS target,
+                    coalesce(given->>'property', given->>'smarts', given->>'function') AS subject
+                FROM listed
+            ) WHERE kind IS NOT NULL
+        ),
+        computed AS (
+            SELECT DISTINCT runs.objective_sha256, scores.component, scores.version
+            FROM {scores} AS scores JOIN {runs} AS runs ON runs.run_id = scores.run_id
+            SEMI JOIN before ON before.objective_sha256 = runs.objective_sha256
+        ),
+        matched AS (
+            SELECT named.objective_sha256, named.aggregation, named.position, named.given,
+                CASE WHEN count(DISTINCT computed.component) = 1 THEN any_value(computed.component)
+                    ELSE named.component END AS component,
+                CASE WHEN count(DISTINCT computed.version) = 1 THEN any_value(computed.version) END AS version
+            FROM named LEFT JOIN computed ON computed.objective_sha256 = named.objective_sha256 AND (
+                computed.component = named.component
+                OR (named.of_target AND starts_with(computed.component, named.kind || ':')))
+            GROUP BY named.objective_sha256, named.aggregation, named.position, named.component, named.given
+        )"""
+
+
+def molecule_scores(rewarded: str, *, few: bool, key: str | None = None) -> str:
+    """Return the SELECT of ``molecule_scores`` for some molecules.
+
+    Args:
+        rewarded: the name of a relation of (smiles, objective_sha256, reward, reward_status), each molecule and
+            objective once.
+        few: whether they are so few that their scores are to be looked for among all.
+        key: another column of that relation, which comes first.
+    """
+    columns = ", ".join(f"TRY_CAST(json_extract_string(settings, '$.{name}') AS DOUBLE) AS {name}" for name in _NUMBERS)
+    cases = "\n            ".join(f"WHEN '{kind}' THEN {sql}" for kind, sql in TRANSFORMED.items())
+    wanted = f"SEMI JOIN {rewarded} AS few ON few.smiles = scores.smiles" if few else ""
+    return f"""
+        parts AS MATERIALIZED (
+            SELECT *, {columns}, json_extract_string(settings, '$.kind') AS kind
+            FROM (SELECT *, TRY_CAST(transform AS JSON) AS settings FROM {{objective_components}})
+        ),
+        versions AS MATERIALIZED (
+            SELECT component, version, row_number() OVER () AS number
+            FROM (SELECT DISTINCT component, version FROM parts WHERE version IS NOT NULL)
+        ),
+        found_scores AS NOT MATERIALIZED (
+            SELECT scores.smiles, versions.number, scores.value, scores.status, scores.error, scores.created
+            FROM {{scores}} AS scores JOIN versions
+                ON versions.version = scores.version AND versions.component = scores.component {wanted}
+        ),
+        good AS NOT MATERIALIZED (SELECT smiles, number, value FROM found_scores WHERE status = 'ok'),
+        other AS NOT MATERIALIZED (
+            SELECT smiles, number, unnest(arg_max(
+                {{'status': status, 'error': error}}, (CASE status WHEN 'failed' THEN 1 ELSE 0 END, created)))
+            FROM found_scores WHERE status <> 'ok' GROUP BY smiles, number
+        )
+        SELECT {f"rewarded.{key}, " if key else ""}rewarded.smiles, rewarded.objective_sha256,
+            parts.position, parts.component, parts.version,
+            good.value AS raw_value, CASE WHEN value IS NOT NULL THEN CASE kind
+            {cases}
+            END END AS transformed_value, parts.weight,
+            CASE WHEN good.value IS NOT NULL THEN 'ok'
+                WHEN parts.version IS NOT NULL THEN coalesce(other.status, 'pending') END AS status,
+            CASE WHEN good.value IS NULL THEN other.error END AS error,
+            rewarded.reward, rewarded.reward_status
+        FROM {rewarded} AS rewarded JOIN parts ON parts.objective_sha256 = rewarded.objective_sha256
+        LEFT JOIN versions ON versions.version = parts.version AND versions.component = parts.component
+        LEFT JOIN good ON good.smiles = rewarded.smiles AND good.number = versions.number
+        LEFT JOIN other ON other.smiles = rewarded.smiles AND other.number = versions.number"""
+
+
+SCORE_VIEWS: Mapping[str, str] = {
+    "objective_components": f"""
+        WITH {_BEFORE.strip()}
+        SELECT objective_sha256, position, component, version, weight, transform, aggregation FROM {{objectives}}
+        UNION ALL
+        SELECT objective_sha256, position, component, version, coalesce(TRY_CAST(given->>'weight' AS DOUBLE), 1.0),
+            coalesce(given->>'transform', '{{"kind": "identity"}}'), aggregation
+        FROM matched""",
+    "molecule_scores": f"""
+        WITH rewarded AS MATERIALIZED (
+            SELECT samples.smiles, rewards.objective_sha256,
+                max(rewards.value) FILTER (rewards.status = 'ok') AS reward,
+                CASE WHEN bool_or(rewards.status = 'ok') THEN 'ok' ELSE arg_max(rewards.status, rewards.created) END
+                AS reward_status
+            FROM {{rewards}} AS rewards JOIN {{samples}} AS samples
+                ON samples.build_id = rewards.build_id AND samples."row" = rewards."row"
+            WHERE samples.smiles IS NOT NULL
+            GROUP BY samples.smiles, rewards.objective_sha256
+        ),
+        {molecule_scores("rewarded", few=False).strip()}""",
+}
+"""The views of objectives by name, each after those it reads.
+
+``objective_components`` has a row for each component of each objective: as runs record it when they start, and for runs
+of before that was recorded, as their configuration has it. The version of a component is then that of the scores that
+the run, or another one with that objective, computed; null when there are none. ``molecule_scores`` has a row for each
+molecule, objective of its rewards, and component: the good score, of which the store writes at most one, is the raw
+value; without one, status and error are those of the newest failed score, else of the newest lost one. The name of a
+component is no part of an objective: where runs with one objective gave it several, that of the first run counts.
+Rewards of pairs are under objectives of their own, which have no components.
+"""
