@@ -76,6 +76,17 @@ def test_a_room_does_not_import_its_own_face() -> None:
     assert upwards == []
 
 
+def imported_by(commands: list[list[str]], libraries: tuple[str, ...]) -> tuple[str, str]:
+    """Run commands in a process; return the libraries that it has imported, and the exit codes."""
+    code = (
+        "import sys; from typer.testing import CliRunner; from molbuffer.flows.cli import app\n"
+        f"print([CliRunner().invoke(app, each).exit_code for each in {commands}], file=sys.stderr)\n"
+        f"print([name for name in {libraries} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip(), done.stderr.strip()
+
+
 def test_light_commands_import_no_heavy_library(empty_store: Path) -> None:
     store = ["--store", str(empty_store)]
     commands = [
@@ -86,10 +97,10 @@ def test_light_commands_import_no_heavy_library(empty_store: Path) -> None:
         ["top", *store],
         ["query", *store, "SELECT 1"],
     ]
-    code = (
-        "import sys; from typer.testing import CliRunner; from molbuffer.flows.cli import app\n"
-        f"print([CliRunner().invoke(app, each).exit_code for each in {commands}], file=sys.stderr)\n"
-        "print([name for name in ('torch', 'prefect', 'rdkit') if name in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (done.stdout.strip(), done.stderr.strip()) == ("[]", str([0] * len(commands)))
+    assert imported_by(commands, ("torch", "prefect", "rdkit")) == ("[]", str([0] * len(commands)))
+
+
+def test_a_configuration_is_checked_without_models_and_servers() -> None:
+    example = ROOT / "flows" / "settings" / "example.toml"
+    commands = [["config", "schema"], ["config", "check", str(example)]]
+    assert imported_by(commands, ("torch", "prefect", "zarr")) == ("[]", "[0, 0]")
