@@ -65,7 +65,8 @@ class PythonObject(KindTable):
 
 def python_table(family: Family, base: type[KindTable], *, inner: bool = False) -> type[PythonObject]:
     """Return the table of a family's classes of the user, with the keys that all tables of the family have."""
-    bases: Any = (PythonObject,) if base is KindTable else (PythonObject, base)
+    # The last of the bases decides that other keys are allowed.
+    bases: Any = (PythonObject,) if base is KindTable else (base, PythonObject)
     made: type[PythonObject] = create_model(
         f"Python{family.name.capitalize()}{'Inside' if inner else ''}",
         __base__=bases,

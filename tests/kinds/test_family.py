@@ -167,6 +167,23 @@ def test_a_class_in_a_file_is_a_kind_of_any_family(tmp_path: Path) -> None:
     assert {error["loc"][-1] for error in caught.value.errors()} == {"longest", "wide"}
 
 
+class WithKeys(KindTable):
+    """The keys of all tables of a family."""
+
+    size: int = 1
+
+
+def test_the_keys_of_a_class_in_a_file_stand_beside_those_of_all_tables(tmp_path: Path) -> None:
+    (tmp_path / "sized_filters.py").write_text(GOOD)
+    adapter: TypeAdapter[WithKeys] = TypeAdapter(Annotated[WithKeys, OneOf(FILTERS, WithKeys)])
+    keys = {"kind": "python", "folder": str(tmp_path), "object": "sized_filters:Short", "longest": 2, "size": 3}
+    made = adapter.validate_python(keys)
+    assert (made.size, made.build().longest) == (3, 2)
+    with pytest.raises(ValidationError) as caught:
+        adapter.validate_python({**keys, "size": "3", "longest": "2"})
+    assert {error["loc"][-1] for error in caught.value.errors()} >= {"size"}
+
+
 MODEL = """
 from dataclasses import dataclass
 from molbuffer.samplers.models.lstm import LSTMArchitecture, LSTMLanguageModel
