@@ -11,13 +11,14 @@ from molbuffer.flows.tasks import limit_threads
 
 
 @flow(name="build_buffer", validate_parameters=False)
-def build(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
+def build(config: str, store: str, run_id: str | None = None, device: str | None = None) -> dict[str, Any]:
     """Fill the buffer once, with ``buffer_size`` molecules of each sampler; each run draws other molecules.
 
     Args:
         config: the path of a TOML file, or the settings as JSON.
         store: the folder of the store; made when it does not exist.
         run_id: the run to resume; by default a new run, which a retry of this flow run resumes.
+        device: the device to draw and learn on; by default that of the configuration.
 
     Returns:
         The result of the run: ``run_id``, ``store``, the numbers of rows ``drawn`` and ``kept``, ``failed_scores`` (the
@@ -43,7 +44,7 @@ def build(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
     settings = read_settings(config)
     with (
         SampleStore.open_or_create(Path(store)) as sample_store,
-        campaign_run(settings, sample_store, RunKind.BUILD, run_id or current_run_id()) as campaign,
+        campaign_run(settings, sample_store, RunKind.BUILD, run_id or current_run_id(), device=device) as campaign,
     ):
         samplers = campaign.samplers(lambda: campaign.prior, lambda: 0)
         latents = publish_latents(samplers, sample_store, campaign.run_id)

@@ -11,13 +11,14 @@ from molbuffer.flows.tasks import limit_threads
 
 
 @flow(name="train", validate_parameters=False)
-def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
+def train(config: str, store: str, run_id: str | None = None, device: str | None = None) -> dict[str, Any]:
     """Run a campaign: fill the buffer, train the policy, and store all that was drawn.
 
     Args:
         config: the path of a TOML file, or the settings as JSON.
         store: the folder of the store; made when it does not exist.
         run_id: the run to resume; by default a new run, which a retry of this flow run resumes.
+        device: the device to draw and learn on; by default that of the configuration.
 
     Returns:
         The result of the run: ``run_id``, ``store``, ``policy`` (sha256 of the trained policy), ``iterations``,
@@ -43,7 +44,7 @@ def train(config: str, store: str, run_id: str | None = None) -> dict[str, Any]:
     settings = read_settings(config)
     with (
         SampleStore.open_or_create(Path(store)) as sample_store,
-        campaign_run(settings, sample_store, RunKind.TRAIN, run_id or current_run_id()) as campaign,
+        campaign_run(settings, sample_store, RunKind.TRAIN, run_id or current_run_id(), device=device) as campaign,
     ):
         training = prepare_online(campaign)
         learner, loader, writer = training.learner, training.loader, training.writer

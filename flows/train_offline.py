@@ -20,6 +20,7 @@ def train_offline(
     run_id: str | None = None,
     archive: str | None = None,
     archive_limit_bytes: int = ArchiveLimits.bytes,
+    device: str | None = None,
 ) -> dict[str, Any]:
     """Train a policy, from the configuration's prior, on rows that earlier runs stored under its objective.
 
@@ -33,6 +34,7 @@ def train_offline(
         archive: the path of an archive to read the rows from; the store is then made if it does not exist. By
             default the rows are those of the store.
         archive_limit_bytes: the largest size of an archive, unpacked; a larger one is refused.
+        device: the device to learn on; by default that of the configuration.
 
     Returns:
         The result of the run: ``run_id``, ``store``, ``policy`` (sha256 of the trained policy), ``iterations``,
@@ -66,7 +68,13 @@ def train_offline(
         refuse_other_archive(sample_store, run, rows)
         selection = rows.record({"selection": settings.offline.selection, "where": condition})
         with campaign_run(
-            settings, sample_store, RunKind.OFFLINE, run, snapshot=snapshot, selection=selection
+            settings,
+            sample_store,
+            RunKind.OFFLINE,
+            run,
+            snapshot=snapshot,
+            selection=selection,
+            device=device,
         ) as campaign:
             training = prepare_offline(campaign, condition, rows)
             learner, loader, writer = training.learner, training.loader, training.writer

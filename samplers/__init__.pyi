@@ -11,6 +11,7 @@ from .builds.stored_scores import SecondAttempt, check_stored_scores, score_agai
 from .by_scaffold import ByScaffold
 from .contrastive import ContrastiveSampler
 from .dataset import DatasetSampler
+from .devices import find_device
 from .errors import ModelSizeError, SamplerError, SmilesFileError, UnknownTokenError
 from .files.epochs import EpochPosition, epoch_sampler
 from .files.text_files import FileRow, MoleculeTable, read_columns, read_molecule_table, read_smiles_file
@@ -27,11 +28,20 @@ from .model import ModelSampler
 from .mutation import MutationSampler
 from .pair_dataset import PairDatasetSampler
 from .policies.drawing import draw_rows
-from .policies.policy import Policy, bundled_policies, find_policy, fingerprint, load_policy, open_policy, policy_files
+from .policies.policy import (
+    Policy,
+    bundled_policies,
+    find_policy,
+    fingerprint,
+    load_policy,
+    open_policy,
+    policy_files,
+    register_policy,
+)
 from .policies.reinvent import ReinventPrior, read_reinvent_prior, write_reinvent_prior
 from .prior import PriorSampler
 from .replay import expressible, stored_rows
-from .seeds import derive_seed, numpy_generator, torch_generator
+from .seeds import cpu_generator, derive_seed, numpy_generator, torch_generator
 from .tables.base import INNER_SAMPLER, RunParts, SamplerTable
 from .tables.family import SAMPLERS, OuterTable
 from .tables.latents import LatentSamplerTable, LearningKeys, PriorSamplerTable
@@ -103,6 +113,7 @@ __all__ = [
     "bundled_policies",
     "check_stored_scores",
     "copy_scores_of_renamed",
+    "cpu_generator",
     "derive_seed",
     "draw_build",
     "draw_rows",
@@ -110,6 +121,7 @@ __all__ = [
     "encode_rows",
     "epoch_sampler",
     "expressible",
+    "find_device",
     "find_policy",
     "fingerprint",
     "latent_files",
@@ -129,6 +141,7 @@ __all__ = [
     "read_reinvent_prior",
     "read_smiles_file",
     "read_vectors",
+    "register_policy",
     "report_bad_rows",
     "report_rows",
     "score_again",

@@ -10,6 +10,8 @@ SamplerError
 ├── QuotaError            shares of a batch cannot be met
 ├── LatentsError          a source has no latent vectors that a policy can decode
 ├── ConditionError        a model is not given the latents or sources that it is conditioned on
+├── DeviceError           a device does not exist on this machine
+├── MissingExtraError     a package that is not installed by default is needed
 └── DivergedPolicyError   a policy returns numbers that are no probabilities
 """
 
@@ -25,8 +27,11 @@ class SamplerError(Exception):
 class UnknownTokenError(SamplerError, ValueError):
     """A SMILES string has a token that the vocabulary lacks."""
 
-    def __init__(self, smiles: str, token: str) -> None:
-        super().__init__(f"the token {token!r} of {smiles!r} is not in the vocabulary")
+    def __init__(self, smiles: str, token: str, reason: str | None = None) -> None:
+        if reason is None:
+            super().__init__(f"the token {token!r} of {smiles!r} is not in the vocabulary")
+        else:
+            super().__init__(f"{smiles!r} cannot be expressed: {reason}")
         self.smiles = smiles
         self.token = token
 
@@ -76,6 +81,22 @@ class LatentsError(SamplerError):
 
 class ConditionError(SamplerError, ValueError):
     """A model is not given the latents or sources that it is conditioned on."""
+
+
+class DeviceError(SamplerError, ValueError):
+    """A device does not exist on this machine, or is none."""
+
+
+class MissingExtraError(SamplerError):
+    """A package that molbuffer does not install by default is needed.
+
+    Attributes:
+        extra: the extra that installs it.
+    """
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f'{what} needs packages that are not installed: pip install "molbuffer[{extra}]"')
+        self.extra = extra
 
 
 class DivergedPolicyError(SamplerError):

@@ -16,7 +16,12 @@ def derive_seed(seed: int, *parts: int | str) -> int:
 
 def torch_generator(seed: int, *parts: int | str) -> torch.Generator:
     """Return a torch CPU generator for one purpose."""
-    return torch.Generator().manual_seed(derive_seed(seed, *parts))
+    return cpu_generator(derive_seed(seed, *parts))
+
+
+def cpu_generator(seed: int) -> torch.Generator:
+    """Return a torch generator of the CPU: its numbers are the same whatever device they are moved to."""
+    return torch.Generator("cpu").manual_seed(seed)
 
 
 def numpy_generator(seed: int, *parts: int | str) -> np.random.Generator:

@@ -89,13 +89,30 @@ def vocabulary(molecules: list[str]) -> Vocabulary:
     return Vocabulary.from_smiles(molecules)
 
 
-@pytest.fixture(scope="session")
-def services() -> ModuleType:
-    """The servers of services.py."""
-    spec = importlib.util.spec_from_file_location("services", Path(__file__).with_name("services.py"))
+def module_beside(name: str) -> ModuleType:
+    """Import a module of this folder."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def services() -> ModuleType:
+    """The servers of services.py."""
+    return module_beside("services")
+
+
+@pytest.fixture(scope="session")
+def fake_device() -> ModuleType:
+    """The device of fake_device.py."""
+    return module_beside("fake_device")
+
+
+@pytest.fixture(scope="session")
+def huggingface() -> ModuleType:
+    """The models of huggingface.py."""
+    return module_beside("huggingface")
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,9 @@ from molbuffer.samplers import (
     Scorer,
     check_stored_scores,
     derive_seed,
+    find_device,
     open_policy,
+    register_policy,
     report_bad_rows,
 )
 from molbuffer.samplers.models import ConditionKind
@@ -43,7 +45,8 @@ class Campaign:
         store: the open store.
         run_id: the id of the run.
         seed: the seed that all draws of the run follow from (``run_seed``).
-        prior: the policy that training starts from.
+        prior: the policy that training starts from, on the device of the run.
+        device: the name of this device, as the run was asked for it.
     """
 
     settings: Settings
@@ -51,6 +54,7 @@ class Campaign:
     run_id: str
     seed: int
     prior: Policy
+    device: str = "cpu"
 
     def samplers(
         self, agent: Callable[[], Policy], settled: Callable[[], int], latents: Mapping[str, str] | None = None
@@ -166,6 +170,7 @@ def campaign_run(
     *,
     snapshot: int | None = None,
     selection: str | None = None,
+    device: str | None = None,
 ) -> Iterator[Campaign]:
     """Record a run, from its start to its end or failure, around the work on a campaign.
 
@@ -176,10 +181,19 @@ def campaign_run(
         run_id: the id of the run; one that the store knows is resumed.
         snapshot: the snapshot as of which the run reads rows of other runs; by default the present one.
         selection: the rows that an offline training reads, as JSON.
+        device: the device to draw and learn on; None is that of the settings. It is no part of the run's record, so
+            that a run can be resumed on another one.
+
+    Raises:
+        DeviceError: this machine has no such device.
     """
-    run = run_record(settings, store, kind, run_id, snapshot=snapshot, selection=selection)
+    device = device or settings.campaign.device
+    found = find_device(device)
     add_models(settings)
-    campaign = Campaign(settings, store, run_id, run.seed, open_policy(settings.policy.prior, store))
+    settings = settings.with_stored_policies(lambda folder: register_policy(Path(folder), store))
+    run = run_record(settings, store, kind, run_id, snapshot=snapshot, selection=selection)
+    prior = open_policy(settings.policy.prior, store, found)
+    campaign = Campaign(settings, store, run_id, run.seed, prior, device)
     sources = sources_of(settings, campaign.policy_versions())
     refuse_other_sources(store, run_id, sources)
     run = replace(run, libraries={**run.libraries, **sources})
@@ -192,9 +206,15 @@ def campaign_run(
         yield campaign
 
 
-def reopen_campaign(store: SampleStore, run_id: str) -> Campaign:
-    """Return the campaign of a started run, from its record in the store."""
+def reopen_campaign(store: SampleStore, run_id: str, device: str | None = None) -> Campaign:
+    """Return the campaign of a started run, from its record in the store, on a device; None is that of the settings.
+
+    Raises:
+        DeviceError: this machine has no such device.
+    """
     run = store.run(run_id)
     settings = Settings.from_json(run.config)
     add_models(settings)
-    return Campaign(settings, store, run_id, run.seed, open_policy(settings.policy.prior, store))
+    device = device or settings.campaign.device
+    prior = open_policy(settings.policy.prior, store, find_device(device))
+    return Campaign(settings, store, run_id, run.seed, prior, device)

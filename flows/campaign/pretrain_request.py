@@ -33,6 +33,7 @@ class PretrainRequest:
         settings: the settings of the training.
         draws: the number of molecules drawn at the end to judge the prior.
         grammar: the notation that a new model learns, "smiles" or "selfies"; a policy keeps its own.
+        device: the name of the device to train on.
         loss: options of the model's loss, by the names in ``molbuffer.training.pretraining.objectives``.
     """
 
@@ -45,4 +46,5 @@ class PretrainRequest:
     settings: PretrainSettings = PretrainSettings()
     draws: int = EVALUATION_DRAWS
     grammar: str = DEFAULT_GRAMMAR
+    device: str = "cpu"
     loss: Mapping[str, float] = field(default_factory=dict)

@@ -12,8 +12,17 @@ import torch
 
 from molbuffer.flows.campaign.pretrain_request import PretrainRequest
 from molbuffer.flows.campaign.provenance import described_run
-from molbuffer.samplers import GRAMMARS, Policy, Vocabulary, derive_seed, fingerprint, open_policy, policy_files
-from molbuffer.samplers.models import MODELS, GenerativeModel, check_sizes
+from molbuffer.samplers import (
+    GRAMMARS,
+    Policy,
+    Vocabulary,
+    derive_seed,
+    find_device,
+    fingerprint,
+    open_policy,
+    policy_files,
+)
+from molbuffer.samplers.models import MODELS, GenerativeModel, check_new_model, check_sizes
 from molbuffer.storage import Commit, Metric, PolicyVersion, Run, RunKind, SampleStore
 from molbuffer.training import MoleculeLoss, PretrainData, RunCheckpoints, data_of, pretraining_loss
 
@@ -48,10 +57,15 @@ class Pretraining:
 
 
 def check_request(request: PretrainRequest) -> PretrainData | None:
-    """Check a request and read its file; return None where the policy that training starts from must be read first."""
+    """Check a request and read its file; return None where the policy that training starts from must be read first.
+
+    Raises:
+        DeviceError: this machine has no such device.
+    """
+    find_device(request.device)
     if request.policy is not None:
         return None
-    check_sizes(request.model, request.sizes)
+    check_new_model(request.model, request.sizes)
     pretraining_loss(request.model, request.loss)
     return _data(request, request.model, None)
 
@@ -129,7 +143,7 @@ def _model(parent: Policy | None, request: PretrainRequest, data: PretrainData) 
     model: GenerativeModel = MODELS[kind].make({**defaults, "vocabulary_size": len(data.vocabulary), **request.sizes})
     if parent is not None:
         model.load_state_dict(parent.model.state_dict())
-    return model
+    return model.to(find_device(request.device))
 
 
 def _run(request: PretrainRequest, run_id: str, model: GenerativeModel, parent: Policy | None) -> Run:

@@ -19,7 +19,18 @@ from prefect import runtime
 from molbuffer.scoring import Objective
 from molbuffer.storage import ObjectiveComponent, ObjectiveDefinition, Run, RunKind
 
-LIBRARIES = ("molbuffer", "torch", "rdkit", "duckdb", "zarr", "polars", "prefect", "numpy")
+LIBRARIES = (
+    "molbuffer",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "rdkit",
+    "duckdb",
+    "zarr",
+    "polars",
+    "prefect",
+    "numpy",
+)
 """The libraries that results may depend on."""
 
 

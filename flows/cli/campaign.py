@@ -10,6 +10,7 @@ import typer
 from molbuffer.flows.cli.archive import DEFAULT_MAX_SIZE, MaxSizeOption, limits
 from molbuffer.flows.cli.options import (
     ConfigurationFile,
+    DeviceOption,
     JsonOption,
     ResumeOption,
     SnapshotOption,
@@ -34,28 +35,40 @@ def add_commands(app: typer.Typer) -> None:
     app.command(epilog="Example: molbuffer demo --store demo-store")(demo)
 
 
-def run(file: ConfigurationFile, store: StoreOption, resume: ResumeOption = None, json: JsonOption = False) -> None:
+def run(
+    file: ConfigurationFile,
+    store: StoreOption,
+    resume: ResumeOption = None,
+    device: DeviceOption = None,
+    json: JsonOption = False,
+) -> None:
     """Run a campaign: fill the buffer, train on live and stored molecules, and store them all."""
-    settings, run_id = _load(file), known_run(store, resume)
+    settings, run_id = _load(file, device), known_run(store, resume)
     with prefect_ready(store):
         if settings.campaign.offline:
             from molbuffer.flows.train_offline import train_offline
 
-            result = train_offline(settings.to_json(), str(store), run_id=run_id)
+            result = train_offline(settings.to_json(), str(store), run_id=run_id, device=device)
         else:
             from molbuffer.flows.train import train
 
-            result = train(settings.to_json(), str(store), run_id=run_id)
+            result = train(settings.to_json(), str(store), run_id=run_id, device=device)
     write_result(result, json)
 
 
-def build(file: ConfigurationFile, store: StoreOption, resume: ResumeOption = None, json: JsonOption = False) -> None:
+def build(
+    file: ConfigurationFile,
+    store: StoreOption,
+    resume: ResumeOption = None,
+    device: DeviceOption = None,
+    json: JsonOption = False,
+) -> None:
     """Fill the buffer once, without training; each run draws other molecules."""
-    settings, run_id = _load(file), known_run(store, resume)
+    settings, run_id = _load(file, device), known_run(store, resume)
     with prefect_ready(store):
         from molbuffer.flows.build_buffer import build as build_flow
 
-        result = build_flow(settings.to_json(), str(store), run_id=run_id)
+        result = build_flow(settings.to_json(), str(store), run_id=run_id, device=device)
     write_result(result, json)
 
 
@@ -77,12 +90,13 @@ def offline(
     ] = None,
     max_size: MaxSizeOption = DEFAULT_MAX_SIZE,
     resume: ResumeOption = None,
+    device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train on stored molecules alone; nothing is drawn or scored."""
     if source is not None and snapshot is not None:
         raise UsageError("an archive has one snapshot: leave --snapshot out, or read from the store without --from")
-    settings, run_id = _load(file), known_run(store, resume)
+    settings, run_id = _load(file, device), known_run(store, resume)
     archive = None if source is None else str(source.resolve())
     with prefect_ready(store):
         from molbuffer.flows.train_offline import train_offline
@@ -95,6 +109,7 @@ def offline(
             run_id=run_id,
             archive=archive,
             archive_limit_bytes=limits(max_size).bytes,
+            device=device,
         )
     write_result(result, json)
 
@@ -116,9 +131,12 @@ def demo(
     print_report(report, Console())
 
 
-def _load(file: Path) -> Settings:
-    """Load the settings of a file, which are checked before anything heavy is imported or anything is run."""
+def _load(file: Path, device: str | None) -> Settings:
+    """Load the settings of a file, which are checked before anything heavy is imported or anything is run.
+
+    Their device counts only where the command line names none.
+    """
     from molbuffer.flows.settings import load_settings
 
     with output_kept_for_results():
-        return load_settings(file)
+        return load_settings(file, check_device=device is None)

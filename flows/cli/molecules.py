@@ -12,7 +12,7 @@ import typer
 
 from molbuffer.flows.cli.formats import EVERY, Format, chosen_format
 from molbuffer.flows.cli.interruptions import told_how_to_go_on
-from molbuffer.flows.cli.options import ColumnOption, FormatOption, JsonOption, OutOption, SmilesFile
+from molbuffer.flows.cli.options import ColumnOption, DeviceOption, FormatOption, JsonOption, OutOption, SmilesFile
 from molbuffer.flows.cli.output import as_json, note, output_kept_for_results, progress_of, write_frame, write_text
 from molbuffer.flows.errors import UsageError
 
@@ -100,6 +100,7 @@ def sample(
     store: Annotated[
         Path | None, typer.Option("--store", metavar="DIR", help="The store that a sha256 is looked up in.")
     ] = None,
+    device: DeviceOption = None,
 ) -> None:
     """Draw molecules from a policy: SMILES as drawn, one a line; a .csv, .json or .parquet file has log-likelihoods
     too.
@@ -112,7 +113,7 @@ def sample(
     from molbuffer.flows.tools import draw, quality
     from molbuffer.samplers.models import Sampling
 
-    drawn = draw(policy, n, Sampling(temperature, top_k, top_p), seed, store)
+    drawn = draw(policy, n, Sampling(temperature, top_k, top_p), seed, store, device or "cpu")
     write_frame(drawn, written, out)
     note(quality(drawn))
 

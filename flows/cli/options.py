@@ -46,6 +46,30 @@ FormatOption = Annotated[
 ]
 
 
+def there(device: str | None) -> str | None:
+    """Refuse a device that this machine lacks before any work is done."""
+    if device not in (None, "cpu"):
+        from molbuffer.samplers import SamplerError, find_device
+
+        try:
+            find_device(device)
+        except SamplerError as error:
+            raise UsageError(f"--device {device}: {error}") from error
+    return device
+
+
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="The device of models: cpu, cuda, cuda:1, mps, or auto, the fastest one; default: the configuration's, "
+        "or cpu.",
+        callback=there,
+    ),
+]
+
+
 def known_run(store: Path, run_id: str | None) -> str | None:
     """Return the whole id of a run to resume, by its start. A mistyped id would otherwise begin a new run."""
     if run_id is None:

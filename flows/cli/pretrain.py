@@ -10,6 +10,7 @@ import typer
 
 from molbuffer.flows.cli.options import (
     ColumnOption,
+    DeviceOption,
     JsonOption,
     ResumeOption,
     SmilesFile,
@@ -104,6 +105,7 @@ def pretrain(
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Molecules drawn at the end to judge the model.")] = 10_000,
     resume: ResumeOption = None,
+    device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train a generative model on the molecules, or pairs, of a file, and register it in the store as a policy."""
@@ -138,6 +140,7 @@ def pretrain(
             ),
             draws=draws,
             grammar=grammar,
+            device=device or "cpu",
             loss=_values("--loss", loss or ()),
         )
         result = pretrain_prior(request, run_id)

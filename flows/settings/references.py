@@ -7,12 +7,13 @@ is said by the annotations of the kinds (``molbuffer.kinds.keys``).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from molbuffer.flows.settings.base import DEVICE
 from molbuffer.flows.settings.marked_keys import Data, FoundTable, annotations_of, keys_of, marked, model_of, tables
 from molbuffer.flows.settings.problems import Problem, did_you_mean, shown
 from molbuffer.flows.settings.toml_lines import KeyPath
@@ -20,6 +21,9 @@ from molbuffer.kinds import Condition, FileName, FolderName, MoleculeFile, Polic
 
 OWN_POLICIES = ("agent", "prior")
 """The names of the policy in training, and of the one it started from, in a sampler's table."""
+
+ALWAYS_THERE = ("auto", "cpu")
+"""The names of devices that every machine has."""
 
 _SHA256_START = re.compile(r"[0-9a-f]{6,64}")
 _POLICY_FILE = "config.json"
@@ -79,11 +83,51 @@ def _problem_of_policy(path: KeyPath, name: str) -> Iterator[Problem]:
     if Path(name).is_absolute():
         if not (Path(name) / _POLICY_FILE).is_file():
             yield Problem(path, f"there is no policy in {name}: expected a folder with a {_POLICY_FILE}")
+        else:
+            yield from _refused_model(Path(name), path)
     elif name not in bundled_names() and not _SHA256_START.fullmatch(name):
         named = f"{', '.join(own)}, a" if own else "a"
         bundled = ", ".join(bundled_names())
         message = f"got {shown(name)}, expected {named} bundled policy ({bundled}), a folder, or a sha256 in the store"
         yield Problem(path, message + did_you_mean(name, (*own, *bundled_names())).removesuffix("."))
+
+
+def _refused_model(folder: Path, path: KeyPath) -> Iterator[Problem]:
+    # These modules import neither torch nor the libraries of the models.
+    from molbuffer.samplers import SamplerError
+    from molbuffer.samplers.models import check_folder, is_huggingface
+
+    if is_huggingface(folder):
+        try:
+            check_folder(folder)
+        except SamplerError as error:
+            yield Problem(path, str(error))
+
+
+def missing_devices(data: Data) -> Iterator[Problem]:
+    """Yield the device of a configuration if this machine has no such device; what is no name is reported elsewhere."""
+    campaign = data.get("campaign")
+    name = campaign.get("device") if isinstance(campaign, Mapping) else None
+    if isinstance(name, str) and name not in ALWAYS_THERE and DEVICE.fullmatch(name):
+        # Only a configuration with another device pays for torch.
+        from molbuffer.samplers import SamplerError, find_device
+
+        try:
+            find_device(name)
+        except SamplerError as error:
+            yield Problem(("campaign", "device"), str(error))
+
+
+def with_policies(data: dict[str, Any], model: type[Section], stored: Callable[[str], str]) -> dict[str, Any]:
+    """Replace the folders of policies in a configuration, which is changed, by what ``stored`` returns for each."""
+    named = [each[:2] for table in tables(data, model) for each in marked(table, PolicyName)]
+    for (*outer, key), name in named:
+        if Path(name).is_absolute():
+            table: Any = data
+            for part in outer:
+                table = table[part]
+            table[key] = stored(name)
+    return data
 
 
 @cache

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -21,15 +21,18 @@ from molbuffer.flows.settings.base import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_ITERATIONS,
     LARGEST_SEED,
+    DeviceName,
     Section,
 )
 from molbuffer.flows.settings.objective import ObjectiveSettings
 from molbuffer.flows.settings.problems import ConfigurationError, Problem, locate, toml_problem, validation_problems
 from molbuffer.flows.settings.references import (
+    missing_devices,
     missing_references,
     refused_predicates,
     unusable_files,
     with_absolute_paths,
+    with_policies,
 )
 from molbuffer.flows.settings.rules import broken_rules
 from molbuffer.flows.settings.samplers import SamplerSettings
@@ -69,6 +72,10 @@ class CampaignSettings(Section):
 
     offline: bool = False
     """Train on stored rows only: no sampler draws, neither for the buffer nor for the batch."""
+
+    device: DeviceName = "cpu"
+    """The device that policies draw and learn on: "cpu", "cuda", "cuda:1" for one of several, "mps", or "auto" for the
+    fastest one of the machine. Only on the CPU are runs of one seed equal bit by bit."""
 
     max_failed_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     """The largest share of the molecules of a build, or of an iteration's builds, whose score may have failed; above it
@@ -176,14 +183,27 @@ class Settings(Section):
         except ValidationError as error:
             raise ConfigurationError(source, validation_problems(error, data, settings_schema())) from None
 
+    def with_stored_policies(self, stored: Callable[[str], str]) -> Settings:
+        """Return the settings with the sha256 of policies in place of their folders.
+
+        Args:
+            stored: a function of a folder's path to the sha256 under which the store keeps its policy.
+        """
+        data = with_policies(self.model_dump(mode="json"), Settings, stored)
+        return Settings.from_json(json.dumps(data))
+
     @property
     def sha256(self) -> str:
         """The hash of the canonical JSON."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
-def load_settings(path: Path) -> Settings:
+def load_settings(path: Path, *, check_device: bool = True) -> Settings:
     """Read and check a TOML file. Relative paths in it start at its folder, and are made absolute.
+
+    Args:
+        path: the file.
+        check_device: refuse a device that this machine lacks; false where another one is used instead.
 
     Raises:
         ConfigurationError: the file has problems; it lists all of them.
@@ -200,7 +220,7 @@ def load_settings(path: Path) -> Settings:
     if not data:
         advice = "`molbuffer config example` prints a configuration to start from"
         raise ConfigurationError(str(path), [Problem((), f"the file has no keys; {advice}")])
-    return _validate(with_absolute_paths(data, path.parent, Settings), str(path), text)
+    return _validate(with_absolute_paths(data, path.parent, Settings), str(path), text, check_device=check_device)
 
 
 @cache
@@ -209,10 +229,11 @@ def settings_schema() -> Mapping[str, Any]:
     return Settings.model_json_schema()
 
 
-def _validate(data: Mapping[str, Any], source: str, text: str) -> Settings:
+def _validate(data: Mapping[str, Any], source: str, text: str, *, check_device: bool) -> Settings:
     """Return settings from the tables of a file, or raise one error with every problem and its line."""
     problems = [*missing_references(data, Settings), *unusable_files(data, Settings)]
     problems += refused_predicates(data, Settings)
+    problems += missing_devices(data) if check_device else ()
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:

@@ -31,6 +31,7 @@ class BuildRequest:
         agent: the sha256 of the policy in training, in the store.
         drawn_before: the number of rows that the sampler drew in the run before the first chunk of this build.
         latents: the sha256 of the latents of samplers, in the store, by the samplers' names.
+        device: the name of the device to draw on.
     """
 
     store: str
@@ -42,6 +43,7 @@ class BuildRequest:
     agent: str
     drawn_before: int = 0
     latents: Mapping[str, str] = field(default_factory=dict)
+    device: str = "cpu"
 
 
 def build_requests(
@@ -80,6 +82,7 @@ def build_requests(
                     agent=agent,
                     drawn_before=before,
                     latents=versions,
+                    device=campaign.device,
                 )
             )
     return requests

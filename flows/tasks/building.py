@@ -49,13 +49,13 @@ def build_buffer_task(request: BuildRequest) -> dict[str, Any]:
     """Make and commit one chunk, unless an earlier attempt has; return the receipt."""
     limit_threads()
     with SampleStore.open(Path(request.store)) as store:
-        return build_chunk(reopen_campaign(store, request.run_id), request).to_json()
+        return build_chunk(reopen_campaign(store, request.run_id, request.device), request).to_json()
 
 
 def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
     """Make and commit one chunk, unless an earlier attempt has; return the receipt."""
     store, event = campaign.store, Event.BUILD_BUFFER
-    agent = load_policy(store.policies.folder(request.agent))
+    agent = load_policy(store.policies.folder(request.agent), campaign.prior.model.device)
     # All that the run drew in earlier iterations is committed when its buffer is built.
     sampler = campaign.samplers(lambda: agent, lambda: request.iteration, request.latents)[request.sampler]
     *earlier, build_id = (

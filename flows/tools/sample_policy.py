@@ -8,20 +8,23 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from molbuffer.samplers import ModelSampler, Policy, find_policy, load_policy
+from molbuffer.samplers import ModelSampler, Policy, find_device, find_policy, load_policy
 from molbuffer.samplers.models import Sampling
 from molbuffer.scoring import standardise_many
 from molbuffer.storage import SampleStore
 
 
-def named_policy(policy: str, store: Path | None = None) -> Policy:
+def named_policy(policy: str, store: Path | None = None, device: str = "cpu") -> Policy:
     """Load a policy by its bundled name, its folder, or (the start of) its sha256 in ``store``, which is only read."""
+    on = find_device(device)
     with ExitStack() as opened:
         policies = None if store is None else opened.enter_context(SampleStore.open(store, read_only=True)).policies
-        return load_policy(find_policy(policy, policies))
+        return load_policy(find_policy(policy, policies), on)
 
 
-def draw(policy: str, n: int, sampling: Sampling, seed: int, store: Path | None = None) -> pl.DataFrame:
+def draw(
+    policy: str, n: int, sampling: Sampling, seed: int, store: Path | None = None, device: str = "cpu"
+) -> pl.DataFrame:
     """Draw n rows from a policy.
 
     Args:
@@ -30,12 +33,13 @@ def draw(policy: str, n: int, sampling: Sampling, seed: int, store: Path | None 
         sampling: temperature and truncation.
         seed: the same seed gives the same rows.
         store: the folder of the store that a sha256 is looked up in.
+        device: the name of the device to draw on.
 
     Returns:
         ``smiles`` as drawn; ``molecule``, the canonical SMILES, null where the string is no molecule;
         ``log_likelihood`` in nats, under the distribution drawn from.
     """
-    loaded = named_policy(policy, store)
+    loaded = named_policy(policy, store, device)
     drawn = ModelSampler("sample", lambda: loaded, sampling=sampling).draw(n, seed)
     likelihoods = drawn.rows.log_probs.sum(1, dtype=np.float64)
     columns = {"smiles": drawn.raw, "molecule": standardise_many(drawn.raw), "log_likelihood": likelihoods}

@@ -1,6 +1,7 @@
 """Latent priors: the distributions of latent vectors, with learnable parameters, that PriorSampler draws from.
 
-A draw has no gradient; ``log_prob`` has one in the parameters. ``latents.source`` stores them as files.
+A draw has no gradient; ``log_prob`` has one in the parameters. ``latents.source`` stores them as files. Their few
+numbers stay on the CPU, whatever the device of the policy that decodes.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from molbuffer.samplers.models import log_normaliser, sample_directions
+from molbuffer.samplers.seeds import cpu_generator
 
 _FIRST_SPREAD = 0.5
 """Standard deviation of the first means of a mixture: components that start equal would stay equal for good."""
@@ -64,10 +66,12 @@ class NormalPrior(LatentPrior):
         if latent_size < 1 or components < 1:
             raise ValueError(f"latent_size and components must be >= 1, got {latent_size} and {components}")
         spread = _FIRST_SPREAD if components > 1 else 0.0
-        means = torch.randn(components, latent_size, generator=torch.Generator().manual_seed(0)) * spread
+        means = torch.randn(components, latent_size, generator=cpu_generator(0), device="cpu") * spread
         self.means = nn.Parameter(means)
-        self.log_scales = nn.Parameter(torch.full((components, latent_size), math.log1p(-(spread**2)) / 2))
-        self.weight_logits = nn.Parameter(torch.zeros(components))
+        self.log_scales = nn.Parameter(
+            torch.full((components, latent_size), math.log1p(-(spread**2)) / 2, device="cpu")
+        )
+        self.weight_logits = nn.Parameter(torch.zeros(components, device="cpu"))
 
     @property
     def latent_size(self) -> int:
@@ -78,10 +82,10 @@ class NormalPrior(LatentPrior):
 
     @torch.no_grad()
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        uniform = torch.rand(n, generator=generator)
+        uniform = torch.rand(n, generator=generator, device="cpu")
         borders = self.weight_logits.softmax(0).cumsum(0)[:-1].contiguous()
         component = torch.searchsorted(borders, uniform, right=True)
-        noise = torch.randn(n, self.latent_size, generator=generator)
+        noise = torch.randn(n, self.latent_size, generator=generator, device="cpu")
         return self.means[component] + self.log_scales[component].exp() * noise
 
     def log_prob(self, latents: Tensor) -> Tensor:
@@ -103,8 +107,8 @@ class SphericalPrior(LatentPrior):
         super().__init__()
         if latent_size < 2:
             raise ValueError(f"a sphere needs latent_size >= 2, got {latent_size}")
-        self.direction = nn.Parameter(torch.full((latent_size,), latent_size**-0.5))
-        self.log_concentration = nn.Parameter(torch.zeros(()))
+        self.direction = nn.Parameter(torch.full((latent_size,), latent_size**-0.5, device="cpu"))
+        self.log_concentration = nn.Parameter(torch.zeros((), device="cpu"))
 
     @property
     def latent_size(self) -> int:

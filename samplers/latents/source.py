@@ -31,7 +31,7 @@ class LatentTable(LatentSource):
         super().__init__()
         if count < 1 or latent_size < 1:
             raise ValueError(f"count and latent_size must be >= 1, got {count} and {latent_size}")
-        self.vectors = nn.Parameter(torch.zeros(count, latent_size))
+        self.vectors = nn.Parameter(torch.zeros(count, latent_size, device="cpu"))
 
     @classmethod
     def of(cls, vectors: Tensor) -> LatentTable:

@@ -84,7 +84,7 @@ def _table(table: pl.DataFrame) -> NDArray[np.float32]:
 def encode_molecules(policy: Policy, smiles: Sequence[str], sampler: str) -> Tensor:
     """Return the latent vectors [m, d] of the strings that are molecules and expressible by the policy, in order.
 
-    The molecules are standardised first, as those that a policy is trained on.
+    The molecules are standardised first, as those that a policy is trained on. The vectors are on the CPU.
 
     Raises:
         LatentsError: no string is such a molecule, or the policy has no latent vectors.
@@ -96,9 +96,8 @@ def encode_molecules(policy: Policy, smiles: Sequence[str], sampler: str) -> Ten
     parts = []
     for start in range(0, len(molecules), ROWS_AT_ONCE):
         tokens, lengths = policy.vocabulary.encode_many(molecules[start : start + ROWS_AT_ONCE])
-        parts.append(
-            model.encode(torch.from_numpy(tokens.astype(np.int64)), torch.from_numpy(lengths.astype(np.int64)))
-        )
+        whole = (torch.from_numpy(each.astype(np.int64)).to(model.device) for each in (tokens, lengths))
+        parts.append(model.encode(*whole).cpu())
     return torch.cat(parts)
 
 

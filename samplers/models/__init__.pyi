@@ -2,11 +2,13 @@ from .condition import UNCONDITIONED, Condition, ConditionKind
 from .decoding import DecodingStep, decode
 from .distribution import UNTRUNCATED, Sampling
 from .gru import GRUArchitecture, GRULanguageModel
+from .huggingface.conversion import convert_folder
+from .huggingface.folder import check_folder, is_huggingface
 from .language_model import LanguageModel
 from .lstm import LSTMLanguageModel
 from .posterior import Posterior
 from .protocol import GenerativeModel, LatentModel, Sequences
-from .registry import MODELS, check_sizes
+from .registry import MODELS, check_new_model, check_sizes
 from .seq2seq import Seq2SeqModel
 from .transformer import TransformerLanguageModel
 from .vae_gru import VAE
@@ -31,8 +33,12 @@ __all__ = [
     "Seq2SeqModel",
     "Sequences",
     "TransformerLanguageModel",
+    "check_folder",
+    "check_new_model",
     "check_sizes",
+    "convert_folder",
     "decode",
+    "is_huggingface",
     "log_normaliser",
     "sample_directions",
 ]

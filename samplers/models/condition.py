@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+import torch
 from torch import Tensor
 
 from molbuffer.samplers.errors import ConditionError
@@ -40,6 +41,10 @@ class Condition:
     def __getitem__(self, rows: slice | Tensor) -> Condition:
         """Return the condition of some of the rows."""
         return Condition(*(None if part is None else part[rows] for part in vars(self).values()))
+
+    def to(self, device: torch.device) -> Condition:
+        """Return the condition on a device; gradients go through the copy."""
+        return Condition(*(None if part is None else part.to(device) for part in vars(self).values()))
 
     def latents_of(self, n: int, size: int) -> Tensor:
         """Return the latents [n, size] for a model that is conditioned on latents.

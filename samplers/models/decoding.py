@@ -28,11 +28,20 @@ class DecodingStep(Protocol):
         ...
 
 
-def decode(step: DecodingStep, n: int, *, longest: int, sampling: Sampling, generator: torch.Generator) -> Sequences:
+def decode(
+    step: DecodingStep,
+    n: int,
+    *,
+    longest: int,
+    sampling: Sampling,
+    generator: torch.Generator,
+    device: torch.device | str = "cpu",
+) -> Sequences:
     """Draw n sequences; the width of the result is that of the longest one.
 
     Row i depends only on the generator's numbers for row i: drawing 10 rows and then 20 gives the same rows as drawing
-    30, up to the rounding of matrix products of different shape.
+    30, up to the rounding of matrix products of different shape. The numbers come from the generator's own device, so
+    that the same seed gives the same numbers, and up to rounding the same rows, on every device.
 
     Args:
         step: the state of the model before the first token of n rows.
@@ -40,13 +49,14 @@ def decode(step: DecodingStep, n: int, *, longest: int, sampling: Sampling, gene
         longest: the most tokens of a row, END included.
         sampling: the changes to the token distribution.
         generator: the source of randomness.
+        device: the device of the step.
     """
-    uniform = torch.rand(n, longest, generator=generator, device=generator.device)
-    tokens = torch.full((n, longest), PAD, dtype=torch.int64, device=uniform.device)
-    log_probs = torch.zeros(n, longest, device=uniform.device)
-    lengths = torch.full((n,), longest, dtype=torch.int64, device=uniform.device)
-    alive = torch.arange(n, device=uniform.device)
-    last = torch.full((n,), START, dtype=torch.int64, device=uniform.device)
+    uniform = torch.rand(n, longest, generator=generator, device=generator.device).to(device)
+    tokens = torch.full((n, longest), PAD, dtype=torch.int64, device=device)
+    log_probs = torch.zeros(n, longest, device=device)
+    lengths = torch.full((n,), longest, dtype=torch.int64, device=device)
+    alive = torch.arange(n, device=device)
+    last = torch.full((n,), START, dtype=torch.int64, device=device)
     for position in range(longest):
         if not len(alive):
             break
@@ -81,6 +91,6 @@ def tokens_before(tokens: Tensor) -> Tensor:
 
 def impossible_tokens(vocabulary_size: int) -> Tensor:
     """Return the summand of logits [V] that keeps PAD and START from being drawn."""
-    added = torch.zeros(vocabulary_size)
+    added = torch.zeros(vocabulary_size, device="cpu")
     added[[PAD, START]] = -torch.inf
     return added

@@ -30,7 +30,8 @@ def gated_recurrence(gates: Tensor, weight: Tensor, bias: Tensor, first: Tensor 
         The states [L, n, H] after each step, in the precision of ``weight``.
     """
     device = gates.device.type
-    products = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+    lowered = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    products = torch.get_autocast_dtype(device) if lowered else weight.dtype
     start = gates.new_zeros(gates.shape[1], weight.shape[1]) if first is None else first
     arguments = (gates.to(weight.dtype), weight, bias, start.to(weight.dtype), products)
     states: Tensor = _GatedRecurrence.apply(*arguments)  # type: ignore[no-untyped-call]

@@ -72,5 +72,11 @@ class LanguageModel(SequenceModule):
         generator: torch.Generator,
     ) -> Sequences:
         """Draw n sequences; see ``decode`` for what a row depends on. The condition is ignored."""
-        step = self.step(n, generator.device)
-        return decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
+        return decode(
+            self.step(n, self.device),
+            n,
+            longest=self.sizes.max_length,
+            sampling=sampling,
+            generator=generator,
+            device=self.device,
+        )

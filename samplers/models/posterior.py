@@ -41,7 +41,7 @@ class NormalPosterior:
     log_variance: Tensor
 
     def sample(self, generator: torch.Generator | None = None) -> Tensor:
-        noise = torch.randn(self.mean.shape, generator=generator).to(self.mean)
+        noise = torch.randn(self.mean.shape, generator=generator, device="cpu").to(self.mean)
         return self.mean + (self.log_variance / 2).exp() * noise
 
     def divergence(self) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -57,6 +58,12 @@ class GenerativeModel(nn.Module, ABC):
     ) -> Sequences:
         """Draw n sequences without a gradient graph; the model is in evaluation mode.
 
+        Args:
+            n: the sequences to draw.
+            condition: the condition of each, on the model's device.
+            sampling: the changes to the token distribution.
+            generator: the source of randomness, on the CPU whatever the device of the model.
+
         Raises:
             ConditionError: the condition is not one of n rows of the model's ``condition_kind``.
         """
@@ -75,6 +82,12 @@ class GenerativeModel(nn.Module, ABC):
         Raises:
             ConditionError: the condition is not one of n rows of the model's ``condition_kind``.
         """
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the weights; tokens, conditions and draws of the model are there, too."""
+        tensor = next(chain(self.parameters(), self.buffers()), None)
+        return torch.device("cpu") if tensor is None else tensor.device
 
     @abstractmethod
     def architecture(self) -> Mapping[str, Any]:

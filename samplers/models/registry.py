@@ -11,6 +11,7 @@ from molbuffer.kinds import Family
 from molbuffer.samplers.errors import ModelSizeError, UnknownModelKindError
 from molbuffer.samplers.models.condition import ConditionKind
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
+from molbuffer.samplers.models.huggingface.language_model import HuggingFaceArchitecture, HuggingFaceLanguageModel
 from molbuffer.samplers.models.lstm import LSTMArchitecture, LSTMLanguageModel
 from molbuffer.samplers.models.protocol import GenerativeModel
 from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
@@ -31,11 +32,14 @@ class ModelKind:
         architecture: the dataclass of sizes, among them ``vocabulary_size`` and ``max_length``.
         build: makes a model with random weights from torch's global generator.
         learns_pairs: whether the model is trained on pairs of a source and a target, not on molecules.
+        converted: whether models of the kind are only made from files of other programs, so that none of its sizes can
+            be chosen.
     """
 
     architecture: type[Any]
     build: Callable[[Any], GenerativeModel]
     learns_pairs: bool = False
+    converted: bool = False
 
     def make(self, sizes: Mapping[str, Any]) -> GenerativeModel:
         """Make a model of these sizes.
@@ -49,6 +53,8 @@ class ModelKind:
     @property
     def choices(self) -> dict[str, Any]:
         """The sizes that a user may choose, with their defaults."""
+        if self.converted:
+            return {}
         return {field.name: field.default for field in fields(self.architecture) if field.name not in GIVEN_SIZES}
 
 
@@ -56,6 +62,7 @@ _VAES: Mapping[str, Callable[[VAEArchitecture], GenerativeModel]] = {"gru": VAE,
 """The autoencoder of each of ``vae.ARCHITECTURES``."""
 
 GRU = ModelKind(GRUArchitecture, GRULanguageModel)
+HUGGINGFACE = ModelKind(HuggingFaceArchitecture, HuggingFaceLanguageModel, converted=True)
 LSTM = ModelKind(LSTMArchitecture, LSTMLanguageModel)
 SEQ2SEQ = ModelKind(Seq2SeqArchitecture, Seq2SeqModel, learns_pairs=True)
 TRANSFORMER = ModelKind(TransformerArchitecture, TransformerLanguageModel)
@@ -79,6 +86,16 @@ MODELS = Family("models", _as_model)
 """The kinds of models; the config of a stored policy names one."""
 
 
+def check_new_model(kind: str, sizes: Mapping[str, Any]) -> None:
+    """Refuse a model with random weights that cannot be made; the errors are those of ``check_sizes``."""
+    check_sizes(kind, sizes)
+    if MODELS[kind].converted:
+        raise ModelSizeError(
+            f"a model of kind {kind!r} is not made anew: make and save one with its own library, and start from its "
+            "folder"
+        )
+
+
 def check_sizes(kind: str, sizes: Mapping[str, Any]) -> None:
     """Refuse sizes that a model of a kind cannot have.
 
@@ -92,13 +109,15 @@ def check_sizes(kind: str, sizes: Mapping[str, Any]) -> None:
     choices = MODELS[kind].choices
     for name, value in sizes.items():
         if name not in choices:
-            raise ModelSizeError(f"the model {kind!r} has no {name}; its sizes are: {', '.join(choices)}")
+            raise ModelSizeError(f"the model {kind!r} has no {name}; its sizes are: {', '.join(choices) or 'fixed'}")
         expected = type(choices[name])
         if type(value) is not expected and not (expected is float and type(value) is int):
             raise ModelSizeError(f"expected {name} of {kind!r} to be of type {expected.__name__}, got {value!r}")
         lowest, below = (1, math.inf) if expected is int else (0, 1 if name.endswith("dropout") else math.inf)
         if expected in (int, float) and not lowest <= value < below:
             raise ModelSizeError(f"expected {name} of {kind!r} to be in [{lowest}, {below}), got {value}")
+    if MODELS[kind].converted:
+        return
     try:
         MODELS[kind].architecture(**{**dict.fromkeys(GIVEN_SIZES, 1), **sizes})
     except ValueError as error:

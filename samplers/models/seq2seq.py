@@ -174,7 +174,9 @@ class Seq2SeqModel(SequenceModule):
     ) -> Sequences:
         """Draw one sequence for each of n sources; see ``decode`` for what a row depends on."""
         step = _Step(self, n, self.memories(*condition.sources_of(n)))
-        return decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
+        return decode(
+            step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator, device=self.device
+        )
 
     def memories(self, sources: Tensor, lengths: Tensor, dropout: float = 0.0) -> list[SourceMemory]:
         """Encode sources int64 [n, S] with lengths [n] into the memory of each layer of the decoder."""

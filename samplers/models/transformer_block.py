@@ -31,8 +31,9 @@ def rms_norm(x: Tensor) -> Tensor:
 
 def rotary_table(positions: int, size: int) -> Tensor:
     """Return the rotary table: the cosines and sines [2, positions, size / 2] of the rotations of queries and keys."""
-    frequencies = ROTARY_BASE ** (-torch.arange(0, size, 2) / size)
-    angles = torch.outer(torch.arange(positions), frequencies)
+    # On the CPU, so that the table is the same on every device.
+    frequencies = ROTARY_BASE ** (-torch.arange(0, size, 2, device="cpu") / size)
+    angles = torch.outer(torch.arange(positions, device="cpu"), frequencies)
     return torch.stack([angles.cos(), angles.sin()])
 
 
@@ -117,7 +118,7 @@ class KeyValueCache:
     """The keys and values of all earlier tokens in one block, for n rows that are drawn together."""
 
     def __init__(self, n: int) -> None:
-        self._stored = torch.empty(0)
+        self._stored = torch.empty(0, device="cpu")
         """Keys and values [2, rows, heads, positions, size], with room for further positions."""
         self._length = 0
         self._rows = n

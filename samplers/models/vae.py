@@ -153,8 +153,14 @@ class VariationalAutoencoder(SequenceModule, LatentModel):
         """
         given = condition.latents is not None
         latents = condition.latents_of(n, self.latent_size) if given else self.prior_latents(n, generator)
-        step = self.step(latents)
-        drawn = decode(step, n, longest=self.sizes.max_length, sampling=sampling, generator=generator)
+        drawn = decode(
+            self.step(latents),
+            n,
+            longest=self.sizes.max_length,
+            sampling=sampling,
+            generator=generator,
+            device=self.device,
+        )
         return Sequences(drawn.tokens, drawn.lengths, drawn.log_probs, latents)
 
     def seen(self, tokens: Tensor) -> Tensor:
@@ -168,5 +174,5 @@ class VariationalAutoencoder(SequenceModule, LatentModel):
 
     def prior_latents(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw vectors [n, d] from the latent prior that the model is trained with."""
-        latents = torch.randn(n, self.latent_size, generator=generator, device=generator.device)
+        latents = torch.randn(n, self.latent_size, generator=generator, device=generator.device).to(self.device)
         return functional.normalize(latents, dim=1) if self.sizes.geometry == "spherical" else latents

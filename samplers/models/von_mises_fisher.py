@@ -59,7 +59,7 @@ def mean_cosine(concentration: Any, d: int) -> Any:
 
 def divergence_from_uniform(concentration: float, d: int) -> float:
     """Return KL(vMF(μ, κ) || uniform) = κ A_d(κ) + log C_d(κ) + log area, equal for all μ (Xu & Durrett 2018)."""
-    normaliser = float(log_normaliser(torch.tensor(concentration, dtype=torch.float64), d))
+    normaliser = float(log_normaliser(torch.tensor(concentration, dtype=torch.float64, device="cpu"), d))
     return concentration * float(mean_cosine(concentration, d)) + normaliser + log_area(d)
 
 
@@ -76,25 +76,25 @@ def sample_directions(means: Tensor, concentration: float, generator: torch.Gene
     """
     n, d = means.shape
     cosines = _sample_cosines(n, d, concentration, generator).to(means)
-    across = torch.randn(n, d - 1, generator=generator).to(means)
+    across = torch.randn(n, d - 1, generator=generator, device="cpu").to(means)
     across = across / across.norm(dim=1, keepdim=True)
     around_first = torch.cat([cosines[:, None], (1 - cosines.square()).clamp(min=0).sqrt()[:, None] * across], 1)
     return _reflect(around_first, means)
 
 
 def _sample_cosines(n: int, d: int, concentration: float, generator: torch.Generator | None) -> Tensor:
-    """Return the cosines [n] of the angles to the means, in float64."""
+    """Return the cosines [n] of the angles to the means, in float64 on the CPU."""
     b = (d - 1) / (2 * concentration + math.hypot(2 * concentration, d - 1))
     x = (1 - b) / (1 + b)
     c = concentration * x + (d - 1) * math.log(4 * b / (1 + b) ** 2)  # the last is 1 − x²
-    cosines = torch.zeros(n, dtype=torch.float64)
-    left = torch.arange(n)
+    cosines = torch.zeros(n, dtype=torch.float64, device="cpu")
+    left = torch.arange(n, device="cpu")
     while len(left):
         # A coordinate u of a uniform direction makes (1 + u) / 2 follow Beta((d − 1)/2, (d − 1)/2).
-        normal = torch.randn(len(left), d, generator=generator, dtype=torch.float64)
+        normal = torch.randn(len(left), d, generator=generator, dtype=torch.float64, device="cpu")
         beta = (1 + normal[:, 0] / normal.norm(dim=1)) / 2
         proposed = (1 - (1 + b) * beta) / (1 - (1 - b) * beta)
-        uniform = torch.rand(len(left), generator=generator, dtype=torch.float64)
+        uniform = torch.rand(len(left), generator=generator, dtype=torch.float64, device="cpu")
         accepted = concentration * proposed + (d - 1) * torch.log1p(-x * proposed) - c >= uniform.log()
         cosines[left[accepted]] = proposed[accepted]
         left = left[~accepted]

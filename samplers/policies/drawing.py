@@ -25,11 +25,14 @@ def draw_rows(
     generator: torch.Generator,
     condition: Condition = UNCONDITIONED,
 ) -> Draw:
-    """Draw n rows from a policy, each with its part of the condition, ``ROWS_AT_ONCE`` at a time."""
+    """Draw n rows from a policy, each with its part of the condition, ``ROWS_AT_ONCE`` at a time.
+
+    The condition may be on any device.
+    """
     parts = [
         policy.model.sample(
             min(ROWS_AT_ONCE, n - start),
-            condition=condition[start : start + ROWS_AT_ONCE],
+            condition=condition[start : start + ROWS_AT_ONCE].to(policy.model.device),
             sampling=sampling,
             generator=generator,
         )
@@ -43,6 +46,6 @@ def draw_rows(
 def _rows_of(sequences: Sequences, vocabulary: Vocabulary) -> Rows:
     """Convert sequences of a model to rows: each tensor becomes the column of its name."""
     dtypes = {name: column.dtypes[0] for name, column in COLUMNS.items()} | {"tokens": np.dtype(vocabulary.dtype)}
-    there = {name: tensor.numpy() for name, tensor in vars(sequences).items() if tensor is not None}
+    there = {name: tensor.cpu().numpy() for name, tensor in vars(sequences).items() if tensor is not None}
     columns: dict[str, Any] = {name: array.astype(dtypes[name]) for name, array in there.items()}
     return Rows(**columns)

@@ -1,7 +1,8 @@
 """Policies as files: a model's weights, its architecture and its vocabulary; and finding a policy by its name.
 
 A policy is a folder with ``weights.safetensors``, ``config.json`` and ``vocabulary.json``. Loading executes nothing of
-it: weights are read by safetensors only.
+it: weights are read by safetensors only. A folder of a Hugging Face model stands for the policy that it is converted
+to.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch import Tensor
 from molbuffer.kinds import KindError
 from molbuffer.samplers import bundled
 from molbuffer.samplers.errors import PolicyFormatError, UnknownPolicyNameError
-from molbuffer.samplers.models import MODELS, GenerativeModel
+from molbuffer.samplers.models import MODELS, GenerativeModel, convert_folder, is_huggingface
 from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.storage import Place, PolicyStore, SampleStore, UnknownPolicyError, content_sha256
 
@@ -63,16 +64,18 @@ def fingerprint(model: GenerativeModel, vocabulary: Vocabulary) -> str:
     return content_sha256(policy_files(model, vocabulary))
 
 
-def load_policy(folder: Place) -> Policy:
+def load_policy(folder: Place, device: torch.device | str = "cpu") -> Policy:
     """Load the policy in a folder; the model computes in float32 whatever precision the weights were stored in.
+
+    Args:
+        folder: the folder of a policy, or of a Hugging Face model.
+        device: the device that the model computes on.
 
     Raises:
         PolicyFormatError: a file is missing or damaged, or the weights do not fit the architecture.
+        MissingExtraError: the policy needs libraries that are not installed.
     """
-    try:
-        files = {name: (folder / name).read_bytes() for name in (WEIGHTS, CONFIG, VOCABULARY)}
-    except OSError as error:
-        raise PolicyFormatError(f"{folder} is not a policy: {error.strerror}: {error.filename}") from error
+    files = read_policy_files(folder)
     try:
         config = json.loads(files[CONFIG])
         try:
@@ -86,7 +89,22 @@ def load_policy(folder: Place) -> Policy:
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         raise PolicyFormatError(f"the files in {folder} do not make a policy: {error}") from error
     model.eval()
-    return Policy(model, vocabulary, content_sha256(files))
+    return Policy(model.to(device), vocabulary, content_sha256(files))
+
+
+def read_policy_files(folder: Place) -> dict[str, bytes]:
+    """Return the files of the policy in a folder by name; those of a Hugging Face model are made by its conversion.
+
+    Raises:
+        PolicyFormatError: a file is missing, or the Hugging Face model is refused.
+        MissingExtraError: the libraries that convert a model are not installed.
+    """
+    if isinstance(folder, Path) and is_huggingface(folder):
+        return policy_files(*convert_folder(folder))
+    try:
+        return {name: (folder / name).read_bytes() for name in (WEIGHTS, CONFIG, VOCABULARY)}
+    except OSError as error:
+        raise PolicyFormatError(f"{folder} is not a policy: {error.strerror}: {error.filename}") from error
 
 
 def bundled_policies() -> list[str]:
@@ -119,12 +137,13 @@ def find_policy(name: str, policies: PolicyStore | None = None) -> Place:
 
 def register_policy(policy_folder: Place, store: SampleStore) -> str:
     """Copy a policy's three files into the store, and return the sha256 under which the store keeps them."""
-    return store.policies.add({name: (policy_folder / name).read_bytes() for name in (WEIGHTS, CONFIG, VOCABULARY)})
+    return store.policies.add(read_policy_files(policy_folder))
 
 
-def open_policy(name: str, store: SampleStore) -> Policy:
-    """Load a policy by bundled name, folder or sha256, and keep its files in the store from now on."""
-    return load_policy(store.policies.folder(register_policy(find_policy(name, store.policies), store)))
+def open_policy(name: str, store: SampleStore, device: torch.device | str = "cpu") -> Policy:
+    """Load a policy by bundled name, folder or sha256 onto a device, and keep its files in the store from now on."""
+    sha256 = register_policy(find_policy(name, store.policies), store)
+    return load_policy(store.policies.folder(sha256), device)
 
 
 def _bundled_folder() -> Path:

@@ -53,7 +53,9 @@ class RunParts:
             return self.agent
         from molbuffer.samplers.policies import open_policy
 
-        policy = self.prior if name in ("prior", self.prior_name) else open_policy(name, self.store)
+        if name in ("prior", self.prior_name):
+            return lambda: self.prior
+        policy = open_policy(name, self.store, self.prior.model.device)
         return lambda: policy
 
     def history(self, runs: Sequence[str], where: str | None = None) -> RunHistory:

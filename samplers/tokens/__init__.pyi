@@ -1,3 +1,4 @@
+from .tokenizer_grammar import TokenizerGrammar
 from .vocabulary import END, PAD, RESERVED, START, Vocabulary
 
 __all__ = [
@@ -5,5 +6,6 @@ __all__ = [
     "PAD",
     "RESERVED",
     "START",
+    "TokenizerGrammar",
     "Vocabulary",
 ]

@@ -1,13 +1,14 @@
 """Grammars: splitting a molecule into tokens, and joining tokens to a molecule.
 
 The input and output are SMILES, whatever the notation of a policy: the rest of the project knows no other notation.
+The grammars of this module have no parameters; ``tokenizer_grammar`` has that of a learnt tokenizer.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import selfies
 
@@ -22,6 +23,15 @@ class Grammar(Protocol):
     @property
     def name(self) -> str:
         """The name under which a vocabulary is stored."""
+        ...
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """The texts that the sha256 of a vocabulary depends on, beside its tokens."""
+        ...
+
+    def parameters(self) -> Mapping[str, Any]:
+        """Return what makes the grammar again, beside its name; JSON values only."""
         ...
 
     def split(self, smiles: str) -> list[str]:
@@ -41,6 +51,11 @@ class SmilesGrammar:
     """SMILES: a token is an atom (bracket atoms, ``Cl`` and ``Br`` whole), a bond, a branch, or a ring closure."""
 
     name = "smiles"
+    # Vocabularies of SMILES had their sha256 before there were other grammars.
+    identity: tuple[str, ...] = ()
+
+    def parameters(self) -> Mapping[str, Any]:
+        return {}
 
     def split(self, smiles: str) -> list[str]:
         """Split a SMILES string into tokens whose concatenation is the string."""
@@ -61,6 +76,10 @@ class SelfiesGrammar:
     """
 
     name = "selfies"
+    identity: tuple[str, ...] = (name,)
+
+    def parameters(self) -> Mapping[str, Any]:
+        return {}
 
     def split(self, smiles: str) -> list[str]:
         try:
@@ -75,4 +94,4 @@ class SelfiesGrammar:
 
 SMILES, SELFIES = SmilesGrammar(), SelfiesGrammar()
 GRAMMARS: Mapping[str, Grammar] = {grammar.name: grammar for grammar in (SMILES, SELFIES)}
-"""The grammars by name."""
+"""The grammars without parameters, by name."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from molbuffer.samplers.errors import UnknownTokenError
 from molbuffer.samplers.tokens.grammars import GRAMMARS, SMILES, Grammar
+from molbuffer.samplers.tokens.tokenizer_grammar import TokenizerGrammar
 
 PAD, START, END = 0, 1, 2
 RESERVED = ("<pad>", "<start>", "<end>")
@@ -63,12 +64,16 @@ class Vocabulary:
             raise ValueError(f"a vocabulary is a JSON object with a list 'tokens', got {text[:80]!r}") from error
         if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
             raise ValueError(f"a vocabulary needs a list of strings as its 'tokens', got {str(tokens)[:80]}")
+        if kind == TokenizerGrammar.name:
+            return cls(tuple(tokens), TokenizerGrammar.from_parameters(stored))
         if kind not in GRAMMARS:
-            raise ValueError(f"a vocabulary needs a kind of {', '.join(GRAMMARS)}, got {kind!r}")
+            known = ", ".join((*GRAMMARS, TokenizerGrammar.name))
+            raise ValueError(f"a vocabulary needs a kind of {known}, got {kind!r}")
         return cls(tuple(tokens), GRAMMARS[kind])
 
     def to_json(self) -> str:
-        return json.dumps({"kind": self.grammar.name, "tokens": list(self.tokens)}, indent=1, ensure_ascii=False)
+        stored = {"kind": self.grammar.name, "tokens": list(self.tokens), **self.grammar.parameters()}
+        return json.dumps(stored, indent=1, ensure_ascii=False)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -81,9 +86,7 @@ class Vocabulary:
     @cached_property
     def sha256(self) -> str:
         """The identity of the vocabulary, which segments of stored tokens name."""
-        # Vocabularies of SMILES had their sha256 before there were other grammars.
-        grammar = () if self.grammar is SMILES else (self.grammar.name,)
-        return hashlib.sha256("\n".join((*grammar, *self.tokens)).encode()).hexdigest()
+        return hashlib.sha256("\n".join((*self.grammar.identity, *self.tokens)).encode()).hexdigest()
 
     @property
     def dtype(self) -> type[np.uint8] | type[np.uint16]:

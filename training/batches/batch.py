@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -32,6 +33,10 @@ class TrainingBatch:
 
     def __len__(self) -> int:
         return len(self.origins)
+
+    def to(self, device: torch.device) -> TrainingBatch:
+        """Return the batch with its columns on a device."""
+        return replace(self, columns={name: column.to(device) for name, column in self.columns.items()})
 
     @property
     def tokens(self) -> Tensor:

@@ -50,7 +50,7 @@ def _check_sources(batch: TrainingBatch) -> None:
 @torch.no_grad()
 def _latents(model: LatentModel, batch: TrainingBatch) -> Tensor:
     given = batch.condition.latents
-    latents = torch.full((len(batch), model.latent_size), torch.nan)
+    latents = torch.full((len(batch), model.latent_size), torch.nan, device=batch.tokens.device)
     if given is not None and given.shape[1] == model.latent_size:
         latents = given.clone()
     missing = latents.isnan().any(1)

@@ -21,7 +21,7 @@ from molbuffer.training.losses import Loss, ScoredSequences
 
 
 class Learner:
-    """A copy of a prior in training, with its loss and optimizer."""
+    """A copy of a prior in training, with its loss and optimizer, on the device of the prior."""
 
     def __init__(self, prior: Policy, loss: Loss, settings: LearnerSettings = LearnerSettings()) -> None:
         self.prior, self._loss, self._settings = prior, loss, settings
@@ -31,12 +31,13 @@ class Learner:
         self._current: Policy | None = prior
 
     def step(self, batch: TrainingBatch) -> float:
-        """Take one gradient step, and return the loss before it.
+        """Take one gradient step on a batch of any device, and return the loss before it.
 
         Raises:
             DivergedError: the loss is infinite or NaN; the policy stays as it is.
             UnsuitableDataError: the policy is conditional, and a row has no source.
         """
+        batch = batch.to(self._model.device)
         # One condition for both: otherwise the likelihoods would differ by more than the weights.
         condition = condition_for(self.prior.model, batch)
         with torch.no_grad():

@@ -180,7 +180,7 @@ class PriorTrainer(LatentTrainer):
         metrics = {"latent_replayed": float(len(earlier)), "latent_replay_weight": float(weights.mean())}
         every = tensors(earlier if rows is None else Rows.concat([rows, earlier]))
         if rows is not None:
-            weights = torch.cat([torch.ones(len(rows)), weights])
+            weights = torch.cat([weights.new_ones(len(rows)), weights])
         loss = prior_loss(self._prior, every["latents"], every["rewards"], self._settings.baseline, weights)
         return self.learn(loss) | reward_metrics(rows) | metrics
 
@@ -234,14 +234,16 @@ class VectorTrainer(LatentTrainer):
         vectors, columns = self._sampler.vectors, tensors(rows)
         # Rows come from several builds: each is matched with the vector it was decoded from by its content.
         places = {vector.tobytes(): place for place, vector in enumerate(vectors.detach().numpy())}
-        chosen = torch.tensor([places[latents.tobytes()] for latents in columns["latents"].numpy()])
-        log_probs = self._sampler.policy().model.log_probs(
-            columns["tokens"],
-            columns["lengths"],
-            condition=Condition(latents=vectors[chosen]),
+        chosen = torch.tensor([places[latents.tobytes()] for latents in columns["latents"].numpy()], device="cpu")
+        model = self._sampler.policy().model
+        log_probs = model.log_probs(
+            columns["tokens"].to(model.device),
+            columns["lengths"].to(model.device),
+            condition=Condition(latents=vectors[chosen]).to(model.device),
             sampling=self._sampler.sampling,
         )
-        return reinforce_loss(log_probs.sum(1), columns["rewards"], self._settings.baseline)
+        # The vectors are on the CPU, whatever the device of the policy: the gradient goes through both moves.
+        return reinforce_loss(log_probs.sum(1).cpu(), columns["rewards"], self._settings.baseline)
 
     @torch.no_grad()
     def constrain(self) -> None:

@@ -97,6 +97,10 @@ class CorpusBatch:
     lengths: Tensor
     condition: Condition = UNCONDITIONED
 
+    def to(self, device: torch.device) -> CorpusBatch:
+        """Return the batch on a device."""
+        return CorpusBatch(self.tokens.to(device), self.lengths.to(device), self.condition.to(device))
+
 
 @dataclass(frozen=True)
 class Corpus:

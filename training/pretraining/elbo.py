@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from molbuffer.samplers import cpu_generator
 from molbuffer.samplers.models import Condition, GenerativeModel, Posterior
 from molbuffer.training.pretraining.corpus import CorpusBatch
 
@@ -46,7 +47,7 @@ class NegativeELBO:
         if not isinstance(model, Autoencoder):
             raise TypeError(f"the evidence lower bound needs a model with a posterior, got one of kind {model.kind!r}")
         posterior = model.posterior(batch.tokens, batch.lengths)
-        latents = posterior.sample(torch.Generator().manual_seed(0) if step is None else None)
+        latents = posterior.sample(cpu_generator(0) if step is None else None)
         log_probs = model.log_probs(batch.tokens, batch.lengths, condition=Condition(latents=latents))
         divergence = posterior.divergence()
         priced = torch.where(divergence.mean(0) > self.free_bits, divergence, self.free_bits)

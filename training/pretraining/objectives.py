@@ -29,6 +29,7 @@ class LossKind:
 
 PRETRAINING_LOSSES: Mapping[str, LossKind] = {
     "gru": LossKind(),
+    "huggingface": LossKind(),
     "lstm": LossKind(),
     "seq2seq": LossKind(),
     "transformer": LossKind(),

@@ -87,7 +87,7 @@ def pretrain(
     """Train the model in place, and return the held-out negative log-likelihood per molecule, in nats.
 
     Args:
-        model: the model.
+        model: the model, on the device to train on.
         corpus: the molecules.
         settings: the settings of the training.
         loss: the loss that is lowered.
@@ -114,10 +114,11 @@ def pretrain(
         rate = min(1.0, (step + 1) / warmup, (total - step) / (total - decay_from))
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * rate
-        with torch.random.fork_rng(devices=[]):
+        with _own_dropout(model.device):
             # Dropout draws from the global generator: seeded by the step, a resumed training drops the same units.
             torch.manual_seed(derive_seed(settings.seed, "dropout", step))
-            lowered = _train_step(model, optimizer, corpus.batch(corpus.training[rows]), settings, loss=loss, step=step)
+            batch = corpus.batch(corpus.training[rows]).to(model.device)
+            lowered = _train_step(model, optimizer, batch, settings, loss=loss, step=step)
         position.step = step + 1
         validation = None
         if position.step % (settings.validate_every or per_epoch) == 0:
@@ -134,6 +135,14 @@ def pretrain(
     if checkpoints is not None:
         checkpoints.save(position.step, checkpoint_files(model, optimizer, asdict(position)))
     return held_out_loss(model, corpus, settings.batch_size, loss)
+
+
+@contextmanager
+def _own_dropout(device: torch.device) -> Iterator[None]:
+    """Leave the global generators as they were; torch can do so for the CPU and for CUDA."""
+    on_cuda = device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if on_cuda else [], device_type="cuda"):
+        yield
 
 
 def _batches(
@@ -189,4 +198,5 @@ def held_out_loss(
     model.eval()
     by_length = corpus.held_out[np.argsort(corpus.lengths[corpus.held_out], kind="stable")]
     batches = (by_length[start : start + batch_size] for start in range(0, len(by_length), batch_size))
-    return sum(float(loss(model, corpus.batch(rows), None).sum()) for rows in batches) / len(by_length)
+    held_out = (corpus.batch(rows).to(model.device) for rows in batches)
+    return sum(float(loss(model, batch, None).sum()) for batch in held_out) / len(by_length)

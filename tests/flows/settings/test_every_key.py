@@ -69,6 +69,7 @@ a part of an object has the name of the key, this part must change."""
 ELSEWHERE: Mapping[str, str] = {
     "policy.models": "the kinds of models of a process, before a policy is opened",
     "policy.folder": "where the modules of these models are",
+    "campaign.device": "a test has no device but the CPU; `test_devices_of_runs.py` follows the key to the models",
     "campaign.offline": "`molbuffer run` chooses by it which of two flows it starts, before anything is made",
     **{
         f"{key}[python].folder": "the class that is found there is the same one"
@@ -150,6 +151,7 @@ BEFORE: Mapping[str, Table] = {
 """What must stand beside a key, or in its place before the change, so that the key can have another value."""
 
 VALUES: Mapping[str, object] = {
+    "campaign.device": "auto",
     **{f"{key}[python].object": f"plugins:{name}Too" for key, name in OBJECTS.items()},
     **{f"{key}[python].folder": "$folder/elsewhere" for key in OBJECTS},
     "components[property].property": "tpsa",

@@ -114,7 +114,7 @@ def test_a_missing_file_is_named(tmp_path: Path, files: dict[str, bytes], name: 
 
 def test_an_unknown_kind_lists_the_known_ones(tmp_path: Path, files: dict[str, bytes]) -> None:
     folder = write(tmp_path / "policy", files | {CONFIG: b'{"kind": "mamba", "architecture": {}}'})
-    with pytest.raises(PolicyFormatError, match=r"'mamba'.*gru, lstm"):
+    with pytest.raises(PolicyFormatError, match=r"'mamba'.*gru, huggingface, lstm"):
         load_policy(folder)
 
 

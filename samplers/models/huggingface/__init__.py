@@ -1,0 +1,1 @@
+"""Causal language models of Hugging Face, from local folders: their check, their conversion to policies, the model."""
