@@ -66,7 +66,8 @@ def train_offline(
         offline_rows(sample_store, archive, ArchiveLimits(archive_limit_bytes)) as rows,
     ):
         refuse_other_archive(sample_store, run, rows)
-        selection = rows.record({"selection": settings.offline.selection, "where": condition})
+        chosen = settings.model_dump(mode="json")["offline"]["selection"]
+        selection = rows.record({"selection": chosen, "where": condition})
         with campaign_run(
             settings,
             sample_store,

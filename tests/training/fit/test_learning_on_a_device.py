@@ -19,7 +19,7 @@ from molbuffer.storage.rows import Rows
 from molbuffer.training.batches.batch import TrainingBatch, join
 from molbuffer.training.fit.learner import Learner, LearnerSettings
 from molbuffer.training.latents.trainers import VectorTrainer
-from molbuffer.training.losses import LOSSES
+from molbuffer.training.losses import Reinvent
 from molbuffer.training.pretraining.corpus import Corpus
 from molbuffer.training.pretraining.elbo import NegativeELBO
 from molbuffer.training.pretraining.pretrain import negative_log_likelihood, pretrain
@@ -48,7 +48,13 @@ def make_policy(huggingface: ModuleType, vocabulary: Vocabulary, molecules: list
     return make
 
 
+def shortest(molecules: list[str], n: int) -> list[str]:
+    """The device computes slowly."""
+    return sorted(molecules, key=len)[:n]
+
+
 def batch_of(policy: Policy, molecules: list[str]) -> TrainingBatch:
+    molecules = shortest(molecules, 6)
     tokens, lengths = policy.vocabulary.encode_many(molecules)
     rewards = np.linspace(0, 1, len(molecules))
     latents = np.where(np.arange(len(molecules))[:, None] % 2, np.nan, np.ones((1, 3))).astype(np.float32)
@@ -71,7 +77,7 @@ def test_a_device_learns_what_the_cpu_learns_and_a_checkpoint_goes_from_one_to_t
     def learner(device: str | torch.device) -> Learner:
         policy = make_policy(name)
         policy.model.to(device)
-        return Learner(policy, LOSSES["reinvent"], LearnerSettings(sigma=20.0, learning_rate=1e-2))
+        return Learner(policy, Reinvent(sigma=20.0), LearnerSettings(learning_rate=1e-2))
 
     def saved(learner: Learner, folder: str) -> Path:
         (tmp_path / folder).mkdir()
@@ -81,12 +87,12 @@ def test_a_device_learns_what_the_cpu_learns_and_a_checkpoint_goes_from_one_to_t
 
     batch = batch_of(make_policy(name), molecules)
     here = learner("cpu")
-    losses = [here.step(batch) for _ in range(2)]
+    losses = [here.step(batch)]
     half = saved(here, "cpu")
     losses += [here.step(batch) for _ in range(2)]
     with fake_device.FakeDevice() as device:
         there = learner(fake_device.DEVICE)
-        assert [there.step(batch) for _ in range(2)] == pytest.approx(losses[:2], rel=1e-4)
+        assert there.step(batch) == pytest.approx(losses[0], rel=1e-4)
         assert there.policy().model.device == fake_device.DEVICE
         assert device.operations > 100
         other, resumed = learner("cpu"), learner(fake_device.DEVICE)
@@ -95,7 +101,7 @@ def test_a_device_learns_what_the_cpu_learns_and_a_checkpoint_goes_from_one_to_t
             # torch says so of the fake device, whose tensors do take what is copied to them.
             resumed.restore(half)
         for each in (there, other, resumed):
-            assert [each.step(batch) for _ in range(2)] == pytest.approx(losses[2:], rel=1e-3)
+            assert [each.step(batch) for _ in range(2)] == pytest.approx(losses[1:], rel=1e-3)
         version = there.publish(store.policies, "run", 1)
         assert version.sha256 == there.policy().sha256
     published = load_policy(store.policies.folder(version.sha256)).model.state_dict()
@@ -110,8 +116,8 @@ def test_pretraining_on_a_device_comes_to_the_likelihood_of_the_cpu(
     def trained(device: str | torch.device) -> float:
         policy = make_policy(name)
         model = policy.model.to(device)
-        corpus = Corpus.split(molecules, policy.vocabulary, 4, 0)
-        settings = PretrainSettings(epochs=2, decay_epochs=1, batch_size=8, warmup_steps=2)
+        corpus = Corpus.split(shortest(molecules, 10), policy.vocabulary, 1, 0)
+        settings = PretrainSettings(epochs=2, decay_epochs=1, batch_size=9, warmup_steps=1)
         loss = NegativeELBO() if name == "vae" else negative_log_likelihood
         return pretrain(model, corpus, settings, loss=loss)
 
