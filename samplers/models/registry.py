@@ -88,6 +88,9 @@ MODELS = Family("models", _as_model)
 
 def check_new_model(kind: str, sizes: Mapping[str, Any]) -> None:
     """Refuse a model with random weights that cannot be made; the errors are those of ``check_sizes``."""
+    if kind not in MODELS:
+        made = sorted(name for name, each in MODELS.usable().items() if not each.converted)
+        raise UnknownModelKindError(f"unknown model kind {kind!r}; expected one of: {', '.join(made)}")
     check_sizes(kind, sizes)
     if MODELS[kind].converted:
         raise ModelSizeError(

@@ -111,6 +111,7 @@ def test_a_conditional_model_is_trained_on_pairs_and_judged_on_sources_it_has_no
 
 REFUSED = [
     (("--model", "bert"), UnknownModelKindError, "'bert'", "gru, lstm, seq2seq, transformer, vae"),
+    (("--model", "huggingface"), ModelSizeError, "'huggingface' is not made anew", "start from its folder"),
     (
         ("--model", "transformer", "--embedding-size", "64"),
         ModelSizeError, "'transformer'", "embedding_size", "hidden_size, layers, heads, dropout",
