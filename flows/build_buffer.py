@@ -46,10 +46,10 @@ def build(config: str, store: str, run_id: str | None = None, device: str | None
         SampleStore.open_or_create(Path(store)) as sample_store,
         campaign_run(settings, sample_store, RunKind.BUILD, run_id or current_run_id(), device=device) as campaign,
     ):
-        samplers = campaign.samplers(lambda: campaign.prior, lambda: 0)
+        samplers = campaign.samplers(lambda: campaign.start, lambda: 0)
         latents = publish_latents(samplers, sample_store, campaign.run_id)
         failures = ScoreFailures(campaign)
-        receipts = run_build_tasks(build_requests(campaign, 0, campaign.prior.sha256, latents=latents), failures)
+        receipts = run_build_tasks(build_requests(campaign, 0, campaign.start.sha256, latents=latents), failures)
         failures.end()
         check_kept(campaign, receipts)
         failed = campaign.failed_scores

@@ -24,7 +24,8 @@ def pretrain_prior(request: PretrainRequest, run_id: str | None = None) -> dict[
         and the metrics of ``draw_quality`` on fresh draws. For a latent model also ``reconstruction``, the share of
         held-out molecules that it decodes from their own latent vectors, and ``held_out_nll`` is the negative evidence
         lower bound with one draw of each posterior. For a model of pairs the metrics are those of ``pair_quality``,
-        on one draw for each of at most ``draws`` held-out pairs.
+        on one draw for each of at most ``draws`` held-out pairs. For transfer learning, from a policy, there are also
+        the metrics of that policy, and what was forgotten of it (``BeforeTransfer``).
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
@@ -37,6 +38,7 @@ def pretrain_prior(request: PretrainRequest, run_id: str | None = None) -> dict[
     with SampleStore.open_or_create(Path(request.store)) as store:
         training = prepare_pretraining(request, store, run_id or current_run_id(), data)
         with store.recorded_run(training.run):
+            before = training.before(request)
             with step_bar("pretraining") as report:
                 nll = pretrain(
                     training.model,
@@ -46,5 +48,6 @@ def pretrain_prior(request: PretrainRequest, run_id: str | None = None) -> dict[
                     checkpoints=training.checkpoints,
                     progress=report,
                 )
-            sha256, metrics = register(training, request, {"held_out_nll": nll})
+            more = {} if before is None else before.compared_with(training.model, request.settings.batch_size)
+            sha256, metrics = register(training, request, {"held_out_nll": nll, **more})
     return {"policy": sha256, "run_id": training.run.run_id, **metrics}

@@ -55,10 +55,11 @@ def train_offline(
         refuse_other_archive,
     )
     from molbuffer.flows.campaign.offline_rows import offline_rows
+    from molbuffer.flows.settings import OFFLINE
     from molbuffer.storage import RunKind, SampleStore
     from molbuffer.training import fit_policy
 
-    settings, run = read_settings(config), run_id or current_run_id()
+    settings, run = read_settings(config, [OFFLINE]), run_id or current_run_id()
     condition = offline_condition(settings, where)
     open_store = SampleStore.open if archive is None else SampleStore.open_or_create
     with (

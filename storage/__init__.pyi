@@ -32,6 +32,7 @@ from .history.selections import (
     TopK,
     Uniform,
 )
+from .maintenance.prune import KeptOfRun
 from .policies import PolicyStore, content_sha256
 from .query.predicate import check_predicate
 from .query.sandbox import check_unapplied
@@ -88,6 +89,7 @@ __all__ = [
     "Finding",
     "HistoryIndex",
     "IndexScope",
+    "KeptOfRun",
     "Metric",
     "MigrationReceipt",
     "ObjectiveComponent",

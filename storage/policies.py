@@ -3,13 +3,15 @@
     policies/<sha256>/    weights.safetensors, config.json, vocabulary.json, or whatever files a policy has
 
 A folder is written aside, synced and renamed, so that it is whole or not there; two processes that add one policy make
-the same folder. An object store cannot rename: a policy that a killed writer left in part is completed by whoever adds
-it again, and no row names it before. Every read compares the files with the name.
+the same folder. One that is there already is touched, so that whoever removes policies sees that it is about to be
+used. An object store cannot rename: a policy that a killed writer left in part is completed by whoever adds it again,
+and no row names it before. Every read compares the files with the name.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -29,6 +31,15 @@ def content_sha256(files: Mapping[str, bytes]) -> str:
 def _store_of(policies: PolicyStore) -> Path | None:
     parent = policies._root.parent
     return parent if isinstance(parent, Path) and (parent / "store.toml").exists() else None
+
+
+def _touch(folder: Path) -> bool:
+    """Say that a policy is about to be used (``maintenance.prune``); return whether it is there."""
+    try:
+        os.utime(folder)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 @bounded(_store_of)
@@ -68,7 +79,7 @@ class PolicyStore:
         sha256 = content_sha256(files)
         folder = self._root / sha256
         # In an object store, a killed writer may have left a part of it.
-        if not isinstance(folder, Path) or not folder.exists():
+        if not isinstance(folder, Path) or not _touch(folder):
             write_folder(folder, files, self._sync)
         return sha256
 

@@ -42,11 +42,13 @@ class RunStatus(StrEnum):
     """An event in the life of a run; the newest is its status.
 
     ``interrupted`` is the end by a signal. The detail of ``started`` and ``resumed`` is the process that works on the
-    run, as JSON; that of ``failed`` and ``interrupted`` is the error.
+    run, as JSON; that of ``failed`` and ``interrupted`` is the error. ``reconfigured`` comes before ``resumed`` where a
+    run goes on with another configuration, which is the detail.
     """
 
     STARTED = "started"
     RESUMED = "resumed"
+    RECONFIGURED = "reconfigured"
     FINISHED = "finished"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
@@ -114,7 +116,7 @@ class Run:
         run_id: the identity of the run.
         name: a name for people.
         kind: the work of the run.
-        config: the configuration as a JSON text.
+        config: the configuration as a JSON text; of a stored run that went on with another one, the newest.
         seed: the seed of all draws.
         objective_sha256: the hash of the objective; None without one.
         code_version: the git commit of the code.

@@ -33,7 +33,7 @@ from molbuffer.storage.archive import ArchiveReceipt, MergeReceipt, is_archive, 
 from molbuffer.storage.backends import SESSION, load_sql, reach_sql
 from molbuffer.storage.boundary import bounded
 from molbuffer.storage.catalog import MIGRATIONS, Migration
-from molbuffer.storage.commits import RECEIPT_COLUMNS, Committer, read_build, receipt_of, runs
+from molbuffer.storage.commits import RECEIPT_COLUMNS, AcceptConfig, Committer, read_build, receipt_of, runs
 from molbuffer.storage.commits import scores as scores_of
 from molbuffer.storage.errors import StoreError, StoreExistsError
 from molbuffer.storage.files import Sync, sync_paths
@@ -162,16 +162,21 @@ class SampleStore:
         """The writer of commits, which remembers which runs were started."""
         return Committer(self._open.writable(), self._layout, self._open.sync)
 
-    def start_run(self, run: Run) -> RunStatus:
+    def start_run(self, run: Run, *, accept: AcceptConfig | None = None) -> RunStatus:
         """Record that a run starts, or starts again.
+
+        Args:
+            run: the run.
+            accept: judges another configuration than the run had; None accepts none.
 
         Returns:
             STARTED, or RESUMED when the run id is known.
 
         Raises:
-            RunConflictError: the run id is known with another configuration, objective, kind or seed.
+            RunConflictError: the run id is known with another objective, kind, seed, or configuration that is not
+                accepted.
         """
-        return runs.start_run(self._open.writable(), run)
+        return runs.start_run(self._open.writable(), run, accept)
 
     def finish_run(self, run_id: str, status: RunStatus, detail: str | None = None) -> None:
         """Record how a run ended.
@@ -182,16 +187,13 @@ class SampleStore:
         runs.finish_run(self._open.writable(), self.run(run_id), status, detail)
 
     @contextmanager
-    def recorded_run(self, run: Run) -> Iterator[RunStatus]:
+    def recorded_run(self, run: Run, *, accept: AcceptConfig | None = None) -> Iterator[RunStatus]:
         """Record the life of a run around the work on it: started or resumed, then finished, failed with its error, or
         interrupted by a signal.
 
-        Gives STARTED, or RESUMED when the run id is known.
-
-        Raises:
-            RunConflictError: the run id is known with another configuration, objective, kind or seed.
+        Gives STARTED, or RESUMED when the run id is known; arguments and errors are those of ``start_run``.
         """
-        status = self.start_run(run)
+        status = self.start_run(run, accept=accept)
         try:
             yield status
         except BaseException as error:

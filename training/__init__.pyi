@@ -15,12 +15,15 @@ from .pretraining.corpus import clean_molecules
 from .pretraining.data import PretrainData, data_of
 from .pretraining.objectives import pretraining_loss
 from .pretraining.pretrain import MoleculeLoss, PretrainProgress, pretrain
-from .pretraining.settings import Columns, PretrainSettings
+from .pretraining.settings import TRANSFER, Columns, PretrainSettings
+from .pretraining.transfer import BeforeTransfer
 
 __all__ = [
     "BASELINES",
     "LOSSES",
+    "TRANSFER",
     "BatchPlan",
+    "BeforeTransfer",
     "Buffer",
     "BufferView",
     "Columns",

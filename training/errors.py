@@ -3,6 +3,7 @@
 TrainingError
 ├── CheckpointError     a checkpoint does not belong to this training or cannot be read
 ├── HistoryError        the rows that training drew cannot be written to the store
+├── AgentMismatchError  the policy that training starts from does not go with the prior
 ├── BatchShortError     a batch cannot be filled from the live samplers and the buffer
 ├── UnsuitableDataError a loss or a policy cannot learn from the rows it was given
 └── DivergedError       the loss is infinite or NaN
@@ -23,6 +24,10 @@ class CheckpointError(TrainingError):
 
 class HistoryError(TrainingError):
     """The rows that training drew cannot be written to the store."""
+
+
+class AgentMismatchError(TrainingError):
+    """The policy that training starts from has another vocabulary or condition than the prior."""
 
 
 class BatchShortError(TrainingError):

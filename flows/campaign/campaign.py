@@ -8,11 +8,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from molbuffer.flows.campaign.assemble import build_filters, build_objective, build_standardisation, build_template
+from molbuffer.flows.campaign.named_policies import check_policies, with_resolved_policies
 from molbuffer.flows.campaign.provenance import described_run
+from molbuffer.flows.campaign.resuming import accept_changes
 from molbuffer.flows.campaign.samplers import build_sampler
 from molbuffer.flows.campaign.sources import add_models, refuse_other_sources, sources_of
-from molbuffer.flows.settings import Settings, load_settings
+from molbuffer.flows.settings import Override, Settings, load_settings
 from molbuffer.samplers import (
     Pipeline,
     Policy,
@@ -31,9 +35,9 @@ from molbuffer.samplers.models import ConditionKind
 from molbuffer.storage import Commit, PolicyVersion, Run, RunKind, RunStatus, SampleStore, ScoreStatus
 
 
-def read_settings(config: str) -> Settings:
-    """Read settings from the path of a TOML file, or from their own JSON text."""
-    return Settings.from_json(config) if config.lstrip().startswith("{") else load_settings(Path(config))
+def read_settings(config: str, overrides: Sequence[Override] = ()) -> Settings:
+    """Read settings from the path of a TOML file, with some values set, or from their own JSON text."""
+    return Settings.from_json(config) if config.lstrip().startswith("{") else load_settings(Path(config), overrides)
 
 
 @dataclass(frozen=True)
@@ -45,8 +49,9 @@ class Campaign:
         store: the open store.
         run_id: the id of the run.
         seed: the seed that all draws of the run follow from (``run_seed``).
-        prior: the policy that training starts from, on the device of the run.
-        device: the name of this device, as the run was asked for it.
+        prior: the policy that the loss keeps the trained one close to.
+        agent: the policy that training starts from; None is the prior.
+        device: the name of the device of the run, as the run was asked for it.
     """
 
     settings: Settings
@@ -54,7 +59,13 @@ class Campaign:
     run_id: str
     seed: int
     prior: Policy
+    agent: Policy | None = None
     device: str = "cpu"
+
+    @property
+    def start(self) -> Policy:
+        """The policy that training starts from, and that a build without training draws from as the agent."""
+        return self.agent or self.prior
 
     def samplers(
         self, agent: Callable[[], Policy], settled: Callable[[], int], latents: Mapping[str, str] | None = None
@@ -112,7 +123,7 @@ class Campaign:
         """Return the fixed policies that the campaign draws from, as the first rows of their lineage."""
         names = {name for settings in self.settings.samplers for name in settings.table.policies}
         others = [open_policy(name, self.store) for name in sorted(names - {"agent", "prior"})]
-        policies = {policy.sha256: policy for policy in (self.prior, *others)}
+        policies = {policy.sha256: policy for policy in (self.prior, self.start, *others)}
         return [PolicyVersion(sha256, policy.kind, weights_kept=True) for sha256, policy in policies.items()]
 
     def report_files(self) -> None:
@@ -190,14 +201,16 @@ def campaign_run(
     device = device or settings.campaign.device
     found = find_device(device)
     add_models(settings)
+    settings = with_resolved_policies(settings, store, run_id)
     settings = settings.with_stored_policies(lambda folder: register_policy(Path(folder), store))
+    check_policies(settings, store)
     run = run_record(settings, store, kind, run_id, snapshot=snapshot, selection=selection)
-    prior = open_policy(settings.policy.prior, store, found)
-    campaign = Campaign(settings, store, run_id, run.seed, prior, device)
+    prior, agent = _open_policies(settings, store, found)
+    campaign = Campaign(settings, store, run_id, run.seed, prior, agent, device)
     sources = sources_of(settings, campaign.policy_versions())
     refuse_other_sources(store, run_id, sources)
     run = replace(run, libraries={**run.libraries, **sources})
-    with store.recorded_run(run) as status:
+    with store.recorded_run(run, accept=accept_changes(store, run)) as status:
         if status is RunStatus.STARTED:
             campaign.report_files()
         if kind is not RunKind.OFFLINE:
@@ -216,5 +229,11 @@ def reopen_campaign(store: SampleStore, run_id: str, device: str | None = None) 
     settings = Settings.from_json(run.config)
     add_models(settings)
     device = device or settings.campaign.device
-    prior = open_policy(settings.policy.prior, store, find_device(device))
-    return Campaign(settings, store, run_id, run.seed, prior, device)
+    prior, agent = _open_policies(settings, store, find_device(device))
+    return Campaign(settings, store, run_id, run.seed, prior, agent, device)
+
+
+def _open_policies(settings: Settings, store: SampleStore, device: torch.device) -> tuple[Policy, Policy | None]:
+    """Return the prior, and the policy that training starts from where that is another."""
+    prior, agent = open_policy(settings.policy.prior, store, device), settings.policy.agent
+    return prior, None if agent is None else open_policy(agent, store, device)

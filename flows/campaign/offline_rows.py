@@ -59,11 +59,7 @@ def offline_rows(own: SampleStore, archive: str | None, limits: ArchiveLimits) -
         StoreModeError: ``own`` is an archive.
         ArchiveError: the archive is damaged or not what it says.
     """
-    if own.archived:
-        raise StoreModeError(
-            f"{own.path} is an archive, and a new policy cannot be written there: name a store for the run and its "
-            f"policy, and read the rows from the archive, as in --store DIR --from {own.path}"
-        )
+    refuse_archive(own)
     if archive is None:
         yield OfflineRows(own)
         return
@@ -72,6 +68,19 @@ def offline_rows(own: SampleStore, archive: str | None, limits: ArchiveLimits) -
         identity: dict[str, str | int] = {"uuid": manifest.uuid, "snapshot": version, "content": opened.cache_key}
         identity |= {"source_uuid": manifest.source_uuid, "source_snapshot": manifest.snapshot}
         yield OfflineRows(opened, version, identity)
+
+
+def refuse_archive(own: SampleStore) -> None:
+    """Refuse an archive as the store of a run.
+
+    Raises:
+        StoreModeError: the store is an archive.
+    """
+    if own.archived:
+        raise StoreModeError(
+            f"{own.path} is an archive, and no run or policy can be written there: name a store for the run and its "
+            f"policy; an offline training reads the rows from the archive, as in --store DIR --from {own.path}"
+        )
 
 
 def refuse_other_archive(store: SampleStore, run_id: str, rows: OfflineRows) -> None:

@@ -24,7 +24,7 @@ from molbuffer.samplers import (
 )
 from molbuffer.samplers.models import MODELS, GenerativeModel, check_new_model, check_sizes
 from molbuffer.storage import Commit, Metric, PolicyVersion, Run, RunKind, SampleStore
-from molbuffer.training import MoleculeLoss, PretrainData, RunCheckpoints, data_of, pretraining_loss
+from molbuffer.training import BeforeTransfer, MoleculeLoss, PretrainData, RunCheckpoints, data_of, pretraining_loss
 
 LONGEST_MARGIN = 20
 """Tokens that a drawn molecule may be longer than the longest one trained on."""
@@ -49,6 +49,13 @@ class Pretraining:
     model: GenerativeModel
     data: PretrainData
     loss: MoleculeLoss
+
+    def before(self, request: PretrainRequest) -> BeforeTransfer | None:
+        """Judge the policy that training starts from; None for random weights."""
+        if self.parent is None:
+            return None
+        settings = request.settings
+        return BeforeTransfer.of(self.parent, self.data, request.draws, settings.seed, settings.batch_size)
 
     @property
     def checkpoints(self) -> RunCheckpoints:

@@ -1,7 +1,9 @@
-"""Progress bars of long work: on a terminal only."""
+"""The progress of long work: a bar on a terminal, and elsewhere, as in the log of a batch job, a line a minute."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from molbuffer.training import FitProgress, PretrainProgress
 
+SECONDS_BETWEEN_LINES = 60.0
 SHOWN_METRICS = ("loss", "reward_live", "reward_buffer")
 
 
@@ -41,6 +44,40 @@ def step_bar(title: str) -> Iterator[Callable[[PretrainProgress], None]]:
         yield report
 
 
+class ProgressLines:
+    """The progress of work in lines: one when a minute has passed since the last, with the time that is left."""
+
+    def __init__(self, title: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._title, self._clock = title, clock
+        self._began = self._said = clock()
+        self._first: int | None = None
+
+    def report(self, done: int, total: int, metrics: str) -> None:
+        """Write a line to standard error if it is time for one.
+
+        Args:
+            done: the steps done, those before a resumed run began included.
+            total: the number of all steps.
+            metrics: what else is said.
+        """
+        now = self._clock()
+        # The speed is that of this process: what was done before it took another time.
+        self._first = done - 1 if self._first is None else self._first
+        if now - self._said < SECONDS_BETWEEN_LINES:
+            return
+        self._said = now
+        left = (now - self._began) / max(1, done - self._first) * (total - done)
+        sys.stderr.write(f"{self._title}: {done}/{total}, {_duration(left)} left  {metrics}\n")
+        sys.stderr.flush()
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration as people say it: 40 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 @contextmanager
 def _bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
     columns = (
@@ -51,6 +88,9 @@ def _bar(title: str) -> Iterator[Callable[[int, int, str], None]]:
         TextColumn("{task.fields[metrics]}"),
     )
     console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+    if not console.is_terminal:
+        yield ProgressLines(title).report
+        return
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task(title, total=None, metrics="")
         yield lambda done, total, metrics: bar.update(task, completed=done, total=total, metrics=metrics)

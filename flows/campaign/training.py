@@ -13,7 +13,7 @@ from molbuffer.flows.campaign.latents import build_trainables, publish_latents
 from molbuffer.flows.campaign.offline_rows import OfflineRows, offline_condition
 from molbuffer.flows.settings import selection_of
 from molbuffer.samplers import DrawCounts, SeenMolecules
-from molbuffer.storage import Event, SampleStore
+from molbuffer.storage import Event, KeptOfRun, SampleStore
 from molbuffer.training import (
     BatchPlan,
     Buffer,
@@ -67,9 +67,9 @@ def assemble_online(campaign: Campaign) -> Training:
     """Make the parts of an online training, at its beginning."""
     settings, store, run_id = campaign.settings, campaign.store, campaign.run_id
     seen = SeenMolecules(store, run_id)
-    learner = Learner(campaign.prior, settings.training.built_loss, settings.training.learner)
+    learner = Learner(campaign.prior, settings.training.built_loss, settings.training.learner, campaign.agent)
     buffer = Buffer(store, _view(campaign), selection_of(settings.buffer.selection), campaign.prior.vocabulary)
-    writer = HistoryWriter(store, run_id)
+    writer = HistoryWriter(store, run_id, kept_of_run(campaign))
     samplers, pipeline = campaign.samplers(learner.policy, writer.settled), campaign.pipeline(seen)
     checkpoint = store.latest_checkpoint(run_id)
     drawn = DrawCounts() if checkpoint is None else DrawCounts.before(checkpoint.iteration, store.receipts(run_id))
@@ -125,11 +125,11 @@ def assemble_offline(campaign: Campaign, where: str | None = None, rows: Offline
         seed=settings.campaign.seed,
     )
     online = settings.training
-    learner = Learner(campaign.prior, offline.built_loss(online), offline.learner(online))
+    learner = Learner(campaign.prior, offline.built_loss(online), offline.learner(online), campaign.agent)
     return Training(
         learner,
         MixedLoader(plan, buffer),
-        HistoryWriter(store, run_id),
+        HistoryWriter(store, run_id, kept_of_run(campaign)),
         SeenMolecules(store, run_id),
         checkpoint_every=settings.training.checkpoint_every * OFFLINE_STRETCH,
     )
@@ -147,6 +147,12 @@ def resume(training: Training, store: SampleStore) -> None:
     buffer.restore(store.consumed(run_id, up_to_iteration=checkpoint.iteration))
     training.writer.checkpointed = checkpoint.iteration
     training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)
+
+
+def kept_of_run(campaign: Campaign) -> KeptOfRun:
+    """Return what stays of the run while it goes on."""
+    keys = campaign.settings.campaign
+    return KeptOfRun(keys.keep_checkpoints, keys.keep_policies, campaign.start.kind)
 
 
 def _view(campaign: Campaign) -> BufferView:

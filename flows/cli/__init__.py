@@ -1,60 +1,28 @@
 """The command ``molbuffer``.
 
-Commands import what they need when they run: help and light commands answer at once, and only commands that train
-wait for torch and Prefect.
+``commands`` has its commands. Nothing is imported here before the handlers of signals are there, so that Ctrl-C ends
+the command without a traceback from its first moment on.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
-import typer
-
-from molbuffer.flows.cli import (
-    archive,
-    campaign,
-    config,
-    kinds,
-    molecules,
-    pretrain,
-    priors,
-    query,
-    recover,
-    rescore,
-    store,
-    verify,
-)
-from molbuffer.flows.cli.errors import ReportingGroup
-from molbuffer.flows.cli.interruptions import ends_on_signals
-from molbuffer.flows.tasks import limit_threads
-
-app = typer.Typer(
-    cls=ReportingGroup,
-    name="molbuffer",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="A streaming data pipeline on a persistent store for reinforcement learning of molecule generators.",
-    epilog="Start with: molbuffer demo",
-)
-app.add_typer(config.app, name="config")
-archive.add_commands(app)
-campaign.add_commands(app)
-kinds.add_commands(app)
-store.add_commands(app)
-molecules.add_commands(app)
-pretrain.add_commands(app)
-priors.add_commands(app)
-query.add_commands(app)
-recover.add_commands(app)
-rescore.add_commands(app)
-verify.add_commands(app)
+from typing import Any
 
 
 def main() -> None:
     """Run the command line of this process."""
-    # Scoring functions may be in the user's working folder. At the end, so that no file there hides one of ours.
-    sys.path.append(str(Path.cwd()))
-    limit_threads()
+    from molbuffer.flows.cli.interruptions import ends_on_signals
+
     with ends_on_signals():
+        from molbuffer.flows.cli.commands import app, prepare_process
+
+        prepare_process()
         app()
+
+
+def __getattr__(name: str) -> Any:
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from molbuffer.flows.cli.commands import app
+
+    return app

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from molbuffer.flows.cli.formats import Format, chosen_format, is_compressed
+from molbuffer.flows.cli.notes import note
 from molbuffer.flows.cli.options import JsonOption, SnapshotOption, StoreOption, with_a_folder
-from molbuffer.flows.cli.output import as_json, note, write_text
+from molbuffer.flows.cli.output import as_json, write_text
 from molbuffer.flows.cli.row_texts import sdf_file
 from molbuffer.flows.errors import UsageError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,18 +11,17 @@ from molbuffer.flows.cli.archive import DEFAULT_MAX_SIZE, MaxSizeOption, limits
 from molbuffer.flows.cli.options import (
     ConfigurationFile,
     DeviceOption,
+    IterationsOption,
     JsonOption,
     ResumeOption,
+    SetOption,
     SnapshotOption,
     StoreOption,
-    known_run,
 )
-from molbuffer.flows.cli.output import output_kept_for_results, write_result
+from molbuffer.flows.cli.output import write_result
 from molbuffer.flows.cli.prefect_setup import prefect_ready
+from molbuffer.flows.cli.preparation import overrides_of, prepared_run
 from molbuffer.flows.errors import UsageError
-
-if TYPE_CHECKING:
-    from molbuffer.flows.settings import Settings
 
 DEMO_STORE = Path("demo-store")
 
@@ -38,37 +37,42 @@ def add_commands(app: typer.Typer) -> None:
 def run(
     file: ConfigurationFile,
     store: StoreOption,
+    iterations: IterationsOption = None,
+    sets: SetOption = None,
     resume: ResumeOption = None,
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Run a campaign: fill the buffer, train on live and stored molecules, and store them all."""
-    settings, run_id = _load(file, device), known_run(store, resume)
-    with prefect_ready(store):
-        if settings.campaign.offline:
+    ready = prepared_run(file, store, overrides_of(sets), resume, iterations=iterations, device=device)
+    with prefect_ready(store, run_id=ready.run_id, longer=True):
+        if ready.settings.campaign.offline:
             from molbuffer.flows.train_offline import train_offline
 
-            result = train_offline(settings.to_json(), str(store), run_id=run_id, device=device)
+            result = train_offline(ready.settings.to_json(), str(store), run_id=ready.run_id, device=device)
         else:
             from molbuffer.flows.train import train
 
-            result = train(settings.to_json(), str(store), run_id=run_id, device=device)
+            result = train(ready.settings.to_json(), str(store), run_id=ready.run_id, device=device)
     write_result(result, json)
 
 
 def build(
     file: ConfigurationFile,
     store: StoreOption,
+    sets: SetOption = None,
     resume: ResumeOption = None,
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Fill the buffer once, without training; each run draws other molecules."""
-    settings, run_id = _load(file, device), known_run(store, resume)
-    with prefect_ready(store):
+    from molbuffer.storage import RunKind
+
+    ready = prepared_run(file, store, overrides_of(sets), resume, kind=RunKind.BUILD, device=device)
+    with prefect_ready(store, run_id=ready.run_id):
         from molbuffer.flows.build_buffer import build as build_flow
 
-        result = build_flow(settings.to_json(), str(store), run_id=run_id, device=device)
+        result = build_flow(ready.settings.to_json(), str(store), run_id=ready.run_id, device=device)
     write_result(result, json)
 
 
@@ -89,24 +93,38 @@ def offline(
         ),
     ] = None,
     max_size: MaxSizeOption = DEFAULT_MAX_SIZE,
+    iterations: IterationsOption = None,
+    sets: SetOption = None,
     resume: ResumeOption = None,
     device: DeviceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Train on stored molecules alone; nothing is drawn or scored."""
+    """Train on stored molecules alone; nothing is drawn or scored, and the file needs no sampler that draws."""
     if source is not None and snapshot is not None:
         raise UsageError("an archive has one snapshot: leave --snapshot out, or read from the store without --from")
-    settings, run_id = _load(file, device), known_run(store, resume)
+    from molbuffer.flows.settings import OFFLINE
+    from molbuffer.storage import RunKind
+
+    ready = prepared_run(
+        file,
+        store,
+        [OFFLINE, *overrides_of(sets)],
+        resume,
+        kind=RunKind.OFFLINE,
+        iterations=iterations,
+        own_rows=source is None,
+        device=device,
+    )
     archive = None if source is None else str(source.resolve())
-    with prefect_ready(store):
+    with prefect_ready(store, run_id=ready.run_id, longer=True):
         from molbuffer.flows.train_offline import train_offline
 
         result = train_offline(
-            settings.to_json(),
+            ready.settings.to_json(),
             str(store),
             snapshot=snapshot,
             where=where,
-            run_id=run_id,
+            run_id=ready.run_id,
             archive=archive,
             archive_limit_bytes=limits(max_size).bytes,
             device=device,
@@ -129,14 +147,3 @@ def demo(
     from molbuffer.flows.tools import print_report
 
     print_report(report, Console())
-
-
-def _load(file: Path, device: str | None) -> Settings:
-    """Load the settings of a file, which are checked before anything heavy is imported or anything is run.
-
-    Their device counts only where the command line names none.
-    """
-    from molbuffer.flows.settings import load_settings
-
-    with output_kept_for_results():
-        return load_settings(file, check_device=device is None)

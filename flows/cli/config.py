@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import importlib.resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from molbuffer.flows.cli.errors import ReportingGroup
-from molbuffer.flows.cli.options import ConfigurationFile, JsonOption
-from molbuffer.flows.cli.output import as_json, output_kept_for_results, write_text
+from molbuffer.flows.cli.options import ConfigurationFile, JsonOption, SetOption
+from molbuffer.flows.cli.output import as_json, write_text
+from molbuffer.flows.cli.preparation import check_names, checked_settings, overrides_of
+
+if TYPE_CHECKING:
+    from molbuffer.flows.settings import Settings
 
 app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="Write and check configuration files.")
 
@@ -29,23 +35,33 @@ def example() -> None:
 
 
 @app.command(epilog="Example: molbuffer config check campaign.toml")
-def check(file: ConfigurationFile, json: JsonOption = False) -> None:
+def check(
+    file: ConfigurationFile,
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", metavar="DIR", help="Look up the policies and runs that it names in this store, too."),
+    ] = None,
+    sets: SetOption = None,
+    json: JsonOption = False,
+) -> None:
     """Report all problems of a configuration file, with their lines and the allowed values."""
-    from molbuffer.flows.settings import ConfigurationError, load_settings
+    from molbuffer.flows.settings import ConfigurationError, warnings_of
 
     try:
-        with output_kept_for_results():  # the modules that the file names are imported
-            settings = load_settings(file)
+        settings = checked_settings(file, overrides_of(sets))
+        if store is not None:
+            _check_store(settings, file, store)
     except ConfigurationError as error:
         if not json:
             raise
         problems = [{"line": each.line, "key": each.key, "message": each.message} for each in error.problems]
         write_text(as_json({"ok": False, "problems": problems}))
         raise typer.Exit(1) from error
+    warnings = warnings_of(settings)
     if json:
-        write_text(as_json({"ok": True, "problems": [], "sha256": settings.sha256}))
+        write_text(as_json({"ok": True, "problems": [], "warnings": warnings, "sha256": settings.sha256}))
     else:
-        write_text(f"{file}: no problems")
+        write_text("\n".join([*(f"warning: {text}" for text in warnings), f"{file}: no problems"]))
 
 
 @app.command(epilog="Example: molbuffer config schema > molbuffer.schema.json")
@@ -54,6 +70,13 @@ def schema() -> None:
     from molbuffer.flows.settings import settings_schema
 
     write_text(as_json(settings_schema()))
+
+
+def _check_store(settings: Settings, file: Path, place: Path) -> None:
+    from molbuffer.storage import SampleStore
+
+    with SampleStore.open(place, read_only=True) as store:
+        check_names(settings, file, store, place)
 
 
 def example_text() -> str:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from molbuffer.flows.cli.output import note
+from molbuffer.flows.cli.notes import note
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS_TO_END = 8.0
@@ -104,6 +104,10 @@ def ends_on_signals() -> Iterator[None]:
     ending.watch()
     try:
         yield
+    except BaseException as error:
+        # One that arrived before any command began, while modules were imported.
+        if report_interruption(error) is None:
+            raise
     finally:
         if ending.number is not None:
             ending.end()
@@ -148,18 +152,45 @@ def report_interruption(error: BaseException) -> int | None:
 
 
 @contextmanager
-def told_how_to_go_on(store: Path, resumable: bool) -> Iterator[None]:
-    """Say, when a signal ends the work inside, which run of the store was interrupted and how to go on.
+def told_how_to_go_on(
+    store: Path, resumable: bool, run_id: str | None = None, *, longer: bool = False
+) -> Iterator[None]:
+    """Say at the start of a run what it is called; when a signal or an error ends it how to go on; and at its end how
+    to extend it.
 
     Args:
         store: the folder of the store, which need not exist.
         resumable: whether the command has ``--resume``.
+        run_id: the run, where the command knows it.
+        longer: whether the command has ``--iterations``.
     """
     ending = _ending()
     ending.say = lambda: _say_run(store, resumable)
-    # It stays when an error leaves the block: what reports the error comes later.
-    yield
+    if run_id is not None:
+        note(f"run {run_id}; should it end early, --resume {run_id[:8]} goes on with it")
+    try:
+        yield
+    except Exception as error:
+        # The handlers stay: what reports the error comes later.
+        if run_id is not None and signal_of(error) is None and _is_recorded(store, run_id):
+            note(f"run {run_id} failed, and what it stored is kept; go on with:\n  {_command(run_id)}")
+        raise
     ending.say = _say_nothing_ran
+    if run_id is not None:
+        note(f"run {run_id} is finished{f'; --resume {run_id[:8]} --iterations N extends it' if longer else ''}")
+
+
+def _is_recorded(store: Path, run_id: str) -> bool:
+    """Return whether a run got as far as to its record."""
+    if not (store / "store.toml").exists():
+        return False
+    from molbuffer.storage import SampleStore, StoreError
+
+    try:
+        with SampleStore.open(store, read_only=True) as opened:
+            return opened.run(run_id).run_id == run_id
+    except StoreError:
+        return False
 
 
 def _ending() -> Ending:

@@ -88,3 +88,20 @@ ResumeOption = Annotated[
         help="Resume this run, named by its id or the start of it; default: a new run.",
     ),
 ]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Set a key of the configuration, as training.sigma=256; it can be given again.",
+    ),
+]
+IterationsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--iterations",
+        min=1,
+        metavar="N",
+        help="The number of iterations, instead of that of the file; with --resume it extends a run.",
+    ),
+]

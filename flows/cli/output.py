@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_jsonable_python
 
 from molbuffer.flows.cli.formats import Format, is_compressed
+from molbuffer.flows.cli.notes import note
 from molbuffer.flows.cli.row_texts import SdfRecords, json_text
 from molbuffer.flows.errors import UsageError
 
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 WIDEST_PIPE = 100_000
 """Columns assumed where the output is no terminal, so that a table in a file or a pipe is never cut off."""
-
-
-def note(text: str) -> None:
-    """Write a line for people to standard error: standard output is for results."""
-    sys.stderr.write(text + "\n")
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from molbuffer.flows.cli.errors import debugging
 from molbuffer.flows.cli.interruptions import told_how_to_go_on
-from molbuffer.flows.cli.output import note, output_kept_for_results
+from molbuffer.flows.cli.notes import note
+from molbuffer.flows.cli.output import output_kept_for_results
 from molbuffer.flows.cli.prefect_server import CommandServer, PrefectServerError
 
 _TIMEOUT = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
@@ -33,7 +34,9 @@ _UNREACHABLE = ("Failed to reach API", "ephemeral Prefect API server")
 
 
 @contextmanager
-def prefect_ready(store: Path, resumable: bool = True) -> Iterator[None]:
+def prefect_ready(
+    store: Path, resumable: bool = True, run_id: str | None = None, *, longer: bool = False
+) -> Iterator[None]:
     """Set up Prefect for the flows of one command, and say which server is used.
 
     The output of flows goes to standard error; the command writes its result afterwards.
@@ -43,6 +46,8 @@ def prefect_ready(store: Path, resumable: bool = True) -> Iterator[None]:
     Args:
         store: the folder of the store of the flows' runs, which need not exist.
         resumable: whether the command has ``--resume``, which a signal that ends the run points to.
+        run_id: the run of the flow, where the command knows it.
+        longer: whether the command has ``--iterations``, which extends a run that is finished.
 
     Raises:
         PrefectServerError: the server cannot be started or reached.
@@ -55,7 +60,7 @@ def prefect_ready(store: Path, resumable: bool = True) -> Iterator[None]:
         for logger in ("prefect.flow_runs", "prefect.task_runs"):
             logging.getLogger(logger).propagate = False
     try:
-        with told_how_to_go_on(store, resumable), output_kept_for_results():
+        with told_how_to_go_on(store, resumable, run_id, longer=longer), output_kept_for_results():
             if not os.environ.get("PREFECT_API_URL") and "prefect" not in sys.modules:
                 _start_server()
             yield

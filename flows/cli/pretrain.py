@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from json import loads as json_value
 from typing import Annotated, Any, Literal
 
@@ -19,27 +21,52 @@ from molbuffer.flows.cli.options import (
 )
 from molbuffer.flows.cli.output import write_result
 from molbuffer.flows.cli.prefect_setup import prefect_ready
+from molbuffer.flows.cli.preparation import known_policy
 from molbuffer.flows.errors import UsageError
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the command of this module."""
-    app.command(epilog="Example: molbuffer pretrain molecules.smi.gz --store lab --epochs 5")(pretrain)
+    app.command(epilog="Example: molbuffer pretrain own.csv --from zinc-gru --store lab")(pretrain)
 
 
 def pretrain(
     smiles_file: SmilesFile,
     store: StoreOption,
     column: ColumnOption = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the molecules, those of the decay included.")] = 10,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="POLICY",
+            help="Transfer learning: go on from this policy (a bundled one, a folder, a sha256, or run:RUN_ID), with "
+            "its kind, sizes and vocabulary; stop when held-out molecules no longer gain, and keep the best weights.",
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Passes over the molecules, those of the decay included; default: 10, with --from 30."
+        ),
+    ] = None,
     decay_epochs: Annotated[
-        float, typer.Option(min=0, help="The number of last passes in which the learning rate falls to 0.")
-    ] = 3.0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Molecules of a training step.")] = 128,
-    learning_rate: Annotated[float, typer.Option(help="The learning rate of AdamW.")] = 2e-3,
+        float | None,
+        typer.Option(
+            min=0, help="The number of last passes in which the learning rate falls to 0; default: 3, with --from 0."
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Molecules of a training step; default: 128, with --from 32.")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="The learning rate of AdamW; default: 2e-3, with --from 3e-4.")
+    ] = None,
     held_out: Annotated[int, typer.Option(min=1, help="Molecules held out for validation, at most a tenth.")] = 5000,
     patience: Annotated[
-        int, typer.Option(min=1, help="Validations without improvement after which the decay begins.")
+        int,
+        typer.Option(
+            min=1, help="Validations without improvement after which the decay begins; with --from the training ends."
+        ),
     ] = 3,
     seed: Annotated[
         int, typer.Option(min=0, max=2**63 - 1, help="The seed of the split, the order and the initial weights.")
@@ -55,14 +82,6 @@ def pretrain(
         typer.Option(
             metavar="KIND",
             help="The kind of model: gru, lstm, seq2seq, transformer or vae; default: gru, or the policy's.",
-        ),
-    ] = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(
-            "--policy",
-            metavar="POLICY",
-            help="Start from the weights of this policy, with its kind, sizes and vocabulary.",
         ),
     ] = None,
     layers: Annotated[
@@ -94,7 +113,8 @@ def pretrain(
         ),
     ] = None,
     grammar: Annotated[
-        Literal["smiles", "selfies"], typer.Option(help="The notation that the model learns; a --policy keeps its own.")
+        Literal["smiles", "selfies"],
+        typer.Option(help="The notation that the model learns; with --from it is the policy's."),
     ] = "smiles",
     source_column: Annotated[
         str | None,
@@ -103,7 +123,10 @@ def pretrain(
     target_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="The column of the targets of pairs; default: target.")
     ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Molecules drawn at the end to judge the model.")] = 10_000,
+    draws: Annotated[
+        int | None,
+        typer.Option(min=1, help="Molecules drawn at the end to judge the model; default: 10000, with --from 2000."),
+    ] = None,
     resume: ResumeOption = None,
     device: DeviceOption = None,
     json: JsonOption = False,
@@ -111,15 +134,21 @@ def pretrain(
     """Train a generative model on the molecules, or pairs, of a file, and register it in the store as a policy."""
     asked = {"layers": layers, "hidden_size": hidden_size, "embedding_size": embedding_size}
     sizes = {name: value for name, value in asked.items() if value is not None} | _values("--size", size or ())
-    if policy is not None and (kept := [*sizes, *(["model"] if model is not None else [])]):
-        raise UsageError(f"a model that starts from --policy keeps its {', '.join(kept)}: leave them out")
+    if start is not None and (kept := [*sizes, *(["model"] if model is not None else [])]):
+        raise UsageError(f"a model that starts --from a policy keeps its {', '.join(kept)}: leave them out")
     if dropout is not None:
         sizes["dropout"] = dropout
-    run_id = known_run(store, resume)
-    with prefect_ready(store):
+    run_id, policy = known_run(store, resume) or uuid.uuid4().hex, known_policy(store, start)
+    chosen: dict[str, Any] = {
+        "epochs": epochs,
+        "decay_epochs": decay_epochs,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate,
+    }
+    with prefect_ready(store, run_id=run_id):
         from molbuffer.flows.campaign import DEFAULT_MODEL, PretrainRequest
         from molbuffer.flows.pretrain import pretrain_prior
-        from molbuffer.training import Columns, PretrainSettings
+        from molbuffer.training import TRANSFER, Columns, PretrainSettings
 
         request = PretrainRequest(
             str(smiles_file),
@@ -128,17 +157,15 @@ def pretrain(
             model=model or DEFAULT_MODEL,
             policy=policy,
             sizes=sizes,
-            settings=PretrainSettings(
-                epochs=epochs,
-                decay_epochs=decay_epochs,
-                batch_size=batch_size,
-                learning_rate=learning_rate,
+            settings=replace(
+                PretrainSettings() if policy is None else TRANSFER,
                 held_out=held_out,
                 patience=patience,
                 seed=seed,
                 precision=precision,
+                **{name: value for name, value in chosen.items() if value is not None},
             ),
-            draws=draws,
+            draws=draws or (10_000 if policy is None else 2_000),
             grammar=grammar,
             device=device or "cpu",
             loss=_values("--loss", loss or ()),

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molbuffer.flows.cli.formats import Format, chosen_format
+from molbuffer.flows.cli.notes import note
 from molbuffer.flows.cli.options import FormatOption, JsonOption, OutOption, SnapshotOption, StoreOption
-from molbuffer.flows.cli.output import note, write_frame, write_text
+from molbuffer.flows.cli.output import write_frame, write_text
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:

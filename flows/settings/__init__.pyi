@@ -1,15 +1,32 @@
 from .foreign_kinds import foreign_sources
-from .problems import ConfigurationError
+from .marked_keys import marked, tables
+from .overrides import OFFLINE, Override, parse_overrides
+from .problems import ConfigurationError, Problem, locate
+from .references import OF_RUN, OWN_POLICIES, bundled_names
+from .resuming import MAY_CHANGE, changes
 from .samplers import SamplerSettings
-from .settings import Settings, load_settings, settings_schema
+from .settings import Settings, load_settings, settings_schema, warnings_of
 from .training import selection_of
 
 __all__ = [
+    "MAY_CHANGE",
+    "OFFLINE",
+    "OF_RUN",
+    "OWN_POLICIES",
     "ConfigurationError",
+    "Override",
+    "Problem",
     "SamplerSettings",
     "Settings",
+    "bundled_names",
+    "changes",
     "foreign_sources",
     "load_settings",
+    "locate",
+    "marked",
+    "parse_overrides",
     "selection_of",
     "settings_schema",
+    "tables",
+    "warnings_of",
 ]

@@ -25,6 +25,9 @@ OWN_POLICIES = ("agent", "prior")
 ALWAYS_THERE = ("auto", "cpu")
 """The names of devices that every machine has."""
 
+OF_RUN = "run:"
+"""The start of a policy's name that is the last policy of a run in the store."""
+
 _SHA256_START = re.compile(r"[0-9a-f]{6,64}")
 _POLICY_FILE = "config.json"
 
@@ -76,9 +79,9 @@ def missing_references(data: Data, model: type[Section]) -> Iterator[Problem]:
 
 
 def _problem_of_policy(path: KeyPath, name: str) -> Iterator[Problem]:
-    # Only a sampler can refer to the policies of its own run.
+    # Only a sampler can refer to the policies of its own run, and only the policy in training to another run.
     own = OWN_POLICIES if path[0] == "samplers" else ()
-    if name in own:
+    if name in own or (not own and name.startswith(OF_RUN) and name != OF_RUN):
         return
     if Path(name).is_absolute():
         if not (Path(name) / _POLICY_FILE).is_file():
@@ -88,7 +91,8 @@ def _problem_of_policy(path: KeyPath, name: str) -> Iterator[Problem]:
     elif name not in bundled_names() and not _SHA256_START.fullmatch(name):
         named = f"{', '.join(own)}, a" if own else "a"
         bundled = ", ".join(bundled_names())
-        message = f"got {shown(name)}, expected {named} bundled policy ({bundled}), a folder, or a sha256 in the store"
+        message = f"got {shown(name)}, expected {named} bundled policy ({bundled}), a folder, "
+        message += "or a sha256 in the store" if own else f"a sha256 in the store, or {OF_RUN}RUN_ID"
         yield Problem(path, message + did_you_mean(name, (*own, *bundled_names())).removesuffix("."))
 
 
@@ -139,7 +143,7 @@ def bundled_names() -> tuple[str, ...]:
 
 def _absolute_policy(name: str, folder: Path) -> str:
     """Return the absolute path of a policy's folder: one written as a path, or found beside the file."""
-    if name in (*OWN_POLICIES, *bundled_names()):
+    if name in (*OWN_POLICIES, *bundled_names()) or name.startswith(OF_RUN):
         return name
     place = _absolute(name, folder)
     return str(place) if "/" in name or (place / _POLICY_FILE).is_file() else name

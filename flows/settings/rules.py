@@ -76,7 +76,7 @@ def _samplers_draw_at_some_time(data: Mapping[str, Any]) -> Iterator[Problem]:
 def _somebody_draws(data: Mapping[str, Any]) -> Iterator[Problem]:
     samplers = [table for _, table in _tables(data, "samplers")]
     if not _is_offline(data) and not any(_draws_live(table) or _fills_buffer(table) for table in samplers):
-        advice = "give a sampler a buffer_size or p_batch greater than 0, or set campaign.offline = true"
+        advice = "give a sampler a buffer_size or p_batch greater than 0; `molbuffer offline` needs none"
         yield Problem(("samplers",), f"no sampler draws anything; {advice}")
 
 
@@ -98,9 +98,35 @@ def _buffer_can_be_filled(data: Mapping[str, Any]) -> Iterator[Problem]:
             return
 
 
-def _offline_has_rows(data: Mapping[str, Any]) -> Iterator[Problem]:
-    if _is_offline(data) and _only_own_rows(data):
-        yield Problem(("buffer", "runs"), 'got "own", expected "all": an offline campaign draws no rows of its own')
+def warnings_of_rules(data: Mapping[str, Any], deliveries: int | None) -> list[str]:
+    """Return what a valid configuration can hardly mean.
+
+    Args:
+        data: the configuration.
+        deliveries: how often the selection of the buffer gives a row to a training; None is without end.
+    """
+    return [] if deliveries is None else list(_builds_come_too_often(data, deliveries))
+
+
+def _builds_come_too_often(data: Mapping[str, Any], deliveries: int) -> Iterator[str]:
+    """Warn of builds that cannot last until the next one is due, so that the buffer is built more often."""
+    if _is_offline(data):
+        return
+    campaign = _table(data, "campaign")
+    every, batch_size = _table(data, "buffer")["build_every"], campaign["batch_size"]
+    for iteration, shares in _shares(data).items():
+        tables = [table for _, table in _tables(data, "samplers") if _draws_at(table, iteration)]
+        built = sum(table["buffer_size"] for table in tables if _fills_buffer(table)) * deliveries
+        taken = batch_size - sum(batch_quotas(batch_size, shares))
+        if built and taken and built // taken < min(every, campaign["iterations"]):
+            lasts = f"every {built // taken} iterations" if built // taken > 1 else "in each iteration"
+            yield (
+                f"a build gives {built} rows and each batch takes {taken} of them, so that the buffer is built "
+                f"{lasts} from iteration {iteration:g} on, unless rows of earlier runs fill it, and not every {every} "
+                f"(buffer.build_every): samplers with a buffer_size of "
+                f"{math.ceil(taken * every / deliveries)} in all would do"
+            )
+            return
 
 
 _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
@@ -110,7 +136,6 @@ _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     _samplers_draw_at_some_time,
     _somebody_draws,
     _buffer_can_be_filled,
-    _offline_has_rows,
 )
 
 

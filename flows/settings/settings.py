@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -25,6 +25,7 @@ from molbuffer.flows.settings.base import (
     Section,
 )
 from molbuffer.flows.settings.objective import ObjectiveSettings
+from molbuffer.flows.settings.overrides import Override, told_of, with_overrides
 from molbuffer.flows.settings.problems import ConfigurationError, Problem, locate, toml_problem, validation_problems
 from molbuffer.flows.settings.references import (
     missing_devices,
@@ -34,9 +35,9 @@ from molbuffer.flows.settings.references import (
     with_absolute_paths,
     with_policies,
 )
-from molbuffer.flows.settings.rules import broken_rules
+from molbuffer.flows.settings.rules import broken_rules, warnings_of_rules
 from molbuffer.flows.settings.samplers import SamplerSettings
-from molbuffer.flows.settings.training import BufferSettings, OfflineSettings, TrainingSettings
+from molbuffer.flows.settings.training import BufferSettings, OfflineSettings, TrainingSettings, selection_of
 from molbuffer.kinds import (
     Count,
     FolderName,
@@ -52,6 +53,7 @@ from molbuffer.kinds import (
 )
 from molbuffer.samplers import SAMPLERS
 from molbuffer.scoring import FILTERS, ContrastiveTemplate, Standardisation
+from molbuffer.storage import ConsumeOnce
 
 
 class CampaignSettings(Section):
@@ -82,13 +84,24 @@ class CampaignSettings(Section):
     the run fails. From 20 molecules on; fewer end a run only if none of its molecules has a reward. 0: the first failed
     score ends it; 1: none does."""
 
+    keep_checkpoints: Count = 2
+    """The number of newest checkpoints of a run that stay while it goes on; it can be resumed from the newest."""
+
+    keep_policies: Count = 3
+    """The number of newest policies of a run whose weights stay while it goes on. The best one, by the rewards of its
+    draws, stays as well, and so does each that an archive, another run or a sampler refers to."""
+
 
 class PolicySettings(Section):
     """The policy that is trained."""
 
     prior: Annotated[Text, PolicyName()] = "zinc-gru"
-    """The policy that training starts from and that the loss keeps the trained one close to: a bundled policy, a
-    folder (relative to the folder of the configuration file), or a sha256 in the store."""
+    """The policy that the loss keeps the trained one close to: a bundled policy, a folder (relative to the folder of
+    the configuration file), a sha256 in the store, or "run:RUN_ID", the last policy of a run in the store."""
+
+    agent: Annotated[Text, PolicyName()] | None = None
+    """The policy that training starts from, named like the prior; default: the prior. It has the vocabulary of the
+    prior. With "run:RUN_ID" training goes on from what that run has learnt, under the settings of this file."""
 
     models: Annotated[tuple[Text, ...], Field(strict=False)] = ()
     """Classes of models of yours that policies may be of, each as "module:class"; their modules are in `folder`."""
@@ -198,11 +211,12 @@ class Settings(Section):
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
-def load_settings(path: Path, *, check_device: bool = True) -> Settings:
+def load_settings(path: Path, overrides: Sequence[Override] = (), *, check_device: bool = True) -> Settings:
     """Read and check a TOML file. Relative paths in it start at its folder, and are made absolute.
 
     Args:
         path: the file.
+        overrides: values that keys have instead of those in the file.
         check_device: refuse a device that this machine lacks; false where another one is used instead.
 
     Raises:
@@ -217,10 +231,23 @@ def load_settings(path: Path, *, check_device: bool = True) -> Settings:
         raise ConfigurationError(str(path), [Problem((), f"is not UTF-8 text: {error}")]) from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(str(path), [toml_problem(error)]) from error
-    if not data:
+    if not data and not overrides:
         advice = "`molbuffer config example` prints a configuration to start from"
         raise ConfigurationError(str(path), [Problem((), f"the file has no keys; {advice}")])
-    return _validate(with_absolute_paths(data, path.parent, Settings), str(path), text, check_device=check_device)
+    data, paths, problems = with_overrides(data, overrides)
+    if problems:
+        raise ConfigurationError(str(path), problems)
+    try:
+        return _validate(with_absolute_paths(data, path.parent, Settings), str(path), text, check_device=check_device)
+    except ConfigurationError as error:
+        raise ConfigurationError(str(path), told_of(error.problems, paths)) from None
+
+
+def warnings_of(settings: Settings) -> list[str]:
+    """Return what is allowed in a configuration, and can hardly be meant."""
+    selection = selection_of(settings.buffer.selection)
+    deliveries = selection.epochs if isinstance(selection, ConsumeOnce) else None
+    return warnings_of_rules(settings.model_dump(mode="json"), deliveries)
 
 
 @cache

@@ -114,24 +114,43 @@ class TaskBuilder:
     campaign: Campaign
     training: Training
     failures: ScoreFailures
+    _published: frozenset[str] = frozenset()
 
     def __call__(self, iteration: int) -> Sequence[BuildReceipt]:
         """Publish the policy, so that tasks in any process can draw with it, and make every chunk."""
-        learner, writer, store = self.training.learner, self.training.writer, self.campaign.store
+        learner, writer = self.training.learner, self.training.writer
         trainables, live = self.training.trainables, self.training.loader.live
         if writer.pending:
             # The metric ``new`` of what is built now must know all that was drawn before.
             commit_checkpoint(learner, self.training.loader, writer, trainables)
+            self._published = self._present(iteration)
         writer.drain()
-        version = learner.publish(store.policies, writer.run_id, iteration)
-        others = trainables.publish(store.policies, writer.run_id, iteration)
-        message = f"policy of run {writer.run_id}, iteration {iteration}"
-        store.commit(Commit(policies=[version, *others.values()], message=message))
+        agent = self._publish(iteration)
         latents = latent_versions(live.samplers if live is not None else ())
-        requests = build_requests(self.campaign, iteration, version.sha256, self.training.drawn, latents)
+        requests = build_requests(self.campaign, iteration, agent, self.training.drawn, latents)
         receipts = run_build_tasks(requests, self.failures)
         self.failures.judge()
         # Rows of earlier builds may be enough for the batch; otherwise the loader ends the run.
         warn_of_empty(self.campaign, receipts)
         self.training.seen.read(iteration, Event.SAMPLE_BATCH)
         return receipts
+
+    def _publish(self, iteration: int) -> str:
+        """Keep the present policy and latents in the store, unless they are there since the last time; return the
+        sha256 of the policy.
+        """
+        learner, trainables, store = self.training.learner, self.training.trainables, self.campaign.store
+        run_id = self.training.writer.run_id
+        if (present := self._present(iteration)) != self._published:
+            version = learner.publish(store.policies, run_id, iteration)
+            others = trainables.publish(store.policies, run_id, iteration)
+            message = f"policy of run {run_id}, iteration {iteration}"
+            store.commit(Commit(policies=[version, *others.values()], message=message))
+            self._published = present
+        return learner.policy().sha256
+
+    def _present(self, iteration: int) -> frozenset[str]:
+        """Return the sha256 of the present policy and latents."""
+        run_id = self.training.writer.run_id
+        versions = self.training.trainables.versions(run_id, iteration)
+        return frozenset({self.training.learner.policy().sha256, *(version.sha256 for version in versions)})

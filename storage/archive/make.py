@@ -12,10 +12,11 @@ then on (``maintenance.pins``).
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
@@ -26,7 +27,7 @@ from molbuffer.storage.archive.manifest import MANIFEST, Manifest
 from molbuffer.storage.archive.tables import write_table
 from molbuffer.storage.archive.workplace import finished, put_in_place, refuse_existing, workplace
 from molbuffer.storage.catalog import MIGRATIONS, Transaction
-from molbuffer.storage.errors import ArchiveError, ArchiveFault
+from molbuffer.storage.errors import ArchiveError, ArchiveFault, UnknownPolicyError
 from molbuffer.storage.files import make_folder, write_private
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.maintenance import snapshot_kept
@@ -249,19 +250,32 @@ def _copy_policies(store: OpenStore, contents: _Contents, out: Path) -> pa.Table
     )["sha256"].to_pylist()
     lineage = store.read_arrow("FROM {lineage}", snapshot=contents.snapshot)
     known = {row["sha256"]: row for row in lineage.to_pylist()}
-    kept = {known[sha256]["kept_ancestor"] for sha256 in drew if sha256 in known} - {None}
-    policies = PolicyStore(out)
-    for sha256 in sorted(kept):
-        folder = store.policies.folder(sha256)
-        policies.add({file.name: file.read_bytes() for file in folder.iterdir()})
+    # Weights that the snapshot calls kept may have been removed since, or at this moment, by the run that made them.
+    there, copied, policies = set(store.policies.kept()), set[str](), PolicyStore(out)
+    while missing := {near for each in drew if (near := _nearest_kept(each, known, there))} - copied:
+        for sha256 in sorted(missing):
+            try:
+                policies.add({file.name: file.read_bytes() for file in store.policies.folder(sha256).iterdir()})
+            except (UnknownPolicyError, FileNotFoundError):
+                there.discard(sha256)
+            else:
+                copied.add(sha256)
     wanted: set[str] = set()
     for sha256 in drew:
         while sha256 in known and sha256 not in wanted:
             wanted.add(sha256)
             sha256 = known[sha256]["parent_sha256"]
-    rows = [row | {"weights_kept": row["sha256"] in kept} for row in known.values() if row["sha256"] in wanted]
+    rows = [row | {"weights_kept": row["sha256"] in copied} for row in known.values() if row["sha256"] in wanted]
     schema = pa.schema([field for field in lineage.schema if field.name not in ("kept_ancestor", "updates_since_kept")])
     return pa.Table.from_pylist([{name: row[name] for name in schema.names} for row in rows], schema=schema)
+
+
+def _nearest_kept(sha256: str, known: Mapping[str, Mapping[str, Any]], there: Collection[str]) -> str | None:
+    """Return the nearest version, the policy itself included, whose weights are there; None without one."""
+    row = known.get(sha256)
+    while row is not None and not (row["weights_kept"] and row["sha256"] in there):
+        row = known.get(row["parent_sha256"])
+    return None if row is None else str(row["sha256"])
 
 
 _INVOLVED = """WITH RECURSIVE involved AS (

@@ -263,11 +263,13 @@ _NEW_ROWS = {
     "metrics": """SELECT * FROM theirs AS whole WHERE NOT EXISTS (FROM {metrics} AS known
         WHERE known.run_id = whole.run_id AND known.build_id IS NOT DISTINCT FROM whole.build_id
         AND known.iteration = whole.iteration AND known.name = whole.name)""",
-    # A policy that the store knows gets a second row when its weights come with the archive; its parent stays.
+    # A policy that the store knows gets a newer row when its weights come with the archive; its parent stays.
     "policies": """SELECT whole.* REPLACE (
-            CASE WHEN known.sha256 IS NULL THEN whole.parent_sha256 ELSE known.parent_sha256 END AS parent_sha256)
+            CASE WHEN known.sha256 IS NULL THEN whole.parent_sha256 ELSE known.parent_sha256 END AS parent_sha256,
+            greatest(whole.created, known.newest + INTERVAL 1 MICROSECOND) AS created)
         FROM theirs AS whole LEFT JOIN (
-            SELECT sha256, any_value(parent_sha256) AS parent_sha256, bool_or(weights_kept) AS weights_kept
+            SELECT sha256, any_value(parent_sha256) AS parent_sha256, max(created) AS newest,
+                arg_max(weights_kept, (created, weights_kept)) AS weights_kept
             FROM {policies} GROUP BY sha256
         ) AS known ON known.sha256 = whole.sha256
         WHERE known.sha256 IS NULL OR whole.weights_kept > known.weights_kept""",

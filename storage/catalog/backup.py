@@ -201,5 +201,6 @@ def _there(layout: Layout) -> Iterator[str]:
     for table in entries(layout.tables / "main"):
         yield from (layout.name_of(path) for path in entries(table) if path.suffix == ".parquet")
     yield from (layout.name_of(path) for path in entries(layout.arrays))
+    yield from (layout.name_of(path) for path in entries(layout.policies))
     for run in entries(layout.checkpoints):
         yield from (layout.name_of(path) for path in entries(run))

@@ -65,7 +65,7 @@ VIEWS: Mapping[str, str] = {
         versions AS (
             SELECT sha256, any_value(kind) AS kind, any_value(parent_sha256) AS parent_sha256,
                 arg_min(run_id, created) AS run_id, arg_min(iteration, created) AS iteration,
-                bool_or(weights_kept) AS weights_kept, min(created) AS created
+                arg_max(weights_kept, (created, weights_kept)) AS weights_kept, min(created) AS created
             FROM {policies} GROUP BY sha256
         ),
         ancestors AS (
@@ -88,6 +88,7 @@ VIEWS: Mapping[str, str] = {
 one ok reward a row and objective, so that this join never doubles a row. It goes by the numbers of builds: by their ids
 and the hash of the objective, texts of 96 letters, it takes 2 GB for 10,000,000 rows instead of 0.7. ``score_cache``
 holds the newest good score of each molecule and component version, else the newest failed one.
+The newest row of a policy says whether its weights are kept: those of a run that goes on are removed again (``prune``).
 ``lineage.kept_ancestor`` is the nearest version whose weights are in the store, the version itself when they are.
 """
 

@@ -1,9 +1,10 @@
 from .commit import RECEIPT_COLUMNS, Committer, receipt_of
 from .readback import read_build
-from .runs import find_run
+from .runs import AcceptConfig, find_run
 
 __all__ = [
     "RECEIPT_COLUMNS",
+    "AcceptConfig",
     "Committer",
     "find_run",
     "read_build",

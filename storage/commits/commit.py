@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 from uuid import uuid4
@@ -186,15 +187,23 @@ def receipt_of(row: dict[str, Any], *, repeated: bool = False) -> BuildReceipt:
 def _insert_policies(transaction: Transaction, policies: Sequence[PolicyVersion]) -> None:
     if not policies:
         return
-    known = transaction.read("SELECT sha256, bool_or(weights_kept) AS kept FROM {policies} GROUP BY sha256")
-    kept = dict(zip(known["sha256"].to_pylist(), known["kept"].to_pylist(), strict=True))
+    known = transaction.read(
+        """SELECT sha256, arg_max(weights_kept, (created, weights_kept)) AS kept, max(created) AS newest
+        FROM {policies} GROUP BY sha256"""
+    ).to_pylist()
+    kept = {row["sha256"]: row["kept"] for row in known}
+    # The newest row of a policy counts, also when the clock has gone back.
+    again = [
+        row["newest"] + timedelta(microseconds=1) for row in known if row["sha256"] in {p.sha256 for p in policies}
+    ]
     fresh: list[PolicyVersion] = []
     for policy in policies:
-        # A version that drew a batch and is published later gets a second row, which says that its weights are kept.
+        # A version that drew a batch and is published later gets a second row, which says that its weights are kept; so
+        # does one that is published again after they were removed.
         if policy.sha256 not in kept or policy.weights_kept > kept[policy.sha256]:
             fresh.append(policy)
             kept[policy.sha256] = policy.weights_kept
-    transaction.insert("policies", tables.policy_rows(fresh, now()))
+    transaction.insert("policies", tables.policy_rows(fresh, max([now(), *again])))
 
 
 def _insert_training(transaction: Transaction, commit: Commit) -> None:

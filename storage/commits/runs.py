@@ -8,8 +8,10 @@ tells which process to look for (``shown_event``).
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -27,38 +29,44 @@ LOST = "lost"
 _AT_WORK = (RunStatus.STARTED, RunStatus.RESUMED)
 
 
-def start_run(catalog: Catalog, run: Run) -> RunStatus:
+AcceptConfig = Callable[[str, str], bool]
+"""A judge of the configuration that a run goes on with, given the one it had and the new one: returns whether the
+difference matters, and raises an error where the run cannot go on so."""
+
+
+def start_run(catalog: Catalog, run: Run, accept: AcceptConfig | None = None) -> RunStatus:
     """Record that a run starts, or starts again, as ``SampleStore.start_run`` does.
 
     Raises:
-        RunConflictError: the run id is known with another configuration, objective, kind or seed.
+        RunConflictError: the run id is known with another objective, kind or seed, or with another configuration and
+            nobody to accept it.
     """
-    wanted = {
-        "config_sha256": tables.config_sha256(run),
-        "kind": run.kind.value,
-        "seed": run.seed,
-        "objective_sha256": run.objective_sha256,
-    }
-
+    wanted = {"kind": run.kind.value, "seed": run.seed, "objective_sha256": run.objective_sha256}
     process = Process.current().to_json()
 
     def start(transaction: Transaction) -> RunStatus:
-        sql = "SELECT config_sha256, kind, seed, objective_sha256 FROM {runs} WHERE run_id = ?"
-        known = transaction.read(sql, [run.run_id]).to_pylist()
-        if known and known[0] != wanted:
-            different = [name for name in wanted if wanted[name] != known[0][name]]
+        known = transaction.read("SELECT * FROM {runs} WHERE run_id = ?", [run.run_id]).to_pylist()
+        if not known:
+            transaction.insert("runs", tables.run_row(run, now()))
+            _insert_objective(transaction, run)
+            _insert_event(transaction, run.run_id, RunStatus.STARTED, process)
+            return RunStatus.STARTED
+        config = _newest_config(transaction, known[0])
+        different = [name for name in wanted if wanted[name] != known[0][name]]
+        if config != run.config and accept is None:
+            different.insert(0, "config_sha256")
+        if different:
             # With the same configuration this is what is left, and nothing that its user has changed has that name.
             why = " (a scoring function's source or a library has changed)" if different == ["objective_sha256"] else ""
             raise RunConflictError(
                 f"run {run.run_id} is in the store with another {', '.join(different)}{why}; resume it as it was, or "
                 "use a new id"
             )
-        if not known:
-            transaction.insert("runs", tables.run_row(run, now()))
+        if config != run.config and accept is not None and accept(config, run.config):
+            _insert_event(transaction, run.run_id, RunStatus.RECONFIGURED, run.config)
         _insert_objective(transaction, run)
-        status = RunStatus.RESUMED if known else RunStatus.STARTED
-        _insert_event(transaction, run.run_id, status, process)
-        return status
+        _insert_event(transaction, run.run_id, RunStatus.RESUMED, process)
+        return RunStatus.RESUMED
 
     return catalog.transact(run.user or "molbuffer", f"run {run.name}", {"runs": [run.run_id]}, start)[0]
 
@@ -132,8 +140,16 @@ def find_run(catalog: ReadableCatalog, store: Path, run_id: str) -> Run:
         names = ", ".join(row["run_id"] for row in found[:5]) or "none"
         raise UnknownRunError(f"{run_id!r} must start the id of exactly one run in {store}, got {names}")
     row = (exact or found)[0]
+    row["config"] = _newest_config(catalog, row)
     row |= {"kind": RunKind(row["kind"]), "libraries": json.loads(row["libraries"])}
     return Run(**{name: row[name] for name in Run.__dataclass_fields__ if name not in tables.OF_OTHER_TABLES})
+
+
+def _newest_config(reader: ReadableCatalog | Transaction, row: Mapping[str, Any]) -> str:
+    """Return the configuration that a run goes on with, given its row in ``runs``."""
+    sql = "SELECT detail FROM {run_events} WHERE run_id = ? AND status = ? ORDER BY created DESC LIMIT 1"
+    changed = reader.read(sql, parameters=[row["run_id"], RunStatus.RECONFIGURED.value])["detail"].to_pylist()
+    return str(changed[0] if changed else row["config"])
 
 
 def _record_end(catalog: Catalog, run_id: str, name: str, status: RunStatus, detail: str | None) -> None:

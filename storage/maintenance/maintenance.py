@@ -13,6 +13,7 @@ from molbuffer.storage.files import Place
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.maintenance.compact import SEGMENT_ROWS, CompactReport, compact
 from molbuffer.storage.maintenance.expire import ExpireReport, expire
+from molbuffer.storage.maintenance.prune import KeptOfRun, Pruned, prune_run
 from molbuffer.storage.maintenance.snapshots import KEPT_CHECKPOINTS
 from molbuffer.storage.maintenance.vacuum import GRACE, VacuumReport, vacuum
 
@@ -108,6 +109,18 @@ class Maintenance:
                 remove_most=remove_most,
                 dry_run=dry_run,
             )
+
+    def prune_run(self, run_id: str, keep: KeptOfRun) -> Pruned:
+        """Remove checkpoints and policies of a run that goes on, but for those that it keeps and those in use.
+
+        This is for the process of the run: it waits for no other maintenance, and keeps none from its work.
+
+        Raises:
+            StoreModeError: the store was opened for reading.
+            StoreError: the catalog cannot be read or written.
+            OSError: a file cannot be removed.
+        """
+        return prune_run(self._open.writable(), self._layout, run_id, keep)
 
     def back_up(self) -> Place | None:
         """Make a backup of the catalog, of which the last few stay (``molbuffer recover`` restores the newest).

@@ -138,7 +138,8 @@ def check_policies(of: Verification) -> None:
     """Check that the weights of every policy whose row says they are kept are there, and hash to its name."""
     if not of.findings.can_read("weights of policies", "policies"):
         return
-    found = of.catalog.read("SELECT DISTINCT sha256 FROM {policies} WHERE weights_kept ORDER BY ALL", of.snapshot)
+    sql = "SELECT sha256 FROM {lineage} WHERE weights_kept ORDER BY ALL"
+    found = of.catalog.read(sql, of.snapshot)
     kept = found["sha256"].to_pylist()
     of.findings.expect(len(kept))
     for sha256 in kept:

@@ -1,7 +1,8 @@
 """The way of somebody who has the README, a messy table of molecules and a model of their own.
 
 One campaign, as processes and in its order: a table with bad lines, a model whose weights are in a file, a molecule
-that ends the scorer's process, Ctrl-C in the middle, a resumed run, and a model that is trained again in between.
+that ends the scorer's process, Ctrl-C in the middle, a run that is resumed and then extended, a policy that has learnt
+a series of molecules, a run that starts from the first one's policy, and a model that is trained again in between.
 """
 
 import json
@@ -37,6 +38,7 @@ TABLE = """ID,Smiles,pIC50
 11,[13CH3]C(=O)Nc1ccccc1,5.5
 12,O=C(O)Cc1ccccc1Nc1c(Cl)cccc1Cl,6.1
 """
+SERIES = [f"CC(=O)Nc1ccc(O{'C' * i}{tail})cc1" for i in range(6) for tail in ("", "C(=O)O", "N", "c1ccccc1")]
 FEATURES = """
 def size(smiles):
     return sum(letter.isalpha() for letter in smiles)
@@ -98,6 +100,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("newcomer")
     for name, text in {
         "own.csv": TABLE,
+        "series.csv": "SMILES;ID\n" + "".join(f"{smiles};{i}\n" for i, smiles in enumerate(SERIES)),
         "features.py": FEATURES,
         "qsar.py": MODEL,
         "qsar.json": '{"weight": 0.2}',
@@ -163,6 +166,40 @@ def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_traine
 
     result = json.loads(finished(0, "run", "campaign.toml", "--store", "lab", "--resume", run_id[:8], "--json"))
     assert result["run_id"] == run_id
+
+    # It looked good: some more iterations, of the same run.
+    longer = ("run", "campaign.toml", "--store", "lab", "--resume", run_id[:8], "--iterations", "7", "--json")
+    extended = json.loads(finished(0, *longer))
+    assert (extended["run_id"], extended["iterations"]) == (run_id, 7)
+    assert query(f"SELECT max(iteration) AS last FROM metrics WHERE run_id = '{run_id}'")[0]["last"] == 6
+    refused = finished(1, *longer, "--set", "campaign.batch_size=4")
+    assert "campaign.batch_size: the run has 8, now it is 4" in refused
+
+    # A prior that knows the series, and a run that starts from what the first one has learnt.
+    learn = (
+        "pretrain",
+        "series.csv",
+        "--from",
+        "zinc-gru",
+        "--store",
+        "lab",
+        "--epochs",
+        "1",
+        "--draws",
+        "40",
+        "--json",
+    )
+    series = json.loads(finished(0, *learn))
+    assert series["held_out_nll"] <= series["held_out_nll_before"]
+    assert {"validity", "validity_before", "forgetting"} <= series.keys()
+    named = ("--set", f"policy.agent=run:{run_id[:8]}", "--set", f"policy.prior=run:{series['run_id'][:8]}")
+    finished(0, "config", "check", "campaign.toml", "--store", "lab", *named)
+    warm = json.loads(
+        finished(0, "run", "campaign.toml", "--store", "lab", *named, "--set", "campaign.iterations=1", "--json")
+    )
+    assert query(f"SELECT parent_sha256 FROM policies WHERE sha256 = '{warm['policy']}'") == [
+        {"parent_sha256": extended["policy"]}
+    ]
 
     # Trained again: the scores are computed again under another version, and none of the old ones is lost.
     before = query("SELECT smiles, value, status, error, version FROM scores")

@@ -6,14 +6,27 @@ them. It becomes visible as a whole or not at all, so that rows which a resumed 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from queue import Queue
 
-from molbuffer.storage import Build, Checkpoint, Commit, Consumed, Metric, PolicyVersion, SampleStore
+from molbuffer.storage import (
+    Build,
+    Checkpoint,
+    Commit,
+    Consumed,
+    KeptOfRun,
+    Metric,
+    PolicyVersion,
+    SampleStore,
+    StoreError,
+)
 from molbuffer.training.batches import BatchOrigin
 from molbuffer.training.errors import HistoryError
+
+_log = logging.getLogger(__name__)
 
 GROUPS_IN_FLIGHT = 2
 """Groups that may wait for the disk before training waits as well."""
@@ -28,11 +41,13 @@ class HistoryWriter:
     Attributes:
         store: the store.
         run_id: the run in training.
+        keep: what stays of the run while it goes on; None is all. The rest is removed after each checkpoint.
         checkpointed: the number of iterations before the last checkpoint.
     """
 
     store: SampleStore
     run_id: str
+    keep: KeptOfRun | None = None
     checkpointed: int = 0
     _builds: list[Build] = field(default_factory=list)
     _consumed: list[Consumed] = field(default_factory=list)
@@ -114,11 +129,21 @@ class HistoryWriter:
             try:
                 if self._failure is None:
                     self.store.commit(group)
+                    self._prune()
             except BaseException as error:  # raised by the training thread at its next call
                 self._failure = error
             finally:
                 self._queue.task_done()
         self._queue.task_done()
+
+    def _prune(self) -> None:
+        """Remove what the run no longer needs; a training does not end because that fails."""
+        if self.keep is None:
+            return
+        try:
+            self.store.maintenance.prune_run(self.run_id, self.keep)
+        except (OSError, StoreError) as error:
+            _log.warning("old checkpoints and policies of run %s were not removed: %s", self.run_id, error)
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

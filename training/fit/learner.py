@@ -14,21 +14,66 @@ from molbuffer.samplers import Policy, fingerprint, policy_files
 from molbuffer.storage import Place, PolicyStore, PolicyVersion
 from molbuffer.training.batches import TrainingBatch
 from molbuffer.training.checkpoint import checkpoint_files, restore
-from molbuffer.training.errors import DivergedError
+from molbuffer.training.errors import AgentMismatchError, DivergedError
 from molbuffer.training.fit.conditioning import condition_for
 from molbuffer.training.fit.settings import LearnerSettings
 from molbuffer.training.losses import Loss, ScoredSequences
 
 
-class Learner:
-    """A copy of a prior in training, with its loss and optimizer, on the device of the prior."""
+def check_agent(agent: Policy, prior: Policy) -> None:
+    """Refuse a policy to start from whose likelihoods the loss cannot compare with those of the prior.
 
-    def __init__(self, prior: Policy, loss: Loss, settings: LearnerSettings = LearnerSettings()) -> None:
+    Raises:
+        AgentMismatchError: its vocabulary, or what it is conditioned on, is another.
+    """
+    if agent.vocabulary.sha256 != prior.vocabulary.sha256:
+        others = sorted(set(agent.vocabulary.tokens) ^ set(prior.vocabulary.tokens))
+        few = ", ".join(map(repr, others[:5])) + (", ..." if len(others) > 5 else "")
+        differ = f"only one of them has {few}" if others else "in another order or notation"
+        raise AgentMismatchError(
+            f"the agent {agent.sha256[:12]} has another vocabulary than the prior {prior.sha256[:12]} "
+            f"({len(agent.vocabulary.tokens)} and {len(prior.vocabulary.tokens)} tokens; {differ}): start from a "
+            "policy that was trained from this prior, or take the prior that the agent was trained from"
+        )
+    if agent.model.condition_kind is not prior.model.condition_kind:
+        raise AgentMismatchError(
+            f"the agent {agent.sha256[:12]} is a {agent.kind} and the prior {prior.sha256[:12]} a {prior.kind}: only "
+            "one of them draws under a condition; take two policies of one kind"
+        )
+
+
+class Learner:
+    """A copy of a policy in training, with its loss and optimizer, on the device of the prior.
+
+    Attributes:
+        prior: the policy that the loss keeps it close to.
+    """
+
+    def __init__(
+        self,
+        prior: Policy,
+        loss: Loss,
+        settings: LearnerSettings = LearnerSettings(),
+        agent: Policy | None = None,
+    ) -> None:
+        """Begin a training.
+
+        Args:
+            prior: the policy that the loss keeps the trained one close to.
+            loss: the loss.
+            settings: the settings.
+            agent: the policy that training starts from; None is the prior.
+
+        Raises:
+            AgentMismatchError: the agent has another vocabulary than the prior, or another condition.
+        """
         self.prior, self._loss, self._settings = prior, loss, settings
-        self._model = copy.deepcopy(prior.model)
+        self._start = agent or prior
+        check_agent(self._start, prior)
+        self._model = copy.deepcopy(self._start.model)
         self._optimizer = torch.optim.Adam(self._model.parameters(), settings.learning_rate)
-        self._parent = prior.sha256
-        self._current: Policy | None = prior
+        self._parent = self._start.sha256
+        self._current: Policy | None = self._start
 
     def step(self, batch: TrainingBatch) -> float:
         """Take one gradient step on a batch of any device, and return the loss before it.
@@ -80,7 +125,7 @@ class Learner:
         lineage.
         """
         policy = self.policy()
-        if policy.sha256 != self.prior.sha256:  # the prior's own files are in the store, perhaps in half precision
+        if policy.sha256 != self._start.sha256:  # its own files are in the store, perhaps in half precision
             policies.add(policy_files(policy.model, policy.vocabulary))
         return replace(self.version(run_id, iteration), weights_kept=True)
 
@@ -90,7 +135,8 @@ class Learner:
         Args:
             state: JSON values of the caller, which ``restore`` returns.
         """
-        return checkpoint_files(self._model, self._optimizer, {**state, "parent": self._parent})
+        more = {"parent": self._parent, "policy": self.policy().sha256}
+        return checkpoint_files(self._model, self._optimizer, {**state, **more})
 
     def restore(self, folder: Place) -> dict[str, Any]:
         """Go back to a checkpoint, and return the state saved with it."""

@@ -2,7 +2,8 @@
 
 The learning rate is raised linearly, held, and in the last epochs lowered to zero (warm-up, stable, decay; Hu et al.
 2024, arXiv:2404.06395). Since only the last phase knows where the end is, a training can be resumed with more epochs.
-Early stopping ends the stable phase, not the training: the decay still follows.
+Early stopping ends the stable phase, not the training: the decay still follows. In transfer learning (``keep_best``) it
+ends the training, with the weights that were best on what is held out: on a small file, a model soon knows it by heart.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load, save
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from molbuffer.samplers import derive_seed
 from molbuffer.samplers.models import GenerativeModel
+from molbuffer.storage import Place
 from molbuffer.training.checkpoint import RunCheckpoints, checkpoint_files, restore
 from molbuffer.training.pretraining.corpus import Corpus, CorpusBatch
 from molbuffer.training.pretraining.length_buckets import bucketed_batches
@@ -75,6 +78,34 @@ class _Position:
     decay_from: int | None = None
 
 
+class _BestWeights:
+    """The weights of a model at its best validation."""
+
+    _FILE = "best.safetensors"
+
+    def __init__(self, model: GenerativeModel) -> None:
+        self._model = model
+        self.take()
+
+    def take(self) -> None:
+        """Keep the present weights."""
+        self._weights = {name: tensor.detach().clone() for name, tensor in self._model.state_dict().items()}
+
+    def put_back(self) -> None:
+        """Give the model the weights that were kept."""
+        self._model.load_state_dict(self._weights)
+
+    def files(self, settings: PretrainSettings) -> dict[str, bytes]:
+        """Return what is added to a checkpoint: a resumed training may have been better before it."""
+        weights = {name: tensor.contiguous().cpu() for name, tensor in self._weights.items()}
+        return {self._FILE: save(weights)} if settings.keep_best else {}
+
+    def restore(self, folder: Place) -> None:
+        """Go back to the weights that were best at a checkpoint, if it has any."""
+        if (folder / self._FILE).exists():
+            self._weights = load((folder / self._FILE).read_bytes())
+
+
 def pretrain(
     model: GenerativeModel,
     corpus: Corpus,
@@ -96,9 +127,12 @@ def pretrain(
         progress: called after each step.
     """
     optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=0.0)
-    position = _Position()
+    position, best = _Position(), _BestWeights(model)
     if checkpoints is not None and (newest := checkpoints.newest()) is not None:
         position = _Position(**restore(newest, model, optimizer))
+        best.restore(newest)
+    elif settings.keep_best:
+        position.best_loss = held_out_loss(model, corpus, settings.batch_size, loss)
     training_lengths = corpus.lengths[corpus.training]
     per_epoch = -(-len(training_lengths) // settings.batch_size)
     total, decay_steps = settings.epochs * per_epoch, max(1, round(settings.decay_epochs * per_epoch))
@@ -109,7 +143,7 @@ def pretrain(
         decay_from, total = position.decay_from, position.decay_from + decay_steps
     saved_at = time.monotonic()
     for step, rows in _batches(training_lengths, settings, position.step, per_epoch):
-        if step >= total:
+        if step >= total or (settings.keep_best and position.since_best >= settings.patience):
             break
         rate = min(1.0, (step + 1) / warmup, (total - step) / (total - decay_from))
         for group in optimizer.param_groups:
@@ -123,17 +157,21 @@ def pretrain(
         validation = None
         if position.step % (settings.validate_every or per_epoch) == 0:
             validation = held_out_loss(model, corpus, settings.batch_size, loss)
+            if settings.keep_best and validation < position.best_loss:
+                best.take()
             position.since_best = 0 if validation < position.best_loss else position.since_best + 1
             position.best_loss = min(position.best_loss, validation)
-            if position.since_best >= settings.patience and position.step < decay_from:
+            if not settings.keep_best and position.since_best >= settings.patience and position.step < decay_from:
                 decay_from = position.decay_from = position.step
                 total = decay_from + decay_steps
         progress(PretrainProgress(position.step, total, lowered, validation))
         if checkpoints is not None and time.monotonic() - saved_at > settings.checkpoint_seconds:
-            checkpoints.save(position.step, checkpoint_files(model, optimizer, asdict(position)))
+            checkpoints.save(position.step, checkpoint_files(model, optimizer, asdict(position)) | best.files(settings))
             saved_at = time.monotonic()
     if checkpoints is not None:
-        checkpoints.save(position.step, checkpoint_files(model, optimizer, asdict(position)))
+        checkpoints.save(position.step, checkpoint_files(model, optimizer, asdict(position)) | best.files(settings))
+    if settings.keep_best:
+        best.put_back()
     return held_out_loss(model, corpus, settings.batch_size, loss)
 
 

@@ -29,6 +29,8 @@ class PretrainSettings:
         seed: the seed of the split, the order and the initial weights.
         precision: the precision of matrix products in training, one of ``PRECISIONS``; weights, gates and losses are
             float32.
+        keep_best: end with the weights of the best validation, those before the first step included. After
+            ``patience`` validations without improvement the training ends, and no decay follows.
     """
 
     epochs: int = 10
@@ -43,10 +45,18 @@ class PretrainSettings:
     checkpoint_seconds: float = 120.0
     seed: int = 0
     precision: str = "float32"
+    keep_best: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise ValueError(f"expected precision to be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+
+
+TRANSFER = PretrainSettings(
+    epochs=30, decay_epochs=0.0, batch_size=32, learning_rate=3e-4, warmup_steps=20, patience=3, keep_best=True
+)
+"""The settings of transfer learning: a policy goes on learning on a file that is small beside what it was trained on,
+in small steps, and stops when it no longer gains on what was held out."""
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ def test_check_has_json_for_programs(tmp_path: Path) -> None:
     assert "got -1" in first["message"] and ">= 0" in first["message"]
     file.write_text(example_text())
     answer = json.loads(CliRunner().invoke(app, ["config", "check", str(file), "--json"]).stdout)
-    assert answer == {"ok": True, "problems": [], "sha256": load_settings(file).sha256}
+    assert answer == {"ok": True, "problems": [], "warnings": [], "sha256": load_settings(file).sha256}
 
 
 def test_the_schema_is_json_and_lists_the_kinds() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from molbuffer.flows.errors import UsageError
 from molbuffer.samplers.errors import ModelSizeError, SmilesFileError, UnknownModelKindError
+from molbuffer.storage.errors import UnknownPolicyError
 
 Command = Callable[..., Any]
 MOLECULES = Path(__file__).parents[2] / "data" / "molecules.smi"
@@ -45,7 +46,7 @@ def test_a_training_goes_on_from_a_policy_with_its_vocabulary(
 ) -> None:
     more = tmp_path / "more.smi"
     more.write_text(MOLECULES.read_text() + "C[Se]C\n")
-    options = ("--policy", prior["policy"], "--precision", "bfloat16", "--dropout", "0.1")
+    options = ("--from", prior["policy"], "--precision", "bfloat16", "--dropout", "0.1")
     done = molbuffer("pretrain", more, "--store", store, *QUICK, *options)
     assert done.returncode == 0, done.stderr
     tuned = json.loads(done.stdout)
@@ -55,6 +56,17 @@ def test_a_training_goes_on_from_a_policy_with_its_vocabulary(
     sql = "SELECT parent_sha256 FROM policies WHERE sha256 = '{}'".format(tuned["policy"])
     rows = json.loads(molbuffer("query", "--store", store, sql, "--format", "json").stdout)
     assert rows == [{"parent_sha256": prior["policy"]}]
+    # What was gained and forgotten stands beside it, in the store as well.
+    assert tuned["held_out_nll"] < tuned["held_out_nll_before"]
+    assert tuned["forgetting"] == pytest.approx(tuned["old_nll"] - tuned["old_nll_before"])
+    assert 0 <= tuned["validity_before"] <= 1
+    sql = f"SELECT value FROM metrics WHERE run_id = '{tuned['run_id']}' AND name = 'forgetting'"
+    assert json.loads(molbuffer("query", "--store", store, sql, "--format", "json").stdout) == [
+        {"value": tuned["forgetting"]}
+    ]
+    assert done.stderr.splitlines()[-1] == f"run {tuned['run_id']} is finished"
+    of_run = molbuffer("pretrain", more, "--store", store, *QUICK, "--from", f"run:{tuned['run_id'][:9]}")
+    assert json.loads(of_run.stdout)["held_out_nll_before"] == pytest.approx(tuned["held_out_nll"])
 
 
 def test_a_transformer_is_trained_and_goes_on(store: Path, molbuffer: Command) -> None:
@@ -62,7 +74,7 @@ def test_a_transformer_is_trained_and_goes_on(store: Path, molbuffer: Command) -
     done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, "--model", "transformer", *sizes)
     assert done.returncode == 0, done.stderr
     first = json.loads(done.stdout)
-    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, "--policy", first["policy"], "--dropout", "0.1")
+    done = molbuffer("pretrain", MOLECULES, "--store", store, *QUICK, "--from", first["policy"], "--dropout", "0.1")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["held_out_nll"] < first["held_out_nll"]
     drawn = molbuffer("sample", first["policy"], "-n", "3", "--store", store)
@@ -102,7 +114,7 @@ def test_a_conditional_model_is_trained_on_pairs_and_judged_on_sources_it_has_no
     assert "line 2: " in done.stderr and "line 3: " in done.stderr, "no molecule, and the source again"
     assert made["pairs"] > 20 and made["rejected"] >= 2 and 1 <= made["drawn"] <= made["pairs"] // 10
     assert {"validity", "uniqueness", "within_similarity", "min_similarity", "max_similarity"} <= set(made)
-    done = molbuffer("pretrain", pairs, "--store", store, *QUICK, "--policy", made["policy"], *columns)
+    done = molbuffer("pretrain", pairs, "--store", store, *QUICK, "--from", made["policy"], *columns)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["held_out_nll"] < made["held_out_nll"]
     done = molbuffer("sample", made["policy"], "--store", store)
@@ -120,16 +132,17 @@ REFUSED = [
     (("--size", "heads=4"), ModelSizeError, "'gru'", "heads", "embedding_size, hidden_size, layers"),
     (("--model", "transformer", "--size", "heads=2.5"), ModelSizeError, "heads", "'transformer'", "int"),
     (("--size", "heads"), UsageError, "--size NAME=VALUE", "'heads'"),
-    (("--policy", "zinc-gru", "--model", "lstm"), UsageError, "--policy", "model"),
+    (("--from", "zinc-gru", "--model", "lstm"), UsageError, "--from", "model"),
     (("--model", "seq2seq", "--column", "smiles"), SmilesFileError, "'seq2seq'", "source_column", "target_column"),
     (("--source-column", "before"), SmilesFileError, "'gru'", "column"),
-    (("--policy", "zinc-gru", "--size", "heads=4"), UsageError, "--policy", "heads"),
+    (("--from", "zinc-gru", "--size", "heads=4"), UsageError, "--from", "heads"),
     (("--model", "vae", "--size", "geometry=flat"), ModelSizeError, "geometry", "normal, spherical", "'flat'"),
     (("--model", "vae", "--size", "architecture=cnn"), ModelSizeError, "architecture", "gru, transformer", "'cnn'"),
     (("--loss", "beta=0.1"), ModelSizeError, "'gru'", "beta"),
     (("--model", "vae", "--loss", "beta=-1"), ModelSizeError, "beta", ">= 0"),
     (("--model", "vae", "--loss", "beta=much"), ModelSizeError, "beta", "'vae'", "'much'"),
-    (("--policy", "zinc-gru", "--layers", "3"), UsageError, "--policy", "layers"),
+    (("--from", "zinc-gru", "--layers", "3"), UsageError, "--from", "layers"),
+    (("--from", "zinc-grü"), UnknownPolicyError, "'zinc-grü'", "zinc-gru, zinc-pairs, zinc-vae", "no store yet"),
 ]  # fmt: skip
 """Options, the error that they are refused with, and the names and values in it."""
 

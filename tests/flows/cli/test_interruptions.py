@@ -124,9 +124,10 @@ def test_ctrl_c_ends_a_build_and_its_own_server_and_the_run_goes_on(campaign: Pa
         code, log = ended(process, campaign, [signal.SIGINT, signal.SIGINT])
     [(run_id, started), (_, interrupted)] = events(campaign / "lab")
     assert (code, started, interrupted) == (130, "started", "interrupted")
-    assert log[0].startswith("PREFECT_API_URL is not set")
-    assert len(log) == 3, log
-    assert log[2].split() == ["molbuffer", "build", "c.toml", "--store", "lab", "--resume", run_id]
+    assert log[0].startswith(f"run {run_id}; ")
+    assert log[1].startswith("PREFECT_API_URL is not set")
+    assert len(log) == 4, log
+    assert log[3].split() == ["molbuffer", "build", "c.toml", "--store", "lab", "--resume", run_id]
     assert len(servers) == 1
     wait_for(lambda: not processes_of(process.pid), campaign / "log")
 
@@ -192,3 +193,25 @@ def test_a_server_ends_with_a_command_that_is_killed_and_is_not_shared_by_two(tm
         for command in commands:
             os.killpg(command.pid, signal.SIGKILL)
             command.communicate()
+
+
+AT_AN_IMPORT = """
+import os, signal, sys
+
+class Stop:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Stop())
+from molbuffer.flows.cli import main
+sys.argv[1:] = ["runs", "--store", "nowhere"]
+main()
+"""
+
+
+@pytest.mark.parametrize("module", ["typer", "molbuffer.flows.cli.campaign", "pydantic_core"])
+def test_ctrl_c_while_the_command_is_imported_leaves_no_traceback(module: str, tmp_path: Path) -> None:
+    program = AT_AN_IMPORT.replace("sys.argv[1]", repr(module))
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")

@@ -178,7 +178,9 @@ def assembled(named: Mapping[str, str]) -> Iterator[Assembled]:
         def part_of(settings: Settings, part: str, *, anew: bool = False) -> Description:
             key = (repr(settings), part)
             if key not in known or anew:
-                campaign = Campaign(settings, store, RUN, settings.campaign.seed, policy(settings.policy.prior))
+                named = settings.policy
+                agent = None if named.agent is None else policy(named.agent)
+                campaign = Campaign(settings, store, RUN, settings.campaign.seed, policy(named.prior), agent)
                 known[key] = described({part: PARTS[part](campaign)})
             return known[key]
 

@@ -12,6 +12,7 @@ from molbuffer.flows.campaign.assemble import (
     build_standardisation,
     build_template,
 )
+from molbuffer.flows.settings.overrides import OFFLINE
 from molbuffer.flows.settings.problems import ConfigurationError, resolve
 from molbuffer.flows.settings.settings import Settings, load_settings, settings_schema
 from molbuffer.flows.settings.training import selection_of
@@ -59,7 +60,8 @@ def test_a_minimal_file_has_the_documented_defaults(tmp_path: Path) -> None:
         (
             "[campaign]\nbatchsize = 3\n",
             "line 2, key `campaign.batchsize`: this key is not known; did you mean `batch_size`? "
-            "Known here: name, seed, iterations, batch_size, offline, device, max_failed_share.",
+            "Known here: name, seed, iterations, batch_size, offline, device, max_failed_share, keep_checkpoints, "
+            "keep_policies.",
         ),
         (
             "[campaing]\n",
@@ -309,10 +311,15 @@ def test_a_file_that_is_no_configuration_at_all(tmp_path: Path) -> None:
         load_settings(tmp_path / "latin.toml")
 
 
-def test_r12_offline_draws_nothing_and_so_needs_the_rows_of_other_runs(tmp_path: Path) -> None:
+def test_r12_offline_draws_nothing_and_so_needs_no_sampler_and_no_buffer(tmp_path: Path) -> None:
     offline = "[campaign]\noffline = true\n"
     assert load(tmp_path, offline + QED).samplers == ()
-    assert 'got "own", expected "all"' in problem(tmp_path, offline + QED + '[buffer]\nruns = "own"\n')
+    off = LIVE.replace("p_batch = 0.5", "p_batch = 0.0").replace("buffer_size = 10", "buffer_size = 0")
+    file = tmp_path / "off.toml"
+    file.write_text(QED + off + '[buffer]\nruns = "own"\n')
+    assert load_settings(file, [OFFLINE]).campaign.offline
+    with pytest.raises(ConfigurationError, match="no sampler draws anything"):
+        load_settings(file)
 
 
 def test_paths_are_those_of_the_files_folder(tmp_path: Path) -> None:
@@ -332,8 +339,8 @@ def test_paths_are_those_of_the_files_folder(tmp_path: Path) -> None:
     [
         (
             'prior = "zinc_gru"',
-            'got "zinc_gru", expected a bundled policy (zinc-gru, zinc-pairs, zinc-vae), a folder, or a sha256 in the '
-            "store; ",
+            'got "zinc_gru", expected a bundled policy (zinc-gru, zinc-pairs, zinc-vae), a folder, a sha256 in the '
+            "store, or run:RUN_ID; ",
         ),
         ('prior = "./nowhere"', "there is no policy in {folder}/nowhere: expected a folder with a config.json"),
         ('prior = "agent"', 'got "agent", expected a bundled policy'),

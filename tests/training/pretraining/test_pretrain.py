@@ -5,12 +5,15 @@ import pytest
 import torch
 
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
+from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.training.checkpoint import RunCheckpoints
 from molbuffer.training.pretraining.corpus import Corpus
+from molbuffer.training.pretraining.data import PretrainData
 from molbuffer.training.pretraining.pretrain import PretrainProgress, held_out_loss, pretrain
 from molbuffer.training.pretraining.quality import draw_quality
 from molbuffer.training.pretraining.settings import PretrainSettings
+from molbuffer.training.pretraining.transfer import BeforeTransfer
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 SETTINGS = PretrainSettings(
@@ -81,6 +84,53 @@ def test_early_stopping_enters_the_decay(corpus: Corpus) -> None:
     per_epoch = -(-180 // 16)
     assert [report.step for report in reports] == list(range(1, 4 * per_epoch + 1))
     assert reports[0].steps == 20 * per_epoch and reports[-1].steps == 4 * per_epoch
+
+
+def test_transfer_learning_ends_with_the_weights_that_were_best_on_what_is_held_out(
+    corpus: Corpus, checkpoints: RunCheckpoints
+) -> None:
+    # At this rate the loss soon rises again.
+    settings = replace(SETTINGS, epochs=40, patience=2, learning_rate=0.2, keep_best=True, checkpoint_seconds=0.0)
+    losses: list[float] = []
+
+    def watch(report: PretrainProgress) -> None:
+        if report.validation_loss is not None:
+            losses.append(report.validation_loss)
+
+    model = make_model()
+    ended_with = pretrain(model, corpus, settings, checkpoints=checkpoints, progress=watch)
+    assert ended_with == pytest.approx(min(losses))
+    assert losses.index(min(losses)) == len(losses) - 1 - 2 < 39
+    # A resumed training has them, too, and does not go on.
+    again, steps = make_model(), list[int]()
+    other = pretrain(
+        again, corpus, settings, checkpoints=checkpoints, progress=lambda report: steps.append(report.step)
+    )
+    assert (steps, other) == ([], pytest.approx(ended_with))
+
+
+def test_transfer_learning_that_gains_nothing_leaves_the_policy_as_it_was(corpus: Corpus) -> None:
+    model, before = make_model(), make_model()
+    pretrain(model, corpus, replace(SETTINGS, epochs=9, patience=1, learning_rate=10.0, keep_best=True))
+    for name, weights in before.state_dict().items():
+        assert torch.equal(weights, model.state_dict()[name]), name
+
+
+def test_forgetting_is_the_loss_on_what_the_old_policy_draws(corpus: Corpus) -> None:
+    model = make_model()
+    pretrain(model, corpus, SETTINGS)
+    policy = Policy(model, CHAINS, "old")
+    data = PretrainData(corpus, CHAINS, {}, lambda policy, draws, seed: {"validity": 0.5, "drawn": draws})
+    before = BeforeTransfer.of(policy, data, draws=400, seed=1, batch_size=64)
+    assert before.metrics == {
+        "held_out_nll_before": pytest.approx(held_out_loss(model, corpus, 16)),
+        "validity_before": 0.5,
+    }
+    same = before.compared_with(model, 64)
+    assert (same["old_nll"], same["forgetting"]) == (pytest.approx(same["old_nll_before"]), pytest.approx(0))
+    # It draws what it was trained on: their losses are alike.
+    assert same["old_nll_before"] == pytest.approx(held_out_loss(model, corpus, 16), abs=1)
+    assert before.compared_with(make_model(), 64)["forgetting"] > 1
 
 
 def test_the_quality_of_draws_by_hand() -> None:

@@ -1,0 +1,202 @@
+"""The policies, latents and runs that a configuration names, looked up in a store.
+
+Nothing here imports torch: a name that is wrong is reported before a server is started or a model is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from molbuffer.flows.settings import (
+    OF_RUN,
+    OWN_POLICIES,
+    ConfigurationError,
+    Problem,
+    Settings,
+    bundled_names,
+    marked,
+    tables,
+)
+from molbuffer.kinds import PolicyName
+from molbuffer.storage import SampleStore, StoreError, UnknownPolicyError, UnknownRunError
+
+_LATENT_KEYS = ("learnt_prior", "learnt_latents")
+_OWN_RUNS = ("own", "all")
+_CONFIG, _VOCABULARY, _STATE = "config.json", "vocabulary.json", "state.json"
+
+
+def unknown_names(settings: Settings, store: SampleStore | None, place: Path) -> list[Problem]:
+    """Return the policies, latents and runs of a configuration that a store does not have.
+
+    Args:
+        settings: the configuration.
+        store: the store; None where there is none yet.
+        place: the folder that messages name.
+    """
+    data = json.loads(settings.to_json())
+    problems = []
+    for path, name in _names(data):
+        try:
+            _look_up(path, name, store, place)
+        except StoreError as error:
+            problems.append(Problem(path, str(error)))
+    if not problems and store is not None:
+        problems += _unequal_vocabularies(with_resolved_policies(settings, store, None), store)
+    return problems
+
+
+def check_policies(settings: Settings, store: SampleStore) -> None:
+    """Refuse a policy to start from that has another vocabulary than the prior, before either is loaded.
+
+    Raises:
+        ConfigurationError: it has.
+    """
+    if problems := _unequal_vocabularies(settings, store):
+        raise ConfigurationError("the configuration", problems)
+
+
+def with_resolved_policies(settings: Settings, store: SampleStore, run_id: str | None) -> Settings:
+    """Return settings that name the last policy of another run by its sha256.
+
+    A run that is gone on with keeps the policy that it began with, although the other run may have gone on since.
+
+    Args:
+        settings: the configuration.
+        store: the store with the other run.
+        run_id: the run of the configuration; None, or one that the store does not know, begins anew.
+
+    Raises:
+        UnknownRunError: there is no such run.
+        UnknownPolicyError: the run has published no policy.
+    """
+    named = {key: name for key, name in settings.policy if isinstance(name, str) and name.startswith(OF_RUN)}
+    if not named:
+        return settings
+    begun = _policies_of_run(store, run_id) if run_id is not None else {}
+    found = {}
+    for key, name in named.items():
+        other = store.run(name.removeprefix(OF_RUN)).run_id
+        before = begun.get(key)
+        found[key] = before if before and _is_of_run(store, before, other) else last_policy(store, other)
+    return settings.model_copy(update={"policy": settings.policy.model_copy(update=found)})
+
+
+def last_policy(store: SampleStore, run_id: str) -> str:
+    """Return the sha256 of the policy that a run has published last: that of its newest checkpoint, if it has any.
+
+    Raises:
+        UnknownRunError: there is no such run.
+        UnknownPolicyError: the run has published none, or none that is kept.
+    """
+    run = store.run(run_id)
+    kept = set(store.policies.kept())
+    checkpoint = store.latest_checkpoint(run.run_id)
+    if checkpoint is not None:
+        state = json.loads((checkpoint.folder / _STATE).read_text())
+        if state.get("policy") in kept:
+            return str(state["policy"])
+    sql = "SELECT sha256 FROM {policies} WHERE run_id = ? AND weights_kept ORDER BY iteration DESC, created DESC"
+    for sha256 in store.read_arrow(sql, parameters=[run.run_id])["sha256"].to_pylist():
+        # Latents of samplers are published beside policies, and have no vocabulary.
+        if sha256 in kept and (store.policies.folder(sha256) / _VOCABULARY).exists():
+            return str(sha256)
+    raise UnknownPolicyError(
+        f"run {run.run_id} ({run.name}) has published no policy in {store.path}; `molbuffer policies` lists those that "
+        "were published"
+    )
+
+
+def found_policy(name: str, store: SampleStore | None, place: Path) -> str:
+    """Return the name of a policy that is there, bundled, in a folder or in a store; that of a run by its sha256.
+
+    Raises:
+        UnknownRunError: it names a run that is not there.
+        UnknownPolicyError: it names a policy that is not there.
+    """
+    _look_up(("policy",), name, store, place)
+    return last_policy(store, name.removeprefix(OF_RUN)) if store is not None and name.startswith(OF_RUN) else name
+
+
+def _names(data: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield what may be in a store, with the path of its key."""
+    for table in tables(data, Settings):
+        for path, name, _ in marked(table, PolicyName):
+            if path[0] == "policy" or name not in OWN_POLICIES:
+                yield path, name
+        for key in _LATENT_KEYS:
+            if isinstance(learnt := table.data.get(key), str):
+                yield (*table.path, key), learnt
+        runs = table.data.get("runs")
+        for i, name in enumerate(runs if isinstance(runs, list | tuple) else ()):
+            if name not in _OWN_RUNS:
+                yield (*table.path, "runs", i), name
+
+
+def _look_up(path: tuple[str | int, ...], name: str, store: SampleStore | None, place: Path) -> None:
+    """Look a name up.
+
+    Raises:
+        UnknownRunError: it names a run that is not there.
+        UnknownPolicyError: it names a policy, or latents, that are not there.
+    """
+    of_run = name.startswith(OF_RUN) and path[0] == "policy"
+    if "runs" in path or of_run:
+        if store is None:
+            raise UnknownRunError(f"there is no store yet at {place} that could have the run {name!r}")
+        if of_run:
+            last_policy(store, name.removeprefix(OF_RUN))
+        else:
+            store.run(name)
+    elif path[-1] in _LATENT_KEYS or not (name in bundled_names() or (Path(name) / _CONFIG).is_file()):
+        if store is None:
+            known = ", ".join(bundled_names())
+            raise UnknownPolicyError(
+                f"{name!r} is no bundled policy ({known}) and no folder of one, and there is no store yet at {place} "
+                "that could keep it"
+            )
+        store.policies.resolve(name)
+
+
+def _unequal_vocabularies(settings: Settings, store: SampleStore) -> list[Problem]:
+    agent, prior = settings.policy.agent, settings.policy.prior
+    if agent is None or agent == prior:
+        return []
+    tokens = [_vocabulary(name, store) for name in (agent, prior)]
+    # The vocabulary of a model of another library is known when it has been converted.
+    if None in tokens or tokens[0] == tokens[1]:
+        return []
+    message = (
+        f"{agent} has another vocabulary than the prior {prior}, so that their likelihoods cannot be compared: start "
+        "from a policy that was trained from this prior, or name the prior that the agent was trained from"
+    )
+    return [Problem(("policy", "agent"), message)]
+
+
+def _vocabulary(name: str, store: SampleStore) -> Any:
+    if name in bundled_names():
+        text = resources.files("molbuffer.samplers.bundled").joinpath(name, _VOCABULARY).read_text(encoding="utf-8")
+    elif (Path(name) / _CONFIG).is_file():
+        if not (Path(name) / _VOCABULARY).is_file():
+            return None
+        text = (Path(name) / _VOCABULARY).read_text(encoding="utf-8")
+    else:
+        text = (store.policies.folder(store.policies.resolve(name)) / _VOCABULARY).read_text()
+    return json.loads(text)
+
+
+def _policies_of_run(store: SampleStore, run_id: str) -> Mapping[str, Any]:
+    try:
+        config = json.loads(store.run(run_id).config)
+    except UnknownRunError:
+        return {}
+    policies = config.get("policy")
+    return policies if isinstance(policies, dict) else {}
+
+
+def _is_of_run(store: SampleStore, sha256: str, run_id: str) -> bool:
+    sql = "SELECT count(*) AS n FROM {policies} WHERE sha256 = ? AND run_id = ?"
+    return bool(store.read_arrow(sql, parameters=[sha256, run_id])["n"][0].as_py())

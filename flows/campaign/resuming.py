@@ -1,0 +1,67 @@
+"""Going on with a run under a configuration that differs from the one it had (``settings.resuming`` says in what)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from molbuffer.flows.settings import MAY_CHANGE, Settings, changes
+from molbuffer.storage import Run, RunConflictError, RunKind, SampleStore, UnknownRunError
+
+
+def check_resumed(store: SampleStore, run_id: str, kind: RunKind, settings: Settings) -> None:
+    """Refuse settings that a run of the store cannot go on with; a run that the store does not know is none of them.
+
+    Raises:
+        RunConflictError: the run is of another kind, a key has another value that may not change, or fewer iterations
+            are asked for than the run has done; it names each.
+    """
+    try:
+        run = store.run(run_id)
+    except UnknownRunError:
+        return
+    if run.kind is not kind:
+        raise RunConflictError(f"run {run.run_id} is of the kind {run.kind}, and cannot go on as {kind}")
+    accept_changes(store, run, folders_pass=True)(run.config, settings.to_json())
+
+
+def accept_changes(store: SampleStore, run: Run, *, folders_pass: bool = False) -> Callable[[str, str], bool]:
+    """Return the judge of configurations with which a run can go on, for ``SampleStore.start_run``.
+
+    Args:
+        store: the store of the run.
+        run: the run.
+        folders_pass: let the folder of a policy stand for any sha256: which one it has is known when it is loaded.
+    """
+    checkpoint = store.latest_checkpoint(run.run_id)
+    done = checkpoint.iteration if checkpoint is not None else 0
+
+    def accept(known: str, wanted: str) -> bool:
+        after = Settings.from_json(wanted)
+        found = changes(known, after)
+        refused = [change for change in found if not change.allowed]
+        if folders_pass:
+            refused = [change for change in refused if not _names_a_folder(change.before, change.after)]
+        if refused:
+            lines = "\n".join(f"  {change}" for change in refused)
+            raise RunConflictError(
+                f"run {run.run_id} cannot go on with other settings than it has:\n{lines}\nIn a run that is gone on "
+                f"with may change: {', '.join(MAY_CHANGE)}. For the rest begin a new run; with policy.agent = "
+                f'"run:{run.run_id}" it starts from the policy of this one'
+            )
+        key, asked = "campaign.iterations", after.campaign.iterations
+        if run.kind is RunKind.OFFLINE:
+            key, asked = "offline.steps", after.offline.steps
+        if asked < done and any(change.key == key for change in found):
+            raise RunConflictError(
+                f"run {run.run_id} has done {done} iterations, and cannot go on to {asked}: expected {key} >= {done}"
+            )
+        return bool(found)
+
+    return accept
+
+
+def _names_a_folder(before: Any, after: Any) -> bool:
+    """Return whether a key that had a sha256 now has the folder of a policy."""
+    return isinstance(before, str) and isinstance(after, str) and len(before) == 64 and Path(after).is_dir()

@@ -1,0 +1,151 @@
+"""Keys of a configuration that a command sets: ``--set training.sigma=256``.
+
+    campaign.iterations=200         a key, in TOML
+    policy.agent=run:3fa9c1         a text needs no quotes where it has no spaces
+    samplers[0].p_batch=0.25        a table of a list, by its position from 0
+    samplers[live].p_batch=0.25     a sampler, or whatever has the key ``name``, by its name
+
+The values stand in the configuration as if they had been written in the file.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+from molbuffer.flows.settings.problems import Problem, shown
+from molbuffer.flows.settings.toml_lines import KeyPath
+
+OPTION = "--set"
+
+_STEP = re.compile(r"([A-Za-z_][A-Za-z0-9_-]*)((?:\[[^\[\]]+\])*)")
+_PLAIN_TEXT = re.compile(r"[^\s\"'\[\]{}=,]+")
+
+
+@dataclass(frozen=True)
+class Override:
+    """A value of a key.
+
+    Attributes:
+        steps: the names and positions that lead to the key; a name of an item of a list is a text as well.
+        value: the value.
+        text: the option as it was given; "" for one that a command sets by itself.
+    """
+
+    steps: tuple[str | int, ...]
+    value: Any
+    text: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Override:
+        """Parse ``KEY=VALUE``.
+
+        Raises:
+            ValueError: the text has another form.
+        """
+        key, separator, value = text.partition("=")
+        parts = [_STEP.fullmatch(part) for part in key.strip().split(".")]
+        if not separator or not all(parts):
+            raise ValueError(f"expected {OPTION} KEY=VALUE, as in {OPTION} training.sigma=256, got {text!r}")
+        steps: list[str | int] = []
+        for part in parts:
+            assert part is not None
+            places = re.findall(r"\[([^\[\]]+)\]", part[2])
+            steps += [part[1], *(int(place) if place.isdigit() else place for place in places)]
+        return cls(tuple(steps), _parse_value(text, value.strip()), text)
+
+
+OFFLINE = Override(("campaign", "offline"), True)
+"""What an offline training sets by itself, since it draws nothing: a file for it needs no sampler that draws."""
+
+
+def parse_overrides(texts: Iterable[str]) -> list[Override]:
+    """Parse several options.
+
+    Raises:
+        ValueError: one of them is not ``KEY=VALUE``.
+    """
+    return [Override.parse(text) for text in texts]
+
+
+def with_overrides(
+    data: Mapping[str, Any], overrides: Sequence[Override]
+) -> tuple[dict[str, Any], dict[KeyPath, Override], list[Problem]]:
+    """Return a configuration with some values set, the paths of these, and the problems of those that cannot be."""
+    changed = deepcopy(dict(data))
+    paths: dict[KeyPath, Override] = {}
+    problems = []
+    for override in overrides:
+        path, reason = _set(changed, override)
+        if reason is None:
+            paths[path] = override
+        else:
+            problems.append(Problem(path, f"{reason} ({OPTION} {override.text})"))
+    return changed, paths, problems
+
+
+def told_of(problems: Iterable[Problem], paths: Mapping[KeyPath, Override]) -> list[Problem]:
+    """Return the problems of a configuration, where those of values that were set name the option and not a line."""
+    return [_told(problem, paths) for problem in problems]
+
+
+def _told(problem: Problem, paths: Mapping[KeyPath, Override]) -> Problem:
+    for path, override in paths.items():
+        if problem.path[: len(path)] == path and override.text:
+            return replace(problem, line=None, message=f"{problem.message} ({OPTION} {override.text})")
+    return problem
+
+
+def _parse_value(text: str, value: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        if _PLAIN_TEXT.fullmatch(value):
+            return value
+        raise ValueError(
+            f'expected a value as in TOML, 256, true, "a text" or [1, 2], got {value!r} ({OPTION} {text})'
+        ) from None
+
+
+def _set(data: dict[str, Any], override: Override) -> tuple[KeyPath, str | None]:
+    """Set a value in place; return its path with positions, and why it cannot be set if that is so."""
+    *outer, last = override.steps
+    table: Any = data
+    path: tuple[str | int, ...] = ()
+    for step in outer:
+        if isinstance(table, list):
+            place = _position(table, step)
+            if place is None:
+                return (*path, step), f"there is no such item; the list has {_items(table)}"
+            path, table = (*path, place), table[place]
+        elif isinstance(table, dict) and isinstance(step, str):
+            path, table = (*path, step), table.setdefault(step, {})
+        else:
+            return path, f"this is {shown(table)}, expected a table"
+    if isinstance(table, list):
+        place = _position(table, last)
+        if place is None:
+            return (*path, last), f"there is no such item; the list has {_items(table)}"
+        table[place] = override.value
+        return (*path, place), None
+    if not isinstance(table, dict) or not isinstance(last, str):
+        return path, f"this is {shown(table)}, expected {'a list' if isinstance(last, int) else 'a table'}"
+    table[last] = override.value
+    return (*path, last), None
+
+
+def _position(items: list[Any], step: str | int) -> int | None:
+    if isinstance(step, int):
+        return step if step < len(items) else None
+    named = [i for i, item in enumerate(items) if isinstance(item, Mapping) and item.get("name") == step]
+    return named[0] if len(named) == 1 else None
+
+
+def _items(items: list[Any]) -> str:
+    names = [item["name"] for item in items if isinstance(item, Mapping) and isinstance(item.get("name"), str)]
+    counted = f"the positions 0 to {len(items) - 1}" if items else "no items"
+    return f"{counted}, and the names {', '.join(names)}" if names else counted

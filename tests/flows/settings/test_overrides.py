@@ -1,0 +1,91 @@
+"""``--set``: values that stand instead of those of the file."""
+
+from pathlib import Path
+
+import pytest
+
+from molbuffer.flows.settings.overrides import Override
+from molbuffer.flows.settings.problems import ConfigurationError
+from molbuffer.flows.settings.settings import Settings, load_settings, warnings_of
+from molbuffer.scoring import Standardisation
+
+TEXT = """
+[[objective.components]]
+kind = "qed"
+[[samplers]]
+kind = "model"
+name = "live"
+buffer_size = 10
+p_batch = 0.5
+"""
+
+
+def load(folder: Path, *options: str, text: str = TEXT) -> Settings:
+    path = folder / "campaign.toml"
+    path.write_text(text)
+    return load_settings(path, [Override.parse(option) for option in options])
+
+
+def test_values_are_those_of_toml_and_a_plain_text_needs_no_quotes(tmp_path: Path) -> None:
+    settings = load(
+        tmp_path,
+        "training.sigma=256",
+        "campaign.name=second",
+        'samplers[0].policy = "prior"',
+        "samplers[live].p_batch=0.25",
+        "objective.components[0].weight=2.0",
+        "policy.agent=run:0a1b2c",
+    )
+    assert (settings.training.sigma, settings.campaign.name, settings.policy.agent) == (256, "second", "run:0a1b2c")
+    [sampler] = settings.samplers
+    assert (sampler.p_batch, sampler.buffer_size, sampler.table.policies) == (0.25, 10, ("prior",))
+    assert settings.objective.build(Standardisation()).components[0].weight == 2.0
+
+
+def test_a_relative_path_starts_at_the_folder_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "config.json").touch()
+    assert load(tmp_path, "policy.prior=mine").policy.prior == str(tmp_path / "mine")
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("training.sigm=1", "key `training.sigm`: this key is not known; did you mean `sigma`?"),
+        ("training.sigma=-1", "key `training.sigma`: got -1, expected a number > 0 (--set training.sigma=-1)"),
+        ("campaign.seed=x", 'key `campaign.seed`: got "x", expected a whole number (--set campaign.seed=x)'),
+        ("samplers[1].p_batch=1.0", "key `samplers[1]`: there is no such item; the list has the positions 0 to 0, and"),
+        ("samplers[dead].p_batch=1.0", "and the names live (--set samplers[dead].p_batch=1.0)"),
+        ("campaign[0]=1", "key `campaign`: this is a table, expected a list"),
+        ("campaign.name.first=1", "key `campaign.name`: this is "),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_with_its_option(tmp_path: Path, option: str, expected: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(tmp_path, option, text='[campaign]\nname = "x"\n' + TEXT)
+    [problem] = raised.value.problems
+    assert expected in str(problem)
+    assert problem.line is None
+
+
+@pytest.mark.parametrize("option", ["training.sigma", "=1", "training..sigma=1", "a[b=1", 'campaign.name="x', "a=1 2"])
+def test_an_option_of_another_form_is_refused(option: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        Override.parse(option)
+
+
+def test_a_buffer_that_cannot_last_until_the_next_build_is_a_warning(tmp_path: Path) -> None:
+    [warning] = warnings_of(load(tmp_path))
+    # Ten rows for batches that take 32: one build an iteration.
+    assert "a build gives 10 rows and each batch takes 32" in warning
+    assert "buffer_size of 320 in all" in warning
+    assert warnings_of(load(tmp_path, "samplers[0].buffer_size=320")) == []
+    assert warnings_of(load(tmp_path, "samplers[0].buffer_size=319")) != []
+    assert (
+        warnings_of(
+            load(tmp_path, "samplers[0].buffer_size=160", 'buffer.selection={kind = "consume_once", epochs = 2}')
+        )
+        == []
+    )
+    assert warnings_of(load(tmp_path, "buffer.selection=uniform")) == []
+    assert warnings_of(load(tmp_path, "samplers[0].p_batch=1.0")) == []
