@@ -27,7 +27,7 @@ from molbuffer.flows.cli import (
 )
 from molbuffer.flows.cli.errors import ReportingGroup
 from molbuffer.flows.cli.interruptions import ends_on_signals
-from molbuffer.flows.tasks import limit_threads
+from molbuffer.lab import limit_threads
 
 app = typer.Typer(
     cls=ReportingGroup,
