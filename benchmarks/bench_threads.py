@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from molbuffer.flows import NUMBER_VARIABLES, WAITING_VARIABLES, limit_threads
+from molbuffer.lab import NUMBER_VARIABLES, WAITING_VARIABLES, limit_threads
 
 OURS = "molbuffer"
 SETTINGS: dict[str, dict[str, str]] = {

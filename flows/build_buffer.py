@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect import flow
 
-from molbuffer.flows.tasks import limit_threads
+from molbuffer.lab import limit_threads
 
 
 @flow(name="build_buffer", validate_parameters=False)
@@ -30,15 +30,9 @@ def build(config: str, store: str, run_id: str | None = None, device: str | None
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
-    from molbuffer.flows.campaign import (
-        ScoreFailures,
-        campaign_run,
-        check_kept,
-        current_run_id,
-        publish_latents,
-        read_settings,
-    )
+    from molbuffer.flows.campaign import campaign_run, current_run_id, read_settings, warn
     from molbuffer.flows.tasks import build_requests, run_build_tasks
+    from molbuffer.lab import check_kept, publish_latents
     from molbuffer.storage import RunKind, SampleStore
 
     settings = read_settings(config)
@@ -48,11 +42,11 @@ def build(config: str, store: str, run_id: str | None = None, device: str | None
     ):
         samplers = campaign.samplers(lambda: campaign.start, lambda: 0)
         latents = publish_latents(samplers, sample_store, campaign.run_id)
-        failures = ScoreFailures(campaign)
+        failures = campaign.failures()
         receipts = run_build_tasks(build_requests(campaign, 0, campaign.start.sha256, latents=latents), failures)
         failures.end()
-        check_kept(campaign, receipts)
-        failed = campaign.failed_scores
+        check_kept(campaign.context, receipts, warn)
+        failed = campaign.context.failed_scores
     return {
         "run_id": campaign.run_id,
         "store": store,

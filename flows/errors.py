@@ -1,9 +1,6 @@
 """Errors of flows and commands that belong to no other room.
 
-UsageError                a command was given options that do not go together
-RunError                  a run ends, although nothing broke, because it is of no use
-    FailedScoresError     too many molecules have no reward, since their score failed
-    EmptyBuildError       a build kept no molecule
+UsageError    a command was given options that do not go together
 """
 
 from __future__ import annotations
@@ -11,31 +8,3 @@ from __future__ import annotations
 
 class UsageError(Exception):
     """A command was given options that do not go together."""
-
-
-class RunError(Exception):
-    """A run is of no use as it goes; what it has stored stays."""
-
-
-class FailedScoresError(RunError):
-    """More molecules than the campaign allows have no reward, since their score failed.
-
-    Attributes:
-        failed: the number of molecules whose score failed.
-        molecules: the number of molecules that were to be scored.
-        error: the commonest error, with its component.
-    """
-
-    def __init__(self, message: str, failed: int, molecules: int, error: str) -> None:
-        # The arguments make the error again in another process.
-        super().__init__(message, failed, molecules, error)
-        self.failed = failed
-        self.molecules = molecules
-        self.error = error
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-class EmptyBuildError(RunError):
-    """A build kept no molecule, and refers to none."""

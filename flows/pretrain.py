@@ -8,7 +8,7 @@ from typing import Any
 from prefect import flow
 
 from molbuffer.flows.campaign import PretrainRequest
-from molbuffer.flows.tasks import limit_threads
+from molbuffer.lab import limit_threads
 
 
 @flow(name="pretrain")

@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect import flow
 
-from molbuffer.flows.tasks import limit_threads
+from molbuffer.lab import limit_threads
 
 
 @flow(name="train", validate_parameters=False)
@@ -29,17 +29,10 @@ def train(config: str, store: str, run_id: str | None = None, device: str | None
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
-    from molbuffer.flows.campaign import (
-        ScoreFailures,
-        campaign_run,
-        current_run_id,
-        prepare_online,
-        progress_bar,
-        read_settings,
-    )
-    from molbuffer.flows.tasks import TaskBuilder
+    from molbuffer.flows.campaign import campaign_run, current_run_id, prepare_online, progress_bar, read_settings
+    from molbuffer.flows.tasks import task_builder
+    from molbuffer.lab import run_training
     from molbuffer.storage import RunKind, SampleStore
-    from molbuffer.training import FitProgress, fit_policy
 
     settings = read_settings(config)
     with (
@@ -47,31 +40,16 @@ def train(config: str, store: str, run_id: str | None = None, device: str | None
         campaign_run(settings, sample_store, RunKind.TRAIN, run_id or current_run_id(), device=device) as campaign,
     ):
         training = prepare_online(campaign)
-        learner, loader, writer = training.learner, training.loader, training.writer
-        failures = ScoreFailures(campaign, since=loader.iteration)
-        loader.build_buffer = TaskBuilder(campaign, training, failures)
-        with progress_bar(f"training {settings.campaign.name}") as shown, writer:
-
-            def report(progress: FitProgress) -> None:
-                shown(progress)
-                # Live molecules are stored with checkpoints.
-                if progress.iteration % training.checkpoint_every == 0:
-                    failures.judge()
-
-            fit_policy(
-                learner,
-                loader,
-                writer,
-                trainables=training.trainables,
-                checkpoint_every=training.checkpoint_every,
-                progress=report,
-            )
-        failures.end()
+        learner, loader = training.learner, training.loader
+        failures = campaign.failures(since=loader.iteration)
+        loader.build_buffer = task_builder(campaign, training, failures)
+        with progress_bar(f"training {settings.campaign.name}") as report:
+            run_training(training, failures, report)
         return {
             "run_id": campaign.run_id,
             "store": store,
             "policy": learner.policy().sha256,
             "iterations": loader.iteration,
-            "failed_scores": campaign.failed_scores,
+            "failed_scores": campaign.context.failed_scores,
             "snapshot": sample_store.snapshot(),
         }

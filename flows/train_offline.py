@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect import flow
 
-from molbuffer.flows.tasks import limit_threads
+from molbuffer.lab import limit_threads
 from molbuffer.storage import ArchiveLimits
 
 
@@ -52,19 +52,17 @@ def train_offline(
         prepare_offline,
         progress_bar,
         read_settings,
-        refuse_other_archive,
     )
-    from molbuffer.flows.campaign.offline_rows import offline_rows
     from molbuffer.flows.settings import OFFLINE
+    from molbuffer.lab import opened_rows, refuse_other_archive, run_training
     from molbuffer.storage import RunKind, SampleStore
-    from molbuffer.training import fit_policy
 
     settings, run = read_settings(config, [OFFLINE]), run_id or current_run_id()
     condition = offline_condition(settings, where)
     open_store = SampleStore.open if archive is None else SampleStore.open_or_create
     with (
         open_store(Path(store)) as sample_store,
-        offline_rows(sample_store, archive, ArchiveLimits(archive_limit_bytes)) as rows,
+        opened_rows(sample_store, archive, ArchiveLimits(archive_limit_bytes)) as rows,
     ):
         refuse_other_archive(sample_store, run, rows)
         chosen = settings.model_dump(mode="json")["offline"]["selection"]
@@ -79,15 +77,9 @@ def train_offline(
             device=device,
         ) as campaign:
             training = prepare_offline(campaign, condition, rows)
-            learner, loader, writer = training.learner, training.loader, training.writer
-            with progress_bar(f"training {settings.campaign.name} offline") as report, writer:
-                fit_policy(
-                    learner,
-                    loader,
-                    writer,
-                    checkpoint_every=training.checkpoint_every,
-                    progress=report,
-                )
+            learner, loader = training.learner, training.loader
+            with progress_bar(f"training {settings.campaign.name} offline") as report:
+                run_training(training, progress=report)
             return {
                 "run_id": campaign.run_id,
                 "store": store,

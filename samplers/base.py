@@ -30,6 +30,12 @@ class Draw:
         sources_unusable: the number of other sources that were drawn and are no molecule, or not expressible.
         origins: the row of a file that each row is [n]; None for samplers without a file.
         unchecked: whether nobody has checked the row of the file before [n]; None if all rows are checked.
+
+    Example:
+        >>> from molbuffer.samplers import encode_rows
+        >>> vocabulary = lab.policy("zinc-gru").vocabulary
+        >>> len(mb.Draw(["CCO", "CCN"], encode_rows(["CCO", "CCN"], vocabulary)))
+        2
     """
 
     raw: Sequence[str]
@@ -99,6 +105,10 @@ class SamplerSize:
         p_batch: the share of a training batch drawn live in sample_batch, in [0, 1]; 0 switches it off there.
         from_iteration: the first iteration in which the sampler draws.
         until_iteration: the first iteration in which it no longer draws; None for no end.
+
+    Example:
+        >>> mb.SamplerSize(buffer_size=256, p_batch=0.5).p_batch_at(3)
+        0.5
     """
 
     buffer_size: int = 0
@@ -162,6 +172,18 @@ class Sampler(ABC):
         size: the sampler's contribution to each event.
         sampling: the changes to the token distribution; None for a sampler without a likelihood.
         unique: whether a build keeps each molecule once, and draws other rows for repetitions.
+        in_chunks: whether the rows of a build may be drawn in several chunks, each with a seed of its own.
+
+    Example:
+        >>> from molbuffer.samplers import encode_rows
+        >>> class Ethanol(mb.Sampler):
+        ...     kind = "ethanol"
+        ...     def __init__(self, name, vocabulary):
+        ...         self.name, self.vocabulary, self.size = name, vocabulary, mb.SamplerSize()
+        ...     def draw(self, n, seed):
+        ...         return mb.Draw(["CCO"] * n, encode_rows(["CCO"] * n, self.vocabulary))
+        >>> Ethanol("one", lab.policy("zinc-gru").vocabulary).draw(2, seed=0).raw
+        ['CCO', 'CCO']
     """
 
     name: str
@@ -169,6 +191,7 @@ class Sampler(ABC):
     size: SamplerSize
     sampling: Sampling | None = None
     unique: bool = False
+    in_chunks: ClassVar[bool] = True
 
     @property
     def policy_sha256(self) -> str | None:

@@ -27,6 +27,12 @@ class DatasetSampler(FileSampler):
         standardisation: the campaign's, which makes canonical forms.
         largest_fragment: draw the largest fragment of a salt or mixture.
         id_column: the column that names the rows, whose texts the store keeps with the samples.
+
+    Example:
+        >>> from pathlib import Path
+        >>> actives = mb.DatasetSampler("actives", Path("actives.smi"), lab.policy("zinc-gru").vocabulary)
+        >>> sorted(actives.draw(3, seed=0).raw)
+        ['CCC', 'CCN', 'CCO']
     """
 
     name: str

@@ -28,6 +28,13 @@ class HistorySampler(Sampler):
         vocabulary: the vocabulary of the policy in training; rows of another one are encoded again, with NaN as
             log-probabilities.
         selection: chooses the rows of a draw; no row counts as delivered before.
+
+    Example:
+        >>> with lab.run("example", objective=objective, seed=0) as run:
+        ...     receipts = run.build(mb.ModelSampler("agent", run.agent), n=8)
+        ...     best = mb.HistorySampler("best", run.stored_rows(), run.vocabulary, selection=mb.TopK(3))
+        ...     len(best.draw(8, seed=0))
+        3
     """
 
     name: str
@@ -37,6 +44,8 @@ class HistorySampler(Sampler):
     selection: Selection = Uniform()
     size: SamplerSize = SamplerSize()
     kind: ClassVar[str] = "history"
+    # Two chunks would draw the same rows.
+    in_chunks: ClassVar[bool] = False
 
     def draw(self, n: int, seed: int) -> Draw:
         """Draw up to n different rows, fewer when the history has fewer."""

@@ -20,6 +20,11 @@ class ModelSampler(Sampler):
     Attributes:
         policy: returns the policy as it is at the time of the draw; the policy in training changes between draws.
         unique: a build keeps each molecule once, and draws other rows for repetitions (``builds.judging``).
+
+    Example:
+        >>> policy = lab.policy("zinc-gru")
+        >>> len(mb.ModelSampler("prior", lambda: policy).draw(4, seed=0).raw)
+        4
     """
 
     name: str

@@ -28,6 +28,14 @@ class MutationSampler(Sampler):
         vocabulary: the vocabulary of the policy in training, which new tokens come from.
         mutations: the changes of each parent, at least 1.
         valid_only: repeat the change of a parent until the result is a molecule other than the parent.
+
+    Example:
+        >>> from pathlib import Path
+        >>> vocabulary = lab.policy("zinc-gru").vocabulary
+        >>> actives = mb.DatasetSampler("actives", Path("actives.smi"), vocabulary, replacement=True)
+        >>> mutants = mb.MutationSampler("mutants", actives, vocabulary).draw(4, seed=0)
+        >>> len(mutants), {"CCO", "CCN", "CCC"}.isdisjoint(mutants.raw)
+        (4, True)
     """
 
     name: str

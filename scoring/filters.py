@@ -103,6 +103,11 @@ class PropertyRange:
         minimum: the least value, inclusive; one of the two bounds is required.
         maximum: the greatest value, inclusive.
         name: stored with refused samples; the name of the property by default.
+
+    Example:
+        >>> light = mb.PropertyRange("molecular_weight", maximum=40)
+        >>> lab.score(["C", "CCO"], objective, filters=[light])["rejected_by"].to_list()
+        [None, 'molecular_weight']
     """
 
     property: Annotated[str, Key("name"), Typed(Annotated[Text, Checked(check_property)])]
@@ -131,6 +136,11 @@ class SubstructureFilter:
         must_have: SMARTS patterns, all of which are required.
         must_not_have: SMARTS patterns, none of which is allowed; the two need at least one pattern together.
         name: stored with refused samples.
+
+    Example:
+        >>> no_nitro = mb.SubstructureFilter(must_not_have=["[N+](=O)[O-]"], name="nitro")
+        >>> lab.score(["CC[N+](=O)[O-]", "CCO"], objective, filters=[no_nitro])["rejected_by"].to_list()
+        ['nitro', None]
     """
 
     must_have: SmartsList = ()
@@ -158,6 +168,11 @@ class Alerts:
     Attributes:
         catalogs: RDKit's names of catalogues, such as PAINS, BRENK, NIH, ZINC or CHEMBL.
         name: stored with refused samples.
+
+    Example:
+        >>> alerts = mb.Alerts(["BRENK"])
+        >>> lab.score(["CC(=O)Cl", "CCO"], objective, filters=[alerts])["rejected_by"].to_list()
+        ['alerts', None]
     """
 
     catalogs: Names = ("PAINS",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -37,6 +37,10 @@ class WeightedComponent:
         component: gives the raw values.
         weight: at least 0; a component of weight 0 is scored and stored, and must succeed, but has no effect.
         transform: maps raw values to [0, 1]; components whose raw values are not in [0, 1] need one.
+
+    Example:
+        >>> mb.WeightedComponent(mb.QED(), weight=2.0).transform.kind
+        'identity'
     """
 
     component: Component
@@ -54,23 +58,35 @@ class WeightedComponent:
             )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Objective:
     """The reward of a molecule as an aggregation of components.
 
     Attributes:
         components: at least one, with different names and at least one positive weight.
         aggregation: how transformed values make one reward.
+
+    Example:
+        >>> weighted = mb.WeightedComponent(mb.SAScore(), transform=mb.ReverseSigmoid(low=3, high=5))
+        >>> both = mb.Objective([mb.QED(), weighted])
+        >>> lab.score(["CCO"], both).columns[3:6]
+        ['reward', 'raw_qed', 'transformed_qed']
     """
 
     components: tuple[WeightedComponent, ...]
-    aggregation: Aggregation | str = Aggregation.GEOMETRIC_MEAN
+    aggregation: Aggregation = Aggregation.GEOMETRIC_MEAN
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "components", tuple(self.components))
-        if self.aggregation not in tuple(Aggregation):
-            raise unknown_name("aggregation", str(self.aggregation), Aggregation)
-        object.__setattr__(self, "aggregation", Aggregation(self.aggregation))
+    def __init__(
+        self,
+        components: Sequence[WeightedComponent | Component],
+        aggregation: Aggregation | str = Aggregation.GEOMETRIC_MEAN,
+    ) -> None:
+        """Take the components; one without a weight has the weight 1 and its raw values."""
+        weighted = (each if isinstance(each, WeightedComponent) else WeightedComponent(each) for each in components)
+        object.__setattr__(self, "components", tuple(weighted))
+        if aggregation not in tuple(Aggregation):
+            raise unknown_name("aggregation", str(aggregation), Aggregation)
+        object.__setattr__(self, "aggregation", Aggregation(aggregation))
         if not self.components:
             raise ScoringConfigurationError("an objective needs at least one component")
         names = [weighted.component.name for weighted in self.components]
@@ -101,7 +117,7 @@ class Objective:
         """
         transformed = np.stack([self._transformed(part, raw) for part in self.components])
         weights = np.array([part.weight for part in self.components])
-        rewards = _aggregate(transformed, weights, Aggregation(self.aggregation))
+        rewards = _aggregate(transformed, weights, self.aggregation)
         # Otherwise a zero times, or to the power of, an absent value would decide an unknown reward.
         return np.where(np.isnan(transformed).any(axis=0), np.nan, rewards)
 

@@ -88,6 +88,10 @@ class Sigmoid(_Numbers):
         low: the raw value at the lower end.
         high: the raw value at the upper end; greater than low.
         steepness: k; with the default of 0.5 the transform is 0.003 at ``low``, 0.5 half-way and 0.997 at ``high``.
+
+    Example:
+        >>> mb.Sigmoid(low=0, high=10)(np.array([0.0, 5.0, 10.0])).round(2).tolist()
+        [0.0, 0.5, 1.0]
     """
 
     low: float
@@ -108,6 +112,10 @@ class ReverseSigmoid(_Numbers):
         low: the raw value at the lower end.
         high: the raw value at the upper end; greater than low.
         steepness: k; with the default of 0.5 the transform is 0.997 at ``low`` and 0.003 at ``high``.
+
+    Example:
+        >>> mb.ReverseSigmoid(low=3, high=5)(np.array([3.0, 4.0, 5.0])).round(2).tolist()
+        [1.0, 0.5, 0.0]
     """
 
     low: float
@@ -133,6 +141,10 @@ class DoubleSigmoid(_Numbers):
         steepness_low: k₁ of the rising flank; with 2, the transform is 0.99 a tenth of the range inside the end, and
             0.01 a tenth outside.
         steepness_high: k₂ of the falling flank.
+
+    Example:
+        >>> mb.DoubleSigmoid(low=1, high=4)(np.array([-5.0, 2.5, 10.0])).round(2).tolist()
+        [0.0, 1.0, 0.0]
     """
 
     low: float
@@ -155,6 +167,10 @@ class Linear(_Numbers):
     Attributes:
         low: the raw value at the lower end.
         high: the raw value at the upper end; greater than low.
+
+    Example:
+        >>> mb.Linear(low=6, high=9)(np.array([6.0, 7.5, 12.0])).tolist()
+        [0.0, 0.5, 1.0]
     """
 
     low: float

@@ -42,8 +42,9 @@ from molbuffer.storage.history import DecodedCache, HistoryIndex, IndexScope
 from molbuffer.storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Layout
 from molbuffer.storage.maintenance import Maintenance, Snapshot, list_snapshots
 from molbuffer.storage.opening import make_store, open_store, store_at
-from molbuffer.storage.query import ExportReceipt, RowWriter, best_molecules, export_history
+from molbuffer.storage.query import ExportReceipt, Parameters, RowWriter, best_molecules, export_history, lazy_history
 from molbuffer.storage.query import sandbox as queries
+from molbuffer.storage.query.frame import frame
 from molbuffer.storage.records import Commit, Consumed, Event, Reward, Run, RunStatus, Score
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt, StoredBuild, StoredCheckpoint
 from molbuffer.storage.verify import QuarantineReceipt, VerifyReport, verify_store
@@ -415,12 +416,25 @@ class SampleStore:
         return self._catalog.read_batches(sql, snapshot, parameters, **tables)
 
     def query(
-        self, sql: str, *, snapshot: int | None = None, timeout_seconds: float = 60, memory_limit: str = "2GB"
+        self,
+        sql: str,
+        parameters: Parameters = (),
+        *,
+        snapshot: int | None = None,
+        timeout_seconds: float = 60,
+        memory_limit: str = "2GB",
     ) -> pl.DataFrame:
         """Return the result of one SELECT of a user over the tables and views of a snapshot; by default the newest.
 
         No statement can write, attach, install, or read a file that is not part of the snapshot: it runs on a
         connection of its own that has no catalog, only views over the Parquet files of the snapshot.
+
+        Args:
+            sql: the statement.
+            parameters: values for each ``?`` in it, or by their names for each ``$name``.
+            snapshot: the snapshot to read; None is the newest.
+            timeout_seconds: the seconds after which the query is ended.
+            memory_limit: for the query, and again for its result; as DuckDB writes sizes.
 
         Raises:
             QueryRefusedError: the text is not exactly one statement that reads.
@@ -429,8 +443,44 @@ class SampleStore:
             QueryError: DuckDB could not execute it.
             UnknownSnapshotError: the store has no such snapshot.
         """
+        found = self.query_table(
+            sql, parameters, snapshot=snapshot, timeout_seconds=timeout_seconds, memory_limit=memory_limit
+        )
+        return frame(found)
+
+    def query_table(
+        self,
+        sql: str,
+        parameters: Parameters = (),
+        *,
+        snapshot: int | None = None,
+        timeout_seconds: float = 60,
+        memory_limit: str = "2GB",
+    ) -> pa.Table:
+        """Return the result of ``query`` as the Arrow table that it is read as, without a copy.
+
+        Unlike a frame, it may have two columns of one name, sums of integers as decimals, and times that Python has
+        not.
+        """
         limits = queries.QueryLimits(timeout_seconds, memory_limit)
-        return queries.run_query(self._catalog, sql, self.snapshot() if snapshot is None else snapshot, limits)
+        version = self.snapshot() if snapshot is None else snapshot
+        return queries.run_query(self._catalog, sql, version, limits, parameters)
+
+    def history(self, *, snapshot: int | None = None, memory_limit: str = "2GB") -> pl.LazyFrame:
+        """Return the view ``sample_history`` of a snapshot as a lazy polars frame, in no particular order of rows.
+
+        Only the columns that a query selects, and as far as they can be told the rows that it filters, are read. The
+        store must be open when the frame is collected.
+
+        Args:
+            snapshot: the snapshot to read; None is the newest at this moment.
+            memory_limit: of what reading may take; as DuckDB writes sizes.
+
+        Raises:
+            UnknownSnapshotError: the store has no such snapshot.
+        """
+        limits = queries.QueryLimits(memory=memory_limit)
+        return lazy_history(self._catalog, self.snapshot() if snapshot is None else snapshot, limits)
 
     def attach_sql(self) -> str:
         """Return the statements with which any DuckDB of this release attaches the store for reading, as ``molbuffer``.

@@ -1,6 +1,7 @@
 from .batches.batch import TrainingBatch
 from .batches.buffer import Buffer, BufferView
 from .batches.loader import BatchPlan, LiveSamplers, MixedLoader
+from .batches.stored_batches import StoredBatches
 from .checkpoint import RunCheckpoints
 from .evaluation import DrawEvaluation, bootstrap_difference, evaluate_policy
 from .fit.history_writer import HistoryWriter
@@ -44,6 +45,7 @@ __all__ = [
     "Reinvent",
     "RunCheckpoints",
     "ScoredSequences",
+    "StoredBatches",
     "Trainable",
     "Trainables",
     "TrainingBatch",

@@ -6,6 +6,7 @@ TrainingError
 ├── AgentMismatchError  the policy that training starts from does not go with the prior
 ├── BatchShortError     a batch cannot be filled from the live samplers and the buffer
 ├── UnsuitableDataError a loss or a policy cannot learn from the rows it was given
+├── LoaderUseError      a loader is used in a way in which it would repeat or lose rows
 └── DivergedError       the loss is infinite or NaN
 """
 
@@ -56,6 +57,10 @@ class UnsuitableDataError(TrainingError):
     def __init__(self, message: str, *, rows: Mapping[str, int]) -> None:
         super().__init__(message)
         self.rows = dict(rows)
+
+
+class LoaderUseError(TrainingError):
+    """A loader is used in a way in which it would repeat or lose rows."""
 
 
 class DivergedError(TrainingError):

@@ -95,6 +95,10 @@ class Reinvent:
 
     Attributes:
         sigma: the log-likelihood, in nats, that a reward of 1 adds.
+
+    Example:
+        >>> str(mb.Reinvent(sigma=60.0).valid_on)
+        'any'
     """
 
     sigma: Annotated[float, Gt(0)] = 128.0

@@ -5,25 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
 
 from molbuffer.flows.campaign.assemble import build_filters, build_objective, build_standardisation, build_template
+from molbuffer.flows.campaign.flow_runs import warn
 from molbuffer.flows.campaign.named_policies import check_policies, with_resolved_policies
-from molbuffer.flows.campaign.provenance import described_run
 from molbuffer.flows.campaign.resuming import accept_changes
 from molbuffer.flows.campaign.samplers import build_sampler
 from molbuffer.flows.campaign.sources import add_models, refuse_other_sources, sources_of
 from molbuffer.flows.settings import Override, Settings, load_settings
+from molbuffer.lab import RunContext, ScoreFailures, described_run
 from molbuffer.samplers import (
-    Pipeline,
     Policy,
     RunParts,
     Sampler,
     SamplerTable,
-    Scorer,
     check_stored_scores,
     derive_seed,
     find_device,
@@ -31,8 +30,7 @@ from molbuffer.samplers import (
     register_policy,
     report_bad_rows,
 )
-from molbuffer.samplers.models import ConditionKind
-from molbuffer.storage import Commit, PolicyVersion, Run, RunKind, RunStatus, SampleStore, ScoreStatus
+from molbuffer.storage import Commit, PolicyVersion, Run, RunKind, RunStatus, SampleStore
 
 
 def read_settings(config: str, overrides: Sequence[Override] = ()) -> Settings:
@@ -86,38 +84,30 @@ class Campaign:
             agent=agent,
             settled=settled,
             standardisation=build_standardisation(self.settings),
-            objective_sha256=self.training_objective_sha256,
+            objective_sha256=self.context.objective_sha256,
             latents=latents or {},
         )
         return [build_sampler(settings, parts) for settings in self.settings.samplers]
 
-    @property
-    def failed_scores(self) -> int:
-        """The number of scores of this run that could not be computed; the table ``scores`` has the errors."""
-        sql = "SELECT count(*) AS n FROM {scores} WHERE run_id = ? AND status = ?"
-        counted: int = self.store.read_arrow(sql, parameters=[self.run_id, ScoreStatus.FAILED.value])["n"][0].as_py()
-        return counted
-
-    @property
-    def training_objective_sha256(self) -> str:
-        """The objective of the training: that of pairs for a conditional policy with a table ``[contrastive]``."""
-        objective, template = build_objective(self.settings), build_template(self.settings)
-        if template is not None and self.prior.model.condition_kind is ConditionKind.SOURCES:
-            return template.objective_sha256(objective)
-        return objective.sha256
-
-    def pipeline(self, seen: Callable[[Sequence[str]], set[str]]) -> Pipeline:
-        """Return what turns drawn strings into scored samples; ``seen`` is that of ``Pipeline``."""
-        scorer = Scorer(build_objective(self.settings), self.store, self.run_id)
-        return Pipeline(
+    @cached_property
+    def context(self) -> RunContext:
+        """The run as objects, for the work that needs no settings."""
+        return RunContext(
+            self.store,
+            self.run_id,
+            self.seed,
+            self.prior,
+            objective=build_objective(self.settings),
             standardisation=build_standardisation(self.settings),
             filters=build_filters(self.settings),
-            scorer=scorer,
-            expressible=self.prior.vocabulary.can_encode,
-            seen=seen,
             template=build_template(self.settings),
-            vocabulary_sha256=self.prior.vocabulary.sha256,
+            max_failed_share=self.settings.campaign.max_failed_share,
+            agent=self.agent,
         )
+
+    def failures(self, since: int = 0) -> ScoreFailures:
+        """Return the failures of the run's scores in the builds from an iteration on."""
+        return ScoreFailures(self.context, since, warn)
 
     def policy_versions(self) -> list[PolicyVersion]:
         """Return the fixed policies that the campaign draws from, as the first rows of their lineage."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from molbuffer.flows.campaign.pretrain_request import PretrainRequest
-from molbuffer.flows.campaign.provenance import described_run
+from molbuffer.lab import described_run
 from molbuffer.samplers import (
     GRAMMARS,
     Policy,

@@ -26,7 +26,7 @@ from molbuffer.flows.cli import (
     verify,
 )
 from molbuffer.flows.cli.errors import ReportingGroup
-from molbuffer.flows.tasks import limit_threads
+from molbuffer.lab import limit_threads
 
 app = typer.Typer(
     cls=ReportingGroup,

@@ -15,10 +15,10 @@ DEBUG = "MOLBUFFER_DEBUG"
 """The environment variable that, set to 1, shows tracebacks."""
 
 _ROOTS = (
-    ("molbuffer.flows.errors", "RunError"),
     ("molbuffer.flows.errors", "UsageError"),
     ("molbuffer.flows.settings.problems", "ConfigurationError"),
     ("molbuffer.flows.cli.prefect_server", "PrefectServerError"),
+    ("molbuffer.lab.errors", "RunError"),
     ("molbuffer.samplers.errors", "SamplerError"),
     ("molbuffer.scoring.errors", "ScoringError"),
     ("molbuffer.storage.errors", "StoreError"),

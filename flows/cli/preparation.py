@@ -131,7 +131,7 @@ def _check_resumed(store: SampleStore, run_id: str, settings: Settings, kind: Ru
 
 
 def _refuse_an_archive(store: SampleStore) -> None:
-    from molbuffer.flows.campaign import refuse_archive
+    from molbuffer.lab import refuse_archive
 
     refuse_archive(store)
 

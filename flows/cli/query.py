@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,6 +40,14 @@ def query(
     form: FormatOption = None,
     out: OutOption = None,
     snapshot: SnapshotOption = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="VALUE",
+            help="The value of a ? in the statement, in their order, or NAME=VALUE for each $NAME; a number if it is "
+            "one, else a text.",
+        ),
+    ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Stop the query after this time.")] = 300.0,
     attach: Annotated[
         bool, typer.Option("--attach", help="Print the statements that attach the store in your own DuckDB shell.")
@@ -47,16 +57,23 @@ def query(
     if attach != (sql is None):
         raise UsageError("expected either SQL or --attach")
     if sql is None:
+        if param:
+            raise UsageError("--param belongs to a statement, and --attach has none")
         write_text(_attach_sql(store), out)
         return
     written = chosen_format(form, out)
     text = sys.stdin.read() if sql == "-" else sql
-    write_frame(_rows(store, text, snapshot, timeout), written, out, exact=True)
+    write_frame(_rows(store, text, snapshot, timeout, _parameters(text, param or [])), written, out, exact=True)
 
 
 def runs(store: StoreOption, json: JsonOption = False) -> None:
     """List the runs of a store, the newest first; one whose process is gone is shown as lost."""
-    write_frame(_shown_runs(_rows(store, _RUNS)), Format.JSON if json else Format.TABLE)
+    from molbuffer.lab import list_runs
+    from molbuffer.storage import SampleStore
+
+    with SampleStore.open(store, read_only=True) as opened:
+        listed = list_runs(opened)
+    write_frame(listed, Format.JSON if json else Format.TABLE)
 
 
 def top(
@@ -145,23 +162,6 @@ def policies(
     write_frame(_rows(store, _POLICIES.format(all=every)), Format.JSON if json else Format.TABLE)
 
 
-_RUNS = """
-SELECT r.run_id, r.name, r.kind, e.status, coalesce(s.samples, 0) AS samples, coalesce(s.kept, 0) AS kept,
-       s.mean_reward, s.iterations, r.seed, r.created AS started, e.changed, e.detail
-FROM runs AS r
-LEFT JOIN (
-    SELECT run_id, max(created) AS changed, unnest(arg_max({'status': status, 'detail': detail}, created))
-    FROM run_events GROUP BY run_id
-) AS e ON e.run_id = r.run_id
-LEFT JOIN (
-    SELECT run_id, sum(drawn)::BIGINT AS samples, sum(kept)::BIGINT AS kept,
-           sum(mean_reward * kept) / sum(kept) FILTER (mean_reward IS NOT NULL) AS mean_reward,
-           max(iteration) + 1 AS iterations
-    FROM builds GROUP BY run_id
-) AS s ON s.run_id = r.run_id
-ORDER BY r.created DESC, r.run_id
-"""
-
 _OBJECTIVES = """
 SELECT DISTINCT objective_sha256 FROM {rewards}
 WHERE starts_with(objective_sha256, ?) OR objective_sha256 IN (
@@ -185,21 +185,29 @@ def _attach_sql(store: Path) -> str:
         return opened.attach_sql()
 
 
-def _rows(store: Path, sql: str, snapshot: int | None = None, timeout_seconds: float = 300.0) -> polars.DataFrame:
+def _rows(
+    store: Path,
+    sql: str,
+    snapshot: int | None = None,
+    timeout_seconds: float = 300.0,
+    parameters: Sequence[Any] | Mapping[str, Any] = (),
+) -> polars.DataFrame:
     from molbuffer.storage import SampleStore
 
     with SampleStore.open(store, read_only=True) as opened:
-        return opened.query(sql, snapshot=snapshot, timeout_seconds=timeout_seconds)
+        return opened.query(sql, parameters, snapshot=snapshot, timeout_seconds=timeout_seconds)
 
 
-def _shown_runs(frame: polars.DataFrame) -> polars.DataFrame:
-    """Return the runs with their status and its detail for people."""
-    import polars
+def _parameters(sql: str, given: Sequence[str]) -> list[Any] | dict[str, Any]:
+    """Return the values of a statement: by name where it has ``$NAME`` for all of the names given, else in order."""
+    parts = [text.partition("=") for text in given]
+    if given and all(found and re.search(rf"\${re.escape(name)}\b", sql) for name, found, _ in parts):
+        return {name: _number_or_text(value) for name, _, value in parts}
+    return [_number_or_text(text) for text in given]
 
-    from molbuffer.storage import shown_event
 
-    shown = [shown_event(*event) for event in frame.select("status", "detail").rows()]
-    return frame.with_columns(
-        polars.Series("status", [status for status, _ in shown], polars.String),
-        polars.Series("detail", [detail for _, detail in shown], polars.String),
-    )
+def _number_or_text(text: str) -> int | float | str:
+    """Return a number that is written as one usually is; "007", "nan" and "1_000" are texts."""
+    if not re.fullmatch(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?", text):
+        return text
+    return int(text) if text.lstrip("-").isdigit() else float(text)

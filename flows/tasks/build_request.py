@@ -6,15 +6,12 @@ object of a class from there could not be sent to another process.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from molbuffer.flows.campaign import Campaign
+from molbuffer.lab import chunk_rows
 from molbuffer.samplers import DrawCounts
-
-CHUNK_ROWS = 2048
-"""Kept rows of a task: at least about a second of work, and little to lose when a worker is killed."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +63,7 @@ def build_requests(
     store, run_id, versions = str(campaign.store.path), campaign.run_id, latents or {}
     for number, sampler in enumerate(campaign.settings.samplers):
         rows = sampler.size.buffer_size_at(iteration)
-        chunk_rows = CHUNK_ROWS if sampler.table.in_chunks else max(rows, 1)
-        chunks = math.ceil(rows / chunk_rows)
-        for chunk in range(chunks):
-            wanted = min(chunk_rows, rows - chunk * chunk_rows)
+        for chunk, wanted in enumerate(chunk_rows(rows, in_chunks=sampler.table.in_chunks)):
             before = drawn.of(sampler.name) if drawn is not None else 0
             requests.append(
                 BuildRequest(

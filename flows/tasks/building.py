@@ -7,8 +7,7 @@ reaches the store, and so that Prefect never has to look through arrays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +15,12 @@ from prefect import State, Task, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas import TaskRun
 
-from molbuffer.flows.campaign import (
-    Campaign,
-    ScoreFailures,
-    Training,
-    latent_versions,
-    reopen_campaign,
-    warn_of_empty,
-)
+from molbuffer.flows.campaign import Campaign, reopen_campaign
 from molbuffer.flows.tasks.build_request import BuildRequest, build_requests
 from molbuffer.flows.tasks.retries import can_pass
-from molbuffer.flows.tasks.torch_threads import limit_threads
-from molbuffer.samplers import BuildSpec, SeenBefore, load_policy, make_build
-from molbuffer.storage import BuildReceipt, Commit, Event, SampleStore, make_build_id
-from molbuffer.training import commit_checkpoint
+from molbuffer.lab import BufferBuilder, Chunk, ScoreFailures, Training, commit_chunk, limit_threads
+from molbuffer.samplers import load_policy
+from molbuffer.storage import BuildReceipt, SampleStore
 
 
 def _failed_for_now(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -54,43 +45,20 @@ def build_buffer_task(request: BuildRequest) -> dict[str, Any]:
 
 def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
     """Make and commit one chunk, unless an earlier attempt has; return the receipt."""
-    store, event = campaign.store, Event.BUILD_BUFFER
-    agent = load_policy(store.policies.folder(request.agent), campaign.prior.model.device)
+    agent = load_policy(campaign.store.policies.folder(request.agent), campaign.prior.model.device)
     # All that the run drew in earlier iterations is committed when its buffer is built.
     sampler = campaign.samplers(lambda: agent, lambda: request.iteration, request.latents)[request.sampler]
-    *earlier, build_id = (
-        make_build_id(request.run_id, request.iteration, event, sampler.name, chunk)
-        for chunk in range(request.chunk + 1)
-    )
-    receipts = {
-        each.build_id: each for each in store.receipts(request.run_id, iteration=request.iteration, event=event)
-    }
-    if build_id in receipts:
-        return receipts[build_id]
-    seen = SeenBefore(
-        store,
-        run_id=request.run_id,
-        iteration=request.iteration,
-        event=event,
-        sampler_order=request.sampler,
-        chunk=request.chunk,
-    )
-    spec = BuildSpec(
-        run_id=request.run_id,
-        iteration=request.iteration,
-        event=event,
-        sampler_order=request.sampler,
-        wanted=request.wanted,
-        campaign_seed=campaign.seed,
-        chunk=request.chunk,
+    chunk = Chunk(
+        request.iteration,
+        request.sampler,
+        request.chunk,
+        request.wanted,
+        drawn_before=request.drawn_before,
         flow_run_id=runtime.flow_run.id,
         task_run_id=runtime.task_run.id,
         attempt_id=f"{runtime.task_run.id}/{runtime.task_run.run_count}",
-        drawn_before=request.drawn_before + sum(receipts[each].drawn for each in earlier if each in receipts),
     )
-    build = make_build(sampler, spec, campaign.pipeline(seen))
-    message = f"build_buffer of {sampler.name}, iteration {request.iteration}, chunk {request.chunk}"
-    return store.commit(Commit(builds=[build], message=message)).builds[0]
+    return commit_chunk(campaign.context, sampler, chunk)
 
 
 def run_build_tasks(requests: Sequence[BuildRequest], failures: ScoreFailures) -> list[BuildReceipt]:
@@ -107,50 +75,10 @@ def run_build_tasks(requests: Sequence[BuildRequest], failures: ScoreFailures) -
     return receipts
 
 
-@dataclass
-class TaskBuilder:
-    """A builder of the buffer of a training, by task runs with the present policy."""
+def task_builder(campaign: Campaign, training: Training, failures: ScoreFailures) -> BufferBuilder:
+    """Return a builder of the buffer of a training, by task runs with the present policy."""
 
-    campaign: Campaign
-    training: Training
-    failures: ScoreFailures
-    _published: frozenset[str] = frozenset()
+    def make_chunks(iteration: int, agent: str, latents: Mapping[str, str]) -> list[BuildReceipt]:
+        return run_build_tasks(build_requests(campaign, iteration, agent, training.drawn, latents), failures)
 
-    def __call__(self, iteration: int) -> Sequence[BuildReceipt]:
-        """Publish the policy, so that tasks in any process can draw with it, and make every chunk."""
-        learner, writer = self.training.learner, self.training.writer
-        trainables, live = self.training.trainables, self.training.loader.live
-        if writer.pending:
-            # The metric ``new`` of what is built now must know all that was drawn before.
-            commit_checkpoint(learner, self.training.loader, writer, trainables)
-            self._published = self._present(iteration)
-        writer.drain()
-        agent = self._publish(iteration)
-        latents = latent_versions(live.samplers if live is not None else ())
-        requests = build_requests(self.campaign, iteration, agent, self.training.drawn, latents)
-        receipts = run_build_tasks(requests, self.failures)
-        self.failures.judge()
-        # Rows of earlier builds may be enough for the batch; otherwise the loader ends the run.
-        warn_of_empty(self.campaign, receipts)
-        self.training.seen.read(iteration, Event.SAMPLE_BATCH)
-        return receipts
-
-    def _publish(self, iteration: int) -> str:
-        """Keep the present policy and latents in the store, unless they are there since the last time; return the
-        sha256 of the policy.
-        """
-        learner, trainables, store = self.training.learner, self.training.trainables, self.campaign.store
-        run_id = self.training.writer.run_id
-        if (present := self._present(iteration)) != self._published:
-            version = learner.publish(store.policies, run_id, iteration)
-            others = trainables.publish(store.policies, run_id, iteration)
-            message = f"policy of run {run_id}, iteration {iteration}"
-            store.commit(Commit(policies=[version, *others.values()], message=message))
-            self._published = present
-        return learner.policy().sha256
-
-    def _present(self, iteration: int) -> frozenset[str]:
-        """Return the sha256 of the present policy and latents."""
-        run_id = self.training.writer.run_id
-        versions = self.training.trainables.versions(run_id, iteration)
-        return frozenset({self.training.learner.policy().sha256, *(version.sha256 for version in versions)})
+    return BufferBuilder(training, failures, make_chunks)

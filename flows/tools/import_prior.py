@@ -7,7 +7,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from molbuffer.flows.campaign import described_run
+from molbuffer.lab import described_run
 from molbuffer.samplers import ReinventPrior, policy_files, read_reinvent_prior
 from molbuffer.storage import Commit, PolicyVersion, Run, RunKind, SampleStore
 

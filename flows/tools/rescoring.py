@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from molbuffer.flows.campaign import build_objective, build_template, described_run
+from molbuffer.flows.campaign import build_objective, build_template
 from molbuffer.flows.errors import UsageError
 from molbuffer.flows.settings import Settings
+from molbuffer.lab import described_run
 from molbuffer.samplers import Scorer, SecondAttempt, score_again
 from molbuffer.storage import RunKind, SampleStore, ScoreStatus
 
@@ -51,14 +52,17 @@ def rescore(
 
 
 def newest_settings(store: SampleStore) -> Settings:
-    """Return the configuration of the newest run with an objective.
+    """Return the configuration of the newest run with an objective; runs from Python have none.
 
     Raises:
         UsageError: the store has no such run.
     """
     found = store.read_arrow(
-        "SELECT config FROM {runs} WHERE objective_sha256 IS NOT NULL ORDER BY created DESC, run_id LIMIT 1"
+        "SELECT config FROM {runs} WHERE objective_sha256 IS NOT NULL AND json_exists(config, '$.campaign') "
+        "ORDER BY created DESC, run_id LIMIT 1"
     )
     if not found.num_rows:
-        raise UsageError(f"{store.path} has no run with an objective; name a configuration with --config FILE.toml")
+        raise UsageError(
+            f"{store.path} has no run of a configuration with an objective; name one with --config FILE.toml"
+        )
     return Settings.from_json(found["config"][0].as_py())

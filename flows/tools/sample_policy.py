@@ -5,12 +5,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
-from molbuffer.samplers import ModelSampler, Policy, find_device, find_policy, load_policy
+from molbuffer.lab import draw_molecules
+from molbuffer.samplers import Policy, find_device, find_policy, load_policy
 from molbuffer.samplers.models import Sampling
-from molbuffer.scoring import standardise_many
 from molbuffer.storage import SampleStore
 
 
@@ -39,11 +38,7 @@ def draw(
         ``smiles`` as drawn; ``molecule``, the canonical SMILES, null where the string is no molecule;
         ``log_likelihood`` in nats, under the distribution drawn from.
     """
-    loaded = named_policy(policy, store, device)
-    drawn = ModelSampler("sample", lambda: loaded, sampling=sampling).draw(n, seed)
-    likelihoods = drawn.rows.log_probs.sum(1, dtype=np.float64)
-    columns = {"smiles": drawn.raw, "molecule": standardise_many(drawn.raw), "log_likelihood": likelihoods}
-    return pl.DataFrame(columns, schema={"smiles": pl.String, "molecule": pl.String, "log_likelihood": pl.Float64})
+    return draw_molecules(named_policy(policy, store, device), n, sampling, seed)
 
 
 def quality(drawn: pl.DataFrame) -> str:

@@ -8,21 +8,17 @@ from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from molbuffer.flows.campaign import build_filters, build_objective, build_standardisation, described_run
-from molbuffer.flows.errors import FailedScoresError
+from molbuffer.flows.campaign import build_filters, build_objective, build_standardisation
 from molbuffer.flows.settings import Settings
-from molbuffer.samplers import FileRow, MoleculeTable, ScoredMolecules, Scorer, check_stored_scores
-from molbuffer.scoring import Filter, Objective, Standardisation, judge_many
+from molbuffer.lab import FailedScoresError, described_run, score_molecules
+from molbuffer.samplers import FileRow, MoleculeTable, Scorer, check_stored_scores
+from molbuffer.scoring import Filter, Standardisation
 from molbuffer.storage import RunKind, RunStatus, SampleStore
 
 CHUNK_LINES = 2048
 """Lines scored together: their scores are in the store before further ones are computed."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -61,39 +57,8 @@ class FileScorer:
         return pl.concat(frames)
 
     def _score_chunk(self, rows: Sequence[FileRow]) -> pl.DataFrame:
-        judgements = judge_many([row.smiles for row in rows], self.filters, self.standardisation)
-        molecules = [each.smiles for each in judgements]
-        scored = self.scorer.score([text for text in molecules if text is not None])
-        if self.scorer.store is not None:
-            self.scorer.store.record_scores(scored.new, run_id=self.scorer.run_id)
-        frame = pl.DataFrame(
-            {
-                "line": [row.line for row in rows],
-                "smiles": [row.smiles for row in rows],
-                "molecule": molecules,
-                "rejected_by": [each.rejected_by for each in judgements],
-                "error": [None if text is None else scored.errors.get(text) for text in molecules],
-            },
-            schema={"line": pl.Int64} | dict.fromkeys(("smiles", "molecule", "rejected_by", "error"), pl.String),
-        )
-        # Values are joined by molecule, never by position: the scorer scores each distinct molecule once.
-        values = _values(self.scorer.objective, scored)
-        return frame.join(values, on="molecule", how="left", maintain_order="left").select(
-            *frame.columns[:4], *values.columns[1:], "error"
-        )
-
-
-def _values(objective: Objective, scored: ScoredMolecules) -> pl.DataFrame:
-    """Return the reward, raw and transformed values of distinct molecules, null where unknown."""
-    columns: dict[str, Floats] = {"reward": scored.rewards}
-    for weighted in objective.components:
-        name = weighted.component.name
-        columns[f"raw_{name}"] = scored.values[name]
-        columns[f"transformed_{name}"] = weighted.transform(scored.values[name])
-    smiles = pl.Series("molecule", list(scored.smiles), pl.String)
-    return pl.DataFrame([smiles, *(pl.Series(name, values, pl.Float64) for name, values in columns.items())]).fill_nan(
-        None
-    )
+        scored = score_molecules(self.scorer, [row.smiles for row in rows], self.filters, self.standardisation)
+        return scored.insert_column(0, pl.Series("line", [row.line for row in rows], pl.Int64))
 
 
 def scoring_run(settings: Settings, store: SampleStore, run_id: str, source: Path) -> AbstractContextManager[RunStatus]:

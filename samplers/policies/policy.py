@@ -35,11 +35,21 @@ class Policy:
         vocabulary: the tokens that it draws.
         sha256: the hash of the policy's files. It changes with every training step: ``fingerprint`` computes that of a
             policy in training.
+
+    Example:
+        >>> policy = lab.policy("zinc-gru")
+        >>> policy.kind, mb.Policy.of(policy.model, policy.vocabulary).vocabulary is policy.vocabulary
+        ('gru', True)
     """
 
     model: GenerativeModel
     vocabulary: Vocabulary
     sha256: str
+
+    @classmethod
+    def of(cls, model: GenerativeModel, vocabulary: Vocabulary) -> Policy:
+        """Return a model with its vocabulary as a policy, under the hash of its present weights."""
+        return cls(model, vocabulary, fingerprint(model, vocabulary))
 
     @property
     def kind(self) -> str:

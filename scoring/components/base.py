@@ -30,6 +30,15 @@ class Component(Protocol):
     ``name`` is unique in an objective and is stored with every score. ``bounded`` means that raw values lie in [0, 1],
     so that no transform is needed. ``parallel`` means that molecules may be shared among processes; such a component
     must be picklable.
+
+    Example:
+        >>> class Length:
+        ...     name = kind = "length"
+        ...     version, cost, bounded, parallel = "length-1", "low", False, False
+        ...     def values(self, molecules):
+        ...         return [mb.RawScore(float(len(smiles))) for smiles in molecules]
+        >>> isinstance(Length(), mb.Component)
+        True
     """
 
     @property

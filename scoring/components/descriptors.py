@@ -23,6 +23,10 @@ class QED:
 
     Attributes:
         name: the component's name in the history, unique in the objective.
+
+    Example:
+        >>> round(mb.QED().values(["CC(=O)Nc1ccc(O)cc1"])[0].value, 2)
+        0.6
     """
 
     name: str = "qed"
@@ -46,6 +50,10 @@ class SAScore:
 
     Attributes:
         name: the component's name in the history, unique in the objective.
+
+    Example:
+        >>> round(mb.SAScore().values(["CC(=O)Nc1ccc(O)cc1"])[0].value, 1)
+        1.4
     """
 
     name: str = "sa_score"
@@ -73,6 +81,10 @@ class Property:
     Attributes:
         property: the property, such as molecular_weight or logp.
         name: the component's name in the history, ``property:`` and the property by default.
+
+    Example:
+        >>> round(mb.Property("molecular_weight").values(["CCO"])[0].value, 2)
+        46.07
     """
 
     property: Annotated[str, Typed(Annotated[Text, Checked(check_property)])]

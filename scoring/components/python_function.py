@@ -52,6 +52,10 @@ class PythonFunction:
         revision: a text to change when something else changes that the values depend on; required for a module
             without Python source.
         name: the component's name in the history, ``python:`` and the function by default.
+
+    Example:
+        >>> mb.PythonFunction("operator:length_hint", in_process=True).values(["CCO"])[0].value
+        3.0
     """
 
     function: Text

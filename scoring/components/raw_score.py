@@ -19,6 +19,10 @@ class RawScore:
         error: the reason why there is none; None exactly if there is a value.
         seconds: the time of the computation; for a batch, the batch's time divided by its size.
         lost: whether the machinery failed, and not the molecule: another attempt may go well.
+
+    Example:
+        >>> mb.RawScore(0.5).value, mb.RawScore.of("none").error
+        (0.5, "got 'none', expected a number")
     """
 
     value: float | None

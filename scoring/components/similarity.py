@@ -66,6 +66,10 @@ class Similarity:
         standardisation: the campaign's standardisation.
         name: the component's name in the history; by default the kind, the target, and the fingerprint if it is not
             morgan of radius 2.
+
+    Example:
+        >>> mb.Similarity("CCO").values(["OCC"])[0].value
+        1.0
     """
 
     target: Target

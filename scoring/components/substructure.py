@@ -21,6 +21,10 @@ class Substructure:
     Attributes:
         smarts: the SMARTS pattern; hydrogens and configurations count, and one that can match nothing is refused.
         name: the component's name in the history, ``substructure:`` and the pattern by default.
+
+    Example:
+        >>> [score.value for score in mb.Substructure("C(=O)[NH]").values(["CC(=O)NC", "CCO"])]
+        [1.0, 0.0]
     """
 
     smarts: Annotated[str, Typed(Annotated[Text, Checked(parse_smarts)])]

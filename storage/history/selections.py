@@ -72,7 +72,12 @@ class Selection(Protocol):
 
 @dataclass(frozen=True)
 class Uniform:
-    """Every row is as likely as any other."""
+    """Every row is as likely as any other.
+
+    Example:
+        >>> len(lab.dataset(objective, batch_size=8, selection=mb.Uniform(), batches=2)[1])
+        8
+    """
 
     def available(self, rows: SelectableRows, consumed: NDArray[np.integer]) -> int:
         return len(rows)
@@ -90,6 +95,10 @@ class ConsumeOnce:
 
     Attributes:
         epochs: how often each stored row is used, at least once.
+
+    Example:
+        >>> len(lab.dataset(objective, batch_size=8, selection=mb.ConsumeOnce(epochs=2)))
+        6
     """
 
     epochs: Count = 1
@@ -132,6 +141,11 @@ class TopK(_AmongCandidates):
 
     Attributes:
         k: the number of best molecules, at least 1.
+
+    Example:
+        >>> best = lab.dataset(objective, batch_size=4, selection=mb.TopK(4))[0]
+        >>> round(float(best.rewards.max()), 3) == round(lab.query("SELECT max(reward) FROM sample_history").item(), 3)
+        True
     """
 
     k: Count = 100
@@ -153,6 +167,10 @@ class Prioritized:
 
     Attributes:
         alpha: at least 0; 0 is uniform, 1 draws the best row n times as often as the n-th.
+
+    Example:
+        >>> len(lab.dataset(objective, batch_size=8, selection=mb.Prioritized(alpha=1.0), batches=1)[0])
+        8
     """
 
     alpha: Annotated[float, Ge(0)] = 0.7

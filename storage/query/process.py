@@ -48,6 +48,7 @@ class QueryRequest:
         seconds: after which it is ended.
         result_bytes: what its result may take; the query may take as much itself.
         memory: the same as the user wrote it.
+        parameters: for each ``?`` or ``$name`` in the query of a user, as values of JSON.
         batch_rows: how many rows a portion of the result has.
     """
 
@@ -59,6 +60,7 @@ class QueryRequest:
     seconds: float
     result_bytes: int
     memory: str
+    parameters: Sequence[Any] | Mapping[str, Any] = ()
     batch_rows: int = 100_000
 
 

@@ -11,11 +11,11 @@ takes too long or too much memory (``query.process``).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
@@ -24,12 +24,9 @@ from molbuffer.storage.backends import CLOSED_SETTINGS, SESSION, closed_connecti
 from molbuffer.storage.catalog import MIGRATIONS, QUERYABLE_TABLES, VIEWS, ReadableCatalog, bind, file_list
 from molbuffer.storage.errors import PredicateError, QueryError, QueryTimeoutError, QueryTooLargeError
 from molbuffer.storage.files import Place
-from molbuffer.storage.query.frame import frame
+from molbuffer.storage.query.parameters import Parameters, as_json
 from molbuffer.storage.query.predicate import check_predicate, shown
 from molbuffer.storage.query.process import QueryRequest, run_query_process
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _READING = frozenset(
     {"SELECT", "WITH", "FROM", "VALUES", "TABLE", "DESCRIBE", "DESC", "SHOW", "SUMMARIZE", "PIVOT", "UNPIVOT"}
@@ -109,8 +106,14 @@ class ClosedDatabase:
             connection.execute(statement)
 
 
-def run_query(catalog: ReadableCatalog, sql: str, snapshot: int, limits: QueryLimits = QueryLimits()) -> pl.DataFrame:
-    """Return the result of one SELECT of a user over a snapshot.
+def run_query(
+    catalog: ReadableCatalog,
+    sql: str,
+    snapshot: int,
+    limits: QueryLimits = QueryLimits(),
+    parameters: Parameters = (),
+) -> pa.Table:
+    """Return the result of one SELECT of a user over a snapshot, of which ``query.frame`` makes a polars frame.
 
     Raises:
         QueryRefusedError: the text is not exactly one statement that reads.
@@ -120,7 +123,7 @@ def run_query(catalog: ReadableCatalog, sql: str, snapshot: int, limits: QueryLi
         UnknownSnapshotError: the store has no such snapshot.
     """
     database = ClosedDatabase.of_snapshot(catalog, snapshot)
-    return frame(_answer(database, sql, limits, readers=sorted(_READING)))
+    return _answer(database, sql, limits, readers=sorted(_READING), parameters=as_json(parameters))
 
 
 def matching_rows(catalog: ReadableCatalog, where: str, snapshot: int, limits: QueryLimits = QueryLimits()) -> pa.Table:
@@ -183,7 +186,14 @@ def _apply(where: str, database: ClosedDatabase, limits: QueryLimits, sql: str) 
         raise PredicateError(f"the predicate {shown(where)} cannot be applied to sample_history: {error}") from error
 
 
-def _answer(database: ClosedDatabase, sql: str, limits: QueryLimits, *, readers: Sequence[str]) -> pa.Table:
+def _answer(
+    database: ClosedDatabase,
+    sql: str,
+    limits: QueryLimits,
+    *,
+    readers: Sequence[str],
+    parameters: Sequence[Any] | Mapping[str, Any] = (),
+) -> pa.Table:
     request = QueryRequest(
         settings=dict(CLOSED_SETTINGS) | {"memory_limit": f"{limits.bytes}B"},
         setup=(*SESSION, *database.setup),
@@ -193,6 +203,7 @@ def _answer(database: ClosedDatabase, sql: str, limits: QueryLimits, *, readers:
         seconds=limits.seconds,
         result_bytes=limits.bytes,
         memory=limits.memory,
+        parameters=parameters,
     )
     return run_query_process(request)
 

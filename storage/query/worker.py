@@ -55,7 +55,7 @@ def _answer(request: dict[str, Any], results: IO[bytes]) -> tuple[str, str] | No
         started = False
         try:
             if request["readers"]:
-                names, answer = _of_user(connection, request["sql"], request["readers"])
+                names, answer = _of_user(connection, request["sql"], request["readers"], request["parameters"])
                 reader = answer.to_arrow_reader(request["batch_rows"])
             else:
                 reader = connection.execute(request["sql"]).to_arrow_reader(request["batch_rows"])
@@ -101,7 +101,7 @@ class _RefusedError(Exception):
     """A query that is not executed."""
 
 
-def _of_user(connection: Any, sql: str, readers: list[str]) -> tuple[list[str], Any]:
+def _of_user(connection: Any, sql: str, readers: list[str], parameters: Any) -> tuple[list[str], Any]:
     """Return the names of the columns of a user's query, and its result in types that Arrow does not change.
 
     Raises:
@@ -111,7 +111,7 @@ def _of_user(connection: Any, sql: str, readers: list[str]) -> tuple[list[str], 
     # A PIVOT without IN looks for its columns first, and keeps them as a type.
     for statement in before:
         connection.execute(statement)
-    found = connection.query(reading)
+    found = connection.query(reading, params=parameters) if parameters else connection.query(reading)
     names = list(found.columns)
     columns = []
     for number, (name, kind) in enumerate(zip(names, found.types, strict=True), start=1):

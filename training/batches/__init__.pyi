@@ -2,6 +2,7 @@ from .batch import TrainingBatch
 from .buffer import BUFFER
 from .loader import BatchOrigin, MixedBatch, MixedLoader
 from .replayed_latents import ReplayedLatents
+from .stored_batches import StoredBatches
 
 __all__ = [
     "BUFFER",
@@ -9,5 +10,6 @@ __all__ = [
     "MixedBatch",
     "MixedLoader",
     "ReplayedLatents",
+    "StoredBatches",
     "TrainingBatch",
 ]

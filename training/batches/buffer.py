@@ -122,16 +122,21 @@ class Buffer:
         return self.selection.available(self.index, self.delivered)
 
     def take(self, n: int, rng: np.random.Generator) -> BufferRows:
-        """Select up to n rows."""
+        """Select up to n rows, and read them."""
+        positions, consumed = self.deliver(n, rng)
+        rows = stored_rows(self.index, positions, self.vocabulary)
+        replayed = replayed_latents(self.index, positions, rows)
+        return BufferRows(rows, consumed, self.index.own_iterations(positions), replayed)
+
+    def deliver(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Sequence[Consumed]]:
+        """Select up to n rows without reading them; return their positions, and what ``BufferRows`` has as consumed."""
         positions = self.selection.draw(self.index, n, rng, self.delivered)
         consumed: list[Consumed] = []
         if isinstance(self.selection, ConsumeOnce):
             consumed = self._record(positions)
             self._consumed += consumed
             self.delivered[positions] += 1
-        rows = stored_rows(self.index, positions, self.vocabulary)
-        replayed = replayed_latents(self.index, positions, rows)
-        return BufferRows(rows, consumed, self.index.own_iterations(positions), replayed)
+        return positions, consumed
 
     def restore(self, consumed: Sequence[Consumed]) -> None:
         """Count the rows that an earlier part of the run consumed as delivered."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from molbuffer.samplers import (
     REDRAW_ROUNDS,
@@ -32,10 +32,15 @@ from molbuffer.storage import Build, BuildReceipt, Consumed, Event, Rows
 from molbuffer.training.batches.batch import TrainingBatch, invalid_rows, join, live_rows
 from molbuffer.training.batches.buffer import BUFFER, Buffer
 from molbuffer.training.batches.replayed_latents import ReplayedLatents
-from molbuffer.training.errors import BatchShortError
+from molbuffer.training.errors import BatchShortError, LoaderUseError
 
 FAILED_SCORES = (
     "; molecules whose score failed do not count: SELECT component, error FROM scores WHERE status = 'failed'"
+)
+
+_NOT_IN_WORKERS = (
+    "a mixed loader draws live rows, and counts what it gives, where the batches are consumed; in workers, each would "
+    "give all batches. Use num_workers=0, or StoredBatches, which has stored rows only"
 )
 
 
@@ -155,13 +160,30 @@ class MixedLoader(IterableDataset[MixedBatch]):
     live: LiveSamplers | None = None
     build_buffer: BufferBuilder | None = None
     iteration: int = field(default=0, init=False)
+    _ended: bool = field(default=False, init=False)
 
     def __iter__(self) -> Iterator[MixedBatch]:
+        """Yield the batches from the present iteration on.
+
+        Raises:
+            LoaderUseError: all of them were given already, or this process is a worker of a DataLoader.
+        """
+        if get_worker_info() is not None:
+            raise LoaderUseError(_NOT_IN_WORKERS)
+        if self._ended:
+            raise LoaderUseError(
+                f"the batches of this training were given once, up to iteration {self.iteration}, and its rows count "
+                "as consumed; go back by load_state_dict, or make a StoredBatches for several passes"
+            )
         while self.iteration < self.plan.iterations:
             if (mixed := self._next()) is None:
-                return
+                break
             self.iteration += 1
             yield mixed
+        self._ended = True
+
+    def __getstate__(self) -> Any:
+        raise LoaderUseError(_NOT_IN_WORKERS)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the position of the loader as JSON values; the store knows which rows are consumed."""
@@ -170,7 +192,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue at the position that ``state_dict`` returned."""
-        self.iteration = state["iteration"]
+        self.iteration, self._ended = state["iteration"], False
         self.buffer.pin(state["snapshot"], state["up_to_iteration"])
 
     def _next(self) -> MixedBatch | None:

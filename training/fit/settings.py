@@ -17,6 +17,10 @@ class LearnerSettings:
     Attributes:
         learning_rate: the learning rate of Adam.
         gradient_norm: the largest norm of a step's gradient; longer gradients are scaled down to it.
+
+    Example:
+        >>> mb.LearnerSettings(learning_rate=2e-4).gradient_norm
+        1.0
     """
 
     learning_rate: Positive = 1e-4

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from molbuffer.flows.campaign.campaign import campaign_run
-from molbuffer.flows.campaign.provenance import current_run_id
+from molbuffer.flows.campaign.flow_runs import current_run_id
 from molbuffer.flows.settings.settings import load_settings
 from molbuffer.flows.tasks.build_request import build_requests
 from molbuffer.flows.tasks.building import build_chunk

@@ -9,10 +9,11 @@ import torch
 
 from molbuffer.flows.campaign.assemble import build_objective, build_template
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
-from molbuffer.flows.campaign.training import Training, prepare_offline, prepare_online
+from molbuffer.flows.campaign.training import prepare_offline, prepare_online
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.flows.tasks.build_request import build_requests
 from molbuffer.flows.tasks.building import build_chunk
+from molbuffer.lab.training import Training
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
@@ -153,7 +154,7 @@ def test_pairs_of_any_base_sampler_are_stored_with_their_sources_and_learned_fro
         assert len({row["n"] for row in kinds}) == 1
         assert training.loader.buffer.view.objective_sha256 == template.objective_sha256(objective)
         assert training.loader.buffer.index.rewards.min() < 0 < training.loader.buffer.index.rewards.max()
-        assert campaign.training_objective_sha256 != store.run(campaign.run_id).objective_sha256
+        assert campaign.context.objective_sha256 != store.run(campaign.run_id).objective_sha256
 
 
 def test_offline_a_conditional_policy_reads_the_rewards_of_pairs(folder: Path) -> None:
@@ -165,7 +166,7 @@ def test_offline_a_conditional_policy_reads_the_rewards_of_pairs(folder: Path) -
         campaign_run(settings(folder, "conditional", text), store, RunKind.OFFLINE, "offline") as campaign,
     ):
         offline = prepare_offline(campaign, None)
-        assert offline.loader.buffer.view.objective_sha256 == campaign.training_objective_sha256
+        assert offline.loader.buffer.view.objective_sha256 == campaign.context.objective_sha256
         mixed = next(iter(offline.loader))
         assert mixed.batch.condition.source_lengths.min() > 0
         assert offline.learner.step(mixed.batch) > 0
@@ -174,7 +175,7 @@ def test_offline_a_conditional_policy_reads_the_rewards_of_pairs(folder: Path) -
 def test_r18_an_unconditional_policy_learns_from_the_targets(folder: Path) -> None:
     with running(folder, "plain") as (campaign, training):
         objective = build_objective(campaign.settings).sha256
-        assert campaign.training_objective_sha256 == objective
+        assert campaign.context.objective_sha256 == objective
         assert training.loader.buffer.view.objective_sha256 == objective
         run(training)
         assert training.loader.iteration == 3

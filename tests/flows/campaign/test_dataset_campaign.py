@@ -11,9 +11,9 @@ from molbuffer.flows.campaign.campaign import campaign_run
 from molbuffer.flows.campaign.training import prepare_online
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import load_settings
-from molbuffer.flows.tasks import build_request
 from molbuffer.flows.tasks.build_request import build_requests
 from molbuffer.flows.tasks.building import build_chunk
+from molbuffer.lab import building
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Commit, Event, RunKind
 
@@ -61,7 +61,7 @@ def config(tmp_path: Path) -> Path:
 def test_rows_of_files_come_once_an_epoch_in_builds_of_several_chunks_and_live_ones_together(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(build_request, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(building, "CHUNK_ROWS", 4)
     settings = load_settings(config)
     with (
         caplog.at_level(logging.WARNING),

@@ -11,12 +11,12 @@ import torch
 import molbuffer.flows.campaign.campaign
 import molbuffer.flows.tasks.building
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run, reopen_campaign
-from molbuffer.flows.campaign.score_failures import ScoreFailures
 from molbuffer.flows.campaign.training import Training, prepare_offline, prepare_online
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import load_settings
 from molbuffer.flows.tasks.build_request import BuildRequest, build_requests
 from molbuffer.flows.tasks.building import build_chunk
+from molbuffer.lab.score_failures import ScoreFailures
 from molbuffer.samplers.errors import DeviceError
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.policies.policy import load_policy, policy_files
@@ -91,8 +91,8 @@ def running(
 
         monkeypatch.setattr(molbuffer.flows.tasks.building, "run_build_tasks", run_tasks)
         training = prepare_online(campaign)
-        training.loader.build_buffer = molbuffer.flows.tasks.building.TaskBuilder(
-            campaign, training, ScoreFailures(campaign)
+        training.loader.build_buffer = molbuffer.flows.tasks.building.task_builder(
+            campaign, training, campaign.failures()
         )
         yield campaign, training
 

@@ -12,12 +12,13 @@ from torch.testing import assert_close
 
 import molbuffer.flows.tasks.building
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
-from molbuffer.flows.campaign.score_failures import ScoreFailures
-from molbuffer.flows.campaign.training import Training, prepare_online
+from molbuffer.flows.campaign.training import prepare_online
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.flows.tasks.build_request import BuildRequest
 from molbuffer.flows.tasks.building import build_chunk
+from molbuffer.lab.score_failures import ScoreFailures
+from molbuffer.lab.training import Training
 from molbuffer.samplers.errors import LatentsError
 from molbuffer.samplers.latent import LatentSampler
 from molbuffer.samplers.latents.initial import stored_latents
@@ -111,8 +112,8 @@ def running(
 
         monkeypatch.setattr(molbuffer.flows.tasks.building, "run_build_tasks", run_tasks)
         training = prepare_online(campaign)
-        training.loader.build_buffer = molbuffer.flows.tasks.building.TaskBuilder(
-            campaign, training, ScoreFailures(campaign)
+        training.loader.build_buffer = molbuffer.flows.tasks.building.task_builder(
+            campaign, training, campaign.failures()
         )
         yield campaign, training
 

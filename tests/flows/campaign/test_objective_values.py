@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from molbuffer.flows.campaign.provenance import objective_definition
+from molbuffer.lab.provenance import objective_definition
 from molbuffer.scoring import components, transforms
 from molbuffer.scoring.objective import Objective, WeightedComponent
 from molbuffer.scoring.transforms import DoubleSigmoid, Gaussian, Identity, Linear, ReverseSigmoid, Sigmoid, Step

@@ -10,12 +10,12 @@ import pytest
 
 from molbuffer.flows.build_buffer import build
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
-from molbuffer.flows.campaign.score_failures import LEAST_MOLECULES, ScoreFailures
-from molbuffer.flows.errors import EmptyBuildError, FailedScoresError
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.flows.tasks.build_request import build_requests
 from molbuffer.flows.tasks.building import build_chunk
 from molbuffer.flows.train import train
+from molbuffer.lab.errors import EmptyBuildError, FailedScoresError
+from molbuffer.lab.score_failures import LEAST_MOLECULES
 from molbuffer.storage import RunKind, SampleStore
 
 WriteConfig = Callable[..., Settings]
@@ -73,7 +73,7 @@ def test_a_scorer_that_fails_on_everything_fails_the_run(
 ) -> None:
     source, said = FAILING[kind]
     with pytest.raises(FailedScoresError) as caught, built(config_of(source, rows), tmp_path / "lab") as campaign:
-        ScoreFailures(campaign).end()
+        campaign.failures().end()
     failure = caught.value
     assert failure.failed == failure.molecules > 0
     assert said in failure.error.lower()
@@ -82,7 +82,7 @@ def test_a_scorer_that_fails_on_everything_fails_the_run(
         assert f"({failure.failed} of them)" in str(failure)
     # A build that is resumed, and one that finds the failed scores in the store, are no better.
     with pytest.raises(FailedScoresError), built(campaign.settings, tmp_path / "lab") as resumed:
-        ScoreFailures(resumed).end()
+        resumed.failures().end()
     with SampleStore.open(tmp_path / "lab", read_only=True) as store:
         assert store.query("SELECT status FROM run_events ORDER BY created DESC LIMIT 1").item() == "failed"
         assert store.query("SELECT count(*) FROM sample_history WHERE kept AND reward_status = 'failed'").item() >= rows
@@ -110,7 +110,7 @@ def test_the_share_that_may_fail_is_the_campaigns(
 ) -> None:
     settings = config_of(FAILS_FOR_SHARE.format(percent=percent), rows, share)
     with built(settings, tmp_path / "lab") as campaign:
-        failures = ScoreFailures(campaign)
+        failures = campaign.failures()
         if not fails:
             failures.end()
             assert "no pose" in caplog.text

@@ -13,10 +13,10 @@ import polars as pl
 import pytest
 from rdkit import Chem
 
-from molbuffer.flows.campaign.provenance import objective_definition
 from molbuffer.flows.cli.formats import Format
 from molbuffer.flows.cli.output import write_frame
 from molbuffer.flows.errors import UsageError
+from molbuffer.lab.provenance import objective_definition
 from molbuffer.scoring import components
 from molbuffer.scoring.objective import Objective, WeightedComponent
 from molbuffer.scoring.transforms import Sigmoid

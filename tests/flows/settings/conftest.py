@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from molbuffer.flows.campaign.campaign import Campaign, run_record
-from molbuffer.flows.campaign.score_failures import ScoreFailures
 from molbuffer.flows.campaign.training import assemble_offline, assemble_online
 from molbuffer.flows.settings.settings import Settings
 from molbuffer.samplers.latents.priors import NormalPrior
@@ -194,7 +193,7 @@ def _record(campaign: Campaign) -> Mapping[str, object]:
 
 
 def _share(campaign: Campaign) -> float:
-    return ScoreFailures(campaign).largest_share
+    return campaign.failures().context.max_failed_share
 
 
 PARTS: Mapping[str, Callable[[Campaign], object]] = {

@@ -1,4 +1,4 @@
-"""The provenance of a run: its id under Prefect, the code, the libraries, the machine and the user."""
+"""The provenance of a run: the code, the libraries, the machine and the user."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ import os
 import platform
 import shutil
 import subprocess
-import uuid
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-from prefect import runtime
 
 from molbuffer.scoring import Objective
 from molbuffer.storage import ObjectiveComponent, ObjectiveDefinition, Run, RunKind
@@ -38,7 +35,7 @@ LIBRARIES = (
 def code_version() -> str:
     """Return the version of the package, and for a git checkout the commit, with ``-dirty`` for changed files."""
     released = library_versions()["molbuffer"]
-    root, git = Path(__file__).resolve().parents[2], shutil.which("git")
+    root, git = Path(__file__).resolve().parents[1], shutil.which("git")
     if git is None or not (root / ".git").exists():
         return released
     described = subprocess.run(
@@ -70,12 +67,6 @@ def host_and_user() -> tuple[str, str]:
     except (KeyError, OSError):  # a container may run under a number that has no name
         user = str(os.getuid())
     return platform.node(), user
-
-
-def current_run_id() -> str:
-    """Return the run_id of the present flow run: a retried flow has the same one, and so resumes its run."""
-    flow_run_id = runtime.flow_run.id
-    return uuid.UUID(flow_run_id).hex if flow_run_id else uuid.uuid4().hex
 
 
 def described_run(

@@ -10,16 +10,13 @@ iterations.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-from prefect import get_run_logger
-from prefect.exceptions import MissingContextError
 
-from molbuffer.flows.campaign.assemble import build_objective
-from molbuffer.flows.campaign.campaign import Campaign
-from molbuffer.flows.errors import EmptyBuildError, FailedScoresError
+from molbuffer.lab.context import RunContext
+from molbuffer.lab.errors import EmptyBuildError, FailedScoresError
 from molbuffer.storage import BuildReceipt
 
 LEAST_MOLECULES = 20
@@ -46,17 +43,24 @@ _UNKNOWN = "a value that its transform does not take"
 """The error where no score failed: the reward did, which the objective makes of the scores."""
 
 
+def log_warning(text: str) -> None:
+    """Write a warning to the log of this process."""
+    _log.warning("%s", text)
+
+
 @dataclass
 class ScoreFailures:
     """The failures of a run's scores, as builds are committed.
 
     Attributes:
-        campaign: the campaign of the run.
+        context: the run.
         since: the iteration from which builds are looked at; those before it were judged.
+        warn: tells people of failures that do not end the run.
     """
 
-    campaign: Campaign
+    context: RunContext
     since: int = 0
+    warn: Callable[[str], None] = log_warning
     _known: set[str] = field(default_factory=set)
     _molecules: int = 0
     _failed: list[str] = field(default_factory=list)
@@ -98,19 +102,14 @@ class ScoreFailures:
         self._settle()
 
     @property
-    def largest_share(self) -> float:
-        """The share of failures, in [0, 1], above which the run ends."""
-        return self.campaign.settings.campaign.max_failed_share
-
-    @property
     def _strict(self) -> bool:
-        return self.largest_share == 0
+        return self.context.max_failed_share == 0
 
     def _too_many(self, molecules: int) -> bool:
-        return len(self._failed) > self.largest_share * molecules
+        return len(self._failed) > self.context.max_failed_share * molecules
 
     def _count(self) -> None:
-        store, run_id = self.campaign.store, self.campaign.run_id
+        store, run_id = self.context.store, self.context.run_id
         found = store.read_arrow(_BUILDS, parameters=[run_id, self.since])
         fresh = found.filter(pa.array([each not in self._known for each in found["build_id"].to_pylist()], pa.bool_()))
         if not len(fresh):
@@ -125,7 +124,7 @@ class ScoreFailures:
     def _settle(self) -> None:
         """Warn of failures, and begin to count anew."""
         if self._failed:
-            warn(f"{self._counts()}; {self._commonest()[0]}")
+            self.warn(f"{self._counts()}; {self._commonest()[0]}")
         self._molecules, self._failed = 0, []
 
     def _counts(self) -> str:
@@ -133,45 +132,49 @@ class ScoreFailures:
 
     def _commonest(self) -> tuple[str, str]:
         """Return the commonest error with its count, for people, and alone."""
-        versions = [weighted.component.version for weighted in build_objective(self.campaign.settings).components]
+        versions = [weighted.component.version for weighted in self.context.objective.components]
         tables = {"failed": pa.table({"smiles": self._failed}), "versions": pa.table({"version": versions})}
-        rows = self.campaign.store.read_arrow(_ERRORS, **tables).to_pylist()
+        rows = self.context.store.read_arrow(_ERRORS, **tables).to_pylist()
         error, count = (rows[0]["error"], rows[0]["n"]) if rows else (_UNKNOWN, len(self._failed))
         return f"the commonest error ({count} of them): {error}", error
 
     def _any_reward(self) -> bool:
         sql = "SELECT count(*) AS n FROM (SELECT 1 FROM {rewards} WHERE run_id = ? AND status = 'ok' LIMIT 1)"
-        return bool(self.campaign.store.read_arrow(sql, parameters=[self.campaign.run_id])["n"][0].as_py())
+        return bool(self.context.store.read_arrow(sql, parameters=[self.context.run_id])["n"][0].as_py())
 
     def _error(self) -> FailedScoresError:
         told, error = self._commonest()
         message = (
-            f"{self._counts()}, and campaign.max_failed_share = {self.largest_share:g} allows no more; {told}. All "
-            f"rows and scores up to here are kept in run {self.campaign.run_id}"
+            f"{self._counts()}, and max_failed_share = {self.context.max_failed_share:g} allows no more; {told}. All "
+            f"rows and scores up to here are kept in run {self.context.run_id}"
         )
         return FailedScoresError(message, len(self._failed), self._molecules, error)
 
 
-def check_kept(campaign: Campaign, receipts: Sequence[BuildReceipt]) -> None:
+def check_kept(
+    context: RunContext, receipts: Sequence[BuildReceipt], warn: Callable[[str], None] = log_warning
+) -> None:
     """Refuse a build in which no sampler kept or recalled a row, and warn of a sampler that did not.
 
     Raises:
         EmptyBuildError: nothing was kept.
     """
     if not any(receipt.kept or receipt.readmitted for receipt in receipts):
-        raise EmptyBuildError(f"{_emptiness(campaign, receipts)}. All rows are kept in run {campaign.run_id}")
-    warn_of_empty(campaign, receipts)
+        raise EmptyBuildError(f"{_emptiness(context, receipts)}. All rows are kept in run {context.run_id}")
+    warn_of_empty(context, receipts, warn)
 
 
-def warn_of_empty(campaign: Campaign, receipts: Sequence[BuildReceipt]) -> None:
+def warn_of_empty(
+    context: RunContext, receipts: Sequence[BuildReceipt], warn: Callable[[str], None] = log_warning
+) -> None:
     """Warn of each sampler that kept and recalled no row in a build."""
     for name in dict.fromkeys(receipt.sampler for receipt in receipts):
         of_sampler = [receipt for receipt in receipts if receipt.sampler == name]
         if not any(receipt.kept or receipt.readmitted for receipt in of_sampler):
-            warn(f"sampler {name!r}: {_emptiness(campaign, of_sampler)}")
+            warn(f"sampler {name!r}: {_emptiness(context, of_sampler)}")
 
 
-def _emptiness(campaign: Campaign, receipts: Sequence[BuildReceipt]) -> str:
+def _emptiness(context: RunContext, receipts: Sequence[BuildReceipt]) -> str:
     """Return how many rows were drawn and what refused them."""
     if not receipts:
         return "the build is empty: no sampler has a buffer_size"
@@ -179,17 +182,7 @@ def _emptiness(campaign: Campaign, receipts: Sequence[BuildReceipt]) -> str:
     sql = """SELECT rejected_by, count(*) AS n
         FROM {samples} AS samples JOIN empty ON empty.build_id = samples.build_id
         WHERE rejected_by IS NOT NULL GROUP BY rejected_by ORDER BY n DESC, rejected_by"""
-    refused = campaign.store.read_arrow(sql, empty=builds).to_pylist()
+    refused = context.store.read_arrow(sql, empty=builds).to_pylist()
     reasons = ", ".join(f"{row['rejected_by']} {row['n']}" for row in refused)
     drawn = sum(receipt.drawn for receipt in receipts)
     return f"the build kept none of {drawn} drawn rows" + (f"; refused by {reasons}" if reasons else "")
-
-
-def warn(text: str) -> None:
-    """Write a warning to the log of the command, and to that of the flow run."""
-    _log.warning("%s", text)
-    try:
-        logger = get_run_logger()
-    except MissingContextError:
-        return
-    logger.warning("%s", text)

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from molbuffer.flows.settings import Settings
 from molbuffer.storage import (
     ArchiveLimits,
     RunConflictError,
@@ -39,15 +38,8 @@ class OfflineRows:
         return json.dumps(selection if self.archive is None else {**selection, "archive": self.archive})
 
 
-def offline_condition(settings: Settings, where: str | None) -> str | None:
-    """Return the SQL condition on the rows: the given one, else that of the settings; None is every row with a
-    reward.
-    """
-    return where or settings.offline.where
-
-
 @contextmanager
-def offline_rows(own: SampleStore, archive: str | None, limits: ArchiveLimits) -> Iterator[OfflineRows]:
+def opened_rows(own: SampleStore, archive: str | None, limits: ArchiveLimits) -> Iterator[OfflineRows]:
     """Open the rows to train on; an archive in a tar file is checked, and unpacked for the time of the context.
 
     Args:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from molbuffer.flows.tasks import torch_threads
-from molbuffer.flows.tasks.torch_threads import MOST_THREADS, SPINS, limit_threads
+from molbuffer.lab import torch_threads
+from molbuffer.lab.torch_threads import MOST_THREADS, SPINS, limit_threads
 from molbuffer.scoring.workers.cores import available_cores
 
 VARIABLES = (*torch_threads.NUMBER_VARIABLES, *torch_threads.WAITING_VARIABLES)
@@ -20,7 +20,7 @@ TELL = f"""
 import json, os, torch
 print(json.dumps([torch.get_num_threads(), {{n: os.environ[n] for n in {VARIABLES} if n in os.environ}}]))
 """
-LIMIT = "from pathlib import Path; from molbuffer.flows.tasks.torch_threads import limit_threads\n"
+LIMIT = "from pathlib import Path; from molbuffer.lab.torch_threads import limit_threads\n"
 BEFORE = LIMIT + "limit_threads(Path({root!r}))" + TELL
 AFTER = "import torch\n" + LIMIT + "limit_threads(Path({root!r}))" + TELL
 

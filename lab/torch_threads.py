@@ -7,7 +7,8 @@ of them than the process may use cores (docs/design/0015-threads.md has the meas
 
 The OpenMP library reads its variables once, when torch loads it. So whatever starts a process of ours calls
 ``limit_threads`` before torch is imported: the command line, the tests, and the flows and tasks that a Prefect worker
-runs. Child processes inherit the variables. Nothing here runs on import.
+runs; and a lab does in a process that has not imported torch. Child processes inherit the variables. Nothing here runs
+on import.
 """
 
 from __future__ import annotations

@@ -1,0 +1,49 @@
+from .building import BufferBuilder, Chunk, chunk_rows, commit_chunk, latent_versions, publish_latents
+from .context import RunContext
+from .errors import EmptyBuildError, FailedScoresError, RunError
+from .front_door import Lab, open  # noqa: A004 (it is called as mb.open)
+from .lab_run import LabRun, TrainingResult
+from .molecules import draw_molecules, score_molecules
+from .offline_rows import OfflineRows, opened_rows, refuse_archive, refuse_other_archive
+from .provenance import described_run
+from .run_list import list_runs
+from .score_failures import ScoreFailures, check_kept, log_warning
+from .torch_threads import NUMBER_VARIABLES, WAITING_VARIABLES, limit_threads
+from .training import Training, TrainingPlan, go_on, offline_training, online_training, run_training
+
+__all__ = [
+    "NUMBER_VARIABLES",
+    "WAITING_VARIABLES",
+    "BufferBuilder",
+    "Chunk",
+    "EmptyBuildError",
+    "FailedScoresError",
+    "Lab",
+    "LabRun",
+    "OfflineRows",
+    "RunContext",
+    "RunError",
+    "ScoreFailures",
+    "Training",
+    "TrainingPlan",
+    "TrainingResult",
+    "check_kept",
+    "chunk_rows",
+    "commit_chunk",
+    "described_run",
+    "draw_molecules",
+    "go_on",
+    "latent_versions",
+    "limit_threads",
+    "list_runs",
+    "log_warning",
+    "offline_training",
+    "online_training",
+    "open",
+    "opened_rows",
+    "publish_latents",
+    "refuse_archive",
+    "refuse_other_archive",
+    "run_training",
+    "score_molecules",
+]

@@ -1,0 +1,72 @@
+"""What the draws and the trainings of one run share: its store, seed, prior, objective and filters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+
+from molbuffer.samplers import Pipeline, Policy, Scorer
+from molbuffer.samplers.models import ConditionKind
+from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, Standardisation
+from molbuffer.storage import SampleStore, ScoreStatus
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """A started run.
+
+    Attributes:
+        store: the open store.
+        run_id: the id of the run.
+        seed: the seed that all draws of the run follow from.
+        prior: the policy that the loss keeps the trained one close to, and in whose vocabulary rows are.
+        objective: gives the rewards.
+        standardisation: how drawn strings become molecules.
+        filters: asked in their order; the first that refuses a molecule rejects it.
+        template: which pairs are kept, and their rewards; None keeps all and rewards their targets.
+        max_failed_share: the largest share of molecules whose score may have failed, in [0, 1]; above it the run ends.
+        agent: the policy that training starts from; None is the prior.
+    """
+
+    store: SampleStore
+    run_id: str
+    seed: int
+    prior: Policy
+    _: KW_ONLY
+    objective: Objective
+    standardisation: Standardisation = Standardisation()
+    filters: tuple[Filter, ...] = ()
+    template: ContrastiveTemplate | None = None
+    max_failed_share: float = 0.5
+    agent: Policy | None = None
+
+    @property
+    def start(self) -> Policy:
+        """The policy that training starts from."""
+        return self.agent or self.prior
+
+    @property
+    def objective_sha256(self) -> str:
+        """The objective of a training: that of pairs for a conditional policy with a template."""
+        if self.template is not None and self.prior.model.condition_kind is ConditionKind.SOURCES:
+            return self.template.objective_sha256(self.objective)
+        return self.objective.sha256
+
+    @property
+    def failed_scores(self) -> int:
+        """The number of scores of this run that could not be computed; the table ``scores`` has the errors."""
+        sql = "SELECT count(*) AS n FROM {scores} WHERE run_id = ? AND status = ?"
+        counted: int = self.store.read_arrow(sql, parameters=[self.run_id, ScoreStatus.FAILED.value])["n"][0].as_py()
+        return counted
+
+    def pipeline(self, seen: Callable[[Sequence[str]], set[str]]) -> Pipeline:
+        """Return what turns drawn strings into scored samples; ``seen`` is that of ``Pipeline``."""
+        return Pipeline(
+            standardisation=self.standardisation,
+            filters=self.filters,
+            scorer=Scorer(self.objective, self.store, self.run_id),
+            expressible=self.prior.vocabulary.can_encode,
+            seen=seen,
+            template=self.template,
+            vocabulary_sha256=self.prior.vocabulary.sha256,
+        )

@@ -1,0 +1,368 @@
+"""The front door for Python: a store opened as a lab, in which runs build, train and score.
+
+``import molbuffer as mb`` and ``mb.open("lab")`` import neither torch nor RDKit: what a method needs is imported when
+it is called.
+"""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from molbuffer.lab.torch_threads import limit_threads
+from molbuffer.storage import RunKind, SampleStore, Selection, Uniform
+
+if TYPE_CHECKING:
+    import polars
+    import pyarrow
+
+    from molbuffer.lab.lab_run import LabRun, LossFunction, RowProgress, TrainingResult
+    from molbuffer.samplers import Policy
+    from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, Standardisation
+    from molbuffer.training import FitProgress, LearnerSettings, Loss, StoredBatches
+
+SCORED_TOGETHER = 256
+"""Molecules that are scored together: their scores are in the store before further ones are computed."""
+
+
+def open(path: str | Path, *, read_only: bool = False) -> Lab:  # noqa: A001 (it is called as mb.open)
+    """Open the store in a folder as a lab, or make one there.
+
+    Args:
+        path: the folder of the store, or an archive, which is open for reading.
+        read_only: open an existing store for reading.
+
+    Raises:
+        StoreNotFoundError: there is no store to read.
+        StoreError: the store is damaged, of another release, or cannot be made there.
+
+    Example:
+        >>> with mb.open("another-lab") as other:
+        ...     len(other.runs())
+        0
+    """
+    return Lab(SampleStore.open(path, read_only=True) if read_only else SampleStore.open_or_create(path))
+
+
+class Lab:
+    """An open store, and what is done with it from Python.
+
+    Close it, or use it as a context.
+
+    Attributes:
+        store: the store itself, with all that a lab has no method for.
+
+    Example:
+        >>> with lab.run("example", objective=mb.Objective([mb.QED()]), seed=0) as run:
+        ...     receipts = run.build(mb.ModelSampler("agent", run.agent), n=8)
+        ...     result = run.train(batch_size=8, iterations=2, samplers={"agent": 0.5})
+        >>> lab.query("SELECT count(*) AS n FROM runs WHERE run_id = ?", [result.run_id]).item()
+        1
+    """
+
+    def __init__(self, store: SampleStore) -> None:
+        self.store = store
+
+    def __repr__(self) -> str:
+        return f"<lab {self.store.path}{', read only' if self.store.read_only else ''}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store; closing twice is no error."""
+        self.store.close()
+
+    @contextmanager
+    def run(
+        self,
+        name: str,
+        *,
+        objective: Objective,
+        policy: Policy | str = "zinc-gru",
+        agent: Policy | str | None = None,
+        seed: int | None = None,
+        filters: Sequence[Filter] = (),
+        standardisation: Standardisation | None = None,
+        template: ContrastiveTemplate | None = None,
+        max_failed_share: float = 0.5,
+        resume: str | None = None,
+    ) -> Iterator[LabRun]:
+        """Record a run around a ``with`` block: finished at its end, failed by an error, interrupted by Ctrl-C.
+
+        Args:
+            name: the name of the run, for people.
+            objective: gives the rewards.
+            policy: the policy that the loss keeps the trained one close to: an object, or the name of a bundled one,
+                its folder, or (the start of) its sha256 in the store.
+            agent: the policy that training starts from, such as one that an earlier run has trained; None is
+                ``policy``.
+            seed: the seed of all draws; None is one that follows from the id of the run.
+            filters: asked in their order. A filter ``Valence`` comes first unless one is given.
+            standardisation: how drawn strings become molecules; None is the default of a campaign.
+            template: which pairs are kept, and their rewards.
+            max_failed_share: the largest share of molecules whose score may have failed; above it the run fails.
+            resume: the id, or its start, of a run to go on with, whether it was interrupted, failed or finished.
+
+        Raises:
+            RunConflictError: the run to go on with began with another objective, policy, seed or other filters.
+            UnknownRunError: there is no run to go on with.
+            StaleScoresError: stored scores of a component are not those that it computes now.
+        """
+        _prepare_torch()
+        from molbuffer.lab.lab_run import LabRun
+        from molbuffer.lab.recording import RunPlan, started_run
+
+        plan = RunPlan(
+            name,
+            RunKind.TRAIN,
+            objective,
+            policy=policy,
+            agent=agent,
+            seed=seed,
+            filters=filters,
+            standardisation=standardisation,
+            template=template,
+            max_failed_share=max_failed_share,
+            resume=resume,
+        )
+        with started_run(plan, self.store) as (context, status):
+            yield LabRun(context, status)
+
+    def offline(
+        self,
+        name: str,
+        *,
+        objective: Objective,
+        steps: int,
+        batch_size: int = 64,
+        policy: Policy | str = "zinc-gru",
+        agent: Policy | str | None = None,
+        seed: int | None = None,
+        selection: Selection = Uniform(),
+        where: str | None = None,
+        archive: str | Path | None = None,
+        snapshot: int | None = None,
+        loss: Loss | LossFunction | str = "reinvent",
+        learner: LearnerSettings | None = None,
+        checkpoint_every: int = 100,
+        resume: str | None = None,
+        progress: Callable[[FitProgress], None] = lambda _: None,
+    ) -> TrainingResult:
+        """Train a policy on stored rows alone, as a run of its own; nothing is drawn or scored.
+
+        Args:
+            name: the name of the run, for people.
+            objective: the objective whose rewards count; it is not computed.
+            steps: the number of steps of the run; more than it has done extends one that is gone on with.
+            batch_size: the number of rows of a batch.
+            policy: the policy that the loss keeps the trained one close to, as in ``run``.
+            agent: the policy that training starts from, as in ``run``.
+            seed: the seed of the choice of rows.
+            selection: chooses the rows of a batch.
+            where: an SQL condition on ``sample_history``.
+            archive: the path of an archive to read the rows from; None is this store.
+            snapshot: the snapshot to read; None is the present one.
+            loss: as in ``LabRun.train``.
+            learner: as in ``LabRun.train``.
+            checkpoint_every: the number of steps between checkpoints.
+            resume: the id, or its start, of a run to go on with.
+            progress: called after each step.
+
+        Raises:
+            BatchShortError: too few rows have a reward under the objective.
+        """
+        _prepare_torch()
+        from molbuffer.lab.offline_run import OfflinePlan, run_offline
+        from molbuffer.lab.recording import RunPlan
+        from molbuffer.training import LearnerSettings
+
+        run = RunPlan(name, RunKind.OFFLINE, objective, policy=policy, agent=agent, seed=seed, resume=resume)
+        plan = OfflinePlan(
+            steps,
+            batch_size,
+            selection=selection,
+            where=where,
+            archive=archive,
+            snapshot=snapshot,
+            loss=loss,
+            learner=learner or LearnerSettings(),
+            checkpoint_every=checkpoint_every,
+        )
+        return run_offline(self.store, run, plan, progress)
+
+    def policy(self, name: str, *, device: str = "cpu") -> Policy:
+        """Return a policy by the name of a bundled one, its folder, or (the start of) its sha256 in the store.
+
+        Args:
+            name: the name, folder or sha256.
+            device: "auto", "cpu", "mps", "cuda" or one of several as "cuda:1"; a run computes on that of its policy.
+
+        Raises:
+            UnknownPolicyNameError: no policy has the name.
+            DeviceError: there is no such device on this machine.
+        """
+        _prepare_torch()
+        from molbuffer.samplers import find_device, find_policy, load_policy
+
+        return load_policy(find_policy(name, self.store.policies), find_device(device))
+
+    def sample(
+        self,
+        policy: Policy | str = "zinc-gru",
+        n: int = 1000,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        progress: RowProgress = lambda done, total: None,
+    ) -> polars.DataFrame:
+        """Draw molecules from a policy; nothing is stored.
+
+        Args:
+            policy: the policy, or its name as in ``policy``.
+            n: the number of rows.
+            seed: the same seed gives the same rows.
+            temperature: below 1 draws likelier molecules, above 1 more diverse ones.
+            top_k: draw each token from the k likeliest only; 0 is from all.
+            top_p: draw each token from the smallest set of tokens with this probability.
+            progress: told the number of rows drawn and wanted, after each portion.
+
+        Returns:
+            ``smiles`` as drawn; ``molecule``, the canonical SMILES, null where the string is no molecule;
+            ``log_likelihood`` in nats, under the distribution drawn from.
+        """
+        from molbuffer.lab.molecules import draw_molecules
+        from molbuffer.samplers.models import Sampling
+
+        opened = self.policy(policy) if isinstance(policy, str) else policy
+        return draw_molecules(opened, n, Sampling(temperature, top_k, top_p), seed, progress)
+
+    def score(
+        self,
+        smiles: Sequence[str],
+        objective: Objective,
+        *,
+        filters: Sequence[Filter] = (),
+        standardisation: Standardisation | None = None,
+        progress: RowProgress = lambda done, total: None,
+    ) -> polars.DataFrame:
+        """Score molecules under an objective. Stored scores are looked up, computed ones are stored, as a run.
+
+        A lab that is open for reading computes every score, and stores none.
+
+        Args:
+            smiles: the strings [n].
+            objective: gives the scores.
+            filters: only named in the result: molecules that a filter rejects are scored as well.
+            standardisation: how strings become molecules; None is the default of a campaign.
+            progress: told the number of molecules done and given, after each portion.
+
+        Returns:
+            A row for each string, in order: ``smiles``, ``molecule`` (canonical), ``rejected_by``, ``reward``, for each
+            component ``raw_NAME`` and ``transformed_NAME``, and ``error``, the reason where there is no reward.
+        """
+        from molbuffer.lab.molecules import score_in_portions
+        from molbuffer.lab.recording import RunPlan, scoring_run
+
+        plan = RunPlan("score", RunKind.SCORE, objective, filters=filters, standardisation=standardisation, seed=0)
+        with scoring_run(plan, self.store, uuid.uuid4().hex) as scorer:
+            return score_in_portions(
+                scorer, smiles, plan.all_filters(), plan.full_standardisation(), SCORED_TOGETHER, progress
+            )
+
+    def dataset(
+        self,
+        objective: Objective,
+        *,
+        batch_size: int = 64,
+        policy: Policy | str = "zinc-gru",
+        selection: Selection = Uniform(),
+        where: str | None = None,
+        snapshot: int | None = None,
+        batches: int | None = None,
+        seed: int = 0,
+        start: int = 0,
+    ) -> StoredBatches:
+        """Return batches of stored rows for a training of one's own, as torch's DataLoader takes them.
+
+        Args:
+            objective: the objective whose rewards count.
+            batch_size: the number of rows of a batch.
+            policy: the policy that learns from them: an object, or its name; rows come in its vocabulary.
+            selection: chooses the rows of a batch.
+            where: an SQL condition on ``sample_history``.
+            snapshot: the snapshot to read; None is the present one.
+            batches: the number of batches; None is as many as one pass over the rows has.
+            seed: the seed of all choices.
+            start: the number of the first batch, for one who goes on.
+
+        Raises:
+            BatchShortError: too few rows have a reward under the objective.
+        """
+        from molbuffer.storage import check_predicate
+        from molbuffer.training import BufferView, StoredBatches
+
+        opened = self.policy(policy) if isinstance(policy, str) else policy
+        view = BufferView(objective.sha256, snapshot=snapshot, where=None if where is None else check_predicate(where))
+        return StoredBatches(
+            self.store,
+            view,
+            selection,
+            opened.vocabulary,
+            batch_size=batch_size,
+            seed=seed,
+            batches=batches,
+            start=start,
+        )
+
+    def query(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = (), **limits: Any) -> polars.DataFrame:
+        """Return the result of one SELECT over the tables and views of the store.
+
+        Args:
+            sql: the statement; ``sample_history``, ``top_molecules``, ``runs`` and ``metrics`` are the views and tables
+                to begin with.
+            parameters: values for each ``?`` in it, or by their names for each ``$name``.
+            limits: ``snapshot``, ``timeout_seconds`` and ``memory_limit`` as of ``SampleStore.query``.
+
+        Raises:
+            QueryError: the text is not one statement that reads, or DuckDB cannot execute it within the limits.
+        """
+        return self.store.query(sql, parameters, **limits)
+
+    def query_table(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = (), **limits: Any) -> pyarrow.Table:
+        """Return the result of ``query`` as the Arrow table it is read as; pandas, polars and others take it without a
+        copy.
+        """
+        return self.store.query_table(sql, parameters, **limits)
+
+    def history(self, *, snapshot: int | None = None) -> polars.LazyFrame:
+        """Return the history of samples as a lazy polars frame, which reads what is selected and filtered.
+
+        Args:
+            snapshot: the snapshot to read; None is the present one.
+        """
+        return self.store.history(snapshot=snapshot)
+
+    def runs(self) -> polars.DataFrame:
+        """Return a row for each run, the newest first: its id, name, kind, status, and what it has drawn."""
+        from molbuffer.lab.run_list import list_runs
+
+        return list_runs(self.store)
+
+
+def _prepare_torch() -> None:
+    """Limit the threads of torch in this process, unless it has been imported: then they are its user's."""
+    if "torch" not in sys.modules:
+        limit_threads()

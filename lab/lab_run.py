@@ -1,0 +1,354 @@
+"""A run of a lab: it builds the buffer and trains the policy, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from molbuffer.lab.building import BufferBuilder, Chunk, chunk_rows, commit_chunk, publish_latents
+from molbuffer.lab.context import RunContext
+from molbuffer.lab.score_failures import ScoreFailures, check_kept
+from molbuffer.lab.training import Training, TrainingPlan, go_on, online_training, run_training
+from molbuffer.samplers import DrawCounts, Policy, RunHistory, Sampler, SamplerSize, Vocabulary, policy_files
+from molbuffer.storage import (
+    BuildReceipt,
+    Commit,
+    KeptOfRun,
+    PolicyVersion,
+    RunStatus,
+    Selection,
+    Uniform,
+    check_predicate,
+)
+from molbuffer.training import (
+    LOSSES,
+    BatchPlan,
+    FitProgress,
+    LearnerSettings,
+    Loss,
+    ScoredSequences,
+    Trainable,
+    Trainables,
+    ValidOn,
+)
+
+RowProgress = Callable[[int, int], None]
+"""Told of long work: a function of the number of rows that are done and of all."""
+LossFunction = Callable[[ScoredSequences], Tensor]
+"""A loss of rows, a scalar, that is valid on any rows with a reward."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The result of a training.
+
+    Attributes:
+        run_id: the id of the run.
+        policy_sha256: the sha256 of the trained policy, by which ``Lab.policy`` opens it.
+        iterations: the number of iterations that the run has done.
+        rows: the number of stored rows that the training could read.
+        failed_scores: the number of scores of the run that could not be computed.
+    """
+
+    run_id: str
+    policy_sha256: str
+    iterations: int
+    rows: int
+    failed_scores: int
+
+    @classmethod
+    def of(cls, context: RunContext, training: Training) -> TrainingResult:
+        """Return the result of a training that has ended."""
+        return cls(
+            context.run_id,
+            training.learner.policy().sha256,
+            training.loader.iteration,
+            len(training.loader.buffer.index),
+            context.failed_scores,
+        )
+
+
+class LabRun:
+    """A run of a lab, as the context that ``Lab.run`` gives.
+
+    A run that is gone on with repeats no work: a build that was committed is found by its number among the builds of
+    its sampler, and a training continues from the last checkpoint. So the same statements, executed again with
+    ``resume=run_id``, go on where they were interrupted.
+
+    Example:
+        >>> with lab.run("example", objective=mb.Objective([mb.QED()]), seed=0) as run:
+        ...     receipts = run.build(mb.ModelSampler("agent", run.agent), n=8)
+        >>> receipts[0].kept
+        8
+    """
+
+    def __init__(self, context: RunContext, status: RunStatus) -> None:
+        self._context = context
+        self._samplers: dict[str, Sampler] = {}
+        self._built: dict[tuple[int, str], list[BuildReceipt]] = {}
+        self._iteration = 0
+        self._training: Training | None = None
+        self._in_training = False
+        self.resumed = status is RunStatus.RESUMED
+
+    def __repr__(self) -> str:
+        return f"<run {self.run_id} of {self._context.store.path}, iteration {self._iteration}>"
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run, with which ``Lab.run`` goes on with it."""
+        return self._context.run_id
+
+    @property
+    def seed(self) -> int:
+        """The seed that all draws of the run follow from."""
+        return self._context.seed
+
+    @property
+    def prior(self) -> Policy:
+        """The policy that the loss keeps the trained one close to."""
+        return self._context.prior
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The vocabulary of the policy, in which samplers of files and of the history give their rows."""
+        return self._context.prior.vocabulary
+
+    def agent(self) -> Policy:
+        """Return the policy in training as it is now; before a training, the one that it starts from.
+
+        Give samplers the method itself, as ``ModelSampler("agent", run.agent)``: they call it at each draw.
+        """
+        return self._context.start if self._training is None else self._training.learner.policy()
+
+    def stored_rows(self, runs: str | Sequence[str] = "own", where: str | None = None) -> RunHistory:
+        """Return the stored rows that a sampler of the history may draw, as ``HistorySampler`` takes them.
+
+        Args:
+            runs: "own", "all", or ids of runs, which may include "own"; rows of others as of the start of the run.
+            where: an SQL condition on ``sample_history``.
+        """
+        store, record = self._context.store, self._context.store.run(self.run_id)
+        names = [runs] if isinstance(runs, str) else runs
+        ids = tuple(self.run_id if name == "own" else store.run(name).run_id for name in names if name != "all")
+        return RunHistory(
+            store,
+            self.run_id,
+            objective_sha256=self._context.objective_sha256,
+            vocabulary=self.vocabulary,
+            settled=self._settled,
+            foreign_snapshot=record.pinned_snapshot,
+            runs=None if "all" in names else ids,
+            where=None if where is None else check_predicate(where),
+        )
+
+    def build(
+        self, sampler: Sampler, n: int, *, progress: RowProgress = lambda done, total: None
+    ) -> list[BuildReceipt]:
+        """Fill the buffer with n kept molecules of a sampler, scored and committed; return the receipts.
+
+        The k-th build of a sampler, by its name, is made once in a run. A training builds n more with the sampler
+        whenever it needs rows.
+
+        Args:
+            sampler: the sampler.
+            n: the number of kept rows.
+            progress: told the number of rows made and wanted, after each portion.
+
+        Raises:
+            EmptyBuildError: no molecule was kept.
+            FailedScoresError: too many molecules have no reward, since their score failed.
+        """
+        self._keep(sampler, SamplerSize(buffer_size=n))
+        self._publish(sampler)
+        order = list(self._samplers).index(sampler.name)
+        before = DrawCounts.before(self._iteration, self._context.store.receipts(self.run_id))
+        built = self._built.setdefault((self._iteration, sampler.name), [])
+        failures = ScoreFailures(self._context, self._iteration)
+        receipts: list[BuildReceipt] = []
+        done = 0
+        for wanted in chunk_rows(n, in_chunks=sampler.in_chunks):
+            chunk = Chunk(
+                self._iteration,
+                order,
+                len(built),
+                wanted,
+                drawn_before=before.of(sampler.name),
+                attempt_id=self.run_id,
+            )
+            receipts.append(commit_chunk(self._context, sampler, chunk))
+            built.append(receipts[-1])
+            done += wanted
+            failures.look(n - done)
+            progress(done, n)
+        failures.end()
+        check_kept(self._context, receipts)
+        return receipts
+
+    def train(
+        self,
+        *,
+        batch_size: int,
+        iterations: int,
+        samplers: Mapping[str, float] | Sequence[Sampler] = (),
+        selection: Selection = Uniform(),
+        loss: Loss | LossFunction | str = "reinvent",
+        learner: LearnerSettings = LearnerSettings(),
+        build_every: int = 0,
+        own_only: bool = False,
+        train_on_invalid: bool = False,
+        checkpoint_every: int = 10,
+        trainables: Sequence[Trainable] = (),
+        progress: Callable[[FitProgress], None] = lambda _: None,
+    ) -> TrainingResult:
+        """Train the policy until the run has done a number of iterations, from its last checkpoint if it has one.
+
+        Args:
+            batch_size: the number of rows of a batch.
+            iterations: the number of iterations of the run; more than it has done extends it.
+            samplers: draw live rows: the share of a batch by the name of a sampler that has built, or samplers with a
+                size. What they leave comes from the buffer.
+            selection: chooses the rows of the buffer.
+            loss: the name of a kind of losses, a loss, or a function of the rows of a step that is valid on any rows
+                with a reward.
+            learner: the learning rate and the largest norm of a gradient.
+            build_every: the iterations between builds of the buffer; 0 builds only when it cannot fill a batch.
+            own_only: leave out stored rows of other runs.
+            train_on_invalid: train also on strings that are no molecules, with reward 0.
+            checkpoint_every: the iterations between checkpoints, from which the run can be gone on with.
+            trainables: the trainers of latent priors and vectors of samplers.
+            progress: called after each iteration.
+
+        Raises:
+            BatchShortError: the samplers and the buffer cannot fill a batch.
+            DivergedError: the loss is infinite or NaN.
+            FailedScoresError: too many molecules have no reward, since their score failed.
+        """
+        self._take_sizes(samplers)
+        plan = TrainingPlan(
+            BatchPlan(batch_size, iterations, self.seed, build_every=build_every, train_on_invalid=train_on_invalid),
+            as_loss(loss),
+            learner=learner,
+            selection=selection,
+            own_only=own_only,
+            checkpoint_every=checkpoint_every,
+            keep=KeptOfRun(checkpoints=2, policies=3, kind=self._context.start.kind),
+        )
+        made = list(self._samplers.values())
+        self._training = None
+        training = online_training(self._context, plan, lambda *_: made, lambda _: Trainables(tuple(trainables)))
+        self._training = training
+        for sampler in made:
+            self._publish(sampler)
+        go_on(training, self._context.store)
+        for name in self._samplers:
+            training.drawn.add(name, sum(receipt.drawn for receipt in self._built_now(name, training.loader.iteration)))
+        failures = ScoreFailures(self._context, since=training.loader.iteration)
+        training.loader.build_buffer = BufferBuilder(
+            training, failures, lambda iteration, *_: self._make_chunks(training, failures, iteration)
+        )
+        self._in_training = True
+        try:
+            run_training(training, failures, progress)
+        finally:
+            self._iteration, self._in_training = training.loader.iteration, False
+        return TrainingResult.of(self._context, training)
+
+    def _make_chunks(self, training: Training, failures: ScoreFailures, iteration: int) -> list[BuildReceipt]:
+        """Make the build of an iteration, of which a call of ``build`` may have made some samplers' part."""
+        receipts: list[BuildReceipt] = []
+        for order, (name, sampler) in enumerate(self._samplers.items()):
+            if made := self._built_now(name, iteration):
+                # They were counted when the training began, and the loader counts what it is given.
+                training.drawn.add(name, -sum(receipt.drawn for receipt in made))
+                receipts += made
+                continue
+            rows = sampler.size.buffer_size_at(iteration)
+            for number, wanted in enumerate(chunk_rows(rows, in_chunks=sampler.in_chunks)):
+                chunk = Chunk(
+                    iteration,
+                    order,
+                    number,
+                    wanted,
+                    drawn_before=training.drawn.of(name),
+                    attempt_id=self.run_id,
+                )
+                receipts.append(commit_chunk(self._context, sampler, chunk))
+                failures.look()
+        return receipts
+
+    def _built_now(self, name: str, iteration: int) -> list[BuildReceipt]:
+        return self._built.get((iteration, name), [])
+
+    def _take_sizes(self, samplers: Mapping[str, float] | Sequence[Sampler]) -> None:
+        """Give the samplers of the run their parts of a training."""
+        if not isinstance(samplers, Mapping):
+            for sampler in samplers:
+                self._keep(sampler, sampler.size)
+            return
+        unknown = sorted(samplers.keys() - self._samplers.keys())
+        if unknown:
+            known = ", ".join(self._samplers) or "none"
+            raise ValueError(
+                f"no sampler of the run is called {unknown[0]!r}; those that have built are: {known}. Build with it "
+                "first, or give samplers=[...] with a size"
+            )
+        for name, sampler in self._samplers.items():
+            self._keep(sampler, SamplerSize(sampler.size.buffer_size, samplers.get(name, 0.0)))
+
+    def _keep(self, sampler: Sampler, size: SamplerSize) -> None:
+        """Remember a sampler with a size, under its name."""
+        kept = copy(sampler)
+        # Samplers are frozen, and one of another's making need not be a dataclass.
+        object.__setattr__(kept, "size", size)
+        self._samplers[sampler.name] = kept
+
+    def _publish(self, sampler: Sampler) -> None:
+        """Keep the policies and latents that a sampler draws from, apart from the policy in training."""
+        store, inner = self._context.store, getattr(sampler, "base_sampler", None)
+        if isinstance(inner, Sampler):
+            self._publish(inner)
+        publish_latents([sampler], store, self.run_id)
+        for name in ("policy", "output_model"):
+            found = getattr(sampler, name, None)
+            if not callable(found) or found == self.agent or not isinstance(policy := found(), Policy):
+                continue
+            sha256 = store.policies.add(policy_files(policy.model, policy.vocabulary))
+            version = PolicyVersion(sha256, policy.kind, weights_kept=True)
+            store.commit(Commit(policies=[version], message=f"policies of run {self.run_id}"))
+
+    def _settled(self) -> int:
+        """Return the iteration before which all that the run drew is committed.
+
+        Between trainings, that is so of all builds up to now.
+        """
+        if self._training is not None and self._in_training:
+            return self._training.writer.settled()
+        return self._iteration + 1
+
+
+def as_loss(loss: Loss | LossFunction | str) -> Loss:
+    """Return a loss by the name of its kind, with the settings that this has by default, or that of a function.
+
+    Raises:
+        UnknownKindError: no kind has the name.
+    """
+    if isinstance(loss, str):
+        named: Loss = LOSSES[loss]()
+        return named
+    return loss if isinstance(loss, Loss) else _FunctionLoss(loss)
+
+
+@dataclass(frozen=True)
+class _FunctionLoss:
+    """The loss of a function."""
+
+    function: LossFunction
+    valid_on: ClassVar[ValidOn] = ValidOn.ANY
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        return self.function(rows)

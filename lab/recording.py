@@ -1,0 +1,208 @@
+"""A run of objects: its record in the store, from its start to its end, failure or interruption."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import KW_ONLY, asdict, dataclass
+from typing import Any
+
+from molbuffer.lab.context import RunContext
+from molbuffer.lab.provenance import described_run
+from molbuffer.samplers import Policy, Scorer, check_stored_scores, derive_seed, open_policy, policy_files
+from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, SingleComponent, Standardisation, Valence
+from molbuffer.storage import (
+    Commit,
+    PolicyVersion,
+    Run,
+    RunConflictError,
+    RunKind,
+    RunStatus,
+    SampleStore,
+    StoreModeError,
+)
+
+_SHOWN = 200
+"""The most characters of a value in a message."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """What a run is made of, and what it must be made of again when it is gone on with.
+
+    Attributes:
+        name: the name of the run, for people.
+        kind: the kind of run.
+        objective: gives the rewards.
+        policy: the policy that the loss keeps the trained one close to: an object, or the name of one.
+        agent: the policy that training starts from; None is ``policy``.
+        seed: the seed of all draws; None is one that follows from the id of the run.
+        filters: asked in their order, after the filter ``Valence`` unless that is among them.
+        standardisation: how drawn strings become molecules; None is the default of a campaign, which cuts salts down
+            to their largest fragment unless a filter refuses them.
+        template: which pairs are kept, and their rewards.
+        max_failed_share: the largest share of molecules whose score may have failed.
+        resume: the id of the run to go on with, or its start; None is a new run.
+    """
+
+    name: str
+    kind: RunKind
+    objective: Objective
+    _: KW_ONLY
+    policy: Policy | str = "zinc-gru"
+    agent: Policy | str | None = None
+    seed: int | None = None
+    filters: Sequence[Filter] = ()
+    standardisation: Standardisation | None = None
+    template: ContrastiveTemplate | None = None
+    max_failed_share: float = 0.5
+    resume: str | None = None
+
+    def all_filters(self) -> tuple[Filter, ...]:
+        """Return the filters with the one that every run has."""
+        given = tuple(self.filters)
+        return given if any(isinstance(each, Valence) for each in given) else (Valence(), *given)
+
+    def full_standardisation(self) -> Standardisation:
+        """Return the standardisation, by default that of a campaign."""
+        if self.standardisation is not None:
+            return self.standardisation
+        return Standardisation(largest_fragment=not any(isinstance(each, SingleComponent) for each in self.filters))
+
+
+@contextmanager
+def started_run(
+    plan: RunPlan, store: SampleStore, *, snapshot: int | None = None, selection: str | None = None
+) -> Iterator[tuple[RunContext, RunStatus]]:
+    """Record a run around the work on it: started or resumed, then finished, failed or interrupted.
+
+    Args:
+        plan: what the run is made of.
+        store: the open store.
+        snapshot: the snapshot as of which the run reads rows of other runs; None is the present one.
+        selection: the rows that an offline training reads, as JSON.
+
+    Gives the run, and STARTED, or RESUMED for one that is gone on with.
+
+    Raises:
+        RunConflictError: the run to go on with began with something else.
+        StoreModeError: the store is open for reading.
+        UnknownRunError: there is no run to go on with.
+    """
+    if store.read_only:
+        raise StoreModeError(f"{store.path} is open for reading, and a run writes: open it without read_only")
+    known = None if plan.resume is None else store.run(plan.resume)
+    prior = _kept_policy(plan.policy, store)
+    agent = None if plan.agent is None else _kept_policy(plan.agent, store)
+    run_id = uuid.uuid4().hex if known is None else known.run_id
+    seed = plan.seed
+    if seed is None:
+        seed = derive_seed(0, "run", run_id) if known is None else known.seed
+    record = described_run(
+        run_id,
+        plan.name,
+        plan.kind,
+        json.dumps(_description(plan, prior, agent), sort_keys=True),
+        seed,
+        objective=plan.objective,
+        pinned_snapshot=store.snapshot() if snapshot is None else snapshot,
+        selection=selection,
+    )
+    if known is not None:
+        _refuse_other(known, record)
+    context = RunContext(
+        store,
+        run_id,
+        seed,
+        prior,
+        objective=plan.objective,
+        standardisation=plan.full_standardisation(),
+        filters=plan.all_filters(),
+        template=plan.template,
+        max_failed_share=plan.max_failed_share,
+        agent=agent,
+    )
+    try:
+        with store.recorded_run(record) as status:
+            if plan.kind is not RunKind.OFFLINE:
+                check_stored_scores(plan.objective, store)
+            fixed = {policy.sha256: policy for policy in (prior, context.start)}
+            versions = [PolicyVersion(sha256, policy.kind, weights_kept=True) for sha256, policy in fixed.items()]
+            store.commit(Commit(policies=versions, message=f"policies of run {run_id}"))
+            yield context, status
+    except BaseException as error:
+        error.add_note(f"Run {run_id} keeps what it stored; go on with it by resume={run_id!r}.")
+        raise
+
+
+@contextmanager
+def scoring_run(plan: RunPlan, store: SampleStore, run_id: str) -> Iterator[Scorer]:
+    """Give a scorer whose scores a run of the store records; of a store that is open for reading, one that stores none.
+
+    Raises:
+        StaleScoresError: stored scores of a component are not those that it computes now.
+    """
+    if store.read_only:
+        yield Scorer(plan.objective)
+        return
+    check_stored_scores(plan.objective, store)
+    config = json.dumps(_description(plan, None), sort_keys=True)
+    record = described_run(run_id, plan.name, plan.kind, config, plan.seed or 0, objective=plan.objective)
+    with store.recorded_run(record):
+        yield Scorer(plan.objective, store, run_id)
+
+
+def _kept_policy(policy: Policy | str, store: SampleStore) -> Policy:
+    """Return a policy whose files the store keeps from now on."""
+    if isinstance(policy, str):
+        return open_policy(policy, store)
+    store.policies.add(policy_files(policy.model, policy.vocabulary))
+    return policy
+
+
+def _description(plan: RunPlan, prior: Policy | None, agent: Policy | None = None) -> dict[str, Any]:
+    """Return what decides the draws and the rewards of a run, as JSON values."""
+    components = {
+        each.component.name: {
+            "kind": each.component.kind,
+            "version": each.component.version,
+            "weight": each.weight,
+            "transform": each.transform.settings(),
+        }
+        for each in plan.objective.components
+    }
+    return {
+        "policy": None if prior is None else prior.sha256,
+        "agent": None if agent is None else agent.sha256,
+        "objective": {"aggregation": str(plan.objective.aggregation), "components": components},
+        "filters": [repr(each) for each in plan.all_filters()],
+        "standardisation": asdict(plan.full_standardisation()),
+        "template": None if plan.template is None else repr(plan.template),
+    }
+
+
+def _refuse_other(known: Run, wanted: Run) -> None:
+    """Refuse to go on with a run that began with something else, and name what differs.
+
+    Raises:
+        RunConflictError: it did.
+    """
+    began, now = (_comparable(run) for run in (known, wanted))
+    for name in sorted(began.keys() | now.keys()):
+        if began.get(name) != now.get(name):
+            raise RunConflictError(
+                f"run {known.run_id} began with {name} = {_shown(began.get(name))}, got {_shown(now.get(name))}: go on "
+                "with it as it began, or begin another run"
+            )
+
+
+def _comparable(run: Run) -> Mapping[str, Any]:
+    config: Mapping[str, Any] = json.loads(run.config)
+    return {**config, "kind": run.kind.value, "seed": run.seed}
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

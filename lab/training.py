@@ -1,0 +1,199 @@
+"""A training, online or offline: put together from its parts, set back to the run's last checkpoint, and run.
+
+``online_training`` and ``offline_training`` make the parts and write nothing; ``go_on`` sets them back to the last
+checkpoint, and ``run_training`` trains to the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+
+from molbuffer.lab.context import RunContext
+from molbuffer.lab.offline_rows import OfflineRows
+from molbuffer.lab.score_failures import ScoreFailures
+from molbuffer.samplers import DrawCounts, Policy, Sampler, SeenMolecules
+from molbuffer.storage import Event, KeptOfRun, SampleStore, Selection, Uniform
+from molbuffer.training import (
+    BatchPlan,
+    Buffer,
+    BufferView,
+    FitProgress,
+    HistoryWriter,
+    Learner,
+    LearnerSettings,
+    LiveSamplers,
+    Loss,
+    MixedLoader,
+    Trainables,
+    fit_policy,
+)
+
+MakeSamplers = Callable[[Callable[[], Policy], Callable[[], int]], Sequence[Sampler]]
+"""Makes the samplers of a training: a function of two functions, the first of which returns the policy in training at
+the time of a draw, the second the iteration before which all that the run drew is committed.
+"""
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What is trained, on which batches.
+
+    Attributes:
+        batches: the size, number and seed of the batches.
+        loss: the loss.
+        learner: the settings of the learner.
+        selection: chooses the stored rows of a batch.
+        own_only: leave out stored rows of other runs.
+        where: an SQL condition on ``sample_history`` that stored rows fulfil; offline only.
+        checkpoint_every: the number of iterations between checkpoints.
+        keep: what stays of the run while it goes on; None is all.
+    """
+
+    batches: BatchPlan
+    loss: Loss
+    _: KW_ONLY
+    learner: LearnerSettings = LearnerSettings()
+    selection: Selection = Uniform()
+    own_only: bool = False
+    where: str | None = None
+    checkpoint_every: int = 10
+    keep: KeptOfRun | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """The parts of a training.
+
+    Attributes:
+        learner: the policy in training.
+        loader: the loader of mixed batches.
+        writer: the writer of the run's history.
+        seen: the molecules of the run so far.
+        checkpoint_every: the number of iterations between checkpoints.
+        drawn: the number of rows that each sampler has drawn in the run.
+        trainables: the trainers of the samplers' latents.
+    """
+
+    learner: Learner
+    loader: MixedLoader
+    writer: HistoryWriter
+    seen: SeenMolecules
+    checkpoint_every: int
+    drawn: DrawCounts = field(default_factory=DrawCounts)
+    trainables: Trainables = Trainables()
+
+
+def online_training(
+    context: RunContext,
+    plan: TrainingPlan,
+    samplers: MakeSamplers,
+    trainables: Callable[[Sequence[Sampler]], Trainables] = lambda _: Trainables(),
+) -> Training:
+    """Make the parts of an online training, at its beginning.
+
+    Args:
+        context: the run.
+        plan: what is trained.
+        samplers: makes the samplers, in the order of their rows.
+        trainables: returns the trainers of the latents of those samplers.
+    """
+    store, run_id, vocabulary = context.store, context.run_id, context.prior.vocabulary
+    seen, writer = SeenMolecules(store, run_id), HistoryWriter(store, run_id, plan.keep)
+    learner = Learner(context.prior, plan.loss, plan.learner, context.agent)
+    view = BufferView(
+        context.objective_sha256,
+        run_id=run_id,
+        snapshot=store.run(run_id).pinned_snapshot,
+        own_only=plan.own_only,
+        train_on_invalid=plan.batches.train_on_invalid,
+    )
+    made = samplers(learner.policy, writer.settled)
+    checkpoint = store.latest_checkpoint(run_id)
+    drawn = DrawCounts() if checkpoint is None else DrawCounts.before(checkpoint.iteration, store.receipts(run_id))
+    live = LiveSamplers(
+        made, context.pipeline(seen), run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn
+    )
+    return Training(
+        learner,
+        MixedLoader(plan.batches, Buffer(store, view, plan.selection, vocabulary), live),
+        writer,
+        seen,
+        checkpoint_every=plan.checkpoint_every,
+        drawn=drawn,
+        trainables=trainables(made),
+    )
+
+
+def offline_training(context: RunContext, plan: TrainingPlan, rows: OfflineRows | None = None) -> Training:
+    """Make the parts of an offline training, at its beginning.
+
+    Args:
+        context: the run.
+        plan: what is trained.
+        rows: the rows; None is those of the run's own store.
+    """
+    store, run_id = context.store, context.run_id
+    rows = rows or OfflineRows(store)
+    view = BufferView(
+        context.objective_sha256,
+        snapshot=store.run(run_id).pinned_snapshot if rows.snapshot is None else rows.snapshot,
+        where=plan.where,
+        train_on_invalid=plan.batches.train_on_invalid,
+    )
+    return Training(
+        Learner(context.prior, plan.loss, plan.learner, context.agent),
+        MixedLoader(plan.batches, Buffer(rows.store, view, plan.selection, context.prior.vocabulary)),
+        HistoryWriter(store, run_id, plan.keep),
+        SeenMolecules(store, run_id),
+        checkpoint_every=plan.checkpoint_every,
+    )
+
+
+def go_on(training: Training, store: SampleStore) -> None:
+    """Set a training back to the last checkpoint of its run, if it has one."""
+    run_id = training.writer.run_id
+    checkpoint = store.latest_checkpoint(run_id)
+    if checkpoint is None:
+        return
+    buffer = training.loader.buffer
+    training.loader.load_state_dict(training.learner.restore(checkpoint.folder)["loader"])
+    training.trainables.restore(checkpoint.folder)
+    buffer.restore(store.consumed(run_id, up_to_iteration=checkpoint.iteration))
+    training.writer.checkpointed = checkpoint.iteration
+    training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)
+
+
+def run_training(
+    training: Training,
+    failures: ScoreFailures | None = None,
+    progress: Callable[[FitProgress], None] = lambda _: None,
+) -> None:
+    """Train until the loader ends.
+
+    Args:
+        training: the training.
+        failures: judges the scores of live molecules at each checkpoint; None for a training that scores none.
+        progress: called after each iteration.
+
+    Raises:
+        FailedScoresError: too many molecules have no reward, since their score failed.
+    """
+
+    def report(done: FitProgress) -> None:
+        progress(done)
+        # Live molecules are stored with checkpoints.
+        if failures is not None and done.iteration % training.checkpoint_every == 0:
+            failures.judge()
+
+    with training.writer:
+        fit_policy(
+            training.learner,
+            training.loader,
+            training.writer,
+            trainables=training.trainables,
+            checkpoint_every=training.checkpoint_every,
+            progress=report,
+        )
+    if failures is not None:
+        failures.end()

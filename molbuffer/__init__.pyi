@@ -1,0 +1,59 @@
+from .lab.front_door import Lab, open  # noqa: A004 (it is called as mb.open)
+from .lab.lab_run import LabRun
+from .samplers.base import Draw, Sampler, SamplerSize
+from .samplers.dataset import DatasetSampler
+from .samplers.history import HistorySampler
+from .samplers.model import ModelSampler
+from .samplers.mutation import MutationSampler
+from .samplers.policies.policy import Policy
+from .scoring.components.base import Component
+from .scoring.components.descriptors import QED, Property, SAScore
+from .scoring.components.python_function import PythonFunction
+from .scoring.components.raw_score import RawScore
+from .scoring.components.similarity import Similarity
+from .scoring.components.substructure import Substructure
+from .scoring.filters import Alerts, PropertyRange, SubstructureFilter
+from .scoring.objective import Objective, WeightedComponent
+from .scoring.transforms import DoubleSigmoid, Linear, ReverseSigmoid, Sigmoid
+from .storage.history.selections import ConsumeOnce, Prioritized, TopK, Uniform
+from .training.batches.stored_batches import StoredBatches
+from .training.fit.settings import LearnerSettings
+from .training.losses import Reinvent
+
+__all__ = [
+    "QED",
+    "Alerts",
+    "Component",
+    "ConsumeOnce",
+    "DatasetSampler",
+    "DoubleSigmoid",
+    "Draw",
+    "HistorySampler",
+    "Lab",
+    "LabRun",
+    "LearnerSettings",
+    "Linear",
+    "ModelSampler",
+    "MutationSampler",
+    "Objective",
+    "Policy",
+    "Prioritized",
+    "Property",
+    "PropertyRange",
+    "PythonFunction",
+    "RawScore",
+    "Reinvent",
+    "ReverseSigmoid",
+    "SAScore",
+    "Sampler",
+    "SamplerSize",
+    "Sigmoid",
+    "Similarity",
+    "StoredBatches",
+    "Substructure",
+    "SubstructureFilter",
+    "TopK",
+    "Uniform",
+    "WeightedComponent",
+    "open",
+]

@@ -1,0 +1,45 @@
+"""The values that a user's query is given beside its text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from molbuffer.storage.errors import QueryError
+
+Parameters = Sequence[Any] | Mapping[str, Any]
+"""Values for each ``?`` in the order of the text, or for each ``$name`` by its name."""
+
+
+def as_json(parameters: Parameters) -> list[Any] | dict[str, Any]:
+    """Return parameters as values of JSON, in which they go to the process of the query.
+
+    Raises:
+        QueryError: one has a type that a query cannot be given.
+    """
+    if isinstance(parameters, Mapping):
+        return {str(name): _value(f"${name}", value) for name, value in parameters.items()}
+    if isinstance(parameters, (str, bytes)):
+        raise QueryError(f"parameters are a list, or a mapping of names, got the text {parameters!r}")
+    return [_value(f"number {number}", value) for number, value in enumerate(parameters, 1)]
+
+
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, datetime):
+        # Timestamps are stored in UTC, without a zone.
+        value = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo is not None else value
+        return value.isoformat(sep=" ")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, (list, tuple)):
+        return [_value(name, each) for each in value]
+    # Numbers of numpy and polars are those of Python by this method.
+    value = value.item() if hasattr(value, "item") and not isinstance(value, type) else value
+    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise QueryError(
+        f"the parameter {name} of the query must be a finite number, a text, a truth value, a date, None or a list of "
+        f"these, got {value!r} of type {type(value).__name__}"
+    )

@@ -1,0 +1,188 @@
+"""Batches of stored rows as a map-style dataset, for torch's DataLoader with any number of workers.
+
+Batch i is a function of the pinned snapshot, the selection, the seed and i, and of nothing else: it is the batch that
+an offline training with this seed takes its step i on. The DataLoader draws the numbers of batches in the main process
+and shares them out among its workers, so that the batches, and their order, are the same for any number of workers and
+any prefetch (R17), each comes once, and another pass gives them again. A state is a number and a snapshot.
+
+What must be drawn where it is consumed is refused in workers: live rows, which the mixed loader draws with the policy
+as it is then, and a selection that says so of itself by ``at_consumption``.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from molbuffer.samplers import Vocabulary, numpy_generator
+from molbuffer.storage import ConsumeOnce, SampleStore, Selection
+from molbuffer.training.batches.batch import TrainingBatch, join
+from molbuffer.training.batches.buffer import BUFFER, Buffer, BufferView
+from molbuffer.training.errors import BatchShortError, LoaderUseError
+
+
+class StoredBatches(Dataset[TrainingBatch]):
+    """The batches of an offline training, by their number.
+
+    Attributes:
+        view: the stored rows that are read, of a pinned snapshot.
+        selection: chooses the rows of a batch.
+        vocabulary: the vocabulary of the policy that learns from them.
+        batch_size: the number of rows of a batch.
+        seed: the seed of all choices.
+        start: the number of the first batch.
+
+    Example:
+        >>> batches = lab.dataset(objective, batch_size=16, seed=1)
+        >>> first = batches[0]
+        >>> len(first), first.rewards.shape
+        (16, torch.Size([16]))
+        >>> [len(batch) for batch in batches.loader(num_workers=0)] == [16] * len(batches)
+        True
+    """
+
+    def __init__(
+        self,
+        store: SampleStore,
+        view: BufferView,
+        selection: Selection,
+        vocabulary: Vocabulary,
+        *,
+        batch_size: int,
+        seed: int = 0,
+        batches: int | None = None,
+        start: int = 0,
+    ) -> None:
+        """Pin the snapshot, and count the batches.
+
+        Args:
+            store: the open store, which processes of workers open for themselves.
+            view: the stored rows; without a snapshot, the newest is pinned.
+            selection: chooses the rows of a batch.
+            vocabulary: the vocabulary of the policy that learns from them.
+            batch_size: the number of rows of a batch.
+            seed: the seed of all choices.
+            batches: the number of batches, from number 0; None is as many as one pass over the rows has, or those that
+                ``ConsumeOnce`` allows.
+            start: the number of the first batch, for one who goes on.
+
+        Raises:
+            BatchShortError: the rows do not fill a batch, or not as many as are asked for.
+            LoaderUseError: the view is that of a run, which sees its own rows change.
+        """
+        if view.run_id is not None:
+            raise LoaderUseError(f"a dataset of stored rows belongs to no run, got a view of run {view.run_id}")
+        snapshot = store.snapshot() if view.snapshot is None else view.snapshot
+        self.view, self.selection, self.vocabulary = replace(view, snapshot=snapshot), selection, vocabulary
+        self.batch_size, self.seed, self.start = batch_size, seed, start
+        self._path = store.path
+        self._process: int | None = os.getpid()
+        self._store: SampleStore | None = store
+        self._buffer: Buffer | None = None
+        self._next = 0
+        self._batches = self._count(batches)
+
+    def __len__(self) -> int:
+        """Return the number of batches from ``start`` on."""
+        return max(0, self._batches - self.start)
+
+    def __getitem__(self, index: int) -> TrainingBatch:
+        """Return a batch, counted from ``start``; its ``iteration`` is its number.
+
+        Raises:
+            IndexError: there is no such batch.
+            LoaderUseError: this process is a worker that was forked, or must not draw from the selection.
+        """
+        if not 0 <= index < len(self):
+            raise IndexError(f"batch {index} of {len(self)}")
+        number = self.start + index
+        buffer = self._buffer_before(number)
+        rows = buffer.take(self.batch_size, self._rng(number)).rows
+        self._next = number + 1
+        return join(number, [(BUFFER, rows)])
+
+    def loader(self, num_workers: int = 0, **more: Any) -> DataLoader[TrainingBatch]:
+        """Return a DataLoader over the batches, whose workers are spawned.
+
+        Args:
+            num_workers: the number of processes that read batches ahead; 0 reads them in this one.
+            more: other arguments of ``DataLoader``, such as ``prefetch_factor``.
+        """
+        context = "spawn" if num_workers else None
+        return DataLoader(self, batch_size=None, num_workers=num_workers, multiprocessing_context=context, **more)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the first batch and the snapshot, as JSON values.
+
+        A ``StatefulDataLoader`` of torchdata saves this and counts batches itself; with another loader, go on from the
+        batch after the last one: ``{**dataset.state_dict(), "position": batch.iteration + 1}``.
+        """
+        return {"position": self.start, "snapshot": self.view.snapshot}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on at the batch and the snapshot of a state."""
+        if state["snapshot"] != self.view.snapshot:
+            self.view = replace(self.view, snapshot=state["snapshot"])
+            self._buffer = None
+        self.start = state["position"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker opens the store for itself: connections and locks are of one process.
+        return {**self.__dict__, "_store": None, "_buffer": None, "_process": None, "_next": 0}
+
+    def _count(self, batches: int | None) -> int:
+        """Return the number of batches, if there are as many."""
+        buffer = self._open_buffer()
+        available = buffer.available
+        once = len(buffer.index) * self.selection.epochs if isinstance(self.selection, ConsumeOnce) else None
+        most = None if once is None else once // self.batch_size
+        wanted = max(1, available // self.batch_size if most is None else most) if batches is None else batches
+        if available < self.batch_size or (most is not None and wanted > most):
+            condition = f" and fulfil {self.view.where!r}" if self.view.where else ""
+            raise BatchShortError(
+                f"{wanted} batches of {self.batch_size} rows were asked for, and the selection offers "
+                f"{available if once is None else once} of {len(buffer.index)} stored rows that have a reward under "
+                f"this objective{condition}; store more, or ask for less",
+                wanted=wanted * self.batch_size,
+                available=available,
+            )
+        return wanted
+
+    def _buffer_before(self, number: int) -> Buffer:
+        """Return the rows as they are before a batch: of a selection that counts deliveries, with those of all batches
+        before.
+        """
+        if get_worker_info() is not None and getattr(self.selection, "at_consumption", False):
+            raise LoaderUseError(
+                f"{type(self.selection).__name__} chooses by what changes while a training runs, so that its rows must "
+                "be drawn where they are consumed, and not ahead in a worker: use num_workers=0"
+            )
+        buffer = self._open_buffer()
+        if isinstance(self.selection, ConsumeOnce):
+            if number < self._next:
+                buffer.restore(())
+                self._next = 0
+            for earlier in range(self._next, number):
+                buffer.deliver(self.batch_size, self._rng(earlier))
+        return buffer
+
+    def _open_buffer(self) -> Buffer:
+        if self._process is None:
+            self._process = os.getpid()
+        if self._process != os.getpid():
+            raise LoaderUseError(
+                "this worker was forked from a process that has the store open, and would share its connections: use "
+                'dataset.loader(num_workers=…), or give DataLoader multiprocessing_context="spawn"'
+            )
+        if self._store is None:
+            self._store = SampleStore.open(self._path, read_only=True)
+        if self._buffer is None:
+            self._buffer, self._next = Buffer(self._store, self.view, self.selection, self.vocabulary), 0
+        return self._buffer
+
+    def _rng(self, number: int) -> Any:
+        # That of the mixed loader, so that both choose the same rows.
+        return numpy_generator(self.seed, "buffer", number)
