@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from molbuffer.flows.campaign.pretrain_request import PretrainRequest
+from molbuffer.kinds import add_object, read_source
 from molbuffer.lab import described_run
 from molbuffer.samplers import (
     GRAMMARS,
@@ -72,9 +73,15 @@ def check_request(request: PretrainRequest) -> PretrainData | None:
     find_device(request.device)
     if request.policy is not None:
         return None
-    check_new_model(request.model, request.sizes)
-    pretraining_loss(request.model, request.loss)
-    return _data(request, request.model, None)
+    kind = _kind(request)
+    check_new_model(kind, request.sizes)
+    pretraining_loss(kind, request.loss)
+    return _data(request, kind, None)
+
+
+def _kind(request: PretrainRequest) -> str:
+    """Return the kind of model to train; a class in a file of the working folder is added to those of this process."""
+    return add_object(MODELS, request.model, str(Path.cwd())) if ":" in request.model else request.model
 
 
 def prepare_pretraining(
@@ -143,10 +150,11 @@ def _model(parent: Policy | None, request: PretrainRequest, data: PretrainData) 
     """Make a model of the requested kind with random weights, or one of the parent's kind with the parent's weights."""
     torch.manual_seed(derive_seed(request.settings.seed, "weights"))
     longest = int(data.corpus.lengths.max()) + LONGEST_MARGIN
-    kind, defaults = request.model, {"max_length": longest}
     if parent is not None:
         kind, defaults = parent.kind, dict(parent.model.architecture())
         check_sizes(kind, request.sizes)
+    else:
+        kind, defaults = _kind(request), {"max_length": longest}
     model: GenerativeModel = MODELS[kind].make({**defaults, "vocabulary_size": len(data.vocabulary), **request.sizes})
     if parent is not None:
         model.load_state_dict(parent.model.state_dict())
@@ -163,4 +171,13 @@ def _run(request: PretrainRequest, run_id: str, model: GenerativeModel, parent: 
         "loss": dict(request.loss),
     }
     name, seed = Path(request.smiles_file).name, request.settings.seed
-    return described_run(run_id, name, RunKind.PRETRAIN, json.dumps(config, sort_keys=True), seed)
+    run = described_run(run_id, name, RunKind.PRETRAIN, json.dumps(config, sort_keys=True), seed)
+    return replace(run, libraries={**run.libraries, **_source(request.model, model.kind)})
+
+
+def _source(asked: str, kind: str) -> dict[str, str]:
+    """Return the hash of the source of a kind that is not molbuffer's own, by its name."""
+    if ":" in asked:
+        return {f"models {asked}": read_source(asked.partition(":")[0], str(Path.cwd())).sha256}
+    of = MODELS.kinds[kind]
+    return {} if of.is_own or of in MODELS.added else {f"models {kind} of {of.source}": of.source_sha256}

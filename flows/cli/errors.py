@@ -18,6 +18,7 @@ _ROOTS = (
     ("molbuffer.flows.errors", "UsageError"),
     ("molbuffer.flows.settings.problems", "ConfigurationError"),
     ("molbuffer.flows.cli.prefect_server", "PrefectServerError"),
+    ("molbuffer.kinds.errors", "KindError"),
     ("molbuffer.lab.errors", "RunError"),
     ("molbuffer.samplers.errors", "SamplerError"),
     ("molbuffer.scoring.errors", "ScoringError"),

@@ -81,7 +81,8 @@ def pretrain(
         str | None,
         typer.Option(
             metavar="KIND",
-            help="The kind of model: gru, lstm, seq2seq, transformer or vae; default: gru, or the policy's.",
+            help="The kind of model: gru, lstm, seq2seq, transformer, vae, another that `molbuffer kinds` lists, or a "
+            "class in a file of this folder, as module:Class; default: gru, or the policy's.",
         ),
     ] = None,
     layers: Annotated[

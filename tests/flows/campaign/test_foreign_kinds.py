@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from molbuffer.flows.campaign.campaign import campaign_run, reopen_campaign
+from molbuffer.flows.campaign.pretrain_request import PretrainRequest
+from molbuffer.flows.campaign.pretraining import check_request, prepare_pretraining
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.kinds.python_object import registered_object
@@ -87,6 +89,21 @@ def test_a_run_records_the_sources_of_its_kinds_and_is_resumed_with_no_others(
     read_source.cache_clear()
     with pytest.raises(RunConflictError, match="own_kinds:"), campaign_run(settings, store, RunKind.TRAIN, "a" * 32):
         pass
+    MODELS._added.clear()
+
+
+def test_a_class_of_models_in_the_working_folder_is_pretrained(
+    config: Path, store: SampleStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(config.parent)
+    (config.parent / "chains.smi").write_text("CCO\nCCN\nCOC\nCNC\nOCCO\nNCCN\nCCC\nCCCC\nCCCO\nCCCN\n")
+    sizes = {"hidden_size": 8, "embedding_size": 4}
+    request = PretrainRequest("chains.smi", str(store.path), model="own_kinds:OwnModel", sizes=sizes)
+    data = check_request(request)
+    pretraining = prepare_pretraining(request, store, "b" * 32, data)
+    assert pretraining.model.kind == "own"
+    sha256 = read_source("own_kinds", str(config.parent)).sha256
+    assert pretraining.run.libraries["models own_kinds:OwnModel"] == sha256
     MODELS._added.clear()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from molbuffer.flows.errors import UsageError
+from molbuffer.kinds.errors import BrokenKindError, SourceError
 from molbuffer.samplers.errors import ModelSizeError, SmilesFileError, UnknownModelKindError
 from molbuffer.storage.errors import UnknownPolicyError
 
@@ -123,6 +124,8 @@ def test_a_conditional_model_is_trained_on_pairs_and_judged_on_sources_it_has_no
 
 REFUSED = [
     (("--model", "bert"), UnknownModelKindError, "'bert'", "gru, lstm, seq2seq, transformer, vae"),
+    (("--model", "absent_module:Model"), SourceError, "absent_module"),
+    (("--model", "json:JSONDecoder"), BrokenKindError, "json:JSONDecoder", "GenerativeModel"),
     (("--model", "huggingface"), ModelSizeError, "'huggingface' is not made anew", "start from its folder"),
     (
         ("--model", "transformer", "--embedding-size", "64"),
