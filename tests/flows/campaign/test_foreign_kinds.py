@@ -1,6 +1,7 @@
 """Classes in files of the user, in a run: their sources are part of its record, and stay the same while it goes on."""
 
 import shutil
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ def test_a_class_of_models_in_the_working_folder_is_pretrained(
     config: Path, store: SampleStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(config.parent)
-    (config.parent / "chains.smi").write_text("CCO\nCCN\nCOC\nCNC\nOCCO\nNCCN\nCCC\nCCCC\nCCCO\nCCCN\n")
+    (config.parent / "chains.smi").write_text("".join("".join(each) + "\n" for each in product("CNO", repeat=4)))
     sizes = {"hidden_size": 8, "embedding_size": 4}
     request = PretrainRequest("chains.smi", str(store.path), model="own_kinds:OwnModel", sizes=sizes)
     data = check_request(request)
