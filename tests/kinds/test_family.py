@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,6 +58,13 @@ number = 3
 
 Install = Callable[..., None]
 CALLS = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _own_kinds_of_each_test() -> Iterator[None]:
+    """What a test adds to the kinds of the process is there for no other."""
+    yield
+    MODELS._added.clear()
 
 
 @pytest.fixture
@@ -212,7 +219,6 @@ def test_a_class_of_models_in_a_file_is_a_kind_of_this_process(tmp_path: Path) -
     for name, named in {"Taken": "taken by that of molbuffer", "Nameless": "no attribute", "Sizeless": "Sizes"}.items():
         with pytest.raises(KindError, match=named):
             add_object(MODELS, f"own_models:{name}", str(tmp_path))
-    MODELS._added.clear()
 
 
 def test_a_family_has_the_kinds_of_its_group_alone() -> None:

@@ -1,6 +1,7 @@
 """Classes in files of the user, in a run: their sources are part of its record, and stay the same while it goes on."""
 
 import shutil
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -49,6 +50,13 @@ buffer_size = 4
 """
 
 
+@pytest.fixture(autouse=True)
+def _own_kinds_of_each_test() -> Iterator[None]:
+    """What a test adds to the kinds of the process is there for no other."""
+    yield
+    MODELS._added.clear()
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     (tmp_path / "own_kinds.py").write_text(MODULE)
@@ -90,7 +98,6 @@ def test_a_run_records_the_sources_of_its_kinds_and_is_resumed_with_no_others(
     read_source.cache_clear()
     with pytest.raises(RunConflictError, match="own_kinds:"), campaign_run(settings, store, RunKind.TRAIN, "a" * 32):
         pass
-    MODELS._added.clear()
 
 
 def test_a_class_of_models_in_the_working_folder_is_pretrained(
@@ -105,7 +112,6 @@ def test_a_class_of_models_in_the_working_folder_is_pretrained(
     assert pretraining.model.kind == "own"
     sha256 = read_source("own_kinds", str(config.parent)).sha256
     assert pretraining.run.libraries["models own_kinds:OwnModel"] == sha256
-    MODELS._added.clear()
 
 
 def test_the_version_of_a_component_changes_with_the_source_of_its_class(settings: Settings, config: Path) -> None:

@@ -123,7 +123,7 @@ def test_a_conditional_model_is_trained_on_pairs_and_judged_on_sources_it_has_no
 
 
 REFUSED = [
-    (("--model", "bert"), UnknownModelKindError, "'bert'", "gru, huggingface, lstm, seq2seq, transformer, vae"),
+    (("--model", "bert"), UnknownModelKindError, "'bert'", "gru, lstm, seq2seq, transformer, vae"),
     (("--model", "absent_module:Model"), SourceError, "absent_module"),
     (("--model", "json:JSONDecoder"), BrokenKindError, "json:JSONDecoder", "GenerativeModel"),
     (("--model", "huggingface"), ModelSizeError, "'huggingface' is not made anew", "start from its folder"),
