@@ -263,7 +263,9 @@ def main() -> None:
     torch.manual_seed(0)
     vocabulary = load_policy(find_policy("zinc-gru")).vocabulary
     smiles = [text for text in some_molecules(max(chosen.molecules, 2 * rows), None) if vocabulary.can_encode(text)]
-    policies = {kind: some_policy(kind, smiles, vocabulary) for kind in MODELS}
+    policies = {
+        kind: some_policy(kind, smiles, vocabulary) for kind, each in MODELS.usable().items() if not each.converted
+    }
     spoken = [policy.vocabulary for _, policy in policies.values()]
     smiles = [text for text in smiles if all(each.can_encode(text) for each in spoken)]
     with tempfile.TemporaryDirectory() as folder, SampleStore.create(Path(folder) / "store") as store:

@@ -32,7 +32,12 @@ class Key:
 
 @dataclass(frozen=True)
 class Typed:
-    """The type of the key, where the field takes more than a file can say."""
+    """The type of the key, where the field takes more than a file can say.
+
+    Attributes:
+        type: the type, or a function that returns it: a module that has no need of pydantic otherwise imports what the
+            type is made of there.
+    """
 
     type: Any
 

@@ -11,6 +11,7 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
+from types import FunctionType
 from typing import (
     Annotated,
     Any,
@@ -209,7 +210,8 @@ def _key_type(type_: Any, markers: tuple[Any, ...]) -> Any:
 
 
 def _typed(type_: Any, markers: tuple[Any, ...]) -> Any:
-    return next((marker.type for marker in markers if isinstance(marker, Typed)), type_)
+    found = next((marker.type for marker in markers if isinstance(marker, Typed)), type_)
+    return found() if isinstance(found, FunctionType) else found
 
 
 def values_marked(made: Any, marker: type[MarkerT]) -> Iterator[tuple[Any, MarkerT]]:

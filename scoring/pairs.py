@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from molbuffer.kinds import KindTable, OneOf, Share, Typed
+from molbuffer.kinds import Share, Typed
 from molbuffer.scoring.components import LARGEST_RADIUS, FingerprintName
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
 from molbuffer.scoring.filters import FILTERS, VALIDITY, Filter, Judgement, first_refusal, reason_against
@@ -37,6 +37,13 @@ ROUNDING = 1e-9
 """The tolerance by which a difference of two rewards may miss a bound that it equals in decimal numbers."""
 
 
+def _filter_tables() -> Any:
+    # Workers that judge pairs have no need of pydantic.
+    from molbuffer.kinds import KindTable, OneOf
+
+    return tuple[Annotated[KindTable, OneOf(FILTERS)], ...]
+
+
 @dataclass(frozen=True)
 class ContrastiveTemplate:
     """The bounds that decide which pairs are kept, and the reward of a pair.
@@ -55,7 +62,7 @@ class ContrastiveTemplate:
     """
 
     _: KW_ONLY
-    source_filters: Annotated[tuple[Filter, ...], Typed(tuple[Annotated[KindTable, OneOf(FILTERS)], ...])] = ()
+    source_filters: Annotated[tuple[Filter, ...], Typed(_filter_tables)] = ()
     min_similarity: Share = 0.0
     max_similarity: Share = 1.0
     fingerprint: Annotated[Fingerprint | str, Typed(FingerprintName)] = "morgan"
