@@ -139,7 +139,9 @@ def given(path: Path) -> pl.DataFrame:
 
 def test_what_the_history_gives_to_the_buffer_is_one_task(tiny_config: Path, store: SampleStore) -> None:
     tiny_config.write_text(tiny_config.read_text() + HISTORY + "buffer_size = 5000\n")
-    campaign = type("Campaign", (), {"settings": load_settings(tiny_config), "store": store, "run_id": "run"})()
+    campaign = type(
+        "Campaign", (), {"settings": load_settings(tiny_config), "store": store, "run_id": "run", "device": "cpu"}
+    )()
     asked = [(request.sampler, request.wanted) for request in build_requests(campaign, 0, "policy")]
     assert asked == [(0, 24), (1, 5000)]
     assert isinstance(campaign.settings, Settings)
