@@ -7,7 +7,7 @@ import sys
 from functools import cache, cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, create_model
+from pydantic import ConfigDict, Field, create_model
 
 from molbuffer.kinds.errors import BrokenKindError
 from molbuffer.kinds.family import Family
@@ -72,6 +72,7 @@ def python_table(family: Family, base: type[KindTable], *, inner: bool = False) 
         __base__=bases,
         __doc__=PythonObject.__doc__,
         __module__=__name__,
+        kind=(Literal["python"], Field(description="A class of the user.")),
     )
     made.family, made.inner = family, inner
     return made

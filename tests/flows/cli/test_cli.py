@@ -38,7 +38,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
     assert {" ".join(words) for words in COMMANDS} == {
         "config example", "config check", "config schema", "run", "build", "offline", "pretrain", "demo", "pairs",
         "import-prior", "export-prior",
-        "sample", "score", "rescore", "query", "runs", "top", "policies",
+        "sample", "score", "rescore", "query", "runs", "top", "policies", "kinds",
         "init", "maintain", "migrate", "recover", "snapshots", "verify", "archive", "merge", "export",
     }  # fmt: skip
 

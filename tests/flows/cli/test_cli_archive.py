@@ -139,7 +139,7 @@ def test_training_on_an_archive_is_training_on_its_store_in_each_form_and_when_r
     assert contents(archive) == before
 
     with monkeypatch.context() as patch:
-        patch.setattr("molbuffer.training.fit_policy", _stopped)
+        patch.setattr("molbuffer.lab.training.fit_policy", _stopped)
         with pytest.raises(KeyboardInterrupt):
             train_offline(config, own, archive=str(tar))
     with SampleStore.open(own, read_only=True) as store:
