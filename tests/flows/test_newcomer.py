@@ -3,7 +3,7 @@
 One campaign, in its order: a table with bad lines, a model whose weights are in a file, a molecule that ends the
 scorer's process, Ctrl-C in the middle, a run that is resumed and then extended, a policy that has learnt a series of
 molecules, a run that starts from the first one's policy, and a model that is trained again in between. The training
-that is interrupted is a process of its own, and so is the one that resumes it; the other commands are run in this one.
+that is interrupted is a process of its own, and so is the one that resumes it; most other commands are run in this one.
 """
 
 import json
@@ -231,7 +231,10 @@ def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_traine
     (folder / "campaign.toml").write_text(re.sub("^files = .*$", "", CAMPAIGN, flags=re.MULTILINE))
     finished(0, "build", "campaign.toml", "--store", "lab")
     (folder / "qsar.json").write_text('{"weight": 0.4}')
-    errors = finished(1, "build", "campaign.toml", "--store", "lab")
+    # In this process, the scorer's would still have the model as it was.
+    process = start("build", "campaign.toml", "--store", "lab")
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, "Traceback" in errors) == (1, False), errors
     assert ("activity" in errors, "files" in errors, "revision" in errors) == (True, True, True)
 
     # No kept molecule is without a reward or a reason, and none of a version was scored twice.
