@@ -150,16 +150,17 @@ def s3_server(services: ModuleType, tmp_path_factory: pytest.TempPathFactory) ->
 def prefect_server(services: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A real Prefect server for the flows of this session, and of all workers of one that has several."""
     from prefect.context import _temporary_global_settings_context, get_settings_context
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     folder = tmp_path_factory.getbasetemp()
-    with (
-        services.prefect((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "prefect") as address,
-        temporary_settings({PREFECT_API_URL: address}),
-        # Threads have no context of their own; Prefect's own prefect_test_harness does the same.
-        _temporary_global_settings_context(get_settings_context()),
-    ):
+    address = services.prefect((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "prefect")
+    # Threads have no context of their own; Prefect's own prefect_test_harness does the same.
+    with temporary_settings({PREFECT_API_URL: address}), _temporary_global_settings_context(get_settings_context()):
         yield
+        APILogWorker.drain_all()
+        EventsWorker.drain_all()
 
 
 @pytest.fixture

@@ -96,21 +96,20 @@ def s3(folder: Path) -> Iterator[str]:
         server.wait(_START_SECONDS)
 
 
-@contextmanager
-def prefect(folder: Path) -> Iterator[str]:
-    """The Prefect server of the processes that name this folder; gives its address.
+def prefect(folder: Path) -> str:
+    """The address of the Prefect server of the processes that name this folder.
 
-    The first of them starts it, and it ends with the last one (``prefect_process.py``).
+    The first of them starts it, and it ends with the last one (``prefect_process.py``): what Prefect sends at the exit of
+    a process still finds it.
     """
     folder.mkdir(exist_ok=True)
-    address = folder / "address"
-    with (folder / "users").open("ab") as users:
-        fcntl.flock(users, fcntl.LOCK_SH)
-        with (folder / "start").open("ab") as starting:
-            fcntl.flock(starting, fcntl.LOCK_EX)
-            if not address.exists():
-                _start_prefect(folder)
-        yield address.read_text()
+    # Never closed: the system does that when the process ends.
+    fcntl.flock(os.open(folder / "users", os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_SH)
+    with (folder / "start").open("ab") as starting:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        if not (folder / "address").exists():
+            _start_prefect(folder)
+        return (folder / "address").read_text()
 
 
 def _start_prefect(folder: Path) -> None:
