@@ -99,8 +99,8 @@ def s3(folder: Path) -> Iterator[str]:
 def prefect(folder: Path) -> str:
     """The address of the Prefect server of the processes that name this folder.
 
-    The first of them starts it, and it ends with the last one (``prefect_process.py``): what Prefect sends at the exit of
-    a process still finds it.
+    The first of them starts it, and it ends with the last one (``prefect_process.py``): what Prefect sends at the exit
+    of a process still finds it.
     """
     folder.mkdir(exist_ok=True)
     # Never closed: the system does that when the process ends.

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 from rdkit import Chem
 
-from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.models.distribution import UNTRUNCATED
+from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.policies.drawing import draw_rows
 from molbuffer.samplers.policies.policy import Policy, find_policy, load_policy, policy_files
 from molbuffer.samplers.seeds import torch_generator
