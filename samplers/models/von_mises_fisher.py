@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import lazy_loader
+import lazy_loader  # type: ignore[import-untyped]
 import numpy as np
 import torch
 from torch import Tensor
