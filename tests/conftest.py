@@ -36,6 +36,17 @@ if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMOR
 WriteScorer = Callable[[str], str]
 OpenCopy = Callable[[Path], SampleStore]
 
+LONGEST = (
+    "test_installed.py",
+    "test_newcomer.py",
+    "test_plugin.py",
+    "test_interruptions.py",
+    "test_killed_run.py",
+    "test_readme.py",
+    "test_benchmarks_run.py",
+)
+"""Files of cases that take 10 s of a core or more, the longest first."""
+
 MOLECULES = [
     "CC(=O)Oc1ccccc1C(=O)O",
     "CC(=O)Nc1ccc(O)cc1",
@@ -70,6 +81,12 @@ MOLECULES = [
     "O=c1[nH]cnc2[nH]cnc12",
     "Nc1ncnc2c1ncn2C1CCCC1",
 ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the files of the longest cases, so that workers do not wait for the last of these at the end."""
+    place = {name: at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(LONGEST)))
 
 
 def pytest_collection_finish() -> None:
@@ -130,12 +147,20 @@ def s3_server(services: ModuleType, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """A real Prefect server of its own for the flows of this session."""
-    from prefect.testing.utilities import prefect_test_harness
+def prefect_server(services: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A real Prefect server for the flows of this session, and of all workers of one that has several."""
+    from prefect.context import _temporary_global_settings_context, get_settings_context
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with prefect_test_harness(server_startup_timeout=600):
+    folder = tmp_path_factory.getbasetemp()
+    address = services.prefect((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "prefect")
+    # Threads have no context of their own; Prefect's own prefect_test_harness does the same.
+    with temporary_settings({PREFECT_API_URL: address}), _temporary_global_settings_context(get_settings_context()):
         yield
+        APILogWorker.drain_all()
+        EventsWorker.drain_all()
 
 
 @pytest.fixture

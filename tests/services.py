@@ -3,6 +3,7 @@
 A server that is not installed skips the tests that need it, with the command that installs it.
 """
 
+import fcntl
 import importlib.util
 import os
 import shutil
@@ -93,6 +94,36 @@ def s3(folder: Path) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(_START_SECONDS)
+
+
+def prefect(folder: Path) -> str:
+    """The address of the Prefect server of the processes that name this folder.
+
+    The first of them starts it, and it ends with the last one (``prefect_process.py``): what Prefect sends at the exit
+    of a process still finds it.
+    """
+    folder.mkdir(exist_ok=True)
+    # Never closed: the system does that when the process ends.
+    fcntl.flock(os.open(folder / "users", os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_SH)
+    with (folder / "start").open("ab") as starting:
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        if not (folder / "address").exists():
+            _start_prefect(folder)
+        return (folder / "address").read_text()
+
+
+def _start_prefect(folder: Path) -> None:
+    """A process that outlives this one: subprocess would have its end waited for."""
+    program, log = str(Path(__file__).with_name("prefect_process.py")), folder / "log"
+    command, append = [sys.executable, "-P", program, str(folder)], os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    actions = [(os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o600), (os.POSIX_SPAWN_DUP2, 1, 2)]
+    # A group of its own: Ctrl-C is for the tests.
+    process = os.posix_spawn(sys.executable, command, os.environ, file_actions=actions, setpgroup=0)
+    end = time.monotonic() + _START_SECONDS
+    while not (folder / "address").exists():
+        assert os.waitpid(process, os.WNOHANG)[0] == 0, f"Prefect's server did not start:\n{log.read_text()}"
+        assert time.monotonic() < end, f"{command} did not start"
+        time.sleep(0.05)
 
 
 def make_bucket(address: str, name: str) -> None:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import lazy_loader  # type: ignore[import-untyped]
 import numpy as np
 import torch
-from scipy.special import gammaln, hyp0f1, ive
 from torch import Tensor
+
+# Each process that draws imports this module, and few of them need these functions, which take a tenth of its start.
+special: Any = lazy_loader.load("scipy.special", suppress_warning=True)
 
 _SMALLEST = 1e-280
 """The least value of a scaled Bessel function, near the end of double precision; below it the power series is used."""
@@ -38,7 +41,7 @@ class _LogNormaliser(torch.autograd.Function):
         scaled, vanishes = _scaled_bessel(order, kappa)
         by_bessel = order * np.log(np.where(vanishes, 1, kappa)) - np.log(scaled) - kappa
         # I_ν(κ) = (κ/2)^ν / Γ(ν + 1) · 0F1(ν + 1; κ²/4): the power of κ cancels.
-        by_series = order * math.log(2) + gammaln(order + 1) - _log_series(order, np.where(vanishes, kappa, 0))
+        by_series = order * math.log(2) + special.gammaln(order + 1) - _log_series(order, np.where(vanishes, kappa, 0))
         result = np.where(vanishes, by_series, by_bessel) - d / 2 * math.log(2 * math.pi)
         return torch.as_tensor(result).to(concentration)
 
@@ -54,7 +57,7 @@ def mean_cosine(concentration: Any, d: int) -> Any:
     below, vanishes = _scaled_bessel(order, kappa)
     small = np.where(vanishes, kappa, 0)
     by_series = small / d * np.exp(_log_series(order + 1, small) - _log_series(order, small))
-    return np.where(vanishes, by_series, ive(order + 1, kappa) / below)
+    return np.where(vanishes, by_series, special.ive(order + 1, kappa) / below)
 
 
 def divergence_from_uniform(concentration: float, d: int) -> float:
@@ -114,10 +117,10 @@ def _reflect(vectors: Tensor, means: Tensor) -> Tensor:
 
 def _scaled_bessel(order: float, kappa: Any) -> tuple[Any, Any]:
     """Return I_order(κ) exp(−κ), and where it is too small for double precision or κ is 0; it is set to 1 there."""
-    scaled = ive(order, kappa)
+    scaled = special.ive(order, kappa)
     vanishes = (scaled < _SMALLEST) | (kappa == 0)
     return np.where(vanishes, 1, scaled), vanishes
 
 
 def _log_series(order: float, kappa: Any) -> Any:
-    return np.log(hyp0f1(order + 1, np.square(kappa) / 4))
+    return np.log(special.hyp0f1(order + 1, np.square(kappa) / 4))

@@ -24,7 +24,10 @@ from molbuffer.storage.rows import Rows
 RUN_FLOWS = ("build", "run", "offline", "pretrain")
 """The commands that need a Prefect server."""
 
-TINY = """
+SMALL_PRIOR = Path(__file__).parents[1] / "data" / "small-prior"
+"""A prior with a small part of the products of matrices of zinc-gru (tests/small_prior.py)."""
+
+TINY = f"""
 [campaign]
 name = "tiny"
 seed = 3
@@ -32,7 +35,7 @@ iterations = 4
 batch_size = 16
 
 [policy]
-prior = "zinc-gru"
+prior = "{SMALL_PRIOR}"
 
 [objective]
 [[objective.components]]
@@ -159,6 +162,12 @@ def molbuffer_process(request: pytest.FixtureRequest) -> Callable[..., "subproce
 
 
 @pytest.fixture(scope="session")
+def small_prior() -> Path:
+    """The folder of that prior."""
+    return SMALL_PRIOR
+
+
+@pytest.fixture(scope="session")
 def tiny_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The file of a tiny campaign, for fixtures that are shared."""
     path = tmp_path_factory.mktemp("template") / "tiny.toml"
@@ -183,7 +192,7 @@ def scored_template(tiny_template: Path, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("scored")
     settings = load_settings(tiny_template)
     with SampleStore.create(folder / "store") as store:
-        policy = open_policy("zinc-gru", store)
+        policy = open_policy(str(SMALL_PRIOR), store)
         objective = build_objective(settings).sha256
         store.start_run(Run("a" * 32, "tiny", RunKind.BUILD, settings.to_json(), 3, objective_sha256=objective))
         for iteration in range(2):

@@ -1,8 +1,9 @@
 """The way of somebody who has the README, a messy table of molecules and a model of their own.
 
-One campaign, as processes and in its order: a table with bad lines, a model whose weights are in a file, a molecule
-that ends the scorer's process, Ctrl-C in the middle, a run that is resumed and then extended, a policy that has learnt
-a series of molecules, a run that starts from the first one's policy, and a model that is trained again in between.
+One campaign, in its order: a table with bad lines, a model whose weights are in a file, a molecule that ends the
+scorer's process, Ctrl-C in the middle, a run that is resumed and then extended, a policy that has learnt a series of
+molecules, a run that starts from the first one's policy, and a model that is trained again in between. The training
+that is interrupted is a process of its own, and so is the one that resumes it; most other commands are run in this one.
 """
 
 import json
@@ -132,14 +133,19 @@ def start(folder: Path, with_server: dict[str, str]) -> Callable[..., "subproces
 
 
 def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_trained_again(
-    folder: Path, start: Callable[..., "subprocess.Popen[str]"]
+    folder: Path,
+    start: Callable[..., "subprocess.Popen[str]"],
+    molbuffer: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(folder)
+
     def finished(code: int, *arguments: str) -> str:
-        process = start(*arguments)
-        output, errors = process.communicate(timeout=PATIENCE_SECONDS)
-        assert process.returncode == code, errors
-        assert "Traceback" not in errors
-        return output if code == 0 else errors
+        """Runs a command in this process, which no scorer is part of, and returns what it says."""
+        done = molbuffer(*arguments)
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        return str(done.stdout if code == 0 else done.stderr)
 
     def query(sql: str) -> list[dict[str, Any]]:
         with SampleStore.open(folder / "lab", read_only=True) as store:
@@ -164,7 +170,10 @@ def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_traine
     ), errors
     (folder / "hold").unlink()
 
-    result = json.loads(finished(0, "run", "campaign.toml", "--store", "lab", "--resume", run_id[:8], "--json"))
+    process = start("run", "campaign.toml", "--store", "lab", "--resume", run_id[:8], "--json")
+    output, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, "Traceback" in errors) == (0, False), errors
+    result = json.loads(output)
     assert result["run_id"] == run_id
 
     # It looked good: some more iterations, of the same run.
@@ -222,7 +231,10 @@ def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_traine
     (folder / "campaign.toml").write_text(re.sub("^files = .*$", "", CAMPAIGN, flags=re.MULTILINE))
     finished(0, "build", "campaign.toml", "--store", "lab")
     (folder / "qsar.json").write_text('{"weight": 0.4}')
-    errors = finished(1, "build", "campaign.toml", "--store", "lab")
+    # In this process, the scorer's would still have the model as it was.
+    process = start("build", "campaign.toml", "--store", "lab")
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
+    assert (process.returncode, "Traceback" in errors) == (1, False), errors
     assert ("activity" in errors, "files" in errors, "revision" in errors) == (True, True, True)
 
     # No kept molecule is without a reward or a reason, and none of a version was scored twice.

@@ -95,7 +95,7 @@ def test_a_scorer_that_fails_on_everything_fails_the_run(
         (80, 0.5, 40, True),
         (80, 1.0, 40, False),
         (100, 1.0, 40, False),
-        (80, 0.5, 6, False),  # too few to say
+        (70, 0.5, 6, False),  # too few to say, and one is good
         (30, 0.0, 6, True),  # no failure is allowed
     ],
 )

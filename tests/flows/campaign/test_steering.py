@@ -16,7 +16,7 @@ from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.flows.train import train
 from molbuffer.flows.train_offline import train_offline
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
-from molbuffer.samplers.policies.policy import open_policy, policy_files
+from molbuffer.samplers.policies.policy import load_policy, open_policy, policy_files
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.storage import SampleStore
 from molbuffer.storage.errors import RunConflictError
@@ -72,9 +72,11 @@ def test_an_extended_run_is_the_same_as_one_in_one_go(runs: tuple[Path, Any, Any
 
 
 def test_what_may_not_change_is_refused_by_the_flow_too(
-    copied: Path, runs: tuple[Path, Any, Any, Any], tiny_template: Path
+    copied: Path, runs: tuple[Path, Any, Any, Any], tiny_template: Path, small_prior: Path
 ) -> None:
     run_id = runs[1]["run_id"]
+    before = json.loads(settings_of(tiny_template).to_json())
+    before["policy"]["prior"] = load_policy(small_prior).sha256
     other = settings_of(tiny_template, "campaign.batch_size=32", "campaign.iterations=8").to_json()
     with pytest.raises(
         RunConflictError, match=r"campaign.batch_size: the run has 16, now it is 32\n.*agent = "
@@ -82,7 +84,7 @@ def test_what_may_not_change_is_refused_by_the_flow_too(
         train(other, str(copied), run_id=run_id)
     assert "campaign.iterations: the run" not in str(said.value)
     with SampleStore.open(copied, read_only=True) as store:
-        assert json.loads(store.run(run_id).config) == json.loads(settings_of(tiny_template).to_json())
+        assert json.loads(store.run(run_id).config) == before
 
 
 @pytest.mark.parametrize(
@@ -171,12 +173,16 @@ def stranger(tmp_path: Path) -> Path:
 
 
 def test_policies_that_do_not_go_together_or_are_nowhere_are_refused_before_a_server_is_started(
-    runs: tuple[Path, Any, Any, Any], tiny_template: Path, stranger: Path, refused: Callable[..., BaseException]
+    runs: tuple[Path, Any, Any, Any],
+    tiny_template: Path,
+    small_prior: Path,
+    stranger: Path,
+    refused: Callable[..., BaseException],
 ) -> None:
     store = runs[0]
     for command in (("run", tiny_template), ("config", "check", tiny_template)):
         for name, expected in (
-            (str(stranger), "another vocabulary than the prior zinc-gru"),
+            (str(stranger), f"another vocabulary than the prior {small_prior}"),
             ("run:fff", "'fff' must start the id of exactly one run"),
             ("ffffff", "'ffffff' must start exactly one policy"),
         ):

@@ -176,7 +176,9 @@ def test_the_command_reads_the_rows_from_an_archive(
     archive: Path, tiny_config: Path, tmp_path: Path, molbuffer: Command
 ) -> None:
     own, cached = tmp_path / "own", {"MOLBUFFER_CACHE": str(tmp_path / "cache")}
-    trained = said(molbuffer("offline", tiny_config, "--store", own, "--from", archive, "--json", **cached))
+    done = molbuffer("offline", tiny_config, "--store", own, "--from", archive, "--json", **cached)
+    assert done.returncode == 0, done.stderr
+    trained = json.loads(done.stdout)
     assert (trained["rows"], trained["iterations"]) == (32, 3)
     done = molbuffer("offline", tiny_config, "--store", own, "--from", archive, "--snapshot", "2", **cached)
     assert (done.returncode, done.stdout) == (1, "")

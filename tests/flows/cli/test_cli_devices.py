@@ -53,8 +53,10 @@ def test_molecules_are_drawn_from_a_folder_of_hugging_face(molbuffer: Any, folde
         assert first.read_text() == second.read_text()
 
 
-def test_config_check_refuses_a_folder_with_a_pickle(refused: Refused, tiny_config: Path, folder: Path) -> None:
-    tiny_config.write_text(tiny_config.read_text().replace("zinc-gru", str(folder)))
+def test_config_check_refuses_a_folder_with_a_pickle(
+    refused: Refused, tiny_config: Path, small_prior: Path, folder: Path
+) -> None:
+    tiny_config.write_text(tiny_config.read_text().replace(str(small_prior), str(folder)))
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     try:
         error = refused("config", "check", tiny_config)

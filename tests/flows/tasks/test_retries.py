@@ -92,7 +92,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Exception]]:
                 raise left.pop(0)
             return make_build(*given)
 
-        monkeypatch.setattr("molbuffer.flows.tasks.building.make_build", fail_or_build)
+        monkeypatch.setattr("molbuffer.lab.building.make_build", fail_or_build)
         return left
 
     return fail
