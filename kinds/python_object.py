@@ -67,12 +67,14 @@ def python_table(family: Family, base: type[KindTable], *, inner: bool = False) 
     """Return the table of a family's classes of the user, with the keys that all tables of the family have."""
     # The last of the bases decides that other keys are allowed.
     bases: Any = (PythonObject,) if base is KindTable else (base, PythonObject)
+    # Of the bases, the one that comes first has any text as the kind.
+    kind: dict[str, Any] = {"kind": (Literal["python"], Field(description="A class of the user."))}
     made: type[PythonObject] = create_model(
         f"Python{family.name.capitalize()}{'Inside' if inner else ''}",
         __base__=bases,
         __doc__=PythonObject.__doc__,
         __module__=__name__,
-        kind=(Literal["python"], Field(description="A class of the user.")),
+        **kind,
     )
     made.family, made.inner = family, inner
     return made
