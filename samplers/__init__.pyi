@@ -42,7 +42,7 @@ from .policies.reinvent import ReinventPrior, read_reinvent_prior, write_reinven
 from .prior import PriorSampler
 from .replay import expressible, stored_rows
 from .seeds import cpu_generator, derive_seed, numpy_generator, torch_generator
-from .tables.base import INNER_SAMPLER, RunParts, SamplerTable
+from .tables.base import INNER_SAMPLER, RunParts, SamplerTable, TokenSource
 from .tables.family import SAMPLERS, OuterTable
 from .tables.latents import LatentSamplerTable, LearningKeys, PriorSamplerTable
 from .tokens.grammars import GRAMMARS, SELFIES, SMILES, Grammar
@@ -105,6 +105,7 @@ __all__ = [
     "SeenMolecules",
     "SmilesFileError",
     "SphericalPrior",
+    "TokenSource",
     "UnknownTokenError",
     "Vocabulary",
     "batch_quotas",

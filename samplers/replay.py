@@ -43,6 +43,8 @@ def stored_rows(index: HistoryIndex, positions: Positions, vocabulary: Vocabular
         vocabulary: the vocabulary of the policy in training.
     """
     rows = index.gather(positions)
+    if (truncated := index.truncated[positions]).any():
+        rows = replace(rows, truncated=truncated.astype(np.uint8))
     native = np.array([sha256 == vocabulary.sha256 for sha256 in index.vocabularies], bool)
     foreign = np.flatnonzero(~native[index.vocabulary_numbers(positions)])
     if len(foreign):

@@ -58,6 +58,7 @@ from .records import (
     make_build_id,
     no_samples,
     now,
+    truncates,
 )
 from .recovery.recover import RecoveryReport, Source, recover_store
 from .rows import COLUMNS, Rows
@@ -140,6 +141,7 @@ __all__ = [
     "recover_store",
     "shown_event",
     "system_advice",
+    "truncates",
     "trusted_archive",
     "verify_store",
 ]

@@ -306,6 +306,16 @@ class Build:
         """Deterministic in (run, iteration, event, sampler, chunk)."""
         return make_build_id(self.run_id, self.iteration, self.event, self.sampler, self.chunk)
 
+    @property
+    def truncated(self) -> bool:
+        """Whether the rows were drawn with top_k or top_p."""
+        return truncates(self.top_k, self.top_p)
+
+
+def truncates(top_k: int | None, top_p: float | None) -> bool:
+    """Return whether these settings leave tokens out; None and 0 of top_k, None and 1 of top_p do not."""
+    return bool(top_k) or (top_p is not None and top_p < 1)
+
 
 @dataclass(frozen=True)
 class PolicyVersion:

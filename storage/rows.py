@@ -83,6 +83,8 @@ class Rows:
         source_tokens: [n, S], what the row of a pair was made from, in the vocabulary of ``tokens``.
         source_lengths: [n], 0 for a row without a source.
         rewards: [n], under the objective that is learned from. The catalog keeps them, one for each objective.
+        truncated: [n], 1 for a row that was drawn with top_k or top_p, from which some rows cannot come. The catalog
+            has both of each build.
         vocabulary_sha256: what the tokens belong to; None where rows of several vocabularies are side by side.
 
     Raises:
@@ -99,6 +101,7 @@ class Rows:
     )
     source_lengths: NDArray[np.int32] | None = field(default=None, metadata=_column("int32", needs=["source_tokens"]))
     rewards: NDArray[np.float64] | None = field(default=None, metadata=_column("float64", fill=np.nan, stored=False))
+    truncated: NDArray[np.uint8] | None = field(default=None, metadata=_column("uint8", stored=False))
     vocabulary_sha256: str | None = None
 
     def __post_init__(self) -> None:

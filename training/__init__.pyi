@@ -9,9 +9,8 @@ from .fit.learner import Learner
 from .fit.loop import FitProgress, commit_checkpoint, fit_policy
 from .fit.settings import LearnerSettings
 from .fit.trainables import Trainable, Trainables
-from .latents.reinforce import BASELINES
 from .latents.trainers import LatentTrainerSettings, PriorTrainer, VectorTrainer
-from .losses import LOSSES, Loss, Reinvent, ScoredSequences, ValidOn
+from .losses import BASELINES, LOSSES, Loss, Reinvent, ScoredSequences, StatefulLoss, ValidOn
 from .pretraining.corpus import clean_molecules
 from .pretraining.data import PretrainData, data_of
 from .pretraining.objectives import pretraining_loss
@@ -45,6 +44,7 @@ __all__ = [
     "Reinvent",
     "RunCheckpoints",
     "ScoredSequences",
+    "StatefulLoss",
     "StoredBatches",
     "Trainable",
     "Trainables",

@@ -23,6 +23,11 @@ def broken_rules(data: Mapping[str, Any]) -> list[Problem]:
     return [problem for rule in _RULES for problem in rule(data)]
 
 
+def stored_share(data: Mapping[str, Any]) -> float:
+    """Return the largest share of a batch, in any iteration, that samplers leave to the buffer."""
+    return max(1 - math.fsum(shares) for shares in _shares(data).values())
+
+
 def _names_are_unique(data: Mapping[str, Any]) -> Iterator[Problem]:
     names: set[str] = set()
     for i, table in _tables(data, "samplers"):

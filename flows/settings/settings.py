@@ -37,6 +37,7 @@ from molbuffer.flows.settings.references import (
 )
 from molbuffer.flows.settings.rules import broken_rules, warnings_of_rules
 from molbuffer.flows.settings.samplers import SamplerSettings
+from molbuffer.flows.settings.suitability import unsuitable_rows
 from molbuffer.flows.settings.training import BufferSettings, OfflineSettings, TrainingSettings, selection_of
 from molbuffer.kinds import (
     Count,
@@ -172,6 +173,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _keeps_the_rules(self) -> Self:
         problems = broken_rules(self.model_dump(mode="json"))
+        problems += unsuitable_rows(self)
         refuse("configuration", [(problem.path, problem.message) for problem in problems])
         return self
 

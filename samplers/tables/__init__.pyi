@@ -1,4 +1,4 @@
-from .base import INNER_SAMPLER, RunParts, SamplerTable
+from .base import INNER_SAMPLER, RunParts, SamplerTable, TokenSource
 from .family import SAMPLERS, OuterTable
 from .latents import ORIGINS, LatentSamplerTable, LearningKeys, PriorSamplerTable
 
@@ -12,4 +12,5 @@ __all__ = [
     "PriorSamplerTable",
     "RunParts",
     "SamplerTable",
+    "TokenSource",
 ]

@@ -89,6 +89,21 @@ class RunParts:
         return replace(self, objective_sha256=None, latents={})
 
 
+@dataclass(frozen=True)
+class TokenSource:
+    """The distribution that a sampler draws tokens from, which says what its rows can be learned from.
+
+    Attributes:
+        policy: the policy, by its name in the configuration; None for a sampler whose rows have no likelihood.
+        temperature: the divisor of the logits.
+        truncated: whether top_k or top_p leaves tokens out.
+    """
+
+    policy: str | None = None
+    temperature: float = 1.0
+    truncated: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class SamplerTable(ABC):
     """The keys of a kind of sampler: a frozen dataclass, from which a run makes the sampler."""
@@ -108,6 +123,11 @@ class SamplerTable(ABC):
         """The policies that it draws from, by their names in the configuration."""
         own = (value for value, _ in values_marked(self, PolicyName))
         return (*own, *(() if self.inner is None else self.inner.policies))
+
+    @property
+    def token_source(self) -> TokenSource | None:
+        """The distribution that its tokens are drawn from; None where that is known of each row alone."""
+        return None
 
     @property
     def inner(self) -> SamplerTable | None:

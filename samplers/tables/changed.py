@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from molbuffer.kinds import Count
-from molbuffer.samplers.tables.base import RunParts
+from molbuffer.samplers.tables.base import RunParts, TokenSource
 from molbuffer.samplers.tables.family import OuterTable
 from molbuffer.samplers.tables.model import Policy, SamplingKeys
 
@@ -25,6 +25,10 @@ class ContrastiveSamplerTable(SamplingKeys, OuterTable):
 
     output_model: Policy = "agent"
     repeats: Count = 1
+
+    @property
+    def token_source(self) -> TokenSource:
+        return self.source_of(self.output_model)
 
     def sampler(self, name: str, size: SamplerSize, parts: RunParts) -> Sampler:
         from molbuffer.samplers.contrastive import ContrastiveSampler
@@ -51,6 +55,10 @@ class MutationSamplerTable(OuterTable):
 
     mutations: Count = 1
     valid_only: bool = True
+
+    @property
+    def token_source(self) -> TokenSource:
+        return TokenSource()
 
     def sampler(self, name: str, size: SamplerSize, parts: RunParts) -> Sampler:
         from molbuffer.samplers.mutation import MutationSampler

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from molbuffer.kinds import MoleculeFile, Text, Typed
-from molbuffer.samplers.tables.base import RunParts, SamplerTable
+from molbuffer.samplers.tables.base import RunParts, SamplerTable, TokenSource
 
 if TYPE_CHECKING:
     from molbuffer.samplers.base import Sampler, SamplerSize
@@ -34,6 +34,10 @@ class DatasetSamplerTable(SamplerTable):
     replacement: bool = False
     largest_fragment: bool = False
     id_column: Annotated[str | None, Typed(Text | None)] = None
+
+    @property
+    def token_source(self) -> TokenSource:
+        return TokenSource()
 
     def sampler(self, name: str, size: SamplerSize, parts: RunParts) -> Sampler:
         from molbuffer.samplers.dataset import DatasetSampler
@@ -71,6 +75,10 @@ class PairDatasetSamplerTable(SamplerTable):
     replacement: bool = False
     largest_fragment: bool = False
     id_column: Annotated[str | None, Typed(Text | None)] = None
+
+    @property
+    def token_source(self) -> TokenSource:
+        return TokenSource()
 
     def sampler(self, name: str, size: SamplerSize, parts: RunParts) -> Sampler:
         from molbuffer.samplers.pair_dataset import PairDatasetSampler

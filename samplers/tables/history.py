@@ -9,7 +9,7 @@ from annotated_types import Ge, MinLen
 from pydantic import BeforeValidator
 
 from molbuffer.kinds import Condition, Count, KindTable, OneOf, Share, Text, Typed
-from molbuffer.samplers.tables.base import RunParts, SamplerTable
+from molbuffer.samplers.tables.base import RunParts, SamplerTable, TokenSource
 from molbuffer.samplers.tables.family import OuterTable
 from molbuffer.scoring import Breeding
 from molbuffer.storage import SELECTIONS, Selection, Uniform
@@ -76,6 +76,10 @@ class GraphGASamplerTable(OuterTable):
     mutation_rate: Share = 0.5
     most_atoms: Count = 50
     runs: Runs = ("own",)
+
+    @property
+    def token_source(self) -> TokenSource:
+        return TokenSource()
 
     def sampler(self, name: str, size: SamplerSize, parts: RunParts) -> Sampler:
         from molbuffer.samplers.graph_ga import GraphGASampler

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Gt, Le
 
 from molbuffer.kinds import Count, Outermost, PolicyName, Text, Typed
-from molbuffer.samplers.tables.base import RunParts, SamplerTable
+from molbuffer.samplers.tables.base import RunParts, SamplerTable, TokenSource
+from molbuffer.storage import truncates
 
 if TYPE_CHECKING:
     from molbuffer.samplers.base import Sampler, SamplerSize
@@ -38,6 +39,10 @@ class SamplingKeys(SamplerTable):
 
         return Sampling(self.temperature, self.top_k or 0, self.top_p or 1.0)
 
+    def source_of(self, policy: str) -> TokenSource:
+        """Return the distribution of tokens that a policy draws with these settings."""
+        return TokenSource(policy, self.temperature, truncates(self.top_k, self.top_p))
+
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyKeys(SamplingKeys):
@@ -48,6 +53,10 @@ class PolicyKeys(SamplingKeys):
     """
 
     policy: Policy = "agent"
+
+    @property
+    def token_source(self) -> TokenSource:
+        return self.source_of(self.policy)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from molbuffer.storage.history.cache import DecodedCache
 from molbuffer.storage.history.index_arrays import IndexArrays, locate_arrays
 from molbuffer.storage.history.scan import HistoryPart, ScannedRows, TrainableRows, read_readmitted, read_strings, scan
 from molbuffer.storage.history.verified import verify_tables
-from molbuffer.storage.records import Consumed, Event, RowId
+from molbuffer.storage.records import Consumed, Event, RowId, truncates
 from molbuffer.storage.rows import Rows
 from molbuffer.storage.segments import rows_by_build
 
@@ -165,6 +165,12 @@ class HistoryIndex:
         """Whether a row was drawn for a training batch rather than for the buffer, bool [n]."""
         live = np.array([event == Event.SAMPLE_BATCH for event in self.builds["event"].to_pylist()], bool)
         return live.take(self.build_numbers)
+
+    @cached_property
+    def truncated(self) -> NDArray[np.bool_]:
+        """Whether a row was drawn with top_k or top_p, bool [n]."""
+        settings = zip(self.builds["top_k"].to_pylist(), self.builds["top_p"].to_pylist(), strict=True)
+        return np.array([truncates(*each) for each in settings], bool).take(self.build_numbers)
 
     @cached_property
     def iterations(self) -> NDArray[np.int32]:

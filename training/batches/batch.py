@@ -109,7 +109,8 @@ def _rewarded(build: Build, rows: list[int], rewards: NDArray[np.float64], vocab
     """
     samples = build.samples
     if samples.vocabulary_sha256 == vocabulary.sha256:
-        return replace(samples.rows.take(rows), rewards=rewards)
+        truncated = np.ones(len(rows), np.uint8) if build.truncated else None
+        return replace(samples.rows.take(rows), rewards=rewards, truncated=truncated)
     sources = None if samples.source_smiles is None else [samples.source_smiles[row] for row in rows]
     # Latents are left out: they belong to the model that decoded them, which has the other vocabulary.
     encoded = replace(encode_rows([samples.raw[row] for row in rows], vocabulary, sources), rewards=rewards)

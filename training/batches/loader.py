@@ -133,6 +133,7 @@ class BatchPlan:
         seed: the seed that the selection from the buffer follows from.
         build_every: iterations between builds of the buffer; 0 = only when it cannot fill a batch.
         train_on_invalid: add live rows that are no molecule, with reward 0, on top of the batch.
+        live_only: have what a live sampler is short of drawn by others, and not taken from the buffer.
     """
 
     batch_size: int
@@ -140,6 +141,7 @@ class BatchPlan:
     seed: int
     build_every: int = 0
     train_on_invalid: bool = False
+    live_only: bool = False
 
 
 @dataclass
@@ -204,10 +206,11 @@ class MixedLoader(IterableDataset[MixedBatch]):
             return None
         draws = [self._draw(number, iteration, quota) for number, quota in enumerate(quotas) if quota]
         missing = self.plan.batch_size - sum(draw.counted for draw in draws)
-        if missing > self.buffer.available and not built and self._can_build(iteration):
+        wanted = from_buffer if self.plan.live_only else missing
+        if wanted > self.buffer.available and not built and self._can_build(iteration):
             built = self._build(iteration)
         stored = self.buffer.take(
-            min(missing, self.buffer.available), numpy_generator(self.plan.seed, "buffer", iteration)
+            min(wanted, self.buffer.available), numpy_generator(self.plan.seed, "buffer", iteration)
         )
         missing -= len(stored.rows)
         shortfall = sum(draw.wanted - draw.counted for draw in draws)

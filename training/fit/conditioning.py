@@ -33,6 +33,14 @@ def condition_for(model: GenerativeModel, batch: TrainingBatch) -> Condition:
     return UNCONDITIONED
 
 
+def groups_of(condition: Condition) -> Tensor | None:
+    """Return numbers int64 [n] that are equal for rows of one source; None for a model without sources."""
+    if condition.sources is None:
+        return None
+    numbers: Tensor = condition.sources.unique(dim=0, return_inverse=True)[1]  # type: ignore[no-untyped-call]
+    return numbers
+
+
 def _check_sources(batch: TrainingBatch) -> None:
     lengths = batch.condition.source_lengths
     without = range(len(batch)) if lengths is None else torch.nonzero(lengths == 0)[:, 0].tolist()

@@ -15,8 +15,11 @@ from molbuffer.storage import Place, PolicyStore, PolicyVersion
 from molbuffer.training.batches import TrainingBatch
 from molbuffer.training.checkpoint import checkpoint_files, restore
 from molbuffer.training.errors import AgentMismatchError, DivergedError
-from molbuffer.training.fit.conditioning import condition_for
+from molbuffer.training.fit.conditioning import condition_for, groups_of
+from molbuffer.training.fit.loss_state import LossInTraining
 from molbuffer.training.fit.settings import LearnerSettings
+from molbuffer.training.fit.step_metrics import step_metrics
+from molbuffer.training.fit.suitability import check_rows
 from molbuffer.training.losses import Loss, ScoredSequences
 
 
@@ -47,6 +50,7 @@ class Learner:
 
     Attributes:
         prior: the policy that the loss keeps it close to.
+        metrics: those of the last step, by name.
     """
 
     def __init__(
@@ -72,24 +76,29 @@ class Learner:
         check_agent(self._start, prior)
         self._model = copy.deepcopy(self._start.model)
         self._optimizer = torch.optim.Adam(self._model.parameters(), settings.learning_rate)
+        self._loss_in_training = LossInTraining(loss, self._model.device)
         self._parent = self._start.sha256
         self._current: Policy | None = self._start
+        self.metrics: Mapping[str, float | None] = {}
 
     def step(self, batch: TrainingBatch) -> float:
         """Take one gradient step on a batch of any device, and return the loss before it.
 
         Raises:
             DivergedError: the loss is infinite or NaN; the policy stays as it is.
-            UnsuitableDataError: the policy is conditional, and a row has no source.
+            UnsuitableDataError: the policy is conditional, and a row has no source; or the loss is not valid on a row.
         """
+        check_rows(self._loss, batch)
         batch = batch.to(self._model.device)
         # One condition for both: otherwise the likelihoods would differ by more than the weights.
         condition = condition_for(self.prior.model, batch)
         with torch.no_grad():
             prior = self.prior.model.log_probs(batch.tokens, batch.lengths, condition=condition)
         agent = self._model.log_probs(batch.tokens, batch.lengths, condition=condition)
-        rows = ScoredSequences(agent, prior, batch.behaviour_log_probs, batch.lengths, batch.rewards)
-        loss = self._loss(rows)
+        rows = ScoredSequences(
+            agent, prior, batch.behaviour_log_probs, batch.lengths, batch.rewards, groups_of(condition)
+        )
+        loss = self._loss_in_training(rows)
         if not bool(loss.isfinite()):
             raise DivergedError(
                 f"the loss of iteration {batch.iteration} is {float(loss.detach()):g}, expected a finite number: lower "
@@ -97,13 +106,21 @@ class Learner:
                 loss=float(loss.detach()),
             )
         self._optimizer.zero_grad(set_to_none=True)
+        self._loss_in_training.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.gradient_norm)
+        norm = nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.gradient_norm)
         self._optimizer.step()
+        self._loss_in_training.step()
+        self.metrics = step_metrics(self._loss, rows, norm)
         if self._current is not None:
             self._parent = self._current.sha256
         self._current = None
         return float(loss.detach())
+
+    @property
+    def loss(self) -> Loss:
+        """The loss, with its settings."""
+        return self._loss
 
     def policy(self) -> Policy:
         """Return the policy under the sha256 of its present weights; further steps change its model."""
@@ -136,10 +153,12 @@ class Learner:
             state: JSON values of the caller, which ``restore`` returns.
         """
         more = {"parent": self._parent, "policy": self.policy().sha256}
-        return checkpoint_files(self._model, self._optimizer, {**state, **more})
+        files = checkpoint_files(self._model, self._optimizer, {**state, **more})
+        return files | self._loss_in_training.checkpoint_files()
 
     def restore(self, folder: Place) -> dict[str, Any]:
         """Go back to a checkpoint, and return the state saved with it."""
         state = restore(folder, self._model, self._optimizer)
+        self._loss_in_training.restore(folder)
         self._parent, self._current = state["parent"], None
         return state

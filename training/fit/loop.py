@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from molbuffer.storage import Checkpoint, PolicyVersion
 from molbuffer.training.batches import BUFFER, MixedBatch, MixedLoader
 from molbuffer.training.fit.history_writer import HistoryWriter
 from molbuffer.training.fit.learner import Learner
+from molbuffer.training.fit.suitability import keep_to_valid_rows
 from molbuffer.training.fit.trainables import Trainables
 
 
@@ -22,7 +24,8 @@ class FitProgress:
     Attributes:
         iteration: the number of iterations done.
         iterations: the number of all iterations.
-        metrics: ``loss``, those of ``batch_metrics``, and those of trainables.
+        metrics: ``loss``, those of ``batch_metrics`` and of ``step_metrics``, the ``seconds_waiting`` for the batch,
+            and those of trainables.
     """
 
     iteration: int
@@ -42,18 +45,25 @@ def fit_policy(
     """Train until the loader ends, and commit history and checkpoint every ``checkpoint_every`` iterations.
 
     A killed run is resumed from its last checkpoint, and draws again what came after it.
+
+    Raises:
+        UnsuitableDataError: the loss of the learner is not valid on the rows that the loader gives.
     """
+    keep_to_valid_rows(learner.loss, loader)
     committed = loader.iteration
+    waiting = time.perf_counter()
     for mixed in loader:
+        waited = time.perf_counter() - waiting
         drawn_by = _versions(learner, trainables, writer.run_id, mixed) if mixed.origin.live else []
         of_trainables = trainables.update(mixed.origin, writer.store)
         loss = learner.step(mixed.batch)
-        metrics = {"loss": loss, **batch_metrics(mixed), **of_trainables}
+        metrics = {"loss": loss, **batch_metrics(mixed), **learner.metrics, "seconds_waiting": waited, **of_trainables}
         writer.add(mixed.batch.iteration, mixed.origin, metrics, drawn_by)
         if loader.iteration % checkpoint_every == 0:
             commit_checkpoint(learner, loader, writer, trainables)
             committed = loader.iteration
         progress(FitProgress(loader.iteration, loader.plan.iterations, metrics))
+        waiting = time.perf_counter()
     if committed < loader.iteration:
         commit_checkpoint(learner, loader, writer, trainables)
     writer.drain()

@@ -15,7 +15,7 @@ from molbuffer.storage import Build, Place, PolicyStore, PolicyVersion, Rows, Sc
 from molbuffer.training.batches import ReplayedLatents
 from molbuffer.training.checkpoint import checkpoint_files, restore
 from molbuffer.training.errors import DivergedError
-from molbuffer.training.latents.reinforce import Baseline, clipped_ratio, mean_reward, reinforce_loss
+from molbuffer.training.losses import Baseline, mean_reward, reinforce, truncated_weights
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class LatentTrainerSettings:
     Attributes:
         learning_rate: the learning rate of Adam.
         gradient_norm: the largest norm of a step's gradient.
-        baseline: what is subtracted from rewards, one of ``molbuffer.training.latents.reinforce.BASELINES``.
+        baseline: what is subtracted from rewards, one of ``molbuffer.training.losses.BASELINES``.
     """
 
     learning_rate: float = 0.02
@@ -176,7 +176,8 @@ class PriorTrainer(LatentTrainer):
             return super().update(builds) | {"latent_replayed": 0.0, "latent_replay_weight": None}
         rows, then = self.rows(builds), tensors(earlier)
         with torch.no_grad():
-            weights = clipped_ratio(self._prior.log_prob(then["latents"]), then["latent_log_probs"], self._clip)
+            log_ratios = self._prior.log_prob(then["latents"]).detach() - then["latent_log_probs"]
+            weights = truncated_weights(log_ratios, self._clip)
         metrics = {"latent_replayed": float(len(earlier)), "latent_replay_weight": float(weights.mean())}
         every = tensors(earlier if rows is None else Rows.concat([rows, earlier]))
         if rows is not None:
@@ -203,7 +204,7 @@ def prior_loss(
         baseline: what is subtracted from each reward.
         weights: [n], 1 for draws from the prior itself; None is 1 for each.
     """
-    return reinforce_loss(prior.log_prob(latents.detach()), rewards, baseline, weights)
+    return reinforce(prior.log_prob(latents.detach()), rewards, baseline, weights)
 
 
 class VectorTrainer(LatentTrainer):
@@ -243,7 +244,7 @@ class VectorTrainer(LatentTrainer):
             sampling=self._sampler.sampling,
         )
         # The vectors are on the CPU, whatever the device of the policy: the gradient goes through both moves.
-        return reinforce_loss(log_probs.sum(1).cpu(), columns["rewards"], self._settings.baseline)
+        return reinforce(log_probs.sum(1).cpu(), columns["rewards"], self._settings.baseline)
 
     @torch.no_grad()
     def constrain(self) -> None:

@@ -23,14 +23,14 @@ from molbuffer.training.batches.buffer import Buffer, BufferView
 from molbuffer.training.batches.loader import BatchOrigin
 from molbuffer.training.batches.replayed_latents import ReplayedLatents
 from molbuffer.training.fit.trainables import Trainables
-from molbuffer.training.latents.reinforce import (
+from molbuffer.training.latents.trainers import LatentTrainerSettings, PriorTrainer, prior_loss
+from molbuffer.training.losses import (
     BASELINES,
-    clipped_ratio,
     leave_one_out,
     mean_reward,
-    reinforce_loss,
+    reinforce,
+    truncated_weights,
 )
-from molbuffer.training.latents.trainers import LatentTrainerSettings, PriorTrainer, prior_loss
 
 NAN = math.nan
 
@@ -89,24 +89,24 @@ def a_build(
 
 def test_the_ratio_by_hand() -> None:
     now, then = torch.log(torch.tensor([0.2, 0.6, 0.3, 0.0])).requires_grad_(), torch.log(torch.full((4,), 0.2))
-    found = clipped_ratio(now, then, clip=2.0)
+    found = truncated_weights(now - then, 2.0)
     assert_close(found, torch.tensor([1.0, 2.0, 1.5, 0.0]))
     assert not found.requires_grad
-    assert clipped_ratio(torch.tensor([0.0]), torch.tensor([-2000.0]), 5.0).tolist() == [5.0]
+    assert truncated_weights(torch.tensor([0.0]) - torch.tensor([-2000.0]), 5.0).tolist() == [5.0]
 
 
 def test_weighted_losses_and_baselines_by_hand() -> None:
     log_probs, rewards = torch.tensor([-1.0, -2.0, -4.0]), torch.tensor([1.0, 0.0, 0.5])
     weights = torch.tensor([1.0, 0.5, 2.0])
-    found = {name: float(reinforce_loss(log_probs, rewards, each, weights)) for name, each in BASELINES.items()}
+    found = {name: float(reinforce(log_probs, rewards, each, weights)) for name, each in BASELINES.items()}
     assert found["none"] == pytest.approx((1 + 0 + 4) / 3)
     # The weighted mean is (1 + 0 + 1) / 3.5 = 4/7.
     assert float(mean_reward(rewards, weights)) == pytest.approx(4 / 7)
     assert found["mean"] == pytest.approx((3 / 7 - 4 / 7 - 8 * 1 / 14) / 3)
     assert_close(leave_one_out(rewards, weights), torch.tensor([1 / 2.5, 2 / 3, 1 / 1.5]))
     assert found["leave_one_out"] == pytest.approx((0.6 - 2 / 3 + 8 * (0.5 - 2 / 3)) / 3)
-    with pytest.raises(ValueError, match=r"\[3\], \[3\], \[2\]"):
-        reinforce_loss(log_probs, rewards, weights=weights[:2])
+    with pytest.raises(ValueError, match=r"\(3,\), \(3,\), \(2,\)"):
+        reinforce(log_probs, rewards, weights=weights[:2])
 
 
 def test_a_row_beside_which_no_other_counts_has_no_baseline() -> None:
@@ -241,7 +241,7 @@ def test_replayed_rows_have_the_gradient_of_rows_drawn_from_the_present_prior() 
         return list(torch.autograd.grad(loss, (prior.means, prior.log_scales)))
 
     log_then = -(then[:, 0] ** 2) / 8 - math.log(2 * math.sqrt(2 * math.pi))
-    weights = clipped_ratio(prior.log_prob(then), log_then, 3.0)
+    weights = truncated_weights(prior.log_prob(then) - log_then, 3.0)
     assert 2.0 < float(weights.max()) < 2.4
     expected, found = gradient(now, None), gradient(then, weights)
     assert_close(found, expected, atol=1e-3, rtol=0)

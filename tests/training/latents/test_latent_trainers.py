@@ -32,7 +32,6 @@ from molbuffer.training.errors import DivergedError
 from molbuffer.training.fit.loop import FitProgress
 from molbuffer.training.fit.settings import LearnerSettings
 from molbuffer.training.fit.trainables import Trainables
-from molbuffer.training.latents.reinforce import BASELINES, leave_one_out, reinforce_loss
 from molbuffer.training.latents.trainers import (
     LatentTrainerSettings,
     PriorTrainer,
@@ -40,7 +39,7 @@ from molbuffer.training.latents.trainers import (
     prior_loss,
     rows_under,
 )
-from molbuffer.training.losses import Reinvent
+from molbuffer.training.losses import BASELINES, Reinvent, leave_one_out, reinforce
 
 TARGET = torch.tensor([1.5, -1.0, 0.5])
 
@@ -93,12 +92,12 @@ def a_build(latents: Tensor, rewards: Sequence[float | None], sha256: str, rejec
 
 def test_the_loss_by_hand() -> None:
     log_probs, rewards = torch.tensor([-1.0, -2.0, -4.0]), torch.tensor([1.0, 0.0, 0.5])
-    assert float(reinforce_loss(log_probs, rewards, BASELINES["none"])) == pytest.approx((1 + 2) / 3)
-    assert float(reinforce_loss(log_probs, rewards, BASELINES["mean"])) == pytest.approx((0.5 - 1 + 0) / 3)
+    assert float(reinforce(log_probs, rewards, BASELINES["none"])) == pytest.approx((1 + 2) / 3)
+    assert float(reinforce(log_probs, rewards, BASELINES["mean"])) == pytest.approx((0.5 - 1 + 0) / 3)
     assert leave_one_out(rewards, torch.ones(3)).tolist() == [0.25, 0.75, 0.5]
     assert leave_one_out(torch.tensor([0.7]), torch.ones(1)).tolist() == [0.0]
-    with pytest.raises(ValueError, match=r"\[3\], \[2\], \[2\]"):
-        reinforce_loss(log_probs, rewards[:2])
+    with pytest.raises(ValueError, match=r"\(3,\), \(2,\), \(2,\)"):
+        reinforce(log_probs, rewards[:2])
 
 
 def test_r23_latents_are_detached_or_the_gradient_of_the_location_would_be_0() -> None:
@@ -106,7 +105,7 @@ def test_r23_latents_are_detached_or_the_gradient_of_the_location_would_be_0() -
     noise = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
     reparameterised = prior.means[0] + prior.log_scales[0].exp() * noise
     rewards = -reparameterised.detach().square().sum(1)
-    reinforce_loss(prior.log_prob(reparameterised), rewards).backward()
+    reinforce(prior.log_prob(reparameterised), rewards).backward()
     assert_close(prior.means.grad, torch.zeros(1, 3), atol=1e-6, rtol=0)
     prior.zero_grad()
     prior_loss(prior, reparameterised, rewards).backward()

@@ -2,7 +2,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from molbuffer.training.losses import LOSSES, ScoredSequences, ValidOn, reinvent
+from molbuffer.training.losses import (
+    LOSSES,
+    ScoredSequences,
+    ValidOn,
+    augmented_hill_climb,
+    off_policy_reinvent,
+    reinvent,
+)
 
 AGENT = torch.tensor([-20.0, -31.0, -25.5])
 PRIOR = torch.tensor([-22.0, -30.0, -25.5])
@@ -61,3 +68,22 @@ def test_the_kind_reinvent_is_the_function_of_whole_sequences_valid_on_any_data(
     assert float(kind(sigma=4.0)(rows)) == 9.0
     assert float(kind(sigma=2.0)(rows)) == pytest.approx((2.0**2 + 1.0**2) / 2)
     assert kind.valid_on is ValidOn.ANY
+
+
+def test_augmented_hill_climb_has_the_rows_with_the_highest_rewards() -> None:
+    # The squares are 9, 1 and 100, as above; half of three rows are two.
+    assert float(augmented_hill_climb(AGENT, PRIOR, REWARDS, sigma=10.0, share=0.5)) == pytest.approx(109 / 2)
+    assert float(augmented_hill_climb(AGENT, PRIOR, REWARDS, sigma=10.0, share=1 / 3)) == pytest.approx(100)
+    assert float(augmented_hill_climb(AGENT, PRIOR, REWARDS, sigma=10.0, share=1.0)) == pytest.approx(110 / 3)
+    agent = AGENT.clone().requires_grad_()
+    augmented_hill_climb(agent, PRIOR, REWARDS, sigma=10.0, share=0.5).backward()
+    torch.testing.assert_close(agent.grad, torch.tensor([-3.0, 0.0, -10.0]))
+
+
+def test_off_policy_reinvent_weighs_rows_by_bounded_ratios_without_a_gradient() -> None:
+    behaviour = AGENT - torch.tensor([1.0, 0.5, 4.0]).log()
+    agent = AGENT.clone().requires_grad_()
+    loss = off_policy_reinvent(agent, PRIOR, behaviour, REWARDS, sigma=10.0, max_weight=2.0)
+    assert float(loss.detach()) == pytest.approx((1 * 9 + 0.5 * 1 + 2 * 100) / 3)
+    loss.backward()
+    torch.testing.assert_close(agent.grad, torch.tensor([-2.0, -0.5 * 2 / 3, -2 * 20 / 3]))

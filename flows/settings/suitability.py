@@ -1,0 +1,91 @@
+"""Whether the loss is valid on the rows that samplers and selections give, by what each says of itself (R22)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from molbuffer.flows.settings.problems import Problem
+from molbuffer.flows.settings.rules import stored_share
+from molbuffer.flows.settings.samplers import SamplerSettings
+from molbuffer.samplers import TOLERANCE, TokenSource
+from molbuffer.training import LOSSES, Loss, ValidOn
+
+if TYPE_CHECKING:
+    from molbuffer.flows.settings.settings import Settings
+
+
+def unsuitable_rows(settings: Settings) -> list[Problem]:
+    """Return a problem for each sampler, and each selection, whose rows the loss is not valid on."""
+    offline = settings.offline
+    problems = list(_offline(settings)) if offline.loss is not None or settings.campaign.offline else []
+    if settings.campaign.offline:
+        return problems
+    named, loss = settings.training.loss.kind, settings.training.built_loss
+    stored = stored_share(settings.model_dump(mode="json"))
+    if loss.valid_on is ValidOn.ON_POLICY and stored > TOLERANCE:
+        message = (
+            f"the loss {named} is valid on rows that the policy in training has just drawn, but {stored:.3g} of a "
+            f"batch comes from the buffer; let the p_batch of samplers add up to 1, {_advice()}"
+        )
+        problems.append(Problem(("buffer", "selection"), message))
+    for i, table in enumerate(settings.samplers):
+        size = table.size
+        if size.p_batch or (stored > TOLERANCE and size.buffer_size):
+            problems += [Problem(("samplers", i, key), text) for key, text in _of_sampler(table, named, loss)]
+    return problems
+
+
+def _offline(settings: Settings) -> Iterator[Problem]:
+    own, online = settings.offline.loss, settings.training
+    loss, named = settings.offline.built_loss(online), (own or online.loss).kind
+    if loss.valid_on is ValidOn.ON_POLICY:
+        place = ("training", "loss") if own is None else ("offline", "loss")
+        message = (
+            f"{named} is valid on rows that the policy in training has just drawn, but the selection "
+            f"{settings.offline.selection.kind} gives stored rows; {_advice().removeprefix('or ')}"
+        )
+        yield Problem(place, message)
+
+
+def _of_sampler(table: SamplerSettings, named: str, loss: Loss) -> Iterator[tuple[str, str]]:
+    """Yield the keys of a sampler with what is wrong with them."""
+    source, advice = table.table.token_source, _advice()
+    if loss.valid_on is ValidOn.ON_POLICY and table.size.p_batch and (why := _not_on_policy(source)):
+        yield (
+            "p_batch",
+            f"the loss {named} is valid on rows that the policy in training has just drawn, at temperature 1 and from "
+            f'all tokens, but the sampler "{table.name}" {why}; set its p_batch to 0, {advice}',
+        )
+    if loss.valid_on is not ValidOn.BEHAVIOUR or source is None:
+        return
+    if source.policy is None:
+        yield (
+            "kind",
+            f"the loss {named} weighs rows by the likelihood with which they were drawn, and those of the sampler "
+            f'"{table.name}" have none; remove it, {advice}',
+        )
+    elif source.truncated and not getattr(loss, "allow_truncated", False):
+        key = "top_k" if getattr(table.table, "top_k", None) else "top_p"
+        yield (
+            key,
+            f"the loss {named} weighs rows by the likelihood with which they were drawn, and the sampler "
+            f'"{table.name}" leaves tokens out, so that some molecules cannot come; remove the key, or set '
+            "allow_truncated = true of the loss",
+        )
+
+
+def _not_on_policy(source: TokenSource | None) -> str | None:
+    """Return what keeps the rows of a sampler from being draws of the policy in training."""
+    if source is None or source.policy is None:
+        return "gives other rows"
+    if source.policy != "agent":
+        return f'draws from the policy "{source.policy}"'
+    if source.truncated:
+        return "leaves tokens out, by top_k or top_p"
+    return f"draws at temperature {source.temperature:g}" if source.temperature != 1 else None
+
+
+def _advice() -> str:
+    kinds = [name for name, kind in LOSSES.kinds.items() if kind.is_own and kind.registered.valid_on is ValidOn.ANY]
+    return f"or take a loss that is valid on any rows: {', '.join(kinds)}"

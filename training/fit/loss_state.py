@@ -1,0 +1,56 @@
+"""A loss in training: its parameters are optimised, and its state is part of the learner's checkpoint."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from molbuffer.storage import Place
+from molbuffer.training.checkpoint import checkpoint_files, restore
+from molbuffer.training.losses import Loss, ScoredSequences, StatefulLoss
+
+
+class LossInTraining:
+    """A loss with whatever state it has; a loss without one is called as it is.
+
+    Attributes:
+        settings: the loss.
+        module: its state; None for a loss without one.
+    """
+
+    def __init__(self, loss: Loss, device: torch.device) -> None:
+        self.settings = loss
+        self.module: nn.Module | None = None
+        if isinstance(loss, StatefulLoss):
+            self.module = loss.state().to(device)
+            # A group may be empty, of a state without parameters.
+            groups = [{"params": list(self.module.parameters())}]
+            self._optimizer = torch.optim.Adam(groups, loss.state_learning_rate)
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        """Return the loss of rows."""
+        made: Tensor = self.settings(rows) if self.module is None else self.module(rows)
+        return made
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        if self.module is not None:
+            self._optimizer.zero_grad(set_to_none=True)
+
+    def step(self) -> None:
+        """Take a step on the parameters, if there are any."""
+        if self.module is not None:
+            self._optimizer.step()
+
+    def checkpoint_files(self) -> dict[str, bytes]:
+        """Return the files from which the state can be restored; none without a state."""
+        return {} if self.module is None else checkpoint_files(self.module, self._optimizer, {}, self._prefix)
+
+    def restore(self, folder: Place) -> None:
+        """Go back to a checkpoint; a state that it does not have, of a run that had another loss, begins anew."""
+        if self.module is not None and any(file.name.startswith(self._prefix) for file in folder.iterdir()):
+            restore(folder, self.module, self._optimizer, self._prefix)
+
+    @property
+    def _prefix(self) -> str:
+        return f"loss-{type(self.settings).__name__}-"

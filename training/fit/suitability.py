@@ -1,0 +1,88 @@
+"""Which rows a loss may learn from, by what it says of itself; checked before a training and for each batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from molbuffer.samplers import Vocabulary
+from molbuffer.storage import HistoryIndex
+from molbuffer.training.batches import BUFFER, MixedLoader, TrainingBatch
+from molbuffer.training.errors import UnsuitableDataError
+from molbuffer.training.losses import Loss, ValidOn
+
+WITHOUT, TRUNCATED = "no behaviour log-probabilities", "been drawn with top_k or top_p"
+
+
+def keep_to_valid_rows(loss: Loss, loader: MixedLoader) -> None:
+    """Refuse a training from stored rows that a loss is not valid on; let a loss that is valid on live rows alone have
+    no others.
+
+    Raises:
+        UnsuitableDataError: naming the selection, or the samplers of the stored rows.
+    """
+    if loss.valid_on is ValidOn.ON_POLICY:
+        if loader.live is None:
+            raise UnsuitableDataError(
+                f"the loss {loss} is valid on rows that the policy in training has just drawn, and the selection "
+                f"{loader.buffer.selection} gives stored rows; take a loss that is valid on them, such as reinvent",
+                rows={BUFFER: len(loader.buffer.index)},
+            )
+        loader.plan = replace(loader.plan, live_only=True)
+    elif loader.live is None:
+        _check_index(loss, loader.buffer.index, loader.buffer.vocabulary)
+
+
+def check_rows(loss: Loss, batch: TrainingBatch) -> None:
+    """Refuse a batch with rows that a loss is not valid on.
+
+    Raises:
+        UnsuitableDataError: with the number of these rows by origin.
+    """
+    if loss.valid_on is ValidOn.ON_POLICY and BUFFER in batch.origins:
+        stored = Counter(origin for origin in batch.origins if origin == BUFFER)
+        raise UnsuitableDataError(_message(loss, "been stored before", stored, len(batch)), rows=stored)
+    if loss.valid_on is not ValidOn.BEHAVIOUR:
+        return
+    unknown = batch.behaviour_log_probs.isnan().any(1)
+    truncated = batch.columns.get("truncated")
+    for reason, rows in {WITHOUT: unknown, TRUNCATED: None if _allows(loss) else truncated}.items():
+        if rows is not None and bool(rows.any()):
+            origins = Counter(batch.origins[row] for row in rows.nonzero()[:, 0].tolist())
+            raise UnsuitableDataError(_message(loss, reason, origins, len(batch)), rows=origins)
+
+
+def _check_index(loss: Loss, index: HistoryIndex, vocabulary: Vocabulary) -> None:
+    if loss.valid_on is not ValidOn.BEHAVIOUR:
+        return
+    builds = index.builds.select(["sampler", "temperature", "vocabulary_sha256"]).to_pylist()
+    # A sampler without a policy has no temperature; rows of another vocabulary are encoded anew.
+    without = [each["temperature"] is None or each["vocabulary_sha256"] != vocabulary.sha256 for each in builds]
+    found = {WITHOUT: np.array(without, bool).take(index.build_numbers)}
+    found[TRUNCATED] = index.truncated & ~found[WITHOUT] & (not _allows(loss))
+    for reason, rows in found.items():
+        if rows.any():
+            numbers = Counter(index.build_numbers[rows].tolist())
+            samplers: Counter[str] = Counter()
+            for number, count in numbers.items():
+                samplers[builds[number]["sampler"]] += count
+            raise UnsuitableDataError(_message(loss, reason, samplers, len(index)), rows=samplers)
+
+
+def _allows(loss: Loss) -> bool:
+    return bool(getattr(loss, "allow_truncated", False))
+
+
+def _message(loss: Loss, reason: str, rows: Mapping[str, int], of: int) -> str:
+    named = ", ".join(f"{count} of {origin}" for origin, count in rows.items())
+    advice = (
+        "leave these out, by an SQL condition on the rows or other samplers, or take a loss that is valid on any rows"
+    )
+    if reason is TRUNCATED:
+        advice += "; allow_truncated = true of the loss takes them as they are"
+    return (
+        f"{sum(rows.values())} of {of} rows have {reason} ({named}), and the loss {loss} is not valid on them; {advice}"
+    )

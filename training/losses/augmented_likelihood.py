@@ -1,0 +1,156 @@
+"""Losses that draw the agent's log-likelihood to the prior's, augmented by the scaled reward."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Gt, Le
+
+from molbuffer.training.losses.base import Positive, ScoredSequences, ValidOn, expect_rows
+from molbuffer.training.losses.ratios import truncated_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TopShare = Annotated[float, Gt(0), Le(1)]
+
+
+def reinvent(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float) -> Tensor:
+    """Return the REINVENT loss ("difference between augmented and posterior"): the mean of (prior + σ·reward −
+    agent)².
+
+    It draws the agent's log-likelihood towards the prior's, augmented by the scaled reward. The target does not
+    depend on the behaviour policy, so the loss is valid on stored rows too.
+
+    Args:
+        agent: log-likelihoods [n] under the agent; the gradient flows through them only.
+        prior: log-likelihoods [n] under the prior.
+        rewards: [n], in [0, 1].
+        sigma: the weight of the reward against the prior, in nats.
+
+    Returns:
+        A scalar.
+
+    Source: Olivecrona et al. 2017, arXiv:1704.07555, equation 6; Fialková et al. 2022, arXiv:2107.08007 (DAP).
+    """
+    return _squared_differences(agent, prior, rewards, sigma).mean()
+
+
+def augmented_hill_climb(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float, share: float) -> Tensor:
+    """Return the REINVENT loss of the rows with the highest rewards, the mean over ⌈share · n⌉ of n rows.
+
+    Args:
+        agent: log-likelihoods [n] under the agent; the gradient flows through them only.
+        prior: log-likelihoods [n] under the prior.
+        rewards: [n], in [0, 1]; of equal ones the earlier row counts as higher.
+        sigma: the weight of the reward against the prior, in nats.
+        share: the share of the rows that count, in (0, 1].
+
+    Returns:
+        A scalar.
+
+    Source: Thomas et al. 2022, doi:10.1186/s13321-022-00646-z.
+    """
+    squares = _squared_differences(agent, prior, rewards, sigma)
+    return squares[best_rows(rewards, share)].mean()
+
+
+def off_policy_reinvent(
+    agent: Tensor, prior: Tensor, behaviour: Tensor, rewards: Tensor, sigma: float, max_weight: float
+) -> Tensor:
+    """Return the REINVENT loss as the agent's own draws would have it: the mean of min(π/μ, max_weight) · (prior +
+    σ·reward − agent)².
+
+    The weights are detached. Unlike REINVENT on stored rows, it looks at rows as often as the agent would draw them.
+
+    Args:
+        agent: log π [n] of the rows; the gradient flows through them only.
+        prior: log-likelihoods [n] under the prior.
+        behaviour: log μ [n], under the distribution that drew the rows.
+        rewards: [n], in [0, 1].
+        sigma: the weight of the reward against the prior, in nats.
+        max_weight: the largest weight.
+
+    Returns:
+        A scalar.
+
+    Source: the loss as in ``reinvent``; the weights Ionides 2008, doi:10.1198/106186008X320456.
+    """
+    expect_rows(agent=agent, behaviour=behaviour)
+    squares = _squared_differences(agent, prior, rewards, sigma)
+    return (truncated_weights(agent - behaviour, max_weight) * squares).mean()
+
+
+def _squared_differences(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float) -> Tensor:
+    expect_rows(agent=agent, prior=prior, rewards=rewards)
+    return (prior.detach() + sigma * rewards.detach() - agent).square()
+
+
+def best_rows(rewards: Tensor, share: float) -> Tensor:
+    """Return the positions of the ⌈share · n⌉ highest of n rewards, int64; of equal ones the earlier first."""
+    return rewards.argsort(descending=True, stable=True)[: math.ceil(share * len(rewards))]
+
+
+@dataclass(frozen=True)
+class Reinvent:
+    """The squared difference of the policy's log-likelihood and the prior's plus sigma x reward.
+
+    Attributes:
+        sigma: the log-likelihood, in nats, that a reward of 1 adds.
+
+    Example:
+        >>> str(mb.Reinvent(sigma=60.0).valid_on)
+        'any'
+    """
+
+    sigma: Positive = 128.0
+
+    valid_on: ClassVar[ValidOn] = ValidOn.ANY
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        return reinvent(rows.agent.sum(1), rows.prior.sum(1), rows.rewards, self.sigma)
+
+
+@dataclass(frozen=True)
+class AugmentedHillClimb:
+    """The loss of reinvent on the rows of the batch with the highest rewards.
+
+    Attributes:
+        sigma: the log-likelihood, in nats, that a reward of 1 adds.
+        share: the share of the batch that is learned from.
+    """
+
+    sigma: Positive = 60.0
+    share: TopShare = 0.5
+
+    valid_on: ClassVar[ValidOn] = ValidOn.ANY
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        return augmented_hill_climb(rows.agent.sum(1), rows.prior.sum(1), rows.rewards, self.sigma, self.share)
+
+
+@dataclass(frozen=True)
+class OffPolicyReinvent:
+    """The loss of reinvent with each row weighted by its likelihood under the policy over that when it was drawn.
+
+    Attributes:
+        sigma: the log-likelihood, in nats, that a reward of 1 adds.
+        max_weight: the largest weight of a row.
+        allow_truncated: weigh rows that were drawn with top_k or top_p too, from which some molecules cannot come.
+    """
+
+    sigma: Positive = 128.0
+    max_weight: Positive = 2.0
+    allow_truncated: bool = False
+
+    valid_on: ClassVar[ValidOn] = ValidOn.BEHAVIOUR
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        agent, prior, behaviour = rows.agent.sum(1), rows.prior.sum(1), rows.behaviour.sum(1)
+        return off_policy_reinvent(agent, prior, behaviour, rows.rewards, self.sigma, self.max_weight)
+
+    def clipped(self, rows: ScoredSequences) -> Tensor:
+        """Return the share of the rows whose weight is bounded."""
+        return ((rows.agent - rows.behaviour).detach().sum(1) > math.log(self.max_weight)).float().mean()

@@ -1,0 +1,74 @@
+"""Trajectory balance, the loss of generative flow networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from molbuffer.training.losses.base import NotNegative, Positive, ScoredSequences, ValidOn, expect_rows
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def trajectory_balance(
+    agent: Tensor, prior: Tensor, rewards: Tensor, log_z: Tensor, beta: float, prior_weight: float
+) -> Tensor:
+    """Return the mean of (log Z + log π − β · reward − w · log prior)².
+
+    It is 0 where the agent draws each row with a probability proportional to prior^w · exp(β · reward), and log Z is
+    the logarithm of the sum of these. The target does not depend on the behaviour policy. With w = 0 this is the
+    plain loss with the reward exp(β · reward); a string has one way to be built, so there is no backward policy.
+
+    Args:
+        agent: log π [n] of the rows; the gradient flows through them and log_z.
+        prior: log-likelihoods [n] of the rows under the prior.
+        rewards: [n], in [0, 1].
+        log_z: log Z, a scalar.
+        beta: β, in nats: the log-likelihood that a reward of 1 adds.
+        prior_weight: w.
+
+    Returns:
+        A scalar.
+
+    Source: Malkin et al. 2022, arXiv:2201.13259, equation 14; for molecules as strings Kim et al. 2024, Genetic GFN,
+    arXiv:2402.05961.
+    """
+    expect_rows(agent=agent, prior=prior, rewards=rewards)
+    if log_z.ndim != 0:
+        raise ValueError(f"expected a scalar log_z, got {tuple(log_z.shape)}")
+    return (log_z + agent - beta * rewards.detach() - prior_weight * prior.detach()).square().mean()
+
+
+@dataclass(frozen=True)
+class TrajectoryBalance:
+    """The squared difference of log Z + log-likelihood and beta x reward + the prior's: a generative flow network.
+
+    Attributes:
+        beta: the log-likelihood, in nats, that a reward of 1 adds.
+        prior_weight: the weight of the prior's log-likelihood in the target; 0: the policy draws molecules with
+            probabilities that depend on the reward alone.
+        log_z: log Z at the beginning; it is learned.
+        z_learning_rate: the learning rate of log Z.
+    """
+
+    beta: Positive = 50.0
+    prior_weight: NotNegative = 1.0
+    log_z: float = 0.0
+    z_learning_rate: Positive = 0.1
+
+    valid_on: ClassVar[ValidOn] = ValidOn.ANY
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        made: Tensor = self.state()(rows)
+        return made
+
+    @property
+    def state_learning_rate(self) -> float:
+        """That of log Z."""
+        return self.z_learning_rate
+
+    def state(self) -> nn.Module:
+        from molbuffer.training.losses.states import TrajectoryBalanceState
+
+        return TrajectoryBalanceState(self)

@@ -1,0 +1,128 @@
+"""Losses that imitate the better rows: the log-likelihood of rows, weighted by what their rewards say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from annotated_types import Gt
+
+from molbuffer.kinds import Share
+from molbuffer.training.losses.augmented_likelihood import TopShare, best_rows
+from molbuffer.training.losses.base import Positive, ScoredSequences, ValidOn, expect_rows
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def top_share_likelihood(agent: Tensor, rewards: Tensor, share: float) -> Tensor:
+    """Return the mean negative log-likelihood of the rows with the highest rewards, ⌈share · n⌉ of n.
+
+    This is the step of hill climbing by maximum likelihood ("MAULI", or "best agent" when the rows are the best that
+    any agent of the run has drawn, as the selection ``top_k`` gives them).
+
+    Args:
+        agent: log-likelihoods [n] under the agent; the gradient flows through them only.
+        rewards: [n]; of equal ones the earlier row counts as higher.
+        share: the share of the rows that count, in (0, 1].
+
+    Returns:
+        A scalar.
+
+    Source: Neil et al. 2018 (Hillclimb-MLE, https://openreview.net/forum?id=Bk0xiI1Dz); Brown et al. 2019,
+    arXiv:1811.09621.
+    """
+    expect_rows(agent=agent, rewards=rewards)
+    return -agent[best_rows(rewards, share)].mean()
+
+
+def filtered_cloning(agent: Tensor, rewards: Tensor, threshold: float) -> Tensor:
+    """Return −1/n Σ [reward ≥ threshold] · log π: behaviour cloning of the rows whose reward is high enough.
+
+    Args:
+        agent: log π [n] of the rows; the gradient flows through them only.
+        rewards: [n].
+        threshold: the least reward of a row that counts.
+
+    Returns:
+        A scalar; 0 when no row counts.
+
+    Source: Chen et al. 2020, BAIL, arXiv:1910.12179, and Wang et al. 2020, CRR, arXiv:2006.15134, "binary", with the
+    threshold in the place of a learned value.
+    """
+    expect_rows(agent=agent, rewards=rewards)
+    return -((rewards >= threshold) * agent).mean()
+
+
+def advantage_weighted(agent: Tensor, rewards: Tensor, temperature: float, max_weight: float) -> Tensor:
+    """Return −1/n Σ min(exp((reward − mean reward) / temperature), max_weight) · log π.
+
+    Args:
+        agent: log π [n] of the rows; the gradient flows through them only.
+        rewards: [n]; their mean stands for the value of the behaviour policy.
+        temperature: β, in units of the reward; the smaller, the more the best rows count.
+        max_weight: the largest weight.
+
+    Returns:
+        A scalar.
+
+    Source: Peng et al. 2019, advantage-weighted regression, arXiv:1910.00177, equation 11 and appendix.
+    """
+    expect_rows(agent=agent, rewards=rewards)
+    advantages = (rewards - rewards.mean()).detach()
+    return -((advantages / temperature).exp().clamp(max=max_weight) * agent).mean()
+
+
+@dataclass(frozen=True)
+class TopShareLikelihood:
+    """The likelihood of the rows of the batch with the highest rewards: hill climbing.
+
+    Attributes:
+        share: the share of the batch that is learned from.
+    """
+
+    share: TopShare = 0.25
+
+    valid_on: ClassVar[ValidOn] = ValidOn.ANY
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        return top_share_likelihood(rows.agent.sum(1), rows.rewards, self.share)
+
+
+@dataclass(frozen=True)
+class FilteredCloning:
+    """The likelihood of the rows whose reward reaches a threshold: filtered behaviour cloning.
+
+    Attributes:
+        threshold: the least reward of a row that is learned from.
+    """
+
+    threshold: Share = 0.5
+
+    valid_on: ClassVar[ValidOn] = ValidOn.ANY
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        return filtered_cloning(rows.agent.sum(1), rows.rewards, self.threshold)
+
+
+@dataclass(frozen=True)
+class AdvantageWeighted:
+    """The likelihood of rows, weighted by the exponential of reward less mean reward: advantage-weighted regression.
+
+    Attributes:
+        temperature: the reward above the mean that multiplies the weight of a row by e.
+        max_weight: the largest weight of a row.
+    """
+
+    temperature: Positive = 0.1
+    max_weight: Annotated[float, Gt(0)] = 20.0
+
+    valid_on: ClassVar[ValidOn] = ValidOn.ANY
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        return advantage_weighted(rows.agent.sum(1), rows.rewards, self.temperature, self.max_weight)
+
+    def clipped(self, rows: ScoredSequences) -> Tensor:
+        """Return the share of the rows whose weight is bounded."""
+        weights = ((rows.rewards - rows.rewards.mean()) / self.temperature).exp()
+        return (weights > self.max_weight).float().mean()

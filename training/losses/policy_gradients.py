@@ -1,0 +1,134 @@
+"""Policy gradients of the reward: of the agent's own draws, and of stored rows with importance weights."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from annotated_types import Ge, Lt
+
+from molbuffer.training.losses.base import NotNegative, Positive, ScoredSequences, ValidOn, expect_rows, expect_tokens
+from molbuffer.training.losses.baselines import BASELINES, Baseline, mean_reward, regularised_rewards
+from molbuffer.training.losses.ratios import truncated_weights, vtrace_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def reinforce(
+    log_probs: Tensor, rewards: Tensor, baseline: Baseline = mean_reward, weights: Tensor | None = None
+) -> Tensor:
+    """Return the mean of −w · log p · (reward − baseline); its gradient is an estimate of that of −E[reward].
+
+    Args:
+        log_probs: [n], of the draws; the gradient flows through them only, so the draws themselves must be detached.
+        rewards: [n].
+        baseline: what is subtracted from each reward.
+        weights: w [n], such as those of ``truncated_weights``; None is 1 for each, for rows drawn from p itself.
+
+    Returns:
+        A scalar.
+
+    Source: Williams 1992, REINFORCE (doi:10.1007/BF00992696).
+    """
+    weights = rewards.new_ones(rewards.shape) if weights is None else weights.detach()
+    expect_rows(log_probs=log_probs, rewards=rewards, weights=weights)
+    rewards = rewards.detach()
+    return -(weights * log_probs * (rewards - baseline(rewards, weights))).mean()
+
+
+def importance_weighted(agent: Tensor, weights: Tensor, advantages: Tensor) -> Tensor:
+    """Return the mean over rows of −advantage · Σ_t w_t · log π_t, the policy gradient of rows of another policy.
+
+    Args:
+        agent: log π [n, L] of the tokens, 0 after the end of a row; the gradient flows through them only.
+        weights: w [n, L] of the tokens; those of one row are equal for the weights of whole rows.
+        advantages: [n], the reward of a row less a baseline.
+
+    Returns:
+        A scalar.
+
+    Source: token weights as in Yao et al. 2025 (truncated importance sampling,
+    https://fengyao.notion.site/off-policy-rl); row weights Ionides 2008, doi:10.1198/106186008X320456; V-trace
+    Espeholt et al. 2018, arXiv:1802.01561.
+    """
+    expect_tokens(agent=agent, weights=weights)
+    expect_rows(advantages=advantages, rows=agent[:, 0])
+    return -(advantages.detach() * (weights.detach() * agent).sum(1)).mean()
+
+
+@dataclass(frozen=True)
+class Reinforce:
+    """The policy gradient of the reward less a baseline: REINFORCE.
+
+    Attributes:
+        baseline: what is subtracted from each reward: the mean over all rows, the mean over the other rows, the moving
+            mean of earlier batches, or nothing.
+        decay: for the moving mean: the weight of what it was before a batch.
+        kl_weight: the reward that a nat of divergence from the prior costs.
+        entropy_weight: the reward that a nat of entropy of the policy brings.
+    """
+
+    baseline: Literal["mean", "leave_one_out", "moving", "none"] = "leave_one_out"
+    decay: Annotated[float, Ge(0), Lt(1)] = 0.9
+    kl_weight: NotNegative = 0.0
+    entropy_weight: NotNegative = 0.0
+
+    valid_on: ClassVar[ValidOn] = ValidOn.ON_POLICY
+    state_learning_rate: ClassVar[float] = 0.0
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        made: Tensor = self.state()(rows)
+        return made
+
+    def state(self) -> nn.Module:
+        from molbuffer.training.losses.states import ReinforceState
+
+        return ReinforceState(self)
+
+
+@dataclass(frozen=True)
+class ImportanceWeighted:
+    """The policy gradient on rows of any policy, weighted by their likelihoods now over those when they were drawn.
+
+    Attributes:
+        form: what is weighted: each token, the whole row, or each token with those after it, as V-trace does.
+        max_weight: the largest weight of a token or of a row.
+        max_trace: for vtrace: the largest weight of a token after the one that is weighted.
+        baseline: what is subtracted from each reward: the weighted mean over all rows, that over the other rows, or
+            nothing.
+        kl_weight: the reward that a nat of divergence from the prior costs.
+        entropy_weight: the reward that a nat of entropy of the policy brings.
+        allow_truncated: weigh rows that were drawn with top_k or top_p too, from which some molecules cannot come.
+    """
+
+    form: Literal["token", "sequence", "vtrace"] = "sequence"
+    max_weight: Positive = 2.0
+    max_trace: Positive = 1.0
+    baseline: Literal["mean", "leave_one_out", "none"] = "mean"
+    kl_weight: NotNegative = 0.0
+    entropy_weight: NotNegative = 0.0
+    allow_truncated: bool = False
+
+    valid_on: ClassVar[ValidOn] = ValidOn.BEHAVIOUR
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        agent, prior = rows.agent.sum(1), rows.prior.sum(1)
+        log_ratios = (rows.agent - rows.behaviour).detach()
+        of_rows = truncated_weights(log_ratios.sum(1), self.max_weight)
+        if self.form == "token":
+            weights = truncated_weights(log_ratios, self.max_weight)
+        elif self.form == "vtrace":
+            weights = vtrace_weights(log_ratios, rows.lengths, self.max_weight, self.max_trace)
+        else:
+            weights = of_rows[:, None].expand_as(rows.agent)
+        rewards = regularised_rewards(rows.rewards, agent, prior, self.kl_weight, self.entropy_weight)
+        return importance_weighted(rows.agent, weights, rewards - BASELINES[self.baseline](rewards, of_rows))
+
+    def clipped(self, rows: ScoredSequences) -> Tensor:
+        """Return the share of the tokens, or of the rows, whose ratio is above ``max_weight``."""
+        log_ratios = (rows.agent - rows.behaviour).detach()
+        if self.form == "sequence":
+            return (log_ratios.sum(1) > math.log(self.max_weight)).float().mean()
+        return (log_ratios > math.log(self.max_weight)).sum() / rows.lengths.sum()

@@ -1,0 +1,75 @@
+"""Direct preference optimisation from pairs of a batch that its rewards rank."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from molbuffer.kinds import Share
+from molbuffer.training.losses.base import Positive, ScoredSequences, ValidOn, expect_rows
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def dpo(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """Return the mean of −log σ(β · (log π/q of the chosen row − log π/q of the rejected one)); 0 without pairs.
+
+    Args:
+        chosen: log π − log q [m] of the better rows of m pairs, with q the prior; the gradient flows through both.
+        rejected: log π − log q [m] of the worse ones.
+        beta: β, the weight of the divergence from the prior.
+
+    Returns:
+        A scalar.
+
+    Source: Rafailov et al. 2023, arXiv:2305.18290, equation 7.
+    """
+    expect_rows(chosen=chosen, rejected=rejected)
+    margins = beta * (chosen - rejected)
+    # −log σ(x) = log(1 + exp(−x)); the sum of nothing is 0, and has a gradient.
+    return (-margins).logaddexp(margins.new_zeros(())).sum() / max(len(margins), 1)
+
+
+def ranked_pairs(rewards: Tensor, groups: Tensor | None, margin: float) -> tuple[Tensor, Tensor]:
+    """Return the positions int64 [m] of better rows and of worse ones: the best with the worst, and so on inwards.
+
+    Args:
+        rewards: [n]; of equal ones the earlier row ranks higher.
+        groups: int64 [n]; both rows of a pair are of one group. None is one group.
+        margin: the reward by which the better row must exceed the worse one.
+    """
+    expect_rows(rewards=rewards)
+    import torch
+
+    of_groups = torch.zeros_like(rewards, dtype=torch.int64) if groups is None else groups
+    better, worse = [], []
+    for group in of_groups.unique():  # type: ignore[no-untyped-call]
+        members = (of_groups == group).nonzero()[:, 0]
+        ranked = members[rewards[members].argsort(descending=True, stable=True)]
+        half = len(ranked) // 2
+        better.append(ranked[:half])
+        worse.append(ranked.flip(0)[:half])
+    first, second = torch.cat(better), torch.cat(worse)
+    apart = rewards[first] - rewards[second] > margin
+    return first[apart], second[apart]
+
+
+@dataclass(frozen=True)
+class DPO:
+    """The preference of better rows of the batch over worse ones: direct preference optimisation.
+
+    Attributes:
+        beta: the weight of the divergence from the prior: the smaller, the further the policy goes.
+        margin: the reward by which the better row of a pair exceeds the worse one.
+    """
+
+    beta: Positive = 0.1
+    margin: Share = 0.0
+
+    valid_on: ClassVar[ValidOn] = ValidOn.ANY
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        log_ratios = rows.agent.sum(1) - rows.prior.detach().sum(1)
+        better, worse = ranked_pairs(rows.rewards, rows.groups, self.margin)
+        return dpo(log_ratios[better], log_ratios[worse], self.beta)

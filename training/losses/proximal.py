@@ -1,0 +1,215 @@
+"""Policy gradients that bound how far a step may leave the policy that drew the rows: PPO, GRPO and GSPO."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from annotated_types import Gt, Lt
+
+from molbuffer.training.losses.base import NotNegative, Positive, ScoredSequences, ValidOn, expect_rows, expect_tokens
+from molbuffer.training.losses.baselines import BASELINES, group_advantages, regularised_rewards
+from molbuffer.training.losses.ratios import inside, kl_k3
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Clip = Annotated[float, Gt(0), Lt(1)]
+
+
+def ppo(agent: Tensor, behaviour: Tensor, advantages: Tensor, lengths: Tensor, clip: float) -> Tensor:
+    """Return the mean over rows of −Σ_t min(w_t A, clamp(w_t, 1 − clip, 1 + clip) A), w_t = π / μ of token t.
+
+    Where π = μ its gradient is that of REINFORCE, and that of an actor of A2C with the baseline as critic.
+
+    Args:
+        agent: log π [n, L] of the tokens, 0 after the end of a row; the gradient flows through them only.
+        behaviour: log μ [n, L] of the tokens, 0 after the end of a row.
+        advantages: A [n], the reward of a row less a baseline.
+        lengths: int64 [n], END counted.
+        clip: how far a ratio may leave 1 before it has no gradient.
+
+    Returns:
+        A scalar.
+
+    Source: Schulman et al. 2017, arXiv:1707.06347, equation 7, for whole rows: the sum over their tokens.
+    """
+    terms = _clipped_terms(agent, behaviour, advantages, clip, clip)
+    return -(terms * inside(lengths, agent.shape[1])).sum(1).mean()
+
+
+def grpo(
+    agent: Tensor,
+    prior: Tensor,
+    behaviour: Tensor,
+    advantages: Tensor,
+    lengths: Tensor,
+    clip: float,
+    clip_high: float,
+    kl_weight: float,
+) -> Tensor:
+    """Return the mean over rows of −1/|row| Σ_t [min(w_t A, clamp(w_t, 1 − clip, 1 + clip_high) A) − β · KL_t].
+
+    KL_t is the estimate k3 of the divergence from the prior.
+
+    Args:
+        agent: log π [n, L] of the tokens, 0 after the end of a row; the gradient flows through them only.
+        prior: log-probabilities [n, L] of the tokens under the prior.
+        behaviour: log μ [n, L] of the tokens.
+        advantages: A [n], relative to the group of each row.
+        lengths: int64 [n], END counted.
+        clip: how far a ratio may fall below 1.
+        clip_high: how far a ratio may rise above 1.
+        kl_weight: β.
+
+    Returns:
+        A scalar.
+
+    Source: Shao et al. 2024, arXiv:2402.03300, equation 3; the two bounds Yu et al. 2025, DAPO, arXiv:2503.14476.
+    """
+    expect_tokens(agent=agent, prior=prior, behaviour=behaviour)
+    terms = _clipped_terms(agent, behaviour, advantages, clip, clip_high) - kl_weight * kl_k3(agent, prior)
+    return -((terms * inside(lengths, agent.shape[1])).sum(1) / lengths).mean()
+
+
+def gspo(
+    agent: Tensor, behaviour: Tensor, advantages: Tensor, lengths: Tensor, clip: float, clip_high: float
+) -> Tensor:
+    """Return the mean over rows of −min(s A, clamp(s, 1 − clip, 1 + clip_high) A), s = (π / μ)^(1 / |row|) of the row.
+
+    Args:
+        agent: log π [n, L] of the tokens, 0 after the end of a row; the gradient flows through them only.
+        behaviour: log μ [n, L] of the tokens, 0 after the end of a row.
+        advantages: A [n], relative to the group of each row.
+        lengths: int64 [n], END counted.
+        clip: how far a ratio may fall below 1.
+        clip_high: how far a ratio may rise above 1.
+
+    Returns:
+        A scalar.
+
+    Source: Zheng et al. 2025, arXiv:2507.18071, equations 5 and 7.
+    """
+    expect_tokens(agent=agent, behaviour=behaviour)
+    expect_rows(advantages=advantages, lengths=lengths)
+    of_rows = (agent.sum(1) / lengths, behaviour.sum(1) / lengths)
+    return -_clipped_terms(of_rows[0][:, None], of_rows[1][:, None], advantages, clip, clip_high).mean()
+
+
+def _clipped_terms(agent: Tensor, behaviour: Tensor, advantages: Tensor, clip: float, clip_high: float) -> Tensor:
+    expect_tokens(agent=agent, behaviour=behaviour)
+    expect_rows(advantages=advantages, rows=agent[:, 0])
+    advantages = advantages.detach()[:, None]
+    ratios = (agent - behaviour.detach()).exp()
+    return (ratios * advantages).minimum(ratios.clamp(1 - clip, 1 + clip_high) * advantages)
+
+
+def _share_outside(log_ratios: Tensor, advantages: Tensor, counted: Tensor, clip: float, clip_high: float) -> Tensor:
+    """Return the share of the ratios that have no gradient: too high with a good reward, or too low with a bad one."""
+    ratios = log_ratios.detach().exp()
+    outside = ((ratios > 1 + clip_high) & (advantages > 0)) | ((ratios < 1 - clip) & (advantages < 0))
+    return (outside & counted).sum() / counted.sum()
+
+
+@dataclass(frozen=True)
+class PPO:
+    """The policy gradient with clipped ratios of the policy now and when the rows were drawn.
+
+    Attributes:
+        clip: how far the ratio of a token may leave 1 before it has no gradient.
+        baseline: what is subtracted from each reward: the mean over all rows, the mean over the other rows, or
+            nothing.
+        kl_weight: the reward that a nat of divergence from the prior costs.
+        entropy_weight: the reward that a nat of entropy of the policy brings.
+        allow_truncated: learn from rows that were drawn with top_k or top_p too, from which some molecules cannot come.
+    """
+
+    clip: Clip = 0.2
+    baseline: Literal["mean", "leave_one_out", "none"] = "mean"
+    kl_weight: NotNegative = 0.0
+    entropy_weight: NotNegative = 0.0
+    allow_truncated: bool = False
+
+    valid_on: ClassVar[ValidOn] = ValidOn.BEHAVIOUR
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        return ppo(rows.agent, rows.behaviour, self._advantages(rows), rows.lengths, self.clip)
+
+    def clipped(self, rows: ScoredSequences) -> Tensor:
+        """Return the share of the tokens that have no gradient."""
+        advantages, counted = self._advantages(rows)[:, None], inside(rows.lengths, rows.agent.shape[1])
+        return _share_outside(rows.agent - rows.behaviour, advantages, counted, self.clip, self.clip)
+
+    def _advantages(self, rows: ScoredSequences) -> Tensor:
+        agent, prior = rows.agent.sum(1), rows.prior.sum(1)
+        rewards = regularised_rewards(rows.rewards, agent, prior, self.kl_weight, self.entropy_weight)
+        return rewards - BASELINES[self.baseline](rewards, rewards.new_ones(rewards.shape))
+
+
+@dataclass(frozen=True)
+class GRPO:
+    """The clipped policy gradient with rewards relative to their group, which needs no value function.
+
+    The rows that a conditional policy makes of one source are a group; the draws of any other policy are one group.
+
+    Attributes:
+        clip: how far the ratio of a token may fall below 1 before it has no gradient.
+        clip_high: how far it may rise above 1.
+        kl_weight: the weight of the divergence from the prior, for each token.
+        normalise: divide rewards by the standard deviation of their group.
+        allow_truncated: learn from rows that were drawn with top_k or top_p too, from which some molecules cannot come.
+    """
+
+    clip: Clip = 0.2
+    clip_high: Positive = 0.2
+    kl_weight: NotNegative = 0.04
+    normalise: bool = True
+    allow_truncated: bool = False
+
+    valid_on: ClassVar[ValidOn] = ValidOn.BEHAVIOUR
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        advantages = group_advantages(rows.rewards, rows.groups, normalise=self.normalise)
+        bounds = (self.clip, self.clip_high)
+        return grpo(rows.agent, rows.prior, rows.behaviour, advantages, rows.lengths, *bounds, self.kl_weight)
+
+    def clipped(self, rows: ScoredSequences) -> Tensor:
+        """Return the share of the tokens that have no gradient."""
+        advantages = group_advantages(rows.rewards, rows.groups, normalise=self.normalise)[:, None]
+        counted = inside(rows.lengths, rows.agent.shape[1])
+        return _share_outside(rows.agent - rows.behaviour, advantages, counted, self.clip, self.clip_high)
+
+
+@dataclass(frozen=True)
+class GSPO:
+    """The clipped policy gradient of GRPO with one ratio for a whole row, the mean one of its tokens.
+
+    Attributes:
+        clip: how far the ratio of a row may fall below 1 before it has no gradient.
+        clip_high: how far it may rise above 1.
+        kl_weight: the reward that a nat of divergence from the prior costs.
+        normalise: divide rewards by the standard deviation of their group.
+        allow_truncated: learn from rows that were drawn with top_k or top_p too, from which some molecules cannot come.
+    """
+
+    clip: Clip = 0.05
+    clip_high: Positive = 0.05
+    kl_weight: NotNegative = 0.0
+    normalise: bool = True
+    allow_truncated: bool = False
+
+    valid_on: ClassVar[ValidOn] = ValidOn.BEHAVIOUR
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        advantages = self._advantages(rows)
+        return gspo(rows.agent, rows.behaviour, advantages, rows.lengths, self.clip, self.clip_high)
+
+    def clipped(self, rows: ScoredSequences) -> Tensor:
+        """Return the share of the rows that have no gradient."""
+        advantages = self._advantages(rows)
+        log_ratios = (rows.agent - rows.behaviour).sum(1) / rows.lengths
+        return _share_outside(log_ratios, advantages, advantages.isfinite(), self.clip, self.clip_high)
+
+    def _advantages(self, rows: ScoredSequences) -> Tensor:
+        rewards = regularised_rewards(rows.rewards, rows.agent.sum(1), rows.prior.sum(1), self.kl_weight)
+        return group_advantages(rewards, rows.groups, normalise=self.normalise)

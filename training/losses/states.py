@@ -1,0 +1,61 @@
+"""The states of losses: modules that the learner calls, optimises and keeps in its checkpoints."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from molbuffer.training.losses.balance import TrajectoryBalance, trajectory_balance
+from molbuffer.training.losses.base import ScoredSequences
+from molbuffer.training.losses.baselines import BASELINES, regularised_rewards
+from molbuffer.training.losses.policy_gradients import Reinforce, reinforce
+
+
+class ReinforceState(nn.Module):
+    """REINFORCE with the moving mean of the rewards of earlier batches.
+
+    Attributes:
+        mean: the moving mean, a scalar.
+        batches: the number of batches in it, int64.
+    """
+
+    mean: Tensor
+    batches: Tensor
+
+    def __init__(self, settings: Reinforce) -> None:
+        super().__init__()
+        self._settings = settings
+        self.register_buffer("mean", torch.zeros(()))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, rows: ScoredSequences) -> Tensor:
+        """Return the loss of rows, and take their rewards into the mean."""
+        of, agent = self._settings, rows.agent.sum(1)
+        rewards = regularised_rewards(rows.rewards, agent, rows.prior.sum(1), of.kl_weight, of.entropy_weight)
+        return reinforce(agent, rewards, self._moving if of.baseline == "moving" else BASELINES[of.baseline])
+
+    def _moving(self, rewards: Tensor, weights: Tensor) -> Tensor:
+        """Return the mean before these rewards, which does not depend on them; that of the first batch is its own."""
+        now = rewards.mean()
+        before = now if self.batches == 0 else self.mean.clone()
+        self.mean.copy_(before + (1 - self._settings.decay) * (now - before))
+        self.batches += 1
+        return before
+
+
+class TrajectoryBalanceState(nn.Module):
+    """Trajectory balance with a learned log Z.
+
+    Attributes:
+        log_z: a scalar.
+    """
+
+    def __init__(self, settings: TrajectoryBalance) -> None:
+        super().__init__()
+        self._settings = settings
+        self.log_z = nn.Parameter(torch.tensor(settings.log_z))
+
+    def forward(self, rows: ScoredSequences) -> Tensor:
+        """Return the loss of rows."""
+        of, agent, prior = self._settings, rows.agent.sum(1), rows.prior.sum(1)
+        return trajectory_balance(agent, prior, rows.rewards, self.log_z, of.beta, of.prior_weight)
