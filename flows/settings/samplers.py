@@ -43,6 +43,16 @@ class SamplerSettings(KindTable):
         return made
 
     @property
+    def draws_live(self) -> bool:
+        """Whether a share of some batches is drawn live."""
+        return self.sample_batch and self.p_batch > 0
+
+    @property
+    def fills_buffer(self) -> bool:
+        """Whether builds of the buffer have rows of it."""
+        return self.build_buffer and self.buffer_size > 0
+
+    @property
     def size(self) -> samplers.SamplerSize:
         """How much it draws, and when."""
         return samplers.SamplerSize(

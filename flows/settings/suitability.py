@@ -30,8 +30,7 @@ def unsuitable_rows(settings: Settings) -> list[Problem]:
         )
         problems.append(Problem(("buffer", "selection"), message))
     for i, table in enumerate(settings.samplers):
-        size = table.size
-        if size.p_batch or (stored > TOLERANCE and size.buffer_size):
+        if table.draws_live or (stored > TOLERANCE and table.fills_buffer):
             problems += [Problem(("samplers", i, key), text) for key, text in _of_sampler(table, named, loss)]
     return problems
 
@@ -51,7 +50,7 @@ def _offline(settings: Settings) -> Iterator[Problem]:
 def _of_sampler(table: SamplerSettings, named: str, loss: Loss) -> Iterator[tuple[str, str]]:
     """Yield the keys of a sampler with what is wrong with them."""
     source, advice = table.table.token_source, _advice()
-    if loss.valid_on is ValidOn.ON_POLICY and table.size.p_batch and (why := _not_on_policy(source)):
+    if loss.valid_on is ValidOn.ON_POLICY and table.draws_live and (why := _not_on_policy(source)):
         yield (
             "p_batch",
             f"the loss {named} is valid on rows that the policy in training has just drawn, at temperature 1 and from "

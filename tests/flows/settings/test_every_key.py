@@ -97,6 +97,8 @@ BASE: Table = {
     "samplers": [{"kind": "dataset", "name": "file", "path": "$folder/some.csv", "buffer_size": 8}],
 }
 """A configuration to which the table with the key is added."""
+LIVE: list[Table] = [{"kind": "model", "name": "agent", "buffer_size": 8, "p_batch": 1.0}]
+"""The samplers of a configuration with a loss: their rows suit every loss."""
 
 RISING = {"kind": "linear", "low": 0, "high": 1}
 RANGE = {"low": 0.25, "high": 0.75}
@@ -269,6 +271,8 @@ LISTS = frozenset(key.name for key in KEYS.values() if key.schema.get("type") ==
 def configuration(key: Key, changes: Table) -> Table:
     """Return a configuration with the tables that lead to a key, and changes in the last of them."""
     root = deepcopy(BASE)
+    if any(name == "loss" for name, _ in key.tables):
+        root["samplers"] = deepcopy(LIVE)
     table = root
     for name, kind in key.tables:
         if kind is None:

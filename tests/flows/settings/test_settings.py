@@ -83,8 +83,10 @@ def test_a_minimal_file_has_the_documented_defaults(tmp_path: Path) -> None:
         ("[training]\nlearning_rate = 0\n", "line 2, key `training.learning_rate`: got 0, expected a number > 0"),
         (
             '[training]\nloss = "reinvnt"\n',
-            'line 2, key `training.loss`: got kind "reinvnt", expected one of: python, reinvent; did you mean '
-            "`reinvent`?",
+            'line 2, key `training.loss`: got kind "reinvnt", expected one of: '
+            "advantage_weighted, augmented_hill_climb, dpo, filtered_cloning, grpo, gspo, importance_weighted, "
+            "off_policy_reinvent, ppo, python, reinforce, reinvent, top_share_likelihood, trajectory_balance; did you "
+            "mean `reinvent`?",
         ),
         (
             '[buffer]\nselection = "topk"\n',

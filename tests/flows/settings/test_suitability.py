@@ -1,0 +1,100 @@
+"""R22: a configuration that gives a loss rows it is not valid on is refused, with the sampler or the selection."""
+
+from pathlib import Path
+
+import pytest
+
+from molbuffer.flows.settings.problems import ConfigurationError
+from molbuffer.flows.settings.settings import load_settings
+
+HEAD = '[[objective.components]]\nkind = "qed"\n[training]\nloss = {loss}\n'
+AGENT = '[[samplers]]\nkind = "model"\nname = "agent"\np_batch = {share}\n'
+MOLECULES = '[[samplers]]\nkind = "{kind}"\nname = "other"\np_batch = 0.25\n'
+FILE = MOLECULES.format(kind="dataset") + 'path = "some.smi"\n'
+MUTANTS = MOLECULES.format(kind="mutation") + 'base_sampler = { kind = "model" }\n'
+HISTORY = MOLECULES.format(kind="history")
+PPO = HEAD.format(loss='"ppo"')
+
+
+def problems(folder: Path, text: str) -> dict[str, str]:
+    (folder / "some.smi").write_text("CCO\n")
+    (folder / "campaign.toml").write_text(text)
+    try:
+        load_settings(folder / "campaign.toml")
+    except ConfigurationError as error:
+        return {problem.key: problem.message for problem in error.problems}
+    return {}
+
+
+def on_policy(other: str = "", *, more: str = "") -> str:
+    """A configuration with REINFORCE; keys more in the sampler of the agent."""
+    share = 0.75 if other else 1.0
+    return HEAD.format(loss='"reinforce"') + AGENT.format(share=share) + more + other
+
+
+def test_a_loss_that_is_valid_on_policy_has_the_draws_of_the_agent(tmp_path: Path) -> None:
+    assert problems(tmp_path, on_policy()) == {}
+    latent = MOLECULES.format(kind="prior") + 'policy = "agent"\n'
+    assert problems(tmp_path, '[policy]\nprior = "zinc-vae"\n' + on_policy(latent)) == {}
+    # A sampler that only fills the buffer gives no row.
+    assert problems(tmp_path, on_policy(FILE.replace("p_batch = 0.25", "buffer_size = 8")).replace("0.75", "1.0")) == {}
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        (FILE, "gives other rows"),
+        (MUTANTS, "gives other rows"),
+        (HISTORY, "gives other rows"),
+        (MOLECULES.format(kind="model") + 'policy = "prior"\n', 'draws from the policy "prior"'),
+        (MOLECULES.format(kind="model") + "temperature = 1.2\n", "draws at temperature 1.2"),
+        (MOLECULES.format(kind="model") + "top_k = 5\n", "leaves tokens out, by top_k or top_p"),
+        (MOLECULES.format(kind="model") + "top_p = 0.9\n", "leaves tokens out, by top_k or top_p"),
+    ],
+)
+def test_other_live_rows_are_refused_with_their_sampler(tmp_path: Path, other: str, why: str) -> None:
+    found = problems(tmp_path, on_policy(other))
+    assert found.keys() == {"samplers[1].p_batch"}
+    (message,) = found.values()
+    assert f'the sampler "other" {why}; set its p_batch to 0, or take a loss' in message
+    assert "reinforce" in message and "reinvent" in message
+
+
+def test_stored_rows_are_refused_with_their_share_and_the_selection(tmp_path: Path) -> None:
+    text = on_policy().replace("p_batch = 1.0", "p_batch = 0.75\nbuffer_size = 8")
+    found = problems(tmp_path, text)
+    assert found.keys() == {"buffer.selection"} and "0.25 of a batch comes from the buffer" in found["buffer.selection"]
+    # A share of all rows that ends before the training does.
+    found = problems(tmp_path, on_policy(more="until_iteration = 50\nbuffer_size = 8\n"))
+    assert "1 of a batch" in found["buffer.selection"]
+
+
+@pytest.mark.parametrize(("other", "p_batch"), [(FILE, 0.25), (MUTANTS, 0.25), (FILE, 0)])
+def test_rows_without_a_likelihood_are_refused_for_a_loss_that_needs_it(
+    tmp_path: Path, other: str, p_batch: float
+) -> None:
+    text = PPO + AGENT.format(share=0.5) + other.replace("p_batch = 0.25", f"p_batch = {p_batch}\nbuffer_size = 8")
+    found = problems(tmp_path, text)
+    assert found.keys() == {"samplers[1].kind"} and '"other" have none; remove it' in found["samplers[1].kind"]
+    assert problems(tmp_path, text.replace('"ppo"', '"reinvent"')) == {}
+
+
+def test_rows_of_any_policy_and_temperature_and_stored_ones_suit_it(tmp_path: Path) -> None:
+    prior = MOLECULES.format(kind="model") + 'policy = "prior"\ntemperature = 1.5\nbuffer_size = 8\n'
+    assert problems(tmp_path, PPO + AGENT.format(share=0.25) + prior + HISTORY.replace("other", "again")) == {}
+
+
+@pytest.mark.parametrize("key", ["top_k = 5", "top_p = 0.9"])
+def test_r21_truncated_rows_are_refused_unless_they_are_allowed(tmp_path: Path, key: str) -> None:
+    text = PPO + AGENT.format(share=0.5) + MOLECULES.format(kind="model") + key + "\nbuffer_size = 8\n"
+    name = f"samplers[1].{key.partition(' ')[0]}"
+    found = problems(tmp_path, text)
+    assert found.keys() == {name} and "allow_truncated = true" in found[name]
+    assert problems(tmp_path, text.replace('"ppo"', '{ kind = "ppo", allow_truncated = true }')) == {}
+
+
+def test_an_offline_training_by_a_loss_that_is_valid_on_policy_is_refused(tmp_path: Path) -> None:
+    text = on_policy() + '[offline]\nloss = "reinforce"\nselection = "top_k"\n'
+    found = problems(tmp_path, text)
+    assert found.keys() == {"offline.loss"} and "the selection top_k gives stored rows" in found["offline.loss"]
+    assert problems(tmp_path, on_policy() + '[offline]\nloss = "dpo"\n') == {}
