@@ -35,7 +35,7 @@ def test_the_example_package_is_installed_and_its_kinds_make_a_campaign(
         return str(done.stdout)
 
     kinds = {row["kind"]: row for row in json.loads(run("kinds", "--json")) if row["from"] == "molbuffer-example 0.1.0"}
-    assert kinds.keys() == {"rewritten", "ngram", "policy_gradient", "heteroatoms"}
+    assert kinds.keys() == {"rewritten", "ngram", "reward_weighted", "heteroatoms"}
     assert not any(row["problem"] for row in kinds.values())
     assert 'kind = "rewritten"' in run("config", "example")
 
@@ -67,7 +67,7 @@ def test_the_example_package_is_installed_and_its_kinds_make_a_campaign(
         assert {name for name in run_row.libraries if "molbuffer-example" in name} == {
             f"{family} {kind} of molbuffer-example 0.1.0"
             for family, kind in (
-                *(("components", "heteroatoms"), ("losses", "policy_gradient")),
+                *(("components", "heteroatoms"), ("losses", "reward_weighted")),
                 *(("models", "ngram"), ("samplers", "rewritten")),
             )
         }
