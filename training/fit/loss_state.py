@@ -48,7 +48,8 @@ class LossInTraining:
 
     def restore(self, folder: Place) -> None:
         """Go back to a checkpoint; a state that it does not have, of a run that had another loss, begins anew."""
-        if self.module is not None and any(file.name.startswith(self._prefix) for file in folder.iterdir()):
+        names = [file.name for file in folder.iterdir()]
+        if self.module is not None and any(name.startswith(self._prefix) for name in names):
             restore(folder, self.module, self._optimizer, self._prefix)
 
     @property
