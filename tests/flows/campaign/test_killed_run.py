@@ -22,7 +22,7 @@ ROWS = """
 """
 METRICS = """
     SELECT m.iteration, m.name, m.value, b.event FROM metrics m LEFT JOIN builds b USING (build_id)
-    WHERE m.name <> 'seconds' ORDER BY ALL
+    WHERE m.name NOT LIKE 'seconds%' ORDER BY ALL
 """
 
 
