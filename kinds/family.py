@@ -87,10 +87,10 @@ class Kind:
 
     @cached_property
     def _loaded(self) -> tuple[Any, str | None]:
-        # Whatever the import of a stranger's module raises, the other kinds stay usable.
+        # Whatever the import of a stranger's module raises, the other kinds stay usable; a script may end itself.
         try:
             return self._adapt(self._load()), None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             return None, f"{type(error).__name__}: {error}"
 
 
@@ -117,10 +117,14 @@ class Family:
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
-        """The kinds by name, those of molbuffer first; of two with one name, the first counts."""
-        # Backwards, so that the first of a name is the one that stays.
-        found = {kind.name: kind for kind in reversed(self.registered)}
-        return {kind.name: kind for kind in self.registered if found[kind.name] is kind}
+        """The kinds by name, those of molbuffer first; of two with one name, the first that can be used counts."""
+        found: dict[str, Kind] = {}
+        for kind in self.registered:
+            known = found.get(kind.name)
+            # Only of names that two packages have registered is it asked whether the first can be used.
+            if known is None or (not known.is_own and known.problem is not None and kind.problem is None):
+                found[kind.name] = kind
+        return found
 
     @property
     def registered(self) -> tuple[Kind, ...]:

@@ -108,7 +108,7 @@ def registered_object(family: Family, name: str, folder: str) -> Any:
     # Whatever the module of the user raises is a problem of this table.
     try:
         found = importlib.import_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BrokenKindError(f"module {module!r} cannot be imported: {type(error).__name__}: {error}") from error
     try:
         return family.adapt(getattr(found, attribute))

@@ -276,6 +276,8 @@ class Lab:
         from molbuffer.lab.molecules import score_in_portions
         from molbuffer.lab.recording import RunPlan, scoring_run
 
+        if isinstance(smiles, str):
+            raise TypeError(f"expected several SMILES, got the text {smiles!r}: write [{smiles!r}]")
         plan = RunPlan("score", RunKind.SCORE, objective, filters=filters, standardisation=standardisation, seed=0)
         with scoring_run(plan, self.store, uuid.uuid4().hex) as scorer:
             return score_in_portions(

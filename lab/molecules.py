@@ -108,7 +108,7 @@ def _values(objective: Objective, scored: ScoredMolecules) -> pl.DataFrame:
     for weighted in objective.components:
         name = weighted.component.name
         columns[f"raw_{name}"] = scored.values[name]
-        columns[f"transformed_{name}"] = weighted.transform(scored.values[name])
+        columns[f"transformed_{name}"] = weighted.transformed(scored.values[name])
     smiles = pl.Series("molecule", list(scored.smiles), pl.String)
     return pl.DataFrame([smiles, *(pl.Series(name, values, pl.Float64) for name, values in columns.items())]).fill_nan(
         None

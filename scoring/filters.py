@@ -16,7 +16,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem import FilterCatalog
 
 from molbuffer.kinds import Checked, Family, Key, Text, Typed, class_with
-from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
+from molbuffer.scoring.errors import ScoringConfigurationError, ScoringError, unknown_name
 from molbuffer.scoring.identity import check_order, checked_number
 from molbuffer.scoring.molecules import (
     QUESTIONABLE,
@@ -304,7 +304,16 @@ def reason_against(raw: str, standardisation: Standardisation = Standardisation(
 def first_refusal(named: NamedMolecule, filters: Sequence[Filter]) -> str | None:
     """Return the name of the first filter that refuses a molecule, None if it is kept."""
     with rdBase.BlockLogs():
-        return next((each.name for each in filters if not each.accepts(named.molecule)), None)
+        for each in filters:
+            try:
+                accepted = each.accepts(named.molecule)
+            except Exception as error:
+                raise ScoringError(
+                    f"the filter {each.name!r} failed on {named.smiles!r}: {type(error).__name__}: {error}"
+                ) from error
+            if not accepted:
+                return each.name
+    return None
 
 
 def _check_bounds(what: str, minimum: float | None, maximum: float | None) -> None:

@@ -10,10 +10,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.scoring.components import Component
-from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
+from molbuffer.scoring.components import Component, complete
+from molbuffer.scoring.errors import ScoringConfigurationError, ScoringError, unknown_name
 from molbuffer.scoring.identity import checked_number, sha256_of
-from molbuffer.scoring.transforms import Identity, Transform
+from molbuffer.scoring.transforms import ROUNDING, Identity, Transform
 
 
 class Aggregation(StrEnum):
@@ -48,6 +48,7 @@ class WeightedComponent:
     transform: Transform = Identity()
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "component", complete(self.component))
         name = self.component.name
         object.__setattr__(self, "weight", checked_number(f"the weight of {name!r}", self.weight))
         if self.weight < 0:
@@ -56,6 +57,22 @@ class WeightedComponent:
             raise ScoringConfigurationError(
                 f"the raw values of {name!r} are not limited to [0, 1]: give it a transform, such as a sigmoid"
             )
+
+    def transformed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the transformed values [n] of raw values [n], in [0, 1]; NaN where a raw value has none.
+
+        A transform of somebody else may give a number outside [0, 1], which is none.
+
+        Raises:
+            ScoringError: the transform returns another number of values.
+        """
+        found = np.asarray(self.transform(values), dtype=np.float64)
+        if found.shape != values.shape:
+            kind = getattr(self.transform, "kind", type(self.transform).__name__)
+            got = f"values of shape {found.shape}, expected {values.shape}"
+            raise ScoringError(f"the transform {kind!r} returned {got}")
+        inside = (found >= -ROUNDING) & (found <= 1 + ROUNDING)
+        return np.where(inside, np.clip(found, 0.0, 1.0), np.nan)
 
 
 @dataclass(frozen=True, init=False)
@@ -126,7 +143,7 @@ class Objective:
         name = part.component.name
         if name not in raw:
             raise KeyError(f"no raw values of component {name!r}; got those of {sorted(raw)}")
-        return part.transform(np.asarray(raw[name], dtype=np.float64))
+        return part.transformed(np.asarray(raw[name], dtype=np.float64))
 
 
 def _aggregate(

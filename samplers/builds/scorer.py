@@ -98,7 +98,7 @@ class Scorer:
             for score, value in zip(scores, values[component.name].tolist(), strict=True):
                 if math.isnan(value):
                     # A score may have been stored under an objective with another transform.
-                    error = score.error if score.value is None else _out_of_range(score.value)
+                    error = score.error if score.value is None else _out_of_range(weighted, score.value)
                     errors.setdefault(score.smiles, f"{component.name}: {error or score.status.value}")
             _warn_of_range(weighted, scores)
         return ScoredMolecules(distinct, values, self.objective.rewards(values), new, errors)
@@ -147,7 +147,7 @@ def scores_of(weighted: WeightedComponent, smiles: Sequence[str], raw: Sequence[
     """Return the scores to store: failed, too, where the transform has no value for the raw one, which they keep."""
     outside = _outside(weighted, _raw_values(raw))
     return [
-        _score(weighted.component, text, result, _out_of_range(result.value) if out else result.error)
+        _score(weighted.component, text, result, _out_of_range(weighted, result.value) if out else result.error)
         for text, result, out in zip(smiles, raw, outside.tolist(), strict=True)
     ]
 
@@ -170,7 +170,7 @@ def _raw_values(scores: Sequence[Score] | Sequence[RawScore]) -> NDArray[np.floa
 
 def _outside(weighted: WeightedComponent, values: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return where a raw value has no transformed one."""
-    return ~np.isnan(values) & np.isnan(weighted.transform(values))
+    return ~np.isnan(values) & np.isnan(weighted.transformed(values))
 
 
 def _values(weighted: WeightedComponent, scores: Sequence[Score]) -> NDArray[np.float64]:
@@ -179,8 +179,10 @@ def _values(weighted: WeightedComponent, scores: Sequence[Score]) -> NDArray[np.
     return np.where(_outside(weighted, values), np.nan, values)
 
 
-def _out_of_range(value: float | None) -> str:
-    return f"got {value!r}, expected a value in [0, 1]; give the component a transform"
+def _out_of_range(weighted: WeightedComponent, value: float | None) -> str:
+    if weighted.transform.kind == "identity":
+        return f"got {value!r}, expected a value in [0, 1]; give the component a transform"
+    return f"got {value!r}, for which the transform {type(weighted.transform).__name__} has no value in [0, 1]"
 
 
 _WARNED: set[tuple[str, str]] = set()

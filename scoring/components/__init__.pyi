@@ -1,6 +1,6 @@
 from .base import COMPONENTS, Component, Cost, StreamingComponent, score_many, score_stream
 from .descriptors import QED, Property, SAScore
-from .foreign_component import foreign
+from .foreign_component import complete, foreign
 from .python_function import PythonFunction
 from .raw_score import RawScore
 from .similarity import LARGEST_RADIUS, FingerprintName, Rediscovery, Similarity, canonical_target
@@ -22,6 +22,7 @@ __all__ = [
     "StreamingComponent",
     "Substructure",
     "canonical_target",
+    "complete",
     "foreign",
     "score_many",
     "score_stream",

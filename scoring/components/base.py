@@ -115,7 +115,8 @@ def _score_one(function: Callable[[Chem.Mol], float], smiles: str) -> RawScore:
 
 
 def _checked_values(smiles: Sequence[str], component: Component) -> list[RawScore]:
-    scores = component.values(smiles)
+    # A class of somebody else may return numbers.
+    scores = [each if isinstance(each, RawScore) else RawScore.of(each) for each in component.values(smiles)]
     if len(scores) != len(smiles):
         raise ScoringError(f"component {component.name!r} returned {len(scores)} scores for {len(smiles)} molecules")
     return scores

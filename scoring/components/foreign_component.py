@@ -9,6 +9,7 @@ from typing import Any
 
 from molbuffer.scoring.components.base import Component, Cost, StreamingComponent, score_stream
 from molbuffer.scoring.components.raw_score import RawScore
+from molbuffer.scoring.errors import ScoringConfigurationError, ScoringError
 from molbuffer.scoring.identity import sha256_of
 
 
@@ -52,7 +53,20 @@ class ForeignComponent:
         return bool(self._said("parallel", False))
 
     def values(self, molecules: Sequence[str]) -> list[RawScore]:
-        return [each if isinstance(each, RawScore) else RawScore.of(each) for each in self.component.values(molecules)]
+        """Return one score for each canonical SMILES; where the class fails for several, each is tried alone."""
+        try:
+            found = [each if isinstance(each, RawScore) else RawScore.of(each) for each in self._found(molecules)]
+        except Exception as error:
+            if len(molecules) == 1:
+                return [RawScore.failed(error)]
+            return [score for each in molecules for score in self.values([each])]
+        return found
+
+    def _found(self, molecules: Sequence[str]) -> list[Any]:
+        found: list[Any] = list(self.component.values(molecules))
+        if len(found) != len(molecules):
+            raise ScoringError(f"{self.name!r} returned {len(found)} values for {len(molecules)} molecules")
+        return found
 
     def _said(self, name: str, default: Any) -> Any:
         return getattr(self.component, name, default)
@@ -70,3 +84,20 @@ def foreign(component: Component, source_sha256: str) -> Component:
     """Return a component of somebody else under a version that changes with its source."""
     cls = ForeignStreamingComponent if isinstance(component, StreamingComponent) else ForeignComponent
     return cls(component, source_sha256)
+
+
+def complete(component: Any) -> Component:
+    """Return a component with all that an objective asks of one; what its class does not say has a default.
+
+    Raises:
+        ScoringConfigurationError: it is no component.
+    """
+    if all(hasattr(component, name) for name in ("name", "kind", "version", "cost", "bounded", "parallel", "values")):
+        found: Component = component
+        return found
+    if isinstance(component, type) or not all(hasattr(component, name) for name in ("name", "version", "values")):
+        raise ScoringConfigurationError(
+            f"expected a component, with a name, a version and values, got {component!r}; a function is one as "
+            'PythonFunction("module:function")'
+        )
+    return foreign(component, "")

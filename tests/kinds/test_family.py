@@ -133,7 +133,9 @@ def test_a_broken_kind_is_named_and_leaves_the_others_usable(install: Install, v
     assert "bad" in str(caught.value) and "their-broken 1.2" in str(caught.value) and named in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["raise SystemError('licence')", "import no_such_module_anywhere", "def (:"])
+@pytest.mark.parametrize(
+    "text", ["raise SystemError('licence')", "import sys; sys.exit(0)", "import no_such_module_anywhere", "def (:"]
+)
 def test_a_module_that_cannot_be_imported_is_named(install: Install, text: str) -> None:
     install("their-import", {"bad": "their_import:Short"}, "their_import", text)
     with pytest.raises(BrokenKindError, match=r"their-import 1\.2"):
@@ -147,6 +149,13 @@ def test_of_two_kinds_with_one_name_ours_or_the_first_counts(install: Install) -
     assert FILTERS["single_component"] is SingleComponent
     assert FILTERS.kinds["short"].package == "a-filters"
     assert [kind.package for kind in FILTERS.registered if kind.name == "short"] == ["a-filters", "b-filters"]
+
+
+def test_a_kind_that_cannot_be_used_takes_no_name_from_one_that_can(install: Install) -> None:
+    install("c-filters", {"short": "c_filters:Short"}, "c_filters", "import sys; sys.exit(0)")
+    install("d-filters", {"short": "d_filters:Short"}, "d_filters")
+    assert FILTERS.kinds["short"].package == "d-filters"
+    assert table({"kind": "short"}).build().name == "short"
 
 
 def test_an_unknown_kind_is_answered_with_those_that_there_are() -> None:
@@ -208,6 +217,12 @@ class Nameless(Mine):
 class Sizeless(LSTMLanguageModel):
     kind = "sizeless"
 """
+
+
+def test_a_module_in_a_file_that_ends_the_process_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ending_filters.py").write_text("import sys\nsys.exit(0)\n")
+    with pytest.raises(ValidationError, match="ending_filters"):
+        table({"kind": "python", "folder": str(tmp_path), "object": "ending_filters:Short"})
 
 
 def test_a_class_of_models_in_a_file_is_a_kind_of_this_process(tmp_path: Path) -> None:

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from molbuffer.scoring import Aggregation, Component, Objective, RawScore, ScoringConfigurationError, WeightedComponent
+from molbuffer.scoring import (
+    Aggregation,
+    Component,
+    Objective,
+    RawScore,
+    ScoringConfigurationError,
+    ScoringError,
+    WeightedComponent,
+)
 from molbuffer.scoring.components import QED, Property, SAScore, Similarity
 from molbuffer.scoring.transforms import Identity, Linear, ReverseSigmoid, Sigmoid
 
@@ -149,3 +157,49 @@ def test_the_default_is_the_geometric_mean() -> None:
 
 def test_any_class_with_the_right_attributes_is_a_component() -> None:
     assert isinstance(Stored("a"), Component)
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """A transform of somebody else."""
+
+    by: float
+    rows: int | None = None
+    kind: str = "shifted"
+
+    def settings(self) -> dict[str, object]:
+        return {"kind": self.kind, "by": self.by}
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        return (values + self.by)[: self.rows]
+
+
+def test_a_transform_that_leaves_its_range_gives_no_value_and_one_of_another_length_is_named() -> None:
+    values = np.array([0.0, 0.5, np.nan])
+    made = WeightedComponent(Stored("a"), transform=Shifted(0.6)).transformed(values)  # type: ignore[arg-type]
+    assert made.tolist()[0] == 0.6 and np.isnan(made[1:]).all()
+    with pytest.raises(ScoringError, match="shifted"):
+        WeightedComponent(Stored("a"), transform=Shifted(0.6, 2)).transformed(values)  # type: ignore[arg-type]
+
+
+class Bare:
+    """A component of somebody else that says no more than it must."""
+
+    name = "bare"
+    version = "1"
+
+    def values(self, molecules: list[str]) -> list[float | None]:
+        if "CCC" in molecules:
+            raise ValueError("too long")
+        return [1 / len(each) for each in molecules]
+
+
+def test_a_component_that_says_little_is_completed_and_fails_for_the_molecule_at_fault_alone() -> None:
+    (part,) = Objective([Bare()]).components  # type: ignore[list-item]
+    assert (part.component.cost, part.component.bounded, part.component.parallel) == ("low", True, False)
+    scores = part.component.values(["C", "CCC", "CC"])
+    assert [score.value for score in scores] == [1.0, None, 0.5]
+    assert "too long" in str(scores[1].error)
+    for wrong in (Bare, lambda smiles: 0.5, "qed"):
+        with pytest.raises(ScoringConfigurationError, match="expected a component"):
+            Objective([wrong])  # type: ignore[list-item]
