@@ -91,6 +91,7 @@ class Lab:
         objective: Objective,
         policy: Policy | str = "zinc-gru",
         agent: Policy | str | None = None,
+        device: str = "cpu",
         seed: int | None = None,
         filters: Sequence[Filter] = (),
         standardisation: Standardisation | None = None,
@@ -107,6 +108,8 @@ class Lab:
                 its folder, or (the start of) its sha256 in the store.
             agent: the policy that training starts from, such as one that an earlier run has trained; None is
                 ``policy``.
+            device: the device that these are loaded on if they are named, "auto", "cpu", "cuda", "cuda:0" or "mps"; the
+                run draws and learns there.
             seed: the seed of all draws; None is one that follows from the id of the run.
             filters: asked in their order. A filter ``Valence`` comes first unless one is given.
             standardisation: how drawn strings become molecules; None is the default of a campaign.
@@ -129,6 +132,7 @@ class Lab:
             objective,
             policy=policy,
             agent=agent,
+            device=device,
             seed=seed,
             filters=filters,
             standardisation=standardisation,
@@ -137,7 +141,11 @@ class Lab:
             resume=resume,
         )
         with started_run(plan, self.store) as (context, status):
-            yield LabRun(context, status)
+            run = LabRun(context, status)
+            try:
+                yield run
+            finally:
+                run.close()
 
     def offline(
         self,
@@ -148,8 +156,9 @@ class Lab:
         batch_size: int = 64,
         policy: Policy | str = "zinc-gru",
         agent: Policy | str | None = None,
+        device: str = "cpu",
         seed: int | None = None,
-        selection: Selection = Uniform(),
+        selection: Selection | str = Uniform(),
         where: str | None = None,
         archive: str | Path | None = None,
         snapshot: int | None = None,
@@ -168,8 +177,9 @@ class Lab:
             batch_size: the number of rows of a batch.
             policy: the policy that the loss keeps the trained one close to, as in ``run``.
             agent: the policy that training starts from, as in ``run``.
+            device: as in ``run``.
             seed: the seed of the choice of rows.
-            selection: chooses the rows of a batch.
+            selection: chooses the rows of a batch; a text names a kind with its defaults.
             where: an SQL condition on ``sample_history``.
             archive: the path of an archive to read the rows from; None is this store.
             snapshot: the snapshot to read; None is the present one.
@@ -183,15 +193,18 @@ class Lab:
             BatchShortError: too few rows have a reward under the objective.
         """
         _prepare_torch()
+        from molbuffer.lab.lab_run import as_selection
         from molbuffer.lab.offline_run import OfflinePlan, run_offline
         from molbuffer.lab.recording import RunPlan
         from molbuffer.training import LearnerSettings
 
-        run = RunPlan(name, RunKind.OFFLINE, objective, policy=policy, agent=agent, seed=seed, resume=resume)
+        run = RunPlan(
+            name, RunKind.OFFLINE, objective, policy=policy, agent=agent, device=device, seed=seed, resume=resume
+        )
         plan = OfflinePlan(
             steps,
             batch_size,
-            selection=selection,
+            selection=as_selection(selection),
             where=where,
             archive=archive,
             snapshot=snapshot,
@@ -290,7 +303,7 @@ class Lab:
         *,
         batch_size: int = 64,
         policy: Policy | str = "zinc-gru",
-        selection: Selection = Uniform(),
+        selection: Selection | str = Uniform(),
         where: str | None = None,
         snapshot: int | None = None,
         batches: int | None = None,
@@ -303,7 +316,7 @@ class Lab:
             objective: the objective whose rewards count.
             batch_size: the number of rows of a batch.
             policy: the policy that learns from them: an object, or its name; rows come in its vocabulary.
-            selection: chooses the rows of a batch.
+            selection: chooses the rows of a batch; a text names a kind with its defaults.
             where: an SQL condition on ``sample_history``.
             snapshot: the snapshot to read; None is the present one.
             batches: the number of batches; None is as many as one pass over the rows has.
@@ -313,6 +326,7 @@ class Lab:
         Raises:
             BatchShortError: too few rows have a reward under the objective.
         """
+        from molbuffer.lab.lab_run import as_selection
         from molbuffer.storage import check_predicate
         from molbuffer.training import BufferView, StoredBatches
 
@@ -321,7 +335,7 @@ class Lab:
         return StoredBatches(
             self.store,
             view,
-            selection,
+            as_selection(selection),
             opened.vocabulary,
             batch_size=batch_size,
             seed=seed,

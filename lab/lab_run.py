@@ -11,10 +11,12 @@ from torch import Tensor
 
 from molbuffer.lab.building import BufferBuilder, Chunk, chunk_rows, commit_chunk, publish_latents
 from molbuffer.lab.context import RunContext
+from molbuffer.lab.errors import RunError
 from molbuffer.lab.score_failures import ScoreFailures, check_kept
 from molbuffer.lab.training import Training, TrainingPlan, go_on, online_training, run_training
 from molbuffer.samplers import DrawCounts, Policy, RunHistory, Sampler, SamplerSize, Vocabulary, policy_files
 from molbuffer.storage import (
+    SELECTIONS,
     BuildReceipt,
     Commit,
     KeptOfRun,
@@ -93,10 +95,19 @@ class LabRun:
         self._iteration = 0
         self._training: Training | None = None
         self._in_training = False
+        self._closed = False
         self.resumed = status is RunStatus.RESUMED
 
     def __repr__(self) -> str:
         return f"<run {self.run_id} of {self._context.store.path}, iteration {self._iteration}>"
+
+    def close(self) -> None:
+        """End the run for this object: its record says finished, failed or interrupted, and nothing follows that."""
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise RunError(f"the block of run {self.run_id} has ended: go on with it by resume={self.run_id!r}")
 
     @property
     def run_id(self) -> str:
@@ -163,6 +174,7 @@ class LabRun:
             EmptyBuildError: no molecule was kept.
             FailedScoresError: too many molecules have no reward, since their score failed.
         """
+        self._check_open()
         self._keep(sampler, SamplerSize(buffer_size=n))
         self._publish(sampler)
         order = list(self._samplers).index(sampler.name)
@@ -195,7 +207,7 @@ class LabRun:
         batch_size: int,
         iterations: int,
         samplers: Mapping[str, float] | Sequence[Sampler] = (),
-        selection: Selection = Uniform(),
+        selection: Selection | str = Uniform(),
         loss: Loss | LossFunction | str = "reinvent",
         learner: LearnerSettings = LearnerSettings(),
         build_every: int = 0,
@@ -212,7 +224,7 @@ class LabRun:
             iterations: the number of iterations of the run; more than it has done extends it.
             samplers: draw live rows: the share of a batch by the name of a sampler that has built, or samplers with a
                 size. What they leave comes from the buffer.
-            selection: chooses the rows of the buffer.
+            selection: chooses the rows of the buffer; a text names a kind with its defaults.
             loss: the name of a kind of losses, a loss, or a function of the rows of a step that is valid on any rows
                 with a reward.
             learner: the learning rate and the largest norm of a gradient.
@@ -228,12 +240,13 @@ class LabRun:
             DivergedError: the loss is infinite or NaN.
             FailedScoresError: too many molecules have no reward, since their score failed.
         """
+        self._check_open()
         self._take_sizes(samplers)
         plan = TrainingPlan(
             BatchPlan(batch_size, iterations, self.seed, build_every=build_every, train_on_invalid=train_on_invalid),
             as_loss(loss),
             learner=learner,
-            selection=selection,
+            selection=as_selection(selection),
             own_only=own_only,
             checkpoint_every=checkpoint_every,
             keep=KeptOfRun(checkpoints=2, policies=3, kind=self._context.start.kind),
@@ -329,6 +342,18 @@ class LabRun:
         if self._training is not None and self._in_training:
             return self._training.writer.settled()
         return self._iteration + 1
+
+
+def as_selection(selection: Selection | str) -> Selection:
+    """Return a selection by the name of its kind, with the settings that this has by default.
+
+    Raises:
+        UnknownKindError: no kind has the name.
+    """
+    if isinstance(selection, str):
+        named: Selection = SELECTIONS[selection]()
+        return named
+    return selection
 
 
 def as_loss(loss: Loss | LossFunction | str) -> Loss:

@@ -11,7 +11,7 @@ from typing import Any
 
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.provenance import described_run
-from molbuffer.samplers import Policy, Scorer, check_stored_scores, derive_seed, open_policy, policy_files
+from molbuffer.samplers import Policy, Scorer, check_stored_scores, derive_seed, find_device, open_policy, policy_files
 from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, SingleComponent, Standardisation, Valence
 from molbuffer.storage import (
     Commit,
@@ -38,6 +38,7 @@ class RunPlan:
         objective: gives the rewards.
         policy: the policy that the loss keeps the trained one close to: an object, or the name of one.
         agent: the policy that training starts from; None is ``policy``.
+        device: the device that a policy which is named is loaded on; a policy that is an object stays where it is.
         seed: the seed of all draws; None is one that follows from the id of the run.
         filters: asked in their order, after the filter ``Valence`` unless that is among them.
         standardisation: how drawn strings become molecules; None is the default of a campaign, which cuts salts down
@@ -53,6 +54,7 @@ class RunPlan:
     _: KW_ONLY
     policy: Policy | str = "zinc-gru"
     agent: Policy | str | None = None
+    device: str = "cpu"
     seed: int | None = None
     filters: Sequence[Filter] = ()
     standardisation: Standardisation | None = None
@@ -94,8 +96,8 @@ def started_run(
     if store.read_only:
         raise StoreModeError(f"{store.path} is open for reading, and a run writes: open it without read_only")
     known = None if plan.resume is None else store.run(plan.resume)
-    prior = _kept_policy(plan.policy, store)
-    agent = None if plan.agent is None else _kept_policy(plan.agent, store)
+    prior = _kept_policy(plan.policy, store, plan.device)
+    agent = None if plan.agent is None else _kept_policy(plan.agent, store, plan.device)
     run_id = uuid.uuid4().hex if known is None else known.run_id
     seed = plan.seed
     if seed is None:
@@ -154,10 +156,10 @@ def scoring_run(plan: RunPlan, store: SampleStore, run_id: str) -> Iterator[Scor
         yield Scorer(plan.objective, store, run_id)
 
 
-def _kept_policy(policy: Policy | str, store: SampleStore) -> Policy:
+def _kept_policy(policy: Policy | str, store: SampleStore, device: str) -> Policy:
     """Return a policy whose files the store keeps from now on."""
     if isinstance(policy, str):
-        return open_policy(policy, store)
+        return open_policy(policy, store, find_device(device))
     store.policies.add(policy_files(policy.model, policy.vocabulary))
     return policy
 

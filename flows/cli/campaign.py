@@ -103,8 +103,10 @@ def offline(
     if source is not None and snapshot is not None:
         raise UsageError("an archive has one snapshot: leave --snapshot out, or read from the store without --from")
     from molbuffer.flows.settings import OFFLINE
-    from molbuffer.storage import RunKind
+    from molbuffer.storage import RunKind, check_unapplied
 
+    if where is not None:
+        check_unapplied(where)
     ready = prepared_run(
         file,
         store,

@@ -137,6 +137,8 @@ def pretrain(
     sizes = {name: value for name, value in asked.items() if value is not None} | _values("--size", size or ())
     if start is not None and (kept := [*sizes, *(["model"] if model is not None else [])]):
         raise UsageError(f"a model that starts --from a policy keeps its {', '.join(kept)}: leave them out")
+    if not smiles_file.is_file():
+        raise UsageError(f"there is no file {smiles_file}")
     if dropout is not None:
         sizes["dropout"] = dropout
     run_id, policy = known_run(store, resume) or uuid.uuid4().hex, known_policy(store, start)

@@ -39,6 +39,10 @@ class FileSampler(Sampler):
     replacement: bool
     id_column: str | None
 
+    def __post_init__(self) -> None:
+        # A text is a path, too; samplers are frozen.
+        object.__setattr__(self, "path", Path(self.path))
+
     @property
     @abstractmethod
     def rows(self) -> PackedRows:

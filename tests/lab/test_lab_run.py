@@ -13,8 +13,9 @@ import torch
 
 import molbuffer as mb
 from molbuffer.kinds import UnknownKindError
-from molbuffer.lab.errors import EmptyBuildError, FailedScoresError
+from molbuffer.lab.errors import EmptyBuildError, FailedScoresError, RunError
 from molbuffer.samplers.base import encode_rows
+from molbuffer.samplers.errors import DeviceError
 from molbuffer.storage import RunConflictError, StoreModeError, UnknownRunError
 from molbuffer.training import FitProgress, ScoredSequences
 
@@ -311,3 +312,25 @@ def test_long_calls_tell_how_far_they_are(
         "sample": portions,
         "score": portions,
     }
+
+
+def test_a_run_whose_block_has_ended_takes_nothing_more(lab: mb.Lab, policy: mb.Policy, qed: mb.Objective) -> None:
+    with lab.run("ended", objective=qed, policy=policy, seed=0) as run:
+        run.build(mb.ModelSampler("agent", run.agent), n=4)
+    with pytest.raises(RunError, match=run.run_id):
+        run.build(mb.ModelSampler("late", run.agent), n=4)
+    with pytest.raises(RunError, match=run.run_id):
+        run.train(batch_size=4, iterations=1, samplers={"agent": 1.0})
+
+
+def test_a_selection_may_be_named_and_a_device_that_is_not_there_is_refused(
+    lab: mb.Lab, policy: mb.Policy, qed: mb.Objective
+) -> None:
+    with lab.run("named", objective=qed, policy=policy, seed=0) as run:
+        run.build(mb.ModelSampler("agent", run.agent), n=8)
+        result = run.train(batch_size=4, iterations=1, selection="uniform")
+    assert result.iterations == 1
+    with pytest.raises(DeviceError), lab.run("device", objective=qed, device="cuda:97"):
+        pass
+    with pytest.raises(TypeError, match=r"\['CCO'\]"):
+        lab.score("CCO", qed)
