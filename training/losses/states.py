@@ -1,4 +1,4 @@
-"""The states of losses: modules that the learner calls, optimises and keeps in its checkpoints."""
+"""The states of losses: modules that the learner moves to its device, calls, optimises and keeps in its checkpoints."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class ReinforceState(nn.Module):
     def __init__(self, settings: Reinforce) -> None:
         super().__init__()
         self._settings = settings
-        self.register_buffer("mean", torch.zeros(()))
-        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("mean", torch.zeros((), device="cpu"))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64, device="cpu"))
 
     def forward(self, rows: ScoredSequences) -> Tensor:
         """Return the loss of rows, and take their rewards into the mean."""
@@ -53,7 +53,7 @@ class TrajectoryBalanceState(nn.Module):
     def __init__(self, settings: TrajectoryBalance) -> None:
         super().__init__()
         self._settings = settings
-        self.log_z = nn.Parameter(torch.tensor(settings.log_z))
+        self.log_z = nn.Parameter(torch.tensor(settings.log_z, device="cpu"))
 
     def forward(self, rows: ScoredSequences) -> Tensor:
         """Return the loss of rows."""
