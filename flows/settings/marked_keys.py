@@ -36,7 +36,7 @@ def tables(data: Data, model: type[Section], path: KeyPath = (), family: Family 
     yield FoundTable(path, data, model, family)
     for name, field in keys_of(data, model).items():
         for place, value in _values(data.get(name), (*path, name)):
-            inner = _model_of(field, value)
+            inner = model_of(field, value)
             if inner is not None and isinstance(value, Mapping):
                 yield from tables(value, inner, place, _family_of(field))
 
@@ -69,11 +69,6 @@ def annotations_of(field: FieldInfo) -> Iterator[Any]:
     yield from _inside(field.annotation)
 
 
-def model_of(field: FieldInfo, value: Any) -> type[Section] | None:
-    """Return what a value of a key is checked by, if that is a table."""
-    return _model_of(field, value)
-
-
 def _inside(annotation: Any) -> Iterator[Any]:
     for each in get_args(annotation):
         if get_origin(each) is not None or isinstance(each, type):
@@ -82,7 +77,8 @@ def _inside(annotation: Any) -> Iterator[Any]:
             yield each
 
 
-def _model_of(field: FieldInfo, value: Any) -> type[Section] | None:
+def model_of(field: FieldInfo, value: Any) -> type[Section] | None:
+    """Return what a value of a key is checked by, if that is a table."""
     for each in annotations_of(field):
         if isinstance(each, OneOf):
             return each.table(value)
