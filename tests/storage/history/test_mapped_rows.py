@@ -3,7 +3,8 @@
 import os
 import resource
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,13 @@ ROWS, WORDS = 2000, 1030
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, NDArray[np.uint32]]:
-    path = tmp_path_factory.mktemp("rows") / "rows.bin"
-    rows = np.random.default_rng(0).integers(0, 2**32, (ROWS, WORDS), dtype=np.uint32)
-    rows.tofile(path)
-    return path, rows
+def written() -> Iterator[tuple[Path, NDArray[np.uint32]]]:
+    # On a disk, and not where the other tests write: what is in memory already cannot be evicted.
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        path = Path(folder) / "rows.bin"
+        rows = np.random.default_rng(0).integers(0, 2**32, (ROWS, WORDS), dtype=np.uint32)
+        rows.tofile(path)
+        yield path, rows
 
 
 def evict(path: Path) -> None:
