@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from molbuffer.flows.settings.settings import Settings
-from molbuffer.kinds import KindTable, Section
+from molbuffer.kinds import KindTable, PythonObject, Section
 
 
 def foreign_sources(settings: Settings) -> dict[str, str]:
@@ -24,9 +24,9 @@ def _sources(section: object) -> Iterator[tuple[str, str]]:
     if isinstance(section, Section):
         for name in type(section).model_fields:
             yield from _sources(getattr(section, name))
+        if isinstance(section, PythonObject):
+            # The keys of the class may hold tables of kinds, such as a sampler inside it.
+            yield from _sources(section.of_class)
     elif isinstance(section, tuple | list):
         for each in section:
-            yield from _sources(each)
-    elif isinstance(section, Mapping):
-        for each in section.values():
             yield from _sources(each)

@@ -10,6 +10,7 @@ import pytest
 from molbuffer.flows.campaign.campaign import campaign_run, reopen_campaign
 from molbuffer.flows.campaign.pretrain_request import PretrainRequest
 from molbuffer.flows.campaign.pretraining import check_request, prepare_pretraining
+from molbuffer.flows.settings.foreign_kinds import foreign_sources
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.kinds.python_object import registered_object
@@ -131,3 +132,32 @@ def test_a_module_of_models_that_is_not_there_is_named(config: Path) -> None:
         load_settings(config)
     problems = {problem.key: problem.message for problem in caught.value.problems}
     assert "absent_models" in problems["policy.models[0]"]
+
+
+OUTER = """
+from dataclasses import dataclass
+from typing import ClassVar
+from molbuffer.samplers import Sampler, SamplerSize
+
+@dataclass(frozen=True)
+class Outer(Sampler):
+    name: str
+    base_sampler: Sampler
+    size: SamplerSize = SamplerSize()
+    kind: ClassVar[str] = "outer"
+
+    def draw(self, n, seed):
+        return self.base_sampler.draw(n, seed)
+"""
+
+
+def test_the_source_of_a_class_inside_another_is_recorded_too(tmp_path: Path) -> None:
+    for module in ("outer_sampler", "inner_sampler"):
+        (tmp_path / f"{module}.py").write_text(OUTER)
+    inner = '{ kind = "python", object = "inner_sampler:Outer", base_sampler = { kind = "model" } }'
+    (tmp_path / "campaign.toml").write_text(
+        '[objective]\ncomponents = [{ kind = "qed" }]\n[[samplers]]\nkind = "python"\nname = "outer"\np_batch = 1.0\n'
+        f'object = "outer_sampler:Outer"\nbase_sampler = {inner}\n'
+    )
+    sources = foreign_sources(load_settings(tmp_path / "campaign.toml"))
+    assert sources.keys() == {"samplers outer_sampler:Outer", "samplers inner_sampler:Outer"}
