@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from molbuffer.kinds import MoleculeFile, Text, Typed
 from molbuffer.samplers.tables.base import RunParts, SamplerTable, TokenSource
@@ -14,7 +14,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetSamplerTable(SamplerTable):
+class FileKeys(SamplerTable):
+    """The keys of a sampler of a file, whichever columns it reads."""
+
+    replacement: bool = False
+    largest_fragment: bool = False
+    id_column: Annotated[str | None, Typed(Text | None)] = None
+
+    @property
+    def token_source(self) -> TokenSource:
+        return TokenSource()
+
+    def given(self, parts: RunParts) -> dict[str, Any]:
+        """Return the arguments of the sampler that do not depend on its columns."""
+        return {
+            "replacement": self.replacement,
+            "standardisation": parts.standardisation,
+            "largest_fragment": self.largest_fragment,
+            "id_column": self.id_column,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSamplerTable(FileKeys):
     """Molecules of a file.
 
     Attributes:
@@ -31,13 +53,6 @@ class DatasetSamplerTable(SamplerTable):
 
     path: Annotated[str, Typed(Text), MoleculeFile(("column",), "id_column")]
     column: Annotated[str | None, Typed(Text | None)] = None
-    replacement: bool = False
-    largest_fragment: bool = False
-    id_column: Annotated[str | None, Typed(Text | None)] = None
-
-    @property
-    def token_source(self) -> TokenSource:
-        return TokenSource()
 
     def sampler(self, name: str, size: SamplerSize, parts: RunParts) -> Sampler:
         from molbuffer.samplers.dataset import DatasetSampler
@@ -48,15 +63,12 @@ class DatasetSamplerTable(SamplerTable):
             parts.prior.vocabulary,
             size=size,
             column=self.column,
-            replacement=self.replacement,
-            standardisation=parts.standardisation,
-            largest_fragment=self.largest_fragment,
-            id_column=self.id_column,
+            **self.given(parts),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairDatasetSamplerTable(SamplerTable):
+class PairDatasetSamplerTable(FileKeys):
     """Pairs of a file, such as one made by `molbuffer pairs`.
 
     Attributes:
@@ -72,13 +84,6 @@ class PairDatasetSamplerTable(SamplerTable):
     path: Annotated[str, Typed(Text), MoleculeFile(("source_column", "target_column"), "id_column")]
     source_column: Text = "source"
     target_column: Text = "target"
-    replacement: bool = False
-    largest_fragment: bool = False
-    id_column: Annotated[str | None, Typed(Text | None)] = None
-
-    @property
-    def token_source(self) -> TokenSource:
-        return TokenSource()
 
     def sampler(self, name: str, size: SamplerSize, parts: RunParts) -> Sampler:
         from molbuffer.samplers.pair_dataset import PairDatasetSampler
@@ -90,8 +95,5 @@ class PairDatasetSamplerTable(SamplerTable):
             size=size,
             source_column=self.source_column,
             target_column=self.target_column,
-            replacement=self.replacement,
-            standardisation=parts.standardisation,
-            largest_fragment=self.largest_fragment,
-            id_column=self.id_column,
+            **self.given(parts),
         )
