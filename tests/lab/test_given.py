@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import molbuffer as mb
+from molbuffer.flows.tools import named_policy
 from molbuffer.kinds import read_source
 from molbuffer.lab.given import MAY_CHANGE
 from molbuffer.storage import RunConflictError
@@ -210,6 +211,7 @@ def test_the_last_policy_of_a_run_has_a_name_everywhere(
     sha256 = json.loads((trained.folder / "state.json").read_text())["policy"]
     name = f"run:{begun[:8]}"
     assert lab.policy(name).sha256 == sha256 != policy.sha256
+    assert named_policy(name, lab.store.path).sha256 == sha256  # that of `molbuffer sample`
     assert len(lab.sample(name, 3)) == 3
     with lab.run("warm", objective=qed, policy=policy, agent=name, seed=1) as run:
         assert run.agent().sha256 == sha256
