@@ -4,6 +4,7 @@ KindError
 ├── UnknownKindError    no kind of the family has the name
 ├── BrokenKindError     the kind is registered, and its class cannot be used
 ├── WrongKeyError       a class refuses the value of one of its fields
+├── PluginError         an object of a kind failed, or gave something else than its family does
 └── SourceError         the source of a module cannot be found or read
 """
 
@@ -32,6 +33,10 @@ class WrongKeyError(KindError):
     def __init__(self, field: str, message: str) -> None:
         self.field = field
         super().__init__(message)
+
+
+class PluginError(KindError):
+    """An object of a kind failed while it worked, or gave something else than its family does."""
 
 
 class SourceError(KindError):

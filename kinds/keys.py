@@ -21,6 +21,8 @@ Share = Annotated[float, Ge(0), Le(1)]
 """A number in [0, 1]."""
 Count = Annotated[int, Ge(1)]
 """A whole number of at least 1."""
+NotNegative = Annotated[int, Ge(0)]
+"""A whole number of at least 0."""
 
 
 @dataclass(frozen=True)

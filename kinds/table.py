@@ -193,7 +193,7 @@ def attributes_of(cls: Any) -> dict[str, str]:
 
 
 def _default(field: dataclasses.Field[Any], type_: Any, markers: tuple[Any, ...]) -> dict[str, Any]:
-    choice = next((each for each in get_args(_typed(type_, markers)) if isinstance(each, Choice)), None)
+    choice = next((each for each in get_args(typed(type_, markers)) if isinstance(each, Choice)), None)
     if field.default is not dataclasses.MISSING:
         default = field.default
         return {"default": default} if choice is None else {"default_factory": lambda: choice.table_from(default)}
@@ -201,7 +201,7 @@ def _default(field: dataclasses.Field[Any], type_: Any, markers: tuple[Any, ...]
 
 
 def _key_type(type_: Any, markers: tuple[Any, ...]) -> Any:
-    type_ = _typed(type_, markers)
+    type_ = typed(type_, markers)
     kept = [marker for marker in markers if not isinstance(marker, Key | Typed | Outermost)]
     if get_origin(type_) is tuple:
         # A list from a file becomes a tuple, which is immutable.
@@ -209,7 +209,8 @@ def _key_type(type_: Any, markers: tuple[Any, ...]) -> Any:
     return Annotated[type_, *kept] if kept else type_
 
 
-def _typed(type_: Any, markers: tuple[Any, ...]) -> Any:
+def typed(type_: Any, markers: tuple[Any, ...]) -> Any:
+    """Return the type of the key of a field."""
     found = next((marker.type for marker in markers if isinstance(marker, Typed)), type_)
     return found() if isinstance(found, FunctionType) else found
 

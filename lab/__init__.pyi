@@ -2,6 +2,7 @@ from .building import BufferBuilder, Chunk, chunk_rows, commit_chunk, latent_ver
 from .context import RunContext
 from .errors import EmptyBuildError, FailedScoresError, RunError
 from .front_door import Lab, open  # noqa: A004 (it is called as mb.open)
+from .given import refuse_other_sources
 from .lab_run import LabRun, TrainingResult
 from .molecules import draw_molecules, score_molecules
 from .offline_rows import OfflineRows, opened_rows, refuse_archive, refuse_other_archive
@@ -44,6 +45,7 @@ __all__ = [
     "publish_latents",
     "refuse_archive",
     "refuse_other_archive",
+    "refuse_other_sources",
     "run_training",
     "score_molecules",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -104,10 +104,9 @@ class Lab:
         Args:
             name: the name of the run, for people.
             objective: gives the rewards.
-            policy: the policy that the loss keeps the trained one close to: an object, or the name of a bundled one,
-                its folder, or (the start of) its sha256 in the store.
-            agent: the policy that training starts from, such as one that an earlier run has trained; None is
-                ``policy``.
+            policy: the policy that the loss keeps the trained one close to: an object, or its name as in ``policy``.
+            agent: the policy that training starts from, such as "run:RUN_ID" for that which an earlier run has
+                trained; None is ``policy``.
             device: the device that these are loaded on if they are named, "auto", "cpu", "cuda", "cuda:0" or "mps"; the
                 run draws and learns there.
             seed: the seed of all draws; None is one that follows from the id of the run.
@@ -118,7 +117,8 @@ class Lab:
             resume: the id, or its start, of a run to go on with, whether it was interrupted, failed or finished.
 
         Raises:
-            RunConflictError: the run to go on with began with another objective, policy, seed or other filters.
+            RunConflictError: the run to go on with began with another name, objective, policy, seed or other filters,
+                or the source of a class of the user has changed.
             UnknownRunError: there is no run to go on with.
             StaleScoresError: stored scores of a component are not those that it computes now.
         """
@@ -191,13 +191,17 @@ class Lab:
 
         Raises:
             BatchShortError: too few rows have a reward under the objective.
+            RunConflictError: the run to go on with began with something else, or has done more steps.
         """
         _prepare_torch()
-        from molbuffer.lab.lab_run import as_selection
+        from molbuffer.lab.arguments import as_selection, check_learner
         from molbuffer.lab.offline_run import OfflinePlan, run_offline
         from molbuffer.lab.recording import RunPlan
         from molbuffer.training import LearnerSettings
 
+        for what, value in {"steps": steps, "batch_size": batch_size, "checkpoint_every": checkpoint_every}.items():
+            _check_count(what, value)
+        check_learner(learner or LearnerSettings())
         run = RunPlan(
             name, RunKind.OFFLINE, objective, policy=policy, agent=agent, device=device, seed=seed, resume=resume
         )
@@ -215,20 +219,29 @@ class Lab:
         return run_offline(self.store, run, plan, progress)
 
     def policy(self, name: str, *, device: str = "cpu") -> Policy:
-        """Return a policy by the name of a bundled one, its folder, or (the start of) its sha256 in the store.
+        """Return a policy by the name of a bundled one, its folder, (the start of) its sha256 in the store, or as
+        "run:RUN_ID", which names the last policy of a run.
 
         Args:
-            name: the name, folder or sha256.
+            name: the name.
             device: "auto", "cpu", "mps", "cuda" or one of several as "cuda:1"; a run computes on that of its policy.
 
         Raises:
             UnknownPolicyNameError: no policy has the name.
+            UnknownRunError: there is no such run.
             DeviceError: there is no such device on this machine.
         """
         _prepare_torch()
         from molbuffer.samplers import find_device, find_policy, load_policy
 
-        return load_policy(find_policy(name, self.store.policies), find_device(device))
+        return load_policy(find_policy(name, self.store), find_device(device))
+
+    def _policy(self, policy: Policy | str) -> Policy:
+        from molbuffer.samplers import Policy
+
+        if not isinstance(policy, Policy | str):
+            raise TypeError(f"policy: expected a Policy, or the name of one, got {policy!r}")
+        return self.policy(policy) if isinstance(policy, str) else policy
 
     def sample(
         self,
@@ -259,7 +272,8 @@ class Lab:
         from molbuffer.lab.molecules import draw_molecules
         from molbuffer.samplers.models import Sampling
 
-        opened = self.policy(policy) if isinstance(policy, str) else policy
+        _check_count("n", n, least=0)
+        opened = self._policy(policy)
         return draw_molecules(opened, n, Sampling(temperature, top_k, top_p), seed, progress)
 
     def score(
@@ -289,12 +303,11 @@ class Lab:
         from molbuffer.lab.molecules import score_in_portions
         from molbuffer.lab.recording import RunPlan, scoring_run
 
-        if isinstance(smiles, str):
-            raise TypeError(f"expected several SMILES, got the text {smiles!r}: write [{smiles!r}]")
+        texts = _as_texts(smiles)
         plan = RunPlan("score", RunKind.SCORE, objective, filters=filters, standardisation=standardisation, seed=0)
         with scoring_run(plan, self.store, uuid.uuid4().hex) as scorer:
             return score_in_portions(
-                scorer, smiles, plan.all_filters(), plan.full_standardisation(), SCORED_TOGETHER, progress
+                scorer, texts, plan.all_filters(), plan.full_standardisation(), SCORED_TOGETHER, progress
             )
 
     def dataset(
@@ -326,11 +339,17 @@ class Lab:
         Raises:
             BatchShortError: too few rows have a reward under the objective.
         """
-        from molbuffer.lab.lab_run import as_selection
+        from molbuffer.lab.arguments import as_selection
+        from molbuffer.lab.recording import check_objective
         from molbuffer.storage import check_predicate
         from molbuffer.training import BufferView, StoredBatches
 
-        opened = self.policy(policy) if isinstance(policy, str) else policy
+        check_objective(objective)
+        _check_count("batch_size", batch_size)
+        _check_count("start", start, least=0)
+        if batches is not None:
+            _check_count("batches", batches)
+        opened = self._policy(policy)
         view = BufferView(objective.sha256, snapshot=snapshot, where=None if where is None else check_predicate(where))
         return StoredBatches(
             self.store,
@@ -382,3 +401,24 @@ def _prepare_torch() -> None:
     """Limit the threads of torch in this process, unless it has been imported: then they are its user's."""
     if "torch" not in sys.modules:
         limit_threads()
+
+
+def _check_count(name: str, value: object, least: int = 1) -> None:
+    """Refuse what is no whole number of at least ``least``."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected at least {least}, got {value}")
+
+
+def _as_texts(smiles: object) -> list[str]:
+    """Return strings as a list, whatever sequence they come in."""
+    if isinstance(smiles, str):
+        raise TypeError(f"expected several SMILES, got the text {smiles!r}: write [{smiles!r}]")
+    if not isinstance(smiles, Iterable):
+        raise TypeError(f"expected several SMILES, got {smiles!r}")
+    texts = list(smiles)
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"expected SMILES, got {text!r} at position {number} of {len(texts)}")
+    return texts

@@ -5,29 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any
 
 from torch import Tensor
 
+from molbuffer.kinds import shown
+from molbuffer.lab.arguments import as_loss, as_selection, check_learner, check_sampler, check_samplers
 from molbuffer.lab.building import BufferBuilder, Chunk, chunk_rows, commit_chunk, publish_latents
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.errors import RunError
+from molbuffer.lab.given import Given, described, described_sampler
 from molbuffer.lab.score_failures import ScoreFailures, check_kept
 from molbuffer.lab.training import Training, TrainingPlan, go_on, online_training, run_training
 from molbuffer.samplers import DrawCounts, Policy, RunHistory, Sampler, SamplerSize, Vocabulary, policy_files
 from molbuffer.storage import (
-    SELECTIONS,
     BuildReceipt,
     Commit,
+    Event,
     KeptOfRun,
     PolicyVersion,
     RunStatus,
     Selection,
     Uniform,
     check_predicate,
+    make_build_id,
 )
 from molbuffer.training import (
-    LOSSES,
     BatchPlan,
     FitProgress,
     LearnerSettings,
@@ -35,7 +38,6 @@ from molbuffer.training import (
     ScoredSequences,
     Trainable,
     Trainables,
-    ValidOn,
 )
 
 RowProgress = Callable[[int, int], None]
@@ -94,6 +96,8 @@ class LabRun:
         self._built: dict[tuple[int, str], list[BuildReceipt]] = {}
         self._iteration = 0
         self._training: Training | None = None
+        self._trainings = 0
+        self._given = Given(context.store, context.run_id)
         self._in_training = False
         self._closed = False
         self.resumed = status is RunStatus.RESUMED
@@ -171,10 +175,15 @@ class LabRun:
             progress: told the number of rows made and wanted, after each portion.
 
         Raises:
+            RunConflictError: the run is gone on with, and the build was another one.
             EmptyBuildError: no molecule was kept.
             FailedScoresError: too many molecules have no reward, since their score failed.
         """
         self._check_open()
+        check_sampler(sampler)
+        if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+            raise ValueError(f"n: expected a number of rows of at least 1, got {shown(n)}")
+        self._give_build(sampler, n)
         self._keep(sampler, SamplerSize(buffer_size=n))
         self._publish(sampler)
         order = list(self._samplers).index(sampler.name)
@@ -236,12 +245,17 @@ class LabRun:
             progress: called after each iteration.
 
         Raises:
+            RunConflictError: the run is gone on with, and the training was another one (``lab.given`` has what may
+                change), or has done more iterations.
             BatchShortError: the samplers and the buffer cannot fill a batch.
             DivergedError: the loss is infinite or NaN.
             FailedScoresError: too many molecules have no reward, since their score failed.
         """
         self._check_open()
-        self._take_sizes(samplers)
+        check_learner(learner)
+        check_samplers(samplers)
+        if checkpoint_every < 1:
+            raise ValueError(f"checkpoint_every: expected at least 1 iteration, got {checkpoint_every}")
         plan = TrainingPlan(
             BatchPlan(batch_size, iterations, self.seed, build_every=build_every, train_on_invalid=train_on_invalid),
             as_loss(loss),
@@ -251,7 +265,9 @@ class LabRun:
             checkpoint_every=checkpoint_every,
             keep=KeptOfRun(checkpoints=2, policies=3, kind=self._context.start.kind),
         )
+        self._take_sizes(samplers)
         made = list(self._samplers.values())
+        self._give_training(plan, made, trainables)
         self._training = None
         training = online_training(self._context, plan, lambda *_: made, lambda _: Trainables(tuple(trainables)))
         self._training = training
@@ -270,6 +286,45 @@ class LabRun:
         finally:
             self._iteration, self._in_training = training.loader.iteration, False
         return TrainingResult.of(self._context, training)
+
+    def _give_build(self, sampler: Sampler, n: int) -> None:
+        """Record a build before it is made, or refuse one that differs from that in its place."""
+        number = len(self._built.get((self._iteration, sampler.name), []))
+        sources: dict[str, str] = {}
+        statement = {"n": n, "sampler": described_sampler(sampler, self._is_own, sources), "sources": sources}
+        build_id = make_build_id(self.run_id, self._iteration, Event.BUILD_BUFFER, sampler.name, number)
+        receipts = self._context.store.receipts(self.run_id, iteration=self._iteration, event=Event.BUILD_BUFFER)
+        self._given.build(
+            statement,
+            iteration=self._iteration,
+            number=number,
+            name=sampler.name,
+            made=any(receipt.build_id == build_id for receipt in receipts),
+        )
+
+    def _give_training(self, plan: TrainingPlan, samplers: Sequence[Sampler], trainables: Sequence[Trainable]) -> None:
+        """Record a training before it begins, or refuse one that differs from that in its place."""
+        sources: dict[str, str] = {}
+        statement = {
+            **training_statement(plan, sources),
+            "samplers": {
+                each.name: {
+                    "p_batch": each.size.p_batch,
+                    "buffer_size": each.size.buffer_size,
+                    "sampler": described_sampler(each, self._is_own, sources),
+                }
+                for each in samplers
+            },
+            "trainables": described("trainables", list(trainables), sources),
+            "sources": sources,
+        }
+        checkpoint = self._context.store.latest_checkpoint(self.run_id)
+        done = 0 if checkpoint is None else checkpoint.iteration
+        self._given.training(statement, number=self._trainings, done=done)
+        self._trainings += 1
+
+    def _is_own(self, policy: Policy) -> bool:
+        return policy.sha256 in (self._context.start.sha256, self.agent().sha256)
 
     def _make_chunks(self, training: Training, failures: ScoreFailures, iteration: int) -> list[BuildReceipt]:
         """Make the build of an iteration, of which a call of ``build`` may have made some samplers' part."""
@@ -344,36 +399,17 @@ class LabRun:
         return self._iteration + 1
 
 
-def as_selection(selection: Selection | str) -> Selection:
-    """Return a selection by the name of its kind, with the settings that this has by default.
-
-    Raises:
-        UnknownKindError: no kind has the name.
-    """
-    if isinstance(selection, str):
-        named: Selection = SELECTIONS[selection]()
-        return named
-    return selection
-
-
-def as_loss(loss: Loss | LossFunction | str) -> Loss:
-    """Return a loss by the name of its kind, with the settings that this has by default, or that of a function.
-
-    Raises:
-        UnknownKindError: no kind has the name.
-    """
-    if isinstance(loss, str):
-        named: Loss = LOSSES[loss]()
-        return named
-    return loss if isinstance(loss, Loss) else _FunctionLoss(loss)
-
-
-@dataclass(frozen=True)
-class _FunctionLoss:
-    """The loss of a function."""
-
-    function: LossFunction
-    valid_on: ClassVar[ValidOn] = ValidOn.ANY
-
-    def __call__(self, rows: ScoredSequences) -> Tensor:
-        return self.function(rows)
+def training_statement(plan: TrainingPlan, sources: dict[str, str]) -> dict[str, Any]:
+    """Return what a training is given, apart from its samplers, and add the sources of classes of others."""
+    batches = plan.batches
+    return {
+        "batch_size": batches.batch_size,
+        "iterations": batches.iterations,
+        "build_every": batches.build_every,
+        "train_on_invalid": batches.train_on_invalid,
+        "own_only": plan.own_only,
+        "checkpoint_every": plan.checkpoint_every,
+        "loss": described("losses", plan.loss, sources),
+        "learner": described("learners", plan.learner, sources),
+        "selection": described("selections", plan.selection, sources),
+    }

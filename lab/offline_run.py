@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-from molbuffer.lab.lab_run import LossFunction, TrainingResult, as_loss
+from molbuffer.lab.arguments import as_loss
+from molbuffer.lab.given import Given
+from molbuffer.lab.lab_run import LossFunction, TrainingResult, training_statement
 from molbuffer.lab.offline_rows import opened_rows, refuse_other_archive
 from molbuffer.lab.recording import RunPlan, started_run
 from molbuffer.lab.training import TrainingPlan, go_on, offline_training, run_training
@@ -62,18 +64,20 @@ def run_offline(
                     "begin another run"
                 )
             batches = BatchPlan(plan.batch_size, plan.steps, context.seed)
-            training = offline_training(
-                context,
-                TrainingPlan(
-                    batches,
-                    loss,
-                    learner=plan.learner,
-                    selection=plan.selection,
-                    where=where,
-                    checkpoint_every=plan.checkpoint_every,
-                ),
-                rows,
+            training_plan = TrainingPlan(
+                batches,
+                loss,
+                learner=plan.learner,
+                selection=plan.selection,
+                where=where,
+                checkpoint_every=plan.checkpoint_every,
             )
+            sources: dict[str, str] = {}
+            statement = {**training_statement(training_plan, sources), "sources": sources}
+            checkpoint = store.latest_checkpoint(context.run_id)
+            done = 0 if checkpoint is None else checkpoint.iteration
+            Given(store, context.run_id).training(statement, number=0, done=done)
+            training = offline_training(context, training_plan, rows)
             go_on(training, store)
             run_training(training, progress=progress)
             return TrainingResult.of(context, training)

@@ -6,12 +6,24 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from typing import Any
 
+from molbuffer.kinds import refuse_class, shown, source_sha256
 from molbuffer.lab.context import RunContext
+from molbuffer.lab.given import described, refuse_other_sources
 from molbuffer.lab.provenance import described_run
-from molbuffer.samplers import Policy, Scorer, check_stored_scores, derive_seed, find_device, open_policy, policy_files
+from molbuffer.samplers import (
+    OF_RUN,
+    Policy,
+    Scorer,
+    check_stored_scores,
+    derive_seed,
+    find_device,
+    open_policy,
+    policy_files,
+    policy_of_run,
+)
 from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, SingleComponent, Standardisation, Valence
 from molbuffer.storage import (
     Commit,
@@ -62,6 +74,21 @@ class RunPlan:
     max_failed_share: float = 0.5
     resume: str | None = None
 
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        check_objective(self.objective)
+        for name in ("policy", "agent"):
+            value = getattr(self, name)
+            if not isinstance(value, (Policy, str)) and not (value is None and name == "agent"):
+                raise TypeError(f"{name}: expected a Policy, or the name of one, got {shown(value)}")
+        if self.seed is not None and (not isinstance(self.seed, int) or isinstance(self.seed, bool)):
+            raise TypeError(f"seed: expected a whole number or None, got {shown(self.seed)}")
+        _check_filters(self.filters)
+        if not isinstance(self.standardisation, Standardisation | None):
+            raise TypeError(f"standardisation: expected a Standardisation, got {shown(self.standardisation)}")
+        if not isinstance(self.template, ContrastiveTemplate | None):
+            raise TypeError(f"template: expected a ContrastiveTemplate, got {shown(self.template)}")
+
     def all_filters(self) -> tuple[Filter, ...]:
         """Return the filters with the one that every run has."""
         given = tuple(self.filters)
@@ -89,15 +116,15 @@ def started_run(
     Gives the run, and STARTED, or RESUMED for one that is gone on with.
 
     Raises:
-        RunConflictError: the run to go on with began with something else.
+        RunConflictError: the run to go on with began with something else, or the source of a class has changed.
         StoreModeError: the store is open for reading.
         UnknownRunError: there is no run to go on with.
     """
     if store.read_only:
         raise StoreModeError(f"{store.path} is open for reading, and a run writes: open it without read_only")
     known = None if plan.resume is None else store.run(plan.resume)
-    prior = _kept_policy(plan.policy, store, plan.device)
-    agent = None if plan.agent is None else _kept_policy(plan.agent, store, plan.device)
+    prior = _kept_policy("policy", plan.policy, store, plan.device, known)
+    agent = None if plan.agent is None else _kept_policy("agent", plan.agent, store, plan.device, known)
     run_id = uuid.uuid4().hex if known is None else known.run_id
     seed = plan.seed
     if seed is None:
@@ -112,8 +139,11 @@ def started_run(
         pinned_snapshot=store.snapshot() if snapshot is None else snapshot,
         selection=selection,
     )
+    sources = _sources(plan, prior, agent)
+    record = replace(record, libraries={**record.libraries, **sources})
     if known is not None:
         _refuse_other(known, record)
+        refuse_other_sources(store, run_id, sources)
     context = RunContext(
         store,
         run_id,
@@ -156,9 +186,62 @@ def scoring_run(plan: RunPlan, store: SampleStore, run_id: str) -> Iterator[Scor
         yield Scorer(plan.objective, store, run_id)
 
 
-def _kept_policy(policy: Policy | str, store: SampleStore, device: str) -> Policy:
-    """Return a policy whose files the store keeps from now on."""
+def check_name(name: object) -> None:
+    """Refuse what is no name of a run.
+
+    Raises:
+        TypeError: it is no text.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name: expected the name of the run, a text, got {shown(name)}")
+
+
+def check_objective(objective: object) -> None:
+    """Refuse what is no objective.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(objective, Objective):
+        raise TypeError(
+            f"objective: expected an Objective, such as Objective([QED()]), got {shown(objective)}: components become "
+            "one in Objective([...])"
+        )
+
+
+def _check_filters(filters: object) -> None:
+    if not isinstance(filters, Sequence) or isinstance(filters, str):
+        raise TypeError(f"filters: expected a list of filters, got {shown(filters)}")
+    for each in filters:
+        refuse_class("a filter", each)
+        if not hasattr(each, "name") or not callable(getattr(each, "accepts", None)):
+            raise TypeError(f"filters: expected objects with a name and a method accepts, got {shown(each)}")
+
+
+def _sources(plan: RunPlan, prior: Policy, agent: Policy | None) -> dict[str, str]:
+    """Return the hash of the source of each class of a run that is not molbuffer's own, by family and name."""
+    found: dict[str, str] = {}
+    for part in plan.objective.components:
+        # That of a component is part of its version, too, where a configuration names it.
+        described("components", getattr(part.component, "component", part.component), found)
+        described("transforms", part.transform, found)
+    described("filters", plan.all_filters(), found)
+    described("filters", plan.template, found)
+    for policy in (prior, agent):
+        if policy is not None and (sha256 := source_sha256(policy.model)) is not None:
+            found[f"models {policy.kind}"] = sha256
+    return found
+
+
+def _kept_policy(key: str, policy: Policy | str, store: SampleStore, device: str, known: Run | None) -> Policy:
+    """Return a policy whose files the store keeps from now on.
+
+    The last policy of another run is the one that it was when a run that is gone on with began.
+    """
     if isinstance(policy, str):
+        if policy.startswith(OF_RUN):
+            began = None if known is None else json.loads(known.config).get(key)
+            policy = policy_of_run(store, policy, began)
         return open_policy(policy, store, find_device(device))
     store.policies.add(policy_files(policy.model, policy.vocabulary))
     return policy
@@ -202,7 +285,7 @@ def _refuse_other(known: Run, wanted: Run) -> None:
 
 def _comparable(run: Run) -> Mapping[str, Any]:
     config: Mapping[str, Any] = json.loads(run.config)
-    return {**config, "kind": run.kind.value, "seed": run.seed}
+    return {**config, "name": run.name, "kind": run.kind.value, "seed": run.seed}
 
 
 def _shown(value: object) -> str:

@@ -15,7 +15,7 @@ SELECT r.run_id, r.name, r.kind, e.status, coalesce(s.samples, 0) AS samples, co
 FROM runs AS r
 LEFT JOIN (
     SELECT run_id, max(created) AS changed, unnest(arg_max({'status': status, 'detail': detail}, created))
-    FROM run_events GROUP BY run_id
+    FROM run_events WHERE status <> 'given' GROUP BY run_id
 ) AS e ON e.run_id = r.run_id
 LEFT JOIN (
     SELECT run_id, sum(drawn)::BIGINT AS samples, sum(kept)::BIGINT AS kept,

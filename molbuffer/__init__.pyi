@@ -4,6 +4,7 @@ from .samplers.base import Draw, Sampler, SamplerSize
 from .samplers.dataset import DatasetSampler
 from .samplers.history import HistorySampler
 from .samplers.model import ModelSampler
+from .samplers.models.distribution import Sampling
 from .samplers.mutation import MutationSampler
 from .samplers.policies.policy import Policy
 from .scoring.components.base import Component
@@ -47,6 +48,7 @@ __all__ = [
     "SAScore",
     "Sampler",
     "SamplerSize",
+    "Sampling",
     "Sigmoid",
     "Similarity",
     "StoredBatches",

@@ -28,6 +28,7 @@ from .model import ModelSampler
 from .mutation import MutationSampler
 from .pair_dataset import PairDatasetSampler
 from .policies.drawing import draw_rows
+from .policies.of_runs import OF_RUN, last_policy, policy_of_run
 from .policies.policy import (
     Policy,
     bundled_policies,
@@ -52,6 +53,7 @@ __all__ = [
     "END",
     "GRAMMARS",
     "INNER_SAMPLER",
+    "OF_RUN",
     "PAD",
     "REDRAW_ROUNDS",
     "RESERVED",
@@ -125,6 +127,7 @@ __all__ = [
     "find_device",
     "find_policy",
     "fingerprint",
+    "last_policy",
     "latent_files",
     "latent_model",
     "latent_relatives",
@@ -137,6 +140,7 @@ __all__ = [
     "numpy_generator",
     "open_policy",
     "policy_files",
+    "policy_of_run",
     "read_columns",
     "read_molecule_table",
     "read_reinvent_prior",

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from molbuffer.kinds import checked
 from molbuffer.samplers.models import Sampling
 from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.storage import FileOrigin, RowId, Rows
@@ -96,6 +97,7 @@ def tensors(rows: Rows) -> dict[str, Tensor]:
     return {name: torch.from_numpy(array.astype(kinds[name])) for name, array in rows.columns().items()}
 
 
+@checked
 @dataclass(frozen=True)
 class SamplerSize:
     """The contribution of a sampler to each event.

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from molbuffer.kinds import checked
 from molbuffer.scoring import scaffolds_of
 from molbuffer.storage import Positions, SelectableRows
 
 
+@checked
 @dataclass
 class ByScaffold:
     """A selection stratified by Bemis-Murcko scaffold: all scaffolds have the same chance, whatever their rows.

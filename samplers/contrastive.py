@@ -9,11 +9,12 @@ from typing import ClassVar
 import numpy as np
 import torch
 
+from molbuffer.kinds import checked
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.files import EpochPosition, epoch_sampler
 from molbuffer.samplers.models import UNTRUNCATED, Condition, ConditionKind, Sampling
-from molbuffer.samplers.policies import Policy, draw_rows
+from molbuffer.samplers.policies import Policy, draw_rows, given_policy
 from molbuffer.samplers.seeds import derive_seed, torch_generator
 from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.scoring import Standardisation, standardise_many
@@ -23,6 +24,7 @@ SOURCE_ROUNDS = 5
 """The number of draws of sources; each draw replaces the unusable sources of the one before."""
 
 
+@checked
 @dataclass(frozen=True)
 class ContrastiveSampler(Sampler):
     """Draws pairs (source, target); ``scoring.ContrastiveTemplate`` decides which of them are kept.
@@ -51,7 +53,7 @@ class ContrastiveSampler(Sampler):
     def __post_init__(self) -> None:
         if self.repeats < 1:
             raise ValueError(f"repeats must be at least 1, got {self.repeats}")
-        model = self.output_model().model
+        model = given_policy("output_model", self.output_model).model
         if model.condition_kind is not ConditionKind.SOURCES:
             raise ConditionError(
                 f"the output_model of the sampler {self.name!r} is of kind {model.kind!r}, conditioned on "

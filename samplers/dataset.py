@@ -9,12 +9,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from molbuffer.kinds import checked
 from molbuffer.samplers.base import Draw, SamplerSize, encode_rows
 from molbuffer.samplers.files import FileSampler, PackedRows, largest_fragments, open_rows, usable_texts
 from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.scoring import Standardisation
 
 
+@checked
 @dataclass(frozen=True)
 class DatasetSampler(FileSampler):
     """Draws the molecules of a file as they are written there, or in canonical form as ``usable_texts`` has it.

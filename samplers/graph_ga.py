@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from molbuffer.kinds import checked
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
 from molbuffer.samplers.seeds import derive_seed, numpy_generator
 from molbuffer.samplers.tokens import Vocabulary
@@ -20,6 +21,7 @@ from molbuffer.scoring import Breeding, children
 from molbuffer.storage import HistoryIndex
 
 
+@checked
 @dataclass(frozen=True)
 class GraphGASampler(Sampler):
     """Draws children of good molecules, without a likelihood (R19).

@@ -12,13 +12,15 @@ from typing import ClassVar
 
 import numpy as np
 
+from molbuffer.kinds import checked
 from molbuffer.samplers.base import Draw, Recall, Sampler, SamplerSize
 from molbuffer.samplers.replay import expressible, stored_rows
 from molbuffer.samplers.seeds import numpy_generator
 from molbuffer.samplers.tokens import Vocabulary
-from molbuffer.storage import HistoryIndex, IndexScope, Positions, RowId, SampleStore, Selection, Uniform
+from molbuffer.storage import HistoryIndex, IndexScope, Positions, RowId, SampleStore, Selection, Uniform, chosen_rows
 
 
+@checked
 @dataclass(frozen=True)
 class HistorySampler(Sampler):
     """Draws stored rows with a good reward under the campaign's objective.
@@ -61,7 +63,7 @@ class HistorySampler(Sampler):
 
     def _choose(self, n: int, seed: int) -> tuple[HistoryIndex, Positions]:
         index = self.history()
-        return index, self.selection.draw(index, n, numpy_generator(seed), np.zeros(len(index), np.int32))
+        return index, chosen_rows(self.selection, index, n, numpy_generator(seed), np.zeros(len(index), np.int32))
 
     def _drawn(self, index: HistoryIndex, positions: Positions, ids: Sequence[RowId]) -> Draw:
         rows = stored_rows(index, positions, self.vocabulary)

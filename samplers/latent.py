@@ -8,12 +8,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from molbuffer.kinds import checked
 from molbuffer.samplers.base import Draw
 from molbuffer.samplers.files import rows_of_draw
 from molbuffer.samplers.latents import DecodedLatents, LatentTable
 from molbuffer.samplers.seeds import numpy_generator
 
 
+@checked
 @dataclass(frozen=True)
 class LatentSampler(DecodedLatents):
     """Decodes the latent vectors of a table."""

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
 
+from molbuffer.kinds import checked
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.models import UNTRUNCATED, ConditionKind, Sampling
-from molbuffer.samplers.policies import Policy, draw_rows
+from molbuffer.samplers.policies import Policy, draw_rows, given_policy
 from molbuffer.samplers.seeds import torch_generator
 
 
+@checked
 @dataclass(frozen=True)
 class ModelSampler(Sampler):
     """Draws sequences from a policy at a temperature.
@@ -36,7 +38,7 @@ class ModelSampler(Sampler):
     kind: ClassVar[str] = "model"
 
     def __post_init__(self) -> None:
-        model = self.policy().model
+        model = given_policy("policy", self.policy).model
         if model.condition_kind is ConditionKind.SOURCES:
             raise ConditionError(
                 f"the policy of the sampler {self.name!r} is of kind {model.kind!r}, conditioned on "

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from molbuffer.kinds import checked
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
 from molbuffer.samplers.errors import UnknownTokenError
 from molbuffer.samplers.files import EpochPosition, epoch_sampler
@@ -19,6 +20,7 @@ TRIES = 50
 """The attempts to change a parent before it counts as one without mutants; about one change in three is a molecule."""
 
 
+@checked
 @dataclass(frozen=True)
 class MutationSampler(Sampler):
     """Replaces, inserts, deletes and swaps tokens of molecules, without a likelihood (R19).

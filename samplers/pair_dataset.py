@@ -9,12 +9,14 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from molbuffer.kinds import checked
 from molbuffer.samplers.base import Draw, SamplerSize, encode_rows
 from molbuffer.samplers.files import FileSampler, PackedRows, largest_fragments, open_rows, usable_texts
 from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.scoring import Standardisation, standardise_many
 
 
+@checked
 @dataclass(frozen=True)
 class PairDatasetSampler(FileSampler):
     """Draws the pairs of a table, such as ``molbuffer pairs`` makes, without a likelihood.

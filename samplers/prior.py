@@ -7,11 +7,13 @@ from typing import ClassVar
 
 import torch
 
+from molbuffer.kinds import checked
 from molbuffer.samplers.base import Draw
 from molbuffer.samplers.latents import DecodedLatents, LatentPrior
 from molbuffer.samplers.seeds import torch_generator
 
 
+@checked
 @dataclass(frozen=True)
 class PriorSampler(DecodedLatents):
     """Decodes draws of a latent prior."""

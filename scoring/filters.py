@@ -15,7 +15,7 @@ from annotated_types import Ge
 from rdkit import Chem, rdBase
 from rdkit.Chem import FilterCatalog
 
-from molbuffer.kinds import Checked, Family, Key, Text, Typed, class_with
+from molbuffer.kinds import Checked, Family, Key, Text, Typed, checked, class_with
 from molbuffer.scoring.errors import ScoringConfigurationError, ScoringError, unknown_name
 from molbuffer.scoring.identity import check_order, checked_number
 from molbuffer.scoring.molecules import (
@@ -57,6 +57,7 @@ class Filter(Protocol):
         """Return whether the standardised molecule passes."""
 
 
+@checked
 @dataclass(frozen=True)
 class SingleComponent:
     """Refuses salts and mixtures, of which otherwise the largest fragment counts.
@@ -71,6 +72,7 @@ class SingleComponent:
         return len(Chem.GetMolFrags(molecule)) == 1
 
 
+@checked
 @dataclass(frozen=True)
 class Valence:
     """Refuses molecules with atoms that a substance can hardly have; a campaign has this filter unless it says not to.
@@ -94,6 +96,7 @@ class Valence:
         return is_ordinary(molecule) or not any(QUESTIONABLE[each](molecule) for each in self.reject)
 
 
+@checked
 @dataclass(frozen=True)
 class PropertyRange:
     """Refuses molecules with a property outside [minimum, maximum], or without a value of it.
@@ -128,6 +131,7 @@ class PropertyRange:
         return low <= value <= high
 
 
+@checked
 @dataclass(frozen=True)
 class SubstructureFilter:
     """Refuses molecules that lack a pattern of ``must_have`` or contain one of ``must_not_have``.
@@ -161,6 +165,7 @@ class SubstructureFilter:
         )
 
 
+@checked
 @dataclass(frozen=True)
 class Alerts:
     """Refuses molecules with a structural alert of RDKit's catalogues.
@@ -203,6 +208,7 @@ def _alerts(catalogs: tuple[str, ...]) -> FilterCatalog.FilterCatalog:
     return FilterCatalog.FilterCatalog(parameters)
 
 
+@checked
 @dataclass(frozen=True)
 class RingSize:
     """Refuses molecules with a ring of fewer than ``minimum`` or more than ``maximum`` atoms; molecules without rings
@@ -227,6 +233,7 @@ class RingSize:
         return all(low <= len(ring) <= high for ring in molecule.GetRingInfo().AtomRings())
 
 
+@checked
 @dataclass(frozen=True)
 class AllowedElements:
     """Refuses molecules with an atom of an element that is not listed; hydrogen is always allowed.

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from molbuffer.kinds import checked
 from molbuffer.scoring.components import Component, complete
 from molbuffer.scoring.errors import ScoringConfigurationError, ScoringError, unknown_name
 from molbuffer.scoring.identity import checked_number, sha256_of
@@ -29,6 +30,7 @@ class Aggregation(StrEnum):
     PRODUCT = "product"
 
 
+@checked
 @dataclass(frozen=True)
 class WeightedComponent:
     """A component of an objective with its weight and transform.

@@ -10,7 +10,7 @@ import numpy as np
 from annotated_types import Ge, Le
 from numpy.typing import NDArray
 
-from molbuffer.kinds import Share, Typed
+from molbuffer.kinds import Share, Typed, checked
 from molbuffer.scoring.components import LARGEST_RADIUS, FingerprintName
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
 from molbuffer.scoring.filters import FILTERS, VALIDITY, Filter, Judgement, first_refusal, reason_against
@@ -44,6 +44,7 @@ def _filter_tables() -> Any:
     return tuple[Annotated[KindTable, OneOf(FILTERS)], ...]
 
 
+@checked
 @dataclass(frozen=True)
 class ContrastiveTemplate:
     """The bounds that decide which pairs are kept, and the reward of a pair.

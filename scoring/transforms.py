@@ -14,7 +14,7 @@ import numpy as np
 from annotated_types import Gt
 from numpy.typing import NDArray
 
-from molbuffer.kinds import Family, class_with
+from molbuffer.kinds import Family, checked, class_with
 from molbuffer.scoring.errors import ScoringConfigurationError
 from molbuffer.scoring.identity import check_order, checked_number
 
@@ -66,6 +66,7 @@ class _Numbers:
         raise NotImplementedError
 
 
+@checked
 @dataclass(frozen=True)
 class Identity(_Numbers):
     """The raw value itself; a value outside [0, 1] becomes NaN, since its transformed value is undefined.
@@ -80,6 +81,7 @@ class Identity(_Numbers):
         return np.where(inside, np.clip(values, 0.0, 1.0), np.nan)
 
 
+@checked
 @dataclass(frozen=True)
 class Sigmoid(_Numbers):
     """Rises from 0 below ``low`` to 1 above ``high``: σ(10 k (x − (low + high)/2) / (high − low)).
@@ -104,6 +106,7 @@ class Sigmoid(_Numbers):
         return _sigmoid(10 * self.steepness * (values - (self.low + self.high) / 2) / (self.high - self.low))
 
 
+@checked
 @dataclass(frozen=True)
 class ReverseSigmoid(_Numbers):
     """Falls from 1 below ``low`` to 0 above ``high``: 1 − Sigmoid, for raw values where less is better.
@@ -128,6 +131,7 @@ class ReverseSigmoid(_Numbers):
         return _sigmoid(-10 * self.steepness * (values - (self.low + self.high) / 2) / (self.high - self.low))
 
 
+@checked
 @dataclass(frozen=True)
 class DoubleSigmoid(_Numbers):
     """Near 1 between ``low`` and ``high`` and 0 far outside.
@@ -160,6 +164,7 @@ class DoubleSigmoid(_Numbers):
         return rising * _sigmoid(10 * self.steepness_high * (self.high - values) / width)
 
 
+@checked
 @dataclass(frozen=True)
 class Linear(_Numbers):
     """0 up to ``low``, 1 from ``high`` on, and a straight line between.
@@ -182,6 +187,7 @@ class Linear(_Numbers):
         return np.clip((values - self.low) / (self.high - self.low), 0.0, 1.0)
 
 
+@checked
 @dataclass(frozen=True)
 class Step(_Numbers):
     """1 in [low, high], both ends included, 0 elsewhere. The ends may be equal, to require an exact count.
@@ -201,6 +207,7 @@ class Step(_Numbers):
         return np.where(np.isnan(values), np.nan, inside)
 
 
+@checked
 @dataclass(frozen=True)
 class Gaussian(_Numbers):
     """exp(−(x − mean)² / (2 sigma²)): 1 at the mean, 0.61 one sigma off, 0.14 two.

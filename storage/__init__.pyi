@@ -19,6 +19,7 @@ from .errors import (
 from .files.places import Place
 from .files.system_errors import system_advice
 from .history.cache import LOCATION_VARIABLE, DecodedCache, default_folder
+from .history.chosen import available_rows, chosen_rows
 from .history.index import HistoryIndex, IndexScope
 from .history.selections import (
     SELECTIONS,
@@ -128,8 +129,10 @@ __all__ = [
     "UnknownRunError",
     "VacuumRefusedError",
     "VerifyReport",
+    "available_rows",
     "check_predicate",
     "check_unapplied",
+    "chosen_rows",
     "content_sha256",
     "default_folder",
     "find_receipts",

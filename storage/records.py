@@ -39,16 +39,18 @@ class RunKind(StrEnum):
 
 
 class RunStatus(StrEnum):
-    """An event in the life of a run; the newest is its status.
+    """An event in the life of a run; the newest is its status, of all but ``given``.
 
     ``interrupted`` is the end by a signal. The detail of ``started`` and ``resumed`` is the process that works on the
     run, as JSON; that of ``failed`` and ``interrupted`` is the error. ``reconfigured`` comes before ``resumed`` where a
-    run goes on with another configuration, which is the detail.
+    run goes on with another configuration, which is the detail. ``given`` says what a run from Python was given for a
+    build or a training, as JSON in the detail.
     """
 
     STARTED = "started"
     RESUMED = "resumed"
     RECONFIGURED = "reconfigured"
+    GIVEN = "given"
     FINISHED = "finished"
     FAILED = "failed"
     INTERRUPTED = "interrupted"

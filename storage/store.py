@@ -187,6 +187,18 @@ class SampleStore:
         """
         runs.finish_run(self._open.writable(), self.run(run_id), status, detail)
 
+    def record_given(self, run_id: str, given: str) -> None:
+        """Record what a run at work was given for a build or a training, as JSON, beside its configuration.
+
+        Raises:
+            UnknownRunError: it never started.
+        """
+        runs.record_given(self._open.writable(), self.run(run_id), given)
+
+    def given(self, run_id: str) -> list[str]:
+        """Return what ``record_given`` has recorded of a run, the oldest first."""
+        return runs.given_to(self._catalog, run_id)
+
     @contextmanager
     def recorded_run(self, run: Run, *, accept: AcceptConfig | None = None) -> Iterator[RunStatus]:
         """Record the life of a run around the work on it: started or resumed, then finished, failed with its error, or

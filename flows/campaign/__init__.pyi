@@ -1,7 +1,7 @@
 from .assemble import build_filters, build_objective, build_standardisation, build_template
 from .campaign import Campaign, campaign_run, read_settings, reopen_campaign
 from .flow_runs import current_run_id, warn
-from .named_policies import found_policy, last_policy, unknown_names, with_resolved_policies
+from .named_policies import found_policy, unknown_names, with_resolved_policies
 from .pretrain_request import DEFAULT_MODEL, PretrainRequest
 from .pretraining import check_request, prepare_pretraining, register
 from .progress import progress_bar, step_bar
@@ -21,7 +21,6 @@ __all__ = [
     "check_resumed",
     "current_run_id",
     "found_policy",
-    "last_policy",
     "offline_condition",
     "prepare_offline",
     "prepare_online",

@@ -15,9 +15,9 @@ from molbuffer.flows.campaign.flow_runs import warn
 from molbuffer.flows.campaign.named_policies import check_policies, with_resolved_policies
 from molbuffer.flows.campaign.resuming import accept_changes
 from molbuffer.flows.campaign.samplers import build_sampler
-from molbuffer.flows.campaign.sources import add_models, refuse_other_sources, sources_of
+from molbuffer.flows.campaign.sources import add_models, sources_of
 from molbuffer.flows.settings import Override, Settings, load_settings
-from molbuffer.lab import RunContext, ScoreFailures, described_run
+from molbuffer.lab import RunContext, ScoreFailures, described_run, refuse_other_sources
 from molbuffer.samplers import (
     Policy,
     RunParts,

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from molbuffer.flows.settings import (
-    OF_RUN,
     OWN_POLICIES,
     ConfigurationError,
     Problem,
@@ -22,11 +21,12 @@ from molbuffer.flows.settings import (
     tables,
 )
 from molbuffer.kinds import PolicyName
+from molbuffer.samplers import OF_RUN, last_policy, policy_of_run
 from molbuffer.storage import SampleStore, StoreError, UnknownPolicyError, UnknownRunError
 
 _LATENT_KEYS = ("learnt_prior", "learnt_latents")
 _OWN_RUNS = ("own", "all")
-_CONFIG, _VOCABULARY, _STATE = "config.json", "vocabulary.json", "state.json"
+_CONFIG, _VOCABULARY = "config.json", "vocabulary.json"
 
 
 def unknown_names(settings: Settings, store: SampleStore | None, place: Path) -> list[Problem]:
@@ -79,35 +79,8 @@ def with_resolved_policies(settings: Settings, store: SampleStore, run_id: str |
     begun = _policies_of_run(store, run_id) if run_id is not None else {}
     found = {}
     for key, name in named.items():
-        other = store.run(name.removeprefix(OF_RUN)).run_id
-        before = begun.get(key)
-        found[key] = before if before and _is_of_run(store, before, other) else last_policy(store, other)
+        found[key] = policy_of_run(store, name, begun.get(key))
     return settings.model_copy(update={"policy": settings.policy.model_copy(update=found)})
-
-
-def last_policy(store: SampleStore, run_id: str) -> str:
-    """Return the sha256 of the policy that a run has published last: that of its newest checkpoint, if it has any.
-
-    Raises:
-        UnknownRunError: there is no such run.
-        UnknownPolicyError: the run has published none, or none that is kept.
-    """
-    run = store.run(run_id)
-    kept = set(store.policies.kept())
-    checkpoint = store.latest_checkpoint(run.run_id)
-    if checkpoint is not None:
-        state = json.loads((checkpoint.folder / _STATE).read_text())
-        if state.get("policy") in kept:
-            return str(state["policy"])
-    sql = "SELECT sha256 FROM {policies} WHERE run_id = ? AND weights_kept ORDER BY iteration DESC, created DESC"
-    for sha256 in store.read_arrow(sql, parameters=[run.run_id])["sha256"].to_pylist():
-        # Latents of samplers are published beside policies, and have no vocabulary.
-        if sha256 in kept and (store.policies.folder(sha256) / _VOCABULARY).exists():
-            return str(sha256)
-    raise UnknownPolicyError(
-        f"run {run.run_id} ({run.name}) has published no policy in {store.path}; `molbuffer policies` lists those that "
-        "were published"
-    )
 
 
 def found_policy(name: str, store: SampleStore | None, place: Path) -> str:
@@ -195,8 +168,3 @@ def _policies_of_run(store: SampleStore, run_id: str) -> Mapping[str, Any]:
         return {}
     policies = config.get("policy")
     return policies if isinstance(policies, dict) else {}
-
-
-def _is_of_run(store: SampleStore, sha256: str, run_id: str) -> bool:
-    sql = "SELECT count(*) AS n FROM {policies} WHERE sha256 = ? AND run_id = ?"
-    return bool(store.read_arrow(sql, parameters=[sha256, run_id])["n"][0].as_py())

@@ -1,13 +1,13 @@
-"""The sources of kinds that are not molbuffer's own: part of a run's record, and the same for the whole of a run."""
+"""The sources of kinds that are not molbuffer's own, which are part of a run's record."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from molbuffer.flows.settings import Settings, foreign_sources
 from molbuffer.kinds import add_object, read_source
 from molbuffer.samplers.models import MODELS
-from molbuffer.storage import PolicyVersion, RunConflictError, SampleStore, UnknownRunError
+from molbuffer.storage import PolicyVersion
 
 
 def add_models(settings: Settings) -> None:
@@ -31,21 +31,3 @@ def sources_of(settings: Settings, policies: Iterable[PolicyVersion] = ()) -> di
         if kind is not None and not kind.is_own and kind not in MODELS.added:
             found[f"models {kind.name} of {kind.source}"] = kind.source_sha256
     return found
-
-
-def refuse_other_sources(store: SampleStore, run_id: str, sources: Mapping[str, str]) -> None:
-    """Refuse to resume a run with other sources than those it began with: its samples would be of two origins.
-
-    Raises:
-        RunConflictError: a source has changed since the run began.
-    """
-    try:
-        began = store.run(run_id).libraries
-    except UnknownRunError:
-        return
-    for name, sha256 in sources.items():
-        if began.get(name, sha256) != sha256:
-            raise RunConflictError(
-                f"the source of the kind {name} has changed since run {run_id} began (sha256 {began[name][:12]}, now "
-                f"{sha256[:12]}): start a new run, or bring back the source that it began with"
-            )

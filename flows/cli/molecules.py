@@ -86,7 +86,7 @@ def _scored(settings: Settings, source: Path, rows: Sequence[FileRow], store: Pa
 
 def sample(
     policy: Annotated[
-        str, typer.Argument(metavar="POLICY", help="A bundled policy, a folder, or a sha256 in --store.")
+        str, typer.Argument(metavar="POLICY", help="A bundled policy, a folder, a sha256 in --store, or run:RUN_ID.")
     ],
     n: Annotated[int, typer.Option("-n", min=1, help="How many molecules to draw.")] = 1000,
     out: OutOption = None,

@@ -2,7 +2,7 @@ from .foreign_kinds import foreign_sources
 from .marked_keys import marked, tables
 from .overrides import OFFLINE, Override, parse_overrides
 from .problems import ConfigurationError, Problem, locate
-from .references import OF_RUN, OWN_POLICIES, bundled_names
+from .references import OWN_POLICIES, bundled_names
 from .resuming import MAY_CHANGE, changes
 from .samplers import SamplerSettings
 from .settings import Settings, load_settings, settings_schema, warnings_of
@@ -11,7 +11,6 @@ from .training import selection_of
 __all__ = [
     "MAY_CHANGE",
     "OFFLINE",
-    "OF_RUN",
     "OWN_POLICIES",
     "ConfigurationError",
     "Override",

@@ -18,15 +18,13 @@ from molbuffer.flows.settings.marked_keys import Data, FoundTable, annotations_o
 from molbuffer.flows.settings.problems import Problem, did_you_mean, shown
 from molbuffer.flows.settings.toml_lines import KeyPath
 from molbuffer.kinds import Condition, FileName, FolderName, MoleculeFile, PolicyName, Section
+from molbuffer.samplers import OF_RUN
 
 OWN_POLICIES = ("agent", "prior")
 """The names of the policy in training, and of the one it started from, in a sampler's table."""
 
 ALWAYS_THERE = ("auto", "cpu")
 """The names of devices that every machine has."""
-
-OF_RUN = "run:"
-"""The start of a policy's name that is the last policy of a run in the store."""
 
 _SHA256_START = re.compile(r"[0-9a-f]{6,64}")
 _POLICY_FILE = "config.json"

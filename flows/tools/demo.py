@@ -113,7 +113,7 @@ def _compare(
     settings: Settings, store: SampleStore, online: Mapping[str, Any], offline: Mapping[str, Any], draws: int
 ) -> tuple[PolicyResult, ...]:
     folders = {
-        "prior": find_policy(settings.policy.prior, store.policies),
+        "prior": find_policy(settings.policy.prior, store),
         "online": store.policies.folder(online["policy"]),
         "offline": store.policies.folder(offline["policy"]),
     }

@@ -14,11 +14,11 @@ from molbuffer.storage import SampleStore
 
 
 def named_policy(policy: str, store: Path | None = None, device: str = "cpu") -> Policy:
-    """Load a policy by its bundled name, its folder, or (the start of) its sha256 in ``store``, which is only read."""
+    """Load a policy by its name, as ``find_policy`` takes it, from ``store``, which is only read."""
     on = find_device(device)
     with ExitStack() as opened:
-        policies = None if store is None else opened.enter_context(SampleStore.open(store, read_only=True)).policies
-        return load_policy(find_policy(policy, policies), on)
+        looked_in = None if store is None else opened.enter_context(SampleStore.open(store, read_only=True))
+        return load_policy(find_policy(policy, looked_in), on)
 
 
 def draw(
@@ -27,7 +27,7 @@ def draw(
     """Draw n rows from a policy.
 
     Args:
-        policy: a bundled name, a folder, or (the start of) a sha256 in ``store``.
+        policy: a bundled name, a folder, (the start of) a sha256 in ``store``, or "run:RUN_ID" of a run there.
         n: the number of rows.
         sampling: temperature and truncation.
         seed: the same seed gives the same rows.

@@ -13,6 +13,7 @@ from typing import Any
 
 from molbuffer.samplers.base import Draw, Recall, Sampler, concatenate
 from molbuffer.samplers.builds.bad_rows import report_rejected
+from molbuffer.samplers.builds.checked_draws import draw_rows_from, draw_rows_of, recall_rows
 from molbuffer.samplers.builds.judging import BuildScores, Pipeline, judge_drawn, refuse_duplicates
 from molbuffer.samplers.builds.metrics import policy_lag, sampler_metrics
 from molbuffer.samplers.builds.pair_rewards import pair_rewards, reward_of, source_metrics
@@ -70,7 +71,7 @@ def draw_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> tuple[B
     started, clock = now(), time.perf_counter()
     seed = derive_seed(spec.campaign_seed, spec.iteration, spec.event.value, sampler.name, spec.chunk)
     provenance = _provenance(sampler, spec, pipeline) | {"seed": seed, "started": started}
-    recall = sampler.recall(spec.wanted, derive_seed(seed, 0))
+    recall = recall_rows(sampler, spec.wanted, derive_seed(seed, 0))
     if recall is not None:
         return _recall_build(recall, spec, pipeline, provenance, clock), recall
     scores = BuildScores(pipeline.scorer)
@@ -148,9 +149,9 @@ def _draw(
         if going is not None:
             start = spec.drawn_before + sum(map(len, draws))
             position = EpochPosition(start, derive_seed(spec.campaign_seed, sampler.name))
-            draws.append(going.draw_from(position, missing, derive_seed(seed, attempt)))
+            draws.append(draw_rows_from(going, position, missing, derive_seed(seed, attempt)))
         else:
-            draws.append(sampler.draw(missing, derive_seed(seed, attempt)))
+            draws.append(draw_rows_of(sampler, missing, derive_seed(seed, attempt)))
         fates = judge_drawn(draws[-1], pipeline, scores)
         judged += fates if kept_once is None else refuse_duplicates(fates, kept_once)
         missing = spec.wanted - sum(judgement.target.rejected_by is None for judgement in judged)

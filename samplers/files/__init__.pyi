@@ -1,4 +1,4 @@
-from .epochs import EpochPosition, epoch_sampler, rows_of_draw
+from .epochs import EpochPosition, EpochSampler, epoch_sampler, rows_of_draw
 from .file_sampler import CHECKED_ROWS, FileSampler
 from .packed_rows import PackedRows, open_rows
 from .text_files import FileRow, read_columns, read_smiles_file
@@ -7,6 +7,7 @@ from .written_forms import largest_fragments, usable_texts
 __all__ = [
     "CHECKED_ROWS",
     "EpochPosition",
+    "EpochSampler",
     "FileRow",
     "FileSampler",
     "PackedRows",

@@ -12,7 +12,7 @@ from molbuffer.samplers.errors import LatentsError
 from molbuffer.samplers.latents.source import LatentState
 from molbuffer.samplers.latents.vectors import latent_model
 from molbuffer.samplers.models import UNTRUNCATED, Condition, Sampling
-from molbuffer.samplers.policies import Policy, draw_rows
+from molbuffer.samplers.policies import Policy, check_function, draw_rows
 from molbuffer.samplers.seeds import torch_generator
 
 
@@ -31,6 +31,9 @@ class DecodedLatents(Sampler):
     _: KW_ONLY
     size: SamplerSize = SamplerSize()
     sampling: Sampling = UNTRUNCATED
+
+    def __post_init__(self) -> None:
+        check_function("policy", self.policy)
 
     @property
     def policy_sha256(self) -> str:

@@ -1,3 +1,4 @@
+from .checked_model import draw_sequences, likelihoods
 from .condition import UNCONDITIONED, Condition, ConditionKind
 from .decoding import DecodingStep, decode
 from .distribution import UNTRUNCATED, Sampling
@@ -38,7 +39,9 @@ __all__ = [
     "check_sizes",
     "convert_folder",
     "decode",
+    "draw_sequences",
     "is_huggingface",
+    "likelihoods",
     "log_normaliser",
     "sample_directions",
 ]

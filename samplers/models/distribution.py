@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from molbuffer.kinds import checked
 from molbuffer.samplers.errors import DivergedPolicyError
 
 
+@checked
 @dataclass(frozen=True)
 class Sampling:
     """The changes to a model's next-token distribution before a token is drawn.
@@ -20,6 +22,10 @@ class Sampling:
         top_k: keep the k most likely tokens; 0 keeps all.
         top_p: keep the smallest set of most likely tokens whose probability reaches p, in (0, 1]; 1 keeps all
             (nucleus sampling, Holtzman et al. 2020, arXiv:1904.09751). Applied after top_k.
+
+    Example:
+        >>> mb.Sampling(temperature=0.8, top_k=10).truncated
+        True
     """
 
     temperature: float = 1.0

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from molbuffer.samplers.base import Draw
-from molbuffer.samplers.models import UNCONDITIONED, Condition, Sampling, Sequences
+from molbuffer.samplers.models import UNCONDITIONED, Condition, Sampling, Sequences, draw_sequences
 from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.storage import COLUMNS, Rows
@@ -30,11 +30,13 @@ def draw_rows(
     The condition may be on any device.
     """
     parts = [
-        policy.model.sample(
+        draw_sequences(
+            policy.model,
             min(ROWS_AT_ONCE, n - start),
-            condition=condition[start : start + ROWS_AT_ONCE].to(policy.model.device),
-            sampling=sampling,
-            generator=generator,
+            condition[start : start + ROWS_AT_ONCE].to(policy.model.device),
+            sampling,
+            generator,
+            len(policy.vocabulary),
         )
         for start in range(0, n, ROWS_AT_ONCE)
     ]

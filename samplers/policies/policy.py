@@ -8,6 +8,7 @@ to.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +17,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from molbuffer.kinds import KindError
+from molbuffer.kinds import KindError, WrongKeyError, shown
 from molbuffer.samplers import bundled
 from molbuffer.samplers.errors import PolicyFormatError, UnknownPolicyNameError
 from molbuffer.samplers.models import MODELS, GenerativeModel, convert_folder, is_huggingface
+from molbuffer.samplers.policies.of_runs import OF_RUN, policy_of_run
 from molbuffer.samplers.tokens import Vocabulary
-from molbuffer.storage import Place, PolicyStore, SampleStore, UnknownPolicyError, content_sha256
+from molbuffer.storage import Place, SampleStore, UnknownPolicyError, content_sha256
 
 WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.json"
 
@@ -54,6 +56,38 @@ class Policy:
     @property
     def kind(self) -> str:
         return self.model.kind
+
+
+def check_function(field: str, give: object) -> None:
+    """Refuse what is no function, where a sampler takes one that returns its policy.
+
+    Args:
+        field: the name of the sampler's field.
+        give: the function.
+
+    Raises:
+        WrongKeyError: it is none.
+    """
+    if not callable(give):
+        hint = f": write {field}=lambda: policy" if isinstance(give, Policy) else ""
+        raise WrongKeyError(
+            field, f"{field}: expected a function that returns a Policy, such as run.agent, got {shown(give)}{hint}"
+        )
+
+
+def given_policy(field: str, give: Callable[[], object]) -> Policy:
+    """Return the policy that a sampler draws from, as the function that it was given returns it now.
+
+    Raises:
+        WrongKeyError: it is no function, or one that returns no policy.
+    """
+    check_function(field, give)
+    policy = give()
+    if not isinstance(policy, Policy):
+        raise WrongKeyError(
+            field, f"{field}: expected a function that returns a Policy, got one that returns {shown(policy)}"
+        )
+    return policy
 
 
 def policy_files(
@@ -122,24 +156,29 @@ def bundled_policies() -> list[str]:
     return sorted(path.parent.name for path in _bundled_folder().glob(f"*/{CONFIG}"))
 
 
-def find_policy(name: str, policies: PolicyStore | None = None) -> Place:
-    """Return the folder of a policy by its bundled name, its folder, or (the beginning of) its sha256 in a store.
+def find_policy(name: str, store: SampleStore | None = None) -> Place:
+    """Return the folder of a policy by its bundled name, its folder, (the beginning of) its sha256 in a store, or as
+    "run:RUN_ID", which names the last policy of a run.
 
     Raises:
         UnknownPolicyNameError: no policy has the name; the message lists all places that were searched.
+        UnknownRunError: the store has no such run.
+        UnknownPolicyError: the run has published no policy.
         StoreError: the policy in the store is damaged.
     """
     if name in bundled_policies():
         return _bundled_folder() / name
     if (Path(name) / CONFIG).is_file():
         return Path(name)
-    if policies is not None:
+    if store is not None:
+        if name.startswith(OF_RUN):
+            name = policy_of_run(store, name)
         try:
-            return policies.folder(policies.resolve(name))
+            return store.policies.folder(store.policies.resolve(name))
         except UnknownPolicyError:
             pass  # the error below names the store with the other places
     known = ", ".join(bundled_policies())
-    where = "a sha256 in the store" if policies is not None else "(no store was given to look in)"
+    where = f"a sha256 in the store, or {OF_RUN}RUN_ID" if store is not None else "(no store was given to look in)"
     raise UnknownPolicyNameError(
         f"no policy {name!r}: it is neither bundled ({known}), nor a policy's folder, nor {where}"
     )
@@ -151,8 +190,8 @@ def register_policy(policy_folder: Place, store: SampleStore) -> str:
 
 
 def open_policy(name: str, store: SampleStore, device: torch.device | str = "cpu") -> Policy:
-    """Load a policy by bundled name, folder or sha256 onto a device, and keep its files in the store from now on."""
-    sha256 = register_policy(find_policy(name, store.policies), store)
+    """Load a policy by a name that ``find_policy`` takes onto a device, and keep its files in the store from now on."""
+    sha256 = register_policy(find_policy(name, store), store)
     return load_policy(store.policies.folder(sha256), device)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from molbuffer.kinds import Count
+from molbuffer.kinds import Count, checked
 from molbuffer.samplers.tables.base import RunParts, TokenSource
 from molbuffer.samplers.tables.family import OuterTable
 from molbuffer.samplers.tables.model import Policy, SamplingKeys
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from molbuffer.samplers.base import Sampler, SamplerSize
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveSamplerTable(SamplingKeys, OuterTable):
     """Pairs: sources from any other sampler, and targets for each of them from a conditional model.
@@ -44,6 +45,7 @@ class ContrastiveSamplerTable(SamplingKeys, OuterTable):
         )
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class MutationSamplerTable(OuterTable):
     """Molecules of another sampler with tokens replaced, inserted, deleted and swapped.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from molbuffer.kinds import MoleculeFile, Text, Typed
+from molbuffer.kinds import MoleculeFile, Text, Typed, checked
 from molbuffer.samplers.tables.base import RunParts, SamplerTable, TokenSource
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class FileKeys(SamplerTable):
         }
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class DatasetSamplerTable(FileKeys):
     """Molecules of a file.
@@ -67,6 +68,7 @@ class DatasetSamplerTable(FileKeys):
         )
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class PairDatasetSamplerTable(FileKeys):
     """Pairs of a file, such as one made by `molbuffer pairs`.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge, MinLen
 from pydantic import BeforeValidator
 
-from molbuffer.kinds import Condition, Count, KindTable, OneOf, Share, Text, Typed
+from molbuffer.kinds import Condition, Count, KindTable, OneOf, Share, Text, Typed, checked
 from molbuffer.samplers.tables.base import RunParts, SamplerTable, TokenSource
 from molbuffer.samplers.tables.family import OuterTable
 from molbuffer.scoring import Breeding
@@ -28,6 +28,7 @@ SELECT = OneOf(SELECTIONS, bare=True, without=("consume_once",))
 Runs = Annotated[tuple[str, ...], Typed(tuple[Text, ...]), BeforeValidator(_in_a_list), MinLen(1)]
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class HistorySamplerTable(SamplerTable):
     """Stored molecules that have a reward under this objective, drawn again with all that is stored of them.
@@ -57,6 +58,7 @@ class HistorySamplerTable(SamplerTable):
         return HistorySampler(name, history, parts.prior.vocabulary, selection=self.select, size=size)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class GraphGASamplerTable(OuterTable):
     """A genetic algorithm on molecular graphs: children of the best stored molecules.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from annotated_types import Gt
 
 from molbuffer import storage
-from molbuffer.kinds import Count, FileName, MoleculeFile, Outermost, Text, Typed, WrongKeyError
+from molbuffer.kinds import Count, FileName, MoleculeFile, Outermost, Text, Typed, WrongKeyError, checked
 from molbuffer.samplers.tables.base import RunParts
 from molbuffer.samplers.tables.model import PolicyKeys
 
@@ -70,6 +70,7 @@ class LearningKeys(PolicyKeys):
         raise NotImplementedError
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class PriorSamplerTable(LearningKeys):
     """Molecules decoded from draws of a latent prior.
@@ -117,6 +118,7 @@ class PriorSamplerTable(LearningKeys):
         return LatentState(new_prior(name, policy, self.prior, self.components))
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class LatentSamplerTable(LearningKeys):
     """Molecules decoded from given latent vectors, each equally often.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Gt, Le
 
-from molbuffer.kinds import Count, Outermost, PolicyName, Text, Typed
+from molbuffer.kinds import Count, Outermost, PolicyName, Text, Typed, checked
 from molbuffer.samplers.tables.base import RunParts, SamplerTable, TokenSource
 from molbuffer.storage import truncates
 
@@ -59,6 +59,7 @@ class PolicyKeys(SamplingKeys):
         return self.source_of(self.policy)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class ModelSamplerTable(PolicyKeys):
     """Molecules of a generative model.

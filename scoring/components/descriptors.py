@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 from rdkit.Chem import QED as RDKIT_QED
 
-from molbuffer.kinds import Checked, Text, Typed
+from molbuffer.kinds import Checked, Text, Typed, checked
 from molbuffer.scoring.components.base import Cost, score_each
 from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.identity import sha256_of
@@ -17,6 +17,7 @@ from molbuffer.scoring.molecules import check_property, check_sa_score, property
 from molbuffer.scoring.molecules.sa_score import sa_score
 
 
+@checked
 @dataclass(frozen=True)
 class QED:
     """The quantitative estimate of drug-likeness, in [0, 1]: Bickerton et al., Nature Chemistry 4:90 (2012).
@@ -44,6 +45,7 @@ class QED:
         return score_each(RDKIT_QED.qed, molecules)
 
 
+@checked
 @dataclass(frozen=True)
 class SAScore:
     """The synthetic accessibility, from 1 (easy) to 10: Ertl and Schuffenhauer, J. Cheminformatics 1:8 (2009).
@@ -74,6 +76,7 @@ class SAScore:
         return score_each(sa_score, molecules)
 
 
+@checked
 @dataclass(frozen=True)
 class Property:
     """A property of the molecule; it needs a transform.

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, get_args
 
 from annotated_types import Gt
 
-from molbuffer.kinds import FolderName, PythonSource, SourceError, Text, Typed, install_source, read_source
+from molbuffer.kinds import FolderName, PythonSource, SourceError, Text, Typed, checked, install_source, read_source
 from molbuffer.scoring.components import python_call
 from molbuffer.scoring.components.base import Cost
 from molbuffer.scoring.components.python_call import FunctionCall
@@ -21,6 +21,7 @@ from molbuffer.scoring.identity import sha256_of
 from molbuffer.scoring.workers import Isolation, NoAnswer, Worker, WorkerDiedError, available_cores, run_apart
 
 
+@checked
 @dataclass(frozen=True)
 class PythonFunction:
     """Raw values from a function of a module.

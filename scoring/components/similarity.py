@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Ge, Le
 from rdkit import Chem
 
-from molbuffer.kinds import Checked, Given, Text, Typed
+from molbuffer.kinds import Checked, Given, Text, Typed, checked
 from molbuffer.scoring.components.base import Cost, score_each
 from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
@@ -53,6 +53,7 @@ Target = Annotated[str, Typed(Annotated[Text, Checked(_check_target)])]
 FingerprintName = Literal["morgan", "fcfp", "atom_pair"]
 
 
+@checked
 @dataclass(frozen=True)
 class Similarity:
     """Tanimoto similarity of count fingerprints with a target molecule, in [0, 1].
@@ -111,6 +112,7 @@ class Similarity:
         return similarities(self.target, Fingerprint(self.fingerprint), self.radius, molecules)
 
 
+@checked
 @dataclass(frozen=True)
 class Rediscovery:
     """The similarity with a molecule that is to be rediscovered, in [0, 1], as GuacaMol defines it.

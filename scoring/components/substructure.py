@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, ClassVar
 
-from molbuffer.kinds import Checked, Text, Typed
+from molbuffer.kinds import Checked, Text, Typed, checked
 from molbuffer.scoring.components.base import Cost, score_each
 from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.identity import sha256_of
 from molbuffer.scoring.molecules import matches, parse_smarts, reads_as_before
 
 
+@checked
 @dataclass(frozen=True)
 class Substructure:
     """1 for molecules that contain the pattern, 0 for the others.

@@ -21,7 +21,7 @@ from typing import Annotated
 from rdkit import Chem, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
-from molbuffer.kinds import Count, Given
+from molbuffer.kinds import Count, Given, checked
 from molbuffer.scoring.errors import ScoringConfigurationError
 from molbuffer.scoring.molecules.parsing import canonical_smiles, parse_smiles
 from molbuffer.scoring.workers import map_chunks
@@ -35,6 +35,7 @@ MOST_ROUNDS = 100
 """The rounds after which a molecule counts as one that cannot be named; two are enough for all but rare ones."""
 
 
+@checked
 @dataclass(frozen=True)
 class Standardisation:
     """The standardisation of molecules in a campaign, in the order of the steps.

@@ -83,6 +83,17 @@ def finish_run(catalog: Catalog, run: Run, status: RunStatus, detail: str | None
     _record_end(catalog, run.run_id, run.name, status, detail)
 
 
+def record_given(catalog: Catalog, run: Run, given: str) -> None:
+    """Record what a run was given, as ``SampleStore.record_given`` does."""
+    _record_event(catalog, run.run_id, f"run {run.name} is given a build or a training", RunStatus.GIVEN, given)
+
+
+def given_to(catalog: ReadableCatalog, run_id: str) -> list[str]:
+    """Return what a run was given, the oldest first."""
+    sql = "SELECT detail FROM {run_events} WHERE run_id = ? AND status = ? ORDER BY created"
+    return [str(each) for each in catalog.read(sql, parameters=[run_id, RunStatus.GIVEN.value])["detail"].to_pylist()]
+
+
 def ending_of(error: BaseException) -> RunStatus:
     """Return the status of a run that ended with an error: INTERRUPTED when a signal is at the root of it."""
     cause: BaseException | None = error
@@ -111,7 +122,7 @@ def interrupt_runs(catalog: Catalog) -> list[str]:
     """Record the end of this process's runs by a signal, as ``SampleStore.interrupt_runs`` does."""
     found = catalog.read(
         """SELECT e.run_id, arg_max(e.status, e.created) AS status, any_value(r.name) AS name
-        FROM {run_events} AS e JOIN {runs} AS r USING (run_id) GROUP BY e.run_id
+        FROM {run_events} AS e JOIN {runs} AS r USING (run_id) WHERE e.status <> 'given' GROUP BY e.run_id
         HAVING arg_max(e.detail, e.created) FILTER (e.status IN ('started', 'resumed')) = ?
         ORDER BY max(e.created) FILTER (e.status IN ('started', 'resumed'))""",
         parameters=[Process.current().to_json()],
@@ -153,8 +164,11 @@ def _newest_config(reader: ReadableCatalog | Transaction, row: Mapping[str, Any]
 
 
 def _record_end(catalog: Catalog, run_id: str, name: str, status: RunStatus, detail: str | None) -> None:
-    said, extra = f"run {name} {status}", {"runs": [run_id]}
-    catalog.transact("molbuffer", said, extra, lambda t: _insert_event(t, run_id, status, detail))
+    _record_event(catalog, run_id, f"run {name} {status}", status, detail)
+
+
+def _record_event(catalog: Catalog, run_id: str, said: str, status: RunStatus, detail: str | None) -> None:
+    catalog.transact("molbuffer", said, {"runs": [run_id]}, lambda t: _insert_event(t, run_id, status, detail))
 
 
 def _insert_event(transaction: Transaction, run_id: str, status: RunStatus, detail: str | None) -> None:

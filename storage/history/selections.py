@@ -21,7 +21,7 @@ import numpy as np
 from annotated_types import Ge
 from numpy.typing import NDArray
 
-from molbuffer.kinds import Count, Family, Share, class_with
+from molbuffer.kinds import Count, Family, Share, checked, class_with
 
 Positions = NDArray[np.int64]
 
@@ -70,6 +70,7 @@ class Selection(Protocol):
         """Draw the positions [m] of a batch in random order, m = min(n, available)."""
 
 
+@checked
 @dataclass(frozen=True)
 class Uniform:
     """Every row is as likely as any other.
@@ -86,6 +87,7 @@ class Uniform:
         return _choose(len(rows), n, rng)
 
 
+@checked
 @dataclass(frozen=True)
 class ConsumeOnce:
     """Each row once in each pass over the history, in random order; a training run makes ``epochs`` passes.
@@ -135,6 +137,7 @@ class _AmongCandidates(ABC):
         return candidates[_choose(len(candidates), n, rng)]
 
 
+@checked
 @dataclass(frozen=True)
 class TopK(_AmongCandidates):
     """The best rows of the ``k`` best distinct molecules, each as likely as any other.
@@ -157,6 +160,7 @@ class TopK(_AmongCandidates):
         return rows.best_of_each_molecule[: self.k]
 
 
+@checked
 @dataclass(frozen=True)
 class Prioritized:
     """Better rows more often: a row is drawn with probability proportional to rank^-alpha.
@@ -188,6 +192,7 @@ class Prioritized:
         return rows.best_first[_draw_ranks(len(rows), self.alpha, min(n, len(rows)), rng)]
 
 
+@checked
 @dataclass(frozen=True)
 class Recent(_AmongCandidates):
     """The rows of the newest iterations, each as likely as any other: bounds how old their policy is.
@@ -216,6 +221,7 @@ class Recent(_AmongCandidates):
         return np.flatnonzero(rows.iterations > newest_of[run_of] - self.max_iterations)
 
 
+@checked
 @dataclass(frozen=True)
 class AboveQuantile(_AmongCandidates):
     """The rows whose reward is at least the quantile of all rewards, each as likely as any other.

@@ -49,7 +49,8 @@ _NAMED_ELSEWHERE = """
     SELECT parent_sha256 AS sha256 FROM {policies} WHERE run_id <> ? AND parent_sha256 IS NOT NULL
     UNION SELECT unnest([policy_sha256, latent_sha256]) FROM {builds} WHERE run_id <> ?"""
 _CONFIGS = """
-    SELECT config AS text FROM {runs} UNION ALL SELECT detail FROM {run_events} WHERE status = 'reconfigured'"""
+    SELECT config AS text FROM {runs}
+    UNION ALL SELECT detail FROM {run_events} WHERE status IN ('reconfigured', 'given')"""
 _ARCHIVES = "SELECT max(created) AS newest FROM {archives} WHERE run_id IS NULL OR run_id = ?"
 _CHECKPOINTS = "SELECT folder FROM {checkpoints} WHERE run_id = ? ORDER BY iteration DESC"
 _SHA256_START = re.compile(r"\b[0-9a-f]{6,64}\b")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -21,8 +21,8 @@ def as_json(parameters: Parameters) -> list[Any] | dict[str, Any]:
     """
     if isinstance(parameters, Mapping):
         return {str(name): _value(f"${name}", value) for name, value in parameters.items()}
-    if isinstance(parameters, (str, bytes)):
-        raise QueryError(f"parameters are a list, or a mapping of names, got the text {parameters!r}")
+    if isinstance(parameters, (str, bytes, Set)) or not isinstance(parameters, Iterable):
+        raise QueryError(f"parameters are a list, or a mapping of names, got {parameters!r}: write [{parameters!r}]")
     return [_value(f"number {number}", value) for number, value in enumerate(parameters, 1)]
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 import molbuffer as mb
+from molbuffer.flows import settings
+from molbuffer.lab import given
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,3 +51,13 @@ def test_what_the_readme_shows_of_python_runs(tmp_path: Path, monkeypatch: pytes
     exec(code, names)
     assert names["lab"].runs()["status"].to_list() == ["finished"]
     names["lab"].close()
+
+
+def test_both_pages_list_what_may_change_in_a_run_that_is_gone_on_with() -> None:
+    readme = (ROOT / "README.md").read_text().partition("**A finished run is extended**")[2].partition("**A warm")[0]
+    for key in settings.MAY_CHANGE:
+        assert f"{key.rpartition('.')[2]}`" in readme, key
+    assert ".py)" not in readme
+    page = (ROOT / "docs/python.md").read_text().partition("### Going on")[2].partition("### Progress")[0]
+    for key in given.MAY_CHANGE:
+        assert f"`{key.rpartition('.')[2]}`" in page, key

@@ -9,7 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molbuffer.samplers import Vocabulary, expressible, stored_rows
-from molbuffer.storage import Consumed, ConsumeOnce, HistoryIndex, IndexScope, Rows, SampleStore, Selection
+from molbuffer.storage import (
+    Consumed,
+    ConsumeOnce,
+    HistoryIndex,
+    IndexScope,
+    Rows,
+    SampleStore,
+    Selection,
+    available_rows,
+    chosen_rows,
+)
 from molbuffer.training.batches.replayed_latents import ReplayedLatents, replayed_latents
 
 BUFFER = "buffer"
@@ -119,7 +129,7 @@ class Buffer:
     @property
     def available(self) -> int:
         """The number of rows that the next batch could take."""
-        return self.selection.available(self.index, self.delivered)
+        return available_rows(self.selection, self.index, self.delivered)
 
     def take(self, n: int, rng: np.random.Generator) -> BufferRows:
         """Select up to n rows, and read them."""
@@ -130,7 +140,7 @@ class Buffer:
 
     def deliver(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Sequence[Consumed]]:
         """Select up to n rows without reading them; return their positions, and what ``BufferRows`` has as consumed."""
-        positions = self.selection.draw(self.index, n, rng, self.delivered)
+        positions = chosen_rows(self.selection, self.index, n, rng, self.delivered)
         consumed: list[Consumed] = []
         if isinstance(self.selection, ConsumeOnce):
             consumed = self._record(positions)

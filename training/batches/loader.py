@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from torch.utils.data import IterableDataset, get_worker_info
 
+from molbuffer.kinds import Count, NotNegative, checked
 from molbuffer.samplers import (
     REDRAW_ROUNDS,
     BuildSpec,
@@ -123,6 +124,7 @@ class LiveSamplers:
         return build, recalled
 
 
+@checked
 @dataclass(frozen=True)
 class BatchPlan:
     """The size and the schedule of a training.
@@ -136,10 +138,10 @@ class BatchPlan:
         live_only: have what a live sampler is short of drawn by others, and not taken from the buffer.
     """
 
-    batch_size: int
-    iterations: int
+    batch_size: Count
+    iterations: NotNegative
     seed: int
-    build_every: int = 0
+    build_every: NotNegative = 0
     train_on_invalid: bool = False
     live_only: bool = False
 

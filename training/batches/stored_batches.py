@@ -3,7 +3,8 @@
 Batch i is a function of the pinned snapshot, the selection, the seed and i, and of nothing else: it is the batch that
 an offline training with this seed takes its step i on. The DataLoader draws the numbers of batches in the main process
 and shares them out among its workers, so that the batches, and their order, are the same for any number of workers and
-any prefetch (R17), each comes once, and another pass gives them again. A state is a number and a snapshot.
+any prefetch (R17), each comes once, and another pass gives them again. A state is a number and a snapshot, with what
+they belong to.
 
 What must be drawn where it is consumed is refused in workers: live rows, which the mixed loader draws with the policy
 as it is then, and a selection that says so of itself by ``at_consumption``.
@@ -12,11 +13,13 @@ as it is then, and a selection that says so of itself by ``at_consumption``.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from molbuffer.kinds import Description, shown
 from molbuffer.samplers import Vocabulary, numpy_generator
 from molbuffer.storage import ConsumeOnce, SampleStore, Selection
 from molbuffer.training.batches.batch import TrainingBatch, join
@@ -78,7 +81,7 @@ class StoredBatches(Dataset[TrainingBatch]):
         snapshot = store.snapshot() if view.snapshot is None else view.snapshot
         self.view, self.selection, self.vocabulary = replace(view, snapshot=snapshot), selection, vocabulary
         self.batch_size, self.seed, self.start = batch_size, seed, start
-        self._path = store.path
+        self._path, self._uuid = store.path, store.uuid
         self._process: int | None = os.getpid()
         self._store: SampleStore | None = store
         self._buffer: Buffer | None = None
@@ -114,20 +117,62 @@ class StoredBatches(Dataset[TrainingBatch]):
         context = "spawn" if num_workers else None
         return DataLoader(self, batch_size=None, num_workers=num_workers, multiprocessing_context=context, **more)
 
+    def __getitems__(self, indices: Sequence[int]) -> Any:
+        """Refuse a DataLoader that would make batches of batches; torch calls this for one with a ``batch_size``.
+
+        Raises:
+            LoaderUseError: always.
+        """
+        raise LoaderUseError(
+            "its items are whole batches, which a DataLoader must not put together: use "
+            "dataset.loader(num_workers=...), or DataLoader(dataset, batch_size=None, ...)"
+        )
+
     def state_dict(self) -> dict[str, Any]:
-        """Return the first batch and the snapshot, as JSON values.
+        """Return the first batch and the snapshot, with what they belong to, as JSON values.
 
         A ``StatefulDataLoader`` of torchdata saves this and counts batches itself; with another loader, go on from the
         batch after the last one: ``{**dataset.state_dict(), "position": batch.iteration + 1}``.
         """
-        return {"position": self.start, "snapshot": self.view.snapshot}
+        return {"position": self.start, "snapshot": self.view.snapshot, **self._identity()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on at the batch and the snapshot of a state."""
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on at the batch and the snapshot of a state.
+
+        Raises:
+            LoaderUseError: it is no state of such batches, or one of others: of another store, objective or seed, say.
+        """
+        own = {"position": int, "snapshot": int, **dict.fromkeys(self._identity())}
+        if not isinstance(state, Mapping) or set(state) != set(own):
+            got = ", ".join(map(str, state)) if isinstance(state, Mapping) else shown(state)
+            raise LoaderUseError(
+                f"expected a state with {', '.join(own)}, as state_dict returns it, got {got or 'none'}"
+            )
+        for name, value in self._identity().items():
+            if state[name] != value:
+                raise LoaderUseError(
+                    f"the state is of batches with {name} = {state[name]!r}, and these have {value!r}: make the "
+                    "dataset as it was"
+                )
+        for name in ("position", "snapshot"):
+            if not isinstance(state[name], int) or isinstance(state[name], bool) or state[name] < 0:
+                raise LoaderUseError(f"{name} of a state: expected a whole number of at least 0, got {state[name]!r}")
         if state["snapshot"] != self.view.snapshot:
             self.view = replace(self.view, snapshot=state["snapshot"])
             self._buffer = None
         self.start = state["position"]
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what decides the batches beside the snapshot, as JSON values."""
+        return {
+            "store": self._uuid,
+            "objective": self.view.objective_sha256,
+            "where": self.view.where,
+            "vocabulary": self.vocabulary.sha256,
+            "selection": Description("selections").of(self.selection),
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+        }
 
     def __getstate__(self) -> dict[str, Any]:
         # A worker opens the store for itself: connections and locks are of one process.

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from molbuffer.samplers import Policy, fingerprint, policy_files
+from molbuffer.samplers.models import likelihoods
 from molbuffer.storage import Place, PolicyStore, PolicyVersion
 from molbuffer.training.batches import TrainingBatch
 from molbuffer.training.checkpoint import checkpoint_files, restore
@@ -87,14 +88,15 @@ class Learner:
         Raises:
             DivergedError: the loss is infinite or NaN; the policy stays as it is.
             UnsuitableDataError: the policy is conditional, and a row has no source; or the loss is not valid on a row.
+            PluginError: the loss, or a model, failed or gave something else than expected.
         """
         check_rows(self._loss, batch)
         batch = batch.to(self._model.device)
         # One condition for both: otherwise the likelihoods would differ by more than the weights.
         condition = condition_for(self.prior.model, batch)
         with torch.no_grad():
-            prior = self.prior.model.log_probs(batch.tokens, batch.lengths, condition=condition)
-        agent = self._model.log_probs(batch.tokens, batch.lengths, condition=condition)
+            prior = likelihoods(self.prior.model, batch.tokens, batch.lengths, condition=condition)
+        agent = likelihoods(self._model, batch.tokens, batch.lengths, condition=condition)
         rows = ScoredSequences(
             agent, prior, batch.behaviour_log_probs, batch.lengths, batch.rewards, groups_of(condition)
         )

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from molbuffer.kinds import calling, shown, wrong_result
 from molbuffer.storage import Place
 from molbuffer.training.checkpoint import checkpoint_files, restore
 from molbuffer.training.losses import Loss, ScoredSequences, StatefulLoss
+
+_EXPECTED = "a scalar tensor that depends on rows.agent"
 
 
 class LossInTraining:
@@ -28,9 +33,26 @@ class LossInTraining:
             self._optimizer = torch.optim.Adam(groups, loss.state_learning_rate)
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
-        """Return the loss of rows."""
-        made: Tensor = self.settings(rows) if self.module is None else self.module(rows)
-        return made
+        """Return the loss of rows, a scalar with a gradient.
+
+        Raises:
+            PluginError: the loss fails, or returns something else.
+        """
+        with calling("loss", self.settings, f"for its value on {len(rows.lengths)} rows"):
+            found: Any = self.settings(rows) if self.module is None else self.module(rows)
+        if not isinstance(found, Tensor):
+            raise wrong_result("loss", self.settings, shown(found), _EXPECTED)
+        if found.ndim or not found.is_floating_point():
+            got = f"a tensor {str(found.dtype).removeprefix('torch.')} {list(found.shape)}"
+            raise wrong_result("loss", self.settings, got, f"{_EXPECTED}, such as the mean over the rows")
+        if not found.requires_grad:
+            raise wrong_result(
+                "loss",
+                self.settings,
+                "a tensor without a gradient",
+                f"{_EXPECTED}: make it of rows.agent, without detach(), item() or no_grad()",
+            )
+        return found
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

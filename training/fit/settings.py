@@ -7,9 +7,12 @@ from typing import Annotated
 
 from annotated_types import Gt
 
+from molbuffer.kinds import checked
+
 Positive = Annotated[float, Gt(0)]
 
 
+@checked
 @dataclass(frozen=True)
 class LearnerSettings:
     """The settings of a learner.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from molbuffer.samplers import LatentPrior, LatentSampler, LatentState, PriorSampler, latent_files, tensors
-from molbuffer.samplers.models import Condition
+from molbuffer.samplers.models import Condition, likelihoods
 from molbuffer.storage import Build, Place, PolicyStore, PolicyVersion, Rows, ScoreStatus
 from molbuffer.training.batches import ReplayedLatents
 from molbuffer.training.checkpoint import checkpoint_files, restore
@@ -237,7 +237,8 @@ class VectorTrainer(LatentTrainer):
         places = {vector.tobytes(): place for place, vector in enumerate(vectors.detach().numpy())}
         chosen = torch.tensor([places[latents.tobytes()] for latents in columns["latents"].numpy()], device="cpu")
         model = self._sampler.policy().model
-        log_probs = model.log_probs(
+        log_probs = likelihoods(
+            model,
             columns["tokens"].to(model.device),
             columns["lengths"].to(model.device),
             condition=Condition(latents=vectors[chosen]).to(model.device),

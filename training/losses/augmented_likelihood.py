@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Gt, Le
 
+from molbuffer.kinds import checked
 from molbuffer.training.losses.base import Positive, ScoredSequences, ValidOn, expect_rows
 from molbuffer.training.losses.ratios import truncated_weights
 
@@ -93,6 +94,7 @@ def best_rows(rewards: Tensor, share: float) -> Tensor:
     return rewards.argsort(descending=True, stable=True)[: math.ceil(share * len(rewards))]
 
 
+@checked
 @dataclass(frozen=True)
 class Reinvent:
     """The squared difference of the policy's log-likelihood and the prior's plus sigma x reward.
@@ -113,6 +115,7 @@ class Reinvent:
         return reinvent(rows.agent.sum(1), rows.prior.sum(1), rows.rewards, self.sigma)
 
 
+@checked
 @dataclass(frozen=True)
 class AugmentedHillClimb:
     """The loss of reinvent on the rows of the batch with the highest rewards.
@@ -131,6 +134,7 @@ class AugmentedHillClimb:
         return augmented_hill_climb(rows.agent.sum(1), rows.prior.sum(1), rows.rewards, self.sigma, self.share)
 
 
+@checked
 @dataclass(frozen=True)
 class OffPolicyReinvent:
     """The loss of reinvent with each row weighted by its likelihood under the policy over that when it was drawn.

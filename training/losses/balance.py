@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from molbuffer.kinds import checked
 from molbuffer.training.losses.base import NotNegative, Positive, ScoredSequences, ValidOn, expect_rows
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def trajectory_balance(
     return (log_z + agent - beta * rewards.detach() - prior_weight * prior.detach()).square().mean()
 
 
+@checked
 @dataclass(frozen=True)
 class TrajectoryBalance:
     """The squared difference of log Z + log-likelihood and beta x reward + the prior's: a generative flow network.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Gt
 
-from molbuffer.kinds import Share
+from molbuffer.kinds import Share, checked
 from molbuffer.training.losses.augmented_likelihood import TopShare, best_rows
 from molbuffer.training.losses.base import Positive, ScoredSequences, ValidOn, expect_rows
 
@@ -73,6 +73,7 @@ def advantage_weighted(agent: Tensor, rewards: Tensor, temperature: float, max_w
     return -((advantages / temperature).exp().clamp(max=max_weight) * agent).mean()
 
 
+@checked
 @dataclass(frozen=True)
 class TopShareLikelihood:
     """The likelihood of the rows of the batch with the highest rewards: hill climbing.
@@ -89,6 +90,7 @@ class TopShareLikelihood:
         return top_share_likelihood(rows.agent.sum(1), rows.rewards, self.share)
 
 
+@checked
 @dataclass(frozen=True)
 class FilteredCloning:
     """The likelihood of the rows whose reward reaches a threshold: filtered behaviour cloning.
@@ -105,6 +107,7 @@ class FilteredCloning:
         return filtered_cloning(rows.agent.sum(1), rows.rewards, self.threshold)
 
 
+@checked
 @dataclass(frozen=True)
 class AdvantageWeighted:
     """The likelihood of rows, weighted by the exponential of reward less mean reward: advantage-weighted regression.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from annotated_types import Ge, Lt
 
+from molbuffer.kinds import checked
 from molbuffer.training.losses.base import NotNegative, Positive, ScoredSequences, ValidOn, expect_rows, expect_tokens
 from molbuffer.training.losses.baselines import BASELINES, Baseline, mean_reward, regularised_rewards
 from molbuffer.training.losses.ratios import truncated_weights, vtrace_weights
@@ -58,6 +59,7 @@ def importance_weighted(agent: Tensor, weights: Tensor, advantages: Tensor) -> T
     return -(advantages.detach() * (weights.detach() * agent).sum(1)).mean()
 
 
+@checked
 @dataclass(frozen=True)
 class Reinforce:
     """The policy gradient of the reward less a baseline: REINFORCE.
@@ -88,6 +90,7 @@ class Reinforce:
         return ReinforceState(self)
 
 
+@checked
 @dataclass(frozen=True)
 class ImportanceWeighted:
     """The policy gradient on rows of any policy, weighted by their likelihoods now over those when they were drawn.

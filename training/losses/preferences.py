@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from molbuffer.kinds import Share
+from molbuffer.kinds import Share, checked
 from molbuffer.training.losses.base import Positive, ScoredSequences, ValidOn, expect_rows
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def ranked_pairs(rewards: Tensor, groups: Tensor | None, margin: float) -> tuple
     return first[apart], second[apart]
 
 
+@checked
 @dataclass(frozen=True)
 class DPO:
     """The preference of better rows of the batch over worse ones: direct preference optimisation.

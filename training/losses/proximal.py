@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from annotated_types import Gt, Lt
 
+from molbuffer.kinds import checked
 from molbuffer.training.losses.base import NotNegative, Positive, ScoredSequences, ValidOn, expect_rows, expect_tokens
 from molbuffer.training.losses.baselines import BASELINES, group_advantages, regularised_rewards
 from molbuffer.training.losses.ratios import inside, kl_k3
@@ -111,6 +112,7 @@ def _share_outside(log_ratios: Tensor, advantages: Tensor, counted: Tensor, clip
     return (outside & counted).sum() / counted.sum()
 
 
+@checked
 @dataclass(frozen=True)
 class PPO:
     """The policy gradient with clipped ratios of the policy now and when the rows were drawn.
@@ -146,6 +148,7 @@ class PPO:
         return rewards - BASELINES[self.baseline](rewards, rewards.new_ones(rewards.shape))
 
 
+@checked
 @dataclass(frozen=True)
 class GRPO:
     """The clipped policy gradient with rewards relative to their group, which needs no value function.
@@ -180,6 +183,7 @@ class GRPO:
         return _share_outside(rows.agent - rows.behaviour, advantages, counted, self.clip, self.clip_high)
 
 
+@checked
 @dataclass(frozen=True)
 class GSPO:
     """The clipped policy gradient of GRPO with one ratio for a whole row, the mean one of its tokens.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from molbuffer.samplers import cpu_generator
-from molbuffer.samplers.models import Condition, GenerativeModel, Posterior
+from molbuffer.samplers.models import Condition, GenerativeModel, Posterior, likelihoods
 from molbuffer.training.pretraining.corpus import CorpusBatch
 
 
@@ -48,7 +48,7 @@ class NegativeELBO:
             raise TypeError(f"the evidence lower bound needs a model with a posterior, got one of kind {model.kind!r}")
         posterior = model.posterior(batch.tokens, batch.lengths)
         latents = posterior.sample(cpu_generator(0) if step is None else None)
-        log_probs = model.log_probs(batch.tokens, batch.lengths, condition=Condition(latents=latents))
+        log_probs = likelihoods(model, batch.tokens, batch.lengths, condition=Condition(latents=latents))
         divergence = posterior.divergence()
         priced = torch.where(divergence.mean(0) > self.free_bits, divergence, self.free_bits)
         # With the β of the training: at β = 1 a model trained with β < 1 looks worse the more its latent vectors

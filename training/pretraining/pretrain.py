@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from molbuffer.samplers import derive_seed
-from molbuffer.samplers.models import GenerativeModel
+from molbuffer.samplers.models import GenerativeModel, likelihoods
 from molbuffer.storage import Place
 from molbuffer.training.checkpoint import RunCheckpoints, checkpoint_files, restore
 from molbuffer.training.pretraining.corpus import Corpus, CorpusBatch
@@ -65,7 +65,7 @@ class MoleculeLoss(Protocol):
 
 def negative_log_likelihood(model: GenerativeModel, batch: CorpusBatch, step: int | None) -> Tensor:
     """Return −log p(sequence | condition) [b], END included."""
-    return -model.log_probs(batch.tokens, batch.lengths, condition=batch.condition).sum(1)
+    return -likelihoods(model, batch.tokens, batch.lengths, condition=batch.condition).sum(1)
 
 
 @dataclass

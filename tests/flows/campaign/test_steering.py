@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from polars.testing import assert_frame_equal
 
-from molbuffer.flows.campaign.named_policies import last_policy
 from molbuffer.flows.settings.overrides import Override
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.flows.train import train
 from molbuffer.flows.train_offline import train_offline
+from molbuffer.samplers import last_policy
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.policies.policy import load_policy, open_policy, policy_files
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary

@@ -127,8 +127,8 @@ def test_a_policy_is_found_by_bundled_name_folder_and_start_of_its_hash(
         assert (find_policy(name) / WEIGHTS).is_file()
     sha256 = register_policy(folder, store)
     assert sha256 == content_sha256(files)
-    assert find_policy(sha256[:10], store.policies).name == sha256
-    assert load_policy(find_policy(sha256, store.policies)).sha256 == sha256
+    assert find_policy(sha256[:10], store).name == sha256
+    assert load_policy(find_policy(sha256, store)).sha256 == sha256
 
 
 def test_a_damaged_policy_of_the_store_is_not_called_unknown(
@@ -137,13 +137,13 @@ def test_a_damaged_policy_of_the_store_is_not_called_unknown(
     sha256 = register_policy(write(tmp_path / "policy", files), store)
     (store.path / "policies" / sha256 / CONFIG).write_bytes(b"{}")
     with pytest.raises(PolicyDamagedError):
-        find_policy(sha256, store.policies)
+        find_policy(sha256, store)
 
 
 def test_a_name_that_leads_nowhere_says_where_it_was_looked_for(tmp_path: Path, store: SampleStore) -> None:
     with pytest.raises(UnknownPolicyNameError, match=r"'nowhere': .*zinc-gru"):
         find_policy("nowhere")
     with pytest.raises(UnknownPolicyNameError, match="sha256"):
-        find_policy("nowhere", store.policies)
+        find_policy("nowhere", store)
     with pytest.raises(UnknownPolicyNameError):
-        find_policy(str(tmp_path), store.policies)
+        find_policy(str(tmp_path), store)

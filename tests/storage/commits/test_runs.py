@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from molbuffer.storage import SampleStore, shown_event
+from molbuffer.storage import SampleStore, UnknownRunError, shown_event
 from molbuffer.storage.commits.processes import Process
 from molbuffer.storage.records import Run, RunKind, RunStatus
 
@@ -134,3 +134,16 @@ def test_a_run_whose_process_is_unknown_is_not_lost(detail: str | None) -> None:
 def events_of(store: SampleStore, run_id: str) -> list[tuple[str, str | None]]:
     found = store.query(f"SELECT status, detail FROM run_events WHERE run_id = '{run_id}' ORDER BY created")
     return found.rows()
+
+
+def test_what_a_run_was_given_stands_beside_its_status(store: SampleStore) -> None:
+    store.start_run(Run("r", "r", RunKind.TRAIN, "{}", 0))
+    store.record_given("r", '{"n": 1}')
+    store.record_given("r", '{"n": 2}')
+    assert store.given("r") == ['{"n": 1}', '{"n": 2}']
+    assert store.run("r").config == "{}"
+    # The run is at work still, as a signal finds it.
+    assert store.interrupt_runs() == ["r"]
+    assert [status for status, _ in events_of(store, "r")] == ["started", "given", "given", "interrupted"]
+    with pytest.raises(UnknownRunError):
+        store.record_given("nobody", "{}")

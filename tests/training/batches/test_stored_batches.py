@@ -122,6 +122,29 @@ def test_a_state_is_a_number_and_a_snapshot(filled: SampleStore) -> None:
         other[3]
 
 
+def test_a_state_of_others_or_none_is_refused(filled: SampleStore) -> None:
+    batches = batches_of(filled, batches=5)
+    state = batches.state_dict()
+    malformed: list[Any] = [{"pos": 1}, {}, 3, None, {"position": 1, "snapshot": 1}, {**state, "more": 1}]
+    for wrong in malformed:
+        with pytest.raises(LoaderUseError, match="expected a state with position, snapshot, store"):
+            batches.load_state_dict(wrong)
+    others = {"store": "0" * 32, "objective": "f" * 64, "seed": 99, "batch_size": 1, "selection": None, "where": "true"}
+    for name, value in others.items():
+        with pytest.raises(LoaderUseError, match=f"{name} = .* and these have"):
+            batches.load_state_dict({**state, name: value})
+    for name in ("position", "snapshot"):
+        for value in (-1, "1", 1.5, True):
+            with pytest.raises(LoaderUseError, match=f"{name} of a state: expected a whole number"):
+                batches.load_state_dict({**state, name: value})
+    assert batches.state_dict() == state
+
+
+def test_a_loader_that_would_put_batches_together_is_told_how_to(filled: SampleStore) -> None:
+    with pytest.raises(LoaderUseError, match="batch_size=None"):
+        next(iter(DataLoader(batches_of(filled, batches=5))))
+
+
 def test_rows_of_a_later_commit_are_not_in_a_pinned_dataset(store: SampleStore) -> None:
     store.start_run(Run("run", "run", RunKind.TRAIN, "{}", 0, objective_sha256=OBJECTIVE))
     fill(store, 0)

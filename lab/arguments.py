@@ -1,0 +1,115 @@
+"""The arguments of the front door: a wrong one is refused at once, with what was got and what is expected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from molbuffer.kinds import refuse_class, shown
+from molbuffer.samplers import Sampler
+from molbuffer.storage import SELECTIONS, Selection
+from molbuffer.training import LOSSES, LearnerSettings, Loss, ScoredSequences, ValidOn
+
+
+def as_selection(selection: Selection | str) -> Selection:
+    """Return a selection by the name of its kind, with the settings that this has by default.
+
+    Raises:
+        UnknownKindError: no kind has the name.
+        TypeError: it is no selection.
+    """
+    if isinstance(selection, str):
+        named: Selection = SELECTIONS[selection]()
+        return named
+    refuse_class("a selection", selection)
+    if not all(callable(getattr(selection, name, None)) for name in ("available", "draw")):
+        raise TypeError(
+            f"selection: expected the name of a kind, or an object with the methods available and draw, got "
+            f"{shown(selection)}"
+        )
+    return selection
+
+
+def as_loss(loss: Loss | Any | str) -> Loss:
+    """Return a loss by the name of its kind, with the settings that this has by default, or that of a function.
+
+    Raises:
+        UnknownKindError: no kind has the name.
+        TypeError: it is no loss.
+    """
+    if isinstance(loss, str):
+        named: Loss = LOSSES[loss]()
+        return named
+    refuse_class("a loss", loss)
+    if not callable(loss):
+        raise TypeError(f"loss: expected the name of a kind, a loss or a function of rows, got {shown(loss)}")
+    return loss if isinstance(loss, Loss) else FunctionLoss(loss)
+
+
+@dataclass(frozen=True)
+class FunctionLoss:
+    """The loss of a function."""
+
+    function: Any
+    valid_on: ClassVar[ValidOn] = ValidOn.ANY
+
+    @property
+    def __wrapped__(self) -> Any:
+        # The name of the function stands in messages and records.
+        return self.function
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        found: Tensor = self.function(rows)
+        return found
+
+    def __str__(self) -> str:
+        return str(getattr(self.function, "__name__", self.function))
+
+
+def check_learner(learner: object) -> None:
+    """Refuse what are no settings of a learner.
+
+    Raises:
+        TypeError: they are none.
+    """
+    if not isinstance(learner, LearnerSettings):
+        raise TypeError(f"learner: expected LearnerSettings(learning_rate=..., ...), got {shown(learner)}")
+
+
+def check_sampler(sampler: object) -> None:
+    """Refuse what is no sampler.
+
+    Raises:
+        TypeError: it is none, or has no name or kind.
+    """
+    refuse_class("a sampler", sampler)
+    if not isinstance(sampler, Sampler):
+        raise TypeError(f"expected a sampler, an object of a subclass of Sampler, got {shown(sampler)}")
+    for name in ("name", "kind"):
+        if not isinstance(found := getattr(sampler, name, None), str) or not found:
+            raise TypeError(f"the sampler {type(sampler).__name__} needs a {name}, a text, got {found!r}")
+
+
+def check_samplers(samplers: object) -> None:
+    """Refuse what are neither the shares of samplers by name nor samplers.
+
+    Raises:
+        TypeError: they are neither.
+        ValueError: a share is outside [0, 1].
+    """
+    if isinstance(samplers, Mapping):
+        for name, share in samplers.items():
+            if not isinstance(share, (int, float)) or isinstance(share, bool):
+                raise TypeError(f"samplers: expected a share of the batch for {name!r}, in [0, 1], got {share!r}")
+            if not 0 <= share <= 1:
+                raise ValueError(f"samplers: expected the share of {name!r} to be in [0, 1], got {share!r}")
+        return
+    if not isinstance(samplers, Iterable) or isinstance(samplers, str) or any(isinstance(s, str) for s in samplers):
+        raise TypeError(
+            f'samplers: expected shares by name, as {{"agent": 0.5}}, or samplers with a size, got {samplers!r}'
+        )
+    for sampler in samplers:
+        check_sampler(sampler)

@@ -1,0 +1,177 @@
+"""What a run from Python is given, statement by statement: the builds and trainings of its block.
+
+The record of a run is written when it starts, and its builds and trainings come later, each as an event of its own. The
+statements of a run that is gone on with are executed again: each must be what it was, but for what may change, as
+``MAY_CHANGE`` lists it. What nothing was made of yet may be changed freely: its first try failed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any
+
+from molbuffer.kinds import Description
+from molbuffer.samplers import Policy, Sampler
+from molbuffer.storage import RunConflictError, SampleStore, UnknownRunError
+
+MAY_CHANGE: Mapping[str, str] = {
+    "iterations": "the run is extended, but does not end before the last iteration that it has done",
+    "checkpoint_every": "from now on",
+    "build_every": "from now on",
+    "samplers.*.buffer_size": "from the next build on",
+}
+"""What may differ in the training of a run that is gone on with, and what the change does."""
+
+_SHOWN = 200
+"""The most characters of a value in a message."""
+
+Statement = Mapping[str, Any]
+
+
+class Given:
+    """The builds and trainings that a run was given.
+
+    Attributes:
+        store: the store of the run.
+        run_id: the run.
+    """
+
+    def __init__(self, store: SampleStore, run_id: str) -> None:
+        self.store, self.run_id = store, run_id
+        self._known = [json.loads(text) for text in store.given(run_id)]
+
+    def build(self, statement: Statement, *, iteration: int, number: int, name: str, made: bool) -> None:
+        """Record a build, or refuse one that differs from that in its place.
+
+        Args:
+            statement: what it is given.
+            iteration: the iteration of the run.
+            number: its place among the builds of its sampler in this iteration.
+            name: the name of the sampler.
+            made: whether some of it was committed before.
+
+        Raises:
+            RunConflictError: another one was made in its place.
+        """
+        place = {"event": "build", "iteration": iteration, "number": number, "name": name}
+        known = self._find(place)
+        if known is not None and made:
+            what = f"build {number} of the sampler {name!r} in iteration {iteration}"
+            self._refuse(what, [each for each in _changes((), known, {**place, **statement}) if each[0] not in place])
+        else:
+            self._record(known, {**place, **statement})
+
+    def training(self, statement: Statement, *, number: int, done: int) -> None:
+        """Record a training, or refuse one that differs from that in its place by what may not change.
+
+        Args:
+            statement: what it is given, with its ``iterations``.
+            number: its place among the trainings of the run's block.
+            done: the iterations of the run up to its last checkpoint.
+
+        Raises:
+            RunConflictError: another one was made in its place, or the run has done more iterations than it is to do.
+        """
+        place = {"event": "training", "number": number}
+        known = self._find(place)
+        later = self._find({**place, "number": number + 1}) is not None
+        wanted = {**place, "since": done if known is None else known["since"], **statement}
+        if known is not None and done > known["since"]:
+            changes = [each for each in _changes((), known, wanted) if not (_may_change(each[0]) and not later)]
+            self._refuse(f"training {number}", changes)
+        if statement["iterations"] < done and not later:
+            raise RunConflictError(
+                f"run {self.run_id} has done {done} iterations, and cannot go on to {statement['iterations']}: "
+                f"expected iterations >= {done}"
+            )
+        self._record(known, wanted)
+
+    def _find(self, place: Statement) -> dict[str, Any] | None:
+        """Return the newest record of a place."""
+        there: Iterator[dict[str, Any]] = (
+            each for each in reversed(self._known) if all(each.get(key) == value for key, value in place.items())
+        )
+        return next(there, None)
+
+    def _record(self, known: Statement | None, wanted: Statement) -> None:
+        text = json.dumps(wanted, sort_keys=True)
+        wanted = json.loads(text)
+        if known != wanted:
+            self.store.record_given(self.run_id, text)
+            self._known.append(dict(wanted))
+
+    def _refuse(self, what: str, changes: Sequence[tuple[str, Any, Any]]) -> None:
+        if not changes:
+            return
+        lines = "\n".join(f"  {key}: it was {_shown(before)}, got {_shown(now)}" for key, before, now in changes)
+        raise RunConflictError(
+            f"{what} of run {self.run_id} cannot go on with others than it began with:\n{lines}\nIn a training that is "
+            f"gone on with may change: {', '.join(MAY_CHANGE)}. For the rest begin a new run; with "
+            f'agent="run:{self.run_id}" it starts from the policy of this one'
+        )
+
+
+def described_sampler(sampler: Sampler, own: Callable[[Policy], bool], sources: dict[str, str]) -> Any:
+    """Return a description of a sampler without its size, and add the sources of classes that are not molbuffer's.
+
+    Args:
+        sampler: the sampler.
+        own: tells the policies of the run itself, which change while it trains, from others.
+        sources: takes the sources.
+    """
+
+    def known(name: str, value: Any) -> Any:
+        if name not in ("policy", "output_model") or not callable(value) or isinstance(value, type):
+            return None
+        policy = value()
+        if not isinstance(policy, Policy):
+            return None
+        return "of the run" if own(policy) else policy.sha256
+
+    found = Description("samplers", known, sources).of(sampler)
+    if isinstance(found, dict):
+        found.pop("size", None)
+    return found
+
+
+def described(family: str, value: Any, sources: dict[str, str]) -> Any:
+    """Return a description of an object of a family, and add the sources of classes that are not molbuffer's."""
+    return Description(family, sources=sources).of(value)
+
+
+def refuse_other_sources(store: SampleStore, run_id: str, sources: Mapping[str, str]) -> None:
+    """Refuse to resume a run with other sources than those it began with: its samples would be of two origins.
+
+    Raises:
+        RunConflictError: a source has changed since the run began.
+    """
+    try:
+        began = store.run(run_id).libraries
+    except UnknownRunError:
+        return
+    for name, sha256 in sources.items():
+        if began.get(name, sha256) != sha256:
+            raise RunConflictError(
+                f"the source of the kind {name} has changed since run {run_id} began (sha256 {began[name][:12]}, now "
+                f"{sha256[:12]}): start a new run, or bring back the source that it began with"
+            )
+
+
+def _changes(path: tuple[str, ...], before: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Yield the keys in which two descriptions differ, with both values."""
+    if isinstance(before, dict) and isinstance(now, dict) and before.get("class") == now.get("class"):
+        for key in dict.fromkeys([*before, *now]):
+            yield from _changes((*path, key), before.get(key), now.get(key))
+    elif before != now:
+        yield ".".join(path), before, now
+
+
+def _may_change(key: str) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in MAY_CHANGE)
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -1,0 +1,70 @@
+"""The policy that a run has published last, which is named as "run:RUN_ID". Nothing here imports torch."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from molbuffer.storage.errors import UnknownPolicyError
+
+if TYPE_CHECKING:
+    from molbuffer.storage import SampleStore
+
+OF_RUN = "run:"
+"""The start of the name of a run's last policy, before the id of the run."""
+
+_VOCABULARY, _STATE = "vocabulary.json", "state.json"
+
+
+def last_policy(store: SampleStore, run_id: str) -> str:
+    """Return the sha256 of the policy that a run has published last: that of its newest checkpoint, if it has any.
+
+    Args:
+        store: the store of the run.
+        run_id: the id of the run, or the start of it.
+
+    Raises:
+        UnknownRunError: there is no such run.
+        UnknownPolicyError: the run has published none, or none that is kept.
+    """
+    run = store.run(run_id)
+    kept = set(store.policies.kept())
+    checkpoint = store.latest_checkpoint(run.run_id)
+    if checkpoint is not None:
+        state = json.loads((checkpoint.folder / _STATE).read_text())
+        if state.get("policy") in kept:
+            return str(state["policy"])
+    sql = "SELECT sha256 FROM {policies} WHERE run_id = ? AND weights_kept ORDER BY iteration DESC, created DESC"
+    for sha256 in store.read_arrow(sql, parameters=[run.run_id])["sha256"].to_pylist():
+        # Latents of samplers are published beside policies, and have no vocabulary.
+        if sha256 in kept and (store.policies.folder(sha256) / _VOCABULARY).exists():
+            return str(sha256)
+    raise UnknownPolicyError(
+        f"run {run.run_id} ({run.name}) has published no policy in {store.path}; `molbuffer policies` lists those that "
+        "were published"
+    )
+
+
+def policy_of_run(store: SampleStore, name: str, began: str | None = None) -> str:
+    """Return the sha256 of the last policy of a run, by its name "run:RUN_ID".
+
+    A run that is gone on with keeps the policy that it began with, although the other run may have gone on since.
+
+    Args:
+        store: the store of the run.
+        name: the name.
+        began: the sha256 of the policy that the run which is gone on with began with; None begins anew.
+
+    Raises:
+        UnknownRunError: there is no such run.
+        UnknownPolicyError: the run has published none, or none that is kept.
+    """
+    other = store.run(name.removeprefix(OF_RUN)).run_id
+    if began is not None and _is_of_run(store, began, other):
+        return began
+    return last_policy(store, other)
+
+
+def _is_of_run(store: SampleStore, sha256: str, run_id: str) -> bool:
+    sql = "SELECT count(*) AS n FROM {policies} WHERE sha256 = ? AND run_id = ?"
+    return bool(store.read_arrow(sql, parameters=[sha256, run_id])["n"][0].as_py())
