@@ -1,5 +1,5 @@
 from .errors import BrokenKindError, KindError, SourceError, UnknownKindError, WrongKeyError
-from .family import Family, Kind, class_with, other_packages
+from .family import Family, Kind, StrayEntry, class_with, other_packages, stray_entries
 from .keys import (
     Checked,
     Condition,
@@ -17,7 +17,7 @@ from .keys import (
 )
 from .one_of import OF_FUNCTION, OF_OBJECT, OneOf
 from .python_object import PythonObject, add_object, object_table, registered_object
-from .python_source import PythonSource, install_source, read_source
+from .python_source import PythonSource, install_source, read_source, refuse_hiding
 from .section import Section, refuse
 from .table import KindTable, Table, TableOf, values_marked
 
@@ -45,6 +45,7 @@ __all__ = [
     "Section",
     "Share",
     "SourceError",
+    "StrayEntry",
     "Table",
     "TableOf",
     "Text",
@@ -58,6 +59,8 @@ __all__ = [
     "other_packages",
     "read_source",
     "refuse",
+    "refuse_hiding",
     "registered_object",
+    "stray_entries",
     "values_marked",
 ]

@@ -1,7 +1,7 @@
 from .foreign_kinds import foreign_sources
 from .marked_keys import marked, tables
 from .overrides import OFFLINE, Override, parse_overrides
-from .problems import ConfigurationError, Problem, locate
+from .problems import ConfigurationError, Problem, did_you_mean, locate
 from .references import OF_RUN, OWN_POLICIES, bundled_names
 from .resuming import MAY_CHANGE, changes
 from .samplers import SamplerSettings
@@ -20,6 +20,7 @@ __all__ = [
     "Settings",
     "bundled_names",
     "changes",
+    "did_you_mean",
     "foreign_sources",
     "load_settings",
     "locate",

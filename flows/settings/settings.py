@@ -196,7 +196,7 @@ class Settings(Section):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise ConfigurationError(source, validation_problems(error, data, settings_schema())) from None
+            raise ConfigurationError(source, validation_problems(error, data, cls, settings_schema())) from None
 
     def with_stored_policies(self, stored: Callable[[str], str]) -> Settings:
         """Return the settings with the sha256 of policies in place of their folders.
@@ -266,7 +266,7 @@ def _validate(data: Mapping[str, Any], source: str, text: str, *, check_device: 
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:
-        problems += [*validation_problems(error, data, settings_schema()), *broken_rules(data)]
+        problems += [*validation_problems(error, data, Settings, settings_schema()), *broken_rules(data)]
     else:
         if not problems:
             return settings
