@@ -245,8 +245,8 @@ def refuse_hiding(source: PythonSource) -> None:
     for name in sorted({name.partition(".")[0] for name in source.modules}):
         if PathFinder.find_spec(name, installed) is not None:
             raise SourceError(
-                f"the module {name!r} in {source.folder} has the name of an installed package, which it would hide from "
-                "all that runs in this process; rename the file"
+                f"the module {name!r} in {source.folder} has the name of an installed package, which it would hide "
+                "from all that runs in this process; rename the file"
             )
 
 

@@ -3,7 +3,7 @@
     campaign.iterations=200         a key, in TOML
     policy.agent=run:3fa9c1         a text needs no quotes where it has no spaces
     samplers[0].p_batch=0.25        a table of a list, by its position from 0
-    samplers[live].p_batch=0.25     a table of a list, by its name, or else by its kind: components[qed], filters[alerts]
+    samplers[live].p_batch=0.25     a table of a list, by its name, or by its kind, as components[qed]
 
 The values stand in the configuration as if they had been written in the file.
 """

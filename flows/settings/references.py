@@ -87,7 +87,7 @@ def _problem_of_policy(path: KeyPath, name: str) -> Iterator[Problem]:
         if not (Path(name) / _POLICY_FILE).is_file():
             yield Problem(path, f"there is no policy in {name}: expected a folder with a {_POLICY_FILE}")
         else:
-            yield from _refused_model(Path(name), path)
+            yield from _refused_policy(Path(name), path)
     elif name not in bundled_names() and not _SHA256_START.fullmatch(name):
         named = f"{', '.join(own)}, a" if own else "a"
         bundled = ", ".join(bundled_names())
@@ -96,16 +96,14 @@ def _problem_of_policy(path: KeyPath, name: str) -> Iterator[Problem]:
         yield Problem(path, message + did_you_mean(name, (*own, *bundled_names())).removesuffix("."))
 
 
-def _refused_model(folder: Path, path: KeyPath) -> Iterator[Problem]:
+def _refused_policy(folder: Path, path: KeyPath) -> Iterator[Problem]:
     # These modules import neither torch nor the libraries of the models.
-    from molbuffer.samplers import SamplerError
-    from molbuffer.samplers.models import check_folder, is_huggingface
+    from molbuffer.samplers import SamplerError, check_policy_folder
 
-    if is_huggingface(folder):
-        try:
-            check_folder(folder)
-        except SamplerError as error:
-            yield Problem(path, str(error))
+    try:
+        check_policy_folder(folder)
+    except SamplerError as error:
+        yield Problem(path, str(error))
 
 
 def missing_devices(data: Data) -> Iterator[Problem]:

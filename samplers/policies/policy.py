@@ -20,10 +20,9 @@ from molbuffer.kinds import KindError
 from molbuffer.samplers import bundled
 from molbuffer.samplers.errors import PolicyFormatError, UnknownPolicyNameError
 from molbuffer.samplers.models import MODELS, GenerativeModel, convert_folder, is_huggingface
+from molbuffer.samplers.policies.folders import CONFIG, VOCABULARY, WEIGHTS, check_policy_folder
 from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.storage import Place, PolicyStore, SampleStore, UnknownPolicyError, content_sha256
-
-WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.json"
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,10 @@ def read_policy_files(folder: Place) -> dict[str, bytes]:
         PolicyFormatError: a file is missing, or the Hugging Face model is refused.
         MissingExtraError: the libraries that convert a model are not installed.
     """
-    if isinstance(folder, Path) and is_huggingface(folder):
-        return policy_files(*convert_folder(folder))
+    if isinstance(folder, Path):
+        check_policy_folder(folder)
+        if is_huggingface(folder):
+            return policy_files(*convert_folder(folder))
     try:
         return {name: (folder / name).read_bytes() for name in (WEIGHTS, CONFIG, VOCABULARY)}
     except OSError as error:

@@ -137,12 +137,12 @@ def test_a_module_named_as_one_of_ours_or_of_a_package_is_the_users(tmp_path: Pa
 
 def test_a_module_that_another_one_is_imported_instead_of_is_refused(tmp_path: Path) -> None:
     (tmp_path / "json.py").write_text("def score(smiles):\n    return 7\n")
-    with pytest.raises(ScoringConfigurationError, match="'json' in .* has the name of one of Python's standard"):
+    with pytest.raises(ScoringConfigurationError, match=r"'json' in .* has the name of one of Python's standard"):
         PythonFunction("json:score", folder=str(tmp_path))
     (tmp_path / "yaml.py").write_text("def score(smiles):\n    return 7\n")
-    with pytest.raises(ScoringConfigurationError, match="'yaml' in .* has the name of an installed package"):
+    with pytest.raises(ScoringConfigurationError, match=r"'yaml' in .* has the name of an installed package"):
         score_many(PythonFunction("yaml:score", folder=str(tmp_path), in_process=True), ["C"])
-    with pytest.raises(SourceError, match="'yaml' in .* would hide from all that runs in this process; rename"):
+    with pytest.raises(SourceError, match=r"'yaml' in .* would hide from all that runs in this process; rename"):
         registered_object(FILTERS, "yaml:Any", str(tmp_path))
 
 

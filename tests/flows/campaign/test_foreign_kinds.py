@@ -66,9 +66,8 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(config: Path) -> Settings:
-    (config.parent / "policy").mkdir()
-    (config.parent / "policy" / "config.json").touch()
+def settings(config: Path, small_prior: Path) -> Settings:
+    shutil.copytree(small_prior, config.parent / "policy")
     settings = load_settings(config)
     cls = registered_object(MODELS, "own_kinds:OwnModel", str(config.parent)).build
     vocabulary = Vocabulary((*RESERVED, "C", "N", "O"))

@@ -68,7 +68,11 @@ INNER = 'kind = "model"'
         ("strength = 1, how = 'harsh'", INNER, 'got "harsh", expected one of: soft, hard'),
         ("strength = 1", 'kind = "modle"', "did you mean `model`?"),
         ("strength = 1", "policy = 'prior'", "the key `kind` is missing, expected one of: contrastive, dataset"),
-        ("strength = 1", f"{INNER}, temprature = 2.0", "did you mean `temperature`? Known here: kind, temperature, top_k, top_p, policy."),
+        (
+            "strength = 1",
+            f"{INNER}, temprature = 2.0",
+            "did you mean `temperature`? Known here: kind, temperature, top_k, top_p, policy.",
+        ),
     ],
 )
 def test_a_wrong_key_is_answered_with_the_keys_of_the_class(

@@ -1,6 +1,7 @@
 """``--set``: values that stand instead of those of the file."""
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,9 +45,8 @@ def test_values_are_those_of_toml_and_a_plain_text_needs_no_quotes(tmp_path: Pat
     assert settings.objective.build(Standardisation()).components[0].weight == 2.0
 
 
-def test_a_relative_path_starts_at_the_folder_of_the_file(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "config.json").touch()
+def test_a_relative_path_starts_at_the_folder_of_the_file(tmp_path: Path, small_prior: Path) -> None:
+    shutil.copytree(small_prior, tmp_path / "mine")
     assert load(tmp_path, "policy.prior=mine").policy.prior == str(tmp_path / "mine")
 
 
