@@ -21,6 +21,7 @@ of the store, and what was visible at one stays readable as of it.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,9 @@ from molbuffer.storage.verify.quarantine import quarantine
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+_logger = logging.getLogger("molbuffer.storage.runs")
 
 
 @bounded(lambda store: store.path)
@@ -195,6 +199,7 @@ class SampleStore:
         Gives STARTED, or RESUMED when the run id is known; arguments and errors are those of ``start_run``.
         """
         status = self.start_run(run, accept=accept)
+        _logger.info("run %s is %s", run.run_id, status)
         try:
             yield status
         except BaseException as error:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molbuffer.flows.cli.formats import EVERY, Format, chosen_format
-from molbuffer.flows.cli.interruptions import told_how_to_go_on
 from molbuffer.flows.cli.notes import note
 from molbuffer.flows.cli.options import ColumnOption, DeviceOption, FormatOption, JsonOption, OutOption, SmilesFile
 from molbuffer.flows.cli.output import as_json, output_kept_for_results, progress_of, write_frame, write_text
+from molbuffer.flows.cli.run_notes import told_how_to_go_on
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from molbuffer.flows.cli.output import output_kept_for_results
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
-    from molbuffer.flows.settings import Override, Settings
+    from molbuffer.flows.settings import Override, Problem, Settings
     from molbuffer.storage import RunKind, SampleStore
 
 
@@ -82,7 +82,7 @@ def prepared_run(
     if iterations is not None:
         settings = _with_iterations(settings, iterations)
     run_id = known_run(store, resume)
-    with _opened(store, must_exist=own_rows or (settings.campaign.offline and kind is None)) as opened:
+    with opened_if_there(store, must_exist=own_rows or (settings.campaign.offline and kind is None)) as opened:
         check_names(settings, file, opened, store)
         if opened is not None:
             _refuse_an_archive(opened)
@@ -116,9 +116,27 @@ def check_names(settings: Settings, file: Path, store: SampleStore | None, place
         ConfigurationError: it does.
     """
     from molbuffer.flows.campaign import unknown_names
+
+    _refuse(file, unknown_names(settings, store, place))
+
+
+def check_vocabularies(settings: Settings, file: Path) -> None:
+    """Refuse a policy to start from that has another vocabulary than the prior, as far as no store has to be asked.
+
+    Raises:
+        ConfigurationError: it has.
+    """
+    if settings.policy.agent is None:
+        return
+    from molbuffer.flows.campaign import unequal_vocabularies
+
+    _refuse(file, unequal_vocabularies(settings, None))
+
+
+def _refuse(file: Path, problems: Sequence[Problem]) -> None:
     from molbuffer.flows.settings import ConfigurationError, locate
 
-    if problems := unknown_names(settings, store, place):
+    if problems:
         raise ConfigurationError(str(file), locate(problems, file.read_text(encoding="utf-8")))
 
 
@@ -145,13 +163,21 @@ def known_policy(path: Path, name: str | None) -> str | None:
     if name is None:
         return None
     from molbuffer.flows.campaign import found_policy
+    from molbuffer.flows.settings import bundled_names, did_you_mean
+    from molbuffer.storage import UnknownPolicyError
 
-    with _opened(path, must_exist=False) as store:
-        return found_policy(name, store, path)
+    with opened_if_there(path) as store:
+        try:
+            return found_policy(name, store, path)
+        except UnknownPolicyError as error:
+            close, known = did_you_mean(name, bundled_names()).removesuffix("."), ", ".join(bundled_names())
+            raise UnknownPolicyError(
+                f"{name!r} is no bundled policy ({known}), no folder of one, and not in the store{close} ({error})"
+            ) from error
 
 
 @contextmanager
-def _opened(path: Path, *, must_exist: bool) -> Iterator[SampleStore | None]:
+def opened_if_there(path: Path, *, must_exist: bool = False) -> Iterator[SampleStore | None]:
     """Open a store for reading; None where there is none yet, and nothing that keeps one from being made."""
     from molbuffer.storage import SampleStore
 

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from molbuffer.flows.cli.interruptions import told_how_to_go_on
 from molbuffer.flows.cli.notes import note
 from molbuffer.flows.cli.options import JsonOption, StoreOption
 from molbuffer.flows.cli.output import as_json, output_kept_for_results, write_text
+from molbuffer.flows.cli.run_notes import told_how_to_go_on
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -7,6 +7,7 @@ to.
 
 from __future__ import annotations
 
+import difflib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,8 +142,10 @@ def find_policy(name: str, policies: PolicyStore | None = None) -> Place:
             pass  # the error below names the store with the other places
     known = ", ".join(bundled_policies())
     where = "a sha256 in the store" if policies is not None else "(no store was given to look in)"
+    close = difflib.get_close_matches(name, bundled_policies(), n=1)
     raise UnknownPolicyNameError(
         f"no policy {name!r}: it is neither bundled ({known}), nor a policy's folder, nor {where}"
+        + (f"; did you mean {close[0]!r}?" if close else "")
     )
 
 
