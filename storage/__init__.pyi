@@ -34,6 +34,7 @@ from .history.selections import (
 )
 from .maintenance.prune import KeptOfRun
 from .policies import PolicyStore, content_sha256
+from .query.export import RowWriter
 from .query.predicate import check_predicate
 from .query.sandbox import check_unapplied
 from .records import (
@@ -107,6 +108,7 @@ __all__ = [
     "RecoveryReport",
     "Reward",
     "RowId",
+    "RowWriter",
     "Rows",
     "Run",
     "RunConflictError",

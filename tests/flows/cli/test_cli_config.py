@@ -164,3 +164,20 @@ def test_the_schema_is_json_and_lists_the_kinds() -> None:
         )
     }
     assert schema["required"] == ["objective"]
+
+
+@pytest.mark.parametrize(
+    ("agent", "expected"),
+    [
+        ("zinc-pairs", "zinc-pairs has another vocabulary than the prior zinc-gru"),
+        ("zinc-vae", "zinc-vae is a vae and the prior zinc-gru a gru"),
+    ],
+)
+def test_an_agent_that_cannot_be_compared_with_the_prior_is_a_problem_without_a_store(
+    tmp_path: Path, agent: str, expected: str
+) -> None:
+    file = tmp_path / "campaign.toml"
+    file.write_text(example_text())
+    result = CliRunner().invoke(app, ["config", "check", str(file), "--set", f"policy.agent={agent}"])
+    assert result.exit_code == 1
+    assert "key `policy.agent`: " + expected in result.stderr
