@@ -47,7 +47,7 @@ from molbuffer.storage.query import ExportReceipt, Parameters, RowWriter, best_m
 from molbuffer.storage.query import sandbox as queries
 from molbuffer.storage.query.frame import frame
 from molbuffer.storage.records import Commit, Consumed, Event, Reward, Run, RunStatus, Score
-from molbuffer.storage.stored import BuildReceipt, CommitReceipt, StoredBuild, StoredCheckpoint
+from molbuffer.storage.stored import BuildReceipt, CommitReceipt, ListedCheckpoint, StoredBuild, StoredCheckpoint
 from molbuffer.storage.verify import QuarantineReceipt, VerifyReport, verify_store
 from molbuffer.storage.verify.quarantine import quarantine
 
@@ -308,6 +308,10 @@ class SampleStore:
     def latest_checkpoint(self, run_id: str) -> StoredCheckpoint | None:
         """Return a run's checkpoint of the highest iteration whose files are there; None before the first."""
         return runs.latest_checkpoint(self._catalog, self._layout, run_id)
+
+    def checkpoints(self, run_id: str | None = None) -> list[ListedCheckpoint]:
+        """Return the checkpoints of a run, or of all runs, the newest first, and whether each is kept."""
+        return runs.list_checkpoints(self._catalog, self._layout, run_id)
 
     def consumed(self, run_id: str, *, up_to_iteration: int | None = None) -> list[Consumed]:
         """Return the rows that were delivered to a training run, by iteration and then by build in row order.

@@ -1,10 +1,11 @@
-"""Commands that read a store: ``query``, ``runs``, ``top``, ``policies``. None of them can change it."""
+"""Commands that read a store: ``query``, ``runs``, ``top``, ``policies``, ``checkpoints``. None can change it."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command(epilog="Example: molbuffer runs --store lab")(runs)
     app.command(epilog="Example: molbuffer top --store lab -n 50 --out best.sdf")(top)
     app.command(epilog="Example: molbuffer policies --store lab")(policies)
+    app.command(epilog="Example: molbuffer checkpoints --store lab")(checkpoints)
 
 
 def query(
@@ -160,6 +162,29 @@ def policies(
 ) -> None:
     """List the policies of a store, the newest first; each can be drawn from by its sha256."""
     write_frame(_rows(store, _POLICIES.format(all=every)), Format.JSON if json else Format.TABLE)
+
+
+def checkpoints(
+    store: StoreOption,
+    run: Annotated[
+        str | None, typer.Option(metavar="RUN_ID", help="List only those of this run, named by the start of its id.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="List also those that were removed, as older ones are while a run goes on.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """List the checkpoints that a store keeps, the newest first; a run is resumed from its newest one."""
+    import polars
+
+    from molbuffer.storage import SampleStore
+
+    with SampleStore.open(store, read_only=True) as opened:
+        found = opened.checkpoints(None if run is None else opened.run(run).run_id)
+    rows = [asdict(each) for each in found if every or each.kept]
+    kinds: dict[str, Any] = {"run_id": polars.String, "iteration": polars.Int64, "kept": polars.Boolean}
+    columns = {**kinds, "created": polars.Datetime("us")}
+    write_frame(polars.DataFrame(rows, schema=columns), Format.JSON if json else Format.TABLE)
 
 
 _OBJECTIVES = """
