@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WhereOption = Annotated[
     str | None,
-    typer.Option("--where", metavar="SQL", help="Use only the rows of sample_history that fulfil this condition."),
+    typer.Option("--where", metavar="SQL", help="Use only rows of sample_history that fulfil this; default: all."),
 ]
 ArchiveArgument = Annotated[
     Path, typer.Argument(metavar="ARCHIVE", help="A folder or tar file that molbuffer archive made.")
@@ -56,7 +56,7 @@ def archive(
         typer.Option(
             "--run",
             metavar="RUN_ID",
-            help="Archive only this run, named by its id or the start of it; may be repeated.",
+            help="Archive only this run, named by its id or the start of it; may be repeated; default: all runs.",
         ),
     ] = None,
     where: WhereOption = None,

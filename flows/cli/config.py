@@ -39,7 +39,9 @@ def check(
     file: ConfigurationFile,
     store: Annotated[
         Path | None,
-        typer.Option("--store", metavar="DIR", help="Look up the policies and runs that it names in this store, too."),
+        typer.Option(
+            "--store", metavar="DIR", help="Look up the policies and runs that it names in this store; default: none."
+        ),
     ] = None,
     sets: SetOption = None,
     json: JsonOption = False,

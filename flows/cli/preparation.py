@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from molbuffer.flows.cli.options import known_run
+from molbuffer.flows.cli.options import CampaignOptions, known_run
 from molbuffer.flows.cli.output import output_kept_for_results
 from molbuffer.flows.errors import UsageError
 
@@ -51,37 +51,33 @@ def overrides_of(texts: Sequence[str] | None) -> list[Override]:
 
 
 def prepared_run(
-    file: Path,
-    store: Path,
+    given: CampaignOptions,
     overrides: Sequence[Override],
-    resume: str | None,
     *,
     kind: RunKind | None = None,
     iterations: int | None = None,
     own_rows: bool = False,
-    device: str | None = None,
 ) -> Prepared:
     """Check everything that can be checked before a run starts, and return it.
 
     Args:
-        file: the configuration file.
-        store: the folder of the store; it is made later where there is none.
+        given: the options of the command. The store is made later where there is none; of the configuration, the
+            device does not count if the command names one.
         overrides: values that keys have instead of those in the file.
-        resume: the start of the id of a run to go on with; None begins a new run.
         kind: the kind of the run; None is a training, offline if the configuration says so.
         iterations: the number of iterations of the training, instead of that of the file.
         own_rows: whether the store must be there already, since the rows of the run are in it.
-        device: the device that the command names; that of the configuration then does not count.
 
     Raises:
         ConfigurationError: the file has problems, or names what the store does not have.
         RunConflictError: the run cannot go on with this configuration.
         StoreError: the store cannot be used.
     """
-    settings = checked_settings(file, overrides, check_device=device is None)
+    file, store = given.file, given.store
+    settings = checked_settings(file, overrides, check_device=given.device is None)
     if iterations is not None:
         settings = _with_iterations(settings, iterations)
-    run_id = known_run(store, resume)
+    run_id = known_run(store, given.resume)
     with opened_if_there(store, must_exist=own_rows or (settings.campaign.offline and kind is None)) as opened:
         check_names(settings, file, opened, store)
         if opened is not None:

@@ -12,8 +12,8 @@ import typer
 
 from molbuffer.flows.cli.options import (
     ColumnOption,
-    DeviceOption,
     JsonOption,
+    ModelDeviceOption,
     ResumeOption,
     SmilesFile,
     StoreOption,
@@ -40,7 +40,8 @@ def pretrain(
             "--from",
             metavar="POLICY",
             help="Transfer learning: go on from this policy (a bundled one, a folder, a sha256, or run:RUN_ID), with "
-            "its kind, sizes and vocabulary; stop when held-out molecules no longer gain, and keep the best weights.",
+            "its kind, sizes and vocabulary; stop when held-out molecules no longer gain, and keep the best weights; "
+            "default: random weights.",
         ),
     ] = None,
     epochs: Annotated[
@@ -101,7 +102,8 @@ def pretrain(
     size: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="Another size of this kind of model, such as heads=4 of a transformer."
+            metavar="NAME=VALUE",
+            help="Another size of this kind of model, such as heads=4 of a transformer; may be repeated.",
         ),
     ] = None,
     loss: Annotated[
@@ -129,7 +131,7 @@ def pretrain(
         typer.Option(min=1, help="Molecules drawn at the end to judge the model; default: 10000, with --from 2000."),
     ] = None,
     resume: ResumeOption = None,
-    device: DeviceOption = None,
+    device: ModelDeviceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train a generative model on the molecules, or pairs, of a file, and register it in the store as a policy."""

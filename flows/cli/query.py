@@ -47,7 +47,7 @@ def query(
         typer.Option(
             metavar="VALUE",
             help="The value of a ? in the statement, in their order, or NAME=VALUE for each $NAME; a number if it is "
-            "one, else a text.",
+            "one, else a text; may be repeated.",
         ),
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Stop the query after this time.")] = 300.0,
@@ -82,14 +82,15 @@ def top(
     store: StoreOption,
     n: Annotated[int, typer.Option("-n", min=1, help="The number of molecules.")] = 10,
     run: Annotated[
-        str | None, typer.Option(help="List only molecules of this run, given by its name or the start of its run_id.")
+        str | None,
+        typer.Option(help="List only molecules of this run, by its name or the start of its id; default: all."),
     ] = None,
     objective: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
             help="List only rewards of this objective, given by the start of its sha256 or of a run_id, or by the name "
-            "of a run; also those that were given to samples of other runs.",
+            "of a run; also those that were given to samples of other runs; default: all, apart.",
         ),
     ] = None,
     form: FormatOption = None,
@@ -167,7 +168,7 @@ def policies(
 def checkpoints(
     store: StoreOption,
     run: Annotated[
-        str | None, typer.Option(metavar="RUN_ID", help="List only those of this run, named by the start of its id.")
+        str | None, typer.Option(metavar="RUN_ID", help="Only those of this run, by the start of its id; default: all.")
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="List also those that were removed, as older ones are while a run goes on.")

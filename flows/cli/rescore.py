@@ -31,7 +31,8 @@ def rescore(
         typer.Option("--failed", help="Also try scores whose molecule failed, not only those that a machine lost."),
     ] = False,
     component: Annotated[
-        list[str] | None, typer.Option("--component", metavar="NAME", help="Only this component; may be repeated.")
+        list[str] | None,
+        typer.Option("--component", metavar="NAME", help="Only this one; may be repeated; default: all."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
