@@ -1,7 +1,7 @@
 from .assemble import build_filters, build_objective, build_standardisation, build_template
 from .campaign import Campaign, campaign_run, read_settings, reopen_campaign
 from .flow_runs import current_run_id, warn
-from .named_policies import found_policy, last_policy, unequal_vocabularies, unknown_names, with_resolved_policies
+from .named_policies import found_policy, last_policy, unfit_policies, unknown_names, with_resolved_policies
 from .pretrain_request import DEFAULT_MODEL, PretrainRequest
 from .pretraining import check_before_a_run, check_request, prepare_pretraining, register
 from .progress import progress_bar, step_bar
@@ -32,7 +32,7 @@ __all__ = [
     "register",
     "reopen_campaign",
     "step_bar",
-    "unequal_vocabularies",
+    "unfit_policies",
     "unknown_names",
     "warn",
     "with_resolved_policies",

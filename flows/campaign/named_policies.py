@@ -15,6 +15,7 @@ from molbuffer.flows.settings import (
     OF_RUN,
     OWN_POLICIES,
     ConfigurationError,
+    KeyPath,
     Problem,
     Settings,
     bundled_names,
@@ -22,6 +23,7 @@ from molbuffer.flows.settings import (
     tables,
 )
 from molbuffer.kinds import PolicyName
+from molbuffer.samplers import LatentSamplerTable, PriorSamplerTable, SamplerTable
 from molbuffer.storage import SampleStore, StoreError, UnknownPolicyError, UnknownRunError
 
 _LATENT_KEYS = ("learnt_prior", "learnt_latents")
@@ -45,19 +47,17 @@ def unknown_names(settings: Settings, store: SampleStore | None, place: Path) ->
         except StoreError as error:
             problems.append(Problem(path, str(error)))
     if not problems:
-        problems += unequal_vocabularies(
-            settings if store is None else with_resolved_policies(settings, store, None), store
-        )
+        problems += unfit_policies(settings if store is None else with_resolved_policies(settings, store, None), store)
     return problems
 
 
 def check_policies(settings: Settings, store: SampleStore) -> None:
-    """Refuse a policy to start from that has another vocabulary than the prior, before either is loaded.
+    """Refuse policies that do not go together, or with the samplers, before any is loaded.
 
     Raises:
         ConfigurationError: it has.
     """
-    if problems := unequal_vocabularies(settings, store):
+    if problems := unfit_policies(settings, store):
         raise ConfigurationError("the configuration", problems)
 
 
@@ -163,14 +163,7 @@ def _look_up(path: tuple[str | int, ...], name: str, store: SampleStore | None, 
         store.policies.resolve(name)
 
 
-def unequal_vocabularies(settings: Settings, store: SampleStore | None) -> list[Problem]:
-    """Return the problem of a policy to start from that cannot be compared with the prior: it has another vocabulary,
-    or draws under another condition.
-
-    Args:
-        settings: the configuration.
-        store: the store that has the policies; without one, those that are bundled or in folders are compared.
-    """
+def _unequal_vocabularies(settings: Settings, store: SampleStore | None) -> list[Problem]:
     agent, prior = settings.policy.agent, settings.policy.prior
     if agent is None or agent == prior:
         return []
@@ -191,6 +184,39 @@ def unequal_vocabularies(settings: Settings, store: SampleStore | None) -> list[
         )
         return [Problem(("policy", "agent"), message)]
     return []
+
+
+def unfit_policies(settings: Settings, store: SampleStore | None) -> list[Problem]:
+    """Return the problems of policies that do not go together, or with the samplers that draw from them.
+
+    Args:
+        settings: the configuration.
+        store: the store that has the policies; without one, those that are bundled or in folders are looked at.
+    """
+    problems = _unequal_vocabularies(settings, store)
+    for i, sampler in enumerate(settings.samplers):
+        table: SamplerTable | None = sampler.table
+        path: KeyPath = ("samplers", i)
+        while table is not None:
+            if isinstance(table, (PriorSamplerTable, LatentSamplerTable)):
+                problems += _without_latents(settings, store, (*path, "policy"), table.policy)
+            table, path = table.inner, (*path, "base_sampler")
+    return problems
+
+
+def _without_latents(settings: Settings, store: SampleStore | None, path: KeyPath, policy: str) -> list[Problem]:
+    named = settings.policy
+    name = {"agent": named.agent or named.prior, "prior": named.prior}.get(policy, policy)
+    kind = (_content(name, _CONFIG, store) or {}).get("kind")
+    if kind is None:
+        return []
+    # Only a sampler of latents pays for torch.
+    from molbuffer.samplers.models import MODELS, ConditionKind
+
+    if kind not in MODELS or MODELS[kind].condition is ConditionKind.LATENTS:
+        return []
+    message = f"{name} is a {kind} and has no latent vectors; name a policy that has, such as one of kind vae"
+    return [Problem(path, message)]
 
 
 def _draw_under_others(agent: Any, prior: Any) -> bool:

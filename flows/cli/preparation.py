@@ -116,17 +116,15 @@ def check_names(settings: Settings, file: Path, store: SampleStore | None, place
     _refuse(file, unknown_names(settings, store, place))
 
 
-def check_vocabularies(settings: Settings, file: Path) -> None:
-    """Refuse a policy to start from that has another vocabulary than the prior, as far as no store has to be asked.
+def check_policies(settings: Settings, file: Path) -> None:
+    """Refuse policies that do not go together, or with the samplers, as far as no store has to be asked.
 
     Raises:
-        ConfigurationError: it has.
+        ConfigurationError: they do not.
     """
-    if settings.policy.agent is None:
-        return
-    from molbuffer.flows.campaign import unequal_vocabularies
+    from molbuffer.flows.campaign import unfit_policies
 
-    _refuse(file, unequal_vocabularies(settings, None))
+    _refuse(file, unfit_policies(settings, None))
 
 
 def _refuse(file: Path, problems: Sequence[Problem]) -> None:

@@ -80,12 +80,19 @@ def _told_of_the_start(run_id: str | None) -> Iterator[_Start]:
         logger.propagate = propagate
 
 
+_FINAL = (
+    ("molbuffer.lab.errors", "EmptyBuildError"),
+    ("molbuffer.samplers.errors", "LatentsError"),
+    ("molbuffer.training.errors", "AgentMismatchError"),
+)
+"""Errors that the same command would end with again: a build that kept nothing stays as it is, and policies that do not
+go together or with a sampler never do. An error of a room can only come from a room that has been imported."""
+
+
 def _can_go_on(error: BaseException) -> bool:
-    """Return whether a run that ended with an error can go on: a build that kept nothing has been done, and stays as it
-    is.
-    """
-    errors = sys.modules.get("molbuffer.lab.errors")
-    return errors is None or not isinstance(error, errors.EmptyBuildError)
+    """Return whether a run that ended with an error can be resumed."""
+    final = ((sys.modules.get(module), name) for module, name in _FINAL)
+    return not isinstance(error, tuple(getattr(module, name) for module, name in final if module is not None))
 
 
 def _say_run(store: Path, resumable: bool, run_id: str | None) -> None:

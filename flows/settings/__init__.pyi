@@ -6,6 +6,7 @@ from .references import OF_RUN, OWN_POLICIES, bundled_names
 from .resuming import MAY_CHANGE, changes
 from .samplers import SamplerSettings
 from .settings import Settings, load_settings, settings_schema, warnings_of
+from .toml_lines import KeyPath
 from .training import selection_of
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "OF_RUN",
     "OWN_POLICIES",
     "ConfigurationError",
+    "KeyPath",
     "Override",
     "Problem",
     "SamplerSettings",

@@ -51,6 +51,7 @@ from molbuffer.kinds import (
     Text,
     read_source,
     refuse,
+    registered_object,
 )
 from molbuffer.samplers import SAMPLERS
 from molbuffer.scoring import FILTERS, ContrastiveTemplate, Standardisation
@@ -115,6 +116,10 @@ class PolicySettings(Section):
         for i, name in enumerate(self.models):
             try:
                 read_source(name.partition(":")[0], self.folder)
+                # Only a configuration with models of the user pays for torch.
+                from molbuffer.samplers.models import MODELS
+
+                registered_object(MODELS, name, self.folder)
             except KindError as error:
                 refuse("policy", [(("models", i), str(error))])
         return self
