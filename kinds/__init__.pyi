@@ -1,7 +1,7 @@
 from .checked import check_values, checked
 from .described import Description, is_own, name_of, source_sha256
 from .errors import BrokenKindError, KindError, PluginError, SourceError, UnknownKindError, WrongKeyError
-from .family import Family, Kind, class_with, other_packages
+from .family import Family, Kind, StrayEntry, class_with, other_packages, stray_entries
 from .keys import (
     Checked,
     Condition,
@@ -21,7 +21,7 @@ from .keys import (
 from .one_of import OF_FUNCTION, OF_OBJECT, OneOf
 from .plugin_calls import calling, refuse_class, shown, wrong_result
 from .python_object import PythonObject, add_object, object_table, registered_object
-from .python_source import PythonSource, install_source, read_source
+from .python_source import PythonSource, install_source, read_source, refuse_hiding
 from .section import Section, refuse
 from .table import KindTable, Table, TableOf, values_marked
 
@@ -52,6 +52,7 @@ __all__ = [
     "Section",
     "Share",
     "SourceError",
+    "StrayEntry",
     "Table",
     "TableOf",
     "Text",
@@ -71,9 +72,11 @@ __all__ = [
     "read_source",
     "refuse",
     "refuse_class",
+    "refuse_hiding",
     "registered_object",
     "shown",
     "source_sha256",
+    "stray_entries",
     "values_marked",
     "wrong_result",
 ]

@@ -9,7 +9,7 @@ points of its own package, so that a package of somebody else registers its kind
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, is_dataclass
 from functools import cache, cached_property
 from importlib.metadata import EntryPoint, distributions
@@ -173,6 +173,33 @@ class Family:
 def other_packages() -> tuple[str, ...]:
     """Return the names of the packages that register kinds beside molbuffer; none of them is imported."""
     return tuple(sorted({package for package, _, _ in _entry_points()} - {OWN}))
+
+
+@dataclass(frozen=True)
+class StrayEntry:
+    """An entry point of a group that looks like that of a family, and is of none.
+
+    Attributes:
+        family: the rest of the group's name after ``molbuffer.``.
+        name: the name of the entry point.
+        source: the package and its version, for people.
+        value: the entry point, as ``module:class``.
+    """
+
+    family: str
+    name: str
+    source: str
+    value: str
+
+
+def stray_entries(families: Iterable[Family]) -> list[StrayEntry]:
+    """Return what packages register for families that there are not; none of it is imported."""
+    known = {family.name for family in families}
+    found = [
+        StrayEntry(entry.group.removeprefix(f"{OWN}."), entry.name, f"{package} {version}".rstrip(), entry.value)
+        for package, version, entry in _entry_points()
+    ]
+    return sorted((each for each in found if each.family not in known), key=lambda each: (each.family, each.name))
 
 
 def class_with(*names: str) -> Adapt:

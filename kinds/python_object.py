@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, create_model
 from molbuffer.kinds.errors import BrokenKindError
 from molbuffer.kinds.family import Family
 from molbuffer.kinds.keys import FolderName, Text
-from molbuffer.kinds.python_source import install_source, read_source
+from molbuffer.kinds.python_source import install_source, read_source, refuse_hiding
 from molbuffer.kinds.table import KindTable, kind_table
 
 PYTHON = "python"
@@ -98,13 +98,15 @@ def registered_object(family: Family, name: str, folder: str) -> Any:
         folder: the folder of the module.
 
     Raises:
-        SourceError: there is no such module.
+        SourceError: there is no such module, or its name is that of an installed package.
         BrokenKindError: it cannot be imported, has no such class, or the class is none of the family.
     """
     module, _, attribute = name.partition(":")
     if not module or not attribute:
         raise BrokenKindError(f'got the object {name!r}, expected "module:class"')
-    install_source(read_source(module, folder))
+    source = read_source(module, folder)
+    refuse_hiding(source)
+    install_source(source)
     # Whatever the module of the user raises is a problem of this table.
     try:
         found = importlib.import_module(module)

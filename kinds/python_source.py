@@ -106,8 +106,14 @@ def _root_of(module: str, folder: str) -> str:
         SourceError: none has it.
     """
     top = module.partition(".")[0]
-    if top not in sys.stdlib_module_names and PathFinder.find_spec(top, [folder]) is not None:
+    beside = PathFinder.find_spec(top, [folder])
+    if beside is not None and top not in sys.stdlib_module_names:
         return folder
+    if beside is not None and not _is_installed(folder):
+        raise SourceError(
+            f"the module {top!r} in {folder} has the name of one of Python's standard library, which is imported "
+            "instead of it; rename the file"
+        )
     spec = sys.modules[top].__spec__ if top in sys.modules else PathFinder.find_spec(top)
     if spec is not None and spec.origin is not None and Path(spec.origin).is_absolute():
         place = Path(spec.origin).parent
@@ -224,6 +230,24 @@ def install_source(source: PythonSource) -> None:
     if source.folder not in sys.path:
         sys.path.append(source.folder)
     sys.meta_path.insert(0, _Importer(source.modules))
+
+
+def refuse_hiding(source: PythonSource) -> None:
+    """Refuse modules of the user that would be imported in place of installed packages wherever this process asks for
+    one of these.
+
+    Raises:
+        SourceError: a module has the name of an installed package.
+    """
+    if _is_installed(source.folder):
+        return
+    installed = list(dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib")))
+    for name in sorted({name.partition(".")[0] for name in source.modules}):
+        if PathFinder.find_spec(name, installed) is not None:
+            raise SourceError(
+                f"the module {name!r} in {source.folder} has the name of an installed package, which it would hide "
+                "from all that runs in this process; rename the file"
+            )
 
 
 def _text_of(module: ModuleType) -> str | None:

@@ -28,6 +28,7 @@ from .model import ModelSampler
 from .mutation import MutationSampler
 from .pair_dataset import PairDatasetSampler
 from .policies.drawing import draw_rows
+from .policies.folders import check_policy_folder
 from .policies.of_runs import OF_RUN, last_policy, policy_of_run
 from .policies.policy import (
     Policy,
@@ -114,6 +115,7 @@ __all__ = [
     "best_latents",
     "best_molecules",
     "bundled_policies",
+    "check_policy_folder",
     "check_stored_scores",
     "copy_scores_of_renamed",
     "cpu_generator",

@@ -43,13 +43,16 @@ class SmilesFileError(SamplerError):
         path: the file.
         problem: what was found, what is expected and what to do.
         line: the line of the problem, counted from 1; None where it has none.
+        column: the name of the column that the file lacks, or has more than once; "" where the default name is meant,
+            and None where the problem is another one.
     """
 
-    def __init__(self, path: Path, problem: str, line: int | None = None) -> None:
-        super().__init__(path, problem, line)
+    def __init__(self, path: Path, problem: str, line: int | None = None, column: str | None = None) -> None:
+        super().__init__(path, problem, line, column)
         self.path = path
         self.problem = problem
         self.line = line
+        self.column = column
 
     def __str__(self) -> str:
         return f"{self.path}{'' if self.line is None else f', line {self.line}'}: {self.problem}"

@@ -35,6 +35,7 @@ from .history.selections import (
 )
 from .maintenance.prune import KeptOfRun
 from .policies import PolicyStore, content_sha256
+from .query.export import RowWriter
 from .query.predicate import check_predicate
 from .query.sandbox import check_unapplied
 from .records import (
@@ -108,6 +109,7 @@ __all__ = [
     "RecoveryReport",
     "Reward",
     "RowId",
+    "RowWriter",
     "Rows",
     "Run",
     "RunConflictError",

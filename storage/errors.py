@@ -19,6 +19,7 @@
     ├── ExtensionError          DuckDB's extensions cannot be loaded
     ├── UnknownRunError         no run, or several, go by an id or prefix
     ├── RunConflictError        a run id is known with another configuration or objective
+    ├── UnknownObjectiveError   no run or reward has an objective
     ├── UnknownBuildError       no build goes by an id
     ├── PartialBuildError       only some rows of a build are in this store
     ├── UnknownPolicyError      no policy, or several, go by a hash or prefix
@@ -151,6 +152,10 @@ class UnknownRunError(StoreError, LookupError):
 
 class RunConflictError(StoreError):
     """A run id is already known with another configuration or objective."""
+
+
+class UnknownObjectiveError(StoreError, LookupError):
+    """No run and no reward of the store has an objective."""
 
 
 class UnknownBuildError(StoreError, LookupError):

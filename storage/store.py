@@ -21,6 +21,7 @@ of the store, and what was visible at one stays readable as of it.
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,12 +47,15 @@ from molbuffer.storage.query import ExportReceipt, Parameters, RowWriter, best_m
 from molbuffer.storage.query import sandbox as queries
 from molbuffer.storage.query.frame import frame
 from molbuffer.storage.records import Commit, Consumed, Event, Reward, Run, RunStatus, Score
-from molbuffer.storage.stored import BuildReceipt, CommitReceipt, StoredBuild, StoredCheckpoint
+from molbuffer.storage.stored import BuildReceipt, CommitReceipt, ListedCheckpoint, StoredBuild, StoredCheckpoint
 from molbuffer.storage.verify import QuarantineReceipt, VerifyReport, verify_store
 from molbuffer.storage.verify.quarantine import quarantine
 
 if TYPE_CHECKING:
     import polars as pl
+
+
+_logger = logging.getLogger("molbuffer.storage.runs")
 
 
 @bounded(lambda store: store.path)
@@ -207,6 +211,7 @@ class SampleStore:
         Gives STARTED, or RESUMED when the run id is known; arguments and errors are those of ``start_run``.
         """
         status = self.start_run(run, accept=accept)
+        _logger.info("run %s is %s", run.run_id, status)
         try:
             yield status
         except BaseException as error:
@@ -315,6 +320,10 @@ class SampleStore:
     def latest_checkpoint(self, run_id: str) -> StoredCheckpoint | None:
         """Return a run's checkpoint of the highest iteration whose files are there; None before the first."""
         return runs.latest_checkpoint(self._catalog, self._layout, run_id)
+
+    def checkpoints(self, run_id: str | None = None) -> list[ListedCheckpoint]:
+        """Return the checkpoints of a run, or of all runs, the newest first, and whether each is kept."""
+        return runs.list_checkpoints(self._catalog, self._layout, run_id)
 
     def consumed(self, run_id: str, *, up_to_iteration: int | None = None) -> list[Consumed]:
         """Return the rows that were delivered to a training run, by iteration and then by build in row order.

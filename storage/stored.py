@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from molbuffer.storage.files import Place
@@ -80,6 +81,23 @@ class StoredBuild:
     def rewards(self) -> Sequence[Reward]:
         """The settled reward of each row under the build's own objective, in row order; rows without are left out."""
         return self.build.rewards
+
+
+@dataclass(frozen=True)
+class ListedCheckpoint:
+    """A checkpoint that was committed, whether or not it is there still.
+
+    Attributes:
+        run_id: the run.
+        iteration: the iteration after which it was made, counted from 1.
+        created: when, in UTC.
+        kept: whether its files are in the store; while a run goes on, its older ones are removed.
+    """
+
+    run_id: str
+    iteration: int
+    created: datetime
+    kept: bool
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from .fit.trainables import Trainable, Trainables
 from .latents.trainers import LatentTrainerSettings, PriorTrainer, VectorTrainer
 from .losses import BASELINES, LOSSES, Loss, Reinvent, ScoredSequences, StatefulLoss, ValidOn
 from .pretraining.corpus import clean_molecules
-from .pretraining.data import PretrainData, data_of
+from .pretraining.data import PretrainData, check_columns, data_of
 from .pretraining.objectives import pretraining_loss
 from .pretraining.pretrain import MoleculeLoss, PretrainProgress, pretrain
 from .pretraining.settings import TRANSFER, Columns, PretrainSettings
@@ -52,6 +52,7 @@ __all__ = [
     "ValidOn",
     "VectorTrainer",
     "bootstrap_difference",
+    "check_columns",
     "clean_molecules",
     "commit_checkpoint",
     "data_of",

@@ -1,9 +1,9 @@
 from .assemble import build_filters, build_objective, build_standardisation, build_template
 from .campaign import Campaign, campaign_run, read_settings, reopen_campaign
 from .flow_runs import current_run_id, warn
-from .named_policies import found_policy, unknown_names, with_resolved_policies
+from .named_policies import found_policy, unfit_policies, unknown_names, with_resolved_policies
 from .pretrain_request import DEFAULT_MODEL, PretrainRequest
-from .pretraining import check_request, prepare_pretraining, register
+from .pretraining import check_before_a_run, check_request, prepare_pretraining, register
 from .progress import progress_bar, step_bar
 from .resuming import check_resumed
 from .training import offline_condition, prepare_offline, prepare_online
@@ -17,6 +17,7 @@ __all__ = [
     "build_standardisation",
     "build_template",
     "campaign_run",
+    "check_before_a_run",
     "check_request",
     "check_resumed",
     "current_run_id",
@@ -30,6 +31,7 @@ __all__ = [
     "register",
     "reopen_campaign",
     "step_bar",
+    "unfit_policies",
     "unknown_names",
     "warn",
     "with_resolved_policies",

@@ -197,7 +197,7 @@ def campaign_run(
     run = run_record(settings, store, kind, run_id, snapshot=snapshot, selection=selection)
     prior, agent = _open_policies(settings, store, found)
     campaign = Campaign(settings, store, run_id, run.seed, prior, agent, device)
-    sources = sources_of(settings, campaign.policy_versions())
+    sources = sources_of(settings, [version.kind for version in campaign.policy_versions()])
     refuse_other_sources(store, run_id, sources)
     run = replace(run, libraries={**run.libraries, **sources})
     with store.recorded_run(run, accept=accept_changes(store, run)) as status:

@@ -14,6 +14,7 @@ from typing import Any
 from molbuffer.flows.settings import (
     OWN_POLICIES,
     ConfigurationError,
+    KeyPath,
     Problem,
     Settings,
     bundled_names,
@@ -21,7 +22,14 @@ from molbuffer.flows.settings import (
     tables,
 )
 from molbuffer.kinds import PolicyName
-from molbuffer.samplers import OF_RUN, last_policy, policy_of_run
+from molbuffer.samplers import (
+    OF_RUN,
+    LatentSamplerTable,
+    PriorSamplerTable,
+    SamplerTable,
+    last_policy,
+    policy_of_run,
+)
 from molbuffer.storage import SampleStore, StoreError, UnknownPolicyError, UnknownRunError
 
 _LATENT_KEYS = ("learnt_prior", "learnt_latents")
@@ -44,18 +52,18 @@ def unknown_names(settings: Settings, store: SampleStore | None, place: Path) ->
             _look_up(path, name, store, place)
         except StoreError as error:
             problems.append(Problem(path, str(error)))
-    if not problems and store is not None:
-        problems += _unequal_vocabularies(with_resolved_policies(settings, store, None), store)
+    if not problems:
+        problems += unfit_policies(settings if store is None else with_resolved_policies(settings, store, None), store)
     return problems
 
 
 def check_policies(settings: Settings, store: SampleStore) -> None:
-    """Refuse a policy to start from that has another vocabulary than the prior, before either is loaded.
+    """Refuse policies that do not go together, or with the samplers, before any is loaded.
 
     Raises:
         ConfigurationError: it has.
     """
-    if problems := _unequal_vocabularies(settings, store):
+    if problems := unfit_policies(settings, store):
         raise ConfigurationError("the configuration", problems)
 
 
@@ -134,30 +142,83 @@ def _look_up(path: tuple[str | int, ...], name: str, store: SampleStore | None, 
         store.policies.resolve(name)
 
 
-def _unequal_vocabularies(settings: Settings, store: SampleStore) -> list[Problem]:
+def _unequal_vocabularies(settings: Settings, store: SampleStore | None) -> list[Problem]:
     agent, prior = settings.policy.agent, settings.policy.prior
     if agent is None or agent == prior:
         return []
-    tokens = [_vocabulary(name, store) for name in (agent, prior)]
-    # The vocabulary of a model of another library is known when it has been converted.
-    if None in tokens or tokens[0] == tokens[1]:
+    # The vocabulary of a model of another library is known when it has been converted, that of a stored policy with the
+    # store.
+    tokens = [_content(name, _VOCABULARY, store) for name in (agent, prior)]
+    if None not in tokens and tokens[0] != tokens[1]:
+        message = (
+            f"{agent} has another vocabulary than the prior {prior}, so that their likelihoods cannot be compared: "
+            "start from a policy that was trained from this prior, or name the prior that the agent was trained from"
+        )
+        return [Problem(("policy", "agent"), message)]
+    kinds = [(_content(name, _CONFIG, store) or {}).get("kind") for name in (agent, prior)]
+    if None not in kinds and kinds[0] != kinds[1] and _draw_under_others(*kinds):
+        message = (
+            f"{agent} is a {kinds[0]} and the prior {prior} a {kinds[1]}, and they draw under other conditions, so "
+            "that their likelihoods cannot be compared: take two policies of one kind"
+        )
+        return [Problem(("policy", "agent"), message)]
+    return []
+
+
+def unfit_policies(settings: Settings, store: SampleStore | None) -> list[Problem]:
+    """Return the problems of policies that do not go together, or with the samplers that draw from them.
+
+    Args:
+        settings: the configuration.
+        store: the store that has the policies; without one, those that are bundled or in folders are looked at.
+    """
+    problems = _unequal_vocabularies(settings, store)
+    for i, sampler in enumerate(settings.samplers):
+        table: SamplerTable | None = sampler.table
+        path: KeyPath = ("samplers", i)
+        while table is not None:
+            if isinstance(table, (PriorSamplerTable, LatentSamplerTable)):
+                problems += _without_latents(settings, store, (*path, "policy"), table.policy)
+            table, path = table.inner, (*path, "base_sampler")
+    return problems
+
+
+def _without_latents(settings: Settings, store: SampleStore | None, path: KeyPath, policy: str) -> list[Problem]:
+    named = settings.policy
+    name = {"agent": named.agent or named.prior, "prior": named.prior}.get(policy, policy)
+    kind = (_content(name, _CONFIG, store) or {}).get("kind")
+    if kind is None:
         return []
-    message = (
-        f"{agent} has another vocabulary than the prior {prior}, so that their likelihoods cannot be compared: start "
-        "from a policy that was trained from this prior, or name the prior that the agent was trained from"
-    )
-    return [Problem(("policy", "agent"), message)]
+    # Only a sampler of latents pays for torch.
+    from molbuffer.samplers.models import MODELS, ConditionKind
+
+    if kind not in MODELS or MODELS[kind].condition is ConditionKind.LATENTS:
+        return []
+    message = f"{name} is a {kind} and has no latent vectors; name a policy that has, such as one of kind vae"
+    return [Problem(path, message)]
 
 
-def _vocabulary(name: str, store: SampleStore) -> Any:
+def _draw_under_others(agent: Any, prior: Any) -> bool:
+    # Only two kinds of models pay for torch.
+    from molbuffer.samplers.models import MODELS
+
+    if agent not in MODELS or prior not in MODELS:
+        return False
+    return bool(MODELS[agent].condition is not MODELS[prior].condition)
+
+
+def _content(name: str, file: str, store: SampleStore | None) -> Any:
+    """Return what a JSON file of a policy holds; None where it cannot be looked up, or is not there."""
     if name in bundled_names():
-        text = resources.files("molbuffer.samplers.bundled").joinpath(name, _VOCABULARY).read_text(encoding="utf-8")
+        text = resources.files("molbuffer.samplers.bundled").joinpath(name, file).read_text(encoding="utf-8")
     elif (Path(name) / _CONFIG).is_file():
-        if not (Path(name) / _VOCABULARY).is_file():
+        if not (Path(name) / file).is_file():
             return None
-        text = (Path(name) / _VOCABULARY).read_text(encoding="utf-8")
+        text = (Path(name) / file).read_text(encoding="utf-8")
+    elif store is None:
+        return None
     else:
-        text = (store.policies.folder(store.policies.resolve(name)) / _VOCABULARY).read_text()
+        text = (store.policies.folder(store.policies.resolve(name)) / file).read_text()
     return json.loads(text)
 
 

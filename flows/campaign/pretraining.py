@@ -17,15 +17,26 @@ from molbuffer.samplers import (
     GRAMMARS,
     Policy,
     Vocabulary,
+    check_policy_folder,
     derive_seed,
     find_device,
+    find_policy,
     fingerprint,
+    load_policy,
     open_policy,
     policy_files,
 )
 from molbuffer.samplers.models import MODELS, GenerativeModel, check_new_model, check_sizes
-from molbuffer.storage import Commit, Metric, PolicyVersion, Run, RunKind, SampleStore
-from molbuffer.training import BeforeTransfer, MoleculeLoss, PretrainData, RunCheckpoints, data_of, pretraining_loss
+from molbuffer.storage import Commit, Metric, PolicyVersion, Run, RunConflictError, RunKind, SampleStore
+from molbuffer.training import (
+    BeforeTransfer,
+    MoleculeLoss,
+    PretrainData,
+    RunCheckpoints,
+    check_columns,
+    data_of,
+    pretraining_loss,
+)
 
 LONGEST_MARGIN = 20
 """Tokens that a drawn molecule may be longer than the longest one trained on."""
@@ -77,6 +88,64 @@ def check_request(request: PretrainRequest) -> PretrainData | None:
     check_new_model(kind, request.sizes)
     pretraining_loss(kind, request.loss)
     return _data(request, kind, None)
+
+
+def check_before_a_run(request: PretrainRequest, store: SampleStore | None, run_id: str | None) -> None:
+    """Check what can be checked of a request before a server is started and the whole file is read.
+
+    Args:
+        request: what to train, with the policy that it starts from by its sha256, folder or bundled name.
+        store: the store; None where there is none yet.
+        run_id: the run to go on with; None begins a new one.
+
+    Raises:
+        DeviceError: this machine has no such device.
+        PolicyFormatError: the policy's files are broken.
+        ModelSizeError: the model cannot have these sizes, or its loss these options.
+        UnknownModelKindError: no model is of this kind.
+        SmilesFileError: the file cannot be read, or lacks a column.
+        RunConflictError: the run to go on with has been asked for something else.
+    """
+    find_device(request.device)
+    if request.policy is None:
+        kind = _kind(request)
+        check_new_model(kind, request.sizes)
+    else:
+        folder = find_policy(request.policy, store)
+        kind = check_policy_folder(folder) if isinstance(folder, Path) else load_policy(folder).kind
+        check_sizes(kind, request.sizes)
+    pretraining_loss(kind, request.loss)
+    check_columns(kind, Path(request.smiles_file), request.columns)
+    if store is not None and run_id is not None:
+        _check_resumed(store.run(run_id), request, kind)
+
+
+def _check_resumed(run: Run, request: PretrainRequest, kind: str) -> None:
+    """Refuse a request that is another one than a run began with, by all that the request itself says."""
+    if run.kind is not RunKind.PRETRAIN:
+        raise RunConflictError(f"run {run.run_id} is of the kind {run.kind}, and cannot go on as {RunKind.PRETRAIN}")
+    began, now = json.loads(run.config), _asked(request, kind)
+    now["sizes"] = {**began["sizes"], **request.sizes}
+    if request.policy is not None:
+        # A bundled policy or a folder is known by its sha256 when it is loaded.
+        now["policy"] = began["policy"]
+    lines = [
+        f"  {key}: the run has {began.get(key)!r}, now it is {now[key]!r}" for key in now if began.get(key) != now[key]
+    ]
+    if lines:
+        raise RunConflictError("\n".join([f"run {run.run_id} cannot go on with other settings than it has:", *lines]))
+
+
+def _asked(request: PretrainRequest, kind: str) -> dict[str, Any]:
+    """Return what the record of a run has of its request, but for what follows from the model."""
+    asked = {
+        "smiles_file": request.smiles_file,
+        "policy": None,
+        "settings": asdict(request.settings),
+        "model": kind,
+        "loss": dict(request.loss),
+    }
+    return dict(json.loads(json.dumps(asked)))
 
 
 def _kind(request: PretrainRequest) -> str:
@@ -162,14 +231,8 @@ def _model(parent: Policy | None, request: PretrainRequest, data: PretrainData) 
 
 
 def _run(request: PretrainRequest, run_id: str, model: GenerativeModel, parent: Policy | None) -> Run:
-    config = {
-        "smiles_file": request.smiles_file,
-        "policy": parent.sha256 if parent is not None else None,
-        "settings": asdict(request.settings),
-        "model": model.kind,
-        "sizes": dict(model.architecture()),
-        "loss": dict(request.loss),
-    }
+    config = _asked(request, model.kind)
+    config |= {"policy": None if parent is None else parent.sha256, "sizes": dict(model.architecture())}
     name, seed = Path(request.smiles_file).name, request.settings.seed
     run = described_run(run_id, name, RunKind.PRETRAIN, json.dumps(config, sort_keys=True), seed)
     return replace(run, libraries={**run.libraries, **_source(request.model, model.kind)})

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from molbuffer.flows.settings import MAY_CHANGE, Settings, changes
+from molbuffer.flows.campaign.assemble import build_objective
+from molbuffer.flows.campaign.sources import sources_of
+from molbuffer.flows.settings import MAY_CHANGE, OWN_POLICIES, Settings, changes
+from molbuffer.lab import refuse_other_sources
+from molbuffer.samplers import check_policy_folder, find_policy
 from molbuffer.storage import Run, RunConflictError, RunKind, SampleStore, UnknownRunError
 
 
@@ -24,6 +28,20 @@ def check_resumed(store: SampleStore, run_id: str, kind: RunKind, settings: Sett
     if run.kind is not kind:
         raise RunConflictError(f"run {run.run_id} is of the kind {run.kind}, and cannot go on as {kind}")
     accept_changes(store, run, folders_pass=True)(run.config, settings.to_json())
+    refuse_other_sources(store, run_id, sources_of(settings, _policy_kinds(settings, store)))
+    if build_objective(settings).sha256 != run.objective_sha256:
+        raise RunConflictError(
+            f"run {run.run_id} cannot go on: its objective is another one now, since the source of a scoring function "
+            "or a library has changed; bring that back, or begin a new run"
+        )
+
+
+def _policy_kinds(settings: Settings, store: SampleStore) -> set[str]:
+    """Return the kinds of the policies that a configuration draws from, as far as their files are at hand."""
+    samplers = {name for each in settings.samplers for name in each.table.policies} - set(OWN_POLICIES)
+    named = {settings.policy.prior, settings.policy.agent or settings.policy.prior, *samplers}
+    folders = (find_policy(name, store) for name in named)
+    return {check_policy_folder(folder) for folder in folders if isinstance(folder, Path)}
 
 
 def accept_changes(store: SampleStore, run: Run, *, folders_pass: bool = False) -> Callable[[str, str], bool]:
@@ -45,10 +63,12 @@ def accept_changes(store: SampleStore, run: Run, *, folders_pass: bool = False) 
             refused = [change for change in refused if not _names_a_folder(change.before, change.after)]
         if refused:
             lines = "\n".join(f"  {change}" for change in refused)
+            # A build publishes no policy.
+            start = f'; with policy.agent = "run:{run.run_id}" it starts from the policy of this one'
             raise RunConflictError(
                 f"run {run.run_id} cannot go on with other settings than it has:\n{lines}\nIn a run that is gone on "
-                f"with may change: {', '.join(MAY_CHANGE)}. For the rest begin a new run; with policy.agent = "
-                f'"run:{run.run_id}" it starts from the policy of this one'
+                f"with may change: {', '.join(MAY_CHANGE)}. For the rest begin a new run"
+                f"{'' if run.kind is RunKind.BUILD else start}"
             )
         key, asked = "campaign.iterations", after.campaign.iterations
         if run.kind is RunKind.OFFLINE:

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from molbuffer.flows.settings import Settings, foreign_sources
 from molbuffer.kinds import add_object, read_source
 from molbuffer.samplers.models import MODELS
-from molbuffer.storage import PolicyVersion
 
 
 def add_models(settings: Settings) -> None:
@@ -16,18 +15,18 @@ def add_models(settings: Settings) -> None:
         add_object(MODELS, name, settings.policy.folder)
 
 
-def sources_of(settings: Settings, policies: Iterable[PolicyVersion] = ()) -> dict[str, str]:
+def sources_of(settings: Settings, policy_kinds: Iterable[str] = ()) -> dict[str, str]:
     """Return the hash of the source of each kind of a run that is not molbuffer's own, by name.
 
     Args:
         settings: the configuration of the run.
-        policies: the fixed policies that it draws from.
+        policy_kinds: the kinds of the fixed policies that it draws from.
     """
     found = foreign_sources(settings)
     for name in settings.policy.models:
         found[f"models {name}"] = read_source(name.partition(":")[0], settings.policy.folder).sha256
-    for policy in policies:
-        kind = MODELS.kinds.get(policy.kind)
+    for name in policy_kinds:
+        kind = MODELS.kinds.get(name)
         if kind is not None and not kind.is_own and kind not in MODELS.added:
             found[f"models {kind.name} of {kind.source}"] = kind.source_sha256
     return found

@@ -6,13 +6,19 @@ the command without a traceback from its first moment on.
 
 from __future__ import annotations
 
+import signal
+import sys
 from typing import Any
 
 
 def main() -> None:
     """Run the command line of this process."""
-    from molbuffer.flows.cli.interruptions import ends_on_signals
-
+    try:
+        from molbuffer.flows.cli.interruptions import ends_on_signals
+    except KeyboardInterrupt:
+        # The handlers are not there yet.
+        sys.stderr.write("interrupted\n")
+        raise SystemExit(128 + signal.SIGINT) from None
     with ends_on_signals():
         from molbuffer.flows.cli.commands import app, prepare_process
 

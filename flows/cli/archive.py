@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molbuffer.flows.cli.formats import Format, chosen_format, is_compressed
+from molbuffer.flows.cli.formats import chosen_format
 from molbuffer.flows.cli.notes import note
-from molbuffer.flows.cli.options import JsonOption, SnapshotOption, StoreOption, with_a_folder
+from molbuffer.flows.cli.options import FormatOption, JsonOption, SnapshotOption, StoreOption, with_a_folder
 from molbuffer.flows.cli.output import as_json, write_text
-from molbuffer.flows.cli.row_texts import sdf_file
-from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
     from molbuffer.storage import SampleStore
 
 WhereOption = Annotated[
     str | None,
-    typer.Option("--where", metavar="SQL", help="Use only the rows of sample_history that fulfil this condition."),
+    typer.Option("--where", metavar="SQL", help="Use only rows of sample_history that fulfil this; default: all."),
 ]
 ArchiveArgument = Annotated[
     Path, typer.Argument(metavar="ARCHIVE", help="A folder or tar file that molbuffer archive made.")
@@ -59,7 +56,7 @@ def archive(
         typer.Option(
             "--run",
             metavar="RUN_ID",
-            help="Archive only this run, named by its id or the start of it; may be repeated.",
+            help="Archive only this run, named by its id or the start of it; may be repeated; default: all runs.",
         ),
     ] = None,
     where: WhereOption = None,
@@ -102,7 +99,7 @@ def export(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="A .parquet, .csv, .sdf or .sdf.gz file; it is replaced if it exists.",
+            help="The file, whose ending says its format; it is replaced if it exists.",
             callback=with_a_folder,
         ),
     ],
@@ -114,17 +111,17 @@ def export(
             "raw and transformed value of every component; default: a row for each sample.",
         ),
     ] = False,
+    form: FormatOption = None,
     where: WhereOption = None,
     snapshot: SnapshotOption = None,
     json: JsonOption = False,
 ) -> None:
     """Write the sample history, or its molecules, as one file for other programs."""
-    written = chosen_format(None, out, allowed=(Format.CSV, Format.PARQUET, Format.SDF))
-    if is_compressed(out) and written is not Format.SDF:
-        raise UsageError(f"expected a .csv, .parquet, .sdf or .sdf.gz file, got --out {out}")
+    written = chosen_format(form, out)
+    from molbuffer.flows.cli.row_files import row_writer
     from molbuffer.storage import SampleStore
 
-    writer = partial(sdf_file, compressed=is_compressed(out), report=note) if written is Format.SDF else None
+    writer = row_writer(written, out, note)
     with SampleStore.open(store, read_only=True) as opened:
         receipt = opened.export(out, where=where, snapshot=snapshot, molecules=molecules, writer=writer)
     _report({"path": str(out)} | asdict(receipt), json)

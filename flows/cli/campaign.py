@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from molbuffer.flows.cli.archive import DEFAULT_MAX_SIZE, MaxSizeOption, limits
-from molbuffer.flows.cli.options import (
-    ConfigurationFile,
-    DeviceOption,
-    IterationsOption,
-    JsonOption,
-    ResumeOption,
-    SetOption,
-    SnapshotOption,
-    StoreOption,
-)
+from molbuffer.flows.cli.options import CampaignOptions, IterationsOption, SnapshotOption, taking
 from molbuffer.flows.cli.output import write_result
 from molbuffer.flows.cli.prefect_setup import prefect_ready
 from molbuffer.flows.cli.preparation import overrides_of, prepared_run
@@ -34,70 +26,58 @@ def add_commands(app: typer.Typer) -> None:
     app.command(epilog="Example: molbuffer demo --store demo-store")(demo)
 
 
-def run(
-    file: ConfigurationFile,
-    store: StoreOption,
-    iterations: IterationsOption = None,
-    sets: SetOption = None,
-    resume: ResumeOption = None,
-    device: DeviceOption = None,
-    json: JsonOption = False,
-) -> None:
+@taking(CampaignOptions)
+def run(given: CampaignOptions, iterations: IterationsOption = None) -> None:
     """Run a campaign: fill the buffer, train on live and stored molecules, and store them all."""
-    ready = prepared_run(file, store, overrides_of(sets), resume, iterations=iterations, device=device)
-    with prefect_ready(store, run_id=ready.run_id, longer=True):
+    ready = prepared_run(given, overrides_of(given.sets), iterations=iterations)
+    with prefect_ready(given.store, run_id=ready.run_id, longer=True):
+        flow: Callable[..., dict[str, Any]]
         if ready.settings.campaign.offline:
             from molbuffer.flows.train_offline import train_offline
 
-            result = train_offline(ready.settings.to_json(), str(store), run_id=ready.run_id, device=device)
+            flow = train_offline
         else:
             from molbuffer.flows.train import train
 
-            result = train(ready.settings.to_json(), str(store), run_id=ready.run_id, device=device)
-    write_result(result, json)
+            flow = train
+        result = flow(ready.settings.to_json(), str(given.store), run_id=ready.run_id, device=given.device)
+    write_result(result, given.json)
 
 
-def build(
-    file: ConfigurationFile,
-    store: StoreOption,
-    sets: SetOption = None,
-    resume: ResumeOption = None,
-    device: DeviceOption = None,
-    json: JsonOption = False,
-) -> None:
+@taking(CampaignOptions)
+def build(given: CampaignOptions) -> None:
     """Fill the buffer once, without training; each run draws other molecules."""
     from molbuffer.storage import RunKind
 
-    ready = prepared_run(file, store, overrides_of(sets), resume, kind=RunKind.BUILD, device=device)
-    with prefect_ready(store, run_id=ready.run_id):
+    ready = prepared_run(given, overrides_of(given.sets), kind=RunKind.BUILD)
+    with prefect_ready(given.store, run_id=ready.run_id):
         from molbuffer.flows.build_buffer import build as build_flow
 
-        result = build_flow(ready.settings.to_json(), str(store), run_id=ready.run_id, device=device)
-    write_result(result, json)
+        result = build_flow(ready.settings.to_json(), str(given.store), run_id=ready.run_id, device=given.device)
+    write_result(result, given.json)
 
 
+@taking(CampaignOptions)
 def offline(
-    file: ConfigurationFile,
-    store: StoreOption,
+    given: CampaignOptions,
     snapshot: SnapshotOption = None,
     where: Annotated[
         str | None,
-        typer.Option(metavar="SQL", help="Train only on the rows of sample_history that fulfil this condition."),
+        typer.Option(
+            metavar="SQL",
+            help="Train only on rows of sample_history that fulfil this; default: as the file says.",
+        ),
     ] = None,
     source: Annotated[
         Path | None,
         typer.Option(
             "--from",
             metavar="ARCHIVE",
-            help="Read the rows from this archive; the run and its policy still go into the store.",
+            help="Read the rows from this archive; the run and its policy still go into the store; default: the store.",
         ),
     ] = None,
     max_size: MaxSizeOption = DEFAULT_MAX_SIZE,
     iterations: IterationsOption = None,
-    sets: SetOption = None,
-    resume: ResumeOption = None,
-    device: DeviceOption = None,
-    json: JsonOption = False,
 ) -> None:
     """Train on stored molecules alone; nothing is drawn or scored, and the file needs no sampler that draws."""
     if source is not None and snapshot is not None:
@@ -107,39 +87,29 @@ def offline(
 
     if where is not None:
         check_unapplied(where)
-    ready = prepared_run(
-        file,
-        store,
-        [OFFLINE, *overrides_of(sets)],
-        resume,
-        kind=RunKind.OFFLINE,
-        iterations=iterations,
-        own_rows=source is None,
-        device=device,
-    )
+    overrides = [OFFLINE, *overrides_of(given.sets)]
+    ready = prepared_run(given, overrides, kind=RunKind.OFFLINE, iterations=iterations, own_rows=source is None)
     archive = None if source is None else str(source.resolve())
-    with prefect_ready(store, run_id=ready.run_id, longer=True):
+    with prefect_ready(given.store, run_id=ready.run_id, longer=True):
         from molbuffer.flows.train_offline import train_offline
 
         result = train_offline(
             ready.settings.to_json(),
-            str(store),
+            str(given.store),
             snapshot=snapshot,
             where=where,
             run_id=ready.run_id,
             archive=archive,
             archive_limit_bytes=limits(max_size).bytes,
-            device=device,
+            device=given.device,
         )
-    write_result(result, json)
+    write_result(result, given.json)
 
 
 def demo(
     store: Annotated[Path, typer.Option("--store", metavar="DIR", help="The folder of the store.")] = DEMO_STORE,
 ) -> None:
-    """Show the whole pipeline: fill a buffer, train online, train offline on the stored rows, and compare the
-    policies.
-    """
+    """Show the whole pipeline: fill a buffer, train online and on the stored rows alone, and compare the policies."""
     with prefect_ready(store, resumable=False):
         from molbuffer.flows.tools import demo_settings, run_demo
 

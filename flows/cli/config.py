@@ -11,7 +11,7 @@ import typer
 from molbuffer.flows.cli.errors import ReportingGroup
 from molbuffer.flows.cli.options import ConfigurationFile, JsonOption, SetOption
 from molbuffer.flows.cli.output import as_json, write_text
-from molbuffer.flows.cli.preparation import check_names, checked_settings, overrides_of
+from molbuffer.flows.cli.preparation import check_names, check_policies, checked_settings, overrides_of
 
 if TYPE_CHECKING:
     from molbuffer.flows.settings import Settings
@@ -39,7 +39,9 @@ def check(
     file: ConfigurationFile,
     store: Annotated[
         Path | None,
-        typer.Option("--store", metavar="DIR", help="Look up the policies and runs that it names in this store, too."),
+        typer.Option(
+            "--store", metavar="DIR", help="Look up the policies and runs that it names in this store; default: none."
+        ),
     ] = None,
     sets: SetOption = None,
     json: JsonOption = False,
@@ -49,6 +51,7 @@ def check(
 
     try:
         settings = checked_settings(file, overrides_of(sets))
+        check_policies(settings, file)
         if store is not None:
             _check_store(settings, file, store)
     except ConfigurationError as error:

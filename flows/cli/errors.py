@@ -31,6 +31,13 @@ _ROOTS = (
 class ReportingGroup(TyperGroup):
     """Commands whose errors are reported on standard error, with exit code 1, and the end by a signal with its own."""
 
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        for command in self.commands.values():
+            # The lines of a docstring are as wide as those of the code, and a terminal may be narrower.
+            paragraphs = (command.help or "").split("\n\n")
+            command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 from molbuffer.flows.cli.notes import note
@@ -47,7 +45,7 @@ class Ending:
 
     def __init__(self) -> None:
         self.number: int | None = None
-        self.say: Callable[[], None] = _say_nothing_ran
+        self.say: Callable[[], None] = say_nothing_ran
         self._raised = False
         self._said = False
         self._saying = threading.Lock()
@@ -143,7 +141,7 @@ def report_interruption(error: BaseException) -> int | None:
     number = signal_of(error)
     if number is None:
         return None
-    ending = _ending()
+    ending = current_ending()
     ending.number = ending.number or number
     # The terminal may be gone.
     with contextlib.suppress(OSError):
@@ -151,81 +149,12 @@ def report_interruption(error: BaseException) -> int | None:
     return exit_code(number)
 
 
-@contextmanager
-def told_how_to_go_on(
-    store: Path, resumable: bool, run_id: str | None = None, *, longer: bool = False
-) -> Iterator[None]:
-    """Say at the start of a run what it is called; when a signal or an error ends it how to go on; and at its end how
-    to extend it.
-
-    Args:
-        store: the folder of the store, which need not exist.
-        resumable: whether the command has ``--resume``.
-        run_id: the run, where the command knows it.
-        longer: whether the command has ``--iterations``.
-    """
-    ending = _ending()
-    ending.say = lambda: _say_run(store, resumable)
-    if run_id is not None:
-        note(f"run {run_id}; should it end early, --resume {run_id[:8]} goes on with it")
-    try:
-        yield
-    except Exception as error:
-        # The handlers stay: what reports the error comes later.
-        if run_id is not None and signal_of(error) is None and _is_recorded(store, run_id):
-            note(f"run {run_id} failed, and what it stored is kept; go on with:\n  {_command(run_id)}")
-        raise
-    ending.say = _say_nothing_ran
-    if run_id is not None:
-        note(f"run {run_id} is finished{f'; --resume {run_id[:8]} --iterations N extends it' if longer else ''}")
-
-
-def _is_recorded(store: Path, run_id: str) -> bool:
-    """Return whether a run got as far as to its record."""
-    if not (store / "store.toml").exists():
-        return False
-    from molbuffer.storage import SampleStore, StoreError
-
-    try:
-        with SampleStore.open(store, read_only=True) as opened:
-            return opened.run(run_id).run_id == run_id
-    except StoreError:
-        return False
-
-
-def _ending() -> Ending:
+def current_ending() -> Ending:
     """Return what handles the signals of this process: nothing of ours where a program called the command."""
     owners = (getattr(signal.getsignal(number), "__self__", None) for number in SIGNALS)
     return next((owner for owner in owners if isinstance(owner, Ending)), None) or Ending()
 
 
-def _say_nothing_ran() -> None:
+def say_nothing_ran() -> None:
+    """Say what is said of a command without a run."""
     note("interrupted")
-
-
-def _say_run(store: Path, resumable: bool) -> None:
-    interrupted = []
-    # The import takes a second, which a command that has not got as far as to a store need not wait.
-    if (store / "store.toml").exists():
-        from molbuffer.storage import SampleStore, StoreError
-
-        try:
-            with SampleStore.open(store) as opened:
-                interrupted = opened.interrupt_runs()
-        except StoreError as error:
-            note(f"interrupted; which run that was cannot be read: {error}")
-            return
-    if not interrupted:
-        note("interrupted before a run began: nothing is to be resumed")
-        return
-    runs = f"run {', '.join(interrupted)} is interrupted, and what it stored is kept"
-    note(f"{runs}; go on with:\n  {_command(interrupted[-1])}" if resumable else f"{runs}; run the command again")
-
-
-def _command(run_id: str) -> str:
-    """Return the command line that resumes a run."""
-    words = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    # A resumed run is named already.
-    return shlex.join(
-        words if any(word.split("=")[0] == "--resume" for word in words) else [*words, "--resume", run_id]
-    )

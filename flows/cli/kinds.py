@@ -26,7 +26,7 @@ def kinds(json: JsonOption = False) -> None:
     """
     import polars
 
-    rows = [row for family in families() for row in _rows(family)]
+    rows = [row for family in families() for row in _rows(family)] + _stray_rows()
     if json:
         write_text(as_json(rows))
         return
@@ -56,3 +56,22 @@ def _rows(family: Family) -> list[dict[str, str | None]]:
             {"family": family.name, "kind": kind.name, "from": kind.source, "class": kind.value, "problem": problem}
         )
     return found
+
+
+def _stray_rows() -> list[dict[str, str | None]]:
+    """Return a row for each kind that a package registers for a family that there is not: nothing else tells of it."""
+    from molbuffer.flows.settings import did_you_mean
+    from molbuffer.kinds import stray_entries
+
+    names = [family.name for family in families()]
+    return [
+        {
+            "family": each.family,
+            "kind": each.name,
+            "from": each.source,
+            "class": each.value,
+            "problem": f"there is no family of this name, expected the group molbuffer.FAMILY of one of: "
+            f"{', '.join(names)}{did_you_mean(each.family, names).removesuffix('.')}",
+        }
+        for each in stray_entries(families())
+    ]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molbuffer.flows.cli.formats import EVERY, Format, chosen_format
-from molbuffer.flows.cli.interruptions import told_how_to_go_on
 from molbuffer.flows.cli.notes import note
-from molbuffer.flows.cli.options import ColumnOption, DeviceOption, FormatOption, JsonOption, OutOption, SmilesFile
+from molbuffer.flows.cli.options import ColumnOption, FormatOption, JsonOption, ModelDeviceOption, OutOption, SmilesFile
 from molbuffer.flows.cli.output import as_json, output_kept_for_results, progress_of, write_frame, write_text
+from molbuffer.flows.cli.run_notes import told_how_to_go_on
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
@@ -41,15 +41,17 @@ def score(
     form: FormatOption = None,
     store: Annotated[
         Path | None,
-        typer.Option("--store", metavar="DIR", help="Look up scores in this store, and store new ones there."),
+        typer.Option(
+            "--store", metavar="DIR", help="Find scores in this store, and keep new ones there; default: none."
+        ),
     ] = None,
     column: ColumnOption = None,
 ) -> None:
-    """Score the molecules of a file: the raw and transformed value of each component, the reward, and the rejecting
-    filter, followed by the other columns of the file.
+    """Score the molecules of a file under the objective of a configuration.
 
-    A column of the file whose name is taken gets the suffix _input. The name after a SMILES in a .smi file is the
-    column name. Rows without a molecule are left out.
+    A row has the raw and the transformed value of each component, the reward, the rejecting filter, and the other
+    columns of the file. Of these, one whose name is taken gets the suffix _input; the name after a SMILES in a .smi
+    file is the column name. Rows without a molecule are left out.
 
     The exit code is 1 if more molecules have no score than campaign.max_failed_share allows.
     """
@@ -99,12 +101,14 @@ def sample(
     ] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same molecules.")] = 0,
     store: Annotated[
-        Path | None, typer.Option("--store", metavar="DIR", help="The store that a sha256 is looked up in.")
+        Path | None,
+        typer.Option("--store", metavar="DIR", help="The store that may have the policy; default: none."),
     ] = None,
-    device: DeviceOption = None,
+    device: ModelDeviceOption = None,
 ) -> None:
-    """Draw molecules from a policy: SMILES as drawn, one a line; a .csv, .json or .parquet file has log-likelihoods
-    too.
+    """Draw molecules from a policy: a SMILES in each line, as it was drawn.
+
+    A .csv, .json or .parquet file has also the log-likelihoods.
     """
     written = chosen_format(None, out, default=Format.SMILES, of_text=Format.SMILES)
     if not 0 < temperature < math.inf or not 0 < top_p <= 1:
@@ -136,15 +140,20 @@ def pairs(
         typer.Option(
             "--config",
             metavar="FILE.toml",
-            help="Add the rewards of both ends under the objective of this configuration.",
+            help="Add the rewards of both ends under the objective of this configuration; default: none.",
         ),
     ] = None,
     store: Annotated[
         Path | None,
-        typer.Option("--store", metavar="DIR", help="Look up scores in this store, and store new ones there."),
+        typer.Option(
+            "--store", metavar="DIR", help="Find scores in this store, and keep new ones there; default: none."
+        ),
     ] = None,
     improve: Annotated[
-        str | None, typer.Option(metavar="PROPERTY", help="Add a property of both ends as their rewards, such as qed.")
+        str | None,
+        typer.Option(
+            metavar="PROPERTY", help="Add a property of both ends as their rewards, such as qed; default: none."
+        ),
     ] = None,
     same_scaffold: Annotated[
         bool, typer.Option("--same-scaffold", help="Keep only pairs whose ends have the same Bemis-Murcko scaffold.")
@@ -152,7 +161,8 @@ def pairs(
     min_improvement: Annotated[
         float | None,
         typer.Option(
-            help="The least improvement, the reward of the target less that of the source; needs --config or --improve."
+            help="The least improvement, the reward of the target less that of the source; needs --config or "
+            "--improve; default: any."
         ),
     ] = None,
     limit: Annotated[

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -16,7 +20,8 @@ SmilesFile = Annotated[
     Path, typer.Argument(metavar="SMILES_FILE", help="A .smi, .ism, .txt, .csv, .tsv (each also .gz) or .parquet file.")
 ]
 ColumnOption = Annotated[
-    str | None, typer.Option(help="The column of the molecules in a table, in any case; default: smiles.")
+    str | None,
+    typer.Option(help="The column of the molecules, in any case; default: smiles or canonical_smiles."),
 ]
 
 
@@ -29,7 +34,8 @@ def with_a_folder(out: Path | None) -> Path | None:
 
 
 OutOption = Annotated[
-    Path | None, typer.Option("--out", metavar="FILE", help="Write to this file.", callback=with_a_folder)
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Write to this file; default: standard output.", callback=with_a_folder),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 SnapshotOption = Annotated[
@@ -42,7 +48,7 @@ SnapshotOption = Annotated[
 ]
 FormatOption = Annotated[
     Format | None,
-    typer.Option("--format", help="The format of the rows; default: by the ending of --out."),
+    typer.Option("--format", help="The format of the rows; default: by the ending of --out, or a table."),
 ]
 
 
@@ -58,16 +64,15 @@ def there(device: str | None) -> str | None:
     return device
 
 
-DeviceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        metavar="NAME",
-        help="The device of models: cpu, cuda, cuda:1, mps, or auto, the fastest one; default: the configuration's, "
-        "or cpu.",
-        callback=there,
-    ),
-]
+def _device(default: str) -> Any:
+    names = "cpu, cuda, cuda:1 for one of several, mps, or auto, the fastest one"
+    text = f"The device of models: {names}; default: {default}."
+    return typer.Option("--device", metavar="NAME", help=text, callback=there)
+
+
+DeviceOption = Annotated[str | None, _device("that of the file, which is cpu unless it says otherwise")]
+ModelDeviceOption = Annotated[str | None, _device("cpu")]
+"""The device of a command without a configuration."""
 
 
 def known_run(store: Path, run_id: str | None) -> str | None:
@@ -93,7 +98,7 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Set a key of the configuration, as training.sigma=256; it can be given again.",
+        help="Give a key of the configuration another value, as training.sigma=256; may be repeated.",
     ),
 ]
 IterationsOption = Annotated[
@@ -102,6 +107,48 @@ IterationsOption = Annotated[
         "--iterations",
         min=1,
         metavar="N",
-        help="The number of iterations, instead of that of the file; with --resume it extends a run.",
+        help="The number of iterations; default: that of the file. With --resume it extends a run.",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class CampaignOptions:
+    """The arguments and options of each command that runs a campaign."""
+
+    file: ConfigurationFile
+    store: StoreOption
+    sets: SetOption = None
+    resume: ResumeOption = None
+    device: DeviceOption = None
+    json: JsonOption = False
+
+
+def taking(record: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Return a decorator of commands whose first parameter is a record: its fields become arguments and options of the
+    command, those without a default before its own, the others after them.
+    """
+    hints = get_type_hints(record, include_extras=True)
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def parameter(name: str, default: Any) -> inspect.Parameter:
+            none = inspect.Parameter.empty if default is MISSING else default
+            return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=none, annotation=hints[name])
+
+        _, *own = inspect.signature(command, eval_str=True).parameters.values()
+        shared = [parameter(each.name, each.default) for each in fields(record)]
+        first = [each for each in shared if each.default is each.empty]
+        own = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own]
+
+        @wraps(command)
+        def invoked(**values: Any) -> None:
+            command(record(**{each.name: values.pop(each.name) for each in shared}), **values)
+
+        every = [*first, *own, *(each for each in shared if each not in first)]
+        # Typer reads the signature of what it is given, not of what that wraps.
+        invoked.__dict__.pop("__wrapped__")
+        invoked.__dict__["__signature__"] = inspect.Signature(every)
+        invoked.__annotations__ = {each.name: each.annotation for each in every}
+        return invoked
+
+    return decorate

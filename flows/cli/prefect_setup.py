@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from molbuffer.flows.cli.errors import debugging
-from molbuffer.flows.cli.interruptions import told_how_to_go_on
 from molbuffer.flows.cli.notes import note
 from molbuffer.flows.cli.output import output_kept_for_results
 from molbuffer.flows.cli.prefect_server import CommandServer, PrefectServerError
+from molbuffer.flows.cli.run_notes import told_how_to_go_on
 
 _TIMEOUT = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
 _SETTINGS = {

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from molbuffer.flows.cli.options import known_run
+from molbuffer.flows.cli.options import CampaignOptions, known_run
 from molbuffer.flows.cli.output import output_kept_for_results
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
-    from molbuffer.flows.settings import Override, Settings
+    from molbuffer.flows.settings import Override, Problem, Settings
     from molbuffer.storage import RunKind, SampleStore
 
 
@@ -51,38 +51,34 @@ def overrides_of(texts: Sequence[str] | None) -> list[Override]:
 
 
 def prepared_run(
-    file: Path,
-    store: Path,
+    given: CampaignOptions,
     overrides: Sequence[Override],
-    resume: str | None,
     *,
     kind: RunKind | None = None,
     iterations: int | None = None,
     own_rows: bool = False,
-    device: str | None = None,
 ) -> Prepared:
     """Check everything that can be checked before a run starts, and return it.
 
     Args:
-        file: the configuration file.
-        store: the folder of the store; it is made later where there is none.
+        given: the options of the command. The store is made later where there is none; of the configuration, the
+            device does not count if the command names one.
         overrides: values that keys have instead of those in the file.
-        resume: the start of the id of a run to go on with; None begins a new run.
         kind: the kind of the run; None is a training, offline if the configuration says so.
         iterations: the number of iterations of the training, instead of that of the file.
         own_rows: whether the store must be there already, since the rows of the run are in it.
-        device: the device that the command names; that of the configuration then does not count.
 
     Raises:
         ConfigurationError: the file has problems, or names what the store does not have.
         RunConflictError: the run cannot go on with this configuration.
         StoreError: the store cannot be used.
     """
-    settings = checked_settings(file, overrides, check_device=device is None)
+    file, store = given.file, given.store
+    settings = checked_settings(file, overrides, check_device=given.device is None)
     if iterations is not None:
         settings = _with_iterations(settings, iterations)
-    run_id = known_run(store, resume)
-    with _opened(store, must_exist=own_rows or (settings.campaign.offline and kind is None)) as opened:
+    run_id = known_run(store, given.resume)
+    with opened_if_there(store, must_exist=own_rows or (settings.campaign.offline and kind is None)) as opened:
         check_names(settings, file, opened, store)
         if opened is not None:
             _refuse_an_archive(opened)
@@ -116,9 +112,25 @@ def check_names(settings: Settings, file: Path, store: SampleStore | None, place
         ConfigurationError: it does.
     """
     from molbuffer.flows.campaign import unknown_names
+
+    _refuse(file, unknown_names(settings, store, place))
+
+
+def check_policies(settings: Settings, file: Path) -> None:
+    """Refuse policies that do not go together, or with the samplers, as far as no store has to be asked.
+
+    Raises:
+        ConfigurationError: they do not.
+    """
+    from molbuffer.flows.campaign import unfit_policies
+
+    _refuse(file, unfit_policies(settings, None))
+
+
+def _refuse(file: Path, problems: Sequence[Problem]) -> None:
     from molbuffer.flows.settings import ConfigurationError, locate
 
-    if problems := unknown_names(settings, store, place):
+    if problems:
         raise ConfigurationError(str(file), locate(problems, file.read_text(encoding="utf-8")))
 
 
@@ -145,13 +157,21 @@ def known_policy(path: Path, name: str | None) -> str | None:
     if name is None:
         return None
     from molbuffer.flows.campaign import found_policy
+    from molbuffer.flows.settings import bundled_names, did_you_mean
+    from molbuffer.storage import UnknownPolicyError
 
-    with _opened(path, must_exist=False) as store:
-        return found_policy(name, store, path)
+    with opened_if_there(path) as store:
+        try:
+            return found_policy(name, store, path)
+        except UnknownPolicyError as error:
+            close, known = did_you_mean(name, bundled_names()).removesuffix("."), ", ".join(bundled_names())
+            raise UnknownPolicyError(
+                f"{name!r} is no bundled policy ({known}), no folder of one, and not in the store{close} ({error})"
+            ) from error
 
 
 @contextmanager
-def _opened(path: Path, *, must_exist: bool) -> Iterator[SampleStore | None]:
+def opened_if_there(path: Path, *, must_exist: bool = False) -> Iterator[SampleStore | None]:
     """Open a store for reading; None where there is none yet, and nothing that keeps one from being made."""
     from molbuffer.storage import SampleStore
 

@@ -12,16 +12,16 @@ import typer
 
 from molbuffer.flows.cli.options import (
     ColumnOption,
-    DeviceOption,
     JsonOption,
+    ModelDeviceOption,
     ResumeOption,
     SmilesFile,
     StoreOption,
     known_run,
 )
-from molbuffer.flows.cli.output import write_result
+from molbuffer.flows.cli.output import output_kept_for_results, write_result
 from molbuffer.flows.cli.prefect_setup import prefect_ready
-from molbuffer.flows.cli.preparation import known_policy
+from molbuffer.flows.cli.preparation import known_policy, opened_if_there
 from molbuffer.flows.errors import UsageError
 
 
@@ -40,7 +40,8 @@ def pretrain(
             "--from",
             metavar="POLICY",
             help="Transfer learning: go on from this policy (a bundled one, a folder, a sha256, or run:RUN_ID), with "
-            "its kind, sizes and vocabulary; stop when held-out molecules no longer gain, and keep the best weights.",
+            "its kind, sizes and vocabulary; stop when held-out molecules no longer gain, and keep the best weights; "
+            "default: random weights.",
         ),
     ] = None,
     epochs: Annotated[
@@ -101,7 +102,8 @@ def pretrain(
     size: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="NAME=VALUE", help="Another size of this kind of model, such as heads=4 of a transformer."
+            metavar="NAME=VALUE",
+            help="Another size of this kind of model, such as heads=4 of a transformer; may be repeated.",
         ),
     ] = None,
     loss: Annotated[
@@ -129,7 +131,7 @@ def pretrain(
         typer.Option(min=1, help="Molecules drawn at the end to judge the model; default: 10000, with --from 2000."),
     ] = None,
     resume: ResumeOption = None,
-    device: DeviceOption = None,
+    device: ModelDeviceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train a generative model on the molecules, or pairs, of a file, and register it in the store as a policy."""
@@ -141,38 +143,42 @@ def pretrain(
         raise UsageError(f"there is no file {smiles_file}")
     if dropout is not None:
         sizes["dropout"] = dropout
-    run_id, policy = known_run(store, resume) or uuid.uuid4().hex, known_policy(store, start)
+    known, policy = known_run(store, resume), known_policy(store, start)
+    run_id = known or uuid.uuid4().hex
     chosen: dict[str, Any] = {
         "epochs": epochs,
         "decay_epochs": decay_epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
     }
-    with prefect_ready(store, run_id=run_id):
-        from molbuffer.flows.campaign import DEFAULT_MODEL, PretrainRequest
-        from molbuffer.flows.pretrain import pretrain_prior
-        from molbuffer.training import TRANSFER, Columns, PretrainSettings
+    from molbuffer.flows.campaign import DEFAULT_MODEL, PretrainRequest, check_before_a_run
+    from molbuffer.training import TRANSFER, Columns, PretrainSettings
 
-        request = PretrainRequest(
-            str(smiles_file),
-            str(store),
-            columns=Columns(column, source_column, target_column),
-            model=model or DEFAULT_MODEL,
-            policy=policy,
-            sizes=sizes,
-            settings=replace(
-                PretrainSettings() if policy is None else TRANSFER,
-                held_out=held_out,
-                patience=patience,
-                seed=seed,
-                precision=precision,
-                **{name: value for name, value in chosen.items() if value is not None},
-            ),
-            draws=draws or (10_000 if policy is None else 2_000),
-            grammar=grammar,
-            device=device or "cpu",
-            loss=_values("--loss", loss or ()),
-        )
+    request = PretrainRequest(
+        str(smiles_file),
+        str(store),
+        columns=Columns(column, source_column, target_column),
+        model=model or DEFAULT_MODEL,
+        policy=policy,
+        sizes=sizes,
+        settings=replace(
+            PretrainSettings() if policy is None else TRANSFER,
+            held_out=held_out,
+            patience=patience,
+            seed=seed,
+            precision=precision,
+            **{name: value for name, value in chosen.items() if value is not None},
+        ),
+        draws=draws or (10_000 if policy is None else 2_000),
+        grammar=grammar,
+        device=device or "cpu",
+        loss=_values("--loss", loss or ()),
+    )
+    with output_kept_for_results(), opened_if_there(store) as opened:
+        check_before_a_run(request, opened, known)
+    with prefect_ready(store, run_id=run_id):
+        from molbuffer.flows.pretrain import pretrain_prior
+
         result = pretrain_prior(request, run_id)
     write_result(result, json)
 

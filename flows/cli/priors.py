@@ -35,7 +35,8 @@ def export_prior(
     ],
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write; it must not exist.")],
     store: Annotated[
-        Path | None, typer.Option("--store", metavar="DIR", help="The store that a sha256 is looked up in.")
+        Path | None,
+        typer.Option("--store", metavar="DIR", help="The store that may have the policy; default: none."),
     ] = None,
 ) -> None:
     """Write a gru or lstm policy as a file that REINVENT 4 reads, with the same likelihoods."""

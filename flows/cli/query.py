@@ -1,10 +1,11 @@
-"""Commands that read a store: ``query``, ``runs``, ``top``, ``policies``. None of them can change it."""
+"""Commands that read a store: ``query``, ``runs``, ``top``, ``policies``, ``checkpoints``. None can change it."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +31,7 @@ def add_commands(app: typer.Typer) -> None:
     app.command(epilog="Example: molbuffer runs --store lab")(runs)
     app.command(epilog="Example: molbuffer top --store lab -n 50 --out best.sdf")(top)
     app.command(epilog="Example: molbuffer policies --store lab")(policies)
+    app.command(epilog="Example: molbuffer checkpoints --store lab")(checkpoints)
 
 
 def query(
@@ -45,7 +47,7 @@ def query(
         typer.Option(
             metavar="VALUE",
             help="The value of a ? in the statement, in their order, or NAME=VALUE for each $NAME; a number if it is "
-            "one, else a text.",
+            "one, else a text; may be repeated.",
         ),
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="Stop the query after this time.")] = 300.0,
@@ -80,14 +82,15 @@ def top(
     store: StoreOption,
     n: Annotated[int, typer.Option("-n", min=1, help="The number of molecules.")] = 10,
     run: Annotated[
-        str | None, typer.Option(help="List only molecules of this run, given by its name or the start of its run_id.")
+        str | None,
+        typer.Option(help="List only molecules of this run, by its name or the start of its id; default: all."),
     ] = None,
     objective: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
             help="List only rewards of this objective, given by the start of its sha256 or of a run_id, or by the name "
-            "of a run; also those that were given to samples of other runs.",
+            "of a run; also those that were given to samples of other runs; default: all, apart.",
         ),
     ] = None,
     form: FormatOption = None,
@@ -160,6 +163,29 @@ def policies(
 ) -> None:
     """List the policies of a store, the newest first; each can be drawn from by its sha256."""
     write_frame(_rows(store, _POLICIES.format(all=every)), Format.JSON if json else Format.TABLE)
+
+
+def checkpoints(
+    store: StoreOption,
+    run: Annotated[
+        str | None, typer.Option(metavar="RUN_ID", help="Only those of this run, by the start of its id; default: all.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="List also those that were removed, as older ones are while a run goes on.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """List the checkpoints that a store keeps, the newest first; a run is resumed from its newest one."""
+    import polars
+
+    from molbuffer.storage import SampleStore
+
+    with SampleStore.open(store, read_only=True) as opened:
+        found = opened.checkpoints(None if run is None else opened.run(run).run_id)
+    rows = [asdict(each) for each in found if every or each.kept]
+    kinds: dict[str, Any] = {"run_id": polars.String, "iteration": polars.Int64, "kept": polars.Boolean}
+    columns = {**kinds, "created": polars.Datetime("us")}
+    write_frame(polars.DataFrame(rows, schema=columns), Format.JSON if json else Format.TABLE)
 
 
 _OBJECTIVES = """

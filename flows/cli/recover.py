@@ -28,7 +28,9 @@ def recover(
     folder: Annotated[
         Path | None, typer.Argument(metavar="STORE", help="The folder of the store; --store says the same.")
     ] = None,
-    store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="The folder of the store.")] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="DIR", help="The folder of the store; default: STORE.")
+    ] = None,
     source: Annotated[
         str | None,
         typer.Option(

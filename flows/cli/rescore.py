@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from molbuffer.flows.cli.interruptions import told_how_to_go_on
 from molbuffer.flows.cli.notes import note
 from molbuffer.flows.cli.options import JsonOption, StoreOption
 from molbuffer.flows.cli.output import as_json, output_kept_for_results, write_text
+from molbuffer.flows.cli.run_notes import told_how_to_go_on
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -31,7 +31,8 @@ def rescore(
         typer.Option("--failed", help="Also try scores whose molecule failed, not only those that a machine lost."),
     ] = False,
     component: Annotated[
-        list[str] | None, typer.Option("--component", metavar="NAME", help="Only this component; may be repeated.")
+        list[str] | None,
+        typer.Option("--component", metavar="NAME", help="Only this one; may be repeated; default: all."),
     ] = None,
     json: JsonOption = False,
 ) -> None:

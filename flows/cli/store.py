@@ -42,7 +42,7 @@ def init(
     ] = None,
     schema: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="The schema of that database: one for each store. [default: molbuffer]"),
+        typer.Option(metavar="NAME", help="The schema of that database: one for each store; default: molbuffer."),
     ] = None,
     data: Annotated[
         str | None,
@@ -135,7 +135,7 @@ def maintain(
         typer.Option(
             "--expire-older-than",
             metavar="AGE",
-            help="Expire snapshots older than this, such as 30d, except those that a run or an archive pins.",
+            help="Expire snapshots older than this, such as 30d, but none that a run or archive pins; default: none.",
         ),
     ] = None,
     keep: Annotated[int, typer.Option(min=1, help="Never expire this many of the newest snapshots.")] = 1,

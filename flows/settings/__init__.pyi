@@ -1,11 +1,12 @@
 from .foreign_kinds import foreign_sources
 from .marked_keys import marked, tables
 from .overrides import OFFLINE, Override, parse_overrides
-from .problems import ConfigurationError, Problem, locate
+from .problems import ConfigurationError, Problem, did_you_mean, locate
 from .references import OWN_POLICIES, bundled_names
 from .resuming import MAY_CHANGE, changes
 from .samplers import SamplerSettings
 from .settings import Settings, load_settings, settings_schema, warnings_of
+from .toml_lines import KeyPath
 from .training import selection_of
 
 __all__ = [
@@ -13,12 +14,14 @@ __all__ = [
     "OFFLINE",
     "OWN_POLICIES",
     "ConfigurationError",
+    "KeyPath",
     "Override",
     "Problem",
     "SamplerSettings",
     "Settings",
     "bundled_names",
     "changes",
+    "did_you_mean",
     "foreign_sources",
     "load_settings",
     "locate",

@@ -52,15 +52,21 @@ def marked(found: FoundTable, marker: type) -> Iterator[tuple[KeyPath, str, Any]
 
 def keys_of(data: Data, model: type[Section]) -> dict[str, FieldInfo]:
     """Return the keys of a table, those of a class of the user as well if it can be imported."""
-    keys = dict(model.model_fields)
+    of_class = table_of_class(data, model)
+    return dict(model.model_fields) | ({} if of_class is None else of_class.model_fields)
+
+
+def table_of_class(data: Data, model: type[Section]) -> type[Section] | None:
+    """Return the table of the class that a table of kind ``python`` names; None for another table, and for a class that
+    cannot be imported, which is reported where the table is checked.
+    """
     name, folder = data.get("object"), data.get("folder", ".")
-    if issubclass(model, PythonObject) and isinstance(name, str) and isinstance(folder, str):
-        try:
-            cls = registered_object(model.family, name, folder)
-            keys |= object_table(cls, inner=model.inner).model_fields
-        except KindError:
-            pass  # reported where the table is checked
-    return keys
+    if not (issubclass(model, PythonObject) and isinstance(name, str) and isinstance(folder, str)):
+        return None
+    try:
+        return object_table(registered_object(model.family, name, folder), inner=model.inner)
+    except KindError:
+        return None
 
 
 def annotations_of(field: FieldInfo) -> Iterator[Any]:

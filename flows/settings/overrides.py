@@ -3,7 +3,7 @@
     campaign.iterations=200         a key, in TOML
     policy.agent=run:3fa9c1         a text needs no quotes where it has no spaces
     samplers[0].p_batch=0.25        a table of a list, by its position from 0
-    samplers[live].p_batch=0.25     a sampler, or whatever has the key ``name``, by its name
+    samplers[live].p_batch=0.25     a table of a list, by its name, or by its kind, as components[qed]
 
 The values stand in the configuration as if they had been written in the file.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -119,8 +119,8 @@ def _set(data: dict[str, Any], override: Override) -> tuple[KeyPath, str | None]
     for step in outer:
         if isinstance(table, list):
             place = _position(table, step)
-            if place is None:
-                return (*path, step), f"there is no such item; the list has {_items(table)}"
+            if isinstance(place, str):
+                return (*path, step), place
             path, table = (*path, place), table[place]
         elif isinstance(table, dict) and isinstance(step, str):
             path, table = (*path, step), table.setdefault(step, {})
@@ -128,8 +128,8 @@ def _set(data: dict[str, Any], override: Override) -> tuple[KeyPath, str | None]
             return path, f"this is {shown(table)}, expected a table"
     if isinstance(table, list):
         place = _position(table, last)
-        if place is None:
-            return (*path, last), f"there is no such item; the list has {_items(table)}"
+        if isinstance(place, str):
+            return (*path, last), place
         table[place] = override.value
         return (*path, place), None
     if not isinstance(table, dict) or not isinstance(last, str):
@@ -138,14 +138,32 @@ def _set(data: dict[str, Any], override: Override) -> tuple[KeyPath, str | None]
     return (*path, last), None
 
 
-def _position(items: list[Any], step: str | int) -> int | None:
+_NAMING = ("name", "label", "property", "function", "object", "kind")
+"""The keys by whose text a table of a list is named, the most telling first: a component of kind ``property`` without a
+name is known by its property, and one without either by its kind."""
+
+
+def _position(items: list[Any], step: str | int) -> int | str:
+    """Return the position of an item, or why there is none."""
     if isinstance(step, int):
-        return step if step < len(items) else None
-    named = [i for i, item in enumerate(items) if isinstance(item, Mapping) and item.get("name") == step]
-    return named[0] if len(named) == 1 else None
+        return step if step < len(items) else f"there is no such item; the list has {_items(items)}"
+    for key in _NAMING:
+        named = [i for i, item in enumerate(items) if isinstance(item, Mapping) and item.get(key) == step]
+        if len(named) > 1:
+            places = " and ".join(map(str, named))
+            return f"the items {places} have this {key}; name one by its position, as [{named[0]}]"
+        if named:
+            return named[0]
+    return f"there is no such item; the list has {_items(items)}"
 
 
 def _items(items: list[Any]) -> str:
-    names = [item["name"] for item in items if isinstance(item, Mapping) and isinstance(item.get("name"), str)]
+    """Return how the items of a list can be named."""
+    names = [next((item[key] for key in _NAMING if isinstance(item.get(key), str)), None) for item in _tables(items)]
+    once = [name for name in names if name is not None and names.count(name) == 1]
     counted = f"the positions 0 to {len(items) - 1}" if items else "no items"
-    return f"{counted}, and the names {', '.join(names)}" if names else counted
+    return f"{counted}, and the names {', '.join(once)}" if once else counted
+
+
+def _tables(items: list[Any]) -> Iterator[Mapping[str, Any]]:
+    yield from (item for item in items if isinstance(item, Mapping))

@@ -16,8 +16,9 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from molbuffer.flows.settings.marked_keys import keys_of, table_of_class, tables
 from molbuffer.flows.settings.toml_lines import KeyPath, find_line
-from molbuffer.kinds import OF_FUNCTION, OF_OBJECT
+from molbuffer.kinds import OF_FUNCTION, OF_OBJECT, Section
 
 LONGEST_SHOWN = 60
 """The most characters of a wrong value that a message repeats."""
@@ -73,19 +74,20 @@ def toml_problem(error: tomllib.TOMLDecodeError) -> Problem:
 
 
 def validation_problems(
-    error: ValidationError, data: Mapping[str, Any], schema: Mapping[str, Any]
+    error: ValidationError, data: Mapping[str, Any], model: type[Section], schema: Mapping[str, Any]
 ) -> tuple[Problem, ...]:
     """Return a validation error as problems.
 
     Args:
         error: the error of pydantic.
         data: the configuration that was validated.
-        schema: the JSON schema, for allowed keys and values.
+        model: what it was validated by.
+        schema: its JSON schema, for allowed keys and values.
     """
     details = error.errors(include_url=False)
     paths = [_without_tags(detail["loc"], data) for detail in details]
     return tuple(
-        Problem(path, _message(detail, path, data, schema))
+        Problem(path, _message(detail, path, _Known(data, model, schema)))
         for detail, path in zip(details, paths, strict=True)
         if not (detail["type"] == "too_short" and _explained_by_others(path, paths))
     )
@@ -162,12 +164,42 @@ _EXPECTED = {
 """The expected value, by the type of pydantic's error."""
 
 
-def _message(detail: ErrorDetails, path: KeyPath, data: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+@dataclass(frozen=True)
+class _Known:
+    """What is allowed at each place of a configuration; of classes of the user, the schema knows nothing.
+
+    Attributes:
+        data: the configuration.
+        model: what it is validated by.
+        schema: the JSON schema of the model.
+    """
+
+    data: Mapping[str, Any]
+    model: type[Section]
+    schema: Mapping[str, Any]
+
+    def keys(self, path: KeyPath) -> Iterable[str]:
+        """Return the names of the keys of a table."""
+        found = next((each for each in tables(self.data, self.model) if each.path == path), None)
+        return () if found is None else keys_of(found.data, found.model)
+
+    def place(self, path: KeyPath) -> Mapping[str, Any]:
+        """Return the schema of a key."""
+        for each in reversed(list(tables(self.data, self.model))):
+            # The key may be one of the innermost class of the user that it is in.
+            of_class = table_of_class(each.data, each.model) if path[: len(each.path)] == each.path else None
+            rest = path[len(each.path) :]
+            if of_class is not None and rest and rest[0] in of_class.model_fields:
+                return resolve(of_class.model_json_schema(), rest, each.data)
+        return resolve(self.schema, path, self.data)
+
+
+def _message(detail: ErrorDetails, path: KeyPath, of: _Known) -> str:
     context, got = detail.get("ctx", {}), detail["input"]
-    place = resolve(schema, path, data)
+    place = of.place(path)
     match detail["type"]:
         case "extra_forbidden":
-            known = resolve(schema, path[:-1], data).get("properties", {})
+            known = of.keys(path[:-1])
             return f"this key is not known{did_you_mean(path[-1], known)} Known here: {', '.join(known)}."
         case "missing":
             return f"this key is missing. {place.get('description', '')}".rstrip()

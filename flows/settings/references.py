@@ -85,7 +85,7 @@ def _problem_of_policy(path: KeyPath, name: str) -> Iterator[Problem]:
         if not (Path(name) / _POLICY_FILE).is_file():
             yield Problem(path, f"there is no policy in {name}: expected a folder with a {_POLICY_FILE}")
         else:
-            yield from _refused_model(Path(name), path)
+            yield from _refused_policy(Path(name), path)
     elif name not in bundled_names() and not _SHA256_START.fullmatch(name):
         named = f"{', '.join(own)}, a" if own else "a"
         bundled = ", ".join(bundled_names())
@@ -94,16 +94,14 @@ def _problem_of_policy(path: KeyPath, name: str) -> Iterator[Problem]:
         yield Problem(path, message + did_you_mean(name, (*own, *bundled_names())).removesuffix("."))
 
 
-def _refused_model(folder: Path, path: KeyPath) -> Iterator[Problem]:
+def _refused_policy(folder: Path, path: KeyPath) -> Iterator[Problem]:
     # These modules import neither torch nor the libraries of the models.
-    from molbuffer.samplers import SamplerError
-    from molbuffer.samplers.models import check_folder, is_huggingface
+    from molbuffer.samplers import SamplerError, check_policy_folder
 
-    if is_huggingface(folder):
-        try:
-            check_folder(folder)
-        except SamplerError as error:
-            yield Problem(path, str(error))
+    try:
+        check_policy_folder(folder)
+    except SamplerError as error:
+        yield Problem(path, str(error))
 
 
 def missing_devices(data: Data) -> Iterator[Problem]:
@@ -159,9 +157,12 @@ def unusable_files(data: Data, model: type[Section]) -> Iterator[Problem]:
     """
     for table in tables(data, model):
         for path, file, marker in marked(table, MoleculeFile):
-            names = [_column(table, column) for column in marker.columns]
-            named = None if marker.id_column is None else _column(table, marker.id_column)
-            if all(isinstance(each, str | None) for each in (*names, named)) and Path(file).is_file():
+            names = {key: _column(table, key) for key in marker.columns}
+            named = {} if marker.id_column is None else {marker.id_column: _column(table, marker.id_column)}
+            if (
+                all(isinstance(each, str | None) for each in (*names.values(), *named.values()))
+                and Path(file).is_file()
+            ):
                 yield from _problem_of(Path(file), names, named, path)
 
 
@@ -169,16 +170,29 @@ def _column(table: FoundTable, key: str) -> Any:
     return table.data.get(key, keys_of(table.data, table.model)[key].default)
 
 
-def _problem_of(file: Path, columns: list[str | None], id_column: str | None, path: KeyPath) -> Iterator[Problem]:
+def _problem_of(
+    file: Path, columns: Mapping[str, str | None], ids: Mapping[str, str | None], path: KeyPath
+) -> Iterator[Problem]:
+    """Yield the problem of a file, if it has one, at the key that names the column at fault, or else the file.
+
+    Args:
+        file: the file.
+        columns: the columns of molecules, by the keys that name them.
+        ids: the column of the rows' ids, by its key; empty for a table without one.
+        path: the path of the key that names the file.
+    """
     # Only a configuration with a file pays for the readers of files.
     from molbuffer.samplers import SmilesFileError, read_columns
     from molbuffer.scoring import standardise_smiles
 
     try:
-        rows = list(zip(*next(read_columns(file, columns, id_column)).columns, strict=True))
+        first = next(read_columns(file, list(columns.values()), next(iter(ids.values()), None)))
     except SmilesFileError as error:
-        yield Problem(path, str(error))
+        wrong = [] if error.column is None else [error.column or None]
+        at_fault = [key for key, name in {**columns, **ids}.items() if name in wrong]
+        yield Problem((*path[:-1], at_fault[0]) if at_fault else path, str(error))
         return
+    rows = list(zip(*first.columns, strict=True))
     if not any(all(standardise_smiles(text) is not None for text in row) for row in rows):
         yield Problem(path, f"none of the first {len(rows)} rows of {file} is a molecule, as {shown(rows[0][0])}")
 

@@ -51,6 +51,7 @@ from molbuffer.kinds import (
     Text,
     read_source,
     refuse,
+    registered_object,
 )
 from molbuffer.samplers import SAMPLERS
 from molbuffer.scoring import FILTERS, ContrastiveTemplate, Standardisation
@@ -115,6 +116,10 @@ class PolicySettings(Section):
         for i, name in enumerate(self.models):
             try:
                 read_source(name.partition(":")[0], self.folder)
+                # Only a configuration with models of the user pays for torch.
+                from molbuffer.samplers.models import MODELS
+
+                registered_object(MODELS, name, self.folder)
             except KindError as error:
                 refuse("policy", [(("models", i), str(error))])
         return self
@@ -196,7 +201,7 @@ class Settings(Section):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise ConfigurationError(source, validation_problems(error, data, settings_schema())) from None
+            raise ConfigurationError(source, validation_problems(error, data, cls, settings_schema())) from None
 
     def with_stored_policies(self, stored: Callable[[str], str]) -> Settings:
         """Return the settings with the sha256 of policies in place of their folders.
@@ -266,7 +271,7 @@ def _validate(data: Mapping[str, Any], source: str, text: str, *, check_device: 
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:
-        problems += [*validation_problems(error, data, settings_schema()), *broken_rules(data)]
+        problems += [*validation_problems(error, data, Settings, settings_schema()), *broken_rules(data)]
     else:
         if not problems:
             return settings

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
@@ -53,9 +55,27 @@ def _comment(text: str) -> list[str]:
 
 
 def _value(field: FieldInfo) -> str:
-    """Return the default of a key as TOML; dots where it has none, or none that can be written."""
+    """Return the default of a key as TOML, or a value of its type where it has none that can be written."""
     default = field.get_default(call_default_factory=False)
-    if default is PydanticUndefined or default is None:
-        return "..."
-    plain = to_jsonable_python(default, fallback=lambda _: None)
-    return "..." if plain is None or isinstance(plain, dict) else json.dumps(plain, ensure_ascii=False)
+    plain = None if default is PydanticUndefined else to_jsonable_python(default, fallback=lambda _: None)
+    if plain is not None and not isinstance(plain, dict):
+        return json.dumps(plain, ensure_ascii=False)
+    if any(isinstance(each, OneOf) for each in field.metadata):
+        return '{ kind = "..." }'
+    return next((text for type_, text in _OF_TYPE.items() if _has_type(field.annotation, type_)), '"..."')
+
+
+_OF_TYPE: Mapping[type, str] = {bool: "true", int: "1", float: "1.0", tuple: "[]", list: "[]", dict: "{}"}
+"""A value in TOML of each type of a key; a text, if there is no other."""
+
+
+def _has_type(annotation: Any, wanted: type) -> bool:
+    """Return whether a type is the wanted one, or a choice with it."""
+    return (
+        annotation is wanted
+        or get_origin(annotation) is wanted
+        or (
+            get_origin(annotation) in (Union, UnionType, Annotated)
+            and any(_has_type(each, wanted) for each in get_args(annotation))
+        )
+    )

@@ -45,7 +45,7 @@ def _position(path: Path, column: str | None, names: Sequence[str], line: int | 
             if len(found) > 1:
                 listed = ", ".join(repr(names[at]) for at in found)
                 problem = f"{len(found)} columns have the name {name!r}: {listed}; rename them, so that one is meant"
-                raise SmilesFileError(path, problem, line)
+                raise SmilesFileError(path, problem, line, column or "")
             return found[0]
     wanted = " or ".join(map(repr, SMILES_COLUMNS)) if column is None else repr(column)
-    raise SmilesFileError(path, f"there is no column {wanted}; there are: {', '.join(names)}", line)
+    raise SmilesFileError(path, f"there is no column {wanted}; there are: {', '.join(names)}", line, column or "")

@@ -154,7 +154,8 @@ def _opened(
         if suffix in LINE_FILES and len(columns) == 1:
             if columns[0] is not None and not is_smiles_column(columns[0]):
                 problem = f"a {suffix} file has no column {columns[0]!r}: the first word of a line is the molecule"
-                raise SmilesFileError(path, f"{problem}; let the name of a table end in .csv or .tsv")
+                advice = "let the name of a table end in .csv or .tsv"
+                raise SmilesFileError(path, f"{problem}; {advice}", column=columns[0])
             for name in others or ():
                 find_columns(path, [name], [NAME])
             with open_text(path) as lines:

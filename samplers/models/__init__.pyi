@@ -4,7 +4,7 @@ from .decoding import DecodingStep, decode
 from .distribution import UNTRUNCATED, Sampling
 from .gru import GRUArchitecture, GRULanguageModel
 from .huggingface.conversion import convert_folder
-from .huggingface.folder import check_folder, is_huggingface
+from .huggingface.folder import check_folder, check_safetensors, is_huggingface, read_json
 from .language_model import LanguageModel
 from .lstm import LSTMLanguageModel
 from .posterior import Posterior
@@ -36,6 +36,7 @@ __all__ = [
     "TransformerLanguageModel",
     "check_folder",
     "check_new_model",
+    "check_safetensors",
     "check_sizes",
     "convert_folder",
     "decode",
@@ -43,5 +44,6 @@ __all__ = [
     "is_huggingface",
     "likelihoods",
     "log_normaliser",
+    "read_json",
     "sample_directions",
 ]

@@ -31,15 +31,20 @@ class ModelKind:
     Attributes:
         architecture: the dataclass of sizes, among them ``vocabulary_size`` and ``max_length``.
         build: makes a model with random weights from torch's global generator.
-        learns_pairs: whether the model is trained on pairs of a source and a target, not on molecules.
+        condition: what its sequences are conditioned on.
         converted: whether models of the kind are only made from files of other programs, so that none of its sizes can
             be chosen.
     """
 
     architecture: type[Any]
     build: Callable[[Any], GenerativeModel]
-    learns_pairs: bool = False
+    condition: ConditionKind = ConditionKind.NOTHING
     converted: bool = False
+
+    @property
+    def learns_pairs(self) -> bool:
+        """Whether the model is trained on pairs of a source and a target, not on molecules."""
+        return self.condition is ConditionKind.SOURCES
 
     def make(self, sizes: Mapping[str, Any]) -> GenerativeModel:
         """Make a model of these sizes.
@@ -64,9 +69,9 @@ _VAES: Mapping[str, Callable[[VAEArchitecture], GenerativeModel]] = {"gru": VAE,
 GRU = ModelKind(GRUArchitecture, GRULanguageModel)
 HUGGINGFACE = ModelKind(HuggingFaceArchitecture, HuggingFaceLanguageModel, converted=True)
 LSTM = ModelKind(LSTMArchitecture, LSTMLanguageModel)
-SEQ2SEQ = ModelKind(Seq2SeqArchitecture, Seq2SeqModel, learns_pairs=True)
+SEQ2SEQ = ModelKind(Seq2SeqArchitecture, Seq2SeqModel, ConditionKind.SOURCES)
 TRANSFORMER = ModelKind(TransformerArchitecture, TransformerLanguageModel)
-AUTOENCODER = ModelKind(VAEArchitecture, lambda sizes: _VAES[sizes.architecture](sizes))
+AUTOENCODER = ModelKind(VAEArchitecture, lambda sizes: _VAES[sizes.architecture](sizes), ConditionKind.LATENTS)
 
 
 def _as_model(found: Any) -> ModelKind:
@@ -79,7 +84,7 @@ def _as_model(found: Any) -> ModelKind:
     named = {field.name for field in fields(sizes)} if isinstance(sizes, type) and is_dataclass(sizes) else set()
     if not named >= set(GIVEN_SIZES):
         raise TypeError(f"expected a dataclass {found.__name__}.Sizes with the fields {', '.join(GIVEN_SIZES)}")
-    return ModelKind(sizes, found, learns_pairs=found.condition_kind is ConditionKind.SOURCES)
+    return ModelKind(sizes, found, found.condition_kind)
 
 
 MODELS = Family("models", _as_model)

@@ -7,6 +7,7 @@ to.
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,11 +22,10 @@ from molbuffer.kinds import KindError, WrongKeyError, shown
 from molbuffer.samplers import bundled
 from molbuffer.samplers.errors import PolicyFormatError, UnknownPolicyNameError
 from molbuffer.samplers.models import MODELS, GenerativeModel, convert_folder, is_huggingface
+from molbuffer.samplers.policies.folders import CONFIG, VOCABULARY, WEIGHTS, check_policy_folder
 from molbuffer.samplers.policies.of_runs import OF_RUN, policy_of_run
 from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.storage import Place, SampleStore, UnknownPolicyError, content_sha256
-
-WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.json"
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,10 @@ def read_policy_files(folder: Place) -> dict[str, bytes]:
         PolicyFormatError: a file is missing, or the Hugging Face model is refused.
         MissingExtraError: the libraries that convert a model are not installed.
     """
-    if isinstance(folder, Path) and is_huggingface(folder):
-        return policy_files(*convert_folder(folder))
+    if isinstance(folder, Path):
+        check_policy_folder(folder)
+        if is_huggingface(folder):
+            return policy_files(*convert_folder(folder))
     try:
         return {name: (folder / name).read_bytes() for name in (WEIGHTS, CONFIG, VOCABULARY)}
     except OSError as error:
@@ -179,8 +181,10 @@ def find_policy(name: str, store: SampleStore | None = None) -> Place:
             pass  # the error below names the store with the other places
     known = ", ".join(bundled_policies())
     where = f"a sha256 in the store, or {OF_RUN}RUN_ID" if store is not None else "(no store was given to look in)"
+    close = difflib.get_close_matches(name, bundled_policies(), n=1)
     raise UnknownPolicyNameError(
         f"no policy {name!r}: it is neither bundled ({known}), nor a policy's folder, nor {where}"
+        + (f"; did you mean {close[0]!r}?" if close else "")
     )
 
 

@@ -11,7 +11,17 @@ from typing import Annotated, Any, ClassVar, get_args
 
 from annotated_types import Gt
 
-from molbuffer.kinds import FolderName, PythonSource, SourceError, Text, Typed, checked, install_source, read_source
+from molbuffer.kinds import (
+    FolderName,
+    PythonSource,
+    SourceError,
+    Text,
+    Typed,
+    checked,
+    install_source,
+    read_source,
+    refuse_hiding,
+)
 from molbuffer.scoring.components import python_call
 from molbuffer.scoring.components.base import Cost
 from molbuffer.scoring.components.python_call import FunctionCall
@@ -228,7 +238,11 @@ def _check_call(component: PythonFunction) -> None:
     if key in _CHECKED:
         return
     if component.in_process:
-        install_source(component._source)
+        try:
+            refuse_hiding(component._source)
+            install_source(component._source)
+        except SourceError as error:
+            raise ScoringConfigurationError(f"cannot import {component.function!r}: {error}") from error
         python_call.check([component._call])
     else:
         patient = replace(component._isolation, timeout=None, one_by_one=False)

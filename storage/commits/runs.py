@@ -19,10 +19,10 @@ from molbuffer.storage.catalog import Catalog, ReadableCatalog, Transaction
 from molbuffer.storage.commits import tables
 from molbuffer.storage.commits.processes import Process
 from molbuffer.storage.errors import FileDamagedError, RunConflictError, UnknownRunError
-from molbuffer.storage.files import Place, file_sha256
+from molbuffer.storage.files import Place, entries, file_sha256
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.records import Consumed, Run, RunKind, RunStatus, now
-from molbuffer.storage.stored import StoredCheckpoint
+from molbuffer.storage.stored import ListedCheckpoint, StoredCheckpoint
 
 LOST = "lost"
 """The status of a run whose process is gone without a word. It is found by looking, and never recorded."""
@@ -198,6 +198,23 @@ def latest_checkpoint(catalog: ReadableCatalog, layout: Layout, run_id: str) -> 
             _verify_checkpoint(catalog, folder, row["folder"])
             return StoredCheckpoint(**(row | {"folder": folder}))
     return None
+
+
+def list_checkpoints(catalog: ReadableCatalog, layout: Layout, run_id: str | None = None) -> list[ListedCheckpoint]:
+    """Return the checkpoints of a run, or of all, the newest first, and whether the files of each are there."""
+    found = catalog.read(
+        """SELECT run_id, iteration, folder, created FROM {checkpoints} WHERE ? IS NULL OR run_id = ?
+        ORDER BY created DESC, run_id, iteration DESC""",
+        parameters=[run_id, run_id],
+    ).to_pylist()
+    there = {
+        layout.name_of(folder)
+        for each in {row["run_id"] for row in found}
+        for folder in entries(layout.checkpoints / each)
+    }
+    return [
+        ListedCheckpoint(row["run_id"], row["iteration"], row["created"], kept=row["folder"] in there) for row in found
+    ]
 
 
 def _verify_checkpoint(catalog: ReadableCatalog, folder: Place, name: str) -> None:

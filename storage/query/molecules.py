@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from molbuffer.storage.backends import quote
 from molbuffer.storage.catalog import molecule_scores
+from molbuffer.storage.errors import UnknownObjectiveError, UnknownRunError
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.query.frame import frame
 
@@ -79,6 +80,11 @@ _NAMES = """SELECT component FROM {objective_components} AS components
     GROUP BY component ORDER BY min(position), component"""
 
 
+_RUNS_NAMED = "SELECT run_id FROM {runs} WHERE name = ? OR starts_with(run_id, ?) LIMIT 1"
+_OBJECTIVES = """SELECT 1 FROM {runs} WHERE objective_sha256 = ?
+    UNION ALL SELECT 1 FROM {rewards} WHERE objective_sha256 = ? LIMIT 1"""
+
+
 def best_molecules(
     store: OpenStore, n: int, *, run: str | None = None, objective_sha256: str | None = None
 ) -> pl.DataFrame:
@@ -89,7 +95,12 @@ def best_molecules(
         n: how many molecules of each objective.
         run: the name of runs, or the start of a run_id: the molecules are those of these runs.
         objective_sha256: the only objective, which may then be another one than that of the run which drew a molecule.
+
+    Raises:
+        UnknownRunError: no run of the store has the name, or such an id.
+        UnknownObjectiveError: no run or reward of the store has the objective.
     """
+    _refuse_unknown(store, run, objective_sha256)
     conditions, given = [_OWN], list[str]()
     if objective_sha256 is not None:
         conditions, given = ["rewards.objective_sha256 = ?"], [objective_sha256]
@@ -103,6 +114,18 @@ def best_molecules(
     rewarded = best.select([*_KEY, "reward"]).append_column("reward_status", pa.array(["ok"] * len(best), pa.string()))
     long = store.read_arrow(f"WITH {molecule_scores('rewarded', few=True)}", snapshot=snapshot, rewarded=rewarded)
     return frame(_widened(best, long))
+
+
+def _refuse_unknown(store: OpenStore, run: str | None, objective_sha256: str | None) -> None:
+    """Refuse names that nothing has: an empty table would say that there are no molecules."""
+    if run is not None and not len(store.read_arrow(_RUNS_NAMED, parameters=[run, run])):
+        newest = store.read_arrow("SELECT run_id, name FROM {runs} ORDER BY created DESC LIMIT 5").to_pylist()
+        known = ", ".join(f"{row['name']} ({row['run_id'][:8]})" for row in newest) or "none"
+        raise UnknownRunError(
+            f"no run in {store.path} has the name, or an id that starts with, {run!r}; newest: {known}"
+        )
+    if objective_sha256 is not None and not len(store.read_arrow(_OBJECTIVES, parameters=[objective_sha256] * 2)):
+        raise UnknownObjectiveError(f"no run or reward in {store.path} has the objective {objective_sha256!r}")
 
 
 def _widened(best: pa.Table, long: pa.Table) -> pa.Table:

@@ -9,6 +9,9 @@ from typing import Any
 
 from molbuffer.storage.errors import QueryError
 
+TIMESTAMP, DATE = "timestamp", "date"
+"""The names under which times go to the process of the query, where JSON has only texts; it has the same two."""
+
 Parameters = Sequence[Any] | Mapping[str, Any]
 """Values for each ``?`` in the order of the text, or for each ``$name`` by its name."""
 
@@ -30,9 +33,9 @@ def _value(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         # Timestamps are stored in UTC, without a zone.
         value = value.astimezone(UTC).replace(tzinfo=None) if value.tzinfo is not None else value
-        return value.isoformat(sep=" ")
+        return {TIMESTAMP: value.isoformat()}
     if isinstance(value, date):
-        return value.isoformat()
+        return {DATE: value.isoformat()}
     if isinstance(value, (list, tuple)):
         return [_value(name, each) for each in value]
     # Numbers of numpy and polars are those of Python by this method.

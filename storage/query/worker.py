@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 from contextlib import closing
+from datetime import date, datetime
 from typing import IO, Any
 
 _ORPHAN_CHECK_SECONDS = 1.0
@@ -111,6 +112,7 @@ def _of_user(connection: Any, sql: str, readers: list[str], parameters: Any) -> 
     # A PIVOT without IN looks for its columns first, and keeps them as a type.
     for statement in before:
         connection.execute(statement)
+    parameters = _from_json(parameters)
     found = connection.query(reading, params=parameters) if parameters else connection.query(reading)
     names = list(found.columns)
     columns = []
@@ -118,6 +120,25 @@ def _of_user(connection: Any, sql: str, readers: list[str], parameters: Any) -> 
         wanted = _exact_type(kind, name)
         columns.append(f"#{number}" if wanted is None else f"CAST(#{number} AS {wanted})")
     return names, found.project(", ".join(f"{column} AS c{number}" for number, column in enumerate(columns)))
+
+
+def _from_json(parameters: Any) -> Any:
+    """Return parameters with their times, each of which came as an object of one name (``parameters.as_json``)."""
+    if isinstance(parameters, list):
+        return [_time_of(each) for each in parameters]
+    return {name: _time_of(each) for name, each in parameters.items()}
+
+
+def _time_of(value: Any) -> Any:
+    match value:
+        case {"timestamp": text}:
+            return datetime.fromisoformat(text)
+        case {"date": text}:
+            return date.fromisoformat(text)
+        case list():
+            return [_time_of(each) for each in value]
+        case _:
+            return value
 
 
 def _statements(connection: Any, sql: str, readers: list[str]) -> list[Any]:

@@ -177,17 +177,17 @@ def check_checkpoints(of: Verification, checksums: Mapping[str, str]) -> None:
         return
     sql = "SELECT run_id, iteration, folder FROM {checkpoints} ORDER BY run_id, iteration DESC"
     found = of.catalog.read(sql, of.snapshot).to_pylist()
-    of.findings.expect(len(found))
-    runs: set[str] = set()
-    for row in found:
-        newest = row["run_id"] not in runs
-        runs.add(row["run_id"])
-        # The rows of older checkpoints stay when a vacuum removes their folders.
-        if newest or (of.layout.data / row["folder"]).exists():
-            checkpoint = f"the checkpoint of run {row['run_id']} after iteration {row['iteration']}"
-            for path, fault in _checkpoint_faults(of, row["folder"], checksums):
-                advice = "Restore it from a backup; the run can be resumed from its other checkpoints only"
-                of.findings.error(FindingKind.CHECKPOINT, f"{checkpoint}: {path} {fault}", path=path, advice=advice)
+    newest: dict[str, int] = {row["run_id"]: row["iteration"] for row in reversed(found)}
+    # The rows of older checkpoints stay when their folders are removed: what is checked is what is kept.
+    kept = [
+        row for row in found if row["iteration"] == newest[row["run_id"]] or (of.layout.data / row["folder"]).exists()
+    ]
+    of.findings.expect(len(kept))
+    for row in kept:
+        checkpoint = f"the checkpoint of run {row['run_id']} after iteration {row['iteration']}"
+        for path, fault in _checkpoint_faults(of, row["folder"], checksums):
+            advice = "Restore it from a backup; the run can be resumed from its other checkpoints only"
+            of.findings.error(FindingKind.CHECKPOINT, f"{checkpoint}: {path} {fault}", path=path, advice=advice)
         of.findings.done("checkpoints")
 
 

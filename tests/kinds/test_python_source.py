@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from molbuffer.kinds import python_source
+from molbuffer.kinds import SourceError, python_source, registered_object
 from molbuffer.kinds.python_source import read_source
-from molbuffer.scoring import ScoringConfigurationError, score_many
+from molbuffer.scoring import FILTERS, ScoringConfigurationError, score_many
 from molbuffer.scoring.components import PythonFunction
 
 FILES = {
@@ -133,6 +133,17 @@ def test_a_module_named_as_one_of_ours_or_of_a_package_is_the_users(tmp_path: Pa
     for name in ("scoring", "yaml", "tests"):
         (tmp_path / f"{name}.py").write_text("def score(smiles):\n    return 7\n")
         assert score_many(PythonFunction(f"{name}:score", folder=str(tmp_path)), ["C"])[0].value == 7
+
+
+def test_a_module_that_another_one_is_imported_instead_of_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("def score(smiles):\n    return 7\n")
+    with pytest.raises(ScoringConfigurationError, match=r"'json' in .* has the name of one of Python's standard"):
+        PythonFunction("json:score", folder=str(tmp_path))
+    (tmp_path / "yaml.py").write_text("def score(smiles):\n    return 7\n")
+    with pytest.raises(ScoringConfigurationError, match=r"'yaml' in .* has the name of an installed package"):
+        score_many(PythonFunction("yaml:score", folder=str(tmp_path), in_process=True), ["C"])
+    with pytest.raises(SourceError, match=r"'yaml' in .* would hide from all that runs in this process; rename"):
+        registered_object(FILTERS, "yaml:Any", str(tmp_path))
 
 
 def test_a_module_elsewhere_on_the_path_brings_its_neighbours(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from molbuffer.samplers import (
     SmilesFileError,
     Vocabulary,
     derive_seed,
+    read_columns,
     read_smiles_file,
     report_rows,
 )
@@ -76,7 +77,25 @@ def data_of(
         SmilesFileError: the file cannot be read or has too few rows, or a column is named that this kind does not
             read.
     """
-    learns_pairs = MODELS[kind].learns_pairs
+    learns_pairs = _learns_pairs(kind, path, columns)
+    return (_pairs_of if learns_pairs else _molecules_of)(path, columns, known, settings, grammar)
+
+
+def check_columns(kind: str, path: Path, columns: Columns) -> None:
+    """Refuse a file that a model of a kind cannot learn from, by its first rows.
+
+    Raises:
+        SmilesFileError: the file cannot be read, or a column is named that this kind does not read or the file lacks.
+    """
+    if _learns_pairs(kind, path, columns):
+        wanted: list[str | None] = [columns.sources or SOURCE_COLUMN, columns.targets or TARGET_COLUMN]
+    else:
+        wanted = [columns.molecules]
+    next(read_columns(path, wanted))
+
+
+def _learns_pairs(kind: str, path: Path, columns: Columns) -> bool:
+    learns_pairs = bool(MODELS[kind].learns_pairs)
     if learns_pairs and columns.molecules is not None:
         raise SmilesFileError(
             path, f"the model {kind!r} learns pairs: name a source_column and a target_column, no column"
@@ -85,7 +104,7 @@ def data_of(
         raise SmilesFileError(
             path, f"the model {kind!r} learns molecules, not pairs: name a column, no source or target"
         )
-    return (_pairs_of if learns_pairs else _molecules_of)(path, columns, known, settings, grammar)
+    return learns_pairs
 
 
 def _molecules_of(

@@ -70,16 +70,61 @@ def check_folder(folder: Path) -> None:
         raise PolicyFormatError(f"the model in {folder}: {error}") from error
     if scripts := sorted(file.name for file in folder.glob("*.py")):
         raise PolicyFormatError(f"the model in {folder} comes with code of its own ({scripts[0]}), which is never run")
-    if not (folder / WEIGHTS).exists() and not (folder / SHARDS).exists():
+    try:
+        _check_weights(folder)
+        if not (folder / TOKENIZER).exists():
+            raise PolicyFormatError(f"it has no {TOKENIZER}; save its fast tokenizer with save_pretrained")
+        if not isinstance(read_json(folder / TOKENIZER).get("model"), dict):
+            raise PolicyFormatError(f"{folder / TOKENIZER} has no table `model`, which has the tokens; save it again")
+    except PolicyFormatError as error:
+        raise PolicyFormatError(f"the model in {folder}: {error}") from error
+
+
+def _check_weights(folder: Path) -> None:
+    """Refuse weights that are missing, damaged, or no safetensors."""
+    if (folder / WEIGHTS).exists():
+        check_safetensors(folder / WEIGHTS)
+    elif (folder / SHARDS).exists():
+        parts = read_json(folder / SHARDS).get("weight_map")
+        names = sorted({str(name) for name in parts.values()}) if isinstance(parts, dict) else []
+        if not names or any(Path(name).name != name for name in names):
+            raise PolicyFormatError(f"{folder / SHARDS} has no table `weight_map` with the names of files beside it")
+        for name in names:
+            check_safetensors(folder / name)
+    else:
         pickles = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
         found = f"; {pickles[0]} is a pickle, which may run code and is never read" if pickles else ""
+        raise PolicyFormatError(f"it has no {WEIGHTS}{found}; save it with save_pretrained, which writes safetensors")
+
+
+def check_safetensors(file: Path) -> None:
+    """Refuse a file of weights that is cut off or is none; only its header is read.
+
+    Raises:
+        PolicyFormatError: the file cannot be read, or is not one of safetensors as it was written.
+    """
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(_LENGTH_BYTES), "little")
+            header = json.loads(opened.read(length)) if length <= size - _LENGTH_BYTES else None
+    except OSError as error:
+        raise PolicyFormatError(f"{file} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise PolicyFormatError(f"{file} is not a file of safetensors: {error}") from error
+    tensors = [each for name, each in header.items() if name != "__metadata__"] if isinstance(header, dict) else []
+    try:
+        expected = _LENGTH_BYTES + length + max(int(each["data_offsets"][1]) for each in tensors)
+    except (ValueError, TypeError, LookupError):
+        raise PolicyFormatError(f"{file} is not a file of safetensors, or is cut off at {size} bytes") from None
+    if size != expected:
         raise PolicyFormatError(
-            f"the model in {folder} has no {WEIGHTS}{found}; save it with save_pretrained, which writes safetensors"
+            f"{file} is cut off or damaged: it has {size} bytes, expected {expected}; copy it again"
         )
-    if not (folder / TOKENIZER).exists():
-        raise PolicyFormatError(
-            f"the model in {folder} has no {TOKENIZER}; save its fast tokenizer with save_pretrained"
-        )
+
+
+_LENGTH_BYTES = 8
+"""A file of safetensors begins with the length of its header."""
 
 
 def checked_config(config: Mapping[str, Any]) -> dict[str, Any]:

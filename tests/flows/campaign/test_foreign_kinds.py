@@ -10,6 +10,7 @@ import pytest
 from molbuffer.flows.campaign.campaign import campaign_run, reopen_campaign
 from molbuffer.flows.campaign.pretrain_request import PretrainRequest
 from molbuffer.flows.campaign.pretraining import check_request, prepare_pretraining
+from molbuffer.flows.campaign.resuming import check_resumed
 from molbuffer.flows.settings.foreign_kinds import foreign_sources
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import Settings, load_settings
@@ -66,9 +67,8 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(config: Path) -> Settings:
-    (config.parent / "policy").mkdir()
-    (config.parent / "policy" / "config.json").touch()
+def settings(config: Path, small_prior: Path) -> Settings:
+    shutil.copytree(small_prior, config.parent / "policy")
     settings = load_settings(config)
     cls = registered_object(MODELS, "own_kinds:OwnModel", str(config.parent)).build
     vocabulary = Vocabulary((*RESERVED, "C", "N", "O"))
@@ -99,6 +99,9 @@ def test_a_run_records_the_sources_of_its_kinds_and_is_resumed_with_no_others(
     read_source.cache_clear()
     with pytest.raises(RunConflictError, match="own_kinds:"), campaign_run(settings, store, RunKind.TRAIN, "a" * 32):
         pass
+    # It is found before the run is tried, too.
+    with pytest.raises(RunConflictError, match="own_kinds:"):
+        check_resumed(store, "a" * 32, RunKind.TRAIN, settings)
 
 
 def test_a_class_of_models_in_the_working_folder_is_pretrained(

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
     assert {" ".join(words) for words in COMMANDS} == {
         "config example", "config check", "config schema", "run", "build", "offline", "pretrain", "demo", "pairs",
         "import-prior", "export-prior",
-        "sample", "score", "rescore", "query", "runs", "top", "policies", "kinds",
+        "sample", "score", "rescore", "query", "runs", "top", "policies", "checkpoints", "kinds",
         "init", "maintain", "migrate", "recover", "snapshots", "verify", "archive", "merge", "export",
     }  # fmt: skip
 
@@ -160,3 +161,24 @@ def test_a_server_that_is_not_there_is_one_message(tmp_path: Path, molbuffer_pro
     assert "Traceback" not in done.stderr
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert f"PREFECT_API_URL={address}" in done.stderr
+
+
+def test_help_is_whole_in_terminals_of_any_width() -> None:
+    for name, command in COMMANDS.items():
+        assert command.help, name
+        assert all("\n" not in paragraph for paragraph in command.help.split("\n\n")), name
+        for each in command.params:
+            # What stands in square brackets is markup, and is not shown.
+            assert each.help and "[" not in each.help, (name, each.name)
+
+
+def test_an_option_that_may_be_left_out_says_what_holds_then() -> None:
+    for name, command in COMMANDS.items():
+        for each in command.params:
+            if each.param_type_name == "option" and not each.required and each.default is None:
+                assert "default" in each.help.lower() or "may be repeated" in each.help, (name, each.name, each.help)
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout) == (0, f"molbuffer {version('molbuffer')}\n")

@@ -29,6 +29,16 @@ LISTED = (TRANSFORMS, SELECTIONS, LOSSES)
 """The families whose kinds have a line with their keys."""
 
 
+MODEL = """
+from molbuffer.samplers.models import LSTMLanguageModel
+from molbuffer.samplers.models.lstm import LSTMArchitecture
+
+class MyModel(LSTMLanguageModel):
+    kind = "mine"
+    Sizes = LSTMArchitecture
+"""
+
+
 def with_alternatives() -> str:
     """The example with every commented-out table and key put in."""
     return re.sub(r"^#(?=[\[a-z])", "", example_text(), flags=re.MULTILINE)
@@ -37,7 +47,7 @@ def with_alternatives() -> str:
 @pytest.fixture
 def beside_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the example's alternatives refer to."""
-    (tmp_path / "my_models.py").write_text("")
+    (tmp_path / "my_models.py").write_text(MODEL)
     (tmp_path / "docking.py").write_text("def score(smiles):\n    return len(smiles)\n")
     (tmp_path / "actives.smi").write_text("CCO\n")
     (tmp_path / "latents.npy").write_bytes(b"")
@@ -164,3 +174,53 @@ def test_the_schema_is_json_and_lists_the_kinds() -> None:
         )
     }
     assert schema["required"] == ["objective"]
+
+
+@pytest.mark.parametrize(
+    ("agent", "expected"),
+    [
+        ("zinc-pairs", "zinc-pairs has another vocabulary than the prior zinc-gru"),
+        ("zinc-vae", "zinc-vae is a vae and the prior zinc-gru a gru"),
+    ],
+)
+def test_an_agent_that_cannot_be_compared_with_the_prior_is_a_problem_without_a_store(
+    tmp_path: Path, agent: str, expected: str
+) -> None:
+    file = tmp_path / "campaign.toml"
+    file.write_text(example_text())
+    result = CliRunner().invoke(app, ["config", "check", str(file), "--set", f"policy.agent={agent}"])
+    assert result.exit_code == 1
+    assert "key `policy.agent`: " + expected in result.stderr
+
+
+def test_a_sampler_of_latents_needs_a_policy_that_has_them(tmp_path: Path) -> None:
+    file = tmp_path / "campaign.toml"
+    pairs = '[samplers.base_sampler]\nkind = "prior"'
+    file.write_text(f"""
+objective = {{ components = [{{ kind = "qed" }}] }}
+[[samplers]]
+kind = "latent"
+name = "latents"
+policy = "prior"
+best = 3
+p_batch = 0.5
+[[samplers]]
+kind = "mutation"
+name = "mutants"
+buffer_size = 8
+{pairs}
+""")
+    result = CliRunner().invoke(app, ["config", "check", str(file)])
+    for key in ("samplers[0].policy", "samplers[1].base_sampler.policy"):
+        assert f"key `{key}`: zinc-gru is a gru and has no latent vectors" in result.stderr
+    result = CliRunner().invoke(app, ["config", "check", str(file), "--set", "policy.prior=zinc-vae"])
+    assert result.exit_code == 0, result.stderr
+
+
+def test_a_class_of_models_that_is_not_there_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "models_of_check.py").write_text("")
+    file = tmp_path / "campaign.toml"
+    file.write_text(example_text())
+    models = 'policy.models=["models_of_check:Nope"]'
+    result = CliRunner().invoke(app, ["config", "check", str(file), "--set", models])
+    assert "key `policy.models[0]`: 'models_of_check:Nope' is none of the models" in result.stderr

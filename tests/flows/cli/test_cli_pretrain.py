@@ -1,17 +1,20 @@
 """``molbuffer pretrain`` as a user runs it: a file of molecules, a store."""
 
 import json
+import re
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from molbuffer.flows.cli import app
 from molbuffer.flows.errors import UsageError
 from molbuffer.kinds.errors import BrokenKindError, SourceError
 from molbuffer.samplers.errors import ModelSizeError, SmilesFileError, UnknownModelKindError
-from molbuffer.storage.errors import UnknownPolicyError
+from molbuffer.storage.errors import RunConflictError, UnknownPolicyError
 
 Command = Callable[..., Any]
 MOLECULES = Path(__file__).parents[2] / "data" / "molecules.smi"
@@ -156,6 +159,49 @@ def test_what_a_model_cannot_be_is_refused(tmp_path: Path, refused: Callable[...
         assert isinstance(error, kind), (options, type(error))
         assert [text for text in named if text not in str(error)] == [], options
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--model", "nope"), "unknown model kind 'nope'"),
+        (("--model", "transformer", "--size", "heads=3"), "sizes of 'transformer'"),
+        (("--model", "models_of_test:Nope"), "has no attribute 'Nope'"),
+        (("--model", "vae", "--loss", "gamma=1"), "the loss of 'vae' has no gamma"),
+        (("--from", "zinc-gru", "--loss", "beta=1"), "the loss of 'gru' has no beta"),
+        (("--from", "zinc-gro"), "did you mean `zinc-gru`?"),
+        (("--column", "other"), "has no column 'other'"),
+        (("--model", "seq2seq"), "expected a name that ends in .csv"),
+        (("--source-column", "a"), "learns molecules, not pairs"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_run_is_named_and_a_server_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], expected: str
+) -> None:
+    (tmp_path / "models_of_test.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["pretrain", str(MOLECULES), "--store", "s", *options])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert expected in result.stderr
+    assert re.match("error: ", result.stderr) and len(result.stderr.splitlines()) == 1, result.stderr
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--epochs", "3"), "settings: the run has {"),
+        (("--hidden-size", "32"), "sizes: the run has {"),
+        (("--model", "lstm", "--hidden-size", "24"), "model: the run has 'gru', now it is 'lstm'"),
+    ],
+)
+def test_another_request_is_no_resumption(
+    prior: dict[str, Any], store: Path, refused: Callable[..., BaseException], options: tuple[str, ...], expected: str
+) -> None:
+    sizes = ("--layers", "1", "--embedding-size", "8")
+    error = refused("pretrain", MOLECULES, "--store", store, *QUICK, *sizes, *options, "--resume", prior["run_id"])
+    assert isinstance(error, RunConflictError)
+    assert expected in str(error)
 
 
 def test_a_file_without_molecules_makes_no_store(tmp_path: Path, molbuffer: Command) -> None:

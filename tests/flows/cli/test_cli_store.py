@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,6 +18,7 @@ from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import (
     Build,
+    Checkpoint,
     Commit,
     Event,
     Metric,
@@ -241,3 +244,15 @@ def test_either_sql_or_the_attach_statement_is_asked_for(store: Path, arguments:
     done = CliRunner().invoke(app, ["query", "--store", str(store), *arguments])
     assert done.exit_code != 0
     assert "expected either SQL or --attach" in done.stderr
+
+
+def test_the_checkpoints_that_are_kept_are_listed(tmp_path: Path, molbuffer: Callable[..., Any]) -> None:
+    with SampleStore.create(tmp_path / "lab") as store:
+        store.start_run(Run("a" * 32, "steps", RunKind.TRAIN, "{}", 0))
+        for iteration in (1, 2, 3):
+            store.commit(Commit(checkpoint=Checkpoint("a" * 32, iteration, {"state": b"s"}, None)))
+        shutil.rmtree(min((tmp_path / "lab" / "checkpoints" / ("a" * 32)).iterdir()))
+    kept = json.loads(molbuffer("checkpoints", "--store", tmp_path / "lab", "--json").stdout)
+    assert [(each["iteration"], each["kept"]) for each in kept] == [(3, True), (2, True)]
+    every = molbuffer("checkpoints", "--store", tmp_path / "lab", "--all", "--run", "aaa")
+    assert [line.split()[1:3] for line in every.stdout.splitlines()[2:]] == [["3", "yes"], ["2", "yes"], ["1", "no"]]

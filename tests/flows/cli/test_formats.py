@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 
 from molbuffer.flows.cli.formats import EVERY, Format, chosen_format
 from molbuffer.flows.errors import UsageError
+from molbuffer.storage import SampleStore
 
 SQL = "SELECT smiles, reward FROM sample_history ORDER BY smiles LIMIT 5"
 READERS: dict[str, Callable[[bytes], pl.DataFrame]] = {
@@ -39,6 +40,26 @@ def test_what_is_written_comes_back(
     assert frame["smiles"].to_list() == smiles
     if ending != ".smi":
         assert_frame_equal(frame, pl.DataFrame({"smiles": smiles, "reward": [n / 20 for n in range(5)]}))
+
+
+@pytest.mark.parametrize("name", [*(f"rows{ending}" for ending in READERS), "rows.csv.gz", "rows.tsv.gz", "rows.txt"])
+def test_an_export_has_every_format_that_other_commands_have(
+    scored_store: Path, tmp_path: Path, molbuffer: Callable[..., Any], name: str
+) -> None:
+    done = molbuffer("export", "--molecules", "--store", scored_store, "--out", tmp_path / name)
+    assert done.returncode == 0, done.stderr
+    content = (tmp_path / name).read_bytes()
+    content = gzip.decompress(content) if name.endswith(".gz") else content
+    with SampleStore.open(scored_store, read_only=True) as store:
+        best = store.best_molecules(50)
+    reader = READERS.get(name.removeprefix("rows").removesuffix(".gz"))
+    if reader is None:
+        header, *rows = content.decode().splitlines()
+        assert header.split() == best.columns
+        assert [row.split()[0] for row in rows[1:]] == best["smiles"].to_list()
+    else:
+        found = reader(content)
+        assert_frame_equal(found, best.select(found.columns), check_dtypes=False)
 
 
 @pytest.mark.parametrize("command", ["query", "score", "pairs", "sample", "export"])

@@ -124,8 +124,8 @@ def test_ctrl_c_ends_a_build_and_its_own_server_and_the_run_goes_on(campaign: Pa
         code, log = ended(process, campaign, [signal.SIGINT, signal.SIGINT])
     [(run_id, started), (_, interrupted)] = events(campaign / "lab")
     assert (code, started, interrupted) == (130, "started", "interrupted")
-    assert log[0].startswith(f"run {run_id}; ")
-    assert log[1].startswith("PREFECT_API_URL is not set")
+    assert log[0].startswith("PREFECT_API_URL is not set")
+    assert log[1].startswith(f"run {run_id}; ")
     assert len(log) == 4, log
     assert log[3].split() == ["molbuffer", "build", "c.toml", "--store", "lab", "--resume", run_id]
     assert len(servers) == 1

@@ -165,3 +165,9 @@ def test_objects_of_python_are_refused(tmp_path: Path) -> None:
     for form in Format:
         with pytest.raises(UsageError, match="odd"):
             write_frame(frame, form, tmp_path / "rows")
+
+
+@pytest.mark.parametrize("option", ["--run", "--objective"])
+def test_the_name_of_nothing_is_an_error_and_no_empty_table(lab: Path, molbuffer: Molbuffer, option: str) -> None:
+    done = molbuffer("top", "--store", lab, option, "zz")
+    assert (done.returncode, done.stdout, "'zz'" in done.stderr) == (1, "", True)

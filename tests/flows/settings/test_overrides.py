@@ -1,5 +1,8 @@
 """``--set``: values that stand instead of those of the file."""
 
+import re
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,9 +45,8 @@ def test_values_are_those_of_toml_and_a_plain_text_needs_no_quotes(tmp_path: Pat
     assert settings.objective.build(Standardisation()).components[0].weight == 2.0
 
 
-def test_a_relative_path_starts_at_the_folder_of_the_file(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "config.json").touch()
+def test_a_relative_path_starts_at_the_folder_of_the_file(tmp_path: Path, small_prior: Path) -> None:
+    shutil.copytree(small_prior, tmp_path / "mine")
     assert load(tmp_path, "policy.prior=mine").policy.prior == str(tmp_path / "mine")
 
 
@@ -66,6 +68,68 @@ def test_a_value_that_cannot_be_is_named_with_its_option(tmp_path: Path, option:
     [problem] = raised.value.problems
     assert expected in str(problem)
     assert problem.line is None
+
+
+LISTS = """
+[objective]
+components = [
+    { kind = "qed" },
+    { kind = "property", property = "logp", transform = { kind = "sigmoid", low = 0, high = 1 } },
+    { kind = "similarity", name = "like", target = "CCO" },
+    { kind = "similarity", name = "unlike", target = "CCN" },
+]
+[[filters]]
+kind = "ring_size"
+min = 3
+[[filters]]
+kind = "property"
+name = "tpsa"
+max = 90
+[[filters]]
+kind = "substructure"
+must_have = ["C"]
+label = "carbon"
+[[samplers]]
+kind = "model"
+name = "live"
+p_batch = 1.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("option", "read"),
+    [
+        ("objective.components[qed].weight=2.0", lambda settings: settings.objective.components[0].weight),
+        ("objective.components[logp].weight=2.0", lambda settings: settings.objective.components[1].weight),
+        ("objective.components[unlike].weight=2.0", lambda settings: settings.objective.components[3].weight),
+        ("filters[ring_size].max=2", lambda settings: settings.filters[1].max),
+        ("filters[tpsa].max=2.0", lambda settings: settings.filters[2].max),
+        ("filters[carbon].must_have=[]", lambda settings: 2.0 - len(settings.filters[3].must_have)),
+    ],
+)
+def test_a_table_of_any_list_is_named_by_what_it_is_known_by(
+    tmp_path: Path, option: str, read: Callable[[Settings], float]
+) -> None:
+    text = LISTS.replace('must_have = ["C"]', 'must_have = ["C"]\nmust_not_have = ["N"]').replace("min = 3", "min = 1")
+    assert read(load(tmp_path, option, text=text)) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        (
+            "objective.components[similarity].weight=2.0",
+            "the items 2 and 3 have this kind; name one by its position, as [2]",
+        ),
+        ("objective.components[qud].weight=2.0", "the positions 0 to 3, and the names qed, logp, like, unlike"),
+        ("filters.max=2", "the positions 0 to 2, and the names ring_size, tpsa, carbon"),
+    ],
+)
+def test_a_name_of_no_table_or_of_two_is_answered_with_how_to_name_one(
+    tmp_path: Path, option: str, expected: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(expected)):
+        load(tmp_path, option, text=LISTS)
 
 
 @pytest.mark.parametrize("option", ["training.sigma", "=1", "training..sigma=1", "a[b=1", 'campaign.name="x', "a=1 2"])

@@ -1,6 +1,7 @@
 """What a configuration file may say, and what is said about one that cannot be run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -324,11 +325,10 @@ def test_r12_offline_draws_nothing_and_so_needs_no_sampler_and_no_buffer(tmp_pat
         load_settings(file)
 
 
-def test_paths_are_those_of_the_files_folder(tmp_path: Path) -> None:
+def test_paths_are_those_of_the_files_folder(tmp_path: Path, small_prior: Path) -> None:
     (tmp_path / "actives.smi").write_text("CCO\n")
     dataset = '[[samplers]]\nkind = "dataset"\nname = "file"\npath = "actives.smi"\np_batch = 0.1\n'
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "config.json").touch()
+    shutil.copytree(small_prior, tmp_path / "mine")
     settings = load(tmp_path, '[policy]\nprior = "./mine"\n' + QED + dataset + LIVE)
     assert load(tmp_path, '[policy]\nprior = "mine"\n' + QED + LIVE).policy == settings.policy
     assert settings.policy.prior == str(tmp_path / "mine")
@@ -542,10 +542,11 @@ path = "leads.smi"
 """
 
 
-def test_a_sampler_of_pairs_holds_another_of_any_kind_whose_files_are_those_of_the_folder(tmp_path: Path) -> None:
+def test_a_sampler_of_pairs_holds_another_of_any_kind_whose_files_are_those_of_the_folder(
+    tmp_path: Path, small_prior: Path
+) -> None:
     (tmp_path / "leads.smi").write_text("CCO\n")
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "config.json").touch()
+    shutil.copytree(small_prior, tmp_path / "mine")
     pairs = load(tmp_path, QED + PAIRS).samplers[0].table
     assert isinstance(pairs, ContrastiveSamplerTable)
     assert (pairs.output_model, pairs.repeats, pairs.temperature) == (str(tmp_path / "mine"), 3, 0.8)
@@ -565,10 +566,11 @@ def test_a_sampler_of_pairs_holds_another_of_any_kind_whose_files_are_those_of_t
         ),
     ],
 )
-def test_what_is_wrong_inside_a_sampler_is_named_by_its_place(tmp_path: Path, changed: str, expected: str) -> None:
+def test_what_is_wrong_inside_a_sampler_is_named_by_its_place(
+    tmp_path: Path, small_prior: Path, changed: str, expected: str
+) -> None:
     (tmp_path / "leads.smi").write_text("CCO\n")
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "config.json").touch()
+    shutil.copytree(small_prior, tmp_path / "mine")
     key = changed.split(" = ")[0]
     assert expected in problem(tmp_path, QED + PAIRS.replace(changed, f'{key} = "nobody"'))
 

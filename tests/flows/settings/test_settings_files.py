@@ -77,3 +77,34 @@ def test_what_is_no_text_is_reported_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as refused:
         load(tmp_path, DATASET + 'path = "good.csv"\ncolumn = 3')
     assert [problem.key for problem in refused.value.problems] == ["samplers[0].column"]
+
+
+@pytest.mark.parametrize(
+    ("sampler", "key", "column"),
+    [
+        ('kind = "dataset"\npath = "t.csv"\nid_column = "IDD"', "id_column", "'IDD'"),
+        ('kind = "dataset"\npath = "t.csv"\ncolumn = "smi"', "column", "'smi'"),
+        ('kind = "dataset"\npath = "u.csv"', "column", "'smiles' or 'canonical_smiles'"),
+        ('kind = "dataset"\npath = "t.smi"\ncolumn = "other"', "column", "'other'"),
+        ('kind = "dataset"\npath = "t.smi"\nid_column = "ID"', "id_column", "'ID'"),
+        ('kind = "pair_dataset"\npath = "u.csv"\nsource_column = "froom"', "source_column", "'froom'"),
+        ('kind = "pair_dataset"\npath = "u.csv"\ntarget_column = "too"', "target_column", "'too'"),
+        ('kind = "pair_dataset"\npath = "u.csv"\nid_column = "IDD"', "id_column", "'IDD'"),
+        ('kind = "pair_dataset"\npath = "t.csv"', "source_column", "'source'"),
+    ],
+)
+def test_a_column_that_is_not_there_is_reported_at_the_key_that_names_it(
+    tmp_path: Path, sampler: str, key: str, column: str
+) -> None:
+    (tmp_path / "t.csv").write_text("smiles,ID\nCCO,1\n")
+    (tmp_path / "u.csv").write_text("source,target,ID\nCCO,CCN,1\n")
+    (tmp_path / "t.smi").write_text("CCO one\n")
+    file = tmp_path / "c.toml"
+    file.write_text(
+        f'objective = {{ components = [{{ kind = "qed" }}] }}\n[[samplers]]\nname = "d"\n{sampler}\np_batch = 1.0\n'
+    )
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings(file)
+    [problem] = raised.value.problems
+    assert problem.key == f"samplers[0].{key}"
+    assert f"column {column}" in problem.message

@@ -46,6 +46,10 @@ def test_the_newest_and_the_best_stay_and_lineage_names_the_nearest_kept(started
     assert set(pruned.policies) == {versions[0], versions[1], versions[3]}
     assert kept(started) == {versions[2], versions[4], versions[5]}
     assert len(pruned.checkpoints) == 4
+    listed = started.checkpoints("run-1")
+    assert [(each.iteration, each.kept) for each in listed] == [(i, i > 3) for i in range(5, -1, -1)]
+    assert started.checkpoints() == listed
+    assert started.verify().checked["checkpoints"] == 2
     assert started.latest_checkpoint("run-1").iteration == 5
     lineage = {row["sha256"]: row for row in started.query("FROM lineage").to_dicts()}
     assert [lineage[sha256]["weights_kept"] for sha256 in versions] == [False, False, True, False, True, True]

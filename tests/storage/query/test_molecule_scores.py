@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from molbuffer.storage import SampleStore
-from molbuffer.storage.errors import PredicateError
+from molbuffer.storage.errors import PredicateError, UnknownObjectiveError, UnknownRunError
 from molbuffer.storage.records import (
     Commit,
     FileOrigin,
@@ -136,9 +136,10 @@ def test_the_best_molecules_have_two_columns_for_each_component(scored):
     other = scored.best_molecules(10, objective_sha256="other")
     assert other.select("smiles", "reward", "raw_QED", "transformed_QED").rows() == [("CCCC", 0.25, 0.25, 0.25)]
     assert scored.best_molecules(10, run="run-2").height == 0
-    assert scored.best_molecules(1, objective_sha256="nobody's").columns == [
-        *("smiles", "reward", "run_name", "sampler", "iteration", "objective_sha256")
-    ]
+    with pytest.raises(UnknownObjectiveError, match="somebody"):
+        scored.best_molecules(1, objective_sha256="somebody's")
+    with pytest.raises(UnknownRunError, match=r"'zz'; newest: .*\(run-"):
+        scored.best_molecules(1, run="zz")
 
 
 def test_all_molecules_can_be_exported_with_what_columns_mean(scored, tmp_path):

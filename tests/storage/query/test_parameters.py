@@ -44,8 +44,8 @@ def test_values_keep_their_types(filled):
     values = [None, True, 3, 0.25, "é", [1, 2], np.float32(0.5), date(2026, 1, 2), datetime(2026, 1, 2, 3, tzinfo=zone)]
     sql = "SELECT " + ", ".join(f"? AS c{number}" for number in range(len(values)))
     assert filled.query(sql, values).row(0)[:7] == (None, True, 3, 0.25, "é", [1, 2], 0.5)
-    times = filled.query("SELECT ?::DATE, ?::TIMESTAMP", values[-2:]).row(0)
-    assert times == (date(2026, 1, 2), datetime(2026, 1, 2, 1))
+    assert filled.query(sql, values).row(0)[7:] == (date(2026, 1, 2), datetime(2026, 1, 2, 1))
+    assert filled.query("SELECT $when AS t", {"when": [values[-1]]}).item().to_list() == [datetime(2026, 1, 2, 1)]
     assert filled.query("SELECT count(*) FROM samples WHERE created > ?", [datetime(2020, 1, 1, tzinfo=UTC)]).item() > 0
 
 

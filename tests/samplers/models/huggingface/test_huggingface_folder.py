@@ -54,6 +54,19 @@ def diverged(folder: Path) -> None:
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
+def cut_off(name: str) -> Change:
+    def change(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) - 7])
+
+    return change
+
+
+def in_parts(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-1.safetensors"}}')
+
+
 def lowercased(folder: Path) -> None:
     changed_json("tokenizer.json", normalizer={"type": "Lowercase"})(folder)
 
@@ -74,6 +87,20 @@ NAMES_ONLY: dict[str, tuple[Change, str]] = {
     "quantised": (changed_json("config.json", quantization_config={"bits": 4}), "quantization_config: it is quantised"),
     "another kind": (changed_json("config.json", model_type="mamba"), "model_type is 'mamba', expected one of: gemma"),
     "an encoder": (changed_json("config.json", is_encoder_decoder=True), "an encoder and a decoder"),
+    "broken config": (cut_off("config.json"), r"config\.json is not JSON"),
+    "no config": (lambda folder: (folder / "config.json").write_text("[]"), r"config\.json: expected a JSON object"),
+    "broken tokenizer": (cut_off("tokenizer.json"), r"tokenizer\.json is not JSON"),
+    "no tokenizer file": (
+        lambda folder: (folder / "tokenizer.json").write_text("{}"),
+        r"tokenizer\.json has no table `model`",
+    ),
+    "broken names": (cut_off("tokenizer_config.json"), r"tokenizer_config\.json is not JSON"),
+    "cut-off weights": (cut_off("model.safetensors"), r"model\.safetensors is cut off or damaged: it has \d+ bytes"),
+    "no safetensors": (
+        lambda folder: (folder / "model.safetensors").write_bytes(b"{"),
+        r"model\.safetensors is not a file of safetensors, or is cut off at 1 bytes",
+    ),
+    "a lacking part": (in_parts, r"model-1\.safetensors cannot be read: No such file"),
 }
 """What the names and texts of a folder show."""
 CONTENT: dict[str, tuple[Change, str]] = {
@@ -106,8 +133,6 @@ CONTENT: dict[str, tuple[Change, str]] = {
     "missing weights": (lacking_weights, "missing keys transformer.wpe.weight"),
     "no numbers": (diverged, "NaN"),
     "text that changes": (lowercased, "does not keep SMILES as they are: .*'C'"),
-    "no tokenizer file": (lambda folder: (folder / "tokenizer.json").write_text("{}"), "a JSON object with a table"),
-    "damaged weights": (lambda folder: (folder / "model.safetensors").write_bytes(b"{"), "do not make a model"),
 }
 """What only shows when a folder is read."""
 
