@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor
@@ -35,6 +35,7 @@ from molbuffer.training import (
     FitProgress,
     LearnerSettings,
     Loss,
+    Replay,
     ScoredSequences,
     Trainable,
     Trainables,
@@ -221,6 +222,7 @@ class LabRun:
         learner: LearnerSettings = LearnerSettings(),
         build_every: int = 0,
         own_only: bool = False,
+        replay: Replay = Replay(),
         train_on_invalid: bool = False,
         checkpoint_every: int = 10,
         trainables: Sequence[Trainable] = (),
@@ -239,6 +241,7 @@ class LabRun:
             learner: the learning rate and the largest norm of a gradient.
             build_every: the iterations between builds of the buffer; 0 builds only when it cannot fill a batch.
             own_only: leave out stored rows of other runs.
+            replay: the number of gradient steps in an iteration, and what they take from the buffer.
             train_on_invalid: train also on strings that are no molecules, with reward 0.
             checkpoint_every: the iterations between checkpoints, from which the run can be gone on with.
             trainables: the trainers of latent priors and vectors of samplers.
@@ -257,7 +260,14 @@ class LabRun:
         if checkpoint_every < 1:
             raise ValueError(f"checkpoint_every: expected at least 1 iteration, got {checkpoint_every}")
         plan = TrainingPlan(
-            BatchPlan(batch_size, iterations, self.seed, build_every=build_every, train_on_invalid=train_on_invalid),
+            BatchPlan(
+                batch_size,
+                iterations,
+                self.seed,
+                build_every=build_every,
+                train_on_invalid=train_on_invalid,
+                replay=replay,
+            ),
             as_loss(loss),
             learner=learner,
             selection=as_selection(selection),
@@ -274,6 +284,9 @@ class LabRun:
         for sampler in made:
             self._publish(sampler)
         go_on(training, self._context.store)
+        if any(iteration == training.loader.iteration for iteration, _ in self._built):
+            # Builds of an iteration come before its batch, also those that no training has asked for.
+            training.seen.read(training.loader.iteration, Event.SAMPLE_BATCH)
         for name in self._samplers:
             training.drawn.add(name, sum(receipt.drawn for receipt in self._built_now(name, training.loader.iteration)))
         failures = ScoreFailures(self._context, since=training.loader.iteration)
@@ -407,6 +420,7 @@ def training_statement(plan: TrainingPlan, sources: dict[str, str]) -> dict[str,
         "iterations": batches.iterations,
         "build_every": batches.build_every,
         "train_on_invalid": batches.train_on_invalid,
+        "replay": asdict(batches.replay),
         "own_only": plan.own_only,
         "checkpoint_every": plan.checkpoint_every,
         "loss": described("losses", plan.loss, sources),

@@ -154,12 +154,12 @@ class ScoreFailures:
 def check_kept(
     context: RunContext, receipts: Sequence[BuildReceipt], warn: Callable[[str], None] = log_warning
 ) -> None:
-    """Refuse a build in which no sampler kept or recalled a row, and warn of a sampler that did not.
+    """Refuse a build in which no sampler kept a row, and warn of a sampler that did not.
 
     Raises:
         EmptyBuildError: nothing was kept.
     """
-    if not any(receipt.kept or receipt.readmitted for receipt in receipts):
+    if not any(receipt.kept for receipt in receipts):
         raise EmptyBuildError(f"{_emptiness(context, receipts)}. All rows are kept in run {context.run_id}")
     warn_of_empty(context, receipts, warn)
 
@@ -167,10 +167,10 @@ def check_kept(
 def warn_of_empty(
     context: RunContext, receipts: Sequence[BuildReceipt], warn: Callable[[str], None] = log_warning
 ) -> None:
-    """Warn of each sampler that kept and recalled no row in a build."""
+    """Warn of each sampler that kept no row in a build."""
     for name in dict.fromkeys(receipt.sampler for receipt in receipts):
         of_sampler = [receipt for receipt in receipts if receipt.sampler == name]
-        if not any(receipt.kept or receipt.readmitted for receipt in of_sampler):
+        if not any(receipt.kept for receipt in of_sampler):
             warn(f"sampler {name!r}: {_emptiness(context, of_sampler)}")
 
 

@@ -116,7 +116,7 @@ def online_training(
     )
     return Training(
         learner,
-        MixedLoader(plan.batches, Buffer(store, view, plan.selection, vocabulary), live),
+        MixedLoader(plan.batches, Buffer(store, view, plan.selection, vocabulary, plan.batches.replay), live),
         writer,
         seen,
         checkpoint_every=plan.checkpoint_every,

@@ -16,7 +16,8 @@ from .scoring.components.substructure import Substructure
 from .scoring.filters import Alerts, PropertyRange, SubstructureFilter
 from .scoring.objective import Objective, WeightedComponent
 from .scoring.transforms import DoubleSigmoid, Linear, ReverseSigmoid, Sigmoid
-from .storage.history.selections import ConsumeOnce, Prioritized, TopK, Uniform
+from .storage.history.selections import ConsumeOnce, Mixture, MixturePart, Prioritized, RankWindow, TopK, Uniform
+from .training.batches.replay import Replay
 from .training.batches.stored_batches import StoredBatches
 from .training.fit.settings import LearnerSettings
 from .training.losses import Reinvent
@@ -34,6 +35,8 @@ __all__ = [
     "LabRun",
     "LearnerSettings",
     "Linear",
+    "Mixture",
+    "MixturePart",
     "ModelSampler",
     "MutationSampler",
     "Objective",
@@ -42,8 +45,10 @@ __all__ = [
     "Property",
     "PropertyRange",
     "PythonFunction",
+    "RankWindow",
     "RawScore",
     "Reinvent",
+    "Replay",
     "ReverseSigmoid",
     "SAScore",
     "Sampler",

@@ -42,7 +42,7 @@ from .policies.policy import (
 )
 from .policies.reinvent import ReinventPrior, read_reinvent_prior, write_reinvent_prior
 from .prior import PriorSampler
-from .replay import expressible, stored_rows
+from .replay import expressible, randomised, stored_rows
 from .seeds import cpu_generator, derive_seed, numpy_generator, torch_generator
 from .tables.base import INNER_SAMPLER, RunParts, SamplerTable, TokenSource
 from .tables.family import SAMPLERS, OuterTable
@@ -143,6 +143,7 @@ __all__ = [
     "open_policy",
     "policy_files",
     "policy_of_run",
+    "randomised",
     "read_columns",
     "read_molecule_table",
     "read_reinvent_prior",

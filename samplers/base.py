@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -173,7 +173,8 @@ class Sampler(ABC):
         kind: the name of the class in the configuration.
         size: the sampler's contribution to each event.
         sampling: the changes to the token distribution; None for a sampler without a likelihood.
-        unique: whether a build keeps each molecule once, and draws other rows for repetitions.
+        unique: whether a build keeps each molecule once, and draws other rows for repetitions; "run": whether the run
+            does, so that no molecule is kept that it has drawn before.
         in_chunks: whether the rows of a build may be drawn in several chunks, each with a seed of its own.
 
     Example:
@@ -192,7 +193,7 @@ class Sampler(ABC):
     kind: ClassVar[str]
     size: SamplerSize
     sampling: Sampling | None = None
-    unique: bool = False
+    unique: bool | Literal["run"] = False
     in_chunks: ClassVar[bool] = True
 
     @property

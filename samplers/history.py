@@ -1,7 +1,7 @@
 """HistorySampler: draws stored rows with all their stored columns.
 
-Its rows are never stored as new samples. Its builds refer to them: each reference in a build of the buffer lets the run
-deliver the row once more; in a training batch the rows join those that are drawn live.
+Its rows are never stored as new samples. In a training batch they join those that are drawn live, and the build of the
+batch refers to them. The buffer has them already, so that the sampler takes no part in its builds.
 """
 
 from __future__ import annotations
@@ -17,7 +17,17 @@ from molbuffer.samplers.base import Draw, Recall, Sampler, SamplerSize
 from molbuffer.samplers.replay import expressible, stored_rows
 from molbuffer.samplers.seeds import numpy_generator
 from molbuffer.samplers.tokens import Vocabulary
-from molbuffer.storage import HistoryIndex, IndexScope, Positions, RowId, SampleStore, Selection, Uniform, chosen_rows
+from molbuffer.storage import (
+    HistoryIndex,
+    IndexScope,
+    Positions,
+    RowId,
+    SampleStore,
+    Selection,
+    Uniform,
+    chosen_rows,
+    weights_of,
+)
 
 
 @checked
@@ -46,8 +56,6 @@ class HistorySampler(Sampler):
     selection: Selection = Uniform()
     size: SamplerSize = SamplerSize()
     kind: ClassVar[str] = "history"
-    # Two chunks would draw the same rows.
-    in_chunks: ClassVar[bool] = False
 
     def draw(self, n: int, seed: int) -> Draw:
         """Draw up to n different rows, fewer when the history has fewer."""
@@ -67,6 +75,8 @@ class HistorySampler(Sampler):
 
     def _drawn(self, index: HistoryIndex, positions: Positions, ids: Sequence[RowId]) -> Draw:
         rows = stored_rows(index, positions, self.vocabulary)
+        if (weights := weights_of(self.selection, index, positions)) is not None:
+            rows = replace(rows, weights=weights.astype(np.float32))
         drawn = Draw(self.vocabulary.decode(rows.tokens, rows.lengths), rows, stored=ids)
         if rows.source_tokens is None or rows.source_lengths is None:
             return drawn

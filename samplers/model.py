@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from molbuffer.kinds import checked
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize
@@ -21,7 +21,8 @@ class ModelSampler(Sampler):
 
     Attributes:
         policy: returns the policy as it is at the time of the draw; the policy in training changes between draws.
-        unique: a build keeps each molecule once, and draws other rows for repetitions (``builds.judging``).
+        unique: a build keeps each molecule once, and draws other rows for repetitions (``builds.judging``); "run": the
+            run keeps each once, so that none is scored that it has drawn before.
 
     Example:
         >>> policy = lab.policy("zinc-gru")
@@ -34,7 +35,7 @@ class ModelSampler(Sampler):
     _: KW_ONLY
     size: SamplerSize = SamplerSize()
     sampling: Sampling = UNTRUNCATED
-    unique: bool = False
+    unique: bool | Literal["run"] = False
     kind: ClassVar[str] = "model"
 
     def __post_init__(self) -> None:

@@ -8,7 +8,11 @@ import numpy as np
 
 from molbuffer.samplers.base import encode_rows
 from molbuffer.samplers.tokens import Vocabulary
+from molbuffer.scoring import random_smiles
 from molbuffer.storage import HistoryIndex, Positions, Rows
+
+LARGEST_SEED = 2**31 - 1
+"""The largest seed that RDKit takes."""
 
 
 def expressible(index: HistoryIndex, vocabulary: Vocabulary, *, unparseable: bool = False) -> HistoryIndex:
@@ -53,3 +57,28 @@ def stored_rows(index: HistoryIndex, positions: Positions, vocabulary: Vocabular
         encoded = replace(encoded, rewards=index.rewards[positions[foreign]])
         rows = Rows.placed(len(rows), [(slice(None), rows), (foreign, encoded)])
     return replace(rows, vocabulary_sha256=vocabulary.sha256)
+
+
+def randomised(rows: Rows, vocabulary: Vocabulary, rng: np.random.Generator) -> Rows:
+    """Return each row as another random SMILES of its molecule, with its reward, source and weight.
+
+    Such a row keeps nothing of the policy that drew it: log-probabilities and latents are NaN, and it counts as not
+    truncated. A row that is no molecule, or whose other SMILES the vocabulary cannot express, stays as it is.
+
+    Args:
+        rows: rows [n] in the vocabulary.
+        vocabulary: the vocabulary.
+        rng: gives the order of atoms of each row.
+    """
+    texts = vocabulary.decode(rows.tokens, rows.lengths)
+    others = random_smiles(texts, rng.integers(1, LARGEST_SEED, len(rows)).tolist())
+    encoded = encode_rows([text or "" for text in others], vocabulary)
+    changed = np.flatnonzero((encoded.lengths > 0) & np.array([text is not None for text in others], bool))
+    if not len(changed):
+        return rows
+    kept = rows.take(changed)
+    beside = {name: getattr(kept, name) for name in ("rewards", "source_tokens", "source_lengths", "weights")}
+    encoded = replace(encoded.take(changed), **beside)
+    return replace(
+        Rows.placed(len(rows), [(slice(None), rows), (changed, encoded)]), vocabulary_sha256=vocabulary.sha256
+    )

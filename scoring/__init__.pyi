@@ -29,6 +29,7 @@ from .molecules.neighbours import Indices, SimilarityBounds, SimilarPairs, simil
 from .molecules.parsing import canonical_smiles, parse_smiles
 from .molecules.patterns import parse_smarts
 from .molecules.properties import check_property, property_names, property_value
+from .molecules.random_smiles import random_smiles
 from .molecules.scaffolds import scaffold_of, scaffolds_of
 from .molecules.sdf import sdf_record
 from .molecules.standardisation import (
@@ -97,6 +98,7 @@ __all__ = [
     "plain_smiles",
     "property_names",
     "property_value",
+    "random_smiles",
     "reason_against",
     "scaffold_of",
     "scaffolds_of",

@@ -1,6 +1,8 @@
 from .batches.batch import TrainingBatch
 from .batches.buffer import Buffer, BufferView
-from .batches.loader import BatchPlan, LiveSamplers, MixedLoader
+from .batches.live_samplers import LiveSamplers
+from .batches.loader import BatchPlan, MixedLoader
+from .batches.replay import Replay
 from .batches.stored_batches import StoredBatches
 from .checkpoint import RunCheckpoints
 from .evaluation import DrawEvaluation, bootstrap_difference, evaluate_policy
@@ -42,6 +44,7 @@ __all__ = [
     "PretrainSettings",
     "PriorTrainer",
     "Reinvent",
+    "Replay",
     "RunCheckpoints",
     "ScoredSequences",
     "StatefulLoss",

@@ -46,6 +46,7 @@ def assemble_online(campaign: Campaign) -> Training:
             seed=settings.campaign.seed,
             build_every=settings.buffer.build_every,
             train_on_invalid=settings.training.train_on_invalid,
+            replay=settings.training.replay(settings.buffer),
         ),
         settings.training.built_loss,
         learner=settings.training.learner,

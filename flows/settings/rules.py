@@ -122,16 +122,24 @@ def _builds_come_too_often(data: Mapping[str, Any], deliveries: int) -> Iterator
     for iteration, shares in _shares(data).items():
         tables = [table for _, table in _tables(data, "samplers") if _draws_at(table, iteration)]
         built = sum(table["buffer_size"] for table in tables if _fills_buffer(table)) * deliveries
-        taken = batch_size - sum(batch_quotas(batch_size, shares))
+        live = sum(batch_quotas(batch_size, shares))
+        taken = batch_size - live + _rows_of_updates(data, batch_size, live)
         if built and taken and built // taken < min(every, campaign["iterations"]):
             lasts = f"every {built // taken} iterations" if built // taken > 1 else "in each iteration"
             yield (
-                f"a build gives {built} rows and each batch takes {taken} of them, so that the buffer is built "
+                f"a build gives {built} rows and each iteration takes {taken} of them, so that the buffer is built "
                 f"{lasts} from iteration {iteration:g} on, unless rows of earlier runs fill it, and not every {every} "
                 f"(buffer.build_every): samplers with a buffer_size of "
                 f"{math.ceil(taken * every / deliveries)} in all would do"
             )
             return
+
+
+def _rows_of_updates(data: Mapping[str, Any], batch_size: int, live: int) -> int:
+    """Return the rows that the updates of an iteration after the first take from the buffer."""
+    training, buffer = _table(data, "training"), _table(data, "buffer")
+    size = batch_size - live if training["live_in_updates"] else batch_size
+    return int((training["updates"] - 1) * (buffer["update_size"] or size))
 
 
 _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from annotated_types import Ge
+from pydantic import model_validator
 
 from molbuffer import samplers
-from molbuffer.kinds import Count, KindTable, Share, Text
+from molbuffer.kinds import Count, KindTable, Share, Text, refuse
 from molbuffer.samplers import SamplerTable
 
 
@@ -35,6 +36,16 @@ class SamplerSettings(KindTable):
 
     until_iteration: Count | None = None
     """The first iteration in which it no longer draws; default: it never stops."""
+
+    @model_validator(mode="after")
+    def _has_rows_for_the_buffer(self) -> Self:
+        if self.buffer_size and not self.table.new_rows:
+            message = (
+                f"got {self.buffer_size}, but a sampler of kind {self.kind} gives stored rows, which the buffer has "
+                "already; leave the key out, and let buffer.selection say how often rows come (consume_once has epochs)"
+            )
+            refuse(type(self).__name__, [(("buffer_size",), message)])
+        return self
 
     @property
     def table(self) -> SamplerTable:

@@ -29,10 +29,28 @@ def unsuitable_rows(settings: Settings) -> list[Problem]:
             f"batch comes from the buffer; let the p_batch of samplers add up to 1, {_advice()}"
         )
         problems.append(Problem(("buffer", "selection"), message))
+    problems += _of_updates(settings, named, loss)
     for i, table in enumerate(settings.samplers):
         if table.draws_live or (stored > TOLERANCE and table.fills_buffer):
             problems += [Problem(("samplers", i, key), text) for key, text in _of_sampler(table, named, loss)]
     return problems
+
+
+def _of_updates(settings: Settings, named: str, loss: Loss) -> Iterator[Problem]:
+    """Yield what further updates, or other SMILES of stored molecules, do to the rows that the loss is valid on."""
+    updates = settings.training.updates
+    if loss.valid_on is ValidOn.ON_POLICY and updates > 1:
+        message = (
+            f"the loss {named} is valid on rows that the policy in training has just drawn, and the first of {updates} "
+            f"updates changes that policy; set updates to 1, {_advice()}"
+        )
+        yield Problem(("training", "updates"), message)
+    if loss.valid_on is ValidOn.BEHAVIOUR and settings.buffer.randomise:
+        message = (
+            f"the loss {named} weighs rows by the likelihood with which they were drawn, and another SMILES of a "
+            f"molecule has none; set randomise to false, {_advice()}"
+        )
+        yield Problem(("buffer", "randomise"), message)
 
 
 def _offline(settings: Settings) -> Iterator[Problem]:

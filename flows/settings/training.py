@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Annotated, Any, Literal, Self
 
-from annotated_types import Gt
+from annotated_types import Ge, Gt
 from pydantic import Field, model_validator
 
 from molbuffer.flows.settings.base import Section
 from molbuffer.kinds import Condition, Count, KindTable, OneOf, Text, refuse
 from molbuffer.storage import SELECTIONS, Selection
-from molbuffer.training import LOSSES, LearnerSettings, Loss
+from molbuffer.training import LOSSES, LearnerSettings, Loss, Replay
 
 Positive = Annotated[float, Gt(0)]
 
@@ -24,7 +24,8 @@ class BufferSettings(Section):
 
     selection: Annotated[KindTable, SELECTION] = Field(default_factory=SELECTION.default("consume_once"))
     """consume_once: each row once, at random; uniform: every row with the same probability; top_k: the best
-    molecules; prioritized: better rows more often; recent: the run's own rows of the last iterations."""
+    molecules; rank_window and prioritized: better rows more often; recent: the run's own rows of the last iterations;
+    mixture: several of them, each with a share."""
 
     build_every: Count = 10
     """The number of iterations between builds; a build also happens whenever the buffer cannot fill the next batch."""
@@ -32,6 +33,17 @@ class BufferSettings(Section):
     runs: Literal["all", "own"] = "all"
     """all: also rows that earlier runs stored under the same objective, as of the start of this run; own: only rows of
     this run."""
+
+    max_policy_lag: Annotated[int, Ge(0)] | None = None
+    """The most iterations since the run drew a row; older rows, and those of other runs, are left out. Default: no
+    bound."""
+
+    update_size: Count | None = None
+    """The number of rows of each update of an iteration after the first, if there are several (`updates` of the
+    training table); default: the batch size, less the live rows with `live_in_updates`."""
+
+    randomise: bool = False
+    """true: each row comes as another random SMILES of its molecule, whose likelihood when it was drawn is unknown."""
 
 
 class LossKeys(Section):
@@ -67,6 +79,13 @@ class TrainingSettings(LossKeys):
     gradient_norm: Positive = LearnerSettings.gradient_norm
     """The largest norm of a step's gradient; longer gradients are scaled down to it."""
 
+    updates: Count = 1
+    """The number of gradient steps in an iteration. The first is on the batch; each further one is on a draw of its own
+    from the buffer, in which the live molecules of the batch are, too, from then on."""
+
+    live_in_updates: bool = False
+    """true: the live molecules of the batch take part in each further update, and not in the first alone."""
+
     train_on_invalid: bool = False
     """Train also on drawn strings that are no molecules, with reward 0."""
 
@@ -83,6 +102,16 @@ class TrainingSettings(LossKeys):
     def learner(self) -> LearnerSettings:
         """The settings of the learner in online training."""
         return LearnerSettings(self.learning_rate, self.gradient_norm)
+
+    def replay(self, buffer: BufferSettings) -> Replay:
+        """Return the updates of an iteration, and what they take from the buffer."""
+        return Replay(
+            updates=self.updates,
+            update_size=buffer.update_size,
+            live_in_updates=self.live_in_updates,
+            randomise=buffer.randomise,
+            max_policy_lag=buffer.max_policy_lag,
+        )
 
     @model_validator(mode="after")
     def _has_a_loss(self) -> Self:

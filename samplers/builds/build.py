@@ -17,6 +17,7 @@ from molbuffer.samplers.builds.checked_draws import draw_rows_from, draw_rows_of
 from molbuffer.samplers.builds.judging import BuildScores, Pipeline, judge_drawn, refuse_duplicates
 from molbuffer.samplers.builds.metrics import policy_lag, sampler_metrics
 from molbuffer.samplers.builds.pair_rewards import pair_rewards, reward_of, source_metrics
+from molbuffer.samplers.errors import SamplerError
 from molbuffer.samplers.files import EpochPosition, epoch_sampler
 from molbuffer.samplers.seeds import derive_seed
 from molbuffer.scoring import PairJudgement
@@ -62,6 +63,9 @@ def make_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> Build:
     """Make a build: draw until ``spec.wanted`` rows are kept or the redraw rounds are over.
 
     A shortfall is a metric of the build. The build of a sampler that recalls stored rows refers to them.
+
+    Raises:
+        SamplerError: a sampler of stored rows is asked for a build of the buffer, which has them.
     """
     return draw_build(sampler, spec, pipeline)[0]
 
@@ -73,6 +77,11 @@ def draw_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> tuple[B
     provenance = _provenance(sampler, spec, pipeline) | {"seed": seed, "started": started}
     recall = recall_rows(sampler, spec.wanted, derive_seed(seed, 0))
     if recall is not None:
+        if spec.event is Event.BUILD_BUFFER:
+            raise SamplerError(
+                f"the sampler {sampler.name!r} gives stored rows, which the buffer has already, and takes no part in "
+                "its builds; give it a p_batch alone, and let the selection of the buffer say how often rows come"
+            )
         return _recall_build(recall, spec, pipeline, provenance, clock), recall
     scores = BuildScores(pipeline.scorer)
     drawn, judged = _draw(sampler, spec, seed, pipeline, scores)
@@ -98,7 +107,7 @@ def draw_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> tuple[B
 def _recall_build(
     recall: Recall, spec: BuildSpec, pipeline: Pipeline, provenance: Mapping[str, Any], clock: float
 ) -> Build:
-    """Return a build that has no samples and refers to stored rows, which are neither judged nor scored again."""
+    """Return a build of a batch that has no samples and refers to stored rows, neither judged nor scored again."""
     samples = Samples(recall.drawn.raw, recall.smiles, [None] * len(recall), recall.drawn.rows)
     objective_sha256 = pipeline.scorer.objective.sha256
     rewards = [Reward(row, objective_sha256, value) for row, value in enumerate(recall.rewards.tolist())]
@@ -153,7 +162,8 @@ def _draw(
         else:
             draws.append(draw_rows_of(sampler, missing, derive_seed(seed, attempt)))
         fates = judge_drawn(draws[-1], pipeline, scores)
-        judged += fates if kept_once is None else refuse_duplicates(fates, kept_once)
+        before = pipeline.seen if sampler.unique == "run" else None
+        judged += fates if kept_once is None else refuse_duplicates(fates, kept_once, before)
         missing = spec.wanted - sum(judgement.target.rejected_by is None for judgement in judged)
         if missing <= 0:
             break

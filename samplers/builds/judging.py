@@ -24,7 +24,7 @@ from molbuffer.storage import Score
 VOCABULARY = "vocabulary"
 """The reason that rejects a molecule, or either end of a pair, that the policy in training cannot express."""
 DUPLICATE = "duplicate"
-"""The reason that rejects a repeated molecule in a build that keeps each molecule once."""
+"""The reason that rejects a repeated molecule: in a build that keeps each once, or in a run that does."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,9 @@ def judge_drawn(drawn: Draw, pipeline: Pipeline, scores: BuildScores) -> list[Pa
     return _improved(judged, pipeline.template, scores)
 
 
-def refuse_duplicates(judged: Sequence[PairJudgement], kept: set[str]) -> list[PairJudgement]:
+def refuse_duplicates(
+    judged: Sequence[PairJudgement], kept: set[str], seen: Callable[[Sequence[str]], set[str]] | None = None
+) -> list[PairJudgement]:
     """Reject the rows whose molecule has been kept already.
 
     Molecules are compared by their canonical SMILES, since the strings of one molecule may differ.
@@ -108,8 +110,12 @@ def refuse_duplicates(judged: Sequence[PairJudgement], kept: set[str]) -> list[P
     Args:
         judged: the judgements of the rows of one draw.
         kept: the canonical SMILES kept in earlier draws; those of this draw are added.
+        seen: returns those of some canonical SMILES that the run has drawn before; None allows them.
     """
     fates = []
+    if seen is not None:
+        candidates = [each.target.smiles for each in judged if each.target.rejected_by is None]
+        kept |= seen([smiles for smiles in candidates if smiles is not None])
     for judgement in judged:
         smiles = judgement.target.smiles
         if judgement.target.rejected_by is None and smiles is not None:

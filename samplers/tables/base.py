@@ -142,6 +142,11 @@ class SamplerTable(ABC):
             yield path, [getattr(self, column) for column in marker.columns]
 
     @property
+    def new_rows(self) -> bool:
+        """Whether it draws rows that are not stored yet, so that it can fill the buffer."""
+        return True
+
+    @property
     def in_chunks(self) -> bool:
         """Whether its rows of a build can be divided among tasks."""
         return True

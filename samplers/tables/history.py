@@ -33,6 +33,9 @@ Runs = Annotated[tuple[str, ...], Typed(tuple[Text, ...]), BeforeValidator(_in_a
 class HistorySamplerTable(SamplerTable):
     """Stored molecules that have a reward under this objective, drawn again with all that is stored of them.
 
+    They join the live rows of a batch. The sampler has no `buffer_size`: the buffer has them already, and its selection
+    says how often they come.
+
     Attributes:
         select: which rows: uniform: every row with the same probability; top_k: the best molecules; quantile: the rows
             whose reward is at least a quantile of all rewards; recent: rows of the newest iterations; scaffold: every
@@ -47,8 +50,8 @@ class HistorySamplerTable(SamplerTable):
     where: Annotated[str | None, Typed(Text | None), Condition()] = None
 
     @property
-    def in_chunks(self) -> bool:
-        """False: two chunks would draw the same rows, and drawing them is fast."""
+    def new_rows(self) -> bool:
+        """False: the buffer has its rows already."""
         return False
 
     def sampler(self, name: str, size: SamplerSize, parts: RunParts) -> Sampler:

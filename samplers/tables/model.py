@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from annotated_types import Gt, Le
 
@@ -65,11 +65,12 @@ class ModelSamplerTable(PolicyKeys):
     """Molecules of a generative model.
 
     Attributes:
-        unique: keep each molecule once in a build of the buffer, and once in the draws for a batch. Repetitions are
-            stored as rejected, and replaced by further draws.
+        unique: true: keep each molecule once in a build of the buffer, and once in the draws for a batch; "run": keep
+            none that the run has drawn before, so that each reward is a new one. Repetitions are stored as rejected by
+            `duplicate`, without a score, and replaced by further draws.
     """
 
-    unique: Annotated[bool, Outermost()] = False
+    unique: Annotated[bool | Literal["run"], Outermost()] = False
 
     @property
     def in_chunks(self) -> bool:

@@ -8,7 +8,7 @@ a row's place in the history's order; two runs of one seed have the same rows at
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
 
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.history.cache import DecodedCache
 from molbuffer.storage.history.index_arrays import IndexArrays, locate_arrays
-from molbuffer.storage.history.scan import HistoryPart, ScannedRows, TrainableRows, read_readmitted, read_strings, scan
+from molbuffer.storage.history.scan import HistoryPart, ScannedRows, TrainableRows, read_strings, scan
 from molbuffer.storage.history.verified import verify_tables
+from molbuffer.storage.query import matching_rows
 from molbuffer.storage.records import Consumed, Event, RowId, truncates
 from molbuffer.storage.rows import Rows
 from molbuffer.storage.segments import rows_by_build
@@ -38,7 +39,7 @@ class IndexScope:
         snapshot: the snapshot at which own rows are read; None is the newest.
         foreign_snapshot: the snapshot at which rows of other runs are read; None is ``snapshot``. A run that trains
             while others write pins this at its start, so that what they do does not change its batches.
-        own_only: leave out the rows of other runs, but for those that the run has readmitted.
+        own_only: leave out the rows of other runs.
         runs: leave out the rows of runs other than these, by their ids.
         where: a predicate over ``sample_history`` that must hold as well.
         up_to_iteration: the last iteration whose own rows count; None is all.
@@ -74,14 +75,13 @@ class HistoryIndex:
         parts: whose rows it has, as of which snapshot: the run's own first.
         rows: the columns.
         arrays: where the arrays of the rows are.
-        readmitted: columns build_id, row, times of the rows that the run's builds have readmitted to its buffer.
     """
 
     store: OpenStore
     parts: tuple[HistoryPart, ...]
     rows: ScannedRows
     arrays: IndexArrays
-    readmitted: pa.Table | None = None
+    _fulfil: dict[str, NDArray[np.bool_]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def load(cls, store: OpenStore, scope: IndexScope, cache: DecodedCache | None = None) -> Self:
@@ -102,20 +102,15 @@ class HistoryIndex:
         snapshot = store.snapshot() if scope.snapshot is None else scope.snapshot
         of_runs = None if scope.runs is None else tuple(scope.runs)
         own = HistoryPart(snapshot, own=True, run_id=scope.run_id, up_to_iteration=scope.up_to_iteration, runs=of_runs)
-        parts, readmitted = [own], None
+        parts = [own]
         foreign = snapshot if scope.foreign_snapshot is None else scope.foreign_snapshot
         verify_tables(store, [snapshot, foreign])
-        if scope.run_id is not None:
-            readmitted = read_readmitted(store, own)
-            others = HistoryPart(foreign, own=False, run_id=scope.run_id, others=True, runs=of_runs)
-            if not scope.own_only:
-                parts.append(others)
-            elif readmitted.num_rows:
-                parts.append(replace(others, rows=readmitted))
+        if scope.run_id is not None and not scope.own_only:
+            parts.append(HistoryPart(foreign, own=False, run_id=scope.run_id, others=True, runs=of_runs))
         wanted = TrainableRows(scope.objective_sha256, scope.where, scope.include_unparseable)
         rows = scan(store, parts, wanted)
         cache = cache or DecodedCache(store.cache_key, store.layout.arrays)
-        return cls(store, tuple(parts), rows, locate_arrays(rows, cache), readmitted)
+        return cls(store, tuple(parts), rows, locate_arrays(rows, cache))
 
     def __len__(self) -> int:
         return len(self.rewards)
@@ -177,6 +172,11 @@ class HistoryIndex:
         """The iterations of the rows' builds, int32 [n]."""
         iterations: NDArray[np.int32] = self.builds["iteration"].to_numpy().astype(np.int32)
         return iterations.take(self.build_numbers)
+
+    @property
+    def iteration(self) -> int:
+        """The iteration after that of the newest own row; 0 without any."""
+        return int(self.iterations.max(initial=-1, where=self.own)) + 1
 
     @cached_property
     def run_numbers(self) -> NDArray[np.int32]:
@@ -243,41 +243,44 @@ class HistoryIndex:
 
     def positions_of(self, build_id: str, rows: Sequence[int] | NDArray[np.integer]) -> Positions:
         """Return the positions of rows of a build, without those not in the index (rejected, without reward)."""
-        positions, found = self._find(build_id, rows)
-        return positions[found]
-
-    def _find(self, build_id: str, rows: Sequence[int] | NDArray[np.integer]) -> tuple[Positions, NDArray[np.bool_]]:
-        """Return the positions of rows of a build, and which are in the index; the others' positions mean nothing."""
         wanted = np.asarray(rows, np.int64)
         build = self._numbers_by_id.get(build_id, -1)
         start, stop = np.searchsorted(self.build_numbers, (build, build + 1))
         here = self.row_numbers[start:stop]
         offsets = np.searchsorted(here, wanted)
         found = here.take(offsets, mode="clip") == wanted if len(here) else np.zeros(len(wanted), bool)
-        return np.add(start, offsets, dtype=np.int64), found
+        positions: Positions = np.add(start, offsets, dtype=np.int64)[found]
+        return positions
 
     def times_consumed(self, consumed: Iterable[Consumed]) -> NDArray[np.int32]:
         """Return how often each row was delivered, int32 [n], by what the store has of a training run."""
         times = np.zeros(len(self), np.int32)
         for part in consumed:
-            times[self.positions_of(part.build_id, part.rows)] += 1
+            # A row may have been delivered by several updates of one iteration.
+            np.add.at(times, self.positions_of(part.build_id, part.rows), 1)
         return times
 
-    def times_readmitted(self) -> NDArray[np.int32] | None:
-        """Return how often the run's builds readmitted each row to its buffer, int32 [n]; None when they never did.
+    def matching(self, where: str) -> NDArray[np.bool_]:
+        """Return which rows fulfil a predicate over ``sample_history`` as of the snapshots they were read at, bool [n].
 
-        Each time, the row may be delivered once more.
+        Raises:
+            PredicateError: ``where`` is no predicate over a row.
         """
-        if self.readmitted is None or not self.readmitted.num_rows:
-            return None
-        times = np.zeros(len(self), np.int32)
-        counted = self.readmitted["times"].to_numpy()
-        start = 0
-        for build_id, rows in rows_by_build(self.readmitted).items():
-            positions, found = self._find(build_id, rows)
-            times[positions[found]] = counted[start : start + len(rows)][found]
-            start += len(rows)
-        return times
+        if where not in self._fulfil:
+            found = np.zeros(len(self), bool)
+            for part in self.parts:
+                for build_id, rows in rows_by_build(matching_rows(self.store.catalog, where, part.snapshot)).items():
+                    positions = self.positions_of(build_id, rows)
+                    found[positions[self.own[positions] == part.own]] = True
+            self._fulfil[where] = found
+        return self._fulfil[where]
+
+    def hashes_of(self, smiles: Sequence[str | None]) -> NDArray[np.uint64]:
+        """Return what ``molecules`` has for canonical SMILES, uint64 [m]; None is what is no molecule."""
+        asked = pa.table({"smiles": pa.array(smiles, pa.string()), "place": np.arange(len(smiles))})
+        found = self.store.read_arrow("SELECT hash(smiles) AS molecule FROM asked ORDER BY place", asked=asked)
+        numbers: NDArray[np.uint64] = found["molecule"].to_numpy()
+        return numbers
 
     def read(self, column: str, positions: Positions) -> list[str | None]:
         """Return a text column of the table ``samples`` for a few rows, of which it reads only the builds."""

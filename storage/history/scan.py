@@ -31,7 +31,6 @@ class HistoryPart:
         others: whether these are the rows of all runs but that one.
         up_to_iteration: the last iteration that counts; None is all.
         runs: the only runs that count; None is all.
-        rows: columns build_id, row of the only rows that count; None is all.
     """
 
     snapshot: int
@@ -40,7 +39,6 @@ class HistoryPart:
     others: bool = False
     up_to_iteration: int | None = None
     runs: tuple[str, ...] | None = None
-    rows: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -97,14 +95,7 @@ _SAMPLES = """
     SELECT number, samples."row" AS "row", hash(samples.smiles) AS molecule, samples.smiles IS NULL AS unparseable
     FROM {samples} AS samples JOIN numbered USING (build_id)
     WHERE samples.kept OR ($1 AND samples.smiles IS NULL)"""
-_MATCHING = ' SEMI JOIN [rows] ON [rows].build_id = samples.build_id AND [rows]."row" = samples."row"'
-# Of the buffer's builds: rows that a build gives to a batch are in that batch already.
-_READMITTED = """
-    SELECT given.source_build_id AS build_id, given.source_row AS "row", count(*) AS times
-    FROM {builds} AS builds JOIN {readmitted} AS given ON given.build_id = builds.build_id
-    WHERE builds.run_id = $1 AND builds.readmitted > 0 AND builds.event = 'build_buffer'
-        AND ($2 IS NULL OR builds.iteration <= $2)
-    GROUP BY ALL ORDER BY ALL"""
+_MATCHING = ' SEMI JOIN matching ON matching.build_id = samples.build_id AND matching."row" = samples."row"'
 _STRINGS = """
     SELECT number, samples."row" AS "row", samples.{column} AS text
     FROM {samples} AS samples JOIN numbered USING (build_id)"""
@@ -148,12 +139,6 @@ def scan(store: OpenStore, parts: Sequence[HistoryPart], wanted: TrainableRows) 
     )
 
 
-def read_readmitted(store: OpenStore, part: HistoryPart) -> pa.Table:
-    """Return the rows (build_id, row, times) that a run's builds have given to its buffer once more, and how often."""
-    parameters = [part.run_id, part.up_to_iteration]
-    return store.read_arrow(_READMITTED, snapshot=part.snapshot, parameters=parameters)
-
-
 def _read_builds(store: OpenStore, part: HistoryPart) -> pa.Table:
     # Bare comparisons, so that Parquet files of other runs are known by their statistics and not opened.
     conditions: dict[str, Any] = {
@@ -162,12 +147,8 @@ def _read_builds(store: OpenStore, part: HistoryPart) -> pa.Table:
         "list_contains(?, builds.run_id)": None if part.runs is None else list(part.runs),
     }
     given = {condition: value for condition, value in conditions.items() if value is not None}
-    bare, tables = list(given), {}
-    if part.rows is not None:
-        bare.append("builds.build_id IN (SELECT build_id FROM wanted)")
-        tables["wanted"] = part.rows
-    sql = _BUILDS.replace("[condition]", " AND ".join(bare) or "true")
-    return store.read_arrow(sql, snapshot=part.snapshot, parameters=list(given.values()), **tables)
+    sql = _BUILDS.replace("[condition]", " AND ".join(given) or "true")
+    return store.read_arrow(sql, snapshot=part.snapshot, parameters=list(given.values()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,13 +180,10 @@ def _read_samples(
     molecules: list[NDArray[np.uint64]] = []
     unparseable: list[NDArray[np.bool_]] = []
     for query in queries:
-        tables = {}
+        tables, sql = {}, _SAMPLES
         if wanted.where is not None:
             tables["matching"] = matching_rows(query.store.catalog, wanted.where, query.part.snapshot)
-        if query.part.rows is not None:
-            tables["wanted"] = query.part.rows
-        matching = "".join(_MATCHING.replace("[rows]", name) for name in tables)
-        sql = _SAMPLES.replace("WHERE", f"{matching} WHERE")
+            sql = _SAMPLES.replace("WHERE", f"{_MATCHING} WHERE")
         for batch in query.read(sql, wanted.include_unparseable, **tables):
             keys.append(keys_of(batch))
             # A view would keep the whole portion.

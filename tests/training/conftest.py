@@ -25,7 +25,8 @@ from molbuffer.storage.history.selections import Selection, Uniform
 from molbuffer.storage.records import Commit, Event, Run, RunKind
 from molbuffer.storage.stored import BuildReceipt
 from molbuffer.training.batches.buffer import Buffer, BufferView
-from molbuffer.training.batches.loader import BatchPlan, LiveSamplers, MixedLoader
+from molbuffer.training.batches.live_samplers import LiveSamplers
+from molbuffer.training.batches.loader import BatchPlan, MixedLoader
 from molbuffer.training.checkpoint import RunCheckpoints
 from molbuffer.training.fit.history_writer import HistoryWriter
 from molbuffer.training.fit.learner import Learner
@@ -149,7 +150,7 @@ class Lab:
         view = BufferView(
             self.training_objective_sha256, self.run_id, own_only=True, train_on_invalid=self.plan.train_on_invalid
         )
-        buffer = Buffer(self.store, view, self.selection, self.prior.vocabulary)
+        buffer = Buffer(self.store, view, self.selection, self.prior.vocabulary, self.plan.replay)
         checkpoint = self.store.latest_checkpoint(self.run_id)
         reached = checkpoint.iteration if checkpoint is not None else 0
         drawn = DrawCounts.before(reached, self.store.receipts(self.run_id))

@@ -70,7 +70,23 @@ def join(iteration: int, blocks: Sequence[tuple[str, Rows]]) -> TrainingBatch:
     return TrainingBatch(iteration, tensors(rows), [origin for origin, block in blocks for _ in range(len(block))])
 
 
-def live_rows(build: Build, vocabulary: Vocabulary, objective_sha256: str) -> Rows:
+@dataclass(frozen=True, eq=False)
+class NumberedRows:
+    """Some rows of a build.
+
+    Attributes:
+        numbers: their places in the build, ascending, int32 [n].
+        rows: the rows [n].
+    """
+
+    numbers: NDArray[np.int32]
+    rows: Rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def live_rows(build: Build, vocabulary: Vocabulary, objective_sha256: str) -> NumberedRows:
     """Return the kept rows of a live build that have a reward; the reward of a row that a scorer failed on is
     unknown, not 0.
 
@@ -94,7 +110,7 @@ def live_rows(build: Build, vocabulary: Vocabulary, objective_sha256: str) -> Ro
     return _rewarded(build, rows, np.array([rewards[row] for row in rows], np.float64), vocabulary)
 
 
-def invalid_rows(build: Build, vocabulary: Vocabulary) -> Rows:
+def invalid_rows(build: Build, vocabulary: Vocabulary) -> NumberedRows:
     """Return the rows of a live build that are no molecule, with reward 0."""
     samples, sources = build.samples, build.samples.rows.source_lengths
     # A string of a file that is no molecule may have no tokens either, at either end of a pair.
@@ -103,18 +119,18 @@ def invalid_rows(build: Build, vocabulary: Vocabulary) -> Rows:
     return _rewarded(build, rows, np.zeros(len(rows)), vocabulary)
 
 
-def _rewarded(build: Build, rows: list[int], rewards: NDArray[np.float64], vocabulary: Vocabulary) -> Rows:
+def _rewarded(build: Build, rows: list[int], rewards: NDArray[np.float64], vocabulary: Vocabulary) -> NumberedRows:
     """Return rows of a build with rewards; re-encode those of another vocabulary, and leave out what it cannot
     express.
     """
-    samples = build.samples
+    samples, numbers = build.samples, np.array(rows, np.int32)
     if samples.vocabulary_sha256 == vocabulary.sha256:
         truncated = np.ones(len(rows), np.uint8) if build.truncated else None
-        return replace(samples.rows.take(rows), rewards=rewards, truncated=truncated)
+        return NumberedRows(numbers, replace(samples.rows.take(rows), rewards=rewards, truncated=truncated))
     sources = None if samples.source_smiles is None else [samples.source_smiles[row] for row in rows]
     # Latents are left out: they belong to the model that decoded them, which has the other vocabulary.
     encoded = replace(encode_rows([samples.raw[row] for row in rows], vocabulary, sources), rewards=rewards)
     known = encoded.lengths > 0
     if sources is not None and encoded.source_lengths is not None:
         known &= (encoded.source_lengths > 0) & np.array([bool(text) for text in sources], bool)
-    return encoded.take(known)
+    return NumberedRows(numbers[known], encoded.take(known))

@@ -1,14 +1,17 @@
-"""The buffer: the stored rows that a training run may use, as of a pinned snapshot, and the rows it has used."""
+"""The buffer: the rows that a training run may replay, and those that it has used up.
+
+They are the stored rows as of a pinned snapshot, and what the run has drawn live since, committed or not.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers import Vocabulary, expressible, stored_rows
+from molbuffer.samplers import Vocabulary, expressible, randomised, stored_rows
 from molbuffer.storage import (
     Consumed,
     ConsumeOnce,
@@ -17,9 +20,13 @@ from molbuffer.storage import (
     Rows,
     SampleStore,
     Selection,
+    WithinLag,
     available_rows,
     chosen_rows,
+    weights_of,
 )
+from molbuffer.training.batches.candidates import Candidates, LiveRows
+from molbuffer.training.batches.replay import Replay
 from molbuffer.training.batches.replayed_latents import ReplayedLatents, replayed_latents
 
 BUFFER = "buffer"
@@ -66,21 +73,21 @@ class BufferRows:
 
 @dataclass
 class Buffer:
-    """Stored rows of a pinned snapshot, from which batches are selected; ``pin`` moves it to a newer snapshot.
+    """Rows from which batches are selected; ``pin`` moves it to a newer snapshot.
 
     Attributes:
-        index: the rows as of the snapshot.
-        delivered: int32 [rows], how often each was given to this run, less how often the run has readmitted it: each
-            readmission allows one more delivery.
-        up_to_iteration: the last iteration whose own rows count; None is all.
+        candidates: the rows: those of the pinned snapshot, and the run's live rows since.
+        delivered: int32 [rows], how often each was given to this run.
+        up_to_iteration: the last iteration whose own rows the snapshot counts; None is all.
     """
 
     store: SampleStore
     view: BufferView
     selection: Selection
     vocabulary: Vocabulary
+    replay: Replay = Replay()
     _consumed: list[Consumed] = field(default_factory=list)
-    index: HistoryIndex = field(init=False)
+    candidates: Candidates = field(init=False)
     delivered: NDArray[np.int32] = field(init=False)
     up_to_iteration: int | None = field(init=False, default=None)
 
@@ -88,38 +95,27 @@ class Buffer:
         pinned = None if self.view.run_id else self.view.snapshot
         self.pin(self.store.snapshot() if pinned is None else pinned)
 
-    def pin(self, snapshot: int, up_to_iteration: int | None = None) -> None:
+    def pin(self, snapshot: int, up_to_iteration: int | None = None, *, drawn_before: int | None = None) -> None:
         """Read the index of a snapshot: the run's own rows as of it, other runs' rows as of the start of the run.
 
         Args:
             snapshot: the snapshot.
             up_to_iteration: the last iteration whose own rows count: a resumed run must not see what it built after
                 its checkpoint.
+            drawn_before: the iteration before which the run has drawn live rows; those that the snapshot does not have
+                are read from the newest one. None: it has all of them.
         """
-        view = self.view
-        index = self.store.index(
-            IndexScope(
-                objective_sha256=view.objective_sha256,
-                run_id=view.run_id,
-                snapshot=snapshot,
-                foreign_snapshot=view.snapshot if view.run_id else None,
-                own_only=view.own_only,
-                up_to_iteration=up_to_iteration,
-                where=view.where,
-                include_unparseable=view.train_on_invalid,
-            )
-        )
-        self.index = expressible(index, self.vocabulary, unparseable=view.train_on_invalid)
+        index = self._read(snapshot, up_to_iteration)
         self.up_to_iteration = up_to_iteration
-        self.delivered = self.index.times_consumed(self._consumed)
-        if (readmitted := self.index.times_readmitted()) is not None:
-            self.delivered -= readmitted
-            if view.own_only and isinstance(self.selection, ConsumeOnce):
-                # Rows of other runs are in the index for their readmissions only, and have no delivery of their own.
-                self.delivered += np.where(self.index.own, 0, self.selection.epochs).astype(np.int32)
-        if view.run_id is not None:
-            # The run has trained on what it drew live.
-            self.delivered += self.index.own & self.index.live
+        self.candidates = Candidates(index)
+        if drawn_before is not None and self.view.run_id is not None:
+            self.candidates = self.candidates.followed_by(self._live_since(index, drawn_before))
+        self._count_deliveries()
+
+    @property
+    def index(self) -> HistoryIndex:
+        """The rows of the snapshot."""
+        return self.candidates.index
 
     @property
     def snapshot(self) -> int:
@@ -127,20 +123,43 @@ class Buffer:
         return self.index.snapshot
 
     @property
+    def iteration(self) -> int:
+        """The iteration that rows are selected for."""
+        return self.candidates.iteration
+
+    @iteration.setter
+    def iteration(self, iteration: int) -> None:
+        self.candidates.iteration = iteration
+
+    @property
     def available(self) -> int:
         """The number of rows that the next batch could take."""
-        return available_rows(self.selection, self.index, self.delivered)
+        return available_rows(self._bounded, self.candidates, self.delivered)
+
+    def add(self, live: Sequence[LiveRows]) -> None:
+        """Add the live rows of an iteration, in the history's order. The run has trained on them once."""
+        live = [rows for rows in live if len(rows)]
+        if live:
+            end = self.candidates.ranking.own_rows + self.candidates.ends[-1]
+            self.candidates = self.candidates.followed_by(live)
+            self.delivered = np.insert(self.delivered, end, np.ones(sum(map(len, live)), np.int32))
 
     def take(self, n: int, rng: np.random.Generator) -> BufferRows:
         """Select up to n rows, and read them."""
         positions, consumed = self.deliver(n, rng)
-        rows = stored_rows(self.index, positions, self.vocabulary)
-        replayed = replayed_latents(self.index, positions, rows)
-        return BufferRows(rows, consumed, self.index.own_iterations(positions), replayed)
+        candidates = self.candidates
+        rows = candidates.read(positions, self.vocabulary)
+        weights = weights_of(self._bounded, candidates, positions)
+        if weights is not None:
+            rows = replace(rows, weights=weights.astype(np.float32))
+        replayed = replayed_latents(candidates, positions, rows)
+        if self.replay.randomise:
+            rows = randomised(rows, self.vocabulary, rng)
+        return BufferRows(rows, consumed, candidates.own_iterations(positions), replayed)
 
     def deliver(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Sequence[Consumed]]:
         """Select up to n rows without reading them; return their positions, and what ``BufferRows`` has as consumed."""
-        positions = chosen_rows(self.selection, self.index, n, rng, self.delivered)
+        positions = chosen_rows(self._bounded, self.candidates, n, rng, self.delivered)
         consumed: list[Consumed] = []
         if isinstance(self.selection, ConsumeOnce):
             consumed = self._record(positions)
@@ -151,10 +170,71 @@ class Buffer:
     def restore(self, consumed: Sequence[Consumed]) -> None:
         """Count the rows that an earlier part of the run consumed as delivered."""
         self._consumed = list(consumed)
-        self.pin(self.snapshot, self.up_to_iteration)
+        self._count_deliveries()
+
+    @property
+    def _bounded(self) -> Selection:
+        bound = self.replay.max_policy_lag
+        return self.selection if bound is None else WithinLag(self.selection, bound)
+
+    def _read(self, snapshot: int, up_to_iteration: int | None, *, own_only: bool = False) -> HistoryIndex:
+        view = self.view
+        index = self.store.index(
+            IndexScope(
+                objective_sha256=view.objective_sha256,
+                run_id=view.run_id,
+                snapshot=snapshot,
+                foreign_snapshot=view.snapshot if view.run_id else None,
+                own_only=own_only or view.own_only,
+                up_to_iteration=up_to_iteration,
+                where=view.where,
+                include_unparseable=view.train_on_invalid,
+            )
+        )
+        return expressible(index, self.vocabulary, unparseable=view.train_on_invalid)
+
+    def _live_since(self, index: HistoryIndex, iteration: int) -> list[LiveRows]:
+        """Return the live rows before an iteration that an index of an older snapshot does not have, by build."""
+        newest = self._read(self.store.snapshot(), iteration - 1, own_only=True)
+        known = set(index.build_ids)
+        missing = np.array([build_id not in known for build_id in newest.build_ids], bool)
+        positions = np.flatnonzero(newest.live & missing[newest.build_numbers])
+        numbers = newest.build_numbers[positions]
+        rows = stored_rows(newest, positions, self.vocabulary)
+        smiles = newest.read("smiles", positions) if len(positions) else []
+        found = []
+        for number in np.unique(numbers).tolist():
+            start, stop = np.searchsorted(numbers, (number, number + 1)).tolist()
+            build = newest.builds.slice(number, 1).to_pylist()[0]
+            found.append(
+                LiveRows(
+                    build["build_id"],
+                    build["iteration"],
+                    build["sampler"],
+                    build["latent_sha256"],
+                    newest.row_numbers[positions[start:stop]],
+                    rows.take(slice(start, stop)),
+                    smiles[start:stop],
+                )
+            )
+        return found
+
+    def _count_deliveries(self) -> None:
+        index, candidates = self.index, self.candidates
+        of_index = index.times_consumed(self._consumed)
+        if self.view.run_id is not None:
+            # The run has trained on what it drew live.
+            of_index += index.own & index.live
+        of_live = [np.ones(len(each), np.int32) for each in candidates.live]
+        by_build = {each.build_id: place for place, each in enumerate(candidates.live)}
+        for part in self._consumed:
+            if (place := by_build.get(part.build_id)) is not None:
+                np.add.at(of_live[place], candidates.live[place].places_of(part.rows), 1)
+        own = candidates.ranking.own_rows
+        self.delivered = np.concatenate([of_index[:own], *of_live, of_index[own:]])
 
     def _record(self, positions: NDArray[np.int64]) -> list[Consumed]:
         by_build: dict[str, list[int]] = {}
-        for row_id in self.index.row_ids(positions):
+        for row_id in self.candidates.row_ids(positions):
             by_build.setdefault(row_id.build_id, []).append(row_id.row)
         return [Consumed(build_id, rows, iteration=-1) for build_id, rows in by_build.items()]

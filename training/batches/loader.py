@@ -1,37 +1,32 @@
-"""The mixed loader: batches of live and stored samples in the shares that ``p_batch`` asks for.
+"""The mixed loader: batches of live and stored samples in the shares that ``p_batch`` asks for, and further draws from
+the buffer for further updates.
 
 Each iteration has the same course. The buffer is built when it is due or cannot fill the batch; every live sampler
 draws its quota; what the quotas leave comes from the buffer. A live sampler that stays short, or whose scores failed,
 is made up for by the buffer, which is built for that if need be, then by the live samplers in configuration order; a
-batch that is short even so is an error.
+batch that is short even so is an error. Then the live rows join the buffer, from which each later update of the
+iteration draws (R32).
 
 The loader draws at the moment a batch is asked for, with the policy as it is then. Randomness is a function of the
-campaign's seed and the iteration, so that its whole state is the iteration and the snapshots it is pinned to.
+campaign's seed, the iteration and the update, so that its whole state is the iteration and the snapshots it is pinned
+to.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Protocol
 
 from torch.utils.data import IterableDataset, get_worker_info
 
 from molbuffer.kinds import Count, NotNegative, checked
-from molbuffer.samplers import (
-    REDRAW_ROUNDS,
-    BuildSpec,
-    DrawCounts,
-    Pipeline,
-    Recall,
-    Sampler,
-    batch_quotas,
-    draw_build,
-    numpy_generator,
-)
-from molbuffer.storage import Build, BuildReceipt, Consumed, Event, Rows
+from molbuffer.samplers import REDRAW_ROUNDS, batch_quotas, numpy_generator
+from molbuffer.storage import Build, BuildReceipt, Consumed, Rows
 from molbuffer.training.batches.batch import TrainingBatch, invalid_rows, join, live_rows
-from molbuffer.training.batches.buffer import BUFFER, Buffer
+from molbuffer.training.batches.buffer import BUFFER, Buffer, BufferRows
+from molbuffer.training.batches.live_samplers import LiveDraw, LiveSamplers
+from molbuffer.training.batches.replay import Replay
 from molbuffer.training.batches.replayed_latents import ReplayedLatents
 from molbuffer.training.errors import BatchShortError, LoaderUseError
 
@@ -47,15 +42,15 @@ _NOT_IN_WORKERS = (
 
 @dataclass(frozen=True)
 class BatchOrigin:
-    """The origin of the rows of a batch.
+    """The origin of the rows of an iteration.
 
     Attributes:
         built: receipts of the builds made for the buffer in this iteration.
         live: the builds drawn for this batch.
-        consumed: the stored rows that the batch uses up.
+        consumed: the stored rows that the updates use up.
         shortfall: rows that live samplers owed and others made up for.
-        lags: the iterations since each stored row of the run's own was drawn.
-        replayed: the stored rows that the run drew from latent priors; None without any.
+        lags: the iterations since each row of the buffer that is the run's own was drawn, in all updates.
+        replayed: the stored rows of the batch that the run drew from latent priors; None without any.
     """
 
     built: Sequence[BuildReceipt] = ()
@@ -68,60 +63,28 @@ class BatchOrigin:
 
 @dataclass(frozen=True)
 class MixedBatch:
-    """A training batch and the origin of its rows."""
+    """A training batch and the origin of its rows.
+
+    Attributes:
+        batch: the rows of the first update.
+        origin: the origin of the rows.
+        later: the rows of each later update.
+    """
 
     batch: TrainingBatch
     origin: BatchOrigin
+    later: Sequence[TrainingBatch] = ()
+
+    @property
+    def updates(self) -> Sequence[TrainingBatch]:
+        """The rows of each update, in order."""
+        return (self.batch, *self.later)
 
 
 class BufferBuilder(Protocol):
     """A function that makes the builds of the buffer; it commits all that the run drew before."""
 
     def __call__(self, iteration: int) -> Sequence[BuildReceipt]: ...
-
-
-@dataclass(frozen=True)
-class LiveSamplers:
-    """The samplers of a campaign, in configuration order, as sources of live rows.
-
-    Attributes:
-        samplers: the samplers.
-        pipeline: what turns drawn strings into scored samples.
-        run_id: the run in training.
-        campaign_seed: the seed that all draws follow from.
-        made: called with each build as soon as it exists, so that later builds of the run know its molecules.
-        drawn: the number of rows that each sampler has drawn in the run, builds of the buffer included.
-    """
-
-    samplers: Sequence[Sampler]
-    pipeline: Pipeline
-    run_id: str
-    campaign_seed: int
-    made: Callable[[Build], None] = lambda _: None
-    drawn: DrawCounts = field(default_factory=DrawCounts)
-
-    def draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> tuple[Build, Recall | None]:
-        """Draw ``wanted`` kept rows from one sampler for the batch of an iteration.
-
-        Returns:
-            The build, and the stored rows that it refers to; None for a build with samples of its own.
-        """
-        sampler = self.samplers[number]
-        spec = BuildSpec(
-            run_id=self.run_id,
-            iteration=iteration,
-            event=Event.SAMPLE_BATCH,
-            sampler_order=number,
-            wanted=wanted,
-            campaign_seed=self.campaign_seed,
-            chunk=chunk,
-            attempt_id=self.run_id,
-            drawn_before=self.drawn.of(sampler.name),
-        )
-        build, recalled = draw_build(sampler, spec, self.pipeline)
-        self.drawn.add(sampler.name, len(build.samples))
-        self.made(build)
-        return build, recalled
 
 
 @checked
@@ -136,6 +99,7 @@ class BatchPlan:
         build_every: iterations between builds of the buffer; 0 = only when it cannot fill a batch.
         train_on_invalid: add live rows that are no molecule, with reward 0, on top of the batch.
         live_only: have what a live sampler is short of drawn by others, and not taken from the buffer.
+        replay: the updates of an iteration, and what they take from the buffer.
     """
 
     batch_size: Count
@@ -144,6 +108,8 @@ class BatchPlan:
     build_every: NotNegative = 0
     train_on_invalid: bool = False
     live_only: bool = False
+    _: KW_ONLY
+    replay: Replay = Replay()
 
 
 @dataclass
@@ -197,10 +163,10 @@ class MixedLoader(IterableDataset[MixedBatch]):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue at the position that ``state_dict`` returned."""
         self.iteration, self._ended = state["iteration"], False
-        self.buffer.pin(state["snapshot"], state["up_to_iteration"])
+        self.buffer.pin(state["snapshot"], state["up_to_iteration"], drawn_before=self.iteration)
 
     def _next(self) -> MixedBatch | None:
-        iteration = self.iteration
+        iteration = self.buffer.iteration = self.iteration
         quotas = self._quotas(iteration)
         from_buffer = self.plan.batch_size - sum(quotas)
         built = self._ensure_buffer(iteration, from_buffer)
@@ -211,24 +177,49 @@ class MixedLoader(IterableDataset[MixedBatch]):
         wanted = from_buffer if self.plan.live_only else missing
         if wanted > self.buffer.available and not built and self._can_build(iteration):
             built = self._build(iteration)
-        stored = self.buffer.take(
-            min(wanted, self.buffer.available), numpy_generator(self.plan.seed, "buffer", iteration)
-        )
+        stored = self.buffer.take(wanted, numpy_generator(self.plan.seed, "buffer", iteration))
         missing -= len(stored.rows)
         shortfall = sum(draw.wanted - draw.counted for draw in draws)
         if missing:
             draws += self._make_up(iteration, missing, draws)
-        blocks = [(draw.build.sampler, rows) for draw in draws for rows in (draw.kept, *draw.extra)]
-        blocks.append((BUFFER, stored.rows))
+        live = [block for draw in draws for block in draw.blocks]
+        later, taken = self._later_updates(iteration, draws, live)
+        taken = [stored, *taken]
         origin = BatchOrigin(
             built=built,
             live=[draw.build for draw in draws],
-            consumed=[replace(part, iteration=iteration) for part in stored.consumed],
+            consumed=[replace(part, iteration=iteration) for rows in taken for part in rows.consumed],
             shortfall=shortfall,
-            lags=[iteration - drawn_in for drawn_in in stored.drawn_in],
+            lags=[iteration - drawn_in for rows in taken for drawn_in in rows.drawn_in],
             replayed=stored.replayed,
         )
-        return MixedBatch(join(iteration, [(name, rows) for name, rows in blocks if len(rows)]), origin)
+        blocks = [*live, *([(BUFFER, stored.rows)] if len(stored.rows) else [])]
+        return MixedBatch(join(iteration, blocks), origin, later)
+
+    def _later_updates(
+        self, iteration: int, draws: Sequence[LiveDraw], live: Sequence[tuple[str, Rows]]
+    ) -> tuple[list[TrainingBatch], list[BufferRows]]:
+        """Return the rows of the updates after the first, and what they have from the buffer, and add the live rows of
+        the batch to the buffer.
+        """
+        replay = self.plan.replay
+        in_order = sorted(draws, key=lambda draw: (draw.number, draw.build.chunk))
+        new = [draw.new_rows for draw in in_order if draw.new_rows is not None]
+        if not replay.live_in_updates:
+            self.buffer.add(new)
+        wanted = replay.rows_of_update(self.plan.batch_size, sum(draw.counted for draw in draws))
+        beside = live if replay.live_in_updates else ()
+        batches, taken = [], []
+        for update in range(1, replay.updates):
+            rng = numpy_generator(self.plan.seed, "buffer", iteration, "update", update)
+            rows = self.buffer.take(wanted, rng)
+            blocks = [*beside, *([(BUFFER, rows.rows)] if len(rows.rows) else [])]
+            if blocks:
+                batches.append(join(iteration, blocks))
+                taken.append(rows)
+        if replay.live_in_updates:
+            self.buffer.add(new)
+        return batches, taken
 
     def _quotas(self, iteration: int) -> list[int]:
         if self.live is None:
@@ -247,7 +238,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         before = self.buffer.available
         receipts = self._build(iteration)
         if self.buffer.available < rows:
-            made = sum(receipt.kept + receipt.readmitted for receipt in receipts)
+            made = sum(receipt.kept for receipt in receipts)
             raise BatchShortError(
                 f"iteration {iteration} needs {rows} rows from the buffer and {self.buffer.available} are available: "
                 f"{before} before the build, which kept {made}; raise a sampler's buffer_size or p_batch, or loosen "
@@ -287,22 +278,23 @@ class MixedLoader(IterableDataset[MixedBatch]):
     def _condition(self) -> str:
         return f" and fulfil {self.buffer.view.where!r}" if self.buffer.view.where else ""
 
-    def _draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> _Draw:
+    def _draw(self, number: int, iteration: int, wanted: int, chunk: int = 0) -> LiveDraw:
         assert self.live is not None
         build, recalled = self.live.draw(number, iteration, wanted, chunk)
         if recalled is not None:
-            return _Draw(number, build, recalled.drawn.rows, (), wanted)
+            return LiveDraw(number, build, recalled.drawn.rows, wanted)
         vocabulary = self.buffer.vocabulary
         # Quotas count kept rows: what train_on_invalid adds comes on top of the batch.
-        extra = (invalid_rows(build, vocabulary),) if self.plan.train_on_invalid else ()
-        return _Draw(number, build, live_rows(build, vocabulary, self.buffer.view.objective_sha256), extra, wanted)
+        invalid = invalid_rows(build, vocabulary) if self.plan.train_on_invalid else None
+        kept = live_rows(build, vocabulary, self.buffer.view.objective_sha256)
+        return LiveDraw(number, build, kept, wanted, invalid)
 
-    def _make_up(self, iteration: int, missing: int, draws: Sequence[_Draw]) -> list[_Draw]:
+    def _make_up(self, iteration: int, missing: int, draws: Sequence[LiveDraw]) -> list[LiveDraw]:
         """Draw rows that neither their sampler nor the buffer could give from the samplers that kept what they owed.
 
         Such a sampler also makes up for its own rows whose score failed: it can draw others.
         """
-        extra: list[_Draw] = []
+        extra: list[LiveDraw] = []
         able = [draw for draw in draws if draw.made >= draw.wanted]
         for chunk in range(1, 1 + REDRAW_ROUNDS):
             for draw in able if missing else ():
@@ -321,23 +313,3 @@ class MixedLoader(IterableDataset[MixedBatch]):
                 live=live,
             )
         return extra
-
-
-@dataclass(frozen=True)
-class _Draw:
-    """A live build, its trainable rows, and the rows that come on top of the ``wanted`` ones."""
-
-    number: int
-    build: Build
-    kept: Rows
-    extra: tuple[Rows, ...]
-    wanted: int
-
-    @property
-    def counted(self) -> int:
-        return len(self.kept)
-
-    @property
-    def made(self) -> int:
-        """The number of rows that the sampler kept, or recalled, whether or not their scores failed."""
-        return len(self.build.references) or int(sum(self.build.samples.kept))

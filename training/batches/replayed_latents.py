@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from molbuffer.storage import HistoryIndex, Positions, Rows
+from molbuffer.storage import Positions, Rows
+from molbuffer.training.batches.candidates import Candidates
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,15 @@ class ReplayedLatents:
         return replace(self.rows.take(rows), latents=self.rows.latents[rows, :latent_size])
 
 
-def replayed_latents(index: HistoryIndex, positions: Positions, rows: Rows) -> ReplayedLatents | None:
+def replayed_latents(candidates: Candidates, positions: Positions, rows: Rows) -> ReplayedLatents | None:
     """Return the rows that the run drew itself and whose latents have a known density; None without any.
 
     Other runs have latent priors of their own; given vectors and re-encoded rows have no density.
     """
     if rows.latents is None or rows.latent_log_probs is None:
         return None
-    known = np.flatnonzero(index.own[positions] & np.isfinite(rows.latent_log_probs))
+    known = np.flatnonzero(candidates.own[positions] & np.isfinite(rows.latent_log_probs))
     if not len(known):
         return None
-    builds = index.build_numbers[positions[known]]
-    return ReplayedLatents(
-        index.builds["sampler"].take(builds).to_pylist(),
-        index.builds["latent_sha256"].take(builds).to_pylist(),
-        rows.take(known),
-    )
+    samplers, versions = zip(*candidates.latents_of(positions[known]), strict=True)
+    return ReplayedLatents(samplers, versions, rows.take(known))

@@ -103,6 +103,7 @@ class StoredBatches(Dataset[TrainingBatch]):
             raise IndexError(f"batch {index} of {len(self)}")
         number = self.start + index
         buffer = self._buffer_before(number)
+        buffer.iteration = number
         rows = buffer.take(self.batch_size, self._rng(number)).rows
         self._next = number + 1
         return join(number, [(BUFFER, rows)])

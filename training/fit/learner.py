@@ -98,7 +98,13 @@ class Learner:
             prior = likelihoods(self.prior.model, batch.tokens, batch.lengths, condition=condition)
         agent = likelihoods(self._model, batch.tokens, batch.lengths, condition=condition)
         rows = ScoredSequences(
-            agent, prior, batch.behaviour_log_probs, batch.lengths, batch.rewards, groups_of(condition)
+            agent,
+            prior,
+            batch.behaviour_log_probs,
+            batch.lengths,
+            batch.rewards,
+            groups_of(condition),
+            batch.columns.get("weights"),
         )
         loss = self._loss_in_training(rows)
         if not bool(loss.isfinite()):

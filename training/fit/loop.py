@@ -1,10 +1,11 @@
-"""The fit loop: take a mixed batch, take a gradient step, record the iteration, and commit at each checkpoint."""
+"""The fit loop: take a mixed batch, take its gradient steps, record the iteration, and commit at each checkpoint."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean as mean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,8 @@ class FitProgress:
     Attributes:
         iteration: the number of iterations done.
         iterations: the number of all iterations.
-        metrics: ``loss``, those of ``batch_metrics`` and of ``step_metrics``, the ``seconds_waiting`` for the batch,
-            and those of trainables.
+        metrics: those of ``batch_metrics`` and of ``update_metrics``, the ``seconds_waiting`` for the batch, and those
+            of trainables.
     """
 
     iteration: int
@@ -56,8 +57,8 @@ def fit_policy(
         waited = time.perf_counter() - waiting
         drawn_by = _versions(learner, trainables, writer.run_id, mixed) if mixed.origin.live else []
         of_trainables = trainables.update(mixed.origin, writer.store)
-        loss = learner.step(mixed.batch)
-        metrics = {"loss": loss, **batch_metrics(mixed), **learner.metrics, "seconds_waiting": waited, **of_trainables}
+        steps = [{"loss": learner.step(batch), **learner.metrics} for batch in mixed.updates]
+        metrics = {**update_metrics(steps), **batch_metrics(mixed), "seconds_waiting": waited, **of_trainables}
         writer.add(mixed.batch.iteration, mixed.origin, metrics, drawn_by)
         if loader.iteration % checkpoint_every == 0:
             commit_checkpoint(learner, loader, writer, trainables)
@@ -87,27 +88,57 @@ def _versions(learner: Learner, trainables: Trainables, run_id: str, mixed: Mixe
     return [learner.version(run_id, iteration), *trainables.versions(run_id, iteration)]
 
 
+LARGEST_OF_UPDATES = ("weight_max",)
+"""The metrics of a step of which an iteration has the largest, and not the mean."""
+
+
+def update_metrics(steps: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Return the metrics of the steps of an iteration as one: their means over the steps that have them.
+
+    ``weight_max`` is the largest. ``updates`` is the number of steps, in which an update for which the buffer had no
+    row does not count.
+    """
+    metrics: dict[str, float | None] = {}
+    for name in dict.fromkeys(name for step in steps for name in step):
+        values = [value for step in steps if (value := step.get(name)) is not None]
+        join = max if name in LARGEST_OF_UPDATES else mean
+        metrics[name] = join(values) if values else None
+    return {**metrics, "updates": float(len(steps))}
+
+
 def batch_metrics(mixed: MixedBatch) -> dict[str, float | None]:
     """Return the mean rewards of a batch, of its live and of its stored rows, and the realised shares.
 
-    ``policy_lag`` is the mean number of iterations since the run drew the stored rows that are its own;
-    ``share_<origin>`` the share of the batch that a live sampler, or the buffer, gave; ``shortfall`` the number of
-    rows that samplers owed and others made up for. A mean of no rows is None.
+    ``policy_lag`` is the mean number of iterations since the run drew the rows of the buffer that are its own, in all
+    updates, and ``policy_lag_median``, ``policy_lag_p90`` and ``policy_lag_max`` tell of its distribution;
+    ``reward_later`` is the mean reward of the rows of later updates; ``share_<origin>`` the share of the batch that a
+    live sampler, or the buffer, gave; ``shortfall`` the number of rows that samplers owed and others made up for. A
+    mean of no rows is None.
     """
     batch = mixed.batch
     origins = np.asarray(batch.origins)
     rewards = batch.rewards.numpy()
     stored = origins == BUFFER
 
-    def mean(rows: NDArray[np.bool_]) -> float | None:
+    def mean_of(rows: NDArray[np.bool_]) -> float | None:
         return float(rewards[rows].mean()) if rows.any() else None
 
     shares = {f"share_{name}": float((origins == name).mean()) for name in dict.fromkeys(batch.origins)}
     return {
-        "reward": mean(np.ones(len(batch), bool)),
-        "reward_live": mean(~stored),
-        "reward_buffer": mean(stored),
-        "policy_lag": float(np.mean(mixed.origin.lags)) if mixed.origin.lags else None,
+        "reward": mean_of(np.ones(len(batch), bool)),
+        "reward_live": mean_of(~stored),
+        "reward_buffer": mean_of(stored),
+        "reward_later": float(np.concatenate([each.rewards for each in mixed.later]).mean()) if mixed.later else None,
+        **lag_metrics(mixed.origin.lags),
         "shortfall": float(mixed.origin.shortfall),
         **shares,
     }
+
+
+def lag_metrics(lags: Sequence[int]) -> dict[str, float | None]:
+    """Return the mean, the median, the 90th percentile and the maximum of policy lags; None without any."""
+    names = ("policy_lag", "policy_lag_median", "policy_lag_p90", "policy_lag_max")
+    if not lags:
+        return dict.fromkeys(names)
+    values = (np.mean(lags), *np.quantile(lags, (0.5, 0.9, 1.0)))
+    return {name: float(value) for name, value in zip(names, values, strict=True)}

@@ -31,8 +31,22 @@ def keep_to_valid_rows(loss: Loss, loader: MixedLoader) -> None:
                 f"{loader.buffer.selection} gives stored rows; take a loss that is valid on them, such as reinvent",
                 rows={BUFFER: len(loader.buffer.index)},
             )
+        if loader.plan.replay.updates > 1:
+            raise UnsuitableDataError(
+                f"the loss {loss} is valid on rows that the policy in training has just drawn, and after the first of "
+                f"{loader.plan.replay.updates} updates they are those of an earlier one; take updates = 1, or a loss "
+                "that is valid on them, such as reinvent",
+                rows={BUFFER: len(loader.buffer.index)},
+            )
         loader.plan = replace(loader.plan, live_only=True)
-    elif loader.live is None:
+        return
+    if loss.valid_on is ValidOn.BEHAVIOUR and loader.plan.replay.randomise:
+        raise UnsuitableDataError(
+            f"the loss {loss} weighs rows by the likelihood with which they were drawn, and another SMILES of a "
+            "molecule has none; leave randomise out, or take a loss that is valid on any rows, such as reinvent",
+            rows={BUFFER: len(loader.buffer.index)},
+        )
+    if loader.live is None:
         _check_index(loss, loader.buffer.index, loader.buffer.vocabulary)
 
 

@@ -7,7 +7,7 @@ from .augmented_likelihood import (
     reinvent,
 )
 from .balance import TrajectoryBalance, trajectory_balance
-from .base import LOSSES, Loss, ScoredSequences, StatefulLoss, ValidOn
+from .base import LOSSES, Loss, ScoredSequences, StatefulLoss, ValidOn, row_mean
 from .baselines import (
     BASELINES,
     Baseline,
@@ -70,6 +70,7 @@ __all__ = [
     "regularised_rewards",
     "reinforce",
     "reinvent",
+    "row_mean",
     "top_share_likelihood",
     "trajectory_balance",
     "truncated_weights",

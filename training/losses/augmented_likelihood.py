@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from annotated_types import Gt, Le
 
 from molbuffer.kinds import checked
-from molbuffer.training.losses.base import Positive, ScoredSequences, ValidOn, expect_rows
+from molbuffer.training.losses.base import Positive, ScoredSequences, ValidOn, expect_rows, row_mean
 from molbuffer.training.losses.ratios import truncated_weights
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TopShare = Annotated[float, Gt(0), Le(1)]
 
 
-def reinvent(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float) -> Tensor:
+def reinvent(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float, weights: Tensor | None = None) -> Tensor:
     """Return the REINVENT loss ("difference between augmented and posterior"): the mean of (prior + σ·reward −
     agent)².
 
@@ -30,16 +30,19 @@ def reinvent(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float) -> Ten
         prior: log-likelihoods [n] under the prior.
         rewards: [n], in [0, 1].
         sigma: the weight of the reward against the prior, in nats.
+        weights: [n], how much each row counts; None is 1 for each.
 
     Returns:
         A scalar.
 
     Source: Olivecrona et al. 2017, arXiv:1704.07555, equation 6; Fialková et al. 2022, arXiv:2107.08007 (DAP).
     """
-    return _squared_differences(agent, prior, rewards, sigma).mean()
+    return row_mean(_squared_differences(agent, prior, rewards, sigma), weights)
 
 
-def augmented_hill_climb(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float, share: float) -> Tensor:
+def augmented_hill_climb(
+    agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float, share: float, weights: Tensor | None = None
+) -> Tensor:
     """Return the REINVENT loss of the rows with the highest rewards, the mean over ⌈share · n⌉ of n rows.
 
     Args:
@@ -48,6 +51,7 @@ def augmented_hill_climb(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: f
         rewards: [n], in [0, 1]; of equal ones the earlier row counts as higher.
         sigma: the weight of the reward against the prior, in nats.
         share: the share of the rows that count, in (0, 1].
+        weights: [n], how much each row counts; None is 1 for each.
 
     Returns:
         A scalar.
@@ -55,11 +59,18 @@ def augmented_hill_climb(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: f
     Source: Thomas et al. 2022, doi:10.1186/s13321-022-00646-z.
     """
     squares = _squared_differences(agent, prior, rewards, sigma)
-    return squares[best_rows(rewards, share)].mean()
+    best = best_rows(rewards, share)
+    return row_mean(squares[best], None if weights is None else weights[best])
 
 
 def off_policy_reinvent(
-    agent: Tensor, prior: Tensor, behaviour: Tensor, rewards: Tensor, sigma: float, max_weight: float
+    agent: Tensor,
+    prior: Tensor,
+    behaviour: Tensor,
+    rewards: Tensor,
+    sigma: float,
+    max_weight: float,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Return the REINVENT loss as the agent's own draws would have it: the mean of min(π/μ, max_weight) · (prior +
     σ·reward − agent)².
@@ -73,6 +84,7 @@ def off_policy_reinvent(
         rewards: [n], in [0, 1].
         sigma: the weight of the reward against the prior, in nats.
         max_weight: the largest weight.
+        weights: [n], how much each row counts beside; None is 1 for each.
 
     Returns:
         A scalar.
@@ -81,7 +93,7 @@ def off_policy_reinvent(
     """
     expect_rows(agent=agent, behaviour=behaviour)
     squares = _squared_differences(agent, prior, rewards, sigma)
-    return (truncated_weights(agent - behaviour, max_weight) * squares).mean()
+    return row_mean(truncated_weights(agent - behaviour, max_weight) * squares, weights)
 
 
 def _squared_differences(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float) -> Tensor:
@@ -112,7 +124,7 @@ class Reinvent:
     valid_on: ClassVar[ValidOn] = ValidOn.ANY
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
-        return reinvent(rows.agent.sum(1), rows.prior.sum(1), rows.rewards, self.sigma)
+        return reinvent(rows.agent.sum(1), rows.prior.sum(1), rows.rewards, self.sigma, rows.weights)
 
 
 @checked
@@ -131,7 +143,8 @@ class AugmentedHillClimb:
     valid_on: ClassVar[ValidOn] = ValidOn.ANY
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
-        return augmented_hill_climb(rows.agent.sum(1), rows.prior.sum(1), rows.rewards, self.sigma, self.share)
+        agent, prior = rows.agent.sum(1), rows.prior.sum(1)
+        return augmented_hill_climb(agent, prior, rows.rewards, self.sigma, self.share, rows.weights)
 
 
 @checked
@@ -153,7 +166,7 @@ class OffPolicyReinvent:
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
         agent, prior, behaviour = rows.agent.sum(1), rows.prior.sum(1), rows.behaviour.sum(1)
-        return off_policy_reinvent(agent, prior, behaviour, rows.rewards, self.sigma, self.max_weight)
+        return off_policy_reinvent(agent, prior, behaviour, rows.rewards, self.sigma, self.max_weight, rows.weights)
 
     def clipped(self, rows: ScoredSequences) -> Tensor:
         """Return the share of the rows whose weight is bounded."""

@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from molbuffer.kinds import checked
-from molbuffer.training.losses.base import NotNegative, Positive, ScoredSequences, ValidOn, expect_rows
+from molbuffer.training.losses.base import NotNegative, Positive, ScoredSequences, ValidOn, expect_rows, row_mean
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
 def trajectory_balance(
-    agent: Tensor, prior: Tensor, rewards: Tensor, log_z: Tensor, beta: float, prior_weight: float
+    agent: Tensor,
+    prior: Tensor,
+    rewards: Tensor,
+    log_z: Tensor,
+    beta: float,
+    prior_weight: float,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Return the mean of (log Z + log π − β · reward − w · log prior)².
 
@@ -28,6 +34,7 @@ def trajectory_balance(
         log_z: log Z, a scalar.
         beta: β, in nats: the log-likelihood that a reward of 1 adds.
         prior_weight: w.
+        weights: [n], how much each row counts; None is 1 for each.
 
     Returns:
         A scalar.
@@ -38,7 +45,8 @@ def trajectory_balance(
     expect_rows(agent=agent, prior=prior, rewards=rewards)
     if log_z.ndim != 0:
         raise ValueError(f"expected a scalar log_z, got {tuple(log_z.shape)}")
-    return (log_z + agent - beta * rewards.detach() - prior_weight * prior.detach()).square().mean()
+    differences = log_z + agent - beta * rewards.detach() - prior_weight * prior.detach()
+    return row_mean(differences.square(), weights)
 
 
 @checked

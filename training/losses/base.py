@@ -42,6 +42,8 @@ class ScoredSequences:
         rewards: float32 [n], in [0, 1].
         groups: int64 [n], equal for rows that were made from one source; None where rows have no source, and all of
             them are draws of one distribution.
+        weights: float32 [n], how much each row counts in a mean over rows, by the selection that has drawn it; None
+            where all count alike.
     """
 
     agent: Tensor
@@ -50,6 +52,7 @@ class ScoredSequences:
     lengths: Tensor
     rewards: Tensor
     groups: Tensor | None = None
+    weights: Tensor | None = None
 
 
 @runtime_checkable
@@ -91,6 +94,19 @@ class StatefulLoss(Loss, Protocol):
 
 LOSSES = Family("losses", class_with("valid_on", "__call__"))
 """The kinds of losses."""
+
+
+def row_mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Return Σ weight · value / n, the mean over n rows, a scalar.
+
+    Args:
+        values: [n].
+        weights: [n], as ``ScoredSequences`` has them; None is 1 for each.
+    """
+    if weights is None:
+        return values.mean()
+    expect_rows(values=values, weights=weights)
+    return (weights.detach() * values).mean()
 
 
 def expect_rows(**tensors: Tensor) -> None:

@@ -9,13 +9,13 @@ from annotated_types import Gt
 
 from molbuffer.kinds import Share, checked
 from molbuffer.training.losses.augmented_likelihood import TopShare, best_rows
-from molbuffer.training.losses.base import Positive, ScoredSequences, ValidOn, expect_rows
+from molbuffer.training.losses.base import Positive, ScoredSequences, ValidOn, expect_rows, row_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def top_share_likelihood(agent: Tensor, rewards: Tensor, share: float) -> Tensor:
+def top_share_likelihood(agent: Tensor, rewards: Tensor, share: float, weights: Tensor | None = None) -> Tensor:
     """Return the mean negative log-likelihood of the rows with the highest rewards, ⌈share · n⌉ of n.
 
     This is the step of hill climbing by maximum likelihood ("MAULI", or "best agent" when the rows are the best that
@@ -25,6 +25,7 @@ def top_share_likelihood(agent: Tensor, rewards: Tensor, share: float) -> Tensor
         agent: log-likelihoods [n] under the agent; the gradient flows through them only.
         rewards: [n]; of equal ones the earlier row counts as higher.
         share: the share of the rows that count, in (0, 1].
+        weights: [n], how much each row counts; None is 1 for each.
 
     Returns:
         A scalar.
@@ -33,16 +34,18 @@ def top_share_likelihood(agent: Tensor, rewards: Tensor, share: float) -> Tensor
     arXiv:1811.09621.
     """
     expect_rows(agent=agent, rewards=rewards)
-    return -agent[best_rows(rewards, share)].mean()
+    best = best_rows(rewards, share)
+    return -row_mean(agent[best], None if weights is None else weights[best])
 
 
-def filtered_cloning(agent: Tensor, rewards: Tensor, threshold: float) -> Tensor:
+def filtered_cloning(agent: Tensor, rewards: Tensor, threshold: float, weights: Tensor | None = None) -> Tensor:
     """Return −1/n Σ [reward ≥ threshold] · log π: behaviour cloning of the rows whose reward is high enough.
 
     Args:
         agent: log π [n] of the rows; the gradient flows through them only.
         rewards: [n].
         threshold: the least reward of a row that counts.
+        weights: [n], how much each row counts; None is 1 for each.
 
     Returns:
         A scalar; 0 when no row counts.
@@ -51,10 +54,12 @@ def filtered_cloning(agent: Tensor, rewards: Tensor, threshold: float) -> Tensor
     threshold in the place of a learned value.
     """
     expect_rows(agent=agent, rewards=rewards)
-    return -((rewards >= threshold) * agent).mean()
+    return -row_mean((rewards >= threshold) * agent, weights)
 
 
-def advantage_weighted(agent: Tensor, rewards: Tensor, temperature: float, max_weight: float) -> Tensor:
+def advantage_weighted(
+    agent: Tensor, rewards: Tensor, temperature: float, max_weight: float, weights: Tensor | None = None
+) -> Tensor:
     """Return −1/n Σ min(exp((reward − mean reward) / temperature), max_weight) · log π.
 
     Args:
@@ -62,6 +67,7 @@ def advantage_weighted(agent: Tensor, rewards: Tensor, temperature: float, max_w
         rewards: [n]; their mean stands for the value of the behaviour policy.
         temperature: β, in units of the reward; the smaller, the more the best rows count.
         max_weight: the largest weight.
+        weights: [n], how much each row counts beside; None is 1 for each.
 
     Returns:
         A scalar.
@@ -70,7 +76,7 @@ def advantage_weighted(agent: Tensor, rewards: Tensor, temperature: float, max_w
     """
     expect_rows(agent=agent, rewards=rewards)
     advantages = (rewards - rewards.mean()).detach()
-    return -((advantages / temperature).exp().clamp(max=max_weight) * agent).mean()
+    return -row_mean((advantages / temperature).exp().clamp(max=max_weight) * agent, weights)
 
 
 @checked
@@ -87,7 +93,7 @@ class TopShareLikelihood:
     valid_on: ClassVar[ValidOn] = ValidOn.ANY
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
-        return top_share_likelihood(rows.agent.sum(1), rows.rewards, self.share)
+        return top_share_likelihood(rows.agent.sum(1), rows.rewards, self.share, rows.weights)
 
 
 @checked
@@ -104,7 +110,7 @@ class FilteredCloning:
     valid_on: ClassVar[ValidOn] = ValidOn.ANY
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
-        return filtered_cloning(rows.agent.sum(1), rows.rewards, self.threshold)
+        return filtered_cloning(rows.agent.sum(1), rows.rewards, self.threshold, rows.weights)
 
 
 @checked
@@ -123,7 +129,7 @@ class AdvantageWeighted:
     valid_on: ClassVar[ValidOn] = ValidOn.ANY
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
-        return advantage_weighted(rows.agent.sum(1), rows.rewards, self.temperature, self.max_weight)
+        return advantage_weighted(rows.agent.sum(1), rows.rewards, self.temperature, self.max_weight, rows.weights)
 
     def clipped(self, rows: ScoredSequences) -> Tensor:
         """Return the share of the rows whose weight is bounded."""

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from annotated_types import Ge, Lt
 
 from molbuffer.kinds import checked
-from molbuffer.training.losses.base import NotNegative, Positive, ScoredSequences, ValidOn, expect_rows, expect_tokens
+from molbuffer.training.losses.base import (
+    NotNegative,
+    Positive,
+    ScoredSequences,
+    ValidOn,
+    expect_rows,
+    expect_tokens,
+    row_mean,
+)
 from molbuffer.training.losses.baselines import BASELINES, Baseline, mean_reward, regularised_rewards
 from molbuffer.training.losses.ratios import truncated_weights, vtrace_weights
 
@@ -39,13 +47,16 @@ def reinforce(
     return -(weights * log_probs * (rewards - baseline(rewards, weights))).mean()
 
 
-def importance_weighted(agent: Tensor, weights: Tensor, advantages: Tensor) -> Tensor:
+def importance_weighted(
+    agent: Tensor, weights: Tensor, advantages: Tensor, row_weights: Tensor | None = None
+) -> Tensor:
     """Return the mean over rows of −advantage · Σ_t w_t · log π_t, the policy gradient of rows of another policy.
 
     Args:
         agent: log π [n, L] of the tokens, 0 after the end of a row; the gradient flows through them only.
         weights: w [n, L] of the tokens; those of one row are equal for the weights of whole rows.
         advantages: [n], the reward of a row less a baseline.
+        row_weights: [n], how much each row counts beside; None is 1 for each.
 
     Returns:
         A scalar.
@@ -56,7 +67,7 @@ def importance_weighted(agent: Tensor, weights: Tensor, advantages: Tensor) -> T
     """
     expect_tokens(agent=agent, weights=weights)
     expect_rows(advantages=advantages, rows=agent[:, 0])
-    return -(advantages.detach() * (weights.detach() * agent).sum(1)).mean()
+    return -row_mean(advantages.detach() * (weights.detach() * agent).sum(1), row_weights)
 
 
 @checked
@@ -127,7 +138,8 @@ class ImportanceWeighted:
         else:
             weights = of_rows[:, None].expand_as(rows.agent)
         rewards = regularised_rewards(rows.rewards, agent, prior, self.kl_weight, self.entropy_weight)
-        return importance_weighted(rows.agent, weights, rewards - BASELINES[self.baseline](rewards, of_rows))
+        advantages = rewards - BASELINES[self.baseline](rewards, of_rows)
+        return importance_weighted(rows.agent, weights, advantages, rows.weights)
 
     def clipped(self, rows: ScoredSequences) -> Tensor:
         """Return the share of the tokens, or of the rows, whose ratio is above ``max_weight``."""

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def dpo(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+def dpo(chosen: Tensor, rejected: Tensor, beta: float, weights: Tensor | None = None) -> Tensor:
     """Return the mean of −log σ(β · (log π/q of the chosen row − log π/q of the rejected one)); 0 without pairs.
 
     Args:
         chosen: log π − log q [m] of the better rows of m pairs, with q the prior; the gradient flows through both.
         rejected: log π − log q [m] of the worse ones.
         beta: β, the weight of the divergence from the prior.
+        weights: [m], how much each pair counts; None is 1 for each.
 
     Returns:
         A scalar.
@@ -28,7 +29,8 @@ def dpo(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
     expect_rows(chosen=chosen, rejected=rejected)
     margins = beta * (chosen - rejected)
     # −log σ(x) = log(1 + exp(−x)); the sum of nothing is 0, and has a gradient.
-    return (-margins).logaddexp(margins.new_zeros(())).sum() / max(len(margins), 1)
+    losses = (-margins).logaddexp(margins.new_zeros(()))
+    return (losses if weights is None else weights.detach() * losses).sum() / max(len(margins), 1)
 
 
 def ranked_pairs(rewards: Tensor, groups: Tensor | None, margin: float) -> tuple[Tensor, Tensor]:
@@ -73,4 +75,5 @@ class DPO:
     def __call__(self, rows: ScoredSequences) -> Tensor:
         log_ratios = rows.agent.sum(1) - rows.prior.detach().sum(1)
         better, worse = ranked_pairs(rows.rewards, rows.groups, self.margin)
-        return dpo(log_ratios[better], log_ratios[worse], self.beta)
+        weights = None if rows.weights is None else rows.weights[better] * rows.weights[worse]
+        return dpo(log_ratios[better], log_ratios[worse], self.beta, weights)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from annotated_types import Gt, Lt
 
 from molbuffer.kinds import checked
-from molbuffer.training.losses.base import NotNegative, Positive, ScoredSequences, ValidOn, expect_rows, expect_tokens
+from molbuffer.training.losses.base import (
+    NotNegative,
+    Positive,
+    ScoredSequences,
+    ValidOn,
+    expect_rows,
+    expect_tokens,
+    row_mean,
+)
 from molbuffer.training.losses.baselines import BASELINES, group_advantages, regularised_rewards
 from molbuffer.training.losses.ratios import inside, kl_k3
 
@@ -18,7 +26,14 @@ if TYPE_CHECKING:
 Clip = Annotated[float, Gt(0), Lt(1)]
 
 
-def ppo(agent: Tensor, behaviour: Tensor, advantages: Tensor, lengths: Tensor, clip: float) -> Tensor:
+def ppo(
+    agent: Tensor,
+    behaviour: Tensor,
+    advantages: Tensor,
+    lengths: Tensor,
+    clip: float,
+    weights: Tensor | None = None,
+) -> Tensor:
     """Return the mean over rows of −Σ_t min(w_t A, clamp(w_t, 1 − clip, 1 + clip) A), w_t = π / μ of token t.
 
     Where π = μ its gradient is that of REINFORCE, and that of an actor of A2C with the baseline as critic.
@@ -29,6 +44,7 @@ def ppo(agent: Tensor, behaviour: Tensor, advantages: Tensor, lengths: Tensor, c
         advantages: A [n], the reward of a row less a baseline.
         lengths: int64 [n], END counted.
         clip: how far a ratio may leave 1 before it has no gradient.
+        weights: [n], how much each row counts; None is 1 for each.
 
     Returns:
         A scalar.
@@ -36,7 +52,7 @@ def ppo(agent: Tensor, behaviour: Tensor, advantages: Tensor, lengths: Tensor, c
     Source: Schulman et al. 2017, arXiv:1707.06347, equation 7, for whole rows: the sum over their tokens.
     """
     terms = _clipped_terms(agent, behaviour, advantages, clip, clip)
-    return -(terms * inside(lengths, agent.shape[1])).sum(1).mean()
+    return -row_mean((terms * inside(lengths, agent.shape[1])).sum(1), weights)
 
 
 def grpo(
@@ -48,6 +64,7 @@ def grpo(
     clip: float,
     clip_high: float,
     kl_weight: float,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Return the mean over rows of −1/|row| Σ_t [min(w_t A, clamp(w_t, 1 − clip, 1 + clip_high) A) − β · KL_t].
 
@@ -62,6 +79,7 @@ def grpo(
         clip: how far a ratio may fall below 1.
         clip_high: how far a ratio may rise above 1.
         kl_weight: β.
+        weights: [n], how much each row counts; None is 1 for each.
 
     Returns:
         A scalar.
@@ -70,11 +88,17 @@ def grpo(
     """
     expect_tokens(agent=agent, prior=prior, behaviour=behaviour)
     terms = _clipped_terms(agent, behaviour, advantages, clip, clip_high) - kl_weight * kl_k3(agent, prior)
-    return -((terms * inside(lengths, agent.shape[1])).sum(1) / lengths).mean()
+    return -row_mean((terms * inside(lengths, agent.shape[1])).sum(1) / lengths, weights)
 
 
 def gspo(
-    agent: Tensor, behaviour: Tensor, advantages: Tensor, lengths: Tensor, clip: float, clip_high: float
+    agent: Tensor,
+    behaviour: Tensor,
+    advantages: Tensor,
+    lengths: Tensor,
+    clip: float,
+    clip_high: float,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Return the mean over rows of −min(s A, clamp(s, 1 − clip, 1 + clip_high) A), s = (π / μ)^(1 / |row|) of the row.
 
@@ -85,6 +109,7 @@ def gspo(
         lengths: int64 [n], END counted.
         clip: how far a ratio may fall below 1.
         clip_high: how far a ratio may rise above 1.
+        weights: [n], how much each row counts; None is 1 for each.
 
     Returns:
         A scalar.
@@ -94,7 +119,8 @@ def gspo(
     expect_tokens(agent=agent, behaviour=behaviour)
     expect_rows(advantages=advantages, lengths=lengths)
     of_rows = (agent.sum(1) / lengths, behaviour.sum(1) / lengths)
-    return -_clipped_terms(of_rows[0][:, None], of_rows[1][:, None], advantages, clip, clip_high).mean()
+    terms = _clipped_terms(of_rows[0][:, None], of_rows[1][:, None], advantages, clip, clip_high)
+    return -row_mean(terms[:, 0], weights)
 
 
 def _clipped_terms(agent: Tensor, behaviour: Tensor, advantages: Tensor, clip: float, clip_high: float) -> Tensor:
@@ -135,7 +161,7 @@ class PPO:
     valid_on: ClassVar[ValidOn] = ValidOn.BEHAVIOUR
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
-        return ppo(rows.agent, rows.behaviour, self._advantages(rows), rows.lengths, self.clip)
+        return ppo(rows.agent, rows.behaviour, self._advantages(rows), rows.lengths, self.clip, rows.weights)
 
     def clipped(self, rows: ScoredSequences) -> Tensor:
         """Return the share of the tokens that have no gradient."""
@@ -174,7 +200,9 @@ class GRPO:
     def __call__(self, rows: ScoredSequences) -> Tensor:
         advantages = group_advantages(rows.rewards, rows.groups, normalise=self.normalise)
         bounds = (self.clip, self.clip_high)
-        return grpo(rows.agent, rows.prior, rows.behaviour, advantages, rows.lengths, *bounds, self.kl_weight)
+        return grpo(
+            rows.agent, rows.prior, rows.behaviour, advantages, rows.lengths, *bounds, self.kl_weight, rows.weights
+        )
 
     def clipped(self, rows: ScoredSequences) -> Tensor:
         """Return the share of the tokens that have no gradient."""
@@ -206,7 +234,8 @@ class GSPO:
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
         advantages = self._advantages(rows)
-        return gspo(rows.agent, rows.behaviour, advantages, rows.lengths, self.clip, self.clip_high)
+        bounds = (self.clip, self.clip_high)
+        return gspo(rows.agent, rows.behaviour, advantages, rows.lengths, *bounds, rows.weights)
 
     def clipped(self, rows: ScoredSequences) -> Tensor:
         """Return the share of the rows that have no gradient."""

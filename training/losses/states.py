@@ -32,7 +32,8 @@ class ReinforceState(nn.Module):
         """Return the loss of rows, and take their rewards into the mean."""
         of, agent = self._settings, rows.agent.sum(1)
         rewards = regularised_rewards(rows.rewards, agent, rows.prior.sum(1), of.kl_weight, of.entropy_weight)
-        return reinforce(agent, rewards, self._moving if of.baseline == "moving" else BASELINES[of.baseline])
+        baseline = self._moving if of.baseline == "moving" else BASELINES[of.baseline]
+        return reinforce(agent, rewards, baseline, rows.weights)
 
     def _moving(self, rewards: Tensor, weights: Tensor) -> Tensor:
         """Return the mean before these rewards, which does not depend on them; that of the first batch is its own."""
@@ -58,4 +59,4 @@ class TrajectoryBalanceState(nn.Module):
     def forward(self, rows: ScoredSequences) -> Tensor:
         """Return the loss of rows."""
         of, agent, prior = self._settings, rows.agent.sum(1), rows.prior.sum(1)
-        return trajectory_balance(agent, prior, rows.rewards, self.log_z, of.beta, of.prior_weight)
+        return trajectory_balance(agent, prior, rows.rewards, self.log_z, of.beta, of.prior_weight, rows.weights)

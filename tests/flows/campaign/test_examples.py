@@ -12,7 +12,14 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 Run = Callable[..., str]
-SMALLER: Mapping[str, int] = {"iterations": 2, "batch_size": 8, "buffer_size": 8, "steps": 2, "from_iteration": 1}
+SMALLER: Mapping[str, int] = {
+    "iterations": 2,
+    "batch_size": 8,
+    "buffer_size": 8,
+    "steps": 2,
+    "from_iteration": 1,
+    "update_size": 6,
+}
 
 
 @pytest.fixture
@@ -80,6 +87,16 @@ def test_an_example_draws_for_the_buffer_and_for_batches(run: Run, name: str, sa
     found = query(run, "lab", f"SELECT value FROM metrics WHERE name = '{metric}' AND value IS NOT NULL")
     assert len(found) >= SMALLER["iterations"]
     assert all(each["value"] > 0 for each in found)
+
+
+def test_augmented_memory_learns_again_from_the_best_molecules_of_the_run(run: Run) -> None:
+    run("run", "augmented_memory.toml", "--store", "memories")
+    sql = "SELECT name, value FROM metrics WHERE name IN ('updates', 'reward_later', 'policy_lag_max') ORDER BY ALL"
+    found = query(run, "memories", sql)
+    values = {name: [row["value"] for row in found if row["name"] == name] for name in {row["name"] for row in found}}
+    assert values["updates"] == [3.0, 3.0]
+    assert all(value is not None and value >= 0 for value in values["reward_later"])
+    assert max(values["policy_lag_max"]) <= 1 and drawn(run, "memories")["live", "sample_batch"] >= 2 * 8
 
 
 def test_what_the_history_example_stored_is_trained_from_offline(folder: Path, run: Run) -> None:

@@ -11,8 +11,7 @@ from pydantic import TypeAdapter
 from molbuffer.flows.campaign.samplers import build_sampler
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.samplers import SamplerSettings
-from molbuffer.flows.settings.settings import Settings, load_settings
-from molbuffer.flows.tasks.build_request import build_requests
+from molbuffer.flows.settings.settings import load_settings
 from molbuffer.flows.train import train
 from molbuffer.kinds import OneOf
 from molbuffer.samplers.by_scaffold import ByScaffold
@@ -49,7 +48,7 @@ def test_a_key_of_another_choice_is_refused(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, 'select = { kind = "top_k", quantile = 0.5 }\n')
     assert "samplers[1].select.quantile`: this key is not known" in found
     (found,) = problems(tmp_path, 'select = "consume_once"\n')
-    assert 'samplers[1].select`: got kind "consume_once", expected one of: prioritized' in found
+    assert 'samplers[1].select`: got kind "consume_once", expected one of: lowest' in found
     (found,) = problems(tmp_path, 'select = "best"\n')
     assert "uniform" in found and "scaffold" in found
 
@@ -57,6 +56,11 @@ def test_a_key_of_another_choice_is_refused(tmp_path: Path) -> None:
 def test_a_condition_that_cannot_be_applied_is_refused(tmp_path: Path) -> None:
     (found,) = problems(tmp_path, 'where = "no_such_column > 1"\n')
     assert "samplers[1].where" in found and "no_such_column" in found
+
+
+def test_a_sampler_of_stored_rows_fills_no_buffer(tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, "buffer_size = 6\n")
+    assert "samplers[1].buffer_size" in found and "which the buffer has already" in found
 
 
 def sampler(store: SampleStore, **keys: Any) -> HistorySampler:
@@ -108,8 +112,8 @@ def test_runs_are_named_by_how_their_ids_start(store: SampleStore) -> None:
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_a_campaign_recalls_and_readmits_rows_in_both_events(tiny_config: Path, tmp_path: Path) -> None:
-    keys = 'select = { kind = "quantile", quantile = 0.5 }\nbuffer_size = 6\np_batch = 0.25\n'
+def test_a_campaign_recalls_rows_in_batches(tiny_config: Path, tmp_path: Path) -> None:
+    keys = 'select = { kind = "quantile", quantile = 0.5 }\np_batch = 0.25\n'
     tiny_config.write_text(tiny_config.read_text() + HISTORY + keys)
     settings = load_settings(tiny_config)
     results = [train(settings.to_json(), str(tmp_path / name)) for name in ("one", "two")]
@@ -118,7 +122,6 @@ def test_a_campaign_recalls_and_readmits_rows_in_both_events(tiny_config: Path, 
     assert_frame_equal(one, two)
     # Four iterations of 16, checkpoints and builds every two: the first have no settled rows.
     assert one.group_by("event", "iteration").len().sort("event", "iteration").rows() == [
-        ("build_buffer", 2, 6),
         ("sample_batch", 2, 4),
         ("sample_batch", 3, 4),
     ]
@@ -135,13 +138,3 @@ def given(path: Path) -> pl.DataFrame:
         return store.query("""SELECT b.event, b.iteration, position, s.iteration AS of_iteration, s.event AS of_event,
                 source_row FROM readmitted AS g JOIN builds AS b USING (build_id)
                 JOIN builds AS s ON s.build_id = g.source_build_id ORDER BY ALL""")
-
-
-def test_what_the_history_gives_to_the_buffer_is_one_task(tiny_config: Path, store: SampleStore) -> None:
-    tiny_config.write_text(tiny_config.read_text() + HISTORY + "buffer_size = 5000\n")
-    campaign = type(
-        "Campaign", (), {"settings": load_settings(tiny_config), "store": store, "run_id": "run", "device": "cpu"}
-    )()
-    asked = [(request.sampler, request.wanted) for request in build_requests(campaign, 0, "policy")]
-    assert asked == [(0, 24), (1, 5000)]
-    assert isinstance(campaign.settings, Settings)

@@ -47,7 +47,10 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "contrastive": (f"{PIPELINE}.template",),
     "buffer": ("online.loader.buffer.selection",),
     "buffer.build_every": ("online.loader.plan",),
+    "buffer.max_policy_lag": ("online.loader.buffer.replay",),
+    "buffer.randomise": ("online.loader.buffer.replay",),
     "buffer.runs": ("online.loader.buffer.view",),
+    "buffer.update_size": ("online.loader.plan.replay",),
     "samplers": (SAMPLERS,),
     "samplers.base_sampler": (f"{SAMPLERS}.0.base_sampler",),
     **{f"samplers.{key}": ("online.trainables",) for key in LEARNING},
@@ -57,6 +60,8 @@ WHERE: Mapping[str, tuple[str, ...]] = {
         "online.loader.buffer.view",
         "offline.loader.buffer.view",
     ),
+    "training.live_in_updates": ("online.loader.plan.replay",),
+    "training.updates": ("online.loader.plan.replay",),
     "training.checkpoint_every": ("online.checkpoint_every", "offline.checkpoint_every"),
     "offline": ("offline.loader.buffer.selection",),
     "offline.steps": ("offline.loader.plan",),
@@ -73,6 +78,7 @@ ELSEWHERE: Mapping[str, str] = {
     "policy.models": "the kinds of models of a process, before a policy is opened",
     "policy.folder": "where the modules of these models are",
     "campaign.device": "a test has no device but the CPU; `test_devices_of_runs.py` follows the key to the models",
+    "samplers[history].build_buffer": "a sampler of stored rows takes no part in builds",
     "campaign.offline": "`molbuffer run` chooses by it which of two flows it starts, before anything is made",
     **{
         f"{key}[python].folder": "the class that is found there is the same one"
@@ -126,6 +132,7 @@ TABLES: Mapping[str, Table] = {
     "samplers[latent]": {"molecules": "$folder/some.csv"},
     "samplers[mutation]": OF_FILE,
     "samplers[pair_dataset]": FILE,
+    "selection[mixture]": {"parts": [{}]},
     "transform[double_sigmoid]": RANGE,
     "transform[gaussian]": {"mean": 0.5, "sigma": 0.25},
     "transform[linear]": RANGE,
@@ -137,6 +144,8 @@ TABLES: Mapping[str, Table] = {
 SLOTS = {"base_sampler": "samplers", "source_filters": "filters", "select": "selection"}
 """The keys that hold tables of the same kinds as another key does."""
 SIZES = {"name": "tested", "buffer_size": 8, "p_batch": 0.5}
+ONE_VALUE: Mapping[str, object] = {"samplers[history].buffer_size": 8}
+"""The keys that have one value in a kind of table, with another that is refused."""
 
 IN_FOLDER = {"folder": "$folder"}
 INSTEAD = {"molecules": None}
@@ -173,6 +182,7 @@ VALUES: Mapping[str, object] = {
     "filters[substructure].must_have": ["CN"],
     "filters[substructure].must_not_have": ["CN"],
     "offline.where": "reward > 0.5",
+    "parts.where": "reward > 0.5",
     "policy.agent": "$folder/stranger",
     "policy.folder": "$folder/elsewhere",
     "policy.models": ["scorers:AModel"],
@@ -197,6 +207,7 @@ VALUES: Mapping[str, object] = {
     "samplers[prior].learnt_prior": "$other_prior",
     "samplers[prior].prior": "spherical",
     "samplers[prior].policy": "$folder/stranger",
+    "selection[mixture].parts": [{}, {}],
 }
 """Other values of the keys whose values name something or are written in a language."""
 
@@ -239,7 +250,7 @@ def keys_of(schema: Mapping[str, Any], tables: tuple[tuple[str, str | None], ...
     """Yield the keys of a table and of those inside it; tables of one kind under one key are alike in all places."""
     for name, of_key in schema["properties"].items():
         kinds = list(_kinds(of_key))
-        if not kinds or len(kinds) > 1 or "anyOf" in of_key:
+        if not kinds or len(kinds) > 1 or "anyOf" in of_key or of_key.get("type") == "array":
             yield Key(tables, name, of_key)
         # Those first that need no other key, so that any of the kinds inside them can be put in.
         for kind, of_table in sorted(kinds, key=lambda each: _called(name, each[0]) in TABLES):
@@ -276,9 +287,12 @@ def configuration(key: Key, changes: Table) -> Table:
     table = root
     for name, kind in key.tables:
         if kind is None:
-            table = table.setdefault(name, {})
+            held = table.setdefault(name, in_place(name, {}))
+            table = held[0] if name in LISTS else held
         else:
             table[name] = in_place(name, inner := table_of(name, kind))
+            if name == "samplers" and f"{_called(name, kind)}.buffer_size" in ONE_VALUE:
+                table[name].append({"kind": "model", "name": "filler", "buffer_size": 8})
             table = inner
     table.update(changes)
     return root
@@ -286,7 +300,9 @@ def configuration(key: Key, changes: Table) -> Table:
 
 def table_of(name: str, kind: str | None) -> Table:
     """Return a table of a kind, for the key of this name."""
-    sizes = SIZES if name == "samplers" else {}
+    sizes = dict(SIZES) if name == "samplers" else {}
+    if f"{_called(name, kind)}.buffer_size" in ONE_VALUE:
+        sizes.pop("buffer_size", None)
     return {"kind": kind, **deepcopy(TABLES.get(_called(name, kind), {})), **sizes} if kind else {}
 
 
@@ -372,6 +388,10 @@ def shows(assembled: Assembled, old: Settings, new: Settings, place: str, name: 
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=str)
 def test_a_key_shows_in_what_a_run_is_made_of(key: Key, named: Mapping[str, str], assembled: Assembled) -> None:
+    if key.within in ONE_VALUE:
+        with pytest.raises(ConfigurationError, match=key.name):
+            settings_of(configuration(key, {key.name: ONE_VALUE[key.within]}), named)
+        return
     old, new = changed(key, named)
     if key.within in REFUSED:
         with pytest.raises(REFUSED[key.within]):

@@ -141,7 +141,7 @@ def test_an_option_of_another_form_is_refused(option: str) -> None:
 def test_a_buffer_that_cannot_last_until_the_next_build_is_a_warning(tmp_path: Path) -> None:
     [warning] = warnings_of(load(tmp_path))
     # Ten rows for batches that take 32: one build an iteration.
-    assert "a build gives 10 rows and each batch takes 32" in warning
+    assert "a build gives 10 rows and each iteration takes 32" in warning
     assert "buffer_size of 320 in all" in warning
     assert warnings_of(load(tmp_path, "samplers[0].buffer_size=320")) == []
     assert warnings_of(load(tmp_path, "samplers[0].buffer_size=319")) != []

@@ -98,3 +98,16 @@ def test_an_offline_training_by_a_loss_that_is_valid_on_policy_is_refused(tmp_pa
     found = problems(tmp_path, text)
     assert found.keys() == {"offline.loss"} and "the selection top_k gives stored rows" in found["offline.loss"]
     assert problems(tmp_path, on_policy() + '[offline]\nloss = "dpo"\n') == {}
+
+
+def test_other_smiles_of_stored_molecules_are_refused_for_a_loss_that_needs_their_likelihoods(tmp_path: Path) -> None:
+    text = PPO + AGENT.format(share=0.5) + "buffer_size = 8\n[buffer]\nrandomise = true\n"
+    found = problems(tmp_path, text)
+    assert found.keys() == {"buffer.randomise"} and "set randomise to false" in found["buffer.randomise"]
+    assert problems(tmp_path, text.replace('"ppo"', '"reinvent"')) == {}
+
+
+def test_further_updates_are_refused_for_a_loss_that_is_valid_on_policy(tmp_path: Path) -> None:
+    found = problems(tmp_path, on_policy().replace("[training]", "[training]\nupdates = 2"))
+    assert found.keys() == {"training.updates"} and "set updates to 1" in found["training.updates"]
+    assert problems(tmp_path, PPO.replace("[training]", "[training]\nupdates = 2") + AGENT.format(share=1.0)) == {}

@@ -32,9 +32,13 @@ def sampler() -> ModelSampler:
     return ModelSampler("agent", lambda: Policy(model, CHAINS, "gru"), unique=True)
 
 
-def build(sampler: ModelSampler, wanted: int, event: Event = Event.SAMPLE_BATCH) -> Build:
+def build(
+    sampler: ModelSampler, wanted: int, event: Event = Event.SAMPLE_BATCH, seen: frozenset[str] = frozenset()
+) -> Build:
     scorer = Scorer(Objective((WeightedComponent(QED()),)))
-    pipeline = Pipeline(Standardisation(), (), scorer, expressible=CHAINS.can_encode, seen=lambda _: set())
+    pipeline = Pipeline(
+        Standardisation(), (), scorer, expressible=CHAINS.can_encode, seen=lambda smiles: set(seen.intersection(smiles))
+    )
     return make_build(sampler, BuildSpec("run", 1, event, sampler_order=0, wanted=wanted, campaign_seed=3), pipeline)
 
 
@@ -63,6 +67,25 @@ def test_the_strings_of_a_molecule_are_one_and_too_few_molecules_a_shortfall(sam
     assert metrics["kept"] == 9 and metrics["shortfall"] == 31
     assert len(made.samples) > 40 + 31 * (REDRAW_ROUNDS - 1)
     assert {"NO", "ON", "CO", "OC"} <= set(made.samples.raw), "of two strings of a molecule one is kept"
+
+
+@pytest.mark.parametrize("event", Event)
+def test_a_molecule_that_the_run_has_drawn_before_is_rejected_without_a_score(
+    sampler: ModelSampler, event: Event
+) -> None:
+    first = build(sampler, 4, event).samples
+    seen = frozenset(smiles for smiles in first.smiles[:2] if smiles is not None)
+    made = build(replace(sampler, unique="run"), 4, event, seen)
+    samples = made.samples
+    kept = [smiles for smiles, keep in zip(samples.smiles, samples.kept, strict=True) if keep]
+    assert len(kept) == len(set(kept)) > 1 and not seen.intersection(kept)
+    again = [reason for smiles, reason in zip(samples.smiles, samples.rejected_by, strict=True) if smiles in seen]
+    assert again and set(again) == {DUPLICATE}
+    assert {score.smiles for score in made.scores} == set(kept), "no score was asked for"
+    (new,) = [metric.value for metric in made.metrics if metric.name == "new"]
+    assert new == 1
+    within = build(sampler, 4, event, seen).samples
+    assert any(smiles in seen for smiles, keep in zip(within.smiles, within.kept, strict=True) if keep)
 
 
 def test_a_policy_that_takes_sources_is_refused_before_anything_is_drawn() -> None:

@@ -351,3 +351,24 @@ def test_a_read_only_store_is_indexed_too(started: SampleStore, make: ModuleType
     started.commit(Commit([make.make_build(0)]))
     with SampleStore.open(started.path, read_only=True) as reader:
         assert len(reader.index(IndexScope(objective_sha256=OBJECTIVE), cache=cache)) == 4
+
+
+def test_rows_of_an_index_that_fulfil_a_condition(started: SampleStore, make: ModuleType, cache: DecodedCache) -> None:
+    started.start_run(make.make_run("run-2"))
+    own, foreign = make.make_build(0), make.make_build(0, seed=1, run_id="run-2")
+    started.commit(Commit([own, foreign]))
+    pinned = started.snapshot()
+    started.commit(Commit([make.make_build(4, seed=7, run_id="run-2"), make.make_build(4, seed=8)]))
+    scope = IndexScope(objective_sha256=OBJECTIVE, run_id="run-1", foreign_snapshot=pinned)
+    index = started.index(scope, cache=cache)
+    assert len(index) == 12 and index.iteration == 5
+    assert index.matching("reward > 0.35").tolist() == [False, False, True, True] * 3
+    assert index.matching("run_id = 'run-2' AND reward > 0.35").tolist() == [False] * 10 + [True] * 2
+    assert index.matching("iteration = 4").tolist() == [False] * 4 + [True] * 4 + [False] * 4
+    with pytest.raises(PredicateError):
+        index.matching("reward > (SELECT 1)")
+    assert np.array_equal(index.hashes_of(index.smiles(all_of(index))), index.molecules)
+    few = index.without(np.arange(10))
+    assert few.matching("reward > 0.35").tolist() == [True, True]
+    nobody = started.index(IndexScope(objective_sha256=OBJECTIVE, run_id="run-9", own_only=True), cache=cache)
+    assert (len(nobody), nobody.iteration) == (0, 0)

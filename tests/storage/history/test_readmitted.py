@@ -1,4 +1,4 @@
-"""R19: stored rows that a run gives to its buffer once more are referred to, never stored again, and counted once."""
+"""R19: stored rows that a build gives once more are referred to, never stored again, and counted once."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -9,7 +9,7 @@ import pytest
 from molbuffer.storage import SampleStore
 from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.query.export import EXPORT_COLUMNS
-from molbuffer.storage.records import Commit, Event, Reward, RowId
+from molbuffer.storage.records import Commit, Event, RowId
 from molbuffer.storage.trusted import trusted_archive
 from molbuffer.storage.verify.verify import verify_store
 
@@ -22,13 +22,6 @@ def commit(store, *builds):
 
 def load(store, **options):
     return store.index(IndexScope(objective_sha256=OBJECTIVE, **{"run_id": "run-1"} | options))
-
-
-def readmitted(index):
-    """How often each row was, those that never were left out."""
-    times = index.times_readmitted()
-    ids = index.row_ids(np.arange(len(index)))
-    return {} if times is None else {row: n for row, n in zip(ids, times.tolist(), strict=True) if n}
 
 
 @pytest.fixture
@@ -62,43 +55,15 @@ def test_a_build_gives_a_row_once_only(two_runs, make):
         commit(store, make.make_readmission(1, [RowId(own.build_id, 0)] * 2))
 
 
-def test_rows_of_other_runs_join_a_buffer_of_own_rows(two_runs, make):
+def test_rows_that_are_given_again_are_in_an_index_once(two_runs, make):
+    """Also in a store of an earlier release, in which builds of the buffer gave rows again."""
     store, own, foreign = two_runs
-    before = store.snapshot()
-    given = [RowId(foreign.build_id, 3), RowId(own.build_id, 5), RowId(foreign.build_id, 1)]
-    commit(store, make.make_readmission(1, given), make.make_readmission(3, given[:1]))
+    before = load(store, own_only=True)
+    rows = [RowId(foreign.build_id, 3), RowId(own.build_id, 5)]
+    commit(store, make.make_readmission(1, rows), make.make_readmission(2, rows, event=Event.SAMPLE_BATCH))
     index = load(store, own_only=True)
-    # Row 1 is no molecule and cannot be trained on.
-    assert index.row_ids(np.arange(len(index)))[-1] == given[0]
-    assert index.own.tolist() == [True] * 4 + [False]
-    assert index.gather(np.array([4])).rewards.tolist() == [0.3]
-    assert readmitted(index) == {given[0]: 2, given[1]: 1}
-    assert index.read("smiles", np.array([4, 0, 4])) == ["CCCCO", "C", "CCCCO"]
-    # As of a version, and of an iteration.
-    assert readmitted(load(store, own_only=True, snapshot=before)) == {}
-    assert len(load(store, own_only=True, snapshot=before)) == 4
-    assert readmitted(load(store, own_only=True, up_to_iteration=2)) == {given[0]: 1, given[1]: 1}
-    # Of the run that trains, and of nobody else.
-    assert readmitted(load(store, run_id="run-2", own_only=True)) == {}
-    assert readmitted(load(store)) == {given[0]: 2, given[1]: 1}
-    assert load(store, run_id=None).times_readmitted() is None
-    # What the pinned version of other runs has not, is not there.
-    started = load(store, own_only=True, foreign_snapshot=before - 1)
-    assert readmitted(started) == {given[1]: 1}
-
-
-def test_what_a_batch_was_given_is_no_readmission(two_runs, make):
-    store, own, _ = two_runs
-    commit(store, make.make_readmission(1, [RowId(own.build_id, 0)], event=Event.SAMPLE_BATCH))
-    assert load(store).times_readmitted() is None
-    assert store.query("FROM readmitted").height == 1
-
-
-def test_rows_without_some_keep_how_often_they_were_readmitted(two_runs, make):
-    store, own, foreign = two_runs
-    commit(store, make.make_readmission(1, [RowId(own.build_id, 3), RowId(foreign.build_id, 5)]))
-    index = load(store)
-    assert readmitted(index.without(np.array([0, 1]))) == {RowId(foreign.build_id, 5): 1}
+    assert index.row_ids(np.arange(len(index))) == before.row_ids(np.arange(len(before)))
+    assert len(load(store)) == 2 * len(index) and load(store, own_only=True).own.all()
 
 
 def test_only_some_runs_are_read(two_runs):
@@ -167,7 +132,6 @@ def test_archives_and_merges_carry_readmissions(two_runs, make, tmp_path):
                 other.merge(archive)
             assert other.query("FROM readmitted").height == 2
             assert verify_store(other.path).errors == ()
-        assert readmitted(load(other)) == readmitted(load(store)) != {}
         assert other.build(make.make_readmission(1, []).build_id).build.references[0] == RowId(own.build_id, 3)
     # The rows of another run are not in an archive of this one, and nothing but their delivery depends on them.
     warned = [finding.message for finding in verify_store(tmp_path / "own").findings if finding.table == "readmitted"]
@@ -192,15 +156,6 @@ def test_verify_counts_readmissions_and_looks_for_their_rows(two_runs, make):
 
 def test_an_export_has_the_version_of_latents():
     assert list(EXPORT_COLUMNS).index("latent_sha256") == list(EXPORT_COLUMNS).index("policy_sha256") + 1
-
-
-def test_rewards_given_later_count_for_readmitted_rows(two_runs, make):
-    store, _, foreign = two_runs
-    commit(store, make.make_readmission(1, [RowId(foreign.build_id, 3)]))
-    store.add_rewards(foreign.build_id, [Reward(3, "objective-2", 0.9)], "run-2")
-    index = store.index(IndexScope(objective_sha256="objective-2", run_id="run-1", own_only=True))
-    assert readmitted(index) == {RowId(foreign.build_id, 3): 1}
-    assert index.rewards.tolist() == [0.9]
 
 
 def test_sources_of_impossible_lengths_are_found(started, make):

@@ -1,4 +1,4 @@
-"""R19, R15: rows of the history in a training, drawn live and given to its buffer once more."""
+"""R19: rows of the history in a training, drawn live."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from molbuffer.samplers.base import SamplerSize
-from molbuffer.samplers.builds.build import BuildSpec, make_build
+from molbuffer.samplers.errors import SamplerError
 from molbuffer.samplers.history import HistorySampler, RunHistory
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.storage.history.index import IndexScope
-from molbuffer.storage.history.selections import ConsumeOnce, Recent, Selection, TopK, Uniform
-from molbuffer.storage.records import Build, Commit, Event
+from molbuffer.storage.history.selections import Selection, TopK, Uniform
+from molbuffer.storage.records import Build
 from molbuffer.training.batches.buffer import BUFFER
 from molbuffer.training.errors import BatchShortError
 from molbuffer.training.fit.history_writer import HistoryWriter
@@ -111,58 +111,15 @@ def test_other_runs_are_read_as_they_were_at_the_start(lab: Any) -> None:
     assert mixed.origin.shortfall == 0
 
 
-def readmit(training: Any, lab: Any, n: int, iteration: int = 1) -> Build:
-    sampler = training.samplers[-1]
-    build = make_build(
-        sampler,
-        BuildSpec("run", iteration, Event.BUILD_BUFFER, sampler_order=1, wanted=n, campaign_seed=lab.plan.seed),
-        training.pipeline,
-    )
-    lab.store.commit(Commit([build]))
-    return build
-
-
-def test_r15_a_readmitted_row_is_delivered_once_more(lab: Any) -> None:
+def test_the_buffer_is_given_no_row_that_it_has(lab: Any) -> None:
     again = recalling(SamplerSize(buffer_size=3))
-    training = lab.adapted(iterations=1, batch_size=8, p_batch=0.0, buffer_size=8, selection=ConsumeOnce(),
-                           more_samplers=again).start()  # fmt: skip
-    train(training, checkpoint_every=1)
-    buffer, rng = training.loader.buffer, np.random.default_rng(0)
-    assert buffer.available == 0
-    build = readmit(training, lab, 3)
-    buffer.pin(lab.store.snapshot())
-    assert buffer.available == 3
-    assert len(build.references) == 3
-    taken = buffer.take(5, rng)
-    block, consumed = taken.rows, taken.consumed
-    taken = {(part.build_id, row) for part in consumed for row in part.rows}
-    assert taken == {(row.build_id, row.row) for row in build.references}
-    assert (len(block), buffer.available) == (3, 0)
-    # Seen again, as a resumed run sees it, it counts once.
-    buffer.pin(lab.store.snapshot())
-    assert buffer.available == 0
-    before = build.iteration - 1
-    buffer.pin(lab.store.snapshot(), up_to_iteration=before)
-    assert buffer.available == 0
-
-
-def test_r15_rows_of_other_runs_can_be_readmitted_to_a_buffer_of_own_rows(lab: Any) -> None:
-    lab.adapted(run_id="earlier", iterations=2, p_batch=0.0, buffer_size=24, selection=ConsumeOnce()).start().fit()
-    again = recalling(SamplerSize(buffer_size=8), TopK(8), runs=("earlier",))
-    quiet = lab.adapted(iterations=3, batch_size=4, p_batch=0.0, buffer_size=0, selection=ConsumeOnce())
-    training = quiet.adapted(more_samplers=again).start()
-    batches = train(training)
-    # Eight rows for two batches; the third is short, and the build of its iteration gives the same rows once more.
-    assert [[receipt.readmitted for receipt in mixed.origin.built] for mixed in batches] == [[8], [], [8]]
-    delivered = Counter(
-        (part.build_id, row) for mixed in batches for part in mixed.origin.consumed for row in part.rows
-    )
-    assert len(delivered) == 8
-    assert sorted(delivered.values()) == [1, 1, 1, 1, 2, 2, 2, 2]
+    training = lab.adapted(iterations=1, batch_size=8, p_batch=0.0, buffer_size=8, more_samplers=again).start()
+    with pytest.raises(SamplerError, match="'again' gives stored rows, which the buffer has already"):
+        train(training)
 
 
 def test_an_empty_history_is_a_shortfall_and_then_an_error_with_counts(lab: Any) -> None:
-    again = recalling(SamplerSize(p_batch=0.5, buffer_size=4))
+    again = recalling(SamplerSize(p_batch=0.5))
     alone = lab.adapted(iterations=1, batch_size=8, p_batch=0.0, buffer_size=0, more_samplers=again).start()
     with pytest.raises(BatchShortError) as caught:
         train(alone)
@@ -172,16 +129,6 @@ def test_an_empty_history_is_a_shortfall_and_then_an_error_with_counts(lab: Any)
     (mixed,) = train(both.start())
     # Without a buffer, the other sampler makes up for it.
     assert (Counter(mixed.batch.origins), mixed.origin.shortfall) == ({"agent": 8}, 4)
-
-
-def test_recent_rows_of_the_buffer_are_own_ones_whatever_was_readmitted(lab: Any) -> None:
-    lab.adapted(run_id="earlier", iterations=1).start().fit()
-    again = recalling(SamplerSize(buffer_size=8), runs=("earlier",))
-    training = lab.adapted(p_batch=0.0, iterations=1, selection=Recent(), more_samplers=again).start()
-    train(training)
-    index = training.loader.buffer.index
-    assert np.count_nonzero(~index.own) == 8
-    assert training.loader.buffer.available == np.count_nonzero(index.own)
 
 
 def test_rows_of_another_vocabulary_are_encoded_again(lab: Any) -> None:

@@ -162,7 +162,7 @@ def test_live_pairs_of_another_vocabulary_are_encoded_again_at_both_ends() -> No
     samples = Samples(targets, targets, [None] * 4, drawn, source_smiles=sources)
     rewards = [Reward(row, "objective", row / 10) for row in range(4)]
     build = Build("run", 0, Event.SAMPLE_BATCH, "pairs", "contrastive", samples, rewards=rewards)
-    rows = live_rows(build, ours, "objective")
+    rows = live_rows(build, ours, "objective").rows
     # The second target, the absent source and the last source cannot be expressed.
     assert rows.rewards.tolist() == [0.0]
     assert ours.decode(rows.tokens, rows.lengths) == ["CO"]

@@ -102,15 +102,15 @@ def recall(lab: Any, writer: HistoryWriter) -> list[HistorySampler]:
     view = RunHistory(
         lab.store, "run", objective_sha256=objective, vocabulary=vocabulary, settled=writer.settled, runs=("run",)
     )
-    size = SamplerSize(buffer_size=6, p_batch=0.25)
+    size = SamplerSize(p_batch=0.25)
     return [HistorySampler("again", view, vocabulary, selection=AboveQuantile(0.5), size=size)]
 
 
-def test_r16_a_resumed_training_recalls_and_readmits_the_same_rows(lab: Any, tmp_path: Path) -> None:
+def test_r16_a_resumed_training_recalls_the_same_rows(lab: Any, tmp_path: Path) -> None:
     changed = lab.adapted(iterations=9, build_every=4, buffer_size=12, selection=ConsumeOnce(), more_samplers=recall)
     whole = run_to_the_end(changed, checkpoint_every=2)
     given = whole.store.read_arrow(REFERENCES).to_pylist()
-    assert {(row["event"], row["iteration"]) for row in given} >= {("build_buffer", 4), ("sample_batch", 8)}
+    assert {(row["event"], row["iteration"]) for row in given} >= {("sample_batch", 2), ("sample_batch", 8)}
     with SampleStore.create(tmp_path / "stopped") as store:
         stops = (*BEFORE_A_CHECKPOINT, 4, 7)
         assert_equal(run_to_the_end(changed.adapted(store=store), stops, checkpoint_every=2), whole)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from molbuffer.training.losses import (
     LOSSES,
+    ScoredSequences,
     advantage_weighted,
     augmented_hill_climb,
     dpo,
@@ -89,3 +90,22 @@ def test_the_gradient_of_off_policy_reinvent_is_that_of_its_weights_held_fixed()
 def test_every_loss_is_here() -> None:
     own = {name for name, kind in LOSSES.kinds.items() if kind.is_own}
     assert own == {*OF_ROWS, *OF_TOKENS, "trajectory_balance", "off_policy_reinvent"}
+
+
+@pytest.mark.parametrize("kind", [name for name, kind in LOSSES.kinds.items() if kind.is_own and name != "reinforce"])
+def test_the_gradient_of_each_row_is_multiplied_by_its_weight(kind: str) -> None:
+    """REINFORCE is left out: its baseline depends on the weights, and its rows, which are live, have none."""
+    loss = LOSSES[kind]()
+
+    def gradient(weights: Tensor | None) -> Tensor:
+        agent = AGENT.detach().clone().requires_grad_()
+        loss(ScoredSequences(agent, PRIOR, BEHAVIOUR, LENGTHS, REWARDS, None, weights)).backward()
+        assert agent.grad is not None
+        return agent.grad
+
+    plain = gradient(None)
+    assert plain.abs().sum() > 0
+    torch.testing.assert_close(gradient(torch.ones(N)), plain)
+    factors = torch.full((N,), 2.0) if kind == "dpo" else torch.tensor([2.0, 0.0, 1.0, 0.5, 3.0])
+    of_pairs = factors**2 if kind == "dpo" else factors
+    torch.testing.assert_close(gradient(factors), plain * of_pairs[:, None])

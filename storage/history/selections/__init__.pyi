@@ -1,0 +1,26 @@
+from .base import SELECTIONS, Positions, SelectableRows, Selection, WeighingSelection, weights_of
+from .candidates import AboveQuantile, BelowQuantile, ConsumeOnce, Recent, TopK, Uniform
+from .mixture import Mixture, MixturePart
+from .ranked import Prioritized, RankWindow
+from .subset import RowsSubset, WithinLag
+
+__all__ = [
+    "SELECTIONS",
+    "AboveQuantile",
+    "BelowQuantile",
+    "ConsumeOnce",
+    "Mixture",
+    "MixturePart",
+    "Positions",
+    "Prioritized",
+    "RankWindow",
+    "Recent",
+    "RowsSubset",
+    "SelectableRows",
+    "Selection",
+    "TopK",
+    "Uniform",
+    "WeighingSelection",
+    "WithinLag",
+    "weights_of",
+]
