@@ -22,6 +22,7 @@ def train(config: str, store: str, run_id: str | None = None, device: str | None
 
     Returns:
         The result of the run: ``run_id``, ``store``, ``policy`` (sha256 of the trained policy), ``iterations``,
+        ``oracle_calls``, ``ended`` (why it ended before the last iteration; None if it did not),
         ``failed_scores`` (the number of scores that could not be computed) and ``snapshot``, the last one of the store.
 
     Raises:
@@ -44,12 +45,14 @@ def train(config: str, store: str, run_id: str | None = None, device: str | None
         failures = campaign.failures(since=loader.iteration)
         loader.build_buffer = task_builder(campaign, training, failures)
         with progress_bar(f"training {settings.campaign.name}") as report:
-            run_training(training, failures, report)
+            ending = run_training(training, failures, report)
         return {
             "run_id": campaign.run_id,
             "store": store,
             "policy": learner.policy().sha256,
             "iterations": loader.iteration,
+            "oracle_calls": None if training.calls is None else training.calls.count,
+            "ended": None if ending is None else ending.reason,
             "failed_scores": campaign.context.failed_scores,
             "snapshot": sample_store.snapshot(),
         }

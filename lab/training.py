@@ -6,18 +6,21 @@ checkpoint, and ``run_training`` trains to the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.offline_rows import OfflineRows
 from molbuffer.lab.score_failures import ScoreFailures
-from molbuffer.samplers import DrawCounts, Policy, Sampler, SeenMolecules
+from molbuffer.samplers import CallsOfTraining, DrawCounts, Policy, Sampler, SeenMolecules
 from molbuffer.storage import Event, KeptOfRun, SampleStore, Selection, Uniform
 from molbuffer.training import (
     BatchPlan,
     Buffer,
     BufferView,
+    CallsStop,
+    Course,
+    Ending,
     FitProgress,
     HistoryWriter,
     Learner,
@@ -25,6 +28,10 @@ from molbuffer.training import (
     LiveSamplers,
     Loss,
     MixedLoader,
+    Observer,
+    PatienceStop,
+    StopSettings,
+    TimeStop,
     Trainables,
     fit_policy,
 )
@@ -48,6 +55,7 @@ class TrainingPlan:
         where: an SQL condition on ``sample_history`` that stored rows fulfil; offline only.
         checkpoint_every: the number of iterations between checkpoints.
         keep: what stays of the run while it goes on; None is all.
+        stops: what ends the training before its last iteration.
     """
 
     batches: BatchPlan
@@ -59,6 +67,7 @@ class TrainingPlan:
     where: str | None = None
     checkpoint_every: int = 10
     keep: KeptOfRun | None = None
+    stops: StopSettings = StopSettings()
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,8 @@ class Training:
         checkpoint_every: the number of iterations between checkpoints.
         drawn: the number of rows that each sampler has drawn in the run.
         trainables: the trainers of the samplers' latents.
+        calls: the oracle calls of the run; None for a training that scores nothing.
+        course: what ends the training before its last iteration.
     """
 
     learner: Learner
@@ -82,6 +93,8 @@ class Training:
     checkpoint_every: int
     drawn: DrawCounts = field(default_factory=DrawCounts)
     trainables: Trainables = Trainables()
+    calls: CallsOfTraining | None = None
+    course: Course = Course()
 
 
 def online_training(
@@ -111,8 +124,9 @@ def online_training(
     made = samplers(learner.policy, writer.settled)
     checkpoint = store.latest_checkpoint(run_id)
     drawn = DrawCounts() if checkpoint is None else DrawCounts.before(checkpoint.iteration, store.receipts(run_id))
+    calls = CallsOfTraining(plan.stops.max_oracle_calls, store=store, run_id=run_id, pairs=context.template is not None)
     live = LiveSamplers(
-        made, context.pipeline(seen), run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn
+        made, context.pipeline(seen, calls), run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn
     )
     return Training(
         learner,
@@ -122,7 +136,17 @@ def online_training(
         checkpoint_every=plan.checkpoint_every,
         drawn=drawn,
         trainables=trainables(made),
+        calls=calls,
+        course=Course([CallsStop(calls), *_stops(context, plan)]),
     )
+
+
+def _stops(context: RunContext, plan: TrainingPlan) -> Iterator[Observer]:
+    stops = plan.stops
+    if stops.max_minutes is not None:
+        yield TimeStop(stops.max_minutes)
+    if stops.patience is not None:
+        yield PatienceStop(context.store, context.objective_sha256, stops.patience, stops.patience_top)
 
 
 def offline_training(context: RunContext, plan: TrainingPlan, rows: OfflineRows | None = None) -> Training:
@@ -159,17 +183,20 @@ def go_on(training: Training, store: SampleStore) -> None:
     buffer = training.loader.buffer
     training.loader.load_state_dict(training.learner.restore(checkpoint.folder)["loader"])
     training.trainables.restore(checkpoint.folder)
+    training.course.restore(checkpoint.folder)
     buffer.restore(store.consumed(run_id, up_to_iteration=checkpoint.iteration))
     training.writer.checkpointed = checkpoint.iteration
     training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)
+    if training.calls is not None:
+        training.calls.read(checkpoint.iteration, Event.BUILD_BUFFER)
 
 
 def run_training(
     training: Training,
     failures: ScoreFailures | None = None,
     progress: Callable[[FitProgress], None] = lambda _: None,
-) -> None:
-    """Train until the loader ends.
+) -> Ending | None:
+    """Train until the loader or the course ends; return why the course ended.
 
     Args:
         training: the training.
@@ -187,13 +214,17 @@ def run_training(
             failures.judge()
 
     with training.writer:
-        fit_policy(
+        ending = fit_policy(
             training.learner,
             training.loader,
             training.writer,
             trainables=training.trainables,
+            course=training.course,
             checkpoint_every=training.checkpoint_every,
             progress=report,
         )
     if failures is not None:
         failures.end()
+    of_run = None if ending is None or ending.of_stage else ending.reason
+    training.writer.store.note_ending(training.writer.run_id, of_run)
+    return ending

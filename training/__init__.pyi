@@ -3,6 +3,9 @@ from .batches.buffer import Buffer, BufferView
 from .batches.loader import BatchPlan, LiveSamplers, MixedLoader
 from .batches.stored_batches import StoredBatches
 from .checkpoint import RunCheckpoints
+from .course.course import Course, Ending, Observer, StepTaken, course_state
+from .course.settings import StopSettings
+from .course.stops import CallsStop, PatienceStop, TimeStop
 from .evaluation import DrawEvaluation, bootstrap_difference, evaluate_policy
 from .fit.history_writer import HistoryWriter
 from .fit.learner import Learner
@@ -26,8 +29,11 @@ __all__ = [
     "BeforeTransfer",
     "Buffer",
     "BufferView",
+    "CallsStop",
     "Columns",
+    "Course",
     "DrawEvaluation",
+    "Ending",
     "FitProgress",
     "HistoryWriter",
     "LatentTrainerSettings",
@@ -37,6 +43,8 @@ __all__ = [
     "Loss",
     "MixedLoader",
     "MoleculeLoss",
+    "Observer",
+    "PatienceStop",
     "PretrainData",
     "PretrainProgress",
     "PretrainSettings",
@@ -45,7 +53,10 @@ __all__ = [
     "RunCheckpoints",
     "ScoredSequences",
     "StatefulLoss",
+    "StepTaken",
+    "StopSettings",
     "StoredBatches",
+    "TimeStop",
     "Trainable",
     "Trainables",
     "TrainingBatch",
@@ -55,6 +66,7 @@ __all__ = [
     "check_columns",
     "clean_molecules",
     "commit_checkpoint",
+    "course_state",
     "data_of",
     "evaluate_policy",
     "fit_policy",

@@ -50,6 +50,7 @@ class Campaign:
         prior: the policy that the loss keeps the trained one close to.
         agent: the policy that training starts from; None is the prior.
         device: the name of the device of the run, as the run was asked for it.
+        stage: the number of the stage whose settings these are; None without stages.
     """
 
     settings: Settings
@@ -59,6 +60,7 @@ class Campaign:
     prior: Policy
     agent: Policy | None = None
     device: str = "cpu"
+    stage: int | None = None
 
     @property
     def start(self) -> Policy:
@@ -103,6 +105,8 @@ class Campaign:
             template=build_template(self.settings),
             max_failed_share=self.settings.campaign.max_failed_share,
             agent=self.agent,
+            max_oracle_calls=self.settings.campaign.max_oracle_calls,
+            stage=self.stage,
         )
 
     def failures(self, since: int = 0) -> ScoreFailures:
@@ -209,8 +213,14 @@ def campaign_run(
         yield campaign
 
 
-def reopen_campaign(store: SampleStore, run_id: str, device: str | None = None) -> Campaign:
-    """Return the campaign of a started run, from its record in the store, on a device; None is that of the settings.
+def reopen_campaign(store: SampleStore, run_id: str, device: str | None = None, stage: int | None = None) -> Campaign:
+    """Return the campaign of a started run, from its record in the store.
+
+    Args:
+        store: the open store.
+        run_id: the id of the run.
+        device: the name of the device to draw on; None is that of the settings.
+        stage: the number of the stage of the run; None without stages.
 
     Raises:
         DeviceError: this machine has no such device.

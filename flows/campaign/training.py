@@ -53,6 +53,7 @@ def assemble_online(campaign: Campaign) -> Training:
         own_only=settings.buffer.runs == "own",
         checkpoint_every=settings.training.checkpoint_every,
         keep=kept_of_run(campaign),
+        stops=settings.campaign.stops,
     )
     tables = [each.table for each in settings.samplers]
     return online_training(

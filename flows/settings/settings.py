@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+from annotated_types import Gt
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from molbuffer.flows.settings.base import (
@@ -56,6 +57,7 @@ from molbuffer.kinds import (
 from molbuffer.samplers import SAMPLERS
 from molbuffer.scoring import FILTERS, ContrastiveTemplate, Standardisation
 from molbuffer.storage import ConsumeOnce
+from molbuffer.training import StopSettings
 
 
 class CampaignSettings(Section):
@@ -92,6 +94,23 @@ class CampaignSettings(Section):
     keep_policies: Count = 3
     """The number of newest policies of a run whose weights stay while it goes on. The best one, by the rewards of its
     draws, stays as well, and so does each that an archive, another run or a sampler refers to."""
+
+    max_oracle_calls: Count | None = None
+    """The most different molecules that a run asks its objective for, cached or not; it ends with the last of them."""
+
+    max_minutes: Annotated[float, Gt(0)] | None = None
+    """The most minutes that a run trains for, those of the parts of a resumed run together."""
+
+    patience: Count | None = None
+    """The number of iterations after which a run ends in which the mean reward of its best molecules has not risen."""
+
+    patience_top: Count = StopSettings.patience_top
+    """The number of best molecules whose mean reward counts for `patience`."""
+
+    @property
+    def stops(self) -> StopSettings:
+        """What ends a run before its last iteration."""
+        return StopSettings(self.max_oracle_calls, self.max_minutes, self.patience, self.patience_top)
 
 
 class PolicySettings(Section):

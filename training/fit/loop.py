@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from molbuffer.storage import Checkpoint, PolicyVersion
 from molbuffer.training.batches import BUFFER, MixedBatch, MixedLoader
+from molbuffer.training.course import Course, Ending, StepTaken
 from molbuffer.training.fit.history_writer import HistoryWriter
 from molbuffer.training.fit.learner import Learner
 from molbuffer.training.fit.suitability import keep_to_valid_rows
@@ -39,44 +40,59 @@ def fit_policy(
     writer: HistoryWriter,
     *,
     trainables: Trainables = Trainables(),
+    course: Course = Course(),
     checkpoint_every: int,
     progress: Callable[[FitProgress], None] = lambda _: None,
-) -> None:
-    """Train until the loader ends, and commit history and checkpoint every ``checkpoint_every`` iterations.
+) -> Ending | None:
+    """Train until the loader or the course ends, and commit history and checkpoint every ``checkpoint_every``
+    iterations; return why the course ended.
 
-    A killed run is resumed from its last checkpoint, and draws again what came after it.
+    A killed run is resumed from its last checkpoint, and draws again what came after it. A batch without a row, of a
+    run whose budget of oracle calls is used up, is recorded without a step.
 
     Raises:
         UnsuitableDataError: the loss of the learner is not valid on the rows that the loader gives.
     """
     keep_to_valid_rows(learner.loss, loader)
     committed = loader.iteration
+    course.begin()
+    ending = course.ending()
     waiting = time.perf_counter()
-    for mixed in loader:
+    for mixed in loader if ending is None else ():
         waited = time.perf_counter() - waiting
         drawn_by = _versions(learner, trainables, writer.run_id, mixed) if mixed.origin.live else []
         of_trainables = trainables.update(mixed.origin, writer.store)
-        loss = learner.step(mixed.batch)
-        metrics = {"loss": loss, **batch_metrics(mixed), **learner.metrics, "seconds_waiting": waited, **of_trainables}
+        of_step = {"loss": learner.step(mixed.batch), **learner.metrics} if len(mixed.batch) else {"loss": None}
+        metrics = {**of_step, **batch_metrics(mixed), "seconds_waiting": waited, **of_trainables}
+        due = loader.iteration % checkpoint_every == 0
+        metrics |= course.after(StepTaken(mixed, metrics, checkpoint=due))
         writer.add(mixed.batch.iteration, mixed.origin, metrics, drawn_by)
-        if loader.iteration % checkpoint_every == 0:
-            commit_checkpoint(learner, loader, writer, trainables)
+        ending = course.ending()
+        if due or ending is not None:
+            commit_checkpoint(learner, loader, writer, trainables, course)
             committed = loader.iteration
         progress(FitProgress(loader.iteration, loader.plan.iterations, metrics))
+        if ending is not None:
+            break
         waiting = time.perf_counter()
     if committed < loader.iteration:
-        commit_checkpoint(learner, loader, writer, trainables)
+        commit_checkpoint(learner, loader, writer, trainables, course)
     writer.drain()
+    return ending
 
 
 def commit_checkpoint(
-    learner: Learner, loader: MixedLoader, writer: HistoryWriter, trainables: Trainables = Trainables()
+    learner: Learner,
+    loader: MixedLoader,
+    writer: HistoryWriter,
+    trainables: Trainables = Trainables(),
+    course: Course = Course(),
 ) -> PolicyVersion:
     """Commit the state of the training with all that it drew and consumed since the last checkpoint."""
     version = learner.publish(writer.store.policies, writer.run_id, loader.iteration)
     others = trainables.publish(writer.store.policies, writer.run_id, loader.iteration)
     state = loader.state_dict()
-    files = learner.checkpoint_files({"loader": state}) | trainables.checkpoint_files()
+    files = learner.checkpoint_files({"loader": state}) | trainables.checkpoint_files() | course.checkpoint_files()
     writer.commit(Checkpoint(writer.run_id, loader.iteration, files, state["snapshot"]), version, *others.values())
     return version
 
