@@ -30,7 +30,7 @@ def build(config: str, store: str, run_id: str | None = None, device: str | None
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
-    from molbuffer.flows.campaign import campaign_run, current_run_id, read_settings, warn
+    from molbuffer.flows.campaign import campaign_run, current_run_id, present_stage, read_settings, warn
     from molbuffer.flows.tasks import build_requests, run_build_tasks
     from molbuffer.lab import check_kept, publish_latents
     from molbuffer.storage import RunKind, SampleStore
@@ -40,6 +40,7 @@ def build(config: str, store: str, run_id: str | None = None, device: str | None
         SampleStore.open_or_create(Path(store)) as sample_store,
         campaign_run(settings, sample_store, RunKind.BUILD, run_id or current_run_id(), device=device) as campaign,
     ):
+        campaign = present_stage(campaign)
         samplers = campaign.samplers(lambda: campaign.start, lambda: 0)
         latents = publish_latents(samplers, sample_store, campaign.run_id)
         failures = campaign.failures()

@@ -30,6 +30,8 @@ from molbuffer.training import (
     MixedLoader,
     Observer,
     PatienceStop,
+    StageEnd,
+    StageEndSettings,
     StopSettings,
     TimeStop,
     Trainables,
@@ -56,6 +58,8 @@ class TrainingPlan:
         checkpoint_every: the number of iterations between checkpoints.
         keep: what stays of the run while it goes on; None is all.
         stops: what ends the training before its last iteration.
+        stage_end: when the stage of the run ends that this is; None for a run without stages.
+        last_stage: whether no stage follows.
     """
 
     batches: BatchPlan
@@ -68,6 +72,8 @@ class TrainingPlan:
     checkpoint_every: int = 10
     keep: KeptOfRun | None = None
     stops: StopSettings = StopSettings()
+    stage_end: StageEndSettings | None = None
+    last_stage: bool = True
 
 
 @dataclass(frozen=True)
@@ -137,12 +143,15 @@ def online_training(
         drawn=drawn,
         trainables=trainables(made),
         calls=calls,
-        course=Course([CallsStop(calls), *_stops(context, plan)]),
+        course=Course([CallsStop(calls), *_stops(context, plan, calls)]),
     )
 
 
-def _stops(context: RunContext, plan: TrainingPlan) -> Iterator[Observer]:
+def _stops(context: RunContext, plan: TrainingPlan, calls: CallsOfTraining) -> Iterator[Observer]:
     stops = plan.stops
+    if plan.stage_end is not None:
+        assert context.stage is not None
+        yield StageEnd(context.stage, plan.stage_end, calls, plan.last_stage)
     if stops.max_minutes is not None:
         yield TimeStop(stops.max_minutes)
     if stops.patience is not None:

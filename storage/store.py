@@ -46,7 +46,7 @@ from molbuffer.storage.opening import make_store, open_store, store_at
 from molbuffer.storage.query import ExportReceipt, Parameters, RowWriter, best_molecules, export_history, lazy_history
 from molbuffer.storage.query import sandbox as queries
 from molbuffer.storage.query.frame import frame
-from molbuffer.storage.records import Commit, Consumed, Event, Reward, Run, RunStatus, Score
+from molbuffer.storage.records import Commit, Consumed, Event, ObjectiveDefinition, Reward, Run, RunStatus, Score
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt, ListedCheckpoint, StoredBuild, StoredCheckpoint
 from molbuffer.storage.verify import QuarantineReceipt, VerifyReport, verify_store
 from molbuffer.storage.verify.quarantine import quarantine
@@ -224,6 +224,10 @@ class SampleStore:
                 error.add_note(f"the store could not record that run {run.run_id} ended: {unrecorded}")
             raise
         self.finish_run(run.run_id, RunStatus.FINISHED, self._endings.pop(run.run_id, None))
+
+    def record_objective(self, sha256: str, definition: ObjectiveDefinition) -> None:
+        """Record what another objective of a run is made of, unless that is known."""
+        runs.record_objective(self._open.writable(), sha256, definition)
 
     def note_ending(self, run_id: str, reason: str | None) -> None:
         """Remember why a recorded run will finish, such as a budget that is used up; None is that all is done."""

@@ -4,7 +4,8 @@ from .batches.loader import BatchPlan, LiveSamplers, MixedLoader
 from .batches.stored_batches import StoredBatches
 from .checkpoint import RunCheckpoints
 from .course.course import Course, Ending, Observer, StepTaken, course_state
-from .course.settings import StopSettings
+from .course.settings import StageEndSettings, StopSettings
+from .course.stage_end import STAGE, StageEnd
 from .course.stops import CallsStop, PatienceStop, TimeStop
 from .evaluation import DrawEvaluation, bootstrap_difference, evaluate_policy
 from .fit.history_writer import HistoryWriter
@@ -24,6 +25,7 @@ from .pretraining.transfer import BeforeTransfer
 __all__ = [
     "BASELINES",
     "LOSSES",
+    "STAGE",
     "TRANSFER",
     "BatchPlan",
     "BeforeTransfer",
@@ -52,6 +54,8 @@ __all__ = [
     "Reinvent",
     "RunCheckpoints",
     "ScoredSequences",
+    "StageEnd",
+    "StageEndSettings",
     "StatefulLoss",
     "StepTaken",
     "StopSettings",

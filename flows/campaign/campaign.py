@@ -31,6 +31,7 @@ from molbuffer.samplers import (
     report_bad_rows,
 )
 from molbuffer.storage import Commit, PolicyVersion, Run, RunKind, RunStatus, SampleStore
+from molbuffer.training import StageEndSettings
 
 
 def read_settings(config: str, overrides: Sequence[Override] = ()) -> Settings:
@@ -51,6 +52,8 @@ class Campaign:
         agent: the policy that training starts from; None is the prior.
         device: the name of the device of the run, as the run was asked for it.
         stage: the number of the stage whose settings these are; None without stages.
+        stage_end: when this stage ends; None without stages.
+        last_stage: whether no stage follows.
     """
 
     settings: Settings
@@ -61,6 +64,8 @@ class Campaign:
     agent: Policy | None = None
     device: str = "cpu"
     stage: int | None = None
+    stage_end: StageEndSettings | None = None
+    last_stage: bool = True
 
     @property
     def start(self) -> Policy:
@@ -87,6 +92,7 @@ class Campaign:
             settled=settled,
             standardisation=build_standardisation(self.settings),
             objective_sha256=self.context.objective_sha256,
+            inner_objective_sha256=self.context.objective.sha256,
             latents=latents or {},
         )
         return [build_sampler(settings, parts) for settings in self.settings.samplers]
@@ -228,9 +234,11 @@ def reopen_campaign(store: SampleStore, run_id: str, device: str | None = None, 
     run = store.run(run_id)
     settings = Settings.from_json(run.config)
     add_models(settings)
+    if stage is not None:
+        settings = settings.of_stage(stage)
     device = device or settings.campaign.device
     prior, agent = _open_policies(settings, store, find_device(device))
-    return Campaign(settings, store, run_id, run.seed, prior, agent, device)
+    return Campaign(settings, store, run_id, run.seed, prior, agent, device, stage)
 
 
 def _open_policies(settings: Settings, store: SampleStore, device: torch.device) -> tuple[Policy, Policy | None]:

@@ -54,6 +54,8 @@ def assemble_online(campaign: Campaign) -> Training:
         checkpoint_every=settings.training.checkpoint_every,
         keep=kept_of_run(campaign),
         stops=settings.campaign.stops,
+        stage_end=campaign.stage_end,
+        last_stage=campaign.last_stage,
     )
     tables = [each.table for each in settings.samplers]
     return online_training(

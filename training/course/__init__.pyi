@@ -1,13 +1,17 @@
 from .course import Course, Ending, Observer, StepTaken, course_state
-from .settings import StopSettings
+from .settings import StageEndSettings, StopSettings
+from .stage_end import STAGE, StageEnd
 from .stops import CallsStop, PatienceStop, TimeStop
 
 __all__ = [
+    "STAGE",
     "CallsStop",
     "Course",
     "Ending",
     "Observer",
     "PatienceStop",
+    "StageEnd",
+    "StageEndSettings",
     "StepTaken",
     "StopSettings",
     "TimeStop",

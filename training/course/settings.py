@@ -34,3 +34,21 @@ class StopSettings:
         for name, value in vars(self).items():
             if value is not None and value <= 0:
                 raise ValueError(f"{name} must be greater than 0, got {value}")
+
+
+@dataclass(frozen=True)
+class StageEndSettings:
+    """When a stage of a run ends: as soon as one of the conditions is met.
+
+    Attributes:
+        iterations: the number of its iterations.
+        mean_reward: the mean reward of the live rows, of all rows in a batch without live ones, over the last
+            iterations of the stage.
+        window: the number of these iterations.
+        oracle_calls: the number of oracle calls of the stage.
+    """
+
+    iterations: Count | None = None
+    mean_reward: float | None = None
+    window: Count = 10
+    oracle_calls: Count | None = None

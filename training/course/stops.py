@@ -1,4 +1,4 @@
-"""What ends a training before its last iteration: its budget of oracle calls, its time, or rewards that rise no more."""
+"""What ends a training before its last iteration: a budget of oracle calls, time, or rewards that rise no more."""
 
 from __future__ import annotations
 

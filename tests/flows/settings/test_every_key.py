@@ -37,6 +37,9 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "campaign.keep_checkpoints": ("online.writer.keep.checkpoints", "offline.writer.keep.checkpoints"),
     "campaign.keep_policies": ("online.writer.keep.policies", "offline.writer.keep.policies"),
     "campaign.max_failed_share": ("failures",),
+    "campaign.max_oracle_calls": (f"{PIPELINE}.calls", "online.course"),
+    "campaign.max_minutes": ("online.course",),
+    "campaign.patience": ("online.course",),
     "policy.prior": ("online.learner.prior", "offline.learner.prior"),
     "policy.agent": ("online.learner._start", "offline.learner._model"),
     "objective": (f"{PIPELINE}.scorer.objective",),
@@ -142,6 +145,7 @@ IN_FOLDER = {"folder": "$folder"}
 INSTEAD = {"molecules": None}
 BEFORE: Mapping[str, Table] = {
     "policy.models": IN_FOLDER,
+    "campaign.patience_top": {"patience": 5},
     **{
         f"samplers[{kind}].{key}": {"optimise": True}
         for kind, keys in [("prior", LEARNING[1:]), ("latent", LEARNING[1:-1])]
