@@ -34,6 +34,7 @@ from molbuffer.training import (
     BatchPlan,
     Ending,
     FitProgress,
+    GuardSettings,
     LearnerSettings,
     Loss,
     ScoredSequences,
@@ -236,6 +237,7 @@ class LabRun:
         max_minutes: float | None = None,
         patience: int | None = None,
         patience_top: int = StopSettings.patience_top,
+        guard: GuardSettings | None = None,
         progress: Callable[[FitProgress], None] = lambda _: None,
     ) -> TrainingResult:
         """Train the policy until the run has done a number of iterations, from its last checkpoint if it has one.
@@ -259,6 +261,7 @@ class LabRun:
             max_minutes: the most minutes of training, those of the parts of a resumed run together.
             patience: the iterations without a rise of the mean reward of the best molecules that end the training.
             patience_top: the number of best molecules.
+            guard: the guard against collapse; None is none.
             progress: called after each iteration.
 
         Raises:
@@ -282,6 +285,7 @@ class LabRun:
             checkpoint_every=checkpoint_every,
             keep=KeptOfRun(checkpoints=2, policies=3, kind=self._context.start.kind),
             stops=StopSettings(max_oracle_calls, max_minutes, patience, patience_top),
+            guard=guard,
         )
         self._take_sizes(samplers)
         context = replace(self._context, max_oracle_calls=max_oracle_calls)

@@ -11,7 +11,7 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.offline_rows import OfflineRows
-from molbuffer.lab.score_failures import ScoreFailures
+from molbuffer.lab.score_failures import ScoreFailures, log_warning
 from molbuffer.samplers import CallsOfTraining, DrawCounts, Policy, Sampler, SeenMolecules
 from molbuffer.storage import Event, KeptOfRun, SampleStore, Selection, Uniform
 from molbuffer.training import (
@@ -22,6 +22,8 @@ from molbuffer.training import (
     Course,
     Ending,
     FitProgress,
+    Guard,
+    GuardSettings,
     HistoryWriter,
     Learner,
     LearnerSettings,
@@ -60,6 +62,8 @@ class TrainingPlan:
         stops: what ends the training before its last iteration.
         stage_end: when the stage of the run ends that this is; None for a run without stages.
         last_stage: whether no stage follows.
+        guard: the guard against collapse; None is none.
+        tell: tells people what the guard did.
     """
 
     batches: BatchPlan
@@ -74,6 +78,8 @@ class TrainingPlan:
     stops: StopSettings = StopSettings()
     stage_end: StageEndSettings | None = None
     last_stage: bool = True
+    guard: GuardSettings | None = None
+    tell: Callable[[str], None] = log_warning
 
 
 @dataclass(frozen=True)
@@ -143,11 +149,11 @@ def online_training(
         drawn=drawn,
         trainables=trainables(made),
         calls=calls,
-        course=Course([CallsStop(calls), *_stops(context, plan, calls)]),
+        course=Course([CallsStop(calls), *_observers(context, plan, calls, learner)]),
     )
 
 
-def _stops(context: RunContext, plan: TrainingPlan, calls: CallsOfTraining) -> Iterator[Observer]:
+def _observers(context: RunContext, plan: TrainingPlan, calls: CallsOfTraining, learner: Learner) -> Iterator[Observer]:
     stops = plan.stops
     if plan.stage_end is not None:
         assert context.stage is not None
@@ -156,6 +162,8 @@ def _stops(context: RunContext, plan: TrainingPlan, calls: CallsOfTraining) -> I
         yield TimeStop(stops.max_minutes)
     if stops.patience is not None:
         yield PatienceStop(context.store, context.objective_sha256, stops.patience, stops.patience_top)
+    if plan.guard is not None:
+        yield Guard(learner, plan.guard, plan.tell)
 
 
 def offline_training(context: RunContext, plan: TrainingPlan, rows: OfflineRows | None = None) -> Training:

@@ -4,7 +4,8 @@ from .batches.loader import BatchPlan, LiveSamplers, MixedLoader
 from .batches.stored_batches import StoredBatches
 from .checkpoint import RunCheckpoints
 from .course.course import Course, Ending, Observer, StepTaken, course_state
-from .course.settings import StageEndSettings, StopSettings
+from .course.guard import Guard
+from .course.settings import GuardSettings, StageEndSettings, StopSettings
 from .course.stage_end import STAGE, StageEnd
 from .course.stops import CallsStop, PatienceStop, TimeStop
 from .evaluation import DrawEvaluation, bootstrap_difference, evaluate_policy
@@ -37,6 +38,8 @@ __all__ = [
     "DrawEvaluation",
     "Ending",
     "FitProgress",
+    "Guard",
+    "GuardSettings",
     "HistoryWriter",
     "LatentTrainerSettings",
     "Learner",

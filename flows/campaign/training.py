@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from molbuffer.flows.campaign.campaign import Campaign
+from molbuffer.flows.campaign.flow_runs import warn
 from molbuffer.flows.campaign.latents import build_trainables
 from molbuffer.flows.settings import Settings, selection_of
 from molbuffer.lab import (
@@ -56,6 +57,8 @@ def assemble_online(campaign: Campaign) -> Training:
         stops=settings.campaign.stops,
         stage_end=campaign.stage_end,
         last_stage=campaign.last_stage,
+        guard=None if settings.guard is None else settings.guard.build(),
+        tell=warn,
     )
     tables = [each.table for each in settings.samplers]
     return online_training(

@@ -66,7 +66,7 @@ from molbuffer.kinds import (
 from molbuffer.samplers import SAMPLERS
 from molbuffer.scoring import FILTERS, ContrastiveTemplate, Standardisation
 from molbuffer.storage import ConsumeOnce
-from molbuffer.training import StopSettings
+from molbuffer.training import GuardSettings, StopSettings
 
 
 class CampaignSettings(Section):
@@ -154,7 +154,7 @@ class PolicySettings(Section):
 
 
 FILTER = OneOf(FILTERS)
-STANDARDISATION, CONTRASTIVE = TableOf(Standardisation), TableOf(ContrastiveTemplate)
+STANDARDISATION, CONTRASTIVE, GUARD = TableOf(Standardisation), TableOf(ContrastiveTemplate), TableOf(GuardSettings)
 
 
 def _with_default_filters(listed: tuple[KindTable, ...]) -> tuple[KindTable, ...]:
@@ -202,6 +202,9 @@ class Settings(Section):
 
     offline: OfflineSettings = Field(default_factory=OfflineSettings)
     """Training on stored rows alone."""
+
+    guard: Annotated[Table, GUARD] | None = None
+    """The guard against collapse; without the table there is none."""
 
     stages: Annotated[tuple[StageSettings, ...], Field(strict=False)] = ()
     """Parts of a run that follow one another, with values of their own; online only."""

@@ -1,5 +1,6 @@
 from .course import Course, Ending, Observer, StepTaken, course_state
-from .settings import StageEndSettings, StopSettings
+from .guard import Guard
+from .settings import GuardSettings, StageEndSettings, StopSettings
 from .stage_end import STAGE, StageEnd
 from .stops import CallsStop, PatienceStop, TimeStop
 
@@ -8,6 +9,8 @@ __all__ = [
     "CallsStop",
     "Course",
     "Ending",
+    "Guard",
+    "GuardSettings",
     "Observer",
     "PatienceStop",
     "StageEnd",

@@ -37,11 +37,13 @@ class StepTaken:
         mixed: the batch and the origin of its rows.
         metrics: those of the iteration so far, by name.
         checkpoint: whether a checkpoint is due after it.
+        agent_sha256: the policy in training that drew the live rows; None without live rows.
     """
 
     mixed: MixedBatch
     metrics: Mapping[str, float | None]
     checkpoint: bool
+    agent_sha256: str | None = None
 
     @property
     def iteration(self) -> int:

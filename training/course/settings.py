@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
-from annotated_types import Gt
+from annotated_types import Ge, Gt, Le
 
-from molbuffer.kinds import Count
+from molbuffer.kinds import Count, Share, Typed
 
 
 @dataclass(frozen=True)
@@ -52,3 +52,43 @@ class StageEndSettings:
     mean_reward: float | None = None
     window: Count = 10
     oracle_calls: Count | None = None
+
+
+@dataclass(frozen=True)
+class GuardSettings:
+    """The guard of a training against collapse, and what it does.
+
+    It looks at what the policy in training draws live. A bound is crossed when the mean over the window is beyond it;
+    after ``patience`` iterations in a row in which one is, the guard acts, and begins to watch anew.
+
+    Attributes:
+        action: back: to the weights of the last good checkpoint; prior: the weights go a part of the way to those of
+            the prior; both then go on with smaller steps. smaller_step: nothing but that; stop: the run ends.
+        min_valid: the least share of the drawn strings that are molecules; 0 does not watch it.
+        min_unique: the least share of different molecules among these; 0 does not watch it.
+        min_entropy: the least mean of -log of the likelihood of a token, in nats; 0 does not watch it.
+        max_kl_prior: the largest divergence from the prior, in nats a molecule (the metric kl_prior); default: any.
+        window: the number of iterations whose mean counts.
+        patience: the number of iterations in a row in which a bound is crossed, before the guard acts.
+        step_factor: what the learning rate is multiplied by each time the guard acts; 1 leaves it as it is.
+        pull: the part of the way to the prior.
+
+    Raises:
+        ValueError: a share is outside its range, or the action would be none.
+    """
+
+    action: Literal["back", "smaller_step", "prior", "stop"] = "back"
+    min_valid: Share = 0.5
+    min_unique: Share = 0.5
+    min_entropy: Annotated[float, Ge(0)] = 0.0
+    max_kl_prior: Annotated[float | None, Typed(Annotated[float, Gt(0)] | None)] = None
+    window: Count = 5
+    patience: Count = 3
+    step_factor: Annotated[float, Gt(0), Le(1)] = 0.5
+    pull: Annotated[float, Gt(0), Le(1)] = 0.5
+
+    def __post_init__(self) -> None:
+        if not (0 < self.step_factor <= 1 and 0 < self.pull <= 1):
+            raise ValueError(f"step_factor and pull must be in (0, 1], got {self.step_factor} and {self.pull}")
+        if self.action == "smaller_step" and self.step_factor == 1:
+            raise ValueError("the action smaller_step needs a step_factor below 1, got 1.0")

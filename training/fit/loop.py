@@ -65,7 +65,8 @@ def fit_policy(
         of_step = {"loss": learner.step(mixed.batch), **learner.metrics} if len(mixed.batch) else {"loss": None}
         metrics = {**of_step, **batch_metrics(mixed), "seconds_waiting": waited, **of_trainables}
         due = loader.iteration % checkpoint_every == 0
-        metrics |= course.after(StepTaken(mixed, metrics, checkpoint=due))
+        drawing = drawn_by[0].sha256 if drawn_by else None
+        metrics |= course.after(StepTaken(mixed, metrics, checkpoint=due, agent_sha256=drawing))
         writer.add(mixed.batch.iteration, mixed.origin, metrics, drawn_by)
         ending = course.ending()
         if due or ending is not None:

@@ -19,7 +19,7 @@ STAGES = """
 [[stages]]
 name = "small"
 iterations = 3
-objective = { components = [{ kind = "property", property = "logp", transform = { kind = "sigmoid", low = 1, high = 4 } }] }
+objective = { components = [{ kind = "similarity", target = "CCOc1ccccc1" }] }
 samplers = [{ name = "live", p_batch = 1.0, buffer_size = 8 }]
 training = { loss = "filtered_cloning" }
 
