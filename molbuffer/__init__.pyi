@@ -18,6 +18,7 @@ from .scoring.objective import Objective, WeightedComponent
 from .scoring.transforms import DoubleSigmoid, Linear, ReverseSigmoid, Sigmoid
 from .storage.history.selections import ConsumeOnce, Prioritized, TopK, Uniform
 from .training.batches.stored_batches import StoredBatches
+from .training.course.settings import GuardSettings
 from .training.fit.settings import LearnerSettings
 from .training.losses import Reinvent
 
@@ -29,6 +30,7 @@ __all__ = [
     "DatasetSampler",
     "DoubleSigmoid",
     "Draw",
+    "GuardSettings",
     "HistorySampler",
     "Lab",
     "LabRun",

@@ -1,9 +1,11 @@
 """R26: a run asks its objective for no more different molecules than its budget has, and for exactly as many."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -20,6 +22,7 @@ ASKED = "SELECT count(DISTINCT smiles) FROM sample_history WHERE run_id = ? AND 
 REFUSED_AND_ASKED = """SELECT count(*) FROM sample_history AS refused JOIN sample_history AS asked
     ON asked.run_id = refused.run_id AND asked.smiles = refused.smiles
     WHERE refused.run_id = ? AND refused.rejected_by = 'budget' AND (asked.kept OR refused.reward IS NOT NULL)"""
+README = Path(__file__).resolve().parents[2] / "README.md"
 BUDGET = 40
 KILLS = (4, 6)
 """The commits after which a process is killed, counted over all processes of a run."""
@@ -87,6 +90,17 @@ def test_r26_a_run_ends_with_its_last_oracle_call(lab: mb.Lab, policy: mb.Policy
     refused = "SELECT count(*) FROM sample_history WHERE run_id = ? AND rejected_by = 'budget'"
     assert number(lab, refused, result.run_id) > 0
     assert lab.runs().select("status", "detail", "oracle_calls").row(0) == ("finished", "40 oracle calls", BUDGET)
+
+
+def test_the_readme_has_the_best_reward_over_the_calls(lab: mb.Lab, policy: mb.Policy, qed: mb.Objective) -> None:
+    result = train(lab, policy, qed)
+    (sql,) = re.findall(r"```sql\n(.*?)```", README.read_text(), re.DOTALL)
+    course = lab.query(sql, [result.run_id])
+    assert course["call"].to_list() == list(range(1, BUDGET + 1))
+    assert course["best"].is_sorted()
+    assert course["best"][-1] == lab.query("SELECT max(reward) FROM sample_history").item()
+    first = lab.query(ROWS, [result.run_id]).filter(pl.col("rejected_by").is_null())
+    assert course["best"][0] == first["reward"][0]
 
 
 def test_r26_molecules_with_stored_scores_cost_calls_of_a_run_that_asks_for_them_first(

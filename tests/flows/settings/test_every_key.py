@@ -40,6 +40,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "campaign.max_oracle_calls": (f"{PIPELINE}.calls", "online.course"),
     "campaign.max_minutes": ("online.course",),
     "campaign.patience": ("online.course",),
+    "campaign.patience_top": ("online.course",),
     "policy.prior": ("online.learner.prior", "offline.learner.prior"),
     "policy.agent": ("online.learner._start", "offline.learner._model"),
     "objective": (f"{PIPELINE}.scorer.objective",),
@@ -61,6 +62,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
         "offline.loader.buffer.view",
     ),
     "training.checkpoint_every": ("online.checkpoint_every", "offline.checkpoint_every"),
+    "guard": ("online.course",),
     "offline": ("offline.loader.buffer.selection",),
     "offline.steps": ("offline.loader.plan",),
     "offline.batch_size": ("offline.loader.plan",),
@@ -261,7 +263,8 @@ def _kinds(schema: Mapping[str, Any]) -> Iterator[tuple[str | None, Mapping[str,
         yield table["properties"].get("kind", {}).get("const"), table
 
 
-KEYS = {str(key): key for key in keys_of(settings_schema(), (), set())}
+KEYS = {str(key): key for key in keys_of(settings_schema(), (), {("stages", None)})}
+"""The keys, less those of stages, which are keys of other tables, laid over these (``test_stages.py``)."""
 
 KINDS: Mapping[str, list[str]] = {
     called: sorted({kind for key in KEYS.values() for name, kind in key.tables if kind and _slot(name) == called})
