@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 
-from molbuffer.samplers import OracleCalls, Pipeline, Policy, Scorer
+from molbuffer.samplers import CallsOfTraining, OracleCalls, Pipeline, Policy, Scorer
 from molbuffer.samplers.models import ConditionKind
 from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, Standardisation
 from molbuffer.storage import SampleStore, ScoreStatus
@@ -62,6 +62,10 @@ class RunContext:
         sql = "SELECT count(*) AS n FROM {scores} WHERE run_id = ? AND status = ?"
         counted: int = self.store.read_arrow(sql, parameters=[self.run_id, ScoreStatus.FAILED.value])["n"][0].as_py()
         return counted
+
+    def calls(self, limit: int | None = None) -> CallsOfTraining:
+        """Return a count of the oracle calls of the run, which has read none of them yet; None is without a budget."""
+        return CallsOfTraining(limit, store=self.store, run_id=self.run_id, pairs=self.template is not None)
 
     def pipeline(self, seen: Callable[[Sequence[str]], set[str]], calls: OracleCalls | None = None) -> Pipeline:
         """Return what turns drawn strings into scored samples; ``seen`` and ``calls`` are those of ``Pipeline``."""

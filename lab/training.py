@@ -136,7 +136,7 @@ def online_training(
     made = samplers(learner.policy, writer.settled)
     checkpoint = store.latest_checkpoint(run_id)
     drawn = DrawCounts() if checkpoint is None else DrawCounts.before(checkpoint.iteration, store.receipts(run_id))
-    calls = CallsOfTraining(plan.stops.max_oracle_calls, store=store, run_id=run_id, pairs=context.template is not None)
+    calls = context.calls(plan.stops.max_oracle_calls)
     live = LiveSamplers(
         made, context.pipeline(seen, calls), run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn
     )
@@ -188,6 +188,7 @@ def offline_training(context: RunContext, plan: TrainingPlan, rows: OfflineRows 
         HistoryWriter(store, run_id, plan.keep),
         SeenMolecules(store, run_id),
         checkpoint_every=plan.checkpoint_every,
+        course=Course([TimeStop(plan.stops.max_minutes)] if plan.stops.max_minutes is not None else []),
     )
 
 

@@ -95,6 +95,7 @@ def assemble_offline(campaign: Campaign, where: str | None = None, rows: Offline
         where=offline_condition(settings, where),
         checkpoint_every=settings.training.checkpoint_every * OFFLINE_STRETCH,
         keep=kept_of_run(campaign),
+        stops=settings.campaign.stops,
     )
     return offline_training(campaign.context, plan, rows)
 

@@ -187,5 +187,5 @@ def _seen(builds: list[Build]) -> dict[str, float | None]:
     return {
         "valid": len(molecules) / drawn if drawn else None,
         "unique": len(set(molecules)) / len(molecules) if molecules else None,
-        "entropy": -log_probs / tokens if tokens else None,
+        "entropy": 0.0 - log_probs / tokens if tokens else None,
     }

@@ -10,8 +10,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from molbuffer.flows.campaign.assemble import build_objective
+from molbuffer.flows.settings.overrides import Override
 from molbuffer.flows.settings.problems import ConfigurationError
-from molbuffer.flows.settings.settings import Settings, load_settings
+from molbuffer.flows.settings.settings import Settings, load_settings, warnings_of
 from molbuffer.flows.train import train
 from molbuffer.storage import SampleStore
 
@@ -140,3 +141,14 @@ def test_a_stage_is_laid_over_the_run_and_not_over_the_stage_before(tiny_templat
     plain = json.loads(second.to_json())
     whole = json.loads(settings.to_json())
     assert {**whole, "stages": []} == plain
+
+
+def test_a_label_that_counts_calls_is_refused_and_a_guard_that_sees_nothing_is_told_of(
+    tiny_template: Path, tmp_path: Path
+) -> None:
+    (one,) = problems(tiny_template, tmp_path, '[[filters]]\nkind = "valence"\nlabel = "budget"\n')
+    assert 'key `filters[1].label`: "budget" says in the history why a run rejects rows itself' in one
+    watched = settings_of(tiny_template, tmp_path, "[guard]\n")
+    assert not any("guard" in text for text in warnings_of(watched))
+    blind = load_settings(tmp_path / "stages.toml", [Override.parse("samplers[live].p_batch=0")])
+    assert any("so that it sees nothing: give one a p_batch" in text for text in warnings_of(blind))

@@ -38,7 +38,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "campaign.keep_policies": ("online.writer.keep.policies", "offline.writer.keep.policies"),
     "campaign.max_failed_share": ("failures",),
     "campaign.max_oracle_calls": (f"{PIPELINE}.calls", "online.course"),
-    "campaign.max_minutes": ("online.course",),
+    "campaign.max_minutes": ("online.course", "offline.course"),
     "campaign.patience": ("online.course",),
     "campaign.patience_top": ("online.course",),
     "policy.prior": ("online.learner.prior", "offline.learner.prior"),

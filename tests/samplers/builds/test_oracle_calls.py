@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from molbuffer.samplers.builds.judging import Pipeline
+from molbuffer.flows.settings.rules import TAKEN_LABELS
+from molbuffer.samplers.builds.judging import TAKEN_NAMES, Pipeline
 from molbuffer.samplers.builds.oracle_calls import CallsOfTraining, OracleCalls, calls_before
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.scoring import Objective, Standardisation, WeightedComponent
@@ -123,7 +124,8 @@ def test_a_build_is_told_what_live_draws_of_its_iteration_have_asked_for() -> No
 
 def test_no_filter_has_a_name_from_which_calls_are_counted() -> None:
     scorer = Scorer(Objective((WeightedComponent(QED()),)))
-    for name in ("budget", "improvement"):
+    assert TAKEN_LABELS == TAKEN_NAMES
+    for name in TAKEN_NAMES:
         with pytest.raises(ValueError, match=f"a filter cannot have the name '{name}'"):
             Pipeline(
                 Standardisation(),
