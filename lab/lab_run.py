@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -441,4 +441,5 @@ def training_statement(plan: TrainingPlan, sources: dict[str, str]) -> dict[str,
         "loss": described("losses", plan.loss, sources),
         "learner": described("learners", plan.learner, sources),
         "selection": described("selections", plan.selection, sources),
+        "guard": None if plan.guard is None else asdict(plan.guard),
     }

@@ -314,7 +314,7 @@ def _problems_of_stages(data: Mapping[str, Any]) -> Iterator[Problem]:
         try:
             Settings.model_validate(merged)
         except ValidationError as error:
-            for problem in validation_problems(error, merged, settings_schema()):
+            for problem in validation_problems(error, merged, Settings, settings_schema()):
                 path = path_in_stage(problem.path, i, data, stage)
                 # A breach of a rule over several keys may be reported at one that the stage leaves as it is.
                 told = problem.message if path else f"in this stage, key `{problem.key}`: {problem.message}"

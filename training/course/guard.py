@@ -79,7 +79,8 @@ class Guard(Observer):
         """Watch the live rows of a step, act if need be, and return what was seen and done."""
         live = [build for build in step.mixed.origin.live if _is_of(build, step.agent_sha256)]
         seen = _seen(live)
-        self._look({**seen, "kl_prior": step.metrics.get("kl_prior") if live else None})
+        watched = {**seen, "kl_prior": step.metrics.get("kl_prior") if live else None}
+        self._look(watched)
         beyond = self._beyond()
         self._crossed = self._crossed + 1 if beyond else 0
         metrics: dict[str, float | None] = {f"{name}_live": value for name, value in seen.items()}
@@ -88,7 +89,7 @@ class Guard(Observer):
             metrics |= {f"guard_{name}": mean for name, mean in beyond.items()}
             metrics |= self._act(step.iteration, beyond)
             self._windows, self._crossed = {}, 0
-        elif step.checkpoint and not beyond and self.settings.action == "back":
+        elif step.checkpoint and self.settings.action == "back" and not beyond and self._is_good(watched):
             self._good, self._good_at = self.learner.saved(), step.iteration + 1
             self._good_is_present = True
         return metrics
@@ -137,6 +138,12 @@ class Guard(Observer):
         full = {name: seen for name, seen in self._windows.items() if len(seen) == self.settings.window}
         means = {name: sum(seen) / len(seen) for name, seen in full.items()}
         return {name: mean for name, mean in means.items() if self._is_beyond(name, mean)}
+
+    def _is_good(self, watched: Mapping[str, float | None]) -> bool:
+        """Return whether the windows are full, and the newest values within the bounds, as their means are."""
+        known = {name: value for name, value in watched.items() if value is not None}
+        full = all(len(self._windows[name]) == self.settings.window for name in known)
+        return bool(known) and full and not any(self._is_beyond(name, value) for name, value in known.items())
 
     def _is_beyond(self, name: str, mean: float) -> bool:
         if name == "kl_prior":

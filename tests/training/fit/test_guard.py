@@ -104,16 +104,18 @@ def test_each_bound_is_watched_over_a_window_and_some_iterations(
 
 def test_back_goes_to_the_last_checkpoint_at_which_nothing_was_crossed() -> None:
     learner = Recorded()
-    guard = Guard(learner, GuardSettings("back", window=1, patience=3))
+    guard = Guard(learner, GuardSettings("back", window=2, patience=2))
     guard.begin()
     metrics: dict[int, Mapping[str, float | None]] = {}
-    for iteration, rows in enumerate([GOOD, GOOD, GOOD, ONE, ONE, ONE, GOOD]):
+    for iteration, rows in enumerate([GOOD, GOOD, GOOD, [*ONE, "C", "N"], ONE, ONE, ONE, ONE, ONE]):
         learner.weight = iteration + 1.0
         metrics[iteration] = guard.after(step(iteration, rows))
-    # Checkpoints follow iterations 1, 3 and 5; at 3 the bound was crossed.
-    assert metrics[5]["guard_back_to"] == 2
-    assert metrics[5]["guard_learning_rate"] == 0.5
-    assert learner.done == [("back", 2.0)]
+    # Checkpoints follow iterations 1, 3, 5 and 7. At 3 the window is good, and its newest rows are not; at 7 the window
+    # is not full again.
+    assert [i for i, found in metrics.items() if "guard_back_to" in found] == [5, 8]
+    assert metrics[5]["guard_back_to"] == metrics[8]["guard_back_to"] == 2
+    assert (metrics[5]["guard_learning_rate"], metrics[8]["guard_learning_rate"]) == (0.5, 0.25)
+    assert learner.done == [("back", 2.0), ("back", 2.0)]
 
 
 def test_the_other_actions_and_a_bad_start() -> None:
