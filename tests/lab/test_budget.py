@@ -1,7 +1,7 @@
 """R26: a run asks its objective for no more different molecules than its budget has, and for exactly as many."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +148,22 @@ def test_r26_a_run_that_is_killed_again_and_again_makes_the_calls_of_one_that_is
     assert_frame_equal(other_lab.query(ROWS, [result.run_id]), lab.query(ROWS, [whole.run_id]))
     assert_frame_equal(other_lab.query(CALLS, [result.run_id]), lab.query(CALLS, [whole.run_id]))
     assert result.policy_sha256 == whole.policy_sha256
+
+
+def test_r26_a_batch_without_a_reward_is_recorded_without_a_step(
+    lab: mb.Lab, policy: mb.Policy, write_scorer: Callable[[str], str]
+) -> None:
+    module = write_scorer("def fails(smiles):\n    raise RuntimeError('no value')\n")
+    objective = mb.Objective([mb.PythonFunction(f"{module}:fails")])
+    with lab.run("budget", objective=objective, policy=policy, seed=3, max_failed_share=1.0) as run:
+        live = mb.ModelSampler("agent", run.agent, size=mb.SamplerSize(0, 1.0))
+        result = run.train(batch_size=8, iterations=9, samplers=[live], max_oracle_calls=4)
+    assert (result.iterations, result.ended, result.policy_sha256) == (1, "4 oracle calls", policy.sha256)
+    assert number(lab, "SELECT count(*) FROM scores WHERE run_id = ? AND status = 'failed'", result.run_id) == 4
+    assert number(lab, ASKED, result.run_id) == 4
+    assert number(
+        lab, "SELECT count(*) FROM metrics WHERE run_id = ? AND name = 'loss' AND value IS NULL", result.run_id
+    )
 
 
 def test_r26_a_budget_can_be_raised_and_the_calls_made_count(lab: mb.Lab, policy: mb.Policy, qed: mb.Objective) -> None:

@@ -152,12 +152,14 @@ class Learner:
         load_optimizer_tensors(self._optimizer, {name: tensor.clone() for name, tensor in saved.items()})
         for name, module in self._modules().items():
             start = f"{name}."
-            module.load_state_dict({k.removeprefix(start): v for k, v in saved.items() if k.startswith(start)})
+            # Nothing was saved of a loss that came later, in another stage of the run.
+            if found := {k.removeprefix(start): v for k, v in saved.items() if k.startswith(start)}:
+                module.load_state_dict(found)
         self._forget_version()
 
     def _modules(self) -> dict[str, nn.Module]:
         loss = self._loss_in_training.module
-        return {"model": self._model} | ({} if loss is None else {"loss": loss})
+        return {"model": self._model} | ({} if loss is None else {f"loss-{type(self._loss).__name__}": loss})
 
     def _forget_version(self) -> None:
         if self._current is not None:
