@@ -21,8 +21,9 @@ def build(config: str, store: str, run_id: str | None = None, device: str | None
         device: the device to draw and learn on; by default that of the configuration.
 
     Returns:
-        The result of the run: ``run_id``, ``store``, the numbers of rows ``drawn`` and ``kept``, ``failed_scores`` (the
-        number of scores that could not be computed) and ``builds``, the receipts.
+        The result of the run: ``run_id``, ``store``, the numbers of rows ``drawn`` and ``kept``, ``oracle_calls``,
+        ``ended`` (the budget of oracle calls if it is used up), ``failed_scores`` (the number of scores that could not
+        be computed) and ``builds``, the receipts.
 
     Raises:
         FailedScoresError: more molecules than the campaign allows have no reward, since their score failed.
@@ -30,16 +31,17 @@ def build(config: str, store: str, run_id: str | None = None, device: str | None
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
-    from molbuffer.flows.campaign import campaign_run, current_run_id, read_settings, warn
+    from molbuffer.flows.campaign import campaign_run, current_run_id, present_stage, read_settings, warn
     from molbuffer.flows.tasks import build_requests, run_build_tasks
     from molbuffer.lab import check_kept, publish_latents
-    from molbuffer.storage import RunKind, SampleStore
+    from molbuffer.storage import Event, RunKind, SampleStore
 
     settings = read_settings(config)
     with (
         SampleStore.open_or_create(Path(store)) as sample_store,
         campaign_run(settings, sample_store, RunKind.BUILD, run_id or current_run_id(), device=device) as campaign,
     ):
+        campaign = present_stage(campaign)
         samplers = campaign.samplers(lambda: campaign.start, lambda: 0)
         latents = publish_latents(samplers, sample_store, campaign.run_id)
         failures = campaign.failures()
@@ -47,11 +49,17 @@ def build(config: str, store: str, run_id: str | None = None, device: str | None
         failures.end()
         check_kept(campaign.context, receipts, warn)
         failed = campaign.context.failed_scores
+        calls = campaign.context.calls(settings.campaign.max_oracle_calls)
+        calls.read(0, Event.SAMPLE_BATCH)
+        ended = f"{calls.count} oracle calls" if calls.used_up else None
+        sample_store.note_ending(campaign.run_id, ended)
     return {
         "run_id": campaign.run_id,
         "store": store,
         "drawn": sum(receipt.drawn for receipt in receipts),
         "kept": sum(receipt.kept for receipt in receipts),
+        "oracle_calls": calls.count,
+        "ended": ended,
         "failed_scores": failed,
         "builds": [receipt.to_json() for receipt in receipts],
     }

@@ -22,6 +22,7 @@ def train(config: str, store: str, run_id: str | None = None, device: str | None
 
     Returns:
         The result of the run: ``run_id``, ``store``, ``policy`` (sha256 of the trained policy), ``iterations``,
+        ``oracle_calls``, ``ended`` (why it ended before the last iteration; None if it did not),
         ``failed_scores`` (the number of scores that could not be computed) and ``snapshot``, the last one of the store.
 
     Raises:
@@ -29,7 +30,14 @@ def train(config: str, store: str, run_id: str | None = None, device: str | None
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
-    from molbuffer.flows.campaign import campaign_run, current_run_id, prepare_online, progress_bar, read_settings
+    from molbuffer.flows.campaign import (
+        campaign_run,
+        current_run_id,
+        prepare_online,
+        present_stage,
+        progress_bar,
+        read_settings,
+    )
     from molbuffer.flows.tasks import task_builder
     from molbuffer.lab import run_training
     from molbuffer.storage import RunKind, SampleStore
@@ -39,17 +47,23 @@ def train(config: str, store: str, run_id: str | None = None, device: str | None
         SampleStore.open_or_create(Path(store)) as sample_store,
         campaign_run(settings, sample_store, RunKind.TRAIN, run_id or current_run_id(), device=device) as campaign,
     ):
-        training = prepare_online(campaign)
-        learner, loader = training.learner, training.loader
-        failures = campaign.failures(since=loader.iteration)
-        loader.build_buffer = task_builder(campaign, training, failures)
         with progress_bar(f"training {settings.campaign.name}") as report:
-            run_training(training, failures, report)
+            going_on = True
+            while going_on:
+                stage = present_stage(campaign)
+                training = prepare_online(stage)
+                failures = stage.failures(since=training.loader.iteration)
+                training.loader.build_buffer = task_builder(stage, training, failures)
+                ending = run_training(training, failures, report)
+                going_on = ending is not None and ending.of_stage
+        learner, loader = training.learner, training.loader
         return {
             "run_id": campaign.run_id,
             "store": store,
             "policy": learner.policy().sha256,
             "iterations": loader.iteration,
+            "oracle_calls": None if training.calls is None else training.calls.count,
+            "ended": None if ending is None else ending.reason,
             "failed_scores": campaign.context.failed_scores,
             "snapshot": sample_store.snapshot(),
         }

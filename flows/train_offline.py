@@ -38,8 +38,8 @@ def train_offline(
 
     Returns:
         The result of the run: ``run_id``, ``store``, ``policy`` (sha256 of the trained policy), ``iterations``,
-        ``rows`` (the number of stored rows it could read) and ``snapshot`` (the one it read, of the archive if one was
-        named).
+        ``ended`` (why it ended before its last step; None if it did not), ``rows`` (the number of stored rows it could
+        read) and ``snapshot`` (the one it read, of the archive if one was named).
     """
     if archive is not None and snapshot is not None:
         raise ValueError(f"an archive has one snapshot: leave snapshot {snapshot} out")
@@ -79,12 +79,13 @@ def train_offline(
             training = prepare_offline(campaign, condition, rows)
             learner, loader = training.learner, training.loader
             with progress_bar(f"training {settings.campaign.name} offline") as report:
-                run_training(training, progress=report)
+                ending = run_training(training, progress=report)
             return {
                 "run_id": campaign.run_id,
                 "store": store,
                 "policy": learner.policy().sha256,
                 "iterations": loader.iteration,
+                "ended": None if ending is None else ending.reason,
                 "rows": len(loader.buffer.index),
                 "snapshot": loader.buffer.snapshot,
             }

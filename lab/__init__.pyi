@@ -6,7 +6,7 @@ from .given import refuse_other_sources
 from .lab_run import LabRun, TrainingResult
 from .molecules import draw_molecules, score_molecules
 from .offline_rows import OfflineRows, opened_rows, refuse_archive, refuse_other_archive
-from .provenance import described_run
+from .provenance import described_run, objective_definition
 from .run_list import list_runs
 from .score_failures import ScoreFailures, check_kept, log_warning
 from .torch_threads import NUMBER_VARIABLES, WAITING_VARIABLES, limit_threads
@@ -38,6 +38,7 @@ __all__ = [
     "limit_threads",
     "list_runs",
     "log_warning",
+    "objective_definition",
     "offline_training",
     "online_training",
     "open",

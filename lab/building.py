@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.score_failures import ScoreFailures, warn_of_empty
 from molbuffer.lab.training import Training
-from molbuffer.samplers import BuildSpec, DecodedLatents, Sampler, SeenBefore, latent_files, make_build
+from molbuffer.samplers import BuildSpec, DecodedLatents, Sampler, SeenBefore, calls_before, latent_files, make_build
 from molbuffer.storage import BuildReceipt, Commit, Event, PolicyVersion, SampleStore, make_build_id
 from molbuffer.training import commit_checkpoint
 
@@ -29,6 +29,8 @@ class Chunk:
         flow_run_id: the Prefect flow run that makes the chunk; None without Prefect.
         task_run_id: the Prefect task run that makes the chunk; None without Prefect.
         attempt_id: identifies the attempt.
+        asked: the molecules that live draws of the iteration have asked the objective for before the build, which are
+            not committed yet.
     """
 
     iteration: int
@@ -40,6 +42,7 @@ class Chunk:
     flow_run_id: str | None = None
     task_run_id: str | None = None
     attempt_id: str = ""
+    asked: Sequence[str] = ()
 
 
 def chunk_rows(rows: int, *, in_chunks: bool = True) -> list[int]:
@@ -54,7 +57,11 @@ def chunk_rows(rows: int, *, in_chunks: bool = True) -> list[int]:
 
 
 def commit_chunk(context: RunContext, sampler: Sampler, chunk: Chunk) -> BuildReceipt:
-    """Make and commit one chunk, unless an earlier attempt has; return the receipt."""
+    """Make and commit one chunk, unless an earlier attempt has; return the receipt.
+
+    The chunks of a build are made one after another: the budget of oracle calls, and the metric ``new``, of one count
+    the rows of those before it.
+    """
     store, run_id, event = context.store, context.run_id, Event.BUILD_BUFFER
     *earlier, build_id = (
         make_build_id(run_id, chunk.iteration, event, sampler.name, number) for number in range(chunk.chunk + 1)
@@ -83,7 +90,19 @@ def commit_chunk(context: RunContext, sampler: Sampler, chunk: Chunk) -> BuildRe
         attempt_id=chunk.attempt_id,
         drawn_before=chunk.drawn_before + sum(receipts[each].drawn for each in earlier if each in receipts),
     )
-    build = make_build(sampler, spec, context.pipeline(seen))
+    calls = None
+    if context.max_oracle_calls is not None:
+        calls = calls_before(
+            store,
+            context.max_oracle_calls,
+            run_id=run_id,
+            iteration=chunk.iteration,
+            sampler_order=chunk.sampler_order,
+            chunk=chunk.chunk,
+            pairs=context.template is not None,
+            uncommitted=chunk.asked,
+        )
+    build = make_build(sampler, spec, context.pipeline(seen, calls))
     message = f"build_buffer of {sampler.name}, iteration {chunk.iteration}, chunk {chunk.chunk}"
     return store.commit(Commit(builds=[build], message=message)).builds[0]
 
@@ -106,9 +125,10 @@ def publish_latents(samplers: Sequence[Sampler], store: SampleStore, run_id: str
     return latent_versions(samplers)
 
 
-MakeChunks = Callable[[int, str, Mapping[str, str]], Sequence[BuildReceipt]]
+MakeChunks = Callable[[int, str, Mapping[str, str], Sequence[str]], Sequence[BuildReceipt]]
 """Makes the chunks of a build: a function of the iteration, the sha256 of the policy in training, which the store
-keeps, and the sha256 of the latents of samplers by the samplers' names.
+keeps, the sha256 of the latents of samplers by the samplers' names, and the molecules that live draws of the iteration
+have asked the objective for, which are not committed yet.
 """
 
 
@@ -133,16 +153,19 @@ class BufferBuilder:
         live = self.training.loader.live
         if writer.pending:
             # The metric ``new`` of what is built now must know all that was drawn before.
-            commit_checkpoint(learner, self.training.loader, writer, trainables)
+            commit_checkpoint(learner, self.training.loader, writer, trainables, self.training.course)
             self._published = self._present(iteration)
         writer.drain()
         agent = self._publish(iteration)
         latents = latent_versions(live.samplers if live is not None else ())
-        receipts = self.make_chunks(iteration, agent, latents)
+        calls = self.training.calls
+        receipts = self.make_chunks(iteration, agent, latents, () if calls is None else calls.asked_in(iteration))
         self.failures.judge()
         # Rows of earlier builds may be enough for the batch; otherwise the loader ends the run.
         warn_of_empty(self.failures.context, receipts, self.failures.warn)
         self.training.seen.read(iteration, Event.SAMPLE_BATCH)
+        if calls is not None:
+            calls.read(iteration, Event.SAMPLE_BATCH)
         return receipts
 
     def _publish(self, iteration: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 
-from molbuffer.samplers import Pipeline, Policy, Scorer
+from molbuffer.samplers import CallsOfTraining, OracleCalls, Pipeline, Policy, Scorer
 from molbuffer.samplers.models import ConditionKind
 from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, Standardisation
 from molbuffer.storage import SampleStore, ScoreStatus
@@ -26,6 +26,8 @@ class RunContext:
         template: which pairs are kept, and their rewards; None keeps all and rewards their targets.
         max_failed_share: the largest share of molecules whose score may have failed, in [0, 1]; above it the run ends.
         agent: the policy that training starts from; None is the prior.
+        max_oracle_calls: the most different molecules that the run asks its objective for; None is without end.
+        stage: the number of the stage of the run that this is; None without stages.
     """
 
     store: SampleStore
@@ -39,6 +41,8 @@ class RunContext:
     template: ContrastiveTemplate | None = None
     max_failed_share: float = 0.5
     agent: Policy | None = None
+    max_oracle_calls: int | None = None
+    stage: int | None = None
 
     @property
     def start(self) -> Policy:
@@ -59,8 +63,12 @@ class RunContext:
         counted: int = self.store.read_arrow(sql, parameters=[self.run_id, ScoreStatus.FAILED.value])["n"][0].as_py()
         return counted
 
-    def pipeline(self, seen: Callable[[Sequence[str]], set[str]]) -> Pipeline:
-        """Return what turns drawn strings into scored samples; ``seen`` is that of ``Pipeline``."""
+    def calls(self, limit: int | None = None) -> CallsOfTraining:
+        """Return a count of the oracle calls of the run, which has read none of them yet; None is without a budget."""
+        return CallsOfTraining(limit, store=self.store, run_id=self.run_id, pairs=self.template is not None)
+
+    def pipeline(self, seen: Callable[[Sequence[str]], set[str]], calls: OracleCalls | None = None) -> Pipeline:
+        """Return what turns drawn strings into scored samples; ``seen`` and ``calls`` are those of ``Pipeline``."""
         return Pipeline(
             standardisation=self.standardisation,
             filters=self.filters,
@@ -69,4 +77,6 @@ class RunContext:
             seen=seen,
             template=self.template,
             vocabulary_sha256=self.prior.vocabulary.sha256,
+            calls=calls,
+            stage=self.stage,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -32,11 +32,14 @@ from molbuffer.storage import (
 )
 from molbuffer.training import (
     BatchPlan,
+    Ending,
     FitProgress,
+    GuardSettings,
     LearnerSettings,
     Loss,
     Replay,
     ScoredSequences,
+    StopSettings,
     Trainable,
     Trainables,
 )
@@ -57,6 +60,8 @@ class TrainingResult:
         iterations: the number of iterations that the run has done.
         rows: the number of stored rows that the training could read.
         failed_scores: the number of scores of the run that could not be computed.
+        oracle_calls: the number of different molecules that the run has asked its objective for; None offline.
+        ended: why the training ended before its last iteration; None if it did not.
     """
 
     run_id: str
@@ -64,16 +69,20 @@ class TrainingResult:
     iterations: int
     rows: int
     failed_scores: int
+    oracle_calls: int | None = None
+    ended: str | None = None
 
     @classmethod
-    def of(cls, context: RunContext, training: Training) -> TrainingResult:
-        """Return the result of a training that has ended."""
+    def of(cls, context: RunContext, training: Training, ending: Ending | None = None) -> TrainingResult:
+        """Return the result of a training that has ended, and why if that was before its last iteration."""
         return cls(
             context.run_id,
             training.learner.policy().sha256,
             training.loader.iteration,
             len(training.loader.buffer.index),
             context.failed_scores,
+            oracle_calls=None if training.calls is None else training.calls.count,
+            ended=None if ending is None else ending.reason,
         )
 
 
@@ -226,6 +235,11 @@ class LabRun:
         train_on_invalid: bool = False,
         checkpoint_every: int = 10,
         trainables: Sequence[Trainable] = (),
+        max_oracle_calls: int | None = None,
+        max_minutes: float | None = None,
+        patience: int | None = None,
+        patience_top: int = StopSettings.patience_top,
+        guard: GuardSettings | None = None,
         progress: Callable[[FitProgress], None] = lambda _: None,
     ) -> TrainingResult:
         """Train the policy until the run has done a number of iterations, from its last checkpoint if it has one.
@@ -245,6 +259,12 @@ class LabRun:
             train_on_invalid: train also on strings that are no molecules, with reward 0.
             checkpoint_every: the iterations between checkpoints, from which the run can be gone on with.
             trainables: the trainers of latent priors and vectors of samplers.
+            max_oracle_calls: the most different molecules that the run asks its objective for, builds included; the
+                training ends with the last of them. None is without end.
+            max_minutes: the most minutes of training, those of the parts of a resumed run together.
+            patience: the iterations without a rise of the mean reward of the best molecules that end the training.
+            patience_top: the number of best molecules.
+            guard: the guard against collapse; None is none.
             progress: called after each iteration.
 
         Raises:
@@ -274,12 +294,15 @@ class LabRun:
             own_only=own_only,
             checkpoint_every=checkpoint_every,
             keep=KeptOfRun(checkpoints=2, policies=3, kind=self._context.start.kind),
+            stops=StopSettings(max_oracle_calls, max_minutes, patience, patience_top),
+            guard=guard,
         )
         self._take_sizes(samplers)
+        context = replace(self._context, max_oracle_calls=max_oracle_calls)
         made = list(self._samplers.values())
         self._give_training(plan, made, trainables)
         self._training = None
-        training = online_training(self._context, plan, lambda *_: made, lambda _: Trainables(tuple(trainables)))
+        training = online_training(context, plan, lambda *_: made, lambda _: Trainables(tuple(trainables)))
         self._training = training
         for sampler in made:
             self._publish(sampler)
@@ -288,17 +311,20 @@ class LabRun:
             # Builds of an iteration come before its batch, also those that no training has asked for.
             training.seen.read(training.loader.iteration, Event.SAMPLE_BATCH)
         for name in self._samplers:
-            training.drawn.add(name, sum(receipt.drawn for receipt in self._built_now(name, training.loader.iteration)))
+            built = self._built_now(name, training.loader.iteration)
+            training.drawn.add(name, sum(receipt.drawn for receipt in built))
+            if training.calls is not None:
+                training.calls.read_builds(receipt.build_id for receipt in built)
         failures = ScoreFailures(self._context, since=training.loader.iteration)
         training.loader.build_buffer = BufferBuilder(
-            training, failures, lambda iteration, *_: self._make_chunks(training, failures, iteration)
+            training, failures, lambda at, _, __, asked: self._make_chunks(context, training, failures, at, asked)
         )
         self._in_training = True
         try:
-            run_training(training, failures, progress)
+            ending = run_training(training, failures, progress)
         finally:
             self._iteration, self._in_training = training.loader.iteration, False
-        return TrainingResult.of(self._context, training)
+        return TrainingResult.of(self._context, training, ending)
 
     def _give_build(self, sampler: Sampler, n: int) -> None:
         """Record a build before it is made, or refuse one that differs from that in its place."""
@@ -339,7 +365,9 @@ class LabRun:
     def _is_own(self, policy: Policy) -> bool:
         return policy.sha256 in (self._context.start.sha256, self.agent().sha256)
 
-    def _make_chunks(self, training: Training, failures: ScoreFailures, iteration: int) -> list[BuildReceipt]:
+    def _make_chunks(
+        self, context: RunContext, training: Training, failures: ScoreFailures, iteration: int, asked: Sequence[str]
+    ) -> list[BuildReceipt]:
         """Make the build of an iteration, of which a call of ``build`` may have made some samplers' part."""
         receipts: list[BuildReceipt] = []
         for order, (name, sampler) in enumerate(self._samplers.items()):
@@ -357,8 +385,9 @@ class LabRun:
                     wanted,
                     drawn_before=training.drawn.of(name),
                     attempt_id=self.run_id,
+                    asked=asked,
                 )
-                receipts.append(commit_chunk(self._context, sampler, chunk))
+                receipts.append(commit_chunk(context, sampler, chunk))
                 failures.look()
         return receipts
 
@@ -426,4 +455,5 @@ def training_statement(plan: TrainingPlan, sources: dict[str, str]) -> dict[str,
         "loss": described("losses", plan.loss, sources),
         "learner": described("learners", plan.learner, sources),
         "selection": described("selections", plan.selection, sources),
+        "guard": None if plan.guard is None else asdict(plan.guard),
     }

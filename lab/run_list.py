@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _RUNS = """
 SELECT r.run_id, r.name, r.kind, e.status, coalesce(s.samples, 0) AS samples, coalesce(s.kept, 0) AS kept,
-       s.mean_reward, s.iterations, r.seed, r.created AS started, e.changed, e.detail
+       c.oracle_calls, s.mean_reward, s.iterations, r.seed, r.created AS started, e.changed, e.detail
 FROM runs AS r
 LEFT JOIN (
     SELECT run_id, max(created) AS changed, unnest(arg_max({'status': status, 'detail': detail}, created))
@@ -23,6 +23,9 @@ LEFT JOIN (
            max(iteration) + 1 AS iterations
     FROM builds GROUP BY run_id
 ) AS s ON s.run_id = r.run_id
+LEFT JOIN (
+    SELECT run_id, max(value)::BIGINT AS oracle_calls FROM metrics WHERE name = 'oracle_calls' GROUP BY run_id
+) AS c ON c.run_id = r.run_id
 ORDER BY r.created DESC, r.run_id
 """
 

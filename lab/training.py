@@ -6,25 +6,36 @@ checkpoint, and ``run_training`` trains to the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.offline_rows import OfflineRows
-from molbuffer.lab.score_failures import ScoreFailures
-from molbuffer.samplers import DrawCounts, Policy, Sampler, SeenMolecules
+from molbuffer.lab.score_failures import ScoreFailures, log_warning
+from molbuffer.samplers import CallsOfTraining, DrawCounts, Policy, Sampler, SeenMolecules
 from molbuffer.storage import Event, KeptOfRun, SampleStore, Selection, Uniform
 from molbuffer.training import (
     BatchPlan,
     Buffer,
     BufferView,
+    CallsStop,
+    Course,
+    Ending,
     FitProgress,
+    Guard,
+    GuardSettings,
     HistoryWriter,
     Learner,
     LearnerSettings,
     LiveSamplers,
     Loss,
     MixedLoader,
+    Observer,
+    PatienceStop,
+    StageEnd,
+    StageEndSettings,
+    StopSettings,
+    TimeStop,
     Trainables,
     fit_policy,
 )
@@ -48,6 +59,11 @@ class TrainingPlan:
         where: an SQL condition on ``sample_history`` that stored rows fulfil; offline only.
         checkpoint_every: the number of iterations between checkpoints.
         keep: what stays of the run while it goes on; None is all.
+        stops: what ends the training before its last iteration.
+        stage_end: when the stage of the run ends that this is; None for a run without stages.
+        last_stage: whether no stage follows.
+        guard: the guard against collapse; None is none.
+        tell: tells people what the guard did.
     """
 
     batches: BatchPlan
@@ -59,6 +75,11 @@ class TrainingPlan:
     where: str | None = None
     checkpoint_every: int = 10
     keep: KeptOfRun | None = None
+    stops: StopSettings = StopSettings()
+    stage_end: StageEndSettings | None = None
+    last_stage: bool = True
+    guard: GuardSettings | None = None
+    tell: Callable[[str], None] = log_warning
 
 
 @dataclass(frozen=True)
@@ -73,6 +94,8 @@ class Training:
         checkpoint_every: the number of iterations between checkpoints.
         drawn: the number of rows that each sampler has drawn in the run.
         trainables: the trainers of the samplers' latents.
+        calls: the oracle calls of the run; None for a training that scores nothing.
+        course: what ends the training before its last iteration.
     """
 
     learner: Learner
@@ -82,6 +105,8 @@ class Training:
     checkpoint_every: int
     drawn: DrawCounts = field(default_factory=DrawCounts)
     trainables: Trainables = Trainables()
+    calls: CallsOfTraining | None = None
+    course: Course = Course()
 
 
 def online_training(
@@ -111,8 +136,9 @@ def online_training(
     made = samplers(learner.policy, writer.settled)
     checkpoint = store.latest_checkpoint(run_id)
     drawn = DrawCounts() if checkpoint is None else DrawCounts.before(checkpoint.iteration, store.receipts(run_id))
+    calls = context.calls(plan.stops.max_oracle_calls)
     live = LiveSamplers(
-        made, context.pipeline(seen), run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn
+        made, context.pipeline(seen, calls), run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn
     )
     return Training(
         learner,
@@ -122,7 +148,22 @@ def online_training(
         checkpoint_every=plan.checkpoint_every,
         drawn=drawn,
         trainables=trainables(made),
+        calls=calls,
+        course=Course([CallsStop(calls), *_observers(context, plan, calls, learner)]),
     )
+
+
+def _observers(context: RunContext, plan: TrainingPlan, calls: CallsOfTraining, learner: Learner) -> Iterator[Observer]:
+    stops = plan.stops
+    if plan.stage_end is not None:
+        assert context.stage is not None
+        yield StageEnd(context.stage, plan.stage_end, calls, plan.last_stage)
+    if stops.max_minutes is not None:
+        yield TimeStop(stops.max_minutes)
+    if stops.patience is not None:
+        yield PatienceStop(context.store, context.objective_sha256, stops.patience, stops.patience_top)
+    if plan.guard is not None:
+        yield Guard(learner, plan.guard, plan.tell)
 
 
 def offline_training(context: RunContext, plan: TrainingPlan, rows: OfflineRows | None = None) -> Training:
@@ -147,6 +188,7 @@ def offline_training(context: RunContext, plan: TrainingPlan, rows: OfflineRows 
         HistoryWriter(store, run_id, plan.keep),
         SeenMolecules(store, run_id),
         checkpoint_every=plan.checkpoint_every,
+        course=Course([TimeStop(plan.stops.max_minutes)] if plan.stops.max_minutes is not None else []),
     )
 
 
@@ -159,17 +201,20 @@ def go_on(training: Training, store: SampleStore) -> None:
     buffer = training.loader.buffer
     training.loader.load_state_dict(training.learner.restore(checkpoint.folder)["loader"])
     training.trainables.restore(checkpoint.folder)
+    training.course.restore(checkpoint.folder)
     buffer.restore(store.consumed(run_id, up_to_iteration=checkpoint.iteration))
     training.writer.checkpointed = checkpoint.iteration
     training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)
+    if training.calls is not None:
+        training.calls.read(checkpoint.iteration, Event.BUILD_BUFFER)
 
 
 def run_training(
     training: Training,
     failures: ScoreFailures | None = None,
     progress: Callable[[FitProgress], None] = lambda _: None,
-) -> None:
-    """Train until the loader ends.
+) -> Ending | None:
+    """Train until the loader or the course ends; return why the course ended.
 
     Args:
         training: the training.
@@ -187,13 +232,17 @@ def run_training(
             failures.judge()
 
     with training.writer:
-        fit_policy(
+        ending = fit_policy(
             training.learner,
             training.loader,
             training.writer,
             trainables=training.trainables,
+            course=training.course,
             checkpoint_every=training.checkpoint_every,
             progress=report,
         )
     if failures is not None:
         failures.end()
+    of_run = None if ending is None or ending.of_stage else ending.reason
+    training.writer.store.note_ending(training.writer.run_id, of_run)
+    return ending

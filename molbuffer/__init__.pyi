@@ -19,6 +19,7 @@ from .scoring.transforms import DoubleSigmoid, Linear, ReverseSigmoid, Sigmoid
 from .storage.history.selections import ConsumeOnce, Mixture, MixturePart, Prioritized, RankWindow, TopK, Uniform
 from .training.batches.replay import Replay
 from .training.batches.stored_batches import StoredBatches
+from .training.course.settings import GuardSettings
 from .training.fit.settings import LearnerSettings
 from .training.losses import Reinvent
 
@@ -30,6 +31,7 @@ __all__ = [
     "DatasetSampler",
     "DoubleSigmoid",
     "Draw",
+    "GuardSettings",
     "HistorySampler",
     "Lab",
     "LabRun",

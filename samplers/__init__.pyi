@@ -3,6 +3,7 @@ from .builds.bad_rows import report_bad_rows, report_rows
 from .builds.build import REDRAW_ROUNDS, BuildSpec, draw_build, make_build
 from .builds.drawn_counts import DrawCounts
 from .builds.judging import Pipeline
+from .builds.oracle_calls import BUDGET, CallsOfTraining, OracleCalls, calls_before
 from .builds.quotas import TOLERANCE, batch_quotas
 from .builds.renamed_molecules import RenamedMolecules, copy_scores_of_renamed
 from .builds.scorer import ScoredMolecules, Scorer
@@ -51,6 +52,7 @@ from .tokens.grammars import GRAMMARS, SELFIES, SMILES, Grammar
 from .tokens.vocabulary import END, PAD, RESERVED, START, Vocabulary
 
 __all__ = [
+    "BUDGET",
     "END",
     "GRAMMARS",
     "INNER_SAMPLER",
@@ -65,6 +67,7 @@ __all__ = [
     "TOLERANCE",
     "BuildSpec",
     "ByScaffold",
+    "CallsOfTraining",
     "ContrastiveSampler",
     "DatasetSampler",
     "DecodedLatents",
@@ -86,6 +89,7 @@ __all__ = [
     "MoleculeTable",
     "MutationSampler",
     "NormalPrior",
+    "OracleCalls",
     "OuterTable",
     "PairDatasetSampler",
     "Pipeline",
@@ -115,6 +119,7 @@ __all__ = [
     "best_latents",
     "best_molecules",
     "bundled_policies",
+    "calls_before",
     "check_policy_folder",
     "check_stored_scores",
     "copy_scores_of_renamed",

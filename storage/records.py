@@ -276,6 +276,7 @@ class Build:
         references: stored rows that the build gives once more, instead of samples of its own; each at most once.
         rewards: at most one a row and objective; rejected rows have none.
         scores: those computed for this build, not those found in the store.
+        stage: the number of the stage of the run, from 0; None for a run without stages.
     """
 
     run_id: str
@@ -300,6 +301,7 @@ class Build:
     attempt_id: str = ""
     flow_run_id: str | None = None
     task_run_id: str | None = None
+    stage: int | None = None
     started: datetime = field(default_factory=now)
     ended: datetime = field(default_factory=now)
 

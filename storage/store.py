@@ -46,7 +46,7 @@ from molbuffer.storage.opening import make_store, open_store, store_at
 from molbuffer.storage.query import ExportReceipt, Parameters, RowWriter, best_molecules, export_history, lazy_history
 from molbuffer.storage.query import sandbox as queries
 from molbuffer.storage.query.frame import frame
-from molbuffer.storage.records import Commit, Consumed, Event, Reward, Run, RunStatus, Score
+from molbuffer.storage.records import Commit, Consumed, Event, ObjectiveDefinition, Reward, Run, RunStatus, Score
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt, ListedCheckpoint, StoredBuild, StoredCheckpoint
 from molbuffer.storage.verify import QuarantineReceipt, VerifyReport, verify_store
 from molbuffer.storage.verify.quarantine import quarantine
@@ -84,6 +84,7 @@ class SampleStore:
         self.archived = opened.archive
         self.policies = opened.policies
         self.claims = opened.claims
+        self._endings: dict[str, str | None] = {}
 
     @classmethod
     def create(
@@ -208,10 +209,12 @@ class SampleStore:
         """Record the life of a run around the work on it: started or resumed, then finished, failed with its error, or
         interrupted by a signal.
 
-        Gives STARTED, or RESUMED when the run id is known; arguments and errors are those of ``start_run``.
+        Gives STARTED, or RESUMED when the run id is known; arguments and errors are those of ``start_run``. The detail
+        of a finished run is what ``note_ending`` was told.
         """
         status = self.start_run(run, accept=accept)
         _logger.info("run %s is %s", run.run_id, status)
+        self.note_ending(run.run_id, None)
         try:
             yield status
         except BaseException as error:
@@ -220,7 +223,15 @@ class SampleStore:
             except (OSError, StoreError) as unrecorded:
                 error.add_note(f"the store could not record that run {run.run_id} ended: {unrecorded}")
             raise
-        self.finish_run(run.run_id, RunStatus.FINISHED)
+        self.finish_run(run.run_id, RunStatus.FINISHED, self._endings.pop(run.run_id, None))
+
+    def record_objective(self, sha256: str, definition: ObjectiveDefinition) -> None:
+        """Record what another objective of a run is made of, unless that is known."""
+        runs.record_objective(self._open.writable(), sha256, definition)
+
+    def note_ending(self, run_id: str, reason: str | None) -> None:
+        """Remember why a recorded run will finish, such as a budget that is used up; None is that all is done."""
+        self._endings[run_id] = reason
 
     def interrupt_runs(self) -> list[str]:
         """Record the runs that this process began and has not ended as interrupted, as a signal ends it.

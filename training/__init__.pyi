@@ -5,6 +5,11 @@ from .batches.loader import BatchPlan, MixedLoader
 from .batches.replay import Replay
 from .batches.stored_batches import StoredBatches
 from .checkpoint import RunCheckpoints
+from .course.course import Course, Ending, Observer, StepTaken, course_state
+from .course.guard import Guard
+from .course.settings import GuardSettings, StageEndSettings, StopSettings
+from .course.stage_end import STAGE, StageEnd
+from .course.stops import CallsStop, PatienceStop, TimeStop
 from .evaluation import DrawEvaluation, bootstrap_difference, evaluate_policy
 from .fit.history_writer import HistoryWriter
 from .fit.learner import Learner
@@ -23,14 +28,20 @@ from .pretraining.transfer import BeforeTransfer
 __all__ = [
     "BASELINES",
     "LOSSES",
+    "STAGE",
     "TRANSFER",
     "BatchPlan",
     "BeforeTransfer",
     "Buffer",
     "BufferView",
+    "CallsStop",
     "Columns",
+    "Course",
     "DrawEvaluation",
+    "Ending",
     "FitProgress",
+    "Guard",
+    "GuardSettings",
     "HistoryWriter",
     "LatentTrainerSettings",
     "Learner",
@@ -39,6 +50,8 @@ __all__ = [
     "Loss",
     "MixedLoader",
     "MoleculeLoss",
+    "Observer",
+    "PatienceStop",
     "PretrainData",
     "PretrainProgress",
     "PretrainSettings",
@@ -47,8 +60,13 @@ __all__ = [
     "Replay",
     "RunCheckpoints",
     "ScoredSequences",
+    "StageEnd",
+    "StageEndSettings",
     "StatefulLoss",
+    "StepTaken",
+    "StopSettings",
     "StoredBatches",
+    "TimeStop",
     "Trainable",
     "Trainables",
     "TrainingBatch",
@@ -58,6 +76,7 @@ __all__ = [
     "check_columns",
     "clean_molecules",
     "commit_checkpoint",
+    "course_state",
     "data_of",
     "evaluate_policy",
     "fit_policy",

@@ -6,6 +6,7 @@ from .pretrain_request import DEFAULT_MODEL, PretrainRequest
 from .pretraining import check_before_a_run, check_request, prepare_pretraining, register
 from .progress import progress_bar, step_bar
 from .resuming import check_resumed
+from .stages import present_stage
 from .training import offline_condition, prepare_offline, prepare_online
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "prepare_offline",
     "prepare_online",
     "prepare_pretraining",
+    "present_stage",
     "progress_bar",
     "read_settings",
     "register",

@@ -31,6 +31,7 @@ from molbuffer.samplers import (
     report_bad_rows,
 )
 from molbuffer.storage import Commit, PolicyVersion, Run, RunKind, RunStatus, SampleStore
+from molbuffer.training import StageEndSettings
 
 
 def read_settings(config: str, overrides: Sequence[Override] = ()) -> Settings:
@@ -50,6 +51,9 @@ class Campaign:
         prior: the policy that the loss keeps the trained one close to.
         agent: the policy that training starts from; None is the prior.
         device: the name of the device of the run, as the run was asked for it.
+        stage: the number of the stage whose settings these are; None without stages.
+        stage_end: when this stage ends; None without stages.
+        last_stage: whether no stage follows.
     """
 
     settings: Settings
@@ -59,6 +63,9 @@ class Campaign:
     prior: Policy
     agent: Policy | None = None
     device: str = "cpu"
+    stage: int | None = None
+    stage_end: StageEndSettings | None = None
+    last_stage: bool = True
 
     @property
     def start(self) -> Policy:
@@ -85,6 +92,7 @@ class Campaign:
             settled=settled,
             standardisation=build_standardisation(self.settings),
             objective_sha256=self.context.objective_sha256,
+            inner_objective_sha256=self.context.objective.sha256,
             latents=latents or {},
         )
         return [build_sampler(settings, parts) for settings in self.settings.samplers]
@@ -103,6 +111,8 @@ class Campaign:
             template=build_template(self.settings),
             max_failed_share=self.settings.campaign.max_failed_share,
             agent=self.agent,
+            max_oracle_calls=self.settings.campaign.max_oracle_calls,
+            stage=self.stage,
         )
 
     def failures(self, since: int = 0) -> ScoreFailures:
@@ -209,8 +219,14 @@ def campaign_run(
         yield campaign
 
 
-def reopen_campaign(store: SampleStore, run_id: str, device: str | None = None) -> Campaign:
-    """Return the campaign of a started run, from its record in the store, on a device; None is that of the settings.
+def reopen_campaign(store: SampleStore, run_id: str, device: str | None = None, stage: int | None = None) -> Campaign:
+    """Return the campaign of a started run, from its record in the store.
+
+    Args:
+        store: the open store.
+        run_id: the id of the run.
+        device: the name of the device to draw on; None is that of the settings.
+        stage: the number of the stage of the run; None without stages.
 
     Raises:
         DeviceError: this machine has no such device.
@@ -218,9 +234,11 @@ def reopen_campaign(store: SampleStore, run_id: str, device: str | None = None) 
     run = store.run(run_id)
     settings = Settings.from_json(run.config)
     add_models(settings)
+    if stage is not None:
+        settings = settings.of_stage(stage)
     device = device or settings.campaign.device
     prior, agent = _open_policies(settings, store, find_device(device))
-    return Campaign(settings, store, run_id, run.seed, prior, agent, device)
+    return Campaign(settings, store, run_id, run.seed, prior, agent, device, stage)
 
 
 def _open_policies(settings: Settings, store: SampleStore, device: torch.device) -> tuple[Policy, Policy | None]:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from molbuffer.flows.campaign.campaign import Campaign
+from molbuffer.flows.campaign.flow_runs import warn
 from molbuffer.flows.campaign.latents import build_trainables
 from molbuffer.flows.settings import Settings, selection_of
 from molbuffer.lab import (
@@ -54,6 +55,11 @@ def assemble_online(campaign: Campaign) -> Training:
         own_only=settings.buffer.runs == "own",
         checkpoint_every=settings.training.checkpoint_every,
         keep=kept_of_run(campaign),
+        stops=settings.campaign.stops,
+        stage_end=campaign.stage_end,
+        last_stage=campaign.last_stage,
+        guard=None if settings.guard is None else settings.guard.build(),
+        tell=warn,
     )
     tables = [each.table for each in settings.samplers]
     return online_training(
@@ -90,6 +96,7 @@ def assemble_offline(campaign: Campaign, where: str | None = None, rows: Offline
         where=offline_condition(settings, where),
         checkpoint_every=settings.training.checkpoint_every * OFFLINE_STRETCH,
         keep=kept_of_run(campaign),
+        stops=settings.campaign.stops,
     )
     return offline_training(campaign.context, plan, rows)
 

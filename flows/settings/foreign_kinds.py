@@ -15,6 +15,8 @@ def foreign_sources(settings: Settings) -> dict[str, str]:
     its version, as "samplers shuffled of my-package 1.0".
     """
     found = dict(_sources(settings))
+    for number in range(len(settings.stages)):
+        found |= dict(_sources(settings.of_stage(number)))
     return {name: found[name] for name in sorted(found)}
 
 

@@ -14,6 +14,10 @@ from molbuffer.flows.settings.base import DEFAULT_BATCH_SIZE, DEFAULT_ITERATIONS
 from molbuffer.flows.settings.problems import Problem, shown
 from molbuffer.samplers import TOLERANCE, batch_quotas
 
+TAKEN_LABELS = ("budget", "improvement")
+"""The reasons from which the oracle calls of a run are counted (``TAKEN_NAMES`` of samplers); no filter has them as its
+label."""
+
 NAME_OF_BUFFER = "buffer"
 """The name of stored rows in the metrics of a batch (``BUFFER`` of training), which no sampler may have."""
 
@@ -40,6 +44,13 @@ def _names_are_unique(data: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(("samplers", i, "name"), f"two samplers have the name {shown(name)}; change one")
         elif isinstance(name, str):
             names.add(name)
+
+
+def _labels_are_free(data: Mapping[str, Any]) -> Iterator[Problem]:
+    for i, table in _tables(data, "filters"):
+        if (label := table.get("label")) in TAKEN_LABELS:
+            message = f"{shown(label)} says in the history why a run rejects rows itself; change the label"
+            yield Problem(("filters", i, "label"), message)
 
 
 def _shares_fit_the_batch(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -110,7 +121,19 @@ def warnings_of_rules(data: Mapping[str, Any], deliveries: int | None) -> list[s
         data: the configuration.
         deliveries: how often the selection of the buffer gives a row to a training; None is without end.
     """
-    return [] if deliveries is None else list(_builds_come_too_often(data, deliveries))
+    too_often = [] if deliveries is None else list(_builds_come_too_often(data, deliveries))
+    return [*too_often, *_guard_sees_nothing(data)]
+
+
+def _guard_sees_nothing(data: Mapping[str, Any]) -> Iterator[str]:
+    tables = [table for _, table in _tables(data, "samplers")]
+    if data.get("guard") is None or _is_offline(data):
+        return
+    if not any(_draws_live(table) and "agent" in (table.get("policy"), table.get("output_model")) for table in tables):
+        yield (
+            "the guard watches what the policy in training draws live, and no sampler with the policy agent has a "
+            "p_batch, so that it sees nothing: give one a p_batch"
+        )
 
 
 def _builds_come_too_often(data: Mapping[str, Any], deliveries: int) -> Iterator[str]:
@@ -144,6 +167,7 @@ def _rows_of_updates(data: Mapping[str, Any], batch_size: int, live: int) -> int
 
 _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     _names_are_unique,
+    _labels_are_free,
     _shares_fit_the_batch,
     _shares_are_rows,
     _samplers_draw_at_some_time,

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+from annotated_types import Gt
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from molbuffer.flows.settings.base import (
@@ -37,6 +39,14 @@ from molbuffer.flows.settings.references import (
 )
 from molbuffer.flows.settings.rules import broken_rules, warnings_of_rules
 from molbuffer.flows.settings.samplers import SamplerSettings
+from molbuffer.flows.settings.stages import (
+    StageSettings,
+    broken_stages,
+    path_in_stage,
+    stages_of,
+    with_absolute_stages,
+    with_stage,
+)
 from molbuffer.flows.settings.suitability import unsuitable_rows
 from molbuffer.flows.settings.training import BufferSettings, OfflineSettings, TrainingSettings, selection_of
 from molbuffer.kinds import (
@@ -56,6 +66,7 @@ from molbuffer.kinds import (
 from molbuffer.samplers import SAMPLERS
 from molbuffer.scoring import FILTERS, ContrastiveTemplate, Standardisation
 from molbuffer.storage import ConsumeOnce
+from molbuffer.training import GuardSettings, StopSettings
 
 
 class CampaignSettings(Section):
@@ -93,6 +104,23 @@ class CampaignSettings(Section):
     """The number of newest policies of a run whose weights stay while it goes on. The best one, by the rewards of its
     draws, stays as well, and so does each that an archive, another run or a sampler refers to."""
 
+    max_oracle_calls: Count | None = None
+    """The most different molecules that a run asks its objective for, cached or not; it ends with the last of them."""
+
+    max_minutes: Annotated[float, Gt(0)] | None = None
+    """The most minutes that a run trains for, those of the parts of a resumed run together."""
+
+    patience: Count | None = None
+    """The number of iterations after which a run ends in which the mean reward of its best molecules has not risen."""
+
+    patience_top: Count = StopSettings.patience_top
+    """The number of best molecules whose mean reward counts for `patience`."""
+
+    @property
+    def stops(self) -> StopSettings:
+        """What ends a run before its last iteration."""
+        return StopSettings(self.max_oracle_calls, self.max_minutes, self.patience, self.patience_top)
+
 
 class PolicySettings(Section):
     """The policy that is trained."""
@@ -126,7 +154,7 @@ class PolicySettings(Section):
 
 
 FILTER = OneOf(FILTERS)
-STANDARDISATION, CONTRASTIVE = TableOf(Standardisation), TableOf(ContrastiveTemplate)
+STANDARDISATION, CONTRASTIVE, GUARD = TableOf(Standardisation), TableOf(ContrastiveTemplate), TableOf(GuardSettings)
 
 
 def _with_default_filters(listed: tuple[KindTable, ...]) -> tuple[KindTable, ...]:
@@ -175,12 +203,25 @@ class Settings(Section):
     offline: OfflineSettings = Field(default_factory=OfflineSettings)
     """Training on stored rows alone."""
 
+    guard: Annotated[Table, GUARD] | None = None
+    """The guard against collapse; without the table there is none."""
+
+    stages: Annotated[tuple[StageSettings, ...], Field(strict=False)] = ()
+    """Parts of a run that follow one another, with values of their own; online only."""
+
     @model_validator(mode="after")
     def _keeps_the_rules(self) -> Self:
-        problems = broken_rules(self.model_dump(mode="json"))
+        data = self.model_dump(mode="json")
+        problems = broken_rules(data)
         problems += unsuitable_rows(self)
+        problems += [*broken_stages(data, Settings), *_problems_of_stages(data)]
         refuse("configuration", [(problem.path, problem.message) for problem in problems])
         return self
+
+    def of_stage(self, number: int) -> Settings:
+        """Return the whole configuration of a stage, without stages."""
+        data = self.model_dump(mode="json")
+        return Settings.from_json(json.dumps(with_stage(data, data["stages"][number])))
 
     def to_json(self) -> str:
         """Return the settings with all defaults as canonical JSON: equal settings give equal texts."""
@@ -245,16 +286,39 @@ def load_settings(path: Path, overrides: Sequence[Override] = (), *, check_devic
     if problems:
         raise ConfigurationError(str(path), problems)
     try:
-        return _validate(with_absolute_paths(data, path.parent, Settings), str(path), text, check_device=check_device)
+        absolute = with_absolute_stages(with_absolute_paths(data, path.parent, Settings), path.parent, Settings)
+        return _validate(absolute, str(path), text, check_device=check_device)
     except ConfigurationError as error:
         raise ConfigurationError(str(path), told_of(error.problems, paths)) from None
 
 
+def _problems_of_references(data: Mapping[str, Any]) -> list[Problem]:
+    found = [*missing_references(data, Settings), *unusable_files(data, Settings)]
+    return [*found, *refused_predicates(data, Settings)]
+
+
 def warnings_of(settings: Settings) -> list[str]:
     """Return what is allowed in a configuration, and can hardly be meant."""
+    if settings.stages:
+        of_stages = [warnings_of(settings.of_stage(i)) for i in range(len(settings.stages))]
+        return [f"stage {i}: {text}" for i, texts in enumerate(of_stages) for text in texts]
     selection = selection_of(settings.buffer.selection)
     deliveries = selection.epochs if isinstance(selection, ConsumeOnce) else None
     return warnings_of_rules(settings.model_dump(mode="json"), deliveries)
+
+
+def _problems_of_stages(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the problems that the whole configuration of a stage has."""
+    for i, stage in stages_of(data):
+        merged = with_stage(data, stage)
+        try:
+            Settings.model_validate(merged)
+        except ValidationError as error:
+            for problem in validation_problems(error, merged, Settings, settings_schema()):
+                path = path_in_stage(problem.path, i, data, stage)
+                # A breach of a rule over several keys may be reported at one that the stage leaves as it is.
+                told = problem.message if path else f"in this stage, key `{problem.key}`: {problem.message}"
+                yield Problem(path or ("stages", i), told)
 
 
 @cache
@@ -265,8 +329,11 @@ def settings_schema() -> Mapping[str, Any]:
 
 def _validate(data: Mapping[str, Any], source: str, text: str, *, check_device: bool) -> Settings:
     """Return settings from the tables of a file, or raise one error with every problem and its line."""
-    problems = [*missing_references(data, Settings), *unusable_files(data, Settings)]
-    problems += refused_predicates(data, Settings)
+    problems = _problems_of_references(data)
+    for i, stage in stages_of(data):
+        found = _problems_of_references(with_stage(data, stage))
+        paths = [path_in_stage(problem.path, i, data, stage) for problem in found]
+        problems += [replace(problem, path=path) for problem, path in zip(found, paths, strict=True) if path]
     problems += missing_devices(data) if check_device else ()
     try:
         settings = Settings.model_validate(data)

@@ -6,7 +6,7 @@ object of a class from there could not be sent to another process.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from molbuffer.flows.campaign import Campaign
@@ -29,6 +29,9 @@ class BuildRequest:
         drawn_before: the number of rows that the sampler drew in the run before the first chunk of this build.
         latents: the sha256 of the latents of samplers, in the store, by the samplers' names.
         device: the name of the device to draw on.
+        asked: the molecules that live draws of the iteration have asked the objective for before the build, which are
+            not committed yet; none where the run has no budget of oracle calls.
+        stage: the number of the stage of the run; None without stages.
     """
 
     store: str
@@ -41,6 +44,8 @@ class BuildRequest:
     drawn_before: int = 0
     latents: Mapping[str, str] = field(default_factory=dict)
     device: str = "cpu"
+    asked: tuple[str, ...] = ()
+    stage: int | None = None
 
 
 def build_requests(
@@ -49,6 +54,7 @@ def build_requests(
     agent: str,
     drawn: DrawCounts | None = None,
     latents: Mapping[str, str] | None = None,
+    asked: Sequence[str] = (),
 ) -> list[BuildRequest]:
     """Return the chunks of a build of the buffer, in row order.
 
@@ -58,8 +64,10 @@ def build_requests(
         agent: the sha256 of the policy in training.
         drawn: the number of rows that each sampler has drawn in the run; None is none.
         latents: the sha256 of the latents of samplers, by the samplers' names.
+        asked: the molecules that live draws of the iteration have asked the objective for.
     """
     requests = []
+    known = tuple(asked) if campaign.settings.campaign.max_oracle_calls is not None else ()
     store, run_id, versions = str(campaign.store.path), campaign.run_id, latents or {}
     for number, sampler in enumerate(campaign.settings.samplers):
         rows = sampler.size.buffer_size_at(iteration)
@@ -77,6 +85,8 @@ def build_requests(
                     drawn_before=before,
                     latents=versions,
                     device=campaign.device,
+                    asked=known,
+                    stage=campaign.stage,
                 )
             )
     return requests

@@ -40,7 +40,7 @@ def build_buffer_task(request: BuildRequest) -> dict[str, Any]:
     """Make and commit one chunk, unless an earlier attempt has; return the receipt."""
     limit_threads()
     with SampleStore.open(Path(request.store)) as store:
-        return build_chunk(reopen_campaign(store, request.run_id, request.device), request).to_json()
+        return build_chunk(reopen_campaign(store, request.run_id, request.device, request.stage), request).to_json()
 
 
 def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
@@ -57,12 +57,14 @@ def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
         flow_run_id=runtime.flow_run.id,
         task_run_id=runtime.task_run.id,
         attempt_id=f"{runtime.task_run.id}/{runtime.task_run.run_count}",
+        asked=request.asked,
     )
     return commit_chunk(campaign.context, sampler, chunk)
 
 
 def run_build_tasks(requests: Sequence[BuildRequest], failures: ScoreFailures) -> list[BuildReceipt]:
-    """Run a task for each chunk, one after another, so that ``new`` counts each molecule where it occurs first.
+    """Run a task for each chunk, one after another, so that ``new`` counts each molecule where it occurs first, and the
+    budget of oracle calls is kept to the molecule.
 
     Raises:
         FailedScoresError: so many scores failed that those to come make no difference.
@@ -78,7 +80,7 @@ def run_build_tasks(requests: Sequence[BuildRequest], failures: ScoreFailures) -
 def task_builder(campaign: Campaign, training: Training, failures: ScoreFailures) -> BufferBuilder:
     """Return a builder of the buffer of a training, by task runs with the present policy."""
 
-    def make_chunks(iteration: int, agent: str, latents: Mapping[str, str]) -> list[BuildReceipt]:
-        return run_build_tasks(build_requests(campaign, iteration, agent, training.drawn, latents), failures)
+    def make_chunks(iteration: int, agent: str, latents: Mapping[str, str], asked: Sequence[str]) -> list[BuildReceipt]:
+        return run_build_tasks(build_requests(campaign, iteration, agent, training.drawn, latents, asked), failures)
 
     return BufferBuilder(training, failures, make_chunks)

@@ -141,6 +141,7 @@ def _provenance(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> dict[s
         "top_k": sampling.top_k if sampling else None,
         "top_p": sampling.top_p if sampling else None,
         "objective_sha256": pipeline.scorer.objective.sha256,
+        "stage": pipeline.stage,
         "attempt_id": spec.attempt_id,
         "flow_run_id": spec.flow_run_id,
         "task_run_id": spec.task_run_id,
@@ -165,7 +166,7 @@ def _draw(
         before = pipeline.seen if sampler.unique == "run" else None
         judged += fates if kept_once is None else refuse_duplicates(fates, kept_once, before)
         missing = spec.wanted - sum(judgement.target.rejected_by is None for judgement in judged)
-        if missing <= 0:
+        if missing <= 0 or (pipeline.calls is not None and pipeline.calls.used_up):
             break
     drawn = concatenate(draws)
     report_rejected(drawn, judged)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molbuffer.samplers.base import Draw
+from molbuffer.samplers.builds.oracle_calls import BUDGET, OracleCalls
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.scoring import (
     IMPROVEMENT,
@@ -25,6 +26,8 @@ VOCABULARY = "vocabulary"
 """The reason that rejects a molecule, or either end of a pair, that the policy in training cannot express."""
 DUPLICATE = "duplicate"
 """The reason that rejects a repeated molecule: in a build that keeps each once, or in a run that does."""
+TAKEN_NAMES = (BUDGET, IMPROVEMENT)
+"""The reasons from which the oracle calls of a run are counted; no filter has such a name."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,12 @@ class Pipeline:
         template: decides which pairs are kept, and their rewards; None keeps all pairs and rewards only the targets.
         vocabulary_sha256: the vocabulary of that policy. Rows in this vocabulary are expressible if they have tokens:
             the SMILES of a molecule that was drawn in SELFIES may need tokens that it was not drawn with.
+        calls: counts the oracle calls of the run, and rejects the rows that its budget has no call left for; None
+            neither counts nor rejects.
+        stage: the number of the stage of the run, which its builds have as well; None without stages.
+
+    Raises:
+        ValueError: a filter has a name by which the run knows rows that it has scored, or had no call left for.
     """
 
     standardisation: Standardisation
@@ -50,6 +59,12 @@ class Pipeline:
     seen: Callable[[Sequence[str]], set[str]]
     template: ContrastiveTemplate | None = None
     vocabulary_sha256: str | None = None
+    calls: OracleCalls | None = None
+    stage: int | None = None
+
+    def __post_init__(self) -> None:
+        if taken := [each.name for each in self.filters if each.name in TAKEN_NAMES]:
+            raise ValueError(f"a filter cannot have the name {taken[0]!r}, which says why a run rejects rows itself")
 
 
 @dataclass
@@ -81,7 +96,8 @@ class BuildScores:
 def judge_drawn(drawn: Draw, pipeline: Pipeline, scores: BuildScores) -> list[PairJudgement]:
     """Judge each row of a draw; rows that are no pairs have no source.
 
-    The bound on the improvement comes last, since it scores both ends of the pairs that nothing else rejects.
+    What the run has no oracle call left for comes after all that rejects without scores. The bound on the improvement
+    comes last, since it scores both ends of the pairs that nothing else rejects.
     """
     if drawn.source_smiles is None:
         targets = judge_many(drawn.raw, pipeline.filters, pipeline.standardisation)
@@ -97,7 +113,7 @@ def judge_drawn(drawn: Draw, pipeline: Pipeline, scores: BuildScores) -> list[Pa
             _has_tokens(drawn, row) if native else all(map(pipeline.expressible, ends[row]))
         ):
             judged[row] = _rejected(judgement, VOCABULARY)
-    return _improved(judged, pipeline.template, scores)
+    return _improved(_within_budget(judged, pipeline), pipeline.template, scores)
 
 
 def refuse_duplicates(
@@ -130,6 +146,20 @@ def _has_tokens(drawn: Draw, row: int) -> bool:
     """Return whether a row, and its source if it is a pair, has tokens in its vocabulary."""
     sources = drawn.rows.source_lengths
     return bool(drawn.rows.lengths[row] > 0 and (sources is None or sources[row] > 0))
+
+
+def _within_budget(judged: list[PairJudgement], pipeline: Pipeline) -> list[PairJudgement]:
+    """Reject the rows that the run has no oracle call left for, and count the molecules of the others."""
+    if pipeline.calls is None:
+        return judged
+    asked: dict[int, tuple[str, ...]] = {}
+    for row, judgement in enumerate(judged):
+        smiles, source = judgement.target.smiles, judgement.source
+        if judgement.target.rejected_by is None and smiles is not None:
+            asked[row] = (smiles,) if source is None or pipeline.template is None else (source, smiles)
+    admitted = pipeline.calls.admit(list(asked.values()))
+    refused = {row for row, fits in zip(asked, admitted, strict=True) if not fits}
+    return [_rejected(each, BUDGET) if row in refused else each for row, each in enumerate(judged)]
 
 
 def _improved(

@@ -33,6 +33,8 @@ class RunParts:
         settled: returns the iteration before which all that the run drew is committed.
         standardisation: how the campaign standardises molecules.
         objective_sha256: the objective by whose rewards stored rows are drawn; None is that of the run.
+        inner_objective_sha256: the objective by whose rewards a sampler inside another draws stored rows; None is that
+            of the run.
         latents: the sha256 of the latents of samplers, by the samplers' names; a sampler without an entry begins
             anew.
     """
@@ -45,6 +47,7 @@ class RunParts:
     settled: Callable[[], int]
     standardisation: Standardisation = Standardisation()
     objective_sha256: str | None = None
+    inner_objective_sha256: str | None = None
     latents: Mapping[str, str] = field(default_factory=dict)
 
     def policy(self, name: str) -> Callable[[], Policy]:
@@ -86,7 +89,7 @@ class RunParts:
     def of_inner(self) -> RunParts:
         """Return the parts for a sampler inside another: its rows count by their own rewards, not by those of pairs."""
         # The given latents belong to samplers of the campaign, one of which may have the name of the inner one.
-        return replace(self, objective_sha256=None, latents={})
+        return replace(self, objective_sha256=self.inner_objective_sha256, latents={})
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,7 @@ MIGRATIONS: tuple[Migration, ...] = (
         adds=("objectives",),
     ),
     Migration(4, "weights that are kept no longer", ()),
+    Migration(5, "stages of runs", ("ALTER TABLE {builds} ADD COLUMN stage INTEGER",)),
 )
 """In the order of their numbers, which count from 1. Never edit one that was released: add another. A release that
 changes only a view adds one without statements, since the views of the catalog are written with the last migration."""

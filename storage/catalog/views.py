@@ -31,7 +31,8 @@ VIEWS: Mapping[str, str] = {
             numbered.top_p, samples.smiles, samples.raw, samples.source_smiles, samples.source_build_id,
             samples.source_row, samples.kept, samples.rejected_by, good.value AS reward,
             CASE WHEN good.value IS NULL THEN other.status ELSE 'ok' END AS reward_status,
-            numbered.rewarded_by AS objective_sha256, samples.created, samples.file, samples.file_line, samples.file_id
+            numbered.rewarded_by AS objective_sha256, samples.created, samples.file, samples.file_line, samples.file_id,
+            numbered.stage
         FROM {samples} AS samples
         JOIN numbered ON numbered.build_id = samples.build_id
         LEFT JOIN (SELECT number, "row", value FROM found WHERE status = 'ok') AS good

@@ -21,7 +21,7 @@ from molbuffer.storage.commits.processes import Process
 from molbuffer.storage.errors import FileDamagedError, RunConflictError, UnknownRunError
 from molbuffer.storage.files import Place, entries, file_sha256
 from molbuffer.storage.layout import Layout
-from molbuffer.storage.records import Consumed, Run, RunKind, RunStatus, now
+from molbuffer.storage.records import Consumed, ObjectiveDefinition, Run, RunKind, RunStatus, now
 from molbuffer.storage.stored import ListedCheckpoint, StoredCheckpoint
 
 LOST = "lost"
@@ -48,7 +48,7 @@ def start_run(catalog: Catalog, run: Run, accept: AcceptConfig | None = None) ->
         known = transaction.read("SELECT * FROM {runs} WHERE run_id = ?", [run.run_id]).to_pylist()
         if not known:
             transaction.insert("runs", tables.run_row(run, now()))
-            _insert_objective(transaction, run)
+            _insert_objective(transaction, run.objective_sha256, run.definition)
             _insert_event(transaction, run.run_id, RunStatus.STARTED, process)
             return RunStatus.STARTED
         config = _newest_config(transaction, known[0])
@@ -64,18 +64,26 @@ def start_run(catalog: Catalog, run: Run, accept: AcceptConfig | None = None) ->
             )
         if config != run.config and accept is not None and accept(config, run.config):
             _insert_event(transaction, run.run_id, RunStatus.RECONFIGURED, run.config)
-        _insert_objective(transaction, run)
+        _insert_objective(transaction, run.objective_sha256, run.definition)
         _insert_event(transaction, run.run_id, RunStatus.RESUMED, process)
         return RunStatus.RESUMED
 
     return catalog.transact(run.user or "molbuffer", f"run {run.name}", {"runs": [run.run_id]}, start)[0]
 
 
-def _insert_objective(transaction: Transaction, run: Run) -> None:
-    """Add the components of a run's objective, unless they are there, of whatever run."""
+def record_objective(catalog: Catalog, sha256: str, definition: ObjectiveDefinition) -> None:
+    """Record what an objective is made of, as ``SampleStore.record_objective`` does."""
+    said, extra = f"objective {sha256[:12]}", {"objective": sha256}
+    catalog.transact("molbuffer", said, extra, lambda t: _insert_objective(t, sha256, definition))
+
+
+def _insert_objective(transaction: Transaction, sha256: str | None, definition: ObjectiveDefinition | None) -> None:
+    """Add the components of an objective, unless they are there, of whatever run."""
+    if sha256 is None or definition is None:
+        return
     sql = "SELECT count(*) AS n FROM {objectives} WHERE objective_sha256 = ?"
-    if run.definition is not None and not transaction.read(sql, [run.objective_sha256])["n"][0].as_py():
-        transaction.insert("objectives", tables.objective_rows(run, now()))
+    if not transaction.read(sql, [sha256])["n"][0].as_py():
+        transaction.insert("objectives", tables.objective_rows(sha256, definition, now()))
 
 
 def finish_run(catalog: Catalog, run: Run, status: RunStatus, detail: str | None) -> None:

@@ -13,7 +13,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from molbuffer.storage.records import Build, Consumed, Metric, PolicyVersion, Reward, Run, Score, ScoreStatus
+from molbuffer.storage.records import (
+    Build,
+    Consumed,
+    Metric,
+    ObjectiveDefinition,
+    PolicyVersion,
+    Reward,
+    Run,
+    Score,
+    ScoreStatus,
+)
 from molbuffer.storage.stored import BuildReceipt
 
 OTHER_TABLES = ("samples", "references", "rewards", "scores", "metrics")
@@ -45,12 +55,9 @@ def run_row(run: Run, created: datetime) -> pa.Table:
     return pa.Table.from_pylist([row | {"created": created}])
 
 
-def objective_rows(run: Run, created: datetime) -> pa.Table:
-    """Return the rows of ``objectives`` for the objective of a run; none without a definition."""
-    definition = run.definition
-    if definition is None:
-        return _table([])
-    shared = {"objective_sha256": run.objective_sha256, "aggregation": definition.aggregation, "created": created}
+def objective_rows(sha256: str, definition: ObjectiveDefinition, created: datetime) -> pa.Table:
+    """Return the rows of ``objectives`` for an objective."""
+    shared = {"objective_sha256": sha256, "aggregation": definition.aggregation, "created": created}
     return _table([{"position": at, **asdict(part), **shared} for at, part in enumerate(definition.components)])
 
 

@@ -44,7 +44,11 @@ _POLICIES = """
     HAVING bool_and(run_id IS NOT DISTINCT FROM ?) AND any_value(kind) = ?"""
 _REWARDS = """
     SELECT iteration, sum(mean_reward * kept) AS reward, sum(kept)::DOUBLE AS rows FROM {builds}
-    WHERE run_id = ? AND mean_reward IS NOT NULL AND kept > 0 GROUP BY iteration"""
+    WHERE run_id = ? AND mean_reward IS NOT NULL AND kept > 0
+        -- Rewards of a stage with another objective are of another scale.
+        AND objective_sha256 IS NOT DISTINCT FROM (
+            SELECT arg_max(objective_sha256, iteration) FROM {builds} WHERE run_id = ?)
+    GROUP BY iteration"""
 _NAMED_ELSEWHERE = """
     SELECT parent_sha256 AS sha256 FROM {policies} WHERE run_id <> ? AND parent_sha256 IS NOT NULL
     UNION SELECT unnest([policy_sha256, latent_sha256]) FROM {builds} WHERE run_id <> ?"""
@@ -114,7 +118,7 @@ def _old_policies(catalog: Catalog, run_id: str, keep: KeptOfRun, there: Collect
     )
     if len(found) <= keep.policies:
         return []
-    rewards = catalog.read(_REWARDS, parameters=[run_id]).to_pylist()
+    rewards = catalog.read(_REWARDS, parameters=[run_id, run_id]).to_pylist()
     best = _best(found, {row["iteration"]: (row["reward"], row["rows"]) for row in rewards})
     return [row for row in found[: -keep.policies] if row["sha256"] != best]
 

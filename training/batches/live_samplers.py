@@ -39,6 +39,8 @@ class LiveSamplers:
             The build, and the stored rows that it refers to; None for a build with samples of its own.
         """
         sampler = self.samplers[number]
+        if self.pipeline.calls is not None:
+            self.pipeline.calls.begin(iteration)
         spec = BuildSpec(
             run_id=self.run_id,
             iteration=iteration,

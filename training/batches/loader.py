@@ -175,7 +175,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         draws = [self._draw(number, iteration, quota) for number, quota in enumerate(quotas) if quota]
         missing = self.plan.batch_size - sum(draw.counted for draw in draws)
         wanted = from_buffer if self.plan.live_only else missing
-        if wanted > self.buffer.available and not built and self._can_build(iteration):
+        if wanted > self.buffer.available and not built and not self._spent and self._can_build(iteration):
             built = self._build(iteration)
         stored = self.buffer.take(wanted, numpy_generator(self.plan.seed, "buffer", iteration))
         missing -= len(stored.rows)
@@ -194,7 +194,8 @@ class MixedLoader(IterableDataset[MixedBatch]):
             replayed=stored.replayed,
         )
         blocks = [*live, *([(BUFFER, stored.rows)] if len(stored.rows) else [])]
-        return MixedBatch(join(iteration, blocks), origin, later)
+        # Without any row, of a run without oracle calls, the empty block still says what columns there are.
+        return MixedBatch(join(iteration, blocks or [(BUFFER, stored.rows)]), origin, later)
 
     def _later_updates(
         self, iteration: int, draws: Sequence[LiveDraw], live: Sequence[tuple[str, Rows]]
@@ -221,6 +222,12 @@ class MixedLoader(IterableDataset[MixedBatch]):
             self.buffer.add(new)
         return batches, taken
 
+    @property
+    def _spent(self) -> bool:
+        """Whether the budget of oracle calls is used up: the batch is then what there is."""
+        calls = None if self.live is None else self.live.pipeline.calls
+        return calls is not None and calls.used_up
+
     def _quotas(self, iteration: int) -> list[int]:
         if self.live is None:
             return []
@@ -237,7 +244,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
             return ()
         before = self.buffer.available
         receipts = self._build(iteration)
-        if self.buffer.available < rows:
+        if self.buffer.available < rows and not self._spent:
             made = sum(receipt.kept for receipt in receipts)
             raise BatchShortError(
                 f"iteration {iteration} needs {rows} rows from the buffer and {self.buffer.available} are available: "
@@ -292,16 +299,17 @@ class MixedLoader(IterableDataset[MixedBatch]):
     def _make_up(self, iteration: int, missing: int, draws: Sequence[LiveDraw]) -> list[LiveDraw]:
         """Draw rows that neither their sampler nor the buffer could give from the samplers that kept what they owed.
 
-        Such a sampler also makes up for its own rows whose score failed: it can draw others.
+        Such a sampler also makes up for its own rows whose score failed: it can draw others. What the budget of oracle
+        calls has no more rows for stays missing.
         """
         extra: list[LiveDraw] = []
         able = [draw for draw in draws if draw.made >= draw.wanted]
         for chunk in range(1, 1 + REDRAW_ROUNDS):
             for draw in able if missing else ():
-                if missing:
+                if missing and not self._spent:
                     extra.append(self._draw(draw.number, iteration, missing, chunk))
                     missing -= extra[-1].counted
-        if missing:
+        if missing and not self._spent:
             live = [(draw.build.sampler, draw.counted, draw.wanted) for draw in [*draws, *extra]]
             got = ", ".join(f"{sampler}: {counted} of {wanted}" for sampler, counted, wanted in live)
             raise BatchShortError(

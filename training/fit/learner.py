@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from molbuffer.samplers import Policy, fingerprint, policy_files
 from molbuffer.samplers.models import likelihoods
 from molbuffer.storage import Place, PolicyStore, PolicyVersion
 from molbuffer.training.batches import TrainingBatch
-from molbuffer.training.checkpoint import checkpoint_files, restore
+from molbuffer.training.checkpoint import checkpoint_files, load_optimizer_tensors, optimizer_tensors, restore
 from molbuffer.training.errors import AgentMismatchError, DivergedError
 from molbuffer.training.fit.conditioning import condition_for, groups_of
 from molbuffer.training.fit.loss_state import LossInTraining
@@ -120,10 +120,57 @@ class Learner:
         self._optimizer.step()
         self._loss_in_training.step()
         self.metrics = step_metrics(self._loss, rows, norm)
+        self._forget_version()
+        return float(loss.detach())
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the steps to come."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+
+    def pull_to_prior(self, part: float) -> None:
+        """Move the weights a part of the way to those of the prior, and forget the moments of the optimizer.
+
+        Where the prior is of another architecture, the policy that training started from takes its place.
+        """
+        own, prior = self._model.state_dict(), self.prior.model.state_dict()
+        if {name: each.shape for name, each in own.items()} != {name: each.shape for name, each in prior.items()}:
+            prior = self._start.model.state_dict()
+        moved = {name: torch.lerp(each, prior[name], part) for name, each in own.items() if each.is_floating_point()}
+        self._model.load_state_dict(own | moved)
+        self._optimizer.state.clear()
+        self._forget_version()
+
+    def saved(self) -> dict[str, Tensor]:
+        """Return a copy of the weights and of the state of the optimizer and of the loss, by name."""
+        tensors = optimizer_tensors(self._optimizer)
+        for name, module in self._modules().items():
+            tensors |= {f"{name}.{key}": tensor for key, tensor in module.state_dict().items()}
+        return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+    def go_back(self, saved: Mapping[str, Tensor]) -> None:
+        """Go back to what ``saved`` returned; the learning rate stays."""
+        load_optimizer_tensors(self._optimizer, {name: tensor.clone() for name, tensor in saved.items()})
+        for name, module in self._modules().items():
+            start = f"{name}."
+            # Nothing was saved of a loss that came later, in another stage of the run.
+            if found := {k.removeprefix(start): v for k, v in saved.items() if k.startswith(start)}:
+                module.load_state_dict(found)
+        self._forget_version()
+
+    def _modules(self) -> dict[str, nn.Module]:
+        loss = self._loss_in_training.module
+        return {"model": self._model} | ({} if loss is None else {f"loss-{type(self._loss).__name__}": loss})
+
+    def _forget_version(self) -> None:
         if self._current is not None:
             self._parent = self._current.sha256
         self._current = None
-        return float(loss.detach())
 
     @property
     def loss(self) -> Loss:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from molbuffer.storage import Checkpoint, PolicyVersion
 from molbuffer.training.batches import BUFFER, MixedBatch, MixedLoader
+from molbuffer.training.course import Course, Ending, StepTaken
 from molbuffer.training.fit.history_writer import HistoryWriter
 from molbuffer.training.fit.learner import Learner
 from molbuffer.training.fit.suitability import keep_to_valid_rows
@@ -40,44 +41,60 @@ def fit_policy(
     writer: HistoryWriter,
     *,
     trainables: Trainables = Trainables(),
+    course: Course = Course(),
     checkpoint_every: int,
     progress: Callable[[FitProgress], None] = lambda _: None,
-) -> None:
-    """Train until the loader ends, and commit history and checkpoint every ``checkpoint_every`` iterations.
+) -> Ending | None:
+    """Train until the loader or the course ends, and commit history and checkpoint every ``checkpoint_every``
+    iterations; return why the course ended.
 
-    A killed run is resumed from its last checkpoint, and draws again what came after it.
+    A killed run is resumed from its last checkpoint, and draws again what came after it. A batch without a row, of a
+    run whose budget of oracle calls is used up, is recorded without a step.
 
     Raises:
         UnsuitableDataError: the loss of the learner is not valid on the rows that the loader gives.
     """
     keep_to_valid_rows(learner.loss, loader)
     committed = loader.iteration
+    course.begin()
+    ending = course.ending()
     waiting = time.perf_counter()
-    for mixed in loader:
+    for mixed in loader if ending is None else ():
         waited = time.perf_counter() - waiting
         drawn_by = _versions(learner, trainables, writer.run_id, mixed) if mixed.origin.live else []
         of_trainables = trainables.update(mixed.origin, writer.store)
-        steps = [{"loss": learner.step(batch), **learner.metrics} for batch in mixed.updates]
+        steps = [{"loss": learner.step(batch), **learner.metrics} for batch in mixed.updates if len(batch)]
         metrics = {**update_metrics(steps), **batch_metrics(mixed), "seconds_waiting": waited, **of_trainables}
+        due = loader.iteration % checkpoint_every == 0
+        drawing = drawn_by[0].sha256 if drawn_by else None
+        metrics |= course.after(StepTaken(mixed, metrics, checkpoint=due, agent_sha256=drawing))
         writer.add(mixed.batch.iteration, mixed.origin, metrics, drawn_by)
-        if loader.iteration % checkpoint_every == 0:
-            commit_checkpoint(learner, loader, writer, trainables)
+        ending = course.ending()
+        if due or ending is not None:
+            commit_checkpoint(learner, loader, writer, trainables, course)
             committed = loader.iteration
         progress(FitProgress(loader.iteration, loader.plan.iterations, metrics))
+        if ending is not None:
+            break
         waiting = time.perf_counter()
     if committed < loader.iteration:
-        commit_checkpoint(learner, loader, writer, trainables)
+        commit_checkpoint(learner, loader, writer, trainables, course)
     writer.drain()
+    return ending
 
 
 def commit_checkpoint(
-    learner: Learner, loader: MixedLoader, writer: HistoryWriter, trainables: Trainables = Trainables()
+    learner: Learner,
+    loader: MixedLoader,
+    writer: HistoryWriter,
+    trainables: Trainables = Trainables(),
+    course: Course = Course(),
 ) -> PolicyVersion:
     """Commit the state of the training with all that it drew and consumed since the last checkpoint."""
     version = learner.publish(writer.store.policies, writer.run_id, loader.iteration)
     others = trainables.publish(writer.store.policies, writer.run_id, loader.iteration)
     state = loader.state_dict()
-    files = learner.checkpoint_files({"loader": state}) | trainables.checkpoint_files()
+    files = learner.checkpoint_files({"loader": state}) | trainables.checkpoint_files() | course.checkpoint_files()
     writer.commit(Checkpoint(writer.run_id, loader.iteration, files, state["snapshot"]), version, *others.values())
     return version
 
@@ -98,7 +115,7 @@ def update_metrics(steps: Sequence[Mapping[str, float | None]]) -> dict[str, flo
     ``weight_max`` is the largest. ``updates`` is the number of steps, in which an update for which the buffer had no
     row does not count.
     """
-    metrics: dict[str, float | None] = {}
+    metrics: dict[str, float | None] = {"loss": None}
     for name in dict.fromkeys(name for step in steps for name in step):
         values = [value for step in steps if (value := step.get(name)) is not None]
         join = max if name in LARGEST_OF_UPDATES else mean

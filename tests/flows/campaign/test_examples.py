@@ -99,6 +99,17 @@ def test_augmented_memory_learns_again_from_the_best_molecules_of_the_run(run: R
     assert max(values["policy_lag_max"]) <= 1 and drawn(run, "memories")["live", "sample_batch"] >= 2 * 8
 
 
+def test_the_stages_example_goes_through_its_stages(run: Run) -> None:
+    found = json.loads(run("run", "stages.toml", "--store", "lab", "--set", "campaign.iterations=5", "--json"))
+    assert found["iterations"] == 5
+    rows = query(
+        run, "lab", "SELECT stage, count(DISTINCT objective_sha256) AS n FROM builds GROUP BY ALL ORDER BY ALL"
+    )
+    assert rows == [{"stage": 0, "n": 1}, {"stage": 1, "n": 1}, {"stage": 2, "n": 1}]
+    names = query(run, "lab", "SELECT DISTINCT value FROM metrics WHERE name = 'stage' ORDER BY value")
+    assert [row["value"] for row in names] == [0, 1, 2]
+
+
 def test_what_the_history_example_stored_is_trained_from_offline(folder: Path, run: Run) -> None:
     # The history that is drawn from is that of the last checkpoint, of which there is one every ten iterations.
     config = folder / "history.toml"

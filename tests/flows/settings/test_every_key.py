@@ -37,6 +37,10 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "campaign.keep_checkpoints": ("online.writer.keep.checkpoints", "offline.writer.keep.checkpoints"),
     "campaign.keep_policies": ("online.writer.keep.policies", "offline.writer.keep.policies"),
     "campaign.max_failed_share": ("failures",),
+    "campaign.max_oracle_calls": (f"{PIPELINE}.calls", "online.course"),
+    "campaign.max_minutes": ("online.course", "offline.course"),
+    "campaign.patience": ("online.course",),
+    "campaign.patience_top": ("online.course",),
     "policy.prior": ("online.learner.prior", "offline.learner.prior"),
     "policy.agent": ("online.learner._start", "offline.learner._model"),
     "objective": (f"{PIPELINE}.scorer.objective",),
@@ -63,6 +67,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "training.live_in_updates": ("online.loader.plan.replay",),
     "training.updates": ("online.loader.plan.replay",),
     "training.checkpoint_every": ("online.checkpoint_every", "offline.checkpoint_every"),
+    "guard": ("online.course",),
     "offline": ("offline.loader.buffer.selection",),
     "offline.steps": ("offline.loader.plan",),
     "offline.batch_size": ("offline.loader.plan",),
@@ -151,6 +156,7 @@ IN_FOLDER = {"folder": "$folder"}
 INSTEAD = {"molecules": None}
 BEFORE: Mapping[str, Table] = {
     "policy.models": IN_FOLDER,
+    "campaign.patience_top": {"patience": 5},
     **{
         f"samplers[{kind}].{key}": {"optimise": True}
         for kind, keys in [("prior", LEARNING[1:]), ("latent", LEARNING[1:-1])]
@@ -268,7 +274,8 @@ def _kinds(schema: Mapping[str, Any]) -> Iterator[tuple[str | None, Mapping[str,
         yield table["properties"].get("kind", {}).get("const"), table
 
 
-KEYS = {str(key): key for key in keys_of(settings_schema(), (), set())}
+KEYS = {str(key): key for key in keys_of(settings_schema(), (), {("stages", None)})}
+"""The keys, less those of stages, which are keys of other tables, laid over these (``test_stages.py``)."""
 
 KINDS: Mapping[str, list[str]] = {
     called: sorted({kind for key in KEYS.values() for name, kind in key.tables if kind and _slot(name) == called})

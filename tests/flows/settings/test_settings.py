@@ -62,7 +62,7 @@ def test_a_minimal_file_has_the_documented_defaults(tmp_path: Path) -> None:
             "[campaign]\nbatchsize = 3\n",
             "line 2, key `campaign.batchsize`: this key is not known; did you mean `batch_size`? "
             "Known here: name, seed, iterations, batch_size, offline, device, max_failed_share, keep_checkpoints, "
-            "keep_policies.",
+            "keep_policies, max_oracle_calls, max_minutes, patience, patience_top.",
         ),
         (
             "[campaing]\n",

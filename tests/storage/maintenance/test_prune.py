@@ -19,14 +19,14 @@ def published(started, make):
     """Publishes the policy of an iteration with its checkpoint, and the rows that it draws then; returns its sha256."""
     versions = {}
 
-    def publish(iteration, reward=0.5, run_id="run-1", kind="gru"):
+    def publish(iteration, reward=0.5, run_id="run-1", kind="gru", objective=OBJECTIVE):
         sha256 = started.policies.add({"weights": f"{run_id}-{kind}-{iteration}".encode()})
         parent = versions.get((run_id, kind))
         version = PolicyVersion(sha256, kind, parent, run_id, iteration, weights_kept=True)
         checkpoint = Checkpoint(run_id, iteration, {"state": b"%d" % iteration}, None)
-        rewards = [Reward(row, OBJECTIVE, reward) for row in (0, 3, 4, 5)]
+        rewards = [Reward(row, objective, reward) for row in (0, 3, 4, 5)]
         build = make.make_build(
-            iteration, seed=iteration, run_id=run_id, rewards=rewards, objective_sha256=OBJECTIVE, policy_sha256=sha256
+            iteration, seed=iteration, run_id=run_id, rewards=rewards, objective_sha256=objective, policy_sha256=sha256
         )
         started.commit(Commit([build], policies=[version], checkpoint=checkpoint))
         versions[run_id, kind] = sha256
@@ -64,6 +64,13 @@ def test_the_newest_and_the_best_stay_and_lineage_names_the_nearest_kept(started
     snapshot = started.snapshot()
     assert started.maintenance.prune_run("run-1", KEEP) == type(pruned)((), ())
     assert started.snapshot() == snapshot
+
+
+def test_the_best_is_that_of_the_objective_of_the_newest_rows(started, published):
+    stages = [("other", 0.9), ("other", 0.8), (OBJECTIVE, 0.4), (OBJECTIVE, 0.1), (OBJECTIVE, 0.2), (OBJECTIVE, 0.3)]
+    versions = [published(at, reward, objective=objective) for at, (objective, reward) in enumerate(stages)]
+    started.maintenance.prune_run("run-1", KEEP)
+    assert kept(started) == {versions[2], versions[4], versions[5]}
 
 
 def test_a_policy_that_is_published_again_is_kept_again(started, published):

@@ -1,0 +1,5 @@
+"""The course of a training beside its steps: what ends it, what ends a stage of it, and the guard against collapse."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

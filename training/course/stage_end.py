@@ -1,0 +1,79 @@
+"""The end of a stage of a run: after a number of iterations or oracle calls, or when rewards are high enough."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from molbuffer.samplers import OracleCalls
+from molbuffer.training.course.course import Ending, Observer, StepTaken
+from molbuffer.training.course.settings import StageEndSettings
+
+STAGE = "stage"
+"""The name of the observer in checkpoints."""
+
+
+@dataclass
+class StageEnd(Observer):
+    """Ends a stage of a run when one of its conditions is met; that of the last stage ends the run.
+
+    Attributes:
+        number: the number of the stage, from 0.
+        settings: when it ends.
+        calls: the oracle calls of the run.
+        last: whether no stage follows.
+    """
+
+    number: int
+    settings: StageEndSettings
+    calls: OracleCalls
+    last: bool
+    name: str = STAGE
+    _began: int = 0
+    _done: int = 0
+    _calls_before: int = 0
+    _rewards: list[float] = field(default_factory=list)
+
+    def after(self, step: StepTaken) -> Mapping[str, float | None]:
+        """Return ``stage``, the number of the stage."""
+        self._done = step.iteration + 1
+        reward = step.metrics.get("reward_live")
+        reward = step.metrics.get("reward") if reward is None else reward
+        if reward is not None:
+            self._rewards = [*self._rewards, reward][-self.settings.window :]
+        return {"stage": float(self.number)}
+
+    def ending(self) -> Ending | None:
+        """Return the condition that is met."""
+        if (met := self._met()) is None:
+            return None
+        return Ending(f"stage {self.number}: {met}", of_stage=not self.last)
+
+    def state(self) -> Any:
+        """Return the stage of the next iteration, and how far it has come."""
+        if not self.last and self._met() is not None:
+            return _state(self.number + 1, self._done, self._done, self.calls.count, [])
+        return _state(self.number, self._began, self._done, self._calls_before, self._rewards)
+
+    def load_state(self, state: Any) -> None:
+        """Go back to a state of this stage."""
+        assert state["stage"] == self.number, f"the checkpoint is of stage {state['stage']}, this is {self.number}"
+        self._began, self._done, self._calls_before = state["began"], state["done"], state["calls_before"]
+        self._rewards = list(state["rewards"])
+
+    def _met(self) -> str | None:
+        done, made, end = self._done - self._began, self.calls.count - self._calls_before, self.settings
+        if end.iterations is not None and done >= end.iterations:
+            return f"{done} iterations"
+        if end.oracle_calls is not None and made >= end.oracle_calls:
+            return f"{made} oracle calls"
+        if end.mean_reward is not None and len(self._rewards) == end.window:
+            mean = sum(self._rewards) / end.window
+            if mean >= end.mean_reward:
+                return f"a mean reward of {mean:.4g} over {end.window} iterations"
+        return None
+
+
+def _state(stage: int, began: int, done: int, calls_before: int, rewards: list[float]) -> dict[str, Any]:
+    return {"stage": stage, "began": began, "done": done, "calls_before": calls_before, "rewards": rewards}
