@@ -22,6 +22,7 @@ from .filters import (
     reason_against,
 )
 from .genetic.offspring import Breeding, children
+from .molecules.buckets import BucketName, Buckets, make_buckets
 from .molecules.cxsmiles import plain_smiles
 from .molecules.diversity import Diversity, diversity_of
 from .molecules.fingerprints import Fingerprint, count_fingerprint
@@ -58,6 +59,8 @@ __all__ = [
     "Aggregation",
     "AllowedElements",
     "Breeding",
+    "BucketName",
+    "Buckets",
     "Component",
     "ContrastiveTemplate",
     "Diversity",
@@ -93,6 +96,7 @@ __all__ = [
     "diversity_of",
     "judge_many",
     "judge_pairs",
+    "make_buckets",
     "parse_smarts",
     "parse_smiles",
     "plain_smiles",

@@ -45,6 +45,7 @@ from .query.export import RowWriter
 from .query.predicate import check_predicate
 from .query.sandbox import check_unapplied
 from .records import (
+    BucketedMolecule,
     Build,
     Checkpoint,
     Commit,
@@ -84,6 +85,7 @@ __all__ = [
     "AboveQuantile",
     "ArchiveLimits",
     "BelowQuantile",
+    "BucketedMolecule",
     "Build",
     "BuildReceipt",
     "CatalogLostError",

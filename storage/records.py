@@ -348,6 +348,21 @@ class Consumed:
 
 
 @dataclass(frozen=True)
+class BucketedMolecule:
+    """A molecule that the diversity memory of a run counts.
+
+    Attributes:
+        iteration: the iteration that first drew it; -1 for a molecule of an earlier run.
+        smiles: canonical SMILES.
+        bucket: the name of its bucket.
+    """
+
+    iteration: int
+    smiles: str
+    bucket: str
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """The state of a training run after ``iteration`` iterations.
 
@@ -368,8 +383,9 @@ class Commit:
     """All that becomes visible together. Parts already committed under their identity are skipped, not doubled.
 
     Attributes:
-        run_id: the training run that ``consumed`` and ``run_metrics`` belong to; None without these.
+        run_id: the training run that ``consumed``, ``run_metrics`` and ``bucketed`` belong to; None without these.
         run_metrics: metrics of the training itself as (iteration, metric).
+        bucketed: the molecules that its diversity memory counts, in the order in which it counted them.
     """
 
     builds: Sequence[Build] = ()
@@ -378,6 +394,7 @@ class Commit:
     run_id: str | None = None
     consumed: Sequence[Consumed] = ()
     run_metrics: Sequence[tuple[int, Metric]] = ()
+    bucketed: Sequence[BucketedMolecule] = ()
     checkpoint: Checkpoint | None = None
     author: str = "molbuffer"
     message: str = ""

@@ -46,7 +46,17 @@ from molbuffer.storage.opening import make_store, open_store, store_at
 from molbuffer.storage.query import ExportReceipt, Parameters, RowWriter, best_molecules, export_history, lazy_history
 from molbuffer.storage.query import sandbox as queries
 from molbuffer.storage.query.frame import frame
-from molbuffer.storage.records import Commit, Consumed, Event, ObjectiveDefinition, Reward, Run, RunStatus, Score
+from molbuffer.storage.records import (
+    BucketedMolecule,
+    Commit,
+    Consumed,
+    Event,
+    ObjectiveDefinition,
+    Reward,
+    Run,
+    RunStatus,
+    Score,
+)
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt, ListedCheckpoint, StoredBuild, StoredCheckpoint
 from molbuffer.storage.verify import QuarantineReceipt, VerifyReport, verify_store
 from molbuffer.storage.verify.quarantine import quarantine
@@ -343,6 +353,10 @@ class SampleStore:
             up_to_iteration: the last iteration that counts; None is all.
         """
         return runs.consumed_rows(self._catalog, run_id, up_to_iteration)
+
+    def bucketed_molecules(self, run_id: str) -> list[BucketedMolecule]:
+        """Return the molecules that the diversity memory of a run counts, in the order in which it counted them."""
+        return runs.bucketed_molecules(self._catalog, run_id)
 
     def snapshot(self) -> int:
         """Return the newest snapshot."""

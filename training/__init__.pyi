@@ -10,6 +10,7 @@ from .course.guard import Guard
 from .course.settings import GuardSettings, StageEndSettings, StopSettings
 from .course.stage_end import STAGE, StageEnd
 from .course.stops import CallsStop, PatienceStop, TimeStop
+from .diversity.memory import BEFORE_THE_RUN, DiversityMemory, DiversitySettings
 from .evaluation import DrawEvaluation, bootstrap_difference, evaluate_policy
 from .fit.history_writer import HistoryWriter
 from .fit.learner import Learner
@@ -27,6 +28,7 @@ from .pretraining.transfer import BeforeTransfer
 
 __all__ = [
     "BASELINES",
+    "BEFORE_THE_RUN",
     "LOSSES",
     "STAGE",
     "TRANSFER",
@@ -37,6 +39,8 @@ __all__ = [
     "CallsStop",
     "Columns",
     "Course",
+    "DiversityMemory",
+    "DiversitySettings",
     "DrawEvaluation",
     "Ending",
     "FitProgress",

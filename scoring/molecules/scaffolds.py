@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rdkit import Chem
 from rdkit.Chem.Scaffolds import MurckoScaffold
@@ -17,19 +17,38 @@ def scaffold_of(molecule: Chem.Mol) -> str:
     return str(Chem.MolToSmiles(scaffold, isomericSmiles=False))
 
 
+def generic_scaffold_of(molecule: Chem.Mol) -> str:
+    """Return the scaffold with all atoms as carbon and all bonds as single ones; empty for a molecule without a ring.
+
+    What is left of a double bond at a ring, such as the oxygen of a ketone, is cut off again.
+    """
+    scaffold = MurckoScaffold.GetScaffoldForMol(molecule)  # type: ignore[no-untyped-call]
+    generic = MurckoScaffold.MakeScaffoldGeneric(scaffold)  # type: ignore[no-untyped-call]
+    return scaffold_of(generic)
+
+
 def scaffolds_of(smiles: Sequence[str]) -> list[str]:
     """Return the scaffold of each molecule, in the order given, on all cores when there are many.
 
     Raises:
         ValueError: a string is no molecule.
     """
-    return map_chunks(_scaffolds, smiles)
+    return map_chunks(_scaffolds, smiles, scaffold_of)
 
 
-def _scaffolds(smiles: Sequence[str]) -> list[str]:
+def generic_scaffolds_of(smiles: Sequence[str]) -> list[str]:
+    """Return the generic scaffold of each molecule, in the order given, on all cores when there are many.
+
+    Raises:
+        ValueError: a string is no molecule.
+    """
+    return map_chunks(_scaffolds, smiles, generic_scaffold_of)
+
+
+def _scaffolds(smiles: Sequence[str], scaffold: Callable[[Chem.Mol], str]) -> list[str]:
     found = []
     for text in smiles:
         if (molecule := parse_smiles(text)) is None:
             raise ValueError(f"{text!r} is no molecule, expected one with a scaffold")
-        found.append(scaffold_of(molecule))
+        found.append(scaffold(molecule))
     return found

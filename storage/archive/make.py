@@ -292,6 +292,7 @@ _COPIES = {
         SEMI JOIN (SELECT smiles FROM archived UNION SELECT source_smiles FROM archived) USING (smiles)""",
     "metrics": """SELECT * FROM {metrics} AS whole WHERE build_id IN (SELECT build_id FROM placed)
         OR (build_id IS NULL AND run_id IN (SELECT run_id FROM whole_runs))""",
+    "bucketed_molecules": "SELECT * FROM {bucketed_molecules} AS whole SEMI JOIN whole_runs USING (run_id)",
     "policies": "FROM lineage_rows",
     # Whose they are is known only when the others are written.
     "runs": f"{_INVOLVED} SELECT * FROM {{runs}} AS whole SEMI JOIN involved USING (run_id)",

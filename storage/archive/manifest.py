@@ -37,7 +37,7 @@ OLD_FORM = frozenset({"catalog.sqlite", "checksums.json", "store.toml"})
 
 ARCHIVED_TABLES = (
     *("samples", "builds", "readmitted", "rewards", "consumed"),
-    *("scores", "metrics", "policies", "runs", "run_events", "objectives"),
+    *("scores", "metrics", "policies", "runs", "run_events", "objectives", "bucketed_molecules"),
 )
 """The tables that an archive can have rows of."""
 

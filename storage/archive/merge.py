@@ -242,6 +242,9 @@ _NEW_ROWS = {
     "run_events": """SELECT * FROM theirs AS whole WHERE NOT EXISTS (FROM {run_events} AS known
         WHERE (known.run_id, known.status, known.created) = (whole.run_id, whole.status, whole.created))""",
     "objectives": "SELECT * FROM theirs AS whole ANTI JOIN {objectives} AS known USING (objective_sha256)",
+    # Those of a run are there all or not at all, since they are archived with whole runs.
+    "bucketed_molecules": """SELECT * FROM theirs AS whole
+        ANTI JOIN {bucketed_molecules} AS known USING (run_id, position)""",
     "builds": """SELECT whole.* REPLACE (placed.segment AS segment, placed.segment_offset AS segment_offset)
         FROM theirs AS whole JOIN placed ON placed.build_id = whole.build_id
         ANTI JOIN {builds} AS known ON known.build_id = whole.build_id""",

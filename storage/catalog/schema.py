@@ -104,6 +104,15 @@ MIGRATIONS: tuple[Migration, ...] = (
     ),
     Migration(4, "weights that are kept no longer", ()),
     Migration(5, "stages of runs", ("ALTER TABLE {builds} ADD COLUMN stage INTEGER",)),
+    Migration(
+        6,
+        "molecules that diversity memories count",
+        (
+            """CREATE TABLE {bucketed_molecules} (run_id VARCHAR, position BIGINT, iteration BIGINT, smiles VARCHAR,
+                bucket VARCHAR, created TIMESTAMP)""",
+        ),
+        adds=("bucketed_molecules",),
+    ),
 )
 """In the order of their numbers, which count from 1. Never edit one that was released: add another. A release that
 changes only a view adds one without statements, since the views of the catalog are written with the last migration."""

@@ -61,6 +61,10 @@ VIEWS: Mapping[str, str] = {
         SELECT build_id, unnest(arg_max(
             {'segment': segment, 'segment_offset': segment_offset, 'generation': generation}, generation))
         FROM {placements} GROUP BY build_id""",
+    "buckets": """
+        SELECT run_id, bucket, count(*) AS molecules, min(iteration) AS first_iteration,
+            max(iteration) AS last_iteration
+        FROM {bucketed_molecules} GROUP BY run_id, bucket ORDER BY run_id, molecules DESC, bucket""",
     "lineage": """
         WITH RECURSIVE
         versions AS (

@@ -145,7 +145,8 @@ def check(commit: Commit) -> None:
     """Refuse a commit that contradicts itself.
 
     Raises:
-        ValueError: a build occurs twice, a reward belongs to no row, or consumed rows or metrics name no run.
+        ValueError: a build occurs twice, a reward belongs to no row, or consumed rows, metrics or bucketed molecules
+            name no run.
     """
     ids = [build.build_id for build in commit.builds]
     if len(set(ids)) != len(ids):
@@ -153,8 +154,10 @@ def check(commit: Commit) -> None:
         raise ValueError(f"a commit holds a build of {twice.sampler!r} at iteration {twice.iteration} twice")
     for build in commit.builds:
         tables.check_rows(build)
-    if (commit.consumed or commit.run_metrics) and commit.run_id is None:
-        raise ValueError("a commit with consumed rows or run metrics needs run_id, the run they belong to")
+    if (commit.consumed or commit.run_metrics or commit.bucketed) and commit.run_id is None:
+        raise ValueError(
+            "a commit with consumed rows, run metrics or bucketed molecules needs run_id, the run they belong to"
+        )
     names = commit.checkpoint.files if commit.checkpoint else ()
     if any("/" in name or name.startswith(".") for name in names):
         raise ValueError(f"files of a checkpoint need plain names, got {sorted(names)}")
@@ -219,6 +222,12 @@ def _insert_training(transaction: Transaction, commit: Commit) -> None:
         known = {(row["iteration"], row["name"]) for row in transaction.read(sql, [run_id]).to_pylist()}
         metrics = [(iteration, m) for iteration, m in commit.run_metrics if (iteration, m.name) not in known]
         transaction.insert("metrics", tables.run_metric_rows(run_id, metrics, created))
+    if commit.bucketed:
+        there = _iterations(transaction, "bucketed_molecules", run_id)
+        molecules = [each for each in commit.bucketed if each.iteration not in there]
+        sql = "SELECT coalesce(max(position) + 1, 0) AS next FROM {bucketed_molecules} WHERE run_id = ?"
+        first = transaction.read(sql, [run_id])["next"][0].as_py()
+        transaction.insert("bucketed_molecules", tables.bucketed_rows(run_id, molecules, first, created))
 
 
 def _insert_checkpoint(transaction: Transaction, checkpoint: Checkpoint, folder: str) -> None:

@@ -21,7 +21,15 @@ from molbuffer.storage.commits.processes import Process
 from molbuffer.storage.errors import FileDamagedError, RunConflictError, UnknownRunError
 from molbuffer.storage.files import Place, entries, file_sha256
 from molbuffer.storage.layout import Layout
-from molbuffer.storage.records import Consumed, ObjectiveDefinition, Run, RunKind, RunStatus, now
+from molbuffer.storage.records import (
+    BucketedMolecule,
+    Consumed,
+    ObjectiveDefinition,
+    Run,
+    RunKind,
+    RunStatus,
+    now,
+)
 from molbuffer.storage.stored import ListedCheckpoint, StoredCheckpoint
 
 LOST = "lost"
@@ -239,6 +247,15 @@ def _verify_checkpoint(catalog: ReadableCatalog, folder: Place, name: str) -> No
         if sha256 != expected:
             fault = f"its checksum is {sha256[:16]}…, it was written with {expected[:16]}…"
             raise FileDamagedError(file, fault, advice)
+
+
+def bucketed_molecules(catalog: ReadableCatalog, run_id: str) -> list[BucketedMolecule]:
+    """Return what the diversity memory of a run counts, as ``SampleStore.bucketed_molecules`` does."""
+    found = catalog.read(
+        "SELECT iteration, smiles, bucket FROM {bucketed_molecules} WHERE run_id = ? ORDER BY position",
+        parameters=[run_id],
+    )
+    return [BucketedMolecule(**row) for row in found.to_pylist()]
 
 
 def consumed_rows(catalog: ReadableCatalog, run_id: str, up_to_iteration: int | None) -> list[Consumed]:

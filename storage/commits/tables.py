@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from molbuffer.storage.records import (
+    BucketedMolecule,
     Build,
     Consumed,
     Metric,
@@ -245,6 +246,23 @@ def consumed_rows(run_id: str, consumed: Sequence[Consumed], created: datetime) 
             "build_id": pa.array(np.repeat(np.array([part.build_id for part in consumed], object), sizes), _STRING),
             "row": pa.array([row for part in consumed for row in part.rows], pa.int32()),
             "iteration": np.repeat(np.array([part.iteration for part in consumed], np.int64), sizes),
+            "created": _repeat(created, n, _TIMESTAMP),
+        }
+    )
+
+
+def bucketed_rows(
+    run_id: str, molecules: Sequence[BucketedMolecule], first_position: int, created: datetime
+) -> pa.Table:
+    """Return the rows of ``bucketed_molecules``, with positions from ``first_position`` on."""
+    n = len(molecules)
+    return pa.table(
+        {
+            "run_id": _repeat(run_id, n, _STRING),
+            "position": np.arange(first_position, first_position + n, dtype=np.int64),
+            "iteration": pa.array([each.iteration for each in molecules], pa.int64()),
+            "smiles": pa.array([each.smiles for each in molecules], _STRING),
+            "bucket": pa.array([each.bucket for each in molecules], _STRING),
             "created": _repeat(created, n, _TIMESTAMP),
         }
     )

@@ -69,6 +69,7 @@ RULES = (
     ),
     SalvageRule("policies", ("sha256", "weights_kept")),
     SalvageRule("consumed", ("run_id", "build_id", '"row"', "iteration")),
+    SalvageRule("bucketed_molecules", ("run_id", "position")),
     SalvageRule("checkpoints", ("run_id", "iteration"), preferred="folder IN (SELECT name FROM folders)"),
     SalvageRule("placements", ("build_id", "generation"), f"segment IN (SELECT name FROM segments) AND {_HAS_BUILD}"),
     SalvageRule("quarantine", ("segment",)),

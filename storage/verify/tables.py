@@ -81,6 +81,8 @@ TABLE_RULES = (
     _reference("run_events", "run_id", "runs", "run_id"),
     _reference("builds", "run_id", "runs", "run_id"),
     _reference("checkpoints", "run_id", "runs", "run_id"),
+    _unique("bucketed_molecules", "run_id", "position"),
+    _reference("bucketed_molecules", "run_id", "runs", "run_id"),
     _reference("consumed", "run_id", "runs", "run_id"),
     _reference("metrics", "run_id", "runs", "run_id"),
     _reference("samples", "build_id", "builds", "build_id"),
