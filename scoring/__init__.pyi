@@ -1,3 +1,4 @@
+from .choices import CHOICE, CHOICES, Choice
 from .components.base import COMPONENTS, Component, score_many
 from .components.raw_score import RawScore
 from .errors import (
@@ -48,6 +49,8 @@ from .transforms import TRANSFORMS, Transform
 from .workers.cores import allowed_cores, available_cores
 
 __all__ = [
+    "CHOICE",
+    "CHOICES",
     "COMPONENTS",
     "FILTERS",
     "IMPROVEMENT",
@@ -61,6 +64,7 @@ __all__ = [
     "Breeding",
     "BucketName",
     "Buckets",
+    "Choice",
     "Component",
     "ContrastiveTemplate",
     "Diversity",

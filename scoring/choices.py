@@ -1,0 +1,126 @@
+"""Choices: which of more molecules than are needed are worth a score, by how different they are.
+
+What is not chosen is stored as rejected by ``choice``. A choice knows no rewards: it spreads the score calls of a batch
+over the molecules that the policy draws. It is a function of the molecules, the number and the seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Protocol, runtime_checkable
+
+import numpy as np
+from annotated_types import Ge
+from numpy.typing import NDArray
+from rdkit import DataStructs
+from rdkit.Chem import rdFingerprintGenerator
+from rdkit.SimDivFilters.rdSimDivPickers import MaxMinPicker
+
+from molbuffer.kinds import Family, class_with
+from molbuffer.scoring.errors import ScoringConfigurationError
+from molbuffer.scoring.molecules import parse_canonical
+
+CHOICE = "choice"
+"""The reason that rejects a molecule which was not chosen to be scored."""
+
+Candidates = Annotated[float, Ge(1)]
+Indices = NDArray[np.int64]
+
+_FINGERPRINT_BITS, _RADIUS = 2048, 2
+
+
+@runtime_checkable
+class Choice(Protocol):
+    """Chooses the molecules that are scored.
+
+    Attributes:
+        candidates: the number of molecules that are drawn for each that is chosen, at least 1.
+    """
+
+    @property
+    def candidates(self) -> float: ...
+
+    def choose(self, smiles: Sequence[str], n: int, seed: int) -> Indices:
+        """Return the indices [min(n, len(smiles))] of the chosen ones of some different canonical SMILES."""
+
+
+@dataclass(frozen=True)
+class MaxMin:
+    """Molecules that are far from each other: from a random one on, always that whose nearest chosen one is farthest.
+
+    The distance is 1 - the Tanimoto similarity of Morgan fingerprints (2,048 bits, radius 2), as in RDKit's MaxMin
+    picker (Ashton et al. 2002, https://doi.org/10.1002/qsar.200290002).
+
+    Attributes:
+        candidates: the number of molecules that are drawn for each that is scored.
+    """
+
+    candidates: Candidates = 4.0
+
+    def __post_init__(self) -> None:
+        _check_candidates(self.candidates)
+
+    def choose(self, smiles: Sequence[str], n: int, seed: int) -> Indices:
+        if n >= len(smiles):
+            return np.arange(len(smiles))
+        if n < 1:
+            return np.zeros(0, np.int64)
+        first = int(np.random.default_rng(seed).integers(len(smiles)))
+        picked = MaxMinPicker().LazyBitVectorPick(_fingerprints(smiles), len(smiles), n, firstPicks=[first])
+        return np.array(picked, np.int64)
+
+
+@dataclass(frozen=True)
+class Determinantal:
+    """Molecules whose similarity matrix has a large determinant: different ones, and no outliers for their own sake.
+
+    The most likely set of a determinantal point process with the matrix of Tanimoto similarities, found greedily (Chen
+    et al. 2018, algorithm 1, https://arxiv.org/abs/1709.05135), from a random molecule on. Svensson et al. 2025
+    (https://arxiv.org/abs/2506.21158) learn from such batches.
+
+    Attributes:
+        candidates: the number of molecules that are drawn for each that is scored.
+    """
+
+    candidates: Candidates = 4.0
+
+    def __post_init__(self) -> None:
+        _check_candidates(self.candidates)
+
+    def choose(self, smiles: Sequence[str], n: int, seed: int) -> Indices:
+        if n >= len(smiles):
+            return np.arange(len(smiles))
+        if n < 1:
+            return np.zeros(0, np.int64)
+        kernel = _similarities(smiles)
+        left = kernel.diagonal().copy()  # the factor by which each would enlarge the determinant
+        factors = np.zeros((n, len(smiles)))
+        chosen = [int(np.random.default_rng(seed).integers(len(smiles)))]
+        for step in range(n - 1):
+            newest = chosen[-1]
+            row = (kernel[newest] - factors[:step, newest] @ factors[:step]) / np.sqrt(left[newest])
+            factors[step] = row
+            left = np.maximum(left - row**2, 1e-12)
+            left[chosen] = -1.0
+            chosen.append(int(np.argmax(left)))
+        return np.array(chosen, np.int64)
+
+
+def _check_candidates(candidates: float) -> None:
+    if not (np.isfinite(candidates) and candidates >= 1):
+        raise ScoringConfigurationError(f"candidates of a choice must be a number of at least 1, got {candidates}")
+
+
+def _fingerprints(smiles: Sequence[str]) -> list[DataStructs.ExplicitBitVect]:
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=_RADIUS, fpSize=_FINGERPRINT_BITS)
+    return [generator.GetFingerprint(parse_canonical(text)) for text in smiles]
+
+
+def _similarities(smiles: Sequence[str]) -> NDArray[np.float64]:
+    fingerprints = _fingerprints(smiles)
+    return np.array([DataStructs.BulkTanimotoSimilarity(each, fingerprints) for each in fingerprints], np.float64)
+
+
+CHOICES = Family("choices", class_with("candidates", "choose"))
+"""The kinds of choices."""
