@@ -78,6 +78,17 @@ def test_a_benchmark_runs_and_leaves_nothing_behind(script: str, tmp_path: Path,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_table_of_losses_repeats_no_run(tmp_path: Path, run_here: Run) -> None:
+    runs = tmp_path / "runs.jsonl"
+    arguments = ["--iterations", "1", "--seeds", "1", "--losses", "reinvent", "--out", str(runs)]
+    printed = run_here("loss_table.py", arguments)
+    assert "| `reinvent` |" in printed
+    assert "1 of 1" in printed
+    lines = runs.read_text()
+    assert run_here("loss_table.py", arguments) == printed
+    assert runs.read_text() == lines
+
+
 def test_nothing_is_lost_where_the_catalog_is_in_postgres(postgres_server: str) -> None:
     told = run("crash_store.py", [*FEW_KILLS, "--catalog", f"{postgres_server}/postgres"])
     assert NOTHING_LOST in told
