@@ -20,6 +20,7 @@ from molbuffer.training import (
     BufferView,
     CallsStop,
     Course,
+    DiversitySettings,
     Ending,
     FitProgress,
     Guard,
@@ -64,6 +65,7 @@ class TrainingPlan:
         last_stage: whether no stage follows.
         guard: the guard against collapse; None is none.
         tell: tells people what the guard did.
+        diversity: the diversity memory; None has every reward count in full. Online only.
     """
 
     batches: BatchPlan
@@ -80,6 +82,7 @@ class TrainingPlan:
     last_stage: bool = True
     guard: GuardSettings | None = None
     tell: Callable[[str], None] = log_warning
+    diversity: DiversitySettings | None = None
 
 
 @dataclass(frozen=True)

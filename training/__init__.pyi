@@ -10,7 +10,8 @@ from .course.guard import Guard
 from .course.settings import GuardSettings, StageEndSettings, StopSettings
 from .course.stage_end import STAGE, StageEnd
 from .course.stops import CallsStop, PatienceStop, TimeStop
-from .diversity.memory import BEFORE_THE_RUN, DiversityMemory, DiversitySettings
+from .diversity.memory import BEFORE_THE_RUN, DiversityMemory
+from .diversity.settings import DiversitySettings
 from .evaluation import DrawEvaluation, bootstrap_difference, evaluate_policy
 from .fit.history_writer import HistoryWriter
 from .fit.learner import Learner

@@ -60,6 +60,7 @@ def assemble_online(campaign: Campaign) -> Training:
         last_stage=campaign.last_stage,
         guard=None if settings.guard is None else settings.guard.build(),
         tell=warn,
+        diversity=None if settings.diversity is None else settings.diversity.build(),
     )
     tables = [each.table for each in settings.samplers]
     return online_training(

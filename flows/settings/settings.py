@@ -66,7 +66,7 @@ from molbuffer.kinds import (
 from molbuffer.samplers import SAMPLERS
 from molbuffer.scoring import FILTERS, ContrastiveTemplate, Standardisation
 from molbuffer.storage import ConsumeOnce
-from molbuffer.training import GuardSettings, StopSettings
+from molbuffer.training import DiversitySettings, GuardSettings, StopSettings
 
 
 class CampaignSettings(Section):
@@ -154,7 +154,8 @@ class PolicySettings(Section):
 
 
 FILTER = OneOf(FILTERS)
-STANDARDISATION, CONTRASTIVE, GUARD = TableOf(Standardisation), TableOf(ContrastiveTemplate), TableOf(GuardSettings)
+STANDARDISATION, CONTRASTIVE = TableOf(Standardisation), TableOf(ContrastiveTemplate)
+DIVERSITY, GUARD = TableOf(DiversitySettings), TableOf(GuardSettings)
 
 
 def _with_default_filters(listed: tuple[KindTable, ...]) -> tuple[KindTable, ...]:
@@ -188,6 +189,10 @@ class Settings(Section):
     contrastive: Annotated[Table, CONTRASTIVE] | None = None
     """Which pairs are kept, and their rewards for a conditional policy. Without the table every pair whose target
     passes the filters is kept, with the reward of its target."""
+
+    diversity: Annotated[Table, DIVERSITY] | None = None
+    """The diversity memory: what the learner is given falls where molecules of one bucket have been found often.
+    Without the table every reward counts in full."""
 
     buffer: BufferSettings = Field(default_factory=BufferSettings)
     """The stored rows that fill a batch, and when more are made."""

@@ -8,15 +8,15 @@ the others are those of Svensson et al. 2024, section 3 (https://arxiv.org/abs/2
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf, expit
 
+from molbuffer.training.diversity.settings import PenaltyName
+
 Factors = NDArray[np.float64]
 Penalty = Callable[[Factors, int], Factors]
-PenaltyName = Literal["step", "linear", "sigmoid", "tanh", "erf"]
 
 SIGMOID_SCALE = 0.15
 """The scale of the sigmoid, as published."""
