@@ -15,11 +15,13 @@ from molbuffer.lab.score_failures import ScoreFailures, log_warning
 from molbuffer.samplers import CallsOfTraining, DrawCounts, Policy, Sampler, SeenMolecules
 from molbuffer.storage import Event, KeptOfRun, SampleStore, Selection, Uniform
 from molbuffer.training import (
+    BEFORE_THE_RUN,
     BatchPlan,
     Buffer,
     BufferView,
     CallsStop,
     Course,
+    DiversityMemory,
     DiversitySettings,
     Ending,
     FitProgress,
@@ -143,9 +145,11 @@ def online_training(
     live = LiveSamplers(
         made, context.pipeline(seen, calls), run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn
     )
+    buffer = Buffer(store, view, plan.selection, vocabulary, plan.batches.replay)
+    memory = None if plan.diversity is None else diversity_memory(plan.diversity, context)
     return Training(
         learner,
-        MixedLoader(plan.batches, Buffer(store, view, plan.selection, vocabulary, plan.batches.replay), live),
+        MixedLoader(plan.batches, buffer, live, diversity=memory),
         writer,
         seen,
         checkpoint_every=plan.checkpoint_every,
@@ -167,6 +171,25 @@ def _observers(context: RunContext, plan: TrainingPlan, calls: CallsOfTraining, 
         yield PatienceStop(context.store, context.objective_sha256, stops.patience, stops.patience_top)
     if plan.guard is not None:
         yield Guard(learner, plan.guard, plan.tell)
+
+
+_FOUND_BEFORE = """SELECT smiles, max(reward) AS reward FROM {sample_history}
+    WHERE objective_sha256 = ? AND run_id <> ? AND kept AND reward >= ? GROUP BY smiles ORDER BY reward DESC, smiles"""
+
+
+def diversity_memory(settings: DiversitySettings, context: RunContext) -> DiversityMemory:
+    """Return the diversity memory of a run as of its last checkpoint, or at its beginning."""
+    store, run_id, memory = context.store, context.run_id, DiversityMemory(settings)
+    if store.latest_checkpoint(run_id) is not None:
+        memory.restore(store.bucketed_molecules(run_id))
+    elif settings.runs == "all":
+        found = store.read_arrow(
+            _FOUND_BEFORE,
+            snapshot=store.run(run_id).pinned_snapshot,
+            parameters=[context.objective_sha256, run_id, settings.min_reward],
+        )
+        memory.count(BEFORE_THE_RUN, found["smiles"].to_pylist(), found["reward"].to_numpy())
+    return memory
 
 
 def offline_training(context: RunContext, plan: TrainingPlan, rows: OfflineRows | None = None) -> Training:

@@ -86,6 +86,7 @@ class Rows:
         truncated: [n], 1 for a row that was drawn with top_k or top_p, from which some rows cannot come. The catalog
             has both of each build.
         weights: [n], how much each row counts in a mean over the rows of a batch, by the selection that has drawn it.
+        penalties: [n], the factors in [0, 1] on the rewards that are learned from, by the diversity memory.
         vocabulary_sha256: what the tokens belong to; None where rows of several vocabularies are side by side.
 
     Raises:
@@ -104,6 +105,7 @@ class Rows:
     rewards: NDArray[np.float64] | None = field(default=None, metadata=_column("float64", fill=np.nan, stored=False))
     truncated: NDArray[np.uint8] | None = field(default=None, metadata=_column("uint8", stored=False))
     weights: NDArray[np.float32] | None = field(default=None, metadata=_column("float32", fill=1, stored=False))
+    penalties: NDArray[np.float32] | None = field(default=None, metadata=_column("float32", fill=1, stored=False))
     vocabulary_sha256: str | None = None
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -59,15 +59,39 @@ class TrainingBatch:
         return self.columns["rewards"]
 
     @property
+    def learned_rewards(self) -> Tensor:
+        """float32 [n], what is learned from: the rewards, less what the diversity memory takes off."""
+        penalties = self.columns.get("penalties")
+        return self.rewards if penalties is None else self.rewards * penalties
+
+    @property
     def condition(self) -> Condition:
         """The latents and sources of the rows, as far as some row has them; NaN and length 0 for a row without."""
         return Condition(*map(self.columns.get, ("latents", "source_tokens", "source_lengths")))
 
 
-def join(iteration: int, blocks: Sequence[tuple[str, Rows]]) -> TrainingBatch:
-    """Join blocks of rows, each with its origin, into one batch, in the order of the blocks."""
-    rows = Rows.concat([block for _, block in blocks]).trimmed()
-    return TrainingBatch(iteration, tensors(rows), [origin for origin, block in blocks for _ in range(len(block))])
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Rows of a batch that have one origin.
+
+    Attributes:
+        origin: the name of a live sampler, or "buffer".
+        rows: the rows [n].
+        smiles: returns their canonical SMILES [n], None for what is no molecule.
+    """
+
+    origin: str
+    rows: Rows
+    smiles: Callable[[], Sequence[str | None]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def join(iteration: int, blocks: Sequence[Block]) -> TrainingBatch:
+    """Join blocks of rows into one batch, in the order of the blocks."""
+    rows = Rows.concat([block.rows for block in blocks]).trimmed()
+    return TrainingBatch(iteration, tensors(rows), [block.origin for block in blocks for _ in range(len(block))])
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +108,10 @@ class NumberedRows:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def smiles(self, build: Build) -> list[str | None]:
+        """Return the canonical SMILES of the rows, which are of this build; None for what is no molecule."""
+        return [build.samples.smiles[row] for row in self.numbers.tolist()]
 
 
 def live_rows(build: Build, vocabulary: Vocabulary, objective_sha256: str) -> NumberedRows:

@@ -5,8 +5,9 @@ They are the stored rows as of a pinned snapshot, and what the run has drawn liv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from molbuffer.storage import (
     chosen_rows,
     weights_of,
 )
+from molbuffer.training.batches.batch import Block
 from molbuffer.training.batches.candidates import Candidates, LiveRows
 from molbuffer.training.batches.replay import Replay
 from molbuffer.training.batches.replayed_latents import ReplayedLatents, replayed_latents
@@ -60,15 +62,27 @@ class BufferRows:
 
     Attributes:
         rows: the rows.
+        smiles: returns their canonical SMILES, None for what is no molecule.
         consumed: the identities of the rows, where the selection delivers each once.
         drawn_in: the iterations in which this run drew those of the rows that are its own.
         replayed: the rows that latent priors can learn from; None without any.
     """
 
     rows: Rows
+    smiles: Callable[[], Sequence[str | None]]
     consumed: Sequence[Consumed]
     drawn_in: Sequence[int]
     replayed: ReplayedLatents | None = None
+
+    @property
+    def block(self) -> Block:
+        """The rows for the batch."""
+        return Block(BUFFER, self.rows, self.smiles)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The rows for the batch, if there are any."""
+        return [self.block] if len(self.rows) else []
 
 
 @dataclass
@@ -155,7 +169,9 @@ class Buffer:
         replayed = replayed_latents(candidates, positions, rows)
         if self.replay.randomise:
             rows = randomised(rows, self.vocabulary, rng)
-        return BufferRows(rows, consumed, candidates.own_iterations(positions), replayed)
+        return BufferRows(
+            rows, partial(candidates.smiles, positions), consumed, candidates.own_iterations(positions), replayed
+        )
 
     def deliver(self, n: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], Sequence[Consumed]]:
         """Select up to n rows without reading them; return their positions, and what ``BufferRows`` has as consumed."""
@@ -166,6 +182,14 @@ class Buffer:
             self._consumed += consumed
             self.delivered[positions] += 1
         return positions, consumed
+
+    def built_at(self, iteration: int) -> tuple[list[str | None], NDArray[np.float64]]:
+        """Return the canonical SMILES and the rewards of the rows that the run has built for the buffer at an
+        iteration, in their order.
+        """
+        index = self.index
+        positions = np.flatnonzero(index.own & ~index.live & (index.iterations == iteration))
+        return index.read("smiles", positions) if len(positions) else [], index.rewards[positions]
 
     def restore(self, consumed: Sequence[Consumed]) -> None:
         """Count the rows that an earlier part of the run consumed as delivered."""

@@ -48,7 +48,7 @@ class LiveRows:
         numbers = np.concatenate([part.numbers for part in parts])
         order = np.argsort(numbers, kind="stable")
         numbers, rows = numbers[order], Rows.concat([part.rows for part in parts]).take(order)
-        smiles = [build.samples.smiles[row] for row in numbers.tolist()]
+        smiles = NumberedRows(numbers, rows).smiles(build)
         return cls(build.build_id, build.iteration, build.sampler, build.latent_sha256, numbers, rows, smiles)
 
     def __len__(self) -> int:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 from molbuffer.samplers import BuildSpec, DrawCounts, Pipeline, Recall, Sampler, draw_build
-from molbuffer.storage import Build, Event, Rows
-from molbuffer.training.batches.batch import NumberedRows
+from molbuffer.storage import Build, Event
+from molbuffer.training.batches.batch import Block, NumberedRows
 from molbuffer.training.batches.candidates import LiveRows
 
 
@@ -72,7 +72,7 @@ class LiveDraw:
 
     number: int
     build: Build
-    kept: NumberedRows | Rows
+    kept: NumberedRows | Recall
     wanted: int
     invalid: NumberedRows | None = None
 
@@ -87,15 +87,24 @@ class LiveDraw:
         return len(self.build.references) or int(sum(self.build.samples.kept))
 
     @property
-    def blocks(self) -> list[tuple[str, Rows]]:
-        """The rows for the batch with their origin."""
-        parts = [self.kept, *([] if self.invalid is None else [self.invalid])]
-        blocks = [part.rows if isinstance(part, NumberedRows) else part for part in parts]
-        return [(self.build.sampler, rows) for rows in blocks if len(rows)]
+    def blocks(self) -> list[Block]:
+        """The rows for the batch."""
+        name, build = self.build.sampler, self.build
+        if isinstance(self.kept, Recall):
+            blocks = [Block(name, self.kept.drawn.rows, partial(list, self.kept.smiles))]
+        else:
+            parts = (self.kept, *([] if self.invalid is None else [self.invalid]))
+            blocks = [Block(name, part.rows, partial(part.smiles, build)) for part in parts]
+        return [block for block in blocks if len(block)]
 
     @cached_property
     def new_rows(self) -> LiveRows | None:
         """The rows that the buffer does not have yet; None for rows that are stored already."""
-        if isinstance(self.kept, Rows):
+        if isinstance(self.kept, Recall):
             return None
         return LiveRows.of(self.build, [self.kept, *([] if self.invalid is None else [self.invalid])])
+
+
+def in_order(draws: Sequence[LiveDraw]) -> list[LiveDraw]:
+    """Return the draws of an iteration in the history's order."""
+    return sorted(draws, key=lambda draw: (draw.number, draw.build.chunk))

@@ -18,16 +18,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Protocol
 
+import numpy as np
 from torch.utils.data import IterableDataset, get_worker_info
 
 from molbuffer.kinds import Count, NotNegative, checked
 from molbuffer.samplers import REDRAW_ROUNDS, batch_quotas, numpy_generator
-from molbuffer.storage import Build, BuildReceipt, Consumed, Rows
-from molbuffer.training.batches.batch import TrainingBatch, invalid_rows, join, live_rows
-from molbuffer.training.batches.buffer import BUFFER, Buffer, BufferRows
-from molbuffer.training.batches.live_samplers import LiveDraw, LiveSamplers
+from molbuffer.storage import BucketedMolecule, Build, BuildReceipt, Consumed
+from molbuffer.training.batches.batch import Block, TrainingBatch, invalid_rows, join, live_rows
+from molbuffer.training.batches.buffer import Buffer, BufferRows
+from molbuffer.training.batches.live_samplers import LiveDraw, LiveSamplers, in_order
 from molbuffer.training.batches.replay import Replay
 from molbuffer.training.batches.replayed_latents import ReplayedLatents
+from molbuffer.training.diversity import DiversityMemory
 from molbuffer.training.errors import BatchShortError, LoaderUseError
 
 FAILED_SCORES = (
@@ -51,6 +53,7 @@ class BatchOrigin:
         shortfall: rows that live samplers owed and others made up for.
         lags: the iterations since each row of the buffer that is the run's own was drawn, in all updates.
         replayed: the stored rows of the batch that the run drew from latent priors; None without any.
+        bucketed: the molecules of the iteration that the diversity memory counts.
     """
 
     built: Sequence[BuildReceipt] = ()
@@ -59,6 +62,7 @@ class BatchOrigin:
     shortfall: int = 0
     lags: Sequence[int] = ()
     replayed: ReplayedLatents | None = None
+    bucketed: Sequence[BucketedMolecule] = ()
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         buffer: the stored rows.
         live: the live samplers; None trains from the buffer alone.
         build_buffer: the function that makes due builds; None never builds.
+        diversity: the diversity memory, which penalises rewards; None has all of them count in full.
         iteration: the iteration of the next batch.
     """
 
@@ -129,6 +134,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
     buffer: Buffer
     live: LiveSamplers | None = None
     build_buffer: BufferBuilder | None = None
+    diversity: DiversityMemory | None = None
     iteration: int = field(default=0, init=False)
     _ended: bool = field(default=False, init=False)
 
@@ -183,6 +189,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         if missing:
             draws += self._make_up(iteration, missing, draws)
         live = [block for draw in draws for block in draw.blocks]
+        self._count_molecules(iteration, draws)
         later, taken = self._later_updates(iteration, draws, live)
         taken = [stored, *taken]
         origin = BatchOrigin(
@@ -192,20 +199,42 @@ class MixedLoader(IterableDataset[MixedBatch]):
             shortfall=shortfall,
             lags=[iteration - drawn_in for rows in taken for drawn_in in rows.drawn_in],
             replayed=stored.replayed,
+            bucketed=[] if self.diversity is None else self.diversity.take_new(),
         )
-        blocks = [*live, *([(BUFFER, stored.rows)] if len(stored.rows) else [])]
         # Without any row, of a run without oracle calls, the empty block still says what columns there are.
-        return MixedBatch(join(iteration, blocks or [(BUFFER, stored.rows)]), origin, later)
+        blocks = [*live, *stored.blocks] or [stored.block]
+        return MixedBatch(self._join(iteration, blocks), origin, later)
+
+    def _count_molecules(self, iteration: int, draws: Sequence[LiveDraw]) -> None:
+        """Have the diversity memory count what the iteration has drawn, in the history's order."""
+        if self.diversity is None:
+            return
+        self.diversity.count(iteration, *self.buffer.built_at(iteration))
+        for draw in in_order(draws):
+            if (rows := draw.new_rows) is not None and rows.rows.rewards is not None:
+                self.diversity.count(iteration, rows.smiles, rows.rows.rewards)
+
+    def _join(self, iteration: int, blocks: Sequence[Block]) -> TrainingBatch:
+        """Return a batch of blocks, with the penalties of the diversity memory."""
+        if self.diversity is not None:
+            blocks = [self._penalised(block, self.diversity) for block in blocks]
+        return join(iteration, blocks)
+
+    @staticmethod
+    def _penalised(block: Block, memory: DiversityMemory) -> Block:
+        if block.rows.rewards is None:  # there are no rows
+            return block
+        penalties = memory.penalties(block.smiles(), block.rows.rewards).astype(np.float32)
+        return replace(block, rows=replace(block.rows, penalties=penalties))
 
     def _later_updates(
-        self, iteration: int, draws: Sequence[LiveDraw], live: Sequence[tuple[str, Rows]]
+        self, iteration: int, draws: Sequence[LiveDraw], live: Sequence[Block]
     ) -> tuple[list[TrainingBatch], list[BufferRows]]:
         """Return the rows of the updates after the first, and what they have from the buffer, and add the live rows of
         the batch to the buffer.
         """
         replay = self.plan.replay
-        in_order = sorted(draws, key=lambda draw: (draw.number, draw.build.chunk))
-        new = [draw.new_rows for draw in in_order if draw.new_rows is not None]
+        new = [draw.new_rows for draw in in_order(draws) if draw.new_rows is not None]
         if not replay.live_in_updates:
             self.buffer.add(new)
         wanted = replay.rows_of_update(self.plan.batch_size, sum(draw.counted for draw in draws))
@@ -214,9 +243,8 @@ class MixedLoader(IterableDataset[MixedBatch]):
         for update in range(1, replay.updates):
             rng = numpy_generator(self.plan.seed, "buffer", iteration, "update", update)
             rows = self.buffer.take(wanted, rng)
-            blocks = [*beside, *([(BUFFER, rows.rows)] if len(rows.rows) else [])]
-            if blocks:
-                batches.append(join(iteration, blocks))
+            if blocks := [*beside, *rows.blocks]:
+                batches.append(self._join(iteration, blocks))
                 taken.append(rows)
         if replay.live_in_updates:
             self.buffer.add(new)
@@ -289,7 +317,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         assert self.live is not None
         build, recalled = self.live.draw(number, iteration, wanted, chunk)
         if recalled is not None:
-            return LiveDraw(number, build, recalled.drawn.rows, wanted)
+            return LiveDraw(number, build, recalled, wanted)
         vocabulary = self.buffer.vocabulary
         # Quotas count kept rows: what train_on_invalid adds comes on top of the batch.
         invalid = invalid_rows(build, vocabulary) if self.plan.train_on_invalid else None

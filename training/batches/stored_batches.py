@@ -23,7 +23,7 @@ from molbuffer.kinds import Description, shown
 from molbuffer.samplers import Vocabulary, numpy_generator
 from molbuffer.storage import ConsumeOnce, SampleStore, Selection
 from molbuffer.training.batches.batch import TrainingBatch, join
-from molbuffer.training.batches.buffer import BUFFER, Buffer, BufferView
+from molbuffer.training.batches.buffer import Buffer, BufferView
 from molbuffer.training.errors import BatchShortError, LoaderUseError
 
 
@@ -104,9 +104,9 @@ class StoredBatches(Dataset[TrainingBatch]):
         number = self.start + index
         buffer = self._buffer_before(number)
         buffer.iteration = number
-        rows = buffer.take(self.batch_size, self._rng(number)).rows
+        rows = buffer.take(self.batch_size, self._rng(number))
         self._next = number + 1
-        return join(number, [(BUFFER, rows)])
+        return join(number, [rows.block])
 
     def loader(self, num_workers: int = 0, **more: Any) -> DataLoader[TrainingBatch]:
         """Return a DataLoader over the batches, whose workers are spawned.

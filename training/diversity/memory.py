@@ -52,15 +52,16 @@ class DiversityMemory:
         self._counted.update(each.smiles for each in molecules)
         self.counts.update(each.bucket for each in molecules)
 
-    def count(self, iteration: int, smiles: Sequence[str], rewards: NDArray[np.float64]) -> None:
+    def count(self, iteration: int, smiles: Sequence[str | None], rewards: NDArray[np.float64]) -> None:
         """Count kept molecules of an iteration, in the order of its rows.
 
         Args:
             iteration: the iteration that drew them.
-            smiles: canonical SMILES [n].
+            smiles: canonical SMILES [n]; None for a row that is no molecule.
             rewards: float64 [n]; NaN without a reward.
         """
-        good = [text for text, reward in zip(smiles, rewards.tolist(), strict=True) if self._is_good(reward)]
+        rated = zip(smiles, rewards.tolist(), strict=True)
+        good = [text for text, reward in rated if text is not None and self._is_good(reward)]
         if self.settings.buckets != "molecule":
             good = [text for text in dict.fromkeys(good) if text not in self._counted]
         self._counted.update(good)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from queue import Queue
 
 from molbuffer.storage import (
+    BucketedMolecule,
     Build,
     Checkpoint,
     Commit,
@@ -51,6 +52,7 @@ class HistoryWriter:
     checkpointed: int = 0
     _builds: list[Build] = field(default_factory=list)
     _consumed: list[Consumed] = field(default_factory=list)
+    _bucketed: list[BucketedMolecule] = field(default_factory=list)
     _metrics: list[tuple[int, Metric]] = field(default_factory=list)
     _policies: dict[str, PolicyVersion] = field(default_factory=dict)
     _queue: Queue[Commit | None] = field(default_factory=lambda: Queue(GROUPS_IN_FLIGHT))
@@ -79,12 +81,13 @@ class HistoryWriter:
 
         Args:
             iteration: the iteration.
-            origin: its live builds and consumed rows.
+            origin: its live builds, consumed rows, and molecules that the diversity memory counts.
             metrics: its metrics by name; None is stored as null.
             policies: the versions that drew its live rows.
         """
         self._builds += origin.live
         self._consumed += origin.consumed
+        self._bucketed += origin.bucketed
         self._metrics += [(iteration, Metric(name, value)) for name, value in metrics.items()]
         self._policies |= {policy.sha256: policy for policy in policies}
 
@@ -103,11 +106,12 @@ class HistoryWriter:
             policies=[*self._policies.values(), *policies],
             run_id=self.run_id,
             consumed=self._consumed,
+            bucketed=self._bucketed,
             run_metrics=self._metrics,
             checkpoint=checkpoint,
             message=f"run {self.run_id}, iterations up to {checkpoint.iteration}",
         )
-        self._builds, self._consumed, self._metrics, self._policies = [], [], [], {}
+        self._builds, self._consumed, self._bucketed, self._metrics, self._policies = [], [], [], [], {}
         self._queue.put(group)
         self.checkpointed = checkpoint.iteration
 

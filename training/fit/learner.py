@@ -102,7 +102,7 @@ class Learner:
             prior,
             batch.behaviour_log_probs,
             batch.lengths,
-            batch.rewards,
+            batch.learned_rewards,
             groups_of(condition),
             batch.columns.get("weights"),
         )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molbuffer.storage import Checkpoint, PolicyVersion
-from molbuffer.training.batches import BUFFER, MixedBatch, MixedLoader
+from molbuffer.training.batches import BUFFER, MixedBatch, MixedLoader, TrainingBatch
 from molbuffer.training.course import Course, Ending, StepTaken
 from molbuffer.training.fit.history_writer import HistoryWriter
 from molbuffer.training.fit.learner import Learner
@@ -65,6 +65,8 @@ def fit_policy(
         of_trainables = trainables.update(mixed.origin, writer.store)
         steps = [{"loss": learner.step(batch), **learner.metrics} for batch in mixed.updates if len(batch)]
         metrics = {**update_metrics(steps), **batch_metrics(mixed), "seconds_waiting": waited, **of_trainables}
+        if loader.diversity is not None:
+            metrics |= {**loader.diversity.metrics(), "penalised": penalised_share(mixed.updates)}
         due = loader.iteration % checkpoint_every == 0
         drawing = drawn_by[0].sha256 if drawn_by else None
         metrics |= course.after(StepTaken(mixed, metrics, checkpoint=due, agent_sha256=drawing))
@@ -103,6 +105,12 @@ def _versions(learner: Learner, trainables: Trainables, run_id: str, mixed: Mixe
     """Return the versions that drew the live rows of a batch."""
     iteration = mixed.batch.iteration
     return [learner.version(run_id, iteration), *trainables.versions(run_id, iteration)]
+
+
+def penalised_share(updates: Sequence[TrainingBatch]) -> float | None:
+    """Return the share of the rows of all updates whose reward counted in part or not at all; None without rows."""
+    penalised = [batch.columns["penalties"].numpy() < 1 for batch in updates if len(batch)]
+    return float(np.mean(np.concatenate(penalised))) if penalised else None
 
 
 LARGEST_OF_UPDATES = ("weight_max",)
