@@ -28,6 +28,7 @@ from molbuffer.training.batches.buffer import Buffer, BufferView
 from molbuffer.training.batches.live_samplers import LiveSamplers
 from molbuffer.training.batches.loader import BatchPlan, MixedLoader
 from molbuffer.training.checkpoint import RunCheckpoints
+from molbuffer.training.diversity import DiversityMemory, DiversitySettings
 from molbuffer.training.fit.history_writer import HistoryWriter
 from molbuffer.training.fit.learner import Learner
 from molbuffer.training.fit.loop import FitProgress, commit_checkpoint, fit_policy
@@ -113,6 +114,7 @@ class Lab:
     steps: LearnerSettings = LearnerSettings(learning_rate=5e-3)
     run_id: str = "run"
     template: ContrastiveTemplate | None = None
+    diversity: DiversitySettings | None = None
 
     def adapted(self, **changes: Any) -> "Lab":
         """With some parts, or sizes of its plan, exchanged."""
@@ -155,7 +157,10 @@ class Lab:
         reached = checkpoint.iteration if checkpoint is not None else 0
         drawn = DrawCounts.before(reached, self.store.receipts(self.run_id))
         live = LiveSamplers(samplers, pipeline, self.run_id, self.plan.seed, seen.add, drawn)
-        loader = MixedLoader(self.plan, buffer, live)
+        memory = None if self.diversity is None else DiversityMemory(self.diversity)
+        if memory is not None and checkpoint is not None:
+            memory.restore(self.store.bucketed_molecules(self.run_id))
+        loader = MixedLoader(self.plan, buffer, live, diversity=memory)
         trainables = self.make_trainables(samplers)
         training = Training(learner, loader, writer, seen, samplers, pipeline, self.store, self.plan.seed, trainables)
         loader.build_buffer = training.build_buffer

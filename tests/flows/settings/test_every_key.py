@@ -49,6 +49,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "standardisation.max_length": (f"{PIPELINE}.standardisation",),
     "filters": (f"{PIPELINE}.filters",),
     "contrastive": (f"{PIPELINE}.template",),
+    "diversity": ("online.loader.diversity.settings",),
     "buffer": ("online.loader.buffer.selection",),
     "buffer.build_every": ("online.loader.plan",),
     "buffer.max_policy_lag": ("online.loader.buffer.replay",),

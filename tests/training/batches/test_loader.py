@@ -22,7 +22,7 @@ from molbuffer.scoring.filters import PropertyRange
 from molbuffer.storage.history.selections import ConsumeOnce, Uniform
 from molbuffer.storage.records import ScoreStatus
 from molbuffer.storage.rows import Rows
-from molbuffer.training.batches.batch import TrainingBatch, join
+from molbuffer.training.batches.batch import Block, TrainingBatch, join
 from molbuffer.training.batches.buffer import BUFFER, BufferView
 from molbuffer.training.batches.loader import BatchOrigin, MixedBatch
 from molbuffer.training.errors import BatchShortError
@@ -315,4 +315,6 @@ def test_policy_lag_is_the_age_of_what_the_run_drew_itself(lab: Any) -> None:
         tokens=np.full((1, 2), 3, np.uint8), lengths=np.array([2], np.int32), log_probs=np.zeros((1, 2), np.float32),
         rewards=np.zeros(1),
     )  # fmt: skip
-    assert batch_metrics(MixedBatch(join(0, [("agent", row)]), BatchOrigin()))["policy_lag"] is None
+    assert (
+        batch_metrics(MixedBatch(join(0, [Block("agent", row, lambda: [None])]), BatchOrigin()))["policy_lag"] is None
+    )

@@ -17,7 +17,7 @@ from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.tokens.vocabulary import END, Vocabulary
 from molbuffer.storage.records import Build, Event, Reward, Samples
 from molbuffer.storage.rows import Rows
-from molbuffer.training.batches.batch import TrainingBatch, join, live_rows
+from molbuffer.training.batches.batch import Block, TrainingBatch, join, live_rows
 from molbuffer.training.errors import UnsuitableDataError
 from molbuffer.training.fit.conditioning import condition_for
 from molbuffer.training.fit.learner import Learner
@@ -25,13 +25,13 @@ from molbuffer.training.fit.settings import LearnerSettings
 from molbuffer.training.losses import Reinvent
 
 
-def block(origin: str, n: int, width: int, **more: Any) -> tuple[str, Rows]:
+def block(origin: str, n: int, width: int, **more: Any) -> Block:
     """Rows of n, n+1, … tokens, recognisable by their rewards."""
     rows = Rows(
         tokens=np.full((n, width), 3, np.uint8), lengths=np.arange(1, n + 1).clip(max=width).astype(np.int32),
         log_probs=np.zeros((n, width), np.float32), rewards=np.arange(n) / 10, **more,
     )  # fmt: skip
-    return origin, rows
+    return Block(origin, rows, lambda: [None] * n)
 
 
 class Conditional(GenerativeModel):
