@@ -128,7 +128,7 @@ def batch_of_latents(rewards: Sequence[float]) -> TrainingBatch:
         tokens=np.array([[3, END], [4, END], [END, 0]], np.uint8), lengths=np.array([2, 2, 1], np.int32),
         log_probs=np.zeros((3, 2), np.float32), rewards=np.array(rewards), latents=latents,
     )  # fmt: skip
-    return join(0, [("latent", rows)])
+    return join(0, [Block("latent", rows, list)])
 
 
 def test_the_prior_keeps_its_own_likelihood_while_the_agent_moves_away() -> None:

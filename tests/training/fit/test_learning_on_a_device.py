@@ -16,7 +16,7 @@ from molbuffer.samplers.policies.policy import Policy, fingerprint, load_policy
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
 from molbuffer.storage.rows import Rows
-from molbuffer.training.batches.batch import TrainingBatch, join
+from molbuffer.training.batches.batch import Block, TrainingBatch, join
 from molbuffer.training.fit.learner import Learner, LearnerSettings
 from molbuffer.training.latents.trainers import VectorTrainer
 from molbuffer.training.losses import Reinvent
@@ -62,7 +62,7 @@ def batch_of(policy: Policy, molecules: list[str]) -> TrainingBatch:
         tokens=tokens, lengths=lengths, log_probs=np.zeros(tokens.shape, np.float32), rewards=rewards,
         latents=latents, source_tokens=tokens[::-1], source_lengths=lengths[::-1],
     )  # fmt: skip
-    return join(0, [("live", rows)])
+    return join(0, [Block("live", rows, list)])
 
 
 @pytest.mark.parametrize("name", EVERY)
