@@ -32,6 +32,7 @@ from molbuffer.storage import (
 )
 from molbuffer.training import (
     BatchPlan,
+    DiversitySettings,
     Ending,
     FitProgress,
     GuardSettings,
@@ -240,6 +241,7 @@ class LabRun:
         patience: int | None = None,
         patience_top: int = StopSettings.patience_top,
         guard: GuardSettings | None = None,
+        diversity: DiversitySettings | None = None,
         progress: Callable[[FitProgress], None] = lambda _: None,
     ) -> TrainingResult:
         """Train the policy until the run has done a number of iterations, from its last checkpoint if it has one.
@@ -265,6 +267,7 @@ class LabRun:
             patience: the iterations without a rise of the mean reward of the best molecules that end the training.
             patience_top: the number of best molecules.
             guard: the guard against collapse; None is none.
+            diversity: the diversity memory; None has every reward count in full.
             progress: called after each iteration.
 
         Raises:
@@ -296,6 +299,7 @@ class LabRun:
             keep=KeptOfRun(checkpoints=2, policies=3, kind=self._context.start.kind),
             stops=StopSettings(max_oracle_calls, max_minutes, patience, patience_top),
             guard=guard,
+            diversity=diversity,
         )
         self._take_sizes(samplers)
         context = replace(self._context, max_oracle_calls=max_oracle_calls)
@@ -456,4 +460,5 @@ def training_statement(plan: TrainingPlan, sources: dict[str, str]) -> dict[str,
         "learner": described("learners", plan.learner, sources),
         "selection": described("selections", plan.selection, sources),
         "guard": None if plan.guard is None else asdict(plan.guard),
+        "diversity": None if plan.diversity is None else asdict(plan.diversity),
     }

@@ -20,6 +20,7 @@ from .storage.history.selections import ConsumeOnce, Mixture, MixturePart, Prior
 from .training.batches.replay import Replay
 from .training.batches.stored_batches import StoredBatches
 from .training.course.settings import GuardSettings
+from .training.diversity.settings import DiversitySettings
 from .training.fit.settings import LearnerSettings
 from .training.losses import Reinvent
 
@@ -29,6 +30,7 @@ __all__ = [
     "Component",
     "ConsumeOnce",
     "DatasetSampler",
+    "DiversitySettings",
     "DoubleSigmoid",
     "Draw",
     "GuardSettings",

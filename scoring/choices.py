@@ -17,8 +17,7 @@ from rdkit import DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 from rdkit.SimDivFilters.rdSimDivPickers import MaxMinPicker
 
-from molbuffer.kinds import Family, class_with
-from molbuffer.scoring.errors import ScoringConfigurationError
+from molbuffer.kinds import Family, checked, class_with
 from molbuffer.scoring.molecules import parse_canonical
 
 CHOICE = "choice"
@@ -45,6 +44,7 @@ class Choice(Protocol):
         """Return the indices [min(n, len(smiles))] of the chosen ones of some different canonical SMILES."""
 
 
+@checked
 @dataclass(frozen=True)
 class MaxMin:
     """Molecules that are far from each other: from a random one on, always that whose nearest chosen one is farthest.
@@ -58,9 +58,6 @@ class MaxMin:
 
     candidates: Candidates = 4.0
 
-    def __post_init__(self) -> None:
-        _check_candidates(self.candidates)
-
     def choose(self, smiles: Sequence[str], n: int, seed: int) -> Indices:
         if n >= len(smiles):
             return np.arange(len(smiles))
@@ -71,6 +68,7 @@ class MaxMin:
         return np.array(picked, np.int64)
 
 
+@checked
 @dataclass(frozen=True)
 class Determinantal:
     """Molecules whose similarity matrix has a large determinant: different ones, and no outliers for their own sake.
@@ -84,9 +82,6 @@ class Determinantal:
     """
 
     candidates: Candidates = 4.0
-
-    def __post_init__(self) -> None:
-        _check_candidates(self.candidates)
 
     def choose(self, smiles: Sequence[str], n: int, seed: int) -> Indices:
         if n >= len(smiles):
@@ -105,11 +100,6 @@ class Determinantal:
             left[chosen] = -1.0
             chosen.append(int(np.argmax(left)))
         return np.array(chosen, np.int64)
-
-
-def _check_candidates(candidates: float) -> None:
-    if not (np.isfinite(candidates) and candidates >= 1):
-        raise ScoringConfigurationError(f"candidates of a choice must be a number of at least 1, got {candidates}")
 
 
 def _fingerprints(smiles: Sequence[str]) -> list[DataStructs.ExplicitBitVect]:

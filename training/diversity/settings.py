@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from molbuffer.kinds import Count, Share
+from molbuffer.kinds import Count, Share, checked
 from molbuffer.scoring import BucketName
 
 PenaltyName = Literal["step", "linear", "sigmoid", "tanh", "erf"]
 
 
+@checked
 @dataclass(frozen=True)
 class DiversitySettings:
     """The diversity memory of a run.
@@ -34,10 +35,3 @@ class DiversitySettings:
     penalty: PenaltyName = "step"
     min_similarity: Share = 0.6
     runs: Literal["own", "all"] = "own"
-
-    def __post_init__(self) -> None:
-        if self.size < 1:
-            raise ValueError(f"size of a bucket must be at least 1, got {self.size}")
-        for name in ("min_reward", "min_similarity"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} of the diversity memory must be in [0, 1], got {getattr(self, name)}")
