@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from molbuffer.samplers import CallsOfTraining, OracleCalls, Pipeline, Policy, Scorer
 from molbuffer.samplers.models import ConditionKind
-from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, Standardisation
+from molbuffer.scoring import Choice, ContrastiveTemplate, Filter, Objective, Standardisation
 from molbuffer.storage import SampleStore, ScoreStatus
 
 
@@ -28,6 +28,7 @@ class RunContext:
         agent: the policy that training starts from; None is the prior.
         max_oracle_calls: the most different molecules that the run asks its objective for; None is without end.
         stage: the number of the stage of the run that this is; None without stages.
+        choice: chooses the molecules that are scored among more than are wanted; None scores all that are kept.
     """
 
     store: SampleStore
@@ -43,6 +44,7 @@ class RunContext:
     agent: Policy | None = None
     max_oracle_calls: int | None = None
     stage: int | None = None
+    choice: Choice | None = None
 
     @property
     def start(self) -> Policy:
@@ -79,4 +81,5 @@ class RunContext:
             vocabulary_sha256=self.prior.vocabulary.sha256,
             calls=calls,
             stage=self.stage,
+            choice=self.choice,
         )

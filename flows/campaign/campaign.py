@@ -113,6 +113,7 @@ class Campaign:
             agent=self.agent,
             max_oracle_calls=self.settings.campaign.max_oracle_calls,
             stage=self.stage,
+            choice=None if self.settings.objective.choose is None else self.settings.objective.choose.build(),
         )
 
     def failures(self, since: int = 0) -> ScoreFailures:

@@ -11,8 +11,10 @@ from pydantic import Field, model_validator
 from molbuffer.flows.settings.base import Section
 from molbuffer.flows.settings.problems import shown
 from molbuffer.kinds import KindTable, OneOf, refuse
-from molbuffer.scoring import COMPONENTS, TRANSFORMS, Objective, Standardisation, WeightedComponent
+from molbuffer.scoring import CHOICES, COMPONENTS, TRANSFORMS, Objective, Standardisation, WeightedComponent
 from molbuffer.scoring.components import foreign
+
+CHOICE_OF = OneOf(CHOICES, bare=True)
 
 
 class ComponentSettings(KindTable):
@@ -51,6 +53,10 @@ class ObjectiveSettings(Section):
         Field(strict=False, min_length=1),
     ]
     """The components of the reward; at least one."""
+
+    choose: Annotated[KindTable, CHOICE_OF] | None = None
+    """Which of more molecules than are wanted are scored: maxmin or dpp, so that a batch has different ones. The others
+    are rejected by `choice`, and stored. Without it, all that pass the filters are scored."""
 
     def build(self, standardisation: Standardisation = Standardisation()) -> Objective:
         """Return the objective; targets are standardised as the molecules are."""

@@ -22,6 +22,12 @@ def unsuitable_rows(settings: Settings) -> list[Problem]:
     if settings.campaign.offline:
         return problems
     named, loss = settings.training.loss.kind, settings.training.built_loss
+    if loss.valid_on is ValidOn.ON_POLICY and settings.objective.choose is not None:
+        message = (
+            f"the loss {named} is valid on rows as the policy in training draws them, and a choice takes those that "
+            f"differ most; remove the key, {_advice()}"
+        )
+        problems.append(Problem(("objective", "choose"), message))
     stored = stored_share(settings.model_dump(mode="json"))
     if loss.valid_on is ValidOn.ON_POLICY and stored > TOLERANCE:
         message = (

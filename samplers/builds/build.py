@@ -6,6 +6,7 @@ rejected ones included, the same scores and the same metrics.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -14,7 +15,7 @@ from typing import Any
 from molbuffer.samplers.base import Draw, Recall, Sampler, concatenate
 from molbuffer.samplers.builds.bad_rows import report_rejected
 from molbuffer.samplers.builds.checked_draws import draw_rows_from, draw_rows_of, recall_rows
-from molbuffer.samplers.builds.judging import BuildScores, Pipeline, judge_drawn, refuse_duplicates
+from molbuffer.samplers.builds.judging import BuildScores, Pipeline, judge_drawn, refuse_duplicates, refuse_unchosen
 from molbuffer.samplers.builds.metrics import policy_lag, sampler_metrics
 from molbuffer.samplers.builds.pair_rewards import pair_rewards, reward_of, source_metrics
 from molbuffer.samplers.errors import SamplerError
@@ -154,17 +155,27 @@ def _draw(
     draws: list[Draw] = []
     judged: list[PairJudgement] = []
     kept_once: set[str] | None = set() if sampler.unique else None
+    before = pipeline.seen if sampler.unique == "run" else None
     missing, going = spec.wanted, epoch_sampler(sampler)
+    # A row of a file that is not chosen would not come again in its epoch.
+    choice = pipeline.choice if going is None else None
     for attempt in range(1 + REDRAW_ROUNDS):
         if going is not None:
             start = spec.drawn_before + sum(map(len, draws))
             position = EpochPosition(start, derive_seed(spec.campaign_seed, sampler.name))
             draws.append(draw_rows_from(going, position, missing, derive_seed(seed, attempt)))
         else:
-            draws.append(draw_rows_of(sampler, missing, derive_seed(seed, attempt)))
-        fates = judge_drawn(draws[-1], pipeline, scores)
-        before = pipeline.seen if sampler.unique == "run" else None
-        judged += fates if kept_once is None else refuse_duplicates(fates, kept_once, before)
+            candidates = missing if choice is None else math.ceil(missing * choice.candidates)
+            draws.append(draw_rows_of(sampler, candidates, derive_seed(seed, attempt)))
+
+        def refuse(
+            fates: list[PairJudgement], wanted: int = missing, chosen_by: int = derive_seed(seed, attempt, "choice")
+        ) -> list[PairJudgement]:
+            if kept_once is not None:
+                fates = refuse_duplicates(fates, kept_once, before)
+            return fates if choice is None else refuse_unchosen(fates, wanted, choice, chosen_by)
+
+        judged += judge_drawn(draws[-1], pipeline, scores, refuse)
         missing = spec.wanted - sum(judgement.target.rejected_by is None for judgement in judged)
         if missing <= 0 or (pipeline.calls is not None and pipeline.calls.used_up):
             break

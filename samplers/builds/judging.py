@@ -8,11 +8,14 @@ from dataclasses import KW_ONLY, dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from molbuffer.kinds import calling, shown, wrong_result
 from molbuffer.samplers.base import Draw
 from molbuffer.samplers.builds.oracle_calls import BUDGET, OracleCalls
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.scoring import (
+    CHOICE,
     IMPROVEMENT,
+    Choice,
     ContrastiveTemplate,
     Filter,
     PairJudgement,
@@ -26,8 +29,8 @@ VOCABULARY = "vocabulary"
 """The reason that rejects a molecule, or either end of a pair, that the policy in training cannot express."""
 DUPLICATE = "duplicate"
 """The reason that rejects a repeated molecule: in a build that keeps each once, or in a run that does."""
-TAKEN_NAMES = (BUDGET, IMPROVEMENT)
-"""The reasons from which the oracle calls of a run are counted; no filter has such a name."""
+TAKEN_NAMES = (BUDGET, CHOICE, IMPROVEMENT)
+"""The reasons from which the oracle calls of a run are counted, or that are no filter's; no filter has such a name."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Pipeline:
         calls: counts the oracle calls of the run, and rejects the rows that its budget has no call left for; None
             neither counts nor rejects.
         stage: the number of the stage of the run, which its builds have as well; None without stages.
+        choice: chooses the molecules that are worth a score among more than are wanted; None draws no more than that.
 
     Raises:
         ValueError: a filter has a name by which the run knows rows that it has scored, or had no call left for.
@@ -61,6 +65,7 @@ class Pipeline:
     vocabulary_sha256: str | None = None
     calls: OracleCalls | None = None
     stage: int | None = None
+    choice: Choice | None = None
 
     def __post_init__(self) -> None:
         if taken := [each.name for each in self.filters if each.name in TAKEN_NAMES]:
@@ -93,11 +98,23 @@ class BuildScores:
         return np.array([rewards[text] for text in molecules], np.float64)
 
 
-def judge_drawn(drawn: Draw, pipeline: Pipeline, scores: BuildScores) -> list[PairJudgement]:
+Refuse = Callable[[list[PairJudgement]], list[PairJudgement]]
+"""Rejects more of the rows of a draw, by their judgements."""
+
+
+def judge_drawn(
+    drawn: Draw, pipeline: Pipeline, scores: BuildScores, refuse: Refuse = lambda judged: judged
+) -> list[PairJudgement]:
     """Judge each row of a draw; rows that are no pairs have no source.
 
     What the run has no oracle call left for comes after all that rejects without scores. The bound on the improvement
     comes last, since it scores both ends of the pairs that nothing else rejects.
+
+    Args:
+        drawn: the draw.
+        pipeline: the steps.
+        scores: the scores of the build.
+        refuse: rejects rows that filters and vocabulary have kept, before a call is counted or a score computed.
     """
     if drawn.source_smiles is None:
         targets = judge_many(drawn.raw, pipeline.filters, pipeline.standardisation)
@@ -113,7 +130,7 @@ def judge_drawn(drawn: Draw, pipeline: Pipeline, scores: BuildScores) -> list[Pa
             _has_tokens(drawn, row) if native else all(map(pipeline.expressible, ends[row]))
         ):
             judged[row] = _rejected(judgement, VOCABULARY)
-    return _improved(_within_budget(judged, pipeline), pipeline.template, scores)
+    return _improved(_within_budget(refuse(judged), pipeline), pipeline.template, scores)
 
 
 def refuse_duplicates(
@@ -140,6 +157,43 @@ def refuse_duplicates(
             kept.add(smiles)
         fates.append(judgement)
     return fates
+
+
+def refuse_unchosen(judged: Sequence[PairJudgement], wanted: int, choice: Choice, seed: int) -> list[PairJudgement]:
+    """Reject the rows whose molecule is not among the ``wanted`` ones that a choice takes, and repeats of those.
+
+    Args:
+        judged: the judgements of the rows of one draw.
+        wanted: the number of rows to keep.
+        choice: chooses among the different molecules of the rows that are kept so far.
+        seed: the seed of the choice.
+    """
+    first: dict[str, int] = {}
+    for row, each in enumerate(judged):
+        if each.target.rejected_by is None and each.target.smiles is not None:
+            first.setdefault(each.target.smiles, row)
+    chosen = _chosen(choice, list(first), wanted, seed)
+    kept = {first[smiles] for smiles in chosen}
+    return [
+        each if row in kept or each.target.rejected_by is not None else _rejected(each, CHOICE)
+        for row, each in enumerate(judged)
+    ]
+
+
+def _chosen(choice: Choice, smiles: list[str], wanted: int, seed: int) -> list[str]:
+    """Return the molecules that a choice takes.
+
+    Raises:
+        PluginError: the choice returns something else than different indices of the molecules, as many as are wanted.
+    """
+    with calling("choice", choice, f"to choose {wanted} of {len(smiles)} molecules"):
+        indices = choice.choose(smiles, wanted, seed)
+    found = np.asarray(indices)
+    expected = min(wanted, len(smiles))
+    whole = found.ndim == 1 and (found.size == 0 or np.issubdtype(found.dtype, np.integer))
+    if not whole or len(found) != expected or len(set(found.tolist()) & set(range(len(smiles)))) != expected:
+        raise wrong_result("choice", choice, shown(indices), f"{expected} different indices below {len(smiles)}")
+    return [smiles[index] for index in found.tolist()]
 
 
 def _has_tokens(drawn: Draw, row: int) -> bool:

@@ -9,14 +9,14 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import ValidationError
 
-from molbuffer.kinds import Count, Family, OneOf, Share, Text, check_values, checked
+from molbuffer.kinds import Count, Family, OneOf, Share, Text, Typed, check_values, checked
 from molbuffer.kinds.errors import WrongKeyError
 from molbuffer.samplers import SAMPLERS
-from molbuffer.scoring import COMPONENTS, FILTERS, TRANSFORMS
+from molbuffer.scoring import CHOICES, COMPONENTS, FILTERS, TRANSFORMS
 from molbuffer.storage import SELECTIONS
 from molbuffer.training import LOSSES
 
-FAMILIES = (COMPONENTS, FILTERS, LOSSES, SAMPLERS, SELECTIONS, TRANSFORMS)
+FAMILIES = (COMPONENTS, CHOICES, FILTERS, LOSSES, SAMPLERS, SELECTIONS, TRANSFORMS)
 
 
 @checked
@@ -77,7 +77,9 @@ def _wrong(cls: Any) -> Iterator[tuple[str, Any]]:
             if type(each) in beyond:
                 bound, further = beyond[type(each)]
                 yield name, getattr(each, bound) + further
-            if isinstance(each, MinLen) and each.min_length:
+            # A field with a type of its own in a table is checked by its class.
+            of_class = any(isinstance(marker, Typed) for marker in markers)
+            if isinstance(each, MinLen) and each.min_length and not of_class:
                 yield name, ""
         plain = get_args(hint)[0] if markers else hint
         if plain in (int, float, bool):

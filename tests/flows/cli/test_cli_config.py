@@ -17,7 +17,7 @@ from molbuffer.flows.settings.settings import Settings, load_settings, settings_
 from molbuffer.kinds import Family, OneOf
 from molbuffer.samplers.models.registry import MODELS
 from molbuffer.samplers.tables import SAMPLERS
-from molbuffer.scoring import COMPONENTS, FILTERS, TRANSFORMS
+from molbuffer.scoring import CHOICES, COMPONENTS, FILTERS, TRANSFORMS
 from molbuffer.storage import SELECTIONS
 from molbuffer.training import LOSSES
 
@@ -25,7 +25,7 @@ ALTERNATIVES = ("learnt_prior", "vectors = ", "best = ", "stored_latents", "lear
 """Keys of the example that exclude others: of where latents come from, and of what learns."""
 TABLES = {"components": COMPONENTS, "filters": FILTERS, "samplers": SAMPLERS}
 """The families whose kinds have a table of their own in the example."""
-LISTED = (TRANSFORMS, SELECTIONS, LOSSES)
+LISTED = (CHOICES, TRANSFORMS, SELECTIONS, LOSSES)
 """The families whose kinds have a line with their keys."""
 
 

@@ -45,6 +45,7 @@ from typing import ClassVar
 
 import numpy as np
 from molbuffer.samplers import Sampler, SamplerSize
+from molbuffer.samplers.models import GRULanguageModel
 from molbuffer.storage import Uniform
 from molbuffer.training import Reinvent
 
@@ -89,6 +90,24 @@ class Any(Uniform): pass
 class AnyToo(Uniform): pass
 class Plain(Reinvent): pass
 class PlainToo(Reinvent): pass
+
+class AModel(GRULanguageModel):
+    kind = "own"
+
+    @dataclass(frozen=True)
+    class Sizes:
+        vocabulary_size: int
+        max_length: int
+
+
+@dataclass(frozen=True)
+class First:
+    candidates: float = 2.0
+
+    def choose(self, smiles, n, seed):
+        return range(min(n, len(smiles)))
+
+class FirstToo(First): pass
 """
 """Classes of the user, two of each family."""
 RUN = "1" * 32

@@ -44,6 +44,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "policy.prior": ("online.learner.prior", "offline.learner.prior"),
     "policy.agent": ("online.learner._start", "offline.learner._model"),
     "objective": (f"{PIPELINE}.scorer.objective",),
+    "objective.choose": (f"{PIPELINE}.choice",),
     "standardisation": (f"{PIPELINE}.standardisation", f"{PIPELINE}.scorer.objective", SAMPLERS),
     # Only molecules that are drawn have a length.
     "standardisation.max_length": (f"{PIPELINE}.standardisation",),
@@ -80,16 +81,24 @@ WHERE: Mapping[str, tuple[str, ...]] = {
 """The objects in which keys must show, all of them, by the beginning of the keys' names; the longest one counts. Where
 a part of an object has the name of the key, this part must change."""
 
+OBJECTS = {
+    "filters": "Reject",
+    "samplers": "Nothing",
+    "transform": "Straight",
+    "selection": "Any",
+    "loss": "Plain",
+    "choose": "First",
+}
+"""A class of the user for each family, by the key that it stands under; another has the same name with "Too"."""
+
 ELSEWHERE: Mapping[str, str] = {
     "policy.models": "the kinds of models of a process, before a policy is opened",
     "policy.folder": "where the modules of these models are",
     "campaign.device": "a test has no device but the CPU; `test_devices_of_runs.py` follows the key to the models",
     "samplers[history].build_buffer": "a sampler of stored rows takes no part in builds",
+    "stages": "the other keys, laid over the rest of the file, stage by stage; `test_stages.py` follows them",
     "campaign.offline": "`molbuffer run` chooses by it which of two flows it starts, before anything is made",
-    **{
-        f"{key}[python].folder": "the class that is found there is the same one"
-        for key in ("filters", "samplers", "transform", "selection", "loss")
-    },
+    **{f"{key}[python].folder": "the class that is found there is the same one" for key in OBJECTS},
 }
 """The keys that show in no object, with the reason."""
 
@@ -116,9 +125,6 @@ RISING = {"kind": "linear", "low": 0, "high": 1}
 RANGE = {"low": 0.25, "high": 0.75}
 FILE = {"path": "$folder/some.csv"}
 OF_FILE = {"base_sampler": {"kind": "dataset", **FILE}}
-
-OBJECTS = {"filters": "Reject", "samplers": "Nothing", "transform": "Straight", "selection": "Any", "loss": "Plain"}
-"""A class of the user for each family, by the key that it stands under; another has the same name with "Too"."""
 
 TABLES: Mapping[str, Table] = {
     **{f"{key}[python]": {"object": f"plugins:{name}", "folder": "$folder"} for key, name in OBJECTS.items()},
@@ -192,7 +198,7 @@ VALUES: Mapping[str, object] = {
     "parts.where": "reward > 0.5",
     "policy.agent": "$folder/stranger",
     "policy.folder": "$folder/elsewhere",
-    "policy.models": ["scorers:AModel"],
+    "policy.models": ["plugins:AModel"],
     "policy.prior": "$folder/stranger",
     "samplers[contrastive].output_model": "$folder/other-pairs",
     "samplers[dataset].column": "other",

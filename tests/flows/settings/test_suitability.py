@@ -111,3 +111,9 @@ def test_further_updates_are_refused_for_a_loss_that_is_valid_on_policy(tmp_path
     found = problems(tmp_path, on_policy().replace("[training]", "[training]\nupdates = 2"))
     assert found.keys() == {"training.updates"} and "set updates to 1" in found["training.updates"]
     assert problems(tmp_path, PPO.replace("[training]", "[training]\nupdates = 2") + AGENT.format(share=1.0)) == {}
+
+
+@pytest.mark.parametrize(("loss", "keys"), [("reinforce", {"objective.choose"}), ("reinvent", set())])
+def test_chosen_rows_are_no_draws_of_the_policy(tmp_path: Path, loss: str, keys: set[str]) -> None:
+    text = '[objective]\nchoose = "dpp"\n' + HEAD.format(loss=f'"{loss}"') + AGENT.format(share=1.0)
+    assert problems(tmp_path, text).keys() == keys

@@ -1,14 +1,16 @@
 """R13, R19, R25: what a build holds of what was drawn."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 
-from molbuffer.samplers.base import Draw, Sampler
+from molbuffer.kinds import PluginError
+from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
 from molbuffer.samplers.builds.build import REDRAW_ROUNDS, BuildSpec, make_build
 from molbuffer.samplers.builds.judging import VOCABULARY, Pipeline
 from molbuffer.samplers.builds.scorer import Scorer
@@ -18,6 +20,7 @@ from molbuffer.samplers.models.gru import GRULanguageModel
 from molbuffer.samplers.policies.policy import Policy, fingerprint
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.scoring import Filter, Objective, Standardisation, WeightedComponent, standardise_smiles
+from molbuffer.scoring.choices import MaxMin
 from molbuffer.scoring.components import PythonFunction
 from molbuffer.scoring.filters import VALIDITY, PropertyRange
 from molbuffer.storage.records import Build, Event, ScoreStatus
@@ -223,3 +226,62 @@ def test_r21_stored_log_probs_are_those_of_the_policy(policy: Policy, make_pipel
         )
         expected = policy.model.log_probs(tokens, lengths).numpy()
     np.testing.assert_allclose(samples.rows.log_probs, expected, atol=1e-4)
+
+
+@dataclass(frozen=True)
+class Drawn(Sampler):
+    """Draws from a list of molecules, with repeats."""
+
+    molecules: Sequence[str]
+    vocabulary: Vocabulary
+    unique: bool = False
+    name: str = "drawn"
+    size: SamplerSize = SamplerSize()
+    kind: ClassVar[str] = "drawn"
+
+    def draw(self, n: int, seed: int) -> Draw:
+        raw = np.random.default_rng(seed).choice(self.molecules, n).tolist()
+        return Draw(raw, encode_rows(raw, self.vocabulary))
+
+
+@pytest.mark.parametrize("unique", [False, True])
+def test_only_chosen_molecules_are_scored_and_the_others_stored(
+    molecules: list[str],
+    vocabulary: Vocabulary,
+    make_pipeline: Callable[..., Pipeline],
+    monkeypatch: pytest.MonkeyPatch,
+    unique: bool,
+) -> None:
+    sampler = Drawn(molecules, vocabulary, unique)
+    calls = count_draws(sampler, monkeypatch)
+    pipeline = replace(make_pipeline(), choice=MaxMin(candidates=3.0))
+    build = make_build(sampler, spec(10), pipeline)
+    assert calls[0][0] == 30
+    kept = [smiles for smiles, keep in zip(build.samples.smiles, build.samples.kept, strict=True) if keep]
+    assert len(kept) == 10
+    assert {score.smiles for score in build.scores} == set(kept)
+    refused = set(build.samples.rejected_by) - {None}
+    assert "choice" in refused <= {"choice", "duplicate", "validity", "valence"}
+    again = make_build(sampler, spec(10), pipeline)
+    assert again.samples.smiles == build.samples.smiles
+    assert again.samples.rejected_by == build.samples.rejected_by
+
+
+def test_rows_of_a_file_are_not_chosen_from(dataset: DatasetSampler, make_pipeline: Callable[..., Pipeline]) -> None:
+    build = make_build(dataset, spec(5), replace(make_pipeline(), choice=MaxMin()))
+    assert len(build.samples) == 5
+    assert all(build.samples.kept)
+
+
+@pytest.mark.parametrize("indices", [[0, 0], [0, 99], [-1, 0], [0], [0.0, 1.0], None])
+def test_a_choice_of_something_else_is_named(
+    molecules: list[str], vocabulary: Vocabulary, make_pipeline: Callable[..., Pipeline], indices: object
+) -> None:
+    class Odd:
+        candidates = 4.0
+
+        def choose(self, smiles: Sequence[str], n: int, seed: int) -> object:
+            return indices
+
+    with pytest.raises(PluginError, match=r"Odd.*expected 2 different indices"):
+        make_build(Drawn(molecules, vocabulary), spec(2), replace(make_pipeline(), choice=Odd()))
