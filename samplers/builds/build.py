@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import Any
 
 from molbuffer.samplers.base import Draw, Recall, Sampler, concatenate
@@ -162,9 +163,9 @@ def _draw(
             draws.append(draw_rows_from(going, position, missing, derive_seed(seed, attempt)))
         else:
             draws.append(draw_rows_of(sampler, missing, derive_seed(seed, attempt)))
-        fates = judge_drawn(draws[-1], pipeline, scores)
         before = pipeline.seen if sampler.unique == "run" else None
-        judged += fates if kept_once is None else refuse_duplicates(fates, kept_once, before)
+        refuse = None if kept_once is None else partial(refuse_duplicates, kept=kept_once, seen=before)
+        judged += judge_drawn(draws[-1], pipeline, scores, refuse)
         missing = spec.wanted - sum(judgement.target.rejected_by is None for judgement in judged)
         if missing <= 0 or (pipeline.calls is not None and pipeline.calls.used_up):
             break

@@ -93,7 +93,13 @@ class BuildScores:
         return np.array([rewards[text] for text in molecules], np.float64)
 
 
-def judge_drawn(drawn: Draw, pipeline: Pipeline, scores: BuildScores) -> list[PairJudgement]:
+Refuse = Callable[[Sequence[PairJudgement]], list[PairJudgement]]
+"""Rejects further rows of a draw by their molecules."""
+
+
+def judge_drawn(
+    drawn: Draw, pipeline: Pipeline, scores: BuildScores, refuse: Refuse | None = None
+) -> list[PairJudgement]:
     """Judge each row of a draw; rows that are no pairs have no source.
 
     What the run has no oracle call left for comes after all that rejects without scores. The bound on the improvement
@@ -113,6 +119,8 @@ def judge_drawn(drawn: Draw, pipeline: Pipeline, scores: BuildScores) -> list[Pa
             _has_tokens(drawn, row) if native else all(map(pipeline.expressible, ends[row]))
         ):
             judged[row] = _rejected(judgement, VOCABULARY)
+    if refuse is not None:
+        judged = refuse(judged)
     return _improved(_within_budget(judged, pipeline), pipeline.template, scores)
 
 
