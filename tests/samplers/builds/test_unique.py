@@ -8,6 +8,7 @@ import torch
 
 from molbuffer.samplers.builds.build import REDRAW_ROUNDS, BuildSpec, make_build
 from molbuffer.samplers.builds.judging import DUPLICATE, Pipeline
+from molbuffer.samplers.builds.oracle_calls import OracleCalls
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.model import ModelSampler
@@ -33,11 +34,20 @@ def sampler() -> ModelSampler:
 
 
 def build(
-    sampler: ModelSampler, wanted: int, event: Event = Event.SAMPLE_BATCH, seen: frozenset[str] = frozenset()
+    sampler: ModelSampler,
+    wanted: int,
+    event: Event = Event.SAMPLE_BATCH,
+    seen: frozenset[str] = frozenset(),
+    calls: OracleCalls | None = None,
 ) -> Build:
     scorer = Scorer(Objective((WeightedComponent(QED()),)))
     pipeline = Pipeline(
-        Standardisation(), (), scorer, expressible=CHAINS.can_encode, seen=lambda smiles: set(seen.intersection(smiles))
+        Standardisation(),
+        (),
+        scorer,
+        expressible=CHAINS.can_encode,
+        seen=lambda smiles: set(seen.intersection(smiles)),
+        calls=calls,
     )
     return make_build(sampler, BuildSpec("run", 1, event, sampler_order=0, wanted=wanted, campaign_seed=3), pipeline)
 
@@ -96,3 +106,16 @@ def test_a_policy_that_takes_sources_is_refused_before_anything_is_drawn() -> No
     )
     with pytest.raises(ConditionError, match=r"sampler 'agent' .* 'seq2seq', .* sources; .* output_model"):
         ModelSampler("agent", lambda: policy)
+
+
+def test_r26_a_molecule_that_the_run_has_drawn_before_without_asking_for_it_costs_no_call(
+    sampler: ModelSampler,
+) -> None:
+    # Drawn before: all but C, N and O.
+    seen, calls = frozenset({"CC", "CN", "CO", "NN", "NO", "OO"}), OracleCalls(2)
+    samples = build(replace(sampler, unique="run"), 40, seen=seen, calls=calls).samples
+    kept = {smiles for smiles, keep in zip(samples.smiles, samples.kept, strict=True) if keep}
+    assert calls.count == len(kept) == 2
+    assert kept < {"C", "N", "O"}
+    reasons = dict(zip(samples.smiles, samples.rejected_by, strict=True))
+    assert {reasons[smiles] for smiles in seen if smiles in reasons} == {DUPLICATE}
