@@ -27,7 +27,8 @@ import molbuffer as mb
 from molbuffer.samplers import Policy, find_policy, load_policy, policy_files
 from molbuffer.samplers.models import GRUArchitecture, GRULanguageModel
 
-SIGMA, LEARNING_RATE = 128.0, 1e-4
+SIGMA, LEARNING_RATE = 128.0, 1e-8
+"""Steps so small that all go on drawing the same molecules, of about the same lengths."""
 PEERS: dict[str, type[PlainTraining]] = {"cells, graph kept": CellLoop, "torch.nn.GRU": FusedLoop}
 TARGETS = {"cells, graph kept": 4.0, "torch.nn.GRU": 1.2}
 SMALL = 0.01
