@@ -16,7 +16,7 @@ from .evaluation import DrawEvaluation, bootstrap_difference, evaluate_policy
 from .fit.history_writer import HistoryWriter
 from .fit.learner import Learner
 from .fit.loop import FitProgress, commit_checkpoint, fit_policy
-from .fit.settings import LearnerSettings
+from .fit.settings import LearnerSettings, Precision
 from .fit.trainables import Trainable, Trainables
 from .latents.trainers import LatentTrainerSettings, PriorTrainer, VectorTrainer
 from .losses import BASELINES, LOSSES, Loss, Reinvent, ScoredSequences, StatefulLoss, ValidOn
@@ -57,6 +57,7 @@ __all__ = [
     "MoleculeLoss",
     "Observer",
     "PatienceStop",
+    "Precision",
     "PretrainData",
     "PretrainProgress",
     "PretrainSettings",

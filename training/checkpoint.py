@@ -13,9 +13,9 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from molbuffer.storage import Checkpoint, Commit, Place, SampleStore
+from molbuffer.training.adam import Optimizer
 from molbuffer.training.errors import CheckpointError
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"

@@ -60,7 +60,7 @@ def pretrain(
         int | None, typer.Option(min=1, help="Molecules of a training step; default: 128, with --from 32.")
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(help="The learning rate of AdamW; default: 2e-3, with --from 3e-4.")
+        float | None, typer.Option(help="The learning rate of Adam; default: 2e-3, with --from 3e-4.")
     ] = None,
     held_out: Annotated[int, typer.Option(min=1, help="Molecules held out for validation, at most a tenth.")] = 5000,
     patience: Annotated[

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from molbuffer.flows.settings.base import Section
 from molbuffer.kinds import Condition, Count, KindTable, OneOf, Text, refuse
 from molbuffer.storage import SELECTIONS, Selection
-from molbuffer.training import LOSSES, LearnerSettings, Loss, Replay
+from molbuffer.training import LOSSES, LearnerSettings, Loss, Precision, Replay
 
 Positive = Annotated[float, Gt(0)]
 
@@ -79,6 +79,10 @@ class TrainingSettings(LossKeys):
     gradient_norm: Positive = LearnerSettings.gradient_norm
     """The largest norm of a step's gradient; longer gradients are scaled down to it."""
 
+    precision: Precision = LearnerSettings.precision
+    """The precision of the matrix products of a GRU's gradient: float32; bfloat16, in about half the time on a
+    processor that has it; auto: bfloat16 there, float32 elsewhere. Likelihoods and weights are always in float32."""
+
     updates: Count = 1
     """The number of gradient steps in an iteration. The first is on the batch; each further one is on a draw of its own
     from the buffer, in which the live molecules of the batch are, too, from then on."""
@@ -101,7 +105,7 @@ class TrainingSettings(LossKeys):
     @property
     def learner(self) -> LearnerSettings:
         """The settings of the learner in online training."""
-        return LearnerSettings(self.learning_rate, self.gradient_norm)
+        return LearnerSettings(self.learning_rate, self.gradient_norm, self.precision)
 
     def replay(self, buffer: BufferSettings) -> Replay:
         """Return the updates of an iteration, and what they take from the buffer."""
@@ -147,7 +151,7 @@ class OfflineSettings(LossKeys):
 
     def learner(self, online: TrainingSettings) -> LearnerSettings:
         """Return the settings of the learner offline: those of online training, less what this table replaces."""
-        return LearnerSettings(self.learning_rate or online.learning_rate, online.gradient_norm)
+        return LearnerSettings(self.learning_rate or online.learning_rate, online.gradient_norm, online.precision)
 
 
 def selection_of(table: KindTable) -> Selection:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -16,6 +16,9 @@ from molbuffer.samplers.models import LatentModel
 from molbuffer.samplers.policies import Policy
 from molbuffer.scoring import standardise_many
 from molbuffer.storage import HistoryIndex, Positions
+
+if TYPE_CHECKING:
+    import polars as pl
 
 ROWS_AT_ONCE = 512
 """The molecules that are encoded, or the rows that are read, together."""
@@ -44,6 +47,8 @@ def read_vectors(path: Path) -> Tensor:
     Raises:
         LatentsError: the file cannot be read, or has something other than finite numbers.
     """
+    import polars as pl  # runs without a file of vectors do without it
+
     try:
         if path.suffix == ".npy":
             array = np.load(path, allow_pickle=False)
@@ -75,6 +80,8 @@ def _has_header(path: Path) -> bool:
 
 
 def _table(table: pl.DataFrame) -> NDArray[np.float32]:
+    import polars as pl
+
     if table.width == 1 and isinstance(table.dtypes[0], pl.List | pl.Array):
         return np.array(table.to_series().to_list(), np.float32)
     return table.cast(pl.Float32).to_numpy()

@@ -9,6 +9,7 @@ from .language_model import LanguageModel
 from .lstm import LSTMLanguageModel
 from .posterior import Posterior
 from .protocol import GenerativeModel, LatentModel, Sequences
+from .recurrent.products import gradient_products, has_bfloat16
 from .registry import MODELS, check_new_model, check_sizes
 from .seq2seq import Seq2SeqModel
 from .transformer import TransformerLanguageModel
@@ -41,6 +42,8 @@ __all__ = [
     "convert_folder",
     "decode",
     "draw_sequences",
+    "gradient_products",
+    "has_bfloat16",
     "is_huggingface",
     "likelihoods",
     "log_normaliser",

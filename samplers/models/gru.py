@@ -1,8 +1,9 @@
 """The GRU language model: an embedding, stacked gated recurrent units (Cho et al. 2014, arXiv:1406.1078), a head.
 
-Training runs ``GRUStack`` over whole sequences. Sampling uses the same weights one token at a time, several times
-faster than the usual loop for three reasons: the first layer's input projection is a table with one row for each token,
-the gates of a layer take two matrix products, and rows that have ended leave the batch (``decode``).
+Training runs ``GRUStack`` over packed sequences, and the head over the tokens inside them. Sampling uses the same
+weights one token at a time, several times faster than the usual loop: the first layer's input projection is a table
+with one row for each token, the gates of a layer take two matrix products, the quickest of the machine
+(``recurrent.products``), and rows that have ended leave the batch (``decode``).
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
 from molbuffer.samplers.models.decoding import DecodingStep, tokens_before
-from molbuffer.samplers.models.gru_stack import GRUStack, GRUStep
+from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.models.language_model import LanguageModel
+from molbuffer.samplers.models.recurrent.gru_stack import GRUStack, GRUStep
+from molbuffer.samplers.models.recurrent.packing import Packing, packed_log_probs
+from molbuffer.samplers.models.recurrent.products import linear
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,26 @@ class GRULanguageModel(LanguageModel):
         self.head = nn.Linear(sizes.hidden_size, sizes.vocabulary_size)
 
     def logits(self, tokens: Tensor) -> Tensor:
-        gates = functional.embedding(tokens_before(tokens).T, self.recurrent.token_gates(self.embedding.weight))
-        output = self.recurrent.outputs(gates, self.sizes.dropout)
-        logits: Tensor = self.head(output.transpose(0, 1)) + self.impossible
-        return logits
+        packing = Packing.whole(tokens)
+        return packing.unpack(self._logits(packing, tokens))
+
+    def log_probs(
+        self,
+        tokens: Tensor,
+        lengths: Tensor,
+        *,
+        condition: Condition = UNCONDITIONED,
+        sampling: Sampling = UNTRUNCATED,
+    ) -> Tensor:
+        packing = Packing.of(lengths, tokens.shape[1])
+        return packed_log_probs(self._logits(packing, tokens), packing, tokens, sampling)
+
+    def _logits(self, packing: Packing, tokens: Tensor) -> Tensor:
+        """Return the next-token logits [T, V] before each packed token of [n, L]."""
+        table = self.recurrent.token_gates(self.embedding.weight)
+        gates = functional.embedding(packing.pack(tokens_before(tokens)), table)
+        output = self.recurrent.outputs(gates, packing, self.sizes.dropout)
+        return linear(output, self.head.weight, self.head.bias) + self.impossible
 
     def step(self, n: int, device: torch.device) -> DecodingStep:
         states = torch.zeros(self.sizes.layers, n, self.sizes.hidden_size, device=device)

@@ -10,8 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
 from molbuffer.samplers.models.decoding import DecodingStep
-from molbuffer.samplers.models.gru_stack import GRUStack, GRUStep
+from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
+from molbuffer.samplers.models.recurrent.gru_stack import GRUStack, GRUStep
+from molbuffer.samplers.models.recurrent.packing import Packing, packed_log_probs
+from molbuffer.samplers.models.recurrent.products import linear
 from molbuffer.samplers.models.vae import VAEArchitecture, VariationalAutoencoder
 from molbuffer.samplers.tokens import PAD
 
@@ -43,11 +47,28 @@ class VAE(VariationalAutoencoder):
         return numbers
 
     def logits(self, tokens: Tensor, latents: Tensor) -> Tensor:
-        gates = functional.embedding(self.seen(tokens).T, self.recurrent.token_gates(self.embedding.weight))
-        gates = gates + self.recurrent.context_gates(latents)
-        output = self.recurrent.outputs(gates, self.sizes.dropout, self._first_states(latents))
-        logits: Tensor = self.head(output.transpose(0, 1)) + self.impossible
-        return logits
+        packing = Packing.whole(tokens)
+        return packing.unpack(self._logits(packing, tokens, latents))
+
+    def log_probs(
+        self,
+        tokens: Tensor,
+        lengths: Tensor,
+        *,
+        condition: Condition = UNCONDITIONED,
+        sampling: Sampling = UNTRUNCATED,
+    ) -> Tensor:
+        latents = condition.latents_of(len(lengths), self.latent_size)
+        packing = Packing.of(lengths, tokens.shape[1])
+        return packed_log_probs(self._logits(packing, tokens, latents), packing, tokens, sampling)
+
+    def _logits(self, packing: Packing, tokens: Tensor, latents: Tensor) -> Tensor:
+        """Return the next-token logits [T, V] before each packed token of [n, L]."""
+        table = self.recurrent.token_gates(self.embedding.weight)
+        gates = functional.embedding(packing.pack(self.seen(tokens)), table)
+        gates = gates + packing.pack_rows(self.recurrent.context_gates(latents))
+        output = self.recurrent.outputs(gates, packing, self.sizes.dropout, self._first_states(latents))
+        return linear(output, self.head.weight, self.head.bias) + self.impossible
 
     def step(self, latents: Tensor) -> DecodingStep:
         return GRUStep(
@@ -73,6 +94,6 @@ def reversed_rows(tokens: Tensor, lengths: Tensor) -> Tensor:
 
 def _last_states(stack: GRUStack, embedding: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
     """Return the state [n, H] after the last token of each row."""
-    outputs = stack.outputs(functional.embedding(tokens.T, stack.token_gates(embedding)))
-    rows = torch.arange(len(lengths), device=tokens.device)
-    return outputs[(lengths - 1).clamp(min=0), rows]
+    packing = Packing.of(lengths, tokens.shape[1])
+    gates = functional.embedding(packing.pack(tokens), stack.token_gates(embedding))
+    return packing.last(stack.outputs(gates, packing), lengths)

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from molbuffer.samplers import Policy, fingerprint, policy_files
-from molbuffer.samplers.models import likelihoods
+from molbuffer.samplers.models import gradient_products, has_bfloat16, likelihoods
 from molbuffer.storage import Place, PolicyStore, PolicyVersion
+from molbuffer.training.adam import Adam
 from molbuffer.training.batches import TrainingBatch
 from molbuffer.training.checkpoint import checkpoint_files, load_optimizer_tensors, optimizer_tensors, restore
 from molbuffer.training.errors import AgentMismatchError, DivergedError
 from molbuffer.training.fit.conditioning import condition_for, groups_of
 from molbuffer.training.fit.loss_state import LossInTraining
+from molbuffer.training.fit.prior_likelihoods import PriorLikelihoods
 from molbuffer.training.fit.settings import LearnerSettings
 from molbuffer.training.fit.step_metrics import step_metrics
 from molbuffer.training.fit.suitability import check_rows
@@ -76,8 +78,13 @@ class Learner:
         self._start = agent or prior
         check_agent(self._start, prior)
         self._model = copy.deepcopy(self._start.model)
-        self._optimizer = torch.optim.Adam(self._model.parameters(), settings.learning_rate)
-        self._loss_in_training = LossInTraining(loss, self._model.device)
+        device = self._model.device
+        self._optimizer = Adam(self._model.parameters(), settings.learning_rate)
+        automatic = settings.precision == "auto" and has_bfloat16(device)
+        lowered = settings.precision == "bfloat16" or automatic
+        self._precision = torch.bfloat16 if lowered else None
+        self._prior_likelihoods = PriorLikelihoods(prior.model)
+        self._loss_in_training = LossInTraining(loss, device)
         self._parent = self._start.sha256
         self._current: Policy | None = self._start
         self.metrics: Mapping[str, float | None] = {}
@@ -94,9 +101,9 @@ class Learner:
         batch = batch.to(self._model.device)
         # One condition for both: otherwise the likelihoods would differ by more than the weights.
         condition = condition_for(self.prior.model, batch)
-        with torch.no_grad():
-            prior = likelihoods(self.prior.model, batch.tokens, batch.lengths, condition=condition)
-        agent = likelihoods(self._model, batch.tokens, batch.lengths, condition=condition)
+        prior = self._prior_likelihoods(batch, condition)
+        with gradient_products(self._precision):
+            agent = likelihoods(self._model, batch.tokens, batch.lengths, condition=condition)
         rows = ScoredSequences(
             agent,
             prior,
@@ -113,7 +120,7 @@ class Learner:
                 f"the learning rate ({self._settings.learning_rate:g}), or change the loss ({self._loss})",
                 loss=float(loss.detach()),
             )
-        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad()
         self._loss_in_training.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.gradient_norm)
@@ -126,12 +133,11 @@ class Learner:
     @property
     def learning_rate(self) -> float:
         """The learning rate of the steps to come."""
-        return float(self._optimizer.param_groups[0]["lr"])
+        return self._optimizer.learning_rate
 
     @learning_rate.setter
     def learning_rate(self, rate: float) -> None:
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+        self._optimizer.learning_rate = rate
 
     def pull_to_prior(self, part: float) -> None:
         """Move the weights a part of the way to those of the prior, and forget the moments of the optimizer.
@@ -143,7 +149,7 @@ class Learner:
             prior = self._start.model.state_dict()
         moved = {name: torch.lerp(each, prior[name], part) for name, each in own.items() if each.is_floating_point()}
         self._model.load_state_dict(own | moved)
-        self._optimizer.state.clear()
+        self._optimizer.forget()
         self._forget_version()
 
     def saved(self) -> dict[str, Tensor]:

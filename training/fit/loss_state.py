@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from molbuffer.kinds import calling, shown, wrong_result
 from molbuffer.storage import Place
+from molbuffer.training.adam import Adam
 from molbuffer.training.checkpoint import checkpoint_files, restore
 from molbuffer.training.losses import Loss, ScoredSequences, StatefulLoss
 
@@ -28,9 +29,7 @@ class LossInTraining:
         self.module: nn.Module | None = None
         if isinstance(loss, StatefulLoss):
             self.module = loss.state().to(device)
-            # A group may be empty, of a state without parameters.
-            groups = [{"params": list(self.module.parameters())}]
-            self._optimizer = torch.optim.Adam(groups, loss.state_learning_rate)
+            self._optimizer = Adam(self.module.parameters(), loss.state_learning_rate)
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
         """Return the loss of rows, a scalar with a gradient.
@@ -57,7 +56,7 @@ class LossInTraining:
     def zero_grad(self) -> None:
         """Forget the gradients."""
         if self.module is not None:
-            self._optimizer.zero_grad(set_to_none=True)
+            self._optimizer.zero_grad()
 
     def step(self) -> None:
         """Take a step on the parameters, if there are any."""

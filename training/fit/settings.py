@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Gt
 
 from molbuffer.kinds import checked
 
 Positive = Annotated[float, Gt(0)]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @checked
@@ -20,6 +21,9 @@ class LearnerSettings:
     Attributes:
         learning_rate: the learning rate of Adam.
         gradient_norm: the largest norm of a step's gradient; longer gradients are scaled down to it.
+        precision: the precision of the matrix products of a gradient: float32; bfloat16, in about half the time on a
+            processor that has it; or auto, bfloat16 there and float32 elsewhere. Likelihoods, losses and weights are
+            always in float32. Only the gradients of GRUs know of it.
 
     Example:
         >>> mb.LearnerSettings(learning_rate=2e-4).gradient_norm
@@ -28,3 +32,4 @@ class LearnerSettings:
 
     learning_rate: Positive = 1e-4
     gradient_norm: Positive = 1.0
+    precision: Precision = "auto"

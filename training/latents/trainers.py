@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from molbuffer.samplers import LatentPrior, LatentSampler, LatentState, PriorSampler, latent_files, tensors
 from molbuffer.samplers.models import Condition, likelihoods
 from molbuffer.storage import Build, Place, PolicyStore, PolicyVersion, Rows, ScoreStatus
+from molbuffer.training.adam import Adam
 from molbuffer.training.batches import ReplayedLatents
 from molbuffer.training.checkpoint import checkpoint_files, restore
 from molbuffer.training.errors import DivergedError
@@ -64,7 +65,7 @@ class LatentTrainer:
     def __init__(self, name: str, latents: LatentState, settings: LatentTrainerSettings) -> None:
         self._name, self._latents, self._settings = name, latents, settings
         self._source: nn.Module = latents.source
-        self._optimizer = torch.optim.Adam(self._source.parameters(), settings.learning_rate)
+        self._optimizer = Adam(self._source.parameters(), settings.learning_rate)
         self._parent: str | None = None
 
     @property
@@ -106,7 +107,7 @@ class LatentTrainer:
                 loss=float(loss.detach()),
                 sampler=self._name,
             )
-        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad()
         # Only in the latents: the policy that decodes gets no gradient.
         loss.backward(inputs=list(self._source.parameters()))  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._source.parameters(), self._settings.gradient_norm)

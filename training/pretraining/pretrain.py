@@ -25,6 +25,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from molbuffer.samplers import derive_seed
 from molbuffer.samplers.models import GenerativeModel, likelihoods
 from molbuffer.storage import Place
+from molbuffer.training.adam import Adam
 from molbuffer.training.checkpoint import RunCheckpoints, checkpoint_files, restore
 from molbuffer.training.pretraining.corpus import Corpus, CorpusBatch
 from molbuffer.training.pretraining.length_buckets import bucketed_batches
@@ -126,7 +127,7 @@ def pretrain(
             keeps none.
         progress: called after each step.
     """
-    optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=0.0)
+    optimizer = Adam(model.parameters(), settings.learning_rate)
     position, best = _Position(), _BestWeights(model)
     if checkpoints is not None and (newest := checkpoints.newest()) is not None:
         position = _Position(**restore(newest, model, optimizer))
@@ -146,8 +147,7 @@ def pretrain(
         if step >= total or (settings.keep_best and position.since_best >= settings.patience):
             break
         rate = min(1.0, (step + 1) / warmup, (total - step) / (total - decay_from))
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * rate
+        optimizer.learning_rate = settings.learning_rate * rate
         with _own_dropout(model.device):
             # Dropout draws from the global generator: seeded by the step, a resumed training drops the same units.
             torch.manual_seed(derive_seed(settings.seed, "dropout", step))
@@ -197,7 +197,7 @@ def _batches(
 
 def _train_step(
     model: GenerativeModel,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Adam,
     batch: CorpusBatch,
     settings: PretrainSettings,
     *,
@@ -208,7 +208,7 @@ def _train_step(
     model.train()
     with _products_in(settings.precision, batch.tokens.device.type):
         losses = loss(model, batch, step)
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad()
     # The mean over tokens, so that a batch of long molecules weighs no more than one of short ones.
     (losses.sum() / batch.lengths.sum()).backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(model.parameters(), settings.gradient_norm)

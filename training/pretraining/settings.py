@@ -19,7 +19,7 @@ class PretrainSettings:
         epochs: passes over the training molecules, the decay included.
         decay_epochs: the last passes, in which the learning rate falls linearly to 0.
         batch_size: molecules of a step.
-        learning_rate: the learning rate of AdamW in the stable phase.
+        learning_rate: the learning rate of Adam in the stable phase.
         warmup_steps: steps in which the learning rate rises from 0.
         gradient_norm: the largest norm of a step's gradient.
         held_out: molecules kept for validation, drawn at random with the seed.

@@ -27,6 +27,7 @@ from molbuffer.storage import SampleStore
 from molbuffer.storage.history.index import HistoryIndex
 from molbuffer.storage.records import Build, Commit, Event, PolicyVersion, Reward, Run, RunKind, Samples
 from molbuffer.storage.rows import Rows
+from molbuffer.training.adam import Adam
 
 Description = Mapping[str, str]
 """The plain values of an object, by the path of attributes and positions that leads to each."""
@@ -248,8 +249,8 @@ def _items(value: Any) -> Mapping[Any, Any]:
             return {"shape": tuple(value.shape), "bytes": sha256(value.detach().numpy().tobytes()).hexdigest()}
         case nn.Module():
             return value.state_dict()
-        case torch.optim.Optimizer():
-            return {k: v for group in value.param_groups for k, v in group.items() if k != "params"}
+        case Adam():
+            return {"learning_rate": value.learning_rate}
         case MethodType():
             return {"name": value.__qualname__}
         case FunctionType():

@@ -3,7 +3,9 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from molbuffer.samplers.models.gru_recurrence import gated_recurrence
+from molbuffer.samplers.models.recurrent.gated import gated_recurrence, tanh_
+from molbuffer.samplers.models.recurrent.packing import Packing
+from molbuffer.samplers.models.recurrent.products import Product, gradient_products, has_bfloat16, linear
 
 STEPS, ROWS, INPUT, HIDDEN = 7, 3, 4, 5
 
@@ -19,7 +21,13 @@ def arguments(dtype: torch.dtype) -> tuple[torch.nn.GRU, Tensor]:
 
 def ours(gru: torch.nn.GRU, inputs: Tensor) -> Tensor:
     gates = torch.nn.functional.linear(inputs, gru.weight_ih_l0, gru.bias_ih_l0)
-    return gated_recurrence(gates, gru.weight_hh_l0, gru.bias_hh_l0)
+    return whole(gates, gru.weight_hh_l0, gru.bias_hh_l0)
+
+
+def whole(gates: Tensor, weight: Tensor, bias: Tensor, first: Tensor | None = None) -> Tensor:
+    """Return the states of rows that all have a token at each step."""
+    steps, rows, _ = gates.shape
+    return gated_recurrence(gates.flatten(0, 1), weight, bias, [rows] * steps, first).unflatten(0, (steps, rows))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
@@ -40,7 +48,7 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
     gates = torch.randn(4, 2, 9, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(9, 3, dtype=torch.float64, requires_grad=True)
     bias = torch.randn(9, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(gated_recurrence, (gates, weight, bias))
+    assert torch.autograd.gradcheck(whole, (gates, weight, bias))
 
 
 def test_the_first_state_has_values_and_gradients_as_in_torch() -> None:
@@ -48,7 +56,7 @@ def test_the_first_state_has_values_and_gradients_as_in_torch() -> None:
     first = torch.randn(ROWS, HIDDEN, dtype=torch.float64, requires_grad=True)
     upstream = torch.randn(STEPS, ROWS, HIDDEN, dtype=torch.float64)
     gates = torch.nn.functional.linear(inputs, gru.weight_ih_l0, gru.bias_ih_l0)
-    found = gated_recurrence(gates, gru.weight_hh_l0, gru.bias_hh_l0, first)
+    found = whole(gates, gru.weight_hh_l0, gru.bias_hh_l0, first)
     expected = gru(inputs, first[None])[0]
     assert_close(found, expected, atol=1e-12, rtol=1e-12)
     leaves = [inputs, first, *gru.parameters()]
@@ -70,7 +78,7 @@ def test_one_step_by_hand() -> None:
     weight, bias = torch.zeros(3, 1), torch.tensor([0.0, 0.0, 2.0])
     # r = 0.5, z = σ(1), n = tanh(0.5 + 0.5 · 2); from state 0 the new state is (1 − z) n
     expected = (1 - torch.sigmoid(torch.tensor(1.0))) * torch.tanh(torch.tensor(1.5))
-    assert_close(gated_recurrence(gates, weight, bias), expected.reshape(1, 1, 1))
+    assert_close(whole(gates, weight, bias), expected.reshape(1, 1, 1))
 
 
 def test_autocast_takes_the_products_in_half_precision_only() -> None:
@@ -88,3 +96,80 @@ def test_autocast_takes_the_products_in_half_precision_only() -> None:
     for got, wanted in zip(torch.autograd.grad(found, leaves, upstream), expected_gradients, strict=True):
         assert got.dtype == wanted.dtype
         assert torch.linalg.vector_norm(got - wanted) < 0.03 * torch.linalg.vector_norm(wanted)
+
+
+@pytest.mark.parametrize("lengths", [[3, 7, 0, 7, 1], [0, 0], [4]])
+def test_packed_rows_have_the_states_and_gradients_of_each_row_alone(lengths: list[int]) -> None:
+    gru, _ = arguments(torch.float64)
+    rows = torch.randn(len(lengths), STEPS, INPUT, dtype=torch.float64, requires_grad=True)
+    packing = Packing.of(torch.tensor(lengths), STEPS)
+    packed = rows.flatten(0, 1)[packing.places]
+    gates = torch.nn.functional.linear(packed, gru.weight_ih_l0, gru.bias_ih_l0)
+    found = packing.unpack(gated_recurrence(gates, gru.weight_hh_l0, gru.bias_hh_l0, packing.sizes))
+    expected = torch.zeros(len(lengths), STEPS, HIDDEN, dtype=torch.float64)
+    for row, length in enumerate(lengths):
+        if length:
+            expected[row, :length] = gru(rows[row, :length, None])[0][:, 0]
+    assert_close(found, expected, atol=1e-12, rtol=1e-12)
+    leaves = [rows, *gru.parameters()]
+    upstream = torch.randn_like(expected)
+    if any(lengths):
+        wanted = torch.autograd.grad(expected, leaves, upstream)
+        for got, each in zip(torch.autograd.grad(found, leaves, upstream), wanted, strict=True):
+            assert_close(got, each, atol=1e-11, rtol=1e-11)
+
+
+def test_a_packing_knows_the_last_token_and_the_row_of_each() -> None:
+    lengths = torch.tensor([2, 0, 3])
+    packing = Packing.of(lengths, 4)
+    tokens = torch.tensor([[1, 2, 0, 0], [0, 0, 0, 0], [5, 6, 7, 0]])
+    assert packing.order.tolist() == [2, 0, 1]
+    assert packing.sizes == [2, 2, 1]
+    assert packing.pack(tokens).tolist() == [5, 1, 6, 2, 7]
+    assert packing.unpack(packing.pack(tokens)).tolist() == tokens.tolist()
+    assert packing.pack_rows(torch.tensor([10, 11, 12])).tolist() == [12, 10, 12, 10, 12]
+    last = packing.last(packing.pack(tokens).float()[:, None], lengths)
+    assert last[:, 0].tolist() == [2, 0, 7]
+
+
+@pytest.mark.parametrize("one_dnn", [True, False])
+def test_products_and_their_gradients_are_those_of_torch(one_dnn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not one_dnn:
+        monkeypatch.setattr("molbuffer.samplers.models.recurrent.products._by_onednn", lambda weight: False)
+    torch.manual_seed(1)
+    rows, weight, bias = (torch.randn(*size, requires_grad=True) for size in ((9, 6), (8, 6), (8,)))
+    assert_close(Product(weight, bias)(rows[:0]), torch.empty(0, 8))
+    found, expected = linear(rows, weight, bias), torch.nn.functional.linear(rows, weight, bias)
+    assert_close(found, expected)
+    upstream = torch.randn(9, 8)
+    leaves = (rows, weight, bias)
+    for got, wanted in zip(
+        torch.autograd.grad(found, leaves, upstream), torch.autograd.grad(expected, leaves, upstream), strict=True
+    ):
+        assert_close(got, wanted)
+
+
+def test_the_hyperbolic_tangent_has_a_rounding_error_at_most() -> None:
+    x = torch.cat([torch.linspace(-30, 30, 4001), torch.linspace(-1e-3, 1e-3, 1001)])
+    assert (tanh_(x.clone()).double() - x.double().tanh()).abs().max() < 2e-7
+    assert tanh_(torch.tensor([-torch.inf, torch.inf])).tolist() == [-1, 1]
+
+
+def test_only_a_processor_has_bfloat16() -> None:
+    assert not has_bfloat16(torch.device("cuda"))
+
+
+def test_the_gradient_alone_can_be_in_half_precision() -> None:
+    gru, inputs = arguments(torch.float32)
+    leaves = [inputs, *gru.parameters()]
+    upstream = torch.randn(STEPS, ROWS, HIDDEN)
+    expected = ours(gru, inputs)
+    expected_gradients = torch.autograd.grad(expected, leaves, upstream)
+    with gradient_products(torch.bfloat16):
+        found = ours(gru, inputs)
+    assert torch.equal(found, expected)
+    gradients = torch.autograd.grad(found, leaves, upstream)
+    assert not torch.equal(gradients[0], expected_gradients[0])
+    for got, wanted in zip(gradients, expected_gradients, strict=True):
+        assert got.dtype == wanted.dtype
+        assert torch.nn.functional.cosine_similarity(got.flatten(), wanted.flatten(), 0) > 0.9995

@@ -4,7 +4,9 @@ import contextlib
 from typing import Any
 
 import pytest
+import torch
 
+from molbuffer.samplers.models import has_bfloat16
 from molbuffer.storage.history.selections import RankWindow, Uniform
 from molbuffer.storage.records import Event
 from molbuffer.training.batches.replay import Replay
@@ -81,3 +83,22 @@ def test_replay_by_rank_reaches_the_optimum_with_fewer_oracle_calls(lab: Any) ->
     # With the seeds 1, 2 and 3: 78, 124 and 103 with four updates, and 184, 255 and 197 with one.
     once, often = (oracle_calls_to_the_optimum(lab, Replay(updates=n), seed=1) for n in (1, 4))
     assert often < 0.6 * once, f"{often} with four updates, {once} with one"
+
+
+def gradient_of_a_step(lab: Any, precision: Any) -> tuple[float, torch.Tensor]:
+    """Return the loss of the first step and the gradient that Adam got."""
+    steps = LearnerSettings(precision=precision, gradient_norm=1e9)
+    training = lab.adapted(loss=LOSS, steps=steps).start()
+    loss = training.learner.step(next(iter(training.loader)).batch)
+    gradients = [each.grad.flatten() for each in training.learner.policy().model.parameters()]
+    return loss, torch.cat(gradients)
+
+
+def test_a_gradient_in_half_precision_is_that_of_the_same_loss(lab: Any) -> None:
+    loss, expected = gradient_of_a_step(lab, "float32")
+    lowered, found = gradient_of_a_step(lab, "bfloat16")
+    assert lowered == loss, "likelihoods are those of float32"
+    assert not torch.equal(found, expected)
+    assert torch.nn.functional.cosine_similarity(found, expected, 0) > 0.999
+    automatic = gradient_of_a_step(lab, "auto")[1]
+    assert torch.equal(automatic, found if has_bfloat16(torch.device("cpu")) else expected)

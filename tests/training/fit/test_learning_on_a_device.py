@@ -77,7 +77,7 @@ def test_a_device_learns_what_the_cpu_learns_and_a_checkpoint_goes_from_one_to_t
     def learner(device: str | torch.device) -> Learner:
         policy = make_policy(name)
         policy.model.to(device)
-        return Learner(policy, Reinvent(sigma=20.0), LearnerSettings(learning_rate=1e-2))
+        return Learner(policy, Reinvent(sigma=20.0), LearnerSettings(1e-2, precision="float32"))
 
     def saved(learner: Learner, folder: str) -> Path:
         (tmp_path / folder).mkdir()

@@ -7,6 +7,7 @@ import torch
 
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
+from molbuffer.training.adam import Adam
 from molbuffer.training.checkpoint import RunCheckpoints
 from molbuffer.training.pretraining.pretrain import Corpus, PretrainProgress, pretrain
 from molbuffer.training.pretraining.settings import PretrainSettings
@@ -18,22 +19,22 @@ SETTINGS = PretrainSettings(epochs=5, decay_epochs=2, batch_size=16, warmup_step
 DECAY = [(2 * PER_EPOCH - i) / (2 * PER_EPOCH) for i in range(2 * PER_EPOCH)]
 
 
-class RecordingAdamW(torch.optim.AdamW):
+class RecordingAdam(Adam):
     """Remembers the learning rate of each step."""
 
     rates: list[float]
 
-    def step(self) -> None:  # type: ignore[override]
-        self.rates.append(self.param_groups[0]["lr"])
+    def step(self) -> None:
+        self.rates.append(self.learning_rate)
         super().step()
 
 
 @pytest.fixture
 def rates(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The learning rate of every step that is made from now on."""
-    RecordingAdamW.rates = []
-    monkeypatch.setattr(torch.optim, "AdamW", RecordingAdamW)
-    return RecordingAdamW.rates
+    RecordingAdam.rates = []
+    monkeypatch.setattr("molbuffer.training.pretraining.pretrain.Adam", RecordingAdam)
+    return RecordingAdam.rates
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ instead of a product for every token of every sequence.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molbuffer.samplers.models.gru_recurrence import gated_recurrence
+from molbuffer.samplers.models.recurrent.gated import gated_recurrence, next_state
+from molbuffer.samplers.models.recurrent.packing import Packing
+from molbuffer.samplers.models.recurrent.products import Product, linear
 
 
 class GRUStack(nn.GRU):
@@ -30,19 +31,21 @@ class GRUStack(nn.GRU):
         """Return the part of the first layer's gates [n, 3H] of the context [n, C], the same at every step."""
         return functional.linear(context, self.all_weights[0][0][:, self._embedding_size :])
 
-    def outputs(self, gates: Tensor, dropout: float = 0.0, first: Tensor | None = None) -> Tensor:
-        """Return the last layer's states [L, n, H] after each step.
+    def outputs(self, gates: Tensor, packing: Packing, dropout: float = 0.0, first: Tensor | None = None) -> Tensor:
+        """Return the last layer's states [T, H] after each token.
 
         Args:
-            gates: [L, n, 3H], the gates of the first layer, from tokens and context.
+            gates: [T, 3H], the gates of the first layer, from tokens and context.
+            packing: the rows that the tokens are of.
             dropout: the probability of dropping a number of a layer's output, applied in training.
-            first: [layers, n, H], the states before the first step; zeros by default.
+            first: [layers, n, H], the states before the first step of each row; zeros by default.
         """
         output = gates
         for layer, (from_input, from_state, input_bias, state_bias) in enumerate(self.all_weights):
             if layer:
-                gates = functional.linear(output, from_input, input_bias)
-            output = gated_recurrence(gates, from_state, state_bias, None if first is None else first[layer])
+                gates = linear(output, from_input, input_bias)
+            before = None if first is None else first[layer][packing.order]
+            output = gated_recurrence(gates, from_state, state_bias, packing.sizes, before)
             output = functional.dropout(output, dropout, self.training)
         return output
 
@@ -71,32 +74,23 @@ class GRUStep:
             context_gates: [n, 3H], as ``GRUStack.context_gates`` returns them.
         """
         weights = [tuple(layer) for layer in recurrent.all_weights]
-        self._from_input = [input_weight.T for input_weight, _, _, _ in weights]
-        self._from_state = [state_weight.T for _, state_weight, _, _ in weights]
-        self._input_bias = [bias for _, _, bias, _ in weights]
-        self._state_bias = [bias for _, _, _, bias in weights]
+        self._from_input = [Product(weight, bias) for weight, _, bias, _ in weights[1:]]
+        self._from_state = [Product(weight, bias) for _, weight, _, bias in weights]
         self._token_gates = recurrent.token_gates(embedding)
         self._context_gates = context_gates
-        self._head = head.weight.T
-        self._head_bias = head.bias + impossible
+        self._head = Product(head.weight, head.bias + impossible)
         self._states = list(states)
 
     def __call__(self, tokens: Tensor) -> Tensor:
         """Return the logits [n, V] after tokens [n]."""
-        output = tokens
+        gates = self._token_gates[tokens]
+        if self._context_gates is not None:
+            gates += self._context_gates
         for layer, state in enumerate(self._states):
-            if layer == 0:
-                from_input = self._token_gates[tokens]
-                if self._context_gates is not None:
-                    from_input = from_input + self._context_gates
-            else:
-                from_input = torch.addmm(self._input_bias[layer], output, self._from_input[layer])
-            from_state = torch.addmm(self._state_bias[layer], state, self._from_state[layer])
-            hidden = state.shape[1]
-            reset, update = (from_input[:, : 2 * hidden] + from_state[:, : 2 * hidden]).sigmoid_().chunk(2, 1)
-            candidate = torch.addcmul(from_input[:, 2 * hidden :], reset, from_state[:, 2 * hidden :]).tanh_()
-            output = self._states[layer] = torch.lerp(candidate, state, update)
-        return torch.addmm(self._head_bias, output, self._head)
+            if layer:
+                gates = self._from_input[layer - 1](self._states[layer - 1])
+            self._states[layer] = next_state(gates, self._from_state[layer](state), state)
+        return self._head(self._states[-1])
 
     def keep(self, rows: Tensor) -> None:
         self._states = [state[rows] for state in self._states]

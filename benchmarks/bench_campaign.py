@@ -1,0 +1,152 @@
+"""Oracle calls a second of a whole campaign, store and all, beside loops that keep nothing.
+
+    python benchmarks/bench_campaign.py [--iterations 20] [--batch 64] [--policies zinc-gru 3x512]
+
+A campaign draws batches, scores them with QED, takes steps on REINVENT's loss, and commits every sample, score, metric,
+policy and checkpoint to a store. Beside it run the loops of ``plain_training``, in turn with it: an iteration of each
+after every iteration of ours. An oracle call is a valid molecule that is new to the run. Times are those of this
+process's processor, of one thread; what our writing thread does meanwhile counts as ours.
+
+3x512 has the weights of zinc-gru within 3 layers of 512 units, the size that much of the field uses, and draws the same
+molecules up to rounding.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from plain_training import CellLoop, FusedLoop, PlainTraining
+
+import molbuffer as mb
+from molbuffer.samplers import Policy, find_policy, load_policy, policy_files
+from molbuffer.samplers.models import GRUArchitecture, GRULanguageModel
+
+SIGMA, LEARNING_RATE = 128.0, 1e-8
+"""Steps so small that all go on drawing the same molecules, of about the same lengths."""
+PEERS: dict[str, type[PlainTraining]] = {"cells, graph kept": CellLoop, "torch.nn.GRU": FusedLoop}
+TARGETS = {"cells, graph kept": 4.0, "torch.nn.GRU": 1.2}
+SMALL = 0.01
+"""What the added layer multiplies its input by, so that its tanh is nearly the identity."""
+
+
+@torch.no_grad()
+def widened(model: GRULanguageModel, layers: int = 3, hidden: int = 512) -> GRULanguageModel:
+    """A larger model with nearly the distribution of a smaller one: further units are 0, further layers hand on."""
+    sizes = model.sizes
+    wide = GRULanguageModel(
+        GRUArchitecture(sizes.vocabulary_size, sizes.embedding_size, hidden, layers, 0.0, sizes.max_length)
+    )
+    for parameter in wide.parameters():
+        parameter.zero_()
+    wide.embedding.weight.copy_(model.embedding.weight)
+    scale = 1.0
+    for layer, weights in enumerate(wide.recurrent.all_weights):
+        from_input, from_state, input_bias, state_bias = (each.unflatten(0, (3, hidden)) for each in weights)
+        if layer < sizes.layers:
+            old = [each.unflatten(0, (3, sizes.hidden_size)) for each in model.recurrent.all_weights[layer]]
+            from_input[:, : sizes.hidden_size, : old[0].shape[2]] = old[0]
+            from_state[:, : sizes.hidden_size, : sizes.hidden_size] = old[1]
+            input_bias[:, : sizes.hidden_size], state_bias[:, : sizes.hidden_size] = old[2], old[3]
+        else:
+            from_input[2] = SMALL * torch.eye(hidden)
+            input_bias[1] = -30.0  # the state before is forgotten
+            scale *= SMALL
+    wide.head.weight[:, : sizes.hidden_size] = model.head.weight / scale
+    wide.head.bias.copy_(model.head.bias)
+    return wide.eval()
+
+
+@dataclass
+class Clock:
+    """Seconds of the processor, of all threads of this process."""
+
+    spent: dict[str, float] = field(default_factory=dict)
+    _started: float = field(default_factory=time.process_time)
+
+    def stop(self, name: str) -> None:
+        """Gives the time since the last stop to a name."""
+        now = time.process_time()
+        self.spent[name] = self.spent.get(name, 0.0) + now - self._started
+        self._started = now
+
+
+def compare(name: str, policy: Policy, iterations: int, batch: int, folder: Path) -> None:
+    """Prints oracle calls a second of ours and of the peers on one policy."""
+    model = policy.model
+    assert isinstance(model, GRULanguageModel)
+    for file, content in policy_files(model, policy.vocabulary).items():
+        folder.mkdir(exist_ok=True)
+        (folder / file).write_bytes(content)
+    arguments = {"sigma": SIGMA, "learning_rate": LEARNING_RATE, "batch": batch}
+    peers = {label: kind(model, policy.vocabulary, **arguments) for label, kind in PEERS.items()}
+    calls = dict.fromkeys(peers, 0)
+    clock = Clock()
+
+    def turn(step: mb.FitProgress) -> None:
+        clock.stop("molbuffer" if step.iteration > 1 else "start")
+        for label, peer in peers.items():
+            made = peer.iterate()
+            calls[label] += made if step.iteration > 1 else 0
+            clock.stop(label if step.iteration > 1 else "start")
+
+    with mb.open(folder / "lab") as lab:
+        objective = mb.Objective([mb.QED()])
+        with lab.run("bench", objective=objective, policy=str(folder), seed=0) as run:
+            sampler = mb.ModelSampler("agent", run.agent, size=mb.SamplerSize(batch, 1.0))
+            run.train(
+                batch_size=batch,
+                iterations=iterations + 1,
+                samplers=[sampler],
+                loss=mb.Reinvent(SIGMA),
+                learner=mb.LearnerSettings(LEARNING_RATE),
+                checkpoint_every=10,
+                progress=turn,
+            )
+        clock.stop("molbuffer")  # the last commit
+        found = lab.query(
+            "SELECT smiles, min(iteration) AS first FROM sample_history WHERE smiles IS NOT NULL AND "
+            "event = 'sample_batch' GROUP BY smiles HAVING first > 0"
+        )
+        calls["molbuffer"] = len(found)
+    print(f"{name}: {model.sizes.layers} x {model.sizes.hidden_size}, {iterations} iterations of {batch}")
+    ours = calls["molbuffer"] / clock.spent["molbuffer"]
+    for label in ("molbuffer", *peers):
+        rate = calls[label] / clock.spent[label]
+        seconds = clock.spent[label] / iterations
+        target = f", of at least {TARGETS[label]}" if label in TARGETS else ""
+        told = f"ours {ours / rate:.2f} times that{target}" if label in TARGETS else ""
+        print(f"  {label:<18} {rate:>6.0f} calls/s {1000 * seconds:>6.0f} ms an iteration  {told}")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    arguments.add_argument("--iterations", type=int, default=20)
+    arguments.add_argument("--batch", type=int, default=64, help="rows of a batch")
+    arguments.add_argument("--policies", nargs="+", choices=("zinc-gru", "3x512"), default=["zinc-gru", "3x512"])
+    chosen = arguments.parse_args()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    torch.manual_seed(0)
+    policy = load_policy(find_policy("zinc-gru"))
+    assert isinstance(policy.model, GRULanguageModel)
+    policies = {"zinc-gru": policy}
+    if "3x512" in chosen.policies:
+        policies["3x512"] = Policy.of(widened(policy.model), policy.vocabulary)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for name in chosen.policies:
+                compare(name, policies[name], chosen.iterations, chosen.batch, Path(folder) / name)
+                sys.stdout.flush()
+    finally:
+        torch.set_num_threads(threads)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Matrix products of layers: the quickest of this machine, and the precision of those of a gradient.
+
+On a processor, torch takes the products of float32 from MKL, which on processors of AMD does without their widest
+instructions. Those of oneDNN, which torch has as well, take less than half the time there, and the result of a row does
+not depend on how many others there are. ``torch.autocast`` lowers the precision of all products; ``gradient_products``
+that of products of the backward pass alone, so that likelihoods stay what they are in float32.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_gradient: ContextVar[torch.dtype | None] = ContextVar("gradient", default=None)
+
+
+@contextlib.contextmanager
+def gradient_products(dtype: torch.dtype | None) -> Iterator[None]:
+    """Take the products of the gradient of what is computed within in a precision; None is that of the weights."""
+    token = _gradient.set(dtype)
+    try:
+        yield
+    finally:
+        _gradient.reset(token)
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Return whether a device is a processor with instructions for products of bfloat16.
+
+    It is asked for its instructions, and not timed: a resumed run must find the same answer.
+    """
+    asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    there = any(bool(getattr(torch.cpu, name, bool)()) for name in asked)
+    return device.type == "cpu" and _has_onednn() and there
+
+
+@dataclass(frozen=True)
+class Precisions:
+    """The precisions of the products of a layer.
+
+    Attributes:
+        forward: those of its values.
+        gradient: those of its gradient.
+    """
+
+    forward: torch.dtype
+    gradient: torch.dtype
+
+    @classmethod
+    def of(cls, weight: Tensor) -> Precisions:
+        """Return the precisions that a layer with a weight has here and now."""
+        device = weight.device.type
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+            lowered = torch.get_autocast_dtype(device)
+            return cls(lowered, lowered)
+        return cls(weight.dtype, _gradient.get() or weight.dtype)
+
+
+class Product:
+    """The product of rows with one weight, many times over; without a gradient.
+
+    Args:
+        weight: [out, in].
+        bias: [out], added to each row; None adds nothing.
+        dtype: the precision of the operands and of the result; None is that of the weight.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, dtype: torch.dtype | None = None) -> None:
+        weight = weight.detach().to(dtype or weight.dtype)
+        self.dtype = weight.dtype
+        self._bias = None if bias is None else bias.detach().to(self.dtype)
+        self._transposed = weight.T
+        self._reordered = _onednn().reorder(weight.contiguous(), None) if _by_onednn(weight) else None
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Return the product [n, out] of rows [n, in]."""
+        if self._reordered is not None and rows.shape[0]:
+            made: Tensor = _onednn().product(rows, self._reordered, self._bias, "none", [], "")
+            return made
+        return rows @ self._transposed if self._bias is None else torch.addmm(self._bias, rows, self._transposed)
+
+
+def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return the product of rows [n, in] with a weight [out, in], plus a bias [out], in the precision of the bias.
+
+    It is differentiable, as ``torch.nn.functional.linear`` is.
+    """
+    made: Tensor = _Linear.apply(rows, weight, bias, Precisions.of(weight))  # type: ignore[no-untyped-call]
+    return made
+
+
+def weight_gradient(by_output: Tensor, rows: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the gradient [out, in] of a weight in a precision.
+
+    Args:
+        by_output: the gradient [n, out] of the products of the weight with rows.
+        rows: [n, in].
+        dtype: the precision of the result.
+    """
+    if by_output.dtype == torch.float32 and _by_onednn(by_output):
+        return Product(rows.T)(by_output.T.contiguous()).to(dtype)
+    return (by_output.T @ rows).to(dtype)
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, precisions: Precisions) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        ctx.gradient = precisions.gradient
+        return Product(weight, bias, precisions.forward)(rows.to(precisions.forward)).to(bias.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        rows, weight = ctx.saved_tensors
+        by_output = upstream[0].to(ctx.gradient)
+        by_rows = Product(weight.T, dtype=ctx.gradient)(by_output).to(rows.dtype)
+        by_weight = weight_gradient(by_output, rows.to(ctx.gradient), weight.dtype)
+        return by_rows, by_weight, upstream[0].sum(0), None
+
+
+@dataclass(frozen=True)
+class _OneDNN:
+    """The operators of torch for products by oneDNN; they are those that its own compiler uses."""
+
+    reorder: Callable[..., Tensor]
+    product: Callable[..., Tensor]
+
+
+def _has_onednn() -> bool:
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
+
+
+def _onednn() -> _OneDNN:
+    return _OneDNN(torch.ops.mkldnn._reorder_linear_weight, torch.ops.mkldnn._linear_pointwise)
+
+
+def _by_onednn(weight: Tensor) -> bool:
+    """Whether products with a weight are taken from oneDNN."""
+    if weight.device.type != "cpu" or not _has_onednn() or not weight.numel():
+        return False
+    there = all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise"))
+    return there and (weight.dtype == torch.float32 or (weight.dtype == torch.bfloat16 and has_bfloat16(weight.device)))

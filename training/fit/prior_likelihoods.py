@@ -1,0 +1,123 @@
+"""The likelihoods of rows under the prior. The prior does not change, so each row is computed once and remembered.
+
+A resumed training begins with an empty memory and must still have the weights of one that was never stopped, bit by
+bit. So a likelihood may not depend on the rows that it was computed with. That holds where a product does not depend on
+the number of rows, which is tried out on the machine before anything remembered is used; elsewhere nothing is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from molbuffer.samplers import RESERVED
+from molbuffer.samplers.models import Condition, GenerativeModel, GRULanguageModel, likelihoods
+from molbuffer.training.batches import TrainingBatch
+
+MOST_BYTES = 64 << 20
+"""The memory for likelihoods: some 150,000 molecules. Those that were computed first are forgotten first."""
+ROWS_AT_ONCE = 64
+"""The rows that are computed together."""
+_RECORD_BYTES = 250
+"""What a remembered row takes beside its tokens and likelihoods."""
+
+
+Values = NDArray[np.float32]
+
+
+@dataclass
+class PriorLikelihoods:
+    """The log-probabilities of rows under a fixed model.
+
+    The key of a row is its tokens: a molecule that comes again is known, whether it was drawn again, was stored, or is
+    another text of a stored molecule. Only rows of a GRU on a processor are remembered: of other models the likelihood
+    of a row depends on the widths and the conditions of those beside it, and on other devices on their number.
+
+    Attributes:
+        model: the model, which nobody trains.
+        most_bytes: the memory for likelihoods.
+        computed: the rows that were computed so far.
+    """
+
+    model: GenerativeModel
+    most_bytes: int = MOST_BYTES
+    computed: int = field(default=0, init=False)
+    _known: dict[bytes, Values] = field(default_factory=dict, init=False)
+    _bytes: int = field(default=0, init=False)
+    _independent: bool | None = field(default=None, init=False)
+
+    @torch.no_grad()
+    def __call__(self, batch: TrainingBatch, condition: Condition) -> Tensor:
+        """Return the log-probability [n, L] of each token of a batch; 0 after the end of a row."""
+        if not isinstance(self.model, GRULanguageModel) or self.model.device.type != "cpu":
+            self.computed += len(batch)
+            return likelihoods(self.model, batch.tokens, batch.lengths, condition=condition)
+        lengths = batch.lengths.tolist()
+        tokens = batch.tokens.numpy().astype(np.int32)
+        keys = [row[:length].tobytes() for row, length in zip(tokens, lengths, strict=True)]
+        rows = {key: row for row, key in enumerate(keys)}  # each sequence once
+        found = self._remembered(rows, self.model)
+        found |= self._compute(batch, {key: row for key, row in rows.items() if key not in found})
+        values = np.zeros(tokens.shape, np.float32)
+        for row, (key, length) in enumerate(zip(keys, lengths, strict=True)):
+            values[row, :length] = found[key]
+        return torch.from_numpy(values)
+
+    def _remembered(self, rows: dict[bytes, int], model: GRULanguageModel) -> dict[bytes, Values]:
+        found = {key: self._known[key] for key in rows if key in self._known}
+        if found and self._independent is None:
+            self._independent = rows_are_independent(model, ROWS_AT_ONCE)
+        return found if self._independent else {}
+
+    def _compute(self, batch: TrainingBatch, rows: dict[bytes, int]) -> dict[bytes, Values]:
+        """Compute rows of a batch, by key, and remember them."""
+        keys = sorted(rows, key=len)  # rows of about one length end together
+        made: dict[bytes, Values] = {}
+        for start in range(0, len(keys), ROWS_AT_ONCE):
+            some = keys[start : start + ROWS_AT_ONCE]
+            places = torch.tensor([rows[key] for key in some])
+            values = self.model.log_probs(batch.tokens[places], batch.lengths[places]).numpy()
+            for key, value, length in zip(some, values, batch.lengths[places].tolist(), strict=True):
+                made[key] = value[:length].copy()
+        self.computed += len(made)
+        if self._independent is not False:
+            self._remember(made)
+        return made
+
+    def _remember(self, made: dict[bytes, Values]) -> None:
+        self._known |= made
+        self._bytes += sum(map(_bytes_of, made.items()))
+        while self._bytes > self.most_bytes:
+            oldest = next(iter(self._known))
+            self._bytes -= _bytes_of((oldest, self._known.pop(oldest)))
+
+
+def _bytes_of(record: tuple[bytes, Values]) -> int:
+    key, value = record
+    return len(key) + value.nbytes + _RECORD_BYTES
+
+
+@torch.no_grad()
+def rows_are_independent(model: GRULanguageModel, n: int) -> bool:
+    """Return whether likelihoods of a model on this machine are the same bit by bit, whichever rows, at most n, are
+    computed together.
+
+    Tried on the beginnings of one sequence: where those of 1 to n tokens are computed together, each number of rows
+    from 1 to n occurs at some step, and all places among them have the same row.
+    """
+    tokens = torch.randint(
+        len(RESERVED), model.sizes.vocabulary_size, (1, n), generator=torch.Generator().manual_seed(0)
+    ).expand(n, n)
+    lengths = torch.arange(n, 0, -1)
+    together = model.log_probs(tokens, lengths)
+    one = model.log_probs(tokens[:1], lengths[:1])
+    expected = torch.where(torch.arange(n) < lengths[:, None], one, 0.0)
+    # The products over the tokens of all rows, too, have as many rows as there are tokens: try some other numbers.
+    few = [size for size in (2, n // 2 + 1) if size < n]
+    return torch.equal(together, expected) and all(
+        torch.equal(model.log_probs(tokens[-size:], lengths[-size:]), expected[-size:]) for size in few
+    )
