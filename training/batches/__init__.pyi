@@ -1,4 +1,4 @@
-from .batch import TrainingBatch
+from .batch import TrainingBatch, join
 from .buffer import BUFFER
 from .loader import BatchOrigin, MixedBatch, MixedLoader
 from .replayed_latents import ReplayedLatents
@@ -12,4 +12,5 @@ __all__ = [
     "ReplayedLatents",
     "StoredBatches",
     "TrainingBatch",
+    "join",
 ]

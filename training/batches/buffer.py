@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,6 @@ from molbuffer.storage import (
     HistoryIndex,
     IndexScope,
     Rows,
-    SampleStore,
     Selection,
     WithinLag,
     available_rows,
@@ -31,6 +31,18 @@ from molbuffer.training.batches.replayed_latents import ReplayedLatents, replaye
 
 BUFFER = "buffer"
 """The origin of stored rows in a batch."""
+
+
+class StoredRows(Protocol):
+    """What a buffer reads its rows from: a store, or several of them."""
+
+    def snapshot(self) -> int:
+        """Return the newest snapshot."""
+        ...
+
+    def index(self, scope: IndexScope) -> HistoryIndex:
+        """Return the rows that a training may use."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,7 @@ class Buffer:
         up_to_iteration: the last iteration whose own rows the snapshot counts; None is all.
     """
 
-    store: SampleStore
+    store: StoredRows
     view: BufferView
     selection: Selection
     vocabulary: Vocabulary
