@@ -5,30 +5,58 @@ from .front_door import Lab, open  # noqa: A004 (it is called as mb.open)
 from .given import refuse_other_sources
 from .lab_run import LabRun, TrainingResult
 from .molecules import draw_molecules, score_molecules
-from .offline_rows import OfflineRows, opened_rows, refuse_archive, refuse_other_archive
+from .offline import (
+    Criterion,
+    EvaluationPlan,
+    Judging,
+    OfflineReport,
+    OfflineRows,
+    OfflineTraining,
+    Relabel,
+    Relabelled,
+    SplitBy,
+    ValidationPlan,
+    check_snapshot,
+    offline_training,
+    opened_rows,
+    refuse_archive,
+    relabelled,
+    rows_of_run,
+    run_offline_training,
+)
 from .provenance import described_run, objective_definition
 from .run_list import list_runs
 from .score_failures import ScoreFailures, check_kept, log_warning
 from .torch_threads import NUMBER_VARIABLES, WAITING_VARIABLES, limit_threads
-from .training import Training, TrainingPlan, go_on, offline_training, online_training, run_training
+from .training import Training, TrainingPlan, go_on, online_training, run_training
 
 __all__ = [
     "NUMBER_VARIABLES",
     "WAITING_VARIABLES",
     "BufferBuilder",
     "Chunk",
+    "Criterion",
     "EmptyBuildError",
+    "EvaluationPlan",
     "FailedScoresError",
+    "Judging",
     "Lab",
     "LabRun",
+    "OfflineReport",
     "OfflineRows",
+    "OfflineTraining",
+    "Relabel",
+    "Relabelled",
     "RunContext",
     "RunError",
     "ScoreFailures",
+    "SplitBy",
     "Training",
     "TrainingPlan",
     "TrainingResult",
+    "ValidationPlan",
     "check_kept",
+    "check_snapshot",
     "chunk_rows",
     "commit_chunk",
     "described_run",
@@ -45,8 +73,10 @@ __all__ = [
     "opened_rows",
     "publish_latents",
     "refuse_archive",
-    "refuse_other_archive",
     "refuse_other_sources",
+    "relabelled",
+    "rows_of_run",
+    "run_offline_training",
     "run_training",
     "score_molecules",
 ]

@@ -2,7 +2,8 @@
 
 RunError                  a run ends, although nothing broke, because it is of no use
 ├── FailedScoresError     too many molecules have no reward, since their score failed
-└── EmptyBuildError       a build kept no molecule
+├── EmptyBuildError       a build kept no molecule
+└── ValidationError       stored rows cannot be split into those that are learned from and those that are held out
 """
 
 from __future__ import annotations
@@ -34,3 +35,7 @@ class FailedScoresError(RunError):
 
 class EmptyBuildError(RunError):
     """A build kept no molecule, and refers to none."""
+
+
+class ValidationError(RunError):
+    """Stored rows cannot be split as they should be."""

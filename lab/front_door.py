@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
-    from molbuffer.lab.lab_run import LabRun, LossFunction, RowProgress, TrainingResult
+    from molbuffer.lab.lab_run import LabRun, LossFunction, RowProgress
+    from molbuffer.lab.offline import Judging, OfflineResult
     from molbuffer.samplers import Policy
     from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, Standardisation
     from molbuffer.training import FitProgress, LearnerSettings, Loss, StoredBatches
@@ -160,19 +161,23 @@ class Lab:
         seed: int | None = None,
         selection: Selection | str = Uniform(),
         where: str | None = None,
-        archive: str | Path | None = None,
+        sources: str | Path | Sequence[str | Path] = (),
         snapshot: int | None = None,
-        loss: Loss | LossFunction | str = "reinvent",
+        loss: Loss | LossFunction | str = "advantage_weighted",
+        cloning_weight: float = 0.0,
+        kl_weight: float = 0.0,
         learner: LearnerSettings | None = None,
         checkpoint_every: int = 100,
+        judging: Judging | None = None,
+        filters: Sequence[Filter] = (),
         resume: str | None = None,
         progress: Callable[[FitProgress], None] = lambda _: None,
-    ) -> TrainingResult:
-        """Train a policy on stored rows alone, as a run of its own; nothing is drawn or scored.
+    ) -> OfflineResult:
+        """Train a policy on stored rows alone, as a run of its own; only what ``judging`` asks for is drawn or scored.
 
         Args:
             name: the name of the run, for people.
-            objective: the objective whose rewards count; it is not computed.
+            objective: the objective whose rewards count.
             steps: the number of steps of the run; more than it has done extends one that is gone on with.
             batch_size: the number of rows of a batch.
             policy: the policy that the loss keeps the trained one close to, as in ``run``.
@@ -181,21 +186,30 @@ class Lab:
             seed: the seed of the choice of rows.
             selection: chooses the rows of a batch; a text names a kind with its defaults.
             where: an SQL condition on ``sample_history``.
-            archive: the path of an archive to read the rows from; None is this store.
+            sources: the paths of archives and other stores to read the rows from, in their order; this store is
+                among them if its path is. None is this store alone.
             snapshot: the snapshot to read; None is the present one.
             loss: as in ``LabRun.train``.
+            cloning_weight: the weight of the negative log-likelihood of the rows that is added to the loss.
+            kl_weight: the weight of the divergence from the prior that is added to the loss.
             learner: as in ``LabRun.train``.
             checkpoint_every: the number of steps between checkpoints.
+            judging: the rows that are held out, or scored first, and the fresh draws of the policy; None is no such.
+            filters: asked of fresh draws, as in ``run``.
             resume: the id, or its start, of a run to go on with.
             progress: called after each step.
+
+        Returns:
+            The run, its policy, and a report of it beside its data.
 
         Raises:
             BatchShortError: too few rows have a reward under the objective.
             RunConflictError: the run to go on with began with something else, or has done more steps.
+            ValidationError: the rows cannot be split.
         """
         _prepare_torch()
         from molbuffer.lab.arguments import as_selection, check_learner
-        from molbuffer.lab.offline_run import OfflinePlan, run_offline
+        from molbuffer.lab.offline import Judging, OfflinePlan, run_offline
         from molbuffer.lab.recording import RunPlan
         from molbuffer.training import LearnerSettings
 
@@ -203,18 +217,29 @@ class Lab:
             _check_count(what, value)
         check_learner(learner or LearnerSettings())
         run = RunPlan(
-            name, RunKind.OFFLINE, objective, policy=policy, agent=agent, device=device, seed=seed, resume=resume
+            name,
+            RunKind.OFFLINE,
+            objective,
+            policy=policy,
+            agent=agent,
+            device=device,
+            seed=seed,
+            filters=filters,
+            resume=resume,
         )
         plan = OfflinePlan(
             steps,
             batch_size,
             selection=as_selection(selection),
             where=where,
-            archive=archive,
+            sources=[sources] if isinstance(sources, str | Path) else sources,
             snapshot=snapshot,
             loss=loss,
+            cloning_weight=cloning_weight,
+            kl_weight=kl_weight,
             learner=learner or LearnerSettings(),
             checkpoint_every=checkpoint_every,
+            judging=judging or Judging(),
         )
         return run_offline(self.store, run, plan, progress)
 

@@ -1,7 +1,7 @@
-"""A training, online or offline: put together from its parts, set back to the run's last checkpoint, and run.
+"""A training: put together from its parts, set back to the run's last checkpoint, and run.
 
-``online_training`` and ``offline_training`` make the parts and write nothing; ``go_on`` sets them back to the last
-checkpoint, and ``run_training`` trains to the end.
+``online_training`` makes the parts and writes nothing, as ``offline_training`` of ``lab.offline`` does; ``go_on`` sets
+them back to the last checkpoint, and ``run_training`` trains to the end.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
 from molbuffer.lab.context import RunContext
-from molbuffer.lab.offline_rows import OfflineRows
 from molbuffer.lab.score_failures import ScoreFailures, log_warning
 from molbuffer.samplers import CallsOfTraining, DrawCounts, Policy, Sampler, SeenMolecules
 from molbuffer.storage import Event, KeptOfRun, SampleStore, Selection, Uniform
@@ -190,32 +189,6 @@ def diversity_memory(settings: DiversitySettings, context: RunContext) -> Divers
         )
         memory.count(BEFORE_THE_RUN, found["smiles"].to_pylist(), found["reward"].to_numpy())
     return memory
-
-
-def offline_training(context: RunContext, plan: TrainingPlan, rows: OfflineRows | None = None) -> Training:
-    """Make the parts of an offline training, at its beginning.
-
-    Args:
-        context: the run.
-        plan: what is trained.
-        rows: the rows; None is those of the run's own store.
-    """
-    store, run_id = context.store, context.run_id
-    rows = rows or OfflineRows(store)
-    view = BufferView(
-        context.objective_sha256,
-        snapshot=store.run(run_id).pinned_snapshot if rows.snapshot is None else rows.snapshot,
-        where=plan.where,
-        train_on_invalid=plan.batches.train_on_invalid,
-    )
-    return Training(
-        Learner(context.prior, plan.loss, plan.learner, context.agent),
-        MixedLoader(plan.batches, Buffer(rows.store, view, plan.selection, context.prior.vocabulary)),
-        HistoryWriter(store, run_id, plan.keep),
-        SeenMolecules(store, run_id),
-        checkpoint_every=plan.checkpoint_every,
-        course=Course([TimeStop(plan.stops.max_minutes)] if plan.stops.max_minutes is not None else []),
-    )
 
 
 def go_on(training: Training, store: SampleStore) -> None:

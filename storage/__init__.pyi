@@ -21,6 +21,7 @@ from .files.system_errors import system_advice
 from .history.cache import LOCATION_VARIABLE, DecodedCache, default_folder
 from .history.chosen import available_rows, chosen_rows
 from .history.index import HistoryIndex, IndexScope
+from .history.joined import join_indexes
 from .history.selections import (
     SELECTIONS,
     AboveQuantile,
@@ -152,6 +153,7 @@ __all__ = [
     "default_folder",
     "find_receipts",
     "is_archive",
+    "join_indexes",
     "make_build_id",
     "migrate_store",
     "no_samples",

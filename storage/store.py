@@ -336,7 +336,16 @@ class SampleStore:
         Raises:
             UnknownBuildError: the build is not committed, or has no such row.
         """
-        return scores_of.add_rewards(self._open.writable(), self.path, build_id, rewards, run_id)
+        return self.add_rewards_of_builds({build_id: rewards}, run_id)
+
+    def add_rewards_of_builds(self, of_builds: Mapping[str, Sequence[Reward]], run_id: str) -> int:
+        """Add rewards to several committed builds in one commit, as ``add_rewards`` does.
+
+        Args:
+            of_builds: the rewards by the id of the build.
+            run_id: the run that they belong to.
+        """
+        return scores_of.add_rewards(self._open.writable(), self.path, of_builds, run_id)
 
     def latest_checkpoint(self, run_id: str) -> StoredCheckpoint | None:
         """Return a run's checkpoint of the highest iteration whose files are there; None before the first."""

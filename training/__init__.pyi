@@ -1,8 +1,9 @@
 from .batches.batch import TrainingBatch
 from .batches.buffer import Buffer, BufferView
 from .batches.live_samplers import LiveSamplers
-from .batches.loader import BatchPlan, MixedLoader
+from .batches.loader import BatchOrigin, BatchPlan, MixedLoader
 from .batches.replay import Replay
+from .batches.replayed_latents import ReplayedLatents
 from .batches.stored_batches import StoredBatches
 from .checkpoint import RunCheckpoints
 from .course.course import Course, Ending, Observer, StepTaken, course_state
@@ -12,14 +13,23 @@ from .course.stage_end import STAGE, StageEnd
 from .course.stops import CallsStop, PatienceStop, TimeStop
 from .diversity.memory import BEFORE_THE_RUN, DiversityMemory
 from .diversity.settings import DiversitySettings
-from .evaluation import DrawEvaluation, bootstrap_difference, evaluate_policy
+from .evaluation import (
+    DrawEvaluation,
+    MoleculeQuality,
+    bootstrap_difference,
+    evaluate_policy,
+    mean_of_best,
+    molecule_quality,
+)
+from .fit.held_out import HeldOutQuality, held_out_batches, held_out_quality
 from .fit.history_writer import HistoryWriter
 from .fit.learner import Learner
 from .fit.loop import FitProgress, commit_checkpoint, fit_policy
 from .fit.settings import LearnerSettings, Precision
 from .fit.trainables import Trainable, Trainables
 from .latents.trainers import LatentTrainerSettings, PriorTrainer, VectorTrainer
-from .losses import BASELINES, LOSSES, Loss, Reinvent, ScoredSequences, StatefulLoss, ValidOn
+from .losses import BASELINES, LOSSES, Loss, Reinvent, ScoredSequences, StatefulLoss, ValidOn, conservative
+from .off_policy import OffPolicyEstimate, off_policy_estimate
 from .pretraining.corpus import clean_molecules
 from .pretraining.data import PretrainData, check_columns, data_of
 from .pretraining.objectives import pretraining_loss
@@ -33,6 +43,7 @@ __all__ = [
     "LOSSES",
     "STAGE",
     "TRANSFER",
+    "BatchOrigin",
     "BatchPlan",
     "BeforeTransfer",
     "Buffer",
@@ -47,6 +58,7 @@ __all__ = [
     "FitProgress",
     "Guard",
     "GuardSettings",
+    "HeldOutQuality",
     "HistoryWriter",
     "LatentTrainerSettings",
     "Learner",
@@ -55,7 +67,9 @@ __all__ = [
     "Loss",
     "MixedLoader",
     "MoleculeLoss",
+    "MoleculeQuality",
     "Observer",
+    "OffPolicyEstimate",
     "PatienceStop",
     "Precision",
     "PretrainData",
@@ -64,6 +78,7 @@ __all__ = [
     "PriorTrainer",
     "Reinvent",
     "Replay",
+    "ReplayedLatents",
     "RunCheckpoints",
     "ScoredSequences",
     "StageEnd",
@@ -82,10 +97,16 @@ __all__ = [
     "check_columns",
     "clean_molecules",
     "commit_checkpoint",
+    "conservative",
     "course_state",
     "data_of",
     "evaluate_policy",
     "fit_policy",
+    "held_out_batches",
+    "held_out_quality",
+    "mean_of_best",
+    "molecule_quality",
+    "off_policy_estimate",
     "pretrain",
     "pretraining_loss",
 ]

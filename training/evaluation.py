@@ -1,18 +1,78 @@
-"""Evaluation of policies by fresh draws: their rewards, and an interval of the difference of two policies."""
+"""Evaluation of policies by fresh draws, the quality of molecules, and an interval of the difference of two means."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import heapq
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from molbuffer.samplers import ModelSampler, Policy, Scorer
-from molbuffer.scoring import Filter, Standardisation, judge_many
+from molbuffer.scoring import Filter, Judgement, Standardisation, diversity_of, judge_many
 
 RESAMPLES = 2_000
 """Bootstrap samples of an interval."""
+DIVERSITY_ROWS = 1_000
+"""The molecules whose diversity among themselves is computed, which takes a time that grows with their square."""
+
+
+@dataclass(frozen=True)
+class MoleculeQuality:
+    """How good and how different n molecules are, where repetitions count as often as they occur.
+
+    Attributes:
+        rows: the number of molecules, n.
+        mean: the mean reward; None without rewards.
+        top_10: the mean reward of the 10 best different molecules, or of as many as there are; None without rewards.
+        top_100: the same of the 100 best.
+        uniqueness: different molecules / molecules; None without any.
+        internal_diversity: of the first ``DIVERSITY_ROWS`` molecules, as ``Diversity.internal``; None for fewer than
+            two.
+    """
+
+    rows: int
+    mean: float | None
+    top_10: float | None
+    top_100: float | None
+    uniqueness: float | None
+    internal_diversity: float | None
+
+
+def molecule_quality(molecules: Sequence[str], rewards: NDArray[np.float64] | None) -> MoleculeQuality:
+    """Return the quality of molecules.
+
+    Args:
+        molecules: canonical SMILES [n].
+        rewards: float64 [n]; NaN where a molecule has none, which then counts as 0. None when nothing was scored.
+    """
+    different = dict.fromkeys(molecules)
+    known = None if rewards is None or not len(rewards) else np.nan_to_num(rewards, nan=0.0)
+    return MoleculeQuality(
+        rows=len(molecules),
+        mean=None if known is None else float(known.mean()),
+        top_10=None if known is None else mean_of_best(molecules, known, 10),
+        top_100=None if known is None else mean_of_best(molecules, known, 100),
+        uniqueness=len(different) / len(molecules) if molecules else None,
+        internal_diversity=diversity_of(molecules[:DIVERSITY_ROWS]).internal,
+    )
+
+
+def mean_of_best(molecules: Sequence[Hashable], rewards: NDArray[np.float64], n: int) -> float | None:
+    """Return the mean reward of the n best different molecules, or of as many as there are; None without any.
+
+    Args:
+        molecules: the identities of molecules [m], such as canonical SMILES.
+        rewards: float64 [m]; the best one of a molecule counts.
+        n: the number of molecules.
+    """
+    best: dict[Hashable, float] = {}
+    for molecule, reward in zip(molecules, rewards.tolist(), strict=True):
+        best[molecule] = max(reward, best.get(molecule, reward))
+    return float(np.mean(heapq.nlargest(n, best.values()))) if best else None
 
 
 @dataclass(frozen=True)
@@ -20,36 +80,91 @@ class DrawEvaluation:
     """Fresh draws of a policy under an objective.
 
     Attributes:
-        rewards: float64 [n], one a draw; 0 where the string is no molecule, was rejected, or could not be scored.
-        validity: molecules / draws.
-        uniqueness: different molecules / molecules; None without any.
+        molecules: the canonical SMILES of each draw [n]; None where the string is no molecule.
+        scored: float64 [n], one a draw; 0 where the string is no molecule, was rejected, or could not be scored. None
+            when nothing was scored.
+        novelty: different molecules that are not known / different molecules; None without any, or when none was
+            asked for.
+        oracle_calls: the number of different molecules that scores were asked for, stored ones counted.
     """
 
-    rewards: NDArray[np.float64]
-    validity: float
-    uniqueness: float | None
+    molecules: Sequence[str | None]
+    scored: NDArray[np.float64] | None
+    novelty: float | None = None
+    oracle_calls: int = 0
+
+    @property
+    def draws(self) -> int:
+        """The number of draws, n."""
+        return len(self.molecules)
+
+    @property
+    def rewards(self) -> NDArray[np.float64]:
+        """The rewards as ``scored`` has them, float64 [n]; NaN when nothing was scored."""
+        return np.full(self.draws, np.nan) if self.scored is None else self.scored
 
     @property
     def mean_reward(self) -> float:
-        """The mean reward of all draws."""
-        return float(self.rewards.mean())
+        """The mean reward of all draws; NaN when nothing was scored."""
+        return float(self.rewards.mean()) if self.draws else math.nan
+
+    @property
+    def validity(self) -> float:
+        """Molecules / draws."""
+        return len(self._valid) / self.draws if self.draws else math.nan
+
+    @property
+    def uniqueness(self) -> float | None:
+        """Different molecules / molecules; None without any."""
+        return len(set(self._valid)) / len(self._valid) if self._valid else None
+
+    @cached_property
+    def quality(self) -> MoleculeQuality:
+        """The quality of the draws that are molecules; ``mean`` is of all draws, useless ones as 0."""
+        valid = [row for row, molecule in enumerate(self.molecules) if molecule is not None]
+        found = molecule_quality(self._valid, None if self.scored is None else self.scored[valid])
+        mean = None if math.isnan(self.mean_reward) else self.mean_reward
+        return replace(found, rows=self.draws, mean=mean)
+
+    @property
+    def _valid(self) -> list[str]:
+        return [molecule for molecule in self.molecules if molecule is not None]
 
 
 def evaluate_policy(
     policy: Policy,
-    scorer: Scorer,
+    scorer: Scorer | None,
     filters: Sequence[Filter],
     standardisation: Standardisation,
     *,
     draws: int,
     seed: int,
+    known: Callable[[Sequence[str]], set[str]] | None = None,
+    max_oracle_calls: int | None = None,
 ) -> DrawEvaluation:
     """Draw molecules at temperature 1, score those that pass the filters, and record the scores in the scorer's
     store.
+
+    Args:
+        policy: the policy.
+        scorer: gives the rewards; None scores nothing.
+        filters: asked in their order.
+        standardisation: how drawn strings become molecules.
+        draws: the number of draws.
+        seed: the seed of the draws.
+        known: returns which of some canonical SMILES are known already, for the novelty.
+        max_oracle_calls: the largest number of different molecules that scores are asked for, stored ones counted;
+            the draws end before the one that would exceed it. None is no limit.
     """
     drawn = ModelSampler("evaluation", lambda: policy).draw(draws, seed)
     judged = judge_many(drawn.raw, filters, standardisation)
-    molecules = [judgement.smiles for judgement in judged if judgement.smiles is not None]
+    if scorer is not None and max_oracle_calls is not None:
+        judged = judged[: _within(judged, max_oracle_calls)]
+    molecules = [judgement.smiles for judgement in judged]
+    different = list(dict.fromkeys(molecule for molecule in molecules if molecule is not None))
+    novelty = None if known is None or not different else 1 - len(known(different)) / len(different)
+    if scorer is None:
+        return DrawEvaluation(molecules, None, novelty)
     kept = [judgement.smiles for judgement in judged if judgement.smiles is not None and judgement.rejected_by is None]
     scored = scorer.score(kept)
     if scorer.store is not None and scored.new:
@@ -60,10 +175,22 @@ def evaluate_policy(
         for judgement in judged
     ]
     return DrawEvaluation(
-        rewards=np.nan_to_num(np.array(rewards, np.float64), nan=0.0),
-        validity=len(molecules) / draws,
-        uniqueness=len(set(molecules)) / len(molecules) if molecules else None,
+        molecules,
+        np.nan_to_num(np.array(rewards, np.float64), nan=0.0),
+        novelty,
+        oracle_calls=len(scored.smiles),
     )
+
+
+def _within(judged: Sequence[Judgement], molecules: int) -> int:
+    """Return the number of rows before the one that is the first of more different kept molecules than that."""
+    asked: set[str] = set()
+    for row, judgement in enumerate(judged):
+        if judgement.smiles is not None and judgement.rejected_by is None:
+            asked.add(judgement.smiles)
+        if len(asked) > molecules:
+            return row
+    return len(judged)
 
 
 def bootstrap_difference(

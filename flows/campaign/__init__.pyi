@@ -7,7 +7,7 @@ from .pretraining import check_before_a_run, check_request, prepare_pretraining,
 from .progress import progress_bar, step_bar
 from .resuming import check_resumed
 from .stages import present_stage
-from .training import offline_condition, prepare_offline, prepare_online
+from .training import offline_condition, prepare_offline, prepare_online, relabel_first
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -31,6 +31,7 @@ __all__ = [
     "progress_bar",
     "read_settings",
     "register",
+    "relabel_first",
     "reopen_campaign",
     "step_bar",
     "unfit_policies",

@@ -6,20 +6,23 @@
 
 from __future__ import annotations
 
-from molbuffer.flows.campaign.campaign import Campaign
+from molbuffer.flows.campaign.campaign import Campaign, campaign_run
 from molbuffer.flows.campaign.flow_runs import warn
 from molbuffer.flows.campaign.latents import build_trainables
 from molbuffer.flows.settings import Settings, selection_of
 from molbuffer.lab import (
     OfflineRows,
+    OfflineTraining,
+    Relabelled,
     Training,
     TrainingPlan,
     go_on,
     offline_training,
     online_training,
     publish_latents,
+    relabelled,
 )
-from molbuffer.storage import KeptOfRun
+from molbuffer.storage import KeptOfRun, RunKind, SampleStore, UnknownRunError
 from molbuffer.training import BatchPlan
 
 OFFLINE_STRETCH = 10
@@ -68,7 +71,7 @@ def assemble_online(campaign: Campaign) -> Training:
     )
 
 
-def prepare_offline(campaign: Campaign, where: str | None = None, rows: OfflineRows | None = None) -> Training:
+def prepare_offline(campaign: Campaign, where: str | None = None, rows: OfflineRows | None = None) -> OfflineTraining:
     """Make the parts of an offline training, set back to the run's last checkpoint if it has one.
 
     Args:
@@ -81,7 +84,7 @@ def prepare_offline(campaign: Campaign, where: str | None = None, rows: OfflineR
     return training
 
 
-def assemble_offline(campaign: Campaign, where: str | None = None, rows: OfflineRows | None = None) -> Training:
+def assemble_offline(campaign: Campaign, where: str | None = None, rows: OfflineRows | None = None) -> OfflineTraining:
     """Make the parts of an offline training, at its beginning; the arguments are those of ``prepare_offline``."""
     settings, offline = campaign.settings, campaign.settings.offline
     plan = TrainingPlan(
@@ -99,7 +102,7 @@ def assemble_offline(campaign: Campaign, where: str | None = None, rows: Offline
         keep=kept_of_run(campaign),
         stops=settings.campaign.stops,
     )
-    return offline_training(campaign.context, plan, rows)
+    return offline_training(campaign.context, plan, rows, offline.judging)
 
 
 def kept_of_run(campaign: Campaign) -> KeptOfRun:
@@ -113,3 +116,21 @@ def offline_condition(settings: Settings, where: str | None) -> str | None:
     reward.
     """
     return where or settings.offline.where
+
+
+def relabel_first(
+    settings: Settings, store: SampleStore, run_id: str, rows: OfflineRows, where: str | None, device: str | None
+) -> Relabelled | None:
+    """Score the rows without a reward under the objective, if the settings say so, before a run that reads them begins.
+
+    A run of its own has the scores, so that the snapshot that the training pins has them all; None when nothing is
+    relabelled, or the training has begun already.
+    """
+    try:
+        begun = store.run(run_id)
+    except UnknownRunError:
+        begun = None
+    if settings.offline.relabel == "off" or begun is not None:
+        return None
+    with campaign_run(settings, store, RunKind.SCORE, f"relabel-{run_id}", device=device) as campaign:
+        return relabelled(campaign.context, rows, where, settings.offline.judging)

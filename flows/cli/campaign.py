@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ import typer
 
 from molbuffer.flows.cli.archive import DEFAULT_MAX_SIZE, MaxSizeOption, limits
 from molbuffer.flows.cli.options import CampaignOptions, IterationsOption, SnapshotOption, taking
-from molbuffer.flows.cli.output import write_result
+from molbuffer.flows.cli.output import write_result, write_text
 from molbuffer.flows.cli.prefect_setup import prefect_ready
 from molbuffer.flows.cli.preparation import overrides_of, prepared_run
 from molbuffer.flows.errors import UsageError
@@ -41,7 +41,7 @@ def run(given: CampaignOptions, iterations: IterationsOption = None) -> None:
 
             flow = train
         result = flow(ready.settings.to_json(), str(given.store), run_id=ready.run_id, device=given.device)
-    write_result(result, given.json)
+    _write_offline(result, given.json)
 
 
 @taking(CampaignOptions)
@@ -68,28 +68,41 @@ def offline(
             help="Train only on rows of sample_history that fulfil this; default: as the file says.",
         ),
     ] = None,
-    source: Annotated[
-        Path | None,
+    sources: Annotated[
+        list[Path] | None,
         typer.Option(
             "--from",
-            metavar="ARCHIVE",
-            help="Read the rows from this archive; the run and its policy still go into the store; default: the store.",
+            metavar="ARCHIVE|STORE",
+            help="Read the rows from this archive or store; the run and its policy still go into --store. Repeat it "
+            "for several; the rows of --store are read, too, if it is one of them; default: --store alone.",
+        ),
+    ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Evaluate the policy by N fresh draws; default: offline.evaluation.draws of the file.",
         ),
     ] = None,
     max_size: MaxSizeOption = DEFAULT_MAX_SIZE,
     iterations: IterationsOption = None,
 ) -> None:
-    """Train on stored molecules alone; nothing is drawn or scored, and the file needs no sampler that draws."""
-    if source is not None and snapshot is not None:
-        raise UsageError("an archive has one snapshot: leave --snapshot out, or read from the store without --from")
+    """Train on stored molecules alone, and set the new policy beside them. The file needs no sampler; nothing is
+    drawn or scored unless the table [offline] or --draws says so.
+    """
+    if sources and snapshot is not None:
+        raise UsageError(
+            "other sources are read as they are: leave --snapshot out, or read from the store without --from"
+        )
     from molbuffer.flows.settings import OFFLINE
     from molbuffer.storage import RunKind, check_unapplied
 
     if where is not None:
         check_unapplied(where)
-    overrides = [OFFLINE, *overrides_of(given.sets)]
-    ready = prepared_run(given, overrides, kind=RunKind.OFFLINE, iterations=iterations, own_rows=source is None)
-    archive = None if source is None else str(source.resolve())
+    drawn = [] if draws is None else [f"offline.evaluation.draws={draws}"]
+    overrides = [OFFLINE, *overrides_of([*(given.sets or ()), *drawn])]
+    ready = prepared_run(given, overrides, kind=RunKind.OFFLINE, iterations=iterations, own_rows=not sources)
     with prefect_ready(given.store, run_id=ready.run_id, longer=True):
         from molbuffer.flows.train_offline import train_offline
 
@@ -99,11 +112,23 @@ def offline(
             snapshot=snapshot,
             where=where,
             run_id=ready.run_id,
-            archive=archive,
+            sources=[str(source.resolve()) for source in sources or ()],
             archive_limit_bytes=limits(max_size).bytes,
             device=given.device,
         )
-    write_result(result, given.json)
+    _write_offline(result, given.json)
+
+
+def _write_offline(result: Mapping[str, Any], json: bool) -> None:
+    """Write the result of a training, of an offline one with its report as a table."""
+    report = result.get("report")
+    if json or report is None:
+        write_result(result, json)
+        return
+    from molbuffer.flows.cli.offline_report import report_text
+
+    write_result({name: value for name, value in result.items() if name != "report"}, json)
+    write_text(report_text(report))
 
 
 def demo(

@@ -10,10 +10,12 @@ from pydantic import Field, model_validator
 
 from molbuffer.flows.settings.base import Section
 from molbuffer.kinds import Condition, Count, KindTable, OneOf, Text, refuse
+from molbuffer.lab import Criterion, EvaluationPlan, Judging, Relabel, SplitBy, ValidationPlan
 from molbuffer.storage import SELECTIONS, Selection
-from molbuffer.training import LOSSES, LearnerSettings, Loss, Precision, Replay
+from molbuffer.training import LOSSES, LearnerSettings, Loss, Precision, Replay, conservative
 
 Positive = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
 
 SELECTION = OneOf(SELECTIONS, bare=True)
 LOSS = OneOf(LOSSES, bare=True)
@@ -123,6 +125,38 @@ class TrainingSettings(LossKeys):
         return self
 
 
+class EvaluationSettings(Section):
+    """The evaluation of the policy of an offline training by fresh draws."""
+
+    draws: Annotated[int, Field(ge=0)] = 0
+    """The number of molecules that are drawn from the policy; 0 draws none."""
+
+    every: Annotated[int, Field(ge=0)] = 0
+    """The number of steps between evaluations; 0 evaluates at the end only."""
+
+    max_oracle_calls: Count | None = None
+    """The largest number of different molecules that scores are asked for in the run, stored ones counted; default: no
+    limit."""
+
+    expensive: bool = False
+    """Compute components with cost = "high" as well; otherwise draws have no reward under an objective that has one."""
+
+    min_effective_sample_size: Positive = EvaluationPlan.least_sample_size
+    """The least effective sample size of the held-out rows for an off-policy estimate of the mean reward; with less
+    there is none."""
+
+    @property
+    def plan(self) -> EvaluationPlan:
+        """The evaluation."""
+        return EvaluationPlan(
+            self.draws,
+            every=self.every,
+            max_oracle_calls=self.max_oracle_calls,
+            expensive=self.expensive,
+            least_sample_size=self.min_effective_sample_size,
+        )
+
+
 class OfflineSettings(LossKeys):
     """Training on stored rows alone, by ``molbuffer offline`` or with ``campaign.offline``."""
 
@@ -139,15 +173,68 @@ class OfflineSettings(LossKeys):
     """An SQL condition on sample_history that the rows must fulfil, such as "reward > 0.5"; default: every row with
     a reward."""
 
-    loss: Annotated[KindTable, LOSS] | None = None
-    """The loss; default: that of the training table."""
+    loss: Annotated[KindTable, LOSS] | None = Field(default_factory=LOSS.default("advantage_weighted"))
+    """The loss, with its own keys: not that of the training table."""
 
     learning_rate: Positive | None = None
     """The learning rate; default: that of the training table."""
 
+    cloning_weight: NotNegative = 0.0
+    """The weight of the negative log-likelihood of the rows that is added to the loss: behaviour cloning."""
+
+    kl_weight: NotNegative = 0.0
+    """The weight of the divergence of the policy from the prior, on the rows, that is added to the loss."""
+
+    relabel: Relabel = "off"
+    """What becomes of stored rows without a reward under the objective. off: they are left out; cheap: their molecules
+    are scored first, but for components with cost = "high", of which only stored scores count; all: with all
+    components."""
+
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The share of the rows that are held out. The policy that is best on them is the result."""
+
+    split: SplitBy = "scaffold"
+    """What is held out as a whole: scaffold: the molecules of a scaffold; run: the rows of a run; random: the rows of
+    a molecule."""
+
+    validate_every: Count = 50
+    """The number of steps between validations."""
+
+    patience: Annotated[int, Field(ge=0)] = 0
+    """The number of validations without a better one after which the training ends; 0: it never ends early."""
+
+    criterion: Criterion = "loss"
+    """What says which policy is best: loss: the loss of the held-out rows; best_likelihood: the likelihood of the best
+    tenth of them."""
+
+    evaluation: EvaluationSettings = Field(default_factory=EvaluationSettings)
+    """The evaluation of the policy by fresh draws."""
+
     def built_loss(self, online: TrainingSettings) -> Loss:
-        """Return the loss of offline training: its own, or else that of online training."""
-        return self.with_sigma(online.built_loss if self.loss is None else self.loss.build())
+        """Return the loss of offline training with conservative terms.
+
+        A run of an earlier release, which has none of its own, has that of online training.
+        """
+        own = self.with_sigma(online.built_loss if self.loss is None else self.loss.build())
+        return conservative(own, self.cloning_weight, self.kl_weight)
+
+    @property
+    def judging(self) -> Judging:
+        """How rows and policy are judged."""
+        validation = ValidationPlan(
+            self.validation,
+            split=self.split,
+            every=self.validate_every,
+            patience=self.patience,
+            criterion=self.criterion,
+        )
+        return Judging(validation, self.evaluation.plan, self.relabel)
+
+    @model_validator(mode="after")
+    def _takes_the_sigma(self) -> Self:
+        if self.loss is not None:
+            self.with_sigma(self.loss.build())
+        return self
 
     def learner(self, online: TrainingSettings) -> LearnerSettings:
         """Return the settings of the learner offline: those of online training, less what this table replaces."""

@@ -168,7 +168,7 @@ def _complete(scorer: Scorer, store: SampleStore, run_id: str, template: Contras
             value = float(template.rewards(np.array([source]), np.array([value]))[0])
         if not math.isnan(value):
             of_builds.setdefault(row["build_id"], []).append(Reward(row["row"], sha256, value))
-    return sum(store.add_rewards(build_id, rewards, run_id) for build_id, rewards in of_builds.items())
+    return store.add_rewards_of_builds(of_builds, run_id)
 
 
 def _stored_rewards(scorer: Scorer, store: SampleStore, molecules: list[str]) -> dict[str, float]:

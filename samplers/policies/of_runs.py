@@ -14,10 +14,18 @@ OF_RUN = "run:"
 """The start of the name of a run's last policy, before the id of the run."""
 
 _VOCABULARY, _STATE = "vocabulary.json", "state.json"
+_BEST = """
+    SELECT policies.sha256 FROM {policies} AS policies JOIN (
+        SELECT run_id, arg_max(value, iteration) AS iteration FROM {metrics}
+        WHERE run_id = ? AND name = 'best_iteration' AND build_id IS NULL GROUP BY run_id
+    ) AS best ON policies.run_id = best.run_id AND policies.iteration = best.iteration AND policies.weights_kept
+    ORDER BY policies.created DESC LIMIT 1"""
 
 
 def last_policy(store: SampleStore, run_id: str) -> str:
     """Return the sha256 of the policy that a run has published last: that of its newest checkpoint, if it has any.
+
+    Of an offline training with held-out rows it is the one that was best on them.
 
     Args:
         store: the store of the run.
@@ -29,6 +37,9 @@ def last_policy(store: SampleStore, run_id: str) -> str:
     """
     run = store.run(run_id)
     kept = set(store.policies.kept())
+    best = store.read_arrow(_BEST, parameters=[run.run_id])["sha256"].to_pylist()
+    if best and best[0] in kept:
+        return str(best[0])
     checkpoint = store.latest_checkpoint(run.run_id)
     if checkpoint is not None:
         state = json.loads((checkpoint.folder / _STATE).read_text())

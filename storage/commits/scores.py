@@ -6,7 +6,7 @@ and objective at all; what failed may be followed by a success.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,22 +48,28 @@ def find_scores(
     return {row["smiles"]: tables.score_of(row, component, version) for row in found.to_pylist()}
 
 
-def add_rewards(catalog: Catalog, store: Path, build_id: str, rewards: Sequence[Reward], run_id: str) -> int:
-    """Add rewards to a committed build, and return how many were new.
+def add_rewards(catalog: Catalog, store: Path, of_builds: Mapping[str, Sequence[Reward]], run_id: str) -> int:
+    """Add rewards to committed builds in one commit, and return how many were new.
 
     Raises:
-        UnknownBuildError: the build is not committed, or has no such row; ``store`` is the path that it names.
+        UnknownBuildError: a build is not committed, or has no such row; ``store`` is the path that it names.
     """
-    incoming = tables.reward_rows(build_id, run_id, rewards, now())
-    extra = {"runs": [run_id], "builds": [build_id], "rewards": len(rewards)}
+    incoming = {build_id: tables.reward_rows(build_id, run_id, each, now()) for build_id, each in of_builds.items()}
+    rows = sum(map(len, of_builds.values()))
+    extra = {"runs": [run_id], "builds": list(of_builds), "rewards": rows}
 
     def add(transaction: Transaction) -> int:
-        drawn = transaction.read("SELECT drawn FROM {builds} WHERE build_id = ?", [build_id])["drawn"].to_pylist()
-        if not drawn or any(not 0 <= reward.row < drawn[0] for reward in rewards):
-            raise UnknownBuildError(f"{build_id} is no build in {store}, or has no row that a reward names")
-        return _insert_rewards(transaction, build_id, incoming)
+        known = transaction.read(
+            "SELECT build_id, drawn FROM {builds} SEMI JOIN named USING (build_id)",
+            named=pa.table({"build_id": pa.array(list(of_builds), pa.string())}),
+        )
+        drawn = dict(zip(known["build_id"].to_pylist(), known["drawn"].to_pylist(), strict=True))
+        for build_id, rewards in of_builds.items():
+            if build_id not in drawn or any(not 0 <= reward.row < drawn[build_id] for reward in rewards):
+                raise UnknownBuildError(f"{build_id} is no build in {store}, or has no row that a reward names")
+        return _insert_rewards(transaction, pa.concat_tables(incoming.values()))
 
-    return catalog.transact("molbuffer", f"{len(rewards)} rewards", extra, add)[0]
+    return catalog.transact("molbuffer", f"{rows} rewards", extra, add)[0] if of_builds else 0
 
 
 def insert_scores(transaction: Transaction, scores: Sequence[Score], run_id: str | None) -> int:
@@ -86,12 +92,13 @@ def insert_scores(transaction: Transaction, scores: Sequence[Score], run_id: str
     return int(fresh.num_rows)
 
 
-def _insert_rewards(transaction: Transaction, build_id: str, incoming: pa.Table) -> int:
-    """Add rewards of one build to rows without a good one under the same objective, and return how many."""
+def _insert_rewards(transaction: Transaction, incoming: pa.Table) -> int:
+    """Add rewards to rows without a good one under the same objective, and return how many."""
     fresh = transaction.read(
-        """SELECT given.* FROM given ANTI JOIN (FROM {rewards} WHERE build_id = ? AND status = 'ok') AS good
-        ON good."row" = given."row" AND good.objective_sha256 = given.objective_sha256""",
-        [build_id],
+        """SELECT given.* FROM given ANTI JOIN (
+            SELECT build_id, "row", objective_sha256 FROM {rewards} SEMI JOIN given USING (build_id)
+            WHERE status = 'ok'
+        ) AS good USING (build_id, "row", objective_sha256)""",
         given=incoming,
     )
     transaction.insert("rewards", fresh)

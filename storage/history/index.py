@@ -44,6 +44,8 @@ class IndexScope:
         where: a predicate over ``sample_history`` that must hold as well.
         up_to_iteration: the last iteration whose own rows count; None is all.
         include_unparseable: rows that are no molecule count too, with reward 0.
+        more_rewards: columns build_id, row, value of rewards under the objective that the store does not have; they
+            count for rows that have none there.
 
     Raises:
         ValueError: own and foreign rows are told apart, and no run is named.
@@ -58,6 +60,7 @@ class IndexScope:
     where: str | None = None
     up_to_iteration: int | None = None
     include_unparseable: bool = False
+    more_rewards: pa.Table | None = None
 
     def __post_init__(self) -> None:
         if self.run_id is None and (self.own_only or self.foreign_snapshot is not None):
@@ -107,7 +110,9 @@ class HistoryIndex:
         verify_tables(store, [snapshot, foreign])
         if scope.run_id is not None and not scope.own_only:
             parts.append(HistoryPart(foreign, own=False, run_id=scope.run_id, others=True, runs=of_runs))
-        wanted = TrainableRows(scope.objective_sha256, scope.where, scope.include_unparseable)
+        wanted = TrainableRows(
+            scope.objective_sha256, scope.where, scope.include_unparseable, more_rewards=scope.more_rewards
+        )
         rows = scan(store, parts, wanted)
         cache = cache or DecodedCache(store.cache_key, store.layout.arrays)
         return cls(store, tuple(parts), rows, locate_arrays(rows, cache))

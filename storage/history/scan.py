@@ -49,11 +49,13 @@ class TrainableRows:
         objective_sha256: the objective.
         where: a predicate over ``sample_history`` that must be true as well.
         include_unparseable: rows that are no molecule too, with reward 0.
+        more_rewards: columns build_id, row, value of rewards of rows that have none in the store; None without any.
     """
 
     objective_sha256: str
     where: str | None = None
     include_unparseable: bool = False
+    more_rewards: pa.Table | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +101,8 @@ _MATCHING = ' SEMI JOIN matching ON matching.build_id = samples.build_id AND mat
 _STRINGS = """
     SELECT number, samples."row" AS "row", samples.{column} AS text
     FROM {samples} AS samples JOIN numbered USING (build_id)"""
+_MORE_REWARDS = """
+    SELECT number, given."row" AS "row", given.value AS value FROM given JOIN numbered USING (build_id)"""
 _REWARDS = """
     SELECT number, rewards."row" AS "row", rewards.value AS value, epoch_us(rewards.created) AS created
     FROM {rewards} AS rewards JOIN numbered USING (build_id)
@@ -208,6 +212,12 @@ def _read_rewards(queries: Sequence[_PartQuery], wanted: TrainableRows, keys: ND
             order = order[newest[order]]
             values[positions[order]] = _numpy(batch, "value")[order]
             created[positions[order]] = stamps[order]
+        if wanted.more_rewards is not None:
+            more = query.store.read_arrow(_MORE_REWARDS, numbered=query.numbered, given=wanted.more_rewards)
+            of = keys_of(more)
+            positions = np.searchsorted(keys, of)
+            lacking = (keys.take(positions, mode="clip") == of) & np.isnan(values.take(positions, mode="clip"))
+            values[positions[lacking]] = _numpy(more, "value")[lacking]
     return values
 
 

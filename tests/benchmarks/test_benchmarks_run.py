@@ -90,6 +90,17 @@ def test_the_table_of_losses_repeats_no_run(tmp_path: Path, run_here: Run) -> No
     assert runs.read_text() == lines
 
 
+def test_the_table_of_offline_losses_is_gone_on_with(tmp_path: Path, run_here: Run) -> None:
+    sizes = ["--iterations", "1", "--batch-size", "4", "--steps", "1", "--draws", "8", "--seeds", "1"]
+    arguments = [str(tmp_path), "--losses", "advantage_weighted", "--objectives", "celecoxib", *sizes]
+    told = run_here("offline_table.py", arguments)
+    assert "| online | `advantage_weighted` | 0." in told
+    cells = (tmp_path / "cells.jsonl").read_text()
+    assert cells.count("\n") == 2
+    assert run_here("offline_table.py", arguments) == told
+    assert (tmp_path / "cells.jsonl").read_text() == cells
+
+
 def test_nothing_is_lost_where_the_catalog_is_in_postgres(postgres_server: str) -> None:
     told = run("crash_store.py", [*FEW_KILLS, "--catalog", f"{postgres_server}/postgres"])
     assert NOTHING_LOST in told

@@ -162,7 +162,7 @@ def test_an_archive_is_trained_from_and_read(
 ) -> None:
     filled.store.archive(tmp_path / "archive")
     with mb.open(tmp_path / "home") as home:
-        result = home.offline("home", objective=qed, policy=policy, steps=2, batch_size=8, archive=tmp_path / "archive")
+        result = home.offline("home", objective=qed, policy=policy, steps=2, batch_size=8, sources=tmp_path / "archive")
         assert result.rows == 24
         assert home.policy(result.policy_sha256).kind == "gru"
     with mb.open(tmp_path / "archive", read_only=True) as archived:

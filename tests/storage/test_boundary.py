@@ -18,6 +18,9 @@ USES = {
     "record_scores": lambda store, make: store.record_scores([Score("N", "docking", "v1", -7.5)]),
     "find_scores": lambda store, make: store.find_scores("docking", "v1", ["C0"]),
     "add_rewards": lambda store, make: store.add_rewards(make.make_build(0).build_id, [Reward(0, "o", 0.5)], "run-1"),
+    "add_rewards_of_builds": lambda store, make: store.add_rewards_of_builds(
+        {make.make_build(0).build_id: [Reward(0, "o", 0.5)]}, "run-1"
+    ),
     "start_run": lambda store, make: store.start_run(make.make_run("run-9")),
     "finish_run": lambda store, make: store.finish_run("run-1", RunStatus.FINISHED),
     "run": lambda store, make: store.run("run-1"),

@@ -6,12 +6,18 @@ import pytest
 from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.policies.policy import Policy
-from molbuffer.scoring import Objective, Standardisation, WeightedComponent, judge_many
+from molbuffer.scoring import Objective, Standardisation, WeightedComponent, diversity_of, judge_many
 from molbuffer.scoring.components import PythonFunction
 from molbuffer.scoring.filters import PropertyRange
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import ScoreStatus
-from molbuffer.training.evaluation import bootstrap_difference, evaluate_policy
+from molbuffer.training.evaluation import (
+    DrawEvaluation,
+    bootstrap_difference,
+    evaluate_policy,
+    mean_of_best,
+    molecule_quality,
+)
 
 LIGHT = PropertyRange("molecular_weight", maximum=100)
 SOURCE = """
@@ -80,3 +86,53 @@ def test_the_interval_is_as_wide_as_theory_says() -> None:
     assert high - low == pytest.approx(expected, rel=0.08)
     narrow_low, narrow_high = bootstrap_difference(one, other, seed=2, level=0.5)
     assert narrow_high - narrow_low == pytest.approx(expected * 0.674 / 1.96, rel=0.12)
+
+
+def test_the_quality_of_molecules_by_hand() -> None:
+    molecules = ["C", "CC", "C", "CCO"]
+    found = molecule_quality(molecules, np.array([0.4, 0.8, 0.6, np.nan]))
+    assert (found.rows, found.uniqueness) == (4, 0.75)
+    assert found.mean == pytest.approx(0.45)
+    # Of each molecule the best reward counts: 0.6, 0.8 and 0.
+    assert found.top_10 == pytest.approx((0.6 + 0.8 + 0.0) / 3)
+    assert mean_of_best(molecules, np.array([0.4, 0.8, 0.6, 0.0]), 2) == pytest.approx(0.7)
+    assert found.internal_diversity == diversity_of(molecules).internal
+    nothing = molecule_quality([], None)
+    assert (nothing.mean, nothing.top_10, nothing.uniqueness, nothing.internal_diversity) == (None,) * 4
+
+
+def test_draws_end_before_the_budget_is_exceeded(
+    chain_policy: Policy, failing_objective: Objective, store: SampleStore
+) -> None:
+    def evaluate(most: int | None) -> DrawEvaluation:
+        return evaluate_policy(
+            chain_policy,
+            Scorer(failing_objective, store),
+            [LIGHT],
+            Standardisation(),
+            draws=100,
+            seed=4,
+            max_oracle_calls=most,
+        )
+
+    whole, few = evaluate(None), evaluate(5)
+    assert whole.oracle_calls > 5 == few.oracle_calls
+    assert few.molecules == whole.molecules[: few.draws]
+    np.testing.assert_array_equal(few.rewards, whole.rewards[: few.draws])
+    following = whole.molecules[few.draws]
+    assert following is not None
+    assert following not in few.molecules
+    nothing = evaluate(0)
+    assert nothing.oracle_calls == 0
+    assert nothing.quality.mean is None or nothing.quality.mean == 0
+
+
+def test_without_a_scorer_draws_have_no_reward_and_the_rest(chain_policy: Policy) -> None:
+    found = evaluate_policy(
+        chain_policy, None, [], Standardisation(), draws=50, seed=4, known=lambda smiles: set(smiles[:1])
+    )
+    assert found.quality.mean is found.quality.top_10 is None
+    different = len({molecule for molecule in found.molecules if molecule})
+    assert found.novelty == pytest.approx(1 - 1 / different)
+    assert found.oracle_calls == 0
+    assert found.quality.uniqueness == found.uniqueness is not None

@@ -1,4 +1,4 @@
-from .batch import TrainingBatch
+from .batch import Block, TrainingBatch, join
 from .buffer import BUFFER
 from .loader import BatchOrigin, MixedBatch, MixedLoader
 from .replayed_latents import ReplayedLatents
@@ -7,9 +7,11 @@ from .stored_batches import StoredBatches
 __all__ = [
     "BUFFER",
     "BatchOrigin",
+    "Block",
     "MixedBatch",
     "MixedLoader",
     "ReplayedLatents",
     "StoredBatches",
     "TrainingBatch",
+    "join",
 ]

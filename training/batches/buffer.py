@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,6 @@ from molbuffer.storage import (
     HistoryIndex,
     IndexScope,
     Rows,
-    SampleStore,
     Selection,
     WithinLag,
     available_rows,
@@ -33,6 +33,18 @@ from molbuffer.training.batches.replayed_latents import ReplayedLatents, replaye
 
 BUFFER = "buffer"
 """The origin of stored rows in a batch."""
+
+
+class StoredRows(Protocol):
+    """What a buffer reads its rows from: a store, or several of them."""
+
+    def snapshot(self) -> int:
+        """Return the newest snapshot."""
+        ...
+
+    def index(self, scope: IndexScope) -> HistoryIndex:
+        """Return the rows that a training may use."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ class Buffer:
         up_to_iteration: the last iteration whose own rows the snapshot counts; None is all.
     """
 
-    store: SampleStore
+    store: StoredRows
     view: BufferView
     selection: Selection
     vocabulary: Vocabulary

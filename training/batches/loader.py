@@ -304,7 +304,8 @@ class MixedLoader(IterableDataset[MixedBatch]):
             raise BatchShortError(
                 f"offline training needs batches of {rows} rows and the selection offers {self.buffer.available} of "
                 f"{len(self.buffer.index)} stored rows that have a reward under this objective{self._condition()}; run "
-                "a campaign with this objective first, or ask for less",
+                'a campaign with this objective first, score the rows of others (relabel = "cheap" of [offline]), or '
+                "ask for less",
                 wanted=rows,
                 available=self.buffer.available,
             )

@@ -91,6 +91,11 @@ class HistoryWriter:
         self._metrics += [(iteration, Metric(name, value)) for name, value in metrics.items()]
         self._policies |= {policy.sha256: policy for policy in policies}
 
+    def taken_metrics(self) -> list[tuple[int, Metric]]:
+        """Return the metrics of the present group, which is then without them, to be committed by the caller."""
+        taken, self._metrics = self._metrics, []
+        return taken
+
     @property
     def pending(self) -> bool:
         """Whether the present group holds anything."""

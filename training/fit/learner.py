@@ -178,6 +178,25 @@ class Learner:
             self._parent = self._current.sha256
         self._current = None
 
+    @torch.no_grad()
+    def scored(self, batch: TrainingBatch) -> tuple[ScoredSequences, float]:
+        """Return the rows of a batch as the loss sees them, and the loss of them, and learn nothing.
+
+        Raises:
+            UnsuitableDataError: the policy is conditional, and a row has no source; or the loss is not valid on a row.
+        """
+        check_rows(self._loss, batch)
+        batch = batch.to(self._model.device)
+        condition = condition_for(self.prior.model, batch)
+        prior, agent = (
+            model.log_probs(batch.tokens, batch.lengths, condition=condition)
+            for model in (self.prior.model, self._model)
+        )
+        rows = ScoredSequences(
+            agent, prior, batch.behaviour_log_probs, batch.lengths, batch.rewards, groups_of(condition)
+        )
+        return rows, float(self._loss_in_training.unchanged()(rows))
+
     @property
     def loss(self) -> Loss:
         """The loss, with its settings."""

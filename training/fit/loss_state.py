@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -52,6 +54,10 @@ class LossInTraining:
                 f"{_EXPECTED}: make it of rows.agent, without detach(), item() or no_grad()",
             )
         return found
+
+    def unchanged(self) -> Callable[[ScoredSequences], Tensor]:
+        """Return the loss as it is now; calling it changes no state, such as that of a moving mean."""
+        return self.settings if self.module is None else copy.deepcopy(self.module)
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

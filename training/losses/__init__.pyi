@@ -25,6 +25,7 @@ from .cloning import (
     filtered_cloning,
     top_share_likelihood,
 )
+from .conservative import Conservative, conservative, conservative_terms
 from .policy_gradients import ImportanceWeighted, Reinforce, importance_weighted, reinforce
 from .preferences import DPO, dpo, ranked_pairs
 from .proximal import GRPO, GSPO, PPO, grpo, gspo, ppo
@@ -40,6 +41,7 @@ __all__ = [
     "AdvantageWeighted",
     "AugmentedHillClimb",
     "Baseline",
+    "Conservative",
     "FilteredCloning",
     "ImportanceWeighted",
     "Loss",
@@ -53,6 +55,8 @@ __all__ = [
     "ValidOn",
     "advantage_weighted",
     "augmented_hill_climb",
+    "conservative",
+    "conservative_terms",
     "dpo",
     "effective_sample_size",
     "filtered_cloning",

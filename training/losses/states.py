@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from molbuffer.training.losses.balance import TrajectoryBalance, trajectory_balance
 from molbuffer.training.losses.base import ScoredSequences
 from molbuffer.training.losses.baselines import BASELINES, regularised_rewards
+from molbuffer.training.losses.conservative import Conservative
 from molbuffer.training.losses.policy_gradients import Reinforce, reinforce
 
 
@@ -60,3 +61,20 @@ class TrajectoryBalanceState(nn.Module):
         """Return the loss of rows."""
         of, agent, prior = self._settings, rows.agent.sum(1), rows.prior.sum(1)
         return trajectory_balance(agent, prior, rows.rewards, self.log_z, of.beta, of.prior_weight, rows.weights)
+
+
+class ConservativeState(nn.Module):
+    """The state of a loss, with terms that keep the policy close to its rows and to the prior.
+
+    Attributes:
+        inner: the state of the loss.
+    """
+
+    def __init__(self, inner: nn.Module, settings: Conservative) -> None:
+        super().__init__()
+        self.inner, self._settings = inner, settings
+
+    def forward(self, rows: ScoredSequences) -> Tensor:
+        """Return the loss of rows."""
+        found: Tensor = self.inner(rows) + self._settings.terms(rows)
+        return found

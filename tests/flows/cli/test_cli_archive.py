@@ -134,21 +134,21 @@ def test_training_on_an_archive_is_training_on_its_store_in_each_form_and_when_r
     expected = train_offline(config, str(scored_store))
     before = contents(archive)
     assert stat.S_IMODE(archive.stat().st_mode) == 0o500
-    of_folder = train_offline(config, own, archive=str(archive))
+    of_folder = train_offline(config, own, sources=[str(archive)])
     assert (of_folder["policy"], of_folder["rows"]) == (expected["policy"], 32)
     assert contents(archive) == before
 
     with monkeypatch.context() as patch:
         patch.setattr("molbuffer.lab.training.fit_policy", _stopped)
         with pytest.raises(KeyboardInterrupt):
-            train_offline(config, own, archive=str(tar))
+            train_offline(config, own, sources=[str(tar)])
     with SampleStore.open(own, read_only=True) as store:
         failed = store.query("SELECT run_id FROM run_events WHERE status = 'interrupted'")["run_id"][0]
         assert store.latest_checkpoint(failed) is not None
-    for wrong in (None, str(archive)):
+    for wrong in ([], [str(archive)]):
         with pytest.raises(RunConflictError, match=failed):
-            train_offline(config, own, archive=wrong, run_id=failed)
-    resumed = train_offline(config, own, archive=str(tar), run_id=failed)
+            train_offline(config, own, sources=wrong, run_id=failed)
+    resumed = train_offline(config, own, sources=[str(tar)], run_id=failed)
     assert (resumed["policy"], resumed["run_id"]) == (expected["policy"], failed)
     with SampleStore.open(own, read_only=True) as store:
         assert store.query("SELECT count(*) AS n FROM samples")["n"][0] == 0
@@ -168,7 +168,7 @@ def test_an_archive_is_no_place_for_a_policy_and_a_damaged_one_is_not_trained_on
     chunk.chmod(0o600)
     chunk.write_bytes(chunk.read_bytes()[:-1])
     with pytest.raises(ArchiveError, match=str(chunk.relative_to(archive))) as caught:
-        train_offline(config, str(tmp_path / "own"), archive=str(archive))
+        train_offline(config, str(tmp_path / "own"), sources=[str(archive)])
     assert caught.value.fault is ArchiveFault.SIZE
 
 
@@ -180,6 +180,7 @@ def test_the_command_reads_the_rows_from_an_archive(
     assert done.returncode == 0, done.stderr
     trained = json.loads(done.stdout)
     assert (trained["rows"], trained["iterations"]) == (32, 3)
+    assert trained["report"]["data"]["rows"] == 32
     done = molbuffer("offline", tiny_config, "--store", own, "--from", archive, "--snapshot", "2", **cached)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: ")

@@ -61,6 +61,8 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "samplers.base_sampler": (f"{SAMPLERS}.0.base_sampler",),
     **{f"samplers.{key}": ("online.trainables",) for key in LEARNING},
     "training": ("online.learner", "offline.learner"),
+    "training.loss": ("online.learner",),
+    "training.sigma": ("online.learner",),
     "training.train_on_invalid": (
         "online.loader.plan",
         "online.loader.buffer.view",
@@ -77,6 +79,12 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "offline.loss": ("offline.learner",),
     "offline.sigma": ("offline.learner",),
     "offline.learning_rate": ("offline.learner",),
+    "offline.cloning_weight": ("offline.learner",),
+    "offline.kl_weight": ("offline.learner",),
+    **{
+        f"offline.{key}": ("offline.judging",)
+        for key in ("relabel", "validation", "split", "validate_every", "patience", "criterion", "evaluation")
+    },
 }
 """The objects in which keys must show, all of them, by the beginning of the keys' names; the longest one counts. Where
 a part of an object has the name of the key, this part must change."""
@@ -164,6 +172,7 @@ INSTEAD = {"molecules": None}
 BEFORE: Mapping[str, Table] = {
     "policy.models": IN_FOLDER,
     "campaign.patience_top": {"patience": 5},
+    "offline.sigma": {"loss": "reinvent"},
     **{
         f"samplers[{kind}].{key}": {"optimise": True}
         for kind, keys in [("prior", LEARNING[1:]), ("latent", LEARNING[1:-1])]

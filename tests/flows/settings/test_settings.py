@@ -22,7 +22,7 @@ from molbuffer.samplers.tables.changed import ContrastiveSamplerTable
 from molbuffer.scoring import ContrastiveTemplate, transforms
 from molbuffer.scoring.filters import PropertyRange
 from molbuffer.storage.history.selections import AboveQuantile, ConsumeOnce, Prioritized, Recent, TopK, Uniform
-from molbuffer.training.losses import Reinvent
+from molbuffer.training.losses import AdvantageWeighted, Reinvent
 
 QED = '[[objective.components]]\nkind = "qed"\n'
 LIVE = '[[samplers]]\nkind = "model"\nname = "live"\nbuffer_size = 10\np_batch = 0.5\n'
@@ -463,9 +463,14 @@ def test_selections_are_built_with_their_own_keys(tmp_path: Path, table: str, ex
 
 def test_sigma_may_stand_with_the_loss_or_beside_it(tmp_path: Path) -> None:
     inside = load(tmp_path, QED + LIVE + '[training]\nloss = { kind = "reinvent", sigma = 64 }\n')
-    beside = load(tmp_path, QED + LIVE + "[training]\nsigma = 64\n[offline]\nsigma = 32\n")
+    beside = load(tmp_path, QED + LIVE + "[training]\nsigma = 64\n[offline]\nloss = 'reinvent'\nsigma = 32\n")
     assert inside.training.built_loss == beside.training.built_loss == Reinvent(64)
-    assert inside.offline.built_loss(inside.training) == Reinvent(64)
+    # Offline has a loss of its own, but for a run of an earlier release, which had none.
+    assert inside.offline.built_loss(inside.training) == AdvantageWeighted()
+    earlier = inside.offline.model_copy(update={"loss": None})
+    assert earlier.built_loss(inside.training) == Reinvent(64)
+    lacking = problem(tmp_path, QED + LIVE + "[offline]\nsigma = 32\n")
+    assert "offline.sigma" in lacking
     assert beside.offline.built_loss(beside.training) == Reinvent(32)
 
 

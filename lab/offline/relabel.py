@@ -1,0 +1,206 @@
+"""Relabelling: rewards of stored rows under another objective than they were drawn for.
+
+Scores come from the cache of the run's own store, then from that of the source, and only then from the components.
+New scores go into the own store. Rewards of rows in the own store are stored beside the old ones (R4); those of other
+stores and of archives, which cannot be written to, are computed again from the stored scores wherever they are read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from molbuffer.lab.context import RunContext
+from molbuffer.lab.offline.rows import OfflineRows, RowSource
+from molbuffer.samplers import Scorer
+from molbuffer.storage import Reward, SampleStore, ScoreStatus
+
+Relabel = Literal["off", "cheap", "all"]
+
+SCORED_TOGETHER = 1024
+"""Molecules that are scored together: their scores are in the store before further ones are computed."""
+
+_LACKING = """
+    SELECT samples.build_id, samples."row" AS "row", samples.smiles, samples.source_smiles FROM {samples} AS samples
+    [matching]
+    ANTI JOIN (SELECT build_id, "row" FROM {rewards} WHERE objective_sha256 = ? AND status = 'ok') AS good
+        ON good.build_id = samples.build_id AND good."row" = samples."row"
+    WHERE samples.kept AND samples.smiles IS NOT NULL
+    ORDER BY samples.build_id, samples."row" """
+_MATCHING = """SEMI JOIN matching ON matching.build_id = samples.build_id AND matching."row" = samples."row" """
+
+
+@dataclass(frozen=True)
+class Relabelled:
+    """What became of rows without a reward under an objective.
+
+    Attributes:
+        rows: the rows that had none.
+        rewarded: those that have one now.
+        molecules: the different molecules of these rows, both ends of pairs.
+        oracle_calls: the scores that were computed for them, each of one molecule and component.
+        left_out: the molecules whose expensive components have no stored score, and were not computed.
+        failed: the molecules that a component failed on.
+    """
+
+    rows: int = 0
+    rewarded: int = 0
+    molecules: int = 0
+    oracle_calls: int = 0
+    left_out: int = 0
+    failed: int = 0
+
+    def __add__(self, other: Relabelled) -> Relabelled:
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Relabelled(*(mine + others for mine, others in pairs))
+
+
+def relabel_rows(
+    context: RunContext,
+    rows: OfflineRows,
+    where: str | None,
+    *,
+    expensive: bool,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Relabelled:
+    """Give stored rows rewards under the objective of a run: compute the scores that they lack.
+
+    Args:
+        context: the run that new scores and rewards belong to.
+        rows: the sources.
+        where: an SQL condition on ``sample_history``, whose ``reward`` is that under which a row was drawn.
+        expensive: whether components with ``cost = "high"`` may be computed; otherwise only their stored scores count.
+        progress: told the number of molecules done and of all, of each source.
+    """
+    done = Relabelled()
+    for source in rows.sources:
+        lacking = lacking_rows(context, source, source.store.snapshot(), where)
+        done += _relabel(context, source, lacking, expensive=expensive, progress=progress)
+    return done
+
+
+def lacking_rows(context: RunContext, source: RowSource, newest: int, where: str | None) -> pa.Table:
+    """Return the kept rows of a source that have no reward: columns build_id, row, smiles, source_smiles.
+
+    Args:
+        context: the run, whose objective counts.
+        source: the source.
+        newest: the snapshot of a source that has none of its own.
+        where: an SQL condition on ``sample_history``.
+    """
+    snapshot = newest if source.snapshot is None else source.snapshot
+    matching = {} if where is None else {"matching": source.store.matching_rows(where, snapshot)}
+    sql = _LACKING.replace("[matching]", _MATCHING if matching else "")
+    return source.store.read_arrow(sql, snapshot=snapshot, parameters=[context.objective_sha256], **matching)
+
+
+def rewards_of(context: RunContext, lacking: pa.Table, known: SampleStore) -> pa.Table:
+    """Return rewards by what a store knows of scores, computing nothing: columns build_id, row, value.
+
+    Args:
+        context: the run, whose objective counts.
+        lacking: rows, as ``lacking_rows`` returns them.
+        known: a store with scores, or one snapshot of it.
+    """
+    molecules = _molecules(lacking, context)
+    complete = set(molecules)
+    for weighted in context.objective.components:
+        name, version = weighted.component.name, weighted.component.version
+        complete &= _good(known, name, version, molecules)
+    scored = Scorer(context.objective, known).score([text for text in molecules if text in complete])
+    return _rewards(context, lacking, scored.reward_of())
+
+
+def _relabel(
+    context: RunContext,
+    source: RowSource,
+    lacking: pa.Table,
+    *,
+    expensive: bool,
+    progress: Callable[[int, int], None],
+) -> Relabelled:
+    molecules = _molecules(lacking, context)
+    counts = Relabelled(rows=lacking.num_rows, molecules=len(molecules))
+    rewards: dict[str, float] = {}
+    for start in range(0, len(molecules), SCORED_TOGETHER):
+        part = molecules[start : start + SCORED_TOGETHER]
+        found, more = _score(context, source, part, expensive=expensive)
+        rewards |= found
+        counts += more
+        progress(min(start + SCORED_TOGETHER, len(molecules)), len(molecules))
+    table = _rewards(context, lacking, rewards)
+    if source.is_own:
+        context.store.add_rewards_of_builds(_by_build(table, context.objective_sha256), context.run_id)
+    return replace(counts, rewarded=table.num_rows)
+
+
+def _score(
+    context: RunContext, source: RowSource, molecules: Sequence[str], *, expensive: bool
+) -> tuple[dict[str, float], Relabelled]:
+    """Return the rewards of molecules, after all scores that they lack and may have were computed and stored."""
+    store, wanted, calls = context.store, list(molecules), 0
+    # Cheap scores of a molecule that stays without an expensive one would be computed for nothing.
+    components = sorted(context.objective.components, key=lambda each: each.component.cost != "high")
+    for weighted in components:
+        component = weighted.component
+        known = _known(context, source, component.name, component.version, wanted)
+        if component.cost == "high" and not expensive:
+            wanted = [text for text in wanted if text in known]
+        else:
+            calls += len(wanted) - len(known)
+    scored = Scorer(context.objective, store, context.run_id).score(wanted)
+    store.record_scores(scored.new, run_id=context.run_id)
+    rewards = {text: reward for text, reward in scored.reward_of().items() if not math.isnan(reward)}
+    left_out = len(molecules) - len(wanted)
+    return rewards, Relabelled(oracle_calls=calls, left_out=left_out, failed=len(wanted) - len(rewards))
+
+
+def _known(context: RunContext, source: RowSource, component: str, version: str, molecules: Sequence[str]) -> set[str]:
+    """Return the molecules with a stored score; good ones that only the source has are stored in the own store."""
+    known = set(context.store.find_scores(component, version, molecules, lost_in=context.run_id))
+    if not source.is_own:
+        missing = [text for text in molecules if text not in known]
+        found = source.store.find_scores(component, version, missing)
+        good = [score for score in found.values() if score.status is ScoreStatus.OK]
+        context.store.record_scores(good, run_id=context.run_id)
+        known |= {score.smiles for score in good}
+    return known
+
+
+def _good(store: SampleStore, component: str, version: str, molecules: Sequence[str]) -> set[str]:
+    found = store.find_scores(component, version, molecules)
+    return {text for text, score in found.items() if score.status is ScoreStatus.OK}
+
+
+def _molecules(lacking: pa.Table, context: RunContext) -> list[str]:
+    """Return the different molecules of rows; of pairs that are rewarded as such, both ends."""
+    names = ["smiles", "source_smiles"] if _of_pairs(context) else ["smiles"]
+    return list(dict.fromkeys(text for name in names for text in lacking[name].to_pylist() if text is not None))
+
+
+def _of_pairs(context: RunContext) -> bool:
+    return context.objective_sha256 != context.objective.sha256
+
+
+def _rewards(context: RunContext, lacking: pa.Table, reward_of: Mapping[str, float]) -> pa.Table:
+    """Return the rewards of those rows that have one: columns build_id, row, value."""
+    values = np.array([reward_of.get(text, math.nan) for text in lacking["smiles"].to_pylist()], np.float64)
+    if _of_pairs(context):
+        assert context.template is not None
+        sources = [reward_of.get(text or "", math.nan) for text in lacking["source_smiles"].to_pylist()]
+        values = context.template.rewards(np.array(sources, np.float64), values)
+    table = lacking.select(["build_id", "row"]).append_column("value", pa.array(values))
+    return table.filter(pa.array(~np.isnan(values)))
+
+
+def _by_build(rewards: pa.Table, objective_sha256: str) -> dict[str, list[Reward]]:
+    of_builds: dict[str, list[Reward]] = {}
+    columns = [rewards[name].to_pylist() for name in ("build_id", "row", "value")]
+    for build_id, row, value in zip(*columns, strict=True):
+        of_builds.setdefault(build_id, []).append(Reward(row, objective_sha256, value))
+    return of_builds

@@ -1,0 +1,206 @@
+"""The rows of an offline training: those of the store it writes to, of other stores, and of archives.
+
+The rows of several sources are one index, in the order of the sources; a row that several have counts once. A run
+records who its sources are and which snapshot of each it reads, and is gone on with from the same ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from molbuffer.lab.offline.split import Split, ValidationPlan, split_rows
+from molbuffer.samplers import Vocabulary, expressible
+from molbuffer.storage import (
+    ArchiveLimits,
+    HistoryIndex,
+    IndexScope,
+    RunConflictError,
+    SampleStore,
+    StoreModeError,
+    UnknownRunError,
+    is_archive,
+    join_indexes,
+    trusted_archive,
+)
+
+Identity = Mapping[str, str | int]
+"""Who a source is, and its snapshot, for the record of a run."""
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """Stored rows as of a snapshot.
+
+    Attributes:
+        store: the store or the archive with the rows.
+        snapshot: the snapshot; None is the one that the run pins in its own store.
+        identity: who it is, for the record of the run; None is the run's own store.
+    """
+
+    store: SampleStore
+    snapshot: int | None = None
+    identity: Identity | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is the store that the run writes to."""
+        return self.identity is None
+
+
+@dataclass(frozen=True)
+class OfflineRows:
+    """The sources of an offline training, in the order of their rows.
+
+    Attributes:
+        sources: at least one.
+    """
+
+    sources: tuple[RowSource, ...]
+
+    def record(self, selection: Mapping[str, object]) -> str:
+        """Return the record of a run's selection of these rows, as JSON."""
+        known = [None if source.identity is None else dict(source.identity) for source in self.sources]
+        return json.dumps(selection if known == [None] else {**selection, "sources": known})
+
+
+@contextmanager
+def opened_rows(own: SampleStore, sources: Sequence[str], limits: ArchiveLimits) -> Iterator[OfflineRows]:
+    """Open the rows to train on; archives are checked, and those in a tar file unpacked for the time of the context.
+
+    Args:
+        own: the store for the run and its policy.
+        sources: the paths of archives and stores, in the order of their rows; none is ``own`` alone.
+        limits: the limits on the size of each archive.
+
+    Raises:
+        StoreModeError: ``own`` is an archive.
+        ArchiveError: an archive is damaged or not what it says.
+        StoreError: a store cannot be opened.
+        ValueError: two sources are the same.
+    """
+    refuse_archive(own)
+    with ExitStack() as opened:
+        places = [Path(source).resolve() for source in sources]
+        for place in places:
+            if places.count(place) > 1:
+                raise ValueError(f"{place} is named twice as a source of rows: name it once")
+        found = [_opened(own, place, limits, opened) for place in places] or [RowSource(own)]
+        yield OfflineRows(tuple(found))
+
+
+def _opened(own: SampleStore, path: Path, limits: ArchiveLimits, opened: ExitStack) -> RowSource:
+    if path == own.path:
+        return RowSource(own)
+    if path.is_dir() and not is_archive(path):
+        store = opened.enter_context(SampleStore.open(path, read_only=True))
+        version = store.snapshot()
+        return RowSource(store, version, {"uuid": store.uuid, "snapshot": version})
+    archive, manifest = opened.enter_context(trusted_archive(path, limits))
+    version = archive.snapshot()
+    identity: dict[str, str | int] = {"uuid": manifest.uuid, "snapshot": version, "content": archive.cache_key}
+    identity |= {"source_uuid": manifest.source_uuid, "source_snapshot": manifest.snapshot}
+    return RowSource(archive, version, identity)
+
+
+def refuse_archive(own: SampleStore) -> None:
+    """Refuse an archive as the store of a run.
+
+    Raises:
+        StoreModeError: the store is an archive.
+    """
+    if own.archived:
+        raise StoreModeError(
+            f"{own.path} is an archive, and no run or policy can be written there: name a store for the run and its "
+            f"policy; an offline training reads the rows from the archive, as in --store DIR --from {own.path}"
+        )
+
+
+def rows_of_run(store: SampleStore, run_id: str, rows: OfflineRows) -> OfflineRows:
+    """Return the rows that a run reads: at the snapshots at which it began, if it has begun.
+
+    Raises:
+        RunConflictError: the run began with other sources.
+    """
+    try:
+        recorded = json.loads(store.run(run_id).selection or "{}")
+    except UnknownRunError:
+        return rows
+    # Runs of earlier releases have at most one archive.
+    began = recorded.get("sources") or [recorded.get("archive")]
+    if list(map(_who, began)) != [_who(source.identity) for source in rows.sources]:
+        named = ", ".join("its own store" if each is None else f"the source {each['uuid']}" for each in began)
+        raise RunConflictError(
+            f"run {run_id} began with the rows of {named}, in this order: name the same with --from"
+            + (f", and {store.path} for its own store" if None in began and len(began) > 1 else "")
+            + ("; leave --from out" if began == [None] else "")
+        )
+    pairs = zip(rows.sources, began, strict=True)
+    return OfflineRows(
+        tuple(
+            source if then is None else replace(source, snapshot=int(then["snapshot"]), identity=then)
+            for source, then in pairs
+        )
+    )
+
+
+def _who(identity: Identity | None) -> Identity | None:
+    """Return what must be the same of a source: of a store, which grows, all but the snapshot."""
+    if identity is None or "content" in identity:
+        return identity
+    return {"uuid": identity["uuid"]}
+
+
+@dataclass
+class PinnedRows:
+    """The rows of all sources as of their snapshots, of which a training reads those that are not held out.
+
+    Attributes:
+        rows: the sources.
+        own_snapshot: the snapshot of the run's own store.
+        vocabulary: that of the policy in training; rows that it cannot express are left out.
+        validation: what is held out.
+        seed: the seed of the choice.
+        more_rewards: rewards that each source does not have, in the order of the sources, as of ``IndexScope``.
+        chosen: all rows, and their parts; None before they are read.
+    """
+
+    rows: OfflineRows
+    own_snapshot: int
+    vocabulary: Vocabulary
+    validation: ValidationPlan = ValidationPlan()
+    seed: int = 0
+    more_rewards: Sequence[pa.Table | None] = ()
+    chosen: Split | None = field(default=None, init=False)
+
+    def snapshot(self) -> int:
+        """Return the snapshot of the first source."""
+        first = self.rows.sources[0].snapshot
+        return self.own_snapshot if first is None else first
+
+    def index(self, scope: IndexScope) -> HistoryIndex:
+        """Return the rows that are learned from; the snapshots of the scope do not count.
+
+        Raises:
+            ValidationError: the rows cannot be split.
+        """
+        return self.split(scope).learned
+
+    def split(self, scope: IndexScope) -> Split:
+        """Return all rows, those that are learned from, and those that are held out; they are read once."""
+        if self.chosen is None:
+            whole = join_indexes([self._of(number, scope) for number in range(len(self.rows.sources))])
+            whole = expressible(whole, self.vocabulary, unparseable=scope.include_unparseable)
+            self.chosen = split_rows(whole, self.validation, self.seed)
+        return self.chosen
+
+    def _of(self, number: int, scope: IndexScope) -> HistoryIndex:
+        source = self.rows.sources[number]
+        snapshot = self.own_snapshot if source.snapshot is None else source.snapshot
+        more = self.more_rewards[number] if self.more_rewards else None
+        return source.store.index(replace(scope, snapshot=snapshot, foreign_snapshot=None, more_rewards=more))

@@ -1,0 +1,143 @@
+"""Training on stored rows alone, as a run of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
+from pathlib import Path
+
+from molbuffer.lab.arguments import as_loss
+from molbuffer.lab.given import Given
+from molbuffer.lab.lab_run import LossFunction, TrainingResult, training_statement
+from molbuffer.lab.offline.plan import Judging
+from molbuffer.lab.offline.relabel import Relabelled
+from molbuffer.lab.offline.report import OfflineReport
+from molbuffer.lab.offline.rows import OfflineRows, opened_rows, rows_of_run
+from molbuffer.lab.offline.training import offline_training, relabelled, run_offline_training
+from molbuffer.lab.recording import RunPlan, started_run
+from molbuffer.lab.training import TrainingPlan, go_on
+from molbuffer.storage import (
+    ArchiveLimits,
+    RunConflictError,
+    RunKind,
+    SampleStore,
+    Selection,
+    Uniform,
+    check_predicate,
+)
+from molbuffer.training import BatchPlan, FitProgress, LearnerSettings, Loss, conservative
+
+
+@dataclass(frozen=True)
+class OfflinePlan:
+    """The steps of an offline training, and the rows that they are taken on.
+
+    Attributes:
+        steps: the number of steps of the run.
+        batch_size: the number of rows of a batch.
+        selection: chooses the rows of a batch.
+        where: an SQL condition on ``sample_history``.
+        sources: the paths of archives and stores to read the rows from, in their order; none is the store itself.
+        snapshot: the snapshot to read; None is that at which the run begins.
+        loss: the name of a loss, a loss, or a function that is valid on any rows with a reward.
+        cloning_weight: the weight of the negative log-likelihood of the rows, as of ``conservative``.
+        kl_weight: the weight of the divergence from the prior on the rows, as of ``conservative``.
+        learner: the settings of the learner.
+        checkpoint_every: the number of steps between checkpoints.
+        judging: the rows that are held out or relabelled, and the evaluation of the policy.
+    """
+
+    steps: int
+    batch_size: int
+    _: KW_ONLY
+    selection: Selection = Uniform()
+    where: str | None = None
+    sources: Sequence[str | Path] = ()
+    snapshot: int | None = None
+    loss: Loss | LossFunction | str = "advantage_weighted"
+    cloning_weight: float = 0.0
+    kl_weight: float = 0.0
+    learner: LearnerSettings = LearnerSettings()
+    checkpoint_every: int = 100
+    judging: Judging = Judging()
+
+
+@dataclass(frozen=True)
+class OfflineResult(TrainingResult):
+    """The result of an offline training.
+
+    Attributes:
+        report: what the data had, beside what the policy gives.
+    """
+
+    report: OfflineReport = field(kw_only=True)
+
+
+def run_offline(
+    store: SampleStore, run: RunPlan, plan: OfflinePlan, progress: Callable[[FitProgress], None]
+) -> OfflineResult:
+    """Train on stored rows, from the run's last checkpoint if it has one."""
+    loss = conservative(as_loss(plan.loss), plan.cloning_weight, plan.kl_weight)
+    where = None if plan.where is None else check_predicate(plan.where)
+    check_snapshot(plan.snapshot, plan.sources, plan.judging)
+    with opened_rows(store, list(map(str, plan.sources)), ArchiveLimits()) as rows:
+        if run.resume is not None:
+            rows = rows_of_run(store, store.run(run.resume).run_id, rows)
+        scored = _relabelled(store, run, rows, where, plan.judging)
+        selection = rows.record({"selection": repr(plan.selection), "where": where})
+        with started_run(run, store, snapshot=plan.snapshot, selection=selection) as (context, _):
+            # A run that is gone on with reads what it began to read.
+            began = store.run(context.run_id).selection
+            if began != selection:
+                raise RunConflictError(
+                    f"run {context.run_id} began with the rows {began}, got {selection}: go on with it as it began, or "
+                    "begin another run"
+                )
+            batches = BatchPlan(plan.batch_size, plan.steps, context.seed)
+            training_plan = TrainingPlan(
+                batches,
+                loss,
+                learner=plan.learner,
+                selection=plan.selection,
+                where=where,
+                checkpoint_every=plan.checkpoint_every,
+            )
+            sources: dict[str, str] = {}
+            statement = {
+                **training_statement(training_plan, sources),
+                "judging": asdict(plan.judging),
+                "sources": sources,
+            }
+            checkpoint = store.latest_checkpoint(context.run_id)
+            done = 0 if checkpoint is None else checkpoint.iteration
+            Given(store, context.run_id).training(statement, number=0, done=done)
+            training = offline_training(context, training_plan, rows, plan.judging)
+            go_on(training, store)
+            policy, report, ended = run_offline_training(context, training, scored, progress)
+            made = TrainingResult.of(context, training)
+            return OfflineResult(**{**vars(made), "policy_sha256": policy.sha256, "ended": ended}, report=report)
+
+
+def _relabelled(
+    store: SampleStore, run: RunPlan, rows: OfflineRows, where: str | None, judging: Judging
+) -> Relabelled | None:
+    """Relabel the rows of a run that begins; the scores belong to a run of their own, before its snapshot."""
+    if judging.relabel == "off" or run.resume is not None:
+        return None
+    scoring = replace(run, name=f"relabel for {run.name}", kind=RunKind.SCORE, resume=None)
+    with started_run(scoring, store) as (context, _):
+        return relabelled(context, rows, where, judging)
+
+
+def check_snapshot(snapshot: int | None, sources: Sequence[object], judging: Judging) -> None:
+    """Refuse a snapshot where another one is read.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    if snapshot is not None and sources:
+        raise ValueError(f"the snapshots of other sources are their newest: leave snapshot {snapshot} out")
+    if snapshot is not None and judging.relabel != "off":
+        raise ValueError(
+            f"rewards that are made now are in no earlier snapshot: leave snapshot {snapshot} out, or relabel off"
+        )

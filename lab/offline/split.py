@@ -1,0 +1,102 @@
+"""The validation split of stored rows: whole scaffolds, runs or molecules are held out, as the seed says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from annotated_types import Ge, Lt
+from numpy.typing import NDArray
+
+from molbuffer.lab.errors import ValidationError
+from molbuffer.scoring import scaffolds_of
+from molbuffer.storage import HistoryIndex
+
+SplitBy = Literal["scaffold", "run", "random"]
+Criterion = Literal["loss", "best_likelihood"]
+
+
+@dataclass(frozen=True)
+class ValidationPlan:
+    """Which rows are held out, and what is done with them.
+
+    Attributes:
+        share: the share of the rows that are held out, in [0, 1); 0 holds none out.
+        split: what is held out as a whole: "scaffold" the molecules of a Bemis-Murcko scaffold, "run" the rows of a
+            run, "random" the rows of a molecule.
+        every: the steps between validations.
+        patience: the validations without improvement after which training ends; 0 never ends it.
+        criterion: what must fall: "loss", the loss of the held-out rows, or "best_likelihood", the mean negative
+            log-likelihood of the best tenth of them.
+    """
+
+    share: Annotated[float, Ge(0), Lt(1)] = 0.0
+    _: KW_ONLY
+    split: SplitBy = "scaffold"
+    every: int = 50
+    patience: int = 0
+    criterion: Criterion = "loss"
+
+
+@dataclass(frozen=True)
+class Split:
+    """An index, and its two parts.
+
+    Attributes:
+        whole: all rows.
+        learned: those that are learned from.
+        held_out: those that are held out.
+    """
+
+    whole: HistoryIndex
+    learned: HistoryIndex
+    held_out: HistoryIndex
+
+
+def split_rows(index: HistoryIndex, plan: ValidationPlan, seed: int) -> Split:
+    """Split an index; a group of rows is on one side as a whole.
+
+    Groups are taken in the order of a hash of their name and the seed; one that would exceed the share is left out,
+    but for the first, so that some rows are held out. The same rows are split alike whenever a run is gone on with.
+
+    Raises:
+        ValidationError: there are fewer than two groups.
+    """
+    if not plan.share or not len(index):
+        return Split(index, index, index.without(np.arange(len(index))))
+    held = _held_out(_groups(index, plan.split), plan, seed)
+    return Split(index, index.without(np.flatnonzero(held)), index.without(np.flatnonzero(~held)))
+
+
+def _groups(index: HistoryIndex, split: SplitBy) -> list[str]:
+    """Return the name of the group of each row [n]."""
+    if split == "run":
+        runs: list[str] = index.builds["run_id"].take(index.build_numbers).to_pylist()
+        return runs
+    molecules = [text or "" for text in index.smiles(np.arange(len(index)))]
+    if split == "random":
+        return molecules
+    different = [molecule for molecule in dict.fromkeys(molecules) if molecule]
+    scaffold_of = dict(zip(different, scaffolds_of(different), strict=True))
+    return [scaffold_of.get(molecule, "") for molecule in molecules]
+
+
+def _held_out(groups: Sequence[str], plan: ValidationPlan, seed: int) -> NDArray[np.bool_]:
+    names, of, counts = np.unique(np.array(groups, object).astype(str), return_inverse=True, return_counts=True)
+    if len(names) < 2:
+        raise ValidationError(
+            f"the {len(of)} rows are all of one {'molecule' if plan.split == 'random' else plan.split}, and cannot be "
+            f'split by it: set validation to 0, or split to another of "scaffold", "run" and "random"'
+        )
+    order = sorted(range(len(names)), key=lambda group: hashlib.sha256(f"{seed}:{names[group]}".encode()).digest())
+    wanted, taken = plan.share * len(of), int(counts[order[0]])
+    held = np.zeros(len(names), bool)
+    held[order[0]] = True
+    for group in order[1:-1]:
+        if taken + counts[group] <= wanted:
+            held[group], taken = True, taken + int(counts[group])
+    chosen: NDArray[np.bool_] = held[of]
+    return chosen

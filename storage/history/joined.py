@@ -1,0 +1,163 @@
+"""One index of the rows of several stores: those of the first, then those of the second, and so on.
+
+A row that several stores have, such as one of a run and of an archive of it, is there once: where it comes first. The
+order is that of the stores, and within each the history's, so that the same stores at the same snapshots give the same
+rows at the same positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate, pairwise
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from molbuffer.storage.history.index import HistoryIndex, Positions
+from molbuffer.storage.history.index_arrays import IndexArrays
+from molbuffer.storage.history.scan import ScannedRows, read_strings
+from molbuffer.storage.rows import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedIndex(HistoryIndex):
+    """The rows of several indexes, as one.
+
+    ``store`` and ``parts`` are those of the first.
+
+    Attributes:
+        members: the indexes, whose builds follow one another in ``builds``.
+    """
+
+    members: tuple[HistoryIndex, ...] = ()
+
+    def read(self, column: str, positions: Positions) -> list[str | None]:
+        return self._strings(column, positions).to_pylist()  # type: ignore[no-any-return]
+
+    @cached_property
+    def _smiles(self) -> pa.LargeStringArray:
+        return self._strings("smiles", np.arange(len(self)))
+
+    @cached_property
+    def _raw(self) -> pa.LargeStringArray:
+        return self._strings("raw", np.arange(len(self)))
+
+    def _strings(self, column: str, positions: Positions) -> pa.LargeStringArray:
+        """Return a text column of ``samples`` [n], each row read from the store that it is of."""
+        texts: list[pa.LargeStringArray] = []
+        places: list[NDArray[np.int64]] = []
+        builds = self.rows.build_numbers[positions]
+        ends = list(accumulate((member.builds.num_rows for member in self.members), initial=0))
+        for member, (first, last) in zip(self.members, pairwise(ends), strict=True):
+            here = np.flatnonzero((builds >= first) & (builds < last))
+            if len(here):
+                numbers = (builds[here] - first).astype(np.int32)
+                columns = {name: getattr(self.rows, name)[positions[here]] for name in ("row_numbers", "own")}
+                few = replace(member.rows, build_numbers=numbers, **columns)
+                texts.append(read_strings(member.store, member.parts, few, column))
+                places.append(here)
+        if not texts:
+            return pa.array([], pa.large_string())
+        order = np.argsort(np.concatenate(places), kind="stable")
+        return pa.concat_arrays(texts).take(pa.array(order))
+
+    def _find(self, build_id: str, rows: Sequence[int] | NDArray[np.integer]) -> tuple[Positions, NDArray[np.bool_]]:
+        wanted = np.asarray(rows, np.int64)
+        positions, found = np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
+        # Stores may have some rows of a build each.
+        for build in self._every_number.get(build_id, ()):
+            start, stop = np.searchsorted(self.build_numbers, (build, build + 1))
+            here = self.row_numbers[start:stop]
+            if len(here):
+                offsets = np.searchsorted(here, wanted)
+                now = here.take(offsets, mode="clip") == wanted
+                positions[now], found = start + offsets[now], found | now
+        return positions, found
+
+    @cached_property
+    def _every_number(self) -> Mapping[str, list[int]]:
+        numbers: dict[str, list[int]] = {}
+        for number, build_id in enumerate(self.build_ids):
+            numbers.setdefault(build_id, []).append(number)
+        return numbers
+
+
+@dataclass(eq=False)
+class JoinedArrays(IndexArrays):
+    """The arrays of the rows of several indexes; ``cache`` and ``located`` are those of the first.
+
+    Attributes:
+        members: those of each index.
+        of: int32 [n], the index that each row is of.
+        at: int64 [n], its position there.
+    """
+
+    members: Sequence[IndexArrays]
+    of: NDArray[np.int32]
+    at: NDArray[np.int64]
+
+    def gather(self, positions: NDArray[np.int64], rewards: NDArray[np.float64]) -> Rows:
+        of, at = self.of.take(positions), self.at.take(positions)
+        parts = []
+        for number in np.unique(of).tolist():
+            here = np.flatnonzero(of == number)
+            parts.append((here, self.members[number].gather(at[here], rewards[here])))
+        return parts[0][1] if len(parts) == 1 else Rows.placed(len(positions), parts)
+
+    def without(self, keep: NDArray[np.bool_]) -> JoinedArrays:
+        return replace(self, of=self.of[keep], at=self.at[keep])
+
+
+def join_indexes(indexes: Sequence[HistoryIndex]) -> HistoryIndex:
+    """Return the rows of several indexes as one; of a row that several have, the first counts.
+
+    Args:
+        indexes: at least one, each of a reader that is no run.
+    """
+    if len(indexes) == 1:
+        return indexes[0]
+    keep = _first_of_each(indexes)
+    first = [0, *accumulate(index.builds.num_rows for index in indexes)]
+    numbered = [index.build_numbers[kept] + start for index, kept, start in zip(indexes, keep, first[:-1], strict=True)]
+    columns = {
+        name: np.concatenate([getattr(index, name)[kept] for index, kept in zip(indexes, keep, strict=True)])
+        for name in ("row_numbers", "rewards", "molecules", "own")
+    }
+    builds = pa.concat_tables([index.builds for index in indexes], promote_options="permissive").combine_chunks()
+    rows = ScannedRows(builds=builds, build_numbers=np.concatenate(numbered).astype(np.int32), **columns)
+    return JoinedIndex(indexes[0].store, indexes[0].parts, rows, _join_arrays(indexes, keep), members=tuple(indexes))
+
+
+def _join_arrays(indexes: Sequence[HistoryIndex], keep: Sequence[Positions]) -> JoinedArrays:
+    arrays = [index.arrays for index in indexes]
+    optional: dict[str, int] = {}
+    for each in arrays:
+        optional |= {name: max(width, optional.get(name, 0)) for name, width in each.optional.items()}
+    return JoinedArrays(
+        arrays[0].cache,
+        [],
+        arrays[0].located,
+        optional,
+        members=arrays,
+        of=np.repeat(np.arange(len(keep), dtype=np.int32), list(map(len, keep))),
+        at=np.concatenate([*keep]),
+    )
+
+
+def _first_of_each(indexes: Sequence[HistoryIndex]) -> list[Positions]:
+    """Return the positions in each index of the rows that no earlier one has."""
+    seen: dict[str, set[int]] = {}
+    keep: list[Positions] = []
+    for index in indexes:
+        bounds = np.searchsorted(index.build_numbers, np.arange(index.builds.num_rows + 1))
+        kept = np.ones(len(index), bool)
+        for build_id, (start, stop) in zip(index.build_ids, pairwise(bounds.tolist()), strict=True):
+            rows = index.row_numbers[start:stop].tolist()
+            if build_id in seen:
+                kept[start:stop] = [row not in seen[build_id] for row in rows]
+            seen.setdefault(build_id, set()).update(rows)
+        keep.append(np.flatnonzero(kept))
+    return keep
