@@ -22,8 +22,8 @@ from molbuffer.flows.settings.toml_lines import KeyPath
 from molbuffer.kinds import Count, FileName, FolderName, MoleculeFile, PolicyName, Share, Text, refuse
 from molbuffer.training import StageEndSettings
 
-TABLES, LISTS = ("objective", "training", "buffer"), ("samplers", "filters")
-"""The tables, and the lists of tables, that a stage may change."""
+TABLES = ("objective", "training", "buffer", "diversity")
+"""The tables that a stage may change, beside the lists of samplers and filters."""
 SAMPLERS = "samplers"
 _FIXED = ("kind", "base_sampler", "optimise", "runs", "learnt_prior", "learnt_latents", "object")
 """The keys of a sampler that are the same in all stages: what is trained with it, or looked up when the run starts."""
@@ -59,6 +59,9 @@ class StageSettings(Section):
 
     buffer: Overrides = Field(default_factory=dict)
     """What is different in the table [buffer]."""
+
+    diversity: Overrides = Field(default_factory=dict)
+    """What is different in the table [diversity]; of a run without one, the table of the stage."""
 
     samplers: Annotated[tuple[Overrides, ...], Field(strict=False)] = ()
     """What is different in samplers, each with its name."""

@@ -138,6 +138,10 @@ def test_a_stage_is_laid_over_the_run_and_not_over_the_stage_before(tiny_templat
         ["valence", "property"],
         ["valence"],
     ]
+    memory = settings_of(tiny_template, tmp_path, "[[stages]]\ndiversity = { size = 3 }\n")
+    found = memory.of_stage(0).diversity
+    assert memory.diversity is None and found is not None
+    assert found.build().size == 3
     plain = json.loads(second.to_json())
     whole = json.loads(settings.to_json())
     assert {**whole, "stages": []} == plain
