@@ -1,9 +1,8 @@
-from .plan import EvaluationPlan, Judging
-from .relabel import Relabel, Relabelled
+from .plan import Criterion, EvaluationPlan, Judging, Relabel, SplitBy, ValidationPlan
+from .relabel import Relabelled
 from .report import OfflineReport
 from .rows import OfflineRows, opened_rows, refuse_archive, rows_of_run
 from .run import OfflinePlan, OfflineResult, check_snapshot, run_offline
-from .split import Criterion, SplitBy, ValidationPlan
 from .training import OfflineTraining, offline_training, relabelled, run_offline_training
 
 __all__ = [

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from molbuffer.lab.offline.plan import ValidationPlan
 from molbuffer.lab.offline.report import evaluation_metrics
-from molbuffer.lab.offline.split import ValidationPlan
 from molbuffer.samplers import Policy, policy_files
 from molbuffer.storage import Build, Place, PolicyStore, PolicyVersion
 from molbuffer.training import (

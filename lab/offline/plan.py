@@ -1,14 +1,37 @@
-"""What an offline training is besides its steps: how its policy is judged, and what its loss is kept close to."""
+"""How an offline training chooses and judges its rows and its policy. Nothing here imports torch or RDKit."""
 
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Lt
 
-from molbuffer.lab.offline.relabel import Relabel
-from molbuffer.lab.offline.split import ValidationPlan
+Relabel = Literal["off", "cheap", "all"]
+SplitBy = Literal["scaffold", "run", "random"]
+Criterion = Literal["loss", "best_likelihood"]
+
+
+@dataclass(frozen=True)
+class ValidationPlan:
+    """Which rows are held out, and what is done with them.
+
+    Attributes:
+        share: the share of the rows that are held out, in [0, 1); 0 holds none out.
+        split: what is held out as a whole: "scaffold" the molecules of a Bemis-Murcko scaffold, "run" the rows of a
+            run, "random" the rows of a molecule.
+        every: the steps between validations.
+        patience: the validations without improvement after which training ends; 0 never ends it.
+        criterion: what must fall: "loss", the loss of the held-out rows, or "best_likelihood", the mean negative
+            log-likelihood of the best tenth of them.
+    """
+
+    share: Annotated[float, Ge(0), Lt(1)] = 0.0
+    _: KW_ONLY
+    split: SplitBy = "scaffold"
+    every: int = 50
+    patience: int = 0
+    criterion: Criterion = "loss"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +18,6 @@ from molbuffer.lab.context import RunContext
 from molbuffer.lab.offline.rows import OfflineRows, RowSource
 from molbuffer.samplers import Scorer
 from molbuffer.storage import Reward, SampleStore, ScoreStatus
-
-Relabel = Literal["off", "cheap", "all"]
 
 SCORED_TOGETHER = 1024
 """Molecules that are scored together: their scores are in the store before further ones are computed."""

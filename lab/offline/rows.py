@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from molbuffer.lab.offline.split import Split, ValidationPlan, split_rows
+from molbuffer.lab.offline.plan import ValidationPlan
+from molbuffer.lab.offline.split import Split, split_rows
 from molbuffer.samplers import Vocabulary, expressible
 from molbuffer.storage import (
     ArchiveLimits,

@@ -4,41 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
-from typing import Annotated, Literal
+from dataclasses import dataclass
 
 import numpy as np
-from annotated_types import Ge, Lt
 from numpy.typing import NDArray
 
 from molbuffer.lab.errors import ValidationError
+from molbuffer.lab.offline.plan import SplitBy, ValidationPlan
 from molbuffer.scoring import scaffolds_of
 from molbuffer.storage import HistoryIndex
-
-SplitBy = Literal["scaffold", "run", "random"]
-Criterion = Literal["loss", "best_likelihood"]
-
-
-@dataclass(frozen=True)
-class ValidationPlan:
-    """Which rows are held out, and what is done with them.
-
-    Attributes:
-        share: the share of the rows that are held out, in [0, 1); 0 holds none out.
-        split: what is held out as a whole: "scaffold" the molecules of a Bemis-Murcko scaffold, "run" the rows of a
-            run, "random" the rows of a molecule.
-        every: the steps between validations.
-        patience: the validations without improvement after which training ends; 0 never ends it.
-        criterion: what must fall: "loss", the loss of the held-out rows, or "best_likelihood", the mean negative
-            log-likelihood of the best tenth of them.
-    """
-
-    share: Annotated[float, Ge(0), Lt(1)] = 0.0
-    _: KW_ONLY
-    split: SplitBy = "scaffold"
-    every: int = 50
-    patience: int = 0
-    criterion: Criterion = "loss"
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from .cloning import (
     filtered_cloning,
     top_share_likelihood,
 )
-from .conservative import Conservative, conservative, conservative_terms
+from .conservatism import Conservative, conservative, conservative_terms
 from .policy_gradients import ImportanceWeighted, Reinforce, importance_weighted, reinforce
 from .preferences import DPO, dpo, ranked_pairs
 from .proximal import GRPO, GSPO, PPO, grpo, gspo, ppo

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from molbuffer.training.losses.balance import TrajectoryBalance, trajectory_balance
 from molbuffer.training.losses.base import ScoredSequences
 from molbuffer.training.losses.baselines import BASELINES, regularised_rewards
-from molbuffer.training.losses.conservative import Conservative
+from molbuffer.training.losses.conservatism import Conservative
 from molbuffer.training.losses.policy_gradients import Reinforce, reinforce
 
 
