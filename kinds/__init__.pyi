@@ -1,4 +1,3 @@
-from .checked import check_values, checked
 from .described import Description, is_own, name_of, source_sha256
 from .errors import BrokenKindError, KindError, PluginError, SourceError, UnknownKindError, WrongKeyError
 from .family import Family, Kind, StrayEntry, class_with, other_packages, stray_entries
@@ -24,6 +23,7 @@ from .python_object import PythonObject, add_object, object_table, registered_ob
 from .python_source import PythonSource, install_source, read_source, refuse_hiding
 from .section import Section, refuse
 from .table import KindTable, Table, TableOf, values_marked
+from .value_checks import check_values, checked
 
 __all__ = [
     "OF_FUNCTION",

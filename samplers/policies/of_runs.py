@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from molbuffer.storage.errors import UnknownPolicyError
+from molbuffer.storage import UnknownPolicyError
 
 if TYPE_CHECKING:
     from molbuffer.storage import SampleStore
