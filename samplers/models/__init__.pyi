@@ -1,3 +1,4 @@
+from .checked_model import draw_sequences, likelihoods
 from .condition import UNCONDITIONED, Condition, ConditionKind
 from .decoding import DecodingStep, decode
 from .distribution import UNTRUNCATED, Sampling
@@ -13,7 +14,6 @@ from .registry import MODELS, check_new_model, check_sizes
 from .seq2seq import Seq2SeqModel
 from .transformer import TransformerLanguageModel
 from .vae_gru import VAE
-from .checked_model import draw_sequences, likelihoods
 from .von_mises_fisher import log_normaliser, sample_directions
 
 __all__ = [
