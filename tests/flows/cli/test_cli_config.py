@@ -21,8 +21,16 @@ from molbuffer.scoring import CHOICES, COMPONENTS, FILTERS, TRANSFORMS
 from molbuffer.storage import SELECTIONS
 from molbuffer.training import LOSSES
 
-ALTERNATIVES = ("learnt_prior", "vectors = ", "best = ", "stored_latents", "learnt_latents", "replay_ratio_clip")
-"""Keys of the example that exclude others: of where latents come from, and of what learns."""
+ALTERNATIVES = (
+    "learnt_prior",
+    "vectors = ",
+    "best = ",
+    "stored_latents",
+    "learnt_latents",
+    "replay_ratio_clip",
+    "sigma = 64",
+)
+"""Keys of the example that exclude others: of where latents come from, of what learns, and of a loss without them."""
 TABLES = {"components": COMPONENTS, "filters": FILTERS, "samplers": SAMPLERS}
 """The families whose kinds have a table of their own in the example."""
 LISTED = (CHOICES, TRANSFORMS, SELECTIONS, LOSSES)
@@ -71,6 +79,7 @@ def test_the_alternatives_of_the_example_are_right_too(beside_the_example: Path)
     assert [problem.key for problem in raised.value.problems] == [
         "samplers[1].learnt_prior",
         "samplers[2].vectors",
+        "offline.sigma",
     ]
     lines = with_alternatives().splitlines(keepends=True)
     file.write_text("".join(line for line in lines if not line.startswith(ALTERNATIVES)))
