@@ -52,6 +52,9 @@ name = "other"
 policy = "others"
 p_batch = 0.25
 
+[training]
+precision = "float32"
+
 [offline]
 steps = 2
 """
