@@ -41,6 +41,7 @@ EXPORT_COLUMNS: Mapping[str, str] = {
     "sampler_kind": "model, dataset, ...",
     "sampler_order": "the place of the sampler in the configuration, from 0",
     "chunk": "the part of the build, from 0",
+    "stage": "the stage of the run, from 0; null without stages",
     "policy_sha256": "the policy that drew the sample",
     "latent_sha256": "the version of the latent prior, or of the latent vectors, that its latents are from",
     "temperature": "at which it was drawn",

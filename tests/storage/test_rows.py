@@ -82,7 +82,7 @@ def test_parts_are_padded_to_the_widest_and_filled_where_one_has_nothing() -> No
     plain = make_rows(2, 5)
     latent = make_rows(2, 3, latents=np.ones((2, 2), np.float32), latent_log_probs=np.ones(2, np.float32))
     once = {"rewards": np.ones(1), "truncated": np.ones(1, np.uint8), "latents": np.ones((1, 3), np.float32)}
-    once["weights"] = np.full(1, 2, np.float32)
+    once |= {"weights": np.full(1, 2, np.float32), "penalties": np.zeros(1, np.float32)}
     paired = make_rows(1, 4, **once, **pairs(1, 4, np.uint16))
     rows = Rows.concat([plain, latent, paired])
     assert rows.tokens.shape == rows.log_probs.shape == (5, 5)
@@ -95,6 +95,7 @@ def test_parts_are_padded_to_the_widest_and_filled_where_one_has_nothing() -> No
     np.testing.assert_array_equal(rows.rewards, [nan, nan, nan, nan, 1])
     np.testing.assert_array_equal(rows.truncated, [0, 0, 0, 0, 1])
     np.testing.assert_array_equal(rows.weights, [1, 1, 1, 1, 2])
+    np.testing.assert_array_equal(rows.penalties, [1, 1, 1, 1, 0])
     assert rows.source_lengths is not None and rows.source_lengths.tolist() == [0, 0, 0, 0, 4]
     assert rows.source_tokens is not None and rows.source_tokens.sum(1).tolist() == [0, 0, 0, 0, 36]
     assert (rows.tokens.dtype, rows.source_tokens.dtype) == (np.uint8, np.uint16)

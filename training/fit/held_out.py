@@ -76,7 +76,7 @@ def held_out_quality(learner: Learner, batches: Sequence[TrainingBatch]) -> Held
         losses.append(loss * len(batch))
         likelihoods.append(rows.agent.sum(1).double().cpu().numpy())
         ratios.append(ratio.cpu().numpy())
-        rewards.append(batch.rewards.double().numpy())
+        rewards.append(batch.rewards.double().cpu().numpy())
     reward, likelihood = np.concatenate(rewards), np.concatenate(likelihoods)
     best = np.argsort(-reward, kind="stable")[: math.ceil(BEST_SHARE * len(reward))]
     return HeldOutQuality(

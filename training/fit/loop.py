@@ -109,7 +109,7 @@ def _versions(learner: Learner, trainables: Trainables, run_id: str, mixed: Mixe
 
 def penalised_share(updates: Sequence[TrainingBatch]) -> float | None:
     """Return the share of the rows of all updates whose reward counted in part or not at all; None without rows."""
-    penalised = [batch.columns["penalties"].numpy() < 1 for batch in updates if len(batch)]
+    penalised = [batch.columns["penalties"].cpu().numpy() < 1 for batch in updates if len(batch)]
     return float(np.mean(np.concatenate(penalised))) if penalised else None
 
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molbuffer.samplers import RESERVED
+from molbuffer.samplers import RESERVED, numpy_generator
 from molbuffer.samplers.models import Condition, GenerativeModel, GRULanguageModel, likelihoods
 from molbuffer.training.batches import TrainingBatch
 
@@ -57,7 +57,7 @@ class PriorLikelihoods:
             self.computed += len(batch)
             return likelihoods(self.model, batch.tokens, batch.lengths, condition=condition)
         lengths = batch.lengths.tolist()
-        tokens = batch.tokens.numpy().astype(np.int32)
+        tokens = batch.tokens.cpu().numpy().astype(np.int32)
         keys = [row[:length].tobytes() for row, length in zip(tokens, lengths, strict=True)]
         rows = {key: row for row, key in enumerate(keys)}  # each sequence once
         found = self._remembered(rows, self.model)
@@ -65,7 +65,7 @@ class PriorLikelihoods:
         values = np.zeros(tokens.shape, np.float32)
         for row, (key, length) in enumerate(zip(keys, lengths, strict=True)):
             values[row, :length] = found[key]
-        return torch.from_numpy(values)
+        return torch.from_numpy(values).to(batch.tokens.device)
 
     def _remembered(self, rows: dict[bytes, int], model: GRULanguageModel) -> dict[bytes, Values]:
         found = {key: self._known[key] for key in rows if key in self._known}
@@ -79,8 +79,8 @@ class PriorLikelihoods:
         made: dict[bytes, Values] = {}
         for start in range(0, len(keys), ROWS_AT_ONCE):
             some = keys[start : start + ROWS_AT_ONCE]
-            places = torch.tensor([rows[key] for key in some])
-            values = self.model.log_probs(batch.tokens[places], batch.lengths[places]).numpy()
+            places = torch.tensor([rows[key] for key in some], device=batch.tokens.device)
+            values = self.model.log_probs(batch.tokens[places], batch.lengths[places]).cpu().numpy()
             for key, value, length in zip(some, values, batch.lengths[places].tolist(), strict=True):
                 made[key] = value[:length].copy()
         self.computed += len(made)
@@ -109,13 +109,13 @@ def rows_are_independent(model: GRULanguageModel, n: int) -> bool:
     Tried on the beginnings of one sequence: where those of 1 to n tokens are computed together, each number of rows
     from 1 to n occurs at some step, and all places among them have the same row.
     """
-    tokens = torch.randint(
-        len(RESERVED), model.sizes.vocabulary_size, (1, n), generator=torch.Generator().manual_seed(0)
-    ).expand(n, n)
-    lengths = torch.arange(n, 0, -1)
+    device = model.device
+    one_row = numpy_generator(0, "sequence").integers(len(RESERVED), model.sizes.vocabulary_size, (1, n))
+    tokens = torch.from_numpy(one_row).to(device).expand(n, n)
+    lengths = torch.arange(n, 0, -1, device=device)
     together = model.log_probs(tokens, lengths)
     one = model.log_probs(tokens[:1], lengths[:1])
-    expected = torch.where(torch.arange(n) < lengths[:, None], one, 0.0)
+    expected = torch.where(torch.arange(n, device=device) < lengths[:, None], one, 0.0)
     # The products over the tokens of all rows, too, have as many rows as there are tokens: try some other numbers.
     few = [size for size in (2, n // 2 + 1) if size < n]
     return torch.equal(together, expected) and all(

@@ -307,14 +307,18 @@ def test_the_prior_is_that_of_the_latent_space(folder: Path, monkeypatch: pytest
         run(training)
         (_, given) = training.loader.live.samplers
         assert_close(given.vectors.norm(dim=1).detach(), torch.ones(3))
-    for number, (key, message) in enumerate(
-        [
-            ('prior = "spherical"\n', r"'of-prior'.*spherical.*normal"),
-            ('policy = "zinc-gru"\n', r"'of-prior'.*'gru'"),
-        ]
+    key = 'prior = "spherical"\n'
+    with (
+        pytest.raises(LatentsError, match=r"'of-prior'.*spherical.*normal"),
+        running(folder, PRIOR + key, monkeypatch, "no-prior"),
     ):
-        with pytest.raises(LatentsError, match=message), running(folder, PRIOR + key, monkeypatch, f"no-{number}"):
-            pass
+        pass
+    with (
+        pytest.raises(ConfigurationError) as raised,
+        running(folder, PRIOR + 'policy = "zinc-gru"\n', monkeypatch, "no-latents"),
+    ):
+        pass
+    assert [problem.key for problem in raised.value.problems] == ["samplers[0].policy"]
 
 
 def test_a_prior_of_another_space_and_vectors_off_the_sphere_are_refused_at_the_start(
