@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,10 +86,13 @@ def validation_problems(
     """
     details = error.errors(include_url=False)
     paths = [_without_tags(detail["loc"], data) for detail in details]
+    # Of a key with words and other values, the message about the words lists all.
+    of_words = {path for detail, path in zip(details, paths, strict=True) if detail["type"] == "literal_error"}
     return tuple(
         Problem(path, _message(detail, path, _Known(data, model, schema)))
         for detail, path in zip(details, paths, strict=True)
         if not (detail["type"] == "too_short" and _explained_by_others(path, paths))
+        and not (path in of_words and detail["type"] != "literal_error")
     )
 
 
@@ -122,7 +125,7 @@ def _nearest_line(text: str, path: KeyPath) -> int | None:
 
 
 def _without_tags(location: tuple[int | str, ...], data: Any) -> KeyPath:
-    """Return the path of a key without the kinds that pydantic adds for a choice of tables."""
+    """Return the path of a key without what pydantic adds: the kind of a table, and the type of a plain value."""
     path: list[str | int] = []
     at_kind = False
     for part in location:
@@ -132,6 +135,8 @@ def _without_tags(location: tuple[int | str, ...], data: Any) -> KeyPath:
             continue
         if part in (OF_FUNCTION, OF_OBJECT):
             continue
+        if isinstance(data, str | int | float):
+            break
         path.append(part)
         at_kind = False
         try:
@@ -221,6 +226,15 @@ def _message(detail: ErrorDetails, path: KeyPath, of: _Known) -> str:
             return f"got {shown(got)}: {detail['msg']}"
 
 
+def _words(options: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the values that a key can have which takes some words, and perhaps true and false; others take none."""
+    plain = [option for option in options if option.get("type") in ("boolean", "string")]
+    if any("enum" in option or "const" in option for option in plain):
+        for option in plain:
+            yield from ("true", "false") if option["type"] == "boolean" else ()
+            yield from option.get("enum", [option["const"]] if "const" in option else [])
+
+
 def _not_among(got: object, allowed: Iterable[str], what: str = "") -> str:
     words = list(allowed)
     return f"got {what}{shown(got)}, expected one of: {', '.join(words)}{did_you_mean(got, words)}"
@@ -256,6 +270,8 @@ def _follow(schema: Mapping[str, Any], node: Mapping[str, Any], data: Any) -> Ma
         kind = data.get("kind") if isinstance(data, Mapping) else None
         if "$ref" in node:
             target = schema["$defs"][node["$ref"].rpartition("/")[2]]
+        elif words := list(_words(node.get("anyOf", ()))):
+            target = {"enum": words}
         elif "anyOf" in node:
             target = next(option for option in node["anyOf"] if option != {"type": "null"})
         elif isinstance(kind, str) and kind in kinds:

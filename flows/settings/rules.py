@@ -14,7 +14,7 @@ from molbuffer.flows.settings.base import DEFAULT_BATCH_SIZE, DEFAULT_ITERATIONS
 from molbuffer.flows.settings.problems import Problem, shown
 from molbuffer.samplers import TOLERANCE, batch_quotas
 
-TAKEN_LABELS = ("budget", "improvement")
+TAKEN_LABELS = ("budget", "choice", "improvement")
 """The reasons from which the oracle calls of a run are counted (``TAKEN_NAMES`` of samplers); no filter has them as its
 label."""
 

@@ -107,7 +107,7 @@ def test_r26_molecules_with_stored_scores_cost_calls_of_a_run_that_asks_for_them
 
 
 @pytest.mark.parametrize(
-    ("buffer_size", "with_file"), [(60, False), (24, True)], ids=["in a build", "in builds that follow live draws"]
+    ("buffer_size", "with_file"), [(120, False), (24, True)], ids=["in a build", "in builds that follow live draws"]
 )
 def test_r26_a_run_that_is_killed_again_and_again_makes_the_calls_of_one_that_is_not(
     lab: mb.Lab,

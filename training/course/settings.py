@@ -75,6 +75,10 @@ class GuardSettings:
 
     Raises:
         ValueError: a share is outside its range, or the action would be none.
+
+    Example:
+        >>> mb.GuardSettings("smaller_step", min_unique=0.8).step_factor < 1
+        True
     """
 
     action: Literal["back", "smaller_step", "prior", "stop"] = "back"

@@ -27,6 +27,14 @@ class DiversitySettings:
         min_similarity: the least similarity to the first molecule of a bucket, for similarity.
         runs: own: only what this run has found counts; all: also what earlier runs have found under the same
             objective, as of the start of this run.
+
+    Example:
+        >>> with lab.run("diverse", objective=objective, seed=0) as run:
+        ...     live = mb.ModelSampler("agent", run.agent, size=mb.SamplerSize(p_batch=1.0))
+        ...     settings = mb.DiversitySettings(buckets="similarity", penalty="tanh", min_reward=0.0)
+        ...     result = run.train(batch_size=4, iterations=1, samplers=[live], diversity=settings)
+        >>> lab.query("SELECT sum(molecules) FROM buckets").item()
+        4
     """
 
     buckets: BucketName = "scaffold"

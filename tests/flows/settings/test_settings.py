@@ -111,6 +111,14 @@ def test_a_minimal_file_has_the_documented_defaults(tmp_path: Path) -> None:
             '[buffer]\nruns = "mine"\n',
             'line 2, key `buffer.runs`: got "mine", expected one of: all, own.',
         ),
+        (
+            '[[samplers]]\nkind = "model"\nname = "other"\nunique = "rn"\n',
+            'line 4, key `samplers[0].unique`: got "rn", expected one of: true, false, run; did you mean `run`?',
+        ),
+        (
+            '[[samplers]]\nkind = "model"\nname = "other"\nunique = 3\n',
+            "line 4, key `samplers[0].unique`: got 3, expected one of: true, false, run.",
+        ),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_what_was_expected(tmp_path: Path, text: str, expected: str) -> None:

@@ -93,7 +93,7 @@ def improvements(training: Any, policy: Policy) -> tuple[float, float]:
 
 
 def test_a_conditional_policy_comes_near_the_optimum_by_the_rewards_of_pairs(pairs: Any, copier: Policy) -> None:
-    fast = replace(STEPS, learning_rate=2e-2)
+    fast = replace(STEPS, learning_rate=1e-2)
     changed = pairs.adapted(template=ContrastiveTemplate(scaled=True), batch_size=48, iterations=36, steps=fast)
     training = changed.start()
     before, nothing_gained = improvements(training, copier)
