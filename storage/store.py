@@ -233,7 +233,10 @@ class SampleStore:
             except (OSError, StoreError) as unrecorded:
                 error.add_note(f"the store could not record that run {run.run_id} ended: {unrecorded}")
             raise
-        self.finish_run(run.run_id, RunStatus.FINISHED, self._endings.pop(run.run_id, None))
+        ending = self._endings.pop(run.run_id, None)
+        self.finish_run(run.run_id, RunStatus.FINISHED, ending)
+        if ending is not None:
+            _logger.info("run %s has ended early: %s", run.run_id, ending)
 
     def record_objective(self, sha256: str, definition: ObjectiveDefinition) -> None:
         """Record what another objective of a run is made of, unless that is known."""

@@ -47,18 +47,30 @@ def told_how_to_go_on(
             raise
     ending.say = say_nothing_ran
     if run_id is not None:
-        note(f"run {run_id} is finished{f'; --resume {run_id[:8]} --iterations N extends it' if longer else ''}")
+        note(f"run {run_id} is finished{_how_to_extend(run_id, start.ended) if longer else ''}")
+
+
+def _how_to_extend(run_id: str, ended: str | None) -> str:
+    if ended is None:
+        return f"; --resume {run_id[:8]} --iterations N extends it"
+    return (
+        f", since it has come to {ended}; --resume {run_id[:8]} goes on with it once the key that ended it is raised, "
+        "as by --set campaign.max_oracle_calls=N, max_minutes or patience"
+    )
 
 
 class _Start(logging.Handler):
-    """Says that a run has begun, or goes on, when the store has recorded it."""
+    """Says that a run has begun, or goes on, when the store has recorded it, and hears why it ends early."""
 
     def __init__(self, run_id: str | None) -> None:
         super().__init__(logging.INFO)
         self._run_id = run_id
         self.begun = False
+        self.ended: str | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
+        if isinstance(record.args, tuple) and record.msg.startswith("run %s has ended early") and self._run_id:
+            self.ended = str(record.args[-1]) if record.args[0] == self._run_id else self.ended
         if not self.begun and self._run_id is not None and self._run_id in map(str, record.args or ()):
             self.begun = True
             note(f"run {self._run_id}; should it end early, --resume {self._run_id[:8]} goes on with it")

@@ -37,6 +37,17 @@ def test_a_run_is_named_when_it_begins_and_when_it_ends(store: SampleStore, caps
     ]
 
 
+def test_a_run_that_a_budget_has_ended_is_not_extended_by_iterations(
+    store: SampleStore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded = store.recorded_run(Run(RUN, "a run", RunKind.BUILD, "{}", 0))
+    with told_how_to_go_on(store.path, True, RUN, longer=True), recorded:
+        store.note_ending(RUN, "77 oracle calls")
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith(f"run {RUN} is finished, since it has come to 77 oracle calls; --resume abababab goes on")
+    assert "campaign.max_oracle_calls=N" in said and "--iterations" not in said
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
