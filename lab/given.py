@@ -21,6 +21,7 @@ MAY_CHANGE: Mapping[str, str] = {
     "checkpoint_every": "from now on",
     "build_every": "from now on",
     "samplers.*.buffer_size": "from the next build on",
+    "judging.evaluation.*": "from now on, and for the evaluation at the end; the policy stays the same",
 }
 """What may differ in the training of a run that is gone on with, and what the change does."""
 

@@ -33,6 +33,7 @@ MAY_CHANGE: Mapping[str, str] = {
     "buffer.build_every": "from now on",
     "samplers.buffer_size": "from the next build on",
     "offline.steps": "an offline training is extended, or ends earlier",
+    "offline.evaluation.*": "from now on, and for the evaluation at the end; the policy stays the same",
     "objective.components.cost": "how scores are computed, and not which",
     "objective.components.in_process": "how scores are computed, and not which",
     "objective.components.parallel": "how scores are computed, and not which",
