@@ -343,7 +343,7 @@ def test_a_molecule_of_several_sources_counts_once(
 def test_a_source_that_is_not_there_is_neither_called_a_store_nor_an_archive(
     filled: mb.Lab, policy: mb.Policy, qed: mb.Objective
 ) -> None:
-    with pytest.raises(StoreNotFoundError, match="no store and no archive at .*nosuch"):
+    with pytest.raises(StoreNotFoundError, match=r"no store and no archive at .*nosuch"):
         train(filled, qed, policy, sources=["nosuch"])
 
 
