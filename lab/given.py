@@ -23,7 +23,7 @@ MAY_CHANGE: Mapping[str, str] = {
     "samplers.*.buffer_size": "from the next build on",
     "judging.evaluation.draws": "from now on; a finished run is evaluated by as many",
     "judging.evaluation.every": "from now on",
-    "judging.evaluation.max_oracle_calls": "from now on; calls before count",
+    "judging.evaluation.max_oracle_calls": "from now on; the calls of evaluations on the way count",
     "judging.evaluation.expensive": "from now on",
     "judging.evaluation.least_sample_size": "for the estimate at the end",
 }

@@ -35,7 +35,7 @@ MAY_CHANGE: Mapping[str, str] = {
     "offline.steps": "an offline training is extended, or ends earlier",
     "offline.evaluation.draws": "from now on; a finished run is evaluated by as many",
     "offline.evaluation.every": "from now on",
-    "offline.evaluation.max_oracle_calls": "from now on; calls before count",
+    "offline.evaluation.max_oracle_calls": "from now on; the calls of evaluations on the way count",
     "offline.evaluation.expensive": "from now on",
     "offline.evaluation.min_effective_sample_size": "for the estimate at the end",
     "objective.components.cost": "how scores are computed, and not which",

@@ -131,7 +131,8 @@ def refuse_no_rows(rows: OfflineRows, objective_sha256: str, where: str | None, 
         BatchShortError: there is no such row.
     """
     for source in rows.sources:
-        at = source.snapshot or snapshot or source.store.snapshot()
+        at = snapshot if source.snapshot is None else source.snapshot
+        at = source.store.snapshot() if at is None else at
         matching = {} if where is None else {"matching": source.store.matching_rows(where, at)}
         sql = _REWARDED.replace("[matching]", _MATCHING if matching else "")
         if source.store.read_arrow(sql, snapshot=at, parameters=[objective_sha256], **matching).num_rows:
