@@ -47,6 +47,7 @@ def train_offline(
     # These modules import torch, which reads the settings of its threads once, when it is imported.
     from molbuffer.flows.campaign import (
         campaign_run,
+        check_rows,
         current_run_id,
         offline_condition,
         prepare_offline,
@@ -67,6 +68,7 @@ def train_offline(
         opened_rows(sample_store, sources, ArchiveLimits(archive_limit_bytes)) as opened,
     ):
         rows = rows_of_run(sample_store, run, opened)
+        check_rows(settings, sample_store, run, rows, condition, snapshot)
         scored = relabel_first(settings, sample_store, run, rows, condition, device)
         chosen = settings.model_dump(mode="json")["offline"]["selection"]
         selection = rows.record({"selection": chosen, "where": condition})

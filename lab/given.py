@@ -21,6 +21,11 @@ MAY_CHANGE: Mapping[str, str] = {
     "checkpoint_every": "from now on",
     "build_every": "from now on",
     "samplers.*.buffer_size": "from the next build on",
+    "judging.evaluation.draws": "from now on; a finished run is evaluated by as many",
+    "judging.evaluation.every": "from now on",
+    "judging.evaluation.max_oracle_calls": "from now on; the calls of evaluations on the way count",
+    "judging.evaluation.expensive": "from now on",
+    "judging.evaluation.least_sample_size": "for the estimate at the end",
 }
 """What may differ in the training of a run that is gone on with, and what the change does."""
 

@@ -13,6 +13,7 @@ from .course.stage_end import STAGE, StageEnd
 from .course.stops import CallsStop, PatienceStop, TimeStop
 from .diversity.memory import BEFORE_THE_RUN, DiversityMemory
 from .diversity.settings import DiversitySettings
+from .errors import BatchShortError
 from .evaluation import (
     DrawEvaluation,
     MoleculeQuality,
@@ -45,6 +46,7 @@ __all__ = [
     "TRANSFER",
     "BatchOrigin",
     "BatchPlan",
+    "BatchShortError",
     "BeforeTransfer",
     "Buffer",
     "BufferView",

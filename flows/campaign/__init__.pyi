@@ -7,7 +7,7 @@ from .pretraining import check_before_a_run, check_request, prepare_pretraining,
 from .progress import progress_bar, step_bar
 from .resuming import check_resumed
 from .stages import present_stage
-from .training import offline_condition, prepare_offline, prepare_online, relabel_first
+from .training import check_rows, offline_condition, prepare_offline, prepare_online, relabel_first
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -21,6 +21,7 @@ __all__ = [
     "check_before_a_run",
     "check_request",
     "check_resumed",
+    "check_rows",
     "current_run_id",
     "found_policy",
     "offline_condition",

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from molbuffer.flows.campaign.assemble import build_objective
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
 from molbuffer.flows.campaign.flow_runs import warn
 from molbuffer.flows.campaign.latents import build_trainables
@@ -20,6 +21,7 @@ from molbuffer.lab import (
     offline_training,
     online_training,
     publish_latents,
+    refuse_no_rows,
     relabelled,
 )
 from molbuffer.storage import KeptOfRun, RunKind, SampleStore, UnknownRunError
@@ -118,6 +120,29 @@ def offline_condition(settings: Settings, where: str | None) -> str | None:
     return where or settings.offline.where
 
 
+def check_rows(
+    settings: Settings, store: SampleStore, run_id: str, rows: OfflineRows, where: str | None, snapshot: int | None
+) -> None:
+    """Refuse sources without any row that a run that has not begun can learn from, where this is known before it.
+
+    It is known of rows that are not relabelled first, nor pairs, whose objective the policy decides on.
+
+    Raises:
+        BatchShortError: no row has a reward under the objective.
+    """
+    unknown = settings.offline.relabel != "off" or settings.contrastive is not None
+    if unknown or settings.training.train_on_invalid or _has_begun(store, run_id):
+        return
+    refuse_no_rows(rows, build_objective(settings).sha256, where, snapshot)
+
+
+def _has_begun(store: SampleStore, run_id: str) -> bool:
+    try:
+        return store.run(run_id).run_id == run_id
+    except UnknownRunError:
+        return False
+
+
 def relabel_first(
     settings: Settings, store: SampleStore, run_id: str, rows: OfflineRows, where: str | None, device: str | None
 ) -> Relabelled | None:
@@ -126,11 +151,7 @@ def relabel_first(
     A run of its own has the scores, so that the snapshot that the training pins has them all; None when nothing is
     relabelled, or the training has begun already.
     """
-    try:
-        begun = store.run(run_id)
-    except UnknownRunError:
-        begun = None
-    if settings.offline.relabel == "off" or begun is not None:
+    if settings.offline.relabel == "off" or _has_begun(store, run_id):
         return None
     with campaign_run(settings, store, RunKind.SCORE, f"relabel-{run_id}", device=device) as campaign:
         return relabelled(campaign.context, rows, where, settings.offline.judging)

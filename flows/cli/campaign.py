@@ -12,7 +12,7 @@ from molbuffer.flows.cli.archive import DEFAULT_MAX_SIZE, MaxSizeOption, limits
 from molbuffer.flows.cli.options import CampaignOptions, IterationsOption, SnapshotOption, taking
 from molbuffer.flows.cli.output import write_result, write_text
 from molbuffer.flows.cli.prefect_setup import prefect_ready
-from molbuffer.flows.cli.preparation import overrides_of, prepared_run
+from molbuffer.flows.cli.preparation import check_rows_there, overrides_of, prepared_run
 from molbuffer.flows.errors import UsageError
 
 DEMO_STORE = Path("demo-store")
@@ -30,6 +30,8 @@ def add_commands(app: typer.Typer) -> None:
 def run(given: CampaignOptions, iterations: IterationsOption = None) -> None:
     """Run a campaign: fill the buffer, train on live and stored molecules, and store them all."""
     ready = prepared_run(given, overrides_of(given.sets), iterations=iterations)
+    if ready.settings.campaign.offline:
+        check_rows_there(ready, given.store)
     with prefect_ready(given.store, run_id=ready.run_id, longer=True):
         flow: Callable[..., dict[str, Any]]
         if ready.settings.campaign.offline:
@@ -103,6 +105,7 @@ def offline(
     drawn = [] if draws is None else [f"offline.evaluation.draws={draws}"]
     overrides = [OFFLINE, *overrides_of([*(given.sets or ()), *drawn])]
     ready = prepared_run(given, overrides, kind=RunKind.OFFLINE, iterations=iterations, own_rows=not sources)
+    check_rows_there(ready, given.store, sources or (), where, snapshot)
     with prefect_ready(given.store, run_id=ready.run_id, longer=True):
         from molbuffer.flows.train_offline import train_offline
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Any
 
@@ -36,7 +37,10 @@ class ReportingGroup(TyperGroup):
         for command in self.commands.values():
             # The lines of a docstring are as wide as those of the code, and a terminal may be narrower.
             paragraphs = (command.help or "").split("\n\n")
-            command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+            command.help = _unmarked("\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))
+            for parameter in command.params:
+                if (text := getattr(parameter, "help", None)) is not None:
+                    parameter.help = _unmarked(text)  # type: ignore[attr-defined]
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -51,6 +55,11 @@ class ReportingGroup(TyperGroup):
                 raise
             sys.stderr.write(f"error: {_in_words(error)}\n")
             raise typer.Exit(1) from error
+
+
+def _unmarked(text: str) -> str:
+    """Return a text of a help in which square brackets are no markup of rich: it leaves a name of a table out."""
+    return re.sub(r"(?<!\\)\[(?=[a-z])", r"\\[", text)
 
 
 def _in_words(error: Exception) -> str:

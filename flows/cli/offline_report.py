@@ -8,7 +8,7 @@ from typing import Any
 from molbuffer.flows.cli.output import table
 
 _ROWS = {
-    "rows": "molecules",
+    "rows": "rows / draws",
     "mean": "mean reward",
     "top_10": "mean of the best 10",
     "top_100": "mean of the best 100",
@@ -30,7 +30,7 @@ def report_text(report: Mapping[str, Any]) -> str:
     rows = [[title, *(side.get(key) for side in sides.values())] for key, title in _ROWS.items()]
     lines = [table(["", *sides], [row for row in rows if any(value is not None for value in row[1:])])]
     if report["validation_loss"] is not None:
-        best = f"the policy is that after {report['best_iteration']} steps"
+        best = f"the policy is the best by {report['criterion']}, that after {report['best_iteration']} steps"
         lines.append(f"loss of {report['held_out']} held-out rows: {report['validation_loss']:.4g}; {best}")
     of = report["off_policy"]
     if of["mean"] is not None:

@@ -87,6 +87,38 @@ def prepared_run(
     return Prepared(settings, run_id or uuid.uuid4().hex)
 
 
+def check_rows_there(
+    ready: Prepared, store: Path, sources: Sequence[Path] = (), where: str | None = None, snapshot: int | None = None
+) -> None:
+    """Refuse an offline training without any row to learn from; with an archive this is found when it is unpacked.
+
+    Args:
+        ready: the run.
+        store: the folder of its store.
+        sources: the archives and stores of its rows; none is its store alone.
+        where: an SQL condition on ``sample_history``; None is that of the configuration.
+        snapshot: the snapshot of the store to read; None is the present one.
+
+    Raises:
+        BatchShortError: no row has a reward under the objective.
+    """
+    places = [place.resolve() for place in sources]
+    if not all((place / "store.toml").is_file() for place in (*places, store)):
+        return
+    from molbuffer.flows.campaign import check_rows, offline_condition
+    from molbuffer.lab import opened_rows
+    from molbuffer.storage import ArchiveLimits, SampleStore, is_archive
+
+    if any(map(is_archive, places)):
+        return
+    with (
+        SampleStore.open(store, read_only=True) as own,
+        opened_rows(own, list(map(str, places)), ArchiveLimits()) as rows,
+        output_kept_for_results(),
+    ):
+        check_rows(ready.settings, own, ready.run_id, rows, offline_condition(ready.settings, where), snapshot)
+
+
 def checked_settings(file: Path, overrides: Sequence[Override], *, check_device: bool = True) -> Settings:
     """Load the settings of a file, whose modules may print when they are imported."""
     from molbuffer.flows.settings import load_settings

@@ -122,7 +122,22 @@ def warnings_of_rules(data: Mapping[str, Any], deliveries: int | None) -> list[s
         deliveries: how often the selection of the buffer gives a row to a training; None is without end.
     """
     too_often = [] if deliveries is None else list(_builds_come_too_often(data, deliveries))
-    return [*too_often, *_guard_sees_nothing(data)]
+    return [*too_often, *_guard_sees_nothing(data), *_evaluations_exceed_their_budget(data)]
+
+
+def _evaluations_exceed_their_budget(data: Mapping[str, Any]) -> Iterator[str]:
+    offline = _table(data, "offline")
+    evaluation = _table(offline, "evaluation")
+    draws, every, most = (evaluation.get(key) for key in ("draws", "every", "max_oracle_calls"))
+    if not draws or most is None:
+        return
+    number = 1 + ((offline["steps"] - 1) // every if every else 0)
+    if number * draws > most:
+        yield (
+            f"{number} evaluations of {draws} draws may ask for {number * draws} scores, and "
+            f"offline.evaluation.max_oracle_calls allows {most}: {min(draws, most)} are kept for the evaluation at the "
+            f"end, and those before it have no draws when the rest is used up; {number * draws} would do"
+        )
 
 
 def _guard_sees_nothing(data: Mapping[str, Any]) -> Iterator[str]:

@@ -135,8 +135,8 @@ class EvaluationSettings(Section):
     """The number of steps between evaluations; 0 evaluates at the end only."""
 
     max_oracle_calls: Count | None = None
-    """The largest number of different molecules that scores are asked for in the run, stored ones counted; default: no
-    limit."""
+    """The largest number of different molecules that scores are asked for in the run, stored ones counted; as many as
+    draws are kept for the evaluation at the end. Default: no limit."""
 
     expensive: bool = False
     """Compute components with cost = "high" as well; otherwise draws have no reward under an objective that has one."""

@@ -59,9 +59,10 @@ class OfflineChecks:
         writer: takes the metrics.
         plan: the validations.
         held_out: the held-out rows, in batches; none without any.
-        evaluate: draws from a policy; a function of the policy, the iteration, and the number of molecules that scores
-            were asked for before. None draws nothing.
+        evaluate: draws from a policy; a function of the policy, the iteration, and the number of molecules of the
+            budget that it may not ask scores for: they were asked for before, or are kept. None draws nothing.
         evaluate_every: the steps between evaluations; 0 evaluates at no step.
+        kept_calls: the molecules of the budget that are kept for the evaluation at the end.
         best: the best policy so far; None before the first validation.
         worse: the validations since then.
         oracle_calls: the number of molecules that scores were asked for.
@@ -74,6 +75,7 @@ class OfflineChecks:
     held_out: Sequence[TrainingBatch] = ()
     evaluate: Callable[[Policy, int, int], DrawEvaluation] | None = None
     evaluate_every: int = 0
+    kept_calls: int = 0
     best: BestPolicy | None = field(default=None, init=False)
     worse: int = field(default=0, init=False)
     oracle_calls: int = field(default=0, init=False)
@@ -89,7 +91,7 @@ class OfflineChecks:
             if self.ended is not None:
                 self._end()
         if self.evaluate is not None and self.evaluate_every and iteration and iteration % self.evaluate_every == 0:
-            found = self.evaluate(self.learner.policy(), iteration, self.oracle_calls)
+            found = self.evaluate(self.learner.policy(), iteration, self.oracle_calls + self.kept_calls)
             self.oracle_calls += found.oracle_calls
             version = self.learner.version(self.writer.run_id, iteration)
             self.writer.add(iteration, BatchOrigin(), evaluation_metrics(found), [version])

@@ -74,10 +74,10 @@ def relabel_rows(
         expensive: whether components with ``cost = "high"`` may be computed; otherwise only their stored scores count.
         progress: told the number of molecules done and of all, of each source.
     """
-    done = Relabelled()
+    done, before = Relabelled(), set[str]()
     for source in rows.sources:
         lacking = lacking_rows(context, source, source.store.snapshot(), where)
-        done += _relabel(context, source, lacking, expensive=expensive, progress=progress)
+        done += _relabel(context, source, lacking, before, expensive=expensive, progress=progress)
     return done
 
 
@@ -117,19 +117,22 @@ def _relabel(
     context: RunContext,
     source: RowSource,
     lacking: pa.Table,
+    before: set[str],
     *,
     expensive: bool,
     progress: Callable[[int, int], None],
 ) -> Relabelled:
+    """Relabel the rows of a source; molecules of sources before it, to which its own are added, do not count again."""
     molecules = _molecules(lacking, context)
-    counts = Relabelled(rows=lacking.num_rows, molecules=len(molecules))
+    counts = Relabelled(rows=lacking.num_rows, molecules=len(set(molecules) - before))
     rewards: dict[str, float] = {}
     for start in range(0, len(molecules), SCORED_TOGETHER):
         part = molecules[start : start + SCORED_TOGETHER]
-        found, more = _score(context, source, part, expensive=expensive)
+        found, more = _score(context, source, part, before, expensive=expensive)
         rewards |= found
         counts += more
         progress(min(start + SCORED_TOGETHER, len(molecules)), len(molecules))
+    before.update(molecules)
     table = _rewards(context, lacking, rewards)
     if source.is_own:
         context.store.add_rewards_of_builds(_by_build(table, context.objective_sha256), context.run_id)
@@ -137,9 +140,12 @@ def _relabel(
 
 
 def _score(
-    context: RunContext, source: RowSource, molecules: Sequence[str], *, expensive: bool
+    context: RunContext, source: RowSource, molecules: Sequence[str], before: set[str], *, expensive: bool
 ) -> tuple[dict[str, float], Relabelled]:
-    """Return the rewards of molecules, after all scores that they lack and may have were computed and stored."""
+    """Return the rewards of molecules, after all scores that they lack and may have were computed and stored.
+
+    Those of sources before this one are not counted again.
+    """
     store, wanted, calls = context.store, list(molecules), 0
     # Cheap scores of a molecule that stays without an expensive one would be computed for nothing.
     components = sorted(context.objective.components, key=lambda each: each.component.cost != "high")
@@ -149,12 +155,12 @@ def _score(
         if component.cost == "high" and not expensive:
             wanted = [text for text in wanted if text in known]
         else:
-            calls += len(wanted) - len(known)
+            calls += len(set(wanted) - known - before)
     scored = Scorer(context.objective, store, context.run_id).score(wanted)
     store.record_scores(scored.new, run_id=context.run_id)
     rewards = {text: reward for text, reward in scored.reward_of().items() if not math.isnan(reward)}
-    left_out = len(molecules) - len(wanted)
-    return rewards, Relabelled(oracle_calls=calls, left_out=left_out, failed=len(wanted) - len(rewards))
+    left_out, failed = set(molecules) - set(wanted) - before, set(wanted) - rewards.keys() - before
+    return rewards, Relabelled(oracle_calls=calls, left_out=len(left_out), failed=len(failed))
 
 
 def _known(context: RunContext, source: RowSource, component: str, version: str, molecules: Sequence[str]) -> set[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from molbuffer.lab.offline.plan import Criterion
 from molbuffer.lab.offline.relabel import Relabelled
 from molbuffer.samplers import numpy_generator
 from molbuffer.storage import HistoryIndex, Metric, Positions
@@ -29,6 +30,7 @@ class OfflineReport:
         off_policy: what the policy would earn, by the held-out rows.
         held_out: the number of held-out rows.
         validation_loss: the loss of the held-out rows under the policy; None without any.
+        criterion: by which a policy is best on the held-out rows.
         best_iteration: the number of steps after which the policy was best on the held-out rows, and is given; None
             without any: it is the last one.
         relabelled: the rows that had no reward under the objective; None when they were left out.
@@ -41,6 +43,7 @@ class OfflineReport:
     off_policy: OffPolicyEstimate = OffPolicyEstimate()
     held_out: int = 0
     validation_loss: float | None = None
+    criterion: Criterion = "loss"
     best_iteration: int | None = None
     relabelled: Relabelled | None = None
     notes: Sequence[str] = field(default=())
@@ -54,6 +57,7 @@ class OfflineReport:
             "off_policy": asdict(self.off_policy),
             "held_out": self.held_out,
             "validation_loss": self.validation_loss,
+            "criterion": self.criterion,
             "best_iteration": self.best_iteration,
             "relabelled": None if self.relabelled is None else asdict(self.relabelled),
             "notes": list(self.notes),

@@ -24,14 +24,21 @@ from molbuffer.storage import (
     RunConflictError,
     SampleStore,
     StoreModeError,
+    StoreNotFoundError,
     UnknownRunError,
     is_archive,
     join_indexes,
     trusted_archive,
 )
+from molbuffer.training import BatchShortError
 
 Identity = Mapping[str, str | int]
 """Who a source is, and its snapshot, for the record of a run."""
+
+
+_REWARDED = """
+    SELECT 1 FROM {rewards} AS rewards [matching] WHERE objective_sha256 = ? AND status = 'ok' LIMIT 1 """
+_MATCHING = """SEMI JOIN matching ON matching.build_id = rewards.build_id AND matching."row" = rewards."row" """
 
 
 @dataclass(frozen=True)
@@ -102,11 +109,42 @@ def _opened(own: SampleStore, path: Path, limits: ArchiveLimits, opened: ExitSta
         store = opened.enter_context(SampleStore.open(path, read_only=True))
         version = store.snapshot()
         return RowSource(store, version, {"uuid": store.uuid, "snapshot": version})
+    if not path.exists():
+        raise StoreNotFoundError(f"there is no store and no archive at {path}: name the folder of one, or a tar file")
     archive, manifest = opened.enter_context(trusted_archive(path, limits))
     version = archive.snapshot()
     identity: dict[str, str | int] = {"uuid": manifest.uuid, "snapshot": version, "content": archive.cache_key}
     identity |= {"source_uuid": manifest.source_uuid, "source_snapshot": manifest.snapshot}
     return RowSource(archive, version, identity)
+
+
+def refuse_no_rows(rows: OfflineRows, objective_sha256: str, where: str | None, snapshot: int | None) -> None:
+    """Refuse sources none of whose rows has a reward under an objective, before a run that reads them begins.
+
+    Args:
+        rows: the sources.
+        objective_sha256: the objective.
+        where: an SQL condition on ``sample_history``.
+        snapshot: the snapshot of a source that has none of its own; None is the newest.
+
+    Raises:
+        BatchShortError: there is no such row.
+    """
+    for source in rows.sources:
+        at = snapshot if source.snapshot is None else source.snapshot
+        at = source.store.snapshot() if at is None else at
+        matching = {} if where is None else {"matching": source.store.matching_rows(where, at)}
+        sql = _REWARDED.replace("[matching]", _MATCHING if matching else "")
+        if source.store.read_arrow(sql, snapshot=at, parameters=[objective_sha256], **matching).num_rows:
+            return
+    condition = "" if where is None else f" and fulfils the condition {where!r}"
+    raise BatchShortError(
+        f"no stored row has a reward under the objective{condition}: take the objective of the rows, or have "
+        'their molecules scored under this one first with relabel = "cheap" of offline, as judging=Judging('
+        'relabel="cheap") in Python' + ("" if where is None else ", or another condition"),
+        wanted=1,
+        available=0,
+    )
 
 
 def refuse_archive(own: SampleStore) -> None:

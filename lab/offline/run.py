@@ -12,7 +12,7 @@ from molbuffer.lab.lab_run import LossFunction, TrainingResult, training_stateme
 from molbuffer.lab.offline.plan import Judging
 from molbuffer.lab.offline.relabel import Relabelled
 from molbuffer.lab.offline.report import OfflineReport
-from molbuffer.lab.offline.rows import OfflineRows, opened_rows, rows_of_run
+from molbuffer.lab.offline.rows import OfflineRows, opened_rows, refuse_no_rows, rows_of_run
 from molbuffer.lab.offline.training import offline_training, relabelled, run_offline_training
 from molbuffer.lab.recording import RunPlan, started_run
 from molbuffer.lab.training import TrainingPlan, go_on
@@ -83,6 +83,8 @@ def run_offline(
     with opened_rows(store, list(map(str, plan.sources)), ArchiveLimits()) as rows:
         if run.resume is not None:
             rows = rows_of_run(store, store.run(run.resume).run_id, rows)
+        elif plan.judging.relabel == "off":
+            refuse_no_rows(rows, run.objective.sha256, where, plan.snapshot)
         scored = _relabelled(store, run, rows, where, plan.judging)
         selection = rows.record({"selection": repr(plan.selection), "where": where})
         with started_run(run, store, snapshot=plan.snapshot, selection=selection) as (context, _):

@@ -104,6 +104,7 @@ def offline_training(
         batches,
         _evaluator(context, evaluation, buffer.index),
         evaluation.every,
+        kept_calls=evaluation.kept_calls,
     )
     return OfflineTraining(
         learner,
@@ -176,8 +177,10 @@ def _evaluator(
     if scored:
         check_stored_scores(context.objective, context.store)
 
-    def evaluate(policy: Policy, iteration: int, oracle_calls: int) -> DrawEvaluation:
-        left = None if plan.max_oracle_calls is None else max(0, plan.max_oracle_calls - oracle_calls)
+    def evaluate(policy: Policy, iteration: int, gone: int) -> DrawEvaluation:
+        left = None if plan.max_oracle_calls is None else max(0, plan.max_oracle_calls - gone)
+        if scored and left == 0:
+            return DrawEvaluation((), None)
         return evaluate_policy(
             policy,
             Scorer(context.objective, context.store, context.run_id) if scored else None,
@@ -219,7 +222,7 @@ def _report(
         draws = checks.evaluate(policy, training.loader.iteration, checks.oracle_calls)
     if draws is None:
         notes.append(_why_no_draws(context))
-    elif draws.scored is None:
+    elif draws.scored is None and draws.draws:
         names = ", ".join(_expensive(context))
         notes.append(
             f"fresh draws have no reward: {names} is expensive; offline.evaluation.expensive = true computes it"
@@ -236,6 +239,7 @@ def _report(
         off_policy=estimate,
         held_out=len(pinned.chosen.held_out),
         validation_loss=loss,
+        criterion=training.judging.validation.criterion,
         best_iteration=best_iteration,
         relabelled=found,
         notes=notes,
@@ -245,7 +249,10 @@ def _report(
 def _why_no_draws(context: RunContext) -> str:
     if context.prior.model.condition_kind is ConditionKind.SOURCES:
         return "no fresh draws: the policy needs sources"
-    return "no fresh draws: offline.evaluation.draws = 1000 evaluates the policy by as many"
+    return (
+        "no fresh draws: offline.evaluation.draws = 1000 evaluates the policy by as many, that of this run, too "
+        f"(--resume {context.run_id[:8]} --draws 1000)"
+    )
 
 
 def _estimate(training: OfflineTraining, policy: Policy) -> tuple[OffPolicyEstimate, float | None]:

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 import molbuffer as mb
+from molbuffer.kinds import WrongKeyError
 from molbuffer.lab.errors import ValidationError
 from molbuffer.lab.offline import EvaluationPlan, Judging, ValidationPlan, offline_training
 from molbuffer.lab.offline.rows import OfflineRows, PinnedRows, RowSource
 from molbuffer.lab.offline.split import split_rows
 from molbuffer.samplers import derive_seed
 from molbuffer.scoring import scaffolds_of
-from molbuffer.storage import IndexScope, RunConflictError
-from molbuffer.training import evaluate_policy
+from molbuffer.storage import IndexScope, RunConflictError, StoreNotFoundError
+from molbuffer.training import BatchShortError, StopSettings, evaluate_policy
 
 LEARNING = mb.LearnerSettings(learning_rate=0.02, gradient_norm=10.0)
 
@@ -259,9 +260,15 @@ def mb_standardisation() -> Any:
 def test_the_budget_holds_for_all_evaluations_of_a_run(filled: mb.Lab, policy: mb.Policy, qed: mb.Objective) -> None:
     judging = Judging(evaluation=EvaluationPlan(30, every=1, max_oracle_calls=40))
     found = train(filled, qed, policy, judging=judging)
-    sql = "SELECT sum(value) FROM metrics WHERE run_id = ? AND name = 'evaluation_oracle_calls'"
-    assert filled.query(sql, [found.run_id]).item() == 40
-    assert any("max_oracle_calls" in note for note in found.report.notes)
+    sql = "SELECT value FROM metrics WHERE run_id = ? AND name = 'evaluation_{}' ORDER BY iteration"
+    calls = filled.query(sql.format("oracle_calls"), [found.run_id])["value"].to_list()
+    # 30 of the 40 are kept for the end, and are enough for all its draws.
+    assert calls[:3] == [10, 0, 0]
+    assert found.report.policy.draws == 30
+    assert calls[3] == found.report.policy.oracle_calls > 10
+    assert not any("max_oracle_calls" in note for note in found.report.notes)
+    means = filled.query(sql.format("mean"), [found.run_id])["value"].to_list()
+    assert [mean is None for mean in means] == [False, True, True, False]
     short = train(filled, qed, policy, judging=judging, steps=2)
     longer = train(filled, qed, policy, judging=judging, resume=short.run_id)
     assert longer.policy_sha256 == found.policy_sha256
@@ -294,3 +301,71 @@ def test_the_rows_are_read_once(filled: mb.Lab, policy: mb.Policy, qed: mb.Objec
     scope = IndexScope(objective_sha256=qed.sha256)
     assert pinned.index(scope) is pinned.index(scope)
     assert offline_training.__doc__
+
+
+def test_rows_without_a_reward_are_refused_before_a_run_is_recorded(
+    filled: mb.Lab, policy: mb.Policy, write_scorer: Any
+) -> None:
+    runs = filled.query("SELECT run_id FROM runs").height
+    with pytest.raises(BatchShortError, match='relabel = "cheap"'):
+        train(filled, share_of("N", write_scorer), policy)
+    assert filled.query("SELECT run_id FROM runs").height == runs
+
+
+def test_a_finished_training_is_evaluated_later(filled: mb.Lab, policy: mb.Policy, qed: mb.Objective) -> None:
+    found = train(filled, qed, policy)
+    assert any(f"--resume {found.run_id[:8]} --draws" in note for note in found.report.notes)
+    later = train(filled, qed, policy, resume=found.run_id, judging=Judging(evaluation=EvaluationPlan(12)))
+    assert later.policy_sha256 == found.policy_sha256
+    assert later.report.policy.draws == 12
+    sql = "SELECT name, count(*) AS n FROM metrics WHERE run_id = ? AND iteration = 4 GROUP BY name"
+    counted = dict(filled.query(sql, [found.run_id]).iter_rows())
+    assert counted["evaluation_mean"] == 1
+    assert set(counted.values()) == {1}
+    with pytest.raises(RunConflictError, match="relabel"):
+        train(filled, qed, policy, resume=found.run_id, judging=Judging(relabel="cheap"))
+
+
+def test_a_molecule_of_several_sources_counts_once(
+    filled: mb.Lab, policy: mb.Policy, write_scorer: Any, empty_store: Path, tmp_path: Path
+) -> None:
+    filled.store.archive(tmp_path / "archive")
+    objective, calls = share_of("N", write_scorer, tmp_path / "calls"), tmp_path / "calls"
+    with mb.open(shutil.copytree(empty_store, tmp_path / "home")) as home:
+        sources = [filled.store.path, tmp_path / "archive"]
+        done = train(home, objective, policy, sources=sources, judging=Judging(relabel="cheap")).report.relabelled
+    molecules = set(filled.query("SELECT smiles FROM samples")["smiles"].to_list()) - {None}
+    assert done.rows == 160
+    assert done.molecules == done.oracle_calls == len(calls.read_text().split())
+    assert done.molecules <= len(molecules)
+
+
+def test_a_source_that_is_not_there_is_neither_called_a_store_nor_an_archive(
+    filled: mb.Lab, policy: mb.Policy, qed: mb.Objective
+) -> None:
+    with pytest.raises(StoreNotFoundError, match=r"no store and no archive at .*nosuch"):
+        train(filled, qed, policy, sources=["nosuch"])
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: Judging(relabel="x"), "relabel"),  # type: ignore[arg-type]
+        (lambda: Judging(validation=0.1), r"ValidationPlan\(share=0.1\)"),  # type: ignore[arg-type]
+        (lambda: Judging(evaluation=1000), r"EvaluationPlan\(draws=1000\)"),  # type: ignore[arg-type]
+        (lambda: ValidationPlan(1.0), "share"),
+        (lambda: ValidationPlan(0.1, split="x"), "split"),  # type: ignore[arg-type]
+        (lambda: ValidationPlan(0.1, criterion="x"), "criterion"),  # type: ignore[arg-type]
+        (lambda: ValidationPlan(0.1, every=0), "every"),
+        (lambda: ValidationPlan(0.1, patience=-1), "patience"),
+        (lambda: EvaluationPlan(-1), "draws"),
+        (lambda: EvaluationPlan(1.5), "draws"),  # type: ignore[arg-type]
+        (lambda: EvaluationPlan(1, max_oracle_calls=0), "max_oracle_calls"),
+        (lambda: EvaluationPlan(1, least_sample_size=0.0), "least_sample_size"),
+        (lambda: StopSettings(max_oracle_calls=1.5), "max_oracle_calls"),  # type: ignore[arg-type]
+        (lambda: StopSettings(max_minutes=0.0), "max_minutes"),
+    ],
+)
+def test_wrong_values_are_refused_by_name(make: Any, error: str) -> None:
+    with pytest.raises(TypeError if "Plan" in error else WrongKeyError, match=error):
+        make()

@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
 
-from molbuffer.kinds import Count, Share, Typed
+from molbuffer.kinds import Count, Share, Typed, checked
 
 
+@checked
 @dataclass(frozen=True)
 class StopSettings:
     """What ends a training before its last iteration.
@@ -22,18 +23,13 @@ class StopSettings:
         patience_top: the number of best molecules whose mean reward counts.
 
     Raises:
-        ValueError: a value is out of its range.
+        WrongKeyError: a value is out of its range, or of another type.
     """
 
     max_oracle_calls: Count | None = None
     max_minutes: Annotated[float, Gt(0)] | None = None
     patience: Count | None = None
     patience_top: Count = 100
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).items():
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} must be greater than 0, got {value}")
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,17 @@ def test_the_help_of_pretrain_names_the_sizes_a_model_has_by_default() -> None:
         assert re.search(rf"--{option}.*default: {size}\b", shown), option
 
 
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_square_brackets_of_a_help_are_shown(words: tuple[str, ...]) -> None:
+    command = COMMANDS[words]
+    told = [command.help, *(parameter.help for parameter in command.params)]
+    wanted = {name for text in told for name in re.findall(r"\[[a-z][\w.]*\]", text)}
+    shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "400", "NO_COLOR": "1"}).stdout
+    assert {name for name in wanted if name not in shown} == set()
+    assert "\\[" not in shown
+    assert wanted or words != ("offline",)
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = f"import sys, molbuffer.flows.cli.commands; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -153,3 +153,16 @@ def test_a_buffer_that_cannot_last_until_the_next_build_is_a_warning(tmp_path: P
     )
     assert warnings_of(load(tmp_path, "buffer.selection=uniform")) == []
     assert warnings_of(load(tmp_path, "samplers[0].p_batch=1.0")) == []
+
+
+def test_evaluations_beyond_their_budget_are_a_warning(tmp_path: Path) -> None:
+    options = ["samplers[0].buffer_size=320", "offline.steps=100", "offline.evaluation.draws=50"]
+    [warning] = warnings_of(load(tmp_path, *options, *_evaluation(every=25, max_oracle_calls=199)))
+    assert "4 evaluations of 50 draws" in warning
+    assert "allows 199: 50 are kept" in warning
+    assert warnings_of(load(tmp_path, *options, *_evaluation(every=25, max_oracle_calls=200))) == []
+    assert warnings_of(load(tmp_path, *options, *_evaluation(every=0, max_oracle_calls=50))) == []
+
+
+def _evaluation(**keys: int) -> list[str]:
+    return [f"offline.evaluation.{key}={value}" for key, value in keys.items()]

@@ -35,6 +35,7 @@ def changed(folder: Path, *options: str, more: str = "") -> list[str]:
         ("campaign.iterations=200", "may: campaign.iterations: the run has 100, now it is 200"),
         ("samplers[0].buffer_size=20", "may: samplers[0].buffer_size: the run has 10, now it is 20"),
         ("training.checkpoint_every=5", "may: training.checkpoint_every: the run has 10, now it is 5"),
+        ("offline.evaluation.draws=9", "may: offline.evaluation.draws: the run has 0, now it is 9"),
         ("policy.folder=elsewhere", 'may: policy.folder: the run has "'),
         ("campaign.batch_size=32", "campaign.batch_size: the run has 64, now it is 32"),
         ("samplers[0].p_batch=0.25", "samplers[0].p_batch: the run has 0.5, now it is 0.25"),
