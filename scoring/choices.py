@@ -59,11 +59,9 @@ class MaxMin:
     candidates: Candidates = 4.0
 
     def choose(self, smiles: Sequence[str], n: int, seed: int) -> Indices:
-        if n >= len(smiles):
-            return np.arange(len(smiles))
-        if n < 1:
-            return np.zeros(0, np.int64)
-        first = int(np.random.default_rng(seed).integers(len(smiles)))
+        if not 0 < n < len(smiles):
+            return np.arange(len(smiles))[: max(0, n)]
+        first = _random_one(smiles, seed)
         picked = MaxMinPicker().LazyBitVectorPick(_fingerprints(smiles), len(smiles), n, firstPicks=[first])
         return np.array(picked, np.int64)
 
@@ -84,14 +82,12 @@ class Determinantal:
     candidates: Candidates = 4.0
 
     def choose(self, smiles: Sequence[str], n: int, seed: int) -> Indices:
-        if n >= len(smiles):
-            return np.arange(len(smiles))
-        if n < 1:
-            return np.zeros(0, np.int64)
+        if not 0 < n < len(smiles):
+            return np.arange(len(smiles))[: max(0, n)]
         kernel = _similarities(smiles)
         left = kernel.diagonal().copy()  # the factor by which each would enlarge the determinant
         factors = np.zeros((n, len(smiles)))
-        chosen = [int(np.random.default_rng(seed).integers(len(smiles)))]
+        chosen = [_random_one(smiles, seed)]
         for step in range(n - 1):
             newest = chosen[-1]
             row = (kernel[newest] - factors[:step, newest] @ factors[:step]) / np.sqrt(left[newest])
@@ -100,6 +96,10 @@ class Determinantal:
             left[chosen] = -1.0
             chosen.append(int(np.argmax(left)))
         return np.array(chosen, np.int64)
+
+
+def _random_one(smiles: Sequence[str], seed: int) -> int:
+    return int(np.random.default_rng(seed).integers(len(smiles)))
 
 
 def _fingerprints(smiles: Sequence[str]) -> list[DataStructs.ExplicitBitVect]:
