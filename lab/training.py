@@ -145,7 +145,8 @@ def online_training(
         made, context.pipeline(seen, calls), run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn
     )
     buffer = Buffer(store, view, plan.selection, vocabulary, plan.batches.replay)
-    memory = None if plan.diversity is None else diversity_memory(plan.diversity, context)
+    resumed = checkpoint is not None
+    memory = None if plan.diversity is None else diversity_memory(plan.diversity, context, resumed=resumed)
     return Training(
         learner,
         MixedLoader(plan.batches, buffer, live, diversity=memory),
@@ -176,10 +177,10 @@ _FOUND_BEFORE = """SELECT smiles, max(reward) AS reward FROM {sample_history}
     WHERE objective_sha256 = ? AND run_id <> ? AND kept AND reward >= ? GROUP BY smiles ORDER BY reward DESC, smiles"""
 
 
-def diversity_memory(settings: DiversitySettings, context: RunContext) -> DiversityMemory:
-    """Return the diversity memory of a run as of its last checkpoint, or at its beginning."""
+def diversity_memory(settings: DiversitySettings, context: RunContext, *, resumed: bool) -> DiversityMemory:
+    """Return the diversity memory of a run as of its last checkpoint if it is resumed from one, or at its beginning."""
     store, run_id, memory = context.store, context.run_id, DiversityMemory(settings)
-    if store.latest_checkpoint(run_id) is not None:
+    if resumed:
         memory.restore(store.bucketed_molecules(run_id))
     elif settings.runs == "all":
         found = store.read_arrow(

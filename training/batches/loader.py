@@ -188,8 +188,8 @@ class MixedLoader(IterableDataset[MixedBatch]):
         shortfall = sum(draw.wanted - draw.counted for draw in draws)
         if missing:
             draws += self._make_up(iteration, missing, draws)
-        live = [block for draw in draws for block in draw.blocks]
         self._count_molecules(iteration, draws)
+        live = self._penalised([block for draw in draws for block in draw.blocks])
         later, taken = self._later_updates(iteration, draws, live)
         taken = [stored, *taken]
         origin = BatchOrigin(
@@ -202,8 +202,8 @@ class MixedLoader(IterableDataset[MixedBatch]):
             bucketed=[] if self.diversity is None else self.diversity.take_new(),
         )
         # Without any row, of a run without oracle calls, the empty block still says what columns there are.
-        blocks = [*live, *stored.blocks] or [stored.block]
-        return MixedBatch(self._join(iteration, blocks), origin, later)
+        blocks = [*live, *self._penalised(stored.blocks)] or [stored.block]
+        return MixedBatch(join(iteration, blocks), origin, later)
 
     def _count_molecules(self, iteration: int, draws: Sequence[LiveDraw]) -> None:
         """Have the diversity memory count what the iteration has drawn, in the history's order."""
@@ -214,18 +214,16 @@ class MixedLoader(IterableDataset[MixedBatch]):
             if (rows := draw.new_rows) is not None and rows.rows.rewards is not None:
                 self.diversity.count(iteration, rows.smiles, rows.rows.rewards)
 
-    def _join(self, iteration: int, blocks: Sequence[Block]) -> TrainingBatch:
-        """Return a batch of blocks, with the penalties of the diversity memory."""
-        if self.diversity is not None:
-            blocks = [self._penalised(block, self.diversity) for block in blocks]
-        return join(iteration, blocks)
-
-    @staticmethod
-    def _penalised(block: Block, memory: DiversityMemory) -> Block:
-        if block.rows.rewards is None:  # there are no rows
-            return block
-        penalties = memory.penalties(block.smiles(), block.rows.rewards).astype(np.float32)
-        return replace(block, rows=replace(block.rows, penalties=penalties))
+    def _penalised(self, blocks: Sequence[Block]) -> list[Block]:
+        """Return blocks with the penalties of the diversity memory at this iteration."""
+        if self.diversity is None:
+            return list(blocks)
+        penalised = []
+        for block in blocks:
+            assert block.rows.rewards is not None
+            penalties = self.diversity.penalties(block.smiles(), block.rows.rewards).astype(np.float32)
+            penalised.append(replace(block, rows=replace(block.rows, penalties=penalties)))
+        return penalised
 
     def _later_updates(
         self, iteration: int, draws: Sequence[LiveDraw], live: Sequence[Block]
@@ -243,8 +241,8 @@ class MixedLoader(IterableDataset[MixedBatch]):
         for update in range(1, replay.updates):
             rng = numpy_generator(self.plan.seed, "buffer", iteration, "update", update)
             rows = self.buffer.take(wanted, rng)
-            if blocks := [*beside, *rows.blocks]:
-                batches.append(self._join(iteration, blocks))
+            if blocks := [*beside, *self._penalised(rows.blocks)]:
+                batches.append(join(iteration, blocks))
                 taken.append(rows)
         if replay.live_in_updates:
             self.buffer.add(new)
