@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.score_failures import ScoreFailures, warn_of_empty
 from molbuffer.lab.training import Training
-from molbuffer.samplers import BuildSpec, DecodedLatents, Sampler, SeenBefore, calls_before, latent_files, make_build
+from molbuffer.samplers import BuildPlace, BuildSpec, DecodedLatents, Sampler, SeenBefore, calls_before, latent_files, make_build
 from molbuffer.storage import BuildReceipt, Commit, Event, PolicyVersion, SampleStore, make_build_id
 from molbuffer.training import commit_checkpoint
 
@@ -102,7 +102,9 @@ def commit_chunk(context: RunContext, sampler: Sampler, chunk: Chunk) -> BuildRe
             pairs=context.template is not None,
             uncommitted=chunk.asked,
         )
-    build = make_build(sampler, spec, context.pipeline(seen, calls))
+    if (screener := context.screener()) is not None:
+        screener.read(spec.place)
+    build = make_build(sampler, spec, context.pipeline(seen, calls, screener))
     message = f"build_buffer of {sampler.name}, iteration {chunk.iteration}, chunk {chunk.chunk}"
     return store.commit(Commit(builds=[build], message=message)).builds[0]
 
@@ -166,6 +168,8 @@ class BufferBuilder:
         self.training.seen.read(iteration, Event.SAMPLE_BATCH)
         if calls is not None:
             calls.read(iteration, Event.SAMPLE_BATCH)
+        if self.training.screener is not None:
+            self.training.screener.read(BuildPlace(iteration, Event.SAMPLE_BATCH.value))
         return receipts
 
     def _publish(self, iteration: int) -> str:

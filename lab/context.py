@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 
-from molbuffer.samplers import CallsOfTraining, OracleCalls, Pipeline, Policy, Scorer
+from molbuffer.samplers import CallsOfTraining, OracleCalls, Pipeline, Policy, Scorer, Screener
 from molbuffer.samplers.models import ConditionKind
-from molbuffer.scoring import Choice, ContrastiveTemplate, Filter, Objective, Standardisation
+from molbuffer.scoring import Choice, ContrastiveTemplate, Filter, Objective, Screening, Standardisation
 from molbuffer.storage import SampleStore, ScoreStatus
 
 
@@ -29,6 +29,7 @@ class RunContext:
         max_oracle_calls: the most different molecules that the run asks its objective for; None is without end.
         stage: the number of the stage of the run that this is; None without stages.
         choice: chooses the molecules that are scored among more than are wanted; None scores all that are kept.
+        screening: has a model of the known scores choose them; None has none.
     """
 
     store: SampleStore
@@ -45,6 +46,7 @@ class RunContext:
     max_oracle_calls: int | None = None
     stage: int | None = None
     choice: Choice | None = None
+    screening: Screening | None = None
 
     @property
     def start(self) -> Policy:
@@ -69,8 +71,19 @@ class RunContext:
         """Return a count of the oracle calls of the run, which has read none of them yet; None is without a budget."""
         return CallsOfTraining(limit, store=self.store, run_id=self.run_id, pairs=self.template is not None)
 
-    def pipeline(self, seen: Callable[[Sequence[str]], set[str]], calls: OracleCalls | None = None) -> Pipeline:
-        """Return what turns drawn strings into scored samples; ``seen`` and ``calls`` are those of ``Pipeline``."""
+    def screener(self) -> Screener | None:
+        """Return what screens the builds of the run, and knows none of its scores yet; None without screening."""
+        if self.screening is None:
+            return None
+        return Screener(self.screening, self.objective, store=self.store, run_id=self.run_id, seed=self.seed)
+
+    def pipeline(
+        self,
+        seen: Callable[[Sequence[str]], set[str]],
+        calls: OracleCalls | None = None,
+        screener: Screener | None = None,
+    ) -> Pipeline:
+        """Return what turns drawn strings into scored samples; the arguments are those of ``Pipeline``."""
         return Pipeline(
             standardisation=self.standardisation,
             filters=self.filters,
@@ -82,4 +95,5 @@ class RunContext:
             calls=calls,
             stage=self.stage,
             choice=self.choice,
+            screener=screener,
         )

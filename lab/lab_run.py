@@ -17,7 +17,7 @@ from molbuffer.lab.errors import RunError
 from molbuffer.lab.given import Given, described, described_sampler
 from molbuffer.lab.score_failures import ScoreFailures, check_kept
 from molbuffer.lab.training import Training, TrainingPlan, go_on, online_training, run_training
-from molbuffer.samplers import DrawCounts, Policy, RunHistory, Sampler, SamplerSize, Vocabulary, policy_files
+from molbuffer.samplers import BuildPlace, DrawCounts, Policy, RunHistory, Sampler, SamplerSize, Vocabulary, policy_files
 from molbuffer.storage import (
     BuildReceipt,
     Commit,
@@ -314,6 +314,8 @@ class LabRun:
         if any(iteration == training.loader.iteration for iteration, _ in self._built):
             # Builds of an iteration come before its batch, also those that no training has asked for.
             training.seen.read(training.loader.iteration, Event.SAMPLE_BATCH)
+            if training.screener is not None:
+                training.screener.read(BuildPlace(training.loader.iteration, Event.SAMPLE_BATCH.value))
         for name in self._samplers:
             built = self._built_now(name, training.loader.iteration)
             training.drawn.add(name, sum(receipt.drawn for receipt in built))

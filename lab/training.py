@@ -11,7 +11,7 @@ from dataclasses import KW_ONLY, dataclass, field
 
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.score_failures import ScoreFailures, log_warning
-from molbuffer.samplers import CallsOfTraining, DrawCounts, Policy, Sampler, SeenMolecules
+from molbuffer.samplers import BuildPlace, CallsOfTraining, DrawCounts, Policy, Sampler, Screener, SeenMolecules
 from molbuffer.storage import Event, KeptOfRun, SampleStore, Selection, Uniform
 from molbuffer.training import (
     BEFORE_THE_RUN,
@@ -99,6 +99,7 @@ class Training:
         drawn: the number of rows that each sampler has drawn in the run.
         trainables: the trainers of the samplers' latents.
         calls: the oracle calls of the run; None for a training that scores nothing.
+        screener: screens the live rows; None without screening.
         course: what ends the training before its last iteration.
     """
 
@@ -110,6 +111,7 @@ class Training:
     drawn: DrawCounts = field(default_factory=DrawCounts)
     trainables: Trainables = Trainables()
     calls: CallsOfTraining | None = None
+    screener: Screener | None = None
     course: Course = Course()
 
 
@@ -140,9 +142,10 @@ def online_training(
     made = samplers(learner.policy, writer.settled)
     checkpoint = store.latest_checkpoint(run_id)
     drawn = DrawCounts() if checkpoint is None else DrawCounts.before(checkpoint.iteration, store.receipts(run_id))
-    calls = context.calls(plan.stops.max_oracle_calls)
+    calls, screener = context.calls(plan.stops.max_oracle_calls), context.screener()
+    pipeline = context.pipeline(seen, calls, screener)
     live = LiveSamplers(
-        made, context.pipeline(seen, calls), run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn
+        made, pipeline, run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn
     )
     buffer = Buffer(store, view, plan.selection, vocabulary, plan.batches.replay)
     resumed = checkpoint is not None
@@ -156,6 +159,7 @@ def online_training(
         drawn=drawn,
         trainables=trainables(made),
         calls=calls,
+        screener=screener,
         course=Course([CallsStop(calls), *_observers(context, plan, calls, learner)]),
     )
 
@@ -207,6 +211,8 @@ def go_on(training: Training, store: SampleStore) -> None:
     training.seen.read(checkpoint.iteration, Event.BUILD_BUFFER)
     if training.calls is not None:
         training.calls.read(checkpoint.iteration, Event.BUILD_BUFFER)
+    if training.screener is not None:
+        training.screener.read(BuildPlace(checkpoint.iteration, Event.BUILD_BUFFER.value))
 
 
 def run_training(

@@ -213,6 +213,34 @@ class FileOrigin:
     id: str | None = None
 
 
+class PickedBy(StrEnum):
+    """Why screening has a molecule scored."""
+
+    MODEL = "model"
+    """The model expects much of it."""
+    CHANCE = "chance"
+    """It was drawn by lot, so that the model learns of molecules that it expects nothing of."""
+    WARM_UP = "warm_up"
+    """There are too few scores for a model yet."""
+
+
+@dataclass(frozen=True)
+class ScreenedRow:
+    """What screening says of a row.
+
+    Attributes:
+        mean: the reward that the model expects; None without a model.
+        sd: the standard deviation of that.
+        acquisition: the value by which molecules are picked.
+        picked_by: why the molecule is scored; None if it is not.
+    """
+
+    mean: float | None = None
+    sd: float | None = None
+    acquisition: float | None = None
+    picked_by: PickedBy | None = None
+
+
 @dataclass(frozen=True)
 class Samples:
     """The n rows of a build, kept and rejected ones, in the order they were drawn.
@@ -225,6 +253,7 @@ class Samples:
         source_smiles: the source of each pair [n], None for samplers without sources.
         source_rows: the stored row each source is [n], None where it is none.
         origins: the row of a file that each row was drawn from [n]; None for samplers without a file.
+        screened: what screening says of each row [n], None for one that it did not see; None without screening.
     """
 
     raw: Sequence[str]
@@ -234,6 +263,7 @@ class Samples:
     source_smiles: Sequence[str | None] | None = None
     source_rows: Sequence[RowId | None] | None = None
     origins: Sequence[FileOrigin | None] | None = None
+    screened: Sequence[ScreenedRow | None] | None = None
 
     def __post_init__(self) -> None:
         n = len(self.raw)
@@ -277,6 +307,7 @@ class Build:
         rewards: at most one a row and objective; rejected rows have none.
         scores: those computed for this build, not those found in the store.
         stage: the number of the stage of the run, from 0; None for a run without stages.
+        screening: the model that screened the rows, as JSON; None without screening.
     """
 
     run_id: str
@@ -302,6 +333,7 @@ class Build:
     flow_run_id: str | None = None
     task_run_id: str | None = None
     stage: int | None = None
+    screening: str | None = None
     started: datetime = field(default_factory=now)
     ended: datetime = field(default_factory=now)
 

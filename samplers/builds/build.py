@@ -15,14 +15,22 @@ from typing import Any
 from molbuffer.samplers.base import Draw, Recall, Sampler, concatenate
 from molbuffer.samplers.builds.bad_rows import report_rejected
 from molbuffer.samplers.builds.checked_draws import draw_rows_from, draw_rows_of, recall_rows
-from molbuffer.samplers.builds.judging import BuildScores, Pipeline, judge_drawn, refuse_duplicates, refuse_unchosen
+from molbuffer.samplers.builds.judging import (
+    BuildScores,
+    Pipeline,
+    judge_drawn,
+    refuse_duplicates,
+    refuse_screened,
+    refuse_unchosen,
+)
 from molbuffer.samplers.builds.metrics import policy_lag, sampler_metrics
 from molbuffer.samplers.builds.pair_rewards import pair_rewards, reward_of, source_metrics
+from molbuffer.samplers.builds.screening import BuildPlace, Screener, screening_metrics
 from molbuffer.samplers.errors import SamplerError
 from molbuffer.samplers.files import EpochPosition, epoch_sampler
 from molbuffer.samplers.seeds import derive_seed
-from molbuffer.scoring import PairJudgement
-from molbuffer.storage import Build, Event, Reward, Samples, no_samples, now
+from molbuffer.scoring import SCREENING, PairJudgement
+from molbuffer.storage import Build, Event, Metric, Reward, Samples, ScreenedRow, no_samples, now
 
 REDRAW_ROUNDS = 4
 """The number of times that rejected rows are drawn again before a build stays short."""
@@ -59,6 +67,11 @@ class BuildSpec:
     attempt_id: str = ""
     drawn_before: int = 0
 
+    @property
+    def place(self) -> BuildPlace:
+        """The place of the build in the row order of the run."""
+        return BuildPlace(self.iteration, self.event.value, self.sampler_order, self.chunk)
+
 
 def make_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> Build:
     """Make a build: draw until ``spec.wanted`` rows are kept or the redraw rounds are over.
@@ -85,14 +98,16 @@ def draw_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> tuple[B
             )
         return _recall_build(recall, spec, pipeline, provenance, clock), recall
     scores = BuildScores(pipeline.scorer)
-    drawn, judged = _draw(sampler, spec, seed, pipeline, scores)
-    samples = _samples(drawn, judged)
+    drawn, judged, screened = _draw(sampler, spec, seed, pipeline, scores)
+    samples = _samples(drawn, judged, screened)
     pairs: list[Reward] = []
     metrics = source_metrics(drawn)
     if drawn.source_smiles is not None and pipeline.template is not None:
         pairs, of_pairs = pair_rewards(judged, pipeline.template, scores)
         metrics += of_pairs
     rewards = _rewards(samples, scores)
+    if pipeline.screener is not None:
+        metrics += _screened(pipeline.screener, spec, samples, rewards, scores)
     seconds = time.perf_counter() - clock
     build = Build(
         **provenance,
@@ -100,9 +115,20 @@ def draw_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> tuple[B
         rewards=[*rewards, *pairs],
         scores=scores.new,
         metrics=[*sampler_metrics(samples, rewards, spec.wanted, pipeline.seen, seconds), *metrics],
+        screening=None if pipeline.screener is None else pipeline.screener.description(spec.place),
         ended=now(),
     )
     return build, None
+
+
+def _screened(
+    screener: Screener, spec: BuildSpec, samples: Samples, rewards: Sequence[Reward], scores: BuildScores
+) -> list[Metric]:
+    """Have the models of later builds learn from a build, and return how good that of this one was."""
+    of_rows = {reward.row: math.nan if reward.value is None else reward.value for reward in rewards}
+    kept = [smiles for row in of_rows if (smiles := samples.smiles[row]) is not None]
+    screener.learn(spec.place, scores.raw_values(kept), of_rows.values())
+    return screening_metrics(samples.screened or (), {at: each for at, each in of_rows.items() if not math.isnan(each)})
 
 
 def _recall_build(
@@ -151,7 +177,7 @@ def _provenance(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> dict[s
 
 def _draw(
     sampler: Sampler, spec: BuildSpec, seed: int, pipeline: Pipeline, scores: BuildScores
-) -> tuple[Draw, list[PairJudgement]]:
+) -> tuple[Draw, list[PairJudgement], list[ScreenedRow | None] | None]:
     draws: list[Draw] = []
     judged: list[PairJudgement] = []
     kept_once: set[str] | None = set() if sampler.unique else None
@@ -159,21 +185,28 @@ def _draw(
     missing, going = spec.wanted, epoch_sampler(sampler)
     # A row of a file that is not chosen would not come again in its epoch.
     choice = pipeline.choice if going is None else None
+    screener, screened = pipeline.screener, list[ScreenedRow | None]()
     for attempt in range(1 + REDRAW_ROUNDS):
+        candidates = missing if choice is None else math.ceil(missing * choice.candidates)
+        candidates = candidates if screener is None else screener.candidates(spec.place, missing)
         if going is not None:
             start = spec.drawn_before + sum(map(len, draws))
             position = EpochPosition(start, derive_seed(spec.campaign_seed, sampler.name))
-            draws.append(draw_rows_from(going, position, missing, derive_seed(seed, attempt)))
+            draws.append(draw_rows_from(going, position, candidates, derive_seed(seed, attempt)))
         else:
-            candidates = missing if choice is None else math.ceil(missing * choice.candidates)
             draws.append(draw_rows_of(sampler, candidates, derive_seed(seed, attempt)))
 
-        def refuse(
-            fates: list[PairJudgement], wanted: int = missing, chosen_by: int = derive_seed(seed, attempt, "choice")
-        ) -> list[PairJudgement]:
+        def refuse(fates: list[PairJudgement], wanted: int = missing, attempt: int = attempt) -> list[PairJudgement]:
             if kept_once is not None:
                 fates = refuse_duplicates(fates, kept_once, before)
-            return fates if choice is None else refuse_unchosen(fates, wanted, choice, chosen_by)
+            if choice is not None:
+                fates = refuse_unchosen(fates, wanted, choice, derive_seed(seed, attempt, "choice"))
+            if screener is not None:
+                fates, rows = refuse_screened(
+                    fates, wanted, screener, spec.place, derive_seed(seed, attempt, SCREENING)
+                )
+                screened.extend(rows)
+            return fates
 
         judged += judge_drawn(draws[-1], pipeline, scores, refuse)
         missing = spec.wanted - sum(judgement.target.rejected_by is None for judgement in judged)
@@ -181,10 +214,12 @@ def _draw(
             break
     drawn = concatenate(draws)
     report_rejected(drawn, judged)
-    return drawn, judged
+    return drawn, judged, None if screener is None else screened
 
 
-def _samples(drawn: Draw, judged: Sequence[PairJudgement]) -> Samples:
+def _samples(
+    drawn: Draw, judged: Sequence[PairJudgement], screened: Sequence[ScreenedRow | None] | None
+) -> Samples:
     return Samples(
         raw=drawn.raw,
         smiles=[judgement.target.smiles for judgement in judged],
@@ -193,6 +228,7 @@ def _samples(drawn: Draw, judged: Sequence[PairJudgement]) -> Samples:
         source_smiles=None if drawn.source_smiles is None else [judgement.source for judgement in judged],
         source_rows=drawn.source_rows,
         origins=drawn.origins,
+        screened=screened,
     )
 
 

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from molbuffer.kinds import calling, shown, wrong_result
 from molbuffer.samplers.base import Draw
 from molbuffer.samplers.builds.oracle_calls import BUDGET, OracleCalls
-from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.builds.scorer import ScoredMolecules, Scorer
+from molbuffer.samplers.builds.screening import BuildPlace, Screener
 from molbuffer.scoring import (
     CHOICE,
     IMPROVEMENT,
+    SCREENING,
     Choice,
     ContrastiveTemplate,
     Filter,
@@ -23,13 +25,13 @@ from molbuffer.scoring import (
     judge_many,
     judge_pairs,
 )
-from molbuffer.storage import Score
+from molbuffer.storage import Score, ScreenedRow
 
 VOCABULARY = "vocabulary"
 """The reason that rejects a molecule, or either end of a pair, that the policy in training cannot express."""
 DUPLICATE = "duplicate"
 """The reason that rejects a repeated molecule: in a build that keeps each once, or in a run that does."""
-TAKEN_NAMES = (BUDGET, CHOICE, IMPROVEMENT)
+TAKEN_NAMES = (BUDGET, CHOICE, IMPROVEMENT, SCREENING)
 """The reasons from which the oracle calls of a run are counted, or that are no filter's; no filter has such a name."""
 
 
@@ -50,9 +52,11 @@ class Pipeline:
             neither counts nor rejects.
         stage: the number of the stage of the run, which its builds have as well; None without stages.
         choice: chooses the molecules that are worth a score among more than are wanted; None draws no more than that.
+        screener: chooses them by a model of the known scores; None has none. It goes with no other choice.
 
     Raises:
-        ValueError: a filter has a name by which the run knows rows that it has scored, or had no call left for.
+        ValueError: a filter has a name by which the run knows rows that it has scored, or had no call left for; or
+            there are a choice and a screener.
     """
 
     standardisation: Standardisation
@@ -66,10 +70,13 @@ class Pipeline:
     calls: OracleCalls | None = None
     stage: int | None = None
     choice: Choice | None = None
+    screener: Screener | None = None
 
     def __post_init__(self) -> None:
         if taken := [each.name for each in self.filters if each.name in TAKEN_NAMES]:
             raise ValueError(f"a filter cannot have the name {taken[0]!r}, which says why a run rejects rows itself")
+        if self.choice is not None and self.screener is not None:
+            raise ValueError("molecules are chosen by a choice, or by screening, and not by both")
 
 
 @dataclass
@@ -84,13 +91,26 @@ class BuildScores:
     scorer: Scorer
     new: list[Score] = field(default_factory=list)
     _rewards: dict[str, float] = field(default_factory=dict)
+    _scored: list[ScoredMolecules] = field(default_factory=list)
 
     def rewards(self, molecules: Iterable[str]) -> dict[str, float]:
         """Return the rewards by canonical SMILES, NaN where one failed, including those asked for before."""
         scored = self.scorer.score([text for text in dict.fromkeys(molecules) if text not in self._rewards])
         self.new += scored.new
+        self._scored.append(scored)
         self._rewards |= scored.reward_of()
         return self._rewards
+
+    def raw_values(self, molecules: Sequence[str]) -> dict[str, dict[str, float]]:
+        """Return the raw values of molecules that were asked for, by component and canonical SMILES."""
+        names = [each.component.name for each in self.scorer.objective.components]
+        found: dict[str, dict[str, float]] = {}
+        for name in names:
+            known: dict[str, float] = {}
+            for part in self._scored:
+                known.update(zip(part.smiles, part.values[name].tolist(), strict=True))
+            found[name] = {text: known[text] for text in dict.fromkeys(molecules)}
+        return found
 
     def of(self, molecules: Sequence[str]) -> NDArray[np.float64]:
         """Return the rewards [n] of n canonical SMILES."""
@@ -178,6 +198,39 @@ def refuse_unchosen(judged: Sequence[PairJudgement], wanted: int, choice: Choice
         each if row in kept or each.target.rejected_by is not None else _rejected(each, CHOICE)
         for row, each in enumerate(judged)
     ]
+
+
+def refuse_screened(
+    judged: Sequence[PairJudgement], wanted: int, screener: Screener, place: BuildPlace, seed: int
+) -> tuple[list[PairJudgement], list[ScreenedRow | None]]:
+    """Reject the rows whose molecule a screener does not pick, and repeats of those that it picks.
+
+    Args:
+        judged: the judgements of the rows of one draw.
+        wanted: the number of rows to keep.
+        screener: picks among the different molecules of the rows that are kept so far.
+        place: the place of the build.
+        seed: the seed of what is drawn by lot.
+
+    Returns:
+        The judgements, and what screening says of each row; None of one that it did not see.
+    """
+    first: dict[str, int] = {}
+    for row, each in enumerate(judged):
+        if each.target.rejected_by is None and each.target.smiles is not None:
+            first.setdefault(each.target.smiles, row)
+    said = screener.screen(list(first), wanted, place, seed)
+    fates, rows = list(judged), list[ScreenedRow | None]([None] * len(judged))
+    for row, each in enumerate(judged):
+        if each.target.rejected_by is not None or each.target.smiles is None:
+            continue
+        if row != first[each.target.smiles]:
+            fates[row] = _rejected(each, DUPLICATE)
+            continue
+        rows[row] = said.get(each.target.smiles)
+        if rows[row] is None or rows[row].picked_by is None:
+            fates[row] = _rejected(each, SCREENING)
+    return fates, rows
 
 
 def _chosen(choice: Choice, smiles: list[str], wanted: int, seed: int) -> list[str]:

@@ -7,7 +7,9 @@ rewarded under another objective has a second row in ``rewards``. A build whose 
 ``readmitted`` names the stored rows that a build gives once more, in the order of ``position``. Builds with arrays in a
 segment of ``quarantine`` are left out of training. ``objectives`` has the components of each objective in the order of
 ``position``, with their transforms as JSON; a run records its own when it starts. ``file``, ``file_line`` and
-``file_id`` of a sample are the row of a file that it was drawn from. Nothing reads or writes ``commit_fence``, which
+``file_id`` of a sample are the row of a file that it was drawn from. ``predicted_reward``, ``predicted_sd`` and
+``acquisition`` are what the screening model said of it, and ``picked_by`` is why it was scored all the same;
+``builds.screening`` describes the model as JSON. Nothing reads or writes ``commit_fence``, which
 stores have from earlier, nor sets ``runs.parent_run_id``. Timestamps are UTC.
 
 SQL in this package names tables and views as ``{samples}``; ``bind`` puts in what the name stands for where the SQL
@@ -112,6 +114,17 @@ MIGRATIONS: tuple[Migration, ...] = (
                 bucket VARCHAR, created TIMESTAMP)""",
         ),
         adds=("bucketed_molecules",),
+    ),
+    Migration(
+        7,
+        "predictions of screening",
+        (
+            "ALTER TABLE {samples} ADD COLUMN predicted_reward DOUBLE",
+            "ALTER TABLE {samples} ADD COLUMN predicted_sd DOUBLE",
+            "ALTER TABLE {samples} ADD COLUMN acquisition DOUBLE",
+            "ALTER TABLE {samples} ADD COLUMN picked_by VARCHAR",
+            "ALTER TABLE {builds} ADD COLUMN screening VARCHAR",
+        ),
     ),
 )
 """In the order of their numbers, which count from 1. Never edit one that was released: add another. A release that

@@ -12,7 +12,18 @@ from molbuffer.storage.commits.commit import RECEIPT_COLUMNS, receipt_of
 from molbuffer.storage.commits.tables import OTHER_TABLES
 from molbuffer.storage.errors import ArraysError, PartialBuildError, UnknownBuildError
 from molbuffer.storage.layout import Layout
-from molbuffer.storage.records import Build, Event, FileOrigin, Metric, Reward, RowId, Samples, ScoreStatus
+from molbuffer.storage.records import (
+    Build,
+    Event,
+    FileOrigin,
+    Metric,
+    PickedBy,
+    Reward,
+    RowId,
+    Samples,
+    ScoreStatus,
+    ScreenedRow,
+)
 from molbuffer.storage.rows import BY_AXIS, COLUMNS, Axis, Rows
 from molbuffer.storage.segments import read_segment
 from molbuffer.storage.stored import StoredBuild
@@ -70,6 +81,8 @@ def _samples(table: pa.Table, rows: Rows) -> Samples:
         for build_id, row in zip(columns["source_build_id"], columns["source_row"], strict=True)
     ]
     places = zip(columns["file"], columns["file_line"], columns["file_id"], strict=True)
+    said = (columns[name] for name in ("predicted_reward", "predicted_sd", "acquisition", "picked_by"))
+    screened = [_screened(*row) for row in zip(*said, strict=True)]
     origins = [None if file is None else FileOrigin(file, line, name) for file, line, name in places]
     return Samples(
         raw=columns["raw"],
@@ -79,7 +92,16 @@ def _samples(table: pa.Table, rows: Rows) -> Samples:
         source_smiles=columns["source_smiles"] if has_sources else None,
         source_rows=sources if any(sources) else None,
         origins=origins if any(origins) else None,
+        screened=screened if any(screened) else None,
     )
+
+
+def _screened(
+    mean: float | None, sd: float | None, acquisition: float | None, picked_by: str | None
+) -> ScreenedRow | None:
+    if mean is None and picked_by is None:
+        return None
+    return ScreenedRow(mean, sd, acquisition, None if picked_by is None else PickedBy(picked_by))
 
 
 def _own(rows: Rows) -> Rows:

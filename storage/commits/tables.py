@@ -128,6 +128,7 @@ def _sample_rows(build: Build, created: datetime) -> pa.Table:
     samples, n = build.samples, len(build.samples)
     sources = samples.source_rows or [None] * n
     origins = samples.origins or [None] * n
+    screened = samples.screened or [None] * n
     rejected_by = pa.array(samples.rejected_by, _STRING)
     return pa.table(
         {
@@ -145,6 +146,10 @@ def _sample_rows(build: Build, created: datetime) -> pa.Table:
             "file": pa.array([origin and origin.file for origin in origins], _STRING),
             "file_line": pa.array([origin and origin.line for origin in origins], pa.int64()),
             "file_id": pa.array([origin and origin.id for origin in origins], _STRING),
+            "predicted_reward": pa.array([each and each.mean for each in screened], pa.float64()),
+            "predicted_sd": pa.array([each and each.sd for each in screened], pa.float64()),
+            "acquisition": pa.array([each and each.acquisition for each in screened], pa.float64()),
+            "picked_by": pa.array([each and each.picked_by for each in screened], _STRING),
         }
     )
 

@@ -61,6 +61,10 @@ EXPORT_COLUMNS: Mapping[str, str] = {
     "file": "for samples of a file, its path",
     "file_line": "for samples of a file, the line of the row",
     "file_id": "for samples of a file, the text of the row in the sampler's id_column",
+    "predicted_reward": "the reward that the screening model expected; empty without screening",
+    "predicted_sd": "the standard deviation of that",
+    "acquisition": "the value by which screening picks",
+    "picked_by": "why screening had it scored: model, chance or warm_up; empty if it did not, or without screening",
 }
 """The columns of an export and what they mean; in a Parquet file each column carries its meaning."""
 

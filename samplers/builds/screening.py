@@ -1,0 +1,265 @@
+"""The screening stage of builds: a model of the known scores chooses which of the kept molecules are scored.
+
+The model of a build is a function of the scores of all that the run kept before it, in row order, of the scores that
+other runs had stored when the run began, and of the run's seed. So a run that is gone on with screens as it would have.
+All samplers of a training batch have one model: of what was scored before their iteration, and in its build of the
+buffer. Each chunk of a build of the buffer has a model of its own, which knows the chunks before.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from molbuffer.samplers.seeds import derive_seed
+from molbuffer.scoring import (
+    KnownValues,
+    Objective,
+    Prediction,
+    RewardModel,
+    Screening,
+    WeightedComponent,
+    calibration,
+    dear_components,
+    pick_molecules,
+)
+from molbuffer.storage import Event, Metric, PickedBy, SampleStore, ScreenedRow
+
+Values = Mapping[str, float]
+"""Raw values of molecules by canonical SMILES; NaN where one has none."""
+
+
+@dataclass(frozen=True, order=True)
+class BuildPlace:
+    """The place of a build in the row order of a run."""
+
+    iteration: int
+    event: str
+    sampler_order: int = 0
+    chunk: int = 0
+
+
+_KEPT = """SELECT s.smiles, s.iteration, b.event, b.sampler_order, b.chunk, r.value AS reward
+    FROM {samples} AS s JOIN {builds} AS b USING (build_id)
+    LEFT JOIN (FROM {rewards} WHERE objective_sha256 = ? AND status = 'ok') AS r USING (build_id, "row")
+    WHERE b.run_id = ? AND s.kept AND (b.iteration < ? OR (b.iteration = ? AND (b.event < ?
+        OR (b.event = ? AND (b.sampler_order, b.chunk) < (?, ?)))))
+    ORDER BY b.iteration, b.event, b.sampler_order, b.chunk, s."row" """
+_SCORED = """SELECT smiles, any_value(value) AS value FROM {scores}
+    WHERE component = ? AND version = ? AND status = 'ok' [of_runs]
+    GROUP BY smiles ORDER BY smiles"""
+_OF_RUNS = """AND smiles IN (SELECT s.smiles FROM {samples} AS s JOIN {builds} AS b USING (build_id)
+    SEMI JOIN named ON named.run_id = b.run_id WHERE s.kept)"""
+
+
+@dataclass
+class _Found:
+    """What a build has found.
+
+    Attributes:
+        values: the raw values by component and molecule.
+        best: the best reward.
+    """
+
+    values: dict[str, dict[str, float]] = field(default_factory=dict)
+    best: float = 0.0
+
+
+@dataclass
+class Screener:
+    """Screens the builds of a run.
+
+    Attributes:
+        screening: the settings.
+        objective: whose dear components are predicted.
+        store: has the scores.
+        run_id: the run.
+        seed: the seed that the run's draws follow from.
+    """
+
+    screening: Screening
+    objective: Objective
+    _: KW_ONLY
+    store: SampleStore
+    run_id: str
+    seed: int
+    _found: dict[BuildPlace, _Found] = field(default_factory=dict)
+    _model: tuple[BuildPlace, RewardModel | None] | None = None
+
+    def read(self, place: BuildPlace) -> None:
+        """Know the scores of all that the run has committed before a place, and nothing else of it."""
+        event, order, chunk = place.event, place.sampler_order, place.chunk
+        which = [self.run_id, place.iteration, place.iteration, event, event, order, chunk]
+        kept = self.store.read_arrow(_KEPT, parameters=[self.objective.sha256, *which])
+        molecules = list(dict.fromkeys(kept["smiles"].to_pylist()))
+        values = {part.component.name: _stored_values(self.store, part, molecules, self.run_id) for part in self._dear}
+        self._found, self._model = {}, None
+        for row in kept.to_pylist():
+            at = BuildPlace(row["iteration"], row["event"], row["sampler_order"], row["chunk"])
+            found = self._found.setdefault(at, _Found())
+            found.best = max(found.best, row["reward"] or 0.0)
+            for name, known in values.items():
+                if (value := known.get(row["smiles"])) is not None:
+                    found.values.setdefault(name, {})[row["smiles"]] = value
+
+    def learn(self, place: BuildPlace, values: Mapping[str, Values], rewards: Iterable[float]) -> None:
+        """Add what a build has kept.
+
+        Args:
+            place: the place of the build.
+            values: raw values by component.
+            rewards: the rewards, NaN where one failed.
+        """
+        valid = {part.component.name: _valid(part, values[part.component.name]) for part in self._dear}
+        self._found[place] = _Found(valid, max((each for each in rewards if not math.isnan(each)), default=0.0))
+
+    def candidates(self, place: BuildPlace, wanted: int) -> int:
+        """Return the number of rows to draw for a number of rows to keep."""
+        return wanted if self._model_at(place) is None else math.ceil(wanted * self.screening.candidates)
+
+    def screen(self, smiles: Sequence[str], wanted: int, place: BuildPlace, seed: int) -> dict[str, ScreenedRow]:
+        """Choose which of some different canonical SMILES are scored, and return what is said of each.
+
+        A molecule that the run has scored before is picked only when there are too few others: it brings no new score.
+        """
+        model, own = self._model_at(place), self._own
+        if model is None:
+            return {text: ScreenedRow(picked_by=PickedBy.WARM_UP) for text in smiles[:wanted]}
+        prediction, best = model.predict(smiles), self._best(place)
+        new = np.array([text not in own for text in smiles], bool)
+        rows: dict[int, ScreenedRow] = {}
+        for part in (np.flatnonzero(new), np.flatnonzero(~new)):
+            missing = wanted - sum(row.picked_by is not None for row in rows.values())
+            rows |= self._picked(part, prediction, best, missing, seed)
+        return {smiles[at]: row for at, row in sorted(rows.items())}
+
+    def description(self, place: BuildPlace) -> str:
+        """Return the model of a build as JSON: its settings, and the scores that it has learned from."""
+        model = self._model_at(place)
+        said = {
+            "screening": repr(self.screening),
+            "scored": 0 if model is None else model.scored,
+            "best": self._best(place),
+            "seed": self._seed_at(place),
+            "snapshot": None if self.screening.runs == "own" else self._snapshot,
+        }
+        return json.dumps(said, sort_keys=True)
+
+    def _picked(
+        self, candidates: NDArray[np.int64], prediction: Prediction, best: float, n: int, seed: int
+    ) -> dict[int, ScreenedRow]:
+        if not len(candidates):
+            return {}
+        part = Prediction(prediction.mean[candidates], prediction.sd[candidates])
+        picked = pick_molecules(self.screening, part, best, max(n, 0), seed)
+        by = dict.fromkeys(picked.by_model.tolist(), PickedBy.MODEL)
+        by |= dict.fromkeys(picked.by_chance.tolist(), PickedBy.CHANCE)
+        columns = zip(candidates.tolist(), part.mean.tolist(), part.sd.tolist(), picked.values.tolist(), strict=True)
+        return {
+            at: ScreenedRow(mean, sd, None if math.isnan(value) else value, by.get(number))
+            for number, (at, mean, sd, value) in enumerate(columns)
+        }
+
+    def _model_at(self, place: BuildPlace) -> RewardModel | None:
+        """Return the model of a build, None while too little is known."""
+        place = _place_of_model(place)
+        if self._model is None or self._model[0] != place:
+            known = {part.component.name: self._known(part.component.name, place) for part in self._dear}
+            ready = min(map(len, known.values())) >= self.screening.warm_up
+            seed = self._seed_at(place)
+            model = RewardModel.of(self.objective, self.screening.model, known, seed) if ready else None
+            self._model = (place, model)
+        return self._model[1]
+
+    def _best(self, place: BuildPlace) -> float:
+        """Return the best reward that the run has found before a build, 0 without any."""
+        before = _place_of_model(place)
+        return max((found.best for at, found in self._found.items() if at < before), default=0.0)
+
+    def _seed_at(self, place: BuildPlace) -> int:
+        place = _place_of_model(place)
+        return derive_seed(self.seed, "screening", place.iteration, place.event, place.sampler_order, place.chunk)
+
+    def _known(self, name: str, before: BuildPlace) -> KnownValues:
+        """Return the values of a component: those of other runs first, then this run's in row order."""
+        found = dict(self._of_others[name])
+        for place in sorted(each for each in self._found if each < before):
+            found |= self._found[place].values.get(name, {})
+        return KnownValues(list(found), np.fromiter(found.values(), np.float64, len(found)))
+
+    @property
+    def _own(self) -> set[str]:
+        return {text for found in self._found.values() for known in found.values.values() for text in known}
+
+    @cached_property
+    def _dear(self) -> tuple[WeightedComponent, ...]:
+        return dear_components(self.objective)
+
+    @cached_property
+    def _snapshot(self) -> int | None:
+        return self.store.run(self.run_id).pinned_snapshot
+
+    @cached_property
+    def _of_others(self) -> dict[str, dict[str, float]]:
+        """The values by component that other runs had stored when this one began."""
+        runs = self.screening.runs
+        if runs == "own":
+            return {part.component.name: {} for part in self._dear}
+        named = None if runs == "all" else [self.store.run(each).run_id for each in runs if each != "own"]
+        return {part.component.name: dict(self._scored_by(part, named)) for part in self._dear}
+
+    def _scored_by(self, part: WeightedComponent, runs: Sequence[str] | None) -> Iterator[tuple[str, float]]:
+        component = part.component
+        tables = {} if runs is None else {"named": pa.table({"run_id": pa.array(runs, pa.string())})}
+        found = self.store.read_arrow(
+            _SCORED.replace("[of_runs]", "" if runs is None else _OF_RUNS),
+            snapshot=self._snapshot,
+            parameters=[component.name, component.version],
+            **tables,
+        )
+        values = dict(zip(found["smiles"].to_pylist(), found["value"].to_pylist(), strict=True))
+        yield from _valid(part, values).items()
+
+
+def screening_metrics(rows: Sequence[ScreenedRow | None], rewards: Mapping[int, float]) -> list[Metric]:
+    """Return how good the predictions of a build were, for the molecules that were scored then.
+
+    Args:
+        rows: what screening said of each row.
+        rewards: the rewards by row.
+    """
+    said = [(row, rewards[at]) for at, row in enumerate(rows) if row and row.mean is not None and at in rewards]
+    refused = sum(row is not None and row.picked_by is None for row in rows)
+    mean = np.array([row.mean for row, _ in said], np.float64)
+    sd = np.array([row.sd for row, _ in said], np.float64)
+    found = calibration(Prediction(mean, sd), np.array([reward for _, reward in said], np.float64))
+    return [
+        Metric("screened_out", float(refused)),
+        Metric("screening_coverage", found.coverage_90),
+        Metric("screening_correlation", found.rank_correlation),
+        Metric("screening_error", found.rmse),
+    ]
+
+
+def _place_of_model(place: BuildPlace) -> BuildPlace:
+    return BuildPlace(place.iteration, place.event) if place.event == Event.SAMPLE_BATCH.value else place
+
+
+def _stored_values(store: SampleStore, part: WeightedComponent, molecules: Sequence[str], run_id: str) -> Values:
+    component = part.component
+    found = store.find_scores(component.name, component.version, molecules, lost_in=run_id)
+    return _valid(part, {text: score.value for text, score in found.items() if score.value is not None})
+
+
+def _valid(part: WeightedComponent, values: Values) -> dict[str, float]:
+    """Return the values that the objective can use: failed scores are no data."""
+    raw = np.fromiter(values.values(), np.float64, len(values))
+    usable = ~np.isnan(np.where(np.isfinite(raw), part.transformed(raw), np.nan))
+    return {text: value for (text, value), good in zip(values.items(), usable.tolist(), strict=True) if good}

@@ -1,0 +1,247 @@
+"""Screening: which of more molecules than are needed are worth a dear score, by what a model of known scores expects.
+
+The raw values of each dear component have a model of their own; cheap components are computed. Transforms and
+aggregation then make a distribution of the reward of each molecule, by which an acquisition picks. What is not picked
+is stored as rejected by ``screening``, with its prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from annotated_types import Ge, MinLen
+from numpy.typing import NDArray
+from scipy.stats import norm, qmc
+
+from molbuffer.kinds import Count, KindTable, OneOf, Share, Typed, calling, checked, shown, wrong_result
+from molbuffer.scoring.components import score_many
+from molbuffer.scoring.objective import Objective, WeightedComponent
+from molbuffer.scoring.surrogates import (
+    ACQUISITIONS,
+    SURROGATES,
+    Acquisition,
+    FittedSurrogate,
+    GaussianProcess,
+    Picks,
+    Prediction,
+    Surrogate,
+    UpperConfidenceBound,
+)
+from molbuffer.scoring.transforms import Identity
+
+SCREENING = "screening"
+"""The reason that rejects a molecule which the model of the scores expects too little of."""
+
+MODEL, ACQUISITION = OneOf(SURROGATES, bare=True), OneOf(ACQUISITIONS, bare=True)
+Floats = NDArray[np.float64]
+RunNames = Annotated[tuple[str, ...], MinLen(1)]
+
+_SCENARIOS = 64
+"""The values of the dear components that stand for the distribution of each molecule's."""
+
+
+@checked
+@dataclass(frozen=True)
+class Screening:
+    """Has a model of the known scores choose which molecules are scored.
+
+    Attributes:
+        candidates: the number of molecules that are drawn and judged for each that is scored, at least 1.
+        model: the model of the raw values of a dear component: gp, or one of yours. Dear are the components with
+            ``cost = "high"``; where there are none, all of them.
+        acquisition: how molecules are picked by what the model says: ucb, ei, thompson, mean, or one of yours.
+        explore: the share of what is scored that is drawn by lot from all candidates, in [0, 1]. It shows how good the
+            model is where it expects nothing.
+        warm_up: the number of scores that there must be of each dear component; before that, nothing is screened.
+        runs: whose scores the model learns from. own: this run's; all: also those that the store had at the start of
+            this run; or ids of runs, or their starts, whose scores count beside its own.
+
+    Example:
+        >>> with lab.run("screened", objective=objective, seed=0, screening=mb.Screening(warm_up=16)) as run:
+        ...     first = run.build(mb.ModelSampler("first", run.agent), n=16)
+        ...     second = run.build(mb.ModelSampler("second", run.agent), n=4)
+        >>> second[0].kept, second[0].drawn >= 16
+        (4, True)
+    """
+
+    candidates: Annotated[float, Ge(1)] = 4.0
+    model: Annotated[Surrogate, Typed(Annotated[KindTable, MODEL])] = GaussianProcess()
+    acquisition: Annotated[Acquisition, Typed(Annotated[KindTable, ACQUISITION])] = UpperConfidenceBound()
+    explore: Share = 0.125
+    warm_up: Count = 64
+    runs: Literal["own", "all"] | RunNames = "own"
+
+
+def dear_components(objective: Objective) -> tuple[WeightedComponent, ...]:
+    """Return the components whose values are predicted: the expensive ones; all of them where none is."""
+    dear = tuple(each for each in objective.components if each.component.cost == "high")
+    return dear or objective.components
+
+
+@dataclass(frozen=True)
+class KnownValues:
+    """Raw values of one component, in the order in which they were found.
+
+    Attributes:
+        smiles: different canonical SMILES [n].
+        values: float64 [n], without NaN.
+    """
+
+    smiles: Sequence[str]
+    values: Floats
+
+    def __len__(self) -> int:
+        return len(self.smiles)
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """What is expected of the rewards of molecules, by the models of the dear components.
+
+    Attributes:
+        objective: transforms and aggregates.
+        fitted: the model of each dear component, by its name.
+        scored: the number of values that the models were fitted on.
+    """
+
+    objective: Objective
+    fitted: Mapping[str, FittedSurrogate]
+    scored: int
+
+    @classmethod
+    def of(cls, objective: Objective, surrogate: Surrogate, known: Mapping[str, KnownValues], seed: int) -> RewardModel:
+        """Return the models of some known values.
+
+        Args:
+            objective: transforms and aggregates.
+            surrogate: the kind of the models.
+            known: the values of each dear component by its name.
+            seed: the seed of all that is random in the models.
+
+        Raises:
+            PluginError: a model that is not molbuffer's own cannot be fitted.
+        """
+        fitted = {}
+        for name, data in known.items():
+            with calling("model", surrogate, f"to fit {len(data)} values of {name!r}"):
+                fitted[name] = surrogate.fit(data.smiles, data.values, seed)
+        return cls(objective, fitted, min(map(len, known.values())))
+
+    def predict(self, smiles: Sequence[str]) -> Prediction:
+        """Return mean and standard deviation of the rewards of n canonical SMILES.
+
+        A molecule that a cheap component has no value for, and which has no reward therefore, is expected to have 0.
+
+        Raises:
+            PluginError: a model that is not molbuffer's own fails, or gives something else than a prediction.
+        """
+        said = {name: self._predict_one(model, smiles) for name, model in self.fitted.items()}
+        if (only := self._the_only_one()) is not None:
+            return said[only]
+        cheap = [each for each in self.objective.components if each.component.name not in said]
+        raw: dict[str, Floats] = {}
+        n = len(smiles)
+        for part in cheap:
+            scores = score_many(part.component, smiles)
+            values = np.array([np.nan if each.value is None else each.value for each in scores], np.float64)
+            raw[part.component.name] = np.tile(values, _SCENARIOS)
+        for (name, each), z in zip(said.items(), _normal_scenarios(len(said)), strict=True):
+            values = each.mean + z[:, None] * each.sd
+            raw[name] = self._possible(name, values).ravel()
+        rewards = self.objective.rewards(raw).reshape(_SCENARIOS, n)
+        unknown = np.isnan(rewards).any(axis=0)
+        rewards[:, unknown] = 0.0
+        return Prediction(rewards.mean(axis=0), rewards.std(axis=0))
+
+    def _predict_one(self, model: FittedSurrogate, smiles: Sequence[str]) -> Prediction:
+        with calling("model", model, f"to predict {len(smiles)} values"):
+            found = model.predict(smiles)
+        expected = f"a Prediction of {len(smiles)} finite means and standard deviations of at least 0"
+        if not isinstance(found, Prediction):
+            raise wrong_result("model", model, shown(found), expected)
+        mean, sd = np.asarray(found.mean, np.float64), np.asarray(found.sd, np.float64)
+        if mean.shape != (len(smiles),) or sd.shape != mean.shape or not np.isfinite([mean, sd]).all() or (sd < 0).any():
+            raise wrong_result("model", model, shown(found), expected)
+        return Prediction(mean, sd)
+
+    def _the_only_one(self) -> str | None:
+        """Return the component whose raw value is the reward itself: then nothing has to be propagated."""
+        parts = self.objective.components
+        alone = len(parts) == 1 and isinstance(parts[0].transform, Identity)
+        exact = alone and (str(self.objective.aggregation) != "product" or parts[0].weight == 1)
+        return parts[0].component.name if exact else None
+
+    def _possible(self, name: str, values: Floats) -> Floats:
+        """Return raw values of a component without those that it never has."""
+        (part,) = (each for each in self.objective.components if each.component.name == name)
+        return np.clip(values, 0.0, 1.0) if part.component.bounded else values
+
+
+def _normal_scenarios(components: int) -> Floats:
+    """Return standard normal values [components, scenarios] that fill the space evenly, the same in every call."""
+    if components == 1:
+        return np.asarray(norm.ppf((np.arange(_SCENARIOS) + 0.5) / _SCENARIOS))[None]
+    uniform = qmc.Sobol(components, rng=0).random(_SCENARIOS)
+    return np.asarray(norm.ppf(np.clip(uniform, 1e-6, 1 - 1e-6))).T
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The molecules that are scored.
+
+    Attributes:
+        by_model: indices of those that the acquisition picks.
+        by_chance: indices of those that are drawn by lot.
+        values: float64 [n], the acquisition's value of every candidate; NaN for those that it was not asked about.
+    """
+
+    by_model: NDArray[np.int64]
+    by_chance: NDArray[np.int64]
+    values: Floats
+
+
+def pick_molecules(screening: Screening, prediction: Prediction, best: float, n: int, seed: int) -> Picked:
+    """Return which of some candidates are scored: first those by lot, then those by the model, of what is left.
+
+    Args:
+        screening: the settings.
+        prediction: of the candidates.
+        best: the best reward that is known.
+        n: the number of molecules to score; all if there are fewer.
+        seed: the seed of lot and acquisition.
+
+    Raises:
+        PluginError: an acquisition that is not molbuffer's own fails, or gives something else than picks.
+    """
+    total = len(prediction.mean)
+    n = min(n, total)
+    rng = np.random.default_rng(seed)
+    by_lot = min(n, int(n * screening.explore + rng.random()))
+    chance = rng.permutation(total)[:by_lot].astype(np.int64)
+    left = np.setdiff1d(np.arange(total), chance)
+    values = np.full(total, np.nan)
+    if n == by_lot:
+        return Picked(np.zeros(0, np.int64), chance, values)
+    part = Prediction(prediction.mean[left], prediction.sd[left])
+    picks = _picks(screening.acquisition, part, best, n - by_lot, int(rng.integers(2**63)))
+    values[left] = picks.values
+    return Picked(left[picks.indices], chance, values)
+
+
+def _picks(acquisition: Acquisition, prediction: Prediction, best: float, n: int, seed: int) -> Picks:
+    total = len(prediction.mean)
+    with calling("acquisition", acquisition, f"to pick {n} of {total} molecules"):
+        picks: Any = acquisition.pick(prediction, best, n, seed)
+    expected = f"Picks of {n} different indices below {total} and {total} values"
+    if not isinstance(picks, Picks):
+        raise wrong_result("acquisition", acquisition, shown(picks), expected)
+    indices, values = np.asarray(picks.indices), np.asarray(picks.values, np.float64)
+    whole = indices.ndim == 1 and np.issubdtype(indices.dtype, np.integer)
+    if not whole or len(indices) != n or len(set(indices.tolist()) & set(range(total))) != n:
+        raise wrong_result("acquisition", acquisition, shown(picks), expected)
+    if values.shape != (total,):
+        raise wrong_result("acquisition", acquisition, shown(picks), expected)
+    return Picks(indices.astype(np.int64), values)
