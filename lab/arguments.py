@@ -10,6 +10,7 @@ from torch import Tensor
 
 from molbuffer.kinds import refuse_class, shown
 from molbuffer.samplers import Sampler
+from molbuffer.scoring import CHOICES, Choice
 from molbuffer.storage import SELECTIONS, Selection
 from molbuffer.training import LOSSES, LearnerSettings, Loss, ScoredSequences, ValidOn
 
@@ -31,6 +32,27 @@ def as_selection(selection: Selection | str) -> Selection:
             f"{shown(selection)}"
         )
     return selection
+
+
+def as_choice(choice: Choice | str | None) -> Choice | None:
+    """Return a choice by the name of its kind, with the settings that this has by default; None stays None.
+
+    Raises:
+        UnknownKindError: no kind has the name.
+        TypeError: it is no choice.
+    """
+    if choice is None:
+        return None
+    if isinstance(choice, str):
+        named: Choice = CHOICES[choice]()
+        return named
+    refuse_class("a choice", choice)
+    if not isinstance(choice, Choice):
+        raise TypeError(
+            f"choose: expected the name of a kind, or an object with candidates and a method choose, got "
+            f"{shown(choice)}"
+        )
+    return choice
 
 
 def as_loss(loss: Loss | Any | str) -> Loss:

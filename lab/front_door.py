@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from molbuffer.lab.lab_run import LabRun, LossFunction, RowProgress
     from molbuffer.lab.offline import Judging, OfflineResult
     from molbuffer.samplers import Policy
-    from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, Standardisation
+    from molbuffer.scoring import Choice, ContrastiveTemplate, Filter, Objective, Standardisation
     from molbuffer.training import FitProgress, LearnerSettings, Loss, StoredBatches
 
 SCORED_TOGETHER = 256
@@ -98,6 +98,7 @@ class Lab:
         standardisation: Standardisation | None = None,
         template: ContrastiveTemplate | None = None,
         max_failed_share: float = 0.5,
+        choose: Choice | str | None = None,
         resume: str | None = None,
     ) -> Iterator[LabRun]:
         """Record a run around a ``with`` block: finished at its end, failed by an error, interrupted by Ctrl-C.
@@ -115,15 +116,18 @@ class Lab:
             standardisation: how drawn strings become molecules; None is the default of a campaign.
             template: which pairs are kept, and their rewards.
             max_failed_share: the largest share of molecules whose score may have failed; above it the run fails.
+            choose: chooses the molecules that are scored among more than are wanted, in builds and trainings: "maxmin",
+                "dpp", or an object such as ``MaxMin(candidates=8)``. None scores all that pass the filters.
             resume: the id, or its start, of a run to go on with, whether it was interrupted, failed or finished.
 
         Raises:
-            RunConflictError: the run to go on with began with another name, objective, policy, seed or other filters,
-                or the source of a class of the user has changed.
+            RunConflictError: the run to go on with began with another name, objective, policy, seed, choice or other
+                filters, or the source of a class of the user has changed.
             UnknownRunError: there is no run to go on with.
             StaleScoresError: stored scores of a component are not those that it computes now.
         """
         _prepare_torch()
+        from molbuffer.lab.arguments import as_choice
         from molbuffer.lab.lab_run import LabRun
         from molbuffer.lab.recording import RunPlan, started_run
 
@@ -139,6 +143,7 @@ class Lab:
             standardisation=standardisation,
             template=template,
             max_failed_share=max_failed_share,
+            choice=as_choice(choose),
             resume=resume,
         )
         with started_run(plan, self.store) as (context, status):

@@ -24,7 +24,7 @@ from molbuffer.samplers import (
     policy_files,
     policy_of_run,
 )
-from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, SingleComponent, Standardisation, Valence
+from molbuffer.scoring import Choice, ContrastiveTemplate, Filter, Objective, SingleComponent, Standardisation, Valence
 from molbuffer.storage import (
     Commit,
     PolicyVersion,
@@ -57,6 +57,7 @@ class RunPlan:
             to their largest fragment unless a filter refuses them.
         template: which pairs are kept, and their rewards.
         max_failed_share: the largest share of molecules whose score may have failed.
+        choice: chooses the molecules that are scored among more than are wanted; None scores all that are kept.
         resume: the id of the run to go on with, or its start; None is a new run.
     """
 
@@ -72,6 +73,7 @@ class RunPlan:
     standardisation: Standardisation | None = None
     template: ContrastiveTemplate | None = None
     max_failed_share: float = 0.5
+    choice: Choice | None = None
     resume: str | None = None
 
     def __post_init__(self) -> None:
@@ -155,6 +157,7 @@ def started_run(
         template=plan.template,
         max_failed_share=plan.max_failed_share,
         agent=agent,
+        choice=plan.choice,
     )
     try:
         with store.recorded_run(record) as status:
@@ -227,6 +230,7 @@ def _sources(plan: RunPlan, prior: Policy, agent: Policy | None) -> dict[str, st
         described("transforms", part.transform, found)
     described("filters", plan.all_filters(), found)
     described("filters", plan.template, found)
+    described("choices", plan.choice, found)
     for policy in (prior, agent):
         if policy is not None and (sha256 := source_sha256(policy.model)) is not None:
             found[f"models {policy.kind}"] = sha256
@@ -265,6 +269,7 @@ def _description(plan: RunPlan, prior: Policy | None, agent: Policy | None = Non
         "filters": [repr(each) for each in plan.all_filters()],
         "standardisation": asdict(plan.full_standardisation()),
         "template": None if plan.template is None else repr(plan.template),
+        "choose": described("choices", plan.choice, {}),
     }
 
 

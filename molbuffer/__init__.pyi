@@ -7,6 +7,7 @@ from .samplers.model import ModelSampler
 from .samplers.models.distribution import Sampling
 from .samplers.mutation import MutationSampler
 from .samplers.policies.policy import Policy
+from .scoring.choices import Determinantal, MaxMin
 from .scoring.components.base import Component
 from .scoring.components.descriptors import QED, Property, SAScore
 from .scoring.components.python_function import PythonFunction
@@ -30,6 +31,7 @@ __all__ = [
     "Component",
     "ConsumeOnce",
     "DatasetSampler",
+    "Determinantal",
     "DiversitySettings",
     "DoubleSigmoid",
     "Draw",
@@ -39,6 +41,7 @@ __all__ = [
     "LabRun",
     "LearnerSettings",
     "Linear",
+    "MaxMin",
     "Mixture",
     "MixturePart",
     "ModelSampler",

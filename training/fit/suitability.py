@@ -38,6 +38,13 @@ def keep_to_valid_rows(loss: Loss, loader: MixedLoader) -> None:
                 "that is valid on them, such as reinvent",
                 rows={BUFFER: len(loader.buffer.index)},
             )
+        if loader.live.pipeline.choice is not None:
+            raise UnsuitableDataError(
+                f"the loss {loss} is valid on rows that the policy in training has just drawn, and the choice "
+                f"{loader.live.pipeline.choice} takes some of them that differ; leave choose out, or take a loss that "
+                "is valid on any rows, such as reinvent",
+                rows={},
+            )
         loader.plan = replace(loader.plan, live_only=True)
         return
     if loss.valid_on is ValidOn.BEHAVIOUR and loader.plan.replay.randomise:
