@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from molbuffer.lab.lab_run import LabRun, LossFunction, RowProgress
     from molbuffer.lab.offline import Judging, OfflineResult
     from molbuffer.samplers import Policy
-    from molbuffer.scoring import Choice, ContrastiveTemplate, Filter, Objective, Standardisation
+    from molbuffer.scoring import Choice, ContrastiveTemplate, Filter, Objective, Screening, Standardisation
     from molbuffer.training import FitProgress, LearnerSettings, Loss, StoredBatches
 
 SCORED_TOGETHER = 256
@@ -99,6 +99,7 @@ class Lab:
         template: ContrastiveTemplate | None = None,
         max_failed_share: float = 0.5,
         choose: Choice | str | None = None,
+        screening: Screening | None = None,
         resume: str | None = None,
     ) -> Iterator[LabRun]:
         """Record a run around a ``with`` block: finished at its end, failed by an error, interrupted by Ctrl-C.
@@ -118,11 +119,12 @@ class Lab:
             max_failed_share: the largest share of molecules whose score may have failed; above it the run fails.
             choose: chooses the molecules that are scored among more than are wanted, in builds and trainings: "maxmin",
                 "dpp", or an object such as ``MaxMin(candidates=8)``. None scores all that pass the filters.
+            screening: has a model of the known scores choose them instead; None is without.
             resume: the id, or its start, of a run to go on with, whether it was interrupted, failed or finished.
 
         Raises:
-            RunConflictError: the run to go on with began with another name, objective, policy, seed, choice or other
-                filters, or the source of a class of the user has changed.
+            RunConflictError: the run to go on with began with another name, objective, policy, seed, choice,
+                screening or other filters, or the source of a class of the user has changed.
             UnknownRunError: there is no run to go on with.
             StaleScoresError: stored scores of a component are not those that it computes now.
         """
@@ -144,6 +146,7 @@ class Lab:
             template=template,
             max_failed_share=max_failed_share,
             choice=as_choice(choose),
+            screening=screening,
             resume=resume,
         )
         with started_run(plan, self.store) as (context, status):

@@ -24,7 +24,16 @@ from molbuffer.samplers import (
     policy_files,
     policy_of_run,
 )
-from molbuffer.scoring import Choice, ContrastiveTemplate, Filter, Objective, SingleComponent, Standardisation, Valence
+from molbuffer.scoring import (
+    Choice,
+    ContrastiveTemplate,
+    Filter,
+    Objective,
+    Screening,
+    SingleComponent,
+    Standardisation,
+    Valence,
+)
 from molbuffer.storage import (
     Commit,
     PolicyVersion,
@@ -58,6 +67,7 @@ class RunPlan:
         template: which pairs are kept, and their rewards.
         max_failed_share: the largest share of molecules whose score may have failed.
         choice: chooses the molecules that are scored among more than are wanted; None scores all that are kept.
+        screening: has a model of the known scores choose them; None has none.
         resume: the id of the run to go on with, or its start; None is a new run.
     """
 
@@ -74,6 +84,7 @@ class RunPlan:
     template: ContrastiveTemplate | None = None
     max_failed_share: float = 0.5
     choice: Choice | None = None
+    screening: Screening | None = None
     resume: str | None = None
 
     def __post_init__(self) -> None:
@@ -88,6 +99,10 @@ class RunPlan:
         _check_filters(self.filters)
         if not isinstance(self.standardisation, Standardisation | None):
             raise TypeError(f"standardisation: expected a Standardisation, got {shown(self.standardisation)}")
+        if not isinstance(self.screening, Screening | None):
+            raise TypeError(f"screening: expected Screening(...), got {shown(self.screening)}")
+        if self.screening is not None and self.choice is not None:
+            raise ValueError("choose, screening: give one of them; both say which molecules are scored")
         if not isinstance(self.template, ContrastiveTemplate | None):
             raise TypeError(f"template: expected a ContrastiveTemplate, got {shown(self.template)}")
 
@@ -158,6 +173,7 @@ def started_run(
         max_failed_share=plan.max_failed_share,
         agent=agent,
         choice=plan.choice,
+        screening=plan.screening,
     )
     try:
         with store.recorded_run(record) as status:
@@ -231,6 +247,7 @@ def _sources(plan: RunPlan, prior: Policy, agent: Policy | None) -> dict[str, st
     described("filters", plan.all_filters(), found)
     described("filters", plan.template, found)
     described("choices", plan.choice, found)
+    described("screening", plan.screening, found)
     for policy in (prior, agent):
         if policy is not None and (sha256 := source_sha256(policy.model)) is not None:
             found[f"models {policy.kind}"] = sha256
@@ -270,6 +287,7 @@ def _description(plan: RunPlan, prior: Policy | None, agent: Policy | None = Non
         "standardisation": asdict(plan.full_standardisation()),
         "template": None if plan.template is None else repr(plan.template),
         "choose": described("choices", plan.choice, {}),
+        "screening": described("screening", plan.screening, {}),
     }
 
 

@@ -16,6 +16,7 @@ from .scoring.components.similarity import Similarity
 from .scoring.components.substructure import Substructure
 from .scoring.filters import Alerts, PropertyRange, SubstructureFilter
 from .scoring.objective import Objective, WeightedComponent
+from .scoring.screening import Screening
 from .scoring.transforms import DoubleSigmoid, Linear, ReverseSigmoid, Sigmoid
 from .storage.history.selections import ConsumeOnce, Mixture, MixturePart, Prioritized, RankWindow, TopK, Uniform
 from .training.batches.replay import Replay

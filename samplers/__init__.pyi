@@ -7,6 +7,7 @@ from .builds.oracle_calls import BUDGET, CallsOfTraining, OracleCalls, calls_bef
 from .builds.quotas import TOLERANCE, batch_quotas
 from .builds.renamed_molecules import RenamedMolecules, copy_scores_of_renamed
 from .builds.scorer import ScoredMolecules, Scorer
+from .builds.screening import BuildPlace, Screener
 from .builds.seen import SeenBefore, SeenMolecules
 from .builds.stored_scores import SecondAttempt, check_stored_scores, score_again
 from .by_scaffold import ByScaffold
@@ -65,6 +66,7 @@ __all__ = [
     "SMILES",
     "START",
     "TOLERANCE",
+    "BuildPlace",
     "BuildSpec",
     "ByScaffold",
     "CallsOfTraining",
@@ -107,6 +109,7 @@ __all__ = [
     "SamplerTable",
     "ScoredMolecules",
     "Scorer",
+    "Screener",
     "SecondAttempt",
     "SeenBefore",
     "SeenMolecules",

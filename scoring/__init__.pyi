@@ -45,6 +45,14 @@ from .molecules.standardisation import (
 )
 from .objective import Aggregation, Objective, WeightedComponent
 from .pairs import IMPROVEMENT, SOURCE, ContrastiveTemplate, PairJudgement, judge_pairs
+from .screening import (
+    SCREENING,
+    KnownValues,
+    RewardModel,
+    Screening,
+    dear_components,
+    pick_molecules,
+)
 from .transforms import TRANSFORMS, Transform
 from .workers.cores import allowed_cores, available_cores
 
@@ -56,6 +64,7 @@ __all__ = [
     "IMPROVEMENT",
     "LENGTH",
     "MAX_LENGTH",
+    "SCREENING",
     "SOURCE",
     "TRANSFORMS",
     "VALIDITY",
@@ -72,15 +81,18 @@ __all__ = [
     "Fingerprint",
     "Indices",
     "Judgement",
+    "KnownValues",
     "NamedMolecule",
     "Objective",
     "PairJudgement",
     "PropertyRange",
     "RawScore",
+    "RewardModel",
     "RingSize",
     "ScorerUnavailableError",
     "ScoringConfigurationError",
     "ScoringError",
+    "Screening",
     "SimilarPairs",
     "SimilarityBounds",
     "SingleComponent",
@@ -97,12 +109,14 @@ __all__ = [
     "check_property",
     "children",
     "count_fingerprint",
+    "dear_components",
     "diversity_of",
     "judge_many",
     "judge_pairs",
     "make_buckets",
     "parse_smarts",
     "parse_smiles",
+    "pick_molecules",
     "plain_smiles",
     "property_names",
     "property_value",

@@ -8,13 +8,12 @@ is stored as rejected by ``screening``, with its prediction.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Ge, MinLen
 from numpy.typing import NDArray
-from scipy.stats import norm, qmc
 
 from molbuffer.kinds import Count, KindTable, OneOf, Share, Typed, calling, checked, shown, wrong_result
 from molbuffer.scoring.components import score_many
@@ -104,12 +103,14 @@ class RewardModel:
     Attributes:
         objective: transforms and aggregates.
         fitted: the model of each dear component, by its name.
+        signs: -1 for a component that is better when its value is lower, whose model is of the negative values.
         scored: the number of values that the models were fitted on.
     """
 
     objective: Objective
     fitted: Mapping[str, FittedSurrogate]
     scored: int
+    signs: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, objective: Objective, surrogate: Surrogate, known: Mapping[str, KnownValues], seed: int) -> RewardModel:
@@ -124,11 +125,13 @@ class RewardModel:
         Raises:
             PluginError: a model that is not molbuffer's own cannot be fitted.
         """
+        parts = {each.component.name: each for each in objective.components}
+        signs = {name: _sign(parts[name], data.values) for name, data in known.items()}
         fitted = {}
         for name, data in known.items():
             with calling("model", surrogate, f"to fit {len(data)} values of {name!r}"):
-                fitted[name] = surrogate.fit(data.smiles, data.values, seed)
-        return cls(objective, fitted, min(map(len, known.values())))
+                fitted[name] = surrogate.fit(data.smiles, signs[name] * data.values, seed)
+        return cls(objective, fitted, min(map(len, known.values())), signs)
 
     def predict(self, smiles: Sequence[str]) -> Prediction:
         """Return mean and standard deviation of the rewards of n canonical SMILES.
@@ -138,7 +141,7 @@ class RewardModel:
         Raises:
             PluginError: a model that is not molbuffer's own fails, or gives something else than a prediction.
         """
-        said = {name: self._predict_one(model, smiles) for name, model in self.fitted.items()}
+        said = {name: self._predict_one(name, smiles) for name in self.fitted}
         if (only := self._the_only_one()) is not None:
             return said[only]
         cheap = [each for each in self.objective.components if each.component.name not in said]
@@ -156,7 +159,8 @@ class RewardModel:
         rewards[:, unknown] = 0.0
         return Prediction(rewards.mean(axis=0), rewards.std(axis=0))
 
-    def _predict_one(self, model: FittedSurrogate, smiles: Sequence[str]) -> Prediction:
+    def _predict_one(self, name: str, smiles: Sequence[str]) -> Prediction:
+        model = self.fitted[name]
         with calling("model", model, f"to predict {len(smiles)} values"):
             found = model.predict(smiles)
         expected = f"a Prediction of {len(smiles)} finite means and standard deviations of at least 0"
@@ -165,7 +169,7 @@ class RewardModel:
         mean, sd = np.asarray(found.mean, np.float64), np.asarray(found.sd, np.float64)
         if mean.shape != (len(smiles),) or sd.shape != mean.shape or not np.isfinite([mean, sd]).all() or (sd < 0).any():
             raise wrong_result("model", model, shown(found), expected)
-        return Prediction(mean, sd)
+        return Prediction(self.signs.get(name, 1) * mean, sd)
 
     def _the_only_one(self) -> str | None:
         """Return the component whose raw value is the reward itself: then nothing has to be propagated."""
@@ -180,12 +184,25 @@ class RewardModel:
         return np.clip(values, 0.0, 1.0) if part.component.bounded else values
 
 
+def _sign(part: WeightedComponent, values: Floats) -> int:
+    """Return -1 where lower values of a component make larger rewards, by those that are known; else 1."""
+    transformed = part.transformed(values)
+    if len(values) < 2 or not values.std() or not transformed.std():
+        return 1
+    return -1 if np.corrcoef(values, transformed)[0, 1] < 0 else 1
+
+
 def _normal_scenarios(components: int) -> Floats:
     """Return standard normal values [components, scenarios] that fill the space evenly, the same in every call."""
+    # Loading SciPy takes half a second, which only those pay who predict.
+    from scipy.special import ndtri
+    from scipy.stats.qmc import Sobol
+
     if components == 1:
-        return np.asarray(norm.ppf((np.arange(_SCENARIOS) + 0.5) / _SCENARIOS))[None]
-    uniform = qmc.Sobol(components, rng=0).random(_SCENARIOS)
-    return np.asarray(norm.ppf(np.clip(uniform, 1e-6, 1 - 1e-6))).T
+        uniform: Floats = ((np.arange(_SCENARIOS) + 0.5) / _SCENARIOS)[None]
+    else:
+        uniform = Sobol(components, rng=0).random(_SCENARIOS).T
+    return np.asarray(ndtri(np.clip(uniform, 1e-6, 1 - 1e-6)), np.float64)
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,7 @@ class Campaign:
             max_oracle_calls=self.settings.campaign.max_oracle_calls,
             stage=self.stage,
             choice=None if self.settings.objective.choose is None else self.settings.objective.choose.build(),
+            screening=None if self.settings.screening is None else self.settings.screening.build(),
         )
 
     def failures(self, since: int = 0) -> ScoreFailures:

@@ -64,7 +64,7 @@ from molbuffer.kinds import (
     registered_object,
 )
 from molbuffer.samplers import SAMPLERS
-from molbuffer.scoring import FILTERS, ContrastiveTemplate, Standardisation
+from molbuffer.scoring import FILTERS, ContrastiveTemplate, Screening, Standardisation
 from molbuffer.storage import ConsumeOnce
 from molbuffer.training import DiversitySettings, GuardSettings, StopSettings
 
@@ -155,6 +155,7 @@ class PolicySettings(Section):
 
 FILTER = OneOf(FILTERS)
 STANDARDISATION, CONTRASTIVE = TableOf(Standardisation), TableOf(ContrastiveTemplate)
+SCREENING = TableOf(Screening)
 DIVERSITY, GUARD = TableOf(DiversitySettings), TableOf(GuardSettings)
 
 
@@ -193,6 +194,11 @@ class Settings(Section):
     diversity: Annotated[Table, DIVERSITY] | None = None
     """The diversity memory: what the learner is given falls where molecules of one bucket have been found often.
     Without the table every reward counts in full."""
+
+    screening: Annotated[Table, SCREENING] | None = None
+    """Screening before scores that cost: more molecules are drawn than are scored, and a model of the known scores
+    chooses. The others are rejected by `screening`, and stored with what the model expected. Without the table all that
+    pass the filters are scored."""
 
     buffer: BufferSettings = Field(default_factory=BufferSettings)
     """The stored rows that fill a batch, and when more are made."""

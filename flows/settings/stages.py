@@ -22,7 +22,7 @@ from molbuffer.flows.settings.toml_lines import KeyPath
 from molbuffer.kinds import Count, FileName, FolderName, MoleculeFile, PolicyName, Share, Text, refuse
 from molbuffer.training import StageEndSettings
 
-TABLES = ("objective", "training", "buffer", "diversity")
+TABLES = ("objective", "screening", "training", "buffer", "diversity")
 """The tables that a stage may change, beside the lists of samplers and filters."""
 SAMPLERS = "samplers"
 _FIXED = ("kind", "base_sampler", "optimise", "runs", "learnt_prior", "learnt_latents", "object")
@@ -53,6 +53,9 @@ class StageSettings(Section):
 
     objective: Overrides = Field(default_factory=dict)
     """What is different in the table [objective]."""
+
+    screening: Overrides = Field(default_factory=dict)
+    """What is different in the table [screening]; of a run without one, the table of the stage."""
 
     training: Overrides = Field(default_factory=dict)
     """What is different in the table [training]."""

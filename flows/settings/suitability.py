@@ -22,12 +22,7 @@ def unsuitable_rows(settings: Settings) -> list[Problem]:
     if settings.campaign.offline:
         return problems
     named, loss = settings.training.loss.kind, settings.training.built_loss
-    if loss.valid_on is ValidOn.ON_POLICY and settings.objective.choose is not None:
-        message = (
-            f"the loss {named} is valid on rows as the policy in training draws them, and a choice takes those that "
-            f"differ most; remove the key, {_advice()}"
-        )
-        problems.append(Problem(("objective", "choose"), message))
+    problems += _of_choice(settings, named, loss)
     stored = stored_share(settings.model_dump(mode="json"))
     if loss.valid_on is ValidOn.ON_POLICY and stored > TOLERANCE:
         message = (
@@ -40,6 +35,19 @@ def unsuitable_rows(settings: Settings) -> list[Problem]:
         if table.draws_live or (stored > TOLERANCE and table.fills_buffer):
             problems += [Problem(("samplers", i, key), text) for key, text in _of_sampler(table, named, loss)]
     return problems
+
+
+def _of_choice(settings: Settings, named: str, loss: Loss) -> Iterator[Problem]:
+    """Yield what chooses among the draws of the policy, so that what is left is distributed otherwise."""
+    if loss.valid_on is not ValidOn.ON_POLICY:
+        return
+    valid = f"the loss {named} is valid on rows as the policy in training draws them, and"
+    if settings.objective.choose is not None:
+        message = f"{valid} a choice takes those that differ most; remove the key, {_advice()}"
+        yield Problem(("objective", "choose"), message)
+    if settings.screening is not None:
+        message = f"{valid} screening keeps those that promise most; remove the table, {_advice()}"
+        yield Problem(("screening",), message)
 
 
 def _of_updates(settings: Settings, named: str, loss: Loss) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from molbuffer.samplers import Vocabulary
+from molbuffer.samplers import Pipeline, Vocabulary
 from molbuffer.storage import HistoryIndex
 from molbuffer.training.batches import BUFFER, MixedLoader, TrainingBatch
 from molbuffer.training.errors import UnsuitableDataError
@@ -38,13 +38,7 @@ def keep_to_valid_rows(loss: Loss, loader: MixedLoader) -> None:
                 "that is valid on them, such as reinvent",
                 rows={BUFFER: len(loader.buffer.index)},
             )
-        if loader.live.pipeline.choice is not None:
-            raise UnsuitableDataError(
-                f"the loss {loss} is valid on rows that the policy in training has just drawn, and the choice "
-                f"{loader.live.pipeline.choice} takes some of them that differ; leave choose out, or take a loss that "
-                "is valid on any rows, such as reinvent",
-                rows={},
-            )
+        _refuse_chosen(loss, loader.live.pipeline)
         loader.plan = replace(loader.plan, live_only=True)
         return
     if loss.valid_on is ValidOn.BEHAVIOUR and loader.plan.replay.randomise:
@@ -55,6 +49,21 @@ def keep_to_valid_rows(loss: Loss, loader: MixedLoader) -> None:
         )
     if loader.live is None:
         _check_index(loss, loader.buffer.index, loader.buffer.vocabulary)
+
+
+def _refuse_chosen(loss: Loss, pipeline: Pipeline) -> None:
+    """Refuse draws of the policy in training of which only some are kept, for what they are."""
+    chosen = None
+    if pipeline.choice is not None:
+        chosen = f"the choice {pipeline.choice} takes some of them that differ; leave choose out"
+    elif pipeline.screener is not None:
+        chosen = "screening takes those that promise most; leave it out"
+    if chosen is not None:
+        raise UnsuitableDataError(
+            f"the loss {loss} is valid on rows that the policy in training has just drawn, and {chosen}, or take a loss "
+            "that is valid on any rows, such as reinvent",
+            rows={},
+        )
 
 
 def check_rows(loss: Loss, batch: TrainingBatch) -> None:
