@@ -15,6 +15,9 @@ from .scoring.components.similarity import Similarity
 from .scoring.components.substructure import Substructure
 from .scoring.filters import Alerts, PropertyRange, SubstructureFilter
 from .scoring.objective import Objective, WeightedComponent
+from .scoring.surrogates.acquisitions import ExpectedImprovement, Greedy, ThompsonSampling, UpperConfidenceBound
+from .scoring.surrogates.base import Acquisition, FittedSurrogate, Picks, Prediction, Surrogate
+from .scoring.surrogates.gaussian_process import GaussianProcess
 from .scoring.transforms import DoubleSigmoid, Linear, ReverseSigmoid, Sigmoid
 from .storage.history.selections import ConsumeOnce, Mixture, MixturePart, Prioritized, RankWindow, TopK, Uniform
 from .training.batches.replay import Replay
@@ -26,6 +29,7 @@ from .training.losses import Reinvent
 
 __all__ = [
     "QED",
+    "Acquisition",
     "Alerts",
     "Component",
     "ConsumeOnce",
@@ -33,6 +37,10 @@ __all__ = [
     "DiversitySettings",
     "DoubleSigmoid",
     "Draw",
+    "ExpectedImprovement",
+    "FittedSurrogate",
+    "GaussianProcess",
+    "Greedy",
     "GuardSettings",
     "HistorySampler",
     "Lab",
@@ -44,7 +52,9 @@ __all__ = [
     "ModelSampler",
     "MutationSampler",
     "Objective",
+    "Picks",
     "Policy",
+    "Prediction",
     "Prioritized",
     "Property",
     "PropertyRange",
@@ -63,8 +73,11 @@ __all__ = [
     "StoredBatches",
     "Substructure",
     "SubstructureFilter",
+    "Surrogate",
+    "ThompsonSampling",
     "TopK",
     "Uniform",
+    "UpperConfidenceBound",
     "WeightedComponent",
     "open",
 ]

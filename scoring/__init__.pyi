@@ -45,10 +45,15 @@ from .molecules.standardisation import (
 )
 from .objective import Aggregation, Objective, WeightedComponent
 from .pairs import IMPROVEMENT, SOURCE, ContrastiveTemplate, PairJudgement, judge_pairs
+from .surrogates.acquisitions import ExpectedImprovement, Greedy, ThompsonSampling, UpperConfidenceBound
+from .surrogates.base import ACQUISITIONS, SURROGATES, Acquisition, FittedSurrogate, Picks, Prediction, Surrogate
+from .surrogates.gaussian_process import GaussianProcess
+from .surrogates.reliability import Calibration, calibration
 from .transforms import TRANSFORMS, Transform
 from .workers.cores import allowed_cores, available_cores
 
 __all__ = [
+    "ACQUISITIONS",
     "CHOICE",
     "CHOICES",
     "COMPONENTS",
@@ -57,24 +62,33 @@ __all__ = [
     "LENGTH",
     "MAX_LENGTH",
     "SOURCE",
+    "SURROGATES",
     "TRANSFORMS",
     "VALIDITY",
+    "Acquisition",
     "Aggregation",
     "AllowedElements",
     "Breeding",
     "BucketName",
     "Buckets",
+    "Calibration",
     "Choice",
     "Component",
     "ContrastiveTemplate",
     "Diversity",
+    "ExpectedImprovement",
     "Filter",
     "Fingerprint",
+    "FittedSurrogate",
+    "GaussianProcess",
+    "Greedy",
     "Indices",
     "Judgement",
     "NamedMolecule",
     "Objective",
     "PairJudgement",
+    "Picks",
+    "Prediction",
     "PropertyRange",
     "RawScore",
     "RingSize",
@@ -86,13 +100,17 @@ __all__ = [
     "SingleComponent",
     "StaleScoresError",
     "Standardisation",
+    "Surrogate",
+    "ThompsonSampling",
     "Transform",
+    "UpperConfidenceBound",
     "Valence",
     "WeightedComponent",
     "WorkerError",
     "allowed_cores",
     "are_other_molecules",
     "available_cores",
+    "calibration",
     "canonical_smiles",
     "check_property",
     "children",
