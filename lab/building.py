@@ -8,7 +8,16 @@ from dataclasses import KW_ONLY, dataclass
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.score_failures import ScoreFailures, warn_of_empty
 from molbuffer.lab.training import Training
-from molbuffer.samplers import BuildPlace, BuildSpec, DecodedLatents, Sampler, SeenBefore, calls_before, latent_files, make_build
+from molbuffer.samplers import (
+    BuildPlace,
+    BuildSpec,
+    DecodedLatents,
+    Sampler,
+    SeenBefore,
+    calls_before,
+    latent_files,
+    make_build,
+)
 from molbuffer.storage import BuildReceipt, Commit, Event, PolicyVersion, SampleStore, make_build_id
 from molbuffer.training import commit_checkpoint
 

@@ -17,7 +17,16 @@ from molbuffer.lab.errors import RunError
 from molbuffer.lab.given import Given, described, described_sampler
 from molbuffer.lab.score_failures import ScoreFailures, check_kept
 from molbuffer.lab.training import Training, TrainingPlan, go_on, online_training, run_training
-from molbuffer.samplers import BuildPlace, DrawCounts, Policy, RunHistory, Sampler, SamplerSize, Vocabulary, policy_files
+from molbuffer.samplers import (
+    BuildPlace,
+    DrawCounts,
+    Policy,
+    RunHistory,
+    Sampler,
+    SamplerSize,
+    Vocabulary,
+    policy_files,
+)
 from molbuffer.storage import (
     BuildReceipt,
     Commit,

@@ -144,9 +144,7 @@ def online_training(
     drawn = DrawCounts() if checkpoint is None else DrawCounts.before(checkpoint.iteration, store.receipts(run_id))
     calls, screener = context.calls(plan.stops.max_oracle_calls), context.screener()
     pipeline = context.pipeline(seen, calls, screener)
-    live = LiveSamplers(
-        made, pipeline, run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn
-    )
+    live = LiveSamplers(made, pipeline, run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn)
     buffer = Buffer(store, view, plan.selection, vocabulary, plan.batches.replay)
     resumed = checkpoint is not None
     memory = None if plan.diversity is None else diversity_memory(plan.diversity, context, resumed=resumed)

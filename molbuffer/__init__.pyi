@@ -17,6 +17,9 @@ from .scoring.components.substructure import Substructure
 from .scoring.filters import Alerts, PropertyRange, SubstructureFilter
 from .scoring.objective import Objective, WeightedComponent
 from .scoring.screening import Screening
+from .scoring.surrogates.acquisitions import ExpectedImprovement, Greedy, ThompsonSampling, UpperConfidenceBound
+from .scoring.surrogates.base import Acquisition, FittedSurrogate, Picks, Prediction, Surrogate
+from .scoring.surrogates.gaussian_process import GaussianProcess
 from .scoring.transforms import DoubleSigmoid, Linear, ReverseSigmoid, Sigmoid
 from .storage.history.selections import ConsumeOnce, Mixture, MixturePart, Prioritized, RankWindow, TopK, Uniform
 from .training.batches.replay import Replay
@@ -28,6 +31,7 @@ from .training.losses import Reinvent
 
 __all__ = [
     "QED",
+    "Acquisition",
     "Alerts",
     "Component",
     "ConsumeOnce",
@@ -36,6 +40,10 @@ __all__ = [
     "DiversitySettings",
     "DoubleSigmoid",
     "Draw",
+    "ExpectedImprovement",
+    "FittedSurrogate",
+    "GaussianProcess",
+    "Greedy",
     "GuardSettings",
     "HistorySampler",
     "Lab",
@@ -48,7 +56,9 @@ __all__ = [
     "ModelSampler",
     "MutationSampler",
     "Objective",
+    "Picks",
     "Policy",
+    "Prediction",
     "Prioritized",
     "Property",
     "PropertyRange",
@@ -62,13 +72,17 @@ __all__ = [
     "Sampler",
     "SamplerSize",
     "Sampling",
+    "Screening",
     "Sigmoid",
     "Similarity",
     "StoredBatches",
     "Substructure",
     "SubstructureFilter",
+    "Surrogate",
+    "ThompsonSampling",
     "TopK",
     "Uniform",
+    "UpperConfidenceBound",
     "WeightedComponent",
     "open",
 ]

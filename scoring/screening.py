@@ -167,7 +167,12 @@ class RewardModel:
         if not isinstance(found, Prediction):
             raise wrong_result("model", model, shown(found), expected)
         mean, sd = np.asarray(found.mean, np.float64), np.asarray(found.sd, np.float64)
-        if mean.shape != (len(smiles),) or sd.shape != mean.shape or not np.isfinite([mean, sd]).all() or (sd < 0).any():
+        if (
+            mean.shape != (len(smiles),)
+            or sd.shape != mean.shape
+            or not np.isfinite([mean, sd]).all()
+            or (sd < 0).any()
+        ):
             raise wrong_result("model", model, shown(found), expected)
         return Prediction(self.signs.get(name, 1) * mean, sd)
 

@@ -40,11 +40,11 @@ def families() -> list[Family]:
     """Return all families, in the order in which a configuration has them."""
     from molbuffer.samplers import SAMPLERS
     from molbuffer.samplers.models import MODELS
-    from molbuffer.scoring import CHOICES, COMPONENTS, FILTERS, TRANSFORMS
+    from molbuffer.scoring import ACQUISITIONS, CHOICES, COMPONENTS, FILTERS, SURROGATES, TRANSFORMS
     from molbuffer.storage import SELECTIONS
     from molbuffer.training import LOSSES
 
-    return [COMPONENTS, TRANSFORMS, FILTERS, CHOICES, SAMPLERS, SELECTIONS, LOSSES, MODELS]
+    return [COMPONENTS, TRANSFORMS, FILTERS, CHOICES, SURROGATES, ACQUISITIONS, SAMPLERS, SELECTIONS, LOSSES, MODELS]
 
 
 def _rows(family: Family) -> list[dict[str, str | None]]:

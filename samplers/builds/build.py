@@ -217,9 +217,7 @@ def _draw(
     return drawn, judged, None if screener is None else screened
 
 
-def _samples(
-    drawn: Draw, judged: Sequence[PairJudgement], screened: Sequence[ScreenedRow | None] | None
-) -> Samples:
+def _samples(drawn: Draw, judged: Sequence[PairJudgement], screened: Sequence[ScreenedRow | None] | None) -> Samples:
     return Samples(
         raw=drawn.raw,
         smiles=[judgement.target.smiles for judgement in judged],

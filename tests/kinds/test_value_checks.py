@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from molbuffer.kinds import Count, Family, OneOf, Share, Text, Typed, check_values, checked
 from molbuffer.kinds.errors import WrongKeyError
 from molbuffer.samplers import SAMPLERS
-from molbuffer.scoring import CHOICES, COMPONENTS, FILTERS, TRANSFORMS
+from molbuffer.scoring import ACQUISITIONS, CHOICES, COMPONENTS, FILTERS, SURROGATES, TRANSFORMS
 from molbuffer.storage import SELECTIONS
 from molbuffer.training import LOSSES
 
-FAMILIES = (COMPONENTS, CHOICES, FILTERS, LOSSES, SAMPLERS, SELECTIONS, TRANSFORMS)
+FAMILIES = (ACQUISITIONS, COMPONENTS, CHOICES, FILTERS, LOSSES, SAMPLERS, SELECTIONS, SURROGATES, TRANSFORMS)
 
 
 @checked

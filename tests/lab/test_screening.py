@@ -59,7 +59,9 @@ def test_what_is_screened_out_is_stored_with_its_prediction(lab: mb.Lab, policy:
         assert worst is not None and len(left), iteration
     rewards = lab.query("SELECT count(*) FROM sample_history WHERE rejected_by = 'screening' AND reward IS NOT NULL")
     assert rewards.item() == 0
-    described = [json.loads(text) for text in lab.query("SELECT screening FROM builds ORDER BY iteration, event").to_series()]
+    described = [
+        json.loads(text) for text in lab.query("SELECT screening FROM builds ORDER BY iteration, event").to_series()
+    ]
     assert [each["scored"] for each in described] == sorted(each["scored"] for each in described)
     metrics = set(lab.query("SELECT DISTINCT name FROM metrics WHERE starts_with(name, 'screen')").to_series())
     assert metrics == {"screened_out", "screening_coverage", "screening_correlation", "screening_error"}
@@ -109,8 +111,10 @@ def test_failed_scores_are_no_data(lab: mb.Lab, policy: mb.Policy) -> None:
     ) as run:
         run.build(mb.ModelSampler("agent", run.agent), n=24)
         run.build(mb.ModelSampler("again", run.agent), n=4)
-    good = lab.query("SELECT count(*) FROM scores WHERE status = 'ok' AND smiles IN (SELECT smiles FROM samples "
-        "WHERE build_id IN (SELECT build_id FROM builds WHERE sampler = 'agent'))").item()
+    good = lab.query(
+        "SELECT count(*) FROM scores WHERE status = 'ok' AND smiles IN (SELECT smiles FROM samples "
+        "WHERE build_id IN (SELECT build_id FROM builds WHERE sampler = 'agent'))"
+    ).item()
     said = json.loads(lab.query("SELECT screening FROM builds WHERE sampler = 'again'").item())
     assert 4 <= said["scored"] == good < 24
 

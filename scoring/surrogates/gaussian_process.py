@@ -1,0 +1,201 @@
+"""Gaussian processes on count fingerprints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Le
+from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
+
+from molbuffer.kinds import Count, NotNegative, checked
+from molbuffer.scoring.surrogates.base import Prediction
+from molbuffer.scoring.surrogates.count_levels import Bits, level_bits, similarities
+from molbuffer.scoring.surrogates.marginal_likelihood import PRIOR_TARGETS, most_likely_noise
+
+Values = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+FIRST_LEARNT = 32
+"""The number of values from which on the noise is learnt, and then again at each doubling."""
+MOST_LEARNT = 512
+"""The most values that the noise is learnt from."""
+BLOCK = 4096
+"""The number of molecules that are predicted at once, which bounds the memory."""
+
+
+@checked
+@dataclass(frozen=True)
+class GaussianProcess:
+    """A Gaussian process with the min-max kernel of Morgan counts (``count_levels``), solved exactly.
+
+    Values are scaled to mean 0 and variance 1. The function has a constant mean and an amplitude, which follow from the
+    training set in closed form, and noise, whose share is learnt by marginal likelihood (``marginal_likelihood``): from
+    the first m values, where m is the largest of 32, 64, 128, ... that there are. Without any value, the prediction is
+    0 with an sd of 1.
+
+    The training set has the best values and a random part of the others. For a value that is better when it is lower,
+    give its negative.
+
+    Attributes:
+        best: the number of molecules with the largest values in the training set.
+        others: the number of molecules in it that are chosen at random among the rest.
+        noise: the variance of the noise over that of the function, while there are fewer than 32 values.
+        radius: the largest radius of the circular environments; 2 is ECFP4.
+
+    Example:
+        >>> fitted = mb.GaussianProcess().fit(["CCO", "CCCO"], np.array([1.0, 2.0]), seed=0)
+        >>> fitted.predict(["CCCO"]).mean.round(1).tolist()
+        [2.0]
+    """
+
+    best: Count = 400
+    others: NotNegative = 400
+    noise: Annotated[float, Ge(1e-6), Le(1)] = 1e-3
+    radius: Annotated[int, Ge(0), Le(4)] = 2
+
+    def fit(self, smiles: Sequence[str], values: Values, seed: int) -> FittedGaussianProcess:
+        """Return the process of some molecules; see ``Surrogate``.
+
+        Raises:
+            ValueError: a value is not finite, a SMILES cannot be read, or their numbers differ.
+        """
+        values = np.asarray(values, np.float64)
+        _check(smiles, values)
+        chosen = self._training_set(values, seed)
+        scale = Scale.of(values[chosen])
+        bits = level_bits([smiles[index] for index in chosen], self.radius)
+        return FittedGaussianProcess(
+            self.radius, bits, scale, Posterior.of(bits, scale.scaled(values[chosen]), self._noise(smiles, values))
+        )
+
+    def _training_set(self, values: Values, seed: int) -> Indices:
+        """Return the indices of the training set, in the order of arrival."""
+        order = np.argsort(-values, kind="stable")
+        best, rest = order[: self.best], order[self.best :]
+        if len(rest) > self.others:
+            rest = np.random.default_rng(seed).choice(rest, self.others, replace=False)
+        return np.sort(np.concatenate([best, rest]))
+
+    def _noise(self, smiles: Sequence[str], values: Values) -> float:
+        if len(values) < FIRST_LEARNT:
+            return self.noise
+        first = FIRST_LEARNT << ((len(values) // FIRST_LEARNT).bit_length() - 1)
+        spread = range(0, first, -(-first // MOST_LEARNT))
+        return _learnt_noise(tuple(smiles[index] for index in spread), tuple(values[spread].tolist()), self.radius)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The mean and the standard deviation of values; 1 where they do not differ."""
+
+    mean: float
+    sd: float
+
+    @staticmethod
+    def of(values: Values) -> Scale:
+        largest = float(np.abs(values).max(initial=0.0))
+        if not largest:
+            return Scale(0.0, 1.0)
+        shares = values / largest  # whose squares do not overflow
+        sd = float(shares.std()) * largest
+        return Scale(float(shares.mean()) * largest, sd if sd > 1e-12 * largest else 1.0)
+
+    def scaled(self, values: Values) -> Values:
+        return (values - self.mean) / self.sd
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """A Gaussian process given n targets, by the Cholesky factor L of K + λ I.
+
+    Attributes:
+        factor: L.
+        ones: L⁻¹ 1.
+        weights: (K + λ I)⁻¹ (y - β 1).
+        mean: β, the mean of the function.
+        variance: s², the variance of the function.
+        noise: λ.
+    """
+
+    factor: Values
+    ones: Values
+    weights: Values
+    mean: float
+    variance: float
+    noise: float
+
+    @staticmethod
+    def of(bits: Bits, targets: Values, noise: float) -> Posterior:
+        kernel = similarities(bits, bits)
+        kernel[np.diag_indices_from(kernel)] += noise
+        factor = cholesky(kernel, lower=True, overwrite_a=True, check_finite=False)
+        ones = _solved(factor, np.ones(len(targets)))
+        whitened = _solved(factor, targets)
+        mean = float(ones @ whitened / (ones @ ones))
+        whitened = whitened - mean * ones
+        variance = (whitened @ whitened + PRIOR_TARGETS) / (len(targets) - 1 + PRIOR_TARGETS)
+        return Posterior(factor, ones, _solved(factor, whitened, transposed=True), mean, float(variance), noise)
+
+    def at(self, kernel: Values) -> tuple[Values, Values]:
+        """Return the means and standard deviations [m] where the kernel with the targets is [n, m]."""
+        mean = self.mean + self.weights @ kernel
+        whitened = _solved(self.factor, kernel)
+        of_function = 1 - np.einsum("nm,nm->m", whitened, whitened)
+        of_mean = (1 - self.ones @ whitened) ** 2 / (self.ones @ self.ones)
+        return mean, np.sqrt(self.variance * np.maximum(of_function + of_mean, 0))
+
+
+@dataclass(frozen=True, eq=False)
+class FittedGaussianProcess:
+    """A Gaussian process given the values of a training set.
+
+    Attributes:
+        radius: that of the environments.
+        bits: those of the training set.
+        scale: that of its values.
+        posterior: given the scaled values.
+    """
+
+    radius: int
+    bits: Bits
+    scale: Scale
+    posterior: Posterior
+
+    def predict(self, smiles: Sequence[str]) -> Prediction:
+        """Return the prediction for some canonical SMILES.
+
+        Raises:
+            ValueError: a SMILES cannot be read.
+        """
+        if not len(self.bits):
+            return Prediction(np.zeros(len(smiles)), np.ones(len(smiles)))
+        blocks = [smiles[start : start + BLOCK] for start in range(0, len(smiles), BLOCK)] or [[]]
+        parts = [self.posterior.at(similarities(self.bits, level_bits(block, self.radius))) for block in blocks]
+        mean, sd = (np.concatenate(each) for each in zip(*parts, strict=True))
+        noise_sd = float(np.sqrt(self.posterior.variance * self.posterior.noise))
+        return Prediction(self.scale.mean + self.scale.sd * mean, self.scale.sd * sd, self.scale.sd * noise_sd)
+
+
+def _solved(factor: Values, right: Values, transposed: bool = False) -> Values:
+    found: Values = solve_triangular(factor, right, lower=True, trans=int(transposed), check_finite=False)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _learnt_noise(smiles: tuple[str, ...], values: tuple[float, ...], radius: int) -> float:
+    bits = level_bits(smiles, radius)
+    targets = np.array(values)
+    return most_likely_noise(similarities(bits, bits), Scale.of(targets).scaled(targets))
+
+
+def _check(smiles: Sequence[str], values: Values) -> None:
+    if values.shape != (len(smiles),):
+        raise ValueError(f"expected a value of each of {len(smiles)} molecules, got values of shape {values.shape}")
+    if len(wrong := np.flatnonzero(~np.isfinite(values))):
+        where = wrong[0]
+        raise ValueError(f"{len(wrong)} values are not finite, as {values[where]} of {smiles[where]}: leave them out")

@@ -1,0 +1,48 @@
+"""The noise of a Gaussian process by its marginal likelihood.
+
+With C = K + λ I, where λ is the variance of the noise over that of the function, the targets y [n] have the density
+N(β 1, s² C). Integrated over a flat prior of β and a prior of s² that is worth ``PRIOR_TARGETS`` targets of variance 1,
+
+    log p(y | λ) = -1/2 log |C| - 1/2 log (1ᵀ C⁻¹ 1) - (n - 1 + ν)/2 log (q + ν) + constant
+    q = (y - β 1)ᵀ C⁻¹ (y - β 1)  with  β = 1ᵀ C⁻¹ y / 1ᵀ C⁻¹ 1
+
+(Rasmussen & Williams 2006, sections 2.7 and 5.4). It is a function of λ alone, and with the eigenvalues of K it takes
+O(n) for each λ: all of a grid are tried, and nothing has to converge.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+
+Values = NDArray[np.float64]
+
+PRIOR_TARGETS = 4.0
+"""ν, the number of targets that the prior of the amplitude is worth."""
+NOISES: Values = np.logspace(-4, 0, 33)
+"""The values of λ that are tried."""
+
+
+def log_marginal_likelihoods(kernel: Values, targets: Values, noises: Values) -> Values:
+    """Return log p(y | λ) [m] up to a constant, for each of m values of λ.
+
+    Args:
+        kernel: float64 [n, n], K.
+        targets: float64 [n], scaled to a variance of about 1; n is at least 1.
+        noises: float64 [m], λ, above 0.
+    """
+    eigenvalues, vectors = eigh(kernel, check_finite=False, driver="evd")
+    ones, rotated = vectors.sum(axis=0), targets @ vectors
+    inverse = 1 / (np.maximum(eigenvalues, 0) + noises[:, None])
+    of_ones = inverse @ ones**2
+    unexplained = inverse @ rotated**2 - (inverse @ (ones * rotated)) ** 2 / of_ones
+    freedom = len(targets) - 1 + PRIOR_TARGETS
+    determinant = -np.log(inverse).sum(axis=1)
+    found: Values = -0.5 * (determinant + np.log(of_ones) + freedom * np.log(unexplained + PRIOR_TARGETS))
+    return found
+
+
+def most_likely_noise(kernel: Values, targets: Values) -> float:
+    """Return the λ of ``NOISES`` with the largest marginal likelihood."""
+    return float(NOISES[np.argmax(log_marginal_likelihoods(kernel, targets, NOISES))])
