@@ -73,6 +73,15 @@ class Screening:
     warm_up: Count = 64
     runs: Literal["own", "all"] | RunNames = "own"
 
+    def __post_init__(self) -> None:
+        for key, family, kind in (("model", SURROGATES, Surrogate), ("acquisition", ACQUISITIONS, Acquisition)):
+            value = getattr(self, key)
+            if isinstance(value, str):
+                object.__setattr__(self, key, family[value]())
+            elif isinstance(value, type) or not isinstance(value, kind):
+                expected = "an object with a method fit" if key == "model" else "an object with a method pick"
+                raise TypeError(f"{key}: expected the name of a kind, or {expected}, got {shown(value)}")
+
 
 def dear_components(objective: Objective) -> tuple[WeightedComponent, ...]:
     """Return the components whose values are predicted: the expensive ones; all of them where none is."""
@@ -198,15 +207,21 @@ def _sign(part: WeightedComponent, values: Floats) -> int:
 
 
 def _normal_scenarios(components: int) -> Floats:
-    """Return standard normal values [components, scenarios] that fill the space evenly, the same in every call."""
-    # Loading SciPy takes half a second, which only those pay who predict.
-    from scipy.special import ndtri
-    from scipy.stats.qmc import Sobol
+    """Return standard normal values [components, scenarios] that fill the space evenly, the same in every call.
 
+    The quantiles are an additive recurrence whose steps are powers of the root of x^(d+1) = x + 1 (Roberts 2018,
+    http://extremelearning.com.au/unreasonable-effectiveness-of-quasirandom-sequences/); of one component, midpoints.
+    """
+    from scipy.special import ndtri  # which takes a while to load, and only those pay who predict
+
+    numbers = np.arange(_SCENARIOS)
     if components == 1:
-        uniform: Floats = ((np.arange(_SCENARIOS) + 0.5) / _SCENARIOS)[None]
-    else:
-        uniform = Sobol(components, rng=0).random(_SCENARIOS).T
+        return np.asarray(ndtri((numbers + 0.5) / _SCENARIOS), np.float64)[None]
+    root = 2.0
+    for _ in range(50):
+        root = (1 + root) ** (1 / (components + 1))
+    steps = root ** -np.arange(1.0, components + 1)
+    uniform = (0.5 + np.outer(steps, numbers)) % 1
     return np.asarray(ndtri(np.clip(uniform, 1e-6, 1 - 1e-6)), np.float64)
 
 

@@ -14,7 +14,7 @@ from molbuffer.flows.settings.base import DEFAULT_BATCH_SIZE, DEFAULT_ITERATIONS
 from molbuffer.flows.settings.problems import Problem, shown
 from molbuffer.samplers import TOLERANCE, batch_quotas
 
-TAKEN_LABELS = ("budget", "choice", "improvement")
+TAKEN_LABELS = ("budget", "choice", "improvement", "screening")
 """The reasons from which the oracle calls of a run are counted (``TAKEN_NAMES`` of samplers); no filter has them as its
 label."""
 
@@ -51,6 +51,14 @@ def _labels_are_free(data: Mapping[str, Any]) -> Iterator[Problem]:
         if (label := table.get("label")) in TAKEN_LABELS:
             message = f"{shown(label)} says in the history why a run rejects rows itself; change the label"
             yield Problem(("filters", i, "label"), message)
+
+
+def _molecules_are_chosen_one_way(data: Mapping[str, Any]) -> Iterator[Problem]:
+    if isinstance(data.get("screening"), Mapping) and _table(data, "objective").get("choose") is not None:
+        yield Problem(
+            ("objective", "choose"),
+            "the table [screening] says as well which molecules are scored; remove one of them",
+        )
 
 
 def _shares_fit_the_batch(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -183,6 +191,7 @@ def _rows_of_updates(data: Mapping[str, Any], batch_size: int, live: int) -> int
 _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     _names_are_unique,
     _labels_are_free,
+    _molecules_are_chosen_one_way,
     _shares_fit_the_batch,
     _shares_are_rows,
     _samplers_draw_at_some_time,

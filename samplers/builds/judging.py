@@ -227,8 +227,8 @@ def refuse_screened(
         if row != first[each.target.smiles]:
             fates[row] = _rejected(each, DUPLICATE)
             continue
-        rows[row] = said.get(each.target.smiles)
-        if rows[row] is None or rows[row].picked_by is None:
+        rows[row] = screened = said.get(each.target.smiles)
+        if screened is None or screened.picked_by is None:
             fates[row] = _rejected(each, SCREENING)
     return fates, rows
 

@@ -1,6 +1,7 @@
 """The distribution of a reward by the models of its components, and which candidates are picked."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -9,13 +10,14 @@ from molbuffer.scoring import (
     KnownValues,
     Objective,
     Prediction,
+    RawScore,
     RewardModel,
     Screening,
     WeightedComponent,
     dear_components,
     pick_molecules,
 )
-from molbuffer.scoring.components import QED, PythonFunction, SAScore
+from molbuffer.scoring.components import QED, SAScore
 from molbuffer.scoring.surrogates import Greedy
 from molbuffer.scoring.transforms import Linear, ReverseSigmoid, Sigmoid
 
@@ -32,13 +34,23 @@ class Known:
         return Prediction(np.full(len(smiles), self.mean), np.full(len(smiles), self.sd))
 
 
-def length(smiles: str) -> float:
-    return float(len(smiles))
+@dataclass(frozen=True)
+class Length:
+    """The number of characters, as a component that may cost, and that may fail."""
+
+    name: str = "length"
+    cost: str = "high"
+    bounded: bool = False
+    fails: bool = False
+    kind = version = "length"
+    parallel = False
+
+    def values(self, molecules: list[str]) -> list[RawScore]:
+        return [RawScore(None, "no value") if self.fails else RawScore(float(len(text))) for text in molecules]
 
 
 def dear(low: float, high: float) -> WeightedComponent:
-    component = PythonFunction(length, name="length", cost="high", bounded=False)
-    return WeightedComponent(component, transform=Linear(low=low, high=high))
+    return WeightedComponent(Length(), transform=Linear(low=low, high=high))
 
 
 def test_a_single_value_that_is_the_reward_is_passed_on() -> None:
@@ -71,7 +83,7 @@ def test_cheap_components_are_computed_and_only_the_dear_ones_predicted() -> Non
 def test_two_predicted_components_are_independent() -> None:
     parts = [
         dear(0, 10),
-        WeightedComponent(PythonFunction(length, name="other", cost="high"), transform=Sigmoid(low=0, high=10)),
+        WeightedComponent(Length(name="other"), transform=Sigmoid(low=0, high=10)),
     ]
     objective = Objective(parts, "arithmetic_mean")
     found = RewardModel(objective, {"length": Known(5.0, 1.0), "other": Known(5.0, 0.0)}, 10).predict(["CCO"])
@@ -80,10 +92,7 @@ def test_two_predicted_components_are_independent() -> None:
 
 
 def test_a_molecule_without_a_cheap_value_is_expected_to_have_nothing() -> None:
-    def fails(smiles: str) -> float:
-        raise ValueError(smiles)
-
-    objective = Objective([dear(0, 10), PythonFunction(fails, name="fails", in_process=True, bounded=True)])
+    objective = Objective([dear(0, 10), Length("fails", cost="low", bounded=True, fails=True)])
     found = RewardModel(objective, {"length": Known(5.0, 1.0)}, 10).predict(["CCO"])
     assert (found.mean[0], found.sd[0]) == (0.0, 0.0)
 

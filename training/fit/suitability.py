@@ -60,8 +60,8 @@ def _refuse_chosen(loss: Loss, pipeline: Pipeline) -> None:
         chosen = "screening takes those that promise most; leave it out"
     if chosen is not None:
         raise UnsuitableDataError(
-            f"the loss {loss} is valid on rows that the policy in training has just drawn, and {chosen}, or take a loss "
-            "that is valid on any rows, such as reinvent",
+            f"the loss {loss} is valid on rows that the policy in training has just drawn, and {chosen}, or take a "
+            "loss that is valid on any rows, such as reinvent",
             rows={},
         )
 

@@ -47,6 +47,7 @@ from typing import ClassVar
 import numpy as np
 from molbuffer.samplers import Sampler, SamplerSize
 from molbuffer.samplers.models import GRULanguageModel
+from molbuffer.scoring import Picks, Prediction
 from molbuffer.storage import Uniform
 from molbuffer.training import Reinvent
 
@@ -109,6 +110,27 @@ class First:
         return range(min(n, len(smiles)))
 
 class FirstToo(First): pass
+
+@dataclass(frozen=True)
+class Constant:
+    value: float = 0.5
+
+    def fit(self, smiles, values, seed):
+        return self
+
+    def predict(self, smiles):
+        return Prediction(np.full(len(smiles), self.value), np.zeros(len(smiles)))
+
+class ConstantToo(Constant): pass
+
+@dataclass(frozen=True)
+class InOrder:
+    offset: float = 0.0
+
+    def pick(self, prediction, best, n, seed):
+        return Picks(np.arange(min(n, len(prediction))), prediction.mean + self.offset)
+
+class InOrderToo(InOrder): pass
 """
 """Classes of the user, two of each family."""
 RUN = "1" * 32

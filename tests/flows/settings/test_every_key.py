@@ -50,6 +50,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "standardisation.max_length": (f"{PIPELINE}.standardisation",),
     "filters": (f"{PIPELINE}.filters",),
     "contrastive": (f"{PIPELINE}.template",),
+    "screening": (f"{PIPELINE}.screener.screening",),
     "diversity": ("online.loader.diversity.settings",),
     "buffer": ("online.loader.buffer.selection",),
     "buffer.build_every": ("online.loader.plan",),
@@ -96,6 +97,8 @@ OBJECTS = {
     "selection": "Any",
     "loss": "Plain",
     "choose": "First",
+    "model": "Constant",
+    "acquisition": "InOrder",
 }
 """A class of the user for each family, by the key that it stands under; another has the same name with "Too"."""
 

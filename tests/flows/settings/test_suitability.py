@@ -93,6 +93,12 @@ def test_r21_truncated_rows_are_refused_unless_they_are_allowed(tmp_path: Path, 
     assert problems(tmp_path, text.replace('"ppo"', '{ kind = "ppo", allow_truncated = true }')) == {}
 
 
+def test_molecules_are_chosen_by_one_of_screening_and_choice(tmp_path: Path) -> None:
+    text = '[screening]\n[objective]\nchoose = "dpp"\n' + HEAD.format(loss='"reinvent"') + AGENT.format(share=1.0)
+    found = problems(tmp_path, text)
+    assert found.keys() == {"objective.choose"} and "remove one of them" in found["objective.choose"]
+
+
 def test_an_offline_training_by_a_loss_that_is_valid_on_policy_is_refused(tmp_path: Path) -> None:
     text = on_policy() + '[offline]\nloss = "reinforce"\nselection = "top_k"\n'
     found = problems(tmp_path, text)
@@ -113,7 +119,16 @@ def test_further_updates_are_refused_for_a_loss_that_is_valid_on_policy(tmp_path
     assert problems(tmp_path, PPO.replace("[training]", "[training]\nupdates = 2") + AGENT.format(share=1.0)) == {}
 
 
-@pytest.mark.parametrize(("loss", "keys"), [("reinforce", {"objective.choose"}), ("reinvent", set())])
-def test_chosen_rows_are_no_draws_of_the_policy(tmp_path: Path, loss: str, keys: set[str]) -> None:
-    text = '[objective]\nchoose = "dpp"\n' + HEAD.format(loss=f'"{loss}"') + AGENT.format(share=1.0)
+@pytest.mark.parametrize(
+    ("loss", "screened", "keys"),
+    [
+        ("reinforce", False, {"objective.choose"}),
+        ("reinforce", True, {"screening"}),
+        ("reinvent", False, set()),
+        ("reinvent", True, set()),
+    ],
+)
+def test_chosen_rows_are_no_draws_of_the_policy(tmp_path: Path, loss: str, screened: bool, keys: set[str]) -> None:
+    chosen = '[screening]\nmodel = "gp"\n' if screened else '[objective]\nchoose = "dpp"\n'
+    text = chosen + HEAD.format(loss=f'"{loss}"') + AGENT.format(share=1.0)
     assert problems(tmp_path, text).keys() == keys
