@@ -16,6 +16,7 @@ from molbuffer.kinds import Count, NotNegative, checked
 from molbuffer.scoring.surrogates.base import Prediction
 from molbuffer.scoring.surrogates.count_levels import Bits, level_bits, similarities
 from molbuffer.scoring.surrogates.marginal_likelihood import PRIOR_TARGETS, most_likely_noise
+from molbuffer.scoring.surrogates.one_thread import one_thread
 
 Values = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -26,6 +27,9 @@ MOST_LEARNT = 512
 """The most values that the noise is learnt from."""
 BLOCK = 4096
 """The number of molecules that are predicted at once, which bounds the memory."""
+
+REACH = 5.0
+"""How many times as far as the maximum is above the lower quartile a value may be below it."""
 
 
 @checked
@@ -38,8 +42,8 @@ class GaussianProcess:
     the first m values, where m is the largest of 32, 64, 128, ... that there are. Without any value, the prediction is
     0 with an sd of 1.
 
-    The training set has the best values and a random part of the others. For a value that is better when it is lower,
-    give its negative.
+    The training set has the best values and a random part of the others; values far below all others are raised
+    (``without_outliers``). For a value that is better when it is lower, give its negative.
 
     Attributes:
         best: the number of molecules with the largest values in the training set.
@@ -67,11 +71,12 @@ class GaussianProcess:
         values = np.asarray(values, np.float64)
         _check(smiles, values)
         chosen = self._training_set(values, seed)
-        scale = Scale.of(values[chosen])
+        targets = without_outliers(values[chosen])
+        scale = Scale.of(targets)
         bits = level_bits([smiles[index] for index in chosen], self.radius)
-        return FittedGaussianProcess(
-            self.radius, bits, scale, Posterior.of(bits, scale.scaled(values[chosen]), self._noise(smiles, values))
-        )
+        with one_thread():
+            posterior = Posterior.of(similarities(bits, bits), scale.scaled(targets), self._noise(smiles, values))
+        return FittedGaussianProcess(self.radius, bits, scale, posterior)
 
     def _training_set(self, values: Values, seed: int) -> Indices:
         """Return the indices of the training set, in the order of arrival."""
@@ -85,8 +90,19 @@ class GaussianProcess:
         if len(values) < FIRST_LEARNT:
             return self.noise
         first = FIRST_LEARNT << ((len(values) // FIRST_LEARNT).bit_length() - 1)
-        spread = range(0, first, -(-first // MOST_LEARNT))
-        return _learnt_noise(tuple(smiles[index] for index in spread), tuple(values[spread].tolist()), self.radius)
+        spread = slice(0, first, -(-first // MOST_LEARNT))
+        return _learnt_noise(tuple(smiles[spread]), tuple(values[spread].tolist()), self.radius)
+
+
+def without_outliers(values: Values) -> Values:
+    """Return values with the low outliers raised: a docking program that fails gives values far from all others.
+
+    What counts is the distance below the lower quartile, in terms of that of the maximum above it.
+    """
+    if not len(values):
+        return values
+    quartile, top = float(np.quantile(values, 0.25)), float(values.max())
+    return np.maximum(values, quartile - REACH * (top - quartile)) if top > quartile else values
 
 
 @dataclass(frozen=True)
@@ -130,8 +146,8 @@ class Posterior:
     noise: float
 
     @staticmethod
-    def of(bits: Bits, targets: Values, noise: float) -> Posterior:
-        kernel = similarities(bits, bits)
+    def of(kernel: Values, targets: Values, noise: float) -> Posterior:
+        """Return the process given targets [n] with the kernel [n, n], which is written over."""
         kernel[np.diag_indices_from(kernel)] += noise
         factor = cholesky(kernel, lower=True, overwrite_a=True, check_finite=False)
         ones = _solved(factor, np.ones(len(targets)))
@@ -175,10 +191,14 @@ class FittedGaussianProcess:
         if not len(self.bits):
             return Prediction(np.zeros(len(smiles)), np.ones(len(smiles)))
         blocks = [smiles[start : start + BLOCK] for start in range(0, len(smiles), BLOCK)] or [[]]
-        parts = [self.posterior.at(similarities(self.bits, level_bits(block, self.radius))) for block in blocks]
+        parts = [self._predicted(level_bits(block, self.radius)) for block in blocks]
         mean, sd = (np.concatenate(each) for each in zip(*parts, strict=True))
         noise_sd = float(np.sqrt(self.posterior.variance * self.posterior.noise))
         return Prediction(self.scale.mean + self.scale.sd * mean, self.scale.sd * sd, self.scale.sd * noise_sd)
+
+    def _predicted(self, bits: Bits) -> tuple[Values, Values]:
+        with one_thread():
+            return self.posterior.at(similarities(self.bits, bits))
 
 
 def _solved(factor: Values, right: Values, transposed: bool = False) -> Values:
@@ -189,7 +209,7 @@ def _solved(factor: Values, right: Values, transposed: bool = False) -> Values:
 @lru_cache(maxsize=64)
 def _learnt_noise(smiles: tuple[str, ...], values: tuple[float, ...], radius: int) -> float:
     bits = level_bits(smiles, radius)
-    targets = np.array(values)
+    targets = without_outliers(np.array(values))
     return most_likely_noise(similarities(bits, bits), Scale.of(targets).scaled(targets))
 
 
