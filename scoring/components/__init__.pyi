@@ -1,6 +1,8 @@
 from .base import COMPONENTS, Component, Cost, StreamingComponent, score_many, score_stream
 from .descriptors import QED, Property, SAScore
 from .foreign_component import complete, foreign
+from .pmo.component import PMO
+from .pmo.tasks import PMO_TASKS, PMOTask
 from .python_function import PythonFunction
 from .raw_score import RawScore
 from .similarity import LARGEST_RADIUS, FingerprintName, Rediscovery, Similarity, canonical_target
@@ -9,10 +11,13 @@ from .substructure import Substructure
 __all__ = [
     "COMPONENTS",
     "LARGEST_RADIUS",
+    "PMO",
+    "PMO_TASKS",
     "QED",
     "Component",
     "Cost",
     "FingerprintName",
+    "PMOTask",
     "Property",
     "PythonFunction",
     "RawScore",

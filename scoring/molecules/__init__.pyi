@@ -2,6 +2,7 @@ from .cxsmiles import plain_smiles
 from .fingerprints import Fingerprint, count_fingerprint, has_pairs, tanimoto
 from .parsing import canonical_smiles, parse_canonical, parse_smiles
 from .patterns import matches, parse_smarts, reads_as_before
+from .pharmacophores import Codes, common_share, pharmacophores
 from .properties import check_property, property_value
 from .sa_score import check_sa_score
 from .standardisation import (
@@ -14,6 +15,7 @@ from .valences import QUESTIONABLE, Questionable, is_ordinary
 
 __all__ = [
     "QUESTIONABLE",
+    "Codes",
     "Fingerprint",
     "NamedMolecule",
     "Questionable",
@@ -21,6 +23,7 @@ __all__ = [
     "canonical_smiles",
     "check_property",
     "check_sa_score",
+    "common_share",
     "count_fingerprint",
     "has_pairs",
     "is_ordinary",
@@ -28,6 +31,7 @@ __all__ = [
     "parse_canonical",
     "parse_smarts",
     "parse_smiles",
+    "pharmacophores",
     "plain_smiles",
     "property_value",
     "reads_as_before",
