@@ -64,10 +64,12 @@ class _Found:
     """What a build has found.
 
     Attributes:
+        molecules: what it kept.
         values: the raw values by component and molecule.
         best: the best reward.
     """
 
+    molecules: set[str] = field(default_factory=set)
     values: dict[str, dict[str, float]] = field(default_factory=dict)
     best: float = 0.0
 
@@ -104,6 +106,7 @@ class Screener:
         for row in kept.to_pylist():
             at = BuildPlace(row["iteration"], row["event"], row["sampler_order"], row["chunk"])
             found = self._found.setdefault(at, _Found())
+            found.molecules.add(row["smiles"])
             found.best = max(found.best, row["reward"] or 0.0)
             for name, known in values.items():
                 if (value := known.get(row["smiles"])) is not None:
@@ -118,7 +121,10 @@ class Screener:
             rewards: the rewards, NaN where one failed.
         """
         valid = {part.component.name: _valid(part, values[part.component.name]) for part in self._dear}
-        self._found[place] = _Found(valid, max((each for each in rewards if not math.isnan(each)), default=0.0))
+        molecules = {text for of_it in values.values() for text in of_it}
+        self._found[place] = _Found(
+            molecules, valid, max((each for each in rewards if not math.isnan(each)), default=0.0)
+        )
 
     def candidates(self, place: BuildPlace, wanted: int) -> int:
         """Return the number of rows to draw for a number of rows to keep."""
@@ -196,7 +202,7 @@ class Screener:
 
     @property
     def _own(self) -> set[str]:
-        return {text for found in self._found.values() for known in found.values.values() for text in known}
+        return set().union(*(found.molecules for found in self._found.values()))
 
     @cached_property
     def _dear(self) -> tuple[WeightedComponent, ...]:
