@@ -1,0 +1,74 @@
+"""Screening of a campaign: by tasks and live, in a stage of it, and the same where a process was killed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from molbuffer.flows.settings.settings import load_settings
+from molbuffer.flows.train import train
+from molbuffer.storage import SampleStore
+
+SCREENED = """
+[screening]
+candidates = 3.0
+warm_up = 6
+acquisition = { kind = "ucb", highest = 0.5 }
+
+[[stages]]
+iterations = 3
+
+[[stages]]
+screening = { candidates = 5.0, explore = 0.0, acquisition = "ei" }
+"""
+ROWS = """SELECT stage, iteration, event, "row", raw, rejected_by, reward, predicted_reward, predicted_sd, acquisition,
+    picked_by FROM sample_history WHERE run_id = ? ORDER BY iteration, event, sampler, chunk, "row" """
+
+
+def read(store: Path, sql: str, *parameters: Any) -> pl.DataFrame:
+    with SampleStore.open(store, read_only=True) as opened:
+        return opened.query(sql, list(parameters))
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_killed_campaign_screens_what_it_would_have_screened(
+    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tiny_config.read_text().replace("iterations = 4", "iterations = 6")
+    tiny_config.write_text(text + SCREENED)
+    config, folder = load_settings(tiny_config).to_json(), tmp_path / "whole"
+    whole = train(config, str(folder))
+    rows = read(folder, ROWS, whole["run_id"])
+    assert set(rows.filter(event="sample_batch", stage=0)["picked_by"].drop_nulls()) <= {"model", "chance"}
+    assert set(rows.filter(event="sample_batch", stage=1)["picked_by"].drop_nulls()) == {"model"}
+    assert rows.filter(rejected_by="screening")["predicted_reward"].is_not_null().all()
+    assert rows.filter(event="build_buffer", iteration=0)["picked_by"].drop_nulls().unique().to_list() == ["warm_up"]
+    models = [json.loads(each) for each in read(folder, "SELECT screening FROM builds WHERE stage = 1").to_series()]
+    assert all("candidates=5.0" in each["screening"] for each in models)
+
+    commits, commit = 0, SampleStore.commit
+
+    def killed(self: SampleStore, parts: Any) -> Any:
+        nonlocal commits
+        receipt = commit(self, parts)
+        commits += 1
+        if commits in (5, 11):
+            raise KeyboardInterrupt
+        return receipt
+
+    monkeypatch.setattr(SampleStore, "commit", killed)
+    other, run_id, ends = tmp_path / "killed", "f" * 32, 0
+    while True:
+        try:
+            resumed = train(config, str(other), run_id=run_id)
+        except BaseException:
+            ends += 1
+            assert ends <= 2
+        else:
+            break
+    assert ends == 2
+    assert resumed["policy"] == whole["policy"]
+    assert_frame_equal(read(other, ROWS, run_id), rows)
