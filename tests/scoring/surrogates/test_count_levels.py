@@ -26,8 +26,8 @@ def test_the_similarity_is_that_of_the_counts(library: list[str]) -> None:
     of_counts = np.array([[tanimoto(a, b) for b in counted] for a in counted])
     bits = level_bits(library[:60], radius=2)
     got = similarities(bits, bits)
-    assert np.allclose(got, of_levels, atol=0.08)
-    assert np.median(np.abs(got - of_levels)) < 0.02
+    assert np.allclose(got, of_levels, atol=0.1)
+    assert np.median(np.abs(got - of_levels)) < 0.01
     assert np.allclose(got, of_counts, atol=0.12)
 
 
