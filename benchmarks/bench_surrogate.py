@@ -84,14 +84,14 @@ def gpytorch_times(work: Work) -> Times:
     import gpytorch
     import torch
 
-    class Tanimoto(gpytorch.kernels.Kernel):  # type: ignore[misc]
+    class Tanimoto(gpytorch.kernels.Kernel):
         def forward(self, a: Any, b: Any, diag: bool = False, **_: Any) -> Any:
             if diag:
                 return torch.ones(len(a), dtype=a.dtype)
             common = a @ b.T
             return common / (a.sum(-1, keepdim=True) + b.sum(-1, keepdim=True).T - common)
 
-    class Process(gpytorch.models.ExactGP):  # type: ignore[misc]
+    class Process(gpytorch.models.ExactGP):
         def __init__(self, x: Any, y: Any, likelihood: Any) -> None:
             super().__init__(x, y, likelihood)
             self.mean, self.kernel = gpytorch.means.ConstantMean(), gpytorch.kernels.ScaleKernel(Tanimoto())

