@@ -6,6 +6,8 @@ import sys
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from molbuffer.scoring import Fingerprint, GaussianProcess, calibration, count_fingerprint, parse_smiles
 from molbuffer.scoring.components import Similarity
@@ -135,6 +137,25 @@ def test_values_at_the_end_of_all_numbers_overflow_nowhere(library: list[str]) -
     assert np.isfinite(prediction.mean).all()
     assert np.isfinite(prediction.sd).all()
     assert calibration(prediction, np.zeros(60)).rmse > 1e98
+
+
+FEW = ("C", "CC", "CCO", "c1ccccc1", "Cc1ccccc1", "[Na+].[Cl-]")
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    scored=st.lists(st.tuples(st.sampled_from(FEW), st.floats(allow_nan=False, allow_infinity=False)), max_size=40),
+    best=st.integers(1, 5),
+    others=st.integers(0, 5),
+)
+def test_whatever_the_values_are_a_prediction_is_finite(
+    scored: list[tuple[str, float]], best: int, others: int
+) -> None:
+    smiles, values = [text for text, _ in scored], np.array([value for _, value in scored])
+    prediction = GaussianProcess(best=best, others=others).fit(smiles, values, seed=0).predict(FEW)
+    assert np.isfinite(prediction.mean).all()
+    assert np.isfinite(prediction.sd).all() and (prediction.sd >= 0).all()
+    assert np.isfinite(prediction.noise_sd)
 
 
 def test_a_value_far_below_all_others_does_not_hide_their_differences(
