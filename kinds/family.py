@@ -1,4 +1,4 @@
-"""Families of kinds: samplers, models, losses, selections, components, filters and transforms.
+"""Families of kinds: samplers, models, losses, selections, components, filters, transforms, surrogates and so on.
 
 The kinds of a family are the entry points of one group, ``molbuffer.samplers`` and so on. Those of molbuffer are entry
 points of its own package, so that a package of somebody else registers its kinds in the same way, and in no other:

@@ -19,7 +19,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def kinds(json: JsonOption = False) -> None:
-    """List the kinds of samplers, models, losses, selections, components, filters and transforms, with their packages.
+    """List the kinds of all families, from samplers and losses to surrogates of screening, with their packages.
 
     A kind that cannot be used is listed with the reason. Besides these, a class in a file of yours is a kind of any
     family: kind = "python", object = "my_module:MySampler".

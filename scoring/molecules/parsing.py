@@ -23,8 +23,13 @@ def parse_canonical(smiles: str) -> Chem.Mol:
     """Parse a result of ``canonical_smiles`` in a quarter of the time, without checking or perceiving anything again.
 
     Rings are known and aromaticity is as written, which suffices for fingerprints and scaffolds.
+
+    Raises:
+        ValueError: the string is no SMILES at all.
     """
     molecule = Chem.MolFromSmiles(smiles, sanitize=False)
+    if molecule is None:
+        raise ValueError(f"{smiles!r} is no molecule, expected a canonical SMILES")
     molecule.UpdatePropertyCache(strict=False)
     Chem.FastFindRings(molecule)
     return molecule

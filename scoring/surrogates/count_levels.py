@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.scoring.molecules import Fingerprint, count_fingerprint, parse_smiles
+from molbuffer.scoring.molecules import Fingerprint, count_fingerprint, parse_canonical
 
 LEVELS = np.array([1, 2, 3, 4, 6, 8, 12, 16])
 """The counts of an environment that have a bit."""
@@ -49,10 +49,7 @@ def similarities(a: Bits, b: Bits) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=65_536)
 def _set_bits(smiles: str, radius: int) -> NDArray[np.uint16]:
-    molecule = parse_smiles(smiles)
-    if molecule is None:
-        raise ValueError(f"{smiles!r} is no molecule, expected a canonical SMILES")
-    counts = count_fingerprint(molecule, Fingerprint.MORGAN, radius).GetNonzeroElements()
+    counts = count_fingerprint(parse_canonical(smiles), Fingerprint.MORGAN, radius).GetNonzeroElements()
     environments = np.fromiter(counts, np.uint64, len(counts))
     numbers = np.fromiter(counts.values(), np.int64, len(counts))
     environment, level = np.nonzero(numbers[:, None] >= LEVELS)

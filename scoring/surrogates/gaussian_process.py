@@ -31,6 +31,9 @@ BLOCK = 4096
 REACH = 5.0
 """How many times as far as the maximum is above the lower quartile a value may be below it."""
 
+LARGEST = 1e100
+"""The largest value that is told from larger ones, so that squares and multiples stay finite."""
+
 
 @checked
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class GaussianProcess:
     noise: Annotated[float, Ge(1e-6), Le(1)] = 1e-3
     radius: Annotated[int, Ge(0), Le(4)] = 2
 
-    def fit(self, smiles: Sequence[str], values: Values, seed: int) -> FittedGaussianProcess:
+    def fit(self, smiles: Sequence[str], values: Values, seed: int) -> FittedGaussianProcess | NothingKnown:
         """Return the process of some molecules; see ``Surrogate``.
 
         Raises:
@@ -70,6 +73,9 @@ class GaussianProcess:
         """
         values = np.asarray(values, np.float64)
         _check(smiles, values)
+        if not len(values):
+            return NothingKnown()
+        values = np.clip(values, -LARGEST, LARGEST)
         chosen = self._training_set(values, seed)
         targets = without_outliers(values[chosen])
         scale = Scale.of(targets)
@@ -99,8 +105,6 @@ def without_outliers(values: Values) -> Values:
 
     What counts is the distance below the lower quartile, in terms of that of the maximum above it.
     """
-    if not len(values):
-        return values
     quartile, top = float(np.quantile(values, 0.25)), float(values.max())
     return np.maximum(values, quartile - REACH * (top - quartile)) if top > quartile else values
 
@@ -114,7 +118,7 @@ class Scale:
 
     @staticmethod
     def of(values: Values) -> Scale:
-        largest = float(np.abs(values).max(initial=0.0))
+        largest = float(np.abs(values).max())
         if not largest:
             return Scale(0.0, 1.0)
         shares = values / largest  # whose squares do not overflow
@@ -188,8 +192,6 @@ class FittedGaussianProcess:
         Raises:
             ValueError: a SMILES cannot be read.
         """
-        if not len(self.bits):
-            return Prediction(np.zeros(len(smiles)), np.ones(len(smiles)))
         blocks = [smiles[start : start + BLOCK] for start in range(0, len(smiles), BLOCK)] or [[]]
         parts = [self._predicted(level_bits(block, self.radius)) for block in blocks]
         mean, sd = (np.concatenate(each) for each in zip(*parts, strict=True))
@@ -199,6 +201,14 @@ class FittedGaussianProcess:
     def _predicted(self, bits: Bits) -> tuple[Values, Values]:
         with one_thread():
             return self.posterior.at(similarities(self.bits, bits))
+
+
+@dataclass(frozen=True)
+class NothingKnown:
+    """What is predicted without any value: 0, with an sd of 1."""
+
+    def predict(self, smiles: Sequence[str]) -> Prediction:
+        return Prediction(np.zeros(len(smiles)), np.ones(len(smiles)))
 
 
 def _solved(factor: Values, right: Values, transposed: bool = False) -> Values:

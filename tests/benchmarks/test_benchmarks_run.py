@@ -48,6 +48,10 @@ SMALLEST: dict[str, tuple[list[str], list[str]]] = {
     "bench_ingest.py": (["--rows", "500"], ["samples + arrays, 2 scores and a reward a row", "builds of 500 rows"]),
     "bench_loader.py": (["--rows", "600", "--segments", "2", "--batches", "3"], ["batches of 256 of 600 rows", "ours"]),
     "bench_scoring.py": (["--molecules", "130"], ["judge", "score", "together"]),
+    "bench_surrogate.py": (
+        ["--known", "40", "--candidates", "10", "--rounds", "1"],
+        ["40 known, 10 candidates", "rank correlation", "molbuffer", "GPyTorch"],
+    ),
     "bench_threads.py": (
         ["--rows", "2", "--iterations", "1", "--settings", "molbuffer", "--beside", "twin"],
         ["as the command sets them"],
