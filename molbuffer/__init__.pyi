@@ -9,13 +9,16 @@ from .samplers.mutation import MutationSampler
 from .samplers.policies.policy import Policy
 from .scoring.components.base import Component
 from .scoring.components.descriptors import QED, Property, SAScore
+from .scoring.components.pmo.component import PMO
 from .scoring.components.python_function import PythonFunction
 from .scoring.components.raw_score import RawScore
 from .scoring.components.similarity import Similarity
 from .scoring.components.substructure import Substructure
 from .scoring.filters import Alerts, PropertyRange, SubstructureFilter
+from .scoring.named_objectives import named_objective
 from .scoring.objective import Objective, WeightedComponent
 from .scoring.transforms import DoubleSigmoid, Linear, ReverseSigmoid, Sigmoid
+from .scoring.unlikely_groups import UnlikelyGroups
 from .storage.history.selections import ConsumeOnce, Mixture, MixturePart, Prioritized, RankWindow, TopK, Uniform
 from .training.batches.replay import Replay
 from .training.batches.stored_batches import StoredBatches
@@ -25,6 +28,7 @@ from .training.fit.settings import LearnerSettings
 from .training.losses import Reinvent
 
 __all__ = [
+    "PMO",
     "QED",
     "Alerts",
     "Component",
@@ -65,6 +69,8 @@ __all__ = [
     "SubstructureFilter",
     "TopK",
     "Uniform",
+    "UnlikelyGroups",
     "WeightedComponent",
+    "named_objective",
     "open",
 ]

@@ -1,5 +1,6 @@
 from .choices import CHOICE, CHOICES, Choice
 from .components.base import COMPONENTS, Component, score_many
+from .components.pmo.component import PMO
 from .components.raw_score import RawScore
 from .errors import (
     ScorerUnavailableError,
@@ -12,6 +13,7 @@ from .filters import (
     FILTERS,
     LENGTH,
     VALIDITY,
+    Alerts,
     AllowedElements,
     Filter,
     Judgement,
@@ -43,9 +45,11 @@ from .molecules.standardisation import (
     standardise_many,
     standardise_smiles,
 )
+from .named_objectives import NAMED_OBJECTIVES, PMO_PREFIX, NamedObjective, check_objective_name, named_objective
 from .objective import Aggregation, Objective, WeightedComponent
 from .pairs import IMPROVEMENT, SOURCE, ContrastiveTemplate, PairJudgement, judge_pairs
 from .transforms import TRANSFORMS, Transform
+from .unlikely_groups import UNLIKELY_GROUPS, UnlikelyGroups, unlikely_group
 from .workers.cores import allowed_cores, available_cores
 
 __all__ = [
@@ -56,10 +60,15 @@ __all__ = [
     "IMPROVEMENT",
     "LENGTH",
     "MAX_LENGTH",
+    "NAMED_OBJECTIVES",
+    "PMO",
+    "PMO_PREFIX",
     "SOURCE",
     "TRANSFORMS",
+    "UNLIKELY_GROUPS",
     "VALIDITY",
     "Aggregation",
+    "Alerts",
     "AllowedElements",
     "Breeding",
     "BucketName",
@@ -73,6 +82,7 @@ __all__ = [
     "Indices",
     "Judgement",
     "NamedMolecule",
+    "NamedObjective",
     "Objective",
     "PairJudgement",
     "PropertyRange",
@@ -87,6 +97,7 @@ __all__ = [
     "StaleScoresError",
     "Standardisation",
     "Transform",
+    "UnlikelyGroups",
     "Valence",
     "WeightedComponent",
     "WorkerError",
@@ -94,6 +105,7 @@ __all__ = [
     "are_other_molecules",
     "available_cores",
     "canonical_smiles",
+    "check_objective_name",
     "check_property",
     "children",
     "count_fingerprint",
@@ -101,6 +113,7 @@ __all__ = [
     "judge_many",
     "judge_pairs",
     "make_buckets",
+    "named_objective",
     "parse_smarts",
     "parse_smiles",
     "plain_smiles",
@@ -116,4 +129,5 @@ __all__ = [
     "standardise",
     "standardise_many",
     "standardise_smiles",
+    "unlikely_group",
 ]
