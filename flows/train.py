@@ -33,13 +33,11 @@ def train(config: str, store: str, run_id: str | None = None, device: str | None
     from molbuffer.flows.campaign import (
         campaign_run,
         current_run_id,
-        prepare_online,
-        present_stage,
         progress_bar,
         read_settings,
+        train_stages,
     )
     from molbuffer.flows.tasks import task_builder
-    from molbuffer.lab import run_training
     from molbuffer.storage import RunKind, SampleStore
 
     settings = read_settings(config)
@@ -48,14 +46,7 @@ def train(config: str, store: str, run_id: str | None = None, device: str | None
         campaign_run(settings, sample_store, RunKind.TRAIN, run_id or current_run_id(), device=device) as campaign,
     ):
         with progress_bar(f"training {settings.campaign.name}") as report:
-            going_on = True
-            while going_on:
-                stage = present_stage(campaign)
-                training = prepare_online(stage)
-                failures = stage.failures(since=training.loader.iteration)
-                training.loader.build_buffer = task_builder(stage, training, failures)
-                ending = run_training(training, failures, report)
-                going_on = ending is not None and ending.of_stage
+            training, ending = train_stages(campaign, task_builder, report)
         learner, loader = training.learner, training.loader
         return {
             "run_id": campaign.run_id,

@@ -10,17 +10,20 @@ from .samplers.policies.policy import Policy
 from .scoring.choices import Determinantal, MaxMin
 from .scoring.components.base import Component
 from .scoring.components.descriptors import QED, Property, SAScore
+from .scoring.components.pmo.component import PMO
 from .scoring.components.python_function import PythonFunction
 from .scoring.components.raw_score import RawScore
 from .scoring.components.similarity import Similarity
 from .scoring.components.substructure import Substructure
 from .scoring.filters import Alerts, PropertyRange, SubstructureFilter
+from .scoring.named_objectives import named_objective
 from .scoring.objective import Objective, WeightedComponent
 from .scoring.screening import Screening
 from .scoring.surrogates.acquisitions import ExpectedImprovement, Greedy, ThompsonSampling, UpperConfidenceBound
 from .scoring.surrogates.base import Acquisition, FittedSurrogate, Picks, Prediction, Surrogate
 from .scoring.surrogates.gaussian_process import GaussianProcess
 from .scoring.transforms import DoubleSigmoid, Linear, ReverseSigmoid, Sigmoid
+from .scoring.unlikely_groups import UnlikelyGroups
 from .storage.history.selections import ConsumeOnce, Mixture, MixturePart, Prioritized, RankWindow, TopK, Uniform
 from .training.batches.replay import Replay
 from .training.batches.stored_batches import StoredBatches
@@ -30,6 +33,7 @@ from .training.fit.settings import LearnerSettings
 from .training.losses import Reinvent
 
 __all__ = [
+    "PMO",
     "QED",
     "Acquisition",
     "Alerts",
@@ -82,7 +86,9 @@ __all__ = [
     "ThompsonSampling",
     "TopK",
     "Uniform",
+    "UnlikelyGroups",
     "UpperConfidenceBound",
     "WeightedComponent",
+    "named_objective",
     "open",
 ]

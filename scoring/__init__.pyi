@@ -1,17 +1,13 @@
 from .choices import CHOICE, CHOICES, Choice
 from .components.base import COMPONENTS, Component, score_many
+from .components.pmo.component import PMO
 from .components.raw_score import RawScore
-from .errors import (
-    ScorerUnavailableError,
-    ScoringConfigurationError,
-    ScoringError,
-    StaleScoresError,
-    WorkerError,
-)
+from .errors import ScorerUnavailableError, ScoringConfigurationError, ScoringError, StaleScoresError, WorkerError
 from .filters import (
     FILTERS,
     LENGTH,
     VALIDITY,
+    Alerts,
     AllowedElements,
     Filter,
     Judgement,
@@ -43,21 +39,16 @@ from .molecules.standardisation import (
     standardise_many,
     standardise_smiles,
 )
+from .named_objectives import NAMED_OBJECTIVES, PMO_PREFIX, NamedObjective, check_objective_name, named_objective
 from .objective import Aggregation, Objective, WeightedComponent
 from .pairs import IMPROVEMENT, SOURCE, ContrastiveTemplate, PairJudgement, judge_pairs
-from .screening import (
-    SCREENING,
-    KnownValues,
-    RewardModel,
-    Screening,
-    dear_components,
-    pick_molecules,
-)
+from .screening import SCREENING, KnownValues, RewardModel, Screening, dear_components, pick_molecules
 from .surrogates.acquisitions import ExpectedImprovement, Greedy, ThompsonSampling, UpperConfidenceBound
 from .surrogates.base import ACQUISITIONS, SURROGATES, Acquisition, FittedSurrogate, Picks, Prediction, Surrogate
 from .surrogates.gaussian_process import GaussianProcess
 from .surrogates.reliability import Calibration, calibration
 from .transforms import TRANSFORMS, Transform
+from .unlikely_groups import UNLIKELY_GROUPS, UnlikelyGroups, unlikely_group
 from .workers.cores import allowed_cores, available_cores
 
 __all__ = [
@@ -69,13 +60,18 @@ __all__ = [
     "IMPROVEMENT",
     "LENGTH",
     "MAX_LENGTH",
+    "NAMED_OBJECTIVES",
+    "PMO",
+    "PMO_PREFIX",
     "SCREENING",
     "SOURCE",
     "SURROGATES",
     "TRANSFORMS",
+    "UNLIKELY_GROUPS",
     "VALIDITY",
     "Acquisition",
     "Aggregation",
+    "Alerts",
     "AllowedElements",
     "Breeding",
     "BucketName",
@@ -95,6 +91,7 @@ __all__ = [
     "Judgement",
     "KnownValues",
     "NamedMolecule",
+    "NamedObjective",
     "Objective",
     "PairJudgement",
     "Picks",
@@ -115,6 +112,7 @@ __all__ = [
     "Surrogate",
     "ThompsonSampling",
     "Transform",
+    "UnlikelyGroups",
     "UpperConfidenceBound",
     "Valence",
     "WeightedComponent",
@@ -124,6 +122,7 @@ __all__ = [
     "available_cores",
     "calibration",
     "canonical_smiles",
+    "check_objective_name",
     "check_property",
     "children",
     "count_fingerprint",
@@ -132,6 +131,7 @@ __all__ = [
     "judge_many",
     "judge_pairs",
     "make_buckets",
+    "named_objective",
     "parse_smarts",
     "parse_smiles",
     "pick_molecules",
@@ -148,4 +148,5 @@ __all__ = [
     "standardise",
     "standardise_many",
     "standardise_smiles",
+    "unlikely_group",
 ]

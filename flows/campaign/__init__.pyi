@@ -6,12 +6,13 @@ from .pretrain_request import DEFAULT_MODEL, PretrainRequest
 from .pretraining import check_before_a_run, check_request, prepare_pretraining, register
 from .progress import progress_bar, step_bar
 from .resuming import check_resumed
-from .stages import present_stage
+from .stages import MakeBuilder, present_stage, train_stages
 from .training import check_rows, offline_condition, prepare_offline, prepare_online, relabel_first
 
 __all__ = [
     "DEFAULT_MODEL",
     "Campaign",
+    "MakeBuilder",
     "PretrainRequest",
     "build_filters",
     "build_objective",
@@ -35,6 +36,7 @@ __all__ = [
     "relabel_first",
     "reopen_campaign",
     "step_bar",
+    "train_stages",
     "unfit_policies",
     "unknown_names",
     "warn",

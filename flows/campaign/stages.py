@@ -1,15 +1,43 @@
-"""The stages of a run: the campaign of the stage that a run has come to, from its last checkpoint."""
+"""The stages of a run: the campaign of the stage that a run has come to, and the training of all that follow."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from molbuffer.flows.campaign.assemble import build_objective
 from molbuffer.flows.campaign.campaign import Campaign
-from molbuffer.lab import objective_definition
+from molbuffer.flows.campaign.training import prepare_online
+from molbuffer.lab import BufferBuilder, ScoreFailures, Training, objective_definition, run_training
 from molbuffer.samplers import check_stored_scores
 from molbuffer.storage import SampleStore
-from molbuffer.training import STAGE, course_state
+from molbuffer.training import STAGE, Ending, FitProgress, course_state
+
+MakeBuilder = Callable[[Campaign, Training, ScoreFailures], BufferBuilder]
+"""Makes the builder of the buffer of a training."""
+
+
+def train_stages(
+    campaign: Campaign, make_builder: MakeBuilder, report: Callable[[FitProgress], None]
+) -> tuple[Training, Ending | None]:
+    """Train to the end of a run, stage by stage, from its last checkpoint.
+
+    Args:
+        campaign: the campaign of the whole run.
+        make_builder: makes the builder of the buffer, for each stage.
+        report: called after each iteration.
+
+    Returns:
+        The training of the last stage, and what ended it before its last iteration; None if nothing did.
+    """
+    while True:
+        stage = present_stage(campaign)
+        training = prepare_online(stage)
+        failures = stage.failures(since=training.loader.iteration)
+        training.loader.build_buffer = make_builder(stage, training, failures)
+        ending = run_training(training, failures, report)
+        if ending is None or not ending.of_stage:
+            return training, ending
 
 
 def present_stage(campaign: Campaign) -> Campaign:

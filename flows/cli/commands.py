@@ -14,6 +14,7 @@ import typer
 
 from molbuffer.flows.cli import (
     archive,
+    bench,
     campaign,
     config,
     kinds,
@@ -38,6 +39,7 @@ app = typer.Typer(
     epilog="Start with: molbuffer demo",
 )
 app.add_typer(config.app, name="config")
+app.add_typer(bench.app, name="bench")
 archive.add_commands(app)
 campaign.add_commands(app)
 kinds.add_commands(app)

@@ -12,6 +12,7 @@ from molbuffer.flows.cli.errors import ReportingGroup
 from molbuffer.flows.cli.options import ConfigurationFile, JsonOption, SetOption
 from molbuffer.flows.cli.output import as_json, write_text
 from molbuffer.flows.cli.preparation import check_names, check_policies, checked_settings, overrides_of
+from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
     from molbuffer.flows.settings import Settings
@@ -20,10 +21,20 @@ app = typer.Typer(cls=ReportingGroup, no_args_is_help=True, help="Write and chec
 
 
 @app.command(epilog="Example: molbuffer config example > campaign.toml")
-def example() -> None:
+def example(
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Print this configuration instead, which is for one purpose: sample_efficient."
+        ),
+    ] = None,
+) -> None:
     """Print a configuration to start from, with every key and every kind explained."""
     from molbuffer.kinds import other_packages
 
+    if preset is not None:
+        write_text(_preset(preset))
+        return
     text = example_text()
     if other_packages():
         # Only kinds of other packages are imported for this, and their families.
@@ -80,6 +91,14 @@ def _check_store(settings: Settings, file: Path, place: Path) -> None:
 
     with SampleStore.open(place, read_only=True) as store:
         check_names(settings, file, store, place)
+
+
+def _preset(name: str) -> str:
+    from molbuffer.flows.settings import preset_names, preset_text
+
+    if name not in preset_names():
+        raise UsageError(f"expected --preset to be one of {', '.join(preset_names())}, got {name!r}")
+    return preset_text(name)
 
 
 def example_text() -> str:

@@ -12,7 +12,15 @@ import typer
 
 from molbuffer.flows.cli.formats import EVERY, Format, chosen_format
 from molbuffer.flows.cli.notes import note
-from molbuffer.flows.cli.options import ColumnOption, FormatOption, JsonOption, ModelDeviceOption, OutOption, SmilesFile
+from molbuffer.flows.cli.options import (
+    ColumnOption,
+    FormatOption,
+    JsonOption,
+    ModelDeviceOption,
+    OutOption,
+    SmilesFile,
+    file_or_preset,
+)
 from molbuffer.flows.cli.output import as_json, output_kept_for_results, progress_of, write_frame, write_text
 from molbuffer.flows.cli.run_notes import told_how_to_go_on
 from molbuffer.flows.errors import UsageError
@@ -28,15 +36,29 @@ def add_commands(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command(epilog="Example: molbuffer score actives.smi --config campaign.toml --out scores.csv")(score)
     app.command(epilog="Example: molbuffer sample zinc-gru -n 1000 --out drawn.smi")(sample)
+    app.command(epilog="Example: molbuffer objectives")(objectives)
     app.command(epilog="Example: molbuffer pairs actives.smi --min-similarity 0.5 --out pairs.csv")(pairs)
 
 
 def score(
     smiles_file: SmilesFile,
     config: Annotated[
-        Path,
-        typer.Option("--config", metavar="FILE.toml", help="The configuration whose objective and filters are used."),
-    ],
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE.toml",
+            help="The configuration whose objective and filters are used.",
+            callback=file_or_preset,
+        ),
+    ] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The objective of this name instead, such as pmo:qed, on the molecules as they are written; "
+            "`molbuffer objectives` lists them.",
+        ),
+    ] = None,
     out: OutOption = None,
     form: FormatOption = None,
     store: Annotated[
@@ -47,7 +69,7 @@ def score(
     ] = None,
     column: ColumnOption = None,
 ) -> None:
-    """Score the molecules of a file under the objective of a configuration.
+    """Score the molecules of a file under the objective of a configuration, or one that has a name.
 
     A row has the raw and the transformed value of each component, the reward, the rejecting filter, and the other
     columns of the file. Of these, one whose name is taken gets the suffix _input; the name after a SMILES in a .smi
@@ -55,11 +77,13 @@ def score(
 
     The exit code is 1 if more molecules have no score than campaign.max_failed_share allows.
     """
+    if (config is None) == (objective is None):
+        raise UsageError("expected one of --config FILE.toml and --objective NAME, which say what is scored")
     written = chosen_format(form, out)
-    from molbuffer.flows.settings import load_settings
+    from molbuffer.flows.settings import load_settings, named_settings
 
     with output_kept_for_results():
-        settings = load_settings(config)
+        settings = named_settings(objective or "") if config is None else load_settings(config)
         from molbuffer.flows.tools import check_share, summary, with_columns_of_file
         from molbuffer.samplers import read_molecule_table
 
@@ -68,6 +92,19 @@ def score(
     write_frame(with_columns_of_file(scored, table), written, out)
     note(summary(scored))
     check_share(scored, settings.campaign.max_failed_share)
+
+
+def objectives(json: JsonOption = False) -> None:
+    """List the objectives that have a name, for `named` of the table [objective] and for score --objective."""
+    import polars
+
+    from molbuffer.scoring import NAMED_OBJECTIVES
+
+    rows = [{"name": each.name, "about": each.about} for each in NAMED_OBJECTIVES.values()]
+    if json:
+        write_text(as_json(rows))
+    else:
+        write_frame(polars.DataFrame(rows), Format.TABLE)
 
 
 def _scored(settings: Settings, source: Path, rows: Sequence[FileRow], store: Path | None) -> polars.DataFrame:

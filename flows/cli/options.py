@@ -14,7 +14,22 @@ import typer
 from molbuffer.flows.cli.formats import Format
 from molbuffer.flows.errors import UsageError
 
-ConfigurationFile = Annotated[Path, typer.Argument(metavar="FILE.toml", help="The configuration file.")]
+
+def file_or_preset(path: Path | None) -> Path | None:
+    """Return the file of a preset that is named, any other path as it is."""
+    from molbuffer.flows.settings import configuration_file
+
+    return None if path is None else configuration_file(path)
+
+
+ConfigurationFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE.toml",
+        help="The configuration file, or the name of one that comes with molbuffer, such as sample_efficient.",
+        callback=file_or_preset,
+    ),
+]
 StoreOption = Annotated[Path, typer.Option("--store", metavar="DIR", help="The folder of the store.")]
 SmilesFile = Annotated[
     Path, typer.Argument(metavar="SMILES_FILE", help="A .smi, .ism, .txt, .csv, .tsv (each also .gz) or .parquet file.")

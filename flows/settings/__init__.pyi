@@ -1,11 +1,12 @@
 from .foreign_kinds import foreign_sources
 from .marked_keys import marked, tables
 from .overrides import OFFLINE, Override, parse_overrides
+from .presets import configuration_file, preset_names, preset_text
 from .problems import ConfigurationError, Problem, did_you_mean, locate
 from .references import OWN_POLICIES, bundled_names
 from .resuming import MAY_CHANGE, changes
 from .samplers import SamplerSettings
-from .settings import Settings, load_settings, settings_schema, warnings_of
+from .settings import Settings, load_settings, named_settings, settings_schema, warnings_of
 from .toml_lines import KeyPath
 from .training import selection_of
 
@@ -21,12 +22,16 @@ __all__ = [
     "Settings",
     "bundled_names",
     "changes",
+    "configuration_file",
     "did_you_mean",
     "foreign_sources",
     "load_settings",
     "locate",
     "marked",
+    "named_settings",
     "parse_overrides",
+    "preset_names",
+    "preset_text",
     "selection_of",
     "settings_schema",
     "tables",

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Annotated, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from molbuffer.flows.settings.base import Section
 from molbuffer.flows.settings.problems import shown
-from molbuffer.kinds import KindTable, OneOf, refuse
-from molbuffer.scoring import CHOICES, COMPONENTS, TRANSFORMS, Objective, Standardisation, WeightedComponent
+from molbuffer.kinds import KindTable, OneOf, Text, refuse
+from molbuffer.scoring import (
+    CHOICES,
+    COMPONENTS,
+    NAMED_OBJECTIVES,
+    TRANSFORMS,
+    Objective,
+    ScoringConfigurationError,
+    Standardisation,
+    WeightedComponent,
+    check_objective_name,
+)
 from molbuffer.scoring.components import foreign
 
 CHOICE_OF = OneOf(CHOICES, bare=True)
@@ -41,8 +51,15 @@ class ComponentSettings(KindTable):
         return self
 
 
+def _either_is_required(schema: dict[str, Any]) -> None:
+    schema["anyOf"] = [{"required": ["components"]}, {"required": ["named"]}]
+    del schema["required"]
+
+
 class ObjectiveSettings(Section):
     """Components, each transformed to [0, 1], and their aggregation to one reward."""
+
+    model_config = ConfigDict(json_schema_extra=_either_is_required)
 
     aggregation: Literal["arithmetic_mean", "geometric_mean", "product"] = "geometric_mean"
     """arithmetic_mean: a good component makes up for a bad one; geometric_mean: a component of 0 makes the reward 0;
@@ -52,7 +69,11 @@ class ObjectiveSettings(Section):
         tuple[Annotated[ComponentSettings, OneOf(COMPONENTS, ComponentSettings)], ...],
         Field(strict=False, min_length=1),
     ]
-    """The components of the reward; at least one."""
+    """The components of the reward; at least one, unless `named` stands for them."""
+
+    named: Text | None = None
+    """An objective that has a name, such as "pmo:zaleplon_mpo", instead of components; `molbuffer objectives` lists
+    them. In a stored configuration its components stand for it."""
 
     choose: Annotated[KindTable, CHOICE_OF] | None = None
     """Which of more molecules than are wanted are scored: maxmin or dpp, so that a batch has different ones. The others
@@ -61,6 +82,21 @@ class ObjectiveSettings(Section):
     def build(self, standardisation: Standardisation = Standardisation()) -> Objective:
         """Return the objective; targets are standardised as the molecules are."""
         return Objective(tuple(each.weighted(standardisation) for each in self.components), self.aggregation)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_named_components(cls, data: Any) -> Any:
+        """Put the components of a named objective in the place of its name."""
+        if not isinstance(data, Mapping) or not isinstance(name := data.get("named"), str):
+            return data
+        if data.get("components"):
+            refuse("objective", [(("named",), "`named` and `components` exclude each other; give one of them")])
+        try:
+            check_objective_name(name.strip())
+        except ScoringConfigurationError as error:
+            refuse("objective", [(("named",), str(error))])
+        component = NAMED_OBJECTIVES[name.strip()].component
+        return {**data, "named": None, "components": [{"kind": component.kind, "task": component.task}]}
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:

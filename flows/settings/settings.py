@@ -303,6 +303,20 @@ def load_settings(path: Path, overrides: Sequence[Override] = (), *, check_devic
         raise ConfigurationError(str(path), told_of(error.problems, paths)) from None
 
 
+def named_settings(objective: str) -> Settings:
+    """Return settings that score molecules as they are written under an objective that has a name.
+
+    Raises:
+        ConfigurationError: no objective has the name.
+    """
+    data = {
+        "campaign": {"offline": True},
+        "objective": {"named": objective},
+        "standardisation": {"cleanup": False},
+    }
+    return _validate(data, "--objective", "", check_device=False)
+
+
 def _problems_of_references(data: Mapping[str, Any]) -> list[Problem]:
     found = [*missing_references(data, Settings), *unusable_files(data, Settings)]
     return [*found, *refused_predicates(data, Settings)]

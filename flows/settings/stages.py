@@ -93,6 +93,10 @@ def with_stage(data: Changes, stage: Changes) -> dict[str, Any]:
         if name == "training" and isinstance(changes, Mapping) and "loss" in changes and isinstance(table, Mapping):
             # The sigma of a run belongs to the loss of the run.
             table = {key: value for key, value in table.items() if key != "sigma"}
+        if name == "objective" and isinstance(changes, Mapping) and isinstance(table, Mapping):
+            # A name and components stand for each other.
+            replaced = {"named": "components", "components": "named"}
+            table = {key: value for key, value in table.items() if replaced.get(key) not in changes}
         if changes:
             merged[name] = _laid_over(table, changes)
     if stage.get("filters") is not None:

@@ -7,7 +7,8 @@ reaches the store, and so that Prefect never has to look through arrays.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +63,20 @@ def build_chunk(campaign: Campaign, request: BuildRequest) -> BuildReceipt:
     return commit_chunk(campaign.context, sampler, chunk)
 
 
-def run_build_tasks(requests: Sequence[BuildRequest], failures: ScoreFailures) -> list[BuildReceipt]:
-    """Run a task for each chunk, one after another, so that ``new`` counts each molecule where it occurs first, and the
-    budget of oracle calls is kept to the molecule.
+def run_build_tasks(
+    requests: Sequence[BuildRequest],
+    failures: ScoreFailures,
+    make: Callable[[BuildRequest], BuildReceipt] = lambda request: BuildReceipt.from_json(build_buffer_task(request)),
+) -> list[BuildReceipt]:
+    """Make each chunk, by default in a task run, one after another, so that ``new`` counts each molecule where it
+    occurs first, and the budget of oracle calls is kept to the molecule.
 
     Raises:
         FailedScoresError: so many scores failed that those to come make no difference.
     """
     receipts, to_come = [], sum(request.wanted for request in requests)
     for request in requests:
-        receipts.append(BuildReceipt.from_json(build_buffer_task(request)))
+        receipts.append(make(request))
         to_come -= request.wanted
         failures.look(to_come)
     return receipts
@@ -79,8 +84,21 @@ def run_build_tasks(requests: Sequence[BuildRequest], failures: ScoreFailures) -
 
 def task_builder(campaign: Campaign, training: Training, failures: ScoreFailures) -> BufferBuilder:
     """Return a builder of the buffer of a training, by task runs with the present policy."""
+    return _builder(campaign, training, failures, run_build_tasks)
 
+
+def local_builder(campaign: Campaign, training: Training, failures: ScoreFailures) -> BufferBuilder:
+    """Return a builder of the buffer of a training, in this process and without Prefect."""
+    return _builder(campaign, training, failures, partial(run_build_tasks, make=partial(build_chunk, campaign)))
+
+
+def _builder(
+    campaign: Campaign,
+    training: Training,
+    failures: ScoreFailures,
+    run: Callable[[Sequence[BuildRequest], ScoreFailures], list[BuildReceipt]],
+) -> BufferBuilder:
     def make_chunks(iteration: int, agent: str, latents: Mapping[str, str], asked: Sequence[str]) -> list[BuildReceipt]:
-        return run_build_tasks(build_requests(campaign, iteration, agent, training.drawn, latents, asked), failures)
+        return run(build_requests(campaign, iteration, agent, training.drawn, latents, asked), failures)
 
     return BufferBuilder(training, failures, make_chunks)

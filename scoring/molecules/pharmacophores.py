@@ -41,7 +41,8 @@ def pharmacophores(molecule: Chem.Mol) -> Codes:
     step = max(1, MOST_TRIANGLES // max(1, len(atoms) ** 2))
     for start in range(0, len(atoms), step):
         found[_triangles(families, bins, start, start + step)] = True
-    return np.flatnonzero(found)
+    codes: Codes = np.flatnonzero(found)
+    return codes
 
 
 def common_share(a: Codes, b: Codes) -> float:
@@ -85,7 +86,8 @@ def _canonical_triangles() -> Codes:
     ac, bc = np.where((a == b) & (b != c), (low, high), (ac, bc))
     low, high = np.minimum(ab, ac), np.maximum(ab, ac)
     ab, ac = np.where((b == c) & (a != b), (low, high), (ab, ac))
-    return kinds * DISTANCES**3 + (ab * DISTANCES + ac) * DISTANCES + bc
+    codes: Codes = kinds * DISTANCES**3 + (ab * DISTANCES + ac) * DISTANCES + bc
+    return codes
 
 
 @cache
@@ -93,7 +95,8 @@ def _factory() -> Any:
     # Only molecules that are scored by pharmacophores pay for this import.
     from rdkit.Chem.Pharm2D import Gobbi_Pharm2D
 
-    return Gobbi_Pharm2D.factory.featFactory
+    factory: Any = Gobbi_Pharm2D.factory
+    return factory.featFactory
 
 
 @cache

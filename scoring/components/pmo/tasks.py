@@ -1,8 +1,8 @@
 """The 20 tasks of PMO that need no trained model: a function of a molecule with a value in [0, 1] for each.
 
-Gao, Fu, Sun, Coley, "Sample Efficiency Matters: A Benchmark for Practical Molecular Optimization", NeurIPS 2022. All but
-``qed`` are objectives of GuacaMol, some with other targets or details. The values are those of the oracles of TDC 1.1,
-which that benchmark calls; a test compares them.
+Gao, Fu, Sun, Coley, "Sample Efficiency Matters: A Benchmark for Practical Molecular Optimization", NeurIPS 2022. All
+but ``qed`` are objectives of GuacaMol, some with other targets or details. The values are those of the oracles of TDC
+1.1, which that benchmark calls; a test compares them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from rdkit import Chem
-from rdkit.Chem import QED, Crippen, GraphDescriptors, rdMolDescriptors
+from rdkit.Chem import QED, GraphDescriptors, rdMolDescriptors
 
 from molbuffer.scoring.components.pmo.parts import (
     Isomer,
@@ -28,7 +28,6 @@ from molbuffer.scoring.components.pmo.parts import (
 )
 from molbuffer.scoring.molecules import Fingerprint
 
-logp: Callable[[Chem.Mol], float] = Crippen.MolLogP
 tpsa: Callable[[Chem.Mol], float] = rdMolDescriptors.CalcTPSA
 aromatic_rings: Callable[[Chem.Mol], int] = rdMolDescriptors.CalcNumAromaticRings
 rings: Callable[[Chem.Mol], int] = rdMolDescriptors.CalcNumRings
@@ -53,6 +52,11 @@ HOPPED = "CCCOc1cc2ncnc(Nc3ccc4ncsc4c3)c2cc1S(=O)(=O)C(C)(C)C"
 """The molecule whose scaffold, or decoration, is to be replaced."""
 QUINAZOLINE = Pattern("[#7]-c1n[c;h1]nc2[c;h1]c(-[#8])[c;h0][c;h1]c12")
 """Its scaffold."""
+
+
+def logp(molecule: Chem.Mol) -> float:
+    """Return the octanol-water partition coefficient after Wildman and Crippen (1999)."""
+    return float(rdMolDescriptors.CalcCrippenDescriptors(molecule)[0])
 
 
 @dataclass(frozen=True)

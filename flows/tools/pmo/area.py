@@ -1,0 +1,47 @@
+"""The area under the curve of the best scores over the calls of an oracle, as the code of PMO computes it.
+
+Gao, Fu, Sun, Coley, "Sample Efficiency Matters: A Benchmark for Practical Molecular Optimization", NeurIPS 2022, and
+``top_auc`` of ``main/optimizer.py`` in github.com/wenhao-gao/mol_opt.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+CALLS_BETWEEN = 100
+"""The calls between two points of the curve."""
+
+
+def area_under_best(rewards: Sequence[float], budget: int, top: int = 10, every: int = CALLS_BETWEEN) -> float:
+    """Return the area under the mean of the best rewards over the calls, divided by the budget: in [0, 1].
+
+    The curve begins at 0 with no call and has a point after every ``every`` calls and after the last one, which
+    straight lines connect. A run that ends before its budget keeps its last value up to it.
+
+    Args:
+        rewards: the reward of each call [n], one for each different molecule, in the order of the calls; those beyond
+            the budget do not count.
+        budget: the number of calls that the run may have made.
+        top: the number of best molecules; while there are fewer, their mean counts.
+        every: the calls between two points.
+    """
+    made = rewards[:budget]
+    if not made:
+        return 0.0
+    best: list[float] = []
+    area = before = 0.0
+    last = 0
+    for call, reward in enumerate(made, 1):
+        (heapq.heappush if len(best) < top else heapq.heappushpop)(best, reward)
+        if call % every == 0 or call == len(made):
+            now = sum(best) / len(best)
+            area += (call - last) * (before + now) / 2
+            before, last = now, call
+    return (area + (budget - len(made)) * before) / budget
+
+
+def mean_of_top(rewards: Sequence[float], top: int) -> float | None:
+    """Return the mean of the best rewards, or of as many as there are; None without any."""
+    best = heapq.nlargest(top, rewards)
+    return sum(best) / len(best) if best else None
