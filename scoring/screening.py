@@ -183,7 +183,7 @@ class RewardModel:
             or (sd < 0).any()
         ):
             raise wrong_result("model", model, shown(found), expected)
-        return Prediction(self.signs.get(name, 1) * mean, sd)
+        return Prediction(self.signs.get(name, 1) * mean, sd, found.noise_sd)
 
     def _the_only_one(self) -> str | None:
         """Return the component whose raw value is the reward itself: then nothing has to be propagated."""
@@ -262,8 +262,7 @@ def pick_molecules(screening: Screening, prediction: Prediction, best: float, n:
     values = np.full(total, np.nan)
     if n == by_lot:
         return Picked(np.zeros(0, np.int64), chance, values)
-    part = Prediction(prediction.mean[left], prediction.sd[left])
-    picks = _picks(screening.acquisition, part, best, n - by_lot, int(rng.integers(2**63)))
+    picks = _picks(screening.acquisition, prediction.of(left), best, n - by_lot, int(rng.integers(2**63)))
     values[left] = picks.values
     return Picked(left[picks.indices], chance, values)
 

@@ -230,7 +230,7 @@ class ScreenedRow:
 
     Attributes:
         mean: the reward that the model expects; None without a model.
-        sd: the standard deviation of that.
+        sd: the standard deviation of a measured reward around that.
         acquisition: the value by which molecules are picked.
         picked_by: why the molecule is scored; None if it is not.
     """

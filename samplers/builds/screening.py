@@ -163,11 +163,12 @@ class Screener:
     ) -> dict[int, ScreenedRow]:
         if not len(candidates):
             return {}
-        part = Prediction(prediction.mean[candidates], prediction.sd[candidates])
+        part = prediction.of(candidates)
         picked = pick_molecules(self.screening, part, best, max(n, 0), seed)
+        measured = np.hypot(part.sd, part.noise_sd)
         by = dict.fromkeys(picked.by_model.tolist(), PickedBy.MODEL)
         by |= dict.fromkeys(picked.by_chance.tolist(), PickedBy.CHANCE)
-        columns = zip(candidates.tolist(), part.mean.tolist(), part.sd.tolist(), picked.values.tolist(), strict=True)
+        columns = zip(candidates.tolist(), part.mean.tolist(), measured.tolist(), picked.values.tolist(), strict=True)
         return {
             at: ScreenedRow(mean, sd, None if math.isnan(value) else value, by.get(number))
             for number, (at, mean, sd, value) in enumerate(columns)
@@ -244,6 +245,7 @@ def screening_metrics(rows: Sequence[ScreenedRow | None], rewards: Mapping[int, 
     said = [(row, rewards[at]) for at, row in enumerate(rows) if row and row.mean is not None and at in rewards]
     refused = sum(row is not None and row.picked_by is None for row in rows)
     mean = np.array([row.mean for row, _ in said], np.float64)
+    # What the rows have is the deviation of a reward that is measured, noise included.
     sd = np.array([row.sd for row, _ in said], np.float64)
     found = calibration(Prediction(mean, sd), np.array([reward for _, reward in said], np.float64))
     return [
