@@ -10,6 +10,7 @@ from .samplers.policies.policy import Policy
 from .scoring.choices import Determinantal, MaxMin
 from .scoring.components.base import Component
 from .scoring.components.descriptors import QED, Property, SAScore
+from .scoring.components.docking.vina import Vina
 from .scoring.components.pmo.component import PMO
 from .scoring.components.python_function import PythonFunction
 from .scoring.components.raw_score import RawScore
@@ -88,6 +89,7 @@ __all__ = [
     "Uniform",
     "UnlikelyGroups",
     "UpperConfidenceBound",
+    "Vina",
     "WeightedComponent",
     "named_objective",
     "open",

@@ -29,7 +29,7 @@ from .molecules.patterns import parse_smarts
 from .molecules.properties import check_property, property_names, property_value
 from .molecules.random_smiles import random_smiles
 from .molecules.scaffolds import scaffold_of, scaffolds_of
-from .molecules.sdf import sdf_record
+from .molecules.sdf import posed_record, sdf_record
 from .molecules.standardisation import (
     MAX_LENGTH,
     NamedMolecule,
@@ -136,6 +136,7 @@ __all__ = [
     "parse_smiles",
     "pick_molecules",
     "plain_smiles",
+    "posed_record",
     "property_names",
     "property_value",
     "random_smiles",

@@ -11,6 +11,7 @@ A molecule that cannot be scored raises no error: its score is recorded as faile
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -41,3 +42,16 @@ def unknown_name(what: str, got: str, allowed: Iterable[str]) -> ScoringConfigur
     near = get_close_matches(got, names, n=1)
     suggestion = f", did you mean {near[0]!r}?" if near else "."
     return ScoringConfigurationError(f"unknown {what} {got!r}{suggestion} Allowed: {', '.join(names)}")
+
+
+def check_extra(what: str, extra: str, *modules: str) -> None:
+    """Refuse what needs packages that molbuffer does not install by default, where they are not installed.
+
+    Raises:
+        ScoringConfigurationError: naming the command that installs them.
+    """
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ScoringConfigurationError(
+            f'{what} needs packages that are not installed ({", ".join(missing)}): pip install "molbuffer[{extra}]"'
+        )

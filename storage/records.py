@@ -161,6 +161,7 @@ class Score:
         status: whether the score stands.
         error: why scoring failed; None when it did not.
         seconds: the time that scoring took.
+        pose: what was scored, as a mol block with coordinates; None without one, and in a score that is read back.
     """
 
     smiles: str
@@ -170,6 +171,7 @@ class Score:
     status: ScoreStatus = ScoreStatus.OK
     error: str | None = None
     seconds: float = 0.0
+    pose: str | None = None
 
     def __post_init__(self) -> None:
         if self.status is ScoreStatus.OK and (self.value is None or not math.isfinite(self.value)):

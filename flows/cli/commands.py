@@ -19,6 +19,7 @@ from molbuffer.flows.cli import (
     config,
     kinds,
     molecules,
+    poses,
     pretrain,
     priors,
     query,
@@ -45,6 +46,7 @@ campaign.add_commands(app)
 kinds.add_commands(app)
 store.add_commands(app)
 molecules.add_commands(app)
+poses.add_commands(app)
 pretrain.add_commands(app)
 priors.add_commands(app)
 query.add_commands(app)

@@ -161,6 +161,7 @@ def _score(component: Component, smiles: str, raw: RawScore, error: str | None) 
         status=ScoreStatus.LOST if raw.lost else ScoreStatus.OK if error is None else ScoreStatus.FAILED,
         error=error,
         seconds=raw.seconds,
+        pose=raw.pose,
     )
 
 

@@ -1,5 +1,6 @@
 from .base import COMPONENTS, Component, Cost, StreamingComponent, score_many, score_stream
 from .descriptors import QED, Property, SAScore
+from .docking.vina import Vina
 from .foreign_component import complete, foreign
 from .pmo.component import PMO
 from .pmo.tasks import PMO_TASKS, PMOTask
@@ -26,6 +27,7 @@ __all__ = [
     "Similarity",
     "StreamingComponent",
     "Substructure",
+    "Vina",
     "canonical_target",
     "complete",
     "foreign",

@@ -19,6 +19,7 @@ class RawScore:
         error: the reason why there is none; None exactly if there is a value.
         seconds: the time of the computation; for a batch, the batch's time divided by its size.
         lost: whether the machinery failed, and not the molecule: another attempt may go well.
+        pose: what was scored, as a mol block with coordinates in the frame of the receptor; None without one.
 
     Example:
         >>> mb.RawScore(0.5).value, mb.RawScore.of("none").error
@@ -29,12 +30,15 @@ class RawScore:
     error: str | None = None
     seconds: float = 0.0
     lost: bool = False
+    pose: str | None = None
 
     def __post_init__(self) -> None:
         if (self.value is None) == (self.error is None):
             raise ValueError(f"a score has either a value or an error, got {self.value} and {self.error!r}")
         if self.value is not None and not math.isfinite(self.value):
             raise ValueError(f"a score that did not fail is finite, got {self.value}; use RawScore.of")
+        if self.pose is not None and self.value is None:
+            raise ValueError(f"a failed score has no pose, got one with the error {self.error!r}")
         if self.lost and self.error is None:
             raise ValueError(f"a score that was lost has no value, got {self.value}")
 

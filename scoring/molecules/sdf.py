@@ -1,4 +1,4 @@
-"""Records of SD files: a molecule with 2D coordinates, and its properties.
+"""Records of SD files: a molecule with 2D coordinates or those of a pose, and its properties.
 
 The format is that of BIOVIA's "CTfile formats": a title line and a connection table, then for each property a line
 ``> <name>``, its text and a blank line, then ``$$$$``. A name has no angle bracket, and a text no blank line.
@@ -35,6 +35,13 @@ def sdf_record(smiles: str, properties: Mapping[str, str], title: str = "") -> s
             block = Chem.MolToMolBlock(molecule)
     except (ValueError, RuntimeError):
         return None
+    return posed_record(block, properties, title)
+
+
+def posed_record(block: str, properties: Mapping[str, str], title: str = "") -> str:
+    """Return the record of a mol block with its own coordinates, such as a pose; arguments are those of
+    ``sdf_record``.
+    """
     _, _, table = block.partition("\n")
     data = "".join(f">  <{_name(name)}>\n{_one_line(text)}\n\n" for name, text in properties.items())
     return f"{_one_line(title)[:_TITLE_LENGTH]}\n{table}{data}$$$$\n"

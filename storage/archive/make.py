@@ -287,9 +287,12 @@ _COPIES = {
     "readmitted": "SELECT * FROM {readmitted} AS whole SEMI JOIN placed USING (build_id)",
     "rewards": 'SELECT * FROM {rewards} AS whole SEMI JOIN chosen USING (build_id, "row")',
     "consumed": 'SELECT * FROM {consumed} AS whole SEMI JOIN chosen USING (build_id, "row")',
-    "scores": """WITH archived AS (SELECT * FROM {samples} AS whole SEMI JOIN chosen USING (build_id, "row"))
-        SELECT * FROM {scores} AS whole
-        SEMI JOIN (SELECT smiles FROM archived UNION SELECT source_smiles FROM archived) USING (smiles)""",
+    **{
+        table: f"""WITH archived AS (SELECT * FROM {{samples}} AS whole SEMI JOIN chosen USING (build_id, "row"))
+        SELECT * FROM {{{table}}} AS whole
+        SEMI JOIN (SELECT smiles FROM archived UNION SELECT source_smiles FROM archived) USING (smiles)"""
+        for table in ("scores", "poses")
+    },
     "metrics": """SELECT * FROM {metrics} AS whole WHERE build_id IN (SELECT build_id FROM placed)
         OR (build_id IS NULL AND run_id IN (SELECT run_id FROM whole_runs))""",
     "bucketed_molecules": "SELECT * FROM {bucketed_molecules} AS whole SEMI JOIN whole_runs USING (run_id)",
@@ -301,7 +304,7 @@ _COPIES = {
         SELECT objective_sha256 FROM {{runs}} SEMI JOIN involved USING (run_id)
         UNION SELECT objective_sha256 FROM {{rewards}} SEMI JOIN chosen USING (build_id, "row"))""",
 }
-_NAME_RUNS = ("rewards", "consumed", "scores", "policies")
+_NAME_RUNS = ("rewards", "consumed", "scores", "poses", "policies")
 
 
 def _write_tables(

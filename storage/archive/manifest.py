@@ -38,6 +38,7 @@ OLD_FORM = frozenset({"catalog.sqlite", "checksums.json", "store.toml"})
 ARCHIVED_TABLES = (
     *("samples", "builds", "readmitted", "rewards", "consumed"),
     *("scores", "metrics", "policies", "runs", "run_events", "objectives", "bucketed_molecules"),
+    "poses",
 )
 """The tables that an archive can have rows of."""
 

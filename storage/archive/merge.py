@@ -263,6 +263,9 @@ _NEW_ROWS = {
             OR known.status = whole.status AND known.created = whole.created)
         QUALIFY whole.status <> 'ok' OR row_number() OVER (
             PARTITION BY whole.smiles, whole.component, whole.version, whole.status ORDER BY whole.created) = 1""",
+    "poses": """SELECT * FROM theirs AS whole
+        ANTI JOIN {poses} AS known USING (smiles, component, version)
+        QUALIFY row_number() OVER (PARTITION BY smiles, component, version ORDER BY created) = 1""",
     "metrics": """SELECT * FROM theirs AS whole WHERE NOT EXISTS (FROM {metrics} AS known
         WHERE known.run_id = whole.run_id AND known.build_id IS NOT DISTINCT FROM whole.build_id
         AND known.iteration = whole.iteration AND known.name = whole.name)""",

@@ -9,8 +9,9 @@ segment of ``quarantine`` are left out of training. ``objectives`` has the compo
 ``position``, with their transforms as JSON; a run records its own when it starts. ``file``, ``file_line`` and
 ``file_id`` of a sample are the row of a file that it was drawn from. ``predicted_reward``, ``predicted_sd`` and
 ``acquisition`` are what the screening model said of it, and ``picked_by`` is why it was scored all the same;
-``builds.screening`` describes the model as JSON. Nothing reads or writes ``commit_fence``, which
-stores have from earlier, nor sets ``runs.parent_run_id``. Timestamps are UTC.
+``builds.screening`` describes the model as JSON. ``poses`` has the pose of a good score as a mol block, at most one of a
+molecule, component and version: beside ``scores``, which every look-up reads. Nothing reads or writes
+``commit_fence``, which stores have from earlier, nor sets ``runs.parent_run_id``. Timestamps are UTC.
 
 SQL in this package names tables and views as ``{samples}``; ``bind`` puts in what the name stands for where the SQL
 runs: a table of the catalog, a table as of a version, or a view over Parquet files.
@@ -125,6 +126,15 @@ MIGRATIONS: tuple[Migration, ...] = (
             "ALTER TABLE {samples} ADD COLUMN picked_by VARCHAR",
             "ALTER TABLE {builds} ADD COLUMN screening VARCHAR",
         ),
+    ),
+    Migration(
+        8,
+        "poses of docked molecules",
+        (
+            """CREATE TABLE {poses} (smiles VARCHAR, component VARCHAR, version VARCHAR, pose VARCHAR, run_id VARCHAR,
+                created TIMESTAMP)""",
+        ),
+        adds=("poses",),
     ),
 )
 """In the order of their numbers, which count from 1. Never edit one that was released: add another. A release that

@@ -65,6 +65,13 @@ VIEWS: Mapping[str, str] = {
         SELECT run_id, bucket, count(*) AS molecules, min(iteration) AS first_iteration,
             max(iteration) AS last_iteration
         FROM {bucketed_molecules} GROUP BY run_id, bucket ORDER BY run_id, molecules DESC, bucket""",
+    "scored_poses": """
+        SELECT poses.smiles, poses.component, poses.version, good.value, poses.pose, poses.run_id, poses.created
+        FROM {poses} AS poses JOIN (
+            SELECT smiles, component, version, arg_max(value, created) AS value
+            FROM {scores} SEMI JOIN {poses} USING (smiles, component, version) WHERE status = 'ok' GROUP BY ALL
+        ) AS good ON good.smiles = poses.smiles AND good.component = poses.component
+            AND good.version = poses.version""",
     "lineage": """
         WITH RECURSIVE
         versions AS (
@@ -95,6 +102,7 @@ and the hash of the objective, texts of 96 letters, it takes 2 GB for 10,000,000
 holds the newest good score of each molecule and component version, else the newest failed one.
 The newest row of a policy says whether its weights are kept: those of a run that goes on are removed again (``prune``).
 ``lineage.kept_ancestor`` is the nearest version whose weights are in the store, the version itself when they are.
+``scored_poses`` has the poses of docked molecules, as mol blocks, with their scores.
 """
 
 

@@ -27,7 +27,7 @@ import pyarrow as pa
 from molbuffer.storage.backends import unwritten
 from molbuffer.storage.catalog import Catalog, Transaction
 from molbuffer.storage.commits import tables
-from molbuffer.storage.commits.scores import insert_scores
+from molbuffer.storage.commits.scores import insert_poses, insert_scores
 from molbuffer.storage.commits.tables import PlacedBuild
 from molbuffer.storage.errors import UnknownRunError
 from molbuffer.storage.files import CHECKSUMS_KEY, Sync, write_files
@@ -89,6 +89,8 @@ class Committer:
             fresh = [place for place in placed if place.build.build_id not in there]
             for name, table in (columns if len(fresh) == len(placed) else tables.build_tables(fresh, now())).items():
                 transaction.insert(name, table)
+            for place in fresh:
+                insert_poses(transaction, place.build.scores, place.build.run_id)
             insert_scores(transaction, commit.scores, commit.run_id or _only_run(commit))
             _insert_policies(transaction, commit.policies)
             _insert_training(transaction, commit)

@@ -89,7 +89,16 @@ def insert_scores(transaction: Transaction, scores: Sequence[Score], run_id: str
         scored=incoming,
     )
     transaction.insert("scores", fresh)
+    insert_poses(transaction, scores, run_id)
     return int(fresh.num_rows)
+
+
+def insert_poses(transaction: Transaction, scores: Sequence[Score], run_id: str | None) -> None:
+    """Add the poses of good scores, but no second one of a molecule, component and version."""
+    posed = tables.pose_rows(scores, run_id, now())
+    if posed.num_rows:
+        fresh = transaction.read("FROM posed ANTI JOIN {poses} USING (smiles, component, version)", posed=posed)
+        transaction.insert("poses", fresh)
 
 
 def _insert_rewards(transaction: Transaction, incoming: pa.Table) -> int:

@@ -201,6 +201,26 @@ def score_rows(scores: Sequence[Score], run_id: str | None, created: datetime) -
     )
 
 
+def pose_rows(scores: Sequence[Score], run_id: str | None, created: datetime) -> pa.Table:
+    """Return the rows of ``poses``: those of good scores, each molecule, component and version once."""
+    posed = {
+        (score.smiles, score.component, score.version): score.pose
+        for score in scores
+        if score.pose is not None and score.status is ScoreStatus.OK
+    }
+    n = len(posed)
+    return pa.table(
+        {
+            "smiles": pa.array([smiles for smiles, _, _ in posed], _STRING),
+            "component": pa.array([component for _, component, _ in posed], _STRING),
+            "version": pa.array([version for _, _, version in posed], _STRING),
+            "pose": pa.array(list(posed.values()), _STRING),
+            "run_id": _repeat(run_id, n, _STRING),
+            "created": _repeat(created, n, _TIMESTAMP),
+        }
+    )
+
+
 def score_of(row: dict[str, Any], component: str, version: str) -> Score:
     """Return the score in a row of ``scores``."""
     status = ScoreStatus(row["status"])

@@ -61,6 +61,7 @@ RULES = (
     SalvageRule("readmitted", ("build_id", "position"), _OF_ITS_BUILD),
     SalvageRule("rewards", ("build_id", '"row"', "objective_sha256", "status", _OK_ONCE), _HAS_SAMPLE, _OF_ITS_BUILD),
     SalvageRule("scores", ("smiles", "component", "version", "status", _OK_ONCE)),
+    SalvageRule("poses", ("smiles", "component", "version")),
     SalvageRule(
         "metrics",
         ("run_id", "build_id", "iteration", "sampler", "event", "name"),

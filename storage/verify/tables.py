@@ -83,6 +83,8 @@ TABLE_RULES = (
     _reference("checkpoints", "run_id", "runs", "run_id"),
     _unique("bucketed_molecules", "run_id", "position"),
     _reference("bucketed_molecules", "run_id", "runs", "run_id"),
+    _unique("poses", "smiles", "component", "version"),
+    _reference("poses", "run_id", "runs", "run_id", severity=Severity.WARNING),
     _reference("consumed", "run_id", "runs", "run_id"),
     _reference("metrics", "run_id", "runs", "run_id"),
     _reference("samples", "build_id", "builds", "build_id"),

@@ -1,0 +1,3 @@
+from .vina import Vina
+
+__all__ = ["Vina"]
