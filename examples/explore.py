@@ -94,7 +94,7 @@ def _(best, by_iteration, mo, rejected, runs):
     # As a script there is no page to show the tables on.
     if mo.app_meta().mode == "script":
         for table in (runs, best, by_iteration, rejected):
-            print(table)  # noqa: T201
+            print(table)
     return
 
 

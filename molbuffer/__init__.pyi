@@ -11,6 +11,7 @@ from .scoring.choices import Determinantal, MaxMin
 from .scoring.components.base import Component
 from .scoring.components.descriptors import QED, Property, SAScore
 from .scoring.components.docking.vina import Vina
+from .scoring.components.models.onnx_model import OnnxModel
 from .scoring.components.pmo.component import PMO
 from .scoring.components.python_function import PythonFunction
 from .scoring.components.raw_score import RawScore
@@ -61,6 +62,7 @@ __all__ = [
     "ModelSampler",
     "MutationSampler",
     "Objective",
+    "OnnxModel",
     "Picks",
     "Policy",
     "Prediction",

@@ -2,6 +2,7 @@ from .base import COMPONENTS, Component, Cost, StreamingComponent, score_many, s
 from .descriptors import QED, Property, SAScore
 from .docking.vina import Vina
 from .foreign_component import complete, foreign
+from .models.onnx_model import OnnxModel
 from .pmo.component import PMO
 from .pmo.tasks import PMO_TASKS, PMOTask
 from .python_function import PythonFunction
@@ -18,6 +19,7 @@ __all__ = [
     "Component",
     "Cost",
     "FingerprintName",
+    "OnnxModel",
     "PMOTask",
     "Property",
     "PythonFunction",

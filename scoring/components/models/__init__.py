@@ -1,0 +1,5 @@
+"""Trained models of others as components: ONNX files on fingerprints or descriptors, and Chemprop."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

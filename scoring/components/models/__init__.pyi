@@ -1,0 +1,3 @@
+from .onnx_model import OnnxModel
+
+__all__ = ["OnnxModel"]
