@@ -11,6 +11,7 @@ from .scoring.choices import Determinantal, MaxMin
 from .scoring.components.base import Component
 from .scoring.components.descriptors import QED, Property, SAScore
 from .scoring.components.docking.vina import Vina
+from .scoring.components.models.chemprop_model import ChempropModel
 from .scoring.components.models.onnx_model import OnnxModel
 from .scoring.components.pmo.component import PMO
 from .scoring.components.python_function import PythonFunction
@@ -39,6 +40,7 @@ __all__ = [
     "QED",
     "Acquisition",
     "Alerts",
+    "ChempropModel",
     "Component",
     "ConsumeOnce",
     "DatasetSampler",

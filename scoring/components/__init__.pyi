@@ -2,6 +2,7 @@ from .base import COMPONENTS, Component, Cost, StreamingComponent, score_many, s
 from .descriptors import QED, Property, SAScore
 from .docking.vina import Vina
 from .foreign_component import complete, foreign
+from .models.chemprop_model import ChempropModel
 from .models.onnx_model import OnnxModel
 from .pmo.component import PMO
 from .pmo.tasks import PMO_TASKS, PMOTask
@@ -16,6 +17,7 @@ __all__ = [
     "PMO",
     "PMO_TASKS",
     "QED",
+    "ChempropModel",
     "Component",
     "Cost",
     "FingerprintName",

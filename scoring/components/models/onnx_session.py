@@ -108,7 +108,7 @@ class OnnxSession:
     def _batch(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
         n = len(features)
         # A model of a fixed number of rows is given zeros for those that are missing.
-        rows = np.zeros((self._rows or n, features.shape[1]), _TYPES[self._input.type])
+        rows: NDArray[Any] = np.zeros((self._rows or n, features.shape[1]), _TYPES[self._input.type])
         rows[:n] = features
         (output,) = self._session.run([self._output], {self._input.name: rows})
         return self._column(np.asarray(output))[:n].astype(np.float64)
