@@ -39,6 +39,7 @@ MAY_CHANGE: Mapping[str, str] = {
     "offline.evaluation.expensive": "from now on",
     "offline.evaluation.min_effective_sample_size": "for the estimate at the end",
     "objective.components.cost": "how scores are computed, and not which",
+    "objective.components.cpu": "how scores are computed, and not which",
     "objective.components.in_process": "how scores are computed, and not which",
     "objective.components.parallel": "how scores are computed, and not which",
     "objective.components.timeout": "how scores are computed, and not which",

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from molbuffer.storage import SampleStore, Score, ScoreStatus
+
 Run = Callable[[str, list[str]], str]
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -106,6 +108,23 @@ def test_the_table_of_offline_losses_is_gone_on_with(tmp_path: Path, run_here: R
     assert cells.count("\n") == 2
     assert run_here("offline_table.py", arguments) == told
     assert (tmp_path / "cells.jsonl").read_text() == cells
+
+
+def test_the_table_of_dockings_counts_calls_and_what_was_paid_twice(tmp_path: Path, run_here: Run) -> None:
+    pytest.importorskip("vina", reason="pip install 'molbuffer[docking]'")
+    energies = [-3.0 - 0.1 * number for number in range(12)]
+    with SampleStore.create(tmp_path / "seed-1-without") as store:
+        scores = [Score("C" * (number + 1), "vina:receptor", "v", energy) for number, energy in enumerate(energies)]
+        for score in [*scores, Score("[B]", "vina:receptor", "v", None, ScoreStatus.FAILED, "it has atoms of B")]:
+            store.record_scores([score])
+    # Ethane was in flight when the run was killed, and methane was in the store.
+    called = [*(score.smiles for score in scores), "[B]", "C", "CC"]
+    (tmp_path / "seed-1-without.calls").write_text("\n".join(called))
+    (tmp_path / "seed-1-without.killed").write_text("1\nCC")
+    told = run_here("docking_table.py", [str(tmp_path), "--seeds", "1", "--table"])
+    (line,) = [line for line in told.splitlines() if line.startswith("seed 1, without")]
+    # Thirteen molecules, one of which failed; the best ten are the last of twelve energies.
+    assert line.removeprefix("seed 1, without a screening").split() == ["13", "1", "-3.650", "12", "1", "1", "1"]
 
 
 def test_nothing_is_lost_where_the_catalog_is_in_postgres(postgres_server: str) -> None:

@@ -58,11 +58,23 @@ def test_the_public_names_are_sorted_documented_and_there() -> None:
         assert getattr(mb, name).__doc__, name
 
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NEEDS = {
+    "ChempropModel": ("chemprop", "chemprop"),
+    "OnnxModel": ("onnxruntime", "onnx"),
+    "Vina": ("vina", "docking"),
+}
+"""The package that the example of a name needs, and its extra."""
+
+
 @pytest.mark.parametrize("name", mb.__all__)
 def test_the_example_of_a_public_name_runs(
     name: str, filled: mb.Lab, qed: mb.Objective, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name][0], reason=f"pip install 'molbuffer[{NEEDS[name][1]}]'")
     monkeypatch.chdir(tmp_path)
+    Path("examples").symlink_to(EXAMPLES)
     Path("actives.smi").write_text("CCO\nCCN\nCCC\n")
     names = {"mb": mb, "np": np, "lab": filled, "objective": qed}
     test = doctest.DocTestParser().get_doctest(getattr(mb, name).__doc__, names, name, None, None)

@@ -66,7 +66,7 @@ class ChempropModel:
         object.__setattr__(self, "name", self.name or f"{self.kind}:{Path(self.model).stem}{suffix}")
         if self.statistic == "std" and len(self._files) == 1:
             raise ScoringConfigurationError(
-                f"the standard deviation of an ensemble needs several models, got {self._files[0][0]} alone"
+                f"statistic 'std' is that of an ensemble and needs several models, got {self._files[0][0]} alone"
             )
         # Hashed and loaded now and not on first use: a file of another kind is found before a run begins.
         _check_plan(self._plan)

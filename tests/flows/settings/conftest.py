@@ -1,5 +1,6 @@
 """All objects that settings are assembled to, described by plain values that can be compared."""
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from enum import Enum
@@ -36,6 +37,7 @@ SMILES = ("CCN", "CCO", "CNCC", "COCO")
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
 SIZES = {"latent_size": 3, "embedding_size": 8, "encoder_size": 8, "hidden_size": 16, "max_length": 8}
 PAIR_SIZES = {"hidden_size": 16, "encoder_layers": 1, "decoder_layers": 1, "heads": 2, "max_length": 8}
+EXAMPLES = Path(__file__).parents[3] / "examples"
 CLOSED = (SampleStore, HistoryIndex, np.ndarray, type)
 """Objects that are not looked into: what they hold follows from the store and not from the settings."""
 RANDOM = "owner"
@@ -141,7 +143,9 @@ OTHER_RUN = "2" * 32
 def named(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """A folder with policies, files, a module and a store; and the sha256 of latents in the store, by their names."""
     folder = tmp_path_factory.mktemp("named")
-    names = {"folder": str(folder)}
+    names = {"folder": str(folder), "examples": str(EXAMPLES)}
+    for file in ("docking/receptor.pdbqt", "docking/ligand.sdf", "models/logp.onnx", "models/logp.pt"):
+        shutil.copy(EXAMPLES / file, folder)
     models: dict[str, nn.Module] = {}
     for seed, name in enumerate(("vae", "stranger")):
         torch.manual_seed(seed)

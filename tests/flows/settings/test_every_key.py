@@ -139,12 +139,19 @@ OF_FILE = {"base_sampler": {"kind": "dataset", **FILE}}
 
 TABLES: Mapping[str, Table] = {
     **{f"{key}[python]": {"object": f"plugins:{name}", "folder": "$folder"} for key, name in OBJECTS.items()},
+    "components[chemprop]": {"model": "$examples/models/logp.pt"},
+    "components[onnx]": {"model": "$examples/models/logp.onnx", "features": "morgan_counts", "bits": 1024},
     "components[property]": {"property": "logp", "transform": RISING},
     "components[python]": {"function": "scorers:one", "folder": "$folder"},
     "components[rediscovery]": {"target": "CCO"},
     "components[sa_score]": {"transform": RISING},
     "components[similarity]": {"target": "CCO"},
     "components[substructure]": {"smarts": "CC"},
+    "components[vina]": {
+        "receptor": "$examples/docking/receptor.pdbqt",
+        "ligand": "$examples/docking/ligand.sdf",
+        "transform": RISING,
+    },
     "filters[elements]": {"allowed": ["C"]},
     "filters[property]": {"name": "logp", "min": 1, "max": 5},
     "filters[ring_size]": {"min": 4, "max": 7},
@@ -167,14 +174,22 @@ TABLES: Mapping[str, Table] = {
 SLOTS = {"base_sampler": "samplers", "source_filters": "filters", "select": "selection"}
 """The keys that hold tables of the same kinds as another key does."""
 SIZES = {"name": "tested", "buffer_size": 8, "p_batch": 0.5}
-ONE_VALUE: Mapping[str, object] = {"samplers[history].buffer_size": 8}
+ONE_VALUE: Mapping[str, object] = {
+    "components[chemprop].statistic": "std",
+    "components[onnx].bits": 2048,
+    "components[onnx].descriptors": ["TPSA"],
+    "samplers[history].buffer_size": 8,
+}
 """The keys that have one value in a kind of table, with another that is refused."""
 
 IN_FOLDER = {"folder": "$folder"}
 INSTEAD = {"molecules": None}
+BOX = {"ligand": None, "center": [0, 0, 0], "size": [9, 9, 9]}
 BEFORE: Mapping[str, Table] = {
     "policy.models": IN_FOLDER,
     "campaign.patience_top": {"patience": 5},
+    "components[vina].center": BOX,
+    "components[vina].size": BOX,
     "offline.sigma": {"loss": "reinvent"},
     **{
         f"samplers[{kind}].{key}": {"optimise": True}
@@ -193,6 +208,12 @@ VALUES: Mapping[str, object] = {
     "campaign.device": "auto",
     **{f"{key}[python].object": f"plugins:{name}Too" for key, name in OBJECTS.items()},
     **{f"{key}[python].folder": "$folder/elsewhere" for key in OBJECTS},
+    "components[chemprop].column": 0,
+    "components[chemprop].model": "$folder/logp.pt",
+    "components[chemprop].output": "logp",
+    "components[onnx].column": 0,
+    "components[onnx].model": "$folder/logp.onnx",
+    "components[onnx].output": "logp",
     "components[property].property": "tpsa",
     "components[python].files": ["some.csv"],
     "components[python].folder": "$folder/elsewhere",
@@ -201,6 +222,10 @@ VALUES: Mapping[str, object] = {
     "components[rediscovery].target": "CCN",
     "components[similarity].target": "CCN",
     "components[substructure].smarts": "CN",
+    "components[vina].center": [1, 0, 0],
+    "components[vina].ligand": "$folder/ligand.sdf",
+    "components[vina].receptor": "$folder/receptor.pdbqt",
+    "components[vina].size": [9, 9, 8],
     "filters[alerts].catalogs": ["BRENK"],
     "filters[elements].allowed": ["C", "N"],
     "filters[property].name": "tpsa",
@@ -236,6 +261,9 @@ VALUES: Mapping[str, object] = {
 }
 """Other values of the keys whose values name something or are written in a language."""
 
+PACKAGES = {"chemprop": "chemprop", "onnx": "onnxruntime", "vina": "vina"}
+"""What the components of some kinds need, by kind."""
+EXTRAS = {"chemprop": "chemprop", "onnx": "onnx", "vina": "docking"}
 FREE_TEXTS = frozenset({"label", "name", "revision"})
 """The keys that any text is a value of."""
 
@@ -414,6 +442,9 @@ def shows(assembled: Assembled, old: Settings, new: Settings, place: str, name: 
 
 @pytest.mark.parametrize("key", KEYS.values(), ids=str)
 def test_a_key_shows_in_what_a_run_is_made_of(key: Key, named: Mapping[str, str], assembled: Assembled) -> None:
+    for _, kind in key.tables:
+        if kind in PACKAGES:
+            pytest.importorskip(PACKAGES[kind], reason=f"pip install 'molbuffer[{EXTRAS[kind]}]'")
     if key.within in ONE_VALUE:
         with pytest.raises(ConfigurationError, match=key.name):
             settings_of(configuration(key, {key.name: ONE_VALUE[key.within]}), named)

@@ -54,7 +54,7 @@ def test_an_ensemble_has_a_mean_and_a_standard_deviation(tmp_path: Path) -> None
         folder = tmp_path / f"ensemble/model_{number}"
         folder.mkdir(parents=True)
         # The last number of the network, in units of the spread of the training set.
-        content["state_dict"]["predictor.ffn.2.2.bias"] += number
+        content["state_dict"]["predictor.ffn.1.2.bias"] += number
         torch.save(content, folder / "best.pt")
     first, second = (ChempropModel(str(tmp_path / f"ensemble/model_{number}")) for number in range(2))
     one, two = (each.values(["CCO"])[0].value for each in (first, second))
