@@ -398,7 +398,7 @@ def other_values(key: Key, old: Any) -> Iterator[Any]:
                 yield from (3, 1) if old is None else (old + 1, old - 1)
             case "number":
                 yield from (0.5, 1.0) if old is None else (1.5 * old, old / 2, old + 0.25)
-            case "array" if "enum" in option["items"]:
+            case "array" if "enum" in option.get("items", {}):
                 yield old[1:]
             case "string" if key.name in FREE_TEXTS:
                 yield "another"
