@@ -9,8 +9,8 @@ segment of ``quarantine`` are left out of training. ``objectives`` has the compo
 ``position``, with their transforms as JSON; a run records its own when it starts. ``file``, ``file_line`` and
 ``file_id`` of a sample are the row of a file that it was drawn from. ``predicted_reward``, ``predicted_sd`` and
 ``acquisition`` are what the screening model said of it, and ``picked_by`` is why it was scored all the same;
-``builds.screening`` describes the model as JSON. ``poses`` has the pose of a good score as a mol block, at most one of a
-molecule, component and version: beside ``scores``, which every look-up reads. Nothing reads or writes
+``builds.screening`` describes the model as JSON. ``poses`` has the pose of a good score as a mol block, at most one of
+a molecule, component and version: beside ``scores``, which every look-up reads. Nothing reads or writes
 ``commit_fence``, which stores have from earlier, nor sets ``runs.parent_run_id``. Timestamps are UTC.
 
 SQL in this package names tables and views as ``{samples}``; ``bind`` puts in what the name stands for where the SQL
