@@ -13,3 +13,8 @@ EXAMPLES = [*sorted((ROOT / "examples").glob("*.toml")), ROOT / "flows" / "setti
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.name)
 def test_an_example_has_neither_problems_nor_warnings(file: Path) -> None:
     assert warnings_of(load_settings(file)) == []
+
+
+def test_the_example_of_docking_has_neither_problems_nor_warnings() -> None:
+    pytest.importorskip("vina", reason="pip install 'molbuffer[docking]'")
+    assert warnings_of(load_settings(ROOT / "examples" / "docking" / "campaign.toml")) == []
