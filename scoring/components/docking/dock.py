@@ -16,8 +16,8 @@ from molbuffer.scoring.components.docking.box import Box
 from molbuffer.scoring.components.docking.ligand import LigandError, Preparation, prepared
 from molbuffer.scoring.components.raw_score import RawScore
 
-ROUNDING = 0.5
-"""Å: how far outside the box an atom may be, since its grid ends at a whole number of steps."""
+OUTSIDE = 2.0
+"""Å: how far outside the box an atom of a pose may be, as the walls do not hold Vina's last refinement (seen: 1 Å)."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _lies_in(pose: str, box: Box) -> bool:
     """Return whether the atoms of a pose are in a box: Vina only makes it costly to be outside."""
     atoms = [line for line in pose.splitlines() if line.startswith(("ATOM", "HETATM"))]
     positions = np.array([[float(line[start : start + 8]) for start in (30, 38, 46)] for line in atoms])
-    return bool((np.abs(positions - box.center) <= np.array(box.size) / 2 + ROUNDING).all())
+    return bool((np.abs(positions - box.center) <= np.array(box.size) / 2 + OUTSIDE).all())
 
 
 def _mol_block(poses: str, smiles: str) -> str:
