@@ -34,7 +34,7 @@ from molbuffer.flows.settings import ConfigurationError, load_settings
 from molbuffer.storage import SampleStore
 
 CAMPAIGN = Path(__file__).parents[1] / "examples/docking/campaign.toml"
-SCREENING = '\n[screening]\ncandidates = 4.0\nmodel = "gp"\nacquisition = "ucb"\nexplore = 0.125\n'
+SCREENING = 'candidates = 4.0; model = "gp"; acquisition = "ucb"; explore = 0.125'
 PLAIN, SCREENED = "without", "with"
 BEST = 10
 
@@ -111,13 +111,15 @@ def _arguments() -> Any:
     parser.add_argument("--calls", type=int, default=600, help="the dockings of a run")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--campaign", type=Path, default=CAMPAIGN)
+    parser.add_argument("--screening", default=SCREENING, help="the keys of [screening], with semicolons between them")
     parser.add_argument("--table", action="store_true", help="only print what is there")
     return parser.parse_args()
 
 
 def _campaign(given: Any, *, screened: bool) -> Path | None:
     """Write the campaign into the folder; None for a screening that this release does not know."""
-    text = given.campaign.read_text() + (SCREENING if screened else "")
+    keys = [key.strip() for key in given.screening.split(";")]
+    text = given.campaign.read_text() + ("\n".join(["", "[screening]", *keys, ""]) if screened else "")
     # Its files are named from its own folder.
     for name in ("receptor", "ligand"):
         text = text.replace(f'{name} = "', f'{name} = "{given.campaign.resolve().parent}/')
