@@ -188,9 +188,8 @@ def _query(arm: Arm, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
 
 
 def _print_table(arms: Sequence[Arm]) -> None:
-    print(
-        f"{'':<28}{'calls':>7}{'failed':>8}{'best ten':>10}{'as without after':>18}{'paid twice':>12}{'killed at':>11}"
-    )
+    columns = f"{'calls':>7}{'failed':>8}{'best ten':>10}{'as without after':>18}{'paid twice':>12}"
+    print(f"{'':<28}{columns}{'killed at':>11}{'in flight':>11}")
     for arm in arms:
         calls = _query(arm, CALLS, [_component(arm)])
         means = list(_means(energy for _, energy, _ in calls))
