@@ -24,7 +24,7 @@ from molbuffer.scoring.identity import sha256_of
 from molbuffer.scoring.workers import Isolation, NoAnswer, Worker, available_cores, run_apart
 
 ScoringFunction = Literal["vina", "vinardo"]
-Numbers = Annotated[tuple[float, float, float] | None, Typed(tuple[float, float, float] | None)]
+Numbers = Annotated[Sequence[float], Typed(tuple[float, ...])]
 PACKAGES = ("vina", "meeko", "rdkit")
 """Those whose version may change an energy."""
 
@@ -73,8 +73,8 @@ class Vina:
     receptor: Annotated[str, Typed(Text), FileName()]
     ligand: Annotated[str | None, Typed(Text | None), FileName()] = None
     margin: Annotated[float, Ge(0)] = 8.0
-    center: Numbers = None
-    size: Numbers = None
+    center: Numbers = ()
+    size: Numbers = ()
     scoring: ScoringFunction = "vina"
     exhaustiveness: Count = 8
     max_evaluations: NotNegative = 0
@@ -106,6 +106,8 @@ class Vina:
                 raise unknown_name(name, str(getattr(self, name)), get_args(allowed))
         if self.timeout is not None and not self.timeout > 0:
             raise ScoringConfigurationError(f"timeout must be positive, got {self.timeout}")
+        object.__setattr__(self, "center", tuple(self.center))
+        object.__setattr__(self, "size", tuple(self.size))
         object.__setattr__(self, "receptor", str(Path(self.receptor).absolute()))
         object.__setattr__(self, "name", self.name or f"{self.kind}:{Path(self.receptor).stem}")
         # Read now and not on first use, when the file may differ.
@@ -118,16 +120,13 @@ class Vina:
         Raises:
             ScoringConfigurationError: neither a ligand nor a centre with a size is given, or both are.
         """
-        boxed = self.center is not None and self.size is not None
-        if (self.ligand is None) != boxed or (self.center is None) != (self.size is None):
+        if (self.ligand is None) == (not self.center) or bool(self.center) != bool(self.size):
             raise ScoringConfigurationError(
                 "the box needs either a ligand, or center and size; got "
-                f"ligand {self.ligand!r}, center {self.center} and size {self.size}"
+                f"ligand {self.ligand!r}, center {list(self.center)} and size {list(self.size)}"
             )
         if self.ligand is not None:
             return box_around(Path(self.ligand), self.margin)
-        assert self.center is not None
-        assert self.size is not None
         return make_box(self.center, self.size)
 
     @cached_property

@@ -122,6 +122,7 @@ def test_the_version_changes_with_the_receptor_and_not_with_its_name(tmp_path: P
         ({"ligand": None, "center": (0.0, 0.0, 0.0), "size": (0.0, 9.0, 9.0)}, "above 0 and at most 126"),
         ({"ligand": None, "center": (90.0, 0.0, 0.0), "size": (9.0, 9.0, 9.0)}, "outside the receptor"),
         ({"ligand": str(RECEPTOR.with_name("make_receptor.py"))}, "no atoms with coordinates"),
+        ({"ligand": None, "center": (0.0, 0.0), "size": (9.0, 9.0, 9.0)}, "center of a box needs three numbers"),
         ({"scoring": "gold"}, "unknown scoring 'gold'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
