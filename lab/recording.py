@@ -276,6 +276,7 @@ def _description(plan: RunPlan, prior: Policy | None, agent: Policy | None = Non
             "version": each.component.version,
             "weight": each.weight,
             "transform": each.transform.settings(),
+            **({} if each.gate is None else {"after": each.gate.text, "otherwise": each.otherwise}),
         }
         for each in plan.objective.components
     }

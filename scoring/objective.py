@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from molbuffer.kinds import checked
 from molbuffer.scoring.components import Component, complete
 from molbuffer.scoring.errors import ScoringConfigurationError, ScoringError, unknown_name
+from molbuffer.scoring.gates import Conjunction, Gate, any_holds, expanded, order_by_gates
 from molbuffer.scoring.identity import checked_number, sha256_of
 from molbuffer.scoring.transforms import ROUNDING, Identity, Transform
 
@@ -39,15 +41,25 @@ class WeightedComponent:
         component: gives the raw values.
         weight: at least 0; a component of weight 0 is scored and stored, and must succeed, but has no effect.
         transform: maps raw values to [0, 1]; components whose raw values are not in [0, 1] need one.
+        after: a condition on the raw values of other components of the objective, as a text or a Gate. A molecule that
+            does not meet it is not scored by this component, and has ``otherwise`` for its transformed value.
+        otherwise: that value, in [0, 1].
 
     Example:
         >>> mb.WeightedComponent(mb.QED(), weight=2.0).transform.kind
         'identity'
+        >>> dear = mb.PythonFunction("operator:length_hint", name="dear", in_process=True)
+        >>> gated = mb.WeightedComponent(dear, transform=mb.Linear(low=0, high=10), after="qed > 0.5")
+        >>> scored = mb.Scorer(mb.Objective([mb.QED(), gated])).score(["CCO", "c1ccccc1"])
+        >>> scored.gated
+        {'dear': frozenset({'CCO', 'c1ccccc1'})}
     """
 
     component: Component
     weight: float = 1.0
     transform: Transform = Identity()
+    after: Gate | str | None = None
+    otherwise: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "component", complete(self.component))
@@ -59,6 +71,17 @@ class WeightedComponent:
             raise ScoringConfigurationError(
                 f"the raw values of {name!r} are not limited to [0, 1]: give it a transform, such as a sigmoid"
             )
+        if isinstance(self.after, str):
+            object.__setattr__(self, "after", Gate(self.after))
+        object.__setattr__(self, "otherwise", checked_number(f"otherwise of {name!r}", self.otherwise))
+        if not 0 <= self.otherwise <= 1:
+            raise ScoringConfigurationError(f"otherwise of {name!r} must be in [0, 1], got {self.otherwise:g}")
+
+    @property
+    def gate(self) -> Gate | None:
+        """The condition under which a molecule is scored; None for any molecule."""
+        assert not isinstance(self.after, str)
+        return self.after
 
     def transformed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the transformed values [n] of raw values [n], in [0, 1]; NaN where a raw value has none.
@@ -80,6 +103,10 @@ class WeightedComponent:
 @dataclass(frozen=True, init=False)
 class Objective:
     """The reward of a molecule as an aggregation of components.
+
+    A component with a gate has no part in the reward of a molecule that the gate keeps from it, whether the store
+    knows its score or not: there its transformed value is ``otherwise``. So the reward of a molecule depends on nothing
+    else than the molecule and the objective.
 
     Attributes:
         components: at least one, with different names and at least one positive weight.
@@ -114,18 +141,62 @@ class Objective:
             raise ScoringConfigurationError(f"components need different names, got twice: {', '.join(twice)}")
         if not any(weighted.weight for weighted in self.components):
             raise ScoringConfigurationError("an objective needs a component of positive weight, got only zeros")
+        self._check_gates(names)
+
+    def _check_gates(self, names: Sequence[str]) -> None:
+        for name, gate in self.gates.items():
+            for needed in gate.components:
+                if needed == name:
+                    raise ScoringConfigurationError(f"the gate of {name!r} needs its own value, got {gate.text!r}")
+                if needed not in names:
+                    others = [each for each in names if each != name]
+                    raise unknown_name(f"component in the gate of {name!r}", needed, others)
+        order_by_gates(names, self.gates)
+        _ = self.open_where
+
+    @cached_property
+    def gates(self) -> dict[str, Gate]:
+        """The gates of the components that have one, by name."""
+        return {part.component.name: part.gate for part in self.components if part.gate is not None}
+
+    @cached_property
+    def open_where(self) -> dict[str, tuple[Conjunction, ...]]:
+        """The conditions under which gates are open and all that they need has values, by the component's name."""
+        return {name: expanded(gate, self.gates) for name, gate in self.gates.items()}
 
     @cached_property
     def sha256(self) -> str:
         """The identity of the objective: the hash of all that decides the reward of a molecule, without names."""
         parts = [
             {"version": part.component.version, "weight": part.weight, "transform": part.transform.settings()}
+            | self._gate_identity(part)
             for part in self.components
         ]
         return sha256_of({"aggregation": str(self.aggregation), "components": parts})
 
+    def _gate_identity(self, part: WeightedComponent) -> dict[str, Any]:
+        """Return what a gate adds to the identity: conditions on versions; nothing without a gate."""
+        if part.gate is None:
+            return {}
+        versions = {each.component.name: each.component.version for each in self.components}
+        alternatives = [
+            sorted([versions[each.component], each.operator, each.number] for each in conjunction)
+            for conjunction in self.open_where[part.component.name]
+        ]
+        return {"after": sorted(alternatives), "otherwise": part.otherwise}
+
+    def gated(self, raw: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.bool_]]:
+        """Return where [n] the gate of a component is not open, by the names of those that have one.
+
+        Args:
+            raw: the raw values [n] of each component that a gate needs, by name, NaN where there is none.
+        """
+        return {name: ~any_holds(alternatives, raw) for name, alternatives in self.open_where.items()}
+
     def rewards(self, raw: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the rewards [n] in [0, 1] of n molecules, NaN where a component failed or has no value yet.
+
+        A component whose gate is not open needs no value.
 
         Args:
             raw: the raw values [n] of each component by name, NaN where it failed or has no value yet.
@@ -134,18 +205,31 @@ class Objective:
             KeyError: a component has no array of values.
             ValueError: the arrays have different lengths.
         """
-        transformed = np.stack([self._transformed(part, raw) for part in self.components])
+        transformed = np.stack(list(self.transformed(raw).values()))
         weights = np.array([part.weight for part in self.components])
         rewards = _aggregate(transformed, weights, self.aggregation)
         # Otherwise a zero times, or to the power of, an absent value would decide an unknown reward.
         return np.where(np.isnan(transformed).any(axis=0), np.nan, rewards)
 
-    @staticmethod
-    def _transformed(part: WeightedComponent, raw: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        name = part.component.name
-        if name not in raw:
-            raise KeyError(f"no raw values of component {name!r}; got those of {sorted(raw)}")
-        return part.transformed(np.asarray(raw[name], dtype=np.float64))
+    def transformed(self, raw: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        """Return the transformed values [n] of each component by name, ``otherwise`` where its gate is not open.
+
+        Args:
+            raw: as ``rewards`` takes them.
+
+        Raises:
+            KeyError: a component has no array of values.
+        """
+        missing = [part.component.name for part in self.components if part.component.name not in raw]
+        if missing:
+            raise KeyError(f"no raw values of component {missing[0]!r}; got those of {sorted(raw)}")
+        gated = self.gated(raw)
+        found = {}
+        for part in self.components:
+            name = part.component.name
+            values = part.transformed(np.asarray(raw[name], dtype=np.float64))
+            found[name] = np.where(gated[name], part.otherwise, values) if name in gated else values
+        return found
 
 
 def _aggregate(

@@ -89,12 +89,16 @@ class ObjectiveComponent:
         version: the version under which its scores are stored.
         weight: in the aggregation.
         transform: the kind and the numbers of the transform of its raw values, as a JSON object.
+        gate: the condition under which it scores a molecule, as a JSON object; None for any molecule. ``after`` is the
+            condition as written, ``otherwise`` the transformed value where it is not met, and ``alternatives`` the
+            conjunctions, of which one must hold, of comparisons {component, operator, number} of raw values.
     """
 
     component: str
     version: str
     weight: float
     transform: str
+    gate: str | None = None
 
 
 @dataclass(frozen=True)

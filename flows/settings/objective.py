@@ -10,17 +10,21 @@ from pydantic import ConfigDict, Field, model_validator
 
 from molbuffer.flows.settings.base import Section
 from molbuffer.flows.settings.problems import shown
-from molbuffer.kinds import KindTable, OneOf, Text, refuse
+from molbuffer.kinds import Checked, KindTable, OneOf, Share, Text, refuse
 from molbuffer.scoring import (
     CHOICES,
     COMPONENTS,
     NAMED_OBJECTIVES,
     TRANSFORMS,
+    Gate,
+    Identity,
     Objective,
     ScoringConfigurationError,
     Standardisation,
     WeightedComponent,
     check_objective_name,
+    circle,
+    unknown_name,
 )
 from molbuffer.scoring.components import foreign
 
@@ -36,17 +40,25 @@ class ComponentSettings(KindTable):
     transform: Annotated[KindTable, OneOf(TRANSFORMS)] | None = None
     """The transform of the raw value to [0, 1]; required unless the raw value is in [0, 1] already."""
 
+    after: Annotated[str, Checked(Gate)] | None = None
+    """A condition on the raw values of other components, such as "qed > 0.4 and sa_score < 4": a molecule that does not
+    meet it is not scored by this one. Names with other characters than letters, digits and _ are quoted."""
+
+    otherwise: Share = 0.0
+    """The transformed value of a molecule that does not meet the condition of `after`."""
+
     def weighted(self, standardisation: Standardisation = Standardisation()) -> WeightedComponent:
         """Return the component with its weight and transform; targets are standardised as the molecules are."""
         component = self.build(standardisation=standardisation)
         if self.foreign_sha256 is not None:
             component = foreign(component, self.foreign_sha256)
-        if self.transform is None:
-            return WeightedComponent(component, self.weight)
-        return WeightedComponent(component, self.weight, self.transform.build())
+        transform = Identity() if self.transform is None else self.transform.build()
+        return WeightedComponent(component, self.weight, transform, self.after, self.otherwise)
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
+        if self.after is None and self.otherwise:
+            refuse("component", [(("otherwise",), "this key has no effect without `after`; give a condition, too")])
         self.weighted()
         return self
 
@@ -102,6 +114,7 @@ class ObjectiveSettings(Section):
     def _can_be_built(self) -> Self:
         # What Objective would refuse, but with the key to change.
         refuse("objective", [*self._doubled_names(), *self._missing_weight()])
+        refuse("objective", [*self._wrong_gates()])
         return self
 
     def _doubled_names(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -114,3 +127,21 @@ class ObjectiveSettings(Section):
     def _missing_weight(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         if not any(each.weight for each in self.components):
             yield ("components",), "every weight is 0, so there is no reward; give one a weight above 0"
+
+    def _wrong_gates(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        names = [each.build().name for each in self.components]
+        gates = {name: Gate(each.after) for name, each in zip(names, self.components, strict=True) if each.after}
+        for name, gate in gates.items():
+            for needed in gate.components:
+                if needed not in names or needed == name:
+                    others = [each for each in names if each != name]
+                    yield ("components", names.index(name), "after"), str(unknown_name("component", needed, others))
+                    return
+        if around := circle(gates):
+            listed = " and ".join(shown(each) for each in around)
+            yield ("components", names.index(around[0]), "after"), f"the gates of {listed} need each other"
+            return
+        try:
+            self.build()
+        except ScoringConfigurationError as error:
+            yield ("components",), str(error)

@@ -1,4 +1,14 @@
-from .base import COMPONENTS, Component, Cost, StreamingComponent, score_many, score_stream
+from .base import (
+    COMPONENTS,
+    Component,
+    Cost,
+    JointComponent,
+    StreamingComponent,
+    claimed_as,
+    score_many,
+    score_stream,
+    score_together,
+)
 from .descriptors import QED, Property, SAScore
 from .foreign_component import complete, foreign
 from .pmo.component import PMO
@@ -17,6 +27,7 @@ __all__ = [
     "Component",
     "Cost",
     "FingerprintName",
+    "JointComponent",
     "PMOTask",
     "Property",
     "PythonFunction",
@@ -27,8 +38,10 @@ __all__ = [
     "StreamingComponent",
     "Substructure",
     "canonical_target",
+    "claimed_as",
     "complete",
     "foreign",
     "score_many",
     "score_stream",
+    "score_together",
 ]

@@ -236,6 +236,9 @@ VALUES: Mapping[str, object] = {
 }
 """Other values of the keys whose values name something or are written in a language."""
 
+OF_GATES: Mapping[str, Table] = {"after": {"after": "other > 0.5"}, "otherwise": {"after": "other > 0.5"}}
+"""What must stand beside the keys of a gate, which compares the value of another component."""
+
 FREE_TEXTS = frozenset({"label", "name", "revision"})
 """The keys that any text is a value of."""
 
@@ -319,6 +322,8 @@ def configuration(key: Key, changes: Table) -> Table:
             table[name] = in_place(name, inner := table_of(name, kind))
             if name == "samplers" and f"{_called(name, kind)}.buffer_size" in ONE_VALUE:
                 table[name].append({"kind": "model", "name": "filler", "buffer_size": 8})
+            if name == "components" and key.name in OF_GATES:
+                table[name].append({"kind": "qed", "name": "other"})
             table = inner
     table.update(changes)
     return root
@@ -344,7 +349,7 @@ def changes_of(key: Key) -> Iterator[tuple[Table, Table]]:
             if other != kind:
                 yield configuration(key, {}), configuration(replace(key, tables=(*outer, (name, other))), {})
         return
-    before = BEFORE.get(key.within, {})
+    before = BEFORE.get(key.within, {}) | OF_GATES.get(key.name, {})
     found = configuration(key, before)
     for step, _ in key.tables:
         found = found[step][0] if step in LISTS else found[step]
@@ -358,6 +363,8 @@ def other_values(key: Key, old: Any) -> Iterator[Any]:
     """Yield values that may be allowed instead of an old one."""
     if key.within in VALUES:
         yield VALUES[key.within]
+    if key.name == "after":
+        yield "other > 0.25"
     # The first kind may be what the absence of the table means.
     for kind, _ in reversed(list(_kinds(key.schema))):
         yield in_place(key.name, table_of(key.name, kind))

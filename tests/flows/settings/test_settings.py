@@ -286,6 +286,44 @@ def test_components_of_one_name_are_refused_whether_it_was_given_or_is_the_kinds
     assert load(tmp_path, aspirin + ethanol + LIVE)
 
 
+GATED = '[[objective.components]]\nkind = "qed"\n[[objective.components]]\nkind = "sa_score"\n{gate}\n{rest}'
+RISING = "transform = { kind = 'linear', low = 1, high = 10 }"
+
+
+@pytest.mark.parametrize(
+    ("gate", "expected"),
+    [
+        (
+            'after = "qd > 0.4"',
+            "line 5, key `objective.components[1].after`: unknown component 'qd', did you mean 'qed'?",
+        ),
+        ('after = "sa_score > 4"', "line 5, key `objective.components[1].after`: unknown component 'sa_score'"),
+        ('after = "qed >"', "line 5, key `objective.components[1].after`: the gate 'qed >' is no condition"),
+        ('after = ""', "line 5, key `objective.components[1].after`: the gate '' is no condition"),
+        ("otherwise = 0.5", "line 5, key `objective.components[1].otherwise`: this key has no effect without `after`"),
+        (
+            'after = "qed > 0.4"\notherwise = 1.5',
+            "line 6, key `objective.components[1].otherwise`: got 1.5, expected a number <= 1",
+        ),
+    ],
+)
+def test_a_wrong_gate_is_named(tmp_path: Path, gate: str, expected: str) -> None:
+    assert problem(tmp_path, GATED.format(gate=gate, rest=f"{RISING}\n{LIVE}")).startswith(expected)
+
+
+def test_gates_in_a_circle_are_named(tmp_path: Path) -> None:
+    text = GATED.format(gate='after = "qed > 0.4"', rest=f"{RISING}\n{LIVE}")
+    circle = text.replace('kind = "qed"', 'kind = "qed"\nafter = "sa_score < 4"')
+    expected = 'line 3, key `objective.components[0].after`: the gates of "qed" and "sa_score" need each other'
+    assert problem(tmp_path, circle).startswith(expected)
+
+
+def test_a_gate_comes_to_the_objective(tmp_path: Path) -> None:
+    settings = load(tmp_path, GATED.format(gate='after = "qed > 0.4"\notherwise = 0.25', rest=f"{RISING}\n{LIVE}"))
+    (name,) = (objective := settings.objective.build()).gates
+    assert (name, objective.components[1].otherwise) == ("sa_score", 0.25)
+
+
 def test_all_problems_of_a_file_are_reported_together_in_its_order(tmp_path: Path) -> None:
     text = (
         '[campaign]\nseed = "x"\n[[objective.components]]\nkind = "similarity"\ntarget = "bad"\nweight = -1\n'
