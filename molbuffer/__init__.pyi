@@ -10,12 +10,15 @@ from .samplers.policies.policy import Policy
 from .scoring.choices import Determinantal, MaxMin
 from .scoring.components.base import Component
 from .scoring.components.descriptors import QED, Property, SAScore
+from .scoring.components.external import ExternalProgram
+from .scoring.components.http_service import HTTPService
 from .scoring.components.pmo.component import PMO
 from .scoring.components.python_function import PythonFunction
 from .scoring.components.raw_score import RawScore
 from .scoring.components.similarity import Similarity
 from .scoring.components.substructure import Substructure
 from .scoring.filters import Alerts, PropertyRange, SubstructureFilter
+from .scoring.gates import Gate
 from .scoring.named_objectives import named_objective
 from .scoring.objective import Objective, WeightedComponent
 from .scoring.screening import Screening
@@ -45,10 +48,13 @@ __all__ = [
     "DoubleSigmoid",
     "Draw",
     "ExpectedImprovement",
+    "ExternalProgram",
     "FittedSurrogate",
+    "Gate",
     "GaussianProcess",
     "Greedy",
     "GuardSettings",
+    "HTTPService",
     "HistorySampler",
     "Lab",
     "LabRun",

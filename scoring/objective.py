@@ -48,11 +48,9 @@ class WeightedComponent:
     Example:
         >>> mb.WeightedComponent(mb.QED(), weight=2.0).transform.kind
         'identity'
-        >>> dear = mb.PythonFunction("operator:length_hint", name="dear", in_process=True)
-        >>> gated = mb.WeightedComponent(dear, transform=mb.Linear(low=0, high=10), after="qed > 0.5")
-        >>> scored = mb.Scorer(mb.Objective([mb.QED(), gated])).score(["CCO", "c1ccccc1"])
-        >>> scored.gated
-        {'dear': frozenset({'CCO', 'c1ccccc1'})}
+        >>> gated = mb.WeightedComponent(mb.SAScore(), transform=mb.Linear(low=1, high=10), after="qed > 0.5")
+        >>> lab.score(["CCO", "CC(=O)Nc1ccc(O)cc1"], mb.Objective([mb.QED(), gated]))["gated"].to_list()
+        ['sa_score', None]
     """
 
     component: Component

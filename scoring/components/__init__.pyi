@@ -10,7 +10,9 @@ from .base import (
     score_together,
 )
 from .descriptors import QED, Property, SAScore
+from .external import ExternalProgram
 from .foreign_component import complete, foreign
+from .http_service import HTTPService
 from .pmo.component import PMO
 from .pmo.tasks import PMO_TASKS, PMOTask
 from .python_function import PythonFunction
@@ -26,7 +28,9 @@ __all__ = [
     "QED",
     "Component",
     "Cost",
+    "ExternalProgram",
     "FingerprintName",
+    "HTTPService",
     "JointComponent",
     "PMOTask",
     "Property",
