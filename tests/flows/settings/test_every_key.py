@@ -139,6 +139,8 @@ OF_FILE = {"base_sampler": {"kind": "dataset", **FILE}}
 
 TABLES: Mapping[str, Table] = {
     **{f"{key}[python]": {"object": f"plugins:{name}", "folder": "$folder"} for key, name in OBJECTS.items()},
+    "components[external]": {"command": ["sh", "-c", "cat"], "revision": "1", "folder": "$folder"},
+    "components[http]": {"urls": ["http://a/score"], "revision": "1"},
     "components[property]": {"property": "logp", "transform": RISING},
     "components[python]": {"function": "scorers:one", "folder": "$folder"},
     "components[rediscovery]": {"target": "CCO"},
@@ -193,6 +195,12 @@ VALUES: Mapping[str, object] = {
     "campaign.device": "auto",
     **{f"{key}[python].object": f"plugins:{name}Too" for key, name in OBJECTS.items()},
     **{f"{key}[python].folder": "$folder/elsewhere" for key in OBJECTS},
+    "components[external].command": ["sh", "-c", "true"],
+    "components[external].files": ["some.csv"],
+    "components[external].folder": "$folder/elsewhere",
+    "components[http].headers": {"X-Team": "chem"},
+    "components[http].parameters": {"x": 2},
+    "components[http].urls": ["http://b/score"],
     "components[property].property": "tpsa",
     "components[python].files": ["some.csv"],
     "components[python].folder": "$folder/elsewhere",
@@ -239,7 +247,7 @@ VALUES: Mapping[str, object] = {
 OF_GATES: Mapping[str, Table] = {"after": {"after": "other > 0.5"}, "otherwise": {"after": "other > 0.5"}}
 """What must stand beside the keys of a gate, which compares the value of another component."""
 
-FREE_TEXTS = frozenset({"label", "name", "revision"})
+FREE_TEXTS = frozenset({"auth", "auth_header", "auth_scheme", "id_column", "label", "name", "output", "revision"})
 """The keys that any text is a value of."""
 
 
