@@ -108,7 +108,7 @@ def score_in_portions(
 def _values(objective: Objective, scored: ScoredMolecules) -> pl.DataFrame:
     """Return the reward, raw and transformed values of distinct molecules, null where unknown."""
     columns = {"reward": scored.rewards}
-    for name, transformed in objective.transformed(scored.values).items():
+    for name, transformed in objective.transformed(scored.values, scored.stds).items():
         columns[f"raw_{name}"] = scored.values[name]
         columns[f"transformed_{name}"] = transformed
     smiles = pl.Series("molecule", list(scored.smiles), pl.String)

@@ -109,6 +109,7 @@ def objective_definition(objective: Objective) -> ObjectiveDefinition:
             part.weight,
             json.dumps(part.transform.settings(), sort_keys=True),
             _gate(objective, part),
+            part.pessimism,
         )
         for part in objective.components
     ]

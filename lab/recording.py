@@ -277,6 +277,7 @@ def _description(plan: RunPlan, prior: Policy | None, agent: Policy | None = Non
             "weight": each.weight,
             "transform": each.transform.settings(),
             **({} if each.gate is None else {"after": each.gate.text, "otherwise": each.otherwise}),
+            **({"pessimism": each.pessimism} if each.pessimism else {}),
         }
         for each in plan.objective.components
     }

@@ -25,7 +25,7 @@ from .scoring.screening import Screening
 from .scoring.surrogates.acquisitions import ExpectedImprovement, Greedy, ThompsonSampling, UpperConfidenceBound
 from .scoring.surrogates.base import Acquisition, FittedSurrogate, Picks, Prediction, Surrogate
 from .scoring.surrogates.gaussian_process import GaussianProcess
-from .scoring.transforms import DoubleSigmoid, Linear, ReverseSigmoid, Sigmoid
+from .scoring.transforms import Desirability, DoubleSigmoid, Linear, ReverseSigmoid, Sigmoid
 from .scoring.unlikely_groups import UnlikelyGroups
 from .storage.history.selections import ConsumeOnce, Mixture, MixturePart, Prioritized, RankWindow, TopK, Uniform
 from .training.batches.replay import Replay
@@ -43,6 +43,7 @@ __all__ = [
     "Component",
     "ConsumeOnce",
     "DatasetSampler",
+    "Desirability",
     "Determinantal",
     "DiversitySettings",
     "DoubleSigmoid",

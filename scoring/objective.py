@@ -44,6 +44,9 @@ class WeightedComponent:
         after: a condition on the raw values of other components of the objective, as a text or a Gate. A molecule that
             does not meet it is not scored by this component, and has ``otherwise`` for its transformed value.
         otherwise: that value, in [0, 1].
+        pessimism: the number k of standard deviations by which a raw value counts as worse than it is: the transformed
+            value is the lesser of those at value − k std and value + k std, a lower confidence bound where more is
+            better, and an upper one where less is. For components that give a value with its standard deviation.
 
     Example:
         >>> mb.WeightedComponent(mb.QED(), weight=2.0).transform.kind
@@ -58,6 +61,7 @@ class WeightedComponent:
     transform: Transform = Identity()
     after: Gate | str | None = None
     otherwise: float = 0.0
+    pessimism: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "component", complete(self.component))
@@ -74,6 +78,9 @@ class WeightedComponent:
         object.__setattr__(self, "otherwise", checked_number(f"otherwise of {name!r}", self.otherwise))
         if not 0 <= self.otherwise <= 1:
             raise ScoringConfigurationError(f"otherwise of {name!r} must be in [0, 1], got {self.otherwise:g}")
+        object.__setattr__(self, "pessimism", checked_number(f"pessimism of {name!r}", self.pessimism))
+        if self.pessimism < 0:
+            raise ScoringConfigurationError(f"pessimism of {name!r} must be at least 0, got {self.pessimism:g}")
 
     @property
     def gate(self) -> Gate | None:
@@ -81,14 +88,29 @@ class WeightedComponent:
         assert not isinstance(self.after, str)
         return self.after
 
-    def transformed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def transformed(self, values: NDArray[np.float64], stds: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Return the transformed values [n] of raw values [n], in [0, 1]; NaN where a raw value has none.
 
         A transform of somebody else may give a number outside [0, 1], which is none.
 
+        Args:
+            values: the raw values.
+            stds: their standard deviations [n]; NaN where there is none, and with pessimism no transformed value
+                either. None takes the raw values as they are.
+
         Raises:
             ScoringError: the transform returns another number of values.
         """
+        found = self._mapped(values)
+        if stds is None or not self.pessimism:
+            return found
+        ends = [values - self.pessimism * stds, values + self.pessimism * stds]
+        if isinstance(self.transform, Identity):
+            ends = [np.clip(each, 0.0, 1.0) for each in ends]
+        # np.minimum keeps NaN.
+        return np.where(np.isnan(found), np.nan, np.minimum(*map(self._mapped, ends)))
+
+    def _mapped(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         found = np.asarray(self.transform(values), dtype=np.float64)
         if found.shape != values.shape:
             kind = getattr(self.transform, "kind", type(self.transform).__name__)
@@ -168,6 +190,7 @@ class Objective:
         parts = [
             {"version": part.component.version, "weight": part.weight, "transform": part.transform.settings()}
             | self._gate_identity(part)
+            | ({"pessimism": part.pessimism} if part.pessimism else {})
             for part in self.components
         ]
         return sha256_of({"aggregation": str(self.aggregation), "components": parts})
@@ -191,29 +214,36 @@ class Objective:
         """
         return {name: ~any_holds(alternatives, raw) for name, alternatives in self.open_where.items()}
 
-    def rewards(self, raw: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def rewards(
+        self, raw: Mapping[str, NDArray[np.float64]], stds: Mapping[str, NDArray[np.float64]] | None = None
+    ) -> NDArray[np.float64]:
         """Return the rewards [n] in [0, 1] of n molecules, NaN where a component failed or has no value yet.
 
         A component whose gate is not open needs no value.
 
         Args:
             raw: the raw values [n] of each component by name, NaN where it failed or has no value yet.
+            stds: the standard deviations [n] of the raw values by name, NaN where there is none; the values of a
+                component without an entry are taken as they are.
 
         Raises:
             KeyError: a component has no array of values.
             ValueError: the arrays have different lengths.
         """
-        transformed = np.stack(list(self.transformed(raw).values()))
+        transformed = np.stack(list(self.transformed(raw, stds).values()))
         weights = np.array([part.weight for part in self.components])
         rewards = _aggregate(transformed, weights, self.aggregation)
         # Otherwise a zero times, or to the power of, an absent value would decide an unknown reward.
         return np.where(np.isnan(transformed).any(axis=0), np.nan, rewards)
 
-    def transformed(self, raw: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+    def transformed(
+        self, raw: Mapping[str, NDArray[np.float64]], stds: Mapping[str, NDArray[np.float64]] | None = None
+    ) -> dict[str, NDArray[np.float64]]:
         """Return the transformed values [n] of each component by name, ``otherwise`` where its gate is not open.
 
         Args:
             raw: as ``rewards`` takes them.
+            stds: as ``rewards`` takes them.
 
         Raises:
             KeyError: a component has no array of values.
@@ -225,7 +255,7 @@ class Objective:
         found = {}
         for part in self.components:
             name = part.component.name
-            values = part.transformed(np.asarray(raw[name], dtype=np.float64))
+            values = part.transformed(np.asarray(raw[name], dtype=np.float64), (stds or {}).get(name))
             found[name] = np.where(gated[name], part.otherwise, values) if name in gated else values
         return found
 

@@ -92,6 +92,7 @@ class ObjectiveComponent:
         gate: the condition under which it scores a molecule, as a JSON object; None for any molecule. ``after`` is the
             condition as written, ``otherwise`` the transformed value where it is not met, and ``alternatives`` the
             conjunctions, of which one must hold, of comparisons {component, operator, number} of raw values.
+        pessimism: by how many standard deviations its raw values count as worse than they are.
     """
 
     component: str
@@ -99,6 +100,7 @@ class ObjectiveComponent:
     weight: float
     transform: str
     gate: str | None = None
+    pessimism: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ class Score:
         status: whether the score stands.
         error: why scoring failed; None when it did not.
         seconds: the time that scoring took.
+        std: the standard deviation of the value; None where the component gives none.
     """
 
     smiles: str
@@ -174,6 +177,7 @@ class Score:
     status: ScoreStatus = ScoreStatus.OK
     error: str | None = None
     seconds: float = 0.0
+    std: float | None = None
 
     def __post_init__(self) -> None:
         if self.status is ScoreStatus.OK and (self.value is None or not math.isfinite(self.value)):

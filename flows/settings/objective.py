@@ -47,13 +47,17 @@ class ComponentSettings(KindTable):
     otherwise: Share = 0.0
     """The transformed value of a molecule that does not meet the condition of `after`."""
 
+    pessimism: Annotated[float, Ge(0)] = 0.0
+    """By how many standard deviations a raw value counts as worse than it is, for a component that gives values with
+    their standard deviations: the lower confidence bound where more is better, the upper one where less is."""
+
     def weighted(self, standardisation: Standardisation = Standardisation()) -> WeightedComponent:
         """Return the component with its weight and transform; targets are standardised as the molecules are."""
         component = self.build(standardisation=standardisation)
         if self.foreign_sha256 is not None:
             component = foreign(component, self.foreign_sha256)
         transform = Identity() if self.transform is None else self.transform.build()
-        return WeightedComponent(component, self.weight, transform, self.after, self.otherwise)
+        return WeightedComponent(component, self.weight, transform, self.after, self.otherwise, self.pessimism)
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:

@@ -75,6 +75,7 @@ def _score(component: Component, smiles: str, raw: RawScore, error: str | None) 
         status=ScoreStatus.LOST if raw.lost else ScoreStatus.OK if error is None else ScoreStatus.FAILED,
         error=error,
         seconds=raw.seconds,
+        std=raw.std,
     )
 
 
@@ -97,6 +98,22 @@ def values_of(weighted: WeightedComponent, smiles: Sequence[str], scores: Mappin
     """Return the raw values [n] of n molecules, NaN where there is none."""
     of_scored = dict(zip(scores, raw_values(weighted, list(scores.values())).tolist(), strict=True))
     return np.array([of_scored.get(text, np.nan) for text in smiles], np.float64)
+
+
+def stds_of(smiles: Sequence[str], scores: Mapping[str, Score]) -> NDArray[np.float64]:
+    """Return the standard deviations [n] of the raw values of n molecules, NaN where there is none."""
+    found = (scores[text].std if text in scores else None for text in smiles)
+    return np.array([np.nan if std is None else std for std in found], np.float64)
+
+
+def error_of(weighted: WeightedComponent, score: Score, value: float) -> str | None:
+    """Return why a molecule has no reward by a score whose raw value may be of no use; None if it can have one."""
+    if np.isnan(value):
+        # It may have been stored under an objective with another transform.
+        return (score.error if score.value is None else out_of_range(weighted, score.value)) or score.status.value
+    if weighted.pessimism and score.std is None:
+        return f"got {value!r} without a standard deviation, of which {weighted.pessimism:g} count (pessimism)"
+    return None
 
 
 def out_of_range(weighted: WeightedComponent, value: float | None) -> str:

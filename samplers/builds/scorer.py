@@ -13,7 +13,6 @@ A score that the machinery lost counts as failed for the rest of its run, and is
 
 from __future__ import annotations
 
-import math
 import os
 import socket
 import time
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 
 from molbuffer.samplers.builds.component_order import Group, groups_of
 from molbuffer.samplers.builds.expensive import ClaimTiming, ExpensiveScores
-from molbuffer.samplers.builds.new_scores import Computed, out_of_range, raw_values, values_of, warn_of_range
+from molbuffer.samplers.builds.new_scores import Computed, error_of, raw_values, stds_of, values_of, warn_of_range
 from molbuffer.scoring import Objective, WeightedComponent, any_holds
 from molbuffer.scoring.components import Component, claimed_as, score_many, score_together
 from molbuffer.storage import ClaimWait, SampleStore, Score, ScoreStatus
@@ -54,6 +53,7 @@ class ScoredMolecules:
         gated: the molecules that a component was not asked for, since its gate is not open, by its name.
         unknown: the molecules that lack a score which was not to be computed.
         computed: how many scores were computed, each of one molecule and component.
+        stds: float64 [n] by component name, the standard deviations of ``values``; NaN where there is none.
     """
 
     smiles: Sequence[str]
@@ -64,6 +64,7 @@ class ScoredMolecules:
     gated: Mapping[str, frozenset[str]] = field(default_factory=dict)
     unknown: frozenset[str] = frozenset()
     computed: int = 0
+    stds: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def reward_of(self) -> dict[str, float]:
         """Return the reward by SMILES: rows are joined by identity, never by position."""
@@ -99,6 +100,7 @@ class Scorer:
         distinct = list(dict.fromkeys(smiles))
         found: dict[str, dict[str, Score]] = {}
         values: dict[str, NDArray[np.float64]] = {}
+        stds: dict[str, NDArray[np.float64]] = {}
         gated: dict[str, frozenset[str]] = {}
         unknown: set[str] = set()
         new: list[Score] = []
@@ -119,17 +121,19 @@ class Scorer:
                 name = each.component.name
                 found[name] = known[name]
                 values[name] = values_of(each, distinct, known[name])
+                stds[name] = stds_of(distinct, known[name])
                 if each.gate is not None:
                     gated[name] = frozenset(distinct) - frozenset(open_to)
         return ScoredMolecules(
             distinct,
             {each.component.name: values[each.component.name] for each in self.objective.components},
-            self.objective.rewards(values),
+            self.objective.rewards(values, stds),
             new,
             self._errors(found),
             gated,
             frozenset(unknown),
             computed,
+            stds,
         )
 
     def open_to(self, weighted: WeightedComponent, smiles: Sequence[str]) -> list[str]:
@@ -180,10 +184,8 @@ class Scorer:
         for weighted in self.objective.components:
             name, scores = weighted.component.name, list(found[weighted.component.name].values())
             for score, value in zip(scores, raw_values(weighted, scores).tolist(), strict=True):
-                if math.isnan(value):
-                    # A score may have been stored under an objective with another transform.
-                    error = score.error if score.value is None else out_of_range(weighted, score.value)
-                    errors.setdefault(score.smiles, f"{name}: {error or score.status.value}")
+                if (error := error_of(weighted, score, value)) is not None:
+                    errors.setdefault(score.smiles, f"{name}: {error}")
             warn_of_range(weighted, scores)
         return errors
 

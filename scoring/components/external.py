@@ -40,6 +40,7 @@ class ExternalProgram(JointCalls):
             CSV comes; reinvent: lines of SMILES go, and values come in their order, as scripts for ExternalProcess of
             REINVENT 4 have it.
         output: the column of the answer with the value; it may be left out if there is only one.
+        std: the column with the standard deviation of the value, for components with `pessimism`; left out for none.
         id_column: the column of the answer with the ids.
         revision: a text to change when something changes that the values depend on; required unless `command` names a
             file of `folder`.
@@ -65,6 +66,7 @@ class ExternalProgram(JointCalls):
     command: Annotated[Sequence[str], Typed(tuple[Text, ...])]
     protocol: Protocol = "csv"
     output: str = ""
+    std: str = ""
     id_column: Text = "id"
     revision: str = ""
     files: Annotated[Sequence[str], Typed(tuple[Text, ...])] = ()
@@ -89,6 +91,8 @@ class ExternalProgram(JointCalls):
             raise ScoringConfigurationError("command: expected a program and its arguments, got nothing")
         if self.protocol not in PROTOCOLS:
             raise unknown_name("protocol", self.protocol, PROTOCOLS)
+        if self.std and self.protocol == "reinvent":
+            raise ScoringConfigurationError(f"the protocol reinvent has no standard deviations, got std = {self.std!r}")
         object.__setattr__(self, "name", self.name or f"{self.kind}:{self.output or Path(self.command[0]).name}")
         self._check_program()
         if not (self._digests.names or self.revision):
@@ -115,7 +119,7 @@ class ExternalProgram(JointCalls):
 
     @cached_property
     def version(self) -> str:
-        return sha256_of({"call": self.call, "output": self.output})
+        return sha256_of({"call": self.call, "output": self.output, "std": self.std})
 
     @property
     def processes(self) -> int:

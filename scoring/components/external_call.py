@@ -30,6 +30,7 @@ from molbuffer.scoring.components.joint_call import (
     id_of,
     json_of,
     matched,
+    number_in,
     parsed,
     table_of_json,
 )
@@ -237,8 +238,8 @@ def _in_order(text: str, molecules: Sequence[str], outputs: Outputs) -> list[Ans
             raise CallError(f"the payload has no list {name!r}; it has {', '.join(map(repr, payload))}")
         if len(values) != len(molecules):
             raise CallError(f"the payload has {len(values)} values for {len(molecules)} molecules")
-        columns.append([RawScore.of(None if isinstance(value, bool) else value) for value in values])
-    return [Answer(scores) for scores in zip(*columns, strict=True)]
+        columns.append(values)
+    return [Answer([RawScore.of(number_in(value)) for value in values]) for values in zip(*columns, strict=True)]
 
 
 def _kill_descendants(process: subprocess.Popen[bytes]) -> None:

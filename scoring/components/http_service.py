@@ -36,6 +36,7 @@ class HTTPService(JointCalls):
             other.
         revision: a text to change when the service changes what the values depend on.
         output: the name of the value in the answer; it may be left out if there is only one.
+        std: the name of its standard deviation in the answer, for components with `pessimism`; left out for none.
         id_column: the name of the id in the answer.
         parameters: what is sent with the molecules; JSON values.
         headers: further headers of the requests. They are stored with the run; a secret belongs to `auth`.
@@ -62,6 +63,7 @@ class HTTPService(JointCalls):
     urls: Annotated[Sequence[str], Typed(tuple[Text, ...])]
     revision: Text
     output: str = ""
+    std: str = ""
     id_column: Text = "id"
     parameters: Annotated[Mapping[str, Any], Typed(dict[str, Any])] = field(default_factory=dict)
     headers: Annotated[Mapping[str, str], Typed(dict[str, str])] = field(default_factory=dict)
@@ -117,7 +119,7 @@ class HTTPService(JointCalls):
 
     @cached_property
     def version(self) -> str:
-        return sha256_of({"call": self.call, "output": self.output})
+        return sha256_of({"call": self.call, "output": self.output, "std": self.std})
 
     @property
     def processes(self) -> int:

@@ -43,10 +43,12 @@ class Outputs:
 
     Attributes:
         names: the columns [k] of the answer; an empty name is the only column beside the id.
+        stds: the columns [k] with the standard deviations of the values; an empty name is none.
         id_column: the column with the ids.
     """
 
     names: Sequence[str]
+    stds: Sequence[str]
     id_column: str = "id"
 
 
@@ -220,7 +222,10 @@ def matched(table: Table, molecules: Sequence[str], outputs: Outputs) -> list[An
         raise CallError(f"the answer has no column {outputs.id_column!r}; it has {_listed(table.columns)}")
     names = list(outputs.names)
     if any(not _error_of(row) for row in table.rows):
-        names = [_column(name, set(table.columns), outputs.id_column) for name in names]
+        columns = set(table.columns)
+        names = [_column(name, columns - set(outputs.stds), outputs.id_column) for name in names]
+        for std in filter(None, outputs.stds):
+            _column(std, columns, outputs.id_column)
     rows: dict[str, Mapping[str, Any]] = {}
     doubled: set[str] = set()
     for row in table.rows:
@@ -231,7 +236,8 @@ def matched(table: Table, molecules: Sequence[str], outputs: Outputs) -> list[An
     ids = [id_of(smiles) for smiles in molecules]
     strange = sorted(rows.keys() - set(ids))
     note = f"{len(strange)} rows of the answer have unknown ids, such as {strange[0]!r}" if strange else None
-    return [Answer(_of_row(rows.get(key), key in doubled, names, note), note) for key in ids]
+    pairs = list(zip(names, outputs.stds, strict=True))
+    return [Answer(_of_row(rows.get(key), key in doubled, pairs, note), note) for key in ids]
 
 
 def _column(name: str, columns: set[str], id_column: str) -> str:
@@ -245,13 +251,16 @@ def _column(name: str, columns: set[str], id_column: str) -> str:
     return name
 
 
-def _of_row(row: Mapping[str, Any] | None, doubled: bool, names: Sequence[str], note: str | None) -> list[RawScore]:
+def _of_row(
+    row: Mapping[str, Any] | None, doubled: bool, columns: Sequence[tuple[str, str]], note: str | None
+) -> list[RawScore]:
     if row is None:
         reason = "the answer has no row with its id" + (f"; {note}" if note else "")
-        return [RawScore(None, reason)] * len(names)
+        return [RawScore(None, reason)] * len(columns)
     if doubled:
-        return [RawScore(None, "the answer has two rows with its id, which differ")] * len(names)
-    return [_value(row.get(name), _error_of(row)) for name in names]
+        return [RawScore(None, "the answer has two rows with its id, which differ")] * len(columns)
+    error = _error_of(row)
+    return [_value(row.get(name), row.get(std) if std else None, error, uncertain=bool(std)) for name, std in columns]
 
 
 def _error_of(row: Mapping[str, Any]) -> str:
@@ -259,15 +268,21 @@ def _error_of(row: Mapping[str, Any]) -> str:
     return str(row.get("error") or "").strip()
 
 
-def _value(value: Any, error: str) -> RawScore:
+def _value(value: Any, std: Any, error: str, *, uncertain: bool) -> RawScore:
     if error:
         return RawScore(None, error[:_SHOWN])
+    number = number_in(value)
+    return RawScore.of((number, number_in(std)) if uncertain else number)
+
+
+def number_in(value: Any) -> Any:
+    """Return the number that a text stands for, and other values as they are, but no truth value."""
     if isinstance(value, str):
         try:
-            value = float(value)
+            return float(value)
         except ValueError:
-            return RawScore.of(value[:_SHOWN])
-    return RawScore.of(None if isinstance(value, bool) else value)
+            return value[:_SHOWN]
+    return None if isinstance(value, bool | list | tuple) else value
 
 
 def table_of_json(text: str) -> Table:

@@ -19,6 +19,7 @@ class Caller(Protocol):
     name: str
     kind: Any
     output: str
+    std: str
     batch_size: int
     id_column: str
 
@@ -55,8 +56,8 @@ def stream_jointly(components: Sequence[Caller], molecules: Iterable[str]) -> It
     """Yield each of some molecules with its scores by components of one call, which the first one makes."""
     first = components[0]
     vain, rest = Vain(), iter(molecules)
-    names = list(dict.fromkeys(each.output for each in components))
-    work, arguments = first.work(Outputs(names, first.id_column))
+    names = list(dict.fromkeys((each.output, each.std) for each in components))
+    work, arguments = first.work(Outputs([name for name, _ in names], [std for _, std in names], first.id_column))
     isolation = Isolation(f"calls of {first.kind}", processes=first.processes, one_by_one=False)
     found = run_apart(work, _until(vain, rest), arguments, isolation, chunk=first.batch_size)
     said: set[str] = set()
@@ -65,7 +66,7 @@ def stream_jointly(components: Sequence[Caller], molecules: Iterable[str]) -> It
             said.add(answer.note)
             _log.warning("component %r: %s", first.name, answer.note)
         of_output = dict(zip(names, answer.scores, strict=True))
-        yield smiles, [of_output[each.output] for each in components]
+        yield smiles, [of_output[each.output, each.std] for each in components]
     for smiles in rest:
         yield smiles, [RawScore(None, vain.reason, lost=True)] * len(components)
 

@@ -126,7 +126,15 @@ MIGRATIONS: tuple[Migration, ...] = (
             "ALTER TABLE {builds} ADD COLUMN screening VARCHAR",
         ),
     ),
-    Migration(8, "gates of components", ("ALTER TABLE {objectives} ADD COLUMN gate VARCHAR",)),
+    Migration(
+        8,
+        "gates of components and uncertainties of scores",
+        (
+            "ALTER TABLE {objectives} ADD COLUMN gate VARCHAR",
+            "ALTER TABLE {objectives} ADD COLUMN pessimism DOUBLE DEFAULT 0",
+            "ALTER TABLE {scores} ADD COLUMN std DOUBLE",
+        ),
+    ),
 )
 """In the order of their numbers, which count from 1. Never edit one that was released: add another. A release that
 changes only a view adds one without statements, since the views of the catalog are written with the last migration."""

@@ -7,6 +7,7 @@ any query, for scores of any age, and is stored nowhere a second time. A test co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 ROUNDING = 1e-6
@@ -29,10 +30,24 @@ TRANSFORMED: Mapping[str, str] = {
         * {_sigmoid(f"(10 * steepness_high * (high - value) / {_WIDTH})")}""",
     "linear": f"least(greatest((value - low) / {_WIDTH}, 0.0), 1.0)",
     "step": "CASE WHEN value BETWEEN low AND high THEN 1.0 ELSE 0.0 END",
+    "desirability": """CASE WHEN value < target
+        THEN CASE WHEN low IS NULL THEN 1.0 ELSE pow(greatest((value - low) / (target - low), 0.0), exponent_low) END
+        WHEN high IS NULL THEN 1.0 ELSE pow(greatest((high - value) / (high - target), 0.0), exponent_high) END""",
     "gaussian": "exp(-0.5 * pow((value - mean) / sigma, 2))",
 }
 """The transformed value of a raw ``value`` by the kind of the transform, of whose numbers each is a column."""
-_NUMBERS = ("low", "high", "steepness", "steepness_low", "steepness_high", "mean", "sigma")
+_NUMBERS = (
+    *("low", "high", "steepness", "steepness_low", "steepness_high"),
+    *("mean", "sigma", "target", "exponent_low", "exponent_high"),
+)
+
+
+def _cases(value: str, identity: str | None = None) -> str:
+    """Return the transformed value of an SQL expression, by the kind of the transform."""
+    of_kind = {**TRANSFORMED, "identity": identity or TRANSFORMED["identity"]}
+    cases = (f"WHEN '{kind}' THEN {sql}" for kind, sql in of_kind.items())
+    return re.sub(r"\bvalue\b", value, f"(CASE kind {' '.join(cases)} END)")
+
 
 _BEFORE = """
         before AS (
@@ -83,7 +98,8 @@ def molecule_scores(rewarded: str, *, few: bool, key: str | None = None) -> str:
         key: another column of that relation, which comes first.
     """
     columns = ", ".join(f"TRY_CAST(json_extract_string(settings, '$.{name}') AS DOUBLE) AS {name}" for name in _NUMBERS)
-    cases = "\n            ".join(f"WHEN '{kind}' THEN {sql}" for kind, sql in TRANSFORMED.items())
+    # Raw values without a transform are clipped where a bound of theirs is beyond what they may be.
+    bounds = [_cases(f"(value {sign} pessimism * std)", "least(greatest(value, 0.0), 1.0)") for sign in "-+"]
     is_open = "(parts.gate IS NULL OR opened.smiles IS NOT NULL)"
     wanted = f"SEMI JOIN {rewarded} AS few ON few.smiles = scores.smiles" if few else ""
     return f"""
@@ -97,11 +113,11 @@ def molecule_scores(rewarded: str, *, few: bool, key: str | None = None) -> str:
             FROM (SELECT DISTINCT component, version FROM parts WHERE version IS NOT NULL)
         ),
         found_scores AS NOT MATERIALIZED (
-            SELECT scores.smiles, versions.number, scores.value, scores.status, scores.error, scores.created
+            SELECT scores.smiles, versions.number, scores.value, scores.std, scores.status, scores.error, scores.created
             FROM {{scores}} AS scores JOIN versions
                 ON versions.version = scores.version AND versions.component = scores.component {wanted}
         ),
-        good AS NOT MATERIALIZED (SELECT smiles, number, value FROM found_scores WHERE status = 'ok'),
+        good AS NOT MATERIALIZED (SELECT smiles, number, value, std FROM found_scores WHERE status = 'ok'),
         other AS NOT MATERIALIZED (
             SELECT smiles, number, unnest(arg_max(
                 {{'status': status, 'error': error}}, (CASE status WHEN 'failed' THEN 1 ELSE 0 END, created)))
@@ -140,8 +156,8 @@ def molecule_scores(rewarded: str, *, few: bool, key: str | None = None) -> str:
         )
         SELECT {f"rewarded.{key}, " if key else ""}rewarded.smiles, rewarded.objective_sha256,
             parts.position, parts.component, parts.version, CASE WHEN {is_open} THEN good.value END AS raw_value,
-            CASE WHEN NOT {is_open} THEN otherwise WHEN value IS NOT NULL THEN CASE kind
-            {cases}
+            CASE WHEN NOT {is_open} THEN otherwise WHEN value IS NOT NULL THEN CASE
+            WHEN NOT pessimism > 0 THEN {_cases("value")} WHEN std IS NOT NULL THEN least({", ".join(bounds)})
             END END AS transformed_value, parts.weight,
             CASE WHEN NOT {is_open} THEN 'gated' WHEN good.value IS NOT NULL THEN 'ok'
                 WHEN parts.version IS NOT NULL THEN coalesce(other.status, 'pending') END AS status,
@@ -158,11 +174,11 @@ def molecule_scores(rewarded: str, *, few: bool, key: str | None = None) -> str:
 SCORE_VIEWS: Mapping[str, str] = {
     "objective_components": f"""
         WITH {_BEFORE.strip()}
-        SELECT objective_sha256, position, component, version, weight, transform, aggregation, gate
+        SELECT objective_sha256, position, component, version, weight, transform, aggregation, gate, pessimism
         FROM {{objectives}}
         UNION ALL
         SELECT objective_sha256, position, component, version, coalesce(TRY_CAST(given->>'weight' AS DOUBLE), 1.0),
-            coalesce(given->>'transform', '{{"kind": "identity"}}'), aggregation, NULL
+            coalesce(given->>'transform', '{{"kind": "identity"}}'), aggregation, NULL, 0.0
         FROM matched""",
     "molecule_scores": f"""
         WITH rewarded AS MATERIALIZED (

@@ -158,6 +158,7 @@ TABLES: Mapping[str, Table] = {
     "samplers[mutation]": OF_FILE,
     "samplers[pair_dataset]": FILE,
     "selection[mixture]": {"parts": [{}]},
+    "transform[desirability]": {"target": 0.5, **RANGE},
     "transform[double_sigmoid]": RANGE,
     "transform[gaussian]": {"mean": 0.5, "sigma": 0.25},
     "transform[linear]": RANGE,
@@ -247,7 +248,9 @@ VALUES: Mapping[str, object] = {
 OF_GATES: Mapping[str, Table] = {"after": {"after": "other > 0.5"}, "otherwise": {"after": "other > 0.5"}}
 """What must stand beside the keys of a gate, which compares the value of another component."""
 
-FREE_TEXTS = frozenset({"auth", "auth_header", "auth_scheme", "id_column", "label", "name", "output", "revision"})
+FREE_TEXTS = frozenset(
+    {"auth", "auth_header", "auth_scheme", "id_column", "label", "name", "output", "revision", "std"}
+)
 """The keys that any text is a value of."""
 
 

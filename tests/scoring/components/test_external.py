@@ -258,6 +258,18 @@ def test_several_values_of_one_call(make: Make, tmp_path: Path, store: SampleSto
     assert (parts[0].call, parts[0].version) != (parts[1].call, parts[1].version)
 
 
+def test_a_value_with_its_standard_deviation(make: Make) -> None:
+    text = "answer(rows, a=len, sd=lambda s: {'CC': '', 'CCC': -1}.get(s, 0.5))"
+    plain = make(text, output="a")
+    component = make(text, std="sd")
+    told = [(score.value, score.std, score.error) for score in component.values(MOLECULES)]
+    assert told[0] == (1.0, 0.5, None)
+    assert [value for value, _, _ in told] == [1.0, None, None, 4.0, 5.0]
+    assert told[2][2] == "the standard deviation: got -1.0, expected at least 0"
+    assert (plain.call, plain.version != component.version) == (component.call, True)
+    assert states(make(text, output="a", std="none"), ["C"]) == ["failed"]
+
+
 def test_who_claims_a_molecule_claims_it_for_all_values_of_a_call(make: Make) -> None:
     from molbuffer.scoring.components import claimed_as
 
