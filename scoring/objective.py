@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from molbuffer.scoring.components import Component, complete
 from molbuffer.scoring.errors import ScoringConfigurationError, ScoringError, unknown_name
 from molbuffer.scoring.gates import Conjunction, Gate, any_holds, expanded, order_by_gates
 from molbuffer.scoring.identity import checked_number, sha256_of
+from molbuffer.scoring.pareto import ParetoFronts, ParetoReference
 from molbuffer.scoring.transforms import ROUNDING, Identity, Transform
 
 
@@ -25,11 +27,13 @@ class Aggregation(StrEnum):
     ``arithmetic_mean``: Σ w_i t_i / Σ w_i; a good component compensates for a bad one.
     ``geometric_mean``: (Π t_i^w_i)^(1 / Σ w_i); 0 as soon as one component of positive weight is 0.
     ``product``: Π t_i^w_i; the same order of molecules, on a scale that falls with every further component.
+    ``pareto``: the rank among the molecules of a reference by all t_i of positive weight, which does not count further.
     """
 
     ARITHMETIC_MEAN = "arithmetic_mean"
     GEOMETRIC_MEAN = "geometric_mean"
     PRODUCT = "product"
+    PARETO = "pareto"
 
 
 @checked
@@ -131,6 +135,7 @@ class Objective:
     Attributes:
         components: at least one, with different names and at least one positive weight.
         aggregation: how transformed values make one reward.
+        reference: the molecules among which ``pareto`` ranks.
 
     Example:
         >>> weighted = mb.WeightedComponent(mb.SAScore(), transform=mb.ReverseSigmoid(low=3, high=5))
@@ -141,13 +146,18 @@ class Objective:
 
     components: tuple[WeightedComponent, ...]
     aggregation: Aggregation = Aggregation.GEOMETRIC_MEAN
+    reference: ParetoReference | None = None
 
     def __init__(
         self,
         components: Sequence[WeightedComponent | Component],
         aggregation: Aggregation | str = Aggregation.GEOMETRIC_MEAN,
+        reference: ParetoReference | Mapping[str, Sequence[float]] | str | Path | None = None,
     ) -> None:
-        """Take the components; one without a weight has the weight 1 and its raw values."""
+        """Take the components; one without a weight has the weight 1 and its raw values.
+
+        A reference may be the raw values by the component's name, or a table in CSV with the columns raw_NAME.
+        """
         weighted = (each if isinstance(each, WeightedComponent) else WeightedComponent(each) for each in components)
         object.__setattr__(self, "components", tuple(weighted))
         if aggregation not in tuple(Aggregation):
@@ -162,6 +172,25 @@ class Objective:
         if not any(weighted.weight for weighted in self.components):
             raise ScoringConfigurationError("an objective needs a component of positive weight, got only zeros")
         self._check_gates(names)
+        object.__setattr__(self, "reference", _reference(self.aggregation, reference, names))
+        _ = self._fronts
+
+    @cached_property
+    def _fronts(self) -> ParetoFronts | None:
+        if self.reference is None:
+            return None
+        points = self._points(self.reference.values)
+        points = points[~np.isnan(points).any(axis=1)]
+        if not len(points):
+            raise ScoringConfigurationError("no molecule of the reference has values of all components")
+        return ParetoFronts(points)
+
+    def _points(
+        self, raw: Mapping[str, NDArray[np.float64]], stds: Mapping[str, NDArray[np.float64]] | None = None
+    ) -> NDArray[np.float64]:
+        """Return the transformed values [n, k] of the k components that a rank depends on."""
+        transformed = self.transformed(raw, stds)
+        return np.stack([transformed[part.component.name] for part in self.components if part.weight], axis=1)
 
     def _check_gates(self, names: Sequence[str]) -> None:
         for name, gate in self.gates.items():
@@ -193,7 +222,8 @@ class Objective:
             | ({"pessimism": part.pessimism} if part.pessimism else {})
             for part in self.components
         ]
-        return sha256_of({"aggregation": str(self.aggregation), "components": parts})
+        ranked = {} if self.reference is None else {"reference": self.reference.rows}
+        return sha256_of({"aggregation": str(self.aggregation), "components": parts, **ranked})
 
     def _gate_identity(self, part: WeightedComponent) -> dict[str, Any]:
         """Return what a gate adds to the identity: conditions on versions; nothing without a gate."""
@@ -232,7 +262,10 @@ class Objective:
         """
         transformed = np.stack(list(self.transformed(raw, stds).values()))
         weights = np.array([part.weight for part in self.components])
-        rewards = _aggregate(transformed, weights, self.aggregation)
+        if self._fronts is not None:
+            rewards = self._fronts.rewards(transformed[weights > 0].T)
+        else:
+            rewards = _aggregate(transformed, weights, self.aggregation)
         # Otherwise a zero times, or to the power of, an absent value would decide an unknown reward.
         return np.where(np.isnan(transformed).any(axis=0), np.nan, rewards)
 
@@ -258,6 +291,29 @@ class Objective:
             values = part.transformed(np.asarray(raw[name], dtype=np.float64), (stds or {}).get(name))
             found[name] = np.where(gated[name], part.otherwise, values) if name in gated else values
         return found
+
+
+def _reference(
+    aggregation: Aggregation,
+    reference: ParetoReference | Mapping[str, Sequence[float]] | str | Path | None,
+    names: Sequence[str],
+) -> ParetoReference | None:
+    """Return the reference of an aggregation that needs one, with the values of these components.
+
+    Raises:
+        ScoringConfigurationError: it has none and needs one, or the other way round.
+    """
+    if (aggregation is Aggregation.PARETO) != (reference is not None):
+        problem = "needs a reference" if reference is None else "has no use for a reference"
+        raise ScoringConfigurationError(f"the aggregation {aggregation} {problem}")
+    if reference is None:
+        return None
+    if isinstance(reference, str | Path):
+        return ParetoReference.read(reference, names)
+    values = reference.values if isinstance(reference, ParetoReference) else reference
+    if missing := [name for name in names if name not in values]:
+        raise ScoringConfigurationError(f"the reference has no values of component {missing[0]!r}")
+    return ParetoReference({name: np.asarray(values[name], np.float64).tolist() for name in names})
 
 
 def _aggregate(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge
@@ -10,7 +11,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from molbuffer.flows.settings.base import Section
 from molbuffer.flows.settings.problems import shown
-from molbuffer.kinds import Checked, KindTable, OneOf, Share, Text, refuse
+from molbuffer.kinds import Checked, FileName, KindTable, OneOf, Share, Text, refuse
 from molbuffer.scoring import (
     CHOICES,
     COMPONENTS,
@@ -77,9 +78,13 @@ class ObjectiveSettings(Section):
 
     model_config = ConfigDict(json_schema_extra=_either_is_required)
 
-    aggregation: Literal["arithmetic_mean", "geometric_mean", "product"] = "geometric_mean"
+    aggregation: Literal["arithmetic_mean", "geometric_mean", "product", "pareto"] = "geometric_mean"
     """arithmetic_mean: a good component makes up for a bad one; geometric_mean: a component of 0 makes the reward 0;
-    product: the same order of molecules, on a scale that falls with every further component."""
+    product: the same order of molecules, on a scale that falls with every further component;
+    pareto: by the rank among the molecules of `reference`, of non-dominated sorting and crowding."""
+
+    reference: Annotated[str, FileName()] | None = None
+    """A table in CSV with the columns raw_NAME of each component, as `molbuffer top --out` writes it; for pareto."""
 
     components: Annotated[
         tuple[Annotated[ComponentSettings, OneOf(COMPONENTS, ComponentSettings)], ...],
@@ -97,7 +102,8 @@ class ObjectiveSettings(Section):
 
     def build(self, standardisation: Standardisation = Standardisation()) -> Objective:
         """Return the objective; targets are standardised as the molecules are."""
-        return Objective(tuple(each.weighted(standardisation) for each in self.components), self.aggregation)
+        components = tuple(each.weighted(standardisation) for each in self.components)
+        return Objective(components, self.aggregation, self.reference)
 
     @model_validator(mode="before")
     @classmethod
@@ -118,7 +124,7 @@ class ObjectiveSettings(Section):
     def _can_be_built(self) -> Self:
         # What Objective would refuse, but with the key to change.
         refuse("objective", [*self._doubled_names(), *self._missing_weight()])
-        refuse("objective", [*self._wrong_gates()])
+        refuse("objective", [*self._wrong_parts()])
         return self
 
     def _doubled_names(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -132,7 +138,7 @@ class ObjectiveSettings(Section):
         if not any(each.weight for each in self.components):
             yield ("components",), "every weight is 0, so there is no reward; give one a weight above 0"
 
-    def _wrong_gates(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    def _wrong_parts(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         names = [each.build().name for each in self.components]
         gates = {name: Gate(each.after) for name, each in zip(names, self.components, strict=True) if each.after}
         for name, gate in gates.items():
@@ -145,7 +151,9 @@ class ObjectiveSettings(Section):
             listed = " and ".join(shown(each) for each in around)
             yield ("components", names.index(around[0]), "after"), f"the gates of {listed} need each other"
             return
+        if self.reference is not None and not Path(self.reference).is_file():
+            return  # which is reported with the other files that are missing
         try:
             self.build()
         except ScoringConfigurationError as error:
-            yield ("components",), str(error)
+            yield (("aggregation",) if self.reference is None else ("reference",)), str(error)

@@ -141,6 +141,7 @@ TABLES: Mapping[str, Table] = {
     **{f"{key}[python]": {"object": f"plugins:{name}", "folder": "$folder"} for key, name in OBJECTS.items()},
     "components[external]": {"command": ["sh", "-c", "cat"], "revision": "1", "folder": "$folder"},
     "components[http]": {"urls": ["http://a/score"], "revision": "1"},
+    "components[pmo]": {"task": "zaleplon_mpo"},
     "components[property]": {"property": "logp", "transform": RISING},
     "components[python]": {"function": "scorers:one", "folder": "$folder"},
     "components[rediscovery]": {"target": "CCO"},
@@ -178,6 +179,7 @@ INSTEAD = {"molecules": None}
 BEFORE: Mapping[str, Table] = {
     "policy.models": IN_FOLDER,
     "campaign.patience_top": {"patience": 5},
+    "objective.reference": {"aggregation": "pareto", "reference": "$folder/front.csv"},
     "offline.sigma": {"loss": "reinvent"},
     **{
         f"samplers[{kind}].{key}": {"optimise": True}
@@ -202,6 +204,7 @@ VALUES: Mapping[str, object] = {
     "components[http].headers": {"X-Team": "chem"},
     "components[http].parameters": {"x": 2},
     "components[http].urls": ["http://b/score"],
+    "components[pmo].task": "qed",
     "components[property].property": "tpsa",
     "components[python].files": ["some.csv"],
     "components[python].folder": "$folder/elsewhere",
@@ -215,6 +218,7 @@ VALUES: Mapping[str, object] = {
     "filters[property].name": "tpsa",
     "filters[substructure].must_have": ["CN"],
     "filters[substructure].must_not_have": ["CN"],
+    "objective.reference": "$folder/other-front.csv",
     "offline.where": "reward > 0.5",
     "parts.where": "reward > 0.5",
     "policy.agent": "$folder/stranger",

@@ -130,10 +130,13 @@ def test_a_wrong_key_or_value_is_named_with_what_was_expected(tmp_path: Path, te
     [
         (
             'kind = "qedd"',
-            'line 1, key `objective.components[0]`: got kind "qedd", expected one of: property, python, qed, '
+            'line 1, key `objective.components[0]`: got kind "qedd", expected one of: external, http, python, qed, '
             "rediscovery, sa_score, similarity, substructure; did you mean `qed`?",
         ),
-        ("weight = 2", "line 1, key `objective.components[0]`: the key `kind` is missing, expected one of: property, "),
+        (
+            "weight = 2",
+            "line 1, key `objective.components[0]`: the key `kind` is missing, expected one of: external, http, ",
+        ),
         (
             'kind = "similarity"',
             "line 1, key `objective.components[0].target`: this key is missing. The molecule, as SMILES.",
@@ -179,7 +182,7 @@ def test_a_wrong_key_or_value_is_named_with_what_was_expected(tmp_path: Path, te
         ),
         (
             'kind = "qed"\ntransform = { kind = "sigmoidal", low = 0.6 }',
-            'line 3, key `objective.components[0].transform`: got kind "sigmoidal", expected one of: double_sigmoid, ',
+            'line 3, key `objective.components[0].transform`: got kind "sigmoidal", expected one of: desirability, double_sigmoid, ',
         ),
         (
             'kind = "python"\nfunction = "no_such_module:f"',
@@ -316,6 +319,19 @@ def test_gates_in_a_circle_are_named(tmp_path: Path) -> None:
     circle = text.replace('kind = "qed"', 'kind = "qed"\nafter = "sa_score < 4"')
     expected = 'line 3, key `objective.components[0].after`: the gates of "qed" and "sa_score" need each other'
     assert problem(tmp_path, circle).startswith(expected)
+
+
+def test_a_reference_is_read_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    text = '[objective]\naggregation = "pareto"\n{}[[objective.components]]\nkind = "qed"\n' + LIVE
+    named = "line 2, key `objective.aggregation`: the aggregation pareto needs a reference"
+    assert problem(tmp_path, text.format("")).startswith(named)
+    given = text.format('reference = "front.csv"\n')
+    assert "line 3, key `objective.reference`: there is no file" in problem(tmp_path, given)
+    (tmp_path / "front.csv").write_text("raw_sa_score\n1\n")
+    assert "line 3, key `objective.reference`: the reference" in problem(tmp_path, given)
+    (tmp_path / "front.csv").write_text("raw_qed\n0.5\n")
+    reference = load(tmp_path, given).objective.build().reference
+    assert reference is not None and list(reference.columns["qed"]) == [0.5]
 
 
 def test_a_gate_comes_to_the_objective(tmp_path: Path) -> None:
