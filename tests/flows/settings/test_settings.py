@@ -130,8 +130,8 @@ def test_a_wrong_key_or_value_is_named_with_what_was_expected(tmp_path: Path, te
     [
         (
             'kind = "qedd"',
-            'line 1, key `objective.components[0]`: got kind "qedd", expected one of: external, http, python, qed, '
-            "rediscovery, sa_score, similarity, substructure; did you mean `qed`?",
+            'line 1, key `objective.components[0]`: got kind "qedd", expected one of: external, http, pmo, '
+            "property, python, qed, rediscovery, sa_score, similarity, substructure; did you mean `qed`?",
         ),
         (
             "weight = 2",
@@ -182,7 +182,7 @@ def test_a_wrong_key_or_value_is_named_with_what_was_expected(tmp_path: Path, te
         ),
         (
             'kind = "qed"\ntransform = { kind = "sigmoidal", low = 0.6 }',
-            'line 3, key `objective.components[0].transform`: got kind "sigmoidal", expected one of: desirability, double_sigmoid, ',
+            'line 3, key `objective.components[0].transform`: got kind "sigmoidal", expected one of: desirability, ',
         ),
         (
             'kind = "python"\nfunction = "no_such_module:f"',

@@ -5,15 +5,18 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from molbuffer.samplers import Scorer
-from molbuffer.scoring import Objective, RawScore, ScoringConfigurationError
+from molbuffer.samplers import Scorer, score_again
+from molbuffer.scoring import Objective, RawScore, ScoringConfigurationError, WeightedComponent
 from molbuffer.scoring.components import ExternalProgram, joint_call
-from molbuffer.storage import SampleStore
+from molbuffer.scoring.transforms import Linear
+from molbuffer.storage import SampleStore, ScoreStatus
 
 HEAD = """#!{python}
 import csv, json, os, sys, time
@@ -256,6 +259,16 @@ def test_several_values_of_one_call(make: Make, tmp_path: Path, store: SampleSto
     Scorer(Objective(parts), store).score(MOLECULES)
     assert not (tmp_path / "calls.log").exists()
     assert (parts[0].call, parts[0].version) != (parts[1].call, parts[1].version)
+
+
+def test_lost_values_of_one_call_are_tried_again_by_one_call(make: Make, tmp_path: Path, store: SampleStore) -> None:
+    text = "sys.exit(75) if not os.path.exists(here + '/up') else answer(rows, a=len, b=len)"
+    parts = [WeightedComponent(make(text, output=output), transform=Linear(0, 10)) for output in "ab"]
+    scorer = Scorer(Objective(parts), store, "run-1")
+    assert np.isnan(scorer.score(MOLECULES).rewards).all()
+    (tmp_path / "up").touch()
+    found = score_again(replace(scorer, run_id="run-2"), "run-2", statuses=[ScoreStatus.LOST])
+    assert (found.tried, found.scored, calls(tmp_path)) == (10, 10, [MOLECULES] * 2)
 
 
 def test_a_value_with_its_standard_deviation(make: Make) -> None:
