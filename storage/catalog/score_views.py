@@ -127,8 +127,11 @@ def molecule_scores(rewarded: str, *, few: bool, key: str | None = None) -> str:
             SELECT objective_sha256, position, alternative, json_array_length(alternative) AS comparisons,
                 compared.component, compared.operator, compared.number AS limit_value
             FROM (
-                SELECT objective_sha256, position, unnest(CAST(gate->'$.alternatives' AS JSON[])) AS alternative
-                FROM (SELECT *, TRY_CAST(gate AS JSON) AS gate FROM {{objective_components}} WHERE gate IS NOT NULL)
+                SELECT objective_sha256, position, unnest(TRY_CAST(said->'$.alternatives' AS JSON[])) AS alternative
+                FROM (
+                    SELECT objective_sha256, position, TRY_CAST(gate AS JSON) AS said
+                    FROM {{objective_components}} WHERE gate IS NOT NULL
+                )
             ), unnest(json_transform(
                 alternative, '[{{"component": "VARCHAR", "operator": "VARCHAR", "number": "DOUBLE"}}]'
             )) AS each(compared)
@@ -174,7 +177,8 @@ def molecule_scores(rewarded: str, *, few: bool, key: str | None = None) -> str:
 SCORE_VIEWS: Mapping[str, str] = {
     "objective_components": f"""
         WITH {_BEFORE.strip()}
-        SELECT objective_sha256, position, component, version, weight, transform, aggregation, gate, pessimism
+        SELECT objective_sha256, position, component, version, weight, transform, aggregation, gate,
+            coalesce(pessimism, 0.0) AS pessimism
         FROM {{objectives}}
         UNION ALL
         SELECT objective_sha256, position, component, version, coalesce(TRY_CAST(given->>'weight' AS DOUBLE), 1.0),

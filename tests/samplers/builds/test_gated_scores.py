@@ -174,7 +174,17 @@ def scored_build(objective: Objective, scored: ScoredMolecules) -> Build:
     )
 
 
-OPERATORS = ["a < 2", "a <= 2", "a > 2", "a >= 2", "a == 2", "a != 2", "a < 2 or b > 2", "not (a < 2 or b < 2)"]
+OPERATORS = [
+    "1 < a < 3 and 1 < b",
+    "a < 2",
+    "a <= 2",
+    "a > 2",
+    "a >= 2",
+    "a == 2",
+    "a != 2",
+    "a < 2 or b > 2",
+    "not (a < 2 or b < 2)",
+]
 
 
 def test_sql_and_python_open_the_same_gates(store: SampleStore) -> None:
