@@ -57,7 +57,8 @@ def score_molecules(
 
     ``molecule`` is the canonical SMILES. ``rejected_by`` is ``validity`` for a string that is no molecule, and null for
     one that passes every filter; molecules that a filter rejects are scored as well. ``reward``, ``raw_NAME`` and
-    ``transformed_NAME`` are null where they are unknown, and ``error`` has the reason.
+    ``transformed_NAME`` are null where they are unknown, and ``error`` has the reason. Where the objective has gates,
+    ``gated`` has the names of the components that a gate has kept from the molecule, separated by commas.
 
     Args:
         scorer: the scorer.
@@ -76,11 +77,13 @@ def score_molecules(
         "rejected_by": [each.rejected_by for each in judgements],
         "error": [None if text is None else scored.errors.get(text) for text in molecules],
     }
+    if scored.gated:
+        columns["gated"] = [_gated(scored, text) for text in molecules]
     frame = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
     # Values are joined by molecule, never by position: the scorer scores each distinct molecule once.
     values = _values(scorer.objective, scored)
     joined = frame.join(values, on="molecule", how="left", maintain_order="left")
-    return joined.select("smiles", "molecule", "rejected_by", *values.columns[1:], "error")
+    return joined.select("smiles", "molecule", "rejected_by", *values.columns[1:], *list(columns)[3:])
 
 
 def score_in_portions(
@@ -105,11 +108,15 @@ def score_in_portions(
 def _values(objective: Objective, scored: ScoredMolecules) -> pl.DataFrame:
     """Return the reward, raw and transformed values of distinct molecules, null where unknown."""
     columns = {"reward": scored.rewards}
-    for weighted in objective.components:
-        name = weighted.component.name
+    for name, transformed in objective.transformed(scored.values, scored.stds).items():
         columns[f"raw_{name}"] = scored.values[name]
-        columns[f"transformed_{name}"] = weighted.transformed(scored.values[name])
+        columns[f"transformed_{name}"] = transformed
     smiles = pl.Series("molecule", list(scored.smiles), pl.String)
     return pl.DataFrame([smiles, *(pl.Series(name, values, pl.Float64) for name, values in columns.items())]).fill_nan(
         None
     )
+
+
+def _gated(scored: ScoredMolecules, smiles: str | None) -> str | None:
+    """Return the names of the components that a gate has kept from a molecule; None if there are none."""
+    return ", ".join(name for name, molecules in scored.gated.items() if smiles in molecules) or None

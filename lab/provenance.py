@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from molbuffer.scoring import Objective
+from molbuffer.scoring import Objective, WeightedComponent, stored_form
 from molbuffer.storage import ObjectiveComponent, ObjectiveDefinition, Run, RunKind
 
 LIBRARIES = (
@@ -108,7 +108,18 @@ def objective_definition(objective: Objective) -> ObjectiveDefinition:
             part.component.version,
             part.weight,
             json.dumps(part.transform.settings(), sort_keys=True),
+            _gate(objective, part),
+            part.pessimism,
         )
         for part in objective.components
     ]
     return ObjectiveDefinition(str(objective.aggregation), parts)
+
+
+def _gate(objective: Objective, part: WeightedComponent) -> str | None:
+    """Return what a store records of the gate of a component; None without one."""
+    if part.gate is None:
+        return None
+    alternatives = stored_form(objective.open_where[part.component.name])
+    recorded = {"after": part.gate.text, "otherwise": part.otherwise, "alternatives": alternatives}
+    return json.dumps(recorded, sort_keys=True)

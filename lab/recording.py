@@ -276,13 +276,16 @@ def _description(plan: RunPlan, prior: Policy | None, agent: Policy | None = Non
             "version": each.component.version,
             "weight": each.weight,
             "transform": each.transform.settings(),
+            **({} if each.gate is None else {"after": each.gate.text, "otherwise": each.otherwise}),
+            **({"pessimism": each.pessimism} if each.pessimism else {}),
         }
         for each in plan.objective.components
     }
     return {
         "policy": None if prior is None else prior.sha256,
         "agent": None if agent is None else agent.sha256,
-        "objective": {"aggregation": str(plan.objective.aggregation), "components": components},
+        "objective": {"aggregation": str(plan.objective.aggregation), "components": components}
+        | ({} if plan.objective.reference is None else {"sha256": plan.objective.sha256}),
         "filters": [repr(each) for each in plan.all_filters()],
         "standardisation": asdict(plan.full_standardisation()),
         "template": None if plan.template is None else repr(plan.template),

@@ -11,6 +11,8 @@ from .scoring.choices import Determinantal, MaxMin
 from .scoring.components.base import Component
 from .scoring.components.descriptors import QED, Property, SAScore
 from .scoring.components.docking.vina import Vina
+from .scoring.components.external import ExternalProgram
+from .scoring.components.http_service import HTTPService
 from .scoring.components.models.chemprop_model import ChempropModel
 from .scoring.components.models.onnx_model import OnnxModel
 from .scoring.components.pmo.component import PMO
@@ -19,13 +21,14 @@ from .scoring.components.raw_score import RawScore
 from .scoring.components.similarity import Similarity
 from .scoring.components.substructure import Substructure
 from .scoring.filters import Alerts, PropertyRange, SubstructureFilter
+from .scoring.gates import Gate
 from .scoring.named_objectives import named_objective
 from .scoring.objective import Objective, WeightedComponent
 from .scoring.screening import Screening
 from .scoring.surrogates.acquisitions import ExpectedImprovement, Greedy, ThompsonSampling, UpperConfidenceBound
 from .scoring.surrogates.base import Acquisition, FittedSurrogate, Picks, Prediction, Surrogate
 from .scoring.surrogates.gaussian_process import GaussianProcess
-from .scoring.transforms import DoubleSigmoid, Linear, ReverseSigmoid, Sigmoid
+from .scoring.transforms import Desirability, DoubleSigmoid, Linear, ReverseSigmoid, Sigmoid
 from .scoring.unlikely_groups import UnlikelyGroups
 from .storage.history.selections import ConsumeOnce, Mixture, MixturePart, Prioritized, RankWindow, TopK, Uniform
 from .training.batches.replay import Replay
@@ -44,15 +47,19 @@ __all__ = [
     "Component",
     "ConsumeOnce",
     "DatasetSampler",
+    "Desirability",
     "Determinantal",
     "DiversitySettings",
     "DoubleSigmoid",
     "Draw",
     "ExpectedImprovement",
+    "ExternalProgram",
     "FittedSurrogate",
+    "Gate",
     "GaussianProcess",
     "Greedy",
     "GuardSettings",
+    "HTTPService",
     "HistorySampler",
     "Lab",
     "LabRun",

@@ -2,7 +2,14 @@ from .choices import CHOICE, CHOICES, Choice
 from .components.base import COMPONENTS, Component, score_many
 from .components.pmo.component import PMO
 from .components.raw_score import RawScore
-from .errors import ScorerUnavailableError, ScoringConfigurationError, ScoringError, StaleScoresError, WorkerError
+from .errors import (
+    ScorerUnavailableError,
+    ScoringConfigurationError,
+    ScoringError,
+    StaleScoresError,
+    WorkerError,
+    unknown_name,
+)
 from .filters import (
     FILTERS,
     LENGTH,
@@ -18,6 +25,7 @@ from .filters import (
     judge_many,
     reason_against,
 )
+from .gates import Gate, any_holds, circle, stored_form
 from .genetic.offspring import Breeding, children
 from .molecules.buckets import BucketName, Buckets, make_buckets
 from .molecules.cxsmiles import plain_smiles
@@ -47,7 +55,7 @@ from .surrogates.acquisitions import ExpectedImprovement, Greedy, ThompsonSampli
 from .surrogates.base import ACQUISITIONS, SURROGATES, Acquisition, FittedSurrogate, Picks, Prediction, Surrogate
 from .surrogates.gaussian_process import GaussianProcess
 from .surrogates.reliability import Calibration, calibration
-from .transforms import TRANSFORMS, Transform
+from .transforms import TRANSFORMS, Identity, Transform
 from .unlikely_groups import UNLIKELY_GROUPS, UnlikelyGroups, unlikely_group
 from .workers.cores import allowed_cores, available_cores
 
@@ -85,8 +93,10 @@ __all__ = [
     "Filter",
     "Fingerprint",
     "FittedSurrogate",
+    "Gate",
     "GaussianProcess",
     "Greedy",
+    "Identity",
     "Indices",
     "Judgement",
     "KnownValues",
@@ -118,6 +128,7 @@ __all__ = [
     "WeightedComponent",
     "WorkerError",
     "allowed_cores",
+    "any_holds",
     "are_other_molecules",
     "available_cores",
     "calibration",
@@ -125,6 +136,7 @@ __all__ = [
     "check_objective_name",
     "check_property",
     "children",
+    "circle",
     "count_fingerprint",
     "dear_components",
     "diversity_of",
@@ -149,5 +161,7 @@ __all__ = [
     "standardise",
     "standardise_many",
     "standardise_smiles",
+    "stored_form",
+    "unknown_name",
     "unlikely_group",
 ]

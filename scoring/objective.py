@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +15,9 @@ from numpy.typing import NDArray
 from molbuffer.kinds import checked
 from molbuffer.scoring.components import Component, complete
 from molbuffer.scoring.errors import ScoringConfigurationError, ScoringError, unknown_name
+from molbuffer.scoring.gates import Conjunction, Gate, any_holds, expanded, order_by_gates
 from molbuffer.scoring.identity import checked_number, sha256_of
+from molbuffer.scoring.pareto import ParetoFronts, ParetoReference
 from molbuffer.scoring.transforms import ROUNDING, Identity, Transform
 
 
@@ -23,11 +27,13 @@ class Aggregation(StrEnum):
     ``arithmetic_mean``: Σ w_i t_i / Σ w_i; a good component compensates for a bad one.
     ``geometric_mean``: (Π t_i^w_i)^(1 / Σ w_i); 0 as soon as one component of positive weight is 0.
     ``product``: Π t_i^w_i; the same order of molecules, on a scale that falls with every further component.
+    ``pareto``: the rank among the molecules of a reference by all t_i of positive weight, which does not count further.
     """
 
     ARITHMETIC_MEAN = "arithmetic_mean"
     GEOMETRIC_MEAN = "geometric_mean"
     PRODUCT = "product"
+    PARETO = "pareto"
 
 
 @checked
@@ -39,15 +45,27 @@ class WeightedComponent:
         component: gives the raw values.
         weight: at least 0; a component of weight 0 is scored and stored, and must succeed, but has no effect.
         transform: maps raw values to [0, 1]; components whose raw values are not in [0, 1] need one.
+        after: a condition on the raw values of other components of the objective, as a text or a Gate. A molecule that
+            does not meet it is not scored by this component, and has ``otherwise`` for its transformed value.
+        otherwise: that value, in [0, 1].
+        pessimism: the number k of standard deviations by which a raw value counts as worse than it is: the transformed
+            value is the lesser of those at value − k std and value + k std, a lower confidence bound where more is
+            better, and an upper one where less is. For components that give a value with its standard deviation.
 
     Example:
         >>> mb.WeightedComponent(mb.QED(), weight=2.0).transform.kind
         'identity'
+        >>> gated = mb.WeightedComponent(mb.SAScore(), transform=mb.Linear(low=1, high=10), after="qed > 0.5")
+        >>> lab.score(["CCO", "CC(=O)Nc1ccc(O)cc1"], mb.Objective([mb.QED(), gated]))["gated"].to_list()
+        ['sa_score', None]
     """
 
     component: Component
     weight: float = 1.0
     transform: Transform = Identity()
+    after: Gate | str | None = None
+    otherwise: float = 0.0
+    pessimism: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "component", complete(self.component))
@@ -59,15 +77,44 @@ class WeightedComponent:
             raise ScoringConfigurationError(
                 f"the raw values of {name!r} are not limited to [0, 1]: give it a transform, such as a sigmoid"
             )
+        if isinstance(self.after, str):
+            object.__setattr__(self, "after", Gate(self.after))
+        object.__setattr__(self, "otherwise", checked_number(f"otherwise of {name!r}", self.otherwise))
+        if not 0 <= self.otherwise <= 1:
+            raise ScoringConfigurationError(f"otherwise of {name!r} must be in [0, 1], got {self.otherwise:g}")
+        object.__setattr__(self, "pessimism", checked_number(f"pessimism of {name!r}", self.pessimism))
+        if self.pessimism < 0:
+            raise ScoringConfigurationError(f"pessimism of {name!r} must be at least 0, got {self.pessimism:g}")
 
-    def transformed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    @property
+    def gate(self) -> Gate | None:
+        """The condition under which a molecule is scored; None for any molecule."""
+        assert not isinstance(self.after, str)
+        return self.after
+
+    def transformed(self, values: NDArray[np.float64], stds: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Return the transformed values [n] of raw values [n], in [0, 1]; NaN where a raw value has none.
 
         A transform of somebody else may give a number outside [0, 1], which is none.
 
+        Args:
+            values: the raw values.
+            stds: their standard deviations [n]; NaN where there is none, and with pessimism no transformed value
+                either. None takes the raw values as they are.
+
         Raises:
             ScoringError: the transform returns another number of values.
         """
+        found = self._mapped(values)
+        if stds is None or not self.pessimism:
+            return found
+        ends = [values - self.pessimism * stds, values + self.pessimism * stds]
+        if isinstance(self.transform, Identity):
+            ends = [np.clip(each, 0.0, 1.0) for each in ends]
+        # np.minimum keeps NaN.
+        return np.where(np.isnan(found), np.nan, np.minimum(*map(self._mapped, ends)))
+
+    def _mapped(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         found = np.asarray(self.transform(values), dtype=np.float64)
         if found.shape != values.shape:
             kind = getattr(self.transform, "kind", type(self.transform).__name__)
@@ -81,9 +128,14 @@ class WeightedComponent:
 class Objective:
     """The reward of a molecule as an aggregation of components.
 
+    A component with a gate has no part in the reward of a molecule that the gate keeps from it, whether the store
+    knows its score or not: there its transformed value is ``otherwise``. So the reward of a molecule depends on nothing
+    else than the molecule and the objective.
+
     Attributes:
         components: at least one, with different names and at least one positive weight.
         aggregation: how transformed values make one reward.
+        reference: the molecules among which ``pareto`` ranks.
 
     Example:
         >>> weighted = mb.WeightedComponent(mb.SAScore(), transform=mb.ReverseSigmoid(low=3, high=5))
@@ -94,13 +146,18 @@ class Objective:
 
     components: tuple[WeightedComponent, ...]
     aggregation: Aggregation = Aggregation.GEOMETRIC_MEAN
+    reference: ParetoReference | None = None
 
     def __init__(
         self,
         components: Sequence[WeightedComponent | Component],
         aggregation: Aggregation | str = Aggregation.GEOMETRIC_MEAN,
+        reference: ParetoReference | Mapping[str, Sequence[float]] | str | Path | None = None,
     ) -> None:
-        """Take the components; one without a weight has the weight 1 and its raw values."""
+        """Take the components; one without a weight has the weight 1 and its raw values.
+
+        A reference may be the raw values by the component's name, or a table in CSV with the columns raw_NAME.
+        """
         weighted = (each if isinstance(each, WeightedComponent) else WeightedComponent(each) for each in components)
         object.__setattr__(self, "components", tuple(weighted))
         if aggregation not in tuple(Aggregation):
@@ -114,38 +171,149 @@ class Objective:
             raise ScoringConfigurationError(f"components need different names, got twice: {', '.join(twice)}")
         if not any(weighted.weight for weighted in self.components):
             raise ScoringConfigurationError("an objective needs a component of positive weight, got only zeros")
+        self._check_gates(names)
+        object.__setattr__(self, "reference", _reference(self.aggregation, reference, names))
+        _ = self._fronts
+
+    @cached_property
+    def _fronts(self) -> ParetoFronts | None:
+        if self.reference is None:
+            return None
+        points = self._points(self.reference.values)
+        points = points[~np.isnan(points).any(axis=1)]
+        if not len(points):
+            raise ScoringConfigurationError("no molecule of the reference has values of all components")
+        return ParetoFronts(points)
+
+    def _points(
+        self, raw: Mapping[str, NDArray[np.float64]], stds: Mapping[str, NDArray[np.float64]] | None = None
+    ) -> NDArray[np.float64]:
+        """Return the transformed values [n, k] of the k components that a rank depends on."""
+        transformed = self.transformed(raw, stds)
+        return np.stack([transformed[part.component.name] for part in self.components if part.weight], axis=1)
+
+    def _check_gates(self, names: Sequence[str]) -> None:
+        for name, gate in self.gates.items():
+            for needed in gate.components:
+                if needed == name:
+                    raise ScoringConfigurationError(f"the gate of {name!r} needs its own value, got {gate.text!r}")
+                if needed not in names:
+                    others = [each for each in names if each != name]
+                    raise unknown_name(f"component in the gate of {name!r}", needed, others)
+        order_by_gates(names, self.gates)
+        _ = self.open_where
+
+    @cached_property
+    def gates(self) -> dict[str, Gate]:
+        """The gates of the components that have one, by name."""
+        return {part.component.name: part.gate for part in self.components if part.gate is not None}
+
+    @cached_property
+    def open_where(self) -> dict[str, tuple[Conjunction, ...]]:
+        """The conditions under which gates are open and all that they need has values, by the component's name."""
+        return {name: expanded(gate, self.gates) for name, gate in self.gates.items()}
 
     @cached_property
     def sha256(self) -> str:
         """The identity of the objective: the hash of all that decides the reward of a molecule, without names."""
         parts = [
             {"version": part.component.version, "weight": part.weight, "transform": part.transform.settings()}
+            | self._gate_identity(part)
+            | ({"pessimism": part.pessimism} if part.pessimism else {})
             for part in self.components
         ]
-        return sha256_of({"aggregation": str(self.aggregation), "components": parts})
+        ranked = {} if self.reference is None else {"reference": self.reference.rows}
+        return sha256_of({"aggregation": str(self.aggregation), "components": parts, **ranked})
 
-    def rewards(self, raw: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+    def _gate_identity(self, part: WeightedComponent) -> dict[str, Any]:
+        """Return what a gate adds to the identity: conditions on versions; nothing without a gate."""
+        if part.gate is None:
+            return {}
+        versions = {each.component.name: each.component.version for each in self.components}
+        alternatives = [
+            sorted([versions[each.component], each.operator, each.number] for each in conjunction)
+            for conjunction in self.open_where[part.component.name]
+        ]
+        return {"after": sorted(alternatives), "otherwise": part.otherwise}
+
+    def gated(self, raw: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.bool_]]:
+        """Return where [n] the gate of a component is not open, by the names of those that have one.
+
+        Args:
+            raw: the raw values [n] of each component that a gate needs, by name, NaN where there is none.
+        """
+        return {name: ~any_holds(alternatives, raw) for name, alternatives in self.open_where.items()}
+
+    def rewards(
+        self, raw: Mapping[str, NDArray[np.float64]], stds: Mapping[str, NDArray[np.float64]] | None = None
+    ) -> NDArray[np.float64]:
         """Return the rewards [n] in [0, 1] of n molecules, NaN where a component failed or has no value yet.
+
+        A component whose gate is not open needs no value.
 
         Args:
             raw: the raw values [n] of each component by name, NaN where it failed or has no value yet.
+            stds: the standard deviations [n] of the raw values by name, NaN where there is none; the values of a
+                component without an entry are taken as they are.
 
         Raises:
             KeyError: a component has no array of values.
             ValueError: the arrays have different lengths.
         """
-        transformed = np.stack([self._transformed(part, raw) for part in self.components])
+        transformed = np.stack(list(self.transformed(raw, stds).values()))
         weights = np.array([part.weight for part in self.components])
-        rewards = _aggregate(transformed, weights, self.aggregation)
+        if self._fronts is not None:
+            rewards = self._fronts.rewards(transformed[weights > 0].T)
+        else:
+            rewards = _aggregate(transformed, weights, self.aggregation)
         # Otherwise a zero times, or to the power of, an absent value would decide an unknown reward.
         return np.where(np.isnan(transformed).any(axis=0), np.nan, rewards)
 
-    @staticmethod
-    def _transformed(part: WeightedComponent, raw: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
-        name = part.component.name
-        if name not in raw:
-            raise KeyError(f"no raw values of component {name!r}; got those of {sorted(raw)}")
-        return part.transformed(np.asarray(raw[name], dtype=np.float64))
+    def transformed(
+        self, raw: Mapping[str, NDArray[np.float64]], stds: Mapping[str, NDArray[np.float64]] | None = None
+    ) -> dict[str, NDArray[np.float64]]:
+        """Return the transformed values [n] of each component by name, ``otherwise`` where its gate is not open.
+
+        Args:
+            raw: as ``rewards`` takes them.
+            stds: as ``rewards`` takes them.
+
+        Raises:
+            KeyError: a component has no array of values.
+        """
+        missing = [part.component.name for part in self.components if part.component.name not in raw]
+        if missing:
+            raise KeyError(f"no raw values of component {missing[0]!r}; got those of {sorted(raw)}")
+        gated = self.gated(raw)
+        found = {}
+        for part in self.components:
+            name = part.component.name
+            values = part.transformed(np.asarray(raw[name], dtype=np.float64), (stds or {}).get(name))
+            found[name] = np.where(gated[name], part.otherwise, values) if name in gated else values
+        return found
+
+
+def _reference(
+    aggregation: Aggregation,
+    reference: ParetoReference | Mapping[str, Sequence[float]] | str | Path | None,
+    names: Sequence[str],
+) -> ParetoReference | None:
+    """Return the reference of an aggregation that needs one, with the values of these components.
+
+    Raises:
+        ScoringConfigurationError: it has none and needs one, or the other way round.
+    """
+    if (aggregation is Aggregation.PARETO) != (reference is not None):
+        problem = "needs a reference" if reference is None else "has no use for a reference"
+        raise ScoringConfigurationError(f"the aggregation {aggregation} {problem}")
+    if reference is None:
+        return None
+    if isinstance(reference, str | Path):
+        return ParetoReference.read(reference, names)
+    values = reference.values if isinstance(reference, ParetoReference) else reference
+    if missing := [name for name in names if name not in values]:
+        raise ScoringConfigurationError(f"the reference has no values of component {missing[0]!r}")
+    return ParetoReference({name: np.asarray(values[name], np.float64).tolist() for name in names})
 
 
 def _aggregate(

@@ -189,7 +189,8 @@ class RewardModel:
         """Return the component whose raw value is the reward itself: then nothing has to be propagated."""
         parts = self.objective.components
         alone = len(parts) == 1 and isinstance(parts[0].transform, Identity)
-        exact = alone and (str(self.objective.aggregation) != "product" or parts[0].weight == 1)
+        of_raw = {"arithmetic_mean": True, "geometric_mean": True, "product": parts[0].weight == 1}
+        exact = alone and not parts[0].pessimism and of_raw.get(str(self.objective.aggregation), False)
         return parts[0].component.name if exact else None
 
     def _possible(self, name: str, values: Floats) -> Floats:

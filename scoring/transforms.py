@@ -226,6 +226,61 @@ class Gaussian(_Numbers):
         return np.exp(-0.5 * ((values - self.mean) / self.sigma) ** 2)
 
 
+@checked
+@dataclass(frozen=True)
+class Desirability:
+    """The desirability of Derringer and Suich: 1 at the target, 0 from the ends on, powers of straight lines between.
+
+    d = ((x − low) / (target − low))^exponent_low below the target, ((high − x) / (high − target))^exponent_high above
+    it: Journal of Quality Technology 12:214 (1980). Without ``high``, more is better, and 1 from the target on; without
+    ``low``, less is better. The desirability of a molecule is the geometric mean of those of its properties.
+
+    Attributes:
+        target: the raw value at which the transform is 1.
+        low: the raw value up to which it is 0; without it, all below the target is 1.
+        high: the raw value from which on it is 0; without it, all above the target is 1.
+        exponent_low: above 1, only values near the target are desirable; below 1, most above `low` are.
+        exponent_high: the same for values above the target.
+
+    Example:
+        >>> mb.Desirability(target=2, low=0, high=6, exponent_high=2)(np.array([-1.0, 1.0, 2.0, 4.0, 9.0])).tolist()
+        [0.0, 0.5, 1.0, 0.25, 0.0]
+    """
+
+    target: float
+    low: float | None = None
+    high: float | None = None
+    exponent_low: Positive = 1.0
+    exponent_high: Positive = 1.0
+
+    kind: ClassVar[str] = "desirability"
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value is not None:
+                object.__setattr__(self, name, checked_number(f"{name} of a {self.kind} transform", value))
+        if self.low is None and self.high is None:
+            raise ScoringConfigurationError("a desirability transform needs a low or a high end, got neither")
+        for name in ("exponent_low", "exponent_high"):
+            if getattr(self, name) <= 0:
+                raise ScoringConfigurationError(f"{name} must be positive, got {getattr(self, name):g}")
+        check_order(f"low of a {self.kind} transform", self.low, "its target", self.target, strict=True)
+        check_order(f"the target of a {self.kind} transform", self.target, "its high", self.high, strict=True)
+
+    def settings(self) -> dict[str, Any]:
+        return {"kind": self.kind, **asdict(self)}
+
+    def __call__(self, values: Values) -> Values:
+        below, above = np.ones_like(values), np.ones_like(values)
+        if self.low is not None:
+            inside = np.clip(values, self.low, self.target)
+            below = ((inside - self.low) / (self.target - self.low)) ** self.exponent_low
+        if self.high is not None:
+            inside = np.clip(values, self.target, self.high)
+            above = ((self.high - inside) / (self.high - self.target)) ** self.exponent_high
+        return np.where(np.isnan(values), np.nan, np.where(values < self.target, below, above))
+
+
 def _sigmoid(exponent: Values) -> Values:
     """Return 1 / (1 + 10^(−u)) without overflow for any u, since the power is that of −|u|."""
     small = np.power(10.0, -np.abs(exponent))

@@ -89,12 +89,18 @@ class ObjectiveComponent:
         version: the version under which its scores are stored.
         weight: in the aggregation.
         transform: the kind and the numbers of the transform of its raw values, as a JSON object.
+        gate: the condition under which it scores a molecule, as a JSON object; None for any molecule. ``after`` is the
+            condition as written, ``otherwise`` the transformed value where it is not met, and ``alternatives`` the
+            conjunctions, of which one must hold, of comparisons {component, operator, number} of raw values.
+        pessimism: by how many standard deviations its raw values count as worse than they are.
     """
 
     component: str
     version: str
     weight: float
     transform: str
+    gate: str | None = None
+    pessimism: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -162,6 +168,7 @@ class Score:
         error: why scoring failed; None when it did not.
         seconds: the time that scoring took.
         pose: what was scored, as a mol block with coordinates; None without one, and in a score that is read back.
+        std: the standard deviation of the value; None where the component gives none.
     """
 
     smiles: str
@@ -172,6 +179,7 @@ class Score:
     error: str | None = None
     seconds: float = 0.0
     pose: str | None = None
+    std: float | None = None
 
     def __post_init__(self) -> None:
         if self.status is ScoreStatus.OK and (self.value is None or not math.isfinite(self.value)):

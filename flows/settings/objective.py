@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from annotated_types import Ge
@@ -10,17 +11,21 @@ from pydantic import ConfigDict, Field, model_validator
 
 from molbuffer.flows.settings.base import Section
 from molbuffer.flows.settings.problems import shown
-from molbuffer.kinds import KindTable, OneOf, Text, refuse
+from molbuffer.kinds import Checked, FileName, KindTable, OneOf, Share, Text, refuse
 from molbuffer.scoring import (
     CHOICES,
     COMPONENTS,
     NAMED_OBJECTIVES,
     TRANSFORMS,
+    Gate,
+    Identity,
     Objective,
     ScoringConfigurationError,
     Standardisation,
     WeightedComponent,
     check_objective_name,
+    circle,
+    unknown_name,
 )
 from molbuffer.scoring.components import foreign
 
@@ -36,17 +41,29 @@ class ComponentSettings(KindTable):
     transform: Annotated[KindTable, OneOf(TRANSFORMS)] | None = None
     """The transform of the raw value to [0, 1]; required unless the raw value is in [0, 1] already."""
 
+    after: Annotated[str, Checked(Gate)] | None = None
+    """A condition on the raw values of other components, such as "qed > 0.4 and sa_score < 4": a molecule that does not
+    meet it is not scored by this one. Names with other characters than letters, digits and _ are quoted."""
+
+    otherwise: Share = 0.0
+    """The transformed value of a molecule that does not meet the condition of `after`."""
+
+    pessimism: Annotated[float, Ge(0)] = 0.0
+    """By how many standard deviations a raw value counts as worse than it is, for a component that gives values with
+    their standard deviations: the lower confidence bound where more is better, the upper one where less is."""
+
     def weighted(self, standardisation: Standardisation = Standardisation()) -> WeightedComponent:
         """Return the component with its weight and transform; targets are standardised as the molecules are."""
         component = self.build(standardisation=standardisation)
         if self.foreign_sha256 is not None:
             component = foreign(component, self.foreign_sha256)
-        if self.transform is None:
-            return WeightedComponent(component, self.weight)
-        return WeightedComponent(component, self.weight, self.transform.build())
+        transform = Identity() if self.transform is None else self.transform.build()
+        return WeightedComponent(component, self.weight, transform, self.after, self.otherwise, self.pessimism)
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
+        if self.after is None and self.otherwise:
+            refuse("component", [(("otherwise",), "this key has no effect without `after`; give a condition, too")])
         self.weighted()
         return self
 
@@ -61,9 +78,13 @@ class ObjectiveSettings(Section):
 
     model_config = ConfigDict(json_schema_extra=_either_is_required)
 
-    aggregation: Literal["arithmetic_mean", "geometric_mean", "product"] = "geometric_mean"
+    aggregation: Literal["arithmetic_mean", "geometric_mean", "product", "pareto"] = "geometric_mean"
     """arithmetic_mean: a good component makes up for a bad one; geometric_mean: a component of 0 makes the reward 0;
-    product: the same order of molecules, on a scale that falls with every further component."""
+    product: the same order of molecules, on a scale that falls with every further component;
+    pareto: by the rank among the molecules of `reference`, of non-dominated sorting and crowding."""
+
+    reference: Annotated[str, FileName()] | None = None
+    """A table in CSV with the columns raw_NAME of each component, as `molbuffer top --out` writes it; for pareto."""
 
     components: Annotated[
         tuple[Annotated[ComponentSettings, OneOf(COMPONENTS, ComponentSettings)], ...],
@@ -81,7 +102,8 @@ class ObjectiveSettings(Section):
 
     def build(self, standardisation: Standardisation = Standardisation()) -> Objective:
         """Return the objective; targets are standardised as the molecules are."""
-        return Objective(tuple(each.weighted(standardisation) for each in self.components), self.aggregation)
+        components = tuple(each.weighted(standardisation) for each in self.components)
+        return Objective(components, self.aggregation, self.reference)
 
     @model_validator(mode="before")
     @classmethod
@@ -102,6 +124,7 @@ class ObjectiveSettings(Section):
     def _can_be_built(self) -> Self:
         # What Objective would refuse, but with the key to change.
         refuse("objective", [*self._doubled_names(), *self._missing_weight()])
+        refuse("objective", [*self._wrong_parts()])
         return self
 
     def _doubled_names(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -114,3 +137,23 @@ class ObjectiveSettings(Section):
     def _missing_weight(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
         if not any(each.weight for each in self.components):
             yield ("components",), "every weight is 0, so there is no reward; give one a weight above 0"
+
+    def _wrong_parts(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        names = [each.build().name for each in self.components]
+        gates = {name: Gate(each.after) for name, each in zip(names, self.components, strict=True) if each.after}
+        for name, gate in gates.items():
+            for needed in gate.components:
+                if needed not in names or needed == name:
+                    others = [each for each in names if each != name]
+                    yield ("components", names.index(name), "after"), str(unknown_name("component", needed, others))
+                    return
+        if around := circle(gates):
+            listed = " and ".join(shown(each) for each in around)
+            yield ("components", names.index(around[0]), "after"), f"the gates of {listed} need each other"
+            return
+        if self.reference is not None and not Path(self.reference).is_file():
+            return  # which is reported with the other files that are missing
+        try:
+            self.build()
+        except ScoringConfigurationError as error:
+            yield (("aggregation",) if self.reference is None else ("reference",)), str(error)

@@ -272,7 +272,7 @@ def _follow(schema: Mapping[str, Any], node: Mapping[str, Any], data: Any) -> Ma
             target = schema["$defs"][node["$ref"].rpartition("/")[2]]
         elif words := list(_words(node.get("anyOf", ()))):
             target = {"enum": words}
-        elif "anyOf" in node:
+        elif "anyOf" in node and "properties" not in node:  # beside keys, it says which of them are required
             target = next(option for option in node["anyOf"] if option != {"type": "null"})
         elif isinstance(kind, str) and kind in kinds:
             target = kinds[kind] if isinstance(kinds[kind], Mapping) else {"$ref": kinds[kind]}

@@ -38,11 +38,26 @@ MAY_CHANGE: Mapping[str, str] = {
     "offline.evaluation.max_oracle_calls": "from now on; the calls of evaluations on the way count",
     "offline.evaluation.expensive": "from now on",
     "offline.evaluation.min_effective_sample_size": "for the estimate at the end",
-    "objective.components.cost": "how scores are computed, and not which",
-    "objective.components.cpu": "how scores are computed, and not which",
-    "objective.components.in_process": "how scores are computed, and not which",
-    "objective.components.parallel": "how scores are computed, and not which",
-    "objective.components.timeout": "how scores are computed, and not which",
+    **{
+        f"objective.components.{key}": "how scores are computed, and not which"
+        for key in (
+            "auth",
+            "auth_header",
+            "auth_scheme",
+            "batch_size",
+            "connections",
+            "cost",
+            "cpu",
+            "headers",
+            "in_process",
+            "most_patience",
+            "parallel",
+            "pause",
+            "retries",
+            "timeout",
+            "urls",
+        )
+    },
     "*.folder": "where modules of the user are; their source must be the same, and is compared when the run starts",
 }
 """The keys that may differ in a run that is gone on with, without the positions in lists, and what the change does. An

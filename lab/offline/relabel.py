@@ -104,12 +104,7 @@ def rewards_of(context: RunContext, lacking: pa.Table, known: SampleStore) -> pa
         lacking: rows, as ``lacking_rows`` returns them.
         known: a store with scores, or one snapshot of it.
     """
-    molecules = _molecules(lacking, context)
-    complete = set(molecules)
-    for weighted in context.objective.components:
-        name, version = weighted.component.name, weighted.component.version
-        complete &= _good(known, name, version, molecules)
-    scored = Scorer(context.objective, known).score([text for text in molecules if text in complete])
+    scored = Scorer(context.objective, known, computes="nothing").score(_molecules(lacking, context))
     return _rewards(context, lacking, scored.reward_of())
 
 
@@ -146,38 +141,24 @@ def _score(
 
     Those of sources before this one are not counted again.
     """
-    store, wanted, calls = context.store, list(molecules), 0
-    # Cheap scores of a molecule that stays without an expensive one would be computed for nothing.
-    components = sorted(context.objective.components, key=lambda each: each.component.cost != "high")
-    for weighted in components:
-        component = weighted.component
-        known = _known(context, source, component.name, component.version, wanted)
-        if component.cost == "high" and not expensive:
-            wanted = [text for text in wanted if text in known]
-        else:
-            calls += len(set(wanted) - known - before)
-    scored = Scorer(context.objective, store, context.run_id).score(wanted)
+    store = context.store
+    if not source.is_own:
+        for weighted in context.objective.components:
+            _bring(context, source, weighted.component.name, weighted.component.version, molecules)
+    scorer = Scorer(context.objective, store, context.run_id, computes="all" if expensive else "cheap")
+    scored = scorer.score(molecules)
     store.record_scores(scored.new, run_id=context.run_id)
     rewards = {text: reward for text, reward in scored.reward_of().items() if not math.isnan(reward)}
-    left_out, failed = set(molecules) - set(wanted) - before, set(wanted) - rewards.keys() - before
-    return rewards, Relabelled(oracle_calls=calls, left_out=len(left_out), failed=len(failed))
+    left_out, failed = scored.unknown - before, set(molecules) - scored.unknown - rewards.keys() - before
+    return rewards, Relabelled(oracle_calls=scored.computed, left_out=len(left_out), failed=len(failed))
 
 
-def _known(context: RunContext, source: RowSource, component: str, version: str, molecules: Sequence[str]) -> set[str]:
-    """Return the molecules with a stored score; good ones that only the source has are stored in the own store."""
-    known = set(context.store.find_scores(component, version, molecules, lost_in=context.run_id))
-    if not source.is_own:
-        missing = [text for text in molecules if text not in known]
-        found = source.store.find_scores(component, version, missing)
-        good = [score for score in found.values() if score.status is ScoreStatus.OK]
-        context.store.record_scores(good, run_id=context.run_id)
-        known |= {score.smiles for score in good}
-    return known
-
-
-def _good(store: SampleStore, component: str, version: str, molecules: Sequence[str]) -> set[str]:
-    found = store.find_scores(component, version, molecules)
-    return {text for text, score in found.items() if score.status is ScoreStatus.OK}
+def _bring(context: RunContext, source: RowSource, component: str, version: str, molecules: Sequence[str]) -> None:
+    """Store the good scores in the own store that only the source has."""
+    known = context.store.find_scores(component, version, molecules, lost_in=context.run_id)
+    found = source.store.find_scores(component, version, [text for text in molecules if text not in known])
+    good = [score for score in found.values() if score.status is ScoreStatus.OK]
+    context.store.record_scores(good, run_id=context.run_id)
 
 
 def _molecules(lacking: pa.Table, context: RunContext) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
-from molbuffer.scoring.components import Component
+from molbuffer.scoring.components import Component, claimed_as
 from molbuffer.storage import SampleStore, Score
 
 
@@ -49,7 +49,7 @@ class ExpensiveScores:
     owner: str
     component: Component
     pace: ClaimTiming
-    _arrived: SimpleQueue[Score | None] = field(default_factory=SimpleQueue)
+    _arrived: SimpleQueue[Sequence[Score] | None] = field(default_factory=SimpleQueue)
     _claimed: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _failure: BaseException | None = None
@@ -87,11 +87,11 @@ class ExpensiveScores:
         if released:
             with self._lock:
                 self._claimed.difference_update(released)
-            self.store.claims.release(self.component.name, self.component.version, released, self.owner)
+            self.store.claims.release(*claimed_as(self.component), released, self.owner)
 
-    def put(self, score: Score) -> None:
-        """Have a score stored; errors are those of ``claim``."""
-        self._arrived.put(score)
+    def put(self, scores: Sequence[Score]) -> None:
+        """Have the scores of a molecule stored; errors are those of ``claim``."""
+        self._arrived.put(scores)
         self._check()
 
     def _check(self) -> None:
@@ -106,7 +106,7 @@ class ExpensiveScores:
                 batch, ending = self._take()
                 if batch:
                     self.store.record_scores(batch, run_id=self.run_id)
-                    self.release(score.smiles for score in batch)
+                    self.release({score.smiles for score in batch})
                 if time.monotonic() - renewed >= self.pace.renewal_seconds:
                     self._renew()
                     renewed = time.monotonic()
@@ -119,11 +119,11 @@ class ExpensiveScores:
         """
         batch: list[Score] = []
         try:
-            score = self._arrived.get(timeout=self.pace.renewal_seconds)
+            scores = self._arrived.get(timeout=self.pace.renewal_seconds)
             deadline = time.monotonic() + self.pace.flush_seconds
-            while score is not None:
-                batch.append(score)
-                score = self._arrived.get(timeout=max(0.0, deadline - time.monotonic()))
+            while scores is not None:
+                batch += scores
+                scores = self._arrived.get(timeout=max(0.0, deadline - time.monotonic()))
         except Empty:
             return batch, False
         return batch, True
@@ -135,5 +135,4 @@ class ExpensiveScores:
             self._ask_for(held)
 
     def _ask_for(self, smiles: Sequence[str]) -> set[str]:
-        component, seconds = self.component, self.pace.claim_seconds
-        return self.store.claims.claim(component.name, component.version, smiles, self.owner, seconds)
+        return self.store.claims.claim(*claimed_as(self.component), smiles, self.owner, self.pace.claim_seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -85,4 +85,4 @@ def _copy(store: SampleStore, new_of: dict[str, str]) -> int:
 
 
 def _named(score: Score, name: str) -> Score:
-    return Score(name, score.component, score.version, score.value, score.status, score.error, score.seconds)
+    return replace(score, smiles=name)

@@ -2,34 +2,41 @@
 
 Scores of cheap components are computed together and committed with the build. A molecule is claimed before an expensive
 component (``cost = "high"``) scores it, so that two processes never pay for the same molecule. Each expensive score is
-committed within a second of its arrival, whatever becomes of the build that asked for it.
+committed within a second of its arrival, whatever becomes of the build that asked for it. Components of one call are
+claimed, computed and committed together.
+
+Components are computed after those that their gates need. A molecule for which a gate is not open is not looked up,
+claimed or scored by that component, and has its reward from the rule of the gate.
 
 A score that the machinery lost counts as failed for the rest of its run, and is computed again in the next.
 """
 
 from __future__ import annotations
 
-import logging
-import math
 import os
 import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
 from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 
+from molbuffer.samplers.builds.component_order import Group, groups_of
 from molbuffer.samplers.builds.expensive import ClaimTiming, ExpensiveScores
-from molbuffer.scoring import Objective, WeightedComponent
-from molbuffer.scoring.components import Component, RawScore, score_many, score_stream
+from molbuffer.samplers.builds.new_scores import Computed, error_of, raw_values, stds_of, values_of, warn_of_range
+from molbuffer.scoring import Objective, WeightedComponent, any_holds
+from molbuffer.scoring.components import Component, claimed_as, score_many, score_together
 from molbuffer.storage import ClaimWait, SampleStore, Score, ScoreStatus
 
 CLAIMED_TOGETHER = 512
 """The most molecules that a component of batches claims at once."""
 
-_log = logging.getLogger(__name__)
+Computes = Literal["all", "cheap", "nothing"]
+"""Which scores are computed that the store does not know: all, those of components of low cost, or none."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,15 @@ class ScoredMolecules:
 
     Attributes:
         smiles: the canonical SMILES [n].
-        values: float64 [n] by component name, in the order of ``smiles``; NaN where the component failed.
-        rewards: float64 [n], NaN where a component failed.
+        values: float64 [n] by component name, in the order of ``smiles``; NaN where the component failed, or was not
+            asked.
+        rewards: float64 [n], NaN where a component failed, or its score is unknown.
         new: the scores to commit with the build.
         errors: the reason by SMILES, where there is no reward: of the first component that failed, with its name.
+        gated: the molecules that a component was not asked for, since its gate is not open, by its name.
+        unknown: the molecules that lack a score which was not to be computed.
+        computed: how many scores were computed, each of one molecule and component.
+        stds: float64 [n] by component name, the standard deviations of ``values``; NaN where there is none.
     """
 
     smiles: Sequence[str]
@@ -49,6 +61,10 @@ class ScoredMolecules:
     rewards: NDArray[np.float64]
     new: Sequence[Score] = ()
     errors: Mapping[str, str] = field(default_factory=dict)
+    gated: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
+    computed: int = 0
+    stds: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def reward_of(self) -> dict[str, float]:
         """Return the reward by SMILES: rows are joined by identity, never by position."""
@@ -66,6 +82,7 @@ class Scorer:
         owner: the name in claims of expensive scores, unique to this scorer.
         pace: the intervals of claims and commits.
         again: whether scores that failed are computed again, as if they were unknown.
+        computes: which scores are computed that the store does not know.
     """
 
     objective: Objective
@@ -74,34 +91,103 @@ class Scorer:
     owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}")
     pace: ClaimTiming = ClaimTiming()
     again: bool = False
+    computes: Computes = "all"
 
     def score(self, smiles: Sequence[str]) -> ScoredMolecules:
         """Return the scores and rewards of the distinct molecules among canonical ``smiles``, in order of first
         occurrence.
         """
         distinct = list(dict.fromkeys(smiles))
+        found: dict[str, dict[str, Score]] = {}
         values: dict[str, NDArray[np.float64]] = {}
+        stds: dict[str, NDArray[np.float64]] = {}
+        gated: dict[str, frozenset[str]] = {}
+        unknown: set[str] = set()
         new: list[Score] = []
+        computed = 0
+        for group in self._groups:
+            open_to = self._open(group[0], distinct, values)
+            asked = [text for text in open_to if text not in unknown]
+            known = {each.component.name: self._look_up(each.component, asked) for each in group}
+            missing = [text for text in asked if any(text not in scores for scores in known.values())]
+            if not self._may_compute(group):
+                unknown.update(missing)
+            elif missing:
+                scored = self._compute(group, missing)
+                computed += sum(score.smiles not in known[score.component] for score in scored.computed)
+                known = {name: scored.by_name[name] | scores for name, scores in known.items()}
+                new += [] if scored.stored else scored.computed
+            for each in group:
+                name = each.component.name
+                found[name] = known[name]
+                values[name] = values_of(each, distinct, known[name])
+                stds[name] = stds_of(distinct, known[name])
+                if each.gate is not None:
+                    gated[name] = frozenset(distinct) - frozenset(open_to)
+        return ScoredMolecules(
+            distinct,
+            {each.component.name: values[each.component.name] for each in self.objective.components},
+            self.objective.rewards(values, stds),
+            new,
+            self._errors(found),
+            gated,
+            frozenset(unknown),
+            computed,
+            stds,
+        )
+
+    def open_to(self, weighted: WeightedComponent, smiles: Sequence[str]) -> list[str]:
+        """Return the molecules for which the gate of a component is open, by what its gate needs.
+
+        Cheap scores that it needs are computed, and stored; where an expensive one is unknown, the gate is not open.
+        """
+        distinct = list(dict.fromkeys(smiles))
+        if weighted.gate is None:
+            return distinct
+        conditions = self.objective.open_where[weighted.component.name]
+        names = {each.component for conjunction in conditions for each in conjunction}
+        parts = [replace(each, weight=1.0) for each in self.objective.components if each.component.name in names]
+        scored = replace(self, objective=Objective(parts), again=False, computes="cheap").score(distinct)
+        if self.store is not None:
+            self.store.record_scores(scored.new, run_id=self.run_id)
+        return self._open(weighted, distinct, scored.values)
+
+    @cached_property
+    def _groups(self) -> list[Group]:
+        """The components in the order in which they are computed.
+
+        Where expensive scores are only looked up, those without a gate come first: cheap scores of a molecule that
+        stays without one would be computed for nothing.
+        """
+        groups = groups_of(self.objective, self.store)
+        if self.computes == "cheap":
+            return sorted(groups, key=lambda group: self._may_compute(group) or group[0].gate is not None)
+        return groups
+
+    def _may_compute(self, group: Group) -> bool:
+        if self.computes == "cheap":
+            return all(each.component.cost != "high" for each in group)
+        return self.computes == "all"
+
+    def _open(
+        self, weighted: WeightedComponent, smiles: list[str], values: Mapping[str, NDArray[np.float64]]
+    ) -> list[str]:
+        """Return the molecules for which the gate of a component is open."""
+        if weighted.gate is None:
+            return smiles
+        where = any_holds(self.objective.open_where[weighted.component.name], values)
+        return [text for text, is_open in zip(smiles, where.tolist(), strict=True) if is_open]
+
+    def _errors(self, found: Mapping[str, Mapping[str, Score]]) -> dict[str, str]:
+        """Return why molecules have no reward, and warn of components whose values need a transform."""
         errors: dict[str, str] = {}
         for weighted in self.objective.components:
-            component = weighted.component
-            known = self._look_up(component, distinct)
-            missing = [text for text in distinct if text not in known]
-            if component.cost == "high" and self.store is not None:
-                known |= self._score_expensive(weighted, missing)
-            else:
-                computed = scores_of(weighted, missing, score_many(component, missing))
-                new += computed
-                known |= {score.smiles: score for score in computed}
-            scores = [known[text] for text in distinct]
-            values[component.name] = _values(weighted, scores)
-            for score, value in zip(scores, values[component.name].tolist(), strict=True):
-                if math.isnan(value):
-                    # A score may have been stored under an objective with another transform.
-                    error = score.error if score.value is None else _out_of_range(weighted, score.value)
-                    errors.setdefault(score.smiles, f"{component.name}: {error or score.status.value}")
-            _warn_of_range(weighted, scores)
-        return ScoredMolecules(distinct, values, self.objective.rewards(values), new, errors)
+            name, scores = weighted.component.name, list(found[weighted.component.name].values())
+            for score, value in zip(scores, raw_values(weighted, scores).tolist(), strict=True):
+                if (error := error_of(weighted, score, value)) is not None:
+                    errors.setdefault(score.smiles, f"{name}: {error}")
+            warn_of_range(weighted, scores)
+        return errors
 
     def _look_up(self, component: Component, smiles: Sequence[str]) -> dict[str, Score]:
         if self.store is None or not smiles:
@@ -109,99 +195,50 @@ class Scorer:
         found = self.store.find_scores(component.name, component.version, smiles, lost_in=self.run_id)
         return {text: score for text, score in found.items() if score.status is ScoreStatus.OK or not self.again}
 
-    def _score_expensive(self, weighted: WeightedComponent, smiles: Sequence[str]) -> dict[str, Score]:
+    def _compute(self, group: Group, smiles: Sequence[str]) -> Computed:
+        """Compute the scores of molecules by the components of one call."""
+        if self.store is not None and any(each.component.cost == "high" for each in group):
+            return self._score_expensive(self.store, group, smiles)
+        scored = Computed(group)
+        if len(group) == 1:
+            scored.add(0, smiles, score_many(group[0].component, smiles))
+        else:
+            for text, raw in score_together([each.component for each in group], smiles):
+                scored.add_each(text, raw)
+        return scored
+
+    def _score_expensive(self, store: SampleStore, group: Group, smiles: Sequence[str]) -> Computed:
         """Score the molecules that no other scorer has claimed, and wait for the others."""
-        assert self.store is not None
-        component = weighted.component
-        scored: dict[str, Score] = {}
-        waiting = list(smiles)
-        wait = ClaimWait(self.store.claims, component.name, component.version)
-        with ExpensiveScores(self.store, self.run_id, self.owner, component, self.pace) as expensive:
+        scored, waiting = Computed(group, stored=True), list(smiles)
+        components = [each.component for each in group]
+        wait = ClaimWait(store.claims, *claimed_as(components[0]))
+        with ExpensiveScores(store, self.run_id, self.owner, components[0], self.pace) as expensive:
             while waiting:
-                for text, raw in score_stream(component, self._claimed(expensive, component, waiting, scored)):
-                    (scored[text],) = scores_of(weighted, [text], [raw])
-                    expensive.put(scored[text])
-                waiting = [text for text in waiting if text not in scored]
+                for text, raw in score_together(components, self._claimed(expensive, waiting, scored)):
+                    expensive.put(scored.add_each(text, raw))
+                waiting = scored.missing(waiting)
                 if waiting:
                     wait.note(waiting)
                     time.sleep(self.pace.poll_seconds)
-                    scored |= self._look_up(component, waiting)
-                    waiting = [text for text in waiting if text not in scored]
+                    scored.know({each.name: self._look_up(each, waiting) for each in components})
+                    waiting = scored.missing(waiting)
         return scored
 
-    def _claimed(
-        self, expensive: ExpensiveScores, component: Component, smiles: Sequence[str], scored: dict[str, Score]
-    ) -> Iterator[str]:
+    def _claimed(self, expensive: ExpensiveScores, smiles: Sequence[str], scored: Computed) -> Iterator[str]:
         """Yield the molecules that can be claimed, each claimed when it is asked for; add those known by now."""
-        together = CLAIMED_TOGETHER if getattr(component, "batch", False) else 1
-        for group in (smiles[start : start + together] for start in range(0, len(smiles), together)):
-            granted = expensive.claim(group)
+        components = [each.component for each in scored.group]
+        together = claimed_together(components[0])
+        for molecules in (smiles[start : start + together] for start in range(0, len(smiles), together)):
+            granted = expensive.claim(molecules)
             # Between the look-up and the claim another process may have finished and released a molecule.
-            found = self._look_up(component, [text for text in group if text in granted])
-            expensive.release(found)
-            scored.update(found)
-            yield from (text for text in group if text in granted and text not in found)
+            wanted = [text for text in molecules if text in granted]
+            scored.know({each.name: self._look_up(each, wanted) for each in components})
+            missing = scored.missing(wanted)
+            expensive.release(set(wanted) - set(missing))
+            yield from missing
 
 
-def scores_of(weighted: WeightedComponent, smiles: Sequence[str], raw: Sequence[RawScore]) -> list[Score]:
-    """Return the scores to store: failed, too, where the transform has no value for the raw one, which they keep."""
-    outside = _outside(weighted, _raw_values(raw))
-    return [
-        _score(weighted.component, text, result, _out_of_range(weighted, result.value) if out else result.error)
-        for text, result, out in zip(smiles, raw, outside.tolist(), strict=True)
-    ]
-
-
-def _score(component: Component, smiles: str, raw: RawScore, error: str | None) -> Score:
-    return Score(
-        smiles=smiles,
-        component=component.name,
-        version=component.version,
-        value=raw.value,
-        status=ScoreStatus.LOST if raw.lost else ScoreStatus.OK if error is None else ScoreStatus.FAILED,
-        error=error,
-        seconds=raw.seconds,
-        pose=raw.pose,
-    )
-
-
-def _raw_values(scores: Sequence[Score] | Sequence[RawScore]) -> NDArray[np.float64]:
-    return np.array([np.nan if score.value is None else score.value for score in scores], np.float64)
-
-
-def _outside(weighted: WeightedComponent, values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Return where a raw value has no transformed one."""
-    return ~np.isnan(values) & np.isnan(weighted.transformed(values))
-
-
-def _values(weighted: WeightedComponent, scores: Sequence[Score]) -> NDArray[np.float64]:
-    """Return the raw values of scores, NaN where there is none or the transform has no value for it."""
-    values = _raw_values(scores)
-    return np.where(_outside(weighted, values), np.nan, values)
-
-
-def _out_of_range(weighted: WeightedComponent, value: float | None) -> str:
-    if weighted.transform.kind == "identity":
-        return f"got {value!r}, expected a value in [0, 1]; give the component a transform"
-    return f"got {value!r}, for which the transform {type(weighted.transform).__name__} has no value in [0, 1]"
-
-
-_WARNED: set[tuple[str, str]] = set()
-"""The names and versions of the components of which this process has said that their values need a transform."""
-
-
-def _warn_of_range(weighted: WeightedComponent, scores: Sequence[Score]) -> None:
-    component = weighted.component
-    values = _raw_values(scores)
-    outside = values[_outside(weighted, values)]
-    if outside.size and (component.name, component.version) not in _WARNED:
-        _WARNED.add((component.name, component.version))
-        _log.warning(
-            "%d of %d values of component %r are outside [0, 1], from %r to %r: those molecules have no reward; give "
-            "the component a transform",
-            outside.size,
-            np.isfinite(values).sum(),
-            component.name,
-            float(outside.min()),
-            float(outside.max()),
-        )
+def claimed_together(component: Component) -> int:
+    """Return how many molecules are claimed at once for a component: those of one of its calls."""
+    size = getattr(component, "batch_size", CLAIMED_TOGETHER if getattr(component, "batch", False) else 1)
+    return min(CLAIMED_TOGETHER, max(1, int(size)))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from molbuffer.samplers.builds.component_order import groups_of
 from molbuffer.samplers.builds.scorer import Scorer
-from molbuffer.scoring import ContrastiveTemplate, Objective, StaleScoresError
+from molbuffer.scoring import ContrastiveTemplate, Objective, StaleScoresError, WeightedComponent
 from molbuffer.scoring.components import Component, score_many
 from molbuffer.storage import Reward, SampleStore, ScoreStatus
 
@@ -113,16 +114,22 @@ def score_again(
     store = scorer.store
     assert store is not None
     counts = dict.fromkeys(ScoreStatus, 0)
-    for weighted in scorer.objective.components:
-        component = weighted.component
-        if names and component.name not in names:
+    scored: dict[str, set[str]] = {}
+    for group in groups_of(scorer.objective, store):
+        wanted = [each for each in group if not names or each.component.name in names]
+        if not wanted:
             continue
-        molecules = _without_score(store, component, statuses)
-        alone = replace(scorer, objective=Objective((replace(weighted, weight=1.0),)), again=True)
-        store.record_scores(alone.score(molecules).new, run_id=run_id)
-        found = store.find_scores(component.name, component.version, molecules, lost_in=run_id)
-        for score in found.values():
-            counts[score.status] += 1
+        molecules = {text for each in wanted for text in _without_score(store, each.component, statuses)}
+        # A gate may open with what was scored just now.
+        molecules |= {text for name in _needed(wanted[0]) for text in scored.get(name, ())}
+        tried = scorer.open_to(wanted[0], sorted(molecules))
+        alone = Objective([replace(each, weight=1.0, after=None) for each in wanted])
+        store.record_scores(replace(scorer, objective=alone, again=True).score(tried).new, run_id=run_id)
+        for component in (each.component for each in wanted):
+            found = store.find_scores(component.name, component.version, tried, lost_in=run_id)
+            scored[component.name] = {text for text, score in found.items() if score.status is ScoreStatus.OK}
+            for score in found.values():
+                counts[score.status] += 1
     return SecondAttempt(
         tried=sum(counts.values()),
         scored=counts[ScoreStatus.OK],
@@ -130,6 +137,10 @@ def score_again(
         lost=counts[ScoreStatus.LOST],
         rewards=_complete_rewards(scorer, store, run_id, template),
     )
+
+
+def _needed(weighted: WeightedComponent) -> Sequence[str]:
+    return () if weighted.gate is None else weighted.gate.components
 
 
 def _without_score(store: SampleStore, component: Component, statuses: Collection[ScoreStatus]) -> list[str]:
@@ -159,7 +170,7 @@ def _complete(scorer: Scorer, store: SampleStore, run_id: str, template: Contras
         parameters=[sha256],
     ).to_pylist()
     ends = {text for row in rows for text in (row["smiles"], row["source_smiles"] if template else None) if text}
-    values = _stored_rewards(scorer, store, sorted(ends))
+    values = replace(scorer, computes="nothing").score(sorted(ends)).reward_of()
     of_builds: dict[str, list[Reward]] = {}
     for row in rows:
         value = values.get(row["smiles"], math.nan)
@@ -169,12 +180,3 @@ def _complete(scorer: Scorer, store: SampleStore, run_id: str, template: Contras
         if not math.isnan(value):
             of_builds.setdefault(row["build_id"], []).append(Reward(row["row"], sha256, value))
     return store.add_rewards_of_builds(of_builds, run_id)
-
-
-def _stored_rewards(scorer: Scorer, store: SampleStore, molecules: list[str]) -> dict[str, float]:
-    """Return the rewards of molecules by what the store knows, computing nothing."""
-    complete = set(molecules)
-    for weighted in scorer.objective.components:
-        component = weighted.component
-        complete &= set(store.find_scores(component.name, component.version, molecules))
-    return scorer.score(sorted(complete)).reward_of()

@@ -1,7 +1,19 @@
-from .base import COMPONENTS, Component, Cost, StreamingComponent, score_many, score_stream
+from .base import (
+    COMPONENTS,
+    Component,
+    Cost,
+    JointComponent,
+    StreamingComponent,
+    claimed_as,
+    score_many,
+    score_stream,
+    score_together,
+)
 from .descriptors import QED, Property, SAScore
 from .docking.vina import Vina
+from .external import ExternalProgram
 from .foreign_component import complete, foreign
+from .http_service import HTTPService
 from .models.chemprop_model import ChempropModel
 from .models.onnx_model import OnnxModel
 from .pmo.component import PMO
@@ -20,7 +32,10 @@ __all__ = [
     "ChempropModel",
     "Component",
     "Cost",
+    "ExternalProgram",
     "FingerprintName",
+    "HTTPService",
+    "JointComponent",
     "OnnxModel",
     "PMOTask",
     "Property",
@@ -33,8 +48,10 @@ __all__ = [
     "Substructure",
     "Vina",
     "canonical_target",
+    "claimed_as",
     "complete",
     "foreign",
     "score_many",
     "score_stream",
+    "score_together",
 ]

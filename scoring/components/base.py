@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from rdkit import Chem, rdBase
 
@@ -68,6 +68,40 @@ class StreamingComponent(Component, Protocol):
 
     def stream(self, molecules: Iterable[str]) -> Iterator[tuple[str, RawScore]]:
         """Yield each of some distinct canonical SMILES with its score, in no particular order."""
+
+
+@runtime_checkable
+class JointComponent(StreamingComponent, Protocol):
+    """A component whose call gives the values of other components, too.
+
+    ``call`` is the identity of the call: components with the same one are computed together.
+    """
+
+    @property
+    def call(self) -> str: ...
+    def stream_jointly(
+        self, components: Sequence[Any], molecules: Iterable[str]
+    ) -> Iterator[tuple[str, Sequence[RawScore]]]:
+        """Yield each of some distinct canonical SMILES with one score for each of some components of the same call."""
+
+
+def claimed_as(component: Component) -> tuple[str, str]:
+    """Return the name and version under which molecules are claimed for a component: those of its call, if it has one.
+
+    Who scores a molecule by one component of a call has the values of the others, too.
+    """
+    if isinstance(component, JointComponent):
+        return f"calls of {component.kind}", component.call
+    return component.name, component.version
+
+
+def score_together(components: Sequence[Component], smiles: Iterable[str]) -> Iterator[tuple[str, Sequence[RawScore]]]:
+    """Yield each of some distinct canonical SMILES with its scores by components of one call, or by a single one."""
+    first = components[0]
+    if isinstance(first, JointComponent):
+        yield from first.stream_jointly(components, smiles)
+    else:
+        yield from ((text, (score,)) for text, score in score_stream(first, smiles))
 
 
 def score_many(component: Component, smiles: Sequence[str]) -> list[RawScore]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, get_args
 
@@ -24,6 +23,7 @@ from molbuffer.kinds import (
 )
 from molbuffer.scoring.components import python_call
 from molbuffer.scoring.components.base import Cost
+from molbuffer.scoring.components.file_digests import FileDigests
 from molbuffer.scoring.components.python_call import FunctionCall
 from molbuffer.scoring.components.raw_score import RawScore
 from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
@@ -114,7 +114,7 @@ class PythonFunction:
             "parameters": self.parameters,
             "modules": {name: module.text for name, module in source.modules.items()},
             "packages": dict(source.packages) if self.packages else {},
-            "files": self._digests,
+            "files": self._digests.known,
             "revision": self.revision,
         }
         try:
@@ -158,12 +158,7 @@ class PythonFunction:
     def _unchanged(self, molecules: Iterable[str]) -> Iterator[str]:
         """Yield the molecules, as long as the files are those of the version."""
         for smiles in molecules:
-            for name, digest in zip(self.files, self._digests, strict=True):
-                if self._digest(name) != digest:
-                    raise ScoringConfigurationError(
-                        f"{name!r}, of which {self.function!r} is made, has changed; its scores belong to another "
-                        f"version: start a new run"
-                    )
+            self._digests.check()
             yield smiles
 
     @property
@@ -175,7 +170,7 @@ class PythonFunction:
         """Equal sources and files share a process, whatever the function and its parameters."""
         source, function = self._source, self.function
         modules = {name: module.text for name, module in source.modules.items()}
-        identity = sha256_of([source.folder, modules, self._digests, self.revision, function.partition(":")[0]])
+        identity = sha256_of([source.folder, modules, self._digests.known, self.revision, function.partition(":")[0]])
 
         def prepare(worker: Worker) -> None:
             worker.call(python_call.prepare, [source], (function,))
@@ -203,25 +198,8 @@ class PythonFunction:
         return source
 
     @cached_property
-    def _digests(self) -> list[str]:
-        """The sha256 of each file, in the order of ``files``."""
-        return [self._digest(name) for name in self.files]
-
-    def _digest(self, name: str) -> str:
-        path = Path(self.folder, name)
-        try:
-            status = path.stat()
-            return _sha256_of_file(path, status.st_size, status.st_mtime_ns, status.st_ino)
-        except OSError as error:
-            raise ScoringConfigurationError(
-                f"the file {name!r} of {self.function!r} cannot be read from {self.folder}: {error.strerror}"
-            ) from error
-
-
-@cache
-def _sha256_of_file(path: Path, _size: int, _modified: int, _inode: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    def _digests(self) -> FileDigests:
+        return FileDigests(self.folder, self.files, repr(self.function))
 
 
 _CHECKED: set[tuple[str, bool]] = set()

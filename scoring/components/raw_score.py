@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from molbuffer.scoring.errors import ScorerUnavailableError
@@ -20,10 +20,11 @@ class RawScore:
         seconds: the time of the computation; for a batch, the batch's time divided by its size.
         lost: whether the machinery failed, and not the molecule: another attempt may go well.
         pose: what was scored, as a mol block with coordinates in the frame of the receptor; None without one.
+        std: the standard deviation of the value; None where the component gives none.
 
     Example:
-        >>> mb.RawScore(0.5).value, mb.RawScore.of("none").error
-        (0.5, "got 'none', expected a number")
+        >>> mb.RawScore(0.5).value, mb.RawScore.of("none").error, mb.RawScore.of((0.5, 0.1)).std
+        (0.5, "got 'none', expected a number", 0.1)
     """
 
     value: float | None
@@ -31,6 +32,7 @@ class RawScore:
     seconds: float = 0.0
     lost: bool = False
     pose: str | None = None
+    std: float | None = None
 
     def __post_init__(self) -> None:
         if (self.value is None) == (self.error is None):
@@ -41,10 +43,16 @@ class RawScore:
             raise ValueError(f"a failed score has no pose, got one with the error {self.error!r}")
         if self.lost and self.error is None:
             raise ValueError(f"a score that was lost has no value, got {self.value}")
+        if self.std is not None and not (self.value is not None and 0 <= self.std < math.inf):
+            raise ValueError(f"a standard deviation is that of a value, finite and not negative, got {self.std}")
 
     @classmethod
     def of(cls, value: Any, seconds: float = 0.0) -> RawScore:
-        """Make the score from the result of a scoring function; it is failed unless the result is a finite number."""
+        """Make the score from the result of a scoring function; it is failed unless the result is a finite number, or
+        a pair of one and its standard deviation.
+        """
+        if isinstance(value, tuple | list) and len(value) == 2:
+            return cls._with_std(value[0], value[1], seconds)
         if value is None or isinstance(value, str | bytes):
             return cls(None, f"got {value!r}, expected a number", seconds)
         try:
@@ -54,6 +62,16 @@ class RawScore:
         if not math.isfinite(number):
             return cls(None, f"got {number}, expected a finite number", seconds)
         return cls(number, None, seconds)
+
+    @classmethod
+    def _with_std(cls, value: Any, std: Any, seconds: float) -> RawScore:
+        of_value, of_std = cls.of(value, seconds), cls.of(std)
+        if of_value.value is None:
+            return of_value
+        if of_std.value is None or of_std.value < 0:
+            why = of_std.error or f"got {of_std.value}, expected at least 0"
+            return cls(None, f"the standard deviation: {why}", seconds)
+        return replace(of_value, std=of_std.value)
 
     @classmethod
     def failed(cls, error: BaseException, seconds: float = 0.0) -> RawScore:

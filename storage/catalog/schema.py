@@ -6,7 +6,7 @@ rewarded under another objective has a second row in ``rewards``. A build whose 
 ``placements``, of which the highest generation counts; before the first, its arrays are where ``builds`` says.
 ``readmitted`` names the stored rows that a build gives once more, in the order of ``position``. Builds with arrays in a
 segment of ``quarantine`` are left out of training. ``objectives`` has the components of each objective in the order of
-``position``, with their transforms as JSON; a run records its own when it starts. ``file``, ``file_line`` and
+``position``, with their transforms and gates as JSON; a run records its own when it starts. ``file``, ``file_line`` and
 ``file_id`` of a sample are the row of a file that it was drawn from. ``predicted_reward``, ``predicted_sd`` and
 ``acquisition`` are what the screening model said of it, and ``picked_by`` is why it was scored all the same;
 ``builds.screening`` describes the model as JSON. ``poses`` has the pose of a good score as a mol block, at most one of
@@ -135,6 +135,15 @@ MIGRATIONS: tuple[Migration, ...] = (
                 created TIMESTAMP)""",
         ),
         adds=("poses",),
+    ),
+    Migration(
+        9,
+        "gates of components and uncertainties of scores",
+        (
+            "ALTER TABLE {objectives} ADD COLUMN gate VARCHAR",
+            "ALTER TABLE {objectives} ADD COLUMN pessimism DOUBLE DEFAULT 0",
+            "ALTER TABLE {scores} ADD COLUMN std DOUBLE",
+        ),
     ),
 )
 """In the order of their numbers, which count from 1. Never edit one that was released: add another. A release that

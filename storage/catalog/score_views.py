@@ -7,6 +7,7 @@ any query, for scores of any age, and is stored nowhere a second time. A test co
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 ROUNDING = 1e-6
@@ -29,10 +30,24 @@ TRANSFORMED: Mapping[str, str] = {
         * {_sigmoid(f"(10 * steepness_high * (high - value) / {_WIDTH})")}""",
     "linear": f"least(greatest((value - low) / {_WIDTH}, 0.0), 1.0)",
     "step": "CASE WHEN value BETWEEN low AND high THEN 1.0 ELSE 0.0 END",
+    "desirability": """CASE WHEN value < target
+        THEN CASE WHEN low IS NULL THEN 1.0 ELSE pow(greatest((value - low) / (target - low), 0.0), exponent_low) END
+        WHEN high IS NULL THEN 1.0 ELSE pow(greatest((high - value) / (high - target), 0.0), exponent_high) END""",
     "gaussian": "exp(-0.5 * pow((value - mean) / sigma, 2))",
 }
 """The transformed value of a raw ``value`` by the kind of the transform, of whose numbers each is a column."""
-_NUMBERS = ("low", "high", "steepness", "steepness_low", "steepness_high", "mean", "sigma")
+_NUMBERS = (
+    *("low", "high", "steepness", "steepness_low", "steepness_high"),
+    *("mean", "sigma", "target", "exponent_low", "exponent_high"),
+)
+
+
+def _cases(value: str, identity: str | None = None) -> str:
+    """Return the transformed value of an SQL expression, by the kind of the transform."""
+    of_kind = {**TRANSFORMED, "identity": identity or TRANSFORMED["identity"]}
+    cases = (f"WHEN '{kind}' THEN {sql}" for kind, sql in of_kind.items())
+    return re.sub(r"\bvalue\b", value, f"(CASE kind {' '.join(cases)} END)")
+
 
 _BEFORE = """
         before AS (
@@ -83,11 +98,14 @@ def molecule_scores(rewarded: str, *, few: bool, key: str | None = None) -> str:
         key: another column of that relation, which comes first.
     """
     columns = ", ".join(f"TRY_CAST(json_extract_string(settings, '$.{name}') AS DOUBLE) AS {name}" for name in _NUMBERS)
-    cases = "\n            ".join(f"WHEN '{kind}' THEN {sql}" for kind, sql in TRANSFORMED.items())
+    # Raw values without a transform are clipped where a bound of theirs is beyond what they may be.
+    bounds = [_cases(f"(value {sign} pessimism * std)", "least(greatest(value, 0.0), 1.0)") for sign in "-+"]
+    is_open = "(parts.gate IS NULL OR opened.smiles IS NOT NULL)"
     wanted = f"SEMI JOIN {rewarded} AS few ON few.smiles = scores.smiles" if few else ""
     return f"""
         parts AS MATERIALIZED (
-            SELECT *, {columns}, json_extract_string(settings, '$.kind') AS kind
+            SELECT *, {columns}, json_extract_string(settings, '$.kind') AS kind,
+                TRY_CAST(json_extract_string(TRY_CAST(gate AS JSON), '$.otherwise') AS DOUBLE) AS otherwise
             FROM (SELECT *, TRY_CAST(transform AS JSON) AS settings FROM {{objective_components}})
         ),
         versions AS MATERIALIZED (
@@ -95,27 +113,63 @@ def molecule_scores(rewarded: str, *, few: bool, key: str | None = None) -> str:
             FROM (SELECT DISTINCT component, version FROM parts WHERE version IS NOT NULL)
         ),
         found_scores AS NOT MATERIALIZED (
-            SELECT scores.smiles, versions.number, scores.value, scores.status, scores.error, scores.created
+            SELECT scores.smiles, versions.number, scores.value, scores.std, scores.status, scores.error, scores.created
             FROM {{scores}} AS scores JOIN versions
                 ON versions.version = scores.version AND versions.component = scores.component {wanted}
         ),
-        good AS NOT MATERIALIZED (SELECT smiles, number, value FROM found_scores WHERE status = 'ok'),
+        good AS NOT MATERIALIZED (SELECT smiles, number, value, std FROM found_scores WHERE status = 'ok'),
         other AS NOT MATERIALIZED (
             SELECT smiles, number, unnest(arg_max(
                 {{'status': status, 'error': error}}, (CASE status WHEN 'failed' THEN 1 ELSE 0 END, created)))
             FROM found_scores WHERE status <> 'ok' GROUP BY smiles, number
+        ),
+        conditions AS MATERIALIZED (
+            SELECT objective_sha256, position, alternative, json_array_length(alternative) AS comparisons,
+                compared.component, compared.operator, compared.number AS limit_value
+            FROM (
+                SELECT objective_sha256, position, unnest(TRY_CAST(said->'$.alternatives' AS JSON[])) AS alternative
+                FROM (
+                    SELECT objective_sha256, position, TRY_CAST(gate AS JSON) AS said
+                    FROM {{objective_components}} WHERE gate IS NOT NULL
+                )
+            ), unnest(json_transform(
+                alternative, '[{{"component": "VARCHAR", "operator": "VARCHAR", "number": "DOUBLE"}}]'
+            )) AS each(compared)
+        ),
+        opened AS (
+            SELECT DISTINCT smiles, objective_sha256, position FROM (
+                SELECT rewarded.smiles, conditions.objective_sha256, conditions.position
+                FROM {rewarded} AS rewarded
+                JOIN conditions ON conditions.objective_sha256 = rewarded.objective_sha256
+                JOIN parts AS needed ON needed.objective_sha256 = conditions.objective_sha256
+                    AND needed.component = conditions.component
+                JOIN versions ON versions.version = needed.version AND versions.component = needed.component
+                JOIN good ON good.smiles = rewarded.smiles AND good.number = versions.number
+                WHERE CASE conditions.operator
+                    WHEN '<' THEN value < conditions.limit_value
+                    WHEN '<=' THEN value <= conditions.limit_value
+                    WHEN '>' THEN value > conditions.limit_value
+                    WHEN '>=' THEN value >= conditions.limit_value
+                    WHEN '==' THEN value = conditions.limit_value
+                    ELSE value <> conditions.limit_value END
+                GROUP BY rewarded.smiles, conditions.objective_sha256, conditions.position, conditions.alternative,
+                    conditions.comparisons
+                HAVING count(*) = conditions.comparisons
+            )
         )
         SELECT {f"rewarded.{key}, " if key else ""}rewarded.smiles, rewarded.objective_sha256,
-            parts.position, parts.component, parts.version,
-            good.value AS raw_value, CASE WHEN value IS NOT NULL THEN CASE kind
-            {cases}
+            parts.position, parts.component, parts.version, CASE WHEN {is_open} THEN good.value END AS raw_value,
+            CASE WHEN NOT {is_open} THEN otherwise WHEN value IS NOT NULL THEN CASE
+            WHEN NOT pessimism > 0 THEN {_cases("value")} WHEN std IS NOT NULL THEN least({", ".join(bounds)})
             END END AS transformed_value, parts.weight,
-            CASE WHEN good.value IS NOT NULL THEN 'ok'
+            CASE WHEN NOT {is_open} THEN 'gated' WHEN good.value IS NOT NULL THEN 'ok'
                 WHEN parts.version IS NOT NULL THEN coalesce(other.status, 'pending') END AS status,
-            CASE WHEN good.value IS NULL THEN other.error END AS error,
+            CASE WHEN {is_open} AND good.value IS NULL THEN other.error END AS error,
             rewarded.reward, rewarded.reward_status
         FROM {rewarded} AS rewarded JOIN parts ON parts.objective_sha256 = rewarded.objective_sha256
         LEFT JOIN versions ON versions.version = parts.version AND versions.component = parts.component
+        LEFT JOIN opened ON opened.smiles = rewarded.smiles AND opened.objective_sha256 = rewarded.objective_sha256
+            AND opened.position = parts.position
         LEFT JOIN good ON good.smiles = rewarded.smiles AND good.number = versions.number
         LEFT JOIN other ON other.smiles = rewarded.smiles AND other.number = versions.number"""
 
@@ -123,10 +177,12 @@ def molecule_scores(rewarded: str, *, few: bool, key: str | None = None) -> str:
 SCORE_VIEWS: Mapping[str, str] = {
     "objective_components": f"""
         WITH {_BEFORE.strip()}
-        SELECT objective_sha256, position, component, version, weight, transform, aggregation FROM {{objectives}}
+        SELECT objective_sha256, position, component, version, weight, transform, aggregation, gate,
+            coalesce(pessimism, 0.0) AS pessimism
+        FROM {{objectives}}
         UNION ALL
         SELECT objective_sha256, position, component, version, coalesce(TRY_CAST(given->>'weight' AS DOUBLE), 1.0),
-            coalesce(given->>'transform', '{{"kind": "identity"}}'), aggregation
+            coalesce(given->>'transform', '{{"kind": "identity"}}'), aggregation, NULL, 0.0
         FROM matched""",
     "molecule_scores": f"""
         WITH rewarded AS MATERIALIZED (
@@ -147,7 +203,9 @@ SCORE_VIEWS: Mapping[str, str] = {
 of before that was recorded, as their configuration has it. The version of a component is then that of the scores that
 the run, or another one with that objective, computed; null when there are none. ``molecule_scores`` has a row for each
 molecule, objective of its rewards, and component: the good score, of which the store writes at most one, is the raw
-value; without one, status and error are those of the newest failed score, else of the newest lost one. The name of a
-component is no part of an objective: where runs with one objective gave it several, that of the first run counts.
-Rewards of pairs are under objectives of their own, which have no components.
+value; without one, status and error are those of the newest failed score, else of the newest lost one. A component
+whose gate is not open for the molecule has the status ``gated``, the transformed value that its gate gives, and no raw
+value, even where another objective has paid for one. The name of a component is no part of an objective: where runs
+with one objective gave it several, that of the first run counts; gates name what the run that recorded it did. Rewards
+of pairs are under objectives of their own, which have no components.
 """

@@ -37,7 +37,8 @@ def find_scores(
         lost_in: a run whose lost scores count as failed ones.
     """
     found = catalog.read(
-        """SELECT smiles, unnest(arg_max({'value': value, 'status': status, 'error': error, 'seconds': seconds},
+        """SELECT smiles, unnest(arg_max(
+            {'value': value, 'status': status, 'error': error, 'seconds': seconds, 'std': std},
             (status = 'ok', created)))
         FROM {scores} SEMI JOIN wanted USING (smiles)
         WHERE component = ? AND version = ? AND (status IN ('ok', 'failed') OR (status = 'lost' AND run_id = ?))

@@ -197,6 +197,7 @@ def score_rows(scores: Sequence[Score], run_id: str | None, created: datetime) -
             "seconds": pa.array([score.seconds for score in scores], pa.float64()),
             "run_id": _repeat(run_id, n, _STRING),
             "created": _repeat(created, n, _TIMESTAMP),
+            "std": pa.array([score.std for score in scores], pa.float64()),
         }
     )
 
@@ -232,6 +233,7 @@ def score_of(row: dict[str, Any], component: str, version: str) -> Score:
         status=status,
         error=row["error"],
         seconds=row["seconds"],
+        std=row["std"],
     )
 
 

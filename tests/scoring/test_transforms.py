@@ -4,7 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from molbuffer.scoring import ScoringConfigurationError, Transform
-from molbuffer.scoring.transforms import DoubleSigmoid, Gaussian, Identity, Linear, ReverseSigmoid, Sigmoid, Step
+from molbuffer.scoring.transforms import (
+    Desirability,
+    DoubleSigmoid,
+    Gaussian,
+    Identity,
+    Linear,
+    ReverseSigmoid,
+    Sigmoid,
+    Step,
+)
 
 ALL: list[Transform] = [
     Identity(),
@@ -14,6 +23,9 @@ ALL: list[Transform] = [
     Linear(0, 4),
     Step(1, 2),
     Gaussian(3, 0.5),
+    Desirability(2, 1, 4, 3, 0.5),
+    Desirability(2, high=4),
+    Desirability(2, low=1),
 ]
 
 
@@ -63,6 +75,13 @@ def test_gaussian_by_hand() -> None:
     assert at(Gaussian(3, 0.5), 3, 3.5, 2) == pytest.approx([1, np.exp(-0.5), np.exp(-2)])
 
 
+def test_desirability_by_hand() -> None:
+    both = Desirability(target=2, low=0, high=6, exponent_low=2, exponent_high=0.5)
+    assert at(both, -1, 0, 1, 2, 5, 6, 7) == [0, 0, 0.25, 1, 0.5, 0, 0]
+    assert at(Desirability(target=2, high=6), -1e9, 2, 4, 6) == [1, 1, 0.5, 0]
+    assert at(Desirability(target=2, low=0), 0, 1, 2, 1e9) == [0, 0.5, 1, 1]
+
+
 @pytest.mark.parametrize("transform", ALL, ids=lambda transform: transform.kind)
 def test_r25_nan_stays_nan_and_shapes_stay(transform: Transform) -> None:
     assert isinstance(transform, Transform)
@@ -96,6 +115,10 @@ def test_rising_transforms_rise(rising: Transform, values: list[float]) -> None:
         (lambda: Step(2, 1), "at most"),
         (lambda: Sigmoid(0, 1, steepness=0), "steepness of a sigmoid transform must be positive"),
         (lambda: DoubleSigmoid(0, 1, steepness_high=-1), "positive"),
+        (lambda: Desirability(1), "needs a low or a high end"),
+        (lambda: Desirability(1, low=1), "low of a desirability transform must be below its target"),
+        (lambda: Desirability(1, high=0), "the target of a desirability transform must be below its high"),
+        (lambda: Desirability(1, low=0, exponent_low=0), "exponent_low"),
         (lambda: Gaussian(0, 0), "sigma of a gaussian transform must be positive"),
         (lambda: Gaussian(float("nan"), 1), "finite number"),
         (lambda: Linear(0, float("inf")), "finite number"),

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -69,6 +70,40 @@ def test_the_shape_example_scores_with_its_own_function(run: Run) -> None:
     assert len(values) >= 6
     assert all(0 < value < 1 for value in values)
     assert len(set(values)) > len(values) // 2
+
+
+COUNTED = """SELECT component, status, count(DISTINCT smiles) AS n FROM molecule_scores
+    WHERE component NOT IN ('qed', 'sa_score') GROUP BY ALL ORDER BY ALL"""
+
+
+def test_the_program_example_asks_its_program_for_what_passes_the_gate(run: Run) -> None:
+    run("run", "program.toml", "--store", "programs")
+    counts = {(row["component"], row["status"]): row["n"] for row in query(run, "programs", COUNTED)}
+    assert counts["pbf", "gated"] == counts["asphericity", "gated"] > 0
+    assert counts["pbf", "ok"] == counts["asphericity", "ok"] > 0
+    stored = query(run, "programs", "SELECT count(*) AS n FROM scores WHERE component = 'pbf'")
+    assert stored == [{"n": sum(n for (name, status), n in counts.items() if name == "pbf" and status != "gated")}]
+
+
+def test_the_service_example_asks_its_service(folder: Path, run: Run) -> None:
+    with subprocess.Popen(
+        [sys.executable, "service.py", "0"], cwd=folder, stdout=subprocess.PIPE, text=True
+    ) as service:
+        try:
+            assert service.stdout is not None
+            url = service.stdout.readline().strip()
+            run(
+                "run",
+                "service.toml",
+                "--store",
+                "services",
+                "--set",
+                f'objective.components[solubility].urls=["{url}"]',
+            )
+        finally:
+            service.kill()
+    (row,) = query(run, "services", COUNTED)
+    assert (row["component"], row["status"]) == ("solubility", "ok")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,16 @@ import pytest
 from molbuffer.lab.provenance import objective_definition
 from molbuffer.scoring import components, transforms
 from molbuffer.scoring.objective import Objective, WeightedComponent
-from molbuffer.scoring.transforms import DoubleSigmoid, Gaussian, Identity, Linear, ReverseSigmoid, Sigmoid, Step
+from molbuffer.scoring.transforms import (
+    Desirability,
+    DoubleSigmoid,
+    Gaussian,
+    Identity,
+    Linear,
+    ReverseSigmoid,
+    Sigmoid,
+    Step,
+)
 from molbuffer.storage import SampleStore
 from molbuffer.storage.catalog.score_views import ROUNDING, TRANSFORMED
 from molbuffer.storage.records import (
@@ -24,6 +33,7 @@ from molbuffer.storage.rows import Rows
 KINDS = [
     *(Sigmoid(0.2, 0.6), Sigmoid(-5.0, 1e6, 40.0), Sigmoid(0.0, 1e-9, 0.25), ReverseSigmoid(1, 10)),
     *(ReverseSigmoid(-12.0, -6.0, 3.0), DoubleSigmoid(200, 500), DoubleSigmoid(0, 1, 0.3, 17.0), Linear(0, 4)),
+    *(Desirability(0.5, 0.0, 3.0, 2.0, 0.5), Desirability(-6.0, high=1.0), Desirability(2.0, low=-5.0)),
     *(Linear(-1e300, 1e300), Step(1, 2), Step(0, 0), Step(-0.5, 0.1), Gaussian(3, 0.5), Gaussian(-7.1, 1e-200)),
 ]
 VALUES = [
@@ -76,3 +86,38 @@ def test_transformed_values_in_sql_are_those_of_the_objective(store: SampleStore
         expected = part.transform(np.array(VALUES))
         values = [np.nan if value is None else value for value in of_part["transformed_value"]]
         np.testing.assert_allclose(values, expected, rtol=1e-12, atol=1e-300, err_msg=str(part.transform))
+
+
+def test_bounds_in_sql_are_those_of_the_objective(store: SampleStore) -> None:
+    parts = [
+        WeightedComponent(components.Property("logp", f"{at}"), transform=each, pessimism=0.5 * (1 + at % 3))
+        for at, each in enumerate(KINDS)
+    ]
+    bounded = WeightedComponent(components.QED(), pessimism=2.0)
+    objective = Objective([bounded, *parts], "product")
+    definition = objective_definition(objective)
+    store.start_run(
+        Run("run", "test", RunKind.BUILD, "{}", 0, objective_sha256=objective.sha256, definition=definition)
+    )
+    rng = np.random.default_rng(1)
+    smiles = ["C" * (1 + at) for at in range(30)]
+    raw, stds = rng.uniform(0, 1, len(smiles)), rng.uniform(0, 0.5, len(smiles))
+    stds[0] = np.nan
+    scores = [
+        Score(text, part.component.name, part.component.version, value, std=None if np.isnan(std) else std)
+        for part in objective.components
+        for text, value, std in zip(smiles, raw.tolist(), stds.tolist(), strict=True)
+    ]
+    rewards = [Reward(row, objective.sha256, 0.5) for row in range(len(smiles))]
+    samples = Samples(smiles, smiles, [None] * len(smiles), Rows.blank(len(smiles), "vocabulary"))
+    fields = {"objective_sha256": objective.sha256, "samples": samples, "rewards": rewards, "scores": scores}
+    store.commit(Commit([Build("run", 0, Event.BUILD_BUFFER, "live", "model", **fields)]))
+    expected = objective.transformed(
+        {part.component.name: raw for part in objective.components},
+        {part.component.name: stds for part in objective.components},
+    )
+    found = store.query("SELECT component, transformed_value FROM molecule_scores ORDER BY position, length(smiles)")
+    for name, values in expected.items():
+        of_part = found.filter(found["component"] == name)["transformed_value"].to_numpy()
+        np.testing.assert_allclose(of_part, values, rtol=1e-12, atol=1e-300)
+    assert np.isnan(expected["qed"][0])

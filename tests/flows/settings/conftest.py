@@ -158,6 +158,8 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
             (folder / name / file).write_bytes(content)
     (folder / "some.csv").write_text("smiles,source,target,other\nCCN,CCN,CCO,COC\n")
     (folder / "more.csv").write_text("smiles,source,target,other\nCCO,CCO,CCN,CNC\nCOC,COC,CNC,CCC\n")
+    (folder / "front.csv").write_text("raw_similarity:CCO\n0.5\n")
+    (folder / "other-front.csv").write_text("raw_similarity:CCO\n0.75\n")
     np.save(folder / "some.npy", np.eye(3, dtype=np.float32))
     np.save(folder / "more.npy", 2 * np.eye(3, dtype=np.float32))
     (folder / "scorers.py").write_text("def one(smiles, x=1): return 1\ndef two(smiles, x=1): return 1\n")

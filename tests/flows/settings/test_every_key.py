@@ -141,6 +141,9 @@ TABLES: Mapping[str, Table] = {
     **{f"{key}[python]": {"object": f"plugins:{name}", "folder": "$folder"} for key, name in OBJECTS.items()},
     "components[chemprop]": {"model": "$examples/models/logp.pt"},
     "components[onnx]": {"model": "$examples/models/logp.onnx", "features": "morgan_counts", "bits": 1024},
+    "components[external]": {"command": ["sh", "-c", "cat"], "revision": "1", "folder": "$folder"},
+    "components[http]": {"urls": ["http://a/score"], "revision": "1"},
+    "components[pmo]": {"task": "zaleplon_mpo"},
     "components[property]": {"property": "logp", "transform": RISING},
     "components[python]": {"function": "scorers:one", "folder": "$folder"},
     "components[rediscovery]": {"target": "CCO"},
@@ -163,6 +166,7 @@ TABLES: Mapping[str, Table] = {
     "samplers[mutation]": OF_FILE,
     "samplers[pair_dataset]": FILE,
     "selection[mixture]": {"parts": [{}]},
+    "transform[desirability]": {"target": 0.5, **RANGE},
     "transform[double_sigmoid]": RANGE,
     "transform[gaussian]": {"mean": 0.5, "sigma": 0.25},
     "transform[linear]": RANGE,
@@ -190,6 +194,7 @@ BEFORE: Mapping[str, Table] = {
     "campaign.patience_top": {"patience": 5},
     "components[vina].center": BOX,
     "components[vina].size": BOX,
+    "objective.reference": {"aggregation": "pareto", "reference": "$folder/front.csv"},
     "offline.sigma": {"loss": "reinvent"},
     **{
         f"samplers[{kind}].{key}": {"optimise": True}
@@ -214,6 +219,13 @@ VALUES: Mapping[str, object] = {
     "components[onnx].column": 0,
     "components[onnx].model": "$folder/logp.onnx",
     "components[onnx].output": "logp",
+    "components[external].command": ["sh", "-c", "true"],
+    "components[external].files": ["some.csv"],
+    "components[external].folder": "$folder/elsewhere",
+    "components[http].headers": {"X-Team": "chem"},
+    "components[http].parameters": {"x": 2},
+    "components[http].urls": ["http://b/score"],
+    "components[pmo].task": "qed",
     "components[property].property": "tpsa",
     "components[python].files": ["some.csv"],
     "components[python].folder": "$folder/elsewhere",
@@ -231,6 +243,7 @@ VALUES: Mapping[str, object] = {
     "filters[property].name": "tpsa",
     "filters[substructure].must_have": ["CN"],
     "filters[substructure].must_not_have": ["CN"],
+    "objective.reference": "$folder/other-front.csv",
     "offline.where": "reward > 0.5",
     "parts.where": "reward > 0.5",
     "policy.agent": "$folder/stranger",
@@ -264,7 +277,12 @@ VALUES: Mapping[str, object] = {
 PACKAGES = {"chemprop": "chemprop", "onnx": "onnxruntime", "vina": "vina"}
 """What the components of some kinds need, by kind."""
 EXTRAS = {"chemprop": "chemprop", "onnx": "onnx", "vina": "docking"}
-FREE_TEXTS = frozenset({"label", "name", "revision"})
+OF_GATES: Mapping[str, Table] = {"after": {"after": "other > 0.5"}, "otherwise": {"after": "other > 0.5"}}
+"""What must stand beside the keys of a gate, which compares the value of another component."""
+
+FREE_TEXTS = frozenset(
+    {"auth", "auth_header", "auth_scheme", "id_column", "label", "name", "output", "revision", "std"}
+)
 """The keys that any text is a value of."""
 
 
@@ -347,6 +365,8 @@ def configuration(key: Key, changes: Table) -> Table:
             table[name] = in_place(name, inner := table_of(name, kind))
             if name == "samplers" and f"{_called(name, kind)}.buffer_size" in ONE_VALUE:
                 table[name].append({"kind": "model", "name": "filler", "buffer_size": 8})
+            if name == "components" and key.name in OF_GATES:
+                table[name].append({"kind": "qed", "name": "other"})
             table = inner
     table.update(changes)
     return root
@@ -372,7 +392,7 @@ def changes_of(key: Key) -> Iterator[tuple[Table, Table]]:
             if other != kind:
                 yield configuration(key, {}), configuration(replace(key, tables=(*outer, (name, other))), {})
         return
-    before = BEFORE.get(key.within, {})
+    before = BEFORE.get(key.within, {}) | OF_GATES.get(key.name, {})
     found = configuration(key, before)
     for step, _ in key.tables:
         found = found[step][0] if step in LISTS else found[step]
@@ -386,6 +406,8 @@ def other_values(key: Key, old: Any) -> Iterator[Any]:
     """Yield values that may be allowed instead of an old one."""
     if key.within in VALUES:
         yield VALUES[key.within]
+    if key.name == "after":
+        yield "other > 0.25"
     # The first kind may be what the absence of the table means.
     for kind, _ in reversed(list(_kinds(key.schema))):
         yield in_place(key.name, table_of(key.name, kind))

@@ -130,10 +130,13 @@ def test_a_wrong_key_or_value_is_named_with_what_was_expected(tmp_path: Path, te
     [
         (
             'kind = "qedd"',
-            'line 1, key `objective.components[0]`: got kind "qedd", expected one of: property, python, qed, '
-            "rediscovery, sa_score, similarity, substructure; did you mean `qed`?",
+            'line 1, key `objective.components[0]`: got kind "qedd", expected one of: external, http, pmo, '
+            "property, python, qed, rediscovery, sa_score, similarity, substructure; did you mean `qed`?",
         ),
-        ("weight = 2", "line 1, key `objective.components[0]`: the key `kind` is missing, expected one of: property, "),
+        (
+            "weight = 2",
+            "line 1, key `objective.components[0]`: the key `kind` is missing, expected one of: external, http, ",
+        ),
         (
             'kind = "similarity"',
             "line 1, key `objective.components[0].target`: this key is missing. The molecule, as SMILES.",
@@ -179,7 +182,7 @@ def test_a_wrong_key_or_value_is_named_with_what_was_expected(tmp_path: Path, te
         ),
         (
             'kind = "qed"\ntransform = { kind = "sigmoidal", low = 0.6 }',
-            'line 3, key `objective.components[0].transform`: got kind "sigmoidal", expected one of: double_sigmoid, ',
+            'line 3, key `objective.components[0].transform`: got kind "sigmoidal", expected one of: desirability, ',
         ),
         (
             'kind = "python"\nfunction = "no_such_module:f"',
@@ -284,6 +287,57 @@ def test_components_of_one_name_are_refused_whether_it_was_given_or_is_the_kinds
     aspirin = '[[objective.components]]\nkind = "similarity"\ntarget = "CC(=O)Oc1ccccc1C(=O)O"\n'
     ethanol = '[[objective.components]]\nkind = "similarity"\ntarget = "CCO"\n'
     assert load(tmp_path, aspirin + ethanol + LIVE)
+
+
+GATED = '[[objective.components]]\nkind = "qed"\n[[objective.components]]\nkind = "sa_score"\n{gate}\n{rest}'
+RISING = "transform = { kind = 'linear', low = 1, high = 10 }"
+
+
+@pytest.mark.parametrize(
+    ("gate", "expected"),
+    [
+        (
+            'after = "qd > 0.4"',
+            "line 5, key `objective.components[1].after`: unknown component 'qd', did you mean 'qed'?",
+        ),
+        ('after = "sa_score > 4"', "line 5, key `objective.components[1].after`: unknown component 'sa_score'"),
+        ('after = "qed >"', "line 5, key `objective.components[1].after`: the gate 'qed >' is no condition"),
+        ('after = ""', "line 5, key `objective.components[1].after`: the gate '' is no condition"),
+        ("otherwise = 0.5", "line 5, key `objective.components[1].otherwise`: this key has no effect without `after`"),
+        (
+            'after = "qed > 0.4"\notherwise = 1.5',
+            "line 6, key `objective.components[1].otherwise`: got 1.5, expected a number <= 1",
+        ),
+    ],
+)
+def test_a_wrong_gate_is_named(tmp_path: Path, gate: str, expected: str) -> None:
+    assert problem(tmp_path, GATED.format(gate=gate, rest=f"{RISING}\n{LIVE}")).startswith(expected)
+
+
+def test_gates_in_a_circle_are_named(tmp_path: Path) -> None:
+    text = GATED.format(gate='after = "qed > 0.4"', rest=f"{RISING}\n{LIVE}")
+    circle = text.replace('kind = "qed"', 'kind = "qed"\nafter = "sa_score < 4"')
+    expected = 'line 3, key `objective.components[0].after`: the gates of "qed" and "sa_score" need each other'
+    assert problem(tmp_path, circle).startswith(expected)
+
+
+def test_a_reference_is_read_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    text = '[objective]\naggregation = "pareto"\n{}[[objective.components]]\nkind = "qed"\n' + LIVE
+    named = "line 2, key `objective.aggregation`: the aggregation pareto needs a reference"
+    assert problem(tmp_path, text.format("")).startswith(named)
+    given = text.format('reference = "front.csv"\n')
+    assert "line 3, key `objective.reference`: there is no file" in problem(tmp_path, given)
+    (tmp_path / "front.csv").write_text("raw_sa_score\n1\n")
+    assert "line 3, key `objective.reference`: the reference" in problem(tmp_path, given)
+    (tmp_path / "front.csv").write_text("raw_qed\n0.5\n")
+    reference = load(tmp_path, given).objective.build().reference
+    assert reference is not None and list(reference.columns["qed"]) == [0.5]
+
+
+def test_a_gate_comes_to_the_objective(tmp_path: Path) -> None:
+    settings = load(tmp_path, GATED.format(gate='after = "qed > 0.4"\notherwise = 0.25', rest=f"{RISING}\n{LIVE}"))
+    (name,) = (objective := settings.objective.build()).gates
+    assert (name, objective.components[1].otherwise) == ("sa_score", 0.25)
 
 
 def test_all_problems_of_a_file_are_reported_together_in_its_order(tmp_path: Path) -> None:

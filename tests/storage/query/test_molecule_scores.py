@@ -87,6 +87,16 @@ def test_an_objective_is_recorded_once_by_whatever_run_starts_first(scored, make
         make.make_run(definition=DEFINITION)
 
 
+@pytest.mark.parametrize("gate", ["no JSON {", "[]", '{"alternatives": 3}', '{"alternatives": [3, [{"number": "x"}]]}'])
+def test_a_gate_that_is_none_is_never_open_and_stops_no_query(scored, make, gate):
+    parts = (replace(PARTS[0], gate=gate), replace(PARTS[1], pessimism=1.0))
+    scored.start_run(make.make_run("run-5", objective_sha256="odd", definition=replace(DEFINITION, components=parts)))
+    scored.add_rewards(make.make_build().build_id, [Reward(0, "odd", 0.25)], "run-5")
+    sql = "SELECT component, status, transformed_value FROM molecule_scores WHERE objective_sha256 = 'odd' ORDER BY 1"
+    # The other one has a score, but no standard deviation.
+    assert scored.query(sql).rows() == [("mass", "ok", None), ("qed", "gated", None)]
+
+
 def config_of(*components):
     return json.dumps({"objective": {"aggregation": "product", "components": components}})
 
