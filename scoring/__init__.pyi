@@ -18,7 +18,8 @@ from .filters import (
     judge_many,
     reason_against,
 )
-from .genetic.offspring import Breeding, children
+from .genetic.breeding import WAYS, Breeding
+from .genetic.offspring import children
 from .molecules.buckets import BucketName, Buckets, make_buckets
 from .molecules.cxsmiles import plain_smiles
 from .molecules.diversity import Diversity, diversity_of
@@ -69,6 +70,7 @@ __all__ = [
     "TRANSFORMS",
     "UNLIKELY_GROUPS",
     "VALIDITY",
+    "WAYS",
     "Acquisition",
     "Aggregation",
     "Alerts",
