@@ -15,8 +15,7 @@ WAYS = ("fragment_crossover", "token_change", "ring_crossover", "graph_mutation"
 class Breeding:
     """The shares of the ways to make a child, and the size of children.
 
-    The four shares are weights: they need no sum of 1. The defaults made the best molecules in the fewest scores on
-    benchmarks of drug-like molecules.
+    The four shares are weights: they need no sum of 1.
 
     Attributes:
         fragment_crossover: a part of each of two parents, joined at a single bond outside of rings.
@@ -26,10 +25,6 @@ class Breeding:
         mutation_rate: the probability that a child of two parents is also mutated, in [0, 1].
         most_atoms: the most heavy atoms of a child.
         largest_ring: the most atoms of a ring of a child that no parent has.
-
-    Example:
-        >>> mb.Breeding(token_change=0, most_atoms=38).fragment_crossover
-        0.63
     """
 
     fragment_crossover: float = 0.63
