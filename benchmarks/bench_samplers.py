@@ -103,6 +103,16 @@ class Molecules:
     vocabulary: Vocabulary
 
 
+@dataclass(frozen=True)
+class Best:
+    """A history of molecules, the best first."""
+
+    smiles: Sequence[str]
+
+    def best_molecules(self, n: int) -> list[str]:
+        return list(self.smiles[:n])
+
+
 def write_molecules(smiles: Sequence[str], vocabulary: Vocabulary, folder: Path, store: SampleStore) -> Molecules:
     """The molecules in files, and in a store, where each has a lower reward than the one before."""
     file, pairs, run = folder / "molecules.smi", folder / "pairs.csv", bench_run()
@@ -219,7 +229,7 @@ def all_samplers(molecules: Molecules, policies: dict[str, tuple[str, Policy]]) 
         drawn_by(MutationSampler("mutation", base, vocabulary)),
         plain.with_tokens(plain.by_mutation(rows_of_file, vocabulary), vocabulary),
     )
-    breeder = GraphGASampler("graph_ga", lambda: molecules.index, base, vocabulary)
+    breeder = GraphGASampler("graph_ga", Best(molecules.smiles), base, vocabulary)
     children = plain.by_genetic_algorithm(molecules.smiles[: breeder.parents], vocabulary)
     yield Compared("graph_ga", drawn_by(breeder), plain.with_tokens(children, vocabulary))
 

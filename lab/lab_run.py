@@ -28,6 +28,7 @@ from molbuffer.samplers import (
     policy_files,
 )
 from molbuffer.storage import (
+    Build,
     BuildReceipt,
     Commit,
     Event,
@@ -176,6 +177,7 @@ class LabRun:
             objective_sha256=self._context.objective_sha256,
             vocabulary=self.vocabulary,
             settled=self._settled,
+            unsettled=self._unsettled,
             foreign_snapshot=record.pinned_snapshot,
             runs=None if "all" in names else ids,
             where=None if where is None else check_predicate(where),
@@ -454,6 +456,12 @@ class LabRun:
         if self._training is not None and self._in_training:
             return self._training.writer.settled()
         return self._iteration + 1
+
+    def _unsettled(self) -> Sequence[Build] | None:
+        """Return the live builds of the iterations since, which are not committed; None if there was none."""
+        if self._training is None or not self._in_training:
+            return None
+        return self._training.writer.unsettled()
 
 
 def training_statement(plan: TrainingPlan, sources: dict[str, str]) -> dict[str, Any]:

@@ -42,9 +42,9 @@ from molbuffer.training import (
     fit_policy,
 )
 
-MakeSamplers = Callable[[Callable[[], Policy], Callable[[], int]], Sequence[Sampler]]
-"""Makes the samplers of a training: a function of two functions, the first of which returns the policy in training at
-the time of a draw, the second the iteration before which all that the run drew is committed.
+MakeSamplers = Callable[[Callable[[], Policy], HistoryWriter], Sequence[Sampler]]
+"""Makes the samplers of a training: a function of a function that returns the policy in training at the time of a draw,
+and of the writer of the run's history, which knows what is committed.
 """
 
 
@@ -139,7 +139,7 @@ def online_training(
         own_only=plan.own_only,
         train_on_invalid=plan.batches.train_on_invalid,
     )
-    made = samplers(learner.policy, writer.settled)
+    made = samplers(learner.policy, writer)
     checkpoint = store.latest_checkpoint(run_id)
     drawn = DrawCounts() if checkpoint is None else DrawCounts.before(checkpoint.iteration, store.receipts(run_id))
     calls, screener = context.calls(plan.stops.max_oracle_calls), context.screener()

@@ -1,4 +1,4 @@
-"""GraphGASampler: a genetic algorithm on molecular graphs whose population is the best of the stored history.
+"""GraphGASampler: a genetic algorithm on molecules whose population is the best of the stored history.
 
 After Jensen 2019 (doi:10.1039/C8SC05372C), without generations of its own: its draws are stored and scored as all
 samples are, and the best of them become parents, beside the best of every other sampler.
@@ -6,9 +6,9 @@ samples are, and the best of them become parents, beside the best of every other
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import ClassVar
+from functools import cached_property
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,16 @@ from numpy.typing import NDArray
 from molbuffer.kinds import checked
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
 from molbuffer.samplers.seeds import derive_seed, numpy_generator
-from molbuffer.samplers.tokens import Vocabulary
-from molbuffer.scoring import Breeding, children
-from molbuffer.storage import HistoryIndex
+from molbuffer.samplers.tokens import TokenChanges, Vocabulary
+from molbuffer.scoring import Breeding, children, standardise_many
+
+
+class MoleculeHistory(Protocol):
+    """What parents are taken from."""
+
+    def best_molecules(self, n: int) -> list[str]:
+        """Return the canonical SMILES of the n different molecules with the best rewards, the best first."""
+        ...
 
 
 @checked
@@ -27,46 +34,67 @@ class GraphGASampler(Sampler):
     """Draws children of good molecules, without a likelihood (R19).
 
     Attributes:
-        history: returns the stored rows as they are at the time of a draw.
-        base_sampler: draws the missing parents while the history has fewer than ``parents`` molecules.
-        vocabulary: the vocabulary of the policy in training.
-        parents: the number of best molecules that have children, at least 2. The probability of a parent falls
-            linearly with its rank, to nearly 0 for the last.
-        breeding: the rates of crossover and mutation.
+        history: the stored rows as they are at the time of a draw, as ``run.stored_rows()`` returns them.
+        base_sampler: draws the missing parents while the history has fewer molecules than children are drawn.
+        vocabulary: the vocabulary of the policy in training, which the tokens of token changes come from.
+        parents: the number of best molecules that have children, at least 2.
+        weighting: the probability of a parent by its rank, which is 0 for the best: "harmonic": in proportion to
+            1 / (k * parents + rank); "linear": to n - rank among n, nearly 0 for the last.
+        k: the share of ``parents`` that are about as likely as the best, for "harmonic".
+        breeding: the shares of the ways to make a child, and the size of children.
+        unique: "run": refuse children that the run has drawn before; true: those that a build has kept.
     """
 
     name: str
-    history: Callable[[], HistoryIndex]
+    history: MoleculeHistory
     base_sampler: Sampler
     vocabulary: Vocabulary
     _: KW_ONLY
     size: SamplerSize = SamplerSize()
-    parents: int = 100
+    parents: int = 1024
+    weighting: Literal["harmonic", "linear"] = "harmonic"
+    k: float = 0.01
     breeding: Breeding = Breeding()
+    unique: bool | Literal["run"] = False
     kind: ClassVar[str] = "graph_ga"
 
     def __post_init__(self) -> None:
         if self.parents < 2:
             raise ValueError(f"parents must be at least 2, got {self.parents}")
+        if not self.k > 0:
+            raise ValueError(f"k must be above 0, got {self.k:g}")
 
     def draw(self, n: int, seed: int) -> Draw:
         """Draw up to n children, fewer when the parents have no more children that differ from them."""
-        parents = self._parents(seed)
-        rng = numpy_generator(seed, "children")
-        found = children(parents, _by_rank(len(parents)), n, rng, self.breeding)
+        parents = self._parents(n, seed)
+        probabilities = by_rank(len(parents), None if self.weighting == "linear" else self.k * self.parents)
+        found = children(
+            parents, probabilities, n, numpy_generator(seed, "children"), self.breeding, self._token_changes
+        )
         return Draw(found, encode_rows(found, self.vocabulary))
 
-    def _parents(self, seed: int) -> list[str]:
+    def _parents(self, n: int, seed: int) -> list[str]:
         """Return the parents, the best first and those of the base sampler last."""
-        index = self.history()
-        best = [text for text in index.smiles(index.best_of_each_molecule[: self.parents]) if text]
-        missing = self.parents - len(best)
-        first: Sequence[str] = self.base_sampler.draw(missing, derive_seed(seed, "parents")).raw if missing else ()
-        return [*best, *first]
+        best = self.history.best_molecules(self.parents)
+        missing = min(self.parents, max(n, 2)) - len(best)
+        if missing <= 0:
+            return best
+        drawn = standardise_many(self.base_sampler.draw(missing, derive_seed(seed, "parents")).raw)
+        return list(dict.fromkeys([*best, *(text for text in drawn if text is not None)]))
+
+    @cached_property
+    def _token_changes(self) -> TokenChanges:
+        return TokenChanges(self.vocabulary)
 
 
-def _by_rank(n: int) -> NDArray[np.float64]:
-    """Return probabilities [n] that fall linearly from the first to the last."""
-    weights: NDArray[np.float64] = np.arange(n, 0, -1, dtype=np.float64)
+def by_rank(n: int, best: float | None) -> NDArray[np.float64]:
+    """Return the probabilities [n] of parents, the best first, of sum 1.
+
+    Args:
+        n: the number of parents.
+        best: they are in proportion to 1 / (best + rank); None falls linearly.
+    """
+    ranks = np.arange(n, dtype=np.float64)
+    weights: NDArray[np.float64] = n - ranks if best is None else 1 / (best + ranks)
     weights /= weights.sum()
     return weights

@@ -18,6 +18,8 @@ from molbuffer.samplers.replay import expressible, stored_rows
 from molbuffer.samplers.seeds import numpy_generator
 from molbuffer.samplers.tokens import Vocabulary
 from molbuffer.storage import (
+    Build,
+    Event,
     HistoryIndex,
     IndexScope,
     Positions,
@@ -104,6 +106,7 @@ class RunHistory:
         foreign_snapshot: the snapshot at which rows of other runs are read.
         runs: the runs whose rows are drawn; None for all runs.
         where: a predicate over ``sample_history`` that must hold as well.
+        unsettled: returns the live builds of the iterations since, which are not committed; None if there was none.
     """
 
     store: SampleStore
@@ -115,13 +118,51 @@ class RunHistory:
     foreign_snapshot: int | None = None
     runs: tuple[str, ...] | None = None
     where: str | None = None
+    unsettled: Callable[[], Sequence[Build] | None] = lambda: None
     _index: HistoryIndex | None = field(default=None, init=False)
     _last_iteration: int = field(default=-1, init=False)
+    _built: tuple[int, bool] = field(default=(-1, False), init=False)
 
     def __call__(self) -> HistoryIndex:
         """Return the rows, which are read again only after the run has settled more iterations."""
-        own = self.runs is None or self.run_id in self.runs
-        last_iteration = self.settled() - 1 if own else -1
+        return self._up_to(self.settled() - 1 if self._own else -1)
+
+    def best_molecules(self, n: int) -> list[str]:
+        """Return the canonical SMILES of the n different molecules with the best rewards, the best first.
+
+        They are chosen among those of all iterations before the present one, committed or not, as if all were
+        committed: of equal rewards the earlier row is the better (R7). So a resumed run has the same ones. The
+        predicate holds for no row that is not committed.
+        """
+        settled = self.settled() if self._own else 0
+        builds = self.unsettled() if self._own else None
+        # A build of the buffer at the iteration of the checkpoint is committed after it, and seen from the next one on.
+        index = self._up_to(settled - 1 if builds is None or not self._built_at(settled) else settled)
+        positions = index.best_of_each_molecule[:n]
+        smiles, rewards, own = index.smiles(positions), index.rewards[positions], index.own[positions]
+        found = list(zip(smiles, rewards.tolist(), strict=True))
+        live = [] if builds is None or self.where is not None else _rewarded(builds, self.objective_sha256)
+        # In the history's order, in which the sort leaves what has equal rewards.
+        ordered = [
+            *(each for each, is_own in zip(found, own, strict=True) if is_own),
+            *live,
+            *(each for each, is_own in zip(found, own, strict=True) if not is_own),
+        ]
+        best = sorted(ordered, key=lambda each: -each[1])
+        return list(dict.fromkeys(text for text, _ in best if text is not None))[:n]
+
+    @property
+    def _own(self) -> bool:
+        return self.runs is None or self.run_id in self.runs
+
+    def _built_at(self, iteration: int) -> bool:
+        """Return whether the run has built for the buffer at an iteration, which has passed."""
+        if self._built[0] != iteration:
+            receipts = self.store.receipts(self.run_id, iteration=iteration, event=Event.BUILD_BUFFER)
+            self._built = iteration, bool(receipts)
+        return self._built[1]
+
+    def _up_to(self, last_iteration: int) -> HistoryIndex:
         if self._index is None or last_iteration != self._last_iteration:
             index = self.store.index(
                 IndexScope(
@@ -135,3 +176,15 @@ class RunHistory:
             )
             self._index, self._last_iteration = expressible(index, self.vocabulary), last_iteration
         return self._index
+
+
+def _rewarded(builds: Sequence[Build], objective_sha256: str) -> list[tuple[str | None, float]]:
+    """Return the canonical SMILES and the reward of each kept row that has one, in the history's order."""
+    return [
+        (build.samples.smiles[reward.row], reward.value)
+        for build in sorted(builds, key=lambda build: (build.iteration, build.sampler_order, build.chunk))
+        for reward in sorted(build.rewards, key=lambda reward: reward.row)
+        if reward.objective_sha256 == objective_sha256
+        and reward.value is not None
+        and build.samples.rejected_by[reward.row] is None
+    ]

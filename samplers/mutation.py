@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
 
 from molbuffer.kinds import checked
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
-from molbuffer.samplers.errors import UnknownTokenError
 from molbuffer.samplers.files import EpochPosition, epoch_sampler
 from molbuffer.samplers.seeds import derive_seed, numpy_generator
-from molbuffer.samplers.tokens import RESERVED, Vocabulary
+from molbuffer.samplers.tokens import TokenChanges, Vocabulary
 from molbuffer.scoring import are_other_molecules
 
 TRIES = 50
-"""The attempts to change a parent before it counts as one without mutants; about one change in three is a molecule."""
+"""The attempts to change a parent before it counts as one without mutants; two of three are molecules."""
 
 
 @checked
@@ -60,68 +60,43 @@ class MutationSampler(Sampler):
 
     def draw(self, n: int, seed: int) -> Draw:
         """Draw a mutant of each of n parents, fewer when there are fewer parents, or parents without mutants."""
-        vocabulary, rng = self.vocabulary, numpy_generator(seed, "mutations")
+        rng = numpy_generator(seed, "mutations")
         parents = self.base_sampler.draw(n, derive_seed(seed, "parents")).raw
-        mutants = self._mutants(parents, vocabulary, rng)
-        return Draw(mutants, encode_rows(mutants, vocabulary))
+        mutants = self._mutants(parents, rng)
+        return Draw(mutants, encode_rows(mutants, self.vocabulary))
 
     def draw_from(self, position: EpochPosition, n: int, seed: int) -> Draw:
         """Draw mutants of the n parents that are next in a file; other parents replace those without mutants."""
         base = epoch_sampler(self.base_sampler)
         assert base is not None
-        vocabulary, rng = self.vocabulary, numpy_generator(seed, "mutations")
-        mutants = self._mutants(base.draw_from(position, n, derive_seed(seed, "parents")).raw, vocabulary, rng)
+        rng = numpy_generator(seed, "mutations")
+        mutants = self._mutants(base.draw_from(position, n, derive_seed(seed, "parents")).raw, rng)
         if missing := n - len(mutants):
             # The rows of a build count the position in the file: with fewer rows, the file would never be passed.
             others = self.base_sampler.draw(missing, derive_seed(seed, "others")).raw
-            mutants += self._mutants(others, vocabulary, rng)
-        return Draw(mutants, encode_rows(mutants, vocabulary))
+            mutants += self._mutants(others, rng)
+        return Draw(mutants, encode_rows(mutants, self.vocabulary))
 
-    def _mutants(self, parents: Sequence[str], vocabulary: Vocabulary, rng: np.random.Generator) -> list[str]:
+    def _mutants(self, parents: Sequence[str], rng: np.random.Generator) -> list[str]:
         """Return a mutant of each parent that has one."""
-        mutants = [self._mutant(parent, vocabulary, rng) for parent in parents]
-        return self._mended(mutants, parents, vocabulary, rng) if self.valid_only else mutants
-
-    def _mended(
-        self, mutants: list[str], parents: Sequence[str], vocabulary: Vocabulary, rng: np.random.Generator
-    ) -> list[str]:
-        """Replace or drop the mutants that are no molecule, or that are the molecule of their parent."""
-        checked = list(range(len(parents)))
+        if not self.valid_only:
+            return [self._mutant(parent, rng) for parent in parents]
+        mutants: list[str | None] = [None] * len(parents)
+        missing = list(range(len(parents)))
         for _ in range(TRIES):
-            good = are_other_molecules([(mutants[at], parents[at]) for at in checked])
-            checked = [at for at, other in zip(checked, good, strict=True) if not other]
-            for at in checked:
-                mutants[at] = self._mutant(parents[at], vocabulary, rng)
-        left_out = set(checked)
-        return [mutant for at, mutant in enumerate(mutants) if at not in left_out]
+            tried = [self._mutant(parents[at], rng) for at in missing]
+            good = are_other_molecules([(mutant, parents[at]) for mutant, at in zip(tried, missing, strict=True)])
+            for mutant, at, other in zip(tried, missing, good, strict=True):
+                mutants[at] = mutant if other else None
+            missing = [at for at in missing if mutants[at] is None]
+            if not missing:
+                break
+        return [mutant for mutant in mutants if mutant is not None]
 
-    def _mutant(self, parent: str, vocabulary: Vocabulary, rng: np.random.Generator) -> str:
-        try:
-            tokens = vocabulary.grammar.split(parent)
-        except UnknownTokenError:
-            # A string that the grammar cannot express has no tokens to change: it is judged as it is.
-            return parent
-        choices = vocabulary.tokens[len(RESERVED) :]
-        for _ in range(self.mutations):
-            tokens = _changed(tokens, choices, rng)
-        return vocabulary.grammar.join(tokens)
+    def _mutant(self, parent: str, rng: np.random.Generator) -> str:
+        # A string that the grammar cannot express has no tokens to change: it is judged as it is.
+        return self._changes(parent, rng) or parent
 
-
-def _changed(tokens: Sequence[str], choices: Sequence[str], rng: np.random.Generator) -> list[str]:
-    """Return the tokens after one change; at least one token is left."""
-    changed = list(tokens)
-    kinds = ("insert", "replace", "delete", "swap") if len(changed) > 1 else ("insert", "replace")
-    kind = kinds[int(rng.integers(len(kinds)))]
-    place = int(rng.integers(len(changed) + (kind == "insert"))) if changed else 0
-    new = choices[int(rng.integers(len(choices)))]
-    match kind:
-        case "insert":
-            changed.insert(place, new)
-        case "replace":
-            changed[place : place + 1] = [new]
-        case "delete":
-            del changed[place]
-        case "swap":
-            other = int(rng.integers(len(changed)))
-            changed[place], changed[other] = changed[other], changed[place]
-    return changed
+    @cached_property
+    def _changes(self) -> TokenChanges:
+        return TokenChanges(self.vocabulary, self.mutations, plausible_only=self.valid_only)

@@ -26,6 +26,7 @@ from .filters import (
     reason_against,
 )
 from .gates import Gate, any_holds, circle, stored_form
+from .genetic.breeding import WAYS, Breeding
 from .genetic.offspring import Breeding, children
 from .molecules.buckets import BucketName, Buckets, make_buckets
 from .molecules.cxsmiles import plain_smiles
@@ -77,6 +78,7 @@ __all__ = [
     "TRANSFORMS",
     "UNLIKELY_GROUPS",
     "VALIDITY",
+    "WAYS",
     "Acquisition",
     "Aggregation",
     "Alerts",

@@ -30,7 +30,7 @@ from molbuffer.samplers import (
     register_policy,
     report_bad_rows,
 )
-from molbuffer.storage import Commit, PolicyVersion, Run, RunKind, RunStatus, SampleStore
+from molbuffer.storage import Build, Commit, PolicyVersion, Run, RunKind, RunStatus, SampleStore
 from molbuffer.training import StageEndSettings
 
 
@@ -73,7 +73,11 @@ class Campaign:
         return self.agent or self.prior
 
     def samplers(
-        self, agent: Callable[[], Policy], settled: Callable[[], int], latents: Mapping[str, str] | None = None
+        self,
+        agent: Callable[[], Policy],
+        settled: Callable[[], int],
+        latents: Mapping[str, str] | None = None,
+        unsettled: Callable[[], Sequence[Build] | None] = lambda: None,
     ) -> list[Sampler]:
         """Return the samplers in configuration order.
 
@@ -82,6 +86,7 @@ class Campaign:
             settled: returns the iteration before which all that the run drew is committed.
             latents: the sha256 of the latents of samplers, by the samplers' names; a sampler without an entry begins
                 anew.
+            unsettled: returns the live builds of the iterations since, which are not committed; None if there was none.
         """
         parts = RunParts(
             store=self.store,
@@ -94,6 +99,7 @@ class Campaign:
             objective_sha256=self.context.objective_sha256,
             inner_objective_sha256=self.context.objective.sha256,
             latents=latents or {},
+            unsettled=unsettled,
         )
         return [build_sampler(settings, parts) for settings in self.settings.samplers]
 

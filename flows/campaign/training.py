@@ -69,7 +69,10 @@ def assemble_online(campaign: Campaign) -> Training:
     )
     tables = [each.table for each in settings.samplers]
     return online_training(
-        campaign.context, plan, campaign.samplers, lambda samplers: build_trainables(tables, samplers)
+        campaign.context,
+        plan,
+        lambda agent, writer: campaign.samplers(agent, writer.settled, unsettled=writer.unsettled),
+        lambda samplers: build_trainables(tables, samplers),
     )
 
 

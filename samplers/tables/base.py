@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from molbuffer.samplers.base import Sampler, SamplerSize
     from molbuffer.samplers.history import RunHistory
     from molbuffer.samplers.policies import Policy
-    from molbuffer.storage import SampleStore
+    from molbuffer.storage import Build, SampleStore
 
 INNER_SAMPLER = "base_sampler"
 """The key of the sampler inside another."""
@@ -37,6 +37,7 @@ class RunParts:
             of the run.
         latents: the sha256 of the latents of samplers, by the samplers' names; a sampler without an entry begins
             anew.
+        unsettled: returns the live builds of the iterations since, which are not committed; None if there was none.
     """
 
     store: SampleStore
@@ -49,6 +50,7 @@ class RunParts:
     objective_sha256: str | None = None
     inner_objective_sha256: str | None = None
     latents: Mapping[str, str] = field(default_factory=dict)
+    unsettled: Callable[[], Sequence[Build] | None] = lambda: None
 
     def policy(self, name: str) -> Callable[[], Policy]:
         """Return a function that returns the policy of a name at the time of a draw."""
@@ -81,6 +83,7 @@ class RunParts:
             objective_sha256=objective_sha256,
             vocabulary=self.prior.vocabulary,
             settled=self.settled,
+            unsettled=self.unsettled,
             foreign_snapshot=run.pinned_snapshot,
             runs=None if "all" in runs else named,
             where=None if where is None else check_predicate(where),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, MinLen
+from annotated_types import Ge, Gt, MinLen
 from pydantic import BeforeValidator
 
-from molbuffer.kinds import Condition, Count, KindTable, OneOf, Share, Text, Typed, checked
+from molbuffer.kinds import Condition, Count, KindTable, OneOf, Outermost, Share, Text, Typed, checked
 from molbuffer.samplers.tables.base import RunParts, SamplerTable, TokenSource
 from molbuffer.samplers.tables.family import OuterTable
-from molbuffer.scoring import Breeding
+from molbuffer.scoring import WAYS, Breeding
 from molbuffer.storage import SELECTIONS, Selection, Uniform
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ def _in_a_list(value: Any) -> Any:
 
 SELECT = OneOf(SELECTIONS, bare=True, without=("consume_once",))
 """The selections of draws, which do not count how often a row was delivered."""
+
+Weight = Annotated[float, Ge(0)]
 
 Runs = Annotated[tuple[str, ...], Typed(tuple[Text, ...]), BeforeValidator(_in_a_list), MinLen(1)]
 
@@ -64,23 +66,73 @@ class HistorySamplerTable(SamplerTable):
 @checked
 @dataclass(frozen=True, kw_only=True)
 class GraphGASamplerTable(OuterTable):
-    """A genetic algorithm on molecular graphs: children of the best stored molecules.
+    """A genetic algorithm: children of the best stored molecules, in shares of four ways to make them.
 
-    Molecules of the base sampler are parents while too few are stored.
+    Molecules of the base sampler are parents while fewer are stored than children are drawn. The run's own rows count
+    from the next iteration on.
 
     Attributes:
-        parents: the number of best molecules that are parents; better ones have more children.
-        crossover_rate: the share of children with two parents, in [0, 1]; others are mutants of one parent.
+        parents: the number of best molecules that are parents.
+        weighting: the probability of a parent by its rank, which is 0 for the best: harmonic: in proportion to
+            1 / (k parents + rank); linear: to n - rank among n.
+        k: of harmonic: the share of the parents that are about as likely as the best.
+        fragment_crossover: the weight of children of two parents, joined at single bonds outside of rings.
+        token_change: the weight of parents with one token replaced, inserted, deleted or swapped.
+        ring_crossover: the weight of children of two parents, joined by the halves of a ring.
+        graph_mutation: the weight of parents with one atom or bond changed.
+        crossover_rate: instead of the four weights, as in earlier versions: the share of children with two parents, in
+            [0, 1], half of them by rings; others are graph mutations.
         mutation_rate: the share of children of two parents that are mutated as well, in [0, 1].
         most_atoms: the most heavy atoms of a child: without a bound, molecules grow.
         runs: the runs whose molecules are parents, as for the history sampler.
+        unique: "run": keep no molecule that the run has drawn before, so that each reward is a new one; true: keep each
+            once in a build.
     """
 
-    parents: Annotated[int, Ge(2)] = 100
-    crossover_rate: Share = 0.8
-    mutation_rate: Share = 0.5
-    most_atoms: Count = 50
+    parents: Annotated[int, Ge(2)] = 1024
+    weighting: Literal["harmonic", "linear"] = "harmonic"
+    k: Annotated[float, Gt(0)] = 0.01
+    fragment_crossover: Weight = Breeding.fragment_crossover
+    token_change: Weight = Breeding.token_change
+    ring_crossover: Weight = Breeding.ring_crossover
+    graph_mutation: Weight = Breeding.graph_mutation
+    crossover_rate: Share | None = None
+    mutation_rate: Share = Breeding.mutation_rate
+    most_atoms: Count = Breeding.most_atoms
     runs: Runs = ("own",)
+    unique: Annotated[bool | Literal["run"], Outermost()] = False
+
+    def __post_init__(self) -> None:
+        if self.crossover_rate is not None and self._weights != Breeding().weights:
+            raise ValueError(f"crossover_rate stands instead of {', '.join(WAYS)}; give it, or some of them")
+        # The shares are checked before anything runs.
+        self.breeding  # noqa: B018
+
+    @property
+    def breeding(self) -> Breeding:
+        """The shares of the ways to make a child, and the size of children."""
+        if self.crossover_rate is None:
+            fragments, tokens, rings, mutations = self._weights
+        else:
+            fragments = rings = self.crossover_rate / 2
+            tokens, mutations = 0.0, 1 - self.crossover_rate
+        return Breeding(
+            fragment_crossover=fragments,
+            token_change=tokens,
+            ring_crossover=rings,
+            graph_mutation=mutations,
+            mutation_rate=self.mutation_rate,
+            most_atoms=self.most_atoms,
+        )
+
+    @property
+    def _weights(self) -> tuple[float, float, float, float]:
+        return self.fragment_crossover, self.token_change, self.ring_crossover, self.graph_mutation
+
+    @property
+    def in_chunks(self) -> bool:
+        """Whether chunks are allowed: with ``unique`` they are not, since a chunk does not know what others kept."""
+        return not self.unique
 
     @property
     def token_source(self) -> TokenSource:
@@ -89,9 +141,15 @@ class GraphGASamplerTable(OuterTable):
     def sampler(self, name: str, size: SamplerSize, parts: RunParts) -> Sampler:
         from molbuffer.samplers.graph_ga import GraphGASampler
 
-        breeding = Breeding(
-            crossover_rate=self.crossover_rate, mutation_rate=self.mutation_rate, most_atoms=self.most_atoms
+        return GraphGASampler(
+            name,
+            replace(parts, objective_sha256=None).history(self.runs),
+            self.base(name, parts),
+            parts.prior.vocabulary,
+            size=size,
+            parents=self.parents,
+            weighting=self.weighting,
+            k=self.k,
+            breeding=self.breeding,
+            unique=self.unique,
         )
-        history = replace(parts, objective_sha256=None).history(self.runs)
-        base, vocabulary = self.base(name, parts), parts.prior.vocabulary
-        return GraphGASampler(name, history, base, vocabulary, size=size, parents=self.parents, breeding=breeding)

@@ -1,3 +1,4 @@
+from .changes import TokenChanges
 from .tokenizer_grammar import TokenizerGrammar
 from .vocabulary import END, PAD, RESERVED, START, Vocabulary
 
@@ -6,6 +7,7 @@ __all__ = [
     "PAD",
     "RESERVED",
     "START",
+    "TokenChanges",
     "TokenizerGrammar",
     "Vocabulary",
 ]

@@ -6,103 +6,104 @@ and a part of one is joined to a part of the other at the cuts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from rdkit import Chem
 
-from molbuffer.scoring.genetic.mutations import sanitise
+from molbuffer.scoring.genetic.fragments import CuttableSmiles, Fragment, join
+from molbuffer.scoring.genetic.mutations import written
 
-TRIES = 10
-"""The attempts to cut and join two parents before they count as a pair without a child."""
-RING_SHARE = 0.5
-"""The share of attempts that cut a ring of each parent."""
-
-_CUT = 9999
-"""The isotope of the dummy atoms at cuts, since a parent may have other dummy atoms."""
-
-Part = Chem.Mol
+CUTS = 2
+"""The bonds of a ring that are cut."""
 
 
-def cross_over(one: Chem.Mol, other: Chem.Mol, rng: np.random.Generator, most_atoms: int) -> Chem.Mol | None:
-    """Join a part of each parent to a molecule; None if no attempt succeeds.
+def cross_fragments(
+    one: CuttableSmiles, other: CuttableSmiles, rng: np.random.Generator, most_atoms: int
+) -> str | None:
+    """Join a fragment of each parent, and return a SMILES of the result, which is not canonical.
+
+    None if a parent cannot be cut, or the result has too many atoms. The SMILES is one of a molecule if both parents
+    are: valences and aromaticity do not depend on what a single bond outside of rings leads to.
 
     Args:
         one: the first parent.
         other: the second parent.
         rng: the source of randomness.
-        most_atoms: the most heavy atoms of a child; without a bound, molecules grow from generation to generation.
+        most_atoms: the most atoms of the result but hydrogens.
     """
-    for _ in range(TRIES):
-        cut = _cut_ring if rng.random() < RING_SHARE else _cut_bond
-        parts = [cut(parent, rng) for parent in (one, other)]
-        if any(part is None for part in parts):
-            continue
-        made = _joined([part for part in parts if part is not None], rng)
-        if made is not None and made.GetNumHeavyAtoms() <= most_atoms:
-            return made
-    return None
+    numbers = rng.random(4).tolist()
+    if not one.cuts or not other.cuts:
+        return None
+    parts = _fragment(one, numbers[0], numbers[1]), _fragment(other, numbers[2], numbers[3])
+    return join(*parts) if parts[0].atoms + parts[1].atoms <= most_atoms else None
 
 
-def _cut_bond(molecule: Chem.Mol, rng: np.random.Generator) -> Part | None:
-    """Cut a single bond outside of rings, and return one of the two parts with a dummy atom at the cut."""
-    bonds = [
-        bond.GetIdx()
-        for bond in molecule.GetBonds()
-        if bond.GetBondType() is Chem.BondType.SINGLE and not bond.IsInRing()
-    ]
-    return _part(molecule, [bonds[int(rng.integers(len(bonds)))]], rng) if bonds else None
+def _fragment(parent: CuttableSmiles, cut: float, side: float) -> Fragment:
+    return parent.fragment(int(cut * len(parent.cuts)), far=side < 0.5)
 
 
-def _cut_ring(molecule: Chem.Mol, rng: np.random.Generator) -> Part | None:
-    """Cut two single bonds of a ring of the Kekulé form, and return one of the two parts."""
-    kekule = Chem.Mol(molecule)
-    Chem.Kekulize(kekule, clearAromaticFlags=True)
-    rings = kekule.GetRingInfo().BondRings()
+def cross_rings(one: Chem.Mol, other: Chem.Mol, rng: np.random.Generator, most_atoms: int) -> str | None:
+    """Join a part of a ring of each parent to a ring, with what hangs on both, and return a SMILES as ``written`` does.
+
+    None if a parent has no ring that can be cut, or the result has too many atoms. Stereocentres at the cuts lose
+    their configuration.
+
+    Args:
+        one: the Kekulé form of the first parent.
+        other: that of the second parent.
+        rng: the source of randomness.
+        most_atoms: the most atoms of the result.
+    """
+    first = _cut_ring(one, rng)
+    second = None if first is None else _cut_ring(other, rng)
+    if first is None or second is None or first.GetNumAtoms() + second.GetNumAtoms() - 2 * CUTS > most_atoms:
+        return None
+    return _joined(first, second, crossed=rng.random() < 0.5)
+
+
+def _cut_ring(kekule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
+    """Cut two single bonds of a ring, and return one of the two parts; its last two atoms are dummies at the cuts."""
+    info = kekule.GetRingInfo()
+    rings = info.BondRings()
     if not rings:
         return None
-    ring = rings[int(rng.integers(len(rings)))]
-    info = kekule.GetRingInfo()
+    ring = rings[int(rng.random() * len(rings))]
     # Cutting a bond of two rings would leave the parts connected.
     single = [
         bond
         for bond in ring
-        if kekule.GetBondWithIdx(bond).GetBondType() is Chem.BondType.SINGLE and info.NumBondRings(bond) == 1
+        if info.NumBondRings(bond) == 1 and kekule.GetBondWithIdx(bond).GetBondType() is Chem.BondType.SINGLE
     ]
-    if len(single) < 2:
+    if len(single) < CUTS:
         return None
-    return _part(kekule, sorted(int(bond) for bond in rng.choice(single, 2, replace=False)), rng)
+    bonds = sorted(single[place] for place in rng.permutation(len(single))[:CUTS].tolist())
+    flat = Chem.Mol(kekule)
+    for bond in map(flat.GetBondWithIdx, bonds):
+        for atom in (bond.GetBeginAtom(), bond.GetEndAtom()):
+            atom.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
+    atoms: list[tuple[int, ...]] = []
+    cut = Chem.FragmentOnBonds(flat, bonds)
+    parts = Chem.GetMolFrags(cut, asMols=True, sanitizeFrags=False, fragsMolAtomMapping=atoms)
+    # The dummies come after all other atoms.
+    whole = [
+        part
+        for part, places in zip(parts, atoms, strict=True)
+        if len(places) > CUTS and places[-CUTS] >= kekule.GetNumAtoms()
+    ]
+    return whole[int(rng.random() * len(whole))] if whole else None
 
 
-def _part(molecule: Chem.Mol, bonds: Sequence[int], rng: np.random.Generator) -> Part | None:
-    """Cut some bonds, and return one of the parts that have a dummy atom for every cut; None if no part has."""
-    kekule = Chem.Mol(molecule)
-    Chem.Kekulize(kekule, clearAromaticFlags=True)
-    labels = [(_CUT, _CUT)] * len(bonds)
-    parts = Chem.GetMolFrags(Chem.FragmentOnBonds(kekule, bonds, dummyLabels=labels), asMols=True, sanitizeFrags=False)
-    whole = [part for part in parts if len(_dummies(part)) == len(bonds)]
-    return whole[int(rng.integers(len(whole)))] if whole else None
-
-
-def _joined(parts: Sequence[Part], rng: np.random.Generator) -> Chem.Mol | None:
-    """Join two parts by bonds in place of their dummy atoms."""
-    one, other = parts
-    if len(_dummies(one)) != len(_dummies(other)):
-        return None
+def _joined(one: Chem.Mol, other: Chem.Mol, *, crossed: bool) -> str | None:
+    """Join two parts by bonds in place of the two dummies that each ends with, in one of the two ways to do so."""
     both = Chem.RWMol(Chem.CombineMols(one, other))
-    ours = _dummies(one)
-    theirs = [one.GetNumAtoms() + place for place in _dummies(other)]
-    order = rng.permutation(len(theirs))
-    for our, their in zip(ours, [theirs[i] for i in order], strict=True):
-        begin, end = (both.GetAtomWithIdx(dummy).GetNeighbors()[0].GetIdx() for dummy in (our, their))
-        if begin == end or both.GetBondBetweenAtoms(begin, end) is not None:
+    middle, end = one.GetNumAtoms(), both.GetNumAtoms()
+    ours, theirs = [middle - 2, middle - 1], [end - 1, end - 2] if crossed else [end - 2, end - 1]
+    for our, their in zip(ours, theirs, strict=True):
+        begin, stop = (both.GetAtomWithIdx(dummy).GetNeighbors()[0].GetIdx() for dummy in (our, their))
+        if both.GetBondBetweenAtoms(begin, stop) is not None:
             return None
-        both.AddBond(begin, end, Chem.BondType.SINGLE)
-    for dummy in sorted([*ours, *theirs], reverse=True):
+        both.AddBond(begin, stop, Chem.BondType.SINGLE)
+    both.BeginBatchEdit()
+    for dummy in (*ours, *theirs):
         both.RemoveAtom(dummy)
-    return sanitise(both)
-
-
-def _dummies(part: Part) -> list[int]:
-    """Return the indices of the dummy atoms at cuts."""
-    return [atom.GetIdx() for atom in part.GetAtoms() if atom.GetAtomicNum() == 0 and atom.GetIsotope() == _CUT]
+    both.CommitBatchEdit()
+    return written(both)

@@ -1,19 +1,19 @@
 """Small random changes of a molecule's graph: the mutations of a graph genetic algorithm.
 
 After Jensen 2019 (doi:10.1039/C8SC05372C): atoms are appended, inserted, deleted and exchanged, bonds change their
-order, rings open and close. Each edit makes at most one change to the Kekulé form; a result that cannot be sanitised is
-no molecule.
+order, rings open and close. Each edit makes at most one change to the Kekulé form; whether the result is a molecule is
+for its parser to say.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import TypeVar
 
 import numpy as np
 from rdkit import Chem, rdBase
-
-from molbuffer.scoring.molecules import matches
 
 T = TypeVar("T")
 Edit = Callable[[Chem.RWMol, np.random.Generator], bool]
@@ -22,44 +22,41 @@ Edit = Callable[[Chem.RWMol, np.random.Generator], bool]
 ELEMENTS = (6, 7, 8, 9, 16, 17)
 """The elements of new and exchanged atoms: C, N, O, F, S, Cl."""
 VALENCES = {6: 4, 7: 3, 8: 2, 9: 1, 16: 2, 17: 1}
-ELEMENT_WEIGHTS = np.array([0.5, 0.15, 0.15, 0.07, 0.06, 0.07])
+ELEMENT_WEIGHTS = (0.5, 0.15, 0.15, 0.07, 0.06, 0.07)
 """The probability of each element; beside carbon, about in the proportions of drug-like molecules."""
+_BOUNDS = list(accumulate(ELEMENT_WEIGHTS))
 RING_SIZES = (5, 6)
-LARGEST_RING = 8
-CUMULATED = "[R]=[R]=[R]"
-TRIES = 10
-"""The random edits that are tried before a molecule counts as one that cannot be changed."""
 ORDERS = (Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType.TRIPLE)
 
 
-def mutate(molecule: Chem.Mol, rng: np.random.Generator) -> Chem.Mol | None:
-    """Return the molecule after one random edit; None if no attempt gives a molecule."""
-    for _ in range(TRIES):
-        edit = EDITS[rng.integers(len(EDITS))]
-        changed = Chem.RWMol(molecule)
-        Chem.Kekulize(changed, clearAromaticFlags=True)
-        if edit(changed, rng) and (made := sanitise(changed)) is not None:
-            return made
-    return None
+def kekule_form(molecule: Chem.Mol) -> Chem.Mol:
+    """Return a copy of a molecule with alternating bonds in place of aromatic ones."""
+    kekule = Chem.Mol(molecule)
+    Chem.Kekulize(kekule, clearAromaticFlags=True)
+    return kekule
 
 
-def sanitise(molecule: Chem.Mol) -> Chem.Mol | None:
-    """Sanitise a molecule; None if that fails, or if it has several fragments, odd rings or radicals."""
-    with rdBase.BlockLogs():
-        made = molecule.GetMol() if isinstance(molecule, Chem.RWMol) else molecule
-        failed = Chem.SanitizeMol(made, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE
-    if failed or made.GetNumAtoms() == 0 or len(Chem.GetMolFrags(made)) > 1:
+def mutate(kekule: Chem.Mol, rng: np.random.Generator) -> str | None:
+    """Return a SMILES of a molecule after one random edit of its Kekulé form, as ``written`` gives it.
+
+    None if the edit finds no place for a change. Atoms with other neighbours than before lose their configuration.
+    """
+    changed = Chem.RWMol(kekule)
+    edit = EDITS[int(rng.random() * len(EDITS))]
+    return written(changed) if edit(changed, rng) else None
+
+
+def written(changed: Chem.Mol) -> str | None:
+    """Return a SMILES of what atoms and bonds are put together to, which is not canonical and may be no molecule.
+
+    None if it cannot be written.
+    """
+    try:
+        with rdBase.BlockLogs():
+            changed.UpdatePropertyCache(strict=False)
+            return str(Chem.MolToSmiles(changed, canonical=False))
+    except (Chem.MolSanitizeException, RuntimeError, ValueError):
         return None
-    if _has_odd_rings(made) or any(atom.GetNumRadicalElectrons() for atom in made.GetAtoms()):
-        return None
-    Chem.AssignStereochemistry(made, cleanIt=True, force=True)
-    return made
-
-
-def _has_odd_rings(molecule: Chem.Mol) -> bool:
-    """Return whether a ring is larger than ``LARGEST_RING``, or is strained by cumulated double bonds."""
-    largest = max(map(len, molecule.GetRingInfo().AtomRings()), default=0)
-    return largest > LARGEST_RING or matches(molecule, CUMULATED)
 
 
 def append_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
@@ -82,6 +79,8 @@ def insert_atom(molecule: Chem.RWMol, rng: np.random.Generator) -> bool:
         return False
     bond = _one_of(bonds, rng)
     begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+    for atom in (bond.GetBeginAtom(), bond.GetEndAtom()):
+        atom.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
     molecule.RemoveBond(begin, end)
     between = molecule.AddAtom(Chem.Atom(element))
     molecule.AddBond(begin, between, ORDERS[0])
@@ -180,20 +179,22 @@ EDITS: tuple[Edit, ...] = (
 
 
 def _one_of(choices: Sequence[T], rng: np.random.Generator) -> T:
-    return choices[int(rng.integers(len(choices)))]
+    return choices[int(rng.random() * len(choices))]
 
 
 def _element(rng: np.random.Generator) -> int:
-    return int(rng.choice(ELEMENTS, p=ELEMENT_WEIGHTS))
+    return ELEMENTS[bisect_right(_BOUNDS, rng.random(), hi=len(_BOUNDS) - 1)]
 
 
 def _take_hydrogens(atom: Chem.Atom, n: int) -> None:
-    """Remove explicit hydrogens, as of ``[nH]``, to make room for bonds."""
+    """Remove explicit hydrogens, as of ``[nH]``, to make room for bonds, and the configuration of the atom."""
+    atom.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
     atom.SetNumExplicitHs(max(0, atom.GetNumExplicitHs() - n))
 
 
 def _free_hydrogens(atom: Chem.Atom) -> None:
-    """Make the hydrogens of an atom implicit, so that they follow from its bonds."""
+    """Make the hydrogens of an atom implicit, so that they follow from its bonds, and remove its configuration."""
+    atom.SetChiralTag(Chem.ChiralType.CHI_UNSPECIFIED)
     if atom.GetAtomicNum() in VALENCES:
         atom.SetNoImplicit(False)
         atom.SetNumExplicitHs(0)

@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
+from rdkit.Chem import rdqueries
 
 from molbuffer.scoring.errors import ScoringConfigurationError
-from molbuffer.scoring.genetic.crossover import cross_over
-from molbuffer.scoring.genetic.mutations import mutate
-from molbuffer.scoring.molecules import canonical_smiles, parse_smiles
+from molbuffer.scoring.genetic.breeding import WAYS, Breeding
+from molbuffer.scoring.genetic.crossover import cross_fragments, cross_rings
+from molbuffer.scoring.genetic.fragments import cuttable
+from molbuffer.scoring.genetic.mutations import kekule_form, mutate
+from molbuffer.scoring.molecules import canonical_smiles, matches, parse_smiles
 
 TRIES = 20
-"""The attempts for each wanted child."""
+"""The attempts at a child in one way, each with other parents, before another way is chosen."""
+ROUNDS = 4
+"""The ways that are chosen for a child before it is left out."""
+CUMULATED = "[R]=[R]=[R]"
+CACHED = 1024
+"""The molecules that are remembered."""
 
+_RADICAL = rdqueries.NumRadicalElectronsGreaterQueryAtom(0)
 
-@dataclass(frozen=True)
-class Breeding:
-    """The rates of crossover and mutation, and the size of children.
-
-    Attributes:
-        crossover_rate: the probability that a child has two parents, in [0, 1]; otherwise it is a mutant of one.
-        mutation_rate: the probability that a child of two parents is also mutated, in [0, 1].
-        most_atoms: the most heavy atoms of a child.
-    """
-
-    crossover_rate: float = 0.8
-    mutation_rate: float = 0.5
-    most_atoms: int = 50
-
-    def __post_init__(self) -> None:
-        for name in ("crossover_rate", "mutation_rate"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ScoringConfigurationError(f"{name} must be in [0, 1], got {getattr(self, name):g}")
-        if self.most_atoms < 1:
-            raise ScoringConfigurationError(f"most_atoms must be at least 1, got {self.most_atoms}")
+ChangeTokens = Callable[[str, np.random.Generator], str | None]
+"""Returns a SMILES string with a token changed, which may be no molecule; None if that fails."""
 
 
 def children(
@@ -46,53 +40,159 @@ def children(
     n: int,
     rng: np.random.Generator,
     breeding: Breeding = Breeding(),
+    change_tokens: ChangeTokens | None = None,
 ) -> list[str]:
     """Return up to n different children as canonical SMILES, none of them a parent.
 
+    Each is one molecule without radicals. The result depends on nothing but the arguments.
+
     Args:
-        parents: SMILES; a string that is no molecule, has several fragments, or more than twice ``most_atoms`` atoms,
-            has no children.
+        parents: canonical SMILES; one of several molecules, or of more than twice ``most_atoms`` atoms, has no
+            children.
         probabilities: float64, the probability of each parent, of sum 1.
-        n: the wanted children; the result has fewer if ``TRIES`` attempts for each find no more.
+        n: the wanted children; the result has fewer if ``ROUNDS`` times ``TRIES`` attempts for each find no more.
         rng: the source of randomness.
-        breeding: the rates of crossover and mutation.
+        breeding: the shares of the ways to make a child, and its size.
+        change_tokens: makes token changes; without it, that way has no share.
+
+    Raises:
+        ScoringConfigurationError: token changes are the only way, and nothing makes them.
     """
-    usable = [
-        (molecule, p) for text, p in zip(parents, probabilities, strict=True) if (molecule := _parent(text, breeding))
+    weights = [
+        0.0 if way == "token_change" and change_tokens is None else weight
+        for way, weight in zip(WAYS, breeding.weights, strict=True)
     ]
-    if not usable:
+    if not any(weights):
+        raise ScoringConfigurationError("token_change is the only way with a share; give children a change_tokens")
+    if not parents:
         return []
-    molecules = [molecule for molecule, _ in usable]
-    weights = np.array([p for _, p in usable]) / sum(p for _, p in usable)
-    known = {canonical_smiles(molecule) for molecule in molecules}
+    nursery = _Nursery(parents, list(accumulate(probabilities.tolist())), rng, breeding, change_tokens)
+    bounds, known = list(accumulate(weights)), set(parents)
     found: dict[str, None] = {}
-    for _ in range(TRIES * n):
-        if len(found) == n:
-            break
-        pair = [molecules[i] for i in rng.choice(len(molecules), 2, p=weights)]
-        child = _child(pair[0], pair[1], rng, breeding)
-        if child is not None and child not in known:
-            found[child] = None
+    for _ in range(ROUNDS):
+        for number in rng.random(n - len(found)).tolist():
+            way = _WAYS[bisect_right(bounds, number * bounds[-1], hi=len(bounds) - 1)]
+            for _ in range(TRIES):
+                child = way(nursery)
+                name = None if child is None else canonical_smiles(child)
+                if name is not None and name not in known and name not in found:
+                    found[name] = None
+                    break
     return list(found)
 
 
-def _parent(text: str, breeding: Breeding) -> Chem.Mol | None:
-    molecule = parse_smiles(text)
-    # The distances between all atoms of a very large molecule would take seconds at every edit.
-    if molecule is None or molecule.GetNumAtoms() > 2 * breeding.most_atoms:
-        return None
-    return molecule if len(Chem.GetMolFrags(molecule)) == 1 else None
+@dataclass(frozen=True)
+class _Nursery:
+    """What the ways to make a child share.
+
+    Attributes:
+        parents: the SMILES of the parents.
+        bounds: the sums of the probabilities up to each.
+        rng: the source of randomness.
+        breeding: the settings.
+        change_tokens: makes token changes.
+    """
+
+    parents: Sequence[str]
+    bounds: Sequence[float]
+    rng: np.random.Generator
+    breeding: Breeding
+    change_tokens: ChangeTokens | None
+
+    def parent(self) -> str | None:
+        """Return a parent; None if the one that is drawn has no children."""
+        place = bisect_right(self.bounds, self.rng.random() * self.bounds[-1], hi=len(self.bounds) - 1)
+        text, most = self.parents[place], 2 * self.breeding.most_atoms
+        if not text or "." in text:
+            return None
+        # The distances between all atoms of a very large molecule would take seconds at every edit.
+        if len(text) > most and ((found := cuttable(text)) is None or found.atoms > most):
+            return None
+        return text
+
+    def couple(self) -> tuple[str, str] | None:
+        """Return two parents; None if one that is drawn has no children."""
+        one, other = self.parent(), self.parent()
+        return None if one is None or other is None else (one, other)
+
+    def child(self, text: str | None, *parents: str, old_rings: bool = False) -> Chem.Mol | None:
+        """Return the molecule of a SMILES string if it is one that a child may be.
+
+        Args:
+            text: the string; None is no molecule.
+            parents: the SMILES of the parents, whose rings a child may have however large they are.
+            old_rings: whether all rings are those of the parents.
+        """
+        molecule = None if text is None else parse_smiles(text)
+        if molecule is None or not 0 < molecule.GetNumHeavyAtoms() <= self.breeding.most_atoms:
+            return None
+        if len(molecule.GetAtomsMatchingQuery(_RADICAL)):
+            return None
+        return molecule if old_rings or self._accepts_rings(molecule, parents) else None
+
+    def _accepts_rings(self, molecule: Chem.Mol, parents: Sequence[str]) -> bool:
+        """Return whether no ring is strained by cumulated double bonds, or larger than the settings and the rings of
+        the parents allow.
+        """
+        if matches(molecule, CUMULATED):
+            return False
+        largest = _largest_ring(molecule)
+        return largest <= self.breeding.largest_ring or any(largest <= _largest_ring(kekule(each)) for each in parents)
 
 
-def _child(one: Chem.Mol, other: Chem.Mol, rng: np.random.Generator, breeding: Breeding) -> str | None:
-    if rng.random() < breeding.crossover_rate:
-        made = cross_over(one, other, rng, breeding.most_atoms)
-        if made is not None and rng.random() < breeding.mutation_rate:
-            made = mutate(made, rng)
-    else:
-        made = mutate(one, rng)
-    if made is None or made.GetNumHeavyAtoms() > breeding.most_atoms:
+def _by_fragments(nursery: _Nursery) -> Chem.Mol | None:
+    if (couple := nursery.couple()) is None:
         return None
-    smiles = canonical_smiles(made)
-    # The SMILES of a few unusual ring systems cannot be parsed: a child must be a molecule for every reader.
-    return smiles if parse_smiles(smiles) is not None else None
+    one, other = map(cuttable, couple)
+    if one is None or other is None:
+        return None
+    text = cross_fragments(one, other, nursery.rng, nursery.breeding.most_atoms)
+    return _perhaps_mutated(nursery.child(text, old_rings=True), nursery, *couple)
+
+
+def _by_tokens(nursery: _Nursery) -> Chem.Mol | None:
+    if nursery.change_tokens is None or (parent := nursery.parent()) is None:
+        return None
+    return nursery.child(_whole(nursery.change_tokens(parent, nursery.rng)), parent)
+
+
+def _by_rings(nursery: _Nursery) -> Chem.Mol | None:
+    if (couple := nursery.couple()) is None:
+        return None
+    one, other = map(kekule, couple)
+    text = _whole(cross_rings(one, other, nursery.rng, nursery.breeding.most_atoms))
+    return _perhaps_mutated(nursery.child(text, *couple), nursery, *couple)
+
+
+def _by_mutation(nursery: _Nursery) -> Chem.Mol | None:
+    if (parent := nursery.parent()) is None:
+        return None
+    return nursery.child(_whole(mutate(kekule(parent), nursery.rng)), parent)
+
+
+_WAYS = (_by_fragments, _by_tokens, _by_rings, _by_mutation)
+"""In the order of ``breeding.WAYS``."""
+
+
+def _perhaps_mutated(child: Chem.Mol | None, nursery: _Nursery, *parents: str) -> Chem.Mol | None:
+    """Return a child of two parents, mutated with the probability of the settings; None if that fails."""
+    rate = nursery.breeding.mutation_rate
+    if child is None or rate == 0 or nursery.rng.random() >= rate:
+        return child
+    return nursery.child(_whole(mutate(kekule_form(child), nursery.rng)), *parents)
+
+
+def _whole(text: str | None) -> str | None:
+    """Return a SMILES string if it is that of one molecule."""
+    return None if text is None or "." in text else text
+
+
+def _largest_ring(molecule: Chem.Mol) -> int:
+    return max(map(len, molecule.GetRingInfo().AtomRings()), default=0)
+
+
+@lru_cache(CACHED)
+def kekule(smiles: str) -> Chem.Mol:
+    """Return the Kekulé form of a molecule, which nobody may change; a molecule without atoms if there is none."""
+    molecule = parse_smiles(smiles)
+    return Chem.MolFromSmiles("") if molecule is None else kekule_form(molecule)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Literal
 
 from rdkit import Chem, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
@@ -49,6 +49,8 @@ class Standardisation:
         canonical_tautomer: replace each molecule by RDKit's canonical tautomer, so that tautomers count as one.
             Stereochemistry that the tautomers of a
             molecule do not share is lost, and a molecule takes 10 to 100 times as long.
+        stereo: "drop": stereoisomers count as one molecule, without configurations, so that an objective that cannot
+            tell them apart is asked for one of them; "keep": they count as different ones.
         max_length: the most characters of a SMILES, as drawn and as canonical; longer ones are rejected by `length`
             without being parsed.
     """
@@ -57,9 +59,12 @@ class Standardisation:
     largest_fragment: Annotated[bool, Given()] = False
     neutralise: bool = False
     canonical_tautomer: bool = False
+    stereo: Literal["keep", "drop"] = "keep"
     max_length: Count = MAX_LENGTH
 
     def __post_init__(self) -> None:
+        if self.stereo not in ("keep", "drop"):
+            raise ScoringConfigurationError(f"stereo must be 'keep' or 'drop', got {self.stereo!r}")
         if self.max_length < 1:
             raise ScoringConfigurationError(f"max_length must be at least 1, got {self.max_length}")
 
@@ -91,9 +96,9 @@ def _name_at_once(smiles: str, how: Standardisation) -> NamedMolecule | None:
 
     The canonical SMILES is what is standardised, so that all spellings of a molecule give the same.
     """
-    found = _read(smiles)
+    found = _read(smiles, how)
     if found is not None and found.smiles != smiles:
-        canonical, found = found.smiles, _read(found.smiles)
+        canonical, found = found.smiles, _read(found.smiles, how)
         if found is None or found.smiles != canonical:
             return None
     return found if found is not None and _standardised(found, how) == found.smiles else None
@@ -107,11 +112,11 @@ def _name_of_cycle(smiles: str, how: Standardisation) -> NamedMolecule | None:
     """
 
     def once(text: str) -> str | None:
-        found = _read(text)
+        found = _read(text, how)
         return None if found is None else _standardised(found, how)
 
     def often(text: str) -> str | None:
-        found = _read(text)
+        found = _read(text, how)
         return None if found is None else _least_of_cycle(found.smiles, once)
 
     name = _least_of_cycle(smiles, often)
@@ -134,14 +139,18 @@ def _least_of_cycle(text: str, step: Callable[[str], str | None]) -> str | None:
     return min(seen[seen.index(text) :])
 
 
-def _read(smiles: str) -> NamedMolecule | None:
-    """Return the molecule as written, without the numbers of an atom map, and its canonical SMILES."""
+def _read(smiles: str, how: Standardisation) -> NamedMolecule | None:
+    """Return the molecule as written, without the numbers of an atom map and with stereochemistry only if that is kept,
+    and its canonical SMILES.
+    """
     molecule = parse_smiles(smiles)
     if molecule is None:
         return None
     if ":" in smiles:
         for atom in molecule.GetAtoms():
             atom.SetAtomMapNum(0)
+    if how.stereo == "drop" and any(mark in smiles for mark in "@/\\"):
+        Chem.RemoveStereochemistry(molecule)
     return NamedMolecule(canonical_smiles(molecule), molecule)
 
 
@@ -269,12 +278,21 @@ def _is_other_molecule(one: str, other: str) -> bool:
     if molecule is None:
         return False
     second = parse_smiles(other) if len(other) <= MAX_LENGTH else None
-    # Clean-up changes only bonds and charges: with other heavy atoms it is another molecule.
-    if second is None or _heavy_atoms(molecule) != _heavy_atoms(second):
+    # Clean-up moves bonds and charges, and no hydrogen: with other atoms it is another molecule.
+    if second is None or _composition(molecule) != _composition(second):
         return True
+    if canonical_smiles(molecule) == canonical_smiles(second):
+        return False
     return standardise_smiles(one) != standardise_smiles(other)
 
 
-def _heavy_atoms(molecule: Chem.Mol) -> list[int]:
-    """Return the sorted atomic numbers of all atoms but hydrogens and their isotopes."""
-    return sorted(number for atom in molecule.GetAtoms() if (number := atom.GetAtomicNum()) != 1)
+def _composition(molecule: Chem.Mol) -> tuple[list[tuple[int, int]], int]:
+    """Return the sorted atomic numbers of all atoms but hydrogens, each with its hydrogens of all isotopes, and the
+    charge of the molecule.
+    """
+    atoms = (
+        (number, atom.GetTotalNumHs(includeNeighbors=True))
+        for atom in molecule.GetAtoms()
+        if (number := atom.GetAtomicNum()) != 1
+    )
+    return sorted(atoms), Chem.GetFormalCharge(molecule)

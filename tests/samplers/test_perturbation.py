@@ -85,7 +85,7 @@ def breed(store: SampleStore, parents: DatasetSampler, wide_vocabulary: Vocabula
         store, "run", objective_sha256=objective.sha256, vocabulary=wide_vocabulary, settled=lambda: iteration
     )
     sampler = GraphGASampler(
-        "children", history, parents, wide_vocabulary, size=SamplerSize(buffer_size=60), parents=40
+        "children", history, parents, wide_vocabulary, size=SamplerSize(buffer_size=60), parents=40, k=0.1
     )
 
     def build(at: int) -> Any:

@@ -133,6 +133,10 @@ class HistoryWriter:
         self.drain()
         return self.checkpointed
 
+    def unsettled(self) -> Sequence[Build] | None:
+        """Return the live builds of the iterations since the last checkpoint; None if there was no iteration."""
+        return tuple(self._builds) if self.pending else None
+
     def _work(self) -> None:
         while (group := self._queue.get()) is not None:
             try:

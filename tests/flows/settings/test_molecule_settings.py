@@ -64,6 +64,16 @@ def test_r6_the_standardisation_is_part_of_what_a_run_records(tmp_path: Path) ->
     assert build_objective(settings).sha256 != build_objective(plain).sha256
 
 
+def test_stereochemistry_is_dropped_from_targets_as_well(tmp_path: Path) -> None:
+    target = '[[objective.components]]\nkind = "similarity"\ntarget = "C[C@H](N)C(=O)O"\n'
+    settings = load(tmp_path, '[standardisation]\nstereo = "drop"\n' + target + LIVE)
+    assert build_standardisation(settings) == Standardisation(largest_fragment=True, stereo="drop")
+    (component,) = build_objective(settings).components
+    assert component.component.name == "similarity:CC(N)C(=O)O"
+    with pytest.raises(ConfigurationError, match=r"standardisation\.stereo"):
+        load(tmp_path, '[standardisation]\nstereo = "both"\n' + target + LIVE)
+
+
 @pytest.mark.parametrize("smarts", ["[C;N]", "[H]", "[#6,#1]N", "[H][C@](F)(Cl)Br"])
 def test_a_pattern_that_can_match_nothing_is_a_problem_of_its_line(tmp_path: Path, smarts: str) -> None:
     component = f'[[objective.components]]\nkind = "substructure"\nsmarts = "{smarts}"\n'

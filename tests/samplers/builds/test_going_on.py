@@ -116,4 +116,4 @@ def test_it_goes_on_where_what_is_inside_does(tmp_path: Path) -> None:
     for base, expected in ((file, True), (with_replacement, False)):
         inside = MutationSampler("mutants", contrastive(base), CHAINS)
         assert (epoch_sampler(base) is base, epoch_sampler(inside) is inside) == (expected, expected)
-    assert epoch_sampler(GraphGASampler("children", lambda: None, file, CHAINS)) is None  # type: ignore[arg-type,return-value]
+    assert epoch_sampler(GraphGASampler("children", None, file, CHAINS)) is None  # type: ignore[arg-type]

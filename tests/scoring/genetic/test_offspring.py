@@ -1,145 +1,175 @@
-"""Edits, crossover and children of molecules."""
+"""Children of molecules: sane, new, the same for one seed, and of the shares that are asked for."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from rdkit import Chem
 
+from molbuffer.samplers.tokens.changes import TokenChanges
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.scoring import ScoringConfigurationError
-from molbuffer.scoring.genetic.crossover import cross_over
-from molbuffer.scoring.genetic.mutations import EDITS, mutate, sanitise
-from molbuffer.scoring.genetic.offspring import Breeding, children
+from molbuffer.scoring.genetic import fragments, offspring
+from molbuffer.scoring.genetic.breeding import WAYS, Breeding
+from molbuffer.scoring.genetic.offspring import children
 from molbuffer.scoring.molecules.parsing import canonical_smiles, parse_smiles
 
 FILE = Path(__file__).parents[2] / "data/molecules.smi"
-MOLECULES = [line.split()[0] for line in FILE.read_text().splitlines()]
+MOLECULES = [canonical_smiles(parse_smiles(line.split()[0])) for line in FILE.read_text().splitlines()]
 ODD = [
-    "C",
-    "[Na+]",
-    "[H][H]",
-    "*CC",
-    "[O-][N+](=O)c1ccccc1",
-    "C#N",
-    "F",
-    "C1CC1",
-    "c1cc[nH]c1",
-    "C" * 60,
-    "[Fe]",
-    "C[N+](C)(C)C",
+    "C[N+](C)(C)CC(=O)[O-]",
+    "[2H]C([2H])([2H])OCC",
+    "C[Si](C)(C)CCO",
+    "C[Hg]CC",
+    "C1CCCCCCCCCCCCCC1C",
+    "C[C@H](N)C(=O)NC[C@@](C)(F)Cl",
+    "F/C=C/CC",
+    "C[S@+]([O-])c1ccccc1",
+    "O=C1C=CC(=O)C=C1CN",
+    "CC#CC",
+    "*CCO",
 ]
+HOSTILE = ["C", "", "[Na+]", "C" * 200, "CCO.CC", "**", "C[CH2]", "no molecule", "C((", "C)C", "[H][H]", "C~C", "C1CC"]
+ALL = [canonical_smiles(parse_smiles(text)) for text in ODD] + MOLECULES
+ONLY = {way: Breeding(**{each: float(each == way) for each in WAYS}) for way in WAYS}
+TOKENS = TokenChanges(Vocabulary.from_smiles(line.split()[0] for line in FILE.read_text().splitlines()))
 
 
-def changed_by(name: str, smiles: str) -> set[str]:
-    """All that an edit makes of a molecule, in many tries."""
-    edit = next(each for each in EDITS if each.__name__ == name)
-    made = set()
-    for seed in range(300):
-        molecule = Chem.RWMol(parse_smiles(smiles))
-        Chem.Kekulize(molecule, clearAromaticFlags=True)
-        if edit(molecule, np.random.default_rng(seed)) and (found := sanitise(molecule)) is not None:
-            made.add(canonical_smiles(found))
-    return made
+def bred(parents: list[str], n: int, seed: int = 0, breeding: Breeding = Breeding()) -> list[str]:
+    weights = np.full(len(parents), 1 / max(len(parents), 1))
+    return children(parents, weights, n, np.random.default_rng(seed), breeding, TOKENS)
 
 
-@pytest.mark.parametrize(
-    ("name", "smiles", "expected"),
-    [
-        ("append_atom", "C", {"CC", "CN", "CO", "CF", "CS", "CCl", "C=C", "C=N", "C=O", "C=S"}),
-        ("insert_atom", "CC", {"CCC", "CNC", "COC", "CSC"}),
-        ("delete_atom", "CCO", {"CC", "CO"}),
-        ("delete_atom", "C1CC1", set()),
-        ("exchange_atom", "CO", {"CC", "CN", "NO", "OO", "OF", "CS", "OS", "CF", "CCl", "OCl"}),
-        ("exchange_atom", "C[N+](C)(C)C", {f"C[N+](C)(C){other}" for other in ("N", "O", "F", "S", "Cl")}),
-        ("change_order", "CC", {"C=C", "C#C"}),
-        ("change_order", "C#N", {"CN", "C=N"}),
-        ("change_order", "CF", set()),
-        ("close_ring", "CCCCC", {"C1CCCC1"}),
-        ("close_ring", "CCCC", set()),
-        ("open_ring", "C1CCCC1", {"CCCCC"}),
-        ("open_ring", "CCCC", set()),
-    ],
-)
-def test_edits_by_hand(name: str, smiles: str, expected: set[str]) -> None:
-    canonical = {canonical_smiles(Chem.MolFromSmiles(each)) for each in expected}
-    assert changed_by(name, smiles) == canonical
+def ring_sizes(smiles: str) -> list[int]:
+    molecule = parse_smiles(smiles)
+    return [len(ring) for ring in molecule.GetRingInfo().AtomRings()]
 
 
-@pytest.mark.parametrize("smiles", ODD)
-def test_odd_molecules_are_changed_to_molecules_or_not_at_all(smiles: str) -> None:
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        for made in (mutate(parse_smiles(smiles), rng), cross_over(parse_smiles(smiles), parse_smiles("CCO"), rng, 80)):
-            assert made is None or parse_smiles(canonical_smiles(made)) is not None
+@pytest.mark.parametrize("way", WAYS)
+def test_children_of_each_way_are_sane_molecules(way: str) -> None:
+    parents = [*HOSTILE, *ALL, *ALL[: len(ODD)] * 10]
+    found = bred(parents, 600, breeding=ONLY[way])
+    assert len(found) == len(set(found)) == 600
+    assert not set(found) & set(parents)
+    largest = max(size for text in ALL for size in ring_sizes(text))
+    for text in found:
+        molecule = parse_smiles(text)
+        assert canonical_smiles(molecule) == text
+        assert "." not in text
+        assert 0 < molecule.GetNumHeavyAtoms() <= 50
+        assert not any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms())
+        assert max(ring_sizes(text), default=0) <= largest
+        assert way == "fragment_crossover" or not molecule.HasSubstructMatch(Chem.MolFromSmarts("[R]=[R]=[R]"))
 
 
-def test_a_child_of_two_chains_has_an_end_of_each() -> None:
-    found = set()
-    for seed in range(60):
-        made = cross_over(parse_smiles("FCCN"), parse_smiles("ClCCO"), np.random.default_rng(seed), 50)
-        if made is not None:
-            found.add(canonical_smiles(made))
-    # A cut keeps one side of each parent: F…, N…, Cl…, O… of one to three atoms, joined.
-    assert len(found) > 10
-    assert all(sum(end in smiles for end in ("F", "N")) <= 1 for smiles in found)
-    assert all(sum(end in smiles for end in ("Cl", "O")) <= 1 for smiles in found)
-    assert canonical_smiles(Chem.MolFromSmiles("FCCCl")) in found
+def test_parents_without_children_end_the_search() -> None:
+    assert bred([], 5) == []
+    assert bred(["", "CC.CC", "C" * 200, "no molecule", "C(("], 5) == []
+    assert bred(["[Fe]"], 5, breeding=Breeding(most_atoms=1, token_change=0)) == []
 
 
-def test_rings_are_cut_and_joined() -> None:
-    sizes = set()
-    for seed in range(60):
-        made = cross_over(parse_smiles("C1CCCCC1"), parse_smiles("O1CCCC1"), np.random.default_rng(seed), 50)
-        if made is not None:
-            sizes.add(made.GetRingInfo().NumRings())
-    assert 1 in sizes
+def test_children_of_radicals_are_none() -> None:
+    found = bred(["C[CH]CO", "CC[O]"], 10)
+    assert found
+    assert not any(atom.GetNumRadicalElectrons() for text in found for atom in parse_smiles(text).GetAtoms())
 
 
-def test_children_are_new_molecules_and_the_same_for_one_seed() -> None:
-    parents, weights = MOLECULES[:50], np.full(50, 0.02)
-    one, again = (children(parents, weights, 40, np.random.default_rng(3)) for _ in range(2))
-    assert one == again
-    assert len(set(one)) == 40
-    assert all(parse_smiles(child) is not None for child in one)
-    assert not set(one) & {canonical_smiles(parse_smiles(parent)) for parent in parents}
-    assert one != children(parents, weights, 40, np.random.default_rng(4))
+def test_the_same_children_for_one_seed_whatever_was_remembered() -> None:
+    remembered = bred(MOLECULES, 60, 3)
+    assert remembered == bred(MOLECULES, 60, 3) != bred(MOLECULES, 60, 4)
+    fragments.cuttable.cache_clear()
+    offspring.kekule.cache_clear()
+    assert bred(MOLECULES, 60, 3) == remembered
+
+
+def test_ways_have_their_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: Counter[str] = Counter()
+
+    def counted(way):
+        def make(nursery):
+            child = way(nursery)
+            made[way.__name__] += child is not None
+            return child
+
+        return make
+
+    monkeypatch.setattr(offspring, "_WAYS", tuple(map(counted, offspring._WAYS)))
+    breeding = Breeding(fragment_crossover=2, token_change=0, ring_crossover=1, graph_mutation=1)
+    bred(MOLECULES, 400, breeding=breeding)
+    assert made["_by_tokens"] == 0
+    assert made["_by_fragments"] / made.total() == pytest.approx(0.5, abs=0.08)
+    assert made["_by_rings"] / made.total() == pytest.approx(0.25, abs=0.08)
+
+
+def test_likely_parents_have_more_children() -> None:
+    weights = np.array([0.9, 0.1])
+    found = children(["FCCCCCCF", "ClCCCCCCCl"], weights, 60, np.random.default_rng(0), ONLY["graph_mutation"])
+    assert sum("F" in text for text in found) > 2 * sum("Cl" in text for text in found)
 
 
 def test_children_stay_within_the_bound_of_atoms() -> None:
-    found = children(MOLECULES[:30], np.full(30, 1 / 30), 30, np.random.default_rng(0), Breeding(most_atoms=15))
+    found = bred(MOLECULES[:30], 30, breeding=Breeding(most_atoms=15))
     assert found
     assert max(parse_smiles(child).GetNumHeavyAtoms() for child in found) <= 15
 
 
-def test_parents_without_children_end_the_search() -> None:
-    assert children([], np.zeros(0), 5, np.random.default_rng(0)) == []
-    assert children(["no molecule", "C.C"], np.full(2, 0.5), 5, np.random.default_rng(0)) == []
-    assert children(["[Fe]"], np.ones(1), 5, np.random.default_rng(0), Breeding(most_atoms=1)) == []
+def test_large_rings_come_from_parents_only() -> None:
+    macrocycle = ALL[ODD.index("C1CCCCCCCCCCCCCC1C")]
+    found = bred([macrocycle, "CCO"], 20, breeding=ONLY["graph_mutation"])
+    assert any(size > 8 for text in found for size in ring_sizes(text))
+    opened = bred(["C1CCC2CCCC2C1"], 40, breeding=ONLY["graph_mutation"])
+    assert max(size for text in opened for size in ring_sizes(text)) <= 8
 
 
-@pytest.mark.parametrize("wrong", [{"crossover_rate": 1.1}, {"mutation_rate": -0.1}, {"most_atoms": 0}])
+def test_children_of_two_parents_are_mutated_as_well() -> None:
+    parents = ["CCCC", "CCCCCC"]
+    assert all(set(text) == {"C"} for text in bred(parents, 5, breeding=ONLY["fragment_crossover"]))
+    mutated = Breeding(1, 0, 0, 0, mutation_rate=1.0)
+    assert any(set(text) != {"C"} for text in bred(parents, 30, breeding=mutated))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"mutation_rate": -0.1},
+        {"most_atoms": 0},
+        {"fragment_crossover": -1.0},
+        {"token_change": float("nan")},
+        {"largest_ring": 2},
+        dict.fromkeys(WAYS, 0.0),
+    ],
+)
 def test_settings_that_breed_nothing_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ScoringConfigurationError, match=next(iter(wrong))):
         Breeding(**wrong)
 
 
-def test_children_are_no_radicals_and_have_no_odd_rings() -> None:
-    parents = ["C[NH2+]CC(=O)[O-]", "C1CCCCCCC1", "C1=CC=CC1", "O=C1CCCC1", *MOLECULES[:40]]
-    found = children(parents, np.full(44, 1 / 44), 300, np.random.default_rng(1))
-    assert len(found) == 300
-    for molecule in map(parse_smiles, found):
-        assert not any(atom.GetNumRadicalElectrons() for atom in molecule.GetAtoms())
-        assert max(map(len, molecule.GetRingInfo().AtomRings()), default=0) <= 8
-        assert not molecule.HasSubstructMatch(Chem.MolFromSmarts("[R]=[R]=[R]"))
+def test_token_changes_alone_need_something_that_makes_them() -> None:
+    with pytest.raises(ScoringConfigurationError, match="change_tokens"):
+        children(["CCO"], np.ones(1), 1, np.random.default_rng(0), ONLY["token_change"])
 
 
-def test_a_parent_of_thousands_of_atoms_is_passed_over() -> None:
-    found = children(["C" * 1500, "CCO"], np.full(2, 0.5), 10, np.random.default_rng(1))
-    assert 0 < len(found) <= 10
-    assert max(map(len, found)) < 100
+def test_crossover_reaches_what_changes_of_single_molecules_do_not() -> None:
+    """Three groups are in one molecule each, and wanted in one."""
+    wanted = [Chem.MolFromSmarts(text) for text in ("NS(=O)(=O)c1ccccc1", "CN1CCN(C)CC1", "C(F)(F)F")]
 
+    def score(smiles: str) -> int:
+        molecule = parse_smiles(smiles)
+        return sum(map(molecule.HasSubstructMatch, wanted))
 
-def test_dummies_of_a_parent_are_no_cuts() -> None:
-    for seed in range(30):
-        made = cross_over(parse_smiles("*CCO"), parse_smiles("CCN"), np.random.default_rng(seed), 50)
-        assert made is None or not any(atom.GetIsotope() for atom in made.GetAtoms())
+    first = [text for text in MOLECULES if score(text) <= 1]
+    first += ["NS(=O)(=O)c1ccccc1C", "CN1CCN(CCC)CC1", "FC(F)(F)CCC"]
+
+    def best_after(breeding: Breeding) -> int:
+        scores = {text: score(text) for text in first}
+        for seed in range(10):
+            parents = sorted(scores, key=lambda text: -scores[text])[:20]
+            scores |= {child: score(child) for child in bred(parents, 40, seed, breeding)}
+            if max(scores.values()) == len(wanted):
+                break
+        return max(scores.values())
+
+    assert best_after(Breeding()) == best_after(ONLY["fragment_crossover"]) == 3
+    assert best_after(ONLY["graph_mutation"]) < 3
+    assert best_after(ONLY["token_change"]) < 3

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from rdkit import Chem
 
 from molbuffer.scoring import (
+    ScoringConfigurationError,
     Standardisation,
     standardise,
     standardise_many,
@@ -255,3 +256,32 @@ def test_parsing_leaves_the_molecule_as_written() -> None:
     molecule = parse_smiles("CS(C)=O")
     assert molecule is not None
     assert Chem.MolToSmiles(molecule) == "CS(C)=O"
+
+
+@pytest.mark.parametrize(
+    ("isomers", "name"),
+    [
+        (("C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O"), "CC(N)C(=O)O"),
+        (("F/C=C/F", "F/C=C\\F", "FC=CF"), "FC=CF"),
+        (("[H]/N=C(/C)N", "[H]/N=C(\\C)N"), "CC(=N)N"),
+        (("C[S@](=O)c1ccccc1", "C[S@@+]([O-])c1ccccc1"), "C[S+]([O-])c1ccccc1"),
+        (("[2H][C@H](C)O", "[2H][C@@H](C)O"), "[2H]C(C)O"),
+    ],
+)
+def test_stereoisomers_have_one_name_where_stereochemistry_is_dropped(isomers: tuple[str, ...], name: str) -> None:
+    flat = Standardisation(stereo="drop")
+    assert {standardise_smiles(text, flat) for text in isomers} == {name}
+    assert standardise_smiles(name, flat) == name
+    assert len({standardise_smiles(text) for text in isomers}) > 1
+
+
+def test_the_molecule_of_a_flat_name_has_no_stereochemistry() -> None:
+    named = standardise("C[C@H](N)/C=C/C(=O)O", Standardisation(stereo="drop"))
+    assert named is not None
+    assert not any(atom.GetChiralTag() for atom in named.molecule.GetAtoms())
+    assert Chem.MolToSmiles(named.molecule) == named.smiles == "CC(N)C=CC(=O)O"
+
+
+def test_another_choice_of_stereo_is_refused() -> None:
+    with pytest.raises(ScoringConfigurationError, match="'keep' or 'drop'"):
+        Standardisation(stereo="both")  # type: ignore[arg-type]

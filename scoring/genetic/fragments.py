@@ -1,0 +1,204 @@
+"""Fragments of a SMILES string: the two sides of each single bond outside of rings, ready to be joined to others.
+
+The cuts are found in the string, in less time than it takes to parse it. A fragment is the SMILES of one side with an
+open ring closure at the atom that was cut off, so that two fragments with a dot between them are the SMILES of a
+molecule with a bond where the dot is.
+
+What is joined takes the place of what was cut off, so that a stereocentre keeps its configuration. There are no cuts at
+stereocentres other than carbon. A double bond beside a cut keeps its configuration where another neighbour of its end
+defines it, and is without one otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+_TOKEN = re.compile(r"\[[^\[\]]+\]|Br|Cl|[BCNOPSFIbcnops*]|%\(\d+\)|%\d\d|\d|[-=#$:/\\~()]")
+_BONDS, _RINGS = frozenset("-=#$:/\\~"), frozenset("0123456789%")
+_SINGLE = ("", "-", "/", "\\")
+_OPEN = "-%99"
+"""The open ring closure of a fragment. The bond is written, since one between two aromatic atoms is aromatic."""
+_HYDROGEN = re.compile(r"\[\d*H[^a-z]")
+_CARBON_CENTRE = re.compile(r"\[\d*C@@?H?\]")
+CACHED = 4096
+"""The number of strings whose cuts are remembered."""
+
+
+class Fragment(NamedTuple):
+    """One side of a cut: its SMILES with an open ring closure, and the number of its atoms but hydrogens."""
+
+    smiles: str
+    atoms: int
+
+
+class _Cut(NamedTuple):
+    """A bond between a near atom and a far one, by the places of their tokens in the string.
+
+    What is beyond the bond is [far_start, stop), and all else is outside of [start, end). The open ring closure
+    inverts a stereocentre if it comes before an odd number of the neighbours that were before the other atom.
+    """
+
+    near_start: int
+    near_stop: int
+    near_inverted: bool
+    far_start: int
+    far_stop: int
+    far_inverted: bool
+    stop: int
+    start: int
+    end: int
+    far_atoms: int
+
+
+@dataclass(frozen=True)
+class CuttableSmiles:
+    """A SMILES string, and the bonds at which it can be cut.
+
+    Attributes:
+        text: the string.
+        cuts: the bonds.
+        atoms: the number of its atoms but hydrogens.
+    """
+
+    text: str
+    cuts: Sequence[_Cut]
+    atoms: int
+
+    def fragment(self, number: int, *, far: bool) -> Fragment:
+        """Return one side of a cut: the far one is the part of the string after the bond, the near one all else."""
+        text, cut = self.text, self.cuts[number]
+        if far:
+            atom = _inverted(text[cut.far_start : cut.far_stop], cut.far_inverted)
+            return Fragment(f"{atom}{_OPEN}{text[cut.far_stop : cut.stop]}", cut.far_atoms)
+        atom = _inverted(text[cut.near_start : cut.near_stop], cut.near_inverted)
+        before, between, after = text[: cut.near_start], text[cut.near_stop : cut.start], text[cut.end :]
+        return Fragment(f"{before}{atom}{_OPEN}{between}{after}", self.atoms - cut.far_atoms)
+
+
+def join(one: Fragment, other: Fragment) -> str:
+    """Return a SMILES of the molecule of two fragments, which is not canonical."""
+    return f"{one.smiles}.{other.smiles}"
+
+
+@lru_cache(CACHED)
+def cuttable(text: str) -> CuttableSmiles | None:
+    """Return a SMILES string with its cuts; None for a string that is no SMILES, or that of several molecules.
+
+    Nothing but tokens, parentheses and ring closures is checked.
+    """
+    tokens = _TOKEN.findall(text)
+    if sum(map(len, tokens)) != len(text) or "%99" in text:
+        return None
+    found = _read(tokens)
+    if found is None:
+        return None
+    atoms, count = found
+    return CuttableSmiles(text, [_cut(atom, text) for atom in atoms if _can_be_cut(atom, text)], count)
+
+
+@dataclass(slots=True)
+class _Atom:
+    """An atom as the string is read.
+
+    Attributes:
+        start: the place of its token.
+        stop: the place after its token.
+        bond: the bond before it, as it is written.
+        before: the atom that it is bonded to.
+        place: the number of neighbours that the string has named after ``before`` and before it.
+        branch: the place of the parenthesis before it; -1 without.
+        rings: the ring closures that are open before it, as bits.
+        count: the number of atoms before it, hydrogens left out.
+        passed: the number of neighbours that the string has named after it.
+        end: the place after the branch that it is in.
+        rings_at_end: the ring closures that are open there.
+        count_at_end: the number of atoms before that place, hydrogens left out.
+    """
+
+    start: int
+    stop: int
+    bond: str
+    before: _Atom | None
+    place: int
+    branch: int
+    rings: int
+    count: int
+    passed: int = 0
+    end: int = 0
+    rings_at_end: int = 0
+    count_at_end: int = 0
+
+
+def _read(tokens: Sequence[str]) -> tuple[list[_Atom], int] | None:
+    """Return the atoms of tokens, and the number of those that are no hydrogen; None if they do not fit together."""
+    atoms: list[_Atom] = []
+    of_branch: list[_Atom] = []
+    # The atom that each open branch hangs on, and the atoms of the branch around it so far.
+    branches: list[tuple[_Atom, list[_Atom]]] = []
+    labels: dict[str, int] = {}
+    last: _Atom | None = None
+    bond, branch, place, rings, count = "", -1, 0, 0, 0
+    for token in [*tokens, ")"]:
+        first, start = token[0], place
+        place += len(token)
+        if first in _BONDS:
+            bond = token
+        elif first in _RINGS:
+            if last is None:
+                return None
+            rings ^= 1 << labels.setdefault(token.strip("%()"), len(labels))
+            last.passed, bond = last.passed + 1, ""
+        elif first == "(":
+            if last is None:
+                return None
+            branches.append((last, of_branch))
+            of_branch, branch = [], start
+        elif first == ")":
+            for atom in of_branch:
+                atom.end, atom.rings_at_end, atom.count_at_end = start, rings, count
+            if not branches:
+                # That is the end of the string, unless a parenthesis too many closes before it.
+                return (atoms, count) if start == sum(map(len, tokens)) and atoms and not rings else None
+            last, of_branch = branches.pop()
+            bond, branch = "", -1
+        else:
+            atom = _Atom(start, place, bond, last, 0 if last is None else last.passed, branch, rings, count)
+            if last is not None:
+                last.passed += 1
+            last, bond, branch = atom, "", -1
+            atoms.append(atom)
+            of_branch.append(atom)
+            count += first != "[" or _HYDROGEN.match(token) is None
+    return None
+
+
+def _can_be_cut(atom: _Atom, text: str) -> bool:
+    """Return whether the bond before an atom is a single one outside of rings, at no stereocentre but carbon."""
+    if atom.before is None or atom.bond not in _SINGLE or atom.rings != atom.rings_at_end:
+        return False
+    return all(
+        "@" not in token or _CARBON_CENTRE.fullmatch(token)
+        for token in (text[atom.before.start : atom.before.stop], text[atom.start : atom.stop])
+    )
+
+
+def _cut(atom: _Atom, text: str) -> _Cut:
+    near, stop = atom.before, atom.stop
+    assert near is not None
+    start = atom.start - len(atom.bond) if atom.branch < 0 else atom.branch
+    end = atom.end if atom.branch < 0 else atom.end + 1
+    # An implicit hydrogen comes before all that is written after the atom.
+    inverted = text[stop - 2] == "H"
+    atoms = atom.count_at_end - atom.count
+    return _Cut(near.start, near.stop, atom.place % 2 == 1, atom.start, stop, inverted, atom.end, start, end, atoms)
+
+
+def _inverted(token: str, inverted: bool) -> str:
+    """Return the token of an atom, with the other configuration if it is a stereocentre that is to be inverted."""
+    if not inverted or "@" not in token:
+        return token
+    return token.replace("@@", "@") if "@@" in token else token.replace("@", "@@")

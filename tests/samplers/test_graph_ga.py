@@ -1,0 +1,85 @@
+"""The parents of a graph GA: their ranks, their settings, and what stands in for those that are missing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from molbuffer.samplers.dataset import DatasetSampler
+from molbuffer.samplers.graph_ga import GraphGASampler, by_rank
+from molbuffer.samplers.tables.history import GraphGASamplerTable
+from molbuffer.samplers.tokens.vocabulary import Vocabulary
+from molbuffer.scoring import WAYS, Breeding, ScoringConfigurationError
+
+FILE = Path(__file__).parents[1] / "data/molecules.smi"
+VOCABULARY = Vocabulary.from_smiles(line.split()[0] for line in FILE.read_text().splitlines())
+BASE = DatasetSampler("base", FILE, VOCABULARY, replacement=True)
+MUTANTS = Breeding(0, 0, 0, 1)
+
+
+@dataclass(frozen=True)
+class Best:
+    """A history of molecules, the best first."""
+
+    smiles: Sequence[str]
+
+    def best_molecules(self, n: int) -> list[str]:
+        return list(self.smiles[:n])
+
+
+def test_probabilities_by_rank_by_hand() -> None:
+    np.testing.assert_allclose(by_rank(3, None), [1 / 2, 1 / 3, 1 / 6])
+    np.testing.assert_allclose(by_rank(3, 1.0), np.array([6, 3, 2]) / 11)
+    harmonic = by_rank(1024, 0.01 * 1024)
+    assert harmonic[0] / harmonic[10] == pytest.approx(20.24 / 10.24)
+    assert by_rank(0, 1.0).size == by_rank(0, None).size == 0
+
+
+def test_the_best_have_more_children_the_smaller_k() -> None:
+    history = Best(["F" + "C" * n for n in range(4, 8)] + ["Cl" + "C" * n for n in range(4, 100)])
+
+    def of_the_best(**settings: Any) -> int:
+        sampler = GraphGASampler("children", history, BASE, VOCABULARY, parents=100, breeding=MUTANTS, **settings)
+        return sum("F" in text for text in sampler.draw(60, seed=1).raw)
+
+    assert of_the_best(k=0.001) > of_the_best(k=0.05) > of_the_best(weighting="linear")
+
+
+def test_the_base_sampler_gives_no_more_parents_than_children_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    draw = DatasetSampler.draw
+    monkeypatch.setattr(DatasetSampler, "draw", lambda self, n, seed: asked.append(n) or draw(self, n, seed))
+    sampler = GraphGASampler("children", Best(["CCO", "CCN", "CCC"]), BASE, VOCABULARY)
+    for n in (8, 2, 0):
+        sampler.draw(n, seed=1)
+    assert asked == [5], "three molecules are enough for two children"
+
+
+@pytest.mark.parametrize("wrong", [{"parents": 1}, {"k": 0.0}])
+def test_wrong_settings_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        GraphGASampler("children", Best([]), BASE, VOCABULARY, **wrong)
+
+
+def table(**keys: Any) -> GraphGASamplerTable:
+    return GraphGASamplerTable(base_sampler=None, **keys)  # type: ignore[arg-type]
+
+
+def test_settings_of_earlier_campaigns_are_read() -> None:
+    assert table(crossover_rate=0.8, mutation_rate=0.5).breeding == Breeding(0.4, 0.0, 0.4, 1 - 0.8, mutation_rate=0.5)
+    assert table().breeding == Breeding()
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem"),
+    [
+        ({"crossover_rate": 0.5, "token_change": 1.0}, "crossover_rate stands instead of"),
+        (dict.fromkeys(WAYS, 0.0), "must be above 0"),
+    ],
+)
+def test_shares_that_contradict_each_other_are_refused(keys: dict[str, float], problem: str) -> None:
+    with pytest.raises((ValueError, ScoringConfigurationError), match=problem):
+        table(**keys)
