@@ -45,8 +45,10 @@ def map_chunks(
         WorkerError: an item killed a process in which it was alone, and then a new one.
         Exception: an exception of ``work``.
     """
+    if len(items) < SMALLEST_PARALLEL or WORKER_VARIABLE in os.environ:
+        return work(items, *arguments)
     workers = available_cores() if workers is None else workers
-    if len(items) < SMALLEST_PARALLEL or workers == 1 or WORKER_VARIABLE in os.environ:
+    if workers == 1:
         return work(items, *arguments)
     isolation = Isolation("molecules", workers, one_by_one=False)
     results: list[Any] = [None] * len(items)
