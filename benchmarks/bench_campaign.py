@@ -6,8 +6,8 @@ A campaign draws batches, scores them with QED, takes steps on REINVENT's loss, 
 policy and checkpoint to a store. Beside it run the loops of ``plain_training``, in turn with it: an iteration of each
 after every iteration of ours. An oracle call is a valid molecule that is new to the run. Times are those of this
 process's processor, of one thread; what our writing thread does meanwhile counts as ours. On a machine with several
-cores we parse and score in further processes, which the loops do not: their time is told apart, and "on one core" counts
-it as ours, too.
+cores we parse and score in further processes, which the loops do not: their time is told apart, and "on one core"
+counts it as ours, too.
 
 3x512 has the weights of zinc-gru within 3 layers of 512 units, the size that much of the field uses, and draws the same
 molecules up to rounding.
