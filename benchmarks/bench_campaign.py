@@ -147,6 +147,28 @@ def compare(name: str, policy: Policy, iterations: int, batch: int, folder: Path
         print(f"  {label:<18} {rate:>6.0f} calls/s {1000 * seconds:>6.0f} ms an iteration  {told}")
 
 
+def waiting(iterations: int, batch: int, folder: Path) -> None:
+    """Prints what share of an iteration is spent on waiting for stored rows, where half of each batch is stored."""
+    with mb.open(folder) as lab, lab.run("bench", objective=mb.Objective([mb.QED()]), policy="zinc-gru", seed=0) as run:
+        sampler = mb.ModelSampler("agent", run.agent, size=mb.SamplerSize(4 * batch, 0.5))
+        run.train(
+            batch_size=batch,
+            iterations=iterations,
+            samplers=[sampler],
+            selection=mb.Uniform(),
+            loss=mb.Reinvent(SIGMA),
+            build_every=10,
+            checkpoint_every=10,
+        )
+        found = lab.query(
+            "SELECT name, sum(value) FROM metrics WHERE sampler IS NULL AND "
+            "name IN ('seconds_waiting', 'seconds_drawing', 'seconds_learning') GROUP BY name ORDER BY name"
+        )
+    seconds = {name.removeprefix("seconds_"): value for name, value in found.rows()}
+    shares = ", ".join(f"{name} {100 * value / sum(seconds.values()):.1f} %" for name, value in seconds.items())
+    print(f"half of a batch of {batch} from the buffer, {iterations} iterations: {shares} (waiting: at most 5 %)")
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--iterations", type=int, default=20)
@@ -167,6 +189,7 @@ def main() -> None:
             for name in chosen.policies:
                 compare(name, policies[name], chosen.iterations, chosen.batch, Path(folder) / name)
                 sys.stdout.flush()
+            waiting(chosen.iterations, chosen.batch, Path(folder) / "waiting")
     finally:
         torch.set_num_threads(threads)
 
