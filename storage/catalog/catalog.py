@@ -315,8 +315,8 @@ _KNOWN = "SELECT snapshot_id FROM METADATA.ducklake_snapshot WHERE snapshot_id =
 def _with_numbers(sql: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return SQL with its whole numbers written out, and the other parameters.
 
-    For any parameter that is bound, DuckDB imports pandas where it is installed, to see whether it is one of its values:
-    half a second, which a command that only lists something need not spend.
+    For any parameter that is bound, DuckDB imports pandas where it is installed, to see whether it is one of its
+    values: a third of a second, which a command that only lists something need not spend.
     """
     numbers = {name: value for name, value in parameters.items() if type(value) is int}
     for name, value in numbers.items():
