@@ -5,7 +5,9 @@
 A campaign draws batches, scores them with QED, takes steps on REINVENT's loss, and commits every sample, score, metric,
 policy and checkpoint to a store. Beside it run the loops of ``plain_training``, in turn with it: an iteration of each
 after every iteration of ours. An oracle call is a valid molecule that is new to the run. Times are those of this
-process's processor, of one thread; what our writing thread does meanwhile counts as ours.
+process's processor, of one thread; what our writing thread does meanwhile counts as ours. On a machine with several
+cores we parse and score in further processes, which the loops do not: their time is told apart, and "on one core"
+counts it as ours, too.
 
 3x512 has the weights of zinc-gru within 3 layers of 512 units, the size that much of the field uses, and draws the same
 molecules up to rounding.
@@ -14,6 +16,7 @@ molecules up to rounding.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
@@ -21,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+import zarr  # noqa: F401 (the first commit would import it, which is no part of an iteration)
 from plain_training import CellLoop, FusedLoop, PlainTraining
 
 import molbuffer as mb
@@ -62,18 +66,31 @@ def widened(model: GRULanguageModel, layers: int = 3, hidden: int = 512) -> GRUL
     return wide.eval()
 
 
+def of_workers() -> float:
+    """Return the seconds that processes of this one have taken of the processor; 0 where the system does not say."""
+    total = 0.0
+    for task in Path("/proc/self/task").glob("*/children"):
+        for pid in task.read_text().split():
+            user, system = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+            total += (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
 @dataclass
 class Clock:
-    """Seconds of the processor, of all threads of this process."""
+    """Seconds of the processor, of all threads of this process, and of the processes that work for it."""
 
     spent: dict[str, float] = field(default_factory=dict)
+    beside: dict[str, float] = field(default_factory=dict)
     _started: float = field(default_factory=time.process_time)
+    _beside: float = field(default_factory=of_workers)
 
     def stop(self, name: str) -> None:
         """Gives the time since the last stop to a name."""
-        now = time.process_time()
+        now, beside = time.process_time(), of_workers()
         self.spent[name] = self.spent.get(name, 0.0) + now - self._started
-        self._started = now
+        self.beside[name] = self.beside.get(name, 0.0) + beside - self._beside
+        self._started, self._beside = now, beside
 
 
 def compare(name: str, policy: Policy, iterations: int, batch: int, folder: Path) -> None:
@@ -116,12 +133,40 @@ def compare(name: str, policy: Policy, iterations: int, batch: int, folder: Path
         calls["molbuffer"] = len(found)
     print(f"{name}: {model.sizes.layers} x {model.sizes.hidden_size}, {iterations} iterations of {batch}")
     ours = calls["molbuffer"] / clock.spent["molbuffer"]
+    one_core = calls["molbuffer"] / (clock.spent["molbuffer"] + clock.beside["molbuffer"])
     for label in ("molbuffer", *peers):
         rate = calls[label] / clock.spent[label]
         seconds = clock.spent[label] / iterations
         target = f", of at least {TARGETS[label]}" if label in TARGETS else ""
-        told = f"ours {ours / rate:.2f} times that{target}" if label in TARGETS else ""
+        beside = f"and {1000 * clock.beside[label] / iterations:.0f} ms in other processes"
+        told = (
+            f"ours {ours / rate:.2f} times that{target}; on one core {one_core / rate:.2f}"
+            if label in TARGETS
+            else beside
+        )
         print(f"  {label:<18} {rate:>6.0f} calls/s {1000 * seconds:>6.0f} ms an iteration  {told}")
+
+
+def waiting(iterations: int, batch: int, folder: Path) -> None:
+    """Prints what share of an iteration is spent on waiting for stored rows, where half of each batch is stored."""
+    with mb.open(folder) as lab, lab.run("bench", objective=mb.Objective([mb.QED()]), policy="zinc-gru", seed=0) as run:
+        sampler = mb.ModelSampler("agent", run.agent, size=mb.SamplerSize(4 * batch, 0.5))
+        run.train(
+            batch_size=batch,
+            iterations=iterations,
+            samplers=[sampler],
+            selection=mb.Uniform(),
+            loss=mb.Reinvent(SIGMA),
+            build_every=10,
+            checkpoint_every=10,
+        )
+        found = lab.query(
+            "SELECT name, sum(value) FROM metrics WHERE sampler IS NULL AND "
+            "name IN ('seconds_waiting', 'seconds_drawing', 'seconds_learning') GROUP BY name ORDER BY name"
+        )
+    seconds = {name.removeprefix("seconds_"): value for name, value in found.rows()}
+    shares = ", ".join(f"{name} {100 * value / sum(seconds.values()):.1f} %" for name, value in seconds.items())
+    print(f"half of a batch of {batch} from the buffer, {iterations} iterations: {shares} (waiting: at most 5 %)")
 
 
 def main() -> None:
@@ -144,6 +189,7 @@ def main() -> None:
             for name in chosen.policies:
                 compare(name, policies[name], chosen.iterations, chosen.batch, Path(folder) / name)
                 sys.stdout.flush()
+            waiting(chosen.iterations, chosen.batch, Path(folder) / "waiting")
     finally:
         torch.set_num_threads(threads)
 

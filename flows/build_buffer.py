@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -31,35 +30,7 @@ def build(config: str, store: str, run_id: str | None = None, device: str | None
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
-    from molbuffer.flows.campaign import campaign_run, current_run_id, present_stage, read_settings, warn
-    from molbuffer.flows.tasks import build_requests, run_build_tasks
-    from molbuffer.lab import check_kept, publish_latents
-    from molbuffer.storage import Event, RunKind, SampleStore
+    from molbuffer.flows.tasks import made_by_tasks
+    from molbuffer.flows.work import run_build
 
-    settings = read_settings(config)
-    with (
-        SampleStore.open_or_create(Path(store)) as sample_store,
-        campaign_run(settings, sample_store, RunKind.BUILD, run_id or current_run_id(), device=device) as campaign,
-    ):
-        campaign = present_stage(campaign)
-        samplers = campaign.samplers(lambda: campaign.start, lambda: 0)
-        latents = publish_latents(samplers, sample_store, campaign.run_id)
-        failures = campaign.failures()
-        receipts = run_build_tasks(build_requests(campaign, 0, campaign.start.sha256, latents=latents), failures)
-        failures.end()
-        check_kept(campaign.context, receipts, warn)
-        failed = campaign.context.failed_scores
-        calls = campaign.context.calls(settings.campaign.max_oracle_calls)
-        calls.read(0, Event.SAMPLE_BATCH)
-        ended = f"{calls.count} oracle calls" if calls.used_up else None
-        sample_store.note_ending(campaign.run_id, ended)
-    return {
-        "run_id": campaign.run_id,
-        "store": store,
-        "drawn": sum(receipt.drawn for receipt in receipts),
-        "kept": sum(receipt.kept for receipt in receipts),
-        "oracle_calls": calls.count,
-        "ended": ended,
-        "failed_scores": failed,
-        "builds": [receipt.to_json() for receipt in receipts],
-    }
+    return run_build(config, store, made_by_tasks, run_id=run_id, device=device)

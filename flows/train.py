@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -30,31 +29,7 @@ def train(config: str, store: str, run_id: str | None = None, device: str | None
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
-    from molbuffer.flows.campaign import (
-        campaign_run,
-        current_run_id,
-        progress_bar,
-        read_settings,
-        train_stages,
-    )
     from molbuffer.flows.tasks import task_builder
-    from molbuffer.storage import RunKind, SampleStore
+    from molbuffer.flows.work import run_online
 
-    settings = read_settings(config)
-    with (
-        SampleStore.open_or_create(Path(store)) as sample_store,
-        campaign_run(settings, sample_store, RunKind.TRAIN, run_id or current_run_id(), device=device) as campaign,
-    ):
-        with progress_bar(f"training {settings.campaign.name}") as report:
-            training, ending = train_stages(campaign, task_builder, report)
-        learner, loader = training.learner, training.loader
-        return {
-            "run_id": campaign.run_id,
-            "store": store,
-            "policy": learner.policy().sha256,
-            "iterations": loader.iteration,
-            "oracle_calls": None if training.calls is None else training.calls.count,
-            "ended": None if ending is None else ending.reason,
-            "failed_scores": campaign.context.failed_scores,
-            "snapshot": sample_store.snapshot(),
-        }
+    return run_online(config, store, task_builder, run_id=run_id, device=device)

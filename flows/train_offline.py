@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from prefect import flow
@@ -45,53 +44,15 @@ def train_offline(
     """
     limit_threads()
     # These modules import torch, which reads the settings of its threads once, when it is imported.
-    from molbuffer.flows.campaign import (
-        campaign_run,
-        check_rows,
-        current_run_id,
-        offline_condition,
-        prepare_offline,
-        progress_bar,
-        read_settings,
-        relabel_first,
-    )
-    from molbuffer.flows.settings import OFFLINE
-    from molbuffer.lab import check_snapshot, opened_rows, rows_of_run, run_offline_training
-    from molbuffer.storage import RunKind, SampleStore
+    from molbuffer.flows.work import run_offline
 
-    settings, run = read_settings(config, [OFFLINE]), run_id or current_run_id()
-    condition = offline_condition(settings, where)
-    check_snapshot(snapshot, sources, settings.offline.judging)
-    open_store = SampleStore.open_or_create if sources else SampleStore.open
-    with (
-        open_store(Path(store)) as sample_store,
-        opened_rows(sample_store, sources, ArchiveLimits(archive_limit_bytes)) as opened,
-    ):
-        rows = rows_of_run(sample_store, run, opened)
-        check_rows(settings, sample_store, run, rows, condition, snapshot)
-        scored = relabel_first(settings, sample_store, run, rows, condition, device)
-        chosen = settings.model_dump(mode="json")["offline"]["selection"]
-        selection = rows.record({"selection": chosen, "where": condition})
-        with campaign_run(
-            settings,
-            sample_store,
-            RunKind.OFFLINE,
-            run,
-            snapshot=snapshot,
-            selection=selection,
-            device=device,
-        ) as campaign:
-            training = prepare_offline(campaign, condition, rows)
-            with progress_bar(f"training {settings.campaign.name} offline") as report:
-                policy, found, ended = run_offline_training(campaign.context, training, scored, report)
-            loader = training.loader
-            return {
-                "run_id": campaign.run_id,
-                "store": store,
-                "policy": policy.sha256,
-                "iterations": loader.iteration,
-                "ended": ended,
-                "rows": len(loader.buffer.index),
-                "snapshot": loader.buffer.snapshot,
-                "report": found.as_dict(),
-            }
+    return run_offline(
+        config,
+        store,
+        snapshot=snapshot,
+        where=where,
+        run_id=run_id,
+        sources=sources,
+        archive_limit_bytes=archive_limit_bytes,
+        device=device,
+    )

@@ -10,7 +10,7 @@ from molbuffer.kinds import checked
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.models import UNTRUNCATED, ConditionKind, Sampling
-from molbuffer.samplers.policies import Policy, draw_rows, given_policy
+from molbuffer.samplers.policies import Policy, draw_parts, draw_rows, given_policy
 from molbuffer.samplers.seeds import torch_generator
 
 
@@ -53,3 +53,16 @@ class ModelSampler(Sampler):
     def draw(self, n: int, seed: int) -> Draw:
         """Draw exactly n rows with their log-probabilities under the tempered and truncated distribution."""
         return draw_rows(self.policy(), n, self.sampling, torch_generator(seed))
+
+    def draw_ahead(self, n: int, seed: int, spare: int, spare_seed: int) -> tuple[Draw, Draw | None]:
+        """Draw n rows as ``draw`` does, and if that takes hardly longer ``spare`` further ones as it does with another
+        seed.
+        """
+        if type(self).draw is not _DRAW:  # of a class of somebody else
+            return self.draw(n, seed), None
+        parts = [(n, torch_generator(seed)), (spare, torch_generator(spare_seed))]
+        drawn = draw_parts(self.policy(), parts, self.sampling)
+        return (self.draw(n, seed), None) if drawn is None else (drawn[0], drawn[1])
+
+
+_DRAW = ModelSampler.draw

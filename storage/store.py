@@ -34,7 +34,15 @@ from molbuffer.storage.archive import ArchiveReceipt, MergeReceipt, is_archive, 
 from molbuffer.storage.backends import SESSION, load_sql, reach_sql
 from molbuffer.storage.boundary import bounded
 from molbuffer.storage.catalog import MIGRATIONS, Migration
-from molbuffer.storage.commits import RECEIPT_COLUMNS, AcceptConfig, Committer, read_build, receipt_of, runs
+from molbuffer.storage.commits import (
+    RECEIPT_COLUMNS,
+    AcceptConfig,
+    Committer,
+    KnownScores,
+    read_build,
+    receipt_of,
+    runs,
+)
 from molbuffer.storage.commits import scores as scores_of
 from molbuffer.storage.errors import StoreError, StoreExistsError
 from molbuffer.storage.files import Sync, sync_paths
@@ -94,6 +102,7 @@ class SampleStore:
         self.archived = opened.archive
         self.policies = opened.policies
         self.claims = opened.claims
+        self._known_scores = KnownScores(opened.catalog)
         self._endings: dict[str, str | None] = {}
 
     @classmethod
@@ -312,7 +321,7 @@ class SampleStore:
             smiles: canonical SMILES.
             lost_in: a run whose lost scores count as failed ones; others are unknown.
         """
-        return scores_of.find_scores(self._catalog, component, version, smiles, lost_in)
+        return self._known_scores.find(component, version, smiles, lost_in)
 
     def known_molecules(self, smiles: Sequence[str], *, run_id: str | None = None) -> set[str]:
         """Return which of some molecules were drawn before, whether kept or not; the others are new to the history.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ from molbuffer.flows.cli.options import CampaignOptions, IterationsOption, Snaps
 from molbuffer.flows.cli.output import write_result, write_text
 from molbuffer.flows.cli.prefect_setup import prefect_ready
 from molbuffer.flows.cli.preparation import check_rows_there, overrides_of, prepared_run
+from molbuffer.flows.cli.work import build_work, offline_work, online_work, surroundings
 from molbuffer.flows.errors import UsageError
 
 DEMO_STORE = Path("demo-store")
@@ -32,17 +33,11 @@ def run(given: CampaignOptions, iterations: IterationsOption = None) -> None:
     ready = prepared_run(given, overrides_of(given.sets), iterations=iterations)
     if ready.settings.campaign.offline:
         check_rows_there(ready, given.store)
-    with prefect_ready(given.store, run_id=ready.run_id, longer=True):
-        flow: Callable[..., dict[str, Any]]
-        if ready.settings.campaign.offline:
-            from molbuffer.flows.train_offline import train_offline
-
-            flow = train_offline
-        else:
-            from molbuffer.flows.train import train
-
-            flow = train
-        result = flow(ready.settings.to_json(), str(given.store), run_id=ready.run_id, device=given.device)
+    work = offline_work if ready.settings.campaign.offline else online_work
+    with surroundings(given, ready.run_id, longer=True):
+        result = work(given.direct)(
+            ready.settings.to_json(), str(given.store), run_id=ready.run_id, device=given.device
+        )
     _write_offline(result, given.json)
 
 
@@ -52,10 +47,10 @@ def build(given: CampaignOptions) -> None:
     from molbuffer.storage import RunKind
 
     ready = prepared_run(given, overrides_of(given.sets), kind=RunKind.BUILD)
-    with prefect_ready(given.store, run_id=ready.run_id):
-        from molbuffer.flows.build_buffer import build as build_flow
-
-        result = build_flow(ready.settings.to_json(), str(given.store), run_id=ready.run_id, device=given.device)
+    with surroundings(given, ready.run_id):
+        result = build_work(given.direct)(
+            ready.settings.to_json(), str(given.store), run_id=ready.run_id, device=given.device
+        )
     write_result(result, given.json)
 
 
@@ -106,10 +101,8 @@ def offline(
     overrides = [OFFLINE, *overrides_of([*(given.sets or ()), *drawn])]
     ready = prepared_run(given, overrides, kind=RunKind.OFFLINE, iterations=iterations, own_rows=not sources)
     check_rows_there(ready, given.store, sources or (), where, snapshot)
-    with prefect_ready(given.store, run_id=ready.run_id, longer=True):
-        from molbuffer.flows.train_offline import train_offline
-
-        result = train_offline(
+    with surroundings(given, ready.run_id, longer=True):
+        result = offline_work(given.direct)(
             ready.settings.to_json(),
             str(given.store),
             snapshot=snapshot,

@@ -1,12 +1,17 @@
 from .build_request import build_requests
-from .building import local_builder, run_build_tasks, task_builder
+from .building import made_by_tasks, task_builder
+from .chunks import Maker, chunk_builder, local_builder, made_here, make_chunks
 from .maintenance import MaintenanceRequest, maintain_store
 
 __all__ = [
     "MaintenanceRequest",
+    "Maker",
     "build_requests",
+    "chunk_builder",
     "local_builder",
+    "made_by_tasks",
+    "made_here",
     "maintain_store",
-    "run_build_tasks",
+    "make_chunks",
     "task_builder",
 ]

@@ -13,8 +13,9 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from molbuffer.samplers.base import Draw, Recall, Sampler, concatenate
+from molbuffer.samplers.builds.attempts import Attempts
 from molbuffer.samplers.builds.bad_rows import report_rejected
-from molbuffer.samplers.builds.checked_draws import draw_rows_from, draw_rows_of, recall_rows
+from molbuffer.samplers.builds.checked_draws import draw_rows_from, recall_rows
 from molbuffer.samplers.builds.judging import (
     BuildScores,
     Pipeline,
@@ -182,7 +183,7 @@ def _draw(
     judged: list[PairJudgement] = []
     kept_once: set[str] | None = set() if sampler.unique else None
     before = pipeline.seen if sampler.unique == "run" else None
-    missing, going = spec.wanted, epoch_sampler(sampler)
+    missing, going, attempts = spec.wanted, epoch_sampler(sampler), Attempts(sampler, seed)
     # A row of a file that is not chosen would not come again in its epoch.
     choice = pipeline.choice if going is None else None
     screener, screened = pipeline.screener, list[ScreenedRow | None]()
@@ -194,7 +195,7 @@ def _draw(
             position = EpochPosition(start, derive_seed(spec.campaign_seed, sampler.name))
             draws.append(draw_rows_from(going, position, candidates, derive_seed(seed, attempt)))
         else:
-            draws.append(draw_rows_of(sampler, candidates, derive_seed(seed, attempt)))
+            draws.append(attempts.draw(attempt, candidates))
 
         def refuse(fates: list[PairJudgement], wanted: int = missing, attempt: int = attempt) -> list[PairJudgement]:
             if kept_once is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from molbuffer.kinds import calling, shown, wrong_result
 from molbuffer.samplers.base import Draw, Recall, Sampler
@@ -22,6 +23,13 @@ def draw_rows_of(sampler: Sampler, n: int, seed: int) -> Draw:
     with calling("sampler", sampler, f"to draw {n} rows"):
         drawn = sampler.draw(n, seed)
     return _checked(sampler, drawn, n)
+
+
+def draw_ahead_of(sampler: Any, n: int, seed: int, spare: int, spare_seed: int) -> tuple[Draw, Draw | None]:
+    """Return a draw of a sampler, and one of rows for the next attempt; errors are those of ``draw_rows_of``."""
+    with calling("sampler", sampler, f"to draw {n} rows"):
+        drawn, more = sampler.draw_ahead(n, seed, spare, spare_seed)
+    return _checked(sampler, drawn, n), None if more is None else _checked(sampler, more, spare)
 
 
 def draw_rows_from(sampler: EpochSampler, position: EpochPosition, n: int, seed: int) -> Draw:

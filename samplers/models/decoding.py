@@ -51,7 +51,17 @@ def decode(
         generator: the source of randomness.
         device: the device of the step.
     """
-    uniform = torch.rand(n, longest, generator=generator, device=generator.device).to(device)
+    return decode_by(step, uniform_numbers(n, longest, generator).to(device), sampling)
+
+
+def uniform_numbers(n: int, longest: int, generator: torch.Generator) -> Tensor:
+    """Return the numbers [n, longest] in [0, 1), on the device of their generator, that n sequences are drawn by."""
+    return torch.rand(n, longest, generator=generator, device=generator.device)
+
+
+def decode_by(step: DecodingStep, uniform: Tensor, sampling: Sampling) -> Sequences:
+    """Draw the sequences of uniform numbers [n, longest], one number for each token; see ``decode``."""
+    (n, longest), device = uniform.shape, uniform.device
     tokens = torch.full((n, longest), PAD, dtype=torch.int64, device=device)
     log_probs = torch.zeros(n, longest, device=device)
     lengths = torch.full((n,), longest, dtype=torch.int64, device=device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, ConditionKind
-from molbuffer.samplers.models.decoding import DecodingStep, chosen_log_probs, decode, impossible_tokens
+from molbuffer.samplers.models.decoding import (
+    DecodingStep,
+    chosen_log_probs,
+    decode,
+    decode_by,
+    impossible_tokens,
+    uniform_numbers,
+)
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.models.protocol import GenerativeModel, Sequences
 
@@ -80,3 +87,12 @@ class LanguageModel(SequenceModule):
             generator=generator,
             device=self.device,
         )
+
+    @torch.no_grad()
+    def sample_parts(self, parts: Sequence[tuple[int, torch.Generator]], sampling: Sampling) -> Sequences:
+        """Draw the sequences of several draws together, each draw by its number and its generator: up to rounding those
+        that ``sample`` gives one draw after another.
+        """
+        numbers = [uniform_numbers(n, self.sizes.max_length, generator) for n, generator in parts]
+        uniform = torch.cat(numbers).to(self.device)
+        return decode_by(self.step(len(uniform), self.device), uniform, sampling)

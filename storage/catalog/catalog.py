@@ -12,6 +12,7 @@ threads share that, is in ``molbuffer.storage.backends.attachment``. Beside it a
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -149,9 +150,10 @@ class Catalog(ReadableCatalog):
         Raises:
             CatalogUnavailableError: DuckDB refused the statement, or the catalog is damaged.
         """
+        sql, others = _with_numbers(self.metadata_sql(sql), parameters or {})
         with closing(self.cursor()) as cursor:
             try:
-                return cursor.execute(self.metadata_sql(sql), parameters).fetchall()
+                return cursor.execute(sql, others or None).fetchall()
             except duckdb.Error as error:
                 raise self.told(error) from error
 
@@ -308,6 +310,18 @@ _VERSIONS = """SELECT snapshot_id, epoch_us(snapshot_time::TIMESTAMPTZ), author,
     FROM METADATA.ducklake_snapshot LEFT JOIN METADATA.ducklake_snapshot_changes USING (snapshot_id)
     ORDER BY snapshot_id"""
 _KNOWN = "SELECT snapshot_id FROM METADATA.ducklake_snapshot WHERE snapshot_id = $snapshot"
+
+
+def _with_numbers(sql: str, parameters: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return SQL with its whole numbers written out, and the other parameters.
+
+    For any parameter that is bound, DuckDB imports pandas where it is installed, to see whether it is one of its
+    values: a third of a second, which a command that only lists something need not spend.
+    """
+    numbers = {name: value for name, value in parameters.items() if type(value) is int}
+    for name, value in numbers.items():
+        sql = re.sub(rf"\${name}\b", str(value), sql)
+    return sql, {name: value for name, value in parameters.items() if name not in numbers}
 
 
 def _one(cursor: duckdb.DuckDBPyConnection, sql: str) -> int:

@@ -1,4 +1,5 @@
 from .commit import RECEIPT_COLUMNS, Committer, receipt_of
+from .known_scores import KnownScores
 from .readback import read_build
 from .runs import AcceptConfig, find_run
 
@@ -6,6 +7,7 @@ __all__ = [
     "RECEIPT_COLUMNS",
     "AcceptConfig",
     "Committer",
+    "KnownScores",
     "find_run",
     "read_build",
     "receipt_of",

@@ -35,7 +35,7 @@ SMALLEST: dict[str, tuple[list[str], list[str]]] = {
     "bench_training_step.py": (["--steps", "1", "--rows", "8"], ["torch.nn.GRU"]),
     "bench_campaign.py": (
         ["--iterations", "1", "--batch", "2", "--policies", "3x512"],
-        ["3 x 512", "torch.nn.GRU", "times that"],
+        ["3 x 512", "torch.nn.GRU", "times that", "on one core", "waiting"],
     ),
     "bench_prefect.py": (["--tasks", "2", "--rounds", "1", "--server"], ["a flow run"]),
     "bench_writers.py": (["--writers", "2", "--commits", "2", "--rows", "10"], ["2 writers: 4 commits"]),

@@ -14,7 +14,9 @@ to.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -54,6 +56,7 @@ class BatchOrigin:
         lags: the iterations since each row of the buffer that is the run's own was drawn, in all updates.
         replayed: the stored rows of the batch that the run drew from latent priors; None without any.
         bucketed: the molecules of the iteration that the diversity memory counts.
+        seconds_waiting: the time that selecting and reading stored rows took, and reading the index of a snapshot.
     """
 
     built: Sequence[BuildReceipt] = ()
@@ -63,6 +66,7 @@ class BatchOrigin:
     lags: Sequence[int] = ()
     replayed: ReplayedLatents | None = None
     bucketed: Sequence[BucketedMolecule] = ()
+    seconds_waiting: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
     diversity: DiversityMemory | None = None
     iteration: int = field(default=0, init=False)
     _ended: bool = field(default=False, init=False)
+    _waited: float = field(default=0.0, init=False)
 
     def __iter__(self) -> Iterator[MixedBatch]:
         """Yield the batches from the present iteration on.
@@ -172,6 +177,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         self.buffer.pin(state["snapshot"], state["up_to_iteration"], drawn_before=self.iteration)
 
     def _next(self) -> MixedBatch | None:
+        self._waited = 0.0
         iteration = self.buffer.iteration = self.iteration
         quotas = self._quotas(iteration)
         from_buffer = self.plan.batch_size - sum(quotas)
@@ -183,7 +189,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         wanted = from_buffer if self.plan.live_only else missing
         if wanted > self.buffer.available and not built and not self._spent and self._can_build(iteration):
             built = self._build(iteration)
-        stored = self.buffer.take(wanted, numpy_generator(self.plan.seed, "buffer", iteration))
+        stored = self._take(wanted, numpy_generator(self.plan.seed, "buffer", iteration))
         missing -= len(stored.rows)
         shortfall = sum(draw.wanted - draw.counted for draw in draws)
         if missing:
@@ -200,6 +206,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
             lags=[iteration - drawn_in for rows in taken for drawn_in in rows.drawn_in],
             replayed=stored.replayed,
             bucketed=[] if self.diversity is None else self.diversity.take_new(),
+            seconds_waiting=self._waited,
         )
         # Without any row, of a run without oracle calls, the empty block still says what columns there are.
         blocks = [*live, *self._penalised(stored.blocks)] or [stored.block]
@@ -240,7 +247,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         batches, taken = [], []
         for update in range(1, replay.updates):
             rng = numpy_generator(self.plan.seed, "buffer", iteration, "update", update)
-            rows = self.buffer.take(wanted, rng)
+            rows = self._take(wanted, rng)
             if blocks := [*beside, *self._penalised(rows.blocks)]:
                 batches.append(join(iteration, blocks))
                 taken.append(rows)
@@ -291,8 +298,20 @@ class MixedLoader(IterableDataset[MixedBatch]):
         if self.live is not None:
             for receipt in receipts:
                 self.live.drawn.add(receipt.sampler, receipt.drawn)
-        self.buffer.pin(self.buffer.store.snapshot(), up_to_iteration=iteration)
+        with self._waiting():
+            self.buffer.pin(self.buffer.store.snapshot(), up_to_iteration=iteration)
         return receipts
+
+    def _take(self, n: int, rng: np.random.Generator) -> BufferRows:
+        with self._waiting():
+            return self.buffer.take(n, rng)
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Count what happens within as waiting for stored rows."""
+        started = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - started
 
     def _used_up(self, rows: int) -> bool:
         """Return whether a training that draws nothing new has come to the end of its rows."""

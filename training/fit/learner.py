@@ -83,7 +83,7 @@ class Learner:
         automatic = settings.precision == "auto" and has_bfloat16(device)
         lowered = settings.precision == "bfloat16" or automatic
         self._precision = torch.bfloat16 if lowered else None
-        self._prior_likelihoods = PriorLikelihoods(prior.model)
+        self._prior_likelihoods = PriorLikelihoods.of(prior)
         self._loss_in_training = LossInTraining(loss, device)
         self._parent = self._start.sha256
         self._current: Policy | None = self._start
@@ -129,6 +129,10 @@ class Learner:
         self.metrics = step_metrics(self._loss, rows, norm)
         self._forget_version()
         return float(loss.detach())
+
+    def keep_likelihoods(self) -> None:
+        """Keep the prior's likelihoods that were computed, in the cache folder, for further trainings."""
+        self._prior_likelihoods.keep()
 
     @property
     def learning_rate(self) -> float:

@@ -26,8 +26,9 @@ class FitProgress:
     Attributes:
         iteration: the number of iterations done.
         iterations: the number of all iterations.
-        metrics: those of ``batch_metrics`` and of ``update_metrics``, the ``seconds_waiting`` for the batch, and those
-            of trainables.
+        metrics: those of ``batch_metrics`` and of ``update_metrics``, those of trainables, and the seconds that the
+            iteration took: ``seconds_waiting`` for stored rows, ``seconds_drawing`` and scoring new ones, and
+            ``seconds_learning``.
     """
 
     iteration: int
@@ -58,13 +59,18 @@ def fit_policy(
     committed = loader.iteration
     course.begin()
     ending = course.ending()
-    waiting = time.perf_counter()
+    asked = time.perf_counter()
     for mixed in loader if ending is None else ():
-        waited = time.perf_counter() - waiting
+        given = time.perf_counter()
         drawn_by = _versions(learner, trainables, writer.run_id, mixed) if mixed.origin.live else []
         of_trainables = trainables.update(mixed.origin, writer.store)
         steps = [{"loss": learner.step(batch), **learner.metrics} for batch in mixed.updates if len(batch)]
-        metrics = {**update_metrics(steps), **batch_metrics(mixed), "seconds_waiting": waited, **of_trainables}
+        seconds = {
+            "seconds_waiting": mixed.origin.seconds_waiting,
+            "seconds_drawing": given - asked - mixed.origin.seconds_waiting,
+            "seconds_learning": time.perf_counter() - given,
+        }
+        metrics = {**update_metrics(steps), **batch_metrics(mixed), **seconds, **of_trainables}
         if loader.diversity is not None:
             metrics |= {**loader.diversity.metrics(), "penalised": penalised_share(mixed.updates)}
         due = loader.iteration % checkpoint_every == 0
@@ -78,9 +84,10 @@ def fit_policy(
         progress(FitProgress(loader.iteration, loader.plan.iterations, metrics))
         if ending is not None:
             break
-        waiting = time.perf_counter()
+        asked = time.perf_counter()
     if committed < loader.iteration:
         commit_checkpoint(learner, loader, writer, trainables, course)
+    learner.keep_likelihoods()
     writer.drain()
     return ending
 

@@ -3,20 +3,25 @@
 A resumed training begins with an empty memory and must still have the weights of one that was never stopped, bit by
 bit. So a likelihood may not depend on the rows that it was computed with. That holds where a product does not depend on
 the number of rows, which is tried out on the machine before anything remembered is used; elsewhere nothing is.
+
+What a training has computed is kept for further ones (``kept_likelihoods``): an offline training on rows that another
+one has learnt from computes nothing of them again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Self, TypeGuard
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from molbuffer.samplers import RESERVED, numpy_generator
+from molbuffer.samplers import RESERVED, Policy, numpy_generator
 from molbuffer.samplers.models import Condition, GenerativeModel, GRULanguageModel, likelihoods
 from molbuffer.training.batches import TrainingBatch
+from molbuffer.training.fit.kept_likelihoods import KeptLikelihoods
 
 MOST_BYTES = 64 << 20
 """The memory for likelihoods: some 150,000 molecules. Those that were computed first are forgotten first."""
@@ -40,20 +45,28 @@ class PriorLikelihoods:
     Attributes:
         model: the model, which nobody trains.
         most_bytes: the memory for likelihoods.
+        kept: those that earlier trainings have computed; None keeps none.
         computed: the rows that were computed so far.
     """
 
     model: GenerativeModel
     most_bytes: int = MOST_BYTES
+    kept: KeptLikelihoods | None = None
     computed: int = field(default=0, init=False)
     _known: dict[bytes, Values] = field(default_factory=dict, init=False)
     _bytes: int = field(default=0, init=False)
     _independent: bool | None = field(default=None, init=False)
 
+    @classmethod
+    def of(cls, prior: Policy) -> Self:
+        """Return the likelihoods of rows under a policy, with those that earlier trainings have computed."""
+        kept = KeptLikelihoods.of(prior.model, prior.vocabulary) if _remembers(prior.model) else None
+        return cls(prior.model, kept=kept)
+
     @torch.no_grad()
     def __call__(self, batch: TrainingBatch, condition: Condition) -> Tensor:
         """Return the log-probability [n, L] of each token of a batch; 0 after the end of a row."""
-        if not isinstance(self.model, GRULanguageModel) or self.model.device.type != "cpu":
+        if not _remembers(self.model):
             self.computed += len(batch)
             return likelihoods(self.model, batch.tokens, batch.lengths, condition=condition)
         lengths = batch.lengths.tolist()
@@ -67,8 +80,20 @@ class PriorLikelihoods:
             values[row, :length] = found[key]
         return torch.from_numpy(values).to(batch.tokens.device)
 
+    def keep(self) -> None:
+        """Keep what was computed for further trainings, if that is the same bit by bit there."""
+        if self.kept is None or not self._known or not _remembers(self.model):
+            return
+        if self._independent is None:
+            self._independent = rows_are_independent(self.model, ROWS_AT_ONCE)
+        if self._independent:
+            self.kept.add(self._known)
+
     def _remembered(self, rows: dict[bytes, int], model: GRULanguageModel) -> dict[bytes, Values]:
         found = {key: self._known[key] for key in rows if key in self._known}
+        if self.kept is not None:
+            missing = (key for key in rows if key not in found)
+            found |= {key: values for key in missing if (values := self.kept.get(key)) is not None}
         if found and self._independent is None:
             self._independent = rows_are_independent(model, ROWS_AT_ONCE)
         return found if self._independent else {}
@@ -94,6 +119,11 @@ class PriorLikelihoods:
         while self._bytes > self.most_bytes:
             oldest = next(iter(self._known))
             self._bytes -= _bytes_of((oldest, self._known.pop(oldest)))
+
+
+def _remembers(model: GenerativeModel) -> TypeGuard[GRULanguageModel]:
+    """Return whether the likelihood of a row of a model may be the same whatever is computed beside it."""
+    return isinstance(model, GRULanguageModel) and model.device.type == "cpu"
 
 
 def _bytes_of(record: tuple[bytes, Values]) -> int:

@@ -11,7 +11,7 @@ from molbuffer.flows.campaign.campaign import campaign_run
 from molbuffer.flows.campaign.flow_runs import current_run_id
 from molbuffer.flows.settings.settings import load_settings
 from molbuffer.flows.tasks.build_request import build_requests
-from molbuffer.flows.tasks.building import build_chunk
+from molbuffer.flows.tasks.chunks import build_chunk
 from molbuffer.storage import RunKind, SampleStore
 
 

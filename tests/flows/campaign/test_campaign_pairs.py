@@ -12,7 +12,7 @@ from molbuffer.flows.campaign.campaign import Campaign, campaign_run
 from molbuffer.flows.campaign.training import prepare_offline, prepare_online
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.flows.tasks.build_request import build_requests
-from molbuffer.flows.tasks.building import build_chunk
+from molbuffer.flows.tasks.chunks import build_chunk
 from molbuffer.lab.training import Training
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel

@@ -12,7 +12,7 @@ from molbuffer.flows.campaign.training import prepare_online
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import load_settings
 from molbuffer.flows.tasks.build_request import build_requests
-from molbuffer.flows.tasks.building import build_chunk
+from molbuffer.flows.tasks.chunks import build_chunk
 from molbuffer.lab import building
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Commit, Event, RunKind

@@ -1,6 +1,6 @@
 """The device of a run: from the configuration or the command line to every model that draws or learns."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -15,8 +15,7 @@ from molbuffer.flows.campaign.training import Training, prepare_offline, prepare
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import load_settings
 from molbuffer.flows.tasks.build_request import BuildRequest, build_requests
-from molbuffer.flows.tasks.building import build_chunk
-from molbuffer.lab.score_failures import ScoreFailures
+from molbuffer.flows.tasks.chunks import build_chunk, chunk_builder
 from molbuffer.samplers.errors import DeviceError
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.policies.policy import load_policy, policy_files
@@ -88,15 +87,12 @@ def running(
         campaign_run(load_settings(config(folder, "cpu")), store, RunKind.TRAIN, run_id, device=device) as campaign,
     ):
 
-        def run_tasks(requests: Sequence[BuildRequest], _: ScoreFailures) -> list[BuildReceipt]:
-            assert {each.device for each in requests} == {device or "cpu"}
-            return [build_chunk(reopen_campaign(store, run_id, each.device), each) for each in requests]
+        def make(request: BuildRequest) -> BuildReceipt:
+            assert request.device == (device or "cpu")
+            return build_chunk(reopen_campaign(store, run_id, request.device), request)
 
-        monkeypatch.setattr(molbuffer.flows.tasks.building, "run_build_tasks", run_tasks)
         training = prepare_online(campaign)
-        training.loader.build_buffer = molbuffer.flows.tasks.building.task_builder(
-            campaign, training, campaign.failures()
-        )
+        training.loader.build_buffer = chunk_builder(campaign, training, campaign.failures(), make)
         yield campaign, training
 
 

@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,17 +16,15 @@ import numpy as np
 import pytest
 import torch
 
-import molbuffer.flows.tasks.building
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
 from molbuffer.flows.campaign.training import Training, prepare_offline, prepare_online
 from molbuffer.flows.settings.settings import load_settings
-from molbuffer.flows.tasks.build_request import BuildRequest, build_requests
-from molbuffer.flows.tasks.building import build_chunk
-from molbuffer.lab.score_failures import ScoreFailures
+from molbuffer.flows.tasks.build_request import build_requests
+from molbuffer.flows.tasks.chunks import chunk_builder, made_here
 from molbuffer.samplers.models.distribution import Sampling
 from molbuffer.samplers.policies.policy import load_policy
 from molbuffer.scoring import standardise_many
-from molbuffer.storage import BuildReceipt, RunKind, SampleStore
+from molbuffer.storage import RunKind, SampleStore
 from molbuffer.training.fit.loop import FitProgress, fit_policy
 from molbuffer.training.pretraining.corpus import Corpus
 from molbuffer.training.pretraining.pretrain import pretrain
@@ -67,7 +65,7 @@ import json, sys
 from pathlib import Path
 from molbuffer.flows.campaign.campaign import reopen_campaign
 from molbuffer.flows.tasks.build_request import BuildRequest
-from molbuffer.flows.tasks.building import build_chunk
+from molbuffer.flows.tasks.chunks import build_chunk
 from molbuffer.storage import SampleStore
 
 request = BuildRequest(**json.loads(sys.argv[1]))
@@ -114,15 +112,8 @@ def running(
         if kind is RunKind.OFFLINE:
             yield campaign, prepare_offline(campaign)
             return
-
-        def run_tasks(requests: Sequence[BuildRequest], _: ScoreFailures) -> list[BuildReceipt]:
-            return [build_chunk(campaign, request) for request in requests]
-
-        monkeypatch.setattr(molbuffer.flows.tasks.building, "run_build_tasks", run_tasks)
         training = prepare_online(campaign)
-        training.loader.build_buffer = molbuffer.flows.tasks.building.task_builder(
-            campaign, training, campaign.failures()
-        )
+        training.loader.build_buffer = chunk_builder(campaign, training, campaign.failures(), made_here(campaign))
         yield campaign, training
 
 

@@ -1,6 +1,6 @@
 """R18, R23: campaigns that draw from priors and given latent vectors, put together from their settings."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-import molbuffer.flows.tasks.building
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
 from molbuffer.flows.campaign.training import prepare_online
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import Settings, load_settings
-from molbuffer.flows.tasks.build_request import BuildRequest
-from molbuffer.flows.tasks.building import build_chunk
-from molbuffer.lab.score_failures import ScoreFailures
+from molbuffer.flows.tasks.chunks import chunk_builder, made_here
 from molbuffer.lab.training import Training
 from molbuffer.samplers.errors import LatentsError
 from molbuffer.samplers.latent import LatentSampler
@@ -31,7 +28,6 @@ from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.storage import SampleStore
 from molbuffer.storage.history.index import IndexScope
 from molbuffer.storage.records import RunKind
-from molbuffer.storage.stored import BuildReceipt
 from molbuffer.training.fit.loop import fit_policy
 
 CHAINS = Vocabulary((*RESERVED, "C", "N", "O"))
@@ -106,15 +102,8 @@ def running(
         SampleStore.open_or_create(folder / "lab") as store,
         campaign_run(settings(folder, samplers, iterations), store, RunKind.TRAIN, run_id) as campaign,
     ):
-
-        def run_tasks(requests: Sequence[BuildRequest], _: ScoreFailures) -> list[BuildReceipt]:
-            return [build_chunk(campaign, request) for request in requests]
-
-        monkeypatch.setattr(molbuffer.flows.tasks.building, "run_build_tasks", run_tasks)
         training = prepare_online(campaign)
-        training.loader.build_buffer = molbuffer.flows.tasks.building.task_builder(
-            campaign, training, campaign.failures()
-        )
+        training.loader.build_buffer = chunk_builder(campaign, training, campaign.failures(), made_here(campaign))
         yield campaign, training
 
 

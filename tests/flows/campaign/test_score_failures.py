@@ -12,7 +12,7 @@ from molbuffer.flows.build_buffer import build
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
 from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.flows.tasks.build_request import build_requests
-from molbuffer.flows.tasks.building import build_chunk
+from molbuffer.flows.tasks.chunks import build_chunk
 from molbuffer.flows.train import train
 from molbuffer.lab.errors import EmptyBuildError, FailedScoresError
 from molbuffer.lab.score_failures import LEAST_MOLECULES

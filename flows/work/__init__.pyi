@@ -1,0 +1,9 @@
+from .building import run_build
+from .offline import run_offline
+from .online import run_online
+
+__all__ = [
+    "run_build",
+    "run_offline",
+    "run_online",
+]

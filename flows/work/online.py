@@ -1,0 +1,48 @@
+"""Online training: builds of the buffer, and batches that mix live and stored samples by ``p_batch``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from molbuffer.flows.campaign import (
+    MakeBuilder,
+    campaign_run,
+    current_run_id,
+    progress_bar,
+    read_settings,
+    train_stages,
+)
+from molbuffer.storage import RunKind, SampleStore
+
+
+def run_online(
+    config: str, store: str, builder: MakeBuilder, *, run_id: str | None = None, device: str | None = None
+) -> dict[str, Any]:
+    """Do what the flow ``train`` does, and return its result.
+
+    Args:
+        config: the path of a TOML file, or the settings as JSON.
+        store: the folder of the store.
+        builder: returns the builder of the buffer of a training: ``task_builder`` or ``local_builder``.
+        run_id: the run to resume; by default a new run.
+        device: the device to draw and learn on; by default that of the configuration.
+    """
+    settings = read_settings(config)
+    with (
+        SampleStore.open_or_create(Path(store)) as sample_store,
+        campaign_run(settings, sample_store, RunKind.TRAIN, run_id or current_run_id(), device=device) as campaign,
+    ):
+        with progress_bar(f"training {settings.campaign.name}") as report:
+            training, ending = train_stages(campaign, builder, report)
+        learner, loader = training.learner, training.loader
+        return {
+            "run_id": campaign.run_id,
+            "store": store,
+            "policy": learner.policy().sha256,
+            "iterations": loader.iteration,
+            "oracle_calls": None if training.calls is None else training.calls.count,
+            "ended": None if ending is None else ending.reason,
+            "failed_scores": campaign.context.failed_scores,
+            "snapshot": sample_store.snapshot(),
+        }
