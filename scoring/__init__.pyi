@@ -27,7 +27,7 @@ from .filters import (
 )
 from .gates import Gate, any_holds, circle, stored_form
 from .genetic.breeding import WAYS, Breeding
-from .genetic.offspring import Breeding, children
+from .genetic.offspring import children
 from .molecules.buckets import BucketName, Buckets, make_buckets
 from .molecules.cxsmiles import plain_smiles
 from .molecules.diversity import Diversity, diversity_of
