@@ -84,7 +84,7 @@ class Learner:
         lowered = settings.precision == "bfloat16" or automatic
         self._precision = torch.bfloat16 if lowered else None
         self._prior_likelihoods = PriorLikelihoods(prior.model)
-        self._loss_in_training = LossInTraining(loss, device)
+        self._loss_in_training = LossInTraining(loss, device, len(prior.vocabulary))
         self._parent = self._start.sha256
         self._current: Policy | None = self._start
         self.metrics: Mapping[str, float | None] = {}
@@ -112,6 +112,7 @@ class Learner:
             batch.learned_rewards,
             groups_of(condition),
             batch.columns.get("weights"),
+            batch.tokens,
         )
         loss = self._loss_in_training(rows)
         if not bool(loss.isfinite()):
@@ -126,7 +127,7 @@ class Learner:
         norm = nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.gradient_norm)
         self._optimizer.step()
         self._loss_in_training.step()
-        self.metrics = step_metrics(self._loss, rows, norm)
+        self.metrics = step_metrics(self._loss, rows, norm, self._loss_in_training.metrics)
         self._forget_version()
         return float(loss.detach())
 
@@ -193,7 +194,14 @@ class Learner:
             for model in (self.prior.model, self._model)
         )
         rows = ScoredSequences(
-            agent, prior, batch.behaviour_log_probs, batch.lengths, batch.rewards, groups_of(condition)
+            agent,
+            prior,
+            batch.behaviour_log_probs,
+            batch.lengths,
+            batch.rewards,
+            groups_of(condition),
+            None,
+            batch.tokens,
         )
         return rows, float(self._loss_in_training.unchanged()(rows))
 

@@ -44,6 +44,7 @@ class ScoredSequences:
             them are draws of one distribution.
         weights: float32 [n], how much each row counts in a mean over rows, by the selection that has drawn it; None
             where all count alike.
+        tokens: int64 [n, L], PAD after the end of a row; None where no loss reads them.
     """
 
     agent: Tensor
@@ -53,6 +54,12 @@ class ScoredSequences:
     rewards: Tensor
     groups: Tensor | None = None
     weights: Tensor | None = None
+    tokens: Tensor | None = None
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The least number of tokens that a vocabulary with those of the rows has."""
+        return 1 if self.tokens is None or not self.tokens.numel() else int(self.tokens.max()) + 1
 
 
 @runtime_checkable
@@ -90,6 +97,28 @@ class StatefulLoss(Loss, Protocol):
 
     def state(self) -> nn.Module:
         """Return the state at the beginning of a training: a module whose ``forward(rows)`` is the loss of rows."""
+
+
+@runtime_checkable
+class CriticLoss(Loss, Protocol):
+    """A loss whose state reads tokens, such as a critic, and needs to know how many there are.
+
+    Its state is that of a ``StatefulLoss``. Metrics of its last step may stand in an attribute ``metrics`` of the
+    module, scalars by name.
+    """
+
+    @property
+    def state_learning_rate(self) -> float: ...
+
+    def critic_state(self, vocabulary_size: int) -> nn.Module | None:
+        """Return the state at the beginning of a training; None for settings without a critic."""
+
+
+def state_of(loss: Loss, vocabulary_size: int) -> nn.Module | None:
+    """Return the state of a loss at the beginning of a training; None for one without a state."""
+    if isinstance(loss, CriticLoss):
+        return loss.critic_state(vocabulary_size)
+    return loss.state() if isinstance(loss, StatefulLoss) else None
 
 
 LOSSES = Family("losses", class_with("valid_on", "__call__"))

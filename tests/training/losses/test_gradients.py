@@ -9,6 +9,7 @@ from torch import Tensor
 from molbuffer.training.losses import (
     LOSSES,
     ScoredSequences,
+    advantage_actor,
     advantage_weighted,
     augmented_hill_climb,
     dpo,
@@ -38,6 +39,7 @@ INSIDE = torch.arange(LONGEST) < LENGTHS[:, None]
 AGENT, PRIOR = -random(N, LONGEST) * INSIDE, -random(N, LONGEST) * INSIDE
 # Ratios that are clipped and others, none of them on the bound.
 BEHAVIOUR = (AGENT + 0.6 * (random(N, LONGEST) - 0.5)) * INSIDE
+TOKENS = torch.tensor([[3, 4, 2], [4, 2, 0], [2, 0, 0], [3, 3, 2], [5, 2, 0]])
 REWARDS, ADVANTAGES, WEIGHTS = random(N), random(N) - 0.5, random(N, LONGEST)
 
 OF_ROWS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -50,6 +52,7 @@ OF_ROWS: dict[str, Callable[[Tensor], Tensor]] = {
     "top_share_likelihood": lambda agent: top_share_likelihood(agent, REWARDS, 0.5),
 }
 OF_TOKENS: dict[str, Callable[[Tensor], Tensor]] = {
+    "a2c": lambda agent: advantage_actor(agent, WEIGHTS - 0.5),
     "grpo": lambda agent: grpo(agent, PRIOR, BEHAVIOUR, ADVANTAGES, LENGTHS, 0.1, 0.15, 0.3),
     "gspo": lambda agent: gspo(agent, BEHAVIOUR, ADVANTAGES, LENGTHS, 0.05, 0.05),
     "importance_weighted": lambda agent: importance_weighted(agent, WEIGHTS, ADVANTAGES),
@@ -99,7 +102,7 @@ def test_the_gradient_of_each_row_is_multiplied_by_its_weight(kind: str) -> None
 
     def gradient(weights: Tensor | None) -> Tensor:
         agent = AGENT.detach().clone().requires_grad_()
-        loss(ScoredSequences(agent, PRIOR, BEHAVIOUR, LENGTHS, REWARDS, None, weights)).backward()
+        loss(ScoredSequences(agent, PRIOR, BEHAVIOUR, LENGTHS, REWARDS, None, weights, TOKENS)).backward()
         assert agent.grad is not None
         return agent.grad
 
