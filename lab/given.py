@@ -15,6 +15,7 @@ from typing import Any
 from molbuffer.kinds import Description
 from molbuffer.samplers import Policy, Sampler
 from molbuffer.storage import RunConflictError, SampleStore, UnknownRunError
+from molbuffer.training import BestAgent
 
 MAY_CHANGE: Mapping[str, str] = {
     "iterations": "the run is extended, but does not end before the last iteration that it has done",
@@ -128,6 +129,8 @@ def described_sampler(sampler: Sampler, own: Callable[[Policy], bool], sources: 
     """
 
     def known(name: str, value: Any) -> Any:
+        if isinstance(value, BestAgent):
+            return "best of the run"
         if name not in ("policy", "output_model") or not callable(value) or isinstance(value, type):
             return None
         policy = value()

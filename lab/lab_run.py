@@ -41,6 +41,7 @@ from molbuffer.storage import (
 )
 from molbuffer.training import (
     BatchPlan,
+    BestAgent,
     DiversitySettings,
     Ending,
     FitProgress,
@@ -116,6 +117,7 @@ class LabRun:
         self._built: dict[tuple[int, str], list[BuildReceipt]] = {}
         self._iteration = 0
         self._training: Training | None = None
+        self._best = BestAgent(context.start)
         self._trainings = 0
         self._given = Given(context.store, context.run_id)
         self._in_training = False
@@ -159,6 +161,14 @@ class LabRun:
         Give samplers the method itself, as ``ModelSampler("agent", run.agent)``: they call it at each draw.
         """
         return self._context.start if self._training is None else self._training.learner.policy()
+
+    @property
+    def best(self) -> BestAgent:
+        """The best agent of the run up to now, for samplers, as ``ModelSampler("reminder", run.best)``.
+
+        It is the policy in training as it was when its live draws had the highest mean reward.
+        """
+        return self._best
 
     def stored_rows(self, runs: str | Sequence[str] = "own", where: str | None = None) -> RunHistory:
         """Return the stored rows that a sampler of the history may draw, as ``HistorySampler`` takes them.
@@ -309,6 +319,7 @@ class LabRun:
             stops=StopSettings(max_oracle_calls, max_minutes, patience, patience_top),
             guard=guard,
             diversity=diversity,
+            best=self._best if self._draws_from_best(samplers) else None,
         )
         self._take_sizes(samplers)
         context = replace(self._context, max_oracle_calls=max_oracle_calls)
@@ -340,6 +351,11 @@ class LabRun:
         finally:
             self._iteration, self._in_training = training.loader.iteration, False
         return TrainingResult.of(self._context, training, ending)
+
+    def _draws_from_best(self, samplers: Mapping[str, float] | Sequence[Sampler]) -> bool:
+        known = self._samplers.values()
+        given = (each for each in known if each.name in samplers) if isinstance(samplers, Mapping) else samplers
+        return any(getattr(each, "policy", None) is self._best for each in [*known, *given])
 
     def _give_build(self, sampler: Sampler, n: int) -> None:
         """Record a build before it is made, or refuse one that differs from that in its place."""
@@ -440,7 +456,7 @@ class LabRun:
         publish_latents([sampler], store, self.run_id)
         for name in ("policy", "output_model"):
             found = getattr(sampler, name, None)
-            if not callable(found) or found == self.agent or not isinstance(policy := found(), Policy):
+            if not callable(found) or found in (self.agent, self._best) or not isinstance(policy := found(), Policy):
                 continue
             sha256 = store.policies.add(policy_files(policy.model, policy.vocabulary))
             version = PolicyVersion(sha256, policy.kind, weights_kept=True)

@@ -12,10 +12,12 @@ from dataclasses import KW_ONLY, dataclass, field
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.score_failures import ScoreFailures, log_warning
 from molbuffer.samplers import BuildPlace, CallsOfTraining, DrawCounts, Policy, Sampler, Screener, SeenMolecules
+from molbuffer.samplers.models import UNTRUNCATED
 from molbuffer.storage import Event, KeptOfRun, SampleStore, Selection, Uniform
 from molbuffer.training import (
     BEFORE_THE_RUN,
     BatchPlan,
+    BestAgent,
     Buffer,
     BufferView,
     CallsStop,
@@ -39,6 +41,7 @@ from molbuffer.training import (
     StopSettings,
     TimeStop,
     Trainables,
+    UnsuitableDataError,
     fit_policy,
 )
 
@@ -67,6 +70,7 @@ class TrainingPlan:
         guard: the guard against collapse; None is none.
         tell: tells people what the guard did.
         diversity: the diversity memory; None has every reward count in full. Online only.
+        best: the best agent of the run, from which samplers may draw; None where none does. Online only.
     """
 
     batches: BatchPlan
@@ -84,6 +88,7 @@ class TrainingPlan:
     guard: GuardSettings | None = None
     tell: Callable[[str], None] = log_warning
     diversity: DiversitySettings | None = None
+    best: BestAgent | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +145,9 @@ def online_training(
         train_on_invalid=plan.batches.train_on_invalid,
     )
     made = samplers(learner.policy, writer.settled)
+    learner.reminding = reminding(made, plan)
+    if plan.best is not None:
+        plan.best.follow(learner, context.objective_sha256)
     checkpoint = store.latest_checkpoint(run_id)
     drawn = DrawCounts() if checkpoint is None else DrawCounts.before(checkpoint.iteration, store.receipts(run_id))
     calls, screener = context.calls(plan.stops.max_oracle_calls), context.screener()
@@ -173,6 +181,33 @@ def _observers(context: RunContext, plan: TrainingPlan, calls: CallsOfTraining, 
         yield PatienceStop(context.store, context.objective_sha256, stops.patience, stops.patience_top)
     if plan.guard is not None:
         yield Guard(learner, plan.guard, plan.tell)
+    if plan.best is not None:
+        # After the guard, which may change the policy that draws next.
+        yield plan.best
+
+
+def reminding(samplers: Sequence[Sampler], plan: TrainingPlan) -> frozenset[str]:
+    """Return the names of the samplers that draw from the best agent of the run.
+
+    Raises:
+        UnsuitableDataError: the loss needs rows of the best agent, and gets none, or not as that draws them.
+    """
+    found = [each for each in samplers if plan.best is not None and getattr(each, "policy", None) is plan.best]
+    if getattr(plan.loss, "needs_reminders", False):
+        if not any(each.size.p_batch for each in found):
+            raise UnsuitableDataError(
+                f"the loss {plan.loss} learns from rows that the best agent of the run has drawn, and no sampler draws "
+                'them live; give one with the policy "best" (run.best in Python) a p_batch, or take reinvent',
+                rows={},
+            )
+        for each in found:
+            if getattr(each, "sampling", UNTRUNCATED) != UNTRUNCATED:
+                raise UnsuitableDataError(
+                    f"the loss {plan.loss} compares rows with their likelihood under the best agent, and the sampler "
+                    f"{each.name!r} draws by {getattr(each, 'sampling', None)}; leave that out",
+                    rows={each.name: 0},
+                )
+    return frozenset(each.name for each in found)
 
 
 _FOUND_BEFORE = """SELECT smiles, max(reward) AS reward FROM {sample_history}

@@ -46,13 +46,14 @@ from .policies.reinvent import ReinventPrior, read_reinvent_prior, write_reinven
 from .prior import PriorSampler
 from .replay import expressible, randomised, stored_rows
 from .seeds import cpu_generator, derive_seed, numpy_generator, torch_generator
-from .tables.base import INNER_SAMPLER, RunParts, SamplerTable, TokenSource
+from .tables.base import BEST, INNER_SAMPLER, RunParts, SamplerTable, TokenSource
 from .tables.family import SAMPLERS, OuterTable
 from .tables.latents import LatentSamplerTable, LearningKeys, PriorSamplerTable
 from .tokens.grammars import GRAMMARS, SELFIES, SMILES, Grammar
 from .tokens.vocabulary import END, PAD, RESERVED, START, Vocabulary
 
 __all__ = [
+    "BEST",
     "BUDGET",
     "END",
     "GRAMMARS",

@@ -6,6 +6,7 @@ from .batches.replay import Replay
 from .batches.replayed_latents import ReplayedLatents
 from .batches.stored_batches import StoredBatches
 from .checkpoint import RunCheckpoints
+from .course.best_agent import BestAgent
 from .course.course import Course, Ending, Observer, StepTaken, course_state
 from .course.guard import Guard
 from .course.settings import GuardSettings, StageEndSettings, StopSettings
@@ -13,7 +14,7 @@ from .course.stage_end import STAGE, StageEnd
 from .course.stops import CallsStop, PatienceStop, TimeStop
 from .diversity.memory import BEFORE_THE_RUN, DiversityMemory
 from .diversity.settings import DiversitySettings
-from .errors import BatchShortError
+from .errors import BatchShortError, UnsuitableDataError
 from .evaluation import (
     DrawEvaluation,
     MoleculeQuality,
@@ -48,6 +49,7 @@ __all__ = [
     "BatchPlan",
     "BatchShortError",
     "BeforeTransfer",
+    "BestAgent",
     "Buffer",
     "BufferView",
     "CallsStop",
@@ -93,6 +95,7 @@ __all__ = [
     "Trainable",
     "Trainables",
     "TrainingBatch",
+    "UnsuitableDataError",
     "ValidOn",
     "VectorTrainer",
     "bootstrap_difference",

@@ -16,7 +16,7 @@ from molbuffer.flows.campaign.named_policies import check_policies, with_resolve
 from molbuffer.flows.campaign.resuming import accept_changes
 from molbuffer.flows.campaign.samplers import build_sampler
 from molbuffer.flows.campaign.sources import add_models, sources_of
-from molbuffer.flows.settings import Override, Settings, load_settings
+from molbuffer.flows.settings import OWN_POLICIES, Override, Settings, load_settings
 from molbuffer.lab import RunContext, ScoreFailures, described_run, refuse_other_sources
 from molbuffer.samplers import (
     Policy,
@@ -73,7 +73,11 @@ class Campaign:
         return self.agent or self.prior
 
     def samplers(
-        self, agent: Callable[[], Policy], settled: Callable[[], int], latents: Mapping[str, str] | None = None
+        self,
+        agent: Callable[[], Policy],
+        settled: Callable[[], int],
+        latents: Mapping[str, str] | None = None,
+        best: Callable[[], Policy] | None = None,
     ) -> list[Sampler]:
         """Return the samplers in configuration order.
 
@@ -82,6 +86,7 @@ class Campaign:
             settled: returns the iteration before which all that the run drew is committed.
             latents: the sha256 of the latents of samplers, by the samplers' names; a sampler without an entry begins
                 anew.
+            best: returns the best agent of the run, at the time of a draw; None without training.
         """
         parts = RunParts(
             store=self.store,
@@ -94,6 +99,7 @@ class Campaign:
             objective_sha256=self.context.objective_sha256,
             inner_objective_sha256=self.context.objective.sha256,
             latents=latents or {},
+            best=best,
         )
         return [build_sampler(settings, parts) for settings in self.settings.samplers]
 
@@ -124,7 +130,7 @@ class Campaign:
     def policy_versions(self) -> list[PolicyVersion]:
         """Return the fixed policies that the campaign draws from, as the first rows of their lineage."""
         names = {name for settings in self.settings.samplers for name in settings.table.policies}
-        others = [open_policy(name, self.store) for name in sorted(names - {"agent", "prior"})]
+        others = [open_policy(name, self.store) for name in sorted(names - set(OWN_POLICIES))]
         policies = {policy.sha256: policy for policy in (self.prior, self.start, *others)}
         return [PolicyVersion(sha256, policy.kind, weights_kept=True) for sha256, policy in policies.items()]
 

@@ -24,8 +24,9 @@ from molbuffer.lab import (
     refuse_no_rows,
     relabelled,
 )
+from molbuffer.samplers import BEST
 from molbuffer.storage import KeptOfRun, RunKind, SampleStore, UnknownRunError
-from molbuffer.training import BatchPlan
+from molbuffer.training import BatchPlan, BestAgent
 
 OFFLINE_STRETCH = 10
 """Iterations between checkpoints offline, for each one online: an offline iteration draws and scores nothing."""
@@ -45,6 +46,8 @@ def prepare_online(campaign: Campaign) -> Training:
 def assemble_online(campaign: Campaign) -> Training:
     """Make the parts of an online training, at its beginning."""
     settings = campaign.settings
+    draws_from_best = any(BEST in each.table.policies for each in settings.samplers)
+    best = BestAgent(campaign.start) if draws_from_best else None
     plan = TrainingPlan(
         BatchPlan(
             batch_size=settings.campaign.batch_size,
@@ -66,10 +69,14 @@ def assemble_online(campaign: Campaign) -> Training:
         guard=None if settings.guard is None else settings.guard.build(),
         tell=warn,
         diversity=None if settings.diversity is None else settings.diversity.build(),
+        best=best,
     )
     tables = [each.table for each in settings.samplers]
     return online_training(
-        campaign.context, plan, campaign.samplers, lambda samplers: build_trainables(tables, samplers)
+        campaign.context,
+        plan,
+        lambda agent, settled: campaign.samplers(agent, settled, best=best),
+        lambda samplers: build_trainables(tables, samplers),
     )
 
 

@@ -20,6 +20,10 @@ INNER_SAMPLER = "base_sampler"
 """The key of the sampler inside another."""
 
 
+BEST = "best"
+"""The name of the best agent of a run, in the table of a sampler."""
+
+
 @dataclass(frozen=True)
 class RunParts:
     """What the samplers of a run share.
@@ -37,6 +41,7 @@ class RunParts:
             of the run.
         latents: the sha256 of the latents of samplers, by the samplers' names; a sampler without an entry begins
             anew.
+        best: returns the best agent of the run, at the time of a draw; None without training.
     """
 
     store: SampleStore
@@ -49,11 +54,14 @@ class RunParts:
     objective_sha256: str | None = None
     inner_objective_sha256: str | None = None
     latents: Mapping[str, str] = field(default_factory=dict)
+    best: Callable[[], Policy] | None = None
 
     def policy(self, name: str) -> Callable[[], Policy]:
         """Return a function that returns the policy of a name at the time of a draw."""
         if name == "agent":
             return self.agent
+        if name == BEST:
+            return self.best or self.agent
         from molbuffer.samplers.policies import open_policy
 
         if name in ("prior", self.prior_name):

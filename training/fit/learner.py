@@ -54,6 +54,7 @@ class Learner:
     Attributes:
         prior: the policy that the loss keeps it close to.
         metrics: those of the last step, by name.
+        reminding: the names of the live samplers that draw from the best agent of the run.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Learner:
         self._parent = self._start.sha256
         self._current: Policy | None = self._start
         self.metrics: Mapping[str, float | None] = {}
+        self.reminding: frozenset[str] = frozenset()
 
     def step(self, batch: TrainingBatch) -> float:
         """Take one gradient step on a batch of any device, and return the loss before it.
@@ -113,6 +115,7 @@ class Learner:
             groups_of(condition),
             batch.columns.get("weights"),
             batch.tokens,
+            self._reminders(batch),
         )
         loss = self._loss_in_training(rows)
         if not bool(loss.isfinite()):
@@ -130,6 +133,12 @@ class Learner:
         self.metrics = step_metrics(self._loss, rows, norm, self._loss_in_training.metrics)
         self._forget_version()
         return float(loss.detach())
+
+    def _reminders(self, batch: TrainingBatch) -> Tensor | None:
+        if not self.reminding:
+            return None
+        drawn_by_best = [origin in self.reminding for origin in batch.origins]
+        return torch.tensor(drawn_by_best, device=batch.tokens.device)
 
     @property
     def learning_rate(self) -> float:

@@ -7,9 +7,11 @@ from .actor_critic import (
 )
 from .augmented_likelihood import (
     AugmentedHillClimb,
+    BestAgentReminder,
     OffPolicyReinvent,
     Reinvent,
     augmented_hill_climb,
+    best_agent_reminder,
     off_policy_reinvent,
     reinvent,
 )
@@ -49,6 +51,7 @@ __all__ = [
     "AdvantageWeighted",
     "AugmentedHillClimb",
     "Baseline",
+    "BestAgentReminder",
     "Conservative",
     "CriticLoss",
     "FilteredCloning",
@@ -65,6 +68,7 @@ __all__ = [
     "advantage_actor",
     "advantage_weighted",
     "augmented_hill_climb",
+    "best_agent_reminder",
     "conservative",
     "conservative_terms",
     "dpo",

@@ -45,6 +45,7 @@ class ScoredSequences:
         weights: float32 [n], how much each row counts in a mean over rows, by the selection that has drawn it; None
             where all count alike.
         tokens: int64 [n, L], PAD after the end of a row; None where no loss reads them.
+        reminders: bool [n], whether the best agent of the run has just drawn the row; None where it draws none.
     """
 
     agent: Tensor
@@ -55,6 +56,7 @@ class ScoredSequences:
     groups: Tensor | None = None
     weights: Tensor | None = None
     tokens: Tensor | None = None
+    reminders: Tensor | None = None
 
     @property
     def vocabulary_size(self) -> int:
@@ -66,9 +68,10 @@ class ScoredSequences:
 class Loss(Protocol):
     """A loss with its settings: most often a frozen dataclass, whose fields are the keys in a configuration.
 
-    A loss that bounds ratios of likelihoods may have a method ``clipped(rows)``, which returns the share that it has
-    bounded, a scalar; and one that is valid on rows with behaviour log-probabilities a field ``allow_truncated``,
-    which says that rows drawn with top_k or top_p may be weighted as well.
+    A loss that learns from rows of the best agent has an attribute ``needs_reminders``, which is true. One that bounds
+    ratios of likelihoods may have a method ``clipped(rows)``, which returns the share that it has bounded, a scalar;
+    and one that is valid on rows with behaviour log-probabilities a field ``allow_truncated``, which says that rows
+    drawn with top_k or top_p may be weighted as well.
 
     Attributes:
         valid_on: the data that it is valid on.

@@ -72,6 +72,11 @@ class Conservative:
         return bool(getattr(self.loss, "allow_truncated", False))
 
     @property
+    def needs_reminders(self) -> bool:
+        """Whether the loss learns from rows of the best agent."""
+        return bool(getattr(self.loss, "needs_reminders", False))
+
+    @property
     def clipped(self) -> Any:
         """The function of the loss that returns the share that it bounds; None if it bounds none."""
         return getattr(self.loss, "clipped", None)

@@ -130,7 +130,12 @@ BASE: Table = {
 }
 """A configuration to which the table with the key is added."""
 LIVE: list[Table] = [{"kind": "model", "name": "agent", "buffer_size": 8, "p_batch": 1.0}]
-"""The samplers of a configuration with a loss: their rows suit every loss."""
+"""The samplers of a configuration with a loss: their rows suit every loss but one that needs the best agent's, too."""
+REMINDED: list[Table] = [
+    {"kind": "model", "name": "agent", "buffer_size": 8, "p_batch": 0.5},
+    {"kind": "model", "name": "reminder", "policy": "best", "p_batch": 0.5},
+]
+"""The samplers of a configuration with the loss that does."""
 
 RISING = {"kind": "linear", "low": 0, "high": 1}
 RANGE = {"low": 0.25, "high": 0.75}
@@ -309,7 +314,8 @@ def configuration(key: Key, changes: Table) -> Table:
     """Return a configuration with the tables that lead to a key, and changes in the last of them."""
     root = deepcopy(BASE)
     if any(name == "loss" for name, _ in key.tables):
-        root["samplers"] = deepcopy(LIVE)
+        reminded = any(kind == "best_agent_reminder" for _, kind in key.tables)
+        root["samplers"] = deepcopy(REMINDED if reminded else LIVE)
     table = root
     for name, kind in key.tables:
         if kind is None:

@@ -132,3 +132,19 @@ def test_chosen_rows_are_no_draws_of_the_policy(tmp_path: Path, loss: str, scree
     chosen = '[screening]\nmodel = "gp"\n' if screened else '[objective]\nchoose = "dpp"\n'
     text = chosen + HEAD.format(loss=f'"{loss}"') + AGENT.format(share=1.0)
     assert problems(tmp_path, text).keys() == keys
+
+
+def best(keys: str, share: float = 0.25) -> str:
+    return MOLECULES.format(kind="model").replace("0.25", str(share)) + f'policy = "best"\n{keys}'
+
+
+def test_the_best_agent_draws_live_from_all_tokens_for_a_loss_that_needs_its_rows(tmp_path: Path) -> None:
+    head, alone = HEAD.format(loss='"best_agent_reminder"'), AGENT.format(share=0.75)
+    assert problems(tmp_path, head + alone + best("")) == {}
+    assert problems(tmp_path, HEAD.format(loss='"reinvent"') + alone + best("temperature = 1.5\n")) == {}
+    without = problems(tmp_path, head + alone)
+    assert "no sampler with the policy" in without["training.loss"]
+    assert problems(tmp_path, head + alone + best("temperature = 1.5\n")).keys() == {"samplers[1]"}
+    assert problems(tmp_path, head + alone + best("buffer_size = 8\n")).keys() == {"samplers[1].buffer_size"}
+    inside = MUTANTS.replace('kind = "model"', 'kind = "model", policy = "best"')
+    assert "samplers[1]" in problems(tmp_path, HEAD.format(loss='"reinvent"') + alone + inside)

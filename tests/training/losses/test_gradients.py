@@ -12,6 +12,7 @@ from molbuffer.training.losses import (
     advantage_actor,
     advantage_weighted,
     augmented_hill_climb,
+    best_agent_reminder,
     dpo,
     filtered_cloning,
     grpo,
@@ -45,6 +46,9 @@ REWARDS, ADVANTAGES, WEIGHTS = random(N), random(N) - 0.5, random(N, LONGEST)
 OF_ROWS: dict[str, Callable[[Tensor], Tensor]] = {
     "advantage_weighted": lambda agent: advantage_weighted(agent, REWARDS, 0.3, 2.0),
     "augmented_hill_climb": lambda agent: augmented_hill_climb(agent, PRIOR.sum(1), REWARDS, 5.0, 0.5),
+    "best_agent_reminder": lambda agent: best_agent_reminder(
+        agent, PRIOR.sum(1), BEHAVIOUR.sum(1), torch.arange(N) % 2 == 0, REWARDS, 5.0, 0.3
+    ),
     "dpo": lambda agent: dpo(agent[:2], agent[2:4], 0.7),
     "filtered_cloning": lambda agent: filtered_cloning(agent, REWARDS, 0.5),
     "reinforce": lambda agent: reinforce(agent, REWARDS, leave_one_out, WEIGHTS[:, 0]),

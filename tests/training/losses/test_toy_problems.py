@@ -45,6 +45,7 @@ TOYS: Mapping[str, Toy] = {
     "a2c": Toy({"critic_learning_rate": 0.01}),
     "advantage_weighted": Toy({"temperature": 0.1}, offline=0.5),
     "augmented_hill_climb": Toy({"sigma": 20.0}, offline=0.45),
+    "best_agent_reminder": Toy({"sigma": 20.0}),
     "dpo": Toy({"beta": 0.1}, offline=0.45),
     "filtered_cloning": Toy({"threshold": 0.8}, offline=0.9),
     "grpo": Toy({"kl_weight": 0.0}),
