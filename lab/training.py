@@ -16,8 +16,10 @@ from molbuffer.samplers.models import UNTRUNCATED
 from molbuffer.storage import Event, KeptOfRun, SampleStore, Selection, Uniform
 from molbuffer.training import (
     BEFORE_THE_RUN,
+    BUFFER,
     BatchPlan,
     BestAgent,
+    BonusLearning,
     Buffer,
     BufferView,
     CallsStop,
@@ -42,6 +44,7 @@ from molbuffer.training import (
     TimeStop,
     Trainables,
     UnsuitableDataError,
+    blind_part,
     fit_policy,
 )
 
@@ -146,6 +149,7 @@ def online_training(
     )
     made = samplers(learner.policy, writer.settled)
     learner.reminding = reminding(made, plan)
+    _check_conditions(context, plan, made)
     if plan.best is not None:
         plan.best.follow(learner, context.objective_sha256)
     checkpoint = store.latest_checkpoint(run_id)
@@ -153,9 +157,9 @@ def online_training(
     calls, screener = context.calls(plan.stops.max_oracle_calls), context.screener()
     pipeline = context.pipeline(seen, calls, screener)
     live = LiveSamplers(made, pipeline, run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn)
-    buffer = Buffer(store, view, plan.selection, vocabulary, plan.batches.replay)
     resumed = checkpoint is not None
     memory = None if plan.diversity is None else diversity_memory(plan.diversity, context, resumed=resumed)
+    buffer = Buffer(store, view, plan.selection, vocabulary, plan.batches.replay, memory)
     return Training(
         learner,
         MixedLoader(plan.batches, buffer, live, diversity=memory),
@@ -166,11 +170,13 @@ def online_training(
         trainables=trainables(made),
         calls=calls,
         screener=screener,
-        course=Course([CallsStop(calls), *_observers(context, plan, calls, learner)]),
+        course=Course([CallsStop(calls), *_observers(context, plan, calls, learner, memory)]),
     )
 
 
-def _observers(context: RunContext, plan: TrainingPlan, calls: CallsOfTraining, learner: Learner) -> Iterator[Observer]:
+def _observers(
+    context: RunContext, plan: TrainingPlan, calls: CallsOfTraining, learner: Learner, memory: DiversityMemory | None
+) -> Iterator[Observer]:
     stops = plan.stops
     if plan.stage_end is not None:
         assert context.stage is not None
@@ -181,6 +187,8 @@ def _observers(context: RunContext, plan: TrainingPlan, calls: CallsOfTraining, 
         yield PatienceStop(context.store, context.objective_sha256, stops.patience, stops.patience_top)
     if plan.guard is not None:
         yield Guard(learner, plan.guard, plan.tell)
+    if memory is not None and memory.bonus is not None:
+        yield BonusLearning(memory)
     if plan.best is not None:
         # After the guard, which may change the policy that draws next.
         yield plan.best
@@ -208,6 +216,21 @@ def reminding(samplers: Sequence[Sampler], plan: TrainingPlan) -> frozenset[str]
                     rows={each.name: 0},
                 )
     return frozenset(each.name for each in found)
+
+
+def _check_conditions(context: RunContext, plan: TrainingPlan, samplers: Sequence[Sampler]) -> None:
+    """Refuse a part of a mixture that can never have a row, and tell of one that never has those of this run.
+
+    Raises:
+        UnsuitableDataError: naming the part.
+    """
+    built = context.store.receipts(context.run_id, event=Event.BUILD_BUFFER)
+    if built or any(each.size.buffer_size for each in samplers) or not any(each.size.p_batch for each in samplers):
+        return
+    if (wrong := blind_part(plan.selection, own=True)) is not None:
+        raise UnsuitableDataError(wrong, rows={BUFFER: 0})
+    if (half := blind_part(plan.selection, own=False)) is not None:
+        plan.tell(half)
 
 
 _FOUND_BEFORE = """SELECT smiles, max(reward) AS reward FROM {sample_history}

@@ -1,12 +1,13 @@
 from .batches.batch import TrainingBatch
-from .batches.buffer import Buffer, BufferView
+from .batches.buffer import BUFFER, Buffer, BufferView
 from .batches.live_samplers import LiveSamplers
 from .batches.loader import BatchOrigin, BatchPlan, MixedLoader
-from .batches.replay import Replay
+from .batches.replay import Replay, blind_part
 from .batches.replayed_latents import ReplayedLatents
 from .batches.stored_batches import StoredBatches
 from .checkpoint import RunCheckpoints
 from .course.best_agent import BestAgent
+from .course.bonus_learning import BonusLearning
 from .course.course import Course, Ending, Observer, StepTaken, course_state
 from .course.guard import Guard
 from .course.settings import GuardSettings, StageEndSettings, StopSettings
@@ -42,6 +43,7 @@ from .pretraining.transfer import BeforeTransfer
 __all__ = [
     "BASELINES",
     "BEFORE_THE_RUN",
+    "BUFFER",
     "LOSSES",
     "STAGE",
     "TRANSFER",
@@ -50,6 +52,7 @@ __all__ = [
     "BatchShortError",
     "BeforeTransfer",
     "BestAgent",
+    "BonusLearning",
     "Buffer",
     "BufferView",
     "CallsStop",
@@ -98,6 +101,7 @@ __all__ = [
     "UnsuitableDataError",
     "ValidOn",
     "VectorTrainer",
+    "blind_part",
     "bootstrap_difference",
     "check_columns",
     "clean_molecules",

@@ -9,7 +9,7 @@ from molbuffer.flows.settings.problems import Problem
 from molbuffer.flows.settings.rules import stored_share
 from molbuffer.flows.settings.samplers import SamplerSettings
 from molbuffer.samplers import BEST, TOLERANCE, TokenSource
-from molbuffer.training import LOSSES, Loss, ValidOn
+from molbuffer.training import LOSSES, Loss, ValidOn, blind_part
 
 if TYPE_CHECKING:
     from molbuffer.flows.settings.settings import Settings
@@ -24,6 +24,9 @@ def unsuitable_rows(settings: Settings) -> list[Problem]:
     named, loss = settings.training.loss.kind, settings.training.built_loss
     problems += _of_choice(settings, named, loss)
     problems += _of_best_agent(settings, named, loss)
+    if not any(each.fills_buffer for each in settings.samplers):
+        blind = blind_part(settings.buffer.selection.build(), own=True)
+        problems += [] if blind is None else [Problem(("buffer", "selection"), blind)]
     stored = stored_share(settings.model_dump(mode="json"))
     if loss.valid_on is ValidOn.ON_POLICY and stored > TOLERANCE:
         message = (

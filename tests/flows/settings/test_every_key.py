@@ -180,6 +180,7 @@ INSTEAD = {"molecules": None}
 BEFORE: Mapping[str, Table] = {
     "policy.models": IN_FOLDER,
     "campaign.patience_top": {"patience": 5},
+    "diversity.min_similarity": {"buckets": "similarity"},
     "offline.sigma": {"loss": "reinvent"},
     **{
         f"samplers[{kind}].{key}": {"optimise": True}
