@@ -82,7 +82,7 @@ class Given:
         """
         place = {"event": "training", "number": number}
         known = self._find(place)
-        later = self._find({**place, "number": number + 1}) is not None
+        later = self.followed(number)
         wanted = {**place, "since": done if known is None else known["since"], **statement}
         if known is not None and done > known["since"]:
             changes = [each for each in _changes((), known, wanted) if not (_may_change(each[0]) and not later)]
@@ -93,6 +93,14 @@ class Given:
                 f"expected iterations >= {done}"
             )
         self._record(known, wanted)
+
+    def followed(self, number: int) -> bool:
+        """Return whether a training was given after another one, which had ended then.
+
+        Args:
+            number: the place of the other one among the trainings of the run's block.
+        """
+        return self._find({"event": "training", "number": number + 1}) is not None
 
     def _find(self, place: Statement) -> dict[str, Any] | None:
         """Return the newest record of a place."""

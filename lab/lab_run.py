@@ -15,6 +15,8 @@ from molbuffer.lab.building import BufferBuilder, Chunk, chunk_rows, commit_chun
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.errors import RunError
 from molbuffer.lab.given import Given, described, described_sampler
+from molbuffer.lab.provenance import objective_definition
+from molbuffer.lab.recording import check_filters, check_objective, with_valence
 from molbuffer.lab.score_failures import ScoreFailures, check_kept
 from molbuffer.lab.training import Training, TrainingPlan, go_on, online_training, run_training
 from molbuffer.samplers import (
@@ -25,8 +27,10 @@ from molbuffer.samplers import (
     Sampler,
     SamplerSize,
     Vocabulary,
+    check_stored_scores,
     policy_files,
 )
+from molbuffer.scoring import Filter, Objective
 from molbuffer.storage import (
     BuildReceipt,
     Commit,
@@ -50,6 +54,7 @@ from molbuffer.training import (
     Loss,
     Replay,
     ScoredSequences,
+    StageEndSettings,
     StopSettings,
     Trainable,
     Trainables,
@@ -261,6 +266,9 @@ class LabRun:
         patience_top: int = StopSettings.patience_top,
         guard: GuardSettings | None = None,
         diversity: DiversitySettings | None = None,
+        until: StageEndSettings | None = None,
+        objective: Objective | None = None,
+        filters: Sequence[Filter] | None = None,
         progress: Callable[[FitProgress], None] = lambda _: None,
     ) -> TrainingResult:
         """Train the policy until the run has done a number of iterations, from its last checkpoint if it has one.
@@ -287,6 +295,10 @@ class LabRun:
             patience_top: the number of best molecules.
             guard: the guard against collapse; None is none.
             diversity: the diversity memory; None has every reward count in full.
+            until: has the training end earlier, as a stage of the run that others may follow: each further ``train`` of
+                the block goes on from here, with what it is given.
+            objective: gives the rewards of this training; None is that of the run.
+            filters: those of this training, asked as in ``Lab.run``; None is those of the run.
             progress: called after each iteration.
 
         Raises:
@@ -319,12 +331,16 @@ class LabRun:
             stops=StopSettings(max_oracle_calls, max_minutes, patience, patience_top),
             guard=guard,
             diversity=diversity,
+            stage_end=until,
+            last_stage=False,
             best=self._best if self._draws_from_best(samplers) else None,
         )
         self._take_sizes(samplers)
-        context = replace(self._context, max_oracle_calls=max_oracle_calls)
+        number = self._trainings
+        context = self._context_of(number, until=until, objective=objective, filters=filters)
+        context = replace(context, max_oracle_calls=max_oracle_calls)
         made = list(self._samplers.values())
-        self._give_training(plan, made, trainables)
+        self._give_training(plan, made, trainables, stage_statement(until, objective, filters))
         self._training = None
         training = online_training(context, plan, lambda *_: made, lambda _: Trainables(tuple(trainables)))
         self._training = training
@@ -341,16 +357,40 @@ class LabRun:
             training.drawn.add(name, sum(receipt.drawn for receipt in built))
             if training.calls is not None:
                 training.calls.read_builds(receipt.build_id for receipt in built)
-        failures = ScoreFailures(self._context, since=training.loader.iteration)
+        failures = ScoreFailures(context, since=training.loader.iteration)
         training.loader.build_buffer = BufferBuilder(
             training, failures, lambda at, _, __, asked: self._make_chunks(context, training, failures, at, asked)
         )
         self._in_training = True
+        ending = None
         try:
-            ending = run_training(training, failures, progress)
+            # One that another has followed had come to its end, which may have been before its last iteration.
+            if not self._given.followed(number):
+                ending = run_training(training, failures, progress)
         finally:
             self._iteration, self._in_training = training.loader.iteration, False
-        return TrainingResult.of(self._context, training, ending)
+        return TrainingResult.of(context, training, ending)
+
+    def _context_of(
+        self,
+        number: int,
+        *,
+        until: StageEndSettings | None,
+        objective: Objective | None,
+        filters: Sequence[Filter] | None,
+    ) -> RunContext:
+        """Return the run as it is in a training, whose objective is recorded."""
+        check_stage(until, objective, filters)
+        context = self._context
+        if (until, objective, filters) != (None, None, None):
+            context = replace(context, stage=number)
+        if filters is not None:
+            context = replace(context, filters=with_valence(filters))
+        if objective is not None and objective.sha256 != context.objective.sha256:
+            check_stored_scores(objective, context.store)
+            context.store.record_objective(objective.sha256, objective_definition(objective))
+            context = replace(context, objective=objective)
+        return context
 
     def _draws_from_best(self, samplers: Mapping[str, float] | Sequence[Sampler]) -> bool:
         known = self._samplers.values()
@@ -372,11 +412,18 @@ class LabRun:
             made=any(receipt.build_id == build_id for receipt in receipts),
         )
 
-    def _give_training(self, plan: TrainingPlan, samplers: Sequence[Sampler], trainables: Sequence[Trainable]) -> None:
+    def _give_training(
+        self,
+        plan: TrainingPlan,
+        samplers: Sequence[Sampler],
+        trainables: Sequence[Trainable],
+        stage: Mapping[str, Any],
+    ) -> None:
         """Record a training before it begins, or refuse one that differs from that in its place."""
         sources: dict[str, str] = {}
         statement = {
             **training_statement(plan, sources),
+            **stage,
             "samplers": {
                 each.name: {
                     "p_batch": each.size.p_batch,
@@ -470,6 +517,32 @@ class LabRun:
         if self._training is not None and self._in_training:
             return self._training.writer.settled()
         return self._iteration + 1
+
+
+def check_stage(until: object, objective: object, filters: object) -> None:
+    """Refuse what is no end, objective or filters of a training.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(until, StageEndSettings | None):
+        raise TypeError(f"until: expected StageEndSettings(mean_reward=..., ...), got {shown(until)}")
+    if objective is not None:
+        check_objective(objective)
+    if filters is not None:
+        check_filters(filters)
+
+
+def stage_statement(
+    until: StageEndSettings | None, objective: Objective | None, filters: Sequence[Filter] | None
+) -> dict[str, Any]:
+    """Return what is a training's own of what a run has, as far as it is given."""
+    given = {
+        "until": None if until is None else asdict(until),
+        "objective": None if objective is None else objective.sha256,
+        "filters": None if filters is None else [repr(each) for each in with_valence(filters)],
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def training_statement(plan: TrainingPlan, sources: dict[str, str]) -> dict[str, Any]:

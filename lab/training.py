@@ -160,9 +160,10 @@ def online_training(
     resumed = checkpoint is not None
     memory = None if plan.diversity is None else diversity_memory(plan.diversity, context, resumed=resumed)
     buffer = Buffer(store, view, plan.selection, vocabulary, plan.batches.replay, memory)
+    loader = MixedLoader(plan.batches, buffer, live, diversity=memory)
     return Training(
         learner,
-        MixedLoader(plan.batches, buffer, live, diversity=memory),
+        loader,
         writer,
         seen,
         checkpoint_every=plan.checkpoint_every,
@@ -170,25 +171,25 @@ def online_training(
         trainables=trainables(made),
         calls=calls,
         screener=screener,
-        course=Course([CallsStop(calls), *_observers(context, plan, calls, learner, memory)]),
+        course=Course([CallsStop(calls), *_observers(context, plan, calls, learner, loader)]),
     )
 
 
 def _observers(
-    context: RunContext, plan: TrainingPlan, calls: CallsOfTraining, learner: Learner, memory: DiversityMemory | None
+    context: RunContext, plan: TrainingPlan, calls: CallsOfTraining, learner: Learner, loader: MixedLoader
 ) -> Iterator[Observer]:
     stops = plan.stops
     if plan.stage_end is not None:
         assert context.stage is not None
-        yield StageEnd(context.stage, plan.stage_end, calls, plan.last_stage)
+        yield StageEnd(context.stage, plan.stage_end, calls, plan.last_stage, lambda: loader.iteration)
     if stops.max_minutes is not None:
         yield TimeStop(stops.max_minutes)
     if stops.patience is not None:
         yield PatienceStop(context.store, context.objective_sha256, stops.patience, stops.patience_top)
     if plan.guard is not None:
         yield Guard(learner, plan.guard, plan.tell)
-    if memory is not None and memory.bonus is not None:
-        yield BonusLearning(memory)
+    if loader.diversity is not None and loader.diversity.bonus is not None:
+        yield BonusLearning(loader.diversity)
     if plan.best is not None:
         # After the guard, which may change the policy that draws next.
         yield plan.best

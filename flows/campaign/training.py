@@ -26,7 +26,7 @@ from molbuffer.lab import (
 )
 from molbuffer.samplers import BEST
 from molbuffer.storage import KeptOfRun, RunKind, SampleStore, UnknownRunError
-from molbuffer.training import BatchPlan, BestAgent
+from molbuffer.training import BatchPlan, BestAgent, Replay
 
 OFFLINE_STRETCH = 10
 """Iterations between checkpoints offline, for each one online: an offline iteration draws and scores nothing."""
@@ -102,6 +102,7 @@ def assemble_offline(campaign: Campaign, where: str | None = None, rows: Offline
             iterations=offline.steps,
             seed=settings.campaign.seed,
             train_on_invalid=settings.training.train_on_invalid,
+            replay=Replay(randomise=offline.randomise),
         ),
         offline.built_loss(settings.training),
         learner=offline.learner(settings.training),
@@ -128,7 +129,12 @@ def offline_condition(settings: Settings, where: str | None) -> str | None:
 
 
 def check_rows(
-    settings: Settings, store: SampleStore, run_id: str, rows: OfflineRows, where: str | None, snapshot: int | None
+    settings: Settings,
+    store: SampleStore | None,
+    run_id: str,
+    rows: OfflineRows,
+    where: str | None,
+    snapshot: int | None,
 ) -> None:
     """Refuse sources without any row that a run that has not begun can learn from, where this is known before it.
 
@@ -138,7 +144,9 @@ def check_rows(
         BatchShortError: no row has a reward under the objective.
     """
     unknown = settings.offline.relabel != "off" or settings.contrastive is not None
-    if unknown or settings.training.train_on_invalid or _has_begun(store, run_id):
+    if unknown or settings.training.train_on_invalid:
+        return
+    if store is not None and _has_begun(store, run_id):
         return
     refuse_no_rows(rows, build_objective(settings).sha256, where, snapshot)
 

@@ -105,7 +105,7 @@ def offline(
     drawn = [] if draws is None else [f"offline.evaluation.draws={draws}"]
     overrides = [OFFLINE, *overrides_of([*(given.sets or ()), *drawn])]
     ready = prepared_run(given, overrides, kind=RunKind.OFFLINE, iterations=iterations, own_rows=not sources)
-    check_rows_there(ready, given.store, sources or (), where, snapshot)
+    check_rows_there(ready, given.store, sources or (), where, snapshot, limits(max_size))
     with prefect_ready(given.store, run_id=ready.run_id, longer=True):
         from molbuffer.flows.train_offline import train_offline
 

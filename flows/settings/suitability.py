@@ -103,6 +103,16 @@ def _offline(settings: Settings) -> Iterator[Problem]:
             f"{settings.offline.selection.kind} gives stored rows; {_advice().removeprefix('or ')}"
         )
         yield Problem(place, message)
+    yield from _of_offline_smiles(settings, named, loss)
+
+
+def _of_offline_smiles(settings: Settings, named: str, loss: Loss) -> Iterator[Problem]:
+    if loss.valid_on is ValidOn.BEHAVIOUR and settings.offline.randomise:
+        message = (
+            f"the loss {named} weighs rows by the likelihood with which they were drawn, and another SMILES of a "
+            f"molecule has none; set randomise to false, {_advice()}"
+        )
+        yield Problem(("offline", "randomise"), message)
 
 
 def _of_sampler(table: SamplerSettings, named: str, loss: Loss) -> Iterator[tuple[str, str]]:

@@ -76,6 +76,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "offline": ("offline.loader.buffer.selection",),
     "offline.steps": ("offline.loader.plan",),
     "offline.batch_size": ("offline.loader.plan",),
+    "offline.randomise": ("offline.loader.plan.replay",),
     "offline.where": ("offline.loader.buffer.view",),
     "offline.loss": ("offline.learner",),
     "offline.sigma": ("offline.learner",),
