@@ -1,6 +1,6 @@
 from .base import Draw, Recall, Sampler, SamplerSize, encode_rows, tensors
 from .builds.bad_rows import report_bad_rows, report_rows
-from .builds.build import REDRAW_ROUNDS, BuildSpec, draw_build, make_build
+from .builds.build import REDRAW_ROUNDS, BuildSpec, draw_build, evaluation_build, make_build
 from .builds.drawn_counts import DrawCounts
 from .builds.judging import Pipeline
 from .builds.oracle_calls import BUDGET, CallsOfTraining, OracleCalls, calls_before
@@ -134,6 +134,7 @@ __all__ = [
     "encode_molecules",
     "encode_rows",
     "epoch_sampler",
+    "evaluation_build",
     "expressible",
     "find_device",
     "find_policy",

@@ -37,7 +37,8 @@ Identity = Mapping[str, str | int]
 
 
 _REWARDED = """
-    SELECT 1 FROM {rewards} AS rewards [matching] WHERE objective_sha256 = ? AND status = 'ok' LIMIT 1 """
+    SELECT 1 FROM {rewards} AS rewards [matching] WHERE objective_sha256 = ? AND status = 'ok'
+        AND rewards.build_id NOT IN (SELECT build_id FROM {builds} WHERE event = 'evaluation') LIMIT 1 """
 _MATCHING = """SEMI JOIN matching ON matching.build_id = rewards.build_id AND matching."row" = rewards."row" """
 
 

@@ -190,6 +190,7 @@ def _evaluator(
             seed=derive_seed(context.seed, "evaluation", iteration),
             known=lambda smiles: _known(context, index, smiles),
             max_oracle_calls=left,
+            iteration=iteration,
         )
 
     return evaluate
