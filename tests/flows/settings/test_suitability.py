@@ -113,6 +113,21 @@ def test_other_smiles_of_stored_molecules_are_refused_for_a_loss_that_needs_thei
     assert problems(tmp_path, text.replace('"ppo"', '"reinvent"')) == {}
 
 
+def test_other_smiles_offline_are_refused_for_a_loss_that_needs_their_likelihoods(tmp_path: Path) -> None:
+    text = HEAD.format(loss='"reinvent"') + AGENT.format(share=1.0) + '[offline]\nrandomise = true\nloss = "{loss}"\n'
+    found = problems(tmp_path, text.replace("{loss}", "ppo"))
+    assert found.keys() == {"offline.randomise"} and "set randomise to false" in found["offline.randomise"]
+    assert problems(tmp_path, text.replace("{loss}", "advantage_weighted")) == {}
+
+
+def test_a_condition_on_own_rows_is_refused_where_no_sampler_builds(tmp_path: Path) -> None:
+    parts = 'parts = [{ runs = "own", where = "reward > 0.5" }, { share = 2 }]'
+    text = HEAD.format(loss='"reinvent"') + AGENT.format(share=0.5)
+    mixture = f'[buffer]\nselection = {{ kind = "mixture", {parts} }}\n'
+    assert "part 0 of the mixture" in problems(tmp_path, text + mixture)["buffer.selection"]
+    assert problems(tmp_path, text + "buffer_size = 8\n" + mixture) == {}
+
+
 def test_further_updates_are_refused_for_a_loss_that_is_valid_on_policy(tmp_path: Path) -> None:
     found = problems(tmp_path, on_policy().replace("[training]", "[training]\nupdates = 2"))
     assert found.keys() == {"training.updates"} and "set updates to 1" in found["training.updates"]
