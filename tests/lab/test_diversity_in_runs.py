@@ -1,4 +1,4 @@
-"""Purges and bonuses of the diversity memory in runs from Python, resumed or not, and conditions of mixtures."""
+"""Purges and bonuses of the diversity memory in runs from Python, and conditions of mixtures."""
 
 from typing import Any
 
@@ -6,55 +6,39 @@ import numpy as np
 import pytest
 
 import molbuffer as mb
-from molbuffer.training import FitProgress, UnsuitableDataError
+from molbuffer.training import UnsuitableDataError
 
-
-class Stopped(Exception):
-    pass
-
-
-PURGE = mb.DiversitySettings(buckets="molecule", size=2, min_reward=0.0, purge=True, penalty="linear")
+PLAIN = mb.DiversitySettings(buckets="molecule", size=20, min_reward=0.3)
 BONUS = mb.DiversitySettings(buckets="molecule", size=20, min_reward=0.3, bonus="rnd", bonus_weight=0.2)
-SURPRISE = mb.DiversitySettings(size=20, min_reward=0.3, penalty="none", bonus="surprise")
 
 
-def train(run: mb.LabRun, diversity: mb.DiversitySettings, stop_at: int | None = None) -> Any:
-    def progress(done: FitProgress) -> None:
-        if done.iteration == stop_at:
-            raise Stopped
-
+def train(run: mb.LabRun, diversity: mb.DiversitySettings) -> Any:
     return run.train(
         batch_size=8,
-        iterations=6,
+        iterations=3,
         samplers=[mb.ModelSampler("agent", run.agent, size=mb.SamplerSize(p_batch=1.0))],
         replay=mb.Replay(updates=3),
         own_only=True,
         learner=mb.LearnerSettings(learning_rate=0.01),
-        checkpoint_every=2,
         diversity=diversity,
-        progress=progress,
     )
 
 
-@pytest.mark.parametrize("diversity", [PURGE, BONUS, SURPRISE], ids=["purge", "rnd", "surprise"])
-def test_a_resumed_run_has_the_rewards_of_one_that_was_never_stopped(
-    lab: mb.Lab, policy: mb.Policy, qed: mb.Objective, diversity: mb.DiversitySettings
+def test_the_bonus_of_a_run_is_a_metric_and_leaves_the_stored_reward(
+    lab: mb.Lab, policy: mb.Policy, qed: mb.Objective
 ) -> None:
-    given: dict[str, Any] = {"objective": qed, "policy": policy, "seed": 2}
-    with lab.run("whole", **given) as run:
-        whole = train(run, diversity)
-    with pytest.raises(Stopped), lab.run("whole", **given) as stopped:
-        train(stopped, diversity, stop_at=5)
-    with lab.run("whole", **given, resume=stopped.run_id) as again:
-        assert train(again, diversity).policy_sha256 == whole.policy_sha256
-    sql = "SELECT name, value FROM metrics WHERE run_id = ? AND name LIKE 'bonus%' ORDER BY iteration, name"
-    found = lab.query(sql, [run.run_id])
-    assert found.rows() == lab.query(sql, [stopped.run_id]).rows()
-    if diversity.bonus == "none":
-        assert found.is_empty()
-    else:
-        bonuses = found.filter(found["name"] == "bonus")["value"].to_list()
-        assert len(bonuses) == 6 and all(0 < value < 0.2 for value in bonuses)
+    with lab.run("plain", objective=qed, policy=policy, seed=2) as plain:
+        without = train(plain, PLAIN)
+    with lab.run("bonus", objective=qed, policy=policy, seed=2) as run:
+        found = train(run, BONUS)
+    assert found.policy_sha256 != without.policy_sha256
+    sql = "SELECT value FROM metrics WHERE run_id = ? AND name = ? ORDER BY iteration"
+    bonuses = lab.query(sql, [run.run_id, "bonus"])["value"].to_list()
+    assert len(bonuses) == 3 and all(0 < value < 0.2 for value in bonuses)
+    assert lab.query(sql, [plain.run_id, "bonus"]).is_empty()
+    # The first batch is drawn before anything is learned.
+    rewards = 'SELECT reward FROM sample_history WHERE run_id = ? AND iteration = 0 ORDER BY "row"'
+    assert lab.query(rewards, [run.run_id]).rows() == lab.query(rewards, [plain.run_id]).rows()
 
 
 def test_rows_of_overfull_buckets_are_not_replayed(
