@@ -168,6 +168,7 @@ class Lab:
         device: str = "cpu",
         seed: int | None = None,
         selection: Selection | str = Uniform(),
+        randomise: bool = False,
         where: str | None = None,
         sources: str | Path | Sequence[str | Path] = (),
         snapshot: int | None = None,
@@ -193,6 +194,8 @@ class Lab:
             device: as in ``run``.
             seed: the seed of the choice of rows.
             selection: chooses the rows of a batch; a text names a kind with its defaults.
+            randomise: give each row as another random SMILES of its molecule, whose likelihood when it was drawn is
+                unknown.
             where: an SQL condition on ``sample_history``.
             sources: the paths of archives and other stores to read the rows from, in their order; this store is
                 among them if its path is. None is this store alone.
@@ -239,6 +242,7 @@ class Lab:
             steps,
             batch_size,
             selection=as_selection(selection),
+            randomise=randomise,
             where=where,
             sources=[sources] if isinstance(sources, str | Path) else sources,
             snapshot=snapshot,

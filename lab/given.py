@@ -15,6 +15,7 @@ from typing import Any
 from molbuffer.kinds import Description
 from molbuffer.samplers import Policy, Sampler
 from molbuffer.storage import RunConflictError, SampleStore, UnknownRunError
+from molbuffer.training import BestAgent
 
 MAY_CHANGE: Mapping[str, str] = {
     "iterations": "the run is extended, but does not end before the last iteration that it has done",
@@ -81,7 +82,7 @@ class Given:
         """
         place = {"event": "training", "number": number}
         known = self._find(place)
-        later = self._find({**place, "number": number + 1}) is not None
+        later = self.followed(number)
         wanted = {**place, "since": done if known is None else known["since"], **statement}
         if known is not None and done > known["since"]:
             changes = [each for each in _changes((), known, wanted) if not (_may_change(each[0]) and not later)]
@@ -92,6 +93,14 @@ class Given:
                 f"expected iterations >= {done}"
             )
         self._record(known, wanted)
+
+    def followed(self, number: int) -> bool:
+        """Return whether a training was given after another one, which had ended then.
+
+        Args:
+            number: the place of the other one among the trainings of the run's block.
+        """
+        return self._find({"event": "training", "number": number + 1}) is not None
 
     def _find(self, place: Statement) -> dict[str, Any] | None:
         """Return the newest record of a place."""
@@ -128,6 +137,8 @@ def described_sampler(sampler: Sampler, own: Callable[[Policy], bool], sources: 
     """
 
     def known(name: str, value: Any) -> Any:
+        if isinstance(value, BestAgent):
+            return "best of the run"
         if name not in ("policy", "output_model") or not callable(value) or isinstance(value, type):
             return None
         policy = value()

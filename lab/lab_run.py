@@ -15,6 +15,8 @@ from molbuffer.lab.building import BufferBuilder, Chunk, chunk_rows, commit_chun
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.errors import RunError
 from molbuffer.lab.given import Given, described, described_sampler
+from molbuffer.lab.provenance import objective_definition
+from molbuffer.lab.recording import check_filters, check_objective, with_valence
 from molbuffer.lab.score_failures import ScoreFailures, check_kept
 from molbuffer.lab.training import Training, TrainingPlan, go_on, online_training, run_training
 from molbuffer.samplers import (
@@ -25,8 +27,10 @@ from molbuffer.samplers import (
     Sampler,
     SamplerSize,
     Vocabulary,
+    check_stored_scores,
     policy_files,
 )
+from molbuffer.scoring import Filter, Objective
 from molbuffer.storage import (
     Build,
     BuildReceipt,
@@ -42,6 +46,7 @@ from molbuffer.storage import (
 )
 from molbuffer.training import (
     BatchPlan,
+    BestAgent,
     DiversitySettings,
     Ending,
     FitProgress,
@@ -50,6 +55,7 @@ from molbuffer.training import (
     Loss,
     Replay,
     ScoredSequences,
+    StageEndSettings,
     StopSettings,
     Trainable,
     Trainables,
@@ -117,6 +123,7 @@ class LabRun:
         self._built: dict[tuple[int, str], list[BuildReceipt]] = {}
         self._iteration = 0
         self._training: Training | None = None
+        self._best = BestAgent(context.start)
         self._trainings = 0
         self._given = Given(context.store, context.run_id)
         self._in_training = False
@@ -160,6 +167,14 @@ class LabRun:
         Give samplers the method itself, as ``ModelSampler("agent", run.agent)``: they call it at each draw.
         """
         return self._context.start if self._training is None else self._training.learner.policy()
+
+    @property
+    def best(self) -> BestAgent:
+        """The best agent of the run up to now, for samplers, as ``ModelSampler("reminder", run.best)``.
+
+        It is the policy in training as it was when its live draws had the highest mean reward.
+        """
+        return self._best
 
     def stored_rows(self, runs: str | Sequence[str] = "own", where: str | None = None) -> RunHistory:
         """Return the stored rows that a sampler of the history may draw, as ``HistorySampler`` takes them.
@@ -253,6 +268,9 @@ class LabRun:
         patience_top: int = StopSettings.patience_top,
         guard: GuardSettings | None = None,
         diversity: DiversitySettings | None = None,
+        until: StageEndSettings | None = None,
+        objective: Objective | None = None,
+        filters: Sequence[Filter] | None = None,
         progress: Callable[[FitProgress], None] = lambda _: None,
     ) -> TrainingResult:
         """Train the policy until the run has done a number of iterations, from its last checkpoint if it has one.
@@ -279,6 +297,10 @@ class LabRun:
             patience_top: the number of best molecules.
             guard: the guard against collapse; None is none.
             diversity: the diversity memory; None has every reward count in full.
+            until: has the training end earlier, as a stage of the run that others may follow: each further ``train`` of
+                the block goes on from here, with what it is given.
+            objective: gives the rewards of this training; None is that of the run.
+            filters: those of this training, asked as in ``Lab.run``; None is those of the run.
             progress: called after each iteration.
 
         Raises:
@@ -311,11 +333,16 @@ class LabRun:
             stops=StopSettings(max_oracle_calls, max_minutes, patience, patience_top),
             guard=guard,
             diversity=diversity,
+            stage_end=until,
+            last_stage=False,
+            best=self._best if self._draws_from_best(samplers) else None,
         )
         self._take_sizes(samplers)
-        context = replace(self._context, max_oracle_calls=max_oracle_calls)
+        number = self._trainings
+        context = self._context_of(number, until=until, objective=objective, filters=filters)
+        context = replace(context, max_oracle_calls=max_oracle_calls)
         made = list(self._samplers.values())
-        self._give_training(plan, made, trainables)
+        self._give_training(plan, made, trainables, stage_statement(until, objective, filters))
         self._training = None
         training = online_training(context, plan, lambda *_: made, lambda _: Trainables(tuple(trainables)))
         self._training = training
@@ -332,16 +359,45 @@ class LabRun:
             training.drawn.add(name, sum(receipt.drawn for receipt in built))
             if training.calls is not None:
                 training.calls.read_builds(receipt.build_id for receipt in built)
-        failures = ScoreFailures(self._context, since=training.loader.iteration)
+        failures = ScoreFailures(context, since=training.loader.iteration)
         training.loader.build_buffer = BufferBuilder(
             training, failures, lambda at, _, __, asked: self._make_chunks(context, training, failures, at, asked)
         )
         self._in_training = True
+        ending = None
         try:
-            ending = run_training(training, failures, progress)
+            # One that another has followed had come to its end, which may have been before its last iteration.
+            if not self._given.followed(number):
+                ending = run_training(training, failures, progress)
         finally:
             self._iteration, self._in_training = training.loader.iteration, False
-        return TrainingResult.of(self._context, training, ending)
+        return TrainingResult.of(context, training, ending)
+
+    def _context_of(
+        self,
+        number: int,
+        *,
+        until: StageEndSettings | None,
+        objective: Objective | None,
+        filters: Sequence[Filter] | None,
+    ) -> RunContext:
+        """Return the run as it is in a training, whose objective is recorded."""
+        check_stage(until, objective, filters)
+        context = self._context
+        if (until, objective, filters) != (None, None, None):
+            context = replace(context, stage=number)
+        if filters is not None:
+            context = replace(context, filters=with_valence(filters))
+        if objective is not None and objective.sha256 != context.objective.sha256:
+            check_stored_scores(objective, context.store)
+            context.store.record_objective(objective.sha256, objective_definition(objective))
+            context = replace(context, objective=objective)
+        return context
+
+    def _draws_from_best(self, samplers: Mapping[str, float] | Sequence[Sampler]) -> bool:
+        known = self._samplers.values()
+        given = (each for each in known if each.name in samplers) if isinstance(samplers, Mapping) else samplers
+        return any(getattr(each, "policy", None) is self._best for each in [*known, *given])
 
     def _give_build(self, sampler: Sampler, n: int) -> None:
         """Record a build before it is made, or refuse one that differs from that in its place."""
@@ -358,11 +414,18 @@ class LabRun:
             made=any(receipt.build_id == build_id for receipt in receipts),
         )
 
-    def _give_training(self, plan: TrainingPlan, samplers: Sequence[Sampler], trainables: Sequence[Trainable]) -> None:
+    def _give_training(
+        self,
+        plan: TrainingPlan,
+        samplers: Sequence[Sampler],
+        trainables: Sequence[Trainable],
+        stage: Mapping[str, Any],
+    ) -> None:
         """Record a training before it begins, or refuse one that differs from that in its place."""
         sources: dict[str, str] = {}
         statement = {
             **training_statement(plan, sources),
+            **stage,
             "samplers": {
                 each.name: {
                     "p_batch": each.size.p_batch,
@@ -442,7 +505,7 @@ class LabRun:
         publish_latents([sampler], store, self.run_id)
         for name in ("policy", "output_model"):
             found = getattr(sampler, name, None)
-            if not callable(found) or found == self.agent or not isinstance(policy := found(), Policy):
+            if not callable(found) or found in (self.agent, self._best) or not isinstance(policy := found(), Policy):
                 continue
             sha256 = store.policies.add(policy_files(policy.model, policy.vocabulary))
             version = PolicyVersion(sha256, policy.kind, weights_kept=True)
@@ -462,6 +525,32 @@ class LabRun:
         if self._training is None or not self._in_training:
             return None
         return self._training.writer.unsettled()
+
+
+def check_stage(until: object, objective: object, filters: object) -> None:
+    """Refuse what is no end, objective or filters of a training.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(until, StageEndSettings | None):
+        raise TypeError(f"until: expected StageEndSettings(mean_reward=..., ...), got {shown(until)}")
+    if objective is not None:
+        check_objective(objective)
+    if filters is not None:
+        check_filters(filters)
+
+
+def stage_statement(
+    until: StageEndSettings | None, objective: Objective | None, filters: Sequence[Filter] | None
+) -> dict[str, Any]:
+    """Return what is a training's own of what a run has, as far as it is given."""
+    given = {
+        "until": None if until is None else asdict(until),
+        "objective": None if objective is None else objective.sha256,
+        "filters": None if filters is None else [repr(each) for each in with_valence(filters)],
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def training_statement(plan: TrainingPlan, sources: dict[str, str]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class RunPlan:
                 raise TypeError(f"{name}: expected a Policy, or the name of one, got {shown(value)}")
         if self.seed is not None and (not isinstance(self.seed, int) or isinstance(self.seed, bool)):
             raise TypeError(f"seed: expected a whole number or None, got {shown(self.seed)}")
-        _check_filters(self.filters)
+        check_filters(self.filters)
         if not isinstance(self.standardisation, Standardisation | None):
             raise TypeError(f"standardisation: expected a Standardisation, got {shown(self.standardisation)}")
         if not isinstance(self.screening, Screening | None):
@@ -108,8 +108,7 @@ class RunPlan:
 
     def all_filters(self) -> tuple[Filter, ...]:
         """Return the filters with the one that every run has."""
-        given = tuple(self.filters)
-        return given if any(isinstance(each, Valence) for each in given) else (Valence(), *given)
+        return with_valence(self.filters)
 
     def full_standardisation(self) -> Standardisation:
         """Return the standardisation, by default that of a campaign."""
@@ -228,7 +227,18 @@ def check_objective(objective: object) -> None:
         )
 
 
-def _check_filters(filters: object) -> None:
+def with_valence(filters: Sequence[Filter]) -> tuple[Filter, ...]:
+    """Return filters with the one that every run has, which comes first unless it is among them."""
+    given = tuple(filters)
+    return given if any(isinstance(each, Valence) for each in given) else (Valence(), *given)
+
+
+def check_filters(filters: object) -> None:
+    """Refuse what are no filters.
+
+    Raises:
+        TypeError: they are none.
+    """
     if not isinstance(filters, Sequence) or isinstance(filters, str):
         raise TypeError(f"filters: expected a list of filters, got {shown(filters)}")
     for each in filters:

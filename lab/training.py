@@ -12,10 +12,14 @@ from dataclasses import KW_ONLY, dataclass, field
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.score_failures import ScoreFailures, log_warning
 from molbuffer.samplers import BuildPlace, CallsOfTraining, DrawCounts, Policy, Sampler, Screener, SeenMolecules
+from molbuffer.samplers.models import UNTRUNCATED
 from molbuffer.storage import Event, KeptOfRun, SampleStore, Selection, Uniform
 from molbuffer.training import (
     BEFORE_THE_RUN,
+    BUFFER,
     BatchPlan,
+    BestAgent,
+    BonusLearning,
     Buffer,
     BufferView,
     CallsStop,
@@ -39,6 +43,8 @@ from molbuffer.training import (
     StopSettings,
     TimeStop,
     Trainables,
+    UnsuitableDataError,
+    blind_part,
     fit_policy,
 )
 
@@ -67,6 +73,7 @@ class TrainingPlan:
         guard: the guard against collapse; None is none.
         tell: tells people what the guard did.
         diversity: the diversity memory; None has every reward count in full. Online only.
+        best: the best agent of the run, from which samplers may draw; None where none does. Online only.
     """
 
     batches: BatchPlan
@@ -84,6 +91,7 @@ class TrainingPlan:
     guard: GuardSettings | None = None
     tell: Callable[[str], None] = log_warning
     diversity: DiversitySettings | None = None
+    best: BestAgent | None = None
 
 
 @dataclass(frozen=True)
@@ -140,17 +148,22 @@ def online_training(
         train_on_invalid=plan.batches.train_on_invalid,
     )
     made = samplers(learner.policy, writer)
+    learner.reminding = reminding(made, plan)
+    _check_conditions(context, plan, made)
+    if plan.best is not None:
+        plan.best.follow(learner, context.objective_sha256)
     checkpoint = store.latest_checkpoint(run_id)
     drawn = DrawCounts() if checkpoint is None else DrawCounts.before(checkpoint.iteration, store.receipts(run_id))
     calls, screener = context.calls(plan.stops.max_oracle_calls), context.screener()
     pipeline = context.pipeline(seen, calls, screener)
     live = LiveSamplers(made, pipeline, run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn)
-    buffer = Buffer(store, view, plan.selection, vocabulary, plan.batches.replay)
     resumed = checkpoint is not None
     memory = None if plan.diversity is None else diversity_memory(plan.diversity, context, resumed=resumed)
+    buffer = Buffer(store, view, plan.selection, vocabulary, plan.batches.replay, memory)
+    loader = MixedLoader(plan.batches, buffer, live, diversity=memory)
     return Training(
         learner,
-        MixedLoader(plan.batches, buffer, live, diversity=memory),
+        loader,
         writer,
         seen,
         checkpoint_every=plan.checkpoint_every,
@@ -158,21 +171,67 @@ def online_training(
         trainables=trainables(made),
         calls=calls,
         screener=screener,
-        course=Course([CallsStop(calls), *_observers(context, plan, calls, learner)]),
+        course=Course([CallsStop(calls), *_observers(context, plan, calls, learner, loader)]),
     )
 
 
-def _observers(context: RunContext, plan: TrainingPlan, calls: CallsOfTraining, learner: Learner) -> Iterator[Observer]:
+def _observers(
+    context: RunContext, plan: TrainingPlan, calls: CallsOfTraining, learner: Learner, loader: MixedLoader
+) -> Iterator[Observer]:
     stops = plan.stops
     if plan.stage_end is not None:
         assert context.stage is not None
-        yield StageEnd(context.stage, plan.stage_end, calls, plan.last_stage)
+        yield StageEnd(context.stage, plan.stage_end, calls, plan.last_stage, lambda: loader.iteration)
     if stops.max_minutes is not None:
         yield TimeStop(stops.max_minutes)
     if stops.patience is not None:
         yield PatienceStop(context.store, context.objective_sha256, stops.patience, stops.patience_top)
     if plan.guard is not None:
         yield Guard(learner, plan.guard, plan.tell)
+    if loader.diversity is not None and loader.diversity.bonus is not None:
+        yield BonusLearning(loader.diversity)
+    if plan.best is not None:
+        # After the guard, which may change the policy that draws next.
+        yield plan.best
+
+
+def reminding(samplers: Sequence[Sampler], plan: TrainingPlan) -> frozenset[str]:
+    """Return the names of the samplers that draw from the best agent of the run.
+
+    Raises:
+        UnsuitableDataError: the loss needs rows of the best agent, and gets none, or not as that draws them.
+    """
+    found = [each for each in samplers if plan.best is not None and getattr(each, "policy", None) is plan.best]
+    if getattr(plan.loss, "needs_reminders", False):
+        if not any(each.size.p_batch for each in found):
+            raise UnsuitableDataError(
+                f"the loss {plan.loss} learns from rows that the best agent of the run has drawn, and no sampler draws "
+                'them live; give one with the policy "best" (run.best in Python) a p_batch, or take reinvent',
+                rows={},
+            )
+        for each in found:
+            if getattr(each, "sampling", UNTRUNCATED) != UNTRUNCATED:
+                raise UnsuitableDataError(
+                    f"the loss {plan.loss} compares rows with their likelihood under the best agent, and the sampler "
+                    f"{each.name!r} draws by {getattr(each, 'sampling', None)}; leave that out",
+                    rows={each.name: 0},
+                )
+    return frozenset(each.name for each in found)
+
+
+def _check_conditions(context: RunContext, plan: TrainingPlan, samplers: Sequence[Sampler]) -> None:
+    """Refuse a part of a mixture that can never have a row, and tell of one that never has those of this run.
+
+    Raises:
+        UnsuitableDataError: naming the part.
+    """
+    built = context.store.receipts(context.run_id, event=Event.BUILD_BUFFER)
+    if built or any(each.size.buffer_size for each in samplers) or not any(each.size.p_batch for each in samplers):
+        return
+    if (wrong := blind_part(plan.selection, own=True)) is not None:
+        raise UnsuitableDataError(wrong, rows={BUFFER: 0})
+    if (half := blind_part(plan.selection, own=False)) is not None:
+        plan.tell(half)
 
 
 _FOUND_BEFORE = """SELECT smiles, max(reward) AS reward FROM {sample_history}

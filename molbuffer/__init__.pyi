@@ -33,7 +33,7 @@ from .scoring.unlikely_groups import UnlikelyGroups
 from .storage.history.selections import ConsumeOnce, Mixture, MixturePart, Prioritized, RankWindow, TopK, Uniform
 from .training.batches.replay import Replay
 from .training.batches.stored_batches import StoredBatches
-from .training.course.settings import GuardSettings
+from .training.course.settings import GuardSettings, StageEndSettings
 from .training.diversity.settings import DiversitySettings
 from .training.fit.settings import LearnerSettings
 from .training.losses import Reinvent
@@ -91,6 +91,7 @@ __all__ = [
     "Screening",
     "Sigmoid",
     "Similarity",
+    "StageEndSettings",
     "StoredBatches",
     "Substructure",
     "SubstructureFilter",

@@ -1,6 +1,6 @@
 from .base import Draw, Recall, Sampler, SamplerSize, encode_rows, tensors
 from .builds.bad_rows import report_bad_rows, report_rows
-from .builds.build import REDRAW_ROUNDS, BuildSpec, draw_build, make_build
+from .builds.build import REDRAW_ROUNDS, BuildSpec, draw_build, evaluation_build, make_build
 from .builds.drawn_counts import DrawCounts
 from .builds.judging import Pipeline
 from .builds.oracle_calls import BUDGET, CallsOfTraining, OracleCalls, calls_before
@@ -46,13 +46,14 @@ from .policies.reinvent import ReinventPrior, read_reinvent_prior, write_reinven
 from .prior import PriorSampler
 from .replay import expressible, randomised, stored_rows
 from .seeds import cpu_generator, derive_seed, numpy_generator, torch_generator
-from .tables.base import INNER_SAMPLER, RunParts, SamplerTable, TokenSource
+from .tables.base import BEST, INNER_SAMPLER, RunParts, SamplerTable, TokenSource
 from .tables.family import SAMPLERS, OuterTable
 from .tables.latents import LatentSamplerTable, LearningKeys, PriorSamplerTable
 from .tokens.grammars import GRAMMARS, SELFIES, SMILES, Grammar
 from .tokens.vocabulary import END, PAD, RESERVED, START, Vocabulary
 
 __all__ = [
+    "BEST",
     "BUDGET",
     "END",
     "GRAMMARS",
@@ -133,6 +134,7 @@ __all__ = [
     "encode_molecules",
     "encode_rows",
     "epoch_sampler",
+    "evaluation_build",
     "expressible",
     "find_device",
     "find_policy",

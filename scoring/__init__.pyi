@@ -31,7 +31,7 @@ from .genetic.offspring import children
 from .molecules.buckets import BucketName, Buckets, make_buckets
 from .molecules.cxsmiles import plain_smiles
 from .molecules.diversity import Diversity, diversity_of
-from .molecules.fingerprints import Fingerprint, count_fingerprint
+from .molecules.fingerprints import Fingerprint, bit_fingerprints, count_fingerprint
 from .molecules.neighbours import Indices, SimilarityBounds, SimilarPairs, similar_pairs
 from .molecules.parsing import canonical_smiles, parse_smiles
 from .molecules.patterns import parse_smarts
@@ -133,6 +133,7 @@ __all__ = [
     "any_holds",
     "are_other_molecules",
     "available_cores",
+    "bit_fingerprints",
     "calibration",
     "canonical_smiles",
     "check_objective_name",

@@ -39,6 +39,7 @@ from .history.selections import (
     TopK,
     Uniform,
     WithinLag,
+    WithoutRows,
     weights_of,
 )
 from .maintenance.prune import KeptOfRun
@@ -151,6 +152,7 @@ __all__ = [
     "VacuumRefusedError",
     "VerifyReport",
     "WithinLag",
+    "WithoutRows",
     "available_rows",
     "check_predicate",
     "check_unapplied",

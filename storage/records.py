@@ -25,6 +25,8 @@ class Event(StrEnum):
 
     BUILD_BUFFER = "build_buffer"
     SAMPLE_BATCH = "sample_batch"
+    EVALUATION = "evaluation"
+    """Draws by which a policy is judged. They are history with scores and rewards, and no training learns from them."""
 
 
 class RunKind(StrEnum):

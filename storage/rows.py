@@ -87,6 +87,7 @@ class Rows:
             has both of each build.
         weights: [n], how much each row counts in a mean over the rows of a batch, by the selection that has drawn it.
         penalties: [n], the factors in [0, 1] on the rewards that are learned from, by the diversity memory.
+        bonuses: [n], what is added to the rewards before these factors, by the diversity memory.
         vocabulary_sha256: what the tokens belong to; None where rows of several vocabularies are side by side.
 
     Raises:
@@ -106,6 +107,7 @@ class Rows:
     truncated: NDArray[np.uint8] | None = field(default=None, metadata=_column("uint8", stored=False))
     weights: NDArray[np.float32] | None = field(default=None, metadata=_column("float32", fill=1, stored=False))
     penalties: NDArray[np.float32] | None = field(default=None, metadata=_column("float32", fill=1, stored=False))
+    bonuses: NDArray[np.float32] | None = field(default=None, metadata=_column("float32", stored=False))
     vocabulary_sha256: str | None = None
 
     def __post_init__(self) -> None:

@@ -1,11 +1,13 @@
 from .batches.batch import TrainingBatch
-from .batches.buffer import Buffer, BufferView
+from .batches.buffer import BUFFER, Buffer, BufferView
 from .batches.live_samplers import LiveSamplers
 from .batches.loader import BatchOrigin, BatchPlan, MixedLoader
-from .batches.replay import Replay
+from .batches.replay import Replay, blind_part
 from .batches.replayed_latents import ReplayedLatents
 from .batches.stored_batches import StoredBatches
 from .checkpoint import RunCheckpoints
+from .course.best_agent import BestAgent
+from .course.bonus_learning import BonusLearning
 from .course.course import Course, Ending, Observer, StepTaken, course_state
 from .course.guard import Guard
 from .course.settings import GuardSettings, StageEndSettings, StopSettings
@@ -13,7 +15,7 @@ from .course.stage_end import STAGE, StageEnd
 from .course.stops import CallsStop, PatienceStop, TimeStop
 from .diversity.memory import BEFORE_THE_RUN, DiversityMemory
 from .diversity.settings import DiversitySettings
-from .errors import BatchShortError
+from .errors import BatchShortError, UnsuitableDataError
 from .evaluation import (
     DrawEvaluation,
     MoleculeQuality,
@@ -41,6 +43,7 @@ from .pretraining.transfer import BeforeTransfer
 __all__ = [
     "BASELINES",
     "BEFORE_THE_RUN",
+    "BUFFER",
     "LOSSES",
     "STAGE",
     "TRANSFER",
@@ -48,6 +51,8 @@ __all__ = [
     "BatchPlan",
     "BatchShortError",
     "BeforeTransfer",
+    "BestAgent",
+    "BonusLearning",
     "Buffer",
     "BufferView",
     "CallsStop",
@@ -93,8 +98,10 @@ __all__ = [
     "Trainable",
     "Trainables",
     "TrainingBatch",
+    "UnsuitableDataError",
     "ValidOn",
     "VectorTrainer",
+    "blind_part",
     "bootstrap_difference",
     "check_columns",
     "clean_molecules",

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers import ModelSampler, Policy, Scorer
+from molbuffer.samplers import Draw, ModelSampler, Policy, Scorer, evaluation_build
 from molbuffer.scoring import Filter, Judgement, Standardisation, diversity_of, judge_many
+from molbuffer.storage import Commit, Event
 
 RESAMPLES = 2_000
 """Bootstrap samples of an interval."""
@@ -141,6 +142,7 @@ def evaluate_policy(
     seed: int,
     known: Callable[[Sequence[str]], set[str]] | None = None,
     max_oracle_calls: int | None = None,
+    iteration: int | None = None,
 ) -> DrawEvaluation:
     """Draw molecules at temperature 1, score those that pass the filters, and record the scores in the scorer's
     store.
@@ -155,8 +157,11 @@ def evaluate_policy(
         known: returns which of some canonical SMILES are known already, for the novelty.
         max_oracle_calls: the largest number of different molecules that scores are asked for, stored ones counted;
             the draws end before the one that would exceed it. None is no limit.
+        iteration: the iterations that the policy has learned from in the run of the scorer: the draws that are scored
+            become a build of the event "evaluation" there. None stores no draw.
     """
-    drawn = ModelSampler("evaluation", lambda: policy).draw(draws, seed)
+    sampler = ModelSampler("evaluation", lambda: policy)
+    drawn = sampler.draw(draws, seed)
     judged = judge_many(drawn.raw, filters, standardisation)
     if scorer is not None and max_oracle_calls is not None:
         judged = judged[: _within(judged, max_oracle_calls)]
@@ -170,6 +175,8 @@ def evaluate_policy(
     if scorer.store is not None and scored.new:
         scorer.store.record_scores(scored.new, run_id=scorer.run_id)
     reward_of = scored.reward_of()
+    if iteration is not None:
+        _store(sampler, drawn, judged, reward_of, scorer, iteration, seed)
     rewards = [
         reward_of[judgement.smiles] if judgement.smiles is not None and judgement.rejected_by is None else 0.0
         for judgement in judged
@@ -180,6 +187,37 @@ def evaluate_policy(
         novelty,
         oracle_calls=len(scored.smiles),
     )
+
+
+def _store(
+    sampler: ModelSampler,
+    drawn: Draw,
+    judged: Sequence[Judgement],
+    reward_of: Mapping[str, float],
+    scorer: Scorer,
+    iteration: int,
+    seed: int,
+) -> None:
+    """Store draws with their rewards, once: a run that is gone on with may evaluate a policy again."""
+    store, run_id = scorer.store, scorer.run_id
+    if store is None or run_id is None or not judged:
+        return
+    known = store.receipts(run_id, iteration=iteration, event=Event.EVALUATION)
+    if any(receipt.drawn == len(judged) for receipt in known):
+        return
+    build = evaluation_build(
+        sampler,
+        drawn,
+        judged,
+        reward_of,
+        run_id=run_id,
+        iteration=iteration,
+        seed=seed,
+        objective_sha256=scorer.objective.sha256,
+        chunk=len(known),
+    )
+    message = f"evaluation of run {run_id}, iteration {iteration}"
+    store.commit(Commit(builds=[build], message=message))
 
 
 def _within(judged: Sequence[Judgement], molecules: int) -> int:

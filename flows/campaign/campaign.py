@@ -16,7 +16,7 @@ from molbuffer.flows.campaign.named_policies import check_policies, with_resolve
 from molbuffer.flows.campaign.resuming import accept_changes
 from molbuffer.flows.campaign.samplers import build_sampler
 from molbuffer.flows.campaign.sources import add_models, sources_of
-from molbuffer.flows.settings import Override, Settings, load_settings
+from molbuffer.flows.settings import OWN_POLICIES, Override, Settings, load_settings
 from molbuffer.lab import RunContext, ScoreFailures, described_run, refuse_other_sources
 from molbuffer.samplers import (
     Policy,
@@ -78,6 +78,7 @@ class Campaign:
         settled: Callable[[], int],
         latents: Mapping[str, str] | None = None,
         unsettled: Callable[[], Sequence[Build] | None] = lambda: None,
+        best: Callable[[], Policy] | None = None,
     ) -> list[Sampler]:
         """Return the samplers in configuration order.
 
@@ -87,6 +88,7 @@ class Campaign:
             latents: the sha256 of the latents of samplers, by the samplers' names; a sampler without an entry begins
                 anew.
             unsettled: returns the live builds of the iterations since, which are not committed; None if there was none.
+            best: returns the best agent of the run, at the time of a draw; None without training.
         """
         parts = RunParts(
             store=self.store,
@@ -100,6 +102,7 @@ class Campaign:
             inner_objective_sha256=self.context.objective.sha256,
             latents=latents or {},
             unsettled=unsettled,
+            best=best,
         )
         return [build_sampler(settings, parts) for settings in self.settings.samplers]
 
@@ -130,7 +133,7 @@ class Campaign:
     def policy_versions(self) -> list[PolicyVersion]:
         """Return the fixed policies that the campaign draws from, as the first rows of their lineage."""
         names = {name for settings in self.settings.samplers for name in settings.table.policies}
-        others = [open_policy(name, self.store) for name in sorted(names - {"agent", "prior"})]
+        others = [open_policy(name, self.store) for name in sorted(names - set(OWN_POLICIES))]
         policies = {policy.sha256: policy for policy in (self.prior, self.start, *others)}
         return [PolicyVersion(sha256, policy.kind, weights_kept=True) for sha256, policy in policies.items()]
 

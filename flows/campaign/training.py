@@ -24,8 +24,9 @@ from molbuffer.lab import (
     refuse_no_rows,
     relabelled,
 )
+from molbuffer.samplers import BEST
 from molbuffer.storage import KeptOfRun, RunKind, SampleStore, UnknownRunError
-from molbuffer.training import BatchPlan
+from molbuffer.training import BatchPlan, BestAgent, Replay
 
 OFFLINE_STRETCH = 10
 """Iterations between checkpoints offline, for each one online: an offline iteration draws and scores nothing."""
@@ -45,6 +46,8 @@ def prepare_online(campaign: Campaign) -> Training:
 def assemble_online(campaign: Campaign) -> Training:
     """Make the parts of an online training, at its beginning."""
     settings = campaign.settings
+    draws_from_best = any(BEST in each.table.policies for each in settings.samplers)
+    best = BestAgent(campaign.start) if draws_from_best else None
     plan = TrainingPlan(
         BatchPlan(
             batch_size=settings.campaign.batch_size,
@@ -66,12 +69,13 @@ def assemble_online(campaign: Campaign) -> Training:
         guard=None if settings.guard is None else settings.guard.build(),
         tell=warn,
         diversity=None if settings.diversity is None else settings.diversity.build(),
+        best=best,
     )
     tables = [each.table for each in settings.samplers]
     return online_training(
         campaign.context,
         plan,
-        lambda agent, writer: campaign.samplers(agent, writer.settled, unsettled=writer.unsettled),
+        lambda agent, writer: campaign.samplers(agent, writer.settled, unsettled=writer.unsettled, best=best),
         lambda samplers: build_trainables(tables, samplers),
     )
 
@@ -98,6 +102,7 @@ def assemble_offline(campaign: Campaign, where: str | None = None, rows: Offline
             iterations=offline.steps,
             seed=settings.campaign.seed,
             train_on_invalid=settings.training.train_on_invalid,
+            replay=Replay(randomise=offline.randomise),
         ),
         offline.built_loss(settings.training),
         learner=offline.learner(settings.training),
@@ -124,7 +129,12 @@ def offline_condition(settings: Settings, where: str | None) -> str | None:
 
 
 def check_rows(
-    settings: Settings, store: SampleStore, run_id: str, rows: OfflineRows, where: str | None, snapshot: int | None
+    settings: Settings,
+    store: SampleStore | None,
+    run_id: str,
+    rows: OfflineRows,
+    where: str | None,
+    snapshot: int | None,
 ) -> None:
     """Refuse sources without any row that a run that has not begun can learn from, where this is known before it.
 
@@ -134,7 +144,9 @@ def check_rows(
         BatchShortError: no row has a reward under the objective.
     """
     unknown = settings.offline.relabel != "off" or settings.contrastive is not None
-    if unknown or settings.training.train_on_invalid or _has_begun(store, run_id):
+    if unknown or settings.training.train_on_invalid:
+        return
+    if store is not None and _has_begun(store, run_id):
         return
     refuse_no_rows(rows, build_objective(settings).sha256, where, snapshot)
 

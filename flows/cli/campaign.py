@@ -100,7 +100,7 @@ def offline(
     drawn = [] if draws is None else [f"offline.evaluation.draws={draws}"]
     overrides = [OFFLINE, *overrides_of([*(given.sets or ()), *drawn])]
     ready = prepared_run(given, overrides, kind=RunKind.OFFLINE, iterations=iterations, own_rows=not sources)
-    check_rows_there(ready, given.store, sources or (), where, snapshot)
+    check_rows_there(ready, given.store, sources or (), where, snapshot, limits(max_size))
     with surroundings(given, ready.run_id, longer=True):
         result = offline_work(given.direct)(
             ready.settings.to_json(),

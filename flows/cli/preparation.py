@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
     from molbuffer.flows.settings import Override, Problem, Settings
-    from molbuffer.storage import RunKind, SampleStore
+    from molbuffer.storage import ArchiveLimits, RunKind, SampleStore
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,17 @@ def prepared_run(
 
 
 def check_rows_there(
-    ready: Prepared, store: Path, sources: Sequence[Path] = (), where: str | None = None, snapshot: int | None = None
+    ready: Prepared,
+    store: Path,
+    sources: Sequence[Path] = (),
+    where: str | None = None,
+    snapshot: int | None = None,
+    limits: ArchiveLimits | None = None,
 ) -> None:
-    """Refuse an offline training without any row to learn from; with an archive this is found when it is unpacked.
+    """Refuse an offline training whose sources are not there, or damaged, or have no row to learn from.
+
+    An archive in a tar file is unpacked for that, and once more by the training: what is wrong with it is found before
+    a server starts.
 
     Args:
         ready: the run.
@@ -98,24 +106,25 @@ def check_rows_there(
         sources: the archives and stores of its rows; none is its store alone.
         where: an SQL condition on ``sample_history``; None is that of the configuration.
         snapshot: the snapshot of the store to read; None is the present one.
+        limits: the limits on the size of each archive; None is the default.
 
     Raises:
+        ArchiveError: an archive is damaged or not what it says.
+        StoreError: a store cannot be opened.
         BatchShortError: no row has a reward under the objective.
     """
-    places = [place.resolve() for place in sources]
-    if not all((place / "store.toml").is_file() for place in (*places, store)):
+    there = (store / "store.toml").is_file()
+    if not there and not sources:
         return
     from molbuffer.flows.campaign import check_rows, offline_condition
     from molbuffer.lab import opened_rows
-    from molbuffer.storage import ArchiveLimits, SampleStore, is_archive
+    from molbuffer.storage import ArchiveLimits, SampleStore
 
-    if any(map(is_archive, places)):
-        return
-    with (
-        SampleStore.open(store, read_only=True) as own,
-        opened_rows(own, list(map(str, places)), ArchiveLimits()) as rows,
-        output_kept_for_results(),
-    ):
+    places = [str(place.resolve()) for place in sources]
+    with ExitStack() as opened:
+        own = opened.enter_context(SampleStore.open(store, read_only=True)) if there else None
+        rows = opened.enter_context(opened_rows(own, places, limits or ArchiveLimits()))
+        opened.enter_context(output_kept_for_results())
         check_rows(ready.settings, own, ready.run_id, rows, offline_condition(ready.settings, where), snapshot)
 
 

@@ -18,10 +18,10 @@ from molbuffer.flows.settings.marked_keys import Data, FoundTable, annotations_o
 from molbuffer.flows.settings.problems import Problem, did_you_mean, shown
 from molbuffer.flows.settings.toml_lines import KeyPath
 from molbuffer.kinds import Condition, FileName, FolderName, MoleculeFile, PolicyName, Section
-from molbuffer.samplers import OF_RUN
+from molbuffer.samplers import BEST, OF_RUN
 
-OWN_POLICIES = ("agent", "prior")
-"""The names of the policy in training, and of the one it started from, in a sampler's table."""
+OWN_POLICIES = ("agent", BEST, "prior")
+"""The names of the policy in training, of the best one of the run, and of the prior, in a sampler's table."""
 
 ALWAYS_THERE = ("auto", "cpu")
 """The names of devices that every machine has."""

@@ -324,6 +324,11 @@ def _problems_of_references(data: Mapping[str, Any]) -> list[Problem]:
 
 def warnings_of(settings: Settings) -> list[str]:
     """Return what is allowed in a configuration, and can hardly be meant."""
+    if settings.stages and settings.campaign.offline:
+        return [
+            "stages are parts of an online run, and an offline training is the file without them, in one piece: "
+            'for one after another, let each start from the last by policy.agent = "run:RUN_ID"'
+        ]
     if settings.stages:
         of_stages = [warnings_of(settings.of_stage(i)) for i in range(len(settings.stages))]
         return [f"stage {i}: {text}" for i, texts in enumerate(of_stages) for text in texts]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from molbuffer.flows.settings.problems import Problem
 from molbuffer.flows.settings.rules import stored_share
 from molbuffer.flows.settings.samplers import SamplerSettings
-from molbuffer.samplers import TOLERANCE, TokenSource
-from molbuffer.training import LOSSES, Loss, ValidOn
+from molbuffer.samplers import BEST, TOLERANCE, TokenSource
+from molbuffer.training import LOSSES, Loss, ValidOn, blind_part
 
 if TYPE_CHECKING:
     from molbuffer.flows.settings.settings import Settings
@@ -23,6 +23,10 @@ def unsuitable_rows(settings: Settings) -> list[Problem]:
         return problems
     named, loss = settings.training.loss.kind, settings.training.built_loss
     problems += _of_choice(settings, named, loss)
+    problems += _of_best_agent(settings, named, loss)
+    if not any(each.fills_buffer for each in settings.samplers):
+        blind = blind_part(settings.buffer.selection.build(), own=True)
+        problems += [] if blind is None else [Problem(("buffer", "selection"), blind)]
     stored = stored_share(settings.model_dump(mode="json"))
     if loss.valid_on is ValidOn.ON_POLICY and stored > TOLERANCE:
         message = (
@@ -48,6 +52,28 @@ def _of_choice(settings: Settings, named: str, loss: Loss) -> Iterator[Problem]:
     if settings.screening is not None:
         message = f"{valid} screening keeps those that promise most; remove the table, {_advice()}"
         yield Problem(("screening",), message)
+
+
+def _of_best_agent(settings: Settings, named: str, loss: Loss) -> Iterator[Problem]:
+    """Yield what keeps samplers from drawing from the best agent of the run, or a loss from such rows."""
+    reminds = bool(getattr(loss, "needs_reminders", False))
+    drawing = [(i, each) for i, each in enumerate(settings.samplers) if BEST in each.table.policies]
+    for i, sampler in drawing:
+        source = sampler.table.token_source
+        if sampler.kind != "model":
+            yield Problem(("samplers", i), 'only a sampler of the kind model draws from the policy "best"')
+        elif sampler.fills_buffer:
+            message = f'got {sampler.buffer_size}, and "best" draws live: leave the key out, and set a p_batch'
+            yield Problem(("samplers", i, "buffer_size"), message)
+        elif reminds and source is not None and (source.truncated or source.temperature != 1):
+            message = (
+                f"the loss {named} compares rows with their likelihood under the best agent, and this sampler changes "
+                "what that draws; leave temperature, top_k and top_p out"
+            )
+            yield Problem(("samplers", i), message)
+    if reminds and not any(each.draws_live for _, each in drawing):
+        message = f'{named} learns from rows of the best agent, and no sampler with the policy "best" has a p_batch'
+        yield Problem(("training", "loss"), message)
 
 
 def _of_updates(settings: Settings, named: str, loss: Loss) -> Iterator[Problem]:
@@ -77,6 +103,16 @@ def _offline(settings: Settings) -> Iterator[Problem]:
             f"{settings.offline.selection.kind} gives stored rows; {_advice().removeprefix('or ')}"
         )
         yield Problem(place, message)
+    yield from _of_offline_smiles(settings, named, loss)
+
+
+def _of_offline_smiles(settings: Settings, named: str, loss: Loss) -> Iterator[Problem]:
+    if loss.valid_on is ValidOn.BEHAVIOUR and settings.offline.randomise:
+        message = (
+            f"the loss {named} weighs rows by the likelihood with which they were drawn, and another SMILES of a "
+            f"molecule has none; set randomise to false, {_advice()}"
+        )
+        yield Problem(("offline", "randomise"), message)
 
 
 def _of_sampler(table: SamplerSettings, named: str, loss: Loss) -> Iterator[tuple[str, str]]:

@@ -173,6 +173,9 @@ class OfflineSettings(LossKeys):
     """An SQL condition on sample_history that the rows must fulfil, such as "reward > 0.5"; default: every row with
     a reward."""
 
+    randomise: bool = False
+    """true: each row comes as another random SMILES of its molecule, as in the buffer table."""
+
     loss: Annotated[KindTable, LOSS] | None = Field(default_factory=LOSS.default("advantage_weighted"))
     """The loss, with its own keys: not that of the training table."""
 

@@ -28,6 +28,7 @@ _LACKING = """
     ANTI JOIN (SELECT build_id, "row" FROM {rewards} WHERE objective_sha256 = ? AND status = 'ok') AS good
         ON good.build_id = samples.build_id AND good."row" = samples."row"
     WHERE samples.kept AND samples.smiles IS NOT NULL
+        AND samples.build_id NOT IN (SELECT build_id FROM {builds} WHERE event = 'evaluation')
     ORDER BY samples.build_id, samples."row" """
 _MATCHING = """SEMI JOIN matching ON matching.build_id = samples.build_id AND matching."row" = samples."row" """
 

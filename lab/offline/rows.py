@@ -37,7 +37,8 @@ Identity = Mapping[str, str | int]
 
 
 _REWARDED = """
-    SELECT 1 FROM {rewards} AS rewards [matching] WHERE objective_sha256 = ? AND status = 'ok' LIMIT 1 """
+    SELECT 1 FROM {rewards} AS rewards [matching] WHERE objective_sha256 = ? AND status = 'ok'
+        AND rewards.build_id NOT IN (SELECT build_id FROM {builds} WHERE event = 'evaluation') LIMIT 1 """
 _MATCHING = """SEMI JOIN matching ON matching.build_id = rewards.build_id AND matching."row" = rewards."row" """
 
 
@@ -78,11 +79,11 @@ class OfflineRows:
 
 
 @contextmanager
-def opened_rows(own: SampleStore, sources: Sequence[str], limits: ArchiveLimits) -> Iterator[OfflineRows]:
+def opened_rows(own: SampleStore | None, sources: Sequence[str], limits: ArchiveLimits) -> Iterator[OfflineRows]:
     """Open the rows to train on; archives are checked, and those in a tar file unpacked for the time of the context.
 
     Args:
-        own: the store for the run and its policy.
+        own: the store for the run and its policy; None where it is to be made, and there are sources.
         sources: the paths of archives and stores, in the order of their rows; none is ``own`` alone.
         limits: the limits on the size of each archive.
 
@@ -92,18 +93,19 @@ def opened_rows(own: SampleStore, sources: Sequence[str], limits: ArchiveLimits)
         StoreError: a store cannot be opened.
         ValueError: two sources are the same.
     """
-    refuse_archive(own)
+    if own is not None:
+        refuse_archive(own)
     with ExitStack() as opened:
         places = [Path(source).resolve() for source in sources]
         for place in places:
             if places.count(place) > 1:
                 raise ValueError(f"{place} is named twice as a source of rows: name it once")
-        found = [_opened(own, place, limits, opened) for place in places] or [RowSource(own)]
-        yield OfflineRows(tuple(found))
+        found = [_opened(own, place, limits, opened) for place in places]
+        yield OfflineRows(tuple(found) if own is None or found else (RowSource(own),))
 
 
-def _opened(own: SampleStore, path: Path, limits: ArchiveLimits, opened: ExitStack) -> RowSource:
-    if path == own.path:
+def _opened(own: SampleStore | None, path: Path, limits: ArchiveLimits, opened: ExitStack) -> RowSource:
+    if own is not None and path == own.path:
         return RowSource(own)
     if path.is_dir() and not is_archive(path):
         store = opened.enter_context(SampleStore.open(path, read_only=True))

@@ -25,7 +25,7 @@ from molbuffer.storage import (
     Uniform,
     check_predicate,
 )
-from molbuffer.training import BatchPlan, FitProgress, LearnerSettings, Loss, conservative
+from molbuffer.training import BatchPlan, FitProgress, LearnerSettings, Loss, Replay, conservative
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class OfflinePlan:
         steps: the number of steps of the run.
         batch_size: the number of rows of a batch.
         selection: chooses the rows of a batch.
+        randomise: give each row as another random SMILES of its molecule.
         where: an SQL condition on ``sample_history``.
         sources: the paths of archives and stores to read the rows from, in their order; none is the store itself.
         snapshot: the snapshot to read; None is that at which the run begins.
@@ -51,6 +52,7 @@ class OfflinePlan:
     batch_size: int
     _: KW_ONLY
     selection: Selection = Uniform()
+    randomise: bool = False
     where: str | None = None
     sources: Sequence[str | Path] = ()
     snapshot: int | None = None
@@ -95,7 +97,7 @@ def run_offline(
                     f"run {context.run_id} began with the rows {began}, got {selection}: go on with it as it began, or "
                     "begin another run"
                 )
-            batches = BatchPlan(plan.batch_size, plan.steps, context.seed)
+            batches = BatchPlan(plan.batch_size, plan.steps, context.seed, replay=Replay(randomise=plan.randomise))
             training_plan = TrainingPlan(
                 batches,
                 loss,

@@ -90,7 +90,7 @@ def offline_training(
         where=plan.where,
         train_on_invalid=plan.batches.train_on_invalid,
     )
-    buffer = Buffer(pinned, view, plan.selection, vocabulary)
+    buffer = Buffer(pinned, view, plan.selection, vocabulary, plan.batches.replay)
     learner = Learner(context.prior, plan.loss, plan.learner, context.agent)
     loader, writer = MixedLoader(plan.batches, buffer), HistoryWriter(store, run_id, plan.keep)
     assert pinned.chosen is not None
@@ -190,6 +190,7 @@ def _evaluator(
             seed=derive_seed(context.seed, "evaluation", iteration),
             known=lambda smiles: _known(context, index, smiles),
             max_oracle_calls=left,
+            iteration=iteration,
         )
 
     return evaluate

@@ -30,7 +30,7 @@ from molbuffer.samplers.builds.screening import BuildPlace, Screener, screening_
 from molbuffer.samplers.errors import SamplerError
 from molbuffer.samplers.files import EpochPosition, epoch_sampler
 from molbuffer.samplers.seeds import derive_seed
-from molbuffer.scoring import SCREENING, PairJudgement
+from molbuffer.scoring import SCREENING, Judgement, PairJudgement
 from molbuffer.storage import Build, Event, Metric, Reward, Samples, ScreenedRow, no_samples, now
 
 REDRAW_ROUNDS = 4
@@ -130,6 +130,64 @@ def _screened(
     kept = [smiles for row in of_rows if (smiles := samples.smiles[row]) is not None]
     screener.learn(spec.place, scores.raw_values(kept), of_rows.values())
     return screening_metrics(samples.screened or (), {at: each for at, each in of_rows.items() if not math.isnan(each)})
+
+
+def evaluation_build(
+    sampler: Sampler,
+    drawn: Draw,
+    judged: Sequence[Judgement],
+    reward_of_molecule: Mapping[str, float],
+    *,
+    run_id: str,
+    iteration: int,
+    seed: int,
+    objective_sha256: str,
+    chunk: int = 0,
+) -> Build:
+    """Return a build of the draws by which a policy was judged, so that each has its policy, seed and likelihood.
+
+    Args:
+        sampler: the sampler that drew them.
+        drawn: at least as many draws as count.
+        judged: what became of those that count [n].
+        reward_of_molecule: the reward of each kept molecule, NaN where a score failed.
+        run_id: the run that judges the policy.
+        iteration: the iterations that the policy has learned from.
+        seed: the seed of the draws.
+        objective_sha256: the objective of the rewards.
+        chunk: tells evaluations of one iteration apart.
+    """
+    n, sampling, started = len(judged), sampler.sampling, now()
+    samples = Samples(
+        raw=drawn.raw[:n],
+        smiles=[each.smiles for each in judged],
+        rejected_by=[each.rejected_by for each in judged],
+        rows=drawn.rows.take(slice(0, n)),
+    )
+    rewards = [
+        reward_of(row, reward_of_molecule[each.smiles], objective_sha256)
+        for row, each in enumerate(judged)
+        if each.rejected_by is None and each.smiles is not None
+    ]
+    return Build(
+        run_id=run_id,
+        iteration=iteration,
+        event=Event.EVALUATION,
+        sampler=sampler.name,
+        sampler_kind=sampler.kind,
+        chunk=chunk,
+        sampler_order=0,
+        policy_sha256=sampler.policy_sha256,
+        temperature=sampling.temperature if sampling else None,
+        top_k=sampling.top_k if sampling else None,
+        top_p=sampling.top_p if sampling else None,
+        objective_sha256=objective_sha256,
+        seed=seed,
+        started=started,
+        samples=samples,
+        rewards=rewards,
+        ended=now(),
+    )
 
 
 def _recall_build(

@@ -1,6 +1,6 @@
 from .checked_model import draw_sequences, likelihoods
 from .condition import UNCONDITIONED, Condition, ConditionKind
-from .decoding import DecodingStep, decode
+from .decoding import DecodingStep, decode, tokens_before
 from .distribution import UNTRUNCATED, Sampling
 from .gru import GRUArchitecture, GRULanguageModel
 from .huggingface.conversion import convert_folder
@@ -49,4 +49,5 @@ __all__ = [
     "log_normaliser",
     "read_json",
     "sample_directions",
+    "tokens_before",
 ]

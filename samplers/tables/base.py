@@ -20,6 +20,10 @@ INNER_SAMPLER = "base_sampler"
 """The key of the sampler inside another."""
 
 
+BEST = "best"
+"""The name of the best agent of a run, in the table of a sampler."""
+
+
 @dataclass(frozen=True)
 class RunParts:
     """What the samplers of a run share.
@@ -38,6 +42,7 @@ class RunParts:
         latents: the sha256 of the latents of samplers, by the samplers' names; a sampler without an entry begins
             anew.
         unsettled: returns the live builds of the iterations since, which are not committed; None if there was none.
+        best: returns the best agent of the run, at the time of a draw; None without training.
     """
 
     store: SampleStore
@@ -51,11 +56,14 @@ class RunParts:
     inner_objective_sha256: str | None = None
     latents: Mapping[str, str] = field(default_factory=dict)
     unsettled: Callable[[], Sequence[Build] | None] = lambda: None
+    best: Callable[[], Policy] | None = None
 
     def policy(self, name: str) -> Callable[[], Policy]:
         """Return a function that returns the policy of a name at the time of a draw."""
         if name == "agent":
             return self.agent
+        if name == BEST:
+            return self.best or self.agent
         from molbuffer.samplers.policies import open_policy
 
         if name in ("prior", self.prior_name):

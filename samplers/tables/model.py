@@ -49,7 +49,8 @@ class PolicyKeys(SamplingKeys):
     """The policy of a sampler.
 
     Attributes:
-        policy: "agent" (the policy in training), "prior", a bundled policy, a folder, or a sha256 in the store.
+        policy: "agent" (the policy in training), "best" (the agent of the run whose draws had the highest mean reward),
+            "prior", a bundled policy, a folder, or a sha256 in the store.
     """
 
     policy: Policy = "agent"

@@ -6,12 +6,17 @@ no folding, so that a similarity of 1 between different molecules is rare.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rdkit import Chem, DataStructs
 from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
+
+from molbuffer.scoring.molecules.parsing import parse_canonical
 
 LONGEST_ATOM_PAIR = 10
 """The greatest number of bonds between the atoms of a pair, as in GuacaMol."""
@@ -41,6 +46,18 @@ def count_fingerprint(molecule: Chem.Mol, kind: Fingerprint, radius: int = 2) ->
             # The code of a pair has its distance, from 1 on, in the lowest bits: at distance 0 there is no other.
             fingerprint[rdMolDescriptors.GetAtomPairAtomCode(atom) << DISTANCE_BITS] += 1
     return fingerprint
+
+
+def bit_fingerprints(smiles: Sequence[str], bits: int, radius: int = 2) -> NDArray[np.float32]:
+    """Return the folded Morgan fingerprints of canonical SMILES, float32 [n, bits], of 0 and 1."""
+    generator = _bit_generator(bits, radius)
+    found = [generator.GetFingerprintAsNumPy(parse_canonical(text)) for text in smiles]
+    return np.array(found, np.float32).reshape(len(smiles), bits)
+
+
+@cache
+def _bit_generator(bits: int, radius: int) -> Any:
+    return rdFingerprintGenerator.GetMorganGenerator(radius=radius, fpSize=bits)
 
 
 def has_pairs(molecule: Chem.Mol) -> bool:

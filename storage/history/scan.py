@@ -82,14 +82,14 @@ class ScannedRows:
 # The bits of a key that are the row; those above are the build.
 _ROW = 2**32 - 1
 # Columns are named, since each that is read costs an access to every Parquet file. The events' names happen to sort as
-# they must: build_buffer before sample_batch.
+# they must: build_buffer before sample_batch. What a policy is evaluated by is not what others learn from.
 _BUILDS = """
     SELECT builds.build_id, builds.run_id, builds.iteration, builds.event, builds.sampler, builds.sampler_kind,
         builds.sampler_order, builds.chunk, builds.policy_sha256, builds.temperature, builds.top_k, builds.top_p,
         builds.latent_sha256, builds.drawn, builds.vocabulary_sha256,
         builds.segment, builds.segment_offset
     FROM {placed_builds} AS builds LEFT JOIN {runs} AS runs USING (run_id)
-    WHERE builds.segment NOT IN (SELECT segment FROM {quarantine}) AND [condition]
+    WHERE builds.segment NOT IN (SELECT segment FROM {quarantine}) AND builds.event <> 'evaluation' AND [condition]
     ORDER BY runs.created NULLS LAST, builds.run_id, builds.iteration, builds.event, builds.sampler_order, builds.chunk,
         builds.sampler"""
 

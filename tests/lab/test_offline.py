@@ -17,7 +17,7 @@ from molbuffer.lab.offline.split import split_rows
 from molbuffer.samplers import derive_seed
 from molbuffer.scoring import scaffolds_of
 from molbuffer.storage import IndexScope, RunConflictError, StoreNotFoundError
-from molbuffer.training import BatchShortError, StopSettings, evaluate_policy
+from molbuffer.training import BatchShortError, StopSettings, UnsuitableDataError, evaluate_policy
 
 LEARNING = mb.LearnerSettings(learning_rate=0.02, gradient_norm=10.0)
 
@@ -212,7 +212,8 @@ def test_the_best_policy_on_held_out_rows_is_given_and_a_training_that_gains_not
 def test_the_numbers_of_the_report(filled: mb.Lab, policy: mb.Policy, qed: mb.Objective) -> None:
     judging = Judging(ValidationPlan(0.2, split="random"), EvaluationPlan(30, every=2, least_sample_size=1.5))
     found = train(filled, qed, policy, judging=judging)
-    report, rows = found.report, filled.query("SELECT smiles, reward FROM sample_history WHERE reward IS NOT NULL")
+    sql = "SELECT smiles, reward, event FROM sample_history WHERE reward IS NOT NULL"
+    report, rows = found.report, filled.query(f"{sql} AND event <> 'evaluation'").drop("event")
     best = rows.group_by("smiles").max().sort("reward", descending=True)["reward"]
     assert report.data.rows == report.last.rows == 80
     assert report.data.mean == pytest.approx(rows["reward"].mean())
@@ -338,6 +339,17 @@ def test_a_molecule_of_several_sources_counts_once(
     assert done.rows == 160
     assert done.molecules == done.oracle_calls == len(calls.read_text().split())
     assert done.molecules <= len(molecules)
+
+
+def test_rows_may_come_as_other_smiles(filled: mb.Lab, policy: mb.Policy, qed: mb.Objective) -> None:
+    plain = train(filled, qed, policy, steps=2)
+    other = train(filled, qed, policy, steps=2, randomise=True)
+    assert other.policy_sha256 != plain.policy_sha256
+    assert other.policy_sha256 == train(filled, qed, policy, steps=2, randomise=True).policy_sha256
+    with pytest.raises(UnsuitableDataError, match="leave randomise out"):
+        train(filled, qed, policy, steps=2, randomise=True, loss="ppo")
+    with pytest.raises(RunConflictError, match=r"replay\.randomise: it was true, got false"):
+        train(filled, qed, policy, steps=2, resume=other.run_id)
 
 
 def test_a_source_that_is_not_there_is_neither_called_a_store_nor_an_archive(

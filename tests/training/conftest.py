@@ -152,12 +152,12 @@ class Lab:
         view = BufferView(
             self.training_objective_sha256, self.run_id, own_only=True, train_on_invalid=self.plan.train_on_invalid
         )
-        buffer = Buffer(self.store, view, self.selection, self.prior.vocabulary, self.plan.replay)
+        memory = None if self.diversity is None else DiversityMemory(self.diversity)
+        buffer = Buffer(self.store, view, self.selection, self.prior.vocabulary, self.plan.replay, memory)
         checkpoint = self.store.latest_checkpoint(self.run_id)
         reached = checkpoint.iteration if checkpoint is not None else 0
         drawn = DrawCounts.before(reached, self.store.receipts(self.run_id))
         live = LiveSamplers(samplers, pipeline, self.run_id, self.plan.seed, seen.add, drawn)
-        memory = None if self.diversity is None else DiversityMemory(self.diversity)
         if memory is not None and checkpoint is not None:
             memory.restore(self.store.bucketed_molecules(self.run_id))
         loader = MixedLoader(self.plan, buffer, live, diversity=memory)

@@ -9,8 +9,8 @@ from molbuffer.samplers.policies.policy import Policy
 from molbuffer.scoring import Objective, Standardisation, WeightedComponent, diversity_of, judge_many
 from molbuffer.scoring.components import PythonFunction
 from molbuffer.scoring.filters import PropertyRange
-from molbuffer.storage import SampleStore
-from molbuffer.storage.records import ScoreStatus
+from molbuffer.storage import IndexScope, SampleStore
+from molbuffer.storage.records import Run, RunKind, ScoreStatus
 from molbuffer.training.evaluation import (
     DrawEvaluation,
     bootstrap_difference,
@@ -136,3 +136,36 @@ def test_without_a_scorer_draws_have_no_reward_and_the_rest(chain_policy: Policy
     assert found.novelty == pytest.approx(1 - 1 / different)
     assert found.oracle_calls == 0
     assert found.quality.uniqueness == found.uniqueness is not None
+
+
+def test_scored_draws_of_a_run_are_stored_with_their_origin_and_no_training_reads_them(
+    chain_policy: Policy, failing_objective: Objective, store: SampleStore
+) -> None:
+    store.start_run(Run("run", "run", RunKind.OFFLINE, "{}", 0, objective_sha256=failing_objective.sha256))
+
+    def evaluate(draws: int, most: int | None = None) -> DrawEvaluation:
+        scorer = Scorer(failing_objective, store, "run")
+        limits = {"seed": 4, "max_oracle_calls": most, "iteration": 30}
+        return evaluate_policy(chain_policy, scorer, [LIGHT], Standardisation(), draws=draws, **limits)  # type: ignore[arg-type]
+
+    found = evaluate(60)
+    sql = """SELECT h.*, b.seed FROM sample_history AS h JOIN builds AS b USING (build_id) WHERE h.event = 'evaluation'
+        ORDER BY h.build_id, h."row" """
+    stored = store.query(sql)
+    assert stored["smiles"].to_list() == list(found.molecules)
+    rewarded = stored.filter(stored["reward"].is_not_null())
+    assert sum(rewarded["reward"]) == pytest.approx(float(found.rewards.sum()))
+    assert set(stored["policy_sha256"]) == {chain_policy.sha256}
+    assert (set(stored["seed"]), set(stored["iteration"])) == ({4}, {30})
+    assert "molecular_weight" in stored["rejected_by"].to_list()
+    again = ModelSampler("any", lambda: chain_policy).draw(60, seed=4)
+    assert stored["raw"].to_list() == list(again.raw), "the policy and the seed give the draws again"
+    assert len(store.index(IndexScope(objective_sha256=failing_objective.sha256))) == 0
+    # The same evaluation once more counts once; another size is one of its own, without the draws beyond its budget.
+    evaluate(60)
+    assert len(store.query(sql)) == 60
+    few = evaluate(60, most=5)
+    assert len(store.query(sql)) == 60 + few.draws < 120
+    # Every molecule with a score has a sample.
+    unknown = "SELECT count(*) FROM scores WHERE smiles NOT IN (SELECT smiles FROM sample_history WHERE kept)"
+    assert store.query(unknown).item() == 0

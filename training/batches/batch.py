@@ -60,9 +60,10 @@ class TrainingBatch:
 
     @property
     def learned_rewards(self) -> Tensor:
-        """float32 [n], what is learned from: the rewards, less what the diversity memory takes off."""
-        penalties = self.columns.get("penalties")
-        return self.rewards if penalties is None else self.rewards * penalties
+        """float32 [n], what is learned from: the rewards, with what the diversity memory adds and takes off."""
+        penalties, bonuses = self.columns.get("penalties"), self.columns.get("bonuses")
+        raised = self.rewards if bonuses is None else self.rewards + bonuses
+        return raised if penalties is None else raised * penalties
 
     @property
     def condition(self) -> Condition:

@@ -20,8 +20,10 @@ from molbuffer.storage import (
     HistoryIndex,
     IndexScope,
     Rows,
+    SelectableRows,
     Selection,
     WithinLag,
+    WithoutRows,
     available_rows,
     chosen_rows,
     weights_of,
@@ -30,6 +32,7 @@ from molbuffer.training.batches.batch import Block
 from molbuffer.training.batches.candidates import Candidates, LiveRows
 from molbuffer.training.batches.replay import Replay
 from molbuffer.training.batches.replayed_latents import ReplayedLatents, replayed_latents
+from molbuffer.training.diversity import DiversityMemory
 
 BUFFER = "buffer"
 """The origin of stored rows in a batch."""
@@ -103,6 +106,7 @@ class Buffer:
 
     Attributes:
         candidates: the rows: those of the pinned snapshot, and the run's live rows since.
+        diversity: the diversity memory, whose overfull buckets may leave; None has all rows stay.
         delivered: int32 [rows], how often each was given to this run.
         up_to_iteration: the last iteration whose own rows the snapshot counts; None is all.
     """
@@ -112,6 +116,7 @@ class Buffer:
     selection: Selection
     vocabulary: Vocabulary
     replay: Replay = Replay()
+    diversity: DiversityMemory | None = None
     _consumed: list[Consumed] = field(default_factory=list)
     candidates: Candidates = field(init=False)
     delivered: NDArray[np.int32] = field(init=False)
@@ -211,7 +216,13 @@ class Buffer:
     @property
     def _bounded(self) -> Selection:
         bound = self.replay.max_policy_lag
-        return self.selection if bound is None else WithinLag(self.selection, bound)
+        bounded = self.selection if bound is None else WithinLag(self.selection, bound)
+        purging = self.diversity is not None and self.diversity.purging
+        return WithoutRows(bounded, self._overfull) if purging else bounded
+
+    def _overfull(self, rows: SelectableRows) -> NDArray[np.bool_]:
+        assert self.diversity is not None
+        return self.diversity.overfull(rows.smiles(np.arange(len(rows))), rows.rewards)
 
     def _read(self, snapshot: int, up_to_iteration: int | None, *, own_only: bool = False) -> HistoryIndex:
         view = self.view

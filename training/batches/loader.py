@@ -198,18 +198,19 @@ class MixedLoader(IterableDataset[MixedBatch]):
         live = self._penalised([block for draw in draws for block in draw.blocks])
         later, taken = self._later_updates(iteration, draws, live)
         taken = [stored, *taken]
+        penalised = self._penalised(stored.blocks)
         origin = BatchOrigin(
             built=built,
             live=[draw.build for draw in draws],
             consumed=[replace(part, iteration=iteration) for rows in taken for part in rows.consumed],
             shortfall=shortfall,
             lags=[iteration - drawn_in for rows in taken for drawn_in in rows.drawn_in],
-            replayed=stored.replayed,
+            replayed=None if stored.replayed is None else stored.replayed.learned(penalised),
             bucketed=[] if self.diversity is None else self.diversity.take_new(),
             seconds_waiting=self._waited,
         )
         # Without any row, of a run without oracle calls, the empty block still says what columns there are.
-        blocks = [*live, *self._penalised(stored.blocks)] or [stored.block]
+        blocks = [*live, *penalised] or [stored.block]
         return MixedBatch(join(iteration, blocks), origin, later)
 
     def _count_molecules(self, iteration: int, draws: Sequence[LiveDraw]) -> None:
@@ -222,14 +223,17 @@ class MixedLoader(IterableDataset[MixedBatch]):
                 self.diversity.count(iteration, rows.smiles, rows.rows.rewards)
 
     def _penalised(self, blocks: Sequence[Block]) -> list[Block]:
-        """Return blocks with the penalties of the diversity memory at this iteration."""
+        """Return blocks with the penalties and bonuses of the diversity memory at this iteration."""
         if self.diversity is None:
             return list(blocks)
         penalised = []
         for block in blocks:
             assert block.rows.rewards is not None
-            penalties = self.diversity.penalties(block.smiles(), block.rows.rewards).astype(np.float32)
-            penalised.append(replace(block, rows=replace(block.rows, penalties=penalties)))
+            smiles, rewards = block.smiles(), block.rows.rewards
+            penalties = self.diversity.penalties(smiles, rewards).astype(np.float32)
+            added = self.diversity.bonuses(smiles, rewards)
+            bonuses = None if added is None else added.astype(np.float32)
+            penalised.append(replace(block, rows=replace(block.rows, penalties=penalties, bonuses=bonuses)))
         return penalised
 
     def _later_updates(

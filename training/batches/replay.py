@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from molbuffer.kinds import Count, NotNegative, checked
+from molbuffer.storage import Mixture, Selection
 
 
 @checked
@@ -54,3 +55,23 @@ class Replay:
         if self.update_size is not None:
             return self.update_size
         return batch_size - live if self.live_in_updates else batch_size
+
+
+def blind_part(selection: Selection, *, own: bool) -> str | None:
+    """Return what is wrong with a part of a mixture that asks for rows by a condition, in a run without builds.
+
+    A condition is one on a view of the store, in which rows that a run draws live are after its next build of the
+    buffer: a run that builds none never sees them.
+
+    Args:
+        selection: the selection of the buffer.
+        own: look at parts with rows of the run alone, which get nothing; false: at those with rows of all runs, too.
+    """
+    for number, part in enumerate(selection.parts if isinstance(selection, Mixture) else ()):
+        if part.where is not None and (part.runs == "own" or (part.runs == "all" and not own)):
+            return (
+                f"part {number} of the mixture takes rows where {part.where!r}, and a condition sees what this run "
+                "draws live only after its next build of the buffer, of which there is none: give a sampler a "
+                'buffer_size, leave the condition out, or set runs = "others"'
+            )
+    return None

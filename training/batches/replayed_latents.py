@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from molbuffer.storage import Positions, Rows
+from molbuffer.training.batches.batch import Block
 from molbuffer.training.batches.candidates import Candidates
 
 
@@ -18,16 +20,32 @@ class ReplayedLatents:
     Attributes:
         samplers: the name of the sampler that drew each row [n].
         versions: the sha256 of the latent prior that drew each row [n].
+        places: the places of the rows among those that the batch has from the buffer [n].
         rows: the rows with their rewards, their latents, as wide as the widest of the history, and the log-density of
             these under the versions.
     """
 
     samplers: Sequence[str]
     versions: Sequence[str | None]
+    places: NDArray[np.int64]
     rows: Rows
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def learned(self, blocks: Sequence[Block]) -> ReplayedLatents:
+        """Return the rows with the rewards that are learned from.
+
+        Args:
+            blocks: those of the rows that the batch has from the buffer, with penalties and bonuses if there are any.
+        """
+        if not blocks or blocks[0].rows.penalties is None:
+            return self
+        rows = Rows.concat([block.rows for block in blocks]).take(self.places)
+        assert rows.rewards is not None
+        assert rows.penalties is not None
+        raised = rows.rewards if rows.bonuses is None else rows.rewards + rows.bonuses
+        return replace(self, rows=replace(self.rows, rewards=raised * rows.penalties))
 
     def earlier(self, sampler: str, version: str, latent_size: int) -> Rows | None:
         """Return the rows that a sampler drew under other versions than its present one; None without any.
@@ -52,4 +70,4 @@ def replayed_latents(candidates: Candidates, positions: Positions, rows: Rows) -
     if not len(known):
         return None
     samplers, versions = zip(*candidates.latents_of(positions[known]), strict=True)
-    return ReplayedLatents(samplers, versions, rows.take(known))
+    return ReplayedLatents(samplers, versions, known, rows.take(known))

@@ -32,6 +32,7 @@ class StopSettings:
     patience_top: Count = 100
 
 
+@checked
 @dataclass(frozen=True)
 class StageEndSettings:
     """When a stage of a run ends: as soon as one of the conditions is met.
@@ -42,6 +43,15 @@ class StageEndSettings:
             iterations of the stage.
         window: the number of these iterations.
         oracle_calls: the number of oracle calls of the stage.
+
+    Example:
+        >>> with lab.run("stages", objective=objective, seed=0) as run:
+        ...     live = mb.ModelSampler("agent", run.agent, size=mb.SamplerSize(p_batch=1.0))
+        ...     given = {"batch_size": 4, "samplers": [live]}
+        ...     first = run.train(iterations=9, until=mb.StageEndSettings(iterations=2), **given)
+        ...     second = run.train(iterations=3, until=mb.StageEndSettings(oracle_calls=99), **given)
+        >>> first.ended, second.iterations
+        ('stage 0: 2 iterations', 3)
     """
 
     iterations: Count | None = None

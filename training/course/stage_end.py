@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,17 +23,28 @@ class StageEnd(Observer):
         settings: when it ends.
         calls: the oracle calls of the run.
         last: whether no stage follows.
+        position: returns the iteration at which a stage begins that no checkpoint knows of yet.
     """
 
     number: int
     settings: StageEndSettings
     calls: OracleCalls
     last: bool
+    position: Callable[[], int] = lambda: 0
     name: str = STAGE
+    _known: bool = False
+    _over: str | None = None
     _began: int = 0
     _done: int = 0
     _calls_before: int = 0
     _rewards: list[float] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Begin where the run stands, unless a checkpoint says where the stage began."""
+        if not self._known:
+            self._known = True
+            self._began = self._done = self.position()
+            self._calls_before = self.calls.count
 
     def after(self, step: StepTaken) -> Mapping[str, float | None]:
         """Return ``stage``, the number of the stage."""
@@ -46,19 +57,23 @@ class StageEnd(Observer):
 
     def ending(self) -> Ending | None:
         """Return the condition that is met."""
-        if (met := self._met()) is None:
+        if (met := self._over or self._met()) is None:
             return None
         return Ending(f"stage {self.number}: {met}", of_stage=not self.last)
 
     def state(self) -> Any:
         """Return the stage of the next iteration, and how far it has come."""
-        if not self.last and self._met() is not None:
-            return _state(self.number + 1, self._done, self._done, self.calls.count, [])
+        if not self.last and (met := self._met()) is not None:
+            return _state(self.number + 1, self._done, self._done, self.calls.count, [], met)
         return _state(self.number, self._began, self._done, self._calls_before, self._rewards)
 
     def load_state(self, state: Any) -> None:
-        """Go back to a state of this stage."""
-        assert state["stage"] == self.number, f"the checkpoint is of stage {state['stage']}, this is {self.number}"
+        """Go back to a state of this stage. After that of an earlier one it begins, and at a later one it is over."""
+        if state["stage"] > self.number:
+            self._known, self._over = True, state.get("before") or "it had ended"
+        if state["stage"] != self.number:
+            return
+        self._known = True
         self._began, self._done, self._calls_before = state["began"], state["done"], state["calls_before"]
         self._rewards = list(state["rewards"])
 
@@ -75,5 +90,8 @@ class StageEnd(Observer):
         return None
 
 
-def _state(stage: int, began: int, done: int, calls_before: int, rewards: list[float]) -> dict[str, Any]:
-    return {"stage": stage, "began": began, "done": done, "calls_before": calls_before, "rewards": rewards}
+def _state(
+    stage: int, began: int, done: int, calls_before: int, rewards: list[float], before: str | None = None
+) -> dict[str, Any]:
+    state = {"stage": stage, "began": began, "done": done, "calls_before": calls_before, "rewards": rewards}
+    return state if before is None else {**state, "before": before}

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from molbuffer.scoring import Buckets, make_buckets
 from molbuffer.storage import BucketedMolecule
 from molbuffer.training.diversity.penalties import PENALTIES
 from molbuffer.training.diversity.settings import DiversitySettings
+
+if TYPE_CHECKING:
+    from molbuffer.training.diversity.bonus import NoveltyBonus
 
 BEFORE_THE_RUN = -1
 """The iteration of molecules that other runs had found before the run began."""
@@ -34,16 +38,24 @@ class DiversityMemory:
     Attributes:
         settings: the settings.
         counts: the number of molecules of each bucket.
+        bonus: what adds to rewards; None without.
     """
 
     settings: DiversitySettings
     counts: Counter[str] = field(default_factory=Counter, init=False)
+    bonus: NoveltyBonus | None = field(default=None, init=False)
     _buckets: Buckets = field(init=False)
     _counted: set[str] = field(default_factory=set, init=False)
     _new: list[BucketedMolecule] = field(default_factory=list, init=False)
+    _untaught: list[tuple[str, float]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        self._buckets = make_buckets(self.settings.buckets, self.settings.min_similarity)
+        self._buckets = make_buckets(self.settings.buckets, self.settings.least_similarity)
+        if self.settings.bonus != "none":
+            # Most memories have no bonus, and settings are read without torch.
+            from molbuffer.training.diversity.bonus import NoveltyBonus
+
+            self.bonus = NoveltyBonus(self.settings.bonus)
 
     def restore(self, molecules: Iterable[BucketedMolecule]) -> None:
         """Count what an earlier part of the run, or another run, has counted, in the order in which it did."""
@@ -60,8 +72,14 @@ class DiversityMemory:
             smiles: canonical SMILES [n]; None for a row that is no molecule.
             rewards: float64 [n]; NaN without a reward.
         """
-        rated = zip(smiles, rewards.tolist(), strict=True)
-        good = [text for text, reward in rated if text is not None and self._is_good(reward)]
+        rated = [
+            (text, reward)
+            for text, reward in zip(smiles, rewards.tolist(), strict=True)
+            if text is not None and self._is_good(reward)
+        ]
+        if self.bonus is not None:
+            self._untaught += rated
+        good = [text for text, _ in rated]
         if self.settings.buckets != "molecule":
             good = [text for text in dict.fromkeys(good) if text not in self._counted]
         self._counted.update(good)
@@ -84,6 +102,54 @@ class DiversityMemory:
             counts = [max(1, self.counts[bucket]) if bucket is not None else 1 for bucket in buckets]
             factors[good] = PENALTIES[self.settings.penalty](np.array(counts, np.float64), self.settings.size)
         return factors
+
+    def bonuses(self, smiles: Sequence[str | None], rewards: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Return what is added to rewards at the present iteration, float64 [n]; None without a bonus.
+
+        Args:
+            smiles: canonical SMILES [n] of molecules, whether they count or not; None for a row that is none.
+            rewards: float64 [n].
+        """
+        if self.bonus is None:
+            return None
+        found = np.zeros(len(smiles), np.float64)
+        good = [row for row, reward in enumerate(rewards.tolist()) if smiles[row] is not None and self._is_good(reward)]
+        found[good] = self.settings.bonus_weight * self.bonus.of([smiles[row] or "" for row in good], rewards[good])
+        return found
+
+    def learned(self, smiles: Sequence[str | None], rewards: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what is learned from rows, float64 [n]: (reward + bonus) x penalty."""
+        bonuses = self.bonuses(smiles, rewards)
+        learned: NDArray[np.float64] = (rewards if bonuses is None else rewards + bonuses) * self.penalties(
+            smiles, rewards
+        )
+        return learned
+
+    def learn(self) -> float | None:
+        """Have the bonus learn from the good molecules that were counted since the last time; return its error."""
+        if self.bonus is None:
+            return None
+        taught, self._untaught = self._untaught, []
+        return self.bonus.learn([text for text, _ in taught], np.array([reward for _, reward in taught]))
+
+    def overfull(self, smiles: Sequence[str | None], rewards: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which rows are good molecules of buckets with more molecules than make them full, bool [n].
+
+        Args:
+            smiles: canonical SMILES [n] of molecules; None for a row that is none.
+            rewards: float64 [n].
+        """
+        found = np.zeros(len(smiles), bool)
+        buckets = {bucket for bucket, count in self.counts.items() if count > self.settings.size}
+        good = [row for row, reward in enumerate(rewards.tolist()) if smiles[row] is not None and self._is_good(reward)]
+        if good and buckets:
+            found[good] = [bucket in buckets for bucket in self._buckets.of([smiles[row] or "" for row in good])]
+        return found
+
+    @property
+    def purging(self) -> bool:
+        """Whether some molecules leave the buffer now."""
+        return self.settings.purge and any(count > self.settings.size for count in self.counts.values())
 
     def metrics(self) -> dict[str, float]:
         """Return ``buckets``, the number of buckets, and ``full_buckets``, of those that are full."""

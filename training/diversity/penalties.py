@@ -49,6 +49,11 @@ def error_function(counts: Factors, size: int) -> Factors:
     return _bounded(1 + erf(np.sqrt(np.pi) / size) - erf(np.sqrt(np.pi) * counts / size))
 
 
+def no_penalty(counts: Factors, size: int) -> Factors:
+    """Return 1."""
+    return np.ones(len(counts))
+
+
 def _bounded(factors: Factors) -> Factors:
     return np.clip(factors, 0.0, 1.0)
 
@@ -59,5 +64,6 @@ PENALTIES: Mapping[PenaltyName, Penalty] = {
     "sigmoid": sigmoid,
     "tanh": tanh,
     "erf": error_function,
+    "none": no_penalty,
 }
 """The penalties by the name in a configuration."""

@@ -54,6 +54,7 @@ class Learner:
     Attributes:
         prior: the policy that the loss keeps it close to.
         metrics: those of the last step, by name.
+        reminding: the names of the live samplers that draw from the best agent of the run.
     """
 
     def __init__(
@@ -84,10 +85,11 @@ class Learner:
         lowered = settings.precision == "bfloat16" or automatic
         self._precision = torch.bfloat16 if lowered else None
         self._prior_likelihoods = PriorLikelihoods.of(prior)
-        self._loss_in_training = LossInTraining(loss, device)
+        self._loss_in_training = LossInTraining(loss, device, len(prior.vocabulary))
         self._parent = self._start.sha256
         self._current: Policy | None = self._start
         self.metrics: Mapping[str, float | None] = {}
+        self.reminding: frozenset[str] = frozenset()
 
     def step(self, batch: TrainingBatch) -> float:
         """Take one gradient step on a batch of any device, and return the loss before it.
@@ -112,6 +114,8 @@ class Learner:
             batch.learned_rewards,
             groups_of(condition),
             batch.columns.get("weights"),
+            batch.tokens,
+            self._reminders(batch),
         )
         loss = self._loss_in_training(rows)
         if not bool(loss.isfinite()):
@@ -126,13 +130,19 @@ class Learner:
         norm = nn.utils.clip_grad_norm_(self._model.parameters(), self._settings.gradient_norm)
         self._optimizer.step()
         self._loss_in_training.step()
-        self.metrics = step_metrics(self._loss, rows, norm)
+        self.metrics = step_metrics(self._loss, rows, norm, self._loss_in_training.metrics)
         self._forget_version()
         return float(loss.detach())
 
     def keep_likelihoods(self) -> None:
         """Keep the prior's likelihoods that were computed, in the cache folder, for further trainings."""
         self._prior_likelihoods.keep()
+
+    def _reminders(self, batch: TrainingBatch) -> Tensor | None:
+        if not self.reminding:
+            return None
+        drawn_by_best = [origin in self.reminding for origin in batch.origins]
+        return torch.tensor(drawn_by_best, device=batch.tokens.device)
 
     @property
     def learning_rate(self) -> float:
@@ -197,7 +207,14 @@ class Learner:
             for model in (self.prior.model, self._model)
         )
         rows = ScoredSequences(
-            agent, prior, batch.behaviour_log_probs, batch.lengths, batch.rewards, groups_of(condition)
+            agent,
+            prior,
+            batch.behaviour_log_probs,
+            batch.lengths,
+            batch.rewards,
+            groups_of(condition),
+            None,
+            batch.tokens,
         )
         return rows, float(self._loss_in_training.unchanged()(rows))
 

@@ -63,7 +63,7 @@ def fit_policy(
     for mixed in loader if ending is None else ():
         given = time.perf_counter()
         drawn_by = _versions(learner, trainables, writer.run_id, mixed) if mixed.origin.live else []
-        of_trainables = trainables.update(mixed.origin, writer.store)
+        of_trainables = trainables.update(mixed.origin, writer.store, loader.diversity)
         steps = [{"loss": learner.step(batch), **learner.metrics} for batch in mixed.updates if len(batch)]
         seconds = {
             "seconds_waiting": mixed.origin.seconds_waiting,
@@ -73,6 +73,7 @@ def fit_policy(
         metrics = {**update_metrics(steps), **batch_metrics(mixed), **seconds, **of_trainables}
         if loader.diversity is not None:
             metrics |= {**loader.diversity.metrics(), "penalised": penalised_share(mixed.updates)}
+            metrics |= bonus_metrics(mixed.updates)
         due = loader.iteration % checkpoint_every == 0
         drawing = drawn_by[0].sha256 if drawn_by else None
         metrics |= course.after(StepTaken(mixed, metrics, checkpoint=due, agent_sha256=drawing))
@@ -118,6 +119,12 @@ def penalised_share(updates: Sequence[TrainingBatch]) -> float | None:
     """Return the share of the rows of all updates whose reward counted in part or not at all; None without rows."""
     penalised = [batch.columns["penalties"].cpu().numpy() < 1 for batch in updates if len(batch)]
     return float(np.mean(np.concatenate(penalised))) if penalised else None
+
+
+def bonus_metrics(updates: Sequence[TrainingBatch]) -> dict[str, float | None]:
+    """Return ``bonus``, the mean of what was added to the rewards of the rows of all updates; nothing without."""
+    found = [batch.columns["bonuses"].cpu().numpy() for batch in updates if len(batch) and "bonuses" in batch.columns]
+    return {"bonus": float(np.mean(np.concatenate(found)))} if found else {}
 
 
 LARGEST_OF_UPDATES = ("weight_max",)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from molbuffer.kinds import calling, shown, wrong_result
 from molbuffer.storage import Place
 from molbuffer.training.adam import Adam
 from molbuffer.training.checkpoint import checkpoint_files, restore
-from molbuffer.training.losses import Loss, ScoredSequences, StatefulLoss
+from molbuffer.training.losses import CriticLoss, Loss, ScoredSequences, StatefulLoss, state_of
 
 _EXPECTED = "a scalar tensor that depends on rows.agent"
 
@@ -26,11 +26,12 @@ class LossInTraining:
         module: its state; None for a loss without one.
     """
 
-    def __init__(self, loss: Loss, device: torch.device) -> None:
+    def __init__(self, loss: Loss, device: torch.device, vocabulary_size: int = 1) -> None:
         self.settings = loss
-        self.module: nn.Module | None = None
-        if isinstance(loss, StatefulLoss):
-            self.module = loss.state().to(device)
+        self.module = state_of(loss, vocabulary_size)
+        if self.module is not None:
+            assert isinstance(loss, StatefulLoss | CriticLoss)
+            self.module.to(device)
             self._optimizer = Adam(self.module.parameters(), loss.state_learning_rate)
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
@@ -58,6 +59,12 @@ class LossInTraining:
     def unchanged(self) -> Callable[[ScoredSequences], Tensor]:
         """Return the loss as it is now; calling it changes no state, such as that of a moving mean."""
         return self.settings if self.module is None else copy.deepcopy(self.module)
+
+    @property
+    def metrics(self) -> Mapping[str, Tensor]:
+        """The metrics that the state has of the last value, scalars by name."""
+        found: Mapping[str, Tensor] = getattr(self.module, "metrics", {})
+        return found
 
     def zero_grad(self) -> None:
         """Forget the gradients."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 from torch import Tensor
 
@@ -12,7 +15,9 @@ LARGEST_LOG_WEIGHT = 700.0
 
 
 @torch.no_grad()
-def step_metrics(loss: Loss, rows: ScoredSequences, gradient_norm: Tensor) -> dict[str, float | None]:
+def step_metrics(
+    loss: Loss, rows: ScoredSequences, gradient_norm: Tensor, of_loss: Mapping[str, Tensor] = MappingProxyType({})
+) -> dict[str, float | None]:
     """Return the metrics of a step by name, as they were before it; None is undefined.
 
     With w = π(row) / μ(row), for the rows whose behaviour log-probabilities are known:
@@ -29,10 +34,12 @@ def step_metrics(loss: Loss, rows: ScoredSequences, gradient_norm: Tensor) -> di
         loss: the loss.
         rows: the rows of the step.
         gradient_norm: the norm, a scalar.
+        of_loss: further metrics that the state of the loss has, scalars by name.
     """
     values = {"gradient_norm": gradient_norm, "kl_prior": (rows.agent - rows.prior).sum(1).mean()}
     if (clipped := getattr(loss, "clipped", None)) is not None:
         values["clipped"] = clipped(rows)
+    values |= of_loss
     log_ratios = (rows.agent - rows.behaviour).sum(1).double()
     log_ratios = log_ratios[~log_ratios.isnan()]
     if len(log_ratios):

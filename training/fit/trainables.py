@@ -8,11 +8,14 @@ sha256, one that was published or checkpointed is kept in the store.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from molbuffer.storage import Build, Place, PolicyStore, PolicyVersion, SampleStore
+import numpy as np
+
+from molbuffer.storage import Build, Place, PolicyStore, PolicyVersion, SampleStore, ScoreStatus
 from molbuffer.training.batches import BatchOrigin, ReplayedLatents
+from molbuffer.training.diversity import DiversityMemory
 
 
 class Trainable(Protocol):
@@ -55,17 +58,25 @@ class Trainables:
 
     members: Sequence[Trainable] = ()
 
-    def update(self, origin: BatchOrigin, store: SampleStore) -> dict[str, float | None]:
+    def update(
+        self, origin: BatchOrigin, store: SampleStore, diversity: DiversityMemory | None = None
+    ) -> dict[str, float | None]:
         """Let each learn from the builds of its sampler; return metrics named ``<metric>_<sampler>``.
+
+        With a diversity memory, the rewards of the builds are what that leaves of them.
 
         Call it before the policy's own step, which changes the decoder that the rows of this iteration were drawn
         with.
         """
+        if not self.members:
+            return {}
         names = {member.name for member in self.members}
         built = [store.build(receipt.build_id).build for receipt in origin.built if receipt.sampler in names]
         metrics: dict[str, float | None] = {}
         for member in self.members:
             builds = [build for build in (*built, *origin.live) if build.sampler == member.name]
+            if diversity is not None:
+                builds = [_learned(build, diversity) for build in builds]
             learnt = member.update(builds, origin.replayed)
             metrics |= {f"{metric}_{member.name}": value for metric, value in learnt.items()}
         return metrics
@@ -89,6 +100,14 @@ class Trainables:
         """Go back to a checkpoint."""
         for number, member in enumerate(self.members):
             member.restore(folder, _prefix(number))
+
+
+def _learned(build: Build, diversity: DiversityMemory) -> Build:
+    """Return a build with the rewards that are learned from in the place of the stored ones."""
+    known = [each for each in build.rewards if each.status is ScoreStatus.OK and each.value is not None]
+    smiles = [build.samples.smiles[each.row] for each in known]
+    learned = diversity.learned(smiles, np.array([each.value for each in known], np.float64)).tolist()
+    return replace(build, rewards=[replace(each, value=value) for each, value in zip(known, learned, strict=True)])
 
 
 def _prefix(number: int) -> str:

@@ -1,13 +1,22 @@
+from .actor_critic import (
+    A2C,
+    advantage_actor,
+    generalised_advantages,
+    token_rewards,
+    value_error,
+)
 from .augmented_likelihood import (
     AugmentedHillClimb,
+    BestAgentReminder,
     OffPolicyReinvent,
     Reinvent,
     augmented_hill_climb,
+    best_agent_reminder,
     off_policy_reinvent,
     reinvent,
 )
 from .balance import TrajectoryBalance, trajectory_balance
-from .base import LOSSES, Loss, ScoredSequences, StatefulLoss, ValidOn, row_mean
+from .base import LOSSES, CriticLoss, Loss, ScoredSequences, StatefulLoss, ValidOn, row_mean, state_of
 from .baselines import (
     BASELINES,
     Baseline,
@@ -32,6 +41,7 @@ from .proximal import GRPO, GSPO, PPO, grpo, gspo, ppo
 from .ratios import effective_sample_size, kl_k3, truncated_weights, vtrace_weights
 
 __all__ = [
+    "A2C",
     "BASELINES",
     "DPO",
     "GRPO",
@@ -41,7 +51,9 @@ __all__ = [
     "AdvantageWeighted",
     "AugmentedHillClimb",
     "Baseline",
+    "BestAgentReminder",
     "Conservative",
+    "CriticLoss",
     "FilteredCloning",
     "ImportanceWeighted",
     "Loss",
@@ -53,13 +65,16 @@ __all__ = [
     "TopShareLikelihood",
     "TrajectoryBalance",
     "ValidOn",
+    "advantage_actor",
     "advantage_weighted",
     "augmented_hill_climb",
+    "best_agent_reminder",
     "conservative",
     "conservative_terms",
     "dpo",
     "effective_sample_size",
     "filtered_cloning",
+    "generalised_advantages",
     "group_advantages",
     "grpo",
     "gspo",
@@ -75,8 +90,11 @@ __all__ = [
     "reinforce",
     "reinvent",
     "row_mean",
+    "state_of",
+    "token_rewards",
     "top_share_likelihood",
     "trajectory_balance",
     "truncated_weights",
+    "value_error",
     "vtrace_weights",
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Gt, Le
 
-from molbuffer.kinds import checked
+from molbuffer.kinds import Share, checked
 from molbuffer.training.losses.base import Positive, ScoredSequences, ValidOn, expect_rows, row_mean
 from molbuffer.training.losses.ratios import truncated_weights
 
@@ -96,6 +96,43 @@ def off_policy_reinvent(
     return row_mean(truncated_weights(agent - behaviour, max_weight) * squares, weights)
 
 
+def best_agent_reminder(
+    agent: Tensor,
+    prior: Tensor,
+    best: Tensor,
+    reminders: Tensor,
+    rewards: Tensor,
+    sigma: float,
+    share: float,
+    weights: Tensor | None = None,
+) -> Tensor:
+    """Return (1 − share) · the mean of (prior + σ·reward − agent)² over the agent's rows + share · that of (best +
+    σ·reward − agent)² over the rows that the best agent has drawn.
+
+    The second part reminds the agent of what the best one would do, so that it is held to the prior and to that.
+
+    Args:
+        agent: log-likelihoods [n] under the agent; the gradient flows through them only.
+        prior: log-likelihoods [n] under the prior.
+        best: log-likelihoods [n] under the best agent; only those of its own rows count.
+        reminders: bool [n], whether the best agent has drawn the row.
+        rewards: [n], in [0, 1].
+        sigma: the weight of the reward, in nats.
+        share: the weight of the second part, in [0, 1].
+        weights: [n], how much each row counts; None is 1 for each.
+
+    Returns:
+        A scalar; a part without rows is 0.
+
+    Source: Atance et al. 2022, doi:10.1021/acs.jcim.2c00838, equation 3.
+    """
+    expect_rows(agent=agent, best=best, reminders=reminders)
+    squares = _squared_differences(agent, best.where(reminders, prior), rewards, sigma)
+    counted = squares if weights is None else weights.detach() * squares
+    drawn, of_best = ((counted * rows).sum() / rows.sum().clamp(min=1) for rows in (~reminders, reminders))
+    return (1 - share) * drawn + share * of_best
+
+
 def _squared_differences(agent: Tensor, prior: Tensor, rewards: Tensor, sigma: float) -> Tensor:
     expect_rows(agent=agent, prior=prior, rewards=rewards)
     return (prior.detach() + sigma * rewards.detach() - agent).square()
@@ -171,3 +208,27 @@ class OffPolicyReinvent:
     def clipped(self, rows: ScoredSequences) -> Tensor:
         """Return the share of the rows whose weight is bounded."""
         return ((rows.agent - rows.behaviour).detach().sum(1) > math.log(self.max_weight)).float().mean()
+
+
+@checked
+@dataclass(frozen=True)
+class BestAgentReminder:
+    """The loss of reinvent, with the best agent of the run in the place of the prior on rows that it has drawn.
+
+    These are live rows of samplers with the policy "best", at temperature 1 and from all tokens.
+
+    Attributes:
+        sigma: the log-likelihood, in nats, that a reward of 1 adds.
+        share: the weight of the rows of the best agent, whatever their number.
+    """
+
+    sigma: Positive = 60.0
+    share: Share = 0.5
+
+    valid_on: ClassVar[ValidOn] = ValidOn.ANY
+    needs_reminders: ClassVar[bool] = True
+
+    def __call__(self, rows: ScoredSequences) -> Tensor:
+        agent, prior, best = rows.agent.sum(1), rows.prior.sum(1), rows.behaviour.sum(1)
+        reminders = agent.new_zeros(agent.shape).bool() if rows.reminders is None else rows.reminders
+        return best_agent_reminder(agent, prior, best, reminders, rows.rewards, self.sigma, self.share, rows.weights)

@@ -44,6 +44,8 @@ class ScoredSequences:
             them are draws of one distribution.
         weights: float32 [n], how much each row counts in a mean over rows, by the selection that has drawn it; None
             where all count alike.
+        tokens: int64 [n, L], PAD after the end of a row; None where no loss reads them.
+        reminders: bool [n], whether the best agent of the run has just drawn the row; None where it draws none.
     """
 
     agent: Tensor
@@ -53,15 +55,23 @@ class ScoredSequences:
     rewards: Tensor
     groups: Tensor | None = None
     weights: Tensor | None = None
+    tokens: Tensor | None = None
+    reminders: Tensor | None = None
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The least number of tokens that a vocabulary with those of the rows has."""
+        return 1 if self.tokens is None or not self.tokens.numel() else int(self.tokens.max()) + 1
 
 
 @runtime_checkable
 class Loss(Protocol):
     """A loss with its settings: most often a frozen dataclass, whose fields are the keys in a configuration.
 
-    A loss that bounds ratios of likelihoods may have a method ``clipped(rows)``, which returns the share that it has
-    bounded, a scalar; and one that is valid on rows with behaviour log-probabilities a field ``allow_truncated``,
-    which says that rows drawn with top_k or top_p may be weighted as well.
+    A loss that learns from rows of the best agent has an attribute ``needs_reminders``, which is true. One that bounds
+    ratios of likelihoods may have a method ``clipped(rows)``, which returns the share that it has bounded, a scalar;
+    and one that is valid on rows with behaviour log-probabilities a field ``allow_truncated``, which says that rows
+    drawn with top_k or top_p may be weighted as well.
 
     Attributes:
         valid_on: the data that it is valid on.
@@ -90,6 +100,28 @@ class StatefulLoss(Loss, Protocol):
 
     def state(self) -> nn.Module:
         """Return the state at the beginning of a training: a module whose ``forward(rows)`` is the loss of rows."""
+
+
+@runtime_checkable
+class CriticLoss(Loss, Protocol):
+    """A loss whose state reads tokens, such as a critic, and needs to know how many there are.
+
+    Its state is that of a ``StatefulLoss``. Metrics of its last step may stand in an attribute ``metrics`` of the
+    module, scalars by name.
+    """
+
+    @property
+    def state_learning_rate(self) -> float: ...
+
+    def critic_state(self, vocabulary_size: int) -> nn.Module | None:
+        """Return the state at the beginning of a training; None for settings without a critic."""
+
+
+def state_of(loss: Loss, vocabulary_size: int) -> nn.Module | None:
+    """Return the state of a loss at the beginning of a training; None for one without a state."""
+    if isinstance(loss, CriticLoss):
+        return loss.critic_state(vocabulary_size)
+    return loss.state() if isinstance(loss, StatefulLoss) else None
 
 
 LOSSES = Family("losses", class_with("valid_on", "__call__"))

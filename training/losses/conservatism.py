@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from molbuffer.training.losses.base import Loss, NotNegative, ScoredSequences, StatefulLoss, ValidOn, expect_tokens
+from molbuffer.training.losses.base import (
+    CriticLoss,
+    Loss,
+    NotNegative,
+    ScoredSequences,
+    StatefulLoss,
+    ValidOn,
+    expect_tokens,
+)
 from molbuffer.training.losses.ratios import kl_k3
 
 if TYPE_CHECKING:
@@ -64,6 +72,11 @@ class Conservative:
         return bool(getattr(self.loss, "allow_truncated", False))
 
     @property
+    def needs_reminders(self) -> bool:
+        """Whether the loss learns from rows of the best agent."""
+        return bool(getattr(self.loss, "needs_reminders", False))
+
+    @property
     def clipped(self) -> Any:
         """The function of the loss that returns the share that it bounds; None if it bounds none."""
         return getattr(self.loss, "clipped", None)
@@ -85,6 +98,23 @@ class ConservativeWithState(Conservative):
         return ConservativeState(cast(StatefulLoss, self.loss).state(), self)
 
 
+@dataclass(frozen=True)
+class ConservativeWithCritic(Conservative):
+    """A loss that may have a critic, and the terms of ``conservative_terms``."""
+
+    @property
+    def state_learning_rate(self) -> float:
+        """The learning rate of the critic."""
+        return cast(CriticLoss, self.loss).state_learning_rate
+
+    def critic_state(self, vocabulary_size: int) -> nn.Module | None:
+        """Return the state of the loss, with the terms; None without a critic."""
+        from molbuffer.training.losses.states import ConservativeState
+
+        inner = cast(CriticLoss, self.loss).critic_state(vocabulary_size)
+        return None if inner is None else ConservativeState(inner, self)
+
+
 def conservative(loss: Loss, cloning_weight: float = 0.0, kl_weight: float = 0.0) -> Loss:
     """Return a loss with terms that keep the policy close to its rows and to the prior; weights of 0 add none.
 
@@ -103,4 +133,6 @@ def conservative(loss: Loss, cloning_weight: float = 0.0, kl_weight: float = 0.0
     if not cloning_weight and not kl_weight:
         return loss
     kind = ConservativeWithState if isinstance(loss, StatefulLoss) else Conservative
+    if isinstance(loss, CriticLoss):
+        kind = ConservativeWithCritic
     return cast(Loss, kind(loss, cloning_weight, kl_weight))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from annotated_types import Gt, Lt
 
-from molbuffer.kinds import checked
+from molbuffer.kinds import Share, checked
 from molbuffer.training.losses.base import (
     NotNegative,
     Positive,
@@ -21,7 +21,7 @@ from molbuffer.training.losses.baselines import BASELINES, group_advantages, reg
 from molbuffer.training.losses.ratios import inside, kl_k3
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 Clip = Annotated[float, Gt(0), Lt(1)]
 
@@ -36,12 +36,12 @@ def ppo(
 ) -> Tensor:
     """Return the mean over rows of −Σ_t min(w_t A, clamp(w_t, 1 − clip, 1 + clip) A), w_t = π / μ of token t.
 
-    Where π = μ its gradient is that of REINFORCE, and that of an actor of A2C with the baseline as critic.
+    Where π = μ its gradient is that of REINFORCE, and with advantages of tokens that of the actor of A2C.
 
     Args:
         agent: log π [n, L] of the tokens, 0 after the end of a row; the gradient flows through them only.
         behaviour: log μ [n, L] of the tokens, 0 after the end of a row.
-        advantages: A [n], the reward of a row less a baseline.
+        advantages: A [n], the reward of a row less a baseline, or [n, L], those of tokens.
         lengths: int64 [n], END counted.
         clip: how far a ratio may leave 1 before it has no gradient.
         weights: [n], how much each row counts; None is 1 for each.
@@ -125,13 +125,17 @@ def gspo(
 
 def _clipped_terms(agent: Tensor, behaviour: Tensor, advantages: Tensor, clip: float, clip_high: float) -> Tensor:
     expect_tokens(agent=agent, behaviour=behaviour)
-    expect_rows(advantages=advantages, rows=agent[:, 0])
-    advantages = advantages.detach()[:, None]
+    if advantages.ndim == 1:
+        expect_rows(advantages=advantages, rows=agent[:, 0])
+        advantages = advantages[:, None]
+    else:
+        expect_tokens(agent=agent, advantages=advantages)
+    advantages = advantages.detach()
     ratios = (agent - behaviour.detach()).exp()
     return (ratios * advantages).minimum(ratios.clamp(1 - clip, 1 + clip_high) * advantages)
 
 
-def _share_outside(log_ratios: Tensor, advantages: Tensor, counted: Tensor, clip: float, clip_high: float) -> Tensor:
+def share_outside(log_ratios: Tensor, advantages: Tensor, counted: Tensor, clip: float, clip_high: float) -> Tensor:
     """Return the share of the ratios that have no gradient: too high with a good reward, or too low with a bad one."""
     ratios = log_ratios.detach().exp()
     outside = ((ratios > 1 + clip_high) & (advantages > 0)) | ((ratios < 1 - clip) & (advantages < 0))
@@ -145,28 +149,54 @@ class PPO:
 
     Attributes:
         clip: how far the ratio of a token may leave 1 before it has no gradient.
-        baseline: what is subtracted from each reward: the mean over all rows, the mean over the other rows, or
-            nothing.
+        baseline: what is subtracted from each reward: the mean over all rows, the mean over the other rows, nothing, or
+            of each token what a learned critic expects.
         kl_weight: the reward that a nat of divergence from the prior costs.
         entropy_weight: the reward that a nat of entropy of the policy brings.
+        trace: with the critic: how far the advantage of a token looks ahead, lambda: 1 to the reward of the row, 0 to
+            the value of the next state.
+        discount: with the critic: what a reward is worth a token earlier.
+        critic_learning_rate: the learning rate of the critic.
         allow_truncated: learn from rows that were drawn with top_k or top_p too, from which some molecules cannot come.
     """
 
     clip: Clip = 0.2
-    baseline: Literal["mean", "leave_one_out", "none"] = "mean"
+    baseline: Literal["mean", "leave_one_out", "none", "critic"] = "mean"
     kl_weight: NotNegative = 0.0
     entropy_weight: NotNegative = 0.0
+    trace: Share = 0.95
+    discount: Share = 1.0
+    critic_learning_rate: Positive = 1e-3
     allow_truncated: bool = False
 
     valid_on: ClassVar[ValidOn] = ValidOn.BEHAVIOUR
 
     def __call__(self, rows: ScoredSequences) -> Tensor:
+        if (state := self.critic_state(rows.vocabulary_size)) is not None:
+            made: Tensor = state(rows)
+            return made
         return ppo(rows.agent, rows.behaviour, self._advantages(rows), rows.lengths, self.clip, rows.weights)
 
-    def clipped(self, rows: ScoredSequences) -> Tensor:
-        """Return the share of the tokens that have no gradient."""
+    @property
+    def state_learning_rate(self) -> float:
+        """That of the critic."""
+        return self.critic_learning_rate
+
+    def critic_state(self, vocabulary_size: int) -> nn.Module | None:
+        if self.baseline != "critic":
+            return None
+        from molbuffer.training.losses.critics import PPOState
+
+        return PPOState(self, vocabulary_size)
+
+    @property
+    def clipped(self) -> Any:
+        """A function that returns the share of the tokens that have no gradient; with a critic, its state tells."""
+        return None if self.baseline == "critic" else self._clipped
+
+    def _clipped(self, rows: ScoredSequences) -> Tensor:
         advantages, counted = self._advantages(rows)[:, None], inside(rows.lengths, rows.agent.shape[1])
-        return _share_outside(rows.agent - rows.behaviour, advantages, counted, self.clip, self.clip)
+        return share_outside(rows.agent - rows.behaviour, advantages, counted, self.clip, self.clip)
 
     def _advantages(self, rows: ScoredSequences) -> Tensor:
         agent, prior = rows.agent.sum(1), rows.prior.sum(1)
@@ -208,7 +238,7 @@ class GRPO:
         """Return the share of the tokens that have no gradient."""
         advantages = group_advantages(rows.rewards, rows.groups, normalise=self.normalise)[:, None]
         counted = inside(rows.lengths, rows.agent.shape[1])
-        return _share_outside(rows.agent - rows.behaviour, advantages, counted, self.clip, self.clip_high)
+        return share_outside(rows.agent - rows.behaviour, advantages, counted, self.clip, self.clip_high)
 
 
 @checked
@@ -241,7 +271,7 @@ class GSPO:
         """Return the share of the rows that have no gradient."""
         advantages = self._advantages(rows)
         log_ratios = (rows.agent - rows.behaviour).sum(1) / rows.lengths
-        return _share_outside(log_ratios, advantages, advantages.isfinite(), self.clip, self.clip_high)
+        return share_outside(log_ratios, advantages, advantages.isfinite(), self.clip, self.clip_high)
 
     def _advantages(self, rows: ScoredSequences) -> Tensor:
         rewards = regularised_rewards(rows.rewards, rows.agent.sum(1), rows.prior.sum(1), self.kl_weight)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -77,4 +79,10 @@ class ConservativeState(nn.Module):
     def forward(self, rows: ScoredSequences) -> Tensor:
         """Return the loss of rows."""
         found: Tensor = self.inner(rows) + self._settings.terms(rows)
+        return found
+
+    @property
+    def metrics(self) -> Mapping[str, Tensor]:
+        """Those of the loss."""
+        found: Mapping[str, Tensor] = getattr(self.inner, "metrics", {})
         return found

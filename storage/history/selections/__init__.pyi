@@ -2,7 +2,7 @@ from .base import SELECTIONS, Positions, SelectableRows, Selection, WeighingSele
 from .candidates import AboveQuantile, BelowQuantile, ConsumeOnce, Recent, TopK, Uniform
 from .mixture import Mixture, MixturePart
 from .ranked import Prioritized, RankWindow
-from .subset import RowsSubset, WithinLag
+from .subset import RowsSubset, WithinLag, WithoutRows
 
 __all__ = [
     "SELECTIONS",
@@ -22,5 +22,6 @@ __all__ = [
     "Uniform",
     "WeighingSelection",
     "WithinLag",
+    "WithoutRows",
     "weights_of",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -132,3 +132,29 @@ class WithinLag:
     def _subset(self, rows: SelectableRows) -> RowsSubset:
         oldest = rows.iteration - self.max_policy_lag
         return RowsSubset(rows, np.flatnonzero(rows.own & (rows.iterations >= oldest)))
+
+
+@dataclass(frozen=True, eq=False)
+class WithoutRows:
+    """Another selection from the rows that do not have to go.
+
+    Attributes:
+        selection: the other selection.
+        gone: returns which of some rows have to go, bool [n].
+    """
+
+    selection: Selection
+    gone: Callable[[SelectableRows], NDArray[np.bool_]]
+
+    def available(self, rows: SelectableRows, consumed: NDArray[np.integer]) -> int:
+        subset = self._subset(rows)
+        return self.selection.available(subset, consumed[subset.positions])
+
+    def draw(self, rows: SelectableRows, n: int, rng: np.random.Generator, consumed: NDArray[np.integer]) -> Positions:
+        return draw_from_subset(self.selection, self._subset(rows), n, rng, consumed)
+
+    def weights(self, rows: SelectableRows, positions: Positions) -> NDArray[np.float64] | None:
+        return weights_in_subset(self.selection, self._subset(rows), positions)
+
+    def _subset(self, rows: SelectableRows) -> RowsSubset:
+        return RowsSubset(rows, np.flatnonzero(~self.gone(rows)))

@@ -9,7 +9,8 @@ from molbuffer.flows.cli.preparation import Prepared, check_rows_there
 from molbuffer.flows.settings.settings import Settings
 from molbuffer.flows.train_offline import train_offline
 from molbuffer.samplers import last_policy
-from molbuffer.storage import SampleStore
+from molbuffer.storage import SampleStore, StoreNotFoundError
+from molbuffer.storage.errors import ArchiveError
 from molbuffer.training import BatchShortError
 
 
@@ -59,6 +60,24 @@ def test_rows_without_a_reward_are_found_before_a_server_is_started(
     # A run that has begun has its rows pinned.
     check_rows_there(Prepared(other.settings, "a" * 32), scored_store)
     check_rows_there(other, tmp_path / "none")
+
+
+def test_sources_are_looked_into_before_a_server_is_started(
+    scored_store: Path, tiny_settings: Settings, tmp_path: Path
+) -> None:
+    data = json.loads(tiny_settings.to_json())
+    ready = Prepared(Settings.from_json(json.dumps(data)), "b" * 32)
+    with SampleStore.open(scored_store) as store:
+        store.archive(tmp_path / "archive")
+    # The store of the run need not be there yet.
+    check_rows_there(ready, tmp_path / "none", [tmp_path / "archive"])
+    with pytest.raises(BatchShortError, match="another condition"):
+        check_rows_there(ready, tmp_path / "none", [tmp_path / "archive"], where="reward > 5")
+    with pytest.raises(StoreNotFoundError, match="no store and no archive at"):
+        check_rows_there(ready, scored_store, [tmp_path / "archive", tmp_path / "nowhere"])
+    next((tmp_path / "archive").rglob("*.parquet")).unlink()
+    with pytest.raises(ArchiveError):
+        check_rows_there(ready, scored_store, [tmp_path / "archive"])
 
 
 def train_error(config: str, store: Path) -> str:

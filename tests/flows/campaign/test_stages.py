@@ -140,6 +140,8 @@ def test_a_stage_is_laid_over_the_run_and_not_over_the_stage_before(tiny_templat
     ]
     memory = settings_of(tiny_template, tmp_path, "[[stages]]\ndiversity = { size = 3 }\n")
     found = memory.of_stage(0).diversity
+    [told] = warnings_of(memory.model_copy(update={"campaign": memory.campaign.model_copy(update={"offline": True})}))
+    assert "stages are parts of an online run" in told
     assert memory.diversity is None and found is not None
     assert found.build().size == 3
     plain = json.loads(second.to_json())

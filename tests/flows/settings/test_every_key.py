@@ -76,6 +76,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "offline": ("offline.loader.buffer.selection",),
     "offline.steps": ("offline.loader.plan",),
     "offline.batch_size": ("offline.loader.plan",),
+    "offline.randomise": ("offline.loader.plan.replay",),
     "offline.where": ("offline.loader.buffer.view",),
     "offline.loss": ("offline.learner",),
     "offline.sigma": ("offline.learner",),
@@ -130,7 +131,12 @@ BASE: Table = {
 }
 """A configuration to which the table with the key is added."""
 LIVE: list[Table] = [{"kind": "model", "name": "agent", "buffer_size": 8, "p_batch": 1.0}]
-"""The samplers of a configuration with a loss: their rows suit every loss."""
+"""The samplers of a configuration with a loss: their rows suit every loss but one that needs the best agent's, too."""
+REMINDED: list[Table] = [
+    {"kind": "model", "name": "agent", "buffer_size": 8, "p_batch": 0.5},
+    {"kind": "model", "name": "reminder", "policy": "best", "p_batch": 0.5},
+]
+"""The samplers of a configuration with the loss that does."""
 
 RISING = {"kind": "linear", "low": 0, "high": 1}
 RANGE = {"low": 0.25, "high": 0.75}
@@ -195,6 +201,7 @@ BEFORE: Mapping[str, Table] = {
     "components[vina].center": BOX,
     "components[vina].size": BOX,
     "objective.reference": {"aggregation": "pareto", "reference": "$folder/front.csv"},
+    "diversity.min_similarity": {"buckets": "similarity"},
     "offline.sigma": {"loss": "reinvent"},
     **{
         f"samplers[{kind}].{key}": {"optimise": True}
@@ -355,7 +362,8 @@ def configuration(key: Key, changes: Table) -> Table:
     """Return a configuration with the tables that lead to a key, and changes in the last of them."""
     root = deepcopy(BASE)
     if any(name == "loss" for name, _ in key.tables):
-        root["samplers"] = deepcopy(LIVE)
+        reminded = any(kind == "best_agent_reminder" for _, kind in key.tables)
+        root["samplers"] = deepcopy(REMINDED if reminded else LIVE)
     table = root
     for name, kind in key.tables:
         if kind is None:

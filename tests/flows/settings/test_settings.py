@@ -85,9 +85,9 @@ def test_a_minimal_file_has_the_documented_defaults(tmp_path: Path) -> None:
         (
             '[training]\nloss = "reinvnt"\n',
             'line 2, key `training.loss`: got kind "reinvnt", expected one of: '
-            "advantage_weighted, augmented_hill_climb, dpo, filtered_cloning, grpo, gspo, importance_weighted, "
-            "off_policy_reinvent, ppo, python, reinforce, reinvent, top_share_likelihood, trajectory_balance; did you "
-            "mean `reinvent`?",
+            "a2c, advantage_weighted, augmented_hill_climb, best_agent_reminder, dpo, filtered_cloning, grpo, gspo, "
+            "importance_weighted, off_policy_reinvent, ppo, python, reinforce, reinvent, top_share_likelihood, "
+            "trajectory_balance; did you mean `reinvent`?",
         ),
         (
             '[buffer]\nselection = "topk"\n',
@@ -419,8 +419,8 @@ def test_a_policy_may_be_in_the_store_that_is_run_on(tmp_path: Path) -> None:
     assert load(tmp_path, '[policy]\nprior = "9f713a33b7b6"\n' + QED + LIVE).policy.prior == "9f713a33b7b6"
     of_a_sampler = problem(tmp_path, QED + LIVE + 'policy = "agnt"\n')
     assert of_a_sampler == (
-        'line 8, key `samplers[0].policy`: got "agnt", expected agent, prior, a bundled policy (zinc-gru, zinc-pairs, '
-        "zinc-vae), a folder, or a sha256 in the store; did you mean `agent`?"
+        'line 8, key `samplers[0].policy`: got "agnt", expected agent, best, prior, a bundled policy (zinc-gru, '
+        "zinc-pairs, zinc-vae), a folder, or a sha256 in the store; did you mean `agent`?"
     )
 
 
@@ -626,7 +626,7 @@ def test_a_sampler_of_pairs_holds_another_of_any_kind_whose_files_are_those_of_t
     ("changed", "expected"),
     [
         ('path = "leads.smi"', "key `samplers[0].base_sampler.base_sampler.path`: there is no file"),
-        ('output_model = "prior"', 'key `samplers[0].base_sampler.output_model`: got "nobody", expected agent, prior'),
+        ('output_model = "prior"', 'key `samplers[0].base_sampler.output_model`: got "nobody", expected agent, best'),
         (
             'kind = "dataset"',
             'key `samplers[0].base_sampler.base_sampler`: got kind "nobody", expected one of: contrastive, dataset',

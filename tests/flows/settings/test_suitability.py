@@ -113,6 +113,21 @@ def test_other_smiles_of_stored_molecules_are_refused_for_a_loss_that_needs_thei
     assert problems(tmp_path, text.replace('"ppo"', '"reinvent"')) == {}
 
 
+def test_other_smiles_offline_are_refused_for_a_loss_that_needs_their_likelihoods(tmp_path: Path) -> None:
+    text = HEAD.format(loss='"reinvent"') + AGENT.format(share=1.0) + '[offline]\nrandomise = true\nloss = "{loss}"\n'
+    found = problems(tmp_path, text.replace("{loss}", "ppo"))
+    assert found.keys() == {"offline.randomise"} and "set randomise to false" in found["offline.randomise"]
+    assert problems(tmp_path, text.replace("{loss}", "advantage_weighted")) == {}
+
+
+def test_a_condition_on_own_rows_is_refused_where_no_sampler_builds(tmp_path: Path) -> None:
+    parts = 'parts = [{ runs = "own", where = "reward > 0.5" }, { share = 2 }]'
+    text = HEAD.format(loss='"reinvent"') + AGENT.format(share=0.5)
+    mixture = f'[buffer]\nselection = {{ kind = "mixture", {parts} }}\n'
+    assert "part 0 of the mixture" in problems(tmp_path, text + mixture)["buffer.selection"]
+    assert problems(tmp_path, text + "buffer_size = 8\n" + mixture) == {}
+
+
 def test_further_updates_are_refused_for_a_loss_that_is_valid_on_policy(tmp_path: Path) -> None:
     found = problems(tmp_path, on_policy().replace("[training]", "[training]\nupdates = 2"))
     assert found.keys() == {"training.updates"} and "set updates to 1" in found["training.updates"]
@@ -132,3 +147,19 @@ def test_chosen_rows_are_no_draws_of_the_policy(tmp_path: Path, loss: str, scree
     chosen = '[screening]\nmodel = "gp"\n' if screened else '[objective]\nchoose = "dpp"\n'
     text = chosen + HEAD.format(loss=f'"{loss}"') + AGENT.format(share=1.0)
     assert problems(tmp_path, text).keys() == keys
+
+
+def best(keys: str, share: float = 0.25) -> str:
+    return MOLECULES.format(kind="model").replace("0.25", str(share)) + f'policy = "best"\n{keys}'
+
+
+def test_the_best_agent_draws_live_from_all_tokens_for_a_loss_that_needs_its_rows(tmp_path: Path) -> None:
+    head, alone = HEAD.format(loss='"best_agent_reminder"'), AGENT.format(share=0.75)
+    assert problems(tmp_path, head + alone + best("")) == {}
+    assert problems(tmp_path, HEAD.format(loss='"reinvent"') + alone + best("temperature = 1.5\n")) == {}
+    without = problems(tmp_path, head + alone)
+    assert "no sampler with the policy" in without["training.loss"]
+    assert problems(tmp_path, head + alone + best("temperature = 1.5\n")).keys() == {"samplers[1]"}
+    assert problems(tmp_path, head + alone + best("buffer_size = 8\n")).keys() == {"samplers[1].buffer_size"}
+    inside = MUTANTS.replace('kind = "model"', 'kind = "model", policy = "best"')
+    assert "samplers[1]" in problems(tmp_path, HEAD.format(loss='"reinvent"') + alone + inside)

@@ -50,7 +50,7 @@ def density(latents: Tensor, mean: Tensor) -> Tensor:
 
 def replay(latents: Tensor, log_probs: Tensor, rewards: Tensor, version: str = "then") -> ReplayedLatents:
     n = len(latents)
-    return ReplayedLatents(["prior"] * n, [version] * n, replayed_rows(latents, log_probs, rewards))
+    return ReplayedLatents(["prior"] * n, [version] * n, np.arange(n), replayed_rows(latents, log_probs, rewards))
 
 
 def replayed_rows(latents: Tensor, log_probs: Tensor, rewards: Tensor) -> Rows:
@@ -169,7 +169,7 @@ def test_r23_rows_of_others_and_of_the_present_version_are_never_used() -> None:
     before = sampler.latent_sha256
     latents, zeros = torch.ones(3, 2), torch.zeros(3)
     given = replayed_rows(latents, zeros, zeros + 1)
-    rows = ReplayedLatents(["other", "prior", "other"], ["then", before, before], given)
+    rows = ReplayedLatents(["other", "prior", "other"], ["then", before, before], np.arange(3), given)
     trainer = PriorTrainer(sampler, replay_ratio_clip=1.0)
     figures = trainer.update([], rows)
     assert (figures["latent_loss"], figures["latent_replayed"], figures["latent_replay_weight"]) == (None, 0.0, None)

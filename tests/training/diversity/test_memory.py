@@ -69,10 +69,11 @@ def test_a_molecule_belongs_to_the_most_similar_centre_or_is_one():
 
 @pytest.mark.parametrize("buckets", ["scaffold", "generic_scaffold", "molecule", "similarity"])
 def test_a_restored_memory_goes_on_as_the_first_would_have(buckets):
-    first, later = memory(buckets=buckets, min_similarity=0.3), [PYRIDINE, ANILINE, PROPANOL, TOLUENE]
+    similarity = {"min_similarity": 0.3} if buckets == "similarity" else {}
+    first, later = memory(buckets=buckets, **similarity), [PYRIDINE, ANILINE, PROPANOL, TOLUENE]
     first.count(0, [TOLUENE, PHENOL, ETHANOL, TOLUENE], rewards(0.9, 0.6, 0.5, 0.9))
     first.count(1, [CYCLOHEXANE], rewards(0.7))
-    second = memory(buckets=buckets, min_similarity=0.3)
+    second = memory(buckets=buckets, **similarity)
     second.restore(first.take_new())
     for each in (first, second):
         each.count(2, later, rewards(0.9, 0.9, 0.9, 0.9))
@@ -81,7 +82,30 @@ def test_a_restored_memory_goes_on_as_the_first_would_have(buckets):
     assert np.array_equal(first.penalties(later, rewards(1, 1, 1, 1)), second.penalties(later, rewards(1, 1, 1, 1)))
 
 
-@pytest.mark.parametrize("wrong", [{"size": 0}, {"min_reward": 1.5}, {"min_similarity": -0.1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"size": 0}, {"min_reward": 1.5}, {"min_similarity": -0.1}, {"min_similarity": 0.5}, {"bonus_weight": 0.0}],
+)
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         DiversitySettings(**wrong)
+
+
+def test_molecules_of_a_bucket_with_more_than_fill_it_are_overfull():
+    kept = memory(purge=True)
+    kept.count(0, [TOLUENE, PHENOL, PYRIDINE], rewards(1, 1, 1))
+    assert not kept.purging, "a full bucket still has its full reward"
+    kept.count(1, [ANILINE], rewards(1))
+    assert kept.purging
+    asked = [TOLUENE, PYRIDINE, PHENOL, None, "Cc1ccccc1C", ETHANOL]
+    assert kept.overfull(asked, rewards(1, 1, 0.4, 1, 1, np.nan)).tolist() == [True, False, False, False, True, False]
+    assert not memory().purging
+
+
+def test_what_is_learned_is_reward_and_bonus_times_penalty():
+    kept = memory(penalty="none", bonus="rnd", bonus_weight=0.5)
+    learned = kept.learned([TOLUENE, PHENOL], rewards(0.8, 0.2))
+    assert learned == pytest.approx([0.8 + 0.5, 0.2]), "a molecule that is unlike any, and one that does not count"
+    kept = memory(size=1, bonus="rnd")
+    kept.count(0, [TOLUENE, PHENOL], rewards(1, 1))
+    assert kept.learned([TOLUENE], rewards(0.8)).tolist() == [0.0]

@@ -13,6 +13,7 @@ from molbuffer.storage import SampleStore
 from molbuffer.training.batches.replay import Replay
 from molbuffer.training.diversity import DiversitySettings
 from molbuffer.training.fit.loop import FitProgress
+from molbuffer.training.fit.trainables import Trainables
 
 DRAWS = DiversitySettings(buckets="molecule", size=3, min_reward=0.3, penalty="linear")
 ALIKE = DiversitySettings(buckets="similarity", size=4, min_reward=0.2, min_similarity=0.5)
@@ -90,3 +91,33 @@ def _stop_after(iteration: int) -> Any:
             raise StoppedError
 
     return progress
+
+
+def test_trainables_learn_from_penalised_rewards(lab: Any) -> None:
+    given: list[Any] = []
+
+    class Watching:
+        name = "agent"
+
+        def update(self, builds: Any, replayed: Any = None) -> dict[str, float | None]:
+            given.extend(builds)
+            return {}
+
+        def version(self, run_id: str, iteration: int) -> Any:
+            return training.learner.version(run_id, iteration)
+
+        def publish(self, policies: Any, run_id: str, iteration: int) -> Any:
+            return training.learner.publish(policies, run_id, iteration)
+
+        def checkpoint_files(self, prefix: str) -> dict[str, bytes]:
+            return {}
+
+    watched = lab.adapted(
+        p_batch=1.0, buffer_size=0, iterations=2, diversity=DRAWS, make_trainables=lambda _: Trainables((Watching(),))
+    )
+    training = watched.start()
+    training.fit(checkpoint_every=2)
+    stored = training.store.read_arrow(RECOMPUTED).to_pylist()
+    expected = [row["reward"] * (max(0.0, 1 - row["n"] / 3) if row["reward"] >= 0.3 else 1.0) for row in stored]
+    assert [each.value for build in given for each in build.rewards] == pytest.approx(expected)
+    assert expected != [row["reward"] for row in stored]

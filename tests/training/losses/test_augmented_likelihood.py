@@ -7,6 +7,7 @@ from molbuffer.training.losses import (
     ScoredSequences,
     ValidOn,
     augmented_hill_climb,
+    best_agent_reminder,
     off_policy_reinvent,
     reinvent,
 )
@@ -87,3 +88,15 @@ def test_off_policy_reinvent_weighs_rows_by_bounded_ratios_without_a_gradient() 
     assert float(loss.detach()) == pytest.approx((1 * 9 + 0.5 * 1 + 2 * 100) / 3)
     loss.backward()
     torch.testing.assert_close(agent.grad, torch.tensor([-2.0, -0.5 * 2 / 3, -2 * 20 / 3]))
+
+
+def test_the_best_agent_takes_the_place_of_the_prior_on_its_own_rows() -> None:
+    best, reminders = torch.tensor([0.0, -29.0, 0.0]), torch.tensor([False, True, False])
+    # Of the agent's rows the squares are 9 and 100, as above; of that of the best agent (-29 + 0 + 31)² = 4.
+    agent = AGENT.clone().requires_grad_()
+    loss = best_agent_reminder(agent, PRIOR, best, reminders, REWARDS, sigma=10.0, share=0.25)
+    assert float(loss.detach()) == pytest.approx(0.75 * 109 / 2 + 0.25 * 4)
+    loss.backward()
+    torch.testing.assert_close(agent.grad, torch.tensor([-0.75 * 3, -0.25 * 4, -0.75 * 10]))
+    alone = best_agent_reminder(AGENT, PRIOR, best, torch.zeros(3).bool(), REWARDS, sigma=10.0, share=0.25)
+    assert float(alone) == pytest.approx(0.75 * 110 / 3)

@@ -9,8 +9,10 @@ from torch import Tensor
 from molbuffer.training.losses import (
     LOSSES,
     ScoredSequences,
+    advantage_actor,
     advantage_weighted,
     augmented_hill_climb,
+    best_agent_reminder,
     dpo,
     filtered_cloning,
     grpo,
@@ -38,11 +40,15 @@ INSIDE = torch.arange(LONGEST) < LENGTHS[:, None]
 AGENT, PRIOR = -random(N, LONGEST) * INSIDE, -random(N, LONGEST) * INSIDE
 # Ratios that are clipped and others, none of them on the bound.
 BEHAVIOUR = (AGENT + 0.6 * (random(N, LONGEST) - 0.5)) * INSIDE
+TOKENS = torch.tensor([[3, 4, 2], [4, 2, 0], [2, 0, 0], [3, 3, 2], [5, 2, 0]])
 REWARDS, ADVANTAGES, WEIGHTS = random(N), random(N) - 0.5, random(N, LONGEST)
 
 OF_ROWS: dict[str, Callable[[Tensor], Tensor]] = {
     "advantage_weighted": lambda agent: advantage_weighted(agent, REWARDS, 0.3, 2.0),
     "augmented_hill_climb": lambda agent: augmented_hill_climb(agent, PRIOR.sum(1), REWARDS, 5.0, 0.5),
+    "best_agent_reminder": lambda agent: best_agent_reminder(
+        agent, PRIOR.sum(1), BEHAVIOUR.sum(1), torch.arange(N) % 2 == 0, REWARDS, 5.0, 0.3
+    ),
     "dpo": lambda agent: dpo(agent[:2], agent[2:4], 0.7),
     "filtered_cloning": lambda agent: filtered_cloning(agent, REWARDS, 0.5),
     "reinforce": lambda agent: reinforce(agent, REWARDS, leave_one_out, WEIGHTS[:, 0]),
@@ -50,6 +56,7 @@ OF_ROWS: dict[str, Callable[[Tensor], Tensor]] = {
     "top_share_likelihood": lambda agent: top_share_likelihood(agent, REWARDS, 0.5),
 }
 OF_TOKENS: dict[str, Callable[[Tensor], Tensor]] = {
+    "a2c": lambda agent: advantage_actor(agent, WEIGHTS - 0.5),
     "grpo": lambda agent: grpo(agent, PRIOR, BEHAVIOUR, ADVANTAGES, LENGTHS, 0.1, 0.15, 0.3),
     "gspo": lambda agent: gspo(agent, BEHAVIOUR, ADVANTAGES, LENGTHS, 0.05, 0.05),
     "importance_weighted": lambda agent: importance_weighted(agent, WEIGHTS, ADVANTAGES),
@@ -99,7 +106,7 @@ def test_the_gradient_of_each_row_is_multiplied_by_its_weight(kind: str) -> None
 
     def gradient(weights: Tensor | None) -> Tensor:
         agent = AGENT.detach().clone().requires_grad_()
-        loss(ScoredSequences(agent, PRIOR, BEHAVIOUR, LENGTHS, REWARDS, None, weights)).backward()
+        loss(ScoredSequences(agent, PRIOR, BEHAVIOUR, LENGTHS, REWARDS, None, weights, TOKENS)).backward()
         assert agent.grad is not None
         return agent.grad
 

@@ -42,8 +42,10 @@ class Toy:
 
 
 TOYS: Mapping[str, Toy] = {
+    "a2c": Toy({"critic_learning_rate": 0.01}),
     "advantage_weighted": Toy({"temperature": 0.1}, offline=0.5),
     "augmented_hill_climb": Toy({"sigma": 20.0}, offline=0.45),
+    "best_agent_reminder": Toy({"sigma": 20.0}),
     "dpo": Toy({"beta": 0.1}, offline=0.45),
     "filtered_cloning": Toy({"threshold": 0.8}, offline=0.9),
     "grpo": Toy({"kl_weight": 0.0}),
@@ -139,8 +141,20 @@ def batches(learner: Learner, data: str, draws: Draws) -> Callable[[int], Traini
     return batch
 
 
-def learner_of(kind: str, prior: Policy) -> Learner:
-    return Learner(prior, LOSSES[kind](**TOYS[kind].keys), LEARNING)
+MORE: Mapping[str, tuple[str, Toy]] = {
+    "ppo with a critic": ("ppo", Toy({"baseline": "critic", "critic_learning_rate": 0.01})),
+}
+"""Other settings of kinds that learn in another way."""
+CASES += [(name, data) for name in MORE for data in DATA]
+
+
+def toy_of(name: str) -> tuple[str, Toy]:
+    return MORE[name] if name in MORE else (name, TOYS[name])
+
+
+def learner_of(name: str, prior: Policy) -> Learner:
+    kind, toy = toy_of(name)
+    return Learner(prior, LOSSES[kind](**toy.keys), LEARNING)
 
 
 def mean_reward(policy: Policy) -> float:
@@ -159,7 +173,7 @@ def test_the_policy_comes_near_the_optimum(kind: str, data: str, prior: Policy) 
     for step in range(STEPS):
         learner.step(batch(step))
     before, after = mean_reward(prior), mean_reward(learner.policy())
-    wanted = TOYS[kind].offline if data == "offline" else LIVE_OPTIMUM
+    wanted = toy_of(kind)[1].offline if data == "offline" else LIVE_OPTIMUM
     assert before < 0.2 and after > wanted, f"from {before:.3f} to {after:.3f}"
 
 
@@ -198,7 +212,7 @@ def state_of(learner: Learner) -> dict[str, Tensor]:
     return tensors
 
 
-@pytest.mark.parametrize("kind", TOYS)
+@pytest.mark.parametrize("kind", [*TOYS, *MORE])
 def test_r16_a_learner_that_is_restored_goes_on_as_one_that_never_stopped(
     kind: str, prior: Policy, tmp_path: Path
 ) -> None:
@@ -220,7 +234,7 @@ def test_r16_a_learner_that_is_restored_goes_on_as_one_that_never_stopped(
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     has_state = any(name.startswith("loss.") for name in expected)
-    assert has_state == (kind in ("reinforce", "trajectory_balance"))
+    assert has_state == (kind in ("a2c", "ppo with a critic", "reinforce", "trajectory_balance"))
 
 
 def test_a_checkpoint_of_another_loss_leaves_the_state_at_its_beginning(prior: Policy, tmp_path: Path) -> None:

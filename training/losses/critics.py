@@ -1,0 +1,116 @@
+"""A critic, and the states of the losses that have one: modules, as in ``states``."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from molbuffer.samplers.models import tokens_before
+from molbuffer.training.losses.actor_critic import (
+    A2C,
+    advantage_actor,
+    generalised_advantages,
+    token_rewards,
+    value_error,
+)
+from molbuffer.training.losses.base import ScoredSequences
+from molbuffer.training.losses.proximal import PPO, ppo, share_outside
+from molbuffer.training.losses.ratios import inside
+
+_EMBEDDING, _HIDDEN = 32, 64
+"""Small beside a policy: the value of a beginning is coarser than the distribution of what follows it."""
+
+
+class Critic(nn.Module):
+    """The value of the beginning of a row: an embedding of its tokens, a GRU, and a linear head.
+
+    All values are 0 at first, so that the first step is that of a loss without a baseline. The other weights are the
+    same in every training: they follow from no generator of the process.
+    """
+
+    def __init__(self, vocabulary_size: int) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.embedding = nn.Embedding(vocabulary_size, _EMBEDDING, device="cpu")
+            self.recurrent = nn.GRU(_EMBEDDING, _HIDDEN, batch_first=True, device="cpu")
+            self.head = nn.Linear(_HIDDEN, 1, device="cpu")
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return the values [n, L] of the states before the tokens int64 [n, L]."""
+        values: Tensor = self.head(self.recurrent(self.embedding(tokens_before(tokens)))[0])
+        return values[..., 0]
+
+
+class _Settings(Protocol):
+    """What a loss with a critic says of its advantages."""
+
+    @property
+    def kl_weight(self) -> float: ...
+    @property
+    def entropy_weight(self) -> float: ...
+    @property
+    def discount(self) -> float: ...
+    @property
+    def trace(self) -> float: ...
+
+
+class _WithCritic(nn.Module):
+    """The state of a loss with a critic.
+
+    Attributes:
+        critic: the critic.
+        metrics: those of the last step: ``value_error``, the loss of the critic, and ``explained_variance``, the share
+            of the variance of the returns that the values explain.
+    """
+
+    def __init__(self, vocabulary_size: int) -> None:
+        super().__init__()
+        self.critic = Critic(vocabulary_size)
+        self.metrics: dict[str, Tensor] = {}
+
+    def judged(self, rows: ScoredSequences, settings: _Settings) -> tuple[Tensor, Tensor]:
+        """Return the advantages [n, L] of the tokens, detached, and the loss of the critic, a scalar."""
+        if rows.tokens is None:
+            raise ValueError("a loss with a critic reads the tokens of its rows, and these have none")
+        values = self.critic(rows.tokens)
+        rewards = token_rewards(rows, settings.kl_weight, settings.entropy_weight)
+        advantages = generalised_advantages(rewards, values, rows.lengths, settings.discount, settings.trace)
+        returns = advantages + values.detach()
+        error = value_error(values, returns, rows.lengths, rows.weights)
+        counted = inside(rows.lengths, values.shape[1])
+        explained = 1 - advantages[counted].var() / returns[counted].var().clamp(min=1e-12)
+        self.metrics = {"value_error": error.detach(), "explained_variance": explained}
+        return advantages, error
+
+
+class A2CState(_WithCritic):
+    """A2C with its critic."""
+
+    def __init__(self, settings: A2C, vocabulary_size: int) -> None:
+        super().__init__(vocabulary_size)
+        self._settings = settings
+
+    def forward(self, rows: ScoredSequences) -> Tensor:
+        """Return the loss of rows: that of the actor and that of the critic, which have no parameter in common."""
+        advantages, error = self.judged(rows, self._settings)
+        return advantage_actor(rows.agent, advantages, rows.weights) + error
+
+
+class PPOState(_WithCritic):
+    """PPO with a critic in the place of a baseline."""
+
+    def __init__(self, settings: PPO, vocabulary_size: int) -> None:
+        super().__init__(vocabulary_size)
+        self._settings = settings
+
+    def forward(self, rows: ScoredSequences) -> Tensor:
+        """Return the loss of rows: that of the actor and that of the critic, which have no parameter in common."""
+        advantages, error = self.judged(rows, self._settings)
+        clip, counted = self._settings.clip, inside(rows.lengths, rows.agent.shape[1])
+        self.metrics["clipped"] = share_outside(rows.agent - rows.behaviour, advantages, counted, clip, clip)
+        return ppo(rows.agent, rows.behaviour, advantages, rows.lengths, clip, rows.weights) + error
