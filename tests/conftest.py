@@ -95,6 +95,14 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A decoded cache of this session: that of the user has thousands of stores, and tests would leave theirs in it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOLBUFFER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def molecules() -> list[str]:
     """Drug-like SMILES with stereo, charges, bracket atoms, halogens and triple bonds."""
