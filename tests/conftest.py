@@ -83,6 +83,15 @@ MOLECULES = [
 ]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cpu", action="store_true", help="show which files and cases take how much CPU")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--cpu"):
+        config.pluginmanager.register(module_beside("cpu_costs").CpuCosts())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with the files of the longest cases, so that workers do not wait for the last of these at the end."""
     place = {name: at for at, name in enumerate(LONGEST)}

@@ -181,6 +181,7 @@ def _make(catalog: Catalog, migrations: Sequence[Migration]) -> None:
     def change(transaction: Transaction) -> None:
         for migration in migrations:
             _change(catalog, migration, transaction)
+        _record(migrations, transaction)
         _make_views(catalog, transaction)
 
     catalog.transact("molbuffer", "creation", {"migration": migrations[-1].number}, change)
@@ -191,6 +192,7 @@ def _apply(catalog: Catalog, missing: Sequence[Migration]) -> None:
 
     def change(migration: Migration, transaction: Transaction) -> None:
         _change(catalog, migration, transaction)
+        _record([migration], transaction)
         if migration is missing[-1]:
             _make_views(catalog, transaction)
 
@@ -204,8 +206,13 @@ def _change(catalog: Catalog, migration: Migration, transaction: Transaction) ->
     for statement in migration.statements:
         # This release may not know the tables yet.
         transaction.change(bind(statement, catalog.table, names=migration.adds))
-    row = {"number": migration.number, "name": migration.name, "applied": now()}
-    transaction.insert("migrations", pa.Table.from_pylist([row]))
+
+
+def _record(migrations: Sequence[Migration], transaction: Transaction) -> None:
+    """Add the rows that say which migrations the store has had."""
+    applied_at = now()
+    rows = [{"number": each.number, "name": each.name, "applied": applied_at} for each in migrations]
+    transaction.insert("migrations", pa.Table.from_pylist(rows))
 
 
 def _make_views(catalog: Catalog, transaction: Transaction) -> None:

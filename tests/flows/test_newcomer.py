@@ -67,12 +67,15 @@ name = "mine"
 iterations = 6
 batch_size = 8
 
+[policy]
+prior = "{prior}"
+
 [[objective.components]]
 kind = "python"
 name = "activity"
 function = "qsar:activity"
 files = ["qsar.json"]
-transform = { kind = "linear", low = 0.0, high = 10.0 }
+transform = {{ kind = "linear", low = 0.0, high = 10.0 }}
 
 [buffer]
 build_every = 3
@@ -96,7 +99,12 @@ checkpoint_every = 2
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def campaign(small_prior: Path) -> str:
+    return CAMPAIGN.format(prior=small_prior)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, campaign: str) -> Path:
     """The newcomer's folder, in which the tests of a process find what those before them made."""
     path = tmp_path_factory.mktemp("newcomer")
     for name, text in {
@@ -105,7 +113,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "features.py": FEATURES,
         "qsar.py": MODEL,
         "qsar.json": '{"weight": 0.2}',
-        "campaign.toml": CAMPAIGN,
+        "campaign.toml": campaign,
     }.items():
         (path / name).write_text(text)
     return path
@@ -134,6 +142,8 @@ def start(folder: Path, with_server: dict[str, str]) -> Callable[..., "subproces
 
 def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_trained_again(
     folder: Path,
+    campaign: str,
+    small_prior: Path,
     start: Callable[..., "subprocess.Popen[str]"],
     molbuffer: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
@@ -186,7 +196,7 @@ def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_traine
         "pretrain",
         "series.csv",
         "--from",
-        "zinc-gru",
+        str(small_prior),
         "--store",
         "lab",
         "--epochs",
@@ -225,7 +235,7 @@ def test_a_newcomer_gets_from_a_messy_table_to_scores_of_a_model_that_was_traine
     assert any(row["status"] == "failed" for row in scores)
 
     # Trained again without naming the file: the run does not start, instead of mixing the scores of two models.
-    (folder / "campaign.toml").write_text(re.sub("^files = .*$", "", CAMPAIGN, flags=re.MULTILINE))
+    (folder / "campaign.toml").write_text(re.sub("^files = .*$", "", campaign, flags=re.MULTILINE))
     finished(0, "build", "campaign.toml", "--store", "lab")
     (folder / "qsar.json").write_text('{"weight": 0.4}')
     # In this process, the scorer's would still have the model as it was.

@@ -47,7 +47,7 @@ class Contract:
         """A store with one build, for tests that change nothing of what others of the class look at."""
         with SampleStore.create(tmp_path_factory.mktemp("shared") / "store", **new_address()) as store:
             store.start_run(make.make_run())
-            store.commit(Commit([make.make_build(0)]))
+            store.commit(Commit([make.make_build(0, policy_sha256=None)]))
             yield store
 
     @pytest.fixture
