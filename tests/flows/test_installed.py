@@ -240,4 +240,4 @@ def test_deployments_run_through_a_worker_when_scheduled_and_when_asked_for_and_
 
 def kept(folder: Path) -> int:
     with SampleStore.open(folder, read_only=True) as store:
-        return int(store.query("SELECT count(*) AS n FROM sample_history WHERE kept")["n"][0])
+        return int(store.read_arrow("SELECT count(*) AS n FROM {samples} WHERE kept")["n"][0].as_py())
