@@ -43,6 +43,7 @@ class Worker:
     role: str
     store: Path
     number: int
+    grace: float
     said: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     process: subprocess.Popen[str] = field(init=False)
@@ -51,7 +52,7 @@ class Worker:
 
     def start(self) -> None:
         self.said_before = len(self.said)
-        command = [sys.executable, str(WORKER), self.role, str(self.store), str(self.number)]
+        command = [sys.executable, str(WORKER), self.role, str(self.store), str(self.number), str(self.grace)]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.listener = threading.Thread(target=self._listen, args=(self.process,), daemon=True)
         self.listener.start()
@@ -95,15 +96,19 @@ class Verdict:
         return not (self.lost_builds or self.lost_scores or self.torn or self.doubled or self.errors)
 
 
-def run_workers(store: Path, kills: int, writers: int, readers: int, pace: float, seed: int) -> list[Worker]:
+def run_workers(
+    store: Path, kills: int, writers: int, readers: int, *, pace: float, grace: float, seed: int
+) -> list[Worker]:
     """Starts all processes, kills and restarts them so many times, and ends them.
 
     Args:
         pace: the most seconds from an acknowledgement to the kill that follows it.
+        grace: the seconds for which maintenance leaves what a commit or a read may need.
     """
     rng = random.Random(seed)
-    writing = [Worker("writer", store, number) for number in range(writers)]
-    others = [Worker("reader", store, number) for number in range(readers)] + [Worker("maintainer", store, 0)]
+    writing = [Worker("writer", store, number, grace) for number in range(writers)]
+    others = [Worker("reader", store, number, grace) for number in range(readers)]
+    others.append(Worker("maintainer", store, 0, grace))
     workers = writing + others
     for worker in workers:
         worker.start()
@@ -168,6 +173,9 @@ def main() -> None:
     arguments.add_argument("--writers", type=int, default=3)
     arguments.add_argument("--readers", type=int, default=2)
     arguments.add_argument("--pace", type=float, default=2.0, help="the most seconds from an acknowledgement to a kill")
+    arguments.add_argument(
+        "--grace", type=float, default=45.0, help="seconds that are longer than any commit or read takes here"
+    )
     arguments.add_argument("--seed", type=int, default=0, help="of who is killed when")
     arguments.add_argument("--folder", type=Path, help="where the store is made; default: a temporary folder")
     arguments.add_argument("--catalog", help="a Postgres database, in which a schema of its own is made for the store")
@@ -177,7 +185,8 @@ def main() -> None:
         with SampleStore.create(path, **address(chosen.catalog, folder)) as store:
             store.start_run(crash_run())
         started = time.perf_counter()
-        workers = run_workers(path, chosen.kills, chosen.writers, chosen.readers, chosen.pace, chosen.seed)
+        numbers = chosen.kills, chosen.writers, chosen.readers
+        workers = run_workers(path, *numbers, pace=chosen.pace, grace=chosen.grace, seed=chosen.seed)
         seconds = time.perf_counter() - started
         verdict = judge(path, workers)
     counts = collections.Counter(line.split(" ")[0] for worker in workers for line in worker.said)

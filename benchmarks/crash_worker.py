@@ -1,6 +1,6 @@
 """A process of ``crash_store.py``: it commits, reads or maintains until it is killed, and says what was acknowledged.
 
-    python benchmarks/crash_worker.py writer|reader|maintainer STORE NUMBER
+    python benchmarks/crash_worker.py writer|reader|maintainer STORE NUMBER GRACE
 
 A writer's lines are ``build <id>`` and ``score <smiles>``, each printed after the store has acknowledged it; a
 reader's ``read <builds>``; a maintainer's ``compacted``, ``expired <versions>`` and ``removed <files>``. Any error ends
@@ -25,8 +25,6 @@ COMPONENT, VERSION = "docking", "1" * 64
 ROWS, WIDTH = 20, 40
 SHARED = "shared"
 """The sampler whose builds all writers commit, so that each is raced for."""
-PATIENCE = timedelta(seconds=45)
-"""Longer than any commit or read takes here, even where all processes have just been started at once."""
 
 
 def crash_run() -> Run:
@@ -103,23 +101,29 @@ def read(path: str, number: int) -> None:
             print("read", len(receipts), flush=True)
 
 
-def maintain(store: SampleStore) -> None:
+def maintain(store: SampleStore, grace: timedelta) -> None:
+    """Compacts, expires and vacuums.
+
+    Args:
+        store: the store.
+        grace: longer than any commit or read takes.
+    """
     work = store.maintenance
     while True:
         # Segments of few rows, so that there are always some to rewrite.
         work.compact(segment_rows=50 * ROWS)
         print("compacted", flush=True)
-        print("expired", len(work.expire(PATIENCE, keep=10).expired), flush=True)
-        print("removed", len(work.vacuum(grace=PATIENCE).removed), flush=True)
+        print("expired", len(work.expire(grace, keep=10).expired), flush=True)
+        print("removed", len(work.vacuum(grace=grace).removed), flush=True)
         time.sleep(1)
 
 
 def main() -> None:
-    role, path, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    role, path, number, grace = sys.argv[1], sys.argv[2], int(sys.argv[3]), timedelta(seconds=float(sys.argv[4]))
     if role == "reader":
         read(path, number)
     with SampleStore.open(path) as store:
-        write(store, number) if role == "writer" else maintain(store)
+        write(store, number) if role == "writer" else maintain(store, grace)
 
 
 if __name__ == "__main__":

@@ -243,7 +243,10 @@ def _entry_points() -> tuple[tuple[str, str, EntryPoint], ...]:
     """
     found: dict[tuple[str, str, str], tuple[str, str, EntryPoint]] = {}
     for each in distributions():
-        for entry in each.entry_points:
-            if entry.group.startswith(f"{OWN}."):
-                found.setdefault((each.name, entry.group, entry.name), (each.name, each.version, entry))
+        entries = [entry for entry in each.entry_points if entry.group.startswith(f"{OWN}.")]
+        if entries:
+            # Once for all of them: a look at a name or a version parses all metadata of the package.
+            name, version = each.name, each.version
+            for entry in entries:
+                found.setdefault((name, entry.group, entry.name), (name, version, entry))
     return tuple(found.values())

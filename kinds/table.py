@@ -132,7 +132,15 @@ def class_table(cls: Any) -> type[Table]:
 
 
 def _made(name: str, cls: Any, base: type[TableT], keys: Mapping[str, Any]) -> type[TableT]:
-    made: type[TableT] = create_model(name, __base__=base, __doc__=_first_words(cls), __module__=cls.__module__, **keys)
+    made: type[TableT] = create_model(
+        name,
+        __base__=base,
+        __doc__=_first_words(cls),
+        __module__=cls.__module__,
+        # The keys have their descriptions; pydantic would look for the source of a class that has none.
+        __cls_kwargs__={"use_attribute_docstrings": False},
+        **keys,
+    )
     made.made_of = cls
     made.attributes = {key_of(field.name, markers): field.name for field, _, markers in fields_with_keys(cls)}
     made.attributes = {key: field for key, field in made.attributes.items() if key in keys}

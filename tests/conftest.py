@@ -83,6 +83,15 @@ MOLECULES = [
 ]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cpu", action="store_true", help="show which files and cases take how much CPU")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--cpu"):
+        config.pluginmanager.register(module_beside("cpu_costs").CpuCosts())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begins with the files of the longest cases, so that workers do not wait for the last of these at the end."""
     place = {name: at for at, name in enumerate(LONGEST)}
@@ -93,6 +102,16 @@ def pytest_collection_finish() -> None:
     """Keeps the garbage collector from going over thousands of collected cases, and over torch, again and again."""
     gc.collect()
     gc.freeze()
+    # Seldom enough that it is not 4 % of the time.
+    gc.set_threshold(20_000, 20, 20)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A decoded cache of this session: that of the user has thousands of stores, and tests would leave theirs in it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOLBUFFER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,10 +14,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import pytest
 
@@ -85,10 +83,10 @@ def s3(folder: Path) -> Iterator[str]:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     with (folder / "log").open("w") as log:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+        command = [sys.executable, "-P", str(Path(__file__).with_name("s3_process.py")), str(port)]
         server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | S3_ENVIRONMENT)
     try:
-        _wait_until(lambda: _answers(address), server)
+        _wait_until(lambda: _listens(port), server)
         make_bucket(address, "lab")
         yield address
     finally:
@@ -135,12 +133,9 @@ def make_bucket(address: str, name: str) -> None:
     connection.close()
 
 
-def _answers(address: str) -> bool:
-    try:
-        with urlopen(f"{address}/moto-api/"):
-            return True
-    except (URLError, ConnectionError):
-        return False
+def _listens(port: int) -> bool:
+    with closing(socket.socket()) as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _wait_until(ready, server: subprocess.Popen[bytes]) -> None:

@@ -297,12 +297,12 @@ def _insert(
         _plan(transaction.read, transaction.snapshot, archive)
     ):
         return None
-    added = {
-        table: transaction.insert_select(
-            table, select, placed=placed, theirs=_streamed(archive, f"SELECT {_ALL.get(table, '*')} FROM {{{table}}}")
-        )
-        for table, select in _NEW_ROWS.items()
-    }
+    added = dict.fromkeys(_NEW_ROWS, 0)
+    for table, source in archive.catalog.sources(list(_NEW_ROWS), archive.catalog.newest()).items():
+        # A statement that adds nothing takes as long as one that adds a row.
+        if source.paths:
+            theirs = _streamed(archive, f"SELECT {_ALL.get(table, '*')} FROM {{{table}}}")
+            added[table] = transaction.insert_select(table, _NEW_ROWS[table], placed=placed, theirs=theirs)
     # Builds that were there have their arrays elsewhere now.
     generations = {
         build["build_id"]: build["generation"] + 1

@@ -11,7 +11,7 @@ from .registration import RegisteredFile, drop_files, register, renumber
 from .schema import MIGRATIONS, TABLES, Migration
 from .score_views import molecule_scores
 from .transaction import Transaction
-from .views import QUERYABLE_TABLES, VIEWS, bind
+from .views import QUERYABLE_TABLES, VIEWS, bind, read_by
 
 __all__ = [
     "BATCH_ROWS",
@@ -47,6 +47,7 @@ __all__ = [
     "find_parquet",
     "kept_by_backups",
     "molecule_scores",
+    "read_by",
     "read_identity",
     "register",
     "renumber",

@@ -81,7 +81,9 @@ def create_schema(catalog: Catalog, migrations: Sequence[Migration] = MIGRATIONS
         _refuse_newer(found, migrations)
         if not found:
             set_compression(catalog, COMPRESSION)
-        _apply(catalog, [migration for migration in migrations if migration.number > found])
+            _make(catalog, migrations)
+        else:
+            _apply(catalog, [migration for migration in migrations if migration.number > found])
 
 
 def check_schema(
@@ -170,22 +172,54 @@ def _refuse_newer(found: int, migrations: Sequence[Migration]) -> None:
         raise StoreFormatError(f"the store has schema {found}, this release knows up to {newest}: update molbuffer")
 
 
+def _make(catalog: Catalog, migrations: Sequence[Migration]) -> None:
+    """Apply all migrations to an empty catalog in one transaction; the caller holds the commit lock.
+
+    A new store is whole or not there, and has one snapshot, however many migrations there are.
+    """
+
+    def change(transaction: Transaction) -> None:
+        for migration in migrations:
+            _change(catalog, migration, transaction)
+        _record(migrations, transaction)
+        _make_views(catalog, transaction)
+
+    catalog.transact("molbuffer", "creation", {"migration": migrations[-1].number}, change)
+
+
 def _apply(catalog: Catalog, missing: Sequence[Migration]) -> None:
-    """Apply migrations in order; the caller holds the commit lock."""
+    """Apply migrations in order, each in a transaction; the caller holds the commit lock."""
+
+    def change(migration: Migration, transaction: Transaction) -> None:
+        _change(catalog, migration, transaction)
+        _record([migration], transaction)
+        if migration is missing[-1]:
+            _make_views(catalog, transaction)
+
     for migration in missing:
         said, extra = f"migration {migration.number}: {migration.name}", {"migration": migration.number}
-        last = migration is missing[-1]
-        catalog.transact("molbuffer", said, extra, partial(_change, catalog, migration, views=last))
+        catalog.transact("molbuffer", said, extra, partial(change, migration))
 
 
-def _change(catalog: Catalog, migration: Migration, transaction: Transaction, *, views: bool) -> None:
+def _change(catalog: Catalog, migration: Migration, transaction: Transaction) -> None:
     transaction.watch({*TABLES, *migration.adds})
     for statement in migration.statements:
         # This release may not know the tables yet.
         transaction.change(bind(statement, catalog.table, names=migration.adds))
-    row = {"number": migration.number, "name": migration.name, "applied": now()}
-    transaction.insert("migrations", pa.Table.from_pylist([row]))
-    # They may read what any of the migrations adds, so they are made once all of it is there. Views of the catalog are
-    # for other programs that attach it; names in them are looked up where they stand.
-    for view, sql in VIEWS.items() if views else ():
+
+
+def _record(migrations: Sequence[Migration], transaction: Transaction) -> None:
+    """Add the rows that say which migrations the store has had."""
+    applied_at = now()
+    rows = [{"number": each.number, "name": each.name, "applied": applied_at} for each in migrations]
+    transaction.insert("migrations", pa.Table.from_pylist(rows))
+
+
+def _make_views(catalog: Catalog, transaction: Transaction) -> None:
+    """Write the views of the catalog, which are for other programs that attach it.
+
+    They may read what any of the migrations adds, so they are made once all of it is there; names in them are looked
+    up where they stand.
+    """
+    for view, sql in VIEWS.items():
         transaction.change(f"CREATE OR REPLACE VIEW {catalog.table(view)} AS {bind(sql, quote_name)}")

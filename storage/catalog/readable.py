@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Any, NamedTuple
 
@@ -153,6 +153,14 @@ class ReadableCatalog(ABC):
             done = self.executed(cursor, sql, snapshot=snapshot, parameters=parameters, tables=tables)
             with done as result:
                 yield from result.to_arrow_reader(self.batch_rows)
+
+    @contextmanager
+    def reading(self) -> Iterator[Callable[[str, int], pa.Table]]:
+        """Give what reads trusted SQL at a snapshot as ``read`` does, for many statements one after the other.
+
+        After an error, nothing more can be read by it.
+        """
+        yield self.read
 
     def told(self, error: Exception) -> StoreError:
         """Return the error of the store for one of DuckDB, Arrow or the system."""

@@ -134,6 +134,14 @@ def bind(sql: str, relation: Callable[[str], str], names: Collection[str] = NAME
     return _NAME.sub(lambda match: relation(match[1]) if match[1] in names else match[0], sql)
 
 
+def read_by(view: str) -> tuple[str, ...]:
+    """Return the tables and views that a view reads, itself the last and each after those it reads."""
+    sql = VIEWS[view]
+    names = [name for name in _NAME.findall(sql) if name in NAMES]
+    before = (each for name in names for each in (read_by(name) if name in VIEWS else (name,)))
+    return (*dict.fromkeys(before), view)
+
+
 def with_views(table: Callable[[str], str]) -> Callable[[str], str]:
     """Return what each name stands for, where a table is ``table(name)`` and a view is its SELECT in brackets."""
     views = {**VIEWS, **OWN_VIEWS}

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,7 @@ from molbuffer.storage.segments import read_segment
 LOCATION_VARIABLE = "MOLBUFFER_CACHE"
 SUBFOLDER = "decoded"
 DEFAULT_LIMIT_BYTES = 32 * 10**9
+_ROWS_FILE = re.compile(r"rows-.*\.bin")
 
 # New segments are decoded and listed in portions of about this many rows: bounds the memory (86 MB at 80 tokens), and
 # what a kill makes the next process decode again.
@@ -288,25 +290,33 @@ def evict(folder: Path, limit_bytes: int, spare: str | None = None) -> int:
     Returns:
         What the remaining ones take, in bytes.
     """
-    stores = [path for path in (folder / SUBFOLDER).iterdir() if path.is_dir() and path.name != spare]
+    with os.scandir(folder / SUBFOLDER) as entries:
+        stores = [Path(entry) for entry in entries if entry.is_dir() and entry.name != spare]
     sizes = {store: sum(map(_size, _files_of(store))) for store in stores}
+    left = sum(sizes.values())
+    if left <= limit_bytes:
+        return left
     for store in sorted(stores, key=_last_used):
-        if sum(sizes.values()) <= limit_bytes:
+        if left <= limit_bytes:
             break
         with suppress(Timeout), _lock(store, wait=False):
-            # The manifest goes first: what a kill leaves of the rest is not listed.
             for file in _files_of(store):
-                file.unlink(missing_ok=True)
-            del sizes[store]
-    return sum(sizes.values())
+                Path(file).unlink(missing_ok=True)
+            left -= sizes[store]
+    return left
 
 
-def _files_of(store: Path) -> list[Path]:
-    # By name: were CACHE set to a folder with other things in it, those must stay.
-    return [store / MANIFEST_NAME, *store.glob("rows-*.bin")]
+def _files_of(store: Path) -> list[os.DirEntry[str]]:
+    """Return the files of a store's cache, the manifest first: what a kill leaves of the rest is not listed."""
+    # By name: were CACHE set to a folder with other things in it, those must stay. Not by globs: every decoding looks
+    # at the caches of all stores, of which there may be thousands.
+    with suppress(FileNotFoundError), os.scandir(store) as entries:
+        rows = [entry for entry in entries if entry.name == MANIFEST_NAME or _ROWS_FILE.fullmatch(entry.name)]
+        return sorted(rows, key=lambda entry: entry.name != MANIFEST_NAME)
+    return []
 
 
-def _size(file: Path) -> int:
+def _size(file: os.DirEntry[str]) -> int:
     # Another process may replace a file while we look.
     with suppress(FileNotFoundError):
         return file.stat().st_size

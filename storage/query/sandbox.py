@@ -21,7 +21,7 @@ import duckdb
 import pyarrow as pa
 
 from molbuffer.storage.backends import CLOSED_SETTINGS, SESSION, closed_connection, quote_name, reach_statements
-from molbuffer.storage.catalog import MIGRATIONS, QUERYABLE_TABLES, VIEWS, ReadableCatalog, bind, file_list
+from molbuffer.storage.catalog import MIGRATIONS, QUERYABLE_TABLES, VIEWS, ReadableCatalog, bind, file_list, read_by
 from molbuffer.storage.errors import PredicateError, QueryError, QueryTimeoutError, QueryTooLargeError
 from molbuffer.storage.files import Place
 from molbuffer.storage.query.parameters import Parameters, as_json
@@ -34,7 +34,9 @@ _READING = frozenset(
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B", re.IGNORECASE)
 _SPILL = "500GB"
 _CLOSE = ("SET enable_external_access = false", "SET lock_configuration = true")
-_VIEWS = tuple(f"CREATE VIEW {quote_name(view)} AS {bind(sql, quote_name)}" for view, sql in VIEWS.items())
+_VIEWS = {view: f"CREATE VIEW {quote_name(view)} AS {bind(sql, quote_name)}" for view, sql in VIEWS.items()}
+# What a predicate can name; to make all views takes longer than to answer most queries.
+_HISTORY = read_by("sample_history")
 _COUNT = "SELECT count(*) FROM sample_history WHERE ([condition]\n)"
 
 
@@ -87,23 +89,30 @@ class ClosedDatabase:
         return cls((*reach, f"SET allowed_paths = {file_list(paths)}", *_CLOSE), tuple(views))
 
     @classmethod
-    def of_snapshot(cls, catalog: ReadableCatalog, snapshot: int) -> Self:
-        """Return the database that sees one snapshot of a store."""
-        sources = catalog.sources(QUERYABLE_TABLES, snapshot)
+    def of_snapshot(
+        cls, catalog: ReadableCatalog, snapshot: int, names: Sequence[str] = (*QUERYABLE_TABLES, *VIEWS)
+    ) -> Self:
+        """Return the database that sees one snapshot of a store, or some tables and views of it."""
+        sources = catalog.sources([name for name in QUERYABLE_TABLES if name in names], snapshot)
         tables = (f"CREATE VIEW {quote_name(name)} AS {source.select(snapshot)}" for name, source in sources.items())
         paths = [path for source in sources.values() for path in source.paths]
-        return cls.over(paths, reach_statements(catalog.tables), (*tables, *_VIEWS))
+        return cls.over(paths, reach_statements(catalog.tables), (*tables, *_views(names)))
 
     @classmethod
     def without_rows(cls) -> Self:
-        """Return the database that sees a new store."""
+        """Return the database that sees the history of a new store."""
         made = (bind(statement, quote_name) for migration in MIGRATIONS for statement in migration.statements)
-        return cls((*_CLOSE, *made), _VIEWS)
+        return cls((*_CLOSE, *made), _views(_HISTORY))
 
     def execute(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make the database of a connection."""
         for statement in (*self.setup, *self.views):
             connection.execute(statement)
+
+
+def _views(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the statements that make the views among some names, each after those it reads."""
+    return tuple(statement for view, statement in _VIEWS.items() if view in names)
 
 
 def run_query(
@@ -137,7 +146,7 @@ def matching_rows(catalog: ReadableCatalog, where: str, snapshot: int, limits: Q
     """
     sql = """SELECT build_id, "row" FROM sample_history WHERE ([condition]\n)
         ORDER BY iteration, event, sampler_order, chunk, build_id, "row" """
-    return _apply(where, ClosedDatabase.of_snapshot(catalog, snapshot), limits, sql)
+    return _apply(where, ClosedDatabase.of_snapshot(catalog, snapshot, _HISTORY), limits, sql)
 
 
 def check_condition(catalog: ReadableCatalog, where: str, snapshot: int, limits: QueryLimits = QueryLimits()) -> str:
@@ -148,7 +157,7 @@ def check_condition(catalog: ReadableCatalog, where: str, snapshot: int, limits:
         QueryTimeoutError: it takes longer than the limit.
         QueryTooLargeError: it needs more memory than the limit.
     """
-    _apply(where, ClosedDatabase.of_snapshot(catalog, snapshot), limits, _COUNT)
+    _apply(where, ClosedDatabase.of_snapshot(catalog, snapshot, _HISTORY), limits, _COUNT)
     return where
 
 

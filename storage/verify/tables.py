@@ -6,7 +6,10 @@ which are many, are in ``verify.samples``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+import pyarrow as pa
 
 from molbuffer.storage.backends import quote_name
 from molbuffer.storage.verify.report import FindingKind, Severity, first_few
@@ -136,15 +139,16 @@ TABLE_RULES = (
 def check_tables(of: Verification) -> None:
     """Check the rules of all tables."""
     of.findings.expect(len(TABLE_RULES))
-    for rule in TABLE_RULES:
-        _check_table(of, rule)
-        of.findings.done("rules about tables")
+    with of.catalog.reading() as read:
+        for rule in TABLE_RULES:
+            _check_table(of, rule, read)
+            of.findings.done("rules about tables")
 
 
-def _check_table(of: Verification, rule: TableRule) -> None:
+def _check_table(of: Verification, rule: TableRule, read: Callable[[str, int], pa.Table]) -> None:
     if not of.findings.can_read(f"whether rows {rule.name}", *rule.tables):
         return
-    found = of.catalog.read(rule.sql, of.snapshot).to_pylist()
+    found = read(rule.sql, of.snapshot).to_pylist()
     if found:
         subjects = first_few(row["subject"] for row in found)
         message = f"{sum(row['rows'] for row in found)} rows {rule.name}: {subjects}"

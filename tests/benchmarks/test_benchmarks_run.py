@@ -20,7 +20,7 @@ NOTHING_LOST = "lost: 0 builds, 0 scores; torn: 0; there twice: 0; processes tha
 
 PEER = "TorchRL"
 FEW_ROWS = ["--rows", "200", "--per-build", "100", "--writers", "1", "--commits", "2", "--batches", "3"]
-FEW_KILLS = ["--kills", "4", "--writers", "2", "--readers", "1", "--pace", "0.1"]
+FEW_KILLS = ["--kills", "4", "--writers", "2", "--readers", "1", "--pace", "0.1", "--grace", "600"]
 SMALLEST: dict[str, tuple[list[str], list[str]]] = {
     "bench_sampling.py": (["--rows", "128", "--rounds", "1"], ["ratio"]),
     "bench_samplers.py": (

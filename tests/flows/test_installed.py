@@ -139,9 +139,9 @@ def test_the_steps_of_the_demonstration_run_among_files_named_as_our_rooms(
     installed: Path, crowded: Path, tiny_config: Path, with_server: dict[str, str]
 ) -> None:
     store = ("--store", "storage/lab")
-    run_among(crowded, installed / "molbuffer", "run", tiny_config, *store, **with_server)
-    # The others in one process, which imports torch, Polars and Prefect once; the script that it runs is the command.
+    # In one process, which imports torch, Polars and Prefect once; the script that it runs is the command.
     commands = [
+        ["run", str(tiny_config), *store],
         ["init", "--store", "storage/other"],
         ["config", "check", str(tiny_config)],
         ["offline", str(tiny_config), *store],
@@ -152,9 +152,9 @@ def test_the_steps_of_the_demonstration_run_among_files_named_as_our_rooms(
     program = EACH.format(script=str(installed / "molbuffer"), commands=commands)
     said = run_among(crowded, installed / "python", "-P", "-c", program, **with_server).split(END)
     assert len(said) == len(commands) + 1
-    assert "finished" in said[3]
-    assert said[4].endswith("true\n")
-    assert said[5]
+    assert "finished" in said[4]
+    assert said[5].endswith("true\n")
+    assert said[6]
 
 
 def wait_until(happened: Callable[[], bool], what: str, log: Path) -> None:
@@ -240,4 +240,4 @@ def test_deployments_run_through_a_worker_when_scheduled_and_when_asked_for_and_
 
 def kept(folder: Path) -> int:
     with SampleStore.open(folder, read_only=True) as store:
-        return int(store.query("SELECT count(*) AS n FROM sample_history WHERE kept")["n"][0])
+        return int(store.read_arrow("SELECT count(*) AS n FROM {samples} WHERE kept")["n"][0].as_py())

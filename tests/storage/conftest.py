@@ -4,7 +4,7 @@ import importlib.util
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -114,28 +114,20 @@ def content() -> Callable[[SampleStore, int], list[object]]:
 
 
 @pytest.fixture(scope="session")
-def forks() -> Iterator[Callable[[Path], Any]]:
-    """What forks processes of a script; one for each script and session."""
-    made: dict[Path, Any] = {}
-    forking = _load("forking")
-
-    def of(script: Path) -> Any:
-        if script not in made:
-            made[script] = forking.Forks(script)
-        return made[script]
-
-    yield of
-    for each in made.values():
-        each.close()
+def forks() -> Iterator[Any]:
+    """What forks processes of scripts."""
+    made = _load("forking").Forks()
+    yield made
+    made.close()
 
 
-@contextmanager
-def _processes_of(forks: Any) -> Iterator[StartProcess]:
-    """Starts processes of a script in a role, and ends them."""
+@pytest.fixture
+def process_of(forks: Any) -> Iterator[StartProcess]:
+    """Starts processes of scripts with their arguments, and ends them."""
     processes: list[subprocess.Popen[str]] = []
 
-    def start(role: str, store: Path, *arguments: object) -> "subprocess.Popen[str]":
-        processes.append(forks.start(role, store, *arguments))
+    def start(script: Path, *arguments: object) -> "subprocess.Popen[str]":
+        processes.append(forks.start(script, *arguments))
         return processes[-1]
 
     yield start
@@ -145,14 +137,12 @@ def _processes_of(forks: Any) -> Iterator[StartProcess]:
 
 
 @pytest.fixture
-def writer(forks: Callable[[Path], Any]) -> Iterator[StartProcess]:
+def writer(process_of: StartProcess) -> StartProcess:
     """Starts a process that writes; see writer_process.py for the roles."""
-    with _processes_of(forks(SCRIPT)) as start:
-        yield start
+    return partial(process_of, SCRIPT)
 
 
 @pytest.fixture
-def maintainer(forks: Callable[[Path], Any]) -> Iterator[StartProcess]:
+def maintainer(process_of: StartProcess) -> StartProcess:
     """Starts a process that maintains or reads; see maintenance_process.py for the roles."""
-    with _processes_of(forks(SCRIPT.with_name("maintenance_process.py"))) as start:
-        yield start
+    return partial(process_of, SCRIPT.with_name("maintenance_process.py"))

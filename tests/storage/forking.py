@@ -1,7 +1,7 @@
-"""Processes of a script that are forked from one that has imported it: to import the store takes most of their time.
+"""Processes of scripts that are forked from one that has imported the store: that takes most of their time.
 
-``Forks`` is for tests. Run as a program, this is the process that forks: it imports the script, and then reads requests
-from a socket, each a line of JSON. A process starts as if the script were run with its arguments.
+``Forks`` is for tests. Run as a program, this is the process that forks: it imports the store, and then reads requests
+from a socket, each a line of JSON. A process starts as if a script were run with its arguments.
 """
 
 import atexit
@@ -28,12 +28,15 @@ class Fork:
 
     def __init__(self, forks, arguments):
         self.args, self.returncode, self._forks, self._said = arguments, None, forks, None
+        given, to_it = os.pipe()
         ends = [os.pipe(), os.pipe()]
+        self.stdin = os.fdopen(to_it, "w", encoding="utf-8", buffering=1)
         self.stdout, self.stderr = (os.fdopen(read, encoding="utf-8") for read, _ in ends)
         request = {"start": [*map(str, arguments)], "environment": dict(os.environ), "folder": os.getcwd()}
-        self.pid = forks.ask(request, [write for _, write in ends])
-        for _, write in ends:
-            os.close(write)
+        theirs = [given, *(write for _, write in ends)]
+        self.pid = forks.ask(request, theirs)
+        for end in theirs:
+            os.close(end)
 
     def poll(self):
         """The exit code, as of ``subprocess.Popen``; None while it runs."""
@@ -69,26 +72,27 @@ class Fork:
             self.wait(timeout)
             for reader in readers:
                 reader.join()
-            self.stdout.close()
-            self.stderr.close()
+            for pipe in (self.stdin, self.stdout, self.stderr):
+                pipe.close()
             self._said = said["stdout"], said["stderr"]
         return self._said
 
 
 class Forks:
-    """Starts processes of a script, until ``close``."""
+    """Starts processes of scripts, until ``close``."""
 
-    def __init__(self, script):
+    def __init__(self):
         self._channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
-        command = [sys.executable, "-W", "error", __file__, str(script), str(other.fileno())]
+        command = [sys.executable, "-W", "error", __file__, str(other.fileno())]
         # A thread that a library starts when it is imported would not be in a fork.
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(command, pass_fds=[other.fileno()], env=environment)
         other.close()
 
-    def start(self, *arguments):
-        return Fork(self, arguments)
+    def start(self, script, *arguments):
+        """Start a process that runs ``main`` of a script with its arguments."""
+        return Fork(self, [script, *arguments])
 
     def ask(self, request, descriptors=()):
         with self._lock:
@@ -102,13 +106,26 @@ class Forks:
         self._process.wait()
 
 
+PARTS = ("archive", "commits", "history", "maintenance", "query", "segments", "verify")
+
+
+def _import_store():
+    """Import the store, and what it imports when it needs it."""
+    from molbuffer.storage import SampleStore
+
+    assert SampleStore
+    for part in PARTS:
+        room = importlib.import_module(f"molbuffer.storage.{part}")
+        for name in room.__all__:
+            getattr(room, name)
+    for needed in ("pyarrow.compute", "pyarrow.parquet", "zarr.codecs", "zarr.storage"):
+        importlib.import_module(needed)
+
+
 def _import(script):
     spec = importlib.util.spec_from_file_location(Path(script).stem, script)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    # What the store imports when it needs it.
-    for needed in ("pyarrow.compute", "pyarrow.parquet", "zarr.codecs", "zarr.storage"):
-        importlib.import_module(needed)
     return module
 
 
@@ -117,11 +134,11 @@ def _ended(process_id):
     return None if found == 0 else os.waitstatus_to_exitcode(status)
 
 
-def _run(module):
+def _run(script):
     """Does the work of a process, and ends it; what libraries of C do at the end of theirs is not for a fork."""
     code = 1
     try:
-        module.main()
+        _import(script).main()
         code = 0
     except BaseException:
         traceback.print_exc()
@@ -132,11 +149,11 @@ def _run(module):
         os._exit(code)
 
 
-def serve(script, channel):
+def serve(channel):
     """Forks until the tests have closed their end."""
-    module = _import(script)
+    _import_store()
     while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, _MOST_BYTES, 2)
+        message, descriptors, _, _ = socket.recv_fds(channel, _MOST_BYTES, 3)
         if not message:
             return
         request = json.loads(message)
@@ -148,19 +165,19 @@ def serve(script, channel):
             child = os.fork()
         if child == 0:
             channel.close()
-            for descriptor, number in zip(descriptors, (1, 2), strict=True):
+            for descriptor, number in zip(descriptors, (0, 1, 2), strict=True):
                 os.dup2(descriptor, number)
                 os.close(descriptor)
             os.chdir(request["folder"])
             os.environ.clear()
             os.environ.update(request["environment"])
-            sys.argv = [script, *request["start"]]
-            _run(module)
+            sys.argv = request["start"]
+            _run(sys.argv[0])
         for descriptor in descriptors:
             os.close(descriptor)
         channel.send(json.dumps(child).encode())
 
 
 if __name__ == "__main__":
-    with socket.socket(fileno=int(sys.argv[2])) as tests:
-        serve(sys.argv[1], tests)
+    with socket.socket(fileno=int(sys.argv[1])) as tests:
+        serve(tests)

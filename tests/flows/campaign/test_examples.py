@@ -145,11 +145,10 @@ def test_the_stages_example_goes_through_its_stages(run: Run) -> None:
     assert [row["value"] for row in names] == [0, 1, 2]
 
 
-def test_what_the_history_example_stored_is_trained_from_offline(folder: Path, run: Run) -> None:
-    # The history that is drawn from is that of the last checkpoint, of which there is one every ten iterations.
-    config = folder / "history.toml"
-    config.write_text(config.read_text().replace("iterations = 2", "iterations = 12"))
-    run("run", "history.toml", "--store", "histories")
+def test_what_the_history_example_stored_is_trained_from_offline(run: Run) -> None:
+    # The history that is drawn from is that of the last checkpoint.
+    longer = ("--set", "campaign.iterations=4", "--set", "training.checkpoint_every=2")
+    run("run", "history.toml", "--store", "histories", *longer)
     again = query(run, "histories", "SELECT count(*) AS n FROM metrics WHERE name = 'share_best-so-far'")
     assert again[0]["n"] > 0
     before = query(run, "histories", "SELECT count(*) AS n FROM sample_history")

@@ -32,7 +32,8 @@ def read(store: Path, sql: str) -> pl.DataFrame:
 
 
 def checkpoints(store: Path) -> int:
-    if not (store / "store.toml").exists():
+    # Asked often: to open a store takes longer.
+    if next(store.glob("checkpoints/*/*"), None) is None:
         return 0
     return int(read(store, "SELECT count(*) AS n FROM checkpoints")["n"][0])
 

@@ -17,7 +17,6 @@ from molbuffer.flows.errors import UsageError
 from molbuffer.flows.maintain import maintain
 from molbuffer.flows.tasks.maintenance import MaintenanceRequest, maintain_store, parse_age
 from molbuffer.storage import SampleStore
-from molbuffer.storage.catalog.schema import MIGRATIONS
 from molbuffer.storage.records import Build, Checkpoint, Commit, Event, Run, RunKind, Samples
 from molbuffer.storage.rows import Rows
 
@@ -67,12 +66,11 @@ def test_maintain_says_what_was_done(store: Path, molbuffer: Command) -> None:
     done = molbuffer("maintain", "--store", store, "--expire-older-than", "0s", "--grace", "0s")
     assert (done.returncode, done.stderr) == (0, "")
     compacted, forgotten, backed_up, removed, *files = done.stdout.splitlines()
-    # Three of samples, three of builds, and one of each migration.
-    merged = 6 + len(MIGRATIONS)
+    # Three of samples, and three of builds.
+    merged = 6
     assert compacted.startswith(f"compacted: merged {merged} Parquet files, ")
     assert "rewrote 3 segments as 1; other writers waited at most" in compacted
-    # One is made by each migration, too, and by the merge of what they left.
-    assert forgotten == f"expired {8 + len(MIGRATIONS)} snapshots; 0 of the old ones are pinned and stay"
+    assert forgotten == "expired 8 snapshots; 0 of the old ones are pinned and stay"
     (backup,) = (store / "backups").iterdir()
     assert backed_up.endswith(str(backup))
     assert removed.startswith(f"removed {len(files)} files and folders, ")

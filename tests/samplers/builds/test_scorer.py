@@ -149,6 +149,6 @@ def test_r1_two_scorers_that_want_one_molecule_compute_it_once(
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(600)
     assert calls(log) == {"CC": 1, "CCC": 1, "CCCC": 1}
     assert rewards == {0: pytest.approx([0.2, 0.3, 0.4]), 1: pytest.approx([0.4, 0.3, 0.2])}

@@ -154,7 +154,7 @@ def test_r27_the_error_says_how_the_process_ended(function: Callable[..., Python
 def test_r27_a_molecule_without_an_answer_in_time_is_lost_and_the_others_are_scored(
     function: Callable[..., PythonFunction], batch: bool
 ) -> None:
-    component = function("slow_batch" if batch else "slow", batch=batch, timeout=1.0, cost="high")
+    component = function("slow_batch" if batch else "slow", batch=batch, timeout=4.0, cost="high")
     scores = dict(score_stream(component, ["C", "N", "Br", "O"]))
     assert {text: score.value for text, score in scores.items()} == {"C": 1, "N": 1, "Br": None, "O": 1}
     assert scores["Br"].lost

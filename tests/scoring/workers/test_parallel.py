@@ -15,6 +15,8 @@ from molbuffer.scoring import ScoringError, WorkerError
 from molbuffer.scoring.workers.pool import SMALLEST_PARALLEL, map_chunks
 
 ITEMS = list(range(4 * SMALLEST_PARALLEL))
+PATIENCE_SECONDS = 600
+"""Longer than anything takes on a machine that has much else to do."""
 
 WORK = """
 import os, sys, time
@@ -159,7 +161,7 @@ import work_of_script
 assert standardise_many(["OCC"] * 300) == ["CCO"] * 300
 print("pids", *set(map_chunks(work_of_script.pids, list(range(300)), workers=2)), flush=True)
 if "wait" in sys.argv:
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -179,8 +181,8 @@ def test_a_script_without_a_main_guard_runs_once_and_ends_quickly(tmp_path: Path
     started = time.monotonic()
     assert len(pids) == 2
     assert list(lines) == [], "imported once"
-    assert script.wait(30) == 0
-    assert time.monotonic() - started < 30
+    assert script.wait(PATIENCE_SECONDS) == 0
+    assert time.monotonic() - started < PATIENCE_SECONDS / 3
     script.stdout.close()
     assert_all_gone(pids)
 
@@ -191,7 +193,7 @@ def test_workers_do_not_outlive_their_parent(tmp_path: Path, how: signal.Signals
     assert script.stdout is not None
     pids = pids_from(script)
     script.send_signal(how)
-    assert script.wait(60) != 0
+    assert script.wait(PATIENCE_SECONDS) != 0
     script.stdout.close()
     assert_all_gone(pids)
 
@@ -203,7 +205,7 @@ def pids_from(script: subprocess.Popen[str]) -> list[int]:
 
 
 def assert_all_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     left = pids
     while left and time.monotonic() < deadline:
         left = [pid for pid in left if Path(f"/proc/{pid}").exists()]

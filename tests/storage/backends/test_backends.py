@@ -35,7 +35,20 @@ WEIGHTS = {"weights.safetensors": save({"w": np.zeros(3, np.float32)}), "config.
 
 
 class Contract:
-    """The promises; a subclass has the fixture ``address``: the keyword arguments of ``create``."""
+    """The promises; a subclass has the fixture ``new_address``, which makes the keyword arguments of ``create``."""
+
+    @pytest.fixture
+    def address(self, new_address):
+        return new_address()
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def shared(cls, new_address, make, tmp_path_factory):
+        """A store with one build, for tests that change nothing of what others of the class look at."""
+        with SampleStore.create(tmp_path_factory.mktemp("shared") / "store", **new_address()) as store:
+            store.start_run(make.make_run())
+            store.commit(Commit([make.make_build(0, policy_sha256=None)]))
+            yield store
 
     @pytest.fixture
     def path(self, tmp_path, monkeypatch, address):
@@ -119,15 +132,15 @@ class Contract:
         assert (known, attempts) == (1, [0, 1])
         assert opened.query("SELECT count(*) FROM builds").item() == 1
 
-    def test_scores_and_claims(self, opened, path):
-        opened.record_scores([Score("CC", "docking", "v1", -7.5), Score("CCC", "docking", "v1", None, "failed", "no")])
-        with SampleStore.open(path) as other:
+    def test_scores_and_claims(self, shared):
+        shared.record_scores([Score("CC", "docking", "v1", -7.5), Score("CCC", "docking", "v1", None, "failed", "no")])
+        with SampleStore.open(shared.path) as other:
             assert other.find_scores("docking", "v1", ["CC", "CCC", "N"])["CC"].value == -7.5
-            assert opened.claims.claim("docking", "v1", ["C", "CC"], "first", 60) == {"C", "CC"}
+            assert shared.claims.claim("docking", "v1", ["C", "CC"], "first", 60) == {"C", "CC"}
             assert other.claims.claim("docking", "v1", ["C", "N"], "second", 60) == {"N"}
-            opened.claims.release("docking", "v1", ["C"], "first")
+            shared.claims.release("docking", "v1", ["C"], "first")
             assert other.claims.claim("docking", "v1", ["C", "CC"], "second", 60) == {"C"}
-            assert opened.claims.claim("docking", "v1", ["O"], "first", 0) == {"O"}
+            assert shared.claims.claim("docking", "v1", ["O"], "first", 0) == {"O"}
             assert other.claims.claim("docking", "v1", ["O"], "second", 60) == {"O"}
 
     def test_an_old_version_stays_as_it_was(self, opened, make, tmp_path):
@@ -158,9 +171,9 @@ class Contract:
             assert opened.build(make.make_build(iteration).build_id).samples.raw == make.make_samples().raw
         assert not opened.verify().errors
 
-    def test_one_process_maintains(self, opened, path):
-        held = opened._open.layout.backend.maintainers().held
-        with SampleStore.open(path) as other, held(), pytest.raises(MaintenanceBusyError):
+    def test_one_process_maintains(self, shared):
+        held = shared._open.layout.backend.maintainers().held
+        with SampleStore.open(shared.path) as other, held(), pytest.raises(MaintenanceBusyError):
             other.maintenance.compact()
 
     def test_verify_names_what_is_damaged(self, opened, make):
@@ -172,13 +185,15 @@ class Contract:
         (found,) = opened.verify().errors
         assert (found.kind, found.segment) == ("segment", segment)
         opened.quarantine({segment: "lost"})
-        assert not opened.verify().errors
         delete(opened.latest_checkpoint("run-1").folder / "state.json")
+        # Of the segment it says nothing more.
         assert {found.kind for found in opened.verify().errors} == {"checkpoint"}
 
-    def test_verify_names_what_was_left_unfinished_beside_the_description(self, opened, path):
-        (path / ".store.toml.0").write_text("format")
-        (found,) = opened.verify().findings
+    def test_verify_names_what_was_left_unfinished_beside_the_description(self, shared):
+        left = shared.path / ".store.toml.0"
+        left.write_text("format")
+        (found,) = shared.verify().findings
+        left.unlink()
         assert (found.severity, found.kind, found.path, found.bytes) == ("information", "orphan", ".store.toml.0", 6)
         assert found.age_seconds < 600
 
@@ -219,30 +234,31 @@ class Contract:
             assert ("pin", dead) in {(each.kind, each.path) for each in removed}
             assert version in other.maintenance.expire(timedelta(0)).expired
 
-    def test_a_run_ends_and_a_query_reads_only(self, opened):
-        opened.finish_run("run-1", RunStatus.FINISHED)
-        assert opened.query("SELECT status FROM run_events ORDER BY created").rows() == [("started",), ("finished",)]
+    def test_a_run_ends_and_a_query_reads_only(self, shared, make):
+        shared.start_run(make.make_run("run-2"))
+        shared.finish_run("run-2", RunStatus.FINISHED)
+        events = shared.query("SELECT status FROM run_events WHERE run_id = 'run-2' ORDER BY created")
+        assert events.rows() == [("started",), ("finished",)]
 
     @pytest.mark.parametrize(
         "sql", ["FROM duckdb_secrets()", "FROM duckdb_secrets(redact = false)", "FROM duckdb_settings()"]
     )
-    def test_a_query_does_not_see_credentials(self, opened, sql):
+    def test_a_query_does_not_see_credentials(self, shared, sql):
         try:
-            said = str(opened.query(sql).rows())
+            said = str(shared.query(sql).rows())
         except QueryError as refused:
             said = str(refused)
         assert said
         assert "never-shown" not in said
 
-    def test_a_store_is_attached_by_another_program(self, opened, make):
-        opened.commit(Commit([make.make_build(0)]))
-        attach = opened.attach_sql()
+    def test_a_store_is_attached_by_another_program(self, shared):
+        attach = shared.attach_sql()
         assert "password" not in attach.lower()
         assert "KEY_ID" not in attach
         # Installing needs the internet; the extensions are loaded from their wheels instead.
         attach = "\n".join(line for line in attach.splitlines() if not line.startswith(("INSTALL", "CREATE SECRET")))
         done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", SHELL, attach, str(opened.path)], capture_output=True, text=True
+            [sys.executable, "-W", "error", "-c", SHELL, attach, str(shared.path)], capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.split() == ["6"]
@@ -273,29 +289,41 @@ def unlocked(store):
     store._open.catalog._writers = Nobody()
 
 
-@pytest.fixture
-def schema(postgres_server):
-    return {"catalog": f"{postgres_server}/postgres", "catalog_schema": f"lab_{uuid4().hex}"}
+@pytest.fixture(scope="class")
+def new_schema(postgres_server):
+    return lambda: {"catalog": f"{postgres_server}/postgres", "catalog_schema": f"lab_{uuid4().hex}"}
+
+
+@pytest.fixture(scope="class")
+def new_prefix(services, s3_server):
+    """Makes prefixes of the S3 server's bucket, to which the environment leads."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (services.S3_ENVIRONMENT | {"AWS_ENDPOINT_URL": s3_server}).items():
+            patch.setenv(name, value)
+        yield lambda: {"data_path": f"s3://lab/{uuid4().hex}"}
 
 
 class TestSqliteAndFolder(Contract):
-    @pytest.fixture
-    def address(self):
-        return {}
+    @pytest.fixture(scope="class")
+    @classmethod
+    def new_address(cls):
+        return dict
 
 
 class TestSqliteAndObjects(Contract):
-    @pytest.fixture
-    def address(self, s3_environment):
-        return {"data_path": s3_environment}
+    @pytest.fixture(scope="class")
+    @classmethod
+    def new_address(cls, new_prefix):
+        return new_prefix
 
 
 class TestPostgresAndFolder(Contract):
-    @pytest.fixture
-    def address(self, schema, tmp_path):
-        return schema | {"data_path": str(tmp_path / "shared")}
+    @pytest.fixture(scope="class")
+    @classmethod
+    def new_address(cls, new_schema, tmp_path_factory):
+        return lambda: new_schema() | {"data_path": str(tmp_path_factory.mktemp("data") / "shared")}
 
-    def test_a_lock_is_free_before_the_server_sees_that_its_holder_has_gone(self, opened, monkeypatch):
+    def test_a_lock_is_free_before_the_server_sees_that_its_holder_has_gone(self, shared, monkeypatch):
         with ExitStack() as at_the_end:
 
             def closed_later(connection):
@@ -303,13 +331,14 @@ class TestPostgresAndFolder(Contract):
 
             monkeypatch.setattr(postgres, "closing", closed_later)
             for _ in range(2):
-                assert opened.maintenance.vacuum(grace=timedelta(0)).removed == ()
+                assert shared.maintenance.vacuum(grace=timedelta(0)).removed == ()
 
 
 class TestPostgresAndObjects(Contract):
-    @pytest.fixture
-    def address(self, schema, s3_environment):
-        return schema | {"data_path": s3_environment}
+    @pytest.fixture(scope="class")
+    @classmethod
+    def new_address(cls, new_schema, new_prefix):
+        return lambda: new_schema() | new_prefix()
 
     def test_two_hosts_share_one_store(self, opened, address, make, tmp_path):
         with SampleStore.create(tmp_path / "other host", **address) as other:

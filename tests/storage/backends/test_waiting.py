@@ -54,7 +54,7 @@ def test_opening_that_waits_says_so_and_goes_on(started, caplog, monkeypatch):
         while not caplog.messages:
             opening.join(0.01)
         assert not opened.is_set()
-    opening.join(60)
+    opening.join(600)
     assert opened.is_set()
     holder.close()
     assert "commit.lock" in caplog.messages[0]

@@ -5,7 +5,6 @@ import json
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
 from datetime import timedelta
@@ -55,11 +54,19 @@ def first(tmp_path, monkeypatch):
     return Path(shutil.copytree(DATA / "store-format-1", tmp_path / "old"))
 
 
+@pytest.fixture(scope="module")
+def of_this_release(tmp_path_factory):
+    """The same with the schema of this release, as if it had always had it; to be copied."""
+    path = shutil.copytree(DATA / "store-format-1", tmp_path_factory.mktemp("migrated") / "old")
+    shutil.rmtree(migrate_store(path).backup.parent)
+    return path
+
+
 @pytest.fixture
-def old(first):
-    """The same with the schema of this release, which is old to ``LATER``; as if it had always had it."""
-    shutil.rmtree(migrate_store(first).backup.parent)
-    return first
+def old(of_this_release, tmp_path, monkeypatch):
+    """A copy of it, which is old to ``LATER``."""
+    monkeypatch.setenv("MOLBUFFER_CACHE", str(tmp_path / "cache"))
+    return Path(shutil.copytree(of_this_release, tmp_path / "old"))
 
 
 def migrated(path):
@@ -242,9 +249,10 @@ def test_a_newer_store_is_refused_wherever_it_is_asked_for(old, newer):
 
 # In between, nothing changes but the names of what is on the disk already.
 @pytest.mark.parametrize("step", [1, 3, 4, 5], ids=lambda step: STEPS[step - 1])
-def test_killed_anywhere_a_store_is_old_or_new_and_is_migrated_by_the_next(old, step):
-    process = subprocess.run([sys.executable, PROCESS, old, str(step)], capture_output=True, text=True, timeout=600)
-    assert (process.stdout, process.returncode) == ("dying\n", -signal.SIGKILL), process.stderr
+def test_killed_anywhere_a_store_is_old_or_new_and_is_migrated_by_the_next(old, step, process_of):
+    process = process_of(PROCESS, old, step)
+    output, errors = process.communicate(timeout=600)
+    assert (output, process.returncode) == ("dying\n", -signal.SIGKILL), errors
     if step <= 3:
         SampleStore.open(old, read_only=True).close()
     receipt = migrate_store(old, migrations=LATER, newest_format=LATER_FORMAT)
@@ -258,9 +266,8 @@ def test_killed_anywhere_a_store_is_old_or_new_and_is_migrated_by_the_next(old, 
     assert [path.name for path in old.glob("backups/.*")] == []
 
 
-def test_two_processes_that_migrate_at_once_take_turns(old):
-    command = [sys.executable, PROCESS, old]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+def test_two_processes_that_migrate_at_once_take_turns(old, process_of):
+    processes = [process_of(PROCESS, old) for _ in range(2)]
     said = [process.communicate(timeout=600) for process in processes]
     assert sorted(output for output, _ in said) == ["applied\n", "applied charges notes\n"], said
     assert len(list((old / "backups").iterdir())) == 1

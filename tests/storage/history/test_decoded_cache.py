@@ -220,7 +220,7 @@ def test_two_processes_that_append_at_once_decode_each_segment_once(arrays: Path
     processes = [
         subprocess.Popen([sys.executable, "-c", _PINS, str(arrays), str(cache.folder), order]) for order in orders
     ]
-    assert [process.wait(60) for process in processes] == [0, 0]
+    assert [process.wait(600) for process in processes] == [0, 0]
     assert len(cache.pin(list("abcdefgh")).records) == 8 * 5
     assert_holds(cache, "abcdefgh")
 

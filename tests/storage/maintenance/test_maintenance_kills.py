@@ -1,12 +1,16 @@
 """A process that dies in the middle of maintenance: nothing is lost, no version changes, and the next one finishes."""
 
+import functools
 import importlib.util
+import shutil
 import signal
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
+from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Checkpoint, Commit
 
 AT_ONCE = timedelta(0)
@@ -25,15 +29,39 @@ def prepare(store, step):
         store.maintenance.expire(AT_ONCE, keep=5)
 
 
+class Prepared(NamedTuple):
+    """A closed store, to be copied, in which a step finds something to do, and what it holds."""
+
+    path: Path
+    older: int
+    before: list[Any]
+    segments: set[str]
+
+
+@pytest.fixture(scope="module")
+def prepared(six_commits, tmp_path_factory, content, places):
+    """Returns what is prepared for a step, made once."""
+
+    @functools.cache
+    def of(step):
+        path = shutil.copytree(six_commits, tmp_path_factory.mktemp("prepared") / "store")
+        with SampleStore.open(path) as store:
+            prepare(store, step)
+            newest = store.snapshot()
+            # An expiry may forget all others.
+            older = newest if step == "expire" else newest - 4
+            return Prepared(path, older, [content(store, older), content(store, newest)], set(places(store).values()))
+
+    return of
+
+
 @pytest.mark.parametrize("stop", processes.STOPS)
-def test_killed_at_a_step_nothing_is_lost_and_the_next_one_finishes_the_job(filled, maintainer, content, places, stop):
+def test_killed_at_a_step_nothing_is_lost_and_the_next_one_finishes_the_job(
+    open_copy, prepared, maintainer, content, places, stop
+):
     step = stop.split(":")[0]
-    prepare(filled, step)
-    newest = filled.snapshot()
-    # An expiry may forget all others.
-    older = newest if step == "expire" else newest - 4
-    before = [content(filled, older), content(filled, newest)]
-    segments = set(places(filled).values())
+    path, older, before, segments = prepared(step)
+    filled = open_copy(path)
 
     process = maintainer("die", filled.path, stop)
     output, errors = process.communicate(timeout=600)

@@ -122,8 +122,10 @@ def test_adding_a_policy_again_says_that_it_is_about_to_be_used(started):
     sha256 = started.policies.add({"weights": b"same"})
     folder = started.path / "policies" / sha256
     os.utime(folder, (1, 1))
+    before = time.time()
     started.policies.add({"weights": b"same"})
-    assert folder.stat().st_mtime > time.time() - 60
+    # Clocks of file systems are coarser.
+    assert folder.stat().st_mtime > before - 60
 
 
 def test_an_archive_of_an_older_snapshot_has_the_nearest_weights_that_are_left(started, published, tmp_path):

@@ -15,12 +15,11 @@ import pytest
 import molbuffer.storage.commits.commit
 import molbuffer.storage.maintenance.vacuum
 from molbuffer.storage import SampleStore
-from molbuffer.storage.catalog.schema import MIGRATIONS
 from molbuffer.storage.records import Checkpoint, Commit, RunStatus
 from molbuffer.storage.segments.segment import write_segment
 
-MERGED = 5 * 6 + len(MIGRATIONS)
-"""The files that a compaction of ``filled`` merges: six of each of five tables, and one of each migration."""
+MERGED = 5 * 6
+"""The files that a compaction of ``filled`` merges: six of each of five tables."""
 AT_ONCE = timedelta(0)
 DAY = timedelta(days=1)
 
