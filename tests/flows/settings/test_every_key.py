@@ -144,6 +144,7 @@ TABLES: Mapping[str, Table] = {
     "components[external]": {"command": ["sh", "-c", "cat"], "revision": "1", "folder": "$folder"},
     "components[http]": {"urls": ["http://a/score"], "revision": "1"},
     "components[pmo]": {"task": "zaleplon_mpo"},
+    "components[pmo]": {"task": "qed"},
     "components[property]": {"property": "logp", "transform": RISING},
     "components[python]": {"function": "scorers:one", "folder": "$folder"},
     "components[rediscovery]": {"target": "CCO"},
@@ -191,6 +192,7 @@ INSTEAD = {"molecules": None}
 BOX = {"ligand": None, "center": [0, 0, 0], "size": [9, 9, 9]}
 BEFORE: Mapping[str, Table] = {
     "policy.models": IN_FOLDER,
+    "objective.named": {"components": None, "named": "pmo:qed"},
     "campaign.patience_top": {"patience": 5},
     "components[vina].center": BOX,
     "components[vina].size": BOX,
@@ -226,6 +228,7 @@ VALUES: Mapping[str, object] = {
     "components[http].parameters": {"x": 2},
     "components[http].urls": ["http://b/score"],
     "components[pmo].task": "qed",
+    "components[pmo].task": "median1",
     "components[property].property": "tpsa",
     "components[python].files": ["some.csv"],
     "components[python].folder": "$folder/elsewhere",
@@ -244,6 +247,8 @@ VALUES: Mapping[str, object] = {
     "filters[substructure].must_have": ["CN"],
     "filters[substructure].must_not_have": ["CN"],
     "objective.reference": "$folder/other-front.csv",
+    "filters[unlikely_groups].allow": ["imines"],
+    "objective.named": "pmo:median1",
     "offline.where": "reward > 0.5",
     "parts.where": "reward > 0.5",
     "policy.agent": "$folder/stranger",
