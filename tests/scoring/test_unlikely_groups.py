@@ -80,5 +80,5 @@ def test_a_refused_molecule_is_stored_with_the_name_of_the_filter() -> None:
 def test_a_group_that_there_is_not_is_refused_with_the_nearest_one() -> None:
     with pytest.raises((ScoringConfigurationError, KindError), match="phosphines"):
         UnlikelyGroups(allow=("phosphine",))
-    with pytest.raises((ScoringConfigurationError, KindError, TypeError, ValueError), match="sequence|list|tuple"):
+    with pytest.raises((ScoringConfigurationError, KindError, TypeError, ValueError), match=r"sequence|list|tuple"):
         UnlikelyGroups(allow="phosphines")  # type: ignore[arg-type]

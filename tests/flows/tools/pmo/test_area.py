@@ -41,7 +41,7 @@ def test_fewer_molecules_than_the_top_count_by_their_own_mean() -> None:
 
 
 def test_only_the_best_ten_count_and_others_push_them_out() -> None:
-    # After 100 calls the best ten are 1.0, whatever the other ninety: 50. Then 0 x 100 calls leave them: 100. 150 / 200.
+    # After 100 calls the best ten are 1.0, whatever the other ninety: 50. Another 100 at 0 leave them: 100. 150/200.
     assert area_under_best([0.0] * 90 + [1.0] * 10 + [0.0] * 100, 200) == pytest.approx(0.75)
     assert area_under_best([1.0] + [0.0] * 99, 100, top=1) == pytest.approx(0.5)
 
