@@ -1,6 +1,6 @@
 """The defaults of `molbuffer config example`: learning rates, sigmas and shares of the buffer, on three objectives.
 
-    python benchmarks/default_table.py FOLDER [--calls 3000] [--settings "best 3e-4 128"] [--objectives profile] [--seeds 1]
+    python benchmarks/default_table.py FOLDER [--calls 3000] [--settings "best 3e-4 128"] [--seeds 1]
     python benchmarks/default_table.py FOLDER --table
 
 Each campaign is the example with another objective, of ``offline_table``, and some keys set. None is an objective of a

@@ -62,6 +62,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "samplers.base_sampler": (f"{SAMPLERS}.0.base_sampler",),
     **{f"samplers.{key}": ("online.trainables",) for key in LEARNING},
     "training": ("online.learner", "offline.learner"),
+    "training.kl_weight": ("online.learner",),
     "training.loss": ("online.learner",),
     "training.sigma": ("online.learner",),
     "training.train_on_invalid": (
