@@ -78,6 +78,9 @@ class TrainingSettings(LossKeys):
     learning_rate: Positive = LearnerSettings.learning_rate
     """The learning rate of Adam."""
 
+    kl_weight: NotNegative = 0.0
+    """The weight of the divergence of the policy from the prior, on the rows, that is added to the loss."""
+
     gradient_norm: Positive = LearnerSettings.gradient_norm
     """The largest norm of a step's gradient; longer gradients are scaled down to it."""
 
@@ -102,7 +105,7 @@ class TrainingSettings(LossKeys):
     @property
     def built_loss(self) -> Loss:
         """The loss of online training."""
-        return self.with_sigma(self.loss.build())
+        return conservative(self.with_sigma(self.loss.build()), kl_weight=self.kl_weight)
 
     @property
     def learner(self) -> LearnerSettings:

@@ -29,6 +29,7 @@ ALTERNATIVES = (
     "learnt_latents",
     "replay_ratio_clip",
     "sigma = 64",
+    "named = ",
 )
 """Keys of the example that exclude others: of where latents come from, of what learns, and of a loss without them."""
 TABLES = {"components": COMPONENTS, "filters": FILTERS, "samplers": SAMPLERS}
@@ -77,6 +78,7 @@ def test_the_alternatives_of_the_example_are_right_too(beside_the_example: Path)
     with pytest.raises(ConfigurationError) as raised:
         load_settings(file)
     assert [problem.key for problem in raised.value.problems] == [
+        "objective.named",
         "samplers[1].learnt_prior",
         "samplers[2].vectors",
         "offline.sigma",
@@ -85,7 +87,7 @@ def test_the_alternatives_of_the_example_are_right_too(beside_the_example: Path)
     file.write_text("".join(line for line in lines if not line.startswith(ALTERNATIVES)))
     settings = load_settings(file)
     assert settings.offline.where == "reward > 0.5"
-    assert len(settings.objective.components) == 7
+    assert len(settings.objective.components) == 8
 
 
 def own_kinds(families: Iterable[Family]) -> list[tuple[Family, str]]:

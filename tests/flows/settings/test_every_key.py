@@ -62,6 +62,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "samplers.base_sampler": (f"{SAMPLERS}.0.base_sampler",),
     **{f"samplers.{key}": ("online.trainables",) for key in LEARNING},
     "training": ("online.learner", "offline.learner"),
+    "training.kl_weight": ("online.learner",),
     "training.loss": ("online.learner",),
     "training.sigma": ("online.learner",),
     "training.train_on_invalid": (
@@ -150,6 +151,7 @@ TABLES: Mapping[str, Table] = {
     "components[external]": {"command": ["sh", "-c", "cat"], "revision": "1", "folder": "$folder"},
     "components[http]": {"urls": ["http://a/score"], "revision": "1"},
     "components[pmo]": {"task": "zaleplon_mpo"},
+    "components[pmo]": {"task": "qed"},
     "components[property]": {"property": "logp", "transform": RISING},
     "components[python]": {"function": "scorers:one", "folder": "$folder"},
     "components[rediscovery]": {"target": "CCO"},
@@ -197,6 +199,7 @@ INSTEAD = {"molecules": None}
 BOX = {"ligand": None, "center": [0, 0, 0], "size": [9, 9, 9]}
 BEFORE: Mapping[str, Table] = {
     "policy.models": IN_FOLDER,
+    "objective.named": {"components": None, "named": "pmo:qed"},
     "campaign.patience_top": {"patience": 5},
     "components[vina].center": BOX,
     "components[vina].size": BOX,
@@ -233,6 +236,7 @@ VALUES: Mapping[str, object] = {
     "components[http].parameters": {"x": 2},
     "components[http].urls": ["http://b/score"],
     "components[pmo].task": "qed",
+    "components[pmo].task": "median1",
     "components[property].property": "tpsa",
     "components[python].files": ["some.csv"],
     "components[python].folder": "$folder/elsewhere",
@@ -251,6 +255,8 @@ VALUES: Mapping[str, object] = {
     "filters[substructure].must_have": ["CN"],
     "filters[substructure].must_not_have": ["CN"],
     "objective.reference": "$folder/other-front.csv",
+    "filters[unlikely_groups].allow": ["imines"],
+    "objective.named": "pmo:median1",
     "offline.where": "reward > 0.5",
     "parts.where": "reward > 0.5",
     "policy.agent": "$folder/stranger",

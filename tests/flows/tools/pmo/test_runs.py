@@ -1,0 +1,193 @@
+"""A run of the benchmark keeps to its budget, goes on where it was cut off, and its store gives the table."""
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from molbuffer.flows.errors import UsageError
+from molbuffer.flows.settings import load_settings
+from molbuffer.flows.tools import (
+    BenchRun,
+    area_under_best,
+    bench_table,
+    check_bench_settings,
+    in_order,
+    results_of_folder,
+    rewards_of_calls,
+    run_all,
+    run_one,
+)
+from molbuffer.flows.tools.pmo.runs import TimeIsUpError, is_done
+from molbuffer.storage import SampleStore
+
+BUDGET = 40
+CONFIG = """
+[campaign]
+batch_size = 8
+[policy]
+prior = "{prior}"
+[objective]
+named = "pmo:qed"
+[buffer]
+build_every = 2
+runs = "own"
+[[samplers]]
+kind = "model"
+name = "live"
+buffer_size = 8
+p_batch = 0.5
+[training]
+checkpoint_every = 2
+"""
+PRIOR = Path(__file__).parents[3] / "data" / "small-prior"
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> str:
+    file = tmp_path_factory.mktemp("bench") / "bench.toml"
+    file.write_text(CONFIG.format(prior=PRIOR))
+    return load_settings(file).to_json()
+
+
+def the_run(settings: str, folder: Path, budget: int = BUDGET) -> BenchRun:
+    return BenchRun("isomers_c7h8n2o2", 3, settings, budget, folder)
+
+
+def calls_of(run: BenchRun) -> list[tuple[str, float]]:
+    """The different molecules of a run in the order of its calls, with their rewards."""
+    with SampleStore.open(run.store, read_only=True) as store:
+        rows = store.query(
+            "SELECT smiles, reward FROM sample_history WHERE kept "
+            'ORDER BY iteration, event, sampler_order, chunk, "row"'
+        ).rows()
+    return list(dict(rows).items())
+
+
+@pytest.fixture(scope="module")
+def done(settings: str, tmp_path_factory: pytest.TempPathFactory) -> BenchRun:
+    run = the_run(settings, tmp_path_factory.mktemp("done"))
+    run_one(run, lambda _: None)
+    return run
+
+
+def test_a_run_makes_its_calls_and_no_more_and_each_molecule_counts_once(done: BenchRun) -> None:
+    calls = calls_of(done)
+    with SampleStore.open(done.store, read_only=True) as store:
+        rewards = rewards_of_calls(store, done.run_id)
+        status = store.query("SELECT arg_max(status, created), arg_max(detail, created) FROM run_events").row(0)
+    assert len(rewards) == BUDGET
+    assert rewards == [reward for _, reward in calls]
+    assert status == ("finished", f"{BUDGET} oracle calls")
+
+
+def test_its_campaign_is_the_configuration_with_the_task_seed_and_budget(settings: str, tmp_path: Path) -> None:
+    campaign = the_run(settings, tmp_path).campaign
+    keys = json.loads(campaign.to_json())["campaign"]
+    assert (keys["name"], keys["seed"], keys["max_oracle_calls"]) == ("pmo:isomers_c7h8n2o2", 3, BUDGET)
+    assert keys["iterations"] >= BUDGET
+    assert [each.build().name for each in campaign.objective.components] == ["pmo:isomers_c7h8n2o2"]
+    assert [each.name for each in campaign.samplers] == ["live"]
+
+
+def test_a_run_that_is_cut_off_goes_on_and_is_the_same(settings: str, done: BenchRun, tmp_path: Path) -> None:
+    run, ticks = the_run(settings, tmp_path), itertools.count()
+    said: list[str] = []
+    # The time is over at the first checkpoint, after two iterations; then it goes on, and has another budget at first.
+    with pytest.raises(TimeIsUpError):
+        run_one(run, said.append, deadline=1, clock=lambda: float(next(ticks)))
+    assert not is_done(run)
+    assert 0 < len(calls_of(run)) < BUDGET
+    (early,) = results_of_folder(tmp_path)
+    assert not early.ended
+    assert "(not at its end)" in bench_table([early])
+    failed, all_done = run_all([run], 1, said.append)
+    assert (failed, all_done) == ([], True)
+    assert calls_of(run) == calls_of(done)
+    assert said[0] == "0 of 1 runs are done, 1 to go"
+    assert run_all([run], 1, said.append) == ([], True)
+    assert said[-1] == "1 of 1 runs are done, 0 to go"
+
+
+def test_the_result_is_that_of_its_calls(done: BenchRun) -> None:
+    (result,) = results_of_folder(done.folder)
+    rewards = [reward for _, reward in calls_of(done)]
+    assert (result.task, result.seed, result.budget, result.calls) == ("isomers_c7h8n2o2", 3, BUDGET, BUDGET)
+    assert result.auc_top_10 == pytest.approx(area_under_best(rewards, BUDGET))
+    assert result.top_1 == pytest.approx(max(rewards))
+    assert result.ended
+    assert result.validity is not None
+    assert 0.5 < result.validity <= 1
+    assert result.sa_score is not None
+    assert 1 < result.sa_score < 5
+    assert result.diversity is not None
+    assert 0.5 < result.diversity < 1
+
+
+def test_the_table_has_a_row_for_each_task_and_the_sums_apart(done: BenchRun) -> None:
+    (result,) = results_of_folder(done.folder)
+    tuned = [
+        type(result)(**{**vars(result), "task": "median2", "seed": seed, "auc_top_10": value, "budget": 10_000})
+        for seed, value in enumerate((0.25, 0.35))
+    ]
+    other = type(result)(**{**vars(result), "task": "qed", "auc_top_10": 0.9, "budget": 10_000})
+    lines = bench_table([*tuned, other]).splitlines()
+    assert lines[2].startswith("| median2 | 0.276 | 0.300 ± 0.071 |")
+    assert lines[3].startswith("| **sum of 1 tuning tasks** | 0.276 | **0.300** |")
+    assert lines[4].startswith("| qed | 0.941 | 0.900 |")
+    assert lines[6].startswith("| **sum of all 2** | 1.217 | **1.200** |")
+    assert len({line.count("|") for line in lines}) == 1
+    assert bench_table([]) == "no runs yet"
+
+
+def test_the_runs_of_a_seed_come_before_those_of_the_next(settings: str, tmp_path: Path) -> None:
+    runs = in_order(["qed", "median1"], [0, 1], settings=settings, budget=10, folder=tmp_path)
+    assert [(run.task, run.seed) for run in runs] == [("qed", 0), ("median1", 0), ("qed", 1), ("median1", 1)]
+    assert len({run.run_id for run in runs}) == len({run.store for run in runs}) == 4
+
+
+def test_a_run_that_fails_does_not_end_the_others(
+    settings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def fail_first(run: BenchRun, *_: object) -> None:
+        made.append(run.title)
+        if run.task == "qed":
+            raise ValueError("broken")
+
+    monkeypatch.setattr("molbuffer.flows.tools.pmo.workers.run_one", fail_first)
+    said: list[str] = []
+    runs = in_order(["qed", "median1"], [0], settings=settings, budget=10, folder=tmp_path)
+    assert run_all(runs, 1, said.append)[0] == ["qed seed 0"]
+    assert made == ["qed seed 0", "median1 seed 0"]
+    assert "qed seed 0: failed: ValueError: broken" in said
+
+
+def test_several_runs_are_made_side_by_side_in_processes(settings: str, done: BenchRun, tmp_path: Path) -> None:
+    runs = [
+        the_run(settings, tmp_path),
+        BenchRun("qed", 0, settings.replace(str(PRIOR), "no-such-policy"), 8, tmp_path),
+    ]
+    said: list[str] = []
+    failed, all_done = run_all(runs, 2, said.append)
+    assert (failed, all_done) == (["qed seed 0"], True)
+    assert calls_of(runs[0]) == calls_of(done)
+
+
+@pytest.mark.parametrize(
+    ("added", "message"),
+    [
+        ("[campaign]\noffline = true", "online"),
+        ("[[stages]]\niterations = 2\nobjective = { named = 'pmo:median1' }\n[[stages]]", "objective"),
+    ],
+)
+def test_a_configuration_whose_objective_cannot_be_replaced_is_refused(
+    tmp_path: Path, added: str, message: str
+) -> None:
+    text = CONFIG.format(prior=PRIOR).replace("[campaign]", "") if "campaign" in added else CONFIG.format(prior=PRIOR)
+    file = tmp_path / "bench.toml"
+    file.write_text(f"{added}\n{text}" if "campaign" in added else f"{text}\n{added}")
+    with pytest.raises(UsageError, match=message):
+        check_bench_settings(load_settings(file))
