@@ -22,7 +22,7 @@ from rdkit import Chem, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from molbuffer.kinds import Count, Given, checked
-from molbuffer.scoring.errors import ScoringConfigurationError, unknown_name
+from molbuffer.scoring.errors import ScoringConfigurationError
 from molbuffer.scoring.molecules.parsing import canonical_smiles, parse_smiles
 from molbuffer.scoring.workers import map_chunks
 
@@ -31,7 +31,6 @@ MAX_LENGTH = 2_000
 chain of 2,000 atoms takes 0.1 s, one of 16,000 atoms 17 s."""
 OUTPUT_ORDER = "_smilesAtomOutputOrder"
 """The property in which RDKit notes the order of the atoms in the SMILES that it wrote last."""
-STEREO = ("keep", "drop")
 MOST_ROUNDS = 100
 """The rounds after which a molecule counts as one that cannot be named; two are enough for all but rare ones."""
 
@@ -52,8 +51,6 @@ class Standardisation:
             molecule do not share is lost, and a molecule takes 10 to 100 times as long.
         stereo: "drop": stereoisomers count as one molecule, without configurations, so that an objective that cannot
             tell them apart is asked for one of them; "keep": they count as different ones.
-        stereo: keep or drop the configurations of atoms and double bonds; without them, stereoisomers count as one, as
-            an objective does that cannot tell them apart.
         max_length: the most characters of a SMILES, as drawn and as canonical; longer ones are rejected by `length`
             without being parsed.
     """
@@ -70,8 +67,6 @@ class Standardisation:
             raise ScoringConfigurationError(f"stereo must be 'keep' or 'drop', got {self.stereo!r}")
         if self.max_length < 1:
             raise ScoringConfigurationError(f"max_length must be at least 1, got {self.max_length}")
-        if self.stereo not in STEREO:
-            raise unknown_name("value of stereo", str(self.stereo), STEREO)
 
 
 @dataclass(frozen=True)
@@ -228,15 +223,7 @@ def _steps(how: Standardisation, name: str) -> list[Callable[[Chem.Mol], Chem.Mo
         steps.append(_uncharger().uncharge)
     if how.canonical_tautomer:
         steps.append(_tautomers().Canonicalize)
-    if how.stereo == "drop":
-        steps.append(_without_stereo)
     return steps
-
-
-def _without_stereo(molecule: Chem.Mol) -> Chem.Mol:
-    flat = Chem.Mol(molecule)
-    Chem.RemoveStereochemistry(flat)
-    return flat
 
 
 @cache

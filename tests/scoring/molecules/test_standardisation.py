@@ -252,21 +252,6 @@ def test_clean_up_leaves_heavy_atoms_as_they_are() -> None:
         assert elements[0] == elements[1]
 
 
-def test_without_stereo_stereoisomers_are_one_molecule_and_their_names_fixed_points() -> None:
-    flat = Standardisation(stereo="drop")
-    isomers = ["C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O", "CC(N)C(=O)O"]
-    assert {standardise_smiles(each, flat) for each in isomers} == {"CC(N)C(=O)O"}
-    assert len({standardise_smiles(each) for each in isomers}) == 3
-    assert standardise_smiles("C/C=C\\C", flat) == standardise_smiles("C/C=C/C", flat) == "CC=CC"
-    for smiles in MOLECULES:
-        name = standardise_smiles(smiles, flat)
-        assert name is not None
-        assert standardise_smiles(name, flat) == name
-        assert "@" not in name
-    with pytest.raises(ValueError, match="drop"):
-        Standardisation(stereo="flat")  # type: ignore[arg-type]
-
-
 def test_parsing_leaves_the_molecule_as_written() -> None:
     molecule = parse_smiles("CS(C)=O")
     assert molecule is not None
