@@ -236,6 +236,7 @@ VALUES: Mapping[str, object] = {
     "components[http].urls": ["http://b/score"],
     "components[pmo].task": "median1",
     "components[property].property": "tpsa",
+    "transform[desirability].target": 0.6,
     "components[python].files": ["some.csv"],
     "components[python].folder": "$folder/elsewhere",
     "components[python].function": "scorers:two",
