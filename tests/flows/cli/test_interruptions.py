@@ -154,7 +154,14 @@ def test_sigterm_ends_a_training_in_the_same_way_whatever_follows_it(
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_command_in_a_library_that_does_not_return_ends_too(number: int, code: int) -> None:
     program = [sys.executable, str(Path(__file__).with_name("ending_process.py"))]
-    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # Tests that nohup started ignore the end of the terminal, and so would what they start.
+    with subprocess.Popen(
+        program,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "there\n"
         process.send_signal(number)

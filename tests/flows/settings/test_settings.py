@@ -130,8 +130,8 @@ def test_a_wrong_key_or_value_is_named_with_what_was_expected(tmp_path: Path, te
     [
         (
             'kind = "qedd"',
-            'line 1, key `objective.components[0]`: got kind "qedd", expected one of: chemprop, external, http, onnx, pmo, '
-            "property, python, qed, rediscovery, sa_score, similarity, substructure; did you mean `qed`?",
+            'line 1, key `objective.components[0]`: got kind "qedd", expected one of: chemprop, external, http, onnx, '
+            "pmo, property, python, qed, rediscovery, sa_score, similarity, substructure, vina; did you mean `qed`?",
         ),
         (
             "weight = 2",
