@@ -135,7 +135,7 @@ def test_a_wrong_key_or_value_is_named_with_what_was_expected(tmp_path: Path, te
         ),
         (
             "weight = 2",
-            "line 1, key `objective.components[0]`: the key `kind` is missing, expected one of: chemprop, external, http, ",
+            "line 1, key `objective.components[0]`: the key `kind` is missing, expected one of: chemprop, external, ",
         ),
         (
             'kind = "similarity"',
