@@ -22,7 +22,7 @@ LOOK_UPS_BEFORE = 2
 MOST_SCORES = 200_000
 """The scores of a component, some 60 MB, beyond which each look-up is one in the tables."""
 
-_ADDED = """SELECT smiles, run_id, created, value, status, error, seconds FROM {scores}
+_ADDED = """SELECT smiles, run_id, created, value, status, error, seconds, std FROM {scores}
     WHERE component = ? AND version = ? AND status <> 'pending'"""
 
 

@@ -83,6 +83,7 @@ def test_parts_are_padded_to_the_widest_and_filled_where_one_has_nothing() -> No
     latent = make_rows(2, 3, latents=np.ones((2, 2), np.float32), latent_log_probs=np.ones(2, np.float32))
     once = {"rewards": np.ones(1), "truncated": np.ones(1, np.uint8), "latents": np.ones((1, 3), np.float32)}
     once |= {"weights": np.full(1, 2, np.float32), "penalties": np.zeros(1, np.float32)}
+    once |= {"bonuses": np.ones(1, np.float32)}
     paired = make_rows(1, 4, **once, **pairs(1, 4, np.uint16))
     rows = Rows.concat([plain, latent, paired])
     assert rows.tokens.shape == rows.log_probs.shape == (5, 5)

@@ -90,7 +90,7 @@ def test_r7_rows_and_receipts_stand_in_configuration_order(started, make):
             iteration, event=event, sampler=f"z{9 - order}", sampler_order=order, chunk=chunk, rewards=()
         )
 
-    places = [(i, e, o, c) for i in (2, 10) for e in Event for o in (0, 1) for c in (0, 1)]
+    places = [(i, e, o, c) for i in (2, 10) for e in sorted(Event) for o in (0, 1) for c in (0, 1)]
     shuffled = [places[i] for i in np.random.default_rng(0).permutation(len(places))]
     started.commit(Commit([build(*place) for place in shuffled]))
 

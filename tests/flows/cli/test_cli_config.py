@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,13 +31,30 @@ ALTERNATIVES = (
     "replay_ratio_clip",
     "sigma = 64",
     "named = ",
+    "choose = ",
+    "center = [",
+    "size = [",
+    "features = ",
+    "bits = ",
+    "reference = ",
+    "column = 1",
 )
-"""Keys of the example that exclude others: of where latents come from, of what learns, and of a loss without them."""
+"""Keys of the example that exclude others: of where latents come from, of what learns, of a loss without them, of what
+chooses the molecules that are scored, of a box, and of the features of the model that is there."""
 TABLES = {"components": COMPONENTS, "filters": FILTERS, "samplers": SAMPLERS}
 """The families whose kinds have a table of their own in the example."""
 LISTED = (CHOICES, TRANSFORMS, SELECTIONS, LOSSES)
 """The families whose kinds have a line with their keys."""
 
+
+ROOT = Path(__file__).parents[3] / "examples"
+EXAMPLES = {
+    "receptor.pdbqt": ROOT / "docking" / "receptor.pdbqt",
+    "ligand.sdf": ROOT / "docking" / "ligand.sdf",
+    "activity.onnx": ROOT / "models" / "logp.onnx",
+    "my-model": ROOT / "models" / "logp.pt",
+}
+"""Files that components of the example need, as the examples have them."""
 
 MODEL = """
 from molbuffer.samplers.models import LSTMLanguageModel
@@ -57,9 +75,13 @@ def with_alternatives() -> str:
 def beside_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the example's alternatives refer to."""
     (tmp_path / "my_models.py").write_text(MODEL)
+    (tmp_path / "dock.py").write_text("print('id,affinity')\n")
     (tmp_path / "docking.py").write_text("def score(smiles):\n    return len(smiles)\n")
     (tmp_path / "actives.smi").write_text("CCO\n")
     (tmp_path / "latents.npy").write_bytes(b"")
+    (tmp_path / "front.csv").write_text("smiles\nCCO\n")
+    for name, there in EXAMPLES.items():
+        shutil.copytree(there, tmp_path / name) if there.is_dir() else shutil.copy(there, tmp_path / name)
     (tmp_path / "pairs.csv").write_text("source,target,ID\nCCO,CCN,1\n")
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
@@ -79,15 +101,17 @@ def test_the_alternatives_of_the_example_are_right_too(beside_the_example: Path)
         load_settings(file)
     assert [problem.key for problem in raised.value.problems] == [
         "objective.named",
+        "objective.choose",
         "samplers[1].learnt_prior",
         "samplers[2].vectors",
         "offline.sigma",
     ]
     lines = with_alternatives().splitlines(keepends=True)
-    file.write_text("".join(line for line in lines if not line.startswith(ALTERNATIVES)))
+    text = "".join(line for line in lines if not line.startswith(ALTERNATIVES))
+    file.write_text(text.replace('"activity.onnx"', '"activity.onnx"\nfeatures = "morgan_counts"\nbits = 1024'))
     settings = load_settings(file)
     assert settings.offline.where == "reward > 0.5"
-    assert len(settings.objective.components) == 8
+    assert len(settings.objective.components) == 13
 
 
 def own_kinds(families: Iterable[Family]) -> list[tuple[Family, str]]:
@@ -134,7 +158,7 @@ def test_a_key_that_the_example_sets_has_the_default_or_says_what_it_is_for(besi
     shown, default = load_settings(file), bare.model_dump()
     for section in ("policy", "standardisation", "buffer", "training", "offline"):
         differing = {k: v for k, v in shown.model_dump()[section].items() if v != default[section][k] and k != "folder"}
-        assert differing in ({}, {"sigma": 128.0}), section
+        assert differing in ({}, {"sigma": 128.0, "learning_rate": 3e-4}), section
 
 
 def test_check_reports_every_problem_on_standard_error(tmp_path: Path) -> None:
