@@ -5,11 +5,8 @@ from .builds.drawn_counts import DrawCounts
 from .builds.judging import Pipeline
 from .builds.oracle_calls import BUDGET, CallsOfTraining, OracleCalls, calls_before
 from .builds.quotas import TOLERANCE, batch_quotas
-from .builds.renamed_molecules import RenamedMolecules, copy_scores_of_renamed
-from .builds.scorer import ScoredMolecules, Scorer
 from .builds.screening import BuildPlace, Screener
 from .builds.seen import SeenBefore, SeenMolecules
-from .builds.stored_scores import SecondAttempt, check_stored_scores, score_again
 from .by_scaffold import ByScaffold
 from .contrastive import ContrastiveSampler
 from .dataset import DatasetSampler
@@ -45,6 +42,9 @@ from .policies.policy import (
 from .policies.reinvent import ReinventPrior, read_reinvent_prior, write_reinvent_prior
 from .prior import PriorSampler
 from .replay import expressible, randomised, stored_rows
+from .scores.renamed_molecules import RenamedMolecules, copy_scores_of_renamed
+from .scores.scorer import ScoredMolecules, Scorer
+from .scores.stored_scores import SecondAttempt, check_stored_scores, score_again
 from .seeds import cpu_generator, derive_seed, numpy_generator, torch_generator
 from .tables.base import BEST, INNER_SAMPLER, RunParts, SamplerTable, TokenSource
 from .tables.family import SAMPLERS, OuterTable

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from molbuffer.kinds import calling, shown, wrong_result
 from molbuffer.samplers.base import Draw
 from molbuffer.samplers.builds.oracle_calls import BUDGET, OracleCalls
-from molbuffer.samplers.builds.scorer import ScoredMolecules, Scorer
 from molbuffer.samplers.builds.screening import BuildPlace, Screener
+from molbuffer.samplers.scores import ScoredMolecules, Scorer
 from molbuffer.scoring import (
     CHOICE,
     IMPROVEMENT,

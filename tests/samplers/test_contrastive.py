@@ -13,7 +13,6 @@ import torch
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
 from molbuffer.samplers.builds.build import REDRAW_ROUNDS, BuildSpec, make_build
 from molbuffer.samplers.builds.judging import VOCABULARY, Pipeline
-from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.contrastive import SOURCE_ROUNDS, ContrastiveSampler
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.model import ModelSampler
@@ -22,6 +21,7 @@ from molbuffer.samplers.models.distribution import Sampling
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
 from molbuffer.samplers.policies.policy import Policy, fingerprint
+from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.scoring import (
     ContrastiveTemplate,

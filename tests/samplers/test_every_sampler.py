@@ -18,7 +18,6 @@ import molbuffer.samplers as room
 from molbuffer.samplers.base import Sampler
 from molbuffer.samplers.builds.build import BuildSpec, make_build
 from molbuffer.samplers.builds.judging import Pipeline
-from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.contrastive import ContrastiveSampler
 from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.errors import SamplerError
@@ -38,6 +37,7 @@ from molbuffer.samplers.mutation import MutationSampler
 from molbuffer.samplers.pair_dataset import PairDatasetSampler
 from molbuffer.samplers.policies.policy import Policy, fingerprint
 from molbuffer.samplers.prior import PriorSampler
+from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.scoring import ContrastiveTemplate, Objective, Standardisation, WeightedComponent, standardise_smiles
 from molbuffer.scoring.components import QED

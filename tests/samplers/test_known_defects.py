@@ -13,8 +13,8 @@ import pytest
 from molbuffer.samplers.base import SamplerSize
 from molbuffer.samplers.builds.build import BuildSpec, make_build
 from molbuffer.samplers.builds.judging import Pipeline
-from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.dataset import DatasetSampler
+from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.scoring import Objective, Standardisation, WeightedComponent
 from molbuffer.scoring.components import QED, PythonFunction
@@ -34,7 +34,7 @@ from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.mutation import MutationSampler
 from molbuffer.samplers.policies.policy import Policy, fingerprint
-from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.scoring import Objective, Standardisation, WeightedComponent
 from molbuffer.scoring.components import QED

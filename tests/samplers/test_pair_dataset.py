@@ -7,10 +7,10 @@ import pytest
 
 from molbuffer.samplers.builds.build import BuildSpec, make_build
 from molbuffer.samplers.builds.judging import VOCABULARY, Pipeline
-from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.errors import SmilesFileError
 from molbuffer.samplers.files.epochs import EpochPosition
 from molbuffer.samplers.pair_dataset import PairDatasetSampler
+from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.scoring import ContrastiveTemplate, Objective, Standardisation, WeightedComponent
 from molbuffer.scoring.components import QED

@@ -10,11 +10,11 @@ import pytest
 from molbuffer.samplers.base import SamplerSize
 from molbuffer.samplers.builds.build import BuildSpec, make_build
 from molbuffer.samplers.builds.judging import Pipeline
-from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.graph_ga import GraphGASampler
 from molbuffer.samplers.history import RunHistory
 from molbuffer.samplers.mutation import MutationSampler
+from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.scoring import Objective, Standardisation, WeightedComponent, standardise_many
 from molbuffer.scoring.components import QED

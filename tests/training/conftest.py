@@ -11,12 +11,12 @@ from molbuffer.samplers.base import Sampler, SamplerSize
 from molbuffer.samplers.builds.build import BuildSpec, make_build
 from molbuffer.samplers.builds.drawn_counts import DrawCounts
 from molbuffer.samplers.builds.judging import Pipeline
-from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.builds.seen import SeenMolecules
 from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.models.condition import ConditionKind
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.policies.policy import Policy, fingerprint, policy_files
+from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, Standardisation, WeightedComponent
 from molbuffer.scoring.components import PythonFunction

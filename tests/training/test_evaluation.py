@@ -3,9 +3,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.scoring import Objective, Standardisation, WeightedComponent, diversity_of, judge_many
 from molbuffer.scoring.components import PythonFunction
 from molbuffer.scoring.filters import PropertyRange

@@ -6,9 +6,9 @@ import pytest
 from molbuffer.samplers.builds.bad_rows import REPORTED_ROWS, report_bad_rows, report_rejected, report_rows
 from molbuffer.samplers.builds.build import BuildSpec, make_build
 from molbuffer.samplers.builds.judging import Pipeline
-from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.pair_dataset import PairDatasetSampler
+from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.scoring import Objective, Standardisation, WeightedComponent, judge_pairs
 from molbuffer.scoring.components import QED

@@ -13,11 +13,11 @@ from molbuffer.kinds import PluginError
 from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
 from molbuffer.samplers.builds.build import REDRAW_ROUNDS, BuildSpec, make_build
 from molbuffer.samplers.builds.judging import VOCABULARY, Pipeline
-from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.models.gru import GRULanguageModel
 from molbuffer.samplers.policies.policy import Policy, fingerprint
+from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.scoring import Filter, Objective, Standardisation, WeightedComponent, standardise_smiles
 from molbuffer.scoring.choices import MaxMin

@@ -12,7 +12,6 @@ from molbuffer.samplers.base import Draw, Sampler
 from molbuffer.samplers.builds.build import BuildSpec, make_build
 from molbuffer.samplers.builds.drawn_counts import DrawCounts
 from molbuffer.samplers.builds.judging import Pipeline
-from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.contrastive import ContrastiveSampler
 from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.files.epochs import EpochPosition, epoch_sampler
@@ -20,6 +19,7 @@ from molbuffer.samplers.graph_ga import GraphGASampler
 from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
 from molbuffer.samplers.mutation import MutationSampler
 from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.scoring import Objective, Standardisation, WeightedComponent
 from molbuffer.scoring.components import QED

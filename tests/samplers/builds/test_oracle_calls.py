@@ -8,7 +8,7 @@ import pytest
 from molbuffer.flows.settings.rules import TAKEN_LABELS
 from molbuffer.samplers.builds.judging import TAKEN_NAMES, Pipeline
 from molbuffer.samplers.builds.oracle_calls import CallsOfTraining, OracleCalls, calls_before
-from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.scoring import Objective, Standardisation, WeightedComponent
 from molbuffer.scoring.components import QED
 from molbuffer.scoring.filters import PropertyRange

@@ -9,12 +9,12 @@ import torch
 from molbuffer.samplers.builds.build import REDRAW_ROUNDS, BuildSpec, make_build
 from molbuffer.samplers.builds.judging import DUPLICATE, Pipeline
 from molbuffer.samplers.builds.oracle_calls import OracleCalls
-from molbuffer.samplers.builds.scorer import Scorer
 from molbuffer.samplers.errors import ConditionError
 from molbuffer.samplers.model import ModelSampler
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
 from molbuffer.samplers.policies.policy import Policy
+from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.scoring import Objective, Standardisation, WeightedComponent, standardise_smiles
 from molbuffer.scoring.components import QED

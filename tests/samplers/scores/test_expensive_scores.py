@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from molbuffer.samplers.builds.scorer import ClaimTiming, Scorer
+from molbuffer.samplers.scores.scorer import ClaimTiming, Scorer
 from molbuffer.scoring import Objective, WeightedComponent
 from molbuffer.scoring.components import PythonFunction
 from molbuffer.storage import SampleStore
@@ -28,7 +28,7 @@ def dock(smiles, folder=""):
 """
 SCORER_PROCESS = """
 import sys
-from molbuffer.samplers.builds.scorer import ClaimTiming, Scorer
+from molbuffer.samplers.scores.scorer import ClaimTiming, Scorer
 from molbuffer.scoring import Objective, WeightedComponent
 from molbuffer.scoring.components import PythonFunction
 from molbuffer.storage import SampleStore

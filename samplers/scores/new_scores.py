@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.builds.component_order import Group
+from molbuffer.samplers.scores.component_order import Group
 from molbuffer.scoring import WeightedComponent
 from molbuffer.scoring.components import Component, RawScore
 from molbuffer.storage import Score, ScoreStatus

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.scoring import Objective, WeightedComponent
 from molbuffer.scoring.components import PythonFunction
 from molbuffer.scoring.transforms import Linear

@@ -25,9 +25,9 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 
-from molbuffer.samplers.builds.component_order import Group, groups_of
-from molbuffer.samplers.builds.expensive import ClaimTiming, ExpensiveScores
-from molbuffer.samplers.builds.new_scores import Computed, error_of, raw_values, stds_of, values_of, warn_of_range
+from molbuffer.samplers.scores.component_order import Group, groups_of
+from molbuffer.samplers.scores.expensive import ClaimTiming, ExpensiveScores
+from molbuffer.samplers.scores.new_scores import Computed, error_of, raw_values, stds_of, values_of, warn_of_range
 from molbuffer.scoring import Objective, WeightedComponent, any_holds
 from molbuffer.scoring.components import Component, claimed_as, score_many, score_together
 from molbuffer.storage import ClaimWait, SampleStore, Score, ScoreStatus

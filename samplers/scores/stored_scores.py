@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from molbuffer.samplers.builds.component_order import groups_of
-from molbuffer.samplers.builds.scorer import Scorer
+from molbuffer.samplers.scores.component_order import groups_of
+from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.scoring import ContrastiveTemplate, Objective, StaleScoresError, WeightedComponent
 from molbuffer.scoring.components import Component, score_many
 from molbuffer.storage import Reward, SampleStore, ScoreStatus

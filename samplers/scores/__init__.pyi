@@ -1,0 +1,6 @@
+from .scorer import ScoredMolecules, Scorer
+
+__all__ = [
+    "ScoredMolecules",
+    "Scorer",
+]
