@@ -47,7 +47,7 @@ def score(
         typer.Option(
             "--config",
             metavar="FILE.toml",
-            help="The configuration whose objective and filters are used.",
+            help="The configuration whose objective and filters are used; default: that of --objective.",
             callback=file_or_preset,
         ),
     ] = None,
@@ -56,7 +56,7 @@ def score(
         typer.Option(
             metavar="NAME",
             help="The objective of this name instead, such as pmo:qed, on the molecules as they are written; "
-            "`molbuffer objectives` lists them.",
+            "`molbuffer objectives` lists them; default: that of --config.",
         ),
     ] = None,
     out: OutOption = None,
