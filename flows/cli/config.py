@@ -25,7 +25,8 @@ def example(
     preset: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Print this configuration instead, which is for one purpose: sample_efficient."
+            metavar="NAME",
+            help="Print this configuration instead, which is for one purpose: sample_efficient; default: the one with every key.",
         ),
     ] = None,
 ) -> None:
