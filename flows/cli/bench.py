@@ -52,7 +52,7 @@ def pmo(
         typer.Option(
             min=0,
             metavar="M",
-            help="Interrupt what is at work after so many minutes; the same command goes on with it. Default: no limit.",
+            help="Interrupt what is at work after so many minutes; the same command goes on with it; default: none.",
         ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, metavar="N", help="Campaigns side by side, one thread each.")] = 1,

@@ -26,7 +26,7 @@ def example(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Print this configuration instead, which is for one purpose: sample_efficient; default: the one with every key.",
+            help="Print this configuration for one purpose instead, such as sample_efficient; default: one with every key.",
         ),
     ] = None,
 ) -> None:
