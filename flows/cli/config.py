@@ -26,7 +26,7 @@ def example(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Print this configuration for one purpose instead, such as sample_efficient; default: one with every key.",
+            help="Print this configuration for one purpose instead, such as sample_efficient; default: all keys.",
         ),
     ] = None,
 ) -> None:
