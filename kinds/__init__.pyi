@@ -13,9 +13,11 @@ from .keys import (
     NotNegative,
     Outermost,
     PolicyName,
+    RunNames,
     Share,
     Text,
     Typed,
+    in_a_list,
 )
 from .one_of import OF_FUNCTION, OF_OBJECT, OneOf
 from .plugin_calls import calling, refuse_class, shown, wrong_result
@@ -49,6 +51,7 @@ __all__ = [
     "PolicyName",
     "PythonObject",
     "PythonSource",
+    "RunNames",
     "Section",
     "Share",
     "SourceError",
@@ -64,6 +67,7 @@ __all__ = [
     "check_values",
     "checked",
     "class_with",
+    "in_a_list",
     "install_source",
     "is_own",
     "name_of",

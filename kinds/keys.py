@@ -101,3 +101,22 @@ class PolicyName:
 @dataclass(frozen=True)
 class Condition:
     """The value is an SQL condition on ``sample_history``."""
+
+
+@dataclass(frozen=True)
+class InAList:
+    """A text stands for the list that has it alone."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(in_a_list, handler(source))
+
+
+def in_a_list(value: Any) -> Any:
+    """Return a tuple of a text alone, and anything else as it is."""
+    return (value,) if isinstance(value, str) else value
+
+
+RunNames = Annotated[tuple[str, ...], Typed(tuple[Text, ...]), InAList(), MinLen(1)]
+"""Runs: "own", "all", or a list of ids of runs, or their starts, and these."""

@@ -41,7 +41,8 @@ def unknown_name(what: str, got: str, allowed: Iterable[str]) -> ScoringConfigur
     names = sorted(map(str, allowed))
     near = get_close_matches(got, names, n=1)
     suggestion = f", did you mean {near[0]!r}?" if near else "."
-    return ScoringConfigurationError(f"unknown {what} {got!r}{suggestion} Allowed: {', '.join(names)}")
+    allowed_ones = f"Allowed: {', '.join(names)}" if names else "There is none"
+    return ScoringConfigurationError(f"unknown {what} {got!r}{suggestion} {allowed_ones}")
 
 
 def check_extra(what: str, extra: str, *modules: str) -> None:

@@ -9,13 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
-from annotated_types import Ge, MinLen
+from annotated_types import Ge
 from numpy.typing import NDArray
 
-from molbuffer.kinds import Count, KindTable, OneOf, Share, Typed, calling, checked, shown, wrong_result
+from molbuffer.kinds import (
+    Count,
+    KindTable,
+    OneOf,
+    RunNames,
+    Share,
+    Typed,
+    calling,
+    checked,
+    in_a_list,
+    shown,
+    wrong_result,
+)
 from molbuffer.scoring.components import score_many
 from molbuffer.scoring.objective import Objective, WeightedComponent
 from molbuffer.scoring.surrogates import (
@@ -36,7 +48,6 @@ SCREENING = "screening"
 
 MODEL, ACQUISITION = OneOf(SURROGATES, bare=True), OneOf(ACQUISITIONS, bare=True)
 Floats = NDArray[np.float64]
-RunNames = Annotated[tuple[str, ...], MinLen(1)]
 
 _SCENARIOS = 64
 """The values of the dear components that stand for the distribution of each molecule's."""
@@ -71,9 +82,11 @@ class Screening:
     acquisition: Annotated[Acquisition, Typed(Annotated[KindTable, ACQUISITION])] = UpperConfidenceBound()
     explore: Share = 0.125
     warm_up: Count = 64
-    runs: Literal["own", "all"] | RunNames = "own"
+    runs: RunNames = ("own",)
 
     def __post_init__(self) -> None:
+        runs = in_a_list(self.runs)
+        object.__setattr__(self, "runs", tuple(runs) if isinstance(runs, list) else runs)
         for key, family, kind in (("model", SURROGATES, Surrogate), ("acquisition", ACQUISITIONS, Acquisition)):
             value = getattr(self, key)
             if isinstance(value, str):
@@ -194,9 +207,10 @@ class RewardModel:
         return parts[0].component.name if exact else None
 
     def _possible(self, name: str, values: Floats) -> Floats:
-        """Return raw values of a component without those that it never has."""
+        """Return raw values of a component without those that have no transformed value."""
         (part,) = (each for each in self.objective.components if each.component.name == name)
-        return np.clip(values, 0.0, 1.0) if part.component.bounded else values
+        # The values of a program or a model may be anything, but for the identity they must be in [0, 1].
+        return np.clip(values, 0.0, 1.0) if isinstance(part.transform, Identity) else values
 
 
 def _sign(part: WeightedComponent, values: Floats) -> int:

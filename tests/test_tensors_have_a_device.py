@@ -25,6 +25,8 @@ ON_CPU: Mapping[str, str] = {
     "samplers/latents/vectors.py:best_latents": "given vectors are on the CPU",
     "samplers/latents/vectors.py:read_vectors": "given vectors are on the CPU",
     "samplers/prior.py:PriorSampler.draw": "latent priors are on the CPU",
+    "training/diversity/bonus.py:NoveltyBonus.learn": "its small networks are on the CPU, as the fingerprints are",
+    "training/diversity/bonus.py:NoveltyBonus.of": "its small networks are on the CPU, as the fingerprints are",
     "training/fit/loop.py:batch_metrics": "the batch as it was before the learner moved it",
     "training/latents/trainers.py:VectorTrainer.loss": "given vectors are on the CPU",
     "training/pretraining/corpus.py:Corpus.batch": "`CorpusBatch.to` moves them",

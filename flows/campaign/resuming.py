@@ -59,6 +59,9 @@ def accept_changes(store: SampleStore, run: Run, *, folders_pass: bool = False) 
         after = Settings.from_json(wanted)
         found = changes(known, after)
         refused = [change for change in found if not change.allowed]
+        if after.screening is not None:
+            # Which components are predicted, and which are computed, follows from what they cost.
+            refused += [change for change in found if change.key == "objective.components.cost"]
         if folders_pass:
             refused = [change for change in refused if not _names_a_folder(change.before, change.after)]
         if refused:

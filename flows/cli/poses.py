@@ -60,7 +60,9 @@ def poses(
     note(
         f"{len(records)} {'pose' if len(records) == 1 else 'poses'}"
         if records
-        else "no poses: a component of kind vina stores them"
+        else "no poses"
+        + (" of these molecules" if molecules else "")
+        + ": a component of kind vina stores one with each score, and a molecule is known by its canonical SMILES"
     )
 
 

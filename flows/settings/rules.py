@@ -130,7 +130,24 @@ def warnings_of_rules(data: Mapping[str, Any], deliveries: int | None) -> list[s
         deliveries: how often the selection of the buffer gives a row to a training; None is without end.
     """
     too_often = [] if deliveries is None else list(_builds_come_too_often(data, deliveries))
-    return [*too_often, *_guard_sees_nothing(data), *_evaluations_exceed_their_budget(data)]
+    others = (_guard_sees_nothing, _evaluations_exceed_their_budget, _pessimism_has_no_deviation)
+    return [*too_often, *(text for rule in others for text in rule(data))]
+
+
+_EXACT_KINDS = frozenset(
+    {"onnx", "pmo", "property", "qed", "rediscovery", "sa_score", "similarity", "substructure", "vina"}
+)
+"""The kinds of components whose values have no standard deviation."""
+
+
+def _pessimism_has_no_deviation(data: Mapping[str, Any]) -> Iterator[str]:
+    for table in _table(data, "objective").get("components", ()):
+        if table.get("pessimism") and (table["kind"] in _EXACT_KINDS or table.get("std") == ""):
+            why = "has none" if table["kind"] in _EXACT_KINDS else "has the key std for it, which is missing"
+            yield (
+                f"pessimism is a number of standard deviations, and a component of kind {table['kind']} {why}: no "
+                "molecule would have a reward"
+            )
 
 
 def _evaluations_exceed_their_budget(data: Mapping[str, Any]) -> Iterator[str]:

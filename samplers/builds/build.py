@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 from molbuffer.samplers.base import Draw, Recall, Sampler, concatenate
@@ -273,7 +273,15 @@ def _draw(
             break
     drawn = concatenate(draws)
     report_rejected(drawn, judged)
-    return drawn, judged, None if screener is None else screened
+    return drawn, judged, None if screener is None else _scored_only(screened, judged)
+
+
+def _scored_only(screened: Sequence[ScreenedRow | None], judged: Sequence[PairJudgement]) -> list[ScreenedRow | None]:
+    """Return what screening says of rows; those that were refused after they were picked are picked by nothing."""
+    return [
+        row if row is None or each.target.rejected_by is None else replace(row, picked_by=None)
+        for row, each in zip(screened, judged, strict=True)
+    ]
 
 
 def _samples(drawn: Draw, judged: Sequence[PairJudgement], screened: Sequence[ScreenedRow | None] | None) -> Samples:

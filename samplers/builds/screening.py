@@ -154,7 +154,7 @@ class Screener:
             "scored": 0 if model is None else model.scored,
             "best": self._best(place),
             "seed": self._seed_at(place),
-            "snapshot": None if self.screening.runs == "own" else self._snapshot,
+            "snapshot": None if self.screening.runs == ("own",) else self._snapshot,
         }
         return json.dumps(said, sort_keys=True)
 
@@ -217,9 +217,9 @@ class Screener:
     def _of_others(self) -> dict[str, dict[str, float]]:
         """The values by component that other runs had stored when this one began."""
         runs = self.screening.runs
-        if runs == "own":
+        if runs == ("own",):
             return {part.component.name: {} for part in self._dear}
-        named = None if runs == "all" else [self.store.run(each).run_id for each in runs if each != "own"]
+        named = None if "all" in runs else [self.store.run(each).run_id for each in runs if each != "own"]
         return {part.component.name: dict(self._scored_by(part, named)) for part in self._dear}
 
     def _scored_by(self, part: WeightedComponent, runs: Sequence[str] | None) -> Iterator[tuple[str, float]]:

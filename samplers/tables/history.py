@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from annotated_types import Ge, Gt, MinLen
-from pydantic import BeforeValidator
+from annotated_types import Ge, Gt
 
-from molbuffer.kinds import Condition, Count, KindTable, OneOf, Outermost, Share, Text, Typed, checked
+from molbuffer.kinds import Condition, Count, KindTable, OneOf, Outermost, RunNames, Share, Text, Typed, checked
 from molbuffer.samplers.tables.base import RunParts, SamplerTable, TokenSource
 from molbuffer.samplers.tables.family import OuterTable
 from molbuffer.scoring import WAYS, Breeding
@@ -18,16 +17,10 @@ if TYPE_CHECKING:
     from molbuffer.samplers.base import Sampler, SamplerSize
 
 
-def _in_a_list(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
-
-
 SELECT = OneOf(SELECTIONS, bare=True, without=("consume_once",))
 """The selections of draws, which do not count how often a row was delivered."""
 
 Weight = Annotated[float, Ge(0)]
-
-Runs = Annotated[tuple[str, ...], Typed(tuple[Text, ...]), BeforeValidator(_in_a_list), MinLen(1)]
 
 
 @checked
@@ -48,7 +41,7 @@ class HistorySamplerTable(SamplerTable):
     """
 
     select: Annotated[Selection, Typed(Annotated[KindTable, SELECT])] = Uniform()
-    runs: Runs = ("own",)
+    runs: RunNames = ("own",)
     where: Annotated[str | None, Typed(Text | None), Condition()] = None
 
     @property
@@ -99,7 +92,7 @@ class GraphGASamplerTable(OuterTable):
     crossover_rate: Share | None = None
     mutation_rate: Share = Breeding.mutation_rate
     most_atoms: Count = Breeding.most_atoms
-    runs: Runs = ("own",)
+    runs: RunNames = ("own",)
     unique: Annotated[bool | Literal["run"], Outermost()] = False
 
     def __post_init__(self) -> None:

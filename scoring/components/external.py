@@ -93,8 +93,9 @@ class ExternalProgram(JointCalls):
             raise unknown_name("protocol", self.protocol, PROTOCOLS)
         if self.std and self.protocol == "reinvent":
             raise ScoringConfigurationError(f"the protocol reinvent has no standard deviations, got std = {self.std!r}")
-        object.__setattr__(self, "name", self.name or f"{self.kind}:{self.output or Path(self.command[0]).name}")
+        object.__setattr__(self, "name", self.name or f"{self.kind}:{self.output or self._program_name}")
         self._check_program()
+        self._check_script()
         if not (self._digests.names or self.revision):
             raise ScoringConfigurationError(
                 f"{' '.join(self.command)!r} names no file in {self.folder} that would identify its version: give it a "
@@ -102,6 +103,22 @@ class ExternalProgram(JointCalls):
             )
         # Hashed now and not on first use, when the files may differ.
         _ = self.version
+
+    @property
+    def _program_name(self) -> str:
+        """The name of the script that the Python of molbuffer runs, or of the program."""
+        words = self.command[1:] if self.command[0] == PYTHON and len(self.command) > 1 else self.command
+        return Path(words[0]).name
+
+    def _check_script(self) -> None:
+        """Refuse a script that is not there, which an interpreter would say of every molecule."""
+        if self.command[0] != PYTHON and not Path(self.command[0]).name.startswith("python"):
+            return
+        script = next(iter(self.command[1:]), "")
+        if script.endswith(".py") and not (Path(self.folder) / script).is_file():
+            raise ScoringConfigurationError(
+                f"there is no file {Path(self.folder) / script}, which {self.command[0]} runs"
+            )
 
     @cached_property
     def call(self) -> str:

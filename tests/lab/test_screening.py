@@ -81,12 +81,14 @@ def test_the_budget_counts_what_is_scored(lab: mb.Lab, policy: mb.Policy, qed: m
     trained(lab, qed, policy, max_oracle_calls=20)
     assert lab.query("SELECT count(DISTINCT smiles) FROM sample_history WHERE kept").item() == 20
     assert lab.query("SELECT count(DISTINCT smiles) FROM scores").item() == 20
+    picked = "SELECT count(*) FROM sample_history WHERE picked_by IS NOT NULL AND NOT kept"
+    assert lab.query(picked).item() == 0, "what the budget refused was picked by nothing"
 
 
 def test_a_model_learns_from_the_scores_of_other_runs(lab: mb.Lab, policy: mb.Policy, qed: mb.Objective) -> None:
     with lab.run("before", objective=qed, policy=policy, seed=1) as before:
         before.build(mb.ModelSampler("agent", before.agent), n=16)
-    for number, runs in enumerate(("all", ("own", before.run_id[:8]))):
+    for number, runs in enumerate(("all", ["own", before.run_id[:8]])):
         screening = mb.Screening(warm_up=4, runs=runs)
         with lab.run("after", objective=qed, policy=policy, seed=2 + number, screening=screening) as run:
             (receipt,) = run.build(mb.ModelSampler("agent", run.agent), n=4)

@@ -70,6 +70,14 @@ def test_a_transform_shapes_the_distribution() -> None:
     assert found.mean[0] == pytest.approx(0.1 / math.sqrt(2 * math.pi), rel=0.03)
 
 
+def test_values_outside_of_0_and_1_are_predicted_where_a_transform_takes_them() -> None:
+    # Programs and functions say that they need no transform, and may have one all the same.
+    part = WeightedComponent(Length("energy", bounded=True), transform=ReverseSigmoid(low=-14, high=-6))
+    found = RewardModel(Objective([part]), {"energy": Known(-10.0, 1.0)}, 10).predict(["CCO"])
+    assert found.mean[0] == pytest.approx(0.5, abs=0.01)
+    assert found.sd[0] > 0.1
+
+
 def test_cheap_components_are_computed_and_only_the_dear_ones_predicted() -> None:
     objective = Objective([dear(0, 10), QED()])
     assert [each.component.name for each in dear_components(objective)] == ["length"]

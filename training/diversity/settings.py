@@ -38,7 +38,7 @@ class DiversitySettings:
         bonus_weight: the reward that the largest bonus adds.
 
     Raises:
-        ValueError: there is a min_similarity without buckets by similarity.
+        ValueError: there is a min_similarity without buckets by similarity, or a bonus_weight without a bonus.
 
     Example:
         >>> with lab.run("diverse", objective=objective, seed=0) as run:
@@ -66,6 +66,9 @@ class DiversitySettings:
                 f"min_similarity is that of buckets by similarity, and these are by {self.buckets}: leave it out, or "
                 'set buckets to "similarity"'
             )
+
+        if self.bonus == "none" and self.bonus_weight != type(self).bonus_weight:
+            raise ValueError("bonus_weight is that of a bonus, and there is none: leave it out, or set bonus")
 
     @property
     def least_similarity(self) -> float:

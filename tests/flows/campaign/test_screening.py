@@ -8,9 +8,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from molbuffer.flows.settings.settings import load_settings
+from molbuffer.flows.campaign.assemble import build_objective
+from molbuffer.flows.campaign.resuming import check_resumed
+from molbuffer.flows.settings.settings import Settings, load_settings
 from molbuffer.flows.train import train
-from molbuffer.storage import SampleStore
+from molbuffer.storage import Run, RunConflictError, RunKind, SampleStore
 
 SCREENED = """
 [screening]
@@ -72,3 +74,39 @@ def test_a_killed_campaign_screens_what_it_would_have_screened(
     assert ends == 2
     assert resumed["policy"] == whole["policy"]
     assert_frame_equal(read(other, ROWS, run_id), rows)
+
+
+PMO = """
+[screening]
+runs = ["abc", "own"]
+
+[[objective.components]]
+kind = "pmo"
+task = "qed"
+cost = "high"
+
+[[samplers]]
+kind = "model"
+name = "live"
+p_batch = 1.0
+"""
+
+
+def test_what_is_predicted_stays_so_when_a_run_is_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "screened.toml"
+    path.write_text(PMO)
+    settings = load_settings(path)
+    assert settings.screening is not None
+    assert settings.screening.build().runs == ("abc", "own")
+    path.write_text(PMO.replace("high", "low"))
+    cheap = load_settings(path)
+    sha256 = build_objective(settings).sha256
+    with SampleStore.create(tmp_path / "store") as store:
+        store.start_run(Run("a" * 32, "x", RunKind.TRAIN, settings.to_json(), 0, objective_sha256=sha256))
+        with pytest.raises(RunConflictError, match=r"components.*cost"):
+            check_resumed(store, "a" * 32, RunKind.TRAIN, cheap)
+        without, cheap = (
+            Settings.model_validate({**each.model_dump(mode="json"), "screening": None}) for each in (settings, cheap)
+        )
+        store.start_run(Run("b" * 32, "x", RunKind.TRAIN, without.to_json(), 0, objective_sha256=sha256))
+        check_resumed(store, "b" * 32, RunKind.TRAIN, cheap)

@@ -203,6 +203,7 @@ BEFORE: Mapping[str, Table] = {
     "components[vina].center": BOX,
     "components[vina].size": BOX,
     "objective.reference": {"aggregation": "pareto", "reference": "$folder/front.csv"},
+    "diversity.bonus_weight": {"bonus": "rnd"},
     "diversity.min_similarity": {"buckets": "similarity"},
     "offline.sigma": {"loss": "reinvent"},
     **{
@@ -237,6 +238,7 @@ VALUES: Mapping[str, object] = {
     "components[pmo].task": "median1",
     "components[property].property": "tpsa",
     "transform[desirability].target": 0.6,
+    "screening.runs": ["all"],
     "components[python].files": ["some.csv"],
     "components[python].folder": "$folder/elsewhere",
     "components[python].function": "scorers:two",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from molbuffer.flows.settings.problems import ConfigurationError
-from molbuffer.flows.settings.settings import load_settings
+from molbuffer.flows.settings.settings import load_settings, warnings_of
 
 HEAD = '[[objective.components]]\nkind = "qed"\n[training]\nloss = {loss}\n'
 AGENT = '[[samplers]]\nkind = "model"\nname = "agent"\np_batch = {share}\n'
@@ -163,3 +163,11 @@ def test_the_best_agent_draws_live_from_all_tokens_for_a_loss_that_needs_its_row
     assert problems(tmp_path, head + alone + best("buffer_size = 8\n")).keys() == {"samplers[1].buffer_size"}
     inside = MUTANTS.replace('kind = "model"', 'kind = "model", policy = "best"')
     assert "samplers[1]" in problems(tmp_path, HEAD.format(loss='"reinvent"') + alone + inside)
+
+
+@pytest.mark.parametrize(("std", "warned"), [("", True), ('std = "error"\n', False)])
+def test_pessimism_without_a_standard_deviation_is_warned_of(tmp_path: Path, std: str, warned: bool) -> None:
+    path = tmp_path / "c.toml"
+    program = f'kind = "external"\ncommand = ["cat"]\nrevision = "1"\npessimism = 1.0\n{std}'
+    path.write_text(f"[[objective.components]]\n{program}" + AGENT.format(share=1.0))
+    assert any("standard deviations" in text for text in warnings_of(load_settings(path))) is warned
