@@ -54,6 +54,10 @@ class MaxMin:
 
     Attributes:
         candidates: the number of molecules that are drawn for each that is scored.
+
+    Example:
+        >>> sorted(mb.MaxMin().choose(["CCO", "CCCO", "c1ccccc1"], 2, seed=0).tolist())[-1]
+        2
     """
 
     candidates: Candidates = 4.0
@@ -77,6 +81,10 @@ class Determinantal:
 
     Attributes:
         candidates: the number of molecules that are drawn for each that is scored.
+
+    Example:
+        >>> sorted(mb.Determinantal().choose(["CCO", "CCCO", "c1ccccc1"], 2, seed=0).tolist())[-1]
+        2
     """
 
     candidates: Candidates = 4.0

@@ -79,6 +79,7 @@ class UnlikelyGroups:
         name: stored with refused samples.
 
     Example:
+        >>> from rdkit import Chem
         >>> [mb.UnlikelyGroups().accepts(Chem.MolFromSmiles(text)) for text in ("CP(C)C", "CC(=O)Nc1ccc(O)cc1")]
         [False, True]
     """

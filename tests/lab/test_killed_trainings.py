@@ -49,7 +49,7 @@ TOLD = {
 
 def made(forks: Any, store: Path, *runs: dict[str, Any]) -> Any:
     """Return what a process tells of its runs; one that is to kill itself has been killed."""
-    process = forks.start(store, json.dumps(runs))
+    process = forks.start(SCRIPT, store, json.dumps(runs))
     output, errors = process.communicate(timeout=300)
     if any("last" in run for run in runs):
         assert process.returncode == -signal.SIGKILL, errors

@@ -79,12 +79,16 @@ class Fork:
 
 
 class Forks:
-    """Starts processes of scripts, until ``close``."""
+    """Starts processes of scripts, until ``close``.
 
-    def __init__(self):
+    Args:
+        scripts: those whose modules are imported beforehand.
+    """
+
+    def __init__(self, *scripts):
         self._channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._lock = threading.Lock()
-        command = [sys.executable, "-W", "error", __file__, str(other.fileno())]
+        command = [sys.executable, "-W", "error", __file__, str(other.fileno()), *map(str, scripts)]
         # A thread that a library starts when it is imported would not be in a fork.
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
         self._process = subprocess.Popen(command, pass_fds=[other.fileno()], env=environment)
@@ -92,7 +96,7 @@ class Forks:
 
     def start(self, script, *arguments):
         """Start a process that runs ``main`` of a script with its arguments."""
-        return Fork(self, [script, *arguments])
+        return Fork(self, [str(script), *map(str, arguments)])
 
     def ask(self, request, descriptors=()):
         with self._lock:
@@ -149,9 +153,11 @@ def _run(script):
         os._exit(code)
 
 
-def serve(channel):
+def serve(channel, scripts):
     """Forks until the tests have closed their end."""
     _import_store()
+    for script in scripts:
+        _import(script)
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, _MOST_BYTES, 3)
         if not message:
@@ -180,4 +186,4 @@ def serve(channel):
 
 if __name__ == "__main__":
     with socket.socket(fileno=int(sys.argv[1])) as tests:
-        serve(tests)
+        serve(tests, sys.argv[2:])

@@ -37,7 +37,7 @@ class PMO:
         name: the component's name in the history, ``pmo:`` and the task by default.
 
     Example:
-        >>> round(mb.PMO("isomers_c7h8n2o2").values(["Nc1ccc(C(N)=O)cc1"])[0].value, 3)
+        >>> round(mb.PMO("isomers_c7h8n2o2").values(["Nc1ccc(C(N)=O)cc1O"])[0].value, 3)
         1.0
     """
 
