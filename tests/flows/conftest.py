@@ -3,10 +3,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -228,3 +229,32 @@ def scored_template(tiny_template: Path, tmp_path_factory: pytest.TempPathFactor
 def scored_store(scored_template: Path, tmp_path: Path) -> Path:
     """A copy of it, as stores may be copied while nothing has them open."""
     return shutil.copytree(scored_template, tmp_path / "lab")
+
+
+ThroughKills = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def trained_through_kills(monkeypatch: pytest.MonkeyPatch) -> ThroughKills:
+    """Trains, ended after some commits and gone on with each time; returns what the training says in the end."""
+
+    def trained(config: str, folder: Path, run_id: str, *, at: Collection[int]) -> dict[str, Any]:
+        from molbuffer.flows.train import train
+
+        commits, commit = 0, SampleStore.commit
+
+        def killed(self: SampleStore, parts: Any) -> Any:
+            nonlocal commits
+            receipt = commit(self, parts)
+            commits += 1
+            if commits in at:
+                raise KeyboardInterrupt
+            return receipt
+
+        monkeypatch.setattr(SampleStore, "commit", killed)
+        for _ in at:
+            with pytest.raises(BaseException):  # noqa: B017, PT011 (Prefect may make another error of it)
+                train(config, str(folder), run_id=run_id)
+        return train(config, str(folder), run_id=run_id)
+
+    return trained

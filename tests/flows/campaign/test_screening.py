@@ -1,6 +1,7 @@
 """Screening of a campaign: by tasks and live, in a stage of it, and the same where a process was killed."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def read(store: Path, sql: str, *parameters: Any) -> pl.DataFrame:
 
 @pytest.mark.usefixtures("prefect_server")
 def test_a_killed_campaign_screens_what_it_would_have_screened(
-    tiny_config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_config: Path, tmp_path: Path, trained_through_kills: Callable[..., dict[str, Any]]
 ) -> None:
     text = tiny_config.read_text().replace("iterations = 4", "iterations = 6")
     tiny_config.write_text(text + SCREENED)
@@ -51,27 +52,8 @@ def test_a_killed_campaign_screens_what_it_would_have_screened(
     models = [json.loads(each) for each in read(folder, "SELECT screening FROM builds WHERE stage = 1").to_series()]
     assert all("candidates=5.0" in each["screening"] for each in models)
 
-    commits, commit = 0, SampleStore.commit
-
-    def killed(self: SampleStore, parts: Any) -> Any:
-        nonlocal commits
-        receipt = commit(self, parts)
-        commits += 1
-        if commits in (5, 11):
-            raise KeyboardInterrupt
-        return receipt
-
-    monkeypatch.setattr(SampleStore, "commit", killed)
-    other, run_id, ends = tmp_path / "killed", "f" * 32, 0
-    while True:
-        try:
-            resumed = train(config, str(other), run_id=run_id)
-        except BaseException:
-            ends += 1
-            assert ends <= 2
-        else:
-            break
-    assert ends == 2
+    other, run_id = tmp_path / "killed", "f" * 32
+    resumed = trained_through_kills(config, other, run_id, at=(5, 11))
     assert resumed["policy"] == whole["policy"]
     assert_frame_equal(read(other, ROWS, run_id), rows)
 

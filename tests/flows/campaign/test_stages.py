@@ -50,7 +50,7 @@ def read(store: Path, sql: str, *parameters: Any) -> pl.DataFrame:
 
 @pytest.mark.usefixtures("prefect_server")
 def test_stages_follow_one_another_and_a_killed_run_takes_the_same_course(
-    tiny_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_template: Path, tmp_path: Path, trained_through_kills: Callable[..., dict[str, Any]]
 ) -> None:
     settings = settings_of(tiny_template, tmp_path)
     config, folder = settings.to_json(), tmp_path / "whole"
@@ -72,27 +72,8 @@ def test_stages_follow_one_another_and_a_killed_run_takes_the_same_course(
     builds = read(folder, "SELECT iteration, stage FROM builds WHERE event = 'build_buffer' ORDER BY iteration")
     assert (3, 1) in builds.rows()
 
-    commits, commit = 0, SampleStore.commit
-
-    def killed(self: SampleStore, parts: Any) -> Any:
-        nonlocal commits
-        receipt = commit(self, parts)
-        commits += 1
-        if commits in (6, 13):
-            raise KeyboardInterrupt
-        return receipt
-
-    monkeypatch.setattr(SampleStore, "commit", killed)
-    other, run_id, ends = tmp_path / "killed", "f" * 32, 0
-    while True:
-        try:
-            resumed = train(config, str(other), run_id=run_id)
-        except BaseException:
-            ends += 1
-            assert ends <= 2
-        else:
-            break
-    assert ends == 2
+    other, run_id = tmp_path / "killed", "f" * 32
+    resumed = trained_through_kills(config, other, run_id, at=(6, 13))
     assert resumed["policy"] == whole["policy"]
     assert_frame_equal(read(other, ROWS, run_id), rows)
     assert_frame_equal(read(other, METRICS, run_id), read(folder, METRICS, whole["run_id"]))
