@@ -188,10 +188,7 @@ def refuse_unchosen(judged: Sequence[PairJudgement], wanted: int, choice: Choice
         choice: chooses among the different molecules of the rows that are kept so far.
         seed: the seed of the choice.
     """
-    first: dict[str, int] = {}
-    for row, each in enumerate(judged):
-        if each.target.rejected_by is None and each.target.smiles is not None:
-            first.setdefault(each.target.smiles, row)
+    first = _first_rows(judged)
     chosen = _chosen(choice, list(first), wanted, seed)
     kept = {first[smiles] for smiles in chosen}
     return [
@@ -215,10 +212,7 @@ def refuse_screened(
     Returns:
         The judgements, and what screening says of each row; None of one that it did not see.
     """
-    first: dict[str, int] = {}
-    for row, each in enumerate(judged):
-        if each.target.rejected_by is None and each.target.smiles is not None:
-            first.setdefault(each.target.smiles, row)
+    first = _first_rows(judged)
     said = screener.screen(list(first), wanted, place, seed)
     fates, rows = list(judged), list[ScreenedRow | None]([None] * len(judged))
     for row, each in enumerate(judged):
@@ -231,6 +225,15 @@ def refuse_screened(
         if screened is None or screened.picked_by is None:
             fates[row] = _rejected(each, SCREENING)
     return fates, rows
+
+
+def _first_rows(judged: Sequence[PairJudgement]) -> dict[str, int]:
+    """Return the first row of each molecule among the rows that are kept so far."""
+    first: dict[str, int] = {}
+    for row, each in enumerate(judged):
+        if each.target.rejected_by is None and each.target.smiles is not None:
+            first.setdefault(each.target.smiles, row)
+    return first
 
 
 def _chosen(choice: Choice, smiles: list[str], wanted: int, seed: int) -> list[str]:

@@ -102,8 +102,27 @@ def weights_in_subset(selection: Selection, subset: RowsSubset, positions: Posit
     return weights_of(selection, subset, np.searchsorted(subset.positions, positions))
 
 
+class _FromSubset:
+    """Another selection, from some of the rows."""
+
+    selection: Selection
+
+    def available(self, rows: SelectableRows, consumed: NDArray[np.integer]) -> int:
+        subset = self._subset(rows)
+        return self.selection.available(subset, consumed[subset.positions])
+
+    def draw(self, rows: SelectableRows, n: int, rng: np.random.Generator, consumed: NDArray[np.integer]) -> Positions:
+        return draw_from_subset(self.selection, self._subset(rows), n, rng, consumed)
+
+    def weights(self, rows: SelectableRows, positions: Positions) -> NDArray[np.float64] | None:
+        return weights_in_subset(self.selection, self._subset(rows), positions)
+
+    def _subset(self, rows: SelectableRows) -> RowsSubset:
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class WithinLag:
+class WithinLag(_FromSubset):
     """Another selection from the run's own rows whose policy is not too old.
 
     Attributes:
@@ -119,23 +138,13 @@ class WithinLag:
         if self.max_policy_lag < 0:
             raise ValueError(f"max_policy_lag must be at least 0, got {self.max_policy_lag}")
 
-    def available(self, rows: SelectableRows, consumed: NDArray[np.integer]) -> int:
-        subset = self._subset(rows)
-        return self.selection.available(subset, consumed[subset.positions])
-
-    def draw(self, rows: SelectableRows, n: int, rng: np.random.Generator, consumed: NDArray[np.integer]) -> Positions:
-        return draw_from_subset(self.selection, self._subset(rows), n, rng, consumed)
-
-    def weights(self, rows: SelectableRows, positions: Positions) -> NDArray[np.float64] | None:
-        return weights_in_subset(self.selection, self._subset(rows), positions)
-
     def _subset(self, rows: SelectableRows) -> RowsSubset:
         oldest = rows.iteration - self.max_policy_lag
         return RowsSubset(rows, np.flatnonzero(rows.own & (rows.iterations >= oldest)))
 
 
 @dataclass(frozen=True, eq=False)
-class WithoutRows:
+class WithoutRows(_FromSubset):
     """Another selection from the rows that do not have to go.
 
     Attributes:
@@ -145,16 +154,6 @@ class WithoutRows:
 
     selection: Selection
     gone: Callable[[SelectableRows], NDArray[np.bool_]]
-
-    def available(self, rows: SelectableRows, consumed: NDArray[np.integer]) -> int:
-        subset = self._subset(rows)
-        return self.selection.available(subset, consumed[subset.positions])
-
-    def draw(self, rows: SelectableRows, n: int, rng: np.random.Generator, consumed: NDArray[np.integer]) -> Positions:
-        return draw_from_subset(self.selection, self._subset(rows), n, rng, consumed)
-
-    def weights(self, rows: SelectableRows, positions: Positions) -> NDArray[np.float64] | None:
-        return weights_in_subset(self.selection, self._subset(rows), positions)
 
     def _subset(self, rows: SelectableRows) -> RowsSubset:
         return RowsSubset(rows, np.flatnonzero(~self.gone(rows)))
