@@ -39,8 +39,8 @@ class GraphGASampler(Sampler):
         vocabulary: the vocabulary of the policy in training, which the tokens of token changes come from.
         parents: the number of best molecules that have children, at least 2.
         weighting: the probability of a parent by its rank, which is 0 for the best: "harmonic": in proportion to
-            1 / (k * parents + rank); "linear": to n - rank among n, nearly 0 for the last.
-        k: the share of ``parents`` that are about as likely as the best, for "harmonic".
+            1 / (k n + rank) among n; "linear": to n - rank, nearly 0 for the last.
+        k: the share of the parents that are about as likely as the best, for "harmonic".
         breeding: the shares of the ways to make a child, and the size of children.
         unique: "run": refuse children that the run has drawn before; true: those that a build has kept.
     """
@@ -67,7 +67,7 @@ class GraphGASampler(Sampler):
     def draw(self, n: int, seed: int) -> Draw:
         """Draw up to n children, fewer when the parents have no more children that differ from them."""
         parents = self._parents(n, seed)
-        probabilities = by_rank(len(parents), None if self.weighting == "linear" else self.k * self.parents)
+        probabilities = by_rank(len(parents), None if self.weighting == "linear" else self.k * len(parents))
         found = children(
             parents, probabilities, n, numpy_generator(seed, "children"), self.breeding, self._token_changes
         )

@@ -48,6 +48,15 @@ def test_the_best_have_more_children_the_smaller_k() -> None:
     assert of_the_best(k=0.001) > of_the_best(k=0.05) > of_the_best(weighting="linear")
 
 
+def test_the_share_of_the_best_is_of_the_parents_that_there_are() -> None:
+    history = Best(["F" + "C" * n for n in range(4, 8)] + ["Cl" + "C" * n for n in range(4, 100)])
+    few, many = (
+        GraphGASampler("children", history, BASE, VOCABULARY, parents=parents, breeding=MUTANTS, k=0.01)
+        for parents in (100, 10_000)
+    )
+    assert few.draw(20, seed=1).raw == many.draw(20, seed=1).raw
+
+
 def test_the_base_sampler_gives_no_more_parents_than_children_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
     draw = DatasetSampler.draw
