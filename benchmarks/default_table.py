@@ -25,8 +25,9 @@ from offline_table import objectives
 from molbuffer.flows.campaign import campaign_run, train_stages
 from molbuffer.flows.settings import Settings, load_settings, parse_overrides
 from molbuffer.flows.tasks import local_builder
-from molbuffer.flows.tools import area_under_best, mean_of_top, rewards_of_calls
+from molbuffer.flows.tools import rewards_of_calls
 from molbuffer.kinds import OneOf
+from molbuffer.pages import area_under_best, mean_of_top
 from molbuffer.scoring import COMPONENTS, TRANSFORMS, Objective, diversity_of
 from molbuffer.storage import RunKind, SampleStore
 

@@ -1,7 +1,6 @@
 from .demo import demo_settings, print_report, run_demo
 from .example_kinds import example_of_kinds
 from .import_prior import import_reinvent_prior
-from .pmo.area import area_under_best, mean_of_top
 from .pmo.published import TUNING_TASKS
 from .pmo.results import BenchResult, results_of_folder, rewards_of_calls
 from .pmo.runs import BenchRun, check_bench_settings, in_order, run_one
@@ -18,7 +17,6 @@ __all__ = [
     "BenchRun",
     "FileScorer",
     "PairSearch",
-    "area_under_best",
     "bench_table",
     "check_bench_settings",
     "check_share",
@@ -27,7 +25,6 @@ __all__ = [
     "example_of_kinds",
     "import_reinvent_prior",
     "in_order",
-    "mean_of_top",
     "named_policy",
     "newest_settings",
     "pairs_of_file",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from molbuffer.flows.tools.pmo.area import area_under_best, mean_of_top
+from molbuffer.pages import area_under_best, mean_of_top
 from molbuffer.scoring import PMO_PREFIX, Alerts, UnlikelyGroups, diversity_of, parse_smiles, property_value
 from molbuffer.storage import RunKind, RunStatus, SampleStore
 

@@ -16,8 +16,8 @@ from molbuffer.flows.campaign import campaign_run, train_stages
 from molbuffer.flows.errors import UsageError
 from molbuffer.flows.settings import Settings
 from molbuffer.flows.tasks import local_builder
-from molbuffer.flows.tools.pmo.area import area_under_best
 from molbuffer.flows.tools.pmo.results import has_ended, rewards_of_calls
+from molbuffer.pages import area_under_best
 from molbuffer.scoring import PMO_PREFIX
 from molbuffer.storage import RunKind, SampleStore, UnknownRunError
 from molbuffer.training import FitProgress

@@ -10,7 +10,6 @@ from molbuffer.flows.errors import UsageError
 from molbuffer.flows.settings import load_settings
 from molbuffer.flows.tools import (
     BenchRun,
-    area_under_best,
     bench_table,
     check_bench_settings,
     in_order,
@@ -20,6 +19,7 @@ from molbuffer.flows.tools import (
     run_one,
 )
 from molbuffer.flows.tools.pmo.runs import TimeIsUpError, is_done
+from molbuffer.pages import area_under_best
 from molbuffer.storage import SampleStore
 
 BUDGET = 40

@@ -7,6 +7,7 @@ Gao, Fu, Sun, Coley, "Sample Efficiency Matters: A Benchmark for Practical Molec
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sequence
 
 CALLS_BETWEEN = 100
@@ -21,7 +22,7 @@ def area_under_best(rewards: Sequence[float], budget: int, top: int = 10, every:
 
     Args:
         rewards: the reward of each call [n], one for each different molecule, in the order of the calls; those beyond
-            the budget do not count.
+            the budget do not count. NaN is a call that gave none, because the score failed.
         budget: the number of calls that the run may have made.
         top: the number of best molecules; while there are fewer, their mean counts.
         every: the calls between two points.
@@ -33,15 +34,16 @@ def area_under_best(rewards: Sequence[float], budget: int, top: int = 10, every:
     area = before = 0.0
     last = 0
     for call, reward in enumerate(made, 1):
-        (heapq.heappush if len(best) < top else heapq.heappushpop)(best, reward)
+        if not math.isnan(reward):
+            (heapq.heappush if len(best) < top else heapq.heappushpop)(best, reward)
         if call % every == 0 or call == len(made):
-            now = sum(best) / len(best)
+            now = sum(best) / len(best) if best else 0.0
             area += (call - last) * (before + now) / 2
             before, last = now, call
     return (area + (budget - len(made)) * before) / budget
 
 
 def mean_of_top(rewards: Sequence[float], top: int) -> float | None:
-    """Return the mean of the best rewards, or of as many as there are; None without any."""
-    best = heapq.nlargest(top, rewards)
+    """Return the mean of the best rewards, or of as many as there are; None without any. NaN is none."""
+    best = heapq.nlargest(top, (reward for reward in rewards if not math.isnan(reward)))
     return sum(best) / len(best) if best else None

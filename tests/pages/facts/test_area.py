@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from molbuffer.flows.tools import area_under_best, mean_of_top
+from molbuffer.pages import area_under_best, mean_of_top
 
 
 def published(buffer: dict[str, list[float]], top: int, budget: int, every: int = 100) -> float:

@@ -1,0 +1,134 @@
+"""Where a molecule came from: when it was drawn, what it was made of, by which policy, and how it was scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from molbuffer.pages.facts.molecules import first_rows
+from molbuffer.pages.facts.scope import NUMBERED, Scope
+
+MOST_GENERATIONS = 20
+MOST_POLICIES = 200
+
+
+@dataclass(frozen=True)
+class Ancestor:
+    """A molecule in the descent of another one.
+
+    Attributes:
+        smiles: canonical SMILES.
+        generation: 0 for the molecule itself, 1 for what it was made of, and so on.
+        run_name: the run that drew it first; None where the scope has not drawn it.
+        iteration: the iteration in which that was.
+        sampler: the sampler that drew it.
+        file: the file that it was read from, where it was.
+    """
+
+    smiles: str
+    generation: int
+    run_name: str | None = None
+    iteration: int | None = None
+    sampler: str | None = None
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class PolicyStep:
+    """A version of a policy in the descent of the one that drew a molecule.
+
+    Attributes:
+        sha256: its hash.
+        kind: the kind of the model.
+        run_name: the run that made it; None for one that was brought in.
+        iteration: the iteration after which it was made.
+        weights_kept: whether the store has its weights.
+        created: when, in UTC.
+    """
+
+    sha256: str
+    kind: str
+    run_name: str | None
+    iteration: int | None
+    weights_kept: bool
+    created: datetime
+
+
+def descent(scope: Scope, smiles: str) -> list[Ancestor]:
+    """Return a molecule and what it was made of, back to one whose sampler names no source; the molecule comes first.
+
+    Empty where the scope has not drawn the molecule. A molecule that is its own ancestor ends the descent.
+    """
+    found: list[Ancestor] = []
+    wanted: str | None = smiles
+    while wanted is not None and len(found) < MOST_GENERATIONS and wanted not in {each.smiles for each in found}:
+        rows = first_rows(scope, [wanted])
+        if not rows and not found:
+            return []
+        row = rows[0] if rows else {}
+        known = {name: row.get(name) for name in ("run_name", "iteration", "sampler", "file")}
+        found.append(Ancestor(wanted, len(found), **known))
+        wanted = row.get("source_smiles")
+    return found
+
+
+def policy_descent(scope: Scope, sha256: str) -> list[PolicyStep]:
+    """Return a version of a policy and those that it was trained from, the newest first; of the versions between, at
+    most 200.
+    """
+    return [PolicyStep(**row) for row in scope.read(_POLICIES, [sha256, MOST_POLICIES]).to_dicts()]
+
+
+def draws_of(scope: Scope, smiles: str, most: int = 100) -> pl.DataFrame:
+    """Return the rows of a scope that have a molecule, kept or not, the first first.
+
+    Returns:
+        ``run_id``, ``run_name``, ``iteration``, ``event``, ``sampler``, ``kept``, ``rejected_by``, ``raw``,
+        ``source_smiles``, ``policy_sha256`` and ``reward`` under the objective of the build.
+    """
+    return scope.named(scope.read(_DRAWS, [smiles, most]))
+
+
+def scores_of(scope: Scope, smiles: str) -> pl.DataFrame:
+    """Return every score of a molecule in the store, whichever run computed it, the oldest first.
+
+    Returns:
+        ``component``, ``version``, ``value``, ``std``, ``status``, ``error``, ``seconds``, ``run_name`` and
+        ``created``.
+    """
+    return scope.read(_SCORES, [smiles])
+
+
+_POLICIES = """
+WITH RECURSIVE versions AS MATERIALIZED (SELECT * FROM {lineage}),
+steps AS (
+    SELECT sha256, parent_sha256, 0 AS distance FROM versions WHERE sha256 = $1
+    UNION
+    SELECT versions.sha256, versions.parent_sha256, steps.distance + 1
+    FROM steps JOIN versions ON versions.sha256 = steps.parent_sha256 WHERE steps.distance < $2
+)
+SELECT versions.sha256, versions.kind, runs.name AS run_name, versions.iteration, versions.weights_kept,
+    versions.created
+FROM steps JOIN versions ON versions.sha256 = steps.sha256 LEFT JOIN {runs} AS runs ON runs.run_id = versions.run_id
+ORDER BY steps.distance
+"""
+
+_DRAWS = f"""
+WITH {NUMBERED}
+SELECT numbered.run, runs.name AS run_name, numbered.iteration, numbered.event, numbered.sampler, samples.kept,
+    samples.rejected_by, samples.raw, samples.source_smiles, numbered.policy_sha256, rewards.value AS reward
+FROM {{samples}} AS samples JOIN numbered ON numbered.build_id = samples.build_id
+JOIN {{runs}} AS runs ON runs.run_id = numbered.run_id
+LEFT JOIN {{rewards}} AS rewards ON rewards.build_id = samples.build_id AND rewards."row" = samples."row"
+    AND rewards.objective_sha256 = numbered.rewarded_by AND rewards.status = 'ok'
+WHERE samples.smiles = ? ORDER BY numbered.number, samples."row" LIMIT ?
+"""
+
+_SCORES = """
+SELECT scores.component, scores.version, scores.value, scores.std, scores.status, scores.error, scores.seconds,
+    runs.name AS run_name, scores.created
+FROM {scores} AS scores LEFT JOIN {runs} AS runs ON runs.run_id = scores.run_id
+WHERE scores.smiles = ? ORDER BY scores.created, scores.component, scores.version
+"""

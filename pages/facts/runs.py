@@ -1,0 +1,129 @@
+"""What was run: the runs of a scope, with their settings, status and totals."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from molbuffer.pages.facts.scope import Scope
+from molbuffer.storage import shown_event
+
+SHORT_ID = 8
+"""The characters of an id that people are shown."""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """A run, and what it came to.
+
+    Attributes:
+        run_id: its id.
+        name: its name, which several runs may have.
+        label: a name that no other run of the scope has.
+        kind: the work of the run, such as "train".
+        status: its newest event, such as "finished"; ``lost`` when its process is gone without a word.
+        detail: what is recorded with it: the reason of an early end, or the error.
+        seed: the seed of its draws.
+        objective_sha256: the objective of its rewards; None without one.
+        code_version: the version of molbuffer, with its commit where it is known.
+        libraries: the versions of other packages, by name.
+        host: the machine that it started on.
+        started: when, in UTC.
+        changed: when its newest event was, in UTC; of a run at work, when its newest build was.
+        config: its configuration; empty where that cannot be read.
+        drawn: rows that its samplers drew.
+        kept: rows that passed every filter.
+        iterations: iterations that have builds.
+        oracle_calls: different molecules that it has asked its objective for; None where no call was counted.
+        mean_reward: the mean reward of its rows; None without rewards.
+    """
+
+    run_id: str
+    name: str
+    label: str
+    kind: str
+    status: str | None
+    detail: str | None
+    seed: int
+    objective_sha256: str | None
+    code_version: str
+    libraries: Mapping[str, str]
+    host: str
+    started: datetime
+    changed: datetime
+    config: Mapping[str, Any] = field(repr=False)
+    drawn: int
+    kept: int
+    iterations: int
+    oracle_calls: int | None
+    mean_reward: float | None
+
+    @property
+    def seconds(self) -> float:
+        """The time from its start to its newest event."""
+        return max(0.0, (self.changed - self.started).total_seconds())
+
+    @property
+    def budget(self) -> int | None:
+        """The most oracle calls that its configuration allows; None without a limit."""
+        found = self.setting("campaign", "max_oracle_calls")
+        return found if isinstance(found, int) and found > 0 else None
+
+    def setting(self, *keys: str) -> Any:
+        """Return a value of the configuration by its keys from the outermost on; None where there is none."""
+        value: Any = self.config
+        for key in keys:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+
+def list_run_facts(scope: Scope) -> list[RunFacts]:
+    """Return the runs of a scope, the oldest first."""
+    rows = scope.read(_RUNS).to_dicts()
+    names = Counter(row["name"] for row in rows)
+    found = []
+    for row in rows:
+        status, detail = shown_event(row.pop("status"), row.pop("detail"))
+        label = row["name"] if names[row["name"]] == 1 else f"{row['name']} {row['run_id'][:SHORT_ID]}"
+        row |= {"config": _parsed(row["config"]), "libraries": _parsed(row["libraries"])}
+        found.append(RunFacts(label=label, status=status, detail=detail, **row))
+    return found
+
+
+def _parsed(text: str | None) -> Mapping[str, Any]:
+    """Return an object that is written as JSON; an empty one for anything else."""
+    try:
+        value = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+_RUNS = """
+SELECT runs.run_id, runs.name, runs.kind, events.status, events.detail, runs.seed, runs.objective_sha256,
+    runs.code_version, runs.libraries, runs.host, runs.created AS started,
+    greatest(runs.created, events.changed, totals.newest) AS changed, runs.config,
+    coalesce(totals.drawn, 0)::BIGINT AS drawn, coalesce(totals.kept, 0)::BIGINT AS kept,
+    coalesce(totals.iterations, 0)::BIGINT AS iterations, calls.oracle_calls, totals.mean_reward
+FROM {runs} AS runs JOIN wanted ON wanted.run_id = runs.run_id
+LEFT JOIN (
+    SELECT run_id, max(created) AS changed, unnest(arg_max({'status': status, 'detail': detail}, created))
+    FROM {run_events} AS run_events WHERE status <> 'given' GROUP BY run_id
+) AS events ON events.run_id = runs.run_id
+LEFT JOIN (
+    SELECT run_id, sum(drawn) AS drawn, sum(kept) AS kept, count(DISTINCT iteration) AS iterations,
+        max(created) AS newest,
+        sum(mean_reward * kept) FILTER (mean_reward IS NOT NULL)
+            / nullif(sum(kept) FILTER (mean_reward IS NOT NULL), 0) AS mean_reward
+    FROM {builds} AS builds GROUP BY run_id
+) AS totals ON totals.run_id = runs.run_id
+LEFT JOIN (
+    SELECT run_id, max(value)::BIGINT AS oracle_calls FROM {metrics} AS metrics
+    WHERE name = 'oracle_calls' GROUP BY run_id
+) AS calls ON calls.run_id = runs.run_id
+ORDER BY wanted.number
+"""

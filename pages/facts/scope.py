@@ -1,0 +1,125 @@
+"""The scope of a page: some runs of a store as of one snapshot, and how facts read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from molbuffer.storage import SampleStore, UnknownRunError
+
+NUMBERED = """numbered AS MATERIALIZED (
+        SELECT builds.*, wanted.number AS run,
+            coalesce(builds.objective_sha256, runs.objective_sha256) AS rewarded_by,
+            row_number() OVER (
+                ORDER BY wanted.number, builds.iteration, builds.event, builds.sampler_order, builds.chunk,
+                    builds.build_id
+            ) AS number
+        FROM {builds} AS builds JOIN wanted ON wanted.run_id = builds.run_id
+        JOIN {runs} AS runs ON runs.run_id = builds.run_id
+    )"""
+"""A common table expression of SQL for ``Scope.read``: the builds of the scope, numbered in the order of their rows."""
+
+OWN_REWARDS = """own_rewards AS (
+        SELECT numbered.number, rewards."row", max(rewards.value) FILTER (rewards.status = 'ok') AS value,
+            CASE WHEN bool_or(rewards.status = 'ok') THEN 'ok' ELSE arg_max(rewards.status, rewards.created) END
+            AS status
+        FROM {rewards} AS rewards JOIN numbered
+            ON numbered.build_id = rewards.build_id AND numbered.rewarded_by = rewards.objective_sha256
+        GROUP BY numbered.number, rewards."row"
+    )"""
+"""A common table expression after ``NUMBERED``: the reward of each row under the objective of its own build."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Some runs of a store as of one snapshot. ``scope_of`` makes one.
+
+    Attributes:
+        store: the store as of the snapshot, for reading.
+        snapshot: its number.
+        run_ids: the ids of the runs, the oldest first.
+        whole: whether these are all runs of the store.
+    """
+
+    store: SampleStore
+    snapshot: int
+    run_ids: tuple[str, ...]
+    whole: bool
+
+    def read(self, sql: str, parameters: Sequence[Any] | None = None, **tables: pa.Table) -> pl.DataFrame:
+        """Return the result of trusted SQL as a frame.
+
+        Args:
+            sql: as ``SampleStore.read_arrow`` takes it; it may name the table ``wanted`` (run_id, number), the runs of
+                the scope, numbered from 0 in their order.
+            parameters: for each ``?`` in the SQL.
+            tables: other Arrow tables that the SQL names.
+        """
+        wanted = pa.table(
+            {
+                "run_id": pa.array(self.run_ids, pa.string()),
+                "number": pa.array(range(len(self.run_ids)), pa.int64()),
+            }
+        )
+        found = pl.from_arrow(self.store.read_arrow(sql, parameters=parameters, wanted=wanted, **tables))
+        assert isinstance(found, pl.DataFrame)
+        return found
+
+    def named(self, found: pl.DataFrame) -> pl.DataFrame:
+        """Return a frame whose column ``run``, a number of ``wanted``, has become the first column ``run_id``."""
+        ids = pl.Series("run_id", [self.run_ids[number] for number in found["run"].to_list()], pl.String)
+        return found.drop("run").insert_column(0, ids)
+
+
+def scope_of(store: SampleStore, runs: Sequence[str] = (), *, snapshot: int | None = None) -> Scope:
+    """Return the scope of some runs.
+
+    Args:
+        store: the store, which must stay open while the scope is used.
+        runs: the runs, each by its name or the start of its id; a name that several runs have stands for all of them.
+            Empty for all runs of the store.
+        snapshot: the snapshot to read; None is the newest.
+
+    Raises:
+        UnknownRunError: the store has no run of a name, or that starts with an id.
+        UnknownSnapshotError: the store has no such snapshot.
+    """
+    number = store.snapshot() if snapshot is None else snapshot
+    pinned = store.at(number)
+    known = pinned.read_arrow("SELECT run_id, name FROM {runs} AS runs ORDER BY created, run_id").to_pylist()
+    chosen = set()
+    for run in runs:
+        found = {row["run_id"] for row in known if row["name"] == run or row["run_id"].startswith(run)}
+        if not found:
+            newest = ", ".join(f"{row['name']} ({row['run_id'][:8]})" for row in known[:-6:-1]) or "none"
+            raise UnknownRunError(
+                f"no run in {store.path} has the name, or an id that starts with, {run!r}; newest: {newest}"
+            )
+        chosen |= found
+    run_ids = tuple(row["run_id"] for row in known if not runs or row["run_id"] in chosen)
+    return Scope(pinned, number, run_ids, whole=len(run_ids) == len(known))
+
+
+def bin_sizes(scope: Scope, bins: int) -> pa.Table:
+    """Return how many iterations a bin of each run has: ``run`` (a number of ``wanted``) and ``size``.
+
+    Args:
+        scope: the runs.
+        bins: the most bins of a run; a bin of one with fewer iterations is one of them.
+    """
+    last = scope.read(_LAST)
+    sizes = [max(1, -(-(iteration + 1) // bins)) for iteration in last["last"].to_list()]
+    return pa.table({"run": last["run"].to_arrow(), "size": pa.array(sizes, pa.int64())})
+
+
+_LAST = """
+SELECT wanted.number AS run, greatest(
+        coalesce((SELECT max(iteration) FROM {builds} AS builds WHERE builds.run_id = wanted.run_id), 0),
+        coalesce((SELECT max(iteration) FROM {metrics} AS metrics WHERE metrics.run_id = wanted.run_id), 0)
+    )::BIGINT AS last
+FROM wanted ORDER BY run
+"""
