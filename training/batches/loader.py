@@ -349,16 +349,19 @@ class MixedLoader(IterableDataset[MixedBatch]):
     def _make_up(self, iteration: int, missing: int, draws: Sequence[LiveDraw]) -> list[LiveDraw]:
         """Draw rows that neither their sampler nor the buffer could give from the samplers that kept what they owed.
 
-        Such a sampler also makes up for its own rows whose score failed: it can draw others. What the budget of oracle
-        calls has no more rows for stays missing.
+        Such a sampler also makes up for its own rows whose score failed: it can draw others. When all that is not
+        enough, those that kept a part of what they owed are asked again, before a campaign ends for a row that was
+        rejected once too often. What the budget of oracle calls has no more rows for stays missing.
         """
         extra: list[LiveDraw] = []
         able = [draw for draw in draws if draw.made >= draw.wanted]
-        for chunk in range(1, 1 + REDRAW_ROUNDS):
-            for draw in able if missing else ():
-                if missing and not self._spent:
-                    extra.append(self._draw(draw.number, iteration, missing, chunk))
-                    missing -= extra[-1].counted
+        part = [draw for draw in draws if 0 < draw.made < draw.wanted]
+        rounds = range(1, 1 + REDRAW_ROUNDS)
+        for draw, chunk in ((draw, chunk) for those in (able, part) for chunk in rounds for draw in those):
+            if not missing or self._spent:
+                break
+            extra.append(self._draw(draw.number, iteration, missing, chunk))
+            missing -= extra[-1].counted
         if missing and not self._spent:
             live = [(draw.build.sampler, draw.counted, draw.wanted) for draw in [*draws, *extra]]
             got = ", ".join(f"{sampler}: {counted} of {wanted}" for sampler, counted, wanted in live)

@@ -157,6 +157,22 @@ def test_r13_other_samplers_make_up_for_what_the_buffer_lacks(lab: Any, chains: 
     assert [build.chunk for build in mixed.origin.live] == [0, 0, 1]
 
 
+def test_r13_the_only_sampler_is_asked_again_before_a_batch_that_is_a_row_short_ends_a_run(
+    lab: Any, chains: Vocabulary, tmp_path: Path
+) -> None:
+    path = tmp_path / "two.smi"
+    path.write_text("CCC\nCCO\n")
+
+    def samplers(policy: Callable[[], Policy]) -> list[Any]:
+        return [Scarce("scarce", path, chains, size=SamplerSize(0, 1.0))]
+
+    training = lab.adapted(batch_size=12, iterations=1, make_samplers=samplers).start()
+    (mixed,) = batches(training)
+    assert Counter(mixed.batch.origins) == {"scarce": 12}
+    assert [build.chunk for build in mixed.origin.live] == [0, 1]
+    assert mixed.origin.shortfall == 2
+
+
 def test_r13_a_batch_that_cannot_be_filled_is_an_error_with_counts(lab: Any) -> None:
     training = lab.adapted(filters=(NOTHING_PASSES,), buffer_size=0, p_batch=1.0).start()
     with pytest.raises(BatchShortError) as caught:
