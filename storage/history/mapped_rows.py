@@ -6,7 +6,7 @@ import mmap
 import os
 import resource
 from contextlib import suppress
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from threading import Thread
 
@@ -29,7 +29,7 @@ class MappedRows:
     first is touched: 256 rows of 4 GB take 3 ms instead of up to a second (docs/design/0009). Asking costs 0.7 us a
     row, more than the row itself when it is in memory, and so it is done only while pages are missing: a few rows tell,
     and then the next batches are asked for without another look. A file that takes at most half of the machine's memory
-    is also read as a whole, meanwhile and once a process.
+    is also read as a whole, meanwhile and once.
 
     Attributes:
         path: the file.
@@ -81,9 +81,9 @@ class MappedRows:
             self._map.madvise(mmap.MADV_WILLNEED, page, length)
 
 
-@cache
+@lru_cache(maxsize=64)
 def read_through(path: Path) -> Thread:
-    """Start a thread that has the system read a file into memory, once a process, and return it."""
+    """Start a thread that has the system read a file into memory, and return it; it is not read again soon."""
     thread = Thread(target=_read, args=(path,), name=f"reading {path.name}", daemon=True)
     thread.start()
     return thread

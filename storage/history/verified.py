@@ -1,8 +1,9 @@
 """Compare the Parquet files that training reads with the checksums that were recorded when they were written.
 
 DuckDB reads a flipped bit of a Parquet file as another value. So the files of a snapshot are hashed before the first
-rows of them are used: each once in a process, as long as its size and time of change stay. A file of an object store is
-not, since the store keeps checksums itself, nor is one that a release wrote which recorded none.
+rows of them are used: each once in a process, as long as its size and time of change stay, and as long as fewer than
+``STORES_KEPT`` other stores are read in between. A file of an object store is not, since the store keeps checksums
+itself, nor is one that a release wrote which recorded none.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ TABLES = (
 )
 """The tables that a training reads."""
 
+STORES_KEPT = 8
+"""The stores whose verified files are remembered."""
+
 _Stamp = tuple[int, int, int]
-_verified: dict[Path, _Stamp] = {}
+_verified: dict[Path, dict[Path, _Stamp]] = {}
 # Hashing releases the interpreter, and small files are mostly waited for.
 _THREADS = 4
 
@@ -39,18 +43,29 @@ def verify_tables(store: OpenStore, snapshots: Iterable[int]) -> None:
     for snapshot in set(snapshots):
         for source in store.catalog.sources(TABLES, snapshot).values():
             found |= {path: stamp for path in source.paths if isinstance(path, Path) and (stamp := _stamp(path))}
-    fresh = [path for path, stamp in found.items() if _verified.get(path) != stamp]
+    root = store.catalog.tables.parent
+    if not isinstance(root, Path):
+        return
+    known = _known_of(root)
+    fresh = [path for path, stamp in found.items() if known.get(path) != stamp]
     if not fresh:
         return
-    recorded, root = store.catalog.recorded_checksums(), store.catalog.tables.parent
-    assert isinstance(root, Path)
+    recorded = store.catalog.recorded_checksums()
     expected = {path: recorded[name] for path in fresh if (name := place_of(path, root)) in recorded}
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="verifying") as pool:
         for path, sha256 in zip(expected, pool.map(_sha256, expected), strict=True):
             if sha256 is not None and sha256 != expected[path]:
                 fault = f"its checksum is {sha256[:16]}…, it was written with {expected[path][:16]}…"
                 raise FileDamagedError(path, fault)
-    _verified.update((path, found[path]) for path in fresh)
+    known.update((path, found[path]) for path in fresh)
+
+
+def _known_of(root: Path) -> dict[Path, _Stamp]:
+    """Return the verified files of a store, whose folder is now the last one that was read, and forget the first."""
+    _verified[root] = _verified.pop(root, {})
+    if len(_verified) > STORES_KEPT:
+        _verified.pop(next(iter(_verified)), None)
+    return _verified[root]
 
 
 def _stamp(path: Path) -> _Stamp | None:

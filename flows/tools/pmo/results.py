@@ -15,9 +15,6 @@ TOP = 100
 """The best molecules that are looked at."""
 CATALOGS = ("PAINS", "CHEMBL_Glaxo", "CHEMBL_SureChEMBL")
 """The catalogues of alerts, those that the code of PMO asks."""
-LONGEST_PAUSE = 60.0
-"""Seconds between two commits from which on a run counts as having been interrupted between them."""
-
 _CALLS = """
     WITH kept AS (
         SELECT smiles, reward, row_number() OVER (ORDER BY iteration, event, sampler_order, chunk, "row") AS place
@@ -27,10 +24,17 @@ _CALLS = """
 _DRAWN = """
     SELECT avg((smiles IS NOT NULL)::INTEGER) AS valid FROM sample_history
     WHERE run_id = ? AND policy_sha256 IS NOT NULL AND sampler_kind = 'model'"""
+# A session begins when the run is started or resumed, and ends with the last that it has committed: one that is killed
+# says no more.
 _SECONDS = """
-    SELECT coalesce(sum(seconds) FILTER (seconds < ?), 0.0) AS seconds FROM (
-        SELECT epoch(created - lag(created) OVER (ORDER BY created)) AS seconds
-        FROM (SELECT created FROM builds WHERE run_id = ? UNION ALL SELECT created FROM run_events WHERE run_id = ?)
+    WITH happened AS (
+        SELECT created, status IN ('started', 'resumed') AS begins FROM run_events WHERE run_id = ?
+        UNION ALL SELECT created, false FROM builds WHERE run_id = ?
+    ), sessions AS (
+        SELECT created, sum(begins::INTEGER) OVER (ORDER BY created, begins DESC) AS session FROM happened
+    )
+    SELECT coalesce(sum(seconds), 0.0) FROM (
+        SELECT epoch(max(created) - min(created)) AS seconds FROM sessions GROUP BY session
     )"""
 _STATUS = "SELECT arg_max(status, created) FROM run_events WHERE run_id = ? AND status <> 'given'"
 _RUNS = "SELECT run_id, name, seed, config FROM runs WHERE kind = ? AND starts_with(name, ?) ORDER BY created"
@@ -56,7 +60,7 @@ class BenchResult:
         alerts: the share of them with an alert of PAINS, Glaxo or SureChEMBL.
         unlikely: the share of them with a group that the filter ``unlikely_groups`` refuses.
         diversity: their internal diversity, 1 - the mean similarity of two; None for fewer than two.
-        minutes: the time of the run, without interruptions.
+        minutes: the time at work, the sum of that of the sessions of the run.
         ended: whether the run is at its end: of its budget, or of what it could draw.
     """
 
@@ -107,7 +111,7 @@ def _result(store: SampleStore, run_id: str, task: str, seed: int, budget: int) 
     calls = store.query(_CALLS, [run_id]).head(budget)
     rewards = [float(each) for each in calls["reward"]]
     best = calls.sort("reward", descending=True, maintain_order=True)["smiles"].head(TOP).to_list()
-    seconds = store.query(_SECONDS, [LONGEST_PAUSE, run_id, run_id]).item()
+    seconds = store.query(_SECONDS, [run_id, run_id]).item()
     looks = _looks_of(best)
     return BenchResult(
         task=task,

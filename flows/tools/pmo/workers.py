@@ -1,4 +1,7 @@
-"""The runs of the benchmark, several side by side, each in a process of its own with one thread."""
+"""The runs of the benchmark, one after the other or several side by side, each in a process of its own.
+
+A process of many runs would grow: what libraries keep for one is not given back.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from molbuffer.flows.tools.pmo.runs import BenchRun, Say, TimeIsUpError, is_done, run_one
 
-ALONE = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "MOLBUFFER_SCORING_WORKER": "1"}
-"""The environment of a process that shares its work with no other thread or process."""
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""The environment of the process of a run."""
+ALONE = {**ONE_THREAD, "MOLBUFFER_SCORING_WORKER": "1"}
+"""That of one beside others, which shares its work with no other process."""
 SECONDS_BETWEEN_LOOKS = 0.1
 SECONDS_TO_END = 6.0
 """The time that a process has to record the end of its run, before it is killed; the store bears that."""
@@ -30,7 +35,7 @@ _START = (
 def run_all(runs: Sequence[BenchRun], jobs: int, say: Say, minutes: float | None = None) -> tuple[list[str], bool]:
     """Run what is not done yet, at most ``jobs`` at a time.
 
-    With one job the runs are made in this process. A run that fails does not end the others.
+    A run that fails does not end the others.
 
     Args:
         runs: the runs, in their order.
@@ -44,23 +49,8 @@ def run_all(runs: Sequence[BenchRun], jobs: int, say: Say, minutes: float | None
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     waiting = [run for run in runs if not is_done(run)]
     say(f"{len(runs) - len(waiting)} of {len(runs)} runs are done, {len(waiting)} to go")
-    failed = _in_turn(waiting, say, deadline) if jobs == 1 else _side_by_side(waiting, jobs, say, deadline)
+    failed = _side_by_side(waiting, jobs, say, deadline)
     return failed, all(is_done(run) for run in waiting if run.title not in failed)
-
-
-def _in_turn(waiting: Sequence[BenchRun], say: Say, deadline: float | None) -> list[str]:
-    failed = []
-    for run in waiting:
-        if _is_over(deadline):
-            break
-        try:
-            run_one(run, say, deadline)
-        except TimeIsUpError:
-            break
-        except Exception as error:
-            say(f"{run.title}: failed: {type(error).__name__}: {error}")
-            failed.append(run.title)
-    return failed
 
 
 def _side_by_side(waiting: Sequence[BenchRun], jobs: int, say: Say, deadline: float | None) -> list[str]:
@@ -68,7 +58,7 @@ def _side_by_side(waiting: Sequence[BenchRun], jobs: int, say: Say, deadline: fl
     try:
         while at_work or (to_come and not _is_over(deadline)):
             while to_come and len(at_work) < jobs and not _is_over(deadline):
-                at_work.append(_Worker(to_come.pop(0), deadline))
+                at_work.append(_Worker(to_come.pop(0), deadline, ONE_THREAD if jobs == 1 else ALONE))
             for worker in [each for each in at_work if each.process.poll() is not None]:
                 at_work.remove(worker)
                 worker.close()
@@ -93,7 +83,7 @@ def _is_over(deadline: float | None) -> bool:
 class _Worker:
     """The process of one run."""
 
-    def __init__(self, run: BenchRun, deadline: float | None) -> None:
+    def __init__(self, run: BenchRun, deadline: float | None, environment: Mapping[str, str]) -> None:
         self.run = run
         left = None if deadline is None else deadline - time.monotonic()
         spec = {"run": asdict(run) | {"folder": str(run.folder.resolve())}, "seconds": left}
@@ -101,7 +91,7 @@ class _Worker:
             [sys.executable, "-P", "-c", _START, json.dumps([str(folder) for folder in sys.path]), json.dumps(spec)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            env=os.environ | ALONE,
+            env=os.environ | environment,
             # Ctrl-C reaches this process, which ends the other.
             process_group=0,
         )

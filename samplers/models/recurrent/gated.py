@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from molbuffer.samplers.models.recurrent.products import Precisions, Product, weight_gradient
+from molbuffer.samplers.models.recurrent.products import Precisions, Product, rounded_up, weight_gradient
 
 
 def gated_recurrence(
@@ -109,8 +109,10 @@ class _GatedRecurrence(torch.autograd.Function):
         to_state = Product(weight.T, dtype=dtype)
         # The gradients of the input's part and of the state's part of the gates differ in the candidate only.
         by_input = candidate.new_empty(tokens, 3 * hidden)
-        by_state = candidate.new_empty(tokens, 3 * hidden, dtype=dtype)
-        before = candidate.new_empty(tokens, hidden, dtype=dtype)
+        # With the rows of zeros that the gradient of the weight takes.
+        by_state = candidate.new_empty(rounded_up(tokens), 3 * hidden, dtype=dtype)
+        before = candidate.new_empty(rounded_up(tokens), hidden, dtype=dtype)
+        by_state[tokens:], before[tokens:] = 0, 0
         carried = candidate.new_zeros(0, hidden)
         steps = list(_steps(ctx.sizes))
         # Whatever is computed here is a few rows, which stay in the processor's cache from one line to the next.
@@ -134,5 +136,7 @@ class _GatedRecurrence(torch.autograd.Function):
             carried = by_output.mul_(update).add_(to_state(by_state[begin:end]))
         by_first = torch.zeros_like(first)
         by_first[: len(carried)] = carried
-        by_bias = torch.cat([by_input[:, : 2 * hidden].sum(0), by_state[:, 2 * hidden :].sum(0, dtype=weight.dtype)])
+        by_bias = torch.cat(
+            [by_input[:, : 2 * hidden].sum(0), by_state[:tokens, 2 * hidden :].sum(0, dtype=weight.dtype)]
+        )
         return by_input, weight_gradient(by_state, before, weight.dtype), by_bias, by_first, None, None

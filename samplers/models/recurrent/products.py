@@ -2,7 +2,9 @@
 
 On a processor, torch takes the products of float32 from MKL, which on processors of AMD does without their widest
 instructions. Those of oneDNN, which torch has as well, take less than half the time there, and the result of a row does
-not depend on how many others there are. ``torch.autocast`` lowers the precision of all products; ``gradient_products``
+not depend on how many others there are. oneDNN compiles a product anew for each number of rows, and keeps a thousand of
+them, of a megabyte each: the rows of all tokens of a batch, of which no two batches have as many, are rounded up with
+zeros, so that few products are compiled. ``torch.autocast`` lowers the precision of all products; ``gradient_products``
 that of products of the backward pass alone, so that likelihoods stay what they are in float32.
 """
 
@@ -38,6 +40,23 @@ def has_bfloat16(device: torch.device) -> bool:
     asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     there = any(bool(getattr(torch.cpu, name, bool)()) for name in asked)
     return device.type == "cpu" and _has_onednn() and there
+
+
+def rounded_up(n: int) -> int:
+    """Return a number of rows that n are rounded up to, by at most an eighth, or to a multiple of 16."""
+    step = max(16, 1 << max(0, n.bit_length() - 4))
+    return -(-n // step) * step
+
+
+def _rounded_up(rows: Tensor) -> Tensor:
+    """Return rows [n, k] with zeros after them, on a device whose products are compiled for a number of rows."""
+    n = rows.shape[0]
+    more = rounded_up(n) - n
+    if not more or not _by_onednn(rows):
+        return rows
+    made = rows.new_empty(n + more, rows.shape[1])
+    made[:n], made[n:] = rows, 0
+    return made
 
 
 @dataclass(frozen=True)
@@ -100,9 +119,10 @@ def weight_gradient(by_output: Tensor, rows: Tensor, dtype: torch.dtype) -> Tens
 
     Args:
         by_output: the gradient [n, out] of the products of the weight with rows.
-        rows: [n, in].
+        rows: [n, in]; rows of zeros at the end of both change nothing.
         dtype: the precision of the result.
     """
+    by_output, rows = _rounded_up(by_output), _rounded_up(rows)
     if by_output.dtype == torch.float32 and _by_onednn(by_output):
         return Product(rows.T)(by_output.T.contiguous()).to(dtype)
     return (by_output.T @ rows).to(dtype)
@@ -113,13 +133,14 @@ class _Linear(torch.autograd.Function):
     def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, precisions: Precisions) -> Tensor:
         ctx.save_for_backward(rows, weight)
         ctx.gradient = precisions.gradient
-        return Product(weight, bias, precisions.forward)(rows.to(precisions.forward)).to(bias.dtype)
+        made = Product(weight, bias, precisions.forward)(_rounded_up(rows.to(precisions.forward)))
+        return made[: len(rows)].to(bias.dtype)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         rows, weight = ctx.saved_tensors
-        by_output = upstream[0].to(ctx.gradient)
-        by_rows = Product(weight.T, dtype=ctx.gradient)(by_output).to(rows.dtype)
+        by_output = _rounded_up(upstream[0].to(ctx.gradient))
+        by_rows = Product(weight.T, dtype=ctx.gradient)(by_output)[: len(rows)].to(rows.dtype)
         by_weight = weight_gradient(by_output, rows.to(ctx.gradient), weight.dtype)
         return by_rows, by_weight, upstream[0].sum(0), None
 

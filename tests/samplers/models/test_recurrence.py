@@ -5,7 +5,13 @@ from torch.testing import assert_close
 
 from molbuffer.samplers.models.recurrent.gated import gated_recurrence, tanh_
 from molbuffer.samplers.models.recurrent.packing import Packing
-from molbuffer.samplers.models.recurrent.products import Product, gradient_products, has_bfloat16, linear
+from molbuffer.samplers.models.recurrent.products import (
+    Product,
+    gradient_products,
+    has_bfloat16,
+    linear,
+    rounded_up,
+)
 
 STEPS, ROWS, INPUT, HIDDEN = 7, 3, 4, 5
 
@@ -147,6 +153,34 @@ def test_products_and_their_gradients_are_those_of_torch(one_dnn: bool, monkeypa
         torch.autograd.grad(found, leaves, upstream), torch.autograd.grad(expected, leaves, upstream), strict=True
     ):
         assert_close(got, wanted)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="only oneDNN compiles products for their sizes")
+def test_batches_of_other_numbers_of_tokens_take_products_of_few_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """oneDNN keeps what it has compiled for each size: a training must not ask for another one at each step."""
+    taken, call = set(), Product.__call__
+
+    def noted(product: Product, rows: Tensor) -> Tensor:
+        taken.add((rows.shape, product._transposed.shape))
+        return call(product, rows)
+
+    monkeypatch.setattr(Product, "__call__", noted)
+    torch.manual_seed(1)
+    weight, bias = torch.randn(12, INPUT, requires_grad=True), torch.randn(12, requires_grad=True)
+    recurrent = torch.randn(12, 4, requires_grad=True)
+    for steps in (500, 511, 513, 530, 577, 599):
+        gates = linear(torch.randn(steps * 2, INPUT, requires_grad=True), weight, bias)
+        gated_recurrence(gates, recurrent, bias, [2] * steps).sum().backward()
+    large = {rows for rows, _ in taken if rows[0] > 16}
+    assert {rounded_up(2 * steps) for steps in range(500, 600)} == {1024, 1152, 1280}
+    # Forward; the gradients of the rows and of the weights, which are products of their transposes.
+    assert large == {(n, size) for n in (1024, 1152, 1280) for size in (INPUT, 12)}
+    assert len(taken) < 20
+
+
+@pytest.mark.parametrize("n", [0, 1, 16, 17, 255, 1000, 2500, 100_001])
+def test_rows_are_rounded_up_by_an_eighth_at_most(n: int) -> None:
+    assert n <= rounded_up(n) <= max(n + 15, n * 9 / 8)
 
 
 def test_the_hyperbolic_tangent_has_a_rounding_error_at_most() -> None:

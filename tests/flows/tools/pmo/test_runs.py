@@ -2,8 +2,10 @@
 
 import itertools
 import json
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from molbuffer.flows.errors import UsageError
@@ -20,7 +22,7 @@ from molbuffer.flows.tools import (
 )
 from molbuffer.flows.tools.pmo.runs import TimeIsUpError, is_done
 from molbuffer.pages import area_under_best
-from molbuffer.storage import SampleStore
+from molbuffer.storage import Build, Commit, Event, Rows, Run, RunKind, RunStatus, Samples, SampleStore
 
 BUDGET = 40
 CONFIG = """
@@ -102,10 +104,10 @@ def test_a_run_that_is_cut_off_goes_on_and_is_the_same(settings: str, done: Benc
     (early,) = results_of_folder(tmp_path)
     assert not early.ended
     assert "(not at its end)" in bench_table([early])
-    failed, all_done = run_all([run], 1, said.append)
-    assert (failed, all_done) == ([], True)
+    assert run_all([run], 1, said.append, minutes=0) == ([], False)
+    assert said[-1] == "0 of 1 runs are done, 1 to go"
+    run_one(run, said.append)
     assert calls_of(run) == calls_of(done)
-    assert said[0] == "0 of 1 runs are done, 1 to go"
     assert run_all([run], 1, said.append) == ([], True)
     assert said[-1] == "1 of 1 runs are done, 0 to go"
 
@@ -147,33 +149,75 @@ def test_the_runs_of_a_seed_come_before_those_of_the_next(settings: str, tmp_pat
     assert len({run.run_id for run in runs}) == len({run.store for run in runs}) == 4
 
 
-def test_a_run_that_fails_does_not_end_the_others(
-    settings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_runs_are_made_in_processes_and_one_that_fails_does_not_end_the_others(
+    settings: str, done: BenchRun, tmp_path: Path
 ) -> None:
-    made: list[str] = []
-
-    def fail_first(run: BenchRun, *_: object) -> None:
-        made.append(run.title)
-        if run.task == "qed":
-            raise ValueError("broken")
-
-    monkeypatch.setattr("molbuffer.flows.tools.pmo.workers.run_one", fail_first)
-    said: list[str] = []
-    runs = in_order(["qed", "median1"], [0], settings=settings, budget=10, folder=tmp_path)
-    assert run_all(runs, 1, said.append)[0] == ["qed seed 0"]
-    assert made == ["qed seed 0", "median1 seed 0"]
-    assert "qed seed 0: failed: ValueError: broken" in said
-
-
-def test_several_runs_are_made_side_by_side_in_processes(settings: str, done: BenchRun, tmp_path: Path) -> None:
     runs = [
-        the_run(settings, tmp_path),
         BenchRun("qed", 0, settings.replace(str(PRIOR), "no-such-policy"), 8, tmp_path),
+        the_run(settings, tmp_path),
     ]
     said: list[str] = []
-    failed, all_done = run_all(runs, 2, said.append)
+    failed, all_done = run_all(runs, 1, said.append)
     assert (failed, all_done) == (["qed seed 0"], True)
-    assert calls_of(runs[0]) == calls_of(done)
+    assert calls_of(runs[1]) == calls_of(done)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_as_many_runs_as_jobs_are_at_work_at_a_time(
+    settings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: int
+) -> None:
+    at_work: set[str] = set()
+    most: list[int] = []
+
+    class Worker:
+        """One that has done its work when it is looked at."""
+
+        returncode = 0
+
+        def __init__(self, run: BenchRun, *_: object) -> None:
+            self.run, self.process = run, self
+            at_work.add(run.title)
+            most.append(len(at_work))
+
+        def poll(self) -> int:
+            at_work.discard(self.run.title)
+            return 0
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("molbuffer.flows.tools.pmo.workers._Worker", Worker)
+    monkeypatch.setattr("molbuffer.flows.tools.pmo.workers.SECONDS_BETWEEN_LOOKS", 0)
+    runs = in_order(["qed", "median1"], [0, 1], settings=settings, budget=10, folder=tmp_path)
+    assert run_all(runs, jobs, lambda _: None) == ([], False)
+    assert (len(most), max(most)) == (4, jobs)
+
+
+def test_the_minutes_are_those_at_work(settings: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def at(seconds: int) -> None:
+        instant = datetime(2026, 1, 1) + timedelta(seconds=seconds)
+        for module in ("runs", "commit"):
+            monkeypatch.setattr(f"molbuffer.storage.commits.{module}.now", lambda: instant)
+
+    run = the_run(settings, tmp_path)
+    record = Run(run.run_id, run.campaign.campaign.name, RunKind.TRAIN, run.campaign.to_json(), run.seed)
+    columns = {"tokens": np.zeros((0, 1), np.uint8), "lengths": np.zeros(0, np.int32)}
+    columns["log_probs"] = np.zeros((0, 1), np.float32)
+    nothing = Samples([], [], [], Rows(**columns, vocabulary_sha256="v"))
+    with SampleStore.create(run.store) as store:
+        at(0)
+        store.start_run(record)
+        at(60)
+        store.commit(Commit([Build(run.run_id, 0, Event.BUILD_BUFFER, "live", "model", nothing)]))
+        # It is killed, and goes on after a while, twice.
+        at(75)
+        store.start_run(record)
+        at(165)
+        store.finish_run(run.run_id, RunStatus.INTERRUPTED)
+        at(9_000)
+        store.start_run(record)
+    (result,) = results_of_folder(tmp_path)
+    assert result.minutes == pytest.approx((60 + 90) / 60, abs=1e-3)
 
 
 @pytest.mark.parametrize(
