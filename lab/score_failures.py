@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.errors import EmptyBuildError, FailedScoresError
+from molbuffer.scoring import commonest_error
 from molbuffer.storage import BuildReceipt
 
 LEAST_MOLECULES = 20
@@ -31,14 +32,10 @@ _REWARDED = """
     FROM {rewards} AS r JOIN fresh ON fresh.build_id = r.build_id AND fresh.objective_sha256 = r.objective_sha256
     JOIN {samples} AS s ON s.build_id = r.build_id AND s."row" = r."row"
     WHERE r.created >= ? AND s.created >= ? GROUP BY ALL"""
-# Errors that differ in a number, or in the molecule that they name, are one.
 _ERRORS = """
-    SELECT min(s.component || ': ' || coalesce(s.error, 'no error was recorded')) AS error,
-        count(DISTINCT s.smiles) AS n
+    SELECT DISTINCT s.smiles, s.component || ': ' || coalesce(s.error, 'no error was recorded') AS error
     FROM {scores} AS s JOIN failed ON failed.smiles = s.smiles JOIN versions ON versions.version = s.version
-    WHERE s.status NOT IN ('ok', 'pending')
-    GROUP BY s.component, regexp_replace(replace(coalesce(s.error, ''), s.smiles, ''), '[0-9][-+.0-9eE]*', '#', 'g')
-    ORDER BY n DESC, error LIMIT 1"""
+    WHERE s.status NOT IN ('ok', 'pending')"""
 _UNKNOWN = "a value that its transform does not take"
 """The error where no score failed: the reward did, which the objective makes of the scores."""
 
@@ -135,7 +132,8 @@ class ScoreFailures:
         versions = [weighted.component.version for weighted in self.context.objective.components]
         tables = {"failed": pa.table({"smiles": self._failed}), "versions": pa.table({"version": versions})}
         rows = self.context.store.read_arrow(_ERRORS, **tables).to_pylist()
-        error, count = (rows[0]["error"], rows[0]["n"]) if rows else (_UNKNOWN, len(self._failed))
+        known = commonest_error((row["smiles"], row["error"]) for row in rows)
+        error, count = known or (_UNKNOWN, len(self._failed))
         return f"the commonest error ({count} of them): {error}", error
 
     def _any_reward(self) -> bool:

@@ -2,6 +2,7 @@ from .choices import CHOICE, CHOICES, Choice
 from .components.base import COMPONENTS, Component, score_many
 from .components.pmo.component import PMO
 from .components.raw_score import RawScore
+from .error_forms import commonest_error
 from .errors import (
     ScorerUnavailableError,
     ScoringConfigurationError,
@@ -140,6 +141,7 @@ __all__ = [
     "check_property",
     "children",
     "circle",
+    "commonest_error",
     "count_fingerprint",
     "dear_components",
     "diversity_of",

@@ -14,7 +14,7 @@ from molbuffer.flows.campaign import build_filters, build_objective, build_stand
 from molbuffer.flows.settings import Settings
 from molbuffer.lab import FailedScoresError, described_run, score_molecules
 from molbuffer.samplers import FileRow, MoleculeTable, Scorer, check_stored_scores
-from molbuffer.scoring import Filter, Standardisation
+from molbuffer.scoring import Filter, Standardisation, commonest_error
 from molbuffer.storage import RunKind, RunStatus, SampleStore
 
 CHUNK_LINES = 2048
@@ -110,15 +110,15 @@ def check_share(frame: pl.DataFrame, max_failed_share: float) -> None:
         FailedScoresError: it is larger.
     """
     molecules = frame.filter(pl.col("molecule").is_not_null()).unique("molecule", maintain_order=True)
-    failed = molecules["error"].drop_nulls()
-    if len(failed) > max_failed_share * len(molecules):
-        commonest = failed.value_counts(sort=True)
-        error, count = commonest["error"][0], commonest["count"][0]
+    failed = molecules.filter(pl.col("error").is_not_null())
+    commonest = commonest_error(failed.select("molecule", "error").iter_rows())
+    if commonest is not None and len(failed) > max_failed_share * len(molecules):
+        error, count = commonest
         message = (
             f"{len(failed)} of {len(molecules)} molecules have no reward, and campaign.max_failed_share = "
             f"{max_failed_share:g} allows no more; the commonest error ({count} of them): {error}"
         )
-        raise FailedScoresError(message, len(failed), len(molecules), str(error))
+        raise FailedScoresError(message, len(failed), len(molecules), error)
 
 
 def summary(frame: pl.DataFrame) -> str:

@@ -106,7 +106,13 @@ def _text(body: bytes, call: ServiceCall, client: httpx.Client) -> str:
         except _RequestError as error:
             reason = _without_secret(str(error), call)
             again = error.status is None or error.status in AGAIN
-            if not again or attempt >= call.retries or (error.after or 0.0) > call.most_patience:
+            if again and error.after is not None and error.after > call.most_patience:
+                reason += (
+                    f"; it asks to wait {error.after:.4g} seconds by Retry-After, and most_patience allows "
+                    f"{call.most_patience:.4g}"
+                )
+                raise CallError(reason, _fault_of(error.status)) from None
+            if not again or attempt >= call.retries:
                 raise CallError(reason, _fault_of(error.status)) from None
             # Another endpoint is asked at once, and the service as a whole after a pause.
             if error.after is not None or (attempt + 1) % len(call.urls) == 0:

@@ -136,7 +136,9 @@ def test_a_service_says_how_long_to_wait(start: Callable[..., Service]) -> None:
     assert states(service.component()) == [1.0, 2.0, 3.0, 4.0, 5.0]
     assert 0.3 <= time.monotonic() - started < 15
     patient = start(lambda rows, _: (503, "", {"Retry-After": "3600"}))
-    assert states(patient.component(most_patience=60.0)) == ["lost"] * 5
+    told = found(patient.component(most_patience=60.0))
+    assert [state for state, _ in told] == ["lost"] * 5
+    assert "it asks to wait 3600 seconds by Retry-After, and most_patience allows 60" in told[0][1]
     assert len(patient.asked) == 1
 
 
