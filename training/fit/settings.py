@@ -30,6 +30,6 @@ class LearnerSettings:
         1.0
     """
 
-    learning_rate: Positive = 1e-4
+    learning_rate: Positive = 3e-4
     gradient_norm: Positive = 1.0
     precision: Precision = "auto"

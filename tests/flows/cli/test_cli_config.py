@@ -158,7 +158,7 @@ def test_a_key_that_the_example_sets_has_the_default_or_says_what_it_is_for(besi
     shown, default = load_settings(file), bare.model_dump()
     for section in ("policy", "standardisation", "buffer", "training", "offline"):
         differing = {k: v for k, v in shown.model_dump()[section].items() if v != default[section][k] and k != "folder"}
-        assert differing in ({}, {"sigma": 128.0, "learning_rate": 3e-4}), section
+        assert differing in ({}, {"sigma": 128.0}), section
 
 
 def test_check_reports_every_problem_on_standard_error(tmp_path: Path) -> None:
