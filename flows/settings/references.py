@@ -7,7 +7,7 @@ is said by the annotations of the kinds (``molbuffer.kinds.keys``).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -74,6 +74,24 @@ def missing_references(data: Data, model: type[Section]) -> Iterator[Problem]:
                 yield Problem(path, f"there is no file {name}")
         for path, name, _ in marked(table, PolicyName):
             yield from _problem_of_policy(path, name)
+
+
+def not_told(problems: Sequence[Problem], told: Sequence[Problem], data: Data) -> list[Problem]:
+    """Return problems without those of tables whose file cannot be read, where that was told at the key of the file.
+
+    Args:
+        problems: the problems.
+        told: what was told.
+        data: the configuration.
+    """
+    files = [(each.path[:-1], _value(data, each.path)) for each in told]
+    return [each for each in problems if not any(each.path == at and str(name) in each.message for at, name in files)]
+
+
+def _value(data: Any, path: KeyPath) -> Any:
+    for part in path:
+        data = data[part]
+    return data
 
 
 def _problem_of_policy(path: KeyPath, name: str) -> Iterator[Problem]:

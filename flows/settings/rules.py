@@ -12,7 +12,7 @@ from typing import Any
 
 from molbuffer.flows.settings.base import DEFAULT_BATCH_SIZE, DEFAULT_ITERATIONS
 from molbuffer.flows.settings.problems import Problem, shown
-from molbuffer.samplers import TOLERANCE, batch_quotas
+from molbuffer.samplers import BEST, TOLERANCE, batch_quotas
 
 TAKEN_LABELS = ("budget", "choice", "improvement", "screening")
 """The reasons from which the oracle calls of a run are counted (``TAKEN_NAMES`` of samplers); no filter has them as its
@@ -130,7 +130,12 @@ def warnings_of_rules(data: Mapping[str, Any], deliveries: int | None) -> list[s
         deliveries: how often the selection of the buffer gives a row to a training; None is without end.
     """
     too_often = [] if deliveries is None else list(_builds_come_too_often(data, deliveries))
-    others = (_guard_sees_nothing, _evaluations_exceed_their_budget, _pessimism_has_no_deviation)
+    others = (
+        _guard_sees_nothing,
+        _best_agent_stays,
+        _evaluations_exceed_their_budget,
+        _pessimism_has_no_deviation,
+    )
     return [*too_often, *(text for rule in others for text in rule(data))]
 
 
@@ -166,14 +171,28 @@ def _evaluations_exceed_their_budget(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _guard_sees_nothing(data: Mapping[str, Any]) -> Iterator[str]:
-    tables = [table for _, table in _tables(data, "samplers")]
     if data.get("guard") is None or _is_offline(data):
         return
-    if not any(_draws_live(table) and "agent" in (table.get("policy"), table.get("output_model")) for table in tables):
+    if not _agent_draws_live(data):
         yield (
             "the guard watches what the policy in training draws live, and no sampler with the policy agent has a "
             "p_batch, so that it sees nothing: give one a p_batch"
         )
+
+
+def _best_agent_stays(data: Mapping[str, Any]) -> Iterator[str]:
+    best = [table["name"] for _, table in _tables(data, "samplers") if table.get("policy") == BEST]
+    if best and not _is_offline(data) and not _agent_draws_live(data):
+        yield (
+            f"the sampler {best[0]!r} draws from the best agent of the run, which is chosen by what the policy in "
+            "training draws live, and no sampler with the policy agent has a p_batch, so that it stays what training "
+            "started from: give one a p_batch"
+        )
+
+
+def _agent_draws_live(data: Mapping[str, Any]) -> bool:
+    tables = [table for _, table in _tables(data, "samplers")]
+    return any(_draws_live(table) and "agent" in (table.get("policy"), table.get("output_model")) for table in tables)
 
 
 def _builds_come_too_often(data: Mapping[str, Any], deliveries: int) -> Iterator[str]:

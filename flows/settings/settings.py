@@ -32,6 +32,7 @@ from molbuffer.flows.settings.problems import ConfigurationError, Problem, locat
 from molbuffer.flows.settings.references import (
     missing_devices,
     missing_references,
+    not_told,
     refused_predicates,
     unusable_files,
     with_absolute_paths,
@@ -368,7 +369,8 @@ def _validate(data: Mapping[str, Any], source: str, text: str, *, check_device: 
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:
-        problems += [*validation_problems(error, data, Settings, settings_schema()), *broken_rules(data)]
+        found = validation_problems(error, data, Settings, settings_schema())
+        problems += [*not_told(found, problems, data), *broken_rules(data)]
     else:
         if not problems:
             return settings

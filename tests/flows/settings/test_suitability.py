@@ -165,6 +165,13 @@ def test_the_best_agent_draws_live_from_all_tokens_for_a_loss_that_needs_its_row
     assert "samplers[1]" in problems(tmp_path, HEAD.format(loss='"reinvent"') + alone + inside)
 
 
+@pytest.mark.parametrize(("share", "warned"), [(0.0, True), (0.5, False)])
+def test_a_best_agent_that_nothing_can_replace_is_warned_of(tmp_path: Path, share: float, warned: bool) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(HEAD.format(loss='"reinvent"') + AGENT.format(share=share) + "buffer_size = 8\n" + best(""))
+    assert any("stays what training started from" in text for text in warnings_of(load_settings(path))) is warned
+
+
 @pytest.mark.parametrize(("std", "warned"), [("", True), ('std = "error"\n', False)])
 def test_pessimism_without_a_standard_deviation_is_warned_of(tmp_path: Path, std: str, warned: bool) -> None:
     path = tmp_path / "c.toml"
