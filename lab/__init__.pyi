@@ -3,7 +3,6 @@ from .context import RunContext
 from .errors import EmptyBuildError, FailedScoresError, RunError
 from .front_door import Lab, open  # noqa: A004 (it is called as mb.open)
 from .given import refuse_other_sources
-from .lab_run import LabRun, TrainingResult
 from .molecules import draw_molecules, score_molecules
 from .offline import (
     Criterion,
@@ -27,6 +26,8 @@ from .offline import (
 )
 from .provenance import described_run, objective_definition
 from .run_list import list_runs
+from .runs.lab_run import LabRun
+from .runs.results import TrainingResult
 from .score_failures import ScoreFailures, check_kept, log_warning
 from .torch_threads import NUMBER_VARIABLES, WAITING_VARIABLES, limit_threads
 from .training import Training, TrainingPlan, go_on, online_training, run_training

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -13,6 +13,11 @@ from molbuffer.samplers import Sampler
 from molbuffer.scoring import CHOICES, Choice
 from molbuffer.storage import SELECTIONS, Selection
 from molbuffer.training import LOSSES, LearnerSettings, Loss, ScoredSequences, ValidOn
+
+RowProgress = Callable[[int, int], None]
+"""Told of long work: a function of the number of rows that are done and of all."""
+LossFunction = Callable[[ScoredSequences], Tensor]
+"""A loss of rows, a scalar, that is valid on any rows with a reward."""
 
 
 def as_selection(selection: Selection | str) -> Selection:

@@ -102,6 +102,21 @@ class Given:
         """
         return self._find({"event": "training", "number": number + 1}) is not None
 
+    def ended(self, number: int, reason: str | None) -> None:
+        """Record why a training ended before its last iteration.
+
+        Args:
+            number: its place among the trainings of the run's block.
+            reason: why; None if it has done its last iteration, as one may that had ended before and was extended.
+        """
+        if reason != self.reason(number):
+            self._record(None, {"event": "ended", "number": number, "reason": reason})
+
+    def reason(self, number: int) -> str | None:
+        """Return why a training ended before its last iteration; None if it did not, or has not ended."""
+        known = self._find({"event": "ended", "number": number})
+        return None if known is None else known["reason"]
+
     def _find(self, place: Statement) -> dict[str, Any] | None:
         """Return the newest record of a place."""
         there: Iterator[dict[str, Any]] = (

@@ -1,5 +1,5 @@
 from .lab.front_door import Lab, open  # noqa: A004 (it is called as mb.open)
-from .lab.lab_run import LabRun
+from .lab.runs.lab_run import LabRun
 from .samplers.base import Draw, Sampler, SamplerSize
 from .samplers.dataset import DatasetSampler
 from .samplers.history import HistorySampler

@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from pathlib import Path
 
-from molbuffer.lab.arguments import as_loss
+from molbuffer.lab.arguments import LossFunction, as_loss
 from molbuffer.lab.given import Given
-from molbuffer.lab.lab_run import LossFunction, TrainingResult, training_statement
 from molbuffer.lab.offline.plan import Judging
 from molbuffer.lab.offline.relabel import Relabelled
 from molbuffer.lab.offline.report import OfflineReport
 from molbuffer.lab.offline.rows import OfflineRows, opened_rows, refuse_no_rows, rows_of_run
 from molbuffer.lab.offline.training import offline_training, relabelled, run_offline_training
 from molbuffer.lab.recording import RunPlan, started_run
+from molbuffer.lab.runs.results import TrainingResult
+from molbuffer.lab.runs.statements import training_statement
 from molbuffer.lab.training import TrainingPlan, go_on
 from molbuffer.storage import (
     ArchiveLimits,

@@ -62,7 +62,9 @@ def test_its_rows_are_those_of_the_policy_with_the_best_draws_resumed_or_not(
     assert rows_of(lab, stopped.run_id) == drawn
 
 
-def test_a_loss_that_needs_reminders_is_refused_without(lab: mb.Lab, policy: mb.Policy, qed: mb.Objective) -> None:
+def test_a_loss_that_needs_reminders_is_refused_without(
+    lab: mb.Lab, policy: mb.Policy, qed: mb.Objective, caplog: pytest.LogCaptureFixture
+) -> None:
     with lab.run("without", objective=qed, policy=policy, seed=3) as run:
         live = mb.ModelSampler("live", run.agent, size=mb.SamplerSize(p_batch=1.0))
         with pytest.raises(UnsuitableDataError, match=r"run\.best"):
@@ -72,4 +74,10 @@ def test_a_loss_that_needs_reminders_is_refused_without(lab: mb.Lab, policy: mb.
         with pytest.raises(UnsuitableDataError, match="leave that out"):
             training(run, 1, samplers=[warm])
         assert training(run, 1, samplers=[warm], loss="reinvent").iterations == 1
+        assert "'warm' draws from run.best" in caplog.text and "give one a p_batch" in caplog.text
+        caplog.clear()
+        live = mb.ModelSampler("live", run.agent, size=mb.SamplerSize(p_batch=0.5))
+        half = mb.ModelSampler("warm", run.best, size=mb.SamplerSize(p_batch=0.5))
+        training(run, 1, samplers=[live, half], loss="reinvent")
+        assert "run.best" not in caplog.text
     assert BestAgentReminder().needs_reminders

@@ -66,7 +66,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"selection": mb.Uniform()}, r"selection: it was .*TopK"),
     ({"selection": mb.TopK(9)}, r"selection.k: it was 8, got 9"),
     ({"samplers": {"agent": 0.75}}, r"samplers.agent.p_batch: it was 0.5, got 0.75"),
-    ({"learner": mb.LearnerSettings(learning_rate=0.5)}, r"learner.learning_rate: it was 0.0001, got 0.5"),
+    ({"learner": mb.LearnerSettings(learning_rate=0.5)}, r"learner.learning_rate: it was 0.0003, got 0.5"),
     ({"own_only": True}, r"own_only: it was false, got true"),
 ]
 

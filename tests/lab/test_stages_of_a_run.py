@@ -62,8 +62,26 @@ def test_each_stage_has_its_end_its_objective_and_its_filters(
     with pytest.raises(Stopped), lab.run("whole", **given) as stopped:
         stages(stopped, second.iterations)
     with lab.run("whole", **given, resume=stopped.run_id) as again:
-        assert stages(again)[-1].policy_sha256 == third.policy_sha256
+        results = stages(again)
+    assert results[-1].policy_sha256 == third.policy_sha256
+    assert [each.ended for each in results] == [first.ended, second.ended, None]
     assert lab.query(SQL, [stopped.run_id]).rows() == rows.rows()
+
+
+def test_a_training_that_was_extended_has_no_end_of_before(lab: mb.Lab, policy: mb.Policy, qed: mb.Objective) -> None:
+    given: dict[str, Any] = {"objective": qed, "policy": policy, "seed": 6}
+
+    def train(resume: str | None, *, minutes: float | None, twice: bool) -> list[str | None]:
+        with lab.run("extended", **given, resume=resume) as run:
+            live = mb.ModelSampler("live", run.agent, size=mb.SamplerSize(p_batch=1.0))
+            first = run.train(batch_size=6, iterations=3, samplers=[live], max_minutes=minutes, own_only=True)
+            second = [run.train(batch_size=6, iterations=4, samplers=[live], own_only=True)] if twice else []
+        return [each.ended for each in [first, *second]]
+
+    assert train(None, minutes=1e-6, twice=False) == ["1e-06 minutes"]
+    run_id = lab.runs()["run_id"][0]
+    assert train(run_id, minutes=None, twice=True) == [None, None]
+    assert train(run_id, minutes=None, twice=True) == [None, None]
 
 
 def test_another_end_is_refused_on_resume(lab: mb.Lab, policy: mb.Policy, qed: mb.Objective) -> None:

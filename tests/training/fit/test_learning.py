@@ -55,7 +55,7 @@ def test_a_loss_that_is_no_number_ends_the_training_with_the_policy_as_it_was(la
     with pytest.raises(DivergedError) as caught:
         training.fit()
     assert (caught.value.loss, caught.value.sampler) == (float("inf"), None)
-    assert "0.0001" in str(caught.value) and "1e+30" in str(caught.value), "what to lower"
+    assert "0.0003" in str(caught.value) and "1e+30" in str(caught.value), "what to lower"
     assert training.learner.policy().sha256 == before
 
 

@@ -1,0 +1,220 @@
+"""What an open store gives from Python, also one that is open for reading: tables, policies, their draws, and batches.
+
+What a method needs is imported when it is called.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from molbuffer.lab.torch_threads import limit_threads
+from molbuffer.storage import SampleStore, Selection, Uniform
+
+if TYPE_CHECKING:
+    import polars
+    import pyarrow
+
+    from molbuffer.lab.arguments import RowProgress
+    from molbuffer.samplers import Policy
+    from molbuffer.scoring import Objective
+    from molbuffer.training import StoredBatches
+
+
+class StoredLab:
+    """A store, and what is read from it.
+
+    Attributes:
+        store: the store itself, with all that a lab has no method for.
+    """
+
+    def __init__(self, store: SampleStore) -> None:
+        self.store = store
+
+    def __repr__(self) -> str:
+        return f"<lab {self.store.path}{', read only' if self.store.read_only else ''}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the store; closing twice is no error."""
+        self.store.close()
+
+    def policy(self, name: str, *, device: str = "cpu") -> Policy:
+        """Return a policy by the name of a bundled one, its folder, (the start of) its sha256 in the store, or as
+        "run:RUN_ID", which names the last policy of a run.
+
+        Args:
+            name: the name.
+            device: "auto", "cpu", "mps", "cuda" or one of several as "cuda:1"; a run computes on that of its policy.
+
+        Raises:
+            UnknownPolicyNameError: no policy has the name.
+            UnknownRunError: there is no such run.
+            DeviceError: there is no such device on this machine.
+        """
+        prepare_torch()
+        from molbuffer.samplers import find_device, find_policy, load_policy
+
+        return load_policy(find_policy(name, self.store), find_device(device))
+
+    def _policy(self, policy: Policy | str) -> Policy:
+        from molbuffer.samplers import Policy
+
+        if not isinstance(policy, Policy | str):
+            raise TypeError(f"policy: expected a Policy, or the name of one, got {policy!r}")
+        return self.policy(policy) if isinstance(policy, str) else policy
+
+    def sample(
+        self,
+        policy: Policy | str = "zinc-gru",
+        n: int = 1000,
+        *,
+        seed: int = 0,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        progress: RowProgress = lambda done, total: None,
+    ) -> polars.DataFrame:
+        """Draw molecules from a policy; nothing is stored.
+
+        Args:
+            policy: the policy, or its name as in ``policy``.
+            n: the number of rows.
+            seed: the same seed gives the same rows.
+            temperature: below 1 draws likelier molecules, above 1 more diverse ones.
+            top_k: draw each token from the k likeliest only; 0 is from all.
+            top_p: draw each token from the smallest set of tokens with this probability.
+            progress: told the number of rows drawn and wanted, after each portion.
+
+        Returns:
+            ``smiles`` as drawn; ``molecule``, the canonical SMILES, null where the string is no molecule;
+            ``log_likelihood`` in nats, under the distribution drawn from.
+        """
+        from molbuffer.lab.molecules import draw_molecules
+        from molbuffer.samplers.models import Sampling
+
+        check_count("n", n, least=0)
+        opened = self._policy(policy)
+        return draw_molecules(opened, n, Sampling(temperature, top_k, top_p), seed, progress)
+
+    def dataset(
+        self,
+        objective: Objective,
+        *,
+        batch_size: int = 64,
+        policy: Policy | str = "zinc-gru",
+        selection: Selection | str = Uniform(),
+        where: str | None = None,
+        snapshot: int | None = None,
+        batches: int | None = None,
+        seed: int = 0,
+        start: int = 0,
+    ) -> StoredBatches:
+        """Return batches of stored rows for a training of one's own, as torch's DataLoader takes them.
+
+        Args:
+            objective: the objective whose rewards count.
+            batch_size: the number of rows of a batch.
+            policy: the policy that learns from them: an object, or its name; rows come in its vocabulary.
+            selection: chooses the rows of a batch; a text names a kind with its defaults.
+            where: an SQL condition on ``sample_history``.
+            snapshot: the snapshot to read; None is the present one.
+            batches: the number of batches; None is as many as one pass over the rows has.
+            seed: the seed of all choices.
+            start: the number of the first batch, for one who goes on.
+
+        Raises:
+            BatchShortError: too few rows have a reward under the objective.
+        """
+        from molbuffer.lab.arguments import as_selection
+        from molbuffer.lab.recording import check_objective
+        from molbuffer.storage import check_predicate
+        from molbuffer.training import BufferView, StoredBatches
+
+        check_objective(objective)
+        check_count("batch_size", batch_size)
+        check_count("start", start, least=0)
+        if batches is not None:
+            check_count("batches", batches)
+        opened = self._policy(policy)
+        view = BufferView(objective.sha256, snapshot=snapshot, where=None if where is None else check_predicate(where))
+        return StoredBatches(
+            self.store,
+            view,
+            as_selection(selection),
+            opened.vocabulary,
+            batch_size=batch_size,
+            seed=seed,
+            batches=batches,
+            start=start,
+        )
+
+    def query(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = (), **limits: Any) -> polars.DataFrame:
+        """Return the result of one SELECT over the tables and views of the store.
+
+        Args:
+            sql: the statement; ``sample_history``, ``top_molecules``, ``runs`` and ``metrics`` are the views and tables
+                to begin with.
+            parameters: values for each ``?`` in it, or by their names for each ``$name``.
+            limits: ``snapshot``, ``timeout_seconds`` and ``memory_limit`` as of ``SampleStore.query``.
+
+        Raises:
+            QueryError: the text is not one statement that reads, or DuckDB cannot execute it within the limits.
+        """
+        return self.store.query(sql, parameters, **limits)
+
+    def query_table(self, sql: str, parameters: Sequence[Any] | dict[str, Any] = (), **limits: Any) -> pyarrow.Table:
+        """Return the result of ``query`` as the Arrow table it is read as; pandas, polars and others take it without a
+        copy.
+        """
+        return self.store.query_table(sql, parameters, **limits)
+
+    def history(self, *, snapshot: int | None = None) -> polars.LazyFrame:
+        """Return the history of samples as a lazy polars frame, which reads what is selected and filtered.
+
+        Args:
+            snapshot: the snapshot to read; None is the present one.
+        """
+        return self.store.history(snapshot=snapshot)
+
+    def runs(self) -> polars.DataFrame:
+        """Return a row for each run, the newest first: its id, name, kind, status, and what it has drawn."""
+        from molbuffer.lab.run_list import list_runs
+
+        return list_runs(self.store)
+
+
+def prepare_torch() -> None:
+    """Limit the threads of torch in this process, unless it has been imported: then they are its user's."""
+    if "torch" not in sys.modules:
+        limit_threads()
+
+
+def check_count(name: str, value: object, least: int = 1) -> None:
+    """Refuse what is no whole number of at least ``least``."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected at least {least}, got {value}")
+
+
+def as_texts(smiles: object) -> list[str]:
+    """Return strings as a list, whatever sequence they come in."""
+    if isinstance(smiles, str):
+        raise TypeError(f"expected several SMILES, got the text {smiles!r}: write [{smiles!r}]")
+    if not isinstance(smiles, Iterable):
+        raise TypeError(f"expected several SMILES, got {smiles!r}")
+    texts = list(smiles)
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"expected SMILES, got {text!r} at position {number} of {len(texts)}")
+    return texts
