@@ -33,7 +33,7 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 bench: $(BENCH_STAMP)
-	for script in benchmarks/bench_*.py; do $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/*/bench_*.py; do $(BIN)/python $$script || exit 1; done
 
 # The peers that some benchmarks compare with.
 $(BENCH_STAMP): $(STAMP)

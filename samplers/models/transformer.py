@@ -3,7 +3,7 @@
 
 Training computes all positions of a sequence at once. Sampling computes one token at a time with the keys and values of
 earlier tokens in a cache, so that a step costs the same products however long the sequence is.
-``benchmarks/bench_transformer.py`` measures the gain.
+``benchmarks/drawing/bench_transformer.py`` measures the gain.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ The others run in that of the tests, which has imported torch and Prefect.
 
 
 def test_each_benchmark_has_a_test() -> None:
-    assert {path.name for path in BENCHMARKS.glob("bench_*.py")} == {
+    assert {path.name for path in BENCHMARKS.glob("*/bench_*.py")} == {
         script for script in SMALLEST if script.startswith("bench_")
     }
 
@@ -160,14 +160,15 @@ def run_here(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Run]:
     """Runs a benchmark in this process, with what it imports; takes back what it sets, and gives what it told."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
     before, environment = set(sys.modules), dict(os.environ)
 
     def run(script: str, arguments: list[str]) -> str:
         if "--server" in arguments:
             request.getfixturevalue("prefect_server")
+        path = path_of(script)
+        monkeypatch.syspath_prepend(path.parent)
         monkeypatch.setattr(sys, "argv", [script, *arguments])
-        runpy.run_path(str(BENCHMARKS / script), run_name="__main__")
+        runpy.run_path(str(path), run_name="__main__")
         return capsys.readouterr().out
 
     with torch.random.fork_rng(devices=[]):
@@ -176,13 +177,18 @@ def run_here(
     os.environ.clear()
     os.environ.update(environment)
     for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) == str(BENCHMARKS / f"{name}.py"):
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(f"{BENCHMARKS}/"):
             del sys.modules[name]
+
+
+def path_of(script: str) -> Path:
+    (path,) = BENCHMARKS.glob(f"*/{script}")
+    return path
 
 
 def run(script: str, arguments: list[str], **environment: str) -> str:
     """Runs a benchmark in a process; gives what it told."""
-    command = [sys.executable, BENCHMARKS / script, *arguments]
+    command = [sys.executable, path_of(script), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
     assert done.returncode == 0, done.stderr
     return done.stdout

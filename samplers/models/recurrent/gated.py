@@ -3,7 +3,7 @@
 torch's own backward pass computes the weight gradient at every step. Here each step of the backward pass computes only
 what the step before needs, and the weight gradient is one matrix product over all tokens at the end. States and gates
 are in the precision of the weights; ``products`` says in which the products are.
-``benchmarks/bench_training_step.py`` compares the speed with ``torch.nn.GRU``.
+``benchmarks/training/bench_training_step.py`` compares the speed with ``torch.nn.GRU``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Oracle calls a second of a whole campaign, store and all, beside loops that keep nothing.
 
-    python benchmarks/bench_campaign.py [--iterations 20] [--batch 64] [--policies zinc-gru 3x512]
+    python benchmarks/training/bench_campaign.py [--iterations 20] [--batch 64] [--policies zinc-gru 3x512]
 
 A campaign draws batches, scores them with QED, takes steps on REINVENT's loss, and commits every sample, score, metric,
 policy and checkpoint to a store. Beside it run the loops of ``plain_training``, in turn with it: an iteration of each

@@ -1,6 +1,6 @@
 """Molecules per second of every sampler and every model, beside the plain loops of the field.
 
-    python benchmarks/bench_samplers.py [--rows 128] [--rounds 3] [--molecules 2000] [--latent-rows 1000]
+    python benchmarks/drawing/bench_samplers.py [--rows 128] [--rounds 3] [--molecules 2000] [--latent-rows 1000]
                                      [--seconds 0.1]
 
 Models draw tokens with their log-probabilities; samplers draw what they do in a campaign: strings and tokens of
@@ -35,7 +35,6 @@ from bench_pairs import some_molecules
 from bench_transformer import random_model
 from memory_floor import print_floors
 from plain_loops import PlainLoop
-from rows import OBJECTIVE, bench_run
 
 from molbuffer.samplers import (
     SELFIES,
@@ -64,7 +63,20 @@ from molbuffer.samplers import (
     load_policy,
 )
 from molbuffer.samplers.models import MODELS, UNCONDITIONED, VAE, Condition
-from molbuffer.storage import Build, Commit, Event, HistoryIndex, IndexScope, Reward, Samples, SampleStore
+from molbuffer.storage import (
+    Build,
+    Commit,
+    Event,
+    HistoryIndex,
+    IndexScope,
+    Reward,
+    Run,
+    RunKind,
+    Samples,
+    SampleStore,
+)
+
+OBJECTIVE = "0" * 64
 
 Draw = Callable[[int], Sized]
 """Draws up to n molecules."""
@@ -115,7 +127,7 @@ class Best:
 
 def write_molecules(smiles: Sequence[str], vocabulary: Vocabulary, folder: Path, store: SampleStore) -> Molecules:
     """The molecules in files, and in a store, where each has a lower reward than the one before."""
-    file, pairs, run = folder / "molecules.smi", folder / "pairs.csv", bench_run()
+    file, pairs, run = folder / "molecules.smi", folder / "pairs.csv", Run("bench", "bench", RunKind.BUILD, "{}", 7)
     file.write_text("\n".join(smiles))
     pl.DataFrame({"source": smiles, "target": [*smiles[1:], smiles[0]]}).write_csv(pairs)
     rows, nothing = encode_rows(smiles, vocabulary), [None] * len(smiles)

@@ -1,6 +1,6 @@
 """What the cache of keys and values gains, and how fast a transformer draws beside the recurrent models.
 
-    python benchmarks/bench_transformer.py [--rows 512] [--rounds 3] [--length 100]
+    python benchmarks/drawing/bench_transformer.py [--rows 512] [--rounds 3] [--length 100]
 
 First one transformer draws sequences of exactly ``--length`` tokens twice: with its cache, and without, taking the
 whole prefix through all blocks at every token. Both draw the same tokens, which is checked.

@@ -1,6 +1,6 @@
 """How many molecules a second are standardised, filtered and scored, with one process and with all cores.
 
-    python benchmarks/bench_scoring.py [--molecules 3000]
+    python benchmarks/scoring/bench_scoring.py [--molecules 3000]
 
 The molecules are random spellings of known drugs, so that every one is parsed afresh. What is measured is what a build
 pays for: drawn strings to judged molecules, and judged molecules to scores of QED and of similarity with a target.
@@ -24,7 +24,7 @@ from molbuffer.scoring.components import QED, Similarity, score_many
 
 Result = TypeVar("Result")
 
-DRUGS = Path(__file__).parents[1] / "tests/data/molecules.smi"
+DRUGS = Path(__file__).parents[2] / "tests/data/molecules.smi"
 FILTERS = (
     SingleComponent(),
     PropertyRange("molecular_weight", 150, 550),

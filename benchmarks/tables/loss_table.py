@@ -1,6 +1,7 @@
 """The losses side by side: the objective of the demonstration, several seeds, the same policy, batches and iterations.
 
-    python benchmarks/loss_table.py [--iterations 150] [--seeds 3] [--losses reinvent,ppo] [--out loss-table.jsonl]
+    python benchmarks/tables/loss_table.py [--iterations 150] [--seeds 3] [--losses reinvent,ppo]
+        [--out loss-table.jsonl]
 
 Every batch is drawn live by the policy in training, so that all losses are valid on it. A loss has the settings that it
 has by default. Each run is a line of the file, and runs that it has are not repeated, so that the table can be made in

@@ -1,6 +1,6 @@
 """What Prefect adds to a flow run and to a task, on a server of its own on this machine.
 
-    python benchmarks/bench_prefect.py [--tasks 400] [--rounds 3] [--server]
+    python benchmarks/training/bench_prefect.py [--tasks 400] [--rounds 3] [--server]
 
 A flow whose tasks do nothing is timed with 0 and with many tasks; what it takes is what Prefect adds. The heartbeat
 thread rounds a flow run up to whole seconds, so that few tasks would tell little about one.

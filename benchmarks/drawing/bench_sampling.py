@@ -1,6 +1,6 @@
 """Molecules per second that a GRU language model draws, beside the plain loop of the field, on the same weights.
 
-    python benchmarks/bench_sampling.py [--rows 2048] [--rounds 3] [--policy zinc-gru]
+    python benchmarks/drawing/bench_sampling.py [--rows 2048] [--rounds 3] [--policy zinc-gru]
 
 The plain loop is that of ``plain_loops``, and ends when all rows have. Both are timed in turn, several times; the best
 time of each counts, since a shared machine only ever makes a run slower.

@@ -1,6 +1,6 @@
 """How fast builds go into a store, every file synced to the disk before its commit is acknowledged.
 
-    python benchmarks/bench_ingest.py [--rows 200000] [--folder DIR]
+    python benchmarks/store/bench_ingest.py [--rows 200000] [--folder DIR]
 
 Two loads are measured: rows with their arrays only, and rows with two scores and a reward each. Beside them stands
 the raw disk: writing and syncing as many bytes as the arrays have, in one file a build.

@@ -1,8 +1,8 @@
 """How many dockings a campaign needs with a screening and without: the same campaign, killed once and resumed.
 
     pip install 'molbuffer[docking]'
-    python benchmarks/docking_table.py FOLDER [--calls 600] [--seeds 1 2 3] [--campaign FILE.toml]
-    python benchmarks/docking_table.py FOLDER --table
+    python benchmarks/tables/docking_table.py FOLDER [--calls 600] [--seeds 1 2 3] [--campaign FILE.toml]
+    python benchmarks/tables/docking_table.py FOLDER --table
 
 For each seed the campaign of ``examples/docking`` runs twice, with ``[screening]`` and without, each into a store of
 its own under the folder. Each run is killed by SIGKILL when half of its dockings are in its store, and resumed.
@@ -33,7 +33,7 @@ from typing import Any
 from molbuffer.flows.settings import ConfigurationError, load_settings
 from molbuffer.storage import SampleStore
 
-CAMPAIGN = Path(__file__).parents[1] / "examples/docking/campaign.toml"
+CAMPAIGN = Path(__file__).parents[2] / "examples/docking/campaign.toml"
 SCREENING = 'candidates = 4.0; model = "gp"; acquisition = "ucb"; explore = 0.125'
 PLAIN, SCREENED = "without", "with"
 BEST = 10

@@ -1,6 +1,6 @@
 """A training step of the GRU language model, beside the same model on ``torch.nn.GRU``.
 
-    python benchmarks/bench_training_step.py [--steps 10] [--rows 64]
+    python benchmarks/training/bench_training_step.py [--steps 10] [--rows 64]
 
 Both do forward and backward passes of 2 layers of 384 units over one batch, in turn, by one thread; the best time of
 the processor of each counts. The rows have the lengths of molecules, 20 to 60 tokens. ``torch.nn.GRU`` takes all of

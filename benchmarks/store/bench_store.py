@@ -1,6 +1,6 @@
 """The store beside its peers on the same rows: what it costs to write, to open, to train on and to ask.
 
-    python benchmarks/bench_store.py [--rows 100000 1000000] [--per-build 10000] [--writers 1 2 4] [--commits 10]
+    python benchmarks/store/bench_store.py [--rows 100000 1000000] [--per-build 10000] [--writers 1 2 4] [--commits 10]
                                      [--batches 400] [--stores NAME …]
 
 Rows have 80 tokens, 80 log-probs, 6 latents, a string and a reward. Each store is filled by one process, read by

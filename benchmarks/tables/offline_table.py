@@ -1,7 +1,8 @@
 """The losses of offline training, on stored runs of three objectives: the table of docs/offline.md.
 
-    python benchmarks/offline_table.py FOLDER [--minutes 60] [--seeds 3] [--losses reinvent dpo] [--objectives profile]
-    python benchmarks/offline_table.py FOLDER --table
+    python benchmarks/tables/offline_table.py FOLDER [--minutes 60] [--seeds 3] [--losses reinvent dpo]
+        [--objectives profile]
+    python benchmarks/tables/offline_table.py FOLDER --table
 
 For each objective an online run (REINVENT, live rows only) fills a store: the behaviour data. From the prior, each loss
 then learns from all of its rows, drawn uniformly, with the same number of steps and the same learning rate, and 1,000

@@ -1,6 +1,7 @@
 """Many processes that commit to one store at once: no error may reach a caller, and how long does one wait?
 
-    python benchmarks/bench_writers.py [--writers 8] [--commits 50] [--rows 1000] [--folder DIR] [--catalog ADDRESS]
+    python benchmarks/store/bench_writers.py [--writers 8] [--commits 50] [--rows 1000] [--folder DIR]
+        [--catalog ADDRESS]
 
 Each process commits its builds one after another, every file synced to the disk. Beside the time of all commits stands
 that of a single process that commits as many alone. ``--catalog postgres://…`` puts the catalog into that database.

@@ -1,6 +1,6 @@
 """What a process of ``bench_store`` does with one store; it begins when it is told to, and prints JSON at its end.
 
-python benchmarks/store_steps.py STORE FOLDER STEP [NUMBER ...]
+python benchmarks/store/store_steps.py STORE FOLDER STEP [NUMBER ...]
 """
 
 from __future__ import annotations

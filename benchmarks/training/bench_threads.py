@@ -1,6 +1,6 @@
 """A draw and a training step with different threads of torch: alone, beside a busy process, and beside another such.
 
-    python benchmarks/bench_threads.py [--rows 64] [--iterations 10] [--settings NAME …] [--beside NAME …]
+    python benchmarks/training/bench_threads.py [--rows 64] [--iterations 10] [--settings NAME …] [--beside NAME …]
 
 Each number is the median time of an iteration: a batch is drawn from the bundled prior and trained on with the REINVENT
 loss, as a campaign does. Each is measured in a process of its own, since OpenMP reads its settings once. Run it on a

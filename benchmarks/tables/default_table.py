@@ -1,7 +1,9 @@
 """The defaults of `molbuffer config example`: learning rates, sigmas and shares of the buffer, on three objectives.
 
-    python benchmarks/default_table.py FOLDER [--calls 3000] [--settings "best 3e-4 128"] [--seeds 1]
-    python benchmarks/default_table.py FOLDER --table
+    python benchmarks/tables/default_table.py FOLDER [--calls 3000] [--settings "best 3e-4 128"] [--seeds 1]
+        [--minutes 60]
+    python benchmarks/tables/default_table.py FOLDER --grid     # sigma 64, 128, 256 by 0.25, 0.5, 0.75 of it stored
+    python benchmarks/tables/default_table.py FOLDER --table
 
 Each campaign is the example with another objective, of ``offline_table``, and some keys set. None is an objective of a
 benchmark, so that the defaults are not chosen on one. A campaign is a line of ``FOLDER/cells.jsonl``; one that is there
@@ -31,7 +33,7 @@ from molbuffer.pages import area_under_best, mean_of_top
 from molbuffer.scoring import COMPONENTS, TRANSFORMS, Objective, diversity_of
 from molbuffer.storage import RunKind, SampleStore
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "flows/settings/example.toml"
+EXAMPLE = Path(__file__).resolve().parents[2] / "flows/settings/example.toml"
 LAST_ITERATIONS = 10
 HALF = ["samplers[live].p_batch=0.5", "samplers[live].buffer_size=384", 'buffer.selection="consume_once"']
 LIVE = ["samplers[live].p_batch=1.0", "samplers[live].buffer_size=0"]
@@ -47,6 +49,21 @@ def _steps(rate: float, sigma: float) -> list[str]:
     return [f"training.learning_rate={rate}", f"training.sigma={sigma}"]
 
 
+def _stored(share: float) -> list[str]:
+    """A share of the batch from a buffer that is built every 10 iterations, with a fifth of it to spare."""
+    return [
+        f"samplers[live].p_batch={1 - share}",
+        f"samplers[live].buffer_size={round(768 * share)}",
+        'buffer.selection="consume_once"',
+    ]
+
+
+GRID = {
+    f"{share:g} 3e-4 {sigma:g}": [*_stored(share), *_steps(3e-4, sigma)]
+    for share in (0.25, 0.5, 0.75)
+    for sigma in (64.0, 128.0, 256.0)
+}
+"""The share of the batch that comes from the buffer, the learning rate, and sigma."""
 SETTINGS = {
     "half 1e-4 128": [*HALF, *_steps(1e-4, 128.0)],
     "half 3e-4 128": [*HALF, *_steps(3e-4, 128.0)],
@@ -55,6 +72,7 @@ SETTINGS = {
     "half 5e-4 128": [*HALF, *_steps(5e-4, 128.0)],
     "live 5e-4 128": [*LIVE, *_steps(5e-4, 128.0)],
     "best 3e-4 500": [*BEST, *_steps(3e-4, 500.0)],
+    **GRID,
 }
 """The keys of the example that are set: HALF of a batch from a buffer that is built every 10 iterations, all of it
 drawn LIVE, or a quarter of it the BEST rows so far; the learning rate, and sigma.
@@ -126,18 +144,21 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--calls", type=int, default=3_000)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--settings", nargs="*", default=list(SETTINGS))
+    parser.add_argument("--settings", nargs="*", default=[name for name in SETTINGS if name not in GRID])
+    parser.add_argument("--grid", action="store_true", help="run all sigmas by all shares of the buffer instead")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no other campaign after so many")
     parser.add_argument("--objectives", nargs="*", default=list(objectives()))
     parser.add_argument("--table", action="store_true", help="print what is there, and run nothing")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     path = given.folder / "cells.jsonl"
     torch.set_num_threads(1)
+    end = time.monotonic() + 60 * given.minutes
     for seed in range(0 if given.table else given.seeds):
-        for name in given.settings:
+        for name in GRID if given.grid else given.settings:
             for objective in given.objectives:
                 cell = {"settings": name, "objective": objective, "seed": seed, "calls": given.calls}
-                if any(cell.items() <= each.items() for each in stored(path)):
+                if time.monotonic() >= end or any(cell.items() <= each.items() for each in stored(path)):
                     continue
                 settings = campaign_of(SETTINGS[name], objectives()[objective], given.calls, seed)
                 with path.open("a") as file:

@@ -1,6 +1,6 @@
 """A process of ``crash_store.py``: it commits, reads or maintains until it is killed, and says what was acknowledged.
 
-    python benchmarks/crash_worker.py writer|reader|maintainer STORE NUMBER GRACE
+    python benchmarks/store/crash_worker.py writer|reader|maintainer STORE NUMBER GRACE
 
 A writer's lines are ``build <id>`` and ``score <smiles>``, each printed after the store has acknowledged it; a
 reader's ``read <builds>``; a maintainer's ``compacted``, ``expired <versions>`` and ``removed <files>``. Any error ends

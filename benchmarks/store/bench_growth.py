@@ -1,6 +1,6 @@
 """What grows with the number of commits, and what compaction keeps flat.
 
-    python benchmarks/bench_growth.py [--commits 100 1000] [--rows 100] [--maintain-every 100] [--rounds 3]
+    python benchmarks/store/bench_growth.py [--commits 100 1000] [--rows 100] [--maintain-every 100] [--rounds 3]
                                       [--care alone …]
 
 Stores get the same small commits, one build each, and are measured at each number of commits:

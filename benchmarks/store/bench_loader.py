@@ -1,6 +1,6 @@
 """Batches of stored rows a second, beside TorchRL's replay buffer on the same rows and the same ids.
 
-    python benchmarks/bench_loader.py [--rows 1000000] [--segments 1000] [--batches 500] [--folder DIR]
+    python benchmarks/store/bench_loader.py [--rows 1000000] [--segments 1000] [--batches 500] [--folder DIR]
 
 The rows (80 tokens, 80 log-probs, 6 latents) are committed to a real store, one segment a commit. Ours is an index of a
 pinned snapshot over the decoded cache; the peer is ``ReplayBuffer(LazyMemmapStorage)``, filled with the same rows in

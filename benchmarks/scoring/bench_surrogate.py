@@ -1,6 +1,6 @@
 """Seconds of a Gaussian process for screening: to learn the noise, to fit, and to predict; beside GPyTorch.
 
-    python benchmarks/bench_surrogate.py [--known 800] [--candidates 256] [--rounds 3]
+    python benchmarks/scoring/bench_surrogate.py [--known 800] [--candidates 256] [--rounds 3]
 
 Both have the same molecules, the same bits, the same kernel and one thread. GPyTorch learns amplitude, mean and noise
 by 50 steps of Adam, as its documentation shows, and its fit and prediction are exact. It is given the bits; ours has
@@ -37,7 +37,7 @@ from molbuffer.scoring.surrogates.gaussian_process import Scale
 Values = NDArray[np.float64]
 Result = TypeVar("Result")
 
-DRUGS = Path(__file__).parents[1] / "tests/data/molecules.smi"
+DRUGS = Path(__file__).parents[2] / "tests/data/molecules.smi"
 TARGET = "Cc1ccc(-c2cc(C(F)(F)F)nn2-c2ccc(S(N)(=O)=O)cc2)cc1"
 PEER = "gpytorch"
 STEPS = 50

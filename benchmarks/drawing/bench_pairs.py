@@ -1,6 +1,6 @@
 """How long it takes to find all pairs of similar molecules, beside a loop of RDKit's BulkTanimotoSimilarity.
 
-    python benchmarks/bench_pairs.py [--molecules 10000] [--minimum 0.5] [--looped 500] [--file molecules.smi]
+    python benchmarks/drawing/bench_pairs.py [--molecules 10000] [--minimum 0.5] [--looped 500] [--file molecules.smi]
 
 Without a file the molecules are drawn from the bundled policy. Both ways begin with SMILES, compare the same count
 fingerprints, and have to find the same pairs. The loop takes minutes, so that only some molecules meet all others in

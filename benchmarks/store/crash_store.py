@@ -1,6 +1,7 @@
 """Kills processes that use a store at random moments, and then checks that the store kept its word.
 
-    python benchmarks/crash_store.py [--kills 200] [--writers 3] [--readers 2] [--pace 2] [--seed 0] [--catalog ADDRESS]
+    python benchmarks/store/crash_store.py [--kills 200] [--writers 3] [--readers 2] [--pace 2] [--seed 0]
+        [--catalog ADDRESS]
 
 Writers commit builds (each its own, and some that all of them race for) and record expensive scores; readers check
 that every build they see is whole; a maintainer compacts, expires and vacuums. One of them is killed with SIGKILL every
