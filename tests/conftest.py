@@ -6,10 +6,11 @@ import importlib.util
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -33,6 +34,7 @@ _ENOUGH_BYTES = 4 * 2**30
 if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ENOUGH_BYTES:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
+ThroughKills = Callable[..., Any]
 WriteScorer = Callable[[str], str]
 OpenCopy = Callable[[Path], SampleStore]
 
@@ -210,6 +212,38 @@ def open_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OpenC
 def store(open_copy: OpenCopy, empty_store: Path) -> SampleStore:
     """An empty store with a decoded cache of its own."""
     return open_copy(empty_store)
+
+
+@pytest.fixture
+def through_kills(monkeypatch: pytest.MonkeyPatch) -> ThroughKills:
+    """Calls a function that is ended after some commits, counted over all calls, and called again each time; returns
+    what it returns in the end.
+    """
+
+    def called(
+        work: Callable[[], Any],
+        *,
+        at: Collection[int],
+        kill: type[BaseException] = KeyboardInterrupt,
+        ends: tuple[type[BaseException], ...] = (BaseException,),
+    ) -> Any:
+        commits, commit = 0, SampleStore.commit
+
+        def killed(self: SampleStore, parts: Any) -> Any:
+            nonlocal commits
+            receipt = commit(self, parts)
+            commits += 1
+            if commits in at:
+                raise kill
+            return receipt
+
+        monkeypatch.setattr(SampleStore, "commit", killed)
+        for _ in at:
+            with pytest.raises(ends):
+                work()
+        return work()
+
+    return called
 
 
 @pytest.fixture

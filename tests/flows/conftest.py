@@ -231,30 +231,15 @@ def scored_store(scored_template: Path, tmp_path: Path) -> Path:
     return shutil.copytree(scored_template, tmp_path / "lab")
 
 
-ThroughKills = Callable[..., dict[str, Any]]
-
-
 @pytest.fixture
-def trained_through_kills(monkeypatch: pytest.MonkeyPatch) -> ThroughKills:
+def trained_through_kills(through_kills: Callable[..., Any]) -> Callable[..., dict[str, Any]]:
     """Trains, ended after some commits and gone on with each time; returns what the training says in the end."""
 
     def trained(config: str, folder: Path, run_id: str, *, at: Collection[int]) -> dict[str, Any]:
         from molbuffer.flows.train import train
 
-        commits, commit = 0, SampleStore.commit
-
-        def killed(self: SampleStore, parts: Any) -> Any:
-            nonlocal commits
-            receipt = commit(self, parts)
-            commits += 1
-            if commits in at:
-                raise KeyboardInterrupt
-            return receipt
-
-        monkeypatch.setattr(SampleStore, "commit", killed)
-        for _ in at:
-            with pytest.raises(BaseException):  # noqa: B017, PT011 (Prefect may make another error of it)
-                train(config, str(folder), run_id=run_id)
-        return train(config, str(folder), run_id=run_id)
+        # Prefect may make another error of the interruption.
+        said: dict[str, Any] = through_kills(lambda: train(config, str(folder), run_id=run_id), at=at)
+        return said
 
     return trained

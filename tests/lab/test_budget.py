@@ -116,6 +116,7 @@ def test_r26_a_run_that_is_killed_again_and_again_makes_the_calls_of_one_that_is
     qed: mb.Objective,
     bad_file: Path,
     monkeypatch: pytest.MonkeyPatch,
+    through_kills: Callable[..., Any],
     *,
     buffer_size: int,
     with_file: bool,
@@ -127,23 +128,11 @@ def test_r26_a_run_that_is_killed_again_and_again_makes_the_calls_of_one_that_is
     if buffer_size > BUDGET:
         assert number(lab, "SELECT count(*) FROM sample_history WHERE rejected_by = ?", "budget") > 0
 
-    commits, commit = 0, SampleStore.commit
+    def train_other() -> Any:
+        begun = len(other_lab.runs()) > 0
+        return train(other_lab, policy, qed, resume=newest(other_lab) if begun else None, **parts)
 
-    def killed_after_some_commits(self: SampleStore, parts: Any) -> Any:
-        nonlocal commits
-        receipt = commit(self, parts)
-        commits += 1
-        if commits in KILLS:
-            raise KilledError
-        return receipt
-
-    monkeypatch.setattr(SampleStore, "commit", killed_after_some_commits)
-    run_id = None
-    for _ in KILLS:
-        with pytest.raises((KilledError, HistoryError)):
-            train(other_lab, policy, qed, resume=run_id, **parts)
-        run_id = newest(other_lab)
-    result = train(other_lab, policy, qed, resume=run_id, **parts)
+    result = through_kills(train_other, at=KILLS, kill=KilledError, ends=(KilledError, HistoryError))
     assert_exact(other_lab, result.run_id)
     assert_frame_equal(other_lab.query(ROWS, [result.run_id]), lab.query(ROWS, [whole.run_id]))
     assert_frame_equal(other_lab.query(CALLS, [result.run_id]), lab.query(CALLS, [whole.run_id]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 import torch
@@ -59,7 +60,7 @@ class _Settings(Protocol):
     def trace(self) -> float: ...
 
 
-class _WithCritic(nn.Module):
+class _WithCritic(nn.Module, ABC):
     """The state of a loss with a critic.
 
     Attributes:
@@ -68,16 +69,26 @@ class _WithCritic(nn.Module):
             of the variance of the returns that the values explain.
     """
 
-    def __init__(self, vocabulary_size: int) -> None:
+    def __init__(self, settings: _Settings, vocabulary_size: int) -> None:
         super().__init__()
+        self._advantages = settings
         self.critic = Critic(vocabulary_size)
         self.metrics: dict[str, Tensor] = {}
 
-    def judged(self, rows: ScoredSequences, settings: _Settings) -> tuple[Tensor, Tensor]:
+    def forward(self, rows: ScoredSequences) -> Tensor:
+        """Return the loss of rows: that of the actor and that of the critic, which have no parameter in common."""
+        advantages, error = self._judged(rows)
+        return self.actor(rows, advantages) + error
+
+    @abstractmethod
+    def actor(self, rows: ScoredSequences, advantages: Tensor) -> Tensor:
+        """Return the loss of the actor, a scalar, from the advantages [n, L] of the tokens, detached."""
+
+    def _judged(self, rows: ScoredSequences) -> tuple[Tensor, Tensor]:
         """Return the advantages [n, L] of the tokens, detached, and the loss of the critic, a scalar."""
         if rows.tokens is None:
             raise ValueError("a loss with a critic reads the tokens of its rows, and these have none")
-        values = self.critic(rows.tokens)
+        values, settings = self.critic(rows.tokens), self._advantages
         rewards = token_rewards(rows, settings.kl_weight, settings.entropy_weight)
         advantages = generalised_advantages(rewards, values, rows.lengths, settings.discount, settings.trace)
         returns = advantages + values.detach()
@@ -92,25 +103,20 @@ class A2CState(_WithCritic):
     """A2C with its critic."""
 
     def __init__(self, settings: A2C, vocabulary_size: int) -> None:
-        super().__init__(vocabulary_size)
-        self._settings = settings
+        super().__init__(settings, vocabulary_size)
 
-    def forward(self, rows: ScoredSequences) -> Tensor:
-        """Return the loss of rows: that of the actor and that of the critic, which have no parameter in common."""
-        advantages, error = self.judged(rows, self._settings)
-        return advantage_actor(rows.agent, advantages, rows.weights) + error
+    def actor(self, rows: ScoredSequences, advantages: Tensor) -> Tensor:
+        return advantage_actor(rows.agent, advantages, rows.weights)
 
 
 class PPOState(_WithCritic):
     """PPO with a critic in the place of a baseline."""
 
     def __init__(self, settings: PPO, vocabulary_size: int) -> None:
-        super().__init__(vocabulary_size)
-        self._settings = settings
+        super().__init__(settings, vocabulary_size)
+        self._clip = settings.clip
 
-    def forward(self, rows: ScoredSequences) -> Tensor:
-        """Return the loss of rows: that of the actor and that of the critic, which have no parameter in common."""
-        advantages, error = self.judged(rows, self._settings)
-        clip, counted = self._settings.clip, inside(rows.lengths, rows.agent.shape[1])
+    def actor(self, rows: ScoredSequences, advantages: Tensor) -> Tensor:
+        clip, counted = self._clip, inside(rows.lengths, rows.agent.shape[1])
         self.metrics["clipped"] = share_outside(rows.agent - rows.behaviour, advantages, counted, clip, clip)
-        return ppo(rows.agent, rows.behaviour, advantages, rows.lengths, clip, rows.weights) + error
+        return ppo(rows.agent, rows.behaviour, advantages, rows.lengths, clip, rows.weights)
