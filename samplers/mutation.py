@@ -17,7 +17,7 @@ from molbuffer.samplers.tokens import TokenChanges, Vocabulary
 from molbuffer.scoring import are_other_molecules
 
 TRIES = 50
-"""The attempts to change a parent before it counts as one without mutants; two of three are molecules."""
+"""The attempts to change a parent before it counts as one without mutants; four of five are other molecules."""
 
 
 @checked

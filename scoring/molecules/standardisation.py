@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Annotated, Literal
+from functools import cache, lru_cache
+from typing import Annotated, Literal, NamedTuple
 
 from rdkit import Chem, rdBase
 from rdkit.Chem.MolStandardize import rdMolStandardize
+from rdkit.Chem.rdMolDescriptors import CalcMolFormula
 
 from molbuffer.kinds import Count, Given, checked
 from molbuffer.scoring.errors import ScoringConfigurationError
@@ -31,6 +32,8 @@ MAX_LENGTH = 2_000
 chain of 2,000 atoms takes 0.1 s, one of 16,000 atoms 17 s."""
 OUTPUT_ORDER = "_smilesAtomOutputOrder"
 """The property in which RDKit notes the order of the atoms in the SMILES that it wrote last."""
+KNOWN = 1024
+"""The molecules that others were compared with that are remembered."""
 MOST_ROUNDS = 100
 """The rounds after which a molecule counts as one that cannot be named; two are enough for all but rare ones."""
 
@@ -277,22 +280,35 @@ def _is_other_molecule(one: str, other: str) -> bool:
     molecule = parse_smiles(one) if len(one) <= MAX_LENGTH else None
     if molecule is None:
         return False
-    second = parse_smiles(other) if len(other) <= MAX_LENGTH else None
     # Clean-up moves bonds and charges, and no hydrogen: with other atoms it is another molecule.
-    if second is None or _composition(molecule) != _composition(second):
+    second = _known(other)
+    if second is None or CalcMolFormula(molecule) != second.formula or _composition(molecule) != second.composition:
         return True
-    if canonical_smiles(molecule) == canonical_smiles(second):
+    if canonical_smiles(molecule) == canonical_smiles(second.molecule):
         return False
     return standardise_smiles(one) != standardise_smiles(other)
 
 
-def _composition(molecule: Chem.Mol) -> tuple[list[tuple[int, int]], int]:
-    """Return the sorted atomic numbers of all atoms but hydrogens, each with its hydrogens of all isotopes, and the
-    charge of the molecule.
-    """
-    atoms = (
+class _Known(NamedTuple):
+    """A molecule that others are compared with, and what of it is compared first; nobody may change it."""
+
+    molecule: Chem.Mol
+    formula: str
+    composition: list[tuple[int, int]]
+
+
+@lru_cache(KNOWN)
+def _known(smiles: str) -> _Known | None:
+    molecule = parse_smiles(smiles) if len(smiles) <= MAX_LENGTH else None
+    if molecule is None:
+        return None
+    return _Known(molecule, CalcMolFormula(molecule), _composition(molecule))
+
+
+def _composition(molecule: Chem.Mol) -> list[tuple[int, int]]:
+    """Return the sorted atomic numbers of all atoms but hydrogens, each with its hydrogens of all isotopes."""
+    return sorted(
         (number, atom.GetTotalNumHs(includeNeighbors=True))
         for atom in molecule.GetAtoms()
         if (number := atom.GetAtomicNum()) != 1
     )
-    return sorted(atoms), Chem.GetFormalCharge(molecule)
