@@ -29,17 +29,17 @@ from .filters import (
 from .gates import Gate, any_holds, circle, stored_form
 from .genetic.breeding import WAYS, Breeding
 from .genetic.offspring import children
-from .molecules.buckets import BucketName, Buckets, make_buckets
 from .molecules.cxsmiles import plain_smiles
-from .molecules.diversity import Diversity, diversity_of
-from .molecules.fingerprints import Fingerprint, bit_fingerprints, count_fingerprint
-from .molecules.neighbours import Indices, SimilarityBounds, SimilarPairs, similar_pairs
 from .molecules.parsing import canonical_smiles, parse_smiles
-from .molecules.patterns import parse_smarts
 from .molecules.properties import check_property, property_names, property_value
+from .molecules.queries.patterns import parse_smarts
 from .molecules.random_smiles import random_smiles
 from .molecules.scaffolds import scaffold_of, scaffolds_of
 from .molecules.sdf import posed_record, sdf_record
+from .molecules.similarity.buckets import BucketName, Buckets, make_buckets
+from .molecules.similarity.diversity import Diversity, diversity_of
+from .molecules.similarity.fingerprints import Fingerprint, bit_fingerprints, count_fingerprint
+from .molecules.similarity.neighbours import Indices, SimilarityBounds, SimilarPairs, similar_pairs
 from .molecules.standardisation import (
     MAX_LENGTH,
     NamedMolecule,

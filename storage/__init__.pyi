@@ -1,6 +1,6 @@
 from .archive.manifest import ArchiveLimits, is_archive
 from .backends.waiting import ClaimWait
-from .catalog.migrate import MigrationReceipt, migrate_store
+from .catalog.schema.migrate import MigrationReceipt, migrate_store
 from .commits.commit import find_receipts
 from .commits.runs import shown_event
 from .errors import (

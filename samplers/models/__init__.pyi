@@ -1,3 +1,6 @@
+from .autoencoders.posterior import Posterior
+from .autoencoders.vae_gru import VAE
+from .autoencoders.von_mises_fisher import log_normaliser, sample_directions
 from .checked_model import draw_sequences, likelihoods
 from .condition import UNCONDITIONED, Condition, ConditionKind
 from .decoding import DecodingStep, decode, tokens_before
@@ -7,14 +10,11 @@ from .huggingface.conversion import convert_folder
 from .huggingface.folder import check_folder, check_safetensors, is_huggingface, read_json
 from .language_model import LanguageModel
 from .lstm import LSTMLanguageModel
-from .posterior import Posterior
 from .protocol import GenerativeModel, LatentModel, Sequences
 from .recurrent.products import gradient_products, has_bfloat16
 from .registry import MODELS, check_new_model, check_sizes
 from .seq2seq import Seq2SeqModel
 from .transformer import TransformerLanguageModel
-from .vae_gru import VAE
-from .von_mises_fisher import log_normaliser, sample_directions
 
 __all__ = [
     "MODELS",

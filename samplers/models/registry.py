@@ -9,6 +9,9 @@ from typing import Any
 
 from molbuffer.kinds import Family
 from molbuffer.samplers.errors import ModelSizeError, UnknownModelKindError
+from molbuffer.samplers.models.autoencoders.vae import VAEArchitecture
+from molbuffer.samplers.models.autoencoders.vae_gru import VAE
+from molbuffer.samplers.models.autoencoders.vae_transformer import TransformerVAE
 from molbuffer.samplers.models.condition import ConditionKind
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.models.huggingface.language_model import HuggingFaceArchitecture, HuggingFaceLanguageModel
@@ -16,9 +19,6 @@ from molbuffer.samplers.models.lstm import LSTMArchitecture, LSTMLanguageModel
 from molbuffer.samplers.models.protocol import GenerativeModel
 from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
 from molbuffer.samplers.models.transformer import TransformerArchitecture, TransformerLanguageModel
-from molbuffer.samplers.models.vae import VAEArchitecture
-from molbuffer.samplers.models.vae_gru import VAE
-from molbuffer.samplers.models.vae_transformer import TransformerVAE
 
 GIVEN_SIZES = ("vocabulary_size", "max_length")
 """The sizes that follow from the training data."""

@@ -15,12 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, ConditionKind
-from molbuffer.samplers.models.decoding import chosen_log_probs, decode, tokens_before
-from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
-from molbuffer.samplers.models.language_model import SequenceModule
-from molbuffer.samplers.models.protocol import Sequences, token_mask
-from molbuffer.samplers.models.transformer_block import (
+from molbuffer.samplers.models.attention.transformer_block import (
     Attend,
     KeyValueCache,
     TransformerBlock,
@@ -31,7 +26,12 @@ from molbuffer.samplers.models.transformer_block import (
     rotary_table,
     rotate,
 )
-from molbuffer.samplers.models.transformer_stack import block_outputs, next_token_head
+from molbuffer.samplers.models.attention.transformer_stack import block_outputs, next_token_head
+from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, ConditionKind
+from molbuffer.samplers.models.decoding import chosen_log_probs, decode, tokens_before
+from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
+from molbuffer.samplers.models.language_model import SequenceModule
+from molbuffer.samplers.models.protocol import Sequences, token_mask
 
 
 @dataclass(frozen=True)

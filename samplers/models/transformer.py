@@ -13,10 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from molbuffer.samplers.models.attention.transformer_block import (
+    TransformerBlock,
+    causal_attention,
+    check_heads,
+    rotary_table,
+)
+from molbuffer.samplers.models.attention.transformer_stack import BlockStep, block_outputs, next_token_head
 from molbuffer.samplers.models.decoding import DecodingStep, tokens_before
 from molbuffer.samplers.models.language_model import LanguageModel
-from molbuffer.samplers.models.transformer_block import TransformerBlock, causal_attention, check_heads, rotary_table
-from molbuffer.samplers.models.transformer_stack import BlockStep, block_outputs, next_token_head
 
 
 @dataclass(frozen=True)

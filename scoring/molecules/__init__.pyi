@@ -1,10 +1,10 @@
 from .cxsmiles import plain_smiles
-from .fingerprints import Fingerprint, count_fingerprint, has_pairs, tanimoto
 from .parsing import canonical_smiles, parse_canonical, parse_smiles
-from .patterns import matches, parse_smarts, reads_as_before
-from .pharmacophore_sets import Codes, common_share, pharmacophores
 from .properties import check_property, property_value
+from .queries.patterns import matches, parse_smarts, reads_as_before
+from .queries.pharmacophore_sets import Codes, common_share, pharmacophores
 from .sa_score import check_sa_score
+from .similarity.fingerprints import Fingerprint, count_fingerprint, has_pairs, tanimoto
 from .standardisation import (
     NamedMolecule,
     Standardisation,

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rdkit import Chem
 
-from molbuffer.scoring.molecules.patterns import matches
+from molbuffer.scoring.molecules.queries.patterns import matches
 
 NEUTRAL: Mapping[int, tuple[int, ...]] = {
     1: (1,),

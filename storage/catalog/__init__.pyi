@@ -3,15 +3,15 @@ from .catalog import Catalog
 from .identity import check_identity, read_identity, set_identity
 from .journal import Journal, JournalContent, JournalEntry, JournalFile
 from .metadata import change_metadata, expire_versions
-from .migrate import check_schema, create_schema
-from .parquet_files import Column, TableFiles, TableSource, file_list, select_nothing
-from .parquet_folder import ParquetFile, ParquetFolder, find_parquet
+from .parquet.parquet_files import Column, TableFiles, TableSource, file_list, select_nothing
+from .parquet.parquet_folder import ParquetFile, ParquetFolder, find_parquet
+from .parquet.registration import RegisteredFile, drop_files, register, renumber
 from .readable import BATCH_ROWS, ReadableCatalog, Version
-from .registration import RegisteredFile, drop_files, register, renumber
-from .schema import MIGRATIONS, TABLES, Migration
-from .score_views import molecule_scores
+from .schema.migrate import check_schema, create_schema
+from .schema.migrations import MIGRATIONS, TABLES, Migration
+from .schema.score_views import molecule_scores
+from .schema.views import QUERYABLE_TABLES, VIEWS, bind, read_by
 from .transaction import Transaction
-from .views import QUERYABLE_TABLES, VIEWS, bind, read_by
 
 __all__ = [
     "BATCH_ROWS",

@@ -33,10 +33,10 @@ from molbuffer.storage.backends import (
     unwritten,
 )
 from molbuffer.storage.catalog.durability import DurableCommits
-from molbuffer.storage.catalog.parquet_files import TableFiles, TableSource, table_files
-from molbuffer.storage.catalog.past_tables import PastTables
+from molbuffer.storage.catalog.parquet.parquet_files import TableFiles, TableSource, table_files
 from molbuffer.storage.catalog.pinned import PinnedCatalog
 from molbuffer.storage.catalog.readable import ReadableCatalog, Version
+from molbuffer.storage.catalog.schema.past_tables import PastTables
 from molbuffer.storage.catalog.transaction import Transaction
 from molbuffer.storage.errors import (
     CatalogUnavailableError,

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from molbuffer.storage.catalog.parquet_files import TableSource
+from molbuffer.storage.catalog.parquet.parquet_files import TableSource
 from molbuffer.storage.catalog.readable import ReadableCatalog, Version
 from molbuffer.storage.errors import UnknownSnapshotError
 from molbuffer.storage.files import Place

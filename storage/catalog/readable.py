@@ -11,8 +11,8 @@ import duckdb
 import pyarrow as pa
 
 from molbuffer.storage.backends import as_store_error
-from molbuffer.storage.catalog.parquet_files import TableSource
-from molbuffer.storage.catalog.views import bind, with_views
+from molbuffer.storage.catalog.parquet.parquet_files import TableSource
+from molbuffer.storage.catalog.schema.views import bind, with_views
 from molbuffer.storage.errors import CatalogUnavailableError, StoreError, UnknownSnapshotError
 from molbuffer.storage.files import Place, checksums_in
 

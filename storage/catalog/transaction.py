@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from molbuffer.storage.backends import quote, quote_name
-from molbuffer.storage.catalog.views import bind
+from molbuffer.storage.catalog.schema.views import bind
 
 _TARGET_FILE_SIZE = "512MB"  # DuckLake's own default.
 

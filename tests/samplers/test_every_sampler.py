@@ -27,12 +27,12 @@ from molbuffer.samplers.latent import LatentSampler
 from molbuffer.samplers.latents.priors import NormalPrior
 from molbuffer.samplers.latents.source import LatentState, LatentTable
 from molbuffer.samplers.model import ModelSampler
+from molbuffer.samplers.models.autoencoders.vae_gru import VAE, VAEArchitecture
 from molbuffer.samplers.models.condition import Condition
 from molbuffer.samplers.models.distribution import Sampling
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.models.protocol import GenerativeModel
 from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
-from molbuffer.samplers.models.vae_gru import VAE, VAEArchitecture
 from molbuffer.samplers.mutation import MutationSampler
 from molbuffer.samplers.pair_dataset import PairDatasetSampler
 from molbuffer.samplers.policies.policy import Policy, fingerprint

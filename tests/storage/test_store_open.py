@@ -11,7 +11,7 @@ import pytest
 from molbuffer.storage import SampleStore
 from molbuffer.storage.backends.sqlite import file_system_of
 from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.schema import MIGRATIONS
+from molbuffer.storage.catalog.schema.migrations import MIGRATIONS
 from molbuffer.storage.errors import (
     StoreBusyError,
     StoreError,

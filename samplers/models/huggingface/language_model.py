@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from molbuffer.samplers.errors import ConditionError, MissingExtraError
+from molbuffer.samplers.models.attention.transformer_block import FULLEST
 from molbuffer.samplers.models.decoding import DecodingStep, tokens_before
 from molbuffer.samplers.models.huggingface.folder import checked_config
 from molbuffer.samplers.models.language_model import LanguageModel
-from molbuffer.samplers.models.transformer_block import FULLEST
 
 if TYPE_CHECKING:
     from types import ModuleType

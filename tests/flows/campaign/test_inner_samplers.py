@@ -12,7 +12,7 @@ from molbuffer.flows.settings.samplers import SamplerSettings
 from molbuffer.kinds import OneOf
 from molbuffer.samplers.latent import LatentSampler
 from molbuffer.samplers.latents.source import LatentTable, latent_files
-from molbuffer.samplers.models.vae_gru import VAE, VAEArchitecture
+from molbuffer.samplers.models.autoencoders.vae_gru import VAE, VAEArchitecture
 from molbuffer.samplers.mutation import MutationSampler
 from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.tables import SAMPLERS, RunParts

@@ -21,7 +21,7 @@ from molbuffer.samplers.latent import LatentSampler
 from molbuffer.samplers.latents.initial import stored_latents
 from molbuffer.samplers.latents.priors import NormalPrior, SphericalPrior
 from molbuffer.samplers.latents.source import LatentState, latent_files
-from molbuffer.samplers.models.vae_gru import VAE, VAEArchitecture
+from molbuffer.samplers.models.autoencoders.vae_gru import VAE, VAEArchitecture
 from molbuffer.samplers.policies.policy import policy_files
 from molbuffer.samplers.prior import PriorSampler
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary

@@ -17,7 +17,7 @@ from molbuffer.scoring.transforms import (
     Step,
 )
 from molbuffer.storage import SampleStore
-from molbuffer.storage.catalog.score_views import ROUNDING, TRANSFORMED
+from molbuffer.storage.catalog.schema.score_views import ROUNDING, TRANSFORMED
 from molbuffer.storage.records import (
     Build,
     Commit,

@@ -9,7 +9,7 @@ from typer.testing import CliRunner, Result
 from molbuffer.flows.cli import app
 from molbuffer.storage import SampleStore
 from molbuffer.storage.catalog.catalog import Catalog
-from molbuffer.storage.catalog.schema import MIGRATIONS
+from molbuffer.storage.catalog.schema.migrations import MIGRATIONS
 from molbuffer.storage.description import Description
 from molbuffer.storage.files.durable import sync_paths
 from molbuffer.storage.layout import Layout

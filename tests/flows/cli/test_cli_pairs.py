@@ -14,7 +14,7 @@ from molbuffer.samplers.errors import SmilesFileError
 from molbuffer.scoring import standardise_smiles
 from molbuffer.scoring.components import QED
 from molbuffer.scoring.errors import ScoringConfigurationError
-from molbuffer.scoring.molecules.neighbours import SimilarityBounds, similar_pairs
+from molbuffer.scoring.molecules.similarity.neighbours import SimilarityBounds, similar_pairs
 
 WriteScorer = Callable[[str], str]
 

@@ -20,8 +20,8 @@ from molbuffer.flows.campaign.training import assemble_offline, assemble_online
 from molbuffer.flows.settings.settings import Settings
 from molbuffer.samplers.latents.priors import NormalPrior
 from molbuffer.samplers.latents.source import LatentTable, latent_files
+from molbuffer.samplers.models.autoencoders.vae_gru import VAE, VAEArchitecture
 from molbuffer.samplers.models.seq2seq import Seq2SeqArchitecture, Seq2SeqModel
-from molbuffer.samplers.models.vae_gru import VAE, VAEArchitecture
 from molbuffer.samplers.policies.policy import Policy, open_policy, policy_files
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.storage import SampleStore

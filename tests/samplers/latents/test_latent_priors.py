@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from molbuffer.samplers.errors import PolicyFormatError
 from molbuffer.samplers.latents.priors import LatentPrior, NormalPrior, SphericalPrior
 from molbuffer.samplers.latents.source import LatentState, LatentTable, latent_files, load_latents
-from molbuffer.samplers.models.von_mises_fisher import log_area, mean_cosine
+from molbuffer.samplers.models.autoencoders.von_mises_fisher import log_area, mean_cosine
 from molbuffer.storage import SampleStore
 
 

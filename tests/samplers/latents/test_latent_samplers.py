@@ -17,10 +17,10 @@ from molbuffer.samplers.latents.lineage import latent_relatives
 from molbuffer.samplers.latents.priors import LatentPrior, NormalPrior, SphericalPrior
 from molbuffer.samplers.latents.source import LatentState, LatentTable
 from molbuffer.samplers.latents.vectors import best_latents, best_molecules, encode_molecules, read_vectors
+from molbuffer.samplers.models.autoencoders.vae_gru import VAE, VAEArchitecture
 from molbuffer.samplers.models.condition import Condition
 from molbuffer.samplers.models.distribution import Sampling
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
-from molbuffer.samplers.models.vae_gru import VAE, VAEArchitecture
 from molbuffer.samplers.policies.policy import Policy, fingerprint
 from molbuffer.samplers.prior import PriorSampler
 from molbuffer.samplers.tokens.vocabulary import Vocabulary

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from molbuffer.samplers.models.von_mises_fisher import (
+from molbuffer.samplers.models.autoencoders.von_mises_fisher import (
     divergence_from_uniform,
     log_area,
     log_normaliser,

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from molbuffer.samplers.models.attention.transformer_block import CACHE_BLOCK, KeyValueCache
 from molbuffer.samplers.models.transformer import TransformerArchitecture, TransformerLanguageModel
-from molbuffer.samplers.models.transformer_block import CACHE_BLOCK, KeyValueCache
 from molbuffer.samplers.tokens.vocabulary import END, PAD, START
 
 V, WIDTH, HEADS = 9, 12, 2

@@ -13,15 +13,15 @@ import torch
 from torch.testing import assert_close
 
 from molbuffer.samplers.errors import ConditionError
+from molbuffer.samplers.models.autoencoders.posterior import NormalPosterior
+from molbuffer.samplers.models.autoencoders.vae import ARCHITECTURES, VAEArchitecture
+from molbuffer.samplers.models.autoencoders.vae_gru import VAE, reversed_rows
+from molbuffer.samplers.models.autoencoders.von_mises_fisher import divergence_from_uniform
 from molbuffer.samplers.models.condition import Condition, ConditionKind
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
-from molbuffer.samplers.models.posterior import NormalPosterior
 from molbuffer.samplers.models.protocol import GenerativeModel, LatentModel, token_mask
 from molbuffer.samplers.models.registry import MODELS
 from molbuffer.samplers.models.transformer import TransformerArchitecture, TransformerLanguageModel
-from molbuffer.samplers.models.vae import ARCHITECTURES, VAEArchitecture
-from molbuffer.samplers.models.vae_gru import VAE, reversed_rows
-from molbuffer.samplers.models.von_mises_fisher import divergence_from_uniform
 from molbuffer.samplers.policies.policy import load_policy, policy_files
 from molbuffer.samplers.tokens.vocabulary import END, PAD, START, Vocabulary
 from molbuffer.storage import SampleStore

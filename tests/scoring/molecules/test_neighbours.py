@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from molbuffer.scoring import ScoringConfigurationError, ScoringError
-from molbuffer.scoring.molecules import neighbours
-from molbuffer.scoring.molecules.fingerprints import Fingerprint, count_fingerprint, tanimoto
-from molbuffer.scoring.molecules.neighbours import SimilarityBounds, SimilarPairs, similar_pairs
 from molbuffer.scoring.molecules.parsing import parse_smiles
+from molbuffer.scoring.molecules.similarity import neighbours
+from molbuffer.scoring.molecules.similarity.fingerprints import Fingerprint, count_fingerprint, tanimoto
+from molbuffer.scoring.molecules.similarity.neighbours import SimilarityBounds, SimilarPairs, similar_pairs
 
 FILE = Path(__file__).parents[2] / "data/molecules.smi"
 MOLECULES = [line.split()[0] for line in FILE.read_text().splitlines()]

@@ -10,8 +10,8 @@ from rdkit import Chem
 from molbuffer.scoring import Filter, ScoringConfigurationError
 from molbuffer.scoring.components import Substructure
 from molbuffer.scoring.filters import SubstructureFilter
-from molbuffer.scoring.molecules.patterns import matches, parse_smarts
-from molbuffer.scoring.molecules.query_trees import QueryTree
+from molbuffer.scoring.molecules.queries.patterns import matches, parse_smarts
+from molbuffer.scoring.molecules.queries.query_trees import QueryTree
 
 L_ALANINE, D_ALANINE, ALANINE = "N[C@@H](C)C(=O)O", "N[C@H](C)C(=O)O", "CC(N)C(=O)O"
 

@@ -48,5 +48,5 @@ def test_the_order_of_the_atoms_makes_no_difference() -> None:
 def test_a_large_molecule_is_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     molecule = Chem.MolFromSmiles(MOLECULES[6])
     whole = pharmacophores(molecule).tolist()
-    monkeypatch.setattr("molbuffer.scoring.molecules.pharmacophore_sets.MOST_TRIANGLES", 500)
+    monkeypatch.setattr("molbuffer.scoring.molecules.queries.pharmacophore_sets.MOST_TRIANGLES", 500)
     assert pharmacophores(molecule).tolist() == whole

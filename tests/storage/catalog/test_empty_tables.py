@@ -2,7 +2,7 @@
 
 import pytest
 
-from molbuffer.storage.catalog.schema import TABLES
+from molbuffer.storage.catalog.schema.migrations import TABLES
 from molbuffer.storage.errors import StoreError
 from molbuffer.storage.records import Commit, Score
 

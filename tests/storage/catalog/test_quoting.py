@@ -9,8 +9,8 @@ import pytest
 
 from molbuffer.storage import SampleStore
 from molbuffer.storage.backends.engine import closed_connection, quote, quote_name
-from molbuffer.storage.catalog.parquet_files import Column, TableFiles
-from molbuffer.storage.catalog.schema import MIGRATIONS
+from molbuffer.storage.catalog.parquet.parquet_files import Column, TableFiles
+from molbuffer.storage.catalog.schema.migrations import MIGRATIONS
 from molbuffer.storage.description import Description
 from molbuffer.storage.errors import StoreError, StoreFormatError
 from molbuffer.storage.records import Commit

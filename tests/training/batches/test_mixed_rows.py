@@ -14,8 +14,8 @@ from molbuffer.samplers.dataset import DatasetSampler
 from molbuffer.samplers.latents.priors import NormalPrior
 from molbuffer.samplers.latents.source import LatentState
 from molbuffer.samplers.model import ModelSampler
+from molbuffer.samplers.models.autoencoders.vae_gru import VAE, VAEArchitecture
 from molbuffer.samplers.models.condition import Condition
-from molbuffer.samplers.models.vae_gru import VAE, VAEArchitecture
 from molbuffer.samplers.policies.policy import Policy, fingerprint
 from molbuffer.samplers.prior import PriorSampler
 from molbuffer.samplers.tokens.vocabulary import Vocabulary

@@ -16,11 +16,11 @@ from molbuffer.samplers.base import Sampler, SamplerSize
 from molbuffer.samplers.latent import LatentSampler
 from molbuffer.samplers.latents.priors import LatentPrior, NormalPrior, SphericalPrior
 from molbuffer.samplers.latents.source import LatentState, LatentTable, load_latents
+from molbuffer.samplers.models.autoencoders.vae_gru import VAE, VAEArchitecture
 from molbuffer.samplers.models.condition import Condition, ConditionKind
 from molbuffer.samplers.models.decoding import chosen_log_probs, decode
 from molbuffer.samplers.models.distribution import Sampling
 from molbuffer.samplers.models.protocol import LatentModel, Sequences
-from molbuffer.samplers.models.vae_gru import VAE, VAEArchitecture
 from molbuffer.samplers.policies.policy import Policy, fingerprint
 from molbuffer.samplers.prior import PriorSampler
 from molbuffer.samplers.tokens.vocabulary import Vocabulary

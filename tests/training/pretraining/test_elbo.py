@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from molbuffer.samplers.models.autoencoders.vae import VAEArchitecture, VariationalAutoencoder
 from molbuffer.samplers.models.condition import Condition
 from molbuffer.samplers.models.distribution import Sampling
 from molbuffer.samplers.models.gru import GRUArchitecture, GRULanguageModel
 from molbuffer.samplers.models.registry import MODELS
-from molbuffer.samplers.models.vae import VAEArchitecture, VariationalAutoencoder
 from molbuffer.samplers.policies.policy import Policy
 from molbuffer.samplers.tokens.vocabulary import RESERVED, Vocabulary
 from molbuffer.scoring import standardise_many

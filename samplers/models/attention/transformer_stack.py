@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from torch import Tensor, nn
 
-from molbuffer.samplers.models.transformer_block import Attend, KeyValueCache, rms_norm
+from molbuffer.samplers.models.attention.transformer_block import Attend, KeyValueCache, rms_norm
 
 
 def next_token_head(size: int, vocabulary_size: int) -> nn.Linear:

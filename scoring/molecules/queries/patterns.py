@@ -24,7 +24,7 @@ from functools import cache
 from rdkit import Chem, rdBase
 
 from molbuffer.scoring.errors import ScoringConfigurationError
-from molbuffer.scoring.molecules.query_trees import ELEMENT, QueryTree
+from molbuffer.scoring.molecules.queries.query_trees import ELEMENT, QueryTree
 
 
 def matches(molecule: Chem.Mol, smarts: str) -> bool:

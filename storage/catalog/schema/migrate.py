@@ -24,9 +24,9 @@ from molbuffer.storage.catalog.backup import back_up
 from molbuffer.storage.catalog.catalog import Catalog
 from molbuffer.storage.catalog.identity import check_identity
 from molbuffer.storage.catalog.metadata import set_compression
-from molbuffer.storage.catalog.schema import MIGRATIONS, TABLES, Migration
+from molbuffer.storage.catalog.schema.migrations import MIGRATIONS, TABLES, Migration
+from molbuffer.storage.catalog.schema.views import VIEWS, bind
 from molbuffer.storage.catalog.transaction import Transaction
-from molbuffer.storage.catalog.views import VIEWS, bind
 from molbuffer.storage.description import STORE_FORMAT, Description
 from molbuffer.storage.errors import StoreFormatError
 from molbuffer.storage.files import Place, Sync, sync_paths

@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 
 from rdkit import DataStructs
 
-from molbuffer.scoring.molecules.fingerprints import Fingerprint, count_fingerprint
 from molbuffer.scoring.molecules.parsing import parse_canonical
 from molbuffer.scoring.molecules.scaffolds import generic_scaffolds_of, scaffolds_of
+from molbuffer.scoring.molecules.similarity.fingerprints import Fingerprint, count_fingerprint
 
 BucketName = Literal["scaffold", "generic_scaffold", "molecule", "similarity"]
 

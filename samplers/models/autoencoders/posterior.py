@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from molbuffer.samplers.models.von_mises_fisher import divergence_from_uniform, sample_directions
+from molbuffer.samplers.models.autoencoders.von_mises_fisher import divergence_from_uniform, sample_directions
 
 
 class Posterior(Protocol):

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from molbuffer.storage.catalog.parquet_files import Column, empty_tables, later_columns, select_nothing
+from molbuffer.storage.catalog.parquet.parquet_files import Column, empty_tables, later_columns, select_nothing
 
 # Snapshots of which is remembered what has no rows.
 _MOST_REMEMBERED = 100

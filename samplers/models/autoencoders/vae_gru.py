@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from molbuffer.samplers.models.autoencoders.vae import VAEArchitecture, VariationalAutoencoder
 from molbuffer.samplers.models.condition import UNCONDITIONED, Condition
 from molbuffer.samplers.models.decoding import DecodingStep
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.models.recurrent.gru_stack import GRUStack, GRUStep
 from molbuffer.samplers.models.recurrent.packing import Packing, packed_log_probs
 from molbuffer.samplers.models.recurrent.products import linear
-from molbuffer.samplers.models.vae import VAEArchitecture, VariationalAutoencoder
 from molbuffer.samplers.tokens import PAD
 
 

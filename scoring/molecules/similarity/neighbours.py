@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from molbuffer.scoring.errors import ScoringConfigurationError, ScoringError
-from molbuffer.scoring.molecules.fingerprints import Fingerprint, count_fingerprint
 from molbuffer.scoring.molecules.parsing import parse_smiles
+from molbuffer.scoring.molecules.similarity.fingerprints import Fingerprint, count_fingerprint
 from molbuffer.scoring.workers import map_chunks
 
 DENSE_SHARE = 0.02

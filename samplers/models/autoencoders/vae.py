@@ -21,13 +21,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from molbuffer.samplers.models.attention.transformer_block import check_heads
+from molbuffer.samplers.models.autoencoders.posterior import NormalPosterior, Posterior, SphericalPosterior
 from molbuffer.samplers.models.condition import UNCONDITIONED, Condition, ConditionKind
 from molbuffer.samplers.models.decoding import DecodingStep, chosen_log_probs, decode, tokens_before
 from molbuffer.samplers.models.distribution import UNTRUNCATED, Sampling
 from molbuffer.samplers.models.language_model import SequenceModule
-from molbuffer.samplers.models.posterior import NormalPosterior, Posterior, SphericalPosterior
 from molbuffer.samplers.models.protocol import LatentModel, Sequences
-from molbuffer.samplers.models.transformer_block import check_heads
 from molbuffer.samplers.tokens import START
 
 GEOMETRIES = ("normal", "spherical")

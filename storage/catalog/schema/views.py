@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 
-from molbuffer.storage.catalog.schema import TABLES
-from molbuffer.storage.catalog.score_views import SCORE_VIEWS
+from molbuffer.storage.catalog.schema.migrations import TABLES
+from molbuffer.storage.catalog.schema.score_views import SCORE_VIEWS
 
 QUERYABLE_TABLES = tuple(table for table in TABLES if table != "commit_fence")
 """The tables that people may query: nothing is kept in the fence."""

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from molbuffer.samplers.models.decoding import DecodingStep
-from molbuffer.samplers.models.protocol import token_mask
-from molbuffer.samplers.models.transformer_block import (
+from molbuffer.samplers.models.attention.transformer_block import (
     TransformerBlock,
     attention_within,
     causal_attention,
     rotary_table,
 )
-from molbuffer.samplers.models.transformer_stack import BlockStep, block_outputs, next_token_head
-from molbuffer.samplers.models.vae import VAEArchitecture, VariationalAutoencoder
+from molbuffer.samplers.models.attention.transformer_stack import BlockStep, block_outputs, next_token_head
+from molbuffer.samplers.models.autoencoders.vae import VAEArchitecture, VariationalAutoencoder
+from molbuffer.samplers.models.decoding import DecodingStep
+from molbuffer.samplers.models.protocol import token_mask
 
 
 class TransformerVAE(VariationalAutoencoder):

@@ -1,0 +1,1 @@
+"""The blocks of transformers, and stacks of them."""

@@ -1,0 +1,1 @@
+"""Variational autoencoders: models with a latent space, and its distributions."""

@@ -1,0 +1,1 @@
+"""How similar molecules are: fingerprints, neighbours, diversity and buckets."""
