@@ -369,8 +369,8 @@ def _validate(data: Mapping[str, Any], source: str, text: str, *, check_device: 
     try:
         settings = Settings.model_validate(data)
     except ValidationError as error:
-        found = validation_problems(error, data, Settings, settings_schema())
-        problems += [*not_told(found, problems, data), *broken_rules(data)]
+        wrong = validation_problems(error, data, Settings, settings_schema())
+        problems += [*not_told(wrong, problems, data), *broken_rules(data)]
     else:
         if not problems:
             return settings
