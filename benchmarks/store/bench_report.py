@@ -1,6 +1,6 @@
 """How long a report takes, and how large it is, by the number of rows of the store.
 
-    python benchmarks/bench_report.py [--rows 100000 1000000] [--per-build 10000] [--facts]
+    python benchmarks/store/bench_report.py [--rows 100000 1000000] [--per-build 10000] [--facts]
 
 Stores of molecules that are chains of fragments, with two components, rewards, refused rows and metrics, are made in a
 temporary folder; making them is not timed. ``--facts`` also times each fact that the report tells.
