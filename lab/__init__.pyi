@@ -26,8 +26,7 @@ from .offline import (
 )
 from .provenance import described_run, objective_definition
 from .run_list import list_runs
-from .runs.lab_run import LabRun
-from .runs.results import TrainingResult
+from .runs import LabRun, TrainingResult
 from .score_failures import ScoreFailures, check_kept, log_warning
 from .torch_threads import NUMBER_VARIABLES, WAITING_VARIABLES, limit_threads
 from .training import Training, TrainingPlan, go_on, online_training, run_training

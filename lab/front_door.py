@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from molbuffer.lab.arguments import LossFunction, RowProgress
     from molbuffer.lab.offline import Judging, OfflineResult
-    from molbuffer.lab.runs.lab_run import LabRun
+    from molbuffer.lab.runs import LabRun
     from molbuffer.samplers import Policy
     from molbuffer.scoring import Choice, ContrastiveTemplate, Filter, Objective, Screening, Standardisation
     from molbuffer.training import FitProgress, LearnerSettings, Loss
@@ -111,7 +111,7 @@ class Lab(StoredLab):
         prepare_torch()
         from molbuffer.lab.arguments import as_choice
         from molbuffer.lab.recording import RunPlan, started_run
-        from molbuffer.lab.runs.lab_run import LabRun
+        from molbuffer.lab.runs import LabRun
 
         plan = RunPlan(
             name,

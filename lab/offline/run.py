@@ -14,8 +14,7 @@ from molbuffer.lab.offline.report import OfflineReport
 from molbuffer.lab.offline.rows import OfflineRows, opened_rows, refuse_no_rows, rows_of_run
 from molbuffer.lab.offline.training import offline_training, relabelled, run_offline_training
 from molbuffer.lab.recording import RunPlan, started_run
-from molbuffer.lab.runs.results import TrainingResult
-from molbuffer.lab.runs.statements import training_statement
+from molbuffer.lab.runs import TrainingResult, training_statement
 from molbuffer.lab.training import TrainingPlan, go_on
 from molbuffer.storage import (
     ArchiveLimits,
