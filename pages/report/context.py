@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from molbuffer.pages.charts.chart import short_labels
+from molbuffer.pages.facts.molecules import BestMolecule, best_molecules
 from molbuffer.pages.facts.objectives import ObjectiveFacts, list_objectives
 from molbuffer.pages.facts.runs import RunFacts, list_run_facts
+from molbuffer.pages.facts.sample import MoleculeSample, sample_molecules
 from molbuffer.pages.facts.scope import Scope
 from molbuffer.storage import SampleStore, UnknownRunError
 
@@ -36,9 +38,9 @@ class ReportOptions:
         title: its title; None is the name of the store's folder.
         best: how many of the best molecules have pictures.
         listed: how many of the best molecules are in the table.
-        sampled: how many molecules the diversity is computed of, chosen by a hash.
-        mapped: how many molecules the map of chemical space has, and how many points a trade-off.
-        seed: chooses the samples.
+        sampled: how many molecules the diversity is computed of and the map has, chosen by a hash.
+        traded: how many points a trade-off has, beside those of the fronts.
+        seed: chooses the sample.
         reference: molecules to compare with; None without.
         align: a molecule that pictures are aligned to; None is the target of a component, or the commonest scaffold.
         molecule: the molecule whose descent is shown; None is the best one.
@@ -47,8 +49,8 @@ class ReportOptions:
     title: str | None = None
     best: int = 24
     listed: int = 100
-    sampled: int = 4_000
-    mapped: int = 2_000
+    sampled: int = 3_000
+    traded: int = 2_000
     seed: int = 0
     reference: Reference | None = None
     align: str | None = None
@@ -74,6 +76,8 @@ class Context:
     objectives: Sequence[ObjectiveFacts]
     others: Sequence[ObjectiveFacts]
     groups: dict[str, str]
+    _best: dict[str, list[BestMolecule]] = field(default_factory=dict)
+    _samples: dict[str, MoleculeSample] = field(default_factory=dict)
 
     @property
     def store(self) -> SampleStore:
@@ -87,6 +91,20 @@ class Context:
     def groups_of(self, objective: ObjectiveFacts) -> dict[str, str]:
         """Return the groups of the runs whose own objective it is."""
         return {run.run_id: self.groups[run.run_id] for run in self.runs_of(objective)}
+
+    def best_of(self, objective: ObjectiveFacts) -> list[BestMolecule]:
+        """Return the best molecules under an objective, as many as the report needs."""
+        if objective.sha256 not in self._best:
+            wanted = max(1, self.options.best, self.options.listed)
+            self._best[objective.sha256] = best_molecules(self.scope, objective.sha256, wanted)
+        return self._best[objective.sha256]
+
+    def sample_of(self, objective: ObjectiveFacts) -> MoleculeSample:
+        """Return the sample of molecules with a reward under an objective."""
+        if objective.sha256 not in self._samples:
+            most, seed = self.options.sampled, self.options.seed
+            self._samples[objective.sha256] = sample_molecules(self.scope, objective.sha256, most, seed=seed)
+        return self._samples[objective.sha256]
 
     def headings(self) -> bool:
         """Return whether what follows is of several objectives, so that each needs a heading."""

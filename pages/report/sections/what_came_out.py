@@ -16,9 +16,9 @@ from molbuffer.pages.charts.molecules import (
 )
 from molbuffer.pages.facts.diversity import Cluster, Neighbour, diversity, nearest_of
 from molbuffer.pages.facts.lineage import Ancestor, descent, policy_descent
-from molbuffer.pages.facts.molecules import BestMolecule, best_molecules, first_rows
+from molbuffer.pages.facts.molecules import BestMolecule, first_rows
 from molbuffer.pages.facts.objectives import ObjectiveFacts
-from molbuffer.pages.facts.sample import MoleculeSample, sample_molecules
+from molbuffer.pages.facts.sample import MoleculeSample
 from molbuffer.pages.facts.space import map_space
 from molbuffer.pages.facts.tradeoffs import tradeoffs
 from molbuffer.pages.pictures import common_core, core_of, picture
@@ -60,7 +60,7 @@ def best(context: Context) -> Section:
 
 def _best(context: Context, objective: ObjectiveFacts) -> Iterator[Block]:
     options = context.options
-    found = best_molecules(context.scope, objective.sha256, max(options.best, options.listed))
+    found = context.best_of(objective)
     if not found:
         return
     core, aligned = _core(context, objective, [molecule.smiles for molecule in found[: options.best]])
@@ -68,7 +68,7 @@ def _best(context: Context, objective: ObjectiveFacts) -> Iterator[Block]:
         f"Pictures are aligned to {aligned}." if core is not None else "Pictures are not aligned to a reference."
     )
     yield Cards([_best_card(rank, molecule, core) for rank, molecule in enumerate(found[: options.best], 1)])
-    yield _best_table(found, objective)
+    yield _best_table(found[: options.listed], objective)
 
 
 def _core(context: Context, objective: ObjectiveFacts, smiles: list[str]) -> tuple[Chem.Mol | None, str]:
@@ -92,7 +92,7 @@ def _targets(context: Context, objective: ObjectiveFacts) -> Iterator[tuple[str,
 
 
 def _best_card(rank: int, molecule: BestMolecule, core: Chem.Mol | None) -> Card:
-    labels = short_labels([each.component for each in molecule.components], 22)
+    labels = short_labels([each.component for each in molecule.components], 18)
     values = [
         (labels[each.component], _value(each.raw, each.transformed))
         for each in molecule.components
@@ -163,7 +163,7 @@ def variety(context: Context) -> Section:
 
 def _variety(context: Context, objective: ObjectiveFacts) -> Iterator[Block]:
     options = context.options
-    sample = sample_molecules(context.scope, objective.sha256, options.sampled, seed=options.seed)
+    sample = context.sample_of(objective)
     if sample.total == 0:
         return
     found = diversity(sample)
@@ -241,7 +241,7 @@ def _trade_offs(context: Context, objective: ObjectiveFacts) -> Iterator[Block]:
     names = [component.name for component in objective.components]
     if len(names) < 2:
         return
-    found = tradeoffs(context.scope, objective.sha256, names, most=context.options.mapped)
+    found = tradeoffs(context.scope, objective.sha256, names, most=context.options.traded)
     if found is not None:
         if len(found.points) < found.total:
             yield Note(
@@ -264,7 +264,7 @@ def chemical_space(context: Context) -> Section:
 
 
 def _chemical_space(context: Context, objective: ObjectiveFacts) -> Iterator[Block]:
-    sample = sample_molecules(context.scope, objective.sha256, context.options.mapped, seed=context.options.seed)
+    sample = context.sample_of(objective)
     space = map_space(sample)
     charts = [map_chart(space, "iteration"), map_chart(space, "reward")]
     if any(charts):
@@ -295,7 +295,7 @@ def _named(context: Context) -> list[Block]:
 
 
 def _of_best(context: Context, objective: ObjectiveFacts) -> Iterator[Block]:
-    for molecule in best_molecules(context.scope, objective.sha256, 1):
+    for molecule in context.best_of(objective)[:1]:
         yield from _descent(context, molecule.smiles)
 
 
