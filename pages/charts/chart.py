@@ -18,6 +18,8 @@ MOST_SERIES = len(COLOURS)
 """The most series that a chart tells apart by colour."""
 LABEL_CHARACTERS = 32
 HEIGHT = 260
+ITERATION: Final = alt.Axis(tickMinStep=1, labelExpr="datum.value % 1 === 0 ? datum.label : ''")
+"""The axis of iterations, which are whole numbers however few there are."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import polars as pl
 
-from molbuffer.pages.charts.chart import MOST_SERIES, Chart, colours_of, layered, of, one_chart
+from molbuffer.pages.charts.chart import ITERATION, MOST_SERIES, Chart, colours_of, layered, of, one_chart
 from molbuffer.pages.facts.learning import CallCurve
 
 GRID = 150
@@ -36,7 +36,7 @@ def reward_chart(curve: pl.DataFrame, groups: Mapping[str, str], names: Mapping[
         "name:N", sort=kinds, scale=alt.Scale(domain=kinds, range=[[1, 0], [5, 3], [2, 2]][: len(kinds)]),
         legend=alt.Legend(orient="top", title=None) if len(kinds) > 1 else None,
     )  # fmt: skip
-    x = alt.X("iteration:Q", title="iteration", axis=alt.Axis(tickMinStep=1, format="~d"))
+    x = alt.X("iteration:Q", title="iteration", axis=ITERATION)
     shown = [alt.Tooltip("series:N", title="run"), alt.Tooltip("name:N", title="metric"), "iteration:Q"]
     line = of("data").mark_line(strokeWidth=2).encode(
         x=x, y=alt.Y("mean:Q", title="reward", scale=alt.Scale(zero=False)), color=colours_of(series), strokeDash=dash,
@@ -58,7 +58,7 @@ def metric_chart(
     series = _first_series(rows)
     rows = rows.filter(pl.col("series").is_in(series))
     line = of("data").mark_line(strokeWidth=2).encode(
-        x=alt.X("iteration:Q", title="iteration", axis=alt.Axis(tickMinStep=1, format="~d")),
+        x=alt.X("iteration:Q", title="iteration", axis=ITERATION),
         y=alt.Y("mean:Q", title=unit, scale=alt.Scale(zero=zero)),
         color=colours_of(series),
         tooltip=[alt.Tooltip("series:N", title="run"), "iteration:Q", alt.Tooltip("mean:Q", title=title, format=".4g")],

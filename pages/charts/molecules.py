@@ -118,8 +118,10 @@ def reward_histogram(rewards: pl.DataFrame) -> Chart | None:
     """Return how many molecules of a sample have which reward."""
     if rewards.is_empty():
         return None
+    # The reward of a pair may be below 0.
+    least = -1 if (rewards["reward"] < 0).any() else 0
     bars = of("data").mark_bar(color=COLOURS[0]).encode(
-        x=alt.X("reward:Q", bin=alt.Bin(step=0.05, extent=[0, 1]), title="reward"),
+        x=alt.X("reward:Q", bin=alt.Bin(step=0.05, extent=[least, 1]), title="reward"),
         y=alt.Y("count():Q", title="molecules"), tooltip=["count():Q"],
     )  # fmt: skip
     said = f"{len(rewards):,} molecules, mean reward {rewards['reward'].sum() / len(rewards):.3f}"

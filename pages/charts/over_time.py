@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import altair as alt
 import polars as pl
 
-from molbuffer.pages.charts.chart import Chart, colours_of, of, one_chart, short_labels
+from molbuffer.pages.charts.chart import ITERATION, Chart, colours_of, of, one_chart, short_labels
 from molbuffer.pages.facts.funnel import COMPUTED, FAILED, KNOWN, LOST, NOT_PARSEABLE, PENDING, REFUSED, WITHOUT
 
 MOST_FILTERS = 4
@@ -22,7 +22,6 @@ _OF_OUTCOMES = {
     NOT_PARSEABLE: "#4A4F57",
 }
 _OF_FILTERS = ("#767E88", "#949CA5", "#B1B8BF", "#CDD2D7", "#E4E7EA")
-_ITERATION = alt.Axis(tickMinStep=1, format="~d")
 
 
 def outcomes_chart(outcomes: pl.DataFrame) -> Chart | None:
@@ -54,7 +53,7 @@ def outcomes_chart(outcomes: pl.DataFrame) -> Chart | None:
     step = _step_of(rows)
     rows = rows.with_columns(until=pl.col("iteration") + step)
     chart = of("data").mark_bar(binSpacing=0).encode(
-        x=alt.X("iteration:Q", title="iteration", axis=_ITERATION, bin=alt.BinParams(binned=True)), x2="until:Q",
+        x=alt.X("iteration:Q", title="iteration", axis=ITERATION, bin=alt.BinParams(binned=True)), x2="until:Q",
         y=alt.Y("rows:Q", title="share of the drawn rows", stack="normalize", axis=alt.Axis(format="%")),
         color=alt.Color(
             "outcome:N", sort=order,
@@ -99,7 +98,7 @@ def sampler_chart(
     )  # fmt: skip
     order = [label for label in labels.values() if label in set(series)]
     line = of("data").mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=12)).encode(
-        x=alt.X("iteration:Q", title="iteration", axis=_ITERATION),
+        x=alt.X("iteration:Q", title="iteration", axis=ITERATION),
         y=alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False)), color=colours_of(order),
         tooltip=[alt.Tooltip("series:N", title="sampler"), "iteration:Q", alt.Tooltip("value:Q", format=".4f")],
     )  # fmt: skip
@@ -119,7 +118,7 @@ def shares_chart(shares: pl.DataFrame) -> Chart | None:
     )  # fmt: skip
     order = list(labels.values())
     area = of("data").mark_area().encode(
-        x=alt.X("iteration:Q", title="iteration", axis=_ITERATION),
+        x=alt.X("iteration:Q", title="iteration", axis=ITERATION),
         y=alt.Y("share:Q", title="share of the batch", stack="zero", axis=alt.Axis(format="%")),
         color=colours_of(order), tooltip=["series:N", "iteration:Q", alt.Tooltip("share:Q", format=".1%")],
     )  # fmt: skip

@@ -35,7 +35,8 @@ class ReportOptions:
     """What a report is to be of.
 
     Attributes:
-        title: its title; None is the name of the store's folder.
+        title: its title; None is the name of the store.
+        store: the name of the store for a reader; None is that of its folder, which of an unpacked archive says nothing.
         best: how many of the best molecules have pictures.
         listed: how many of the best molecules are in the table.
         sampled: how many molecules the diversity is computed of and the map has, chosen by a hash.
@@ -47,6 +48,7 @@ class ReportOptions:
     """
 
     title: str | None = None
+    store: str | None = None
     best: int = 24
     listed: int = 100
     sampled: int = 3_000

@@ -51,15 +51,15 @@ def make_report(
     scope = scope_of(store, runs, snapshot=snapshot)
     named = None if objective is None else objective_named(scope, objective)
     context = context_of(scope, options, named)
+    name = options.store or store.path.name
     facts = [
-        ("Store", f"{store.path.name}{' (archive)' if store.archived else ''}"),
+        ("Store", f"{shown(name, 100)}{' (archive)' if store.archived else ''}"),
         ("Snapshot", str(scope.snapshot)),
         ("Runs", _runs_text(context)),
         ("Objectives", str(len(context.objectives) + len(context.others))),
     ]
-    title = options.title or store.path.name
     sections = [section(context) for section in SECTIONS]
-    return write_html(shown(title, 200), facts, sections, datetime.now(UTC))
+    return write_html(shown(options.title or name, 200), facts, sections, datetime.now(UTC))
 
 
 def _runs_text(context: Context) -> str:

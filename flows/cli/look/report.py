@@ -81,6 +81,7 @@ def report(
     began = time.monotonic()
     options = ReportOptions(
         title=title,
+        store=store.resolve().name,
         best=best,
         reference=None if reference is None else _read(reference),
         align=_molecule("--align", align),

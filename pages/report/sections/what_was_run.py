@@ -106,7 +106,9 @@ def _objective(objective: ObjectiveFacts) -> Iterator[Block]:
         without = [each.name for each in objective.components if each.curve() is None]
         if without:
             names = shown(", ".join(without), 200)
-            yield Note(f"No curve can be drawn of {names}: the kind of the transform is not installed here.")
+            yield Note(
+                f"No curve can be drawn of {names}: the transform cannot be read, or its kind is not installed here."
+            )
 
 
 def _aggregated(objective: ObjectiveFacts) -> str:

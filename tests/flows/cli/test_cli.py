@@ -20,7 +20,7 @@ from molbuffer.training.pretraining.settings import TRANSFER, PretrainSettings
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 BIN = Path(sys.executable).parent / "molbuffer"
-HEAVY = ("torch", "prefect", "rdkit", "polars", "duckdb", "pydantic")
+HEAVY = ("altair", "torch", "prefect", "rdkit", "polars", "duckdb", "pydantic")
 
 
 def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

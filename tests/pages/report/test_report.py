@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from uuid import uuid4
 
 import polars as pl
@@ -256,3 +257,12 @@ def test_runs_are_compared_over_the_calls_that_all_have_made(every_run, small):
     mixed = compare_runs(every_run)
     assert "cannot be compared" in mixed.note
     assert not any("reward" in row or "best" in row for row in mixed.rows if row != "rewarded of the kept")
+
+
+def test_the_example_of_the_documentation_runs(small_store, capsys):
+    text = (Path(__file__).parents[3] / "docs" / "report.md").read_text()
+    example = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+    told: dict[str, object] = {}
+    exec(example.replace('"lab"', repr(str(small_store))).replace('"my campaign"', '"alpha"'), told)
+    assert capsys.readouterr().out.splitlines()[0].startswith("Oc1ccccc1 0.9 live 1")
+    assert str(told["page"]).startswith("<!doctype html>")
