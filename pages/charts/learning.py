@@ -31,7 +31,7 @@ def reward_chart(curve: pl.DataFrame, groups: Mapping[str, str], names: Mapping[
     series = _first_series(rows)
     rows = rows.filter(pl.col("series").is_in(series))
     kinds = [name for name in names.values() if name in rows["name"].unique().to_list()]
-    title = " and ".join(kinds).capitalize()
+    title = f"Reward of rows: {' and '.join(kinds)}"
     dash = alt.StrokeDash(
         "name:N", sort=kinds, scale=alt.Scale(domain=kinds, range=[[1, 0], [5, 3], [2, 2]][: len(kinds)]),
         legend=alt.Legend(orient="top", title=None) if len(kinds) > 1 else None,

@@ -36,7 +36,8 @@ class ReportOptions:
 
     Attributes:
         title: its title; None is the name of the store.
-        store: the name of the store for a reader; None is that of its folder, which of an unpacked archive says nothing.
+        store: the name of the store for a reader; None is that of its folder, which says nothing of an unpacked
+            archive.
         best: how many of the best molecules have pictures.
         listed: how many of the best molecules are in the table.
         sampled: how many molecules the diversity is computed of and the map has, chosen by a hash.
