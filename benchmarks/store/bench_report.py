@@ -152,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if options.facts:
                 for name, seconds in seconds_of_facts(path).items():
                     print(f"{rows:>10,} rows  {name:<24} {seconds:8.2f} s")
-            words = [sys.executable, "-m", "molbuffer.flows.cli", "report", "--store", path, "--out", out]
+            words = [Path(sys.executable).with_name("molbuffer"), "report", "--store", path, "--out", out]
             started = time.perf_counter()
             subprocess.run([str(word) for word in words], check=True, stdout=subprocess.DEVNULL)
             seconds = time.perf_counter() - started

@@ -18,6 +18,7 @@ from molbuffer.flows.cli import (
     campaign,
     config,
     kinds,
+    look,
     molecules,
     poses,
     pretrain,
@@ -44,6 +45,7 @@ app.add_typer(bench.app, name="bench")
 archive.add_commands(app)
 campaign.add_commands(app)
 kinds.add_commands(app)
+look.add_commands(app)
 store.add_commands(app)
 molecules.add_commands(app)
 poses.add_commands(app)

@@ -69,9 +69,9 @@ def diversity(sample: MoleculeSample, *, most_clusters: int = 12) -> DiversityFa
         members.setdefault(scaffold_of(molecule), []).append(at)
         readable.append(at)
         counts.append(len(members))
-    rows = np.unique(np.linspace(1, len(counts), min(200, len(counts))).round().astype(int)) if counts else []
+    rows = sorted({round(n) for n in np.linspace(1, len(counts), min(200, len(counts)))}) if counts else []
     curve = pl.DataFrame(
-        {"molecules": [int(n) for n in rows], "scaffolds": [counts[n - 1] for n in rows]},
+        {"molecules": rows, "scaffolds": [counts[n - 1] for n in rows]},
         schema={"molecules": pl.Int64, "scaffolds": pl.Int64},
     )
     largest = sorted(members.items(), key=lambda each: (-len(each[1]), each[0]))[:most_clusters]

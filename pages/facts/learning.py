@@ -85,12 +85,17 @@ def drawn_rewards(scope: Scope, objective_sha256: str, *, bins: int = BINS) -> p
 def rewards_by_calls(scope: Scope, objective_sha256: str) -> list[CallCurve]:
     """Return the curve of each run of a scope that has asked for rewards under an objective, the oldest run first."""
     budgets = {run.run_id: run.budget for run in list_run_facts(scope)}
-    found = scope.read(_CALLS, [objective_sha256])
-    curves = []
-    for number, rows in sorted(found.partition_by("run", as_dict=True).items()):
-        run_id = scope.run_ids[int(number[0])]
-        curves.append(_curve(run_id, rows["value"].fill_null(np.nan).to_numpy(), budgets[run_id]))
-    return curves
+    rewards = call_rewards(scope, objective_sha256)
+    return [_curve(run_id, values, budgets[run_id]) for run_id, values in rewards.items()]
+
+
+def call_rewards(scope: Scope, objective_sha256: str) -> dict[str, Floats]:
+    """Return the reward of each oracle call of each run, in the order of the calls: float64 [calls] by the id of the
+    run, the oldest run first. NaN is a call that gave none.
+    """
+    parts = scope.read(_CALLS, [objective_sha256]).partition_by("run", as_dict=True)
+    by_number = {int(number): rows["value"].fill_null(np.nan).to_numpy() for (number,), rows in parts.items()}
+    return {scope.run_ids[number]: by_number[number] for number in sorted(by_number)}
 
 
 def _curve(run_id: str, rewards: Floats, budget: int | None) -> CallCurve:

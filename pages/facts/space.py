@@ -42,9 +42,12 @@ def map_space(sample: MoleculeSample) -> SpaceMap:
         nowhere = np.zeros((len(bits), 2))
         return SpaceMap(_placed(points, nowhere), (0.0, 0.0))
     centred = bits - bits.mean(axis=0)
-    # The covariance of 1,024 bits is small, however many molecules there are.
-    values, vectors = np.linalg.eigh(centred.T @ centred)
+    # Of the two matrices with the same eigenvalues, the smaller one: that of 1,024 bits, or that of few molecules.
+    few = len(centred) < BITS
+    values, vectors = np.linalg.eigh(centred @ centred.T if few else centred.T @ centred)
     axes = vectors[:, [-1, -2]]
+    if few:
+        axes = (centred.T @ axes) / np.sqrt(values[[-1, -2]].clip(1e-9))
     axes = axes * np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
     total = float(values.clip(0).sum())
     first, second = (float(values[at]) / total if total > 0 else 0.0 for at in (-1, -2))

@@ -74,7 +74,8 @@ def tradeoffs(scope: Scope, objective_sha256: str, components: Sequence[str], *,
 def _front_of(found: pl.DataFrame, x: int, y: int) -> pl.DataFrame:
     both = found.select("smiles", tx=f"t{x}", ty=f"t{y}").drop_nulls()
     at = pareto_front(both["tx"].to_numpy(), both["ty"].to_numpy())[:MOST_OF_A_FRONT]
-    return both[at.tolist()].select(pl.lit(x).cast(pl.Int64).alias("x"), pl.lit(y).cast(pl.Int64).alias("y"), pl.all())
+    chosen: pl.DataFrame = both[at.tolist()]
+    return chosen.select(pl.lit(x).cast(pl.Int64).alias("x"), pl.lit(y).cast(pl.Int64).alias("y"), pl.all())
 
 
 def pareto_front(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -49,6 +49,7 @@ SMALLEST: dict[str, tuple[list[str], list[str]]] = {
     ),
     "bench_ingest.py": (["--rows", "500"], ["samples + arrays, 2 scores and a reward a row", "builds of 500 rows"]),
     "bench_loader.py": (["--rows", "600", "--segments", "2", "--batches", "3"], ["batches of 256 of 600 rows", "ours"]),
+    "bench_report.py": (["--rows", "40", "--per-build", "20", "--facts"], ["best molecules", "rows  report in"]),
     "bench_scoring.py": (["--molecules", "130"], ["judge", "score", "together"]),
     "bench_surrogate.py": (
         ["--known", "40", "--candidates", "10", "--rounds", "1"],

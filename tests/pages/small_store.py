@@ -135,3 +135,57 @@ def make_small(path: Path) -> Path:
     with SampleStore.create(path) as store:
         fill(store)
     return path
+
+
+HOSTILE = (
+    "</script><script>window.hacked=1</script>",
+    '"><img src=x onerror="window.hacked=2">',
+    "<svg onload=window.hacked=3>",
+    "{{ 7*7 }}${7*7}<!--<script>",
+    "javascript:window.hacked=4",
+    "\u2028\u2029&lt;b&gt;\x00'\"`".replace("\x00", "\x01"),
+    "<b>" + "x" * 10_000,
+)
+"""Texts that somebody may have put into a store; some are not even molecules."""
+
+
+def make_hostile(path: Path) -> Path:
+    """A store whose names, molecules, errors, versions and settings are hostile."""
+    name = HOSTILE[0]
+    config = {"campaign": {"name": name, "max_oracle_calls": "many"}, "policy": {"prior": HOSTILE[1]}, "objective": 3}
+    parts = tuple(
+        ObjectiveComponent(text, f"v{at}", 1.0, IDENTITY if at else "no JSON {") for at, text in enumerate(HOSTILE)
+    )
+    with SampleStore.create(path) as store:
+        for run_id, seed in (("run-x", 1), ("run-y", 2)):
+            store.start_run(
+                Run(
+                    run_id, name, RunKind.TRAIN, json.dumps(config), seed, A, name, {HOSTILE[1]: HOSTILE[2]}, name,
+                    definition=ObjectiveDefinition(HOSTILE[2], parts),
+                )
+            )  # fmt: skip
+            for iteration in range(3):
+                drawn = [f"{'C' * (at + 2 + iteration)}O" for at in range(6)] + list(HOSTILE)
+                scores = [
+                    Score(smiles, part.component, part.version, 0.1 + 0.8 * ((at * 7 + n * 3) % 10) / 10)
+                    for at, smiles in enumerate(drawn)
+                    for n, part in enumerate(parts)
+                ]
+                failed = [
+                    Score(smiles, parts[0].component, "v0", None, ScoreStatus.FAILED, error=smiles)
+                    for smiles in HOSTILE
+                ]
+                made = build(
+                    run_id, iteration, drawn, {at: 0.05 * at for at in range(len(drawn))}, sampler=HOSTILE[iteration],
+                    sampler_kind=name, scores=scores if iteration == 0 else failed,
+                    source_smiles=[HOSTILE[6]] * len(drawn),
+                    origins=[FileOrigin(name, at + 1, HOSTILE[1]) for at in range(len(drawn))],
+                    metrics=[Metric(metric, 0.5) for metric in ("valid", "new", "diversity", "rewards")],
+                )  # fmt: skip
+                shares = [(iteration, Metric(f"share_{text}", 0.5)) for text in HOSTILE[:2]]
+                metrics = [*of_iteration(iteration, 0.3, 0.4, 5), *shares]
+                store.commit(Commit([made], run_id=run_id, run_metrics=metrics))
+                refused = build(run_id, iteration, ["CCN"], {}, refused={0: HOSTILE[iteration]}, sampler_order=1)
+                store.commit(Commit([refused]))
+            store.finish_run(run_id, RunStatus.FAILED, HOSTILE[6])
+    return path

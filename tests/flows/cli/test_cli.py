@@ -20,7 +20,7 @@ from molbuffer.training.pretraining.settings import TRANSFER, PretrainSettings
 
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 BIN = Path(sys.executable).parent / "molbuffer"
-HEAVY = ("torch", "prefect", "rdkit", "polars", "duckdb", "pydantic")
+HEAVY = ("altair", "torch", "prefect", "rdkit", "polars", "duckdb", "pydantic")
 
 
 def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -41,7 +41,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "import-prior", "export-prior",
         "sample", "score", "rescore", "query", "runs", "top", "policies", "checkpoints", "kinds",
         "init", "maintain", "migrate", "recover", "snapshots", "verify", "archive", "merge", "export",
-        "bench pmo", "objectives", "poses",
+        "bench pmo", "objectives", "poses", "report", "compare",
     }  # fmt: skip
 
 

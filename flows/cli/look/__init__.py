@@ -1,0 +1,14 @@
+"""Commands for people who look: ``report`` writes a page, ``compare`` puts runs beside each other on the terminal."""
+
+from __future__ import annotations
+
+import typer
+
+from molbuffer.flows.cli.look.compare import compare
+from molbuffer.flows.cli.look.report import report
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the commands of this package."""
+    app.command(epilog="Example: molbuffer report --store lab --out report.html")(report)
+    app.command(epilog="Example: molbuffer compare 24c6a8ad 584da899 --store lab")(compare)

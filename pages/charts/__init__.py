@@ -1,0 +1,6 @@
+"""Charts of facts, as Vega-Lite specifications apart from their data.
+
+``chart`` has what a chart is, and what all of them share: data by column, colours that the colour-blind tell apart,
+labels that are cut. The other modules have one function for each chart. A page draws them at the width that it has;
+colours of text and lines are those of the page, light or dark.
+"""

@@ -1,0 +1,3 @@
+"""The sections of the report, each a function of a ``Context``: what was run, how it went, which molecules came out,
+and what it took.
+"""

@@ -1,0 +1,340 @@
+"""The sections on the molecules: the best ones, their diversity, trade-offs, place in chemical space, and descent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rdkit import Chem
+
+from molbuffer.pages.charts.chart import short_labels
+from molbuffer.pages.charts.molecules import (
+    map_chart,
+    neighbour_chart,
+    reward_histogram,
+    scaffold_chart,
+    tradeoff_chart,
+)
+from molbuffer.pages.facts.diversity import Cluster, Neighbour, diversity, nearest_of
+from molbuffer.pages.facts.lineage import Ancestor, descent, policy_descent
+from molbuffer.pages.facts.molecules import BestMolecule, first_rows
+from molbuffer.pages.facts.objectives import ObjectiveFacts
+from molbuffer.pages.facts.sample import MoleculeSample
+from molbuffer.pages.facts.space import map_space
+from molbuffer.pages.facts.tradeoffs import tradeoffs
+from molbuffer.pages.pictures import common_core, core_of, picture
+from molbuffer.pages.report.blocks import (
+    Block,
+    Card,
+    Cards,
+    Charts,
+    Note,
+    Number,
+    Numbers,
+    Section,
+    Table,
+    number_cell,
+    shown,
+    text_cell,
+)
+from molbuffer.pages.report.context import Context, Reference
+from molbuffer.pages.report.sections.how_it_went import SHORT_EVENTS, of_objectives
+
+MOST_COMPARED = 1_000
+NEAREST_SHOWN = 6
+MOST_SMILES = 300
+_TARGETED = ("similarity", "rediscovery")
+
+
+def best(context: Context) -> Section:
+    """Return the section on the best molecules."""
+    return Section(
+        "molecules",
+        "The best molecules",
+        "The molecules with the best rewards, with the transformed value of each component and its raw value in "
+        "brackets, and where each first came from; watch for pictures that all look alike, and for oddities that a "
+        "score rewards and a chemist would not.",
+        of_objectives(context, _best),
+        "No molecule has a reward yet.",
+    )
+
+
+def _best(context: Context, objective: ObjectiveFacts) -> Iterator[Block]:
+    options = context.options
+    found = context.best_of(objective)
+    if not found:
+        return
+    core, aligned = _core(context, objective, [molecule.smiles for molecule in found[: options.best]])
+    yield Note(
+        f"Pictures are aligned to {aligned}." if core is not None else "Pictures are not aligned to a reference."
+    )
+    yield Cards([_best_card(rank, molecule, core) for rank, molecule in enumerate(found[: options.best], 1)])
+    yield _best_table(found[: options.listed], objective)
+
+
+def _core(context: Context, objective: ObjectiveFacts, smiles: list[str]) -> tuple[Chem.Mol | None, str]:
+    """Return what pictures are aligned to, and what it is for a reader."""
+    if context.options.align is not None and (core := core_of(context.options.align)) is not None:
+        return core, shown(context.options.align, 80)
+    for kind, target in _targets(context, objective):
+        if (core := core_of(target)) is not None:
+            return core, f"the target of {kind}, {shown(target, 80)}"
+    return common_core(smiles), "the scaffold that most of them have"
+
+
+def _targets(context: Context, objective: ObjectiveFacts) -> Iterator[tuple[str, str]]:
+    """Yield the kinds of components that compare with a molecule, and those molecules."""
+    for run in context.runs_of(objective):
+        components = run.setting("objective", "components")
+        for component in components if isinstance(components, list) else ():
+            kind, target = (component.get(key) for key in ("kind", "target")) if isinstance(component, dict) else (0, 0)
+            if kind in _TARGETED and isinstance(target, str):
+                yield str(kind), target
+
+
+def _best_card(rank: int, molecule: BestMolecule, core: Chem.Mol | None) -> Card:
+    labels = short_labels([each.component for each in molecule.components], 18)
+    values = [
+        (labels[each.component], _value(each.raw, each.transformed))
+        for each in molecule.components
+        if each.raw is not None or each.transformed is not None
+    ]
+    return Card(
+        shown(molecule.smiles, MOST_SMILES),
+        picture(molecule.smiles, core=core),
+        f"{rank}.  {molecule.reward:.4f}",
+        [*values, *_provenance(molecule)],
+    )
+
+
+def _value(raw: float | None, transformed: float | None) -> str:
+    if raw is None or transformed is None:
+        return "" if transformed is None else f"{transformed:.3f} (gated)"
+    return f"{raw:.3f}" if raw == transformed else f"{transformed:.3f} ({raw:.4g})"
+
+
+def _provenance(molecule: BestMolecule) -> Iterator[tuple[str, str]]:
+    yield "run", shown(molecule.run_name, 60)
+    yield "first drawn", f"iteration {molecule.iteration}, {SHORT_EVENTS.get(molecule.event, molecule.event)}"
+    yield "by", shown(molecule.sampler, 60)
+    if molecule.policy_sha256 is not None:
+        yield "policy", molecule.policy_sha256[:8]
+    if molecule.source_smiles is not None:
+        yield "made of", shown(molecule.source_smiles, 80)
+    if molecule.file is not None:
+        yield "file", shown(molecule.file, 80)
+    if molecule.times_drawn > 1:
+        yield "drawn", f"{molecule.times_drawn:,} times"
+
+
+def _best_table(found: list[BestMolecule], objective: ObjectiveFacts) -> Table:
+    names = [component.name for component in objective.components]
+    rows = []
+    for rank, molecule in enumerate(found, 1):
+        raw = {each.component: each.raw for each in molecule.components}
+        rows.append(
+            [
+                number_cell(rank, "d"),
+                number_cell(molecule.reward, ".4f"),
+                *(number_cell(raw.get(name)) for name in names),
+                number_cell(molecule.iteration, "d"),
+                text_cell(molecule.sampler),
+                text_cell(molecule.run_name),
+                text_cell(shown(molecule.smiles, MOST_SMILES)),
+            ]
+        )
+    columns = ("rank", "reward", *(shown(name, 40) for name in names), "iteration", "sampler", "run", "SMILES")
+    numeric = frozenset(range(3 + len(names)))
+    caption = f"The best {len(found)} molecules, with raw values"
+    return Table(caption, columns, rows, numeric=numeric, long=frozenset({5 + len(names)}))
+
+
+def variety(context: Context) -> Section:
+    """Return the section on diversity."""
+    return Section(
+        "diversity",
+        "Diversity",
+        "How many different scaffolds were found, the largest clusters of molecules that share one, and how near the "
+        "molecules are to known ones; watch for a curve of scaffolds that has become flat, and for a single cluster "
+        "that takes most of the molecules.",
+        of_objectives(context, _variety),
+        "No molecule has a reward yet.",
+    )
+
+
+def _variety(context: Context, objective: ObjectiveFacts) -> Iterator[Block]:
+    options = context.options
+    sample = context.sample_of(objective)
+    if sample.total == 0:
+        return
+    found = diversity(sample)
+    share = found.scaffolds / len(sample.molecules)
+    yield Note(_sampled(sample, options.seed))
+    yield Numbers(
+        [
+            Number("different molecules", f"{sample.total:,}", "with a reward"),
+            Number("scaffolds", f"{found.scaffolds:,}", f"{share:.1%} of the molecules"),
+            Number("of one molecule only", f"{found.singletons:,}", "scaffolds"),
+            Number("internal diversity", "–" if found.internal is None else f"{found.internal:.3f}", "1 − similarity"),
+        ]
+    )
+    yield Charts([scaffold_chart(found), reward_histogram(sample.molecules)])
+    core = common_core([cluster.best for cluster in found.clusters])
+    yield Note("The largest clusters, each by its best molecule:")
+    yield Cards([_cluster_card(cluster, len(sample.molecules), core) for cluster in found.clusters])
+    if options.reference is None:
+        yield Note(
+            "Similarity to known molecules is shown with --reference FILE, such as the training set of the prior."
+        )
+    else:
+        yield from _known(sample, options.reference)
+
+
+def _sampled(sample: MoleculeSample, seed: int) -> str:
+    if sample.is_whole:
+        return f"Of all {sample.total:,} different molecules with a reward."
+    return (
+        f"Of {len(sample.molecules):,} of the {sample.total:,} different molecules, chosen by a hash with seed {seed}."
+    )
+
+
+def _cluster_card(cluster: Cluster, molecules: int, core: Chem.Mol | None) -> Card:
+    return Card(
+        shown(cluster.best, MOST_SMILES),
+        picture(cluster.best, core=core),
+        f"{cluster.molecules:,} molecules ({cluster.molecules / molecules:.1%})",
+        [("scaffold", shown(cluster.scaffold, 120) or "no ring"), ("best reward", f"{cluster.reward:.4f}")],
+    )
+
+
+def _known(sample: MoleculeSample, reference: Reference) -> Iterator[Block]:
+    every = max(1, -(-len(sample.molecules) // MOST_COMPARED))
+    found = nearest_of(sample.molecules["smiles"].to_list()[::every], reference.smiles)
+    best_ones = sample.molecules.sort("reward", descending=True)["smiles"].head(NEAREST_SHOWN).to_list()
+    yield Note(
+        f"Compared with {len(reference.smiles):,} molecules of {reference.name}: {len(found):,} of the sample, and "
+        "below the nearest known molecule of the best ones."
+    )
+    yield Charts([neighbour_chart(found)])
+    yield Cards([card for neighbour in nearest_of(best_ones, reference.smiles) for card in _pair_cards(neighbour)])
+
+
+def _pair_cards(neighbour: Neighbour) -> Iterator[Card]:
+    core = core_of(neighbour.nearest)
+    said = [("similarity", f"{neighbour.similarity:.3f}")]
+    yield Card(shown(neighbour.smiles, MOST_SMILES), picture(neighbour.smiles, core=core), "drawn", said)
+    yield Card(shown(neighbour.nearest, MOST_SMILES), picture(neighbour.nearest, core=core), "nearest known", said)
+
+
+def trade_offs(context: Context) -> Section:
+    """Return the section on trade-offs between components."""
+    return Section(
+        "trade-offs",
+        "Trade-offs",
+        "The transformed values of two components, with the Pareto front of the molecules that none beats in both; "
+        "watch for an empty upper right corner: the two ask for different molecules, and weights decide.",
+        of_objectives(context, _trade_offs),
+        "No objective has two components with scores, so that there is nothing to trade off.",
+    )
+
+
+def _trade_offs(context: Context, objective: ObjectiveFacts) -> Iterator[Block]:
+    names = [component.name for component in objective.components]
+    if len(names) < 2:
+        return
+    found = tradeoffs(context.scope, objective.sha256, names, most=context.options.traded)
+    if found is not None:
+        if len(found.points) < found.total:
+            yield Note(
+                f"{len(found.points):,} of {found.total:,} molecules are drawn: the best third, those of the fronts, "
+                "and others chosen by a hash. The fronts are those of all."
+            )
+        yield Charts([tradeoff_chart(found)], wide=True)
+
+
+def chemical_space(context: Context) -> Section:
+    """Return the section on chemical space."""
+    return Section(
+        "space",
+        "Chemical space over time",
+        "Molecules as points, near each other where they share features of their fingerprints; watch for how the "
+        "colour moves: late molecules in one corner only mean that the run has settled there.",
+        of_objectives(context, _chemical_space),
+        "Fewer than three different molecules have a reward: too few for a map.",
+    )
+
+
+def _chemical_space(context: Context, objective: ObjectiveFacts) -> Iterator[Block]:
+    sample = context.sample_of(objective)
+    space = map_space(sample)
+    charts = [map_chart(space, "iteration"), map_chart(space, "reward")]
+    if any(charts):
+        yield Note(
+            f"{_sampled(sample, context.options.seed)} The axes are the two principal components of "
+            f"Morgan fingerprints (radius 2, 1,024 bits), with {sum(space.explained):.1%} of the variance: distances "
+            "are a rough guide."
+        )
+        yield Charts(charts)
+
+
+def lineage(context: Context) -> Section:
+    """Return the section on where a molecule came from."""
+    return Section(
+        "lineage",
+        "Lineage",
+        "Where one molecule came from, by default the best: what it was made of, back to a molecule without a source, "
+        "and the versions of the policy that led to the one that drew it; --molecule SMILES names another one.",
+        _named(context) if context.options.molecule is not None else of_objectives(context, _of_best),
+        "No molecule with a reward has a descent yet."
+        if context.options.molecule is None
+        else f"No run of this report has drawn {shown(context.options.molecule, 200)} in this form.",
+    )
+
+
+def _named(context: Context) -> list[Block]:
+    return list(_descent(context, context.options.molecule or ""))
+
+
+def _of_best(context: Context, objective: ObjectiveFacts) -> Iterator[Block]:
+    for molecule in context.best_of(objective)[:1]:
+        yield from _descent(context, molecule.smiles)
+
+
+def _descent(context: Context, smiles: str) -> Iterator[Block]:
+    steps = descent(context.scope, smiles)
+    if not steps:
+        return
+    core = core_of(steps[-1].smiles)
+    yield Cards([_step_card(step, core) for step in steps], chain=True)
+    if len(steps) == 1:
+        yield Note(
+            "Its sampler names no source: the molecule was drawn whole, by a policy, from a file, or by parents."
+        )
+    policy = next((row["policy_sha256"] for row in first_rows(context.scope, [smiles])), None)
+    versions = [] if policy is None else policy_descent(context.scope, policy)
+    if versions:
+        rows = [
+            [
+                text_cell(version.sha256[:12]),
+                text_cell(version.kind),
+                text_cell(version.run_name or "brought in"),
+                number_cell(version.iteration, "d"),
+                text_cell("kept" if version.weights_kept else "not kept"),
+                text_cell(version.created.strftime("%Y-%m-%d %H:%M")),
+            ]
+            for version in versions
+        ]
+        columns = ("policy", "kind", "made by run", "iteration", "weights", "made (UTC)")
+        caption = f"The policy that drew it, and the {len(versions) - 1} versions before it"
+        yield Table(caption, columns, rows, numeric=frozenset({3}))
+
+
+def _step_card(step: Ancestor, core: Chem.Mol | None) -> Card:
+    title = "the molecule" if step.generation == 0 else f"{step.generation} before"
+    lines = [("run", shown(step.run_name, 60))] if step.run_name else [("run", "not drawn by a run of this report")]
+    if step.iteration is not None:
+        lines.append(("first drawn", f"iteration {step.iteration}"))
+    if step.sampler is not None:
+        lines.append(("by", shown(step.sampler, 60)))
+    if step.file is not None:
+        lines.append(("file", shown(step.file, 80)))
+    return Card(shown(step.smiles, MOST_SMILES), picture(step.smiles, core=core), title, lines)
