@@ -28,7 +28,7 @@ MOST_LEARNT = 512
 BLOCK = 4096
 """The number of molecules that are predicted at once, which bounds the memory."""
 
-REACH = 5.0
+REACH = 0.5
 """How many times as far as the maximum is above the lower quartile a value may be below it."""
 
 LARGEST = 1e100
@@ -101,7 +101,7 @@ class GaussianProcess:
 
 
 def without_outliers(values: Values) -> Values:
-    """Return values with the low outliers raised: a docking program that fails gives values far from all others.
+    """Return values with the low outliers raised: a clash in a docking gives an energy far from all others.
 
     What counts is the distance below the lower quartile, in terms of that of the maximum above it.
     """
