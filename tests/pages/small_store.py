@@ -164,7 +164,7 @@ def make_hostile(path: Path) -> Path:
                     definition=ObjectiveDefinition(HOSTILE[2], parts),
                 )
             )  # fmt: skip
-            for iteration in range(3):
+            for iteration in range(2):
                 drawn = [f"{'C' * (at + 2 + iteration)}O" for at in range(6)] + list(HOSTILE)
                 scores = [
                     Score(smiles, part.component, part.version, 0.1 + 0.8 * ((at * 7 + n * 3) % 10) / 10)
@@ -184,8 +184,7 @@ def make_hostile(path: Path) -> Path:
                 )  # fmt: skip
                 shares = [(iteration, Metric(f"share_{text}", 0.5)) for text in HOSTILE[:2]]
                 metrics = [*of_iteration(iteration, 0.3, 0.4, 5), *shares]
-                store.commit(Commit([made], run_id=run_id, run_metrics=metrics))
                 refused = build(run_id, iteration, ["CCN"], {}, refused={0: HOSTILE[iteration]}, sampler_order=1)
-                store.commit(Commit([refused]))
+                store.commit(Commit([made, refused], run_id=run_id, run_metrics=metrics))
             store.finish_run(run_id, RunStatus.FAILED, HOSTILE[6])
     return path
