@@ -18,6 +18,7 @@ from molbuffer.storage import RunKind, SampleStore, Selection, Uniform
 if TYPE_CHECKING:
     import polars
 
+    from molbuffer.exchange import RunLogger
     from molbuffer.lab.arguments import LossFunction, RowProgress
     from molbuffer.lab.offline import Judging, OfflineResult
     from molbuffer.lab.runs import LabRun
@@ -80,6 +81,7 @@ class Lab(StoredLab):
         max_failed_share: float = 0.5,
         choose: Choice | str | None = None,
         screening: Screening | None = None,
+        loggers: Sequence[RunLogger] = (),
         resume: str | None = None,
     ) -> Iterator[LabRun]:
         """Record a run around a ``with`` block: finished at its end, failed by an error, interrupted by Ctrl-C.
@@ -100,6 +102,7 @@ class Lab(StoredLab):
             choose: chooses the molecules that are scored among more than are wanted, in builds and trainings: "maxmin",
                 "dpp", or an object such as ``MaxMin(candidates=8)``. None scores all that pass the filters.
             screening: has a model of the known scores choose them instead; None is without.
+            loggers: where metrics and the best molecules are shown meanwhile, such as ``TensorBoard("runs")``.
             resume: the id, or its start, of a run to go on with, whether it was interrupted, failed or finished.
 
         Raises:
@@ -109,9 +112,11 @@ class Lab(StoredLab):
             StaleScoresError: stored scores of a component are not those that it computes now.
         """
         prepare_torch()
+        from molbuffer.exchange import RunLogs
         from molbuffer.lab.arguments import as_choice
         from molbuffer.lab.recording import RunPlan, started_run
         from molbuffer.lab.runs import LabRun
+        from molbuffer.lab.score_failures import log_warning
 
         plan = RunPlan(
             name,
@@ -129,7 +134,8 @@ class Lab(StoredLab):
             screening=screening,
             resume=resume,
         )
-        with started_run(plan, self.store) as (context, status):
+        with RunLogs(self.store, loggers, log_warning) as logs, started_run(plan, self.store) as (context, status):
+            logs.follow(context.run_id)
             run = LabRun(context, status)
             try:
                 yield run
@@ -159,6 +165,7 @@ class Lab(StoredLab):
         checkpoint_every: int = 100,
         judging: Judging | None = None,
         filters: Sequence[Filter] = (),
+        loggers: Sequence[RunLogger] = (),
         resume: str | None = None,
         progress: Callable[[FitProgress], None] = lambda _: None,
     ) -> OfflineResult:
@@ -187,6 +194,7 @@ class Lab(StoredLab):
             checkpoint_every: the number of steps between checkpoints.
             judging: the rows that are held out, or scored first, and the fresh draws of the policy; None is no such.
             filters: asked of fresh draws, as in ``run``.
+            loggers: as in ``run``.
             resume: the id, or its start, of a run to go on with.
             progress: called after each step.
 
@@ -233,7 +241,7 @@ class Lab(StoredLab):
             checkpoint_every=checkpoint_every,
             judging=judging or Judging(),
         )
-        return run_offline(self.store, run, plan, progress)
+        return run_offline(self.store, run, plan, progress, loggers)
 
     def score(
         self,

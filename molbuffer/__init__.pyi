@@ -1,3 +1,5 @@
+from .exchange.loggers.mlflow import MLflow
+from .exchange.loggers.tensorboard import TensorBoard
 from .lab.front_door import Lab, open  # noqa: A004 (it is called as mb.open)
 from .lab.runs.lab_run import LabRun
 from .samplers.base import Draw, Sampler, SamplerSize
@@ -13,6 +15,7 @@ from .scoring.components.descriptors import QED, Property, SAScore
 from .scoring.components.docking.vina import Vina
 from .scoring.components.external import ExternalProgram
 from .scoring.components.http_service import HTTPService
+from .scoring.components.imported import Imported
 from .scoring.components.models.chemprop_model import ChempropModel
 from .scoring.components.models.onnx_model import OnnxModel
 from .scoring.components.pmo.component import PMO
@@ -61,10 +64,12 @@ __all__ = [
     "GuardSettings",
     "HTTPService",
     "HistorySampler",
+    "Imported",
     "Lab",
     "LabRun",
     "LearnerSettings",
     "Linear",
+    "MLflow",
     "MaxMin",
     "Mixture",
     "MixturePart",
@@ -96,6 +101,7 @@ __all__ = [
     "Substructure",
     "SubstructureFilter",
     "Surrogate",
+    "TensorBoard",
     "ThompsonSampling",
     "TopK",
     "Uniform",

@@ -49,7 +49,14 @@ from .molecules.standardisation import (
     standardise_many,
     standardise_smiles,
 )
-from .named_objectives import NAMED_OBJECTIVES, PMO_PREFIX, NamedObjective, check_objective_name, named_objective
+from .named_objectives import (
+    IMPORTED_PREFIX,
+    NAMED_OBJECTIVES,
+    PMO_PREFIX,
+    NamedObjective,
+    check_objective_name,
+    named_objective,
+)
 from .objective import Aggregation, Objective, WeightedComponent
 from .pairs import IMPROVEMENT, SOURCE, ContrastiveTemplate, PairJudgement, judge_pairs
 from .screening import SCREENING, KnownValues, RewardModel, Screening, dear_components, pick_molecules
@@ -67,6 +74,7 @@ __all__ = [
     "CHOICES",
     "COMPONENTS",
     "FILTERS",
+    "IMPORTED_PREFIX",
     "IMPROVEMENT",
     "LENGTH",
     "MAX_LENGTH",

@@ -1,14 +1,15 @@
-"""Objectives by name: those of benchmarks, which nobody has to put together."""
+"""Objectives by name: those of benchmarks, which nobody has to put together, and those of imported scores."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from molbuffer.scoring.components import PMO, PMO_TASKS
+from molbuffer.scoring.components import PMO, PMO_TASKS, Component, Imported
 from molbuffer.scoring.errors import unknown_name
 from molbuffer.scoring.objective import Objective
 
 PMO_PREFIX = "pmo:"
+IMPORTED_PREFIX = "imported:"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def named_objective(name: str) -> Objective:
     The benchmarks score molecules as they are drawn: with ``Standardisation(cleanup=False)`` a value is theirs.
 
     Args:
-        name: the name, such as "pmo:zaleplon_mpo".
+        name: the name, such as "pmo:zaleplon_mpo", or "imported:NAME" for scores in [0, 1] that were imported as NAME.
 
     Raises:
         ScoringConfigurationError: no objective has the name.
@@ -48,8 +49,19 @@ def named_objective(name: str) -> Objective:
         >>> mb.named_objective("pmo:qed").components[0].component.name
         'pmo:qed'
     """
+    return Objective([named_component(name)])
+
+
+def named_component(name: str) -> Component:
+    """Return the only component of an objective that has a name.
+
+    Raises:
+        ScoringConfigurationError: no objective has the name.
+    """
     check_objective_name(name)
-    return Objective([NAMED_OBJECTIVES[name].component])
+    if name.startswith(IMPORTED_PREFIX):
+        return Imported(name.removeprefix(IMPORTED_PREFIX))
+    return NAMED_OBJECTIVES[name].component
 
 
 def check_objective_name(name: str) -> None:
@@ -58,5 +70,5 @@ def check_objective_name(name: str) -> None:
     Raises:
         ScoringConfigurationError: none has it.
     """
-    if name not in NAMED_OBJECTIVES:
+    if name not in NAMED_OBJECTIVES and not (name.startswith(IMPORTED_PREFIX) and name != IMPORTED_PREFIX):
         raise unknown_name("objective", name, NAMED_OBJECTIVES)

@@ -1,4 +1,5 @@
 from .archive.manifest import ArchiveLimits, is_archive
+from .archive.terms import ArchiveTerms
 from .backends.waiting import ClaimWait
 from .catalog.schema.migrate import MigrationReceipt, migrate_store
 from .commits.commit import find_receipts
@@ -89,6 +90,7 @@ __all__ = [
     "SELECTIONS",
     "AboveQuantile",
     "ArchiveLimits",
+    "ArchiveTerms",
     "BelowQuantile",
     "BucketedMolecule",
     "Build",

@@ -30,7 +30,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
-from molbuffer.storage.archive import ArchiveReceipt, MergeReceipt, is_archive, make_archive, merge_archive
+from molbuffer.storage.archive import (
+    ArchiveReceipt,
+    ArchiveTerms,
+    MergeReceipt,
+    is_archive,
+    make_archive,
+    merge_archive,
+)
 from molbuffer.storage.backends import SESSION, load_sql, reach_sql
 from molbuffer.storage.boundary import bounded
 from molbuffer.storage.catalog import MIGRATIONS, Migration
@@ -419,10 +426,16 @@ class SampleStore:
         return HistoryIndex.load(self._open, scope, cache)
 
     def archive(
-        self, out: Path, *, runs: Sequence[str] = (), where: str | None = None, snapshot: int | None = None
+        self,
+        out: Path,
+        *,
+        runs: Sequence[str] = (),
+        where: str | None = None,
+        snapshot: int | None = None,
+        terms: ArchiveTerms = ArchiveTerms(),
     ) -> ArchiveReceipt:
         """Make an archive of chosen rows of one version, as ``storage.archive.make_archive`` does."""
-        return make_archive(self._open, out, runs=runs, where=where, snapshot=snapshot)
+        return make_archive(self._open, out, runs=runs, where=where, snapshot=snapshot, terms=terms)
 
     def export(
         self,

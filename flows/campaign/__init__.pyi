@@ -1,6 +1,7 @@
 from .assemble import build_filters, build_objective, build_standardisation, build_template
 from .campaign import Campaign, campaign_run, read_settings, reopen_campaign
 from .flow_runs import current_run_id, warn
+from .logged import run_logs
 from .named_policies import found_policy, unfit_policies, unknown_names, with_resolved_policies
 from .pretrain_request import DEFAULT_MODEL, PretrainRequest
 from .pretraining import check_before_a_run, check_request, prepare_pretraining, register
@@ -35,6 +36,7 @@ __all__ = [
     "register",
     "relabel_first",
     "reopen_campaign",
+    "run_logs",
     "step_bar",
     "train_stages",
     "unfit_policies",

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from molbuffer.flows.cli.exchange.exporting import export_as
 from molbuffer.flows.cli.formats import chosen_format
 from molbuffer.flows.cli.notes import note
 from molbuffer.flows.cli.options import FormatOption, JsonOption, SnapshotOption, StoreOption, with_a_folder
 from molbuffer.flows.cli.output import as_json, write_text
+from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
     from molbuffer.storage import SampleStore
@@ -60,12 +62,34 @@ def archive(
         ),
     ] = None,
     where: WhereOption = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            "--license",
+            metavar="ID",
+            help="The licence of the data, such as CC-BY-4.0; default: that of the runs' configurations, if it is one.",
+        ),
+    ] = None,
+    author: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help='An author, as "Ada Lovelace <https://orcid.org/0000-0002-1825-0097>"; may be repeated; default: '
+            "those of the runs' configurations.",
+        ),
+    ] = None,
     snapshot: SnapshotOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Copy rows, with their provenance, into plain files that can be kept, passed on and read anywhere."""
+    """Copy rows, with their provenance, into plain files that can be kept, passed on and read anywhere.
+
+    ro-crate-metadata.json in the archive describes its files for catalogues of research data.
+    """
+    from molbuffer.flows.cli.exchange.terms import archive_terms
+
     with _writable_where_possible(store) as opened:
-        receipt = opened.archive(out, runs=run or (), where=where, snapshot=snapshot)
+        terms = archive_terms(opened, run or (), licence, author)
+        receipt = opened.archive(out, runs=run or (), where=where, snapshot=snapshot, terms=terms)
     if receipt.quarantined:
         note(f"left out: {receipt.quarantined} builds whose arrays are quarantined")
     if not receipt.recorded:
@@ -99,7 +123,7 @@ def export(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="The file, whose ending says its format; it is replaced if it exists.",
+            help="The file, whose ending says its format; it is replaced if it exists. With --as, a new folder.",
             callback=with_a_folder,
         ),
     ],
@@ -112,11 +136,40 @@ def export(
         ),
     ] = False,
     form: FormatOption = None,
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="KIND",
+            help="Write a data set instead: minari, of episodes for offline reinforcement learning, or huggingface, "
+            "of Parquet files with a card; default: one file.",
+        ),
+    ] = None,
     where: WhereOption = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The objective of the rewards, for --as minari, as of `molbuffer top`; default: the only one.",
+        ),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            "--license", metavar="ID", help="The licence of the data, for --as huggingface; default: none is stated."
+        ),
+    ] = None,
     snapshot: SnapshotOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Write the sample history, or its molecules, as one file for other programs."""
+    """Write the sample history, or its molecules, as one file for other programs, or as a data set of a kind."""
+    if kind is not None:
+        if form is not None or molecules:
+            raise UsageError("--as says what is written: leave --format and --molecules out")
+        _report(export_as(kind, store, out, where, snapshot, objective=objective, license=licence), json)
+        return
+    if objective is not None or licence is not None:
+        raise UsageError("--objective and --license belong to a data set: add --as minari or --as huggingface")
     written = chosen_format(form, out)
     from molbuffer.flows.cli.row_files import row_writer
     from molbuffer.storage import SampleStore

@@ -17,6 +17,7 @@ from molbuffer.flows.cli import (
     bench,
     campaign,
     config,
+    exchange,
     kinds,
     look,
     molecules,
@@ -44,6 +45,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")
 archive.add_commands(app)
 campaign.add_commands(app)
+exchange.add_commands(app)
 kinds.add_commands(app)
 look.add_commands(app)
 store.add_commands(app)

@@ -19,6 +19,7 @@ _ROOTS = (
     ("molbuffer.flows.errors", "UsageError"),
     ("molbuffer.flows.settings.problems", "ConfigurationError"),
     ("molbuffer.flows.cli.prefect_server", "PrefectServerError"),
+    ("molbuffer.exchange.errors", "ExchangeError"),
     ("molbuffer.kinds.errors", "KindError"),
     ("molbuffer.lab.errors", "RunError"),
     ("molbuffer.samplers.errors", "SamplerError"),

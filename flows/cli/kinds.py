@@ -38,13 +38,15 @@ def kinds(json: JsonOption = False) -> None:
 
 def families() -> list[Family]:
     """Return all families, in the order in which a configuration has them."""
+    from molbuffer.exchange import LOGGERS
     from molbuffer.samplers import SAMPLERS
     from molbuffer.samplers.models import MODELS
     from molbuffer.scoring import ACQUISITIONS, CHOICES, COMPONENTS, FILTERS, SURROGATES, TRANSFORMS
     from molbuffer.storage import SELECTIONS
     from molbuffer.training import LOSSES
 
-    return [COMPONENTS, TRANSFORMS, FILTERS, CHOICES, SURROGATES, ACQUISITIONS, SAMPLERS, SELECTIONS, LOSSES, MODELS]
+    of_scoring = [COMPONENTS, TRANSFORMS, FILTERS, CHOICES, SURROGATES, ACQUISITIONS]
+    return [*of_scoring, SAMPLERS, SELECTIONS, LOSSES, MODELS, LOGGERS]
 
 
 def _rows(family: Family) -> list[dict[str, str | None]]:

@@ -197,7 +197,7 @@ def _without_nesting(frame: polars.DataFrame) -> polars.DataFrame:
 
 
 @contextmanager
-def progress_of(title: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress_of(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """Show a bar on standard error, if that is a terminal; return the function that moves it."""
     from rich.console import Console
     from rich.progress import Progress

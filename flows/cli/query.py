@@ -108,7 +108,7 @@ def top(
     from molbuffer.storage import SampleStore
 
     with SampleStore.open(store, read_only=True) as opened:
-        named = None if objective is None else _known_objective(opened, objective)
+        named = None if objective is None else known_objective(opened, objective)
         best = opened.best_molecules(n, run=run, objective_sha256=named)
     if (objectives := best["objective_sha256"].n_unique()) > 1:
         note(f"rewards of {objectives} objectives, which cannot be compared; --objective lists those of one")
@@ -135,7 +135,7 @@ def _shown_value(raw: float | None, transformed: float | None) -> str | None:
     return f"{raw:.4g} ({transformed:.3g})"
 
 
-def _known_objective(store: SampleStore, name: str) -> str:
+def known_objective(store: SampleStore, name: str) -> str:
     """Return the objective that a sha256, its start, or a run names.
 
     Raises:

@@ -1,4 +1,5 @@
 from .foreign_kinds import foreign_sources
+from .loggers import LoggingSettings
 from .marked_keys import marked, tables
 from .overrides import OFFLINE, Override, parse_overrides
 from .presets import configuration_file, preset_names, preset_text
@@ -16,6 +17,7 @@ __all__ = [
     "OWN_POLICIES",
     "ConfigurationError",
     "KeyPath",
+    "LoggingSettings",
     "Override",
     "Problem",
     "SamplerSettings",

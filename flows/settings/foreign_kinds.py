@@ -25,6 +25,9 @@ def _sources(section: object) -> Iterator[tuple[str, str]]:
         yield section.foreign_name, section.foreign_sha256
     if isinstance(section, Section):
         for name in type(section).model_fields:
+            # A logger only shows what there is.
+            if isinstance(section, Settings) and name == "logging":
+                continue
             yield from _sources(getattr(section, name))
         if isinstance(section, PythonObject):
             # The keys of the class may hold tables of kinds, such as a sampler inside it.

@@ -15,6 +15,7 @@ from molbuffer.kinds import Checked, FileName, KindTable, OneOf, Share, Text, re
 from molbuffer.scoring import (
     CHOICES,
     COMPONENTS,
+    IMPORTED_PREFIX,
     NAMED_OBJECTIVES,
     TRANSFORMS,
     Gate,
@@ -94,7 +95,8 @@ class ObjectiveSettings(Section):
 
     named: Text | None = None
     """An objective that has a name, such as "pmo:zaleplon_mpo", instead of components; `molbuffer objectives` lists
-    them. In a stored configuration its components stand for it."""
+    them. "imported:NAME" are scores in [0, 1] that were imported as NAME. In a stored configuration its components
+    stand for it."""
 
     choose: Annotated[KindTable, CHOICE_OF] | None = None
     """Which of more molecules than are wanted are scored: maxmin or dpp, so that a batch has different ones. The others
@@ -117,8 +119,7 @@ class ObjectiveSettings(Section):
             check_objective_name(name.strip())
         except ScoringConfigurationError as error:
             refuse("objective", [(("named",), str(error))])
-        component = NAMED_OBJECTIVES[name.strip()].component
-        return {**data, "named": None, "components": [{"kind": component.kind, "task": component.task}]}
+        return {**data, "named": None, "components": [_component_of(name.strip())]}
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
@@ -157,3 +158,11 @@ class ObjectiveSettings(Section):
             self.build()
         except ScoringConfigurationError as error:
             yield (("aggregation",) if self.reference is None else ("reference",)), str(error)
+
+
+def _component_of(name: str) -> dict[str, Any]:
+    """Return the table of the only component of an objective that has a name."""
+    if name.startswith(IMPORTED_PREFIX):
+        return {"kind": "imported", "scores": name.removeprefix(IMPORTED_PREFIX)}
+    component = NAMED_OBJECTIVES[name].component
+    return {"kind": component.kind, "task": component.task}

@@ -19,8 +19,10 @@ from molbuffer.flows.settings.settings import Settings
 from molbuffer.flows.settings.toml_lines import KeyPath
 
 MAY_CHANGE: Mapping[str, str] = {
+    "campaign.authors": "from now on",
     "campaign.device": "from now on, and the same up to rounding",
     "campaign.iterations": "the run is extended, or ends earlier, but not before the last iteration it has done",
+    "campaign.license": "from now on",
     "campaign.keep_checkpoints": "from now on",
     "campaign.keep_policies": "from now on",
     "campaign.max_failed_share": "from now on",
@@ -29,6 +31,7 @@ MAY_CHANGE: Mapping[str, str] = {
     "campaign.patience": "from now on",
     "campaign.patience_top": "from now on",
     "campaign.offline": "the kind of a run is kept, whatever a file says of further ones",
+    "logging.*": "from now on; a log has what the run has committed before, too",
     "training.checkpoint_every": "from now on",
     "buffer.build_every": "from now on",
     "samplers.buffer_size": "from the next build on",

@@ -135,8 +135,21 @@ def warnings_of_rules(data: Mapping[str, Any], deliveries: int | None) -> list[s
         _best_agent_stays,
         _evaluations_exceed_their_budget,
         _pessimism_has_no_deviation,
+        _imported_scores_are_of_no_draw,
     )
     return [*too_often, *(text for rule in others for text in rule(data))]
+
+
+def _imported_scores_are_of_no_draw(data: Mapping[str, Any]) -> Iterator[str]:
+    names = [
+        table["scores"] for table in _table(data, "objective").get("components", ()) if table["kind"] == "imported"
+    ]
+    if names and not _is_offline(data):
+        yield (
+            f"the scores {', '.join(map(shown, names))} were imported, and nothing computes them: molecules that a run "
+            "draws have no reward. `molbuffer offline` learns from those that have one; to draw more, train a model on "
+            "them and take it as a component"
+        )
 
 
 _EXACT_KINDS = frozenset(

@@ -26,6 +26,7 @@ from molbuffer.flows.settings.base import (
     DeviceName,
     Section,
 )
+from molbuffer.flows.settings.loggers import LoggingSettings
 from molbuffer.flows.settings.objective import ObjectiveSettings
 from molbuffer.flows.settings.overrides import Override, told_of, with_overrides
 from molbuffer.flows.settings.problems import ConfigurationError, Problem, locate, toml_problem, validation_problems
@@ -66,7 +67,7 @@ from molbuffer.kinds import (
 )
 from molbuffer.samplers import SAMPLERS
 from molbuffer.scoring import FILTERS, ContrastiveTemplate, Screening, Standardisation
-from molbuffer.storage import ConsumeOnce
+from molbuffer.storage import ArchiveTerms, ConsumeOnce
 from molbuffer.training import DiversitySettings, GuardSettings, StopSettings
 
 
@@ -116,6 +117,25 @@ class CampaignSettings(Section):
 
     patience_top: Count = StopSettings.patience_top
     """The number of best molecules whose mean reward counts for `patience`."""
+
+    authors: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    """The authors of what the campaign makes, as "NAME" or "NAME <https://orcid.org/...>"; archives state them."""
+
+    license: Text | None = None
+    """The licence of what the campaign makes, such as "CC-BY-4.0"; archives state it."""
+
+    @model_validator(mode="after")
+    def _terms_can_be_stated(self) -> Self:
+        try:
+            _ = self.terms
+        except ValueError as error:
+            refuse("campaign", [(("authors",), str(error))])
+        return self
+
+    @property
+    def terms(self) -> ArchiveTerms:
+        """The licence and authors of the campaign."""
+        return ArchiveTerms(self.license, self.authors)
 
     @property
     def stops(self) -> StopSettings:
@@ -217,6 +237,9 @@ class Settings(Section):
 
     guard: Annotated[Table, GUARD] | None = None
     """The guard against collapse; without the table there is none."""
+
+    logging: LoggingSettings = Field(default_factory=LoggingSettings)
+    """Where metrics and the best molecules are shown while a run goes on, beside the store."""
 
     stages: Annotated[tuple[StageSettings, ...], Field(strict=False)] = ()
     """Parts of a run that follow one another, with values of their own; online only."""
@@ -372,6 +395,7 @@ def _validate(data: Mapping[str, Any], source: str, text: str, *, check_device: 
         wrong = validation_problems(error, data, Settings, settings_schema())
         problems += [*not_told(wrong, problems, data), *broken_rules(data)]
     else:
+        problems += settings.logging.problems(("logging",))
         if not problems:
             return settings
     raise ConfigurationError(source, locate(problems, text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from molbuffer.flows.campaign import campaign_run, current_run_id, present_stage, read_settings, warn
+from molbuffer.flows.campaign import campaign_run, current_run_id, present_stage, read_settings, run_logs, warn
 from molbuffer.flows.tasks import Maker, build_requests, make_chunks
 from molbuffer.lab import check_kept, publish_latents
 from molbuffer.storage import Event, RunKind, SampleStore
@@ -26,8 +26,10 @@ def run_build(
     settings = read_settings(config)
     with (
         SampleStore.open_or_create(Path(store)) as sample_store,
+        run_logs(settings, sample_store) as logs,
         campaign_run(settings, sample_store, RunKind.BUILD, run_id or current_run_id(), device=device) as campaign,
     ):
+        logs.follow(campaign.run_id)
         campaign = present_stage(campaign)
         samplers = campaign.samplers(lambda: campaign.start, lambda: 0)
         latents = publish_latents(samplers, sample_store, campaign.run_id)

@@ -15,6 +15,7 @@ from molbuffer.flows.campaign import (
     progress_bar,
     read_settings,
     relabel_first,
+    run_logs,
 )
 from molbuffer.flows.settings import OFFLINE
 from molbuffer.lab import check_snapshot, opened_rows, rows_of_run, run_offline_training
@@ -46,15 +47,19 @@ def run_offline(
         scored = relabel_first(settings, sample_store, run, rows, condition, device)
         chosen = settings.model_dump(mode="json")["offline"]["selection"]
         selection = rows.record({"selection": chosen, "where": condition})
-        with campaign_run(
-            settings,
-            sample_store,
-            RunKind.OFFLINE,
-            run,
-            snapshot=snapshot,
-            selection=selection,
-            device=device,
-        ) as campaign:
+        with (
+            run_logs(settings, sample_store) as logs,
+            campaign_run(
+                settings,
+                sample_store,
+                RunKind.OFFLINE,
+                run,
+                snapshot=snapshot,
+                selection=selection,
+                device=device,
+            ) as campaign,
+        ):
+            logs.follow(campaign.run_id)
             training = prepare_offline(campaign, condition, rows)
             with progress_bar(f"training {settings.campaign.name} offline") as report:
                 policy, found, ended = run_offline_training(campaign.context, training, scored, report)

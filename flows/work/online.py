@@ -11,6 +11,7 @@ from molbuffer.flows.campaign import (
     current_run_id,
     progress_bar,
     read_settings,
+    run_logs,
     train_stages,
 )
 from molbuffer.storage import RunKind, SampleStore
@@ -31,8 +32,10 @@ def run_online(
     settings = read_settings(config)
     with (
         SampleStore.open_or_create(Path(store)) as sample_store,
+        run_logs(settings, sample_store) as logs,
         campaign_run(settings, sample_store, RunKind.TRAIN, run_id or current_run_id(), device=device) as campaign,
     ):
+        logs.follow(campaign.run_id)
         with progress_bar(f"training {settings.campaign.name}") as report:
             training, ending = train_stages(campaign, builder, report)
         learner, loader = training.learner, training.loader

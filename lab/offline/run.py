@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 from pathlib import Path
 
+from molbuffer.exchange import RunLogger, RunLogs
 from molbuffer.lab.arguments import LossFunction, as_loss
 from molbuffer.lab.given import Given
 from molbuffer.lab.offline.plan import Judging
@@ -15,6 +16,7 @@ from molbuffer.lab.offline.rows import OfflineRows, opened_rows, refuse_no_rows,
 from molbuffer.lab.offline.training import offline_training, relabelled, run_offline_training
 from molbuffer.lab.recording import RunPlan, started_run
 from molbuffer.lab.runs import TrainingResult, training_statement
+from molbuffer.lab.score_failures import log_warning
 from molbuffer.lab.training import TrainingPlan, go_on
 from molbuffer.storage import (
     ArchiveLimits,
@@ -76,7 +78,11 @@ class OfflineResult(TrainingResult):
 
 
 def run_offline(
-    store: SampleStore, run: RunPlan, plan: OfflinePlan, progress: Callable[[FitProgress], None]
+    store: SampleStore,
+    run: RunPlan,
+    plan: OfflinePlan,
+    progress: Callable[[FitProgress], None],
+    loggers: Sequence[RunLogger] = (),
 ) -> OfflineResult:
     """Train on stored rows, from the run's last checkpoint if it has one."""
     loss = conservative(as_loss(plan.loss), plan.cloning_weight, plan.kl_weight)
@@ -89,7 +95,11 @@ def run_offline(
             refuse_no_rows(rows, run.objective.sha256, where, plan.snapshot)
         scored = _relabelled(store, run, rows, where, plan.judging)
         selection = rows.record({"selection": repr(plan.selection), "where": where})
-        with started_run(run, store, snapshot=plan.snapshot, selection=selection) as (context, _):
+        with (
+            RunLogs(store, loggers, log_warning) as logs,
+            started_run(run, store, snapshot=plan.snapshot, selection=selection) as (context, _),
+        ):
+            logs.follow(context.run_id)
             # A run that is gone on with reads what it began to read.
             began = store.run(context.run_id).selection
             if began != selection:

@@ -14,6 +14,7 @@ from .docking.vina import Vina
 from .external import ExternalProgram
 from .foreign_component import complete, foreign
 from .http_service import HTTPService
+from .imported import Imported
 from .models.chemprop_model import ChempropModel
 from .models.onnx_model import OnnxModel
 from .pmo.component import PMO
@@ -35,6 +36,7 @@ __all__ = [
     "ExternalProgram",
     "FingerprintName",
     "HTTPService",
+    "Imported",
     "JointComponent",
     "OnnxModel",
     "PMOTask",

@@ -6,12 +6,14 @@ from .make import ArchiveReceipt, make_archive
 from .manifest import ALREADY_HERE, ArchiveLimits, Manifest, is_archive, read_manifest, table_of
 from .merge import MergeReceipt, merge_archive
 from .tar import unpacked
+from .terms import ArchiveTerms
 
 __all__ = [
     "ALREADY_HERE",
     "ArchiveCatalog",
     "ArchiveLimits",
     "ArchiveReceipt",
+    "ArchiveTerms",
     "Manifest",
     "MergeReceipt",
     "as_store",

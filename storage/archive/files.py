@@ -6,7 +6,7 @@ Only what the manifest lists is read, and only as plain files: a link is not fol
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from molbuffer.storage.archive.manifest import (
@@ -24,10 +24,16 @@ from molbuffer.storage.errors import ArchiveError, ArchiveFault
 from molbuffer.storage.files import file_sha256
 
 
-def listed_files(folder: Path) -> dict[str, ListedFile]:
-    """Return every file of an archive that was just written, as its manifest will list it."""
+def listed_files(folder: Path, only: Collection[str] | None = None) -> dict[str, ListedFile]:
+    """Return every file of an archive that was just written, as its manifest will list it.
+
+    Args:
+        folder: of the archive.
+        only: the names of the files; None is all.
+    """
     found = _files(folder, ArchiveLimits())
-    return {name: ListedFile(path.stat().st_size, file_sha256(path)) for name, path in sorted(found.items())}
+    chosen = {name: path for name, path in sorted(found.items()) if only is None or name in only}
+    return {name: ListedFile(path.stat().st_size, file_sha256(path)) for name, path in chosen.items()}
 
 
 def verify_files(folder: Path, limits: ArchiveLimits = ArchiveLimits(), *, sizes_only: bool = False) -> Manifest:

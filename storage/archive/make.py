@@ -22,9 +22,11 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from molbuffer.storage.archive.crate import CrateOrigin, crate_bytes, crate_runs
 from molbuffer.storage.archive.files import listed_files
-from molbuffer.storage.archive.manifest import MANIFEST, Manifest
+from molbuffer.storage.archive.manifest import CRATE, MANIFEST, Manifest
 from molbuffer.storage.archive.tables import write_table
+from molbuffer.storage.archive.terms import ArchiveTerms
 from molbuffer.storage.archive.workplace import finished, put_in_place, refuse_existing, workplace
 from molbuffer.storage.catalog import MIGRATIONS, Transaction
 from molbuffer.storage.errors import ArchiveError, ArchiveFault, UnknownPolicyError
@@ -95,6 +97,7 @@ def make_archive(
     runs: Sequence[str] = (),
     where: str | None = None,
     snapshot: int | None = None,
+    terms: ArchiveTerms = ArchiveTerms(),
 ) -> ArchiveReceipt:
     """Archive rows of a store.
 
@@ -104,6 +107,7 @@ def make_archive(
         runs: ids of runs, or how they start; none is all runs.
         where: a predicate over ``sample_history`` that the rows must fulfil.
         snapshot: the snapshot of the store; None is the newest.
+        terms: the licence and the authors, which the archive states.
 
     Raises:
         StoreExistsError: there is something at ``out``, or another process is making it.
@@ -121,7 +125,7 @@ def make_archive(
     uuid = str(uuid4())
     recorded = not store.read_only
     with snapshot_kept(store.layout, contents.snapshot, uuid) if recorded else nullcontext(), workplace(out) as folder:
-        sha256 = _fill(store, contents, folder, uuid)
+        sha256 = _fill(store, contents, folder, uuid, terms)
         made = finished(folder, out)
         refuse_existing(out)
         if recorded:
@@ -205,13 +209,26 @@ def _record(store: OpenStore, uuid: str, contents: _Contents) -> None:
     )
 
 
-def _fill(store: OpenStore, contents: _Contents, folder: Path, uuid: str) -> str:
+def _fill(store: OpenStore, contents: _Contents, folder: Path, uuid: str, terms: ArchiveTerms) -> str:
     """Write all files of an archive, and return the hash of its manifest."""
     for name in ("tables", "arrays", "policies"):
         make_folder(folder / name)
     placed = copy_arrays(_build_copies(store, contents), folder / "arrays")
     lineage = _copy_policies(store, contents, folder / "policies")
     tables = _write_tables(store, contents, placed, lineage, folder)
+    created, release = now().isoformat(timespec="seconds"), importlib.metadata.version("molbuffer")
+    origin = CrateOrigin(
+        uuid,
+        store.uuid,
+        contents.snapshot,
+        where=contents.where,
+        rows=contents.rows.num_rows,
+        created=f"{created}Z",
+        molbuffer=release,
+    )
+    files, made = listed_files(folder), contents.whole_runs["run_id"].to_pylist()
+    runs = crate_runs(store, contents.snapshot, made, contents.builds, placed, lineage)
+    write_private(folder / CRATE, crate_bytes(files, runs, origin, terms))
     manifest = Manifest(
         uuid=uuid,
         source_uuid=store.uuid,
@@ -222,9 +239,9 @@ def _fill(store: OpenStore, contents: _Contents, folder: Path, uuid: str) -> str
         rows=contents.rows.num_rows,
         builds=contents.builds.num_rows,
         tables=tables,
-        molbuffer=importlib.metadata.version("molbuffer"),
-        created=now().isoformat(timespec="seconds"),
-        files=listed_files(folder),
+        molbuffer=release,
+        created=created,
+        files={**files, **listed_files(folder, only=[CRATE])},
     )
     write_private(folder / MANIFEST, manifest.to_bytes())
     return manifest.content

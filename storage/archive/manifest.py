@@ -5,6 +5,7 @@
       tables/<table>/<number>.parquet  the rows, readable by any program that reads Parquet
       arrays/<segment>/…               Zarr groups, as in a store
       policies/<sha256>/…              weights, configurations and vocabularies
+      ro-crate-metadata.json           what each file is, for catalogues of research data; it is not read
 
 Somebody else may have written it. So it is read within limits on its size and structure, and nothing is taken from it
 but the fields of ``Manifest``, each of exactly the type and the form that molbuffer writes.
@@ -30,7 +31,7 @@ from molbuffer.storage.errors import ArchiveError, ArchiveFault
 from molbuffer.storage.files import NotPlainError, TooLargeError, plain_file
 from molbuffer.storage.segments import ARRAYS
 
-MANIFEST = "archive.json"
+MANIFEST, CRATE = "archive.json", "ro-crate-metadata.json"
 ARCHIVE_FORMAT, ARCHIVE_VERSION = "molbuffer-archive", 2
 OLD_FORM = frozenset({"catalog.sqlite", "checksums.json", "store.toml"})
 """Files that archives of the first form had, beside a catalog that had to be attached to be read."""
@@ -45,7 +46,8 @@ ARCHIVED_TABLES = (
 MEMBER = re.compile(
     rf"tables/(?P<table>{'|'.join(ARCHIVED_TABLES)})/[0-9]{{5}}\.parquet"
     rf"|arrays/[0-9a-f]{{32}}/(zarr\.json|({'|'.join(ARRAYS)})/(zarr\.json|c(\.[0-9]{{1,9}}){{1,2}}))"
-    r"|policies/[0-9a-f]{64}/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}",
+    r"|policies/[0-9a-f]{64}/[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}"
+    rf"|{re.escape(CRATE)}",
     re.ASCII,
 )
 """The names of the files that a manifest lists."""

@@ -19,7 +19,7 @@ import pytest
 from molbuffer.storage import SampleStore
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("flows", "kinds", "lab", "pages", "samplers", "scoring", "storage", "training")
+ROOMS = ("exchange", "flows", "kinds", "lab", "pages", "samplers", "scoring", "storage", "training")
 PATIENCE_SECONDS = 600
 
 NIGHT = """

@@ -9,6 +9,7 @@ import pytest
 from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic import ValidationError
 
+from molbuffer.exchange import LOGGERS
 from molbuffer.kinds import Count, Family, OneOf, Share, Text, Typed, check_values, checked
 from molbuffer.kinds.errors import WrongKeyError
 from molbuffer.samplers import SAMPLERS
@@ -16,7 +17,7 @@ from molbuffer.scoring import ACQUISITIONS, CHOICES, COMPONENTS, FILTERS, SURROG
 from molbuffer.storage import SELECTIONS
 from molbuffer.training import LOSSES
 
-FAMILIES = (ACQUISITIONS, COMPONENTS, CHOICES, FILTERS, LOSSES, SAMPLERS, SELECTIONS, SURROGATES, TRANSFORMS)
+FAMILIES = (ACQUISITIONS, COMPONENTS, CHOICES, FILTERS, LOGGERS, LOSSES, SAMPLERS, SELECTIONS, SURROGATES, TRANSFORMS)
 
 
 @checked

@@ -1,4 +1,6 @@
-"""Commands for people who look: ``report`` writes a page, ``compare`` puts runs beside each other on the terminal."""
+"""Commands for people who look: ``report`` writes a page; ``compare`` puts runs beside each other on the terminal, and
+``watch`` shows one there while it goes on.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,11 @@ import typer
 
 from molbuffer.flows.cli.look.compare import compare
 from molbuffer.flows.cli.look.report import report
+from molbuffer.flows.cli.look.watch import watch
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this package."""
     app.command(epilog="Example: molbuffer report --store lab --out report.html")(report)
     app.command(epilog="Example: molbuffer compare 24c6a8ad 584da899 --store lab")(compare)
+    app.command(epilog="Example: molbuffer watch --store lab")(watch)

@@ -133,6 +133,15 @@ class InOrder:
         return Picks(np.arange(min(n, len(prediction))), prediction.mean + self.offset)
 
 class InOrderToo(InOrder): pass
+
+@dataclass(frozen=True)
+class Lines:
+    file: str = "a"
+
+    def open(self, run):
+        raise NotImplementedError
+
+class LinesToo(Lines): pass
 """
 """Classes of the user, two of each family."""
 RUN = "1" * 32
@@ -212,7 +221,8 @@ def assembled(named: Mapping[str, str]) -> Iterator[Assembled]:
     """Assembles a part of a run of settings, and describes it; nothing is run. Equal settings are assembled once, or
     ``anew``.
 
-    The parts: ``run``, the record of the run; ``online`` and ``offline``, a ``Training``; and ``failures``.
+    The parts: ``run``, the record of the run; ``logs``, where it is logged; ``online`` and ``offline``, a ``Training``;
+    and ``failures``.
     """
     with SampleStore.open(Path(named["folder"], "store")) as store:
         # The store stays as it is, and to read it again for each key would be most of the time.
@@ -244,8 +254,14 @@ def _share(campaign: Campaign) -> float:
     return campaign.failures().context.max_failed_share
 
 
+def _logs(campaign: Campaign) -> Mapping[str, object]:
+    logging = campaign.settings.logging
+    return {"loggers": logging.loggers, "pictures_every": logging.pictures_every}
+
+
 PARTS: Mapping[str, Callable[[Campaign], object]] = {
     "run": _record,
+    "logs": _logs,
     "online": assemble_online,
     "offline": assemble_offline,
     "failures": _share,

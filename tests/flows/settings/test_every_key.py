@@ -74,6 +74,7 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "training.updates": ("online.loader.plan.replay",),
     "training.checkpoint_every": ("online.checkpoint_every", "offline.checkpoint_every"),
     "guard": ("online.course",),
+    "logging": ("logs",),
     "offline": ("offline.loader.buffer.selection",),
     "offline.steps": ("offline.loader.plan",),
     "offline.batch_size": ("offline.loader.plan",),
@@ -101,6 +102,7 @@ OBJECTS = {
     "choose": "First",
     "model": "Constant",
     "acquisition": "InOrder",
+    "others": "Lines",
 }
 """A class of the user for each family, by the key that it stands under; another has the same name with "Too"."""
 
@@ -110,6 +112,8 @@ ELSEWHERE: Mapping[str, str] = {
     "campaign.device": "a test has no device but the CPU; `test_devices_of_runs.py` follows the key to the models",
     "samplers[history].build_buffer": "a sampler of stored rows takes no part in builds",
     "stages": "the other keys, laid over the rest of the file, stage by stage; `test_stages.py` follows them",
+    "campaign.authors": "archives of the campaign's runs state them; `test_cli_archive.py` follows both keys to these",
+    "campaign.license": "archives of the campaign's runs state it",
     "campaign.offline": "`molbuffer run` chooses by it which of two flows it starts, before anything is made",
     **{f"{key}[python].folder": "the class that is found there is the same one" for key in OBJECTS},
 }
@@ -121,7 +125,7 @@ REFUSED: Mapping[str, type[Exception]] = {
 }
 """The keys whose other values are refused as soon as objects are made."""
 
-PARTS = ("run", "online", "offline", "failures")
+PARTS = ("run", "logs", "online", "offline", "failures")
 """What ``assembled`` can assemble."""
 
 BASE: Table = {
@@ -150,6 +154,7 @@ TABLES: Mapping[str, Table] = {
     "components[onnx]": {"model": "$examples/models/logp.onnx", "features": "morgan_counts", "bits": 1024},
     "components[external]": {"command": ["sh", "-c", "cat"], "revision": "1", "folder": "$folder"},
     "components[http]": {"urls": ["http://a/score"], "revision": "1"},
+    "components[imported]": {"scores": "assay"},
     "components[pmo]": {"task": "zaleplon_mpo"},
     "components[property]": {"property": "logp", "transform": RISING},
     "components[python]": {"function": "scorers:one", "folder": "$folder"},
@@ -162,6 +167,8 @@ TABLES: Mapping[str, Table] = {
         "ligand": "$examples/docking/ligand.sdf",
         "transform": RISING,
     },
+    "others[mlflow]": {"uri": "sqlite:///$folder/mlflow.db"},
+    "others[tensorboard]": {"folder": "$folder/runs"},
     "filters[elements]": {"allowed": ["C"]},
     "filters[property]": {"name": "logp", "min": 1, "max": 5},
     "filters[ring_size]": {"min": 4, "max": 7},
@@ -220,7 +227,9 @@ BEFORE: Mapping[str, Table] = {
 """What must stand beside a key, or in its place before the change, so that the key can have another value."""
 
 VALUES: Mapping[str, object] = {
+    "campaign.authors": ["Ada Lovelace"],
     "campaign.device": "auto",
+    "campaign.license": "CC-BY-4.0",
     **{f"{key}[python].object": f"plugins:{name}Too" for key, name in OBJECTS.items()},
     **{f"{key}[python].folder": "$folder/elsewhere" for key in OBJECTS},
     "components[chemprop].column": 0,
@@ -235,6 +244,7 @@ VALUES: Mapping[str, object] = {
     "components[http].headers": {"X-Team": "chem"},
     "components[http].parameters": {"x": 2},
     "components[http].urls": ["http://b/score"],
+    "components[imported].scores": "another",
     "components[pmo].task": "median1",
     "components[property].property": "tpsa",
     "transform[desirability].target": 0.6,
@@ -250,6 +260,11 @@ VALUES: Mapping[str, object] = {
     "components[vina].ligand": "$folder/ligand.sdf",
     "components[vina].receptor": "$folder/receptor.pdbqt",
     "components[vina].size": [9, 9, 8],
+    "logging.mlflow": "sqlite:///$folder/mlflow.db",
+    "logging.tensorboard": "$folder/runs",
+    "others[mlflow].experiment": "another",
+    "others[mlflow].uri": "http://localhost:5000",
+    "others[tensorboard].folder": "$folder/other-runs",
     "filters[alerts].catalogs": ["BRENK"],
     "filters[elements].allowed": ["C", "N"],
     "filters[property].name": "tpsa",

@@ -62,7 +62,7 @@ def test_a_minimal_file_has_the_documented_defaults(tmp_path: Path) -> None:
             "[campaign]\nbatchsize = 3\n",
             "line 2, key `campaign.batchsize`: this key is not known; did you mean `batch_size`? "
             "Known here: name, seed, iterations, batch_size, offline, device, max_failed_share, keep_checkpoints, "
-            "keep_policies, max_oracle_calls, max_minutes, patience, patience_top.",
+            "keep_policies, max_oracle_calls, max_minutes, patience, patience_top, authors, license.",
         ),
         (
             "[campaing]\n",
@@ -130,8 +130,9 @@ def test_a_wrong_key_or_value_is_named_with_what_was_expected(tmp_path: Path, te
     [
         (
             'kind = "qedd"',
-            'line 1, key `objective.components[0]`: got kind "qedd", expected one of: chemprop, external, http, onnx, '
-            "pmo, property, python, qed, rediscovery, sa_score, similarity, substructure, vina; did you mean `qed`?",
+            'line 1, key `objective.components[0]`: got kind "qedd", expected one of: chemprop, external, http, '
+            "imported, onnx, pmo, property, python, qed, rediscovery, sa_score, similarity, substructure, vina; did "
+            "you mean `qed`?",
         ),
         (
             "weight = 2",

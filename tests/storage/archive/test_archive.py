@@ -226,7 +226,8 @@ def test_r10_an_archive_opens_on_a_read_only_mount(filled, tmp_path):
 
 def test_it_is_plain_files_that_name_no_place(filled, tmp_path):
     filled.archive(tmp_path / "archive")
-    assert {path.name for path in (tmp_path / "archive").iterdir()} == {"archive.json", "tables", "arrays", "policies"}
+    there = {path.name for path in (tmp_path / "archive").iterdir()}
+    assert there == {"archive.json", "ro-crate-metadata.json", "tables", "arrays", "policies"}
     for path in (tmp_path / "archive").rglob("*"):
         assert path.is_dir() or str(tmp_path).encode() not in path.read_bytes()
 

@@ -1,0 +1,9 @@
+"""The field's own tools: loggers of runs, exports that others read, and imports of what others have written.
+
+``loggers`` write what runs have committed to TensorBoard, MLflow and the like; ``exports`` write a store as a data set
+of Minari or of Hugging Face; ``ingest`` brings the logs of other programs and tables of assays into a store.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,46 @@
+from .errors import ExchangeError, ExportError, IngestError, LoggerError, MissingExtraError
+from .exports import HuggingFaceExport, MinariExport, export_huggingface, export_minari
+from .ingest import IngestPlan, IngestReceipt, ingest_file
+from .loggers import (
+    LOGGERS,
+    PICTURES_EVERY,
+    LoggedRun,
+    LogPicture,
+    LogPoint,
+    MLflow,
+    RunLog,
+    RunLogger,
+    RunLogs,
+    TensorBoard,
+    check_logger,
+    fill_log,
+    shown_logger,
+)
+
+__all__ = [
+    "LOGGERS",
+    "PICTURES_EVERY",
+    "ExchangeError",
+    "ExportError",
+    "HuggingFaceExport",
+    "IngestError",
+    "IngestPlan",
+    "IngestReceipt",
+    "LogPicture",
+    "LogPoint",
+    "LoggedRun",
+    "LoggerError",
+    "MLflow",
+    "MinariExport",
+    "MissingExtraError",
+    "RunLog",
+    "RunLogger",
+    "RunLogs",
+    "TensorBoard",
+    "check_logger",
+    "export_huggingface",
+    "export_minari",
+    "fill_log",
+    "ingest_file",
+    "shown_logger",
+]

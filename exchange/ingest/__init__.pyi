@@ -1,0 +1,3 @@
+from .importing import FORMATS, IngestPlan, IngestReceipt, ingest_file
+
+__all__ = ["FORMATS", "IngestPlan", "IngestReceipt", "ingest_file"]

@@ -1,0 +1,26 @@
+"""A table of measured or computed values, such as that of an assay: a row for each molecule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from molbuffer.exchange.errors import IngestError
+from molbuffer.exchange.ingest.columns import FileColumns, check_column
+
+_KIND = "the table"
+
+
+def assay_columns(names: Sequence[str], reward: str | None = None) -> FileColumns:
+    """Return what the columns of a table are; of several beside the molecules, the user names that of the reward.
+
+    Raises:
+        IngestError: it lacks the column, or has several and none is named.
+    """
+    if reward is None:
+        if len(names) != 1:
+            raise IngestError(
+                f"{_KIND} has the columns {', '.join(map(repr, names)) or 'none'} beside the molecules; name that of "
+                "the values with --reward"
+            )
+        reward = names[0]
+    return FileColumns(check_column(_KIND, names, reward))

@@ -1,0 +1,135 @@
+"""The rows of a file, judged: which are molecules with a score, and the reason why the others are rejected."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from molbuffer.exchange.errors import IngestError
+from molbuffer.exchange.ingest.columns import FileColumns
+from molbuffer.samplers import MoleculeTable, Vocabulary
+from molbuffer.scoring import Standardisation, Valence, judge_many
+
+DUPLICATE, NO_SCORE, VOCABULARY = "duplicate", "no_score", "vocabulary"
+"""Why a row is rejected: its molecule was there before, it has no number for a score, the policy cannot express it."""
+ROWS_TOGETHER = 4096
+STANDARDISATION = Standardisation(largest_fragment=True)
+"""That of a campaign without a filter of its own, which cuts salts down to their largest fragment."""
+
+
+@dataclass(frozen=True)
+class ImportedRow:
+    """A row of a file.
+
+    Attributes:
+        line: its line in the file.
+        step: its iteration.
+        raw: its string as the policy in training can express it: as it is written, or else canonical.
+        smiles: the canonical SMILES; None where the string is no molecule.
+        rejected_by: why it is rejected; None if it is not.
+        reward: the raw score that is rewarded; NaN where there is none.
+        scores: the further scores, by name; NaN where there is none.
+    """
+
+    line: int
+    step: int
+    raw: str
+    smiles: str | None
+    rejected_by: str | None
+    reward: float
+    scores: Mapping[str, float]
+
+
+@dataclass
+class RowJudge:
+    """Judges the rows of a file in their order.
+
+    Attributes:
+        vocabulary: that of the policy that is to learn from the rows.
+        rejected: how many rows were rejected so far, by the reason.
+        contradictions: how many repeated rows had another score than the first.
+    """
+
+    vocabulary: Vocabulary
+    rejected: Counter[str] = field(default_factory=Counter)
+    contradictions: int = 0
+    _known: dict[str, float] = field(default_factory=dict)
+
+    def judge(self, rows: Sequence[ImportedRow]) -> list[ImportedRow]:
+        """Return the rows with their molecules and the reasons against them."""
+        judged = judge_many([row.raw for row in rows], (Valence(),), STANDARDISATION)
+        found = []
+        for row, judgement in zip(rows, judged, strict=True):
+            reason = judgement.rejected_by or self._reason(row, judgement.smiles)
+            if reason is not None:
+                self.rejected[reason] += 1
+            raw = row.raw
+            if judgement.smiles is not None and not self.vocabulary.can_encode(raw):
+                raw = judgement.smiles
+            found.append(ImportedRow(row.line, row.step, raw, judgement.smiles, reason, row.reward, row.scores))
+        return found
+
+    def _reason(self, row: ImportedRow, smiles: str | None) -> str | None:
+        assert smiles is not None
+        if math.isnan(row.reward):
+            return NO_SCORE
+        if not (self.vocabulary.can_encode(row.raw) or self.vocabulary.can_encode(smiles)):
+            return VOCABULARY
+        if smiles in self._known:
+            self.contradictions += self._known[smiles] != row.reward
+            return DUPLICATE
+        self._known[smiles] = row.reward
+        return None
+
+
+def read_rows(table: MoleculeTable, columns: FileColumns) -> list[ImportedRow]:
+    """Return the rows of a file as it has them.
+
+    Raises:
+        IngestError: a step is no whole number, or no row has a score.
+    """
+    rewards = _numbers(table, columns.reward)
+    scores = {name: _numbers(table, column) for name, column in columns.scores.items()}
+    # What is no number anywhere, as lists of matching patterns, is no score.
+    scores = {name: values for name, values in scores.items() if not all(map(math.isnan, values))}
+    if all(map(math.isnan, rewards)):
+        raise IngestError(f"no row has a number in the column {columns.reward!r}, so that there is no score")
+    steps = _steps(table, columns.step)
+    return [
+        ImportedRow(row.line, steps[i], row.smiles, None, None, rewards[i], {name: scores[name][i] for name in scores})
+        for i, row in enumerate(table.rows)
+    ]
+
+
+def in_portions(rows: Sequence[ImportedRow]) -> Iterator[list[tuple[int, list[ImportedRow]]]]:
+    """Yield the rows in portions, each as the rows of consecutive iterations."""
+    for start in range(0, len(rows), ROWS_TOGETHER):
+        portion = rows[start : start + ROWS_TOGETHER]
+        yield [(step, list(group)) for step, group in groupby(portion, lambda row: row.step)]
+
+
+def _numbers(table: MoleculeTable, column: str) -> list[float]:
+    return [_number(value) for value in table.others.column(column).to_pylist()]
+
+
+def _number(value: object) -> float:
+    try:
+        number = float(str(value).strip()) if value is not None else math.nan
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan
+
+
+def _steps(table: MoleculeTable, column: str | None) -> list[int]:
+    if column is None:
+        return [0] * len(table.rows)
+    numbers = _numbers(table, column)
+    for row, number in zip(table.rows, numbers, strict=True):
+        if not (number >= 0 and number == int(number)):
+            raise IngestError(f"line {row.line}: the column {column!r} has no whole number of at least 0 there")
+    # An iteration is counted from 0, and a step from 1.
+    first = min(map(int, numbers), default=0)
+    return [int(number) - first for number in numbers]

@@ -1,0 +1,104 @@
+"""The command ``log``: what a logger lacks of runs, from the store."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molbuffer.flows.cli.notes import note
+from molbuffer.flows.cli.options import StoreOption
+from molbuffer.flows.errors import UsageError
+
+if TYPE_CHECKING:
+    from molbuffer.exchange import RunLogger
+    from molbuffer.flows.settings import LoggingSettings
+    from molbuffer.storage import SampleStore
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command(epilog="Example: molbuffer log --store lab --to tensorboard --out runs --run 3fa9c1")(log)
+
+
+def log(
+    store: StoreOption,
+    to: Annotated[
+        str, typer.Option("--to", metavar="KIND", help="The logger: tensorboard, mlflow, or another of the run.")
+    ],
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="The folder of TensorBoard, or the address of MLflow; default: that of the run's configuration.",
+        ),
+    ] = None,
+    run: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--run", metavar="RUN_ID", help="Only this run, by the start of its id; may be repeated; default: all runs."
+        ),
+    ] = None,
+    pictures_every: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="The least iterations between two pictures of the best molecules, 0 for none; default: that of the "
+            "run's configuration.",
+        ),
+    ] = None,
+) -> None:
+    """Write what TensorBoard, MLflow or another logger lacks of runs, as if it had been given it meanwhile.
+
+    Nothing is written twice.
+    """
+    from molbuffer.exchange import PICTURES_EVERY, fill_log, shown_logger
+    from molbuffer.storage import SampleStore
+
+    with SampleStore.open(store, read_only=True) as opened:
+        for run_id in _runs(opened, run or []):
+            settings = _settings(opened, run_id)
+            every = PICTURES_EVERY if settings is None else settings.pictures_every
+            logger = _logger(to, out, settings, run_id)
+            written = fill_log(opened, run_id, logger, every if pictures_every is None else pictures_every)
+            note(f"run {run_id[:8]}: {written} points and pictures written to {shown_logger(logger)[1] or to}")
+
+
+def _runs(store: SampleStore, names: list[str]) -> list[str]:
+    if names:
+        return [store.run(name).run_id for name in names]
+    return [str(run_id) for run_id in store.query("SELECT run_id FROM runs ORDER BY created, run_id")["run_id"]]
+
+
+def _settings(store: SampleStore, run_id: str) -> LoggingSettings | None:
+    """Return the table [logging] of a run; a run from Python has none."""
+    # Alone: whatever else the configuration names need not be here any more.
+    table = json.loads(store.run(run_id).config).get("logging")
+    if table is None:
+        return None
+    from molbuffer.flows.settings import LoggingSettings
+
+    return LoggingSettings.model_validate_json(json.dumps(table))
+
+
+def _logger(kind: str, place: str | None, settings: LoggingSettings | None, run_id: str) -> RunLogger:
+    """Return the logger of a kind: at the place that is named, or else the one that the run was given."""
+    from molbuffer.exchange import MLflow, TensorBoard, shown_logger
+
+    if place is not None:
+        if kind == "tensorboard":
+            return TensorBoard(place)
+        if kind == "mlflow":
+            return MLflow(place)
+        raise UsageError(f"--out is the place of tensorboard or of mlflow, got --to {kind}; leave it out")
+    given = [] if settings is None else settings.loggers
+    found = next((each for each in given if shown_logger(each)[0] == kind), None)
+    if found is None:
+        names = ", ".join(shown_logger(each)[0] for each in given) or "none"
+        raise UsageError(
+            f"run {run_id[:8]} names no logger {kind!r} in its configuration, only: {names}; --out says where "
+            "tensorboard and mlflow are to write"
+        )
+    return found

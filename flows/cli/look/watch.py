@@ -1,0 +1,81 @@
+"""The command ``watch``: a run as it goes on, in a terminal."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from molbuffer.flows.cli.options import StoreOption
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from molbuffer.flows.cli.look.watch_facts import WatchFacts
+    from molbuffer.storage import SampleStore
+
+SECONDS_BETWEEN_LOOKS = 2.0
+REST = 4.0
+"""How much longer it waits than reading took: a large store is not read all the time."""
+
+
+def watch(
+    store: StoreOption,
+    run: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN_ID",
+            help="The run, by its name or the start of its id; default: the newest at work, or else the newest.",
+        ),
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Print one picture, and end.")] = False,
+) -> None:
+    """Watch a run: rewards, what becomes of its molecules, the best ones, its speed and the time that is left.
+
+    It only reads, and follows the store until Ctrl-C. Where the output is no terminal it prints one picture.
+    """
+    from rich.console import Console
+
+    from molbuffer.flows.cli.look.watch_facts import chosen_run, watch_facts
+    from molbuffer.storage import SampleStore
+
+    console = Console()
+    with SampleStore.open(store, read_only=True) as opened:
+        run_id = chosen_run(opened, run)
+        facts = watch_facts(opened, run_id)
+        if once or not console.is_terminal:
+            console.print(_picture(console, facts))
+            return
+        _follow(console, opened, run_id, facts)
+
+
+def _follow(console: Console, store: SampleStore, run_id: str, facts: WatchFacts) -> None:
+    """Show a run until somebody interrupts; the facts are read anew when the store has a new snapshot."""
+    from rich.live import Live
+
+    from molbuffer.flows.cli.look.watch_facts import watch_facts
+
+    # Ctrl-C is how it ends, and nothing was interrupted by it.
+    with (
+        suppress(KeyboardInterrupt),
+        Live(_picture(console, facts), console=console, screen=True, auto_refresh=False) as live,
+    ):
+        due = 0.0
+        while True:
+            time.sleep(SECONDS_BETWEEN_LOOKS)
+            began = time.monotonic()
+            if began >= due and store.snapshot() != facts.snapshot:
+                facts = watch_facts(store, run_id)
+                read = time.monotonic()
+                due = read + REST * (read - began)
+            # The time that has passed changes, and the size of the terminal may have.
+            live.update(_picture(console, facts), refresh=True)
+
+
+def _picture(console: Console, facts: WatchFacts) -> RenderableType:
+    from molbuffer.flows.cli.look.watch_view import frame
+    from molbuffer.storage import now
+
+    return frame(facts, console.width, console.height, now(), ascii_only=console.options.ascii_only)

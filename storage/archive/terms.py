@@ -1,0 +1,35 @@
+"""Under which terms an archive is given away, and by whom."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+PERSON = re.compile(r"\s*(?P<name>[^<>]*[^<>\s])\s*(?:<(?P<id>[^<>\s]+)>)?\s*")
+"""A name, and an address in angle brackets."""
+
+
+@dataclass(frozen=True)
+class ArchiveTerms:
+    """Under which terms an archive is given away, and by whom.
+
+    Attributes:
+        license: the licence: an identifier of SPDX, such as CC-BY-4.0, an address, or a text; None states none.
+        authors: each a name, or a name with an identifier, as "Ada Lovelace <https://orcid.org/0000-0002-1825-0097>".
+
+    Raises:
+        ValueError: an author is no name.
+    """
+
+    license: str | None = None
+    authors: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for author in self.authors:
+            if not PERSON.fullmatch(author):
+                raise ValueError(
+                    f"expected an author as NAME, or as NAME <ADDRESS> with an ORCID or another address, got {author!r}"
+                )
+        if self.license is not None and not self.license.strip():
+            raise ValueError("expected a licence, such as CC-BY-4.0, got an empty text")
