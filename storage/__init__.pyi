@@ -2,6 +2,7 @@ from .archive.manifest import ArchiveLimits, is_archive
 from .backends.waiting import ClaimWait
 from .catalog.schema.migrate import MigrationReceipt, migrate_store
 from .commits.commit import find_receipts
+from .commits.processes import Process
 from .commits.runs import shown_event
 from .errors import (
     CatalogLostError,
@@ -119,6 +120,7 @@ __all__ = [
     "PolicyVersion",
     "Positions",
     "Prioritized",
+    "Process",
     "QuarantineReceipt",
     "QueryError",
     "RankWindow",

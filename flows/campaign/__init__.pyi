@@ -1,6 +1,6 @@
 from .assemble import build_filters, build_objective, build_standardisation, build_template
 from .campaign import Campaign, campaign_run, read_settings, reopen_campaign
-from .flow_runs import current_run_id, warn
+from .flow_runs import current_run_id, inform, warn
 from .named_policies import found_policy, unfit_policies, unknown_names, with_resolved_policies
 from .pretrain_request import DEFAULT_MODEL, PretrainRequest
 from .pretraining import check_before_a_run, check_request, prepare_pretraining, register
@@ -25,6 +25,7 @@ __all__ = [
     "check_rows",
     "current_run_id",
     "found_policy",
+    "inform",
     "offline_condition",
     "prepare_offline",
     "prepare_online",
