@@ -7,6 +7,9 @@
     ended            at work            gone or unknown  Prefect records the same end
     unknown          at work            gone             Prefect records that it has crashed
 
+A run that crashed is resumed if it has retries left, also one that crashed before it began, as when its worker could
+not start a process.
+
 A process can be looked for on its own host only; of another host's the server knows by the heartbeats. A flow run at
 work whose run has ended is left alone for a while: its process may be between its last commit and its last word.
 """
@@ -32,9 +35,12 @@ if TYPE_CHECKING:
 
 SETTLING = timedelta(seconds=20)
 """The time from the end of a run to that of its flow run."""
+JUST_CRASHED = timedelta(hours=1)
+"""The age up to which a crash before the run began is worth a retry: its night is not over."""
 LOOKED_BACK = timedelta(days=3)
 """The age up to which ended flow runs are looked at, for runs that the store believes at work."""
 _MOST_RUNS = 200
+_RETRY = "AwaitingRetry"
 _ENDS = {
     RunStatus.FINISHED: ("COMPLETED", "Completed"),
     RunStatus.FAILED: ("FAILED", "Failed"),
@@ -105,9 +111,9 @@ def _flow_runs(client: SyncPrefectClient, name: str) -> Iterator[FlowRun]:
     from prefect.client.schemas.sorting import FlowRunSort
 
     since = {"after_": datetime.now(UTC) - LOOKED_BACK}
-    chosen = FlowRunFilter.model_validate({"tags": {"all_": [deployment_tag(name)]}, "start_time": since})
+    chosen = FlowRunFilter.model_validate({"tags": {"all_": [deployment_tag(name)]}, "expected_start_time": since})
     seen: set[str] = set()
-    for flow_run in client.read_flow_runs(flow_run_filter=chosen, sort=FlowRunSort.START_TIME_DESC, limit=_MOST_RUNS):
+    for flow_run in client.read_flow_runs(flow_run_filter=chosen, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=_MOST_RUNS):
         run_id = _run_of(flow_run)
         if run_id not in seen:
             seen.add(run_id)
@@ -136,6 +142,9 @@ class _Pair:
         if found is None:
             if at_work_there and _is_gone(self.flow_run.infrastructure_pid):
                 self._set("CRASHED", "Crashed", "its process is gone, and it began no run", run_id)
+                self._resume(run_id, resume)
+            elif datetime.now(UTC) - state.timestamp < JUST_CRASHED:
+                self._resume(run_id, resume)
         elif found.status in (RunStatus.STARTED, RunStatus.RESUMED):
             gone = found.process is not None and found.process.gone
             alive = found.process is not None and found.process.here and not gone
@@ -151,12 +160,18 @@ class _Pair:
     def _interrupt(self, run_id: str, resume: bool) -> None:
         self.store.finish_run(run_id, RunStatus.INTERRUPTED, "its process is gone; found by close-dead-runs")
         self.done.interrupted.append(run_id)
+        self._resume(run_id, resume)
+
+    def _resume(self, run_id: str, resume: bool) -> None:
+        """Have a worker go on with a run that crashed, if it has retries left."""
         state = self.flow_run.state
-        given = (self.flow_run.parameters or {}).get(RUN) or {}
-        left = int(given.get("retries", 0)) - (self.flow_run.run_count - 1)
-        if resume and left > 0 and state is not None and state.is_crashed() and self.flow_run.deployment_id:
-            why = f"its process was lost; it goes on from what is stored ({left} retries left)"
-            self._set("SCHEDULED", "AwaitingRetry", why, run_id, self.done.resumed)
+        retries = int(((self.flow_run.parameters or {}).get(RUN) or {}).get("retries", 0))
+        if not (resume and retries and state is not None and state.is_crashed() and self.flow_run.deployment_id):
+            return
+        before = sum(each.name == _RETRY for each in self.client.read_flow_run_states(self.flow_run.id))
+        if before < retries:
+            why = f"its process was lost; it goes on from what is stored (retry {before + 1} of {retries})"
+            self._set("SCHEDULED", _RETRY, why, run_id, self.done.resumed)
 
     def _set(self, kind: str, name: str, message: str, run_id: str, into: list[str] | None = None) -> None:
         from prefect.client.schemas.objects import State, StateType

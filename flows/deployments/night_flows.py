@@ -6,17 +6,17 @@ They are named by module, so that a worker finds them wherever it was started. E
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect import flow, runtime
 
-from molbuffer.flows.build_buffer import build as build_flow
 from molbuffer.flows.deployments.attempts import ended_after, resumed_after_errors
 from molbuffer.flows.deployments.dead_runs import agree, note_run
 from molbuffer.flows.deployments.local_files import refuse_missing
-from molbuffer.flows.deployments.names import flow_run_name, run_id_of
+from molbuffer.flows.deployments.names import campaign_name, flow_run_name, run_id_of
 from molbuffer.flows.deployments.outputs import dated
 from molbuffer.flows.deployments.parameters import (
     ArchiveParameters,
@@ -29,26 +29,53 @@ from molbuffer.flows.deployments.parameters import (
     TrainParameters,
 )
 from molbuffer.flows.maintain import maintain as maintain_flow
-from molbuffer.flows.train import train as train_flow
-from molbuffer.flows.train_offline import train_offline as offline_flow
+from molbuffer.lab import limit_threads
+
+if TYPE_CHECKING:
+    from molbuffer.flows.artifacts import ShownRun
+    from molbuffer.flows.campaign import Campaign
+    from molbuffer.lab import BufferBuilder, ScoreFailures, Training
 
 
 @flow(name="build", flow_run_name=flow_run_name)
 def build(parameters: BuildParameters) -> dict[str, Any]:
     """Fill the buffer once, with buffer_size molecules of each sampler; each run draws other molecules."""
-    return _endured(build_flow.fn, parameters)
+
+    def work(shown: ShownRun, **given: Any) -> dict[str, Any]:
+        from molbuffer.flows.tasks import made_by_tasks
+        from molbuffer.flows.work import run_build
+
+        return run_build(maker=shown.maker(made_by_tasks), **given)
+
+    return _endured(work, parameters)
 
 
 @flow(name="train", flow_run_name=flow_run_name)
 def train(parameters: TrainParameters) -> dict[str, Any]:
     """Run the campaign: fill the buffer, train on live and stored molecules, and store all that was drawn."""
-    return _endured(train_flow.fn, parameters)
+
+    def work(shown: ShownRun, **given: Any) -> dict[str, Any]:
+        from molbuffer.flows.tasks import chunk_builder, made_by_tasks
+        from molbuffer.flows.work import run_online
+
+        def builder(campaign: Campaign, training: Training, failures: ScoreFailures) -> BufferBuilder:
+            return chunk_builder(campaign, training, failures, shown.maker(made_by_tasks)(campaign))
+
+        return run_online(builder=builder, watch=shown.stepped, **given)
+
+    return _endured(work, parameters)
 
 
 @flow(name="train-offline", flow_run_name=flow_run_name)
 def train_offline(parameters: OfflineParameters) -> dict[str, Any]:
     """Train a policy on stored molecules alone, and set it beside them."""
-    return _endured(offline_flow.fn, parameters, snapshot=parameters.snapshot, where=parameters.where)
+
+    def work(shown: ShownRun, **given: Any) -> dict[str, Any]:
+        from molbuffer.flows.work import run_offline
+
+        return run_offline(watch=shown.stepped, snapshot=parameters.snapshot, where=parameters.where, **given)
+
+    return _endured(work, parameters)
 
 
 @flow(name="maintain", flow_run_name=flow_run_name)
@@ -84,17 +111,23 @@ def close_dead_runs(parameters: DeadRunsParameters) -> dict[str, Any]:
     return agree(parameters.store, parameters.name, resume=parameters.resume).as_dict()
 
 
-def _endured(work: Any, given: CampaignParameters, **more: Any) -> dict[str, Any]:
-    """Do what a flow of a campaign does, for its form: within its hours, and again after an error that can pass."""
+def _endured(work: Callable[..., dict[str, Any]], given: CampaignParameters) -> dict[str, Any]:
+    """Do the work of a flow of a campaign, shown on its page: within its hours, and again after an error that can pass.
+
+    Args:
+        work: takes the run as it is shown, and by name the arguments of the functions of ``molbuffer.flows.work``.
+        given: the form.
+    """
+    # Before torch is imported, which reads the settings of its threads once.
+    limit_threads()
+    from molbuffer.flows.artifacts import shown_run
+
     refuse_missing(given.settings)
     run_id = run_id_of(given.model_dump(include={"run_id"}), runtime.flow_run.id)
     note_run(run_id)
-
-    def once() -> dict[str, Any]:
-        done: dict[str, Any] = work(
-            json.dumps(given.settings), given.store, run_id=run_id, device=given.device_name, **more
+    config = json.dumps(given.settings)
+    with shown_run(given.store, run_id, campaign_name(given.settings)) as shown, ended_after(given.timeout_hours):
+        return resumed_after_errors(
+            lambda: work(shown, config=config, store=given.store, run_id=run_id, device=given.device_name),
+            given.retries,
         )
-        return done
-
-    with ended_after(given.timeout_hours):
-        return resumed_after_errors(once, given.retries)
