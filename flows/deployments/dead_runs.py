@@ -110,8 +110,14 @@ def _flow_runs(client: SyncPrefectClient, name: str) -> Iterator[FlowRun]:
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.client.schemas.sorting import FlowRunSort
 
-    since = {"after_": datetime.now(UTC) - LOOKED_BACK}
-    chosen = FlowRunFilter.model_validate({"tags": {"all_": [deployment_tag(name)]}, "expected_start_time": since})
+    moment = datetime.now(UTC)
+    chosen = FlowRunFilter.model_validate(
+        {
+            "tags": {"all_": [deployment_tag(name)]},
+            "expected_start_time": {"after_": moment - LOOKED_BACK, "before_": moment},
+            "state": {"type": {"not_any_": ["SCHEDULED", "PAUSED"]}},
+        }
+    )
     seen: set[str] = set()
     for flow_run in client.read_flow_runs(flow_run_filter=chosen, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=_MOST_RUNS):
         run_id = _run_of(flow_run)
@@ -148,11 +154,13 @@ class _Pair:
         elif found.status in (RunStatus.STARTED, RunStatus.RESUMED):
             gone = found.process is not None and found.process.gone
             alive = found.process is not None and found.process.here and not gone
+            # Somebody may have gone on with the run since this flow run ended: that process is not this one's.
+            own = at_work_there or found.when < state.timestamp.astimezone(UTC).replace(tzinfo=None)
             if at_work_there and gone:
                 self._set("CRASHED", "Crashed", "its process is gone", run_id)
-            if state.is_crashed() and alive:
+            if state.is_crashed() and alive and own:
                 self._set("RUNNING", "Running", "its process is at work", run_id, self.done.reopened)
-            elif (state.is_final() or (at_work_there and gone)) and not alive:
+            elif (state.is_final() and not alive and own) or gone:
                 self._interrupt(run_id, resume)
         elif at_work_there and now() - found.when >= settling:
             self._set(*_ENDS[found.status], f"the store says that run {run_id} is {found.status}", run_id)

@@ -142,12 +142,14 @@ def planned(nights: Nights) -> list[Planned]:
             why = "the campaign has none" if name in FLOWS else f"there is no such flow{did_you_mean(name, flows)}"
             raise UsageError(f"--cron {name}=...: {why}; expected one of {', '.join(flows)}")
     crons = USUAL_CRONS | dict(nights.crons)
+    # One object for all: YAML then has it once.
+    settings = nights.settings.model_dump(mode="json")
     tags = (TAG, heartbeat_tag(nights.heartbeat))
     return [
         Planned(
             flow=flow,
             name=nights.name,
-            parameters=_parameters(nights, flow),
+            parameters=_parameters(nights, flow, settings),
             cron=crons.get(flow),
             timezone=nights.timezone,
             work_pool=nights.work_pool,
@@ -167,7 +169,7 @@ def _has(settings: Settings, flow: str) -> bool:
     return flow != TRAIN or not settings.campaign.offline
 
 
-def _parameters(nights: Nights, flow: str) -> dict[str, Any]:
+def _parameters(nights: Nights, flow: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     out = nights.out or f"{nights.store.rstrip('/')}-files"
     match flow:
         case "maintain":
@@ -179,7 +181,6 @@ def _parameters(nights: Nights, flow: str) -> dict[str, Any]:
         case "close-dead-runs":
             return {"store": nights.store, "name": nights.name}
         case _:
-            settings = nights.settings.model_dump(mode="json")
             return {"settings": settings, "store": nights.store, **nights.limits}
 
 

@@ -283,16 +283,24 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin"
 
 
+@pytest.fixture(scope="session")
+def crowd() -> Callable[[Path], Path]:
+    """Fills a working folder with packages and a module that are called as our rooms are."""
+
+    def fill(folder: Path) -> Path:
+        for room in ROOMS:
+            (folder / room).mkdir(parents=True)
+        for room in ("samplers", "storage"):
+            (folder / room / "__init__.py").write_text("")
+        (folder / "scoring.py").write_text("raise RuntimeError('a file of the user was imported instead of ours')\n")
+        return folder
+
+    return fill
+
+
 @pytest.fixture
-def crowded(tmp_path: Path) -> Path:
-    """A working folder with packages and a module that are called as our rooms are."""
-    folder = tmp_path / "work"
-    for room in ROOMS:
-        (folder / room).mkdir(parents=True)
-    for room in ("samplers", "storage"):
-        (folder / room / "__init__.py").write_text("")
-    (folder / "scoring.py").write_text("raise RuntimeError('a file of the user was imported instead of ours')\n")
-    return folder
+def crowded(crowd: Callable[[Path], Path], tmp_path: Path) -> Path:
+    return crowd(tmp_path / "work")
 
 
 @pytest.fixture
