@@ -1,9 +1,13 @@
 """What Prefect adds to a flow run and to a task, on a server of its own on this machine.
 
     python benchmarks/training/bench_prefect.py [--tasks 400] [--rounds 3] [--server]
+    python benchmarks/bench_prefect.py [--tasks 400] [--rounds 3] [--server] [--commands]
 
 A flow whose tasks do nothing is timed with 0 and with many tasks; what it takes is what Prefect adds. The heartbeat
 thread rounds a flow run up to whole seconds, so that few tasks would tell little about one.
+
+With ``--commands``, commands that need no flow are run on a new store, each in a process: the seconds, whether it has
+imported Prefect, and whether it has started a server, which none of them may.
 """
 
 from __future__ import annotations
@@ -11,8 +15,12 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from contextlib import nullcontext
+from pathlib import Path
 
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 # A server that is stopped with events in flight logs them as errors.
@@ -44,12 +52,61 @@ def seconds(tasks: int) -> float:
     return time.perf_counter() - started
 
 
+WITHOUT_A_FLOW = (
+    "init --store lab",
+    "config check demo.toml --store lab",
+    "runs --store lab",
+    "top --store lab",
+    "query --store lab SELECT(1)",
+    "snapshots --store lab",
+    "policies --store lab",
+    "maintain --store lab",
+    "verify --store lab",
+    "export --store lab --out all.parquet",
+    "kinds",
+    "deploy demo.toml --store lab --yaml prefect.yaml",
+    "deploy --check",
+)
+"""Commands that need no flow; the last one ends with exit code 1, since there is no server."""
+
+
+def time_commands() -> None:
+    """Print what each command without a flow takes, and end with an error if one has started a server."""
+    started = []
+    with tempfile.TemporaryDirectory() as folder:
+        demo = Path(__file__).parents[1] / "flows" / "tools" / "demo.toml"
+        (Path(folder) / "demo.toml").write_text(demo.read_text())
+        environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+        environment["PREFECT_HOME"] = str(Path(folder) / "prefect")
+        for command in WITHOUT_A_FLOW:
+            program = "from molbuffer.flows.cli import main; main()"
+            before = time.perf_counter()
+            done = subprocess.run(
+                [sys.executable, "-X", "importtime", "-c", program, *command.split()],
+                cwd=folder, env=environment, capture_output=True, text=True,
+            )  # fmt: skip
+            seconds_taken = time.perf_counter() - before
+            imported = any(line.endswith(" prefect") for line in done.stderr.splitlines())
+            assert done.returncode == 0 or command == "deploy --check", done.stderr[-2000:]
+            # The lock of the command's own server is in Prefect's folder.
+            if (Path(folder) / "prefect" / "molbuffer-server.lock").exists():
+                started.append(command)
+            print(f"{seconds_taken:5.1f} s  {'imports Prefect' if imported else '':16}molbuffer {command}")
+    if started:
+        sys.exit(f"started a server: {', '.join(started)}")
+    print("none has started a server")
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--tasks", type=int, default=400, help="tasks of the longer flow")
     arguments.add_argument("--rounds", type=int, default=3, help="runs of each flow, of which the median counts")
     arguments.add_argument("--server", action="store_true", help="on the server that PREFECT_API_URL names instead")
+    arguments.add_argument("--commands", action="store_true", help="what commands without a flow take, instead")
     chosen = arguments.parse_args()
+    if chosen.commands:
+        time_commands()
+        return
     with nullcontext() if chosen.server else prefect_test_harness(server_startup_timeout=180):
         seconds(1)  # imports, the first connection
         empty = statistics.median(seconds(0) for _ in range(chosen.rounds))

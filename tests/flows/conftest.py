@@ -26,7 +26,7 @@ from molbuffer.storage.rows import Rows
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("flows", "kinds", "lab", "samplers", "scoring", "storage", "training")
 
-RUN_FLOWS = ("build", "run", "offline", "pretrain")
+RUN_FLOWS = ("build", "run", "offline", "pretrain", "deploy")
 """The commands that need a Prefect server."""
 
 SMALL_PRIOR = Path(__file__).parents[1] / "data" / "small-prior"

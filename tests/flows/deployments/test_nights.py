@@ -73,17 +73,20 @@ class Night:
     log: Path
     folder: Path
 
-    def post(self, path: str, **values: Any) -> Any:
-        """The answer to a request; a server whose database is busy is asked again."""
+    def ask(self, method: str, path: str, values: Any = None) -> Any:
+        """The answer to a request; a server whose database is busy is asked again, as its own clients do."""
         end = time.monotonic() + PATIENCE_SECONDS
         while True:
-            answer = httpx.post(f"{self.api}{path}", json=values, timeout=600)
+            answer = httpx.request(method, f"{self.api}{path}", json=values, timeout=600)
             if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > end:
                 return answer.raise_for_status().json() if answer.content else None
             time.sleep(0.5)
 
+    def post(self, path: str, **values: Any) -> Any:
+        return self.ask("POST", path, values)
+
     def get(self, path: str) -> Any:
-        return httpx.get(f"{self.api}{path}", timeout=600).raise_for_status().json()
+        return self.ask("GET", path)
 
     def deploy(self, config: Path, name: str, *more: str) -> Path:
         """Registers a campaign under a name with a store of its own; gives the store."""
@@ -294,12 +297,37 @@ def test_a_cancelled_run_is_interrupted_in_the_store_and_stays_so(night: Night, 
 def test_a_schedule_starts_runs(night: Night, asked: Asked) -> None:
     deployment = night.get("/deployments/name/maintain/ours")["id"]
     schedule = {"schedule": {"interval": 3}, "active": True}
-    made = httpx.post(f"{night.api}/deployments/{deployment}/schedules", json=[schedule], timeout=600)
-    (of_schedule,) = made.raise_for_status().json()
+    (of_schedule,) = night.ask("POST", f"/deployments/{deployment}/schedules", [schedule])
     chosen = {"deployments": {"id": {"any_": [deployment]}}, "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
     (first, *_) = night.wait_until(lambda: night.post("/flow_runs/filter", **chosen), "a run of the schedule")
-    httpx.delete(f"{night.api}/deployments/{deployment}/schedules/{of_schedule['id']}", timeout=600).raise_for_status()
+    night.ask("DELETE", f"/deployments/{deployment}/schedules/{of_schedule['id']}")
     assert (first["auto_scheduled"], first["name"]) == (True, "ours maintain")
+
+
+def test_one_process_serves_a_campaign_without_pool_and_worker_until_it_is_told_to_end(
+    night: Night, tiny_template: Path
+) -> None:
+    store = night.folder / "served"
+    SampleStore.create(store).close()
+    words = ["serve", str(tiny_template), "--store", str(store), "--name", "served"]
+    with night.log.open("ab") as output:
+        serving = subprocess.Popen(
+            [str(Path(sys.executable).parent / "molbuffer"), *words],
+            cwd=night.folder, env=night.environment, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+    try:
+        night.wait_until(
+            lambda: len(night.post("/deployments/filter", deployments={"name": {"any_": ["served"]}})) == len(FLOWS),
+            "the deployments of molbuffer serve",
+        )
+        assert night.get("/deployments/name/maintain/served")["work_pool_name"] is None
+        night.wait_for_state(night.ask_for("maintain/served"), "COMPLETED")
+        os.kill(serving.pid, signal.SIGINT)
+        assert serving.wait(PATIENCE_SECONDS) in (0, 130)
+    finally:
+        if serving.poll() is None:
+            os.killpg(serving.pid, signal.SIGKILL)
+            serving.wait()
 
 
 def test_prefect_yaml_deploys_the_same_as_the_command(night: Night) -> None:
