@@ -153,11 +153,13 @@ class ShownRun:
         create_markdown_artifact(text, key=self._key("best-molecules"), description="The best molecules of the run")
 
     def _show_curve(self, scope: Scope, objective: str | None) -> None:
-        from prefect.artifacts import create_image_artifact
+        from prefect.artifacts import create_markdown_artifact
 
         picture = _curve(scope, objective)
         if picture is not None:
-            create_image_artifact(picture, key=self._key("curve"), description=f"How run {self.run_id[:8]} went")
+            # Of an artifact that is an image, the page also shows the address, which is the whole picture.
+            text = f"![a curve of the run]({picture})"
+            create_markdown_artifact(text, key=self._key("curve"), description=f"How run {self.run_id[:8]} went")
 
     def _key(self, name: str) -> str:
         """Return the key of an artifact: all runs of a campaign share it, and are its versions."""

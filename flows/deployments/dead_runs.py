@@ -119,7 +119,9 @@ def _flow_runs(client: SyncPrefectClient, name: str) -> Iterator[FlowRun]:
         }
     )
     seen: set[str] = set()
-    for flow_run in client.read_flow_runs(flow_run_filter=chosen, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=_MOST_RUNS):
+    for flow_run in client.read_flow_runs(
+        flow_run_filter=chosen, sort=FlowRunSort.EXPECTED_START_TIME_DESC, limit=_MOST_RUNS
+    ):
         run_id = _run_of(flow_run)
         if run_id not in seen:
             seen.add(run_id)

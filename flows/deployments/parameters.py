@@ -34,8 +34,18 @@ class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+def _settings_last(schema: dict[str, Any]) -> None:
+    """Put the settings, which are hundreds of lines, below the fields that people change."""
+    fields = schema["properties"]
+    fields["settings"] = fields.pop("settings")
+    for position, field in enumerate(fields.values()):
+        field["position"] = position
+
+
 class CampaignParameters(_Form):
     """A run of a campaign."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_settings_last)
 
     settings: dict[str, Any] = Field(
         title="Settings",

@@ -55,6 +55,11 @@ def test_every_field_of_a_form_has_a_title_and_what_needs_choosing_has_choices(t
         for model in made_deployment(plan)._parameter_openapi_schema.definitions.values():
             fields = model["properties"]
             assert all(field["title"][0].isupper() and "_" not in field["title"] for field in fields.values()), model
+    for flow, model in (("build", "BuildParameters"), ("train-offline", "OfflineParameters")):
+        fields = made_deployment(plans_of(tiny_settings)[flow])._parameter_openapi_schema.definitions[model][
+            "properties"
+        ]
+        assert [name for name, field in sorted(fields.items(), key=lambda each: each[1]["position"])][-1] == "settings"
     fields = made_deployment(plans_of(tiny_settings)["build"])._parameter_openapi_schema.definitions["BuildParameters"]
     assert "cuda" in fields["properties"]["device"]["enum"]
 

@@ -31,7 +31,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def published(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What was published, by key."""
     found: dict[str, Any] = {}
-    for kind in ("table", "markdown", "image", "progress"):
+    for kind in ("table", "markdown", "progress"):
 
         def create(data: Any, key: str, description: str = "") -> Any:
             from uuid import uuid4
@@ -78,7 +78,7 @@ def test_no_failure_of_the_page_ends_a_run_and_each_is_told_once(
     def refuse(*_given: Any, **_named: Any) -> None:
         raise RuntimeError("503 Service Unavailable")
 
-    for kind in ("table", "markdown", "image", "progress"):
+    for kind in ("table", "markdown", "progress"):
         monkeypatch.setattr(f"prefect.artifacts.create_{kind}_artifact", refuse)
     with shown_run(str(scored_store), RUN, "tiny") as run:
         run.publish()
