@@ -9,7 +9,7 @@ import polars as pl
 
 MOLECULE_SIZE = (220, 150)
 """The width and height of a molecule, in pixels."""
-CURVE_SIZE = (640, 300)
+CURVE_SIZE = (520, 300)
 MOST_PICTURE_BYTES = 100_000
 """The most bytes of a picture; a larger one is left out."""
 _ACCENT, _BAND, _BEST = "#0b6e99", "#9ccfe3", "#c2410c"
@@ -48,7 +48,7 @@ def training_curve(rewards: pl.DataFrame) -> str | None:
     import altair as alt
 
     base = alt.Chart(rewards.select("iteration", "mean", "low", "high"))
-    across = alt.X("iteration:Q", title="iteration")
+    across = alt.X("iteration:Q", title="iteration").axis(tickMinStep=1, format="d")
     band = base.mark_area(color=_BAND, opacity=0.5).encode(x=across, y=_upwards("low"), y2="high:Q")
     line = base.mark_line(color=_ACCENT, strokeWidth=2).encode(x=across, y=_upwards("mean"))
     return _picture(band + line, "Rewards of live draws: mean, and the middle 80 %")
@@ -79,7 +79,10 @@ def loss_curve(losses: pl.DataFrame) -> str | None:
     import altair as alt
 
     line = alt.Chart(losses.select("iteration", "value")).mark_line(color=_ACCENT, strokeWidth=2)
-    across, upwards = alt.X("iteration:Q", title="iteration"), alt.Y("value:Q", title="loss").scale(zero=False)
+    across, upwards = (
+        alt.X("iteration:Q", title="iteration").axis(tickMinStep=1, format="d"),
+        alt.Y("value:Q", title="loss").scale(zero=False),
+    )
     return _picture(line.encode(x=across, y=upwards), "Loss")
 
 
@@ -94,5 +97,8 @@ def _picture(chart: Any, title: str) -> str | None:
 
     width, height = CURVE_SIZE
     made = chart.properties(width=width, height=height, title=title, background="white", padding=12)
+    # Large enough to be read where the page of a telephone makes the picture smaller.
+    made = made.configure_axis(labelFontSize=14, titleFontSize=15).configure_title(fontSize=16)
+    made = made.configure_legend(labelFontSize=14)
     # As PNG it has ten times as many bytes.
     return as_address(vl_convert.vegalite_to_svg(made.to_dict()).encode(), "svg+xml")

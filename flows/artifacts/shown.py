@@ -49,11 +49,17 @@ class ShownRun:
         self._clock = clock
         self._stepped = self._published = clock()
         self._progress: UUID | None = None
+        self._done = self._whole = 0
         self._failed: set[str] = set()
         self._best = ""
 
-    def maker(self, maker: Maker) -> Maker:
-        """Return a maker of chunks that tells of each."""
+    def maker(self, maker: Maker, *, whole_run: bool = False) -> Maker:
+        """Return a maker of chunks that tells of each.
+
+        Args:
+            maker: makes them.
+            whole_run: whether they are all that the run does, and so its progress.
+        """
 
         def of_campaign(campaign: Campaign) -> MakeChunk:
             wanted = sum(each.size.buffer_size_at(0) for each in campaign.settings.samplers)
@@ -64,9 +70,9 @@ class ShownRun:
                 receipt = make(request)
                 kept += receipt.kept
                 self.built(receipt)
-                # A build alone is a run's whole progress; of a training it is a moment.
-                if request.iteration == 0:
-                    self._safely("progress", lambda: self._show_progress(min(kept, wanted), wanted))
+                if whole_run:
+                    self._done, self._whole = min(kept, wanted), wanted
+                    self._safely("progress", self._show_progress)
                 return receipt
 
             return told
@@ -84,29 +90,31 @@ class ShownRun:
 
     def stepped(self, progress: FitProgress) -> None:
         """Tell of an iteration of a training, not more often than anybody reads."""
-        now = self._clock()
+        now, self._done, self._whole = self._clock(), progress.iteration, progress.iterations
         if now - self._stepped < SECONDS_BETWEEN_STEPS:
             return
         self._stepped = now
         told = {name: progress.metrics.get(name) for name in ("loss", "reward_live", "reward_buffer")}
         values = ", ".join(f"{name} {value:.3g}" for name, value in told.items() if value is not None)
         inform(f"iteration {progress.iteration} of {progress.iterations}: {values or 'nothing to learn from'}")
-        self._safely("progress", lambda: self._show_progress(progress.iteration, progress.iterations))
+        self._safely("progress", self._show_progress)
         self._publish_in_time()
 
     def publish(self) -> None:
         """Write the state of the run as of now to its log and its page."""
         self._published = self._clock()
+        if self._whole:
+            self._safely("progress", self._show_progress)
         self._safely("tables", self._show_facts)
 
     def _publish_in_time(self) -> None:
         if self._clock() - self._published >= SECONDS_BETWEEN_TABLES:
             self.publish()
 
-    def _show_progress(self, done: int, whole: int) -> None:
+    def _show_progress(self) -> None:
         from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-        share = 100.0 * done / max(whole, 1)
+        share = 100.0 * self._done / max(self._whole, 1)
         if self._progress is None:
             text = f"{self.campaign}: run {self.run_id[:8]}"
             made = create_progress_artifact(share, key=self._key("progress"), description=text)

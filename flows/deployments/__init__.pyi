@@ -2,7 +2,7 @@ from .automations import crashed_runs, register_automation, register_automations
 from .check import Looked, look
 from .dead_runs import Agreement, agree
 from .deploy import made_deployment, ready_pool, refuse_other_store, register, serve_plans, server, server_url
-from .local_files import LocalFile, local_files
+from .host_files import LocalFile, local_files
 from .names import HEARTBEAT_SECONDS, POOL, silence_seconds, slug
 from .plans import BUILD, DEAD_RUNS, FLOWS, Nights, Planned, as_yaml, planned
 

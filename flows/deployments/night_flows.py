@@ -15,7 +15,7 @@ from prefect import flow, runtime
 
 from molbuffer.flows.deployments.attempts import ended_after, resumed_after_errors
 from molbuffer.flows.deployments.dead_runs import agree, note_run
-from molbuffer.flows.deployments.local_files import refuse_missing
+from molbuffer.flows.deployments.host_files import refuse_missing
 from molbuffer.flows.deployments.names import campaign_name, flow_run_name, run_id_of
 from molbuffer.flows.deployments.outputs import dated
 from molbuffer.flows.deployments.parameters import (
@@ -45,7 +45,7 @@ def build(parameters: BuildParameters) -> dict[str, Any]:
         from molbuffer.flows.tasks import made_by_tasks
         from molbuffer.flows.work import run_build
 
-        return run_build(maker=shown.maker(made_by_tasks), **given)
+        return run_build(maker=shown.maker(made_by_tasks, whole_run=True), **given)
 
     return _endured(work, parameters)
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from molbuffer.flows.cli import app
 from molbuffer.flows.deployments.attempts import OverdueError, ended_after, resumed_after_errors
-from molbuffer.flows.deployments.local_files import local_files, refuse_missing
+from molbuffer.flows.deployments.host_files import local_files, refuse_missing
 from molbuffer.flows.deployments.outputs import dated
 from molbuffer.flows.errors import UsageError
 from molbuffer.flows.settings.settings import load_settings

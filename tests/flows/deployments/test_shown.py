@@ -98,6 +98,9 @@ def test_iterations_are_told_no_more_often_than_anybody_reads(
         run.stepped(FitProgress(iteration, 100, {"loss": 1 / 3, "reward_live": None}))
     assert told == [f"iteration {each} of 100: loss 0.333" for each in (15, 30, 45, 60)]
     assert published == {"tiny-progress": 60.0}
+    # What was done since then is known at the end.
+    run.publish()
+    assert published["tiny-progress"] == 61.0
     now += shown.SECONDS_BETWEEN_TABLES
     run.stepped(FitProgress(62, 100, {}))
     assert "tiny-funnel" in published
