@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("flows", "kinds", "lab", "samplers", "scoring", "storage", "training")
+ROOMS = ("flows", "kinds", "lab", "pages", "samplers", "scoring", "storage", "training")
 FILES = [file.relative_to(ROOT) for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))]
 PACKAGES = sorted(".".join(file.parent.parts) for file in FILES if file.name == "__init__.py")
 MODULES = {".".join(file.with_suffix("").parts) for file in FILES}

@@ -24,7 +24,7 @@ from molbuffer.storage.records import Build, Commit, Event, PolicyVersion, Rewar
 from molbuffer.storage.rows import Rows
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("flows", "kinds", "lab", "samplers", "scoring", "storage", "training")
+ROOMS = ("flows", "kinds", "lab", "pages", "samplers", "scoring", "storage", "training")
 
 RUN_FLOWS = ("build", "run", "offline", "pretrain", "deploy")
 """The commands that need a Prefect server."""
