@@ -1,7 +1,6 @@
 """What Prefect adds to a flow run and to a task, on a server of its own on this machine.
 
-    python benchmarks/training/bench_prefect.py [--tasks 400] [--rounds 3] [--server]
-    python benchmarks/bench_prefect.py [--tasks 400] [--rounds 3] [--server] [--commands]
+    python benchmarks/training/bench_prefect.py [--tasks 400] [--rounds 3] [--server] [--commands]
 
 A flow whose tasks do nothing is timed with 0 and with many tasks; what it takes is what Prefect adds. The heartbeat
 thread rounds a flow run up to whole seconds, so that few tasks would tell little about one.
@@ -80,7 +79,7 @@ def time_commands() -> None:
     """Print what each command without a flow takes, and end with an error if one has started a server."""
     started = []
     with tempfile.TemporaryDirectory() as folder:
-        demo = Path(__file__).parents[1] / "flows" / "tools" / "demo.toml"
+        demo = Path(__file__).parents[2] / "flows" / "tools" / "demo.toml"
         (Path(folder) / "demo.toml").write_text(demo.read_text())
         environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
         environment["PREFECT_HOME"] = str(Path(folder) / "prefect")
