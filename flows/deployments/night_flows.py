@@ -17,7 +17,7 @@ from molbuffer.flows.deployments.attempts import ended_after, resumed_after_erro
 from molbuffer.flows.deployments.dead_runs import agree, note_run
 from molbuffer.flows.deployments.host_files import refuse_missing
 from molbuffer.flows.deployments.names import campaign_name, flow_run_name, run_id_of
-from molbuffer.flows.deployments.outputs import dated
+from molbuffer.flows.deployments.outputs import dated, show_report
 from molbuffer.flows.deployments.parameters import (
     ArchiveParameters,
     BuildParameters,
@@ -26,6 +26,7 @@ from molbuffer.flows.deployments.parameters import (
     ExportParameters,
     MaintainParameters,
     OfflineParameters,
+    ReportParameters,
     TrainParameters,
 )
 from molbuffer.flows.maintain import maintain as maintain_flow
@@ -103,6 +104,19 @@ def export(parameters: ExportParameters) -> dict[str, Any]:
     out, molecules = dated(parameters.out), parameters.rows == "molecules"
     with SampleStore.open(Path(parameters.store), read_only=True) as store:
         return asdict(store.export(out, where=parameters.where, molecules=molecules)) | {"path": str(out)}
+
+
+@flow(name="report", flow_run_name=flow_run_name)
+def report(parameters: ReportParameters) -> dict[str, Any]:
+    """Write a page on what runs did, as one HTML file that needs no network."""
+    from molbuffer.pages import make_report
+    from molbuffer.storage import SampleStore
+
+    out = dated(parameters.out)
+    with SampleStore.open(Path(parameters.store), read_only=True) as store:
+        out.write_text(make_report(store, runs=parameters.runs), encoding="utf-8")
+    show_report(out)
+    return {"path": str(out), "bytes": out.stat().st_size}
 
 
 @flow(name="close-dead-runs", flow_run_name=flow_run_name)

@@ -140,6 +140,18 @@ class ExportParameters(_Form):
     where: Condition = None
 
 
+class ReportParameters(_Form):
+    """A page on what runs did, as one HTML file."""
+
+    store: Store
+    out: str = Field(
+        title="File",
+        description="An .html file, which is replaced if it exists; {date} and {time} are those of the run.",
+        pattern=r"\.html?$",
+    )
+    runs: Runs = []
+
+
 class DeadRunsParameters(_Form):
     """The end of runs whose process is gone, in the store and in Prefect."""
 

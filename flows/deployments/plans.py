@@ -24,17 +24,18 @@ from molbuffer.flows.errors import UsageError
 from molbuffer.flows.settings import Settings, did_you_mean
 
 _MODULE = "molbuffer.flows.deployments.night_flows"
-BUILD, TRAIN, OFFLINE, MAINTAIN, ARCHIVE, EXPORT, DEAD_RUNS = (
+BUILD, TRAIN, OFFLINE, MAINTAIN, ARCHIVE, EXPORT, REPORT, DEAD_RUNS = (
     "build",
     "train",
     "train-offline",
     "maintain",
     "archive",
     "export",
+    "report",
     "close-dead-runs",
 )
 OF_CAMPAIGN = (BUILD, TRAIN, OFFLINE)
-FLOWS = (*OF_CAMPAIGN, MAINTAIN, ARCHIVE, EXPORT, DEAD_RUNS)
+FLOWS = (*OF_CAMPAIGN, MAINTAIN, ARCHIVE, EXPORT, REPORT, DEAD_RUNS)
 """The names of the night flows, in the order in which they are registered."""
 USUAL_CRONS = {DEAD_RUNS: "17 * * * *"}
 """The schedules that hold without others: dead runs are looked for every hour."""
@@ -46,6 +47,7 @@ _DESCRIPTIONS = {
     MAINTAIN: "Merges small files, backs the catalog up, and removes files that nothing refers to, while others work.",
     ARCHIVE: "Copies rows with their provenance into plain files that can be kept and read anywhere.",
     EXPORT: "Writes the molecules, or the history, as one file for other programs.",
+    REPORT: "Writes a page on what runs did, as one HTML file that needs no network.",
     DEAD_RUNS: "Records the end of runs whose process is gone, and resumes those that have retries left.",
 }
 
@@ -178,6 +180,8 @@ def _parameters(nights: Nights, flow: str, settings: Mapping[str, Any]) -> dict[
             return {"store": nights.store, "out": str(PurePosixPath(out) / f"{nights.name}-{{date}}-{{time}}.tar")}
         case "export":
             return {"store": nights.store, "out": str(PurePosixPath(out) / f"{nights.name}-{{date}}.parquet")}
+        case "report":
+            return {"store": nights.store, "out": str(PurePosixPath(out) / f"{nights.name}-{{date}}.html")}
         case "close-dead-runs":
             return {"store": nights.store, "name": nights.name}
         case _:
