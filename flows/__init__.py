@@ -1,8 +1,9 @@
 """Prefect flows, their tasks, the configuration, and the command line.
 
 The five flows are the modules at the top: ``build_buffer``, ``train``, ``train_offline``, ``pretrain``, ``maintain``.
-``settings`` checks a configuration, ``campaign`` makes objects of it, ``tasks`` holds the Prefect tasks, ``tools``
-the work of commands without a flow, and ``cli`` the commands.
+``settings`` checks a configuration, ``campaign`` makes objects of it, ``tasks`` holds the Prefect tasks,
+``deployments`` the flows of nights and what a server is told of them, ``artifacts`` what its pages show, ``tools`` the
+work of commands without a flow, and ``cli`` the commands.
 """
 
 import lazy_loader

@@ -3,6 +3,7 @@ from .archive.terms import ArchiveTerms
 from .backends.waiting import ClaimWait
 from .catalog.schema.migrate import MigrationReceipt, migrate_store
 from .commits.commit import find_receipts
+from .commits.processes import Process
 from .commits.runs import shown_event
 from .errors import (
     CatalogLostError,
@@ -121,6 +122,7 @@ __all__ = [
     "PolicyVersion",
     "Positions",
     "Prioritized",
+    "Process",
     "QuarantineReceipt",
     "QueryError",
     "RankWindow",

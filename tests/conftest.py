@@ -39,6 +39,7 @@ WriteScorer = Callable[[str], str]
 OpenCopy = Callable[[Path], SampleStore]
 
 LONGEST = (
+    "test_nights.py",
     "test_installed.py",
     "test_newcomer.py",
     "test_plugin.py",

@@ -1,9 +1,12 @@
 """What Prefect adds to a flow run and to a task, on a server of its own on this machine.
 
-    python benchmarks/training/bench_prefect.py [--tasks 400] [--rounds 3] [--server]
+    python benchmarks/training/bench_prefect.py [--tasks 400] [--rounds 3] [--server] [--commands]
 
 A flow whose tasks do nothing is timed with 0 and with many tasks; what it takes is what Prefect adds. The heartbeat
 thread rounds a flow run up to whole seconds, so that few tasks would tell little about one.
+
+With ``--commands``, commands that need no flow are run on a new store, each in a process: the seconds, whether it has
+imported Prefect, and whether it has started a server, which none of them may.
 """
 
 from __future__ import annotations
@@ -11,8 +14,12 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from contextlib import nullcontext
+from pathlib import Path
 
 os.environ.setdefault("PREFECT_LOGGING_LEVEL", "ERROR")
 # A server that is stopped with events in flight logs them as errors.
@@ -38,10 +45,61 @@ def run_tasks(tasks: int) -> int:
     return sum(receive(BuildRequest("store", "run", 0, 0, chunk, 384, "0" * 64))["kept"] for chunk in range(tasks))
 
 
-def seconds(tasks: int) -> float:
-    started = time.perf_counter()
+def seconds(tasks: int) -> tuple[float, float]:
+    """The time, and the CPU time of this process alone, which a busy machine changes little."""
+    started, worked = time.perf_counter(), time.process_time()
     run_tasks(tasks)
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - worked
+
+
+def medians(tasks: int, rounds: int) -> tuple[float, float]:
+    taken, worked = zip(*(seconds(tasks) for _ in range(rounds)), strict=True)
+    return statistics.median(taken), statistics.median(worked)
+
+
+WITHOUT_A_FLOW = (
+    "init --store lab",
+    "config check demo.toml --store lab",
+    "runs --store lab",
+    "top --store lab",
+    "query --store lab SELECT(1)",
+    "snapshots --store lab",
+    "policies --store lab",
+    "maintain --store lab",
+    "verify --store lab",
+    "export --store lab --out all.parquet",
+    "kinds",
+    "deploy demo.toml --store lab --yaml prefect.yaml",
+    "deploy --check",
+)
+"""Commands that need no flow; the last one ends with exit code 1, since there is no server."""
+
+
+def time_commands() -> None:
+    """Print what each command without a flow takes, and end with an error if one has started a server."""
+    started = []
+    with tempfile.TemporaryDirectory() as folder:
+        demo = Path(__file__).parents[2] / "flows" / "tools" / "demo.toml"
+        (Path(folder) / "demo.toml").write_text(demo.read_text())
+        environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+        environment["PREFECT_HOME"] = str(Path(folder) / "prefect")
+        for command in WITHOUT_A_FLOW:
+            program = "from molbuffer.flows.cli import main; main()"
+            before = time.perf_counter()
+            done = subprocess.run(
+                [sys.executable, "-X", "importtime", "-c", program, *command.split()],
+                cwd=folder, env=environment, capture_output=True, text=True,
+            )  # fmt: skip
+            seconds_taken = time.perf_counter() - before
+            imported = any(line.endswith(" prefect") for line in done.stderr.splitlines())
+            assert done.returncode == 0 or command == "deploy --check", done.stderr[-2000:]
+            # The lock of the command's own server is in Prefect's folder.
+            if (Path(folder) / "prefect" / "molbuffer-server.lock").exists():
+                started.append(command)
+            print(f"{seconds_taken:5.1f} s  {'imports Prefect' if imported else '':16}molbuffer {command}")
+    if started:
+        sys.exit(f"started a server: {', '.join(started)}")
+    print("none has started a server")
 
 
 def main() -> None:
@@ -49,13 +107,17 @@ def main() -> None:
     arguments.add_argument("--tasks", type=int, default=400, help="tasks of the longer flow")
     arguments.add_argument("--rounds", type=int, default=3, help="runs of each flow, of which the median counts")
     arguments.add_argument("--server", action="store_true", help="on the server that PREFECT_API_URL names instead")
+    arguments.add_argument("--commands", action="store_true", help="what commands without a flow take, instead")
     chosen = arguments.parse_args()
+    if chosen.commands:
+        time_commands()
+        return
     with nullcontext() if chosen.server else prefect_test_harness(server_startup_timeout=180):
         seconds(1)  # imports, the first connection
-        empty = statistics.median(seconds(0) for _ in range(chosen.rounds))
-        full = statistics.median(seconds(chosen.tasks) for _ in range(chosen.rounds))
-    print(f"a flow run:  {empty:.2f} s")
-    print(f"a task:      {(full - empty) / chosen.tasks * 1000:.1f} ms ({chosen.tasks} tasks, {full:.2f} s)")
+        (empty, idle), (full, worked) = medians(0, chosen.rounds), medians(chosen.tasks, chosen.rounds)
+    print(f"a flow run:  {empty:.2f} s, {idle:.2f} s of CPU")
+    a_task, of_cpu = (full - empty) / chosen.tasks * 1000, (worked - idle) / chosen.tasks * 1000
+    print(f"a task:      {a_task:.1f} ms, {of_cpu:.1f} ms of CPU ({chosen.tasks} tasks, {full:.2f} s)")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 from .assemble import build_filters, build_objective, build_standardisation, build_template
 from .campaign import Campaign, campaign_run, read_settings, reopen_campaign
-from .flow_runs import current_run_id, warn
+from .flow_runs import current_run_id, inform, warn
 from .logged import run_logs
 from .named_policies import found_policy, unfit_policies, unknown_names, with_resolved_policies
 from .pretrain_request import DEFAULT_MODEL, PretrainRequest
 from .pretraining import check_before_a_run, check_request, prepare_pretraining, register
-from .progress import progress_bar, step_bar
+from .progress import Watch, progress_bar, step_bar
 from .resuming import check_resumed
 from .stages import MakeBuilder, present_stage, train_stages
 from .training import check_rows, offline_condition, prepare_offline, prepare_online, relabel_first
@@ -15,6 +15,7 @@ __all__ = [
     "Campaign",
     "MakeBuilder",
     "PretrainRequest",
+    "Watch",
     "build_filters",
     "build_objective",
     "build_standardisation",
@@ -26,6 +27,7 @@ __all__ = [
     "check_rows",
     "current_run_id",
     "found_policy",
+    "inform",
     "offline_condition",
     "prepare_offline",
     "prepare_online",

@@ -5,6 +5,7 @@ A command may run without Prefect, which takes more than a second to import: it 
 
 from __future__ import annotations
 
+import logging
 import sys
 import uuid
 
@@ -26,6 +27,15 @@ def current_run_id() -> str:
 def warn(text: str) -> None:
     """Write a warning to the log of the command, and to that of the flow run if there is one."""
     log_warning(text)
+    _log(logging.WARNING, text)
+
+
+def inform(text: str) -> None:
+    """Write a line to the log of the flow run if there is one: it says what a terminal's bar says otherwise."""
+    _log(logging.INFO, text)
+
+
+def _log(level: int, text: str) -> None:
     if "prefect" not in sys.modules:
         return
     from prefect import get_run_logger
@@ -35,4 +45,4 @@ def warn(text: str) -> None:
         logger = get_run_logger()
     except MissingContextError:
         return
-    logger.warning("%s", text)
+    logger.log(level, "%s", text)

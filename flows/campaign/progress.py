@@ -16,15 +16,21 @@ SECONDS_BETWEEN_LINES = 60.0
 SHOWN_METRICS = ("loss", "reward_live", "reward_buffer")
 
 
+Watch = Callable[[FitProgress], None]
+"""Is told of each iteration of a training."""
+
+
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[FitProgress], None]]:
-    """Show a bar for training with its main metrics; return the function that moves it."""
+def progress_bar(title: str, watch: Watch | None = None) -> Iterator[Watch]:
+    """Show a bar for training with its main metrics; return the function that moves it, and tells ``watch``."""
     with _bar(title) as move:
 
         def report(progress: FitProgress) -> None:
             shown = ((name, progress.metrics.get(name)) for name in SHOWN_METRICS)
             metrics = "  ".join(f"{name} {value:.3g}" for name, value in shown if value is not None)
             move(progress.iteration, progress.iterations, metrics)
+            if watch is not None:
+                watch(progress)
 
         yield report
 

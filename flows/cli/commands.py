@@ -31,6 +31,7 @@ from molbuffer.flows.cli import (
     verify,
 )
 from molbuffer.flows.cli.errors import ReportingGroup
+from molbuffer.flows.cli.nights import deploy, serve
 from molbuffer.lab import limit_threads
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")
 archive.add_commands(app)
 campaign.add_commands(app)
+deploy.add_commands(app)
 exchange.add_commands(app)
 kinds.add_commands(app)
 look.add_commands(app)
@@ -56,6 +58,7 @@ priors.add_commands(app)
 query.add_commands(app)
 recover.add_commands(app)
 rescore.add_commands(app)
+serve.add_commands(app)
 verify.add_commands(app)
 
 

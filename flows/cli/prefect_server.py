@@ -34,11 +34,12 @@ class CommandServer:
         url: the address that Prefect's settings name, or of a server that was started here.
     """
 
-    def __init__(self, timeout_seconds: float) -> None:
+    def __init__(self, timeout_seconds: float, *, pages: bool = False) -> None:
         """Start the process, and wait until it has said which server is used.
 
         Args:
             timeout_seconds: how long the server may take to start.
+            pages: whether it has pages, a schedule and automations, too.
 
         Raises:
             PrefectServerError: it did not start.
@@ -47,7 +48,7 @@ class CommandServer:
         program = Path(__file__).with_name("server_process.py")
         with tempfile.TemporaryFile() as errors:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(program), str(os.getpid())],
+                [sys.executable, "-P", str(program), str(os.getpid()), *(["pages"] if pages else [])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

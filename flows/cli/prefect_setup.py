@@ -72,10 +72,28 @@ def prefect_ready(
         raise PrefectServerError(f"{error} ({advice})") from error
 
 
-def _start_server() -> None:
+@contextmanager
+def served_nights() -> Iterator[str]:
+    """Set up Prefect for a process that runs flows when it is time; gives the address of the server's pages.
+
+    Prefect must not have been imported before, except by a program that has set it up.
+
+    Raises:
+        PrefectServerError: the server cannot be started or reached.
+    """
+    for name in ("PREFECT_SERVER_ANALYTICS_ENABLED", "DO_NOT_TRACK", "PREFECT_SERVER_LOGGING_LEVEL", _TIMEOUT):
+        os.environ.setdefault(name, _SETTINGS[name])
+    with output_kept_for_results():
+        if not os.environ.get("PREFECT_API_URL"):
+            _start_server(pages=True)
+        yield os.environ["PREFECT_API_URL"].removesuffix("/api")
+
+
+def _start_server(*, pages: bool = False) -> None:
     """Use the server that Prefect's settings name elsewhere, or one that lasts as long as this process."""
-    note("PREFECT_API_URL is not set: using Prefect's ephemeral server for this command")
-    server = CommandServer(float(os.environ[_TIMEOUT]))
+    if not pages:
+        note("PREFECT_API_URL is not set: using Prefect's ephemeral server for this command")
+    server = CommandServer(float(os.environ[_TIMEOUT]), pages=pages)
     # Prefect sends its last messages at exit, too; what is registered before it was imported is called after that.
     atexit.register(server.stop)
     os.environ["PREFECT_API_URL"] = server.url

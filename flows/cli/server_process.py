@@ -5,7 +5,8 @@ of the server that it is. The server ends when the process that started it does,
 is a pipe from there, and its parent's id changes. A program that the parent forked may hold the other end of the pipe,
 so neither alone is enough.
 
-Arguments: the id of the process that started it.
+Arguments: the id of the process that started it, and ``pages`` for a server that also has the pages, a schedule and
+automations, as one for the nights must.
 """
 
 from __future__ import annotations
@@ -30,14 +31,20 @@ LOOK_SECONDS = 1.0
 """The time between looks at the parent's id."""
 
 
-def main(parent: int) -> None:
+PORT = 4200
+"""The port of the pages, where it is free."""
+
+
+def main(parent: int, *, pages: bool = False) -> None:
     """Print the address of the server to use, and serve if it is this process."""
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     # Standard output is for the address alone.
     results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    # The page of the server is not shown, and its name for such a server is Prefect's own.
-    os.environ |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+    os.environ["PREFECT__SERVER_FINAL"] = "1"
+    if not pages:
+        # Nobody looks at the pages of this server, and its name for such a server is Prefect's own.
+        os.environ |= {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"}
     from prefect.settings import get_current_settings
 
     settings = get_current_settings()
@@ -46,15 +53,23 @@ def main(parent: int) -> None:
     elif not settings.server.ephemeral.enabled:
         _say(results, error="PREFECT_API_URL is not set, and PREFECT_SERVER_EPHEMERAL_ENABLED is off")
     else:
-        _serve(results, Path(settings.home))
+        _serve(results, Path(settings.home), _listening(PORT if pages else 0))
 
 
-def _serve(results: TextIO, home: Path) -> None:
+def _listening(port: int) -> socket.socket:
+    """Return a socket of a port, or of one that is free: the system gives servers that start at one moment others."""
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError:
+        return socket.create_server(("127.0.0.1", 0))
+
+
+def _serve(results: TextIO, home: Path, listening: socket.socket) -> None:
     import uvicorn
 
-    # The system gives a port that is free, to each of the servers that start at one moment another.
-    listening = socket.create_server(("127.0.0.1", 0))
     url = f"http://127.0.0.1:{listening.getsockname()[1]}/api"
+    # What the pages ask for in the browser.
+    os.environ["PREFECT_UI_API_URL"] = url
     app = "prefect.server.api.server:create_app"
     server = uvicorn.Server(uvicorn.Config(app, factory=True, log_level="error", lifespan="on"))
     with _only_one_starts(home) as started:
@@ -98,4 +113,4 @@ def _end_with(parent: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), pages="pages" in sys.argv[2:])

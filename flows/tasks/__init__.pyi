@@ -1,12 +1,15 @@
 from .build_request import build_requests
 from .building import made_by_tasks, task_builder
-from .chunks import Maker, chunk_builder, local_builder, made_here, make_chunks
+from .chunks import MakeChunk, Maker, chunk_builder, local_builder, made_here, make_chunks
 from .maintenance import MaintenanceRequest, maintain_store
+from .retries import can_pass
 
 __all__ = [
     "MaintenanceRequest",
+    "MakeChunk",
     "Maker",
     "build_requests",
+    "can_pass",
     "chunk_builder",
     "local_builder",
     "made_by_tasks",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from molbuffer.flows.campaign import (
+    Watch,
     campaign_run,
     check_rows,
     current_run_id,
@@ -32,8 +33,12 @@ def run_offline(
     sources: Sequence[str] = (),
     archive_limit_bytes: int = ArchiveLimits.bytes,
     device: str | None = None,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
-    """Do what the flow ``train_offline`` does, and return its result; the arguments are those of the flow."""
+    """Do what the flow ``train_offline`` does, and return its result.
+
+    The arguments are those of the flow, and ``watch`` is called after each iteration.
+    """
     settings, run = read_settings(config, [OFFLINE]), run_id or current_run_id()
     condition = offline_condition(settings, where)
     check_snapshot(snapshot, sources, settings.offline.judging)
@@ -61,7 +66,7 @@ def run_offline(
         ):
             logs.follow(campaign.run_id)
             training = prepare_offline(campaign, condition, rows)
-            with progress_bar(f"training {settings.campaign.name} offline") as report:
+            with progress_bar(f"training {settings.campaign.name} offline", watch) as report:
                 policy, found, ended = run_offline_training(campaign.context, training, scored, report)
             loader = training.loader
             return {

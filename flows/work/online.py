@@ -7,6 +7,7 @@ from typing import Any
 
 from molbuffer.flows.campaign import (
     MakeBuilder,
+    Watch,
     campaign_run,
     current_run_id,
     progress_bar,
@@ -18,7 +19,13 @@ from molbuffer.storage import RunKind, SampleStore
 
 
 def run_online(
-    config: str, store: str, builder: MakeBuilder, *, run_id: str | None = None, device: str | None = None
+    config: str,
+    store: str,
+    builder: MakeBuilder,
+    *,
+    run_id: str | None = None,
+    device: str | None = None,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Do what the flow ``train`` does, and return its result.
 
@@ -28,6 +35,7 @@ def run_online(
         builder: returns the builder of the buffer of a training: ``task_builder`` or ``local_builder``.
         run_id: the run to resume; by default a new run.
         device: the device to draw and learn on; by default that of the configuration.
+        watch: called after each iteration.
     """
     settings = read_settings(config)
     with (
@@ -36,7 +44,7 @@ def run_online(
         campaign_run(settings, sample_store, RunKind.TRAIN, run_id or current_run_id(), device=device) as campaign,
     ):
         logs.follow(campaign.run_id)
-        with progress_bar(f"training {settings.campaign.name}") as report:
+        with progress_bar(f"training {settings.campaign.name}", watch) as report:
             training, ending = train_stages(campaign, builder, report)
         learner, loader = training.learner, training.loader
         return {

@@ -51,9 +51,14 @@ class Process:
         return json.dumps(asdict(self))
 
     @property
+    def here(self) -> bool:
+        """Whether it is of this machine, boot and space of process numbers, so that it can be looked for."""
+        return (self.host, self.boot) == (platform.node(), _boot())
+
+    @property
     def gone(self) -> bool:
         """Whether it is known to have ended."""
-        if (self.host, self.boot) != (platform.node(), _boot()):
+        if not self.here:
             return False
         if self.started is not None:
             return _start_of(self.pid) != self.started

@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +23,10 @@ from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Build, Commit, Event, PolicyVersion, Reward, Run, RunKind, Samples
 from molbuffer.storage.rows import Rows
 
-RUN_FLOWS = ("build", "run", "offline", "pretrain")
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ("flows", "kinds", "lab", "pages", "samplers", "scoring", "storage", "training")
+
+RUN_FLOWS = ("build", "run", "offline", "pretrain", "deploy")
 """The commands that need a Prefect server."""
 
 SMALL_PRIOR = Path(__file__).parents[1] / "data" / "small-prior"
@@ -229,6 +233,74 @@ def scored_template(tiny_template: Path, tmp_path_factory: pytest.TempPathFactor
 def scored_store(scored_template: Path, tmp_path: Path) -> Path:
     """A copy of it, as stores may be copied while nothing has them open."""
     return shutil.copytree(scored_template, tmp_path / "lab")
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    # A copy, so that nothing is left in the checkout; links are kept as links.
+    listed = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    source = folder / "source"
+    for name in filter(None, listed.stdout.split("\0")):
+        if name.startswith(("tests/", "docs/", "benchmarks/")) or not os.path.lexists(ROOT / name):
+            continue
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_symlink():
+            (source / name).symlink_to(os.readlink(ROOT / name))
+        else:
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    make = [
+        "-m",
+        "pip",
+        "wheel",
+        "--quiet",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(folder),
+        str(source),
+    ]
+    done = subprocess.run([sys.executable, *make], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (made,) = folder.glob("molbuffer-*.whl")
+    return made
+
+
+@pytest.fixture(scope="session")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bin folder of a new environment that has the wheel, and the libraries of this one."""
+    folder = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)}))
+    # A path in a .pth file is searched, but its own .pth files are not read: the checkout stays out.
+    (packages / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    install = ["-m", "pip", "--python", str(folder), "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    done = subprocess.run([sys.executable, *install], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / "bin"
+
+
+@pytest.fixture(scope="session")
+def crowd() -> Callable[[Path], Path]:
+    """Fills a working folder with packages and a module that are called as our rooms are."""
+
+    def fill(folder: Path) -> Path:
+        for room in ROOMS:
+            (folder / room).mkdir(parents=True)
+        for room in ("samplers", "storage"):
+            (folder / room / "__init__.py").write_text("")
+        (folder / "scoring.py").write_text("raise RuntimeError('a file of the user was imported instead of ours')\n")
+        return folder
+
+    return fill
+
+
+@pytest.fixture
+def crowded(crowd: Callable[[Path], Path], tmp_path: Path) -> Path:
+    return crowd(tmp_path / "work")
 
 
 @pytest.fixture

@@ -1,0 +1,6 @@
+from .shown import ShownRun, shown_run
+
+__all__ = [
+    "ShownRun",
+    "shown_run",
+]

@@ -1,0 +1,33 @@
+"""``molbuffer serve``: the nights of a campaign on one machine, in one process."""
+
+from __future__ import annotations
+
+import typer
+
+from molbuffer.flows.cli.nights.asked import NightOptions, asked_nights, listed
+from molbuffer.flows.cli.notes import note
+from molbuffer.flows.cli.options import taking
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    app.command(epilog='Example: molbuffer serve campaign.toml --store lab --cron "0 2 * * *"')(serve)
+
+
+@taking(NightOptions)
+def serve(given: NightOptions) -> None:
+    """Register the flows of a campaign and run them when it is time, in this process, until Ctrl-C.
+
+    No pool and no worker is needed. Without a server in Prefect's settings it starts one for its own time, whose page
+    it names.
+    """
+    nights = asked_nights(given, pool=None)
+    from molbuffer.flows.cli.prefect_setup import served_nights
+    from molbuffer.flows.deployments import planned
+
+    plans = planned(nights)
+    with served_nights() as url:
+        note(f"{listed(plans)}\nthe pages of the runs are at {url}; Ctrl-C ends this")
+        from molbuffer.flows.deployments import serve_plans
+
+        serve_plans(plans, nights.heartbeat)

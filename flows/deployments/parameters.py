@@ -1,0 +1,162 @@
+"""The parameters of the night flows, as models: Prefect's page shows each as a form with titles, choices and defaults.
+
+Each flow has one parameter, of one of these types, since Prefect takes the titles of a flow's own parameters from their
+names.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+AS_CONFIGURED = "as configured"
+_AGE = r"^\d+[smhdw]$"
+
+Store = Annotated[
+    str, Field(title="Store", description="The folder of the store, as the hosts of the workers see it.", min_length=1)
+]
+Age = Annotated[str, Field(pattern=_AGE)]
+Condition = Annotated[
+    str | None,
+    Field(
+        title="Only rows with", description="An SQL condition on sample_history, such as reward > 0.8; all if empty."
+    ),
+]
+Runs = Annotated[
+    list[str], Field(title="Only runs", description="The ids of runs, or their starts; all runs if empty.")
+]
+
+
+class _Form(BaseModel):
+    """A form: a misspelt key is refused, rather than left out in silence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def _settings_last(schema: dict[str, Any]) -> None:
+    """Put the settings, which are hundreds of lines, below the fields that people change."""
+    fields = schema["properties"]
+    fields["settings"] = fields.pop("settings")
+    for position, field in enumerate(fields.values()):
+        field["position"] = position
+
+
+class CampaignParameters(_Form):
+    """A run of a campaign."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_settings_last)
+
+    settings: dict[str, Any] = Field(
+        title="Settings",
+        description="The checked settings of the campaign, with all defaults, as JSON. `molbuffer deploy` writes them "
+        "from the TOML file.",
+    )
+    store: Store
+    device: Literal["as configured", "auto", "cpu", "cuda", "mps"] = Field(
+        "as configured", title="Device", description="The device of models: auto is the fastest of the worker's host."
+    )
+    run_id: str | None = Field(
+        None, title="Run to resume", description="The whole id of a run of the store; a new run if empty."
+    )
+    retries: int = Field(
+        2,
+        ge=0,
+        le=20,
+        title="Retries",
+        description="How often the run is resumed after an error that can pass, and after the loss of its process. It "
+        "goes on from what is stored: nothing is scored twice.",
+    )
+    timeout_hours: float | None = Field(
+        23.0,
+        gt=0,
+        title="Hours at most",
+        description="The run ends after so many hours, and can be resumed; never if empty.",
+    )
+
+    @property
+    def device_name(self) -> str | None:
+        """The device; None for that of the settings."""
+        return None if self.device == AS_CONFIGURED else self.device
+
+
+class BuildParameters(CampaignParameters):
+    """A build: the buffer is filled once, with buffer_size molecules of each sampler."""
+
+
+class TrainParameters(CampaignParameters):
+    """A training on live and stored molecules."""
+
+
+class OfflineParameters(CampaignParameters):
+    """A training on stored molecules alone."""
+
+    snapshot: int | None = Field(
+        None, ge=0, title="Snapshot", description="The version of the store to learn from; the newest if empty."
+    )
+    where: Condition = None
+
+
+class MaintainParameters(_Form):
+    """The upkeep of a store, while others use it."""
+
+    store: Store
+    compact: bool = Field(True, title="Merge small files")
+    vacuum: bool = Field(True, title="Remove files that nothing refers to")
+    expire_older_than: Age | None = Field(
+        None, title="Expire snapshots older than", description="An age such as 30d; none expires if empty."
+    )
+    keep: int = Field(1, ge=1, title="Newest snapshots that stay")
+    grace: Age = Field("24h", title="Least age of a removed file", description="An age such as 24h.")
+    keep_checkpoints: int = Field(2, ge=1, title="Checkpoints that stay", description="Of each unfinished run.")
+    dry_run: bool = Field(False, title="Only list", description="List what would expire and be removed.")
+
+
+class ArchiveParameters(_Form):
+    """A copy of rows in plain files, with their provenance."""
+
+    store: Store
+    out: str = Field(
+        title="Archive",
+        description="A new folder, or a new .tar, .tar.gz or .tar.zst file; {date} and {time} are those of the run.",
+    )
+    runs: Runs = []
+    where: Condition = None
+
+
+class ExportParameters(_Form):
+    """The history, or the molecules, as one file for other programs."""
+
+    store: Store
+    out: str = Field(
+        title="File",
+        description="A .parquet or .csv file, which is replaced if it exists; {date} and {time} are those of the run.",
+    )
+    rows: Literal["molecules", "samples"] = Field(
+        "molecules",
+        title="A row for each",
+        description="Molecules, the best first, once for each objective, with the values of components; or samples.",
+    )
+    where: Condition = None
+
+
+class ReportParameters(_Form):
+    """A page on what runs did, as one HTML file."""
+
+    store: Store
+    out: str = Field(
+        title="File",
+        description="An .html file, which is replaced if it exists; {date} and {time} are those of the run.",
+        pattern=r"\.html?$",
+    )
+    runs: Runs = []
+
+
+class DeadRunsParameters(_Form):
+    """The end of runs whose process is gone, in the store and in Prefect."""
+
+    store: Store
+    name: str = Field(title="Deployments", description="The name of the deployments whose flow runs are looked at.")
+    resume: bool = Field(
+        True, title="Resume them", description="Have runs that have retries left go on from what is stored."
+    )

@@ -1,0 +1,201 @@
+"""What is registered of a campaign: a deployment of each night flow, as plain data.
+
+``deploy`` registers it, and ``as_yaml`` writes it for ``prefect deploy --all``: both say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+
+from molbuffer.flows.deployments.names import (
+    HEARTBEAT_SECONDS,
+    POOL,
+    RUN,
+    TAG,
+    deployment_tag,
+    heartbeat_tag,
+)
+from molbuffer.flows.errors import UsageError
+from molbuffer.flows.settings import Settings, did_you_mean
+
+_MODULE = "molbuffer.flows.deployments.night_flows"
+BUILD, TRAIN, OFFLINE, MAINTAIN, ARCHIVE, EXPORT, REPORT, DEAD_RUNS = (
+    "build",
+    "train",
+    "train-offline",
+    "maintain",
+    "archive",
+    "export",
+    "report",
+    "close-dead-runs",
+)
+OF_CAMPAIGN = (BUILD, TRAIN, OFFLINE)
+FLOWS = (*OF_CAMPAIGN, MAINTAIN, ARCHIVE, EXPORT, REPORT, DEAD_RUNS)
+"""The names of the night flows, in the order in which they are registered."""
+USUAL_CRONS = {DEAD_RUNS: "17 * * * *"}
+"""The schedules that hold without others: dead runs are looked for every hour."""
+
+_DESCRIPTIONS = {
+    BUILD: "Adds buffer_size molecules of every sampler to the buffer of **{campaign}**; each night draws other ones.",
+    TRAIN: "Trains the policy of **{campaign}** on live and stored molecules, and stores all that it draws.",
+    OFFLINE: "Trains a policy of **{campaign}** on stored molecules alone, and sets it beside them.",
+    MAINTAIN: "Merges small files, backs the catalog up, and removes files that nothing refers to, while others work.",
+    ARCHIVE: "Copies rows with their provenance into plain files that can be kept and read anywhere.",
+    EXPORT: "Writes the molecules, or the history, as one file for other programs.",
+    REPORT: "Writes a page on what runs did, as one HTML file that needs no network.",
+    DEAD_RUNS: "Records the end of runs whose process is gone, and resumes those that have retries left.",
+}
+
+
+@dataclass(frozen=True)
+class Nights:
+    """What is asked for.
+
+    Attributes:
+        settings: the checked settings of the campaign.
+        store: the folder of the store, as the hosts of the workers see it.
+        name: the name of its deployments.
+        crons: the schedule of flows, in cron's notation, by the name of the flow.
+        timezone: the time zone of the schedules.
+        work_pool: the pool whose workers run them; None to run them in the process that serves them.
+        out: the folder of archives and exports, as the hosts of the workers see it.
+        heartbeat: the seconds between the signs of life of a run.
+        limits: values of the forms of build, train and train-offline other than the usual ones.
+    """
+
+    settings: Settings
+    store: str
+    name: str
+    crons: Mapping[str, str] = field(default_factory=dict)
+    timezone: str = "UTC"
+    work_pool: str | None = POOL
+    out: str | None = None
+    heartbeat: int = HEARTBEAT_SECONDS
+    limits: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A deployment of a flow.
+
+    Attributes:
+        flow: the name of the flow.
+        name: the name of the deployment.
+        parameters: the values of its form.
+        cron: its schedule; None without one.
+    """
+
+    flow: str
+    name: str
+    parameters: Mapping[str, Any]
+    cron: str | None
+    timezone: str
+    work_pool: str | None
+    description: str
+    tags: tuple[str, ...]
+    heartbeat: int
+
+    @property
+    def entrypoint(self) -> str:
+        """The flow by its module, which a worker finds wherever it was started."""
+        return f"{_MODULE}.{self.flow.replace('-', '_')}"
+
+    @property
+    def full_name(self) -> str:
+        """The name by which Prefect knows the deployment."""
+        return f"{self.flow}/{self.name}"
+
+    @property
+    def job_variables(self) -> dict[str, Any]:
+        """What the worker starts the process with: it overrides the worker's own setting, which the window of silence
+        would otherwise have to guess.
+        """
+        return {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(self.heartbeat)}}
+
+    def as_yaml(self) -> dict[str, Any]:
+        """Return the deployment as an entry of ``prefect.yaml``."""
+        schedules = [{"cron": self.cron, "timezone": self.timezone, "slug": "nightly", "active": True}]
+        return {
+            "name": self.name,
+            "entrypoint": self.entrypoint,
+            "description": self.description,
+            "tags": list(self.tags),
+            "work_pool": {"name": self.work_pool or POOL, "job_variables": self.job_variables},
+            "concurrency_limit": {"limit": 1, "collision_strategy": "ENQUEUE"},
+            "schedules": schedules if self.cron else [],
+            "parameters": {RUN: dict(self.parameters)},
+        }
+
+
+def planned(nights: Nights) -> list[Planned]:
+    """Return the deployments of a campaign.
+
+    Raises:
+        UsageError: a schedule is for a flow that is not among them.
+    """
+    flows = [each for each in FLOWS if _has(nights.settings, each)]
+    for name in nights.crons:
+        if name not in flows:
+            why = "the campaign has none" if name in FLOWS else f"there is no such flow{did_you_mean(name, flows)}"
+            raise UsageError(f"--cron {name}=...: {why}; expected one of {', '.join(flows)}")
+    crons = USUAL_CRONS | dict(nights.crons)
+    # One object for all: YAML then has it once.
+    settings = nights.settings.model_dump(mode="json")
+    tags = (TAG, heartbeat_tag(nights.heartbeat))
+    return [
+        Planned(
+            flow=flow,
+            name=nights.name,
+            parameters=_parameters(nights, flow, settings),
+            cron=crons.get(flow),
+            timezone=nights.timezone,
+            work_pool=nights.work_pool,
+            description=_DESCRIPTIONS[flow].format(campaign=nights.settings.campaign.name),
+            # A crash of close-dead-runs must not start another one.
+            tags=tags if flow == DEAD_RUNS else (*tags, deployment_tag(nights.name)),
+            heartbeat=nights.heartbeat,
+        )
+        for flow in flows
+    ]
+
+
+def _has(settings: Settings, flow: str) -> bool:
+    """Return whether a campaign has a flow: one that never draws has neither builds nor online trainings."""
+    if flow == BUILD:
+        return not settings.campaign.offline and any(each.size.buffer_size_at(0) for each in settings.samplers)
+    return flow != TRAIN or not settings.campaign.offline
+
+
+def _parameters(nights: Nights, flow: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    out = nights.out or f"{nights.store.rstrip('/')}-files"
+    match flow:
+        case "maintain":
+            return {"store": nights.store}
+        case "archive":
+            return {"store": nights.store, "out": str(PurePosixPath(out) / f"{nights.name}-{{date}}-{{time}}.tar")}
+        case "export":
+            return {"store": nights.store, "out": str(PurePosixPath(out) / f"{nights.name}-{{date}}.parquet")}
+        case "report":
+            return {"store": nights.store, "out": str(PurePosixPath(out) / f"{nights.name}-{{date}}.html")}
+        case "close-dead-runs":
+            return {"store": nights.store, "name": nights.name}
+        case _:
+            return {"settings": settings, "store": nights.store, **nights.limits}
+
+
+_HEAD = """\
+# Deployments for `prefect deploy --all`, as `molbuffer deploy` registers them; written by `molbuffer deploy --yaml`.
+# Flows are named by module and `pull` is empty, so that a worker may be started in any folder. Automations that close
+# dead runs are registered by `molbuffer deploy` alone.
+"""
+
+
+def as_yaml(listed: list[Planned]) -> str:
+    """Return a ``prefect.yaml`` with these deployments."""
+    content = {"name": "molbuffer", "pull": [], "deployments": [each.as_yaml() for each in listed]}
+    return _HEAD + str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120))
