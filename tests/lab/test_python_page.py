@@ -1,4 +1,4 @@
-"""docs/python.md runs as it stands, from top to bottom, as a script of its reader; and the README's part of it."""
+"""docs/how-to/python.md runs as it stands, from top to bottom, as a script of its reader; and the README's part of it."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_page_about_python_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (ROOT / "docs/python.md").read_text()
+    page = (ROOT / "docs/how-to/python.md").read_text()
     blocks = list(re.finditer(r"^```python\n(.*?)^```$", page, re.DOTALL | re.MULTILINE))
     assert len(blocks) > 12
     # One text with the lines where they stand in the page, so that a traceback names them.
@@ -25,7 +25,7 @@ def test_the_page_about_python_runs_from_top_to_bottom(tmp_path: Path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MOLBUFFER_CACHE", str(tmp_path / "cache"))
     names: dict[str, object] = {"__name__": "page"}
-    exec(compile("\n".join(lines), "docs/python.md", "exec"), names)
+    exec(compile("\n".join(lines), "docs/how-to/python.md", "exec"), names)
 
     with mb.open(tmp_path / "lab", read_only=True) as lab:
         assert set(lab.runs()["status"]) == {"finished"}
@@ -58,6 +58,6 @@ def test_both_pages_list_what_may_change_in_a_run_that_is_gone_on_with() -> None
     for key in settings.MAY_CHANGE:
         assert f"{key.rpartition('.')[2]}`" in readme, key
     assert ".py)" not in readme
-    page = (ROOT / "docs/python.md").read_text().partition("### Going on")[2].partition("### Progress")[0]
+    page = (ROOT / "docs/how-to/python.md").read_text().partition("### Going on")[2].partition("### Progress")[0]
     for key in given.MAY_CHANGE:
         assert f"`{key.rpartition('.')[2]}`" in page, key

@@ -238,7 +238,7 @@ def _alerts(endpoint: Table, params: Table) -> Iterator[dict[str, Any]]:
     usable = []
     for smarts in params.texts("smarts"):
         try:
-            SubstructureFilter(must_not_have=[smarts])
+            SubstructureFilter(must_not_have=(smarts,))
             usable.append(smarts)
         except ScoringError as error:
             params.differs("smarts", f"the pattern {smarts!r} is left out: {error}")

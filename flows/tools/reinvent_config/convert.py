@@ -117,7 +117,7 @@ def _campaign(table: Table, file: Path, batch_size: int, iterations: int) -> dic
     if device not in ("cpu", "auto", "mps") and not device.startswith("cuda"):
         table.differs("device", f"{device!r} is no device here; the device is cpu")
         device = "cpu"
-    if missing_devices({"campaign": {"device": device}}):
+    if list(missing_devices({"campaign": {"device": device}})):
         table.differs(
             "device", f"this machine has no {device}; auto takes the fastest device of the machine that runs it"
         )
