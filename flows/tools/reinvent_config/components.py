@@ -72,8 +72,8 @@ WITHOUT_COUNTERPART = {
     "pmi": _OWN_FUNCTION,
     "molvolume": _OWN_FUNCTION,
     "groupcount": "a substructure is there or not, and is not counted; " + _OWN_FUNCTION,
-    "matchingsubstructure": 'it halves the total of molecules without the pattern; a component of kind "substructure", or '
-    "must_have of a filter, asks for the pattern in another way",
+    "matchingsubstructure": 'it halves the total of molecules without the pattern; a component of kind "substructure", '
+    "or must_have of a filter, asks for the pattern in another way",
     "mmp": "it gives texts, and raw values are numbers",
     "ringprecedence": _OWN_FUNCTION,
     "rocssimilarity": _PROGRAM,

@@ -138,7 +138,8 @@ def _parameters(table: Table) -> Table:
         return Table({}, ("parameters",), table.remarks)
     if found.text("smiles_file"):
         raise UsageError(
-            "parameters.smiles_file belongs to LibInvent, LinkInvent, Mol2Mol and PepInvent, which no policy here stands "
+            "parameters.smiles_file belongs to LibInvent, LinkInvent, Mol2Mol and PepInvent, which no policy here "
+            "stands "
             "for; contrastive samplers make molecules of given ones (`molbuffer config example`)"
         )
     return found
@@ -300,7 +301,7 @@ def _sampling(table: Table, file: Path) -> _Made:
 
 def _as_component(table: Table) -> Table:
     """Return the filter of a sampling as the component that it would be."""
-    params = {key: value for key, value in table.content.items()}
+    params = dict(table.content)
     content = {"custom_alerts": {"endpoint": [{"name": "filter", "params": params}]}}
     return Table(content, table.path, table.remarks)
 

@@ -148,7 +148,8 @@ def stage_end_of(table: Table) -> dict[str, Any]:
         if steps:
             table.differs(
                 "min_steps" if "min_steps" in table else None,
-                f"a stage has no least length: it may reach {score:g} before {steps} steps; a larger `window` asks for more",
+                f"a stage has no least length: it may reach {score:g} before {steps} steps; a larger `window` asks "
+                f"for more",
             )
     elif kind not in ("simple", "null"):
         table.differs("termination", f"{kind} has no counterpart; the stage ends after max_steps")

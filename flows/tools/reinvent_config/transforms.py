@@ -1,8 +1,8 @@
 """The transforms of REINVENT 4 as transforms of a campaign.
 
 The formulas are those of REINVENT 4 (Loeffler et al., Journal of Cheminformatics 16:20, 2024): with
-S(u) = 1 / (1 + 10^(−u)), ``sigmoid`` is S(10 k (x − (low + high)/2) / (high − low)), ``reverse_sigmoid`` 1 less that, and
-``double_sigmoid`` the rising flank S(coef_si / coef_div (x − low)) below the middle and the falling one
+S(u) = 1 / (1 + 10^(−u)), ``sigmoid`` is S(10 k (x − (low + high)/2) / (high − low)), ``reverse_sigmoid`` 1 less that,
+and ``double_sigmoid`` the rising flank S(coef_si / coef_div (x − low)) below the middle and the falling one
 1 − S(coef_se / coef_div (x − high)) from it on.
 """
 
@@ -110,7 +110,8 @@ def _double_sigmoid(table: Table) -> Settings | str:
     if most > NOTICEABLE:
         table.differs(
             None,
-            f"a double sigmoid with flanks as flat as these: values differ by up to {most:.2g}, since REINVENT joins two "
+            f"a double sigmoid with flanks as flat as these: values differ by up to {most:.2g}, since REINVENT joins "
+            f"two "
             "flanks in the middle, and molbuffer multiplies them",
         )
     return {
