@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import yaml
-
 from assemble import assemble
 from check import problems
 from navigation import navigation

@@ -1,7 +1,7 @@
 """Checks of the built site: links, pictures and anchors lead somewhere, and nothing comes from elsewhere.
 
-The generator checks links between pages. It says nothing of pictures that are missing, pages that no navigation has, and
-what a page would fetch from another host.
+The generator checks links between pages. It says nothing of pictures that are missing, pages that no navigation has,
+and what a page would fetch from another host.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-_FETCHED = {("script", "src"), ("img", "src"), ("link", "href"), ("source", "src"), ("source", "srcset"), ("iframe", "src")}
+_FETCHED = {
+    ("script", "src"),
+    ("img", "src"),
+    ("link", "href"),
+    ("source", "src"),
+    ("source", "srcset"),
+    ("iframe", "src"),
+}
 """What a browser fetches without being asked to."""
 
 

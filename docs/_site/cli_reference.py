@@ -8,13 +8,12 @@ from enum import Enum
 from typing import Any
 
 import typer
-
 from pieces import code, table
 
 INTRODUCTION = """# The command line
 
-Every command has `--help`, and most have `--json` for programs that read the result. Results go to standard output, all else to
-standard error; a mistake is one line, with exit code 1 or 2. `MOLBUFFER_DEBUG=1` shows tracebacks.
+Every command has `--help`, and most have `--json` for programs that read the result. Results go to standard output,
+all else to standard error; a mistake is one line, with exit code 1 or 2. `MOLBUFFER_DEBUG=1` shows tracebacks.
 """
 
 
@@ -52,7 +51,9 @@ def _section(name: str, command: Any) -> Iterator[str]:
     words = " ".join(each.metavar or each.name.upper() for each in arguments)
     yield f"```text\n{name} {words}{' ' if words else ''}[OPTIONS]\n```\n"
     if arguments:
-        yield table(["argument", ""], [[code(each.metavar or each.name.upper()), each.help or ""] for each in arguments])
+        yield table(
+            ["argument", ""], [[code(each.metavar or each.name.upper()), each.help or ""] for each in arguments]
+        )
         yield ""
     rows = [[_names(each), _default(each), each.help or ""] for each in options if each.name != "help"]
     if rows:

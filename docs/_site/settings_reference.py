@@ -10,8 +10,9 @@ from pieces import code, table
 
 INTRODUCTION = """# The configuration
 
-A campaign is a TOML file. `molbuffer config check FILE` reports every problem of one with its line, `molbuffer config schema`
-prints what this page is made of as a JSON schema, for editors, and `molbuffer config example` the same keys as a file:
+A campaign is a TOML file. `molbuffer config check FILE` reports every problem of one with its line, `molbuffer config
+schema` prints what this page is made of as a JSON schema, for editors, and `molbuffer config example` the same keys
+as a file:
 
 ??? example "The whole example"
 
@@ -19,8 +20,9 @@ prints what this page is made of as a JSON schema, for editors, and `molbuffer c
 {example}
     ```
 
-Keys without a default are required. A relative path starts at the folder of the file. Below, the tables come in the order of a
-file, and then the kinds, of which a key names one with its keys: `transform = {{ kind = "sigmoid", low = 0, high = 1 }}`.
+Keys without a default are required. A relative path starts at the folder of the file. Below, the tables come in the
+order of a file, and then the kinds, of which a key names one with its keys: `transform = {{ kind = "sigmoid", low =
+0, high = 1 }}`.
 """
 FAMILIES = {
     "components": "Components of `[objective]`",
@@ -155,7 +157,7 @@ def _text(value: Schema) -> str:
 
 
 def _default(value: Schema) -> str:
-    if value.get("default") is None or isinstance(value["default"], dict | list) and not value["default"]:
+    if value.get("default") is None or (isinstance(value["default"], dict | list) and not value["default"]):
         return ""
     return code(json.dumps(value["default"], ensure_ascii=False))
 
@@ -179,7 +181,13 @@ def _simple(value: Schema, schema: Schema) -> str:
     if kind == "array":
         item = value.get("items", {})
         return f"list of {_type(item, schema)}" if item else "list"
-    words = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "object": "table"}
+    words = {
+        "string": "text",
+        "integer": "whole number",
+        "number": "number",
+        "boolean": "true or false",
+        "object": "table",
+    }
     bounds = [
         f"{sign} {value[key]}"
         for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))

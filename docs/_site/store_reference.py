@@ -10,9 +10,9 @@ from pieces import code, table
 
 TABLES = """# Tables and views
 
-`molbuffer query --store lab "SELECT …"`, and `lab.query` in Python, read these; [SQL](../how-to/query.md) says how. Views first, since
-they join what belongs together: `sample_history` is the one to start with. Tables are append-only: a change is a further row.
-Times are in UTC, hashes are sha256.
+`molbuffer query --store lab "SELECT …"`, and `lab.query` in Python, read these; [SQL](../how-to/query.md) says how.
+Views first, since they join what belongs together: `sample_history` is the one to start with. Tables are append-only:
+a change is a further row. Times are in UTC, hashes are sha256.
 """
 METRICS = """# Metrics
 
@@ -22,9 +22,9 @@ The table `metrics` has a value for each name and iteration, and for metrics of 
 molbuffer query --store lab "SELECT iteration, event, sampler, value FROM metrics WHERE name = 'new' ORDER BY ALL"
 ```
 
-A value is null where it is undefined, such as a mean of nothing. [Losses](losses.md#metrics-of-each-step) has the estimators of steps.
-The table `rewards` has the reward of a pair under an objective of its own, that of `[contrastive]`; `sample_history` has the reward
-of the target.
+A value is null where it is undefined, such as a mean of nothing. [Losses](losses.md#metrics-of-each-step) has the
+estimators of steps. The table `rewards` has the reward of a pair under an objective of its own, that of
+`[contrastive]`; `sample_history` has the reward of the target.
 """
 
 
@@ -35,7 +35,7 @@ def columns() -> Mapping[str, list[tuple[str, str]]]:
 
     with tempfile.TemporaryDirectory() as folder, SampleStore.create(Path(folder) / "store") as store:
         return {
-            name: store.query(f"SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM {name})").rows()
+            name: store.query("SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM " + name + ")").rows()  # noqa: S608
             for name in (*VIEWS, *QUERYABLE_TABLES)
         }
 

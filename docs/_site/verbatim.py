@@ -9,13 +9,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 EXAMPLES = """# Examples
 
-The campaigns of the folder `examples/`, each of which takes minutes; its first lines say how to run it. A test runs all of them,
-cut short.
+The campaigns of the folder `examples/`, each of which takes minutes; its first lines say how to run it. A test runs
+all of them, cut short.
 """
 POLICIES = """# Bundled policies
 
-Policies that come with molbuffer, by the names that configurations, commands and `lab.policy` take. `molbuffer sample NAME` draws from
-one.
+Policies that come with molbuffer, by the names that configurations, commands and `lab.policy` take. `molbuffer sample
+NAME` draws from one.
 """
 
 
@@ -27,7 +27,9 @@ def examples_page() -> str:
         if file.name == "pyproject.toml":
             continue
         name = file.relative_to(ROOT / "examples").as_posix()
-        parts.append(f"## {name.removesuffix('.toml')}\n\n```toml title=\"examples/{name}\"\n{file.read_text().strip()}\n```\n")
+        parts.append(
+            f'## {name.removesuffix(".toml")}\n\n```toml title="examples/{name}"\n{file.read_text().strip()}\n```\n'
+        )
     return "\n".join(parts)
 
 

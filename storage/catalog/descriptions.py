@@ -1,6 +1,7 @@
 """What every table, view and column of a store means: the one place where it is said.
 
-The reference of the documentation is made of these texts, and a test sees to it that none is missing. Views take the texts of the columns that they take from tables.
+The reference of the documentation is made of these texts, and a test sees to it that none is missing. Views take the
+texts of the columns that they take from tables.
 """
 
 from __future__ import annotations

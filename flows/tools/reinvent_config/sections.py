@@ -7,7 +7,6 @@ from typing import Any
 
 from molbuffer.flows.tools.reinvent_config.reading import Table
 from molbuffer.flows.tools.reinvent_config.transforms import plain_name
-from molbuffer.samplers import SamplerError, fingerprint, read_reinvent_prior
 
 STAND_IN = "zinc-gru"
 """The policy in the place of one that is not there."""
@@ -32,6 +31,9 @@ def policy_of(table: Table, key: str, folder: Path) -> str:
         advice = "`molbuffer import-prior FILE --store DIR` prints the sha256 to put in its place"
         table.differs(key, f"there is no file {file}; {STAND_IN} stands in for it, until you have it: {advice}")
         return STAND_IN
+    # Only a configuration whose prior is there pays for torch.
+    from molbuffer.samplers import SamplerError, fingerprint, read_reinvent_prior
+
     try:
         prior = read_reinvent_prior(file)
     except SamplerError as error:
