@@ -243,11 +243,11 @@ _TABLES: Mapping[str, Description] = {
         {"segment": _SEGMENT, "reason": "What is damaged.", "created": _CREATED},
     ),
     "archives": Description(
-        "An archive that was made of this store; it keeps its snapshot from expiring.",
+        "An archive that was made of this store, once for each run that it was asked for; it keeps its snapshot from expiring.",
         {
             "archive_id": "The identity of the archive.",
             "snapshot": "The snapshot that it was made of.",
-            "run_id": "The run whose rows it has; null for all runs.",
+            "run_id": "A run whose rows it has; null where it was not limited to some.",
             "predicate": "The SQL condition of its rows; null for all.",
             "rows": "The number of its samples.",
             "created": _CREATED,

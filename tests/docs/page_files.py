@@ -76,9 +76,12 @@ def _scorers(folder: Path) -> None:
 def _offline(folder: Path) -> None:
     from molbuffer.storage import SampleStore
 
-    with SampleStore.open(folder / "lab", read_only=True) as store:
+    with SampleStore.open(folder / "lab") as store:
         store.archive(folder / "old.tar.gz")
-    shutil.copytree(folder / "lab", folder.parent / "other-lab")
+        with SampleStore.create(folder.parent / "other-lab") as other:
+            store.archive(folder / "plain")
+            with SampleStore.open(folder / "plain", read_only=True) as archive:
+                other.merge(archive)
 
 
 def _docking(folder: Path) -> None:
