@@ -243,7 +243,8 @@ _TABLES: Mapping[str, Description] = {
         {"segment": _SEGMENT, "reason": "What is damaged.", "created": _CREATED},
     ),
     "archives": Description(
-        "An archive that was made of this store, once for each run that it was asked for; it keeps its snapshot from expiring.",
+        "An archive that was made of this store, once for each run that it was asked for; it keeps its snapshot "
+        "from expiring.",
         {
             "archive_id": "The identity of the archive.",
             "snapshot": "The snapshot that it was made of.",

@@ -49,7 +49,7 @@ def test_every_key_of_the_configuration_has_a_text_and_is_in_the_reference() -> 
     assert settings_reference.undescribed() == []
     page = settings_reference.page()
     for name in settings.settings_schema()["properties"]:
-        assert f"[{name}]`" in page, name
+        assert f"[{name}]" in page, name
     for family, kinds in settings_reference._kinds(settings.settings_schema()).items():
         if family in settings_reference.FAMILIES:
             assert all(f"### `{kind}`" in page for kind in kinds), family

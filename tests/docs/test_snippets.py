@@ -196,7 +196,7 @@ class Page:
             self.command(line)
 
     def command(self, line: str) -> None:
-        command, _, target = self.known(line).partition(" > ")
+        command, target = _redirected(self.known(line))
         words = shlex.split(command)[1:]
         if words[0] in ("run", "build", "offline") and self.name != THROUGH_PREFECT:
             words.append("--direct")
@@ -243,6 +243,7 @@ class Page:
     def toml(self, block: Any) -> None:
         """Check a block as part of the campaign."""
         base, given = tomllib.loads(CAMPAIGN), tomllib.loads(block.code)
+        base["campaign"]["iterations"] = 100
         file = self.folder / "checked.toml"
         file.write_text(toml_text(laid_over(base, given)))
         load_settings(file)
@@ -273,9 +274,15 @@ def smaller(example: str) -> str:
     return example
 
 
+def _redirected(line: str) -> tuple[str, str]:
+    """Return a command, and the file that its output goes to; signs in quotes are none of the shell's."""
+    found = re.fullmatch(r"(.*?) > ([\w.-]+)", line)
+    return (found[1], found[2]) if found else (line, "")
+
+
 def parsed(line: str) -> None:
     """Check that a command line calls a command with options that it has."""
-    words = shlex.split(line.partition(" > ")[0])[1:]
+    words = shlex.split(_redirected(line)[0])[1:]
     command: Any = typer.main.get_command(app)
     while hasattr(command, "commands"):
         assert words, line
