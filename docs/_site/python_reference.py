@@ -12,10 +12,10 @@ from pieces import code, table
 
 INTRODUCTION = """# Python
 
-All names of `import molbuffer as mb`, in the order of the alphabet. [molbuffer from Python](../how-to/python.md) leads
-from one to the next. The rooms `molbuffer.samplers`, `molbuffer.scoring`, `molbuffer.storage` and `molbuffer.training` have more,
-with docstrings of the same form. Examples run as tests, with `lab` an open store and `objective` a mean of
-drug-likeness.
+All names of `import molbuffer as mb`, in the order of the alphabet. [molbuffer from Python](../how-to/python.md)
+leads from one to the next. The rooms `molbuffer.samplers`, `molbuffer.scoring`, `molbuffer.storage` and
+`molbuffer.training` have more, with docstrings of the same form. Examples run as tests, with `lab` an open store and
+`objective` a mean of drug-likeness.
 """
 
 
