@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from molbuffer.flows.errors import UsageError
-from molbuffer.flows.settings import ConfigurationError, KeyPath, Problem, load_settings, locate
-from molbuffer.flows.settings.problems import toml_problem
-from molbuffer.flows.settings.references import missing_devices
+from molbuffer.flows.settings import (
+    ConfigurationError,
+    KeyPath,
+    Problem,
+    load_settings,
+    locate,
+    missing_devices,
+    toml_problem,
+)
 from molbuffer.flows.tools.reinvent_config.components import Scoring, scoring_of
 from molbuffer.flows.tools.reinvent_config.reading import Remarks, Table
 from molbuffer.flows.tools.reinvent_config.sections import (

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from molbuffer.flows.settings import KeyPath, Problem
-from molbuffer.flows.settings.problems import shown
+from molbuffer.flows.settings import KeyPath, Problem, shown
 
 
 @dataclass
