@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from molbuffer.flows.errors import UsageError
 from molbuffer.flows.settings import (
     ConfigurationError,
-    KeyPath,
     Problem,
-    load_settings,
     locate,
     missing_devices,
     toml_problem,
 )
+from molbuffer.flows.tools.reinvent_config.accepted import accepted
 from molbuffer.flows.tools.reinvent_config.components import Scoring, scoring_of
 from molbuffer.flows.tools.reinvent_config.reading import Remarks, Table
 from molbuffer.flows.tools.reinvent_config.sections import (
@@ -31,7 +29,6 @@ from molbuffer.flows.tools.reinvent_config.sections import (
     stage_end_of,
     training_of,
 )
-from molbuffer.flows.tools.reinvent_config.toml_text import commented_out, toml_text
 from molbuffer.flows.tools.reinvent_config.transforms import plain_name
 
 LARGEST = 1 << 20
@@ -85,7 +82,7 @@ def convert_reinvent(file: Path) -> Conversion:
     table.say_unknown()
     if remarks.problems:
         raise ConfigurationError(str(file), locate(remarks.problems, text))
-    written, refused = _accepted(made.data, file)
+    written, refused = accepted(made.data, file)
     differences = locate([*remarks.differences, *refused], text)
     return Conversion(written, tuple(differences), made.advice)
 
@@ -310,69 +307,3 @@ def _as_component(table: Table) -> Table:
     params = dict(table.content)
     content = {"custom_alerts": {"endpoint": [{"name": "filter", "params": params}]}}
     return Table(content, table.path, table.remarks)
-
-
-def _accepted(data: dict[str, Any], file: Path) -> tuple[str, list[Problem]]:
-    """Return the configuration as text, without the components and filters that molbuffer refuses, and why they are.
-
-    Raises:
-        UsageError: nothing is left to be scored, or something else is refused.
-    """
-    left_out: list[str] = []
-    said: list[Problem] = []
-    while True:
-        text = _text(data, file, left_out)
-        problems = _problems(text, file)
-        if not problems:
-            return text, said
-        refused = {found: problem for problem in problems if (found := _list_entry(problem.path)) is not None}
-        if not refused:
-            break
-        # From the end, so that the positions of the others stay.
-        for path in sorted(refused, key=lambda path: path[-1], reverse=True):
-            table = _remove(data, path)
-            said.append(Problem((), f"{table.get('name', table.get('label'))!r} is left out: {refused[path].message}"))
-            left_out.append(commented_out("filters" if "filters" in path else "objective.components", table))
-    reasons = "\n".join(f"  {each}" for each in [*said, *problems])
-    raise UsageError(f"{file} cannot be converted: nothing can be scored, or the campaign is refused\n{reasons}")
-
-
-def _text(data: Mapping[str, Any], file: Path, left_out: Sequence[str]) -> str:
-    head = [
-        f"Converted from {file.name}, a configuration of REINVENT 4, by `molbuffer config from-reinvent`.",
-        "`molbuffer config example` explains every key.",
-    ]
-    written = toml_text(data, comment=head)
-    return (
-        "\n".join([written, "# Left out, since they are refused as they stand.", *left_out, ""])
-        if left_out
-        else written
-    )
-
-
-def _problems(text: str, file: Path) -> list[Problem]:
-    """Return what ``config check`` would say of a text, on a machine that may lack the device."""
-    with tempfile.TemporaryDirectory() as folder:
-        written = Path(folder) / f"{file.stem}.toml"
-        written.write_text(text, encoding="utf-8")
-        try:
-            load_settings(written, check_device=False)
-        except ConfigurationError as error:
-            return [replace(problem, line=None) for problem in error.problems]
-    return []
-
-
-def _list_entry(path: KeyPath) -> KeyPath | None:
-    """Return the path of the component or filter that a key belongs to; None if it belongs to none."""
-    for place in ("components", "filters"):
-        if place in path and len(path) > (at := path.index(place) + 1):
-            return path[: at + 1]
-    return None
-
-
-def _remove(data: dict[str, Any], path: KeyPath) -> dict[str, Any]:
-    found: Any = data
-    for part in path[:-1]:
-        found = found[part]
-    removed: dict[str, Any] = found.pop(path[-1])
-    return removed
