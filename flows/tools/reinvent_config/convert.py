@@ -111,7 +111,7 @@ def _read(file: Path) -> tuple[str, dict[str, Any]]:
 
 def _campaign(table: Table, file: Path, batch_size: int, iterations: int) -> dict[str, Any]:
     """Return the table [campaign], and say which keys of the file itself have no counterpart."""
-    table.differs("tb_logdir", "the store has the metrics of a run; `[logging] tensorboard` shows them in TensorBoard, too")
+    table.differs("tb_logdir", "the store has the metrics; `[logging] tensorboard` shows them in TensorBoard, too")
     table.differs("json_out_config", "the store has the configuration of each run, in the table runs")
     table.differs("responder", "no service is told of a run while it goes on")
     table.differs("scheduler", "it belongs to transfer learning")
