@@ -7,7 +7,7 @@ BENCH_STAMP := $(VENV)/.bench-installed
 # The mode that puts this folder on the path, where type checkers and editors find the package, too.
 EDITABLE := --config-settings editable_mode=compat --editable
 
-.PHONY: setup demo test check format bench clean
+.PHONY: setup demo test check docs format bench clean
 setup: $(STAMP)
 
 $(STAMP): pyproject.toml constraints.txt
@@ -27,6 +27,9 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(STAMP)
+	$(BIN)/python docs/_site
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -3,6 +3,7 @@ from .context import RunContext
 from .errors import EmptyBuildError, FailedScoresError, RunError
 from .front_door import Lab, open  # noqa: A004 (it is called as mb.open)
 from .given import refuse_other_sources
+from .metric_list import METRIC_GROUPS, MetricGroup, described
 from .molecules import draw_molecules, score_molecules
 from .offline import (
     Criterion,
@@ -32,6 +33,7 @@ from .torch_threads import NUMBER_VARIABLES, WAITING_VARIABLES, limit_threads
 from .training import Training, TrainingPlan, go_on, online_training, run_training
 
 __all__ = [
+    "METRIC_GROUPS",
     "NUMBER_VARIABLES",
     "WAITING_VARIABLES",
     "BufferBuilder",
@@ -43,6 +45,7 @@ __all__ = [
     "Judging",
     "Lab",
     "LabRun",
+    "MetricGroup",
     "OfflineReport",
     "OfflineRows",
     "OfflineTraining",
@@ -60,6 +63,7 @@ __all__ = [
     "check_snapshot",
     "chunk_rows",
     "commit_chunk",
+    "described",
     "described_run",
     "draw_molecules",
     "go_on",

@@ -8,10 +8,10 @@
         run.train(batch_size=64, iterations=50, samplers={"agent": 0.5})
     lab.query("SELECT smiles, reward FROM top_molecules LIMIT 5")
 
-The names here are what most work from Python needs, and each is imported when it is first used; docs/python.md leads
-through them. The rooms have the others: ``molbuffer.storage``, ``molbuffer.scoring``, ``molbuffer.samplers``,
-``molbuffer.training``, ``molbuffer.lab`` and ``molbuffer.flows``. In a checkout they are folders at the top, and links
-lead to them from here.
+The names here are what most work from Python needs, and each is imported when it is first used; docs/how-to/python.md
+leads through them. The rooms have the others: ``molbuffer.storage``, ``molbuffer.scoring``, ``molbuffer.samplers``,
+``molbuffer.training``, ``molbuffer.lab`` and ``molbuffer.flows``. In a checkout they are folders at the top, and
+links lead to them from here.
 """
 
 import lazy_loader

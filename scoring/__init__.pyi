@@ -22,6 +22,7 @@ from .filters import (
     PropertyRange,
     RingSize,
     SingleComponent,
+    SubstructureFilter,
     Valence,
     judge_many,
     reason_against,
@@ -64,7 +65,7 @@ from .surrogates.acquisitions import ExpectedImprovement, Greedy, ThompsonSampli
 from .surrogates.base import ACQUISITIONS, SURROGATES, Acquisition, FittedSurrogate, Picks, Prediction, Surrogate
 from .surrogates.gaussian_process import GaussianProcess
 from .surrogates.reliability import Calibration, calibration
-from .transforms import TRANSFORMS, Identity, Transform
+from .transforms import TRANSFORMS, DoubleSigmoid, Identity, Transform
 from .unlikely_groups import UNLIKELY_GROUPS, UnlikelyGroups, unlikely_group
 from .workers.cores import allowed_cores, available_cores
 
@@ -100,6 +101,7 @@ __all__ = [
     "Component",
     "ContrastiveTemplate",
     "Diversity",
+    "DoubleSigmoid",
     "ExpectedImprovement",
     "Filter",
     "Fingerprint",
@@ -130,6 +132,7 @@ __all__ = [
     "SingleComponent",
     "StaleScoresError",
     "Standardisation",
+    "SubstructureFilter",
     "Surrogate",
     "ThompsonSampling",
     "Transform",

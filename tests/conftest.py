@@ -45,7 +45,7 @@ LONGEST = (
     "test_plugin.py",
     "test_interruptions.py",
     "test_killed_run.py",
-    "test_readme.py",
+    "test_snippets.py",
     "test_benchmarks_run.py",
 )
 """Files of cases that take 10 s of a core or more, the longest first."""

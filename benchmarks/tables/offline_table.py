@@ -1,4 +1,4 @@
-"""The losses of offline training, on stored runs of three objectives: the table of docs/offline.md.
+"""The losses of offline training, on stored runs of three objectives: the table of docs/how-to/offline.md.
 
     python benchmarks/tables/offline_table.py FOLDER [--minutes 60] [--seeds 3] [--losses reinvent dpo]
         [--objectives profile]

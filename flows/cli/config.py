@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molbuffer.flows.cli.errors import ReportingGroup
-from molbuffer.flows.cli.options import ConfigurationFile, JsonOption, SetOption
+from molbuffer.flows.cli.notes import note
+from molbuffer.flows.cli.options import ConfigurationFile, JsonOption, OutOption, SetOption
 from molbuffer.flows.cli.output import as_json, write_text
 from molbuffer.flows.cli.preparation import check_names, check_policies, checked_settings, overrides_of
 from molbuffer.flows.errors import UsageError
@@ -85,6 +86,29 @@ def schema() -> None:
     from molbuffer.flows.settings import settings_schema
 
     write_text(as_json(settings_schema()))
+
+
+@app.command(epilog="Example: molbuffer config from-reinvent staged_learning.toml --out campaign.toml")
+def from_reinvent(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.toml", help="A configuration of REINVENT 4: staged learning or sampling.")
+    ],
+    out: OutOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Convert a configuration of REINVENT 4, and say line by line what has no counterpart, and why."""
+    from molbuffer.flows.tools import convert_reinvent
+
+    made = convert_reinvent(file)
+    if json:
+        said = [{"line": each.line, "key": each.key, "message": each.message} for each in made.differences]
+        write_text(as_json({"configuration": made.text, "differences": said}), out)
+        return
+    write_text(made.text.rstrip("\n"), out)
+    for each in made.differences:
+        note(str(each))
+    counted = "everything has a counterpart" if not made.differences else f"{len(made.differences)} remarks, above"
+    note(f"converted: {counted}; next: {made.advice.format(out=out or 'campaign.toml')}")
 
 
 def _check_store(settings: Settings, file: Path, place: Path) -> None:

@@ -3,8 +3,8 @@ from .loggers import LoggingSettings
 from .marked_keys import marked, tables
 from .overrides import OFFLINE, Override, parse_overrides
 from .presets import configuration_file, preset_names, preset_text
-from .problems import ConfigurationError, Problem, did_you_mean, locate
-from .references import OWN_POLICIES, bundled_names
+from .problems import ConfigurationError, Problem, did_you_mean, locate, shown, toml_problem
+from .references import OWN_POLICIES, bundled_names, missing_devices
 from .resuming import MAY_CHANGE, changes
 from .samplers import SamplerSettings
 from .settings import Settings, load_settings, named_settings, settings_schema, warnings_of
@@ -30,12 +30,15 @@ __all__ = [
     "load_settings",
     "locate",
     "marked",
+    "missing_devices",
     "named_settings",
     "parse_overrides",
     "preset_names",
     "preset_text",
     "selection_of",
     "settings_schema",
+    "shown",
     "tables",
+    "toml_problem",
     "warnings_of",
 ]

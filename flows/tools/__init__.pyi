@@ -6,6 +6,7 @@ from .pmo.results import BenchResult, results_of_folder, rewards_of_calls
 from .pmo.runs import BenchRun, check_bench_settings, in_order, run_one
 from .pmo.tables import bench_table
 from .pmo.workers import run_all
+from .reinvent_config.convert import Conversion, convert_reinvent
 from .rescoring import newest_settings, rescore
 from .sample_policy import draw, named_policy, quality
 from .score_file import FileScorer, check_share, scoring_run, summary, with_columns_of_file
@@ -15,11 +16,13 @@ __all__ = [
     "TUNING_TASKS",
     "BenchResult",
     "BenchRun",
+    "Conversion",
     "FileScorer",
     "PairSearch",
     "bench_table",
     "check_bench_settings",
     "check_share",
+    "convert_reinvent",
     "demo_settings",
     "draw",
     "example_of_kinds",

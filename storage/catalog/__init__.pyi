@@ -1,5 +1,6 @@
 from .backup import KEPT_BACKUPS, LOST, kept_by_backups, roll_backup, rolling_backups
 from .catalog import Catalog
+from .descriptions import DESCRIPTIONS, Description
 from .identity import check_identity, read_identity, set_identity
 from .journal import Journal, JournalContent, JournalEntry, JournalFile
 from .metadata import change_metadata, expire_versions
@@ -15,6 +16,7 @@ from .transaction import Transaction
 
 __all__ = [
     "BATCH_ROWS",
+    "DESCRIPTIONS",
     "KEPT_BACKUPS",
     "LOST",
     "MIGRATIONS",
@@ -23,6 +25,7 @@ __all__ = [
     "VIEWS",
     "Catalog",
     "Column",
+    "Description",
     "Journal",
     "JournalContent",
     "JournalEntry",

@@ -22,7 +22,7 @@ ASKED = "SELECT count(DISTINCT smiles) FROM sample_history WHERE run_id = ? AND 
 REFUSED_AND_ASKED = """SELECT count(*) FROM sample_history AS refused JOIN sample_history AS asked
     ON asked.run_id = refused.run_id AND asked.smiles = refused.smiles
     WHERE refused.run_id = ? AND refused.rejected_by = 'budget' AND (asked.kept OR refused.reward IS NOT NULL)"""
-README = Path(__file__).resolve().parents[2] / "README.md"
+QUERIES = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "query.md"
 BUDGET = 42
 KILLS = (4, 6)
 """The commits after which a process is killed, counted over all processes of a run."""
@@ -88,7 +88,7 @@ def test_r26_a_run_ends_with_its_last_oracle_call(lab: mb.Lab, policy: mb.Policy
     assert_exact(lab, result.run_id)
     assert number(lab, "SELECT count(DISTINCT smiles) FROM scores WHERE run_id = ?", result.run_id) == BUDGET
     assert lab.runs().select("status", "detail", "oracle_calls").row(0) == ("finished", "42 oracle calls", BUDGET)
-    (best_over_the_calls,) = re.findall(r"```sql\n(.*?)```", README.read_text(), re.DOTALL)
+    best_over_the_calls, *_ = re.findall(r"```sql\n(.*?)```", QUERIES.read_text(), re.DOTALL)
     course = lab.query(best_over_the_calls, [result.run_id])
     assert course["call"].to_list() == list(range(1, BUDGET + 1))
     assert course["best"].is_sorted()

@@ -117,7 +117,7 @@ def test_prefect_yaml_is_what_deploy_writes_of_the_demonstration(
     )
     assert result.exit_code == 0, result.output
     written = (tmp_path / "prefect.yaml").read_text().replace(str(tmp_path), ".")
-    assert (ROOT / "prefect.yaml").read_text() == written, "write it anew: docs/nights.md has the command"
+    assert (ROOT / "prefect.yaml").read_text() == written, "write it anew: docs/how-to/nights.md has the command"
     listed = yaml.safe_load(written)
     assert (listed["pull"], len(listed["deployments"])) == ([], len(FLOWS))
 

@@ -256,9 +256,9 @@ def test_runs_are_compared_over_the_calls_that_all_have_made(every_run, small):
 
 
 def test_the_example_of_the_documentation_runs(small_store, capsys):
-    text = (Path(__file__).parents[3] / "docs" / "report.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "how-to" / "report.md").read_text()
     example = re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
     told: dict[str, object] = {}
-    exec(example.replace('"lab"', repr(str(small_store))).replace('"my campaign"', '"alpha"'), told)
+    exec(example.replace('"lab"', repr(str(small_store))).replace('"demo"', '"alpha"'), told)
     assert capsys.readouterr().out.splitlines()[0].startswith("Oc1ccccc1 0.9 live 1")
     assert str(told["page"]).startswith("<!doctype html>")
