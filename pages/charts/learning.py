@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from molbuffer.pages.charts.chart import ITERATION, MOST_SERIES, Chart, colours_of, layered, of, one_chart
-from molbuffer.pages.facts.learning import CallCurve
+from molbuffer.pages.facts import CallCurve
 
 GRID = 150
 """The points of a band over runs."""

@@ -20,10 +20,7 @@ from molbuffer.pages.charts.chart import (
     short_labels,
     spec_of,
 )
-from molbuffer.pages.facts.diversity import DiversityFacts, Neighbour
-from molbuffer.pages.facts.objectives import ComponentFacts
-from molbuffer.pages.facts.space import SpaceMap
-from molbuffer.pages.facts.tradeoffs import Tradeoffs
+from molbuffer.pages.facts import ComponentFacts, DiversityFacts, Neighbour, SpaceMap, Tradeoffs
 
 MAP_HEIGHT = 380
 MOST_SMILES = 120

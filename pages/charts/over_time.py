@@ -8,7 +8,7 @@ import altair as alt
 import polars as pl
 
 from molbuffer.pages.charts.chart import ITERATION, Chart, colours_of, of, one_chart, short_labels
-from molbuffer.pages.facts.funnel import COMPUTED, FAILED, KNOWN, LOST, NOT_PARSEABLE, PENDING, REFUSED, WITHOUT
+from molbuffer.pages.facts import COMPUTED, FAILED, KNOWN, LOST, NOT_PARSEABLE, PENDING, REFUSED, WITHOUT
 
 MOST_FILTERS = 4
 OTHER_FILTERS = "refused: other filters"

@@ -5,3 +5,7 @@
 ``space`` how the molecules relate; ``failures`` and ``costs`` what it took. Rows are aggregated in SQL. Where a fact
 needs molecules one by one, it takes a sample of them that is the same for the same snapshot, and says how many.
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

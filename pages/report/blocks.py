@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from molbuffer.pages.charts.chart import Chart
+from molbuffer.pages.charts import Chart
 
 MOST_CHARACTERS = 400
 """The most characters of a text that a page shows; it says how many there are."""

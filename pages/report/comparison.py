@@ -9,11 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from molbuffer.pages.facts.area import area_under_best, mean_of_top
-from molbuffer.pages.facts.funnel import funnel_of, funnel_over_time
-from molbuffer.pages.facts.learning import TOP, call_rewards
-from molbuffer.pages.facts.runs import SHORT_ID, RunFacts, list_run_facts
-from molbuffer.pages.facts.scope import Scope
+from molbuffer.pages.facts import (
+    SHORT_ID,
+    TOP,
+    RunFacts,
+    Scope,
+    area_under_best,
+    call_rewards,
+    funnel_of,
+    funnel_over_time,
+    list_run_facts,
+    mean_of_top,
+)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from molbuffer.pages.charts.chart import short_labels
-from molbuffer.pages.facts.molecules import BestMolecule, best_molecules
-from molbuffer.pages.facts.objectives import ObjectiveFacts, list_objectives
-from molbuffer.pages.facts.runs import RunFacts, list_run_facts
-from molbuffer.pages.facts.sample import MoleculeSample, sample_molecules
-from molbuffer.pages.facts.scope import Scope
+from molbuffer.pages.charts import short_labels
+from molbuffer.pages.facts import (
+    BestMolecule,
+    MoleculeSample,
+    ObjectiveFacts,
+    RunFacts,
+    Scope,
+    best_molecules,
+    list_objectives,
+    list_run_facts,
+    sample_molecules,
+)
 from molbuffer.storage import SampleStore, UnknownRunError
 
 MOST_OBJECTIVES = 6

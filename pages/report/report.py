@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from molbuffer.pages.facts.scope import scope_of
+from molbuffer.pages.facts import scope_of
 from molbuffer.pages.report.blocks import Section, shown
 from molbuffer.pages.report.context import Context, ReportOptions, context_of, objective_named
 from molbuffer.pages.report.html import write_html

@@ -50,7 +50,7 @@ def ingest(
         typer.Option(metavar="COLUMN", help="The column of the scores; default: that of the format."),
     ] = None,
     low: Annotated[
-        float | None, typer.Option(help="The score whose reward is 0; default: scores are rewards, in [0, 1].")
+        float | None, typer.Option(help="The score whose reward is 0; default: scores are rewards, from 0 to 1.")
     ] = None,
     high: Annotated[float | None, typer.Option(help="The score whose reward is 1; default: as for --low.")] = None,
     policy: Annotated[

@@ -6,13 +6,28 @@ from collections.abc import Callable, Iterator, Mapping
 
 import polars as pl
 
-from molbuffer.pages.charts.chart import short_labels
-from molbuffer.pages.charts.learning import calls_chart, metric_chart, reward_chart
-from molbuffer.pages.charts.over_time import outcomes_chart, sampler_chart, shares_chart
-from molbuffer.pages.facts.funnel import Funnel, funnel_of, funnel_over_time
-from molbuffer.pages.facts.learning import CallCurve, drawn_rewards, learning_curve, rewards_by_calls
-from molbuffer.pages.facts.objectives import ObjectiveFacts
-from molbuffer.pages.facts.samplers import batch_shares, sampler_totals, samplers_over_time
+from molbuffer.pages.charts import (
+    calls_chart,
+    metric_chart,
+    outcomes_chart,
+    reward_chart,
+    sampler_chart,
+    shares_chart,
+    short_labels,
+)
+from molbuffer.pages.facts import (
+    CallCurve,
+    Funnel,
+    ObjectiveFacts,
+    batch_shares,
+    drawn_rewards,
+    funnel_of,
+    funnel_over_time,
+    learning_curve,
+    rewards_by_calls,
+    sampler_totals,
+    samplers_over_time,
+)
 from molbuffer.pages.report.blocks import (
     Block,
     Cell,

@@ -6,20 +6,28 @@ from collections.abc import Iterator
 
 from rdkit import Chem
 
-from molbuffer.pages.charts.chart import short_labels
-from molbuffer.pages.charts.molecules import (
+from molbuffer.pages.charts import (
     map_chart,
     neighbour_chart,
     reward_histogram,
     scaffold_chart,
+    short_labels,
     tradeoff_chart,
 )
-from molbuffer.pages.facts.diversity import Cluster, Neighbour, diversity, nearest_of
-from molbuffer.pages.facts.lineage import Ancestor, descent, policy_descent
-from molbuffer.pages.facts.molecules import BestMolecule, first_rows
-from molbuffer.pages.facts.objectives import ObjectiveFacts
-from molbuffer.pages.facts.sample import MoleculeSample
-from molbuffer.pages.facts.space import map_space
+from molbuffer.pages.facts import (
+    Ancestor,
+    BestMolecule,
+    Cluster,
+    MoleculeSample,
+    Neighbour,
+    ObjectiveFacts,
+    descent,
+    first_rows,
+    map_space,
+    nearest_of,
+    policy_descent,
+)
+from molbuffer.pages.facts.diversity import diversity
 from molbuffer.pages.facts.tradeoffs import tradeoffs
 from molbuffer.pages.pictures import common_core, core_of, picture
 from molbuffer.pages.report.blocks import (

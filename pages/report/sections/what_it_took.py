@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from molbuffer.pages.facts.costs import CostFacts, list_costs
-from molbuffer.pages.facts.failures import list_failures
+from molbuffer.pages.facts import CostFacts, list_costs, list_failures
 from molbuffer.pages.report.blocks import (
     Block,
     Cell,

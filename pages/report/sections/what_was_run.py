@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from molbuffer.pages.charts.molecules import transform_chart
-from molbuffer.pages.facts.objectives import ComponentFacts, ObjectiveFacts
-from molbuffer.pages.facts.runs import SHORT_ID, RunFacts
+from molbuffer.pages.charts import transform_chart
+from molbuffer.pages.facts import SHORT_ID, ComponentFacts, ObjectiveFacts, RunFacts
 from molbuffer.pages.report.blocks import (
     Block,
     Cell,
