@@ -1,7 +1,7 @@
 """Commands for people who look at what runs do and did.
 
-``report`` writes a page; ``compare`` puts runs beside each other on the terminal, and ``watch`` shows one there while it
-goes on.
+``report`` writes a page; ``compare`` puts runs beside each other on the terminal, and ``watch`` shows one there while
+it goes on.
 """
 
 from __future__ import annotations

@@ -35,7 +35,12 @@ class NightOptions:
             callback=file_or_preset,
         ),
     ] = None
-    store: Annotated[Path | None, typer.Option("--store", metavar="DIR", help="The folder of the store.")] = None
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            "--store", metavar="DIR", help="The folder of the store; default: none, which only --check takes."
+        ),
+    ] = None
     cron: Annotated[
         list[str] | None,
         typer.Option(

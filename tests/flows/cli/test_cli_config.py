@@ -111,7 +111,7 @@ def test_the_alternatives_of_the_example_are_right_too(beside_the_example: Path)
     file.write_text(text.replace('"activity.onnx"', '"activity.onnx"\nfeatures = "morgan_counts"\nbits = 1024'))
     settings = load_settings(file)
     assert settings.offline.where == "reward > 0.5"
-    assert len(settings.objective.components) == 13
+    assert len(settings.objective.components) == 14
 
 
 def own_kinds(families: Iterable[Family]) -> list[tuple[Family, str]]:
