@@ -19,10 +19,10 @@ from .learning import TOP, CallCurve, call_rewards, drawn_rewards, learning_curv
 from .lineage import Ancestor, PolicyStep, descent, draws_of, policy_descent, scores_of
 from .molecules import BestMolecule, ComponentValue, best_molecules, first_rows
 from .objectives import ComponentFacts, ObjectiveFacts, list_objectives
-from .runs import SHORT_ID, RunFacts, list_run_facts
+from .runs import RunFacts, list_run_facts
 from .sample import MoleculeSample, sample_molecules
 from .samplers import batch_shares, sampler_totals, samplers_over_time
-from .scope import Scope, scope_of
+from .scope import SHORT_ID, Scope, scope_of
 from .space import SpaceMap, map_space
 from .tradeoffs import Tradeoffs, pareto_front
 

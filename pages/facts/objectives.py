@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molbuffer.kinds import KindError
-from molbuffer.pages.facts.scope import NUMBERED, Scope
+from molbuffer.pages.facts.scope import NUMBERED, SHORT_ID, Scope
 from molbuffer.scoring import TRANSFORMS, ScoringError
 
 HISTOGRAM_BINS = 30
@@ -91,7 +91,7 @@ class ObjectiveFacts:
     def label(self) -> str:
         """A short name: what its components are, and the start of its hash."""
         names = ", ".join(component.name for component in self.components) or "components are not recorded"
-        return f"{self.sha256[:8]} ({names})"
+        return f"{self.sha256[:SHORT_ID]} ({names})"
 
 
 def list_objectives(scope: Scope) -> list[ObjectiveFacts]:

@@ -9,11 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from molbuffer.pages.facts.scope import Scope
+from molbuffer.pages.facts.scope import SHORT_ID, Scope
 from molbuffer.storage import shown_event
-
-SHORT_ID = 8
-"""The characters of an id that people are shown."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,9 @@ import pyarrow as pa
 
 from molbuffer.storage import SampleStore, UnknownRunError
 
+SHORT_ID = 8
+"""The characters of an id that people are shown."""
+
 NUMBERED = """numbered AS MATERIALIZED (
         SELECT builds.*, wanted.number AS run,
             coalesce(builds.objective_sha256, runs.objective_sha256) AS rewarded_by,
@@ -95,7 +98,7 @@ def scope_of(store: SampleStore, runs: Sequence[str] = (), *, snapshot: int | No
     for run in runs:
         found = {row["run_id"] for row in known if row["name"] == run or row["run_id"].startswith(run)}
         if not found:
-            newest = ", ".join(f"{row['name']} ({row['run_id'][:8]})" for row in known[:-6:-1]) or "none"
+            newest = ", ".join(f"{row['name']} ({row['run_id'][:SHORT_ID]})" for row in known[:-6:-1]) or "none"
             raise UnknownRunError(
                 f"no run in {store.path} has the name, or an id that starts with, {run!r}; newest: {newest}"
             )

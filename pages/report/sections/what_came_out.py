@@ -15,6 +15,7 @@ from molbuffer.pages.charts import (
     tradeoff_chart,
 )
 from molbuffer.pages.facts import (
+    SHORT_ID,
     Ancestor,
     BestMolecule,
     Cluster,
@@ -125,7 +126,7 @@ def _provenance(molecule: BestMolecule) -> Iterator[tuple[str, str]]:
     yield "first drawn", f"iteration {molecule.iteration}, {SHORT_EVENTS.get(molecule.event, molecule.event)}"
     yield "by", shown(molecule.sampler, 60)
     if molecule.policy_sha256 is not None:
-        yield "policy", molecule.policy_sha256[:8]
+        yield "policy", molecule.policy_sha256[:SHORT_ID]
     if molecule.source_smiles is not None:
         yield "made of", shown(molecule.source_smiles, 80)
     if molecule.file is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from molbuffer.pages.facts import CostFacts, list_costs, list_failures
+from molbuffer.pages.facts import SHORT_ID, CostFacts, list_costs, list_failures
 from molbuffer.pages.report.blocks import (
     Block,
     Cell,
@@ -83,7 +83,7 @@ def _costs_table(found: list[CostFacts]) -> Table:
             number_cell(each.mean_seconds, ",.3g"),
             number_cell(each.slowest, ",.3g"),
             Cell(duration(each.saved_seconds), each.saved_seconds),
-            text_cell(each.version[:8]),
+            text_cell(each.version[:SHORT_ID]),
         ]
         for each in found
     ]
