@@ -5,7 +5,6 @@ The store is hostile, and is written to meanwhile. It is served beyond loopback,
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +16,6 @@ import pytest
 
 from molbuffer.storage import Commit, SampleStore
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 PATIENCE_SECONDS = 60
 BIN = Path(sys.executable).parent / "molbuffer"
 
@@ -62,47 +59,26 @@ def address(store):
         served.stderr.close()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+def outside(visit):
+    """What a page asked for beyond this machine."""
+    return [url for url in visit.requests if not re.match(r"(http|ws)://127\.0\.0\.1:|data:|blob:", url)]
 
 
-class Visit:
-    """A page that is open, with the errors it said and what it asked for elsewhere."""
+def wait_for(page, text):
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not (found := page.get_by_text(text)).count() or not found.first.is_visible():
+        shown = page.locator(".mb-note, .mb-error").all_inner_texts()
+        assert time.monotonic() < end, f"{text!r} is not there, but {shown}"
+        page.wait_for_timeout(50)
 
-    def __init__(self, browser, width=1600, scheme="light"):
-        self.page = browser.new_page(viewport={"width": width, "height": 1100}, color_scheme=scheme)
-        self.page.set_default_timeout(1000 * PATIENCE_SECONDS)
-        self.said, self.outside, self.failed, self.dialogs = [], [], [], []
-        self.page.on("console", lambda message: self.said.append(message.text) if message.type == "error" else None)
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self._asked(request.url))
-        self.page.on("response", lambda got: self.failed.append(got.url) if got.status >= 400 else None)
-        self.page.on("dialog", lambda dialog: self.dialogs.append(dialog.message) or dialog.dismiss())
 
-    def _asked(self, url):
-        if not re.match(r"(http|ws)://127\.0\.0\.1:|data:|blob:", url):
-            self.outside.append(url)
-
-    def tab(self, name):
-        self.page.get_by_role("tab", name=name, exact=True).click()
-
-    def wait_for(self, text):
-        end = time.monotonic() + PATIENCE_SECONDS
-        while not (found := self.page.get_by_text(text)).count() or not found.first.is_visible():
-            shown = self.page.locator(".mb-note, .mb-error").all_inner_texts()
-            assert time.monotonic() < end, f"{text!r} is not there, but {shown}; said: {self.said}"
-            self.page.wait_for_timeout(50)
+def open_tab(page, name):
+    page.get_by_role("tab", name=name, exact=True).click()
 
 
 @pytest.fixture(scope="module")
-def seen(browser, address):
-    visit = Visit(browser)
+def seen(open_visit, address):
+    visit = open_visit()
     visit.page.goto(address)
     visit.page.locator(".mb-card").first.wait_for()
     visit.total = visit.page.locator(".mb-card").count()
@@ -110,8 +86,8 @@ def seen(browser, address):
     visit.page.close()
 
 
-def test_who_has_no_token_sees_nothing(browser, address):
-    page = Visit(browser).page
+def test_who_has_no_token_sees_nothing(open_visit, address):
+    page = open_visit().page
     page.goto(address.partition("?")[0])
     assert "/auth/login" in page.url and page.locator(".mb-card").count() == 0
     page.close()
@@ -121,14 +97,14 @@ def test_a_condition_filters_and_a_wrong_one_is_an_error(seen):
     where = seen.page.get_by_label("Condition in SQL")
     where.fill("smiles LIKE 'C%' AND smiles NOT LIKE 'CCCCC%'")
     where.press("Enter")
-    seen.wait_for("Molecules 1 to 3 of 3, filtered by")
+    wait_for(seen.page, "Molecules 1 to 3 of 3, filtered by")
     assert seen.page.locator(".mb-card svg").count() == 3
     where.fill("no_such_column = 1")
     where.press("Enter")
     seen.page.get_by_role("alert").filter(has_text="no_such_column").wait_for()
     where.fill("")
     where.press("Enter")
-    seen.wait_for(f"Molecules 1 to {seen.total} of {seen.total}.")
+    wait_for(seen.page, f"Molecules 1 to {seen.total} of {seen.total}.")
 
 
 def test_a_box_that_is_drawn_on_a_chart_filters(seen):
@@ -146,16 +122,16 @@ def test_a_box_that_is_drawn_on_a_chart_filters(seen):
     title.wait_for()
     assert 3 <= seen.page.locator(".mb-card").count() < seen.total
     mouse.click(place["x"] + 60, place["y"] + place["height"] - 70)
-    seen.wait_for(f"Molecules 1 to {seen.total} of {seen.total}.")
+    wait_for(seen.page, f"Molecules 1 to {seen.total} of {seen.total}.")
 
 
 def test_what_is_selected_is_exported(seen):
     # Until the cards that the box has hidden are there again.
     seen.page.locator(".mb-card").nth(seen.total - 1).wait_for()
     seen.page.get_by_role("checkbox").first.click()
-    seen.wait_for("Export the 1 selected:")
+    wait_for(seen.page, "Export the 1 selected:")
     seen.page.get_by_role("checkbox").nth(2).click()
-    seen.wait_for("Export the 2 selected:")
+    wait_for(seen.page, "Export the 2 selected:")
     for kind, expected in (("CSV", "smiles,reward,"), ("SMI", "")):
         with seen.page.expect_download() as download:
             seen.page.get_by_text(kind, exact=True).click()
@@ -163,18 +139,18 @@ def test_what_is_selected_is_exported(seen):
         assert text.startswith(expected) and download.value.suggested_filename == f"molecules.{kind.lower()}"
     assert len(text.splitlines()) >= 2
     seen.page.get_by_role("button", name="Clear").click()
-    seen.wait_for(f"None selected. Export all {seen.total}:")
+    wait_for(seen.page, f"None selected. Export all {seen.total}:")
 
 
 def test_a_molecule_is_opened_and_its_neighbours_lead_on(seen):
     seen.page.get_by_role("button", name="Open 1", exact=True).click()
     seen.page.get_by_role("heading", name="Neighbours").wait_for()
     seen.page.get_by_text("Every score of it").wait_for()
-    seen.tab("Molecules")
+    open_tab(seen.page, "Molecules")
     seen.page.get_by_role("button", name=f"Open {seen.total}", exact=True).wait_for()
     # The last one is a molecule that has others like it.
     seen.page.get_by_role("button", name=f"Open {seen.total}", exact=True).click()
-    seen.wait_for("similarity 0.")
+    wait_for(seen.page, "similarity 0.")
     before = seen.page.locator(".mb-molecule .mb-smiles").inner_text()
     seen.page.get_by_role("button", name="Open 1", exact=True).click()
     shown = "document.querySelector('.mb-molecule .mb-smiles')?.innerText"
@@ -182,41 +158,41 @@ def test_a_molecule_is_opened_and_its_neighbours_lead_on(seen):
 
 
 def test_runs_are_compared_and_a_live_one_is_followed(seen, store, small):
-    seen.tab("Runs")
-    seen.wait_for("Settings that differ")
-    seen.tab("Live")
-    seen.wait_for("Newest molecules")
+    open_tab(seen.page, "Runs")
+    wait_for(seen.page, "Settings that differ")
+    open_tab(seen.page, "Live")
+    wait_for(seen.page, "Newest molecules")
     with SampleStore.open(store) as writer:
         writer.start_run(replace(small.alpha("run-z", 5), name="going-on"))
         writer.commit(Commit([small.build("run-z", 0, ["CCCCCCCCN"], {0: 0.99})]))
         seen.page.get_by_role("option", name=re.compile("going-on")).first.wait_for(state="attached")
-    seen.tab("Molecules")
+    open_tab(seen.page, "Molecules")
     seen.page.locator(".mb-smiles", has_text="CCCCCCCCN").first.wait_for()
 
 
 def test_the_query_box_answers_and_explains(seen):
-    seen.tab("Query")
+    open_tab(seen.page, "Query")
     box = seen.page.get_by_label("One SELECT")
     box.fill("SELECT count(*) AS n FROM runs")
     seen.page.get_by_role("button", name="Run", exact=True).click()
-    seen.wait_for("1 row, in")
+    wait_for(seen.page, "1 row, in")
     box.fill("DELETE FROM runs")
     seen.page.get_by_role("button", name="Run", exact=True).click()
     seen.page.get_by_role("alert").wait_for()
 
 
 def test_hostile_texts_were_texts_and_nothing_left_the_machine(seen):
-    assert (seen.outside, seen.failed, seen.dialogs, seen.said) == ([], [], [], [])
+    assert (outside(seen), seen.failed, seen.dialogs, seen.errors) == ([], [], [], [])
     assert seen.page.evaluate("window.hacked") is None
     assert seen.page.locator(".mb img, .mb iframe, .mb script, .mb b, .mb [onload]").count() == 0
 
 
-def test_a_narrow_dark_window_has_room_for_it(browser, address):
-    seen = Visit(browser, width=400, scheme="dark")
+def test_a_narrow_dark_window_has_room_for_it(open_visit, address):
+    seen = open_visit(width=400, scheme="dark")
     seen.page.goto(address)
     seen.page.locator(".mb-card").first.wait_for()
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 400
     ground = seen.page.locator(".mb-card").first.evaluate("(card) => getComputedStyle(card).backgroundColor")
     assert ground == "rgb(18, 22, 28)"
-    assert (seen.outside, seen.failed, seen.said) == ([], [], [])
+    assert (outside(seen), seen.failed, seen.errors) == ([], [], [])
     seen.page.close()
