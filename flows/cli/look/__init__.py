@@ -1,7 +1,7 @@
 """Commands for people who look at what runs do and did.
 
-``report`` writes a page; ``compare`` puts runs beside each other on the terminal, and ``watch`` shows one there while
-it goes on.
+``report`` writes a page, and ``explore`` serves one that follows the store; ``compare`` puts runs beside each other on
+the terminal, and ``watch`` shows one there while it goes on.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import typer
 
 from molbuffer.flows.cli.look.compare import compare
+from molbuffer.flows.cli.look.explore import explore
 from molbuffer.flows.cli.look.report import report
 from molbuffer.flows.cli.look.watch import watch
 
@@ -18,3 +19,4 @@ def add_commands(app: typer.Typer) -> None:
     app.command(epilog="Example: molbuffer report --store lab --out report.html")(report)
     app.command(epilog="Example: molbuffer compare 24c6a8ad 584da899 --store lab")(compare)
     app.command(epilog="Example: molbuffer watch --store lab")(watch)
+    app.command(epilog="Example: molbuffer explore --store lab")(explore)

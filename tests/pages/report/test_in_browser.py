@@ -1,9 +1,6 @@
 """The report in a real browser: what it draws, what a reader can do with it, and that nothing leaves it."""
 
-import os
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -12,19 +9,7 @@ import pytest
 from molbuffer.pages import make_report
 from molbuffer.storage import SampleStore
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 PATIENCE_SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -42,45 +27,34 @@ def hostile_page(small: ModuleType, tmp_path_factory: pytest.TempPathFactory) ->
     return folder / "report.html"
 
 
-class Visit:
-    """A page that is open, with what it said and asked for."""
-
-    def __init__(self, browser, path, width=1600, scheme="light"):
-        self.page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        self.page.set_default_timeout(1000 * PATIENCE_SECONDS)
-        self.said, self.requests, self.dialogs = [], [], []
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("dialog", lambda dialog: self.dialogs.append(dialog.message) or dialog.dismiss())
-        self.page.goto(path.as_uri())
-
-    def draw_all(self):
-        """As for printing, without scrolling to each chart."""
-        self.page.evaluate("dispatchEvent(new Event('beforeprint'))")
-        self.wait_for("figure.chart")
-        return self.page.locator("figure.chart")
-
-    def wait_for(self, figures):
-        """Until they are drawn. Playwright's own way evaluates texts, which the policy of the page forbids."""
-        end = time.monotonic() + PATIENCE_SECONDS
-        undrawn = self.page.locator(f"{figures}:not([data-drawn])")
-        while undrawn.count():
-            assert time.monotonic() < end, undrawn.first.inner_text()
-            self.page.wait_for_timeout(50)
-
-
 @pytest.fixture
-def visit(browser):
+def visit(open_visit):
     opened = []
 
-    def open_page(*arguments, **named):
-        opened.append(Visit(browser, *arguments, **named))
+    def open_page(path, **shape):
+        opened.append(open_visit(**shape))
+        opened[-1].page.goto(path.as_uri())
         return opened[-1]
 
     yield open_page
     for each in opened:
         each.page.close()
+
+
+def draw_all(page):
+    """As for printing, without scrolling to each chart."""
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    wait_until_drawn(page, "figure.chart")
+    return page.locator("figure.chart")
+
+
+def wait_until_drawn(page, figures):
+    """Playwright's own way evaluates texts, which the policy of the page forbids."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    undrawn = page.locator(f"{figures}:not([data-drawn])")
+    while undrawn.count():
+        assert time.monotonic() < end, undrawn.first.inner_text()
+        page.wait_for_timeout(50)
 
 
 def is_drawn(figure) -> bool:
@@ -97,7 +71,7 @@ def is_drawn(figure) -> bool:
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1600, "light")])
 def test_everything_is_drawn_and_nothing_is_asked_for(visit, small_page, width, scheme):
     seen = visit(small_page, width=width, scheme=scheme)
-    charts = seen.draw_all()
+    charts = draw_all(seen.page)
     assert charts.count() > 15
     assert set(charts.evaluate_all("(all) => all.map((each) => each.dataset.drawn)")) == {"yes"}
     # Of each section the first chart, and of the maps, which are canvas.
@@ -159,7 +133,7 @@ def test_a_reader_chooses_which_components_are_traded_off(visit, hostile_page):
     seen = visit(hostile_page)
     figure = seen.page.locator("#trade-offs figure.chart").first
     figure.scroll_into_view_if_needed()
-    seen.wait_for("#trade-offs figure.chart")
+    wait_until_drawn(seen.page, "#trade-offs figure.chart")
     before = figure.locator(".drawing").screenshot()
     choice = figure.get_by_label("Show")
     # Each two of six: the transform of the first one cannot be read.
@@ -173,7 +147,7 @@ def test_a_reader_chooses_which_components_are_traded_off(visit, hostile_page):
 @pytest.mark.parametrize("width", [400, 1600])
 def test_hostile_texts_are_shown_as_text(visit, hostile_page, small, width):
     seen = visit(hostile_page, width=width)
-    seen.draw_all()
+    draw_all(seen.page)
     page = seen.page
     assert page.evaluate("window.hacked") is None
     assert (seen.said, seen.dialogs, seen.requests) == ([], [], [hostile_page.as_uri()])

@@ -1,0 +1,154 @@
+"""The molecules that a filter leaves, a page at a time: counted, ordered and cut in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from molbuffer.pages.explorer.filters import MoleculeFilter, Order
+from molbuffer.pages.facts.scope import Scope
+from molbuffer.storage import check_predicate
+
+PAGE = 24
+SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class FoundMolecule:
+    """A molecule of a page.
+
+    Attributes:
+        smiles: canonical SMILES.
+        reward: its best reward; None without one.
+        iteration: the iteration in which it was first drawn.
+        run_name: the run that drew it with that reward.
+        sampler: the sampler that did.
+        times_drawn: the rows that have it.
+        created: when the first of them was stored, in UTC.
+    """
+
+    smiles: str
+    reward: float | None
+    iteration: int
+    run_name: str
+    sampler: str
+    times_drawn: int
+    created: datetime
+
+
+@dataclass(frozen=True)
+class MoleculePage:
+    """Some of the molecules that a filter leaves.
+
+    Attributes:
+        total: how many there are.
+        first: the place of the first of ``molecules`` among them, from 0.
+        molecules: in their order.
+    """
+
+    total: int
+    first: int
+    molecules: Sequence[FoundMolecule]
+
+
+def find_molecules(scope: Scope, wanted: MoleculeFilter, *, page: int = 0, size: int = PAGE) -> MoleculePage:
+    """Return a page of the molecules that a filter leaves, each once.
+
+    A condition of the reader is checked, and applied by the store's query engine, which can only read.
+
+    Args:
+        scope: the runs.
+        wanted: the filter.
+        page: from 0; beyond the last one it is empty.
+        size: the molecules of a page.
+
+    Raises:
+        PredicateError: the condition is none.
+        QueryError: it cannot be applied, such as for a column that there is not, or takes too long.
+    """
+    sql, parameters = _statement(scope, wanted)
+    rows = _read(scope, f"{sql} LIMIT {int(size)} OFFSET {int(page) * int(size)}", parameters, wanted.where)
+    total = int(rows["total"][0]) if len(rows) else 0
+    molecules = [FoundMolecule(**row) for row in rows.drop("total").to_dicts()]
+    return MoleculePage(total, page * size, molecules)
+
+
+def _read(scope: Scope, sql: str, parameters: Sequence[Any], where: str) -> pl.DataFrame:
+    if not where.strip():
+        found: pl.DataFrame = scope.read(sql.replace("[condition]", "true"), parameters)
+        return found
+    bare = sql.replace("{", "").replace("}", "").replace("[condition]", check_predicate(where.strip()))
+    return scope.store.query(bare, list(parameters), snapshot=scope.snapshot, timeout_seconds=SECONDS)
+
+
+def _statement(scope: Scope, wanted: MoleculeFilter) -> tuple[str, list[Any]]:
+    """Return the SELECT of a filter without a limit, and the values of its parameters."""
+    conditions, having, parameters = ["kept"], list[str](), list[Any]()
+    if not scope.whole:
+        conditions.append(f"run_id IN ({', '.join('?' * len(scope.run_ids)) or 'NULL'})")
+        parameters += scope.run_ids
+    if wanted.objective_sha256 is not None:
+        conditions.append("reward_status = 'ok' AND objective_sha256 = ?")
+        parameters.append(wanted.objective_sha256)
+        for component, interval in wanted.components.items():
+            conditions.append(_OF_COMPONENT)
+            parameters += [wanted.objective_sha256, component, interval.low, interval.high]
+    for column, between in (("max(reward)", wanted.reward), ("min(iteration)", wanted.iteration)):
+        if between is not None:
+            having.append(f"{column} BETWEEN ? AND ?")
+            parameters += [between.low, between.high]
+    order = _ORDERS[wanted.order if wanted.objective_sha256 is not None or wanted.order != Order.BEST else Order.NEWEST]
+    sql = _FOUND.format(conditions=" AND ".join(conditions), having=" AND ".join(having) or "true", order=order)
+    return sql, parameters
+
+
+def found_of(scope: Scope, objective_sha256: str, smiles: Sequence[str]) -> list[FoundMolecule]:
+    """Return some molecules with a reward under an objective, in no particular order."""
+    sql, parameters = _statement(scope, MoleculeFilter(objective_sha256))
+    few = pa.table({"smiles": pa.array(list(smiles), pa.string())})
+    sql = sql.replace("[condition]", "smiles IN (SELECT few.smiles FROM few)")
+    return [FoundMolecule(**row) for row in scope.read(sql, parameters, few=few).drop("total").to_dicts()]
+
+
+def molecule_values(scope: Scope, objective_sha256: str, smiles: str) -> pl.DataFrame:
+    """Return what the components of an objective make of a molecule, in the order of the objective.
+
+    Returns:
+        ``component``, ``raw_value``, ``transformed_value`` and ``status``; no rows for a molecule without a reward
+        under the objective.
+    """
+    found: pl.DataFrame = scope.read(_VALUES, [objective_sha256, smiles])
+    return found
+
+
+_OF_COMPONENT = """smiles IN (
+        SELECT smiles FROM {molecule_scores}
+        WHERE objective_sha256 = ? AND component = ? AND transformed_value BETWEEN ? AND ?
+    )"""
+
+_ORDERS = {
+    Order.BEST: "reward DESC, smiles",
+    Order.NEWEST: "created DESC, smiles",
+    Order.OFTEN: "times_drawn DESC, smiles",
+}
+
+_FOUND = """
+SELECT smiles, max(reward) AS reward, min(iteration) AS iteration,
+    coalesce(arg_max(run_name, reward), any_value(run_name)) AS run_name,
+    coalesce(arg_max(sampler, reward), any_value(sampler)) AS sampler, count(*) AS times_drawn,
+    min(created) AS created, count(*) OVER () AS total
+FROM (SELECT * FROM {{sample_history}} WHERE ([condition]
+)) AS history
+WHERE {conditions} AND smiles IS NOT NULL
+GROUP BY smiles HAVING {having} ORDER BY {order}
+"""
+
+_VALUES = """
+SELECT component, raw_value, transformed_value, status FROM {molecule_scores}
+WHERE objective_sha256 = ? AND smiles = ? ORDER BY position, component
+"""

@@ -1,0 +1,71 @@
+"""The molecules of a store that are most similar to one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from rdkit import DataStructs
+from rdkit.Chem import rdFingerprintGenerator
+
+from molbuffer.pages.facts.diversity import BITS, RADIUS, Neighbour
+from molbuffer.pages.facts.sample import sample_molecules
+from molbuffer.pages.facts.scope import Scope
+from molbuffer.scoring import parse_smiles
+
+MOST_COMPARED = 10_000
+"""The molecules that one is compared with: their fingerprints take a second or two, once a snapshot."""
+
+
+class Neighbourhood:
+    """The fingerprints of the molecules of a scope that have a reward, or of a sample of them.
+
+    The fingerprint of a molecule is made once, however often the store has a newer snapshot.
+
+    Args:
+        most: the most molecules that are compared.
+    """
+
+    def __init__(self, most: int = MOST_COMPARED) -> None:
+        self.most = most
+        self.total = 0
+        self._prints: dict[str, DataStructs.ExplicitBitVect | None] = {}
+        self._of: tuple[int, tuple[str, ...], str] | None = None
+        self._smiles: Sequence[str] = ()
+        self._generator = rdFingerprintGenerator.GetMorganGenerator(radius=RADIUS, fpSize=BITS)
+
+    @property
+    def compared(self) -> int:
+        """How many molecules are compared; ``total`` says of how many they are a sample."""
+        return len(self._smiles)
+
+    def nearest(self, scope: Scope, objective_sha256: str, smiles: str, n: int = 12) -> list[Neighbour]:
+        """Return the molecules nearest to one, the nearest first, without itself; none where it cannot be read."""
+        molecule = parse_smiles(smiles)
+        if molecule is None:
+            return []
+        self._follow(scope, objective_sha256)
+        wanted = self._generator.GetFingerprint(molecule)
+        pairs = ((each, self._prints[each]) for each in self._smiles if each != smiles)
+        known = [(each, fingerprint) for each, fingerprint in pairs if fingerprint is not None]
+        if not known:
+            return []
+        similarities = np.array(DataStructs.BulkTanimotoSimilarity(wanted, [fingerprint for _, fingerprint in known]))
+        order = np.argsort(-similarities, kind="stable")[:n]
+        return [Neighbour(smiles, known[at][0], float(similarities[at])) for at in order.tolist()]
+
+    def _follow(self, scope: Scope, objective_sha256: str) -> None:
+        """Take the sample of a scope, unless it is the one that is there."""
+        wanted = (scope.snapshot, scope.run_ids, objective_sha256)
+        if self._of == wanted:
+            return
+        sample = sample_molecules(scope, objective_sha256, self.most)
+        self._smiles, self.total = sample.molecules["smiles"].to_list(), sample.total
+        kept = {}
+        for text in self._smiles:
+            if text in self._prints:
+                kept[text] = self._prints[text]
+            else:
+                molecule = parse_smiles(text)
+                kept[text] = None if molecule is None else self._generator.GetFingerprint(molecule)
+        self._prints, self._of = kept, wanted

@@ -1,0 +1,198 @@
+"""The explorer in a real browser, served as users serve it: what a reader does, and that nothing leaves it.
+
+The store is hostile, and is written to meanwhile. It is served beyond loopback, so that it demands a token.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from molbuffer.storage import Commit, SampleStore
+
+PATIENCE_SECONDS = 60
+BIN = Path(sys.executable).parent / "molbuffer"
+
+
+@pytest.fixture(scope="module")
+def store(small, tmp_path_factory):
+    return small.make_hostile(tmp_path_factory.mktemp("explored") / "store")
+
+
+def group_is_there(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def address(store):
+    """Where the explorer is served, until Ctrl-C ends it and all that it started."""
+    words = [BIN, "explore", "--store", store, "--host", "0.0.0.0", "--token", "only-for-readers"]
+    served = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
+    try:
+        first = served.stdout.readline()
+        assert first, served.stderr.read()
+        yield re.sub(r"//[^:]+:", "//127.0.0.1:", first.strip())
+        served.send_signal(signal.SIGINT)
+        assert (served.wait(PATIENCE_SECONDS), "Traceback" in served.stderr.read()) == (130, False)
+        # Of its group, which its children are in, nobody is left.
+        end = time.monotonic() + PATIENCE_SECONDS
+        while group_is_there(served.pid):
+            assert time.monotonic() < end, "a process that explore started is left"
+            time.sleep(0.1)
+    finally:
+        served.kill()
+        served.wait()
+        served.stdout.close()
+        served.stderr.close()
+
+
+def outside(visit):
+    """What a page asked for beyond this machine."""
+    return [url for url in visit.requests if not re.match(r"(http|ws)://127\.0\.0\.1:|data:|blob:", url)]
+
+
+def wait_for(page, text):
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not (found := page.get_by_text(text)).count() or not found.first.is_visible():
+        shown = page.locator(".mb-note, .mb-error").all_inner_texts()
+        assert time.monotonic() < end, f"{text!r} is not there, but {shown}"
+        page.wait_for_timeout(50)
+
+
+def open_tab(page, name):
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+@pytest.fixture(scope="module")
+def seen(open_visit, address):
+    visit = open_visit()
+    visit.page.goto(address)
+    visit.page.locator(".mb-card").first.wait_for()
+    visit.total = visit.page.locator(".mb-card").count()
+    yield visit
+    visit.page.close()
+
+
+def test_who_has_no_token_sees_nothing(open_visit, address):
+    page = open_visit().page
+    page.goto(address.partition("?")[0])
+    assert "/auth/login" in page.url and page.locator(".mb-card").count() == 0
+    page.close()
+
+
+def test_a_condition_filters_and_a_wrong_one_is_an_error(seen):
+    where = seen.page.get_by_label("Condition in SQL")
+    where.fill("smiles LIKE 'C%' AND smiles NOT LIKE 'CCCCC%'")
+    where.press("Enter")
+    wait_for(seen.page, "Molecules 1 to 3 of 3, filtered by")
+    assert seen.page.locator(".mb-card svg").count() == 3
+    where.fill("no_such_column = 1")
+    where.press("Enter")
+    seen.page.get_by_role("alert").filter(has_text="no_such_column").wait_for()
+    where.fill("")
+    where.press("Enter")
+    wait_for(seen.page, f"Molecules 1 to {seen.total} of {seen.total}.")
+
+
+def test_a_box_that_is_drawn_on_a_chart_filters(seen):
+    chart = seen.page.locator("marimo-vega canvas, marimo-vega svg").first
+    chart.wait_for()
+    chart.scroll_into_view_if_needed()
+    place = chart.bounding_box()
+    mouse = seen.page.mouse
+    # The upper half of the rewards, of all iterations: most molecules are on the axis of the first one.
+    mouse.move(place["x"] + place["width"] - 30, place["y"] + 20)
+    mouse.down()
+    mouse.move(place["x"] + 10, place["y"] + place["height"] / 2, steps=5)
+    mouse.up()
+    title = seen.page.get_by_text(re.compile(r"Molecules 1 to (\d+) of \1, filtered by reward from 0\."))
+    title.wait_for()
+    assert 3 <= seen.page.locator(".mb-card").count() < seen.total
+    mouse.click(place["x"] + 60, place["y"] + place["height"] - 70)
+    wait_for(seen.page, f"Molecules 1 to {seen.total} of {seen.total}.")
+
+
+def test_what_is_selected_is_exported(seen):
+    # Until the cards that the box has hidden are there again.
+    seen.page.locator(".mb-card").nth(seen.total - 1).wait_for()
+    seen.page.get_by_role("checkbox").first.click()
+    wait_for(seen.page, "Export the 1 selected:")
+    seen.page.get_by_role("checkbox").nth(2).click()
+    wait_for(seen.page, "Export the 2 selected:")
+    for kind, expected in (("CSV", "smiles,reward,"), ("SMI", "")):
+        with seen.page.expect_download() as download:
+            seen.page.get_by_text(kind, exact=True).click()
+        text = Path(download.value.path()).read_text()
+        assert text.startswith(expected) and download.value.suggested_filename == f"molecules.{kind.lower()}"
+    assert len(text.splitlines()) >= 2
+    seen.page.get_by_role("button", name="Clear").click()
+    wait_for(seen.page, f"None selected. Export all {seen.total}:")
+
+
+def test_a_molecule_is_opened_and_its_neighbours_lead_on(seen):
+    seen.page.get_by_role("button", name="Open 1", exact=True).click()
+    seen.page.get_by_role("heading", name="Neighbours").wait_for()
+    seen.page.get_by_text("Every score of it").wait_for()
+    open_tab(seen.page, "Molecules")
+    seen.page.get_by_role("button", name=f"Open {seen.total}", exact=True).wait_for()
+    # The last one is a molecule that has others like it.
+    seen.page.get_by_role("button", name=f"Open {seen.total}", exact=True).click()
+    wait_for(seen.page, "similarity 0.")
+    before = seen.page.locator(".mb-molecule .mb-smiles").inner_text()
+    seen.page.get_by_role("button", name="Open 1", exact=True).click()
+    shown = "document.querySelector('.mb-molecule .mb-smiles')?.innerText"
+    seen.page.wait_for_function(f"(before) => {shown} && {shown} !== before", arg=before)
+
+
+def test_runs_are_compared_and_a_live_one_is_followed(seen, store, small):
+    open_tab(seen.page, "Runs")
+    wait_for(seen.page, "Settings that differ")
+    open_tab(seen.page, "Live")
+    wait_for(seen.page, "Newest molecules")
+    with SampleStore.open(store) as writer:
+        writer.start_run(replace(small.alpha("run-z", 5), name="going-on"))
+        writer.commit(Commit([small.build("run-z", 0, ["CCCCCCCCN"], {0: 0.99})]))
+        seen.page.get_by_role("option", name=re.compile("going-on")).first.wait_for(state="attached")
+    open_tab(seen.page, "Molecules")
+    seen.page.locator(".mb-smiles", has_text="CCCCCCCCN").first.wait_for()
+
+
+def test_the_query_box_answers_and_explains(seen):
+    open_tab(seen.page, "Query")
+    box = seen.page.get_by_label("One SELECT")
+    box.fill("SELECT count(*) AS n FROM runs")
+    seen.page.get_by_role("button", name="Run", exact=True).click()
+    wait_for(seen.page, "1 row, in")
+    box.fill("DELETE FROM runs")
+    seen.page.get_by_role("button", name="Run", exact=True).click()
+    seen.page.get_by_role("alert").wait_for()
+
+
+def test_hostile_texts_were_texts_and_nothing_left_the_machine(seen):
+    assert (outside(seen), seen.failed, seen.dialogs, seen.errors) == ([], [], [], [])
+    assert seen.page.evaluate("window.hacked") is None
+    assert seen.page.locator(".mb img, .mb iframe, .mb script, .mb b, .mb [onload]").count() == 0
+
+
+def test_a_narrow_dark_window_has_room_for_it(open_visit, address):
+    seen = open_visit(width=400, scheme="dark")
+    seen.page.goto(address)
+    seen.page.locator(".mb-card").first.wait_for()
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 400
+    ground = seen.page.locator(".mb-card").first.evaluate("(card) => getComputedStyle(card).backgroundColor")
+    assert ground == "rgb(18, 22, 28)"
+    assert (outside(seen), seen.failed, seen.errors) == ([], [], [])
+    seen.page.close()
