@@ -39,7 +39,7 @@ def explore(
         typer.Option(
             metavar="FILE.py",
             help="Write the explorer to this file, a marimo notebook of your own, and open marimo's editor; a file "
-            "that is there is opened as it is.",
+            "that is there is opened as it is (default: none; the explorer is only shown).",
         ),
     ] = None,
 ) -> None:
