@@ -25,7 +25,7 @@ from .offline import (
     rows_of_run,
     run_offline_training,
 )
-from .provenance import described_run, objective_definition
+from .provenance import described_import, described_run, objective_definition
 from .run_list import list_runs
 from .runs import LabRun, TrainingResult
 from .score_failures import ScoreFailures, check_kept, log_warning
@@ -64,6 +64,7 @@ __all__ = [
     "chunk_rows",
     "commit_chunk",
     "described",
+    "described_import",
     "described_run",
     "draw_molecules",
     "go_on",

@@ -18,12 +18,12 @@ from molbuffer.storage import RunKind, SampleStore, Selection, Uniform
 if TYPE_CHECKING:
     import polars
 
-    from molbuffer.exchange import RunLogger
+    from molbuffer.exchange import IngestReceipt, RunLogger
     from molbuffer.lab.arguments import LossFunction, RowProgress
     from molbuffer.lab.offline import Judging, OfflineResult
     from molbuffer.lab.runs import LabRun
     from molbuffer.samplers import Policy
-    from molbuffer.scoring import Choice, ContrastiveTemplate, Filter, Objective, Screening, Standardisation
+    from molbuffer.scoring import Choice, ContrastiveTemplate, Filter, Objective, Screening, Standardisation, Transform
     from molbuffer.training import FitProgress, LearnerSettings, Loss
 
 SCORED_TOGETHER = 256
@@ -276,3 +276,44 @@ class Lab(StoredLab):
             return score_in_portions(
                 scorer, texts, plan.all_filters(), plan.full_standardisation(), SCORED_TOGETHER, progress
             )
+
+    def ingest(
+        self,
+        file: str | Path,
+        name: str,
+        *,
+        form: str = "csv",
+        column: str | None = None,
+        reward: str | None = None,
+        transform: Transform | None = None,
+        policy: Policy | str = "zinc-gru",
+        progress: Callable[[int], None] = lambda done: None,
+    ) -> IngestReceipt:
+        """Import what another program has scored, or somebody measured, as a run that can be trained on offline.
+
+        The scores are those of ``Imported(name)``. A file that is imported again adds nothing.
+
+        Args:
+            file: the table: .csv, .tsv (each also .gz) or .parquet.
+            name: the name of the scores.
+            form: "csv", a table of an assay; "reinvent", the CSV of a staged learning; "molscore", its scores.csv.
+            column: the column of the molecules; None is ``smiles`` or ``canonical_smiles``, in any case.
+            reward: the column of the scores; None is that of the form.
+            transform: maps the scores to rewards; None takes them as rewards in [0, 1].
+            policy: the policy that is to learn from the molecules: they are stored in its vocabulary.
+            progress: told the number of rows done.
+
+        Returns:
+            The run, and how many of its rows can be trained on.
+
+        Raises:
+            SmilesFileError: the file cannot be read, has no row, or lacks the column of the molecules.
+            IngestError: it lacks another column, or its values are no rewards.
+        """
+        prepare_torch()
+        from molbuffer.exchange import IngestPlan, ingest_file
+        from molbuffer.lab.provenance import described_import
+        from molbuffer.scoring import Identity
+
+        plan = IngestPlan(form, name, self._policy(policy), column, reward, transform or Identity())
+        return ingest_file(self.store, Path(file), plan, described_import, progress)

@@ -100,6 +100,11 @@ def described_run(
     )
 
 
+def described_import(run_id: str, name: str, config: str, objective: Objective) -> Run:
+    """Return the record of a run that imports scores in this process."""
+    return described_run(run_id, name, RunKind.IMPORT, config, 0, objective=objective)
+
+
 def objective_definition(objective: Objective) -> ObjectiveDefinition:
     """Return what a store records of an objective."""
     parts = [

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -191,6 +192,48 @@ class StoredLab:
         from molbuffer.lab.run_list import list_runs
 
         return list_runs(self.store)
+
+    def report(
+        self,
+        out: str | Path,
+        *,
+        runs: str | Sequence[str] = (),
+        snapshot: int | None = None,
+        objective: str | None = None,
+        reference: str | Path | None = None,
+        **options: Any,
+    ) -> Path:
+        """Write a report on runs as one HTML file, which needs no network.
+
+        Args:
+            out: the file.
+            runs: the runs, each by its name or the start of its id; empty is all.
+            snapshot: the snapshot to read; None is the present one.
+            objective: report on this objective alone: the start of its sha256 or of a run's id, or the name of a run.
+            reference: a SMILES file whose molecules are compared with, such as the prior's training set.
+            options: what else it is to be of, as in ``ReportOptions``: ``title``, ``best``, ``align`` and ``molecule``.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            UnknownRunError: the store has no such run, or no one objective of the name.
+            UnknownSnapshotError: the store has no such snapshot.
+            OSError: the file cannot be written.
+        """
+        from molbuffer.pages import Reference, ReportOptions, make_report
+        from molbuffer.samplers import read_smiles_file
+
+        compared = None
+        if reference is not None:
+            path = Path(reference)
+            compared = Reference(path.name, [row.smiles for row in read_smiles_file(path)])
+        named = [runs] if isinstance(runs, str) else runs
+        asked = ReportOptions(reference=compared, **options)
+        page = make_report(self.store, runs=named, snapshot=snapshot, objective=objective, options=asked)
+        written = Path(out)
+        written.write_text(page, encoding="utf-8")
+        return written
 
 
 def prepare_torch() -> None:

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pytest
 
 import molbuffer as mb
+from molbuffer.exchange import IngestError
 from molbuffer.samplers.errors import DeviceError, UnknownPolicyNameError
-from molbuffer.storage import RunConflictError
+from molbuffer.storage import RunConflictError, UnknownRunError
 from molbuffer.storage.errors import PredicateError
 
 
@@ -124,6 +125,31 @@ def test_scores_go_through_the_store(lab: mb.Lab, write_scorer: Any, tmp_path: P
     with mb.open(lab.store.path, read_only=True) as reader:
         assert reader.score(["CCO"], objective)["reward"].to_list() == pytest.approx([0.3])
         assert len(reader.runs()) == 2
+
+
+def test_what_was_measured_is_imported_and_trained_on(lab: mb.Lab, policy: mb.Policy, tmp_path: Path) -> None:
+    table = tmp_path / "assay.csv"
+    table.write_text("smiles,pIC50\nCCO,5\nCCN,6.5\nCCCC,9\nCCCCC,\nno molecule,7\n")
+    with pytest.raises(IngestError, match="from 5 to 9"):
+        lab.ingest(table, "pic50", policy=policy)
+    scale = mb.Linear(4, 9)
+    receipt = lab.ingest(table, "pic50", transform=scale, policy=policy)
+    assert (receipt.kept, receipt.rejected) == (3, {"no_score": 1, "validity": 1})
+    assert lab.ingest(str(table), "pic50", transform=scale, policy=policy).repeated
+    objective = mb.Objective([mb.WeightedComponent(mb.Imported("pic50"), transform=scale)])
+    trained = lab.offline("assay", objective=objective, policy=policy, steps=1, batch_size=3, seed=0)
+    assert lab.runs()["run_id"].to_list() == [trained.run_id, receipt.run_id]
+
+
+def test_a_report_is_written_from_python(filled: mb.Lab, tmp_path: Path) -> None:
+    known = tmp_path / "known.smi"
+    known.write_text("CCO\nc1ccccc1\n")
+    page = filled.report(tmp_path / "report.html", runs="filled", reference=known, title="From <Python>")
+    text = page.read_text()
+    assert "<title>From &lt;Python&gt;</title>" in text and "known.smi" in text
+    with pytest.raises(UnknownRunError, match="nobody"):
+        filled.report(page, runs=["nobody"])
+    assert page.read_text() == text
 
 
 def test_molecules_are_drawn_from_a_policy_in_portions_as_at_once(

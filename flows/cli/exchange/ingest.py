@@ -68,18 +68,14 @@ def ingest(
     """
     transform = _transform(low, high)
     from molbuffer.exchange import IngestPlan, ingest_file
-    from molbuffer.lab import described_run
+    from molbuffer.lab import described_import
     from molbuffer.samplers import find_policy, load_policy
-    from molbuffer.scoring import Objective
-    from molbuffer.storage import Run, RunKind, SampleStore
-
-    def made(run_id: str, title: str, config: str, objective: Objective) -> Run:
-        return described_run(run_id, title, RunKind.IMPORT, config, 0, objective=objective)
+    from molbuffer.storage import SampleStore
 
     with told_how_to_go_on(store, resumable=False), SampleStore.open_or_create(store) as opened:
         plan = IngestPlan(form, name, load_policy(find_policy(policy, opened)), column, reward, transform)
         with progress_of("importing", None) as report:
-            receipt = ingest_file(opened, file, plan, made, report)
+            receipt = ingest_file(opened, file, plan, described_import, report)
     _report(receipt, name, transform, json)
 
 
