@@ -28,6 +28,8 @@ class Draw:
         stored: the identity of each row that is stored already [n]; None for samplers that draw no stored rows.
         source_smiles: the sources of pairs, as the model was given them [n]; None without pairs.
         source_rows: the identity of each source that is a stored row [n]; None without pairs.
+        parents: the canonical SMILES of the molecules that each row was made of by changing or joining them [n]; None
+            for samplers that change none.
         sources_unusable: the number of other sources that were drawn and are no molecule, or not expressible.
         origins: the row of a file that each row is [n]; None for samplers without a file.
         unchecked: whether nobody has checked the row of the file before [n]; None if all rows are checked.
@@ -44,6 +46,7 @@ class Draw:
     stored: Sequence[RowId | None] | None = None
     source_smiles: Sequence[str] | None = None
     source_rows: Sequence[RowId | None] | None = None
+    parents: Sequence[tuple[str, ...]] | None = None
     sources_unusable: int = 0
     origins: Sequence[FileOrigin] | None = None
     unchecked: Sequence[bool] | None = None
@@ -62,6 +65,7 @@ def concatenate(parts: Sequence[Draw]) -> Draw:
         stored=_listed([part.stored for part in parts]),
         source_smiles=_listed([part.source_smiles for part in parts]),
         source_rows=_listed([part.source_rows for part in parts]),
+        parents=_listed([part.parents for part in parts]),
         sources_unusable=sum(part.sources_unusable for part in parts),
         origins=_listed([part.origins for part in parts]),
         unchecked=_listed([part.unchecked for part in parts]),

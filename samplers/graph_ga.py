@@ -71,7 +71,7 @@ class GraphGASampler(Sampler):
         found = children(
             parents, probabilities, n, numpy_generator(seed, "children"), self.breeding, self._token_changes
         )
-        return Draw(found, encode_rows(found, self.vocabulary))
+        return Draw(list(found), encode_rows(list(found), self.vocabulary), parents=list(found.values()))
 
     def _parents(self, n: int, seed: int) -> list[str]:
         """Return the parents, the best first and those of the base sampler last."""

@@ -14,7 +14,7 @@ from molbuffer.samplers.base import Draw, Sampler, SamplerSize, encode_rows
 from molbuffer.samplers.files import EpochPosition, epoch_sampler
 from molbuffer.samplers.seeds import derive_seed, numpy_generator
 from molbuffer.samplers.tokens import TokenChanges, Vocabulary
-from molbuffer.scoring import are_other_molecules
+from molbuffer.scoring import are_other_molecules, standardise_many
 
 TRIES = 50
 """The attempts to change a parent before it counts as one without mutants; four of five are other molecules."""
@@ -62,8 +62,7 @@ class MutationSampler(Sampler):
         """Draw a mutant of each of n parents, fewer when there are fewer parents, or parents without mutants."""
         rng = numpy_generator(seed, "mutations")
         parents = self.base_sampler.draw(n, derive_seed(seed, "parents")).raw
-        mutants = self._mutants(parents, rng)
-        return Draw(mutants, encode_rows(mutants, self.vocabulary))
+        return self._drawn(self._mutants(parents, rng))
 
     def draw_from(self, position: EpochPosition, n: int, seed: int) -> Draw:
         """Draw mutants of the n parents that are next in a file; other parents replace those without mutants."""
@@ -75,12 +74,19 @@ class MutationSampler(Sampler):
             # The rows of a build count the position in the file: with fewer rows, the file would never be passed.
             others = self.base_sampler.draw(missing, derive_seed(seed, "others")).raw
             mutants += self._mutants(others, rng)
-        return Draw(mutants, encode_rows(mutants, self.vocabulary))
+        return self._drawn(mutants)
 
-    def _mutants(self, parents: Sequence[str], rng: np.random.Generator) -> list[str]:
-        """Return a mutant of each parent that has one."""
+    def _drawn(self, mutants: Sequence[tuple[str, str]]) -> Draw:
+        raw = [mutant for mutant, _ in mutants]
+        parents = list(dict.fromkeys(parent for _, parent in mutants))
+        # A string that is no molecule has no other name.
+        names = {text: name or text for text, name in zip(parents, standardise_many(parents), strict=True)}
+        return Draw(raw, encode_rows(raw, self.vocabulary), parents=[(names[parent],) for _, parent in mutants])
+
+    def _mutants(self, parents: Sequence[str], rng: np.random.Generator) -> list[tuple[str, str]]:
+        """Return a mutant of each parent that has one, with its parent."""
         if not self.valid_only:
-            return [self._mutant(parent, rng) for parent in parents]
+            return [(self._mutant(parent, rng), parent) for parent in parents]
         mutants: list[str | None] = [None] * len(parents)
         missing = list(range(len(parents)))
         for _ in range(TRIES):
@@ -91,7 +97,8 @@ class MutationSampler(Sampler):
             missing = [at for at in missing if mutants[at] is None]
             if not missing:
                 break
-        return [mutant for mutant in mutants if mutant is not None]
+        found = zip(mutants, parents, strict=True)
+        return [(mutant, parent) for mutant, parent in found if mutant is not None]
 
     def _mutant(self, parent: str, rng: np.random.Generator) -> str:
         # A string that the grammar cannot express has no tokens to change: it is judged as it is.

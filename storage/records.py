@@ -264,6 +264,8 @@ class Samples:
         rows: their tokens, behaviour log-probabilities and whatever else the sampler gave [n].
         source_smiles: the source of each pair [n], None for samplers without sources.
         source_rows: the stored row each source is [n], None where it is none.
+        parents: the canonical SMILES of the molecules that each row was made of by changing or joining them [n]; None
+            for samplers that change none.
         origins: the row of a file that each row was drawn from [n]; None for samplers without a file.
         screened: what screening says of each row [n], None for one that it did not see; None without screening.
     """
@@ -274,6 +276,7 @@ class Samples:
     rows: Rows
     source_smiles: Sequence[str | None] | None = None
     source_rows: Sequence[RowId | None] | None = None
+    parents: Sequence[tuple[str, ...]] | None = None
     origins: Sequence[FileOrigin | None] | None = None
     screened: Sequence[ScreenedRow | None] | None = None
 

@@ -66,7 +66,7 @@ def make_work(known: int, candidates: int) -> tuple[Work, Values]:
     """The work, and the scores of the candidates: children of drugs, by their similarity to celecoxib."""
     drugs = [canonical_smiles(parse_smiles(line.split()[0])) for line in DRUGS.read_text().splitlines()]
     rng = np.random.default_rng(0)
-    found = children(drugs, np.full(len(drugs), 1 / len(drugs)), known + candidates, rng, Breeding())
+    found = list(children(drugs, np.full(len(drugs), 1 / len(drugs)), known + candidates, rng, Breeding()))
     values = np.array([score.value for score in Similarity(TARGET).values(found)])
     return Work(found[:known], values[:known], found[known:]), values[known:]
 

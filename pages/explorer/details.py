@@ -69,7 +69,7 @@ def _draws(drawn: Sequence[dict[str, object]]) -> str:
     rows = [
         (row["run_name"], str(row["run_id"])[:SHORT_ID], row["iteration"], row["event"], row["sampler"],
          None if row["policy_sha256"] is None else str(row["policy_sha256"])[:SHORT_ID],
-         "kept" if row["kept"] else row["rejected_by"], row["reward"], row["raw"], row["source_smiles"])
+         "kept" if row["kept"] else row["rejected_by"], row["reward"], row["raw"], row["made_of"])
         for row in drawn
     ]  # fmt: skip
     columns = ("run", "id", "iteration", "event", "sampler", "policy", "filters", "reward", "as drawn", "made of")

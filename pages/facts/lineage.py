@@ -11,6 +11,7 @@ from molbuffer.pages.facts.molecules import first_rows
 from molbuffer.pages.facts.scope import NUMBERED, Scope
 
 MOST_GENERATIONS = 20
+MOST_ANCESTORS = 40
 MOST_POLICIES = 200
 
 
@@ -57,21 +58,26 @@ class PolicyStep:
 
 
 def descent(scope: Scope, smiles: str) -> list[Ancestor]:
-    """Return a molecule and what it was made of, back to one whose sampler names no source; the molecule comes first.
+    """Return a molecule and what it was made of, back to those whose sampler names nothing, by generation.
 
-    Empty where the scope has not drawn the molecule. A molecule that is its own ancestor ends the descent.
+    Empty where the scope has not drawn the molecule. Each ancestor is there once, of the generation in which it comes
+    first, and at most 40 of 20 generations are.
     """
-    found: list[Ancestor] = []
-    wanted: str | None = smiles
-    while wanted is not None and len(found) < MOST_GENERATIONS and wanted not in {each.smiles for each in found}:
-        rows = first_rows(scope, [wanted])
+    found: dict[str, Ancestor] = {}
+    wanted = [smiles]
+    for generation in range(MOST_GENERATIONS):
+        rows = {row["smiles"]: row for row in first_rows(scope, wanted)}
         if not rows and not found:
             return []
-        row = rows[0] if rows else {}
-        known = {name: row.get(name) for name in ("run_name", "iteration", "sampler", "file")}
-        found.append(Ancestor(wanted, len(found), **known))
-        wanted = row.get("source_smiles")
-    return found
+        for each in wanted[: MOST_ANCESTORS - len(found)]:
+            row = rows.get(each, {})
+            known = {name: row.get(name) for name in ("run_name", "iteration", "sampler", "file")}
+            found[each] = Ancestor(each, generation, **known)
+        sources = (source for each in wanted if each in rows for source in rows[each]["made_of"] or ())
+        wanted = [source for source in dict.fromkeys(sources) if source not in found]
+        if not wanted or len(found) == MOST_ANCESTORS:
+            break
+    return list(found.values())
 
 
 def policy_descent(scope: Scope, sha256: str) -> list[PolicyStep]:
@@ -86,7 +92,8 @@ def draws_of(scope: Scope, smiles: str, most: int = 100) -> pl.DataFrame:
 
     Returns:
         ``run_id``, ``run_name``, ``iteration``, ``event``, ``sampler``, ``kept``, ``rejected_by``, ``raw``,
-        ``source_smiles``, ``policy_sha256`` and ``reward`` under the objective of the build.
+        ``made_of``, the source or the parents as a text, ``policy_sha256``, and ``reward`` under the objective of the
+        build.
     """
     return scope.named(scope.read(_DRAWS, [smiles, most]))
 
@@ -118,7 +125,8 @@ ORDER BY steps.distance
 _DRAWS = f"""
 WITH {NUMBERED}
 SELECT numbered.run, runs.name AS run_name, numbered.iteration, numbered.event, numbered.sampler, samples.kept,
-    samples.rejected_by, samples.raw, samples.source_smiles, numbered.policy_sha256, rewards.value AS reward
+    samples.rejected_by, samples.raw,
+    coalesce(samples.source_smiles, samples.parents) AS made_of, numbered.policy_sha256, rewards.value AS reward
 FROM {{samples}} AS samples JOIN numbered ON numbered.build_id = samples.build_id
 JOIN {{runs}} AS runs ON runs.run_id = numbered.run_id
 LEFT JOIN {{rewards}} AS rewards ON rewards.build_id = samples.build_id AND rewards."row" = samples."row"

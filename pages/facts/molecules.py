@@ -46,7 +46,8 @@ class BestMolecule:
         sampler: the sampler that drew it.
         policy_sha256: the version of the policy that drew it; None where no policy did.
         raw: the string as it was drawn.
-        source_smiles: the molecule that it was made from, where its sampler says so.
+        made_of: the molecules that it was made from, where its sampler says so: the source of a pair, or the parents
+            of a child or mutant.
         file: the file, with line and identifier, that it was read from, where it was.
         created: when that row was stored, in UTC.
     """
@@ -62,7 +63,7 @@ class BestMolecule:
     sampler: str
     policy_sha256: str | None
     raw: str | None
-    source_smiles: str | None
+    made_of: Sequence[str] | None
     file: str | None
     created: datetime
 
@@ -103,7 +104,9 @@ WITH {NUMBERED},
 drawn AS (
     SELECT samples.smiles, count(*) AS times_drawn,
         arg_min(
-            {{'number': numbered.number, 'raw': samples.raw, 'source_smiles': samples.source_smiles,
+            {{'number': numbered.number, 'raw': samples.raw,
+                'made_of': CASE WHEN samples.source_smiles IS NOT NULL THEN [samples.source_smiles]
+                    ELSE string_split(samples.parents, ' ') END,
                 'file': samples.file, 'file_line': samples.file_line, 'file_id': samples.file_id,
                 'created': samples.created}},
             numbered.number * 2147483648 + samples."row"
@@ -113,7 +116,7 @@ drawn AS (
     WHERE samples.kept GROUP BY samples.smiles
 )
 SELECT drawn.smiles, drawn.times_drawn, numbered.run_id, runs.name AS run_name, numbered.iteration, numbered.event,
-    numbered.sampler, numbered.policy_sha256, drawn.first.raw AS raw, drawn.first.source_smiles AS source_smiles,
+    numbered.sampler, numbered.policy_sha256, drawn.first.raw AS raw, drawn.first.made_of AS made_of,
     CASE WHEN drawn.first.file IS NOT NULL THEN concat_ws(', ', drawn.first.file,
         'line ' || drawn.first.file_line, drawn.first.file_id) END AS file, drawn.first.created AS created
 FROM drawn JOIN numbered ON numbered.number = drawn.first.number

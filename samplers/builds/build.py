@@ -292,6 +292,7 @@ def _samples(drawn: Draw, judged: Sequence[PairJudgement], screened: Sequence[Sc
         rows=drawn.rows,
         source_smiles=None if drawn.source_smiles is None else [judgement.source for judgement in judged],
         source_rows=drawn.source_rows,
+        parents=drawn.parents,
         origins=drawn.origins,
         screened=screened,
     )

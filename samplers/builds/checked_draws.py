@@ -11,7 +11,7 @@ from molbuffer.samplers.files import EpochPosition, EpochSampler
 from molbuffer.storage import Rows
 
 _EXPECTED = "a Draw of up to {n} rows, whose strings, rows and other fields are of one number"
-_ALIGNED = ("stored", "source_smiles", "source_rows", "origins", "unchecked")
+_ALIGNED = ("stored", "source_smiles", "source_rows", "parents", "origins", "unchecked")
 
 
 def draw_rows_of(sampler: Sampler, n: int, seed: int) -> Draw:

@@ -41,8 +41,8 @@ def children(
     rng: np.random.Generator,
     breeding: Breeding = Breeding(),
     change_tokens: ChangeTokens | None = None,
-) -> list[str]:
-    """Return up to n different children as canonical SMILES, none of them a parent.
+) -> dict[str, tuple[str, ...]]:
+    """Return up to n different children as canonical SMILES, none of them a parent, each with its one or two parents.
 
     Each is one molecule without radicals. The result depends on nothing but the arguments.
 
@@ -65,20 +65,20 @@ def children(
     if not any(weights):
         raise ScoringConfigurationError("token_change is the only way with a share; give children a change_tokens")
     if not parents:
-        return []
+        return {}
     nursery = _Nursery(parents, list(accumulate(probabilities.tolist())), rng, breeding, change_tokens)
     bounds, known = list(accumulate(weights)), set(parents)
-    found: dict[str, None] = {}
+    found: dict[str, tuple[str, ...]] = {}
     for _ in range(ROUNDS):
         for number in rng.random(n - len(found)).tolist():
             way = _WAYS[bisect_right(bounds, number * bounds[-1], hi=len(bounds) - 1)]
             for _ in range(TRIES):
-                child = way(nursery)
+                child, of = way(nursery)
                 name = None if child is None else canonical_smiles(child)
                 if name is not None and name not in known and name not in found:
-                    found[name] = None
+                    found[name] = of
                     break
-    return list(found)
+    return found
 
 
 @dataclass(frozen=True)
@@ -140,34 +140,39 @@ class _Nursery:
         return largest <= self.breeding.largest_ring or any(largest <= _largest_ring(kekule(each)) for each in parents)
 
 
-def _by_fragments(nursery: _Nursery) -> Chem.Mol | None:
+_Birth = tuple[Chem.Mol | None, tuple[str, ...]]
+"""A child, None where it was none, and its parents."""
+_NO_CHILD: _Birth = (None, ())
+
+
+def _by_fragments(nursery: _Nursery) -> _Birth:
     if (couple := nursery.couple()) is None:
-        return None
+        return _NO_CHILD
     one, other = map(cuttable, couple)
     if one is None or other is None:
-        return None
+        return _NO_CHILD
     text = cross_fragments(one, other, nursery.rng, nursery.breeding.most_atoms)
-    return _perhaps_mutated(nursery.child(text, old_rings=True), nursery, *couple)
+    return _perhaps_mutated(nursery.child(text, old_rings=True), nursery, *couple), couple
 
 
-def _by_tokens(nursery: _Nursery) -> Chem.Mol | None:
+def _by_tokens(nursery: _Nursery) -> _Birth:
     if nursery.change_tokens is None or (parent := nursery.parent()) is None:
-        return None
-    return nursery.child(_whole(nursery.change_tokens(parent, nursery.rng)), parent)
+        return _NO_CHILD
+    return nursery.child(_whole(nursery.change_tokens(parent, nursery.rng)), parent), (parent,)
 
 
-def _by_rings(nursery: _Nursery) -> Chem.Mol | None:
+def _by_rings(nursery: _Nursery) -> _Birth:
     if (couple := nursery.couple()) is None:
-        return None
+        return _NO_CHILD
     one, other = map(kekule, couple)
     text = _whole(cross_rings(one, other, nursery.rng, nursery.breeding.most_atoms))
-    return _perhaps_mutated(nursery.child(text, *couple), nursery, *couple)
+    return _perhaps_mutated(nursery.child(text, *couple), nursery, *couple), couple
 
 
-def _by_mutation(nursery: _Nursery) -> Chem.Mol | None:
+def _by_mutation(nursery: _Nursery) -> _Birth:
     if (parent := nursery.parent()) is None:
-        return None
-    return nursery.child(_whole(mutate(kekule(parent), nursery.rng)), parent)
+        return _NO_CHILD
+    return nursery.child(_whole(mutate(kekule(parent), nursery.rng)), parent), (parent,)
 
 
 _WAYS = (_by_fragments, _by_tokens, _by_rings, _by_mutation)

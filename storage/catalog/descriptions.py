@@ -152,6 +152,8 @@ _TABLES: Mapping[str, Description] = {
             "predicted_sd": "The standard deviation of the reward around that.",
             "acquisition": "The value by which screening picks.",
             "picked_by": "Why a screened row was scored: `model`, `chance` or `warm_up`; null if it was not.",
+            "parents": "The canonical SMILES of the molecules that were changed or joined to make it, with a space "
+            "between two; null for samplers that change none.",
         },
     ),
     "rewards": Description(
@@ -328,7 +330,7 @@ _VIEWS: Mapping[str, Description] = {
             "objective_sha256": "The sha256 of the objective that the reward is under.",
             **_of("samples", "created", "file", "file_line", "file_id"),
             **_of("builds", "stage"),
-            **_of("samples", "predicted_reward", "predicted_sd", "acquisition", "picked_by"),
+            **_of("samples", "predicted_reward", "predicted_sd", "acquisition", "picked_by", "parents"),
         },
     ),
     "top_molecules": Description(

@@ -83,6 +83,7 @@ def _samples(table: pa.Table, rows: Rows) -> Samples:
     places = zip(columns["file"], columns["file_line"], columns["file_id"], strict=True)
     said = (columns[name] for name in ("predicted_reward", "predicted_sd", "acquisition", "picked_by"))
     screened = [_screened(*row) for row in zip(*said, strict=True)]
+    parents = [tuple(text.split()) if text else () for text in columns["parents"]]
     origins = [None if file is None else FileOrigin(file, line, name) for file, line, name in places]
     return Samples(
         raw=columns["raw"],
@@ -91,6 +92,7 @@ def _samples(table: pa.Table, rows: Rows) -> Samples:
         rows=_own(rows),
         source_smiles=columns["source_smiles"] if has_sources else None,
         source_rows=sources if any(sources) else None,
+        parents=parents if any(parents) else None,
         origins=origins if any(origins) else None,
         screened=screened if any(screened) else None,
     )

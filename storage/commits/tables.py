@@ -127,6 +127,7 @@ def sample_rows(builds: Sequence[Build], created: datetime) -> pa.Table:
 def _sample_rows(build: Build, created: datetime) -> pa.Table:
     samples, n = build.samples, len(build.samples)
     sources = samples.source_rows or [None] * n
+    parents = samples.parents or [()] * n
     origins = samples.origins or [None] * n
     screened = samples.screened or [None] * n
     rejected_by = pa.array(samples.rejected_by, _STRING)
@@ -150,6 +151,8 @@ def _sample_rows(build: Build, created: datetime) -> pa.Table:
             "predicted_sd": pa.array([each and each.sd for each in screened], pa.float64()),
             "acquisition": pa.array([each and each.acquisition for each in screened], pa.float64()),
             "picked_by": pa.array([each and each.picked_by for each in screened], _STRING),
+            # No SMILES has a space.
+            "parents": pa.array([" ".join(each) or None for each in parents], _STRING),
         }
     )
 

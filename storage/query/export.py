@@ -65,6 +65,7 @@ EXPORT_COLUMNS: Mapping[str, str] = {
     "predicted_sd": "the standard deviation of that",
     "acquisition": "the value by which screening picks",
     "picked_by": "why screening had it scored: model, chance or warm_up; empty if it did not, or without screening",
+    "parents": "for children and mutants, the molecules they were made of, with a space between two",
 }
 """The columns of an export and what they mean; in a Parquet file each column carries its meaning."""
 

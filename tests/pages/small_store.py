@@ -57,7 +57,9 @@ def samples(drawn, refused=None, **columns):
 
 def build(run_id, iteration, drawn, rewards, *, objective=A, event=Event.SAMPLE_BATCH, refused=None, **changes):
     """A build; rewards is the value, or the status of a score without one, by row."""
-    columns = {name: changes.pop(name) for name in ("source_smiles", "source_rows", "origins") if name in changes}
+    columns = {
+        name: changes.pop(name) for name in ("source_smiles", "source_rows", "parents", "origins") if name in changes
+    }
     fields = {
         "run_id": run_id,
         "iteration": iteration,

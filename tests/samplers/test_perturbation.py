@@ -43,6 +43,9 @@ def test_mutants_are_molecules_other_than_their_parents(parents: DatasetSampler,
     assert sum(smiles is not None for smiles in made) >= 58
     assert np.isnan(drawn.rows.log_probs[:, 0]).all()
     assert wide_vocabulary.decode(drawn.rows.tokens, drawn.rows.lengths) == list(drawn.raw)
+    known = set(standardise_many([line.split()[0] for line in FILE.read_text().splitlines()]))
+    parents_of = zip(drawn.parents, made, strict=True)
+    assert all(len(each) == 1 and each[0] in known and each[0] != name for each, name in parents_of)
     assert sampler.draw(60, seed=3).raw == drawn.raw != sampler.draw(60, seed=4).raw
 
 
@@ -104,13 +107,20 @@ def mean_reward(build: Any) -> float:
     return float(np.mean([reward.value for reward in build.rewards if reward.value is not None]))
 
 
-def test_children_of_the_best_are_better_generation_by_generation(breed: Callable[[int], Any]) -> None:
+def test_children_of_the_best_are_better_generation_by_generation(
+    breed: Callable[[int], Any], store: SampleStore
+) -> None:
     generations = [breed(iteration) for iteration in range(7)]
     first, last = mean_reward(generations[0]), mean_reward(generations[-1])
     assert last > first + 0.1, f"from {first:.3f} to {last:.3f}"
     assert {build.sampler_kind for build in generations} == {"graph_ga"}
     assert all(build.policy_sha256 is None for build in generations)
     samples = generations[-1].samples
+    earlier = {smiles for build in generations[:-1] for smiles in build.samples.smiles}
+    assert all(1 <= len(each) <= 2 and set(each) <= earlier for each in samples.parents)
+    assert store.build(generations[-1].build_id).build.samples.parents == list(samples.parents)
+    stored = store.query('SELECT parents FROM sample_history WHERE iteration = 6 ORDER BY "row"')["parents"]
+    assert stored.to_list() == [" ".join(each) for each in samples.parents]
     assert np.isnan(samples.rows.log_probs[samples.kept][:, 0]).all()
 
 

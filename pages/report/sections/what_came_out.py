@@ -127,8 +127,8 @@ def _provenance(molecule: BestMolecule) -> Iterator[tuple[str, str]]:
     yield "by", shown(molecule.sampler, 60)
     if molecule.policy_sha256 is not None:
         yield "policy", molecule.policy_sha256[:SHORT_ID]
-    if molecule.source_smiles is not None:
-        yield "made of", shown(molecule.source_smiles, 80)
+    if molecule.made_of:
+        yield "made of", " and ".join(shown(smiles, 80) for smiles in molecule.made_of)
     if molecule.file is not None:
         yield "file", shown(molecule.file, 80)
     if molecule.times_drawn > 1:
@@ -316,7 +316,7 @@ def _descent(context: Context, smiles: str) -> Iterator[Block]:
     yield Cards([_step_card(step, core) for step in steps], chain=True)
     if len(steps) == 1:
         yield Note(
-            "Its sampler names no source: the molecule was drawn whole, by a policy, from a file, or by parents."
+            "Its sampler names nothing that it was made of: the molecule was drawn whole, by a policy or from a file."
         )
     policy = next((row["policy_sha256"] for row in first_rows(context.scope, [smiles])), None)
     versions = [] if policy is None else policy_descent(context.scope, policy)

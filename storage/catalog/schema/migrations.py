@@ -7,7 +7,8 @@ rewarded under another objective has a second row in ``rewards``. A build whose 
 ``readmitted`` names the stored rows that a build gives once more, in the order of ``position``. Builds with arrays in a
 segment of ``quarantine`` are left out of training. ``objectives`` has the components of each objective in the order of
 ``position``, with their transforms and gates as JSON; a run records its own when it starts. ``file``, ``file_line`` and
-``file_id`` of a sample are the row of a file that it was drawn from. ``predicted_reward``, ``predicted_sd`` and
+``file_id`` of a sample are the row of a file that it was drawn from, and ``parents`` has the canonical SMILES that it
+was made of by changing or joining them, with spaces between. ``predicted_reward``, ``predicted_sd`` and
 ``acquisition`` are what the screening model said of it, and ``picked_by`` is why it was scored all the same;
 ``builds.screening`` describes the model as JSON. ``poses`` has the pose of a good score as a mol block, at most one of
 a molecule, component and version: beside ``scores``, which every look-up reads. Nothing reads or writes
@@ -145,6 +146,7 @@ MIGRATIONS: tuple[Migration, ...] = (
             "ALTER TABLE {scores} ADD COLUMN std DOUBLE",
         ),
     ),
+    Migration(10, "parents of children and mutants", ("ALTER TABLE {samples} ADD COLUMN parents VARCHAR",)),
 )
 """In the order of their numbers, which count from 1. Never edit one that was released: add another. A release that
 changes only a view adds one without statements, since the views of the catalog are written with the last migration."""

@@ -32,7 +32,8 @@ VIEWS: Mapping[str, str] = {
             samples.source_row, samples.kept, samples.rejected_by, good.value AS reward,
             CASE WHEN good.value IS NULL THEN other.status ELSE 'ok' END AS reward_status,
             numbered.rewarded_by AS objective_sha256, samples.created, samples.file, samples.file_line, samples.file_id,
-            numbered.stage, samples.predicted_reward, samples.predicted_sd, samples.acquisition, samples.picked_by
+            numbered.stage, samples.predicted_reward, samples.predicted_sd, samples.acquisition, samples.picked_by,
+            samples.parents
         FROM {samples} AS samples
         JOIN numbered ON numbered.build_id = samples.build_id
         LEFT JOIN (SELECT number, "row", value FROM found WHERE status = 'ok') AS good

@@ -16,9 +16,11 @@ from molbuffer.pages import (
     pareto_front,
     policy_descent,
     sample_molecules,
+    scope_of,
     scores_of,
     tradeoffs,
 )
+from molbuffer.storage import Commit, SampleStore
 
 
 def sample_of(*smiles, rewards=None):
@@ -127,6 +129,24 @@ def test_descent_goes_back_to_what_has_no_source(every_run, small):
     assert descent(every_run, "C#N") == []
     steps = policy_descent(every_run, small.AGENT)
     assert [(step.sha256, step.run_name) for step in steps] == [(small.AGENT, "alpha"), (small.PRIOR, None)]
+
+
+def test_descent_has_both_parents_of_a_child_and_theirs(small, tmp_path):
+    with SampleStore.create(tmp_path / "store") as store:
+        store.start_run(small.alpha("run", 1))
+        # Of two generations; the last child is its own grandchild.
+        drawn, parents = ["CCO", "CCN", "CCON", "OCCN"], [(), ("OCCN",), ("CCO", "CCN"), ("CCON", "FCF")]
+        children = small.build("run", 0, drawn, {0: 0.5}, sampler_kind="graph_ga", parents=parents)
+        store.commit(Commit([children]))
+        found = descent(scope_of(store), "OCCN")
+        assert draws_of(scope_of(store), "CCON")["made_of"].to_list() == ["CCO CCN"]
+    assert [(each.smiles, each.generation, each.sampler) for each in found] == [
+        ("OCCN", 0, "live"),
+        ("CCON", 1, "live"),
+        ("FCF", 1, None),
+        ("CCO", 2, "live"),
+        ("CCN", 2, "live"),
+    ]
 
 
 def test_all_draws_and_scores_of_a_molecule(every_run, small):

@@ -38,7 +38,7 @@ TOKENS = TokenChanges(Vocabulary.from_smiles(line.split()[0] for line in FILE.re
 
 def bred(parents: list[str], n: int, seed: int = 0, breeding: Breeding = Breeding()) -> list[str]:
     weights = np.full(len(parents), 1 / max(len(parents), 1))
-    return children(parents, weights, n, np.random.default_rng(seed), breeding, TOKENS)
+    return list(children(parents, weights, n, np.random.default_rng(seed), breeding, TOKENS))
 
 
 def ring_sizes(smiles: str) -> list[int]:
@@ -88,9 +88,9 @@ def test_ways_have_their_shares(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def counted(way):
         def make(nursery):
-            child = way(nursery)
+            child, parents = way(nursery)
             made[way.__name__] += child is not None
-            return child
+            return child, parents
 
         return make
 
@@ -100,6 +100,20 @@ def test_ways_have_their_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     assert made["_by_tokens"] == 0
     assert made["_by_fragments"] / made.total() == pytest.approx(0.5, abs=0.08)
     assert made["_by_rings"] / made.total() == pytest.approx(0.25, abs=0.08)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_children_name_their_parents(way: str) -> None:
+    # Each has an atom that no other has, and nothing makes another one.
+    marked = ["[SiH3]CCCCC1CCC1", "[AsH2]CCCCC1CCC1", "[SeH]CCCCC1CCC1"]
+    weights = np.full(3, 1 / 3)
+    found = children(marked, weights, 30, np.random.default_rng(0), ONLY[way], TOKENS)
+    assert found
+    for child, parents in found.items():
+        assert len(parents) == (2 if "crossover" in way else 1) and set(parents) <= set(marked)
+        assert {mark for mark in ("Si", "As", "Se") if mark in child} <= {
+            mark for mark in ("Si", "As", "Se") if any(mark in parent for parent in parents)
+        }
 
 
 def test_likely_parents_have_more_children() -> None:
