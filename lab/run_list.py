@@ -1,42 +1,35 @@
-"""The runs of a store, with their status and what they have drawn."""
+"""The runs of a store as a table, with their status and what they have drawn."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from molbuffer.storage import SampleStore, shown_event
+from molbuffer.pages import list_run_facts, scope_of
 
 if TYPE_CHECKING:
     import polars
 
-_RUNS = """
-SELECT r.run_id, r.name, r.kind, e.status, coalesce(s.samples, 0) AS samples, coalesce(s.kept, 0) AS kept,
-       c.oracle_calls, s.mean_reward, s.iterations, r.seed, r.created AS started, e.changed, e.detail
-FROM runs AS r
-LEFT JOIN (
-    SELECT run_id, max(created) AS changed, unnest(arg_max({'status': status, 'detail': detail}, created))
-    FROM run_events WHERE status <> 'given' GROUP BY run_id
-) AS e ON e.run_id = r.run_id
-LEFT JOIN (
-    SELECT run_id, sum(drawn)::BIGINT AS samples, sum(kept)::BIGINT AS kept,
-           sum(mean_reward * kept) / sum(kept) FILTER (mean_reward IS NOT NULL) AS mean_reward,
-           max(iteration) + 1 AS iterations
-    FROM builds GROUP BY run_id
-) AS s ON s.run_id = r.run_id
-LEFT JOIN (
-    SELECT run_id, max(value)::BIGINT AS oracle_calls FROM metrics WHERE name = 'oracle_calls' GROUP BY run_id
-) AS c ON c.run_id = r.run_id
-ORDER BY r.created DESC, r.run_id
-"""
+    from molbuffer.storage import SampleStore
 
 
-def list_runs(store: SampleStore, timeout_seconds: float = 300.0) -> polars.DataFrame:
+def list_runs(store: SampleStore) -> polars.DataFrame:
     """Return a row for each run, the newest first; one whose process is gone without a word is ``lost``."""
     import polars
 
-    found = store.query(_RUNS, timeout_seconds=timeout_seconds)
-    shown = [shown_event(*event) for event in found.select("status", "detail").rows()]
-    return found.with_columns(
-        polars.Series("status", [status for status, _ in shown], polars.String),
-        polars.Series("detail", [detail for _, detail in shown], polars.String),
-    )
+    runs = list_run_facts(scope_of(store))[::-1]
+    columns = {
+        "run_id": ([run.run_id for run in runs], polars.String),
+        "name": ([run.name for run in runs], polars.String),
+        "kind": ([run.kind for run in runs], polars.String),
+        "status": ([run.status for run in runs], polars.String),
+        "samples": ([run.drawn for run in runs], polars.Int64),
+        "kept": ([run.kept for run in runs], polars.Int64),
+        "oracle_calls": ([run.oracle_calls for run in runs], polars.Int64),
+        "mean_reward": ([run.mean_reward for run in runs], polars.Float64),
+        "iterations": ([run.iterations for run in runs], polars.Int64),
+        "seed": ([run.seed for run in runs], polars.Int64),
+        "started": ([run.started for run in runs], polars.Datetime),
+        "changed": ([run.changed for run in runs], polars.Datetime),
+        "detail": ([run.detail for run in runs], polars.String),
+    }
+    return polars.DataFrame({name: polars.Series(name, values, kind) for name, (values, kind) in columns.items()})

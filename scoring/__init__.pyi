@@ -2,7 +2,7 @@ from .choices import CHOICE, CHOICES, Choice
 from .components.base import COMPONENTS, Component, score_many
 from .components.pmo.component import PMO
 from .components.raw_score import RawScore
-from .error_forms import commonest_error
+from .error_forms import ERROR_VALUES, commonest_error
 from .errors import (
     ScorerUnavailableError,
     ScoringConfigurationError,
@@ -74,6 +74,7 @@ __all__ = [
     "CHOICE",
     "CHOICES",
     "COMPONENTS",
+    "ERROR_VALUES",
     "FILTERS",
     "IMPORTED_PREFIX",
     "IMPROVEMENT",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from molbuffer.pages.facts.scope import Scope
+from molbuffer.scoring import ERROR_VALUES
 
 MOST_ERROR_CHARACTERS = 2_000
 
@@ -41,7 +42,7 @@ def list_failures(scope: Scope, most: int = 50) -> list[FailureFacts]:
         scope: the runs; scores without a run count where these are all runs of the store.
         most: the most reasons.
     """
-    rows = scope.read(_FAILURES, [scope.whole, most]).to_dicts()
+    rows = scope.read(_FAILURES, [scope.whole, most, ERROR_VALUES]).to_dicts()
     return [FailureFacts(**{**row, "examples": tuple(row["examples"])}) for row in rows]
 
 
@@ -67,6 +68,10 @@ SELECT failed.component, failed.status, min(failed.error)[:{MOST_ERROR_CHARACTER
 FROM failed LEFT JOIN good
     ON good.smiles = failed.smiles AND good.component = failed.component AND good.version = failed.version
 GROUP BY failed.component, failed.status,
-    regexp_replace(replace(failed.error, failed.smiles, ''), '[0-9][-+.0-9eE]*', '#', 'g')
+    -- What ``scoring.error_form`` does with a text.
+    regexp_replace(
+        regexp_replace(failed.error, '(^|\\W)' || regexp_escape(failed.smiles) || '(\\W|$)', '\\1\\2', 'g'),
+        $3, '#', 'g'
+    )
 ORDER BY molecules DESC, failed.component, error LIMIT $2
 """

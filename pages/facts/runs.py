@@ -34,7 +34,7 @@ class RunFacts:
         config: its configuration; empty where that cannot be read.
         drawn: rows that its samplers drew.
         kept: rows that passed every filter.
-        iterations: iterations that have builds.
+        iterations: its iterations up to the newest build.
         oracle_calls: different molecules that it has asked its objective for; None where no call was counted.
         mean_reward: the mean reward of its rows; None without rewards.
     """
@@ -112,7 +112,7 @@ LEFT JOIN (
     FROM {run_events} AS run_events WHERE status <> 'given' GROUP BY run_id
 ) AS events ON events.run_id = runs.run_id
 LEFT JOIN (
-    SELECT run_id, sum(drawn) AS drawn, sum(kept) AS kept, count(DISTINCT iteration) AS iterations,
+    SELECT run_id, sum(drawn) AS drawn, sum(kept) AS kept, max(iteration) + 1 AS iterations,
         max(created) AS newest,
         sum(mean_reward * kept) FILTER (mean_reward IS NOT NULL)
             / nullif(sum(kept) FILTER (mean_reward IS NOT NULL), 0) AS mean_reward

@@ -20,7 +20,8 @@ from molbuffer.pages import (
     scores_of,
     tradeoffs,
 )
-from molbuffer.storage import Commit, SampleStore
+from molbuffer.scoring.error_forms import error_form
+from molbuffer.storage import Commit, SampleStore, Score, ScoreStatus
 
 
 def sample_of(*smiles, rewards=None):
@@ -110,6 +111,26 @@ def test_failures_are_grouped_by_reason_with_examples(every_run, small):
         *("mass", "no force field for CCCl in 3 tries", 1, ("CCCl",)),
     )
     assert (lost.status, lost.examples, lost.recovered) == ("lost", ("CCBr",), 0)
+
+
+def test_errors_are_of_one_form_as_score_says(small, tmp_path):
+    texts = [
+        "no force field for {} in 3 tries", "timeout after 30 s", "timeout after -3.5e-2 s", "job a1b2c3 of {}: gone",
+        "job 0f9e8d of {}: gone", "{}", "{}: {}", "CCO{}", "at 12:30:01 {}", "at 2026-11-29 {}", "nan", "[{}] (1, 2)",
+        "id 123e4567-e89b-12d3-a456-426614174000", "id 00000000-e89b-12d3-a456-426614174fff",
+    ]  # fmt: skip
+    molecules = ["C", "CCO", "C[C@H](N)O", "c1ccccc1", "[Na+].[Cl-]"]
+    failed = [(smiles, text.replace("{}", smiles)) for smiles in molecules for text in texts]
+    with SampleStore.create(tmp_path / "store") as store:
+        store.start_run(small.alpha("run", 1))
+        scores = [Score(smiles, "mass", "v2", None, ScoreStatus.FAILED, error=error) for smiles, error in failed]
+        for score in scores:
+            store.record_scores([score], run_id="run")
+        found = list_failures(scope_of(store))
+    forms = {}
+    for smiles, error in failed:
+        forms.setdefault(error_form(error, smiles), set()).add(smiles)
+    assert sorted(each.molecules for each in found) == sorted(map(len, forms.values()))
 
 
 def test_costs_are_those_that_were_paid_and_those_that_were_saved(every_run, first_run, small):
