@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from molbuffer.pages import list_run_facts, scope_of
 
@@ -17,7 +17,7 @@ def list_runs(store: SampleStore) -> polars.DataFrame:
     import polars
 
     runs = list_run_facts(scope_of(store))[::-1]
-    columns = {
+    columns: dict[str, tuple[list[Any], type[polars.DataType]]] = {
         "run_id": ([run.run_id for run in runs], polars.String),
         "name": ([run.name for run in runs], polars.String),
         "kind": ([run.kind for run in runs], polars.String),
