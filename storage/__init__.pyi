@@ -18,6 +18,7 @@ from .errors import (
     UnknownPolicyError,
     UnknownRunError,
     VacuumRefusedError,
+    may_pass,
 )
 from .files.places import Place
 from .files.system_errors import system_advice
@@ -167,6 +168,7 @@ __all__ = [
     "is_archive",
     "join_indexes",
     "make_build_id",
+    "may_pass",
     "migrate_store",
     "no_samples",
     "now",

@@ -41,7 +41,11 @@ Every message says what was got, what was expected, and what to do.
 
 from __future__ import annotations
 
+import errno
 from enum import StrEnum
+
+_LASTING = (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError, IsADirectoryError)
+_LASTING_NUMBERS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.ENAMETOOLONG})
 
 
 class StoreError(Exception):
@@ -285,3 +289,17 @@ class QueryTooLargeError(QueryError):
 
 class PredicateError(QueryError):
     """A predicate over rows cannot be applied."""
+
+
+def may_pass(error: object) -> bool:
+    """Return whether another attempt, a moment later, may succeed.
+
+    So it is where the catalog or its server failed, others held the lock, or a network, an object store or a file
+    system failed, also as the cause of an error of the store. A full or read-only disk, and a file that is missing or
+    not ours to read, do not pass within seconds.
+    """
+    if isinstance(error, OSError):
+        return not isinstance(error, _LASTING) and error.errno not in _LASTING_NUMBERS
+    if isinstance(error, (CatalogUnavailableError, StoreBusyError)):
+        return True
+    return isinstance(error, StoreError) and isinstance(error.__cause__, OSError) and may_pass(error.__cause__)

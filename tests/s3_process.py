@@ -1,6 +1,6 @@
 """The program of the S3 server that tests start: moto's, which would look for the service of each request among all.
 
-Argument: the port.
+Arguments: the address and the port.
 """
 
 import sys
@@ -21,4 +21,4 @@ class Handler(WSGIRequestHandler):
 
 if __name__ == "__main__":
     app = create_backend_app("s3")
-    make_server("127.0.0.1", int(sys.argv[1]), app, threaded=True, request_handler=Handler).serve_forever()
+    make_server(sys.argv[1], int(sys.argv[2]), app, threaded=True, request_handler=Handler).serve_forever()

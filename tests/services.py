@@ -24,32 +24,34 @@ _DEBIAN_POSTGRES = Path("/usr/lib/postgresql")
 S3_ENVIRONMENT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "never-shown", "AWS_REGION": "us-east-1"}
 
 
-def free_port() -> int:
+def free_port(host: str = "127.0.0.1") -> int:
     with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+        listener.bind((host, 0))
         return listener.getsockname()[1]
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
-    """A Postgres server of its own; gives the address of it, without a database."""
+def postgres(host: str = "127.0.0.1") -> Iterator[str]:
+    """A Postgres server of its own, at an address of this machine; gives the address of it, without a database."""
     programs = _postgres_programs()
     # Not in pytest's folder, which root keeps to itself.
     folder = Path(tempfile.mkdtemp(prefix="molbuffer-postgres-"))
     user = _postgres_user(folder)
-    data, port = folder / "data", free_port()
+    data, port = folder / "data", free_port(host)
     subprocess.run(
         [*user, programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"],
         check=True,
         capture_output=True,
     )
-    options = ["-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder]
+    with (data / "pg_hba.conf").open("a") as allowed:
+        allowed.write(f"host all all {host}/24 trust\n")
+    options = ["-D", data, "-h", host, "-p", str(port), "-k", folder]
     with (folder / "log").open("w") as log:
         server = subprocess.Popen([*user, programs / "postgres", *options], stdout=log, stderr=log)
     try:
-        ready = [programs / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres"]
+        ready = [programs / "pg_isready", "-h", host, "-p", str(port), "-U", "postgres"]
         _wait_until(lambda: subprocess.run(ready, capture_output=True).returncode == 0, server)
-        yield f"postgresql://postgres@127.0.0.1:{port}"
+        yield f"postgresql://postgres@{host}:{port}"
     finally:
         # The first line of postmaster.pid is the server's own process id, whatever started it.
         os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGINT)
@@ -75,18 +77,18 @@ def _postgres_user(folder: Path) -> list[str]:
 
 
 @contextmanager
-def s3(folder: Path) -> Iterator[str]:
-    """A server of the S3 protocol (moto) with an empty bucket ``lab``; gives its address."""
+def s3(folder: Path, host: str = "127.0.0.1") -> Iterator[str]:
+    """A server of the S3 protocol (moto) with an empty bucket ``lab``, on an address of this machine; gives its own."""
     if importlib.util.find_spec("moto") is None:
         pytest.skip("moto is not installed: pip install 'moto[server]'")
     folder.mkdir(parents=True)
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
+    port = free_port(host)
+    address = f"http://{host}:{port}"
     with (folder / "log").open("w") as log:
-        command = [sys.executable, "-P", str(Path(__file__).with_name("s3_process.py")), str(port)]
+        command = [sys.executable, "-P", str(Path(__file__).with_name("s3_process.py")), host, str(port)]
         server = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | S3_ENVIRONMENT)
     try:
-        _wait_until(lambda: _listens(port), server)
+        _wait_until(lambda: _listens(host, port), server)
         make_bucket(address, "lab")
         yield address
     finally:
@@ -133,9 +135,9 @@ def make_bucket(address: str, name: str) -> None:
     connection.close()
 
 
-def _listens(port: int) -> bool:
+def _listens(host: str, port: int) -> bool:
     with closing(socket.socket()) as connection:
-        return connection.connect_ex(("127.0.0.1", port)) == 0
+        return connection.connect_ex((host, port)) == 0
 
 
 def _wait_until(ready, server: subprocess.Popen[bytes]) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
+from typing import TypeVar
 
 from molbuffer.scoring.components import Component, claimed_as
-from molbuffer.storage import SampleStore, Score
+from molbuffer.storage import SampleStore, Score, may_pass
+
+Result = TypeVar("Result")
+
+_log = logging.getLogger(__name__)
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
 
 
 @dataclass(frozen=True)
@@ -22,12 +30,14 @@ class ClaimTiming:
         renewal_seconds: the time between renewals, at most half of claim_seconds, so that a renewal may be late.
         flush_seconds: scores that arrive within this time of each other share a commit.
         poll_seconds: the time between look-ups of molecules that other scorers have claimed.
+        patience_seconds: how long scores are kept, and tried again, while the store cannot be reached.
     """
 
     claim_seconds: float = 60.0
     renewal_seconds: float = 15.0
     flush_seconds: float = 0.25
     poll_seconds: float = 0.5
+    patience_seconds: float = 600.0
 
     def __post_init__(self) -> None:
         if not 0 < self.renewal_seconds <= self.claim_seconds / 2:
@@ -54,14 +64,17 @@ class ExpensiveScores:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _failure: BaseException | None = None
     _thread: threading.Thread | None = None
+    _ending: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> ExpensiveScores:
         self._thread = threading.Thread(target=self._work, name="expensive-scores", daemon=False)
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         assert self._thread is not None
+        if kind is not None:
+            self._ending.set()
         self._arrived.put(None)
         self._thread.join()
         with self._lock:
@@ -76,7 +89,7 @@ class ExpensiveScores:
             StoreError: scores that arrived before could not be stored.
         """
         self._check()
-        granted = self._ask_for(smiles)
+        granted = self.insist(partial(self._ask_for, smiles))
         with self._lock:
             self._claimed |= granted
         return granted
@@ -87,12 +100,39 @@ class ExpensiveScores:
         if released:
             with self._lock:
                 self._claimed.difference_update(released)
-            self.store.claims.release(*claimed_as(self.component), released, self.owner)
+            name, version = claimed_as(self.component)
+            self.insist(partial(self.store.claims.release, name, version, released, self.owner))
 
     def put(self, scores: Sequence[Score]) -> None:
         """Have the scores of a molecule stored; errors are those of ``claim``."""
         self._arrived.put(scores)
         self._check()
+
+    def insist(self, work: Callable[[], Result], scores: int = 0) -> Result:
+        """Do work on the store, again and again while a network or a server is in its way; return what it returns.
+
+        What was paid for waits in memory meanwhile.
+
+        Args:
+            work: the work.
+            scores: the number of scores that wait for it, for the warning.
+
+        Raises:
+            StoreError: of the last attempt, when the patience is at its end, the scoring ends by an error, or another
+                attempt would be no better.
+        """
+        pause, last = _FIRST_PAUSE_SECONDS, time.monotonic() + self.pace.patience_seconds
+        while True:
+            try:
+                return work()
+            except Exception as error:
+                if not may_pass(error) or self._ending.is_set() or time.monotonic() >= last:
+                    raise
+                if pause == _FIRST_PAUSE_SECONDS:
+                    kept = f"; {scores} scores of {self.component.name} are kept" if scores else ""
+                    _log.warning("%s%s, and it is tried again for %.0f s", error, kept, self.pace.patience_seconds)
+                self._ending.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -105,10 +145,10 @@ class ExpensiveScores:
             while not ending:
                 batch, ending = self._take()
                 if batch:
-                    self.store.record_scores(batch, run_id=self.run_id)
+                    self.insist(partial(self.store.record_scores, batch, run_id=self.run_id), len(batch))
                     self.release({score.smiles for score in batch})
                 if time.monotonic() - renewed >= self.pace.renewal_seconds:
-                    self._renew()
+                    self.insist(self._renew)
                     renewed = time.monotonic()
         except BaseException as error:  # handed to the thread that scores, which raises it
             self._failure = error

@@ -18,7 +18,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 from uuid import uuid4
 
@@ -195,6 +195,9 @@ class Scorer:
         found = self.store.find_scores(component.name, component.version, smiles, lost_in=self.run_id)
         return {text: score for text, score in found.items() if score.status is ScoreStatus.OK or not self.again}
 
+    def _look_up_all(self, components: Sequence[Component], smiles: Sequence[str]) -> dict[str, dict[str, Score]]:
+        return {each.name: self._look_up(each, smiles) for each in components}
+
     def _compute(self, group: Group, smiles: Sequence[str]) -> Computed:
         """Compute the scores of molecules by the components of one call."""
         if self.store is not None and any(each.component.cost == "high" for each in group):
@@ -218,9 +221,9 @@ class Scorer:
                     expensive.put(scored.add_each(text, raw))
                 waiting = scored.missing(waiting)
                 if waiting:
-                    wait.note(waiting)
+                    expensive.insist(partial(wait.note, waiting))
                     time.sleep(self.pace.poll_seconds)
-                    scored.know({each.name: self._look_up(each, waiting) for each in components})
+                    scored.know(expensive.insist(partial(self._look_up_all, components, waiting)))
                     waiting = scored.missing(waiting)
         return scored
 
@@ -232,7 +235,7 @@ class Scorer:
             granted = expensive.claim(molecules)
             # Between the look-up and the claim another process may have finished and released a molecule.
             wanted = [text for text in molecules if text in granted]
-            scored.know({each.name: self._look_up(each, wanted) for each in components})
+            scored.know(expensive.insist(partial(self._look_up_all, components, wanted)))
             missing = scored.missing(wanted)
             expensive.release(set(wanted) - set(missing))
             yield from missing

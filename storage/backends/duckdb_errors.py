@@ -34,6 +34,17 @@ _NO_DUCKLAKE = "creating a new DuckLake is explicitly disabled"
 _LOCKED = "database is locked"
 # What stands in the error when another commit came first: DuckLake is told not to try again by itself.
 _IN_THE_WAY = (_LOCKED, "ducklake_max_retry_count", "Transaction conflict")
+# What DuckDB, the client of Postgres, or that of an object store says of a server that does not answer.
+_UNREACHABLE = (
+    *(
+        "Unable to connect",
+        "connection to server",
+        "server closed the connection",
+        "could not receive data from server",
+    ),
+    *("terminating connection", "connection timeout", "Could not establish connection", "error sending request"),
+    *("Could not connect to server", "the connection is closed", "connection is lost", "Connection timed out"),
+)
 _DAMAGED = ("is not a database", "is malformed", "malformed database schema", "INTERNAL Error", "previous fatal error")
 
 
@@ -138,6 +149,10 @@ def as_store_error(error: BaseException, root: Path | None) -> StoreError | None
     told = "" if root is None else f". {advice(root)}"
     if any(words in text for words in _DAMAGED):
         return CatalogDamagedError(f"the catalog{store} is damaged: {text}{told}")
+    if any(words in text for words in _UNREACHABLE):
+        return CatalogUnavailableError(
+            f"a server{store} cannot be reached: {text}. What was acknowledged is safe; try again once it answers"
+        )
     return CatalogUnavailableError(f"the catalog or the files{store} cannot be used: {text}{told}")
 
 

@@ -39,6 +39,9 @@ another moment in each zone, and in a Thai locale years count from 543 BC.
 """
 
 
+_SAID_OF_CONNECTIONS = re.compile(r"""(postgres(?:ql)?://[^\s?"']*)\?[^\s"']*""")
+
+
 def quote(text: str) -> str:
     """Return a text as a SQL literal."""
     return "'" + text.replace("'", "''") + "'"
@@ -50,8 +53,10 @@ def quote_name(name: str) -> str:
 
 
 def one_line(message: object) -> str:
-    """Return DuckDB's own words, without the excerpt of the statement that it prints below them."""
-    return " ".join(str(message).split("\n\n")[0].split())
+    """Return DuckDB's own words, without the excerpt of the statement that it prints below them, and without what the
+    address of a database says of the connection.
+    """
+    return _SAID_OF_CONNECTIONS.sub(r"\1", " ".join(str(message).split("\n\n")[0].split()))
 
 
 def closed_connection(settings: Mapping[str, str] | None = None) -> duckdb.DuckDBPyConnection:

@@ -13,7 +13,8 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import quote as quote_percent
 
 from molbuffer.storage.backends import postgres
 from molbuffer.storage.backends.base import (
@@ -38,7 +39,20 @@ if TYPE_CHECKING:
     import psycopg
 
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_CONNECT_SECONDS = 10
+# A host that was cut off, or lost its power, holds locks and transactions until the server knows: within 30 seconds.
+_OF_THE_SERVER = {
+    "tcp_keepalives_idle": 10,
+    "tcp_keepalives_interval": 5,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+_OF_THE_CLIENT = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 _LONGEST_NAME = 63
 
 
@@ -64,6 +78,19 @@ def check_address(uri: str, schema: str) -> None:
         raise StorePlaceError(f"a schema needs a name of lower-case letters, digits and _, got {schema!r}")
 
 
+def watched(uri: str) -> str:
+    """Return the address of a database with what has both ends of a connection notice that the other one is gone.
+
+    What the address says of that itself stays. Without it, a host would wait for an answer for as long as its system
+    sends again, which is a quarter of an hour, and the server keeps the locks of one that is gone for two hours.
+    """
+    address, _, query = uri.partition("?")
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    options = " ".join(f"-c {name}={value}" for name, value in _OF_THE_SERVER.items())
+    all_of_it = {**_OF_THE_CLIENT, **given, "options": f"{options} {given.get('options', '')}".strip()}
+    return f"{address}?{urlencode(all_of_it, quote_via=quote_percent)}"
+
+
 def connect(uri: str) -> psycopg.Connection[Any]:
     """Return a connection on which every statement commits by itself.
 
@@ -76,7 +103,7 @@ def connect(uri: str) -> psycopg.Connection[Any]:
     except ImportError as error:
         raise ExtensionError("a catalog in Postgres needs psycopg: pip install 'molbuffer[postgres]'") from error
     try:
-        return psycopg.connect(uri, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+        return psycopg.connect(watched(uri), autocommit=True)
     except psycopg.Error as error:
         raise CatalogUnavailableError(f"the catalog {uri} cannot be reached: {str(error).strip()}") from error
 
@@ -307,7 +334,7 @@ class PostgresBackend:
 
     def attach_sql(self, alias: str, tables: str, *, read_only: bool, create: bool = False) -> str:
         options = [f"META_SCHEMA {quote(self.schema)}", *(["READ_ONLY"] if read_only else [])]
-        return attach_statement(f"postgres:{self.uri}", alias, tables, options, create=create)
+        return attach_statement(f"postgres:{watched(self.uri)}", alias, tables, options, create=create)
 
     def keep_open_sql(self, alias: str) -> str | None:
         return None

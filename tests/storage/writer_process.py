@@ -6,6 +6,7 @@ python writer_process.py ROLE STORE [ARGUMENTS]
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -109,6 +110,13 @@ def claim(store: SampleStore, owner: str) -> None:
     print(*sorted(granted), flush=True)
 
 
+def hold(store: SampleStore) -> None:
+    """Takes the lock of commits, says so, and keeps it."""
+    with store._open.catalog._writers.held():
+        print("held", flush=True)
+        time.sleep(3600)
+
+
 def _die() -> None:
     print("dying", flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -159,7 +167,7 @@ def main() -> None:
         return
     with SampleStore.open_or_create(path) as store:
         store.start_run(make_run())
-        {"race": race, "endless": endless, "score": score, "claim": claim}[role](store, *arguments)
+        {"race": race, "endless": endless, "score": score, "claim": claim, "hold": hold}[role](store, *arguments)
 
 
 if __name__ == "__main__":

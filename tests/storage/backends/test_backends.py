@@ -15,6 +15,7 @@ from safetensors.numpy import save
 
 from molbuffer.storage import SampleStore
 from molbuffer.storage.backends import postgres
+from molbuffer.storage.backends.engine import one_line
 from molbuffer.storage.errors import (
     ArchiveError,
     CatalogUnavailableError,
@@ -396,3 +397,19 @@ def test_an_archive_names_no_place_but_its_folder(started, make, tmp_path):
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"data_path": "s3://lab/other"}))
     with pytest.raises(ArchiveError, match="data_path"):
         SampleStore.open(tmp_path / "archive")
+
+
+def test_both_ends_of_a_connection_notice_that_the_other_one_is_gone():
+    plain = postgres.watched("postgres://chem@db/lab")
+    assert plain.startswith("postgres://chem@db/lab?connect_timeout=10&keepalives_idle=10&")
+    assert "options=-c%20tcp_keepalives_idle%3D10%20" in plain
+    own = postgres.watched("postgres:///lab?host=/var/run&connect_timeout=3&options=-c%20search_path%3Dmine")
+    assert own.startswith("postgres:///lab?connect_timeout=3&") and own.endswith("%20-c%20search_path%3Dmine")
+    assert own.count("connect_timeout") == own.count("options=") == 1
+
+
+def test_an_error_has_no_settings_of_the_connection():
+    said = (
+        f'IO Error: Unable to connect to Postgres at "{postgres.watched("postgres://chem@db/lab?sslmode=require")}": no'
+    )
+    assert one_line(said) == 'IO Error: Unable to connect to Postgres at "postgres://chem@db/lab": no'
