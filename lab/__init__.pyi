@@ -1,4 +1,4 @@
-from .backlog import BacklogProgress, BacklogScorer, Pauses, find_among
+from .backlog import BacklogProgress, BacklogScorer, FindBacklog, Pauses, find_among
 from .building import BufferBuilder, Chunk, chunk_rows, commit_chunk, latent_versions, publish_latents
 from .context import RunContext
 from .errors import BacklogError, EmptyBuildError, FailedScoresError, RunError
@@ -46,6 +46,7 @@ __all__ = [
     "EmptyBuildError",
     "EvaluationPlan",
     "FailedScoresError",
+    "FindBacklog",
     "Judging",
     "Lab",
     "LabRun",

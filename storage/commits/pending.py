@@ -53,6 +53,7 @@ class PendingCount:
         since: since when the oldest of these is, in UTC; None without any.
         completed: those that have come and are good.
         failed: those whose molecule has no reward, since a score failed or was lost.
+        mean_reward: the mean of those that have come and are good; None without any.
     """
 
     run_id: str
@@ -61,6 +62,7 @@ class PendingCount:
     since: datetime | None
     completed: int
     failed: int
+    mean_reward: float | None = None
 
 
 # A completed reward has a later time than the pending one (``scores.add_rewards``), so that files before the first
@@ -72,17 +74,17 @@ _WAITING = """
         FROM {rewards} WHERE status = 'pending' AND [which] GROUP BY ALL
     ),
     settled AS (
-        SELECT build_id, "row", objective_sha256, bool_or(status = 'ok') AS good
+        SELECT build_id, "row", objective_sha256, bool_or(status = 'ok') AS good, max(value) AS reward
         FROM {rewards} SEMI JOIN begun USING (build_id) WHERE status <> 'pending' AND created >= ? GROUP BY ALL
     ),
     waiting AS (
-        SELECT begun.*, settled.good
+        SELECT begun.*, settled.good, settled.reward
         FROM begun LEFT JOIN settled USING (build_id, "row", objective_sha256)
     )"""
 _COUNTS = """
     SELECT run_id, objective_sha256, count(*) FILTER (good IS NULL) AS "rows",
         min(created) FILTER (good IS NULL) AS since, count(*) FILTER (good) AS completed,
-        count(*) FILTER (NOT good) AS failed
+        count(*) FILTER (NOT good) AS failed, avg(reward) AS mean_reward
     FROM waiting GROUP BY run_id, objective_sha256 ORDER BY since NULLS LAST, run_id, objective_sha256"""
 # Runs take turns, so that none of them waits until another one that has drawn a lot is done.
 _ROWS = """

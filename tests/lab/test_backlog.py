@@ -113,8 +113,11 @@ def test_a_build_waits_for_cheap_scores_only_and_the_rest_is_scored_later(
     (count,) = lab.store.count_pending()
     assert (count.run_id, count.rows) == (run_id, 12)
     assert rows_of(lab, "SELECT count(*) FROM {scores} WHERE component = 'qed'") == [(len(molecules(lab)),)]
+    assert lab.runs().select("samples", "pending", "mean_reward").rows() == [(12, 12, None)]
     done = lab.score_pending(objective)
     assert statuses(lab) == {"ok": 12}
+    (listed,) = lab.runs().filter(name="build").select("pending", "mean_reward").rows()
+    assert (listed[0], listed[1] > 0) == (0, True)
     assert (done.completed, done.left, dock.calls) == (12, 0, dict.fromkeys(molecules(lab), 1))
     # They are what the run would have had without a backlog.
     expected = lab.score(sorted(molecules(lab)), objective).select("molecule", "reward").rows()
