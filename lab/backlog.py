@@ -213,8 +213,11 @@ class BacklogScorer:
         lost = {molecule: why for each in worked for molecule, why in each.lost.items()}
         if any(each.completed or each.failed for each in worked):
             self._lost_rounds = 0
-        elif lost:
+        elif lost and not (self._done.completed + self._done.failed and all(map(self._is_given_up, lost))):
             self._pause_after_loss(next(iter(lost.values())), None)
+
+    def _is_given_up(self, molecule: str) -> bool:
+        return self._not_before.get(molecule) == float("inf")
 
     def _pause_after_loss(self, reason: str, error: Exception | None) -> None:
         """Wait after a round of which all was lost.
