@@ -106,7 +106,7 @@ class BacklogScorer:
     warn: Callable[[str], None] = lambda text: _log.warning("%s", text)
     _done: BacklogProgress = field(default_factory=BacklogProgress)
     _backlogs: dict[str, Backlog] = field(default_factory=dict)
-    _refused: dict[str, BacklogError] = field(default_factory=dict)
+    _refused: dict[tuple[str, str], BacklogError] = field(default_factory=dict)
     _losses: dict[str, int] = field(default_factory=dict)
     _not_before: dict[str, float] = field(default_factory=dict)
     _lost_rounds: int = 0
@@ -175,20 +175,24 @@ class BacklogScorer:
         Raises:
             BacklogError: that of the run which was asked for, or of all rows, cannot be made here.
         """
+        fresh: list[tuple[PendingCount, BacklogError]] = []
         for each in counts:
             sha256 = each.objective_sha256
-            if sha256 in self._backlogs or sha256 in self._refused:
+            if sha256 in self._backlogs or (each.run_id, sha256) in self._refused:
                 continue
             try:
                 backlog = self.find(each)
             except BacklogError as error:
-                self._refused[sha256] = error
-                self.warn(f"{each.rows} rows of run {each.run_id[:8]} are left to others: {error}")
+                self._refused[each.run_id, sha256] = error
+                fresh.append((each, error))
                 continue
             self._backlogs |= dict.fromkeys(backlog.objectives, backlog)
-        refused = [error for sha256, error in self._refused.items() if sha256 in {c.objective_sha256 for c in counts}]
-        if refused and not self._backlogs and not self.watch:
-            raise refused[0]
+        # What one run does not say of an objective, another one may.
+        left = [(each, error) for each, error in fresh if each.objective_sha256 not in self._backlogs]
+        if left and not self._backlogs and not self.watch:
+            raise left[0][1]
+        for each, error in left:
+            self.warn(f"{each.rows} rows of run {each.run_id[:8]} are left to others: {error}")
 
     def _work_off(self, rows: Sequence[PendingRow]) -> WorkedOff:
         return self._backlogs[rows[0].objective_sha256].work_off(rows, rows[0].run_id)
