@@ -113,7 +113,7 @@ def test_a_build_waits_for_cheap_scores_only_and_the_rest_is_scored_later(
     (count,) = lab.store.count_pending()
     assert (count.run_id, count.rows) == (run_id, 12)
     assert rows_of(lab, "SELECT count(*) FROM {scores} WHERE component = 'qed'") == [(len(molecules(lab)),)]
-    assert lab.runs().select("samples", "pending", "mean_reward").rows() == [(12, 12, None)]
+    assert lab.runs().select("kept", "pending", "mean_reward").rows() == [(12, 12, None)]
     done = lab.score_pending(objective)
     assert statuses(lab) == {"ok": 12}
     (listed,) = lab.runs().filter(name="build").select("pending", "mean_reward").rows()
@@ -452,3 +452,18 @@ def test_what_goes_to_the_backlog(dock: Dock) -> None:
         mb.WeightedComponent(mb.QED(), mode="Backlog")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="nothing of the objective goes to the backlog"):
         mb.Objective([mb.WeightedComponent(sa, transform=Linear(1, 10))], mode="backlog")
+
+
+def test_offline_training_leaves_out_what_waits_and_says_so(
+    waiting: mb.Lab, policy: mb.Policy, dock: Dock, caplog: pytest.LogCaptureFixture
+) -> None:
+    objective = objective_of(dock)
+    with pytest.raises(BatchShortError, match="12 rows wait for their scores under the objective, and are left out"):
+        waiting.offline("offline", objective=objective, policy=policy, steps=1, batch_size=2)
+    # Five molecules of the twelve rows are scored; the machine is away for the others.
+    some = sorted(molecules(waiting))[:5]
+    dock.down = _Every(lambda smiles: 0.5 if smiles in some else ScorerUnavailableError("away"))
+    left = worked_off(waiting.store, objective).left
+    result = waiting.offline("offline", objective=objective, policy=policy, steps=1, batch_size=2)
+    assert f"{left} rows wait for their scores under the objective, and are left out" in caplog.text
+    assert (result.iterations, statuses(waiting)) == (1, {"ok": 12 - left, "pending": left})
