@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from molbuffer.flows.campaign.assemble import build_objective
+from molbuffer.flows.campaign.campaign import campaign_run
+from molbuffer.flows.campaign.training import assemble_online
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import Settings, load_settings
+from molbuffer.storage import RunKind, SampleStore
 
 OBJECTIVE = """
 [objective]
@@ -63,6 +66,14 @@ def test_a_component_follows_the_objective_by_its_cost_or_has_a_mode_of_its_own(
 )
 def test_what_has_no_place_is_refused_by_its_key(tmp_path: Path, before: str, after: str, told: str) -> None:
     assert told in problem(tmp_path, (OBJECTIVE + SAMPLER).replace(before, after, 1))
+
+
+def test_a_training_waits_as_long_as_the_key_says(tmp_path: Path, store: SampleStore, small_prior: Path) -> None:
+    text = f'{OBJECTIVE}{SAMPLER}[buffer]\npending_timeout = 7.0\n[policy]\nprior = "{small_prior}"\n'
+    with campaign_run(load(tmp_path, text), store, RunKind.TRAIN, "run-1") as campaign:
+        in_flight = assemble_online(campaign).loader.in_flight
+    assert in_flight is not None
+    assert (in_flight.waiting.timeout_seconds, [name for name, _ in in_flight.claimed_as]) == (7.0, ["length"])
 
 
 def test_a_batch_that_is_all_live_has_a_backlog_if_further_updates_use_it(tmp_path: Path) -> None:
