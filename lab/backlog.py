@@ -21,13 +21,12 @@ from molbuffer.lab.errors import BacklogError
 from molbuffer.lab.provenance import described_run
 from molbuffer.samplers import Backlog, WorkedOff
 from molbuffer.scoring import ScoringConfigurationError, ScoringError
-from molbuffer.storage import CatalogUnavailableError, PendingCount, PendingRow, RunKind, SampleStore, StoreBusyError
+from molbuffer.storage import PendingCount, PendingRow, RunKind, SampleStore, StoreError, may_pass
 
 PROBE_ROWS = 8
 """The rows of a round after one of which all was lost: so many tell whether the machinery is back."""
 
 _log = logging.getLogger(__name__)
-_CAN_PASS = (ScoringError, CatalogUnavailableError, StoreBusyError)
 
 
 @dataclass(frozen=True)
@@ -130,9 +129,11 @@ class BacklogScorer:
             while True:
                 try:
                     going_on = self._round()
-                except ScoringConfigurationError:
-                    raise
-                except _CAN_PASS as error:
+                except (ScoringError, StoreError) as error:
+                    if isinstance(error, ScoringConfigurationError) or not (
+                        isinstance(error, ScoringError) or may_pass(error)
+                    ):
+                        raise
                     self._pause_after_loss(str(error), error)
                     going_on = True
                 if not going_on:
@@ -188,11 +189,11 @@ class BacklogScorer:
                 continue
             self._backlogs |= dict.fromkeys(backlog.objectives, backlog)
         # What one run does not say of an objective, another one may.
-        left = [(each, error) for each, error in fresh if each.objective_sha256 not in self._backlogs]
+        left = [(each, why) for each, why in fresh if each.objective_sha256 not in self._backlogs]
         if left and not self._backlogs and not self.watch:
             raise left[0][1]
-        for each, error in left:
-            self.warn(f"{each.rows} rows of run {each.run_id[:8]} are left to others: {error}")
+        for each, why in left:
+            self.warn(f"{each.rows} rows of run {each.run_id[:8]} are left to others: {why}")
 
     def _work_off(self, rows: Sequence[PendingRow]) -> WorkedOff:
         return self._backlogs[rows[0].objective_sha256].work_off(rows, rows[0].run_id)

@@ -133,15 +133,17 @@ class _Work:
     def _complete(self, rows: Sequence[PendingRow], scored: ScoredMolecules) -> None:
         template, pairs_sha256 = self.backlog.template, self.backlog.pairs_sha256
         with self._lock:
-            of_builds: dict[str, list[Reward]] = {}
             waiting = [row for row in rows if _key(row) in self._open]
             settled = settled_rewards(waiting, scored, template, pairs_sha256)
-            for row, reward in settled:
-                of_builds.setdefault(row.build_id, []).append(reward)
-            self.backlog.store.add_rewards_of_builds(of_builds, self.run_id)
-            for row, reward in settled:
+            for status in (ScoreStatus.OK, ScoreStatus.FAILED):
+                of_builds: dict[str, list[Reward]] = {}
+                for row, reward in settled:
+                    if reward.status is status:
+                        of_builds.setdefault(row.build_id, []).append(reward)
+                # Another scorer may have completed some of them.
+                self._counts[status] += self.backlog.store.add_rewards_of_builds(of_builds, self.run_id)
+            for row, _ in settled:
                 del self._open[_key(row)]
-                self._counts[reward.status] += 1
 
 
 def _key(row: PendingRow) -> tuple[str, int, str]:

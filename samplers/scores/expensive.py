@@ -148,7 +148,7 @@ class ExpensiveScores:
                 if batch:
                     self.insist(partial(self.store.record_scores, batch, run_id=self.run_id), len(batch))
                     self.release({score.smiles for score in batch})
-                    self.recorded(batch)
+                    self.insist(partial(self.recorded, batch))
                 if time.monotonic() - renewed >= self.pace.renewal_seconds:
                     self.insist(self._renew)
                     renewed = time.monotonic()

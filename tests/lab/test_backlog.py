@@ -224,6 +224,7 @@ def test_two_scorers_share_a_backlog_and_pay_once(lab: mb.Lab, policy: mb.Policy
         thread.join()
     assert dock.calls == dict.fromkeys(molecules(lab), 1)
     assert sum(each.computed for each in done) == len(molecules(lab)) and all(each.computed for each in done)
+    assert sum(each.completed for each in done) == 24
     assert statuses(lab) == {"ok": 24}
 
 
