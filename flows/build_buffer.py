@@ -20,7 +20,8 @@ def build(config: str, store: str, run_id: str | None = None, device: str | None
         device: the device to draw and learn on; by default that of the configuration.
 
     Returns:
-        The result of the run: ``run_id``, ``store``, the numbers of rows ``drawn`` and ``kept``, ``oracle_calls``,
+        The result of the run: ``run_id``, ``store``, the numbers of rows ``drawn`` and ``kept`` and of rewards that are
+        ``pending``, since they wait for the backlog to be scored, ``oracle_calls``,
         ``ended`` (the budget of oracle calls if it is used up), ``failed_scores`` (the number of scores that could not
         be computed) and ``builds``, the receipts.
 

@@ -1,6 +1,7 @@
+from .backlog import BacklogProgress, BacklogScorer, FindBacklog, Pauses, find_among
 from .building import BufferBuilder, Chunk, chunk_rows, commit_chunk, latent_versions, publish_latents
 from .context import RunContext
-from .errors import EmptyBuildError, FailedScoresError, RunError
+from .errors import BacklogError, EmptyBuildError, FailedScoresError, RunError
 from .front_door import Lab, open  # noqa: A004 (it is called as mb.open)
 from .given import refuse_other_sources
 from .metric_list import METRIC_GROUPS, MetricGroup, described
@@ -36,12 +37,16 @@ __all__ = [
     "METRIC_GROUPS",
     "NUMBER_VARIABLES",
     "WAITING_VARIABLES",
+    "BacklogError",
+    "BacklogProgress",
+    "BacklogScorer",
     "BufferBuilder",
     "Chunk",
     "Criterion",
     "EmptyBuildError",
     "EvaluationPlan",
     "FailedScoresError",
+    "FindBacklog",
     "Judging",
     "Lab",
     "LabRun",
@@ -49,6 +54,7 @@ __all__ = [
     "OfflineReport",
     "OfflineRows",
     "OfflineTraining",
+    "Pauses",
     "Relabel",
     "Relabelled",
     "RunContext",
@@ -67,6 +73,7 @@ __all__ = [
     "described_import",
     "described_run",
     "draw_molecules",
+    "find_among",
     "go_on",
     "latent_versions",
     "limit_threads",

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.score_failures import ScoreFailures, warn_of_empty
-from molbuffer.lab.training import Training
+from molbuffer.lab.training import Training, commit_drawn
 from molbuffer.samplers import (
     BuildPlace,
     BuildSpec,
@@ -19,7 +19,6 @@ from molbuffer.samplers import (
     make_build,
 )
 from molbuffer.storage import BuildReceipt, Commit, Event, PolicyVersion, SampleStore, make_build_id
-from molbuffer.training import commit_checkpoint
 
 CHUNK_ROWS = 2048
 """Kept rows of a chunk: at least about a second of work, and little to lose when a process is killed."""
@@ -113,7 +112,7 @@ def commit_chunk(context: RunContext, sampler: Sampler, chunk: Chunk) -> BuildRe
         )
     if (screener := context.screener()) is not None:
         screener.read(spec.place)
-    build = make_build(sampler, spec, context.pipeline(seen, calls, screener))
+    build = make_build(sampler, spec, context.pipeline(seen, calls, screener, backlog=True))
     message = f"build_buffer of {sampler.name}, iteration {chunk.iteration}, chunk {chunk.chunk}"
     return store.commit(Commit(builds=[build], message=message)).builds[0]
 
@@ -160,13 +159,10 @@ class BufferBuilder:
 
     def __call__(self, iteration: int) -> Sequence[BuildReceipt]:
         """Publish the policy, so that any process can draw with it, and make every chunk."""
-        learner, writer, trainables = self.training.learner, self.training.writer, self.training.trainables
         live = self.training.loader.live
-        if writer.pending:
-            # The metric ``new`` of what is built now must know all that was drawn before.
-            commit_checkpoint(learner, self.training.loader, writer, trainables, self.training.course)
+        # The metric ``new`` of what is built now must know all that was drawn before.
+        if commit_drawn(self.training):
             self._published = self._present(iteration)
-        writer.drain()
         agent = self._publish(iteration)
         latents = latent_versions(live.samplers if live is not None else ())
         calls = self.training.calls

@@ -82,12 +82,22 @@ class RunContext:
         seen: Callable[[Sequence[str]], set[str]],
         calls: OracleCalls | None = None,
         screener: Screener | None = None,
+        *,
+        backlog: bool = False,
     ) -> Pipeline:
-        """Return what turns drawn strings into scored samples; the arguments are those of ``Pipeline``."""
+        """Return what turns drawn strings into scored samples; the other arguments are those of ``Pipeline``.
+
+        Args:
+            seen: returns those of some canonical SMILES that occurred in the run before.
+            calls: counts the oracle calls of the run.
+            screener: chooses the molecules that are scored.
+            backlog: whether the components of the backlog score the samples later.
+        """
+        later = backlog and bool(self.objective.backlog)
         return Pipeline(
             standardisation=self.standardisation,
             filters=self.filters,
-            scorer=Scorer(self.objective, self.store, self.run_id),
+            scorer=Scorer(self.objective, self.store, self.run_id, computes="inline" if later else "all"),
             expressible=self.prior.vocabulary.can_encode,
             seen=seen,
             template=self.template,

@@ -3,6 +3,7 @@
 RunError                  a run ends, although nothing broke, because it is of no use
 ├── FailedScoresError     too many molecules have no reward, since their score failed
 ├── EmptyBuildError       a build kept no molecule
+├── BacklogError          rows that wait for their scores cannot be scored here, or for now
 └── ValidationError       stored rows cannot be split into those that are learned from and those that are held out
 """
 
@@ -35,6 +36,10 @@ class FailedScoresError(RunError):
 
 class EmptyBuildError(RunError):
     """A build kept no molecule, and refers to none."""
+
+
+class BacklogError(RunError):
+    """Rows that wait for their scores cannot be scored here, or for now."""
 
 
 class ValidationError(RunError):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from molbuffer.exchange import IngestReceipt, RunLogger
     from molbuffer.lab.arguments import LossFunction, RowProgress
+    from molbuffer.lab.backlog import BacklogProgress
     from molbuffer.lab.offline import Judging, OfflineResult
     from molbuffer.lab.runs import LabRun
     from molbuffer.samplers import Policy
@@ -317,3 +318,47 @@ class Lab(StoredLab):
 
         plan = IngestPlan(form, name, self._policy(policy), column, reward, transform or Identity())
         return ingest_file(self.store, Path(file), plan, described_import, progress)
+
+    def score_pending(
+        self,
+        objectives: Objective | Sequence[Objective],
+        *,
+        template: ContrastiveTemplate | None = None,
+        run: str | None = None,
+        watch: bool = False,
+        batch: int = 256,
+        progress: Callable[[BacklogProgress], None] = lambda done: None,
+    ) -> BacklogProgress:
+        """Score the rows whose rewards are to come, of builds under objectives with a backlog, and complete these.
+
+        Any number of processes and hosts may do so at once: they share the work, and no molecule is paid for twice.
+        `molbuffer score-pending` does the same for runs of a configuration, whose objectives it finds itself.
+
+        Args:
+            objectives: those of the rows to score; rows of others are left.
+            template: gives the rewards of pairs.
+            run: the id, or its start, of the only run whose rows are scored; None is every one.
+            watch: go on when nothing is left, until Ctrl-C.
+            batch: the most rows that are taken at once.
+            progress: told what was done, after each portion.
+
+        Raises:
+            BacklogError: rows wait, and none of them for these objectives; or all scores were lost, again and again.
+            StaleScoresError: stored scores of a component are not those that it computes now.
+        """
+        from molbuffer.lab.backlog import BacklogScorer, find_among
+        from molbuffer.lab.recording import check_objective
+        from molbuffer.samplers import Backlog, check_stored_scores
+
+        check_count("batch", batch)
+        backlogs = dict[str, Backlog]()
+        for objective in objectives if isinstance(objectives, Sequence) else [objectives]:
+            check_objective(objective)
+            check_stored_scores(objective, self.store)
+            backlog = Backlog(objective, self.store, template)
+            backlogs |= dict.fromkeys(backlog.objectives, backlog)
+        run_id = None if run is None else self.store.run(run).run_id
+        scorer = BacklogScorer(
+            self.store, find_among(backlogs), run_id=run_id, watch=watch, batch=batch, progress=progress
+        )
+        return scorer.run()

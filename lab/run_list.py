@@ -17,6 +17,13 @@ def list_runs(store: SampleStore) -> polars.DataFrame:
     import polars
 
     runs = list_run_facts(scope_of(store))[::-1]
+    # The rewards of rows that were scored after their build are not in the means that builds have.
+    later = {(each.run_id, each.objective_sha256): each for each in store.count_pending()}
+    counts = [later.get((run.run_id, run.objective_sha256 or "")) for run in runs]
+    means = [
+        each and each.mean_reward if run.mean_reward is None else run.mean_reward
+        for run, each in zip(runs, counts, strict=True)
+    ]
     columns: dict[str, tuple[list[Any], type[polars.DataType]]] = {
         "run_id": ([run.run_id for run in runs], polars.String),
         "name": ([run.name for run in runs], polars.String),
@@ -24,8 +31,9 @@ def list_runs(store: SampleStore) -> polars.DataFrame:
         "status": ([run.status for run in runs], polars.String),
         "samples": ([run.drawn for run in runs], polars.Int64),
         "kept": ([run.kept for run in runs], polars.Int64),
+        "pending": ([each.rows if each else 0 for each in counts], polars.Int64),
         "oracle_calls": ([run.oracle_calls for run in runs], polars.Int64),
-        "mean_reward": ([run.mean_reward for run in runs], polars.Float64),
+        "mean_reward": (means, polars.Float64),
         "iterations": ([run.iterations for run in runs], polars.Int64),
         "seed": ([run.seed for run in runs], polars.Int64),
         "started": ([run.started for run in runs], polars.Datetime),

@@ -4,7 +4,7 @@ A build is judged by its molecules: the distinct kept ones that were to be score
 was computed for it or found in the store. So a build that is resumed, or a night that draws the molecules of the night
 before, is judged as the first one was. The builds of an iteration are judged together, in a training with the live ones
 since. Too few molecules say nothing about a scorer: below ``LEAST_MOLECULES`` they wait for those of further
-iterations.
+iterations. So do those whose score is still to come, from the backlog.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ class ScoreFailures:
     since: int = 0
     warn: Callable[[str], None] = log_warning
     _known: set[str] = field(default_factory=set)
+    _looked: set[str] = field(default_factory=set)
+    _waiting: dict[str, set[str]] = field(default_factory=dict)
     _molecules: int = 0
     _failed: list[str] = field(default_factory=list)
 
@@ -112,11 +114,18 @@ class ScoreFailures:
         if not len(fresh):
             return
         first = min(fresh["created"].to_pylist())
-        rows = store.read_arrow(_REWARDED, parameters=[first, first], fresh=fresh).to_pylist()
-        self._known.update(fresh["build_id"].to_pylist())
-        judged = [row for row in rows if not row["pending"]]
-        self._molecules += len(judged)
-        self._failed += [row["smiles"] for row in judged if not row["good"]]
+        for row in store.read_arrow(_REWARDED, parameters=[first, first], fresh=fresh).to_pylist():
+            build_id, smiles = row["build_id"], row["smiles"]
+            waiting = self._waiting.setdefault(build_id, set())
+            if row["pending"]:
+                waiting.add(smiles)
+            elif build_id not in self._looked or smiles in waiting:
+                waiting.discard(smiles)
+                self._molecules += 1
+                self._failed += [] if row["good"] else [smiles]
+        self._looked.update(fresh["build_id"].to_pylist())
+        self._waiting = {build_id: waiting for build_id, waiting in self._waiting.items() if waiting}
+        self._known = self._looked - self._waiting.keys()
 
     def _settle(self) -> None:
         """Warn of failures, and begin to count anew."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.score_failures import ScoreFailures, log_warning
 from molbuffer.samplers import BuildPlace, CallsOfTraining, DrawCounts, Policy, Sampler, Screener, SeenMolecules
 from molbuffer.samplers.models import UNTRUNCATED
+from molbuffer.scoring.components import claimed_as
 from molbuffer.storage import Event, KeptOfRun, SampleStore, Selection, Uniform
 from molbuffer.training import (
     BEFORE_THE_RUN,
@@ -38,13 +40,16 @@ from molbuffer.training import (
     MixedLoader,
     Observer,
     PatienceStop,
+    RowsInFlight,
     StageEnd,
     StageEndSettings,
     StopSettings,
     TimeStop,
     Trainables,
     UnsuitableDataError,
+    Waiting,
     blind_part,
+    commit_checkpoint,
     fit_policy,
 )
 
@@ -74,6 +79,7 @@ class TrainingPlan:
         tell: tells people what the guard did.
         diversity: the diversity memory; None has every reward count in full. Online only.
         best: the best agent of the run, from which samplers may draw; None where none does. Online only.
+        waiting: how long the training waits for rows whose scores are to come from the backlog.
     """
 
     batches: BatchPlan
@@ -92,6 +98,7 @@ class TrainingPlan:
     tell: Callable[[str], None] = log_warning
     diversity: DiversitySettings | None = None
     best: BestAgent | None = None
+    waiting: Waiting = Waiting()
 
 
 @dataclass(frozen=True)
@@ -161,7 +168,7 @@ def online_training(
     memory = None if plan.diversity is None else diversity_memory(plan.diversity, context, resumed=resumed)
     buffer = Buffer(store, view, plan.selection, vocabulary, plan.batches.replay, memory)
     loader = MixedLoader(plan.batches, buffer, live, diversity=memory)
-    return Training(
+    training = Training(
         learner,
         loader,
         writer,
@@ -173,6 +180,21 @@ def online_training(
         screener=screener,
         course=Course([CallsStop(calls), *_observers(context, plan, calls, learner, loader)]),
     )
+    if context.objective.backlog:
+        loader.in_flight = RowsInFlight(
+            store,
+            run_id,
+            context.objective_sha256,
+            [
+                claimed_as(part.component)
+                for part in context.objective.components
+                if part.component.name in context.objective.backlog
+            ],
+            settle=partial(commit_drawn, training),
+            waiting=plan.waiting,
+            say=plan.tell,
+        )
+    return training
 
 
 def _observers(
@@ -251,6 +273,15 @@ def diversity_memory(settings: DiversitySettings, context: RunContext, *, resume
         )
         memory.count(BEFORE_THE_RUN, found["smiles"].to_pylist(), found["reward"].to_numpy())
     return memory
+
+
+def commit_drawn(training: Training) -> bool:
+    """Commit all that a training has drawn up to now, as part of a checkpoint; return whether there was anything."""
+    writer = training.writer
+    if pending := writer.pending:
+        commit_checkpoint(training.learner, training.loader, writer, training.trainables, training.course)
+    writer.drain()
+    return pending
 
 
 def go_on(training: Training, store: SampleStore) -> None:

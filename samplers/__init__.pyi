@@ -42,6 +42,8 @@ from .policies.policy import (
 from .policies.reinvent import ReinventPrior, read_reinvent_prior, write_reinvent_prior
 from .prior import PriorSampler
 from .replay import expressible, randomised, stored_rows
+from .scores.backlog import Backlog, WorkedOff
+from .scores.expensive import ClaimTiming
 from .scores.renamed_molecules import RenamedMolecules, copy_scores_of_renamed
 from .scores.scorer import ScoredMolecules, Scorer
 from .scores.stored_scores import SecondAttempt, check_stored_scores, score_again
@@ -67,10 +69,12 @@ __all__ = [
     "SMILES",
     "START",
     "TOLERANCE",
+    "Backlog",
     "BuildPlace",
     "BuildSpec",
     "ByScaffold",
     "CallsOfTraining",
+    "ClaimTiming",
     "ContrastiveSampler",
     "DatasetSampler",
     "DecodedLatents",
@@ -119,6 +123,7 @@ __all__ = [
     "TokenSource",
     "UnknownTokenError",
     "Vocabulary",
+    "WorkedOff",
     "batch_quotas",
     "best_latents",
     "best_molecules",

@@ -58,7 +58,7 @@ from .named_objectives import (
     check_objective_name,
     named_objective,
 )
-from .objective import Aggregation, Objective, WeightedComponent
+from .objective import Aggregation, Mode, Objective, WeightedComponent
 from .pairs import IMPROVEMENT, SOURCE, ContrastiveTemplate, PairJudgement, judge_pairs
 from .screening import SCREENING, KnownValues, RewardModel, Screening, dear_components, pick_molecules
 from .surrogates.acquisitions import ExpectedImprovement, Greedy, ThompsonSampling, UpperConfidenceBound
@@ -114,6 +114,7 @@ __all__ = [
     "Indices",
     "Judgement",
     "KnownValues",
+    "Mode",
     "NamedMolecule",
     "NamedObjective",
     "Objective",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,10 @@ class Aggregation(StrEnum):
     PARETO = "pareto"
 
 
+Mode = Literal["inline", "backlog"]
+"""When a component scores the rows of a build of the buffer: before they are committed, or later, from the backlog."""
+
+
 @checked
 @dataclass(frozen=True)
 class WeightedComponent:
@@ -51,6 +55,8 @@ class WeightedComponent:
         pessimism: the number k of standard deviations by which a raw value counts as worse than it is: the transformed
             value is the lesser of those at value − k std and value + k std, a lower confidence bound where more is
             better, and an upper one where less is. For components that give a value with its standard deviation.
+        mode: "inline" has builds of the buffer wait for the scores, "backlog" has them computed later, by whoever works
+            the backlog off; None is that of the objective. It has no part in the identity of the objective.
 
     Example:
         >>> mb.WeightedComponent(mb.QED(), weight=2.0).transform.kind
@@ -66,6 +72,7 @@ class WeightedComponent:
     after: Gate | str | None = None
     otherwise: float = 0.0
     pessimism: float = 0.0
+    mode: Mode | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "component", complete(self.component))
@@ -85,6 +92,8 @@ class WeightedComponent:
         object.__setattr__(self, "pessimism", checked_number(f"pessimism of {name!r}", self.pessimism))
         if self.pessimism < 0:
             raise ScoringConfigurationError(f"pessimism of {name!r} must be at least 0, got {self.pessimism:g}")
+        if self.mode is not None and self.mode not in get_args(Mode):
+            raise unknown_name(f"mode of {name!r}", str(self.mode), get_args(Mode))
 
     @property
     def gate(self) -> Gate | None:
@@ -136,6 +145,8 @@ class Objective:
         components: at least one, with different names and at least one positive weight.
         aggregation: how transformed values make one reward.
         reference: the molecules among which ``pareto`` ranks.
+        mode: "backlog" has the components of high cost score the rows of builds of the buffer later, those without a
+            mode of their own; "inline" has builds wait for them.
 
     Example:
         >>> weighted = mb.WeightedComponent(mb.SAScore(), transform=mb.ReverseSigmoid(low=3, high=5))
@@ -147,12 +158,14 @@ class Objective:
     components: tuple[WeightedComponent, ...]
     aggregation: Aggregation = Aggregation.GEOMETRIC_MEAN
     reference: ParetoReference | None = None
+    mode: Mode = "inline"
 
     def __init__(
         self,
         components: Sequence[WeightedComponent | Component],
         aggregation: Aggregation | str = Aggregation.GEOMETRIC_MEAN,
         reference: ParetoReference | Mapping[str, Sequence[float]] | str | Path | None = None,
+        mode: Mode = "inline",
     ) -> None:
         """Take the components; one without a weight has the weight 1 and its raw values.
 
@@ -173,6 +186,14 @@ class Objective:
             raise ScoringConfigurationError("an objective needs a component of positive weight, got only zeros")
         self._check_gates(names)
         object.__setattr__(self, "reference", _reference(self.aggregation, reference, names))
+        if mode not in get_args(Mode):
+            raise unknown_name("mode of an objective", str(mode), get_args(Mode))
+        object.__setattr__(self, "mode", mode)
+        if mode == "backlog" and not self.backlog:
+            raise ScoringConfigurationError(
+                "nothing of the objective goes to the backlog: no component has a high cost, or all of those have the "
+                'mode "inline"; give a component cost = "high", or the mode "backlog" itself'
+            )
         _ = self._fronts
 
     @cached_property
@@ -202,6 +223,15 @@ class Objective:
                     raise unknown_name(f"component in the gate of {name!r}", needed, others)
         order_by_gates(names, self.gates)
         _ = self.open_where
+
+    @cached_property
+    def backlog(self) -> frozenset[str]:
+        """The names of the components that score the rows of builds of the buffer later."""
+        return frozenset(
+            part.component.name
+            for part in self.components
+            if (part.mode or (self.mode if part.component.cost == "high" else "inline")) == "backlog"
+        )
 
     @cached_property
     def gates(self) -> dict[str, Gate]:

@@ -3,6 +3,7 @@ from .archive.terms import ArchiveTerms
 from .backends.waiting import ClaimWait
 from .catalog.schema.migrate import MigrationReceipt, migrate_store
 from .commits.commit import find_receipts
+from .commits.pending import PendingCount, PendingRow
 from .commits.processes import Process
 from .commits.runs import shown_event
 from .errors import (
@@ -117,6 +118,8 @@ __all__ = [
     "MixturePart",
     "ObjectiveComponent",
     "ObjectiveDefinition",
+    "PendingCount",
+    "PendingRow",
     "PickedBy",
     "Place",
     "PolicyStore",

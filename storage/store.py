@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -46,6 +46,9 @@ from molbuffer.storage.commits import (
     AcceptConfig,
     Committer,
     KnownScores,
+    PendingCount,
+    PendingRow,
+    pending,
     read_build,
     receipt_of,
     runs,
@@ -365,6 +368,35 @@ class SampleStore:
             run_id: the run that they belong to.
         """
         return scores_of.add_rewards(self._open.writable(), self.path, of_builds, run_id)
+
+    def count_pending(
+        self, run_id: str | None = None, *, objectives: Collection[str] | None = None
+    ) -> list[PendingCount]:
+        """Return how many rewards are, and were, to come, those that have waited for longest first.
+
+        Args:
+            run_id: the run that drew the rows; None is every one.
+            objectives: the sha256 of the objectives; None is every one.
+        """
+        return pending.count_pending(self._catalog, run_id, objectives)
+
+    def pending_rows(
+        self,
+        run_id: str | None = None,
+        *,
+        objectives: Collection[str] | None = None,
+        most: int,
+        put_off: Sequence[str] = (),
+    ) -> list[PendingRow]:
+        """Return rows whose reward is still to come: the oldest first, and in turns of the runs that drew them.
+
+        Args:
+            run_id: the run that drew the rows; None is every one.
+            objectives: the sha256 of the objectives; None is every one.
+            most: the most rows.
+            put_off: molecules whose rows are left out.
+        """
+        return pending.pending_rows(self._catalog, run_id, objectives, most=most, put_off=put_off)
 
     def latest_checkpoint(self, run_id: str) -> StoredCheckpoint | None:
         """Return a run's checkpoint of the highest iteration whose files are there; None before the first."""

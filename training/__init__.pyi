@@ -1,5 +1,6 @@
 from .batches.batch import TrainingBatch
 from .batches.buffer import BUFFER, Buffer, BufferView
+from .batches.in_flight import RowsInFlight, Waiting
 from .batches.live_samplers import LiveSamplers
 from .batches.loader import BatchOrigin, BatchPlan, MixedLoader
 from .batches.replay import Replay, blind_part
@@ -86,6 +87,7 @@ __all__ = [
     "Reinvent",
     "Replay",
     "ReplayedLatents",
+    "RowsInFlight",
     "RunCheckpoints",
     "ScoredSequences",
     "StageEnd",
@@ -101,6 +103,7 @@ __all__ = [
     "UnsuitableDataError",
     "ValidOn",
     "VectorTrainer",
+    "Waiting",
     "blind_part",
     "bootstrap_difference",
     "check_columns",

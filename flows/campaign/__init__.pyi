@@ -1,11 +1,12 @@
 from .assemble import build_filters, build_objective, build_standardisation, build_template
+from .backlogs import backlogs_of_runs
 from .campaign import Campaign, campaign_run, read_settings, reopen_campaign
 from .flow_runs import current_run_id, inform, warn
 from .logged import run_logs
 from .named_policies import found_policy, unfit_policies, unknown_names, with_resolved_policies
 from .pretrain_request import DEFAULT_MODEL, PretrainRequest
 from .pretraining import check_before_a_run, check_request, prepare_pretraining, register
-from .progress import Watch, progress_bar, step_bar
+from .progress import Watch, backlog_bar, progress_bar, step_bar
 from .resuming import check_resumed
 from .stages import MakeBuilder, present_stage, train_stages
 from .training import check_rows, offline_condition, prepare_offline, prepare_online, relabel_first
@@ -16,6 +17,8 @@ __all__ = [
     "MakeBuilder",
     "PretrainRequest",
     "Watch",
+    "backlog_bar",
+    "backlogs_of_runs",
     "build_filters",
     "build_objective",
     "build_standardisation",

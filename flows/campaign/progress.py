@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from molbuffer.lab import BacklogProgress
 from molbuffer.training import FitProgress, PretrainProgress
 
 SECONDS_BETWEEN_LINES = 60.0
@@ -46,6 +47,19 @@ def step_bar(title: str) -> Iterator[Callable[[PretrainProgress], None]]:
             if progress.validation_loss is not None:
                 validation = f"  held out {progress.validation_loss:.2f}"
             move(progress.step, progress.steps, f"loss {progress.loss:.1f}{validation}")
+
+        yield report
+
+
+@contextmanager
+def backlog_bar(title: str) -> Iterator[Callable[[BacklogProgress], None]]:
+    """Show a bar for rows that are scored after they were built; return the function that moves it."""
+    with _bar(title) as move:
+
+        def report(done: BacklogProgress) -> None:
+            settled = done.completed + done.failed
+            told = [f"{name} {count}" for name, count in (("failed", done.failed), ("lost", done.lost)) if count]
+            move(settled, settled + done.left, "  ".join([f"scores {done.computed}", *told]))
 
         yield report
 

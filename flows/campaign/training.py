@@ -26,7 +26,7 @@ from molbuffer.lab import (
 )
 from molbuffer.samplers import BEST
 from molbuffer.storage import KeptOfRun, RunKind, SampleStore, UnknownRunError
-from molbuffer.training import BatchPlan, BestAgent, Replay
+from molbuffer.training import BatchPlan, BestAgent, Replay, Waiting
 
 OFFLINE_STRETCH = 10
 """Iterations between checkpoints offline, for each one online: an offline iteration draws and scores nothing."""
@@ -70,6 +70,7 @@ def assemble_online(campaign: Campaign) -> Training:
         tell=warn,
         diversity=None if settings.diversity is None else settings.diversity.build(),
         best=best,
+        waiting=Waiting(settings.buffer.pending_timeout),
     )
     tables = [each.table for each in settings.samplers]
     return online_training(

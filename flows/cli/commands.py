@@ -27,6 +27,7 @@ from molbuffer.flows.cli import (
     query,
     recover,
     rescore,
+    score_pending,
     store,
     verify,
 )
@@ -58,6 +59,7 @@ priors.add_commands(app)
 query.add_commands(app)
 recover.add_commands(app)
 rescore.add_commands(app)
+score_pending.add_commands(app)
 serve.add_commands(app)
 verify.add_commands(app)
 

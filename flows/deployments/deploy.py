@@ -27,7 +27,9 @@ def made_deployment(plan: Planned) -> RunnerDeployment:
         name=plan.name,
         schedules=[Cron(plan.cron, timezone=plan.timezone, slug="nightly")] if plan.cron else None,
         # Of one store and campaign, one at a time; the next one waits, and those of others do not.
-        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+        concurrency_limit=None
+        if plan.most_at_once is None
+        else ConcurrencyLimitConfig(limit=plan.most_at_once, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
         parameters={RUN: dict(plan.parameters)},
         description=plan.description,
         tags=list(plan.tags),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import flow, runtime
 
-from molbuffer.flows.deployments.attempts import ended_after, resumed_after_errors
+from molbuffer.flows.deployments.attempts import OverdueError, ended_after, resumed_after_errors
 from molbuffer.flows.deployments.dead_runs import agree, note_run
 from molbuffer.flows.deployments.host_files import refuse_missing
 from molbuffer.flows.deployments.names import campaign_name, flow_run_name, run_id_of
@@ -27,9 +27,11 @@ from molbuffer.flows.deployments.parameters import (
     MaintainParameters,
     OfflineParameters,
     ReportParameters,
+    ScorePendingParameters,
     TrainParameters,
 )
 from molbuffer.flows.maintain import maintain as maintain_flow
+from molbuffer.flows.score_pending import score_pending as score_pending_flow
 from molbuffer.lab import limit_threads
 
 if TYPE_CHECKING:
@@ -77,6 +79,19 @@ def train_offline(parameters: OfflineParameters) -> dict[str, Any]:
         return run_offline(watch=shown.stepped, snapshot=parameters.snapshot, where=parameters.where, **given)
 
     return _endured(work, parameters)
+
+
+@flow(name="score-pending", flow_run_name=flow_run_name)
+def score_pending(parameters: ScorePendingParameters) -> dict[str, Any]:
+    """Score the molecules of builds that did not wait for their scores, and complete their rewards."""
+    try:
+        with ended_after(parameters.timeout_hours):
+            done: dict[str, Any] = score_pending_flow.fn(**parameters.model_dump(exclude={"timeout_hours"}))
+            return done
+    except OverdueError:
+        if not parameters.watch:
+            raise
+        return {"store": parameters.store, "ended": f"{parameters.timeout_hours:g} hours"}
 
 
 @flow(name="maintain", flow_run_name=flow_run_name)

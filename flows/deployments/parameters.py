@@ -97,6 +97,22 @@ class OfflineParameters(CampaignParameters):
     where: Condition = None
 
 
+class ScorePendingParameters(_Form):
+    """The scores that builds did not wait for."""
+
+    store: Store
+    run: str | None = Field(
+        None, title="Only run", description="The id of a run of the store, or its start; every run if empty."
+    )
+    watch: bool = Field(
+        False, title="Go on", description="Go on when nothing is left, and take what comes, until the hours are over."
+    )
+    batch: int = Field(256, ge=1, title="Rows at once")
+    timeout_hours: float | None = Field(
+        23.0, gt=0, title="Hours at most", description="It ends after so many hours; what it stored stays."
+    )
+
+
 class MaintainParameters(_Form):
     """The upkeep of a store, while others use it."""
 

@@ -24,10 +24,11 @@ from molbuffer.flows.errors import UsageError
 from molbuffer.flows.settings import Settings, did_you_mean
 
 _MODULE = "molbuffer.flows.deployments.night_flows"
-BUILD, TRAIN, OFFLINE, MAINTAIN, ARCHIVE, EXPORT, REPORT, DEAD_RUNS = (
+BUILD, TRAIN, OFFLINE, SCORE, MAINTAIN, ARCHIVE, EXPORT, REPORT, DEAD_RUNS = (
     "build",
     "train",
     "train-offline",
+    "score-pending",
     "maintain",
     "archive",
     "export",
@@ -35,7 +36,7 @@ BUILD, TRAIN, OFFLINE, MAINTAIN, ARCHIVE, EXPORT, REPORT, DEAD_RUNS = (
     "close-dead-runs",
 )
 OF_CAMPAIGN = (BUILD, TRAIN, OFFLINE)
-FLOWS = (*OF_CAMPAIGN, MAINTAIN, ARCHIVE, EXPORT, REPORT, DEAD_RUNS)
+FLOWS = (*OF_CAMPAIGN, SCORE, MAINTAIN, ARCHIVE, EXPORT, REPORT, DEAD_RUNS)
 """The names of the night flows, in the order in which they are registered."""
 USUAL_CRONS = {DEAD_RUNS: "17 * * * *"}
 """The schedules that hold without others: dead runs are looked for every hour."""
@@ -44,6 +45,7 @@ _DESCRIPTIONS = {
     BUILD: "Adds buffer_size molecules of every sampler to the buffer of **{campaign}**; each night draws other ones.",
     TRAIN: "Trains the policy of **{campaign}** on live and stored molecules, and stores all that it draws.",
     OFFLINE: "Trains a policy of **{campaign}** on stored molecules alone, and sets it beside them.",
+    SCORE: "Scores the molecules of builds that did not wait for their scores; any number of hosts share the work.",
     MAINTAIN: "Merges small files, backs the catalog up, and removes files that nothing refers to, while others work.",
     ARCHIVE: "Copies rows with their provenance into plain files that can be kept and read anywhere.",
     EXPORT: "Writes the molecules, or the history, as one file for other programs.",
@@ -111,6 +113,11 @@ class Planned:
         return f"{self.flow}/{self.name}"
 
     @property
+    def most_at_once(self) -> int | None:
+        """The most runs of it at once; the next one waits. Any number of scorers share the work of one store."""
+        return None if self.flow == SCORE else 1
+
+    @property
     def job_variables(self) -> dict[str, Any]:
         """What the worker starts the process with: it overrides the worker's own setting, which the window of silence
         would otherwise have to guess.
@@ -126,7 +133,11 @@ class Planned:
             "description": self.description,
             "tags": list(self.tags),
             "work_pool": {"name": self.work_pool or POOL, "job_variables": self.job_variables},
-            "concurrency_limit": {"limit": 1, "collision_strategy": "ENQUEUE"},
+            **(
+                {"concurrency_limit": {"limit": self.most_at_once, "collision_strategy": "ENQUEUE"}}
+                if self.most_at_once
+                else {}
+            ),
             "schedules": schedules if self.cron else [],
             "parameters": {RUN: dict(self.parameters)},
         }
@@ -176,6 +187,8 @@ def _parameters(nights: Nights, flow: str, settings: Mapping[str, Any]) -> dict[
     match flow:
         case "maintain":
             return {"store": nights.store}
+        case "score-pending":
+            return {"store": nights.store, "timeout_hours": nights.limits.get("timeout_hours", 23.0)}
         case "archive":
             return {"store": nights.store, "out": str(PurePosixPath(out) / f"{nights.name}-{{date}}-{{time}}.tar")}
         case "export":

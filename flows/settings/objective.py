@@ -20,6 +20,7 @@ from molbuffer.scoring import (
     TRANSFORMS,
     Gate,
     Identity,
+    Mode,
     Objective,
     ScoringConfigurationError,
     Standardisation,
@@ -53,13 +54,19 @@ class ComponentSettings(KindTable):
     """By how many standard deviations a raw value counts as worse than it is, for a component that gives values with
     their standard deviations: the lower confidence bound where more is better, the upper one where less is."""
 
+    mode: Mode | None = None
+    """inline: builds of the buffer wait for its scores; backlog: they commit their molecules without these, and
+    `molbuffer score-pending` computes them. Default: that of the objective."""
+
     def weighted(self, standardisation: Standardisation = Standardisation()) -> WeightedComponent:
         """Return the component with its weight and transform; targets are standardised as the molecules are."""
         component = self.build(standardisation=standardisation)
         if self.foreign_sha256 is not None:
             component = foreign(component, self.foreign_sha256)
         transform = Identity() if self.transform is None else self.transform.build()
-        return WeightedComponent(component, self.weight, transform, self.after, self.otherwise, self.pessimism)
+        return WeightedComponent(
+            component, self.weight, transform, self.after, self.otherwise, self.pessimism, self.mode
+        )
 
     @model_validator(mode="after")
     def _can_be_built(self) -> Self:
@@ -98,6 +105,10 @@ class ObjectiveSettings(Section):
     them. "imported:NAME" are scores in [0, 1] that were imported as NAME. In a stored configuration its components
     stand for it."""
 
+    mode: Mode = "inline"
+    """inline: builds of the buffer wait for all scores; backlog: those of components with a high cost are computed
+    later, by `molbuffer score-pending`, in any number of processes and hosts. What is drawn live is scored at once."""
+
     choose: Annotated[KindTable, CHOICE_OF] | None = None
     """Which of more molecules than are wanted are scored: maxmin or dpp, so that a batch has different ones. The others
     are rejected by `choice`, and stored. Without it, all that pass the filters are scored."""
@@ -105,7 +116,7 @@ class ObjectiveSettings(Section):
     def build(self, standardisation: Standardisation = Standardisation()) -> Objective:
         """Return the objective; targets are standardised as the molecules are."""
         components = tuple(each.weighted(standardisation) for each in self.components)
-        return Objective(components, self.aggregation, self.reference)
+        return Objective(components, self.aggregation, self.reference, self.mode)
 
     @model_validator(mode="before")
     @classmethod
@@ -157,7 +168,13 @@ class ObjectiveSettings(Section):
         try:
             self.build()
         except ScoringConfigurationError as error:
-            yield (("aggregation",) if self.reference is None else ("reference",)), str(error)
+            yield self._blamed(str(error)), str(error)
+
+    def _blamed(self, problem: str) -> tuple[str]:
+        """Return the key to change where the components are right, each by itself."""
+        if "backlog" in problem:
+            return ("mode",)
+        return ("aggregation",) if self.reference is None else ("reference",)
 
 
 def _component_of(name: str) -> dict[str, Any]:

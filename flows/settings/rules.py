@@ -237,6 +237,36 @@ def _rows_of_updates(data: Mapping[str, Any], batch_size: int, live: int) -> int
     return int((training["updates"] - 1) * (buffer["update_size"] or size))
 
 
+def _backlog_has_rows(data: Mapping[str, Any]) -> Iterator[Problem]:
+    """Refuse a backlog that no row ever gets into: only builds of the buffer have one, and nothing uses these."""
+    objective = _table(data, "objective")
+    modes = [
+        (("objective", "components", i, "mode"), table.get("mode")) for i, table in _tables(objective, "components")
+    ]
+    keys = [path for path, mode in ((("objective", "mode"), objective.get("mode")), *modes) if mode == "backlog"]
+    if not keys or _is_offline(data):
+        return
+    updates: Any = _table(data, "training").get("updates", 1)
+    if stored_share(data) <= TOLERANCE and updates == 1:
+        live = ", ".join(shown(table.get("name")) for _, table in _tables(data, "samplers") if _draws_live(table))
+        yield Problem(
+            keys[0],
+            f"the samplers {live} draw the whole batch live, and what is drawn live is scored at once: nothing is left "
+            "to the backlog; lower their p_batch and give one a buffer_size, or take inline",
+        )
+    elif not any(_fills_buffer(table) for _, table in _tables(data, "samplers")):
+        advice = "no sampler has a buffer_size, and only builds of the buffer have a backlog; give one a buffer_size"
+        yield Problem(keys[0], advice)
+
+
+def _pairs_can_be_kept(data: Mapping[str, Any]) -> Iterator[Problem]:
+    objective = _table(data, "objective")
+    modes = (objective.get("mode"), *(table.get("mode") for _, table in _tables(objective, "components")))
+    if "backlog" in modes and _table(data, "contrastive").get("min_improvement") is not None:
+        message = "pairs cannot be rejected by scores that the backlog has only later; remove the key, or take inline"
+        yield Problem(("contrastive", "min_improvement"), message)
+
+
 _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     _names_are_unique,
     _labels_are_free,
@@ -246,6 +276,8 @@ _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
     _samplers_draw_at_some_time,
     _somebody_draws,
     _buffer_can_be_filled,
+    _backlog_has_rows,
+    _pairs_can_be_kept,
 )
 
 

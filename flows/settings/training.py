@@ -12,7 +12,7 @@ from molbuffer.flows.settings.base import Section
 from molbuffer.kinds import Condition, Count, KindTable, OneOf, Text, refuse
 from molbuffer.lab import Criterion, EvaluationPlan, Judging, Relabel, SplitBy, ValidationPlan
 from molbuffer.storage import SELECTIONS, Selection
-from molbuffer.training import LOSSES, LearnerSettings, Loss, Precision, Replay, conservative
+from molbuffer.training import LOSSES, LearnerSettings, Loss, Precision, Replay, Waiting, conservative
 
 Positive = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
@@ -35,6 +35,11 @@ class BufferSettings(Section):
     runs: Literal["all", "own"] = "all"
     """all: also rows that earlier runs stored under the same objective, as of the start of this run; own: only rows of
     this run."""
+
+    pending_timeout: Positive = Waiting.timeout_seconds
+    """Of an objective with a backlog: the most seconds that a training which is short of rows waits for scores without
+    a sign of a scorer, which is a new score or claim. Then it builds once more, and ends with an error; it can be
+    resumed."""
 
     max_policy_lag: Annotated[int, Ge(0)] | None = None
     """The most iterations since the run drew a row; older rows, and those of other runs, are left out. Default: no

@@ -1,3 +1,4 @@
+from .backlog import run_score_pending
 from .building import run_build
 from .offline import run_offline
 from .online import run_online
@@ -6,4 +7,5 @@ __all__ = [
     "run_build",
     "run_offline",
     "run_online",
+    "run_score_pending",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from molbuffer.flows.campaign import campaign_run, current_run_id, present_stage, read_settings, run_logs, warn
+from molbuffer.flows.campaign import campaign_run, current_run_id, inform, present_stage, read_settings, run_logs, warn
 from molbuffer.flows.tasks import Maker, build_requests, make_chunks
 from molbuffer.lab import check_kept, publish_latents
 from molbuffer.storage import Event, RunKind, SampleStore
@@ -43,11 +43,15 @@ def run_build(
         calls.read(0, Event.SAMPLE_BATCH)
         ended = f"{calls.count} oracle calls" if calls.used_up else None
         sample_store.note_ending(campaign.run_id, ended)
+        waiting = sum(each.rows for each in sample_store.count_pending(campaign.run_id))
+        if waiting:
+            inform(f"{waiting} rewards are still to come: molbuffer score-pending --store {store}")
     return {
         "run_id": campaign.run_id,
         "store": store,
         "drawn": sum(receipt.drawn for receipt in receipts),
         "kept": sum(receipt.kept for receipt in receipts),
+        "pending": waiting,
         "oracle_calls": calls.count,
         "ended": ended,
         "failed_scores": failed,

@@ -143,10 +143,25 @@ def refuse_no_rows(rows: OfflineRows, objective_sha256: str, where: str | None, 
     raise BatchShortError(
         f"no stored row has a reward under the objective{condition}: take the objective of the rows, or have "
         'their molecules scored under this one first with relabel = "cheap" of offline, as judging=Judging('
-        'relabel="cheap") in Python' + ("" if where is None else ", or another condition"),
+        'relabel="cheap") in Python'
+        + ("" if where is None else ", or another condition")
+        + (f"; {waiting}" if (waiting := pending_text(rows, objective_sha256)) else ""),
         wanted=1,
         available=0,
     )
+
+
+def pending_text(rows: OfflineRows, objective_sha256: str) -> str:
+    """Return what to say of rows that wait for their scores, and are left out; nothing without any.
+
+    Args:
+        rows: the sources.
+        objective_sha256: the objective.
+    """
+    counts = (each for source in rows.sources for each in source.store.count_pending(objectives=[objective_sha256]))
+    waiting = sum(each.rows for each in counts)
+    advice = f"`molbuffer score-pending --store {rows.sources[0].store.path}` scores them"
+    return f"{waiting} rows wait for their scores under the objective, and are left out: {advice}" if waiting else ""
 
 
 def refuse_archive(own: SampleStore) -> None:

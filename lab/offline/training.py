@@ -13,7 +13,7 @@ from molbuffer.lab.offline.checks import OfflineChecks
 from molbuffer.lab.offline.plan import EvaluationPlan, Judging
 from molbuffer.lab.offline.relabel import Relabelled, lacking_rows, relabel_rows, rewards_of
 from molbuffer.lab.offline.report import OfflineReport, data_quality, last_quality
-from molbuffer.lab.offline.rows import OfflineRows, PinnedRows, RowSource
+from molbuffer.lab.offline.rows import OfflineRows, PinnedRows, RowSource, pending_text
 from molbuffer.lab.training import Training, TrainingPlan, run_training
 from molbuffer.samplers import (
     Policy,
@@ -81,6 +81,8 @@ def offline_training(
     store, run_id, vocabulary = context.store, context.run_id, context.prior.vocabulary
     rows = rows or OfflineRows((RowSource(store),))
     own_snapshot = store.run(run_id).pinned_snapshot or store.snapshot()
+    if waiting := pending_text(rows, context.objective_sha256):
+        plan.tell(waiting)
     pinned = PinnedRows(rows, own_snapshot, vocabulary, judging.validation, context.seed)
     if judging.relabel != "off":
         pinned.more_rewards = [_more_rewards(context, source, plan.where, own_snapshot) for source in rows.sources]

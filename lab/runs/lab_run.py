@@ -43,6 +43,7 @@ from molbuffer.training import (
     StopSettings,
     Trainable,
     Trainables,
+    Waiting,
 )
 
 
@@ -212,6 +213,7 @@ class LabRun:
         until: StageEndSettings | None = None,
         objective: Objective | None = None,
         filters: Sequence[Filter] | None = None,
+        pending_timeout: float = Waiting.timeout_seconds,
         progress: Callable[[FitProgress], None] = lambda _: None,
     ) -> TrainingResult:
         """Train the policy until the run has done a number of iterations, from its last checkpoint if it has one.
@@ -242,6 +244,8 @@ class LabRun:
                 the block goes on from here, with what it is given.
             objective: gives the rewards of this training; None is that of the run.
             filters: those of this training, asked as in ``Lab.run``; None is those of the run.
+            pending_timeout: of an objective with a backlog, the most seconds that the training waits for rows without a
+                sign that somebody scores them: a new score or claim.
             progress: called after each iteration.
 
         Raises:
@@ -277,6 +281,7 @@ class LabRun:
             stage_end=until,
             last_stage=False,
             best=self._best if self._samplers.draws_from_best(samplers) else None,
+            waiting=Waiting(pending_timeout),
         )
         self._samplers.take_sizes(samplers)
         number = self._statements.trainings

@@ -25,10 +25,11 @@ from molbuffer.samplers.builds.judging import (
     refuse_unchosen,
 )
 from molbuffer.samplers.builds.metrics import policy_lag, sampler_metrics
-from molbuffer.samplers.builds.pair_rewards import pair_rewards, reward_of, source_metrics
+from molbuffer.samplers.builds.pair_rewards import pair_rewards, source_metrics
 from molbuffer.samplers.builds.screening import BuildPlace, Screener, screening_metrics
 from molbuffer.samplers.errors import SamplerError
 from molbuffer.samplers.files import EpochPosition, epoch_sampler
+from molbuffer.samplers.scores import reward_of
 from molbuffer.samplers.seeds import derive_seed
 from molbuffer.scoring import SCREENING, Judgement, PairJudgement
 from molbuffer.storage import Build, Event, Metric, Reward, Samples, ScreenedRow, no_samples, now
@@ -299,11 +300,14 @@ def _samples(drawn: Draw, judged: Sequence[PairJudgement], screened: Sequence[Sc
 
 
 def _rewards(samples: Samples, scores: BuildScores) -> list[Reward]:
-    """Return the reward of each kept row by its molecule, failed where it is NaN."""
+    """Return the reward of each kept row by its molecule, failed where it is NaN, pending where it is still to come."""
     kept = [
         (row, smiles)
         for row, (smiles, keep) in enumerate(zip(samples.smiles, samples.kept, strict=True))
         if keep and smiles is not None
     ]
     values, objective_sha256 = scores.of([smiles for _, smiles in kept]).tolist(), scores.scorer.objective.sha256
-    return [reward_of(row, value, objective_sha256) for (row, _), value in zip(kept, values, strict=True)]
+    return [
+        reward_of(row, value, objective_sha256, pending=scores.are_pending(smiles))
+        for (row, smiles), value in zip(kept, values, strict=True)
+    ]

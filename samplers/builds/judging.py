@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 
@@ -55,8 +56,8 @@ class Pipeline:
         screener: chooses them by a model of the known scores; None has none. It goes with no other choice.
 
     Raises:
-        ValueError: a filter has a name by which the run knows rows that it has scored, or had no call left for; or
-            there are a choice and a screener.
+        ValueError: a filter has a name by which the run knows rows that it has scored, or had no call left for; there
+            are a choice and a screener; or pairs are rejected by scores of a backlog.
     """
 
     standardisation: Standardisation
@@ -77,6 +78,12 @@ class Pipeline:
             raise ValueError(f"a filter cannot have the name {taken[0]!r}, which says why a run rejects rows itself")
         if self.choice is not None and self.screener is not None:
             raise ValueError("molecules are chosen by a choice, or by screening, and not by both")
+        improving = self.template is not None and self.template.min_improvement is not None
+        if improving and self.scorer.computes == "inline":
+            raise ValueError(
+                "min_improvement rejects pairs by scores that the backlog has only later: leave it out, or have all "
+                'components score with the mode "inline"'
+            )
 
 
 @dataclass
@@ -92,14 +99,24 @@ class BuildScores:
     new: list[Score] = field(default_factory=list)
     _rewards: dict[str, float] = field(default_factory=dict)
     _scored: list[ScoredMolecules] = field(default_factory=list)
+    _pending: set[str] = field(default_factory=set)
 
     def rewards(self, molecules: Iterable[str]) -> dict[str, float]:
-        """Return the rewards by canonical SMILES, NaN where one failed, including those asked for before."""
+        """Return the rewards by canonical SMILES, NaN where one failed or is still to come, including those asked for
+        before.
+        """
         scored = self.scorer.score([text for text in dict.fromkeys(molecules) if text not in self._rewards])
         self.new += scored.new
         self._scored.append(scored)
+        if self.scorer.computes == "inline":
+            self._pending |= scored.pending()
         self._rewards |= scored.reward_of()
         return self._rewards
+
+    def are_pending(self, *molecules: str) -> bool:
+        """Return whether the reward of a row of these molecules is still to come: that of one is, and none failed."""
+        decided = (math.isnan(self._rewards[text]) for text in molecules if text not in self._pending)
+        return not self._pending.isdisjoint(molecules) and not any(decided)
 
     def raw_values(self, molecules: Sequence[str]) -> dict[str, dict[str, float]]:
         """Return the raw values of molecules that were asked for, by component and canonical SMILES."""

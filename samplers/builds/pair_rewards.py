@@ -17,14 +17,17 @@ import numpy as np
 
 from molbuffer.samplers.base import Draw
 from molbuffer.samplers.builds.judging import BuildScores
+from molbuffer.samplers.scores import reward_of
 from molbuffer.scoring import ContrastiveTemplate, PairJudgement
-from molbuffer.storage import Metric, Reward, ScoreStatus
+from molbuffer.storage import Metric, Reward
 
 
 def pair_rewards(
     judged: Sequence[PairJudgement], template: ContrastiveTemplate, scores: BuildScores
 ) -> tuple[list[Reward], list[Metric]]:
-    """Return the reward of each kept pair, failed where the score of an end is, and the metrics of the pairs."""
+    """Return the reward of each kept pair, failed where the score of an end is, pending where one is still to come, and
+    the metrics of the pairs.
+    """
     kept = [
         (row, judgement.source, judgement.target.smiles)
         for row, judgement in enumerate(judged)
@@ -35,19 +38,16 @@ def pair_rewards(
     sources, targets = scores.of([source for _, source, _ in kept]), scores.of([target for *_, target in kept])
     values = template.rewards(sources, targets)
     objective_sha256 = template.objective_sha256(scores.scorer.objective)
-    rewards = [reward_of(row, value, objective_sha256) for (row, *_), value in zip(kept, values.tolist(), strict=True)]
+    rewards = [
+        reward_of(row, value, objective_sha256, pending=scores.are_pending(*ends))
+        for (row, *ends), value in zip(kept, values.tolist(), strict=True)
+    ]
     similarities = [value for row, *_ in kept if (value := judged[row].similarity) is not None]
     return rewards, [
         Metric("similarity", _mean(similarities)),
         Metric("improvement", _mean((targets - sources).tolist())),
         Metric("pair_rewards", _mean(values.tolist())),
     ]
-
-
-def reward_of(row: int, value: float, objective_sha256: str) -> Reward:
-    """Return the reward of a row, failed if it is NaN."""
-    failed = math.isnan(value)
-    return Reward(row, objective_sha256, None if failed else value, ScoreStatus.FAILED if failed else ScoreStatus.OK)
 
 
 def source_metrics(drawn: Draw) -> list[Metric]:

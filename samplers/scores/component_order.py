@@ -33,7 +33,7 @@ def groups_of(objective: Objective, store: SampleStore | None) -> list[Group]:
     waiting = sorted(
         groups,
         key=lambda group: (
-            any(each.component.cost == "high" for each in group),
+            any(each.component.cost == "high" or each.component.name in objective.backlog for each in group),
             max(seconds.get((each.component.name, each.component.version), 0.0) for each in group),
         ),
     )

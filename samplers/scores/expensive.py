@@ -59,6 +59,7 @@ class ExpensiveScores:
     owner: str
     component: Component
     pace: ClaimTiming
+    recorded: Callable[[Sequence[Score]], None] = lambda _: None
     _arrived: SimpleQueue[Sequence[Score] | None] = field(default_factory=SimpleQueue)
     _claimed: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -147,6 +148,7 @@ class ExpensiveScores:
                 if batch:
                     self.insist(partial(self.store.record_scores, batch, run_id=self.run_id), len(batch))
                     self.release({score.smiles for score in batch})
+                    self.insist(partial(self.recorded, batch))
                 if time.monotonic() - renewed >= self.pace.renewal_seconds:
                     self.insist(self._renew)
                     renewed = time.monotonic()

@@ -9,6 +9,9 @@ Components are computed after those that their gates need. A molecule for which 
 claimed or scored by that component, and has its reward from the rule of the gate.
 
 A score that the machinery lost counts as failed for the rest of its run, and is computed again in the next.
+
+Components of the backlog (``Objective.backlog``) are left out of a build of the buffer, and computed later: molecules
+that lack their scores are ``unknown`` until then.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Literal
@@ -35,8 +38,9 @@ from molbuffer.storage import ClaimWait, SampleStore, Score, ScoreStatus
 CLAIMED_TOGETHER = 512
 """The most molecules that a component of batches claims at once."""
 
-Computes = Literal["all", "cheap", "nothing"]
-"""Which scores are computed that the store does not know: all, those of components of low cost, or none."""
+Computes = Literal["all", "inline", "cheap", "nothing"]
+"""Which scores are computed that the store does not know: all, those of components that are not of the backlog, those
+of components of low cost among these, or none."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ class ScoredMolecules:
         new: the scores to commit with the build.
         errors: the reason by SMILES, where there is no reward: of the first component that failed, with its name.
         gated: the molecules that a component was not asked for, since its gate is not open, by its name.
-        unknown: the molecules that lack a score which was not to be computed.
+        unknown: the molecules that lack a score which was not to be computed, or which another scorer computes.
+        lost: the molecules without a reward because the machinery lost a score, and for no other reason.
         computed: how many scores were computed, each of one molecule and component.
         stds: float64 [n] by component name, the standard deviations of ``values``; NaN where there is none.
     """
@@ -65,6 +70,16 @@ class ScoredMolecules:
     unknown: frozenset[str] = frozenset()
     computed: int = 0
     stds: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    lost: frozenset[str] = frozenset()
+
+    def pending(self, *, of_backlog: bool = True) -> set[str]:
+        """Return the molecules whose reward is still to come: they lack a score, and none has failed.
+
+        Args:
+            of_backlog: whether scores that the machinery lost are computed again.
+        """
+        open_yet = self.unknown - (self.errors.keys() - self.lost)
+        return set(open_yet | self.lost if of_backlog else open_yet)
 
     def reward_of(self) -> dict[str, float]:
         """Return the reward by SMILES: rows are joined by identity, never by position."""
@@ -83,6 +98,9 @@ class Scorer:
         pace: the intervals of claims and commits.
         again: whether scores that failed are computed again, as if they were unknown.
         computes: which scores are computed that the store does not know.
+        of_backlog: whether it works the backlog off: it leaves the molecules to others that these have claimed, and
+            computes again what the machinery lost, in the same run too.
+        recorded: called with expensive scores once they are stored, by another thread.
     """
 
     objective: Objective
@@ -92,6 +110,8 @@ class Scorer:
     pace: ClaimTiming = ClaimTiming()
     again: bool = False
     computes: Computes = "all"
+    of_backlog: bool = False
+    recorded: Callable[[Sequence[Score]], None] = lambda _: None
 
     def score(self, smiles: Sequence[str]) -> ScoredMolecules:
         """Return the scores and rewards of the distinct molecules among canonical ``smiles``, in order of first
@@ -107,7 +127,8 @@ class Scorer:
         computed = 0
         for group in self._groups:
             open_to = self._open(group[0], distinct, values)
-            asked = [text for text in open_to if text not in unknown]
+            # A build computes what it can, so that a failure is known before the backlog pays for a molecule.
+            asked = open_to if self.computes == "inline" else [text for text in open_to if text not in unknown]
             known = {each.component.name: self._look_up(each.component, asked) for each in group}
             missing = [text for text in asked if any(text not in scores for scores in known.values())]
             if not self._may_compute(group):
@@ -116,6 +137,7 @@ class Scorer:
                 scored = self._compute(group, missing)
                 computed += sum(score.smiles not in known[score.component] for score in scored.computed)
                 known = {name: scored.by_name[name] | scores for name, scores in known.items()}
+                unknown.update(scored.missing(missing))
                 new += [] if scored.stored else scored.computed
             for each in group:
                 name = each.component.name
@@ -124,16 +146,18 @@ class Scorer:
                 stds[name] = stds_of(distinct, known[name])
                 if each.gate is not None:
                     gated[name] = frozenset(distinct) - frozenset(open_to)
+        errors, lost = self._errors(found)
         return ScoredMolecules(
             distinct,
             {each.component.name: values[each.component.name] for each in self.objective.components},
             self.objective.rewards(values, stds),
             new,
-            self._errors(found),
+            errors,
             gated,
             frozenset(unknown),
             computed,
             stds,
+            lost,
         )
 
     def open_to(self, weighted: WeightedComponent, smiles: Sequence[str]) -> list[str]:
@@ -166,8 +190,14 @@ class Scorer:
 
     def _may_compute(self, group: Group) -> bool:
         if self.computes == "cheap":
-            return all(each.component.cost != "high" for each in group)
+            return not self._is_expensive(group)
+        if self.computes == "inline":
+            return all(each.component.name not in self.objective.backlog for each in group)
         return self.computes == "all"
+
+    def _is_expensive(self, group: Group) -> bool:
+        """Return whether molecules are claimed before a call of the components, and its scores stored at once."""
+        return any(each.component.cost == "high" or each.component.name in self.objective.backlog for each in group)
 
     def _open(
         self, weighted: WeightedComponent, smiles: list[str], values: Mapping[str, NDArray[np.float64]]
@@ -178,21 +208,26 @@ class Scorer:
         where = any_holds(self.objective.open_where[weighted.component.name], values)
         return [text for text, is_open in zip(smiles, where.tolist(), strict=True) if is_open]
 
-    def _errors(self, found: Mapping[str, Mapping[str, Score]]) -> dict[str, str]:
-        """Return why molecules have no reward, and warn of components whose values need a transform."""
+    def _errors(self, found: Mapping[str, Mapping[str, Score]]) -> tuple[dict[str, str], frozenset[str]]:
+        """Return why molecules have no reward, and those of them for which only the machinery is to blame; warn of
+        components whose values need a transform.
+        """
         errors: dict[str, str] = {}
+        lost, failed = set[str](), set[str]()
         for weighted in self.objective.components:
             name, scores = weighted.component.name, list(found[weighted.component.name].values())
             for score, value in zip(scores, raw_values(weighted, scores).tolist(), strict=True):
                 if (error := error_of(weighted, score, value)) is not None:
                     errors.setdefault(score.smiles, f"{name}: {error}")
+                    (lost if score.status is ScoreStatus.LOST else failed).add(score.smiles)
             warn_of_range(weighted, scores)
-        return errors
+        return errors, frozenset(lost - failed)
 
     def _look_up(self, component: Component, smiles: Sequence[str]) -> dict[str, Score]:
         if self.store is None or not smiles:
             return {}
-        found = self.store.find_scores(component.name, component.version, smiles, lost_in=self.run_id)
+        lost_in = None if self.of_backlog else self.run_id
+        found = self.store.find_scores(component.name, component.version, smiles, lost_in=lost_in)
         return {text: score for text, score in found.items() if score.status is ScoreStatus.OK or not self.again}
 
     def _look_up_all(self, components: Sequence[Component], smiles: Sequence[str]) -> dict[str, dict[str, Score]]:
@@ -200,7 +235,7 @@ class Scorer:
 
     def _compute(self, group: Group, smiles: Sequence[str]) -> Computed:
         """Compute the scores of molecules by the components of one call."""
-        if self.store is not None and any(each.component.cost == "high" for each in group):
+        if self.store is not None and self._is_expensive(group):
             return self._score_expensive(self.store, group, smiles)
         scored = Computed(group)
         if len(group) == 1:
@@ -211,15 +246,15 @@ class Scorer:
         return scored
 
     def _score_expensive(self, store: SampleStore, group: Group, smiles: Sequence[str]) -> Computed:
-        """Score the molecules that no other scorer has claimed, and wait for the others."""
+        """Score the molecules that no other scorer has claimed, and wait for the others, unless of the backlog."""
         scored, waiting = Computed(group, stored=True), list(smiles)
         components = [each.component for each in group]
         wait = ClaimWait(store.claims, *claimed_as(components[0]))
-        with ExpensiveScores(store, self.run_id, self.owner, components[0], self.pace) as expensive:
+        with ExpensiveScores(store, self.run_id, self.owner, components[0], self.pace, self.recorded) as expensive:
             while waiting:
                 for text, raw in score_together(components, self._claimed(expensive, waiting, scored)):
                     expensive.put(scored.add_each(text, raw))
-                waiting = scored.missing(waiting)
+                waiting = [] if self.of_backlog else scored.missing(waiting)
                 if waiting:
                     expensive.insist(partial(wait.note, waiting))
                     time.sleep(self.pace.poll_seconds)

@@ -7,13 +7,12 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from molbuffer.samplers.scores.component_order import groups_of
 from molbuffer.samplers.scores.scorer import Scorer
+from molbuffer.samplers.scores.settled import settled_rewards
 from molbuffer.scoring import ContrastiveTemplate, Objective, StaleScoresError, WeightedComponent
 from molbuffer.scoring.components import Component, score_many
-from molbuffer.storage import Reward, SampleStore, ScoreStatus
+from molbuffer.storage import PendingRow, Reward, SampleStore, ScoreStatus
 
 CHECKED = 8
 """The stored scores of a component that are computed again at the start of a run."""
@@ -36,7 +35,8 @@ def check_stored_scores(objective: Objective, store: SampleStore) -> None:
     for weighted in objective.components:
         component = weighted.component
         _report_other_versions(component, store)
-        if component.cost == "low" and getattr(component, "deterministic", True):
+        of_backlog = component.name in objective.backlog
+        if component.cost == "low" and not of_backlog and getattr(component, "deterministic", True):
             _check(component, store)
 
 
@@ -162,21 +162,17 @@ def _complete_rewards(scorer: Scorer, store: SampleStore, run_id: str, template:
 def _complete(scorer: Scorer, store: SampleStore, run_id: str, template: ContrastiveTemplate | None) -> int:
     objective = scorer.objective
     sha256 = objective.sha256 if template is None else template.objective_sha256(objective)
-    rows = store.read_arrow(
-        """SELECT build_id, "row", smiles, source_smiles FROM {samples} JOIN (
-            SELECT build_id, "row" FROM {rewards} WHERE objective_sha256 = ?
+    found = store.read_arrow(
+        """SELECT build_id, "row", $2 AS run_id, $1 AS objective_sha256, smiles, source_smiles FROM {samples} JOIN (
+            SELECT build_id, "row" FROM {rewards} WHERE objective_sha256 = $1
             GROUP BY build_id, "row" HAVING NOT bool_or(status = 'ok')
         ) AS open_rewards USING (build_id, "row") WHERE kept ORDER BY build_id, "row" """,
-        parameters=[sha256],
+        parameters=[sha256, run_id],
     ).to_pylist()
-    ends = {text for row in rows for text in (row["smiles"], row["source_smiles"] if template else None) if text}
-    values = replace(scorer, computes="nothing").score(sorted(ends)).reward_of()
+    rows = [PendingRow(**row) for row in found]
+    scored = replace(scorer, computes="nothing").score(sorted({end for row in rows for end in row.molecules}))
     of_builds: dict[str, list[Reward]] = {}
-    for row in rows:
-        value = values.get(row["smiles"], math.nan)
-        if template is not None:
-            source = values.get(row["source_smiles"] or "", math.nan)
-            value = float(template.rewards(np.array([source]), np.array([value]))[0])
-        if not math.isnan(value):
-            of_builds.setdefault(row["build_id"], []).append(Reward(row["row"], sha256, value))
+    for row, reward in settled_rewards(rows, scored, template, None if template is None else sha256):
+        if reward.status is ScoreStatus.OK:
+            of_builds.setdefault(row.build_id, []).append(reward)
     return store.add_rewards_of_builds(of_builds, run_id)

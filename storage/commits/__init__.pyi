@@ -1,5 +1,6 @@
 from .commit import RECEIPT_COLUMNS, Committer, receipt_of
 from .known_scores import KnownScores
+from .pending import PendingCount, PendingRow
 from .readback import read_build
 from .runs import AcceptConfig, find_run
 
@@ -8,6 +9,8 @@ __all__ = [
     "AcceptConfig",
     "Committer",
     "KnownScores",
+    "PendingCount",
+    "PendingRow",
     "find_run",
     "read_build",
     "receipt_of",

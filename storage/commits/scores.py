@@ -1,7 +1,8 @@
 """Scores and rewards: facts of their own, which need no build and outlive it.
 
 At most one good score of a molecule, component and version is recorded by itself, and at most one good reward of a row
-and objective at all; what failed may be followed by a success.
+and objective at all; what failed may be followed by a success. What is said again of a row and objective without being
+good, as when two scorers complete one reward, is not stored twice.
 """
 
 from __future__ import annotations
@@ -103,12 +104,20 @@ def insert_poses(transaction: Transaction, scores: Sequence[Score], run_id: str 
 
 
 def _insert_rewards(transaction: Transaction, incoming: pa.Table) -> int:
-    """Add rewards to rows without a good one under the same objective, and return how many."""
+    """Add rewards to rows without a good one under the same objective, and return how many.
+
+    The newest of a row counts, also when the clock has gone back, or is another host's.
+    """
     fresh = transaction.read(
-        """SELECT given.* FROM given ANTI JOIN (
-            SELECT build_id, "row", objective_sha256 FROM {rewards} SEMI JOIN given USING (build_id)
-            WHERE status = 'ok'
-        ) AS good USING (build_id, "row", objective_sha256)""",
+        """SELECT given.* REPLACE (
+                coalesce(greatest(given.created, known.newest + INTERVAL 1 microsecond), given.created) AS created)
+        FROM given LEFT JOIN (
+            SELECT build_id, "row", objective_sha256, max(created) AS newest, bool_or(status = 'ok') AS good,
+                list(status) AS statuses, bool_or(status <> 'pending') AS settled
+            FROM {rewards} SEMI JOIN given USING (build_id) GROUP BY ALL
+        ) AS known USING (build_id, "row", objective_sha256)
+        WHERE known.good IS NULL OR (NOT known.good AND (given.status = 'ok' OR (
+            (given.status <> 'pending' OR NOT known.settled) AND NOT list_contains(known.statuses, given.status))))""",
         given=incoming,
     )
     transaction.insert("rewards", fresh)

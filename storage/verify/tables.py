@@ -123,6 +123,17 @@ TABLE_RULES = (
         tables=("readmitted", "builds"),
     ),
     TableRule(
+        name="of rewards are to come and never will, since their rows were refused or are no molecules",
+        sql="""SELECT build_id AS subject, build_id, count(*) AS "rows"
+            FROM {rewards} AS rewards JOIN {samples} AS samples USING (build_id, "row")
+            WHERE rewards.status = 'pending' AND NOT coalesce(samples.kept AND samples.smiles <> '', false)
+            GROUP BY build_id ORDER BY build_id""",
+        advice="Nothing scores them, and a training that waits for them gives up: restore rewards from a backup",
+        kind=FindingKind.REWARD,
+        severity=Severity.ERROR,
+        tables=("rewards", "samples"),
+    ),
+    TableRule(
         name="of objectives have no name, version, weight or transform that molecule_scores can use",
         sql="""SELECT coalesce(objective_sha256, '?') || ' component ' || coalesce(component, '?') AS subject,
             NULL AS build_id, 1 AS "rows" FROM {objectives}

@@ -118,6 +118,7 @@ class Buffer:
     replay: Replay = Replay()
     diversity: DiversityMemory | None = None
     _consumed: list[Consumed] = field(default_factory=list)
+    _counted: HistoryIndex | None = field(init=False, default=None)
     candidates: Candidates = field(init=False)
     delivered: NDArray[np.int32] = field(init=False)
     up_to_iteration: int | None = field(init=False, default=None)
@@ -137,6 +138,8 @@ class Buffer:
                 are read from the newest one. None: it has all of them.
         """
         index = self._read(snapshot, up_to_iteration)
+        if self.diversity is not None and (self._counted is None or drawn_before is not None):
+            self._counted = index
         self.up_to_iteration = up_to_iteration
         self.candidates = Candidates(index)
         if drawn_before is not None and self.view.run_id is not None:
@@ -199,6 +202,16 @@ class Buffer:
             self._consumed += consumed
             self.delivered[positions] += 1
         return positions, consumed
+
+    def came_late(self, iteration: int) -> tuple[list[str | None], NDArray[np.float64]]:
+        """Return the canonical SMILES and the rewards of rows that the run has built before an iteration, and whose
+        rewards have come since the last call, in their order; with a diversity memory only.
+        """
+        before, self._counted = self._counted, self.index
+        if before is None or before is self.index:
+            return [], np.zeros(0)
+        positions = _late_rows(before, self.index, iteration)
+        return self.index.read("smiles", positions) if len(positions) else [], self.index.rewards[positions]
 
     def built_at(self, iteration: int) -> tuple[list[str | None], NDArray[np.float64]]:
         """Return the canonical SMILES and the rewards of the rows that the run has built for the buffer at an
@@ -285,3 +298,13 @@ class Buffer:
         for row_id in self.candidates.row_ids(positions):
             by_build.setdefault(row_id.build_id, []).append(row_id.row)
         return [Consumed(build_id, rows, iteration=-1) for build_id, rows in by_build.items()]
+
+
+def _late_rows(before: HistoryIndex, index: HistoryIndex, iteration: int) -> NDArray[np.int64]:
+    """Return the positions of the own rows of builds before an iteration that an earlier index does not have."""
+    old = np.flatnonzero(index.own & ~index.live & (index.iterations < iteration))
+    numbers = {build_id: number for number, build_id in enumerate(before.build_ids)}
+    there = np.array([numbers.get(build_id, -1) for build_id in index.build_ids], np.int64)[index.build_numbers[old]]
+    known = (before.build_numbers.astype(np.int64) << 32) | before.row_numbers
+    found: NDArray[np.int64] = old[~np.isin((there << 32) | index.row_numbers[old], known)]
+    return found

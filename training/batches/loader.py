@@ -1,7 +1,8 @@
 """The mixed loader: batches of live and stored samples in the shares that ``p_batch`` asks for, and further draws from
 the buffer for further updates.
 
-Each iteration has the same course. The buffer is built when it is due or cannot fill the batch; every live sampler
+Each iteration has the same course. The buffer is built when it is due or cannot fill the batch, rows in flight
+included, for which the loader waits (``in_flight``); every live sampler
 draws its quota; what the quotas leave comes from the buffer. A live sampler that stays short, or whose scores failed,
 is made up for by the buffer, which is built for that if need be, then by the live samplers in configuration order; a
 batch that is short even so is an error. Then the live rows join the buffer, from which each later update of the
@@ -28,6 +29,7 @@ from molbuffer.samplers import REDRAW_ROUNDS, batch_quotas, numpy_generator
 from molbuffer.storage import BucketedMolecule, Build, BuildReceipt, Consumed
 from molbuffer.training.batches.batch import Block, TrainingBatch, invalid_rows, join, live_rows
 from molbuffer.training.batches.buffer import Buffer, BufferRows
+from molbuffer.training.batches.in_flight import RowsInFlight
 from molbuffer.training.batches.live_samplers import LiveDraw, LiveSamplers, in_order
 from molbuffer.training.batches.replay import Replay
 from molbuffer.training.batches.replayed_latents import ReplayedLatents
@@ -131,6 +133,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         live: the live samplers; None trains from the buffer alone.
         build_buffer: the function that makes due builds; None never builds.
         diversity: the diversity memory, which penalises rewards; None has all of them count in full.
+        in_flight: the rows of builds whose rewards are to come; None where builds wait for them.
         iteration: the iteration of the next batch.
     """
 
@@ -139,6 +142,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
     live: LiveSamplers | None = None
     build_buffer: BufferBuilder | None = None
     diversity: DiversityMemory | None = None
+    in_flight: RowsInFlight | None = None
     iteration: int = field(default=0, init=False)
     _ended: bool = field(default=False, init=False)
     _waited: float = field(default=0.0, init=False)
@@ -187,7 +191,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         draws = [self._draw(number, iteration, quota) for number, quota in enumerate(quotas) if quota]
         missing = self.plan.batch_size - sum(draw.counted for draw in draws)
         wanted = from_buffer if self.plan.live_only else missing
-        if wanted > self.buffer.available and not built and not self._spent and self._can_build(iteration):
+        if not built and not self._spent and self._can_build(iteration) and not self._will_suffice(wanted):
             built = self._build(iteration)
         stored = self._take(wanted, numpy_generator(self.plan.seed, "buffer", iteration))
         missing -= len(stored.rows)
@@ -217,6 +221,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         """Have the diversity memory count what the iteration has drawn, in the history's order."""
         if self.diversity is None:
             return
+        self.diversity.count(iteration, *self.buffer.came_late(iteration))
         self.diversity.count(iteration, *self.buffer.built_at(iteration))
         for draw in in_order(draws):
             if (rows := draw.new_rows) is not None and rows.rows.rewards is not None:
@@ -273,24 +278,48 @@ class MixedLoader(IterableDataset[MixedBatch]):
         )
 
     def _ensure_buffer(self, iteration: int, rows: int) -> Sequence[BuildReceipt]:
-        """Build the buffer when it is due or cannot give ``rows``; at most once in an iteration."""
+        """Build the buffer when it is due or cannot give ``rows``, those in flight included; at most once in an
+        iteration. Wait for those in flight as far as they are needed (R14).
+        """
         if self.build_buffer is None:
             return ()
         due = self.plan.build_every > 0 and iteration % self.plan.build_every == 0
-        if not due and self.buffer.available >= rows:
-            return ()
+        if not due and self._will_suffice(rows):
+            self._wait(iteration, rows)
+            if self.buffer.available >= rows:
+                return ()
         before = self.buffer.available
         receipts = self._build(iteration)
+        self._wait(iteration, rows)
         if self.buffer.available < rows and not self._spent:
             made = sum(receipt.kept for receipt in receipts)
+            in_flight = "" if self.in_flight is None else self.in_flight.advice()
             raise BatchShortError(
                 f"iteration {iteration} needs {rows} rows from the buffer and {self.buffer.available} are available: "
-                f"{before} before the build, which kept {made}; raise a sampler's buffer_size or p_batch, or loosen "
-                f"the filters{FAILED_SCORES if made else ''}",
+                f"{before} before the build, which kept {made}"
+                f"{in_flight or self._advice_on_rows(made)}",
                 wanted=rows,
                 available=self.buffer.available,
             )
         return receipts
+
+    def _advice_on_rows(self, made: int) -> str:
+        advice = "; raise a sampler's buffer_size or p_batch, or loosen the filters"
+        return f"{advice}{FAILED_SCORES if made else ''}"
+
+    def _will_suffice(self, rows: int) -> bool:
+        """Return whether the buffer has so many rows, or will have once the rewards of those in flight are there."""
+        missing = rows - self.buffer.available
+        return missing <= 0 or (self.in_flight is not None and self.in_flight.count() >= missing)
+
+    def _wait(self, iteration: int, rows: int) -> None:
+        """Wait until the buffer can give ``rows``, as long as rows are in flight and somebody scores them."""
+        if self.in_flight is None:
+            return
+        with self._waiting():
+            while (missing := rows - self.buffer.available) > 0 and self.in_flight.wait(iteration, missing):
+                self.in_flight.settle()
+                self._pin(iteration)
 
     def _can_build(self, iteration: int) -> bool:
         samplers = () if self.live is None else self.live.samplers
@@ -303,8 +332,13 @@ class MixedLoader(IterableDataset[MixedBatch]):
             for receipt in receipts:
                 self.live.drawn.add(receipt.sampler, receipt.drawn)
         with self._waiting():
-            self.buffer.pin(self.buffer.store.snapshot(), up_to_iteration=iteration)
+            self._pin(iteration)
         return receipts
+
+    def _pin(self, iteration: int) -> None:
+        """Move the buffer to the newest snapshot, with the own rows up to an iteration."""
+        self.buffer.pin(self.buffer.store.snapshot(), up_to_iteration=iteration)
+        self.buffer.iteration = iteration
 
     def _take(self, n: int, rng: np.random.Generator) -> BufferRows:
         with self._waiting():

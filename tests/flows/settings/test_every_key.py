@@ -114,6 +114,7 @@ ELSEWHERE: Mapping[str, str] = {
     "stages": "the other keys, laid over the rest of the file, stage by stage; `test_stages.py` follows them",
     "campaign.authors": "archives of the campaign's runs state them; `test_cli_archive.py` follows both keys to these",
     "campaign.license": "archives of the campaign's runs state it",
+    "buffer.pending_timeout": "a training waits only with a backlog; `test_backlog_settings.py` follows the key",
     "campaign.offline": "`molbuffer run` chooses by it which of two flows it starts, before anything is made",
     **{f"{key}[python].folder": "the class that is found there is the same one" for key in OBJECTS},
 }
@@ -205,6 +206,9 @@ INSTEAD = {"molecules": None}
 BOX = {"ligand": None, "center": [0, 0, 0], "size": [9, 9, 9]}
 BEFORE: Mapping[str, Table] = {
     "policy.models": IN_FOLDER,
+    "objective.mode": {
+        "components": [{"kind": "python", "function": "scorers:one", "folder": "$folder", "cost": "high"}]
+    },
     "objective.named": {"components": None, "named": "pmo:qed"},
     "campaign.patience_top": {"patience": 5},
     "components[vina].center": BOX,

@@ -99,6 +99,11 @@ def test_r14_the_buffer_is_built_when_due_and_when_it_cannot_fill_a_batch(lab: A
     assert [bool(mixed.origin.built) for mixed in batches(short)] == [True, False, True, False, False]
 
 
+def test_rows_are_selected_as_of_an_iteration_that_builds_as_of_any_other(lab: Any) -> None:
+    due = lab.adapted(iterations=3, build_every=2).start()
+    assert [due.loader.buffer.iteration for _ in batches(due)] == [0, 1, 2]
+
+
 def test_r15_consume_once_delivers_no_row_twice(lab: Any) -> None:
     training = lab.adapted(iterations=6, buffer_size=10, selection=ConsumeOnce()).start()
     consumed = [
