@@ -101,7 +101,8 @@ def test_r14_the_buffer_is_built_when_due_and_when_it_cannot_fill_a_batch(lab: A
 
 def test_rows_are_selected_as_of_an_iteration_that_builds_as_of_any_other(lab: Any) -> None:
     due = lab.adapted(iterations=3, build_every=2).start()
-    assert [due.loader.buffer.iteration for _ in batches(due)] == [0, 1, 2]
+    with due.writer:
+        assert [due.loader.buffer.iteration for _ in due.loader] == [0, 1, 2]
 
 
 def test_r15_consume_once_delivers_no_row_twice(lab: Any) -> None:
