@@ -176,9 +176,9 @@ class Catalog(ReadableCatalog):
         """Return the error of the store for one of DuckDB, Arrow or the system, with what to do."""
         return as_store_error(error, self._place.root) or super().told(error)
 
-    def versions(self) -> list[Version]:
-        """Return all snapshots that can be read, the oldest first."""
-        return [Version(*row) for row in self.metadata(_VERSIONS)]
+    def versions(self, since: int = 0) -> list[Version]:
+        """Return all snapshots that can be read, from a number on, the oldest first."""
+        return [Version(*row) for row in self.metadata(_VERSIONS, {"since": since})]
 
     def has_version(self, snapshot: int) -> bool:
         """Return whether a snapshot can be read; an expiry may have removed it."""
@@ -192,23 +192,28 @@ class Catalog(ReadableCatalog):
         """
         return PinnedCatalog(self, snapshot)
 
-    def files(self, tables: Sequence[str], snapshot: int) -> dict[str, TableFiles]:
+    def files(self, tables: Sequence[str], snapshot: int, since: int = 0) -> dict[str, TableFiles]:
         """Return the columns and Parquet files of tables as of a snapshot.
+
+        Args:
+            tables: their names.
+            snapshot: the snapshot.
+            since: files that have only rows of older snapshots are left out.
 
         Raises:
             UnknownSnapshotError: the store has no such snapshot.
         """
         if not self.has_version(snapshot):
             raise UnknownSnapshotError(f"no version {snapshot} in {self.name}; the newest is {self.newest()}")
-        return table_files(self.metadata, self._place.tables / "main", tables, snapshot)
+        return table_files(self.metadata, self._place.tables / "main", tables, snapshot, since)
 
-    def sources(self, tables: Sequence[str], snapshot: int) -> Mapping[str, TableSource]:
-        """Return what a database without this catalog reads tables from, as of a snapshot.
+    def sources(self, tables: Sequence[str], snapshot: int, since: int = 0) -> Mapping[str, TableSource]:
+        """Return what a database without this catalog reads tables from, as of a snapshot; ``since`` as of ``files``.
 
         Raises:
             UnknownSnapshotError: the store has no such snapshot.
         """
-        return self.files(tables, snapshot)
+        return self.files(tables, snapshot, since)
 
     def transact(
         self, author: str, message: str, extra: Mapping[str, Any], body: Callable[[Transaction], Result]
@@ -319,7 +324,7 @@ class Catalog(ReadableCatalog):
 # Times as numbers: SQLite keeps them as text with a zone, which DuckDB hands to Python only with the help of pytz.
 _VERSIONS = """SELECT snapshot_id, epoch_us(snapshot_time::TIMESTAMPTZ), author, commit_message, commit_extra_info
     FROM METADATA.ducklake_snapshot LEFT JOIN METADATA.ducklake_snapshot_changes USING (snapshot_id)
-    ORDER BY snapshot_id"""
+    WHERE snapshot_id >= $since ORDER BY snapshot_id"""
 _KNOWN = "SELECT snapshot_id FROM METADATA.ducklake_snapshot WHERE snapshot_id = $snapshot"
 
 
