@@ -62,6 +62,9 @@ class Catalog(ReadableCatalog):
         sync: makes files and directories durable; called with a transaction's Parquet files before its COMMIT.
         lock_seconds: how long a commit waits for other processes' commits.
 
+    Attributes:
+        lock_seconds: the same.
+
     Raises:
         CatalogLostError: it is missing, and is not to be made.
         CatalogUnavailableError: it cannot be attached.
@@ -83,6 +86,7 @@ class Catalog(ReadableCatalog):
         # A thread may hold it over several transactions, as a migration does.
         self._threads = threading.RLock()
         self._held = False
+        self.lock_seconds = lock_seconds
         self._writers = place.backend.writers(lock_seconds)
         self._attachment: Attachment | None = None
         # Before the lock is taken, which would make a file, and its folder.
@@ -264,7 +268,8 @@ class Catalog(ReadableCatalog):
                     said = self._durable.make_durable(transaction, author, message, extra)
                     cursor.execute(f"CALL {quote_name(self.alias)}.set_commit_message(?, ?, extra_info => ?)", said)
                 cursor.execute("COMMIT" if transaction.changed else "ROLLBACK")
-            transaction.snapshot = self.newest(cursor)
+            # It could only become the next one: had another come between, it would have failed.
+            transaction.snapshot += transaction.changed
 
     @contextmanager
     def rolled_back(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
