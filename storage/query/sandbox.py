@@ -24,6 +24,7 @@ from molbuffer.storage.backends import CLOSED_SETTINGS, SESSION, closed_connecti
 from molbuffer.storage.catalog import MIGRATIONS, QUERYABLE_TABLES, VIEWS, ReadableCatalog, bind, file_list, read_by
 from molbuffer.storage.errors import PredicateError, QueryError, QueryTimeoutError, QueryTooLargeError
 from molbuffer.storage.files import Place
+from molbuffer.storage.query.needed import EVERYTHING, needed_by
 from molbuffer.storage.query.parameters import Parameters, as_json
 from molbuffer.storage.query.predicate import check_predicate, shown
 from molbuffer.storage.query.process import QueryRequest, run_query_process
@@ -39,6 +40,7 @@ _VIEWS = {view: f"CREATE VIEW {quote_name(view)} AS {bind(sql, quote_name)}" for
 _HISTORY = read_by("sample_history")
 # The tables whose rows belong to builds and have no end; the others are read whole.
 _LARGE = ("rewards", "samples")
+_NO_SUCH_NAME = "Catalog Error"
 _COUNT = "SELECT count(*) FROM sample_history WHERE ([condition]\n)"
 
 
@@ -108,7 +110,7 @@ class ClosedDatabase:
         cls,
         catalog: ReadableCatalog,
         snapshot: int,
-        names: Sequence[str] = (*QUERYABLE_TABLES, *VIEWS),
+        names: Sequence[str] = EVERYTHING,
         *,
         since: int = 0,
     ) -> Self:
@@ -161,8 +163,19 @@ def run_query(
         QueryError: DuckDB could not execute it.
         UnknownSnapshotError: the store has no such snapshot.
     """
-    database = ClosedDatabase.of_snapshot(catalog, snapshot)
-    return _answer(database, sql, limits, readers=sorted(_READING), parameters=as_json(parameters))
+    values, needed = as_json(parameters), needed_by(sql)
+
+    def answer(names: Sequence[str]) -> pa.Table:
+        database = ClosedDatabase.of_snapshot(catalog, snapshot, names)
+        return _answer(database, sql, limits, readers=sorted(_READING), parameters=values)
+
+    try:
+        return answer(needed)
+    except QueryError as error:
+        # Of a name that is put together, or a wrong one: with all names, there is an answer, or what to write instead.
+        if needed is EVERYTHING or _NO_SUCH_NAME not in str(error):
+            raise
+    return answer(EVERYTHING)
 
 
 def matching_rows(
