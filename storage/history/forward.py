@@ -24,7 +24,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from molbuffer.storage.handle import OpenStore
-from molbuffer.storage.history.scan import HistoryPart, PartQuery, ScannedRows, TrainableRows, read_builds, read_rows
+from molbuffer.storage.history.scan import (
+    HistoryPart,
+    PartQuery,
+    ReadRows,
+    ScannedRows,
+    TrainableRows,
+    read_builds,
+    read_rows,
+)
 from molbuffer.storage.history.verified import verify_tables
 
 MOST_CHANGED = 1_000
@@ -80,6 +88,7 @@ class ForwardRows:
     Attributes:
         rows: the rows.
         splice: how their columns were put together.
+        read: the rows that were read.
         changed: bool [b], the builds whose rows were read.
         queries: what else of these can be read, by part.
         moved: whether arrays of builds that did not change are elsewhere now.
@@ -87,6 +96,7 @@ class ForwardRows:
 
     rows: ScannedRows
     splice: Splice
+    read: ReadRows
     changed: NDArray[np.bool_]
     queries: Sequence[PartQuery]
     moved: bool
@@ -146,7 +156,7 @@ def forward_rows(
         own=splice.column(old.own, own.take(read.build_numbers)),
         builds_of_parts=tuple(len(part.changed) for part in merged),
     )
-    return ForwardRows(rows, splice, changed, queries, any(part.moved for part in merged))
+    return ForwardRows(rows, splice, read, changed, queries, any(part.moved for part in merged))
 
 
 def _follow(before: Sequence[HistoryPart], parts: Sequence[HistoryPart]) -> bool:

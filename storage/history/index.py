@@ -144,7 +144,7 @@ class HistoryIndex:
     def _take_over(self, earlier: Self, forward: ForwardRows) -> None:
         """Have what was found out about the rows of an earlier index, most of which are here."""
         for where, before in earlier._fulfil.items():
-            read = np.zeros(int(np.count_nonzero(forward.changed.take(self.build_numbers))), bool)
+            read = np.zeros(len(forward.read.rewards), bool)
             found = forward.splice.column(before, read)
             for query in forward.queries:
                 self._mark(found, query.matching(where), own=query.part.own)

@@ -128,9 +128,9 @@ def forward_arrays(old: IndexArrays, forward: ForwardRows) -> IndexArrays:
             return locate_arrays(rows, old.cache)
         located = located.moved(cached, there)
     first = _first_positions(rows, used[forward.changed[used]], cached)
-    changed = forward.changed.take(rows.build_numbers)
-    positions = forward.splice.column(located.positions, np.zeros(int(np.count_nonzero(changed)), np.int64))
-    positions[changed] = first.take(rows.build_numbers[changed]) + rows.row_numbers[changed]
+    read = forward.read
+    fresh = first.take(read.build_numbers) + read.row_numbers
+    positions = forward.splice.column(located.positions, fresh)
     return IndexArrays(old.cache, names, LocatedRows(cached, positions), _optional(cached, names))
 
 
