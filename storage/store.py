@@ -11,6 +11,7 @@
       claims.sqlite         who is computing which expensive score
       backups/              the catalog as it was before each migration, and as it was at the last maintenances
       commit.lock           held by the process that commits
+      waiting/              the commits that wait for their turn
 
 For several hosts, the catalog is in a Postgres database, and tables, arrays, policies and checkpoints are in a shared
 folder or under a prefix of an object store; the folder then has store.toml, which says where. Any number of processes

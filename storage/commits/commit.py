@@ -112,9 +112,14 @@ class Committer:
 
     @contextmanager
     def _turn(self, request: CommitRequest | None) -> Iterator[Answer | None]:
-        try:
-            if self._turns is None:
+        if self._turns is None:
+            try:
                 self._turns = Turns(self._layout.root / WAITING, self._catalog.lock_seconds)
+            except OSError:
+                # The folder may be for reading where all else is in Postgres and an object store: the lock is enough.
+                yield None
+                return
+        try:
             turn = self._turns.turn(request)
             answer = turn.__enter__()
         except OSError as error:

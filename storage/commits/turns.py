@@ -36,7 +36,8 @@ from molbuffer.storage.files import PRIVATE_FILE, PRIVATE_FOLDER, write_private
 from molbuffer.storage.records import PolicyVersion
 
 _POLL_SECONDS = 0.002
-_REQUEST, _ANSWER = ".request", ".answer"
+_LOCK, _REQUEST, _ANSWER = "turn.lock", ".request", ".answer"
+_OLD_SECONDS = 3600
 
 
 class Outcome(StrEnum):
@@ -144,7 +145,7 @@ class Turns:
             StoreBusyError: neither came in time; the request is withdrawn.
             OSError: the disk refused.
         """
-        lock = self._folder / "turn.lock"
+        lock = self._folder / _LOCK
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
         try:
             # Nobody has the turn most of the time: then nothing is written.
@@ -157,7 +158,10 @@ class Turns:
 
     def waiting(self) -> Iterator[WaitingCommit]:
         """Take the requests of others, the oldest first; to be called in one's turn."""
-        for path in sorted(self._folder.glob(f"*{_REQUEST}")):
+        for path in sorted(path for path in self._folder.iterdir() if path.name != _LOCK):
+            if path.suffix != _REQUEST:
+                _remove_old(path)
+                continue
             request = _take(path)
             if request is not None and _alive(request.process_id):
                 yield WaitingCommit(request, partial(self._answer, path.with_suffix(_ANSWER)))
@@ -226,6 +230,13 @@ def _take(path: Path) -> CommitRequest | None:
         return None
     finally:
         taken.unlink(missing_ok=True)
+
+
+def _remove_old(path: Path) -> None:
+    """Remove what a process left that was killed: nobody waits for so long."""
+    with suppress(FileNotFoundError):
+        if time.time() - path.stat().st_mtime > _OLD_SECONDS:
+            path.unlink()
 
 
 def _removed(path: Path) -> bool:

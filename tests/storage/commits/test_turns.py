@@ -165,6 +165,9 @@ def test_requests_of_dead_processes_and_of_nobody_are_removed(started, make):
         with (folder / f"{name}.request").open("wb") as file:
             CommitRequest(**(vars(request) | {"process_id": process_id})).write(file)
     (folder / "3.request").write_bytes(b"\x00 torn")
+    for name in ("4.answer", "5.aside"):
+        (folder / name).touch()
+        os.utime(folder / name, (0, 0))
     taken = list(Turns(folder, 600).waiting())
     assert [each.request.process_id for each in taken] == [os.getpid()]
     taken[0].answer(Answer(Outcome.ALONE))
@@ -182,3 +185,10 @@ def test_who_waits_too_long_withdraws(started, make):
     ):
         pytest.fail("two had the turn")
     assert left(started) == ["turn.lock"]
+
+
+def test_a_folder_that_cannot_be_made_is_done_without(started, make, monkeypatch):
+    monkeypatch.setattr(Turns, "__init__", lambda *given: (_ for _ in ()).throw(PermissionError("read-only")))
+    build = make.make_build()
+    assert not started.commit(Commit([build])).builds[0].repeated
+    assert rows_of(started) == {build.build_id: 6}
