@@ -50,6 +50,7 @@ from .maintenance.prune import KeptOfRun
 from .policies import PolicyStore, content_sha256
 from .query.export import RowWriter
 from .query.predicate import check_predicate
+from .query.process import prepare_query_process
 from .query.sandbox import check_unapplied
 from .records import (
     BucketedMolecule,
@@ -175,6 +176,7 @@ __all__ = [
     "migrate_store",
     "no_samples",
     "now",
+    "prepare_query_process",
     "recover_store",
     "shown_event",
     "system_advice",

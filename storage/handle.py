@@ -115,13 +115,25 @@ class OpenStore:
         return find_run(self.catalog, self.path, run_id)
 
     def read_arrow(
-        self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
+        self,
+        sql: str,
+        *,
+        snapshot: int | None = None,
+        parameters: Sequence[Any] | None = None,
+        with_versions: bool = False,
+        **tables: pa.Table,
     ) -> pa.Table:
-        """Return the result of trusted SQL, as ``SampleStore.read_arrow`` does."""
-        return self.catalog.read(sql, snapshot, parameters, **tables)
+        """Return the result of trusted SQL, as ``ReadableCatalog.read`` does."""
+        return self.catalog.read(sql, snapshot, parameters, with_versions=with_versions, **tables)
 
     def read_batches(
-        self, sql: str, *, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
+        self,
+        sql: str,
+        *,
+        snapshot: int | None = None,
+        parameters: Sequence[Any] | None = None,
+        with_versions: bool = False,
+        **tables: pa.Table,
     ) -> Iterator[pa.RecordBatch]:
         """Yield what ``read_arrow`` returns, a portion of rows at a time, of any size and in any order."""
-        return self.catalog.read_batches(sql, snapshot, parameters, **tables)
+        return self.catalog.read_batches(sql, snapshot, parameters, with_versions=with_versions, **tables)

@@ -11,6 +11,7 @@
       claims.sqlite         who is computing which expensive score
       backups/              the catalog as it was before each migration, and as it was at the last maintenances
       commit.lock           held by the process that commits
+      waiting/              the commits that wait for their turn
 
 For several hosts, the catalog is in a Postgres database, and tables, arrays, policies and checkpoints are in a shared
 folder or under a prefix of an object store; the folder then has store.toml, which says where. Any number of processes
@@ -57,7 +58,7 @@ from molbuffer.storage.commits import scores as scores_of
 from molbuffer.storage.errors import StoreError, StoreExistsError
 from molbuffer.storage.files import Sync, sync_paths
 from molbuffer.storage.handle import OpenStore
-from molbuffer.storage.history import DecodedCache, HistoryIndex, IndexScope
+from molbuffer.storage.history import DecodedCache, HistoryIndex, IndexScope, KnownIndexes
 from molbuffer.storage.layout import DEFAULT_SCHEMA, HERE, SQLITE, Layout
 from molbuffer.storage.maintenance import Maintenance, Snapshot, list_snapshots
 from molbuffer.storage.opening import make_store, open_store, store_at
@@ -113,6 +114,7 @@ class SampleStore:
         self.policies = opened.policies
         self.claims = opened.claims
         self._known_scores = KnownScores(opened.catalog)
+        self._indexes = KnownIndexes(opened)
         self._endings: dict[str, str | None] = {}
 
     @classmethod
@@ -445,6 +447,8 @@ class SampleStore:
     def index(self, scope: IndexScope, *, cache: DecodedCache | None = None) -> HistoryIndex:
         """Read the index of the rows that a training may use, and decode the segments that are not in the cache yet.
 
+        While an older index of the same rows is in use, only what is new since is read.
+
         Args:
             scope: which rows.
             cache: where decoded rows are kept; None is the user's cache folder.
@@ -455,7 +459,7 @@ class SampleStore:
             CacheError: the cache cannot be written.
             StoreError: the store has no such snapshot, or cannot be read.
         """
-        return HistoryIndex.load(self._open, scope, cache)
+        return self._indexes.load(scope, cache)
 
     def archive(
         self,

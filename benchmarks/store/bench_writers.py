@@ -1,10 +1,11 @@
 """Many processes that commit to one store at once: no error may reach a caller, and how long does one wait?
 
-    python benchmarks/store/bench_writers.py [--writers 8] [--commits 50] [--rows 1000] [--folder DIR]
-        [--catalog ADDRESS]
+    python benchmarks/store/bench_writers.py [--writers 8 16] [--commits 50] [--rows 1000] [--folder DIR]
+        [--catalog ADDRESS] [--apart]
 
 Each process commits its builds one after another, every file synced to the disk. Beside the time of all commits stands
 that of a single process that commits as many alone. ``--catalog postgres://…`` puts the catalog into that database.
+``--apart`` has each of the writers also commit by itself, without those that wait at the same time.
 """
 
 from __future__ import annotations
@@ -25,10 +26,13 @@ import numpy as np
 from rows import RUN_ID, bench_run, make_build
 
 from molbuffer.storage import Commit, SampleStore
+from molbuffer.storage.commits.prepared import PreparedCommit
 
 
-def write(path: Path, number: int, commits: int, rows: int) -> None:
+def write(path: Path, number: int, commits: int, rows: int, *, apart: bool) -> None:
     """What one process does: it prints the seconds each commit took."""
+    if apart:
+        PreparedCommit.request = lambda prepared: None  # type: ignore[method-assign]
     rng = np.random.default_rng(number)
     builds = [make_build(number * commits + i, rows, rng) for i in range(commits)]
     seconds = []
@@ -43,9 +47,11 @@ def write(path: Path, number: int, commits: int, rows: int) -> None:
     print(json.dumps(seconds))
 
 
-def run_writers(path: Path, writers: int, commits: int, rows: int) -> tuple[list[float], float]:
+def run_writers(path: Path, writers: int, commits: int, rows: int, *, apart: bool) -> tuple[list[float], float]:
     """The seconds of every commit of all processes, and of all together."""
-    command = [sys.executable, __file__, "--commits", str(commits), "--rows", str(rows), "--worker"]
+    command = [sys.executable, __file__, "--commits", str(commits), "--rows", str(rows)]
+    command += ["--apart"] if apart else []
+    command += ["--worker"]
     said, seconds = run_together([[*command, f"{number}:{path}"] for number in range(writers)])
     return [value for values in said for value in values], seconds
 
@@ -92,27 +98,30 @@ def address(catalog: str | None, folder: str) -> dict[str, str]:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    arguments.add_argument("--writers", type=int, default=8)
+    arguments.add_argument("--writers", type=int, nargs="+", default=[8, 16], help="how many at once")
     arguments.add_argument("--commits", type=int, default=50, help="of each writer")
     arguments.add_argument("--rows", type=int, default=1_000, help="of each commit")
     arguments.add_argument("--folder", type=Path, help="where the stores are made; default: a temporary folder")
     arguments.add_argument("--catalog", help="a Postgres database, in which a schema of its own is made for each store")
+    arguments.add_argument("--apart", action="store_true", help="also measure writers that share no transaction")
     arguments.add_argument("--worker", help=argparse.SUPPRESS)
     chosen = arguments.parse_args()
     if chosen.worker:
         number, _, path = chosen.worker.partition(":")
-        write(Path(path), int(number), chosen.commits, chosen.rows)
+        write(Path(path), int(number), chosen.commits, chosen.rows, apart=chosen.apart)
         return
-    for writers in (1, chosen.writers):
-        with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
-            path = Path(folder) / "store"
-            with SampleStore.create(path, **address(chosen.catalog, folder)) as store:
-                store.start_run(bench_run())
-            commits, seconds = run_writers(path, writers, chosen.commits, chosen.rows)
-            with SampleStore.open(path, read_only=True) as store:
-                stored = len(store.receipts(RUN_ID))
-        assert stored == len(commits), f"{stored} builds are stored, {len(commits)} were acknowledged"
-        report(f"{writers} writer{'s' if writers > 1 else ''}", commits, seconds, chosen.rows)
+    for writers in (1, *chosen.writers):
+        for apart in (True, False) if chosen.apart and writers > 1 else (False,):
+            with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
+                path = Path(folder) / "store"
+                with SampleStore.create(path, **address(chosen.catalog, folder)) as store:
+                    store.start_run(bench_run())
+                commits, seconds = run_writers(path, writers, chosen.commits, chosen.rows, apart=apart)
+                with SampleStore.open(path, read_only=True) as store:
+                    stored = len(store.receipts(RUN_ID))
+            assert stored == len(commits), f"{stored} builds are stored, {len(commits)} were acknowledged"
+            named = f"{writers} writer{'s' if writers > 1 else ''}{', each by itself' if apart else ''}"
+            report(named, commits, seconds, chosen.rows)
 
 
 if __name__ == "__main__":

@@ -26,36 +26,41 @@ def make_build(
     rewarded: bool = False,
     scored: bool = False,
     rejected: float = 0.0,
+    width: int = WIDTH,
+    run_id: str = RUN_ID,
+    chunk: int = 0,
 ) -> Build:
-    """A build as a sampler makes it: strings of 25 to 80 characters, tokens and log-probs [rows, 80].
+    """A build as a sampler makes it: strings of up to 80 characters, of 25 at least, tokens and log-probs [rows, 80].
 
     Args:
         latents: each row has 6 of them. rewarded: each has a reward. scored: each molecule has two scores.
-        rejected: the share of rows that a filter refused.
+        rejected: the share of rows that a filter refused. width: of the arrays and the longest string, if not 80.
+        run_id: the run, if it is another one. chunk: the place among builds of the iteration.
     """
-    lengths = rng.integers(25, WIDTH + 1, rows).astype(np.int32)
-    letters = rng.choice(ATOMS, (rows, WIDTH)).view(f"<U{WIDTH}")[:, 0].tolist()
+    lengths = rng.integers(min(25, width), width + 1, rows).astype(np.int32)
+    letters = rng.choice(ATOMS, (rows, width)).view(f"<U{width}")[:, 0].tolist()
     raw = [text[:length] for text, length in zip(letters, lengths.tolist(), strict=True)]
-    inside = np.arange(WIDTH) < lengths[:, None]
+    inside = np.arange(width) < lengths[:, None]
     values = rng.random(rows).tolist()
     samples = Samples(
         raw=raw,
         smiles=raw,
         rejected_by=["molecular_weight" if refused else None for refused in rng.random(rows) < rejected],
         rows=Rows(
-            tokens=np.where(inside, rng.integers(3, 40, (rows, WIDTH)), 0).astype(np.uint8),
+            tokens=np.where(inside, rng.integers(3, 40, (rows, width)), 0).astype(np.uint8),
             lengths=lengths,
-            log_probs=np.where(inside, -rng.random((rows, WIDTH)), 0).astype(np.float32),
+            log_probs=np.where(inside, -rng.random((rows, width)), 0).astype(np.float32),
             vocabulary_sha256="1" * 64,
             latents=rng.normal(size=(rows, LATENTS)).astype(np.float32) if latents else None,
         ),
     )
     return Build(
-        run_id=RUN_ID,
+        run_id=run_id,
         iteration=iteration,
         event=Event.BUILD_BUFFER,
         sampler="live",
         sampler_kind="model",
+        chunk=chunk,
         samples=samples,
         objective_sha256=OBJECTIVE,
         rewards=[Reward(row, OBJECTIVE, value) for row, value in enumerate(values)] if rewarded else (),

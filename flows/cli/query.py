@@ -218,8 +218,9 @@ def _rows(
     timeout_seconds: float = 300.0,
     parameters: Sequence[Any] | Mapping[str, Any] = (),
 ) -> polars.DataFrame:
-    from molbuffer.storage import SampleStore
+    from molbuffer.storage import SampleStore, prepare_query_process
 
+    prepare_query_process()
     with SampleStore.open(store, read_only=True) as opened:
         return opened.query(sql, parameters, snapshot=snapshot, timeout_seconds=timeout_seconds)
 

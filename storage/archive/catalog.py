@@ -116,18 +116,18 @@ class ArchiveCatalog(ReadableCatalog):
         """Return whether the archive is of a snapshot."""
         return snapshot == self.manifest.snapshot
 
-    def versions(self) -> list[Version]:
+    def versions(self, since: int = 0) -> list[Version]:
         """Return the one snapshot that the archive is of."""
         manifest = self.manifest
         created = datetime.fromisoformat(manifest.created).replace(tzinfo=UTC).timestamp()
         message = f"{manifest.rows} rows of snapshot {manifest.snapshot} of {manifest.source_uuid}"
         return [Version(manifest.snapshot, int(created * 1e6), "molbuffer", message, None)]
 
-    def recorded_checksums(self) -> Mapping[str, str]:
+    def recorded_checksums(self, since: int = 0) -> Mapping[str, str]:
         """Return the sha256 of files by their path, as the manifest lists them."""
         return {name: file.sha256 for name, file in self.manifest.files.items()}
 
-    def sources(self, tables: Sequence[str], snapshot: int) -> Mapping[str, TableSource]:
+    def sources(self, tables: Sequence[str], snapshot: int, since: int = 0) -> Mapping[str, TableSource]:
         """Return the files of tables."""
         self._check_version(snapshot)
         return {table: self._sources[table] for table in tables}
@@ -151,11 +151,15 @@ class ArchiveCatalog(ReadableCatalog):
         snapshot: int | None = None,
         parameters: Sequence[Any] | None = None,
         tables: Mapping[str, pa.Table] | None = None,
+        with_versions: bool = False,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """Have a cursor execute a statement, as ``Catalog.executed`` does, over tables that were measured."""
         self._check_version(snapshot)
         self._sizes.batch_rows()
-        with super().executed(cursor, sql, snapshot=snapshot, parameters=parameters, tables=tables) as result:
+        done = super().executed(
+            cursor, sql, snapshot=snapshot, parameters=parameters, tables=tables, with_versions=with_versions
+        )
+        with done as result:
             yield result
 
     @property

@@ -15,7 +15,7 @@ from .engine import (
 )
 from .postgres import PostgresBackend, check_address, copy_schema, settle
 from .sqlite import BUSY_MILLISECONDS, SqliteBackend, refuse_network_file_system
-from .waiting import ClaimWait
+from .waiting import ClaimWait, file_holder, wait_for
 
 __all__ = [
     "BUSY_MILLISECONDS",
@@ -35,6 +35,7 @@ __all__ = [
     "check_address",
     "closed_connection",
     "copy_schema",
+    "file_holder",
     "load_sql",
     "lost",
     "moved",
@@ -48,4 +49,5 @@ __all__ = [
     "refuse_network_file_system",
     "settle",
     "unwritten",
+    "wait_for",
 ]

@@ -62,6 +62,9 @@ class Catalog(ReadableCatalog):
         sync: makes files and directories durable; called with a transaction's Parquet files before its COMMIT.
         lock_seconds: how long a commit waits for other processes' commits.
 
+    Attributes:
+        lock_seconds: the same.
+
     Raises:
         CatalogLostError: it is missing, and is not to be made.
         CatalogUnavailableError: it cannot be attached.
@@ -83,6 +86,7 @@ class Catalog(ReadableCatalog):
         # A thread may hold it over several transactions, as a migration does.
         self._threads = threading.RLock()
         self._held = False
+        self.lock_seconds = lock_seconds
         self._writers = place.backend.writers(lock_seconds)
         self._attachment: Attachment | None = None
         # Before the lock is taken, which would make a file, and its folder.
@@ -176,9 +180,9 @@ class Catalog(ReadableCatalog):
         """Return the error of the store for one of DuckDB, Arrow or the system, with what to do."""
         return as_store_error(error, self._place.root) or super().told(error)
 
-    def versions(self) -> list[Version]:
-        """Return all snapshots that can be read, the oldest first."""
-        return [Version(*row) for row in self.metadata(_VERSIONS)]
+    def versions(self, since: int = 0) -> list[Version]:
+        """Return all snapshots that can be read, from a number on, the oldest first."""
+        return [Version(*row) for row in self.metadata(_VERSIONS, {"since": since})]
 
     def has_version(self, snapshot: int) -> bool:
         """Return whether a snapshot can be read; an expiry may have removed it."""
@@ -192,23 +196,28 @@ class Catalog(ReadableCatalog):
         """
         return PinnedCatalog(self, snapshot)
 
-    def files(self, tables: Sequence[str], snapshot: int) -> dict[str, TableFiles]:
+    def files(self, tables: Sequence[str], snapshot: int, since: int = 0) -> dict[str, TableFiles]:
         """Return the columns and Parquet files of tables as of a snapshot.
+
+        Args:
+            tables: their names.
+            snapshot: the snapshot.
+            since: files that have only rows of older snapshots are left out.
 
         Raises:
             UnknownSnapshotError: the store has no such snapshot.
         """
         if not self.has_version(snapshot):
             raise UnknownSnapshotError(f"no version {snapshot} in {self.name}; the newest is {self.newest()}")
-        return table_files(self.metadata, self._place.tables / "main", tables, snapshot)
+        return table_files(self.metadata, self._place.tables / "main", tables, snapshot, since)
 
-    def sources(self, tables: Sequence[str], snapshot: int) -> Mapping[str, TableSource]:
-        """Return what a database without this catalog reads tables from, as of a snapshot.
+    def sources(self, tables: Sequence[str], snapshot: int, since: int = 0) -> Mapping[str, TableSource]:
+        """Return what a database without this catalog reads tables from, as of a snapshot; ``since`` as of ``files``.
 
         Raises:
             UnknownSnapshotError: the store has no such snapshot.
         """
-        return self.files(tables, snapshot)
+        return self.files(tables, snapshot, since)
 
     def transact(
         self, author: str, message: str, extra: Mapping[str, Any], body: Callable[[Transaction], Result]
@@ -259,7 +268,8 @@ class Catalog(ReadableCatalog):
                     said = self._durable.make_durable(transaction, author, message, extra)
                     cursor.execute(f"CALL {quote_name(self.alias)}.set_commit_message(?, ?, extra_info => ?)", said)
                 cursor.execute("COMMIT" if transaction.changed else "ROLLBACK")
-            transaction.snapshot = self.newest(cursor)
+            # It could only become the next one: had another come between, it would have failed.
+            transaction.snapshot += transaction.changed
 
     @contextmanager
     def rolled_back(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
@@ -319,7 +329,7 @@ class Catalog(ReadableCatalog):
 # Times as numbers: SQLite keeps them as text with a zone, which DuckDB hands to Python only with the help of pytz.
 _VERSIONS = """SELECT snapshot_id, epoch_us(snapshot_time::TIMESTAMPTZ), author, commit_message, commit_extra_info
     FROM METADATA.ducklake_snapshot LEFT JOIN METADATA.ducklake_snapshot_changes USING (snapshot_id)
-    ORDER BY snapshot_id"""
+    WHERE snapshot_id >= $since ORDER BY snapshot_id"""
 _KNOWN = "SELECT snapshot_id FROM METADATA.ducklake_snapshot WHERE snapshot_id = $snapshot"
 
 

@@ -65,10 +65,14 @@ class PinnedCatalog(ReadableCatalog):
         snapshot: int | None = None,
         parameters: Sequence[Any] | None = None,
         tables: Mapping[str, pa.Table] | None = None,
+        with_versions: bool = False,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """Execute a statement as of the snapshot, or of an older one."""
         known = self._known(snapshot)
-        with super().executed(cursor, sql, snapshot=known, parameters=parameters, tables=tables) as result:
+        done = super().executed(
+            cursor, sql, snapshot=known, parameters=parameters, tables=tables, with_versions=with_versions
+        )
+        with done as result:
             yield result
 
     def newest(self, cursor: duckdb.DuckDBPyConnection | None = None) -> int:
@@ -79,13 +83,13 @@ class PinnedCatalog(ReadableCatalog):
         """Return whether a snapshot can be read here."""
         return snapshot <= self._snapshot and self._whole.has_version(snapshot)
 
-    def versions(self) -> list[Version]:
-        """Return all snapshots of the store."""
-        return self._whole.versions()
+    def versions(self, since: int = 0) -> list[Version]:
+        """Return all snapshots of the store, from a number on."""
+        return self._whole.versions(since)
 
-    def sources(self, tables: Sequence[str], snapshot: int) -> Mapping[str, TableSource]:
+    def sources(self, tables: Sequence[str], snapshot: int, since: int = 0) -> Mapping[str, TableSource]:
         """Return what a database without this catalog reads tables from, as of the snapshot or of an older one."""
-        return self._whole.sources(tables, self._known(snapshot))
+        return self._whole.sources(tables, self._known(snapshot), since)
 
     def at(self, snapshot: int) -> PinnedCatalog:
         """Return the catalog as of the snapshot, or of an older one."""

@@ -95,12 +95,17 @@ class ReadableCatalog(ABC):
         """Return whether a snapshot can be read; an expiry may have removed it."""
 
     @abstractmethod
-    def versions(self) -> list[Version]:
-        """Return all snapshots that can be read, the oldest first."""
+    def versions(self, since: int = 0) -> list[Version]:
+        """Return all snapshots that can be read, from a number on, the oldest first."""
 
     @abstractmethod
-    def sources(self, tables: Sequence[str], snapshot: int) -> Mapping[str, TableSource]:
+    def sources(self, tables: Sequence[str], snapshot: int, since: int = 0) -> Mapping[str, TableSource]:
         """Return what a database without this catalog reads tables from, as of a snapshot.
+
+        Args:
+            tables: their names.
+            snapshot: the snapshot.
+            since: files may be left out that have only rows of older snapshots than this.
 
         Raises:
             UnknownSnapshotError: there is no such snapshot.
@@ -118,12 +123,22 @@ class ReadableCatalog(ABC):
     def attach_sql(self, alias: str, *, read_only: bool) -> str:
         """Return the statements that attach the tables under a name, for this process or any other DuckDB."""
 
-    def recorded_checksums(self) -> Mapping[str, str]:
-        """Return the sha256 of files by their path beside the tables' folder, as the snapshots that added them say."""
-        return checksums_in(version.extra for version in self.versions())
+    def recorded_checksums(self, since: int = 0) -> Mapping[str, str]:
+        """Return the sha256 of files by their path beside the tables' folder, as the snapshots that added them say.
+
+        Args:
+            since: the first snapshot that is asked.
+        """
+        return checksums_in(version.extra for version in self.versions(since))
 
     def read(
-        self, sql: str, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
+        self,
+        sql: str,
+        snapshot: int | None = None,
+        parameters: Sequence[Any] | None = None,
+        *,
+        with_versions: bool = False,
+        **tables: pa.Table,
     ) -> pa.Table:
         """Return the result of trusted SQL.
 
@@ -131,6 +146,8 @@ class ReadableCatalog(ABC):
             sql: names tables and views of the store as ``{samples}``.
             snapshot: the snapshot that every ``{name}`` is read at; None is the newest.
             parameters: for the ``?`` in the SQL.
+            with_versions: whether tables have the column ``snapshot_id``, the snapshot that added each row; for this,
+                name a snapshot. Files without rows of the snapshots that are asked for are then not opened.
             tables: Arrow tables that the SQL may name as they are named here.
 
         Raises:
@@ -138,10 +155,20 @@ class ReadableCatalog(ABC):
             CatalogUnavailableError: DuckDB refused the statement, or the catalog failed.
         """
         with closing(self.cursor()) as cursor:
-            return self.run(cursor, sql, snapshot=snapshot, parameters=parameters, tables=tables)
+            done = self.executed(
+                cursor, sql, snapshot=snapshot, parameters=parameters, tables=tables, with_versions=with_versions
+            )
+            with done as result:
+                return result.to_arrow_table()
 
     def read_batches(
-        self, sql: str, snapshot: int | None = None, parameters: Sequence[Any] | None = None, **tables: pa.Table
+        self,
+        sql: str,
+        snapshot: int | None = None,
+        parameters: Sequence[Any] | None = None,
+        *,
+        with_versions: bool = False,
+        **tables: pa.Table,
     ) -> Iterator[pa.RecordBatch]:
         """Yield what ``read`` returns, a portion of rows at a time, so that no more than that is in memory.
 
@@ -150,7 +177,9 @@ class ReadableCatalog(ABC):
             CatalogUnavailableError: as of ``read``, also after some portions.
         """
         with closing(self.cursor()) as cursor:
-            done = self.executed(cursor, sql, snapshot=snapshot, parameters=parameters, tables=tables)
+            done = self.executed(
+                cursor, sql, snapshot=snapshot, parameters=parameters, tables=tables, with_versions=with_versions
+            )
             with done as result:
                 yield from result.to_arrow_reader(self.batch_rows)
 
@@ -193,9 +222,10 @@ class ReadableCatalog(ABC):
         snapshot: int | None = None,
         parameters: Sequence[Any] | None = None,
         tables: Mapping[str, pa.Table] | None = None,
+        with_versions: bool = False,
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """Execute a statement as ``read`` does, and give the cursor, from which the result can be fetched."""
-        bound = bind(sql, with_views(lambda name: self.table(name, snapshot)))
+        bound = bind(sql, with_views(lambda name: self.table(name, snapshot, with_version=with_versions)))
         given = tables or {}
         for name, rows in given.items():
             cursor.register(name, rows)

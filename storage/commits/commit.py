@@ -2,8 +2,8 @@
 
     1. The arrays are written as new segments, and the checkpoint as a new folder, and synced.
     2. One transaction, which holds the commit lock, looks up which parts are there already and inserts the others. Its
-       Parquet files are synced before it commits.
-    3. Only then is the commit acknowledged.
+       Parquet files are synced before it commits. Commits that wait for one another share one (``commits.turns``).
+    3. Only then is the commit acknowledged, each by the process that it was made for.
 
 Between 1 and 2 the process may have slept for so long that a vacuum took its files for those of one that was killed.
 The transaction therefore looks whether they are there, and without them the commit starts again.
@@ -14,10 +14,10 @@ a training by their run and iteration: a second attempt finds them and adds noth
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Sequence, Set
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 from uuid import uuid4
@@ -27,16 +27,32 @@ import pyarrow as pa
 from molbuffer.storage.backends import unwritten
 from molbuffer.storage.catalog import Catalog, Transaction
 from molbuffer.storage.commits import tables
+from molbuffer.storage.commits.prepared import PreparedCommit, runs_of
 from molbuffer.storage.commits.scores import insert_poses, insert_scores
 from molbuffer.storage.commits.tables import PlacedBuild
-from molbuffer.storage.errors import UnknownRunError
-from molbuffer.storage.files import CHECKSUMS_KEY, Sync, write_files
+from molbuffer.storage.commits.training_rows import insert_checkpoint, insert_policies, insert_training
+from molbuffer.storage.commits.turns import Answer, BuildKey, CommitRequest, Outcome, Turns, WaitingCommit
+from molbuffer.storage.errors import StoreError, UnknownRunError
+from molbuffer.storage.files import Sync, write_files
 from molbuffer.storage.layout import Layout
-from molbuffer.storage.records import Build, Checkpoint, Commit, Event, PolicyVersion, now
+from molbuffer.storage.records import Build, Checkpoint, Commit, Event, now
 from molbuffer.storage.segments import write_segment
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt
 
+WAITING = "waiting"
+"""The folder, in that of the store, in which commits wait for their turn."""
+MOST_ROWS_TOGETHER = 200_000
+"""The rows of all tables after which no more commits are taken into a transaction."""
+
 _logger = logging.getLogger("molbuffer.storage.commits")
+
+
+@dataclass(frozen=True)
+class _Inserted:
+    """What a transaction found and did: builds that were there already, and the outcomes of others' commits."""
+
+    there: dict[str, BuildReceipt]
+    outcomes: list[Outcome]
 
 
 class _Reader(Protocol):
@@ -51,6 +67,7 @@ class Committer:
         self._layout = layout
         self._sync = sync
         self._known_runs: set[str] = set()
+        self._turns: Turns | None = None
 
     def commit(self, commit: Commit) -> CommitReceipt:
         """Carry out the protocol.
@@ -62,57 +79,130 @@ class Committer:
             StoreError: nothing of the commit is visible.
         """
         check(commit)
-        self._check_runs(_runs(commit))
+        self._check_runs(runs_of(commit))
         while (receipt := self._attempt(commit)) is None:
             _logger.warning("a vacuum removed arrays before they were committed; they are written again")
         return receipt
 
     def _attempt(self, commit: Commit) -> CommitReceipt | None:
         """Carry out the protocol, unless the files of step 1 are gone in step 2; None when they are."""
-        builds = tables.rows_in_order(commit.builds)
-        # Looking before the arrays are written spares a repeated attempt the writing; the look under the lock decides.
-        snapshot = self._catalog.newest()
-        known = find_receipts(self._catalog, builds)
         self._catalog.check_there()
         try:
-            placed = self._write_segments([build for build in builds if build.build_id not in known])
-            folder = self._write_checkpoint(commit.checkpoint) if commit.checkpoint else None
+            prepared = self._prepare(commit)
         except OSError as error:
             raise unwritten(self._layout.root, error) from error
-
-        def insert(transaction: Transaction) -> dict[str, BuildReceipt] | None:
-            # A vacuum removes nothing while the lock is held.
-            if not all((self._layout.data / path).is_dir() for path in written):
+        request = prepared.request()
+        while True:
+            with self._turn(request) as answer:
+                if answer is None:
+                    return self._commit_with_others(prepared)
+            if answer.outcome is Outcome.COMMITTED:
+                return prepared.receipt({}, answer.snapshot)
+            if answer.outcome is Outcome.GONE:
                 return None
-            # Nothing can have been added since when the version is still the same.
-            there = known if transaction.snapshot == snapshot else find_receipts(transaction, builds)
-            fresh = [place for place in placed if place.build.build_id not in there]
-            for name, table in (columns if len(fresh) == len(placed) else tables.build_tables(fresh, now())).items():
-                transaction.insert(name, table)
+            request = None
+
+    def _prepare(self, commit: Commit) -> PreparedCommit:
+        """Write the arrays and the checkpoint, and put the rows into columns: all that needs no lock."""
+        builds = tables.rows_in_order(commit.builds)
+        placed = self._write_segments(builds)
+        folder = self._write_checkpoint(commit.checkpoint) if commit.checkpoint else None
+        written = {f"{self._layout.arrays.name}/{place.segment}" for place in placed} | ({folder} if folder else set())
+        return PreparedCommit(commit, placed, tables.build_tables(placed, now()), sorted(written), folder)
+
+    @contextmanager
+    def _turn(self, request: CommitRequest | None) -> Iterator[Answer | None]:
+        if self._turns is None:
+            try:
+                self._turns = Turns(self._layout.root / WAITING, self._catalog.lock_seconds)
+            except OSError:
+                # The folder may be for reading where all else is in Postgres and an object store: the lock is enough.
+                yield None
+                return
+        try:
+            turn = self._turns.turn(request)
+            answer = turn.__enter__()
+        except OSError as error:
+            raise unwritten(self._layout.root, error) from error
+        with ExitStack() as stack:
+            stack.push(turn)
+            yield answer
+
+    def _commit_with_others(self, prepared: PreparedCommit) -> CommitReceipt | None:
+        """Commit, in one's turn, what others have ready as well; alone when that fails."""
+        others: list[WaitingCommit] = []
+        if self._turns is not None and prepared.takes_others:
+            rows = 0
+            for waiting in self._turns.waiting():
+                others.append(waiting)
+                rows += sum(table.num_rows for table in waiting.request.tables.values())
+                if rows > MOST_ROWS_TOGETHER:
+                    break
+        if not others:
+            return self._transact(prepared, [])
+        try:
+            return self._transact(prepared, others)
+        except StoreError as error:
+            _logger.warning("%d commits together failed, and are made one by one: %s", len(others) + 1, error)
+        except BaseException:
+            _answer_all(others, Answer(Outcome.ALONE))
+            raise
+        _answer_all(others, Answer(Outcome.ALONE))
+        return self._transact(prepared, [])
+
+    def _transact(self, prepared: PreparedCommit, others: Sequence[WaitingCommit]) -> CommitReceipt | None:
+        """Insert what is prepared and what others wait for; None when the own arrays are gone, and nothing was."""
+        commit = prepared.commit
+
+        def insert(transaction: Transaction) -> _Inserted | None:
+            # A vacuum removes nothing while the lock is held.
+            if not self._all_there(prepared.written):
+                return None
+            there = find_receipts(
+                transaction, [*prepared.keys, *(key for each in others for key in each.request.builds)]
+            )
+            outcomes = self._outcomes(others, {key.build_id for key in prepared.keys} | there.keys())
+            together = [
+                each.request for each, outcome in zip(others, outcomes, strict=True) if outcome is Outcome.COMMITTED
+            ]
+            fresh = [place for place in prepared.placed if place.build.build_id not in there]
+            own = prepared.columns if len(fresh) == len(prepared.placed) else tables.build_tables(fresh, now())
+            for name, rows in tables.united([own, *(request.tables for request in together)]).items():
+                transaction.insert(name, rows)
             for place in fresh:
                 insert_poses(transaction, place.build.scores, place.build.run_id)
             insert_scores(transaction, commit.scores, commit.run_id or _only_run(commit))
-            _insert_policies(transaction, commit.policies)
-            _insert_training(transaction, commit)
-            if commit.checkpoint and folder:
-                _insert_checkpoint(transaction, commit.checkpoint, folder)
-            return there
+            insert_policies(transaction, [*commit.policies, *(p for request in together for p in request.policies)])
+            insert_training(transaction, commit)
+            if commit.checkpoint and prepared.folder:
+                insert_checkpoint(transaction, commit.checkpoint, prepared.folder)
+            return _Inserted(there, outcomes)
 
-        # Every writer waits for what is done under the lock, so that rows are put into columns before it.
-        columns = tables.build_tables(placed, now())
-        written = {f"{self._layout.arrays.name}/{place.segment}" for place in placed} | ({folder} if folder else set())
-        said, extra = commit.message or _message(commit), _extra(commit)
-        if commit.checkpoint and folder:
-            extra[CHECKSUMS_KEY] = {
-                f"{folder}/{name}": hashlib.sha256(content).hexdigest()
-                for name, content in commit.checkpoint.files.items()
-            }
-        there, version = self._catalog.transact(commit.author, said, extra, insert)
-        if there is None:
+        said, extra = prepared.provenance([each.request for each in others])
+        inserted, version = self._catalog.transact(commit.author, said, extra, insert)
+        if inserted is None:
+            _answer_all(others, Answer(Outcome.ALONE))
             return None
-        made = {place.build.build_id: tables.receipt(place.build, version) for place in placed}
-        ids = [build.build_id for build in commit.builds]
-        return CommitReceipt(version, tuple(there.get(build_id) or made[build_id] for build_id in ids))
+        for each, outcome in zip(others, inserted.outcomes, strict=True):
+            each.answer(Answer(outcome, version))
+        return prepared.receipt(inserted.there, version)
+
+    def _all_there(self, written: Sequence[str]) -> bool:
+        return all((self._layout.data / path).is_dir() for path in written)
+
+    def _outcomes(self, others: Sequence[WaitingCommit], known: Set[str]) -> list[Outcome]:
+        """Return which of the others' commits are made together: whole ones, and no build twice."""
+        seen, outcomes = set(known), []
+        for each in others:
+            ids = {key.build_id for key in each.request.builds}
+            if not self._all_there(each.request.written):
+                outcomes.append(Outcome.GONE)
+            elif ids & seen:
+                outcomes.append(Outcome.ALONE)
+            else:
+                outcomes.append(Outcome.COMMITTED)
+                seen |= ids
+        return outcomes
 
     def _check_runs(self, named: Sequence[str]) -> None:
         """Refuse runs that were never started: without its run, nobody could say where a row came from."""
@@ -165,7 +255,7 @@ def check(commit: Commit) -> None:
         raise ValueError(f"files of a checkpoint need plain names, got {sorted(names)}")
 
 
-def find_receipts(reader: _Reader, builds: Sequence[Build]) -> dict[str, BuildReceipt]:
+def find_receipts(reader: _Reader, builds: Sequence[Build | BuildKey]) -> dict[str, BuildReceipt]:
     """Return the receipts of those builds that are committed already, by build id, marked as repeated."""
     if not builds:
         return {}
@@ -189,87 +279,11 @@ def receipt_of(row: dict[str, Any], *, repeated: bool = False) -> BuildReceipt:
     return BuildReceipt(**(row | {"event": Event(row["event"]), "repeated": repeated}))
 
 
-def _insert_policies(transaction: Transaction, policies: Sequence[PolicyVersion]) -> None:
-    if not policies:
-        return
-    known = transaction.read(
-        """SELECT sha256, arg_max(weights_kept, (created, weights_kept)) AS kept, max(created) AS newest
-        FROM {policies} GROUP BY sha256"""
-    ).to_pylist()
-    kept = {row["sha256"]: row["kept"] for row in known}
-    # The newest row of a policy counts, also when the clock has gone back.
-    again = [
-        row["newest"] + timedelta(microseconds=1) for row in known if row["sha256"] in {p.sha256 for p in policies}
-    ]
-    fresh: list[PolicyVersion] = []
-    for policy in policies:
-        # A version that drew a batch and is published later gets a second row, which says that its weights are kept; so
-        # does one that is published again after they were removed.
-        if policy.sha256 not in kept or policy.weights_kept > kept[policy.sha256]:
-            fresh.append(policy)
-            kept[policy.sha256] = policy.weights_kept
-    transaction.insert("policies", tables.policy_rows(fresh, max([now(), *again])))
-
-
-def _insert_training(transaction: Transaction, commit: Commit) -> None:
-    run_id, created = commit.run_id, now()
-    if run_id is None:
-        return
-    if commit.consumed:
-        there = _iterations(transaction, "consumed", run_id)
-        fresh = [part for part in commit.consumed if part.iteration not in there]
-        transaction.insert("consumed", tables.consumed_rows(run_id, fresh, created))
-    if commit.run_metrics:
-        sql = "SELECT DISTINCT iteration, name FROM {metrics} WHERE run_id = ? AND build_id IS NULL"
-        known = {(row["iteration"], row["name"]) for row in transaction.read(sql, [run_id]).to_pylist()}
-        metrics = [(iteration, m) for iteration, m in commit.run_metrics if (iteration, m.name) not in known]
-        transaction.insert("metrics", tables.run_metric_rows(run_id, metrics, created))
-    if commit.bucketed:
-        there = _iterations(transaction, "bucketed_molecules", run_id)
-        molecules = [each for each in commit.bucketed if each.iteration not in there]
-        sql = "SELECT coalesce(max(position) + 1, 0) AS next FROM {bucketed_molecules} WHERE run_id = ?"
-        first = transaction.read(sql, [run_id])["next"][0].as_py()
-        transaction.insert("bucketed_molecules", tables.bucketed_rows(run_id, molecules, first, created))
-
-
-def _insert_checkpoint(transaction: Transaction, checkpoint: Checkpoint, folder: str) -> None:
-    if checkpoint.iteration in _iterations(transaction, "checkpoints", checkpoint.run_id):
-        return
-    row = {"run_id": checkpoint.run_id, "iteration": checkpoint.iteration, "folder": folder}
-    transaction.insert("checkpoints", pa.Table.from_pylist([row | {"snapshot": checkpoint.snapshot, "created": now()}]))
-
-
-def _iterations(transaction: Transaction, table: str, run_id: str) -> set[int]:
-    """Return the iterations of a run that a table has rows of."""
-    sql = f"SELECT DISTINCT iteration FROM {{{table}}} WHERE run_id = ?"
-    return set(transaction.read(sql, [run_id])["iteration"].to_pylist())
-
-
-def _runs(commit: Commit) -> list[str]:
-    named: Iterable[str | None] = (
-        *(build.run_id for build in commit.builds),
-        commit.run_id,
-        commit.checkpoint.run_id if commit.checkpoint else None,
-    )
-    return sorted({run_id for run_id in named if run_id is not None})
-
-
 def _only_run(commit: Commit) -> str | None:
-    found = _runs(commit)
+    found = runs_of(commit)
     return found[0] if len(found) == 1 else None
 
 
-def _message(commit: Commit) -> str:
-    parts = {"builds": commit.builds, "scores": commit.scores, "policies": commit.policies, "consumed": commit.consumed}
-    counts = [f"{len(part)} {name}" for name, part in parts.items() if part]
-    return ", ".join([*counts, *(["checkpoint"] if commit.checkpoint else [])]) or "metrics of a training"
-
-
-def _extra(commit: Commit) -> dict[str, Any]:
-    """Return the provenance that the snapshot carries."""
-    return {
-        "runs": _runs(commit),
-        "iterations": sorted({build.iteration for build in commit.builds}),
-        "builds": [build.build_id for build in commit.builds],
-        "samples": sum(len(build.samples) for build in commit.builds),
-    }
+def _answer_all(waiting: Sequence[WaitingCommit], answer: Answer) -> None:
+    for each in waiting:
+        each.answer(answer)

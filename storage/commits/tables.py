@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -80,6 +80,17 @@ def build_tables(placed: Sequence[PlacedBuild], created: datetime) -> dict[str, 
         "scores": pa.concat_tables(score_rows(b.scores, b.run_id, created) for b in builds),
         "metrics": metric_rows(builds, created),
     }
+
+
+def united(parts: Sequence[Mapping[str, pa.Table]]) -> dict[str, pa.Table]:
+    """Return the rows of several commits, by table; what has no rows is left out."""
+    rows: dict[str, list[pa.Table]] = {}
+    for part in parts:
+        for name, table in part.items():
+            if table.num_rows:
+                rows.setdefault(name, []).append(table)
+    # A column in which one commit has nothing but nulls has no type there.
+    return {name: pa.concat_tables(of, promote_options="permissive") for name, of in rows.items()}
 
 
 def build_rows(placed: Sequence[PlacedBuild], created: datetime) -> pa.Table:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,9 +25,20 @@ def sync_paths(paths: Iterable[Path]) -> None:
     Raises:
         OSError: a path is missing, or the disk failed.
     """
-    with ThreadPoolExecutor(_CONCURRENT_SYNCS, thread_name_prefix="fsync") as pool:
-        for _ in pool.map(_sync, paths):
-            pass
+    # All are waited for, also when one fails: nothing is synced any more once this returns.
+    wait(syncs := [_threads().submit(_sync, path) for path in paths])
+    for each in syncs:
+        each.result()
+
+
+@functools.cache
+def _threads() -> ThreadPoolExecutor:
+    """Return the threads for fsync, which stay: to start them takes as long as a small file."""
+    return ThreadPoolExecutor(_CONCURRENT_SYNCS, thread_name_prefix="fsync")
+
+
+# A fork has none of its parent's threads.
+os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
 def sync_tree(folder: Place) -> None:

@@ -7,7 +7,7 @@ a row's place in the history's order; two runs of one seed have the same rows at
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Self
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from molbuffer.storage.handle import OpenStore
 from molbuffer.storage.history.cache import DecodedCache
-from molbuffer.storage.history.index_arrays import IndexArrays, locate_arrays
+from molbuffer.storage.history.forward import ForwardRows, forward_rows
+from molbuffer.storage.history.index_arrays import IndexArrays, forward_arrays, locate_arrays
 from molbuffer.storage.history.scan import HistoryPart, ScannedRows, TrainableRows, read_strings, scan
 from molbuffer.storage.history.verified import verify_tables
 from molbuffer.storage.query import matching_rows
@@ -66,6 +67,21 @@ class IndexScope:
         if self.run_id is None and (self.own_only or self.foreign_snapshot is not None):
             raise ValueError("own_only and foreign_snapshot tell a run's rows from others: name the run_id")
 
+    @property
+    def kind(self) -> Hashable:
+        """What indexes have in common of which one may be brought forward to be the other."""
+        runs = None if self.runs is None else tuple(self.runs)
+        return self.objective_sha256, self.run_id, self.own_only, runs, self.where, self.include_unparseable
+
+    def parts(self, snapshot: int) -> tuple[HistoryPart, ...]:
+        """Return whose rows are read as of which snapshot, when own rows are read as of ``snapshot``."""
+        of_runs = None if self.runs is None else tuple(self.runs)
+        own = HistoryPart(snapshot, own=True, run_id=self.run_id, up_to_iteration=self.up_to_iteration, runs=of_runs)
+        if self.run_id is None or self.own_only:
+            return (own,)
+        foreign = snapshot if self.foreign_snapshot is None else self.foreign_snapshot
+        return own, HistoryPart(foreign, own=False, run_id=self.run_id, others=True, runs=of_runs)
+
 
 @dataclass(frozen=True, eq=False)
 class HistoryIndex:
@@ -78,22 +94,28 @@ class HistoryIndex:
         parts: whose rows it has, as of which snapshot: the run's own first.
         rows: the columns.
         arrays: where the arrays of the rows are.
+        whole: the index of which this one has a part of the rows, which can be brought forward; None when it has all.
     """
 
     store: OpenStore
     parts: tuple[HistoryPart, ...]
     rows: ScannedRows
     arrays: IndexArrays
+    whole: HistoryIndex | None = field(default=None, repr=False, kw_only=True)
     _fulfil: dict[str, NDArray[np.bool_]] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def load(cls, store: OpenStore, scope: IndexScope, cache: DecodedCache | None = None) -> Self:
+    def load(
+        cls, store: OpenStore, scope: IndexScope, cache: DecodedCache | None = None, earlier: Self | None = None
+    ) -> Self:
         """Read the index of a store, and have the segments decoded that are not in the cache yet.
 
         Args:
             store: the store.
             scope: which rows.
             cache: where decoded rows are kept; None is the user's cache folder.
+            earlier: an index of this store of the same ``scope.kind`` and cache. Where it can be brought forward, only
+                what is new since is read; the result is the same.
 
         Raises:
             PredicateError: the predicate of the scope is no predicate over a row.
@@ -102,20 +124,31 @@ class HistoryIndex:
             CacheError: the cache cannot be written.
             StoreError: the store has no such snapshot, or cannot be read.
         """
-        snapshot = store.snapshot() if scope.snapshot is None else scope.snapshot
-        of_runs = None if scope.runs is None else tuple(scope.runs)
-        own = HistoryPart(snapshot, own=True, run_id=scope.run_id, up_to_iteration=scope.up_to_iteration, runs=of_runs)
-        parts = [own]
-        foreign = snapshot if scope.foreign_snapshot is None else scope.foreign_snapshot
-        verify_tables(store, [snapshot, foreign])
-        if scope.run_id is not None and not scope.own_only:
-            parts.append(HistoryPart(foreign, own=False, run_id=scope.run_id, others=True, runs=of_runs))
+        parts = scope.parts(store.snapshot() if scope.snapshot is None else scope.snapshot)
         wanted = TrainableRows(
             scope.objective_sha256, scope.where, scope.include_unparseable, more_rewards=scope.more_rewards
         )
+        if earlier is not None:
+            if earlier.parts == parts and scope.more_rewards is None:
+                return earlier
+            forward = forward_rows(store, earlier.rows, earlier.parts, parts, wanted)
+            if forward is not None:
+                index = cls(store, parts, forward.rows, forward_arrays(earlier.arrays, forward))
+                index._take_over(earlier, forward)
+                return index
+        verify_tables(store, [part.snapshot for part in parts])
         rows = scan(store, parts, wanted)
         cache = cache or DecodedCache(store.cache_key, store.layout.arrays)
-        return cls(store, tuple(parts), rows, locate_arrays(rows, cache))
+        return cls(store, parts, rows, locate_arrays(rows, cache))
+
+    def _take_over(self, earlier: Self, forward: ForwardRows) -> None:
+        """Have what was found out about the rows of an earlier index, most of which are here."""
+        for where, before in earlier._fulfil.items():
+            read = np.zeros(len(forward.read.rewards), bool)
+            found = forward.splice.column(before, read)
+            for query in forward.queries:
+                self._mark(found, query.matching(where), own=query.part.own)
+            self._fulfil[where] = found
 
     def __len__(self) -> int:
         return len(self.rewards)
@@ -234,7 +267,7 @@ class HistoryIndex:
         keep[positions] = False
         columns = ("build_numbers", "row_numbers", "rewards", "molecules", "own")
         rows = replace(self.rows, **{name: getattr(self.rows, name)[keep] for name in columns})
-        return replace(self, rows=rows, arrays=self.arrays.without(keep))
+        return replace(self, rows=rows, arrays=self.arrays.without(keep), whole=self.whole or self)
 
     def row_ids(self, positions: Positions) -> list[RowId]:
         """Return the identities of rows."""
@@ -274,11 +307,15 @@ class HistoryIndex:
         if where not in self._fulfil:
             found = np.zeros(len(self), bool)
             for part in self.parts:
-                for build_id, rows in rows_by_build(matching_rows(self.store.catalog, where, part.snapshot)).items():
-                    positions = self.positions_of(build_id, rows)
-                    found[positions[self.own[positions] == part.own]] = True
+                self._mark(found, matching_rows(self.store.catalog, where, part.snapshot), own=part.own)
             self._fulfil[where] = found
         return self._fulfil[where]
+
+    def _mark(self, found: NDArray[np.bool_], rows: pa.Table, *, own: bool) -> None:
+        """Set the places of rows (build_id, row) of the parts that count as own, or of the others."""
+        for build_id, numbers in rows_by_build(rows).items():
+            positions = self.positions_of(build_id, numbers)
+            found[positions[self.own[positions] == own]] = True
 
     def hashes_of(self, smiles: Sequence[str | None]) -> NDArray[np.uint64]:
         """Return what ``molecules`` has for canonical SMILES, uint64 [m]; None is what is no molecule."""

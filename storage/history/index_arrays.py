@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from molbuffer.storage.errors import ArraysError, CacheError
 from molbuffer.storage.history.cache import CachedRows, DamagedRecordsError, DecodedCache
+from molbuffer.storage.history.forward import ForwardRows
 from molbuffer.storage.history.scan import ScannedRows
 from molbuffer.storage.rows import Rows, trimmed
 
@@ -96,13 +97,71 @@ def locate_arrays(rows: ScannedRows, cache: DecodedCache) -> IndexArrays:
     Raises:
         ArraysError: a segment has fewer rows than its builds, or another vocabulary.
     """
-    used = np.unique(rows.build_numbers)
-    builds = rows.builds.select(["segment", "segment_offset", "drawn", "vocabulary_sha256"]).take(pa.array(used))
-    names = list(dict.fromkeys(builds["segment"].to_pylist()))
+    used = _used(rows)
+    names = _segments_of(rows, used)
     cached = cache.pin(names)
-    first: NDArray[np.int64] = np.zeros(rows.builds.num_rows, np.int64)
+    positions = _first_positions(rows, used, cached).take(rows.build_numbers)
+    positions += rows.row_numbers
+    return IndexArrays(cache, names, LocatedRows(cached, positions), _optional(cached, names))
+
+
+def forward_arrays(old: IndexArrays, forward: ForwardRows) -> IndexArrays:
+    """Return the arrays of rows of which most were located before.
+
+    Args:
+        old: those of the rows as they were.
+        forward: the rows as they are now.
+
+    Raises:
+        ArraysError: as of ``locate_arrays``.
+    """
+    rows = forward.rows
+    if forward.moved:
+        return locate_arrays(rows, old.cache)
+    located, used = old.located, _used(rows)
+    names = _segments_of(rows, used)
+    cached = old.cache.pin(names)
+    if cached.records.path != located.cached.records.path:
+        # Only segments that are still used are in the other file.
+        there = [name for name in old.segments if name in cached.segments]
+        if len(there) < len(old.segments):
+            return locate_arrays(rows, old.cache)
+        located = located.moved(cached, there)
+    first = _first_positions(rows, used[forward.changed[used]], cached)
+    read = forward.read
+    fresh = first.take(read.build_numbers) + read.row_numbers
+    positions = forward.splice.column(located.positions, fresh)
+    return IndexArrays(old.cache, names, LocatedRows(cached, positions), _optional(cached, names))
+
+
+def _used(rows: ScannedRows) -> NDArray[np.int64]:
+    """Return the numbers of the builds that have a row."""
+    bounds = np.searchsorted(rows.build_numbers, np.arange(rows.builds.num_rows + 1))
+    return np.flatnonzero(np.diff(bounds))
+
+
+def _segments_of(rows: ScannedRows, builds: NDArray[np.int64]) -> list[str]:
+    return list(dict.fromkeys(rows.builds["segment"].take(pa.array(builds)).to_pylist()))
+
+
+def _optional(cached: CachedRows, segments: Sequence[str]) -> dict[str, int]:
+    """Return the columns that rows of some segments can have and not all do, as of ``Rows.optional_widths``."""
     optional: dict[str, int] = {}
-    for number, build in zip(used.tolist(), builds.to_pylist(), strict=True):
+    for segment in segments:
+        for name, width in cached.segments[segment].optional.items():
+            optional[name] = max(width, optional.get(name, 0))
+    return optional
+
+
+def _first_positions(rows: ScannedRows, numbers: NDArray[np.int64], cached: CachedRows) -> NDArray[np.int64]:
+    """Return where the rows of some builds begin in the cache, int64 [b].
+
+    Raises:
+        ArraysError: a segment has fewer rows than its builds, or another vocabulary.
+    """
+    first: NDArray[np.int64] = np.zeros(rows.builds.num_rows, np.int64)
+    builds = rows.builds.select(["segment", "segment_offset", "drawn", "vocabulary_sha256"]).take(pa.array(numbers))
+    for number, build in zip(numbers.tolist(), builds.to_pylist(), strict=True):
         segment = cached.segments[build["segment"]]
         if build["segment_offset"] + build["drawn"] > segment.rows:
             raise ArraysError(
@@ -115,8 +174,4 @@ def locate_arrays(rows: ScannedRows, cache: DecodedCache) -> IndexArrays:
                 f"{build['vocabulary_sha256']}; restore the folder from a backup"
             )
         first[number] = segment.position + build["segment_offset"]
-        for name, width in segment.optional.items():
-            optional[name] = max(width, optional.get(name, 0))
-    positions = first.take(rows.build_numbers)
-    positions += rows.row_numbers
-    return IndexArrays(cache, names, LocatedRows(cached, positions), optional)
+    return first

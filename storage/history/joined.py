@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -122,7 +123,7 @@ def join_indexes(indexes: Sequence[HistoryIndex]) -> HistoryIndex:
     keep = _first_of_each(indexes)
     first = [0, *accumulate(index.builds.num_rows for index in indexes)]
     numbered = [index.build_numbers[kept] + start for index, kept, start in zip(indexes, keep, first[:-1], strict=True)]
-    columns = {
+    columns: dict[str, Any] = {
         name: np.concatenate([getattr(index, name)[kept] for index, kept in zip(indexes, keep, strict=True)])
         for name in ("row_numbers", "rewards", "molecules", "own")
     }

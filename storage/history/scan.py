@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from molbuffer.storage.handle import OpenStore
-from molbuffer.storage.query import matching_rows
+from molbuffer.storage.query import SomeBuilds, matching_rows
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,14 @@ class ScannedRows:
     """The columns of n rows from b builds, in order.
 
     Attributes:
-        builds: columns of the table ``builds`` [b], in order; some may have no row here.
+        builds: columns of the table ``builds`` [b], in order; some may have no row here. ``run_created`` is when the
+            run began, and ``added`` the snapshot that added the build.
         build_numbers: int32 [n] into ``builds``, ascending.
         row_numbers: int32 [n] in a build, ascending in each.
         rewards: float64 [n].
         molecules: uint64 [n], a hash of the canonical SMILES.
         own: bool [n], whether the row is the reader's own.
+        builds_of_parts: how many of the builds each part has.
     """
 
     builds: pa.Table
@@ -77,6 +79,7 @@ class ScannedRows:
     rewards: NDArray[np.float64]
     molecules: NDArray[np.uint64]
     own: NDArray[np.bool_]
+    builds_of_parts: tuple[int, ...] = ()
 
 
 # The bits of a key that are the row; those above are the build.
@@ -87,7 +90,7 @@ _BUILDS = """
     SELECT builds.build_id, builds.run_id, builds.iteration, builds.event, builds.sampler, builds.sampler_kind,
         builds.sampler_order, builds.chunk, builds.policy_sha256, builds.temperature, builds.top_k, builds.top_p,
         builds.latent_sha256, builds.drawn, builds.vocabulary_sha256,
-        builds.segment, builds.segment_offset
+        builds.segment, builds.segment_offset, runs.created AS run_created, builds.snapshot_id AS added
     FROM {placed_builds} AS builds LEFT JOIN {runs} AS runs USING (run_id)
     WHERE builds.segment NOT IN (SELECT segment FROM {quarantine}) AND builds.event <> 'evaluation' AND [condition]
     ORDER BY runs.created NULLS LAST, builds.run_id, builds.iteration, builds.event, builds.sampler_order, builds.chunk,
@@ -96,7 +99,7 @@ _BUILDS = """
 _SAMPLES = """
     SELECT number, samples."row" AS "row", hash(samples.smiles) AS molecule, samples.smiles IS NULL AS unparseable
     FROM {samples} AS samples JOIN numbered USING (build_id)
-    WHERE samples.kept OR ($1 AND samples.smiles IS NULL)"""
+    WHERE (samples.kept OR ($1 AND samples.smiles IS NULL)) AND [since]"""
 _MATCHING = ' SEMI JOIN matching ON matching.build_id = samples.build_id AND matching."row" = samples."row"'
 _STRINGS = """
     SELECT number, samples."row" AS "row", samples.{column} AS text
@@ -106,11 +109,105 @@ _MORE_REWARDS = """
 _REWARDS = """
     SELECT number, rewards."row" AS "row", rewards.value AS value, epoch_us(rewards.created) AS created
     FROM {rewards} AS rewards JOIN numbered USING (build_id)
-    WHERE rewards.objective_sha256 = $1 AND rewards.status = 'ok'"""
+    WHERE rewards.objective_sha256 = $1 AND rewards.status = 'ok' AND [since]"""
 
 
 def scan(store: OpenStore, parts: Sequence[HistoryPart], wanted: TrainableRows) -> ScannedRows:
     """Return the rows of all parts that a training may use, one part after another.
+
+    Raises:
+        PredicateError: ``where`` is no predicate over a row.
+        StoreError: the store cannot be read.
+    """
+    builds = [read_builds(store, part) for part in parts]
+    whole = pa.concat_tables(builds).combine_chunks()
+    numbered, first, queries = _number(whole), 0, []
+    for part, of_part in zip(parts, builds, strict=True):
+        queries.append(PartQuery(store, part, numbered.slice(first, of_part.num_rows)))
+        first += of_part.num_rows
+    rows = read_rows(queries, wanted)
+    own = np.repeat([part.own for part in parts], [of_part.num_rows for of_part in builds])
+    return ScannedRows(
+        builds=whole,
+        build_numbers=rows.build_numbers,
+        row_numbers=rows.row_numbers,
+        rewards=rows.rewards,
+        molecules=rows.molecules,
+        own=own.take(rows.build_numbers),
+        builds_of_parts=tuple(of_part.num_rows for of_part in builds),
+    )
+
+
+def read_builds(store: OpenStore, part: HistoryPart, since: str = "true", *values: int) -> pa.Table:
+    """Return the builds of a part in order, with the columns of ``ScannedRows.builds``.
+
+    Args:
+        store: the store.
+        part: the part.
+        since: a condition on ``builds``, of ours, that must hold as well.
+        values: for each ``?`` in it.
+    """
+    # Bare comparisons, so that Parquet files of other runs are known by their statistics and not opened.
+    conditions: dict[str, Any] = {
+        f"builds.run_id {'<>' if part.others else '='} ?": part.run_id,
+        "builds.iteration <= ?": part.up_to_iteration,
+        "list_contains(?, builds.run_id)": None if part.runs is None else list(part.runs),
+    }
+    given = {condition: value for condition, value in conditions.items() if value is not None}
+    sql = _BUILDS.replace("[condition]", " AND ".join([*given, since]))
+    parameters = [*given.values(), *values]
+    return store.read_arrow(sql, snapshot=part.snapshot, parameters=parameters, with_versions=True)
+
+
+@dataclass(frozen=True, eq=False)
+class PartQuery:
+    """Queries over some builds of a part of the history.
+
+    Attributes:
+        store: the store.
+        part: the part.
+        numbered: the builds, by id and number.
+        since: the snapshot before which none of their rows was added; None when all builds of the part are asked for.
+    """
+
+    store: OpenStore
+    part: HistoryPart
+    numbered: pa.Table
+    since: int | None = None
+
+    def read(self, sql: str, parameter: str | bool, **tables: pa.Table) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a SELECT over ``numbered`` and the tables."""
+        return self.store.read_batches(
+            sql,
+            snapshot=self.part.snapshot,
+            parameters=[parameter],
+            with_versions=self.since is not None,
+            numbered=self.numbered,
+            **tables,
+        )
+
+    def added(self, table: str) -> str:
+        """Return the condition on a table by which files without a row of the builds are not opened."""
+        return "true" if self.since is None else f"{table}.snapshot_id >= {int(self.since)}"
+
+    def matching(self, where: str) -> pa.Table:
+        """Return the rows (build_id, row) of the builds, or of more, for which a predicate is true."""
+        some = None if self.since is None else SomeBuilds(self.numbered["build_id"].to_pylist(), self.since)
+        return matching_rows(self.store.catalog, where, self.part.snapshot, of=some)
+
+
+@dataclass(frozen=True, eq=False)
+class ReadRows:
+    """Some columns of ``ScannedRows``."""
+
+    build_numbers: NDArray[np.int32]
+    row_numbers: NDArray[np.int32]
+    rewards: NDArray[np.float64]
+    molecules: NDArray[np.uint64]
+
+
+def read_rows(queries: Sequence[PartQuery], wanted: TrainableRows) -> ReadRows:
+    """Return the rows of some builds of each part that a training may use, in the order of the builds' numbers.
 
     The store's answers are taken a portion at a time, and columns are given up as soon as what is made of them is
     there, so that reading the rows takes little more memory than having them.
@@ -119,75 +216,27 @@ def scan(store: OpenStore, parts: Sequence[HistoryPart], wanted: TrainableRows) 
         PredicateError: ``where`` is no predicate over a row.
         StoreError: the store cannot be read.
     """
-    builds = [_read_builds(store, part) for part in parts]
-    numbered = _number(pa.concat_tables(builds))
-    first, queries = 0, []
-    for part, of_part in zip(parts, builds, strict=True):
-        queries.append(_PartQuery(store, part, numbered.slice(first, of_part.num_rows)))
-        first += of_part.num_rows
     keys, molecules, unparseable = _read_samples(queries, wanted)
     rewards = _read_rewards(queries, wanted, keys)
     rewards[unparseable] = 0.0
     keep = ~np.isnan(rewards)
     if not keep.all():
         keys, molecules, rewards = keys[keep], molecules[keep], rewards[keep]
-    build_numbers, row_numbers = (keys >> 32).astype(np.int32), (keys & _ROW).astype(np.int32)
-    own = np.repeat([part.own for part in parts], [of_part.num_rows for of_part in builds])
-    return ScannedRows(
-        builds=pa.concat_tables(builds).combine_chunks(),
-        build_numbers=build_numbers,
-        row_numbers=row_numbers,
-        rewards=rewards,
-        molecules=molecules,
-        own=own.take(build_numbers),
-    )
-
-
-def _read_builds(store: OpenStore, part: HistoryPart) -> pa.Table:
-    # Bare comparisons, so that Parquet files of other runs are known by their statistics and not opened.
-    conditions: dict[str, Any] = {
-        f"builds.run_id {'<>' if part.others else '='} ?": part.run_id,
-        "builds.iteration <= ?": part.up_to_iteration,
-        "list_contains(?, builds.run_id)": None if part.runs is None else list(part.runs),
-    }
-    given = {condition: value for condition, value in conditions.items() if value is not None}
-    sql = _BUILDS.replace("[condition]", " AND ".join(given) or "true")
-    return store.read_arrow(sql, snapshot=part.snapshot, parameters=list(given.values()))
-
-
-@dataclass(frozen=True, eq=False)
-class _PartQuery:
-    """Queries over a part of the history.
-
-    Attributes:
-        store: the store.
-        part: the part.
-        numbered: its builds, by id and number.
-    """
-
-    store: OpenStore
-    part: HistoryPart
-    numbered: pa.Table
-
-    def read(self, sql: str, parameter: str | bool, **tables: pa.Table) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a SELECT over ``numbered`` and the tables."""
-        return self.store.read_batches(
-            sql, snapshot=self.part.snapshot, parameters=[parameter], numbered=self.numbered, **tables
-        )
+    return ReadRows((keys >> 32).astype(np.int32), (keys & _ROW).astype(np.int32), rewards, molecules)
 
 
 def _read_samples(
-    queries: Sequence[_PartQuery], wanted: TrainableRows
+    queries: Sequence[PartQuery], wanted: TrainableRows
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.bool_]]:
     """Return the keys of the wanted samples [n], ascending, their molecules, and which of them are no molecule."""
     keys: list[NDArray[np.int64]] = []
     molecules: list[NDArray[np.uint64]] = []
     unparseable: list[NDArray[np.bool_]] = []
     for query in queries:
-        tables, sql = {}, _SAMPLES
+        tables, sql = {}, _SAMPLES.replace("[since]", query.added("samples"))
         if wanted.where is not None:
-            tables["matching"] = matching_rows(query.store.catalog, wanted.where, query.part.snapshot)
-            sql = _SAMPLES.replace("WHERE", f"{_MATCHING} WHERE")
+            tables["matching"] = query.matching(wanted.where)
+            sql = sql.replace("WHERE", f"{_MATCHING} WHERE")
         for batch in query.read(sql, wanted.include_unparseable, **tables):
             keys.append(keys_of(batch))
             # A view would keep the whole portion.
@@ -198,12 +247,12 @@ def _read_samples(
     return unordered[order], _whole(molecules, np.uint64)[order], _whole(unparseable, np.bool_)[order]
 
 
-def _read_rewards(queries: Sequence[_PartQuery], wanted: TrainableRows, keys: NDArray[np.int64]) -> NDArray[np.float64]:
+def _read_rewards(queries: Sequence[PartQuery], wanted: TrainableRows, keys: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the newest reward of each key [n], NaN where there is none; the keys ascend."""
     values = np.full(len(keys), np.nan)
     created = np.full(len(keys), np.iinfo(np.int64).min)
     for query in queries if len(keys) else ():
-        for batch in query.read(_REWARDS, wanted.objective_sha256):
+        for batch in query.read(_REWARDS.replace("[since]", query.added("rewards")), wanted.objective_sha256):
             of, stamps = keys_of(batch), _numpy(batch, "created")
             positions = np.searchsorted(keys, of)
             # The oldest first: where a row occurs twice, what is assigned last stays.

@@ -20,10 +20,11 @@ from typing import Any, Self
 import duckdb
 import pyarrow as pa
 
-from molbuffer.storage.backends import CLOSED_SETTINGS, SESSION, closed_connection, quote_name, reach_statements
+from molbuffer.storage.backends import CLOSED_SETTINGS, SESSION, closed_connection, quote, quote_name, reach_statements
 from molbuffer.storage.catalog import MIGRATIONS, QUERYABLE_TABLES, VIEWS, ReadableCatalog, bind, file_list, read_by
 from molbuffer.storage.errors import PredicateError, QueryError, QueryTimeoutError, QueryTooLargeError
 from molbuffer.storage.files import Place
+from molbuffer.storage.query.needed import EVERYTHING, needed_by
 from molbuffer.storage.query.parameters import Parameters, as_json
 from molbuffer.storage.query.predicate import check_predicate, shown
 from molbuffer.storage.query.process import QueryRequest, run_query_process
@@ -37,6 +38,9 @@ _CLOSE = ("SET enable_external_access = false", "SET lock_configuration = true")
 _VIEWS = {view: f"CREATE VIEW {quote_name(view)} AS {bind(sql, quote_name)}" for view, sql in VIEWS.items()}
 # What a predicate can name; to make all views takes longer than to answer most queries.
 _HISTORY = read_by("sample_history")
+# The tables whose rows belong to builds and have no end; the others are read whole.
+_LARGE = ("rewards", "samples")
+_NO_SUCH_NAME = "Catalog Error"
 _COUNT = "SELECT count(*) FROM sample_history WHERE ([condition]\n)"
 
 
@@ -59,6 +63,19 @@ class QueryLimits:
         if match is None:
             raise QueryError(f"expected a memory limit such as 2GB or 512MiB, got {self.memory!r}")
         return int(float(match[1]) * (1024 if match[3] else 1000) ** " KMGT".index(match[2].upper() or " "))
+
+
+@dataclass(frozen=True)
+class SomeBuilds:
+    """Builds to which a query is confined.
+
+    Attributes:
+        build_ids: their ids.
+        since: a snapshot before which no row of them was added.
+    """
+
+    build_ids: Sequence[str]
+    since: int
 
 
 _OF_NO_ROWS = QueryLimits(seconds=10, memory="256MB")
@@ -90,10 +107,25 @@ class ClosedDatabase:
 
     @classmethod
     def of_snapshot(
-        cls, catalog: ReadableCatalog, snapshot: int, names: Sequence[str] = (*QUERYABLE_TABLES, *VIEWS)
+        cls,
+        catalog: ReadableCatalog,
+        snapshot: int,
+        names: Sequence[str] = EVERYTHING,
+        *,
+        since: int = 0,
     ) -> Self:
-        """Return the database that sees one snapshot of a store, or some tables and views of it."""
-        sources = catalog.sources([name for name in QUERYABLE_TABLES if name in names], snapshot)
+        """Return the database that sees one snapshot of a store, or some tables and views of it.
+
+        Args:
+            catalog: of the store.
+            snapshot: the snapshot.
+            names: the tables and views.
+            since: of samples and rewards, files that have only rows of older snapshots than this are left out.
+        """
+        tables_of = [name for name in QUERYABLE_TABLES if name in names]
+        sources = dict(catalog.sources(tables_of, snapshot))
+        if since:
+            sources |= catalog.sources([name for name in _LARGE if name in tables_of], snapshot, since)
         tables = (f"CREATE VIEW {quote_name(name)} AS {source.select(snapshot)}" for name, source in sources.items())
         paths = [path for source in sources.values() for path in source.paths]
         return cls.over(paths, reach_statements(catalog.tables), (*tables, *_views(names)))
@@ -131,12 +163,37 @@ def run_query(
         QueryError: DuckDB could not execute it.
         UnknownSnapshotError: the store has no such snapshot.
     """
-    database = ClosedDatabase.of_snapshot(catalog, snapshot)
-    return _answer(database, sql, limits, readers=sorted(_READING), parameters=as_json(parameters))
+    values, needed = as_json(parameters), needed_by(sql)
+
+    def answer(names: Sequence[str]) -> pa.Table:
+        database = ClosedDatabase.of_snapshot(catalog, snapshot, names)
+        return _answer(database, sql, limits, readers=sorted(_READING), parameters=values)
+
+    try:
+        return answer(needed)
+    except QueryError as error:
+        # Of a name that is put together, or a wrong one: with all names, there is an answer, or what to write instead.
+        if needed is EVERYTHING or _NO_SUCH_NAME not in str(error):
+            raise
+    return answer(EVERYTHING)
 
 
-def matching_rows(catalog: ReadableCatalog, where: str, snapshot: int, limits: QueryLimits = QueryLimits()) -> pa.Table:
+def matching_rows(
+    catalog: ReadableCatalog,
+    where: str,
+    snapshot: int,
+    limits: QueryLimits = QueryLimits(),
+    *,
+    of: SomeBuilds | None = None,
+) -> pa.Table:
     """Return the rows (build_id, row) of ``sample_history`` for which a user's predicate is true, in row order.
+
+    Args:
+        catalog: of the store.
+        where: the predicate.
+        snapshot: the snapshot to read.
+        limits: of the query.
+        of: the builds whose rows are looked at; None is all.
 
     Raises:
         PredicateError: the text is not one boolean expression over a row.
@@ -144,9 +201,11 @@ def matching_rows(catalog: ReadableCatalog, where: str, snapshot: int, limits: Q
         QueryTooLargeError: it needs more memory than the limit.
         UnknownSnapshotError: the store has no such snapshot.
     """
-    sql = """SELECT build_id, "row" FROM sample_history WHERE ([condition]\n)
+    sql = """SELECT build_id, "row" FROM sample_history WHERE [confined]([condition]\n)
         ORDER BY iteration, event, sampler_order, chunk, build_id, "row" """
-    return _apply(where, ClosedDatabase.of_snapshot(catalog, snapshot, _HISTORY), limits, sql)
+    confined = "" if of is None else f"build_id IN ({', '.join(map(quote, of.build_ids))}) AND "
+    database = ClosedDatabase.of_snapshot(catalog, snapshot, _HISTORY, since=0 if of is None else of.since)
+    return _apply(where, database, limits, sql.replace("[confined]", confined))
 
 
 def check_condition(catalog: ReadableCatalog, where: str, snapshot: int, limits: QueryLimits = QueryLimits()) -> str:

@@ -35,6 +35,11 @@ def main() -> None:
     for limit in (resource.RLIMIT_FSIZE, resource.RLIMIT_CORE):
         resource.setrlimit(limit, (0, 0))
     threading.Thread(target=_end_with_parent, args=[os.getppid()], daemon=True).start()
+    # Whoever starts the process has something else to do before its first request.
+    import duckdb
+    import pyarrow.ipc  # noqa: F401
+
+    duckdb.connect(":memory:").close()
     with os.fdopen(int(sys.argv[2]), "rb") as requests, os.fdopen(int(sys.argv[3]), "wb") as results:
         for request in requests:
             error = _answer(json.loads(request), results)

@@ -38,7 +38,14 @@ SMALLEST: dict[str, tuple[list[str], list[str]]] = {
         ["3 x 512", "torch.nn.GRU", "times that", "on one core", "waiting"],
     ),
     "bench_prefect.py": (["--tasks", "2", "--rounds", "1", "--server"], ["a flow run"]),
-    "bench_writers.py": (["--writers", "2", "--commits", "2", "--rows", "10"], ["2 writers: 4 commits"]),
+    "bench_writers.py": (
+        ["--writers", "2", "--commits", "2", "--rows", "10", "--apart"],
+        ["2 writers, each by itself: 4", "2 writers: 4"],
+    ),
+    "bench_repin.py": (
+        ["--rows", "2000", "--rounds", "1", "--of-build", "5"],
+        ["ms to move to a snapshot with 5 rows more", "2,000 rows"],
+    ),
     "bench_growth.py": (
         ["--commits", "2", "--rows", "5", "--maintain-every", "2", "--rounds", "1"],
         ["2 maintained"],

@@ -10,7 +10,7 @@ import torch
 import molbuffer as mb
 from molbuffer.samplers import GraphGASampler
 from molbuffer.storage import SampleStore
-from molbuffer.storage.history.verified import STORES_KEPT, _known_of, _verified
+from molbuffer.storage.history.verified import STORES_KEPT, _verified, _verified_of
 
 OURS = ("molbuffer.", "torch", "_duckdb", "duckdb", "threading", "zarr")
 REMEMBERED = ("molbuffer.scoring.genetic.fragments",)
@@ -60,9 +60,9 @@ def test_runs_in_a_process_leave_nothing_behind(tmp_path: Path, policy: mb.Polic
 
 def test_the_files_of_a_few_stores_are_remembered_as_verified(tmp_path: Path) -> None:
     for number in range(STORES_KEPT):
-        _known_of(tmp_path / str(number))[tmp_path] = (1, 2, 3)
-    assert _known_of(tmp_path / "0") == {tmp_path: (1, 2, 3)}
-    assert _known_of(tmp_path / "one more") == {}
+        _verified_of(tmp_path / str(number)).files[tmp_path] = (1, 2, 3)
+    assert _verified_of(tmp_path / "0").files == {tmp_path: (1, 2, 3)}
+    assert _verified_of(tmp_path / "one more").files == {}
     assert tmp_path / "1" not in _verified
     assert len(_verified) == STORES_KEPT
-    assert _known_of(tmp_path / "0") == {tmp_path: (1, 2, 3)}
+    assert _verified_of(tmp_path / "0").files == {tmp_path: (1, 2, 3)}

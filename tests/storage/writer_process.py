@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 import molbuffer.storage.commits.commit
+import molbuffer.storage.commits.prepared
 from molbuffer.storage import SampleStore
 from molbuffer.storage.files.durable import sync_paths
 from molbuffer.storage.records import Build, Commit, Event, Metric, Reward, Run, RunKind, Samples, Score, no_samples
@@ -148,7 +149,7 @@ STOPS = {
     "rows inserted": lambda: _die_after(molbuffer.storage.commits.commit, "insert_scores"),
     "before sync": lambda: partial(_die_at_parquet, synced=False),
     "before COMMIT": lambda: partial(_die_at_parquet, synced=True),
-    "before acknowledgement": lambda: _die_after(molbuffer.storage.commits.commit, "CommitReceipt"),
+    "before acknowledgement": lambda: _die_after(molbuffer.storage.commits.prepared, "CommitReceipt"),
 }
 """The steps of the commit protocol after which a process can be made to die."""
 

@@ -34,7 +34,7 @@ _DATA_FILES = """SELECT table_name, part.path, coalesce(partial_max > $snapshot,
     FROM METADATA.ducklake_data_file AS part JOIN METADATA.ducklake_table AS whole USING (table_id)
     WHERE part.begin_snapshot <= $snapshot AND coalesce(part.end_snapshot > $snapshot, true)
     AND whole.begin_snapshot <= $snapshot AND coalesce(whole.end_snapshot > $snapshot, true)
-    ORDER BY data_file_id"""
+    AND coalesce(partial_max, part.begin_snapshot) >= $since ORDER BY data_file_id"""
 
 
 # Compaction puts rows of several versions into one file, with the version of each row in a column of this field id.
@@ -134,7 +134,9 @@ def select_nothing(columns: Iterable[Column]) -> str:
     return f"SELECT {', '.join(f'NULL::{column.kind} AS {quote_name(column.name)}' for column in columns)} WHERE false"
 
 
-def table_files(metadata: Metadata, folder: Place, tables: Sequence[str], snapshot: int) -> dict[str, TableFiles]:
+def table_files(
+    metadata: Metadata, folder: Place, tables: Sequence[str], snapshot: int, since: int = 0
+) -> dict[str, TableFiles]:
     """Return the columns and Parquet files of tables as of a snapshot, which must exist.
 
     Args:
@@ -142,8 +144,9 @@ def table_files(metadata: Metadata, folder: Place, tables: Sequence[str], snapsh
         folder: the folder that has a folder of files for each table.
         tables: the names of the tables.
         snapshot: the snapshot.
+        since: files that have only rows of older snapshots are left out.
     """
-    columns, paths = metadata(_COLUMNS, {}), metadata(_DATA_FILES, {"snapshot": snapshot})
+    columns, paths = metadata(_COLUMNS, {}), metadata(_DATA_FILES, {"snapshot": snapshot, "since": since})
     return {
         table: TableFiles(
             columns={

@@ -348,7 +348,7 @@ class TestPostgresAndObjects(Contract):
             opened.commit(Commit([build]))
             assert other.commit(Commit([build])).builds[0].repeated
             assert other.build(build.build_id).samples.raw == build.samples.raw
-        assert sorted(path.name for path in (tmp_path / "other host").iterdir()) == ["store.toml"]
+        assert sorted(path.name for path in (tmp_path / "other host").iterdir()) == ["store.toml", "waiting"]
 
     def test_a_store_elsewhere_is_another_store(self, opened, address, tmp_path):
         with pytest.raises(StorePlaceError, match="s3://lab/elsewhere"):
