@@ -77,8 +77,10 @@ def test_an_export_to_minari_is_whole_or_not_there(trained: tuple[mb.Lab, str], 
     (tmp_path / "taken").mkdir()
     with pytest.raises(ExportError, match="there is something at"):
         export_minari(lab.store, tmp_path / "taken")
-    with pytest.raises(ExportError, match="there is no folder"):
-        export_minari(lab.store, tmp_path / "nowhere" / "out")
+    with pytest.raises(ExportError, match="no kept molecule"):
+        export_minari(lab.store, tmp_path / "some" / "where" / "out", where="reward > 2")
+    assert not (tmp_path / "some").exists()
+    assert export_minari(lab.store, tmp_path / "some" / "where" / "out").path.is_dir()
 
 
 def test_rewards_of_two_objectives_are_not_mixed(trained: tuple[mb.Lab, str], tmp_path: Path, minari: Any) -> None:
