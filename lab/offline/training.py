@@ -152,7 +152,7 @@ def run_offline_training(
             raise
         raise TooFewRowsError(
             f"offline training needs batches of {error.wanted} rows, and {error.available} stored rows have a reward "
-            f"by {', '.join(imported)}; import more, or lower campaign.batch_size",
+            f"by {', '.join(imported)}; import more, or lower offline.batch_size (by default campaign.batch_size)",
             wanted=error.wanted,
             available=error.available,
         ) from error

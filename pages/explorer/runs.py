@@ -84,7 +84,7 @@ def _offline(scope: Scope, run: RunFacts) -> dict[str, Any]:
         "iterations": _of(run.iterations, run.setting("offline", "steps")),
         "reward of its batch": next(iter(last["reward_buffer"]), None),
         "loss": next(iter(last["loss"]), None),
-        _CHANGED: run.changed,
+        _CHANGED: f"{run.changed:%H:%M:%S, %d %b}",
     }
 
 
@@ -101,7 +101,7 @@ def _drawing(scope: Scope, run: RunFacts) -> dict[str, Any]:
         "failed scores": outcomes.failed,
         "mean reward": run.mean_reward,
         "rows a second": run.drawn / run.seconds if run.seconds > 0 else None,
-        _CHANGED: run.changed,
+        _CHANGED: f"{run.changed:%H:%M:%S, %d %b}",
     }
 
 

@@ -360,7 +360,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
                 f"offline training needs batches of {rows} rows and the selection offers {self.buffer.available} of "
                 f"{len(self.buffer.index)} stored rows that have a reward under this objective{self._condition()}; run "
                 'a campaign with this objective first, score the rows of others (relabel = "cheap" of [offline]), or '
-                "lower campaign.batch_size",
+                "lower the batch size (offline.batch_size, by default campaign.batch_size)",
                 wanted=rows,
                 available=self.buffer.available,
             )

@@ -103,9 +103,8 @@ def _logger(kind: str, place: str | None, settings: LoggingSettings | None, run_
         if kind not in ("tensorboard", "mlflow"):
             known = ", ".join(dict.fromkeys(("tensorboard", "mlflow", *names)))
             raise UsageError(f"--to {kind}: there is no logger of this name; expected one of {known}")
-        configured = f"only {', '.join(names)}" if names else "none"
+        configured = f"only {', '.join(names)}" if names else "no logger"
         raise UsageError(
-            f"run {run_id[:8]} was given {configured} in [logging] of its configuration, and no place of {kind}: --out "
-            "names one"
+            f"run {run_id[:8]} has {configured} in [logging] of its configuration: --out says where {kind} is to write"
         )
     return found

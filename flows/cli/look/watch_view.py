@@ -182,7 +182,7 @@ def _funnel(found: Funnel, width: int, ascii_only: bool, *, offline: bool) -> li
 
 def _best(facts: WatchFacts, rows: int, width: int) -> RenderableType:
     if not facts.best:
-        return Text("none: its run draws none" if facts.run.kind == "offline" else "none yet", style="dim")
+        return Text("none: it draws no molecules" if facts.run.kind == "offline" else "none yet", style="dim")
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(justify="right", no_wrap=True, width=6)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
