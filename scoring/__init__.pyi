@@ -1,5 +1,6 @@
 from .choices import CHOICE, CHOICES, Choice
 from .components.base import COMPONENTS, Component, score_many
+from .components.imported import Imported
 from .components.pmo.component import PMO
 from .components.raw_score import RawScore
 from .error_forms import ERROR_VALUES, commonest_error
@@ -111,6 +112,7 @@ __all__ = [
     "GaussianProcess",
     "Greedy",
     "Identity",
+    "Imported",
     "Indices",
     "Judgement",
     "KnownValues",

@@ -79,7 +79,10 @@ class Description:
             if found.format < 1:
                 raise ValueError(f"there is no format {found.format}")
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise StoreNotFoundError(f"{path.parent} is no store: it has no store.toml") from error
+            why = "it has no store.toml"
+            if path.parent.is_file():
+                why = "a store is a folder, which `molbuffer run` or `molbuffer init` makes, and this is a file"
+            raise StoreNotFoundError(f"{path.parent} is no store: {why}") from error
         except (ArithmeticError, AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise StoreFormatError(f"{path} is damaged: {error!r}; restore it from a backup") from error
         if found.format > newest:

@@ -16,7 +16,7 @@ from .course.stage_end import STAGE, StageEnd
 from .course.stops import CallsStop, PatienceStop, TimeStop
 from .diversity.memory import BEFORE_THE_RUN, DiversityMemory
 from .diversity.settings import DiversitySettings
-from .errors import BatchShortError, UnsuitableDataError
+from .errors import BatchShortError, TooFewRowsError, UnsuitableDataError
 from .evaluation import (
     DrawEvaluation,
     MoleculeQuality,
@@ -97,6 +97,7 @@ __all__ = [
     "StopSettings",
     "StoredBatches",
     "TimeStop",
+    "TooFewRowsError",
     "Trainable",
     "Trainables",
     "TrainingBatch",

@@ -5,6 +5,7 @@ TrainingError
 ├── HistoryError        the rows that training drew cannot be written to the store
 ├── AgentMismatchError  the policy that training starts from does not go with the prior
 ├── BatchShortError     a batch cannot be filled from the live samplers and the buffer
+│   └── TooFewRowsError  the stored rows do not fill the first batch of a training that draws nothing
 ├── UnsuitableDataError a loss or a policy cannot learn from the rows it was given
 ├── LoaderUseError      a loader is used in a way in which it would repeat or lose rows
 └── DivergedError       the loss is infinite or NaN
@@ -45,6 +46,10 @@ class BatchShortError(TrainingError):
         self.wanted = wanted
         self.available = available
         self.live = tuple(live)
+
+
+class TooFewRowsError(BatchShortError):
+    """The stored rows do not fill the first batch of a training that draws nothing: it would end so again."""
 
 
 class UnsuitableDataError(TrainingError):

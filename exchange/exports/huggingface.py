@@ -83,7 +83,8 @@ def export_huggingface(
                 parts[name] = (rows, _split(whole, folder / name))
             whole.unlink(missing_ok=True)
         if not parts:
-            raise ExportError(f"no row of {store.path} fulfils {where or 'anything'}: there is nothing to export")
+            none = f"{store.path} has no rows yet" if where is None else f"no row of {store.path} fulfils {where}"
+            raise ExportError(f"{none}: there is nothing to export")
         card = "\n".join(_card(store, version, where, license, out.name, parts))
         (folder / "README.md").write_text(card + "\n", encoding="utf-8")
     return HuggingFaceExport(out, {name: rows for name, (rows, _) in parts.items()}, version)

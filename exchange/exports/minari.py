@@ -77,7 +77,8 @@ def export_minari(
     objective = objective_sha256 or _only_objective(store, version)
     index = store.index(IndexScope(objective_sha256=objective, snapshot=version, where=where))
     if not len(index):
-        raise ExportError(f"no kept molecule of {store.path} has a reward under {objective[:12]} and fulfils {where}")
+        condition = "" if where is None else f" and fulfils {where}"
+        raise ExportError(f"no kept molecule of {store.path} has a reward under {objective[:12]}{condition}")
     vocabulary = _vocabulary(store, index)
     index = expressible(index, vocabulary)
     dataset_id = _dataset_id(out)
@@ -89,8 +90,10 @@ def export_minari(
 
 def _only_objective(store: SampleStore, snapshot: int) -> str:
     found = store.read_arrow(_OBJECTIVES, snapshot=snapshot)["objective_sha256"].to_pylist()
+    if not found:
+        raise ExportError(f"no molecule of {store.path} has a reward: there is nothing to export")
     if len(found) != 1:
-        names = ", ".join(each[:12] for each in found) or "none"
+        names = ", ".join(each[:12] for each in found)
         raise ExportError(
             f"rewards of two objectives cannot be compared, and {store.path} has those of: {names}. Name one, as "
             "`molbuffer top` lists them"

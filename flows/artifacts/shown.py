@@ -52,6 +52,7 @@ class ShownRun:
         self._done = self._whole = 0
         self._failed: set[str] = set()
         self._best = ""
+        self._told: set[str] = set()
 
     def maker(self, maker: Maker, *, whole_run: bool = False) -> Maker:
         """Return a maker of chunks that tells of each.
@@ -124,22 +125,29 @@ class ShownRun:
             update_progress_artifact(self._progress, share)
 
     def _show_facts(self) -> None:
-        from molbuffer.pages import best_molecules, funnel, sampler_totals, scope_of
+        from molbuffer.pages import best_molecules, funnel, list_run_facts, sampler_totals, scope_of
 
         with SampleStore.open(Path(self.store), read_only=True) as store:
             scope = scope_of(store, [self.run_id])
             objective = store.run(self.run_id).objective_sha256
             became = funnel(scope)
-            inform(tables.funnel_line(became))
+            (run,) = list_run_facts(scope)
+            self._tell(tables.steps_line(run) if run.kind == "offline" else tables.funnel_line(became))
             if became.drawn:
                 self._table("funnel", tables.funnel_table(became), "What became of the rows that were drawn")
                 self._table("samplers", tables.samplers_table(sampler_totals(scope)), "What each sampler drew")
                 self._table("builds", tables.builds_table(store.receipts(self.run_id)), _BUILDS)
             if became.rewarded and objective is not None:
                 best = best_molecules(scope, objective, BEST)
-                inform(tables.best_line(best))
+                self._tell(tables.best_line(best))
                 self._safely("molecules", lambda: self._show_molecules(best))
             self._safely("curve", lambda: self._show_curve(scope, objective))
+
+    def _tell(self, line: str) -> None:
+        """Write a line to the log, unless it is there: most runs end as their last state was."""
+        if line not in self._told:
+            self._told.add(line)
+            inform(line)
 
     def _table(self, name: str, rows: list[dict[str, Any]], text: str) -> None:
         from prefect.artifacts import create_table_artifact
@@ -158,7 +166,9 @@ class ShownRun:
         text = tables.molecules_text(best, [molecule_picture(each.smiles) for each in best])
         if len(text.encode()) > MOST_TEXT_BYTES:
             text = tables.molecules_text(best, [None] * len(best))
-        create_markdown_artifact(text, key=self._key("best-molecules"), description="The best molecules of the run")
+        create_markdown_artifact(
+            text, key=self._key("best-molecules"), description=f"The best molecules of run {self.run_id[:8]}"
+        )
 
     def _show_curve(self, scope: Scope, objective: str | None) -> None:
         from prefect.artifacts import create_markdown_artifact
@@ -166,7 +176,7 @@ class ShownRun:
         picture = _curve(scope, objective)
         if picture is not None:
             # Of an artifact that is an image, the page also shows the address, which is the whole picture.
-            text = f"![a curve of the run]({picture})"
+            text = f"![how run {self.run_id[:8]} went]({picture})"
             create_markdown_artifact(text, key=self._key("curve"), description=f"How run {self.run_id[:8]} went")
 
     def _key(self, name: str) -> str:
@@ -216,4 +226,4 @@ def shown_run(store: str, run_id: str, campaign: str) -> Iterator[ShownRun]:
             shown.publish()
         raise
     shown.publish()
-    inform(f"the run is finished; its rows are in {store}")
+    inform(f"the run is finished; what it stored is in {store}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from molbuffer.pages import BestMolecule, Funnel
+from molbuffer.pages import BestMolecule, Funnel, RunFacts
 from molbuffer.storage import BuildReceipt
 
 MOST_BUILDS = 50
@@ -72,6 +72,11 @@ def funnel_table(funnel: Funnel) -> list[dict[str, Any]]:
     return [{"what became of the rows": name, "rows": rows, "share": f"{rows / whole:.1%}"} for name, rows in steps]
 
 
+def steps_line(run: RunFacts) -> str:
+    """Return what a run that draws nothing has come to, as a line of a log."""
+    return f"{run.iterations} iterations on stored rows; this run draws nothing"
+
+
 def funnel_line(funnel: Funnel) -> str:
     """Return the funnel as a line of a log."""
     if not funnel.drawn:
@@ -101,13 +106,15 @@ def molecules_text(best: Sequence[BestMolecule], pictures: Sequence[str | None])
         pictures: the address of the picture of each, as ``data:``; None for one without.
     """
     names = [value.component for value in best[0].components] if best else []
-    head = ["", "molecule", "reward", *map(_cell, names), "first drawn"]
+    # The reward before the picture, beside which a narrow page has no room.
+    head = ["", "reward", "molecule", *map(_cell, names), "first drawn"]
     lines = [head, ["---"] * len(head)]
     for number, (each, picture) in enumerate(zip(best, pictures, strict=True), 1):
-        shown = f"![{_alternative(each.smiles)}]({picture}) " if picture else ""
+        # The SMILES stands beside it; its brackets would end the text that stands for the picture.
+        shown = f"![molecule {number}]({picture}) " if picture else ""
         values = [_pair(value.raw, value.transformed) for value in each.components]
         where = f"iteration {each.iteration}, {_cell(each.sampler)}"
-        lines.append([str(number), f"{shown}{_code(each.smiles)}", f"{each.reward:.3f}", *values, where])
+        lines.append([str(number), f"{each.reward:.3f}", f"{shown}{_code(each.smiles)}", *values, where])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -115,8 +122,15 @@ def _pair(raw: float | None, transformed: float | None) -> str:
     if raw is None:
         return "–"
     if transformed is None or transformed == raw:
-        return f"{raw:.3g}"
-    return f"{raw:.3g} → {transformed:.2f}"
+        return _decimal(raw)
+    return f"{_decimal(raw)} → {transformed:.3f}"
+
+
+def _decimal(value: float) -> str:
+    """Return a number as others of its column are: with three digits after the point, or none where it is large."""
+    if abs(value) >= 10_000:
+        return f"{value:,.0f}"
+    return f"{value:.3f}" if abs(value) >= 0.0005 or value == 0 else f"{value:.1e}"
 
 
 def _number(value: Any) -> Any:
@@ -140,8 +154,3 @@ def _cell(text: str) -> str:
 def _code(smiles: str) -> str:
     """Return a molecule as code in a cell: brackets and backslashes are part of it, and SMILES has no backtick."""
     return f"`{_short(smiles).replace('`', ' ').replace('|', ' ')}`"
-
-
-def _alternative(smiles: str) -> str:
-    """Return what stands for a picture where it is not shown."""
-    return "".join(each for each in _short(smiles) if each.isalnum() or each in "=#+-@")

@@ -124,7 +124,6 @@ def export(
             "--out",
             metavar="FILE",
             help="The file, whose ending says its format; it is replaced if it exists. With --as, a new folder.",
-            callback=with_a_folder,
         ),
     ],
     molecules: Annotated[
@@ -170,6 +169,7 @@ def export(
         return
     if objective is not None or licence is not None:
         raise UsageError("--objective and --license belong to a data set: add --as minari or --as huggingface")
+    with_a_folder(out)
     written = chosen_format(form, out)
     from molbuffer.flows.cli.row_files import row_writer
     from molbuffer.storage import SampleStore

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from molbuffer.flows.cli.archive import DEFAULT_MAX_SIZE, MaxSizeOption, limits
+from molbuffer.flows.cli.notes import note
 from molbuffer.flows.cli.options import CampaignOptions, IterationsOption, SnapshotOption, taking
 from molbuffer.flows.cli.output import write_result, write_text
 from molbuffer.flows.cli.prefect_setup import prefect_ready
@@ -134,7 +135,7 @@ def demo(
     with prefect_ready(store, resumable=False):
         from molbuffer.flows.tools import demo_settings, run_demo
 
-        report = run_demo(demo_settings(), store)
+        report = run_demo(demo_settings(), store, say=note)
     from rich.console import Console
 
     from molbuffer.flows.tools import print_report

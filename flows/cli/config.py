@@ -97,7 +97,7 @@ def from_reinvent(
     json: JsonOption = False,
 ) -> None:
     """Convert a configuration of REINVENT 4, and say line by line what has no counterpart, and why."""
-    from molbuffer.flows.tools import convert_reinvent
+    from molbuffer.flows.tools import STAND_IN, convert_reinvent
 
     made = convert_reinvent(file)
     if json:
@@ -108,7 +108,10 @@ def from_reinvent(
     for each in made.differences:
         note(str(each))
     counted = "everything has a counterpart" if not made.differences else f"{len(made.differences)} remarks, above"
-    note(f"converted: {counted}; next: {made.advice.format(out=out or 'campaign.toml')}")
+    # The command works as it is, and trains another policy than the file names.
+    stands_in = any(STAND_IN in each.message and "stands in" in each.message for each in made.differences)
+    how = f"next, with {STAND_IN} in the place of the missing prior" if stands_in else "next"
+    note(f"converted: {counted}; {how}: {made.advice.format(out=out or 'campaign.toml')}")
 
 
 def _check_store(settings: Settings, file: Path, place: Path) -> None:

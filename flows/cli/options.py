@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from functools import wraps
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated, Any, get_type_hints
 
 import typer
@@ -42,10 +43,28 @@ ColumnOption = Annotated[
 
 def with_a_folder(out: Path | None) -> Path | None:
     """Refuse, before any work is done, a file that cannot be written."""
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        reason = "it is a folder" if out.is_dir() else f"there is no folder {out.parent}"
+    if out is not None and (reason := _unwritable(out)) is not None:
         raise UsageError(f"--out {out} cannot be written: {reason}")
     return out
+
+
+def _unwritable(out: Path) -> str | None:
+    """Return why a file cannot be written; None if it can. A file that is there is left as it is."""
+    if out.is_dir():
+        return "it is a folder"
+    if not out.parent.is_dir():
+        return f"there is no folder {out.parent}"
+    try:
+        if not out.exists():
+            # Nothing but writing tells: of a folder such as /proc, or on a full or read-only disk.
+            with TemporaryFile(dir=out.parent):
+                pass
+        elif out.is_file():
+            with out.open("ab"):
+                pass
+    except OSError as error:
+        return f"{error.strerror or error}"
+    return None
 
 
 OutOption = Annotated[

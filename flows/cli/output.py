@@ -57,6 +57,11 @@ def as_json(value: Any) -> str:
     return json.dumps(plain(value), ensure_ascii=False, indent=1)
 
 
+def shown_bytes(count: int) -> str:
+    """Return a size for people: in MB, and a small one in kB."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
 def write_text(text: str, out: Path | None = None) -> None:
     """Write a result to a file, or to standard output."""
     text = text if not text or text.endswith("\n") else text + "\n"

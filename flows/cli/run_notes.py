@@ -96,9 +96,11 @@ _FINAL = (
     ("molbuffer.lab.errors", "EmptyBuildError"),
     ("molbuffer.samplers.errors", "LatentsError"),
     ("molbuffer.training.errors", "AgentMismatchError"),
+    ("molbuffer.training.errors", "TooFewRowsError"),
 )
-"""Errors that the same command would end with again: a build that kept nothing stays as it is, and policies that do not
-go together or with a sampler never do. An error of a room can only come from a room that has been imported."""
+"""Errors that the same command would end with again: a build that kept nothing stays as it is, policies that do not go
+together or with a sampler never do, and stored rows do not become more by themselves. An error of a room can only come
+from a room that has been imported."""
 
 
 def _can_go_on(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ import typer
 
 from molbuffer.flows.cli.formats import Format
 from molbuffer.flows.cli.options import JsonOption, StoreOption
-from molbuffer.flows.cli.output import as_json, write_frame, write_text
+from molbuffer.flows.cli.output import as_json, shown_bytes, write_frame, write_text
 
 if TYPE_CHECKING:
     import polars
@@ -204,7 +204,7 @@ def _maintenance_lines(done: dict[str, Any]) -> Iterator[str]:
     if done["backup"]:
         yield f"catalog backed up: {done['backup']}"
     if vacuum := done["vacuum"]:
-        yield f"{removes} {len(vacuum['removed'])} files and folders, {vacuum['bytes'] / 1e6:.1f} MB"
+        yield f"{removes} {len(vacuum['removed'])} files and folders, {shown_bytes(vacuum['bytes'])}"
         yield from (f"  {removed['kind']} {removed['path']}" for removed in vacuum["removed"])
 
 

@@ -118,12 +118,12 @@ def serve_plans(plans: Sequence[Planned], heartbeat: int) -> None:
     """
     import asyncio
 
-    from prefect.runner import Runner
+    from molbuffer.flows.deployments.serving import ServingRunner
 
     with server() as client:
         refuse_other_store(client, plans)
     # A process each: one that hangs keeps none of the others from starting.
-    runner = Runner(heartbeat_seconds=heartbeat, limit=None)
+    runner = ServingRunner(heartbeat_seconds=heartbeat, limit=None)
     ids: dict[str, Any] = {plan.full_name: runner.add_deployment(made_deployment(plan)) for plan in plans}
     with server() as client:
         register_automations(client, plans, ids)

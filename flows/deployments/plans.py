@@ -152,8 +152,8 @@ def planned(nights: Nights) -> list[Planned]:
     flows = [each for each in FLOWS if _has(nights.settings, each)]
     for name in nights.crons:
         if name not in flows:
-            why = "the campaign has none" if name in FLOWS else f"there is no such flow{did_you_mean(name, flows)}"
-            raise UsageError(f"--cron {name}=...: {why}; expected one of {', '.join(flows)}")
+            why = "the campaign has no such flow." if name in FLOWS else f"no flow{did_you_mean(name, flows)}"
+            raise UsageError(f"--cron {name}=...: {why} Expected one of {', '.join(flows)}")
     crons = USUAL_CRONS | dict(nights.crons)
     # One object for all: YAML then has it once.
     settings = nights.settings.model_dump(mode="json")

@@ -7,12 +7,14 @@ from .pmo.runs import BenchRun, check_bench_settings, in_order, run_one
 from .pmo.tables import bench_table
 from .pmo.workers import run_all
 from .reinvent_config.convert import Conversion, convert_reinvent
+from .reinvent_config.sections import STAND_IN
 from .rescoring import newest_settings, rescore
 from .sample_policy import draw, named_policy, quality
 from .score_file import FileScorer, check_share, scoring_run, summary, with_columns_of_file
 from .similar_pairs import PairSearch, pairs_of_file, rewards_of_objective, rewards_of_property
 
 __all__ = [
+    "STAND_IN",
     "TUNING_TASKS",
     "BenchResult",
     "BenchRun",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -99,12 +99,24 @@ def demo_settings() -> Settings:
         return load_settings(path)
 
 
-def run_demo(settings: Settings, store: Path, draws: int = DRAWS) -> DemoReport:
-    """Train online, train offline on the stored rows, evaluate the prior and both policies, and return the results."""
+def run_demo(
+    settings: Settings, store: Path, draws: int = DRAWS, say: Callable[[str], None] = lambda _: None
+) -> DemoReport:
+    """Train online, train offline on the stored rows, evaluate the prior and both policies, and return the results.
+
+    Args:
+        settings: those of the campaign.
+        store: the folder of the store.
+        draws: the fresh draws of each policy.
+        say: is told of each step before it begins.
+    """
     config = settings.to_json()
+    say(f"1 of 3: {settings.campaign.iterations} iterations of training, whose molecules fill the store")
     online = train(config, str(store))
+    say("2 of 3: a second policy learns from the stored rows alone")
     offline = train_offline(config, str(store), where=f"run_id = '{online['run_id']}'")
     with SampleStore.open(store) as sample_store:
+        say(f"3 of 3: {draws} fresh draws of each policy")
         policies = _compare(settings, sample_store, online, offline, draws)
         return _report(settings, sample_store, online["run_id"], policies)
 
@@ -214,5 +226,5 @@ def _next_steps(report: DemoReport, console: Console) -> None:
     online = report.policies[1].sha256[:12]
     console.print(f"\n[bold]The store[/bold]: {report.store}\n[bold]Try next[/bold]:")
     per_iteration = "SELECT iteration, avg(reward) FROM sample_history GROUP BY iteration ORDER BY iteration"
-    for command in ("top", f'query "{per_iteration}"', f"sample {online} -n 20"):
+    for command in ("report --out report.html", "explore", "top", f'query "{per_iteration}"', f"sample {online} -n 20"):
         console.print(f"  {program} {command} --store {store}", soft_wrap=True, markup=False, highlight=False)

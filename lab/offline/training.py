@@ -24,6 +24,7 @@ from molbuffer.samplers import (
     open_policy,
 )
 from molbuffer.samplers.models import ConditionKind
+from molbuffer.scoring import Imported
 from molbuffer.storage import Commit, HistoryIndex
 from molbuffer.training import (
     Buffer,
@@ -36,6 +37,7 @@ from molbuffer.training import (
     MixedLoader,
     OffPolicyEstimate,
     TimeStop,
+    TooFewRowsError,
     Trainables,
     evaluate_policy,
     held_out_batches,
@@ -139,8 +141,21 @@ def run_offline_training(
     Returns:
         The policy, which the store keeps; the report, whose numbers are metrics of the run; and why the training ended
         before its last step, None if it did not.
+
+    Raises:
+        TooFewRowsError: the rows do not fill the first batch.
     """
-    ending = run_training(training, progress=progress)
+    try:
+        ending = run_training(training, progress=progress)
+    except TooFewRowsError as error:
+        if not (imported := _imported(context)):
+            raise
+        raise TooFewRowsError(
+            f"offline training needs batches of {error.wanted} rows, and {error.available} stored rows have a reward "
+            f"by {', '.join(imported)}; import more, or lower offline.batch_size (by default campaign.batch_size)",
+            wanted=error.wanted,
+            available=error.available,
+        ) from error
     ended = training.checks.ended if ending is None else ending.reason
     if ending is None:
         context.store.note_ending(context.run_id, ended)
@@ -206,6 +221,11 @@ def _known(context: RunContext, index: HistoryIndex, smiles: Sequence[str]) -> s
     return {text for text, known in zip(hashed["smiles"].to_pylist(), found.tolist(), strict=True) if known}
 
 
+def _imported(context: RunContext) -> list[str]:
+    """Return the names of the components whose scores were imported: nothing computes one."""
+    return [each.component.name for each in context.objective.components if isinstance(each.component, Imported)]
+
+
 def _expensive(context: RunContext) -> list[str]:
     """Return the names of the components that are expensive."""
     return [each.component.name for each in context.objective.components if each.component.cost == "high"]
@@ -225,6 +245,8 @@ def _report(
         draws = checks.evaluate(policy, training.loader.iteration, checks.oracle_calls)
     if draws is None:
         notes.append(_why_no_draws(context))
+    elif draws.scored is None and draws.draws and (imported := _imported(context)):
+        notes.append(f"fresh draws have no reward: nothing computes {', '.join(imported)}, which was imported")
     elif draws.scored is None and draws.draws:
         names = ", ".join(_expensive(context))
         notes.append(
@@ -252,6 +274,8 @@ def _report(
 def _why_no_draws(context: RunContext) -> str:
     if context.prior.model.condition_kind is ConditionKind.SOURCES:
         return "no fresh draws: the policy needs sources"
+    if imported := _imported(context):
+        return f"no fresh draws: nothing computes {', '.join(imported)}, which was imported"
     return (
         "no fresh draws: offline.evaluation.draws = 1000 evaluates the policy by as many, that of this run, too "
         f"(--resume {context.run_id[:8]} --draws 1000)"

@@ -88,24 +88,51 @@ def layered(*charts: alt.Chart) -> alt.LayerChart:
 
 
 def short_labels(texts: Sequence[str], most: int = LABEL_CHARACTERS) -> dict[str, str]:
-    """Return a label for each text: at most so many characters of it, and no two alike."""
+    """Return a label for each text: at most so many characters of it, its beginning and its end, and no two alike."""
     labels: dict[str, str] = {}
     for text in texts:
         if text in labels:
             continue
         line = " ".join(text.split()) or "(no name)"
-        label = line if len(line) <= most else f"{line[: most - 1]}…"
+        label = _shortened(line, most)
         taken = set(labels.values())
         number = 2
         while label in taken:
             tail = f" ({number})"
-            label, number = f"{line[: most - len(tail) - 1]}{tail}", number + 1
+            label, number = f"{_shortened(line, most - len(tail))}{tail}", number + 1
         labels[text] = label
     return labels
 
 
-def colours_of(labels: Sequence[str], field_name: str = "series", title: str | None = None) -> alt.Color:
-    """Return the colours of series, in their order, with a legend above the chart where there are several."""
-    legend = alt.Legend(orient="top", title=title, columns=0, labelLimit=220) if len(labels) > 1 else None
-    scale = alt.Scale(domain=list(labels), range=[COLOURS[at % MOST_SERIES] for at in range(len(labels))])
-    return alt.Color(f"{field_name}:N", scale=scale, legend=legend, sort=list(labels))
+def _shortened(line: str, most: int) -> str:
+    """Return a line without its middle: components of one kind differ at the end."""
+    if len(line) <= most:
+        return line
+    end = (most - 1) // 3
+    return f"{line[: most - 1 - end]}…{line[len(line) - end :]}"
+
+
+def colours_of(labels: Sequence[str], among: Sequence[str] = ()) -> alt.Color:
+    """Return the colours of series, in their order, with a legend above the chart where there are several.
+
+    Args:
+        labels: the series that are drawn, at most ``MOST_SERIES`` where they are to be told apart.
+        among: all series of the page, so that each has one colour in every chart; by default those that are drawn.
+    """
+    # Of lines, whatever their bands look like.
+    legend = (
+        alt.Legend(orient="top", title=None, columns=0, labelLimit=220, symbolOpacity=1) if len(labels) > 1 else None
+    )
+    scale = alt.Scale(domain=list(labels), range=_colours(labels, among or labels))
+    return alt.Color("series:N", scale=scale, legend=legend, sort=list(labels))
+
+
+def _colours(labels: Sequence[str], among: Sequence[str]) -> list[str]:
+    """Return the colour of each series: that of its place on the page, or the next one that no other of them has."""
+    places = {label: at for at, label in enumerate(among)}
+    taken: list[str] = []
+    for label in labels:
+        first = places[label]
+        wanted = [COLOURS[(first + at) % MOST_SERIES] for at in range(MOST_SERIES)]
+        taken.append(next((colour for colour in wanted if colour not in taken), wanted[0]))
+    return taken

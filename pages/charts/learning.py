@@ -15,20 +15,24 @@ GRID = 150
 """The points of a band over runs."""
 
 
-def reward_chart(curve: pl.DataFrame, groups: Mapping[str, str], names: Mapping[str, str]) -> Chart | None:
+def reward_chart(
+    curve: pl.DataFrame, groups: Mapping[str, str], names: Mapping[str, str], among: Sequence[str] = ()
+) -> Chart | None:
     """Return metrics of the same unit over iterations; several runs of one group are their mean with a band from the
     least to the greatest. None without points.
 
     Args:
         curve: as ``learning_curve`` returns it.
-        groups: the group of each run by its id; runs without one are left out.
+        groups: the group of each run by its id, in the order of the page; runs without one are left out.
         names: the metrics that are drawn, with what a reader calls them; each has a dash of its own.
+        among: all groups of the page, which give each its colour; by default those of ``groups``.
     """
     rows = _grouped(curve.filter(pl.col("name").is_in(list(names))), groups)
     if rows.is_empty():
         return None
     rows = rows.with_columns(pl.col("name").replace_strict(dict(names)))
-    series = _first_series(rows)
+    series = _first_series(rows, groups)
+    colours = colours_of(series, among or _labels(groups))
     rows = rows.filter(pl.col("series").is_in(series))
     kinds = [name for name in names.values() if name in rows["name"].unique().to_list()]
     title = f"Reward of rows: {' and '.join(kinds)}"
@@ -39,28 +43,45 @@ def reward_chart(curve: pl.DataFrame, groups: Mapping[str, str], names: Mapping[
     x = alt.X("iteration:Q", title="iteration", axis=ITERATION)
     shown = [alt.Tooltip("series:N", title="run"), alt.Tooltip("name:N", title="metric"), "iteration:Q"]
     line = of("data").mark_line(strokeWidth=2).encode(
-        x=x, y=alt.Y("mean:Q", title="reward", scale=alt.Scale(zero=False)), color=colours_of(series), strokeDash=dash,
+        x=x, y=alt.Y("mean:Q", title="reward", scale=alt.Scale(zero=False)), color=colours, strokeDash=dash,
         tooltip=[*shown, alt.Tooltip("mean:Q", format=".4f")],
     )  # fmt: skip
     band = of("data").mark_area(opacity=0.18).encode(
-        x=x, y=alt.Y("low:Q", title="reward"), y2="high:Q", color=colours_of(series), detail="name:N"
+        x=x, y=alt.Y("low:Q", title="reward"), y2="high:Q", color=colours, detail="name:N"
     )  # fmt: skip
     return one_chart(title, f"{title} over iterations. {_ends(rows)}", layered(band, line), data=rows)
 
 
 def metric_chart(
-    curve: pl.DataFrame, groups: Mapping[str, str], name: str, title: str, unit: str, zero: bool
+    curve: pl.DataFrame,
+    groups: Mapping[str, str],
+    name: str,
+    title: str,
+    unit: str,
+    zero: bool,
+    among: Sequence[str] = (),
 ) -> Chart | None:
-    """Return one metric over iterations, of all groups of runs; None without points. ``zero``: its axis begins at 0."""
+    """Return one metric over iterations, of all groups of runs; None without points.
+
+    Args:
+        curve: as ``learning_curve`` returns it.
+        groups: the group of each run by its id, in the order of the page.
+        name: the metric.
+        title: what a reader calls it.
+        unit: of its values.
+        zero: whether its axis begins at 0.
+        among: all groups of the page, which give each its colour; by default those of ``groups``.
+    """
     rows = _grouped(curve.filter(pl.col("name") == name), groups)
     if rows.is_empty():
         return None
-    series = _first_series(rows)
+    series = _first_series(rows, groups)
+    colours = colours_of(series, among or _labels(groups))
     rows = rows.filter(pl.col("series").is_in(series))
     line = of("data").mark_line(strokeWidth=2).encode(
         x=alt.X("iteration:Q", title="iteration", axis=ITERATION),
         y=alt.Y("mean:Q", title=unit, scale=alt.Scale(zero=zero)),
-        color=colours_of(series),
+        color=colours,
         tooltip=[alt.Tooltip("series:N", title="run"), "iteration:Q", alt.Tooltip("mean:Q", title=title, format=".4g")],
     )  # fmt: skip
     return one_chart(title, f"{title} over iterations. {_ends(rows)}", line, data=rows)
@@ -77,7 +98,8 @@ def calls_chart(curves: Sequence[CallCurve], groups: Mapping[str, str]) -> Chart
     if not parts:
         return None
     rows = pl.concat(parts)
-    series = _first_series(rows)
+    series = _first_series(rows, groups)
+    colours = colours_of(series, _labels(groups))
     rows = rows.filter(pl.col("series").is_in(series))
     kinds = ["mean of the ten best", "best"]
     dash = alt.StrokeDash(
@@ -86,12 +108,12 @@ def calls_chart(curves: Sequence[CallCurve], groups: Mapping[str, str]) -> Chart
     )  # fmt: skip
     x = alt.X("calls:Q", title="oracle calls")
     line = of("data").mark_line(strokeWidth=2).encode(
-        x=x, y=alt.Y("mean:Q", title="reward", scale=alt.Scale(zero=False)), color=colours_of(series), strokeDash=dash,
+        x=x, y=alt.Y("mean:Q", title="reward", scale=alt.Scale(zero=False)), color=colours, strokeDash=dash,
         tooltip=[alt.Tooltip("series:N", title="run"), alt.Tooltip("name:N", title="curve"), "calls:Q",
                  alt.Tooltip("mean:Q", title="reward", format=".4f")],
     )  # fmt: skip
     band = of("data").mark_area(opacity=0.18).encode(
-        x=x, y=alt.Y("low:Q", title="reward"), y2="high:Q", color=colours_of(series), detail="name:N"
+        x=x, y=alt.Y("low:Q", title="reward"), y2="high:Q", color=colours, detail="name:N"
     )  # fmt: skip
     ends = "; ".join(
         f"{groups[curve.run_id]}: best {curve.best:.3f}, area under the top ten {curve.auc_top_10:.3f}"
@@ -136,10 +158,15 @@ def _grouped(curve: pl.DataFrame, groups: Mapping[str, str]) -> pl.DataFrame:
     )
 
 
-def _first_series(rows: pl.DataFrame) -> list[str]:
-    """Return the series with the best last values, as many as can be told apart, in alphabetical order."""
+def _labels(groups: Mapping[str, str]) -> list[str]:
+    return list(dict.fromkeys(groups.values()))
+
+
+def _first_series(rows: pl.DataFrame, groups: Mapping[str, str]) -> list[str]:
+    """Return the series with the best last values, as many as can be told apart, in the order of the groups."""
     last = rows.group_by("series").agg(pl.col("mean").last()).sort("mean", "series", descending=[True, False])
-    return sorted(last["series"].head(MOST_SERIES).to_list())
+    first = set(last["series"].head(MOST_SERIES).to_list())
+    return [label for label in _labels(groups) if label in first]
 
 
 def _ends(rows: pl.DataFrame) -> str:

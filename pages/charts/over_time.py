@@ -99,7 +99,8 @@ def sampler_chart(
     order = [label for label in labels.values() if label in set(series)]
     line = of("data").mark_line(strokeWidth=2, point=alt.OverlayMarkDef(size=12)).encode(
         x=alt.X("iteration:Q", title="iteration", axis=ITERATION),
-        y=alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False)), color=colours_of(order),
+        y=alt.Y("value:Q", title=unit, scale=alt.Scale(zero=False)),
+        color=colours_of(order, list(labels.values())),
         tooltip=[alt.Tooltip("series:N", title="sampler"), "iteration:Q", alt.Tooltip("value:Q", format=".4f")],
     )  # fmt: skip
     ends = rows.group_by("series", maintain_order=True).agg(pl.col("value").last())

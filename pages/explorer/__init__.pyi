@@ -16,8 +16,8 @@ from .page import (
     title,
 )
 from .queries import EXAMPLE, Answer, run_query
-from .runs import MOST_RUNS, comparison, comparison_charts, live_charts, live_status
-from .serve import edit, explore, is_loopback, notebook
+from .runs import MOST_RUNS, comparison, comparison_charts, draws_nothing, live_charts, live_status
+from .serve import AddressError, edit, explore, is_loopback, notebook
 from .session import News, Session
 from .view import Choices, StoreView
 
@@ -26,6 +26,7 @@ __all__ = [
     "FORMATS",
     "HINT",
     "MOST_RUNS",
+    "AddressError",
     "Answer",
     "Cards",
     "Choices",
@@ -48,6 +49,7 @@ __all__ = [
     "comparison_charts",
     "drawn_box",
     "drawn_chart",
+    "draws_nothing",
     "edit",
     "error",
     "explore",

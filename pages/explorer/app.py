@@ -16,6 +16,8 @@ def _():
     from molbuffer.pages import explorer as ex
 
     STORE = "lab"
+    # Before the elements that it is for.
+    mo.Html(ex.style())
     return STORE, ex, mo
 
 
@@ -89,7 +91,7 @@ def _(clock, ex, mo, session, set_choices, set_snapshot, view):
 
 @app.cell
 def _(clock, ex, get_snapshot, mo, view):
-    mo.hstack([mo.Html(ex.style() + ex.title(view.path, get_snapshot())), clock], wrap=True, align="center")
+    mo.hstack([mo.Html(ex.title(view.path, get_snapshot())), clock], wrap=True, align="center")
     return
 
 
@@ -259,7 +261,7 @@ def _(ex, get_snapshot, mark, mo, open_molecule, session, view, watched):
 
 @app.cell
 def _(ex, going, mo, new_buttons, new_cards):
-    newest_title = mo.Html(ex.block(ex.heading("Newest molecules")))
+    newest_title = mo.Html(ex.block(ex.heading("Newest molecules")) if new_cards.molecules else ex.draws_nothing(going))
     drawn = map(ex.drawn_chart, ex.live_charts(going))
     mo.vstack([mo.Html(ex.live_status(going)), *drawn, newest_title, new_cards.shown(new_buttons)])
     return
@@ -285,7 +287,7 @@ def _(ex, mo, query, tab, view):
     mo.stop(tab.value != "Query" or query.value is None)
     answer = ex.run_query(view.store, query.value, view.newest())
     saved = mo.download(answer.csv, "query.csv", "text/csv", label="CSV", disabled=answer.rows is None)
-    mo.vstack([mo.Html(answer.html()), saved])
+    mo.vstack([mo.Html(answer.html()), saved], align="start")
     return
 
 

@@ -139,7 +139,9 @@ class Cards:
             title = self.titles[place] if self.titles else f"{number}.  {reward}"
             lines = {"iteration": molecule.iteration, "sampler": molecule.sampler, "run": molecule.run_name,
                      "drawn": None if molecule.times_drawn == 1 else f"{molecule.times_drawn:,} times"}  # fmt: skip
-            controls = f"{buttons[2 * place].text}{buttons[2 * place + 1].text}"
+            # Its button has the place of the picture, too.
+            opener = f'<span class="mb-opener">{buttons[2 * place].text}</span>'
+            controls = f"{opener}{buttons[2 * place + 1].text}"
             drawn = picture(molecule.smiles, core=core)
             items.append(html.card(drawn, title, lines, molecule.smiles, controls))
         return mo.Html(html.block(html.cards(items)))

@@ -133,7 +133,9 @@ _OF_COMPONENT = """smiles IN (
 
 _ORDERS = {
     Order.BEST: "reward DESC, smiles",
-    Order.NEWEST: "created DESC, smiles",
+    # All rows of a commit were stored at one moment: within it, the order is that of the rows.
+    Order.NEWEST: "min(row(history.created, history.iteration, history.event, history.sampler_order, history.chunk, "
+    'history."row")) DESC, smiles',
     Order.OFTEN: "times_drawn DESC, smiles",
 }
 

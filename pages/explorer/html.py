@@ -13,8 +13,13 @@ MOST_CHARACTERS = 4_000
 
 
 def style() -> str:
-    """Return the style of the explorer as an element."""
-    return f"<style>{files('molbuffer.pages.explorer').joinpath('explorer.css').read_text(encoding='utf-8')}</style>"
+    """Return the style of the explorer as elements: that of the page, and that of marimo's own elements."""
+    # marimo copies a style with such a title into its elements, which no other style reaches.
+    return f'<style>{_css("explorer.css")}</style><style title="marimo-custom">{_css("elements.css")}</style>'
+
+
+def _css(name: str) -> str:
+    return files("molbuffer.pages.explorer").joinpath(name).read_text(encoding="utf-8")
 
 
 def text(value: Any, most: int = MOST_CHARACTERS) -> str:
@@ -40,8 +45,15 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a table; a value with more than 40 characters is set small, and broken anywhere."""
+def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, whole: bool = False) -> str:
+    """Return a table; a value with more than 40 characters is set small, and broken anywhere.
+
+    Args:
+        caption: what the rows are.
+        columns: the titles of the columns.
+        rows: the values of each row.
+        whole: whether all rows are shown, however many, or a part that a reader scrolls.
+    """
     listed = list(rows)
     kinds = [_is_number(next((row[at] for row in listed if row[at] is not None), None)) for at in range(len(columns))]
     head = "".join(
@@ -51,8 +63,9 @@ def table(caption: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in listed)
     if not body:
         body = f'<tr><td colspan="{len(columns)}" class="quiet">none</td></tr>'
+    kind = "mb-scroll mb-whole" if whole else "mb-scroll"
     return (
-        f'<div class="mb-scroll" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="mb-table">'
+        f'<div class="{kind}" tabindex="0" role="region" aria-label="{escape(caption)}"><table class="mb-table">'
         f"<caption>{escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

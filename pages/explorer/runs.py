@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from typing import Any
 
 from molbuffer.pages.charts.chart import Chart
-from molbuffer.pages.charts.learning import calls_chart, reward_chart
+from molbuffer.pages.charts.learning import calls_chart, metric_chart, reward_chart
 from molbuffer.pages.charts.over_time import outcomes_chart
 from molbuffer.pages.explorer import html
 from molbuffer.pages.facts.funnel import funnel_of, funnel_over_time
@@ -17,6 +17,8 @@ from molbuffer.pages.report.comparison import compare_runs
 
 REWARDS = {"reward_live": "live", "reward_buffer": "stored"}
 MOST_RUNS = 8
+_CHANGED = "last change (UTC)"
+"""A time and not an age, which would stand still while the store does."""
 MOST_DIFFERENCES = 60
 
 
@@ -26,13 +28,16 @@ def comparison(scope: Scope) -> str:
     labels = [run.label for run in found.runs]
     rows = [(title, *map(html.plain, values)) for title, values in found.rows.items()]
     parts = [html.note(found.note)] if found.note else []
-    parts.append(html.table("What the runs came to", ("", *labels), rows))
+    parts.append(html.table("What the runs came to", ("", *labels), rows, whole=True))
     listed = list(found.differences.items())
     caption = "Settings that differ"
     if len(listed) > MOST_DIFFERENCES:
         caption += f", {MOST_DIFFERENCES} of {len(listed)}"
     settings = [(key, *values) for key, values in listed[:MOST_DIFFERENCES]]
-    parts.append(html.table(caption, ("setting", *labels), settings))
+    if settings:
+        parts.append(html.table(caption, ("setting", *labels), settings, whole=True))
+    else:
+        parts.append(html.note("No setting of these runs differs."))
     return html.block(*parts)
 
 
@@ -54,41 +59,64 @@ def live_status(scope: Scope) -> str:
     if not runs:
         return html.block(html.note("The store has no run yet."))
     run = runs[0]
-    outcomes = funnel_of(funnel_over_time(scope, bins=1))
-    facts = {
+    detail = html.note(run.detail) if run.detail else ""
+    return html.block(html.numbers(_offline(scope, run) if _only_learns(run) else _drawing(scope, run)), detail)
+
+
+def draws_nothing(scope: Scope) -> str:
+    """Return why the first run of a scope has no newest molecules; empty where it has some, or may have."""
+    runs = list_run_facts(scope)
+    if not runs or not _only_learns(runs[0]):
+        return ""
+    return html.block(html.note("This run draws no molecules: it learns from rows that the store has."))
+
+
+def _only_learns(run: RunFacts) -> bool:
+    """Return whether a run learns from stored rows alone, so that it has no molecules of its own."""
+    return run.kind == "offline" and not run.drawn
+
+
+def _offline(scope: Scope, run: RunFacts) -> dict[str, Any]:
+    curve = learning_curve(scope, ["reward_buffer", "loss"]).sort("iteration")
+    last = {name: curve.filter(name=name)["value"].to_list()[-1:] for name in ("reward_buffer", "loss")}
+    return {
         "status": run.status,
-        "iterations": run.iterations,
-        "oracle calls": _calls(run),
+        "iterations": _of(run.iterations, run.setting("offline", "steps")),
+        "reward of its batch": next(iter(last["reward_buffer"]), None),
+        "loss": next(iter(last["loss"]), None),
+        _CHANGED: f"{run.changed:%H:%M:%S, %d %b}",
+    }
+
+
+def _drawing(scope: Scope, run: RunFacts) -> dict[str, Any]:
+    outcomes = funnel_of(funnel_over_time(scope, bins=1))
+    wanted = run.setting("campaign", "iterations") if run.kind == "train" else None
+    return {
+        "status": run.status,
+        "iterations": _of(run.iterations, wanted),
+        "oracle calls": None if run.oracle_calls is None else _of(run.oracle_calls, run.budget),
         "drawn": outcomes.drawn,
         "kept": outcomes.kept,
         "rewarded": outcomes.rewarded,
         "failed scores": outcomes.failed,
         "mean reward": run.mean_reward,
         "rows a second": run.drawn / run.seconds if run.seconds > 0 else None,
-        "newest build": _ago(run.changed),
+        _CHANGED: f"{run.changed:%H:%M:%S, %d %b}",
     }
-    detail = html.note(run.detail) if run.detail else ""
-    return html.block(html.numbers(facts), detail)
 
 
 def live_charts(scope: Scope) -> list[Chart]:
-    """Return the charts of a run that goes on: rewards over iterations, and what became of its rows."""
+    """Return the charts of a run that goes on: rewards and loss over iterations, and what became of its rows."""
     groups = {run.run_id: run.label for run in list_run_facts(scope)}
+    curve = learning_curve(scope, [*REWARDS, "loss"])
     charts: Sequence[Chart | None] = [
-        reward_chart(learning_curve(scope, list(REWARDS)), groups, REWARDS),
+        reward_chart(curve, groups, REWARDS),
+        metric_chart(curve, groups, "loss", "Loss", "loss", zero=False),
         outcomes_chart(funnel_over_time(scope)),
     ]
     return [chart for chart in charts if chart is not None]
 
 
-def _calls(run: RunFacts) -> str | None:
-    if run.oracle_calls is None:
-        return None
-    return f"{run.oracle_calls:,}" if run.budget is None else f"{run.oracle_calls:,} of {run.budget:,}"
-
-
-def _ago(then: datetime) -> str:
-    seconds = max(0, int((datetime.now(UTC).replace(tzinfo=None) - then).total_seconds()))
-    if seconds < 120:
-        return f"{seconds} s ago"
-    return f"{seconds // 60} min ago" if seconds < 7200 else f"{then:%Y-%m-%d %H:%M}"
+def _of(done: int, wanted: Any) -> str:
+    """Return a count, and what it is to come to where that is known."""
+    return f"{done:,} of {wanted:,}" if isinstance(wanted, int) and wanted > 0 else f"{done:,}"

@@ -8,6 +8,7 @@ from a page of it, and the browser is told to load nothing from any other place.
 from __future__ import annotations
 
 import asyncio
+import errno
 import runpy
 import socket
 import sys
@@ -67,7 +68,7 @@ def explore(
 
     Raises:
         ModuleNotFoundError: marimo is not installed.
-        OSError: the address is not of this machine, or the port is taken.
+        AddressError: the address is not of this machine, or the port is taken.
     """
     import uvicorn
     from marimo import create_asgi_app
@@ -75,7 +76,10 @@ def explore(
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as listening, tempfile.TemporaryDirectory(prefix="molbuffer-explore-") as folder:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
+        try:
+            listening.bind((host, port))
+        except OSError as error:
+            raise AddressError(_why_not(host, port, error)) from error
         listening.listen()
         file = Path(folder) / "explorer.py"
         file.write_text(notebook(store.absolute()), encoding="utf-8")
@@ -89,6 +93,18 @@ def explore(
             uvicorn.Server(config).run(sockets=[listening])
         finally:
             asyncio.run(_end_sessions(app))
+
+
+class AddressError(Exception):
+    """The explorer cannot be served at an address."""
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"--port {port} is in use by another program: name another one, or --port 0 for a free one"
+    if error.errno == errno.EACCES:
+        return f"--port {port} is only for the administrator: name one above 1023, or --port 0 for a free one"
+    return f"--host {host} is no address of this machine: {error.strerror or error}"
 
 
 async def _end_sessions(app: Any) -> None:

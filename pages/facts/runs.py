@@ -30,11 +30,11 @@ class RunFacts:
         libraries: the versions of other packages, by name.
         host: the machine that it started on.
         started: when, in UTC.
-        changed: when its newest event was, in UTC; of a run at work, when its newest build was.
+        changed: when its newest event was, in UTC; of a run at work, when its newest build or metric was.
         config: its configuration; empty where that cannot be read.
         drawn: rows that its samplers drew.
         kept: rows that passed every filter.
-        iterations: its iterations up to the newest build.
+        iterations: its iterations up to the newest build or, where it learns without drawing, the newest step.
         oracle_calls: different molecules that it has asked its objective for; None where no call was counted.
         mean_reward: the mean reward of its rows; None without rewards.
     """
@@ -103,9 +103,10 @@ def _parsed(text: str | None) -> Mapping[str, Any]:
 _RUNS = """
 SELECT runs.run_id, runs.name, runs.kind, events.status, events.detail, runs.seed, runs.objective_sha256,
     runs.code_version, runs.libraries, runs.host, runs.created AS started,
-    greatest(runs.created, events.changed, totals.newest) AS changed, runs.config,
+    greatest(runs.created, events.changed, totals.newest, learnt.newest) AS changed, runs.config,
     coalesce(totals.drawn, 0)::BIGINT AS drawn, coalesce(totals.kept, 0)::BIGINT AS kept,
-    coalesce(totals.iterations, 0)::BIGINT AS iterations, calls.oracle_calls, totals.mean_reward
+    coalesce(greatest(totals.iterations, learnt.iterations), 0)::BIGINT AS iterations, learnt.oracle_calls,
+    totals.mean_reward
 FROM {runs} AS runs JOIN wanted ON wanted.run_id = runs.run_id
 LEFT JOIN (
     SELECT run_id, max(created) AS changed, unnest(arg_max({'status': status, 'detail': detail}, created))
@@ -119,8 +120,11 @@ LEFT JOIN (
     FROM {builds} AS builds GROUP BY run_id
 ) AS totals ON totals.run_id = runs.run_id
 LEFT JOIN (
-    SELECT run_id, max(value)::BIGINT AS oracle_calls FROM {metrics} AS metrics
-    WHERE name = 'oracle_calls' GROUP BY run_id
-) AS calls ON calls.run_id = runs.run_id
+    SELECT run_id, max(value) FILTER (name = 'oracle_calls')::BIGINT AS oracle_calls,
+        -- A report at the end of a training has metrics of the iteration after its last step.
+        max(iteration) FILTER (sampler IS NULL AND name IN ('loss', 'seconds_learning')) + 1 AS iterations,
+        max(created) AS newest
+    FROM {metrics} AS metrics GROUP BY run_id
+) AS learnt ON learnt.run_id = runs.run_id
 ORDER BY wanted.number
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -82,6 +82,7 @@ class Table:
         rows: the cells of each row.
         numeric: the columns that have numbers, which are set to the right.
         long: the columns with texts that may be broken anywhere, such as SMILES.
+        whole: what a title was shortened from, by the title; a reader sees it under the pointer.
     """
 
     caption: str
@@ -89,6 +90,7 @@ class Table:
     rows: Sequence[Sequence[Cell]]
     numeric: frozenset[int] = frozenset()
     long: frozenset[int] = frozenset()
+    whole: Mapping[str, str] = field(default_factory=dict)
     kind: ClassVar[str] = "table"
 
     @property
@@ -106,12 +108,14 @@ class Card:
         picture: the SVG element; None where it cannot be drawn.
         title: the number that it is shown for, such as its reward.
         lines: what else is told of it, as (title, text).
+        whole: what a title of a line was shortened from, by the title.
     """
 
     smiles: str
     picture: str | None = field(repr=False)
     title: str
     lines: Sequence[tuple[str, str]] = ()
+    whole: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

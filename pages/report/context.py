@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from molbuffer.pages.charts import short_labels
 from molbuffer.pages.facts import (
+    SHORT_ID,
     BestMolecule,
     MoleculeSample,
     ObjectiveFacts,
@@ -115,6 +117,11 @@ class Context:
             self._samples[objective.sha256] = sample_molecules(self.scope, objective.sha256, most, seed=seed)
         return self._samples[objective.sha256]
 
+    @property
+    def all_groups(self) -> list[str]:
+        """Every group once, in the order of the page: each has one colour in all charts."""
+        return list(dict.fromkeys(self.groups.values()))
+
     def headings(self) -> bool:
         """Return whether what follows is of several objectives, so that each needs a heading."""
         return len(self.objectives) > 1
@@ -155,14 +162,17 @@ def objective_named(scope: Scope, name: str) -> str:
 
 
 def _groups(runs: Sequence[RunFacts]) -> dict[str, str]:
+    """Return what charts call each run: a run by itself as tables do, and several of one name by their number."""
     keys = {run.run_id: (run.name, run.objective_sha256, run.kind) for run in runs}
-    counts = {key: list(keys.values()).count(key) for key in set(keys.values())}
+    counts = Counter(keys.values())
     titles: dict[tuple[str, str | None, str], str] = {}
-    for key in dict.fromkeys(keys.values()):
-        name, sha256, kind = key
-        title = name if counts[key] == 1 else f"{name} ({counts[key]} runs)"
+    for run in runs:
+        key = keys[run.run_id]
+        if key in titles:
+            continue
+        title = run.label if counts[key] == 1 else f"{run.name} ({counts[key]} runs)"
         if title in titles.values():
-            title = f"{title}, {kind} {(sha256 or '')[:6]}"
+            title = f"{title}, {run.kind} of {(run.objective_sha256 or '')[:SHORT_ID]}"
         titles[key] = title
     labels = short_labels(list(titles.values()))
     return {run_id: labels[titles[key]] for run_id, key in keys.items()}

@@ -11,13 +11,14 @@ import base64
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from molbuffer.pages.report.blocks import Charts, Section
 
@@ -60,8 +61,22 @@ def write_html(title: str, facts: Sequence[tuple[str, str]], sections: Sequence[
         scripts=[Markup(script) for script in scripts],  # noqa: S704 (ours and Vega's, and no data)
         charts=Markup(json_in_html(charts)),  # noqa: S704 (escaped as JSON)
         next_chart=lambda: next(numbers),
+        worded=_worded,
         safe_picture=lambda picture: Markup(picture),  # noqa: S704 (drawn by RDKit; its title is escaped)
     )
+
+
+def _worded(text: str) -> Markup:
+    """Return a sentence as HTML: what is between backticks as code, and options of a command never broken."""
+    parts = _IN_SENTENCES.split(text)
+    # Every second part is a match.
+    marked = [
+        Markup("<code>{}</code>").format(part.strip("`")) if at % 2 else escape(part) for at, part in enumerate(parts)
+    ]
+    return Markup("").join(marked)
+
+
+_IN_SENTENCES = re.compile(r"(`[^`\n]{1,40}`|(?<![\w-])--[a-z][a-z-]{1,30})")
 
 
 def json_in_html(value: Any) -> str:

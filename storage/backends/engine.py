@@ -54,9 +54,13 @@ def quote_name(name: str) -> str:
 
 def one_line(message: object) -> str:
     """Return DuckDB's own words, without the excerpt of the statement that it prints below them, and without what the
-    address of a database says of the connection.
+    address of a database says of the connection; nor its advice to use a table of its own, which nobody may read.
     """
-    return _SAID_OF_CONNECTIONS.sub(r"\1", " ".join(str(message).split("\n\n")[0].split()))
+    said = " ".join(str(message).split("\n\n")[0].split())
+    return _ADVICE_OF_THE_ENGINE.sub("", _SAID_OF_CONNECTIONS.sub(r"\1", said))
+
+
+_ADVICE_OF_THE_ENGINE = re.compile(r' Did you mean "(?:pg_|duckdb_|sqlite_|information_schema)[^"]*"\?')
 
 
 def closed_connection(settings: Mapping[str, str] | None = None) -> duckdb.DuckDBPyConnection:

@@ -14,6 +14,7 @@ from molbuffer.exchange.exports import huggingface
 from molbuffer.exchange.exports.huggingface import export_huggingface
 from molbuffer.exchange.exports.minari import export_minari
 from molbuffer.samplers import END, START
+from molbuffer.storage import SampleStore
 
 
 @pytest.fixture
@@ -77,8 +78,10 @@ def test_an_export_to_minari_is_whole_or_not_there(trained: tuple[mb.Lab, str], 
     (tmp_path / "taken").mkdir()
     with pytest.raises(ExportError, match="there is something at"):
         export_minari(lab.store, tmp_path / "taken")
-    with pytest.raises(ExportError, match="there is no folder"):
-        export_minari(lab.store, tmp_path / "nowhere" / "out")
+    with pytest.raises(ExportError, match="no kept molecule"):
+        export_minari(lab.store, tmp_path / "some" / "where" / "out", where="reward > 2")
+    assert not (tmp_path / "some").exists()
+    assert export_minari(lab.store, tmp_path / "some" / "where" / "out").path.is_dir()
 
 
 def test_rewards_of_two_objectives_are_not_mixed(trained: tuple[mb.Lab, str], tmp_path: Path, minari: Any) -> None:
@@ -130,5 +133,11 @@ def test_a_card_without_a_licence_says_so(trained: tuple[mb.Lab, str], tmp_path:
     export_huggingface(trained[0].store, tmp_path / "data", where="iteration < 2")
     card = (tmp_path / "data" / "README.md").read_text()
     assert "license:" not in card and "No licence was stated" in card and "`iteration < 2`" in card
-    with pytest.raises(ExportError, match="no row of"):
+    with pytest.raises(ExportError, match=r"no row of .* fulfils iteration > 99"):
         export_huggingface(trained[0].store, tmp_path / "none", where="iteration > 99")
+    with SampleStore.create(tmp_path / "empty") as empty:
+        with pytest.raises(ExportError, match="empty has no rows yet"):
+            export_huggingface(empty, tmp_path / "none")
+        pytest.importorskip("minari")
+        with pytest.raises(ExportError, match=r"no molecule of .* has a reward"):
+            export_minari(empty, tmp_path / "none")

@@ -34,7 +34,7 @@ from molbuffer.training.batches.live_samplers import LiveDraw, LiveSamplers, in_
 from molbuffer.training.batches.replay import Replay
 from molbuffer.training.batches.replayed_latents import ReplayedLatents
 from molbuffer.training.diversity import DiversityMemory
-from molbuffer.training.errors import BatchShortError, LoaderUseError
+from molbuffer.training.errors import BatchShortError, LoaderUseError, TooFewRowsError
 
 FAILED_SCORES = (
     "; molecules whose score failed do not count: SELECT component, error FROM scores WHERE status = 'failed'"
@@ -356,11 +356,11 @@ class MixedLoader(IterableDataset[MixedBatch]):
         if self.live is not None or self.build_buffer is not None or self.buffer.available >= rows:
             return False
         if self.iteration == 0:
-            raise BatchShortError(
+            raise TooFewRowsError(
                 f"offline training needs batches of {rows} rows and the selection offers {self.buffer.available} of "
                 f"{len(self.buffer.index)} stored rows that have a reward under this objective{self._condition()}; run "
                 'a campaign with this objective first, score the rows of others (relabel = "cheap" of [offline]), or '
-                "ask for less",
+                "lower the batch size (offline.batch_size, by default campaign.batch_size)",
                 wanted=rows,
                 available=self.buffer.available,
             )

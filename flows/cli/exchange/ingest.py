@@ -110,10 +110,8 @@ def _report(receipt: IngestReceipt, name: str, transform: Transform, json: bool)
             f"{receipt.scores} scores are new" + (f"; rejected: {rejected}" if rejected else "")
         )
     if receipt.contradictions:
-        note(
-            f"{receipt.contradictions} rows repeat a molecule with another score, as a diversity filter makes it: the "
-            "first one counts"
-        )
+        repeat = "1 row repeats" if receipt.contradictions == 1 else f"{receipt.contradictions} rows repeat"
+        note(f"{repeat} a molecule with another score, as a diversity filter makes it: the first one counts")
     if not json:
         write_text(_objective(name, transform))
 

@@ -58,7 +58,10 @@ def log(
     from molbuffer.storage import SampleStore
 
     with SampleStore.open(store, read_only=True) as opened:
-        for run_id in _runs(opened, run or []):
+        found = _runs(opened, run or [])
+        if not found:
+            note(f"{store} has no run yet: there is nothing to log")
+        for run_id in found:
             settings = _settings(opened, run_id)
             every = PICTURES_EVERY if settings is None else settings.pictures_every
             logger = _logger(to, out, settings, run_id)
@@ -96,9 +99,12 @@ def _logger(kind: str, place: str | None, settings: LoggingSettings | None, run_
     given = [] if settings is None else settings.loggers
     found = next((each for each in given if shown_logger(each)[0] == kind), None)
     if found is None:
-        names = ", ".join(shown_logger(each)[0] for each in given) or "none"
+        names = [shown_logger(each)[0] for each in given]
+        if kind not in ("tensorboard", "mlflow"):
+            known = ", ".join(dict.fromkeys(("tensorboard", "mlflow", *names)))
+            raise UsageError(f"--to {kind}: there is no logger of this name; expected one of {known}")
+        configured = f"only {', '.join(names)}" if names else "no logger"
         raise UsageError(
-            f"run {run_id[:8]} names no logger {kind!r} in its configuration, only: {names}; --out says where "
-            "tensorboard and mlflow are to write"
+            f"run {run_id[:8]} has {configured} in [logging] of its configuration: --out says where {kind} is to write"
         )
     return found

@@ -64,6 +64,8 @@ def _text(found: Comparison) -> str:
         lines.append(table(["setting", *columns[1:]], rows))
         if len(listed) > MOST_DIFFERENCES:
             lines.append(f"… and {len(listed) - MOST_DIFFERENCES} further settings; --json has them all")
+    else:
+        lines.append("no setting of these runs differs")
     return "\n".join(lines)
 
 

@@ -58,20 +58,29 @@ def explore(
     StoreView(store).close()
     if not explorer.is_loopback(host):
         token = secrets.token_urlsafe(16) if token is None else token
-        note(f"listening at {host}: whoever reaches this machine and has the token sees the store")
+        seen_by = f"whoever reaches this machine at {host} and has the token sees the store"
+    else:
+        seen_by = ""
     if edit is not None:
         if edit.suffix != ".py":
             raise UsageError(f"--edit needs the name of a Python file, which ends in .py, got {edit}")
         _write_notebook(edit, explorer.notebook(store.absolute()))
+        if seen_by:
+            note(seen_by)
         explorer.edit(edit, host=host, port=port, token=token, headless=not open_browser)
         return
 
     def ready(address: str) -> None:
+        if seen_by:
+            note(seen_by)
         write_text(f"{address}\nCtrl-C ends it.")
         if open_browser:
             webbrowser.open(address)
 
-    explorer.explore(store.absolute(), host=host, port=port, token=token, ready=ready)
+    try:
+        explorer.explore(store.absolute(), host=host, port=port, token=token, ready=ready)
+    except explorer.AddressError as error:
+        raise UsageError(str(error)) from error
 
 
 _LEAST_TOKEN = 8

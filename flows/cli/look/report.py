@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from molbuffer.flows.cli.archive import DEFAULT_MAX_SIZE, MaxSizeOption, limits
+from molbuffer.flows.cli.notes import note
 from molbuffer.flows.cli.options import JsonOption, SnapshotOption, with_a_folder
-from molbuffer.flows.cli.output import as_json, write_text
+from molbuffer.flows.cli.output import as_json, shown_bytes, write_text
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:
@@ -89,12 +90,20 @@ def report(
     )
     with looked_at(store, max_size) as opened:
         made = make_report(opened, runs=run or (), snapshot=snapshot, objective=objective, options=options)
+        if options.molecule is not None and not _is_known(opened, run or (), snapshot, options.molecule):
+            note(f"no run of this report has drawn {options.molecule}: its section Lineage says so")
     write_text(made, out)
     size, seconds = out.stat().st_size, time.monotonic() - began
     if json:
         write_text(as_json({"out": str(out), "bytes": size, "seconds": round(seconds, 3)}))
     else:
-        write_text(f"{out}: {size / 1e6:.1f} MB, in {seconds:.1f} s; open it in a browser")
+        write_text(f"{out}: {shown_bytes(size)}, in {seconds:.1f} s; open it in a browser")
+
+
+def _is_known(store: SampleStore, runs: Sequence[str], snapshot: int | None, smiles: str) -> bool:
+    from molbuffer.pages import descent, scope_of
+
+    return bool(descent(scope_of(store, runs, snapshot=snapshot), smiles))
 
 
 @contextmanager
@@ -102,6 +111,11 @@ def looked_at(path: Path, max_size: float) -> Iterator[SampleStore]:
     """Open a store for reading, or an archive once all of it was verified; a tar file is unpacked meanwhile."""
     from molbuffer.storage import SampleStore, is_archive, trusted_archive
 
+    if path.is_file() and path.suffix == ".toml":
+        raise UsageError(
+            f"--store {path} is a configuration: expected the folder of a store, which `molbuffer run {path.name} "
+            "--store lab` makes, or an archive"
+        )
     if path.is_file() or is_archive(path):
         with trusted_archive(path, limits(max_size)) as (archive, _):
             yield archive

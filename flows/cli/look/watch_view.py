@@ -43,7 +43,8 @@ def frame(facts: WatchFacts, width: int, height: int, now: datetime, *, ascii_on
     head = _head(facts, now)
     curves = _curves(facts, width - 4, ascii_only)
     around = box.ASCII if ascii_only else box.ROUNDED
-    steps = _funnel(facts.funnel, width // 2 - 6 if width >= WIDE else width - 6, ascii_only)
+    wide = width // 2 - 6 if width >= WIDE else width - 6
+    steps = _funnel(facts.funnel, wide, ascii_only, offline=facts.run.kind == "offline")
     # What is left of the height belongs to the molecules; frames take two rows each, and their titles none.
     if width >= WIDE:
         half = Table.grid(expand=True, padding=0)
@@ -160,13 +161,15 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(finite) / len(finite) if finite else None
 
 
-def _funnel(found: Funnel, width: int, ascii_only: bool) -> list[Text]:
+def _funnel(found: Funnel, width: int, ascii_only: bool, *, offline: bool) -> list[Text]:
     """Return a bar for each step from what was drawn to what has a reward, and the reasons that refused the most."""
+    if not found.drawn:
+        return [Text("draws no rows: it learns from stored ones" if offline else "none drawn yet", style="dim")]
     steps = {"drawn": found.drawn, "molecules": found.parseable, "kept": found.kept, "rewarded": found.rewarded}
     cells = max(5, width - 24)
     lines = []
     for name, count in steps.items():
-        share = count / found.drawn if found.drawn else 0.0
+        share = count / found.drawn
         bar = ("#" if ascii_only else "█") * round(share * cells)
         line = Text(f"{name:<10}", no_wrap=True, overflow="crop").append(f"{bar:<{cells}}", style="cyan")
         lines.append(line.append(f" {count:>7} {share:>4.0%}"))
@@ -179,7 +182,7 @@ def _funnel(found: Funnel, width: int, ascii_only: bool) -> list[Text]:
 
 def _best(facts: WatchFacts, rows: int, width: int) -> RenderableType:
     if not facts.best:
-        return Text("none yet", style="dim")
+        return Text("none: it draws no molecules" if facts.run.kind == "offline" else "none yet", style="dim")
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(justify="right", no_wrap=True, width=6)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)

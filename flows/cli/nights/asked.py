@@ -59,7 +59,9 @@ class NightOptions:
     out: Annotated[
         str | None,
         typer.Option(
-            "--out", metavar="DIR", help="The folder of archives and exports; default: that of the store with -files."
+            "--out",
+            metavar="DIR",
+            help="The folder of archives, exports and reports; default: that of the store with -files.",
         ),
     ] = None
     retries: Annotated[

@@ -89,15 +89,18 @@ def _learning(context: Context, objective: ObjectiveFacts) -> Iterator[Block]:
         yield Numbers(_numbers(scored))
     # The rewards of a training on pairs are those of pairs, which have an objective of their own.
     of_pairs = {run.run_id for run in context.runs if run.setting("contrastive") is not None}
-    groups = context.groups_of(objective)
+    groups, among = context.groups_of(objective), context.all_groups
     metrics = learning_curve(context.scope, [*REWARDS, *(name for name, *_ in METRICS)])
-    rewards = reward_chart(metrics.filter(~pl.col("run_id").is_in(of_pairs)), groups, REWARDS)
+    rewards = reward_chart(metrics.filter(~pl.col("run_id").is_in(of_pairs)), groups, REWARDS, among)
     if rewards is None:
         drawn = drawn_rewards(context.scope, objective.sha256)
         named = drawn.select("run_id", "iteration", name="event", value="mean")
-        rewards = reward_chart(named, context.groups, EVENTS) if named["iteration"].n_unique() > 1 else None
+        rewards = reward_chart(named, context.groups, EVENTS, among) if named["iteration"].n_unique() > 1 else None
     charts = [rewards, calls_chart(curves, context.groups)]
-    charts += [metric_chart(metrics, groups, *metric) for metric in METRICS]
+    # The rows of an offline training are of other runs, whose iterations say nothing of its own.
+    offline = pl.col("run_id").is_in([run.run_id for run in context.runs if run.kind == "offline"])
+    metrics = metrics.filter(~((pl.col("name") == "policy_lag") & offline))
+    charts += [metric_chart(metrics, groups, *metric, among) for metric in METRICS]
     if any(charts):
         yield Charts(charts)
     if curves:

@@ -51,6 +51,8 @@ from molbuffer.pages.report.sections.how_it_went import SHORT_EVENTS, of_objecti
 MOST_COMPARED = 1_000
 NEAREST_SHOWN = 6
 MOST_SMILES = 300
+HEADER_CHARACTERS = 24
+"""The most characters of the title of a column: one as long as a molecule pushes the others out of sight."""
 _TARGETED = ("similarity", "rediscovery")
 
 
@@ -112,6 +114,7 @@ def _best_card(rank: int, molecule: BestMolecule, core: Chem.Mol | None) -> Card
         picture(molecule.smiles, core=core),
         f"{rank}.  {molecule.reward:.4f}",
         [*values, *_provenance(molecule)],
+        {label: shown(name) for name, label in labels.items() if label != name},
     )
 
 
@@ -144,17 +147,19 @@ def _best_table(found: list[BestMolecule], objective: ObjectiveFacts) -> Table:
             [
                 number_cell(rank, "d"),
                 number_cell(molecule.reward, ".4f"),
+                text_cell(shown(molecule.smiles, MOST_SMILES)),
                 *(number_cell(raw.get(name)) for name in names),
                 number_cell(molecule.iteration, "d"),
                 text_cell(molecule.sampler),
                 text_cell(molecule.run_name),
-                text_cell(shown(molecule.smiles, MOST_SMILES)),
             ]
         )
-    columns = ("rank", "reward", *(shown(name, 40) for name in names), "iteration", "sampler", "run", "SMILES")
-    numeric = frozenset(range(3 + len(names)))
+    labels = short_labels(names, HEADER_CHARACTERS)
+    columns = ("rank", "reward", "SMILES", *labels.values(), "iteration", "sampler", "run")
+    numeric = frozenset(range(4 + len(names))) - {2}
     caption = f"The best {len(found)} molecules, with raw values"
-    return Table(caption, columns, rows, numeric=numeric, long=frozenset({5 + len(names)}))
+    whole = {label: shown(name) for name, label in labels.items() if label != name}
+    return Table(caption, columns, rows, numeric=numeric, long=frozenset({2}), whole=whole)
 
 
 def variety(context: Context) -> Section:
@@ -210,7 +215,7 @@ def _cluster_card(cluster: Cluster, molecules: int, core: Chem.Mol | None) -> Ca
     return Card(
         shown(cluster.best, MOST_SMILES),
         picture(cluster.best, core=core),
-        f"{cluster.molecules:,} molecules ({cluster.molecules / molecules:.1%})",
+        f"{cluster.molecules:,} molecule{'' if cluster.molecules == 1 else 's'} ({cluster.molecules / molecules:.1%})",
         [("scaffold", shown(cluster.scaffold, 120) or "no ring"), ("best reward", f"{cluster.reward:.4f}")],
     )
 

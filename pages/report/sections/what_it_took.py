@@ -6,6 +6,7 @@ from molbuffer.pages.facts import SHORT_ID, CostFacts, list_costs, list_failures
 from molbuffer.pages.report.blocks import (
     Block,
     Cell,
+    Note,
     Number,
     Numbers,
     Section,
@@ -62,6 +63,13 @@ def costs(context: Context) -> Section:
             ),
             _costs_table(found),
         ]
+        if any(each.computed > each.asked for each in found):
+            blocks.append(
+                Note(
+                    "Asked are the molecules of the rows of these runs. Computed has more: the fresh draws by which "
+                    "policies are evaluated are scored, and are no rows of the store."
+                )
+            )
     return Section(
         "costs",
         "Costs",

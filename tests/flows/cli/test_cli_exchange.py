@@ -42,10 +42,17 @@ def test_an_assay_is_imported_and_trained_on_offline(
     objective = text[text.index("[objective]") : text.index("[[filters]]")]
     tiny_config.write_text(text.replace(objective, done.stdout + "\n").replace("batch_size = 16", "batch_size = 4"))
     assert any("were imported, and nothing computes them" in said for said in warnings_of(load_settings(tiny_config)))
+    large = ("--set", "offline.batch_size=6", "--set", "buffer.selection=consume_once")
+    short = molbuffer("offline", tiny_config, "--store", tmp_path / "lab", "--direct", *large)
+    # The same command would end so again, and nothing is resumed.
+    assert short.returncode == 1 and "--resume" not in short.stderr.split("failed")[-1]
+    assert "5 stored rows have a reward by imported:pic50; import more, or lower offline.batch_size" in short.stderr
     trained = molbuffer("offline", tiny_config, "--store", tmp_path / "lab", "--direct", "--json")
     assert trained.returncode == 0, trained.stderr
     result = json.loads(trained.stdout)
     assert (result["rows"], result["iterations"]) == (5, 3)
+    (said,) = [each for each in result["report"]["notes"] if "fresh draws" in each]
+    assert said == "no fresh draws: nothing computes imported:pic50, which was imported"
 
 
 def test_values_that_are_no_rewards_and_half_a_transform_are_refused(
@@ -75,7 +82,7 @@ def test_a_named_objective_of_imported_scores_is_their_component(tiny_config: Pa
 def test_a_data_set_is_written_and_its_options_are_its_own(
     molbuffer: Command, scored_store: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "data"
+    out = tmp_path / "new" / "data"
     done = molbuffer(
         "export", "--store", scored_store, "--as", "huggingface", "--out", out, "--license", "mit", "--json"
     )

@@ -99,6 +99,14 @@ def test_a_store_without_runs_says_so(store: SampleStore) -> None:
         chosen_run(store, None)
 
 
+def test_an_offline_run_has_no_rows_and_says_why(working: SampleStore) -> None:
+    working.start_run(Run("c" * 32, "again", RunKind.OFFLINE, '{"offline": {"steps": 3}}', 0, "f" * 64))
+    working.commit(Commit(run_id="c" * 32, run_metrics=[(at, Metric("loss", 1.0)) for at in range(3)]))
+    lines = "\n".join(drawn(working, "c" * 32, 80, 24))
+    assert "iteration 3/3" in lines and "it learns from stored ones" in lines and "it draws no molecules" in lines
+    assert "0%" not in lines and "none yet" not in lines
+
+
 def test_once_prints_one_picture_and_changes_nothing(scored_store: Path, molbuffer: Command) -> None:
     with SampleStore.open(scored_store) as store:
         before = store.snapshot()

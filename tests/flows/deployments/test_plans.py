@@ -76,8 +76,10 @@ def test_schedules_are_of_the_flows_that_they_name(tiny_settings: Settings) -> N
         "build": "0 2 * * *",
         "close-dead-runs": "17 * * * *",
     }
-    with pytest.raises(UsageError, match="there is no such flow"):
+    with pytest.raises(UsageError, match=r"--cron trian=\.\.\.: no flow; did you mean `train`\? Expected one of build"):
         plans_of(tiny_settings, crons={"trian": "0 2 * * *"})
+    with pytest.raises(UsageError, match=r"--cron nope=\.\.\.: no flow\. Expected one of build"):
+        plans_of(tiny_settings, crons={"nope": "0 2 * * *"})
 
 
 def test_a_run_is_silent_after_more_than_three_of_the_heartbeats_that_it_is_started_with(

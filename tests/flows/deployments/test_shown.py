@@ -12,7 +12,7 @@ from molbuffer.flows.artifacts import pictures, shown, tables
 from molbuffer.flows.artifacts.shown import ShownRun, shown_run
 from molbuffer.pages import best_molecules, funnel, sampler_totals, scope_of
 from molbuffer.pages.facts.funnel import Funnel
-from molbuffer.storage import SampleStore
+from molbuffer.storage import Commit, Metric, Run, RunKind, SampleStore
 from molbuffer.training import FitProgress
 
 RUN = "a" * 32
@@ -56,7 +56,7 @@ def test_a_run_is_told_and_published(scored_store: Path, told: list[str], publis
         "store, 0 failed"
     )
     assert told[3].startswith("best so far: 0.750  ")
-    assert told[-1] == f"the run is finished; its rows are in {scored_store}"
+    assert told[-1] == f"the run is finished; what it stored is in {scored_store}"
     assert not [line for line in told if line.startswith("warning")]
     assert set(published) == {f"tiny-1-{name}" for name in ("funnel", "samplers", "builds", "best-molecules", "curve")}
     assert published["tiny-1-funnel"][0] == {"what became of the rows": "drawn", "rows": 32, "share": "100.0%"}
@@ -119,6 +119,21 @@ def test_the_table_of_molecules_has_their_pictures_and_every_component(scored_st
     assert address is not None
     assert base64.b64decode(address[1]).startswith(b"\x89PNG")
     assert f"`{best[0].smiles}`" in lines[2]
+    # The reward comes before the picture, whose text is no SMILES: brackets would be missing from it.
+    assert lines[2].startswith(f"| 1 | {best[0].reward:.3f} | ![molecule 1](data:")
+
+
+def test_an_offline_run_tells_what_it_learnt_and_not_that_it_drew_nothing(
+    scored_store: Path, told: list[str], published: dict[str, Any]
+) -> None:
+    with SampleStore.open(scored_store) as store:
+        store.start_run(Run("e" * 32, "again", RunKind.OFFLINE, "{}", 0, "f" * 64))
+        store.commit(Commit(run_id="e" * 32, run_metrics=[(at, Metric("loss", 1.0)) for at in range(3)]))
+    with shown_run(str(scored_store), "e" * 32, "tiny") as run:
+        run.publish()
+    line = "3 iterations on stored rows; this run draws nothing"
+    assert told.count(line) == 1 and not [each for each in told if "nothing was drawn" in each]
+    assert "tiny-curve" in published and "how run eeeeeeee went" in published["tiny-curve"]
 
 
 HOSTILE = "x|y`<script>alert(1)</script>[a](javascript:b)\n# " + "C" * 10_000

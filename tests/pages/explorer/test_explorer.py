@@ -26,18 +26,20 @@ from molbuffer.pages.explorer import (
     comparison_charts,
     drawn_box,
     drawn_chart,
+    draws_nothing,
     find_molecules,
     live_charts,
     live_status,
     molecule_details,
     run_query,
+    style,
     title,
 )
 from molbuffer.pages.explorer.elements import reward_points, tradeoff_points
 from molbuffer.pages.explorer.page import export_title, filter_of, find_or_say, found_title, neighbours_of
 from molbuffer.pages.facts.sample import sample_molecules
 from molbuffer.pages.facts.tradeoffs import tradeoffs
-from molbuffer.storage import Commit, SampleStore, StoreError, StoreNotFoundError
+from molbuffer.storage import Commit, Metric, RunKind, SampleStore, StoreError, StoreNotFoundError
 
 SHARED = {"CCO", "CCC", "CCCC", "Oc1ccccc1"}
 
@@ -56,6 +58,17 @@ def test_molecules_are_found_once_the_best_first(every_run, small):
     assert (page.total, page.first) == (4, 0)
     ccc = page.molecules[1]
     assert (ccc.reward, ccc.iteration, ccc.run_name, ccc.sampler, ccc.times_drawn) == (0.6, 0, "alpha", "live", 3)
+
+
+def test_the_newest_of_one_commit_are_those_of_its_last_rows(store, small):
+    store.start_run(small.alpha("run-n", 1))
+    drawn = [["CCO", "CCN"], ["CCC", "CCO", "CCF"]]
+    builds = [
+        small.build("run-n", at, smiles, dict.fromkeys(range(len(smiles)), 0.5)) for at, smiles in enumerate(drawn)
+    ]
+    store.commit(Commit(builds))
+    found = find_molecules(scope_of(store), MoleculeFilter(order=Order.NEWEST)).molecules
+    assert [each.smiles for each in found] == ["CCF", "CCC", "CCN", "CCO"]
 
 
 def test_pages_follow_each_other(every_run, small):
@@ -234,6 +247,10 @@ def test_queries_are_answered_or_say_what_is_wrong(opened):
         assert bad.rows is None and 'role="alert"' in bad.html() and bad.csv() == b""
 
 
+def _scale_of_runs(spec):
+    return next(layer["encoding"]["color"]["scale"] for layer in spec["layer"] if "color" in layer["encoding"])
+
+
 def test_runs_are_beside_each_other_and_one_as_it_goes_on(opened, small):
     both = scope_of(opened, [small.FIRST, small.SECOND])
     said = comparison(both)
@@ -242,10 +259,25 @@ def test_runs_are_beside_each_other_and_one_as_it_goes_on(opened, small):
     assert len(charts) == 2
     drawn = [drawn_chart(chart).to_dict() for chart in charts]
     assert all(each["datasets"]["data"] for each in drawn)
+    # Each run has one colour, and the order of the table.
+    scales = [_scale_of_runs(each) for each in drawn]
+    assert scales[0] == scales[1] and scales[0]["domain"] == ["alpha run-a1", "alpha run-a2"]
     assert comparison_charts(scope_of(opened)) == []  # Of two objectives.
     status = live_status(scope_of(opened, [small.FIRST]))
     assert "5 of 10" in status and "finished" in status
     assert len(live_charts(scope_of(opened, [small.FIRST]))) == 2
+
+
+def test_a_run_that_only_learns_shows_what_it_learnt(store, small):
+    run = replace(small.alpha("off", 1), kind=RunKind.OFFLINE, config='{"offline": {"steps": 9}}')
+    store.start_run(run)
+    metrics = [(at, Metric(name, 0.25)) for at in range(4) for name in ("loss", "reward_buffer")]
+    store.commit(Commit(run_id="off", run_metrics=metrics))
+    scope = scope_of(store)
+    said = live_status(scope)
+    assert "4 of 9" in said and "0.25" in said and "last change (UTC)" in said and "drawn" not in said
+    assert [chart.title for chart in live_charts(scope)] == ["Reward of rows: stored", "Loss"]
+    assert "learns from rows that the store has" in draws_nothing(scope)
 
 
 def test_charts_keep_the_box_that_was_drawn(every_run, small):
@@ -279,6 +311,14 @@ class Elements(HTMLParser):
 def hostile(small, tmp_path_factory):
     with SampleStore.open(small.make_hostile(tmp_path_factory.mktemp("x") / "store"), read_only=True) as store:
         yield store
+
+
+def test_the_style_reaches_the_elements_of_marimo_and_a_card_opens_by_its_picture(every_run, small):
+    assert '<style title="marimo-custom">' in style()
+    found = find_molecules(every_run, of_alpha(small), size=1).molecules
+    cards = Cards(found, Selection(), lambda smiles: None, lambda: None)
+    shown = cards.shown([SimpleNamespace(text="<a>open</a>"), SimpleNamespace(text="<a>mark</a>")]).text
+    assert '<span class="mb-opener"><a>open</a></span><a>mark</a>' in shown
 
 
 def test_hostile_texts_are_texts_in_every_piece(hostile, small, monkeypatch):

@@ -2,6 +2,7 @@
 
 import ast
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
@@ -101,13 +102,27 @@ def test_what_is_wrong_is_said_before_anything_is_served(tmp_path, small_store, 
 
 def test_beyond_loopback_a_token_is_made_and_said(small_store, monkeypatch):
     served = {}
-    monkeypatch.setattr(explorer, "explore", lambda store, **named: served.update(named))
+
+    def serve(store, *, ready, **named):
+        served.update(named)
+        ready("http://there")
+
+    monkeypatch.setattr(explorer, "explore", serve)
     run("--store", small_store)
     assert (served["host"], served["token"]) == ("127.0.0.1", None)
     said = run("--store", small_store, "--host", "0.0.0.0")
     assert len(served["token"]) > 15 and "has the token sees the store" in said.stderr
     run("--store", small_store, "--host", "0.0.0.0", "--token", "mine-is-long")
     assert served["token"] == "mine-is-long"
+
+
+def test_an_address_that_cannot_be_listened_at_says_what_to_do(small_store):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = run("--store", small_store, "--port", port)
+    assert said.exit_code == 1 and f"--port {port} is in use" in said.stderr and "--port 0" in said.stderr
+    said = run("--store", small_store, "--host", "300.1.1.1", "--token", "mine-is-long")
+    assert said.exit_code == 1 and said.stderr.startswith("error: --host 300.1.1.1 is no address of this machine")
 
 
 def test_edit_writes_a_notebook_of_ones_own_and_never_over_one(tmp_path, small_store, monkeypatch):

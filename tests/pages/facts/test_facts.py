@@ -1,5 +1,7 @@
 """The facts of a small store are those that are worked out by hand in small_store.py."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -18,7 +20,7 @@ from molbuffer.pages import (
     samplers_over_time,
     scope_of,
 )
-from molbuffer.storage import UnknownRunError
+from molbuffer.storage import Commit, Metric, RunKind, UnknownRunError
 
 
 def test_a_scope_names_runs_as_of_a_snapshot(opened, small):
@@ -47,6 +49,15 @@ def test_runs_have_settings_status_and_totals(every_run, small):
     assert first.setting("policy", "prior", "none") is None
     # (0.2 + 0.6 + 0.2 + 0.9 + 0.6) / 5, weighted by the kept rows of each build as `runs` has it.
     assert first.mean_reward == pytest.approx((1.0 / 3 * 3 + 0.75 * 4) / 7)
+
+
+def test_a_run_that_only_learns_has_the_iterations_of_its_steps(store, small):
+    store.start_run(replace(small.alpha("off", 1), kind=RunKind.OFFLINE))
+    steps = [(at, Metric("loss", None if at == 2 else 1.0)) for at in range(3)]
+    # The report at the end counts as no step.
+    store.commit(Commit(run_id="off", run_metrics=[*steps, (3, Metric("data_rows", 6.0))]))
+    (run,) = list_run_facts(scope_of(store))
+    assert (run.iterations, run.drawn) == (3, 0) and run.changed > run.started
 
 
 def test_objectives_have_components_with_curves(every_run, small):

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from uuid import uuid4
@@ -13,14 +14,23 @@ import pytest
 
 from molbuffer.pages import Reference, ReportOptions, compare_runs, make_report, scope_of
 from molbuffer.pages.charts.chart import columns_of, short_labels
-from molbuffer.pages.report.blocks import Charts, Heading, Note, duration
+from molbuffer.pages.report.blocks import Cards, Charts, Heading, Note, Table, duration
 from molbuffer.pages.report.context import context_of, objective_named
-from molbuffer.pages.report.html import json_in_html
+from molbuffer.pages.report.html import _worded, json_in_html
 from molbuffer.pages.report.report import SECTIONS
 from molbuffer.pages.report.sections.how_it_went import drawn_funnel, learning
 from molbuffer.pages.report.sections.what_came_out import best, lineage
 from molbuffer.pages.report.sections.what_was_run import what_was_run
-from molbuffer.storage import SampleStore, UnknownRunError, trusted_archive
+from molbuffer.storage import (
+    Commit,
+    Metric,
+    ObjectiveDefinition,
+    RunKind,
+    SampleStore,
+    Score,
+    UnknownRunError,
+    trusted_archive,
+)
 
 
 class Page(HTMLParser):
@@ -48,7 +58,7 @@ class Page(HTMLParser):
         if tag == "script":
             self.scripts.append((name, data))
         elif kind == "lead":
-            self.leads[self.section] = data
+            self.leads[self.section] = self.leads.get(self.section, "") + data
         elif kind == "empty" and self.section:
             self.empty[self.section] = data
 
@@ -227,6 +237,53 @@ def test_labels_are_short_and_differ(small):
     assert list(labels) == texts
     assert len(set(labels.values())) == len(texts)
     assert max(map(len, labels.values())) <= 32
+    # Components of one kind differ at the end.
+    alike = short_labels([f"similarity:Cc1ccc(-c2cc(C(F)(F)F)nn2)cc1{end}" for end in ("CN", "CO")], 24)
+    assert [label[-2:] for label in alike.values()] == ["CN", "CO"] and max(map(len, alike.values())) == 24
+
+
+def test_runs_of_one_name_are_told_apart_by_their_ids_and_have_one_colour(store, small):
+    runs = [replace(small.alpha(run_id, 1), kind=kind) for run_id, kind in KINDS_OF_RUNS.items()]
+    for run in runs:
+        store.start_run(run)
+        metrics = [(at, Metric(name, 0.5)) for at in range(2) for name in ("loss", "policy_lag", "reward_buffer")]
+        drawn = [small.build(run.run_id, 0, ["CCO"], {0: 0.2})] if run.kind is RunKind.TRAIN else []
+        store.commit(Commit(drawn, run_id=run.run_id, run_metrics=metrics))
+    context = context_of(scope_of(store), ReportOptions())
+    assert context.all_groups == ["alpha aaaaaaaa", "alpha bbbbbbbb"]
+    charts = next(block for block in learning(context).blocks if isinstance(block, Charts)).drawn
+    texts = {chart.title: json.dumps(chart.specs) for chart in charts}
+    # What its batches lag behind is no matter of a run that draws nothing.
+    lag = texts["Policy lag of stored rows"]
+    assert "alpha aaaaaaaa" in lag and "alpha bbbbbbbb" not in lag
+    assert '"range": ["#0072B2", "#E69F00"]' in texts["Loss"] and '"range": ["#0072B2"]' in lag
+
+
+KINDS_OF_RUNS = {"a" * 32: RunKind.TRAIN, "b" * 32: RunKind.OFFLINE}
+
+
+def test_sentences_have_code_and_unbroken_options_and_no_markup_of_a_store():
+    said = _worded("`molbuffer rescore` tries lost ones, with --failed <b>`x`</b>, too")
+    assert said == (
+        "<code>molbuffer rescore</code> tries lost ones, with <code>--failed</code> &lt;b&gt;<code>x</code>"
+        "&lt;/b&gt;, too"
+    )
+
+
+def test_a_long_component_leaves_the_molecules_in_sight(store, small):
+    name = "similarity:" + "c1ccccc1" * 10
+    parts = (replace(small.PARTS[0], component=name), small.PARTS[1])
+    store.start_run(replace(small.alpha("long", 1), definition=ObjectiveDefinition("product", parts)))
+    scores = [Score("CCO", name, "v1", 0.5), Score("CCO", "mass", "v2", 46.0)]
+    store.commit(Commit([small.build("long", 0, ["CCO"], {0: 0.2}, scores=scores)]))
+    (card,) = next(
+        block for block in best(context_of(scope_of(store), ReportOptions())).blocks if isinstance(block, Cards)
+    ).cards
+    table = next(
+        block for block in best(context_of(scope_of(store), ReportOptions())).blocks if isinstance(block, Table)
+    )
+    assert table.columns[2] == "SMILES" and max(map(len, table.columns)) <= 24
+    assert list(table.whole.values()) == [name] == list(card.whole.values())
 
 
 @pytest.mark.parametrize(

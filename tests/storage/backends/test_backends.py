@@ -412,4 +412,6 @@ def test_an_error_has_no_settings_of_the_connection():
     said = (
         f'IO Error: Unable to connect to Postgres at "{postgres.watched("postgres://chem@db/lab?sslmode=require")}": no'
     )
+    advice = 'Table with name settings does not exist! Did you mean "pg_settings"?'
+    assert one_line(advice) == "Table with name settings does not exist!"
     assert one_line(said) == 'IO Error: Unable to connect to Postgres at "postgres://chem@db/lab": no'

@@ -43,8 +43,9 @@ def test_a_report_is_one_file_of_a_store(lab, tmp_path):
 def test_a_report_of_an_archive_in_a_tar_file(lab, tmp_path):
     with SampleStore.open(lab, read_only=True) as store:
         store.archive(tmp_path / "lab.tar.gz", runs=["run-b"])
-    done = invoke("report", "--store", tmp_path / "lab.tar.gz", "--out", tmp_path / "r.html")
+    done = invoke("report", "--store", tmp_path / "lab.tar.gz", "--out", tmp_path / "r.html", "--molecule", "C#N")
     assert done.exit_code == 0, done.output
+    assert "no run of this report has drawn C#N" in done.stderr
     assert done.stdout.startswith(f"{tmp_path / 'r.html'}: ") and "open it in a browser" in done.stdout
     page = (tmp_path / "r.html").read_text()
     assert "<h1>lab.tar.gz</h1>" in page and "(archive)" in page and ">beta<" in page
@@ -67,6 +68,16 @@ def test_what_a_user_can_put_right_is_one_message(lab, tmp_path, words, told):
     assert not (tmp_path / "r.html").exists()
 
 
+def test_a_place_that_cannot_be_written_is_found_before_the_work(lab, tmp_path):
+    done = invoke("report", "--store", lab, "--out", "/proc/x.html")
+    assert done.exit_code == 1 and "--out /proc/x.html cannot be written" in done.stderr
+    assert invoke("report", "--store", tmp_path, "--out", tmp_path / "r.html").exit_code == 1
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "c.toml").write_text("")
+    done = invoke("report", "--store", tmp_path / "c.toml", "--out", tmp_path / "r.html")
+    assert "is a configuration: expected the folder of a store" in done.stderr
+
+
 def test_runs_are_compared_on_the_terminal(lab):
     done = invoke("compare", "alpha", "--store", lab)
     assert done.exit_code == 0, done.output
@@ -74,6 +85,7 @@ def test_runs_are_compared_on_the_terminal(lab):
     assert lines["best reward"] == ["0.9", "0.6"]
     assert lines["ten best after 2 calls"] == ["0.4", "0.45"]
     assert lines["campaign.seed"] == ["1", "2"]
+    assert "no setting" not in done.stdout
     told = json.loads(invoke("compare", "run-a1", "beta", "--store", lab, "--json").stdout)
     assert told["runs"] == ["alpha", "beta"]
     assert "cannot be compared" in told["note"] and "best reward" not in told["rows"]
