@@ -40,6 +40,7 @@ class IndexScope:
         foreign_snapshot: the snapshot at which rows of other runs are read; None is ``snapshot``. A run that trains
             while others write pins this at its start, so that what they do does not change its batches.
         own_only: leave out the rows of other runs.
+        with_actors: rows of runs whose parent the run is are its own, too.
         runs: leave out the rows of runs other than these, by their ids.
         where: a predicate over ``sample_history`` that must hold as well.
         up_to_iteration: the last iteration whose own rows count; None is all.
@@ -56,6 +57,7 @@ class IndexScope:
     snapshot: int | None = None
     foreign_snapshot: int | None = None
     own_only: bool = False
+    with_actors: bool = False
     runs: Sequence[str] | None = None
     where: str | None = None
     up_to_iteration: int | None = None
@@ -63,8 +65,10 @@ class IndexScope:
     more_rewards: pa.Table | None = None
 
     def __post_init__(self) -> None:
-        if self.run_id is None and (self.own_only or self.foreign_snapshot is not None):
-            raise ValueError("own_only and foreign_snapshot tell a run's rows from others: name the run_id")
+        if self.run_id is None and (self.own_only or self.with_actors or self.foreign_snapshot is not None):
+            raise ValueError(
+                "own_only, with_actors and foreign_snapshot tell a run's rows from others: name the run_id"
+            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,12 +108,19 @@ class HistoryIndex:
         """
         snapshot = store.snapshot() if scope.snapshot is None else scope.snapshot
         of_runs = None if scope.runs is None else tuple(scope.runs)
-        own = HistoryPart(snapshot, own=True, run_id=scope.run_id, up_to_iteration=scope.up_to_iteration, runs=of_runs)
+        own = HistoryPart(
+            snapshot,
+            own=True,
+            run_id=scope.run_id,
+            up_to_iteration=scope.up_to_iteration,
+            runs=of_runs,
+            with_actors=scope.with_actors,
+        )
         parts = [own]
         foreign = snapshot if scope.foreign_snapshot is None else scope.foreign_snapshot
         verify_tables(store, [snapshot, foreign])
         if scope.run_id is not None and not scope.own_only:
-            parts.append(HistoryPart(foreign, own=False, run_id=scope.run_id, others=True, runs=of_runs))
+            parts.append(replace(own, snapshot=foreign, own=False, others=True, up_to_iteration=None))
         wanted = TrainableRows(
             scope.objective_sha256, scope.where, scope.include_unparseable, more_rewards=scope.more_rewards
         )
