@@ -84,6 +84,7 @@ class RunContext:
         screener: Screener | None = None,
         *,
         backlog: bool = False,
+        approximate: bool = False,
     ) -> Pipeline:
         """Return what turns drawn strings into scored samples; the other arguments are those of ``Pipeline``.
 
@@ -91,6 +92,7 @@ class RunContext:
             seen: returns those of some canonical SMILES that occurred in the run before.
             calls: counts the oracle calls of the run.
             screener: chooses the molecules that are scored.
+            approximate: whether other processes draw for the run at the same time.
             backlog: whether the components of the backlog score the samples later.
         """
         later = backlog and bool(self.objective.backlog)
@@ -106,4 +108,5 @@ class RunContext:
             stage=self.stage,
             choice=self.choice,
             screener=screener,
+            approximate=approximate,
         )

@@ -4,6 +4,9 @@ RunError                  a run ends, although nothing broke, because it is of n
 ├── FailedScoresError     too many molecules have no reward, since their score failed
 ├── EmptyBuildError       a build kept no molecule
 ├── BacklogError          rows that wait for their scores cannot be scored here, or for now
+├── SilentActorsError     a learner waits for rows, and no actor draws any
+├── LocalActorError       an actor that a learner has started has ended
+├── NoLearnerError        a run has no use for actors
 └── ValidationError       stored rows cannot be split into those that are learned from and those that are held out
 """
 
@@ -40,6 +43,18 @@ class EmptyBuildError(RunError):
 
 class BacklogError(RunError):
     """Rows that wait for their scores cannot be scored here, or for now."""
+
+
+class SilentActorsError(RunError):
+    """A learner waits for rows of actors, and none of them has drawn any for too long."""
+
+
+class LocalActorError(RunError):
+    """An actor that a learner has started on its machine has ended before it."""
+
+
+class NoLearnerError(RunError):
+    """A run is no training that learns from actors."""
 
 
 class ValidationError(RunError):

@@ -39,6 +39,7 @@ METRIC_GROUPS: Sequence[MetricGroup] = (
             "duplicates": "parseable less different molecules.",
             "rewards": "Mean reward of the kept rows that have one.",
             "new": "Share of the kept rows whose molecule had not occurred in the run, in row order.",
+            "new_approximate": "The same where actors draw for the run, without what they had not committed by then.",
             "internal_diversity": "Mean of 1 - Tanimoto similarity over the pairs of 32 kept rows.",
             "scaffolds": "Different Bemis-Murcko scaffolds / rows, of the same 32.",
             "shortfall": "Kept rows that were still missing after five rounds of drawing; without a sampler, live rows "
@@ -86,6 +87,10 @@ METRIC_GROUPS: Sequence[MetricGroup] = (
             "seconds_waiting": "Time that the training waited for stored rows.",
             "seconds_drawing": "Time to draw, filter and score new rows, builds included.",
             "seconds_learning": "Time of the steps.",
+            "inserted": "Rows of actors with a reward that the training sees; of one with actors.",
+            "sampled": "Rows that it has taken from the buffer since the run began; of one with actors.",
+            "surplus": "Samples that are due for the inserted rows, less those taken; of one with actors.",
+            "snapshot": "The snapshot of the rows that it sees; of one with actors.",
             "oracle_calls": "Different molecules that the run has asked its objective for, up to this iteration.",
             "stage": "Number of the stage, from 0; of a run with stages.",
             "best_reward": "Mean reward of the run's best molecules; with `patience`.",

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
 
+from molbuffer.lab.actors import ActorsPlan, FollowedActors
 from molbuffer.lab.context import RunContext
 from molbuffer.lab.score_failures import ScoreFailures, log_warning
 from molbuffer.samplers import BuildPlace, CallsOfTraining, DrawCounts, Policy, Sampler, Screener, SeenMolecules
@@ -80,6 +81,7 @@ class TrainingPlan:
         diversity: the diversity memory; None has every reward count in full. Online only.
         best: the best agent of the run, from which samplers may draw; None where none does. Online only.
         waiting: how long the training waits for rows whose scores are to come from the backlog.
+        actors: how the processes that fill the buffer are followed; None where this one fills it. Online only.
     """
 
     batches: BatchPlan
@@ -99,6 +101,7 @@ class TrainingPlan:
     diversity: DiversitySettings | None = None
     best: BestAgent | None = None
     waiting: Waiting = Waiting()
+    actors: ActorsPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ def online_training(
         run_id=run_id,
         snapshot=store.run(run_id).pinned_snapshot,
         own_only=plan.own_only,
+        with_actors=plan.actors is not None,
         train_on_invalid=plan.batches.train_on_invalid,
     )
     made = samplers(learner.policy, writer)
@@ -162,7 +166,7 @@ def online_training(
     checkpoint = store.latest_checkpoint(run_id)
     drawn = DrawCounts() if checkpoint is None else DrawCounts.before(checkpoint.iteration, store.receipts(run_id))
     calls, screener = context.calls(plan.stops.max_oracle_calls), context.screener()
-    pipeline = context.pipeline(seen, calls, screener)
+    pipeline = context.pipeline(seen, calls, screener, approximate=plan.actors is not None)
     live = LiveSamplers(made, pipeline, run_id=run_id, campaign_seed=context.seed, made=seen.add, drawn=drawn)
     resumed = checkpoint is not None
     memory = None if plan.diversity is None else diversity_memory(plan.diversity, context, resumed=resumed)
@@ -193,6 +197,16 @@ def online_training(
             settle=partial(commit_drawn, training),
             waiting=plan.waiting,
             say=plan.tell,
+        )
+    if plan.actors is not None:
+        loader.actors = FollowedActors(
+            context,
+            plan.actors,
+            buffer,
+            seen=seen,
+            calls=calls,
+            publish=lambda: commit_drawn(training),
+            tell=plan.tell,
         )
     return training
 

@@ -3,10 +3,10 @@ from .builds.bad_rows import report_bad_rows, report_rows
 from .builds.build import REDRAW_ROUNDS, BuildSpec, draw_build, evaluation_build, make_build
 from .builds.drawn_counts import DrawCounts
 from .builds.judging import Pipeline
-from .builds.oracle_calls import BUDGET, CallsOfTraining, OracleCalls, calls_before
+from .builds.oracle_calls import BUDGET, CallsOfTraining, OracleCalls, calls_before, calls_with_actors
 from .builds.quotas import TOLERANCE, batch_quotas
 from .builds.screening import BuildPlace, Screener
-from .builds.seen import SeenBefore, SeenMolecules
+from .builds.seen import SeenBefore, SeenMolecules, SeenWithActors
 from .by_scaffold import ByScaffold
 from .contrastive import ContrastiveSampler
 from .dataset import DatasetSampler
@@ -118,6 +118,7 @@ __all__ = [
     "SecondAttempt",
     "SeenBefore",
     "SeenMolecules",
+    "SeenWithActors",
     "SmilesFileError",
     "SphericalPrior",
     "TokenSource",
@@ -129,6 +130,7 @@ __all__ = [
     "best_molecules",
     "bundled_policies",
     "calls_before",
+    "calls_with_actors",
     "check_policy_folder",
     "check_stored_scores",
     "copy_scores_of_renamed",

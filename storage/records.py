@@ -135,6 +135,7 @@ class Run:
         user: the user who started it.
         pinned_snapshot: the snapshot that an offline training reads.
         selection: the selection of rows of an offline training, as JSON.
+        parent_run_id: the run that this one works for: of an actor, its learner; None of any other run.
         definition: what the objective is made of, which is stored with the run; None in a run that is read back.
     """
 
@@ -150,6 +151,7 @@ class Run:
     user: str = ""
     pinned_snapshot: int | None = None
     selection: str | None = None
+    parent_run_id: str | None = None
     definition: ObjectiveDefinition | None = None
 
     def __post_init__(self) -> None:

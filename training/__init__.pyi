@@ -3,6 +3,7 @@ from .batches.buffer import BUFFER, Buffer, BufferView
 from .batches.in_flight import RowsInFlight, Waiting
 from .batches.live_samplers import LiveSamplers
 from .batches.loader import BatchOrigin, BatchPlan, MixedLoader
+from .batches.rate_limit import RateLimit, least_tolerance
 from .batches.replay import Replay, blind_part
 from .batches.replayed_latents import ReplayedLatents
 from .batches.stored_batches import StoredBatches
@@ -84,6 +85,7 @@ __all__ = [
     "PretrainProgress",
     "PretrainSettings",
     "PriorTrainer",
+    "RateLimit",
     "Reinvent",
     "Replay",
     "ReplayedLatents",
@@ -117,6 +119,7 @@ __all__ = [
     "fit_policy",
     "held_out_batches",
     "held_out_quality",
+    "least_tolerance",
     "mean_of_best",
     "molecule_quality",
     "off_policy_estimate",

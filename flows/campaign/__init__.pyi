@@ -1,3 +1,4 @@
+from .actor_runs import actor_run, find_learner
 from .assemble import build_filters, build_objective, build_standardisation, build_template
 from .backlogs import backlogs_of_runs
 from .campaign import Campaign, campaign_run, read_settings, reopen_campaign
@@ -17,6 +18,7 @@ __all__ = [
     "MakeBuilder",
     "PretrainRequest",
     "Watch",
+    "actor_run",
     "backlog_bar",
     "backlogs_of_runs",
     "build_filters",
@@ -29,6 +31,7 @@ __all__ = [
     "check_resumed",
     "check_rows",
     "current_run_id",
+    "find_learner",
     "found_policy",
     "inform",
     "offline_condition",

@@ -54,6 +54,7 @@ class Campaign:
         stage: the number of the stage whose settings these are; None without stages.
         stage_end: when this stage ends; None without stages.
         last_stage: whether no stage follows.
+        watch: looks after actors that are started with the training of the run, while that waits for rows.
     """
 
     settings: Settings
@@ -66,6 +67,7 @@ class Campaign:
     stage: int | None = None
     stage_end: StageEndSettings | None = None
     last_stage: bool = True
+    watch: Callable[[], None] = lambda: None
 
     @property
     def start(self) -> Policy:

@@ -34,7 +34,8 @@ def train_stages(
         stage = present_stage(campaign)
         training = prepare_online(stage)
         failures = stage.failures(since=training.loader.iteration)
-        training.loader.build_buffer = make_builder(stage, training, failures)
+        if training.loader.actors is None:
+            training.loader.build_buffer = make_builder(stage, training, failures)
         ending = run_training(training, failures, report)
         if ending is None or not ending.of_stage:
             return training, ending

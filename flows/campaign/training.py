@@ -6,12 +6,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from molbuffer.flows.campaign.assemble import build_objective
 from molbuffer.flows.campaign.campaign import Campaign, campaign_run
 from molbuffer.flows.campaign.flow_runs import warn
 from molbuffer.flows.campaign.latents import build_trainables
-from molbuffer.flows.settings import Settings, selection_of
+from molbuffer.flows.settings import ASYNC, Settings, selection_of
 from molbuffer.lab import (
+    ActorsPlan,
     OfflineRows,
     OfflineTraining,
     Relabelled,
@@ -43,6 +46,20 @@ def prepare_online(campaign: Campaign) -> Training:
     return training
 
 
+def actors_plan(settings: Settings, watch: Callable[[], None] = lambda: None) -> ActorsPlan | None:
+    """Return how a training follows its actors; None where it fills its buffer itself.
+
+    Args:
+        settings: the settings.
+        watch: looks after actors that are started with the training.
+    """
+    if settings.training.mode != ASYNC:
+        return None
+    rates = settings.rates
+    table = rates.table
+    return ActorsPlan(rates.limit, table.repin_every, 60 * table.wait_minutes, watch)
+
+
 def assemble_online(campaign: Campaign) -> Training:
     """Make the parts of an online training, at its beginning."""
     settings = campaign.settings
@@ -71,6 +88,7 @@ def assemble_online(campaign: Campaign) -> Training:
         diversity=None if settings.diversity is None else settings.diversity.build(),
         best=best,
         waiting=Waiting(settings.buffer.pending_timeout),
+        actors=actors_plan(settings, campaign.watch),
     )
     tables = [each.table for each in settings.samplers]
     return online_training(

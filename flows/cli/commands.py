@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from molbuffer.flows.cli import (
+    act,
     archive,
     bench,
     campaign,
@@ -45,6 +46,7 @@ app = typer.Typer(
 )
 app.add_typer(config.app, name="config")
 app.add_typer(bench.app, name="bench")
+act.add_commands(app)
 archive.add_commands(app)
 campaign.add_commands(app)
 deploy.add_commands(app)

@@ -19,6 +19,8 @@ from molbuffer.flows.deployments.host_files import refuse_missing
 from molbuffer.flows.deployments.names import campaign_name, flow_run_name, run_id_of
 from molbuffer.flows.deployments.outputs import dated, show_report
 from molbuffer.flows.deployments.parameters import (
+    AS_CONFIGURED,
+    ActParameters,
     ArchiveParameters,
     BuildParameters,
     CampaignParameters,
@@ -92,6 +94,30 @@ def score_pending(parameters: ScorePendingParameters) -> dict[str, Any]:
         if not parameters.watch:
             raise
         return {"store": parameters.store, "ended": f"{parameters.timeout_hours:g} hours"}
+
+
+@flow(name="act", flow_run_name=flow_run_name)
+def act(parameters: ActParameters) -> dict[str, Any]:
+    """Draw and score molecules for an asynchronous training, with the policy of its newest checkpoint."""
+    limit_threads()
+    # It imports torch, which reads the settings of its threads once.
+    from molbuffer.flows.work import run_actor
+
+    run_id = run_id_of(parameters.model_dump(include={"run_id"}), runtime.flow_run.id)
+    note_run(run_id)
+
+    def work() -> dict[str, Any]:
+        return run_actor(
+            parameters.store,
+            parameters.learner,
+            name=parameters.campaign,
+            builds=parameters.builds,
+            run_id=run_id,
+            device=None if parameters.device == AS_CONFIGURED else parameters.device,
+        )
+
+    with ended_after(parameters.timeout_hours):
+        return resumed_after_errors(work, parameters.retries)
 
 
 @flow(name="maintain", flow_run_name=flow_run_name)

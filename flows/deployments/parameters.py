@@ -113,6 +113,27 @@ class ScorePendingParameters(_Form):
     )
 
 
+class ActParameters(_Form):
+    """An actor, which draws for an asynchronous training until that ends."""
+
+    store: Store
+    campaign: str | None = Field(
+        None, title="Campaign", description="The name of the campaign of the training; any campaign if empty."
+    )
+    learner: str | None = Field(
+        None,
+        title="Training",
+        description="The id of the run of the training, or the start of it; the newest one at work if empty.",
+    )
+    builds: int | None = Field(None, ge=1, title="Builds at most", description="As long as the training goes if empty.")
+    device: Literal["as configured", "auto", "cpu", "cuda", "mps"] = Field("as configured", title="Device")
+    run_id: str | None = Field(
+        None, title="Actor to resume", description="The whole id of a run of an actor; a new one if empty."
+    )
+    retries: int = Field(2, ge=0, le=20, title="Retries", description="How often it goes on after an error or a kill.")
+    timeout_hours: float | None = Field(23.0, gt=0, title="Hours at most", description="Never if empty.")
+
+
 class MaintainParameters(_Form):
     """The upkeep of a store, while others use it."""
 

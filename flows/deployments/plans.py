@@ -21,7 +21,7 @@ from molbuffer.flows.deployments.names import (
     heartbeat_tag,
 )
 from molbuffer.flows.errors import UsageError
-from molbuffer.flows.settings import Settings, did_you_mean
+from molbuffer.flows.settings import ASYNC, Settings, did_you_mean
 
 _MODULE = "molbuffer.flows.deployments.night_flows"
 BUILD, TRAIN, OFFLINE, SCORE, MAINTAIN, ARCHIVE, EXPORT, REPORT, DEAD_RUNS = (
@@ -37,7 +37,9 @@ BUILD, TRAIN, OFFLINE, SCORE, MAINTAIN, ARCHIVE, EXPORT, REPORT, DEAD_RUNS = (
 )
 OF_CAMPAIGN = (BUILD, TRAIN, OFFLINE)
 FLOWS = (*OF_CAMPAIGN, SCORE, MAINTAIN, ARCHIVE, EXPORT, REPORT, DEAD_RUNS)
-"""The names of the night flows, in the order in which they are registered."""
+"""The names of the night flows of any campaign, in the order in which they are registered."""
+ACT = "act"
+"""The flow of the actors of an asynchronous training, which other campaigns do not have."""
 USUAL_CRONS = {DEAD_RUNS: "17 * * * *"}
 """The schedules that hold without others: dead runs are looked for every hour."""
 
@@ -50,6 +52,8 @@ _DESCRIPTIONS = {
     ARCHIVE: "Copies rows with their provenance into plain files that can be kept and read anywhere.",
     EXPORT: "Writes the molecules, or the history, as one file for other programs.",
     REPORT: "Writes a page on what runs did, as one HTML file that needs no network.",
+    ACT: "Draws for the newest asynchronous training of **{campaign}** that is at work, until that ends; start as many "
+    "as there are workers.",
     DEAD_RUNS: "Records the end of runs whose process is gone, and resumes those that have retries left.",
 }
 
@@ -114,8 +118,8 @@ class Planned:
 
     @property
     def most_at_once(self) -> int | None:
-        """The most runs of it at once; the next one waits. Any number of scorers share the work of one store."""
-        return None if self.flow == SCORE else 1
+        """The most runs of it at once; the next one waits. Any number of scorers, and of actors, share the work."""
+        return None if self.flow in (SCORE, ACT) else 1
 
     @property
     def job_variables(self) -> dict[str, Any]:
@@ -149,10 +153,10 @@ def planned(nights: Nights) -> list[Planned]:
     Raises:
         UsageError: a schedule is for a flow that is not among them.
     """
-    flows = [each for each in FLOWS if _has(nights.settings, each)]
+    flows = [each for each in (*FLOWS, ACT) if _has(nights.settings, each)]
     for name in nights.crons:
         if name not in flows:
-            why = "the campaign has no such flow." if name in FLOWS else f"no flow{did_you_mean(name, flows)}"
+            why = "the campaign has no such flow." if name in (*FLOWS, ACT) else f"no flow{did_you_mean(name, flows)}"
             raise UsageError(f"--cron {name}=...: {why} Expected one of {', '.join(flows)}")
     crons = USUAL_CRONS | dict(nights.crons)
     # One object for all: YAML then has it once.
@@ -177,6 +181,8 @@ def planned(nights: Nights) -> list[Planned]:
 
 def _has(settings: Settings, flow: str) -> bool:
     """Return whether a campaign has a flow: one that never draws has neither builds nor online trainings."""
+    if flow == ACT:
+        return settings.training.mode == ASYNC and not settings.campaign.offline
     if flow == BUILD:
         return not settings.campaign.offline and any(each.size.buffer_size_at(0) for each in settings.samplers)
     return flow != TRAIN or not settings.campaign.offline
@@ -197,6 +203,8 @@ def _parameters(nights: Nights, flow: str, settings: Mapping[str, Any]) -> dict[
             return {"store": nights.store, "out": str(PurePosixPath(out) / f"{nights.name}-{{date}}.html")}
         case "close-dead-runs":
             return {"store": nights.store, "name": nights.name}
+        case "act":
+            return {"store": nights.store, "campaign": nights.settings.campaign.name}
         case _:
             return {"settings": settings, "store": nights.store, **nights.limits}
 

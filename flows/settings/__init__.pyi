@@ -1,3 +1,4 @@
+from .actors import ASYNC, ActorsSettings
 from .foreign_kinds import foreign_sources
 from .loggers import LoggingSettings
 from .marked_keys import marked, tables
@@ -12,9 +13,11 @@ from .toml_lines import KeyPath
 from .training import selection_of
 
 __all__ = [
+    "ASYNC",
     "MAY_CHANGE",
     "OFFLINE",
     "OWN_POLICIES",
+    "ActorsSettings",
     "ConfigurationError",
     "KeyPath",
     "LoggingSettings",

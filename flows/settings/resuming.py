@@ -19,6 +19,9 @@ from molbuffer.flows.settings.settings import Settings
 from molbuffer.flows.settings.toml_lines import KeyPath
 
 MAY_CHANGE: Mapping[str, str] = {
+    "actors.local": "from now on",
+    "actors.repin_every": "from now on",
+    "actors.wait_minutes": "from now on; of actors that are started from now on",
     "campaign.authors": "from now on",
     "campaign.device": "from now on, and the same up to rounding",
     "campaign.iterations": "the run is extended, or ends earlier, but not before the last iteration it has done",

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Self
 from annotated_types import Gt
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from molbuffer.flows.settings.actors import ActorsSettings, Rates, broken_actors, warnings_of_actors
 from molbuffer.flows.settings.base import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_ITERATIONS,
@@ -232,6 +233,9 @@ class Settings(Section):
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     """The training of the policy."""
 
+    actors: ActorsSettings | None = None
+    """The actors of a training with `mode = "async"`; without the table they have its defaults."""
+
     offline: OfflineSettings = Field(default_factory=OfflineSettings)
     """Training on stored rows alone."""
 
@@ -249,9 +253,15 @@ class Settings(Section):
         data = self.model_dump(mode="json")
         problems = broken_rules(data)
         problems += unsuitable_rows(self)
+        problems += broken_actors(self)
         problems += [*broken_stages(data, Settings), *_problems_of_stages(data)]
         refuse("configuration", [(problem.path, problem.message) for problem in problems])
         return self
+
+    @property
+    def rates(self) -> Rates:
+        """The rows that move between actors and learner."""
+        return Rates(self)
 
     def of_stage(self, number: int) -> Settings:
         """Return the whole configuration of a stage, without stages."""
@@ -358,7 +368,7 @@ def warnings_of(settings: Settings) -> list[str]:
         return [f"stage {i}: {text}" for i, texts in enumerate(of_stages) for text in texts]
     selection = selection_of(settings.buffer.selection)
     deliveries = selection.epochs if isinstance(selection, ConsumeOnce) else None
-    return warnings_of_rules(settings.model_dump(mode="json"), deliveries)
+    return [*warnings_of_rules(settings.model_dump(mode="json"), deliveries), *warnings_of_actors(settings)]
 
 
 def _problems_of_stages(data: Mapping[str, Any]) -> Iterator[Problem]:

@@ -77,6 +77,9 @@ class LossKeys(Section):
 class TrainingSettings(LossKeys):
     """The training of the policy."""
 
+    mode: Literal["sync", "async"] = "sync"
+    """sync: the process that learns also fills the buffer; async: actors fill it, in processes of their own."""
+
     loss: Annotated[KindTable, LOSS] = Field(default_factory=LOSS.default("reinvent"))
     """reinvent: the squared difference of the policy's log-likelihood and the prior's plus sigma x reward."""
 
@@ -105,7 +108,8 @@ class TrainingSettings(LossKeys):
 
     checkpoint_every: Count = 10
     """The number of iterations between checkpoints; offline ten times as many. Live molecules are stored together
-    with the checkpoint, so after a crash at most this many iterations are drawn again, with the same result."""
+    with the checkpoint, so after a crash at most this many iterations are drawn again, with the same result. Actors
+    draw with the policy of the newest checkpoint."""
 
     @property
     def built_loss(self) -> Loss:

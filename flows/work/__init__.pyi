@@ -1,9 +1,12 @@
+from .acting import make_actor, run_actor
 from .backlog import run_score_pending
 from .building import run_build
 from .offline import run_offline
 from .online import run_online
 
 __all__ = [
+    "make_actor",
+    "run_actor",
     "run_build",
     "run_offline",
     "run_online",

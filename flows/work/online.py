@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from molbuffer.flows.campaign import (
     run_logs,
     train_stages,
 )
+from molbuffer.flows.settings import ASYNC
+from molbuffer.flows.work.local_actors import local_actors
 from molbuffer.storage import RunKind, SampleStore
 
 
@@ -41,9 +44,13 @@ def run_online(
     with (
         SampleStore.open_or_create(Path(store)) as sample_store,
         run_logs(settings, sample_store) as logs,
+        local_actors(Path(store)) as actors,
         campaign_run(settings, sample_store, RunKind.TRAIN, run_id or current_run_id(), device=device) as campaign,
     ):
         logs.follow(campaign.run_id)
+        if campaign.settings.training.mode == ASYNC:
+            actors.start(campaign)
+            campaign = replace(campaign, watch=actors.watch)
         with progress_bar(f"training {settings.campaign.name}", watch) as report:
             training, ending = train_stages(campaign, builder, report)
         learner, loader = training.learner, training.loader

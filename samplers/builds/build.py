@@ -24,7 +24,7 @@ from molbuffer.samplers.builds.judging import (
     refuse_screened,
     refuse_unchosen,
 )
-from molbuffer.samplers.builds.metrics import policy_lag, sampler_metrics
+from molbuffer.samplers.builds.metrics import APPROXIMATE_NEW, NEW, policy_lag, sampler_metrics
 from molbuffer.samplers.builds.pair_rewards import pair_rewards, source_metrics
 from molbuffer.samplers.builds.screening import BuildPlace, Screener, screening_metrics
 from molbuffer.samplers.errors import SamplerError
@@ -104,6 +104,7 @@ def draw_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> tuple[B
     samples = _samples(drawn, judged, screened)
     pairs: list[Reward] = []
     metrics = source_metrics(drawn)
+    new = APPROXIMATE_NEW if pipeline.approximate else NEW
     if drawn.source_smiles is not None and pipeline.template is not None:
         pairs, of_pairs = pair_rewards(judged, pipeline.template, scores)
         metrics += of_pairs
@@ -116,7 +117,7 @@ def draw_build(sampler: Sampler, spec: BuildSpec, pipeline: Pipeline) -> tuple[B
         samples=samples,
         rewards=[*rewards, *pairs],
         scores=scores.new,
-        metrics=[*sampler_metrics(samples, rewards, spec.wanted, pipeline.seen, seconds), *metrics],
+        metrics=[*sampler_metrics(samples, rewards, spec.wanted, pipeline.seen, seconds, new=new), *metrics],
         screening=None if pipeline.screener is None else pipeline.screener.description(spec.place),
         ended=now(),
     )

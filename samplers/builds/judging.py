@@ -54,6 +54,7 @@ class Pipeline:
         stage: the number of the stage of the run, which its builds have as well; None without stages.
         choice: chooses the molecules that are worth a score among more than are wanted; None draws no more than that.
         screener: chooses them by a model of the known scores; None has none. It goes with no other choice.
+        approximate: whether other processes draw for the run at the same time, so that ``seen`` lacks some molecules.
 
     Raises:
         ValueError: a filter has a name by which the run knows rows that it has scored, or had no call left for; there
@@ -72,6 +73,7 @@ class Pipeline:
     stage: int | None = None
     choice: Choice | None = None
     screener: Screener | None = None
+    approximate: bool = False
 
     def __post_init__(self) -> None:
         if taken := [each.name for each in self.filters if each.name in TAKEN_NAMES]:

@@ -8,7 +8,8 @@ duplicates          parseable − different molecules; null when no row parses
 valid               kept / drawn; null when nothing was drawn
 rewards             mean reward of the kept rows whose reward is complete; null without any
 new                 share of the kept rows whose molecule occurs for the first time in the run, in row order, this build
-                    included; null when none was kept
+                    included; null when none was kept. Where other processes draw for the run at the same time it is
+                    called new_approximate: what they have not committed yet is not known
 internal_diversity  mean of 1 − Tanimoto over the pairs of a sample of the kept rows; null for fewer than two
 scaffolds           different Bemis-Murcko scaffolds / rows of the same sample; null when none was kept
 shortfall           wanted rows that are missing
@@ -29,6 +30,9 @@ import numpy as np
 from molbuffer.scoring import diversity_of
 from molbuffer.storage import Metric, Reward, Samples, ScoreStatus
 
+NEW, APPROXIMATE_NEW = "new", "new_approximate"
+"""The names of the share of new molecules, where all that was drawn before is known and where it is not."""
+
 MOST_COMPARED = 32
 """Kept rows that are compared with each other: comparing all pairs of a batch would take longer than drawing it. The
 mean over these 496 pairs is within about 0.01 of that over all pairs."""
@@ -40,6 +44,8 @@ def sampler_metrics(
     wanted: int,
     seen: Callable[[Sequence[str]], set[str]],
     seconds: float,
+    *,
+    new: str = NEW,
 ) -> list[Metric]:
     """Return the metrics of one build.
 
@@ -49,6 +55,7 @@ def sampler_metrics(
         wanted: the kept rows that were asked for.
         seen: returns those of some molecules that occurred in the run before this build.
         seconds: the time from the first draw to the last score.
+        new: the name of the share of new molecules.
     """
     parsed = [text for text in samples.smiles if text is not None]
     kept = [text for text, keep in zip(samples.smiles, samples.kept, strict=True) if keep and text is not None]
@@ -63,7 +70,7 @@ def sampler_metrics(
         "duplicates": len(parsed) - different if parsed else None,
         "valid": len(kept) / len(samples) if len(samples) else None,
         "rewards": float(np.mean(complete)) if complete else None,
-        "new": _share_new(samples, seen),
+        new: _share_new(samples, seen),
         "internal_diversity": compared.internal,
         "scaffolds": compared.scaffolds,
         "shortfall": max(0, wanted - len(kept)),

@@ -29,6 +29,7 @@ _BEFORE = """b.run_id = ? AND (
     b.iteration < ?
     OR (b.iteration = ? AND b.event = 'build_buffer'
         AND (? = 'sample_batch' OR (b.sampler_order, b.chunk) < (?, ?))))"""
+_OF_FAMILY = "b.run_id IN (SELECT run_id FROM {runs} WHERE ? IN (run_id, parent_run_id))"
 _ASKED = """
     WITH judged AS (
         SELECT s.smiles, s.source_smiles FROM {samples} AS s JOIN {builds} AS b USING (build_id)
@@ -40,6 +41,10 @@ _WANTED = "SELECT smiles FROM ([asked]) SEMI JOIN wanted USING (smiles)"
 _REFUSED = """
     SELECT count(*) AS n FROM {samples} AS s JOIN {builds} AS b USING (build_id)
     WHERE b.run_id = ? AND b.iteration = ? AND s.rejected_by = ?"""
+
+_REFUSED_OF_ACTORS = """
+    SELECT 1 AS refused FROM {samples} AS s JOIN {builds} AS b USING (build_id)
+    WHERE s.rejected_by = ? AND b.run_id IN (SELECT run_id FROM {runs} WHERE parent_run_id = ?) LIMIT 1"""
 
 
 @dataclass
@@ -144,6 +149,11 @@ class CallsOfTraining(OracleCalls):
             self.store.read_arrow(sql, parameters=[IMPROVEMENT, self.pairs], wanted=wanted)["smiles"].to_pylist()
         )
 
+    def read_refusals(self) -> None:
+        """Look whether the budget has refused rows of actors of the run, although a call may be left."""
+        found = self.store.read_arrow(_REFUSED_OF_ACTORS, parameters=[BUDGET, self.run_id])
+        self._refused |= bool(len(found))
+
     def _count(self, molecules: Sequence[str]) -> None:
         self._asked.update(molecules)
         self.count = len(self._asked)
@@ -176,7 +186,25 @@ def calls_before(
     """
     event = Event.BUILD_BUFFER.value
     parameters = [IMPROVEMENT, run_id, iteration, iteration, event, sampler_order, chunk, pairs]
-    asked = _ASKED.replace("[which]", _BEFORE)
+    return _calls(store, limit, _BEFORE, parameters, uncommitted)
+
+
+def calls_with_actors(store: SampleStore, limit: int, *, run_id: str, pairs: bool = False) -> OracleCalls:
+    """Return the oracle calls of a training and its actors together, as far as they are committed.
+
+    Args:
+        store: the store of the runs.
+        limit: the most calls of all of them.
+        run_id: the run of the training.
+        pairs: whether sources of pairs are scored.
+    """
+    return _calls(store, limit, _OF_FAMILY, [IMPROVEMENT, run_id, pairs])
+
+
+def _calls(
+    store: SampleStore, limit: int, which: str, parameters: Sequence[object], uncommitted: Iterable[str] = ()
+) -> OracleCalls:
+    asked = _ASKED.replace("[which]", which)
 
     def earlier(molecules: Collection[str]) -> Collection[str]:
         wanted = pa.table({"smiles": pa.array(molecules, pa.string())})

@@ -6,7 +6,7 @@ refers to this order, so that a retried or resumed run has the same metrics as t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -22,6 +22,13 @@ _BEFORE = """
             AND (? = 'sample_batch' OR (b.sampler_order, b.chunk) < (?, ?))))
 """
 _ASKED = "SEMI JOIN asked ON asked.smiles = s.smiles"
+_WITH_ACTORS = """
+    SELECT DISTINCT s.smiles
+    FROM {samples} s JOIN {builds} b USING (build_id) SEMI JOIN asked ON asked.smiles = s.smiles
+    WHERE b.run_id IN (SELECT run_id FROM {runs} WHERE ? IN (run_id, parent_run_id))"""
+_OF_BUILDS = """
+    SELECT DISTINCT smiles FROM {samples}
+    WHERE smiles IS NOT NULL AND build_id IN (SELECT build_id FROM wanted)"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,23 @@ class SeenBefore:
         return [self.run_id, self.iteration, self.iteration, event, self.sampler_order, self.chunk]
 
 
+@dataclass(frozen=True)
+class SeenWithActors:
+    """The molecules of a training and its actors that are committed at the moment.
+
+    What others draw at the same time is not among them, so that the metric ``new`` of a build is approximate.
+    """
+
+    store: SampleStore
+    run_id: str
+
+    def __call__(self, smiles: Sequence[str]) -> set[str]:
+        """Return those of some canonical SMILES that one of the runs has drawn before."""
+        asked = pa.table({"smiles": pa.array(smiles, pa.string())})
+        found = self.store.read_arrow(_WITH_ACTORS, parameters=[self.run_id], asked=asked)
+        return set(found.column("smiles").to_pylist())
+
+
 @dataclass
 class SeenMolecules:
     """The molecules of a run so far, committed or not, for a training, which asks for each live batch.
@@ -72,6 +96,11 @@ class SeenMolecules:
         self._molecules |= SeenBefore(
             self.store, self.run_id, iteration, event, sampler_order=sampler_order, chunk=chunk
         ).all()
+
+    def read_builds(self, build_ids: Iterable[str]) -> None:
+        """Add the molecules of some builds that are committed."""
+        wanted = pa.table({"build_id": pa.array(build_ids, pa.string())})
+        self._molecules.update(self.store.read_arrow(_OF_BUILDS, wanted=wanted)["smiles"].to_pylist())
 
     def add(self, build: Build) -> None:
         """Add the molecules of a build that is not committed yet."""

@@ -49,7 +49,12 @@ def start_run(catalog: Catalog, run: Run, accept: AcceptConfig | None = None) ->
         RunConflictError: the run id is known with another objective, kind or seed, or with another configuration and
             nobody to accept it.
     """
-    wanted = {"kind": run.kind.value, "seed": run.seed, "objective_sha256": run.objective_sha256}
+    wanted = {
+        "kind": run.kind.value,
+        "seed": run.seed,
+        "objective_sha256": run.objective_sha256,
+        "parent_run_id": run.parent_run_id,
+    }
     process = Process.current().to_json()
 
     def start(transaction: Transaction) -> RunStatus:

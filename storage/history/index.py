@@ -41,6 +41,7 @@ class IndexScope:
         foreign_snapshot: the snapshot at which rows of other runs are read; None is ``snapshot``. A run that trains
             while others write pins this at its start, so that what they do does not change its batches.
         own_only: leave out the rows of other runs.
+        with_actors: rows of runs whose parent the run is are its own, too.
         runs: leave out the rows of runs other than these, by their ids.
         where: a predicate over ``sample_history`` that must hold as well.
         up_to_iteration: the last iteration whose own rows count; None is all.
@@ -57,6 +58,7 @@ class IndexScope:
     snapshot: int | None = None
     foreign_snapshot: int | None = None
     own_only: bool = False
+    with_actors: bool = False
     runs: Sequence[str] | None = None
     where: str | None = None
     up_to_iteration: int | None = None
@@ -64,23 +66,40 @@ class IndexScope:
     more_rewards: pa.Table | None = None
 
     def __post_init__(self) -> None:
-        if self.run_id is None and (self.own_only or self.foreign_snapshot is not None):
-            raise ValueError("own_only and foreign_snapshot tell a run's rows from others: name the run_id")
+        if self.run_id is None and (self.own_only or self.with_actors or self.foreign_snapshot is not None):
+            raise ValueError(
+                "own_only, with_actors and foreign_snapshot tell a run's rows from others: name the run_id"
+            )
 
     @property
     def kind(self) -> Hashable:
         """What indexes have in common of which one may be brought forward to be the other."""
         runs = None if self.runs is None else tuple(self.runs)
-        return self.objective_sha256, self.run_id, self.own_only, runs, self.where, self.include_unparseable
+        return (
+            self.objective_sha256,
+            self.run_id,
+            self.own_only,
+            self.with_actors,
+            runs,
+            self.where,
+            self.include_unparseable,
+        )
 
     def parts(self, snapshot: int) -> tuple[HistoryPart, ...]:
         """Return whose rows are read as of which snapshot, when own rows are read as of ``snapshot``."""
         of_runs = None if self.runs is None else tuple(self.runs)
-        own = HistoryPart(snapshot, own=True, run_id=self.run_id, up_to_iteration=self.up_to_iteration, runs=of_runs)
+        own = HistoryPart(
+            snapshot,
+            own=True,
+            run_id=self.run_id,
+            up_to_iteration=self.up_to_iteration,
+            runs=of_runs,
+            with_actors=self.with_actors,
+        )
         if self.run_id is None or self.own_only:
             return (own,)
         foreign = snapshot if self.foreign_snapshot is None else self.foreign_snapshot
-        return own, HistoryPart(foreign, own=False, run_id=self.run_id, others=True, runs=of_runs)
+        return own, replace(own, snapshot=foreign, own=False, others=True, up_to_iteration=None)
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,6 +31,7 @@ class HistoryPart:
         others: whether these are the rows of all runs but that one.
         up_to_iteration: the last iteration that counts; None is all.
         runs: the only runs that count; None is all.
+        with_actors: whether the runs whose parent is ``run_id`` are one with it.
     """
 
     snapshot: int
@@ -39,6 +40,16 @@ class HistoryPart:
     others: bool = False
     up_to_iteration: int | None = None
     runs: tuple[str, ...] | None = None
+    with_actors: bool = False
+
+    @property
+    def of_run(self) -> str:
+        """The SQL condition on ``builds`` with ``run_id`` for its only ``?``."""
+        if self.with_actors:
+            family = "(SELECT run_id FROM {runs} WHERE ? IN (run_id, parent_run_id))"
+            return f"builds.run_id {'NOT IN' if self.others else 'IN'} {family}"
+        # A bare comparison, so that Parquet files of other runs are known by their statistics and not opened.
+        return f"builds.run_id {'<>' if self.others else '='} ?"
 
 
 @dataclass(frozen=True)
@@ -147,9 +158,8 @@ def read_builds(store: OpenStore, part: HistoryPart, since: str = "true", *value
         since: a condition on ``builds``, of ours, that must hold as well.
         values: for each ``?`` in it.
     """
-    # Bare comparisons, so that Parquet files of other runs are known by their statistics and not opened.
     conditions: dict[str, Any] = {
-        f"builds.run_id {'<>' if part.others else '='} ?": part.run_id,
+        part.of_run: part.run_id,
         "builds.iteration <= ?": part.up_to_iteration,
         "list_contains(?, builds.run_id)": None if part.runs is None else list(part.runs),
     }

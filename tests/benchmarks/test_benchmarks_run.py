@@ -15,6 +15,7 @@ from molbuffer.storage import SampleStore, Score, ScoreStatus
 
 Run = Callable[[str, list[str]], str]
 
+SMALL_PRIOR = Path(__file__).resolve().parents[1] / "data" / "small-prior"
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 NOTHING_LOST = "lost: 0 builds, 0 scores; torn: 0; there twice: 0; processes that failed: 0"
 
@@ -36,6 +37,10 @@ SMALLEST: dict[str, tuple[list[str], list[str]]] = {
     "bench_campaign.py": (
         ["--iterations", "1", "--batch", "2", "--policies", "3x512"],
         ["3 x 512", "torch.nn.GRU", "times that", "on one core", "waiting"],
+    ),
+    "bench_actors.py": (
+        ["--iterations", "1", "--batch", "4", "--actors", "1", "--seconds", "0", "--prior", str(SMALL_PRIOR)],
+        ["one process", "1 actors + learner", "policy lag by quarter"],
     ),
     "bench_prefect.py": (["--tasks", "2", "--rounds", "1", "--server"], ["a flow run"]),
     "bench_writers.py": (

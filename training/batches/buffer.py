@@ -59,6 +59,7 @@ class BufferView:
         run_id: the run in training; None treats the rows of all runs alike.
         snapshot: the snapshot of the rows of other runs, or of all rows without a run_id; None is the newest.
         own_only: leave out the rows of other runs.
+        with_actors: the rows of the actors of the run are its own, too.
         where: an SQL predicate over ``sample_history``.
         train_on_invalid: include rows that are no molecule, with reward 0.
     """
@@ -67,6 +68,7 @@ class BufferView:
     run_id: str | None = None
     snapshot: int | None = None
     own_only: bool = False
+    with_actors: bool = False
     where: str | None = None
     train_on_invalid: bool = False
 
@@ -122,6 +124,7 @@ class Buffer:
     candidates: Candidates = field(init=False)
     delivered: NDArray[np.int32] = field(init=False)
     up_to_iteration: int | None = field(init=False, default=None)
+    _seen: HistoryIndex | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
         pinned = None if self.view.run_id else self.view.snapshot
@@ -144,7 +147,27 @@ class Buffer:
         self.candidates = Candidates(index)
         if drawn_before is not None and self.view.run_id is not None:
             self.candidates = self.candidates.followed_by(self._live_since(index, drawn_before))
+            self._seen = index
         self._count_deliveries()
+
+    def follow(self, snapshot: int) -> None:
+        """Read the index of a newer snapshot, with all rows of the run and its actors that it has, and keep the live
+        rows that it does not have yet.
+        """
+        before, index = self.candidates, self._read(snapshot, None)
+        there = set(index.build_ids)
+        live = tuple(each for each in before.live if each.build_id not in there)
+        self.up_to_iteration = None
+        self.candidates = Candidates(index, live, before.iteration)
+        self._count_deliveries()
+
+    def arrived(self) -> tuple[list[str | None], NDArray[np.float64]]:
+        """Return the canonical SMILES and the rewards of the rows that actors have drawn, in their order, which the
+        snapshot has and those of earlier calls did not.
+        """
+        index, positions = self.index, _new_rows(self._seen, self.index)
+        self._seen = index
+        return index.read("smiles", positions) if len(positions) else [], index.rewards[positions]
 
     @property
     def index(self) -> HistoryIndex:
@@ -246,6 +269,7 @@ class Buffer:
                 snapshot=snapshot,
                 foreign_snapshot=view.snapshot if view.run_id else None,
                 own_only=own_only or view.own_only,
+                with_actors=view.with_actors,
                 up_to_iteration=up_to_iteration,
                 where=view.where,
                 include_unparseable=view.train_on_invalid,
@@ -308,3 +332,19 @@ def _late_rows(before: HistoryIndex, index: HistoryIndex, iteration: int) -> NDA
     known = (before.build_numbers.astype(np.int64) << 32) | before.row_numbers
     found: NDArray[np.int64] = old[~np.isin((there << 32) | index.row_numbers[old], known)]
     return found
+
+
+def _new_rows(before: HistoryIndex | None, index: HistoryIndex) -> NDArray[np.int64]:
+    """Return the positions of rows that were drawn for the buffer and that an earlier index of a run does not have."""
+    drawn = np.flatnonzero(index.own & ~index.live)
+    if before is None:
+        return drawn
+    # The rows of a build can come one after another, as their rewards are completed.
+    numbers = {build_id: number for number, build_id in enumerate(index.build_ids)}
+    renumbered = np.array([numbers.get(build_id, -1) for build_id in before.build_ids], np.int64)
+    known = _keys(renumbered[before.build_numbers], before.row_numbers)
+    return drawn[~np.isin(_keys(index.build_numbers, index.row_numbers)[drawn], known)]
+
+
+def _keys(build_numbers: NDArray[np.integer], row_numbers: NDArray[np.integer]) -> NDArray[np.int64]:
+    return (build_numbers.astype(np.int64) << 32) | row_numbers.astype(np.int64)

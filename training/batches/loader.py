@@ -16,7 +16,7 @@ to.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Protocol
@@ -58,7 +58,10 @@ class BatchOrigin:
         lags: the iterations since each row of the buffer that is the run's own was drawn, in all updates.
         replayed: the stored rows of the batch that the run drew from latent priors; None without any.
         bucketed: the molecules of the iteration that the diversity memory counts.
-        seconds_waiting: the time that selecting and reading stored rows took, and reading the index of a snapshot.
+        seconds_waiting: the time that selecting and reading stored rows took, reading the index of a snapshot, and
+            waiting for actors.
+        arrived: the ids of the builds of actors that the iteration has seen first.
+        followed: what the rows of actors are like, as metrics by name; none without actors.
     """
 
     built: Sequence[BuildReceipt] = ()
@@ -69,6 +72,8 @@ class BatchOrigin:
     replayed: ReplayedLatents | None = None
     bucketed: Sequence[BucketedMolecule] = ()
     seconds_waiting: float = 0.0
+    arrived: Sequence[str] = ()
+    followed: Mapping[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,25 @@ class BufferBuilder(Protocol):
     """A function that makes the builds of the buffer; it commits all that the run drew before."""
 
     def __call__(self, iteration: int) -> Sequence[BuildReceipt]: ...
+
+
+class Actors(Protocol):
+    """The processes that draw rows for a training, which reads them from the store."""
+
+    def follow(self, iteration: int, *, of_batch: int, rows: int) -> Sequence[str]:
+        """Bring what they have drawn into the buffer, and wait until the iteration may have its rows.
+
+        Args:
+            iteration: the iteration.
+            of_batch: the rows that the batch takes from the buffer, which it must have.
+            rows: the rows that all updates of the iteration take from the buffer.
+
+        Returns:
+            The ids of the builds that are new to the training.
+        """
+
+    def took(self, rows: int) -> Mapping[str, float | None]:
+        """Count the rows that the iteration has taken from the buffer; return metrics of the actors' rows."""
 
 
 @checked
@@ -134,6 +158,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         build_buffer: the function that makes due builds; None never builds.
         diversity: the diversity memory, which penalises rewards; None has all of them count in full.
         in_flight: the rows of builds whose rewards are to come; None where builds wait for them.
+        actors: the processes that fill the buffer; None where this one does.
         iteration: the iteration of the next batch.
     """
 
@@ -143,6 +168,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
     build_buffer: BufferBuilder | None = None
     diversity: DiversityMemory | None = None
     in_flight: RowsInFlight | None = None
+    actors: Actors | None = None
     iteration: int = field(default=0, init=False)
     _ended: bool = field(default=False, init=False)
     _waited: float = field(default=0.0, init=False)
@@ -185,6 +211,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         iteration = self.buffer.iteration = self.iteration
         quotas = self._quotas(iteration)
         from_buffer = self.plan.batch_size - sum(quotas)
+        arrived = self._follow_actors(iteration, from_buffer)
         built = self._ensure_buffer(iteration, from_buffer)
         if self._used_up(from_buffer):
             return None
@@ -212,17 +239,30 @@ class MixedLoader(IterableDataset[MixedBatch]):
             replayed=None if stored.replayed is None else stored.replayed.learned(penalised),
             bucketed=[] if self.diversity is None else self.diversity.take_new(),
             seconds_waiting=self._waited,
+            arrived=arrived,
+            followed={} if self.actors is None else self.actors.took(sum(len(rows.rows) for rows in taken)),
         )
         # Without any row, of a run without oracle calls, the empty block still says what columns there are.
         blocks = [*live, *penalised] or [stored.block]
         return MixedBatch(join(iteration, blocks), origin, later)
 
+    def _follow_actors(self, iteration: int, from_buffer: int) -> Sequence[str]:
+        if self.actors is None:
+            return ()
+        replay, live = self.plan.replay, self.plan.batch_size - from_buffer
+        later = (replay.updates - 1) * replay.rows_of_update(self.plan.batch_size, live)
+        with self._waiting():
+            return self.actors.follow(iteration, of_batch=from_buffer, rows=from_buffer + later)
+
     def _count_molecules(self, iteration: int, draws: Sequence[LiveDraw]) -> None:
         """Have the diversity memory count what the iteration has drawn, in the history's order."""
         if self.diversity is None:
             return
-        self.diversity.count(iteration, *self.buffer.came_late(iteration))
-        self.diversity.count(iteration, *self.buffer.built_at(iteration))
+        if self.actors is not None:
+            self.diversity.count(iteration, *self.buffer.arrived())
+        else:
+            self.diversity.count(iteration, *self.buffer.came_late(iteration))
+            self.diversity.count(iteration, *self.buffer.built_at(iteration))
         for draw in in_order(draws):
             if (rows := draw.new_rows) is not None and rows.rows.rewards is not None:
                 self.diversity.count(iteration, rows.smiles, rows.rows.rewards)

@@ -101,8 +101,8 @@ class PatienceStop(Observer):
         for build in origin.live:
             rewards = {each.row: each.value for each in build.rewards if each.objective_sha256 == self.objective_sha256}
             self._take((build.samples.smiles[row], value) for row, value in rewards.items())
-        if origin.built:
-            self._take(self._of_builds([receipt.build_id for receipt in origin.built]))
+        if built := [*(receipt.build_id for receipt in origin.built), *origin.arrived]:
+            self._take(self._of_builds(built))
         mean = sum(self._best.values()) / self.top
         self._without += 1
         if mean > self._highest + LEAST_GAIN:

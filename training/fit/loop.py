@@ -70,7 +70,7 @@ def fit_policy(
             "seconds_drawing": given - asked - mixed.origin.seconds_waiting,
             "seconds_learning": time.perf_counter() - given,
         }
-        metrics = {**update_metrics(steps), **batch_metrics(mixed), **seconds, **of_trainables}
+        metrics = {**update_metrics(steps), **batch_metrics(mixed), **seconds, **of_trainables, **mixed.origin.followed}
         if loader.diversity is not None:
             metrics |= {**loader.diversity.metrics(), "penalised": penalised_share(mixed.updates)}
             metrics |= bonus_metrics(mixed.updates)

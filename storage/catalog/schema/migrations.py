@@ -12,7 +12,7 @@ was made of by changing or joining them, with spaces between. ``predicted_reward
 ``acquisition`` are what the screening model said of it, and ``picked_by`` is why it was scored all the same;
 ``builds.screening`` describes the model as JSON. ``poses`` has the pose of a good score as a mol block, at most one of
 a molecule, component and version: beside ``scores``, which every look-up reads. Nothing reads or writes
-``commit_fence``, which stores have from earlier, nor sets ``runs.parent_run_id``. Timestamps are UTC.
+``commit_fence``, which stores have from earlier. Timestamps are UTC.
 
 SQL in this package names tables and views as ``{samples}``; ``bind`` puts in what the name stands for where the SQL
 runs: a table of the catalog, a table as of a version, or a view over Parquet files.

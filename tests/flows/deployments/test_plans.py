@@ -101,6 +101,20 @@ def test_a_crash_of_the_flow_that_closes_runs_does_not_start_it_again(tiny_setti
     assert "molbuffer-of-night" not in plans["close-dead-runs"].tags
 
 
+def test_an_asynchronous_campaign_has_a_deployment_of_actors_that_may_be_many(tiny_settings: Settings) -> None:
+    data = json.loads(tiny_settings.to_json())
+    data["training"]["mode"] = "async"
+    plans = plans_of(Settings.from_json(json.dumps(data)))
+    assert tuple(plans) == (*FLOWS, "act")
+    act, made = plans["act"], made_deployment(plans["act"])
+    assert act.parameters == {"store": "/srv/lab", "campaign": "tiny"}
+    Draft202012Validator(made._parameter_openapi_schema.model_dump()).validate(made.parameters)
+    assert "concurrency_limit" not in act.as_yaml() and made.concurrency_limit is None
+    assert plans["train"].as_yaml()["concurrency_limit"]["limit"] == 1
+    module, _, name = act.entrypoint.rpartition(".")
+    assert getattr(importlib.import_module(module), name).name == "act"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"), [("Lead 7/β", "Lead-7-β"), ("a.b-c_d", "a.b-c_d"), ("//", "campaign"), ("<x>&%", "x")]
 )

@@ -61,7 +61,9 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "samplers": (SAMPLERS,),
     "samplers.base_sampler": (f"{SAMPLERS}.0.base_sampler",),
     **{f"samplers.{key}": ("online.trainables",) for key in LEARNING},
+    "actors": ("online.loader.actors.plan",),
     "training": ("online.learner", "offline.learner"),
+    "training.mode": ("online.loader.buffer.view",),
     "training.kl_weight": ("online.learner",),
     "training.loss": ("online.learner",),
     "training.sigma": ("online.learner",),
@@ -107,6 +109,8 @@ OBJECTS = {
 """A class of the user for each family, by the key that it stands under; another has the same name with "Too"."""
 
 ELSEWHERE: Mapping[str, str] = {
+    "actors": "a training with actors has the defaults of its keys without the table",
+    "actors.local": "the processes that the command starts; `test_local_actors.py` follows it to these",
     "policy.models": "the kinds of models of a process, before a policy is opened",
     "policy.folder": "where the modules of these models are",
     "campaign.device": "a test has no device but the CPU; `test_devices_of_runs.py` follows the key to the models",
@@ -231,6 +235,8 @@ BEFORE: Mapping[str, Table] = {
 """What must stand beside a key, or in its place before the change, so that the key can have another value."""
 
 VALUES: Mapping[str, object] = {
+    "actors.tolerance": 64.0,
+    "actors.min_rows": 64,
     "campaign.authors": ["Ada Lovelace"],
     "campaign.device": "auto",
     "campaign.license": "CC-BY-4.0",
@@ -390,6 +396,8 @@ def configuration(key: Key, changes: Table) -> Table:
     if any(name == "loss" for name, _ in key.tables):
         reminded = any(kind == "best_agent_reminder" for _, kind in key.tables)
         root["samplers"] = deepcopy(REMINDED if reminded else LIVE)
+    if any(name == "actors" for name, _ in key.tables):
+        root.setdefault("training", {})["mode"] = "async"
     table = root
     for name, kind in key.tables:
         if kind is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -158,8 +159,29 @@ def test_r16_own_rows_move_with_the_run_and_foreign_ones_stay(
     assert seen(run_id="new", foreign_snapshot=pinned) == [(other, 0)]
 
 
+def test_rows_of_the_actors_of_a_run_are_its_own(started: SampleStore, make: ModuleType, cache: DecodedCache) -> None:
+    for run_id, parent in (("other", None), ("actor-b", "run-1"), ("actor-a", "run-1"), ("of-other", "other")):
+        started.start_run(replace(make.make_run(run_id), parent_run_id=parent))
+        started.commit(Commit([make.make_build(0, run_id=run_id)]))
+    pinned = started.snapshot()
+    started.commit(Commit([make.make_build(1, run_id=run_id) for run_id in ("actor-a", "run-1", "other", "of-other")]))
+
+    def seen(**view: object) -> list[tuple[object, object, bool]]:
+        index = started.index(IndexScope(objective_sha256=OBJECTIVE, run_id="run-1", **view), cache=cache)
+        own = index.own.tolist()
+        return list(dict.fromkeys((*key[:2], mine) for key, mine in zip(order_of(index), own, strict=True)))
+
+    family = [("run-1", 1, True), ("actor-b", 0, True), ("actor-a", 0, True), ("actor-a", 1, True)]
+    foreign = [("other", 0, False), ("of-other", 0, False)]
+    assert seen(with_actors=True, own_only=True) == family
+    assert seen(with_actors=True, foreign_snapshot=pinned) == [*family, *foreign]
+    assert seen(with_actors=True, snapshot=pinned, up_to_iteration=0) == [*family[1:3], *foreign]
+    assert seen(own_only=True) == family[:1]
+    assert started.run("actor-a").parent_run_id == "run-1"
+
+
 def test_foreign_views_without_a_run_are_refused(started: SampleStore, cache: DecodedCache) -> None:
-    for view in ({"own_only": True}, {"foreign_snapshot": 1}):
+    for view in ({"own_only": True}, {"foreign_snapshot": 1}, {"with_actors": True}):
         with pytest.raises(ValueError, match="run_id"):
             started.index(IndexScope(objective_sha256=OBJECTIVE, **view), cache=cache)
 
