@@ -1,6 +1,6 @@
-from .assemble import build_filters, build_objective, build_standardisation, build_template
+from .assemble import build_filters, build_objective, build_standardisation, build_template, run_settings
 from .backlogs import backlogs_of_runs
-from .campaign import Campaign, campaign_run, read_settings, reopen_campaign
+from .campaign import Campaign, Workers, campaign_run, read_settings, reopen_campaign
 from .flow_runs import current_run_id, inform, warn
 from .logged import run_logs
 from .named_policies import found_policy, unfit_policies, unknown_names, with_resolved_policies
@@ -17,6 +17,7 @@ __all__ = [
     "MakeBuilder",
     "PretrainRequest",
     "Watch",
+    "Workers",
     "backlog_bar",
     "backlogs_of_runs",
     "build_filters",
@@ -42,6 +43,7 @@ __all__ = [
     "relabel_first",
     "reopen_campaign",
     "run_logs",
+    "run_settings",
     "step_bar",
     "train_stages",
     "unfit_policies",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from molbuffer.flows.campaign import (
     run_logs,
     train_stages,
 )
+from molbuffer.flows.tasks import opened_workers
 from molbuffer.storage import RunKind, SampleStore
 
 
@@ -41,11 +43,12 @@ def run_online(
     with (
         SampleStore.open_or_create(Path(store)) as sample_store,
         run_logs(settings, sample_store) as logs,
+        opened_workers(settings.runner) as workers,
         campaign_run(settings, sample_store, RunKind.TRAIN, run_id or current_run_id(), device=device) as campaign,
     ):
         logs.follow(campaign.run_id)
         with progress_bar(f"training {settings.campaign.name}", watch) as report:
-            training, ending = train_stages(campaign, builder, report)
+            training, ending = train_stages(replace(campaign, workers=workers), builder, report)
         learner, loader = training.learner, training.loader
         return {
             "run_id": campaign.run_id,
