@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from molbuffer.flows.errors import WorkersError
-from molbuffer.scoring.workers import Crew, Seat, WorkerDiedError
+from molbuffer.scoring import Crew, Seat, WorkerDiedError
 
 Result = TypeVar("Result")
 

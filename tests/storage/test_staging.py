@@ -35,6 +35,7 @@ def build(make: ModuleType, started: SampleStore) -> Build:
         plain.samples,
         source_rows=[RowId("b" * 64, 3), *[None] * (n - 1)],
         source_smiles=["CCO", *[None] * (n - 1)],
+        parents=[("CCO", "CCN"), *[()] * (n - 1)],
         origins=[FileOrigin("/a.smi", 7, "one"), *[None] * (n - 1)],
         screened=[ScreenedRow(0.5, 0.1, math.nan, PickedBy.MODEL), *[None] * (n - 1)],
     )
@@ -70,6 +71,8 @@ def equal(one: object, other: object) -> bool:
 
 
 def test_a_staged_build_comes_back_as_it_was(started: SampleStore, build: Build) -> None:
+    optional = [field for field in fields(Samples) if field.default is None]
+    assert [field.name for field in optional if getattr(build.samples, field.name) is None] == [], "all are tried"
     with SampleStore.open(started.path) as other:
         found = other.staged(started.stage(build))
     for field in fields(Build):
