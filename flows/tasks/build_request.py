@@ -65,6 +65,7 @@ class ScoreRequest:
         stage: the number of the stage of the run; None without stages.
         owner: the name in claims of whoever scores them, where a second attempt is the only one that is left; None
             makes one for each attempt.
+        flush_seconds: scores that arrive within this time of each other share a commit.
     """
 
     store: str
@@ -73,6 +74,7 @@ class ScoreRequest:
     molecules: tuple[str, ...]
     stage: int | None = None
     owner: str | None = None
+    flush_seconds: float = 0.25
 
 
 def build_requests(

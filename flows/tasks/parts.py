@@ -44,6 +44,7 @@ def score_part(request: ScoreRequest) -> dict[str, int]:
         wanted = [each for each in objective.components if each.component.name in request.components]
         # Whether a gate is open was asked before.
         scorer = Scorer(Objective([replace(each, weight=1.0, after=None) for each in wanted]), store, request.run_id)
+        scorer = replace(scorer, pace=replace(scorer.pace, flush_seconds=request.flush_seconds))
         if request.owner is not None:
             scorer = replace(scorer, owner=request.owner)
         scored = scorer.score(request.molecules)
