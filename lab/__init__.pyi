@@ -50,7 +50,8 @@ from .provenance import described_import, described_run, objective_definition
 from .run_list import list_runs
 from .runs import LabRun, TrainingResult
 from .score_failures import ScoreFailures, check_kept, log_warning
-from .torch_threads import NUMBER_VARIABLES, WAITING_VARIABLES, limit_threads
+from .staged_chunks import commit_staged, made_in_turn, needs_chunk_before, stage_chunk
+from .torch_threads import NUMBER_VARIABLES, WAITING_VARIABLES, limit_threads, one_thread
 from .training import Training, TrainingPlan, go_on, online_training, run_training
 
 __all__ = [
@@ -101,6 +102,7 @@ __all__ = [
     "check_snapshot",
     "chunk_rows",
     "commit_chunk",
+    "commit_staged",
     "described",
     "described_import",
     "described_run",
@@ -112,8 +114,11 @@ __all__ = [
     "limit_threads",
     "list_runs",
     "log_warning",
+    "made_in_turn",
+    "needs_chunk_before",
     "objective_definition",
     "offline_training",
+    "one_thread",
     "online_training",
     "open",
     "opened_rows",
@@ -126,4 +131,5 @@ __all__ = [
     "run_offline_training",
     "run_training",
     "score_molecules",
+    "stage_chunk",
 ]

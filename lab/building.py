@@ -9,6 +9,7 @@ from molbuffer.lab.context import RunContext
 from molbuffer.lab.score_failures import ScoreFailures, warn_of_empty
 from molbuffer.lab.training import Training, commit_drawn
 from molbuffer.samplers import (
+    CHUNK_ROWS,
     BuildPlace,
     BuildSpec,
     DecodedLatents,
@@ -18,10 +19,7 @@ from molbuffer.samplers import (
     latent_files,
     make_build,
 )
-from molbuffer.storage import BuildReceipt, Commit, Event, PolicyVersion, SampleStore, make_build_id
-
-CHUNK_ROWS = 2048
-"""Kept rows of a chunk: at least about a second of work, and little to lose when a process is killed."""
+from molbuffer.storage import Build, BuildReceipt, Commit, Event, PolicyVersion, SampleStore, make_build_id
 
 
 @dataclass(frozen=True)
@@ -53,14 +51,15 @@ class Chunk:
     asked: Sequence[str] = ()
 
 
-def chunk_rows(rows: int, *, in_chunks: bool = True) -> list[int]:
+def chunk_rows(rows: int, *, in_chunks: bool = True, most: int = CHUNK_ROWS) -> list[int]:
     """Return the kept rows of each chunk of a build.
 
     Args:
         rows: the kept rows of the build.
         in_chunks: False makes one chunk of all.
+        most: the most rows of a chunk.
     """
-    size = CHUNK_ROWS if in_chunks else max(rows, 1)
+    size = most if in_chunks else max(rows, 1)
     return [min(size, rows - start) for start in range(0, rows, size)]
 
 
@@ -70,6 +69,12 @@ def commit_chunk(context: RunContext, sampler: Sampler, chunk: Chunk) -> BuildRe
     The chunks of a build are made one after another: the budget of oracle calls, and the metric ``new``, of one count
     the rows of those before it.
     """
+    made = make_chunk(context, sampler, chunk)
+    return made if isinstance(made, BuildReceipt) else commit_made(context.store, made)
+
+
+def make_chunk(context: RunContext, sampler: Sampler, chunk: Chunk) -> Build | BuildReceipt:
+    """Make one chunk, and do not commit it; return its receipt if an earlier attempt has."""
     store, run_id, event = context.store, context.run_id, Event.BUILD_BUFFER
     *earlier, build_id = (
         make_build_id(run_id, chunk.iteration, event, sampler.name, number) for number in range(chunk.chunk + 1)
@@ -112,8 +117,12 @@ def commit_chunk(context: RunContext, sampler: Sampler, chunk: Chunk) -> BuildRe
         )
     if (screener := context.screener()) is not None:
         screener.read(spec.place)
-    build = make_build(sampler, spec, context.pipeline(seen, calls, screener, backlog=True))
-    message = f"build_buffer of {sampler.name}, iteration {chunk.iteration}, chunk {chunk.chunk}"
+    return make_build(sampler, spec, context.pipeline(seen, calls, screener, backlog=True))
+
+
+def commit_made(store: SampleStore, build: Build) -> BuildReceipt:
+    """Commit a chunk that was made."""
+    message = f"build_buffer of {build.sampler}, iteration {build.iteration}, chunk {build.chunk}"
     return store.commit(Commit(builds=[build], message=message)).builds[0]
 
 

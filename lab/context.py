@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, dataclass
 
-from molbuffer.samplers import CallsOfTraining, OracleCalls, Pipeline, Policy, Scorer, Screener
+from molbuffer.samplers import CallsOfTraining, Elsewhere, OracleCalls, Pipeline, Policy, Scorer, Screener
 from molbuffer.samplers.models import ConditionKind
 from molbuffer.scoring import Choice, ContrastiveTemplate, Filter, Objective, Screening, Standardisation
 from molbuffer.storage import SampleStore, ScoreStatus
@@ -30,6 +30,7 @@ class RunContext:
         stage: the number of the stage of the run that this is; None without stages.
         choice: chooses the molecules that are scored among more than are wanted; None scores all that are kept.
         screening: has a model of the known scores choose them; None has none.
+        elsewhere: has expensive scores computed by others; None computes them in this process.
     """
 
     store: SampleStore
@@ -47,6 +48,7 @@ class RunContext:
     stage: int | None = None
     choice: Choice | None = None
     screening: Screening | None = None
+    elsewhere: Elsewhere | None = None
 
     @property
     def start(self) -> Policy:
@@ -99,7 +101,13 @@ class RunContext:
         return Pipeline(
             standardisation=self.standardisation,
             filters=self.filters,
-            scorer=Scorer(self.objective, self.store, self.run_id, computes="inline" if later else "all"),
+            scorer=Scorer(
+                self.objective,
+                self.store,
+                self.run_id,
+                computes="inline" if later else "all",
+                elsewhere=self.elsewhere,
+            ),
             expressible=self.prior.vocabulary.can_encode,
             seen=seen,
             template=self.template,

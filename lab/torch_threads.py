@@ -51,6 +51,13 @@ def limit_threads(root: Path = Path("/")) -> None:
         os.environ |= {"GOMP_SPINCOUNT": str(SPINS), "OMP_WAIT_POLICY": "PASSIVE"}
 
 
+def one_thread() -> None:
+    """Let this process, one of several that draw at the same time, have one thread of torch."""
+    os.environ |= dict.fromkeys(NUMBER_VARIABLES, "1")
+    if (torch := sys.modules.get("torch")) is not None and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
 def _threads_now(torch: ModuleType, threads: int) -> int:
     """Set the number of a torch that has been imported, unless it has another than it starts with; return it."""
     # MKL, which torch asks, takes two hardware threads of a core for one.

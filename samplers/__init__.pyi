@@ -3,8 +3,9 @@ from .builds.bad_rows import report_bad_rows, report_rows
 from .builds.build import REDRAW_ROUNDS, BuildSpec, draw_build, evaluation_build, make_build
 from .builds.drawn_counts import DrawCounts
 from .builds.judging import Pipeline
+from .builds.metrics import with_new_counted
 from .builds.oracle_calls import BUDGET, CallsOfTraining, OracleCalls, calls_before, calls_with_actors
-from .builds.quotas import TOLERANCE, batch_quotas
+from .builds.quotas import CHUNK_ROWS, TOLERANCE, batch_quotas
 from .builds.screening import BuildPlace, Screener
 from .builds.seen import SeenBefore, SeenMolecules, SeenWithActors
 from .by_scaffold import ByScaffold
@@ -44,8 +45,9 @@ from .prior import PriorSampler
 from .replay import expressible, randomised, stored_rows
 from .scores.backlog import Backlog, WorkedOff
 from .scores.expensive import ClaimTiming
+from .scores.new_scores import unknown_scores
 from .scores.renamed_molecules import RenamedMolecules, copy_scores_of_renamed
-from .scores.scorer import ScoredMolecules, Scorer
+from .scores.scorer import Elsewhere, ScoredMolecules, Scorer, claimed_together
 from .scores.stored_scores import SecondAttempt, check_stored_scores, score_again
 from .seeds import cpu_generator, derive_seed, numpy_generator, torch_generator
 from .tables.base import BEST, INNER_SAMPLER, RunParts, SamplerTable, TokenSource
@@ -57,6 +59,7 @@ from .tokens.vocabulary import END, PAD, RESERVED, START, Vocabulary
 __all__ = [
     "BEST",
     "BUDGET",
+    "CHUNK_ROWS",
     "END",
     "GRAMMARS",
     "INNER_SAMPLER",
@@ -80,6 +83,7 @@ __all__ = [
     "DecodedLatents",
     "Draw",
     "DrawCounts",
+    "Elsewhere",
     "EpochPosition",
     "FileRow",
     "Grammar",
@@ -133,6 +137,7 @@ __all__ = [
     "calls_with_actors",
     "check_policy_folder",
     "check_stored_scores",
+    "claimed_together",
     "copy_scores_of_renamed",
     "cpu_generator",
     "derive_seed",
@@ -175,5 +180,7 @@ __all__ = [
     "table_for",
     "tensors",
     "torch_generator",
+    "unknown_scores",
+    "with_new_counted",
     "write_reinvent_prior",
 ]

@@ -69,6 +69,8 @@ from .surrogates.reliability import Calibration, calibration
 from .transforms import TRANSFORMS, DoubleSigmoid, Identity, Transform
 from .unlikely_groups import UNLIKELY_GROUPS, UnlikelyGroups, unlikely_group
 from .workers.cores import allowed_cores, available_cores
+from .workers.crew import Crew, Seat
+from .workers.worker import WorkerDiedError
 
 __all__ = [
     "ACQUISITIONS",
@@ -102,6 +104,7 @@ __all__ = [
     "Choice",
     "Component",
     "ContrastiveTemplate",
+    "Crew",
     "Diversity",
     "DoubleSigmoid",
     "ExpectedImprovement",
@@ -131,6 +134,7 @@ __all__ = [
     "ScoringConfigurationError",
     "ScoringError",
     "Screening",
+    "Seat",
     "SimilarPairs",
     "SimilarityBounds",
     "SingleComponent",
@@ -144,6 +148,7 @@ __all__ = [
     "UpperConfidenceBound",
     "Valence",
     "WeightedComponent",
+    "WorkerDiedError",
     "WorkerError",
     "allowed_cores",
     "any_holds",

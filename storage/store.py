@@ -67,6 +67,7 @@ from molbuffer.storage.query import sandbox as queries
 from molbuffer.storage.query.frame import frame
 from molbuffer.storage.records import (
     BucketedMolecule,
+    Build,
     Commit,
     Consumed,
     Event,
@@ -76,6 +77,7 @@ from molbuffer.storage.records import (
     RunStatus,
     Score,
 )
+from molbuffer.storage.staging import drop_staged, read_staged, stage_build
 from molbuffer.storage.stored import BuildReceipt, CommitReceipt, ListedCheckpoint, StoredBuild, StoredCheckpoint
 from molbuffer.storage.verify import QuarantineReceipt, VerifyReport, verify_store
 from molbuffer.storage.verify.quarantine import quarantine
@@ -313,6 +315,29 @@ class SampleStore:
             ArraysError: its segment is missing or damaged.
         """
         return read_build(self._catalog, self._layout, build_id)
+
+    def stage(self, build: Build) -> str:
+        """Leave a build for another process to commit, and return the name under which it finds it by ``staged``.
+
+        Nothing of it is visible, and it does not count, until it is committed.
+
+        Raises:
+            StoreWriteError: the disk is full or failed.
+        """
+        self._open.writable()
+        return stage_build(self._layout, build, self._open.sync)
+
+    def staged(self, name: str) -> Build:
+        """Return a build that was left by ``stage``.
+
+        Raises:
+            ArraysError: it is not there, or damaged.
+        """
+        return read_staged(self._layout, name)
+
+    def drop_staged(self, name: str) -> None:
+        """Remove what ``stage`` left, if it is there."""
+        drop_staged(self._layout, name)
 
     def record_scores(self, scores: Sequence[Score], *, run_id: str | None = None) -> int:
         """Commit scores at once: each is durable when this returns, whatever becomes of the build that asked for it.

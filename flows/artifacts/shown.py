@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from uuid import UUID
 
 from molbuffer.flows.artifacts import tables
 from molbuffer.flows.campaign import Campaign, inform, warn
-from molbuffer.flows.tasks import MakeChunk, Maker
+from molbuffer.flows.tasks import MakeChunk, Maker, MakesAhead
 from molbuffer.storage import BuildReceipt, SampleStore
 from molbuffer.training import FitProgress
 
@@ -66,17 +66,15 @@ class ShownRun:
             wanted = sum(each.size.buffer_size_at(0) for each in campaign.settings.samplers)
             make, kept = maker(campaign), 0
 
-            def told(request: Any) -> BuildReceipt:
+            def tell(receipt: BuildReceipt) -> None:
                 nonlocal kept
-                receipt = make(request)
                 kept += receipt.kept
                 self.built(receipt)
                 if whole_run:
                     self._done, self._whole = min(kept, wanted), wanted
                     self._safely("progress", self._show_progress)
-                return receipt
 
-            return told
+            return _Told(make, tell)
 
         return of_campaign
 
@@ -192,6 +190,28 @@ class ShownRun:
             if what not in self._failed:
                 self._failed.add(what)
                 warn(f"the page of the run has no {what}: {type(error).__name__}: {error}")
+
+
+class _Told:
+    """A maker of chunks that tells of each once it is made."""
+
+    def __init__(self, make: MakeChunk, tell: Callable[[BuildReceipt], None]) -> None:
+        self._make, self._tell = make, tell
+
+    def __call__(self, request: Any) -> BuildReceipt:
+        receipt = self._make(request)
+        self._tell(receipt)
+        return receipt
+
+    def expect(self, requests: Sequence[Any]) -> None:
+        made: object = self._make
+        if isinstance(made, MakesAhead):
+            made.expect(requests)
+
+    def forget(self) -> None:
+        made: object = self._make
+        if isinstance(made, MakesAhead):
+            made.forget()
 
 
 def _curve(scope: Scope, objective: str | None) -> str | None:

@@ -1,7 +1,7 @@
 from .actor_runs import actor_run, find_learner
-from .assemble import build_filters, build_objective, build_standardisation, build_template
+from .assemble import build_filters, build_objective, build_standardisation, build_template, run_settings
 from .backlogs import backlogs_of_runs
-from .campaign import Campaign, campaign_run, read_settings, reopen_campaign
+from .campaign import Campaign, Workers, campaign_run, read_settings, reopen_campaign
 from .flow_runs import current_run_id, inform, warn
 from .logged import run_logs
 from .named_policies import found_policy, unfit_policies, unknown_names, with_resolved_policies
@@ -18,6 +18,7 @@ __all__ = [
     "MakeBuilder",
     "PretrainRequest",
     "Watch",
+    "Workers",
     "actor_run",
     "backlog_bar",
     "backlogs_of_runs",
@@ -45,6 +46,7 @@ __all__ = [
     "relabel_first",
     "reopen_campaign",
     "run_logs",
+    "run_settings",
     "step_bar",
     "train_stages",
     "unfit_policies",

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from molbuffer.flows.settings import Settings
 from molbuffer.scoring import ContrastiveTemplate, Filter, Objective, Standardisation
+from molbuffer.storage import SampleStore
 
 
 def build_standardisation(settings: Settings) -> Standardisation:
@@ -31,3 +32,9 @@ def build_objective(settings: Settings) -> Objective:
 def build_template(settings: Settings) -> ContrastiveTemplate | None:
     """Return which pairs the campaign keeps, and how it rewards them; None without a table ``[contrastive]``."""
     return None if settings.contrastive is None else settings.contrastive.build()
+
+
+def run_settings(store: SampleStore, run_id: str, stage: int | None = None) -> Settings:
+    """Return the settings of a started run, from its record in the store; those of a stage if it has stages."""
+    settings = Settings.from_json(store.run(run_id).config)
+    return settings if stage is None else settings.of_stage(stage)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -39,6 +40,13 @@ def read_settings(config: str, overrides: Sequence[Override] = ()) -> Settings:
     return Settings.from_json(config) if config.lstrip().startswith("{") else load_settings(Path(config), overrides)
 
 
+class Workers(Protocol):
+    """Those who make parts of builds at the same time."""
+
+    def score(self, campaign: Campaign, components: Sequence[str], molecules: Sequence[str]) -> None:
+        """Score molecules by the components of one call, and return when the scores are stored."""
+
+
 @dataclass(frozen=True)
 class Campaign:
     """A run of settings on a store.
@@ -55,6 +63,7 @@ class Campaign:
         stage_end: when this stage ends; None without stages.
         last_stage: whether no stage follows.
         watch: looks after actors that are started with the training of the run, while that waits for rows.
+        workers: who makes parts of builds at the same time; None makes one after another in this process.
     """
 
     settings: Settings
@@ -68,6 +77,7 @@ class Campaign:
     stage_end: StageEndSettings | None = None
     last_stage: bool = True
     watch: Callable[[], None] = lambda: None
+    workers: Workers | None = None
 
     @property
     def start(self) -> Policy:
@@ -126,6 +136,7 @@ class Campaign:
             stage=self.stage,
             choice=None if self.settings.objective.choose is None else self.settings.objective.choose.build(),
             screening=None if self.settings.screening is None else self.settings.screening.build(),
+            elsewhere=None if self.workers is None else partial(self.workers.score, self),
         )
 
     def failures(self, since: int = 0) -> ScoreFailures:

@@ -180,7 +180,7 @@ def _endured(work: Callable[..., dict[str, Any]], given: CampaignParameters) -> 
     refuse_missing(given.settings)
     run_id = run_id_of(given.model_dump(include={"run_id"}), runtime.flow_run.id)
     note_run(run_id)
-    config = json.dumps(given.settings)
+    config = json.dumps(given.run_settings)
     with shown_run(given.store, run_id, campaign_name(given.settings)) as shown, ended_after(given.timeout_hours):
         return resumed_after_errors(
             lambda: work(shown, config=config, store=given.store, run_id=run_id, device=given.device_name),

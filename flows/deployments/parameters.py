@@ -79,12 +79,50 @@ class CampaignParameters(_Form):
         """The device; None for that of the settings."""
         return None if self.device == AS_CONFIGURED else self.device
 
+    @property
+    def run_settings(self) -> dict[str, Any]:
+        """The settings of the run, with what the form says instead of them."""
+        return self.settings
 
-class BuildParameters(CampaignParameters):
+
+class BuildingParameters(CampaignParameters):
+    """A run of a campaign that builds."""
+
+    runner: Literal["as configured", "threads", "processes", "dask", "ray"] = Field(
+        "as configured",
+        title="Task runner",
+        description="Who makes the parts of a build: threads or processes of the worker's host, or a cluster. The rows "
+        "are the same.",
+    )
+    workers: int | None = Field(
+        None,
+        ge=1,
+        title="Parts at once",
+        description="How many parts of a build are made at once; as configured if empty.",
+    )
+    address: str | None = Field(
+        None,
+        title="Address of the cluster",
+        description="tcp://HOST:8786 of the scheduler of Dask, ray://HOST:10001 of Ray; if empty, that of the "
+        "settings, or a cluster of the worker's host.",
+    )
+
+    @property
+    def run_settings(self) -> dict[str, Any]:
+        said: dict[str, Any] = dict(self.settings.get("runner") or {})
+        if self.runner not in (AS_CONFIGURED, said.get("kind")):
+            # An address is that of a cluster of one kind.
+            said = said | {"kind": self.runner, "address": None}
+        given = {"workers": self.workers, "address": self.address}
+        said |= {name: value for name, value in given.items() if value is not None}
+        return self.settings | {"runner": said} if said else self.settings
+
+
+class BuildParameters(BuildingParameters):
     """A build: the buffer is filled once, with buffer_size molecules of each sampler."""
 
 
-class TrainParameters(CampaignParameters):
+class TrainParameters(BuildingParameters):
     """A training on live and stored molecules."""
 
 

@@ -7,6 +7,7 @@ from .presets import configuration_file, preset_names, preset_text
 from .problems import ConfigurationError, Problem, did_you_mean, locate, shown, toml_problem
 from .references import OWN_POLICIES, bundled_names, missing_devices
 from .resuming import MAY_CHANGE, changes
+from .runner import RunnerSettings
 from .samplers import SamplerSettings
 from .settings import Settings, load_settings, named_settings, settings_schema, warnings_of
 from .toml_lines import KeyPath
@@ -23,6 +24,7 @@ __all__ = [
     "LoggingSettings",
     "Override",
     "Problem",
+    "RunnerSettings",
     "SamplerSettings",
     "Settings",
     "bundled_names",

@@ -34,6 +34,8 @@ MAY_CHANGE: Mapping[str, str] = {
     "campaign.patience": "from now on",
     "campaign.patience_top": "from now on",
     "campaign.offline": "the kind of a run is kept, whatever a file says of further ones",
+    "runner": "from now on; the rows are the same",
+    "runner.*": "from now on; the rows are the same",
     "logging.*": "from now on; a log has what the run has committed before, too",
     "training.checkpoint_every": "from now on",
     "buffer.build_every": "from now on",

@@ -41,6 +41,7 @@ from molbuffer.flows.settings.references import (
     with_policies,
 )
 from molbuffer.flows.settings.rules import broken_rules, warnings_of_rules
+from molbuffer.flows.settings.runner import RunnerSettings, warnings_of_runner
 from molbuffer.flows.settings.samplers import SamplerSettings
 from molbuffer.flows.settings.stages import (
     StageSettings,
@@ -245,6 +246,9 @@ class Settings(Section):
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
     """Where metrics and the best molecules are shown while a run goes on, beside the store."""
 
+    runner: RunnerSettings = Field(default_factory=RunnerSettings)
+    """Who makes the parts of a build at the same time."""
+
     stages: Annotated[tuple[StageSettings, ...], Field(strict=False)] = ()
     """Parts of a run that follow one another, with values of their own; online only."""
 
@@ -368,7 +372,8 @@ def warnings_of(settings: Settings) -> list[str]:
         return [f"stage {i}: {text}" for i, texts in enumerate(of_stages) for text in texts]
     selection = selection_of(settings.buffer.selection)
     deliveries = selection.epochs if isinstance(selection, ConsumeOnce) else None
-    return [*warnings_of_rules(settings.model_dump(mode="json"), deliveries), *warnings_of_actors(settings)]
+    data = settings.model_dump(mode="json")
+    return [*warnings_of_rules(data, deliveries), *warnings_of_actors(settings), *warnings_of_runner(data)]
 
 
 def _problems_of_stages(data: Mapping[str, Any]) -> Iterator[Problem]:
@@ -406,6 +411,7 @@ def _validate(data: Mapping[str, Any], source: str, text: str, *, check_device: 
         problems += [*not_told(wrong, problems, data), *broken_rules(data)]
     else:
         problems += settings.logging.problems(("logging",))
+        problems += settings.runner.problems(("runner",))
         if not problems:
             return settings
     raise ConfigurationError(source, locate(problems, text))

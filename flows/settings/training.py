@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from molbuffer.flows.settings.base import Section
 from molbuffer.kinds import Condition, Count, KindTable, OneOf, Text, refuse
 from molbuffer.lab import Criterion, EvaluationPlan, Judging, Relabel, SplitBy, ValidationPlan
+from molbuffer.samplers import CHUNK_ROWS
 from molbuffer.storage import SELECTIONS, Selection
 from molbuffer.training import LOSSES, LearnerSettings, Loss, Precision, Replay, Waiting, conservative
 
@@ -31,6 +32,10 @@ class BufferSettings(Section):
 
     build_every: Count = 10
     """The number of iterations between builds; a build also happens whenever the buffer cannot fill the next batch."""
+
+    chunk_rows: Count = CHUNK_ROWS
+    """The kept rows of a chunk of a build, each of which is drawn by a seed of its own, and made by one worker
+    (`[runner]`): with another number of rows, a build draws other molecules."""
 
     runs: Literal["all", "own"] = "all"
     """all: also rows that earlier runs stored under the same objective, as of the start of this run; own: only rows of

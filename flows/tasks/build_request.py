@@ -47,6 +47,35 @@ class BuildRequest:
     asked: tuple[str, ...] = ()
     stage: int | None = None
 
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """The place of the chunk in the row order of the run."""
+        return self.iteration, self.sampler, self.chunk
+
+
+@dataclass(frozen=True)
+class ScoreRequest:
+    """Molecules to score by the components of one call, whose scores are stored as they come.
+
+    Attributes:
+        store: the folder of the store.
+        run_id: the run that asks.
+        components: the names of the components.
+        molecules: canonical SMILES.
+        stage: the number of the stage of the run; None without stages.
+        owner: the name in claims of whoever scores them, where a second attempt is the only one that is left; None
+            makes one for each attempt.
+        flush_seconds: scores that arrive within this time of each other share a commit.
+    """
+
+    store: str
+    run_id: str
+    components: tuple[str, ...]
+    molecules: tuple[str, ...]
+    stage: int | None = None
+    owner: str | None = None
+    flush_seconds: float = 0.25
+
 
 def build_requests(
     campaign: Campaign,
@@ -69,9 +98,10 @@ def build_requests(
     requests = []
     known = tuple(asked) if campaign.settings.campaign.max_oracle_calls is not None else ()
     store, run_id, versions = str(campaign.store.path), campaign.run_id, latents or {}
+    most = campaign.settings.buffer.chunk_rows
     for number, sampler in enumerate(campaign.settings.samplers):
         rows = sampler.size.buffer_size_at(iteration)
-        for chunk, wanted in enumerate(chunk_rows(rows, in_chunks=sampler.table.in_chunks)):
+        for chunk, wanted in enumerate(chunk_rows(rows, in_chunks=sampler.table.in_chunks, most=most)):
             before = drawn.of(sampler.name) if drawn is not None else 0
             requests.append(
                 BuildRequest(

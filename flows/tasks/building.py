@@ -1,30 +1,29 @@
 """Builds of the buffer as tasks: draw, standardise, filter, score and commit samples.
 
 A task makes one chunk, all the way to the commit, and returns a receipt. It is given references (the store's path, the
-run, the sampler's name, the policy's sha256) and finds the rest in the store, so that it can run in any process that
-reaches the store, and so that Prefect never has to look through arrays.
+run, the sampler's name, the policy's sha256) and finds the rest in the store, so that Prefect never has to look through
+arrays. Where the run has workers, a chunk is a task of theirs, and the flow commits it.
 """
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from prefect import State, Task, runtime, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas import TaskRun
 
-from molbuffer.flows.campaign import Campaign, reopen_campaign
+from molbuffer.flows.campaign import Campaign, Workers, reopen_campaign
 from molbuffer.flows.tasks.build_request import BuildRequest
-from molbuffer.flows.tasks.chunks import Attempt, MakeChunk, build_chunk, chunk_builder
-from molbuffer.flows.tasks.retries import can_pass
+from molbuffer.flows.tasks.chunks import MakeChunk, build_chunk, chunk_builder, shared_chunks
+from molbuffer.flows.tasks.prefect_workers import failed_for_now, present_attempt
 from molbuffer.lab import BufferBuilder, ScoreFailures, Training, limit_threads
 from molbuffer.storage import BuildReceipt, SampleStore
 
-
-def _failed_for_now(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Return whether Prefect shall try a failed chunk again."""
-    return can_pass(state.data)
+# Not a parameter of the task: those are sent along with every task that is submitted from within it.
+_WORKERS: ContextVar[Workers | None] = ContextVar("workers of the present run", default=None)
 
 
 @task(
@@ -33,21 +32,30 @@ def _failed_for_now(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> 
     cache_policy=NO_CACHE,
     retries=2,
     retry_delay_seconds=1,
-    retry_condition_fn=_failed_for_now,
+    retry_condition_fn=failed_for_now,
 )
 def build_buffer_task(request: BuildRequest) -> dict[str, Any]:
     """Make and commit one chunk, unless an earlier attempt has; return the receipt."""
     limit_threads()
-    run = runtime.task_run
-    attempt = Attempt(runtime.flow_run.id, run.id, f"{run.id}/{run.run_count}")
     with SampleStore.open(Path(request.store)) as store:
         campaign = reopen_campaign(store, request.run_id, request.device, request.stage)
-        return build_chunk(campaign, request, attempt).to_json()
+        campaign = replace(campaign, workers=_WORKERS.get())
+        return build_chunk(campaign, request, present_attempt()).to_json()
 
 
-def made_by_tasks(_campaign: Campaign) -> MakeChunk:
+def made_by_tasks(campaign: Campaign) -> MakeChunk:
     """Return what makes each chunk in a task run of its own."""
-    return lambda request: BuildReceipt.from_json(build_buffer_task(request))
+    if (shared := shared_chunks(campaign)) is not None:
+        return shared
+
+    def make(request: BuildRequest) -> BuildReceipt:
+        before = _WORKERS.set(campaign.workers)
+        try:
+            return BuildReceipt.from_json(build_buffer_task(request))
+        finally:
+            _WORKERS.reset(before)
+
+    return make
 
 
 def task_builder(campaign: Campaign, training: Training, failures: ScoreFailures) -> BufferBuilder:

@@ -1,14 +1,18 @@
-"""Making the chunks of a build of the buffer, in a Prefect task or without one."""
+"""Making the chunks of a build of the buffer, in a Prefect task or without one, here or by the workers of the run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
 
 from molbuffer.flows.campaign import Campaign
+from molbuffer.flows.tasks.attempts import Attempt
 from molbuffer.flows.tasks.build_request import BuildRequest, build_requests
+from molbuffer.flows.tasks.shared_chunks import SharedChunks, shares_chunks
+from molbuffer.flows.tasks.workers import TaskWorkers
 from molbuffer.lab import BufferBuilder, Chunk, ScoreFailures, Training, commit_chunk
-from molbuffer.samplers import load_policy
+from molbuffer.samplers import Sampler, load_policy
 from molbuffer.storage import BuildReceipt
 
 MakeChunk = Callable[[BuildRequest], BuildReceipt]
@@ -17,23 +21,19 @@ Maker = Callable[[Campaign], MakeChunk]
 """Returns what makes the chunks of a campaign."""
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """An attempt at a chunk; without Prefect it has no ids.
+@runtime_checkable
+class MakesAhead(Protocol):
+    """What makes chunks, and begins with those to come before it is asked for them."""
 
-    Attributes:
-        flow_run_id: the flow run.
-        task_run_id: the task run.
-        attempt_id: the attempt of that task run.
-    """
+    def expect(self, requests: Sequence[BuildRequest]) -> None:
+        """Begin with some chunks, which it will be asked for in this order."""
 
-    flow_run_id: str | None = None
-    task_run_id: str | None = None
-    attempt_id: str = ""
+    def forget(self) -> None:
+        """Take note that it will be asked for nothing more."""
 
 
-def build_chunk(campaign: Campaign, request: BuildRequest, attempt: Attempt = Attempt()) -> BuildReceipt:
-    """Make and commit one chunk, unless an earlier attempt has; return the receipt."""
+def chunk_of(campaign: Campaign, request: BuildRequest, attempt: Attempt = Attempt()) -> tuple[Sampler, Chunk]:
+    """Return the sampler of a chunk, with the policy and the latents of the request, and the chunk."""
     agent = load_policy(campaign.store.policies.folder(request.agent), campaign.prior.model.device)
     # All that the run drew in earlier iterations is committed when its buffer is built.
     sampler = campaign.samplers(lambda: agent, lambda: request.iteration, request.latents)[request.sampler]
@@ -48,27 +48,54 @@ def build_chunk(campaign: Campaign, request: BuildRequest, attempt: Attempt = At
         attempt_id=attempt.attempt_id,
         asked=request.asked,
     )
-    return commit_chunk(campaign.context, sampler, chunk)
+    return sampler, chunk
+
+
+def build_chunk(campaign: Campaign, request: BuildRequest, attempt: Attempt = Attempt()) -> BuildReceipt:
+    """Make and commit one chunk, unless an earlier attempt has; return the receipt."""
+    return commit_chunk(campaign.context, *chunk_of(campaign, request, attempt))
 
 
 def made_here(campaign: Campaign) -> MakeChunk:
-    """Return what makes chunks in this process, without a task."""
-    return lambda request: build_chunk(campaign, request)
+    """Return what makes chunks without tasks: by the workers of the campaign, or in this process."""
+    return shared_chunks(campaign) or (lambda request: build_chunk(campaign, request))
+
+
+def shared_chunks(campaign: Campaign) -> SharedChunks | None:
+    """Return what has the workers of a campaign make its chunks; None where it has none, or they score instead."""
+    workers = campaign.workers
+    if not isinstance(workers, TaskWorkers) or not shares_chunks(campaign):
+        return None
+    return SharedChunks(campaign, workers)
 
 
 def make_chunks(requests: Sequence[BuildRequest], make: MakeChunk, failures: ScoreFailures) -> list[BuildReceipt]:
-    """Make chunks one after another, so that ``new`` counts each molecule where it occurs first, and the budget of
-    oracle calls is kept to the molecule.
+    """Make chunks, and commit them one after another, so that ``new`` counts each molecule where it occurs first, and
+    the budget of oracle calls is kept to the molecule.
 
     Raises:
         FailedScoresError: so many scores failed that those to come make no difference.
     """
     receipts, to_come = [], sum(request.wanted for request in requests)
-    for request in requests:
-        receipts.append(make(request))
-        to_come -= request.wanted
-        failures.look(to_come)
+    with _begun(make, requests):
+        for request in requests:
+            receipts.append(make(request))
+            to_come -= request.wanted
+            failures.look(to_come)
     return receipts
+
+
+@contextmanager
+def _begun(make: MakeChunk, requests: Sequence[BuildRequest]) -> Iterator[None]:
+    made: object = make
+    if not isinstance(made, MakesAhead):
+        yield
+        return
+    made.expect(requests)
+    try:
+        yield
+    finally:
+        made.forget()
 
 
 def chunk_builder(campaign: Campaign, training: Training, failures: ScoreFailures, make: MakeChunk) -> BufferBuilder:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from molbuffer.flows.campaign import campaign_run, current_run_id, inform, present_stage, read_settings, run_logs, warn
-from molbuffer.flows.tasks import Maker, build_requests, make_chunks
+from molbuffer.flows.tasks import Maker, build_requests, make_chunks, opened_workers
 from molbuffer.lab import check_kept, publish_latents
 from molbuffer.storage import Event, RunKind, SampleStore
 
@@ -27,10 +28,11 @@ def run_build(
     with (
         SampleStore.open_or_create(Path(store)) as sample_store,
         run_logs(settings, sample_store) as logs,
+        opened_workers(settings.runner) as workers,
         campaign_run(settings, sample_store, RunKind.BUILD, run_id or current_run_id(), device=device) as campaign,
     ):
         logs.follow(campaign.run_id)
-        campaign = present_stage(campaign)
+        campaign = replace(present_stage(campaign), workers=workers)
         samplers = campaign.samplers(lambda: campaign.start, lambda: 0)
         latents = publish_latents(samplers, sample_store, campaign.run_id)
         failures = campaign.failures()

@@ -17,6 +17,7 @@ from molbuffer.flows.campaign import (
     train_stages,
 )
 from molbuffer.flows.settings import ASYNC
+from molbuffer.flows.tasks import opened_workers
 from molbuffer.flows.work.local_actors import local_actors
 from molbuffer.storage import RunKind, SampleStore
 
@@ -45,6 +46,7 @@ def run_online(
         SampleStore.open_or_create(Path(store)) as sample_store,
         run_logs(settings, sample_store) as logs,
         local_actors(Path(store)) as actors,
+        opened_workers(settings.runner) as workers,
         campaign_run(settings, sample_store, RunKind.TRAIN, run_id or current_run_id(), device=device) as campaign,
     ):
         logs.follow(campaign.run_id)
@@ -52,7 +54,7 @@ def run_online(
             actors.start(campaign)
             campaign = replace(campaign, watch=actors.watch)
         with progress_bar(f"training {settings.campaign.name}", watch) as report:
-            training, ending = train_stages(campaign, builder, report)
+            training, ending = train_stages(replace(campaign, workers=workers), builder, report)
         learner, loader = training.learner, training.loader
         return {
             "run_id": campaign.run_id,

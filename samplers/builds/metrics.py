@@ -79,6 +79,20 @@ def sampler_metrics(
     return [Metric(name, None if value is None else float(value)) for name, value in metrics.items()]
 
 
+def with_new_counted(
+    metrics: Sequence[Metric], samples: Samples, seen: Callable[[Sequence[str]], set[str]]
+) -> list[Metric]:
+    """Return the metrics of a build with ``new`` as of the time when all that comes before it is committed.
+
+    Args:
+        metrics: those of ``sampler_metrics``, which may have been made before.
+        samples: the rows of the build.
+        seen: returns those of some molecules that occurred in the run before this build.
+    """
+    share = Metric("new", _share_new(samples, seen))
+    return [share if each.name == share.name else each for each in metrics]
+
+
 def policy_lag(iteration: int, drawn_in: Sequence[int]) -> Metric:
     """Return the mean age of the stored rows that a build of an iteration refers to.
 

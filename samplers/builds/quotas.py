@@ -11,6 +11,9 @@ from fractions import Fraction
 
 from molbuffer.samplers.errors import QuotaError
 
+CHUNK_ROWS = 2048
+"""Kept rows of a chunk of a build: about a second of work at least, and little to lose when a process is killed."""
+
 TOLERANCE = 1e-9
 """The excess over 1 that a sum of shares may have by the rounding of decimal fractions."""
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from molbuffer.samplers.scores.component_order import Group
 from molbuffer.scoring import WeightedComponent
 from molbuffer.scoring.components import Component, RawScore
-from molbuffer.storage import Score, ScoreStatus
+from molbuffer.storage import SampleStore, Score, ScoreStatus
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +63,33 @@ def scores_of(weighted: WeightedComponent, smiles: Sequence[str], raw: Sequence[
     return [
         _score(weighted.component, text, result, out_of_range(weighted, result.value) if out else result.error)
         for text, result, out in zip(smiles, raw, outside.tolist(), strict=True)
+    ]
+
+
+def unknown_scores(store: SampleStore, scores: Sequence[Score], run_id: str) -> list[Score]:
+    """Return the scores of a build that the store does not have by now.
+
+    Builds that are made at the same time compute the scores of their common molecules twice where those cost little;
+    they are stored once, as if each build had been made after the one before.
+
+    Args:
+        store: the store.
+        scores: those that the build has computed.
+        run_id: the run of the build, whose lost scores count as failed.
+    """
+    of_component: dict[tuple[str, str], list[str]] = {}
+    for score in scores:
+        of_component.setdefault((score.component, score.version), []).append(score.smiles)
+    known = {
+        (*key, text): found.status
+        for key, smiles in of_component.items()
+        for text, found in store.find_scores(*key, smiles, lost_in=run_id).items()
+    }
+    worse = {ScoreStatus.OK: {None, ScoreStatus.FAILED, ScoreStatus.LOST}}
+    return [
+        score
+        for score in scores
+        if known.get((score.component, score.version, score.smiles)) in worse.get(score.status, {None})
     ]
 
 

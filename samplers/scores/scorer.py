@@ -38,6 +38,10 @@ from molbuffer.storage import ClaimWait, SampleStore, Score, ScoreStatus
 CLAIMED_TOGETHER = 512
 """The most molecules that a component of batches claims at once."""
 
+Elsewhere = Callable[[Sequence[str], Sequence[str]], None]
+"""Has others compute scores that cost, and store them: a function of the names of the components of one call, and of
+the molecules."""
+
 Computes = Literal["all", "inline", "cheap", "nothing"]
 """Which scores are computed that the store does not know: all, those of components that are not of the backlog, those
 of components of low cost among these, or none."""
@@ -101,6 +105,7 @@ class Scorer:
         of_backlog: whether it works the backlog off: it leaves the molecules to others that these have claimed, and
             computes again what the machinery lost, in the same run too.
         recorded: called with expensive scores once they are stored, by another thread.
+        elsewhere: has expensive scores computed by others; None computes them in this process.
     """
 
     objective: Objective
@@ -112,6 +117,7 @@ class Scorer:
     computes: Computes = "all"
     of_backlog: bool = False
     recorded: Callable[[Sequence[Score]], None] = lambda _: None
+    elsewhere: Elsewhere | None = None
 
     def score(self, smiles: Sequence[str]) -> ScoredMolecules:
         """Return the scores and rewards of the distinct molecules among canonical ``smiles``, in order of first
@@ -249,6 +255,15 @@ class Scorer:
         """Score the molecules that no other scorer has claimed, and wait for the others, unless of the backlog."""
         scored, waiting = Computed(group, stored=True), list(smiles)
         components = [each.component for each in group]
+        if self.elsewhere is not None:
+            self.elsewhere([each.name for each in components], waiting)
+            found = {each.name: self._look_up(each, waiting) for each in components}
+            scored.know(found)
+            scored.computed += [score for of_component in found.values() for score in of_component.values()]
+            # What others have left, if anything, is computed here.
+            waiting = scored.missing(waiting)
+            if not waiting:
+                return scored
         wait = ClaimWait(store.claims, *claimed_as(components[0]))
         with ExpensiveScores(store, self.run_id, self.owner, components[0], self.pace, self.recorded) as expensive:
             while waiting:

@@ -67,6 +67,13 @@ SMALLEST: dict[str, tuple[list[str], list[str]]] = {
         ["--known", "40", "--candidates", "10", "--rounds", "1"],
         ["40 known, 10 candidates", "rank correlation", "molbuffer", "GPyTorch"],
     ),
+    "bench_runners.py": (
+        [
+            *("--rows", "4", "--busy", "0", "--sleeping-rows", "4", "--sleep", "0"),
+            *("--pairs", "1:2", "1:2", "--builds", "2", "--kind", "threads"),
+        ],
+        ["busy, from 1 to 2 workers", "sleeping, from 1 to 2 workers", "after 2 small builds"],
+    ),
     "bench_threads.py": (
         ["--rows", "2", "--iterations", "1", "--settings", "molbuffer", "--beside", "twin"],
         ["as the command sets them"],

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from molbuffer.flows.campaign.campaign import Campaign, run_record
 from molbuffer.flows.campaign.training import assemble_offline, assemble_online
 from molbuffer.flows.settings.settings import Settings
+from molbuffer.flows.tasks.build_request import build_requests
 from molbuffer.samplers.latents.priors import NormalPrior
 from molbuffer.samplers.latents.source import LatentTable, latent_files
 from molbuffer.samplers.models.autoencoders.vae_gru import VAE, VAEArchitecture
@@ -222,7 +223,7 @@ def assembled(named: Mapping[str, str]) -> Iterator[Assembled]:
     ``anew``.
 
     The parts: ``run``, the record of the run; ``logs``, where it is logged; ``online`` and ``offline``, a ``Training``;
-    and ``failures``.
+    ``failures``; ``chunks``, those of a build; and ``workers``, who makes them.
     """
     with SampleStore.open(Path(named["folder"], "store")) as store:
         # The store stays as it is, and to read it again for each key would be most of the time.
@@ -259,12 +260,22 @@ def _logs(campaign: Campaign) -> Mapping[str, object]:
     return {"loggers": logging.loggers, "pictures_every": logging.pictures_every}
 
 
+def _chunks(campaign: Campaign) -> list[int]:
+    return [request.wanted for request in build_requests(campaign, 0, campaign.start.sha256)]
+
+
+def _workers(campaign: Campaign) -> object:
+    return campaign.settings.runner
+
+
 PARTS: Mapping[str, Callable[[Campaign], object]] = {
     "run": _record,
     "logs": _logs,
     "online": assemble_online,
     "offline": assemble_offline,
     "failures": _share,
+    "chunks": _chunks,
+    "workers": _workers,
 }
 
 

@@ -53,6 +53,8 @@ WHERE: Mapping[str, tuple[str, ...]] = {
     "screening": (f"{PIPELINE}.screener.screening",),
     "diversity": ("online.loader.diversity.settings",),
     "buffer": ("online.loader.buffer.selection",),
+    "buffer.chunk_rows": ("chunks",),
+    "runner": ("workers",),
     "buffer.build_every": ("online.loader.plan",),
     "buffer.max_policy_lag": ("online.loader.buffer.replay",),
     "buffer.randomise": ("online.loader.buffer.replay",),
@@ -130,7 +132,7 @@ REFUSED: Mapping[str, type[Exception]] = {
 }
 """The keys whose other values are refused as soon as objects are made."""
 
-PARTS = ("run", "logs", "online", "offline", "failures")
+PARTS = ("run", "logs", "online", "offline", "failures", "chunks", "workers")
 """What ``assembled`` can assemble."""
 
 BASE: Table = {
@@ -219,6 +221,7 @@ BEFORE: Mapping[str, Table] = {
     "components[vina].size": BOX,
     "objective.reference": {"aggregation": "pareto", "reference": "$folder/front.csv"},
     "diversity.bonus_weight": {"bonus": "rnd"},
+    "runner.address": {"kind": "dask"},
     "diversity.min_similarity": {"buckets": "similarity"},
     "offline.sigma": {"loss": "reinvent"},
     **{
@@ -270,6 +273,8 @@ VALUES: Mapping[str, object] = {
     "components[vina].ligand": "$folder/ligand.sdf",
     "components[vina].receptor": "$folder/receptor.pdbqt",
     "components[vina].size": [9, 9, 8],
+    "buffer.chunk_rows": 1,
+    "runner.address": "tcp://host:8786",
     "logging.mlflow": "sqlite:///$folder/mlflow.db",
     "logging.tensorboard": "$folder/runs",
     "others[mlflow].experiment": "another",
@@ -428,7 +433,8 @@ def in_place(name: str, table: Table) -> Table | list[Table]:
 
 def changes_of(key: Key) -> Iterator[tuple[Table, Table]]:
     """Yield configurations that differ in the value of a key, those first that are likelier to be allowed."""
-    if key.name == "kind":
+    # Of a table without a class for each kind, it is a key as any other.
+    if key.name == "kind" and _slot(key.tables[-1][0]) in KINDS:
         *outer, (name, kind) = key.tables
         for other in KINDS[_slot(name)]:
             if other != kind:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -139,3 +139,18 @@ def test_a_store_that_cannot_be_written_ends_the_scoring(store: SampleStore, doc
 def test_a_pace_at_which_claims_would_expire_is_refused(renewal_seconds: float) -> None:
     with pytest.raises(ValueError, match="at most half of claim_seconds"):
         ClaimTiming(claim_seconds=60, renewal_seconds=renewal_seconds)
+
+
+def test_what_others_compute_is_read_and_what_they_leave_is_computed_here(store: SampleStore, dock: Dock) -> None:
+    asked: list[tuple[list[str], list[str]]] = []
+
+    def elsewhere(components: Sequence[str], smiles: Sequence[str]) -> None:
+        asked.append((list(components), list(smiles)))
+        Scorer(dock.objective, store).score([text for text in smiles if text != "CCC"])
+
+    Scorer(dock.objective, store).score(["C"])
+    scored = Scorer(dock.objective, store, elsewhere=elsewhere).score(["C", "CC", "CCC"])
+    assert asked == [(["dock"], ["CC", "CCC"])], "what is known is not asked for"
+    assert scored.rewards.tolist() == [0.1, 0.2, 0.3]
+    assert (scored.computed, scored.new) == (2, [])
+    assert dock.calls == ["C", "CC", "CCC"]

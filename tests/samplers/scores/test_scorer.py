@@ -3,17 +3,19 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from molbuffer.samplers.scores.new_scores import unknown_scores
 from molbuffer.samplers.scores.scorer import Scorer
 from molbuffer.scoring import Objective, WeightedComponent
 from molbuffer.scoring.components import PythonFunction
 from molbuffer.scoring.transforms import Linear
 from molbuffer.storage import SampleStore
-from molbuffer.storage.records import ScoreStatus
+from molbuffer.storage.records import Score, ScoreStatus
 
 SOURCE = """
 import time
@@ -152,3 +154,13 @@ def test_r1_two_scorers_that_want_one_molecule_compute_it_once(
         thread.join(600)
     assert calls(log) == {"CC": 1, "CCC": 1, "CCCC": 1}
     assert rewards == {0: pytest.approx([0.2, 0.3, 0.4]), 1: pytest.approx([0.4, 0.3, 0.2])}
+
+
+def test_scores_of_builds_made_at_the_same_time_are_stored_once(store: SampleStore) -> None:
+    """As if each build had been made after the one before, which had its scores stored."""
+    good = {text: Score(text, "dock", "1", 0.5) for text in ("C", "CC", "CCC")}
+    failed = {text: Score(text, "dock", "1", None, ScoreStatus.FAILED, "no") for text in good}
+    store.record_scores([good["C"], failed["CC"]])
+    assert unknown_scores(store, list(good.values()), "run") == [good["CC"], good["CCC"]]
+    assert unknown_scores(store, list(failed.values()), "run") == [failed["CCC"]]
+    assert unknown_scores(store, [replace(good["C"], version="2")], "run") == [replace(good["C"], version="2")]

@@ -1,0 +1,183 @@
+"""Builds by several worker processes: how much faster they are, and whether memory stays flat over many of them.
+
+    python benchmarks/training/bench_runners.py [--rows 512] [--busy 0.05] [--sleeping-rows 2048] [--sleep 0.05]
+        [--pairs 1:2 2:16] [--builds 500] [--kind processes]
+
+Of each pair of numbers of workers, the first is compared with the second:
+
+    busy       a Python function that computes for so many seconds of CPU time a molecule: chunks are shared
+    sleeping   one that waits for so many seconds a molecule and has cost = "high": molecules are shared, each is
+               claimed before it is scored, and each score is stored within a second
+
+The processes are started, and have imported all that they need, before the time begins: they are used again for all
+builds of a run. The load average of the machine is told beside, since busy workers need a core each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from molbuffer.flows.campaign import Campaign, campaign_run
+from molbuffer.flows.settings import load_settings
+from molbuffer.flows.tasks import build_requests, made_here, make_chunks, opened_workers
+from molbuffer.lab import limit_threads
+from molbuffer.storage import RunKind, SampleStore
+
+SCORER = """
+import time
+
+def busy(smiles, seconds=0.0):
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+    return 0.5
+
+def sleeping(smiles, seconds=0.0):
+    time.sleep(seconds)
+    return 0.5
+"""
+CAMPAIGN = """
+[objective]
+[[objective.components]]
+kind = "python"
+function = "scorer_of_bench:{function}"
+parameters = {{ seconds = {seconds} }}
+in_process = true
+cost = "{cost}"
+
+[buffer]
+chunk_rows = {chunk_rows}
+
+[[samplers]]
+kind = "model"
+name = "agent"
+unique = false
+buffer_size = {rows}
+
+[runner]
+kind = "{kind}"
+workers = {workers}
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A build to time: its scorer, and how many rows it has."""
+
+    function: str
+    cost: str
+    rows: int
+    chunk_rows: int
+    seconds: float
+    kind: str
+
+
+class Builds:
+    """The builds of a run, one for each iteration."""
+
+    def __init__(self, campaign: Campaign) -> None:
+        self._campaign, self._make = campaign, made_here(campaign)
+
+    def build(self, iteration: int, rows: int | None = None) -> int:
+        """Make a build, of fewer rows a chunk if told; return its rows."""
+        campaign = self._campaign
+        requests = build_requests(campaign, iteration, campaign.start.sha256)
+        if rows is not None:
+            requests = [replace(each, wanted=rows) for each in requests]
+        return sum(each.kept for each in make_chunks(requests, self._make, campaign.failures()))
+
+
+@contextmanager
+def builds(folder: Path, case: Case, workers: int) -> Iterator[Builds]:
+    """A run whose builds can be made one after another."""
+    (folder / "scorer_of_bench.py").write_text(SCORER)
+    (folder / "campaign.toml").write_text(CAMPAIGN.format(workers=workers, **vars(case)))
+    settings = load_settings(folder / "campaign.toml")
+    with (
+        SampleStore.open_or_create(folder / "store") as store,
+        opened_workers(settings.runner) as opened,
+        campaign_run(settings, store, RunKind.BUILD, f"{workers:032x}") as campaign,
+    ):
+        yield Builds(replace(campaign, workers=opened))
+
+
+def seconds_of(case: Case, workers: int) -> float:
+    """Return what a build takes once all workers are started."""
+    with tempfile.TemporaryDirectory() as folder, builds(Path(folder), case, workers) as made:
+        # A few rows of each chunk are parts for all workers.
+        made.build(0, rows=max(1, 4 * workers * case.chunk_rows // case.rows))
+        started = time.perf_counter()
+        kept = made.build(1)
+        taken = time.perf_counter() - started
+    assert kept == case.rows, f"{kept} of {case.rows} rows"
+    return taken
+
+
+def compare(case: Case, few: int, many: int) -> None:
+    """Print how much faster more workers are."""
+    taken = []
+    for workers in (few, many):
+        taken.append(seconds_of(case, workers))
+        load = os.getloadavg()[0]
+        print(
+            f"{case.function}, {case.rows} molecules of {case.seconds * 1000:.0f} ms, {workers:2d} workers: "
+            f"{taken[-1]:7.2f} s (load average {load:.1f})",
+            flush=True,
+        )
+    print(f"{case.function}, from {few} to {many} workers: {taken[0] / taken[1]:.2f} times as fast", flush=True)
+
+
+def resident(pid: int) -> float:
+    """Return the resident memory of a process in MB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def memory_over(number: int, kind: str) -> None:
+    """Print the memory of the process of a run, and of its workers, over many small builds."""
+    case = Case("sleeping", "low", 4, 2, 0.0, kind)
+    with tempfile.TemporaryDirectory() as folder, builds(Path(folder), case, 2) as made:
+        pids: list[int] = []
+        for iteration in range(number):
+            made.build(iteration)
+            if iteration == max(0, number // 5 - 1) or iteration == number - 1:
+                pids = pids or [os.getpid(), *_children()]
+                told = ", ".join(f"{resident(pid):.0f}" for pid in pids)
+                print(f"after {iteration + 1} small builds: {told} MB (the run, then its workers)", flush=True)
+
+
+def _children() -> list[int]:
+    tasks = Path("/proc/self/task")
+    return sorted(int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=512, help="rows of a build whose scorer computes")
+    parser.add_argument("--busy", type=float, default=0.05, help="CPU seconds of a molecule")
+    parser.add_argument("--sleeping-rows", type=int, default=2048, help="rows of a build whose scorer waits")
+    parser.add_argument("--sleep", type=float, default=0.05, help="seconds of a molecule")
+    parser.add_argument("--pairs", nargs=2, default=["1:2", "2:16"], help="numbers of workers, busy and sleeping")
+    parser.add_argument("--builds", type=int, default=500, help="small builds over which memory is measured")
+    parser.add_argument("--kind", default="processes", choices=["processes", "threads"], help="the workers")
+    given = parser.parse_args(arguments)
+    limit_threads()
+    (busy, sleeping) = ([int(each) for each in pair.split(":")] for pair in given.pairs)
+    if given.rows:
+        compare(Case("busy", "low", given.rows, max(1, given.rows // 8), given.busy, given.kind), *busy)
+    if given.sleeping_rows:
+        compare(Case("sleeping", "high", given.sleeping_rows, 2048, given.sleep, given.kind), *sleeping)
+    if given.builds:
+        memory_over(given.builds, given.kind)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

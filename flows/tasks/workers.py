@@ -1,0 +1,183 @@
+"""The workers of a run: threads, processes or a cluster that make parts of its builds at the same time.
+
+Parts are whole chunks, or molecules to score. What they make passes through the store: a worker is given references and
+gives back a few words.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Protocol
+from uuid import uuid4
+
+from molbuffer.flows.campaign import Campaign
+from molbuffer.flows.errors import UsageError
+from molbuffer.flows.settings import RunnerSettings
+from molbuffer.flows.tasks.attempts import Attempt
+from molbuffer.flows.tasks.build_request import BuildRequest, ScoreRequest
+from molbuffer.flows.tasks.parts import make_part, make_part_apart, score_part
+from molbuffer.flows.tasks.processes import WorkerProcesses
+from molbuffer.samplers import claimed_together
+
+PORTIONS = 4
+"""The parts for each worker into which molecules are divided, so that one that is slow leaves others to the rest."""
+MOST_MOLECULES = 256
+"""The most molecules of a part."""
+
+
+class Part(Protocol):
+    """A part that a worker makes."""
+
+    def result(self) -> dict[str, Any]:
+        """Return what became of it once it is made, or raise the error of the worker."""
+
+
+class TaskWorkers(ABC):
+    """The workers of a run.
+
+    Attributes:
+        number: how many parts they make at once.
+    """
+
+    number: int
+
+    @abstractmethod
+    def make(self, request: BuildRequest) -> Part:
+        """Have a chunk made, to be committed by the caller."""
+
+    @abstractmethod
+    def score_part(self, request: ScoreRequest) -> Part:
+        """Have molecules scored."""
+
+    def score(self, campaign: Campaign, components: Sequence[str], molecules: Sequence[str]) -> None:
+        """Score molecules by the components of one call, and return when the scores are stored."""
+        chosen = [each.component for each in campaign.context.objective.components if each.component.name in components]
+        size = molecules_of_a_part(len(molecules), self.number, claimed_together(chosen[0]))
+        parts = [
+            self.score_part(
+                ScoreRequest(
+                    store=str(campaign.store.path),
+                    run_id=campaign.run_id,
+                    components=tuple(components),
+                    molecules=tuple(molecules[start : start + size]),
+                    stage=campaign.stage,
+                    owner=self._owner(),
+                    flush_seconds=flush_seconds(self.number),
+                )
+            )
+            for start in range(0, len(molecules), size)
+        ]
+        for part in parts:
+            part.result()
+
+    def _owner(self) -> str | None:
+        """Return the name in the claims of a part; None for one of each attempt: a worker that was given up may live.
+
+        Of a process that died nobody waits for the claims: who makes its part again has them.
+        """
+        return None
+
+
+def flush_seconds(workers: int) -> float:
+    """Return how long scores wait for others, to share a commit: the longer, the more workers take turns at committing.
+
+    A score is stored within a second all the same.
+    """
+    return min(0.75, max(0.25, 0.05 * workers))
+
+
+def molecules_of_a_part(molecules: int, workers: int, together: int) -> int:
+    """Return how many molecules a part has.
+
+    Args:
+        molecules: how many there are.
+        workers: how many workers share them.
+        together: how many a component takes in one call.
+    """
+    even = math.ceil(molecules / (workers * PORTIONS))
+    return min(MOST_MOLECULES, max(1, even, min(together, math.ceil(molecules / workers))))
+
+
+class LocalWorkers(TaskWorkers):
+    """Threads of this process, each of which may have a process that it waits for.
+
+    Args:
+        number: how many.
+        processes: the processes; None works in the threads.
+    """
+
+    def __init__(self, number: int, processes: WorkerProcesses | None) -> None:
+        self.number, self._processes = number, processes
+        self._threads = ThreadPoolExecutor(number, thread_name_prefix="worker")
+
+    def make(self, request: BuildRequest) -> Part:
+        # Without Prefect an attempt has no id but that of the run, as chunks that the run makes itself.
+        return self._submit(make_part if self._processes is None else make_part_apart, request, Attempt())
+
+    def score_part(self, request: ScoreRequest) -> Part:
+        return self._submit(score_part, request)
+
+    def close(self) -> None:
+        """End the processes; wait for what a thread is making, and begin nothing more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._processes is not None:
+            self._processes.stop()
+        self._threads.shutdown(wait=True)
+
+    def _submit(self, work: Callable[..., dict[str, Any]], *arguments: Any) -> Future[dict[str, Any]]:
+        if self._processes is None:
+            return self._threads.submit(work, *arguments)
+        return self._threads.submit(self._processes.call, work, *arguments)
+
+    def _owner(self) -> str | None:
+        return part_owner()
+
+
+def part_owner() -> str:
+    """Return a new name for the claims of a part of this process."""
+    return f"{socket.gethostname()}:{os.getpid()}:part:{uuid4().hex}"
+
+
+@contextmanager
+def opened_workers(settings: RunnerSettings) -> Iterator[TaskWorkers | None]:
+    """Have the workers of a run, to the end of the block; None where the run makes its parts itself.
+
+    In a flow run they are tasks of Prefect.
+
+    Raises:
+        UsageError: a cluster needs Prefect, and this is no flow run.
+        WorkersError: the cluster cannot be reached.
+    """
+    if not settings.shares:
+        yield None
+    elif _in_flow_run():
+        from molbuffer.flows.tasks.prefect_workers import prefect_workers
+
+        with prefect_workers(settings) as workers:
+            yield workers
+    elif settings.kind in ("dask", "ray"):
+        raise UsageError(
+            f"the runner {settings.kind} makes parts of a build by tasks of Prefect: leave --direct out, or take "
+            'runner.kind = "processes"'
+        )
+    else:
+        local = LocalWorkers(settings.workers, WorkerProcesses(settings.workers) if settings.apart else None)
+        try:
+            yield local
+        finally:
+            local.close()
+
+
+def _in_flow_run() -> bool:
+    if "prefect" not in sys.modules:
+        return False
+    from prefect.context import FlowRunContext
+
+    return FlowRunContext.get() is not None
