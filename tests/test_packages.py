@@ -14,7 +14,7 @@ ROOMS = ("exchange", "flows", "kinds", "lab", "pages", "samplers", "scoring", "s
 FILES = [file.relative_to(ROOT) for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))]
 PACKAGES = sorted(".".join(file.parent.parts) for file in FILES if file.name == "__init__.py")
 MODULES = {".".join(file.with_suffix("").parts) for file in FILES}
-OF_THEIR_OWN_RIGHT = ("samplers.models", "scoring.components")
+OF_THEIR_OWN_RIGHT = ("pages.explorer", "samplers.models", "scoring.components")
 """Packages that other rooms import from, beside the rooms themselves."""
 
 

@@ -6,10 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from molbuffer.pages.explorer import html
 from molbuffer.pages.explorer.grid import molecule_values
-from molbuffer.pages.facts import SHORT_ID
-from molbuffer.pages.facts.diversity import Neighbour
-from molbuffer.pages.facts.lineage import descent, draws_of, policy_descent, scores_of
-from molbuffer.pages.facts.scope import Scope
+from molbuffer.pages.facts import SHORT_ID, Neighbour, Scope, descent, draws_of, policy_descent, scores_of
 from molbuffer.pages.pictures import core_of, picture
 
 MOST_DRAWS = 100

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import altair as alt
 import polars as pl
 
-from molbuffer.pages.charts.chart import SCHEME, Chart, short_labels
+from molbuffer.pages.charts import SCHEME, Chart, short_labels
 from molbuffer.pages.explorer import html
 from molbuffer.pages.explorer.export import Selection
 from molbuffer.pages.explorer.filters import NO_BOX, Box
 from molbuffer.pages.explorer.grid import FoundMolecule
-from molbuffer.pages.facts.sample import MoleculeSample
-from molbuffer.pages.facts.tradeoffs import Tradeoffs
+from molbuffer.pages.facts import MoleculeSample, Tradeoffs
 from molbuffer.pages.pictures import common_core, picture
 
 if TYPE_CHECKING:

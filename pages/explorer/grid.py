@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 
 from molbuffer.pages.explorer.filters import MoleculeFilter, Order
-from molbuffer.pages.facts.scope import Scope
+from molbuffer.pages.facts import Scope
 from molbuffer.storage import check_predicate
 
 PAGE = 24

@@ -8,9 +8,7 @@ import numpy as np
 from rdkit import DataStructs
 from rdkit.Chem import rdFingerprintGenerator
 
-from molbuffer.pages.facts.diversity import BITS, RADIUS, Neighbour
-from molbuffer.pages.facts.sample import sample_molecules
-from molbuffer.pages.facts.scope import Scope
+from molbuffer.pages.facts import BITS, RADIUS, Neighbour, Scope, sample_molecules
 from molbuffer.scoring import parse_smiles
 
 MOST_COMPARED = 10_000

@@ -14,8 +14,7 @@ from molbuffer.pages.explorer.export import MOST_EXPORTED
 from molbuffer.pages.explorer.filters import MoleculeFilter, Order
 from molbuffer.pages.explorer.grid import FoundMolecule, MoleculePage, found_of
 from molbuffer.pages.explorer.session import Session
-from molbuffer.pages.facts.sample import sample_molecules
-from molbuffer.pages.facts.scope import Scope
+from molbuffer.pages.facts import Scope, sample_molecules
 from molbuffer.pages.facts.tradeoffs import tradeoffs
 from molbuffer.storage import StoreError
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from molbuffer.pages.charts.chart import Chart
-from molbuffer.pages.charts.learning import calls_chart, metric_chart, reward_chart
-from molbuffer.pages.charts.over_time import outcomes_chart
+from molbuffer.pages.charts import Chart, calls_chart, metric_chart, outcomes_chart, reward_chart
 from molbuffer.pages.explorer import html
-from molbuffer.pages.facts.funnel import funnel_of, funnel_over_time
-from molbuffer.pages.facts.learning import learning_curve, rewards_by_calls
-from molbuffer.pages.facts.runs import RunFacts, list_run_facts
-from molbuffer.pages.facts.scope import Scope
-from molbuffer.pages.report.comparison import compare_runs
+from molbuffer.pages.facts import (
+    RunFacts,
+    Scope,
+    funnel_of,
+    funnel_over_time,
+    learning_curve,
+    list_run_facts,
+    rewards_by_calls,
+)
+from molbuffer.pages.report import compare_runs
 
 REWARDS = {"reward_live": "live", "reward_buffer": "stored"}
 MOST_RUNS = 8

@@ -11,7 +11,7 @@ from molbuffer.pages.explorer.filters import NO_BOX, Box, MoleculeFilter, drawn_
 from molbuffer.pages.explorer.grid import PAGE, FoundMolecule, MoleculePage, find_molecules
 from molbuffer.pages.explorer.neighbours import Neighbourhood
 from molbuffer.pages.explorer.view import Choices, StoreView
-from molbuffer.pages.facts.scope import Scope
+from molbuffer.pages.facts import Scope
 from molbuffer.storage import StoreError
 
 

@@ -7,9 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from molbuffer.pages.facts import SHORT_ID, list_run_facts
-from molbuffer.pages.facts.objectives import ObjectiveFacts, list_objectives
-from molbuffer.pages.facts.scope import Scope, scope_of
+from molbuffer.pages.facts import SHORT_ID, ObjectiveFacts, Scope, list_objectives, list_run_facts, scope_of
 from molbuffer.storage import SampleStore, is_archive, trusted_archive
 
 MOST_LABEL = 60

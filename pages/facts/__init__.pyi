@@ -1,6 +1,6 @@
 from .area import area_under_best, mean_of_top
 from .costs import CostFacts, list_costs
-from .diversity import Cluster, DiversityFacts, Neighbour, nearest_of
+from .diversity import BITS, RADIUS, Cluster, DiversityFacts, Neighbour, nearest_of
 from .failures import FailureFacts, list_failures
 from .funnel import (
     COMPUTED,
@@ -27,12 +27,14 @@ from .space import SpaceMap, map_space
 from .tradeoffs import Tradeoffs, pareto_front
 
 __all__ = [
+    "BITS",
     "COMPUTED",
     "FAILED",
     "KNOWN",
     "LOST",
     "NOT_PARSEABLE",
     "PENDING",
+    "RADIUS",
     "REFUSED",
     "SHORT_ID",
     "TOP",
