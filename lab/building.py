@@ -51,15 +51,15 @@ class Chunk:
     asked: Sequence[str] = ()
 
 
-def chunk_rows(rows: int, *, in_chunks: bool = True, most: int = CHUNK_ROWS) -> list[int]:
+def chunk_rows(rows: int, *, in_chunks: bool = True, most: int | None = None) -> list[int]:
     """Return the kept rows of each chunk of a build.
 
     Args:
         rows: the kept rows of the build.
         in_chunks: False makes one chunk of all.
-        most: the most rows of a chunk.
+        most: the most rows of a chunk; None is ``CHUNK_ROWS``.
     """
-    size = most if in_chunks else max(rows, 1)
+    size = (CHUNK_ROWS if most is None else most) if in_chunks else max(rows, 1)
     return [min(size, rows - start) for start in range(0, rows, size)]
 
 

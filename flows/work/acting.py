@@ -65,7 +65,9 @@ def make_actor(campaign: Campaign, learner_id: str, parent_process: int | None =
         return [
             ActorChunk(number, wanted)
             for number, each in enumerate(settings.samplers)
-            for wanted in chunk_rows(each.size.buffer_size_at(iteration), in_chunks=each.table.in_chunks)
+            for wanted in chunk_rows(
+                each.size.buffer_size_at(iteration), in_chunks=each.table.in_chunks, most=settings.buffer.chunk_rows
+            )
         ]
 
     def deserted() -> bool:

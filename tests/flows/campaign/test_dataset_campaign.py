@@ -9,11 +9,11 @@ import pytest
 
 from molbuffer.flows.campaign.campaign import campaign_run
 from molbuffer.flows.campaign.training import prepare_online
+from molbuffer.flows.settings.overrides import Override
 from molbuffer.flows.settings.problems import ConfigurationError
 from molbuffer.flows.settings.settings import load_settings
 from molbuffer.flows.tasks.build_request import build_requests
 from molbuffer.flows.tasks.chunks import build_chunk
-from molbuffer.lab import building
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Commit, Event, RunKind
 
@@ -59,10 +59,9 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_rows_of_files_come_once_an_epoch_in_builds_of_several_chunks_and_live_ones_together(
-    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    config: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(building, "CHUNK_ROWS", 4)
-    settings = load_settings(config)
+    settings = load_settings(config, [Override.parse("buffer.chunk_rows=4")])
     with (
         caplog.at_level(logging.WARNING),
         SampleStore.create(tmp_path / "lab") as store,
