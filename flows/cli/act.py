@@ -36,10 +36,14 @@ def act(
     device: DeviceOption = None,
     json: JsonOption = False,
     run_id: Annotated[
-        str | None, typer.Option("--run-id", metavar="ID", hidden=True, help="The run of the actor, made or resumed.")
+        str | None,
+        typer.Option(
+            "--run-id", metavar="ID", hidden=True, help="The run of the actor, made or resumed (default: a new one)."
+        ),
     ] = None,
     parent_process: Annotated[
-        int | None, typer.Option("--local-to", metavar="PID", hidden=True, help="End when this process is gone.")
+        int | None,
+        typer.Option("--local-to", metavar="PID", hidden=True, help="End when this process is gone (default: none)."),
     ] = None,
 ) -> None:
     """Draw and score molecules for a training elsewhere, with the policy of its newest checkpoint, until it ends."""

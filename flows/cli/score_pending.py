@@ -21,7 +21,9 @@ def score_pending(
     store: StoreOption,
     run: Annotated[
         str | None,
-        typer.Option("--run", metavar="RUN_ID", help="Only rows of this run, by its id or the start of it."),
+        typer.Option(
+            "--run", metavar="RUN_ID", help="Only rows of this run, by its id or the start of it (default: all)."
+        ),
     ] = None,
     watch: Annotated[
         bool, typer.Option("--watch", help="Go on when nothing is left, and take what comes, until Ctrl-C.")

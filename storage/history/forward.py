@@ -289,9 +289,11 @@ def _splice(old: ScannedRows, old_numbers: NDArray[np.int64], read: NDArray[np.i
     """
     old_bounds = np.searchsorted(old.build_numbers, np.arange(old.builds.num_rows + 1))
     bounds = np.searchsorted(read, np.arange(len(old_numbers) + 1))
+    if not len(old_numbers):
+        return Splice([slice(0, 0)], [False], [0])
     kept = old_numbers >= 0
     follows = (kept[1:] == kept[:-1]) & (~kept[1:] | (old_numbers[1:] == old_numbers[:-1] + 1))
-    firsts = [0, *(np.flatnonzero(~follows) + 1).tolist()] if len(kept) else []
+    firsts = [0, *(np.flatnonzero(~follows) + 1).tolist()]
     slices, shifts = [], []
     for first, end in zip(firsts, [*firsts[1:], len(kept)], strict=True):
         if kept[first]:
@@ -300,6 +302,4 @@ def _splice(old: ScannedRows, old_numbers: NDArray[np.int64], read: NDArray[np.i
         else:
             slices.append(slice(int(bounds[first]), int(bounds[end])))
             shifts.append(0)
-    if not firsts:
-        return Splice([slice(0, 0)], [False], [0])
     return Splice(slices, [bool(kept[first]) for first in firsts], shifts)

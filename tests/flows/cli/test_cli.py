@@ -42,7 +42,7 @@ def test_the_commands_are_those_that_are_documented() -> None:
         "sample", "score", "rescore", "query", "runs", "top", "policies", "checkpoints", "kinds",
         "init", "maintain", "migrate", "recover", "snapshots", "verify", "archive", "merge", "export",
         "bench pmo", "objectives", "poses", "report", "compare", "explore", "log", "ingest", "watch",
-        "deploy", "serve", "config from-reinvent",
+        "deploy", "serve", "config from-reinvent", "score-pending", "act",
     }  # fmt: skip
 
 

@@ -125,7 +125,7 @@ def test_deploy_lists_files_of_this_host_and_refuses_them_when_told(tiny_config:
     [
         (["--cron", "every night"], "expected a schedule in cron's notation"),
         (["--cron", "0 2 * * *", "--cron", "build=0 3 * * *"], "expected one schedule for build"),
-        (["--cron", "bild=0 2 * * *"], "there is no such flow"),
+        (["--cron", "bild=0 2 * * *"], "no flow; did you mean `build`?"),
         (["--timezone", "Mars/Olympus"], "expected a time zone such as UTC or Europe/Berlin"),
         (["--set", "campaign.name=3"], "campaign.name"),
     ],
