@@ -332,7 +332,8 @@ def test_one_bit_in_any_file_is_found(path):
     files = [
         file
         for file in path.rglob("*")
-        if file.is_file() and file.parent.name not in {"store", "builds", "policies", "checkpoints", "migrations", "waiting"}
+        if file.is_file()
+        and file.parent.name not in {"store", "builds", "policies", "checkpoints", "migrations", "waiting"}
         if file.name != "zarr.json"
     ]
     rng = random.Random(11)
