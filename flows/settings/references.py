@@ -85,12 +85,20 @@ def not_told(problems: Sequence[Problem], told: Sequence[Problem], data: Data) -
         data: the configuration.
     """
     files = [(each.path[:-1], _value(data, each.path)) for each in told]
-    return [each for each in problems if not any(each.path == at and str(name) in each.message for at, name in files)]
+    return [
+        each
+        for each in problems
+        if not any(each.path == at and name is not None and str(name) in each.message for at, name in files)
+    ]
 
 
 def _value(data: Any, path: KeyPath) -> Any:
+    """Return the value at a path; None where there is none, as of what a stage has from the tables above."""
     for part in path:
-        data = data[part]
+        try:
+            data = data[part]
+        except (KeyError, IndexError):
+            return None
     return data
 
 

@@ -38,6 +38,8 @@ ALTERNATIVES = (
     "bits = ",
     "reference = ",
     "column = 1",
+    'mode = "backlog"',
+    "address = ",
 )
 """Keys of the example that exclude others: of where latents come from, of what learns, of a loss without them, of what
 chooses the molecules that are scored, of a box, and of the features of the model that is there."""
@@ -102,9 +104,12 @@ def test_the_alternatives_of_the_example_are_right_too(beside_the_example: Path)
     assert [problem.key for problem in raised.value.problems] == [
         "objective.named",
         "objective.choose",
+        "objective.components[13].mode",
+        "contrastive.min_improvement",
         "samplers[1].learnt_prior",
         "samplers[2].vectors",
         "offline.sigma",
+        "runner.address",
     ]
     lines = with_alternatives().splitlines(keepends=True)
     text = "".join(line for line in lines if not line.startswith(ALTERNATIVES))

@@ -328,6 +328,10 @@ def test_a_reference_is_read_from_the_folder_of_the_file(tmp_path: Path) -> None
     assert problem(tmp_path, text.format("")).startswith(named)
     given = text.format('reference = "front.csv"\n')
     assert "line 3, key `objective.reference`: there is no file" in problem(tmp_path, given)
+    # A stage has it from there, and something else is wrong, too.
+    stages = '[[stages]]\niterations = 5\nobjective = { components = [{ kind = "qed" }] }\n[[stages]]\n'
+    both = problems(tmp_path, f"{given}{stages}[training]\nlos = 1\n")
+    assert sum("there is no file" in each for each in both) and any("training.los" in each for each in both)
     (tmp_path / "front.csv").write_text("raw_sa_score\n1\n")
     assert "line 3, key `objective.reference`: the reference" in problem(tmp_path, given)
     (tmp_path / "front.csv").write_text("raw_qed\n0.5\n")

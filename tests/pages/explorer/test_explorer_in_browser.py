@@ -149,12 +149,12 @@ def test_a_molecule_is_opened_and_its_neighbours_lead_on(seen):
     seen.page.get_by_role("heading", name="Neighbours").wait_for()
     seen.page.get_by_text("Every score of it").wait_for()
     open_tab(seen.page, "Molecules")
-    seen.page.get_by_role("button", name=f"Open {seen.total}", exact=True).wait_for()
+    seen.page.get_by_role("button", name=f"Open {seen.total}", exact=True).first.wait_for()
     # The last one is a molecule that has others like it.
-    seen.page.get_by_role("button", name=f"Open {seen.total}", exact=True).click()
+    seen.page.get_by_role("button", name=f"Open {seen.total}", exact=True).first.click()
     wait_for(seen.page, "similarity 0.")
     before = seen.page.locator(".mb-molecule .mb-smiles").inner_text()
-    seen.page.get_by_role("button", name="Open 1", exact=True).click()
+    seen.page.get_by_role("button", name="Open 1", exact=True).first.click()
     shown = "document.querySelector('.mb-molecule .mb-smiles')?.innerText"
     seen.page.wait_for_function(f"(before) => {shown} && {shown} !== before", arg=before)
 
@@ -215,7 +215,7 @@ def test_a_narrow_dark_window_has_room_for_it(open_visit, address):
     wait_for(seen.page, "What the runs came to")
     assert seen.page.evaluate(BEYOND_THE_EDGE) == []
     open_tab(seen.page, "Molecules")
-    seen.page.get_by_role("button", name="Open 1", exact=True).click()
+    seen.page.get_by_role("button", name="Open 1", exact=True).first.click()
     seen.page.get_by_text("Every score of it").wait_for()
     assert seen.page.evaluate(BEYOND_THE_EDGE) == []
     ground = seen.page.locator(".mb-card").first.evaluate("(card) => getComputedStyle(card).backgroundColor")
