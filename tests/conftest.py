@@ -143,6 +143,12 @@ def services() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def namespaces() -> ModuleType:
+    """The hosts of namespaces.py."""
+    return module_beside("namespaces")
+
+
+@pytest.fixture(scope="session")
 def fake_device() -> ModuleType:
     """The device of fake_device.py."""
     return module_beside("fake_device")

@@ -3,7 +3,6 @@
 Hosts are network namespaces; each has a home, a cache and a folder of the store of its own.
 """
 
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -16,8 +15,7 @@ import pytest
 
 from molbuffer.storage import SampleStore
 
-TESTS = Path(__file__).parents[2]
-WRITER = TESTS / "storage" / "writer_process.py"
+WRITER = Path(__file__).parents[1] / "writer_process.py"
 PATIENCE_SECONDS = 600
 # A server and a host that notice within about three seconds that the other one is gone.
 SCORER = """
@@ -49,11 +47,8 @@ QUICK = (
 
 
 @pytest.fixture(scope="module")
-def network(services, tmp_path_factory):
+def network(services, namespaces, tmp_path_factory):
     """Two hosts, with the addresses of the servers that they share."""
-    specification = importlib.util.spec_from_file_location("namespaces", TESTS / "namespaces.py")
-    namespaces = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(namespaces)
     with namespaces.hosts(2) as hosts:
         folder = tmp_path_factory.mktemp("servers") / "s3"
         with services.postgres(hosts.here) as postgres, services.s3(folder, hosts.here) as s3:
