@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import expect
 
 from molbuffer.storage import Commit, SampleStore
 
@@ -76,14 +77,30 @@ def open_tab(page, name):
     page.get_by_role("tab", name=name, exact=True).click()
 
 
+def wait_for_cards(page, number, part=""):
+    """Until as many cards are there, or as many parts of cards.
+
+    A page is told of one change after the other: a title may be there before the cards that it counts.
+    """
+    expect(page.locator(f".mb-card {part}".strip())).to_have_count(number, timeout=1000 * PATIENCE_SECONDS)
+
+
 @pytest.fixture(scope="module")
-def seen(open_visit, address):
+def visit(open_visit):
     visit = open_visit()
-    visit.page.goto(address)
-    visit.page.locator(".mb-card").first.wait_for()
-    visit.total = visit.page.locator(".mb-card").count()
     yield visit
     visit.page.close()
+
+
+@pytest.fixture
+def seen(visit, address):
+    """The page, opened anew: nothing of what another test has chosen is left."""
+    visit.page.goto(address)
+    title = visit.page.get_by_text(re.compile(r"^Molecules 1 to (\d+) of \1\.$"))
+    title.wait_for()
+    visit.total = int(re.search(r"\d+(?=\.)", title.inner_text())[0])
+    wait_for_cards(visit.page, visit.total)
+    return visit
 
 
 def test_who_has_no_token_sees_nothing(open_visit, address):
@@ -98,7 +115,7 @@ def test_a_condition_filters_and_a_wrong_one_is_an_error(seen):
     where.fill("smiles LIKE 'C%' AND smiles NOT LIKE 'CCCCC%'")
     where.press("Enter")
     wait_for(seen.page, "Molecules 1 to 3 of 3, filtered by")
-    assert seen.page.locator(".mb-card svg").count() == 3
+    wait_for_cards(seen.page, 3, "svg")
     where.fill("no_such_column = 1")
     where.press("Enter")
     seen.page.get_by_role("alert").filter(has_text="no_such_column").wait_for()
@@ -119,15 +136,14 @@ def test_a_box_that_is_drawn_on_a_chart_filters(seen):
     mouse.move(place["x"] + 10, place["y"] + place["height"] / 2, steps=5)
     mouse.up()
     title = seen.page.get_by_text(re.compile(r"Molecules 1 to (\d+) of \1, filtered by reward from 0\."))
-    title.wait_for()
-    assert 3 <= seen.page.locator(".mb-card").count() < seen.total
+    shown = int(re.search(r"of (\d+),", title.inner_text())[1])
+    assert 3 <= shown < seen.total
+    wait_for_cards(seen.page, shown)
     mouse.click(place["x"] + 60, place["y"] + place["height"] - 70)
     wait_for(seen.page, f"Molecules 1 to {seen.total} of {seen.total}.")
 
 
 def test_what_is_selected_is_exported(seen):
-    # Until the cards that the box has hidden are there again.
-    seen.page.locator(".mb-card").nth(seen.total - 1).wait_for()
     seen.page.get_by_role("checkbox").first.click()
     wait_for(seen.page, "Export the 1 selected:")
     seen.page.get_by_role("checkbox").nth(2).click()
@@ -218,7 +234,8 @@ def test_a_narrow_dark_window_has_room_for_it(open_visit, address):
     seen.page.get_by_role("button", name="Open 1", exact=True).first.click()
     seen.page.get_by_text("Every score of it").wait_for()
     assert seen.page.evaluate(BEYOND_THE_EDGE) == []
-    ground = seen.page.locator(".mb-card").first.evaluate("(card) => getComputedStyle(card).backgroundColor")
-    assert ground == "rgb(18, 22, 28)"
+    expect(seen.page.locator(".mb-card").first).to_have_css(
+        "background-color", "rgb(18, 22, 28)", timeout=1000 * PATIENCE_SECONDS
+    )
     assert (outside(seen), seen.failed, seen.errors) == ([], [], [])
     seen.page.close()
