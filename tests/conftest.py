@@ -148,6 +148,16 @@ def namespaces() -> ModuleType:
     return module_beside("namespaces")
 
 
+@pytest.fixture(scope="module")
+def open_visit() -> Iterator[Callable[..., Any]]:
+    """A function that opens a page of the browser of browser.py, which is closed with the module.
+
+    Playwright keeps an event loop in this thread while it runs, so a session-wide one would break other tests.
+    """
+    with module_beside("browser").visits() as open_page:
+        yield open_page
+
+
 @pytest.fixture(scope="session")
 def fake_device() -> ModuleType:
     """The device of fake_device.py."""

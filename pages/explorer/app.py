@@ -112,7 +112,7 @@ def _(get_choices, mo):
 
 @app.cell
 def _(ex, mo):
-    where = mo.ui.text(placeholder="sampler = 'live' AND iteration > 10", label="Condition in SQL", full_width=True)
+    where = mo.ui.text(placeholder="reward > 0.7 AND iteration > 10", label="Condition in SQL", full_width=True)
     order = mo.ui.dropdown([str(each) for each in ex.Order], value=str(ex.Order.BEST), label="Order")
     return order, where
 

@@ -36,7 +36,7 @@ def comparison(scope: Scope) -> str:
     caption = "Settings that differ"
     if len(listed) > MOST_DIFFERENCES:
         caption += f", {MOST_DIFFERENCES} of {len(listed)}"
-    settings = [(key, *values) for key, values in listed[:MOST_DIFFERENCES]]
+    settings = [(key, *map(html.plain, values)) for key, values in listed[:MOST_DIFFERENCES]]
     if settings:
         parts.append(html.table(caption, ("setting", *labels), settings, whole=True))
     else:

@@ -46,6 +46,22 @@ def test_the_pictures_are_part_of_their_pages_with_the_colours_of_the_page(site:
         assert "prefers-color-scheme: dark) {" not in text
 
 
+def test_the_search_works_in_pages_that_are_opened_from_a_disk(site: Path, open_visit) -> None:
+    visit = open_visit(width=400)
+    visit.page.goto((site / "how-to" / "pmo.html").as_uri())
+    visit.page.keyboard.press("/")
+    box = visit.page.get_by_role("combobox", name="Search")
+    box.press_sequentially("screening")
+    found = visit.page.get_by_role("option", name="mb.Screening")
+    found.wait_for()
+    assert box.input_value() == "screening"
+    found.click()
+    visit.page.wait_for_url("**/reference/python.html**")
+    assert {url.partition(":")[0] for url in visit.requests} <= {"file", "data"}
+    assert (visit.errors, visit.failed) == ([], [])
+    visit.page.close()
+
+
 def test_what_the_generator_does_not_check_is_found(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text(
         '<a href="gone.html">x</a><img src="gone.svg"><a href="page.html#no">y</a>'
