@@ -210,7 +210,7 @@ def _agent_draws_live(data: Mapping[str, Any]) -> bool:
 
 def _builds_come_too_often(data: Mapping[str, Any], deliveries: int) -> Iterator[str]:
     """Warn of builds that cannot last until the next one is due, so that the buffer is built more often."""
-    if _is_offline(data):
+    if _is_offline(data) or _table(data, "training")["mode"] == "async":  # Actors build as the rate limit says.
         return
     campaign = _table(data, "campaign")
     every, batch_size = _table(data, "buffer")["build_every"], campaign["batch_size"]
