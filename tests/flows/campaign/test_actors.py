@@ -5,26 +5,31 @@ is the course that processes take when each is slower than the other in turn, an
 """
 
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from molbuffer.flows.campaign import backlogs_of_runs
 from molbuffer.flows.campaign.actor_runs import actor_run, find_learner
 from molbuffer.flows.campaign.campaign import campaign_run
 from molbuffer.flows.campaign.training import prepare_online
 from molbuffer.flows.settings.settings import Settings
 from molbuffer.flows.work.acting import make_actor
-from molbuffer.lab import Actor, NoLearnerError, SilentActorsError, run_training
+from molbuffer.lab import Actor, BacklogScorer, NoLearnerError, SilentActorsError, run_training
+from molbuffer.scoring.components import QED
 from molbuffer.storage import Run, RunConflictError, RunKind, RunStatus, SampleStore
 
 LEARNER = "1" * 32
 ACTORS = ("a" * 32, "b" * 32)
 BATCH, BUILD = 16, 24
+SCORED_AT_ONCE = BUILD
 
 CONFIG = """
 [campaign]
@@ -84,6 +89,7 @@ class Apart:
     settings: Settings
     waits: int = 0
     texts: list[str] = field(default_factory=list)
+    scorers: int = 0
     endings: dict[str, str] = field(default_factory=dict)
 
     @contextmanager
@@ -111,6 +117,8 @@ class Apart:
                     if run_id not in working:
                         working[run_id] = stack.enter_context(self.actor(run_id))
                     build(working[run_id])
+                for _ in range(self.scorers):
+                    BacklogScorer(self.store, backlogs_of_runs(self.store), batch=SCORED_AT_ONCE).run()
 
             with campaign_run(self.settings, self.store, RunKind.TRAIN, LEARNER) as campaign:
                 training = prepare_online(campaign)
@@ -242,6 +250,50 @@ def test_either_is_killed_and_goes_on(apart: Apart, killed: str, monkeypatch: py
     rows = training.loader.buffer.index
     kept = apart.query("SELECT count(*) AS n FROM samples WHERE kept").item()
     assert rows.own.all() and (len(rows) == kept or len(rows) == kept - BUILD)
+
+
+@pytest.mark.parametrize("order", list(permutations(["learner", "actor", "scorer"])))
+def test_learner_actor_and_scorer_are_killed_in_every_order(
+    apart: Apart, small_prior: Path, order: Sequence[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart.settings = settings_of(small_prior, **{'kind = "qed"': 'kind = "qed"\nmode = "backlog"', "= 7": "= 4"})
+    apart.scorers, calls, left = 1, Counter(), [*order]
+
+    def dies_at(method: str, victim_of: Callable[[Any], str]) -> None:
+        write = getattr(SampleStore, method)
+
+        def dies(store: SampleStore, parts: Any, *others: Any, **named: Any) -> Any:
+            if left and victim_of(parts) == left[0]:
+                # Before what it writes, or after it and before it knows.
+                if len(left) % 2:
+                    write(store, parts, *others, **named)
+                raise Killed(left.pop(0))
+            return write(store, parts, *others, **named)
+
+        monkeypatch.setattr(SampleStore, method, dies)
+
+    def role(parts: Any) -> str:
+        return "learner" if parts.run_id == LEARNER else "actor" if parts.builds else "nobody"
+
+    values = QED.values
+
+    def counted(component: QED, molecules: Sequence[str]) -> Any:
+        calls.update(molecules)
+        return values(component, molecules)
+
+    monkeypatch.setattr(QED, "values", counted)
+    dies_at("commit", role)
+    dies_at("add_rewards_of_builds", lambda _: "scorer")
+    for victim in order:
+        with pytest.raises(Exception, match=victim):
+            apart.learn(actors=ACTORS[:1])
+    training = apart.learn(actors=ACTORS[:1])
+    assert training.loader.iteration == 4 and not left
+    assert metrics_of(apart)["sampled"] == [BATCH * (1 + done) for done in range(4)]
+    assert apart.query(TWICE, LEARNER).is_empty()
+    assert calls and set(calls.values()) == {1}
+    stored = apart.query("SELECT smiles FROM scores WHERE status = 'ok'")["smiles"].to_list()
+    assert sorted(stored) == sorted(calls)
 
 
 def test_live_rows_that_are_not_committed_stay_in_the_buffer(apart: Apart, small_prior: Path) -> None:
