@@ -42,7 +42,7 @@ Schema = Mapping[str, Any]
 
 def page() -> str:
     """Return the page."""
-    from molbuffer.flows.cli.config import example_text
+    from molbuffer.flows.cli.configurations.config import example_text
     from molbuffer.flows.settings import settings_schema
 
     schema = settings_schema()
@@ -80,7 +80,7 @@ def _section(name: str, key: Schema, schema: Schema) -> Iterator[str]:
 
 
 def _families(schema: Schema) -> Iterator[str]:
-    from molbuffer.flows.cli.kinds import families
+    from molbuffer.flows.cli.configurations.kinds import families
 
     found = _kinds(schema)
     for family in families():
@@ -97,7 +97,7 @@ def _families(schema: Schema) -> Iterator[str]:
 
 def _kinds(schema: Schema) -> dict[str, dict[str, Schema]]:
     """Return the tables of the kinds of each family, as they stand at the first place that names them."""
-    from molbuffer.flows.cli.kinds import families
+    from molbuffer.flows.cli.configurations.kinds import families
 
     places = list(_discriminators(schema))
     found: dict[str, dict[str, Schema]] = {}

@@ -14,7 +14,7 @@ from typing import Any
 def main() -> None:
     """Run the command line of this process."""
     try:
-        from molbuffer.flows.cli.interruptions import ends_on_signals
+        from molbuffer.flows.cli.common.interruptions import ends_on_signals
     except KeyboardInterrupt:
         # The handlers are not there yet.
         sys.stderr.write("interrupted\n")

@@ -12,28 +12,8 @@ from typing import Annotated
 
 import typer
 
-from molbuffer.flows.cli import (
-    act,
-    archive,
-    bench,
-    campaign,
-    config,
-    exchange,
-    kinds,
-    look,
-    molecules,
-    poses,
-    pretrain,
-    priors,
-    query,
-    recover,
-    rescore,
-    score_pending,
-    store,
-    verify,
-)
-from molbuffer.flows.cli.errors import ReportingGroup
-from molbuffer.flows.cli.nights import deploy, serve
+from molbuffer.flows.cli import campaigns, chemistry, configurations, exchange, look, nights, stores
+from molbuffer.flows.cli.common.errors import ReportingGroup
 from molbuffer.lab import limit_threads
 
 app = typer.Typer(
@@ -44,26 +24,29 @@ app = typer.Typer(
     help="A streaming data pipeline on a persistent store for reinforcement learning of molecule generators.",
     epilog="Start with: molbuffer demo",
 )
-app.add_typer(config.app, name="config")
-app.add_typer(bench.app, name="bench")
-act.add_commands(app)
-archive.add_commands(app)
-campaign.add_commands(app)
-deploy.add_commands(app)
-exchange.add_commands(app)
-kinds.add_commands(app)
-look.add_commands(app)
-store.add_commands(app)
-molecules.add_commands(app)
-poses.add_commands(app)
-pretrain.add_commands(app)
-priors.add_commands(app)
-query.add_commands(app)
-recover.add_commands(app)
-rescore.add_commands(app)
-score_pending.add_commands(app)
-serve.add_commands(app)
-verify.add_commands(app)
+PANELS = {
+    "Campaigns": (campaigns, nights),
+    "Stores": (stores,),
+    "Molecules and policies": (chemistry,),
+    "What runs do and did": (look,),
+    "Archives and other programs": (exchange,),
+    "Configurations": (configurations,),
+}
+"""The packages of the commands, by the titles that ``--help`` has for them."""
+
+
+def _add_commands() -> None:
+    for title, packages in PANELS.items():
+        commands, groups = len(app.registered_commands), len(app.registered_groups)
+        for package in packages:
+            package.add_commands(app)
+        for command in app.registered_commands[commands:]:
+            command.rich_help_panel = title
+        for group in app.registered_groups[groups:]:
+            group.rich_help_panel = title
+
+
+_add_commands()
 
 
 def _say_version(wanted: bool) -> None:

@@ -1,13 +1,14 @@
-"""Commands of the field's own tools: ``log`` and ``ingest``."""
+"""Commands that pass rows on to other stores and programs, and take theirs in."""
 
 from __future__ import annotations
 
 import typer
 
-from molbuffer.flows.cli.exchange import ingest, log
+from molbuffer.flows.cli.exchange import archive, ingest, log
 
 
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this package."""
+    archive.add_commands(app)
     ingest.add_commands(app)
     log.add_commands(app)

@@ -6,8 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from molbuffer.flows.cli.output import progress_of
-from molbuffer.flows.cli.query import known_objective
+from molbuffer.flows.cli.common.output import progress_of
+from molbuffer.flows.cli.stores.query import known_objective
 from molbuffer.flows.errors import UsageError
 
 KINDS = ("minari", "huggingface")

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molbuffer.flows.cli.notes import note
-from molbuffer.flows.cli.options import ColumnOption, JsonOption, StoreOption
-from molbuffer.flows.cli.output import as_json, progress_of, write_text
-from molbuffer.flows.cli.run_notes import told_how_to_go_on
+from molbuffer.flows.cli.common.notes import note
+from molbuffer.flows.cli.common.options import ColumnOption, JsonOption, StoreOption
+from molbuffer.flows.cli.common.output import as_json, progress_of, write_text
+from molbuffer.flows.cli.common.run_notes import told_how_to_go_on
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molbuffer.flows.cli.notes import note
-from molbuffer.flows.cli.options import StoreOption
+from molbuffer.flows.cli.common.notes import note
+from molbuffer.flows.cli.common.options import StoreOption
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:

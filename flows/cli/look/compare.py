@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molbuffer.flows.cli.archive import DEFAULT_MAX_SIZE, MaxSizeOption
+from molbuffer.flows.cli.common.archive_size import DEFAULT_MAX_SIZE, MaxSizeOption
+from molbuffer.flows.cli.common.notes import note
+from molbuffer.flows.cli.common.options import JsonOption, SnapshotOption
+from molbuffer.flows.cli.common.output import as_json, table, write_text
 from molbuffer.flows.cli.look.report import StoreOrArchive, looked_at
-from molbuffer.flows.cli.notes import note
-from molbuffer.flows.cli.options import JsonOption, SnapshotOption
-from molbuffer.flows.cli.output import as_json, table, write_text
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:

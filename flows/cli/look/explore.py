@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
+from molbuffer.flows.cli.common.notes import note
+from molbuffer.flows.cli.common.output import write_text
 from molbuffer.flows.cli.look.report import StoreOrArchive
-from molbuffer.flows.cli.notes import note
-from molbuffer.flows.cli.output import write_text
 from molbuffer.flows.errors import UsageError
 
 

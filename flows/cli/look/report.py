@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molbuffer.flows.cli.archive import DEFAULT_MAX_SIZE, MaxSizeOption, limits
-from molbuffer.flows.cli.notes import note
-from molbuffer.flows.cli.options import JsonOption, SnapshotOption, with_a_folder
-from molbuffer.flows.cli.output import as_json, shown_bytes, write_text
+from molbuffer.flows.cli.common.archive_size import DEFAULT_MAX_SIZE, MaxSizeOption, limits
+from molbuffer.flows.cli.common.notes import note
+from molbuffer.flows.cli.common.options import JsonOption, SnapshotOption, with_a_folder
+from molbuffer.flows.cli.common.output import as_json, shown_bytes, write_text
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:

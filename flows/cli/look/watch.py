@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from molbuffer.flows.cli.options import StoreOption
+from molbuffer.flows.cli.common.options import StoreOption
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

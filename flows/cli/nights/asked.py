@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from molbuffer.flows.cli.notes import note
-from molbuffer.flows.cli.options import SetOption, file_or_preset
-from molbuffer.flows.cli.preparation import check_names, checked_settings, opened_if_there, overrides_of
+from molbuffer.flows.cli.common.notes import note
+from molbuffer.flows.cli.common.options import SetOption, file_or_preset
+from molbuffer.flows.cli.common.preparation import check_names, checked_settings, opened_if_there, overrides_of
 from molbuffer.flows.errors import UsageError
 
 if TYPE_CHECKING:

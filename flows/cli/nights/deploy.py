@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from molbuffer.flows.cli.common.notes import note
+from molbuffer.flows.cli.common.options import JsonOption, taking, with_a_folder
+from molbuffer.flows.cli.common.output import as_json, write_text
 from molbuffer.flows.cli.nights.asked import NightOptions, as_rows, asked_nights, listed, told_of_files
-from molbuffer.flows.cli.notes import note
-from molbuffer.flows.cli.options import JsonOption, taking, with_a_folder
-from molbuffer.flows.cli.output import as_json, write_text
 
 
 def add_commands(app: typer.Typer) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from molbuffer.flows.cli.common.notes import note
+from molbuffer.flows.cli.common.options import taking
 from molbuffer.flows.cli.nights.asked import NightOptions, asked_nights, listed
-from molbuffer.flows.cli.notes import note
-from molbuffer.flows.cli.options import taking
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -22,7 +22,7 @@ def serve(given: NightOptions) -> None:
     it names.
     """
     nights = asked_nights(given, pool=None)
-    from molbuffer.flows.cli.prefect_setup import served_nights
+    from molbuffer.flows.cli.common.prefect_setup import served_nights
     from molbuffer.flows.deployments import planned
 
     plans = planned(nights)

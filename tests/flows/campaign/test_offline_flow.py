@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from molbuffer.flows.cli.preparation import Prepared, check_rows_there
+from molbuffer.flows.cli.common.preparation import Prepared, check_rows_there
 from molbuffer.flows.settings.settings import Settings
 from molbuffer.flows.train_offline import train_offline
 from molbuffer.samplers import last_policy

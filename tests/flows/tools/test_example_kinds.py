@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from molbuffer.flows.cli import app
-from molbuffer.flows.cli.config import example_text
-from molbuffer.flows.cli.kinds import families
+from molbuffer.flows.cli.configurations.config import example_text
+from molbuffer.flows.cli.configurations.kinds import families
 from molbuffer.flows.tools.example_kinds import example_of_kinds
 from molbuffer.kinds import family
 

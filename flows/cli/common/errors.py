@@ -1,0 +1,88 @@
+"""The one place where errors become messages: an error that a user can correct is one line, not a traceback."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from molbuffer.flows.cli.common.interruptions import report_interruption
+
+DEBUG = "MOLBUFFER_DEBUG"
+"""The environment variable that, set to 1, shows tracebacks."""
+
+_ROOTS = (
+    ("molbuffer.flows.errors", "UsageError"),
+    ("molbuffer.flows.settings.problems", "ConfigurationError"),
+    ("molbuffer.flows.cli.common.prefect_server", "PrefectServerError"),
+    ("molbuffer.exchange.errors", "ExchangeError"),
+    ("molbuffer.kinds.errors", "KindError"),
+    ("molbuffer.lab.errors", "RunError"),
+    ("molbuffer.samplers.errors", "SamplerError"),
+    ("molbuffer.scoring.errors", "ScoringError"),
+    ("molbuffer.storage.errors", "StoreError"),
+    ("molbuffer.training.errors", "TrainingError"),
+)
+"""The roots of the rooms' errors, by module and name."""
+
+
+class ReportingGroup(TyperGroup):
+    """Commands whose errors are reported on standard error, with exit code 1, and the end by a signal with its own."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        for command in self.commands.values():
+            # The lines of a docstring are as wide as those of the code, and a terminal may be narrower.
+            paragraphs = (command.help or "").split("\n\n")
+            command.help = _unmarked("\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))
+            for parameter in command.params:
+                if (text := getattr(parameter, "help", None)) is not None:
+                    parameter.help = _unmarked(text)  # type: ignore[attr-defined]
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BaseException as error:
+            code = report_interruption(error)
+            if debugging():
+                raise
+            if code is not None:
+                raise typer.Exit(code) from None
+            if not isinstance(error, Exception) or not _is_for_users(error):
+                raise
+            sys.stderr.write(f"error: {_in_words(error)}\n")
+            raise typer.Exit(1) from error
+
+
+def _unmarked(text: str) -> str:
+    """Return a text of a help in which square brackets are no markup of rich: it leaves a name of a table out."""
+    return re.sub(r"(?<!\\)\[(?=[a-z])", r"\\[", text)
+
+
+def _in_words(error: Exception) -> str:
+    """Return an error for people; one of the operating system with what can be done about it."""
+    if not isinstance(error, OSError):
+        return str(error)
+    from molbuffer.storage import system_advice
+
+    advice = system_advice(error)
+    return str(error) if advice is None or advice in str(error) else f"{error}. {advice}"
+
+
+def debugging() -> bool:
+    """Return whether tracebacks are shown."""
+    return os.environ.get(DEBUG) == "1"
+
+
+def _is_for_users(error: Exception) -> bool:
+    """Return whether a user, rather than a developer, can correct an error."""
+    if isinstance(error, BrokenPipeError):
+        # Not an error: the program that reads the output has ended. Typer ends the command.
+        return False
+    # An error of a room can only come from a room that has been imported; importing the others would take seconds.
+    imported = ((sys.modules.get(module), name) for module, name in _ROOTS)
+    return isinstance(error, (OSError, *(getattr(module, name) for module, name in imported if module is not None)))

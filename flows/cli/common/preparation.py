@@ -1,0 +1,227 @@
+"""What is checked before a command starts a run: the configuration, the store, what they name in each other, and that a
+run can go on as it is asked to.
+
+Nothing here imports torch or Prefect, so that a mistake is reported within a second or two.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from molbuffer.flows.cli.common.options import CampaignOptions, known_run
+from molbuffer.flows.cli.common.output import output_kept_for_results
+from molbuffer.flows.errors import UsageError
+
+if TYPE_CHECKING:
+    from molbuffer.flows.settings import Override, Problem, Settings
+    from molbuffer.storage import ArchiveLimits, RunKind, SampleStore
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that can be started.
+
+    Attributes:
+        settings: the checked configuration.
+        run_id: the id of the run: that of the run to go on with, or a new one.
+    """
+
+    settings: Settings
+    run_id: str
+
+
+def overrides_of(texts: Sequence[str] | None) -> list[Override]:
+    """Parse the options ``--set``.
+
+    Raises:
+        UsageError: one of them is not KEY=VALUE.
+    """
+    from molbuffer.flows.settings import parse_overrides
+
+    try:
+        return parse_overrides(texts or ())
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def prepared_run(
+    given: CampaignOptions,
+    overrides: Sequence[Override],
+    *,
+    kind: RunKind | None = None,
+    iterations: int | None = None,
+    own_rows: bool = False,
+) -> Prepared:
+    """Check everything that can be checked before a run starts, and return it.
+
+    Args:
+        given: the options of the command. The store is made later where there is none; of the configuration, the
+            device does not count if the command names one.
+        overrides: values that keys have instead of those in the file.
+        kind: the kind of the run; None is a training, offline if the configuration says so.
+        iterations: the number of iterations of the training, instead of that of the file.
+        own_rows: whether the store must be there already, since the rows of the run are in it.
+
+    Raises:
+        ConfigurationError: the file has problems, or names what the store does not have.
+        RunConflictError: the run cannot go on with this configuration.
+        StoreError: the store cannot be used.
+    """
+    file, store = given.file, given.store
+    settings = checked_settings(file, overrides, check_device=given.device is None)
+    if iterations is not None:
+        settings = _with_iterations(settings, iterations)
+    run_id = known_run(store, given.resume)
+    with opened_if_there(store, must_exist=own_rows or (settings.campaign.offline and kind is None)) as opened:
+        check_names(settings, file, opened, store)
+        if opened is not None:
+            _refuse_an_archive(opened)
+            if run_id is not None:
+                _check_resumed(opened, run_id, settings, kind)
+    return Prepared(settings, run_id or uuid.uuid4().hex)
+
+
+def check_rows_there(
+    ready: Prepared,
+    store: Path,
+    sources: Sequence[Path] = (),
+    where: str | None = None,
+    snapshot: int | None = None,
+    limits: ArchiveLimits | None = None,
+) -> None:
+    """Refuse an offline training whose sources are not there, or damaged, or have no row to learn from.
+
+    An archive in a tar file is unpacked for that, and once more by the training: what is wrong with it is found before
+    a server starts.
+
+    Args:
+        ready: the run.
+        store: the folder of its store.
+        sources: the archives and stores of its rows; none is its store alone.
+        where: an SQL condition on ``sample_history``; None is that of the configuration.
+        snapshot: the snapshot of the store to read; None is the present one.
+        limits: the limits on the size of each archive; None is the default.
+
+    Raises:
+        ArchiveError: an archive is damaged or not what it says.
+        StoreError: a store cannot be opened.
+        BatchShortError: no row has a reward under the objective.
+    """
+    there = (store / "store.toml").is_file()
+    if not there and not sources:
+        return
+    from molbuffer.flows.campaign import check_rows, offline_condition
+    from molbuffer.lab import opened_rows
+    from molbuffer.storage import ArchiveLimits, SampleStore
+
+    places = [str(place.resolve()) for place in sources]
+    with ExitStack() as opened:
+        own = opened.enter_context(SampleStore.open(store, read_only=True)) if there else None
+        rows = opened.enter_context(opened_rows(own, places, limits or ArchiveLimits()))
+        opened.enter_context(output_kept_for_results())
+        check_rows(ready.settings, own, ready.run_id, rows, offline_condition(ready.settings, where), snapshot)
+
+
+def checked_settings(file: Path, overrides: Sequence[Override], *, check_device: bool = True) -> Settings:
+    """Load the settings of a file, whose modules may print when they are imported."""
+    from molbuffer.flows.settings import load_settings
+
+    with output_kept_for_results():
+        return load_settings(file, overrides, check_device=check_device)
+
+
+def _with_iterations(settings: Settings, number: int) -> Settings:
+    """Return the settings with another length of the training, offline or not."""
+    from molbuffer.flows.settings import Settings
+
+    data = json.loads(settings.to_json())
+    table, key = ("offline", "steps") if settings.campaign.offline else ("campaign", "iterations")
+    data[table][key] = number
+    return Settings.from_json(json.dumps(data))
+
+
+def check_names(settings: Settings, file: Path, store: SampleStore | None, place: Path) -> None:
+    """Refuse a configuration that names policies, latents or runs that a store does not have.
+
+    Raises:
+        ConfigurationError: it does.
+    """
+    from molbuffer.flows.campaign import unknown_names
+
+    _refuse(file, unknown_names(settings, store, place))
+
+
+def check_policies(settings: Settings, file: Path) -> None:
+    """Refuse policies that do not go together, or with the samplers, as far as no store has to be asked.
+
+    Raises:
+        ConfigurationError: they do not.
+    """
+    from molbuffer.flows.campaign import unfit_policies
+
+    _refuse(file, unfit_policies(settings, None))
+
+
+def _refuse(file: Path, problems: Sequence[Problem]) -> None:
+    from molbuffer.flows.settings import ConfigurationError, locate
+
+    if problems:
+        raise ConfigurationError(str(file), locate(problems, file.read_text(encoding="utf-8")))
+
+
+def _check_resumed(store: SampleStore, run_id: str, settings: Settings, kind: RunKind | None) -> None:
+    from molbuffer.flows.campaign import check_resumed, with_resolved_policies
+    from molbuffer.storage import RunKind
+
+    training = RunKind.OFFLINE if settings.campaign.offline else RunKind.TRAIN
+    check_resumed(store, run_id, kind or training, with_resolved_policies(settings, store, run_id))
+
+
+def _refuse_an_archive(store: SampleStore) -> None:
+    from molbuffer.lab import refuse_archive
+
+    refuse_archive(store)
+
+
+def known_policy(path: Path, name: str | None) -> str | None:
+    """Return the name of a policy that is there: the last one of a run by its sha256, any other as it is.
+
+    Raises:
+        UnknownPolicyError: there is none.
+    """
+    if name is None:
+        return None
+    from molbuffer.flows.campaign import found_policy
+    from molbuffer.flows.settings import bundled_names, did_you_mean
+    from molbuffer.storage import UnknownPolicyError
+
+    with opened_if_there(path) as store:
+        try:
+            return found_policy(name, store, path)
+        except UnknownPolicyError as error:
+            close, known = did_you_mean(name, bundled_names()).removesuffix("."), ", ".join(bundled_names())
+            raise UnknownPolicyError(
+                f"{name!r} is no bundled policy ({known}), no folder of one, and not in the store{close} ({error})"
+            ) from error
+
+
+@contextmanager
+def opened_if_there(path: Path, *, must_exist: bool = False) -> Iterator[SampleStore | None]:
+    """Open a store for reading; None where there is none yet, and nothing that keeps one from being made."""
+    from molbuffer.storage import SampleStore
+
+    nothing = not path.exists() or (path.is_dir() and not any(path.iterdir()))
+    if nothing and not must_exist:
+        yield None
+        return
+    if not must_exist and not (path / "store.toml").exists():
+        # It is an archive, or not empty: this says why no store can be made.
+        SampleStore.open_or_create(path).close()
+    with SampleStore.open(path, read_only=True) as opened:
+        yield opened
