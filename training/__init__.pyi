@@ -2,7 +2,8 @@ from .batches.batch import TrainingBatch
 from .batches.buffer import BUFFER, Buffer, BufferView
 from .batches.in_flight import RowsInFlight, Waiting
 from .batches.live_samplers import LiveSamplers
-from .batches.loader import BatchOrigin, BatchPlan, MixedLoader
+from .batches.loader import BatchPlan, MixedLoader
+from .batches.mixed_batch import BatchOrigin
 from .batches.rate_limit import RateLimit, least_tolerance
 from .batches.replay import Replay, blind_part
 from .batches.replayed_latents import ReplayedLatents

@@ -1,6 +1,7 @@
 from .batch import Block, TrainingBatch, join
 from .buffer import BUFFER
-from .loader import BatchOrigin, MixedBatch, MixedLoader
+from .loader import MixedLoader
+from .mixed_batch import BatchOrigin, MixedBatch
 from .replayed_latents import ReplayedLatents
 from .stored_batches import StoredBatches
 

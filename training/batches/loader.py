@@ -15,9 +15,7 @@ to.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, Protocol
 
@@ -26,80 +24,20 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from molbuffer.kinds import Count, NotNegative, checked
 from molbuffer.samplers import REDRAW_ROUNDS, batch_quotas, numpy_generator
-from molbuffer.storage import BucketedMolecule, Build, BuildReceipt, Consumed
 from molbuffer.training.batches.batch import Block, TrainingBatch, invalid_rows, join, live_rows
 from molbuffer.training.batches.buffer import Buffer, BufferRows
 from molbuffer.training.batches.in_flight import RowsInFlight
 from molbuffer.training.batches.live_samplers import LiveDraw, LiveSamplers, in_order
+from molbuffer.training.batches.mixed_batch import BatchOrigin, MixedBatch
 from molbuffer.training.batches.replay import Replay
-from molbuffer.training.batches.replayed_latents import ReplayedLatents
+from molbuffer.training.batches.supply import FAILED_SCORES, BufferBuilder, Supply
 from molbuffer.training.diversity import DiversityMemory
 from molbuffer.training.errors import BatchShortError, LoaderUseError, TooFewRowsError
-
-FAILED_SCORES = (
-    "; molecules whose score failed do not count: SELECT component, error FROM scores WHERE status = 'failed'"
-)
 
 _NOT_IN_WORKERS = (
     "a mixed loader draws live rows, and counts what it gives, where the batches are consumed; in workers, each would "
     "give all batches. Use num_workers=0, or StoredBatches, which has stored rows only"
 )
-
-
-@dataclass(frozen=True)
-class BatchOrigin:
-    """The origin of the rows of an iteration.
-
-    Attributes:
-        built: receipts of the builds made for the buffer in this iteration.
-        live: the builds drawn for this batch.
-        consumed: the stored rows that the updates use up.
-        shortfall: rows that live samplers owed and others made up for.
-        lags: the iterations since each row of the buffer that is the run's own was drawn, in all updates.
-        replayed: the stored rows of the batch that the run drew from latent priors; None without any.
-        bucketed: the molecules of the iteration that the diversity memory counts.
-        seconds_waiting: the time that selecting and reading stored rows took, reading the index of a snapshot, and
-            waiting for actors.
-        arrived: the ids of the builds of actors that the iteration has seen first.
-        followed: what the rows of actors are like, as metrics by name; none without actors.
-    """
-
-    built: Sequence[BuildReceipt] = ()
-    live: Sequence[Build] = ()
-    consumed: Sequence[Consumed] = ()
-    shortfall: int = 0
-    lags: Sequence[int] = ()
-    replayed: ReplayedLatents | None = None
-    bucketed: Sequence[BucketedMolecule] = ()
-    seconds_waiting: float = 0.0
-    arrived: Sequence[str] = ()
-    followed: Mapping[str, float | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class MixedBatch:
-    """A training batch and the origin of its rows.
-
-    Attributes:
-        batch: the rows of the first update.
-        origin: the origin of the rows.
-        later: the rows of each later update.
-    """
-
-    batch: TrainingBatch
-    origin: BatchOrigin
-    later: Sequence[TrainingBatch] = ()
-
-    @property
-    def updates(self) -> Sequence[TrainingBatch]:
-        """The rows of each update, in order."""
-        return (self.batch, *self.later)
-
-
-class BufferBuilder(Protocol):
-    """A function that makes the builds of the buffer; it commits all that the run drew before."""
-
-    def __call__(self, iteration: int) -> Sequence[BuildReceipt]: ...
 
 
 class Actors(Protocol):
@@ -171,7 +109,6 @@ class MixedLoader(IterableDataset[MixedBatch]):
     actors: Actors | None = None
     iteration: int = field(default=0, init=False)
     _ended: bool = field(default=False, init=False)
-    _waited: float = field(default=0.0, init=False)
 
     def __iter__(self) -> Iterator[MixedBatch]:
         """Yield the batches from the present iteration on.
@@ -207,38 +144,39 @@ class MixedLoader(IterableDataset[MixedBatch]):
         self.buffer.pin(state["snapshot"], state["up_to_iteration"], drawn_before=self.iteration)
 
     def _next(self) -> MixedBatch | None:
-        self._waited = 0.0
         iteration = self.buffer.iteration = self.iteration
+        supply = Supply(
+            self.buffer, iteration, build_buffer=self.build_buffer, live=self.live, in_flight=self.in_flight
+        )
         quotas = self._quotas(iteration)
         from_buffer = self.plan.batch_size - sum(quotas)
-        arrived = self._follow_actors(iteration, from_buffer)
-        built = self._ensure_buffer(iteration, from_buffer)
+        arrived = self._follow_actors(supply, from_buffer)
+        supply.ensure(from_buffer, due=self.plan.build_every > 0 and iteration % self.plan.build_every == 0)
         if self._used_up(from_buffer):
             return None
         draws = [self._draw(number, iteration, quota) for number, quota in enumerate(quotas) if quota]
         missing = self.plan.batch_size - sum(draw.counted for draw in draws)
         wanted = from_buffer if self.plan.live_only else missing
-        if not built and not self._spent and self._can_build(iteration) and not self._will_suffice(wanted):
-            built = self._build(iteration)
-        stored = self._take(wanted, numpy_generator(self.plan.seed, "buffer", iteration))
+        supply.build_for(wanted)
+        stored = supply.take(wanted, numpy_generator(self.plan.seed, "buffer", iteration))
         missing -= len(stored.rows)
         shortfall = sum(draw.wanted - draw.counted for draw in draws)
         if missing:
-            draws += self._make_up(iteration, missing, draws)
+            draws += self._make_up(supply, missing, draws)
         self._count_molecules(iteration, draws)
         live = self._penalised([block for draw in draws for block in draw.blocks])
-        later, taken = self._later_updates(iteration, draws, live)
+        later, taken = self._later_updates(supply, draws, live)
         taken = [stored, *taken]
         penalised = self._penalised(stored.blocks)
         origin = BatchOrigin(
-            built=built,
+            built=supply.built,
             live=[draw.build for draw in draws],
             consumed=[replace(part, iteration=iteration) for rows in taken for part in rows.consumed],
             shortfall=shortfall,
             lags=[iteration - drawn_in for rows in taken for drawn_in in rows.drawn_in],
             replayed=None if stored.replayed is None else stored.replayed.learned(penalised),
             bucketed=[] if self.diversity is None else self.diversity.take_new(),
-            seconds_waiting=self._waited,
+            seconds_waiting=supply.seconds_waiting,
             arrived=arrived,
             followed={} if self.actors is None else self.actors.took(sum(len(rows.rows) for rows in taken)),
         )
@@ -246,13 +184,13 @@ class MixedLoader(IterableDataset[MixedBatch]):
         blocks = [*live, *penalised] or [stored.block]
         return MixedBatch(join(iteration, blocks), origin, later)
 
-    def _follow_actors(self, iteration: int, from_buffer: int) -> Sequence[str]:
+    def _follow_actors(self, supply: Supply, from_buffer: int) -> Sequence[str]:
         if self.actors is None:
             return ()
         replay, live = self.plan.replay, self.plan.batch_size - from_buffer
         later = (replay.updates - 1) * replay.rows_of_update(self.plan.batch_size, live)
-        with self._waiting():
-            return self.actors.follow(iteration, of_batch=from_buffer, rows=from_buffer + later)
+        with supply.waiting():
+            return self.actors.follow(supply.iteration, of_batch=from_buffer, rows=from_buffer + later)
 
     def _count_molecules(self, iteration: int, draws: Sequence[LiveDraw]) -> None:
         """Have the diversity memory count what the iteration has drawn, in the history's order."""
@@ -282,7 +220,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         return penalised
 
     def _later_updates(
-        self, iteration: int, draws: Sequence[LiveDraw], live: Sequence[Block]
+        self, supply: Supply, draws: Sequence[LiveDraw], live: Sequence[Block]
     ) -> tuple[list[TrainingBatch], list[BufferRows]]:
         """Return the rows of the updates after the first, and what they have from the buffer, and add the live rows of
         the batch to the buffer.
@@ -295,20 +233,14 @@ class MixedLoader(IterableDataset[MixedBatch]):
         beside = live if replay.live_in_updates else ()
         batches, taken = [], []
         for update in range(1, replay.updates):
-            rng = numpy_generator(self.plan.seed, "buffer", iteration, "update", update)
-            rows = self._take(wanted, rng)
+            rng = numpy_generator(self.plan.seed, "buffer", supply.iteration, "update", update)
+            rows = supply.take(wanted, rng)
             if blocks := [*beside, *self._penalised(rows.blocks)]:
-                batches.append(join(iteration, blocks))
+                batches.append(join(supply.iteration, blocks))
                 taken.append(rows)
         if replay.live_in_updates:
             self.buffer.add(new)
         return batches, taken
-
-    @property
-    def _spent(self) -> bool:
-        """Whether the budget of oracle calls is used up: the batch is then what there is."""
-        calls = None if self.live is None else self.live.pipeline.calls
-        return calls is not None and calls.used_up
 
     def _quotas(self, iteration: int) -> list[int]:
         if self.live is None:
@@ -316,80 +248,6 @@ class MixedLoader(IterableDataset[MixedBatch]):
         return batch_quotas(
             self.plan.batch_size, [sampler.size.p_batch_at(iteration) for sampler in self.live.samplers]
         )
-
-    def _ensure_buffer(self, iteration: int, rows: int) -> Sequence[BuildReceipt]:
-        """Build the buffer when it is due or cannot give ``rows``, those in flight included; at most once in an
-        iteration. Wait for those in flight as far as they are needed (R14).
-        """
-        if self.build_buffer is None:
-            return ()
-        due = self.plan.build_every > 0 and iteration % self.plan.build_every == 0
-        if not due and self._will_suffice(rows):
-            self._wait(iteration, rows)
-            if self.buffer.available >= rows:
-                return ()
-        before = self.buffer.available
-        receipts = self._build(iteration)
-        self._wait(iteration, rows)
-        if self.buffer.available < rows and not self._spent:
-            made = sum(receipt.kept for receipt in receipts)
-            in_flight = "" if self.in_flight is None else self.in_flight.advice()
-            raise BatchShortError(
-                f"iteration {iteration} needs {rows} rows from the buffer and {self.buffer.available} are available: "
-                f"{before} before the build, which kept {made}"
-                f"{in_flight or self._advice_on_rows(made)}",
-                wanted=rows,
-                available=self.buffer.available,
-            )
-        return receipts
-
-    def _advice_on_rows(self, made: int) -> str:
-        advice = "; raise a sampler's buffer_size or p_batch, or loosen the filters"
-        return f"{advice}{FAILED_SCORES if made else ''}"
-
-    def _will_suffice(self, rows: int) -> bool:
-        """Return whether the buffer has so many rows, or will have once the rewards of those in flight are there."""
-        missing = rows - self.buffer.available
-        return missing <= 0 or (self.in_flight is not None and self.in_flight.count() >= missing)
-
-    def _wait(self, iteration: int, rows: int) -> None:
-        """Wait until the buffer can give ``rows``, as long as rows are in flight and somebody scores them."""
-        if self.in_flight is None:
-            return
-        with self._waiting():
-            while (missing := rows - self.buffer.available) > 0 and self.in_flight.wait(iteration, missing):
-                self.in_flight.settle()
-                self._pin(iteration)
-
-    def _can_build(self, iteration: int) -> bool:
-        samplers = () if self.live is None else self.live.samplers
-        return self.build_buffer is not None and any(sampler.size.buffer_size_at(iteration) for sampler in samplers)
-
-    def _build(self, iteration: int) -> Sequence[BuildReceipt]:
-        assert self.build_buffer is not None
-        receipts = self.build_buffer(iteration)
-        if self.live is not None:
-            for receipt in receipts:
-                self.live.drawn.add(receipt.sampler, receipt.drawn)
-        with self._waiting():
-            self._pin(iteration)
-        return receipts
-
-    def _pin(self, iteration: int) -> None:
-        """Move the buffer to the newest snapshot, with the own rows up to an iteration."""
-        self.buffer.pin(self.buffer.store.snapshot(), up_to_iteration=iteration)
-        self.buffer.iteration = iteration
-
-    def _take(self, n: int, rng: np.random.Generator) -> BufferRows:
-        with self._waiting():
-            return self.buffer.take(n, rng)
-
-    @contextmanager
-    def _waiting(self) -> Iterator[None]:
-        """Count what happens within as waiting for stored rows."""
-        started = time.perf_counter()
-        yield
-        self._waited += time.perf_counter() - started
 
     def _used_up(self, rows: int) -> bool:
         """Return whether a training that draws nothing new has come to the end of its rows."""
@@ -420,7 +278,7 @@ class MixedLoader(IterableDataset[MixedBatch]):
         kept = live_rows(build, vocabulary, self.buffer.view.objective_sha256)
         return LiveDraw(number, build, kept, wanted, invalid)
 
-    def _make_up(self, iteration: int, missing: int, draws: Sequence[LiveDraw]) -> list[LiveDraw]:
+    def _make_up(self, supply: Supply, missing: int, draws: Sequence[LiveDraw]) -> list[LiveDraw]:
         """Draw rows that neither their sampler nor the buffer could give from the samplers that kept what they owed.
 
         Such a sampler also makes up for its own rows whose score failed: it can draw others. When all that is not
@@ -432,16 +290,16 @@ class MixedLoader(IterableDataset[MixedBatch]):
         part = [draw for draw in draws if 0 < draw.made < draw.wanted]
         rounds = range(1, 1 + REDRAW_ROUNDS)
         for draw, chunk in ((draw, chunk) for those in (able, part) for chunk in rounds for draw in those):
-            if not missing or self._spent:
+            if not missing or supply.spent:
                 break
-            extra.append(self._draw(draw.number, iteration, missing, chunk))
+            extra.append(self._draw(draw.number, supply.iteration, missing, chunk))
             missing -= extra[-1].counted
-        if missing and not self._spent:
+        if missing and not supply.spent:
             live = [(draw.build.sampler, draw.counted, draw.wanted) for draw in [*draws, *extra]]
             got = ", ".join(f"{sampler}: {counted} of {wanted}" for sampler, counted, wanted in live)
             raise BatchShortError(
-                f"the batch of iteration {iteration} is {missing} rows short of {self.plan.batch_size}: live samplers "
-                f"gave {got or 'nothing'}, and the buffer has {self.buffer.available} rows left"
+                f"the batch of iteration {supply.iteration} is {missing} rows short of {self.plan.batch_size}: live "
+                f"samplers gave {got or 'nothing'}, and the buffer has {self.buffer.available} rows left"
                 f"{FAILED_SCORES if able else ''}",
                 wanted=self.plan.batch_size,
                 available=self.buffer.available,

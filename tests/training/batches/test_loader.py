@@ -24,7 +24,7 @@ from molbuffer.storage.records import ScoreStatus
 from molbuffer.storage.rows import Rows
 from molbuffer.training.batches.batch import Block, TrainingBatch, join
 from molbuffer.training.batches.buffer import BUFFER, BufferView
-from molbuffer.training.batches.loader import BatchOrigin, MixedBatch
+from molbuffer.training.batches.mixed_batch import BatchOrigin, MixedBatch
 from molbuffer.training.errors import BatchShortError
 from molbuffer.training.fit.loop import batch_metrics
 

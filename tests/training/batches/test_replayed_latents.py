@@ -20,7 +20,7 @@ from molbuffer.storage.history.selections import Uniform
 from molbuffer.storage.records import Build, Commit, Event, Reward, Run, RunKind, Samples
 from molbuffer.storage.rows import Rows
 from molbuffer.training.batches.buffer import Buffer, BufferView
-from molbuffer.training.batches.loader import BatchOrigin
+from molbuffer.training.batches.mixed_batch import BatchOrigin
 from molbuffer.training.batches.replayed_latents import ReplayedLatents
 from molbuffer.training.fit.trainables import Trainables
 from molbuffer.training.latents.trainers import LatentTrainerSettings, PriorTrainer, prior_loss

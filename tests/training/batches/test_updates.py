@@ -16,7 +16,7 @@ from molbuffer.scoring import standardise_smiles
 from molbuffer.storage import ConsumeOnce, Prioritized, TopK, Uniform
 from molbuffer.storage.history.index import IndexScope
 from molbuffer.training.batches.buffer import BUFFER
-from molbuffer.training.batches.loader import MixedBatch
+from molbuffer.training.batches.mixed_batch import MixedBatch
 from molbuffer.training.batches.replay import Replay
 from molbuffer.training.errors import UnsuitableDataError
 from molbuffer.training.fit.loop import batch_metrics, lag_metrics, update_metrics

@@ -16,7 +16,7 @@ from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Build, Event, Samples
 from molbuffer.storage.rows import Rows
 from molbuffer.training.batches.batch import TrainingBatch
-from molbuffer.training.batches.loader import BatchOrigin, MixedBatch
+from molbuffer.training.batches.mixed_batch import BatchOrigin, MixedBatch
 from molbuffer.training.course.course import Course, StepTaken
 from molbuffer.training.course.guard import Guard
 from molbuffer.training.course.settings import GuardSettings

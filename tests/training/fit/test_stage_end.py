@@ -6,7 +6,7 @@ import pytest
 
 from molbuffer.samplers.builds.oracle_calls import OracleCalls
 from molbuffer.training.batches.batch import TrainingBatch
-from molbuffer.training.batches.loader import BatchOrigin, MixedBatch
+from molbuffer.training.batches.mixed_batch import BatchOrigin, MixedBatch
 from molbuffer.training.course.course import Course, Ending, Observer, StepTaken
 from molbuffer.training.course.settings import StageEndSettings
 from molbuffer.training.course.stage_end import StageEnd

@@ -27,7 +27,7 @@ from molbuffer.samplers.tokens.vocabulary import Vocabulary
 from molbuffer.storage import SampleStore
 from molbuffer.storage.records import Build, Event, Reward, Samples, ScoreStatus
 from molbuffer.storage.rows import Rows
-from molbuffer.training.batches.loader import BatchOrigin
+from molbuffer.training.batches.mixed_batch import BatchOrigin
 from molbuffer.training.errors import DivergedError
 from molbuffer.training.fit.loop import FitProgress
 from molbuffer.training.fit.settings import LearnerSettings
