@@ -5,7 +5,7 @@ RunError                  a run ends, although nothing broke, because it is of n
 ├── EmptyBuildError       a build kept no molecule
 ├── BacklogError          rows that wait for their scores cannot be scored here, or for now
 ├── SilentActorsError     a learner waits for rows, and no actor draws any
-├── LocalActorError       an actor that a learner has started has ended
+├── LocalProcessError     an actor, or another agent, that a run has started has ended
 ├── NoLearnerError        a run has no use for actors
 └── ValidationError       stored rows cannot be split into those that are learned from and those that are held out
 """
@@ -49,8 +49,8 @@ class SilentActorsError(RunError):
     """A learner waits for rows of actors, and none of them has drawn any for too long."""
 
 
-class LocalActorError(RunError):
-    """An actor that a learner has started on its machine has ended before it."""
+class LocalProcessError(RunError):
+    """An actor, or another agent, that a run has started on its machine has failed, or was killed too often."""
 
 
 class NoLearnerError(RunError):

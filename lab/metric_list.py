@@ -104,6 +104,7 @@ METRIC_GROUPS: Sequence[MetricGroup] = (
             "buckets": "Number of buckets.",
             "full_buckets": "Number of those that are full.",
             "penalised": "Share of the rows whose reward was less to the learner than in the store.",
+            "found_by_others": "Number of molecules of other agents that began to count; at checkpoints of agents.",
             "bonus": "Mean of what was added to the rewards of the rows; with a bonus.",
             "bonus_error": "Loss of the bonus' network before it learned from the iteration.",
         },

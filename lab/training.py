@@ -40,6 +40,7 @@ from molbuffer.training import (
     Loss,
     MixedLoader,
     Observer,
+    OthersFinds,
     PatienceStop,
     RowsInFlight,
     StageEnd,
@@ -82,6 +83,7 @@ class TrainingPlan:
         best: the best agent of the run, from which samplers may draw; None where none does. Online only.
         waiting: how long the training waits for rows whose scores are to come from the backlog.
         actors: how the processes that fill the buffer are followed; None where this one fills it. Online only.
+        first_agent: the run of the first of the agents that the run is one of; None of a run by itself. Online only.
     """
 
     batches: BatchPlan
@@ -102,6 +104,7 @@ class TrainingPlan:
     best: BestAgent | None = None
     waiting: Waiting = Waiting()
     actors: ActorsPlan | None = None
+    first_agent: str | None = None
 
 
 @dataclass(frozen=True)
@@ -224,6 +227,9 @@ def _observers(
         yield PatienceStop(context.store, context.objective_sha256, stops.patience, stops.patience_top)
     if plan.guard is not None:
         yield Guard(learner, plan.guard, plan.tell)
+    if loader.diversity is not None and plan.first_agent is not None:
+        # Before the bonus, which learns from these molecules, too.
+        yield OthersFinds(context.store, loader.diversity, context.objective_sha256, context.run_id, plan.first_agent)
     if loader.diversity is not None and loader.diversity.bonus is not None:
         yield BonusLearning(loader.diversity)
     if plan.best is not None:

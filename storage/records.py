@@ -135,7 +135,8 @@ class Run:
         user: the user who started it.
         pinned_snapshot: the snapshot that an offline training reads.
         selection: the selection of rows of an offline training, as JSON.
-        parent_run_id: the run that this one works for: of an actor, its learner; None of any other run.
+        parent_run_id: of an actor (kind BUILD), its learner, whose rows its own count as; of an agent (kind TRAIN), the
+            first agent of its group; None of any other run.
         definition: what the objective is made of, which is stored with the run; None in a run that is read back.
     """
 

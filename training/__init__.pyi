@@ -13,6 +13,7 @@ from .course.best_agent import BestAgent
 from .course.bonus_learning import BonusLearning
 from .course.course import Course, Ending, Observer, StepTaken, course_state
 from .course.guard import Guard
+from .course.others_finds import OthersFinds
 from .course.settings import GuardSettings, StageEndSettings, StopSettings
 from .course.stage_end import STAGE, StageEnd
 from .course.stops import CallsStop, PatienceStop, TimeStop
@@ -80,6 +81,7 @@ __all__ = [
     "MoleculeQuality",
     "Observer",
     "OffPolicyEstimate",
+    "OthersFinds",
     "PatienceStop",
     "Precision",
     "PretrainData",

@@ -1,4 +1,5 @@
 from .actor_runs import actor_run, find_learner
+from .agents import AgentPlace, agent_run_id
 from .assemble import build_filters, build_objective, build_standardisation, build_template, run_settings
 from .backlogs import backlogs_of_runs
 from .campaign import Campaign, Workers, campaign_run, read_settings, reopen_campaign
@@ -14,12 +15,14 @@ from .training import check_rows, offline_condition, prepare_offline, prepare_on
 
 __all__ = [
     "DEFAULT_MODEL",
+    "AgentPlace",
     "Campaign",
     "MakeBuilder",
     "PretrainRequest",
     "Watch",
     "Workers",
     "actor_run",
+    "agent_run_id",
     "backlog_bar",
     "backlogs_of_runs",
     "build_filters",

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import torch
 
+from molbuffer.flows.campaign.agents import AgentPlace
 from molbuffer.flows.campaign.assemble import build_filters, build_objective, build_standardisation, build_template
 from molbuffer.flows.campaign.flow_runs import warn
 from molbuffer.flows.campaign.named_policies import check_policies, with_resolved_policies
@@ -64,6 +65,7 @@ class Campaign:
         last_stage: whether no stage follows.
         watch: looks after actors that are started with the training of the run, while that waits for rows.
         workers: who makes parts of builds at the same time; None makes one after another in this process.
+        first_agent: the run of the first of the agents that the run is one of; None of a run by itself.
     """
 
     settings: Settings
@@ -78,6 +80,7 @@ class Campaign:
     last_stage: bool = True
     watch: Callable[[], None] = lambda: None
     workers: Workers | None = None
+    first_agent: str | None = None
 
     @property
     def start(self) -> Policy:
@@ -182,6 +185,7 @@ def run_record(
     *,
     snapshot: int | None = None,
     selection: str | None = None,
+    agent: AgentPlace | None = None,
 ) -> Run:
     """Return the record of a run of a campaign in this process; the arguments are those of ``campaign_run``."""
     return described_run(
@@ -189,10 +193,11 @@ def run_record(
         settings.campaign.name,
         kind,
         settings.to_json(),
-        run_seed(settings, store, kind, run_id),
+        run_seed(settings, store, kind, run_id) if agent is None else agent.seed(settings.campaign.seed),
         objective=build_objective(settings),
         pinned_snapshot=store.snapshot() if snapshot is None else snapshot,
         selection=selection,
+        parent_run_id=None if agent is None else agent.parent_run_id,
     )
 
 
@@ -206,6 +211,7 @@ def campaign_run(
     snapshot: int | None = None,
     selection: str | None = None,
     device: str | None = None,
+    agent: AgentPlace | None = None,
 ) -> Iterator[Campaign]:
     """Record a run, from its start to its end or failure, around the work on a campaign.
 
@@ -218,6 +224,7 @@ def campaign_run(
         selection: the rows that an offline training reads, as JSON.
         device: the device to draw and learn on; None is that of the settings. It is no part of the run's record, so
             that a run can be resumed on another one.
+        agent: the place of the run in a group of agents; None of a run by itself.
 
     Raises:
         DeviceError: this machine has no such device.
@@ -228,9 +235,18 @@ def campaign_run(
     settings = with_resolved_policies(settings, store, run_id)
     settings = settings.with_stored_policies(lambda folder: register_policy(Path(folder), store))
     check_policies(settings, store)
-    run = run_record(settings, store, kind, run_id, snapshot=snapshot, selection=selection)
-    prior, agent = _open_policies(settings, store, found)
-    campaign = Campaign(settings, store, run_id, run.seed, prior, agent, device)
+    run = run_record(settings, store, kind, run_id, snapshot=snapshot, selection=selection, agent=agent)
+    prior, start = _open_policies(settings, store, found)
+    campaign = Campaign(
+        settings,
+        store,
+        run_id,
+        run.seed,
+        prior,
+        start,
+        device,
+        first_agent=None if agent is None else agent.first,
+    )
     sources = sources_of(settings, [version.kind for version in campaign.policy_versions()])
     refuse_other_sources(store, run_id, sources)
     run = replace(run, libraries={**run.libraries, **sources})

@@ -27,6 +27,10 @@ def check_resumed(store: SampleStore, run_id: str, kind: RunKind, settings: Sett
         return
     if run.kind is not kind:
         raise RunConflictError(f"run {run.run_id} is of the kind {run.kind}, and cannot go on as {kind}")
+    if kind is RunKind.TRAIN and run.parent_run_id is not None:
+        raise RunConflictError(
+            f"run {run.run_id} is an agent of run {run.parent_run_id}, which goes on with all of them: resume that one"
+        )
     accept_changes(store, run, folders_pass=True)(run.config, settings.to_json())
     refuse_other_sources(store, run_id, sources_of(settings, _policy_kinds(settings, store)))
     if build_objective(settings).sha256 != run.objective_sha256:

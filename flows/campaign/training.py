@@ -69,7 +69,7 @@ def assemble_online(campaign: Campaign) -> Training:
         BatchPlan(
             batch_size=settings.campaign.batch_size,
             iterations=settings.campaign.iterations,
-            seed=settings.campaign.seed,
+            seed=campaign.seed,
             build_every=settings.buffer.build_every,
             train_on_invalid=settings.training.train_on_invalid,
             replay=settings.training.replay(settings.buffer),
@@ -89,6 +89,7 @@ def assemble_online(campaign: Campaign) -> Training:
         best=best,
         waiting=Waiting(settings.buffer.pending_timeout),
         actors=actors_plan(settings, campaign.watch),
+        first_agent=campaign.first_agent,
     )
     tables = [each.table for each in settings.samplers]
     return online_training(

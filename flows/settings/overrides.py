@@ -59,7 +59,7 @@ class Override:
         return cls(tuple(steps), _parse_value(text, value.strip()), text)
 
 
-OFFLINE = Override(("campaign", "offline"), True)
+OFFLINE = (Override(("campaign", "offline"), True), Override(("campaign", "agents"), 1))
 """What an offline training sets by itself, since it draws nothing: a file for it needs no sampler that draws."""
 
 

@@ -267,7 +267,20 @@ def _pairs_can_be_kept(data: Mapping[str, Any]) -> Iterator[Problem]:
         yield Problem(("contrastive", "min_improvement"), message)
 
 
+def _agents_train_online(data: Mapping[str, Any]) -> Iterator[Problem]:
+    agents = _table(data, "campaign").get("agents", 1)
+    if not isinstance(agents, int) or agents <= 1:
+        return
+    if _is_offline(data):
+        message = f"got {agents}, and agents find molecules for each other, which nobody does offline; set it to 1"
+        yield Problem(("campaign", "agents"), message)
+    elif _table(data, "training").get("mode") == "async":
+        message = f'got {agents}, and actors draw for one learner; set it to 1, or training.mode to "sync"'
+        yield Problem(("campaign", "agents"), message)
+
+
 _RULES: tuple[Callable[[Mapping[str, Any]], Iterator[Problem]], ...] = (
+    _agents_train_online,
     _names_are_unique,
     _labels_are_free,
     _molecules_are_chosen_one_way,

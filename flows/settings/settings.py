@@ -83,6 +83,11 @@ class CampaignSettings(Section):
     """The seed of all randomness: the same seed, configuration, code and stored rows give the same training. The draws
     of a build without training follow from the id of its run, too, so that each build draws other molecules."""
 
+    agents: Count = 1
+    """The number of trainings that `molbuffer run` starts on the store at once, a process each, with policies and seeds
+    of their own. They share scores, and count each other's molecules in the diversity memory. Limits such as
+    `max_oracle_calls` are those of each."""
+
     iterations: Annotated[int, Field(ge=0)] = DEFAULT_ITERATIONS
     """The number of training steps. `molbuffer build` fills the buffer without training."""
 

@@ -39,7 +39,7 @@ def run_offline(
 
     The arguments are those of the flow, and ``watch`` is called after each iteration.
     """
-    settings, run = read_settings(config, [OFFLINE]), run_id or current_run_id()
+    settings, run = read_settings(config, OFFLINE), run_id or current_run_id()
     condition = offline_condition(settings, where)
     check_snapshot(snapshot, sources, settings.offline.judging)
     open_store = SampleStore.open_or_create if sources else SampleStore.open

@@ -16,7 +16,7 @@ _INSERTED = """
         SELECT bool_or(r.status = 'ok') AS good, bool_and(r.status = 'pending') AS pending
         FROM {rewards} AS r JOIN {builds} AS b USING (build_id)
         WHERE r.objective_sha256 = ? AND b.event = 'build_buffer'
-            AND b.run_id IN (SELECT run_id FROM {runs} WHERE parent_run_id = ?)
+            AND b.run_id IN (SELECT run_id FROM {runs} WHERE parent_run_id = ? AND kind = 'build')
         GROUP BY r.build_id, r."row")
     SELECT count(*) FILTER (good) AS good, count(*) FILTER (pending) AS pending FROM of_rows"""
 _SAMPLED = "SELECT max(value) AS sampled FROM {metrics} WHERE run_id = ? AND name = ? AND build_id IS NULL"
@@ -25,7 +25,7 @@ _PUBLISHED = """
     ORDER BY iteration DESC, created DESC LIMIT 1"""
 _BUILDS = """
     SELECT build_id FROM {builds}
-    WHERE event = 'build_buffer' AND run_id IN (SELECT run_id FROM {runs} WHERE parent_run_id = ?)
+    WHERE event = 'build_buffer' AND run_id IN (SELECT run_id FROM {runs} WHERE parent_run_id = ? AND kind = 'build')
     ORDER BY iteration, run_id, sampler_order, chunk"""
 _STATUS = """
     SELECT run_id, arg_max(status, created) AS status, arg_max(detail, created) AS detail
@@ -34,7 +34,7 @@ _ACTORS = """
     SELECT runs.run_id, any_value(runs.host) AS host, arg_max(e.status, e.created) AS status,
         arg_max(e.detail, e.created) AS detail
     FROM {runs} AS runs JOIN {run_events} AS e USING (run_id)
-    WHERE runs.parent_run_id = ? AND e.status NOT IN ('given', 'reconfigured')
+    WHERE runs.parent_run_id = ? AND runs.kind = 'build' AND e.status NOT IN ('given', 'reconfigured')
     GROUP BY runs.run_id ORDER BY min(runs.created), runs.run_id"""
 
 

@@ -46,7 +46,7 @@ class HistoryPart:
     def of_run(self) -> str:
         """The SQL condition on ``builds`` with ``run_id`` for its only ``?``."""
         if self.with_actors:
-            family = "(SELECT run_id FROM {runs} WHERE ? IN (run_id, parent_run_id))"
+            family = "(SELECT run_id FROM {runs} WHERE ? IN (run_id, CASE kind WHEN 'build' THEN parent_run_id END))"
             return f"builds.run_id {'NOT IN' if self.others else 'IN'} {family}"
         # A bare comparison, so that Parquet files of other runs are known by their statistics and not opened.
         return f"builds.run_id {'<>' if self.others else '='} ?"

@@ -87,6 +87,19 @@ class DiversityMemory:
             self._new.append(BucketedMolecule(iteration, text, bucket))
             self.counts[bucket] += 1
 
+    def count_others(self, iteration: int, smiles: Sequence[str], rewards: NDArray[np.float64]) -> int:
+        """Count molecules that other agents have found, but those that count already; return their number.
+
+        Args:
+            iteration: the iteration of this run after which they count.
+            smiles: canonical SMILES [n] of kept molecules.
+            rewards: float64 [n]; NaN without a reward.
+        """
+        fresh = {text: row for row, text in reversed([*enumerate(smiles)]) if text not in self._counted}
+        rows = sorted(row for row in fresh.values() if self._is_good(float(rewards[row])))
+        self.count(iteration, [smiles[row] for row in rows], rewards[rows])
+        return len(rows)
+
     def penalties(self, smiles: Sequence[str | None], rewards: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the factors on rewards at the present iteration, float64 [n] in [0, 1].
 

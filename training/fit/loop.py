@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean as mean
 
 import numpy as np
@@ -77,7 +77,11 @@ def fit_policy(
         due = loader.iteration % checkpoint_every == 0
         drawing = drawn_by[0].sha256 if drawn_by else None
         metrics |= course.after(StepTaken(mixed, metrics, checkpoint=due, agent_sha256=drawing))
-        writer.add(mixed.batch.iteration, mixed.origin, metrics, drawn_by)
+        origin = mixed.origin
+        if loader.diversity is not None:
+            # What an observer has counted belongs to this iteration, and to its checkpoint.
+            origin = replace(origin, bucketed=[*origin.bucketed, *loader.diversity.take_new()])
+        writer.add(mixed.batch.iteration, origin, metrics, drawn_by)
         ending = course.ending()
         if due or ending is not None:
             commit_checkpoint(learner, loader, writer, trainables, course)

@@ -29,9 +29,17 @@ def add_commands(app: typer.Typer) -> None:
 
 
 @taking(CampaignOptions)
-def run(given: CampaignOptions, iterations: IterationsOption = None) -> None:
+def run(
+    given: CampaignOptions,
+    iterations: IterationsOption = None,
+    agents: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Train N agents at once, a process each; default: that of the file."),
+    ] = None,
+) -> None:
     """Run a campaign: fill the buffer, train on live and stored molecules, and store them all."""
-    ready = prepared_run(given, overrides_of(given.sets), iterations=iterations)
+    wanted = [] if agents is None else [f"campaign.agents={agents}"]
+    ready = prepared_run(given, overrides_of([*(given.sets or ()), *wanted]), iterations=iterations)
     if ready.settings.campaign.offline:
         check_rows_there(ready, given.store)
     work = offline_work if ready.settings.campaign.offline else online_work
@@ -99,7 +107,7 @@ def offline(
     if where is not None:
         check_unapplied(where)
     drawn = [] if draws is None else [f"offline.evaluation.draws={draws}"]
-    overrides = [OFFLINE, *overrides_of([*(given.sets or ()), *drawn])]
+    overrides = [*OFFLINE, *overrides_of([*(given.sets or ()), *drawn])]
     ready = prepared_run(given, overrides, kind=RunKind.OFFLINE, iterations=iterations, own_rows=not sources)
     check_rows_there(ready, given.store, sources or (), where, snapshot, limits(max_size))
     with surroundings(given, ready.run_id, longer=True):

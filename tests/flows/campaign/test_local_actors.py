@@ -15,8 +15,9 @@ from molbuffer.flows.settings.settings import Settings
 from molbuffer.flows.tasks.chunks import local_builder
 from molbuffer.flows.work import local_actors as module
 from molbuffer.flows.work.local_actors import LocalActors, local_actors
+from molbuffer.flows.work.local_processes import MOST_RESTARTS
 from molbuffer.flows.work.online import run_online
-from molbuffer.lab import LocalActorError, actor_run_id
+from molbuffer.lab import LocalProcessError, actor_run_id
 from molbuffer.storage import Process, SampleStore
 
 CONFIG = """
@@ -84,7 +85,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
     def start(code: str) -> LocalActors:
         monkeypatch.setattr(module, "_COMMAND", code)
-        actors = LocalActors(tmp_path)
+        actors = LocalActors(store=tmp_path)
         campaign: Any = SimpleNamespace(
             run_id="1" * 32,
             device="cpu",
@@ -103,7 +104,7 @@ def ended(actors: LocalActors) -> None:
 def test_an_actor_that_fails_ends_its_learner_with_its_last_words(started: Callable[[str], LocalActors]) -> None:
     actors = started("import sys; sys.exit('error: no receptor')")
     ended(actors)
-    with pytest.raises(LocalActorError, match=r"failed with code 1: error: no receptor"):
+    with pytest.raises(LocalProcessError, match=r"failed with code 1: error: no receptor"):
         actors.watch()
     actors.stop(at_once=True)
 
@@ -117,11 +118,11 @@ def test_an_actor_that_has_done_its_work_is_left_alone(started: Callable[[str], 
 
 def test_an_actor_that_is_killed_too_often_ends_its_learner(started: Callable[[str], LocalActors]) -> None:
     actors = started("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    for _ in range(module.MOST_RESTARTS):
+    for _ in range(MOST_RESTARTS):
         ended(actors)
         actors.watch()
     ended(actors)
-    with pytest.raises(LocalActorError, match="was killed by SIGKILL"):
+    with pytest.raises(LocalProcessError, match="was killed by SIGKILL"):
         actors.watch()
     actors.stop(at_once=True)
 

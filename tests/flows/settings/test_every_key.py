@@ -115,6 +115,7 @@ ELSEWHERE: Mapping[str, str] = {
     "actors.local": "the processes that the command starts; `test_local_actors.py` follows it to these",
     "policy.models": "the kinds of models of a process, before a policy is opened",
     "policy.folder": "where the modules of these models are",
+    "campaign.agents": "the processes that the command starts; `test_agents.py` follows it to these",
     "campaign.device": "a test has no device but the CPU; `test_devices_of_runs.py` follows the key to the models",
     "samplers[history].build_buffer": "a sampler of stored rows takes no part in builds",
     "stages": "the other keys, laid over the rest of the file, stage by stage; `test_stages.py` follows them",

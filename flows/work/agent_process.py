@@ -1,0 +1,45 @@
+"""The process of one agent beside the first: it trains by the job that it reads, and ends when its pipe does."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+
+SECONDS_TO_END = 8.0
+"""The time that the run has to be recorded as interrupted, after which the process ends as it is."""
+
+
+def main() -> None:
+    """Train as the job on standard input says."""
+    from molbuffer.lab import limit_threads
+
+    job = json.loads(_read_line())
+    threading.Thread(target=_end_with_pipe, name="end-with-pipe", daemon=True).start()
+    limit_threads()
+    # These modules import torch, which reads the settings of its threads once, when it is imported.
+    from molbuffer.flows.campaign import AgentPlace
+    from molbuffer.flows.tasks import local_builder
+    from molbuffer.flows.work.online import run_online
+
+    agent = AgentPlace(job["first"], job["number"])
+    run_online(job["config"], job["store"], local_builder, run_id=agent.run_id, device=job["device"], agent=agent)
+
+
+def _read_line() -> bytes:
+    # Python's own standard input has a lock, which a thread that waits for it would hold when the process ends.
+    line = b""
+    while not line.endswith(b"\n"):
+        if not (part := os.read(0, 65536)):
+            raise EOFError("the job of this agent is missing: it is written by the command of its first agent")
+        line += part
+    return line
+
+
+def _end_with_pipe() -> None:
+    while os.read(0, 4096):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+    threading.Event().wait(SECONDS_TO_END)
+    os._exit(128 + signal.SIGINT)

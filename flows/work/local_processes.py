@@ -1,0 +1,135 @@
+"""Processes that a run starts on its machine: started again when they are killed, and stopped when the run ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO, Protocol
+
+from molbuffer.flows.campaign import warn
+from molbuffer.lab import LocalProcessError
+
+MOST_RESTARTS = 3
+"""How often processes that the system has killed are started again, all of them together."""
+SECONDS_TO_END, SECONDS_TO_STOP = 5.0, 5.0
+"""The time that a process has to end by itself, and that it has after it was told to before it is killed."""
+
+
+@dataclass
+class LocalProcesses:
+    """The processes that a run has started, by number.
+
+    Attributes:
+        what: what one of them is, for people.
+    """
+
+    what: str
+    _run_id: str = ""
+    _processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _logs: dict[int, IO[bytes]] = field(default_factory=dict)
+    _restarts: int = 0
+
+    def start_all(self, run_id: str, numbers: Sequence[int]) -> None:
+        """Start the processes of a run that is recorded."""
+        self._run_id = run_id
+        for number in numbers:
+            self._logs[number] = tempfile.TemporaryFile()  # noqa: SIM115 (it lasts as long as the process)
+            self.launch(number)
+
+    def launch(self, number: int) -> None:
+        """Start one process, for the first time or again."""
+        raise NotImplementedError
+
+    def tell_to_stop(self, process: subprocess.Popen[bytes]) -> None:
+        """Tell a process to end."""
+        process.send_signal(signal.SIGINT)
+
+    def watch(self) -> None:
+        """Start processes again that were killed.
+
+        Raises:
+            LocalProcessError: one has failed, or they were killed too often.
+        """
+        for number, process in list(self._processes.items()):
+            code = process.poll()
+            if code is None or code == 0:
+                continue
+            who = f"{self.what} {number} of run {self._run_id}"
+            if code > 0 or self._restarts >= MOST_RESTARTS:
+                end = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"has failed with code {code}"
+                raise LocalProcessError(f"{who} {end}: {self._last_words(number)}")
+            self._restarts += 1
+            warn(f"{who} was killed by {signal.Signals(-code).name}; it goes on")
+            self.launch(number)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether any process has not ended with success."""
+        return any(process.poll() != 0 for process in self._processes.values())
+
+    def stop(self, *, at_once: bool) -> None:
+        """Wait for the processes, and end those that stay; ``at_once`` does not wait first."""
+        if not at_once:
+            self._wait(SECONDS_TO_END)
+        for process in self._processes.values():
+            if process.poll() is None:
+                self.tell_to_stop(process)
+        self._wait(SECONDS_TO_STOP)
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
+        for log in self._logs.values():
+            log.close()
+
+    def spawn(self, number: int, code: str, words: Sequence[str] = (), stdin: int = subprocess.DEVNULL) -> None:
+        """Start a process of this Python that runs ``code``; its log has what it says.
+
+        The start method of Python's own pools would import this process's main module again.
+        """
+        self._processes[number] = subprocess.Popen(
+            [sys.executable, "-c", code, *words],
+            stdin=stdin,
+            stdout=subprocess.DEVNULL,
+            stderr=self._logs[number],
+            # Ctrl-C in a terminal reaches the whole group: those with a pipe are told by this process alone.
+            start_new_session=stdin == subprocess.PIPE,
+        )
+
+    def _wait(self, seconds: float) -> None:
+        for process in self._processes.values():
+            try:
+                process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                return
+
+    def _last_words(self, number: int) -> str:
+        log = self._logs[number]
+        log.seek(0)
+        lines = log.read().decode(errors="replace").strip().splitlines()
+        return "\n".join(lines[-5:]) or "it said nothing"
+
+
+class Stopped(Protocol):
+    """What is stopped when its run ends."""
+
+    def stop(self, *, at_once: bool) -> None:
+        """Stop, at once or after a wait."""
+
+
+@contextmanager
+def stopped_after(processes: Stopped) -> Iterator[None]:
+    """Stop processes after the run around which this is, at once where it fails."""
+    try:
+        yield
+    except BaseException:
+        processes.stop(at_once=True)
+        raise
+    processes.stop(at_once=False)
