@@ -6,6 +6,7 @@ long as it lives: the end of the pipe is the end of the agent, whatever has ende
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import time
@@ -51,13 +52,16 @@ class LocalAgents(LocalProcesses):
         self.spawn(number, _COMMAND, stdin=subprocess.PIPE)
         pipe = self._processes[number].stdin
         assert pipe is not None
-        pipe.write(json.dumps(job).encode() + b"\n")
-        pipe.flush()
+        # What has ended an agent before it read its job is in its log, which the next look tells.
+        with contextlib.suppress(BrokenPipeError):
+            pipe.write(json.dumps(job).encode() + b"\n")
+            pipe.flush()
 
     def tell_to_stop(self, process: subprocess.Popen[bytes]) -> None:
         """End the pipe of an agent."""
         assert process.stdin is not None
-        process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
 
     def wait(self) -> None:
         """Wait until all agents are done; the errors are those of ``watch``."""

@@ -29,9 +29,8 @@ _BEFORE = """b.run_id = ? AND (
     b.iteration < ?
     OR (b.iteration = ? AND b.event = 'build_buffer'
         AND (? = 'sample_batch' OR (b.sampler_order, b.chunk) < (?, ?))))"""
-_OF_FAMILY = (
-    "b.run_id IN (SELECT run_id FROM {runs} WHERE ? IN (run_id, CASE kind WHEN 'build' THEN parent_run_id END))"
-)
+_OF_FAMILY = """b.run_id IN (
+    SELECT run_id FROM {runs} WHERE ? IN (run_id, CASE kind WHEN 'build' THEN parent_run_id END))"""
 _ASKED = """
     WITH judged AS (
         SELECT s.smiles, s.source_smiles FROM {samples} AS s JOIN {builds} AS b USING (build_id)
@@ -46,7 +45,8 @@ _REFUSED = """
 
 _REFUSED_OF_ACTORS = """
     SELECT 1 AS refused FROM {samples} AS s JOIN {builds} AS b USING (build_id)
-    WHERE s.rejected_by = ? AND b.run_id IN (SELECT run_id FROM {runs} WHERE parent_run_id = ? AND kind = 'build') LIMIT 1"""
+    WHERE s.rejected_by = ?
+        AND b.run_id IN (SELECT run_id FROM {runs} WHERE parent_run_id = ? AND kind = 'build') LIMIT 1"""
 
 
 @dataclass

@@ -61,8 +61,8 @@ _TABLES: Mapping[str, Description] = {
             "run_id": "The identity of the run.",
             "name": "The name of the campaign, or of the run in Python.",
             "kind": "What it does: `build`, `train`, `offline`, `pretrain`, `score` or `import`.",
-            "parent_run_id": "The run that has started this one: of an actor, its learner; of an agent, the first agent of its "
-            "group; null of any other run.",
+            "parent_run_id": "The run that has started this one: of an actor, its learner; of an agent, the first "
+            "agent of its group; null of any other run.",
             "config": "The configuration that it began with, as JSON; a later one is in `run_events`.",
             "config_sha256": "The hash of that configuration.",
             "seed": "The seed that all draws follow from.",

@@ -49,13 +49,15 @@ _REWARDS = """
         -- Rewards of a stage with another objective are of another scale.
         AND objective_sha256 IS NOT DISTINCT FROM (
             SELECT arg_max(objective_sha256, iteration) FROM {builds}
-            WHERE run_id IN (SELECT run_id FROM {runs} WHERE ? IN (run_id, CASE kind WHEN 'build' THEN parent_run_id END)))
+            WHERE run_id IN (
+                SELECT run_id FROM {runs} WHERE ? IN (run_id, CASE kind WHEN 'build' THEN parent_run_id END)))
     GROUP BY iteration"""
 _NAMED_ELSEWHERE = """
     SELECT parent_sha256 AS sha256 FROM {policies} WHERE run_id <> ? AND parent_sha256 IS NOT NULL
     -- What the actors of the run have drawn with is the run's own.
     UNION SELECT unnest([policy_sha256, latent_sha256]) FROM {builds}
-        WHERE run_id NOT IN (SELECT run_id FROM {runs} WHERE ? IN (run_id, CASE kind WHEN 'build' THEN parent_run_id END))"""
+        WHERE run_id NOT IN (
+            SELECT run_id FROM {runs} WHERE ? IN (run_id, CASE kind WHEN 'build' THEN parent_run_id END))"""
 _CONFIGS = """
     SELECT config AS text FROM {runs}
     UNION ALL SELECT detail FROM {run_events} WHERE status IN ('reconfigured', 'given')"""
