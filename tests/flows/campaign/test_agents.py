@@ -25,7 +25,7 @@ SCORER = """
 import pathlib, time
 
 def paid(smiles):
-    time.sleep(0.01)
+    time.sleep(0.03)
     with (pathlib.Path(__file__).parent / "paid.txt").open("a") as file:
         file.write(smiles + chr(10))
     return min(1.0, len(smiles) / 40)
@@ -36,7 +36,7 @@ CONFIG = """
 name = "several"
 seed = 3
 agents = 2
-iterations = 4
+iterations = 6
 batch_size = 8
 
 [policy]
