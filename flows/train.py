@@ -22,7 +22,8 @@ def train(config: str, store: str, run_id: str | None = None, device: str | None
     Returns:
         The result of the run: ``run_id``, ``store``, ``policy`` (sha256 of the trained policy), ``iterations``,
         ``oracle_calls``, ``ended`` (why it ended before the last iteration; None if it did not),
-        ``failed_scores`` (the number of scores that could not be computed) and ``snapshot``, the last one of the store.
+        ``failed_scores`` (the number of scores that could not be computed) and ``snapshot``, the last one of the store;
+        with several agents also ``agents``, their runs.
 
     Raises:
         FailedScoresError: more molecules than the campaign allows have no reward, since their score failed.

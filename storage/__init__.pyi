@@ -2,6 +2,7 @@ from .archive.manifest import ArchiveLimits, is_archive
 from .archive.terms import ArchiveTerms
 from .backends.waiting import ClaimWait
 from .catalog.schema.migrate import MigrationReceipt, migrate_store
+from .commits.claimants import new_claimant, release_ended
 from .commits.commit import find_receipts
 from .commits.pending import PendingCount, PendingRow
 from .commits.processes import Process
@@ -174,10 +175,12 @@ __all__ = [
     "make_build_id",
     "may_pass",
     "migrate_store",
+    "new_claimant",
     "no_samples",
     "now",
     "prepare_query_process",
     "recover_store",
+    "release_ended",
     "shown_event",
     "system_advice",
     "truncates",

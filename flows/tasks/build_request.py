@@ -63,8 +63,6 @@ class ScoreRequest:
         components: the names of the components.
         molecules: canonical SMILES.
         stage: the number of the stage of the run; None without stages.
-        owner: the name in claims of whoever scores them, where a second attempt is the only one that is left; None
-            makes one for each attempt.
         flush_seconds: scores that arrive within this time of each other share a commit.
     """
 
@@ -73,7 +71,6 @@ class ScoreRequest:
     components: tuple[str, ...]
     molecules: tuple[str, ...]
     stage: int | None = None
-    owner: str | None = None
     flush_seconds: float = 0.25
 
 

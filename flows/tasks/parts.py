@@ -45,8 +45,6 @@ def score_part(request: ScoreRequest) -> dict[str, int]:
         # Whether a gate is open was asked before.
         scorer = Scorer(Objective([replace(each, weight=1.0, after=None) for each in wanted]), store, request.run_id)
         scorer = replace(scorer, pace=replace(scorer.pace, flush_seconds=request.flush_seconds))
-        if request.owner is not None:
-            scorer = replace(scorer, owner=request.owner)
         scored = scorer.score(request.molecules)
         store.record_scores(scored.new, run_id=request.run_id)
     return {"molecules": len(scored.smiles), "computed": scored.computed, "failed": len(scored.errors)}

@@ -26,7 +26,7 @@ from molbuffer.flows.tasks.build_request import BuildRequest, ScoreRequest
 from molbuffer.flows.tasks.parts import make_part, make_part_apart, score_part
 from molbuffer.flows.tasks.processes import WorkerProcesses
 from molbuffer.flows.tasks.retries import can_pass
-from molbuffer.flows.tasks.workers import Part, TaskWorkers, part_owner
+from molbuffer.flows.tasks.workers import Part, TaskWorkers
 
 
 def failed_for_now(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -97,9 +97,6 @@ class PrefectWorkers(TaskWorkers):
     def _submit(self, work: Task[..., Any], parameters: dict[str, Any]) -> Part:
         part: Part = self._of_flow.copy().run(self._runner.submit, work, parameters)
         return part
-
-    def _owner(self) -> str | None:
-        return None if self._apart else part_owner()
 
 
 @contextmanager

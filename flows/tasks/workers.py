@@ -7,15 +7,12 @@ gives back a few words.
 from __future__ import annotations
 
 import math
-import os
-import socket
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Protocol
-from uuid import uuid4
 
 from molbuffer.flows.campaign import Campaign
 from molbuffer.flows.errors import UsageError
@@ -68,7 +65,6 @@ class TaskWorkers(ABC):
                     components=tuple(components),
                     molecules=tuple(molecules[start : start + size]),
                     stage=campaign.stage,
-                    owner=self._owner(),
                     flush_seconds=flush_seconds(self.number),
                 )
             )
@@ -76,13 +72,6 @@ class TaskWorkers(ABC):
         ]
         for part in parts:
             part.result()
-
-    def _owner(self) -> str | None:
-        """Return the name in the claims of a part; None for one of each attempt: a worker that was given up may live.
-
-        Of a process that died nobody waits for the claims: who makes its part again has them.
-        """
-        return None
 
 
 def flush_seconds(workers: int) -> float:
@@ -135,14 +124,6 @@ class LocalWorkers(TaskWorkers):
         if self._processes is None:
             return self._threads.submit(work, *arguments)
         return self._threads.submit(self._processes.call, work, *arguments)
-
-    def _owner(self) -> str | None:
-        return part_owner()
-
-
-def part_owner() -> str:
-    """Return a new name for the claims of a part of this process."""
-    return f"{socket.gethostname()}:{os.getpid()}:part:{uuid4().hex}"
 
 
 @contextmanager

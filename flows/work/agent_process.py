@@ -15,6 +15,8 @@ def main() -> None:
     """Train as the job on standard input says."""
     from molbuffer.lab import limit_threads
 
+    # A command in the background of a script hands on that it ignores Ctrl-C, and this is how the agent ends.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     job = json.loads(_read_line())
     threading.Thread(target=_end_with_pipe, name="end-with-pipe", daemon=True).start()
     limit_threads()

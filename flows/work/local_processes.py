@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -16,8 +17,12 @@ from molbuffer.lab import LocalProcessError
 
 MOST_RESTARTS = 3
 """How often processes that the system has killed are started again, all of them together."""
-SECONDS_TO_END, SECONDS_TO_STOP = 5.0, 5.0
-"""The time that a process has to end by itself, and that it has after it was told to before it is killed."""
+SECONDS_TO_END, SECONDS_TO_STOP = 5.0, 20.0
+"""The time that processes have to end by themselves, and that they have after they were told to before they are killed.
+
+Those that are told end a call of a library first, and write that they are interrupted. Whoever is killed instead counts
+as lost, until the run is resumed.
+"""
 
 
 @dataclass
@@ -65,6 +70,7 @@ class LocalProcesses:
                 raise LocalProcessError(f"{who} {end}: {self._last_words(number)}")
             self._restarts += 1
             warn(f"{who} was killed by {signal.Signals(-code).name}; it goes on")
+            _end_pipe(process)
             self.launch(number)
 
     @property
@@ -84,9 +90,7 @@ class LocalProcesses:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-            if process.stdin is not None:
-                with suppress(BrokenPipeError):
-                    process.stdin.close()
+            _end_pipe(process)
         for log in self._logs.values():
             log.close()
 
@@ -105,17 +109,22 @@ class LocalProcesses:
         )
 
     def _wait(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
         for process in self._processes.values():
-            try:
-                process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                return
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
 
     def _last_words(self, number: int) -> str:
         log = self._logs[number]
         log.seek(0)
         lines = log.read().decode(errors="replace").strip().splitlines()
         return "\n".join(lines[-5:]) or "it said nothing"
+
+
+def _end_pipe(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        with suppress(BrokenPipeError):
+            process.stdin.close()
 
 
 class Stopped(Protocol):

@@ -44,7 +44,7 @@ def run_online(
         run_id: the run to resume; by default a new run.
         device: the device to draw and learn on; by default that of the configuration.
         watch: called after each iteration.
-        agent: the place of the run among agents that another run has started; None of a run that starts them, if any.
+        agent: the place of the run among agents, which it does not start; None of a run that starts them, if any.
     """
     settings, run = read_settings(config), run_id or current_run_id()
     starts_agents = agent is None and settings.campaign.agents > 1
@@ -90,7 +90,7 @@ def run_online(
 
 def _pinned(store: SampleStore, agent: AgentPlace | None) -> int | None:
     """Return the snapshot that the first agent has pinned, so that all see the same rows of other runs."""
-    return None if agent is None else store.run(agent.first).pinned_snapshot
+    return None if agent is None or agent.number == 0 else store.run(agent.first).pinned_snapshot
 
 
 def _looking_after(agents: LocalAgents, watch: Watch | None) -> Watch:

@@ -7,19 +7,16 @@ within a second of it. A row whose scores are all known by then is completed wit
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from uuid import uuid4
 
 from molbuffer.samplers.scores.expensive import ClaimTiming
 from molbuffer.samplers.scores.scorer import ScoredMolecules, Scorer
 from molbuffer.samplers.scores.settled import settled_rewards
 from molbuffer.scoring import ContrastiveTemplate, Objective
-from molbuffer.storage import PendingRow, Reward, SampleStore, Score, ScoreStatus
+from molbuffer.storage import PendingRow, Reward, SampleStore, Score, ScoreStatus, new_claimant
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Backlog:
     objective: Objective
     store: SampleStore
     template: ContrastiveTemplate | None = None
-    owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}")
+    owner: str = field(default_factory=new_claimant)
     pace: ClaimTiming = ClaimTiming()
 
     @cached_property

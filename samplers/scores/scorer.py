@@ -16,14 +16,11 @@ that lack their scores are ``unknown`` until then.
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Literal
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +30,7 @@ from molbuffer.samplers.scores.expensive import ClaimTiming, ExpensiveScores
 from molbuffer.samplers.scores.new_scores import Computed, error_of, raw_values, stds_of, values_of, warn_of_range
 from molbuffer.scoring import Objective, WeightedComponent, any_holds
 from molbuffer.scoring.components import Component, claimed_as, score_many, score_together
-from molbuffer.storage import ClaimWait, SampleStore, Score, ScoreStatus
+from molbuffer.storage import ClaimWait, SampleStore, Score, ScoreStatus, new_claimant, release_ended
 
 CLAIMED_TOGETHER = 512
 """The most molecules that a component of batches claims at once."""
@@ -111,7 +108,7 @@ class Scorer:
     objective: Objective
     store: SampleStore | None = None
     run_id: str | None = None
-    owner: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}")
+    owner: str = field(default_factory=new_claimant)
     pace: ClaimTiming = ClaimTiming()
     again: bool = False
     computes: Computes = "all"
@@ -252,7 +249,10 @@ class Scorer:
         return scored
 
     def _score_expensive(self, store: SampleStore, group: Group, smiles: Sequence[str]) -> Computed:
-        """Score the molecules that no other scorer has claimed, and wait for the others, unless of the backlog."""
+        """Score the molecules that no other scorer has claimed, and wait for the others, unless of the backlog.
+
+        What a process of this machine had claimed when it was killed is taken at once.
+        """
         scored, waiting = Computed(group, stored=True), list(smiles)
         components = [each.component for each in group]
         if self.elsewhere is not None:
@@ -267,6 +267,7 @@ class Scorer:
         wait = ClaimWait(store.claims, *claimed_as(components[0]))
         with ExpensiveScores(store, self.run_id, self.owner, components[0], self.pace, self.recorded) as expensive:
             while waiting:
+                expensive.insist(partial(release_ended, store.claims, *claimed_as(components[0]), waiting))
                 for text, raw in score_together(components, self._claimed(expensive, waiting, scored)):
                     expensive.put(scored.add_each(text, raw))
                 waiting = [] if self.of_backlog else scored.missing(waiting)

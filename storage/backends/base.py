@@ -112,6 +112,11 @@ class ClaimHolder:
     owner: str
     seconds: float
 
+    @property
+    def name(self) -> str:
+        """The host and the process of the owner, where it names them."""
+        return self.owner.partition(" ")[0].rpartition(":")[0] or self.owner
+
 
 class ScoreClaims(Protocol):
     """The claims of a store on scores to be computed. Safe to use from any thread and process that uses the store."""

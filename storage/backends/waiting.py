@@ -90,7 +90,7 @@ class ClaimWait:
             return False
         self._said = instant
         held = self.claims.holders(self.component, self.version, sorted(smiles))
-        owners = sorted({holder.owner for holder in held.values()})
+        owners = sorted({holder.name for holder in held.values()})
         _logger.warning(
             "waiting for %d scores of %r since %.0f s, claimed by %s; the claims end in %.0f s unless they are renewed",
             len(smiles),

@@ -132,7 +132,7 @@ class RowsInFlight:
         for component, version in self.claimed_as:
             for molecule, holder in self.store.claims.holders(component, version, smiles).items():
                 claims.add((molecule, holder.owner))
-                owners.add(holder.owner.rpartition(":")[0] or holder.owner)
+                owners.add(holder.name)
         if not claims <= self._claims:
             self._signed = instant
         self._claims |= claims

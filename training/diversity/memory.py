@@ -92,11 +92,11 @@ class DiversityMemory:
 
         Args:
             iteration: the iteration of this run after which they count.
-            smiles: canonical SMILES [n] of kept molecules.
+            smiles: different canonical SMILES [n], of kept molecules.
             rewards: float64 [n]; NaN without a reward.
         """
-        fresh = {text: row for row, text in reversed([*enumerate(smiles)]) if text not in self._counted}
-        rows = sorted(row for row in fresh.values() if self._is_good(float(rewards[row])))
+        fresh = [row for row, text in enumerate(smiles) if text not in self._counted]
+        rows = [row for row in fresh if self._is_good(float(rewards[row]))]
         self.count(iteration, [smiles[row] for row in rows], rewards[rows])
         return len(rows)
 

@@ -130,6 +130,18 @@ def test_a_long_call_keeps_its_claim_and_a_killed_scorer_loses_it(store: SampleS
     assert dock.calls == ["C", "C"]
 
 
+def test_nobody_waits_for_the_claims_of_a_process_that_was_killed(store: SampleStore, dock: Dock) -> None:
+    dock.hang("C").touch()
+    process = dock.in_process(store, 120, "C")
+    eventually(lambda: dock.calls == ["C"])
+    process.kill()
+    process.communicate()
+    dock.hang("C").unlink()
+    began = time.monotonic()
+    assert Scorer(dock.objective, store, pace=QUICK).score(["C"]).rewards.tolist() == [0.1]
+    assert dock.calls == ["C", "C"] and time.monotonic() - began < 100, "its claim is for two minutes"
+
+
 def test_a_store_that_cannot_be_written_ends_the_scoring(store: SampleStore, dock: Dock) -> None:
     with SampleStore.open(store.path, read_only=True) as read_only, pytest.raises(StoreError):
         Scorer(dock.objective, read_only, pace=QUICK).score(["C", "CC"])

@@ -51,6 +51,18 @@ def test_molecules_of_one_generic_scaffold_are_alike():
     assert kept.penalties([CYCLOHEXANE, PROPANOL], rewards(1, 1)).tolist() == [0.5, 0.75]
 
 
+@pytest.mark.parametrize("buckets", ["scaffold", "molecule"])
+def test_what_others_found_counts_once_and_what_counts_already_does_not(buckets):
+    kept = memory(buckets=buckets)
+    kept.count(0, [TOLUENE], rewards(0.9))
+    kept.take_new()
+    found = [TOLUENE, PHENOL, ANILINE, PYRIDINE]
+    assert kept.count_others(4, found, rewards(0.9, 0.8, 0.4, np.nan)) == 1
+    assert [(each.iteration, each.smiles) for each in kept.take_new()] == [(4, PHENOL)]
+    assert kept.count_others(5, found, rewards(0.9, 0.8, 0.4, np.nan)) == 0
+    assert sum(kept.counts.values()) == 2
+
+
 def test_each_draw_of_a_molecule_counts_where_buckets_are_molecules():
     kept = memory(buckets="molecule")
     kept.count(0, [TOLUENE, TOLUENE], rewards(1, 1))
