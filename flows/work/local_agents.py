@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,10 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from molbuffer.flows.campaign import Campaign, agent_run_id
+from molbuffer.flows.campaign import Campaign, agent_run_id, warn
 from molbuffer.flows.work.local_processes import LocalProcesses, stopped_after
 
-SECONDS_BETWEEN_LOOKS = 0.2
+SECONDS_BETWEEN_LOOKS, SECONDS_BEFORE_TOLD = 0.2, 5.0
 _COMMAND = "from molbuffer.flows.work.agent_process import main; main()"
 
 
@@ -65,9 +66,13 @@ class LocalAgents(LocalProcesses):
 
     def wait(self) -> None:
         """Wait until all agents are done; the errors are those of ``watch``."""
-        while self.at_work:
+        told = time.monotonic() + SECONDS_BEFORE_TOLD
+        while self.number_at_work:
             self.watch()
             time.sleep(SECONDS_BETWEEN_LOOKS)
+            if time.monotonic() >= told:
+                warn(f"the first agent is done, and waits for {self.number_at_work} others")
+                told = math.inf
 
     @property
     def run_ids(self) -> list[str]:

@@ -74,9 +74,9 @@ class LocalProcesses:
             self.launch(number)
 
     @property
-    def at_work(self) -> bool:
-        """Whether any process has not ended with success."""
-        return any(process.poll() != 0 for process in self._processes.values())
+    def number_at_work(self) -> int:
+        """How many processes have not ended with success."""
+        return sum(process.poll() != 0 for process in self._processes.values())
 
     def stop(self, *, at_once: bool) -> None:
         """Wait for the processes, and end those that stay; ``at_once`` does not wait first."""
