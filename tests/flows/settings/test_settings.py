@@ -61,8 +61,8 @@ def test_a_minimal_file_has_the_documented_defaults(tmp_path: Path) -> None:
         (
             "[campaign]\nbatchsize = 3\n",
             "line 2, key `campaign.batchsize`: this key is not known; did you mean `batch_size`? "
-            "Known here: name, seed, iterations, batch_size, offline, device, max_failed_share, keep_checkpoints, "
-            "keep_policies, max_oracle_calls, max_minutes, patience, patience_top, authors, license.",
+            "Known here: name, seed, agents, iterations, batch_size, offline, device, max_failed_share, "
+            "keep_checkpoints, keep_policies, max_oracle_calls, max_minutes, patience, patience_top, authors, license.",
         ),
         (
             "[campaing]\n",
@@ -387,7 +387,7 @@ def test_r12_offline_draws_nothing_and_so_needs_no_sampler_and_no_buffer(tmp_pat
     off = LIVE.replace("p_batch = 0.5", "p_batch = 0.0").replace("buffer_size = 10", "buffer_size = 0")
     file = tmp_path / "off.toml"
     file.write_text(QED + off + '[buffer]\nruns = "own"\n')
-    assert load_settings(file, [OFFLINE]).campaign.offline
+    assert load_settings(file, OFFLINE).campaign.offline
     with pytest.raises(ConfigurationError, match="no sampler draws anything"):
         load_settings(file)
 

@@ -177,7 +177,7 @@ def test_check_reports_every_problem_on_standard_error(tmp_path: Path) -> None:
     places = ["key `objective`", "key `samplers`", "line 2, key `campaign.seed`", "line 3, key `campaign.nam`"]
     assert [problem.strip().partition(": ")[0] for problem in problems] == places
     assert 'got "x"' in problems[2]
-    assert "`name`" in problems[3] and "name, seed, iterations, batch_size, offline" in problems[3]
+    assert "`name`" in problems[3] and "name, seed, agents, iterations, batch_size, offline" in problems[3]
 
 
 def test_check_has_json_for_programs(tmp_path: Path) -> None:
