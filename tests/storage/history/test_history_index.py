@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +15,7 @@ from molbuffer.storage.errors import ArraysError, PredicateError
 from molbuffer.storage.history.cache import DecodedCache
 from molbuffer.storage.history.index import HistoryIndex, IndexScope
 from molbuffer.storage.history.selections import ConsumeOnce, Prioritized, Recent, TopK, Uniform
-from molbuffer.storage.records import Build, Commit, Consumed, Event, Reward, RowId, ScoreStatus
+from molbuffer.storage.records import Build, Commit, Consumed, Event, Reward, RowId, RunKind, ScoreStatus
 from molbuffer.storage.segments.segment import read_segment
 
 OBJECTIVE = "objective-1"
@@ -159,9 +158,17 @@ def test_r16_own_rows_move_with_the_run_and_foreign_ones_stay(
     assert seen(run_id="new", foreign_snapshot=pinned) == [(other, 0)]
 
 
-def test_rows_of_the_actors_of_a_run_are_its_own(started: SampleStore, make: ModuleType, cache: DecodedCache) -> None:
-    for run_id, parent in (("other", None), ("actor-b", "run-1"), ("actor-a", "run-1"), ("of-other", "other")):
-        started.start_run(replace(make.make_run(run_id), parent_run_id=parent))
+def test_rows_of_the_actors_of_a_run_are_its_own_and_those_of_other_agents_are_not(
+    started: SampleStore, make: ModuleType, cache: DecodedCache
+) -> None:
+    for run_id, kind, parent in (
+        ("other", RunKind.TRAIN, None),
+        ("actor-b", RunKind.BUILD, "run-1"),
+        ("actor-a", RunKind.BUILD, "run-1"),
+        ("of-other", RunKind.BUILD, "other"),
+        ("agent", RunKind.TRAIN, "run-1"),
+    ):
+        started.start_run(make.make_run(run_id, kind=kind, parent_run_id=parent))
         started.commit(Commit([make.make_build(0, run_id=run_id)]))
     pinned = started.snapshot()
     started.commit(Commit([make.make_build(1, run_id=run_id) for run_id in ("actor-a", "run-1", "other", "of-other")]))
@@ -172,7 +179,7 @@ def test_rows_of_the_actors_of_a_run_are_its_own(started: SampleStore, make: Mod
         return list(dict.fromkeys((*key[:2], mine) for key, mine in zip(order_of(index), own, strict=True)))
 
     family = [("run-1", 1, True), ("actor-b", 0, True), ("actor-a", 0, True), ("actor-a", 1, True)]
-    foreign = [("other", 0, False), ("of-other", 0, False)]
+    foreign = [("other", 0, False), ("of-other", 0, False), ("agent", 0, False)]
     assert seen(with_actors=True, own_only=True) == family
     assert seen(with_actors=True, foreign_snapshot=pinned) == [*family, *foreign]
     assert seen(with_actors=True, snapshot=pinned, up_to_iteration=0) == [*family[1:3], *foreign]
