@@ -30,33 +30,71 @@ def free_port(host: str = "127.0.0.1") -> int:
         return listener.getsockname()[1]
 
 
+class PostgresServer:
+    """A Postgres server in a folder of its own, which can crash and be started again.
+
+    Attributes:
+        address: its address, without a database.
+    """
+
+    def __init__(self, folder: Path, host: str) -> None:
+        self._programs, self._folder, self._host = _postgres_programs(), folder, host
+        self._user, self._data, self._port = _postgres_user(folder), folder / "data", free_port(host)
+        self._server: subprocess.Popen[bytes] | None = None
+        self.address = f"postgresql://postgres@{host}:{self._port}"
+        options = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"]
+        subprocess.run(
+            [*self._user, self._programs / "initdb", "-D", self._data, *options], check=True, capture_output=True
+        )
+        with (self._data / "pg_hba.conf").open("a") as allowed:
+            allowed.write(f"host all all {host}/24 trust\n")
+
+    def start(self) -> None:
+        """Return when it answers; after a crash it has first replayed its log."""
+        options = ["-D", self._data, "-h", self._host, "-p", str(self._port), "-k", self._folder]
+        with (self._folder / "log").open("a") as log:
+            self._server = subprocess.Popen(
+                [*self._user, self._programs / "postgres", *options], stdout=log, stderr=log
+            )
+        ready = [self._programs / "pg_isready", "-h", self._host, "-p", str(self._port), "-U", "postgres"]
+        _wait_until(lambda: subprocess.run(ready, capture_output=True).returncode == 0, self._server)
+
+    def stop(self) -> None:
+        """End it in good order; what its clients are at is rolled back."""
+        self._end(signal.SIGINT)
+
+    def crash(self) -> None:
+        """End it at once, as ``pg_ctl stop -m immediate`` does: nothing is written any more, and connections break."""
+        self._end(signal.SIGQUIT)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._server is not None and self._server.poll() is None:
+            # The first line of postmaster.pid is the server's own process id, whatever started it.
+            os.kill(int((self._data / "postmaster.pid").read_text().split()[0]), how)
+            self._server.wait(_START_SECONDS)
+
+
+@contextmanager
+def postgres_that_crashes(host: str = "127.0.0.1") -> Iterator[PostgresServer]:
+    """A Postgres server of its own, at an address of this machine, to crash and to start."""
+    # Not in pytest's folder, which root keeps to itself.
+    folder = Path(tempfile.mkdtemp(prefix="molbuffer-postgres-"))
+    try:
+        server = PostgresServer(folder, host)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
 @contextmanager
 def postgres(host: str = "127.0.0.1") -> Iterator[str]:
     """A Postgres server of its own, at an address of this machine; gives the address of it, without a database."""
-    programs = _postgres_programs()
-    # Not in pytest's folder, which root keeps to itself.
-    folder = Path(tempfile.mkdtemp(prefix="molbuffer-postgres-"))
-    user = _postgres_user(folder)
-    data, port = folder / "data", free_port(host)
-    subprocess.run(
-        [*user, programs / "initdb", "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--no-sync"],
-        check=True,
-        capture_output=True,
-    )
-    with (data / "pg_hba.conf").open("a") as allowed:
-        allowed.write(f"host all all {host}/24 trust\n")
-    options = ["-D", data, "-h", host, "-p", str(port), "-k", folder]
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen([*user, programs / "postgres", *options], stdout=log, stderr=log)
-    try:
-        ready = [programs / "pg_isready", "-h", host, "-p", str(port), "-U", "postgres"]
-        _wait_until(lambda: subprocess.run(ready, capture_output=True).returncode == 0, server)
-        yield f"postgresql://postgres@{host}:{port}"
-    finally:
-        # The first line of postmaster.pid is the server's own process id, whatever started it.
-        os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGINT)
-        server.wait(_START_SECONDS)
-        shutil.rmtree(folder)
+    with postgres_that_crashes(host) as server:
+        yield server.address
 
 
 def _postgres_programs() -> Path:

@@ -1,7 +1,7 @@
 """Kills processes that use a store at random moments, and then checks that the store kept its word.
 
     python benchmarks/store/crash_store.py [--kills 200] [--writers 3] [--readers 2] [--pace 2] [--seed 0]
-        [--catalog ADDRESS]
+        [--catalog ADDRESS] [--servers [--crashes 10]]
 
 Writers commit builds (each its own, and some that all of them race for) and record expensive scores; readers check
 that every build they see is whole; a maintainer compacts, expires and vacuums. One of them is killed with SIGKILL every
@@ -11,22 +11,29 @@ nothing may be lost, torn, or there twice. A kill does not show writes that a po
 order of fsync do that.
 
 ``--catalog postgres://…`` puts the catalog into that database, where no file lock helps: what a killed process held is
-given back by the server, when that notices.
+given back by the server, when that notices. ``--servers`` starts a Postgres and an S3 server as the tests do
+(``tests/services.py``), and has the catalog and all files there. Then Postgres crashes, too: ``--crashes`` times it is
+shut down immediately while all are at work, and started again. Nobody is killed then: who is told that the catalog is
+unavailable tries again, and what was acknowledged before, and what is acknowledged then, has to be there once.
 """
 
 from __future__ import annotations
 
 import argparse
 import collections
+import importlib.util
+import os
 import random
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 
 from bench_writers import address
 from crash_worker import COMPONENT, RUN_ID, VERSION, check_build, crash_run
@@ -34,7 +41,10 @@ from crash_worker import COMPONENT, RUN_ID, VERSION, check_build, crash_run
 from molbuffer.storage import SampleStore
 
 WORKER = Path(__file__).with_name("crash_worker.py")
+SERVICES = Path(__file__).resolve().parents[2] / "tests" / "services.py"
 POLL_SECONDS = 0.01
+CRASH_SECONDS = 0.5
+"""How long a server that crashed stays away: long enough that all who are at work are told."""
 
 
 @dataclass
@@ -45,6 +55,7 @@ class Worker:
     store: Path
     number: int
     grace: float
+    patient: bool = False
     said: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     process: subprocess.Popen[str] = field(init=False)
@@ -52,8 +63,9 @@ class Worker:
     said_before: int = field(default=0, init=False)
 
     def start(self) -> None:
-        self.said_before = len(self.said)
+        self.said_before = self.acknowledged
         command = [sys.executable, str(WORKER), self.role, str(self.store), str(self.number), str(self.grace)]
+        command += ["patient"] if self.patient else []
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.listener = threading.Thread(target=self._listen, args=(self.process,), daemon=True)
         self.listener.start()
@@ -67,9 +79,19 @@ class Worker:
         if died:
             self.errors.append(f"{self.role} {self.number} ended by itself:\n{errors}")
 
+    @property
+    def acknowledged(self) -> int:
+        """How often it said that something went well."""
+        return len(self.said) - self.failures
+
+    @property
+    def failures(self) -> int:
+        """How often it said that something failed, which it tried again."""
+        return sum(line.startswith("failed ") for line in self.said)
+
     def has_said_something(self) -> bool:
-        """Whether it has since its last start; one that ended by itself will say no more."""
-        return len(self.said) > self.said_before or self.process.poll() is not None
+        """Whether something went well since its last start; one that ended by itself will say no more."""
+        return self.acknowledged > self.said_before or self.process.poll() is not None
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
@@ -97,25 +119,59 @@ class Verdict:
         return not (self.lost_builds or self.lost_scores or self.torn or self.doubled or self.errors)
 
 
+@dataclass(frozen=True)
+class Crashes:
+    """The crashes of a server while processes work.
+
+    Attributes:
+        number: how many there are.
+        crash: ends the server at once.
+        start: starts it again, and returns when it answers.
+    """
+
+    number: int
+    crash: Callable[[], None]
+    start: Callable[[], None]
+
+    def happen(self) -> None:
+        self.crash()
+        time.sleep(CRASH_SECONDS)
+        self.start()
+
+
 def run_workers(
-    store: Path, kills: int, writers: int, readers: int, *, pace: float, grace: float, seed: int
+    store: Path,
+    kills: int,
+    writers: int,
+    readers: int,
+    *,
+    pace: float,
+    grace: float,
+    seed: int,
+    crashes: Crashes | None = None,
 ) -> list[Worker]:
     """Starts all processes, kills and restarts them so many times, and ends them.
 
     Args:
         pace: the most seconds from an acknowledgement to the kill that follows it.
         grace: the seconds for which maintenance leaves what a commit or a read may need.
+        crashes: of the server, among the kills and as random as they are.
     """
-    rng = random.Random(seed)
-    writing = [Worker("writer", store, number, grace) for number in range(writers)]
-    others = [Worker("reader", store, number, grace) for number in range(readers)]
-    others.append(Worker("maintainer", store, 0, grace))
+    rng, patient = random.Random(seed), crashes is not None
+    writing = [Worker("writer", store, number, grace, patient) for number in range(writers)]
+    others = [Worker("reader", store, number, grace, patient) for number in range(readers)]
+    others.append(Worker("maintainer", store, 0, grace, patient))
     workers = writing + others
     for worker in workers:
         worker.start()
-    for _ in range(kills):
+    events = [None] * kills + [crashes] * (0 if crashes is None else crashes.number)
+    rng.shuffle(events)
+    for event in events:
         wait_for_acknowledgement(writing)
         time.sleep(rng.uniform(0, pace))
+        if event is not None:
+            event.happen()
+            continue
         # Now and then the plug is pulled: all at once.
         for worker in workers if rng.random() < 0.1 else [rng.choice(workers)]:
             worker.kill()
@@ -129,9 +185,9 @@ def run_workers(
 
 
 def wait_for_acknowledgement(writers: Sequence[Worker]) -> None:
-    """Returns when a writer has said one thing more, or when all have ended by themselves."""
-    before = sum(len(writer.said) for writer in writers)
-    while sum(len(writer.said) for writer in writers) == before:
+    """Returns when a writer was told once more that something is stored, or when all have ended by themselves."""
+    before = sum(writer.acknowledged for writer in writers)
+    while sum(writer.acknowledged for writer in writers) == before:
         if all(writer.process.poll() is not None for writer in writers):
             return
         time.sleep(POLL_SECONDS)
@@ -153,6 +209,9 @@ def judge(path: Path, workers: list[Worker]) -> Verdict:
         stored = collections.Counter(receipt.build_id for receipt in receipts)
         found = store.find_scores(COMPONENT, VERSION, sorted(scores))
         rows = store.query('SELECT build_id, "row" FROM sample_history GROUP BY ALL HAVING count(*) > 1')
+        for damage in store.verify().errors:
+            print(damage.message, file=sys.stderr)
+            torn += 1
     errors = [error for worker in workers for error in worker.errors]
     for error in errors:
         print(error, file=sys.stderr)
@@ -168,6 +227,31 @@ def _sum(workers: list[Worker], what: str) -> int:
     return sum(int(word[1]) for word in words if word[0] == what)
 
 
+@contextmanager
+def places(
+    catalog: str | None, folder: str, servers: bool, crashes: int
+) -> Iterator[tuple[dict[str, str], Crashes | None]]:
+    """Gives what a store is made with, and the crashes of its server where it is one that is started for it."""
+    if not servers:
+        yield address(catalog, folder), None
+        return
+    services = load_services()
+    with services.postgres_that_crashes() as server, services.s3(Path(folder) / "s3") as objects:
+        os.environ.update(services.S3_ENVIRONMENT | {"AWS_ENDPOINT_URL": objects})
+        place = address(f"{server.address}/postgres", folder) | {"data_path": "s3://lab/crash"}
+        yield place, Crashes(crashes, server.crash, server.start)
+
+
+def load_services() -> ModuleType:
+    """The servers that tests start."""
+    found = importlib.util.spec_from_file_location("services", SERVICES)
+    assert found is not None
+    assert found.loader is not None
+    services = importlib.util.module_from_spec(found)
+    found.loader.exec_module(services)
+    return services
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     arguments.add_argument("--kills", type=int, default=200, help="how many times a process, or all of them, is killed")
@@ -180,22 +264,35 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=0, help="of who is killed when")
     arguments.add_argument("--folder", type=Path, help="where the store is made; default: a temporary folder")
     arguments.add_argument("--catalog", help="a Postgres database, in which a schema of its own is made for the store")
+    arguments.add_argument(
+        "--servers", action="store_true", help="the store is in a Postgres and an S3 server of its own"
+    )
+    arguments.add_argument("--crashes", type=int, default=0, help="with --servers: how many times Postgres crashes")
     chosen = arguments.parse_args()
-    with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
+    if (chosen.servers and chosen.catalog) or (chosen.crashes and not chosen.servers):
+        arguments.error("--servers starts a server of its own, without --catalog, and only that can crash")
+    with (
+        tempfile.TemporaryDirectory(dir=chosen.folder) as folder,
+        places(chosen.catalog, folder, chosen.servers, chosen.crashes) as (place, crashes),
+    ):
         path = Path(folder) / "store"
-        with SampleStore.create(path, **address(chosen.catalog, folder)) as store:
+        with SampleStore.create(path, **place) as store:
             store.start_run(crash_run())
         started = time.perf_counter()
         numbers = chosen.kills, chosen.writers, chosen.readers
-        workers = run_workers(path, *numbers, pace=chosen.pace, grace=chosen.grace, seed=chosen.seed)
+        workers = run_workers(path, *numbers, pace=chosen.pace, grace=chosen.grace, seed=chosen.seed, crashes=crashes)
         seconds = time.perf_counter() - started
         verdict = judge(path, workers)
     counts = collections.Counter(line.split(" ")[0] for worker in workers for line in worker.said)
-    kept_in = "SQLite" if chosen.catalog is None else "Postgres"
+    kept_in = "Postgres" if "catalog" in place else "SQLite"
+    kept_in += ", the files in S3" if chosen.servers else ""
     print(f"{chosen.kills} kills in {seconds:.0f} s, the catalog in {kept_in}; ", end="")
+    if crashes is not None:
+        print(f"{crashes.number} crashes of Postgres, {counts['failed']} attempts failed and were made again; ", end="")
     print(f"{counts['read']} reads, {counts['compacted']} compactions; ", end="")
     print(f"{_sum(workers, 'expired')} versions expired, {_sum(workers, 'removed')} files removed")
     print(f"acknowledged: {verdict.builds} builds, {verdict.scores} scores")
+    print(f"1-minute load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(f"lost: {verdict.lost_builds} builds, {verdict.lost_scores} scores; torn: {verdict.torn}; ", end="")
     print(f"there twice: {verdict.doubled}; processes that failed: {verdict.errors}")
     sys.exit(0 if verdict.kept else 1)

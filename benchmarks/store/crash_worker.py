@@ -1,10 +1,11 @@
 """A process of ``crash_store.py``: it commits, reads or maintains until it is killed, and says what was acknowledged.
 
-    python benchmarks/store/crash_worker.py writer|reader|maintainer STORE NUMBER GRACE
+    python benchmarks/store/crash_worker.py writer|reader|maintainer STORE NUMBER GRACE [patient]
 
 A writer's lines are ``build <id>`` and ``score <smiles>``, each printed after the store has acknowledged it; a
 reader's ``read <builds>``; a maintainer's ``compacted``, ``expired <versions>`` and ``removed <files>``. Any error ends
-the process with a traceback.
+the process with a traceback. A patient one, whose server may crash, says ``failed <error>`` for one that may pass, and
+tries again what it was at, in the store that it has open.
 """
 
 from __future__ import annotations
@@ -13,11 +14,29 @@ import itertools
 import random
 import sys
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from typing import TypeVar
 
 import numpy as np
 
-from molbuffer.storage import Build, Commit, Event, Reward, Rows, Run, RunKind, Samples, SampleStore, Score
+from molbuffer.storage import (
+    Build,
+    BuildReceipt,
+    Commit,
+    Event,
+    Reward,
+    Rows,
+    Run,
+    RunKind,
+    Samples,
+    SampleStore,
+    Score,
+    StoreError,
+    may_pass,
+)
+
+Result = TypeVar("Result")
 
 RUN_ID = "crash"
 OBJECTIVE = "0" * 64
@@ -25,6 +44,9 @@ COMPONENT, VERSION = "docking", "1" * 64
 ROWS, WIDTH = 20, 40
 SHARED = "shared"
 """The sampler whose builds all writers commit, so that each is raced for."""
+
+AGAIN_SECONDS = 0.1
+"""Between two attempts of a patient process."""
 
 
 def crash_run() -> Run:
@@ -53,18 +75,37 @@ def make_build(sampler: str, iteration: int) -> Build:
     return Build(RUN_ID, iteration, event, sampler, "model", samples, objective_sha256=OBJECTIVE, rewards=rewards)
 
 
-def write(store: SampleStore, number: int) -> None:
+def stubborn(work: Callable[[], Result], *, patient: bool) -> Result:
+    """Does what a server may not answer, until it does where the process is patient.
+
+    Raises:
+        StoreError: it failed in a way that does not pass, or the process is not patient.
+    """
+    while True:
+        try:
+            return work()
+        except StoreError as error:
+            if not (patient and may_pass(error)):
+                raise
+            print("failed", type(error).__name__, flush=True)
+        time.sleep(AGAIN_SECONDS)
+
+
+def write(store: SampleStore, number: int, *, patient: bool) -> None:
     own = f"writer-{number}"
-    done = {(receipt.sampler, receipt.iteration) for receipt in store.receipts(RUN_ID)}
+    receipts = stubborn(lambda: store.receipts(RUN_ID), patient=patient)
+    done = {(receipt.sampler, receipt.iteration) for receipt in receipts}
     for iteration in itertools.count():
         for sampler in (own, SHARED):
             # After a restart a few of the last builds are tried again, as a resumed run does.
             if (sampler, iteration + 3) not in done:
-                receipt = store.commit(Commit([make_build(sampler, iteration)])).builds[0]
+                commit = Commit([make_build(sampler, iteration)])
+                receipt = stubborn(lambda commit=commit: store.commit(commit), patient=patient).builds[0]
                 print("build", receipt.build_id, flush=True)
         if (own, iteration) not in done:
             smiles = f"{own}-{iteration}"
-            store.record_scores([Score(smiles, COMPONENT, VERSION, float(iteration))], run_id=RUN_ID)
+            score = [Score(smiles, COMPONENT, VERSION, float(iteration))]
+            stubborn(lambda score=score: store.record_scores(score, run_id=RUN_ID), patient=patient)
             print("score", smiles, flush=True)
 
 
@@ -85,45 +126,58 @@ def check_build(store: SampleStore, found: str, sampler: str, iteration: int) ->
     assert [reward.value for reward in stored.rewards] == [reward.value for reward in expected.rewards], found
 
 
-def read(path: str, number: int) -> None:
+def read(store: SampleStore, number: int, *, patient: bool) -> None:
     rng = random.Random(number)
-    with SampleStore.open(path, read_only=True) as store:
-        while True:
-            torn = store.read_arrow(
-                """SELECT build_id, count(samples."row") AS n, any_value(drawn) AS drawn
-                FROM {builds} AS builds LEFT JOIN {samples} AS samples USING (build_id)
-                GROUP BY build_id HAVING n <> any_value(drawn)"""
-            )
-            assert torn.num_rows == 0, f"builds with missing or doubled rows: {torn.to_pylist()}"
-            receipts = store.receipts(RUN_ID)
-            for receipt in rng.sample(receipts, min(3, len(receipts))):
-                check_build(store, receipt.build_id, receipt.sampler, receipt.iteration)
-            print("read", len(receipts), flush=True)
+    while True:
+        print("read", len(stubborn(lambda: check_some(store, rng), patient=patient)), flush=True)
 
 
-def maintain(store: SampleStore, grace: timedelta) -> None:
+def check_some(store: SampleStore, rng: random.Random) -> list[BuildReceipt]:
+    """Looks for builds without all of their rows, and compares three of the builds that there are.
+
+    Raises:
+        AssertionError: one is torn.
+    """
+    torn = store.read_arrow(
+        """SELECT build_id, count(samples."row") AS n, any_value(drawn) AS drawn
+        FROM {builds} AS builds LEFT JOIN {samples} AS samples USING (build_id)
+        GROUP BY build_id HAVING n <> any_value(drawn)"""
+    )
+    assert torn.num_rows == 0, f"builds with missing or doubled rows: {torn.to_pylist()}"
+    receipts = store.receipts(RUN_ID)
+    for receipt in rng.sample(receipts, min(3, len(receipts))):
+        check_build(store, receipt.build_id, receipt.sampler, receipt.iteration)
+    return receipts
+
+
+def maintain(store: SampleStore, grace: timedelta, *, patient: bool) -> None:
     """Compacts, expires and vacuums.
 
     Args:
         store: the store.
         grace: longer than any commit or read takes.
+        patient: whether it goes on after errors that may pass.
     """
     work = store.maintenance
     while True:
         # Segments of few rows, so that there are always some to rewrite.
-        work.compact(segment_rows=50 * ROWS)
+        stubborn(lambda: work.compact(segment_rows=50 * ROWS), patient=patient)
         print("compacted", flush=True)
-        print("expired", len(work.expire(grace, keep=10).expired), flush=True)
-        print("removed", len(work.vacuum(grace=grace).removed), flush=True)
+        print("expired", len(stubborn(lambda: work.expire(grace, keep=10), patient=patient).expired), flush=True)
+        print("removed", len(stubborn(lambda: work.vacuum(grace=grace), patient=patient).removed), flush=True)
         time.sleep(1)
 
 
 def main() -> None:
     role, path, number, grace = sys.argv[1], sys.argv[2], int(sys.argv[3]), timedelta(seconds=float(sys.argv[4]))
-    if role == "reader":
-        read(path, number)
-    with SampleStore.open(path) as store:
-        write(store, number) if role == "writer" else maintain(store, grace)
+    patient = "patient" in sys.argv[5:]
+    with stubborn(lambda: SampleStore.open(path, read_only=role == "reader"), patient=patient) as store:
+        if role == "writer":
+            write(store, number, patient=patient)
+        elif role == "reader":
+            read(store, number, patient=patient)
+        else:
+            maintain(store, grace, patient=patient)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,10 @@ SMALLEST: dict[str, tuple[list[str], list[str]]] = {
         ["--commits", "2", "--rows", "5", "--maintain-every", "2", "--rounds", "1"],
         ["2 maintained"],
     ),
+    "bench_catalog.py": (
+        ["--commits", "6", "--rows", "5", "--rounds", "1"],
+        ["6 commits of 5 rows", "index, brought forward by one commit", "vacuum"],
+    ),
     "bench_store.py": (
         [*FEW_ROWS, "--stores", "molbuffer", "SQLite", "Parquet"],
         ["which of 10k molecules are known"],
@@ -108,6 +112,17 @@ def test_a_benchmark_runs_and_leaves_nothing_behind(script: str, tmp_path: Path,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_simulated_commits_are_those_of_a_sound_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS / "store")
+    simulated = runpy.run_path(str(path_of("many_commits.py")))
+    monkeypatch.delitem(sys.modules, "rows")
+    with SampleStore.create(tmp_path / "store") as store:
+        simulated["add_commits"](store, commits=7, rows=3)
+        assert store.query("SELECT count(*), count(DISTINCT build_id) FROM samples").rows() == [(21, 7)]
+        assert [receipt.iteration for receipt in store.receipts("bench")] == list(range(7))
+        assert [damage.message for damage in store.verify().errors] == []
+
+
 def test_the_table_of_losses_repeats_no_run(tmp_path: Path, run_here: Run) -> None:
     runs = tmp_path / "runs.jsonl"
     arguments = ["--iterations", "1", "--seeds", "1", "--losses", "reinvent", "--out", str(runs)]
@@ -147,10 +162,13 @@ def test_the_table_of_dockings_counts_calls_and_what_was_paid_twice(tmp_path: Pa
     assert line.removeprefix("seed 1, without a screening").split() == ["13", "1", "-3.650", "12", "1", "1", "1"]
 
 
-def test_nothing_is_lost_where_the_catalog_is_in_postgres(postgres_server: str) -> None:
-    told = run("crash_store.py", [*FEW_KILLS, "--catalog", f"{postgres_server}/postgres"])
+def test_nothing_is_lost_where_postgres_crashes_and_processes_are_killed() -> None:
+    pytest.importorskip("moto", reason="pip install 'moto[server]'")
+    told = run("crash_store.py", [*FEW_KILLS, "--servers", "--crashes", "3"])
     assert NOTHING_LOST in told
-    assert "the catalog in Postgres" in told
+    assert "the catalog in Postgres, the files in S3; 3 crashes of Postgres, " in told
+    # All who were at work were told so, and tried again.
+    assert int(re.search(r"(\d+) attempts failed", told)[1]) >= 3
     assert "acknowledged: 0 builds" not in told
 
 
