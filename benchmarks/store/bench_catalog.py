@@ -23,7 +23,7 @@ from typing import TypeVar
 
 import numpy as np
 from many_commits import add_commits
-from rows import OBJECTIVE, bench_run, make_build
+from rows import OBJECTIVE, make_build
 
 from molbuffer.storage import Commit, DecodedCache, HistoryIndex, IndexScope, SampleStore
 
@@ -50,7 +50,6 @@ class Catalog:
     def fill(self, commits: int) -> float:
         """Return the seconds that the simulated commits took together."""
         with SampleStore.create(self.path) as store:
-            store.start_run(bench_run())
             self.commits = commits
             return timed(lambda: add_commits(store, commits, self.rows))[0]
 

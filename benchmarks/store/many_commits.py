@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from rows import RUN_ID, make_build
+from rows import RUN_ID, bench_run, make_build
 
 from molbuffer.storage import Commit, Event, SampleStore
 from molbuffer.storage.catalog.metadata import change_all_metadata
@@ -45,7 +45,8 @@ class TemplateFile:
 
 
 def add_commits(store: SampleStore, commits: int, rows: int) -> None:
-    """Have a store without builds look as if so many commits had been made, one build of so many rewarded rows each."""
+    """Have a new store look as if so many commits had been made, one build of so many rewarded rows each."""
+    store.start_run(bench_run())
     store.commit(Commit([make_build(0, rows, np.random.default_rng(0), rewarded=True)]))
     template = [template_file(store, table) for table in TABLES]
     for first in range(1, commits, PORTION):
