@@ -13,6 +13,7 @@ import argparse
 import os
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -28,7 +29,6 @@ from rows import OBJECTIVE, make_build
 from molbuffer.storage import Commit, DecodedCache, HistoryIndex, IndexScope, SampleStore
 
 Result = TypeVar("Result")
-BEFORE, AFTER = "as committed", "maintained"
 COMMITS = 5
 """The commits that are made to measure one."""
 
@@ -126,18 +126,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         catalog = Catalog(root, options.rows, options.rounds)
         seconds = catalog.fill(options.commits)
-        before, load_before = catalog.measure(), os.getloadavg()[0]
-        maintenance = catalog.maintain()
-        after, load_after = catalog.measure(), os.getloadavg()[0]
+        tell(f"{options.commits:,} commits of {options.rows} rows, simulated in {seconds:.1f} s", {})
+        tell("as committed", catalog.measure())
+        tell("maintenance", catalog.maintain())
+        tell("maintained", catalog.measure())
     finally:
         shutil.rmtree(root)
-    print(f"{options.commits:,} commits of {options.rows} rows, simulated in {seconds:.1f} s; ", end="")
-    print(f"1-minute load {load_before:.1f}, {load_after:.1f} on {os.cpu_count()} cores")
-    print(f"{'':<46}{BEFORE:>18}{AFTER:>18}")
-    for name, value in before.items():
-        print(f"{name:<46}{value:>18,.1f}{after[name]:>18,.1f}")
-    for name, value in maintenance.items():
-        print(f"{name:<46}{value:>18,.1f}")
+
+
+def tell(what: str, measured: dict[str, float]) -> None:
+    """Print a part at once: with many commits the next one takes minutes."""
+    print(f"{what}; 1-minute load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    for name, value in measured.items():
+        print(f"    {name:<46}{value:>18,.1f}")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":
