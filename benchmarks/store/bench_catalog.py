@@ -1,10 +1,12 @@
 """What a catalog of very many commits costs, before it is maintained and after.
 
-    python benchmarks/store/bench_catalog.py [--commits 10000] [--rows 10] [--rounds 3]
+    python benchmarks/store/bench_catalog.py [--commits 10000] [--rows 10] [--rounds 3] [--catalog ADDRESS]
 
-The commits are not made one after another, which takes hours for 100,000: ``many_commits.py`` writes their Parquet
-files and the rows that DuckLake would have written for them. Commits, re-pins, queries and the maintenance that are
-measured are real.
+The commits are not made one after another: ``many_commits.py`` writes their Parquet files and the rows that DuckLake
+would have written for them, in 2 ms of the processor each. Commits, re-pins, queries and the maintenance that are
+measured are real. During maintenance another thread asks for the commit lock again and again, as commits do, and its
+longest wait is told. Beside the time by the clock stands that of the processor in this process, of which queries and
+a Postgres server are no part. ``--catalog postgres://…`` puts the catalog into that database.
 """
 
 from __future__ import annotations
@@ -12,17 +14,19 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import statistics
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
+from bench_writers import address
 from many_commits import add_commits
 from rows import OBJECTIVE, make_build
 
@@ -31,6 +35,16 @@ from molbuffer.storage import Commit, DecodedCache, HistoryIndex, IndexScope, Sa
 Result = TypeVar("Result")
 COMMITS = 5
 """The commits that are made to measure one."""
+BESIDE = ("catalog.sqlite", "journal.jsonl")
+"""The files of a catalog that is not in Postgres."""
+PAUSE_SECONDS = 0.01
+
+
+class Cost(NamedTuple):
+    """What something takes: by the clock, and of the processor in all threads of this process."""
+
+    seconds: float
+    processor_seconds: float
 
 
 class Catalog:
@@ -40,33 +54,34 @@ class Catalog:
         path: its folder.
         rows: of each commit.
         rounds: timings of each cost, of which the best counts.
+        place: what it is made with, beside its folder.
         commits: how many it has.
     """
 
-    def __init__(self, folder: Path, rows: int, rounds: int) -> None:
+    def __init__(self, folder: Path, rows: int, rounds: int, catalog: str | None = None) -> None:
         self.path, self.cache, self.rows, self.rounds = folder / "store", folder / "cache", rows, rounds
-        self.commits = 0
+        self.place, self.commits = address(catalog, str(folder)), 0
 
-    def fill(self, commits: int) -> float:
-        """Return the seconds that the simulated commits took together."""
-        with SampleStore.create(self.path) as store:
+    def fill(self, commits: int) -> Cost:
+        """Return what the simulated commits took together."""
+        with SampleStore.create(self.path, **self.place) as store:
             self.commits = commits
             return timed(lambda: add_commits(store, commits, self.rows))[0]
 
-    def commit(self, store: SampleStore) -> float:
-        """Return the seconds of a commit of one build."""
+    def commit(self, store: SampleStore) -> Cost:
+        """Return what a commit of one build takes."""
         build = make_build(self.commits, self.rows, np.random.default_rng([1, self.commits]), rewarded=True)
         self.commits += 1
         return timed(lambda: store.commit(Commit([build])))[0]
 
-    def measure(self) -> dict[str, float]:
-        """Milliseconds of each cost, and counts."""
+    def measure(self) -> dict[str, Cost]:
+        """Return what a process takes to open the store, to commit, to read an index and to query."""
         found = {"open": self.least_of(lambda: SampleStore.open(self.path).close())}
         with SampleStore.open(self.path) as store:
             found["commit, the first of a process"] = self.commit(store)
-            found["commit, median of the next"] = statistics.median(self.commit(store) for _ in range(COMMITS))
+            found["commit, median of the next"] = sorted(self.commit(store) for _ in range(COMMITS))[COMMITS // 2]
             scope = IndexScope(objective_sha256=OBJECTIVE, snapshot=store.snapshot())
-            cache = DecodedCache(store.uuid, store.path / "arrays", folder=self.cache)
+            cache = DecodedCache(store.uuid, store._open.layout.arrays, folder=self.cache)
             found["index, new segments decoded"], index = timed(lambda: store.index(scope, cache=cache))
             assert len(index) == self.commits * self.rows
             found["index, read anew"] = timed(lambda: HistoryIndex.load(store._open, scope, cache))[0]
@@ -78,41 +93,64 @@ class Catalog:
             counted = "SELECT count(*), avg(reward) FROM sample_history"
             found["query: mean reward of the history"], answer = timed(lambda: store.query(counted))
             assert answer.row(0)[0] == self.commits * self.rows
-        return {f"{name}: ms": 1000 * seconds for name, seconds in found.items()} | self.counts()
+        return found
 
-    def maintain(self) -> dict[str, float]:
-        """Milliseconds of each step of ``molbuffer maintain``, and the longest wait that it means for a commit."""
+    def maintain(self) -> dict[str, Cost]:
+        """Return what each step of ``molbuffer maintain`` takes, and the longest wait of a commit meanwhile."""
+        measured: dict[str, Cost] = {}
         with SampleStore.open(self.path) as store:
             work = store.maintenance
-            compaction, report = timed(work.compact)
-            steps = {
-                "compaction": compaction,
-                "compaction, longest lock": report.longest_lock_seconds,
-                "expiry": timed(lambda: work.expire(timedelta(0), keep=1))[0],
-                "vacuum": timed(lambda: work.vacuum(grace=timedelta(0)))[0],
+            steps: dict[str, Callable[[], object]] = {
+                "compaction": work.compact,
+                "expiry": lambda: work.expire(timedelta(0), keep=1),
+                "vacuum": lambda: work.vacuum(grace=timedelta(0)),
             }
-        return {f"{name}: ms": 1000 * seconds for name, seconds in steps.items()}
+            for name, step in steps.items():
+                with self.waiting() as longest:
+                    measured[name], _ = timed(step)
+                measured[f"{name}: longest wait of a commit"] = Cost(longest(), 0.0)
+        return measured
+
+    @contextmanager
+    def waiting(self) -> Iterator[Callable[[], float]]:
+        """Have another thread ask for the commit lock; gives what tells the seconds of its longest wait."""
+        ended, waits = threading.Event(), [0.0]
+
+        def ask() -> None:
+            with SampleStore.open(self.path) as store:
+                while not ended.wait(PAUSE_SECONDS):
+                    started = time.perf_counter()
+                    with store._open.catalog.locked():
+                        waits.append(time.perf_counter() - started)
+
+        writer = threading.Thread(target=ask)
+        writer.start()
+        try:
+            yield lambda: max(waits)
+        finally:
+            ended.set()
+            writer.join()
 
     def counts(self) -> dict[str, float]:
         with SampleStore.open(self.path, read_only=True) as store:
             (snapshots,) = store._open.catalog.metadata("SELECT count(*) FROM METADATA.ducklake_snapshot")[0]
-        catalog = [path for path in self.path.glob("catalog.sqlite*") if path.is_file()]
+            tables = store._open.catalog.tables
+        beside = {name: sum(path.stat().st_size for path in self.path.glob(f"{name}*")) for name in BESIDE}
         return {
             "snapshots": snapshots,
-            "Parquet files": sum(1 for _ in (self.path / "tables").rglob("*.parquet")),
-            "catalog: MB": sum(path.stat().st_size for path in catalog) / 1e6,
-            "journal: MB": (self.path / "journal.jsonl").stat().st_size / 1e6,
+            "Parquet files": sum(1 for _ in tables.rglob("*.parquet")),
+            **{f"{name}: MB": size / 1e6 for name, size in beside.items() if size},
         }
 
-    def least_of(self, work: Callable[[], object]) -> float:
+    def least_of(self, work: Callable[[], object]) -> Cost:
         """The best of several: a shared machine only ever makes a run slower."""
         return min(timed(work)[0] for _ in range(self.rounds))
 
 
-def timed(work: Callable[[], Result]) -> tuple[float, Result]:
-    started = time.perf_counter()
+def timed(work: Callable[[], Result]) -> tuple[Cost, Result]:
+    started, used = time.perf_counter(), time.process_time()
     result = work()
-    return time.perf_counter() - started, result
+    return Cost(time.perf_counter() - started, time.process_time() - used), result
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -121,24 +159,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, default=10, help="of each commit")
     parser.add_argument("--rounds", type=int, default=3, help="timings of each cost, of which the best counts")
     parser.add_argument("--folder", type=Path, help="where the store is made; default: a temporary folder")
+    parser.add_argument("--catalog", help="a Postgres database, in which a schema of its own is made for the store")
     options = parser.parse_args(arguments)
     root = Path(tempfile.mkdtemp(prefix="bench-catalog-", dir=options.folder))
     try:
-        catalog = Catalog(root, options.rows, options.rounds)
-        seconds = catalog.fill(options.commits)
-        tell(f"{options.commits:,} commits of {options.rows} rows, simulated in {seconds:.1f} s", {})
-        tell("as committed", catalog.measure())
+        catalog = Catalog(root, options.rows, options.rounds, options.catalog)
+        tell(f"{options.commits:,} commits of {options.rows} rows", {"simulated": catalog.fill(options.commits)})
+        tell("as committed", catalog.measure(), catalog.counts())
         tell("maintenance", catalog.maintain())
-        tell("maintained", catalog.measure())
+        tell("maintained", catalog.measure(), catalog.counts())
     finally:
         shutil.rmtree(root)
 
 
-def tell(what: str, measured: dict[str, float]) -> None:
+def tell(what: str, costs: dict[str, Cost], counts: dict[str, float] | None = None) -> None:
     """Print a part at once: with many commits the next one takes minutes."""
     print(f"{what}; 1-minute load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
-    for name, value in measured.items():
-        print(f"    {name:<46}{value:>18,.1f}")
+    for name, cost in costs.items():
+        used = f"{1000 * cost.processor_seconds:>12,.0f} of the processor" if cost.processor_seconds else ""
+        print(f"    {name:<42}{1000 * cost.seconds:>12,.0f} ms{used}")
+    for name, count in (counts or {}).items():
+        print(f"    {name:<42}{count:>12,.1f}")
     sys.stdout.flush()
 
 

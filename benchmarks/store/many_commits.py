@@ -75,7 +75,7 @@ def template_file(store: SampleStore, table: str) -> TemplateFile:
         JOIN METADATA.ducklake_column AS named USING (table_id, column_id)
         WHERE data_file_id = {file["data_file_id"]} AND named.end_snapshot IS NULL""",
     )
-    folder = store.path / "tables" / "main" / table
+    folder = Path(str(store._open.catalog.tables)) / "main" / table
     return TemplateFile(table, folder, pq.read_table(folder / file["path"]), file, statistics)
 
 

@@ -85,29 +85,34 @@ class Transaction:
             self.changed = True
         return added
 
-    def merge_files(self, table: str, target_bytes: int) -> int:
-        """Merge a table's first adjacent Parquet files smaller than ``target_bytes`` into one of about that size.
+    def merge_files(self, table: str, target_bytes: int, merges: int = 1) -> int:
+        """Merge a table's first adjacent Parquet files smaller than ``target_bytes``.
 
         What is visible at each snapshot stays as it is: rows keep the number of the snapshot that added them.
+
+        Args:
+            table: the table.
+            target_bytes: how large the files that are merged into one are together, about.
+            merges: how many merged files are made, at most.
 
         Returns:
             How many files were merged; 0 when no two can be.
         """
         before = self._catalog.parquet_files(table)
-        merged = self._merge_adjacent(table, target_bytes)
+        merged = self._merge_adjacent(table, target_bytes, merges)
         if merged:
             self._merged.add(table)
             self._files_before.setdefault(table, before)
             self.changed = True
         return merged
 
-    def _merge_adjacent(self, table: str, target_bytes: int) -> int:
+    def _merge_adjacent(self, table: str, target_bytes: int, merges: int) -> int:
         alias = self._catalog.alias
         of_table = f"schema => 'main', table_name => {quote(table)}"
         set_target = f"CALL {quote_name(alias)}.set_option('target_file_size', ?, {of_table})"
         # DuckLake bounds a merge by this option of the table only, which inserts heed as well: it is set back at once.
         self.read(set_target, [f"{target_bytes // 1000}KB"])
-        options = "schema => 'main', max_compacted_files => 1"
+        options = f"schema => 'main', max_compacted_files => {int(merges)}"
         merged = self.read(f"CALL ducklake_merge_adjacent_files({quote(alias)}, {quote(table)}, {options})")
         self.read(set_target, [_TARGET_FILE_SIZE])
         return sum(merged["files_processed"].to_pylist())

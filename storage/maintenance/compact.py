@@ -13,9 +13,11 @@ names, as with any commit.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
@@ -29,8 +31,17 @@ from molbuffer.storage.rows import STORED, Rows
 from molbuffer.storage.segments import read_segment, write_segment
 
 MERGE_BYTES = (256_000, 8_000_000, 32_000_000)
-"""The sizes to which Parquet files are merged, stage by stage. One step, under the commit lock, reads about as much: a
-hundred files of a small commit each, or some ten files of the stage before. A row is written about once a stage."""
+"""The sizes to which Parquet files are merged, stage by stage: a row is written about once a stage."""
+
+STEP_BYTES = 8_000_000
+STEP_FILES = 200
+STEP_SHARE = 0.01
+"""A step, under the commit lock, merges ``STEP_FILES`` small files, or this share of all files where that is more;
+but no more bytes than these, or than those of one merged file.
+
+DuckLake reads its lists of all files and of all their statistics in each step, which takes about as long as to merge
+a hundredth of them (0.1 s of the processor each with 30,000 files). So the steps are short while there are few files,
+and do not become more where there are many."""
 
 SEGMENT_ROWS = 200_000
 """About how many rows a large segment has; bounds the memory (some 90 MB at 80 tokens, three times while writing)."""
@@ -42,6 +53,11 @@ Result = TypeVar("Result")
 _PLACED = """SELECT build_id, drawn, generation, segment, segment_offset FROM {placed_builds} AS builds
     WHERE segment NOT IN (SELECT segment FROM {quarantine})
     ORDER BY run_id, iteration, event, sampler_order, chunk"""
+# Of all tables; and of one, those that are too small, with their bytes.
+_FILES = """SELECT count(*), count(*) FILTER (small), coalesce(sum(file_size_bytes) FILTER (small), 0)::BIGINT FROM (
+        SELECT file_size_bytes, file_size_bytes < $size AND table_name = $name AND tables.end_snapshot IS NULL AS small
+        FROM METADATA.ducklake_data_file AS files JOIN METADATA.ducklake_table AS tables USING (table_id)
+        WHERE files.end_snapshot IS NULL)"""
 # Of the builds whose arrays were copied, those that are still where they were copied from.
 _STILL_THERE = f"""SELECT copied.* FROM copied JOIN ({_PLACED}) AS placed
     ON placed.build_id = copied.build_id AND placed.generation = copied.generation - 1"""
@@ -135,16 +151,18 @@ class _Compaction:
 
     def _merge_some(self, table: str, target_bytes: int) -> int:
         # Looked at without the lock: a step that has nothing to do must not make writers wait.
-        if not self._has_two_smaller(table, target_bytes):
+        if not (merges := self._merges(table, target_bytes)):
             return 0
-        return self._step(f"merge files of {table}", lambda transaction: transaction.merge_files(table, target_bytes))
+        body = partial(Transaction.merge_files, table=table, target_bytes=target_bytes, merges=merges)
+        return self._step(f"merge files of {table}", body)
 
-    def _has_two_smaller(self, table: str, target_bytes: int) -> bool:
-        sql = """SELECT count(*) FROM METADATA.ducklake_data_file AS files
-            JOIN METADATA.ducklake_table AS tables USING (table_id)
-            WHERE table_name = $name AND tables.end_snapshot IS NULL AND files.end_snapshot IS NULL
-            AND file_size_bytes < $size"""
-        return bool(self._catalog.metadata(sql, {"name": table, "size": target_bytes})[0][0] > 1)
+    def _merges(self, table: str, target_bytes: int) -> int:
+        """Return how many merged files a step is to make of the table's files that are too small; 0 without two."""
+        (files, small, small_bytes), *_ = self._catalog.metadata(_FILES, {"name": table, "size": target_bytes})
+        if small < 2:
+            return 0
+        step_bytes: float = max(STEP_FILES, STEP_SHARE * files) * small_bytes / small
+        return max(1, math.ceil(min(step_bytes, STEP_BYTES) / target_bytes))
 
     def rewrite_segments(self) -> None:
         """Read small segments one after the other, and write a large one whenever there are rows for it."""

@@ -10,18 +10,23 @@ gets times of one day wrong. So snapshots are chosen here and named one by one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import PurePath
 
 from molbuffer.storage.catalog import Catalog, change_metadata, expire_versions
-from molbuffer.storage.files import CHECKSUMS_KEY, Place
+from molbuffer.storage.files import CHECKSUMS_KEY, Place, checksums_in
 from molbuffer.storage.layout import Layout
 from molbuffer.storage.maintenance.snapshots import KEPT_CHECKPOINTS, list_snapshots, pins
 from molbuffer.storage.records import now
 
-# Bounds for how long one step holds the commit lock.
-_PORTION = 200
+_PORTION = 2_000
+"""Bounds for how long one step holds the commit lock, of which DuckLake takes more for lists of all that there is."""
+
+_GAP_SECONDS = 0.02
+"""Between two steps: who waits for a lock in a file looks for it every millisecond."""
 
 
 @dataclass(frozen=True)
@@ -72,43 +77,47 @@ def expire(
     going = [snapshot.version for snapshot in old if not snapshot.pinned_by]
     if dry_run:
         return ExpireReport(tuple(going), pinned)
+    if going:
+        # A kill afterwards leaves the checksums in both places, which is no contradiction.
+        _hand_on_checksums(catalog, layout.data, going)
     expired: list[int] = []
     for start in range(0, len(going), _PORTION):
+        if start:
+            time.sleep(_GAP_SECONDS)
         with catalog.locked():
             # Unless they were pinned meanwhile.
             pinned_now = pins(catalog, layout, keep_checkpoints)
             portion = [version for version in going[start : start + _PORTION] if version not in pinned_now]
-            _expire_some(catalog, layout.data, portion)
+            if portion:
+                expire_versions(catalog, portion)
         expired += portion
     return ExpireReport(tuple(expired), pinned)
 
 
-def _expire_some(catalog: Catalog, root: Place, versions: Sequence[int]) -> None:
-    if versions:
-        # A kill in between leaves the checksums in both places, which is no contradiction.
-        _hand_on_checksums(catalog, root, versions)
-        expire_versions(catalog, versions)
+def _hand_on_checksums(catalog: Catalog, root: Place, going: Sequence[int]) -> None:
+    """Give the newest snapshot the checksums of files that stay, which ``verify`` needs, from those that are to go.
 
-
-def _hand_on_checksums(catalog: Catalog, root: Place, versions: Sequence[int]) -> None:
-    """Move the checksums of files that stay, which ``verify`` needs, from the snapshots that go to the newest."""
-    newest = catalog.newest()
-    numbers = ", ".join(map(str, [*versions, newest]))
-    extras = catalog.metadata(
-        "SELECT snapshot_id, commit_extra_info FROM METADATA.ducklake_snapshot_changes "
-        f"WHERE snapshot_id IN ({numbers}) ORDER BY snapshot_id"
-    )
-    recorded = {version: json.loads(extra) for version, extra in extras if extra}
-    checksums = {
-        file: checksum
-        for extra in recorded.values()
-        for file, checksum in extra.get(CHECKSUMS_KEY, {}).items()
-        if (root / file).exists()
-    }
-    if checksums:
-        extra = json.dumps({**recorded.get(newest, {}), CHECKSUMS_KEY: checksums})
+    Once for all of them, and all but the last lines without the lock: the checksums that the newest snapshot has been
+    given are as many as the files of the store.
+    """
+    leaving = set(going)
+    recorded = checksums_in(version.extra for version in catalog.versions() if version.number in leaving)
+    named = {name for (name,) in catalog.metadata("SELECT path FROM METADATA.ducklake_data_file")}
+    staying = {path: checksum for path, checksum in recorded.items() if _stays(root, path, named)}
+    if not staying:
+        return
+    with catalog.locked():
+        newest = catalog.newest()
+        extra = json.loads(catalog.versions(newest)[0].extra or "{}")
+        extra[CHECKSUMS_KEY] = staying | extra.get(CHECKSUMS_KEY, {})
         change_metadata(
             catalog,
             "UPDATE METADATA.ducklake_snapshot_changes SET commit_extra_info = $extra WHERE snapshot_id = $newest",
-            {"extra": extra, "newest": newest},
+            {"extra": json.dumps(extra), "newest": newest},
         )
+
+
+def _stays(root: Place, path: str, named: Collection[str]) -> bool:
+    """Return whether a snapshot needs a file: those that were merged are there until a vacuum, and none has them."""
+    name = PurePath(path).name
+    return name in named if path.startswith("tables/") else (root / path).exists()

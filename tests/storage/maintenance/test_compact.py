@@ -71,6 +71,22 @@ def test_what_was_compacted_is_compacted_again_with_what_came_later(filled, make
     assert generations.to_list() == [1, 1, 2, 2, 2, 2, 2, 2]
 
 
+def test_a_step_merges_many_files_of_a_long_history_and_few_of_a_short_one(filled, content, tmp_path, monkeypatch):
+    module = molbuffer.storage.maintenance.compact
+    monkeypatch.setattr(module, "QUERYABLE_TABLES", ["samples"])
+    monkeypatch.setattr(module, "MERGE_BYTES", (4_000, 8_000_000))
+    before = content(filled, version := filled.snapshot())
+    filled.close()
+    steps = {}
+    for files in (1, 100):
+        monkeypatch.setattr(module, "STEP_FILES", files)
+        with SampleStore.open(shutil.copytree(filled.path, tmp_path / str(files))) as store:
+            assert store.maintenance.compact().files == 1
+            assert content(store, version) == before
+            steps[files] = store.snapshot() - version
+    assert steps[100] < steps[1]
+
+
 def test_segments_are_bounded_and_large_ones_are_left(filled, places):
     report = filled.maintenance.compact(segment_rows=24)
     assert (report.segments_replaced, report.segments_written) == (6, 2)

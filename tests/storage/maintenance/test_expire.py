@@ -132,6 +132,19 @@ def test_damage_to_files_of_expired_versions_is_still_found(filled):
     assert all("has the checksum" in error.message for error in found)
 
 
+def test_the_checksums_of_files_that_were_merged_go_with_their_versions(filled):
+    def of_samples():
+        return {path for path in filled._open.catalog.recorded_checksums() if path.startswith("tables/main/samples/")}
+
+    before = of_samples()
+    filled.maintenance.compact()
+    filled.maintenance.expire(AT_ONCE)
+    # The files of before stay until a vacuum, but no version has them.
+    there = {path.relative_to(filled.path).as_posix() for path in (filled.path / "tables/main/samples").iterdir()}
+    assert of_samples() == there - before
+    assert len(before) == 6
+
+
 def test_a_moved_store_expires_too(filled, tmp_path):
     filled.maintenance.compact()
     filled.close()
