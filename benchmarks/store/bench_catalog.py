@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -38,6 +39,7 @@ COMMITS = 5
 BESIDE = ("catalog.sqlite", "journal.jsonl")
 """The files of a catalog that is not in Postgres."""
 PAUSE_SECONDS = 0.01
+LONGEST_SECONDS = 3_600
 
 
 class Cost(NamedTuple):
@@ -89,10 +91,10 @@ class Catalog:
             scope = replace(scope, snapshot=store.snapshot())
             found["index, brought forward by one commit"], index = timed(lambda: store.index(scope, cache=cache))
             assert len(index) == self.commits * self.rows
-            found["query: count of samples"] = self.least_of(lambda: store.query("SELECT count(*) FROM samples"))
+            found["query: count of samples"] = self.least_of(lambda: asked(store, "SELECT count(*) FROM samples"))
             counted = "SELECT count(*), avg(reward) FROM sample_history"
-            found["query: mean reward of the history"], answer = timed(lambda: store.query(counted))
-            assert answer.row(0)[0] == self.commits * self.rows
+            found["query: mean reward of the history"], answer = timed(lambda: asked(store, counted))
+            assert answer == self.commits * self.rows
         return found
 
     def maintain(self) -> dict[str, Cost]:
@@ -139,12 +141,18 @@ class Catalog:
         return {
             "snapshots": snapshots,
             "Parquet files": sum(1 for _ in tables.rglob("*.parquet")),
+            "most memory of the process until now: MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
             **{f"{name}: MB": size / 1e6 for name, size in beside.items() if size},
         }
 
     def least_of(self, work: Callable[[], object]) -> Cost:
         """The best of several: a shared machine only ever makes a run slower."""
         return min(timed(work)[0] for _ in range(self.rounds))
+
+
+def asked(store: SampleStore, sql: str) -> object:
+    """The first value of the answer to a query; unmaintained, 10,000 commits may take longer than a query may."""
+    return store.query(sql, timeout_seconds=LONGEST_SECONDS).row(0)[0]
 
 
 def timed(work: Callable[[], Result]) -> tuple[Cost, Result]:
