@@ -26,6 +26,7 @@ import pyarrow as pa
 from molbuffer.storage.catalog import QUERYABLE_TABLES, Catalog, Transaction
 from molbuffer.storage.errors import ArraysError
 from molbuffer.storage.layout import Layout
+from molbuffer.storage.maintenance.gaps import give_way
 from molbuffer.storage.records import now
 from molbuffer.storage.rows import STORED, Rows
 from molbuffer.storage.segments import read_segment, write_segment
@@ -231,7 +232,9 @@ class _Compaction:
             return body(transaction)
 
         result, _ = self._catalog.transact("molbuffer", message, {"maintenance": "compact"}, timed)
-        self.longest_lock_seconds = max(self.longest_lock_seconds, time.monotonic() - start)
+        held = time.monotonic() - start
+        self.longest_lock_seconds = max(self.longest_lock_seconds, held)
+        give_way(held)
         return result
 
 

@@ -19,14 +19,12 @@ from pathlib import PurePath
 from molbuffer.storage.catalog import Catalog, change_metadata, expire_versions
 from molbuffer.storage.files import CHECKSUMS_KEY, Place, checksums_in
 from molbuffer.storage.layout import Layout
+from molbuffer.storage.maintenance.gaps import give_way
 from molbuffer.storage.maintenance.snapshots import KEPT_CHECKPOINTS, list_snapshots, pins
 from molbuffer.storage.records import now
 
 _PORTION = 2_000
 """Bounds for how long one step holds the commit lock, of which DuckLake takes more for lists of all that there is."""
-
-_GAP_SECONDS = 0.02
-"""Between two steps: who waits for a lock in a file looks for it every millisecond."""
 
 
 @dataclass(frozen=True)
@@ -82,15 +80,15 @@ def expire(
         _hand_on_checksums(catalog, layout.data, going)
     expired: list[int] = []
     for start in range(0, len(going), _PORTION):
-        if start:
-            time.sleep(_GAP_SECONDS)
         with catalog.locked():
+            began = time.monotonic()
             # Unless they were pinned meanwhile.
             pinned_now = pins(catalog, layout, keep_checkpoints)
             portion = [version for version in going[start : start + _PORTION] if version not in pinned_now]
             if portion:
                 expire_versions(catalog, portion)
         expired += portion
+        give_way(time.monotonic() - began)
     return ExpireReport(tuple(expired), pinned)
 
 
