@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -142,9 +142,9 @@ class _Compaction:
         self.unreadable: dict[str, str] = {}
         self.longest_lock_seconds = 0.0
 
-    def merge_parquet_files(self) -> None:
-        """Merge the small files of each table, stage by stage."""
-        for table in QUERYABLE_TABLES:
+    def merge_parquet_files(self, tables: Iterable[str]) -> None:
+        """Merge the small files of tables, stage by stage."""
+        for table in tables:
             for target_bytes in MERGE_BYTES:
                 # A merge that finds two files leaves one less, so this ends unless others write faster.
                 while merged := self._merge_some(table, target_bytes):
@@ -257,9 +257,10 @@ def compact(
         StoreError: the store cannot be read or written.
     """
     compaction = _Compaction(catalog, layout, segment_rows)
-    # Segments first: the rows in placements are then merged with the others.
+    # Files first: to read a table takes 100 KB of memory for each of its files.
+    compaction.merge_parquet_files(QUERYABLE_TABLES)
     compaction.rewrite_segments()
-    compaction.merge_parquet_files()
+    compaction.merge_parquet_files(["placements"])
     files = catalog.files(QUERYABLE_TABLES, catalog.newest()).values()
     return CompactReport(
         merged_files=compaction.merged_files,
