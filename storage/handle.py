@@ -102,6 +102,11 @@ class OpenStore:
             raise StoreModeError(self.catalog.refusal)
         return self.catalog
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether ``writable`` has a catalog to return."""
+        return isinstance(self.catalog, Catalog) and not self.catalog.read_only
+
     def snapshot(self) -> int:
         """Return the newest snapshot."""
         return self.catalog.newest()

@@ -99,6 +99,11 @@ class Layout:
         return self.data / "backups"
 
     @property
+    def handed_over(self) -> Path:
+        """The folder of scores that wait to be committed, on this host."""
+        return self.root / "handed-over"
+
+    @property
     def folders(self) -> tuple[Place, ...]:
         """The folders of the shared files."""
         return (self.tables, self.arrays, self.policies, self.checkpoints)

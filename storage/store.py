@@ -10,6 +10,7 @@
       journal.jsonl         which Parquet files each snapshot added, so that a lost catalog can be made anew
       claims.sqlite         who is computing which expensive score
       backups/              the catalog as it was before each migration, and as it was at the last maintenances
+      handed-over/          scores that wait to be committed
       commit.lock           held by the process that commits
       waiting/              the commits that wait for their turn
 
@@ -46,6 +47,7 @@ from molbuffer.storage.commits import (
     RECEIPT_COLUMNS,
     AcceptConfig,
     Committer,
+    HandedOver,
     KnownScores,
     PendingCount,
     PendingRow,
@@ -116,6 +118,7 @@ class SampleStore:
         self.policies = opened.policies
         self.claims = opened.claims
         self._known_scores = KnownScores(opened.catalog)
+        self._handed_over = HandedOver(opened.layout.handed_over, opened.sync)
         self._indexes = KnownIndexes(opened)
         self._endings: dict[str, str | None] = {}
 
@@ -186,6 +189,7 @@ class SampleStore:
 
     def close(self) -> None:
         """Detach the catalog; closing twice is no error."""
+        self.claims.close()
         self._catalog.close()
 
     def __enter__(self) -> Self:
@@ -215,6 +219,7 @@ class SampleStore:
             RunConflictError: the run id is known with another objective, kind, seed, or configuration that is not
                 accepted.
         """
+        self.commit_handed_over()
         return runs.start_run(self._open.writable(), run, accept)
 
     def finish_run(self, run_id: str, status: RunStatus, detail: str | None = None) -> None:
@@ -347,6 +352,30 @@ class SampleStore:
         """
         return scores_of.record_scores(self._open.writable(), scores, run_id)
 
+    def hand_over_scores(self, scores: Sequence[Score], *, run_id: str | None = None) -> None:
+        """Leave scores for any process of this host to commit by ``commit_handed_over``, without a wait for others.
+
+        They are durable when this returns, and whoever looks one up commits it first. Where several hosts have the
+        store, they are committed at once.
+
+        Raises:
+            StoreWriteError: the disk is full or failed.
+        """
+        catalog = self._open.writable()
+        if self._layout.backend != self._layout.sqlite:
+            scores_of.record_scores(catalog, scores, run_id)
+            return
+        catalog.check_there()
+        self._handed_over.add(scores, run_id)
+
+    def commit_handed_over(self) -> int:
+        """Commit the scores that processes of this host have handed over, whether they live or not.
+
+        Returns:
+            How many were new.
+        """
+        return self._handed_over.commit(self._open.writable())
+
     def find_scores(
         self, component: str, version: str, smiles: Sequence[str], *, lost_in: str | None = None
     ) -> dict[str, Score]:
@@ -358,6 +387,9 @@ class SampleStore:
             smiles: canonical SMILES.
             lost_in: a run whose lost scores count as failed ones; others are unknown.
         """
+        # First, since what is not there any more has been committed.
+        if self._open.is_writable and self._handed_over.has(component, version, smiles):
+            self.commit_handed_over()
         return self._known_scores.find(component, version, smiles, lost_in)
 
     def known_molecules(self, smiles: Sequence[str], *, run_id: str | None = None) -> set[str]:

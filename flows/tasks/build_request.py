@@ -63,7 +63,6 @@ class ScoreRequest:
         components: the names of the components.
         molecules: canonical SMILES.
         stage: the number of the stage of the run; None without stages.
-        flush_seconds: scores that arrive within this time of each other share a commit.
     """
 
     store: str
@@ -71,7 +70,6 @@ class ScoreRequest:
     components: tuple[str, ...]
     molecules: tuple[str, ...]
     stage: int | None = None
-    flush_seconds: float = 0.25
 
 
 def build_requests(

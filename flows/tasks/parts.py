@@ -6,6 +6,7 @@ The library of models, with which a chunk is drawn, takes seconds to import: wha
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,34 @@ def make_part_apart(request: BuildRequest, attempt: Attempt) -> dict[str, Any]:
 
 
 def score_part(request: ScoreRequest) -> dict[str, int]:
-    """Score molecules, each score stored within a second; return how many there are, and how many have no value."""
+    """Score molecules, each score safe within a second; return how many there are, and how many have no value."""
     with SampleStore.open(Path(request.store)) as store:
-        objective = build_objective(run_settings(store, request.run_id, request.stage))
-        wanted = [each for each in objective.components if each.component.name in request.components]
-        # Whether a gate is open was asked before.
-        scorer = Scorer(Objective([replace(each, weight=1.0, after=None) for each in wanted]), store, request.run_id)
-        scorer = replace(scorer, pace=replace(scorer.pace, flush_seconds=request.flush_seconds))
-        scored = scorer.score(request.molecules)
-        store.record_scores(scored.new, run_id=request.run_id)
+        return _score(_scorer(store, request), request)
+
+
+def score_part_apart(request: ScoreRequest) -> dict[str, int]:
+    """Score molecules in a process that ends with the run: the store stays open, and the component as it is."""
+    return _score(_kept_scorer(replace(request, molecules=())), request)
+
+
+@lru_cache(maxsize=4)
+def _kept_scorer(request: ScoreRequest) -> Scorer:
+    return _scorer(_kept_store(request.store), request)
+
+
+@lru_cache(maxsize=1)
+def _kept_store(path: str) -> SampleStore:
+    return SampleStore.open(Path(path))
+
+
+def _scorer(store: SampleStore, request: ScoreRequest) -> Scorer:
+    objective = build_objective(run_settings(store, request.run_id, request.stage))
+    wanted = [each for each in objective.components if each.component.name in request.components]
+    # Whether a gate is open was asked before.
+    alone = Objective([replace(each, weight=1.0, after=None) for each in wanted])
+    return Scorer(alone, store, request.run_id, hands_over=True)
+
+
+def _score(scorer: Scorer, request: ScoreRequest) -> dict[str, int]:
+    scored = scorer.score(request.molecules)
     return {"molecules": len(scored.smiles), "computed": scored.computed, "failed": len(scored.errors)}

@@ -23,7 +23,7 @@ from molbuffer.flows.errors import WorkersError
 from molbuffer.flows.settings import RunnerSettings
 from molbuffer.flows.tasks.attempts import Attempt
 from molbuffer.flows.tasks.build_request import BuildRequest, ScoreRequest
-from molbuffer.flows.tasks.parts import make_part, make_part_apart, score_part
+from molbuffer.flows.tasks.parts import make_part, make_part_apart, score_part, score_part_apart
 from molbuffer.flows.tasks.processes import WorkerProcesses
 from molbuffer.flows.tasks.retries import can_pass
 from molbuffer.flows.tasks.workers import Part, TaskWorkers
@@ -68,7 +68,7 @@ def make_part_task(
 )
 def score_task(request: ScoreRequest, processes: WorkerProcesses | None = None) -> dict[str, int]:
     """Score molecules, each score stored within a second."""
-    return score_part(request) if processes is None else processes.call(score_part, request)
+    return score_part(request) if processes is None else processes.call(score_part_apart, request)
 
 
 class PrefectWorkers(TaskWorkers):

@@ -6,12 +6,14 @@ gives back a few words.
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any, Protocol
 
 from molbuffer.flows.campaign import Campaign
@@ -19,14 +21,19 @@ from molbuffer.flows.errors import UsageError
 from molbuffer.flows.settings import RunnerSettings
 from molbuffer.flows.tasks.attempts import Attempt
 from molbuffer.flows.tasks.build_request import BuildRequest, ScoreRequest
-from molbuffer.flows.tasks.parts import make_part, make_part_apart, score_part
+from molbuffer.flows.tasks.parts import make_part, make_part_apart, score_part, score_part_apart
 from molbuffer.flows.tasks.processes import WorkerProcesses
 from molbuffer.samplers import claimed_together
+from molbuffer.storage import SampleStore, StoreError
 
 PORTIONS = 4
 """The parts for each worker into which molecules are divided, so that one that is slow leaves others to the rest."""
 MOST_MOLECULES = 256
 """The most molecules of a part."""
+COMMIT_SECONDS = 0.5
+"""Between two commits of the scores that workers hand over."""
+
+_log = logging.getLogger(__name__)
 
 
 class Part(Protocol):
@@ -65,21 +72,36 @@ class TaskWorkers(ABC):
                     components=tuple(components),
                     molecules=tuple(molecules[start : start + size]),
                     stage=campaign.stage,
-                    flush_seconds=flush_seconds(self.number),
                 )
             )
             for start in range(0, len(molecules), size)
         ]
-        for part in parts:
-            part.result()
+        with committed_meanwhile(campaign.store):
+            for part in parts:
+                part.result()
 
 
-def flush_seconds(workers: int) -> float:
-    """Return how long scores wait for others, to share a commit: the longer, the more workers take turns at committing.
+@contextmanager
+def committed_meanwhile(store: SampleStore) -> Iterator[None]:
+    """Commit what workers hand over, twice a second, and the rest at the end of the block."""
+    ended = Event()
 
-    A score is stored within a second all the same.
-    """
-    return min(0.75, max(0.25, 0.05 * workers))
+    def work() -> None:
+        while not ended.wait(COMMIT_SECONDS):
+            try:
+                store.commit_handed_over()
+            except StoreError as error:
+                # What waits is safe, and tried again: at the last by the run.
+                _log.warning("scores that were handed over wait to be committed: %s", error)
+
+    thread = Thread(target=work, name="handed-over")
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        store.commit_handed_over()
 
 
 def molecules_of_a_part(molecules: int, workers: int, together: int) -> int:
@@ -111,7 +133,7 @@ class LocalWorkers(TaskWorkers):
         return self._submit(make_part if self._processes is None else make_part_apart, request, Attempt())
 
     def score_part(self, request: ScoreRequest) -> Part:
-        return self._submit(score_part, request)
+        return self._submit(score_part if self._processes is None else score_part_apart, request)
 
     def close(self) -> None:
         """End the processes; wait for what a thread is making, and begin nothing more."""

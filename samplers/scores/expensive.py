@@ -18,6 +18,8 @@ Result = TypeVar("Result")
 
 _log = logging.getLogger(__name__)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
+_AT_MOST_FASTER = 8
+"""One call may be quick by chance: no more molecules are claimed after it than so many times those before."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class ClaimTiming:
         flush_seconds: scores that arrive within this time of each other share a commit.
         poll_seconds: the time between look-ups of molecules that other scorers have claimed.
         patience_seconds: how long scores are kept, and tried again, while the store cannot be reached.
+        ahead_seconds: molecules are claimed at once whose calls take so long, by the calls before.
     """
 
     claim_seconds: float = 60.0
@@ -38,6 +41,7 @@ class ClaimTiming:
     flush_seconds: float = 0.25
     poll_seconds: float = 0.5
     patience_seconds: float = 600.0
+    ahead_seconds: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.renewal_seconds <= self.claim_seconds / 2:
@@ -45,6 +49,33 @@ class ClaimTiming:
                 f"renewal_seconds must be positive and at most half of claim_seconds, got {self.renewal_seconds} "
                 f"and {self.claim_seconds}"
             )
+
+
+@dataclass
+class ClaimAhead:
+    """How many molecules are claimed at once: of quick calls those of a second, since a claim and the look-up after it
+    take as long as such a call; of others those of one call, since nobody else may compute what is claimed.
+
+    Attributes:
+        together: the molecules of one call.
+        most: the most molecules.
+        seconds: the time that the calls may take.
+    """
+
+    together: int
+    most: int
+    seconds: float
+    _number: int = 0
+
+    @property
+    def number(self) -> int:
+        """The molecules to claim next."""
+        return max(self.together, self._number // self.together * self.together)
+
+    def took(self, molecules: int, seconds: float) -> None:
+        """Take note of the time from the last claim of some molecules to the next one."""
+        in_time = int(molecules * self.seconds / max(seconds, 1e-6))
+        self._number = min(self.most, _AT_MOST_FASTER * self.number, in_time)
 
 
 @dataclass
@@ -60,6 +91,7 @@ class ExpensiveScores:
     component: Component
     pace: ClaimTiming
     recorded: Callable[[Sequence[Score]], None] = lambda _: None
+    hands_over: bool = False
     _arrived: SimpleQueue[Sequence[Score] | None] = field(default_factory=SimpleQueue)
     _claimed: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -140,13 +172,14 @@ class ExpensiveScores:
             raise self._failure
 
     def _work(self) -> None:
+        store = self.store.hand_over_scores if self.hands_over else self.store.record_scores
         try:
             renewed = time.monotonic()
             ending = False
             while not ending:
                 batch, ending = self._take()
                 if batch:
-                    self.insist(partial(self.store.record_scores, batch, run_id=self.run_id), len(batch))
+                    self.insist(partial(store, batch, run_id=self.run_id), len(batch))
                     self.release({score.smiles for score in batch})
                     self.insist(partial(self.recorded, batch))
                 if time.monotonic() - renewed >= self.pace.renewal_seconds:

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from molbuffer.samplers.scores.component_order import Group, groups_of
-from molbuffer.samplers.scores.expensive import ClaimTiming, ExpensiveScores
+from molbuffer.samplers.scores.expensive import ClaimAhead, ClaimTiming, ExpensiveScores
 from molbuffer.samplers.scores.new_scores import Computed, error_of, raw_values, stds_of, values_of, warn_of_range
 from molbuffer.scoring import Objective, WeightedComponent, any_holds
 from molbuffer.scoring.components import Component, claimed_as, score_many, score_together
@@ -103,6 +103,9 @@ class Scorer:
             computes again what the machinery lost, in the same run too.
         recorded: called with expensive scores once they are stored, by another thread.
         elsewhere: has expensive scores computed by others; None computes them in this process.
+        hands_over: whether expensive scores are handed over for another process to commit, and not committed.
+        ahead: how many molecules are claimed at once, by the version of the first component of a call; a scorer that is
+            used again goes on with what it knows.
     """
 
     objective: Objective
@@ -115,6 +118,8 @@ class Scorer:
     of_backlog: bool = False
     recorded: Callable[[Sequence[Score]], None] = lambda _: None
     elsewhere: Elsewhere | None = None
+    hands_over: bool = False
+    ahead: dict[str, ClaimAhead] = field(default_factory=dict)
 
     def score(self, smiles: Sequence[str]) -> ScoredMolecules:
         """Return the scores and rewards of the distinct molecules among canonical ``smiles``, in order of first
@@ -265,7 +270,9 @@ class Scorer:
             if not waiting:
                 return scored
         wait = ClaimWait(store.claims, *claimed_as(components[0]))
-        with ExpensiveScores(store, self.run_id, self.owner, components[0], self.pace, self.recorded) as expensive:
+        with ExpensiveScores(
+            store, self.run_id, self.owner, components[0], self.pace, self.recorded, self.hands_over
+        ) as expensive:
             while waiting:
                 expensive.insist(partial(release_ended, store.claims, *claimed_as(components[0]), waiting))
                 for text, raw in score_together(components, self._claimed(expensive, waiting, scored)):
@@ -279,10 +286,14 @@ class Scorer:
         return scored
 
     def _claimed(self, expensive: ExpensiveScores, smiles: Sequence[str], scored: Computed) -> Iterator[str]:
-        """Yield the molecules that can be claimed, each claimed when it is asked for; add those known by now."""
+        """Yield the molecules that can be claimed, claimed shortly before they are asked for; add those known by now."""
         components = [each.component for each in scored.group]
-        together = claimed_together(components[0])
-        for molecules in (smiles[start : start + together] for start in range(0, len(smiles), together)):
+        together, pace = claimed_together(components[0]), self.pace.ahead_seconds
+        ahead = self.ahead.setdefault(components[0].version, ClaimAhead(together, CLAIMED_TOGETHER, pace))
+        start = 0
+        while molecules := smiles[start : start + ahead.number]:
+            claimed = time.monotonic()
+            start += len(molecules)
             granted = expensive.claim(molecules)
             # Between the look-up and the claim another process may have finished and released a molecule.
             wanted = [text for text in molecules if text in granted]
@@ -290,6 +301,8 @@ class Scorer:
             missing = scored.missing(wanted)
             expensive.release(set(wanted) - set(missing))
             yield from missing
+            if missing:
+                ahead.took(len(missing), time.monotonic() - claimed)
 
 
 def claimed_together(component: Component) -> int:

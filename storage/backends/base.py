@@ -144,6 +144,9 @@ class ScoreClaims(Protocol):
     def release(self, component: str, version: str, smiles: Sequence[str], owner: str) -> None:
         """Give claims back, once the scores are recorded or will not be computed; those of others stay."""
 
+    def close(self) -> None:
+        """Close what is open; the claims stay. What is used again is opened again."""
+
 
 def check_claim(seconds: float) -> None:
     """Refuse a claim for a time that no claim may have.

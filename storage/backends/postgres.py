@@ -220,6 +220,9 @@ class PostgresClaims:
                 [component, version, sorted(set(smiles)), owner],
             )
 
+    def close(self) -> None:
+        """Do nothing: each use has a connection of its own."""
+
     @contextmanager
     def _transaction(self) -> Iterator[psycopg.Connection[Any]]:
         if self._refusal is not None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,6 +153,8 @@ _TABLE = """CREATE TABLE IF NOT EXISTS claims (
 class SqliteClaims:
     """Claims in a SQLite file, for the processes of one host.
 
+    The file stays open: who opens it anew for each claim waits for the disk each time.
+
     Args:
         path: the file, which is made with the first claim.
         clock: seconds since the epoch; the processes that share claims must share it.
@@ -162,6 +165,13 @@ class SqliteClaims:
         self._path = path
         self._refusal = refusal
         self._clock = clock
+        self._threads = threading.Lock()
+        self._opened: sqlite3.Connection | None = None
+        self._opened_as: tuple[int, int, int] | None = None
+
+    def close(self) -> None:
+        with self._threads:
+            self._close()
 
     def claim(self, component: str, version: str, smiles: Sequence[str], owner: str, seconds: float) -> set[str]:
         check_claim(seconds)
@@ -205,17 +215,49 @@ class SqliteClaims:
             raise StoreModeError(self._refusal)
         if not self._path.parent.is_dir():
             raise moved(self._path.parent)
-        try:
-            with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)) as connection:
-                if self._path.stat().st_size == 0:
-                    self._path.chmod(PRIVATE_FILE)
+        with self._threads:
+            try:
+                connection = self._connection()
                 # IMMEDIATE takes the write lock first: two that read before they write could not both go on.
                 connection.execute("BEGIN IMMEDIATE")
-                connection.execute(_TABLE)
                 yield connection
                 connection.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
-            raise CatalogUnavailableError(f"the claims {self._path} cannot be used: {error}") from error
+            except BaseException as error:
+                self._close()
+                if isinstance(error, sqlite3.Error | OSError):
+                    raise CatalogUnavailableError(f"the claims {self._path} cannot be used: {error}") from error
+                raise
+
+    def _connection(self) -> sqlite3.Connection:
+        """Return the connection of this process to the file that is there now."""
+        if self._opened is None or self._opened_as != self._identity():
+            self._close()
+            self._opened = sqlite3.connect(
+                self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
+            if self._path.stat().st_size == 0:
+                self._path.chmod(PRIVATE_FILE)
+            # Claims need not survive a power cut, which ends their scorers too: with a log, none waits for the disk.
+            # Who cannot begin one, since others are at work, goes on without.
+            with suppress(sqlite3.OperationalError):
+                self._opened.execute("PRAGMA journal_mode = WAL")
+            self._opened.execute("PRAGMA synchronous = NORMAL")
+            self._opened.execute(_TABLE)
+            self._opened_as = self._identity()
+        return self._opened
+
+    def _identity(self) -> tuple[int, int, int] | None:
+        """Return what tells the file, in this process, from one that has its name later; None where there is none."""
+        try:
+            status = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return os.getpid(), status.st_dev, status.st_ino
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+        self._opened = self._opened_as = None
 
 
 # SQLite's write-ahead log needs memory shared between all readers and writers: on these, a catalog is lost silently.

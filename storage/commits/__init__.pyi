@@ -1,4 +1,5 @@
 from .commit import RECEIPT_COLUMNS, Committer, receipt_of
+from .handed_over import HandedOver
 from .known_scores import KnownScores
 from .pending import PendingCount, PendingRow
 from .readback import read_build
@@ -8,6 +9,7 @@ __all__ = [
     "RECEIPT_COLUMNS",
     "AcceptConfig",
     "Committer",
+    "HandedOver",
     "KnownScores",
     "PendingCount",
     "PendingRow",

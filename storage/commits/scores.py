@@ -20,6 +20,8 @@ from molbuffer.storage.records import Reward, Score, now
 
 def record_scores(catalog: Catalog, scores: Sequence[Score], run_id: str | None) -> int:
     """Commit scores at once, and return how many were new."""
+    if not scores:
+        return 0
     extra = {"runs": [run_id] if run_id else [], "scores": len(scores)}
     said = f"{len(scores)} scores"
     return catalog.transact("molbuffer", said, extra, lambda t: insert_scores(t, scores, run_id))[0]
@@ -82,24 +84,48 @@ def insert_scores(transaction: Transaction, scores: Sequence[Score], run_id: str
     """
     if not scores:
         return 0
-    incoming = tables.score_rows(scores, run_id, now())
+    created = now()
+    rows, posed = tables.score_rows(scores, run_id, created), tables.pose_rows(scores, run_id, created)
+    return insert_score_rows(transaction, rows, posed)
+
+
+def insert_score_rows(transaction: Transaction, rows: pa.Table, posed: pa.Table) -> int:
+    """Add rows of scores and of poses, but no second good score of a molecule, component and version.
+
+    Args:
+        transaction: the transaction.
+        rows: rows of ``scores``; those that are there already, with the same time, are not added again.
+        posed: rows of ``poses``.
+
+    Returns:
+        How many scores were added.
+    """
     # The same score recorded twice (a retried call) is the same fact; a failure may well be followed by a success.
     fresh = transaction.read(
-        """SELECT scored.* FROM scored ANTI JOIN (FROM {scores} WHERE status = 'ok') AS good
-        ON scored.status = 'ok' AND good.smiles = scored.smiles AND good.component = scored.component
-        AND good.version = scored.version""",
-        scored=incoming,
+        """SELECT scored.* FROM scored ANTI JOIN {scores} AS known
+        ON known.smiles = scored.smiles AND known.component = scored.component AND known.version = scored.version
+        AND (known.created = scored.created OR (scored.status = 'ok' AND known.status = 'ok'))
+        QUALIFY status <> 'ok'
+        OR row_number() OVER (PARTITION BY smiles, component, version, status ORDER BY created) = 1""",
+        scored=rows,
     )
     transaction.insert("scores", fresh)
-    insert_poses(transaction, scores, run_id)
+    _insert_pose_rows(transaction, posed)
     return int(fresh.num_rows)
 
 
 def insert_poses(transaction: Transaction, scores: Sequence[Score], run_id: str | None) -> None:
     """Add the poses of good scores, but no second one of a molecule, component and version."""
-    posed = tables.pose_rows(scores, run_id, now())
+    _insert_pose_rows(transaction, tables.pose_rows(scores, run_id, now()))
+
+
+def _insert_pose_rows(transaction: Transaction, posed: pa.Table) -> None:
     if posed.num_rows:
-        fresh = transaction.read("FROM posed ANTI JOIN {poses} USING (smiles, component, version)", posed=posed)
+        fresh = transaction.read(
+            """SELECT DISTINCT ON (smiles, component, version) *
+            FROM posed ANTI JOIN {poses} USING (smiles, component, version) ORDER BY created""",
+            posed=posed,
+        )
         transaction.insert("poses", fresh)
 
 

@@ -196,8 +196,9 @@ class _Vacuum:
 
     def _asides(self) -> list[Place]:
         """Return what was written aside and never renamed; others in the root are SQLite's or the user's."""
-        policies = [path for path in self._old(self.layout.policies) if path.name.startswith(".")]
-        return policies + [path for path in self._old(self.layout.root) if path.name.startswith(ASIDE)]
+        folders = (self.layout.policies, self.layout.handed_over)
+        hidden = [path for folder in folders for path in self._old(folder) if path.name.startswith(".")]
+        return hidden + [path for path in self._old(self.layout.root) if path.name.startswith(ASIDE)]
 
     def _abandoned_pins(self) -> Iterator[Removed]:
         """Remove the pins of archives that no process is making any more, and yield them."""
